@@ -1,0 +1,100 @@
+# Every target sets up what it needs, from nothing but make and a Python 3.11-3.13 with venv, and only once:
+# while the set-up is up to date nothing here touches the network.
+#
+#   .venv/.made        a virtual environment with uv in it: which Python, and for which folder
+#   .venv/.ready       everything in requirements.txt, and the project itself, is installed
+#   .venv/.installing  there only while packages are being written: left over, the set-up was interrupted
+
+VENV := .venv
+BIN := $(VENV)/bin
+TARGETS := demo lab test check bench
+PYTHON ?=
+PYTEST_ARGS ?=
+ARGS ?=
+VERSIONS := 3.13 3.12 3.11
+
+# "3.12 /home/dana/workbench" for an environment that is whole, else nothing. Another Python asked for, a folder
+# copied or moved (its scripts would run the original), an interrupted set-up: each makes the environment anew.
+MADE := $(shell test ! -e $(VENV)/.installing && test -x $(BIN)/python && cat $(VENV)/.made 2>/dev/null)
+VERSION_OF := -c 'import sys; print("%d.%d" % sys.version_info[:2])'
+ASKED := $(if $(PYTHON),$(or $(shell $(PYTHON) $(VERSION_OF) 2>/dev/null),unusable),$(firstword $(MADE)))
+
+.PHONY: help $(TARGETS) lock clean anew
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make demo    a broken club, investigated and reported, from nothing      (ARGS=... is passed on)"
+	@echo "make lab     JupyterLab on the notebooks                                 (ARGS=...)"
+	@echo "make test    the tests                                  (PYTEST_ARGS='-n 2 -k rollback' is passed on)"
+	@echo "make check   what has to hold before a commit: lint, format, types, tests, notebooks without outputs"
+	@echo "make bench   the benchmarks                                              (ARGS=...)"
+	@echo "make lock    resolve pyproject.toml into requirements.txt                (ARGS=--upgrade)"
+	@echo "make clean   remove the environment, caches and build artefacts; no plan, backup or report"
+	@echo "PYTHON=python3.12 with any of them chooses the Python."
+
+$(TARGETS): $(VENV)/.ready
+
+demo:
+	$(BIN)/workbench demo $(ARGS)
+
+lab:
+	$(BIN)/workbench lab $(ARGS)
+
+test:
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+# That notebooks carry no outputs is one of the tests: tests/test_repository.py.
+check:
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+bench:
+	$(BIN)/python -m benchmarks $(ARGS)
+
+lock: $(VENV)/.made
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --all-extras --group dev \
+	  --custom-compile-command "make lock" --output-file requirements.txt $(ARGS) pyproject.toml
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find workbench tests benchmarks -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
+
+ifneq ($(MADE),$(ASKED) $(CURDIR))
+$(VENV)/.made: anew
+endif
+$(VENV)/.made:
+	@set -e; chosen=; \
+	for python in $(or $(PYTHON),python3 $(VERSIONS:%=python%)); do \
+	  version=`$$python $(VERSION_OF) 2>&1` || { echo "$$python does not run: $$version"; continue; }; \
+	  case " $(VERSIONS) " in \
+	    *" $$version "*) ;; \
+	    *) echo "$$python is Python $$version; the workbench needs one of $(VERSIONS)"; continue ;; \
+	  esac; \
+	  $$python -c 'import ensurepip, venv' 2>/dev/null || { \
+	    echo "$$python has no venv (on Debian and Ubuntu: apt install python$$version-venv)"; continue; }; \
+	  chosen=$$python; break; \
+	done; \
+	test -n "$$chosen" || { echo "No Python to set up with. Install one, or name it: make PYTHON=/path/to/python3.12 ..." >&2; exit 1; }; \
+	echo "Setting up $(VENV) with $$chosen (Python $$version)"; \
+	rm -rf $(VENV); \
+	$$chosen -m venv $(VENV); \
+	awk '/^[^ ]/ { keep = /^uv==/ } keep' requirements.txt > $(VENV)/uv.txt; \
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $(VENV)/uv.txt; \
+	echo "$$version $(CURDIR)" > $@
+
+# A lock installed already is left alone; the dry run meets a missing network before anything is touched.
+$(VENV)/.ready: $(VENV)/.made requirements.txt pyproject.toml
+	@cmp -s requirements.txt $(VENV)/requirements.txt || { set -e; \
+	  echo "Installing what requirements.txt lists; the first time this takes a minute or two"; \
+	  sync="$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.txt"; \
+	  $$sync --dry-run; \
+	  touch $(VENV)/.installing; \
+	  $$sync; \
+	  cp requirements.txt $(VENV)/requirements.txt; \
+	  rm $(VENV)/.installing; }
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@$(BIN)/uv pip check --quiet --python $(BIN)/python || \
+	  { echo "requirements.txt is not what pyproject.toml asks for: run make lock, then this again." >&2; exit 1; }
+	@touch $@

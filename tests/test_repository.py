@@ -1,0 +1,268 @@
+"""What has to hold of the repository itself: what may be committed, and which room may import which."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "workbench"
+
+# From top to bottom: a room imports itself and what stands below it.
+LAYERS = (
+    "__main__",
+    "cli",
+    "panels",
+    "facade",
+    "reporting",
+    "demo",
+    "fixes",
+    "checks",
+    "plans",
+    "checkpoints",
+    "investigate",
+    "audit",
+    "murmurant",
+    "database",
+    "settings",
+    "errors",
+)
+FACADE = ("", "workbench")  # what `import workbench` gives: workbench/__init__.py and workbench/workbench.py
+
+# What a module, and everything under it, may not import although it stands below or outside the house.
+NEVER = {
+    "workbench.fixes": ("workbench.plans.apply",),
+    "workbench.plans.plan": ("sqlalchemy", "pandas", "time"),
+    "workbench.checkpoints.retention": ("sqlalchemy", "pandas", "time"),
+}
+
+LONGEST = 350
+EMPTY_WORDS = {"util", "utils", "helper", "helpers", "manager", "managers"}
+
+# Put together here, so that this file does not name them either.
+REGISTRIES = tuple(
+    ".".join(parts).encode()
+    for parts in (
+        ("pypi", "org"),
+        ("pypi", "python", "org"),
+        ("pythonhosted", "org"),
+        ("anaconda", "org"),
+        ("anaconda", "com"),
+        ("continuum", "io"),
+        ("prefix", "dev"),
+        ("npmjs", "org"),
+    )
+)
+
+
+def repository_files() -> list[Path]:
+    """List what git has or would add; of a copy without git, everything but hidden folders and caches."""
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    if (ROOT / ".git").exists():
+        try:
+            names = subprocess.run(
+                command, cwd=ROOT, capture_output=True, text=True, check=True
+            ).stdout.split("\0")
+        except (FileNotFoundError, subprocess.CalledProcessError):
+            names = []
+        if any(names):
+            return [ROOT / name for name in names if name and (ROOT / name).is_file()]
+    return [
+        path
+        for path in sorted(ROOT.rglob("*"))
+        if path.is_file()
+        and not any(part in ("__pycache__", "build", "dist", "backups", "reports") for part in path.parts)
+        and not any(part.startswith(".") and part != ".ci" for part in path.relative_to(ROOT).parts)
+    ]
+
+
+def outputs_in(notebook: str) -> list[int]:
+    """Return the numbers of the code cells that carry outputs or an execution count."""
+    return [
+        number
+        for number, cell in enumerate(json.loads(notebook)["cells"])
+        if cell["cell_type"] == "code" and (cell["outputs"] or cell["execution_count"] is not None)
+    ]
+
+
+def module_name(path: Path) -> str:
+    """Return a source file's dotted module name."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def sources() -> list[Path]:
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def room(module: str) -> str:
+    """Return the room of a module of the package: its second name, or the facade."""
+    name = module.partition(".")[2].partition(".")[0]
+    return "facade" if name in FACADE else name
+
+
+def imports(source: str, module: str, is_package: bool) -> Iterator[tuple[int, str]]:
+    """Yield line and full name of every import in a source, wherever in it, relative ones resolved."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                here = module.split(".")
+                above = here[: len(here) - node.level + is_package]
+                base = ".".join([*above, base] if base else above)
+            # The name counts: `from workbench import audit` is about a room, `from workbench import
+            # open_workbench` about the facade, `from workbench.plans import apply` about a module.
+            yield from ((node.lineno, f"{base}.{alias.name}") for alias in node.names)
+
+
+def is_within(name: str, module: str) -> bool:
+    return name == module or name.startswith(module + ".")
+
+
+def wrong_imports(source: str, module: str, is_package: bool = False) -> list[str]:
+    """Return one line for each import of a source that goes up, or that NEVER forbids."""
+    wrong = []
+    here = room(module)
+    if here not in LAYERS:
+        return [f"{module}: its room {here!r} has no place in LAYERS"]
+    for line, name in imports(source, module, is_package):
+        if any(
+            is_within(module, who) and is_within(name, what)
+            for who, banned in NEVER.items()
+            for what in banned
+        ):
+            wrong.append(f"{module}:{line}: may never import {name}")
+        if not is_within(name, "workbench"):
+            continue
+        there = room(name)
+        if there not in LAYERS and name.count(".") == 1:
+            there = "facade"
+        if there not in LAYERS:
+            wrong.append(f"{module}:{line}: {name} has no place in LAYERS")
+        elif LAYERS.index(there) < LAYERS.index(here):
+            wrong.append(f"{module}:{line}: {here} stands below {there}, and imports {name}")
+    return wrong
+
+
+def words(name: str) -> set[str]:
+    """Split a name in either case into lower-case words."""
+    return {word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", name)}
+
+
+def test_notebooks_carry_no_outputs() -> None:
+    dirty = {
+        str(path.relative_to(ROOT)): cells
+        for path in repository_files()
+        if path.suffix == ".ipynb" and (cells := outputs_in(path.read_text(encoding="utf-8")))
+    }
+    assert not dirty, f"run .venv/bin/nbstripout on these (cells): {dirty}"
+
+
+@pytest.mark.parametrize(
+    ("count", "outputs", "cells"), [(None, [], []), (3, [], [0]), (None, [{"output_type": "stream"}], [0])]
+)
+def test_an_output_is_seen(count: int | None, outputs: list[dict[str, str]], cells: list[int]) -> None:
+    cell = {"cell_type": "code", "execution_count": count, "outputs": outputs, "source": ""}
+    assert outputs_in(json.dumps({"cells": [cell, {"cell_type": "markdown"}]})) == cells
+
+
+def test_no_file_names_a_package_registry() -> None:
+    naming = [
+        f"{path.relative_to(ROOT)}: {host.decode()}"
+        for path in repository_files()
+        for host in REGISTRIES
+        if host in path.read_bytes().lower()
+    ]
+    assert not naming
+
+
+def test_imports_go_downward() -> None:
+    wrong = [
+        line
+        for path in sources()
+        for line in wrong_imports(
+            path.read_text(encoding="utf-8"), module_name(path), is_package=path.name == "__init__.py"
+        )
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("workbench.database.connection", "from workbench.plans.plan import Plan"),
+        ("workbench.database.connection", "def later():\n    import workbench.investigate.runs"),
+        ("workbench.audit", "from workbench import plans"),
+        ("workbench.audit", "from workbench import open_workbench"),
+        ("workbench.audit", "from .checks import registry"),
+        ("workbench.investigate.runs", "from ..plans import plan"),
+        ("workbench.investigate.runs", "if True:\n    import workbench"),
+        ("workbench.errors", "from workbench.settings import Settings"),
+        ("workbench.workbench", "from workbench.panels import picker"),
+        ("workbench.newroom.thing", ""),
+        ("workbench.cli.main", "import workbench.newroom.thing"),
+        ("workbench.fixes.rollback", "from workbench.plans import apply"),
+        ("workbench.fixes.rollback", "from workbench.plans.apply import apply_plan"),
+        ("workbench.plans.plan", "from sqlalchemy import text"),
+        ("workbench.checkpoints.retention", "def now():\n    import time"),
+    ],
+)
+def test_a_wrong_import_is_seen(module: str, source: str) -> None:
+    assert wrong_imports(source, module)
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("workbench.__main__", "from workbench.cli.main import main"),
+        ("workbench.cli.main", "from workbench import open_workbench"),
+        ("workbench", "from workbench.workbench import Workbench"),
+        ("workbench.workbench", "from workbench import __version__\nfrom workbench.reporting import runner"),
+        ("workbench.fixes.rollback", "from workbench.plans.plan import Plan\nimport sqlalchemy"),
+        ("workbench.fixes.rollback", "from . import merge\nfrom .merge import merge_members"),
+        ("workbench.settings", "from workbench.errors import UsageError"),
+        ("workbench.audit", "from .murmurant import schema"),
+    ],
+)
+def test_a_right_import_passes(module: str, source: str) -> None:
+    assert not wrong_imports(source, module)
+
+
+def test_relative_imports_of_a_package_start_at_the_package() -> None:
+    assert not wrong_imports("from .runs import runs", "workbench.investigate", is_package=True)
+    assert wrong_imports("from ..plans import plan", "workbench.investigate", is_package=True)
+
+
+def test_no_module_is_too_long_to_hold_in_the_head() -> None:
+    lengths = {module_name(path): len(path.read_text(encoding="utf-8").splitlines()) for path in sources()}
+    assert not {module: length for module, length in lengths.items() if length > LONGEST}
+
+
+def test_names_say_something() -> None:
+    named = [
+        f"{module_name(path)}: {name}"
+        for path in sources()
+        for name in [
+            *module_name(path).split("."),
+            *(
+                node.name
+                for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+                if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+            ),
+        ]
+        if words(name) & EMPTY_WORDS
+    ]
+    assert not named
+
+
+@pytest.mark.parametrize("name", ["utils", "date_utils", "SnapshotManager", "_helper", "URLHelper"])
+def test_an_empty_name_is_seen(name: str) -> None:
+    assert words(name) & EMPTY_WORDS
