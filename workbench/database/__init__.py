@@ -1,0 +1,1 @@
+"""Connections and transactions, the environment guard, and the embedded server."""

@@ -1,0 +1,116 @@
+"""Database URLs: parsed, compared and printed without their secrets."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from urllib.parse import unquote
+
+from sqlalchemy import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+from workbench.errors import UsageError
+
+# What Prisma adds to a URL for itself; libpq refuses a URL that carries any of them.
+_PRISMA = [
+    "schema",
+    "connection_limit",
+    "pool_timeout",
+    "pgbouncer",
+    "socket_timeout",
+    "statement_cache_size",
+    "sslaccept",
+    "sslidentity",
+    "sslpassword",
+    "single_use_connections",
+]
+
+_URL_SECRET = re.compile(r"(?P<scheme>\b[a-z][a-z0-9+.-]*://)[^\s/@'\"]*:[^\s@'\"]*@", re.IGNORECASE)
+_WORD_SECRET = re.compile(
+    r"(?P<word>\b(?:password|passwd|pwd|sslpassword|passfile|token|secret)\b\s*[=:]\s*)"
+    r"(?:'[^']*'|\"[^\"]*\"|[^\s&,;'\"]+)",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class Address:
+    """A database URL taken apart.
+
+    Attributes
+    ----------
+    url : sqlalchemy.URL
+        For psycopg, without Prisma's own parameters.
+    schema : str
+        The schema Murmurant's tables are in (Prisma's ``?schema=``), ``public`` by default.
+    """
+
+    url: URL
+    schema: str = "public"
+
+    @property
+    def where(self) -> str:
+        """``host[:port]/database``; for a socket, the database alone after ``local``."""
+        host = self.url.host or _text(self.url.query.get("host")) or "local"
+        if host.startswith("/"):
+            host = "local"
+        return f"{host}{f':{self.url.port}' if self.url.port else ''}/{self.url.database or ''}"
+
+    @property
+    def host(self) -> str:
+        """The host's name, ``local`` for a socket."""
+        return self.where.rsplit("/", 1)[0].split(":")[0]
+
+    @property
+    def database(self) -> str:
+        """The database's name."""
+        return self.url.database or ""
+
+    def __repr__(self) -> str:
+        return f"Address({self.where!r})"
+
+
+def parse_address(text: str, *, named: str) -> Address:
+    """Take a database URL apart.
+
+    Parameters
+    ----------
+    text : str
+        ``postgresql://user:password@host:port/database?...`` or ``postgres://``, Prisma's
+        parameters allowed.
+    named : str
+        Where it came from (``$DATABASE_URL``), for the message; the URL itself is never shown.
+
+    Raises
+    ------
+    UsageError
+        When it is not a PostgreSQL URL.
+    """
+    example = "It must look like postgresql://user:password@host:5432/database."
+    try:
+        url = make_url(text.strip())
+    except (ArgumentError, ValueError):
+        raise UsageError(f"{named} is not a database URL.", example) from None
+    if url.drivername.split("+")[0] not in {"postgresql", "postgres"}:
+        raise UsageError(f"{named} is a {url.drivername.split('+')[0]!r} URL, not PostgreSQL's.", example)
+    if not url.database:
+        raise UsageError(f"{named} names no database.", example)
+    schema = _text(url.query.get("schema")) or "public"
+    query = {key: value for key, value in url.query.items() if key not in _PRISMA}
+    return Address(url.set(drivername="postgresql+psycopg", query=query), schema)
+
+
+def redact(text: str, *secrets: str) -> str:
+    """Replace every password in `text`: in URLs, after ``password=``, and the given ones anywhere."""
+    for secret in secrets:
+        for form in {secret, unquote(secret)}:
+            if len(form) > 2:
+                text = text.replace(form, "***")
+    text = _URL_SECRET.sub(r"\g<scheme>***@", text)
+    return _WORD_SECRET.sub(r"\g<word>***", text)
+
+
+def _text(value: object) -> str:
+    if isinstance(value, tuple):
+        value = value[0] if value else ""
+    return str(value or "")

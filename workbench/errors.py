@@ -1,0 +1,109 @@
+"""What can go wrong, as one tree; every leaf knows the exit code the command line gives it.
+
+::
+
+    WorkbenchError                 4  something failed
+    ├── UsageError                 2  the question was wrong: unknown run, check, parameter
+    │   └── SettingsError          2  workbench.toml or the environment's variables are wrong
+    ├── Refused                    3  understood, possible, and not done: the guard says no
+    │   └── WrongEnvironment       3  name, kind and address of the target disagree
+    ├── DatabaseUnreachable        4  no connection, or it was lost
+    ├── NotMurmurant               4  connected, but this is not Murmurant's database
+    │   └── SchemaGap              4  one table or column that is needed is missing
+    ├── ReportFileError            2  an import report file cannot be read as one
+    └── NotebookFailed             4  a cell of a report notebook failed
+
+A message says what happened, to which object, and (``next_step``) what to do about it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class WorkbenchError(Exception):
+    """Say what happened, to which object, and what to do next.
+
+    Parameters
+    ----------
+    what : str
+        What happened and to which object, one sentence.
+    next_step : str, optional
+        What the person in front of it can do now.
+    """
+
+    exit_code = 4
+
+    def __init__(self, what: str, next_step: str = "") -> None:
+        super().__init__(f"{what} {next_step}".strip())
+        self.what = what
+        self.next_step = next_step
+
+
+class UsageError(WorkbenchError):
+    """The question itself was wrong; nothing was looked at."""
+
+    exit_code = 2
+
+
+class SettingsError(UsageError):
+    """The settings file or a ``WORKBENCH_*`` variable is wrong."""
+
+
+class Refused(WorkbenchError):
+    """Understood, possible, and deliberately not done."""
+
+    exit_code = 3
+
+
+class WrongEnvironment(Refused):
+    """The environment's name, its kind and the database's address disagree."""
+
+
+class DatabaseUnreachable(WorkbenchError):
+    """There is no connection to the database, or it was lost."""
+
+
+class NotMurmurant(WorkbenchError):
+    """The database was reached, but it does not hold Murmurant's tables."""
+
+
+class SchemaGap(NotMurmurant):
+    """One table or column that a question needs is not there."""
+
+
+class ReportFileError(UsageError):
+    """A file given as an import report is not one, or is cut short."""
+
+
+class NotebookFailed(WorkbenchError):
+    """A cell of a report notebook failed; the executed notebook was kept."""
+
+
+def nearest(wanted: str, known: Iterable[str], count: int = 3) -> list[str]:
+    """Return the names closest to the one that was not found.
+
+    Parameters
+    ----------
+    wanted : str
+        The name as it was typed.
+    known : iterable of str
+        The names that exist.
+    count : int
+        How many to offer at most.
+
+    Returns
+    -------
+    list of str
+        Closest first; empty when nothing is near.
+    """
+    return get_close_matches(wanted, sorted(set(known)), n=count, cutoff=0.4)
+
+
+def unknown(kind: str, wanted: str, known: Iterable[str]) -> UsageError:
+    """Build the error for a name that does not exist, with the nearest that do."""
+    names = sorted(set(known))
+    close = nearest(wanted, names) or names[:5]
+    offer = f"Nearest: {', '.join(close)}." if close else f"There is no {kind} here at all."
+    return UsageError(f"There is no {kind} {wanted!r}.", offer)

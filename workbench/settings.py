@@ -1,0 +1,193 @@
+"""Settings from ``workbench.toml`` and ``WORKBENCH_*`` variables (DESIGN §5).
+
+A database URL is never stored here: an environment names the *variable* that holds it.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from workbench.errors import SettingsError, nearest, unknown
+
+Kind = Literal["demo", "development", "staging", "production"]
+
+DEMO = "demo"
+
+
+class EnvironmentSettings(BaseModel):
+    """One named target database.
+
+    Attributes
+    ----------
+    kind : {"demo", "development", "staging", "production"}
+        What is at stake. Decides how strict the guard is.
+    url_env : str or None
+        Name of the variable that holds the database URL. Only a demo environment may go
+        without: it is the embedded server.
+    address : str or None
+        ``host[:port]/database`` as it must be; anything else is refused.
+    app_url : str or None
+        Base URL of the application for guide §7.2; absent, those checks do not run.
+    app_pages : tuple of str
+        Pages that must load without an error.
+    app_auth_page : str
+        A page that only a signed-in person may see.
+    app_token_env : str or None
+        Name of the variable with a bearer token for ``app_auth_page``.
+    import_reports : tuple of Path
+        Files or folders in which importers left their report files.
+    tier_mapping : Path or None
+        The importer's configuration with ``membership_status_mapping`` (guide §1.3).
+    event_capacity_limit : int or None
+        The organisation's largest allowed event (guide §1.5), in seats.
+    expected : dict of str to int
+        Row counts that must be met (guide §7.1): ``members``, ``events``, ``registrations``.
+    statement_timeout : float
+        Longest a single question may take, seconds.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: Kind
+    url_env: str | None = None
+    address: str | None = None
+    app_url: str | None = None
+    app_pages: tuple[str, ...] = ("/admin/members",)
+    app_auth_page: str = "/api/v1/me"
+    app_token_env: str | None = None
+    import_reports: tuple[Path, ...] = ()
+    tier_mapping: Path | None = None
+    event_capacity_limit: int | None = Field(default=None, ge=0)
+    expected: dict[Literal["members", "events", "registrations"], int] = Field(default_factory=dict)
+    statement_timeout: float = Field(default=120.0, gt=0)
+
+
+class Settings(BaseSettings):
+    """Everything that can be configured; see the example in the README.
+
+    Attributes
+    ----------
+    operator : str
+        Who is acting; the login name unless set.
+    reports, backups, home : Path
+        Executed reports; snapshots and bundles; plans and the embedded server's data.
+    environments : dict of str to EnvironmentSettings
+        The named databases; ``demo``, the embedded one, is always among them.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="WORKBENCH_", env_nested_delimiter="__", extra="forbid")
+
+    operator: str = Field(default_factory=lambda: getpass.getuser())
+    reports: Path = Path("reports")
+    backups: Path = Path("backups")
+    home: Path = Path(".workbench")
+    environments: dict[str, EnvironmentSettings] = Field(default_factory=dict)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Let variables override the file."""
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, config_file())
+
+    def environment(self, name: str) -> EnvironmentSettings:
+        """Return the named environment or raise `UsageError` with the nearest names."""
+        if name not in self.environments:
+            raise unknown("environment", name, self.environments)
+        return self.environments[name]
+
+
+def config_file() -> Path:
+    """Return where the settings file is looked for: ``WORKBENCH_CONFIG`` or the working directory."""
+    return Path(os.environ.get("WORKBENCH_CONFIG", "workbench.toml"))
+
+
+def load_settings() -> Settings:
+    """Read the settings once, with paths made absolute from the settings file's folder.
+
+    Raises
+    ------
+    SettingsError
+        For a file that is not TOML, an unknown key (with the nearest known one) or a wrong value.
+    """
+    path = config_file()
+    if "WORKBENCH_CONFIG" in os.environ and not path.is_file():
+        raise SettingsError(f"WORKBENCH_CONFIG names {path}, which is not there.", "Correct or unset it.")
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        raise SettingsError(
+            f"{path}: " + "; ".join(_problem(dict(each)) for each in error.errors(include_url=False)),
+            "Correct the settings and try again.",
+        ) from None
+    except (ValueError, OSError) as error:  # TOML syntax, or unreadable
+        raise SettingsError(f"{path} cannot be read: {error}.", "Correct the file and try again.") from None
+    return _anchored(settings, path.resolve().parent)
+
+
+def _problem(detail: dict[str, Any]) -> str:
+    """Describe one validation problem without repeating the value, which may be a secret."""
+    where = ".".join(str(part) for part in detail["loc"])
+    if detail["type"] != "extra_forbidden":
+        return f"{where}: {detail['msg']}"
+    key = str(detail["loc"][-1])
+    fields = EnvironmentSettings.model_fields if detail["loc"][0] == "environments" else Settings.model_fields
+    close = nearest(key, fields)
+    return f"unknown key {where!r}" + (f" (did you mean {close[0]!r}?)" if close else "")
+
+
+def _anchored(settings: Settings, root: Path) -> Settings:
+    def absolute(path: Path) -> Path:
+        return path if path.is_absolute() else root / path
+
+    environments = {
+        name: each.model_copy(
+            update={
+                "import_reports": tuple(absolute(path) for path in each.import_reports),
+                "tier_mapping": absolute(each.tier_mapping) if each.tier_mapping else None,
+            }
+        )
+        for name, each in settings.environments.items()
+    }
+    home = absolute(settings.home)
+    if DEMO not in environments:
+        imports = home / "demo" / "imports"
+        environments[DEMO] = EnvironmentSettings(
+            kind="demo",
+            import_reports=(imports,),
+            tier_mapping=imports / "membership.yaml",
+            event_capacity_limit=100,
+        )
+    for name, each in environments.items():
+        if each.url_env is None and each.kind != "demo":
+            raise SettingsError(
+                f"environments.{name} has no url_env.",
+                "Name the variable that holds its database URL; only a demo goes without.",
+            )
+    return settings.model_copy(
+        update={
+            "reports": absolute(settings.reports),
+            "backups": absolute(settings.backups),
+            "home": home,
+            "environments": environments,
+        }
+    )
+
+
+__all__ = ["DEMO", "EnvironmentSettings", "Kind", "Settings", "config_file", "load_settings"]
