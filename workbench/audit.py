@@ -1,0 +1,123 @@
+"""Audit entries in either dialect: the questions of guide §5.2."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import pandas as pd
+from sqlalchemy import Connection, String, cast, func, or_, select
+
+from workbench.database.connection import frame
+from workbench.investigate.runs import run_id_of
+from workbench.murmurant.importers import IMPORT_SOURCE, MIGRATION_PREFIX
+from workbench.murmurant.schema import Schema, as_text
+
+
+def audit_entries(
+    connection: Connection,
+    schema: Schema,
+    *,
+    run_id: str | None = None,
+    action: str | None = None,
+    since: datetime | None = None,
+    limit: int | None = 200,
+) -> pd.DataFrame:
+    """List what the audit log says of migrations: "all migration activity for a run" (guide §5.2).
+
+    An entry belongs to a migration when its action begins with ``migration:``, when its metadata
+    do, where the application's enum leaves no room for that, or when a sync wrote it.
+
+    Parameters
+    ----------
+    run_id : str, optional
+        Only entries of this run.
+    action : str, optional
+        Only actions that begin with this, such as ``migration:rollback``.
+    since : datetime, optional
+        Only entries at or after this moment (UTC, without zone).
+    limit : int, optional
+        The most entries to list, the latest ones.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``id``, ``at``, ``action``, ``run``, ``operator``, ``metadata``; oldest first.
+    """
+    schema.require("audit.action", "audit.metadata", "audit.created_at")
+    audit = schema.audit
+    metadata = audit.c.metadata
+    # The application's enum has no migration actions; there the workbench names them in the metadata.
+    spoken = func.coalesce(metadata["migrationAction"].astext, cast(audit.c.action, String))
+    query = select(
+        as_text(audit.c.id).label("id"),
+        audit.c.created_at.label("at"),
+        spoken.label("action"),
+        run_id_of(schema).label("run"),
+        metadata["operator"].astext.label("operator"),
+        metadata.label("metadata"),
+    ).where(
+        or_(
+            spoken.like(f"{MIGRATION_PREFIX}%"),
+            metadata["source"].astext == IMPORT_SOURCE,
+            run_id_of(schema).is_not(None),
+        )
+    )
+    if run_id is not None:
+        query = query.where(run_id_of(schema) == run_id)
+    if action is not None:
+        query = query.where(spoken.startswith(action, autoescape=True))
+    if since is not None:
+        query = query.where(audit.c.created_at >= since)
+    found = frame(connection, query.order_by(audit.c.created_at.desc(), audit.c.id.desc()).limit(limit))
+    return found.iloc[::-1].reset_index(drop=True)
+
+
+def audit_summary(connection: Connection, schema: Schema) -> pd.DataFrame:
+    """Count migration entries by run and action.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``run``, ``action``, ``entries``, ``first``, ``last``.
+    """
+    schema.require("audit.action", "audit.metadata", "audit.created_at")
+    audit = schema.audit
+    action = cast(audit.c.action, String)
+    run = run_id_of(schema)
+    return frame(
+        connection,
+        select(
+            run.label("run"),
+            action.label("action"),
+            func.count().label("entries"),
+            func.min(audit.c.created_at).label("first"),
+            func.max(audit.c.created_at).label("last"),
+        )
+        .where(or_(action.like(f"{MIGRATION_PREFIX}%"), run.is_not(None)))
+        .group_by("run", "action")
+        .order_by(func.min(audit.c.created_at), "action"),
+    )
+
+
+def imports_by_operator(
+    connection: Connection, schema: Schema, since: datetime | None = None
+) -> pd.DataFrame:
+    """Tell who ran imports, how many and for how long: the last question of guide §5.2.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``operator``, ``imports``, ``total_seconds``.
+    """
+    schema.require("audit.action", "audit.metadata", "audit.created_at")
+    audit = schema.audit
+    # The guide casts every duration to int and fails on the first that is none; here those count zero.
+    duration = func.coalesce(func.substring(audit.c.metadata["duration"].astext, r"^(\d+)(?:\.\d+)?$"), "0")
+    query = select(
+        audit.c.metadata["operator"].astext.label("operator"),
+        func.count().label("imports"),
+        func.sum(func.to_number(duration, "9999999999")).label("total_seconds"),
+    ).where(cast(audit.c.action, String) == "migration:completed")
+    if since is not None:
+        query = query.where(audit.c.created_at >= since)
+    return frame(connection, query.group_by("operator").order_by("operator"))

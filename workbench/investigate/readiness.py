@@ -1,0 +1,125 @@
+"""What works here and what is missing: what ``workbench doctor`` says."""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import version
+
+import pandas as pd
+from sqlalchemy import Connection, text
+
+from workbench.database.connection import Identity
+from workbench.database.environment import Environment
+from workbench.database.tools import find_tools
+from workbench.murmurant.reports import ImportReport
+from workbench.murmurant.schema import Schema, explain_gap
+from workbench.murmurant.spellings import CONCEPTS
+from workbench.settings import EnvironmentSettings
+
+_LIBRARIES = ("sqlalchemy", "psycopg", "pandas", "papermill", "nbconvert", "jupyterlab", "matplotlib")
+
+_RIGHTS = text(
+    """
+    SELECT c.relname AS table_name, has_table_privilege(c.oid, 'SELECT') AS reads,
+           has_table_privilege(c.oid, 'INSERT') AND has_table_privilege(c.oid, 'UPDATE')
+           AND has_table_privilege(c.oid, 'DELETE') AS writes
+    FROM pg_class c WHERE c.relkind IN ('r', 'p') AND c.relnamespace = to_regnamespace(quote_ident(:schema))
+    """
+)
+
+Line = tuple[str, str, str]
+
+
+def readiness(
+    connection: Connection,
+    schema: Schema,
+    environment: Environment,
+    identity: Identity,
+    options: EnvironmentSettings,
+    reports: tuple[ImportReport, ...],
+) -> pd.DataFrame:
+    """Tell what works here and what is missing.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``subject``, ``state`` (``ok``, ``missing`` or ``note``), ``detail``. What is only a note
+        hinders nothing; what is missing keeps some check or command from working.
+    """
+    lines: list[Line] = [
+        ("environment", "ok", str(environment)),
+        (
+            "connection",
+            "ok",
+            f"PostgreSQL {identity.version}, database {identity.database}, as {identity.user}",
+        ),
+        ("server", "ok", f"system identifier {identity.system_identifier}"),
+        ("dialect", "ok", schema.dialect),
+        *_tables(schema),
+        *_rights(connection, schema),
+        *_tools(identity),
+        *_configured(options, reports),
+        ("python", "ok", platform.python_version()),
+        *((name, "ok", version(name)) for name in _LIBRARIES),
+    ]
+    return pd.DataFrame(lines, columns=["subject", "state", "detail"])
+
+
+def _tables(schema: Schema) -> list[Line]:
+    lines: list[Line] = []
+    for name, concept in CONCEPTS.items():
+        if not schema.has(name):
+            lines.append((f"table {name}", "missing", " ".join(explain_gap(name))))
+            continue
+        absent = [column for column in concept.columns if not schema.has(f"{name}.{column}")]
+        detail = f'"{schema.resolved[name].table}"' + (f", without {', '.join(absent)}" if absent else "")
+        lines.append((f"table {name}", "note" if absent else "ok", detail))
+    return lines
+
+
+def _rights(connection: Connection, schema: Schema) -> list[Line]:
+    rows = connection.execute(_RIGHTS, {"schema": schema.catalogue.schema}).all()
+    unread = sorted(row.table_name for row in rows if not row.reads)
+    unwritten = sorted(row.table_name for row in rows if not row.writes)
+    reading: Line = ("right to read", "ok", f"all {len(rows)} tables")
+    if unread:
+        reading = ("right to read", "missing", f"SELECT on {_some(unread)}: ask the owner to GRANT it")
+    writing: Line = ("right to write", "ok", "all tables; looking never uses it")
+    if unwritten:
+        writing = (
+            "right to write",
+            "note",
+            f"none on {_some(unwritten)}: enough for looking, not for applying a plan",
+        )
+    return [reading, writing]
+
+
+def _tools(identity: Identity) -> list[Line]:
+    server = int(identity.version.split(".")[0])
+    lines: list[Line] = []
+    tools = find_tools()
+    for name in dict.fromkeys(tool.name for tool in tools):
+        best = max((tool for tool in tools if tool.name == name), key=lambda tool: tool.major)
+        old = best.major < server
+        detail = f"{best.version}, older than the server ({identity.version})" if old else best.version
+        lines.append((name, "missing" if old else "ok", detail))
+    return lines
+
+
+def _configured(options: EnvironmentSettings, reports: tuple[ImportReport, ...]) -> list[Line]:
+    runs = len({report.run_id for report in reports})
+    tier_mapping = options.tier_mapping
+    there = tier_mapping is not None and tier_mapping.is_file()
+    return [
+        ("import reports", "ok" if reports else "note", f"{len(reports)} files of {runs} runs" if reports else
+         "none: a CSV import and every dry run leave nothing else (--import-report, import_reports)"),
+        ("tier mapping", "ok" if there else "missing" if tier_mapping else "note",
+         str(tier_mapping) if there else f"{tier_mapping} is not there" if tier_mapping else "not configured: tiers are not compared"),
+        ("application", "ok" if options.app_url else "note", options.app_url or "not configured (app_url): §7.2 does not run"),
+        ("capacity limit", "ok" if options.event_capacity_limit is not None else "note",
+         f"{options.event_capacity_limit} seats" if options.event_capacity_limit is not None else "not configured"),
+    ]  # fmt: skip
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

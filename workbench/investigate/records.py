@@ -1,0 +1,235 @@
+"""What one run did, record by record: action, evidence and its strength, and what became of it since."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+from sqlalchemy import (
+    Boolean,
+    Connection,
+    Select,
+    String,
+    Subquery,
+    and_,
+    case,
+    cast,
+    distinct,
+    func,
+    literal,
+    null,
+    select,
+    union_all,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by
+
+from workbench.database.connection import frame
+from workbench.investigate.runs import run_id_of
+from workbench.investigate.traces import TOLERANCE, record_traces
+from workbench.murmurant.importers import ACTIONS, Counts, Run, Strength
+from workbench.murmurant.schema import Schema, as_text, entity_of
+from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES
+
+
+@dataclass(frozen=True)
+class RunRecords:
+    """What one run did.
+
+    Attributes
+    ----------
+    run : Run
+        The run, its counts completed by the records found.
+    records : pandas.DataFrame
+        One row per record, up to the limit asked for: ``entity``, ``action``, ``record_id``,
+        ``wa_id``, ``evidence``, ``strength``, ``exists`` (None for a dry run),
+        ``touched_since`` (a run's id, ``a person``, ``somebody``, or empty).
+    tally : pandas.DataFrame
+        Every record counted by ``entity``, ``action``, ``evidence``, ``strength``, ``exists``,
+        ``touched`` and ``records``.
+    differences : list of str
+        Where what was found and what the importer reported disagree.
+    """
+
+    run: Run
+    records: pd.DataFrame
+    tally: pd.DataFrame
+    differences: list[str]
+
+
+def run_records(
+    connection: Connection, schema: Schema, run: Run, others: Sequence[Run] = (), limit: int | None = None
+) -> RunRecords:
+    """Tell record by record what a run did.
+
+    Parameters
+    ----------
+    run : Run
+        From `find_run`.
+    others : sequence of Run
+        The other runs of the same database; a time window shared with one of them is weak evidence.
+    limit : int, optional
+        The most records to list; the tally always counts all.
+    """
+    traces = record_traces(schema, run, others)
+    if traces:
+        merged = _with_fate(schema, run, _merge(traces))
+        columns = ["entity", "action", "evidence", "strength", "exists", "touched"]
+        tally = frame(
+            connection,
+            select(*(merged.c[name] for name in columns), func.count().label("records"))
+            .group_by(*(merged.c[name] for name in columns))
+            .order_by(*(merged.c[name] for name in columns)),
+        )
+        listing = frame(
+            connection,
+            select(
+                *(
+                    merged.c[name]
+                    for name in ("entity", "action", "record_id", "wa_id", "evidence", "strength")
+                ),
+                merged.c["exists"],
+                merged.c.touched_since,
+            )
+            .order_by(merged.c.entity, merged.c.action, merged.c.wa_id, merged.c.record_id)
+            .limit(limit),
+        )
+    else:
+        columns = ["entity", "action", "evidence", "strength", "exists", "touched", "records"]
+        tally = pd.DataFrame(columns=columns)
+        listing = pd.DataFrame(
+            columns=[
+                "entity",
+                "action",
+                "record_id",
+                "wa_id",
+                "evidence",
+                "strength",
+                "exists",
+                "touched_since",
+            ]
+        )
+    for table in (tally, listing):
+        table["strength"] = [Strength(value).name for value in table["strength"]]
+    run.traced = _counts(tally)
+    return RunRecords(run, listing, tally, _differences(run, tally))
+
+
+def _counts(tally: pd.DataFrame) -> Counts:
+    found: Counts = {}
+    for entity, action, rows in zip(tally["entity"], tally["action"], tally["records"], strict=True):
+        cells = found.setdefault(str(entity), {})
+        cells[str(action)] = cells.get(str(action), 0) + int(rows)
+    return {
+        entity: {a: found[entity][a] for a in ACTIONS if a in found[entity]}
+        for entity in ENTITIES
+        if entity in found
+    }
+
+
+def _differences(run: Run, tally: pd.DataFrame) -> list[str]:
+    found = []
+    if not run.traced and not any(sum(cells.values()) for cells in run.reported.values()):
+        found.append(
+            "No record of this run was found, neither in the database nor in a report: nothing shows that it did anything."
+        )
+    for entity, cells in run.reported.items():
+        for action in ("created", "updated"):
+            said, seen = cells.get(action, 0), run.traced.get(entity, {}).get(action, 0)
+            if said and not run.traced and run.mode == "live":
+                found.append(
+                    f"{entity}: {said:,} {action} by its report alone; no row of the database or full report names them."
+                )
+            elif run.traced and said != seen:
+                found.append(f"{entity}: {said:,} {action} by its report, {seen:,} found.")
+    gone = tally[tally["exists"].eq(False) & tally["action"].isin(["created", "updated"])]
+    for name, rows in gone.groupby("entity")["records"].sum().items():
+        found.append(f"{name}: {rows:,} that it created or updated no longer exist.")
+    return found
+
+
+def _merge(traces: Sequence[Select[Any]]) -> Subquery:
+    """Put the traces of one record together: the most direct one says what was done with it."""
+    every = union_all(*traces).subquery("traces")
+    key = func.coalesce(every.c.wa_id, every.c.record_id)
+
+    def best(column: Any) -> Any:
+        # A report file may know a WA id and not the record, or the other way round.
+        order = (column.is_(None), every.c.said.desc(), every.c.strength.desc(), column)
+        return func.array_agg(aggregate_order_by(column, *order), type_=ARRAY(String()))[1]
+
+    return (
+        select(
+            every.c.entity,
+            best(every.c.action).label("action"),
+            best(every.c.record_id).label("record_id"),
+            best(every.c.wa_id).label("wa_id"),
+            func.string_agg(distinct(every.c.trace), literal(", ")).label("evidence"),
+            func.max(every.c.strength).label("strength"),
+            func.max(every.c.at).label("at"),
+        )
+        .group_by(every.c.entity, key)
+        .subquery("merged")
+    )
+
+
+def _with_fate(schema: Schema, run: Run, merged: Subquery) -> Subquery:
+    """Add whether each record still exists and who touched it since."""
+    source: Any = merged
+    alive: list[Any] = []
+    changed: list[Any] = []
+    for entity in ENTITIES:
+        if not schema.has(CONCEPT_OF[entity]):
+            continue
+        table = schema.entity(entity).alias(f"now_{CONCEPT_OF[entity]}")
+        source = source.outerjoin(
+            table, and_(merged.c.entity == entity, as_text(table.c.id) == merged.c.record_id)
+        )
+        alive.append(as_text(table.c.id))
+        if schema.has(f"{CONCEPT_OF[entity]}.updated_at"):
+            changed.append(table.c.updated_at)
+    later: Any = literal(None)
+    by: Any = cast(null(), String)
+    if run.mode == "live" and schema.has(
+        "audit.metadata", "audit.resource_type", "audit.resource_id", "audit.created_at"
+    ):
+        audit = schema.audit
+        owner = run_id_of(schema)
+        touched = (
+            select(
+                entity_of(audit.c.resource_type).label("entity"),
+                as_text(audit.c.resource_id).label("record_id"),
+                func.max(audit.c.created_at).label("at"),
+                func.array_agg(
+                    aggregate_order_by(func.coalesce(owner, "a person"), audit.c.created_at.desc()),
+                    type_=ARRAY(String()),
+                )[1].label("by"),
+            )
+            .where(owner.is_distinct_from(run.run), audit.c.created_at > (run.started or literal(None)))
+            .group_by("entity", "record_id")
+            .subquery("touched")
+        )
+        source = source.outerjoin(
+            touched, and_(touched.c.entity == merged.c.entity, touched.c.record_id == merged.c.record_id)
+        )
+        later, by = touched.c.at, touched.c.by
+    moment = merged.c.at
+    since: Any = case(
+        (later > moment, by),
+        *([(func.coalesce(*changed) > moment + TOLERANCE, "somebody")] if changed else []),
+        else_="",
+    )
+    if run.mode == "dry":
+        since = literal("")
+    gone = null() if run.mode == "dry" else func.coalesce(*alive).is_not(None) if alive else null()
+    return (
+        select(
+            *merged.c,
+            cast(gone, Boolean).label("exists"),
+            since.label("touched_since"),
+            (since != "").label("touched"),
+        )
+        .select_from(source)
+        .subquery("fate")
+    )

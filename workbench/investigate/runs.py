@@ -1,0 +1,276 @@
+"""Which import runs there were, and how each one ended, judged by evidence (guide §1.1, §5.1).
+
+A report's own ``success`` is one witness among several: an interrupted sync says ``true`` too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import pandas as pd
+from sqlalchemy import Connection, String, cast, func, literal, select, union_all
+
+from workbench.errors import unknown
+from workbench.investigate.endings import judge
+from workbench.murmurant.importers import (
+    MIGRATION_PREFIX,
+    RUN_ID_KEYS,
+    Counts,
+    Run,
+    Trace,
+    importer_of,
+    start_in_run_id,
+)
+from workbench.murmurant.reports import ImportReport
+from workbench.murmurant.schema import Schema, entity_of
+from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES
+
+_AUDIT_ACTIONS = {"CREATE": "created", "UPDATE": "updated"}
+
+
+def find_runs(connection: Connection, schema: Schema, reports: Sequence[ImportReport] = ()) -> list[Run]:
+    """Find every run that left a trace in the database or in a report file.
+
+    Returns
+    -------
+    list of Run
+        By start; runs whose start is unknown last.
+    """
+    found: dict[str, Run] = {}
+
+    def run(run_id: str) -> Run:
+        return found.setdefault(run_id, Run(run_id, importer_of(run_id), started=start_in_run_id(run_id)))
+
+    _from_audit_rows(connection, schema, run)
+    _from_migration_entries(connection, schema, run)
+    _from_run_columns(connection, schema, run)
+    for report in reports:
+        _from_report(report, run(report.run_id))
+    ordered = sorted(found.values(), key=lambda each: (each.started is None, each.started or 0, each.run))
+    last_sync = _last_sync(connection, schema)
+    for position, each in enumerate(ordered):
+        later = next(
+            (one for one in ordered[position + 1 :] if one.importer == each.importer and one.mode == "live"),
+            None,
+        )
+        judge(each, ordered[:position], later, last_sync)
+    return ordered
+
+
+def find_run(
+    connection: Connection, schema: Schema, run_id: str, reports: Sequence[ImportReport] = ()
+) -> tuple[Run, list[Run]]:
+    """Find one run and return it with all the others.
+
+    Raises
+    ------
+    UsageError
+        For an id that left no trace, with the nearest ids that did.
+    """
+    everyone = find_runs(connection, schema, reports)
+    for each in everyone:
+        if each.run == run_id:
+            return each, [other for other in everyone if other is not each]
+    raise unknown("run", run_id, [each.run for each in everyone])
+
+
+def runs_frame(runs: Sequence[Run]) -> pd.DataFrame:
+    """Lay the runs out as a table.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per run: ``run``, ``importer``, ``mode``, ``operator``, ``started``,
+        ``finished`` (UTC), ``duration`` (seconds), ``status``, ``why``, a column of counts per
+        entity (``120 created, 20 updated``), ``evidence``.
+    """
+    rows = [
+        {
+            "run": each.run,
+            "importer": each.importer,
+            "mode": each.mode,
+            "operator": each.operator or "",
+            "started": each.started,
+            "finished": each.finished,
+            "duration": each.duration,
+            "status": each.status,
+            "why": each.why,
+            **{CONCEPT_OF[entity]: in_words(each.counts.get(entity, {})) for entity in ENTITIES},
+            "evidence": each.evidence,
+        }
+        for each in runs
+    ]
+    columns = "run importer mode operator started finished duration status why members events registrations evidence"
+    return pd.DataFrame(rows, columns=columns.split())
+
+
+def in_words(cells: dict[str, int]) -> str:
+    """Say counts per action in words, leaving out the zeros."""
+    return ", ".join(f"{count:,} {action}" for action, count in cells.items() if count) or "none"
+
+
+def run_id_of(schema: Schema) -> Any:
+    """Return the expression for the run an audit row says it belongs to, or NULL."""
+    return func.coalesce(*(schema.audit.c.metadata[key].astext for key in RUN_ID_KEYS))
+
+
+def _from_audit_rows(connection: Connection, schema: Schema, run: Any) -> None:
+    if not schema.has("audit.metadata", "audit.resource_type", "audit.action"):
+        return
+    audit = schema.audit
+    metadata = audit.c.metadata
+    key = run_id_of(schema)
+    at = audit.c.created_at if schema.has("audit.created_at") else literal(None)
+    rows = connection.execute(
+        select(
+            key.label("run"),
+            cast(audit.c.action, String).label("action"),
+            entity_of(audit.c.resource_type).label("entity"),
+            func.count().label("rows"),
+            func.min(at).label("first"),
+            func.max(at).label("last"),
+            func.min(metadata["environment"].astext).label("environment"),
+            func.min(metadata["operator"].astext).label("operator"),
+        )
+        .where(
+            key.is_not(None),
+            cast(audit.c.action, String).in_(list(_AUDIT_ACTIONS)),
+            func.coalesce(metadata["source"].astext, "").not_like("workbench%"),
+        )
+        .group_by("run", "action", "entity")
+    )
+    for row in rows:
+        each: Run = run(row.run)
+        each.saw(Trace.AUDIT, row.rows)
+        each.environment = each.environment or row.environment
+        each.operator = each.operator or row.operator
+        each.started = min(filter(None, (each.started, row.first)), default=None)
+        each.last_trace = max(filter(None, (each.last_trace, row.last)), default=None)
+        if row.entity in ENTITIES:
+            each.traced.setdefault(row.entity, {})[_AUDIT_ACTIONS[row.action]] = row.rows
+
+
+def _from_migration_entries(connection: Connection, schema: Schema, run: Any) -> None:
+    if not schema.has("audit.metadata", "audit.action", "audit.created_at"):
+        return
+    audit = schema.audit
+    action = cast(audit.c.action, String)
+    rows = connection.execute(
+        select(action.label("action"), audit.c.metadata, audit.c.created_at, run_id_of(schema).label("run"))
+        .where(action.in_([f"{MIGRATION_PREFIX}{each}" for each in ("started", "completed", "failed")]))
+        .order_by(audit.c.created_at)
+    )
+    for row in rows:
+        if not row.run:
+            continue  # the check audit-metadata reports an entry that names no run
+        each: Run = run(row.run)
+        facts = row.metadata if isinstance(row.metadata, dict) else {}
+        each.saw(Trace.MIGRATION, 1)
+        each.entries.append((row.action, facts, row.created_at))
+        each.operator = facts.get("operator") or each.operator
+        each.environment = facts.get("environment") or each.environment
+        if isinstance(facts.get("config"), dict):
+            each.config = facts["config"]
+        if row.action == "migration:started":
+            each.mode = "dry" if str(facts.get("mode", "live")).startswith("dry") else "live"
+            each.started = row.created_at
+        else:
+            each.finished = row.created_at
+            each.reported = each.reported or _claimed(facts.get("counts"))
+
+
+def _from_run_columns(connection: Connection, schema: Schema, run: Any) -> None:
+    """Note the runs that mappings and records name themselves."""
+    questions = []
+    if schema.has("mappings.run_id", "mappings.entity_type"):
+        mappings = schema.mappings
+        moment = mappings.c.synced_at if schema.has("mappings.synced_at") else literal(None)
+        questions.append(
+            (Trace.MAPPING, entity_of(mappings.c.entity_type), mappings.c.run_id, moment),
+        )
+    for entity in ENTITIES:
+        concept = CONCEPT_OF[entity]
+        if schema.has(f"{concept}.run_id"):
+            source = schema.source(concept)
+            moment = source.c.created_at if schema.has(f"{concept}.created_at") else literal(None)
+            questions.append((Trace.RECORD, literal(entity), source.c.run_id, moment))
+    if not questions:
+        return
+    statement = union_all(
+        *(
+            select(
+                literal(str(trace)).label("trace"),
+                entity.label("entity"),
+                cast(run_id, String).label("run"),
+                func.count().label("rows"),
+                func.min(moment).label("first"),
+                func.max(moment).label("last"),
+            )
+            .where(run_id.is_not(None))
+            .group_by("entity", "run")
+            for trace, entity, run_id, moment in questions
+        )
+    )
+    mapped: dict[tuple[str, str], int] = {}
+    for row in connection.execute(statement):
+        each: Run = run(row.run)
+        each.saw(Trace(row.trace), row.rows)
+        each.started = each.started or row.first
+        each.last_trace = max(filter(None, (each.last_trace, row.last)), default=None)
+        if row.entity not in ENTITIES:
+            continue
+        if row.trace == Trace.RECORD:
+            each.traced.setdefault(row.entity, {})["created"] = row.rows
+        else:
+            mapped[row.run, row.entity] = row.rows
+    for (run_id, entity), rows in mapped.items():
+        cells = run(run_id).traced.setdefault(entity, {})
+        others = rows - cells.get("created", 0)
+        if others > 0:
+            cells["mapped"] = others
+
+
+def _from_report(report: ImportReport, run: Run) -> None:
+    run.reports.append(report)
+    run.saw(Trace.REPORT, 1)
+    run.mode = report.mode
+    run.importer = report.importer if run.importer == importer_of(run.run) else run.importer
+    run.started = report.started or run.started
+    run.finished = report.finished or run.finished
+    run.operator = run.operator or report.operator
+    run.environment = run.environment or report.environment
+    run.config = run.config or report.config
+    run.errors = report.errors or run.errors
+    run.fetched = report.fetched or run.fetched
+    if report.counts:
+        run.reported = report.counts
+
+
+def _claimed(counts: Any) -> Counts:
+    """Read the counts of a ``migration:completed`` entry, in either of the forms in use."""
+    found: Counts = {}
+    for name, entity in ((CONCEPT_OF[entity], entity) for entity in ENTITIES):
+        cells = counts.get(name) if isinstance(counts, dict) else None
+        if isinstance(cells, dict):
+            named = {
+                "created": "created",
+                "updated": "updated",
+                "skipped": "existing",
+                "existing": "existing",
+                "mapped": "mapped",
+            }
+            found[entity] = {named[key]: int(value) for key, value in cells.items() if key in named}
+        elif isinstance(cells, int):
+            found[entity] = {"created": cells}
+    return found
+
+
+def _last_sync(connection: Connection, schema: Schema) -> datetime | None:
+    if not schema.has("sync_state.last_full_sync"):
+        return None
+    found: datetime | None = connection.execute(
+        select(func.max(schema.sync_state.c.last_full_sync))
+    ).scalar_one()
+    return found

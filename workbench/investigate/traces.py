@@ -1,0 +1,233 @@
+"""What ties records to a run, one selection for each kind of trace (DESIGN §1, §2 "Evidence").
+
+Every selection has the same columns: ``entity``, ``action``, ``said`` (how directly the trace tells
+what was done), ``record_id``, ``wa_id``, ``at``, ``trace`` and ``strength``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Integer,
+    Select,
+    String,
+    and_,
+    bindparam,
+    case,
+    cast,
+    exists,
+    func,
+    literal,
+    null,
+    or_,
+    select,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, TIMESTAMP
+
+from workbench.investigate.runs import run_id_of
+from workbench.murmurant.importers import STRENGTH, Run, Strength, Trace
+from workbench.murmurant.schema import Schema, as_text, entity_of
+from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES, ENTITY_TYPES
+
+TOLERANCE = timedelta(seconds=1)
+"""How far an application server's clock and its database's may differ on one write."""
+
+_SAID, _REPORTED, _INFERRED = 3, 2, 1  # how directly a trace tells what was done with the record
+
+
+def record_traces(schema: Schema, run: Run, others: Sequence[Run]) -> list[Select[Any]]:
+    """Return one selection for each kind of trace that the run may have left in this database."""
+    found = []
+    if run.mode == "live":
+        if schema.has(
+            "audit.metadata", "audit.resource_type", "audit.resource_id", "audit.action", "audit.created_at"
+        ):
+            found.append(_audit_rows(schema, run))
+        for entity in ENTITIES:
+            if not schema.has(CONCEPT_OF[entity]):
+                continue
+            if schema.has("mappings.run_id", "mappings.target", "mappings.entity_type", "mappings.wa_id"):
+                found.append(_mapping_column(schema, run, entity))
+            if schema.has(f"{CONCEPT_OF[entity]}.run_id"):
+                found.append(_record_column(schema, run, entity))
+            windowed = ("mappings.target", "mappings.entity_type", "mappings.wa_id", "mappings.synced_at")
+            if run.importer == "api" and run.started and schema.has(*windowed):
+                found.append(_mapping_window(schema, run, others, entity))
+    if any(report.records for report in run.reports):
+        found.append(_report_records(run))
+    return found
+
+
+def _row(
+    entity: Any, action: Any, said: Any, record_id: Any, wa_id: Any, at: Any, trace: Trace, strength: Any
+) -> Select[Any]:
+    return select(
+        entity.label("entity"),
+        action.label("action"),
+        said.label("said"),
+        record_id.label("record_id"),
+        wa_id.label("wa_id"),
+        cast(at, TIMESTAMP()).label("at"),
+        literal(str(trace)).label("trace"),
+        cast(strength, Integer).label("strength"),
+    )
+
+
+def _audit_rows(schema: Schema, run: Run) -> Select[Any]:
+    audit = schema.audit
+    action = cast(audit.c.action, String)
+    return _row(
+        entity_of(audit.c.resource_type),
+        case((action == "CREATE", "created"), else_="updated"),
+        literal(_SAID),
+        as_text(audit.c.resource_id),
+        audit.c.metadata["waId"].astext,
+        audit.c.created_at,
+        Trace.AUDIT,
+        literal(STRENGTH[Trace.AUDIT]),
+    ).where(
+        run_id_of(schema) == run.run,
+        action.in_(["CREATE", "UPDATE"]),
+        entity_of(audit.c.resource_type).in_(ENTITIES),
+        func.coalesce(audit.c.metadata["source"].astext, "").not_like("workbench%"),
+    )
+
+
+def _moment(schema: Schema, entity: str, column: str) -> Any:
+    concept = CONCEPT_OF[entity]
+    return (
+        schema.source(concept).c[column] if schema.has(f"{concept}.{column}") else cast(null(), TIMESTAMP())
+    )
+
+
+def _within(moment: Any, run: Run) -> Any:
+    """Whether a moment lies in the run's window; an unknown end is its last trace."""
+    end = run.finished or run.last_trace
+    if run.started is None or end is None:
+        return literal(False)
+    return moment.between(run.started - TOLERANCE, end + TOLERANCE)
+
+
+def _mapping_column(schema: Schema, run: Run, entity: str) -> Select[Any]:
+    mappings, source = schema.mappings, schema.entity(entity)
+    created = _within(_moment(schema, entity, "created_at"), run)
+    if schema.has(f"{CONCEPT_OF[entity]}.run_id"):
+        created = source.c.run_id == run.run
+    updated = _within(_moment(schema, entity, "updated_at"), run)
+    return (
+        _row(
+            literal(entity),
+            case((created, "created"), (updated, "updated"), else_="mapped"),
+            case((created, _SAID), else_=_INFERRED),
+            as_text(mappings.c.target),
+            as_text(mappings.c.wa_id),
+            mappings.c.synced_at if schema.has("mappings.synced_at") else null(),
+            Trace.MAPPING,
+            literal(STRENGTH[Trace.MAPPING]),
+        )
+        .select_from(mappings.outerjoin(source, as_text(source.c.id) == as_text(mappings.c.target)))
+        .where(mappings.c.run_id == run.run, mappings.c.entity_type.in_(ENTITY_TYPES[entity]))
+    )
+
+
+def _record_column(schema: Schema, run: Run, entity: str) -> Select[Any]:
+    source = schema.entity(entity)
+    mapped: ColumnElement[bool] = literal(False)
+    if schema.has("mappings.run_id", "mappings.target", "mappings.entity_type"):
+        mappings = schema.mappings
+        mapped = exists().where(
+            mappings.c.run_id == run.run,
+            mappings.c.entity_type.in_(ENTITY_TYPES[entity]),
+            as_text(mappings.c.target) == as_text(source.c.id),
+        )
+    return _row(
+        literal(entity),
+        literal("created"),
+        literal(_SAID),
+        as_text(source.c.id),
+        cast(null(), String),
+        _moment(schema, entity, "created_at"),
+        Trace.RECORD,
+        literal(STRENGTH[Trace.RECORD]),
+    ).where(source.c.run_id == run.run, ~mapped)
+
+
+def _mapping_window(schema: Schema, run: Run, others: Sequence[Run], entity: str) -> Select[Any]:
+    """Select mappings written while the run ran: all that tells of records it left as they were.
+
+    A record known to an earlier run under the same WA id was there before; one known under
+    another WA id, or to nobody, was only mapped (DESIGN §1, trap 1).
+    """
+    mappings, source = schema.mappings, schema.entity(entity)
+    known_as: ColumnElement[bool] = literal(False)
+    known: ColumnElement[bool] = literal(False)
+    if schema.has("audit.metadata", "audit.resource_type", "audit.resource_id", "audit.action"):
+        audit = schema.audit
+        seen = (
+            select(
+                as_text(audit.c.resource_id).label("record_id"),
+                audit.c.metadata["waId"].astext.label("wa_id"),
+            )
+            .where(
+                entity_of(audit.c.resource_type) == entity,
+                cast(audit.c.action, String).in_(["CREATE", "UPDATE"]),
+                run_id_of(schema).is_not(None),
+            )
+            .subquery()
+        )
+        same_target = seen.c.record_id == as_text(mappings.c.target)
+        known_as = exists().where(same_target, seen.c.wa_id == as_text(mappings.c.wa_id))
+        known = exists().where(same_target)
+    new = _within(_moment(schema, entity, "created_at"), run)
+    end = run.finished or run.last_trace
+    shared = any(
+        each.mode == "live"
+        and each.started
+        and end
+        and run.started
+        and each.started <= end
+        and (each.finished or each.last_trace or each.started) >= run.started
+        for each in others
+    )
+    likely = Strength.weak if shared else STRENGTH[Trace.WINDOW]
+    query = (
+        _row(
+            literal(entity),
+            case((known_as, "existing"), (and_(new, ~known), "created"), else_="mapped"),
+            literal(_INFERRED),
+            as_text(mappings.c.target),
+            as_text(mappings.c.wa_id),
+            mappings.c.synced_at,
+            Trace.WINDOW,
+            case((or_(known_as, known), int(likely)), else_=int(Strength.weak)),
+        )
+        .select_from(mappings.outerjoin(source, as_text(source.c.id) == as_text(mappings.c.target)))
+        .where(mappings.c.entity_type.in_(ENTITY_TYPES[entity]), _within(mappings.c.synced_at, run))
+    )
+    return query.where(mappings.c.run_id.is_(None)) if schema.has("mappings.run_id") else query
+
+
+def _report_records(run: Run) -> Select[Any]:
+    report = max(run.reports, key=lambda each: len(each.records))
+    arrays = {
+        "report_entity": [each.entity for each in report.records],
+        "report_action": [each.action for each in report.records],
+        "report_id": [each.record_id for each in report.records],
+        "report_wa": [each.wa_id for each in report.records],
+    }
+    rows = func.unnest(*(bindparam(name, values, type_=ARRAY(String())) for name, values in arrays.items()))
+    named = rows.table_valued("entity", "action", "record_id", "wa_id", name="reported").render_derived()
+    return _row(
+        named.c.entity,
+        named.c.action,
+        literal(_REPORTED),
+        named.c.record_id,
+        named.c.wa_id,
+        literal(run.finished or run.started),
+        Trace.REPORT,
+        literal(STRENGTH[Trace.REPORT]),
+    )

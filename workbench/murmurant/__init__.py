@@ -1,0 +1,1 @@
+"""What Murmurant looks like: its tables in either dialect, its references, its importers' traces."""

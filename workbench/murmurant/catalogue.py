@@ -1,0 +1,121 @@
+"""The live database's own description: tables, columns, keys and references, as PostgreSQL has them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, text
+
+_COLUMNS = text(
+    """
+    SELECT c.relname AS table_name, a.attname AS column_name,
+           format_type(a.atttypid, a.atttypmod) AS type, NOT a.attnotnull AS nullable,
+           has_column_privilege(c.oid, a.attnum, 'SELECT') AS readable
+    FROM pg_class c
+    JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+    WHERE c.relnamespace = to_regnamespace(quote_ident(:schema)) AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
+    ORDER BY c.relname, a.attnum
+    """
+)
+
+_KEYS = text(
+    """
+    SELECT c.relname AS table_name, i.indisprimary AS is_primary,
+           array_agg(a.attname::text ORDER BY k.position) AS columns
+    FROM pg_index i
+    JOIN pg_class c ON c.oid = i.indrelid
+    CROSS JOIN LATERAL unnest(i.indkey::int2[]) WITH ORDINALITY AS k(attnum, position)
+    JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = k.attnum
+    WHERE c.relnamespace = to_regnamespace(quote_ident(:schema)) AND i.indisunique AND i.indpred IS NULL
+    GROUP BY i.indexrelid, c.relname, i.indisprimary
+    ORDER BY c.relname, i.indisprimary DESC, 3
+    """
+)
+
+_FOREIGN_KEYS = text(
+    """
+    SELECT f.conname AS name, child.relname AS child, parent.relname AS parent,
+           (SELECT array_agg(a.attname::text ORDER BY k.n) FROM unnest(f.conkey) WITH ORDINALITY k(num, n)
+            JOIN pg_attribute a ON a.attrelid = f.conrelid AND a.attnum = k.num) AS child_columns,
+           (SELECT array_agg(a.attname::text ORDER BY k.n) FROM unnest(f.confkey) WITH ORDINALITY k(num, n)
+            JOIN pg_attribute a ON a.attrelid = f.confrelid AND a.attnum = k.num) AS parent_columns,
+           CASE f.confdeltype WHEN 'a' THEN 'NO ACTION' WHEN 'r' THEN 'RESTRICT' WHEN 'c' THEN 'CASCADE'
+                              WHEN 'n' THEN 'SET NULL' WHEN 'd' THEN 'SET DEFAULT' END AS on_delete
+    FROM pg_constraint f
+    JOIN pg_class child ON child.oid = f.conrelid
+    JOIN pg_class parent ON parent.oid = f.confrelid
+    WHERE f.contype = 'f' AND f.conparentid = 0
+      AND child.relnamespace = to_regnamespace(quote_ident(:schema))
+    ORDER BY child.relname, f.conname
+    """
+)
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: its type as PostgreSQL spells it, whether it may be null, whether we may read it."""
+
+    name: str
+    type: str
+    nullable: bool
+    readable: bool
+
+
+@dataclass(frozen=True)
+class CatalogueTable:
+    """One table: columns by name, primary key, and the sets of columns that are unique."""
+
+    name: str
+    columns: dict[str, Column]
+    primary_key: tuple[str, ...]
+    unique: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True)
+class ForeignKey:
+    """One declared foreign key with its delete rule (``CASCADE``, ``SET NULL``, ``RESTRICT``, ...)."""
+
+    name: str
+    child: str
+    child_columns: tuple[str, ...]
+    parent: str
+    parent_columns: tuple[str, ...]
+    on_delete: str
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """Every table and foreign key of one schema."""
+
+    schema: str
+    tables: dict[str, CatalogueTable]
+    foreign_keys: tuple[ForeignKey, ...]
+
+
+def read_catalogue(connection: Connection, schema: str = "public") -> Catalogue:
+    """Read the description of every table in `schema` from the system catalogue."""
+    columns: dict[str, dict[str, Column]] = {}
+    for table, name, kind, nullable, readable in connection.execute(_COLUMNS, {"schema": schema}):
+        columns.setdefault(table, {})[name] = Column(name, kind, nullable, readable)
+    primary: dict[str, tuple[str, ...]] = {}
+    unique: dict[str, list[tuple[str, ...]]] = {}
+    for table, is_primary, names in connection.execute(_KEYS, {"schema": schema}):
+        unique.setdefault(table, []).append(tuple(names))
+        if is_primary:
+            primary[table] = tuple(names)
+    keys = tuple(
+        ForeignKey(
+            row.name,
+            row.child,
+            tuple(row.child_columns),
+            row.parent,
+            tuple(row.parent_columns),
+            row.on_delete,
+        )
+        for row in connection.execute(_FOREIGN_KEYS, {"schema": schema})
+    )
+    tables = {
+        name: CatalogueTable(name, found, primary.get(name, ()), tuple(unique.get(name, ())))
+        for name, found in columns.items()
+    }
+    return Catalogue(schema, tables, keys)

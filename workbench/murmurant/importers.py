@@ -1,0 +1,182 @@
+"""What each kind of import leaves behind, and how strong each trace is (DESIGN §1).
+
+============  ==========================  ===========================================================
+importer      run id                      traces
+============  ==========================  ===========================================================
+``guide``     free text                   run id on mappings and records, ``migration:*`` audit entries
+``api``       ``sync_<ms>_<random>``      one audit row per create or update, mappings' ``syncedAt``,
+                                          the sync state, ``wa_full_sync_report.json``
+``csv``       UUID                        nothing in the database; report files only
+============  ==========================  ===========================================================
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from enum import IntEnum, StrEnum
+from typing import TYPE_CHECKING, Any
+
+from workbench.murmurant.spellings import ENTITIES
+
+if TYPE_CHECKING:
+    from workbench.murmurant.reports import ImportReport
+
+Counts = dict[str, dict[str, int]]
+"""Entity to action to count."""
+
+ACTIONS = ("created", "updated", "mapped", "existing")
+"""What a run did with a record, most telling first."""
+
+STATUSES = ("completed", "failed", "interrupted", "unknown")
+
+MIGRATION_PREFIX = "migration:"
+"""How the guide's audit actions begin (§5.1)."""
+
+IMPORT_SOURCE = "wa_import"
+"""``metadata.source`` of the API sync's audit rows."""
+
+RUN_ID_KEYS = ("syncRunId", "run_id", "runId", "importRunId")
+"""How an audit row's metadata may spell the run it belongs to."""
+
+
+class Strength(IntEnum):
+    """How far a trace can be trusted to tie a record to a run.
+
+    ``certain``: the record or its audit row names the run. ``strong``: a report file of the run
+    names the record. ``likely``: its mapping was written within the run's time window.
+    ``weak``: only its own timestamp lies there.
+    """
+
+    weak = 1
+    likely = 2
+    strong = 3
+    certain = 4
+
+
+class Trace(StrEnum):
+    """Where evidence comes from."""
+
+    AUDIT = "audit row"
+    MAPPING = "run id on mapping"
+    RECORD = "run id on record"
+    REPORT = "report file"
+    WINDOW = "time window"
+    SYNC_STATE = "sync state"
+    MIGRATION = "migration entry"
+
+
+STRENGTH = {
+    Trace.AUDIT: Strength.certain,
+    Trace.MAPPING: Strength.certain,
+    Trace.RECORD: Strength.certain,
+    Trace.REPORT: Strength.strong,
+    Trace.WINDOW: Strength.likely,
+}
+
+_API_RUN = re.compile(r"^sync_(\d{12,14})_\w+$")
+_UUID = re.compile(r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$", re.IGNORECASE)
+
+# What an interrupted sync says of itself while it also says success (DESIGN §1, trap 5).
+_FETCH_TROUBLE = re.compile(
+    r"fetch error|timed? ?out|timeout|ECONN|socket hang up|network|rate limit|too many requests|abort|\b429\b|\b50[234]\b",
+    re.IGNORECASE,
+)
+
+
+def importer_of(run_id: str) -> str:
+    """Tell which importer gives out ids of this form: ``api``, ``csv`` or ``guide``."""
+    if _API_RUN.match(run_id):
+        return "api"
+    return "csv" if _UUID.match(run_id) else "guide"
+
+
+def start_in_run_id(run_id: str) -> datetime | None:
+    """Return the start that an API sync writes into its run id (UTC, without zone), if it does."""
+    match = _API_RUN.match(run_id)
+    if match is None:
+        return None
+    moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=int(match.group(1)))
+    return moment.replace(tzinfo=None)
+
+
+def is_fetch_trouble(reason: str) -> bool:
+    """Whether a skip reason speaks of a source that could not be reached, not of the record."""
+    return _FETCH_TROUBLE.search(reason) is not None
+
+
+@dataclass
+class Run:
+    """One execution of an importer, put together from its traces. Times are UTC, without zone.
+
+    Attributes
+    ----------
+    status : {"completed", "failed", "interrupted", "unknown"}
+        By evidence; `why` says by which.
+    traced : dict of str to dict of str to int
+        Entity to action to count, as rows of the database or records of a full report show it.
+    reported : dict of str to dict of str to int
+        The same as the importer counted it.
+    traces : dict of Trace to int
+        What ties records to the run, and how many there are of each.
+    last_trace : datetime or None
+        The latest moment the run is known to have written something.
+    """
+
+    run: str
+    importer: str
+    mode: str = "live"
+    operator: str | None = None
+    environment: str | None = None
+    started: datetime | None = None
+    finished: datetime | None = None
+    last_trace: datetime | None = None
+    status: str = "unknown"
+    why: str = ""
+    traced: Counts = field(default_factory=dict)
+    reported: Counts = field(default_factory=dict)
+    errors: dict[str, int] = field(default_factory=dict)
+    fetched: dict[str, int] = field(default_factory=dict)
+    traces: dict[Trace, int] = field(default_factory=dict)
+    entries: list[tuple[str, dict[str, Any], datetime]] = field(default_factory=list)
+    reports: list[ImportReport] = field(default_factory=list)
+    config: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def counts(self) -> Counts:
+        """Entity to action to count: traced where there is a trace, else as reported."""
+        return merged_counts(self.traced, self.reported)
+
+    @property
+    def duration(self) -> float | None:
+        """Seconds from start to finish, where both are known."""
+        if self.started is None or self.finished is None:
+            return None
+        return (self.finished - self.started).total_seconds()
+
+    @property
+    def evidence(self) -> str:
+        """Where the evidence comes from, in words."""
+        return ", ".join(
+            f"{trace} ({count})" if count else str(trace) for trace, count in self.traces.items()
+        )
+
+    def saw(self, trace: Trace, count: int = 0) -> None:
+        """Note a trace of this run."""
+        self.traces[trace] = self.traces.get(trace, 0) + count
+
+
+def merged_counts(traced: Counts, reported: Counts) -> Counts:
+    """Combine counts cell by cell: what was traced, and where nothing was, what was reported."""
+    found: Counts = {}
+    for entity in ENTITIES:
+        cells = dict(reported.get(entity, {}))
+        seen = {action: count for action, count in traced.get(entity, {}).items() if count}
+        if seen.get("mapped") and "existing" not in seen and "existing" in cells:
+            # Importers count a record that was only mapped among those they skipped.
+            cells["existing"] = max(cells["existing"] - seen["mapped"], 0)
+        cells.update(seen)
+        if cells:
+            found[entity] = cells
+    return found

@@ -1,0 +1,256 @@
+"""Which row refers to which: declared foreign keys, soft references, and a safe order to delete in.
+
+A soft reference is one that the database does not know of: a mapping's target, an audit row's
+resource, and in the guide dialect every foreign key (it declares none).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
+from itertools import pairwise
+from typing import Any
+
+import pandas as pd
+from sqlalchemy import Connection, bindparam, text
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.types import Text
+
+from workbench.murmurant.schema import Schema
+from workbench.murmurant.spellings import CONCEPT_OF, ENTITY_TYPES
+
+# Foreign keys of the application that the guide dialect has as columns but does not declare.
+_KNOWN = (
+    ("registrations", "member_id", "members"),
+    ("registrations", "event_id", "events"),
+    ("members", "tier_id", "tiers"),
+    ("members", "status_id", "statuses"),
+)
+
+# References of the application's schema that no foreign key declares, by column name; where
+# ``parent`` is None the row named by the key may be of any table (ids are UUIDs).
+_UNDECLARED: tuple[tuple[str, str, str | None], ...] = (
+    ("AuthChallenge", "userAccountId", "UserAccount"),
+    ("CustomFieldValue", "entityId", None),
+    ("DigitalDelivery", "productId", "Product"),
+    ("EmailMagicLink", "userAccountId", "UserAccount"),
+    ("FileAccess", "principalId", None),
+    ("GovernanceAnnotation", "targetId", None),
+    ("GovernanceReviewFlag", "targetId", None),
+    ("Permission", "resourceId", None),
+    ("StarlingAudit", "userId", None),
+    ("StarlingStaging", "userId", None),
+    ("Template", "themeId", "Theme"),
+    ("WidgetData", "scopeId", None),
+)
+
+
+@dataclass(frozen=True)
+class Reference:
+    """One way for rows of `child` to refer to rows of `parent`.
+
+    Attributes
+    ----------
+    child, column : str
+        Real names of the referring table and column.
+    parent : str
+        Real name of the table referred to; its key is `parent_column`.
+    on_delete : str
+        ``CASCADE``, ``SET NULL``, ``RESTRICT``, ``NO ACTION``; ``NONE`` for a soft reference.
+    nullable : bool
+        Whether the reference may be emptied.
+    declared : bool
+        Whether the database enforces it.
+    kind_column, kinds : str or None, tuple of str
+        For a reference that may lead to several tables: the column that says to which, and the
+        values that mean `parent`.
+    """
+
+    child: str
+    column: str
+    parent: str
+    parent_column: str
+    on_delete: str
+    nullable: bool
+    declared: bool
+    kind_column: str | None = None
+    kinds: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class DeleteOrder:
+    """A safe order for deleting rows of several tables.
+
+    Attributes
+    ----------
+    tables : tuple of str
+        Children before parents; insert in the reverse order.
+    broken : tuple of Reference
+        Where the references run in a circle: the ones to empty first (and to fill last).
+    """
+
+    tables: tuple[str, ...]
+    broken: tuple[Reference, ...]
+
+
+class References:
+    """The reference graph of one database."""
+
+    def __init__(self, schema: Schema) -> None:
+        self.schema = schema
+        self.all: tuple[Reference, ...] = (*_declared(schema), *_soft(schema))
+
+    def to(self, table: str) -> tuple[Reference, ...]:
+        """Return every way to refer to rows of `table`, declared ones first."""
+        return tuple(each for each in self.all if each.parent == table)
+
+    def dependents(self, connection: Connection, table: str, keys: Sequence[str]) -> pd.DataFrame:
+        """Count and name the rows that refer to the given rows.
+
+        Parameters
+        ----------
+        table : str
+            Real name of the table.
+        keys : sequence of str
+            Primary key values, as text.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row per reference that is in use: ``child``, ``column``, ``on_delete``,
+            ``declared``, ``rows`` (count), ``sample`` (up to five keys).
+        """
+        found = []
+        for each in self.to(table):
+            rows, sample = connection.execute(
+                self._counting(each), {"keys": list(keys), "kinds": list(each.kinds)}
+            ).one()
+            if rows:
+                found.append((each.child, each.column, each.on_delete, each.declared, rows, list(sample)))
+        return pd.DataFrame(found, columns=["child", "column", "on_delete", "declared", "rows", "sample"])
+
+    def delete_order(self, tables: Iterable[str]) -> DeleteOrder:
+        """Order tables so that no row is deleted before the rows that refer to it.
+
+        Cycles are broken at a reference that may be emptied; one that cannot be broken that way
+        (every reference on it is required) raises `ValueError`.
+        """
+        wanted = set(tables)
+        edges = [
+            each
+            for each in self.all
+            if each.child in wanted and each.parent in wanted and (each.declared or not each.kind_column)
+        ]
+        broken = [each for each in edges if each.child == each.parent]
+        edges = [each for each in edges if each.child != each.parent]
+        while True:
+            graph: dict[str, set[str]] = {table: set() for table in sorted(wanted)}
+            for each in edges:
+                graph[each.parent].add(each.child)
+            try:
+                return DeleteOrder(tuple(TopologicalSorter(graph).static_order()), tuple(broken))
+            except CycleError as error:
+                circle = error.args[1]
+                steps = {frozenset(pair) for pair in pairwise(circle)}
+                loose = [
+                    each for each in edges if frozenset((each.child, each.parent)) in steps and each.nullable
+                ]
+                if not loose:
+                    raise ValueError(
+                        f"The references {' -> '.join(circle)} run in a circle and none may be empty."
+                    ) from None
+                pair = (loose[0].child, loose[0].parent)
+                gone = [each for each in loose if (each.child, each.parent) == pair]
+                kept = [each for each in edges if (each.child, each.parent) == pair and not each.nullable]
+                if kept:  # a required reference runs the same way, so this side cannot be opened
+                    gone = [each for each in loose if (each.parent, each.child) == pair] or gone
+                broken.extend(gone)
+                edges = [each for each in edges if each not in gone]
+
+    def _counting(self, each: Reference) -> Any:
+        quote = _quote
+        key = self.schema.catalogue.tables[each.child].primary_key or (each.column,)
+        parent_type = self.schema.catalogue.tables[each.parent].columns[each.parent_column].type
+        child_type = self.schema.catalogue.tables[each.child].columns[each.column].type
+        # Compare in the child's own type, so that an index on the reference can serve.
+        cast = child_type if child_type == parent_type else "text"
+        column = quote(each.column) if cast == child_type else f"{quote(each.column)}::text"
+        kind = f" AND {quote(each.kind_column)} = ANY(:kinds)" if each.kind_column else ""
+        shown = " || '/' || ".join(f"{quote(name)}::text" for name in key)
+        statement = text(
+            f"SELECT count(*), coalesce((array_agg({shown} ORDER BY {shown}))[1:5], ARRAY[]::text[])"
+            f" FROM {quote(self.schema.catalogue.schema)}.{quote(each.child)}"
+            f" WHERE {column} = ANY(CAST(:keys AS {cast}[])){kind}"
+        )
+        if each.kind_column:
+            statement = statement.bindparams(bindparam("kinds", type_=ARRAY(Text())))
+        return statement.bindparams(bindparam("keys", type_=ARRAY(Text())))
+
+
+def _declared(schema: Schema) -> list[Reference]:
+    tables = schema.catalogue.tables
+    return [
+        Reference(
+            each.child,
+            child_column,
+            each.parent,
+            parent_column,
+            each.on_delete,
+            tables[each.child].columns[child_column].nullable,
+            declared=True,
+        )
+        for each in schema.catalogue.foreign_keys
+        for child_column, parent_column in zip(each.child_columns, each.parent_columns, strict=True)
+        if each.parent in tables
+    ]
+
+
+def _soft(schema: Schema) -> list[Reference]:
+    tables = schema.catalogue.tables
+    declared = {
+        (each.child, column) for each in schema.catalogue.foreign_keys for column in each.child_columns
+    }
+    found: list[Reference] = []
+
+    def add(
+        child: str, column: str, parent: str, kind: str | None = None, kinds: tuple[str, ...] = ()
+    ) -> None:
+        if (child, column) not in declared:
+            nullable = tables[child].columns[column].nullable
+            found.append(Reference(child, column, parent, "id", "NONE", nullable, False, kind, kinds))
+
+    for concept, column, parent in _KNOWN:
+        if schema.has(f"{concept}.{column}", parent):
+            child = schema.resolved[concept]
+            add(child.table, child.spelling[column], schema.resolved[parent].table)
+    for concept, kind, column in (
+        ("mappings", "entity_type", "target"),
+        ("audit", "resource_type", "resource_id"),
+    ):
+        if schema.has(f"{concept}.{kind}", f"{concept}.{column}"):
+            child = schema.resolved[concept]
+            for entity, kinds in ENTITY_TYPES.items():
+                if schema.has(CONCEPT_OF[entity]):
+                    add(
+                        child.table,
+                        child.spelling[column],
+                        schema.table_of(entity),
+                        child.spelling[kind],
+                        kinds,
+                    )
+    for child_name, column, parent_name in _UNDECLARED:
+        if child_name not in tables or column not in tables[child_name].columns:
+            continue
+        if parent_name is not None:
+            if parent_name in tables:
+                add(child_name, column, parent_name)
+        else:
+            for entity in ENTITY_TYPES:
+                if schema.has(CONCEPT_OF[entity]):
+                    add(child_name, column, schema.table_of(entity))
+    return found
+
+
+def _quote(name: str | None) -> str:
+    return '"' + str(name).replace('"', '""') + '"'

@@ -1,0 +1,246 @@
+"""Murmurant's tables as one database has them: the dialect, resolved table by table and column by column.
+
+The live catalogue decides which spelling of a concept is in use, and the rest of the package says
+``schema.members.c.email`` (DESIGN §1).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from sqlalchemy import Column as SqlColumn
+from sqlalchemy import ColumnElement, Connection, FromClause, MetaData, Table, Text, cast, func, select
+from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
+from sqlalchemy.types import Boolean, Integer, NullType, TypeEngine
+
+from workbench.errors import NotMurmurant, SchemaGap
+from workbench.murmurant.catalogue import Catalogue, read_catalogue
+from workbench.murmurant.spellings import CONCEPT_OF, CONCEPTS, REGISTRATION
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """One concept as this database has it.
+
+    Attributes
+    ----------
+    concept : str
+        ``members``, ``mappings``, ...
+    table : str
+        The table's real name.
+    spelling : dict of str to str
+        Canonical column name to the real one, for the columns that exist.
+    """
+
+    concept: str
+    table: str
+    spelling: dict[str, str]
+
+
+class Schema:
+    """Murmurant's tables as they are in one database.
+
+    Ask for a concept (``schema.members``) to get something to select from, whose columns have
+    canonical names; a concept or column that this database lacks raises `SchemaGap` naming it.
+
+    Attributes
+    ----------
+    catalogue : Catalogue
+        Everything the database says of itself.
+    resolved : dict of str to Resolved
+        The concepts that were found.
+    """
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self.catalogue = catalogue
+        self.resolved = {name: found for name in CONCEPTS if (found := _resolve(name, catalogue)) is not None}
+        self._sources: dict[str, FromClause] = {}
+
+    def has(self, *needs: str) -> bool:
+        """Whether every ``concept`` or ``concept.column`` named is there."""
+        return not self.missing(*needs)
+
+    def missing(self, *needs: str) -> list[str]:
+        """Return which of the named concepts and columns are not there or may not be read."""
+        return [need for need in needs if not self._present(need)]
+
+    def require(self, *needs: str) -> None:
+        """Raise `SchemaGap` for the first need that is not met."""
+        for need in self.missing(*needs):
+            raise SchemaGap(*explain_gap(need))
+
+    def source(self, concept: str) -> FromClause:
+        """Return what to select from for `concept`, columns under their canonical names."""
+        if concept not in self._sources:
+            self.require(concept)
+            self._sources[concept] = self._build(self.resolved[concept])
+        return self._sources[concept]
+
+    members = property(lambda self: self.source("members"))
+    events = property(lambda self: self.source("events"))
+    registrations = property(lambda self: self.source("registrations"))
+    mappings = property(lambda self: self.source("mappings"))
+    audit = property(lambda self: self.source("audit"))
+    sync_state = property(lambda self: self.source("sync_state"))
+    tiers = property(lambda self: self.source("tiers"))
+    statuses = property(lambda self: self.source("statuses"))
+    files = property(lambda self: self.source("files"))
+    file_access = property(lambda self: self.source("file_access"))
+
+    def entity(self, entity: str) -> FromClause:
+        """Return the source of ``Member``, ``Event`` or ``Registration``."""
+        return self.source(CONCEPT_OF[entity])
+
+    def table_of(self, entity: str) -> str:
+        """Return the real table name of an entity."""
+        self.require(CONCEPT_OF[entity])
+        return self.resolved[CONCEPT_OF[entity]].table
+
+    @cached_property
+    def dialect(self) -> str:
+        """``guide``, ``application`` or ``mixed``, by what was found."""
+        signs: set[str] = set()
+        if "registrations" in self.resolved:
+            guide = self.resolved["registrations"].table == "Registration"
+            signs.add("guide" if guide else "application")
+        target = self.resolved["mappings"].spelling.get("target") if "mappings" in self.resolved else None
+        if target:
+            signs.add("guide" if target == "murmurantId" else "application")
+        if self.has("mappings"):
+            signs.add("guide" if self.has("mappings.run_id") else "application")
+        if self.has("audit.action"):
+            signs.add("application" if self.audit_action_is_enum else "guide")
+        return signs.pop() if len(signs) == 1 else "mixed"
+
+    @cached_property
+    def audit_action_is_enum(self) -> bool:
+        """Whether the audit log's action is the application's enum, not free text."""
+        found = self.resolved["audit"]
+        kind = self.catalogue.tables[found.table].columns[found.spelling["action"]].type
+        return kind not in {"text", "character varying"} and not kind.startswith("character varying")
+
+    def _present(self, need: str) -> bool:
+        concept, _, column = need.partition(".")
+        found = self.resolved.get(concept)
+        if found is None:
+            return False
+        columns = self.catalogue.tables[found.table].columns
+        wanted = [column] if column else ["id"] if "id" in CONCEPTS[concept].columns else []
+        return all(each in found.spelling and columns[found.spelling[each]].readable for each in wanted)
+
+    def _build(self, found: Resolved) -> FromClause:
+        columns = self.catalogue.tables[found.table].columns
+        table = Table(
+            found.table,
+            MetaData(),
+            *(
+                SqlColumn(real, _type(columns[real].type), key=canonical)
+                for canonical, real in found.spelling.items()
+                if columns[real].readable
+            ),
+            schema=None if self.catalogue.schema == "public" else self.catalogue.schema,
+        )
+        spare = next((real for real in CONCEPTS["mappings"].columns["target"][1:] if real in columns), None)
+        if found.concept != "mappings" or spare is None or found.spelling.get("target") == spare:
+            return table
+        # Both spellings are in use, one of them half filled: the newer one wins where it is set.
+        older = SqlColumn(spare, _type(columns[spare].type), key="older_target")
+        table.append_column(older)
+        both = func.coalesce(cast(table.c.target, Text), cast(older, Text)).label("target")
+        kept = [
+            column.label(column.key) for column in table.c if column.key not in {"target", "older_target"}
+        ]
+        return select(*kept, both).subquery("mappings")
+
+
+def read_schema(connection: Connection, schema: str = "public") -> Schema:
+    """Reflect the live database and resolve its dialect.
+
+    Raises
+    ------
+    NotMurmurant
+        When it has none of Murmurant's tables.
+    """
+    found = Schema(read_catalogue(connection, schema))
+    if not found.resolved.keys() & {"members", "events", "registrations", "mappings"}:
+        tables = sorted(found.catalogue.tables)
+        has = f"has {', '.join(tables[:5])}{', ...' if len(tables) > 5 else ''}" if tables else "is empty"
+        raise NotMurmurant(
+            f"This is not Murmurant's database: the schema {schema!r} {has}, and none of Member, Event,"
+            " EventRegistration, Registration or WaIdMapping.",
+            "Check the URL's database and its ?schema=, or run `workbench demo` for a club to try.",
+        )
+    return found
+
+
+def explain_gap(need: str) -> tuple[str, str]:
+    """Say what is missing and what would supply it, as the two parts of an error."""
+    concept, _, column = need.partition(".")
+    known = CONCEPTS[concept]
+    tables = " or ".join(f'"{name}"' for name in known.tables)
+    if not column:
+        return (
+            f"The table {tables} ({known.purpose}) is not here, or may not be read.",
+            "A migration of the application that creates it, or SELECT on it, would supply it.",
+        )
+    spellings = " or ".join(f'"{name}"' for name in known.columns[column])
+    return (
+        f"The table {tables} has no readable column {spellings}.",
+        f"The column {spellings} or SELECT on it would supply what is needed of {known.purpose}.",
+    )
+
+
+def named(source: FromClause, *columns: str) -> list[ColumnElement[Any]]:
+    """Return those of the named columns that the source has, under their canonical names."""
+    return [source.c[name].label(name) for name in columns if name in source.c]
+
+
+def as_text(column: ColumnElement[Any]) -> ColumnElement[str]:
+    """Return an id as text, so that a ``uuid`` and a ``text`` id can be shown and compared alike."""
+    return column if isinstance(column.type, Text) else cast(column, Text)
+
+
+def same_id(left: ColumnElement[Any], right: ColumnElement[Any]) -> ColumnElement[bool]:
+    """Compare two ids; as they are where the types agree, so that an index can serve, else as text."""
+    if left.type.compile() == right.type.compile() and not isinstance(left.type, NullType):
+        return left == right
+    return as_text(left) == as_text(right)
+
+
+def entity_of(column: ColumnElement[str]) -> ColumnElement[str]:
+    """Return the entity that an ``entityType`` or ``resourceType`` column speaks of."""
+    return func.replace(column, "EventRegistration", REGISTRATION)
+
+
+def _resolve(name: str, catalogue: Catalogue) -> Resolved | None:
+    concept = CONCEPTS[name]
+    for table in concept.tables:
+        if table in catalogue.tables:
+            there = catalogue.tables[table].columns
+            spelling = {
+                canonical: real
+                for canonical, spellings in concept.columns.items()
+                if (real := next((each for each in spellings if each in there), None)) is not None
+            }
+            return Resolved(name, table, spelling)
+    return None
+
+
+def _type(spelled: str) -> TypeEngine[Any]:
+    from sqlalchemy.types import UUID
+
+    if spelled == "uuid":
+        return UUID(as_uuid=False)
+    if spelled in {"text"} or spelled.startswith("character"):
+        return Text()
+    if spelled in {"integer", "bigint", "smallint"}:
+        return Integer()
+    if spelled == "boolean":
+        return Boolean()
+    if spelled in {"jsonb", "json"}:
+        return JSONB()
+    if spelled.startswith("timestamp") or spelled == "date":
+        return TIMESTAMP()
+    return NullType()

@@ -1,0 +1,122 @@
+"""The one place that spells Murmurant's table and column names.
+
+The guide and the application spell the same things differently (DESIGN §1), and mixtures occur. Each
+concept lists the spellings it may have; `workbench.murmurant.schema` finds out which are in use.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+MEMBER, EVENT, REGISTRATION = "Member", "Event", "Registration"
+ENTITIES = (MEMBER, EVENT, REGISTRATION)
+"""The entities an importer brings, in the words of DESIGN §5, parents first."""
+
+ENTITY_TYPES = {MEMBER: ("Member",), EVENT: ("Event",), REGISTRATION: ("Registration", "EventRegistration")}
+"""How ``entityType`` and ``resourceType`` may spell each entity."""
+
+CONCEPT_OF = {MEMBER: "members", EVENT: "events", REGISTRATION: "registrations"}
+"""Each entity's table among the concepts."""
+
+
+@dataclass(frozen=True)
+class Concept:
+    """A table of Murmurant: the names it may have, and for each column the names *that* may have."""
+
+    tables: tuple[str, ...]
+    columns: dict[str, tuple[str, ...]]
+    purpose: str
+
+
+CONCEPTS: dict[str, Concept] = {
+    "members": Concept(
+        ("Member",),
+        {
+            "id": ("id",),
+            "first_name": ("firstName",),
+            "last_name": ("lastName",),
+            "email": ("email",),
+            "phone": ("phone",),
+            "joined_at": ("joinedAt",),
+            "tier_id": ("membershipTierId", "tierId"),
+            "status_id": ("membershipStatusId",),
+            "level": ("waMembershipLevelRaw", "membershipLevel"),
+            "wa_raw": ("waRawData",),
+            "photo_id": ("profilePhotoId",),
+            "is_private": ("isPrivate",),
+            "visibility": ("visibility",),
+            "run_id": ("importRunId", "syncRunId"),
+            "created_at": ("createdAt",),
+            "updated_at": ("updatedAt",),
+        },
+        "the people",
+    ),
+    "events": Concept(
+        ("Event",),
+        {
+            "id": ("id",),
+            "title": ("title", "name"),
+            "start": ("startTime", "startDate", "startsAt"),
+            "end": ("endTime", "endDate", "endsAt"),
+            "capacity": ("capacity",),
+            "published": ("isPublished",),
+            "requires_registration": ("requiresRegistration",),
+            "run_id": ("importRunId", "syncRunId"),
+            "created_at": ("createdAt",),
+            "updated_at": ("updatedAt",),
+        },
+        "the events",
+    ),
+    "registrations": Concept(
+        ("EventRegistration", "Registration"),
+        {
+            "id": ("id",),
+            "event_id": ("eventId",),
+            "member_id": ("memberId",),
+            "status": ("status",),
+            "registered_at": ("registeredAt",),
+            "run_id": ("importRunId", "syncRunId"),
+            "created_at": ("createdAt",),
+            "updated_at": ("updatedAt",),
+        },
+        "who comes to which event",
+    ),
+    "mappings": Concept(
+        ("WaIdMapping",),
+        {
+            "id": ("id",),
+            "entity_type": ("entityType",),
+            "wa_id": ("waId",),
+            "target": ("murmurantId", "clubosId"),
+            "run_id": ("syncRunId", "importRunId"),
+            "synced_at": ("syncedAt", "createdAt"),
+        },
+        "which Wild Apricot id became which record",
+    ),
+    "audit": Concept(
+        ("AuditLog",),
+        {
+            "id": ("id",),
+            "action": ("action",),
+            "resource_type": ("resourceType",),
+            "resource_id": ("resourceId",),
+            "member_id": ("memberId",),
+            "metadata": ("metadata",),
+            "created_at": ("createdAt",),
+        },
+        "who did what",
+    ),
+    "sync_state": Concept(
+        ("WaSyncState",),
+        {
+            "id": ("id",),
+            "last_full_sync": ("lastFullSync",),
+            "last_incremental_sync": ("lastIncSync",),
+        },
+        "when the last sync finished",
+    ),
+    "tiers": Concept(("MembershipTier",), {"id": ("id",), "code": ("code",)}, "the membership tiers"),
+    "statuses": Concept(("MembershipStatus",), {"id": ("id",), "code": ("code",)}, "the membership statuses"),
+    "files": Concept(("FileObject",), {"id": ("id",), "is_public": ("isPublic",)}, "photos and files"),
+    "file_access": Concept(("FileAccess",), {"file_id": ("fileId",)}, "who may see a file"),
+}
