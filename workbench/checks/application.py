@@ -1,0 +1,107 @@
+"""Guide §7.2: the application itself, asked over HTTP."""
+
+from __future__ import annotations
+
+import os
+
+import httpx
+
+from workbench.checks.registry import Look, NotConfiguredError, Rows, check
+
+TIMEOUT = 5.0
+"""Seconds the application has to answer."""
+
+HEALTH = "/api/v1/health"
+
+_AFTER = "Look at the application's log; until it is well, tell people that it is not."
+
+
+@check(
+    "app-health",
+    "The application's health check",
+    guide="§7.2",
+    symptom="API health check",
+    question="Does the application say that it is well?",
+    remedy=_AFTER,
+)
+def app_health(look: Look) -> Rows:
+    return _unless_ok(look, HEALTH)
+
+
+@check(
+    "app-pages",
+    "Key pages load",
+    guide="§7.2",
+    symptom="Key pages load",
+    question="Do the key pages load, or send a stranger to the sign-in page?",
+    remedy=_AFTER,
+)
+def app_pages(look: Look) -> Rows:
+    return [row for page in look.settings.app_pages for row in _unless_ok(look, page, signed_out=True)]
+
+
+@check(
+    "app-auth-refuses",
+    "Strangers are kept out",
+    guide="§7.2",
+    symptom="Auth still works",
+    question="Is a page for signed-in people refused to somebody who is not?",
+    remedy="Take the application down: people's data are open to everybody.",
+)
+def app_auth_refuses(look: Look) -> Rows:
+    page = look.settings.app_auth_page
+    status, trouble = _get(look, page)
+    if status in {401, 403} or (status is not None and 300 <= status < 400):
+        return []
+    return [{"key": page, "answer": trouble or f"{status} without signing in"}]
+
+
+@check(
+    "app-auth-admits",
+    "People can sign in",
+    guide="§7.2",
+    symptom="Auth still works",
+    question="Is a page for signed-in people shown to somebody who is?",
+    remedy=_AFTER,
+)
+def app_auth_admits(look: Look) -> Rows:
+    name = look.settings.app_token_env
+    if look.settings.app_url is None:
+        _base(look)
+    if name is None or not os.environ.get(name):
+        raise NotConfiguredError(
+            "There is no account to try it with. Name a variable with a bearer token as app_token_env for this"
+            " environment, and set it."
+        )
+    page = look.settings.app_auth_page
+    status, trouble = _get(look, page, token=os.environ[name])
+    return (
+        [] if status == 200 else [{"key": page, "answer": trouble or f"{status} with the token of ${name}"}]
+    )
+
+
+def _unless_ok(look: Look, page: str, signed_out: bool = False) -> Rows:
+    status, trouble = _get(look, page)
+    sent_to_sign_in = signed_out and status is not None and (300 <= status < 400 or status in {401, 403})
+    if status == 200 or sent_to_sign_in:
+        return []
+    return [{"key": page, "answer": trouble or str(status)}]
+
+
+def _base(look: Look) -> str:
+    if look.settings.app_url is None:
+        raise NotConfiguredError("No application is configured. Set app_url for this environment.")
+    return look.settings.app_url
+
+
+def _get(look: Look, page: str, token: str | None = None) -> tuple[int | None, str]:
+    """Ask for a page; return its status, or what went wrong."""
+    base = _base(look)
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    try:
+        with httpx.Client(base_url=base, timeout=TIMEOUT, transport=look.transport) as client:
+            return client.get(page, headers=headers).status_code, ""
+    except httpx.TimeoutException:
+        return None, f"no answer within {TIMEOUT:g} s"
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        return None, f"no answer: {type(error).__name__}"

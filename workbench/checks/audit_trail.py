@@ -1,0 +1,81 @@
+"""Guide §5.1: every migration operation leaves its entries, with what they must say."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Select, String, and_, case, cast, func, literal, or_, select
+
+from workbench.checks.partial import NO_RUNS
+from workbench.checks.registry import Look, NotRunError, Rows, check
+from workbench.murmurant.importers import IMPORT_SOURCE, MIGRATION_PREFIX
+from workbench.murmurant.schema import as_text
+
+REQUIRED_METADATA = {
+    "migration:started": ("run_id", "mode", "operator"),
+    "migration:completed": ("run_id", "counts", "duration"),
+    "migration:failed": ("run_id", "error", "last_batch"),
+    "migration:rollback:level1": ("run_id", "records_affected"),
+    "migration:rollback:level2": ("backup_file", "restore_time"),
+    "migration:mapping:corrected": ("waId", "oldMurmurantId", "newMurmurantId"),
+}
+"""The table of guide §5.1: action to the metadata its entry must have."""
+
+REQUIRED_OF_SYNC = ("syncRunId", "waId", "mode")
+"""What the API sync writes into every audit row of its own."""
+
+
+@check(
+    "runs-ended",
+    "Runs that started and never ended",
+    guide="§5.1",
+    symptom="Import begins, and neither finishes nor errors",
+    question="Did every run that started also log that it completed or failed?",
+    remedy="Nothing says how far it came. `workbench run RUN_ID` shows what it did; then §4.1, re-run or roll back.",
+)
+def runs_ended(look: Look) -> Rows:
+    live = [run for run in look.runs if run.mode == "live"]
+    if not live:
+        raise NotRunError(NO_RUNS)
+    open_ended = [
+        {"key": run.run, "importer": run.importer, "last_trace": run.last_trace, "why": run.why}
+        for run in live
+        if run.finished is None and run.status == "interrupted"
+    ]
+    untold = [run.run for run in live if run.status == "unknown"]
+    if untold and not open_ended:
+        raise NotRunError(
+            f"Nothing says how {len(untold)} of {len(live)} runs ended ({', '.join(untold[:3])})."
+            " Give their report files with --import-report."
+        )
+    return open_ended
+
+
+@check(
+    "audit-metadata",
+    "Audit entries that lack what they must say",
+    guide="§5.1",
+    symptom="Metadata Required",
+    question="Does every migration entry, and every row the sync logged, carry the metadata it must?",
+    remedy="The run can still be found by other evidence, but less surely: `workbench run RUN_ID` says how surely.",
+    needs=("audit.action", "audit.metadata"),
+)
+def audit_metadata(look: Look) -> Select[Any]:
+    audit = look.schema.audit
+    action, metadata = cast(audit.c.action, String), audit.c.metadata
+
+    def lacks(keys: tuple[str, ...]) -> Any:
+        """Which of the keys are absent or empty, in words; an empty string when none is."""
+        gone = [case((func.coalesce(metadata[key].astext, "") == "", key)) for key in keys]
+        return func.concat_ws(", ", *gone)
+
+    required = [(action == name, lacks(keys)) for name, keys in REQUIRED_METADATA.items()]
+    synced = metadata["source"].astext == IMPORT_SOURCE
+    required.append((synced, lacks(REQUIRED_OF_SYNC)))
+    found = select(
+        as_text(audit.c.id).label("key"),
+        action.label("action"),
+        case(*required, else_=literal("")).label("lacks"),
+    ).where(or_(action.like(f"{MIGRATION_PREFIX}%"), synced))
+    rows = found.subquery("entries")
+    return select(rows).where(and_(rows.c.lacks != "")).order_by(rows.c.key)

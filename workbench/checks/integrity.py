@@ -1,0 +1,145 @@
+"""Guide §2.4, §7.1 and §7.3: what must hold after every run and every recovery."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import Select, exists, func, literal, or_, select, union_all
+
+from workbench.checks.mappings import mapping_key
+from workbench.checks.registry import Look, NotConfiguredError, NotRunError, Rows, check
+from workbench.murmurant.schema import as_text, same_id
+from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES, ENTITY_TYPES
+
+AHEAD = timedelta(hours=1)
+"""How far the sync state may lie after the last thing that is known to have been written."""
+
+
+@check(
+    "mappings-orphaned",
+    "Mappings whose record does not exist",
+    guide="§7.1",
+    symptom="No orphaned mappings",
+    question="Does every mapping lead to a record that exists?",
+    remedy="Something deleted the records and left the mappings: the next sync will skip these people. Remove the"
+    " mappings, or bring the records back from a snapshot.",
+    needs=("mappings.entity_type", "mappings.wa_id", "mappings.target"),
+)
+def mappings_orphaned(look: Look) -> Select[*tuple[Any, ...]]:
+    mappings = look.schema.mappings
+    parts = []
+    for entity in ENTITIES:
+        if look.schema.has(CONCEPT_OF[entity]):
+            record = look.schema.entity(entity)
+            parts.append(
+                select(
+                    mapping_key(look),
+                    as_text(mappings.c.target).label("target"),
+                    literal("no such record").label("why"),
+                ).where(
+                    mappings.c.entity_type.in_(ENTITY_TYPES[entity]),
+                    ~exists().where(same_id(record.c.id, mappings.c.target)),
+                )
+            )
+    known = [spelling for spellings in ENTITY_TYPES.values() for spelling in spellings]
+    parts.append(
+        select(
+            mapping_key(look),
+            as_text(mappings.c.target).label("target"),
+            literal("unknown entity type").label("why"),
+        ).where(or_(mappings.c.entity_type.not_in(known), mappings.c.entity_type.is_(None)))
+    )
+    every = union_all(*parts).subquery("orphans")
+    return select(every).order_by(every.c.key)
+
+
+@check(
+    "registrations-orphaned",
+    "Registrations without their member or event",
+    guide="§7.1",
+    symptom="No orphaned registrations",
+    question="Does every registration belong to a member and an event that exist?",
+    remedy="Bring the member or event back from a snapshot, or remove the registration.",
+    needs=("members", "events", "registrations.member_id", "registrations.event_id"),
+)
+def registrations_orphaned(look: Look) -> Select[*tuple[Any, ...]]:
+    schema = look.schema
+    row, members, events = schema.registrations, schema.members, schema.events
+    return (
+        select(
+            as_text(row.c.id).label("key"),
+            as_text(row.c.member_id).label("member"),
+            as_text(row.c.event_id).label("event"),
+        )
+        .where(
+            or_(
+                ~exists().where(same_id(members.c.id, row.c.member_id)),
+                ~exists().where(same_id(events.c.id, row.c.event_id)),
+            )
+        )
+        .order_by("key")
+    )
+
+
+@check(
+    "counts-as-expected",
+    "Row counts that meet expectations",
+    guide="§7.1",
+    symptom="Counts match expectations",
+    question="Are there as many members, events and registrations as there should be?",
+    remedy="Find out which run brought or took the difference: `workbench runs`, `workbench run RUN_ID`.",
+    needs=("members", "events", "registrations"),
+)
+def counts_as_expected(look: Look) -> Rows:
+    expected = look.settings.expected
+    if not expected:
+        raise NotConfiguredError(
+            "Nobody said how many there should be. Set expected (members, events, registrations) for this environment,"
+            " or give the report expected_members and so on."
+        )
+    found = table_counts(look)
+    return [
+        {"key": name, "expected": wanted, "found": found[name], "difference": found[name] - wanted}
+        for name, wanted in sorted(expected.items())
+        if found[name] != wanted
+    ]
+
+
+@check(
+    "sync-state",
+    "A sync state that is ahead of the data",
+    guide="§7.3",
+    symptom="Sync state needs attention after Level 2",
+    question="Is the last sync that the state remembers one that the data have?",
+    remedy="The next incremental sync would skip what was lost. Reset the sync state to force a full sync (§7.3).",
+    needs=("sync_state.last_full_sync",),
+)
+def sync_state(look: Look) -> Select[*tuple[Any, ...]]:
+    known = [look.as_of] if look.as_of else []
+    if look.schema.has("mappings.synced_at"):
+        newest = look.connection.execute(select(func.max(look.schema.mappings.c.synced_at))).scalar_one()
+        known += [newest] if newest else []
+    if not known:
+        raise NotRunError("There is no run and no mapping to compare the sync state with.")
+    latest = max(known)
+    state = look.schema.sync_state
+    last = state.c.last_full_sync
+    if look.schema.has("sync_state.last_incremental_sync"):
+        last = func.greatest(last, state.c.last_incremental_sync)
+    return (
+        select(as_text(state.c.id).label("key"), last.label("says"), literal(latest).label("newest_data"))
+        .where(last > latest + AHEAD)
+        .order_by("key")
+    )
+
+
+def table_counts(look: Look) -> dict[str, int]:
+    """Count members, events, registrations and mappings: the first question of guide §2.4."""
+    concepts = [name for name in (*CONCEPT_OF.values(), "mappings") if look.schema.has(name)]
+    counts = [
+        select(func.count()).select_from(look.schema.source(name)).scalar_subquery().label(name)
+        for name in concepts
+    ]
+    row = look.connection.execute(select(*counts)).one()
+    return dict(row._mapping)

@@ -1,0 +1,167 @@
+"""Guide §1.1: the import halted midway."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Select, String, and_, bindparam, cast, exists, func, select
+from sqlalchemy.dialects.postgresql import ARRAY
+
+from workbench.checks.registry import Look, NotRunError, Rows, check
+from workbench.investigate.runs import run_id_of
+from workbench.murmurant.importers import Run
+from workbench.murmurant.schema import as_text, named, same_id
+from workbench.murmurant.spellings import ENTITY_TYPES, EVENT, MEMBER, REGISTRATION
+
+
+@check(
+    "members-missing",
+    "Members that an import brought are missing",
+    guide="§1.1",
+    symptom="Some members imported, others missing",
+    question="Is every member that a run says it created still here, and did it deal with every contact it fetched?",
+    remedy="`workbench run RUN_ID` lists what is gone. Run the importer again (§4.1 option A), or roll the run back first.",
+    needs=("members",),
+)
+def members_missing(look: Look) -> Rows:
+    return _missing(look, MEMBER)
+
+
+@check(
+    "records-missing",
+    "Events or registrations that an import brought are missing",
+    guide="§2.4",
+    symptom="Count verification",
+    question="Is every event and registration that a run says it created still here?",
+    remedy="`workbench run RUN_ID` lists what is gone. Run the importer again (§4.1 option A), or roll the run back first.",
+    needs=("events", "registrations"),
+)
+def records_missing(look: Look) -> Rows:
+    return _missing(look, EVENT) + _missing(look, REGISTRATION)
+
+
+@check(
+    "events-without-registrations",
+    "Past events without a single registration",
+    guide="§1.1",
+    symptom="Events imported but registrations failed",
+    severity="warn",
+    question="Did every published event that was over when the last run ended have somebody registered?",
+    remedy="Look at one in the source. If it has attendees there, the registrations failed: run the importer again (§4.1).",
+    needs=("events.start", "registrations.event_id"),
+)
+def events_without_registrations(look: Look) -> Select[Any]:
+    events, registrations = look.schema.events, look.schema.registrations
+    query = select(as_text(events.c.id).label("key"), *named(events, "title", "start")).where(
+        events.c.start < (look.as_of or func.now()),
+        ~exists().where(same_id(registrations.c.event_id, events.c.id)),
+    )
+    for flag in ("published", "requires_registration"):
+        if look.schema.has(f"events.{flag}"):
+            query = query.where(events.c[flag])
+    return query.order_by(events.c.start, events.c.id)
+
+
+@check(
+    "runs-interrupted",
+    "Runs that stopped midway",
+    guide="§1.1",
+    symptom="Transaction rolled back mid-batch",
+    question="Did every run reach its end, by the evidence and not by its own word?",
+    remedy="Run the importer again, it skips what is done (§4.1 option A), or roll the run back and start afresh (option B).",
+)
+def runs_interrupted(look: Look) -> Rows:
+    if not look.runs:
+        raise NotRunError(NO_RUNS)
+    return [
+        {"key": each.run, "importer": each.importer, "status": each.status, "why": each.why}
+        for each in look.runs
+        if each.status in {"interrupted", "failed"}
+    ]
+
+
+NO_RUNS = (
+    "No import run left a trace: no run id in the database, no audit row, no report file."
+    " Give the importer's report files with --import-report."
+)
+
+
+def _missing(look: Look, entity: str) -> Rows:
+    """Compare, run by run, what was created with what is there."""
+    live = [each for each in look.runs if each.mode == "live"]
+    if not live:
+        raise NotRunError(NO_RUNS)
+    gone_by_audit = _created_and_gone(look, entity)
+    found = []
+    for run in live:
+        claimed = run.reported.get(entity, {})
+        created = claimed.get("created", 0)
+        here = run.traced.get(entity, {}).get("created")
+        gone, evidence = gone_by_audit.get(run.run, 0), "audit rows"
+        if named := _named_in_report(run, entity):
+            gone, evidence = _not_there(look, entity, named), "records in its report"
+        elif not gone_by_audit and here is not None and created > here:
+            gone, evidence = created - here, "its own count"
+        unhandled = run.fetched.get(entity, 0) - sum(claimed.values()) - run.errors.get(entity, 0)
+        if claimed and unhandled > 0:
+            gone, evidence = gone + unhandled, f"{evidence}, records fetched but not dealt with"
+        if gone:
+            found.append(
+                {
+                    "key": run.run,
+                    "entity": entity,
+                    "missing": gone,
+                    "created": created or here or 0,
+                    "fetched": run.fetched.get(entity),
+                    "evidence": evidence,
+                }
+            )
+    return found
+
+
+def _created_and_gone(look: Look, entity: str) -> dict[str, int]:
+    """Count, per run, records with a CREATE audit row that are gone without a person's DELETE."""
+    schema = look.schema
+    if not schema.has("audit.metadata", "audit.resource_type", "audit.resource_id", "audit.action"):
+        return {}
+    audit, source = schema.audit, schema.entity(entity)
+    deleted = audit.alias("deleted")
+    run = run_id_of(schema)
+    rows = look.connection.execute(
+        select(run.label("run"), func.count(audit.c.resource_id.distinct()))
+        .where(
+            run.is_not(None),
+            cast(audit.c.action, String) == "CREATE",
+            audit.c.resource_type.in_(ENTITY_TYPES[entity]),
+            ~exists().where(same_id(source.c.id, audit.c.resource_id)),
+            ~exists().where(
+                and_(
+                    same_id(deleted.c.resource_id, audit.c.resource_id),
+                    cast(deleted.c.action, String) == "DELETE",
+                )
+            ),
+        )
+        .group_by("run")
+    )
+    return {row[0]: row[1] for row in rows}
+
+
+def _named_in_report(run: Run, entity: str) -> list[str]:
+    report = max(run.reports, key=lambda each: len(each.records), default=None)
+    records = report.records if report else ()
+    return [
+        each.record_id
+        for each in records
+        if each.entity == entity and each.action == "created" and each.record_id
+    ]
+
+
+def _not_there(look: Look, entity: str, record_ids: list[str]) -> int:
+    source = look.schema.entity(entity)
+    ids = func.unnest(bindparam("ids", record_ids, type_=ARRAY(String()))).table_valued("id", name="named")
+    named = ids.render_derived()
+    return int(
+        look.connection.execute(
+            select(func.count()).select_from(named).where(~exists().where(as_text(source.c.id) == named.c.id))
+        ).scalar_one()
+    )

@@ -1,0 +1,253 @@
+"""The registry of checks: what a check is, what it answers, and how one is run.
+
+A check that could not run is never green: what it lacks is its finding (promise 8).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from time import perf_counter
+from typing import Any, Literal
+
+import httpx
+import pandas as pd
+from sqlalchemy import Connection, Select, func
+from sqlalchemy.exc import DBAPIError
+
+from workbench.database.address import redact
+from workbench.database.connection import frame
+from workbench.database.environment import Environment
+from workbench.errors import unknown
+from workbench.murmurant.importers import Run
+from workbench.murmurant.reports import ImportReport
+from workbench.murmurant.schema import Schema, explain_gap
+from workbench.settings import EnvironmentSettings
+
+Status = Literal["pass", "fail", "warn", "not run", "waived"]
+Severity = Literal["fail", "warn"]
+
+SAMPLE = 20
+"""How many of the rows found a finding carries; its count is always of all."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """Everything a check may look at: one consistent state of one database.
+
+    Attributes
+    ----------
+    connection : sqlalchemy.Connection
+        In a read-only transaction.
+    schema : Schema
+        The tables, in this database's spelling.
+    environment, settings : Environment, EnvironmentSettings
+        The target and what is configured for it.
+    runs : sequence of Run
+        Every import run that is known.
+    reports : sequence of ImportReport
+        The report files that were given or found.
+    as_of : datetime or None
+        The end of the last run: "now", as far as the imported data know. UTC, without zone.
+    """
+
+    connection: Connection
+    schema: Schema
+    environment: Environment
+    settings: EnvironmentSettings
+    runs: Sequence[Run] = ()
+    reports: Sequence[ImportReport] = ()
+    transport: httpx.BaseTransport | None = None
+
+    @property
+    def as_of(self) -> datetime | None:
+        """The end of the last run."""
+        ends = (each.finished or each.last_trace for each in self.runs if each.mode == "live")
+        return max(filter(None, ends), default=None)
+
+
+Rows = list[dict[str, Any]]
+Question = Callable[[Look], "Select[*tuple[Any, ...]] | Rows"]
+
+
+class NotRunError(Exception):
+    """Raised by a check that cannot answer here; its text says why and what would change that."""
+
+
+class NotConfiguredError(NotRunError):
+    """Raised by a check that nobody has asked for: it needs a setting that is not there."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """A named read-only question, tied to a section of the guide.
+
+    Attributes
+    ----------
+    id, title : str
+        For commands and for people.
+    guide : str
+        Section, such as ``§1.2``.
+    symptom : str
+        The guide's own words for what this looks for.
+    severity : {"fail", "warn"}
+        What a finding with rows is.
+    question, remedy : str
+        In plain words: what is asked, and what to do when the answer is bad.
+    needs : tuple of str
+        Tables and columns without which it cannot run.
+    ask : callable
+        Returns the culprits: a statement, or rows; each has a ``key``.
+    """
+
+    id: str
+    title: str
+    guide: str
+    symptom: str
+    severity: Severity
+    question: str
+    remedy: str
+    needs: tuple[str, ...]
+    ask: Question
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The answer of one check.
+
+    Attributes
+    ----------
+    status : {"pass", "fail", "warn", "not run", "waived"}
+        Never ``pass`` when it could not run.
+    count : int or None
+        How many rows are at fault; None when it did not run.
+    rows : pandas.DataFrame
+        A sample of them, at most `SAMPLE`, with their ``key`` first.
+    configured : bool
+        False when it did not run because nobody configured what it needs.
+    reason : str
+        Why it did not run, or who waived it and why.
+    query : str
+        The SQL that was asked; empty where the answer came from elsewhere.
+    seconds : float
+        How long it took.
+    """
+
+    check: Check
+    status: Status
+    count: int | None = None
+    rows: pd.DataFrame = field(default_factory=pd.DataFrame)
+    reason: str = ""
+    query: str = ""
+    seconds: float = 0.0
+    configured: bool = True
+
+    @property
+    def bad(self) -> bool:
+        """Whether it is anything but a pass or a waiver."""
+        return self.status in {"fail", "warn", "not run"}
+
+    @property
+    def open(self) -> bool:
+        """Whether somebody has to look at it: bad, and not merely never configured."""
+        return self.bad and self.configured
+
+
+REGISTRY: dict[str, Check] = {}
+
+
+def check(
+    id: str,
+    title: str,
+    *,
+    guide: str,
+    symptom: str,
+    question: str,
+    remedy: str,
+    severity: Severity = "fail",
+    needs: tuple[str, ...] = (),
+) -> Callable[[Question], Question]:
+    """Register a check; see `Check` for the parameters."""
+
+    def register(ask: Question) -> Question:
+        if id in REGISTRY:
+            raise ValueError(f"Two checks are called {id!r}.")
+        REGISTRY[id] = Check(id, title, guide, symptom, severity, question, remedy, needs, ask)
+        return ask
+
+    return register
+
+
+def choose(ids: Sequence[str]) -> list[Check]:
+    """Return the named checks, or all in the order of the guide; an unknown id is a `UsageError`."""
+    for each in ids:
+        if each not in REGISTRY:
+            raise unknown("check", each, REGISTRY)
+    chosen = [REGISTRY[each] for each in dict.fromkeys(ids)] if ids else list(REGISTRY.values())
+    return sorted(chosen, key=lambda each: tuple(int(part) for part in each.guide.strip("§").split(".")))
+
+
+def run_check(chosen: Check, look: Look) -> Finding:
+    """Ask one question and return its finding."""
+    begun = perf_counter()
+    missing = look.schema.missing(*chosen.needs)
+    if missing:
+        return Finding(chosen, "not run", reason=" ".join(explain_gap(missing[0])))
+    try:
+        # A savepoint of its own: a question that the database refuses must not silence the others.
+        with look.connection.begin_nested():
+            return _asked(chosen, look, begun)
+    except NotRunError as error:
+        configured = not isinstance(error, NotConfiguredError)
+        return Finding(
+            chosen, "not run", reason=str(error), seconds=perf_counter() - begun, configured=configured
+        )
+    except DBAPIError as error:
+        if error.connection_invalidated:
+            raise
+        reason = f"The database refused the question: {redact(str(error.orig).splitlines()[0])}."
+        return Finding(chosen, "not run", reason=reason, seconds=perf_counter() - begun)
+
+
+def _asked(chosen: Check, look: Look, begun: float) -> Finding:
+    asked = chosen.ask(look)
+    if isinstance(asked, Select):
+        query = str(asked.compile(dialect=look.connection.dialect))
+        rows = frame(look.connection, asked.add_columns(func.count().over().label("of_all")).limit(SAMPLE))
+        count = int(rows["of_all"].iloc[0]) if len(rows) else 0
+        rows = rows.drop(columns="of_all")
+    else:
+        query, count, rows = "", len(asked), pd.DataFrame(asked[:SAMPLE])
+    status: Status = chosen.severity if count else "pass"
+    return Finding(chosen, status, count, rows, query=query, seconds=perf_counter() - begun)
+
+
+def run_checks(
+    look: Look, ids: Sequence[str] = (), waivers: Mapping[str, str] | None = None, by: str = ""
+) -> list[Finding]:
+    """Run checks in the order of the guide.
+
+    Parameters
+    ----------
+    ids : sequence of str
+        Which; all when empty.
+    waivers : mapping of str to str, optional
+        Check id to the reason why its finding is accepted.
+    by : str
+        Who accepts them. A finding that passes needs no waiver and stays a pass.
+
+    Raises
+    ------
+    UsageError
+        For an id that does not exist.
+    """
+    waived = dict(waivers or {})
+    choose(list(waived))
+    found = [run_check(each, look) for each in choose(ids)]
+    return [
+        replace(each, status="waived", reason=f"by {by}: {waived[each.check.id]}")
+        if each.bad and each.check.id in waived
+        else each
+        for each in found
+    ]

@@ -1,0 +1,233 @@
+"""The one thing a notebook imports: an environment, opened for looking."""
+
+from __future__ import annotations
+
+import os
+import weakref
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+
+import pandas as pd
+from sqlalchemy import Connection
+
+from workbench import audit
+from workbench.checks import Finding, Look, run_checks
+from workbench.checks.integrity import table_counts
+from workbench.database.connection import Database, Identity, connect
+from workbench.database.environment import Environment
+from workbench.errors import WorkbenchError
+from workbench.investigate import tiers
+from workbench.investigate.readiness import readiness
+from workbench.investigate.records import RunRecords, run_records
+from workbench.investigate.runs import find_run, find_runs, runs_frame
+from workbench.murmurant.importers import Run
+from workbench.murmurant.references import References
+from workbench.murmurant.reports import ImportReport, read_reports
+from workbench.murmurant.schema import Schema, read_schema
+from workbench.settings import DEMO, EnvironmentSettings, Settings, load_settings
+
+
+def open_workbench(
+    environment: str | None = None,
+    *,
+    import_reports: Sequence[str | Path] = (),
+    expected: Mapping[str, int | None] | None = None,
+    one_state: bool = False,
+    unmask: bool = False,
+    settings: Settings | None = None,
+) -> Workbench:
+    """Open an environment for looking; nothing can be written through it.
+
+    Parameters
+    ----------
+    environment : str, optional
+        A name from ``workbench.toml``; else ``WORKBENCH_ENVIRONMENT``, else the embedded demo.
+    import_reports : sequence of path, optional
+        Report files of importers, or folders of them, besides those that are configured.
+    expected : mapping, optional
+        How many ``members``, ``events`` and ``registrations`` there should be (guide §7.1).
+    one_state : bool
+        Whether every question sees the database as it was at the first one. For a report; an
+        interactive session should see changes, and not hold a transaction open for hours.
+    unmask : bool
+        Whether reports may show personal data.
+
+    Raises
+    ------
+    UsageError
+        For an unknown environment, or one whose URL is not set.
+    WrongEnvironment
+        When the environment's name, kind and address disagree.
+    DatabaseUnreachable
+        When there is no connection.
+    """
+    settings = settings or load_settings()
+    name = environment or os.environ.get("WORKBENCH_ENVIRONMENT") or DEMO
+    chosen = settings.environment(name)
+    wanted = {key: value for key, value in (expected or {}).items() if value is not None}
+    if wanted:
+        chosen = EnvironmentSettings.model_validate(
+            {**chosen.model_dump(), "expected": {**chosen.expected, **wanted}}
+        )
+    files = [*(path for path in chosen.import_reports if path.exists()), *map(Path, import_reports)]
+    return Workbench(
+        connect(name, settings), chosen, settings, read_reports(files), one_state=one_state, unmask=unmask
+    )
+
+
+@dataclass
+class Workbench:
+    """An environment, opened for looking. Made by `open_workbench`.
+
+    Attributes
+    ----------
+    database : Database
+        The guarded target.
+    options : EnvironmentSettings
+        What is configured for it.
+    reports : tuple of ImportReport
+        The importers' report files that count as evidence.
+    """
+
+    database: Database
+    options: EnvironmentSettings
+    settings: Settings
+    reports: tuple[ImportReport, ...] = ()
+    one_state: bool = False
+    unmask: bool = False
+
+    def __post_init__(self) -> None:
+        self._open = ExitStack()
+        self._held: Connection | None = None
+        # A notebook never closes what it opened; the interpreter's end must still find it closed.
+        weakref.finalize(self, _close_quietly, self._open)
+
+    def __enter__(self) -> Workbench:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the transaction that `one_state` holds."""
+        self._held = None
+        self._open.close()
+
+    @property
+    def environment(self) -> Environment:
+        """Name, kind and address: what the banner says."""
+        return self.database.environment
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """Give a connection in a read-only transaction, the held one where `one_state` is on."""
+        if not self.one_state:
+            with self.database.reading() as connection:
+                yield connection
+            return
+        if self._held is None:
+            self._held = self._open.enter_context(self.database.reading())
+        with self.database.speaking_plainly():
+            yield self._held
+
+    @cached_property
+    def identity(self) -> Identity:
+        """Which database this is, by its own word."""
+        with self.reading() as connection:
+            return self.database.identify(connection)
+
+    @cached_property
+    def schema(self) -> Schema:
+        """Murmurant's tables as they are here."""
+        with self.reading() as connection:
+            return read_schema(connection, self.database.address.schema)
+
+    @property
+    def dialect(self) -> str:
+        """``guide``, ``application`` or ``mixed``."""
+        return self.schema.dialect
+
+    @property
+    def references(self) -> References:
+        """Which rows refer to which."""
+        return References(self.schema)
+
+    def readiness(self) -> pd.DataFrame:
+        """Tell what works here and what is missing: ``subject``, ``state``, ``detail``."""
+        with self.reading() as connection:
+            return readiness(
+                connection, self.schema, self.environment, self.identity, self.options, self.reports
+            )
+
+    def find_runs(self) -> list[Run]:
+        """Find every import run, with its traces."""
+        with self.reading() as connection:
+            return find_runs(connection, self.schema, self.reports)
+
+    def runs(self) -> pd.DataFrame:
+        """List every import run: one row each, see `workbench.investigate.runs.runs_frame`."""
+        return runs_frame(self.find_runs())
+
+    def run(self, run_id: str, limit: int | None = None) -> RunRecords:
+        """Tell record by record what one run did; `UsageError` for an id that left no trace."""
+        with self.reading() as connection:
+            run, others = find_run(connection, self.schema, run_id, self.reports)
+            return run_records(connection, self.schema, run, others, limit)
+
+    def checks(self, ids: Sequence[str] = (), waive: Mapping[str, str] | None = None) -> list[Finding]:
+        """Run checks, all or the named ones, on one state of the database."""
+        with self.reading() as connection:
+            return run_checks(self._look(connection), ids, waive, by=self.settings.operator)
+
+    def counts(self) -> pd.DataFrame:
+        """Count the rows that matter beside what is expected: ``table``, ``found``, ``expected``."""
+        with self.reading() as connection:
+            found = table_counts(self._look(connection, runs=False))
+        expected: Mapping[str, int] = {str(key): value for key, value in self.options.expected.items()}
+        rows = [(name, count, expected.get(name)) for name, count in found.items()]
+        return pd.DataFrame(rows, columns=["table", "found", "expected"]).astype({"expected": "Int64"})
+
+    def tier_distribution(self) -> pd.DataFrame:
+        """Count the members in each tier (guide §4.3)."""
+        with self.reading() as connection:
+            return tiers.tier_distribution(connection, self.schema)
+
+    def audit(
+        self,
+        run_id: str | None = None,
+        action: str | None = None,
+        since: datetime | None = None,
+        limit: int | None = 200,
+    ) -> pd.DataFrame:
+        """List the audit log's migration entries (guide §5.2)."""
+        with self.reading() as connection:
+            return audit.audit_entries(
+                connection, self.schema, run_id=run_id, action=action, since=since, limit=limit
+            )
+
+    def audit_summary(self) -> pd.DataFrame:
+        """Count migration entries by run and action."""
+        with self.reading() as connection:
+            return audit.audit_summary(connection, self.schema)
+
+    def imports_by_operator(self, since: datetime | None = None) -> pd.DataFrame:
+        """Tell who ran imports, how many and how long (guide §5.2)."""
+        with self.reading() as connection:
+            return audit.imports_by_operator(connection, self.schema, since)
+
+    def _look(self, connection: Connection, runs: bool = True) -> Look:
+        found = find_runs(connection, self.schema, self.reports) if runs else []
+        return Look(connection, self.schema, self.environment, self.options, found, self.reports)
+
+
+def _close_quietly(held: ExitStack) -> None:
+    # The server may have gone before us; there is nothing left to lose in a transaction that only read.
+    with suppress(WorkbenchError):
+        held.close()
