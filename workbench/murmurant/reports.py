@@ -127,8 +127,8 @@ def read_report(path: Path) -> ImportReport:
     except UnicodeDecodeError:
         raise ReportFileError(f"The report file {path} is not text in UTF-8.", again) from None
     except json.JSONDecodeError as error:
-        cut = error.pos >= len(error.doc.rstrip()) - 1
-        state = "is cut short" if cut else "is not JSON"
+        begun = error.doc.lstrip()[:1] in {"", "{"}
+        state = "is cut short or damaged" if begun else "is not JSON"
         raise ReportFileError(
             f"The report file {path} {state} (line {error.lineno}: {error.msg}).", again
         ) from None

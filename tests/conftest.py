@@ -1,0 +1,176 @@
+"""One PostgreSQL server per test run, and a database of its own for every test.
+
+Templates are built once and cloned (some 10 ms each). The server lies in a folder of this run's
+own and is stopped at the end; no other server is touched.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from workbench.database.address import parse_address
+from workbench.database.connection import Database
+from workbench.database.embedded import start_server
+from workbench.database.environment import Environment
+from workbench.demo.club import Club, build_club
+from workbench.murmurant.reports import read_reports
+from workbench.settings import EnvironmentSettings, Settings
+from workbench.workbench import Workbench
+
+RECORDINGS = Path(__file__).parents[2] / "shared" / "murmurant"
+SCHEMAS = Path(__file__).parents[1] / "workbench" / "demo" / "schemas"
+DIALECTS = ("guide", "application")
+
+
+class Server:
+    """The run's server: makes, clones and drops databases."""
+
+    def __init__(self, data: Path) -> None:
+        self.handle = start_server(data)
+        self._numbers = itertools.count()
+        self._templates: dict[str, str] = {}
+        with psycopg.connect(self.handle.get_uri(), autocommit=True) as connection:
+            # A test's database is thrown away: nothing in it needs to survive a power cut.
+            connection.execute("ALTER SYSTEM SET fsync = off")
+            connection.execute("SELECT pg_reload_conf()")
+
+    def url(self, database: str) -> str:
+        return str(self.handle.get_uri(database))
+
+    def create(self, template: str | None = None) -> str:
+        name = f"test_{os.getpid()}_{next(self._numbers)}"
+        statement = sql.SQL("CREATE DATABASE {} TEMPLATE {} ENCODING 'UTF8'").format(
+            sql.Identifier(name), sql.Identifier(template or "template0")
+        )
+        with psycopg.connect(self.handle.get_uri(), autocommit=True) as connection:
+            connection.execute(statement)
+        return name
+
+    def template(self, key: str, fill: Callable[[psycopg.Connection[Any]], None]) -> str:
+        """Return a database made once by `fill`, to be cloned."""
+        if key not in self._templates:
+            name = self.create()
+            with psycopg.connect(self.url(name)) as connection:
+                fill(connection)
+            self._templates[key] = name
+        return self._templates[key]
+
+
+def database_at(url: str, kind: str = "development", name: str = "test") -> Database:
+    """Wrap a URL as the database of a test environment."""
+    address = parse_address(url, named="the test's URL")
+    return Database(Environment(name, kind, address.where), address)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Server]:
+    folder = Path(tempfile.mkdtemp(prefix="workbench-tests-", dir=_quick_folder()))
+    made = Server(folder / "postgres")
+    yield made
+    made.handle.cleanup()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _quick_folder() -> str | None:
+    """Return a memory file system where there is a roomy one."""
+    shm = Path("/dev/shm")
+    return (
+        str(shm) if shm.is_dir() and shutil.disk_usage(shm).free > 2**31 and os.access(shm, os.W_OK) else None
+    )
+
+
+@pytest.fixture
+def empty_url(server: Server) -> str:
+    """URL of an empty database."""
+    return server.url(server.create())
+
+
+@pytest.fixture(params=DIALECTS)
+def dialect(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def recordings() -> Path:
+    """Where the recordings lie; a user's clone has none."""
+    if not RECORDINGS.is_dir():
+        pytest.skip("the importers' recordings are not part of a clone; this needs them")
+    return RECORDINGS
+
+
+@pytest.fixture(scope="session")
+def clubs(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Clubs:
+    return Clubs(server, tmp_path_factory.mktemp("clubs"))
+
+
+class Clubs:
+    """Healthy clubs, one template per dialect and size; a test gets a clone it may break."""
+
+    def __init__(self, server: Server, folder: Path) -> None:
+        self.server = server
+        self.folder = folder
+        self._copies = itertools.count()
+        self._built: dict[tuple[str, int], Club] = {}
+
+    def clone(self, dialect: str, members: int = 200) -> ClonedClub:
+        def build(connection: psycopg.Connection[Any]) -> None:
+            imports = self.folder / f"{dialect}-{members}"
+            self._built[dialect, members] = build_club(
+                connection, dialect=dialect, members=members, imports=imports  # type: ignore[arg-type]
+            )
+
+        template = self.server.template(f"club-{dialect}-{members}", build)
+        club = self._built[dialect, members]
+        imports = self.folder / f"copy-{next(self._copies)}"
+        shutil.copytree(club.imports, imports)
+        return ClonedClub(self.server.url(self.server.create(template)), replace(club, imports=imports))
+
+
+@dataclass(frozen=True)
+class ClonedClub:
+    """A club of one test's own."""
+
+    url: str
+    club: Club
+
+    @property
+    def options(self) -> EnvironmentSettings:
+        return EnvironmentSettings(
+            kind="demo",
+            import_reports=(self.club.imports,),
+            tier_mapping=self.club.imports / "membership.yaml",
+            event_capacity_limit=100,
+        )
+
+    def workbench(self, **changes: Any) -> Workbench:
+        """Open it for looking, as the environment ``demo``, with the options changed."""
+        options = self.options.model_copy(update=changes)
+        return Workbench(
+            database_at(self.url, kind="demo", name="demo"),
+            options,
+            Settings(operator="dana"),
+            read_reports(options.import_reports),
+            one_state=True,
+        )
+
+    def execute(self, statement: str, *parameters: Any) -> None:
+        """Change something behind the workbench's back."""
+        with psycopg.connect(self.url) as connection:
+            connection.execute(statement, parameters)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def club(clubs: Clubs, dialect: str) -> ClonedClub:
+    """A healthy club of 200 members, in each dialect."""
+    return clubs.clone(dialect)

@@ -1,0 +1,219 @@
+"""Addresses, the environment guard, reading that cannot write, and the embedded server."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import textwrap
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import psycopg
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import text
+
+from tests.conftest import database_at
+from workbench.database.address import parse_address, redact
+from workbench.database.environment import address_of, guard
+from workbench.errors import DatabaseUnreachable, UsageError, WorkbenchError, WrongEnvironment
+from workbench.settings import EnvironmentSettings
+
+secrets = st.text(st.characters(codec="ascii", categories=("L", "N")), min_size=6, max_size=30)
+
+
+@given(secret=secrets)
+def test_no_password_survives_redaction(secret):
+    secret = "Zq" + secret + "9x"
+    for spoken in (
+        f"connection to postgresql://dana:{secret}@db/club failed",
+        f"postgresql+psycopg://dana:{secret}@db:5432/club?sslmode=require",
+        f"host=db password={secret} user=dana",
+        f"password='{secret}'",
+        f"PASSWORD: {secret}",
+    ):
+        assert secret not in redact(spoken)
+    assert secret not in redact(f"something {secret} else", secret)
+
+
+def test_prismas_own_parameters_are_understood():
+    address = parse_address("postgres://u:p@db:5433/club?schema=crm&connection_limit=5&sslmode=require", named="$X")
+    assert address.schema == "crm"
+    assert address.where == "db:5433/club"
+    assert dict(address.url.query) == {"sslmode": "require"}
+    assert "p@" not in repr(address)
+
+
+@pytest.mark.parametrize("wrong", ["", "club", "mysql://u:s3cret@db/club", "postgresql://db", "sqlite:///x.db"])
+def test_what_is_no_postgresql_url_is_refused_without_showing_it(wrong):
+    with pytest.raises(UsageError, match=r"\$CLUB_URL") as caught:
+        parse_address(wrong, named="$CLUB_URL")
+    assert "s3cret" not in str(caught.value)
+
+
+def environment(kind, **more):
+    return EnvironmentSettings(kind=kind, url_env="CLUB_URL", **more)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "url"),
+    [
+        ("production", "development", "postgresql://db/club"),
+        ("prod-eu", "staging", "postgresql://db/club"),
+        ("club", "development", "postgresql://prod.example.org/club"),
+        ("club", "production", "postgresql://db/club_staging"),
+        ("club", "production", "postgresql://localhost/club"),
+        ("club", "staging", "postgresql://dev-db/club"),
+    ],
+)
+def test_the_guard_refuses_what_disagrees(name, kind, url):
+    with pytest.raises(WrongEnvironment) as caught:
+        guard(name, environment(kind), parse_address(url, named="$CLUB_URL"))
+    assert caught.value.exit_code == 3
+    assert caught.value.next_step
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "url", "address"),
+    [
+        ("production", "production", "postgresql://db.club.org/murmurant", None),
+        ("prod", "production", "postgresql://prod-db/club", None),
+        ("club", "development", "postgresql://localhost/club", None),
+        ("club", "production", "postgresql://localhost:6000/club", "localhost:6000/club"),
+        ("reproduction", "development", "postgresql://localhost/deliver", None),
+    ],
+)
+def test_the_guard_lets_through_what_agrees(name, kind, url, address):
+    found = guard(name, environment(kind, address=address), parse_address(url, named="$CLUB_URL"))
+    assert found.production == (kind == "production")
+
+
+def test_another_address_than_stated_is_refused():
+    with pytest.raises(WrongEnvironment, match="must be at db/club"):
+        guard("club", environment("production", address="db/club"), parse_address("postgresql://db/other", named="$X"))
+
+
+def test_an_unset_variable_is_named(monkeypatch):
+    monkeypatch.delenv("CLUB_URL", raising=False)
+    with pytest.raises(UsageError, match="CLUB_URL"):
+        address_of("club", environment("staging"))
+
+
+def test_reading_cannot_write(empty_url):
+    database = database_at(empty_url)
+    for statement in ("CREATE TABLE t (i int)", "COMMIT; CREATE TABLE t (i int)"):
+        with pytest.raises(WorkbenchError, match="read-only"), database.reading() as connection:
+            connection.exec_driver_sql(statement)
+    with psycopg.connect(empty_url) as connection:
+        assert connection.execute("SELECT to_regclass('t')").fetchone() == (None,)
+
+
+def test_reading_sees_one_state(empty_url):
+    with psycopg.connect(empty_url, autocommit=True) as writer:
+        writer.execute("CREATE TABLE t (i int)")
+        with database_at(empty_url).reading() as connection:
+            before = connection.execute(text("SELECT count(*) FROM t")).scalar_one()
+            writer.execute("INSERT INTO t VALUES (1)")
+            assert connection.execute(text("SELECT count(*) FROM t")).scalar_one() == before == 0
+
+
+def test_a_question_that_takes_too_long_is_stopped(empty_url):
+    database = replace(database_at(empty_url), statement_timeout=0.1)
+    with pytest.raises(WorkbenchError, match=r"longer than 0\.1 s"), database.reading() as connection:
+        connection.execute(text("SELECT pg_sleep(5)"))
+
+
+def test_a_server_that_is_down_is_said_plainly():
+    database = database_at("postgresql://dana:hunter22@127.0.0.1:1/club")
+    with pytest.raises(DatabaseUnreachable) as caught, database.reading():
+        pass
+    assert "127.0.0.1:1/club" in str(caught.value)
+    assert "hunter22" not in str(caught.value)
+    assert caught.value.exit_code == 4
+
+
+def test_a_lost_connection_is_said_plainly(empty_url):
+    with pytest.raises(DatabaseUnreachable), database_at(empty_url).reading() as connection:
+        pid = connection.execute(text("SELECT pg_backend_pid()")).scalar_one()
+        with psycopg.connect(empty_url, autocommit=True) as other:
+            other.execute("SELECT pg_terminate_backend(%s)", [pid])
+        connection.execute(text("SELECT 1"))
+
+
+HOLD = """
+    import sys, time
+    from pathlib import Path
+    from workbench.database.embedded import embedded_url
+    print(embedded_url(Path(sys.argv[1]), "club"), flush=True)
+    time.sleep(float(sys.argv[2]))
+"""
+
+
+def hold(data, seconds):
+    return subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(HOLD), str(data), str(seconds)], stdout=subprocess.PIPE, text=True
+    )
+
+
+def test_the_embedded_server_is_shared_and_stopped_by_the_last(tmp_path):
+    """A killed process must not keep the server alive for ever, nor take it from the others."""
+    data = tmp_path / "home" / "postgres"
+    first = hold(data, 60)
+    url = first.stdout.readline().strip()
+    second = hold(data, 1)
+    assert second.stdout.readline().strip() == url
+    first.send_signal(signal.SIGKILL)
+    first.wait()
+    assert second.wait() == 0
+    third = hold(data, 0)  # finds the dead one forgotten, and is the last
+    assert third.stdout.readline().strip() == url
+    assert third.wait() == 0
+    deadline = time.monotonic() + 10
+    while (data / "postmaster.pid").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not (data / "postmaster.pid").exists()
+    for each in (first, second, third):
+        each.stdout.close()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="the whole run is an ordinary user's already")
+def test_the_embedded_server_runs_for_an_ordinary_user():
+    nobody = pwd.getpwnam("nobody")
+    home = Path(tempfile.mkdtemp(prefix="workbench-nobody-"))
+    os.chown(home, nobody.pw_uid, nobody.pw_gid)
+    places = [str(Path(__file__).parents[1]), str(Path(psycopg.__file__).parents[1])]
+    surroundings = {"PATH": os.environ["PATH"], "HOME": str(home), "PYTHONPATH": os.pathsep.join(places)}
+    become = {"user": "nobody", "group": nobody.pw_gid, "extra_groups": [], "cwd": home, "env": surroundings}
+
+    def run(python, *arguments):
+        return subprocess.run([python, *arguments], capture_output=True, text=True, **become)
+
+    # Root's own interpreter may lie where nobody else may look; the system's will do as well.
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    for python in (sys.executable, f"/usr/bin/{version}", f"/usr/local/bin/{version}"):
+        try:
+            if run(python, "-c", "import workbench.database.embedded").returncode == 0:
+                break
+        except OSError:
+            continue
+    else:
+        pytest.skip(f"no {version} here that an ordinary user may run")
+    done = run(python, "-c", textwrap.dedent(HOLD), str(home / "postgres"), "0")
+    shutil.rmtree(home, ignore_errors=True)
+    assert done.returncode == 0, done.stderr
+    assert "/club?" in done.stdout
+
+
+def test_a_server_that_cannot_start_says_why(tmp_path):
+    from workbench.database.embedded import start_server
+
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(DatabaseUnreachable, match="could not be started"):
+        start_server(tmp_path / "file" / "postgres")

@@ -1,0 +1,92 @@
+"""Report files of importers: the three formats, and everything that is none."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from workbench.errors import ReportFileError
+from workbench.murmurant.reports import read_report, read_reports
+
+API = {
+    "runId": "sync_1795367840787_f3yhlg",
+    "startedAt": "2026-11-22T17:17:20.786Z",
+    "finishedAt": "2026-11-22T17:17:35.550Z",
+    "success": True,
+    "dryRun": False,
+    "fetched": {"contacts": 3, "events": 1, "registrations": 0},
+    "stats": {
+        "members": {"created": 2, "updated": 0, "skipped": 1, "errors": 0},
+        "events": {"created": 1, "updated": 0, "skipped": 0, "errors": 0},
+        "registrations": {"created": 0, "updated": 0, "skipped": 0, "errors": 0},
+    },
+    "registrationDiagnostics": {"topSkipReasons": [{"reason": "Fetch error for event 9020", "count": 1}]},
+}
+
+
+@pytest.fixture
+def write(tmp_path):
+    def _write(content, name="report.json"):
+        path = tmp_path / name
+        path.write_text(content if isinstance(content, str) else json.dumps(content), encoding="utf-8")
+        return path
+
+    return _write
+
+
+def test_an_api_report_is_read(write):
+    report = read_report(write(API))
+    assert (report.importer, report.mode) == ("api", "live")
+    assert report.counts["Member"] == {"created": 2, "updated": 0, "existing": 1}
+    assert report.fetched == {"Member": 3, "Event": 1, "Registration": 0}
+    assert report.skip_reasons == {"Fetch error for event 9020": 1}
+    assert report.started.isoformat() == "2026-11-22T17:17:20.786000"
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("", "cut short"),
+        (json.dumps(API)[:-20], "cut short or damaged"),
+        ("not json at all", "not JSON"),
+        ("[1, 2]", "not an import report"),
+        ({"runId": 7}, "not an import report"),
+        ({"runId": "x", "other": 1}, "not an import report"),
+        ({**API, "stats": {"members": {}}}, "not in the form it claims"),
+        ({**API, "startedAt": "yesterday"}, "not in the form it claims"),
+    ],
+)
+def test_what_is_no_report_is_said_plainly(write, content, said):
+    path = write(content)
+    with pytest.raises(ReportFileError, match=said) as caught:
+        read_report(path)
+    assert str(path) in str(caught.value)
+    assert caught.value.exit_code == 2
+
+
+def test_a_file_that_is_not_there_or_not_text_is_said_plainly(tmp_path):
+    with pytest.raises(ReportFileError, match="cannot be read"):
+        read_reports([tmp_path / "none.json"])
+    (tmp_path / "binary.json").write_bytes(b"\xff\xfe\x00\x01")
+    with pytest.raises(ReportFileError, match="not text"):
+        read_report(tmp_path / "binary.json")
+
+
+def test_a_folder_may_hold_other_files_but_no_report_cut_short(write, tmp_path):
+    write(API)
+    write({"something": "else"}, "other.json")
+    assert len(read_reports([tmp_path])) == 1
+    write(json.dumps(API)[:100], "cut.json")
+    with pytest.raises(ReportFileError, match=r"cut\.json"):
+        read_reports([tmp_path])
+
+
+@given(cut=st.integers(min_value=0, max_value=len(json.dumps(API)) - 1))
+def test_every_cut_is_noticed(tmp_path_factory, cut):
+    path = tmp_path_factory.mktemp("cut") / "report.json"
+    path.write_text(json.dumps(API)[:cut], encoding="utf-8")
+    with pytest.raises(ReportFileError):
+        read_report(path)

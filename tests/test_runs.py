@@ -1,0 +1,256 @@
+"""Runs and their records: the importers' own counts, on their recordings and on made clubs."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+
+import psycopg
+import pytest
+
+from tests.conftest import DIALECTS, database_at
+from tests.recorded import STATES, load
+from workbench.errors import UsageError
+from workbench.murmurant.importers import Strength, importer_of, start_in_run_id
+from workbench.murmurant.reports import read_reports
+from workbench.settings import EnvironmentSettings, Settings
+from workbench.workbench import Workbench
+
+DRY, FIRST, SECOND, INTERRUPTED = (
+    "sync_1795367838359_u3b25u",
+    "sync_1795367840787_f3yhlg",
+    "sync_1795367857622_qkvvgm",
+    "sync_1795367863930_nuqpcw",
+)
+
+
+@pytest.fixture
+def recorded(server, recordings):
+    """Open a recorded state, with report files as evidence."""
+    opened = []
+
+    def _open(state, *reports):
+        template = server.template(state, lambda connection: load(connection, STATES[state]))
+        options = EnvironmentSettings(kind="development", url_env="UNUSED")
+        database = database_at(server.url(server.create(template)))
+        files = read_reports([recordings / each for each in reports])
+        opened.append(Workbench(database, options, Settings(operator="dana"), files, one_state=True))
+        return opened[-1]
+
+    yield _open
+    for each in opened:
+        each.close()
+
+
+def told(path):
+    """Read the counts out of an importer's report, independently of the package."""
+    content = json.loads(path.read_text())
+    sections = content.get("stats") or {name: content[name] for name in ("members", "events", "registrations")}
+    entities = {"members": "Member", "events": "Event", "registrations": "Registration"}
+    return {
+        entities[name]: {
+            action: count
+            for action, count in (("created", each["created"]), ("updated", each["updated"]), ("existing", each["skipped"]))
+            if count
+        }
+        for name, each in sections.items()
+    }
+
+
+def shown(counts, mapped_is_existing=True):
+    """Our counts without the zeros; importers count what was only mapped among what they skipped."""
+    found = {}
+    for entity, cells in counts.items():
+        cells = {action: count for action, count in cells.items() if count}
+        if mapped_is_existing and "mapped" in cells:
+            cells["existing"] = cells.get("existing", 0) + cells.pop("mapped")
+        found[entity] = cells
+    return found
+
+
+@pytest.mark.recordings
+@pytest.mark.parametrize(
+    ("run", "file", "status"),
+    [
+        (DRY, "dry_run_report.json", "completed"),
+        (FIRST, "first_run_report.json", "completed"),
+        (SECOND, "second_run_report.json", "completed"),
+        (INTERRUPTED, "interrupted_run_report.json", "interrupted"),
+    ],
+)
+def test_api_runs_have_their_reports_counts(recorded, recordings, run, file, status):
+    wb = recorded("api_second", "api_sync")
+    found = {each.run: each for each in wb.find_runs()}[run]
+    expected = told(recordings / "api_sync" / file)
+    assert shown(found.counts) == expected
+    assert found.status == status
+    assert shown(wb.run(run).run.counts) == expected
+
+
+@pytest.mark.recordings
+@pytest.mark.parametrize("number", [1, 2])
+def test_csv_runs_have_their_reports_counts(recorded, recordings, number):
+    wb = recorded("csv_run2", "csv_import/run1/reports", "csv_import/run2/reports")
+    for path in (recordings / f"csv_import/run{number}/reports").glob("migration-*-full.json"):
+        run = json.loads(path.read_text())["runId"]
+        found = wb.run(run)
+        # A record that the CSV importer gave up on bears the action "skip"; its summary counts an error.
+        assert shown(found.run.counts) == told(path)
+        assert found.run.status == "completed"
+        assert found.differences == []
+        assert sum(found.run.errors.values()) == json.loads(path.read_text())["summary"]["errors"]
+
+
+@pytest.mark.recordings
+def test_without_report_files_the_database_tells_what_it_can(recorded):
+    wb = recorded("api_second")
+    first, second = wb.find_runs()
+    assert (first.status, second.status) == ("unknown", "completed")
+    assert "report" in first.why
+    assert shown(wb.run(SECOND).run.counts, False) == {
+        "Member": {"created": 32, "updated": 20, "mapped": 2, "existing": 100},
+        "Event": {"updated": 5, "existing": 35},
+        "Registration": {"created": 146, "updated": 233},
+    }
+
+
+@pytest.mark.recordings
+def test_ids_mapped_onto_members_who_existed_are_found(recorded):
+    records = recorded("api_second", "api_sync").run(SECOND).records
+    mapped = records[records["action"] == "mapped"]
+    assert sorted(mapped["wa_id"]) == ["60002", "60006"]
+    assert set(mapped["strength"]) == {"likely"}
+
+
+@pytest.mark.recordings
+def test_what_a_later_run_touched_names_that_run(recorded):
+    records = recorded("api_second", "api_sync").run(FIRST).records
+    touched = records[records["touched_since"] != ""]
+    assert set(touched["touched_since"]) == {SECOND}
+    assert len(touched[touched["entity"] == "Member"]) == 20
+    assert len(touched[touched["entity"] == "Event"]) == 5
+
+
+@pytest.mark.recordings
+def test_a_csv_import_is_invisible_without_its_reports(recorded):
+    assert recorded("csv_run2").runs().empty
+
+
+@pytest.mark.recordings
+def test_an_id_map_alone_names_the_run_but_not_what_it_did(recorded, recordings):
+    path = next((recordings / "csv_import/run2/reports").glob("id-map-live-*.json"))
+    wb = recorded("csv_run2", path.relative_to(recordings))
+    (run,) = wb.find_runs()
+    assert run.status == "unknown"
+    assert wb.run(run.run).differences
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_every_run_of_a_club_is_found_with_its_counts(clubs, dialect):
+    club = clubs.clone(dialect)
+    wb = club.workbench()
+    runs = {each.run: each for each in wb.find_runs()}
+    assert list(runs) == [each.run for each in club.club.runs]
+    for fact in club.club.runs:
+        found = runs[fact.run]
+        assert (found.importer, found.mode, found.status) == (fact.importer, fact.mode, "completed")
+        truth = {entity: {a: n for a, n in cells.items() if n} for entity, cells in fact.counts.items()}
+        detail = wb.run(fact.run)
+        live = fact.mode == "live"
+        assert shown(detail.run.counts, not live) == (truth if live else shown(truth)), fact.run
+        assert detail.differences == []
+        if live:
+            assert detail.records["exists"].all()
+    wb.close()
+
+
+def test_a_record_that_is_gone_is_said(club):
+    run = club.club.last_live_run
+    wb = club.workbench()
+    records = wb.run(run.run).records
+    victim = records[(records["entity"] == "Registration") & (records["action"] == "created")].iloc[0]
+    wb.close()
+    table = "Registration" if club.club.dialect == "guide" else "EventRegistration"
+    club.execute(f'DELETE FROM "{table}" WHERE id::text = %s', victim["record_id"])
+    found = club.workbench().run(run.run)
+    assert any("no longer exist" in each for each in found.differences)
+    gone = found.records[found.records["record_id"] == victim["record_id"]]
+    assert not gone["exists"].any()
+
+
+def test_a_later_hand_is_seen(club):
+    run = club.club.last_live_run
+    wb = club.workbench()
+    records = wb.run(run.run).records
+    victim = records[(records["entity"] == "Member") & (records["action"] == "created") & (records["touched_since"] == "")].iloc[0]
+    wb.close()
+    club.execute("""UPDATE "Member" SET phone = '1', "updatedAt" = now() WHERE id::text = %s""", victim["record_id"])
+    records = club.workbench().run(run.run).records
+    assert set(records[records["record_id"] == victim["record_id"]]["touched_since"]) == {"somebody"}
+
+
+@pytest.mark.parametrize("wrong", ["sync_123", "'; DROP TABLE \"Member\"; --", "", "%", "$1"])
+def test_an_unknown_run_is_an_error_with_the_nearest(club, wrong):
+    with club.workbench() as wb, pytest.raises(UsageError) as caught:
+        wb.run(wrong)
+    assert "Nearest" in caught.value.next_step
+    with psycopg.connect(club.url) as connection:
+        assert connection.execute('SELECT count(*) FROM "Member"').fetchone() == (200,)
+
+
+def test_a_run_id_with_quotes_is_found_like_any_other(clubs):
+    club = clubs.clone("guide")
+    hostile = "run'; DELETE FROM \"Member\"; --"
+    old = club.club.last_live_run.run
+    for table, column in (("WaIdMapping", "syncRunId"), ("Member", "importRunId"), ("Event", "importRunId"), ("Registration", "importRunId")):
+        club.execute(f'UPDATE "{table}" SET "{column}" = %s WHERE "{column}" = %s', hostile, old)
+    with club.workbench(import_reports=()) as wb:
+        assert shown(wb.run(hostile).run.counts, False)["Member"]["created"] == club.club.last_live_run.counts["Member"]["created"]
+
+
+def test_a_run_without_records_never_looks_like_success(clubs):
+    club = clubs.clone("guide")
+    club.execute(
+        """INSERT INTO "AuditLog" (action, metadata) VALUES
+           ('migration:started', '{"run_id": "run_empty", "mode": "live", "operator": "kim"}'),
+           ('migration:completed', '{"run_id": "run_empty", "counts": {}, "duration": 1}')"""
+    )
+    with club.workbench() as wb:
+        found = wb.run("run_empty")
+    assert any("No record of this run" in each for each in found.differences)
+
+
+def test_a_killed_sync_is_interrupted(clubs):
+    """No report, and a sync state older than its last audit row."""
+    club = clubs.clone("application")
+    club.execute('UPDATE "WaSyncState" SET "lastFullSync" = NULL')
+    last = club.club.last_live_run
+    shutil.rmtree(club.club.imports)
+    with club.workbench(import_reports=()) as wb:
+        found = {each.run: each for each in wb.find_runs()}[last.run]
+    assert found.status == "interrupted"
+
+
+def test_all_kinds_of_import_in_one_database(clubs):
+    """The application's schema, with a guide's run id column added: a mixture."""
+    club = clubs.clone("application")
+    club.execute('ALTER TABLE "WaIdMapping" ADD "syncRunId" text')
+    club.execute(
+        """INSERT INTO "WaIdMapping" (id, "entityType", "waId", "clubosId", "updatedAt", "syncRunId", "syncedAt")
+           SELECT gen_random_uuid(), 'Member', 900000, id, now(), 'run_by_hand', '2026-05-30'
+           FROM "Member" ORDER BY id LIMIT 1"""
+    )
+    with club.workbench() as wb:
+        assert wb.dialect == "mixed"
+        assert {each.importer for each in wb.find_runs()} == {"api", "csv", "guide"}
+        found = wb.run("run_by_hand")
+    assert shown(found.run.counts, False) == {"Member": {"mapped": 1}}
+
+
+def test_the_form_of_an_id_tells_the_importer():
+    assert importer_of(SECOND) == "api"
+    assert importer_of("de1dc0d5-8a0a-4769-b800-d442972b0292") == "csv"
+    assert importer_of("run_20260501_a1b2c3") == "guide"
+    assert re.match(r"2026-11-22T17:17:37", start_in_run_id(SECOND).isoformat())
+    assert Strength.certain > Strength.strong > Strength.likely > Strength.weak
