@@ -13,6 +13,12 @@ PYTEST_ARGS ?=
 ARGS ?=
 VERSIONS := 3.13 3.12 3.11
 
+# uv trusts what the machine trusts (a company's proxy, say), where the machine has certificates at all.
+ifneq ($(wildcard /etc/ssl/certs/* /etc/pki/tls/certs/* /System/Library/Keychains),)
+UV_SYSTEM_CERTS ?= 1
+export UV_SYSTEM_CERTS
+endif
+
 # "3.12 /home/dana/workbench" for an environment that is whole, else nothing. Another Python asked for, a folder
 # copied or moved (its scripts would run the original), an interrupted set-up: each makes the environment anew.
 MADE := $(shell test ! -e $(VENV)/.installing && test -x $(BIN)/python && cat $(VENV)/.made 2>/dev/null)

@@ -44,14 +44,18 @@ def test_no_password_survives_redaction(secret):
 
 
 def test_prismas_own_parameters_are_understood():
-    address = parse_address("postgres://u:p@db:5433/club?schema=crm&connection_limit=5&sslmode=require", named="$X")
+    address = parse_address(
+        "postgres://u:p@db:5433/club?schema=crm&connection_limit=5&sslmode=require", named="$X"
+    )
     assert address.schema == "crm"
     assert address.where == "db:5433/club"
     assert dict(address.url.query) == {"sslmode": "require"}
     assert "p@" not in repr(address)
 
 
-@pytest.mark.parametrize("wrong", ["", "club", "mysql://u:s3cret@db/club", "postgresql://db", "sqlite:///x.db"])
+@pytest.mark.parametrize(
+    "wrong", ["", "club", "mysql://u:s3cret@db/club", "postgresql://db", "sqlite:///x.db"]
+)
 def test_what_is_no_postgresql_url_is_refused_without_showing_it(wrong):
     with pytest.raises(UsageError, match=r"\$CLUB_URL") as caught:
         parse_address(wrong, named="$CLUB_URL")
@@ -97,7 +101,11 @@ def test_the_guard_lets_through_what_agrees(name, kind, url, address):
 
 def test_another_address_than_stated_is_refused():
     with pytest.raises(WrongEnvironment, match="must be at db/club"):
-        guard("club", environment("production", address="db/club"), parse_address("postgresql://db/other", named="$X"))
+        guard(
+            "club",
+            environment("production", address="db/club"),
+            parse_address("postgresql://db/other", named="$X"),
+        )
 
 
 def test_an_unset_variable_is_named(monkeypatch):
@@ -140,11 +148,15 @@ def test_a_server_that_is_down_is_said_plainly():
 
 
 def test_a_lost_connection_is_said_plainly(empty_url):
-    with pytest.raises(DatabaseUnreachable), database_at(empty_url).reading() as connection:
-        pid = connection.execute(text("SELECT pg_backend_pid()")).scalar_one()
-        with psycopg.connect(empty_url, autocommit=True) as other:
-            other.execute("SELECT pg_terminate_backend(%s)", [pid])
-        connection.execute(text("SELECT 1"))
+    def lose():
+        with database_at(empty_url).reading() as connection:
+            pid = connection.execute(text("SELECT pg_backend_pid()")).scalar_one()
+            with psycopg.connect(empty_url, autocommit=True) as other:
+                other.execute("SELECT pg_terminate_backend(%s)", [pid])
+            connection.execute(text("SELECT 1"))
+
+    with pytest.raises(DatabaseUnreachable):
+        lose()
 
 
 HOLD = """
@@ -158,7 +170,9 @@ HOLD = """
 
 def hold(data, seconds):
     return subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(HOLD), str(data), str(seconds)], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", textwrap.dedent(HOLD), str(data), str(seconds)],
+        stdout=subprocess.PIPE,
+        text=True,
     )
 
 

@@ -73,12 +73,15 @@ def repository_files() -> list[Path]:
             names = []
         if any(names):
             return [ROOT / name for name in names if name and (ROOT / name).is_file()]
+    passed_over = {"__pycache__", "build", "dist", "backups", "reports"}
     return [
         path
         for path in sorted(ROOT.rglob("*"))
         if path.is_file()
-        and not any(part in ("__pycache__", "build", "dist", "backups", "reports") for part in path.parts)
-        and not any(part.startswith(".") and part != ".ci" for part in path.relative_to(ROOT).parts)
+        and not any(
+            part in passed_over or (part.startswith(".") and part != ".ci")
+            for part in path.relative_to(ROOT).parts
+        )
     ]
 
 
@@ -155,6 +158,11 @@ def wrong_imports(source: str, module: str, is_package: bool = False) -> list[st
 def words(name: str) -> set[str]:
     """Split a name in either case into lower-case words."""
     return {word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", name)}
+
+
+def test_these_checks_look_at_something() -> None:
+    assert {ROOT / "pyproject.toml", ROOT / ".ci" / "run"} <= set(repository_files())
+    assert PACKAGE / "errors.py" in sources()
 
 
 def test_notebooks_carry_no_outputs() -> None:

@@ -1,10 +1,11 @@
 """The Murmurant workbench: see what an import did, find what is wrong, plan the way back.
 
 >>> from workbench import open_workbench
->>> wb = open_workbench()  # the embedded demo; nothing can be written through it
+>>> wb = open_workbench()  # doctest: +SKIP
 >>> wb.runs()  # doctest: +SKIP
 
-Names are loaded when they are first used, so that a command that needs few starts at once.
+Everything a notebook needs is a name of this module, loaded when it is first used, so that a
+command that needs little starts at once.
 """
 
 from __future__ import annotations
@@ -15,21 +16,62 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from workbench.errors import WorkbenchError
     from workbench.reporting import (
+        RUN_CHECKS,
+        about_run,
+        actions_chart,
+        answer,
         conclude,
+        counts_chart,
+        coverage_table,
+        findings_in_full,
+        findings_table,
+        looked_at,
+        mask,
+        next_steps,
+        run_counts,
+        run_differences,
+        run_summary,
+        runs_chart,
         show,
         show_figure,
+        tier_chart,
+        waivers,
     )
     from workbench.workbench import Workbench, open_workbench
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "RUN_CHECKS",
+    "Workbench",
+    "WorkbenchError",
+    "about_run",
+    "actions_chart",
+    "answer",
+    "conclude",
+    "counts_chart",
+    "coverage_table",
+    "findings_in_full",
+    "findings_table",
+    "looked_at",
+    "mask",
+    "next_steps",
+    "open_workbench",
+    "run_counts",
+    "run_differences",
+    "run_summary",
+    "runs_chart",
+    "show",
+    "show_figure",
+    "tier_chart",
+    "waivers",
+]
 
 _HOME = {
     "WorkbenchError": "workbench.errors",
     "Workbench": "workbench.workbench",
     "open_workbench": "workbench.workbench",
 }
-
-__version__ = "0.1.0"
-
-__all__ = ["Workbench", "WorkbenchError", "conclude", "open_workbench", "show", "show_figure"]
 
 
 def __getattr__(name: str) -> Any:

@@ -8,7 +8,6 @@ import pandas as pd
 from sqlalchemy import Connection, String, cast, func, or_, select
 
 from workbench.database.connection import frame
-from workbench.investigate.runs import run_id_of
 from workbench.murmurant.importers import IMPORT_SOURCE, MIGRATION_PREFIX
 from workbench.murmurant.schema import Schema, as_text
 
@@ -52,18 +51,18 @@ def audit_entries(
         as_text(audit.c.id).label("id"),
         audit.c.created_at.label("at"),
         spoken.label("action"),
-        run_id_of(schema).label("run"),
+        schema.audit_run.label("run"),
         metadata["operator"].astext.label("operator"),
         metadata.label("metadata"),
     ).where(
         or_(
             spoken.like(f"{MIGRATION_PREFIX}%"),
             metadata["source"].astext == IMPORT_SOURCE,
-            run_id_of(schema).is_not(None),
+            schema.audit_run.is_not(None),
         )
     )
     if run_id is not None:
-        query = query.where(run_id_of(schema) == run_id)
+        query = query.where(schema.audit_run == run_id)
     if action is not None:
         query = query.where(spoken.startswith(action, autoescape=True))
     if since is not None:
@@ -83,7 +82,7 @@ def audit_summary(connection: Connection, schema: Schema) -> pd.DataFrame:
     schema.require("audit.action", "audit.metadata", "audit.created_at")
     audit = schema.audit
     action = cast(audit.c.action, String)
-    run = run_id_of(schema)
+    run = schema.audit_run
     return frame(
         connection,
         select(

@@ -37,12 +37,14 @@ def runs_ended(look: Look) -> Rows:
     live = [run for run in look.runs if run.mode == "live"]
     if not live:
         raise NotRunError(NO_RUNS)
+    # An importer whose other runs left their reports here has lost this one's for a reason.
+    reporting = {report.importer for report in look.reports}
+    untold = [run.run for run in live if run.status == "unknown" and run.importer not in reporting]
     open_ended = [
         {"key": run.run, "importer": run.importer, "last_trace": run.last_trace, "why": run.why}
         for run in live
-        if run.finished is None and run.status == "interrupted"
+        if run.finished is None and run.status in {"interrupted", "unknown"} and run.run not in untold
     ]
-    untold = [run.run for run in live if run.status == "unknown"]
     if untold and not open_ended:
         raise NotRunError(
             f"Nothing says how {len(untold)} of {len(live)} runs ended ({', '.join(untold[:3])})."

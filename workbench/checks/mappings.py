@@ -6,10 +6,10 @@ from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
+    FromClause,
     Select,
     String,
     bindparam,
-    case,
     cast,
     exists,
     false,
@@ -17,11 +17,12 @@ from sqlalchemy import (
     literal,
     or_,
     select,
+    union_all,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from workbench.checks.registry import Look, NotRunError, check
-from workbench.murmurant.schema import as_text, entity_of, named
+from workbench.murmurant.schema import as_text, entity_of, named, same_id
 from workbench.murmurant.spellings import CONCEPT_OF, ENTITY_TYPES, EVENT, MEMBER, REGISTRATION
 
 _NEEDS = ("mappings.entity_type", "mappings.wa_id", "mappings.target")
@@ -161,41 +162,37 @@ def _contradicted(look: Look, entity: str) -> Select[Any]:
     not lead here; or the importer's report has another name *and* another e-mail for this id. One of
     the two changes when people marry or move; both at once is somebody else.
     """
-    schema = look.schema
-    mappings, record = schema.mappings, schema.entity(entity)
-    wa_id, target = as_text(mappings.c.wa_id), as_text(mappings.c.target)
-    by_audit, by_raw, by_report = (
-        _by_audit(look, entity),
-        _by_raw_data(look, entity),
-        _by_report(look, entity),
-    )
-    if by_audit is None and by_raw is None and by_report is None:
+    witnesses = [
+        said
+        for said in (_by_audit(look, entity), _by_raw_data(look, entity), _by_report(look, entity))
+        if said is not None
+    ]
+    if not witnesses:
         raise NotRunError(
             _NO_EVIDENCE.format(what=f"which {entity.lower()} a Wild Apricot id was imported as")
         )
-    witnesses: list[tuple[ColumnElement[bool], str]] = [
-        (said if said is not None else false(), words)
-        for said, words in (
-            (by_audit, "its audit row created another record"),
-            (by_raw, "its raw data name another contact"),
-            (by_report, "its report names another"),
-        )
-    ]
-    shown = named(record, *_SHOWN[entity])
+    mappings, record = look.schema.mappings, look.schema.entity(entity)
+    # Each witness is a plain join; asked as alternatives of one condition they would be subplans, run row by row.
+    every = union_all(*witnesses).subquery("every")
+    said = (
+        select(every.c.mapping, func.string_agg(every.c.evidence.distinct(), literal(", ")).label("evidence"))
+        .group_by(every.c.mapping)
+        .subquery("said")
+    )
     return (
         select(
             mapping_key(look),
-            wa_id.label("wa_id"),
-            target.label("target"),
-            *shown,
-            case(*witnesses).label("evidence"),
+            as_text(mappings.c.wa_id).label("wa_id"),
+            as_text(mappings.c.target).label("target"),
+            *named(record, *_SHOWN[entity]),
+            said.c.evidence,
         )
-        .select_from(mappings.join(record, as_text(record.c.id) == target))
-        .where(
-            mappings.c.entity_type.in_(ENTITY_TYPES[entity]),
-            or_(*(said for said, _ in witnesses)),
-            ~_corrected(look),
+        .select_from(
+            said.join(mappings, mappings.c.id == said.c.mapping).join(
+                record, same_id(record.c.id, mappings.c.target)
+            )
         )
+        .where(~_corrected(look))
         .order_by("key")
     )
 
@@ -203,25 +200,43 @@ def _contradicted(look: Look, entity: str) -> Select[Any]:
 _SHOWN = {MEMBER: ("first_name", "last_name", "email"), EVENT: ("title", "start")}
 
 
-def _by_audit(look: Look, entity: str) -> ColumnElement[bool] | None:
+def _witness(
+    look: Look, entity: str, words: str, source: FromClause, *conditions: ColumnElement[bool]
+) -> Select[Any]:
+    mappings = look.schema.mappings
+    return (
+        select(mappings.c.id.label("mapping"), literal(words).label("evidence"))
+        .select_from(source)
+        .where(mappings.c.entity_type.in_(ENTITY_TYPES[entity]), *conditions)
+    )
+
+
+def _by_audit(look: Look, entity: str) -> Select[Any] | None:
     schema = look.schema
     if not schema.has("audit.metadata", "audit.resource_type", "audit.resource_id", "audit.action"):
         return None
     audit, mappings, other = schema.audit, schema.mappings, schema.entity(entity).alias("made_for_it")
     created = (
-        select(
-            audit.c.metadata["waId"].astext.label("wa_id"), as_text(audit.c.resource_id).label("record_id")
-        )
-        .select_from(audit.join(other, as_text(other.c.id) == as_text(audit.c.resource_id)))
+        select(audit.c.metadata["waId"].astext.label("wa_id"), audit.c.resource_id.label("record_id"))
         .where(cast(audit.c.action, String) == "CREATE", audit.c.resource_type.in_(ENTITY_TYPES[entity]))
-        .subquery("created")
+        .cte(f"created_{CONCEPT_OF[entity]}")
     )
-    same = created.c.wa_id == as_text(mappings.c.wa_id)
-    elsewhere = exists().where(same, created.c.record_id != as_text(mappings.c.target))
-    return elsewhere & ~exists().where(same, created.c.record_id == as_text(mappings.c.target))
+    same = created.alias("same")
+    return _witness(
+        look,
+        entity,
+        "its audit row created another record",
+        mappings.join(created, created.c.wa_id == as_text(mappings.c.wa_id)).join(
+            other, same_id(other.c.id, created.c.record_id)
+        ),
+        ~same_id(created.c.record_id, mappings.c.target),
+        ~exists().where(
+            same.c.wa_id == as_text(mappings.c.wa_id), same_id(same.c.record_id, mappings.c.target)
+        ),
+    )
 
 
-def _by_raw_data(look: Look, entity: str) -> ColumnElement[bool] | None:
+def _by_raw_data(look: Look, entity: str) -> Select[Any] | None:
     schema = look.schema
     if entity != MEMBER or not schema.has("members.wa_raw"):
         return None
@@ -230,12 +245,19 @@ def _by_raw_data(look: Look, entity: str) -> ColumnElement[bool] | None:
     leads_here = exists().where(
         own.c.entity_type.in_(ENTITY_TYPES[MEMBER]),
         as_text(own.c.wa_id) == contact,
-        as_text(own.c.target) == as_text(members.c.id),
+        same_id(own.c.target, members.c.id),
     )
-    return func.coalesce(contact != as_text(mappings.c.wa_id), False) & ~leads_here
+    return _witness(
+        look,
+        entity,
+        "its raw data name another contact",
+        mappings.join(members, same_id(members.c.id, mappings.c.target)),
+        contact != as_text(mappings.c.wa_id),
+        ~leads_here,
+    )
 
 
-def _by_report(look: Look, entity: str) -> ColumnElement[bool] | None:
+def _by_report(look: Look, entity: str) -> Select[Any] | None:
     schema = look.schema
     records = _latest_records(look, entity)
     columns = ("first_name", "last_name", "email") if entity == MEMBER else ("title", "start")
@@ -249,21 +271,21 @@ def _by_report(look: Look, entity: str) -> ColumnElement[bool] | None:
     name: ColumnElement[Any]
     other: ColumnElement[Any]
     if entity == MEMBER:
-        told = _table(
-            "told",
-            wa_id=[each.wa_id for each in records],
-            name=[
-                f"{first} {last}" for first, last in zip(field("firstName"), field("lastName"), strict=True)
-            ],
-            other=field("email"),
-        )
+        names = [f"{first} {last}" for first, last in zip(field("firstName"), field("lastName"), strict=True)]
+        others = field("email")
         name, other = record.c.first_name + " " + record.c.last_name, record.c.email
     else:
-        starts = [start[:16].replace("T", " ") for start in field("startTime")]
-        told = _table("told", wa_id=[each.wa_id for each in records], name=field("title"), other=starts)
+        names = field("title")
+        others = [start[:16].replace("T", " ") for start in field("startTime")]
         name, other = record.c.title, func.to_char(record.c.start, "YYYY-MM-DD HH24:MI")
-    return exists().where(
-        told.c.wa_id == as_text(mappings.c.wa_id),
+    told = _table(f"told_{entity.lower()}", wa_id=[each.wa_id for each in records], name=names, other=others)
+    return _witness(
+        look,
+        entity,
+        "its report names another",
+        mappings.join(told, told.c.wa_id == as_text(mappings.c.wa_id)).join(
+            record, same_id(record.c.id, mappings.c.target)
+        ),
         func.lower(func.trim(told.c.name)) != func.lower(func.trim(name)),
         func.lower(func.trim(told.c.other)) != func.lower(func.trim(other)),
     )
@@ -276,6 +298,7 @@ def _corrected(look: Look) -> ColumnElement[bool]:
         return false()
     mappings, note = schema.mappings, schema.audit.alias("correction")
     return exists().where(
+        note.c.metadata.has_key("newMurmurantId"),
         note.c.metadata["waId"].astext == as_text(mappings.c.wa_id),
         note.c.metadata["newMurmurantId"].astext == as_text(mappings.c.target),
     )

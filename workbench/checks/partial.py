@@ -8,7 +8,6 @@ from sqlalchemy import Select, String, and_, bindparam, cast, exists, func, sele
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from workbench.checks.registry import Look, NotRunError, Rows, check
-from workbench.investigate.runs import run_id_of
 from workbench.murmurant.importers import Run
 from workbench.murmurant.schema import as_text, named, same_id
 from workbench.murmurant.spellings import ENTITY_TYPES, EVENT, MEMBER, REGISTRATION
@@ -126,7 +125,7 @@ def _created_and_gone(look: Look, entity: str) -> dict[str, int]:
         return {}
     audit, source = schema.audit, schema.entity(entity)
     deleted = audit.alias("deleted")
-    run = run_id_of(schema)
+    run = schema.audit_run
     rows = look.connection.execute(
         select(run.label("run"), func.count(audit.c.resource_id.distinct()))
         .where(

@@ -11,7 +11,7 @@ from workbench.checks.registry import Look, NotConfiguredError, NotRunError, che
 from workbench.investigate.tiers import read_tier_mapping
 from workbench.murmurant.schema import as_text, same_id
 
-EVERYBODY, FEW = 0.95, 10
+EVERYBODY, FEW = 0.9, 10
 """The share of members in one tier that counts as all of them, and the least members to judge by."""
 
 

@@ -26,7 +26,6 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by
 
 from workbench.database.connection import frame
-from workbench.investigate.runs import run_id_of
 from workbench.investigate.traces import TOLERANCE, record_traces
 from workbench.murmurant.importers import ACTIONS, Counts, Run, Strength
 from workbench.murmurant.schema import Schema, as_text, entity_of
@@ -195,7 +194,7 @@ def _with_fate(schema: Schema, run: Run, merged: Subquery) -> Subquery:
         "audit.metadata", "audit.resource_type", "audit.resource_id", "audit.created_at"
     ):
         audit = schema.audit
-        owner = run_id_of(schema)
+        owner = schema.audit_run
         touched = (
             select(
                 entity_of(audit.c.resource_type).label("entity"),

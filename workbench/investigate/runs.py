@@ -16,7 +16,6 @@ from workbench.errors import unknown
 from workbench.investigate.endings import judge
 from workbench.murmurant.importers import (
     MIGRATION_PREFIX,
-    RUN_ID_KEYS,
     Counts,
     Run,
     Trace,
@@ -111,17 +110,12 @@ def in_words(cells: dict[str, int]) -> str:
     return ", ".join(f"{count:,} {action}" for action, count in cells.items() if count) or "none"
 
 
-def run_id_of(schema: Schema) -> Any:
-    """Return the expression for the run an audit row says it belongs to, or NULL."""
-    return func.coalesce(*(schema.audit.c.metadata[key].astext for key in RUN_ID_KEYS))
-
-
 def _from_audit_rows(connection: Connection, schema: Schema, run: Any) -> None:
     if not schema.has("audit.metadata", "audit.resource_type", "audit.action"):
         return
     audit = schema.audit
     metadata = audit.c.metadata
-    key = run_id_of(schema)
+    key = schema.audit_run
     at = audit.c.created_at if schema.has("audit.created_at") else literal(None)
     rows = connection.execute(
         select(
@@ -158,7 +152,7 @@ def _from_migration_entries(connection: Connection, schema: Schema, run: Any) ->
     audit = schema.audit
     action = cast(audit.c.action, String)
     rows = connection.execute(
-        select(action.label("action"), audit.c.metadata, audit.c.created_at, run_id_of(schema).label("run"))
+        select(action.label("action"), audit.c.metadata, audit.c.created_at, schema.audit_run.label("run"))
         .where(action.in_([f"{MIGRATION_PREFIX}{each}" for each in ("started", "completed", "failed")]))
         .order_by(audit.c.created_at)
     )

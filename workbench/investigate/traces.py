@@ -28,7 +28,6 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, TIMESTAMP
 
-from workbench.investigate.runs import run_id_of
 from workbench.murmurant.importers import STRENGTH, Run, Strength, Trace
 from workbench.murmurant.schema import Schema, as_text, entity_of
 from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES, ENTITY_TYPES
@@ -90,7 +89,7 @@ def _audit_rows(schema: Schema, run: Run) -> Select[Any]:
         Trace.AUDIT,
         literal(STRENGTH[Trace.AUDIT]),
     ).where(
-        run_id_of(schema) == run.run,
+        schema.audit_run == run.run,
         action.in_(["CREATE", "UPDATE"]),
         entity_of(audit.c.resource_type).in_(ENTITIES),
         func.coalesce(audit.c.metadata["source"].astext, "").not_like("workbench%"),
@@ -175,7 +174,7 @@ def _mapping_window(schema: Schema, run: Run, others: Sequence[Run], entity: str
             .where(
                 entity_of(audit.c.resource_type) == entity,
                 cast(audit.c.action, String).in_(["CREATE", "UPDATE"]),
-                run_id_of(schema).is_not(None),
+                schema.audit_run.is_not(None),
             )
             .subquery()
         )

@@ -37,9 +37,6 @@ MIGRATION_PREFIX = "migration:"
 IMPORT_SOURCE = "wa_import"
 """``metadata.source`` of the API sync's audit rows."""
 
-RUN_ID_KEYS = ("syncRunId", "run_id", "runId", "importRunId")
-"""How an audit row's metadata may spell the run it belongs to."""
-
 
 class Strength(IntEnum):
     """How far a trace can be trusted to tie a record to a run.

@@ -17,7 +17,7 @@ from sqlalchemy.types import Boolean, Integer, NullType, TypeEngine
 
 from workbench.errors import NotMurmurant, SchemaGap
 from workbench.murmurant.catalogue import Catalogue, read_catalogue
-from workbench.murmurant.spellings import CONCEPT_OF, CONCEPTS, REGISTRATION
+from workbench.murmurant.spellings import CONCEPT_OF, CONCEPTS, REGISTRATION, RUN_ID_KEYS
 
 
 @dataclass(frozen=True)
@@ -88,6 +88,11 @@ class Schema:
     statuses = property(lambda self: self.source("statuses"))
     files = property(lambda self: self.source("files"))
     file_access = property(lambda self: self.source("file_access"))
+
+    @property
+    def audit_run(self) -> ColumnElement[str]:
+        """The run that an audit row says it belongs to, or NULL."""
+        return func.coalesce(*(self.audit.c.metadata[key].astext for key in RUN_ID_KEYS))
 
     def entity(self, entity: str) -> FromClause:
         """Return the source of ``Member``, ``Event`` or ``Registration``."""

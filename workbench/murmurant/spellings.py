@@ -18,6 +18,9 @@ ENTITY_TYPES = {MEMBER: ("Member",), EVENT: ("Event",), REGISTRATION: ("Registra
 CONCEPT_OF = {MEMBER: "members", EVENT: "events", REGISTRATION: "registrations"}
 """Each entity's table among the concepts."""
 
+RUN_ID_KEYS = ("syncRunId", "run_id", "runId", "importRunId")
+"""How an audit row's metadata may spell the run it belongs to."""
+
 
 @dataclass(frozen=True)
 class Concept:

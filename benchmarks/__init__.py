@@ -1,0 +1,1 @@
+"""Speed, as ratios to the alternative in the same run: ``make bench``."""

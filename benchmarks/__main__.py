@@ -1,0 +1,52 @@
+"""``make bench``: make a club, measure, print ratios. ``ARGS="--members 20000"`` for a quick look."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+from pathlib import Path
+from time import perf_counter
+
+import psycopg
+
+from benchmarks import checks, report
+from workbench.database.embedded import embedded_url, start_server
+from workbench.demo.club import build_club
+from workbench.demo.making import make_demo
+from workbench.settings import load_settings
+
+
+def main() -> None:
+    """Run the benchmarks that were asked for."""
+    parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
+    parser.add_argument(
+        "--members", type=int, default=100_000, help="size of the club that the checks run on"
+    )
+    parser.add_argument("--only", choices=["checks", "report"], help="one of them alone")
+    chosen = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="workbench-bench-") as folder:
+        home = Path(folder)
+        server = start_server(home / "postgres")
+        if chosen.only != "report":
+            url = embedded_url(home / "postgres", "bench")
+            begun = perf_counter()
+            with psycopg.connect(url) as connection:
+                club = build_club(
+                    connection, dialect="application", members=chosen.members, imports=home / "imports"
+                )
+            print(
+                f"club of {club.members:,} members, {club.registrations:,} registrations: built in {perf_counter() - begun:.0f} s"
+            )
+            checks.compare(url, home / "imports")
+        if chosen.only != "checks":
+            print("demo report, 2,000 members")
+            os.environ.update(WORKBENCH_HOME=folder, WORKBENCH_REPORTS=str(home / "reports"))
+            settings = load_settings()
+            make_demo(settings, members=2000)
+            report.compare(settings)
+        server.cleanup()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,259 @@
+"""Each check both ways, in both dialects: silent on the healthy club, and on the broken one it names the right rows."""
+
+from __future__ import annotations
+
+import http.server
+import threading
+
+import pytest
+
+from tests.conftest import DIALECTS
+from workbench.checks import REGISTRY, Look, registry
+from workbench.checks.registry import run_checks
+from workbench.demo.breakages import BREAKAGES, break_club
+from workbench.errors import UsageError
+
+HTTP = {"app-health", "app-pages", "app-auth-refuses", "app-auth-admits"}
+UNPLANTED = HTTP | {
+    # Broken by hand below: no symptom of the guide's tables, so no breakage of the demo.
+    "counts-as-expected",
+    "tiers-unmapped-level",
+    "registrations-duplicate",
+    "records-missing",
+    "events-wrong-record",
+}
+
+
+@pytest.fixture(autouse=True)
+def every_row(monkeypatch):
+    """Let findings carry all the rows they found, to be compared with the truth."""
+    monkeypatch.setattr(registry, "SAMPLE", 1_000_000)
+
+
+def findings(club, **changes):
+    with club.workbench(**changes) as wb:
+        return {each.check.id: each for each in wb.checks()}
+
+
+def test_a_healthy_club_is_clean(club):
+    found = findings(club)
+    assert {name: each.status for name, each in found.items() if each.status != "pass"} == dict.fromkeys(
+        {*HTTP, "counts-as-expected"}, "not run"
+    )
+    assert not any(each.open for each in found.values())
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("name", BREAKAGES)
+def test_each_breakage_is_found_with_the_right_rows(clubs, name, dialect):
+    import psycopg
+
+    club = clubs.clone(dialect)
+    with psycopg.connect(club.url) as connection:
+        (truth,) = break_club(connection, club.club, [name])
+    found = findings(club)
+    fired = found[truth.check]
+    assert fired.status == fired.check.severity, fired.reason
+    assert set(map(str, fired.rows["key"])) == set(truth.keys)
+    assert fired.count == len(fired.rows)
+    others = {check for check, each in found.items() if each.status in {"fail", "warn"}} - {truth.check}
+    assert others <= set(BREAKAGES[name].checks), others
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_all_breakages_together_are_found(clubs, dialect):
+    import psycopg
+
+    club = clubs.clone(dialect)
+    with psycopg.connect(club.url) as connection:
+        truths = break_club(connection, club.club, list(BREAKAGES))
+    found = findings(club)
+    for truth in truths:
+        keys = set(map(str, found[truth.check].rows.get("key", ())))
+        assert set(truth.keys) <= keys, truth
+
+
+def test_every_check_is_planted_or_broken_by_hand():
+    planted = {check for each in BREAKAGES.values() for check in each.checks}
+    assert set(REGISTRY) - UNPLANTED <= planted
+
+
+def test_every_symptom_of_the_guide_has_a_check():
+    sections = {each.guide for each in REGISTRY.values()}
+    assert {
+        "§1.1",
+        "§1.2",
+        "§1.3",
+        "§1.4",
+        "§1.5",
+        "§1.6",
+        "§2.4",
+        "§5.1",
+        "§7.1",
+        "§7.2",
+        "§7.3",
+    } <= sections
+
+
+def test_counts_that_differ_are_found(club):
+    assert findings(club, expected={"members": 200})["counts-as-expected"].status == "pass"
+    found = findings(club, expected={"members": 210, "events": 40})["counts-as-expected"]
+    assert found.status == "fail"
+    assert found.rows.to_dict("records") == [
+        {"key": "members", "expected": 210, "found": 200, "difference": -10}
+    ]
+
+
+def test_a_renamed_level_is_found(club):
+    club.execute(
+        """UPDATE "Member" SET "waMembershipLevelRaw" = 'Gold Circle' WHERE "waMembershipLevelRaw" = 'Alumni'"""
+    )
+    found = findings(club)["tiers-unmapped-level"]
+    assert list(found.rows["key"]) == ["Gold Circle"]
+
+
+def test_a_member_registered_twice_is_found(clubs):
+    club = clubs.clone("guide")
+    club.execute(
+        """INSERT INTO "Registration" (id, "eventId", "memberId", status, "registeredAt", "createdAt", "updatedAt")
+           SELECT 'twin', "eventId", "memberId", status, "registeredAt", "createdAt", "updatedAt"
+           FROM "Registration" ORDER BY id LIMIT 1"""
+    )
+    assert findings(club)["registrations-duplicate"].count == 1
+
+
+def test_registrations_that_vanished_are_found(club):
+    table = "Registration" if club.club.dialect == "guide" else "EventRegistration"
+    run = club.club.last_live_run.run
+    with club.workbench() as wb:
+        records = wb.run(run).records
+    created = records[(records["entity"] == "Registration") & (records["action"] == "created")]
+    club.execute(f'DELETE FROM "{table}" WHERE id::text = %s', created.iloc[0]["record_id"])
+    found = findings(club)["records-missing"]
+    assert [(row["key"], row["missing"]) for row in found.rows.to_dict("records")] == [(run, 1)]
+
+
+def test_events_swapped_are_found(club):
+    target = "murmurantId" if club.club.dialect == "guide" else "clubosId"
+    club.execute(
+        f"""UPDATE "WaIdMapping" a SET "{target}" = b."{target}" FROM "WaIdMapping" b
+            WHERE a."entityType" = 'Event' AND b."entityType" = 'Event'
+            AND ((a."waId"::text, b."waId"::text) IN (('9001', '9002'), ('9002', '9001')))"""
+    )
+    assert set(findings(club)["events-wrong-record"].rows["key"]) == {"Event/9001", "Event/9002"}
+
+
+@pytest.mark.parametrize(
+    ("statement", "check"),
+    [
+        ('DROP TABLE "WaSyncState"', "sync-state"),
+        ('ALTER TABLE "Member" DROP COLUMN "waMembershipLevelRaw"', "tiers-wrong"),
+        ('ALTER TABLE "Event" DROP COLUMN capacity', "events-overbooked"),
+        ('DROP TABLE "WaIdMapping"', "mappings-orphaned"),
+    ],
+)
+def test_a_check_that_cannot_run_is_never_green(club, statement, check):
+    club.execute(statement)
+    found = findings(club)[check]
+    assert (found.status, found.count) == ("not run", None)
+    assert found.open
+    assert "would supply" in found.reason
+
+
+def test_a_question_that_the_database_refuses_silences_no_other(club):
+    club.execute("ALTER TABLE \"Event\" ALTER COLUMN title TYPE bytea USING convert_to(title, 'UTF8')")
+    found = findings(club)
+    assert found["events-duplicate"].status == "not run"
+    assert "refused" in found["events-duplicate"].reason
+    assert found["members-duplicate-email"].status == "pass"
+
+
+def test_without_evidence_nothing_is_green(clubs):
+    club = clubs.clone("guide")
+    found = findings(club, import_reports=())
+    assert found["members-wrong-person"].status == "not run"
+    assert found["registrations-wrong-event"].status == "not run"
+
+
+def test_test_people_in_production_are_found(club):
+    with club.workbench() as wb, wb.reading() as connection:
+        from dataclasses import replace
+
+        look = wb._look(connection)
+        production = Look(
+            connection,
+            wb.schema,
+            replace(wb.environment, name="live", kind="production"),
+            wb.options,
+            look.runs,
+        )
+        (found,) = run_checks(production, ["environment-wrong"])
+    assert found.status == "fail"
+    assert "test data" in set(found.rows["says"])
+
+
+def test_a_waiver_names_who_and_why_and_does_not_hide_the_count(clubs):
+    club = clubs.clone("guide")
+    club.execute('UPDATE "Event" SET capacity = 500 WHERE id IN (SELECT id FROM "Event" ORDER BY id LIMIT 1)')
+    with club.workbench() as wb:
+        (found,) = wb.checks(["events-over-capacity-limit"], {"events-over-capacity-limit": "the gala"})
+        assert (found.status, found.count, found.reason) == ("waived", 1, "by dana: the gala")
+        (passed,) = wb.checks(["mappings-duplicate"], {"mappings-duplicate": "whatever"})
+        assert passed.status == "pass"
+        with pytest.raises(UsageError, match="mappings-duplicate"):
+            wb.checks(waive={"mapping-duplicate": "typo"})
+
+
+class Application(http.server.BaseHTTPRequestHandler):
+    """A stand-in that answers over real HTTP, well or ill."""
+
+    state = "well"
+
+    def do_GET(self):
+        known = self.headers.get("Authorization") == "Bearer s3same-open"
+        if self.state == "ill":
+            code = 500
+        elif self.state == "open" or self.path == "/api/v1/health":
+            code = 200
+        else:
+            code = 200 if known else 401
+        self.send_response(code)
+        self.end_headers()
+
+    def log_message(self, *_):
+        """Keep quiet."""
+
+
+@pytest.fixture
+def application():
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Application)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@pytest.mark.parametrize(
+    ("state", "expected"),
+    [
+        ("well", ("pass", "pass", "pass", "pass")),
+        ("ill", ("fail", "fail", "fail", "fail")),
+        ("open", ("pass", "pass", "fail", "pass")),
+    ],
+)
+def test_the_application_is_asked_over_http(clubs, application, monkeypatch, state, expected):
+    monkeypatch.setattr(Application, "state", state)
+    monkeypatch.setenv("APP_TOKEN", "s3same-open")
+    found = findings(clubs.clone("guide"), app_url=application, app_token_env="APP_TOKEN")
+    names = ("app-health", "app-pages", "app-auth-refuses", "app-auth-admits")
+    assert tuple(found[name].status for name in names) == expected
+    assert "s3same" not in repr(found)
+
+
+def test_an_application_that_does_not_answer_fails(clubs):
+    found = findings(clubs.clone("guide"), app_url="http://127.0.0.1:1")
+    assert found["app-health"].status == "fail"
+    assert "no answer" in found["app-health"].rows["answer"].iloc[0]
+    assert found["app-auth-admits"].status == "not run"

@@ -1,0 +1,213 @@
+"""``runs``, ``run``, ``check``, ``audit``: questions, answered as tables or JSON."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import pandas as pd
+import typer
+
+from workbench.checks import Finding
+from workbench.cli.options import AsJson, EnvironmentName, ImportReports, Unmask, Waivers, waivers
+from workbench.cli.output import banner, plain, print_json, print_table, say
+from workbench.errors import UsageError
+from workbench.murmurant.importers import Run
+from workbench.reporting.masking import mask
+from workbench.workbench import Workbench, open_workbench
+
+DIGEST = ["run", "importer", "mode", "status", "started", "duration", "members", "events", "registrations"]
+
+
+def runs(
+    environment: EnvironmentName = None, json: AsJson = False, import_report: ImportReports = None
+) -> None:
+    """List every import run: when, by whom, what it did, how it ended and how we know."""
+    with open_workbench(environment, import_reports=import_report or ()) as wb:
+        found = wb.find_runs()
+        if json:
+            print_json([_run_facts(each) for each in found])
+            return
+        banner(wb.environment)
+        table = wb.runs()
+        print_table(
+            table[DIGEST],
+            empty="No import run left a trace here. Report files are evidence too: --import-report.",
+        )
+        for each in found:
+            say(f"{each.run}: {each.status}, {each.why}. Evidence: {each.evidence}.")
+
+
+def run(
+    run_id: Annotated[str, typer.Argument(help="As `workbench runs` shows it.")],
+    environment: EnvironmentName = None,
+    json: AsJson = False,
+    import_report: ImportReports = None,
+    limit: Annotated[int, typer.Option(help="How many records to list; the counts are of all.")] = 50,
+) -> None:
+    """Tell record by record what one run did, by which evidence, and what became of it since."""
+    with open_workbench(environment, import_reports=import_report or (), one_state=True) as wb:
+        found = wb.run(run_id, limit=max(limit, 0))
+    one = found.run
+    clean = one.status == "completed" and not found.differences
+    if json:
+        print_json(
+            {
+                **_run_facts(one),
+                "differences": found.differences,
+                "tally": found.tally,
+                "listed": found.records,
+            }
+        )
+    else:
+        banner(wb.environment)
+        say(f"Run {one.run} ({one.importer}, {one.mode}): {one.status}, {one.why}.")
+        say(f"Evidence: {one.evidence}.")
+        if one.mode == "dry":
+            say("A dry run: nothing was written; these are the records it would have touched.")
+        print_table(_counted(one), title="What it did", empty="no record of it was found")
+        print_table(found.tally, title="By evidence", empty="no record can be named")
+        for difference in found.differences:
+            say(f"! {difference}")
+        print_table(found.records, title=f"Records (the first {limit})", empty="no record can be named")
+    raise typer.Exit(0 if clean else 1)
+
+
+def check(
+    checks: Annotated[
+        list[str] | None, typer.Argument(metavar="[CHECK]...", help="All when none is named.")
+    ] = None,
+    environment: EnvironmentName = None,
+    json: AsJson = False,
+    import_report: ImportReports = None,
+    waive: Waivers = None,
+    unmask: Unmask = False,
+) -> None:
+    """Ask what the guide says to check, and show each finding with its section of the guide."""
+    chosen = checks or []
+    with open_workbench(environment, import_reports=import_report or (), one_state=True) as wb:
+        found = wb.checks(chosen, waivers(waive))
+    # What nobody configured is shown as not run, and asked for by name it counts.
+    concern = [each for each in found if each.open or (each.bad and chosen)]
+    if json:
+        print_json(
+            {
+                "environment": plain(vars(wb.environment)),
+                "dialect": wb.dialect,
+                "findings": [_finding_facts(each, unmask) for each in found],
+            }
+        )
+    else:
+        banner(wb.environment)
+        print_table(_digest(found))
+        for each in (one for one in found if one.bad and one.status != "not run"):
+            say("", f"{each.check.guide} {each.check.title} ({each.check.id}): {each.status}, {each.count}")
+            say(f"  {each.check.question}", f"  {each.check.remedy}")
+            print_table(mask(each.rows, unmask=unmask))
+        counts = {
+            status: sum(each.status == status for each in found)
+            for status in ("fail", "warn", "not run", "waived", "pass")
+        }
+        say("", ", ".join(f"{count} {status}" for status, count in counts.items() if count))
+    raise typer.Exit(1 if concern else 0)
+
+
+def audit(
+    run_id: Annotated[
+        str | None, typer.Option("--run", metavar="RUN_ID", help="Only entries of this run.")
+    ] = None,
+    action: Annotated[
+        str | None, typer.Option(help="Only actions that begin with this: migration:rollback")
+    ] = None,
+    since: Annotated[datetime | None, typer.Option(help="Only entries since this moment (UTC).")] = None,
+    operators: Annotated[
+        bool, typer.Option("--operators", help="Who ran imports, how many, how long.")
+    ] = False,
+    summary: Annotated[bool, typer.Option("--summary", help="Entries counted by run and action.")] = False,
+    limit: Annotated[int, typer.Option(help="How many entries to list, the latest.")] = 200,
+    environment: EnvironmentName = None,
+    json: AsJson = False,
+    unmask: Unmask = False,
+) -> None:
+    """List the audit log's migration entries: the questions of guide §5.2."""
+    if operators and summary:
+        raise UsageError("--operators and --summary are two questions.", "Ask one at a time.")
+    moment = since.astimezone(UTC).replace(tzinfo=None) if since and since.tzinfo else since
+    with open_workbench(environment, one_state=True) as wb:
+        if run_id is not None:
+            _known(wb, run_id)
+        if operators:
+            found = wb.imports_by_operator(moment)
+        elif summary:
+            found = wb.audit_summary()
+        else:
+            found = wb.audit(run_id, action, moment, max(limit, 0))
+    found = mask(found, unmask=unmask)
+    if json:
+        print_json(found)
+    else:
+        banner(wb.environment)
+        print_table(found, empty="no such entry")
+
+
+def _known(wb: Workbench, run_id: str) -> None:
+    """Refuse an id that no run has: an empty answer would look like a quiet run."""
+    known = [each.run for each in wb.find_runs()]
+    if run_id not in known:
+        from workbench.errors import unknown
+
+        raise unknown("run", run_id, known)
+
+
+def _counted(run: Run) -> pd.DataFrame:
+    rows = [
+        (entity, action, count)
+        for entity, cells in run.counts.items()
+        for action, count in cells.items()
+        if count
+    ]
+    return pd.DataFrame(rows, columns=["entity", "action", "records"])
+
+
+def _run_facts(run: Run) -> dict[str, Any]:
+    return {
+        "run": run.run,
+        "importer": run.importer,
+        "mode": run.mode,
+        "status": run.status,
+        "why": run.why,
+        "operator": run.operator,
+        "started": run.started,
+        "finished": run.finished,
+        "duration": run.duration,
+        "records": run.counts,
+        "traced": run.traced,
+        "reported": run.reported,
+        "errors": run.errors,
+        "evidence": [{"trace": str(trace), "count": count} for trace, count in run.traces.items()],
+    }
+
+
+def _finding_facts(found: Finding, unmask: bool) -> dict[str, Any]:
+    return {
+        "check": found.check.id,
+        "title": found.check.title,
+        "guide": found.check.guide,
+        "status": found.status,
+        "count": found.count,
+        "reason": found.reason,
+        "configured": found.configured,
+        "question": found.check.question,
+        "remedy": found.check.remedy,
+        "rows": mask(found.rows, unmask=unmask),
+        "query": found.query,
+    }
+
+
+def _digest(found: list[Finding]) -> pd.DataFrame:
+    rows = [
+        (each.check.guide, each.status, each.check.id, each.count, each.reason or each.check.title)
+        for each in found
+    ]
+    table = pd.DataFrame(rows, columns=["guide", "status", "check", "count", "finding"])
+    return table.astype({"count": "Int64"})

@@ -1,0 +1,144 @@
+"""``demo`` and ``report``: a club made and broken, and reports."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Annotated, Literal
+
+import typer
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
+
+from workbench.cli.options import AsJson, EnvironmentName, ImportReports, Unmask, Waivers, waivers
+from workbench.cli.output import banner, paths_below, plain, print_json, say, stderr
+from workbench.demo.breakages import BREAKAGES
+from workbench.demo.making import make_demo
+from workbench.errors import UsageError
+from workbench.reporting.runner import ReportResult, run_report
+from workbench.settings import DEMO, load_settings
+from workbench.workbench import open_workbench
+
+Advance = Callable[[str, int, int], None]
+
+
+def demo(
+    members: Annotated[int, typer.Option(min=50, max=1_000_000, help="Size of the club.")] = 2000,
+    dialect: Annotated[
+        Literal["guide", "application"], typer.Option(help="Whose tables it has.")
+    ] = "application",
+    seed: Annotated[int, typer.Option(help="The same seed makes the same club.")] = 1,
+    healthy: Annotated[bool, typer.Option("--healthy", help="Leave it as it should be.")] = False,
+    json: AsJson = False,
+) -> None:
+    """Make a broken club on the embedded server, investigate it and leave a verification report."""
+    settings = load_settings()
+    with _progress() as advance:
+        advance("making the club", 0, 3)
+        made = make_demo(
+            settings,
+            dialect=dialect,
+            members=members,
+            seed=seed,
+            breakages=() if healthy else tuple(BREAKAGES),
+        )
+        advance("investigating it", 1, 3)
+        with open_workbench(DEMO, settings=settings, one_state=True) as wb:
+            runs = wb.find_runs()
+            findings = wb.checks()
+        advance("writing the report", 2, 3)
+        result = run_report("post-recovery", {}, environment=DEMO, settings=settings)
+        advance("done", 3, 3)
+    bad = [each for each in findings if each.status in {"fail", "warn"}]
+    if json:
+        print_json({"members": members, "dialect": dialect, "planted": sorted(each.breakage for each in made.truths),
+                    "runs": len(runs), "findings": len(bad), **_report_facts(result)})  # fmt: skip
+        return
+    html, *_ = paths_below([result.html])
+    say(
+        f"A club of {members:,} members ({dialect} dialect), {len(runs)} import runs, {len(made.truths)} faults planted.",
+        f"{len(findings)} checks: {len(bad)} found something.",
+        f"Verification report: {html}",
+        "",
+        "Try next:",
+        "  workbench runs",
+        "  workbench check",
+        "  workbench report run -p run_id " + (runs[-1].run if runs else "RUN_ID"),
+    )
+
+
+def report(
+    name: Annotated[str, typer.Argument(help="post-recovery, run")],
+    parameter: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--parameter",
+            "-p",
+            metavar="KEY VALUE",
+            help="A parameter of the report, repeatable.",
+            hidden=False,
+        ),
+    ] = None,
+    environment: EnvironmentName = None,
+    json: AsJson = False,
+    import_report: ImportReports = None,
+    waive: Waivers = None,
+    unmask: Unmask = False,
+) -> None:
+    """Run a report notebook: an executed notebook, a self-contained HTML file and a JSON verdict."""
+    settings = load_settings()
+    with open_workbench(
+        environment, settings=settings
+    ) as wb:  # holds the embedded server; the guard speaks here
+        if not json:
+            banner(wb.environment)
+        parameters = _parameters(parameter or [])
+        if given := waivers(waive):
+            parameters["waive"] = plain([f"{check}={reason}" for check, reason in given.items()])
+        with _progress() as advance:
+            result = run_report(
+                name,
+                parameters,
+                environment=wb.environment.name,
+                settings=settings,
+                unmask=unmask,
+                import_reports=import_report or (),
+                progress=advance,
+            )
+    if json:
+        print_json(_report_facts(result))
+    else:
+        say(f"{name}: {result.verdict['status']}", *paths_below([result.html, result.notebook, result.json]))
+    raise typer.Exit(1 if result.verdict["status"] in {"fail", "warn"} else 0)
+
+
+def _parameters(given: list[str]) -> dict[str, object]:
+    """Pair ``-p KEY VALUE``, which reaches us as ``KEY=VALUE`` (see `main`)."""
+    found: dict[str, object] = {}
+    for each in given:
+        key, sign, value = each.partition("=")
+        if not sign:
+            raise UsageError(f"The parameter {each!r} has no value.", "Write it as -p KEY VALUE.")
+        found[key] = value
+    return found
+
+
+def _report_facts(result: ReportResult) -> dict[str, object]:
+    return {
+        "report": str(result.html),
+        "notebook": str(result.notebook),
+        "json": str(result.json),
+        "status": result.verdict["status"],
+    }
+
+
+@contextmanager
+def _progress() -> Iterator[Advance]:
+    """Show progress on a terminal; say nothing in a pipe."""
+    if not sys.stderr.isatty():
+        yield lambda what, done, total: None
+        return
+    columns = SpinnerColumn(), TextColumn("{task.description}"), BarColumn()
+    with Progress(*columns, console=stderr(), transient=True) as bar:
+        task = bar.add_task("starting", total=None)
+        yield lambda what, done, total: bar.update(task, description=what, completed=done, total=total)

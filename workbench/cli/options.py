@@ -1,0 +1,44 @@
+"""Options that several commands share, each spelled once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from workbench.errors import UsageError
+
+EnvironmentName = Annotated[
+    str | None,
+    typer.Option(
+        "--environment",
+        "-e",
+        envvar="WORKBENCH_ENVIRONMENT",
+        help="A name from workbench.toml. [default: demo]",
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Pure JSON on stdout.")]
+ImportReports = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--import-report", metavar="FILE", help="An importer's report file, or a folder of them, as evidence."
+    ),
+]
+Unmask = Annotated[bool, typer.Option("--unmask", help="Show personal data as they are.")]
+Waivers = Annotated[
+    list[str] | None,
+    typer.Option("--waive", metavar="CHECK=REASON", help="Accept a check's finding, in the operator's name."),
+]
+
+
+def waivers(given: Sequence[str] | None) -> dict[str, str]:
+    """Take ``CHECK=REASON`` apart; a waiver without a reason is a `UsageError`."""
+    found = {}
+    for each in given or ():
+        check, _, reason = each.partition("=")
+        if not reason.strip():
+            raise UsageError(f"The waiver {each!r} gives no reason.", "Write it as CHECK=REASON.")
+        found[check.strip()] = reason.strip()
+    return found

@@ -1,0 +1,140 @@
+"""How the commands speak: tables for people, JSON for programs, messages on stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from workbench.database.address import redact
+from workbench.database.environment import Environment
+from workbench.errors import WorkbenchError
+
+_KIND_STYLE = {"production": "bold white on red", "staging": "bold black on yellow"}
+
+STATUS_STYLE = {
+    "pass": "green", "completed": "green", "ok": "green",
+    "warn": "yellow", "interrupted": "yellow", "not run": "yellow", "note": "dim",
+    "fail": "bold red", "failed": "bold red", "missing": "bold red", "unknown": "magenta", "waived": "cyan",
+}  # fmt: skip
+
+_CLIP = 300
+
+
+def stdout() -> Console:
+    """Return the console for answers; in a pipe it neither wraps nor colours."""
+    return Console(soft_wrap=not sys.stdout.isatty(), highlight=False, markup=False)
+
+
+def stderr() -> Console:
+    """Return the console for messages."""
+    return Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+
+
+def complain(error: WorkbenchError) -> None:
+    """Say on stderr what happened and what to do next."""
+    console = stderr()
+    console.print(Text("workbench: ", style="bold red") + Text(redact(error.what)))
+    if error.next_step:
+        console.print(Text(f"  {redact(error.next_step)}"))
+
+
+def banner(environment: Environment) -> None:
+    """Say on stderr which database this is; production stands out."""
+    stderr().print(Text(f" {environment} ", style=_KIND_STYLE.get(environment.kind, "bold")))
+
+
+def print_json(value: Any) -> None:
+    """Write one JSON document to stdout, keys in the order given."""
+    json.dump(plain(value), sys.stdout, ensure_ascii=False, indent=2)
+    sys.stdout.write("\n")
+
+
+def plain(value: Any) -> Any:
+    """Turn frames, times and exact numbers into what JSON has."""
+    if isinstance(value, pd.DataFrame):
+        return [plain(row) for row in value.to_dict("records")]
+    if isinstance(value, Mapping):
+        return {str(key): plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain(each) for each in value]
+    if isinstance(value, str | bool | None.__class__):
+        return value
+    if pd.isna(value):
+        return None
+    if isinstance(value, datetime | date):
+        return value.isoformat()
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    if hasattr(value, "item"):
+        return value.item()
+    return value if isinstance(value, int | float) else str(value)
+
+
+def print_table(frame: pd.DataFrame, title: str = "", empty: str = "none") -> None:
+    """Print a frame as a table on a terminal, and as tab-separated lines in a pipe."""
+    console = stdout()
+    if not sys.stdout.isatty():
+        if title:
+            console.print(Text(f"# {title}"))
+        console.print(Text("\t".join(map(str, frame.columns)) if len(frame) else empty))
+        for row in frame.itertuples(index=False):
+            console.print(Text("\t".join(_cell(value) for value in row)))
+        return
+    if not len(frame):
+        console.print(Text(f"{title}: {empty}" if title else empty))
+        return
+    table = Table(
+        title=Text(title) if title else None,
+        title_justify="left",
+        header_style="bold",
+        pad_edge=False,
+        box=None,
+    )
+    for name in frame.columns:
+        number = pd.api.types.is_numeric_dtype(frame[name]) and not pd.api.types.is_bool_dtype(frame[name])
+        table.add_column(str(name).replace("_", " "), justify="right" if number else "left", overflow="fold")
+    for row in frame.itertuples(index=False):
+        table.add_row(*(Text(_cell(value), style=STATUS_STYLE.get(str(value), "")) for value in row))
+    console.print(table)
+
+
+def say(*lines: str) -> None:
+    """Print lines to stdout as they are."""
+    console = stdout()
+    for line in lines:
+        console.print(Text(line))
+
+
+def paths_below(paths: Sequence[Path], folder: Path | None = None) -> list[str]:
+    """Show paths relative to the working directory where they lie below it."""
+    here = (folder or Path.cwd()).resolve()
+    return [
+        str(path.resolve().relative_to(here)) if path.resolve().is_relative_to(here) else str(path)
+        for path in paths
+    ]
+
+
+def _cell(value: Any) -> str:
+    if value is None or (not isinstance(value, str | list | dict) and pd.isna(value)):
+        return ""
+    if isinstance(value, datetime):
+        return value.strftime("%Y-%m-%d %H:%M:%S")
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:,.1f}"
+    if isinstance(value, int):
+        return f"{value:,}"
+    # Control characters of a value must not steer the terminal, nor break a line of a table.
+    text = "".join(letter if letter.isprintable() else "�" for letter in str(value))
+    return text if len(text) <= _CLIP else text[: _CLIP - 1] + "…"

@@ -1,0 +1,59 @@
+"""``workbench demo``: the club on the embedded server, made anew and broken."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import psycopg
+
+from workbench.database.connection import embedded_data
+from workbench.database.embedded import recreate_database
+from workbench.demo.breakages import BREAKAGES, Truth, break_club
+from workbench.demo.club import Club, build_club
+from workbench.demo.shape import Dialect
+from workbench.errors import Refused
+from workbench.settings import DEMO, Settings
+
+
+@dataclass(frozen=True)
+class Demo:
+    """What was made: the club, and the truth of every fault planted in it."""
+
+    club: Club
+    truths: tuple[Truth, ...]
+
+
+def make_demo(
+    settings: Settings,
+    *,
+    dialect: Dialect = "application",
+    members: int = 2000,
+    seed: int = 1,
+    breakages: Sequence[str] = tuple(BREAKAGES),
+) -> Demo:
+    """Make the demo club anew on the embedded server, and plant faults in it.
+
+    Parameters
+    ----------
+    breakages : sequence of str
+        Names from `BREAKAGES`; empty leaves the club healthy.
+
+    Raises
+    ------
+    Refused
+        When the environment ``demo`` is somebody's own database, which must not be overwritten.
+    """
+    if settings.environment(DEMO).url_env is not None:
+        raise Refused(
+            "The environment 'demo' is configured as a database of your own; the demo would overwrite it.",
+            "Give that environment another name in workbench.toml.",
+        )
+    home = settings.home / DEMO
+    shutil.rmtree(home, ignore_errors=True)
+    url = recreate_database(embedded_data(settings), DEMO)
+    with psycopg.connect(url) as connection:
+        club = build_club(connection, dialect=dialect, members=members, seed=seed, imports=home / "imports")
+        truths = break_club(connection, club, breakages)
+    return Demo(club, truths)

@@ -1,0 +1,46 @@
+"""Reports: an executed notebook, a page that needs nothing else, and a verdict for machines."""
+
+from workbench.reporting.charts import (
+    actions_chart,
+    counts_chart,
+    runs_chart,
+    show_figure,
+    tier_chart,
+)
+from workbench.reporting.findings import (
+    RUN_CHECKS,
+    about_run,
+    answer,
+    coverage_table,
+    findings_in_full,
+    findings_table,
+    next_steps,
+    waivers,
+)
+from workbench.reporting.masking import mask
+from workbench.reporting.summaries import looked_at, run_counts, run_differences, run_summary
+from workbench.reporting.tables import show
+from workbench.reporting.verdict import conclude
+
+__all__ = [
+    "RUN_CHECKS",
+    "about_run",
+    "actions_chart",
+    "answer",
+    "conclude",
+    "counts_chart",
+    "coverage_table",
+    "findings_in_full",
+    "findings_table",
+    "looked_at",
+    "mask",
+    "next_steps",
+    "run_counts",
+    "run_differences",
+    "run_summary",
+    "runs_chart",
+    "show",
+    "show_figure",
+    "tier_chart",
+    "waivers",
+]

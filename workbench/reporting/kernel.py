@@ -1,0 +1,77 @@
+"""The kernel a report runs in: this very interpreter, whatever kernels are registered."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from jupyter_client.kernelspec import KernelSpec
+from jupyter_client.manager import AsyncKernelManager
+
+from workbench.errors import ReportFileError
+from workbench.settings import Settings, config_file
+
+# A figure costs half a second of imports: they are done while the database answers the first questions.
+_EARLY = "--IPKernelApp.exec_lines=from workbench.reporting.charts import prepare_charts; prepare_charts()"
+
+
+class OwnKernelManager(AsyncKernelManager):
+    """Starts ``sys.executable``; a kernel spec of the user's that says ``python3`` may be another Python."""
+
+    variables: dict[str, str]
+
+    @property
+    def kernel_spec(self) -> KernelSpec:
+        """A spec that is found nowhere on disk."""
+        command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}", _EARLY]
+        encrypted = {"supported_encryption": ["curve"]}
+        return KernelSpec(argv=command, display_name="Python 3", language="python", metadata=encrypted)
+
+    async def start_kernel(self, **options: Any) -> None:  # type: ignore[override]
+        """Start it with the variables that let it find what this process found."""
+        variables = {**os.environ, **self.variables}
+        # On its way out a kernel tells the terminal that it was interrupted; nobody has to know.
+        options |= {"env": variables, "stderr": subprocess.DEVNULL}
+        # What is shown passes through local ports, which other users of the machine can reach.
+        await super().start_kernel(**{**options, "transport_encryption": "auto"})
+
+
+def kernel_class(variables: dict[str, str]) -> type[OwnKernelManager]:
+    """Return a kernel manager that hands these variables to its kernel."""
+    return type("ReportKernelManager", (OwnKernelManager,), {"variables": variables})
+
+
+def kernel_variables(environment: str, settings: Settings, import_reports: list[Path]) -> dict[str, str]:
+    """Say by variables what the kernel's own look at the settings must come to.
+
+    The settings hold the *name* of the variable with the database URL, and the kernel inherits
+    that variable: the connection itself never travels, nor do the machine's paths get into the
+    notebook as parameters.
+
+    Raises
+    ------
+    ReportFileError
+        For an import report that is not there.
+    """
+    for path in import_reports:
+        if not path.exists():
+            raise ReportFileError(f"The import report {path} is not there.", "Check its name.")
+    chosen = settings.environment(environment)
+    files = (*chosen.import_reports, *(path.resolve() for path in import_reports))
+    chosen = chosen.model_copy(update={"import_reports": files})
+    found = {
+        "WORKBENCH_ENVIRONMENT": environment,
+        "WORKBENCH_HOME": str(settings.home.resolve()),
+        "WORKBENCH_OPERATOR": settings.operator,
+        "WORKBENCH_ENVIRONMENTS": json.dumps(
+            {environment: chosen.model_dump(mode="json", exclude_none=True)}
+        ),
+        "PYTHONIOENCODING": "utf-8",
+    }
+    if config_file().is_file():
+        found["WORKBENCH_CONFIG"] = str(config_file().resolve())
+    return found

@@ -1,0 +1,157 @@
+"""Personal data, masked by what a column is called: promise 9 of the design.
+
+Ids, Wild Apricot ids, titles and counts stay: with them somebody who may can look the person up.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from typing import Any, Literal
+
+import pandas as pd
+
+DOTS = "•••"
+
+Kind = Literal["name", "email", "phone", "text"]
+
+_WORDS: dict[str, Kind] = {
+    **dict.fromkeys(
+        ("name", "names", "firstname", "lastname", "fullname", "surname", "nickname", "username"), "name"
+    ),
+    **dict.fromkeys(("told", "claimed", "contact", "person", "guest", "spouse", "partner"), "name"),
+    **dict.fromkeys(("email", "emails", "mail", "gmail"), "email"),
+    **dict.fromkeys(("phone", "phones", "mobile", "cell", "tel", "telephone", "fax"), "phone"),
+    **dict.fromkeys(
+        ("address", "street", "city", "zip", "postcode", "postal", "birthday", "birth", "dob"), "text"
+    ),
+    **dict.fromkeys(
+        ("note", "notes", "comment", "comments", "bio", "biography", "remark", "remarks"), "text"
+    ),
+    **dict.fromkeys(
+        ("message", "diet", "dietary", "allergies", "medical", "emergency", "password", "token"), "text"
+    ),
+}
+# "table_name" and the like name things, not people; an id or a count of persons is neither.
+_OF_THINGS = {
+    *("table", "column", "file", "tier", "event", "check", "level", "environment", "report", "importer"),
+    *("key", "id", "ids", "count", "tag"),
+}
+_KEPT = {"id", "run", "ids", "key", "title", "uuid", "target"}
+_EMAIL = re.compile(r"[^\s@<>()\[\],;:\"'/\\|=]+@[^\s@<>()\[\],;:\"'/\\|=]+")
+
+
+def kind_of(column: object) -> Kind | None:
+    """Tell what personal data a column of this name holds; None when it holds none."""
+    words = words_of(column)
+    if not words or _OF_THINGS & set(words):
+        return None
+    return next((_WORDS[word] for word in reversed(words) if word in _WORDS), None)
+
+
+def words_of(column: object) -> list[str]:
+    """Split a column's name, ``in_this`` or ``inThis`` spelling, into lower-case words."""
+    apart = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", str(column)).lower().replace("e-mail", "email")
+    return re.findall(r"[^\W_]+", apart)
+
+
+def is_identifier(column: object) -> bool:
+    """Whether a column holds ids or keys, which are shown as they are: unmasked, digits not grouped."""
+    return bool(_KEPT & set(words_of(column))) and "title" not in words_of(column)
+
+
+def mask(frame: pd.DataFrame, unmask: bool = False) -> pd.DataFrame:
+    """Mask what is personal in a frame.
+
+    Columns are judged by their names, JSON cells by their inner keys. E-mail addresses are masked
+    wherever they stand, and the row's own names in any text beside them; ids and titles stay.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        Anything that is about to be shown; it is not changed.
+    unmask : bool
+        Leave everything as it is.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A copy with the same columns and rows.
+    """
+    if unmask:
+        return frame.copy()
+    columns = list(frame.columns)
+    rows = [_mask_row(columns, row) for row in frame.itertuples(index=False, name=None)]
+    masked = pd.DataFrame(rows, index=frame.index, columns=range(len(columns)), dtype=object)
+    for position in range(len(columns)):
+        # A column in which nothing can be hidden keeps its type: numbers and dates stay what they are.
+        if frame.dtypes.iloc[position].kind in "iufbM" and kind_of(columns[position]) is None:
+            masked[position] = frame.iloc[:, position]
+    masked.columns = frame.columns
+    return masked
+
+
+def mask_text(text: str) -> str:
+    """Mask every e-mail address in a text."""
+    return _EMAIL.sub(lambda found: _mask_email(found[0]), text)
+
+
+def _mask_row(columns: list[Any], row: tuple[Any, ...]) -> list[Any]:
+    own = [
+        str(value)
+        for column, value in zip(columns, row, strict=True)
+        if kind_of(column) and isinstance(value, str)
+    ]
+    return [_mask_cell(column, value, own) for column, value in zip(columns, row, strict=True)]
+
+
+def _mask_cell(column: object, value: Any, own: Iterable[str] = ()) -> Any:
+    kind = kind_of(column)
+    if isinstance(value, dict):
+        return {key: _mask_cell(key if kind is None else column, inner, own) for key, inner in value.items()}
+    if isinstance(value, list | tuple | set):
+        return [_mask_cell(column, inner, own) for inner in value]
+    if value is None or value is pd.NaT or value is pd.NA or value != value:
+        return value
+    if kind is not None:
+        return _mask_value(kind, str(value))
+    if not isinstance(value, str):
+        return value
+    if value[:1] in "{[" and (parsed := _json(value)) is not None:
+        return json.dumps(_mask_cell(column, parsed, own), ensure_ascii=False)
+    value = mask_text(value)
+    if _KEPT & set(words_of(column)):
+        return value
+    for each in own:
+        if len(each) > 2 and each in value:
+            value = re.sub(rf"(?<!\w){re.escape(each)}(?!\w)", DOTS, value)
+    return value
+
+
+def _mask_value(kind: Kind, value: str) -> str:
+    if not value.strip():
+        return value if len(value) <= 2 else DOTS
+    if kind == "email" and "@" in value:
+        return _mask_email(value)
+    if kind == "phone":
+        digits = re.sub(r"[^0-9]", "", value)
+        return DOTS + (digits[-2:] if len(digits) > 4 else "")
+    if kind == "text":
+        return DOTS
+    return (value.strip()[0] if value.strip()[0].isalnum() else "") + DOTS
+
+
+def _mask_email(value: str) -> str:
+    local, _, domain = value.strip().rpartition("@")
+    first = local[0] if len(local) > 1 and local[0].isalnum() else ""
+    # What follows the @ is shown only where it is a domain and nothing else.
+    return f"{first}{DOTS}@{domain if re.fullmatch(r'[A-Za-z0-9.-]+', domain) else DOTS}"
+
+
+def _json(text: str) -> Any:
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict | list) else None

@@ -1,0 +1,97 @@
+"""What was looked at and what a run did, in plain words."""
+
+from __future__ import annotations
+
+import pandas as pd
+from markupsafe import Markup
+
+from workbench.investigate.records import RunRecords
+from workbench.investigate.runs import in_words
+from workbench.murmurant.importers import ACTIONS
+from workbench.murmurant.spellings import ENTITIES
+from workbench.reporting.tables import Shown, text_of, visible
+from workbench.reporting.verdict import Looked
+
+_IMPORTERS = {
+    "api": "the sync with Wild Apricot",
+    "csv": "an import of CSV files",
+    "guide": "an import as the guide describes it",
+}
+_ENDINGS = {
+    "completed": "It reached its end",
+    "failed": "It failed",
+    "interrupted": "It stopped midway",
+    "unknown": "Nobody knows how it ended",
+}
+
+
+def looked_at(looked: Looked) -> Shown:
+    """Tell which database a report is about, and how it was looked at."""
+    identity = looked.identity
+    return _listed(
+        {
+            "Environment": f"{looked.environment.name} ({looked.environment.kind})",
+            "Database": f"{identity.database} at {looked.environment.where}",
+            "Server": f"PostgreSQL {identity.version}, system {identity.system_identifier}",
+            "Connected as": f"{identity.user}, read only, one state for the whole report",
+            "Dialect": looked.dialect,
+            "Personal data": "shown" if looked.unmask else "masked",
+        }
+    )
+
+
+def run_summary(records: RunRecords) -> Shown:
+    """Tell in plain words what a run was, what it did and how it ended."""
+    run = records.run
+    kind = "a dry run, which writes nothing, of" if run.mode == "dry" else ""
+    who = f", by {run.operator}" if run.operator else ""
+    when = f" It started on {text_of(run.started)} UTC" if run.started else " When it started is not known"
+    lasted = f" and took {run.duration:,.0f} seconds." if run.duration is not None else "."
+    did = "; ".join(f"{entity}: {in_words(run.counts.get(entity, {}))}" for entity in ENTITIES)
+    return _listed(
+        {
+            "Run": run.run,
+            "What it was": " ".join(
+                f"This was {kind} {_IMPORTERS.get(run.importer, run.importer)}{who}.{when}{lasted}".split()
+            ),
+            "What it did": did,
+            "How it ended": f"{_ENDINGS.get(run.status, run.status)} ({run.status}): {run.why}.",
+            "How this is known": run.evidence or "by nothing at all",
+        }
+    )
+
+
+def run_counts(records: RunRecords) -> pd.DataFrame:
+    """Lay out what was found beside what the importer reported.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``entity``, ``action``, ``found``, ``reported``, ``difference``; where one side says
+        nothing, a gap.
+    """
+    found, said = records.run.traced, records.run.reported
+    rows = [
+        (entity, action, found.get(entity, {}).get(action), said.get(entity, {}).get(action))
+        for entity in ENTITIES
+        for action in ACTIONS
+        if found.get(entity, {}).get(action) or said.get(entity, {}).get(action)
+    ]
+    frame = pd.DataFrame(rows, columns=["entity", "action", "found", "reported"])
+    frame = frame.astype({"found": "Int64", "reported": "Int64"})
+    return frame.assign(difference=frame["found"] - frame["reported"])
+
+
+def run_differences(records: RunRecords) -> Shown:
+    """List where the evidence and the importer's own report disagree."""
+    if not records.differences:
+        return _listed({"Differences": "none: what was found is what was reported, as far as both are known"})
+    return _listed({f"Difference {number}": each for number, each in enumerate(records.differences, 1)})
+
+
+def _listed(facts: dict[str, str]) -> Shown:
+    items = Markup("").join(
+        Markup("<dt>{}</dt><dd>{}</dd>").format(what, visible(fact)) for what, fact in facts.items()
+    )
+    text = "\n".join(f"{what}: {visible(fact)}" for what, fact in facts.items())
+    return Shown(Markup('<dl class="wb-facts">{}</dl>').format(items), text)
