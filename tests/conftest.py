@@ -127,7 +127,10 @@ class Clubs:
         def build(connection: psycopg.Connection[Any]) -> None:
             imports = self.folder / f"{dialect}-{members}"
             self._built[dialect, members] = build_club(
-                connection, dialect=dialect, members=members, imports=imports  # type: ignore[arg-type]
+                connection,
+                dialect=dialect,
+                members=members,
+                imports=imports,  # type: ignore[arg-type]
             )
 
         template = self.server.template(f"club-{dialect}-{members}", build)

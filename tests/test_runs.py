@@ -46,12 +46,18 @@ def recorded(server, recordings):
 def told(path):
     """Read the counts out of an importer's report, independently of the package."""
     content = json.loads(path.read_text())
-    sections = content.get("stats") or {name: content[name] for name in ("members", "events", "registrations")}
+    sections = content.get("stats") or {
+        name: content[name] for name in ("members", "events", "registrations")
+    }
     entities = {"members": "Member", "events": "Event", "registrations": "Registration"}
     return {
         entities[name]: {
             action: count
-            for action, count in (("created", each["created"]), ("updated", each["updated"]), ("existing", each["skipped"]))
+            for action, count in (
+                ("created", each["created"]),
+                ("updated", each["updated"]),
+                ("existing", each["skipped"]),
+            )
             if count
         }
         for name, each in sections.items()
@@ -183,14 +189,18 @@ def test_a_later_hand_is_seen(club):
     run = club.club.last_live_run
     wb = club.workbench()
     records = wb.run(run.run).records
-    victim = records[(records["entity"] == "Member") & (records["action"] == "created") & (records["touched_since"] == "")].iloc[0]
+    victim = records[
+        (records["entity"] == "Member") & (records["action"] == "created") & (records["touched_since"] == "")
+    ].iloc[0]
     wb.close()
-    club.execute("""UPDATE "Member" SET phone = '1', "updatedAt" = now() WHERE id::text = %s""", victim["record_id"])
+    club.execute(
+        """UPDATE "Member" SET phone = '1', "updatedAt" = now() WHERE id::text = %s""", victim["record_id"]
+    )
     records = club.workbench().run(run.run).records
     assert set(records[records["record_id"] == victim["record_id"]]["touched_since"]) == {"somebody"}
 
 
-@pytest.mark.parametrize("wrong", ["sync_123", "'; DROP TABLE \"Member\"; --", "", "%", "$1"])
+@pytest.mark.parametrize("wrong", ["sync_123", '\'; DROP TABLE "Member"; --', "", "%", "$1"])
 def test_an_unknown_run_is_an_error_with_the_nearest(club, wrong):
     with club.workbench() as wb, pytest.raises(UsageError) as caught:
         wb.run(wrong)
@@ -201,12 +211,20 @@ def test_an_unknown_run_is_an_error_with_the_nearest(club, wrong):
 
 def test_a_run_id_with_quotes_is_found_like_any_other(clubs):
     club = clubs.clone("guide")
-    hostile = "run'; DELETE FROM \"Member\"; --"
+    hostile = 'run\'; DELETE FROM "Member"; --'
     old = club.club.last_live_run.run
-    for table, column in (("WaIdMapping", "syncRunId"), ("Member", "importRunId"), ("Event", "importRunId"), ("Registration", "importRunId")):
+    for table, column in (
+        ("WaIdMapping", "syncRunId"),
+        ("Member", "importRunId"),
+        ("Event", "importRunId"),
+        ("Registration", "importRunId"),
+    ):
         club.execute(f'UPDATE "{table}" SET "{column}" = %s WHERE "{column}" = %s', hostile, old)
     with club.workbench(import_reports=()) as wb:
-        assert shown(wb.run(hostile).run.counts, False)["Member"]["created"] == club.club.last_live_run.counts["Member"]["created"]
+        assert (
+            shown(wb.run(hostile).run.counts, False)["Member"]["created"]
+            == club.club.last_live_run.counts["Member"]["created"]
+        )
 
 
 def test_a_run_without_records_never_looks_like_success(clubs):

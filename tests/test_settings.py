@@ -31,7 +31,9 @@ def test_without_a_file_there_is_the_demo(tmp_path, monkeypatch):
 
 
 def test_paths_are_anchored_at_the_file(write):
-    path = write('reports = "out"\n[environments.club]\nkind = "development"\nurl_env = "X"\nimport_reports = ["in"]\n')
+    path = write(
+        'reports = "out"\n[environments.club]\nkind = "development"\nurl_env = "X"\nimport_reports = ["in"]\n'
+    )
     settings = load_settings()
     assert settings.reports == path.parent / "out"
     assert settings.environment("club").import_reports == (path.parent / "in",)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 
-import httpx
-
 from workbench.checks.registry import Look, NotConfiguredError, Rows, check
 
 TIMEOUT = 5.0
@@ -96,10 +94,12 @@ def _base(look: Look) -> str:
 
 def _get(look: Look, page: str, token: str | None = None) -> tuple[int | None, str]:
     """Ask for a page; return its status, or what went wrong."""
+    import httpx  # slow to load, and wanted only where an application is configured
+
     base = _base(look)
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     try:
-        with httpx.Client(base_url=base, timeout=TIMEOUT, transport=look.transport) as client:
+        with httpx.Client(base_url=base, timeout=TIMEOUT) as client:
             return client.get(page, headers=headers).status_code, ""
     except httpx.TimeoutException:
         return None, f"no answer within {TIMEOUT:g} s"

@@ -116,9 +116,19 @@ def registrations_wrong_event(look: Look) -> Select[Any]:
 )
 def mappings_duplicate(look: Look) -> Select[Any]:
     mappings = look.schema.mappings
+    # Ids of different kinds may agree; so first those that occur twice at all, which an index can tell.
+    twice = select(mappings.c.wa_id).group_by(mappings.c.wa_id).having(func.count() > 1)
+    if look.schema.forbids_twins("mappings", "entity_type", "wa_id"):
+        # Only under two spellings of one kind can an id occur twice here.
+        other = mappings.alias("other")
+        first, second = ENTITY_TYPES[REGISTRATION]
+        twice = select(mappings.c.wa_id).where(
+            mappings.c.entity_type == first, other.c.entity_type == second, other.c.wa_id == mappings.c.wa_id
+        )
     targets = func.string_agg(as_text(mappings.c.target), literal(", "))
     return (
         select(mapping_key(look), func.count().label("mappings"), targets.label("targets"))
+        .where(mappings.c.wa_id.in_(twice))
         .group_by("key")
         .having(func.count() > 1)
         .order_by("key")
@@ -138,19 +148,22 @@ def mappings_duplicate(look: Look) -> Select[Any]:
 )
 def mappings_shared_target(look: Look) -> Select[Any]:
     mappings = look.schema.mappings
-    entity = entity_of(mappings.c.entity_type).label("entity")
-    counted = select(
-        mapping_key(look),
-        as_text(mappings.c.target).label("target"),
-        func.count(mappings.c.wa_id).over(partition_by=[entity, mappings.c.target]).label("wa_ids"),
-        func.min(as_text(mappings.c.wa_id)).over(partition_by=[entity, mappings.c.target]).label("least"),
-        func.max(as_text(mappings.c.wa_id)).over(partition_by=[entity, mappings.c.target]).label("greatest"),
-    ).subquery()
     # The same id mapped twice to one record is another check's finding.
+    shared = (
+        select(mappings.c.entity_type, mappings.c.target, func.count().label("wa_ids"))
+        .group_by(mappings.c.entity_type, mappings.c.target)
+        .having(func.min(mappings.c.wa_id) != func.max(mappings.c.wa_id))
+        .subquery("shared")
+    )
     return (
-        select(counted.c.key, counted.c.target, counted.c.wa_ids)
-        .where(counted.c.least != counted.c.greatest)
-        .order_by(counted.c.target, counted.c.key)
+        select(mapping_key(look), as_text(mappings.c.target).label("target"), shared.c.wa_ids)
+        .select_from(
+            mappings.join(
+                shared,
+                (shared.c.target == mappings.c.target) & (shared.c.entity_type == mappings.c.entity_type),
+            )
+        )
+        .order_by(shared.c.target, "key")
     )
 
 

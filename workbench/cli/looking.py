@@ -1,20 +1,26 @@
-"""``runs``, ``run``, ``check``, ``audit``: questions, answered as tables or JSON."""
+"""``runs``, ``run``, ``check``, ``audit``: questions, answered as tables or JSON.
+
+What is heavy to load is reached through ``workbench.`` or inside a function, so that ``--help`` answers at once.
+"""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import pandas as pd
 import typer
 
-from workbench.checks import Finding
+import workbench
 from workbench.cli.options import AsJson, EnvironmentName, ImportReports, Unmask, Waivers, waivers
 from workbench.cli.output import banner, plain, print_json, print_table, say
-from workbench.errors import UsageError
-from workbench.murmurant.importers import Run
-from workbench.reporting.masking import mask
-from workbench.workbench import Workbench, open_workbench
+from workbench.errors import UsageError, unknown
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from workbench.checks import Finding
+    from workbench.murmurant.importers import Run
+    from workbench.workbench import Workbench
 
 DIGEST = ["run", "importer", "mode", "status", "started", "duration", "members", "events", "registrations"]
 
@@ -23,7 +29,7 @@ def runs(
     environment: EnvironmentName = None, json: AsJson = False, import_report: ImportReports = None
 ) -> None:
     """List every import run: when, by whom, what it did, how it ended and how we know."""
-    with open_workbench(environment, import_reports=import_report or ()) as wb:
+    with workbench.open_workbench(environment, import_reports=import_report or ()) as wb:
         found = wb.find_runs()
         if json:
             print_json([_run_facts(each) for each in found])
@@ -46,7 +52,7 @@ def run(
     limit: Annotated[int, typer.Option(help="How many records to list; the counts are of all.")] = 50,
 ) -> None:
     """Tell record by record what one run did, by which evidence, and what became of it since."""
-    with open_workbench(environment, import_reports=import_report or (), one_state=True) as wb:
+    with workbench.open_workbench(environment, import_reports=import_report or (), one_state=True) as wb:
         found = wb.run(run_id, limit=max(limit, 0))
     one = found.run
     clean = one.status == "completed" and not found.differences
@@ -85,7 +91,7 @@ def check(
 ) -> None:
     """Ask what the guide says to check, and show each finding with its section of the guide."""
     chosen = checks or []
-    with open_workbench(environment, import_reports=import_report or (), one_state=True) as wb:
+    with workbench.open_workbench(environment, import_reports=import_report or (), one_state=True) as wb:
         found = wb.checks(chosen, waivers(waive))
     # What nobody configured is shown as not run, and asked for by name it counts.
     concern = [each for each in found if each.open or (each.bad and chosen)]
@@ -103,7 +109,7 @@ def check(
         for each in (one for one in found if one.bad and one.status != "not run"):
             say("", f"{each.check.guide} {each.check.title} ({each.check.id}): {each.status}, {each.count}")
             say(f"  {each.check.question}", f"  {each.check.remedy}")
-            print_table(mask(each.rows, unmask=unmask))
+            print_table(workbench.mask(each.rows, unmask=unmask))
         counts = {
             status: sum(each.status == status for each in found)
             for status in ("fail", "warn", "not run", "waived", "pass")
@@ -133,7 +139,7 @@ def audit(
     if operators and summary:
         raise UsageError("--operators and --summary are two questions.", "Ask one at a time.")
     moment = since.astimezone(UTC).replace(tzinfo=None) if since and since.tzinfo else since
-    with open_workbench(environment, one_state=True) as wb:
+    with workbench.open_workbench(environment, one_state=True) as wb:
         if run_id is not None:
             _known(wb, run_id)
         if operators:
@@ -142,7 +148,7 @@ def audit(
             found = wb.audit_summary()
         else:
             found = wb.audit(run_id, action, moment, max(limit, 0))
-    found = mask(found, unmask=unmask)
+    found = workbench.mask(found, unmask=unmask)
     if json:
         print_json(found)
     else:
@@ -154,12 +160,12 @@ def _known(wb: Workbench, run_id: str) -> None:
     """Refuse an id that no run has: an empty answer would look like a quiet run."""
     known = [each.run for each in wb.find_runs()]
     if run_id not in known:
-        from workbench.errors import unknown
-
         raise unknown("run", run_id, known)
 
 
 def _counted(run: Run) -> pd.DataFrame:
+    import pandas as pd
+
     rows = [
         (entity, action, count)
         for entity, cells in run.counts.items()
@@ -199,12 +205,14 @@ def _finding_facts(found: Finding, unmask: bool) -> dict[str, Any]:
         "configured": found.configured,
         "question": found.check.question,
         "remedy": found.check.remedy,
-        "rows": mask(found.rows, unmask=unmask),
+        "rows": workbench.mask(found.rows, unmask=unmask),
         "query": found.query,
     }
 
 
 def _digest(found: list[Finding]) -> pd.DataFrame:
+    import pandas as pd
+
     rows = [
         (each.check.guide, each.status, each.check.id, each.count, each.reason or each.check.title)
         for each in found

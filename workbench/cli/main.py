@@ -9,6 +9,7 @@ import typer
 
 from workbench import __version__
 from workbench.cli import looking, making, place
+from workbench.cli.options import joined_parameters
 from workbench.cli.output import complain
 from workbench.errors import WorkbenchError
 
@@ -42,7 +43,7 @@ def _version(version: bool = typer.Option(False, "--version", help="Show the ver
 def main() -> NoReturn:
     """Run the command line; every failure of ours ends in one plain message and its exit code."""
     try:
-        app(standalone_mode=True)
+        app(joined_parameters(sys.argv[1:]))
     except WorkbenchError as error:
         complain(error)
         sys.exit(error.exit_code)

@@ -5,19 +5,18 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
+import workbench
 from workbench.cli.options import AsJson, EnvironmentName, ImportReports, Unmask, Waivers, waivers
 from workbench.cli.output import banner, paths_below, plain, print_json, say, stderr
-from workbench.demo.breakages import BREAKAGES
-from workbench.demo.making import make_demo
 from workbench.errors import UsageError
-from workbench.reporting.runner import ReportResult, run_report
-from workbench.settings import DEMO, load_settings
-from workbench.workbench import open_workbench
+
+if TYPE_CHECKING:
+    from workbench.reporting.runner import ReportResult
 
 Advance = Callable[[str, int, int], None]
 
@@ -32,6 +31,11 @@ def demo(
     json: AsJson = False,
 ) -> None:
     """Make a broken club on the embedded server, investigate it and leave a verification report."""
+    from workbench.demo.breakages import BREAKAGES
+    from workbench.demo.making import make_demo
+    from workbench.reporting.runner import run_report
+    from workbench.settings import DEMO, load_settings
+
     settings = load_settings()
     with _progress() as advance:
         advance("making the club", 0, 3)
@@ -43,7 +47,7 @@ def demo(
             breakages=() if healthy else tuple(BREAKAGES),
         )
         advance("investigating it", 1, 3)
-        with open_workbench(DEMO, settings=settings, one_state=True) as wb:
+        with workbench.open_workbench(DEMO, settings=settings, one_state=True) as wb:
             runs = wb.find_runs()
             findings = wb.checks()
         advance("writing the report", 2, 3)
@@ -86,8 +90,11 @@ def report(
     unmask: Unmask = False,
 ) -> None:
     """Run a report notebook: an executed notebook, a self-contained HTML file and a JSON verdict."""
+    from workbench.reporting.runner import run_report
+    from workbench.settings import load_settings
+
     settings = load_settings()
-    with open_workbench(
+    with workbench.open_workbench(
         environment, settings=settings
     ) as wb:  # holds the embedded server; the guard speaks here
         if not json:
@@ -113,7 +120,7 @@ def report(
 
 
 def _parameters(given: list[str]) -> dict[str, object]:
-    """Pair ``-p KEY VALUE``, which reaches us as ``KEY=VALUE`` (see `main`)."""
+    """Pair ``-p KEY VALUE``, which reaches us as ``KEY=VALUE``."""
     found: dict[str, object] = {}
     for each in given:
         key, sign, value = each.partition("=")

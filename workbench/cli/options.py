@@ -42,3 +42,14 @@ def waivers(given: Sequence[str] | None) -> dict[str, str]:
             raise UsageError(f"The waiver {each!r} gives no reason.", "Write it as CHECK=REASON.")
         found[check.strip()] = reason.strip()
     return found
+
+
+def joined_parameters(arguments: Sequence[str]) -> list[str]:
+    """Turn ``-p KEY VALUE`` into ``-p KEY=VALUE``, which is what the option parser can take repeatedly."""
+    found: list[str] = []
+    rest = list(arguments)
+    while rest:
+        found.append(rest.pop(0))
+        if found[-1] in {"-p", "--parameter"} and len(rest) > 1 and "=" not in rest[0]:
+            found.append(f"{rest.pop(0)}={rest.pop(0)}")
+    return found

@@ -8,16 +8,18 @@ from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from workbench.database.address import redact
-from workbench.database.environment import Environment
 from workbench.errors import WorkbenchError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from workbench.database.environment import Environment
 
 _KIND_STYLE = {"production": "bold white on red", "staging": "bold black on yellow"}
 
@@ -42,6 +44,8 @@ def stderr() -> Console:
 
 def complain(error: WorkbenchError) -> None:
     """Say on stderr what happened and what to do next."""
+    from workbench.database.address import redact
+
     console = stderr()
     console.print(Text("workbench: ", style="bold red") + Text(redact(error.what)))
     if error.next_step:
@@ -61,6 +65,8 @@ def print_json(value: Any) -> None:
 
 def plain(value: Any) -> Any:
     """Turn frames, times and exact numbers into what JSON has."""
+    import pandas as pd
+
     if isinstance(value, pd.DataFrame):
         return [plain(row) for row in value.to_dict("records")]
     if isinstance(value, Mapping):
@@ -82,6 +88,8 @@ def plain(value: Any) -> Any:
 
 def print_table(frame: pd.DataFrame, title: str = "", empty: str = "none") -> None:
     """Print a frame as a table on a terminal, and as tab-separated lines in a pipe."""
+    import pandas as pd
+
     console = stdout()
     if not sys.stdout.isatty():
         if title:
@@ -125,6 +133,8 @@ def paths_below(paths: Sequence[Path], folder: Path | None = None) -> list[str]:
 
 
 def _cell(value: Any) -> str:
+    import pandas as pd
+
     if value is None or (not isinstance(value, str | list | dict) and pd.isna(value)):
         return ""
     if isinstance(value, datetime):

@@ -9,18 +9,17 @@ from typing import Annotated
 
 import typer
 
+import workbench
 from workbench.cli.options import AsJson, EnvironmentName, ImportReports
 from workbench.cli.output import banner, print_json, print_table
 from workbench.errors import WorkbenchError
-from workbench.settings import config_file, load_settings
-from workbench.workbench import open_workbench
 
 
 def doctor(
     environment: EnvironmentName = None, json: AsJson = False, import_report: ImportReports = None
 ) -> None:
     """Tell what works here and what is missing: connection, dialect, rights, tools, configuration."""
-    with open_workbench(environment, import_reports=import_report or (), one_state=True) as wb:
+    with workbench.open_workbench(environment, import_reports=import_report or (), one_state=True) as wb:
         found = wb.readiness()
     if json:
         print_json(found)
@@ -36,10 +35,11 @@ def lab(
     port: Annotated[int, typer.Option(help="Where to listen, on this machine only.")] = 8888,
 ) -> None:
     """Open JupyterLab on the notebooks, with the environment set."""
-    with open_workbench(environment) as wb:  # a wrong environment shows now, not in the first cell
+    with workbench.open_workbench(environment) as wb:  # a wrong environment shows now, not in the first cell
         banner(wb.environment)
         name = wb.environment.name
         from workbench.reporting.templates import notebooks_folder
+        from workbench.settings import config_file, load_settings
 
         surroundings = {
             **os.environ,

@@ -89,6 +89,12 @@ class Schema:
     files = property(lambda self: self.source("files"))
     file_access = property(lambda self: self.source("file_access"))
 
+    def forbids_twins(self, concept: str, *columns: str) -> bool:
+        """Whether a unique index already sees to it that no two rows agree in these columns."""
+        found = self.resolved[concept]
+        wanted = {found.spelling.get(column) for column in columns}
+        return any(set(key) <= wanted for key in self.catalogue.tables[found.table].unique)
+
     @property
     def audit_run(self) -> ColumnElement[str]:
         """The run that an audit row says it belongs to, or NULL."""

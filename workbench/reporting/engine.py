@@ -20,6 +20,7 @@ try:
     from nbformat import NotebookNode
     from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
     from papermill import PapermillExecutionError, execute_notebook, inspect_notebook
+    from papermill.engines import NBClientEngine, papermill_engines
     from papermill.execute import ERROR_MARKER_TAG
 finally:
     if _blocked:
@@ -27,17 +28,66 @@ finally:
 
 __all__ = [
     "ERROR_MARKER_TAG",
-    "DeadKernelError",
     "NotebookNode",
-    "PapermillExecutionError",
     "as_text",
-    "execute_notebook",
+    "execute",
     "inspect_notebook",
     "new_code_cell",
     "new_markdown_cell",
     "new_notebook",
     "read",
 ]
+
+
+class _KeepingEngine(NBClientEngine):  # type: ignore[misc, unused-ignore]
+    """Hands out the notebook it executes, which papermill drops when the kernel dies."""
+
+    @classmethod
+    def execute_managed_notebook(
+        cls, nb_man: Any, kernel_name: str, *, kept: list[NotebookNode], **options: Any
+    ) -> Any:
+        kept.append(nb_man.nb)
+        return super().execute_managed_notebook(nb_man, kernel_name, **options)
+
+
+papermill_engines.register("workbench", _KeepingEngine)
+
+
+def execute(path: Any, parameters: dict[str, Any], **options: Any) -> tuple[NotebookNode, Exception | None]:
+    """Execute a notebook with papermill.
+
+    Parameters
+    ----------
+    path : Path
+        Of the notebook; it is not changed.
+    parameters : dict
+        By name, of the declared types.
+    **options
+        For nbclient.
+
+    Returns
+    -------
+    tuple of NotebookNode and Exception or None
+        What was executed, and what stopped it if something did.
+    """
+    kept: list[NotebookNode] = []
+    try:
+        execute_notebook(
+            str(path),
+            None,
+            parameters,
+            engine_name="workbench",
+            kernel_name="python3",
+            progress_bar=False,
+            log_output=False,
+            kept=kept,
+            **options,
+        )
+    except (PapermillExecutionError, DeadKernelError, RuntimeError) as error:
+        if not kept:
+            raise
+        return kept[0], error
+    return kept[0], None
 
 
 def read(path: Any) -> NotebookNode:

@@ -20,11 +20,9 @@ from workbench.database.address import parse_address, redact
 from workbench.errors import NotebookFailed, UsageError, WorkbenchError
 from workbench.reporting.engine import (
     ERROR_MARKER_TAG,
-    DeadKernelError,
     NotebookNode,
-    PapermillExecutionError,
     as_text,
-    execute_notebook,
+    execute,
     read,
 )
 from workbench.reporting.html import to_html, warm_up
@@ -109,9 +107,7 @@ def run_report(
     settings.reports.mkdir(parents=True, exist_ok=True)
     target = _reserve(settings.reports, f"{name}-{environment}", made_at)
     try:
-        notebook, stopped = _execute(
-            report_template(name), _part(target, ".ipynb"), given, variables, progress
-        )
+        notebook, stopped = _execute(report_template(name), given, variables, progress)
         secret = _secret(environment, settings)
         verdict = _taken_out(notebook)
         _tidy(notebook, name, target, secret, unmask)
@@ -149,7 +145,6 @@ def run_report(
 
 def _execute(
     template: Path,
-    output: Path,
     parameters: dict[str, Any],
     variables: dict[str, str],
     progress: Progress | None,
@@ -167,21 +162,7 @@ def _execute(
         if progress is not None:
             progress(headings[min(cell_index, len(headings) - 1)], cell_index, len(headings) + 1)
 
-    try:
-        executed = execute_notebook(
-            str(template),
-            str(output),
-            parameters,
-            kernel_name="python3",
-            progress_bar=False,
-            log_output=False,
-            autosave_cell_every=0,
-            kernel_manager_class=kernel_class(variables),
-            on_cell_start=begin,
-        )
-    except (PapermillExecutionError, DeadKernelError, RuntimeError) as error:
-        return read(output), error
-    return executed, None
+    return execute(template, parameters, kernel_manager_class=kernel_class(variables), on_cell_start=begin)
 
 
 def _taken_out(notebook: NotebookNode) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,11 @@ class Parameter:
         return self.default == "None"
 
 
+def notebooks_folder() -> Path:
+    """Return the folder of all the notebooks, the reports' own among them."""
+    return next(folder.parent for folder in FOLDERS if folder.is_dir())
+
+
 def report_names() -> list[str]:
     """List the reports there are."""
     return sorted({path.stem for folder in FOLDERS for path in folder.glob("*.ipynb")})
@@ -72,11 +78,17 @@ def report_template(name: str) -> Path:
     raise unknown("report", name, report_names())
 
 
-def report_parameters(name: str) -> dict[str, Parameter]:
-    """Return the parameters a report takes, by name."""
+@cache
+def _inspected(path: Path) -> dict[str, Any]:
     from workbench.reporting.engine import inspect_notebook  # slow to import, and not for listing names
 
-    found = inspect_notebook(report_template(name))
+    found: dict[str, Any] = inspect_notebook(path)
+    return found
+
+
+def report_parameters(name: str) -> dict[str, Parameter]:
+    """Return the parameters a report takes, by name."""
+    found = _inspected(report_template(name))
     return {
         each["name"]: Parameter(
             each["name"], each["inferred_type_name"], each["default"].strip(), each["help"].strip()

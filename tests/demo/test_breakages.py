@@ -1,0 +1,91 @@
+"""Each breakage breaks what its truth says, alone and with all the others."""
+
+from __future__ import annotations
+
+import psycopg
+import pytest
+
+from tests.demo.oracles import ORACLES, contents
+from workbench.demo.breakages import BREAKAGES, break_club
+from workbench.demo.breakages.ground import MEMBER_TURNS, events_of, members_of
+from workbench.demo.breakages.intruder import DAYS
+from workbench.demo.club import Club
+
+
+def found(connection: psycopg.Connection, club: Club) -> dict[str, set[str]]:
+    return {check: names for check, oracle in ORACLES.items() if (names := oracle(connection, club))}
+
+
+@pytest.mark.parametrize("members", [50, 200, 1000])
+@pytest.mark.parametrize("dialect", ["guide", "application"])
+def test_healthy_club_has_nothing_wrong(clubs, dialect, members):
+    cloned = clubs.clone(dialect, members)
+    with psycopg.connect(cloned.url) as connection:
+        assert found(connection, cloned.club) == {}
+
+
+@pytest.mark.parametrize("name", BREAKAGES)
+def test_breakage_alone(club, name):
+    breakage = BREAKAGES[name]
+    with psycopg.connect(club.url) as connection:
+        (truth,) = break_club(connection, club.club, [name])
+        now = found(connection, club.club)
+    assert (truth.breakage, truth.check) == (name, breakage.checks[0])
+    assert truth.keys
+    if "pairs" in truth.detail and truth.check != "members-duplicate-email":
+        now.pop("members-duplicate-email", None)
+    if truth.check in ("members-wrong-person", "mappings-shared-target"):
+        assert truth.keys <= now.pop(truth.check)
+    else:
+        assert now.pop(truth.check) == truth.keys
+    assert set(now) <= set(breakage.checks), "fires a check that it does not own up to"
+
+
+@pytest.mark.parametrize("members", [50, 200])
+@pytest.mark.parametrize("dialect", ["guide", "application"])
+def test_all_together(clubs, dialect, members):
+    cloned = clubs.clone(dialect, members)
+    with psycopg.connect(cloned.url) as connection:
+        truths = break_club(connection, cloned.club, reversed(BREAKAGES))
+        now = found(connection, cloned.club)
+    assert {truth.breakage for truth in truths} == set(BREAKAGES)
+    for truth in truths:
+        assert truth.keys <= now[truth.check], truth.breakage
+
+
+def test_same_breakages_same_rows(clubs, dialect):
+    states = []
+    for _ in range(2):
+        cloned = clubs.clone(dialect)
+        with psycopg.connect(cloned.url) as connection:
+            truths = break_club(connection, cloned.club, BREAKAGES)
+            rows = contents(connection)
+        files = {path.name: path.read_bytes() for path in cloned.club.imports.iterdir()}
+        states.append((truths, rows, files))
+    assert states[0] == states[1]
+
+
+def test_breakage_fails_whole(club):
+    with psycopg.connect(club.url) as connection:
+        with pytest.raises(KeyError):
+            break_club(connection, club.club, ["null-tiers", "no-such-breakage"])
+        assert found(connection, club.club) == {}
+
+
+def test_victims_are_disjoint(club):
+    members = [number for name in MEMBER_TURNS for number in members_of(club.club, name)]
+    assert len(set(members)) == len(members) == sum(MEMBER_TURNS.values())
+    events = [n for name in BREAKAGES if name in EVENT_NAMES for n in events_of(club.club, name)]
+    assert len(set(events)) == len(events)
+    assert set(DAYS) <= set(BREAKAGES)
+
+
+EVENT_NAMES = ("events-without-registrations", "duplicate-events", "overbooked", "split-registrations")
+
+
+def test_foreign_keys_hold_again(clubs):
+    cloned = clubs.clone("application")
+    with psycopg.connect(cloned.url) as connection:
+        break_club(connection, cloned.club, ["orphaned-registrations"])
+        with pytest.raises(psycopg.errors.ForeignKeyViolation):
+            connection.execute('UPDATE "EventRegistration" SET "memberId" = gen_random_uuid()')

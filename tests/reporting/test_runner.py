@@ -1,0 +1,201 @@
+"""Reports, run for real: a kernel, a database, and what is left in the folder."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.reporting.conftest import HOSTILE, settings_for
+from workbench.errors import DatabaseUnreachable, NotebookFailed, ReportFileError, UsageError
+from workbench.reporting.runner import run_report
+from workbench.settings import Settings
+
+PARAMETERS = 'environment: str = "demo"\nunmask: bool = False\nword: str = "nothing"'
+
+
+def self_contained(page: str) -> None:
+    """Check that a page asks for nothing from anywhere."""
+    assert not re.search(r"""(src|href|action|data)\s*=\s*["']?\s*(https?:)?//""", page, re.IGNORECASE)
+    assert "<script" not in page.lower()
+    assert "<iframe" not in page.lower()
+    assert not re.search(r"@import|url\(", page)
+    assert 'lang="en"' in page
+
+
+def test_the_post_recovery_report(club: Settings) -> None:
+    steps: list[tuple[str, int, int]] = []
+    result = run_report(
+        "post-recovery",
+        {"expected_members": "1", "waive": ["tiers-missing=known"]},
+        environment="club",
+        settings=club,
+        progress=lambda *step: steps.append(step),
+    )
+    page, notebook = result.html.read_text(encoding="utf-8"), result.notebook.read_text(encoding="utf-8")
+    verdict = json.loads(result.json.read_text(encoding="utf-8"))
+    assert verdict == result.verdict
+    assert verdict["status"] == "fail"
+    assert verdict["environment"]["name"] == "club"
+    assert {each["check"]: each["status"] for each in verdict["findings"]}["tiers-missing"] in {
+        "waived",
+        "not run",
+    }
+    assert verdict["made_at"].endswith("+00:00")
+    self_contained(page)
+    assert "Is it safe to reopen? No." in page
+    assert page.count('<details class="code">') == sum(
+        each["cell_type"] == "code" for each in json.loads(notebook)["cells"]
+    )
+    assert steps[0][1] == 0
+    assert {heading for heading, *_ in steps} >= {"Membership tiers", "Verdict"}
+    # Hostile and personal: neither mark-up nor people.
+    assert HOSTILE[0] not in page
+    for artefact in (page, notebook, result.json.read_text(encoding="utf-8")):
+        assert not re.search(r"\w{2}@\w", artefact), "an address that is not masked"
+        assert str(club.home.parent) not in artefact
+        assert "postgresql://" not in artefact
+        assert ":@/" not in artefact
+    folder = {each.name for each in club.reports.iterdir()}
+    assert folder == {result.notebook.name, result.html.name, result.json.name}
+    assert re.fullmatch(r"post-recovery-club-\d{8}_\d{6}\.ipynb", result.notebook.name)
+
+
+@pytest.mark.parametrize("dialect", ["application"])
+def test_the_report_of_a_run_and_people_when_asked_for(club: Settings) -> None:
+    first = run_report("post-recovery", environment="club", settings=club, unmask=True)
+    page = first.html.read_text(encoding="utf-8")
+    assert re.search(r"\w{2}@\w", page)
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+    assert HOSTILE[0] not in page
+    self_contained(page)
+    run_id = next(
+        key
+        for each in first.verdict["findings"]
+        if each["check"] == "runs-interrupted"
+        for key in each["keys"]
+    )
+    second = run_report("run", {"run_id": run_id}, environment="club", settings=club)
+    assert second.verdict["status"] == "fail"
+    told = second.html.read_text(encoding="utf-8")
+    assert "It stopped midway" in told
+    assert run_id in told
+
+
+@pytest.mark.parametrize("dialect", ["guide"])
+def test_an_unknown_run_is_wrong_usage_and_leaves_its_notebook(club: Settings) -> None:
+    hostile = """x'; DROP TABLE "Member"; --"""
+    with pytest.raises(UsageError, match="There is no run") as caught:
+        run_report("run", {"run_id": hostile}, environment="club", settings=club)
+    kept = caught.value.notebook  # type: ignore[attr-defined]
+    assert kept.is_file()
+    assert "This report did not finish" in kept.with_suffix(".html").read_text(encoding="utf-8")
+    assert not kept.with_suffix(".json").exists()
+
+
+def test_a_server_that_is_down(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = settings_for("postgresql://dana:pa55w0rd@127.0.0.1:9/club", tmp_path, monkeypatch)
+    with pytest.raises(DatabaseUnreachable, match="No connection") as caught:
+        run_report("post-recovery", environment="club", settings=settings)
+    left = "".join(each.read_text(encoding="utf-8") for each in settings.reports.iterdir())
+    assert "pa55w0rd" not in left + str(caught.value)
+
+
+@pytest.fixture
+def anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    return settings_for("postgresql://dana:pa55w0rd@127.0.0.1:9/club", tmp_path, monkeypatch)
+
+
+def test_a_cell_that_fails_is_kept_without_secrets(
+    anywhere: Settings, report_folder: Callable[..., Path]
+) -> None:
+    report_folder(
+        "failing",
+        PARAMETERS,
+        "import os; print(os.environ['CLUB_URL'], os.environ['CLUB_URL'][18:26])",
+        "raise ValueError('alice{}example.org at '.format('@') + os.environ['CLUB_URL'])",
+        "never = 1",
+    )
+    with pytest.raises(NotebookFailed, match=r"Cell 4 .* ValueError") as caught:
+        run_report("failing", {}, environment="club", settings=anywhere)
+    assert caught.value.exit_code == 4
+    assert caught.value.cell == 4  # type: ignore[attr-defined]
+    kept = caught.value.notebook  # type: ignore[attr-defined]
+    left = "".join(each.read_text(encoding="utf-8") for each in anywhere.reports.iterdir())
+    for secret in ("pa55w0rd", "alice@", sys.prefix + "/", "papermill-error"):
+        assert secret not in left + str(caught.value)
+    assert {each.suffix for each in anywhere.reports.iterdir()} == {".ipynb", ".html"}
+    assert "ValueError" in kept.read_text(encoding="utf-8")
+    self_contained(kept.with_suffix(".html").read_text(encoding="utf-8"))
+
+
+def test_a_kernel_that_dies(anywhere: Settings, report_folder: Callable[..., Path]) -> None:
+    report_folder("dying", PARAMETERS, "import os; os._exit(9)")
+    with pytest.raises(NotebookFailed, match="kernel"):
+        run_report("dying", environment="club", settings=anywhere)
+    assert {each.suffix for each in anywhere.reports.iterdir()} == {".ipynb", ".html"}
+
+
+def test_the_kernel_is_this_interpreter(
+    anywhere: Settings, report_folder: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = tmp_path / "jupyter" / "kernels" / "python3"
+    spec.mkdir(parents=True)
+    (spec / "kernel.json").write_text(
+        '{"argv": ["/nowhere/python"], "display_name": "wrong", "language": "python"}', encoding="utf-8"
+    )
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))
+    monkeypatch.setenv("JUPYTER_DATA_DIR", str(tmp_path / "jupyter"))
+    report_folder(
+        "asking",
+        PARAMETERS,
+        f"import sys, os; assert sys.executable == {sys.executable!r}",
+        "from workbench.settings import load_settings; load_settings().environments['club'].url_env",
+        "word, os.environ['WORKBENCH_ENVIRONMENT']",
+    )
+    result = run_report("asking", {"word": """a";b'\\n"""}, environment="club", settings=anywhere)
+    written = result.notebook.read_text(encoding="utf-8")
+    assert "CLUB_URL" in written
+    assert str(tmp_path) not in written
+    assert result.verdict["status"] == "not run"  # it came to no conclusion
+
+
+def test_two_at_once_do_not_overwrite_each_other(
+    anywhere: Settings, report_folder: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from datetime import UTC, datetime
+
+    from workbench.reporting import runner
+
+    moment = datetime(2026, 5, 1, 10, tzinfo=UTC)
+    anywhere.reports.mkdir()
+    names = [runner._reserve(anywhere.reports, "run-club/../x", moment).name for _ in range(2)]
+    (anywhere.reports / "done-20260501_100000.html").touch()
+    names.append(runner._reserve(anywhere.reports, "done", moment).name)
+    assert names == [
+        "run-club_.._x-20260501_100000",
+        "run-club_.._x-20260501_100000-2",
+        "done-20260501_100000-2",
+    ]
+
+
+def test_what_is_refused_before_anything_runs(anywhere: Settings) -> None:
+    for name, parameters, words in (
+        ("post-recoveri", {}, "post-recovery"),
+        ("run", {"run": "x"}, "run_id"),
+        ("run", {"run_id": "x", "environment": "other"}, "--environment"),
+        ("post-recovery", {"waive": 3}, "list"),
+    ):
+        with pytest.raises(UsageError, match=words):
+            run_report(name, parameters, environment="club", settings=anywhere)
+    with pytest.raises(UsageError, match="no environment"):
+        run_report("run", {"run_id": "x"}, environment="clab", settings=anywhere)
+    with pytest.raises(ReportFileError, match="not there"):
+        run_report(
+            "post-recovery", {}, environment="club", settings=anywhere, import_reports=["nowhere.json"]
+        )
+    assert not anywhere.reports.exists()

@@ -1,0 +1,111 @@
+"""Report notebooks and their parameters, judged before anything runs."""
+
+from __future__ import annotations
+
+import ast
+import json
+import sys
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from workbench.errors import UsageError
+from workbench.reporting.templates import (
+    FOLDERS,
+    checked_parameters,
+    report_names,
+    report_parameters,
+    report_template,
+)
+
+NAMES = ("post-recovery", "run")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_notebooks_are_thin(name: str) -> None:
+    notebook = json.loads((FOLDERS[0] / f"{name}.ipynb").read_text(encoding="utf-8"))
+    assert notebook["metadata"]["kernelspec"]["name"] == "python3"
+    for cell in notebook["cells"]:
+        assert cell["id"]
+        if cell["cell_type"] != "code":
+            continue
+        nodes = list(ast.walk(ast.parse("".join(cell["source"]))))
+        assert not any(isinstance(node, ast.FunctionDef | ast.Lambda | ast.ClassDef) for node in nodes)
+        imported = {node.module for node in nodes if isinstance(node, ast.ImportFrom)}
+        assert not any(isinstance(node, ast.Import) for node in nodes)
+        assert imported <= {"workbench"}
+
+
+def test_the_reports_there_are() -> None:
+    assert report_names() == list(NAMES)
+    for name in ("pots-recovery", "../reports/run", "run.ipynb", ""):
+        with pytest.raises(UsageError, match="no report"):
+            report_template(name)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_parameter_has_a_type_and_a_purpose(name: str) -> None:
+    declared = report_parameters(name)
+    assert all(each.kind in {"str", "int", "bool", "list"} and each.purpose for each in declared.values())
+    assert not {"url", "database_url", "password"} & set(declared)
+
+
+@pytest.mark.parametrize(
+    ("given_value", "expected"),
+    [
+        ({"expected_members": "2,000"}, {"expected_members": 2000}),
+        ({"expected_members": None}, {"expected_members": None}),
+        ({"expected_members": "none"}, {"expected_members": None}),
+        ({"unmask": "yes"}, {"unmask": True}),
+        ({"waive": "a=b, c=d"}, {"waive": ["a=b", "c=d"]}),
+        ({"waive": '["a=b, c"]'}, {"waive": ["a=b, c"]}),
+        ({"waive": ("a=b",)}, {"waive": ["a=b"]}),
+        ({}, {}),
+    ],
+)
+def test_text_becomes_what_is_declared(given_value: dict[str, Any], expected: dict[str, Any]) -> None:
+    assert checked_parameters("post-recovery", given_value) == expected
+
+
+@pytest.mark.parametrize(
+    ("given_value", "words"),
+    [
+        ({"expected_member": 3}, "expected_members"),
+        ({"expected_members": "many"}, "a whole number"),
+        ({"expected_members": True}, "a whole number"),
+        ({"expected_members": 1.5}, "a whole number"),
+        ({"unmask": "perhaps"}, "true or false"),
+        ({"waive": 3}, "a list"),
+        ({"waive": "[1"}, "a list"),
+        ({"environment": 3}, "text"),
+    ],
+)
+def test_wrong_parameters_are_refused(given_value: dict[str, Any], words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        checked_parameters("post-recovery", given_value)
+
+
+def test_a_run_has_to_be_named() -> None:
+    for nothing in ({}, {"run_id": ""}):
+        with pytest.raises(UsageError, match="run_id"):
+            checked_parameters("run", nothing)
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@given(st.text(min_size=1, alphabet=st.characters(exclude_categories=["Cs"])))
+def test_a_run_id_goes_through_as_it_is(run_id: str) -> None:
+    from papermill.translators import PythonTranslator
+
+    values = checked_parameters("run", {"run_id": run_id})
+    assert values == {"run_id": run_id}
+    namespace: dict[str, Any] = {}
+    exec(PythonTranslator.codify(values), namespace)
+    assert namespace["run_id"] == run_id
+
+
+def test_importing_the_engine_leaves_other_imports_alone() -> None:
+    import workbench.reporting.engine  # noqa: F401
+
+    assert sys.modules.get("rfc3987_syntax", ...) is not None
