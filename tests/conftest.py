@@ -49,7 +49,7 @@ class Server:
         return str(self.handle.get_uri(database))
 
     def create(self, template: str | None = None) -> str:
-        name = f"test_{os.getpid()}_{next(self._numbers)}"
+        name = f"club_{os.getpid()}_{next(self._numbers)}"
         statement = sql.SQL("CREATE DATABASE {} TEMPLATE {} ENCODING 'UTF8'").format(
             sql.Identifier(name), sql.Identifier(template or "template0")
         )

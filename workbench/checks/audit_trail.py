@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Select, String, and_, case, cast, func, literal, or_, select
+from sqlalchemy import Select, String, and_, case, cast, func, or_, select
 
 from workbench.checks.partial import NO_RUNS
 from workbench.checks.registry import Look, NotRunError, Rows, check
-from workbench.murmurant.importers import IMPORT_SOURCE, MIGRATION_PREFIX
+from workbench.murmurant.importers import IMPORT_SOURCE
 from workbench.murmurant.schema import as_text
 
 REQUIRED_METADATA = {
@@ -64,20 +64,24 @@ def runs_ended(look: Look) -> Rows:
 )
 def audit_metadata(look: Look) -> Select[Any]:
     audit = look.schema.audit
-    action, metadata = cast(audit.c.action, String), audit.c.metadata
+    metadata = audit.c.metadata
+    required = {(metadata["source"].astext == IMPORT_SOURCE): REQUIRED_OF_SYNC}
+    if not look.schema.audit_action_is_enum:  # an enum has no room for the guide's free text
+        required |= {(audit.c.action == action): keys for action, keys in REQUIRED_METADATA.items()}
+
+    def absent(key: str) -> Any:
+        return func.coalesce(metadata[key].astext, "") == ""
 
     def lacks(keys: tuple[str, ...]) -> Any:
-        """Which of the keys are absent or empty, in words; an empty string when none is."""
-        gone = [case((func.coalesce(metadata[key].astext, "") == "", key)) for key in keys]
-        return func.concat_ws(", ", *gone)
+        """Which of the keys are absent or empty, in words."""
+        return func.concat_ws(", ", *(case((absent(key), key)) for key in keys))
 
-    required = [(action == name, lacks(keys)) for name, keys in REQUIRED_METADATA.items()]
-    synced = metadata["source"].astext == IMPORT_SOURCE
-    required.append((synced, lacks(REQUIRED_OF_SYNC)))
-    found = select(
-        as_text(audit.c.id).label("key"),
-        action.label("action"),
-        case(*required, else_=literal("")).label("lacks"),
-    ).where(or_(action.like(f"{MIGRATION_PREFIX}%"), synced))
-    rows = found.subquery("entries")
-    return select(rows).where(and_(rows.c.lacks != "")).order_by(rows.c.key)
+    return (
+        select(
+            as_text(audit.c.id).label("key"),
+            cast(audit.c.action, String).label("action"),
+            case(*((which, lacks(keys)) for which, keys in required.items())).label("lacks"),
+        )
+        .where(or_(*(and_(which, or_(*map(absent, keys))) for which, keys in required.items())))
+        .order_by("key")
+    )

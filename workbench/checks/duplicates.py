@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Select, and_, func, select
 
-from workbench.checks.registry import Look, check
+from workbench.checks.registry import Look, Rows, check
 from workbench.murmurant.schema import as_text, named, same_id
 
 
@@ -110,7 +110,9 @@ def registrations_split(look: Look) -> Select[*tuple[Any, ...]]:
     remedy="Keep the registration that the mapping leads to, or the one with a payment, and remove the other.",
     needs=("registrations.member_id", "registrations.event_id"),
 )
-def registrations_duplicate(look: Look) -> Select[*tuple[Any, ...]]:
+def registrations_duplicate(look: Look) -> Select[*tuple[Any, ...]] | Rows:
+    if look.schema.forbids_twins("registrations", "member_id", "event_id"):
+        return []
     registrations = look.schema.registrations
     return (
         select(

@@ -10,7 +10,6 @@ from sqlalchemy import (
     Select,
     String,
     bindparam,
-    cast,
     exists,
     false,
     func,
@@ -117,13 +116,13 @@ def registrations_wrong_event(look: Look) -> Select[Any]:
 def mappings_duplicate(look: Look) -> Select[Any]:
     mappings = look.schema.mappings
     # Ids of different kinds may agree; so first those that occur twice at all, which an index can tell.
-    twice = select(mappings.c.wa_id).group_by(mappings.c.wa_id).having(func.count() > 1)
+    one, other = mappings.alias("one"), mappings.alias("other")
+    twice = select(one.c.wa_id).group_by(one.c.wa_id).having(func.count() > 1)
     if look.schema.forbids_twins("mappings", "entity_type", "wa_id"):
         # Only under two spellings of one kind can an id occur twice here.
-        other = mappings.alias("other")
         first, second = ENTITY_TYPES[REGISTRATION]
-        twice = select(mappings.c.wa_id).where(
-            mappings.c.entity_type == first, other.c.entity_type == second, other.c.wa_id == mappings.c.wa_id
+        twice = select(one.c.wa_id).where(
+            one.c.entity_type == first, other.c.entity_type == second, other.c.wa_id == one.c.wa_id
         )
     targets = func.string_agg(as_text(mappings.c.target), literal(", "))
     return (
@@ -148,23 +147,32 @@ def mappings_duplicate(look: Look) -> Select[Any]:
 )
 def mappings_shared_target(look: Look) -> Select[Any]:
     mappings = look.schema.mappings
-    # The same id mapped twice to one record is another check's finding.
-    shared = (
-        select(mappings.c.entity_type, mappings.c.target, func.count().label("wa_ids"))
+    several = (
+        select(mappings.c.entity_type, mappings.c.target)
         .group_by(mappings.c.entity_type, mappings.c.target)
-        .having(func.min(mappings.c.wa_id) != func.max(mappings.c.wa_id))
-        .subquery("shared")
+        .having(func.count() > 1)
+        .cte("several")
     )
-    return (
-        select(mapping_key(look), as_text(mappings.c.target).label("target"), shared.c.wa_ids)
+    together = [mappings.c.entity_type, mappings.c.target]
+    found = (
+        select(
+            mapping_key(look),
+            as_text(mappings.c.target).label("target"),
+            func.count().over(partition_by=together).label("wa_ids"),
+            func.min(mappings.c.wa_id).over(partition_by=together).label("least"),
+            func.max(mappings.c.wa_id).over(partition_by=together).label("greatest"),
+        )
         .select_from(
             mappings.join(
-                shared,
-                (shared.c.target == mappings.c.target) & (shared.c.entity_type == mappings.c.entity_type),
+                several,
+                (several.c.target == mappings.c.target) & (several.c.entity_type == mappings.c.entity_type),
             )
         )
-        .order_by(shared.c.target, "key")
+        .subquery("found")
     )
+    # The same id mapped twice to one record is another check's finding.
+    different = found.c.least != found.c.greatest
+    return select(found.c.key, found.c.target, found.c.wa_ids).where(different).order_by("target", "key")
 
 
 def _contradicted(look: Look, entity: str) -> Select[Any]:
@@ -231,7 +239,7 @@ def _by_audit(look: Look, entity: str) -> Select[Any] | None:
     audit, mappings, other = schema.audit, schema.mappings, schema.entity(entity).alias("made_for_it")
     created = (
         select(audit.c.metadata["waId"].astext.label("wa_id"), audit.c.resource_id.label("record_id"))
-        .where(cast(audit.c.action, String) == "CREATE", audit.c.resource_type.in_(ENTITY_TYPES[entity]))
+        .where(audit.c.action == "CREATE", audit.c.resource_type.in_(ENTITY_TYPES[entity]))
         .cte(f"created_{CONCEPT_OF[entity]}")
     )
     same = created.alias("same")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Select, String, bindparam, cast, exists, func, select
+from sqlalchemy import Select, String, bindparam, exists, func, select
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from workbench.checks.registry import Look, NotRunError, Rows, check
 from workbench.murmurant.importers import Run
 from workbench.murmurant.schema import as_text, named, same_id
-from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES, ENTITY_TYPES, EVENT, MEMBER, REGISTRATION
+from workbench.murmurant.spellings import ENTITY_TYPES, EVENT, MEMBER, REGISTRATION
 
 
 @check(
@@ -90,13 +90,13 @@ def _missing(look: Look, entity: str) -> Rows:
     live = [each for each in look.runs if each.mode == "live"]
     if not live:
         raise NotRunError(NO_RUNS)
-    gone_by_audit = look.once("created and gone", lambda: _created_and_gone(look))
+    gone_by_audit = _created_and_gone(look, entity)
     found = []
     for run in live:
         claimed = run.reported.get(entity, {})
         created = claimed.get("created", 0)
         here = run.traced.get(entity, {}).get("created")
-        gone, evidence = gone_by_audit.get((entity, run.run), 0), "audit rows"
+        gone, evidence = gone_by_audit.get(run.run, 0), "audit rows"
         if ids := _named_in_report(run, entity):
             gone, evidence = _not_there(look, entity, ids), "records in its report"
         elif not gone_by_audit and here is not None and created > here:
@@ -118,36 +118,32 @@ def _missing(look: Look, entity: str) -> Rows:
     return found
 
 
-def _created_and_gone(look: Look) -> dict[tuple[str, str], int]:
-    """Count, per entity and run, records with a CREATE audit row that are gone without a person's DELETE."""
+def _created_and_gone(look: Look, entity: str) -> dict[str, int]:
+    """Count, per run, records with a CREATE audit row that are gone without a person's DELETE."""
     schema = look.schema
-    entities = [entity for entity in ENTITIES if schema.has(CONCEPT_OF[entity])]
     if not schema.has("audit.metadata", "audit.resource_type", "audit.resource_id", "audit.action"):
         return {}
-    audit = schema.audit
-    spellings = {spelling: entity for entity in entities for spelling in ENTITY_TYPES[entity]}
-    # One pass over the log for all entities: an id is of one table only, so that a record
-    # is gone when none of them has it.
+    audit, source = schema.audit, schema.entity(entity)
+    deleted = audit.alias("deleted")
+    # First what is gone, by keys alone; the metadata are read for those few.
     gone = (
-        select(audit.c.resource_type, audit.c.resource_id, schema.audit_run.label("run"))
+        select(audit.c.id, audit.c.resource_id)
         .where(
-            cast(audit.c.action, String) == "CREATE",
-            audit.c.resource_type.in_(spellings),
-            schema.audit_run.is_not(None),
-            *(~exists().where(same_id(schema.entity(each).c.id, audit.c.resource_id)) for each in entities),
+            audit.c.action == "CREATE",
+            audit.c.resource_type.in_(ENTITY_TYPES[entity]),
+            ~exists().where(same_id(source.c.id, audit.c.resource_id)),
         )
         .cte("gone")
+        .prefix_with("MATERIALIZED")
     )
-    deleted = audit.alias("deleted")
-    by_hand = exists().where(
-        deleted.c.resource_id == gone.c.resource_id, cast(deleted.c.action, String) == "DELETE"
-    )
+    by_hand = exists().where(deleted.c.resource_id == gone.c.resource_id, deleted.c.action == "DELETE")
     rows = look.connection.execute(
-        select(gone.c.resource_type, gone.c.run, func.count(gone.c.resource_id.distinct()))
-        .where(~by_hand)
-        .group_by(gone.c.resource_type, gone.c.run)
+        select(schema.audit_run.label("run"), func.count(gone.c.resource_id.distinct()))
+        .select_from(audit.join(gone, gone.c.id == audit.c.id))
+        .where(schema.audit_run.is_not(None), ~by_hand)
+        .group_by("run")
     )
-    return {(spellings[row[0]], row[1]): row[2] for row in rows}
+    return {row[0]: row[1] for row in rows}
 
 
 def _named_in_report(run: Run, entity: str) -> list[str]:

@@ -47,7 +47,7 @@ def events_overbooked(look: Look) -> Select[Any]:
     events, registrations = look.schema.events, look.schema.registrations
     seats = (
         select(registrations.c.event_id, func.count().label("taken"))
-        .where(cast(registrations.c.status, String).in_(TAKING_A_SEAT))
+        .where(registrations.c.status.in_(TAKING_A_SEAT))
         .group_by(registrations.c.event_id)
         .subquery("seats")
     )

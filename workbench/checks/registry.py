@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from time import perf_counter
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import pandas as pd
 from sqlalchemy import Connection, Select, func
@@ -23,8 +23,6 @@ from workbench.murmurant.importers import Run
 from workbench.murmurant.reports import ImportReport
 from workbench.murmurant.schema import Schema, explain_gap
 from workbench.settings import EnvironmentSettings
-
-Found = TypeVar("Found")
 
 Status = Literal["pass", "fail", "warn", "not run", "waived"]
 Severity = Literal["fail", "warn"]
@@ -59,14 +57,6 @@ class Look:
     settings: EnvironmentSettings
     runs: Sequence[Run] = ()
     reports: Sequence[ImportReport] = ()
-    _known: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
-
-    def once(self, what: str, find: Callable[[], Found]) -> Found:
-        """Return what several checks need, found by the first that asks: the state does not change."""
-        if what not in self._known:
-            self._known[what] = find()
-        found: Found = self._known[what]
-        return found
 
     @property
     def as_of(self) -> datetime | None:

@@ -90,7 +90,10 @@ def check(
     unmask: Unmask = False,
 ) -> None:
     """Ask what the guide says to check, and show each finding with its section of the guide."""
+    from workbench.checks import choose
+
     chosen = checks or []
+    choose(chosen)  # a misspelt name should not need a database to be told
     with workbench.open_workbench(environment, import_reports=import_report or (), one_state=True) as wb:
         found = wb.checks(chosen, waivers(waive))
     # What nobody configured is shown as not run, and asked for by name it counts.

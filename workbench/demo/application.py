@@ -262,11 +262,10 @@ def _audit(shape: Shape) -> Iterator[Row]:
             continue
         yield entry("CREATE", "Registration", slot.number, slot.origin)
         if slot.origin == "first":
-            status, before, _ = booking(shape, slot)
-            if before:
-                yield entry(
-                    "UPDATE", "Registration", slot.number, "second", newStatus=status, oldStatus=before
-                )
+            booked = booking(shape, slot)
+            if booked.before:
+                statuses = {"newStatus": booked.status, "oldStatus": booked.before}
+                yield entry("UPDATE", "Registration", slot.number, "second", **statuses)
     for index in range(min(shape.first_members, 1000)):
         one, change = today(shape, index)
         if change == "hand":

@@ -114,10 +114,11 @@ class Booking(NamedTuple):
     def stamp(self) -> str:
         """The same as the database writes it; asked a million times, so without going by datetime."""
         day, minute = divmod(self.minute, 24 * 60)
-        return f"{_day(day)} {minute // 60:02d}:{minute % 60:02d}:00.000"
+        return f"{_day(day)} {_TIMES[minute]}"
 
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_TIMES = tuple(f"{hour:02d}:{minute:02d}:00.000" for hour in range(24) for minute in range(60))
 
 
 @lru_cache(maxsize=1024)

@@ -120,7 +120,7 @@ def _from_audit_rows(connection: Connection, schema: Schema, run: Any) -> None:
     rows = connection.execute(
         select(
             key.label("run"),
-            cast(audit.c.action, String).label("action"),
+            audit.c.action.label("action"),
             entity_of(audit.c.resource_type).label("entity"),
             func.count().label("rows"),
             func.min(at).label("first"),
@@ -130,7 +130,7 @@ def _from_audit_rows(connection: Connection, schema: Schema, run: Any) -> None:
         )
         .where(
             key.is_not(None),
-            cast(audit.c.action, String).in_(list(_AUDIT_ACTIONS)),
+            audit.c.action.in_(list(_AUDIT_ACTIONS)),
             func.coalesce(metadata["source"].astext, "").not_like("workbench%"),
         )
         .group_by("run", "action", "entity")
@@ -150,7 +150,7 @@ def _from_migration_entries(connection: Connection, schema: Schema, run: Any) ->
     if not schema.has("audit.metadata", "audit.action", "audit.created_at") or schema.audit_action_is_enum:
         return  # an enum has no room for the guide's free text
     audit = schema.audit
-    action = cast(audit.c.action, String)
+    action = audit.c.action
     rows = connection.execute(
         select(action.label("action"), audit.c.metadata, audit.c.created_at, schema.audit_run.label("run"))
         .where(action.in_([f"{MIGRATION_PREFIX}{each}" for each in ("started", "completed", "failed")]))

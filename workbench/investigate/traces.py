@@ -78,7 +78,7 @@ def _row(
 
 def _audit_rows(schema: Schema, run: Run) -> Select[Any]:
     audit = schema.audit
-    action = cast(audit.c.action, String)
+    action = audit.c.action
     return _row(
         entity_of(audit.c.resource_type),
         case((action == "CREATE", "created"), else_="updated"),
@@ -173,7 +173,7 @@ def _mapping_window(schema: Schema, run: Run, others: Sequence[Run], entity: str
             )
             .where(
                 entity_of(audit.c.resource_type) == entity,
-                cast(audit.c.action, String).in_(["CREATE", "UPDATE"]),
+                audit.c.action.in_(["CREATE", "UPDATE"]),
                 schema.audit_run.is_not(None),
             )
             .subquery()

@@ -9,10 +9,11 @@ from sqlalchemy import Connection, text
 _COLUMNS = text(
     """
     SELECT c.relname AS table_name, a.attname AS column_name,
-           format_type(a.atttypid, a.atttypmod) AS type, NOT a.attnotnull AS nullable,
+           format_type(a.atttypid, a.atttypmod) AS type, t.typtype = 'e' AS is_enum, NOT a.attnotnull AS nullable,
            has_column_privilege(c.oid, a.attnum, 'SELECT') AS readable
     FROM pg_class c
     JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+    JOIN pg_type t ON t.oid = a.atttypid
     WHERE c.relnamespace = to_regnamespace(quote_ident(:schema)) AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
     ORDER BY c.relname, a.attnum
     """
@@ -57,6 +58,7 @@ class Column:
 
     name: str
     type: str
+    is_enum: bool
     nullable: bool
     readable: bool
 
@@ -95,8 +97,8 @@ class Catalogue:
 def read_catalogue(connection: Connection, schema: str = "public") -> Catalogue:
     """Read the description of every table in `schema` from the system catalogue."""
     columns: dict[str, dict[str, Column]] = {}
-    for table, name, kind, nullable, readable in connection.execute(_COLUMNS, {"schema": schema}):
-        columns.setdefault(table, {})[name] = Column(name, kind, nullable, readable)
+    for table, name, kind, is_enum, nullable, readable in connection.execute(_COLUMNS, {"schema": schema}):
+        columns.setdefault(table, {})[name] = Column(name, kind, is_enum, nullable, readable)
     primary: dict[str, tuple[str, ...]] = {}
     unique: dict[str, list[tuple[str, ...]]] = {}
     for table, is_primary, names in connection.execute(_KEYS, {"schema": schema}):

@@ -13,10 +13,10 @@ from typing import Any
 from sqlalchemy import Column as SqlColumn
 from sqlalchemy import ColumnElement, Connection, FromClause, MetaData, Table, Text, cast, func, select
 from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
-from sqlalchemy.types import Boolean, Integer, NullType, TypeEngine
+from sqlalchemy.types import UUID, Boolean, Integer, NullType, TypeEngine, UserDefinedType
 
 from workbench.errors import NotMurmurant, SchemaGap
-from workbench.murmurant.catalogue import Catalogue, read_catalogue
+from workbench.murmurant.catalogue import Catalogue, Column, read_catalogue
 from workbench.murmurant.spellings import CONCEPT_OF, CONCEPTS, REGISTRATION, RUN_ID_KEYS
 
 
@@ -129,8 +129,7 @@ class Schema:
     def audit_action_is_enum(self) -> bool:
         """Whether the audit log's action is the application's enum, not free text."""
         found = self.resolved["audit"]
-        kind = self.catalogue.tables[found.table].columns[found.spelling["action"]].type
-        return kind not in {"text", "character varying"} and not kind.startswith("character varying")
+        return self.catalogue.tables[found.table].columns[found.spelling["action"]].is_enum
 
     def _present(self, need: str) -> bool:
         concept, _, column = need.partition(".")
@@ -147,7 +146,7 @@ class Schema:
             found.table,
             MetaData(),
             *(
-                SqlColumn(real, _type(columns[real].type), key=canonical)
+                SqlColumn(real, _type(columns[real]), key=canonical)
                 for canonical, real in found.spelling.items()
                 if columns[real].readable
             ),
@@ -157,7 +156,7 @@ class Schema:
         if found.concept != "mappings" or spare is None or found.spelling.get("target") == spare:
             return table
         # Both spellings are in use, one of them half filled: the newer one wins where it is set.
-        older = SqlColumn(spare, _type(columns[spare].type), key="older_target")
+        older = SqlColumn(spare, _type(columns[spare]), key="older_target")
         table.append_column(older)
         both = func.coalesce(cast(table.c.target, Text), cast(older, Text)).label("target")
         kept = [
@@ -239,9 +238,24 @@ def _resolve(name: str, catalogue: Catalogue) -> Resolved | None:
     return None
 
 
-def _type(spelled: str) -> TypeEngine[Any]:
-    from sqlalchemy.types import UUID
+class EnumLabel(UserDefinedType[str]):
+    """An enum of the database: labels are text to us, and bound as the enum, so that its statistics serve."""
 
+    cache_ok = True
+    render_bind_cast = True
+
+    def __init__(self, spelled: str) -> None:
+        self.spelled = spelled
+
+    def get_col_spec(self, **_: Any) -> str:
+        """Return the enum's name, as PostgreSQL quotes it."""
+        return self.spelled
+
+
+def _type(column: Column) -> TypeEngine[Any]:
+    spelled = column.type
+    if column.is_enum:
+        return EnumLabel(spelled)
     if spelled == "uuid":
         return UUID(as_uuid=False)
     if spelled in {"text"} or spelled.startswith("character"):
