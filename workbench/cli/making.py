@@ -116,7 +116,7 @@ def report(
         print_json(_report_facts(result))
     else:
         say(f"{name}: {result.verdict['status']}", *paths_below([result.html, result.notebook, result.json]))
-    raise typer.Exit(1 if result.verdict["status"] in {"fail", "warn"} else 0)
+    raise typer.Exit(1 if any(each["open"] for each in result.verdict["findings"]) else 0)
 
 
 def _parameters(given: list[str]) -> dict[str, object]:

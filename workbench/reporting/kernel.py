@@ -19,7 +19,7 @@ from workbench.settings import Settings, config_file
 _EARLY = "--IPKernelApp.exec_lines=from workbench.reporting.charts import prepare_charts; prepare_charts()"
 
 
-class OwnKernelManager(AsyncKernelManager):
+class OwnKernel(AsyncKernelManager):
     """Starts ``sys.executable``; a kernel spec of the user's that says ``python3`` may be another Python."""
 
     variables: dict[str, str]
@@ -40,9 +40,9 @@ class OwnKernelManager(AsyncKernelManager):
         await super().start_kernel(**{**options, "transport_encryption": "auto"})
 
 
-def kernel_class(variables: dict[str, str]) -> type[OwnKernelManager]:
+def kernel_class(variables: dict[str, str]) -> type[OwnKernel]:
     """Return a kernel manager that hands these variables to its kernel."""
-    return type("ReportKernelManager", (OwnKernelManager,), {"variables": variables})
+    return type("ReportKernel", (OwnKernel,), {"variables": variables})
 
 
 def kernel_variables(environment: str, settings: Settings, import_reports: list[Path]) -> dict[str, str]:

@@ -72,7 +72,8 @@ class Verdict:
     counts : dict of str to int
         Findings per status, worst first.
     findings : list of dict
-        Each with ``check``, ``title``, ``guide``, ``status``, ``count``, ``reason`` and ``keys``,
+        Each with ``check``, ``title``, ``guide``, ``status``, ``open`` (somebody has
+        to look at it), ``count``, ``reason`` and ``keys``,
         in the order of the guide.
     environment, database : dict
         What was looked at, without secrets.
@@ -167,6 +168,7 @@ def _told(finding: Finding, unmask: bool) -> dict[str, Any]:
         "title": finding.check.title,
         "guide": finding.check.guide,
         "status": finding.status,
+        "open": finding.open,
         "count": finding.count,
         "reason": finding.reason,
         "keys": keys if unmask else [mask_text(key) for key in keys],
