@@ -57,7 +57,7 @@ check:
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 bench:
-	$(BIN)/python -m benchmarks $(ARGS)
+	env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m benchmarks $(ARGS)
 
 lock: $(VENV)/.made
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --all-extras --group dev \
@@ -94,7 +94,7 @@ $(VENV)/.made:
 $(VENV)/.ready: $(VENV)/.made requirements.txt pyproject.toml
 	@cmp -s requirements.txt $(VENV)/requirements.txt || { set -e; \
 	  echo "Installing what requirements.txt lists; the first time this takes a minute or two"; \
-	  sync="$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.txt"; \
+	  sync="$(BIN)/uv pip sync --quiet --compile-bytecode --python $(BIN)/python --require-hashes requirements.txt"; \
 	  $$sync --dry-run; \
 	  touch $(VENV)/.installing; \
 	  $$sync; \

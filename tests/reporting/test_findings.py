@@ -110,7 +110,8 @@ def test_a_verdict_is_plain_and_the_same_each_time() -> None:
         "mappings-orphaned",
         "app-pages",
     ]
-    assert set(verdict["findings"][1]) == {"check", "title", "guide", "status", "count", "reason", "keys"}
+    facts = {"check", "title", "guide", "status", "open", "count", "reason", "keys"}
+    assert set(verdict["findings"][1]) == facts
     assert verdict["environment"] == {"name": "club", "kind": "staging", "where": "host/club"}
 
 

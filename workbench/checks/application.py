@@ -94,9 +94,9 @@ def _base(look: Look) -> str:
 
 def _get(look: Look, page: str, token: str | None = None) -> tuple[int | None, str]:
     """Ask for a page; return its status, or what went wrong."""
+    base = _base(look)
     import httpx  # slow to load, and wanted only where an application is configured
 
-    base = _base(look)
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     try:
         with httpx.Client(base_url=base, timeout=TIMEOUT) as client:

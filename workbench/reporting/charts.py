@@ -14,6 +14,7 @@ from importlib import import_module
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
@@ -109,45 +110,46 @@ def runs_chart(frame: pd.DataFrame, highlight: str = "") -> Figure:
     highlight : str
         The id of a run to stand out.
     """
+    from matplotlib.colors import to_rgba
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num
+
     frame = frame.tail(MOST)
-    dated = frame.assign(started=pd.to_datetime(frame["started"]), finished=pd.to_datetime(frame["finished"]))
     figure, axes = _canvas(len(frame), "Import runs, and how they ended")
-    axes.xaxis_date()
+    started, finished = (pd.to_datetime(frame[name]) for name in ("started", "finished"))
+    # All at once, and as plain numbers: matplotlib would convert the dates of every single line anew.
+    starts = date2num(started)
+    ends = date2num(finished.fillna(started))
+    colours = [STATUS_COLOURS.get(str(status), GREY) for status in frame["status"]]
+    dry = (frame["mode"] == "dry").to_numpy()
+    places = np.arange(len(frame))
+    if len(frame):
+        axes.hlines(places, starts, ends, colors=colours, linewidth=6)
+        filled = [to_rgba("none") if hollow else colour for hollow, colour in zip(dry, colours, strict=True)]
+        axes.scatter(starts, places, s=64, facecolors=filled, edgecolors=colours, zorder=3)
     told = []
-    columns = (dated[name] for name in ("run", "mode", "status", "duration", "started", "finished"))
-    for at, (run, mode, status, duration, started, finished) in enumerate(zip(*columns, strict=True)):
+    middle = np.nanmin(starts) * 0.45 + np.nanmax(starts) * 0.55 if started.notna().any() else 0.0
+    columns = (frame[name] for name in ("run", "mode", "status", "duration"))
+    for at, (run, mode, status, duration) in enumerate(zip(*columns, strict=True)):
         words = f"{status}{', dry run' if mode == 'dry' else ''}{_lasting(duration)}"
         told.append(f"{run} {words}")
-        if pd.isna(started):
-            axes.annotate(
+        if np.isnan(starts[at]):
+            axes.text(
+                0.01,
+                at,
                 f"start unknown, {words}",
-                (0.01, at),
-                xycoords=("axes fraction", "data"),
+                transform=axes.get_yaxis_transform(),
                 va="center",
                 color=GREY,
             )
             continue
-        colour = STATUS_COLOURS.get(str(status), GREY)
-        end = started if pd.isna(finished) else finished
-        axes.plot([started, end], [at, at], color=colour, linewidth=6, solid_capstyle="butt")
-        axes.plot(
-            [started],
-            [at],
-            marker="o",
-            markersize=8,
-            color=colour,
-            fillstyle="none" if mode == "dry" else "full",
-        )
-        near_end = _share(started, dated["started"]) > 0.55
+        late = starts[at] > middle
         axes.annotate(
-            words, (started if near_end else end, at), va="center", ha="right" if near_end else "left",
-            xytext=(-9 if near_end else 9, 0), textcoords="offset points",
+            words, (starts[at] if late else ends[at], at), va="center", ha="right" if late else "left",
+            xytext=(-9 if late else 9, 0), textcoords="offset points",
         )  # fmt: skip
     _rows(axes, [("▶ " if row == highlight else "") + str(row) for row in frame["run"]])
     _finish(axes, "start, UTC (an empty ring is a dry run)")
-    if dated["started"].notna().any():
-        from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
-
+    if started.notna().any():
         locator = AutoDateLocator(minticks=3, maxticks=7)
         axes.xaxis.set_major_locator(locator)
         axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
@@ -233,7 +235,7 @@ def _finish(axes: Axes, unit: str, room: float = 0.18) -> None:
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="x", color="#DDDDDD", linewidth=0.6)
     axes.set_axisbelow(True)
-    if axes.patches or not axes.lines:
+    if axes.patches or not axes.collections:
         axes.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
         greatest = max((axes.dataLim.x1, 1.0)) if axes.patches else 1.0
@@ -257,8 +259,3 @@ def _lasting(seconds: Any) -> str:
     if seconds is None or pd.isna(seconds):
         return ""
     return f", {float(seconds):,.0f} s" if seconds < 120 else f", {float(seconds) / 60:,.0f} min"
-
-
-def _share(moment: Any, moments: pd.Series[Any]) -> float:
-    first, last = moments.min(), moments.max()
-    return float((moment - first) / (last - first)) if last > first else 0.0

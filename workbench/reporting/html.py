@@ -55,16 +55,33 @@ def warm_up() -> None:
 
 @cache
 def _exporter() -> Any:
-    from nbconvert import HTMLExporter  # slow to import: a thread does it while the kernel runs
+    # Slow to import: a thread does it while the kernel runs.
+    from nbconvert import HTMLExporter, TemplateExporter
+    from nbconvert.filters import Highlight2HTML
+    from nbconvert.filters.widgetsdatatypefilter import WidgetsDataTypeFilter
 
-    exporter = HTMLExporter(
+    class Page(HTMLExporter):  # type: ignore[misc, unused-ignore]
+        """Renders the template, and leaves it at that.
+
+        The parent class parses the whole page anew, to give pictures a text and JupyterLab's own
+        boxes a place in the tab order: half a second, and here pictures have theirs already.
+        """
+
+        def from_notebook_node(self, nb: Any, resources: Any = None, **kw: Any) -> Any:
+            code = Highlight2HTML(pygments_lexer="ipython3", parent=self)  # type: ignore[no-untyped-call, unused-ignore]
+            self.register_filter("highlight_code", code)  # type: ignore[no-untyped-call, unused-ignore]
+            widgets = WidgetsDataTypeFilter(notebook_metadata=nb.metadata, parent=self, resources=resources)
+            self.register_filter("filter_data_type", widgets)  # type: ignore[no-untyped-call, unused-ignore]
+            return TemplateExporter.from_notebook_node(self, nb, resources, **kw)
+
+    exporter = Page(  # type: ignore[no-untyped-call, unused-ignore]
         template_name=TEMPLATE.name,
         extra_template_basedirs=[str(TEMPLATE.parent)],
         exclude_input_prompt=True,
         exclude_output_prompt=True,
         exclude_anchor_links=True,
     )
-    exporter.register_filter("escape_text", _escaped)
+    exporter.register_filter("escape_text", _escaped)  # type: ignore[no-untyped-call, unused-ignore]
     return exporter
 
 
