@@ -24,7 +24,7 @@ from workbench.errors import WorkbenchError
 from workbench.investigate import tiers
 from workbench.investigate.readiness import readiness
 from workbench.investigate.records import RunRecords, run_records
-from workbench.investigate.runs import find_run, find_runs, runs_frame
+from workbench.investigate.runs import find_runs, pick_run, runs_frame
 from workbench.murmurant.importers import Run
 from workbench.murmurant.references import References
 from workbench.murmurant.reports import ImportReport, read_reports
@@ -104,6 +104,7 @@ class Workbench:
     def __post_init__(self) -> None:
         self._open = ExitStack()
         self._held: Connection | None = None
+        self._runs: list[Run] | None = None  # the same for as long as the state is
         # A notebook never closes what it opened; the interpreter's end must still find it closed.
         weakref.finalize(self, _close_quietly, self._open)
 
@@ -168,8 +169,10 @@ class Workbench:
 
     def find_runs(self) -> list[Run]:
         """Find every import run, with its traces."""
-        with self.reading() as connection:
-            return find_runs(connection, self.schema, self.reports)
+        if self._runs is None or not self.one_state:
+            with self.reading() as connection:
+                self._runs = find_runs(connection, self.schema, self.reports)
+        return list(self._runs)
 
     def runs(self) -> pd.DataFrame:
         """List every import run: one row each, see `workbench.investigate.runs.runs_frame`."""
@@ -177,8 +180,8 @@ class Workbench:
 
     def run(self, run_id: str, limit: int | None = None) -> RunRecords:
         """Tell record by record what one run did; `UsageError` for an id that left no trace."""
+        run, others = pick_run(self.find_runs(), run_id)
         with self.reading() as connection:
-            run, others = find_run(connection, self.schema, run_id, self.reports)
             return run_records(connection, self.schema, run, others, limit)
 
     def checks(self, ids: Sequence[str] = (), waive: Mapping[str, str] | None = None) -> list[Finding]:
@@ -223,7 +226,7 @@ class Workbench:
             return audit.imports_by_operator(connection, self.schema, since)
 
     def _look(self, connection: Connection, runs: bool = True) -> Look:
-        found = find_runs(connection, self.schema, self.reports) if runs else []
+        found = self.find_runs() if runs else []
         return Look(connection, self.schema, self.environment, self.options, found, self.reports)
 
 

@@ -13,7 +13,7 @@ import typer
 import workbench
 from workbench.cli.options import AsJson, EnvironmentName, ImportReports, Unmask, Waivers, waivers
 from workbench.cli.output import banner, plain, print_json, print_table, say
-from workbench.errors import UsageError, unknown
+from workbench.errors import UsageError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -161,9 +161,9 @@ def audit(
 
 def _known(wb: Workbench, run_id: str) -> None:
     """Refuse an id that no run has: an empty answer would look like a quiet run."""
-    known = [each.run for each in wb.find_runs()]
-    if run_id not in known:
-        raise unknown("run", run_id, known)
+    from workbench.investigate.runs import pick_run
+
+    pick_run(wb.find_runs(), run_id)
 
 
 def _counted(run: Run) -> pd.DataFrame:

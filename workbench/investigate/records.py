@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
@@ -65,7 +65,7 @@ def run_records(
     Parameters
     ----------
     run : Run
-        From `find_run`.
+        From `pick_run`.
     others : sequence of Run
         The other runs of the same database; a time window shared with one of them is weak evidence.
     limit : int, optional
@@ -111,7 +111,7 @@ def run_records(
         )
     for table in (tally, listing):
         table["strength"] = [Strength(value).name for value in table["strength"]]
-    run.traced = _counts(tally)
+    run = replace(run, traced=_counts(tally))
     return RunRecords(run, listing, tally, _differences(run, tally))
 
 

@@ -58,21 +58,18 @@ def find_runs(connection: Connection, schema: Schema, reports: Sequence[ImportRe
     return ordered
 
 
-def find_run(
-    connection: Connection, schema: Schema, run_id: str, reports: Sequence[ImportReport] = ()
-) -> tuple[Run, list[Run]]:
-    """Find one run and return it with all the others.
+def pick_run(runs: Sequence[Run], run_id: str) -> tuple[Run, list[Run]]:
+    """Return one run and all the others.
 
     Raises
     ------
     UsageError
         For an id that left no trace, with the nearest ids that did.
     """
-    everyone = find_runs(connection, schema, reports)
-    for each in everyone:
+    for each in runs:
         if each.run == run_id:
-            return each, [other for other in everyone if other is not each]
-    raise unknown("run", run_id, [each.run for each in everyone])
+            return each, [other for other in runs if other is not each]
+    raise unknown("run", run_id, [each.run for each in runs])
 
 
 def runs_frame(runs: Sequence[Run]) -> pd.DataFrame:
