@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from tests.conftest import DIALECTS
-from workbench.checks import REGISTRY, Look, registry
+from workbench.checks import REGISTRY, Look
 from workbench.checks.registry import run_checks
 from workbench.demo.breakages import BREAKAGES, break_club
 from workbench.errors import UsageError
@@ -24,15 +24,10 @@ UNPLANTED = HTTP | {
 }
 
 
-@pytest.fixture(autouse=True)
-def every_row(monkeypatch):
-    """Let findings carry all the rows they found, to be compared with the truth."""
-    monkeypatch.setattr(registry, "SAMPLE", 1_000_000)
-
-
 def findings(club, **changes):
     with club.workbench(**changes) as wb:
-        return {each.check.id: each for each in wb.checks()}
+        # All the rows found, to be compared with the truth.
+        return {each.check.id: each for each in wb.checks(sample=1_000_000)}
 
 
 def test_a_healthy_club_is_clean(club):

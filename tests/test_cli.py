@@ -236,9 +236,11 @@ def test_demo_leaves_a_report_and_what_to_try_next(shell, tmp_path):
         line.split(": ", 1)[1] for line in done.stdout.splitlines() if line.startswith("Verification report")
     )
     assert (tmp_path / report).is_file()
-    commands = [line.split() for line in done.stdout.splitlines() if line.startswith("  workbench ")]
+    commands = [
+        line.split() for line in done.stdout.splitlines() if line.startswith("  python -m workbench ")
+    ]
     assert len(commands) == 3
     for command in commands:
-        tried = shell(*command[1:])
+        tried = shell(*command[3:])
         assert tried.returncode in {0, 1}, tried.stderr
         assert tried.stdout

@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -71,6 +71,15 @@ class EnvironmentSettings(BaseModel):
     event_capacity_limit: int | None = Field(default=None, ge=0)
     expected: dict[Literal["members", "events", "registrations"], int] = Field(default_factory=dict)
     statement_timeout: float = Field(default=120.0, gt=0)
+
+    @field_validator("url_env", "app_token_env")
+    @classmethod
+    def _names_a_variable(cls, name: str | None) -> str | None:
+        if name is not None and not name.isidentifier():
+            raise ValueError(
+                "this is the name of a variable, such as DATABASE_URL, never the URL or token itself"
+            )
+        return name
 
 
 class Settings(BaseSettings):
@@ -149,6 +158,8 @@ def _problem(detail: dict[str, Any]) -> str:
     key = str(detail["loc"][-1])
     fields = EnvironmentSettings.model_fields if detail["loc"][0] == "environments" else Settings.model_fields
     close = nearest(key, fields)
+    if key == "url":
+        return f"unknown key {where!r}: a URL is never stored here; url_env names the variable that holds it"
     return f"unknown key {where!r}" + (f" (did you mean {close[0]!r}?)" if close else "")
 
 

@@ -6,7 +6,7 @@ import os
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -18,9 +18,10 @@ from sqlalchemy import Connection
 from workbench import audit
 from workbench.checks import Finding, Look, run_checks
 from workbench.checks.integrity import table_counts
+from workbench.checks.registry import SAMPLE
 from workbench.database.connection import Database, Identity, connect
 from workbench.database.environment import Environment
-from workbench.errors import WorkbenchError
+from workbench.errors import NotMurmurant, WorkbenchError
 from workbench.investigate import tiers
 from workbench.investigate.readiness import readiness
 from workbench.investigate.records import RunRecords, run_records
@@ -148,7 +149,15 @@ class Workbench:
     def schema(self) -> Schema:
         """Murmurant's tables as they are here."""
         with self.reading() as connection:
-            return read_schema(connection, self.database.address.schema)
+            try:
+                return read_schema(connection, self.database.address.schema)
+            except NotMurmurant:
+                if self.options.url_env is not None:
+                    raise
+                raise NotMurmurant(
+                    "This is the embedded demo environment, and no demo club has been made in this folder.",
+                    "Run `workbench demo`, or name your own database with --environment (-e).",
+                ) from None
 
     @property
     def dialect(self) -> str:
@@ -184,10 +193,14 @@ class Workbench:
         with self.reading() as connection:
             return run_records(connection, self.schema, run, others, limit)
 
-    def checks(self, ids: Sequence[str] = (), waive: Mapping[str, str] | None = None) -> list[Finding]:
-        """Run checks, all or the named ones, on one state of the database."""
+    def checks(
+        self, ids: Sequence[str] = (), waive: Mapping[str, str] | None = None, sample: int = SAMPLE
+    ) -> list[Finding]:
+        """Run checks, all or the named ones, on one state of the database; `sample` rows to a finding."""
         with self.reading() as connection:
-            return run_checks(self._look(connection), ids, waive, by=self.settings.operator)
+            return run_checks(
+                replace(self._look(connection), sample=sample), ids, waive, by=self.settings.operator
+            )
 
     def counts(self) -> pd.DataFrame:
         """Count the rows that matter beside what is expected: ``table``, ``found``, ``expected``."""

@@ -45,6 +45,7 @@ def app_pages(look: Look) -> Rows:
     symptom="Auth still works",
     question="Is a page for signed-in people refused to somebody who is not?",
     remedy="Take the application down: people's data are open to everybody.",
+    risk="critical",
 )
 def app_auth_refuses(look: Look) -> Rows:
     page = look.settings.app_auth_page

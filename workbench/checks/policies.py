@@ -85,6 +85,7 @@ def events_invalid_dates(look: Look) -> Select[Any]:
     question="Is nobody public who asked to be private, nor a photo that only some may see?",
     remedy="Take them out of public view first, then find the setting that the importer did not carry over.",
     needs=("members",),
+    risk="critical",
 )
 def members_visibility(look: Look) -> Select[Any]:
     schema = look.schema

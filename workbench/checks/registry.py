@@ -28,7 +28,7 @@ Status = Literal["pass", "fail", "warn", "not run", "waived"]
 Severity = Literal["fail", "warn"]
 
 SAMPLE = 20
-"""How many of the rows found a finding carries; its count is always of all."""
+"""How many of the rows found a finding carries, unless asked for more."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,8 @@ class Look:
         Every import run that is known.
     reports : sequence of ImportReport
         The report files that were given or found.
+    sample : int
+        The most rows that a finding carries; its count is of all.
     as_of : datetime or None
         The end of the last run: "now", as far as the imported data know. UTC, without zone.
     """
@@ -57,6 +59,7 @@ class Look:
     settings: EnvironmentSettings
     runs: Sequence[Run] = ()
     reports: Sequence[ImportReport] = ()
+    sample: int = SAMPLE
 
     @property
     def as_of(self) -> datetime | None:
@@ -64,6 +67,10 @@ class Look:
         ends = (each.finished or each.last_trace for each in self.runs if each.mode == "live")
         return max(filter(None, ends), default=None)
 
+
+RISKS = ("critical", "high", "medium")
+_RISK_OF = {"§1.6": "critical", "§1.2": "high", "§1.4": "high", "§7.1": "high", "§7.3": "high"}
+"""The guide's risk level of a section (§1); what it does not say is medium."""
 
 Rows = list[dict[str, Any]]
 Question = Callable[[Look], "Select[*tuple[Any, ...]] | Rows"]
@@ -97,6 +104,8 @@ class Check:
         Tables and columns without which it cannot run.
     ask : callable
         Returns the culprits: a statement, or rows; each has a ``key``.
+    risk : {"critical", "high", "medium"}
+        How urgent a finding is, as the guide rates its section.
     """
 
     id: str
@@ -108,6 +117,7 @@ class Check:
     remedy: str
     needs: tuple[str, ...]
     ask: Question
+    risk: str = "medium"
 
 
 @dataclass(frozen=True)
@@ -121,7 +131,7 @@ class Finding:
     count : int or None
         How many rows are at fault; None when it did not run.
     rows : pandas.DataFrame
-        A sample of them, at most `SAMPLE`, with their ``key`` first.
+        A sample of them, with their ``key`` first.
     configured : bool
         False when it did not run because nobody configured what it needs.
     reason : str
@@ -165,13 +175,15 @@ def check(
     remedy: str,
     severity: Severity = "fail",
     needs: tuple[str, ...] = (),
+    risk: str = "",
 ) -> Callable[[Question], Question]:
     """Register a check; see `Check` for the parameters."""
 
     def register(ask: Question) -> Question:
         if id in REGISTRY:
             raise ValueError(f"Two checks are called {id!r}.")
-        REGISTRY[id] = Check(id, title, guide, symptom, severity, question, remedy, needs, ask)
+        rated = risk or _RISK_OF.get(guide, "medium")
+        REGISTRY[id] = Check(id, title, guide, symptom, severity, question, remedy, needs, ask, rated)
         return ask
 
     return register
@@ -212,11 +224,13 @@ def _asked(chosen: Check, look: Look, begun: float) -> Finding:
     asked = chosen.ask(look)
     if isinstance(asked, Select):
         query = str(asked.compile(dialect=look.connection.dialect))
-        rows = frame(look.connection, asked.add_columns(func.count().over().label("of_all")).limit(SAMPLE))
+        rows = frame(
+            look.connection, asked.add_columns(func.count().over().label("of_all")).limit(look.sample)
+        )
         count = int(rows["of_all"].iloc[0]) if len(rows) else 0
         rows = rows.drop(columns="of_all")
     else:
-        query, count, rows = "", len(asked), pd.DataFrame(asked[:SAMPLE])
+        query, count, rows = "", len(asked), pd.DataFrame(asked[: look.sample])
     status: Status = chosen.severity if count else "pass"
     return Finding(chosen, status, count, rows, query=query, seconds=perf_counter() - begun)
 

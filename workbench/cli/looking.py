@@ -12,8 +12,9 @@ import typer
 
 import workbench
 from workbench.cli.options import AsJson, EnvironmentName, ImportReports, Unmask, Waivers, waivers
-from workbench.cli.output import banner, plain, print_json, print_table, say
+from workbench.cli.output import banner, command, narrow, plain, print_json, print_table, say, stderr
 from workbench.errors import UsageError
+from workbench.murmurant.spellings import RUN_ID_KEYS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from workbench.murmurant.importers import Run
     from workbench.workbench import Workbench
 
+_FEW = 3
+COMPACT = ["run", "mode", "status", "members", "registrations"]
 DIGEST = ["run", "importer", "mode", "status", "started", "duration", "members", "events", "registrations"]
 
 
@@ -37,11 +40,18 @@ def runs(
         banner(wb.environment)
         table = wb.runs()
         print_table(
-            table[DIGEST],
+            table[COMPACT if narrow() else DIGEST].rename(columns={"duration": "seconds"}),
             empty="No import run left a trace here. Report files are evidence too: --import-report.",
         )
-        for each in found:
-            say(f"{each.run}: {each.status}, {each.why}. Evidence: {each.evidence}.")
+        doubtful = [each for each in found if each.status != "completed"]
+        for each in doubtful:
+            say("", f"{each.run}: {each.status}, {each.why}. Evidence: {each.evidence}.")
+        if found:
+            say(
+                "",
+                f"{len(found)} runs, {len(doubtful)} of them not completed. What one did, record by record:",
+            )
+            say(f"  {command()} run {(doubtful or found)[-1].run}")
 
 
 def run(
@@ -75,7 +85,14 @@ def run(
         print_table(found.tally, title="By evidence", empty="no record can be named")
         for difference in found.differences:
             say(f"! {difference}")
-        print_table(found.records, title=f"Records (the first {limit})", empty="no record can be named")
+        print_table(found.records, title="Records", empty="no record can be named")
+        total = int(found.tally["records"].sum())
+        if total > len(found.records):
+            say(f"{len(found.records):,} of {total:,}, what is gone or touched first. More: --limit {total}")
+        if not clean:
+            say("", f"To read and to show: {command()} report run -p run_id {one.run}")
+            if one.status in {"interrupted", "failed"}:
+                say("Guide §4.1: run the importer again, it skips what is done; or roll the run back first.")
     raise typer.Exit(0 if clean else 1)
 
 
@@ -88,6 +105,9 @@ def check(
     import_report: ImportReports = None,
     waive: Waivers = None,
     unmask: Unmask = False,
+    limit: Annotated[
+        int, typer.Option(min=1, help="How many rows a finding shows; its count is of all.")
+    ] = 20,
 ) -> None:
     """Ask what the guide says to check, and show each finding with its section of the guide."""
     from workbench.checks import choose
@@ -95,7 +115,7 @@ def check(
     chosen = checks or []
     choose(chosen)  # a misspelt name should not need a database to be told
     with workbench.open_workbench(environment, import_reports=import_report or (), one_state=True) as wb:
-        found = wb.checks(chosen, waivers(waive))
+        found = wb.checks(chosen, waivers(waive), sample=limit)
     # What nobody configured is shown as not run, and asked for by name it counts.
     concern = [each for each in found if each.open or (each.bad and chosen)]
     if json:
@@ -110,14 +130,21 @@ def check(
         banner(wb.environment)
         print_table(_digest(found))
         for each in (one for one in found if one.bad and one.status != "not run"):
-            say("", f"{each.check.guide} {each.check.title} ({each.check.id}): {each.status}, {each.count}")
+            say("", f"{each.check.guide} {each.check.title} ({each.check.id}): {each.status}, {each.count:,}")
             say(f"  {each.check.question}", f"  {each.check.remedy}")
-            print_table(workbench.mask(each.rows, unmask=unmask))
+            rows = each.rows if chosen else each.rows.head(_FEW)
+            print_table(workbench.mask(rows, unmask=unmask))
+            if (each.count or 0) > len(rows):
+                say(
+                    f"  {len(rows)} of {each.count:,}; more: {command()} check {each.check.id} --limit {each.count}"
+                )
         counts = {
             status: sum(each.status == status for each in found)
             for status in ("fail", "warn", "not run", "waived", "pass")
         }
         say("", ", ".join(f"{count} {status}" for status, count in counts.items() if count))
+        if concern:
+            say(f"The same as a page to read: {command()} report post-recovery")
     raise typer.Exit(1 if concern else 0)
 
 
@@ -151,12 +178,29 @@ def audit(
             found = wb.audit_summary()
         else:
             found = wb.audit(run_id, action, moment, max(limit, 0))
+        listed = not (operators or summary)
+        total = int(wb.audit_summary()["entries"].sum()) if listed and len(found) == limit else len(found)
     found = workbench.mask(found, unmask=unmask)
     if json:
         print_json(found)
     else:
         banner(wb.environment)
-        print_table(found, empty="no such entry")
+        if listed:
+            found = found.assign(metadata=[_brief(each) for each in found["metadata"]])
+        nobody = "no run logged who ran it" if operators else "no such entry"
+        print_table(found, empty=nobody)
+    if total > len(found):
+        stderr().print(
+            f"The latest {len(found):,} entries; more: --limit N, or --summary for all of them, counted."
+        )
+
+
+def _brief(metadata: Any) -> str:
+    """Say an entry's metadata without what stands in columns of its own."""
+    if not isinstance(metadata, dict):
+        return str(metadata)
+    shown = {key: value for key, value in metadata.items() if key not in {*RUN_ID_KEYS, "operator", "source"}}
+    return ", ".join(f"{key}: {value}" for key, value in shown.items())
 
 
 def _known(wb: Workbench, run_id: str) -> None:

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
 import workbench
 from workbench.cli.options import AsJson, EnvironmentName, ImportReports, Unmask, Waivers, waivers
-from workbench.cli.output import banner, paths_below, plain, print_json, say, stderr
+from workbench.cli.output import banner, command, paths_below, plain, print_json, say, stderr
 from workbench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -59,15 +59,17 @@ def demo(
                     "runs": len(runs), "findings": len(bad), **_report_facts(result)})  # fmt: skip
         return
     html, *_ = paths_below([result.html])
+    telling = next((each for each in runs if each.status != "completed"), runs[-1])
     say(
         f"A club of {members:,} members ({dialect} dialect), {len(runs)} import runs, {len(made.truths)} faults planted.",
         f"{len(findings)} checks: {len(bad)} found something.",
+        f"{result.verdict['headline']}",
         f"Verification report: {html}",
         "",
         "Try next:",
-        "  workbench runs",
-        "  workbench check",
-        "  workbench report run -p run_id " + (runs[-1].run if runs else "RUN_ID"),
+        f"  {command()} runs",
+        f"  {command()} check",
+        f"  {command()} report run -p run_id {telling.run}",
     )
 
 
@@ -136,6 +138,8 @@ def _report_facts(result: ReportResult) -> dict[str, object]:
         "notebook": str(result.notebook),
         "json": str(result.json),
         "status": result.verdict["status"],
+        "headline": result.verdict["headline"],
+        "counts": result.verdict.get("counts", {}),
     }
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
+from numbers import Integral
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from rich.console import Console
 from rich.table import Table
@@ -30,6 +32,7 @@ STATUS_STYLE = {
 }  # fmt: skip
 
 _CLIP = 300
+_IDS = {"run", "key", "id", "record_id", "check"}
 
 
 def stdout() -> Console:
@@ -92,11 +95,10 @@ def print_table(frame: pd.DataFrame, title: str = "", empty: str = "none") -> No
 
     console = stdout()
     if not sys.stdout.isatty():
-        if title:
-            console.print(Text(f"# {title}"))
-        console.print(Text("\t".join(map(str, frame.columns)) if len(frame) else empty))
-        for row in frame.itertuples(index=False):
-            console.print(Text("\t".join(_cell(value) for value in row)))
+        lines = [f"# {title}"] if title else []
+        lines.append("\t".join(map(str, frame.columns)) if len(frame) else empty)
+        lines += ["\t".join(_cell(value) for value in row) for row in frame.itertuples(index=False)]
+        sys.stdout.write("\n".join(lines) + "\n")  # rich would turn the tabs into spaces
         return
     if not len(frame):
         console.print(Text(f"{title}: {empty}" if title else empty))
@@ -110,10 +112,25 @@ def print_table(frame: pd.DataFrame, title: str = "", empty: str = "none") -> No
     )
     for name in frame.columns:
         number = pd.api.types.is_numeric_dtype(frame[name]) and not pd.api.types.is_bool_dtype(frame[name])
-        table.add_column(str(name).replace("_", " "), justify="right" if number else "left", overflow="fold")
+        whole = name in _IDS  # an id that is broken in two cannot be copied
+        justify: Literal["left", "right"] = "right" if number else "left"
+        table.add_column(str(name).replace("_", " "), justify=justify, overflow="fold", no_wrap=whole)
     for row in frame.itertuples(index=False):
         table.add_row(*(Text(_cell(value), style=STATUS_STYLE.get(str(value), "")) for value in row))
     console.print(table)
+
+
+def narrow() -> bool:
+    """Whether answers go to a terminal with too little room for a wide table."""
+    return sys.stdout.isatty() and stdout().width < 120
+
+
+def command() -> str:
+    """Return how the command was called, so that what is proposed can be pasted."""
+    called = Path(sys.argv[0])
+    if called.name != "workbench":
+        return "python -m workbench"
+    return "workbench" if shutil.which("workbench") else paths_below([called])[0]
 
 
 def say(*lines: str) -> None:
@@ -143,8 +160,8 @@ def _cell(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, float):
         return f"{value:,.1f}"
-    if isinstance(value, int):
-        return f"{value:,}"
+    if isinstance(value, Integral):
+        return f"{int(value):,}"
     # Control characters of a value must not steer the terminal, nor break a line of a table.
     text = "".join(letter if letter.isprintable() else "�" for letter in str(value))
     return text if len(text) <= _CLIP else text[: _CLIP - 1] + "…"

@@ -27,15 +27,18 @@ def judge(run: Run, earlier: Sequence[Run], later: Run | None, last_sync: dateti
         fewer = _fewer_than_before(run, earlier)
         run.status, run.why = "interrupted", f"{len(reasons)}+ fetch errors, first: {reasons[0]}{fewer}"
     elif told and told[-1].finished is None:
-        run.status, run.why = "interrupted", "its report has no end"
+        run.status, run.why = "interrupted", "its report file has no end"
     elif (
         told
         and not any(sum(cells.values()) for cells in run.counts.values())
         and not any(run.errors.values())
     ):
-        run.status, run.why = "unknown", "its report ends, but no record was touched or traced"
+        run.status, run.why = "unknown", "its report file is complete, but no record was touched or traced"
     elif told or "completed" in ended:
-        run.status, run.why = "completed", "its report ends" if told else "migration:completed was logged"
+        run.status, run.why = (
+            "completed",
+            "its report file is complete" if told else "migration:completed was logged",
+        )
         total = sum(run.errors.values())
         run.why += f", with {total} errors" if total else ""
     elif "started" in ended:
@@ -47,7 +50,7 @@ def judge(run: Run, earlier: Sequence[Run], later: Run | None, last_sync: dateti
     else:
         run.status, run.why = (
             "unknown",
-            "records bear its id, but nothing says how it ended; add its report file",
+            "records bear its id, but nothing says how it ended; give its report file with --import-report",
         )
 
 

@@ -91,7 +91,15 @@ def run_records(
                 merged.c["exists"],
                 merged.c.touched_since,
             )
-            .order_by(merged.c.entity, merged.c.action, merged.c.wa_id, merged.c.record_id)
+            .order_by(
+                # What is gone or was touched since comes first: it is what somebody looks for.
+                merged.c["exists"],
+                merged.c.touched.desc(),
+                merged.c.entity,
+                merged.c.action,
+                merged.c.wa_id,
+                merged.c.record_id,
+            )
             .limit(limit),
         )
     else:

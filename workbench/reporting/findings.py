@@ -9,6 +9,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from workbench.checks import REGISTRY, Finding
+from workbench.checks.registry import RISKS
 from workbench.errors import UsageError
 from workbench.reporting.tables import Shown, prose, status_mark, table
 from workbench.reporting.verdict import WORST_FIRST, answered, tally, worst
@@ -130,9 +131,10 @@ def findings_in_full(findings: Sequence[Finding], unmask: bool = False) -> Shown
 
 
 def next_steps(findings: Sequence[Finding]) -> Shown:
-    """List what to do, in the order of urgency: what failed, what warns, what could not run."""
+    """List what to do in the order of urgency: what failed, by the guide's risk levels, what warns, the rest."""
+    urgent = sorted(findings, key=lambda each: RISKS.index(each.check.risk))
     steps = [
-        (each, each.check.remedy) for status in ("fail", "warn") for each in findings if each.status == status
+        (each, each.check.remedy) for status in ("fail", "warn") for each in urgent if each.status == status
     ]
     steps += [(each, each.reason) for each in findings if each.status == "not run"]
     if not steps:
