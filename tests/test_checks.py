@@ -21,6 +21,7 @@ UNPLANTED = HTTP | {
     "registrations-duplicate",
     "records-missing",
     "events-wrong-record",
+    "runs-as-reported",
 }
 
 
@@ -126,6 +127,78 @@ def test_registrations_that_vanished_are_found(club):
     club.execute(f'DELETE FROM "{table}" WHERE id::text = %s', created.iloc[0]["record_id"])
     found = findings(club)["records-missing"]
     assert [(row["key"], row["missing"]) for row in found.rows.to_dict("records")] == [(run, 1)]
+
+
+def test_updates_without_a_trace_are_found(clubs):
+    club = clubs.clone("application")
+    run = club.club.last_live_run
+    club.execute(
+        """DELETE FROM "AuditLog" WHERE id IN (SELECT id FROM "AuditLog" WHERE action = 'UPDATE'
+                    AND "resourceType" = 'Member' AND metadata->>'syncRunId' = %s ORDER BY id LIMIT 2)""",
+        run.run,
+    )
+    found = findings(club)["runs-as-reported"]
+    assert [(row["key"], row["reported"] - row["traced"]) for row in found.rows.to_dict("records")] == [
+        (run.run, 2)
+    ]
+
+
+@pytest.mark.parametrize("reports", [True, False])
+def test_a_run_of_which_nothing_is_left_is_found(clubs, reports):
+    club = clubs.clone("guide")
+    run = club.club.last_live_run.run
+    for table, column in (
+        ("WaIdMapping", "syncRunId"),
+        ("Registration", "importRunId"),
+        ("Member", "importRunId"),
+    ):
+        club.execute(f'DELETE FROM "{table}" WHERE "{column}" = %s', run)
+    found = findings(club, **({} if reports else {"import_reports": ()}))
+    assert run in set(found["members-missing"].rows["key"])
+    assert run in set(found["records-missing"].rows["key"])
+
+
+def test_a_run_that_was_rolled_back_is_not_missed(club):
+    run = club.club.last_live_run.run
+    table = "Registration" if club.club.dialect == "guide" else "EventRegistration"
+    with club.workbench() as wb:
+        records = wb.run(run).records
+    created = records[(records["entity"] == "Registration") & (records["action"] == "created")]
+    club.execute(f'DELETE FROM "{table}" WHERE id::text = %s', created.iloc[0]["record_id"])
+    facts = f'{{"run_id": "{run}", "records_affected": 1, "migrationAction": "migration:rollback:level1"}}'
+    if club.club.dialect == "guide":
+        club.execute(
+            """INSERT INTO "AuditLog" (action, metadata) VALUES ('migration:rollback:level1', %s)""", facts
+        )
+    else:
+        club.execute(
+            """INSERT INTO "AuditLog" (id, action, "resourceType", "resourceId", metadata)
+               VALUES (gen_random_uuid(), 'UNDO', 'WaSyncState', gen_random_uuid(), %s)""",
+            facts,
+        )
+    assert findings(club)["records-missing"].status == "pass"
+
+
+def test_where_tiers_are_not_used_the_statuses_are_asked(clubs):
+    club = clubs.clone("application")
+    club.execute('UPDATE "Member" SET "membershipTierId" = NULL')
+    assert findings(club)["tiers-missing"].count == 200
+    club.execute('DELETE FROM "MembershipTier"')
+    found = findings(club)
+    assert found["tiers-missing"].status == "pass"
+    assert found["tiers-all-the-same"].status == "pass"
+    club.execute(
+        'UPDATE "Member" SET "membershipStatusId" = (SELECT min(id::text)::uuid FROM "MembershipStatus")'
+    )
+    assert findings(club)["tiers-all-the-same"].status == "fail"
+
+
+def test_times_with_a_zone_are_understood(club):
+    for table, column in (("AuditLog", "createdAt"), ("WaIdMapping", "syncedAt"), ("Member", "updatedAt")):
+        club.execute(
+            f"""ALTER TABLE "{table}" ALTER "{column}" TYPE timestamptz USING "{column}" AT TIME ZONE 'UTC'"""
+        )
+    assert {name for name, each in findings(club).items() if each.open} == set()
 
 
 def test_events_swapped_are_found(club):
@@ -234,7 +307,7 @@ def application():
     ("state", "expected"),
     [
         ("well", ("pass", "pass", "pass", "pass")),
-        ("ill", ("fail", "fail", "fail", "fail")),
+        ("ill", ("fail", "fail", "not run", "fail")),
         ("open", ("pass", "pass", "fail", "pass")),
     ],
 )

@@ -62,6 +62,28 @@ def test_what_is_no_postgresql_url_is_refused_without_showing_it(wrong):
     assert "s3cret" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "leading_elsewhere",
+    [
+        "postgresql://localhost/club?host=prod-db",
+        "postgresql://localhost/club?hostaddr=10.0.0.5",
+        "postgresql://localhost/club?dbname=club_prod",
+        "postgresql://localhost/club?service=production",
+        "postgresql:///club?host=dev1:5432&host=prod-db:5432",
+    ],
+)
+def test_a_url_that_would_lead_elsewhere_than_it_says_is_refused(leading_elsewhere):
+    with pytest.raises(UsageError):
+        parse_address(leading_elsewhere, named="$CLUB_URL")
+
+
+def test_a_variable_must_not_decide_the_host(monkeypatch):
+    assert parse_address("postgresql:///club", named="$CLUB_URL").where == "local/club"
+    monkeypatch.setenv("PGHOST", "prod-db")
+    with pytest.raises(UsageError, match="PGHOST"):
+        parse_address("postgresql:///club", named="$CLUB_URL")
+
+
 def environment(kind, **more):
     return EnvironmentSettings(kind=kind, url_env="CLUB_URL", **more)
 
@@ -75,6 +97,11 @@ def environment(kind, **more):
         ("club", "production", "postgresql://db/club_staging"),
         ("club", "production", "postgresql://localhost/club"),
         ("club", "staging", "postgresql://dev-db/club"),
+        ("club", "development", "postgresql://prod-db/club_dev"),
+        ("club", "development", "postgresql://db/clubProd"),
+        ("club", "production", "postgresql://[::1]/club"),
+        ("club", "production", "postgresql://LOCALHOST./club"),
+        ("club", "production", "postgresql://127.0.0.2/club"),
     ],
 )
 def test_the_guard_refuses_what_disagrees(name, kind, url):
@@ -223,6 +250,15 @@ def test_the_embedded_server_runs_for_an_ordinary_user():
     shutil.rmtree(home, ignore_errors=True)
     assert done.returncode == 0, done.stderr
     assert "/club?" in done.stdout
+
+
+def test_two_processes_may_start_at_once(tmp_path):
+    both = [hold(tmp_path / "home" / "postgres", 1) for _ in range(2)]
+    urls = {each.stdout.readline().strip() for each in both}
+    assert [each.wait() for each in both] == [0, 0]
+    assert len(urls) == 1
+    for each in both:
+        each.stdout.close()
 
 
 def test_a_server_that_cannot_start_says_why(tmp_path):

@@ -266,6 +266,49 @@ def test_all_kinds_of_import_in_one_database(clubs):
     assert shown(found.run.counts, False) == {"Member": {"mapped": 1}}
 
 
+def test_one_wa_id_on_two_records_hides_neither(clubs):
+    club = clubs.clone("guide")
+    run = club.club.last_live_run.run
+    club.execute(
+        """INSERT INTO "WaIdMapping" (id, "entityType", "waId", "murmurantId", "syncRunId", "syncedAt", "updatedAt")
+           SELECT 'twin', "entityType", "waId", (SELECT min(id) FROM "Member"), "syncRunId", "syncedAt", "updatedAt"
+           FROM "WaIdMapping" WHERE "syncRunId" = %s AND "entityType" = 'Member' ORDER BY id LIMIT 1""",
+        run,
+    )
+    with club.workbench(import_reports=()) as wb:
+        records = wb.run(run).records
+    twins = records[records.duplicated(["entity", "wa_id"], keep=False)]
+    assert sorted(twins["action"]) == ["created", "mapped"]
+
+
+def test_a_report_and_a_run_id_on_the_record_are_one_trace(clubs):
+    """The CSV importer's report beside a record that bears the run's id, and no mapping."""
+    club = clubs.clone("application")
+    run = next(each for each in reversed(club.club.runs) if each.importer == "csv" and each.mode == "live")
+    club.execute('ALTER TABLE "Member" ADD "importRunId" text')
+    with club.workbench() as wb:
+        records = wb.run(run.run).records
+    created = records[(records["entity"] == "Member") & (records["action"] == "created")]["record_id"]
+    club.execute('UPDATE "Member" SET "importRunId" = %s WHERE id::text = ANY(%s)', run.run, list(created))
+    with club.workbench() as wb:
+        found = wb.run(run.run)
+    assert found.run.counts["Member"]["created"] == run.counts["Member"]["created"]
+    assert found.differences == []
+
+
+def test_metadata_of_any_form_is_survived(clubs):
+    club = clubs.clone("guide")
+    club.execute(
+        """INSERT INTO "AuditLog" (action, metadata) VALUES
+           ('migration:completed', '{"run_id": "odd", "counts": {"members": {"created": null, "updated": "n/a"}}}'),
+           ('migration:started', '{"run_id": "odd", "environment": {"name": "x"}, "operator": 7}'),
+           ('migration:failed', '[1, 2]'), ('migration:started', '"text"'), ('migration:started', NULL)"""
+    )
+    with club.workbench() as wb:
+        assert "odd" in {each.run for each in wb.find_runs()}
+        assert wb.checks()
+
+
 def test_the_form_of_an_id_tells_the_importer():
     assert importer_of(SECOND) == "api"
     assert importer_of("de1dc0d5-8a0a-4769-b800-d442972b0292") == "csv"

@@ -75,7 +75,11 @@ def open_workbench(
         chosen = EnvironmentSettings.model_validate(
             {**chosen.model_dump(), "expected": {**chosen.expected, **wanted}}
         )
-    files = [*(path for path in chosen.import_reports if path.exists()), *map(Path, import_reports)]
+    # The demo's own folder is there only once a demo was made; any other path that is named must be.
+    own = (
+        chosen.import_reports if chosen.url_env else [each for each in chosen.import_reports if each.exists()]
+    )
+    files = [*own, *map(Path, import_reports)]
     return Workbench(
         connect(name, settings), chosen, settings, read_reports(files), one_state=one_state, unmask=unmask
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from workbench.checks.registry import Look, NotConfiguredError, Rows, check
+from workbench.checks.registry import Look, NotConfiguredError, NotRunError, Rows, check
 
 TIMEOUT = 5.0
 """Seconds the application has to answer."""
@@ -52,7 +52,9 @@ def app_auth_refuses(look: Look) -> Rows:
     status, trouble = _get(look, page)
     if status in {401, 403} or (status is not None and 300 <= status < 400):
         return []
-    return [{"key": page, "answer": trouble or f"{status} without signing in"}]
+    if status is None or status >= 400:
+        raise NotRunError(f"The application did not say: {trouble or status} for {page}. See app-health.")
+    return [{"key": page, "answer": f"{status} without signing in"}]
 
 
 @check(

@@ -43,7 +43,8 @@ def runs_ended(look: Look) -> Rows:
     open_ended = [
         {"key": run.run, "importer": run.importer, "last_trace": run.last_trace, "why": run.why}
         for run in live
-        if run.finished is None and run.status in {"interrupted", "unknown"} and run.run not in untold
+        if run.run not in untold
+        and (run.status == "unknown" or (run.finished is None and run.status == "interrupted"))
     ]
     if untold and not open_ended:
         raise NotRunError(

@@ -121,6 +121,7 @@ def registrations_duplicate(look: Look) -> Select[*tuple[Any, ...]] | Rows:
             as_text(registrations.c.member_id).label("member"),
             func.count().label("registrations"),
         )
+        .where(registrations.c.event_id.is_not(None), registrations.c.member_id.is_not(None))
         .group_by(registrations.c.event_id, registrations.c.member_id)
         .having(func.count() > 1)
         .order_by("key")

@@ -319,7 +319,7 @@ def _corrected(look: Look) -> ColumnElement[bool]:
         return false()
     mappings, note = schema.mappings, schema.audit.alias("correction")
     return exists().where(
-        note.c.metadata.has_key("newMurmurantId"),
+        note.c.metadata["newMurmurantId"].astext.is_not(None),
         note.c.metadata["waId"].astext == as_text(mappings.c.wa_id),
         note.c.metadata["newMurmurantId"].astext == as_text(mappings.c.target),
     )

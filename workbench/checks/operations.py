@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
+from hashlib import sha256
 
 from sqlalchemy import func, select
 
 from workbench.checks.partial import NO_RUNS
 from workbench.checks.registry import Look, NotRunError, Rows, check
+from workbench.database.address import redact
 from workbench.murmurant.importers import Run
 from workbench.murmurant.schema import as_text
 
@@ -134,7 +135,14 @@ def _pairs(look: Look) -> list[tuple[Run, Run | None]]:
 
 
 def _values(run: Run, keys: list[str]) -> str:
-    def shown(value: Any) -> str:
-        return "none" if value is None else str(value)
+    """Show what differs; of anything but the known harmless keys only a fingerprint, it may be a secret."""
 
-    return ", ".join(shown(run.config.get(key)) for key in keys)
+    def shown(key: str) -> str:
+        value = run.config.get(key)
+        if value is None:
+            return "none"
+        if key in {"source", "target", "version", "file"}:
+            return redact(str(value))
+        return f"#{sha256(repr(value).encode()).hexdigest()[:8]}"
+
+    return ", ".join(map(shown, keys))

@@ -18,7 +18,7 @@ from sqlalchemy.exc import DBAPIError
 from workbench.database.address import redact
 from workbench.database.connection import frame
 from workbench.database.environment import Environment
-from workbench.errors import unknown
+from workbench.errors import SchemaGap, unknown
 from workbench.murmurant.importers import Run
 from workbench.murmurant.reports import ImportReport
 from workbench.murmurant.schema import Schema, explain_gap
@@ -208,6 +208,8 @@ def run_check(chosen: Check, look: Look) -> Finding:
         # A savepoint of its own: a question that the database refuses must not silence the others.
         with look.connection.begin_nested():
             return _asked(chosen, look, begun)
+    except SchemaGap as error:
+        return Finding(chosen, "not run", reason=str(error), seconds=perf_counter() - begun)
     except NotRunError as error:
         configured = not isinstance(error, NotConfiguredError)
         return Finding(

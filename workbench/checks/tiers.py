@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Select, String, and_, bindparam, exists, func, or_, select, union_all
+from sqlalchemy import Select, String, bindparam, exists, func, or_, select
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from workbench.checks.registry import Look, NotConfiguredError, NotRunError, check
 from workbench.investigate.tiers import read_tier_mapping
-from workbench.murmurant.schema import as_text, same_id
+from workbench.murmurant.schema import as_text, named, same_id
 
 EVERYBODY, FEW = 0.9, 10
 """The share of members in one tier that counts as all of them, and the least members to judge by."""
@@ -25,28 +25,20 @@ EVERYBODY, FEW = 0.9, 10
     needs=("members",),
 )
 def tiers_all_the_same(look: Look) -> Select[Any]:
-    kinds = [
-        (schema_name, members_column)
-        for schema_name, members_column in (("tiers", "tier_id"), ("statuses", "status_id"))
-        if look.schema.has(f"{schema_name}.code", f"members.{members_column}")
-    ]
-    if not kinds:
-        raise NotRunError("Members have neither a tier nor a status here, so nothing can be compared.")
+    codes, column = _in_use(look)
     members = look.schema.members
-    parts = []
-    for name, column in kinds:
-        codes = look.schema.source(name)
-        total = func.sum(func.count()).over()
-        parts.append(
-            select(codes.c.code.label("key"), func.count().label("members"), total.label("of"))
-            .select_from(members.join(codes, same_id(codes.c.id, members.c[column])))
-            .group_by(codes.c.code)
+    spread = (
+        select(
+            codes.c.code.label("key"),
+            func.count().label("members"),
+            func.sum(func.count()).over().label("of"),
         )
-    spread = union_all(*parts).subquery("spread")
+        .select_from(members.join(codes, same_id(codes.c.id, members.c[column])))
+        .group_by(codes.c.code)
+        .subquery("spread")
+    )
     return (
-        select(spread)
-        .where(spread.c.of >= FEW, spread.c.members >= EVERYBODY * spread.c.of)
-        .order_by(spread.c.key)
+        select(spread).where(spread.c.of >= FEW, spread.c.members >= EVERYBODY * spread.c.of).order_by("key")
     )
 
 
@@ -104,23 +96,35 @@ def tiers_unmapped_level(look: Look) -> Select[Any]:
     "Members without a tier",
     guide="§1.3",
     symptom="Null tiers",
-    question="Does every member have a tier that exists?",
+    question="Does every member have a tier that exists (or, where no tiers are used, a status)?",
     remedy="Seed the missing tiers, put the mapping right, and run the importer again (§4.3).",
-    needs=("members.tier_id", "tiers"),
+    needs=("members",),
 )
 def tiers_missing(look: Look) -> Select[Any]:
-    members, tiers = look.schema.members, look.schema.tiers
-    level = [members.c.level.label("wa_level")] if look.schema.has("members.level") else []
+    codes, column = _in_use(look)
+    members = look.schema.members
+    held = members.c[column]
     return (
-        select(as_text(members.c.id).label("key"), *level, as_text(members.c.tier_id).label("tier"))
-        .where(
-            or_(
-                members.c.tier_id.is_(None),
-                and_(members.c.tier_id.is_not(None), ~exists().where(same_id(tiers.c.id, members.c.tier_id))),
-            )
-        )
+        select(as_text(members.c.id).label("key"), *named(members, "level"), as_text(held).label(column))
+        .where(or_(held.is_(None), ~exists().where(same_id(codes.c.id, held))))
         .order_by("key")
     )
+
+
+def _in_use(look: Look) -> tuple[Any, str]:
+    """Return what tells the members' levels apart here: tiers, or statuses where no tier was ever made.
+
+    The application's own importers fill statuses and leave the table of tiers empty.
+    """
+    schema = look.schema
+    if schema.has("tiers.code", "members.tier_id") and (
+        not schema.has("statuses.code", "members.status_id")
+        or look.connection.execute(select(schema.tiers.c.id).limit(1)).first() is not None
+    ):
+        return schema.tiers, "tier_id"
+    if schema.has("statuses.code", "members.status_id"):
+        return schema.statuses, "status_id"
+    raise NotRunError("Members have neither a tier nor a status here, so nothing can be compared.")
 
 
 def _expected(look: Look) -> Any:

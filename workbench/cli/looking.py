@@ -45,7 +45,7 @@ def runs(
         )
         doubtful = [each for each in found if each.status != "completed"]
         for each in doubtful:
-            say("", f"{each.run}: {each.status}, {each.why}. Evidence: {each.evidence}.")
+            say("", f"{each.run}: {each.status}, {workbench.mask_text(each.why)}. Evidence: {each.evidence}.")
         if found:
             say(
                 "",
@@ -59,11 +59,11 @@ def run(
     environment: EnvironmentName = None,
     json: AsJson = False,
     import_report: ImportReports = None,
-    limit: Annotated[int, typer.Option(help="How many records to list; the counts are of all.")] = 50,
+    limit: Annotated[int, typer.Option(min=1, help="How many records to list; the counts are of all.")] = 50,
 ) -> None:
     """Tell record by record what one run did, by which evidence, and what became of it since."""
     with workbench.open_workbench(environment, import_reports=import_report or (), one_state=True) as wb:
-        found = wb.run(run_id, limit=max(limit, 0))
+        found = wb.run(run_id, limit=limit)
     one = found.run
     clean = one.status == "completed" and not found.differences
     if json:
@@ -77,7 +77,7 @@ def run(
         )
     else:
         banner(wb.environment)
-        say(f"Run {one.run} ({one.importer}, {one.mode}): {one.status}, {one.why}.")
+        say(f"Run {one.run} ({one.importer}, {one.mode}): {one.status}, {workbench.mask_text(one.why)}.")
         say(f"Evidence: {one.evidence}.")
         if one.mode == "dry":
             say("A dry run: nothing was written; these are the records it would have touched.")
@@ -160,7 +160,7 @@ def audit(
         bool, typer.Option("--operators", help="Who ran imports, how many, how long.")
     ] = False,
     summary: Annotated[bool, typer.Option("--summary", help="Entries counted by run and action.")] = False,
-    limit: Annotated[int, typer.Option(help="How many entries to list, the latest.")] = 200,
+    limit: Annotated[int, typer.Option(min=1, help="How many entries to list, the latest.")] = 200,
     environment: EnvironmentName = None,
     json: AsJson = False,
     unmask: Unmask = False,
@@ -177,7 +177,7 @@ def audit(
         elif summary:
             found = wb.audit_summary()
         else:
-            found = wb.audit(run_id, action, moment, max(limit, 0))
+            found = wb.audit(run_id, action, moment, limit)
         listed = not (operators or summary)
         total = int(wb.audit_summary()["entries"].sum()) if listed and len(found) == limit else len(found)
     found = workbench.mask(found, unmask=unmask)
@@ -228,7 +228,7 @@ def _run_facts(run: Run) -> dict[str, Any]:
         "importer": run.importer,
         "mode": run.mode,
         "status": run.status,
-        "why": run.why,
+        "why": workbench.mask_text(run.why),
         "operator": run.operator,
         "started": run.started,
         "finished": run.finished,

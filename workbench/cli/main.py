@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from io import TextIOWrapper
 from typing import NoReturn
 
 import typer
@@ -12,6 +14,8 @@ from workbench.cli import looking, making, place
 from workbench.cli.options import joined_parameters
 from workbench.cli.output import complain
 from workbench.errors import WorkbenchError
+
+_BROKEN_PIPE = 141  # as a shell reports a program that SIGPIPE ended
 
 app = typer.Typer(
     name="workbench",
@@ -41,15 +45,32 @@ def _version(version: bool = typer.Option(False, "--version", help="Show the ver
 
 
 def main() -> NoReturn:
-    """Run the command line; every failure of ours ends in one plain message and its exit code."""
+    """Run the command line; every failure ends in one plain message and its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(
+            stream, TextIOWrapper
+        ):  # a terminal that knows fewer letters shows escapes, and goes on
+            stream.reconfigure(errors="backslashreplace")
     try:
-        app(joined_parameters(sys.argv[1:]))
+        app(joined_parameters(sys.argv[1:]), standalone_mode=True)
     except WorkbenchError as error:
         complain(error)
         sys.exit(error.exit_code)
-    except BrokenPipeError:  # the reader of a pipe has seen enough
-        sys.stderr.close()
-        sys.exit(0)
+    except BrokenPipeError:
+        # The reader has seen enough; what would have been the answer's exit code is not known.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(_BROKEN_PIPE)
     except KeyboardInterrupt:
         sys.exit(130)
+    except Exception as error:
+        if os.environ.get("WORKBENCH_DEBUG"):
+            raise
+        what = f"{type(error).__name__}: {error}" if isinstance(error, OSError) else type(error).__name__
+        complain(
+            WorkbenchError(
+                f"This failed in a way that was not foreseen ({what}).",
+                "Nothing was changed. WORKBENCH_DEBUG=1 shows where; please report it.",
+            )
+        )
+        sys.exit(WorkbenchError.exit_code)
     sys.exit(0)

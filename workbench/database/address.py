@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
+from ipaddress import ip_address
 from urllib.parse import unquote
 
 from sqlalchemy import URL, make_url
@@ -24,6 +26,10 @@ _PRISMA = [
     "sslpassword",
     "single_use_connections",
 ]
+
+# What libpq would follow instead of the URL's own host and database: the guard must see where it leads.
+_OVERRIDING = {"hostaddr", "dbname", "service", "servicefile", "port"}
+_LIBPQ = ("PGHOST", "PGHOSTADDR", "PGSERVICE")
 
 _URL_SECRET = re.compile(r"(?P<scheme>\b[a-z][a-z0-9+.-]*://)[^\s/@'\"]*:[^\s@'\"]*@", re.IGNORECASE)
 _WORD_SECRET = re.compile(
@@ -50,16 +56,26 @@ class Address:
 
     @property
     def where(self) -> str:
-        """``host[:port]/database``; for a socket, the database alone after ``local``."""
-        host = self.url.host or _text(self.url.query.get("host")) or "local"
-        if host.startswith("/"):
-            host = "local"
+        """``host[:port]/database``, lower case; ``local`` for a socket."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{host}{f':{self.url.port}' if self.url.port else ''}/{self.url.database or ''}"
 
     @property
     def host(self) -> str:
-        """The host's name, ``local`` for a socket."""
-        return self.where.rsplit("/", 1)[0].split(":")[0]
+        """The host's name, lower case; ``local`` for a socket."""
+        host = (self.url.host or _text(self.url.query.get("host")) or "local").lower().rstrip(".")
+        return "local" if host.startswith("/") else host
+
+    @property
+    def on_this_machine(self) -> bool:
+        """Whether the host is this machine: a socket, its name, or a loopback address."""
+        if self.host in {"local", "localhost"} or self.host.endswith(".localhost"):
+            return True
+        try:
+            number = ip_address(self.host)
+        except ValueError:
+            return False
+        return number.is_loopback or number.is_unspecified
 
     @property
     def database(self) -> str:
@@ -95,6 +111,23 @@ def parse_address(text: str, *, named: str) -> Address:
         raise UsageError(f"{named} is a {url.drivername.split('+')[0]!r} URL, not PostgreSQL's.", example)
     if not url.database:
         raise UsageError(f"{named} names no database.", example)
+    if elsewhere := sorted(_OVERRIDING & url.query.keys()):
+        raise UsageError(
+            f"{named} has the parameter {elsewhere[0]!r}, which would lead somewhere else than the URL says.",
+            example,
+        )
+    hosts = url.query.get("host", ())
+    if (
+        (isinstance(hosts, tuple) and len(hosts) > 1)
+        or (hosts and url.host)
+        or "," in (url.host or _text(hosts))
+    ):
+        raise UsageError(f"{named} names more than one host.", "Name the one that is meant. " + example)
+    if not url.host and not hosts and (told := [name for name in _LIBPQ if os.environ.get(name)]):
+        raise UsageError(
+            f"{named} names no host, and the variable {told[0]} would decide which one it is.",
+            f"Put the host into the URL, or unset {told[0]}.",
+        )
     schema = _text(url.query.get("schema")) or "public"
     query = {key: value for key, value in url.query.items() if key not in _PRISMA}
     return Address(url.set(drivername="postgresql+psycopg", query=query), schema)

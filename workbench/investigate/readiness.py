@@ -8,6 +8,7 @@ from importlib.metadata import version
 import pandas as pd
 from sqlalchemy import Connection, text
 
+from workbench.database.address import redact
 from workbench.database.connection import Identity
 from workbench.database.environment import Environment
 from workbench.database.tools import find_tools
@@ -115,7 +116,7 @@ def _configured(options: EnvironmentSettings, reports: tuple[ImportReport, ...])
          "none: a CSV import and every dry run leave nothing else (--import-report, import_reports)"),
         ("tier mapping", "ok" if there else "missing" if tier_mapping else "note",
          str(tier_mapping) if there else f"{tier_mapping} is not there" if tier_mapping else "not configured: tiers are not compared"),
-        ("application", "ok" if options.app_url else "note", options.app_url or "not configured (app_url): §7.2 does not run"),
+        ("application", "ok" if options.app_url else "note", redact(options.app_url or "") or "not configured (app_url): §7.2 does not run"),
         ("capacity limit", "ok" if options.event_capacity_limit is not None else "note",
          f"{options.event_capacity_limit} seats" if options.event_capacity_limit is not None else "not configured"),
     ]  # fmt: skip

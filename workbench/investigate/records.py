@@ -137,7 +137,12 @@ def _counts(tally: pd.DataFrame) -> Counts:
 
 def _differences(run: Run, tally: pd.DataFrame) -> list[str]:
     found = []
-    if not run.traced and not any(sum(cells.values()) for cells in run.reported.values()):
+    paired = max((len(each.identities) for each in run.reports), default=0)
+    if not run.traced and not run.reported and paired:
+        found.append(
+            f"Only an id map names this run: {paired:,} ids paired, and not a word of what was done with them."
+        )
+    elif not run.traced and not any(sum(cells.values()) for cells in run.reported.values()):
         found.append(
             "No record of this run was found, neither in the database nor in a report: nothing shows that it did anything."
         )
@@ -158,8 +163,20 @@ def _differences(run: Run, tally: pd.DataFrame) -> list[str]:
 
 def _merge(traces: Sequence[Select[Any]]) -> Subquery:
     """Put the traces of one record together: the most direct one says what was done with it."""
-    every = union_all(*traces).subquery("traces")
-    key = func.coalesce(every.c.wa_id, every.c.record_id)
+    seen = union_all(*traces).subquery("traces")
+    # One trace may know the WA id only, another the record only; a third, or the same one, knows both.
+    wa_id = func.coalesce(
+        seen.c.wa_id, func.max(seen.c.wa_id).over(partition_by=[seen.c.entity, seen.c.record_id])
+    )
+    record_id = func.coalesce(
+        seen.c.record_id, func.max(seen.c.record_id).over(partition_by=[seen.c.entity, seen.c.wa_id])
+    )
+    rest = [seen.c[name] for name in ("entity", "action", "said", "at", "trace", "strength")]
+    every = select(
+        *rest,
+        case((seen.c.record_id.is_(None), seen.c.wa_id), else_=wa_id).label("wa_id"),
+        case((seen.c.wa_id.is_(None), seen.c.record_id), else_=record_id).label("record_id"),
+    ).subquery("every")
 
     def best(column: Any) -> Any:
         # A report file may know a WA id and not the record, or the other way round.
@@ -170,13 +187,13 @@ def _merge(traces: Sequence[Select[Any]]) -> Subquery:
         select(
             every.c.entity,
             best(every.c.action).label("action"),
-            best(every.c.record_id).label("record_id"),
-            best(every.c.wa_id).label("wa_id"),
+            every.c.record_id,
+            every.c.wa_id,
             func.string_agg(distinct(every.c.trace), literal(", ")).label("evidence"),
             func.max(every.c.strength).label("strength"),
             func.max(every.c.at).label("at"),
         )
-        .group_by(every.c.entity, key)
+        .group_by(every.c.entity, every.c.wa_id, every.c.record_id)
         .subquery("merged")
     )
 

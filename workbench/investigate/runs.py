@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 from sqlalchemy import Connection, String, cast, func, literal, select, union_all
 
+from workbench.database.address import redact
 from workbench.errors import unknown
 from workbench.investigate.endings import judge
 from workbench.murmurant.importers import (
@@ -55,6 +56,7 @@ def find_runs(connection: Connection, schema: Schema, reports: Sequence[ImportRe
             None,
         )
         judge(each, ordered[:position], later, last_sync)
+        each.why = redact(each.why)  # it may quote an importer's error, and that anything
     return ordered
 
 
@@ -144,13 +146,23 @@ def _from_audit_rows(connection: Connection, schema: Schema, run: Any) -> None:
 
 
 def _from_migration_entries(connection: Connection, schema: Schema, run: Any) -> None:
-    if not schema.has("audit.metadata", "audit.action", "audit.created_at") or schema.audit_action_is_enum:
-        return  # an enum has no room for the guide's free text
+    if not schema.has("audit.metadata", "audit.action", "audit.created_at"):
+        return
     audit = schema.audit
-    action = audit.c.action
+    # An enum has no room for the guide's free text; there the metadata name the action.
+    action = audit.c.metadata["migrationAction"].astext
+    if not schema.audit_action_is_enum:
+        action = func.coalesce(action, audit.c.action)
     rows = connection.execute(
         select(action.label("action"), audit.c.metadata, audit.c.created_at, schema.audit_run.label("run"))
-        .where(action.in_([f"{MIGRATION_PREFIX}{each}" for each in ("started", "completed", "failed")]))
+        .where(
+            action.in_(
+                [
+                    f"{MIGRATION_PREFIX}{each}"
+                    for each in ("started", "completed", "failed", "rollback:level1")
+                ]
+            )
+        )
         .order_by(audit.c.created_at)
     )
     for row in rows:
@@ -159,9 +171,12 @@ def _from_migration_entries(connection: Connection, schema: Schema, run: Any) ->
         each: Run = run(row.run)
         facts = row.metadata if isinstance(row.metadata, dict) else {}
         each.saw(Trace.MIGRATION, 1)
+        if row.action == "migration:rollback:level1":
+            each.rolled_back = True
+            continue
         each.entries.append((row.action, facts, row.created_at))
-        each.operator = facts.get("operator") or each.operator
-        each.environment = facts.get("environment") or each.environment
+        each.operator = _said(facts.get("operator")) or each.operator
+        each.environment = _said(facts.get("environment")) or each.environment
         if isinstance(facts.get("config"), dict):
             each.config = facts["config"]
         if row.action == "migration:started":
@@ -183,7 +198,7 @@ def _from_run_columns(connection: Connection, schema: Schema, run: Any) -> None:
         )
     for entity in ENTITIES:
         concept = CONCEPT_OF[entity]
-        if schema.has(f"{concept}.run_id"):
+        if schema.has(concept, f"{concept}.run_id"):
             source = schema.source(concept)
             moment = source.c.created_at if schema.has(f"{concept}.created_at") else literal(None)
             questions.append((Trace.RECORD, literal(entity), source.c.run_id, moment))
@@ -208,7 +223,8 @@ def _from_run_columns(connection: Connection, schema: Schema, run: Any) -> None:
     for row in connection.execute(statement):
         each: Run = run(row.run)
         each.saw(Trace(row.trace), row.rows)
-        each.started = each.started or row.first
+        if not each.entries:  # the entry says it better
+            each.started = min(filter(None, (each.started, row.first)), default=None)
         each.last_trace = max(filter(None, (each.last_trace, row.last)), default=None)
         if row.entity not in ENTITIES:
             continue
@@ -239,6 +255,11 @@ def _from_report(report: ImportReport, run: Run) -> None:
         run.reported = report.counts
 
 
+def _said(value: Any) -> str | None:
+    """Take a word from metadata that anybody may have written; anything else says nothing."""
+    return value if isinstance(value, str) and value else None
+
+
 def _claimed(counts: Any) -> Counts:
     """Read the counts of a ``migration:completed`` entry, in either of the forms in use."""
     found: Counts = {}
@@ -252,7 +273,9 @@ def _claimed(counts: Any) -> Counts:
                 "existing": "existing",
                 "mapped": "mapped",
             }
-            found[entity] = {named[key]: int(value) for key, value in cells.items() if key in named}
+            found[entity] = {
+                named[key]: value for key, value in cells.items() if key in named and type(value) is int
+            }
         elif isinstance(cells, int):
             found[entity] = {"created": cells}
     return found

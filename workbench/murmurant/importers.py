@@ -117,6 +117,8 @@ class Run:
         The same as the importer counted it.
     traces : dict of Trace to int
         What ties records to the run, and how many there are of each.
+    rolled_back : bool
+        Whether the audit log says that it was rolled back (guide §5.1): then its records are gone rightly.
     last_trace : datetime or None
         The latest moment the run is known to have written something.
     """
@@ -139,6 +141,7 @@ class Run:
     entries: list[tuple[str, dict[str, Any], datetime]] = field(default_factory=list)
     reports: list[ImportReport] = field(default_factory=list)
     config: dict[str, Any] = field(default_factory=dict)
+    rolled_back: bool = False
 
     @property
     def counts(self) -> Counts:

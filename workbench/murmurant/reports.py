@@ -30,8 +30,8 @@ class ReportRecord:
     ----------
     entity, action : str
         In the words of DESIGN §5.
-    wa_id : str
-        Wild Apricot's id.
+    wa_id : str or None
+        Wild Apricot's id, where the report gives it.
     record_id : str or None
         Murmurant's; None in a dry run.
     fields : dict
@@ -40,7 +40,7 @@ class ReportRecord:
 
     entity: str
     action: str
-    wa_id: str
+    wa_id: str | None
     record_id: str | None
     fields: dict[str, Any]
 
@@ -102,7 +102,7 @@ def read_reports(paths: Iterable[Path]) -> tuple[ImportReport, ...]:
                     found[each.resolve()] = read_report(each)
                 except NotAReportError:
                     continue  # a folder may hold anything; a report that is cut short still raises
-        elif path.exists() or path.suffix:
+        else:
             found[path.resolve()] = read_report(path)
     return tuple(sorted(found.values(), key=lambda report: (report.run_id, report.path.name)))
 
@@ -217,9 +217,13 @@ def _head(content: dict[str, Any], finished: str) -> dict[str, Any]:
         "finished": _moment(content.get(finished)) if finished else None,
         "success": content.get("success"),
         "config": config if isinstance(config, dict) else {},
-        "environment": content.get("environment"),
-        "operator": content.get("operator"),
+        "environment": _word(content.get("environment")),
+        "operator": _word(content.get("operator")),
     }
+
+
+def _word(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None
 
 
 def _record(entity: str, each: dict[str, Any]) -> ReportRecord:
@@ -227,7 +231,7 @@ def _record(entity: str, each: dict[str, Any]) -> ReportRecord:
     return ReportRecord(
         entity=entity,
         action=_ACTIONS[each["_action"]],
-        wa_id=str(each["_waId"]),
+        wa_id=str(each.get("_waId") or "") or None,
         record_id=None if record_id is None or str(record_id).startswith("dry-") else str(record_id),
         fields={name: value for name, value in each.items() if not name.startswith("_")},
     )

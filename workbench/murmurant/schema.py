@@ -7,13 +7,14 @@ The live catalogue decides which spelling of a concept is in use, and the rest o
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
 from sqlalchemy import Column as SqlColumn
 from sqlalchemy import ColumnElement, Connection, FromClause, MetaData, Table, Text, cast, func, select
 from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
-from sqlalchemy.types import UUID, Boolean, Integer, NullType, TypeEngine, UserDefinedType
+from sqlalchemy.types import UUID, Boolean, Integer, NullType, TypeDecorator, TypeEngine, UserDefinedType
 
 from workbench.errors import NotMurmurant, SchemaGap
 from workbench.murmurant.catalogue import Catalogue, Column, read_catalogue
@@ -252,6 +253,21 @@ class EnumLabel(UserDefinedType[str]):
         return self.spelled
 
 
+class PlainTime(TypeDecorator[datetime]):
+    """A ``timestamptz`` read, and compared, as what the rest of the database has: UTC without zone."""
+
+    impl = TIMESTAMP(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Any) -> datetime | None:
+        """Take a moment without zone as UTC."""
+        return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
+
+    def process_result_value(self, value: datetime | None, dialect: Any) -> datetime | None:
+        """Give UTC, without zone."""
+        return value.astimezone(UTC).replace(tzinfo=None) if value is not None else None
+
+
 def _type(column: Column) -> TypeEngine[Any]:
     spelled = column.type
     if column.is_enum:
@@ -267,5 +283,5 @@ def _type(column: Column) -> TypeEngine[Any]:
     if spelled in {"jsonb", "json"}:
         return JSONB()
     if spelled.startswith("timestamp") or spelled == "date":
-        return TIMESTAMP()
+        return PlainTime() if "with time zone" in spelled else TIMESTAMP()
     return NullType()

@@ -17,7 +17,7 @@ from workbench.reporting.findings import (
     next_steps,
     waivers,
 )
-from workbench.reporting.masking import mask
+from workbench.reporting.masking import mask, mask_text
 from workbench.reporting.summaries import looked_at, run_counts, run_differences, run_summary
 from workbench.reporting.tables import show
 from workbench.reporting.verdict import conclude
@@ -34,6 +34,7 @@ __all__ = [
     "findings_table",
     "looked_at",
     "mask",
+    "mask_text",
     "next_steps",
     "run_counts",
     "run_differences",

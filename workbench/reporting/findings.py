@@ -19,6 +19,7 @@ RUN_CHECKS = (
     "runs-ended",
     "members-missing",
     "records-missing",
+    "runs-as-reported",
     "environment-wrong",
     "config-differs",
     "live-run-without-dry-run",

@@ -39,6 +39,24 @@ _OF_THINGS = {
     *("key", "id", "ids", "count", "tag"),
 }
 _KEPT = {"id", "run", "ids", "key", "title", "uuid", "target"}
+_METADATA = {"metadata", "before", "after", "changes"}
+_HARMLESS = {
+    *("syncRunId", "run_id", "runId", "importRunId", "waId", "mode", "source", "operator", "environment"),
+    *(
+        "oldStatus",
+        "newStatus",
+        "status",
+        "entityType",
+        "resourceType",
+        "migrationAction",
+        "version",
+        "target",
+        "file",
+    ),
+    *("oldMurmurantId", "newMurmurantId", "backup_file", "restore_time", "last_batch", "duration"),
+}
+"""Keys of audit metadata whose values say what was done, never whose record it was."""
+
 _EMAIL = re.compile(r"[^\s@<>()\[\],;:\"'/\\|=]+@[^\s@<>()\[\],;:\"'/\\|=]+")
 
 
@@ -109,6 +127,8 @@ def _mask_row(columns: list[Any], row: tuple[Any, ...]) -> list[Any]:
 def _mask_cell(column: object, value: Any, own: Iterable[str] = ()) -> Any:
     kind = kind_of(column)
     if isinstance(value, dict):
+        if _METADATA & set(words_of(column)):
+            return _mask_metadata(value)
         return {key: _mask_cell(key if kind is None else column, inner, own) for key, inner in value.items()}
     if isinstance(value, list | tuple | set):
         return [_mask_cell(column, inner, own) for inner in value]
@@ -127,6 +147,15 @@ def _mask_cell(column: object, value: Any, own: Iterable[str] = ()) -> Any:
         if len(each) > 2 and each in value:
             value = re.sub(rf"(?<!\w){re.escape(each)}(?!\w)", DOTS, value)
     return value
+
+
+def _mask_metadata(value: Any, key: str = "") -> Any:
+    """Mask all words of a JSON document whose shape is anybody's, but those known to name no person."""
+    if isinstance(value, dict):
+        return {inner: _mask_metadata(each, inner) for inner, each in value.items()}
+    if isinstance(value, list):
+        return [_mask_metadata(each, key) for each in value]
+    return DOTS if isinstance(value, str) and value and key not in _HARMLESS else value
 
 
 def _mask_value(kind: Kind, value: str) -> str:

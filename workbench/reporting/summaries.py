@@ -9,6 +9,7 @@ from workbench.investigate.records import RunRecords
 from workbench.investigate.runs import in_words
 from workbench.murmurant.importers import ACTIONS
 from workbench.murmurant.spellings import ENTITIES
+from workbench.reporting.masking import mask_text
 from workbench.reporting.tables import Shown, text_of, visible
 from workbench.reporting.verdict import Looked
 
@@ -40,7 +41,7 @@ def looked_at(looked: Looked) -> Shown:
     )
 
 
-def run_summary(records: RunRecords) -> Shown:
+def run_summary(records: RunRecords, unmask: bool = False) -> Shown:
     """Tell in plain words what a run was, what it did and how it ended."""
     run = records.run
     kind = "a dry run, which writes nothing, of" if run.mode == "dry" else ""
@@ -55,7 +56,7 @@ def run_summary(records: RunRecords) -> Shown:
                 f"This was {kind} {_IMPORTERS.get(run.importer, run.importer)}{who}.{when}{lasted}".split()
             ),
             "What it did": did,
-            "How it ended": f"{_ENDINGS.get(run.status, run.status)} ({run.status}): {run.why}.",
+            "How it ended": f"{_ENDINGS.get(run.status, run.status)} ({run.status}): {run.why if unmask else mask_text(run.why)}.",
             "How this is known": run.evidence or "by nothing at all",
         }
     )

@@ -170,6 +170,6 @@ def _told(finding: Finding, unmask: bool) -> dict[str, Any]:
         "status": finding.status,
         "open": finding.open,
         "count": finding.count,
-        "reason": finding.reason,
+        "reason": finding.reason if unmask else mask_text(finding.reason),
         "keys": keys if unmask else [mask_text(key) for key in keys],
     }
