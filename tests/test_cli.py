@@ -218,15 +218,50 @@ def test_audit_answers_the_guides_questions(clubs, at):
     assert run("audit", "--operators", "--summary").returncode == 2
 
 
-def test_a_closed_pipe_is_no_error(clubs, at):
+@pytest.mark.parametrize(("question", "answer"), [("runs", 0), ("check --json", 1), ("check", 1)])
+def test_a_closed_pipe_is_no_failure_and_never_another_answer(clubs, at, tmp_path, question, answer):
     club = clubs.clone("guide")
+    with psycopg.connect(club.url) as connection:
+        break_club(connection, club.club, ["swapped-mappings"])
     at(club)
-    folder = club.club.imports
     done = subprocess.run(
-        f"{sys.executable} -m workbench runs --environment club | head -1",
-        shell=True, capture_output=True, text=True, env={**os.environ, "CLUB_URL": club.url, "WORKBENCH_CONFIG": str(folder / "w.toml")},
+        ["bash", "-c", f"{sys.executable} -m workbench {question} -e club | head -c 5; exit ${{PIPESTATUS[0]}}"],
+        cwd=tmp_path, capture_output=True, text=True, env={**os.environ, "CLUB_URL": club.url},
     )  # fmt: skip
     assert "Traceback" not in done.stderr
+    # Whether the pipe is closed before all is written is the reader's affair.
+    assert done.returncode in {answer, 141}
+
+
+def test_a_terminal_with_few_letters_gets_json_all_the_same(clubs, at, shell):
+    club = clubs.clone("guide")
+    at(club)
+    done = shell("check", "--json", "-e", "club", CLUB_URL=club.url, PYTHONIOENCODING="ascii")
+    assert done.returncode == 0
+    assert json.loads(done.stdout)["findings"][0]["guide"] == "§1.1"
+
+
+def test_an_error_of_an_importer_is_quoted_without_secrets_and_people(clubs, at):
+    club = clubs.clone("guide")
+    error = "duplicate e-mail zebulon@example.org; postgresql://u:S3cretpw@db/x"
+    club.execute(
+        """INSERT INTO "AuditLog" (action, metadata) VALUES ('migration:failed',
+           jsonb_build_object('run_id', 'run_odd', 'error', %s::text, 'last_batch', 3))""",
+        error,
+    )
+    run = at(club)
+    for arguments in (("runs",), ("runs", "--json"), ("run", "run_odd"), ("audit",), ("audit", "--json")):
+        done = run(*arguments)
+        assert "zebulon" not in done.stdout, arguments
+        assert "S3cretpw" not in done.stdout, arguments
+
+
+def test_a_folder_that_cannot_be_made_is_said_plainly(clubs, at, shell):
+    club = clubs.clone("guide")
+    at(club)
+    done = shell("report", "post-recovery", "-e", "club", CLUB_URL=club.url, WORKBENCH_REPORTS="/proc/nope")
+    assert done.returncode == 4
+    assert "cannot be made" in done.stderr
 
 
 def test_demo_leaves_a_report_and_what_to_try_next(shell, tmp_path):

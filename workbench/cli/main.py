@@ -12,7 +12,7 @@ import typer
 from workbench import __version__
 from workbench.cli import looking, making, place
 from workbench.cli.options import joined_parameters
-from workbench.cli.output import complain
+from workbench.cli.output import ReaderGoneError, complain
 from workbench.errors import WorkbenchError
 
 _BROKEN_PIPE = 141  # as a shell reports a program that SIGPIPE ended
@@ -56,7 +56,7 @@ def main() -> NoReturn:
     except WorkbenchError as error:
         complain(error)
         sys.exit(error.exit_code)
-    except BrokenPipeError:
+    except ReaderGoneError:
         # The reader has seen enough; what would have been the answer's exit code is not known.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(_BROKEN_PIPE)

@@ -35,9 +35,27 @@ _CLIP = 300
 _IDS = {"run", "key", "id", "record_id", "check"}
 
 
+class ReaderGoneError(Exception):
+    """Whoever read the answer has closed the pipe; no `OSError`, which would be taken for a failure on the way."""
+
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        raise ReaderGoneError
+
+
+def write(text: str) -> None:
+    """Write to stdout as it is."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise ReaderGoneError from None
+
+
 def stdout() -> Console:
     """Return the console for answers; in a pipe it neither wraps nor colours."""
-    return Console(soft_wrap=not sys.stdout.isatty(), highlight=False, markup=False)
+    return _Console(soft_wrap=not sys.stdout.isatty(), highlight=False, markup=False)
 
 
 def stderr() -> Console:
@@ -62,8 +80,8 @@ def banner(environment: Environment) -> None:
 
 def print_json(value: Any) -> None:
     """Write one JSON document to stdout, keys in the order given."""
-    json.dump(plain(value), sys.stdout, ensure_ascii=False, indent=2)
-    sys.stdout.write("\n")
+    plain_ascii = (sys.stdout.encoding or "").lower().replace("-", "") != "utf8"
+    write(json.dumps(plain(value), ensure_ascii=plain_ascii, indent=2) + "\n")
 
 
 def plain(value: Any) -> Any:
@@ -98,7 +116,7 @@ def print_table(frame: pd.DataFrame, title: str = "", empty: str = "none") -> No
         lines = [f"# {title}"] if title else []
         lines.append("\t".join(map(str, frame.columns)) if len(frame) else empty)
         lines += ["\t".join(_cell(value) for value in row) for row in frame.itertuples(index=False)]
-        sys.stdout.write("\n".join(lines) + "\n")  # rich would turn the tabs into spaces
+        write("\n".join(lines) + "\n")  # rich would turn the tabs into spaces
         return
     if not len(frame):
         console.print(Text(f"{title}: {empty}" if title else empty))

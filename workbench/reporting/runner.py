@@ -104,7 +104,13 @@ def run_report(
         given["unmask"] = unmask
     variables = kernel_variables(environment, settings, files)
     made_at = datetime.now(UTC)
-    settings.reports.mkdir(parents=True, exist_ok=True)
+    try:
+        settings.reports.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WorkbenchError(
+            f"The folder for reports, {settings.reports}, cannot be made: {error.strerror}.",
+            "Name another as reports in workbench.toml, or in WORKBENCH_REPORTS.",
+        ) from None
     target = _reserve(settings.reports, f"{name}-{environment}", made_at)
     try:
         notebook, stopped = _execute(report_template(name), given, variables, progress)
