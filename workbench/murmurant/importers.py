@@ -34,6 +34,9 @@ STATUSES = ("completed", "failed", "interrupted", "unknown")
 MIGRATION_PREFIX = "migration:"
 """How the guide's audit actions begin (§5.1)."""
 
+ROLLBACK_ACTION = "UNDO"
+"""What a rollback is logged as where the audit log's action is the application's enum."""
+
 IMPORT_SOURCE = "wa_import"
 """``metadata.source`` of the API sync's audit rows."""
 
