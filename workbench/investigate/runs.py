@@ -152,7 +152,7 @@ def _from_migration_entries(connection: Connection, schema: Schema, run: Any) ->
     audit = schema.audit
     # An enum has no room for the guide's free text; there the metadata name the action.
     action = audit.c.metadata["migrationAction"].astext
-    told = true()
+    told: ColumnElement[bool] = true()
     if schema.audit_action_is_enum:
         told = cast(audit.c.action, String) == ROLLBACK_ACTION  # spares reading a million metadata for a few
     else:
