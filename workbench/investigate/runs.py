@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 import pandas as pd
-from sqlalchemy import Connection, String, cast, func, literal, select, true, union_all
+from sqlalchemy import ColumnElement, Connection, String, cast, func, literal, select, true, union_all
 
 from workbench.database.address import redact
 from workbench.errors import unknown
