@@ -66,6 +66,22 @@ def test_a_mistake_is_named_with_what_was_meant(write, text, said):
     assert caught.value.exit_code == 2
 
 
+@pytest.mark.parametrize("table", ["", "[environments.club]\nkind = 'demo'\n"])
+def test_a_url_where_a_variables_name_belongs_is_refused_and_not_repeated(write, table):
+    key = "url_env" if table else "scratch_url_env"
+    write(f'{table}{key} = "postgresql://dana:hunter2@db/club"\n')
+    with pytest.raises(SettingsError, match=f"{key}: .*the name of a variable") as caught:
+        load_settings()
+    assert "hunter2" not in str(caught.value)
+
+
+def test_the_scratch_server_is_the_embedded_one_unless_a_variable_is_named(write):
+    write("")
+    assert load_settings().scratch_url_env is None
+    write('scratch_url_env = "SCRATCH_URL"\n')
+    assert load_settings().scratch_url_env == "SCRATCH_URL"
+
+
 def test_a_wrong_value_is_not_repeated(write):
     write('[environments.club]\nkind = "postgresql://dana:hunter2@db/club"\nurl_env = "X"\n')
     with pytest.raises(SettingsError) as caught:

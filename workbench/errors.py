@@ -4,13 +4,17 @@
 
     WorkbenchError                 4  something failed
     ├── UsageError                 2  the question was wrong: unknown run, check, parameter
-    │   └── SettingsError          2  workbench.toml or the environment's variables are wrong
+    │   ├── SettingsError          2  workbench.toml or the environment's variables are wrong
+    │   └── SnapshotError          2  a snapshot cannot be read, or lacks what is needed
     ├── Refused                    3  understood, possible, and not done: the guard says no
-    │   └── WrongEnvironment       3  name, kind and address of the target disagree
+    │   ├── WrongEnvironment       3  name, kind and address of the target disagree
+    │   ├── NotApproved            3  nobody's consent to this plan, or it has expired or been used
+    │   └── Drift                  3  the database is no longer as the plan saw it
     ├── DatabaseUnreachable        4  no connection, or it was lost
     ├── NotMurmurant               4  connected, but this is not Murmurant's database
     │   └── SchemaGap              4  one table or column that is needed is missing
     ├── ReportFileError            2  an import report file cannot be read as one
+    ├── PlanError                  2  a plan file cannot be read as one
     └── NotebookFailed             4  a cell of a report notebook failed
 
 A message says what happened, to which object, and (``next_step``) what to do about it.
@@ -51,6 +55,10 @@ class SettingsError(UsageError):
     """The settings file or a ``WORKBENCH_*`` variable is wrong."""
 
 
+class SnapshotError(UsageError):
+    """A file given as a snapshot is not one, is cut short or damaged, or lacks what is needed of it."""
+
+
 class Refused(WorkbenchError):
     """Understood, possible, and deliberately not done."""
 
@@ -59,6 +67,24 @@ class Refused(WorkbenchError):
 
 class WrongEnvironment(Refused):
     """The environment's name, its kind and the database's address disagree."""
+
+
+class NotApproved(Refused):
+    """Nobody has consented to this plan, or the consent has expired or been used."""
+
+
+class Drift(Refused):
+    """The database is no longer as the plan saw it; nothing was changed.
+
+    Attributes
+    ----------
+    rows : tuple of (table, key, reason)
+        The rows that differ, the first of them.
+    """
+
+    def __init__(self, what: str, next_step: str = "", rows: tuple[tuple[str, str, str], ...] = ()) -> None:
+        super().__init__(what, next_step)
+        self.rows = rows
 
 
 class DatabaseUnreachable(WorkbenchError):
@@ -75,6 +101,10 @@ class SchemaGap(NotMurmurant):
 
 class ReportFileError(UsageError):
     """A file given as an import report is not one, or is cut short."""
+
+
+class PlanError(UsageError):
+    """A file given as a plan is not one, is cut short or damaged, or of another version."""
 
 
 class NotebookFailed(WorkbenchError):

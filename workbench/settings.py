@@ -8,9 +8,9 @@ from __future__ import annotations
 import getpass
 import os
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -23,6 +23,17 @@ from workbench.errors import SettingsError, nearest, unknown
 Kind = Literal["demo", "development", "staging", "production"]
 
 DEMO = "demo"
+
+
+def _names_a_variable(name: str) -> str:
+    if not name.isidentifier():
+        raise ValueError(
+            "this is the name of a variable, such as DATABASE_URL, never the URL or token itself"
+        )
+    return name
+
+
+VariableName = Annotated[str, AfterValidator(_names_a_variable)]
 
 
 class EnvironmentSettings(BaseModel):
@@ -55,31 +66,28 @@ class EnvironmentSettings(BaseModel):
         Row counts that must be met (guide §7.1): ``members``, ``events``, ``registrations``.
     statement_timeout : float
         Longest a single question may take, seconds.
+    apply_timeout : float
+        Longest a single statement of an apply may take, seconds.
+    lock_timeout : float
+        Longest an apply waits for others to finish writing, seconds.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     kind: Kind
-    url_env: str | None = None
+    url_env: VariableName | None = None
     address: str | None = None
     app_url: str | None = None
     app_pages: tuple[str, ...] = ("/admin/members",)
     app_auth_page: str = "/api/v1/me"
-    app_token_env: str | None = None
+    app_token_env: VariableName | None = None
     import_reports: tuple[Path, ...] = ()
     tier_mapping: Path | None = None
     event_capacity_limit: int | None = Field(default=None, ge=0)
     expected: dict[Literal["members", "events", "registrations"], int] = Field(default_factory=dict)
     statement_timeout: float = Field(default=120.0, gt=0)
-
-    @field_validator("url_env", "app_token_env")
-    @classmethod
-    def _names_a_variable(cls, name: str | None) -> str | None:
-        if name is not None and not name.isidentifier():
-            raise ValueError(
-                "this is the name of a variable, such as DATABASE_URL, never the URL or token itself"
-            )
-        return name
+    apply_timeout: float = Field(default=900.0, gt=0)
+    lock_timeout: float = Field(default=10.0, gt=0)
 
 
 class Settings(BaseSettings):
@@ -89,8 +97,13 @@ class Settings(BaseSettings):
     ----------
     operator : str
         Who is acting; the login name unless set.
+    approval_hours : float
+        How long an approval holds.
     reports, backups, home : Path
         Executed reports; snapshots and bundles; plans and the embedded server's data.
+    scratch_url_env : str or None
+        Name of the variable with the URL of a server on which snapshots may be restored into
+        scratch databases; without it that is the embedded server.
     environments : dict of str to EnvironmentSettings
         The named databases; ``demo``, the embedded one, is always among them.
     """
@@ -98,9 +111,11 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="WORKBENCH_", env_nested_delimiter="__", extra="forbid")
 
     operator: str = Field(default_factory=lambda: getpass.getuser())
+    approval_hours: float = Field(default=24.0, gt=0)
     reports: Path = Path("reports")
     backups: Path = Path("backups")
     home: Path = Path(".workbench")
+    scratch_url_env: VariableName | None = None
     environments: dict[str, EnvironmentSettings] = Field(default_factory=dict)
 
     @classmethod

@@ -1,0 +1,1 @@
+"""Checkpoints: snapshots of the database, and what can be read from them."""

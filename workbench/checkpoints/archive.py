@@ -1,0 +1,181 @@
+"""What an archive of pg_dump says of itself, without restoring anything."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import subprocess
+import tarfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import NamedTuple
+
+from workbench.database.embedded import client_tools
+from workbench.errors import SnapshotError
+
+HOW = "Take one of the whole database with pg_dump -Fc (or -Ft, -Fd)."
+AGAIN = "Use another snapshot, or copy this one anew from where it was made."
+
+_HEAD = re.compile(r"^; +(Archive created at|[A-Za-z _]+:) (.*)$", re.MULTILINE)
+
+# What a table can need besides itself. A name is followed by its owner's, after the last space.
+_ENTRY = re.compile(r"(\d+); \d+ \d+ (TABLE DATA|TABLE|SCHEMA|EXTENSION|TYPE|DOMAIN|COLLATION) (.*)")
+
+# What pg_restore says of a file that it cannot read, and what that means.
+_UNREADABLE = (
+    ("text format dump", "is a plain SQL script, which cannot be restored in part.", HOW),
+    (
+        "unsupported version",
+        "was made by a newer pg_dump than the workbench's pg_restore can read.",
+        "Update the workbench, or dump with the pg_dump of an older PostgreSQL.",
+    ),
+    ("does not appear to be a valid", "is not an archive of pg_dump, or its beginning is missing.", HOW),
+    ("input file is too short", "is not an archive of pg_dump, or its beginning is missing.", HOW),
+)
+
+
+class Entry(NamedTuple):
+    """A line of an archive's list of contents; `table` is empty for what is no table."""
+
+    number: str
+    kind: str
+    table: str
+    line: str
+
+
+@dataclass(frozen=True)
+class Archive:
+    """What an archive of pg_dump says of itself.
+
+    Attributes
+    ----------
+    path : Path
+        The file, or the folder of the directory format.
+    database : str
+        The database it was taken from.
+    created : datetime or None
+        When, on the clock of the machine that took it: an archive does not say its time zone.
+    server_version, tool_version : str
+        The versions of the server and of pg_dump, such as ``18.4``.
+    sha256 : str
+        The file's digest; for a folder that of the lines ``sha256sum`` makes of its files, by name.
+    tables : tuple of str
+        The tables of one schema whose rows it has, sorted.
+    entries : tuple of Entry
+        These tables' definitions and rows, and the types and extensions that there are.
+    """
+
+    path: Path
+    database: str
+    created: datetime | None
+    server_version: str
+    tool_version: str
+    sha256: str
+    tables: tuple[str, ...]
+    entries: tuple[Entry, ...] = field(repr=False)
+
+
+def read_archive(path: Path, schema: str = "public") -> Archive:
+    """Read what an archive says of itself; whether its rows are whole is seen when they are restored.
+
+    Parameters
+    ----------
+    path : Path
+        An archive in pg_dump's custom, tar or directory format.
+    schema : str
+        The schema whose tables are listed.
+
+    Raises
+    ------
+    SnapshotError
+        When there is none, or it is something else, cut short, or of a newer pg_dump.
+    """
+    try:
+        if not path.exists():
+            raise SnapshotError(f"There is no snapshot {path}.", f"Correct the name. {HOW}")
+        if path.is_file() and path.stat().st_size == 0:
+            raise SnapshotError(f"The snapshot {path} is empty.", AGAIN)
+        sha256 = _digest(path)
+    except OSError as error:
+        raise SnapshotError(f"The snapshot {path} cannot be read: {error.strerror}.", AGAIN) from None
+    done = subprocess.run(pg_restore(path, "--list"), capture_output=True, env=environment(), check=False)
+    if done.returncode:
+        said = failure(done.stderr)
+        for mark, what, next_step in _UNREADABLE:
+            if mark in said:
+                raise SnapshotError(f"The snapshot {path} {what}", next_step)
+        raise SnapshotError(f"The snapshot {path} is cut short or damaged: {said}.", AGAIN)
+    listing = done.stdout.decode(errors="surrogateescape")
+    head = {key.rstrip(":"): value for key, value in _HEAD.findall(listing)}
+    if head.get("Format") == "TAR":
+        _refuse_cut_tar(path)
+    entries = tuple(_entries(listing, schema))
+    return Archive(
+        path=path,
+        database=head.get("dbname", ""),
+        created=_moment(head.get("Archive created at", "")),
+        server_version=head.get("Dumped from database version", ""),
+        tool_version=head.get("Dumped by pg_dump version", ""),
+        sha256=sha256,
+        tables=tuple(sorted(entry.table for entry in entries if entry.kind == "TABLE DATA")),
+        entries=entries,
+    )
+
+
+def pg_restore(path: Path, *options: str) -> list[str]:
+    """Return the command that reads an archive; absolute, so that no name is taken for an option."""
+    return [str(client_tools() / "pg_restore"), *options, str(path.absolute())]
+
+
+def environment(**more: str) -> dict[str, str]:
+    """Return the environment in which pg_restore's messages are plain English."""
+    return os.environ | {"LC_ALL": "C", "PG_COLOR": "never"} | more
+
+
+def chosen(entries: Iterable[Entry]) -> bytes:
+    """Write the list that makes pg_restore restore only these entries, in this order."""
+    return "".join(f"{entry.line}\n" for entry in entries).encode(errors="surrogateescape")
+
+
+def failure(said: bytes) -> str:
+    """Return why pg_restore failed, from what it wrote to stderr."""
+    text = said.decode(errors="replace").strip()
+    return text.partition("error: ")[2].partition("\n")[0] or text or "pg_restore did not say why"
+
+
+def _refuse_cut_tar(path: Path) -> None:
+    """Refuse a tar archive that is cut short: pg_restore would wait for the rest for ever."""
+    try:
+        with tarfile.open(path, "r:") as tar:
+            tar.getmembers()
+    except tarfile.ReadError as error:
+        raise SnapshotError(f"The snapshot {path} is cut short or damaged: {error}.", AGAIN) from None
+
+
+def _entries(listing: str, schema: str) -> Iterator[Entry]:
+    for line in listing.splitlines():
+        if not (match := _ENTRY.match(line)):
+            continue
+        number, kind, rest = match.groups()
+        if not kind.startswith("TABLE"):
+            yield Entry(number, kind, "", line)
+        elif rest.startswith(f"{schema} "):
+            yield Entry(number, kind, rest.removeprefix(f"{schema} ").rpartition(" ")[0], line)
+
+
+def _digest(path: Path) -> str:
+    if path.is_file():
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    files = sorted((each.relative_to(path).as_posix(), each) for each in path.rglob("*") if each.is_file())
+    return hashlib.sha256("".join(f"{_digest(each)}  {name}\n" for name, each in files).encode()).hexdigest()
+
+
+def _moment(text: str) -> datetime | None:
+    try:
+        return datetime.fromisoformat(text[:19])
+    except ValueError:
+        return None

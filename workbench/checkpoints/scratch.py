@@ -1,0 +1,288 @@
+"""A snapshot's rows made readable: the tables that are needed, restored into a scratch database.
+
+The scratch database lies on the embedded server, or on the one ``scratch_url_env`` names, and is
+dropped at the end. It gets columns and rows and nothing else: no keys, no triggers, no owners.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import psycopg
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+from psycopg.rows import TupleRow
+
+from workbench.checkpoints.archive import (
+    AGAIN,
+    HOW,
+    Archive,
+    Entry,
+    chosen,
+    environment,
+    failure,
+    pg_restore,
+    read_archive,
+)
+from workbench.checkpoints.scratch_server import WRITING, ScratchServer, scratch_database
+from workbench.errors import SnapshotError, WorkbenchError, nearest
+from workbench.settings import Settings
+
+_READING = "-c default_transaction_read_only=on -c TimeZone=UTC -c DateStyle=ISO"
+
+_END_OF_ROWS = b"\\.\n"
+
+
+@dataclass(frozen=True)
+class Scratch:
+    """A scratch database with an archive's rows.
+
+    Attributes
+    ----------
+    archive : Archive
+        Where the rows come from.
+    server : ScratchServer
+        The server, at this database.
+    schema : str
+        The schema the tables are in, as in the archive.
+    """
+
+    archive: Archive
+    server: ScratchServer
+    schema: str
+
+    @property
+    def url(self) -> str:
+        """The scratch database's URL; a secret."""
+        url = self.server.address.url.set(drivername="postgresql")
+        # SQLAlchemy leaves spaces as they are, or as "+" in the query; libpq wants neither.
+        before, mark, query = url.render_as_string(hide_password=False).partition("?")
+        return before.replace(" ", "%20") + mark + query.replace("+", "%20")
+
+    def connect(self) -> psycopg.Connection[TupleRow]:
+        """Open a session that can only read: times in UTC, dates as ISO, the schema on the search path."""
+
+        def failed(reason: str) -> WorkbenchError:
+            return WorkbenchError(f"The rows of the snapshot {self.archive.path} cannot be read: {reason}.")
+
+        with self.server.speaking_plainly(failed):
+            connection = self.server.connect(_READING)
+            try:
+                connection.execute(sql.SQL("SET search_path TO {}").format(sql.Identifier(self.schema)))
+                connection.commit()
+                # A crash of the server empties unlogged tables; it would have ended that session too.
+                if self.server.holder:
+                    self.server.holder.execute("SELECT 1")
+            except psycopg.Error:
+                connection.close()
+                raise
+        return connection
+
+
+@contextmanager
+def restored(
+    path: Path, tables: Sequence[str], *, settings: Settings, schema: str = "public"
+) -> Iterator[Scratch]:
+    """Restore some tables of an archive into a scratch database, for as long as the block lasts.
+
+    Parameters
+    ----------
+    path : Path
+        An archive in pg_dump's custom, tar or directory format.
+    tables : sequence of str
+        The tables that are needed, all of one schema.
+    settings : Settings
+        Says where the scratch database is made.
+    schema : str
+        The tables' schema.
+
+    Yields
+    ------
+    Scratch
+        Holds every row of these tables.
+
+    Raises
+    ------
+    SnapshotError
+        When the archive cannot be read, lacks a table or its rows, is damaged where they are, or
+        needs a newer server or another extension than the scratch server's.
+    UsageError
+        When the variable that ``scratch_url_env`` names is not set or holds no URL.
+    DatabaseUnreachable
+        When there is no connection to the scratch server.
+    WorkbenchError
+        When the scratch database cannot be made there: no right to, or no room.
+    """
+    archive = read_archive(path, schema)
+    definitions, rows = _needed(archive, list(dict.fromkeys(tables)), schema)
+    with scratch_database(settings) as scratch:
+        _define(scratch, archive, definitions, schema)
+        _fill(scratch, archive, rows, schema)
+        yield Scratch(archive, scratch, schema)
+
+
+def _needed(archive: Archive, tables: list[str], schema: str) -> tuple[list[Entry], list[Entry]]:
+    """Find the entries of the tables' definitions and of their rows, both in the archive's order."""
+    definitions = {entry.table: entry for entry in archive.entries if entry.kind == "TABLE"}
+    rows = {entry.table: entry for entry in archive.entries if entry.kind == "TABLE DATA"}
+    for table in tables:
+        if table not in definitions and table not in rows:
+            close = nearest(table, archive.tables)
+            raise SnapshotError(
+                f"The snapshot {archive.path} has no table {schema}.{table}.",
+                f"Nearest: {', '.join(close)}." if close else HOW,
+            )
+        if table not in rows:
+            raise SnapshotError(
+                f"The snapshot {archive.path} has no rows of the table {schema}.{table}.", HOW
+            )
+        if table not in definitions:
+            raise SnapshotError(
+                f"The snapshot {archive.path} has the rows of {schema}.{table}, but not its columns' types.",
+                HOW,
+            )
+    # In a tar archive the rows of a table can only be reached from those before it.
+    return (
+        [entry for entry in definitions.values() if entry.table in tables],
+        [entry for entry in rows.values() if entry.table in tables],
+    )
+
+
+def _define(scratch: ScratchServer, archive: Archive, definitions: list[Entry], schema: str) -> None:
+    """Make the tables, still without rows."""
+
+    def failed(reason: str) -> WorkbenchError:
+        return SnapshotError(f"The tables of {archive.path} cannot be made: {reason}.", AGAIN)
+
+    with scratch.speaking_plainly(failed), scratch.connect(autocommit=True) as connection:
+        theirs, ours = re.match(r"\d+", archive.server_version), connection.info.server_version // 10000
+        if theirs and int(theirs.group()) > ours:
+            raise SnapshotError(
+                f"The snapshot {archive.path} was taken from PostgreSQL {archive.server_version};"
+                f" {scratch.where} is of version {ours}.",
+                "Let scratch_url_env name a server of at least that version.",
+            )
+        connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema)))
+        said = _make(scratch, archive, definitions)
+        tables = "SELECT tablename FROM pg_tables WHERE schemaname = %s"
+        made = connection.execute(tables, [schema]).fetchall()
+        for entry in definitions:
+            if (entry.table,) not in made:
+                raise _not_made(scratch, archive, entry, said)
+
+
+def _make(scratch: ScratchServer, archive: Archive, definitions: list[Entry]) -> str:
+    # Not with --exit-on-error: an extension or a type that cannot be made here matters only to the
+    # table that needs it, so what counts is which tables are there afterwards.
+    parameters = scratch.parameters(f"{WRITING} -c synchronous_commit=off")
+    secret = {"PGPASSWORD": parameters.pop("password")} if "password" in parameters else {}
+    done = subprocess.run(
+        pg_restore(
+            archive.path,
+            f"--dbname={make_conninfo('', **parameters)}",
+            "--use-list=/dev/stdin",
+            "--verbose",  # so that it says which entry an error is of
+            "--no-owner",
+            "--no-privileges",
+            "--no-tablespaces",
+            "--no-table-access-method",
+        ),
+        input=chosen([*(entry for entry in archive.entries if not entry.table), *definitions]),
+        capture_output=True,
+        env=environment(**secret),
+        check=False,
+    )
+    return done.stderr.decode(errors="replace")
+
+
+def _not_made(scratch: ScratchServer, archive: Archive, entry: Entry, said: str) -> WorkbenchError:
+    """Find the reason why a table could not be made in what pg_restore said."""
+    of_it = said.partition(f"from TOC entry {entry.number};")[2] or said
+    of_it = of_it.partition("Command was:")[0]
+    table = f"The table {entry.table} of the snapshot {archive.path}"
+
+    def failed(reason: str) -> WorkbenchError:
+        if unknown := re.search(r'type "(.+)" does not exist', reason):
+            return SnapshotError(
+                f"{table} has a column of the type {unknown.group(1)}, which the scratch server does not have.",
+                f"If it is an extension's, let scratch_url_env name a server with that extension. If not: {HOW}",
+            )
+        return SnapshotError(
+            f"{table} cannot be made in the scratch database: {reason}.",
+            "Only columns, types and extensions are restored; this table needs something else.",
+        )
+
+    reason = re.search(r"(?:ERROR|FATAL): +(.*)", of_it)
+    return scratch.explained(reason.group(1) if reason else failure(of_it.encode()), "", failed)
+
+
+def _fill(scratch: ScratchServer, archive: Archive, rows: list[Entry], schema: str) -> None:
+    """Copy the tables' rows, all or none.
+
+    They come from pg_restore but are sent from here: of an uncompressed folder that is cut short it
+    restores what rows there are and calls that a success.
+    """
+
+    def failed(reason: str) -> WorkbenchError:
+        return SnapshotError(
+            f"The rows of the snapshot {archive.path} are cut short or damaged: {reason}.", AGAIN
+        )
+
+    with (
+        scratch.speaking_plainly(failed),
+        scratch.connect() as connection,
+        subprocess.Popen(
+            pg_restore(archive.path, "--file=-", "--use-list=/dev/stdin"),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=environment(),
+        ) as process,
+    ):
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
+        with suppress(BrokenPipeError), process.stdin:
+            process.stdin.write(chosen(rows))
+        for entry in rows:
+            # Where the disk is full this transaction fails, and frees what it took; the server's log,
+            # full, would take the server down.
+            table = sql.Identifier(schema, entry.table)
+            connection.execute(sql.SQL("ALTER TABLE {} SET UNLOGGED").format(table))
+        begun, whole = _copy(connection, process.stdout)
+        said = process.stderr.read()
+        if process.wait():
+            raise failed(failure(said))
+        if begun > whole:
+            raise failed(f"those of {rows[min(whole, len(rows) - 1)].table} have no end")
+        if begun < len(rows):
+            raise SnapshotError(
+                f"The snapshot {archive.path} has the rows of {rows[begun].table} as INSERT statements.",
+                "Take one with pg_dump's defaults, without --inserts.",
+            )
+
+
+def _copy(connection: psycopg.Connection[TupleRow], script: IO[bytes]) -> tuple[int, int]:
+    """Send the rows of a script of pg_restore's; return of how many tables any came, and of how many all."""
+    begun = whole = 0
+    for line in script:
+        if line.startswith(b"SET client_encoding = "):
+            connection.execute(line)
+        elif line.startswith(b"COPY ") and line.endswith(b" FROM stdin;\n"):
+            begun += 1
+            with connection.cursor().copy(line) as copy:
+                for row in script:
+                    if row == _END_OF_ROWS:
+                        whole += 1
+                        break
+                    copy.write(row)
+    return begun, whole
+
+
+__all__ = ["Archive", "Scratch", "read_archive", "restored"]
