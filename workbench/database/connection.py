@@ -12,14 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import psycopg
 from sqlalchemy import Connection, Engine, Executable, create_engine, text
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from workbench.database.address import Address, parse_address, redact
 from workbench.database.embedded import embedded_url
 from workbench.database.environment import Environment, address_of, guard
-from workbench.errors import DatabaseUnreachable, WorkbenchError
+from workbench.errors import DatabaseUnreachable, Refused, WorkbenchError
 from workbench.settings import EnvironmentSettings, Settings
 
 CONNECT_TIMEOUT = 10
@@ -65,6 +66,8 @@ class Database:
     environment: Environment
     address: Address
     statement_timeout: float = 120.0
+    apply_timeout: float = 900.0
+    lock_timeout: float = 10.0
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -96,6 +99,40 @@ class Database:
         finally:
             engine.dispose()
 
+    @contextmanager
+    def writing(self) -> Iterator[psycopg.Connection[Any]]:
+        """Open one transaction that may write; for `workbench.plans.apply` and nobody else.
+
+        It ends with the block: committed when that is left without an error, else rolled back
+        whole. A statement may take `apply_timeout`, a lock `lock_timeout` seconds.
+
+        Yields
+        ------
+        psycopg.Connection
+            In a read-committed transaction.
+
+        Raises
+        ------
+        DatabaseUnreachable
+            When there is no connection, or it is lost.
+        """
+        url = self.address.url.set(drivername="postgresql").render_as_string(hide_password=False)
+        settings = (
+            f"-c statement_timeout={int(self.apply_timeout * 1000)} -c lock_timeout={int(self.lock_timeout * 1000)}"
+            f" -c default_transaction_read_only=off -c default_transaction_isolation=read\\ committed"
+            f" -c TimeZone=UTC -c DateStyle=ISO -c search_path={_quoted(self.address.schema)}"
+        )
+        with (
+            self.speaking_plainly(),
+            psycopg.connect(
+                url,
+                connect_timeout=CONNECT_TIMEOUT,
+                application_name="murmurant-workbench apply",
+                options=settings,
+            ) as connection,
+        ):
+            yield connection
+
     def identify(self, connection: Connection) -> Identity:
         """Ask the server which database this is."""
         row = connection.execute(
@@ -112,6 +149,8 @@ class Database:
         try:
             yield
         except DBAPIError as error:
+            raise self._explained(error.orig, lost=error.connection_invalidated) from None
+        except psycopg.Error as error:
             raise self._explained(error) from None
 
     def _engine(self) -> Engine:
@@ -130,27 +169,36 @@ class Database:
             },
         )
 
-    def _explained(self, error: DBAPIError) -> WorkbenchError:
+    def _explained(self, error: BaseException | None, lost: bool = False) -> WorkbenchError:
         where = str(self.environment)
-        reason = redact(str(error.orig).strip().splitlines()[0], str(self.address.url.password or ""))
-        state = getattr(error.orig, "sqlstate", None) or ""
+        said = str(error).strip() or type(error).__name__
+        reason = redact(said.splitlines()[0], str(self.address.url.password or ""))
+        state = getattr(error, "sqlstate", None) or ""
         if state == "57014":
             return WorkbenchError(
-                f"A question to {where} took longer than {self.statement_timeout:g} s and was stopped.",
-                "Raise statement_timeout for this environment, or ask at a quieter hour.",
+                f"A question to {where} took longer than its time limit and was stopped: {reason}.",
+                "Raise statement_timeout (or apply_timeout) for this environment, or try at a quieter hour.",
+            )
+        if state == "55P03":
+            return Refused(
+                f"Somebody else is writing to tables of {where}, and did not finish within {self.lock_timeout:g} s.",
+                "Try again in a moment, stop the application, or raise lock_timeout for this environment.",
             )
         if state == "42501":
             return WorkbenchError(
-                f"The database user may not read what is needed on {where}: {reason}.",
-                "Ask its owner for SELECT on Murmurant's tables; `workbench doctor` lists what is missing.",
+                f"The database user lacks a right that is needed on {where}: {reason}.",
+                "Ask its owner for it; `workbench doctor` lists what is missing for reading.",
             )
-        lost = isinstance(error, OperationalError) or error.connection_invalidated or state.startswith("08")
-        if lost:
+        # A lost connection has no state, or one of its own classes; a disk that is full has another (53100).
+        gone = isinstance(error, psycopg.OperationalError) and (
+            not state or state.startswith(("08", "57P")) or state in {"28000", "28P01", "3D000", "53300"}
+        )
+        if lost or gone or state.startswith("08"):
             return DatabaseUnreachable(
                 f"No connection to {where}: {reason}.",
                 "Check that the server runs and that the URL's host, port, user and database are right.",
             )
-        return WorkbenchError(f"The database at {where} refused a question: {reason}.")
+        return WorkbenchError(f"The database at {where} refused: {reason}.")
 
 
 def connect(name: str, settings: Settings) -> Database:
@@ -173,8 +221,11 @@ def connect(name: str, settings: Settings) -> Database:
     if address is None:
         url = embedded_url(embedded_data(settings), name)
         address = parse_address(url, named="the embedded server")
-        return Database(Environment(name, chosen.kind, "embedded"), address, chosen.statement_timeout)
-    return Database(guard(name, chosen, address), address, chosen.statement_timeout)
+        environment = Environment(name, chosen.kind, "embedded")
+    else:
+        environment = guard(name, chosen, address)
+    limits = chosen.statement_timeout, chosen.apply_timeout, chosen.lock_timeout
+    return Database(environment, address, *limits)
 
 
 def embedded_data(settings: Settings) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 from sqlalchemy import (
@@ -16,6 +16,7 @@ from sqlalchemy import (
     and_,
     case,
     cast,
+    collate,
     distinct,
     func,
     literal,
@@ -27,7 +28,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by
 
 from workbench.database.connection import frame
 from workbench.investigate.traces import TOLERANCE, record_traces
-from workbench.murmurant.importers import ACTIONS, Counts, Run, Strength
+from workbench.murmurant.importers import ACTIONS, Counts, Run, Strength, Trace
 from workbench.murmurant.schema import Schema, as_text, entity_of
 from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES
 
@@ -73,7 +74,7 @@ def run_records(
     """
     traces = record_traces(schema, run, others)
     if traces:
-        merged = _with_fate(schema, run, _merge(traces))
+        merged = _with_fate(schema, run, _merge(traces, run))
         columns = ["entity", "action", "evidence", "strength", "exists", "touched"]
         tally = frame(
             connection,
@@ -123,6 +124,57 @@ def run_records(
     return RunRecords(run, listing, tally, _differences(run, tally))
 
 
+class Fates(NamedTuple):
+    """Records that a run dealt with alike, and that fared alike; the words are those of `RunRecords.records`.
+
+    Attributes
+    ----------
+    record_ids, wa_ids : list of str or None
+        Side by side, sorted byte by byte.
+    """
+
+    entity: str
+    action: str
+    strength: Strength
+    exists: bool
+    touched_since: str
+    record_ids: list[str | None]
+    wa_ids: list[str | None]
+
+
+def record_fates(connection: Connection, schema: Schema, run: Run, others: Sequence[Run] = ()) -> list[Fates]:
+    """Return every record that a live run dealt with: a million of them in a few groups."""
+    traces = record_traces(schema, run, others)
+    if not traces:
+        return []
+    merged = _with_fate(schema, run, _merge(traces, run))
+    alike = [merged.c[name] for name in ("entity", "action", "strength", "exists", "touched_since")]
+    order = collate(merged.c.record_id, "C"), collate(merged.c.wa_id, "C")
+    rows = connection.execute(
+        select(
+            *alike,
+            func.array_agg(aggregate_order_by(merged.c.record_id, *order), type_=ARRAY(String())).label(
+                "record_ids"
+            ),
+            func.array_agg(aggregate_order_by(merged.c.wa_id, *order), type_=ARRAY(String())).label("wa_ids"),
+        )
+        .group_by(*alike)
+        .order_by(*alike)
+    )
+    return [
+        Fates(
+            row.entity,
+            row.action,
+            Strength(row.strength),
+            bool(row.exists),
+            row.touched_since or "",
+            row.record_ids,
+            row.wa_ids,
+        )
+        for row in rows
+    ]
+
+
 def _counts(tally: pd.DataFrame) -> Counts:
     found: Counts = {}
     for entity, action, rows in zip(tally["entity"], tally["action"], tally["records"], strict=True):
@@ -161,9 +213,12 @@ def _differences(run: Run, tally: pd.DataFrame) -> list[str]:
     return found
 
 
-def _merge(traces: Sequence[Select[Any]]) -> Subquery:
+def _merge(traces: Sequence[Select[Any]], run: Run) -> Subquery:
     """Put the traces of one record together: the most direct one says what was done with it."""
     seen = union_all(*traces).subquery("traces")
+    if run.traces.keys() - {Trace.MIGRATION, Trace.SYNC_STATE} <= {Trace.MAPPING, Trace.RECORD}:
+        # A record that a mapping of the run names is not named by its own tag as well: nothing to put together.
+        return select(seen, seen.c.trace.label("evidence")).subquery("merged")
     # One trace may know the WA id only, another the record only; a third, or the same one, knows both.
     wa_id = func.coalesce(
         seen.c.wa_id, func.max(seen.c.wa_id).over(partition_by=[seen.c.entity, seen.c.record_id])

@@ -17,7 +17,10 @@ from workbench.errors import unknown
 from workbench.investigate.endings import judge
 from workbench.murmurant.importers import (
     MIGRATION_PREFIX,
+    REDONE,
     ROLLBACK_ACTION,
+    ROLLED_BACK,
+    UNDONE,
     Counts,
     Run,
     Trace,
@@ -157,10 +160,10 @@ def _from_migration_entries(connection: Connection, schema: Schema, run: Any) ->
         told = cast(audit.c.action, String) == ROLLBACK_ACTION  # spares reading a million metadata for a few
     else:
         action = func.coalesce(action, audit.c.action)
-    wanted = ("started", "completed", "failed", "rollback:level1")
+    wanted = [f"{MIGRATION_PREFIX}{each}" for each in ("started", "completed", "failed")]
     rows = connection.execute(
         select(action.label("action"), audit.c.metadata, audit.c.created_at, schema.audit_run.label("run"))
-        .where(told, action.in_([f"{MIGRATION_PREFIX}{each}" for each in wanted]))
+        .where(told, action.in_([*wanted, ROLLED_BACK, UNDONE, REDONE]))
         .order_by(audit.c.created_at)
     )
     for row in rows:
@@ -169,8 +172,8 @@ def _from_migration_entries(connection: Connection, schema: Schema, run: Any) ->
         each: Run = run(row.run)
         facts = row.metadata if isinstance(row.metadata, dict) else {}
         each.saw(Trace.MIGRATION, 1)
-        if row.action == "migration:rollback:level1":
-            each.rolled_back = True
+        if row.action in (ROLLED_BACK, UNDONE, REDONE):
+            each.rolled_back = row.action != UNDONE
             continue
         each.entries.append((row.action, facts, row.created_at))
         each.operator = _said(facts.get("operator")) or each.operator

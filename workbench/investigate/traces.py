@@ -103,7 +103,7 @@ def _moment(schema: Schema, entity: str, column: str) -> Any:
     )
 
 
-def _within(moment: Any, run: Run) -> Any:
+def within(moment: Any, run: Run) -> Any:
     """Whether a moment lies in the run's window; an unknown end is its last trace."""
     end = run.finished or run.last_trace
     if run.started is None or end is None:
@@ -113,10 +113,10 @@ def _within(moment: Any, run: Run) -> Any:
 
 def _mapping_column(schema: Schema, run: Run, entity: str) -> Select[Any]:
     mappings, source = schema.mappings, schema.entity(entity)
-    created = _within(_moment(schema, entity, "created_at"), run)
+    created = within(_moment(schema, entity, "created_at"), run)
     if schema.has(f"{CONCEPT_OF[entity]}.run_id"):
         created = source.c.run_id == run.run
-    updated = _within(_moment(schema, entity, "updated_at"), run)
+    updated = within(_moment(schema, entity, "updated_at"), run)
     return (
         _row(
             literal(entity),
@@ -181,7 +181,7 @@ def _mapping_window(schema: Schema, run: Run, others: Sequence[Run], entity: str
         same_target = seen.c.record_id == as_text(mappings.c.target)
         known_as = exists().where(same_target, seen.c.wa_id == as_text(mappings.c.wa_id))
         known = exists().where(same_target)
-    new = _within(_moment(schema, entity, "created_at"), run)
+    new = within(_moment(schema, entity, "created_at"), run)
     end = run.finished or run.last_trace
     shared = any(
         each.mode == "live"
@@ -205,7 +205,7 @@ def _mapping_window(schema: Schema, run: Run, others: Sequence[Run], entity: str
             case((or_(known_as, known), int(likely)), else_=int(Strength.weak)),
         )
         .select_from(mappings.outerjoin(source, as_text(source.c.id) == as_text(mappings.c.target)))
-        .where(mappings.c.entity_type.in_(ENTITY_TYPES[entity]), _within(mappings.c.synced_at, run))
+        .where(mappings.c.entity_type.in_(ENTITY_TYPES[entity]), within(mappings.c.synced_at, run))
     )
     return query.where(mappings.c.run_id.is_(None)) if schema.has("mappings.run_id") else query
 

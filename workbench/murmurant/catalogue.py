@@ -9,7 +9,8 @@ from sqlalchemy import Connection, text
 _COLUMNS = text(
     """
     SELECT c.relname AS table_name, a.attname AS column_name,
-           format_type(a.atttypid, a.atttypmod) AS type, t.typtype = 'e' AS is_enum, NOT a.attnotnull AS nullable,
+           format_type(a.atttypid, a.atttypmod) AS type, t.typtype = 'e' AS is_enum, NOT a.attnotnull AS nullable, a.attgenerated <> '' AS generated,
+           a.atthasdef OR a.attidentity <> '' AS has_default,
            has_column_privilege(c.oid, a.attnum, 'SELECT') AS readable
     FROM pg_class c
     JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
@@ -54,12 +55,24 @@ _FOREIGN_KEYS = text(
 
 @dataclass(frozen=True)
 class Column:
-    """One column: its type as PostgreSQL spells it, whether it may be null, whether we may read it."""
+    """One column as PostgreSQL spells it.
+
+    Attributes
+    ----------
+    nullable, readable : bool
+        Whether it may be null; whether we may read it.
+    generated : bool
+        Whether the database computes it from others, so that nobody can write it.
+    has_default : bool
+        Whether an insert may leave it out.
+    """
 
     name: str
     type: str
     is_enum: bool
     nullable: bool
+    generated: bool
+    has_default: bool
     readable: bool
 
 
@@ -97,8 +110,8 @@ class Catalogue:
 def read_catalogue(connection: Connection, schema: str = "public") -> Catalogue:
     """Read the description of every table in `schema` from the system catalogue."""
     columns: dict[str, dict[str, Column]] = {}
-    for table, name, kind, is_enum, nullable, readable in connection.execute(_COLUMNS, {"schema": schema}):
-        columns.setdefault(table, {})[name] = Column(name, kind, is_enum, nullable, readable)
+    for table, *column in connection.execute(_COLUMNS, {"schema": schema}):
+        columns.setdefault(table, {})[column[0]] = Column(*column)
     primary: dict[str, tuple[str, ...]] = {}
     unique: dict[str, list[tuple[str, ...]]] = {}
     for table, is_primary, names in connection.execute(_KEYS, {"schema": schema}):

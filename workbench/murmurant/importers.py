@@ -37,6 +37,9 @@ MIGRATION_PREFIX = "migration:"
 ROLLBACK_ACTION = "UNDO"
 """What a rollback is logged as where the audit log's action is the application's enum."""
 
+ROLLED_BACK, UNDONE, REDONE = "migration:rollback:level1", "migration:undone", "migration:redone"
+"""Guide §5.1's entry for a rolled back run; and ours for a plan that was taken back, and taken back again."""
+
 IMPORT_SOURCE = "wa_import"
 """``metadata.source`` of the API sync's audit rows."""
 

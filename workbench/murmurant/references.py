@@ -105,6 +105,16 @@ class References:
         """Return every way to refer to rows of `table`, declared ones first."""
         return tuple(each for each in self.all if each.parent == table)
 
+    def binding(self, table: str) -> tuple[Reference, ...]:
+        """Return those that would be left hanging if a row of `table` went.
+
+        The audit log's own are not among them: it tells of what was there once.
+        """
+        audit = self.schema.resolved.get("audit")
+        return tuple(
+            each for each in self.to(table) if each.declared or audit is None or each.child != audit.table
+        )
+
     def dependents(self, connection: Connection, table: str, keys: Sequence[str]) -> pd.DataFrame:
         """Count and name the rows that refer to the given rows.
 
@@ -137,11 +147,7 @@ class References:
         (every reference on it is required) raises `ValueError`.
         """
         wanted = set(tables)
-        edges = [
-            each
-            for each in self.all
-            if each.child in wanted and each.parent in wanted and (each.declared or not each.kind_column)
-        ]
+        edges = [each for each in self.all if each.child in wanted and each.parent in wanted]
         broken = [each for each in edges if each.child == each.parent]
         edges = [each for each in edges if each.child != each.parent]
         while True:
