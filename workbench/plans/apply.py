@@ -1,0 +1,287 @@
+"""Apply: the only act that writes rows. All or nothing, and nothing but what was approved.
+
+In one transaction: the target is the plan's, everybody else is kept from writing, every row is as the
+plan saw it, no row that the plan does not know refers to what goes, the changes, their images in the
+journal, the audit entries, a count of everything the transaction touched, and the commit.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import psycopg
+
+from workbench.audit import write_entry
+from workbench.database.connection import Database
+from workbench.errors import DatabaseUnreachable, Drift, Refused, WorkbenchError, WrongEnvironment
+from workbench.murmurant.references import References
+from workbench.murmurant.schema import Schema, read_schema
+from workbench.plans import journal
+from workbench.plans.approvals import Approval, valid_approval
+from workbench.plans.journal import Entry
+from workbench.plans.orphans import lock_tables, refuse_missing_parents, refuse_new_children
+from workbench.plans.plan import Plan
+from workbench.plans.stage import Stage
+
+Progress = Callable[[str, int, int], None]
+"""Told what begins, how many steps are done, and how many there are."""
+
+_LOCK = "murmurant-workbench apply"
+_RECONNECT = 5.0  # seconds to look for the server again, after a connection was lost
+
+
+def apply_plan(database: Database, plan: Plan, *, operator: str, progress: Progress | None = None) -> Entry:
+    """Carry out an approved plan, whole or not at all.
+
+    Parameters
+    ----------
+    database : Database
+        The target, which passed the environment guard.
+    plan : Plan
+        As it was read; its file is read once more.
+    operator : str
+        Who applies it.
+    progress : callable, optional
+        Told each step as it begins.
+
+    Returns
+    -------
+    Entry
+        What the journal says of it.
+
+    Raises
+    ------
+    NotApproved
+        No valid approval of exactly this digest.
+    WrongEnvironment
+        Another database than the one it was planned on.
+    Drift
+        A row is no longer as the plan saw it, or a new one refers to what it deletes; with the rows.
+    Refused
+        It was applied before, another apply is running, or somebody holds a lock too long.
+    DatabaseUnreachable
+        The connection was lost; the message says whether the plan was applied before that.
+    """
+    approval = valid_approval(plan)
+    with database.reading() as reading:
+        schema = read_schema(reading, database.address.schema)
+    try:
+        with database.writing() as connection:
+            return _apply(connection, database, schema, plan, approval, operator, progress or _silent)
+    except DatabaseUnreachable as error:
+        raise DatabaseUnreachable(error.what, _outcome(database, plan)) from None
+
+
+def _apply(
+    connection: psycopg.Connection[Any],
+    database: Database,
+    schema: Schema,
+    plan: Plan,
+    approval: Approval,
+    operator: str,
+    progress: Progress,
+) -> Entry:
+    steps = 2 * len(plan.operations) + 3
+    progress("checking the target", 0, steps)
+    _refuse_another_target(connection, database, plan)
+    _refuse_a_second_apply(connection)
+    journal.prepare_journal(connection)
+    undoes = _refuse_once_more(connection, plan, approval)
+    progress("waiting for others to finish writing", 1, steps)
+    graph = References(schema)
+    lock_tables(connection, graph, plan.operations)
+    row_triggers = _switch_row_triggers_off(connection)
+    number = journal.reserve(connection)
+    stages = [
+        Stage(connection, schema.catalogue, section, number, place)
+        for place, section in enumerate(plan.operations, 1)
+    ]
+    different: list[tuple[str, str, str]] = []
+    for place, stage in enumerate(stages, 2):
+        progress(f"comparing {stage.section.rows:,} rows of {stage.section.table}", place, steps)
+        stage.load(plan)
+        different += stage.compare()
+    _refuse_an_altered_file(plan)
+    _refuse_drift(plan, different)
+    for place, stage in enumerate(stages, 2 + len(stages)):
+        section = stage.section
+        progress(f"{section.name} of {section.rows:,} rows of {section.table}", place, steps)
+        if section.name == "delete":
+            refuse_new_children(stage, graph)
+        stage.carry_out()
+    progress("checking what was done", steps - 1, steps)
+    for stage in stages:
+        stage.keep()
+        refuse_missing_parents(stage, graph)
+    audited = _write_audit(connection, schema, plan, approval, operator)
+    _refuse_hidden_effects(connection, schema, plan, audited)
+    entry = journal.record(
+        connection, number, plan, approval, applied_by=operator, row_triggers=row_triggers, undoes=undoes
+    )
+    progress("committing", steps, steps)
+    return entry
+
+
+def _silent(what: str, done: int, total: int) -> None:
+    pass
+
+
+def _refuse_another_target(connection: psycopg.Connection[Any], database: Database, plan: Plan) -> None:
+    target, here = plan.header.target, database.environment
+    if (target.environment, target.kind) != (here.name, here.kind):
+        raise WrongEnvironment(
+            f"Plan {plan.id} was made for environment {target.environment!r} ({target.kind}), this is {here}.",
+            f"Apply it with --environment {target.environment}.",
+        )
+    row = connection.execute(
+        "SELECT system_identifier::text, current_database() FROM pg_control_system()"
+    ).fetchone()
+    found = (*(row or ()), database.address.schema)
+    if found != (target.system_identifier, target.database, target.schema):
+        raise WrongEnvironment(
+            f"Plan {plan.id} was made on database {target.database!r} of server {target.system_identifier};"
+            f" {here} is database {found[1]!r} of server {found[0]}.",
+            "The environment leads somewhere else than when the plan was made. Plan again.",
+        )
+
+
+def _refuse_a_second_apply(connection: psycopg.Connection[Any]) -> None:
+    row = connection.execute("SELECT pg_try_advisory_xact_lock(hashtextextended(%s, 0))", [_LOCK]).fetchone()
+    if row != (True,):
+        raise Refused(
+            "Another plan is being applied to this database at this moment.",
+            "Wait for it; `workbench plans` shows when it is done.",
+        )
+
+
+def _refuse_once_more(connection: psycopg.Connection[Any], plan: Plan, approval: Approval) -> int | None:
+    known = journal.entries(connection)
+    for each in known:
+        if each.digest == plan.digest:
+            since = f"; {each.undone_by} took it back" if each.undone_by else ""
+            raise Refused(
+                f"Plan {plan.id} was applied by {each.applied_by} at {each.applied_at:%Y-%m-%d %H:%M:%S} UTC{since}.",
+                "Nothing is applied twice. Plan again if there is more to correct.",
+            )
+    used = connection.execute(
+        "SELECT 1 FROM workbench.applied WHERE approval = %s", [approval.number]
+    ).fetchone()
+    if used is not None:
+        raise Refused(f"The approval of plan {plan.id} was used before.", "Approve it again.")
+    undoes = plan.header.parameters.get("undoes")
+    if undoes is None:
+        return None
+    undone = next((each for each in known if each.id == undoes), None)
+    if undone is None or undone.undone_by:
+        raise Refused(
+            f"What plan {plan.id} would take back is not there any more.",
+            "`workbench plans` shows what was done.",
+        )
+    return int(undoes)
+
+
+def _switch_row_triggers_off(connection: psycopg.Connection[Any]) -> str:
+    """Switch them off for this transaction where the role may: `orphans` does their work at once."""
+    with suppress(psycopg.errors.InsufficientPrivilege), connection.transaction():
+        connection.execute("SET LOCAL session_replication_role = replica")
+        return "off"
+    return "on"
+
+
+def _refuse_an_altered_file(plan: Plan) -> None:
+    with plan.path.open("rb") as file:
+        now = hashlib.file_digest(file, "sha256").hexdigest()
+    if now != plan.digest:
+        raise Refused(f"The file of plan {plan.id} was altered while it was read.", "Plan again.")
+
+
+def _refuse_drift(plan: Plan, different: list[tuple[str, str, str]]) -> None:
+    if different:
+        table, key, reason = different[0]
+        more = f", and {len(different) - 1} more" if len(different) > 1 else ""
+        raise Drift(
+            f"The database is no longer as plan {plan.id} saw it: {table} {key} {reason}{more}. Nothing was changed.",
+            "Plan again; the new plan will see what is there now.",
+            tuple(different),
+        )
+
+
+def _write_audit(
+    connection: psycopg.Connection[Any], schema: Schema, plan: Plan, approval: Approval, operator: str
+) -> Counter[tuple[str, str]]:
+    for each in plan.header.audit:
+        facts = {
+            **each["metadata"],
+            "operator": operator,
+            "approved_by": approval.approver,
+            "environment": plan.header.target.environment,
+            "plan": plan.id,
+            "digest": plan.digest,
+        }
+        write_entry(connection, schema, each["action"], facts, about=approval.number)
+    return Counter({(schema.resolved["audit"].table, "insert"): len(plan.header.audit)})
+
+
+def _refuse_hidden_effects(
+    connection: psycopg.Connection[Any], schema: Schema, plan: Plan, audited: Counter[tuple[str, str]]
+) -> None:
+    """Compare what this transaction did, by the server's own count of rows, with what was planned."""
+    row = connection.execute("SHOW track_counts").fetchone()
+    if row != ("on",):
+        raise WorkbenchError(
+            "The server does not count rows (track_counts is off), so nothing can prove what was changed.",
+            "Switch track_counts on. Nothing was changed.",
+        )
+    planned = Counter(audited)
+    for section in plan.operations:
+        planned[section.table, section.name] += section.rows
+    done: Counter[tuple[str, str]] = Counter()
+    for schema_name, table, inserted, updated, deleted in connection.execute(
+        "SELECT schemaname, relname, n_tup_ins, n_tup_upd, n_tup_del FROM pg_stat_xact_user_tables"
+        " WHERE schemaname <> 'workbench' AND schemaname NOT LIKE 'pg\\_temp%%'"
+    ):
+        name = table if schema_name == schema.catalogue.schema else f"{schema_name}.{table}"
+        done += Counter({(name, "insert"): inserted, (name, "update"): updated, (name, "delete"): deleted})
+    hidden = {
+        cell: (done[cell], planned[cell])
+        for cell in done.keys() | planned.keys()
+        if done[cell] != planned[cell]
+    }
+    if hidden:
+        (table, operation), (found, wanted) = min(hidden.items())
+        raise Drift(
+            f'The database did more, or less, than was planned: {operation} on "{table}" {found} times, not {wanted}.'
+            " Nothing was changed.",
+            "A trigger or rule of the database does this; ask its owner.",
+        )
+
+
+def _outcome(database: Database, plan: Plan) -> str:
+    """Look again after a lost connection, and say whether the plan was applied."""
+    deadline = time.monotonic() + _RECONNECT
+    while True:
+        try:
+            with database.reading() as reading:
+                connection = journal.raw(reading)
+                # While the server's side of the lost connection lives, it may still commit.
+                row = connection.execute(
+                    "SELECT pg_try_advisory_xact_lock_shared(hashtextextended(%s, 0))", [_LOCK]
+                ).fetchone()
+                if row != (True,):
+                    raise Refused("The apply is still under way.")
+                entry = journal.find_entry(connection, plan.digest)
+        except WorkbenchError:
+            if time.monotonic() > deadline:
+                return "It does not answer yet. `workbench plans` will say whether the plan was applied: whole, or not at all."
+            time.sleep(0.2)
+            continue
+        if entry is None:
+            return (
+                "Nothing was changed: the plan was not applied. Apply it again when the connection is stable."
+            )
+        return "The plan was applied, whole, before the connection was lost."

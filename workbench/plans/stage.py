@@ -1,0 +1,200 @@
+"""A plan's sections inside the transaction: staged as typed rows, compared with what is there, carried out.
+
+Everything is one statement per section, whatever its size. The images that the journal keeps are made by
+the same join that compares every row with what the plan saw.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from workbench.errors import Drift, PlanError, SchemaGap
+from workbench.murmurant.catalogue import Catalogue
+from workbench.plans import rows
+from workbench.plans.journal import image
+from workbench.plans.plan import Plan, Section
+
+SHOWN = 20
+"""How many rows that differ are named."""
+
+_ANALYSED = 1000  # rows; below it the planner's guess is good enough
+
+
+class Stage:
+    """One section of a plan on its way into the database.
+
+    Parameters
+    ----------
+    connection : psycopg.Connection
+        In the transaction of the apply.
+    entry, number : int
+        The journal entry, and the section's place in it.
+    """
+
+    def __init__(
+        self,
+        connection: psycopg.Connection[Any],
+        catalogue: Catalogue,
+        section: Section,
+        entry: int,
+        number: int,
+    ) -> None:
+        self.connection = connection
+        self.section = section
+        self.described = rows.table_of(catalogue, section.table)
+        gone = [
+            each
+            for each in (*section.key, *section.changed, *section.seen)
+            if each not in self.described.columns
+        ]
+        if gone or section.key != self.described.primary_key:
+            raise SchemaGap(
+                f'The table "{section.table}" has changed its columns or key since the plan was made'
+                f" ({', '.join(gone) or 'primary key'}).",
+                "Plan again.",
+            )
+        self.table = rows.qualified(catalogue, section.table)
+        self.staged = sql.Identifier(f"workbench_stage_{number}")
+        self.before = image(entry, number, "before")
+        self.after = image(entry, number, "after")
+
+    def load(self, plan: Plan) -> None:
+        """Copy the section's rows, as they are in the plan file, into a typed table of this transaction.
+
+        Raises
+        ------
+        PlanError
+            When a row cannot be read as one of this table.
+        """
+        section = self.section
+        cells: list[sql.Composable] = [sql.Identifier(each) for each in section.key]
+        if section.name != "insert":
+            cells.append(sql.SQL("0::bigint AS {}").format(_DIGEST))
+            cells += [
+                sql.SQL("{} AS {}").format(sql.Identifier(each), made(each))
+                for made in (_old, _new)
+                for each in section.changed
+            ]
+        else:
+            cells = [sql.Identifier(each) for each in section.changed]
+        self._run(
+            sql.SQL("CREATE TEMP TABLE {} ON COMMIT DROP AS SELECT {} FROM {} WITH NO DATA").format(
+                self.staged, sql.SQL(", ").join(cells), self.table
+            )
+        )
+        copy = sql.SQL("COPY {} FROM STDIN").format(self.staged)
+        try:
+            with self.connection.cursor() as cursor:
+                with cursor.copy(copy) as stream:
+                    for block in plan.blocks(section):
+                        stream.write(block)
+                loaded = cursor.rowcount
+        except psycopg.DataError as error:
+            raise PlanError(
+                f'The plan {plan.id} holds a row that is none of "{section.table}":'
+                f" {str(error).splitlines()[0]}.",
+                "Plan again.",
+            ) from None
+        if loaded != section.rows:
+            raise PlanError(
+                f"The plan {plan.id} is damaged: {loaded} rows where it says {section.rows}.", "Plan again."
+            )
+        if section.rows > _ANALYSED:
+            self._run(sql.SQL("ANALYZE {}").format(self.staged))
+
+    def compare(self) -> list[tuple[str, str, str]]:
+        """Keep the rows as they are now, if they are as the plan saw them; else name those that are not.
+
+        Returns
+        -------
+        list of (table, key, reason)
+            Empty when the database is as the plan saw it.
+        """
+        match = rows.keys_match(self.section.key, "t", "s")
+        if self.section.name == "insert":
+            clash = sql.SQL("SELECT {} FROM {} t JOIN {} s ON {} ORDER BY 1 LIMIT {}").format(
+                rows.key_text(self.section.key, "t"), self.table, self.staged, match, SHOWN
+            )
+            return self._named(clash, "is there already")
+        digest = rows.digest(self.described, self.section.seen, "t")
+        kept = self._run(
+            sql.SQL("CREATE TABLE {} AS SELECT t.* FROM {} t JOIN {} s ON {} WHERE {} = s.{}").format(
+                self.before, self.table, self.staged, match, digest, _DIGEST
+            )
+        )
+        if kept == self.section.rows:
+            return []
+        first = sql.Identifier("t", self.section.key[0])
+        different = sql.SQL(
+            "SELECT {}, CASE WHEN {} IS NULL THEN 'is gone' ELSE 'was changed since the plan was made' END"
+            " FROM {} s LEFT JOIN {} t ON {} WHERE {} IS NULL OR {} <> s.{} ORDER BY 1 LIMIT {}"
+        ).format(
+            *(rows.key_text(self.section.key, "s"), first, self.staged, self.table, match),
+            *(first, digest, _DIGEST, SHOWN),
+        )
+        return self._named(different) or [(self.section.table, "", "names a row twice")]
+
+    def carry_out(self) -> None:
+        """Make the changes.
+
+        Raises
+        ------
+        Drift
+            When not exactly the planned number of rows was changed.
+        """
+        section = self.section
+        match = rows.keys_match(section.key, "t", "s")
+        if section.name == "delete":
+            done = self._run(
+                sql.SQL("DELETE FROM {} t USING {} s WHERE {}").format(self.table, self.staged, match)
+            )
+        elif section.name == "update":
+            sets = sql.SQL(", ").join(
+                sql.SQL("{} = s.{}").format(sql.Identifier(each), _new(each)) for each in section.changed
+            )
+            done = self._run(
+                sql.SQL("UPDATE {} t SET {} FROM {} s WHERE {}").format(self.table, sets, self.staged, match)
+            )
+        else:
+            names = rows.columns(section.changed)
+            done = self._run(
+                sql.SQL("INSERT INTO {} ({}) OVERRIDING SYSTEM VALUE SELECT {} FROM {}").format(
+                    self.table, names, names, self.staged
+                )
+            )
+        if done != section.rows:
+            raise Drift(
+                f'{section.name} on "{section.table}" met {done} rows where {section.rows} were planned; nothing was changed.',
+                "A rule or trigger of the database stands in the way; ask its owner.",
+            )
+
+    def keep(self) -> None:
+        """Keep the rows as they became, once every section is carried out: that is what an undo will find."""
+        if self.section.name != "delete":
+            match = rows.keys_match(self.section.key, "t", "s")
+            self._run(
+                sql.SQL("CREATE TABLE {} AS SELECT t.* FROM {} t JOIN {} s ON {}").format(
+                    self.after, self.table, self.staged, match
+                )
+            )
+
+    def _named(self, query: sql.Composed, reason: str = "") -> list[tuple[str, str, str]]:
+        found = self.connection.execute(query).fetchall()
+        return [(self.section.table, str(row[0]), reason or str(row[1])) for row in found]
+
+    def _run(self, statement: sql.Composed) -> int:
+        return self.connection.execute(statement).rowcount
+
+
+_DIGEST = sql.Identifier("~digest")  # no column of Murmurant's begins with a tilde
+
+
+def _old(name: str) -> sql.Identifier:
+    return sql.Identifier(f"~old {name}")
+
+
+def _new(name: str) -> sql.Identifier:
+    return sql.Identifier(f"~new {name}")

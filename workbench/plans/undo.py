@@ -1,0 +1,112 @@
+"""Undo: the reverse of what an apply did, planned from the journal, sent through the same door.
+
+The sections are reversed in order and in kind, so each step retraces one that the database has
+accepted before: what was deleted is inserted, children last; what was updated gets its old values.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from workbench.errors import Refused
+from workbench.murmurant.importers import REDONE, UNDONE
+from workbench.murmurant.schema import Schema
+from workbench.plans import rows
+from workbench.plans.journal import Entry, image
+from workbench.plans.plan import Header, Plan, Section, Target
+from workbench.plans.writing import PlanWriter
+
+
+def plan_undo(
+    connection: psycopg.Connection[Any],
+    schema: Schema,
+    entry: Entry,
+    *,
+    target: Target,
+    planned_by: str,
+    folder: Path,
+) -> Plan:
+    """Plan the reverse of an apply.
+
+    Parameters
+    ----------
+    connection : psycopg.Connection
+        In a reading transaction.
+    entry : Entry
+        From the journal.
+    folder : Path
+        Where plans lie.
+
+    Returns
+    -------
+    Plan
+        Whose changes, applied, leave every row as it was before the entry.
+
+    Raises
+    ------
+    Refused
+        When it was undone before.
+    """
+    if entry.undone_by:
+        raise Refused(
+            f"Plan {entry.plan} was taken back by {entry.undone_by}.",
+            f"`workbench undo {entry.undone_by}` would do it over again.",
+        )
+    run = entry.parameters.get("run")
+    facts = {"undone_plan": entry.plan, "records_affected": entry.total, **({"run_id": run} if run else {})}
+    header = Header(
+        kind="undo",
+        parameters={"undoes": entry.id, "plan": entry.plan, **({"run": run} if run else {})},
+        reasons=(
+            f"Takes back plan {entry.plan}, which {entry.applied_by} applied at"
+            f" {entry.applied_at:%Y-%m-%d %H:%M:%S} UTC and {entry.approved_by} had approved.",
+        ),
+        target=target,
+        planned_by=planned_by,
+        evidence=(f"the journal's entry {entry.id}, with every row before and after",),
+        audit=({"action": REDONE if entry.kind == "undo" else UNDONE, "metadata": facts},),
+    )
+    with PlanWriter(folder, header) as writer:
+        for number, section in reversed(list(enumerate(entry.sections, 1))):
+            _reverse(connection, schema, entry, number, section, writer)
+        return writer.finish()
+
+
+def _reverse(
+    connection: psycopg.Connection[Any],
+    schema: Schema,
+    entry: Entry,
+    number: int,
+    section: Section,
+    writer: PlanWriter,
+) -> None:
+    described = rows.table_of(schema.catalogue, section.table)
+    before, after = image(entry.id, number, "before"), image(entry.id, number, "after")
+    key = section.key
+    order = [sql.SQL("{}::text").format(sql.Identifier("b", each)) for each in key]
+    cells: list[sql.Composable]
+    if section.name == "delete":
+        written = tuple(name for name, column in described.columns.items() if not column.generated)
+        known = tuple(
+            name for name in written if name in section.seen
+        )  # a column added since has its default
+        reverse = Section("insert", section.table, key, changed=known)
+        cells = [sql.Identifier("b", each) for each in known]
+        source = sql.SQL("{} b").format(before)
+    else:
+        seen = section.seen or section.changed
+        cells = [*(sql.Identifier("b", each) for each in key), rows.digest(described, seen, "b")]
+        source = sql.SQL("{} b").format(after)
+        if section.name == "update":
+            reverse = Section("update", section.table, key, changed=section.changed, seen=seen)
+            cells += [sql.Identifier(alias, each) for alias in ("b", "o") for each in section.changed]
+            source = sql.SQL("{} JOIN {} o ON {}").format(source, before, rows.keys_match(key, "b", "o"))
+        else:
+            reverse = Section("delete", section.table, key, seen=seen)
+    with writer.section(reverse):
+        for block in rows.blocks(connection, cells, source, order):
+            writer.block(block)
