@@ -1,0 +1,88 @@
+"""On the recordings of the real importers: the second run rolled back is the first state, row for row."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from tests.conftest import Server, database_at
+from tests.fixes.conftest import HISTORY, carry_out, dump
+from tests.imports import differences, state
+from tests.recorded import STATES, load
+from workbench.murmurant.reports import read_reports
+from workbench.plans.plan import Plan
+from workbench.settings import EnvironmentSettings, Settings
+from workbench.workbench import Workbench
+
+RUNS = {
+    "api": ("api_first", "api_second", "api_sync/second_run_report.json"),
+    "csv": ("csv_run1", "csv_run2", "csv_import/run2/reports/migration-live-*-full.json"),
+}
+EXPECTED = {
+    "api": {
+        "EventRegistration": {"delete": 146, "update": 232},
+        "WaIdMapping": {"delete": 180, "update": 160},
+        "Member": {"delete": 32, "update": 20},
+        "Event": {"update": 5},
+        "WaSyncState": {"update": 1},
+    },
+    "csv": {"EventRegistration": {"delete": 5, "update": 218}, "Member": {"delete": 11, "update": 60}},
+}
+
+
+@pytest.mark.parametrize("importer", sorted(RUNS))
+def test_the_second_run_rolled_back_is_the_first_state(
+    server: Server, recordings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, importer: str
+) -> None:
+    first, second, report = RUNS[importer]
+    urls = [server.url(server.create()) for _ in range(2)]
+    states = []
+    for url, name in zip(urls, (first, second), strict=True):
+        with psycopg.connect(url) as connection:
+            load(connection, STATES[name])
+            states.append(state(connection, leave_out=HISTORY))
+    snapshot = dump(urls[0], tmp_path / "first.dump")
+    (path,) = recordings.glob(report)
+    monkeypatch.setenv("SCRATCH_URL", server.url("postgres"))
+    wb = Workbench(
+        database_at(urls[1]),
+        EnvironmentSettings(kind="development"),
+        Settings(operator="dana", home=tmp_path, scratch_url_env="SCRATCH_URL"),
+        read_reports([path]),
+    )
+    run = json.loads(path.read_text(encoding="utf-8"))["runId"]
+    plan = wb.plan_rollback(run, snapshot=snapshot)
+    assert isinstance(plan, Plan)
+    assert plan.changes == EXPECTED[importer]
+    assert not plan.conflicts
+    assert not plan.unresolved
+    carry_out(wb, plan)
+    with psycopg.connect(urls[1]) as connection:
+        assert not differences(states[0], state(connection, leave_out=HISTORY))
+    carry_out(wb, wb.plan_undo(plan.id))
+    with psycopg.connect(urls[1]) as connection:
+        assert not differences(states[1], state(connection, leave_out=HISTORY))
+
+
+def test_members_who_were_there_before_are_kept_though_the_run_mapped_them(
+    server: Server, recordings: Path, tmp_path: Path
+) -> None:
+    """DESIGN §1, trap 1: the guide's own SQL would delete these two."""
+    url = server.url(server.create())
+    with psycopg.connect(url) as connection:
+        load(connection, STATES["api_second"])
+    (path,) = recordings.glob(RUNS["api"][2])
+    wb = Workbench(
+        database_at(url),
+        EnvironmentSettings(kind="development"),
+        Settings(operator="dana", home=tmp_path),
+        read_reports([path]),
+    )
+    plan = wb.plan_rollback(json.loads(path.read_text(encoding="utf-8"))["runId"])
+    assert isinstance(plan, Plan)
+    said = " ".join(str(each["reason"]) for each in plan.kept)
+    assert "60002" in said
+    assert "60006" in said

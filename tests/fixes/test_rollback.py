@@ -1,0 +1,202 @@
+"""Rolling back a run: row for row what was there before, and nobody's later work lost."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from tests.fixes.conftest import IMPORTS, Scene, Staging, carry_out, dump
+from tests.imports import EDITS, Edit
+from workbench.errors import Refused, UsageError
+from workbench.fixes.telling import LevelZero
+from workbench.plans.plan import Plan
+
+
+def planned(scene: Scene, **options: object) -> Plan:
+    plan = scene.workbench().plan_rollback(scene.imported.run, snapshot=scene.snapshot, **options)  # type: ignore[arg-type]
+    assert isinstance(plan, Plan)
+    return plan
+
+
+def rows_of(plan: Plan, operation: str) -> set[tuple[str, str]]:
+    return {
+        (section.table, str(row[0]))
+        for section in plan.operations
+        if section.name == operation
+        for row in plan.rows(section)
+    }
+
+
+def contents(connection: psycopg.Connection, edit: Edit) -> list[tuple[str, ...]]:
+    """Return what a person wrote, as it is now: the columns they changed, or the row they added."""
+    cells = sql.SQL(", ").join(sql.SQL("{}::text").format(sql.Identifier(each)) for each in edit.columns)
+    query = sql.SQL("SELECT {} FROM {} t WHERE id::text = {}").format(
+        cells if edit.columns else sql.SQL("t::text"), sql.Identifier(edit.table), edit.key
+    )
+    found = connection.execute(query).fetchall()
+    assert len(found) == 1, edit
+    return found
+
+
+@pytest.mark.parametrize(("dialect", "importer"), IMPORTS)
+@pytest.mark.parametrize("seed", [1, 2])
+def test_every_table_is_what_it_was_before_the_run(
+    staged: Staging, dialect: str, importer: str, seed: int
+) -> None:
+    scene = staged(dialect, importer, seed=seed)
+    plan = planned(scene)
+    assert not plan.conflicts
+    assert not plan.unresolved
+    carry_out(scene.workbench(), plan)
+    assert not scene.changed(scene.before)
+    undo = scene.workbench().plan_undo(plan.id)
+    carry_out(scene.workbench(), undo)
+    assert not scene.changed(scene.after)
+
+
+@pytest.mark.parametrize(("dialect", "importer"), IMPORTS)
+def test_the_plan_names_exactly_what_the_run_did(staged: Staging, dialect: str, importer: str) -> None:
+    scene = staged(dialect, importer)
+    plan = planned(scene)
+    created = {(table, key) for table, keys in scene.imported.created.items() for key in keys}
+    assert rows_of(plan, "delete") == created
+    assert rows_of(plan, "update") == set(scene.imported.updated)
+    mapped = {(each["table"], each["key"]) for each in plan.kept}
+    assert mapped >= {("Member", key) for key in scene.imported.mapped}
+    assert not mapped & created
+
+
+@pytest.mark.parametrize(("dialect", "importer"), IMPORTS)
+def test_without_a_snapshot_updates_are_unresolved_and_say_what_would_resolve_them(
+    staged: Staging, dialect: str, importer: str
+) -> None:
+    scene = staged(dialect, importer)
+    plan = scene.workbench().plan_rollback(scene.imported.run)
+    assert isinstance(plan, Plan)
+    created = {(table, key) for table, keys in scene.imported.created.items() for key in keys}
+    deleted = rows_of(plan, "delete")
+    assert deleted <= created
+    assert {each for each in created if each[0] != "WaIdMapping"} <= deleted
+    assert not rows_of(plan, "update")
+    records = {each for each in scene.imported.updated if each[0] not in ("WaIdMapping", "WaSyncState")}
+    unresolved = {(each["table"], each["key"]) for each in plan.unresolved}
+    assert records <= unresolved
+    assert all("snapshot" in str(each["resolved_by"]) for each in plan.unresolved)
+    carry_out(scene.workbench(), plan)
+    assert all(not added for _, added in scene.changed(scene.after).values())
+
+
+@pytest.mark.parametrize("share", range(4))
+@pytest.mark.parametrize(("dialect", "importer"), IMPORTS)
+def test_what_people_did_since_stays(staged: Staging, dialect: str, importer: str, share: int) -> None:
+    scene = staged(dialect, importer, sorted(EDITS)[share::4], seed=share)
+    assert scene.edits
+    with psycopg.connect(scene.club.url) as connection:
+        before = [contents(connection, edit) for edit in scene.edits]
+        plan = planned(scene)
+        carry_out(scene.workbench(), plan)
+        connection.rollback()
+        assert [contents(connection, edit) for edit in scene.edits] == before
+    told = {(each["table"], each["key"]) for each in (*plan.kept, *plan.conflicts)}
+    changed = {(edit.table, edit.key) for edit in scene.edits if edit.columns}
+    assert changed & set(scene.imported.updated) <= told
+    carry_out(scene.workbench(), scene.workbench().plan_undo(plan.id))
+    assert not scene.changed(scene.after)
+
+
+@pytest.mark.parametrize(("dialect", "importer"), IMPORTS)
+def test_a_conflict_is_kept_unless_it_is_to_be_restored(staged: Staging, dialect: str, importer: str) -> None:
+    scene = staged(dialect, importer, ["updated-member-same-column"])
+    (edit,) = scene.edits
+    plan = planned(scene)
+    conflicts = {(each["table"], each["key"], each["column"]) for each in plan.conflicts}
+    assert {(edit.table, edit.key, column) for column in edit.columns} <= conflicts
+    again = planned(scene, on_conflict="restore")
+    carry_out(scene.workbench(), again)
+    with psycopg.connect(scene.club.url) as connection:
+        for column in edit.columns:
+            now = connection.execute(
+                f'SELECT "{column}" FROM "{edit.table}" WHERE id::text = %s',
+                [edit.key],  # type: ignore[arg-type]
+            ).fetchone()
+            assert now == (scene.imported.updated[edit.table, edit.key][column][0],)
+
+
+def test_what_a_kept_row_needs_is_kept_too(staged: Staging) -> None:
+    scene = staged("application", "api", ["payment"], registrations=20)
+    (edit,) = scene.edits
+    with psycopg.connect(scene.club.url) as connection:
+        found = connection.execute(
+            'SELECT r.id::text, r."memberId"::text, r."eventId"::text FROM "EventRegistration" r'
+            ' JOIN "PaymentIntent" p ON p."registrationId" = r.id WHERE p.id::text = %s',
+            [edit.key],
+        ).fetchone()
+    assert found is not None
+    registration, member, event = found
+    plan = planned(scene)
+    kept = {(each["table"], each["key"]): each["reason"] for each in plan.kept}
+    assert "PaymentIntent" in str(kept["EventRegistration", registration])
+    deleted = rows_of(plan, "delete")
+    assert not deleted & {("EventRegistration", registration), ("Member", member), ("Event", event)}
+    for table, key in (("Member", member), ("Event", event)):
+        if key in scene.imported.created[table]:
+            assert f"EventRegistration {registration}" in str(kept[table, key])
+
+
+def test_weak_evidence_is_not_acted_on_and_said(staged: Staging) -> None:
+    scene = staged("application", "csv")
+    with pytest.raises(Refused, match=r"unresolved"):
+        planned(scene, min_evidence="certain")
+
+
+def test_the_sync_state_is_reset_on_request(staged: Staging) -> None:
+    scene = staged("application", "api")
+    plan = planned(scene, sync_state=True)
+    carry_out(scene.workbench(), plan)
+    with psycopg.connect(scene.club.url) as connection:
+        found = connection.execute('SELECT "lastFullSync", "lastIncSync" FROM "WaSyncState"').fetchall()
+    assert found == [(None, None)]
+
+
+def test_a_dry_run_gets_level_zero(staged: Staging) -> None:
+    scene = staged("application", "api")
+    wb = scene.workbench()
+    dry = next(each for each in wb.find_runs() if each.mode == "dry")
+    answer = wb.plan_rollback(dry.run)
+    assert isinstance(answer, LevelZero)
+    assert answer.fix
+    assert not list((scene.settings.home / "plans").glob("*"))
+
+
+def test_an_unknown_run_is_an_error_that_names_the_nearest(staged: Staging) -> None:
+    scene = staged("guide", "guide")
+    with pytest.raises(UsageError, match=scene.imported.run):
+        scene.workbench().plan_rollback(scene.imported.run[:-1] + "x")
+
+
+def test_a_snapshot_from_after_the_run_is_refused(staged: Staging, tmp_path: Path) -> None:
+    scene = staged("application", "api")
+    scene.snapshot = dump(scene.club.url, tmp_path / "after.dump")
+    with pytest.raises(Refused, match="not from before the run"):
+        planned(scene)
+
+
+def test_a_snapshot_of_another_database_is_refused(staged: Staging) -> None:
+    scene, other = staged("application", "api"), staged("application", "api", club_members=50)
+    with psycopg.connect(other.club.url, autocommit=True) as connection:  # a club of other people
+        connection.execute("SET session_replication_role = replica")
+        for table in ("Member", "Event", "EventRegistration", "WaIdMapping"):
+            connection.execute(f'UPDATE "{table}" SET id = gen_random_uuid()')  # type: ignore[arg-type]
+    scene.snapshot = dump(other.club.url, other.snapshot)
+    with pytest.raises(Refused, match="another database"):
+        planned(scene)
+
+
+def test_nothing_is_left_to_roll_back_twice(staged: Staging) -> None:
+    scene = staged("guide", "guide")
+    carry_out(scene.workbench(), planned(scene))
+    with pytest.raises(Refused):
+        planned(scene)

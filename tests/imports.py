@@ -1,0 +1,546 @@
+"""A later import run on a live club, and what people do after it: for tests that undo the run.
+
+The run leaves what its importer leaves (DESIGN §1), as the recordings of the real ones show it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from itertools import islice
+from pathlib import Path
+from typing import Any, LiteralString, NamedTuple
+
+import psycopg
+from psycopg import sql
+from psycopg.rows import dict_row
+
+from workbench.demo import application, guide
+from workbench.demo.breakages.ground import entity_type, run, wa_value, words
+from workbench.demo.breakages.intruder import Cargo, Entry, _close, _known, _listing, _load
+from workbench.demo.club import Club
+from workbench.demo.history import Importer, Run, run_id, tally
+from workbench.demo.listings import event_record, member_record, registration_record
+from workbench.demo.names import family_name, given_name
+from workbench.demo.people import LEVELS, Gathering, Person, dashed, gathering, person
+from workbench.demo.reports import CSV_CONFIG, Record, write_api_report, write_listing
+from workbench.demo.rows import copy
+from workbench.demo.shape import draw, ident, stamp
+
+Connection = psycopg.Connection[Any]
+Columns = dict[str, Any]
+Revision = tuple[str, str, Columns]  # entity, id, new values
+
+IMPORTERS: dict[str, tuple[Importer, ...]] = {"application": ("api", "csv"), "guide": ("guide",)}
+_ENTITIES = ("Member", "Event", "Registration")
+_ONLY_LISTED = 3  # members, and registrations, that a CSV lists though nothing about them is new
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What a run did, audit entries aside: all rows of members, events, registrations, mappings, sync state.
+
+    Attributes
+    ----------
+    created : dict
+        Table to ids.
+    updated : dict
+        Table and id to column to the values before and after.
+    mapped : tuple of str
+        Members who were there before and whom it only mapped (DESIGN §1, trap 1).
+    """
+
+    run: str
+    importer: Importer
+    table: dict[str, str]
+    created: dict[str, tuple[str, ...]]
+    updated: dict[tuple[str, str], dict[str, tuple[Any, Any]]]
+    mapped: tuple[str, ...]
+    reports: tuple[Path, ...]
+    started: datetime
+    finished: datetime
+
+    def updates(self, table: str, column: str = "updatedAt") -> dict[str, dict[str, tuple[Any, Any]]]:
+        """Return what it updated in one table, where it changed a column."""
+        return {key: each for (name, key), each in self.updated.items() if name == table and column in each}
+
+    @property
+    def repointed(self) -> dict[str, tuple[Any, Any]]:
+        """Mappings of earlier runs that name another record now: id to the old and the new target."""
+        found = self.updates("WaIdMapping", "murmurantId")
+        return {key: columns["murmurantId"] for key, columns in found.items()}
+
+
+def import_run(
+    connection: Connection,
+    club: Club,
+    importer: Importer,
+    *,
+    seed: int = 1,
+    members: int = 4,
+    events: int = 2,
+    registrations: int = 10,
+    updates: int = 5,
+    mapped: int = 1,
+) -> Imported:
+    """Play one more live run, some days after the club's present; thirty seeds, thirty days."""
+    with connection.transaction():
+        play = _Play(connection, club, importer, seed)
+        revisions = [play.revision(n) for n in range(updates)]
+        # A contact's e-mail is known of a member whom a CSV import brought, or of another contact.
+        kinds = ("stranger" if (seed + n) % 2 == 0 else "Member" for n in range(mapped))
+        adopted = tuple(next(play.met[each], None) or next(play.met["Member"]) for each in kinds)
+        cargo = play.cargo(members, events, registrations)
+        if importer == "csv":
+            revisions, adopted = play.listed(revisions, cargo), ()
+        revisions.sort(key=lambda each: _ENTITIES.index(each[0]))
+        return play.write(cargo, revisions, adopted, crossed=importer == "guide" and updates >= 3)
+
+
+class _Play:
+    """One run as it goes: its clock, and whom of the old records it meets."""
+
+    def __init__(self, connection: Connection, club: Club, by: Importer, seed: int) -> None:
+        self.connection, self.club, self.by, self.seed = connection, club, by, seed
+        self.started = club.anchor + timedelta(days=3 + seed % 30, hours=13 if by == "csv" else 9)
+        self.run = run_id(club.shape, by, self.started)
+        self.table = {entity: entity_type(club, entity) for entity in _ENTITIES}
+        self.before = self.rows()
+        own = {"Member": club.members, "Event": club.shape.events, "Registration": club.registrations}
+        # Past the club's own numbers and those that breakages give out: a thousand for each run.
+        past = 1000 * (1 + 2 * (seed % 30) + (by == "csv"))
+        self.first = {entity: own[entity] + past for entity in _ENTITIES}
+        self.known = _known(connection, club, by)
+        self.moments = (self.started + timedelta(seconds=n) for n in itertools.count(60))
+        self.met = {
+            "Member": self.old("Member"),
+            "stranger": self.old("Member", known=False),
+            "Event": self.old("Event", 'AND t."isPublished" AND t.capacity <= 96'),
+            "Registration": self.old("Registration", "AND t.status = 'CONFIRMED'"),
+            "waiting": self.old("Registration", "AND t.status = 'WAITLISTED'"),
+            "room": self.old(
+                "Event",
+                """AND t."isPublished" AND t.capacity > 3 + (SELECT count(*) FROM {registrations} r
+                WHERE r."eventId" = t.id AND r.status <> 'CANCELLED')""",
+            ),
+        }
+
+    def rows(self) -> dict[str, dict[str, Columns]]:
+        found = {}
+        with self.connection.cursor(row_factory=dict_row) as cursor:
+            for table in (*self.table.values(), "WaIdMapping", "WaSyncState"):
+                cursor.execute(sql.SQL("SELECT * FROM {}").format(sql.Identifier(table)))
+                found[table] = {str(row["id"]): row for row in cursor}
+        return found
+
+    def old(self, entity: str, condition: LiteralString = "", known: bool = True) -> Iterator[str]:
+        """Yield records the source knows: a CSV finds any by e-mail or title, a sync by its mapping."""
+        beginning: LiteralString = """SELECT t.id::text FROM {table} t
+            WHERE (%s OR EXISTS (SELECT FROM "WaIdMapping" WHERE "entityType" = %s AND {target} = t.id)) = %s """
+        query = sql.SQL(beginning + condition + " ORDER BY md5(%s::text || t.id)").format(
+            table=sql.Identifier(self.table[entity]), **words(self.club)
+        )
+        values = (self.by == "csv", self.table[entity], known, str(self.seed))
+        return (row[0] for row in self.connection.execute(query, values).fetchall())
+
+    def revision(self, number: int) -> Revision:
+        """Choose a record that was there before, and what the source says of it now."""
+        turns = ("name", "status", "phone", "tier", *(() if self.by == "csv" else ("capacity",)))
+        turn = turns[number % len(turns)]  # a CSV import leaves known events alone
+        entity = {"status": "Registration", "capacity": "Event"}.get(turn, "Member")
+        waiting = next(self.met["waiting"], None) if turn == "status" and (self.seed + number) % 2 else None
+        key = waiting or next(self.met[entity])
+        was, roll = self.before[self.table[entity]][key], draw(self.seed, turn, number)
+        if turn == "status" and waiting:
+            place = {} if self.by == "guide" else {"waitlistPosition": None}
+            return entity, key, {"status": "CONFIRMED", **place}
+        if turn in ("status", "capacity"):
+            return entity, key, {turn: was[turn] + 4 if turn == "capacity" else "CANCELLED"}
+        if turn == "phone":
+            phone = f"805558{roll % 10_000:04d}"
+            return entity, key, {turn: dashed(phone) if self.by == "csv" else phone}
+        if turn == "name":
+            names = {"firstName": given_name(roll), "lastName": family_name(roll >> 11)}
+            return entity, key, {n: v if v != was[n] else f"{v}-Lee" for n, v in names.items()}
+        tiers = guide.tier_ids(self.club.shape)
+        levels = [level for level, tier in tiers.items() if tier != str(was["membershipTierId"])]
+        level = levels[roll % len(levels)]
+        columns = {"membershipTierId": tiers[level], "waMembershipLevelRaw": level}
+        if self.by == "csv":
+            columns["membershipStatusId"] = application.status_ids(self.club.shape)[LEVELS[level][1]]
+        return entity, key, columns
+
+    def cargo(self, members: int, events: int, registrations: int) -> Cargo:
+        """Make up new records; registrations tie new to new, new to old, old to new and old to old."""
+        shape = self.club.shape
+        people = [person(shape, self.first["Member"] + n) for n in range(members)]
+        if self.by == "csv":
+            people = [one._replace(phone=dashed(one.phone)) for one in people]
+        gatherings = [
+            gathering(shape, self.first["Event"] + n)._replace(start=start, end=start + timedelta(hours=2))
+            for n, start in enumerate(self.started + timedelta(days=20 + 7 * n) for n in range(events))
+        ]
+        taken = {
+            (str(row["memberId"]), str(row["eventId"]))
+            for row in self.before[self.table["Registration"]].values()
+        }
+        guests = [[one.id for one in people], list(islice(self.met["Member"], 20 + registrations))]
+        hosts = [[event.id for event in gatherings], list(islice(self.met["room"], 20 + registrations))]
+        entries = []
+        for n in range(registrations):
+            who, where = guests[n % 4 // 2] or guests[1], hosts[n % 2] or hosts[1]
+            turned = (who[n // 4 % len(who) :] + who)[: len(who)]
+            free = next((pair for pair in itertools.product(turned, where) if pair not in taken), None)
+            if free is None:
+                continue  # all of these have registered for all of those
+            member, event = free
+            taken.add((member, event))
+            number, status = self.first["Registration"] + n, "CANCELLED" if n % 5 == 4 else "CONFIRMED"
+            registered = self.started - timedelta(hours=8 + n)
+            entries.append(Entry(number, shape.id("Registration", number), event, member, status, registered))
+        return Cargo(tuple(people), tuple(gatherings), tuple(entries))
+
+    def listed(self, revisions: list[Revision], cargo: Cargo) -> list[Revision]:
+        """Add what a CSV export lists besides: whoever a registration names; all of it is written anew."""
+        unchanged: list[Revision] = [
+            ("Registration", key, {}) for key in islice(self.met["Registration"], _ONLY_LISTED)
+        ]
+        rows = self.before[self.table["Registration"]]
+        guests = [
+            str(rows[key]["memberId"]) for entity, key, _ in revisions + unchanged if entity != "Member"
+        ]
+        guests += [entry.member for entry in cargo.registrations]
+        done = {key for _, key, _ in revisions} | {one.id for one in cargo.members}
+        everybody = dict.fromkeys([*guests, *islice(self.met["Member"], _ONLY_LISTED)])
+        others: list[Revision] = [("Member", key, {}) for key in everybody if key not in done]
+        return revisions + others + unchanged
+
+    def write(
+        self, cargo: Cargo, revisions: list[Revision], adopted: tuple[str, ...], crossed: bool
+    ) -> Imported:
+        """Write what the run brings, in its order, and leave the traces and files of its end."""
+        length = timedelta(seconds=120 + len(revisions) + len(adopted) + len(cargo.each()))
+        live = Run(self.run, self.by, "live", self.started, self.started + length, {})
+        _load(self.connection, self.club, self.by, live, cargo, None)
+        for number, (entity, key, columns) in enumerate(revisions):
+            self.update(number, entity, key, columns)
+        for number, key in enumerate(adopted, self.first["Member"] + len(cargo.members)):
+            wa_id = wa_value(self.club, self.club.shape.wa_id("Member", number))
+            at = stamp(next(self.moments))
+            row = (ident(self.seed, f"mapping {self.run}", number), "Member", wa_id, key)
+            world, by = (guide, (self.run,)) if self.by == "guide" else (application, ())
+            copy(self.connection, "WaIdMapping", world.MAPPING_COLUMNS, [(*row, *by, at, at)])
+        if crossed:
+            wrong, right = islice(self.met["Member"], 2)
+            self.refresh("Member", right, stamp(next(self.moments)), target=wrong)
+        if self.by != "csv":
+            _close(self.connection, self.club, live)
+        after = self.rows()
+        created = {
+            table: tuple(sorted(after[table].keys() - rows.keys()))
+            for table, rows in self.before.items()
+            if table != "WaSyncState"
+        }
+        updated = {
+            (table, key): {column: (was[column], now) for column, now in row.items() if now != was[column]}
+            for table, rows in after.items()
+            for key, row in rows.items()
+            if (was := self.before[table].get(key)) and was != row
+        }
+        changed = Counter(table for table, _ in updated)
+        records = self.listing(live, cargo, after, updated) if self.by == "csv" else {}
+        counts = {}
+        for entity, table in self.table.items():
+            met = self.known[entity] - changed[table] if self.by != "csv" else 0
+            if (self.by, entity) == ("csv", "Event"):
+                met = len(records["events"]) - len(cargo.events)
+            only = len(adopted) if entity == "Member" else 0
+            counts[entity] = tally(len(created[table]), changed[table], only, met)
+        live = replace(live, counts=counts)
+        reports: tuple[Path, ...] = ()
+        if self.by == "csv":
+            reports = write_listing(self.club.imports, live, CSV_CONFIG, records)
+        elif self.by == "api":
+            reached = self.known["Event"] + len(cargo.events)
+            reports = (write_api_report(self.club.imports, live, mapped_events=reached),)
+        else:
+            entries = enumerate(guide.run_entries(live))
+            rows = [(ident(self.seed, f"entry {self.run}", n), *entry) for n, entry in entries]
+            copy(self.connection, "AuditLog", "id action metadata createdAt", rows)
+        span = (live.started, live.finished)
+        return Imported(self.run, self.by, self.table, created, updated, adopted, reports, *span)
+
+    def update(self, number: int, entity: str, key: str, columns: Columns) -> None:
+        table, at = self.table[entity], stamp(next(self.moments))
+        _set(self.connection, table, key, {**columns, "updatedAt": at})
+        if self.by == "guide":
+            self.refresh(entity, key, at)
+        if self.by == "api":
+            question: LiteralString = 'SELECT min("waId") FROM "WaIdMapping" WHERE {target} = %s'
+            ((wa_id,),) = run(self.connection, self.club, question, key)
+            more: Columns = {"changes": columns}
+            if entity == "Registration":
+                was = self.before[table][key]["status"]
+                more = {"oldStatus": was, "newStatus": columns["status"]}
+            metadata = application.import_metadata(self.run, wa_id, **more)
+            entry = ident(self.seed, f"audit {self.run}", number), "UPDATE", table, key
+            row = (*entry, None, None, None, metadata, at)
+            copy(self.connection, "AuditLog", application.AUDIT_COLUMNS, [row])
+
+    def refresh(self, entity: str, key: str, at: str, target: str | None = None) -> None:
+        """Let a record's mapping name this run, and another record if it is to be re-pointed."""
+        question: LiteralString = """UPDATE "WaIdMapping" SET {target} = %s, {run} = %s, "syncedAt" = %s,
+            "updatedAt" = %s WHERE "entityType" = %s AND {target} = %s"""
+        values = (target or key, self.run, at, at, self.table[entity], key)
+        run(self.connection, self.club, question, *values)
+
+    def listing(self, live: Run, cargo: Cargo, after: Any, updated: Any) -> dict[str, list[Record]]:
+        """Return what a CSV import's report lists: what it brought, and every old record it met."""
+        records = _listing(self.club, self.by, live, cargo)
+
+        def called(word: str, key: str) -> str:
+            return f"{word}{int(key[:7], 16)}"
+
+        hosts = [entry.event for entry in cargo.registrations]
+        for table, key in updated:
+            row = after[table][key]
+            if table == "Member":
+                names = row["firstName"], row["lastName"], row["email"], row["phone"] or ""
+                one = Person(0, key, *names, row["joinedAt"], row["waMembershipLevelRaw"], "", False)
+                records["members"].append(member_record(one, called("WA", key), "update", key))
+            else:
+                who, where = str(row["memberId"]), str(row["eventId"])
+                hosts.append(where)
+                facts = (row["status"], row["registeredAt"], called("REG", key), "update", key)
+                records["registrations"].append(registration_record(who, where, *facts))
+        known = self.before["Event"]
+        for key in dict.fromkeys(key for key in hosts if key in known):
+            row = known[key]
+            titles = row["title"], row["category"], row["location"]
+            times = row["startTime"], row["endTime"]
+            event = Gathering(0, key, *titles, *times, row["capacity"], row["isPublished"])
+            records["events"].append(event_record(event, called("EVT", key), "skip", key))
+        return records
+
+
+class Edit(NamedTuple):
+    """What a person did: the columns they changed, besides ``updatedAt``; none where they added the row."""
+
+    kind: str
+    table: str
+    key: str
+    columns: tuple[str, ...]
+    documented: bool
+
+
+class _Desk(NamedTuple):
+    """A person's place in the application, after a run."""
+
+    connection: Connection
+    club: Club
+    imported: Imported
+    kind: str
+    seed: int
+
+    def new(self, entity: str) -> list[str]:
+        return list(self.imported.created[self.imported.table[entity]])
+
+    def pick(
+        self, entity: str, among: Collection[str] | None = None, beside: Collection[str] = ()
+    ) -> str | None:
+        """Pick a record of some, or an old one."""
+        table = self.imported.table[entity]
+        beside = [*beside, *(self.new(entity) if among is None else ())]
+        query: LiteralString = """SELECT id::text FROM {table} WHERE (%s OR id = ANY(%s::{ids}))
+            AND NOT id = ANY(%s::{ids}) ORDER BY md5(%s::text || id) LIMIT 1"""
+        found = self.connection.execute(
+            sql.SQL(query).format(table=sql.Identifier(table), **words(self.club)),
+            (among is None, list(among or ()), beside, f"{self.kind} {self.seed}"),
+        ).fetchone()
+        return found and str(found[0])
+
+    def others(self, table: str, column: str, by: str = "", key: str | None = None) -> list[str]:
+        """Return what a column of a table holds, where another column holds something."""
+        query: LiteralString = "SELECT {}::text FROM {}" + (" WHERE {} = %s" if by else "")
+        names = [sql.Identifier(each) for each in (column, table, by) if each]
+        found = self.connection.execute(sql.SQL(query).format(*names), (key,) if by else ())
+        return [row[0] for row in found.fetchall()]
+
+    def change(self, entity: str, key: str | None, column: str | None, value: Any = None) -> Edit | None:
+        if key is None or column is None:
+            return None
+        table = self.imported.table[entity]
+        ((was,),) = self.connection.execute(
+            sql.SQL("SELECT {} FROM {} WHERE id = %s").format(sql.Identifier(column), sql.Identifier(table)),
+            (key,),
+        ).fetchall()
+        now = value or self.other_value(column, was)
+        _set(self.connection, table, key, {column: now, "updatedAt": stamp(self.moment)})
+        return self.done("UPDATE", table, key, {column: was}, {column: now})
+
+    def other_value(self, column: str, was: Any) -> Any:
+        roll = draw(self.seed, self.kind, 0)
+        tiers = guide.tier_ids(self.club.shape).values()
+        offered = {
+            "phone": [f"805557{(roll + n) % 10_000:04d}" for n in range(2)],
+            "firstName": [given_name(roll), "Zenobia"],
+            "lastName": [family_name(roll), "Quist"],
+            "title": [f"{was} (new room)"],
+            "membershipTierId": sorted(tiers),
+            "status": (["NO_SHOW", "CONFIRMED", "CANCELLED"] * 2)[roll % 3 :],
+        }
+        return next(value for value in offered[column] if value != str(was))
+
+    def add(self, table: str, key: str | None, **columns: Any) -> Edit | None:
+        """Add a row that hangs on a record, unless there is no such record."""
+        if key is None or None in columns.values():
+            return None
+        mine, at = ident(self.seed, f"{self.kind} {self.imported.run}", 0), stamp(self.moment)
+        names = " ".join(["id", *columns, "createdAt", "updatedAt"])
+        copy(self.connection, table, names, [(mine, *columns.values(), at, at)])
+        return self.done("CREATE", table, mine, None, columns)
+
+    @property
+    def moment(self) -> datetime:
+        return self.imported.finished + timedelta(days=1, minutes=self.seed % 1000, seconds=len(self.kind))
+
+    def done(self, action: str, table: str, key: str, was: Columns | None, now: Columns) -> Edit:
+        documented = self.kind.startswith("documented-")
+        if documented:
+            entry = (ident(self.seed, f"audit {self.kind} {self.imported.run}", 0), action, table, key)
+            texts = [None if each is None else json.dumps(each, default=str) for each in (was, now)]
+            row = (*entry, self.pick("Member"), *texts, None, stamp(self.moment))
+            copy(self.connection, "AuditLog", application.AUDIT_COLUMNS, [row])
+        return Edit(self.kind, table, key, tuple(was or ()), documented)
+
+
+def _again(desk: _Desk, same: bool) -> Edit | None:
+    """Change a member the run updated: a column of the run's, or another one."""
+    ours = ("membershipTierId", "lastName", "firstName", "phone")  # the last that fits
+    found = {
+        key: column
+        for key, columns in desk.imported.updates("Member").items()
+        for column in ours
+        if (column in columns) is same
+    }
+    key = desk.pick("Member", found)
+    return desk.change("Member", key, found.get(key or ""))
+
+
+def _untouched(desk: _Desk) -> Edit | None:
+    met = {*desk.imported.updates("Member"), *desk.imported.mapped}
+    met |= {str(target) for pair in desk.imported.repointed.values() for target in pair}
+    return desk.change("Member", desk.pick("Member", beside=met), "phone")
+
+
+def _register(desk: _Desk, who: list[str] | None, where: list[str] | None) -> Edit | None:
+    table, event = desk.imported.table["Registration"], desk.pick("Event", where)
+    guests = desk.others(table, "memberId", "eventId", event)
+    member = desk.pick("Member", who, beside=guests)
+    facts = {"status": "CONFIRMED", "registeredAt": stamp(desk.moment)}
+    return desk.add(table, event, eventId=event, memberId=member, **facts)
+
+
+def _account(desk: _Desk) -> Edit | None:
+    member = desk.pick("Member", desk.new("Member"), beside=desk.others("UserAccount", "memberId"))
+    email = next(iter(desk.others("Member", "email", "id", member)), None)
+    word = "$argon2id$v=19$m=65536,t=3,p=4$"
+    return desk.add("UserAccount", member, memberId=member, email=email, passwordHash=word, isActive=True)
+
+
+def _note(desk: _Desk, event: str | None, author: str | None) -> Edit | None:
+    text = {"noteType": "PLANNING", "content": "Ask for the projector."}
+    return desk.add("EventNote", event, eventId=event, authorId=author, **text)
+
+
+def _chair(desk: _Desk) -> Edit | None:
+    member = desk.pick("Member", desk.new("Member"))
+    return desk.change("Event", member and desk.pick("Event"), "eventChairId", member)
+
+
+def _payment(desk: _Desk) -> Edit | None:
+    key = desk.pick("Registration", desk.new("Registration"))
+    facts = {"idempotencyKey": f"{desk.kind} {desk.seed} {key}", "status": "SUCCEEDED", "amountCents": 1500}
+    return desk.add("PaymentIntent", key, registrationId=key, **facts)
+
+
+def _tickets(desk: _Desk) -> Edit | None:
+    key = desk.pick("Event", desk.new("Event"))
+    return desk.add("TicketTier", key, eventId=key, name="Standard", priceCents=1500, quantity=20)
+
+
+_EVERYWHERE: dict[str, Callable[[_Desk], Edit | None]] = {
+    "created-member": lambda d: d.change("Member", d.pick("Member", d.new("Member")), "phone"),
+    "created-event": lambda d: d.change("Event", d.pick("Event", d.new("Event")), "title"),
+    "created-registration": lambda d: d.change(
+        "Registration", d.pick("Registration", d.new("Registration")), "status"
+    ),
+    "updated-member-same-column": lambda d: _again(d, True),
+    "updated-member-other-column": lambda d: _again(d, False),
+    "updated-registration": lambda d: d.change(
+        "Registration",
+        d.pick("Registration", d.imported.updates(d.imported.table["Registration"], "status")),
+        "status",
+    ),
+    "mapped-member": lambda d: d.change("Member", d.pick("Member", d.imported.mapped), "phone"),
+    "untouched-member": _untouched,
+    "created-member-registers": lambda d: _register(d, d.new("Member"), None),
+    "old-member-registers": lambda d: _register(d, None, d.new("Event")),
+}
+_APPLICATION: dict[str, Callable[[_Desk], Edit | None]] = {
+    "account": _account,
+    "payment": _payment,
+    "tickets": _tickets,
+    "note": lambda d: _note(d, d.pick("Event", d.new("Event")), d.pick("Member")),
+    "authored-note": lambda d: _note(d, d.pick("Event"), d.pick("Member", d.new("Member"))),
+    "chair": _chair,
+}
+EDITS = {
+    f"{twin}{name}": act
+    for name, act in {**_EVERYWHERE, **_APPLICATION}.items()
+    for twin in ("", "documented-")
+}
+"""One thing each that a person does after the run; the guide's audit log can document none of them."""
+
+
+def later_edit(connection: Connection, club: Club, imported: Imported, kind: str, seed: int) -> Edit | None:
+    """Do one thing that a person does after the run, or nothing if there is nothing it applies to."""
+    if club.dialect == "guide" and kind not in _EVERYWHERE:
+        return None
+    with connection.transaction():
+        return EDITS[kind](_Desk(connection, club, imported, kind, seed))
+
+
+def state(connection: Connection, leave_out: Collection[str] = ()) -> dict[str, list[str]]:
+    """Return every table's rows as text, to compare two moments exactly."""
+    query = "SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1"
+    found: dict[str, list[str]] = {
+        row[0]: [] for row in connection.execute(query).fetchall() if row[0] not in leave_out
+    }
+    each: LiteralString = "SELECT {}, t::text FROM public.{} t"
+    parts = [sql.SQL(each).format(sql.Literal(table), sql.Identifier(table)) for table in found]
+    for table, row in connection.execute(sql.SQL(" UNION ALL ").join(parts)):
+        found[table].append(row)
+    return {table: sorted(rows) for table, rows in found.items()}
+
+
+def differences(
+    before: dict[str, list[str]], after: dict[str, list[str]]
+) -> dict[str, tuple[list[str], list[str]]]:
+    """Return the rows that are gone and those that are new, for each table where there are any."""
+    found = {}
+    for table in sorted({*before, *after}):
+        was, now = Counter(before.get(table, ())), Counter(after.get(table, ()))
+        if was != now:
+            found[table] = (sorted((was - now).elements()), sorted((now - was).elements()))
+    return found
+
+
+def _set(connection: Connection, table: str, key: str, columns: Columns) -> None:
+    names = sql.SQL(", ").join(sql.SQL("{} = %s").format(sql.Identifier(name)) for name in columns)
+    query = sql.SQL("UPDATE {} SET {} WHERE id = %s").format(sql.Identifier(table), names)
+    connection.execute(query, (*columns.values(), key))

@@ -1,0 +1,107 @@
+"""What a run did to the database, sorted by what undoing it would have to do, each piece with its evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from operator import itemgetter
+from typing import NamedTuple
+
+from sqlalchemy import Connection
+
+from workbench.fixes.ledger import Note, Open
+from workbench.investigate.records import Fates, record_fates
+from workbench.murmurant.importers import Run, Strength
+from workbench.murmurant.schema import Schema
+
+
+class Mapped(NamedTuple):
+    """A record that was there before the run, and that it mapped a WA id onto."""
+
+    entity: str
+    record_id: str
+    wa_id: str
+    touched_since: str
+
+
+@dataclass
+class Effects:
+    """What a run did, by entity.
+
+    Attributes
+    ----------
+    created : dict of str to (list of str, list of str or None)
+        Records that it made and nobody touched since: ids, sorted, and the WA id of each.
+    updated : dict of str to dict of str to str
+        Records that were there before and that it changed: id to who touched it since, if anybody.
+    mapped : list of Mapped
+        Records that were there before and that it only mapped.
+    kept, unresolved : list
+        What is left alone, and what cannot be decided.
+    gone : int
+        Records that it made or changed and that are not there any more.
+    """
+
+    created: dict[str, tuple[list[str], list[str | None]]] = field(default_factory=dict)
+    updated: dict[str, dict[str, str]] = field(default_factory=dict)
+    mapped: list[Mapped] = field(default_factory=list)
+    kept: list[Note] = field(default_factory=list)
+    unresolved: list[Open] = field(default_factory=list)
+    gone: int = 0
+    records: int = 0
+
+
+def find_effects(
+    connection: Connection, schema: Schema, run: Run, others: Sequence[Run], min_evidence: Strength
+) -> Effects:
+    """Sort a run's records by what undoing it would have to do.
+
+    Parameters
+    ----------
+    min_evidence : Strength
+        Records attributed to the run on weaker evidence are not acted on, and are listed as unresolved.
+    """
+    found = Effects()
+    undone = {each.run for each in others if each.rolled_back}
+    for fates in record_fates(connection, schema, run, others):
+        found.records += len(fates.record_ids)
+        if fates.action == "existing" or (fates.action == "mapped" and fates.strength < min_evidence):
+            continue  # whether a mapping is the run's is asked of the mapping itself
+        touched = "" if fates.touched_since in undone else fates.touched_since
+        if fates.strength < min_evidence:
+            found.unresolved += _too_weak(schema, fates)
+        elif not fates.exists:
+            found.gone += len(fates.record_ids) if fates.action != "mapped" else 0
+        elif fates.action == "mapped":
+            pairs = zip(fates.record_ids, fates.wa_ids, strict=True)
+            found.mapped += [Mapped(fates.entity, str(key), str(wa_id), touched) for key, wa_id in pairs]
+        elif fates.action == "updated":
+            found.updated.setdefault(fates.entity, {}).update((str(key), touched) for key in fates.record_ids)
+        elif touched:
+            found.kept += _kept(schema, fates, touched)
+        else:
+            keys, wa_ids = found.created.setdefault(fates.entity, ([], []))
+            keys += fates.record_ids  # type: ignore[arg-type]  # what exists has an id
+            wa_ids += fates.wa_ids
+    for entity, (keys, wa_ids) in found.created.items():
+        if any(before > after for before, after in pairwise(keys)):  # of several strengths
+            together = sorted(zip(keys, wa_ids, strict=True), key=itemgetter(0))
+            found.created[entity] = [key for key, _ in together], [wa_id for _, wa_id in together]
+    return found
+
+
+def _too_weak(schema: Schema, fates: Fates) -> list[Open]:
+    reason = f"{fates.action} by the run on {fates.strength.name} evidence only"
+    resolved_by = f"--min-evidence {fates.strength.name}, or a report file that names it"
+    return [
+        (schema.table_of(fates.entity), key or f"WA id {wa_id}", reason, resolved_by)
+        for key, wa_id in zip(fates.record_ids, fates.wa_ids, strict=True)
+    ]
+
+
+def _kept(schema: Schema, fates: Fates, by: str) -> list[Note]:
+    later = f"run {by} changed it since; roll that run back first"
+    after = f"{by} changed it since the run" if by in ("a person", "somebody") else later
+    table = schema.table_of(fates.entity)
+    return [(table, str(key), f"created by the run, but {after}") for key in fates.record_ids]

@@ -1,0 +1,126 @@
+"""What cannot go because something that stays needs it: the reference graph, followed to its end.
+
+No foreign key of the database is left to decide: a row is deleted by name or it stays (DESIGN §3,
+promises 5 and 6).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from workbench.fixes.ledger import Doomed, Note
+from workbench.murmurant.catalogue import CatalogueTable
+from workbench.murmurant.references import Reference, References
+from workbench.plans import rows
+from workbench.plans.drafting import in_chunks
+
+_AT_ONCE = 250_000  # keys
+
+
+def spare_what_is_needed(
+    connection: psycopg.Connection[Any], graph: References, doomed: Doomed
+) -> tuple[Doomed, list[Note]]:
+    """Take out of the rows to be deleted those that a row which stays refers to, and what these need.
+
+    Parameters
+    ----------
+    connection : psycopg.Connection
+        In a reading transaction.
+    doomed : dict of str to list of str
+        Table to keys, sorted.
+
+    Returns
+    -------
+    tuple of dict and list
+        What may still go; and for every row that stays its table, key and the reason.
+    """
+    order = graph.delete_order(doomed)
+    left = {table: list(keys) for table, keys in doomed.items()}
+    spared: dict[str, dict[str, str]] = {table: {} for table in doomed}
+    while True:
+        before = {table: len(keys) for table, keys in left.items()}
+        for (
+            table
+        ) in order.tables:  # children first: who stays among them is settled when their parents are asked
+            for chunk in in_chunks(left[table], _AT_ONCE):
+                _spare(connection, graph, table, chunk, left, spared)
+            if spared[table]:
+                left[table] = [key for key in left[table] if key not in spared[table]]
+        # One pass settles it, unless references run in a circle.
+        if not order.broken or before == {table: len(keys) for table, keys in left.items()}:
+            break
+    kept = [
+        (table, key, reason)
+        for table, found in sorted(spared.items())
+        for key, reason in sorted(found.items())
+    ]
+    return {table: keys for table, keys in left.items() if keys}, kept
+
+
+def _spare(
+    connection: psycopg.Connection[Any],
+    graph: References,
+    table: str,
+    keys: Sequence[str],
+    left: Doomed,
+    spared: dict[str, dict[str, str]],
+) -> None:
+    """Ask every reference to a table at once, so that the keys are sent once."""
+    tables = graph.schema.catalogue.tables
+    references = [each for each in graph.binding(table) if each.child in tables]
+    if not references:
+        return
+    going = sorted({each.child for each in references if left.get(each.child)})
+    parts = [_named_keys("doomed", keys, tables[table])]
+    parts += [_named_keys(f"going {child}", left[child], tables[child]) for child in going]
+    questions = [_question(graph, number, each, going) for number, each in enumerate(references)]
+    query = sql.SQL("WITH {} {}").format(sql.SQL(", ").join(parts), sql.SQL(" UNION ALL ").join(questions))
+    for number, parent_key, child_key in connection.execute(query):
+        each = references[number]
+        kept = child_key in spared.get(each.child, {})
+        who = "which is kept" if kept else "which is not part of the run"
+        reason = f"created by the run, but {each.child} {child_key}, {who}, refers to it ({each.column})"
+        spared[table].setdefault(parent_key, reason)
+
+
+def _named_keys(name: str, keys: Sequence[str], described: CatalogueTable) -> sql.Composed:
+    key = described.columns[described.primary_key[0]]
+    return sql.SQL("{} AS MATERIALIZED (SELECT unnest({}::{}[]) AS id)").format(
+        sql.Identifier(name), sql.Literal(rows.as_array(keys)), sql.SQL(key.type)
+    )
+
+
+def _question(graph: References, number: int, each: Reference, going: Sequence[str]) -> sql.Composed:
+    tables = graph.schema.catalogue.tables
+    child = tables[each.child]
+    key = child.primary_key or (each.column,)
+    same_type = child.columns[each.column].type == tables[each.parent].columns[each.parent_column].type
+    cast = sql.SQL("" if same_type else "::text")
+    conditions: list[sql.Composable] = [sql.SQL("TRUE")]
+    if each.kind_column:
+        conditions.append(
+            sql.SQL("{}::text = ANY({})").format(
+                sql.Identifier("c", each.kind_column), sql.Literal(list(each.kinds))
+            )
+        )
+    if each.child in going:
+        conditions.append(
+            sql.SQL("NOT EXISTS (SELECT FROM {} g WHERE g.id = {})").format(
+                sql.Identifier(f"going {each.child}"), sql.Identifier("c", key[0])
+            )
+        )
+    return sql.SQL(
+        "(SELECT DISTINCT ON (c.{column}) {number}, c.{column}::text, {key} FROM {child} c"
+        " JOIN doomed d ON c.{column}{cast} = d.id{cast} WHERE {conditions} ORDER BY c.{column}, 3)"
+    ).format(
+        column=sql.Identifier(each.column),
+        number=sql.Literal(number),
+        key=rows.key_text(key, "c"),
+        child=rows.qualified(graph.schema.catalogue, each.child),
+        cast=cast,
+        conditions=sql.SQL(" AND ").join(conditions),
+    )

@@ -1,0 +1,161 @@
+"""The mappings and the sync state that a run wrote: which are its own, and which were there before it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy import ColumnElement, Connection, Select, cast, false, func, null, select
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.sql.expression import bindparam, literal
+from sqlalchemy.types import Text
+
+from workbench.fixes.effects import Effects
+from workbench.investigate.traces import TOLERANCE, within
+from workbench.murmurant.importers import STRENGTH, Run, Strength, Trace
+from workbench.murmurant.schema import Schema, as_text, entity_of
+from workbench.murmurant.spellings import ENTITY_TYPES
+from workbench.plans.drafting import in_chunks
+from workbench.plans.rows import as_array
+
+CORRECTED = "migration:mapping:corrected"
+
+_NEEDED = ("mappings.id", "mappings.entity_type", "mappings.wa_id", "mappings.target")
+
+
+def has_mappings(schema: Schema) -> bool:
+    """Whether there is a table of mappings that can be read."""
+    return schema.has(*_NEEDED)
+
+
+def own_mappings(connection: Connection, schema: Schema, run: Run, effects: Effects) -> list[str]:
+    """Return the mappings, by id and sorted, that lead to a record which the run made and are its own.
+
+    The run's id on the mapping says so; where mappings bear none, the run's own word that this
+    record came from this WA id.
+    """
+    if not has_mappings(schema):
+        return []
+    mappings = schema.mappings
+    named = schema.has("mappings.run_id")
+    owner = mappings.c.run_id if named else literal(None)
+    found: list[str] = []
+    for entity, (keys, wa_ids) in effects.created.items():
+        for start in range(0, len(keys), 50_000):
+            chunk = keys[start : start + 50_000]
+            said = dict(zip(chunk, wa_ids[start : start + 50_000], strict=True))
+            rows = connection.execute(
+                select(
+                    as_text(mappings.c.id), as_text(mappings.c.target), as_text(mappings.c.wa_id), owner
+                ).where(
+                    mappings.c.entity_type.in_(ENTITY_TYPES[entity]),
+                    as_text(mappings.c.target).in_(_among(chunk)),
+                )
+            )
+            for key, target, wa_id, by in rows:
+                if by == run.run or (by is None and run.importer == "api" and said[target] == wa_id):
+                    found.append(key)
+    return sorted(found)
+
+
+class Pointer(NamedTuple):
+    """A mapping that bears a mark of a run.
+
+    Attributes
+    ----------
+    entity, wa_id, target : str
+        What it maps onto which record.
+    by : str
+        Who wrote to it after the run; empty for nobody.
+    strength : Strength
+        Of the mark: the run's id, or its time alone.
+    """
+
+    entity: str
+    wa_id: str
+    target: str
+    by: str
+    strength: Strength
+
+
+def written_mappings(connection: Connection, schema: Schema, run: Run) -> dict[str, Pointer]:
+    """Return every mapping that bears a mark of the run, its id or its time, by the mapping's own id."""
+    if not has_mappings(schema):
+        return {}
+    mappings = schema.mappings
+    owner: ColumnElement[Any] = mappings.c.run_id if schema.has("mappings.run_id") else null()
+    marked: ColumnElement[bool] = owner == run.run
+    if run.importer == "api" and schema.has("mappings.synced_at"):
+        marked = marked | (owner.is_(None) & within(mappings.c.synced_at, run))
+    elif not schema.has("mappings.run_id"):
+        return {}
+    corrected = _corrected(connection, schema, run)
+    later: Any = false()
+    if schema.has("mappings.updated_at") and (end := run.finished or run.last_trace):
+        later = mappings.c.updated_at > end + TOLERANCE
+    rows = connection.execute(
+        select(
+            as_text(mappings.c.id).label("key"),
+            entity_of(mappings.c.entity_type).label("entity"),
+            as_text(mappings.c.wa_id).label("wa_id"),
+            as_text(mappings.c.target).label("target"),
+            later.label("later"),
+            owner.is_not(None).label("named"),
+        ).where(marked)
+    )
+    found = {}
+    for row in rows:
+        by = "a person" if row.wa_id in corrected else "somebody" if row.later else ""
+        strength = STRENGTH[Trace.MAPPING] if row.named else Strength.weak
+        found[row.key] = Pointer(row.entity, row.wa_id, row.target, by, strength)
+    return found
+
+
+def _corrected(connection: Connection, schema: Schema, run: Run) -> set[str]:
+    """Return the WA ids whose mapping was corrected by hand after the run, as guide §4.2 logs it."""
+    if run.started is None or not schema.has("audit.action", "audit.metadata", "audit.created_at"):
+        return set()
+    audit = schema.audit
+    spoken = audit.c.metadata["migrationAction"].astext
+    if not schema.audit_action_is_enum:
+        spoken = func.coalesce(spoken, audit.c.action)
+    rows = connection.execute(
+        select(audit.c.metadata["waId"].astext).where(spoken == CORRECTED, audit.c.created_at > run.started)
+    )
+    return {row[0] for row in rows}
+
+
+def written_sync_states(connection: Connection, schema: Schema, run: Run) -> dict[str, str]:
+    """Return the rows of the sync state that the run wrote last: id to who wrote to them since."""
+    if run.importer == "csv" or not schema.has("sync_state.id", "sync_state.last_full_sync"):
+        return {}
+    state = schema.sync_state
+    later: Any = false()
+    if schema.has("sync_state.updated_at") and (end := run.finished or run.last_trace):
+        later = state.c.updated_at > end + TOLERANCE
+    rows = connection.execute(
+        select(as_text(state.c.id), later.label("later")).where(within(state.c.last_full_sync, run))
+    )
+    return {key: "somebody" if touched else "" for key, touched in rows}
+
+
+def leading_to(
+    connection: Connection, schema: Schema, ids: Sequence[str], entity: str, keys: Sequence[str]
+) -> set[str]:
+    """Return those of some mappings that lead to one of these records."""
+    mappings = schema.mappings
+    found: set[str] = set()
+    for chunk in in_chunks(keys):
+        rows = connection.execute(
+            select(as_text(mappings.c.id)).where(
+                mappings.c.entity_type.in_(ENTITY_TYPES[entity]),
+                as_text(mappings.c.target).in_(_among(chunk)),
+            )
+        )
+        found |= {row[0] for row in rows}
+    return found.intersection(ids)
+
+
+def _among(keys: Sequence[str]) -> Select[Any]:
+    array = cast(bindparam("keys", as_array(keys), type_=Text()), ARRAY(Text()))
+    return select(func.unnest(array))

@@ -1,0 +1,214 @@
+"""With a snapshot from before the run: what the run updated goes back to what it was."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import Any
+
+from sqlalchemy import Connection
+
+from workbench.checkpoints.scratch import Archive, Scratch
+from workbench.errors import Refused
+from workbench.fixes.effects import Effects
+from workbench.fixes.ledger import Ledger
+from workbench.fixes.pointers import written_mappings, written_sync_states
+from workbench.fixes.restoring import Comparison, OnConflict
+from workbench.fixes.witnesses import Witnesses
+from workbench.murmurant.importers import Run, Strength
+from workbench.murmurant.schema import Schema
+from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES
+from workbench.plans.drafting import Updates
+from workbench.plans.journal import raw
+
+LEADS_TO_KEPT = "leads to a record that is kept"
+ENOUGH = 100
+"""Records looked for to tell a snapshot of this database from another's."""
+
+FROM_BEFORE = "a snapshot from before the run: --snapshot FILE"
+
+
+def snapshot_tables(schema: Schema) -> list[str]:
+    """Return the tables that an importer writes to; no other is needed of a snapshot."""
+    concepts = [*(CONCEPT_OF[entity] for entity in ENTITIES), "mappings", "sync_state"]
+    return [schema.resolved[each].table for each in concepts if each in schema.resolved]
+
+
+def leave_updates_open(
+    connection: Connection, schema: Schema, run: Run, effects: Effects, own: set[str], ledger: Ledger
+) -> None:
+    """List what cannot go back without a snapshot (DESIGN §1, trap 2).
+
+    Parameters
+    ----------
+    own : set of str
+        Mappings that lead to records the run created: they are its own whatever was before.
+    """
+    for entity, found in effects.updated.items():
+        table = schema.table_of(entity)
+        ledger.unresolved += [
+            (table, key, "updated by the run; what it was before is not written anywhere", FROM_BEFORE)
+            for key in sorted(found)
+        ]
+    stays = {(table, key) for table, key, _ in effects.kept}
+    for key, each in sorted(written_mappings(connection, schema, run).items()):
+        if key in own:
+            continue
+        table = schema.resolved["mappings"].table
+        if (schema.table_of(each.entity), each.target) in stays:
+            ledger.kept.append((table, key, LEADS_TO_KEPT))
+        else:
+            what = f"mapping of {each.entity} {each.wa_id}: made, refreshed or re-pointed by the run; nothing tells which"
+            ledger.unresolved.append((table, key, what, FROM_BEFORE))
+
+
+class Restoration:
+    """One run's updates brought back from one snapshot."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        schema: Schema,
+        run: Run,
+        effects: Effects,
+        scratch: Scratch,
+        stack: ExitStack,
+        updates: Updates,
+        on_conflict: OnConflict,
+    ) -> None:
+        self.connection, self.schema, self.run, self.effects = connection, schema, run, effects
+        self.archive: Archive = scratch.archive
+        there = stack.enter_context(scratch.connect())
+        self.comparison = Comparison(
+            live=raw(connection),
+            snapshot=there,
+            schema=schema,
+            snapshot_schema=scratch.schema,
+            snapshot_columns=_columns(there, scratch.schema),
+            updates=updates,
+            on_conflict=on_conflict,
+        )
+
+    def bring_back(
+        self, own: list[str], ledger: Ledger, min_evidence: Strength, *, sync_state: bool
+    ) -> list[str]:
+        """Compare what the run wrote with the snapshot, and note what goes back.
+
+        Parameters
+        ----------
+        own : list of str
+            Mappings that lead to records the run created.
+        sync_state : bool
+            Whether the sync state goes back too.
+
+        Returns
+        -------
+        list of str
+            The mappings that the run made, sorted: its own, and those onto records that were there before.
+
+        Raises
+        ------
+        Refused
+            When the snapshot is not from before the run, or of another database.
+        """
+        self._refuse_a_later_snapshot()
+        self._refuse_another_database()
+        for entity, touched in sorted(self.effects.updated.items()):
+            witnesses = Witnesses(self.connection, self.schema, self.run, entity)
+            self._restore(CONCEPT_OF[entity], touched, witnesses)
+        if self.run.importer == "guide":
+            # Where only a row's own time told that the run changed it, a later change hides that it did.
+            for fate in self.effects.mapped:
+                if fate.touched_since and fate.record_id:
+                    self._restore(CONCEPT_OF[fate.entity], {fate.record_id: fate.touched_since}, None)
+        made = self._mappings(set(own), ledger, min_evidence)
+        states = written_sync_states(self.connection, self.schema, self.run) if sync_state else {}
+        if states:
+            self._restore("sync_state", states, None)
+        result = self.comparison.result
+        ledger.kept += result.kept
+        ledger.conflicts += result.conflicts
+        ledger.unresolved += [
+            (
+                table,
+                key,
+                "updated by the run, and not in the snapshot",
+                "an older snapshot, or the run that made it",
+            )
+            for table, key in result.not_in_snapshot
+        ]
+        return made
+
+    def _restore(self, concept: str, touched: dict[str, str], witnesses: Witnesses | None) -> None:
+        found = self.schema.resolved[concept]
+        self.comparison.restore(found.table, touched, witnesses, found.spelling.get("updated_at"))
+
+    def _mappings(self, own: set[str], ledger: Ledger, min_evidence: Strength) -> list[str]:
+        written = written_mappings(self.connection, self.schema, self.run)
+        if not written:
+            return sorted(own)
+        table = self.schema.resolved["mappings"].table
+        here = self.comparison.present(table, sorted(written))
+        self._restore("mappings", {key: each.by for key, each in written.items() if key in here}, None)
+        made = set(own)
+        stays = {(each, key) for each, key, _ in self.effects.kept}
+        for key, each in written.items():
+            if key in here or key in own:
+                continue
+            record = self.schema.table_of(each.entity), each.target
+            # Its time alone is weak; that it was not there before the run either makes it likely.
+            strength = max(each.strength, Strength.likely)
+            if each.by:
+                ledger.kept.append((table, key, f"made by the run, but {each.by} changed it since"))
+            elif record in stays:
+                ledger.kept.append((table, key, LEADS_TO_KEPT))
+            elif strength >= min_evidence:
+                made.add(key)
+                ledger.kept.append(
+                    (*record, f"was there before; the run only mapped WA id {each.wa_id} onto it")
+                )
+            else:
+                what = f"mapping of {each.entity} {each.wa_id}, new since the snapshot; only its time ties it to the run"
+                ledger.unresolved.append((table, key, what, f"--min-evidence {strength.name}"))
+        return sorted(made)
+
+    def _refuse_a_later_snapshot(self) -> None:
+        """Refuse one that has what the run created: it was taken when the run had begun."""
+        for entity, (keys, _) in self.effects.created.items():
+            found = self.comparison.present(self.schema.table_of(entity), keys)
+            if found:
+                raise Refused(
+                    f"The snapshot {self.archive.path.name} is not from before the run: it has {len(found):,} of the"
+                    f" {entity} records that the run created, {min(found)} for one.",
+                    "Give one that was taken before it began.",
+                )
+
+    def _refuse_another_database(self) -> None:
+        """Refuse one that knows none of the records that were here before the run."""
+        asked = False
+        for entity in ENTITIES:
+            if not self.schema.has(CONCEPT_OF[entity]):
+                continue
+            table = self.schema.table_of(entity)
+            new = self.effects.created.get(entity, ([], []))[0]
+            keys = sorted(self.effects.updated.get(entity, ()))[:ENOUGH] or self.comparison.old_keys(
+                table, new, ENOUGH
+            )
+            if self.comparison.present(table, keys):
+                return
+            asked = asked or bool(keys)
+        if asked:
+            raise Refused(
+                f"The snapshot {self.archive.path.name} (of database {self.archive.database!r}) is of another database:"
+                " it has none of the records that were here before the run.",
+                "Give one of this database.",
+            )
+
+
+def _columns(connection: Any, schema: str) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    query = (
+        "SELECT table_name::text, column_name::text FROM information_schema.columns WHERE table_schema = %s"
+    )
+    for table, column in connection.execute(query, [schema]):
+        found.setdefault(table, set()).add(column)
+    return found

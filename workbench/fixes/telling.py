@@ -1,0 +1,81 @@
+"""What a plan says about the run in words: its evidence, where it stopped, what to do besides."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from workbench.checkpoints.scratch import Archive
+from workbench.murmurant.importers import Run
+
+RERUN = {
+    "api": "npx tsx scripts/importing/wa_full_sync.ts",
+    "csv": "run the CSV import once more, with the same export files",
+    "guide": "npx tsx scripts/importing/wa_full_sync.ts",
+}
+"""How to run each importer again (guide §4.1)."""
+
+REDO_DRY = {
+    **{name: f"DRY_RUN=1 {RERUN[name]}" for name in ("api", "guide")},
+    "csv": "run the CSV import's dry run again",
+}
+
+
+@dataclass(frozen=True)
+class LevelZero:
+    """Guide §3, level 0: nothing was written, so there is nothing to roll back.
+
+    Attributes
+    ----------
+    run : str
+        The dry run.
+    fix : tuple of str
+        What to put right before it is run again.
+    """
+
+    run: str
+    fix: tuple[str, ...]
+
+
+def level_zero(run: Run) -> LevelZero:
+    """Say what a dry run found that has to be put right."""
+    found = [f"It ended as {run.status}: {run.why}." if run.status != "completed" else ""]
+    found += [
+        f"{entity}: {count:,} records could not be read." for entity, count in run.errors.items() if count
+    ]
+    for report in run.reports:
+        found += [f"{reason} ({count:,} times)." for reason, count in sorted(report.skip_reasons.items())]
+    wrong = [each for each in found if each]
+    again = f"Then the dry run again: {REDO_DRY[run.importer]}"
+    return LevelZero(
+        run.run,
+        (*(wrong or ["Its report names no problem of its own; compare its counts with the source."]), again),
+    )
+
+
+def told_by(run: Run, archive: Archive | None) -> tuple[str, ...]:
+    """List the evidence that a plan rests on."""
+    found = [f"{trace}: {count:,}" if count else str(trace) for trace, count in sorted(run.traces.items())]
+    found += [f"report file {name}" for name in sorted({each.path.name for each in run.reports})]
+    if archive is not None:
+        found.append(f"snapshot {archive.path.name} of database {archive.database}, SHA-256 {archive.sha256}")
+    return tuple(found)
+
+
+def worth_knowing(run: Run, gone: int) -> tuple[str, ...]:
+    """Say what whoever approves the plan should know besides."""
+    found = []
+    if run.rolled_back:
+        found.append("The audit log says that this run was rolled back before.")
+    if run.status == "interrupted":
+        found += [f"The import was interrupted: {run.why}.", *options(run)]
+    if gone:
+        found.append(f"{gone:,} records of the run are gone already.")
+    return tuple(found)
+
+
+def options(run: Run) -> tuple[str, ...]:
+    """Return guide §4.1's two ways on after an interrupted import, as commands."""
+    return (
+        f"Option A, to run it again (records that are there are skipped): {RERUN[run.importer]}",
+        f"Option B, to roll it back first: workbench plan rollback {run.run}",
+    )
