@@ -15,11 +15,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from workbench.errors import WorkbenchError
+    from workbench.fixes.telling import LevelZero
+    from workbench.plans.plan import Plan
     from workbench.reporting import (
         RUN_CHECKS,
         about_run,
         actions_chart,
         answer,
+        applied_plans,
+        changes_chart,
         conclude,
         counts_chart,
         coverage_table,
@@ -29,6 +33,18 @@ if TYPE_CHECKING:
         mask,
         mask_text,
         next_steps,
+        plan_affected,
+        plan_answer,
+        plan_approval,
+        plan_changes,
+        plan_checks,
+        plan_conflicts,
+        plan_kept,
+        plan_summary,
+        plan_unresolved,
+        plan_values,
+        plan_verdict,
+        review_plan,
         run_counts,
         run_differences,
         run_summary,
@@ -44,11 +60,15 @@ __version__ = "0.1.0"
 
 __all__ = [
     "RUN_CHECKS",
+    "LevelZero",
+    "Plan",
     "Workbench",
     "WorkbenchError",
     "about_run",
     "actions_chart",
     "answer",
+    "applied_plans",
+    "changes_chart",
     "conclude",
     "counts_chart",
     "coverage_table",
@@ -59,6 +79,18 @@ __all__ = [
     "mask_text",
     "next_steps",
     "open_workbench",
+    "plan_affected",
+    "plan_answer",
+    "plan_approval",
+    "plan_changes",
+    "plan_checks",
+    "plan_conflicts",
+    "plan_kept",
+    "plan_summary",
+    "plan_unresolved",
+    "plan_values",
+    "plan_verdict",
+    "review_plan",
     "run_counts",
     "run_differences",
     "run_summary",
@@ -70,6 +102,8 @@ __all__ = [
 ]
 
 _HOME = {
+    "LevelZero": "workbench.fixes.telling",
+    "Plan": "workbench.plans.plan",
     "WorkbenchError": "workbench.errors",
     "Workbench": "workbench.workbench",
     "open_workbench": "workbench.workbench",

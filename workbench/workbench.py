@@ -6,11 +6,12 @@ import os
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
+from typing import Literal
 
 import pandas as pd
 from sqlalchemy import Connection
@@ -22,6 +23,8 @@ from workbench.checks.registry import SAMPLE
 from workbench.database.connection import Database, Identity, connect
 from workbench.database.environment import Environment
 from workbench.errors import NotMurmurant, WorkbenchError
+from workbench.fixes.rollback import RollbackRequest, plan_rollback
+from workbench.fixes.telling import LevelZero
 from workbench.investigate import tiers
 from workbench.investigate.readiness import readiness
 from workbench.investigate.records import RunRecords, run_records
@@ -30,6 +33,13 @@ from workbench.murmurant.importers import Run
 from workbench.murmurant.references import References
 from workbench.murmurant.reports import ImportReport, read_reports
 from workbench.murmurant.schema import Schema, read_schema
+from workbench.plans import journal
+from workbench.plans.apply import Progress, apply_plan
+from workbench.plans.approvals import Approval, approve_plan
+from workbench.plans.journal import Entry
+from workbench.plans.plan import Plan, Target
+from workbench.plans.store import PlanState, applied_entry, find_plan, plan_states, plans_folder
+from workbench.plans.undo import plan_undo
 from workbench.settings import DEMO, EnvironmentSettings, Settings, load_settings
 
 
@@ -241,6 +251,93 @@ class Workbench:
         """Tell who ran imports, how many and how long (guide §5.2)."""
         with self.reading() as connection:
             return audit.imports_by_operator(connection, self.schema, since)
+
+    @cached_property
+    def target(self) -> Target:
+        """Which database a plan is made for."""
+        here, schema = self.environment, self.database.address.schema
+        return Target(self.identity.system_identifier, self.identity.database, schema, here.name, here.kind)
+
+    def plan_rollback(
+        self,
+        run_id: str,
+        *,
+        snapshot: str | Path | None = None,
+        on_conflict: Literal["keep", "restore"] = "keep",
+        min_evidence: str = "likely",
+        sync_state: bool = False,
+    ) -> Plan | LevelZero:
+        """Plan to roll one run back (guide §3); writes a plan file and nothing else.
+
+        Parameters
+        ----------
+        snapshot : path, optional
+            A pg_dump archive from before the run: only it knows what rows were that the run changed.
+        on_conflict : {"keep", "restore"}
+            What becomes of a column that both the run and somebody after it changed.
+        min_evidence : {"certain", "strong", "likely", "weak"}
+            Records tied to the run more weakly are left alone, and listed as unresolved.
+        sync_state : bool
+            Whether to reset the sync state as well (guide §7.3).
+
+        Returns
+        -------
+        Plan or LevelZero
+            Level 0 for a dry run, which wrote nothing: what to fix.
+        """
+        request = RollbackRequest.checked(run_id, snapshot, on_conflict, min_evidence, sync_state)
+        with self.reading() as connection:
+            return plan_rollback(
+                connection,
+                self.schema,
+                self.find_runs(),
+                request,
+                target=self.target,
+                planned_by=self.settings.operator,
+                settings=self.settings,
+                folder=plans_folder(self.settings),
+            )
+
+    def plan(self, name: str) -> Plan:
+        """Return a plan by its id or its file's path."""
+        return find_plan(self.settings, name)
+
+    def plans(self) -> pd.DataFrame:
+        """List the plans of this environment and what became of each."""
+        with self.reading() as connection:
+            states = plan_states(
+                self.settings, journal.entries(journal.raw(connection)), self.environment.name
+            )
+        return pd.DataFrame(states, columns=[each.name for each in fields(PlanState)]).drop(columns="path")
+
+    def plan_undo(self, name: str) -> Plan:
+        """Plan to take back what a plan did; writes a plan file and nothing else."""
+        with self.reading() as connection:
+            found = journal.raw(connection)
+            return plan_undo(
+                found,
+                self.schema,
+                applied_entry(found, self.settings, name),
+                target=self.target,
+                planned_by=self.settings.operator,
+                folder=plans_folder(self.settings),
+            )
+
+    def approve(
+        self, plan: Plan, digest: str, *, approver: str | None = None, confirm: str | None = None
+    ) -> Approval:
+        """Record a person's consent to a plan: see `workbench.plans.approvals.approve_plan`."""
+        return approve_plan(
+            plan,
+            digest,
+            approver=approver or self.settings.operator,
+            hours=self.settings.approval_hours,
+            confirmed_environment=confirm,
+        )
+
+    def apply(self, plan: Plan, progress: Progress | None = None) -> Entry:
+        """Carry out an approved plan, whole or not at all; the only act here that writes rows."""
+        return apply_plan(self.database, plan, operator=self.settings.operator, progress=progress)
 
     def _look(self, connection: Connection, runs: bool = True) -> Look:
         found = self.find_runs() if runs else []

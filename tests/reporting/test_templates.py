@@ -20,7 +20,7 @@ from workbench.reporting.templates import (
     report_template,
 )
 
-NAMES = ("post-recovery", "run")
+NAMES = ("plan", "post-recovery", "run")
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -92,7 +92,9 @@ def run(
         if not clean:
             say("", f"To read and to show: {command()} report run -p run_id {one.run}")
             if one.status in {"interrupted", "failed"}:
-                say("Guide §4.1: run the importer again, it skips what is done; or roll the run back first.")
+                from workbench.fixes.telling import options
+
+                say("Guide §4.1:", *(f"  {each}" for each in options(one)))
     raise typer.Exit(0 if clean else 1)
 
 

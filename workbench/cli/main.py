@@ -10,7 +10,7 @@ from typing import NoReturn
 import typer
 
 from workbench import __version__
-from workbench.cli import looking, making, place
+from workbench.cli import looking, making, place, planning
 from workbench.cli.options import joined_parameters
 from workbench.cli.output import ReaderGoneError, complain
 from workbench.errors import WorkbenchError
@@ -19,7 +19,8 @@ _BROKEN_PIPE = 141  # as a shell reports a program that SIGPIPE ended
 
 app = typer.Typer(
     name="workbench",
-    help="See what an import into Murmurant did, find what is wrong, and report it. Nothing here writes to the club's data.",
+    help="See what an import into Murmurant did, find what is wrong, plan the correction, apply it and take it back."
+    " Nothing but `apply` and `undo` writes to the club's data.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -34,6 +35,12 @@ app.command()(looking.runs)
 app.command()(looking.run)
 app.command()(looking.check)
 app.command()(looking.audit)
+app.add_typer(planning.plan, name="plan")
+app.command()(planning.show)
+app.command()(planning.approve)
+app.command()(planning.apply)
+app.command()(planning.undo)
+app.command()(planning.plans)
 app.command()(making.report)
 
 
@@ -69,7 +76,7 @@ def main() -> NoReturn:
         complain(
             WorkbenchError(
                 f"This failed in a way that was not foreseen ({what}).",
-                "Nothing was changed. WORKBENCH_DEBUG=1 shows where; please report it.",
+                "WORKBENCH_DEBUG=1 shows where; please report it.",
             )
         )
         sys.exit(WorkbenchError.exit_code)

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
 import workbench
 from workbench.cli.options import AsJson, EnvironmentName, ImportReports, Unmask, Waivers, waivers
-from workbench.cli.output import banner, command, paths_below, plain, print_json, say, stderr
+from workbench.cli.output import banner, command, paths_below, plain, print_json, progress_bar, say
 from workbench.errors import UsageError
 
 if TYPE_CHECKING:
     from workbench.reporting.runner import ReportResult
-
-Advance = Callable[[str, int, int], None]
 
 
 def demo(
@@ -37,7 +31,7 @@ def demo(
     from workbench.settings import DEMO, load_settings
 
     settings = load_settings()
-    with _progress() as advance:
+    with progress_bar() as advance:
         advance("making the club", 0, 3)
         made = make_demo(
             settings,
@@ -74,7 +68,7 @@ def demo(
 
 
 def report(
-    name: Annotated[str, typer.Argument(help="post-recovery, run")],
+    name: Annotated[str, typer.Argument(help="post-recovery, run, plan")],
     parameter: Annotated[
         list[str] | None,
         typer.Option(
@@ -104,7 +98,7 @@ def report(
         parameters = _parameters(parameter or [])
         if given := waivers(waive):
             parameters["waive"] = plain([f"{check}={reason}" for check, reason in given.items()])
-        with _progress() as advance:
+        with progress_bar() as advance:
             result = run_report(
                 name,
                 parameters,
@@ -141,15 +135,3 @@ def _report_facts(result: ReportResult) -> dict[str, object]:
         "headline": result.verdict["headline"],
         "counts": result.verdict.get("counts", {}),
     }
-
-
-@contextmanager
-def _progress() -> Iterator[Advance]:
-    """Show progress on a terminal; say nothing in a pipe."""
-    if not sys.stderr.isatty():
-        yield lambda what, done, total: None
-        return
-    columns = SpinnerColumn(), TextColumn("{task.description}"), BarColumn()
-    with Progress(*columns, console=stderr(), transient=True) as bar:
-        task = bar.add_task("starting", total=None)
-        yield lambda what, done, total: bar.update(task, description=what, completed=done, total=total)

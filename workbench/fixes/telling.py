@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from workbench.checkpoints.scratch import Archive
-from workbench.murmurant.importers import Run
+from workbench.murmurant.importers import Run, Trace
 
 RERUN = {
     "api": "npx tsx scripts/importing/wa_full_sync.ts",
@@ -54,7 +54,11 @@ def level_zero(run: Run) -> LevelZero:
 
 def told_by(run: Run, archive: Archive | None) -> tuple[str, ...]:
     """List the evidence that a plan rests on."""
-    found = [f"{trace}: {count:,}" if count else str(trace) for trace, count in sorted(run.traces.items())]
+    found = [
+        f"{trace}: {count:,}" if count else str(trace)
+        for trace, count in sorted(run.traces.items())
+        if trace != Trace.REPORT
+    ]
     found += [f"report file {name}" for name in sorted({each.path.name for each in run.reports})]
     if archive is not None:
         found.append(f"snapshot {archive.path.name} of database {archive.database}, SHA-256 {archive.sha256}")

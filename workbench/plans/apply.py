@@ -162,10 +162,9 @@ def _refuse_a_second_apply(connection: psycopg.Connection[Any]) -> None:
 def _refuse_once_more(connection: psycopg.Connection[Any], plan: Plan, approval: Approval) -> int | None:
     known = journal.entries(connection)
     for each in known:
-        if each.digest == plan.digest:
-            since = f"; {each.undone_by} took it back" if each.undone_by else ""
+        if each.digest == plan.digest and not each.undone_by:
             raise Refused(
-                f"Plan {plan.id} was applied by {each.applied_by} at {each.applied_at:%Y-%m-%d %H:%M:%S} UTC{since}.",
+                f"Plan {plan.id} was applied by {each.applied_by} at {each.applied_at:%Y-%m-%d %H:%M:%S} UTC.",
                 "Nothing is applied twice. Plan again if there is more to correct.",
             )
     used = connection.execute(

@@ -31,7 +31,7 @@ _TABLE = """
         version integer NOT NULL,
         plan text NOT NULL,
         kind text NOT NULL,
-        digest text NOT NULL UNIQUE,
+        digest text NOT NULL,
         environment text NOT NULL,
         parameters jsonb NOT NULL,
         sections jsonb NOT NULL,
@@ -44,6 +44,12 @@ _TABLE = """
         row_triggers text NOT NULL,
         undoes bigint UNIQUE REFERENCES workbench.applied (id)
     )
+"""
+
+_MAY_READ = """
+    SELECT has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE n.nspname = 'workbench' AND c.relname = 'applied'
 """
 
 _ENTRIES = """
@@ -128,18 +134,23 @@ def entries(connection: psycopg.Connection[Any]) -> list[Entry]:
     Raises
     ------
     WorkbenchError
-        When the journal was written by a later version of the workbench.
+        When it may not be read, or was written by a later version of the workbench.
     """
-    known = connection.execute("SELECT to_regclass('workbench.applied')").fetchone()
-    if known is None or known[0] is None:
+    allowed = connection.execute(_MAY_READ).fetchone()
+    if allowed is None:
         return []
+    if not allowed[0]:
+        raise WorkbenchError(
+            "The database user may not read the journal, so nobody knows which plans were applied here.",
+            "Ask the database's owner for USAGE on the schema workbench, and SELECT on its tables.",
+        )
     with connection.cursor(row_factory=namedtuple_row) as cursor:
         return [_entry(row) for row in cursor.execute(_ENTRIES)]
 
 
 def find_entry(connection: psycopg.Connection[Any], digest: str) -> Entry | None:
-    """Return the apply of the plan with this digest, if there was one."""
-    return next((each for each in entries(connection) if each.digest == digest), None)
+    """Return the last apply of the plan with this digest, if there was one."""
+    return next((each for each in reversed(entries(connection)) if each.digest == digest), None)
 
 
 def reserve(connection: psycopg.Connection[Any]) -> int:

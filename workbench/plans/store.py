@@ -10,7 +10,7 @@ from typing import Any
 
 import psycopg
 
-from workbench.errors import PlanError, Refused, unknown
+from workbench.errors import NotApproved, PlanError, Refused, unknown
 from workbench.plans.approvals import find_approval
 from workbench.plans.journal import Entry, entries
 from workbench.plans.plan import SUFFIX, Plan
@@ -74,10 +74,10 @@ def find_plan(settings: Settings, name: str) -> Plan:
 def applied_entry(connection: psycopg.Connection[Any], settings: Settings, name: str) -> Entry:
     """Return what the journal says of a plan, by its id or its file; `Refused` when it was not applied."""
     known = entries(connection)
-    found = next((each for each in known if each.plan == name), None)
+    found = next((each for each in reversed(known) if each.plan == name), None)
     if found is None:
         digest = find_plan(settings, name).digest
-        found = next((each for each in known if each.digest == digest), None)
+        found = next((each for each in reversed(known) if each.digest == digest), None)
     if found is None:
         raise Refused(
             f"Plan {name} was not applied here, so there is nothing to take back.",
@@ -120,7 +120,10 @@ def _applied(entry: Entry) -> tuple[str, str]:
 
 
 def _waiting(plan: Plan) -> tuple[str, str]:
-    approval = find_approval(plan)
+    try:
+        approval = find_approval(plan)
+    except NotApproved as error:
+        return "planned", f"by {plan.header.planned_by}; {error.what}"
     if approval is None or approval.digest != plan.digest:
         return "planned", f"by {plan.header.planned_by}; nobody has approved it"
     until = f"{approval.expires_at:%Y-%m-%d %H:%M} UTC"

@@ -2,6 +2,7 @@
 
 from workbench.reporting.charts import (
     actions_chart,
+    changes_chart,
     counts_chart,
     runs_chart,
     show_figure,
@@ -18,6 +19,23 @@ from workbench.reporting.findings import (
     waivers,
 )
 from workbench.reporting.masking import mask, mask_text
+from workbench.reporting.plan_rows import (
+    plan_affected,
+    plan_conflicts,
+    plan_kept,
+    plan_unresolved,
+    plan_values,
+)
+from workbench.reporting.plans import (
+    applied_plans,
+    plan_answer,
+    plan_approval,
+    plan_changes,
+    plan_checks,
+    plan_summary,
+    plan_verdict,
+)
+from workbench.reporting.reviewing import review_plan
 from workbench.reporting.summaries import looked_at, run_counts, run_differences, run_summary
 from workbench.reporting.tables import show
 from workbench.reporting.verdict import conclude
@@ -27,6 +45,8 @@ __all__ = [
     "about_run",
     "actions_chart",
     "answer",
+    "applied_plans",
+    "changes_chart",
     "conclude",
     "counts_chart",
     "coverage_table",
@@ -36,6 +56,18 @@ __all__ = [
     "mask",
     "mask_text",
     "next_steps",
+    "plan_affected",
+    "plan_answer",
+    "plan_approval",
+    "plan_changes",
+    "plan_checks",
+    "plan_conflicts",
+    "plan_kept",
+    "plan_summary",
+    "plan_unresolved",
+    "plan_values",
+    "plan_verdict",
+    "review_plan",
     "run_counts",
     "run_differences",
     "run_summary",

@@ -28,9 +28,11 @@ if TYPE_CHECKING:
 
 BLUE, GREEN, ORANGE, RED, SKY, GREY = "#0072B2", "#009E73", "#E69F00", "#D55E00", "#56B4E9", "#767676"
 STATUS_COLOURS = {"completed": GREEN, "interrupted": ORANGE, "failed": RED, "unknown": GREY}
+CHANGE_COLOURS = {"delete": RED, "update": BLUE, "insert": GREEN}
 MOST = 40
 """Bars in one figure; the rest are summed in the last one."""
 
+_DONE = {"delete": "deleted", "update": "updated", "insert": "inserted"}
 _WIDTH, _BAR = 7.6, 0.3  # inches
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",  # text stays text: small, and in a font the reader has
@@ -185,6 +187,35 @@ def actions_chart(tally: pd.DataFrame) -> Figure:
     _rows(axes, [f"{entity} {action}" for entity, action, _ in rows])
     _finish(axes, "records")
     return _described(figure, "What the run did: " + "; ".join(f"{n:,} {e} {a}" for e, a, n in rows), rows)
+
+
+def changes_chart(frame: pd.DataFrame) -> Figure:
+    """Draw how many rows of each table a plan deletes, updates and inserts.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        ``table``, ``operation``, ``rows``: see `workbench.reporting.plans.plan_changes`. Past
+        `MOST` bars the rest are summed in the last one.
+    """
+    rows = [
+        (str(table), str(operation), int(n))
+        for table, operation, n in zip(frame["table"], frame["operation"], frame["rows"], strict=True)
+    ]
+    if len(rows) > MOST:
+        rest = rows[MOST - 1 :]
+        rows = [*rows[: MOST - 1], (f"{len(rest)} others", "", sum(n for *_, n in rest))]
+    figure, axes = _canvas(len(rows), "Rows that would change")
+    colours = [CHANGE_COLOURS.get(operation, GREY) for _, operation, _ in rows]
+    bars = axes.barh(range(len(rows)), [n for *_, n in rows], color=colours, height=0.7)
+    said = [f"{n:,} {_DONE.get(operation, 'changed')}" for _, operation, n in rows]
+    axes.bar_label(bars, said, padding=4)
+    # A table is named beside the first of its bars.
+    named = [table if at == 0 or rows[at - 1][0] != table else "" for at, (table, *_) in enumerate(rows)]
+    _rows(axes, named)
+    _finish(axes, "rows", room=0.25)
+    told = [f"{table} {words}" for (table, *_), words in zip(rows, said, strict=True)]
+    return _described(figure, "Rows that would change: " + "; ".join(told), rows)
 
 
 def show_figure(figure: Figure, alt: str = "") -> Shown:

@@ -29,7 +29,7 @@ _ENDINGS = {
 def looked_at(looked: Looked) -> Shown:
     """Tell which database a report is about, and how it was looked at."""
     identity = looked.identity
-    return _listed(
+    return listed(
         {
             "Environment": f"{looked.environment.name} ({looked.environment.kind})",
             "Database": f"{identity.database} at {looked.environment.where}",
@@ -49,7 +49,7 @@ def run_summary(records: RunRecords, unmask: bool = False) -> Shown:
     when = f" It started on {text_of(run.started)} UTC" if run.started else " When it started is not known"
     lasted = f" and took {run.duration:,.0f} seconds." if run.duration is not None else "."
     did = "; ".join(f"{entity}: {in_words(run.counts.get(entity, {}))}" for entity in ENTITIES)
-    return _listed(
+    return listed(
         {
             "Run": run.run,
             "What it was": " ".join(
@@ -86,11 +86,12 @@ def run_counts(records: RunRecords) -> pd.DataFrame:
 def run_differences(records: RunRecords) -> Shown:
     """List where the evidence and the importer's own report disagree."""
     if not records.differences:
-        return _listed({"Differences": "none: what was found is what was reported, as far as both are known"})
-    return _listed({f"Difference {number}": each for number, each in enumerate(records.differences, 1)})
+        return listed({"Differences": "none: what was found is what was reported, as far as both are known"})
+    return listed({f"Difference {number}": each for number, each in enumerate(records.differences, 1)})
 
 
-def _listed(facts: dict[str, str]) -> Shown:
+def listed(facts: dict[str, str]) -> Shown:
+    """Show facts, each under what it is about."""
     items = Markup("").join(
         Markup("<dt>{}</dt><dd>{}</dd>").format(what, visible(fact)) for what, fact in facts.items()
     )

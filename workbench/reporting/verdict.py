@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol
 
 from markupsafe import Markup
@@ -134,7 +134,15 @@ def judge(looked: Looked, findings: Sequence[Finding], report: str, question: st
     )
 
 
-def conclude(looked: Looked, findings: Sequence[Finding], report: str, question: str) -> None:
+def conclude(
+    looked: Looked,
+    findings: Sequence[Finding],
+    report: str,
+    question: str,
+    *,
+    summary: str = "",
+    facts: Mapping[str, Any] | None = None,
+) -> None:
     """End a report: say the verdict to people, and hand it to the runner.
 
     Parameters
@@ -145,16 +153,21 @@ def conclude(looked: Looked, findings: Sequence[Finding], report: str, question:
         Everything the verdict rests on.
     report, question : str
         The report's name, and the question it answers: yes is good.
+    summary : str
+        What the report is about, said before the findings are counted.
+    facts : mapping, optional
+        What the verdict carries besides, for machines.
     """
     from IPython.display import display  # only where there is a notebook
 
     verdict = judge(looked, findings, report, question)
+    verdict = replace(verdict, tally=visible(f"{summary} {verdict.tally}".strip()))
     html = Markup('<p class="wb-note">{} <strong>{}</strong> {}</p>')
     shown = Shown(
         html.format(status_mark(verdict.status), verdict.headline, verdict.tally),
         f"{verdict.status}: {verdict.headline} {verdict.tally}",
     )
-    display({MIME: verdict.as_json(), **shown._repr_mimebundle_()}, raw=True)  # type: ignore[no-untyped-call]
+    display({MIME: {**(facts or {}), **verdict.as_json()}, **shown._repr_mimebundle_()}, raw=True)  # type: ignore[no-untyped-call]
 
 
 def _in_order(finding: Finding) -> tuple[list[int], str]:

@@ -1,0 +1,258 @@
+"""The report of a plan: what whoever approves it gets to read, and what it says after the plan was applied."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pandas as pd
+import psycopg
+import pytest
+
+from tests.conftest import Clubs, Server
+from tests.imports import IMPORTERS, Imported, import_run, later_edit
+from tests.reporting.conftest import HOSTILE, settings_for
+from tests.reporting.test_runner import self_contained
+from workbench.database.embedded import client_tools
+from workbench.errors import PlanError, UsageError
+from workbench.plans.drafting import write_deletes
+from workbench.plans.journal import raw
+from workbench.plans.plan import Header, Plan, Target
+from workbench.plans.writing import PlanWriter
+from workbench.reporting.charts import changes_chart, show_figure
+from workbench.reporting.plan_rows import (
+    plan_affected,
+    plan_conflicts,
+    plan_kept,
+    plan_unresolved,
+    plan_values,
+)
+from workbench.reporting.plans import applied_plans, plan_answer, plan_approval, plan_checks, plan_sentence
+from workbench.reporting.reviewing import Review, review_plan
+from workbench.reporting.runner import ReportResult, run_report
+from workbench.reporting.whose import fairly
+from workbench.settings import Settings
+from workbench.workbench import Workbench, open_workbench
+
+SURNAME, EMAIL = "Quixotelli", "q.quixotelli@example.org"
+
+
+@dataclass(frozen=True)
+class Imports:
+    """A club after one more import run, and a snapshot from before it."""
+
+    url: str
+    settings: Settings
+    run: Imported
+    snapshot: Path
+
+    def open(self, unmask: bool = False) -> Workbench:
+        return open_workbench("club", settings=self.settings, unmask=unmask)
+
+    def plan(self, snapshot: bool = True) -> Plan:
+        with self.open() as wb:
+            found = wb.plan_rollback(self.run.run, snapshot=self.snapshot if snapshot else None)
+        assert isinstance(found, Plan)
+        return found
+
+    def review(self, name: str, unmask: bool = False) -> Review:
+        return review_plan(self.open(unmask), name)
+
+    def report(self, name: str, unmask: bool = False) -> ReportResult:
+        return run_report("plan", {"plan": name}, environment="club", settings=self.settings, unmask=unmask)
+
+    def execute(self, statement: str, *parameters: object) -> None:
+        with psycopg.connect(self.url) as connection:
+            connection.execute(statement, parameters)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def imports(
+    clubs: Clubs, server: Server, dialect: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Imports:
+    clone = clubs.clone(dialect)
+    snapshot = tmp_path / "before.dump"
+    subprocess.run([client_tools() / "pg_dump", "-Fc", f"--file={snapshot}", clone.url], check=True)
+    with psycopg.connect(clone.url) as connection:
+        run = import_run(connection, clone.club, IMPORTERS[dialect][0])
+        for kind in ("created-event", "updated-member-same-column"):
+            assert later_edit(connection, clone.club, run, kind, 1)
+        hostile = 'UPDATE "Member" SET "firstName" = %s, "lastName" = %s, email = %s WHERE id = %s'
+        connection.execute(hostile, [HOSTILE[0], SURNAME, EMAIL, run.created["Member"][0]])
+    monkeypatch.setenv("SCRATCH_URL", server.url("postgres"))
+    settings = settings_for(clone.url, tmp_path, monkeypatch, imports=clone.club.imports)
+    return Imports(clone.url, settings.model_copy(update={"scratch_url_env": "SCRATCH_URL"}), run, snapshot)
+
+
+def clean(
+    wb: Workbench, keys: list[str], target: Target | None = None, **notes: list[tuple[str | None, ...]]
+) -> Plan:
+    """Plan to delete some members, with notes as they are given."""
+    header = Header("merge", {"members": 2}, ("Merges two members.",), target or wb.target, "dana")
+    with wb.reading() as connection, PlanWriter(wb.settings.home / "plans", header) as writer:
+        write_deletes(writer, raw(connection), wb.schema.catalogue, "Member", sorted(keys))
+        for name, rows in notes.items():
+            writer.notes(name, rows)
+        return writer.finish()
+
+
+def statuses(review: Review) -> dict[str, str]:
+    return {each.check.id.removeprefix("plan-"): each.status for each in review.findings}
+
+
+def test_the_report_of_a_rollback(imports: Imports) -> None:
+    plan = imports.plan()
+    result = imports.report(plan.id)
+    page, verdict = result.html.read_text(encoding="utf-8"), result.verdict
+    assert verdict == json.loads(result.json.read_text(encoding="utf-8"))
+    assert verdict["status"] == "warn"
+    assert (verdict["plan"], verdict["digest"], verdict["changes"]) == (plan.id, plan.digest, plan.changes)
+    assert verdict["conflicts"] == len(plan.conflicts) > 0
+    assert (verdict["kept"], verdict["unresolved"]) == (len(plan.kept), len(plan.unresolved))
+    assert verdict["state"] == "planned"
+    assert plan.digest in page
+    assert f"workbench approve {plan.id} --digest {plan.digest} -e club" in page
+    assert plan_sentence(plan) in page
+    for cells in plan.changes.values():
+        assert all(f">{count:,}</span>" in page for count in cells.values())
+    assert "somebody changed it since the run" in page
+    self_contained(page)
+    for artefact in (page, *(each.read_text(encoding="utf-8") for each in (result.notebook, result.json))):
+        for secret in (SURNAME, EMAIL, HOSTILE[0], str(imports.settings.home.parent), "postgresql://"):
+            assert secret not in artefact
+
+
+@pytest.mark.parametrize("dialect", ["application"])
+def test_before_and_after_it_is_applied(imports: Imports) -> None:
+    wb = imports.open()
+    assert "No plan was applied here" in applied_plans(wb).html
+    plan = imports.plan(snapshot=False)
+    open_ends = imports.review(plan.id)
+    assert statuses(open_ends)["unresolved"] == "warn"
+    assert "--snapshot FILE" in plan_unresolved(open_ends).text
+    wb.approve(plan, plan.digest, approver="kim")
+    assert "It is approved: by kim" in plan_checks(imports.review(plan.id)).text
+    wb.apply(plan)
+    applied = imports.review(plan.id)
+    assert statuses(applied)["applied"] == "fail"
+    assert "It was applied: by dana" in plan_answer(applied).text
+    assert f"workbench undo {plan.id} -e club" in plan_approval(applied).text
+    # The way back: a plan of inserts, whose people are told as the plan has them.
+    undo = wb.plan_undo(plan.id)
+    back = imports.report(undo.id, unmask=True)
+    page = back.html.read_text(encoding="utf-8")
+    assert back.verdict["status"] == "pass"
+    assert "Can this plan be approved as it is? Yes." in page
+    assert SURNAME in page
+    assert EMAIL in page
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+    self_contained(page)
+    told = run_report("post-recovery", {}, environment="club", settings=imports.settings)
+    page = told.html.read_text(encoding="utf-8")
+    assert plan.id in page
+    assert "No plan was applied here" not in page
+    assert told.verdict["plans"] == [{"plan": plan.id, "digest": plan.digest, "state": "applied"}]
+    wb.approve(undo, undo.digest)
+    wb.apply(undo)
+    assert [each["state"] for each in applied_plans(wb).facts["plans"]] == ["undone", "applied"]
+    assert "It was undone" in plan_answer(imports.review(plan.id)).text
+
+
+def test_what_makes_a_plan_unfit_to_be_approved(imports: Imports) -> None:
+    wb = imports.open()
+    keys = sorted(imports.run.created["Member"])
+    plan = clean(wb, keys)
+    assert set(statuses(imports.review(plan.id)).values()) == {"pass"}
+    assert plan_sentence(plan) == f"Merges two members: deletes {len(keys)} members."
+    there = imports.settings.environments["club"]
+    real = there.model_copy(update={"kind": "production", "address": wb.environment.where})
+    on_production = open_workbench(
+        "club", settings=imports.settings.model_copy(update={"environments": {"club": real}})
+    )
+    grave = clean(on_production, keys)
+    told = plan_approval(review_plan(on_production, grave.id)).text
+    assert f"--digest {grave.digest} --as NAME --confirm club -e club" in told
+    assert "by a second person: dana planned it" in told
+    assert statuses(imports.review(grave.id))["target"] == "fail"
+    imports.execute("UPDATE \"Member\" SET phone = '1' WHERE id = %s", keys[0])
+    assert "was changed since" in plan_answer(drifted := imports.review(plan.id)).text
+    assert statuses(drifted)["rows"] == "fail"
+    assert "workbench approve" not in plan_approval(drifted).text
+    # Made for another database, it names nobody of this one.
+    foreign = clean(wb, keys, replace(wb.target, database="another", environment="club-2"))
+    review = imports.review(foreign.id)
+    assert "for database another, this is club" in plan_answer(review).text
+    assert {"target": "fail"}.items() <= statuses(review).items()
+    assert "rows" not in statuses(review)
+    assert "nobody was looked up" in plan_affected(review).text
+    assert "@" not in plan_affected(review).text
+    imports.execute('ALTER TABLE "Member" RENAME phone TO mobile')
+    assert (
+        "has changed its columns or key since the plan was made (phone)"
+        in plan_answer(imports.review(plan.id)).text
+    )
+
+
+def test_notes_are_grouped_and_hostile_ones_are_text(imports: Imports) -> None:
+    key, other = sorted(imports.run.created["Member"])[:2]
+    event = imports.run.created["Event"][0]
+    kept = [("Member", key, f"WA id {n} and {HOSTILE[0]}") for n in range(5000, 5060)]
+    conflict = [
+        ("Member", key, "phone", "8055550101", "not known", "8055550102", "somebody changed it; keep"),
+        ("Event", event, "eventChairId", None, other, key, "a person changed it; restore"),
+    ]
+    unresolved = [("Member", key, "why", f"{HOSTILE[0]} {EMAIL}")]
+    plan = clean(imports.open(), [key], kept=kept, conflict=conflict, unresolved=unresolved)  # type: ignore[arg-type]
+    review = imports.review(plan.id)
+    shown = [
+        each(review) for each in (plan_kept, plan_conflicts, plan_unresolved, plan_affected, plan_values)
+    ]
+    for each in shown:
+        for text in (each.html, each.text):
+            assert SURNAME not in text
+            assert EMAIL not in text
+            assert "80555501" not in text
+        assert "<script" not in each.html
+    assert "WA id … and &lt;script&gt;" in shown[0].html
+    assert "showing 40 of 60" in shown[0].html
+    assert f"Member: {'•••'} Q•••" in shown[0].text
+    assert "not known" in shown[1].text
+    assert f"({other})" in shown[1].text
+    seen = imports.review(plan.id, unmask=True)
+    assert SURNAME in plan_affected(seen).text
+    assert "8055550102" in plan_conflicts(seen).text
+
+
+@pytest.mark.parametrize("dialect", ["guide"])
+def test_a_plan_that_cannot_be_read(imports: Imports) -> None:
+    plan = clean(imports.open(), list(imports.run.created["Member"]))
+    with pytest.raises(UsageError, match=plan.id) as unknown:
+        imports.report("rollback-00000")
+    assert unknown.value.exit_code == 2
+    plan.path.write_bytes(plan.path.read_bytes()[:-40])
+    with pytest.raises(PlanError, match=f"{plan.id}.plan is cut short") as cut:
+        imports.report(plan.id)
+    assert "/plans/" not in cut.value.what
+    assert not list(imports.settings.reports.glob("*.json"))
+
+
+@pytest.mark.parametrize("rows", [0, 1, 60])
+def test_the_chart_of_changes(rows: int) -> None:
+    operations = ("delete", "update", "insert")
+    frame = pd.DataFrame(
+        [(f"Table {n // 3} <b>$x$", operations[n % 3], n + 1) for n in range(rows)],
+        columns=["table", "operation", "rows"],
+    )
+    shown = show_figure(changes_chart(frame))
+    assert ("Nothing to show" in shown.text) == (rows == 0)
+    assert ("Table 0 <b>$x$ 1 deleted" in shown.text) == (rows > 0)
+    assert "<b>" not in shown.html
+
+
+def test_rows_are_taken_in_turn_and_no_more_than_needed() -> None:
+    endless = iter(range(10**9))
+    assert fairly([["a"], endless, ["b", "c"]], 5) == ["a", 0, 1, "b", "c"]
+    assert next(endless) == 2
+    assert fairly([], 5) == []
