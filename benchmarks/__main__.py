@@ -10,7 +10,7 @@ from time import perf_counter
 
 import psycopg
 
-from benchmarks import checks, report
+from benchmarks import checks, report, rollback
 from workbench.database.embedded import embedded_url, start_server
 from workbench.demo.club import build_club
 from workbench.demo.making import make_demo
@@ -23,12 +23,13 @@ def main() -> None:
     parser.add_argument(
         "--members", type=int, default=100_000, help="size of the club that the checks run on"
     )
-    parser.add_argument("--only", choices=["checks", "report"], help="one of them alone")
+    parser.add_argument("--only", choices=["checks", "report", "rollback"], help="one of them alone")
+    parser.add_argument("--rows", type=int, default=1_000_000, help="size of the run that is rolled back")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="workbench-bench-") as folder:
         home = Path(folder)
         server = start_server(home / "postgres")
-        if chosen.only != "report":
+        if chosen.only in (None, "checks"):
             url = embedded_url(home / "postgres", "bench")
             begun = perf_counter()
             with psycopg.connect(url) as connection:
@@ -39,12 +40,15 @@ def main() -> None:
                 f"club of {club.members:,} members, {club.registrations:,} registrations: built in {perf_counter() - begun:.0f} s"
             )
             checks.compare(url, home / "imports")
-        if chosen.only != "checks":
+        if chosen.only in (None, "report"):
             print("demo report, 2,000 members")
             os.environ.update(WORKBENCH_HOME=folder, WORKBENCH_REPORTS=str(home / "reports"))
             settings = load_settings()
             make_demo(settings, members=2000)
             report.compare(settings)
+        if chosen.only in (None, "rollback"):
+            for rows in sorted({10_000, chosen.rows}):
+                rollback.compare(home / "postgres", home, rows, rounds=2 if rows > 100_000 else 5)
         server.cleanup()
 
 

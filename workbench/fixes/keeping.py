@@ -18,7 +18,7 @@ from workbench.murmurant.references import Reference, References
 from workbench.plans import rows
 from workbench.plans.drafting import in_chunks
 
-_AT_ONCE = 250_000  # keys
+_AT_ONCE = 1_000_000  # keys
 
 
 def spare_what_is_needed(
@@ -71,15 +71,17 @@ def _spare(
 ) -> None:
     """Ask every reference to a table at once, so that the keys are sent once."""
     tables = graph.schema.catalogue.tables
-    references = [each for each in graph.binding(table) if each.child in tables]
+    holding = rows.occupied(connection, graph.schema.catalogue)
+    references = [each for each in graph.binding(table) if each.child in holding]
     if not references:
         return
     going = sorted({each.child for each in references if left.get(each.child)})
-    parts = [_named_keys("doomed", keys, tables[table])]
-    parts += [_named_keys(f"going {child}", left[child], tables[child]) for child in going]
+    parts = [_named_keys("doomed", tables[table])]
+    parts += [_named_keys(f"going {child}", tables[child]) for child in going]
+    values = [rows.as_array(each) for each in (keys, *(left[child] for child in going))]
     questions = [_question(graph, number, each, going) for number, each in enumerate(references)]
     query = sql.SQL("WITH {} {}").format(sql.SQL(", ").join(parts), sql.SQL(" UNION ALL ").join(questions))
-    for number, parent_key, child_key in connection.execute(query):
+    for number, parent_key, child_key in connection.execute(query, values):
         each = references[number]
         kept = child_key in spared.get(each.child, {})
         who = "which is kept" if kept else "which is not part of the run"
@@ -87,10 +89,10 @@ def _spare(
         spared[table].setdefault(parent_key, reason)
 
 
-def _named_keys(name: str, keys: Sequence[str], described: CatalogueTable) -> sql.Composed:
+def _named_keys(name: str, described: CatalogueTable) -> sql.Composed:
     key = described.columns[described.primary_key[0]]
-    return sql.SQL("{} AS MATERIALIZED (SELECT unnest({}::{}[]) AS id)").format(
-        sql.Identifier(name), sql.Literal(rows.as_array(keys)), sql.SQL(key.type)
+    return sql.SQL("{} AS MATERIALIZED (SELECT unnest(%s::{}[]) AS id)").format(
+        sql.Identifier(name), sql.SQL(key.type)
     )
 
 

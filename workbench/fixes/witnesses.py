@@ -105,7 +105,7 @@ class Witnesses:
             )
             .where(
                 as_text(audit.c.resource_id).in_(
-                    select(func.unnest(cast(literal(as_array(found), Text()), ARRAY(Text()))))
+                    select(func.unnest(cast(literal(as_array(list(found)), Text()), ARRAY(Text()))))
                 ),
                 entity_of(audit.c.resource_type) == self.entity,
                 or_(

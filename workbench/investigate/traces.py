@@ -1,7 +1,8 @@
 """What ties records to a run, one selection for each kind of trace (DESIGN §1, §2 "Evidence").
 
 Every selection has the same columns: ``entity``, ``action``, ``said`` (how directly the trace tells
-what was done), ``record_id``, ``wa_id``, ``at``, ``trace`` and ``strength``.
+what was done), ``record_id``, ``wa_id``, ``at``, ``trace`` and ``strength``; and, where it has the record
+at hand, ``alive`` and ``changed``: whether it is still there, and when it was last written.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import (
+    Boolean,
     ColumnElement,
     Integer,
     Select,
@@ -62,9 +64,21 @@ def record_traces(schema: Schema, run: Run, others: Sequence[Run]) -> list[Selec
 
 
 def _row(
-    entity: Any, action: Any, said: Any, record_id: Any, wa_id: Any, at: Any, trace: Trace, strength: Any
+    entity: Any,
+    action: Any,
+    said: Any,
+    record_id: Any,
+    wa_id: Any,
+    at: Any,
+    trace: Trace,
+    strength: Any,
+    source: Any = None,
 ) -> Select[Any]:
+    """Lay out one kind of trace; `source` is the entity's table, where the selection has the record at hand."""
+    changed = source.c.updated_at if source is not None and "updated_at" in source.c else null()
     return select(
+        cast(null() if source is None else source.c.id.is_not(None), Boolean).label("alive"),
+        cast(changed, TIMESTAMP()).label("changed"),
         entity.label("entity"),
         action.label("action"),
         said.label("said"),
@@ -127,6 +141,7 @@ def _mapping_column(schema: Schema, run: Run, entity: str) -> Select[Any]:
             mappings.c.synced_at if schema.has("mappings.synced_at") else null(),
             Trace.MAPPING,
             literal(STRENGTH[Trace.MAPPING]),
+            source,
         )
         .select_from(mappings.outerjoin(source, as_text(source.c.id) == as_text(mappings.c.target)))
         .where(mappings.c.run_id == run.run, mappings.c.entity_type.in_(ENTITY_TYPES[entity]))
@@ -152,6 +167,7 @@ def _record_column(schema: Schema, run: Run, entity: str) -> Select[Any]:
         _moment(schema, entity, "created_at"),
         Trace.RECORD,
         literal(STRENGTH[Trace.RECORD]),
+        source,
     ).where(source.c.run_id == run.run, ~mapped)
 
 

@@ -92,28 +92,34 @@ def _apply(
     _refuse_a_second_apply(connection)
     journal.prepare_journal(connection)
     undoes = _refuse_once_more(connection, plan, approval)
+    # For joins of a million rows: room to hash them, no compiler for statements that run once; and an index
+    # whose rows were just deleted is no short cut, each of its entries leads to a dead row.
+    connection.execute(
+        "SET LOCAL work_mem = '64MB'; SET LOCAL jit = off; SET LOCAL enable_indexonlyscan = off"
+    )
     progress("waiting for others to finish writing", 1, steps)
     graph = References(schema)
     lock_tables(connection, graph, plan.operations)
     row_triggers = _switch_row_triggers_off(connection)
     number = journal.reserve(connection)
     stages = [
-        Stage(connection, schema.catalogue, section, number, place)
+        Stage(connection, schema.catalogue, plan, section, number, place)
         for place, section in enumerate(plan.operations, 1)
     ]
     different: list[tuple[str, str, str]] = []
     for place, stage in enumerate(stages, 2):
         progress(f"comparing {stage.section.rows:,} rows of {stage.section.table}", place, steps)
-        stage.load(plan)
         different += stage.compare()
     _refuse_an_altered_file(plan)
     _refuse_drift(plan, different)
+    updated: set[str] = set()
     for place, stage in enumerate(stages, 2 + len(stages)):
         section = stage.section
         progress(f"{section.name} of {section.rows:,} rows of {section.table}", place, steps)
         if section.name == "delete":
             refuse_new_children(stage, graph)
-        stage.carry_out()
+        stage.carry_out(moved=section.table in updated)
+        updated |= {section.table} if section.name == "update" else set()
     progress("checking what was done", steps - 1, steps)
     for stage in stages:
         stage.keep()
@@ -279,7 +285,7 @@ def _outcome(database: Database, plan: Plan) -> str:
                 return "It does not answer yet. `workbench plans` will say whether the plan was applied: whole, or not at all."
             time.sleep(0.2)
             continue
-        if entry is None:
+        if entry is None or entry.undone_by:  # one that was taken back is of an earlier time
             return (
                 "Nothing was changed: the plan was not applied. Apply it again when the connection is stable."
             )

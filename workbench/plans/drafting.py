@@ -16,7 +16,7 @@ from workbench.plans import rows
 from workbench.plans.plan import Section, format_row
 from workbench.plans.writing import PlanWriter
 
-CHUNK = 50_000
+CHUNK = 250_000
 """Keys sent to the database at a time."""
 
 _IN_MEMORY = 1 << 20  # bytes of updates held before they go to a temporary file
@@ -51,15 +51,13 @@ def write_deletes(
     (key,) = described.primary_key
     name = sql.Identifier("t", key)
     cells = [name, rows.digest(described, seen, "t")]
+    source = sql.SQL("{} t WHERE {} = ANY(%s::{}[])").format(
+        rows.qualified(catalogue, table), name, sql.SQL(described.columns[key].type)
+    )
+    order = [sql.SQL("{}::text").format(name)]
     with writer.section(Section("delete", table, (key,), seen=seen)):
         for chunk in in_chunks(keys):
-            source = sql.SQL("{} t WHERE {} = ANY({}::{}[])").format(
-                rows.qualified(catalogue, table),
-                name,
-                sql.Literal(rows.as_array(chunk)),
-                sql.SQL(described.columns[key].type),
-            )
-            for block in rows.blocks(connection, cells, source, [sql.SQL("{}::text").format(name)]):
+            for block in rows.blocks(connection, cells, source, order, [rows.as_array(chunk)]):
                 writer.block(block)
 
 

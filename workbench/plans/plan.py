@@ -220,6 +220,13 @@ class Plan:
                 left -= len(block)
                 yield block
 
+    def lines(self, section: Section) -> Iterator[list[bytes]]:
+        """Yield a section's rows as they are in the file, many at a time."""
+        rest = b""
+        for block in self.blocks(section):
+            *whole, rest = (rest + block).split(b"\n")
+            yield whole
+
     def _noted(self, name: str) -> list[dict[str, str | None]]:
         return [
             dict(zip(each.columns, row, strict=True))
