@@ -31,10 +31,11 @@ from workbench.checkpoints.archive import (
     read_archive,
 )
 from workbench.checkpoints.scratch_server import WRITING, ScratchServer, scratch_database
+from workbench.database.connection import SPELLING
 from workbench.errors import SnapshotError, WorkbenchError, nearest
 from workbench.settings import Settings
 
-_READING = "-c default_transaction_read_only=on -c TimeZone=UTC -c DateStyle=ISO"
+_READING = f"-c default_transaction_read_only=on{SPELLING}"
 
 _END_OF_ROWS = b"\\.\n"
 

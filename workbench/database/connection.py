@@ -26,6 +26,12 @@ from workbench.settings import EnvironmentSettings, Settings
 CONNECT_TIMEOUT = 10
 """Seconds to wait for a server to answer."""
 
+SPELLING = (
+    " -c TimeZone=UTC -c DateStyle=ISO -c IntervalStyle=postgres -c extra_float_digits=1 -c bytea_output=hex"
+    " -c client_encoding=UTF8 -c array_nulls=on"
+)
+"""How values are written as text, whatever the database is set to: digests, plans and undo rest on it."""
+
 
 @dataclass(frozen=True)
 class Identity:
@@ -118,9 +124,9 @@ class Database:
         """
         url = self.address.url.set(drivername="postgresql").render_as_string(hide_password=False)
         settings = (
-            f"-c statement_timeout={int(self.apply_timeout * 1000)} -c lock_timeout={int(self.lock_timeout * 1000)}"
+            f"-c statement_timeout={_milliseconds(self.apply_timeout)} -c lock_timeout={_milliseconds(self.lock_timeout)}"
             f" -c default_transaction_read_only=off -c default_transaction_isolation=read\\ committed"
-            f" -c TimeZone=UTC -c DateStyle=ISO -c search_path={_quoted(self.address.schema)}"
+            f"{SPELLING} -c search_path={_quoted(self.address.schema)}"
         )
         with (
             self.speaking_plainly(),
@@ -155,8 +161,8 @@ class Database:
 
     def _engine(self) -> Engine:
         options = (
-            f"-c default_transaction_read_only=on -c statement_timeout={int(self.statement_timeout * 1000)}"
-            f" -c TimeZone=UTC -c search_path={_quoted(self.address.schema)}"
+            f"-c default_transaction_read_only=on -c statement_timeout={_milliseconds(self.statement_timeout)}"
+            f"{SPELLING} -c search_path={_quoted(self.address.schema)}"
         )
         return create_engine(
             self.address.url,
@@ -248,6 +254,10 @@ def frame(
     """
     result = connection.execute(statement, dict(parameters or {}))
     return pd.DataFrame.from_records(result.all(), columns=list(result.keys()))
+
+
+def _milliseconds(seconds: float) -> int:
+    return max(1, int(seconds * 1000))  # to PostgreSQL, none at all would mean no limit
 
 
 def _quoted(name: str) -> str:

@@ -22,6 +22,7 @@ from workbench.errors import DatabaseUnreachable, Drift, Refused, WorkbenchError
 from workbench.murmurant.references import References
 from workbench.murmurant.schema import Schema, read_schema
 from workbench.plans import journal
+from workbench.plans.accounting import no_clash, refuse_hidden_effects, table_files
 from workbench.plans.approvals import Approval, valid_approval
 from workbench.plans.journal import Entry
 from workbench.plans.orphans import lock_tables, refuse_missing_parents, refuse_new_children
@@ -71,7 +72,7 @@ def apply_plan(database: Database, plan: Plan, *, operator: str, progress: Progr
     with database.reading() as reading:
         schema = read_schema(reading, database.address.schema)
     try:
-        with database.writing() as connection:
+        with database.writing() as connection, no_clash(plan):
             return _apply(connection, database, schema, plan, approval, operator, progress or _silent)
     except DatabaseUnreachable as error:
         raise DatabaseUnreachable(error.what, _outcome(database, plan)) from None
@@ -97,15 +98,16 @@ def _apply(
     connection.execute(
         "SET LOCAL work_mem = '64MB'; SET LOCAL jit = off; SET LOCAL enable_indexonlyscan = off"
     )
-    progress("waiting for others to finish writing", 1, steps)
-    graph = References(schema)
-    lock_tables(connection, graph, plan.operations)
-    row_triggers = _switch_row_triggers_off(connection)
     number = journal.reserve(connection)
     stages = [
         Stage(connection, schema.catalogue, plan, section, number, place)
         for place, section in enumerate(plan.operations, 1)
     ]
+    progress("waiting for others to finish writing", 1, steps)
+    graph = References(schema)
+    lock_tables(connection, graph, plan.operations)
+    files = table_files(connection)
+    row_triggers = _switch_row_triggers_off(connection)
     different: list[tuple[str, str, str]] = []
     for place, stage in enumerate(stages, 2):
         progress(f"comparing {stage.section.rows:,} rows of {stage.section.table}", place, steps)
@@ -122,10 +124,10 @@ def _apply(
         updated |= {section.table} if section.name == "update" else set()
     progress("checking what was done", steps - 1, steps)
     for stage in stages:
-        stage.keep()
+        stage.keep(stages)
         refuse_missing_parents(stage, graph)
     audited = _write_audit(connection, schema, plan, approval, operator)
-    _refuse_hidden_effects(connection, schema, plan, audited)
+    refuse_hidden_effects(connection, schema, plan, audited, files)
     entry = journal.record(
         connection, number, plan, approval, applied_by=operator, row_triggers=row_triggers, undoes=undoes
     )
@@ -230,40 +232,6 @@ def _write_audit(
         }
         write_entry(connection, schema, each["action"], facts, about=approval.number)
     return Counter({(schema.resolved["audit"].table, "insert"): len(plan.header.audit)})
-
-
-def _refuse_hidden_effects(
-    connection: psycopg.Connection[Any], schema: Schema, plan: Plan, audited: Counter[tuple[str, str]]
-) -> None:
-    """Compare what this transaction did, by the server's own count of rows, with what was planned."""
-    row = connection.execute("SHOW track_counts").fetchone()
-    if row != ("on",):
-        raise WorkbenchError(
-            "The server does not count rows (track_counts is off), so nothing can prove what was changed.",
-            "Switch track_counts on. Nothing was changed.",
-        )
-    planned = Counter(audited)
-    for section in plan.operations:
-        planned[section.table, section.name] += section.rows
-    done: Counter[tuple[str, str]] = Counter()
-    for schema_name, table, inserted, updated, deleted in connection.execute(
-        "SELECT schemaname, relname, n_tup_ins, n_tup_upd, n_tup_del FROM pg_stat_xact_user_tables"
-        " WHERE schemaname <> 'workbench' AND schemaname NOT LIKE 'pg\\_temp%%'"
-    ):
-        name = table if schema_name == schema.catalogue.schema else f"{schema_name}.{table}"
-        done += Counter({(name, "insert"): inserted, (name, "update"): updated, (name, "delete"): deleted})
-    hidden = {
-        cell: (done[cell], planned[cell])
-        for cell in done.keys() | planned.keys()
-        if done[cell] != planned[cell]
-    }
-    if hidden:
-        (table, operation), (found, wanted) = min(hidden.items())
-        raise Drift(
-            f'The database did more, or less, than was planned: {operation} on "{table}" {found} times, not {wanted}.'
-            " Nothing was changed.",
-            "A trigger or rule of the database does this; ask its owner.",
-        )
 
 
 def _outcome(database: Database, plan: Plan) -> str:

@@ -12,12 +12,13 @@ import os
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from workbench.errors import NotApproved, Refused, WorkbenchError
 from workbench.plans.plan import Plan
 
 PRODUCTION = "production"
+_WORDS = ("number", "digest", "approver")
 
 
 @dataclass(frozen=True)
@@ -97,10 +98,19 @@ def find_approval(plan: Plan) -> Approval | None:
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))
         moments = {name: datetime.fromisoformat(facts[name]) for name in ("approved_at", "expires_at")}
-        return Approval(**{**facts, **moments})
+        if set(facts) != {*_WORDS, *moments}:
+            raise ValueError("a fact too many")
+        if any(moment.tzinfo is None for moment in moments.values()):
+            raise ValueError("a moment without a time zone")
+        words = {name: str(UUID(facts["number"])) if name == "number" else facts[name] for name in _WORDS}
+        if not all(isinstance(word, str) and word.strip() for word in words.values()):
+            raise ValueError("a name that is missing")
+        return Approval(
+            words["number"], words["digest"], words["approver"], moments["approved_at"], moments["expires_at"]
+        )
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise NotApproved(
             f"The approval {path} cannot be read: {type(error).__name__}.", "Remove it and approve again."
         ) from None

@@ -11,6 +11,7 @@ from typing import IO, Any
 import psycopg
 from psycopg import sql
 
+from workbench.errors import WorkbenchError
 from workbench.murmurant.catalogue import Catalogue
 from workbench.plans import rows
 from workbench.plans.plan import Section, format_row
@@ -97,7 +98,13 @@ class Updates:
             self._open.callback(group.close)
             self._groups[table, names] = group
         old, new = ([values[name][which] for name in names] for which in (0, 1))
-        group.write(format_row([key, digest, *old, *new]))
+        try:
+            group.write(format_row([key, digest, *old, *new]))
+        except OSError as error:
+            raise WorkbenchError(
+                f"The updates of the plan could not be kept for the moment: {error.strerror}.",
+                "Make room for temporary files (TMPDIR). Nothing was changed.",
+            ) from None
         self.total += 1
 
     def write(

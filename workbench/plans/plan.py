@@ -24,6 +24,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from workbench.errors import PlanError
+
 VERSION = 1
 SUFFIX = ".plan"
 END = b"\\.\n"
@@ -228,12 +230,17 @@ class Plan:
             yield whole
 
     def _noted(self, name: str) -> list[dict[str, str | None]]:
-        return [
-            dict(zip(each.columns, row, strict=True))
-            for each in self.sections
-            if each.name == name
-            for row in self.rows(each)
-        ]
+        try:
+            return [
+                dict(zip(each.columns, row, strict=True))
+                for each in self.sections
+                if each.name == name
+                for row in self.rows(each)
+            ]
+        except ValueError:  # also of bytes that are no UTF-8
+            raise PlanError(
+                f"The plan {self.path} is damaged: its rows of {name!r} cannot be read.", "Plan again."
+            ) from None
 
 
 def plan_id(kind: str, digest: str) -> str:

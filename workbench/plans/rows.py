@@ -67,14 +67,20 @@ def digest(table: CatalogueTable, seen: tuple[str, ...], alias: str) -> sql.Comp
     It tells a row that was touched from one that was not; against somebody who wants to deceive,
     only the approval's SHA-256 of the whole plan counts.
     """
-    cells = []
     for name in seen:
-        cell: sql.Composable = sql.Identifier(alias, name)
-        found = table.columns[name]
-        if not found.is_enum and not _HASHED.match(found.type):
-            cell = sql.SQL("{}::text").format(cell)
-        cells.append(cell)
+        if name not in table.columns:
+            raise SchemaGap(
+                f'The table "{table.name}" has lost its column {name!r} since.',
+                "Its rows cannot be compared with what they were, nor brought back whole.",
+            )
+    cells = [comparable(table, name, sql.Identifier(alias, name)) for name in seen]
     return sql.SQL("hash_record_extended(ROW({}), 0)").format(sql.SQL(", ").join(cells))
+
+
+def comparable(table: CatalogueTable, name: str, cell: sql.Composable) -> sql.Composable:
+    """Return a column's value in a form whose equality means that nothing changed."""
+    found = table.columns[name]
+    return cell if found.is_enum or _HASHED.match(found.type) else sql.SQL("{}::text").format(cell)
 
 
 def keys_match(key: tuple[str, ...], left: str, right: str) -> sql.Composed:

@@ -50,15 +50,16 @@ class Stage:
         self.connection, self.plan = connection, plan
         self.section = section
         self.described = rows.table_of(catalogue, section.table)
+        new = [] if section.name == "insert" else sorted(set(self.described.columns) - set(section.seen))
         gone = [
             each
             for each in (*section.key, *section.changed, *section.seen)
             if each not in self.described.columns
         ]
-        if gone or section.key != self.described.primary_key:
+        if gone or new or section.key != self.described.primary_key:
             raise SchemaGap(
                 f'The table "{section.table}" has changed its columns or key since the plan was made'
-                f" ({', '.join(gone) or 'primary key'}).",
+                f" ({', '.join((*gone, *new)) or 'primary key'}).",
                 "Plan again.",
             )
         if section.name != "insert" and not set(section.key) <= set(section.seen):
@@ -169,14 +170,18 @@ class Stage:
         A digest covers a row's key too. A million digests are looked up in a third of the time that
         staging and joining a million keys takes; the planner must not estimate them one by one, hence CASE.
         """
-        found = (line[line.rindex(b"\t") + 1 :] for block in self.plan.lines(self.section) for line in block)
-        return self._run(
-            sql.SQL(
-                "CREATE TABLE {} AS SELECT t.*, t.ctid AS {} FROM {} t"
-                " WHERE CASE WHEN {} = ANY (%s::bigint[]) THEN true END"
-            ).format(self.before, _PLACE, self.table, rows.digest(self.described, self.section.seen, "t")),
-            [(b"{" + b",".join(found) + b"}").decode()],
-        )
+        statement = sql.SQL(
+            "CREATE TABLE {} AS SELECT t.*, t.ctid AS {} FROM {} t"
+            " WHERE CASE WHEN {} = ANY (%s::bigint[]) THEN true END"
+        ).format(self.before, _PLACE, self.table, rows.digest(self.described, self.section.seen, "t"))
+        lines = (line for block in self.plan.lines(self.section) for line in block)
+        try:
+            digests = b",".join(line[line.rindex(b"\t") + 1 :] for line in lines)
+            return self._run(statement, [f"{{{digests.decode()}}}"])
+        except (ValueError, psycopg.DataError):
+            raise PlanError(
+                f'The plan {self.plan.id} holds a row that is none of "{self.section.table}".', "Plan again."
+            ) from None
 
     def carry_out(self, moved: bool = False) -> None:
         """Make the changes.
@@ -224,15 +229,64 @@ class Stage:
                 "A rule or trigger of the database stands in the way; ask its owner.",
             )
 
-    def keep(self) -> None:
-        """Keep the rows as they became, once every section is carried out: that is what an undo will find."""
-        if self.section.name != "delete":
-            match = rows.keys_match(self.section.key, "t", "s")
-            self._run(
-                sql.SQL("CREATE TABLE {} AS SELECT t.* FROM {} t JOIN {} s ON {}").format(
-                    self.after, self.table, self.staged, match
-                )
+    def keep(self, stages: Sequence[Stage]) -> None:
+        """Keep the rows as they became, once every section is carried out: that is what an undo will find.
+
+        Raises
+        ------
+        Drift
+            When a row did not become what was planned: a trigger of the database had its own mind.
+        """
+        section = self.section
+        if section.name == "delete":
+            return
+        match = rows.keys_match(section.key, "t", "s")
+        self._run(
+            sql.SQL("CREATE TABLE {} AS SELECT t.* FROM {} t JOIN {} s ON {}").format(
+                self.after, self.table, self.staged, match
             )
+        )
+        others = {
+            name
+            for each in stages
+            if each is not self and each.section.table == section.table and each.section.name == "update"
+            for name in each.section.changed
+        }
+        became = [name for name, column in self.described.columns.items() if not column.generated]
+        if section.name == "insert":
+            became = [name for name in became if name in section.changed]
+        cells = [self._expected(name) for name in became if name not in others or name in section.changed]
+        pairs = [sql.SQL("{} IS DISTINCT FROM {}").format(*pair) for pair in cells]
+        source = sql.SQL("{} a JOIN {} s ON {}").format(
+            self.after, self.staged, rows.keys_match(section.key, "a", "s")
+        )
+        if section.name == "update":
+            source = sql.SQL("{} JOIN {} b ON {}").format(
+                source, self.before, rows.keys_match(section.key, "a", "b")
+            )
+        query = sql.SQL("SELECT {} FROM {} WHERE {} ORDER BY 1 LIMIT {}").format(
+            rows.key_text(section.key, "a"), source, sql.SQL(" OR ").join(pairs), SHOWN
+        )
+        changed = self._named(query, "became something else than was planned")
+        if changed:
+            raise Drift(
+                f'{section.name} on "{section.table}" left rows that are not as planned ({changed[0][1]}'
+                f"{' and others' if len(changed) > 1 else ''}); nothing was changed.",
+                "A trigger or rule of the database changes them; ask its owner.",
+                tuple(changed),
+            )
+
+    def _expected(self, name: str) -> tuple[sql.Composable, sql.Composable]:
+        """Return a column as it became and as it should be, in a form that can be compared."""
+        if self.section.name == "insert":
+            wanted = sql.Identifier("s", name)
+        elif name in self.section.changed:
+            wanted = sql.SQL("s.{}").format(_new(name))  # type: ignore[assignment]
+        else:
+            wanted = sql.Identifier("b", name)
+        return rows.comparable(self.described, name, sql.Identifier("a", name)), rows.comparable(
+            self.described, name, wanted
+        )
 
     def _named(self, query: sql.Composed, reason: str = "") -> list[tuple[str, str, str]]:
         found = self.connection.execute(query).fetchall()

@@ -12,7 +12,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from workbench.errors import Refused
+from workbench.errors import Refused, SchemaGap
 from workbench.murmurant.importers import REDONE, UNDONE
 from workbench.murmurant.schema import Schema
 from workbench.plans import rows
@@ -89,6 +89,12 @@ def _reverse(
     key = section.key
     order = [sql.SQL("{}::text").format(sql.Identifier("b", each)) for each in key]
     cells: list[sql.Composable]
+    lost = [name for name in section.seen if name not in described.columns]
+    if lost:
+        raise SchemaGap(
+            f'The table "{section.table}" has lost its column {lost[0]!r} since plan {entry.plan} was applied.',
+            "Its rows cannot come back as they were. A migration that adds the column again would let them.",
+        )
     if section.name == "delete":
         written = tuple(name for name, column in described.columns.items() if not column.generated)
         known = tuple(
@@ -98,7 +104,7 @@ def _reverse(
         cells = [sql.Identifier("b", each) for each in known]
         source = sql.SQL("{} b").format(before)
     else:
-        seen = section.seen or section.changed
+        seen = section.seen or tuple(described.columns)  # what was inserted, generated columns with it
         cells = [*(sql.Identifier("b", each) for each in key), rows.digest(described, seen, "b")]
         source = sql.SQL("{} b").format(after)
         if section.name == "update":
@@ -107,6 +113,12 @@ def _reverse(
             source = sql.SQL("{} JOIN {} o ON {}").format(source, before, rows.keys_match(key, "b", "o"))
         else:
             reverse = Section("delete", section.table, key, seen=seen)
-    with writer.section(reverse):
-        for block in rows.blocks(connection, cells, source, order):
-            writer.block(block)
+    try:
+        with writer.section(reverse):
+            for block in rows.blocks(connection, cells, source, order):
+                writer.block(block)
+    except psycopg.errors.UndefinedColumn:
+        raise SchemaGap(
+            f'The table "{section.table}" has other columns than when plan {entry.plan} was applied.',
+            "What it did can no longer be taken back by itself; a snapshot can.",
+        ) from None

@@ -47,7 +47,11 @@ class PlanWriter:
             handle, name = mkstemp(prefix=".plan-", suffix=".part", dir=folder)
         self._part = Path(name)
         self._file = os.fdopen(handle, "wb")
-        self._put(header_line(header))
+        try:
+            self._put(header_line(header))
+        except WorkbenchError:
+            self.__exit__(None, None, None)
+            raise
 
     def __enter__(self) -> PlanWriter:
         return self

@@ -1,0 +1,233 @@
+"""Approval: no plan is applied but the one that a named person read, once, and while the consent holds."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.plans.conftest import Ground
+from workbench.errors import NotApproved, Refused, WorkbenchError
+from workbench.plans.approvals import find_approval
+from workbench.plans.plan import Plan
+from workbench.settings import Settings
+
+PRODUCTION: dict[str, Any] = {"kind": "production", "name": "live"}
+
+
+def beside(plan: Plan) -> Path:
+    return plan.path.with_name(f"{plan.path.name}.approval.json")
+
+
+def refused(ground: Ground, plan: Plan, said: str, **where: Any) -> Refused:
+    """Return the refusal to apply a plan; nothing may have been changed."""
+    before = ground.everything()
+    with pytest.raises(Refused, match=said) as caught:
+        ground.apply(plan, **where)
+    assert caught.value.exit_code == 3
+    assert caught.value.next_step
+    assert ground.everything() == before
+    return caught.value
+
+
+def test_what_nobody_approved_is_not_applied(guide: Ground) -> None:
+    plan = guide.planned()
+    said = refused(guide, plan, "Nobody has approved")
+    assert f"approve {plan.id} --digest {plan.digest}" in said.next_step
+    assert guide.becomes(plan) == "planned"
+
+
+def test_only_the_whole_digest_of_what_was_read_counts(application: Ground) -> None:
+    plan = application.planned()
+    digest = plan.digest
+    with application.open() as wb:
+        for wrong in ("", digest[:12], digest[:-1], digest[::-1], f"{digest}0", f"sha256:{'0' * 64}"):
+            with pytest.raises(Refused, match="digest given is not that of plan"):
+                wb.approve(plan, wrong, approver="erin")
+    assert not beside(plan).exists()
+    refused(application, plan, "Nobody has approved")
+
+
+def test_the_digest_may_be_given_as_tools_print_it(application: Ground) -> None:
+    plan = application.planned()
+    with application.open() as wb:
+        for spelling in (plan.digest.upper(), f"sha256:{plan.digest}", f" {plan.digest}\n"):
+            assert wb.approve(plan, spelling, approver="erin").digest == plan.digest
+
+
+def test_an_approval_needs_a_name(application: Ground) -> None:
+    plan = application.planned()
+    for nobody in ("", "   ", "\t\n"):
+        with application.open(operator=nobody) as wb, pytest.raises(Refused, match="needs a name"):
+            wb.approve(plan, plan.digest, approver=nobody)
+    assert not beside(plan).exists()
+
+
+def test_an_approval_holds_once(guide: Ground) -> None:
+    plan = guide.approved()
+    assert guide.becomes(plan) == "approved"
+    entry = guide.apply(plan)
+    assert (entry.applied_by, entry.approved_by) == ("dana", "erin")
+    assert guide.becomes(plan) == "applied"
+    said = refused(guide, plan, "was applied by dana")
+    assert "applied twice" in said.next_step
+    with guide.open() as wb:  # nor does it help to approve it again
+        wb.approve(plan, plan.digest, approver="frank")
+    refused(guide, plan, "was applied by dana")
+
+
+def test_a_plan_that_was_taken_back_needs_another_approval(guide: Ground) -> None:
+    plan = guide.approved()
+    guide.apply(plan)
+    applied = guide.state()
+    undo = guide.undo(plan.id)
+    guide.apply(undo)
+    assert (guide.becomes(plan), guide.becomes(undo)) == ("undone", "applied")
+    refused(guide, plan, "approval of plan .* was used before")
+    refused(guide, undo, "was applied by dana")
+    with guide.open() as wb:
+        wb.approve(plan, plan.digest, approver="frank")
+    assert guide.apply(plan).approved_by == "frank"
+    assert guide.state() == applied
+    assert guide.becomes(plan) == "applied"
+    refused(guide, undo, "was applied by dana")  # it took the first one back
+    guide.apply(guide.undo(plan.id))
+    assert guide.becomes(plan) == "undone"
+
+
+def test_an_approval_is_not_another_plans(application: Ground) -> None:
+    one = application.approved()
+    other = application.planned(snapshot=True)
+    shutil.copy(beside(one), beside(other))
+    refused(application, other, "What erin approved is not this plan")
+    assert application.becomes(other) == "planned"
+    number = json.loads(beside(one).read_text())["number"]
+    application.apply(one)
+    # Not even with the digest changed: the number was used.
+    forged = {**json.loads(beside(one).read_text()), "digest": other.digest}
+    beside(other).write_text(json.dumps(forged))
+    assert application.ask("SELECT approval::text FROM workbench.applied") == [number]
+    refused(application, other, "approval of plan .* was used before")
+
+
+def test_consent_does_not_hold_for_ever(application: Ground) -> None:
+    plan = application.planned()
+    with application.open(hours=1e-9) as wb:
+        wb.approve(plan, plan.digest, approver="erin")
+        assert wb.plans()["state"].tolist() == ["expired"]
+    said = refused(application, plan, "erin's approval of plan .* expired at")
+    assert "approve" in said.next_step
+    with application.open() as wb:
+        wb.approve(plan, plan.digest, approver="erin")
+        wb.apply(plan)
+
+
+def test_how_long_it_holds_is_a_setting(application: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = application.planned()
+    for hours in (24.0, 0.5):
+        with application.open(hours=hours) as wb:
+            approval = wb.approve(plan, plan.digest, approver="erin")
+        assert approval.expires_at - approval.approved_at == timedelta(hours=hours)
+        assert find_approval(plan) == approval
+    monkeypatch.setenv("WORKBENCH_APPROVAL_HOURS", "72")
+    assert Settings().approval_hours == 72
+
+
+def spoilt(**facts: Any) -> Callable[[dict[str, Any]], str]:
+    return lambda approval: json.dumps({**approval, **facts})
+
+
+NAIVE = "2999-01-01T00:00:00"
+DAMAGES: dict[str, Callable[[dict[str, Any]], str]] = {
+    "empty": lambda approval: "",
+    "cut short": lambda approval: json.dumps(approval)[:60],
+    "a list": lambda approval: json.dumps([approval]),
+    "a word": lambda approval: '"approved"',
+    "without a name": lambda approval: json.dumps({**approval, "approver": None}),
+    "without a digest": lambda approval: json.dumps({"approver": "erin"}),
+    "something more": spoilt(forced=True),
+    "no moment": spoilt(expires_at="never"),
+    "a number for a moment": spoilt(expires_at=99999999999),
+    "a moment without a zone": spoilt(approved_at=NAIVE, expires_at=NAIVE),
+    "another number": spoilt(number="1; DROP TABLE"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_a_damaged_approval_is_none(application: Ground, damage: Callable[[dict[str, Any]], str]) -> None:
+    plan = application.approved()
+    beside(plan).write_text(damage(json.loads(beside(plan).read_text())))
+    before = application.everything()
+    with pytest.raises(NotApproved, match=r"approval .* cannot be read|approved") as caught:
+        application.apply(plan)
+    assert caught.value.next_step
+    assert application.everything() == before
+
+
+def test_a_damaged_approval_does_not_hide_what_became_of_the_plans(application: Ground) -> None:
+    plan = application.approved()
+    other = application.planned(snapshot=True)
+    beside(plan).write_text("{")
+    assert application.becomes(other) == "planned"
+    assert application.becomes(plan) in {"planned", "damaged"}
+
+
+def test_on_production_a_second_person_approves_and_types_its_name(guide: Ground) -> None:
+    plan = guide.planned(**PRODUCTION)
+    with guide.open(**PRODUCTION) as wb:
+        for dana in ("dana", "Dana", " DANA "):
+            with pytest.raises(Refused, match="cannot approve it for production"):
+                wb.approve(plan, plan.digest, approver=dana, confirm="live")
+        for typed in (None, "", "Live", "production", "live "):
+            with pytest.raises(Refused, match="typed out: live"):
+                wb.approve(plan, plan.digest, approver="erin", confirm=typed)
+        assert not beside(plan).exists()
+    refused(guide, plan, "Nobody has approved", **PRODUCTION)
+    with guide.open(**PRODUCTION) as wb:
+        wb.approve(plan, plan.digest, approver="erin", confirm="live")
+        entry = wb.apply(plan)
+    assert (entry.planned_by, entry.approved_by, entry.environment) == ("dana", "erin", "live")
+
+
+def test_on_production_an_undo_waits_for_a_second_person_too(application: Ground) -> None:
+    plan = application.planned(**PRODUCTION)
+    with application.open(**PRODUCTION, operator="erin") as wb:
+        wb.approve(plan, plan.digest, confirm="live")
+    application.apply(plan, **PRODUCTION)
+    with application.open(**PRODUCTION) as wb:
+        undo = wb.plan_undo(plan.id)
+        with pytest.raises(Refused, match="cannot approve it for production"):
+            wb.approve(undo, undo.digest, confirm="live")
+    refused(application, undo, "Nobody has approved", **PRODUCTION)
+
+
+def test_a_changed_name_in_the_file_does_not_let_the_planner_approve(application: Ground) -> None:
+    plan = application.planned(**PRODUCTION)
+    with application.open(**PRODUCTION) as wb:
+        wb.approve(plan, plan.digest, approver="erin", confirm="live")
+    for dana in ("dana", "DANA", " dana "):
+        beside(plan).write_text(json.dumps({**json.loads(beside(plan).read_text()), "approver": dana}))
+        refused(application, plan, "for production another person approves", **PRODUCTION)
+
+
+def test_an_approval_says_who_and_when_and_holds_no_secret(application: Ground) -> None:
+    plan = application.approved()
+    facts = json.loads(beside(plan).read_text())
+    assert facts.keys() == {"number", "digest", "approver", "approved_at", "expires_at"}
+    assert (facts["approver"], facts["digest"]) == ("erin", plan.digest)
+    assert datetime.fromisoformat(facts["approved_at"]).utcoffset() == timedelta(0)
+    assert {each.name for each in application.plans.iterdir()} == {plan.path.name, beside(plan).name}
+
+
+def test_an_approval_that_cannot_be_written_is_said_plainly(application: Ground) -> None:
+    plan = application.planned()
+    plan.path.with_name(f".{plan.path.name}.approval.json.part").mkdir()
+    with application.open() as wb, pytest.raises(WorkbenchError, match="could not be written") as caught:
+        wb.approve(plan, plan.digest, approver="erin")
+    assert caught.value.exit_code == 4
+    refused(application, plan, "Nobody has approved")
