@@ -108,6 +108,10 @@ DOINGS = """
 INSERT INTO "UserAccount" (id, "memberId", email, "passwordHash", "updatedAt")
     SELECT pg_temp.numbered('account', n), pg_temp.numbered('member', n), 'member' || n || '@example.org', 'x', '2026-05-01'
     FROM generate_series(1, %(members)s, 2) AS n;
+INSERT INTO "Session" (id, "tokenHash", "userAccountId", email, "globalRole", "expiresAt")
+    SELECT pg_temp.numbered('session', n), md5('token' || n), pg_temp.numbered('account', n), 'member' || n || '@example.org',
+           'member', '2026-12-01'
+    FROM generate_series(1, %(members)s, 2) AS n;
 INSERT INTO "EventNote" (id, "eventId", "authorId", "noteType", content, "updatedAt")
     SELECT pg_temp.numbered('note', n), pg_temp.numbered('event', 1 + n %% %(events)s), pg_temp.numbered('member', n),
            'PLANNING', 'Bring chairs', '2026-05-01'

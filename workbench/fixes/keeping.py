@@ -6,7 +6,7 @@ promises 5 and 6).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import psycopg
@@ -73,6 +73,15 @@ def _spare(
     tables = graph.schema.catalogue.tables
     holding = rows.occupied(connection, graph.schema.catalogue)
     references = [each for each in graph.binding(table) if each.child in holding]
+    small = _sizes(connection, graph.schema.catalogue.schema)
+    doomed = set(keys)
+    for each in references:
+        if small.get(each.child, len(keys)) * 2 < len(keys):
+            # Fewer rows refer than could be referred to: they come here, rather than all the keys go there.
+            too = set(left.get(each.child, ()))
+            found = connection.execute(_pointing(graph, each))
+            _note(each, ((p, c) for p, c in found if p in doomed and c not in too), spared)
+    references = [each for each in references if small.get(each.child, len(keys)) * 2 >= len(keys)]
     if not references:
         return
     going = sorted({each.child for each in references if left.get(each.child)})
@@ -82,11 +91,42 @@ def _spare(
     questions = [_question(graph, number, each, going) for number, each in enumerate(references)]
     query = sql.SQL("WITH {} {}").format(sql.SQL(", ").join(parts), sql.SQL(" UNION ALL ").join(questions))
     for number, parent_key, child_key in connection.execute(query, values):
-        each = references[number]
-        kept = child_key in spared.get(each.child, {})
-        who = "which is kept" if kept else "which is not part of the run"
+        _note(references[number], [(parent_key, child_key)], spared)
+
+
+def _note(each: Reference, pairs: Iterable[tuple[str, str]], spared: dict[str, dict[str, str]]) -> None:
+    for parent_key, child_key in pairs:
+        who = "which is kept" if child_key in spared.get(each.child, {}) else "which is not part of the run"
         reason = f"created by the run, but {each.child} {child_key}, {who}, refers to it ({each.column})"
-        spared[table].setdefault(parent_key, reason)
+        spared[each.parent].setdefault(parent_key, reason)
+
+
+def _sizes(connection: psycopg.Connection[Any], schema: str) -> dict[str, float]:
+    """Return how many rows each table has, as far as the server has counted."""
+    found = connection.execute(
+        "SELECT relname::text, reltuples FROM pg_class WHERE relnamespace = to_regnamespace(quote_ident(%s))"
+        " AND relkind = 'r' AND reltuples >= 0",
+        [schema],
+    )
+    return dict(found.fetchall())
+
+
+def _pointing(graph: References, each: Reference) -> sql.Composed:
+    """Return the question who refers to anything at all by this reference."""
+    child = graph.schema.catalogue.tables[each.child]
+    kind: sql.Composable = sql.SQL("")
+    if each.kind_column:
+        kind = sql.SQL(" AND {}::text = ANY({})").format(
+            sql.Identifier("c", each.kind_column), sql.Literal(list(each.kinds))
+        )
+    column = sql.Identifier("c", each.column)
+    return sql.SQL("SELECT {}::text, {} FROM {} c WHERE {} IS NOT NULL{} ORDER BY 1, 2").format(
+        column,
+        rows.key_text(child.primary_key or (each.column,), "c"),
+        rows.qualified(graph.schema.catalogue, each.child),
+        column,
+        kind,
+    )
 
 
 def _named_keys(name: str, described: CatalogueTable) -> sql.Composed:

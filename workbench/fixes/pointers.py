@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, Select, cast, false, func, null, select
 from sqlalchemy.dialects.postgresql import ARRAY
-from sqlalchemy.sql.expression import bindparam, literal
+from sqlalchemy.sql.expression import bindparam
 from sqlalchemy.types import Text
 
 from workbench.fixes.effects import Effects
@@ -15,7 +15,7 @@ from workbench.investigate.traces import TOLERANCE, within
 from workbench.murmurant.importers import STRENGTH, Run, Strength, Trace
 from workbench.murmurant.schema import Schema, as_text, entity_of
 from workbench.murmurant.spellings import ENTITY_TYPES
-from workbench.plans.drafting import in_chunks
+from workbench.plans.drafting import CHUNK, in_chunks
 from workbench.plans.rows import as_array
 
 CORRECTED = "migration:mapping:corrected"
@@ -28,35 +28,40 @@ def has_mappings(schema: Schema) -> bool:
     return schema.has(*_NEEDED)
 
 
-def own_mappings(connection: Connection, schema: Schema, run: Run, effects: Effects) -> list[str]:
+def own_mappings(
+    connection: Connection, schema: Schema, run: Run, effects: Effects, written: Mapping[str, Pointer]
+) -> list[str]:
     """Return the mappings, by id and sorted, that lead to a record which the run made and are its own.
 
     The run's id on the mapping says so; where mappings bear none, the run's own word that this
     record came from this WA id.
+
+    Parameters
+    ----------
+    written : mapping of str to Pointer
+        Those that bear a mark of the run.
     """
-    if not has_mappings(schema):
-        return []
+    named = {key: each for key, each in written.items() if each.strength is STRENGTH[Trace.MAPPING]}
+    made = {
+        entity: set(effects.created.get(entity, ((), ()))[0]) for entity in {p.entity for p in named.values()}
+    }
+    found = [key for key, each in named.items() if each.target in made[each.entity]]
+    if run.importer != "api" or not has_mappings(schema):
+        return sorted(found)
     mappings = schema.mappings
-    named = schema.has("mappings.run_id")
-    owner = mappings.c.run_id if named else literal(None)
-    if run.importer == "csv":
-        return []  # it leaves none
-    found: list[str] = []
+    owner = mappings.c.run_id if schema.has("mappings.run_id") else null()
     for entity, (keys, wa_ids) in effects.created.items():
-        for start in range(0, len(keys), 50_000):
-            chunk = keys[start : start + 50_000]
-            said = dict(zip(chunk, wa_ids[start : start + 50_000], strict=True))
+        for start in range(0, len(keys), CHUNK):
+            chunk = keys[start : start + CHUNK]
+            said = dict(zip(chunk, wa_ids[start : start + CHUNK], strict=True))
             rows = connection.execute(
-                select(
-                    as_text(mappings.c.id), as_text(mappings.c.target), as_text(mappings.c.wa_id), owner
-                ).where(
+                select(as_text(mappings.c.id), as_text(mappings.c.target), as_text(mappings.c.wa_id)).where(
+                    owner.is_(None),
                     mappings.c.entity_type.in_(ENTITY_TYPES[entity]),
                     as_text(mappings.c.target).in_(_among(chunk)),
                 )
             )
-            for key, target, wa_id, by in rows:
-                if by == run.run or (by is None and run.importer == "api" and said[target] == wa_id):
-                    found.append(key)
+            found += [key for key, target, wa_id in rows if said[target] == wa_id]
     return sorted(found)
 
 
@@ -106,10 +111,10 @@ def written_mappings(connection: Connection, schema: Schema, run: Run) -> dict[s
         ).where(marked)
     )
     found = {}
-    for row in rows:
-        by = "a person" if row.wa_id in corrected else "somebody" if row.later else ""
-        strength = STRENGTH[Trace.MAPPING] if row.named else Strength.weak
-        found[row.key] = Pointer(row.entity, row.wa_id, row.target, by, strength)
+    for key, entity, wa_id, target, touched, named in rows:
+        by = "a person" if wa_id in corrected else "somebody" if touched else ""
+        strength = STRENGTH[Trace.MAPPING] if named else Strength.weak
+        found[key] = Pointer(entity, wa_id, target, by, strength)
     return found
 
 

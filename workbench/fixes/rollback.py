@@ -20,7 +20,7 @@ from workbench.errors import Refused, unknown
 from workbench.fixes.effects import Effects, find_effects
 from workbench.fixes.keeping import spare_what_is_needed
 from workbench.fixes.ledger import Doomed, Ledger
-from workbench.fixes.pointers import has_mappings, leading_to, own_mappings
+from workbench.fixes.pointers import has_mappings, leading_to, own_mappings, written_mappings
 from workbench.fixes.restoring import OnConflict
 from workbench.fixes.snapshots import LEADS_TO_KEPT, Restoration, leave_updates_open, snapshot_tables
 from workbench.fixes.sync_state import reset_sync_state
@@ -131,13 +131,14 @@ def plan_rollback(
     graph = References(schema)
     with ExitStack() as stack:
         updates = stack.enter_context(Updates())
-        mappings = own_mappings(connection, schema, run, effects)
+        written = written_mappings(connection, schema, run)
+        mappings = own_mappings(connection, schema, run, effects, written)
         archive = None
         if request.snapshot is None:
             for fate in effects.mapped:
                 reason = f"was there before; the run only mapped WA id {fate.wa_id} onto it"
                 ledger.kept.append((schema.table_of(fate.entity), str(fate.record_id), reason))
-            leave_updates_open(connection, schema, run, effects, set(mappings), ledger)
+            leave_updates_open(schema, effects, written, set(mappings), ledger)
         else:
             scratch = stack.enter_context(
                 restored(
@@ -149,7 +150,7 @@ def plan_rollback(
             )
             archive = scratch.archive
             restoration = Restoration(
-                connection, schema, run, effects, scratch, stack, updates, request.on_conflict
+                connection, schema, run, effects, written, scratch, stack, updates, request.on_conflict
             )
             mappings = restoration.bring_back(
                 mappings, ledger, request.min_evidence, sync_state=not request.sync_state

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import Any
 
@@ -11,7 +12,7 @@ from workbench.checkpoints.scratch import Archive, Scratch
 from workbench.errors import Refused
 from workbench.fixes.effects import Effects
 from workbench.fixes.ledger import Ledger
-from workbench.fixes.pointers import written_mappings, written_sync_states
+from workbench.fixes.pointers import Pointer, written_sync_states
 from workbench.fixes.restoring import Comparison, OnConflict
 from workbench.fixes.witnesses import Witnesses
 from workbench.murmurant.importers import Run, Strength
@@ -34,14 +35,16 @@ def snapshot_tables(schema: Schema) -> list[str]:
 
 
 def leave_updates_open(
-    connection: Connection, schema: Schema, run: Run, effects: Effects, own: set[str], ledger: Ledger
+    schema: Schema, effects: Effects, written: Mapping[str, Pointer], own: set[str], ledger: Ledger
 ) -> None:
     """List what cannot go back without a snapshot (DESIGN §1, trap 2).
 
     Parameters
     ----------
+    written : mapping of str to Pointer
+        The mappings that bear a mark of the run.
     own : set of str
-        Mappings that lead to records the run created: they are its own whatever was before.
+        Those of them that lead to records the run created: they are its own whatever was before.
     """
     for entity, found in effects.updated.items():
         table = schema.table_of(entity)
@@ -50,9 +53,8 @@ def leave_updates_open(
             for key in sorted(found)
         ]
     stays = {(table, key) for table, key, _ in effects.kept}
-    for key, each in sorted(written_mappings(connection, schema, run).items()):
-        if key in own:
-            continue
+    for key in sorted(written.keys() - own):
+        each = written[key]
         table = schema.resolved["mappings"].table
         if (schema.table_of(each.entity), each.target) in stays:
             ledger.kept.append((table, key, LEADS_TO_KEPT))
@@ -70,12 +72,14 @@ class Restoration:
         schema: Schema,
         run: Run,
         effects: Effects,
+        written: Mapping[str, Pointer],
         scratch: Scratch,
         stack: ExitStack,
         updates: Updates,
         on_conflict: OnConflict,
     ) -> None:
         self.connection, self.schema, self.run, self.effects = connection, schema, run, effects
+        self.written = written
         self.archive: Archive = scratch.archive
         there = stack.enter_context(scratch.connect())
         self.comparison = Comparison(
@@ -143,7 +147,7 @@ class Restoration:
         self.comparison.restore(found.table, touched, witnesses, found.spelling.get("updated_at"))
 
     def _mappings(self, own: set[str], ledger: Ledger, min_evidence: Strength) -> list[str]:
-        written = written_mappings(self.connection, self.schema, self.run)
+        written = self.written
         if not written:
             return sorted(own)
         table = self.schema.resolved["mappings"].table

@@ -17,7 +17,7 @@ from workbench.plans import rows
 from workbench.plans.plan import Section, format_row
 from workbench.plans.writing import PlanWriter
 
-CHUNK = 250_000
+CHUNK = 1_000_000
 """Keys sent to the database at a time."""
 
 _IN_MEMORY = 1 << 20  # bytes of updates held before they go to a temporary file
@@ -51,11 +51,12 @@ def write_deletes(
     seen = seen_columns(catalogue, table)
     (key,) = described.primary_key
     name = sql.Identifier("t", key)
-    cells = [name, rows.digest(described, seen, "t")]
+    digest = sql.SQL("{}::text").format(rows.digest(described, seen, "t"))
+    cells = [rows.copied(described, key, "t"), digest]
     source = sql.SQL("{} t WHERE {} = ANY(%s::{}[])").format(
         rows.qualified(catalogue, table), name, sql.SQL(described.columns[key].type)
     )
-    order = [sql.SQL("{}::text").format(name)]
+    order = [rows.in_order(described, key, "t")]
     with writer.section(Section("delete", table, (key,), seen=seen)):
         for chunk in in_chunks(keys):
             for block in rows.blocks(connection, cells, source, order, [rows.as_array(chunk)]):

@@ -22,6 +22,8 @@ _HASHED = re.compile(
 
 _PLAIN = re.compile(r"[0-9a-f,-]+")  # of ids as they mostly are, nothing needs quotes
 
+_UNESCAPED = re.compile(r"^(uuid|integer|bigint|smallint|boolean|date|timestamp.*|numeric.*)$")
+
 BLOCK = 5_000
 """Rows written by the database into one text."""
 
@@ -117,31 +119,38 @@ def blocks(
     Parameters
     ----------
     cells : sequence of Composable
-        Expressions, one for each column.
+        From `copied`, one for each column.
     source : Composable
         What stands after FROM.
     key : sequence of Composable
-        Expressions of type text to sort by, byte by byte.
+        From `in_order`, what to sort by.
     values : sequence of str
         What the placeholders in `source` stand for.
     """
-    order = sql.SQL(", ").join(sql.SQL('{} COLLATE "C"').format(each) for each in key)
     query = sql.SQL(
         "SELECT string_agg(line, '' ORDER BY number) FROM (SELECT {} || E'\\n' AS line,"
         " row_number() OVER (ORDER BY {}) AS number FROM {}) each GROUP BY number / {} ORDER BY min(number)"
-    ).format(sql.SQL(" || E'\\t' || ").join(map(_copied, cells)), order, source, sql.Literal(BLOCK))
+    ).format(sql.SQL(" || E'\\t' || ").join(cells), sql.SQL(", ").join(key), source, sql.Literal(BLOCK))
     with connection.cursor(name="workbench_blocks") as cursor:
         cursor.itersize = 4
         for (block,) in cursor.execute(query, values):
             yield block.encode()
 
 
-def _copied(cell: sql.Composable) -> sql.Composed:
-    """Return an expression's value as COPY writes it."""
-    text: sql.Composable = sql.SQL("({})::text").format(cell)
-    for raw, written in ((r"\\", r"\\\\"), (r"\t", r"\\t"), (r"\n", r"\\n"), (r"\r", r"\\r")):
-        text = sql.SQL("replace({}, E'" + raw + "', E'" + written + "')").format(text)
+def copied(described: CatalogueTable, name: str, alias: str) -> sql.Composed:
+    """Return a column's value as COPY writes it."""
+    text: sql.Composable = sql.SQL("{}::text").format(sql.Identifier(alias, name))
+    if not _UNESCAPED.match(described.columns[name].type):
+        for raw, written in ((r"\\", r"\\\\"), (r"\t", r"\\t"), (r"\n", r"\\n"), (r"\r", r"\\r")):
+            text = sql.SQL("replace({}, E'" + raw + "', E'" + written + "')").format(text)
     return sql.SQL(r"coalesce({}, E'\\N')").format(text)
+
+
+def in_order(described: CatalogueTable, name: str, alias: str) -> sql.Composed:
+    """Return what to sort by so that a column's text comes byte by byte, whatever the database's collation."""
+    cell = sql.Identifier(alias, name)
+    plain = described.columns[name].type == "uuid"  # its bytes are in the order of its text
+    return sql.SQL("{}" if plain else '{}::text COLLATE "C"').format(cell)
 
 
 def key_text(key: tuple[str, ...], alias: str) -> sql.Composed:

@@ -87,7 +87,7 @@ def _reverse(
     described = rows.table_of(schema.catalogue, section.table)
     before, after = image(entry.id, number, "before"), image(entry.id, number, "after")
     key = section.key
-    order = [sql.SQL("{}::text").format(sql.Identifier("b", each)) for each in key]
+    order = [rows.in_order(described, each, "b") for each in key]
     cells: list[sql.Composable]
     lost = [name for name in section.seen if name not in described.columns]
     if lost:
@@ -101,15 +101,16 @@ def _reverse(
             name for name in written if name in section.seen
         )  # a column added since has its default
         reverse = Section("insert", section.table, key, changed=known)
-        cells = [sql.Identifier("b", each) for each in known]
+        cells = [rows.copied(described, each, "b") for each in known]
         source = sql.SQL("{} b").format(before)
     else:
         seen = section.seen or tuple(described.columns)  # what was inserted, generated columns with it
-        cells = [*(sql.Identifier("b", each) for each in key), rows.digest(described, seen, "b")]
+        digest = sql.SQL("{}::text").format(rows.digest(described, seen, "b"))
+        cells = [*(rows.copied(described, each, "b") for each in key), digest]
         source = sql.SQL("{} b").format(after)
         if section.name == "update":
             reverse = Section("update", section.table, key, changed=section.changed, seen=seen)
-            cells += [sql.Identifier(alias, each) for alias in ("b", "o") for each in section.changed]
+            cells += [rows.copied(described, each, alias) for alias in ("b", "o") for each in section.changed]
             source = sql.SQL("{} JOIN {} o ON {}").format(source, before, rows.keys_match(key, "b", "o"))
         else:
             reverse = Section("delete", section.table, key, seen=seen)
