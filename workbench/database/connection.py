@@ -129,7 +129,7 @@ class Database:
             f"{SPELLING} -c search_path={_quoted(self.address.schema)}"
         )
         with (
-            self.speaking_plainly(),
+            self.speaking_plainly("apply_timeout"),
             psycopg.connect(
                 url,
                 connect_timeout=CONNECT_TIMEOUT,
@@ -150,14 +150,14 @@ class Database:
         return Identity(*row)
 
     @contextmanager
-    def speaking_plainly(self) -> Iterator[None]:
-        """Turn the driver's errors into ours, with every secret taken out."""
+    def speaking_plainly(self, limit: str = "statement_timeout") -> Iterator[None]:
+        """Turn the driver's errors into ours, with every secret taken out; `limit` is what time is limited by."""
         try:
             yield
         except DBAPIError as error:
-            raise self._explained(error.orig, lost=error.connection_invalidated) from None
+            raise self._explained(error.orig, limit, lost=error.connection_invalidated) from None
         except psycopg.Error as error:
-            raise self._explained(error) from None
+            raise self._explained(error, limit) from None
 
     def _engine(self) -> Engine:
         options = (
@@ -175,15 +175,15 @@ class Database:
             },
         )
 
-    def _explained(self, error: BaseException | None, lost: bool = False) -> WorkbenchError:
+    def _explained(self, error: BaseException | None, limit: str, lost: bool = False) -> WorkbenchError:
         where = str(self.environment)
         said = str(error).strip() or type(error).__name__
         reason = redact(said.splitlines()[0], str(self.address.url.password or ""))
         state = getattr(error, "sqlstate", None) or ""
         if state == "57014":
             return WorkbenchError(
-                f"A question to {where} took longer than its time limit and was stopped: {reason}.",
-                "Raise statement_timeout (or apply_timeout) for this environment, or try at a quieter hour.",
+                f"A question to {where} took longer than {getattr(self, limit):g} s and was stopped: {reason}.",
+                f"Raise {limit} for this environment, or try at a quieter hour.",
             )
         if state == "55P03":
             return Refused(
