@@ -53,6 +53,7 @@ _HARMLESS = {
         "target",
         "file",
     ),
+    *("plan", "undone_plan", "digest", "approved_by", "records_affected"),
     *("oldMurmurantId", "newMurmurantId", "backup_file", "restore_time", "last_batch", "duration"),
 }
 """Keys of audit metadata whose values say what was done, never whose record it was."""
