@@ -14,7 +14,7 @@ import psycopg
 from sqlalchemy import Connection
 
 from workbench.checks import Check, Finding
-from workbench.checks.registry import SAMPLE, Status
+from workbench.checks.registry import SAMPLE, NotRunError, Status
 from workbench.database.address import redact
 from workbench.errors import PlanError, Refused, SchemaGap
 from workbench.murmurant.schema import Schema
@@ -218,7 +218,7 @@ def _rows(wb: Opened, plan: Plan) -> Finding:
 
 
 def _by_itself(look: object) -> list[dict[str, Any]]:
-    raise NotImplementedError("these questions are about a plan, and are asked by `review_plan`")
+    raise NotRunError("This is asked of a plan: `workbench report plan -p plan PLAN`.")
 
 
 _TARGET = Check(
