@@ -8,7 +8,9 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 
-from tests.imports import EDITS, IMPORTERS, differences, import_run, later_edit, state
+from tests.edits import EDITS, later_edit
+from tests.imports import IMPORTERS, import_run
+from tests.states import differences, state
 
 CASES = [(dialect, importer) for dialect, importers in IMPORTERS.items() for importer in importers]
 RECORDS = ("Member", "Event", "Registration", "EventRegistration")

@@ -13,7 +13,9 @@ import psycopg
 import pytest
 
 from tests.conftest import ClonedClub, Clubs
-from tests.imports import Edit, Imported, differences, import_run, later_edit, state
+from tests.edits import Edit, later_edit
+from tests.imports import Imported, import_run
+from tests.states import differences, state
 from workbench.database.embedded import client_tools
 from workbench.plans.journal import Entry
 from workbench.plans.plan import Plan

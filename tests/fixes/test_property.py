@@ -9,9 +9,9 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from tests.edits import EDITS
 from tests.fixes.conftest import HISTORY, IMPORTS, Scene, Staging, carry_out
 from tests.fixes.test_rollback import contents
-from tests.imports import EDITS
 from workbench.errors import Refused
 
 UNUSUAL = settings(

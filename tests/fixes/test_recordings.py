@@ -10,8 +10,8 @@ import pytest
 
 from tests.conftest import Server, database_at
 from tests.fixes.conftest import HISTORY, carry_out, dump
-from tests.imports import differences, state
 from tests.recorded import STATES, load
+from tests.states import differences, state
 from workbench.murmurant.reports import read_reports
 from workbench.plans.plan import Plan
 from workbench.settings import EnvironmentSettings, Settings

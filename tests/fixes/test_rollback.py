@@ -8,8 +8,8 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from tests.edits import EDITS, Edit
 from tests.fixes.conftest import IMPORTS, Scene, Staging, carry_out, dump
-from tests.imports import EDITS, Edit
 from workbench.errors import Refused, UsageError
 from workbench.fixes.telling import LevelZero
 from workbench.plans.plan import Plan

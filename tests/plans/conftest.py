@@ -17,8 +17,9 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from tests.conftest import ClonedClub, Clubs, Server, _quick_folder, database_at
-from tests.imports import Imported, differences, import_run, state
+from tests.imports import Imported, import_run
 from tests.plans.applying import Applying
+from tests.states import differences, state
 from workbench.database.embedded import client_tools
 from workbench.demo.history import Importer
 from workbench.errors import Refused, WorkbenchError

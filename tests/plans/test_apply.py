@@ -11,9 +11,9 @@ from uuid import UUID
 import pytest
 from psycopg.rows import dict_row
 
-from tests.imports import differences
 from tests.plans.applying import Applying
 from tests.plans.conftest import OWNER_OF_ALL, Ground, Grounds
+from tests.states import differences
 from workbench.demo.history import Importer
 from workbench.errors import NotMurmurant, Refused, SchemaGap, WorkbenchError, WrongEnvironment
 from workbench.plans.plan import Plan

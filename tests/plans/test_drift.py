@@ -6,8 +6,9 @@ from contextlib import suppress
 
 import pytest
 
-from tests.imports import differences, later_edit
+from tests.edits import later_edit
 from tests.plans.conftest import Ground, Grounds
+from tests.states import differences
 from workbench.demo.history import Importer
 from workbench.errors import Drift, Refused, WorkbenchError
 from workbench.plans.plan import Plan

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.imports import differences
 from tests.plans.conftest import OWNER_OF_ALL, Ground, Grounds
+from tests.states import differences
 from workbench.errors import Drift, Refused, WorkbenchError
 
 MakeRole = Callable[[Ground, list[str]], str]

@@ -12,7 +12,8 @@ import psycopg
 import pytest
 
 from tests.conftest import Clubs, Server
-from tests.imports import IMPORTERS, Imported, import_run, later_edit
+from tests.edits import later_edit
+from tests.imports import IMPORTERS, Imported, import_run
 from tests.reporting.conftest import HOSTILE, settings_for
 from tests.reporting.test_runner import self_contained
 from workbench.database.embedded import client_tools
