@@ -247,7 +247,7 @@ def test_test_people_in_production_are_found(club):
     with club.workbench() as wb, wb.reading() as connection:
         from dataclasses import replace
 
-        look = wb._look(connection)
+        look = wb.look(connection)
         production = Look(
             connection,
             wb.schema,

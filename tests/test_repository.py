@@ -33,7 +33,7 @@ LAYERS = (
     "settings",
     "errors",
 )
-FACADE = ("", "workbench")  # what `import workbench` gives: workbench/__init__.py and workbench/workbench.py
+FACADE = ("", "workbench", "looking", "planning", "session")  # what `import workbench` gives
 
 # What a module, and everything under it, may not import although it stands below or outside the house.
 NEVER = {

@@ -1,0 +1,85 @@
+"""What can be asked of an environment: every investigation, arguments in, frame out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+
+import pandas as pd
+
+from workbench import audit
+from workbench.checks import Finding, run_checks
+from workbench.checks.integrity import table_counts
+from workbench.checks.registry import SAMPLE
+from workbench.investigate import tiers
+from workbench.investigate.readiness import readiness
+from workbench.investigate.records import RunRecords, run_records
+from workbench.investigate.runs import pick_run, runs_frame
+from workbench.session import Session
+
+
+class Looking(Session):
+    """The questions."""
+
+    def readiness(self) -> pd.DataFrame:
+        """Tell what works here and what is missing: ``subject``, ``state``, ``detail``."""
+        with self.reading() as connection:
+            return readiness(
+                connection, self.schema, self.environment, self.identity, self.options, self.reports
+            )
+
+    def runs(self) -> pd.DataFrame:
+        """List every import run: one row each, see `workbench.investigate.runs.runs_frame`."""
+        return runs_frame(self.find_runs())
+
+    def run(self, run_id: str, limit: int | None = None) -> RunRecords:
+        """Tell record by record what one run did; `UsageError` for an id that left no trace."""
+        run, others = pick_run(self.find_runs(), run_id)
+        with self.reading() as connection:
+            return run_records(connection, self.schema, run, others, limit)
+
+    def checks(
+        self, ids: Sequence[str] = (), waive: Mapping[str, str] | None = None, sample: int = SAMPLE
+    ) -> list[Finding]:
+        """Run checks, all or the named ones, on one state of the database; `sample` rows to a finding."""
+        with self.reading() as connection:
+            return run_checks(
+                replace(self.look(connection), sample=sample), ids, waive, by=self.settings.operator
+            )
+
+    def counts(self) -> pd.DataFrame:
+        """Count the rows that matter beside what is expected: ``table``, ``found``, ``expected``."""
+        with self.reading() as connection:
+            found = table_counts(self.look(connection, runs=False))
+        expected: Mapping[str, int] = {str(key): value for key, value in self.options.expected.items()}
+        rows = [(name, count, expected.get(name)) for name, count in found.items()]
+        return pd.DataFrame(rows, columns=["table", "found", "expected"]).astype({"expected": "Int64"})
+
+    def tier_distribution(self) -> pd.DataFrame:
+        """Count the members in each tier (guide §4.3)."""
+        with self.reading() as connection:
+            return tiers.tier_distribution(connection, self.schema)
+
+    def audit(
+        self,
+        run_id: str | None = None,
+        action: str | None = None,
+        since: datetime | None = None,
+        limit: int | None = 200,
+    ) -> pd.DataFrame:
+        """List the audit log's migration entries (guide §5.2)."""
+        with self.reading() as connection:
+            return audit.audit_entries(
+                connection, self.schema, run_id=run_id, action=action, since=since, limit=limit
+            )
+
+    def audit_summary(self) -> pd.DataFrame:
+        """Count migration entries by run and action."""
+        with self.reading() as connection:
+            return audit.audit_summary(connection, self.schema)
+
+    def imports_by_operator(self, since: datetime | None = None) -> pd.DataFrame:
+        """Tell who ran imports, how many and how long (guide §5.2)."""
+        with self.reading() as connection:
+            return audit.imports_by_operator(connection, self.schema, since)

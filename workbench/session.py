@@ -1,0 +1,138 @@
+"""An environment, opened: connection, schema, runs, and on which database all that is."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from functools import cached_property
+from types import TracebackType
+from typing import Self
+
+from sqlalchemy import Connection
+
+from workbench.checks import Look
+from workbench.database.connection import Database, Identity
+from workbench.database.environment import Environment
+from workbench.errors import NotMurmurant, WorkbenchError
+from workbench.investigate.runs import find_runs
+from workbench.murmurant.importers import Run
+from workbench.murmurant.references import References
+from workbench.murmurant.reports import ImportReport
+from workbench.murmurant.schema import Schema, read_schema
+from workbench.plans.plan import Target
+from workbench.settings import EnvironmentSettings, Settings
+
+
+@dataclass
+class Session:
+    """An environment, opened: what every question and every planner starts from.
+
+    Attributes
+    ----------
+    database : Database
+        The guarded target.
+    options : EnvironmentSettings
+        What is configured for it.
+    reports : tuple of ImportReport
+        The importers' report files that count as evidence.
+    """
+
+    database: Database
+    options: EnvironmentSettings
+    settings: Settings
+    reports: tuple[ImportReport, ...] = ()
+    one_state: bool = False
+    unmask: bool = False
+
+    def __post_init__(self) -> None:
+        self._open = ExitStack()
+        self._held: Connection | None = None
+        self._runs: list[Run] | None = None  # the same for as long as the state is
+        # A notebook never closes what it opened; the interpreter's end must still find it closed.
+        weakref.finalize(self, _close_quietly, self._open)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the transaction that `one_state` holds."""
+        self._held = None
+        self._open.close()
+
+    @property
+    def environment(self) -> Environment:
+        """Name, kind and address: what the banner says."""
+        return self.database.environment
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """Give a connection in a read-only transaction, the held one where `one_state` is on."""
+        if not self.one_state:
+            with self.database.reading() as connection:
+                yield connection
+            return
+        if self._held is None:
+            self._held = self._open.enter_context(self.database.reading())
+        with self.database.speaking_plainly():
+            yield self._held
+
+    @cached_property
+    def identity(self) -> Identity:
+        """Which database this is, by its own word."""
+        with self.reading() as connection:
+            return self.database.identify(connection)
+
+    @cached_property
+    def schema(self) -> Schema:
+        """Murmurant's tables as they are here."""
+        with self.reading() as connection:
+            try:
+                return read_schema(connection, self.database.address.schema)
+            except NotMurmurant:
+                if self.options.url_env is not None:
+                    raise
+                raise NotMurmurant(
+                    "This is the embedded demo environment, and no demo club has been made in this folder.",
+                    "Run `workbench demo`, or name your own database with --environment (-e).",
+                ) from None
+
+    @property
+    def dialect(self) -> str:
+        """``guide``, ``application`` or ``mixed``."""
+        return self.schema.dialect
+
+    @property
+    def references(self) -> References:
+        """Which rows refer to which."""
+        return References(self.schema)
+
+    @cached_property
+    def target(self) -> Target:
+        """Which database a plan is made for."""
+        here, schema = self.environment, self.database.address.schema
+        return Target(self.identity.system_identifier, self.identity.database, schema, here.name, here.kind)
+
+    def find_runs(self) -> list[Run]:
+        """Find every import run, with its traces."""
+        if self._runs is None or not self.one_state:
+            with self.reading() as connection:
+                self._runs = find_runs(connection, self.schema, self.reports)
+        return list(self._runs)
+
+    def look(self, connection: Connection, runs: bool = True) -> Look:
+        """Gather what a check may look at."""
+        found = self.find_runs() if runs else []
+        return Look(connection, self.schema, self.environment, self.options, found, self.reports)
+
+
+def _close_quietly(held: ExitStack) -> None:
+    # The server may have gone before us; there is nothing left to lose in a transaction that only read.
+    with suppress(WorkbenchError):
+        held.close()
