@@ -10,7 +10,7 @@ from typing import NoReturn
 import typer
 
 from workbench import __version__
-from workbench.cli import looking, making, place, planning
+from workbench.cli import applying, looking, making, place, planning
 from workbench.cli.options import joined_parameters
 from workbench.cli.output import ReaderGoneError, complain
 from workbench.errors import WorkbenchError
@@ -36,11 +36,11 @@ app.command()(looking.run)
 app.command()(looking.check)
 app.command()(looking.audit)
 app.add_typer(planning.plan, name="plan")
-app.command()(planning.show)
-app.command()(planning.approve)
-app.command()(planning.apply)
-app.command()(planning.undo)
-app.command()(planning.plans)
+app.command()(applying.show)
+app.command()(applying.approve)
+app.command()(applying.apply)
+app.command()(applying.undo)
+app.command()(applying.plans)
 app.command()(making.report)
 
 

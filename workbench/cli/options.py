@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+import workbench
 from workbench.errors import UsageError
+
+if TYPE_CHECKING:
+    from workbench.workbench import Workbench
 
 EnvironmentName = Annotated[
     str | None,
@@ -26,6 +30,7 @@ ImportReports = Annotated[
         "--import-report", metavar="FILE", help="An importer's report file, or a folder of them, as evidence."
     ),
 ]
+Acting = Annotated[str | None, typer.Option("--as", metavar="NAME", help="Who is acting; else the operator.")]
 Unmask = Annotated[bool, typer.Option("--unmask", help="Show personal data as they are.")]
 Waivers = Annotated[
     list[str] | None,
@@ -53,3 +58,13 @@ def joined_parameters(arguments: Sequence[str]) -> list[str]:
         if found[-1] in {"-p", "--parameter"} and len(rest) > 1 and "=" not in rest[0]:
             found.append(f"{rest.pop(0)}={rest.pop(0)}")
     return found
+
+
+def open_as(environment: str | None, acting: str | None, **options: Any) -> Workbench:
+    """Open an environment in somebody's name; in the operator's where nobody is named."""
+    from workbench.settings import load_settings
+
+    settings = load_settings()
+    if acting:
+        settings = settings.model_copy(update={"operator": acting})
+    return workbench.open_workbench(environment, settings=settings, **options)

@@ -1,0 +1,105 @@
+"""A plan in words, tables and JSON; which commands go on from it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import workbench
+from workbench.cli.output import command, paths_below, print_table, say
+
+if TYPE_CHECKING:
+    from workbench.plans.plan import Plan
+
+SHOWN = 20
+
+
+def plan_facts(found: Plan, unmask: bool = False) -> dict[str, Any]:
+    """Return what a plan says, under the keys of DESIGN §5; values of people masked."""
+    return {
+        "plan": str(found.path),
+        "id": found.id,
+        "digest": found.digest,
+        "changes": found.changes,
+        "kept": found.kept,
+        "conflicts": _masked(found.conflicts, unmask),
+        "unresolved": found.unresolved,
+        "notes": found.header.notes,
+    }
+
+
+def header_facts(found: Plan) -> dict[str, Any]:
+    """Return a plan's header."""
+    return asdict(found.header)
+
+
+def explain(found: Plan, unmask: bool = False) -> None:
+    """Print why a plan was made, what changes, what stays and what is open."""
+    import pandas as pd
+
+    header = found.header
+    say(
+        *header.reasons,
+        f"Planned by {header.planned_by} for {header.target.environment} ({header.target.kind}).",
+    )
+    say("It rests on: " + "; ".join(header.evidence) + "." if header.evidence else "", *header.notes)
+    rows = [
+        (table, operation, count)
+        for table, cells in found.changes.items()
+        for operation, count in cells.items()
+    ]
+    print_table(pd.DataFrame(rows, columns=["table", "operation", "rows"]), "What changes", empty="nothing")
+    for title, notes in (
+        ("Kept", found.kept),
+        ("Conflicts", _masked(found.conflicts, unmask)),
+        ("Unresolved", found.unresolved),
+    ):
+        if not notes:
+            continue
+        table = pd.DataFrame(notes)
+        if len(table) > SHOWN:
+            alike = [name for name in table.columns if name != "key"]
+            table = table.groupby(alike, sort=False, dropna=False)["key"].agg(["size", "first"]).reset_index()
+            table = table.rename(columns={"size": "rows", "first": "first_key"})
+        more = f"; {SHOWN} of {len(table):,} kinds" if len(table) > SHOWN else ""
+        print_table(table[:SHOWN], f"{title} ({len(notes):,}{more})")
+
+
+def _masked(conflicts: list[dict[str, str | None]], unmask: bool) -> list[dict[str, str | None]]:
+    """Mask what is personal by the column it stood in; on request nothing."""
+    import pandas as pd
+
+    values = ("before", "run", "now")
+    found = []
+    for each in conflicts:
+        row = pd.DataFrame([[each[name] for name in values]], columns=[str(each["column"])] * len(values))
+        found.append({**each, **dict(zip(values, workbench.mask(row, unmask).iloc[0], strict=True))})
+    return found
+
+
+def next_steps(found: Plan) -> None:
+    """Print the commands that go on from a plan."""
+    on = on_environment(found.header.target.environment)
+    say(
+        "",
+        f"Plan    {paths_below([found.path])[0]}",
+        f"Digest  {found.digest}",
+        "Next:",
+        f"  {command()} report plan -p plan {found.id}{on}",
+        f"  {approval_command(found)}",
+        f"  {command()} apply {found.id}{on}",
+    )
+
+
+def approval_command(found: Plan) -> str:
+    """Return the command that approves exactly this plan."""
+    target = found.header.target
+    confirm = f" --as NAME --confirm {target.environment}" if target.kind == "production" else ""
+    return (
+        f"{command()} approve {found.id} --digest {found.digest}{confirm}{on_environment(target.environment)}"
+    )
+
+
+def on_environment(environment: str) -> str:
+    """Return the option that names an environment, where it is not the default."""
+    return "" if environment == "demo" else f" -e {environment}"
