@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
@@ -10,6 +10,7 @@ from typing import Any, Literal
 import psycopg
 from psycopg import sql
 
+from workbench.fixes.current import rows_by_key
 from workbench.fixes.ledger import Conflict, Note
 from workbench.fixes.three_way import Outcome, Unknown, decide
 from workbench.fixes.witnesses import Testimony, Witnesses, is_explained
@@ -76,9 +77,15 @@ class Comparison:
             The column that says when a row was last written: it goes back only with a row nobody touched.
         """
         described = rows.table_of(self.schema.catalogue, table)
+        seen = rows.digest(described, seen_columns(self.schema.catalogue, table), "t")
+        names = [
+            name
+            for name, column in described.columns.items()
+            if name in self.snapshot_columns[table] and not column.generated
+        ]
         for chunk in in_chunks(sorted(touched), _CHUNK):
-            now = self._rows(self.live, self.schema.catalogue.schema, described, chunk, digest=True)
-            before = self._rows(self.snapshot, self.snapshot_schema, described, chunk, digest=False)
+            now = rows_by_key(self.live, self.schema.catalogue.schema, described, chunk, names, seen)
+            before = rows_by_key(self.snapshot, self.snapshot_schema, described, chunk, names)
             known = witnesses.ask(chunk) if witnesses else {}
             for key in chunk:
                 if key not in now:
@@ -88,7 +95,7 @@ class Comparison:
                     continue
                 digest, values = now[key]
                 changes = self._decide(
-                    described, key, before[key][1], values, touched[key], known.get(key), bookkeeping
+                    described, key, before[key].values, values, touched[key], known.get(key), bookkeeping
                 )
                 if changes:
                     self.updates.add(table, key, digest, changes)
@@ -163,38 +170,6 @@ class Comparison:
         if bookkeeping and not by and now.get(bookkeeping) != before.get(bookkeeping):
             changes[bookkeeping] = now[bookkeeping], before[bookkeeping]
         return changes
-
-    def _rows(
-        self,
-        connection: psycopg.Connection[Any],
-        schema: str,
-        described: CatalogueTable,
-        keys: Iterable[str],
-        *,
-        digest: bool,
-    ) -> dict[str, tuple[str, dict[str, str | None]]]:
-        """Return rows by key: digest, and each column that both databases have as text."""
-        names = [
-            name
-            for name, column in described.columns.items()
-            if name in self.snapshot_columns[described.name] and not column.generated
-        ]
-        cells = [sql.SQL("t.{}::text").format(sql.Identifier(name)) for name in names]
-        seen: sql.Composable = sql.SQL("''")
-        if digest:
-            seen = rows.digest(described, seen_columns(self.schema.catalogue, described.name), "t")
-        query = sql.SQL(
-            "SELECT t.{key}::text, {seen}::text, {cells} FROM {table} t WHERE t.{key} = ANY({keys}::{type}[])"
-        )
-        statement = query.format(
-            seen=seen,
-            cells=sql.SQL(", ").join(cells),
-            table=sql.Identifier(schema, described.name),
-            **_key(described, list(keys)),
-        )
-        return {
-            row[0]: (row[1], dict(zip(names, row[2:], strict=True))) for row in connection.execute(statement)
-        }
 
 
 def _key(described: CatalogueTable, keys: Sequence[str]) -> dict[str, sql.Composable]:

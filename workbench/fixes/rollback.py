@@ -25,15 +25,15 @@ from workbench.fixes.restoring import OnConflict
 from workbench.fixes.snapshots import LEADS_TO_KEPT, Restoration, leave_updates_open, snapshot_tables
 from workbench.fixes.sync_state import reset_sync_state
 from workbench.fixes.telling import LevelZero, level_zero, told_by, worth_knowing
+from workbench.fixes.writing import write_plan
 from workbench.investigate.runs import pick_run
 from workbench.murmurant.importers import ROLLED_BACK, Run, Strength
 from workbench.murmurant.references import References
 from workbench.murmurant.schema import Schema
 from workbench.murmurant.spellings import ENTITIES
-from workbench.plans.drafting import Updates, write_deletes
+from workbench.plans.drafting import Updates
 from workbench.plans.journal import raw
 from workbench.plans.plan import Header, Plan, Target
-from workbench.plans.writing import PlanWriter
 from workbench.settings import Settings
 
 
@@ -171,7 +171,7 @@ def plan_rollback(
             notes=(*worth_knowing(run, effects.gone), *ledger.notes),
             audit=({"action": ROLLED_BACK, "metadata": {"run_id": run.run, "records_affected": affected}},),
         )
-        return _write(connection, graph, header, ledger, updates, folder)
+        return write_plan(connection, graph, header, ledger, updates, folder)
 
 
 def _find_what_goes(
@@ -193,29 +193,6 @@ def _find_what_goes(
     if stay:
         ledger.kept += [(table, key, LEADS_TO_KEPT) for key in sorted(stay)]
         ledger.doomed[table] = [key for key in ledger.doomed[table] if key not in stay]
-
-
-def _write(
-    connection: Connection,
-    graph: References,
-    header: Header,
-    ledger: Ledger,
-    updates: Updates,
-    folder: Path,
-) -> Plan:
-    catalogue = graph.schema.catalogue
-    order = graph.delete_order(ledger.doomed)
-    going = frozenset((each.child, each.column) for table in ledger.doomed for each in graph.binding(table))
-    with PlanWriter(folder, header) as writer:
-        # What refers to a row that goes is turned away from it first; the rest may need what it leaves free.
-        updates.write(writer, catalogue, going, among=True)
-        for table in order.tables:
-            write_deletes(writer, raw(connection), catalogue, table, ledger.doomed[table])
-        updates.write(writer, catalogue, going, among=False)
-        writer.notes("kept", sorted(ledger.kept))
-        writer.notes("conflict", sorted(ledger.conflicts, key=lambda each: each[:3]))
-        writer.notes("unresolved", sorted(ledger.unresolved))
-        return writer.finish()
 
 
 def _nothing_to_change(run: Run, effects: Effects, ledger: Ledger) -> Refused:

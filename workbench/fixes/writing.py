@@ -1,0 +1,48 @@
+"""From what a planner found to a plan file, in an order that no reference of the database minds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sqlalchemy import Connection
+
+from workbench.fixes.ledger import Ledger
+from workbench.murmurant.references import References
+from workbench.plans.drafting import Updates, write_deletes
+from workbench.plans.journal import raw
+from workbench.plans.plan import Header, Plan
+from workbench.plans.writing import PlanWriter
+
+
+def write_plan(
+    connection: Connection,
+    graph: References,
+    header: Header,
+    ledger: Ledger,
+    updates: Updates,
+    folder: Path,
+) -> Plan:
+    """Write what a planner found as a plan file: updates that free references, deletes children first, other updates.
+
+    Parameters
+    ----------
+    ledger : Ledger
+        What goes, what stays and why.
+    updates : Updates
+        What changes.
+    folder : Path
+        Where plans lie.
+    """
+    catalogue = graph.schema.catalogue
+    order = graph.delete_order(ledger.doomed)
+    going = frozenset((each.child, each.column) for table in ledger.doomed for each in graph.binding(table))
+    with PlanWriter(folder, header) as writer:
+        # What refers to a row that goes is turned away from it first; the rest may need what it leaves free.
+        updates.write(writer, catalogue, going, among=True)
+        for table in order.tables:
+            write_deletes(writer, raw(connection), catalogue, table, ledger.doomed[table])
+        updates.write(writer, catalogue, going, among=False)
+        writer.notes("kept", sorted(ledger.kept))
+        writer.notes("conflict", sorted(ledger.conflicts, key=lambda each: each[:3]))
+        writer.notes("unresolved", sorted(ledger.unresolved))
+        return writer.finish()
