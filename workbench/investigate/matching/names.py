@@ -179,8 +179,8 @@ def _kin_in_part(words: list[str], others: list[str]) -> tuple[int, float] | Non
     short, long = sorted((words, others), key=lambda each: (len(each), len(each[0]), each))
     if len(short) == len(long) > 1:
         unlike = [pair for pair in zip(short, long, strict=True) if pair[0] != pair[1]]
-        kin = kinship(*unlike[0]) if len(unlike) == 1 else 0.0
-        return (PET_FORM, kin) if kin else None
+        likeness = kinship(*unlike[0]) if len(unlike) == 1 else 0.0
+        return (PET_FORM, likeness) if likeness else None
     if len(long) == 1 and len(short[0]) > 2 and len(long[0]) > len(short[0]) + 1:
         return (PET_FORM, _CUT_SHORT) if long[0].startswith(short[0]) else None
     return (PART, 0.0) if len(short) == 1 < len(long) and kinship(short[0], long[0]) else None
