@@ -155,21 +155,28 @@ def _levels(people: People, pairs: tuple[Ints, Ints], *, pet_forms: bool) -> tup
 
 
 def _level(one: str, other: str, edits: int, closeness: float, pet_forms: bool) -> tuple[int, float]:
-    if one.replace(" ", "") == other.replace(" ", ""):
-        return SAME, 0.0
     if pet_forms and (kin := kinship(one, other)):
         return PET_FORM, kin
     shorter = min(len(one), len(other))
     if pet_forms and shorter == 1 and one[0] == other[0]:
         return INITIAL, 0.0
-    words, others = set(one.split()), set(other.split())
-    if len(words) != len(others) and (words < others or others < words):
-        return PART, 0.0
-    if pet_forms and (in_part := _kin_in_part(one.split(), other.split())):
+    single = " " not in one and " " not in other
+    if not single:
+        if one.replace(" ", "") == other.replace(" ", ""):
+            return SAME, 0.0
+        words, others = set(one.split()), set(other.split())
+        if len(words) != len(others) and (words < others or others < words):
+            return PART, 0.0
+    # Two single words of which one is cut short begin alike.
+    if (
+        pet_forms
+        and (not single or one[:3] == other[:3])
+        and (in_part := _kin_in_part(one.split(), other.split()))
+    ):
         return in_part
     if edits == 1 and shorter > 1:
         return TYPO, 0.0
-    if len(words) == len(others) == 1 and shorter > 3 and ((edits == 2 and shorter > 5) or closeness > 0):
+    if single and shorter > 3 and ((edits == 2 and shorter > 5) or closeness > 0):
         return NEAR, 0.0
     return DIFFERENT, 0.0
 
