@@ -37,7 +37,7 @@ TIER_CHECKS = (
     guide="§1.3",
     symptom="All members as PROSPECT",
     question="Are the members spread over tiers (or, where tiers are not used, over statuses)?",
-    remedy="Put the tier mapping right and run the importer again (§4.3); it updates the tiers of everybody.",
+    remedy="Put the tier mapping right; then `workbench plan tiers`, or the importer again (§4.3).",
     needs=("members",),
 )
 def tiers_all_the_same(look: Look) -> Select[Any]:
@@ -50,7 +50,7 @@ def tiers_all_the_same(look: Look) -> Select[Any]:
     guide="§1.3",
     symptom="Wrong tier for membership level",
     question="Does every member have the tier that the importer's configuration gives their membership level?",
-    remedy="Put `membership_status_mapping` right and run the importer again (§4.3).",
+    remedy="`workbench plan tiers` corrects exactly these, once the tier mapping is right; or run the importer again (§4.3).",
     needs=("members.level",),
 )
 def tiers_wrong(look: Look) -> Select[Any]:
@@ -124,7 +124,7 @@ def tiers_not_seeded(look: Look) -> Rows:
     guide="§1.3",
     symptom="Null tiers",
     question="Does every member have a tier that exists (or, where no tiers are used, a status)?",
-    remedy="Seed the missing tiers, put the mapping right, and run the importer again (§4.3).",
+    remedy="Seed the missing tiers and put the tier mapping right; then `workbench plan tiers`, or the importer again (§4.3).",
     needs=("members",),
 )
 def tiers_missing(look: Look) -> Select[Any]:

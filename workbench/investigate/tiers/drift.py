@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +12,19 @@ import pandas as pd
 from sqlalchemy import Connection, String, bindparam, case, cast, func, null, or_, select
 from sqlalchemy.dialects.postgresql import ARRAY
 
+from workbench.audit import audit_entries
 from workbench.database.connection import Identity, frame
 from workbench.errors import UsageError
 from workbench.investigate.tiers.people import last_changes
 from workbench.investigate.tiers.reviewing import tier_distribution
 from workbench.investigate.tiers.statements import in_use
+from workbench.murmurant.importers import MIGRATION_PREFIX
 from workbench.murmurant.schema import Schema, as_text, same_id
 
 MOST_MEMBERS = 20_000
 """How large a club may be for a report to keep who was in which tier, and not only how many."""
 
+_MOST_ENTRIES = 10
 _AGAIN = "Name the JSON verdict of `workbench report tiers`, or what `workbench tiers --json` printed."
 
 
@@ -97,8 +101,8 @@ def tiers_kept(connection: Connection, schema: Schema) -> dict[str, Any]:
         )
         ids = {code: sorted(keys) for code, keys in connection.execute(query)}
     rows = [
-        {"code": code, "members": int(members), "ids": None if ids is None else ids[code]}
-        for code, members in found[["code", "members"]].itertuples(index=False)
+        {"code": code, "members": members, "ids": None if ids is None else ids[code]}
+        for code, members in _counts(found).items()
     ]
     return {"kind": kind, "distribution": rows}
 
@@ -160,10 +164,7 @@ def tier_drift(connection: Connection, schema: Schema, earlier: Earlier, here: I
             f"The earlier report {earlier.name} counts members by {earlier.kind}; here they have a {kind}.",
             "They cannot be compared.",
         )
-    now = {
-        None if pd.isna(code) else str(code): int(members)
-        for code, members in found[["code", "members"]].itertuples(index=False)
-    }
+    now = _counts(found)
     rows = [
         (code, earlier.counts.get(code, 0), now.get(code, 0), now.get(code, 0) - earlier.counts.get(code, 0))
         for code in sorted({*earlier.counts, *now}, key=lambda each: (each is None, each or ""))
@@ -177,6 +178,7 @@ def tier_drift(connection: Connection, schema: Schema, earlier: Earlier, here: I
             f"{earlier.name} is about database {earlier.database!r} of server {earlier.system_identifier};"
             f" this is {here.database!r} of server {here.system_identifier}."
         )
+    notes += _logged(connection, schema, earlier.made_at)
     moved = None
     if earlier.held is None:
         notes.append(f"{earlier.name} kept numbers only, so who moved is not known.")
@@ -185,6 +187,28 @@ def tier_drift(connection: Connection, schema: Schema, earlier: Earlier, here: I
     tiers = pd.DataFrame(rows, columns=["code", "before", "now", "change"], dtype=object)
     tiers = tiers.astype({"before": int, "now": int, "change": int})
     return TierDrift(earlier, tiers, moved, tuple(notes))
+
+
+def _logged(connection: Connection, schema: Schema, made_at: str) -> list[str]:
+    """Say what imports and corrections the audit log tells of since a moment: they move people."""
+    try:
+        since = datetime.fromisoformat(made_at)
+    except ValueError:
+        return []
+    if not schema.has("audit.action", "audit.metadata", "audit.created_at"):
+        return []
+    moment = since.astimezone(UTC).replace(tzinfo=None) if since.tzinfo else since
+    found = audit_entries(connection, schema, action=MIGRATION_PREFIX, since=moment, limit=_MOST_ENTRIES)
+    told = []
+    for at, action, run, metadata in found[["at", "action", "run", "metadata"]].itertuples(index=False):
+        facts = metadata if isinstance(metadata, dict) else {}
+        what = facts.get("plan") or (run if isinstance(run, str) else "")
+        rows = facts.get("records_affected")
+        told.append(
+            f"Since then, on {at:%Y-%m-%d %H:%M} UTC: {action}{f' ({what})' if what else ''}"
+            + (f", {rows:,} rows." if isinstance(rows, int) else ".")
+        )
+    return told
 
 
 def _moved(connection: Connection, schema: Schema, held: dict[str, str | None]) -> pd.DataFrame:
@@ -227,6 +251,13 @@ def _moved(connection: Connection, schema: Schema, held: dict[str, str | None]) 
         )
         .order_by(key.collate("C")),
     )  # fmt: skip
+
+
+def _counts(distribution: pd.DataFrame) -> dict[str | None, int]:
+    return {
+        None if pd.isna(code) else str(code): int(members)
+        for code, members in distribution[["code", "members"]].itertuples(index=False)
+    }
 
 
 def _code(value: Any) -> str | None:
