@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from pathlib import Path
 
 import pandas as pd
 
@@ -12,6 +13,7 @@ from workbench import audit
 from workbench.checks import Finding, run_checks
 from workbench.checks.integrity import table_counts
 from workbench.checks.registry import SAMPLE
+from workbench.checks.rules import run_rules
 from workbench.investigate import tiers
 from workbench.investigate.readiness import readiness
 from workbench.investigate.records import RunRecords, run_records
@@ -47,6 +49,18 @@ class Looking(Session):
             return run_checks(
                 replace(self.look(connection), sample=sample), ids, waive, by=self.settings.operator
             )
+
+    def policies(
+        self,
+        rules: str | Path | None = None,
+        ids: Sequence[str] = (),
+        waive: Mapping[str, str] | None = None,
+        sample: int = SAMPLE,
+    ) -> list[Finding]:
+        """Ask the organisation's rules (guide §1.5): those of a file, of the environment's, or the starter set."""
+        with self.reading() as connection:
+            look = replace(self.look(connection), sample=sample)
+            return run_rules(look, self.rulebook(rules), ids, waive, by=self.settings.operator)
 
     def counts(self) -> pd.DataFrame:
         """Count the rows that matter beside what is expected: ``table``, ``found``, ``expected``."""
