@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Literal
 
 import pandas as pd
 
+from workbench.fixes.policies import plan_policies
 from workbench.fixes.rollback import RollbackRequest, plan_rollback
 from workbench.fixes.telling import LevelZero
 from workbench.plans import journal
@@ -60,6 +62,26 @@ class Planning(Session):
                 target=self.target,
                 planned_by=self.settings.operator,
                 settings=self.settings,
+                folder=plans_folder(self.settings),
+            )
+
+    def plan_policies(self, rules: Sequence[str] = (), *, file: str | Path | None = None) -> Plan:
+        """Plan the corrections that the organisation's rules ask for (guide §1.5); writes a plan file alone.
+
+        Parameters
+        ----------
+        rules : sequence of str
+            Which rules to correct by; every one that says how, when empty.
+        file : path, optional
+            A file of rules; else the environment's own.
+        """
+        with self.reading() as connection:
+            return plan_policies(
+                self.look(connection),
+                self.rulebook(file),
+                rules,
+                target=self.target,
+                planned_by=self.settings.operator,
                 folder=plans_folder(self.settings),
             )
 

@@ -8,8 +8,18 @@ from typing import Annotated
 import typer
 
 import workbench
+from workbench.cli.explaining import explain, next_steps, plan_facts
 from workbench.cli.findings import findings_facts, print_findings
-from workbench.cli.options import AsJson, EnvironmentName, ImportReports, Unmask, Waivers, waivers
+from workbench.cli.options import (
+    Acting,
+    AsJson,
+    EnvironmentName,
+    ImportReports,
+    Unmask,
+    Waivers,
+    open_as,
+    waivers,
+)
 from workbench.cli.output import banner, command, print_json, say, write
 
 RulesFile = Annotated[
@@ -60,3 +70,30 @@ def policies(
         if concern:
             say(f"The same as a page to read: {command()} report policies")
     raise typer.Exit(1 if concern else 0)
+
+
+def plan_policies(
+    rules_meant: Annotated[
+        list[str] | None, typer.Argument(metavar="[RULE]...", help="All that say how when none is named.")
+    ] = None,
+    rules: RulesFile = None,
+    environment: EnvironmentName = None,
+    json: AsJson = False,
+    import_report: ImportReports = None,
+    acting: Acting = None,
+    unmask: Unmask = False,
+) -> None:
+    """Plan what the organisation's rules say how to correct: capacity to the limit, start and end swapped."""
+    from workbench.investigate.policies import read_rulebook
+
+    chosen = rules_meant or []
+    if rules is not None:
+        read_rulebook(rules).choose(chosen)
+    with open_as(environment, acting, import_reports=import_report or ()) as wb:
+        made = wb.plan_policies(chosen, file=rules)
+        if json:
+            print_json(plan_facts(made, unmask))
+            return
+        banner(wb.environment)
+        explain(made, unmask)
+        next_steps(made)
