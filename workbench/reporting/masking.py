@@ -54,6 +54,7 @@ _HARMLESS = {
         "file",
     ),
     *("plan", "undone_plan", "digest", "approved_by", "records_affected"),
+    *("entity", "canonical", "duplicates", "records_moved", "records_deleted"),
     *("oldMurmurantId", "newMurmurantId", "backup_file", "restore_time", "last_batch", "duration"),
 }
 """Keys of audit metadata whose values say what was done, never whose record it was."""
