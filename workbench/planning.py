@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Literal
 
 import pandas as pd
 
+from workbench.fixes.merging.asking import Asked, Named, Wishes
+from workbench.fixes.merging.listing import read_listing
+from workbench.fixes.merging.merge import MergeRequest, plan_merges
 from workbench.fixes.policies import plan_policies
 from workbench.fixes.rollback import RollbackRequest, plan_rollback
 from workbench.fixes.telling import LevelZero
+from workbench.murmurant.spellings import MEMBER
 from workbench.plans import journal
 from workbench.plans.apply import Progress, apply_plan
 from workbench.plans.approvals import Approval, approve_plan
@@ -62,6 +66,88 @@ class Planning(Session):
                 target=self.target,
                 planned_by=self.settings.operator,
                 settings=self.settings,
+                folder=plans_folder(self.settings),
+            )
+
+    def plan_merge(
+        self,
+        canonical: str | None,
+        duplicates: Sequence[str],
+        *,
+        entity: str = MEMBER,
+        rules: str | Mapping[str, str] = "canonical",
+        by_hand: Mapping[str, str] | None = None,
+        keep: Sequence[str] = (),
+        leave_out: Sequence[str] = (),
+        reason: str = "",
+    ) -> Plan:
+        """Plan to merge duplicates into one record (guide §4.4); writes a plan file and nothing else.
+
+        Parameters
+        ----------
+        canonical : str or None
+            The record that stays; None leaves the choice to the rule: most associations, then the oldest.
+        duplicates : sequence of str
+            The records that go; where the rule chooses, all of them.
+        rules, by_hand, keep, leave_out
+            As for `plan_merges`.
+        reason : str
+            Why, for whoever approves it.
+        """
+        head = Named(canonical) if canonical is not None else None
+        asked = Asked(head, tuple(map(Named, duplicates)), reason)
+        return self._plan_merges(
+            MergeRequest((asked,), _wishes(rules, by_hand, keep), entity, tuple(leave_out))
+        )
+
+    def plan_merges(
+        self,
+        merges: str | Path | Sequence[tuple[str, Sequence[str]]],
+        *,
+        entity: str = MEMBER,
+        rules: str | Mapping[str, str] = "canonical",
+        by_hand: Mapping[str, str] | None = None,
+        keep: Sequence[str] = (),
+        leave_out: Sequence[str] = (),
+        skip_blocked: bool = False,
+    ) -> Plan:
+        """Plan many merges as one plan (guide §4.4); writes a plan file and nothing else.
+
+        Parameters
+        ----------
+        merges : path, or sequence of (canonical, duplicates)
+            A CSV file with the columns ``canonical,duplicate`` or ``cluster,member``, and perhaps ``reason``.
+        entity : {"Member", "Event", "Registration"}
+            What they are.
+        rules : str or mapping of str to str
+            ``canonical``, ``newest`` or ``most-complete``, for all fields or field by field (``"*"`` for the others).
+        by_hand : mapping of str to str
+            Field to the record whose value it is to have.
+        keep : sequence of str
+            Rows that stay where two would become one and no rule can tell.
+        leave_out : sequence of str
+            Records of a cluster that are not merged.
+        skip_blocked : bool
+            Whether to leave out merges that no rule can decide, and list them as unresolved.
+        """
+        wishes = _wishes(rules, by_hand, keep, skip_blocked)
+        if isinstance(merges, str | Path):
+            listing = read_listing(Path(merges))
+            asked, problems = tuple(listing.asked), tuple(listing.problems)
+            source = listing.name, listing.sha256
+        else:
+            asked = tuple(Asked(Named(head), tuple(map(Named, others))) for head, others in merges)
+            problems, source = (), ("", "")
+        return self._plan_merges(MergeRequest(asked, wishes, entity, tuple(leave_out), problems, *source))
+
+    def _plan_merges(self, request: MergeRequest) -> Plan:
+        with self.reading() as connection:
+            return plan_merges(
+                connection,
+                self.schema,
+                request,
+                target=self.target,
+                planned_by=self.settings.operator,
                 folder=plans_folder(self.settings),
             )
 
@@ -125,3 +211,15 @@ class Planning(Session):
     def apply(self, plan: Plan, progress: Progress | None = None) -> Entry:
         """Carry out an approved plan, whole or not at all; the only act here that writes rows."""
         return apply_plan(self.database, plan, operator=self.settings.operator, progress=progress)
+
+
+def _wishes(
+    rules: str | Mapping[str, str],
+    by_hand: Mapping[str, str] | None,
+    keep: Sequence[str],
+    skip_blocked: bool = False,
+) -> Wishes:
+    named = {"*": rules} if isinstance(rules, str) else dict(rules)
+    rule = named.pop("*", "canonical")
+    hands = tuple(sorted((by_hand or {}).items()))
+    return Wishes(rule, named, hands, frozenset(keep), skip_blocked)

@@ -10,7 +10,7 @@ from typing import NoReturn
 import typer
 
 from workbench import __version__
-from workbench.cli import applying, looking, making, place, planning, policies
+from workbench.cli import applying, looking, making, merging, place, planning, policies
 from workbench.cli.options import joined_parameters
 from workbench.cli.output import ReaderGoneError, complain
 from workbench.errors import WorkbenchError
@@ -36,6 +36,7 @@ app.command()(looking.run)
 app.command()(looking.check)
 app.command()(looking.audit)
 app.command()(policies.policies)
+planning.plan.command("merge")(merging.merge)
 planning.plan.command("policies")(policies.plan_policies)
 app.add_typer(planning.plan, name="plan")
 app.command()(applying.show)

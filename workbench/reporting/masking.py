@@ -55,6 +55,7 @@ _HARMLESS = {
     ),
     *("plan", "undone_plan", "digest", "approved_by", "records_affected"),
     *("rule", "fix", "rules", "rules_sha256", "records"),
+    *("entity", "canonical", "duplicates", "records_moved", "records_deleted"),
     *("oldMurmurantId", "newMurmurantId", "backup_file", "restore_time", "last_batch", "duration"),
 }
 """Keys of audit metadata whose values say what was done, never whose record it was."""
