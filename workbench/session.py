@@ -135,7 +135,20 @@ class Session:
     def look(self, connection: Connection, runs: bool = True) -> Look:
         """Gather what a check may look at."""
         found = self.find_runs() if runs else []
-        return Look(connection, self.schema, self.environment, self.options, found, self.reports)
+        of_clubs = [
+            each.expected["members"]
+            for each in self.settings.environments.values()
+            if each.kind == "production" and "members" in each.expected
+        ]
+        return Look(
+            connection,
+            self.schema,
+            self.environment,
+            self.options,
+            found,
+            self.reports,
+            production_members=max(of_clubs, default=None),
+        )
 
 
 def _close_quietly(held: ExitStack) -> None:

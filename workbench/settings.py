@@ -67,6 +67,8 @@ class EnvironmentSettings(BaseModel):
         is one; else the starter set.
     expected : dict of str to int
         Row counts that must be met (guide §7.1): ``members``, ``events``, ``registrations``.
+    dry_run_hours : float
+        How long before a live run its dry run may have been (guide §1.6).
     statement_timeout : float
         Longest a single question may take, seconds.
     apply_timeout : float
@@ -89,6 +91,7 @@ class EnvironmentSettings(BaseModel):
     event_capacity_limit: int | None = Field(default=None, ge=0)
     policies: Path | None = None
     expected: dict[Literal["members", "events", "registrations"], int] = Field(default_factory=dict)
+    dry_run_hours: float = Field(default=24.0, gt=0)
     statement_timeout: float = Field(default=120.0, gt=0)
     apply_timeout: float = Field(default=900.0, gt=0)
     lock_timeout: float = Field(default=10.0, gt=0)

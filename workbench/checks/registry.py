@@ -49,6 +49,8 @@ class Look:
         The report files that were given or found.
     sample : int
         The most rows that a finding carries; its count is of all.
+    production_members : int or None
+        How many members the settings expect of the club itself.
     as_of : datetime or None
         The end of the last run: "now", as far as the imported data know. UTC, without zone.
     """
@@ -60,6 +62,7 @@ class Look:
     runs: Sequence[Run] = ()
     reports: Sequence[ImportReport] = ()
     sample: int = SAMPLE
+    production_members: int | None = None
 
     @property
     def as_of(self) -> datetime | None:

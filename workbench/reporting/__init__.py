@@ -8,7 +8,9 @@ from workbench.reporting.charts import (
     show_figure,
     tier_chart,
 )
+from workbench.reporting.charts_policies import capacity_chart, rehearsals_chart
 from workbench.reporting.findings import (
+    OPERATOR_CHECKS,
     RUN_CHECKS,
     about_run,
     answer,
@@ -41,11 +43,13 @@ from workbench.reporting.tables import show
 from workbench.reporting.verdict import conclude
 
 __all__ = [
+    "OPERATOR_CHECKS",
     "RUN_CHECKS",
     "about_run",
     "actions_chart",
     "answer",
     "applied_plans",
+    "capacity_chart",
     "changes_chart",
     "conclude",
     "counts_chart",
@@ -67,6 +71,7 @@ __all__ = [
     "plan_unresolved",
     "plan_values",
     "plan_verdict",
+    "rehearsals_chart",
     "review_plan",
     "run_counts",
     "run_differences",
