@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 
+import psycopg
 import pytest
 
 from tests.policies.conftest import own_sql
 from tests.test_cli import at, shell  # noqa: F401
+from workbench.demo.breakages import break_club
 from workbench.investigate.policies import STARTER
 
 
@@ -25,14 +27,10 @@ def test_the_starter_set_can_be_saved_and_used(clubs, at, tmp_path):  # noqa: F8
     found = {each["check"]: each for each in told["findings"]}["events-over-capacity-limit"]
     assert (found["status"], found["guide"]) == ("fail", "§1.5")
     assert found["count"] > 20 == len(found["rows"])
-    assert len(json.loads(run("policies", "--json", "--limit", "2").stdout)["findings"][0]["rows"]) == 2
-    waive = ("--waive", "events-over-capacity-limit=the gala")
-    assert run("policies", "events-over-capacity-limit", *waive).returncode == 0
-    words = run("policies")
+    words = run("policies", found["check"], "--waive", "events-over-capacity-limit=the gala", "--limit", "2")
+    assert words.returncode == 0
     assert "Rules: policies.toml." in words.stdout
     assert "club (demo)" in words.stderr
-    run_check = run("check", "events-over-capacity-limit", "--json")
-    assert json.loads(run_check.stdout)["findings"][0]["count"] == found["count"]
 
 
 def test_a_bad_file_is_two_and_says_where(clubs, at, tmp_path):  # noqa: F811
@@ -40,16 +38,17 @@ def test_a_bad_file_is_two_and_says_where(clubs, at, tmp_path):  # noqa: F811
     (tmp_path / "mine.toml").write_text("[[rule]]\nid = 'a'\ntitle = 'A'\nask = 'visibilty'")
     for arguments in (
         ("policies", "--rules", "mine.toml"),
-        ("policies", "--rules", "nowhere.toml"),
         ("policies", "no-such-rule"),
         ("policies", "--waive", "no-such-rule=why"),
+        ("plan", "policies", "--rules", "mine.toml"),
+        ("plan", "policies"),
     ):
         done = run(*arguments)
         assert (done.returncode, done.stdout) == (2, ""), arguments
     assert "did you mean 'visibility'?" in run("policies", "--rules", "mine.toml").stderr
     (tmp_path / "policies.toml").write_bytes(b"\xff\xfe")
     assert run("policies").returncode == 2
-    assert run("policies", "--rules", str(STARTER)).returncode in {0, 1}
+    assert run("check", "events-overbooked", "--json").returncode == 1  # that check alone is not run
 
 
 def test_a_rule_of_a_run_that_left_no_trace_is_two(clubs, at, tmp_path):  # noqa: F811
@@ -85,3 +84,18 @@ def test_people_are_masked_and_titles_are_text(clubs, at, tmp_path, flags):  # n
     assert "\x1b" not in done.stdout
     shown = at(club)("policies", "--rules", "mine.toml", "--unmask", *flags).stdout
     assert "zebulon@nowhere" in shown
+
+
+def test_a_plan_by_rule_from_the_command_line(clubs, at, tmp_path):  # noqa: F811
+    club = clubs.clone("guide")
+    with psycopg.connect(club.url) as connection:
+        (truth,) = break_club(connection, club.club, ["over-capacity-limit"])
+    run = at(club)
+    (tmp_path / "policies.toml").write_text(STARTER.read_text(encoding="utf-8").replace("# fix =", "fix ="))
+    done = run("plan", "policies", "events-over-capacity-limit", "--json", "--as", "dana")
+    told = json.loads(done.stdout)
+    assert done.returncode == 0
+    assert {"plan", "digest", "changes", "kept", "conflicts", "unresolved"} <= set(told)
+    assert told["changes"] == {"Event": {"update": len(truth.keys)}}
+    assert run("plan", "policies", "events-invalid-dates").returncode == 3  # nothing to correct
+    assert run("plan", "policies", "events-overbooked").returncode == 2  # it says no how

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Select
@@ -14,6 +15,7 @@ from workbench.checks.registry import (
     Look,
     NotConfiguredError,
     NotRunError,
+    Question,
     asked,
     in_guide_order,
 )
@@ -82,9 +84,21 @@ def ruled_here(starter: Rule) -> Callable[[Look], Check]:
         rule = book.rule(starter.id)
         if rule is None:
             return _unasked(starter, NotConfiguredError(f"{book.name} has no rule {starter.id!r}."))
-        return rule_check(rule)
+        return replace(rule_check(rule), ask=_without_stopping_others(_question(rule)))
 
     return here
+
+
+def _without_stopping_others(question: Question) -> Question:
+    """Let a rule that is wrong in itself leave its own check unanswered, and no other."""
+
+    def ask(look: Look) -> Any:
+        try:
+            return question(look)
+        except UsageError as error:
+            raise NotRunError(str(error)) from None
+
+    return ask
 
 
 def _unasked(rule: Rule, why: NotRunError) -> Check:
@@ -105,7 +119,7 @@ def _unasked(rule: Rule, why: NotRunError) -> Check:
     )
 
 
-def _question(rule: Rule) -> Callable[[Look], Select[Any] | Answer]:
+def _question(rule: Rule) -> Question:
     def ask(look: Look) -> Select[Any] | Answer:
         missing = look.schema.missing(*rule.needs)
         if missing:
