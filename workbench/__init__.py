@@ -19,11 +19,13 @@ if TYPE_CHECKING:
     from workbench.fixes.telling import LevelZero
     from workbench.plans.plan import Plan
     from workbench.reporting import (
+        OPERATOR_CHECKS,
         RUN_CHECKS,
         about_run,
         actions_chart,
         answer,
         applied_plans,
+        capacity_chart,
         changes_chart,
         conclude,
         counts_chart,
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
         plan_unresolved,
         plan_values,
         plan_verdict,
+        rehearsals_chart,
         review_plan,
         run_counts,
         run_differences,
@@ -67,6 +70,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "OPERATOR_CHECKS",
     "RUN_CHECKS",
     "TIER_CHECKS",
     "LevelZero",
@@ -77,6 +81,7 @@ __all__ = [
     "actions_chart",
     "answer",
     "applied_plans",
+    "capacity_chart",
     "changes_chart",
     "conclude",
     "counts_chart",
@@ -99,6 +104,7 @@ __all__ = [
     "plan_unresolved",
     "plan_values",
     "plan_verdict",
+    "rehearsals_chart",
     "review_plan",
     "run_counts",
     "run_differences",

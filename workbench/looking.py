@@ -13,6 +13,9 @@ from workbench import audit
 from workbench.checks import Finding, run_checks
 from workbench.checks.integrity import table_counts
 from workbench.checks.registry import SAMPLE
+from workbench.checks.rules import ground, run_rules
+from workbench.investigate.dry_runs import rehearsals, rehearsals_frame
+from workbench.investigate.policies.capacity import capacity_frame
 from workbench.investigate.readiness import readiness
 from workbench.investigate.records import RunRecords, run_records
 from workbench.investigate.runs import pick_run, runs_frame
@@ -49,6 +52,27 @@ class Looking(Session):
             return run_checks(
                 replace(self.look(connection), sample=sample), ids, waive, by=self.settings.operator
             )
+
+    def policies(
+        self,
+        rules: str | Path | None = None,
+        ids: Sequence[str] = (),
+        waive: Mapping[str, str] | None = None,
+        sample: int = SAMPLE,
+    ) -> list[Finding]:
+        """Ask the organisation's rules (guide §1.5): those of a file, of the environment's, or the starter set."""
+        with self.reading() as connection:
+            look = replace(self.look(connection), sample=sample)
+            return run_rules(look, self.rulebook(rules), ids, waive, by=self.settings.operator)
+
+    def capacity(self, rules: str | Path | None = None) -> pd.DataFrame:
+        """Count events by capacity and confirmed registrations, see `workbench.investigate.policies.capacity`."""
+        with self.reading() as connection:
+            return capacity_frame(ground(self.look(connection, runs=False)), self.rulebook(rules))
+
+    def rehearsals(self) -> pd.DataFrame:
+        """Tell which dry run came before each live run (guide §1.6), see `workbench.investigate.dry_runs`."""
+        return rehearsals_frame(rehearsals(self.find_runs(), self.options.dry_run_hours))
 
     def counts(self) -> pd.DataFrame:
         """Count the rows that matter beside what is expected: ``table``, ``found``, ``expected``."""

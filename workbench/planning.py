@@ -12,6 +12,7 @@ import pandas as pd
 from workbench.fixes.merging.asking import Asked, Named, Wishes
 from workbench.fixes.merging.listing import read_listing
 from workbench.fixes.merging.merge import MergeRequest, plan_merges
+from workbench.fixes.policies import plan_policies
 from workbench.fixes.retiering import RetieringRequest, plan_retiering
 from workbench.fixes.rollback import RollbackRequest, plan_rollback
 from workbench.fixes.telling import LevelZero
@@ -181,6 +182,26 @@ class Planning(Session):
                 connection,
                 self.schema,
                 request,
+                target=self.target,
+                planned_by=self.settings.operator,
+                folder=plans_folder(self.settings),
+            )
+
+    def plan_policies(self, rules: Sequence[str] = (), *, file: str | Path | None = None) -> Plan:
+        """Plan the corrections that the organisation's rules ask for (guide §1.5); writes a plan file alone.
+
+        Parameters
+        ----------
+        rules : sequence of str
+            Which rules to correct by; every one that says how, when empty.
+        file : path, optional
+            A file of rules; else the environment's own.
+        """
+        with self.reading() as connection:
+            return plan_policies(
+                self.look(connection),
+                self.rulebook(file),
+                rules,
                 target=self.target,
                 planned_by=self.settings.operator,
                 folder=plans_folder(self.settings),

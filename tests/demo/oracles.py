@@ -300,6 +300,9 @@ ORACLES: dict[str, Oracle] = {
         """SELECT metadata->>'run_id' FROM "AuditLog" WHERE metadata->>'environment' <> 'demo'""",
         """SELECT metadata->>'syncRunId' FROM "AuditLog" WHERE metadata->>'environment' <> 'demo'""",
     ),
+    "real-people-in-demo": keys(
+        r"""SELECT DISTINCT split_part(email, '@', 2) FROM "Member" WHERE email !~* '@example[.](com|org)$'"""
+    ),
     "config-differs": config_differs,
     "live-run-without-dry-run": without_dry_run,
     "mappings-orphaned": keys(

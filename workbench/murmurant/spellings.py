@@ -64,6 +64,8 @@ CONCEPTS: dict[str, Concept] = {
             "capacity": ("capacity",),
             "published": ("isPublished",),
             "requires_registration": ("requiresRegistration",),
+            "opens": ("registrationOpensAt",),
+            "deadline": ("registrationDeadline",),
             "run_id": ("importRunId", "syncRunId"),
             "created_at": ("createdAt",),
             "updated_at": ("updatedAt",),
@@ -124,6 +126,10 @@ CONCEPTS: dict[str, Concept] = {
     ),
     "tiers": Concept(("MembershipTier",), {"id": ("id",), "code": ("code",)}, "the membership tiers"),
     "statuses": Concept(("MembershipStatus",), {"id": ("id",), "code": ("code",)}, "the membership statuses"),
-    "files": Concept(("FileObject",), {"id": ("id",), "is_public": ("isPublic",)}, "photos and files"),
+    "files": Concept(
+        ("FileObject",),
+        {"id": ("id",), "is_public": ("isPublic",), "updated_at": ("updatedAt",)},
+        "photos and files",
+    ),
     "file_access": Concept(("FileAccess",), {"file_id": ("fileId",)}, "who may see a file"),
 }

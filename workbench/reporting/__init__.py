@@ -8,8 +8,10 @@ from workbench.reporting.charts import (
     show_figure,
     tier_chart,
 )
+from workbench.reporting.charts_policies import capacity_chart, rehearsals_chart
 from workbench.reporting.charts_tiers import tier_drift_chart, tier_matrix_chart
 from workbench.reporting.findings import (
+    OPERATOR_CHECKS,
     RUN_CHECKS,
     about_run,
     answer,
@@ -49,11 +51,13 @@ from workbench.reporting.tiers import (
 from workbench.reporting.verdict import conclude
 
 __all__ = [
+    "OPERATOR_CHECKS",
     "RUN_CHECKS",
     "about_run",
     "actions_chart",
     "answer",
     "applied_plans",
+    "capacity_chart",
     "changes_chart",
     "conclude",
     "counts_chart",
@@ -75,6 +79,7 @@ __all__ = [
     "plan_unresolved",
     "plan_values",
     "plan_verdict",
+    "rehearsals_chart",
     "review_plan",
     "run_counts",
     "run_differences",

@@ -1,0 +1,103 @@
+"""One spelling for what is the same: names without case, accents and punctuation, addresses, phone numbers."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from typing import NamedTuple
+
+# Letters that do not come apart into a letter and an accent: o with stroke, d with stroke, eth, ...
+_LETTERS = str.maketrans(
+    {
+        "\u00f8": "o",
+        "\u0111": "d",
+        "\u00f0": "d",
+        "\u0142": "l",
+        "\u0127": "h",
+        "\u0131": "i",
+        "\u00e6": "ae",
+        "\u0153": "oe",
+        "\u00fe": "th",
+        # Apostrophes and dots stand within a word, they do not part it.
+        **dict.fromkeys("'.`\u00b4\u2019\u02bc"),
+    }
+)
+_ACCENTS = re.compile("[\u0300-\u036f]")  # not the vowel signs of other scripts, which are letters
+_TITLES = frozenset(["mr", "mrs", "ms", "miss", "mx", "dr", "prof", "rev", "sir"])
+_SUFFIXES = {
+    "jr": "2", "jnr": "2", "junior": "2", "ii": "2", "2nd": "2",
+    "sr": "1", "snr": "1", "senior": "1", "iii": "3", "3rd": "3", "iv": "4", "4th": "4",
+}  # fmt: skip
+_MAILBOXES = {"googlemail.com": "gmail.com"}
+_SHORTEST_PHONE = 6
+
+
+class Name(NamedTuple):
+    """A name as it is compared: words apart by blanks, and the generation it names (``""``, ``"1"``, ...)."""
+
+    words: str
+    generation: str
+
+
+class Address(NamedTuple):
+    """An e-mail address: as it is but for case, then its mailbox, parted in the two sides of the @."""
+
+    plain: str
+    local: str
+    domain: str
+
+
+def fold(text: str) -> str:
+    """Return text in lower case, without accents, apostrophes and any other punctuation."""
+    plain = unicodedata.normalize("NFKD", text).casefold().translate(_LETTERS)
+    plain = unicodedata.normalize("NFC", _ACCENTS.sub("", plain))
+    if not plain.isalnum():
+        plain = "".join(sign if unicodedata.category(sign)[0] in "LMN" else " " for sign in plain)
+    return " ".join(plain.split())
+
+
+def fold_name(text: str | None) -> Name:
+    """Fold a first name or surname; titles go, and a generation (Jr, III) is told apart."""
+    words = fold(text or "").split()
+    generation = ""
+    while len(words) > 1 and words[-1] in _SUFFIXES:
+        generation = _SUFFIXES[words.pop()]
+    while len(words) > 1 and words[0] in _TITLES:
+        words.pop(0)
+    return Name(" ".join(words), generation)
+
+
+def fold_email(text: str | None) -> Address | None:
+    """Fold an e-mail address; None for what has no two sides of an @."""
+    plain = unicodedata.normalize("NFKC", text or "").strip().casefold()
+    local, _, domain = plain.rpartition("@")
+    mailbox = local.partition("+")[0].replace(".", "") or local
+    if not mailbox or not domain:
+        return None
+    return Address(plain, mailbox, _MAILBOXES.get(domain, domain))
+
+
+def fold_phone(text: str | None) -> str:
+    """Return a phone number's digits without trunk zeros or the country code of North America; else ``""``.
+
+    An extension is not part of it. Fewer than six digits are no phone number.
+    """
+    number = re.split(r"(?i)\s*(?:ext|x|#)", text or "", maxsplit=1)[0]
+    digits = "".join(str(unicodedata.decimal(sign)) for sign in number if sign.isdecimal()).lstrip("0")
+    if len(digits) == 11 and digits[0] == "1":
+        digits = digits[1:]
+    return digits if len(digits) >= _SHORTEST_PHONE and len(set(digits)) > 1 else ""
+
+
+def own_part(local: str, names: tuple[str, ...]) -> str:
+    """Return what an address says beyond its owner's names: ``"77"`` of ``jsmith77`` for John Smith.
+
+    The more of it, the less likely that a namesake has the same.
+    """
+    rest = fold(local).replace(" ", "")
+    words = sorted({word for name in names for word in name.split()}, key=lambda word: (-len(word), word))
+    for word in words:
+        if len(word) > 1:
+            rest = rest.replace(word, "", 1)
+    initials = {word[0] for word in words}
+    return rest if len(rest) > 1 or rest not in initials else ""
