@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from pathlib import Path
 
 import pandas as pd
 
@@ -13,9 +14,13 @@ from workbench.checks import Finding, run_checks
 from workbench.checks.integrity import table_counts
 from workbench.checks.registry import SAMPLE
 from workbench.investigate import tiers
+from workbench.investigate.mappings.lookup import mapped
+from workbench.investigate.mappings.problems import MappingFindings, mapping_findings
+from workbench.investigate.mappings.telling import sure_corrections
 from workbench.investigate.readiness import readiness
 from workbench.investigate.records import RunRecords, run_records
 from workbench.investigate.runs import pick_run, runs_frame
+from workbench.murmurant.exports import read_exports
 from workbench.session import Session
 
 
@@ -60,6 +65,42 @@ class Looking(Session):
         """Count the members in each tier (guide §4.3)."""
         with self.reading() as connection:
             return tiers.tier_distribution(connection, self.schema)
+
+    def mapping_findings(self, exports: Sequence[str | Path] = ()) -> MappingFindings:
+        """Find what is wrong with the mappings, and which registrations came through them (guide §1.2).
+
+        Parameters
+        ----------
+        exports : sequence of path
+            Wild Apricot's own CSV exports, or folders of them, as evidence.
+        """
+        told, runs = read_exports(map(Path, exports)), self.find_runs()
+        with self.reading() as connection:
+            return mapping_findings(connection, self.schema, runs, told)
+
+    def mapped(self, wa_id: str | int) -> pd.DataFrame:
+        """List the mappings of a WA id, of whatever entity; of one that is not mapped, those that begin like it.
+
+        Returns
+        -------
+        pandas.DataFrame
+            ``entity``, ``wa_id``, ``mapping``, ``target``, ``synced_at``.
+        """
+        with self.reading() as connection:
+            return mapped(connection, self.schema, str(wa_id))
+
+    def mappings(self, exports: Sequence[str | Path] = ()) -> pd.DataFrame:
+        """List every problem with a mapping, worst first: see `MappingFindings.problems`."""
+        return self.mapping_findings(exports).problems
+
+    def wrong_mappings(self, exports: Sequence[str | Path] = ()) -> pd.DataFrame:
+        """List the mappings that lead to the wrong person, event or registration, worst first."""
+        found = self.mappings(exports)
+        return found[found["problem"].str.startswith("wrong-")].reset_index(drop=True)
+
+    def sure_corrections(self, exports: Sequence[str | Path] = ()) -> pd.DataFrame:
+        """List the corrections of mappings that need no more asking: what `plan_mappings` takes."""
+        return sure_corrections(self.mappings(exports))
 
     def audit(
         self,

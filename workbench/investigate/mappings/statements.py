@@ -39,7 +39,9 @@ NO_RECORD, UNKNOWN_TYPE, OF_ANOTHER = "no such record", "unknown entity type", "
 def mapping_key(schema: Schema) -> ColumnElement[str]:
     """Return the key of a mapping as people write it: ``Member/50012``."""
     mappings = schema.mappings
-    return (entity_of(mappings.c.entity_type) + "/" + as_text(mappings.c.wa_id)).label("key")
+    return (entity_of(func.coalesce(mappings.c.entity_type, "")) + "/" + as_text(mappings.c.wa_id)).label(
+        "key"
+    )
 
 
 def mapped_twice(schema: Schema) -> Select[Any]:
@@ -178,5 +180,8 @@ def latest_told(
 
 def listed(name: str, /, **columns: Sequence[str | None]) -> Any:
     """Return lists of equal length as a table to join with."""
-    arrays = [bindparam(f"{name}_{key}", values, type_=ARRAY(String())) for key, values in columns.items()]
+    arrays = [
+        bindparam(f"{name}_{key}", values, type_=ARRAY(String()), unique=True)
+        for key, values in columns.items()
+    ]
     return func.unnest(*arrays).table_valued(*columns, name=name).render_derived()
