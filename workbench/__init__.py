@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from workbench.fixes.telling import LevelZero
     from workbench.plans.plan import Plan
     from workbench.reporting import (
+        MAPPING_CHECKS,
         RUN_CHECKS,
         about_run,
         actions_chart,
@@ -30,6 +31,11 @@ if TYPE_CHECKING:
         findings_in_full,
         findings_table,
         looked_at,
+        mapping_cycles_chart,
+        mapping_scores_chart,
+        mapping_steps,
+        mapping_summary,
+        mapping_table,
         mask,
         mask_text,
         next_steps,
@@ -59,6 +65,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "MAPPING_CHECKS",
     "RUN_CHECKS",
     "LevelZero",
     "Plan",
@@ -75,6 +82,11 @@ __all__ = [
     "findings_in_full",
     "findings_table",
     "looked_at",
+    "mapping_cycles_chart",
+    "mapping_scores_chart",
+    "mapping_steps",
+    "mapping_summary",
+    "mapping_table",
     "mask",
     "mask_text",
     "next_steps",

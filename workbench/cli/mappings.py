@@ -105,7 +105,7 @@ def mappings(
         say("Swaps and cycles: each id leads to the record of the next one.")
         say(*(f"  {' -> '.join((*each, each[0]))}" for each in circles[:limit]))
         say(*([f"  and {len(circles) - limit:,} more"] if len(circles) > limit else []), "")
-    shown = _readable(workbench.mask(problems.head(limit), unmask=unmask))
+    shown = workbench.mapping_table(workbench.mask(problems.head(limit), unmask=unmask))
     print_table(shown[_NARROW if narrow() else _WIDE], "Problems, worst first", empty="no problem found")
     if len(problems) > limit:
         say(f"{limit} of {len(problems):,}; more: {command()} mappings --limit {len(problems)}")
@@ -124,35 +124,6 @@ def _known(wb: Workbench, wa_id: str) -> None:
     near = wb.mapped(wa_id)
     if not len(near[near["wa_id"] == wa_id]):
         raise unknown("mapping of WA id", wa_id, near["wa_id"])
-
-
-def _readable(problems: pd.DataFrame) -> pd.DataFrame:
-    """Put a problem into the words of a table that is read late at night."""
-    said = [
-        "not known" if score != score else "a fact" if score >= 1 else f"{score:.1%}"
-        for score in problems["score"].astype(float)
-    ]
-    why = [
-        "; ".join(
-            filter(
-                None,
-                (
-                    str(row["evidence"]),
-                    f"different: {row['differs']}" if row["differs"] else "",
-                    f"the same: {row['agrees']}" if row["agrees"] else "",
-                    f"{row['registrations']} registrations came through it" if row["registrations"] else "",
-                ),
-            )
-        )
-        for row in problems.to_dict("records")
-    ]
-    return problems.assign(
-        mapping_key=problems["entity"] + "/" + problems["wa_id"],
-        how_surely=said,
-        leads_to_id=problems["target"],
-        should_be_id=problems["should_be"],
-        why=why,
-    )
 
 
 def _say_what_next(

@@ -8,6 +8,7 @@ from workbench.reporting.charts import (
     show_figure,
     tier_chart,
 )
+from workbench.reporting.charts_mappings import mapping_cycles_chart, mapping_scores_chart
 from workbench.reporting.findings import (
     RUN_CHECKS,
     about_run,
@@ -18,6 +19,7 @@ from workbench.reporting.findings import (
     next_steps,
     waivers,
 )
+from workbench.reporting.mappings import MAPPING_CHECKS, mapping_steps, mapping_summary, mapping_table
 from workbench.reporting.masking import mask, mask_text
 from workbench.reporting.plan_rows import (
     plan_affected,
@@ -41,6 +43,7 @@ from workbench.reporting.tables import show
 from workbench.reporting.verdict import conclude
 
 __all__ = [
+    "MAPPING_CHECKS",
     "RUN_CHECKS",
     "about_run",
     "actions_chart",
@@ -53,6 +56,11 @@ __all__ = [
     "findings_in_full",
     "findings_table",
     "looked_at",
+    "mapping_cycles_chart",
+    "mapping_scores_chart",
+    "mapping_steps",
+    "mapping_summary",
+    "mapping_table",
     "mask",
     "mask_text",
     "next_steps",
