@@ -43,8 +43,8 @@ def mapping_table(problems: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        ``problem``, ``mapping_key``, ``how_surely``, ``leads_to_id``, ``should_be_id``, ``contact``,
-        ``person``, ``title`` and ``why``.
+        ``problem``, ``mapping_key``, ``how_surely``, ``why``, ``contact``, ``person``, ``title``,
+        ``leads_to_id`` and ``should_be_id``.
     """
     rows = problems.to_dict("records")
     return pd.DataFrame(
@@ -52,12 +52,12 @@ def mapping_table(problems: pd.DataFrame) -> pd.DataFrame:
             "problem": problems["problem"],
             "mapping_key": problems["entity"] + "/" + problems["wa_id"],
             "how_surely": [_surely(row["score"]) for row in rows],
-            "leads_to_id": problems["target"],
-            "should_be_id": problems["should_be"],
+            "why": [_why(row) for row in rows],
             "contact": problems["contact"],
             "person": problems["person"],
             "title": problems["title"],
-            "why": [_why(row) for row in rows],
+            "leads_to_id": problems["target"],
+            "should_be_id": problems["should_be"],
         }
     )
 

@@ -116,7 +116,7 @@ def shared_target(connection: Connection, club: Club) -> Harm:
     return keys, {"record": shape.id("Member", number)}
 
 
-@breakage("§1.2", "Member linked to wrong person", "mappings-orphaned")
+@breakage("§1.2", "Member linked to wrong person", "mappings-orphaned", "mappings-shared-target")
 def wrong_entity(connection: Connection, club: Club) -> Harm:
     """Map a contact onto an event: no member has this id."""
     shape = club.shape
