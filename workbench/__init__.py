@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from workbench.fixes.telling import LevelZero
     from workbench.plans.plan import Plan
     from workbench.reporting import (
+        MAPPING_CHECKS,
         OPERATOR_CHECKS,
         RUN_CHECKS,
         about_run,
@@ -33,6 +34,11 @@ if TYPE_CHECKING:
         findings_in_full,
         findings_table,
         looked_at,
+        mapping_cycles_chart,
+        mapping_scores_chart,
+        mapping_steps,
+        mapping_summary,
+        mapping_table,
         mask,
         mask_text,
         next_steps,
@@ -70,6 +76,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "MAPPING_CHECKS",
     "OPERATOR_CHECKS",
     "RUN_CHECKS",
     "TIER_CHECKS",
@@ -89,6 +96,11 @@ __all__ = [
     "findings_in_full",
     "findings_table",
     "looked_at",
+    "mapping_cycles_chart",
+    "mapping_scores_chart",
+    "mapping_steps",
+    "mapping_summary",
+    "mapping_table",
     "mask",
     "mask_text",
     "next_steps",

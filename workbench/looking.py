@@ -15,12 +15,16 @@ from workbench.checks.integrity import table_counts
 from workbench.checks.registry import SAMPLE
 from workbench.checks.rules import ground, run_rules
 from workbench.investigate.dry_runs import rehearsals, rehearsals_frame
+from workbench.investigate.mappings.lookup import mapped
+from workbench.investigate.mappings.problems import MappingFindings, mapping_findings
+from workbench.investigate.mappings.telling import sure_corrections
 from workbench.investigate.policies.capacity import capacity_frame
 from workbench.investigate.readiness import readiness
 from workbench.investigate.records import RunRecords, run_records
 from workbench.investigate.runs import pick_run, runs_frame
 from workbench.investigate.tiers import drift, reviewing
 from workbench.investigate.tiers.configuration import mapping_for
+from workbench.murmurant.exports import read_exports
 from workbench.session import Session
 
 
@@ -111,6 +115,42 @@ class Looking(Session):
         earlier = drift.read_earlier(Path(since))
         with self.reading() as connection:
             return drift.tier_drift(connection, self.schema, earlier, self.identity)
+
+    def mapping_findings(self, exports: Sequence[str | Path] = ()) -> MappingFindings:
+        """Find what is wrong with the mappings, and which registrations came through them (guide §1.2).
+
+        Parameters
+        ----------
+        exports : sequence of path
+            Wild Apricot's own CSV exports, or folders of them, as evidence.
+        """
+        told, runs = read_exports(map(Path, exports)), self.find_runs()
+        with self.reading() as connection:
+            return mapping_findings(connection, self.schema, runs, told)
+
+    def mapped(self, wa_id: str | int) -> pd.DataFrame:
+        """List the mappings of a WA id, of whatever entity; of one that is not mapped, those that begin like it.
+
+        Returns
+        -------
+        pandas.DataFrame
+            ``entity``, ``wa_id``, ``mapping``, ``target``, ``synced_at``.
+        """
+        with self.reading() as connection:
+            return mapped(connection, self.schema, str(wa_id))
+
+    def mappings(self, exports: Sequence[str | Path] = ()) -> pd.DataFrame:
+        """List every problem with a mapping, worst first: see `MappingFindings.problems`."""
+        return self.mapping_findings(exports).problems
+
+    def wrong_mappings(self, exports: Sequence[str | Path] = ()) -> pd.DataFrame:
+        """List the mappings that lead to the wrong person, event or registration, worst first."""
+        found = self.mappings(exports)
+        return found[found["problem"].str.startswith("wrong-")].reset_index(drop=True)
+
+    def sure_corrections(self, exports: Sequence[str | Path] = ()) -> pd.DataFrame:
+        """List the corrections of mappings that need no more asking: what `plan_mappings` takes."""
+        return sure_corrections(self.mappings(exports))
 
     def audit(
         self,

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pandas as pd
 
+from workbench.fixes.corrections import Correction, corrections_of
 from workbench.fixes.merging.asking import Asked, Named, Wishes
 from workbench.fixes.merging.listing import read_listing
 from workbench.fixes.merging.merge import MergeRequest, plan_merges
 from workbench.fixes.policies import plan_policies
+from workbench.fixes.remapping import MappingRequest, plan_mappings
 from workbench.fixes.retiering import RetieringRequest, plan_retiering
 from workbench.fixes.rollback import RollbackRequest, plan_rollback
 from workbench.fixes.telling import LevelZero
 from workbench.investigate.tiers.configuration import mapping_for
+from workbench.murmurant.exports import read_exports
 from workbench.murmurant.spellings import MEMBER
 from workbench.plans import journal
 from workbench.plans.apply import Progress, apply_plan
@@ -202,6 +205,51 @@ class Planning(Session):
                 self.look(connection),
                 self.rulebook(file),
                 rules,
+                target=self.target,
+                planned_by=self.settings.operator,
+                folder=plans_folder(self.settings),
+            )
+
+    def plan_mapping(
+        self, entity: str, wa_id: str | int, new_id: str, *, reason: str = "", **how: Any
+    ) -> Plan:
+        """Plan to lead one WA id to the right record (guide §4.2); `how` as in `plan_mappings`."""
+        return self._plan_mappings(
+            [Correction(entity, str(wa_id).strip(), str(new_id).strip(), reason)], **how
+        )
+
+    def plan_mappings(self, source: str | Path | Iterable[Any], **how: Any) -> Plan:
+        """Plan to correct many mappings as one; writes a plan file and nothing else.
+
+        Parameters
+        ----------
+        source : path, frame or iterable
+            A CSV file, or rows, with ``entity``, ``wa_id``, ``new_id`` and perhaps ``reason``.
+        move_records : bool
+            Whether registrations that came through the wrong mappings move too.
+        whole_cycle : bool
+            Whether the rest of a swap or cycle is corrected with the part that was named.
+        exports : sequence of path
+            Wild Apricot's own CSV exports, or folders of them, as evidence.
+        """
+        return self._plan_mappings(corrections_of(source), **how)
+
+    def _plan_mappings(
+        self,
+        corrections: Sequence[Correction],
+        *,
+        move_records: bool = False,
+        whole_cycle: bool = False,
+        exports: Sequence[str | Path] = (),
+    ) -> Plan:
+        told, runs = read_exports(map(Path, exports)), self.find_runs()
+        with self.reading() as connection:
+            return plan_mappings(
+                connection,
+                self.schema,
+                runs,
+                MappingRequest(tuple(corrections), move_records, whole_cycle),
+                exports=told,
                 target=self.target,
                 planned_by=self.settings.operator,
                 folder=plans_folder(self.settings),

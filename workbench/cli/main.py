@@ -10,7 +10,7 @@ from typing import NoReturn
 import typer
 
 from workbench import __version__
-from workbench.cli import applying, looking, making, merging, place, planning, policies, tiers
+from workbench.cli import applying, looking, making, mappings, merging, place, planning, policies, tiers
 from workbench.cli.options import joined_parameters
 from workbench.cli.output import ReaderGoneError, complain
 from workbench.errors import WorkbenchError
@@ -40,6 +40,7 @@ planning.plan.command("tiers")(tiers.plan_tiers)
 app.command()(policies.policies)
 planning.plan.command("merge")(merging.merge)
 planning.plan.command("policies")(policies.plan_policies)
+app.command()(mappings.mappings)
 app.add_typer(planning.plan, name="plan")
 app.command()(applying.show)
 app.command()(applying.approve)

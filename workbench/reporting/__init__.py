@@ -8,6 +8,7 @@ from workbench.reporting.charts import (
     show_figure,
     tier_chart,
 )
+from workbench.reporting.charts_mappings import mapping_cycles_chart, mapping_scores_chart
 from workbench.reporting.charts_policies import capacity_chart, rehearsals_chart
 from workbench.reporting.charts_tiers import tier_drift_chart, tier_matrix_chart
 from workbench.reporting.findings import (
@@ -21,6 +22,7 @@ from workbench.reporting.findings import (
     next_steps,
     waivers,
 )
+from workbench.reporting.mappings import MAPPING_CHECKS, mapping_steps, mapping_summary, mapping_table
 from workbench.reporting.masking import mask, mask_text
 from workbench.reporting.plan_rows import (
     plan_affected,
@@ -51,6 +53,7 @@ from workbench.reporting.tiers import (
 from workbench.reporting.verdict import conclude
 
 __all__ = [
+    "MAPPING_CHECKS",
     "OPERATOR_CHECKS",
     "RUN_CHECKS",
     "about_run",
@@ -65,6 +68,11 @@ __all__ = [
     "findings_in_full",
     "findings_table",
     "looked_at",
+    "mapping_cycles_chart",
+    "mapping_scores_chart",
+    "mapping_steps",
+    "mapping_summary",
+    "mapping_table",
     "mask",
     "mask_text",
     "next_steps",
