@@ -12,14 +12,14 @@ from workbench import audit
 from workbench.checks import Finding, run_checks
 from workbench.checks.integrity import table_counts
 from workbench.checks.registry import SAMPLE
+from workbench.duplicates import Duplicates
 from workbench.investigate import tiers
 from workbench.investigate.readiness import readiness
 from workbench.investigate.records import RunRecords, run_records
 from workbench.investigate.runs import pick_run, runs_frame
-from workbench.session import Session
 
 
-class Looking(Session):
+class Looking(Duplicates):
     """The questions."""
 
     def readiness(self) -> pd.DataFrame:
