@@ -14,6 +14,7 @@ from workbench.checks import Finding, run_checks
 from workbench.checks.integrity import table_counts
 from workbench.checks.registry import SAMPLE
 from workbench.checks.rules import ground, run_rules
+from workbench.duplicates import Duplicates
 from workbench.investigate.dry_runs import rehearsals, rehearsals_frame
 from workbench.investigate.mappings.lookup import mapped
 from workbench.investigate.mappings.problems import MappingFindings, mapping_findings
@@ -25,10 +26,9 @@ from workbench.investigate.runs import pick_run, runs_frame
 from workbench.investigate.tiers import drift, reviewing
 from workbench.investigate.tiers.configuration import mapping_for
 from workbench.murmurant.exports import read_exports
-from workbench.session import Session
 
 
-class Looking(Session):
+class Looking(Duplicates):
     """The questions."""
 
     def readiness(self) -> pd.DataFrame:
