@@ -143,7 +143,7 @@ def _keys(people: People) -> pd.DataFrame:
     starts = np.array([*(int(number[-10:][:6]) for number in people.phones), MISSING], dtype=np.int64)
     ends = np.array([*(int(number[-4:]) for number in people.phones), MISSING], dtype=np.int64)
     tails: dict[str, int] = {}
-    ended = [tails.setdefault(local[-5:], len(tails)) for local in people.locals]
+    ended = [tails.setdefault(local[-4:], len(tails)) for local in people.locals]
     local_ends = np.array([*ended, MISSING], dtype=np.int64)  # -1 looks up the last
     return pd.DataFrame(
         {

@@ -9,55 +9,92 @@ from rapidfuzz.process import cpdist
 
 from workbench.investigate.matching.frequencies import MONTH, Floats, Frequencies
 from workbench.investigate.matching.model import Model
-from workbench.investigate.matching.names import Compared
+from workbench.investigate.matching.names import Compared, Levels
 from workbench.investigate.matching.people import MISSING, NO_DAY, Ints, Longs, People
 
-UNKNOWN, SAME, RESPELLED, SIMILAR, DIFFERENT = range(5)
+UNKNOWN, SAME, RESPELLED, DOTTED, SIMILAR, TELLING, DIFFERENT = range(7)
 """How two addresses, numbers, days compare; the first for one that is missing."""
 
 _FAMILY = 3  # up to so many names behind one address or number are a family, more an office
 _SHORTEST_LOCAL = 5
+_MOST_OWN = 6
 
 
-def compare_emails(people: People, seen: Frequencies, model: Model, left: Longs, right: Longs) -> Compared:
+def compare_emails(
+    people: People, seen: Frequencies, model: Model, left: Longs, right: Longs, aliases: npt.NDArray[np.bool_]
+) -> Compared:
     """Compare addresses: the same mailbox, a similar address, or another.
 
     What an address says is counted once: where it is made of nothing but its owner's name, a similar one is
     hardly evidence beyond the name.
+
+    Parameters
+    ----------
+    aliases : array of bool
+        Pairs whose first names are a nickname or misspelling of each other, so that it is worth a look
+        whether the address of one tells the name of the other.
     """
     weights = model.email
-    strangers = max(len(people), 2)
-    level = np.full(len(left), DIFFERENT, dtype=np.int8)
-    same = people.mailbox[left] == people.mailbox[right]
-    level[same & (people.plain[left] == people.plain[right])] = SAME
-    level[same & (people.plain[left] != people.plain[right])] = RESPELLED
-    level[(people.local[left] == MISSING) | (people.local[right] == MISSING)] = UNKNOWN
-    open_ = np.flatnonzero(level == DIFFERENT)
-    level[open_[_similar(people, left[open_], right[open_])]] = SIMILAR
+    members = max(len(people), 2)
+    level = _email_levels(people, left, right, aliases)
+    own = np.minimum(np.minimum(people.own[left], people.own[right]), _MOST_OWN)
+    rarely = 10.0 ** -own.astype(np.float64)
     factor, housemates = np.ones(len(left)), np.ones(len(left))
-    shared = np.maximum(seen.mailbox_names[left] - _FAMILY, 0)
-    chance = np.minimum((weights.stranger_same + shared) / strangers, 0.5)
-    here = (level == SAME) | (level == RESPELLED)
-    factor[here] = (weights.same / chance)[here]
-    housemates[here] = (weights.household_same / chance)[here]
+
+    def chance(
+        share: float, popular: npt.NDArray[np.int32], least: npt.NDArray[np.float64] | float
+    ) -> Floats:
+        strange = np.minimum((share + np.maximum(popular - _FAMILY, 0)) / members, 0.5)
+        return np.maximum(strange, least)
+
+    by_chance = chance(
+        weights.stranger_same,
+        seen.mailbox_names[left],
+        np.where(level == DOTTED, weights.namesake_dots * rarely, 0.0),
+    )
+    here = np.isin(level, (SAME, RESPELLED, DOTTED))
+    factor[here] = (weights.same / by_chance)[here]
+    housemates[here] = (weights.household_same / by_chance)[here]
     alike = people.local[left] == people.local[right]
-    popular = np.where(alike, np.maximum(seen.local_names[left] - _FAMILY, 0), 0)
-    own = np.minimum(np.minimum(people.own[left], people.own[right]), 6)
-    chance = np.maximum(
-        np.minimum((weights.stranger_similar + popular) / strangers, 0.5),
-        weights.namesake_similar * 10.0 ** -own.astype(np.float64),
+    # Where their names do not explain how two addresses differ, one is mistyped.
+    mistyped = np.where(people.own[left] == people.own[right], 1.0, weights.mistyped)
+    by_chance = chance(
+        weights.stranger_similar,
+        np.where(alike, seen.local_names[left], 0),
+        weights.namesake_similar * rarely * np.where(alike, 1.0, weights.same_provider * mistyped),
     )
     here = level == SIMILAR
-    factor[here] = (weights.similar / chance)[here]
-    housemates[here] = (1 + weights.household_similar / chance)[here]
-    here = level == DIFFERENT
+    factor[here] = (weights.similar / by_chance)[here]
+    housemates[here] = (1 + weights.household_similar / by_chance)[here]
+    here = (level == DIFFERENT) | (level == TELLING)
     factor[here] = weights.different
     housemates[here] = weights.household_different
+    factor[level == TELLING] *= weights.tells_name / weights.stranger_tells_name
     return Compared(np.log2(factor), housemates, level)
 
 
+def _email_levels(people: People, left: Longs, right: Longs, aliases: npt.NDArray[np.bool_]) -> Levels:
+    level = np.full(len(left), DIFFERENT, dtype=np.int8)
+    level[people.mailbox[left] == people.mailbox[right]] = DOTTED
+    level[(level == DOTTED) & (people.dotted[left] == people.dotted[right])] = RESPELLED
+    level[(level == RESPELLED) & (people.plain[left] == people.plain[right])] = SAME
+    level[(people.local[left] == MISSING) | (people.local[right] == MISSING)] = UNKNOWN
+    open_ = np.flatnonzero(level == DIFFERENT)
+    level[open_[_similar(people, left[open_], right[open_])]] = SIMILAR
+    for at in np.flatnonzero((level == DIFFERENT) & aliases).tolist():
+        if _tells(people, int(left[at]), int(right[at])) or _tells(people, int(right[at]), int(left[at])):
+            level[at] = TELLING
+    return level
+
+
+def _tells(people: People, one: int, other: int) -> bool:
+    """Whether the address of one says the first name of the other, and not because theirs does."""
+    name, own = (people.names[people.given[each]].replace(" ", "") for each in (other, one))
+    return len(name) > 2 and name not in own and name in people.locals[people.local[one]]
+
+
 def _similar(people: People, left: Longs, right: Longs) -> npt.NDArray[np.bool_]:
-    """Whether two addresses have one local part, or differ by a typing error that changes no digit."""
+    """Whether two addresses have one local part, or one provider and a typing error that changes no digit."""
     ones, others = people.local[left], people.local[right]
     similar: npt.NDArray[np.bool_] = ones == others
     open_ = np.flatnonzero(~similar)
@@ -65,12 +102,15 @@ def _similar(people: People, left: Longs, right: Longs) -> npt.NDArray[np.bool_]
     other = [people.locals[code] for code in others[open_].tolist()]
     if not one:
         return similar
-    edits = cpdist(one, other, scorer=OSA.distance, score_cutoff=2, workers=1).tolist()
-    for at, first, second, distance in zip(open_.tolist(), one, other, edits, strict=True):
+    edits = cpdist(one, other, scorer=OSA.distance, score_cutoff=2, workers=1)
+    for at in np.flatnonzero(edits <= 2).tolist():
+        first, second, place = one[at], other[at], int(open_[at])
+        domains = (people.domains[people.domain[each[place]]] for each in (left, right))
         shortest = min(len(first), len(second))
-        near = distance == 1 and shortest >= _SHORTEST_LOCAL
-        near = near or (distance == 2 and shortest >= 2 * _SHORTEST_LOCAL)
-        similar[at] = near and _digits(first) == _digits(second)
+        near = shortest >= _SHORTEST_LOCAL * int(edits[at])
+        similar[place] = (
+            near and _digits(first) == _digits(second) and OSA.distance(*domains, score_cutoff=2) <= 2
+        )
     return similar
 
 
@@ -148,13 +188,24 @@ def _exchanged(ones: Ints, others: Ints) -> npt.NDArray[np.bool_]:
     return np.asarray((year == year2) & (month == day2) & (day == month2))
 
 
-def compare_generations(people: People, model: Model, left: Longs, right: Longs) -> Compared:
-    """Compare the generations that names tell of: only two different ones say anything."""
+def compare_generations(
+    people: People, model: Model, left: Longs, right: Longs, namesakes: npt.NDArray[np.bool_]
+) -> Compared:
+    """Compare the generations that names tell of: two different ones, or one that only one record tells.
+
+    Parameters
+    ----------
+    namesakes : array of bool
+        Pairs with one first name: as housemates they are father and son, and rarely without a mark.
+    """
     weights = model.suffix
     ones, others = people.generation[left], people.generation[right]
     clash = (ones != others) & (ones != 0) & (others != 0)
     half = (ones != others) & ~clash
     level = np.where(clash, DIFFERENT, np.where(half, SIMILAR, UNKNOWN)).astype(np.int8)
-    factor = np.where(clash, weights.clash / weights.stranger_clash, 1.0)
-    housemates: Floats = np.where(clash, weights.household_clash / weights.stranger_clash, 1.0)
+    factor, housemates = np.ones(len(left)), np.ones(len(left))
+    factor[clash] = weights.clash / weights.stranger_clash
+    factor[half] = weights.half / weights.stranger_half
+    housemates[clash & namesakes] = weights.namesake_clash / weights.stranger_clash
+    housemates[half & namesakes] = weights.namesake_half / weights.stranger_half
     return Compared(np.log2(factor), housemates, level)

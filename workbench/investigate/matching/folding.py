@@ -29,6 +29,7 @@ _SUFFIXES = {
     "sr": "1", "snr": "1", "senior": "1", "iii": "3", "3rd": "3", "iv": "4", "4th": "4",
 }  # fmt: skip
 _MAILBOXES = {"googlemail.com": "gmail.com"}
+_DOTLESS = frozenset({"gmail.com"})
 _SHORTEST_PHONE = 6
 
 
@@ -40,9 +41,20 @@ class Name(NamedTuple):
 
 
 class Address(NamedTuple):
-    """An e-mail address: as it is but for case, then its mailbox, parted in the two sides of the @."""
+    """An e-mail address.
+
+    Attributes
+    ----------
+    plain : str
+        As it is written.
+    dotted : str
+        Without case and plus tag; without dots only where the provider is known to ignore them.
+    local, domain : str
+        Its mailbox: the two sides of the @, without case, plus tag and dots.
+    """
 
     plain: str
+    dotted: str
     local: str
     domain: str
 
@@ -69,12 +81,15 @@ def fold_name(text: str | None) -> Name:
 
 def fold_email(text: str | None) -> Address | None:
     """Fold an e-mail address; None for what has no two sides of an @."""
-    plain = unicodedata.normalize("NFKC", text or "").strip().casefold()
-    local, _, domain = plain.rpartition("@")
-    mailbox = local.partition("+")[0].replace(".", "") or local
+    plain = unicodedata.normalize("NFKC", text or "").strip()
+    local, _, domain = plain.casefold().rpartition("@")
+    untagged = local.partition("+")[0]
+    mailbox = untagged.replace(".", "") or local
     if not mailbox or not domain:
         return None
-    return Address(plain, mailbox, _MAILBOXES.get(domain, domain))
+    domain = _MAILBOXES.get(domain, domain)
+    dotted = mailbox if domain in _DOTLESS else untagged
+    return Address(plain, f"{dotted}@{domain}", mailbox, domain)
 
 
 def fold_phone(text: str | None) -> str:

@@ -18,6 +18,9 @@ Floats = npt.NDArray[np.float64]
 MONTH = 31
 """Days that two dates of joining may lie apart and still be near."""
 
+_BORNE_BY = 3
+_UNSEEN = 0.2  # bearers, beyond those who were counted, of a name that nobody knows
+
 
 @cache
 def census(kind: str) -> dict[str, float]:
@@ -37,10 +40,13 @@ class NameShares:
         Share of a name of which one bearer is looked at: that one is not counted as evidence for others.
     paired : array of float
         The same where two bearers are looked at.
+    known : array of bool
+        Whether it is a name at all: in the census, or borne by three.
     """
 
     single: Floats
     paired: Floats
+    known: npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -83,13 +89,18 @@ def count_frequencies(people: People, model: Model) -> Frequencies:
 
 
 def _name_shares(counts: npt.NDArray[np.int64], prior: Floats, members: int, weight: float) -> NameShares:
-    blend = (counts + weight * prior) / (members + weight)
-    floor = 1 / (members + weight)
+    strange = (prior == 0) & (counts > 0)
+    share_strange = float(counts[strange].sum()) / max(int(counts.sum()), 1)
+    # A name unknown to the census is a misspelling where most names are known, and as frequent as any other
+    # where hardly one is: in a club of another country.
+    least = max(_UNSEEN / (members + weight), share_strange**2 / max(int(strange.sum()), 1))
 
     def without(own: int) -> Floats:
-        return np.maximum(np.maximum(blend, floor), np.maximum(counts - own, 0) / max(members, 1))
+        others = np.maximum(counts - own, 0)
+        blend = (others + weight * prior) / (members + weight)
+        return np.maximum(np.maximum(blend, least), others / max(members, 1))
 
-    return NameShares(without(1), without(2))
+    return NameShares(without(1), without(2), (prior > 0) | (counts >= _BORNE_BY))
 
 
 def _names_behind(people: People, values: Longs) -> Ints:

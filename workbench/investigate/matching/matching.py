@@ -112,7 +112,7 @@ def _nothing_serious(scores: Scores) -> np.ndarray[tuple[int], np.dtype[np.bool_
     levels = scores.levels
     named = ~np.isin(levels["given"], (names.DIFFERENT, names.UNKNOWN, names.INITIAL))
     named &= ~np.isin(levels["family"], (names.DIFFERENT, names.UNKNOWN))
-    reached = np.isin(levels["email"], (contacts.SAME, contacts.RESPELLED, contacts.SIMILAR))
+    reached = np.isin(levels["email"], (contacts.SAME, contacts.RESPELLED, contacts.DOTTED, contacts.SIMILAR))
     reached |= np.isin(levels["phone"], (contacts.SAME, contacts.RESPELLED))
     undisputed = levels["generation"] == contacts.UNKNOWN
     return np.asarray(named & reached & undisputed)

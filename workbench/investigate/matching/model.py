@@ -16,10 +16,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from workbench.errors import UsageError
 
-DEFAULT_THRESHOLD = 0.8
-"""From this probability on a pair is worth a person's look: four in five or better."""
+DEFAULT_THRESHOLD = 0.7
+"""From this probability on a pair is worth a person's look: more than two in three are one person."""
 
-OFFER_THRESHOLD = 0.999
+OFFER_THRESHOLD = 0.99
 """From this probability on, and with nothing serious against it, a pair is offered without review."""
 
 Share = Annotated[float, Field(gt=0, lt=1)]
@@ -46,8 +46,8 @@ class Given(_Part):
     different: Share = 0.004  # another name altogether: a middle name in use
     typo_targets: Count = 40  # how many misspellings of a name are about equally likely
     near_targets: Count = 1000
-    household_same: Share = 0.01  # housemates of one name: father and son
-    household_like: Share = 0.004  # of names as alike as Jon and Joan: twins, mother and daughter
+    household_same: Share = 0.003  # housemates of one name: father and son; two Johns marry or meet rarely
+    household_like: Share = 0.006  # alike as Jon and Joan, or José and José Luis: twins, parents
 
 
 class Family(_Part):
@@ -72,7 +72,12 @@ class Email(_Part):
     stranger_same: Share = 0.002  # members per thousand whose address is a stranger's by mistake: 2
     stranger_similar: Share = 0.02  # the same for a similar, specific address
     namesake_similar: Share = 0.06  # namesakes who both made their address of nothing but their name
-    household_same: Share = 0.10  # families with one address
+    same_provider: Share = 0.25  # any two people have their addresses at one provider
+    mistyped: Share = 0.03  # an address with a typing error in it
+    namesake_dots: Share = 0.003  # such namesakes at one provider, one with a dot
+    tells_name: Share = 0.30  # the address of Bob that says robert: of one person who is called both
+    stranger_tells_name: Share = 0.02
+    household_same: Share = 0.03  # families with one address, where the club allows it
     household_similar: Share = 0.01
     household_different: Share = 0.89
 
@@ -102,9 +107,12 @@ class Joined(_Part):
 class Suffix(_Part):
     """Jr, Sr, II, III behind a name."""
 
-    clash: Share = 0.01  # one person is rarely both Jr and Sr
-    stranger_clash: Share = 0.5
-    household_clash: Share = 0.9
+    clash: Share = 0.0001  # one person is hardly ever both Jr and Sr
+    half: Share = 0.004  # one member in a hundred bears a mark; now and then one record lacks it
+    stranger_clash: Share = 0.002
+    stranger_half: Share = 0.02
+    namesake_clash: Share = 0.4  # housemates of one first name: father and son
+    namesake_half: Share = 0.4
 
 
 class Model(_Part):

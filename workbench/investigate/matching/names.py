@@ -22,6 +22,7 @@ UNKNOWN, SAME, PET_FORM, PART, INITIAL, TYPO, NEAR, DIFFERENT = range(8)
 _MOST_BITS = 13.0  # no single name is rarer evidence than one in eight thousand
 _LEAST_BITS = -9.0
 _NEAR_ENOUGH = 0.92
+_CUT_SHORT = 0.05  # of the forms that a name takes, how often simply its beginning
 
 
 @dataclass(frozen=True)
@@ -164,13 +165,25 @@ def _level(one: str, other: str, edits: int, closeness: float, pet_forms: bool) 
     words, others = set(one.split()), set(other.split())
     if len(words) != len(others) and (words < others or others < words):
         return PART, 0.0
-    if pet_forms and any(kinship(word, second) for word in words - others for second in others - words):
-        return (PET_FORM, 0.05) if words & others or len(words) != len(others) else (DIFFERENT, 0.0)
-    if edits == 1 and shorter > 2:
+    if pet_forms and (in_part := _kin_in_part(one.split(), other.split())):
+        return in_part
+    if edits == 1 and shorter > 1:
         return TYPO, 0.0
     if len(words) == len(others) == 1 and shorter > 3 and ((edits == 2 and shorter > 5) or closeness > 0):
         return NEAR, 0.0
     return DIFFERENT, 0.0
+
+
+def _kin_in_part(words: list[str], others: list[str]) -> tuple[int, float] | None:
+    """Compare first names of which one is cut short (Barb), or of several words (Bill and William Henry)."""
+    short, long = sorted((words, others), key=lambda each: (len(each), len(each[0]), each))
+    if len(short) == len(long) > 1:
+        unlike = [pair for pair in zip(short, long, strict=True) if pair[0] != pair[1]]
+        kin = kinship(*unlike[0]) if len(unlike) == 1 else 0.0
+        return (PET_FORM, kin) if kin else None
+    if len(long) == 1 and len(short[0]) > 2 and len(long[0]) > len(short[0]) + 1:
+        return (PET_FORM, _CUT_SHORT) if long[0].startswith(short[0]) else None
+    return (PART, 0.0) if len(short) == 1 < len(long) and kinship(short[0], long[0]) else None
 
 
 def _weigh(
@@ -191,7 +204,8 @@ def _weigh(
     is_same = level == SAME
     both = np.maximum(shares.paired[one], shares.paired[other])
     factor[is_same] = model.same / both[is_same]
-    housemates[is_same] = model.household_same / both[is_same] + 1 - model.household_same
+    by_chance_too = 1 - model.household_same if isinstance(model, Family) else 0.0
+    housemates[is_same] = model.household_same / both[is_same] + by_chance_too
     altered = [
         (PART, model.part, 1.0 / model.part / 8 / single),
         (TYPO, model.typo, either / model.typo_targets),
@@ -201,13 +215,17 @@ def _weigh(
         altered.append((PET_FORM, model.nickname, likeness * either))
         if letters is not None:
             altered.append((INITIAL, model.initial, 100.0 / letters))
-    alike = model.household_like if isinstance(model, Given) else 0.0
+    # Jon and Joan may be twins, Jhon is nobody's name.
+    both_known = shares.known[one] & shares.known[other]
     for known, share, by_chance in altered:
         here = level == known
         # A stranger's name may be misspelt as well: never more than the same name would be worth.
         factor[here] = np.minimum(share * by_chance, 1 / single)[here]
         if isinstance(model, Given):
-            housemates[here] = 1 + alike / share * factor[here]
+            # Housemates seldom have one name, not by chance and not misspelt.
+            chance = np.where(both_known, 0.5 if known == PET_FORM else 1.0, 0.1)
+            twins = model.household_like / share * (both_known & (known != PET_FORM) | (known == PART))
+            housemates[here] = (chance + (model.household_same + twins) * factor)[here]
         else:
             housemates[here] = 1 + 0.1 * factor[here]
     is_other = level == DIFFERENT

@@ -53,8 +53,8 @@ class People:
         0 for none, 1 for Sr, 2 for Jr, ...
     local, domain, phone : array of int32
         Codes of the two sides of an e-mail address's mailbox, and of phone numbers.
-    plain : array of int64
-        A sum that tells two spellings of one mailbox apart.
+    plain, dotted : array of int64
+        Sums that tell two spellings of one mailbox apart: any, or those that differ in their dots.
     own : array of int32
         How many signs an address has beyond its owner's name.
     joined : array of int32
@@ -75,6 +75,7 @@ class People:
     domain: Ints
     phone: Ints
     plain: Longs
+    dotted: Longs
     own: Ints
     joined: Ints
     left_out: tuple[str, ...] = ()
@@ -128,13 +129,13 @@ def gather(rows: Iterable[Row], left_out: tuple[str, ...] = ()) -> People:
     folded = _fold(rows, ids, names, sides, domains, phones)
     while portion := list(islice(folded, _FETCH)):
         parts.append(np.array(portion, dtype=np.int64))
-    table = np.concatenate(parts) if parts else np.empty((0, 9), dtype=np.int64)
+    table = np.concatenate(parts) if parts else np.empty((0, 10), dtype=np.int64)
     order = sorted(range(len(ids)), key=ids.__getitem__)
     table = table[np.array(order, dtype=np.int64)]
     ids = [ids[at] for at in order]
     if any(one == other for one, other in pairwise(ids)):
         raise ValueError("Two members have one id.")
-    ints = [np.ascontiguousarray(column, dtype=np.int32) for column in np.delete(table, 6, axis=1).T]
+    ints = [np.ascontiguousarray(column, dtype=np.int32) for column in np.delete(table, (6, 7), axis=1).T]
     given, family, generation, local, domain, phone, own, joined = ints
     values = (list(names), list(sides), list(domains), list(phones))
     return People(
@@ -147,6 +148,7 @@ def gather(rows: Iterable[Row], left_out: tuple[str, ...] = ()) -> People:
         domain,
         phone,
         table[:, 6].copy(),
+        table[:, 7].copy(),
         own,
         joined,
         left_out,
@@ -172,6 +174,7 @@ def _fold(
             domains.of(email.domain) if email else MISSING,
             phones.of(fold_phone(row.phone)),
             crc32(email.plain.encode()) if email else 0,
+            crc32(email.dotted.encode()) if email else 0,
             len(own_part(email.local, (given.words, family.words))) if email else 0,
             _day(row.joined_at),
         )

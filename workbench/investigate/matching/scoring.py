@@ -15,7 +15,16 @@ from workbench.investigate.matching.contacts import (
 )
 from workbench.investigate.matching.frequencies import Floats, Frequencies
 from workbench.investigate.matching.model import Model
-from workbench.investigate.matching.names import Levels, compare_names
+from workbench.investigate.matching.names import (
+    INITIAL,
+    NEAR,
+    PART,
+    PET_FORM,
+    SAME,
+    TYPO,
+    Levels,
+    compare_names,
+)
 from workbench.investigate.matching.people import Longs, People
 
 COMPARISONS = ("prior", "given", "family", "order", "generation", "email", "phone", "joined", "household")
@@ -67,16 +76,19 @@ def score_pairs(people: People, seen: Frequencies, model: Model, left: Longs, ri
     housemates share as well proves little.
     """
     names = compare_names(people, seen, model, left, right)
+    namesakes = np.isin(names.given.level, (SAME, PET_FORM, INITIAL))
+    aliases = np.isin(names.given.level, (PET_FORM, PART, INITIAL, TYPO, NEAR)) & ~names.exchanged
     compared = {
         "given": names.given,
         "family": names.family,
-        "generation": compare_generations(people, model, left, right),
-        "email": compare_emails(people, seen, model, left, right),
+        "generation": compare_generations(people, model, left, right, namesakes),
+        "email": compare_emails(people, seen, model, left, right, aliases),
         "phone": compare_phones(people, seen, model, left, right),
         "joined": compare_days(people, seen, model, left, right),
     }
     others = max(len(people) - 1, 1)
-    housemates = np.full(len(left), model.housemates_each / others)
+    # Names in each other's place are as rare with housemates as with one person.
+    housemates = model.housemates_each / others * np.exp2(names.order)
     for each in compared.values():
         housemates = housemates * each.housemates
     bits = {name: each.bits for name, each in compared.items()}

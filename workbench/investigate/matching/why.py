@@ -22,7 +22,8 @@ _FAMILY = {
 _REST = {
     "email": {
         contacts.SAME: "same e-mail",
-        contacts.RESPELLED: "same e-mail but for its spelling",
+        contacts.RESPELLED: "same e-mail but for case or tag",
+        contacts.DOTTED: "same e-mail but for its dots",
         contacts.SIMILAR: "similar e-mail",
     },
     "phone": {
@@ -66,7 +67,7 @@ def _told(scores: Scores, at: int) -> list[tuple[float, str]]:
             found.append((max(bits, 1e-9), agreements[level]))
         elif level != names.UNKNOWN:
             found.append((min(bits, 0.0), _AGAINST[name]))
-    if int(scores.levels["generation"][at]) == contacts.DIFFERENT:
+    if int(scores.levels["generation"][at]) in (contacts.DIFFERENT, contacts.SIMILAR):
         found.append((float(scores.bits["generation"][at]), _AGAINST["generation"]))
     if scores.exchanged[at]:
         found.append((1e-9, "first name and surname exchanged"))
