@@ -60,7 +60,7 @@ class Planter(AbstractContextManager["Planter"]):
         values = dict(given)
         for name, column in described.columns.items():
             needed = not column.nullable and not column.has_default
-            if name in values or column.generated or not needed and name != "id":
+            if name in values or column.generated or (not needed and name != "id"):
                 continue
             parent = self.parents.get((table, name))
             values[name] = self.row(parent) if parent else self._value(name, column.type, column.is_enum)
