@@ -14,6 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from workbench.checks.tiers import TIER_CHECKS
     from workbench.errors import WorkbenchError
     from workbench.fixes.telling import LevelZero
     from workbench.plans.plan import Plan
@@ -52,7 +53,14 @@ if TYPE_CHECKING:
         runs_chart,
         show,
         show_figure,
+        tier_changes,
         tier_chart,
+        tier_configuration,
+        tier_drift_chart,
+        tier_facts,
+        tier_levels,
+        tier_matrix_chart,
+        tier_moves,
         waivers,
     )
     from workbench.workbench import Workbench, open_workbench
@@ -61,6 +69,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "RUN_CHECKS",
+    "TIER_CHECKS",
     "LevelZero",
     "Plan",
     "Workbench",
@@ -99,13 +108,21 @@ __all__ = [
     "runs_chart",
     "show",
     "show_figure",
+    "tier_changes",
     "tier_chart",
+    "tier_configuration",
+    "tier_drift_chart",
+    "tier_facts",
+    "tier_levels",
+    "tier_matrix_chart",
+    "tier_moves",
     "waivers",
 ]
 
 _HOME = {
     "LevelZero": "workbench.fixes.telling",
     "Plan": "workbench.plans.plan",
+    "TIER_CHECKS": "workbench.checks.tiers",
     "WorkbenchError": "workbench.errors",
     "Workbench": "workbench.workbench",
     "open_workbench": "workbench.workbench",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from pathlib import Path
 
 import pandas as pd
 
@@ -12,10 +13,11 @@ from workbench import audit
 from workbench.checks import Finding, run_checks
 from workbench.checks.integrity import table_counts
 from workbench.checks.registry import SAMPLE
-from workbench.investigate import tiers
 from workbench.investigate.readiness import readiness
 from workbench.investigate.records import RunRecords, run_records
 from workbench.investigate.runs import pick_run, runs_frame
+from workbench.investigate.tiers import drift, reviewing
+from workbench.investigate.tiers.configuration import mapping_for
 from workbench.session import Session
 
 
@@ -59,7 +61,32 @@ class Looking(Session):
     def tier_distribution(self) -> pd.DataFrame:
         """Count the members in each tier (guide §4.3)."""
         with self.reading() as connection:
-            return tiers.tier_distribution(connection, self.schema)
+            return reviewing.tier_distribution(connection, self.schema)
+
+    def tiers(self, mapping: str | Path | None = None) -> pd.DataFrame:
+        """Count the members by ``level``, ``expected`` and ``actual`` tier: ``members``, ``finding`` (guide §1.3)."""
+        read = mapping_for(mapping, self.options.tier_mapping)
+        with self.reading() as connection:
+            return reviewing.tier_matrix(connection, self.schema, read)
+
+    def wrong_tiers(self, mapping: str | Path | None = None, limit: int | None = None) -> pd.DataFrame:
+        """List the members with another tier than their level says, or none: ``key``, ``expected``, ``actual``, ..."""
+        read = mapping_for(mapping, self.options.tier_mapping)
+        with self.reading() as connection:
+            return reviewing.wrong_tiers(connection, self.schema, read, limit)
+
+    def tier_review(self, mapping: str | Path | None = None) -> reviewing.TierReview:
+        """Look at the tiers from all sides; without any mapping, at their distribution only."""
+        given = mapping is not None or self.options.tier_mapping is not None
+        read = mapping_for(mapping, self.options.tier_mapping) if given else None
+        with self.reading() as connection:
+            return reviewing.review_tiers(connection, self.schema, read)
+
+    def tier_drift(self, since: str | Path) -> drift.TierDrift:
+        """Tell which tiers gained and lost since an earlier report or saved answer, and who moved."""
+        earlier = drift.read_earlier(Path(since))
+        with self.reading() as connection:
+            return drift.tier_drift(connection, self.schema, earlier, self.identity)
 
     def audit(
         self,

@@ -12,8 +12,10 @@ import pandas as pd
 from workbench.fixes.merging.asking import Asked, Named, Wishes
 from workbench.fixes.merging.listing import read_listing
 from workbench.fixes.merging.merge import MergeRequest, plan_merges
+from workbench.fixes.retiering import RetieringRequest, plan_retiering
 from workbench.fixes.rollback import RollbackRequest, plan_rollback
 from workbench.fixes.telling import LevelZero
+from workbench.investigate.tiers.configuration import mapping_for
 from workbench.murmurant.spellings import MEMBER
 from workbench.plans import journal
 from workbench.plans.apply import Progress, apply_plan
@@ -65,6 +67,40 @@ class Planning(Session):
                 target=self.target,
                 planned_by=self.settings.operator,
                 settings=self.settings,
+                folder=plans_folder(self.settings),
+            )
+
+    def plan_tiers(
+        self,
+        mapping: str | Path | None = None,
+        *,
+        levels: Sequence[str] = (),
+        on_conflict: Literal["keep", "restore"] = "keep",
+        reason: str | None = None,
+    ) -> Plan:
+        """Plan to give members the tier of their level (guide §4.3); writes a plan file and nothing else.
+
+        Parameters
+        ----------
+        mapping : path, optional
+            The importer's configuration or a tier policy; else the environment's ``tier_mapping``.
+        levels : sequence of str
+            Only members of these Wild Apricot levels.
+        on_conflict : {"keep", "restore"}
+            What becomes of a tier that a person set after the import.
+        reason : str, optional
+            Why, in your words.
+        """
+        read = mapping_for(mapping, self.options.tier_mapping)
+        request = RetieringRequest.checked(read, levels, on_conflict, reason)
+        with self.reading() as connection:
+            return plan_retiering(
+                connection,
+                self.schema,
+                request,
+                last_import=self.look(connection).as_of,
+                target=self.target,
+                planned_by=self.settings.operator,
                 folder=plans_folder(self.settings),
             )
 

@@ -10,7 +10,7 @@ from typing import NoReturn
 import typer
 
 from workbench import __version__
-from workbench.cli import applying, looking, making, merging, place, planning
+from workbench.cli import applying, looking, making, merging, place, planning, tiers
 from workbench.cli.options import joined_parameters
 from workbench.cli.output import ReaderGoneError, complain
 from workbench.errors import WorkbenchError
@@ -35,6 +35,8 @@ app.command()(looking.runs)
 app.command()(looking.run)
 app.command()(looking.check)
 app.command()(looking.audit)
+app.command()(tiers.tiers)
+planning.plan.command("tiers")(tiers.plan_tiers)
 planning.plan.command("merge")(merging.merge)
 app.add_typer(planning.plan, name="plan")
 app.command()(applying.show)

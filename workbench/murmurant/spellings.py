@@ -106,6 +106,7 @@ CONCEPTS: dict[str, Concept] = {
             "resource_id": ("resourceId",),
             "member_id": ("memberId",),
             "before": ("before",),
+            "after": ("after",),
             "metadata": ("metadata",),
             "created_at": ("createdAt",),
         },

@@ -250,6 +250,10 @@ class Stage:
                 self.after, self.table, self.staged, match
             )
         )
+        # Nobody else sees these tables yet, so nothing has counted them: unasked, the database takes them for tiny
+        # and compares every row with every other.
+        for each in (self.after, self.before) if section.name == "update" else (self.after,):
+            self._run(sql.SQL("ANALYZE {}").format(each))
         others = {
             name
             for each in stages

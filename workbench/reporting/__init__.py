@@ -8,6 +8,7 @@ from workbench.reporting.charts import (
     show_figure,
     tier_chart,
 )
+from workbench.reporting.charts_tiers import tier_drift_chart, tier_matrix_chart
 from workbench.reporting.findings import (
     RUN_CHECKS,
     about_run,
@@ -39,6 +40,13 @@ from workbench.reporting.plans import (
 from workbench.reporting.reviewing import review_plan
 from workbench.reporting.summaries import looked_at, run_counts, run_differences, run_summary
 from workbench.reporting.tables import show
+from workbench.reporting.tiers import (
+    tier_changes,
+    tier_configuration,
+    tier_facts,
+    tier_levels,
+    tier_moves,
+)
 from workbench.reporting.verdict import conclude
 
 __all__ = [
@@ -76,6 +84,13 @@ __all__ = [
     "runs_chart",
     "show",
     "show_figure",
+    "tier_changes",
     "tier_chart",
+    "tier_configuration",
+    "tier_drift_chart",
+    "tier_facts",
+    "tier_levels",
+    "tier_matrix_chart",
+    "tier_moves",
     "waivers",
 ]

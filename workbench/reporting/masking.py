@@ -54,6 +54,7 @@ _HARMLESS = {
         "file",
     ),
     *("plan", "undone_plan", "digest", "approved_by", "records_affected"),
+    *("configuration", "configuration_sha256", "column", "corrected"),
     *("entity", "canonical", "duplicates", "records_moved", "records_deleted"),
     *("oldMurmurantId", "newMurmurantId", "backup_file", "restore_time", "last_batch", "duration"),
 }
