@@ -15,6 +15,8 @@ from psycopg import sql
 from workbench.murmurant.references import Reference
 from workbench.workbench import Workbench
 
+_NUMBERS = itertools.count(1)  # no two planted rows are alike, whoever plants them
+
 
 class Planter(AbstractContextManager["Planter"]):
     """Makes members, and rows that refer to them."""
@@ -26,7 +28,6 @@ class Planter(AbstractContextManager["Planter"]):
         self.parents = {
             (key.child, key.child_columns[0]): key.parent for key in wb.schema.catalogue.foreign_keys
         }
-        self.numbers = itertools.count(1)
         self.references = wb.references
 
     def __exit__(self, *_: object) -> None:
@@ -79,7 +80,7 @@ class Planter(AbstractContextManager["Planter"]):
         return str(found[0])
 
     def _value(self, name: str, kind: str, is_enum: bool) -> str:
-        number = next(self.numbers)
+        number = next(_NUMBERS)
         if is_enum:
             row = self.connection.execute("SELECT (enum_range(NULL::" + kind + "))[1]::text").fetchone()
             assert row is not None
@@ -87,7 +88,7 @@ class Planter(AbstractContextManager["Planter"]):
         if kind == "uuid" or name == "id":
             return str(UUID(int=0xABCDEF << 64 | number))
         if kind.startswith(("timestamp", "date")):
-            return (datetime(2026, 1, 1) + timedelta(days=number)).isoformat()  # noqa: DTZ001 - as the columns have it
+            return (datetime(2026, 1, 1) + timedelta(days=number % 200_000)).isoformat()  # noqa: DTZ001 - as the columns have it
         if kind.startswith("json"):
             return "{}"
         if kind.endswith("[]"):

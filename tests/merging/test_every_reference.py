@@ -27,7 +27,7 @@ def names(rows: list[str], key: str) -> list[str]:
 def planted(ground: Ground) -> tuple[str, str, int]:
     """Make two members, the second of whom every column refers to, the first by all of them but those only one may hold."""
     with ground.planting() as planter:
-        canonical = planter.member(email="Ann.Lee@example.org")
+        canonical = planter.member(email="Ann.Lee@example.org", updatedAt="2026-08-01")
         duplicate = planter.member(email="annlee@example.org", phone="+1 555 0100", updatedAt="2026-09-01")
         count = 0
         for reference in every_reference(planter):

@@ -27,6 +27,7 @@ from workbench.reporting.masking import mask, mask_text
 from workbench.reporting.plan_rows import (
     plan_affected,
     plan_conflicts,
+    plan_conservation,
     plan_kept,
     plan_unresolved,
     plan_values,
@@ -82,6 +83,7 @@ __all__ = [
     "plan_changes",
     "plan_checks",
     "plan_conflicts",
+    "plan_conservation",
     "plan_kept",
     "plan_summary",
     "plan_unresolved",

@@ -110,7 +110,9 @@ def in_words(found: list[Conserved]) -> list[str]:
     for to in dict.fromkeys(each.to for each in found):
         rows = [each for each in found if each.to == to]
         before, after = sum(each.before for each in rows), sum(each.after for each in rows)
-        counted = f"{before:,} rows refer to these rows of {to}, by {len(rows):,} columns"
+        counted = (
+            f"{before:,} rows refer to these rows of {to}, by {len(rows):,} column{'s' * (len(rows) > 1)}"
+        )
         same = "as many afterwards" if before == after else f"{after:,} afterwards"
         told.append(f"Conservation: {counted}; {same}.")
         told += [
