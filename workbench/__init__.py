@@ -14,15 +14,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from workbench.checks.tiers import TIER_CHECKS
     from workbench.errors import WorkbenchError
     from workbench.fixes.telling import LevelZero
     from workbench.plans.plan import Plan
     from workbench.reporting import (
+        MAPPING_CHECKS,
+        OPERATOR_CHECKS,
         RUN_CHECKS,
         about_run,
         actions_chart,
         answer,
         applied_plans,
+        capacity_chart,
         changes_chart,
         conclude,
         counts_chart,
@@ -30,6 +34,11 @@ if TYPE_CHECKING:
         findings_in_full,
         findings_table,
         looked_at,
+        mapping_cycles_chart,
+        mapping_scores_chart,
+        mapping_steps,
+        mapping_summary,
+        mapping_table,
         mask,
         mask_text,
         next_steps,
@@ -39,11 +48,13 @@ if TYPE_CHECKING:
         plan_changes,
         plan_checks,
         plan_conflicts,
+        plan_conservation,
         plan_kept,
         plan_summary,
         plan_unresolved,
         plan_values,
         plan_verdict,
+        rehearsals_chart,
         review_plan,
         run_counts,
         run_differences,
@@ -51,7 +62,14 @@ if TYPE_CHECKING:
         runs_chart,
         show,
         show_figure,
+        tier_changes,
         tier_chart,
+        tier_configuration,
+        tier_drift_chart,
+        tier_facts,
+        tier_levels,
+        tier_matrix_chart,
+        tier_moves,
         waivers,
     )
     from workbench.workbench import Workbench, open_workbench
@@ -59,7 +77,10 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "MAPPING_CHECKS",
+    "OPERATOR_CHECKS",
     "RUN_CHECKS",
+    "TIER_CHECKS",
     "LevelZero",
     "Plan",
     "Workbench",
@@ -68,6 +89,7 @@ __all__ = [
     "actions_chart",
     "answer",
     "applied_plans",
+    "capacity_chart",
     "changes_chart",
     "conclude",
     "counts_chart",
@@ -75,6 +97,11 @@ __all__ = [
     "findings_in_full",
     "findings_table",
     "looked_at",
+    "mapping_cycles_chart",
+    "mapping_scores_chart",
+    "mapping_steps",
+    "mapping_summary",
+    "mapping_table",
     "mask",
     "mask_text",
     "next_steps",
@@ -85,11 +112,13 @@ __all__ = [
     "plan_changes",
     "plan_checks",
     "plan_conflicts",
+    "plan_conservation",
     "plan_kept",
     "plan_summary",
     "plan_unresolved",
     "plan_values",
     "plan_verdict",
+    "rehearsals_chart",
     "review_plan",
     "run_counts",
     "run_differences",
@@ -97,13 +126,21 @@ __all__ = [
     "runs_chart",
     "show",
     "show_figure",
+    "tier_changes",
     "tier_chart",
+    "tier_configuration",
+    "tier_drift_chart",
+    "tier_facts",
+    "tier_levels",
+    "tier_matrix_chart",
+    "tier_moves",
     "waivers",
 ]
 
 _HOME = {
     "LevelZero": "workbench.fixes.telling",
     "Plan": "workbench.plans.plan",
+    "TIER_CHECKS": "workbench.checks.tiers",
     "WorkbenchError": "workbench.errors",
     "Workbench": "workbench.workbench",
     "open_workbench": "workbench.workbench",

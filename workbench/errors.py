@@ -15,6 +15,7 @@
     │   └── SchemaGap              4  one table or column that is needed is missing
     ├── ReportFileError            2  an import report file cannot be read as one
     ├── PlanError                  2  a plan file cannot be read as one
+    ├── DecisionsError             2  the file of review decisions cannot be read as one
     └── NotebookFailed             4  a cell of a report notebook failed
 
 A message says what happened, to which object, and (``next_step``) what to do about it.
@@ -105,6 +106,10 @@ class ReportFileError(UsageError):
 
 class PlanError(UsageError):
     """A file given as a plan is not one, is cut short or damaged, or of another version."""
+
+
+class DecisionsError(UsageError):
+    """The file of review decisions cannot be read, is cut short or damaged."""
 
 
 class NotebookFailed(WorkbenchError):

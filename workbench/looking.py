@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from pathlib import Path
 
 import pandas as pd
 
@@ -12,14 +13,22 @@ from workbench import audit
 from workbench.checks import Finding, run_checks
 from workbench.checks.integrity import table_counts
 from workbench.checks.registry import SAMPLE
-from workbench.investigate import tiers
+from workbench.checks.rules import ground, run_rules
+from workbench.duplicates import Duplicates
+from workbench.investigate.dry_runs import rehearsals, rehearsals_frame
+from workbench.investigate.mappings.lookup import mapped
+from workbench.investigate.mappings.problems import MappingFindings, mapping_findings
+from workbench.investigate.mappings.telling import sure_corrections
+from workbench.investigate.policies.capacity import capacity_frame
 from workbench.investigate.readiness import readiness
 from workbench.investigate.records import RunRecords, run_records
 from workbench.investigate.runs import pick_run, runs_frame
-from workbench.session import Session
+from workbench.investigate.tiers import drift, reviewing
+from workbench.investigate.tiers.configuration import mapping_for
+from workbench.murmurant.exports import read_exports
 
 
-class Looking(Session):
+class Looking(Duplicates):
     """The questions."""
 
     def readiness(self) -> pd.DataFrame:
@@ -48,6 +57,27 @@ class Looking(Session):
                 replace(self.look(connection), sample=sample), ids, waive, by=self.settings.operator
             )
 
+    def policies(
+        self,
+        rules: str | Path | None = None,
+        ids: Sequence[str] = (),
+        waive: Mapping[str, str] | None = None,
+        sample: int = SAMPLE,
+    ) -> list[Finding]:
+        """Ask the organisation's rules (guide §1.5): those of a file, of the environment's, or the starter set."""
+        with self.reading() as connection:
+            look = replace(self.look(connection), sample=sample)
+            return run_rules(look, self.rulebook(rules), ids, waive, by=self.settings.operator)
+
+    def capacity(self, rules: str | Path | None = None) -> pd.DataFrame:
+        """Count events by capacity and confirmed registrations, see `workbench.investigate.policies.capacity`."""
+        with self.reading() as connection:
+            return capacity_frame(ground(self.look(connection, runs=False)), self.rulebook(rules))
+
+    def rehearsals(self) -> pd.DataFrame:
+        """Tell which dry run came before each live run (guide §1.6), see `workbench.investigate.dry_runs`."""
+        return rehearsals_frame(rehearsals(self.find_runs(), self.options.dry_run_hours))
+
     def counts(self) -> pd.DataFrame:
         """Count the rows that matter beside what is expected: ``table``, ``found``, ``expected``."""
         with self.reading() as connection:
@@ -59,7 +89,68 @@ class Looking(Session):
     def tier_distribution(self) -> pd.DataFrame:
         """Count the members in each tier (guide §4.3)."""
         with self.reading() as connection:
-            return tiers.tier_distribution(connection, self.schema)
+            return reviewing.tier_distribution(connection, self.schema)
+
+    def tiers(self, mapping: str | Path | None = None) -> pd.DataFrame:
+        """Count the members by ``level``, ``expected`` and ``actual`` tier: ``members``, ``finding`` (guide §1.3)."""
+        read = mapping_for(mapping, self.options.tier_mapping)
+        with self.reading() as connection:
+            return reviewing.tier_matrix(connection, self.schema, read)
+
+    def wrong_tiers(self, mapping: str | Path | None = None, limit: int | None = None) -> pd.DataFrame:
+        """List the members with another tier than their level says, or none: ``key``, ``expected``, ``actual``, ..."""
+        read = mapping_for(mapping, self.options.tier_mapping)
+        with self.reading() as connection:
+            return reviewing.wrong_tiers(connection, self.schema, read, limit)
+
+    def tier_review(self, mapping: str | Path | None = None) -> reviewing.TierReview:
+        """Look at the tiers from all sides; without any mapping, at their distribution only."""
+        given = mapping is not None or self.options.tier_mapping is not None
+        read = mapping_for(mapping, self.options.tier_mapping) if given else None
+        with self.reading() as connection:
+            return reviewing.review_tiers(connection, self.schema, read)
+
+    def tier_drift(self, since: str | Path) -> drift.TierDrift:
+        """Tell which tiers gained and lost since an earlier report or saved answer, and who moved."""
+        earlier = drift.read_earlier(Path(since))
+        with self.reading() as connection:
+            return drift.tier_drift(connection, self.schema, earlier, self.identity)
+
+    def mapping_findings(self, exports: Sequence[str | Path] = ()) -> MappingFindings:
+        """Find what is wrong with the mappings, and which registrations came through them (guide §1.2).
+
+        Parameters
+        ----------
+        exports : sequence of path
+            Wild Apricot's own CSV exports, or folders of them, as evidence.
+        """
+        told, runs = read_exports(map(Path, exports)), self.find_runs()
+        with self.reading() as connection:
+            return mapping_findings(connection, self.schema, runs, told)
+
+    def mapped(self, wa_id: str | int) -> pd.DataFrame:
+        """List the mappings of a WA id, of whatever entity; of one that is not mapped, those that begin like it.
+
+        Returns
+        -------
+        pandas.DataFrame
+            ``entity``, ``wa_id``, ``mapping``, ``target``, ``synced_at``.
+        """
+        with self.reading() as connection:
+            return mapped(connection, self.schema, str(wa_id))
+
+    def mappings(self, exports: Sequence[str | Path] = ()) -> pd.DataFrame:
+        """List every problem with a mapping, worst first: see `MappingFindings.problems`."""
+        return self.mapping_findings(exports).problems
+
+    def wrong_mappings(self, exports: Sequence[str | Path] = ()) -> pd.DataFrame:
+        """List the mappings that lead to the wrong person, event or registration, worst first."""
+        found = self.mappings(exports)
+        return found[found["problem"].str.startswith("wrong-")].reset_index(drop=True)
+
+    def sure_corrections(self, exports: Sequence[str | Path] = ()) -> pd.DataFrame:
+        """List the corrections of mappings that need no more asking: what `plan_mappings` takes."""
+        return sure_corrections(self.mappings(exports))
 
     def audit(
         self,

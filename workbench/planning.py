@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pandas as pd
 
+from workbench.fixes.corrections import Correction, corrections_of
+from workbench.fixes.merging.asking import Asked, Named, Wishes
+from workbench.fixes.merging.listing import read_listing
+from workbench.fixes.merging.merge import MergeRequest, plan_merges
+from workbench.fixes.policies import plan_policies
+from workbench.fixes.remapping import MappingRequest, plan_mappings
+from workbench.fixes.retiering import RetieringRequest, plan_retiering
 from workbench.fixes.rollback import RollbackRequest, plan_rollback
 from workbench.fixes.telling import LevelZero
+from workbench.investigate.tiers.configuration import mapping_for
+from workbench.murmurant.exports import read_exports
+from workbench.murmurant.spellings import MEMBER
 from workbench.plans import journal
 from workbench.plans.apply import Progress, apply_plan
 from workbench.plans.approvals import Approval, approve_plan
@@ -63,6 +74,187 @@ class Planning(Session):
                 folder=plans_folder(self.settings),
             )
 
+    def plan_tiers(
+        self,
+        mapping: str | Path | None = None,
+        *,
+        levels: Sequence[str] = (),
+        on_conflict: Literal["keep", "restore"] = "keep",
+        reason: str | None = None,
+    ) -> Plan:
+        """Plan to give members the tier of their level (guide §4.3); writes a plan file and nothing else.
+
+        Parameters
+        ----------
+        mapping : path, optional
+            The importer's configuration or a tier policy; else the environment's ``tier_mapping``.
+        levels : sequence of str
+            Only members of these Wild Apricot levels.
+        on_conflict : {"keep", "restore"}
+            What becomes of a tier that a person set after the import.
+        reason : str, optional
+            Why, in your words.
+        """
+        read = mapping_for(mapping, self.options.tier_mapping)
+        request = RetieringRequest.checked(read, levels, on_conflict, reason)
+        with self.reading() as connection:
+            return plan_retiering(
+                connection,
+                self.schema,
+                request,
+                last_import=self.look(connection).as_of,
+                target=self.target,
+                planned_by=self.settings.operator,
+                folder=plans_folder(self.settings),
+            )
+
+    def plan_merge(
+        self,
+        canonical: str | None,
+        duplicates: Sequence[str],
+        *,
+        entity: str = MEMBER,
+        rules: str | Mapping[str, str] = "canonical",
+        by_hand: Mapping[str, str] | None = None,
+        keep: Sequence[str] = (),
+        leave_out: Sequence[str] = (),
+        reason: str = "",
+    ) -> Plan:
+        """Plan to merge duplicates into one record (guide §4.4); writes a plan file and nothing else.
+
+        Parameters
+        ----------
+        canonical : str or None
+            The record that stays; None leaves the choice to the rule: most associations, then the oldest.
+        duplicates : sequence of str
+            The records that go; where the rule chooses, all of them.
+        rules, by_hand, keep, leave_out
+            As for `plan_merges`.
+        reason : str
+            Why, for whoever approves it.
+        """
+        head = Named(canonical) if canonical is not None else None
+        asked = Asked(head, tuple(map(Named, duplicates)), reason)
+        return self._plan_merges(
+            MergeRequest((asked,), _wishes(rules, by_hand, keep), entity, tuple(leave_out))
+        )
+
+    def plan_merges(
+        self,
+        merges: str | Path | Sequence[tuple[str, Sequence[str]]],
+        *,
+        entity: str = MEMBER,
+        rules: str | Mapping[str, str] = "canonical",
+        by_hand: Mapping[str, str] | None = None,
+        keep: Sequence[str] = (),
+        leave_out: Sequence[str] = (),
+        skip_blocked: bool = False,
+    ) -> Plan:
+        """Plan many merges as one plan (guide §4.4); writes a plan file and nothing else.
+
+        Parameters
+        ----------
+        merges : path, or sequence of (canonical, duplicates)
+            A CSV file with the columns ``canonical,duplicate`` or ``cluster,member``, and perhaps ``reason``.
+        entity : {"Member", "Event", "Registration"}
+            What they are.
+        rules : str or mapping of str to str
+            ``canonical``, ``newest`` or ``most-complete``, for all fields or field by field (``"*"`` for the others).
+        by_hand : mapping of str to str
+            Field to the record whose value it is to have.
+        keep : sequence of str
+            Rows that stay where two would become one and no rule can tell.
+        leave_out : sequence of str
+            Records of a cluster that are not merged.
+        skip_blocked : bool
+            Whether to leave out merges that no rule can decide, and list them as unresolved.
+        """
+        wishes = _wishes(rules, by_hand, keep, skip_blocked)
+        if isinstance(merges, str | Path):
+            listing = read_listing(Path(merges))
+            asked, problems = tuple(listing.asked), tuple(listing.problems)
+            source = listing.name, listing.sha256
+        else:
+            asked = tuple(Asked(Named(head), tuple(map(Named, others))) for head, others in merges)
+            problems, source = (), ("", "")
+        return self._plan_merges(MergeRequest(asked, wishes, entity, tuple(leave_out), problems, *source))
+
+    def _plan_merges(self, request: MergeRequest) -> Plan:
+        with self.reading() as connection:
+            return plan_merges(
+                connection,
+                self.schema,
+                request,
+                target=self.target,
+                planned_by=self.settings.operator,
+                folder=plans_folder(self.settings),
+            )
+
+    def plan_policies(self, rules: Sequence[str] = (), *, file: str | Path | None = None) -> Plan:
+        """Plan the corrections that the organisation's rules ask for (guide §1.5); writes a plan file alone.
+
+        Parameters
+        ----------
+        rules : sequence of str
+            Which rules to correct by; every one that says how, when empty.
+        file : path, optional
+            A file of rules; else the environment's own.
+        """
+        with self.reading() as connection:
+            return plan_policies(
+                self.look(connection),
+                self.rulebook(file),
+                rules,
+                target=self.target,
+                planned_by=self.settings.operator,
+                folder=plans_folder(self.settings),
+            )
+
+    def plan_mapping(
+        self, entity: str, wa_id: str | int, new_id: str, *, reason: str = "", **how: Any
+    ) -> Plan:
+        """Plan to lead one WA id to the right record (guide §4.2); `how` as in `plan_mappings`."""
+        return self._plan_mappings(
+            [Correction(entity, str(wa_id).strip(), str(new_id).strip(), reason)], **how
+        )
+
+    def plan_mappings(self, source: str | Path | Iterable[Any], **how: Any) -> Plan:
+        """Plan to correct many mappings as one; writes a plan file and nothing else.
+
+        Parameters
+        ----------
+        source : path, frame or iterable
+            A CSV file, or rows, with ``entity``, ``wa_id``, ``new_id`` and perhaps ``reason``.
+        move_records : bool
+            Whether registrations that came through the wrong mappings move too.
+        whole_cycle : bool
+            Whether the rest of a swap or cycle is corrected with the part that was named.
+        exports : sequence of path
+            Wild Apricot's own CSV exports, or folders of them, as evidence.
+        """
+        return self._plan_mappings(corrections_of(source), **how)
+
+    def _plan_mappings(
+        self,
+        corrections: Sequence[Correction],
+        *,
+        move_records: bool = False,
+        whole_cycle: bool = False,
+        exports: Sequence[str | Path] = (),
+    ) -> Plan:
+        told, runs = read_exports(map(Path, exports)), self.find_runs()
+        with self.reading() as connection:
+            return plan_mappings(
+                connection,
+                self.schema,
+                runs,
+                MappingRequest(tuple(corrections), move_records, whole_cycle),
+                exports=told,
+                target=self.target,
+                planned_by=self.settings.operator,
+                folder=plans_folder(self.settings),
+            )
+
     def plan(self, name: str) -> Plan:
         """Return a plan by its id or its file's path."""
         return find_plan(self.settings, name)
@@ -103,3 +295,15 @@ class Planning(Session):
     def apply(self, plan: Plan, progress: Progress | None = None) -> Entry:
         """Carry out an approved plan, whole or not at all; the only act here that writes rows."""
         return apply_plan(self.database, plan, operator=self.settings.operator, progress=progress)
+
+
+def _wishes(
+    rules: str | Mapping[str, str],
+    by_hand: Mapping[str, str] | None,
+    keep: Sequence[str],
+    skip_blocked: bool = False,
+) -> Wishes:
+    named = {"*": rules} if isinstance(rules, str) else dict(rules)
+    rule = named.pop("*", "canonical")
+    hands = tuple(sorted((by_hand or {}).items()))
+    return Wishes(rule, named, hands, frozenset(keep), skip_blocked)

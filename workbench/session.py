@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -16,6 +17,7 @@ from workbench.checks import Look
 from workbench.database.connection import Database, Identity
 from workbench.database.environment import Environment
 from workbench.errors import NotMurmurant, WorkbenchError
+from workbench.investigate.policies import Rulebook, find_rulebook
 from workbench.investigate.runs import find_runs
 from workbench.murmurant.importers import Run
 from workbench.murmurant.references import References
@@ -126,10 +128,27 @@ class Session:
                 self._runs = find_runs(connection, self.schema, self.reports)
         return list(self._runs)
 
+    def rulebook(self, rules: str | Path | None = None) -> Rulebook:
+        """Read the organisation's rules: of a file, else the environment's own, else the starter set."""
+        return find_rulebook(Path(rules) if rules else self.options.policies)
+
     def look(self, connection: Connection, runs: bool = True) -> Look:
         """Gather what a check may look at."""
         found = self.find_runs() if runs else []
-        return Look(connection, self.schema, self.environment, self.options, found, self.reports)
+        of_clubs = [
+            each.expected["members"]
+            for each in self.settings.environments.values()
+            if each.kind == "production" and "members" in each.expected
+        ]
+        return Look(
+            connection,
+            self.schema,
+            self.environment,
+            self.options,
+            found,
+            self.reports,
+            production_members=max(of_clubs, default=None),
+        )
 
 
 def _close_quietly(held: ExitStack) -> None:

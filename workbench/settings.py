@@ -62,8 +62,13 @@ class EnvironmentSettings(BaseModel):
         The importer's configuration with ``membership_status_mapping`` (guide §1.3).
     event_capacity_limit : int or None
         The organisation's largest allowed event (guide §1.5), in seats.
+    policies : Path or None
+        The organisation's rules (guide §1.5); else ``policies.toml`` beside the settings file, where there
+        is one; else the starter set.
     expected : dict of str to int
         Row counts that must be met (guide §7.1): ``members``, ``events``, ``registrations``.
+    dry_run_hours : float
+        How long before a live run its dry run may have been (guide §1.6).
     statement_timeout : float
         Longest a single question may take, seconds.
     apply_timeout : float
@@ -84,7 +89,9 @@ class EnvironmentSettings(BaseModel):
     import_reports: tuple[Path, ...] = ()
     tier_mapping: Path | None = None
     event_capacity_limit: int | None = Field(default=None, ge=0)
+    policies: Path | None = None
     expected: dict[Literal["members", "events", "registrations"], int] = Field(default_factory=dict)
+    dry_run_hours: float = Field(default=24.0, gt=0)
     statement_timeout: float = Field(default=120.0, gt=0)
     apply_timeout: float = Field(default=900.0, gt=0)
     lock_timeout: float = Field(default=10.0, gt=0)
@@ -182,11 +189,13 @@ def _anchored(settings: Settings, root: Path) -> Settings:
     def absolute(path: Path) -> Path:
         return path if path.is_absolute() else root / path
 
+    rules = root / "policies.toml" if (root / "policies.toml").is_file() else None
     environments = {
         name: each.model_copy(
             update={
                 "import_reports": tuple(absolute(path) for path in each.import_reports),
                 "tier_mapping": absolute(each.tier_mapping) if each.tier_mapping else None,
+                "policies": absolute(each.policies) if each.policies else rules,
             }
         )
         for name, each in settings.environments.items()
@@ -199,6 +208,7 @@ def _anchored(settings: Settings, root: Path) -> Settings:
             import_reports=(imports,),
             tier_mapping=imports / "membership.yaml",
             event_capacity_limit=100,
+            policies=rules,
         )
     for name, each in environments.items():
         if each.url_env is None and each.kind != "demo":

@@ -27,6 +27,7 @@ def open_workbench(
     *,
     import_reports: Sequence[str | Path] = (),
     expected: Mapping[str, int | None] | None = None,
+    tier_mapping: str | Path | None = None,
     one_state: bool = False,
     unmask: bool = False,
     settings: Settings | None = None,
@@ -41,6 +42,8 @@ def open_workbench(
         Report files of importers, or folders of them, besides those that are configured.
     expected : mapping, optional
         How many ``members``, ``events`` and ``registrations`` there should be (guide §7.1).
+    tier_mapping : path, optional
+        Which tier each Wild Apricot level becomes, instead of what is configured.
     one_state : bool
         Whether every question sees the database as it was at the first one. For a report; an
         interactive session should see changes, and not hold a transaction open for hours.
@@ -64,6 +67,8 @@ def open_workbench(
         chosen = EnvironmentSettings.model_validate(
             {**chosen.model_dump(), "expected": {**chosen.expected, **wanted}}
         )
+    if tier_mapping:
+        chosen = chosen.model_copy(update={"tier_mapping": Path(tier_mapping)})
     # The demo's own folder is there only once a demo was made; any other path that is named must be.
     own = (
         chosen.import_reports if chosen.url_env else [each for each in chosen.import_reports if each.exists()]

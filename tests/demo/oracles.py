@@ -216,6 +216,7 @@ _TIER = """
     WHERE t.code <> CASE m."waMembershipLevelRaw"
         WHEN 'Third Year' THEN 'EXTENDED' WHEN 'Extended Newcomer' THEN 'EXTENDED'
         WHEN 'Alumni' THEN 'ALUMNI' WHEN 'Prospect' THEN 'PROSPECT' WHEN 'Lapsed' THEN 'LAPSED'
+        WHEN '3rd Year' THEN t.code -- renamed: nobody can say
         ELSE 'NEWCOMER' END
 """
 
@@ -250,6 +251,12 @@ ORACLES: dict[str, Oracle] = {
         """
     ),
     "tiers-wrong": keys(_TIER),
+    "tiers-unmapped-level": keys(
+        """
+        SELECT DISTINCT "waMembershipLevelRaw" FROM "Member" WHERE "waMembershipLevelRaw" NOT IN (
+            'Newcomer', '2nd Year', 'Third Year', 'Alumni', 'Prospect', 'Extended Newcomer', 'New Member', 'Lapsed')
+        """
+    ),
     "tiers-missing": keys(
         """
         SELECT m.id FROM "Member" m LEFT JOIN "MembershipTier" t ON t.id = m."membershipTierId"
@@ -292,6 +299,9 @@ ORACLES: dict[str, Oracle] = {
     "environment-wrong": keys(
         """SELECT metadata->>'run_id' FROM "AuditLog" WHERE metadata->>'environment' <> 'demo'""",
         """SELECT metadata->>'syncRunId' FROM "AuditLog" WHERE metadata->>'environment' <> 'demo'""",
+    ),
+    "real-people-in-demo": keys(
+        r"""SELECT DISTINCT split_part(email, '@', 2) FROM "Member" WHERE email !~* '@example[.](com|org)$'"""
     ),
     "config-differs": config_differs,
     "live-run-without-dry-run": without_dry_run,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import json
 import sys
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,19 +15,18 @@ from hypothesis import strategies as st
 
 from workbench.errors import UsageError
 from workbench.reporting.templates import (
-    FOLDERS,
     checked_parameters,
     report_names,
     report_parameters,
     report_template,
 )
 
-NAMES = ("plan", "post-recovery", "run")
+NAMES = report_names()
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_notebooks_are_thin(name: str) -> None:
-    notebook = json.loads((FOLDERS[0] / f"{name}.ipynb").read_text(encoding="utf-8"))
+    notebook = json.loads(report_template(name).read_text(encoding="utf-8"))
     assert notebook["metadata"]["kernelspec"]["name"] == "python3"
     for cell in notebook["cells"]:
         assert cell["id"]
@@ -39,8 +40,23 @@ def test_the_notebooks_are_thin(name: str) -> None:
 
 
 def test_the_reports_there_are() -> None:
-    assert report_names() == list(NAMES)
+    assert {"plan", "post-recovery", "run"} <= set(NAMES)
     for name in ("pots-recovery", "../reports/run", "run.ipynb", ""):
+        with pytest.raises(UsageError, match="no report"):
+            report_template(name)
+
+
+def test_a_notebook_is_found_where_it_is_put(
+    report_folder: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = report_folder("07_tiers", "level: int = 3  # how many")
+    report_folder("plan", "environment: str = 'demo'  # where")
+    report_folder("tiers", "other: int = 3  # a later one of the same name")
+    (tmp_path / "templates" / "scratch.ipynb").write_text('{"cells": [{"metadata": {}}]}')
+    (tmp_path / "templates" / "half.ipynb").write_text('{"cells": ')
+    assert report_names() == ["plan", "tiers"]
+    assert report_template("tiers") == first
+    for name in ("07_tiers", "scratch", "half"):
         with pytest.raises(UsageError, match="no report"):
             report_template(name)
 
@@ -48,7 +64,9 @@ def test_the_reports_there_are() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_every_parameter_has_a_type_and_a_purpose(name: str) -> None:
     declared = report_parameters(name)
-    assert all(each.kind in {"str", "int", "bool", "list"} and each.purpose for each in declared.values())
+    assert all(
+        each.kind in {"str", "int", "float", "bool", "list"} and each.purpose for each in declared.values()
+    )
     assert not {"url", "database_url", "password"} & set(declared)
 
 

@@ -18,6 +18,7 @@ REQUIRED_METADATA = {
     "migration:rollback:level1": ("run_id", "records_affected"),
     "migration:rollback:level2": ("backup_file", "restore_time"),
     "migration:mapping:corrected": ("waId", "oldMurmurantId", "newMurmurantId"),
+    "migration:policy:corrected": ("rule", "records_affected", "rules_sha256"),
 }
 """The table of guide §5.1: action to the metadata its entry must have."""
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Select, exists, func, literal, or_, select, union, union_all
+from sqlalchemy import Select, exists, func, literal, select, union
 
-from workbench.checks.mappings import mapping_key
 from workbench.checks.registry import Look, NotConfiguredError, NotRunError, Rows, check
+from workbench.investigate.mappings.statements import NEEDS, leading_nowhere
 from workbench.murmurant.schema import as_text, same_id
-from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES, ENTITY_TYPES
+from workbench.murmurant.spellings import CONCEPT_OF
 
 AHEAD = timedelta(hours=1)
 """How far the sync state may lie after the last thing that is known to have been written."""
@@ -24,34 +24,10 @@ AHEAD = timedelta(hours=1)
     question="Does every mapping lead to a record that exists?",
     remedy="Something deleted the records and left the mappings: the next sync will skip these people. Remove the"
     " mappings, or bring the records back from a snapshot.",
-    needs=("mappings.entity_type", "mappings.wa_id", "mappings.target"),
+    needs=NEEDS,
 )
 def mappings_orphaned(look: Look) -> Select[*tuple[Any, ...]]:
-    mappings = look.schema.mappings
-    parts = []
-    for entity in ENTITIES:
-        if look.schema.has(CONCEPT_OF[entity]):
-            record = look.schema.entity(entity)
-            parts.append(
-                select(
-                    mapping_key(look),
-                    as_text(mappings.c.target).label("target"),
-                    literal("no such record").label("why"),
-                ).where(
-                    mappings.c.entity_type.in_(ENTITY_TYPES[entity]),
-                    ~exists().where(same_id(record.c.id, mappings.c.target)),
-                )
-            )
-    known = [spelling for spellings in ENTITY_TYPES.values() for spelling in spellings]
-    parts.append(
-        select(
-            mapping_key(look),
-            as_text(mappings.c.target).label("target"),
-            literal("unknown entity type").label("why"),
-        ).where(or_(mappings.c.entity_type.not_in(known), mappings.c.entity_type.is_(None)))
-    )
-    every = union_all(*parts).subquery("orphans")
-    return select(every).order_by(every.c.key)
+    return leading_nowhere(look.schema)
 
 
 @check(

@@ -49,6 +49,8 @@ class Look:
         The report files that were given or found.
     sample : int
         The most rows that a finding carries; its count is of all.
+    production_members : int or None
+        How many members the settings expect of the club itself.
     as_of : datetime or None
         The end of the last run: "now", as far as the imported data know. UTC, without zone.
     """
@@ -60,6 +62,7 @@ class Look:
     runs: Sequence[Run] = ()
     reports: Sequence[ImportReport] = ()
     sample: int = SAMPLE
+    production_members: int | None = None
 
     @property
     def as_of(self) -> datetime | None:
@@ -73,7 +76,18 @@ _RISK_OF = {"§1.6": "critical", "§1.2": "high", "§1.4": "high", "§7.1": "hig
 """The guide's risk level of a section (§1); what it does not say is medium."""
 
 Rows = list[dict[str, Any]]
-Question = Callable[[Look], "Select[*tuple[Any, ...]] | Rows"]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a question came to that was asked already: how many culprits, and a sample of them."""
+
+    count: int
+    rows: pd.DataFrame
+    query: str = ""
+
+
+Question = Callable[[Look], "Select[*tuple[Any, ...]] | Rows | Answer"]
 
 
 class NotRunError(Exception):
@@ -106,6 +120,8 @@ class Check:
         Returns the culprits: a statement, or rows; each has a ``key``.
     risk : {"critical", "high", "medium"}
         How urgent a finding is, as the guide rates its section.
+    here : callable, optional
+        Returns the check as an environment's own rules have it.
     """
 
     id: str
@@ -118,6 +134,7 @@ class Check:
     needs: tuple[str, ...]
     ask: Question
     risk: str = "medium"
+    here: Callable[[Look], Check] | None = None
 
 
 @dataclass(frozen=True)
@@ -195,12 +212,18 @@ def choose(ids: Sequence[str]) -> list[Check]:
         if each not in REGISTRY:
             raise unknown("check", each, REGISTRY)
     chosen = [REGISTRY[each] for each in dict.fromkeys(ids)] if ids else list(REGISTRY.values())
-    return sorted(chosen, key=lambda each: tuple(int(part) for part in each.guide.strip("§").split(".")))
+    return sorted(chosen, key=in_guide_order)
+
+
+def in_guide_order(check: Check) -> tuple[int, ...]:
+    """Return where a check stands in the guide."""
+    return tuple(int(part) for part in check.guide.strip("§").split("."))
 
 
 def run_check(chosen: Check, look: Look) -> Finding:
     """Ask one question and return its finding."""
     begun = perf_counter()
+    chosen = chosen.here(look) if chosen.here else chosen
     missing = look.schema.missing(*chosen.needs)
     if missing:
         return Finding(chosen, "not run", reason=" ".join(explain_gap(missing[0])))
@@ -231,6 +254,8 @@ def _asked(chosen: Check, look: Look, begun: float) -> Finding:
         )
         count = int(rows["of_all"].iloc[0]) if len(rows) else 0
         rows = rows.drop(columns="of_all")
+    elif isinstance(asked, Answer):
+        query, count, rows = asked.query, asked.count, asked.rows
     else:
         query, count, rows = "", len(asked), pd.DataFrame(asked[: look.sample])
     status: Status = chosen.severity if count else "pass"
@@ -256,9 +281,13 @@ def run_checks(
     UsageError
         For an id that does not exist.
     """
-    waived = dict(waivers or {})
-    choose(list(waived))
-    found = [run_check(each, look) for each in choose(ids)]
+    choose(list(waivers or {}))
+    return asked(look, choose(ids), waivers or {}, by)
+
+
+def asked(look: Look, chosen: Sequence[Check], waived: Mapping[str, str], by: str) -> list[Finding]:
+    """Ask some checks, and mark as waived what somebody accepts."""
+    found = [run_check(each, look) for each in chosen]
     return [
         replace(each, status="waived", reason=f"by {by}: {waived[each.check.id]}")
         if each.bad and each.check.id in waived

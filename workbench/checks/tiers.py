@@ -4,15 +4,31 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Select, String, bindparam, exists, func, or_, select
+from sqlalchemy import Select, String, bindparam, func, select
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from workbench.checks.registry import Look, NotConfiguredError, NotRunError, check
-from workbench.investigate.tiers import read_tier_mapping
-from workbench.murmurant.schema import as_text, named, same_id
+from workbench.checks.registry import Look, NotConfiguredError, NotRunError, Rows, check
+from workbench.errors import UsageError
+from workbench.investigate.tiers.configuration import TierMapping, read_tier_mapping
+from workbench.investigate.tiers.reviewing import unknown_codes, unknown_levels
+from workbench.investigate.tiers.statements import (
+    WRONG,
+    everybody_in_one,
+    has_level,
+    in_use,
+    judged,
+    without,
+)
+from workbench.murmurant.schema import as_text, named
 
-EVERYBODY, FEW = 0.9, 10
-"""The share of members in one tier that counts as all of them, and the least members to judge by."""
+TIER_CHECKS = (
+    "tiers-all-the-same",
+    "tiers-wrong",
+    "tiers-unmapped-level",
+    "tiers-missing",
+    "tiers-not-seeded",
+)
+"""The checks of guide §1.3."""
 
 
 @check(
@@ -21,25 +37,11 @@ EVERYBODY, FEW = 0.9, 10
     guide="§1.3",
     symptom="All members as PROSPECT",
     question="Are the members spread over tiers (or, where tiers are not used, over statuses)?",
-    remedy="Put the tier mapping right and run the importer again (§4.3); it updates the tiers of everybody.",
+    remedy="Put the tier mapping right; then `workbench plan tiers`, or the importer again (§4.3).",
     needs=("members",),
 )
 def tiers_all_the_same(look: Look) -> Select[Any]:
-    codes, column = _in_use(look)
-    members = look.schema.members
-    spread = (
-        select(
-            codes.c.code.label("key"),
-            func.count().label("members"),
-            func.sum(func.count()).over().label("of"),
-        )
-        .select_from(members.join(codes, same_id(codes.c.id, members.c[column])))
-        .group_by(codes.c.code)
-        .subquery("spread")
-    )
-    return (
-        select(spread).where(spread.c.of >= FEW, spread.c.members >= EVERYBODY * spread.c.of).order_by("key")
-    )
+    return everybody_in_one(look.schema, in_use(look.connection, look.schema))
 
 
 @check(
@@ -48,25 +50,26 @@ def tiers_all_the_same(look: Look) -> Select[Any]:
     guide="§1.3",
     symptom="Wrong tier for membership level",
     question="Does every member have the tier that the importer's configuration gives their membership level?",
-    remedy="Put `membership_status_mapping` right and run the importer again (§4.3).",
-    needs=("members.level", "members.tier_id", "tiers.code"),
+    remedy="`workbench plan tiers` corrects exactly these, once the tier mapping is right; or run the importer again (§4.3).",
+    needs=("members.level",),
 )
 def tiers_wrong(look: Look) -> Select[Any]:
-    expected = _expected(look)
-    members, tiers = look.schema.members, look.schema.tiers
+    mapping, used = _mapping(look), in_use(look.connection, look.schema)
+    strange = unknown_codes(look.connection, used, mapping)
+    if len(strange) == len(mapping.codes):
+        raise NotRunError(
+            f"None of the codes in {mapping.name} is a {used.kind} here, so nothing can be compared."
+            " Seed the tiers, or name the configuration of this club."
+        )
+    each = judged(look.schema, used, mapping)
     return (
         select(
-            as_text(members.c.id).label("key"),
-            members.c.level.label("wa_level"),
-            expected.c.tier.label("expected"),
-            tiers.c.code.label("found"),
+            each.c.key,
+            each.c.level.label("wa_level"),
+            each.c.expected,
+            each.c.actual.label("found"),
         )
-        .select_from(
-            members.join(tiers, same_id(tiers.c.id, members.c.tier_id)).join(
-                expected, expected.c.level == members.c.level
-            )
-        )
-        .where(tiers.c.code != expected.c.tier)
+        .where(each.c.finding == WRONG)
         .order_by("key")
     )
 
@@ -77,18 +80,42 @@ def tiers_wrong(look: Look) -> Select[Any]:
     guide="§1.3",
     symptom="WA membership level name changed",
     question="Does the configuration give a tier for every membership level that members have?",
-    remedy="Add the level to `membership_status_mapping`; a renamed level in Wild Apricot needs a new line.",
+    remedy="Add the level to the tier mapping; a renamed level in Wild Apricot needs a new line.",
     needs=("members.level",),
 )
 def tiers_unmapped_level(look: Look) -> Select[Any]:
-    expected = _expected(look)
-    members = look.schema.members
-    return (
-        select(members.c.level.label("key"), func.count().label("members"))
-        .where(members.c.level.is_not(None), ~exists().where(expected.c.level == members.c.level))
-        .group_by(members.c.level)
-        .order_by(members.c.level)
+    mapping = _mapping(look)
+    found = unknown_levels(look.connection, look.schema, mapping)
+    # What the default covers on purpose is no fault; a name that only looks like a known one is.
+    found = found[found["covered_by"].isna() | found["lookalike"]]
+    level = look.schema.members.c.level
+    arrays = (
+        bindparam(name, [None if each is None else str(each) for each in found[name]], type_=ARRAY(String()))
+        for name in ("level", "nearest")
     )
+    unknown = func.unnest(*arrays).table_valued("level", "nearest", name="unknown").render_derived()
+    return (
+        select(level.label("key"), func.count().label("members"), unknown.c.nearest)
+        .select_from(look.schema.members.join(unknown, unknown.c.level == level))
+        .where(has_level(look.schema))
+        .group_by(level, unknown.c.nearest)
+        .order_by(level)
+    )
+
+
+@check(
+    "tiers-not-seeded",
+    "Tiers that the configuration names and the database does not have",
+    guide="§1.3",
+    symptom="Missing tier seed data",
+    question="Is there a tier for every code of the configuration?",
+    remedy="Seed the tier, or correct its code in the tier mapping.",
+    needs=("members",),
+)
+def tiers_not_seeded(look: Look) -> Rows:
+    found = unknown_codes(look.connection, in_use(look.connection, look.schema), _mapping(look))
+    rows = found.rename(columns={"code": "key"}).to_dict("records")
+    return [{str(name): value for name, value in each.items()} for each in rows]
 
 
 @check(
@@ -97,37 +124,21 @@ def tiers_unmapped_level(look: Look) -> Select[Any]:
     guide="§1.3",
     symptom="Null tiers",
     question="Does every member have a tier that exists (or, where no tiers are used, a status)?",
-    remedy="Seed the missing tiers, put the mapping right, and run the importer again (§4.3).",
+    remedy="Seed the missing tiers and put the tier mapping right; then `workbench plan tiers`, or the importer again (§4.3).",
     needs=("members",),
 )
 def tiers_missing(look: Look) -> Select[Any]:
-    codes, column = _in_use(look)
+    used = in_use(look.connection, look.schema)
     members = look.schema.members
-    held = members.c[column]
+    held = as_text(members.c[used.column]).label(used.column)
     return (
-        select(as_text(members.c.id).label("key"), *named(members, "level"), as_text(held).label(column))
-        .where(or_(held.is_(None), ~exists().where(same_id(codes.c.id, held))))
+        select(as_text(members.c.id).label("key"), *named(members, "level"), held)
+        .where(without(look.schema, used))
         .order_by("key")
     )
 
 
-def _in_use(look: Look) -> tuple[Any, str]:
-    """Return what tells the members' levels apart here: tiers, or statuses where no tier was ever made.
-
-    The application's own importers fill statuses and leave the table of tiers empty.
-    """
-    schema = look.schema
-    if schema.has("tiers.code", "members.tier_id") and (
-        not schema.has("statuses.code", "members.status_id")
-        or look.connection.execute(select(schema.tiers.c.id).limit(1)).first() is not None
-    ):
-        return schema.tiers, "tier_id"
-    if schema.has("statuses.code", "members.status_id"):
-        return schema.statuses, "status_id"
-    raise NotRunError("Members have neither a tier nor a status here, so nothing can be compared.")
-
-
-def _expected(look: Look) -> Any:
+def _mapping(look: Look) -> TierMapping:
     path = look.settings.tier_mapping
     if path is None:
         raise NotConfiguredError(
@@ -135,9 +146,7 @@ def _expected(look: Look) -> Any:
         )
     if not path.is_file():
         raise NotRunError(f"The tier mapping {path} is not there. Correct tier_mapping for this environment.")
-    mapping = read_tier_mapping(path)
-    arrays = (
-        bindparam("levels", list(mapping), type_=ARRAY(String())),
-        bindparam("tiers", list(mapping.values()), type_=ARRAY(String())),
-    )
-    return func.unnest(*arrays).table_valued("level", "tier", name="expected").render_derived()
+    try:
+        return read_tier_mapping(path)
+    except UsageError as error:  # one wrong file must not silence the other checks
+        raise NotRunError(str(error)) from None

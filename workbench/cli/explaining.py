@@ -49,6 +49,8 @@ def explain(found: Plan, unmask: bool = False) -> None:
         for operation, count in cells.items()
     ]
     print_table(pd.DataFrame(rows, columns=["table", "operation", "rows"]), "What changes", empty="nothing")
+    if conserved := header.parameters.get("conservation"):
+        print_table(pd.DataFrame(conserved), "Rows that refer to the records concerned, before and after")
     for title, notes in (
         ("Kept", found.kept),
         ("Conflicts", _masked(found.conflicts, unmask)),

@@ -11,19 +11,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import workbench
+from workbench.cli.findings import findings_facts, print_findings
 from workbench.cli.options import AsJson, EnvironmentName, ImportReports, Unmask, Waivers, waivers
-from workbench.cli.output import banner, command, narrow, plain, print_json, print_table, say, stderr
+from workbench.cli.output import banner, command, narrow, print_json, print_table, say, stderr
 from workbench.errors import UsageError
 from workbench.murmurant.spellings import RUN_ID_KEYS
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from workbench.checks import Finding
     from workbench.murmurant.importers import Run
     from workbench.workbench import Workbench
 
-_FEW = 3
 COMPACT = ["run", "mode", "status", "members", "registrations"]
 DIGEST = ["run", "importer", "mode", "status", "started", "duration", "members", "events", "registrations"]
 
@@ -121,30 +120,10 @@ def check(
     # What nobody configured is shown as not run, and asked for by name it counts.
     concern = [each for each in found if each.open or (each.bad and chosen)]
     if json:
-        print_json(
-            {
-                "environment": plain(vars(wb.environment)),
-                "dialect": wb.dialect,
-                "findings": [_finding_facts(each, unmask) for each in found],
-            }
-        )
+        print_json(findings_facts(wb, found, unmask))
     else:
         banner(wb.environment)
-        print_table(_digest(found))
-        for each in (one for one in found if one.bad and one.status != "not run"):
-            say("", f"{each.check.guide} {each.check.title} ({each.check.id}): {each.status}, {each.count:,}")
-            say(f"  {each.check.question}", f"  {each.check.remedy}")
-            rows = each.rows if chosen else each.rows.head(_FEW)
-            print_table(workbench.mask(rows, unmask=unmask))
-            if (each.count or 0) > len(rows):
-                say(
-                    f"  {len(rows)} of {each.count:,}; more: {command()} check {each.check.id} --limit {each.count}"
-                )
-        counts = {
-            status: sum(each.status == status for each in found)
-            for status in ("fail", "warn", "not run", "waived", "pass")
-        }
-        say("", ", ".join(f"{count} {status}" for status, count in counts.items() if count))
+        print_findings(found, "check", unmask, in_full=bool(chosen))
         if concern:
             say(f"The same as a page to read: {command()} report post-recovery")
     raise typer.Exit(1 if concern else 0)
@@ -241,30 +220,3 @@ def _run_facts(run: Run) -> dict[str, Any]:
         "errors": run.errors,
         "evidence": [{"trace": str(trace), "count": count} for trace, count in run.traces.items()],
     }
-
-
-def _finding_facts(found: Finding, unmask: bool) -> dict[str, Any]:
-    return {
-        "check": found.check.id,
-        "title": found.check.title,
-        "guide": found.check.guide,
-        "status": found.status,
-        "count": found.count,
-        "reason": found.reason,
-        "configured": found.configured,
-        "question": found.check.question,
-        "remedy": found.check.remedy,
-        "rows": workbench.mask(found.rows, unmask=unmask),
-        "query": found.query,
-    }
-
-
-def _digest(found: list[Finding]) -> pd.DataFrame:
-    import pandas as pd
-
-    rows = [
-        (each.check.guide, each.status, each.check.id, each.count, each.reason or each.check.title)
-        for each in found
-    ]
-    table = pd.DataFrame(rows, columns=["guide", "status", "check", "count", "finding"])
-    return table.astype({"count": "Int64"})

@@ -10,7 +10,18 @@ from typing import NoReturn
 import typer
 
 from workbench import __version__
-from workbench.cli import applying, looking, making, place, planning
+from workbench.cli import (
+    applying,
+    duplicates,
+    looking,
+    making,
+    mappings,
+    merging,
+    place,
+    planning,
+    policies,
+    tiers,
+)
 from workbench.cli.options import joined_parameters
 from workbench.cli.output import ReaderGoneError, complain
 from workbench.errors import WorkbenchError
@@ -35,6 +46,13 @@ app.command()(looking.runs)
 app.command()(looking.run)
 app.command()(looking.check)
 app.command()(looking.audit)
+app.command()(tiers.tiers)
+planning.plan.command("tiers")(tiers.plan_tiers)
+app.command()(policies.policies)
+app.command()(duplicates.duplicates)
+planning.plan.command("merge")(merging.merge)
+planning.plan.command("policies")(policies.plan_policies)
+app.command()(mappings.mappings)
 app.add_typer(planning.plan, name="plan")
 app.command()(applying.show)
 app.command()(applying.approve)

@@ -68,7 +68,9 @@ def demo(
 
 
 def report(
-    name: Annotated[str, typer.Argument(help="post-recovery, run, plan")],
+    name: Annotated[
+        str, typer.Argument(help="post-recovery, run, plan, or a notebook of your own in notebooks/")
+    ],
     parameter: Annotated[
         list[str] | None,
         typer.Option(

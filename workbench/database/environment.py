@@ -15,6 +15,9 @@ from workbench.database.address import Address, parse_address
 from workbench.errors import UsageError, WrongEnvironment
 from workbench.settings import EnvironmentSettings, Kind
 
+DEMO_MARK = "murmurant-workbench demo club"
+"""The comment that the demo's tables bear: a dump carries it along, wherever it is restored."""
+
 # Words that people put into host, database and environment names, and the kind each speaks of.
 _WORDS: dict[str, Kind] = {
     "prod": "production",
@@ -91,7 +94,7 @@ def guard(name: str, settings: EnvironmentSettings, address: Address) -> Environ
         With the word, the kind and what to correct.
     """
     environment = Environment(name, settings.kind, address.where)
-    spoken = _kinds_in(name)
+    spoken = kinds_in(name)
     if spoken and settings.kind not in spoken:
         raise WrongEnvironment(
             f"Environment {name!r} is declared as {settings.kind}, but its name says {_list(spoken)}.",
@@ -105,7 +108,7 @@ def guard(name: str, settings: EnvironmentSettings, address: Address) -> Environ
                 "Check the variable: it may have been set for another environment.",
             )
         return environment
-    spoken = (_kinds_in(address.host) | _kinds_in(address.database)) - {settings.kind}
+    spoken = (kinds_in(address.host) | kinds_in(address.database)) - {settings.kind}
     if spoken:
         raise WrongEnvironment(
             f"Environment {name!r} is declared as {settings.kind}, but its address {address.where} says"
@@ -120,7 +123,8 @@ def guard(name: str, settings: EnvironmentSettings, address: Address) -> Environ
     return environment
 
 
-def _kinds_in(text: str) -> set[Kind]:
+def kinds_in(text: str) -> set[Kind]:
+    """Return the kinds of environment that the words in a name speak of."""
     apart = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", text)
     words = re.split(r"[^a-z]+", apart.lower())
     return {_WORDS[word] for word in words if word in _WORDS}

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+from psycopg import sql
 
+from workbench.database.environment import DEMO_MARK
 from workbench.demo import application, doings, guide
 from workbench.demo.history import Run, history
 from workbench.demo.listings import csv_name, listing
@@ -109,6 +111,10 @@ def build_club(
             connection.execute(
                 """SELECT setval('"SupportCase_caseNumber_seq"', max("caseNumber")) FROM "SupportCase" """
             )
+        mark = sql.SQL("COMMENT ON TABLE {} IS {}")
+        connection.execute(
+            mark.format(sql.Identifier("Member"), sql.Literal(f"{DEMO_MARK}: nobody in it is real"))
+        )
         connection.execute("ANALYZE")
         imports.mkdir(parents=True, exist_ok=True)
         _write_files(shape, runs, imports, seen)

@@ -33,7 +33,7 @@ LEVELS = {
 
 TIERS = ("PROSPECT", "NEWCOMER", "EXTENDED", "ALUMNI", "LAPSED")
 
-SECOND_YEAR = "2nd Year"
+SECOND_YEAR, THIRD_YEAR = "2nd Year", "Third Year"
 
 STATUSES = {
     # WA status: (status code, per cent of the members)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 from operator import itemgetter
 from typing import NamedTuple
 
@@ -64,6 +63,7 @@ def find_effects(
     """
     found = Effects()
     undone = {each.run for each in others if each.rolled_back}
+    unsorted: set[str] = set()
     for fates in record_fates(connection, schema, run, others):
         found.records += len(fates.record_ids)
         if fates.action == "existing" or (fates.action == "mapped" and fates.strength < min_evidence):
@@ -82,12 +82,12 @@ def find_effects(
             found.kept += _kept(schema, fates, touched)
         else:
             keys, wa_ids = found.created.setdefault(fates.entity, ([], []))
+            unsorted |= {fates.entity} if keys else set()  # of several strengths, each sorted by itself
             keys += fates.record_ids  # type: ignore[arg-type]  # what exists has an id
             wa_ids += fates.wa_ids
-    for entity, (keys, wa_ids) in found.created.items():
-        if any(before > after for before, after in pairwise(keys)):  # of several strengths
-            together = sorted(zip(keys, wa_ids, strict=True), key=itemgetter(0))
-            found.created[entity] = [key for key, _ in together], [wa_id for _, wa_id in together]
+    for entity in unsorted:
+        together = sorted(zip(*found.created[entity], strict=True), key=itemgetter(0))
+        found.created[entity] = [key for key, _ in together], [wa_id for _, wa_id in together]
     return found
 
 

@@ -16,6 +16,7 @@ from workbench.fixes.ledger import Doomed, Note
 from workbench.murmurant.catalogue import CatalogueTable
 from workbench.murmurant.references import Reference, References
 from workbench.plans import rows
+from workbench.plans.arrays import key_array
 from workbench.plans.drafting import in_chunks
 
 _AT_ONCE = 1_000_000  # keys
@@ -87,7 +88,8 @@ def _spare(
     going = sorted({each.child for each in references if left.get(each.child)})
     parts = [_named_keys("doomed", tables[table])]
     parts += [_named_keys(f"going {child}", tables[child]) for child in going]
-    values = [rows.as_array(each) for each in (keys, *(left[child] for child in going))]
+    sent = [(table, keys), *((child, left[child]) for child in going)]
+    values = [key_array(each, _key_type(tables[name])) for name, each in sent]
     questions = [_question(graph, number, each, going) for number, each in enumerate(references)]
     query = sql.SQL("WITH {} {}").format(sql.SQL(", ").join(parts), sql.SQL(" UNION ALL ").join(questions))
     for number, parent_key, child_key in connection.execute(query, values):
@@ -130,10 +132,13 @@ def _pointing(graph: References, each: Reference) -> sql.Composed:
 
 
 def _named_keys(name: str, described: CatalogueTable) -> sql.Composed:
-    key = described.columns[described.primary_key[0]]
     return sql.SQL("{} AS MATERIALIZED (SELECT unnest(%s::{}[]) AS id)").format(
-        sql.Identifier(name), sql.SQL(key.type)
+        sql.Identifier(name), sql.SQL(_key_type(described))
     )
+
+
+def _key_type(described: CatalogueTable) -> str:
+    return described.columns[described.primary_key[0]].type
 
 
 def _question(graph: References, number: int, each: Reference, going: Sequence[str]) -> sql.Composed:

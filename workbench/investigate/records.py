@@ -152,6 +152,8 @@ def record_fates(connection: Connection, schema: Schema, run: Run, others: Seque
     alike = [merged.c[name] for name in ("entity", "action", "strength", "exists", "touched_since")]
     # A million ids are compared byte by byte in half a second here; by the database's collation it takes three.
     connection.execute(text("SET LOCAL work_mem = '64MB'"))
+    # The planner expects as many groups as records and would sort them all; there are a handful.
+    connection.execute(text("SET LOCAL enable_sort = off"))
     rows = connection.execute(
         select(
             *alike,
@@ -159,6 +161,7 @@ def record_fates(connection: Connection, schema: Schema, run: Run, others: Seque
             func.array_agg(merged.c.wa_id, type_=ARRAY(String())).label("wa_ids"),
         ).group_by(*alike)
     )
+    connection.execute(text("SET LOCAL enable_sort = on"))
     found = [
         Fates(
             row.entity,

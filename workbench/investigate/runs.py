@@ -250,6 +250,7 @@ def _from_report(report: ImportReport, run: Run) -> None:
     run.operator = run.operator or report.operator
     run.environment = run.environment or report.environment
     run.config = run.config or report.config
+    run.files = report.files or run.files
     run.errors = report.errors or run.errors
     run.fetched = report.fetched or run.fetched
     if report.counts:

@@ -40,6 +40,9 @@ ROLLBACK_ACTION = "UNDO"
 ROLLED_BACK, UNDONE, REDONE = "migration:rollback:level1", "migration:undone", "migration:redone"
 """Guide §5.1's entry for a rolled back run; and ours for a plan that was taken back, and taken back again."""
 
+POLICY_CORRECTED = "migration:policy:corrected"
+"""The entry for what was corrected by one of the organisation's rules."""
+
 IMPORT_SOURCE = "wa_import"
 """``metadata.source`` of the API sync's audit rows."""
 
@@ -123,6 +126,8 @@ class Run:
         The same as the importer counted it.
     traces : dict of Trace to int
         What ties records to the run, and how many there are of each.
+    config, files : dict
+        What it recorded of its configuration; entity to the export file that it read.
     rolled_back : bool
         Whether the audit log says that it was rolled back (guide §5.1): then its records are gone rightly.
     last_trace : datetime or None
@@ -147,6 +152,7 @@ class Run:
     entries: list[tuple[str, dict[str, Any], datetime]] = field(default_factory=list)
     reports: list[ImportReport] = field(default_factory=list)
     config: dict[str, Any] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)
     rolled_back: bool = False
 
     @property

@@ -59,6 +59,8 @@ class ImportReport:
         Entity to the number of records it had to deal with.
     skip_reasons : dict of str to int
         Reason to count, the API sync's ``topSkipReasons``.
+    files : dict of str to str
+        Entity to the export file it was read from, as the CSV importer names it.
     records : tuple of ReportRecord
         Empty in a summary.
     identities : tuple of (entity, wa_id, record_id)
@@ -77,6 +79,7 @@ class ImportReport:
     fetched: dict[str, int] = field(default_factory=dict)
     skip_reasons: dict[str, int] = field(default_factory=dict)
     config: dict[str, Any] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)
     environment: str | None = None
     operator: str | None = None
     records: tuple[ReportRecord, ...] = ()
@@ -188,6 +191,7 @@ def _csv(path: Path, content: dict[str, Any]) -> ImportReport:
         counts={entity: _counts(section) for entity, section in sections.items()},
         errors={entity: int(section.get("errors", 0)) for entity, section in sections.items()},
         fetched={entity: int(section["totalRows"]) for entity, section in sections.items()},
+        files={entity: name for entity, each in sections.items() if (name := _word(each.get("file")))},
         records=records,
         identities=identities,
         **{"importer": importer_of(content["runId"]), **_head(content, finished="completedAt")},

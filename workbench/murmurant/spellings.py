@@ -64,6 +64,8 @@ CONCEPTS: dict[str, Concept] = {
             "capacity": ("capacity",),
             "published": ("isPublished",),
             "requires_registration": ("requiresRegistration",),
+            "opens": ("registrationOpensAt",),
+            "deadline": ("registrationDeadline",),
             "run_id": ("importRunId", "syncRunId"),
             "created_at": ("createdAt",),
             "updated_at": ("updatedAt",),
@@ -106,6 +108,7 @@ CONCEPTS: dict[str, Concept] = {
             "resource_id": ("resourceId",),
             "member_id": ("memberId",),
             "before": ("before",),
+            "after": ("after",),
             "metadata": ("metadata",),
             "created_at": ("createdAt",),
         },
@@ -123,6 +126,10 @@ CONCEPTS: dict[str, Concept] = {
     ),
     "tiers": Concept(("MembershipTier",), {"id": ("id",), "code": ("code",)}, "the membership tiers"),
     "statuses": Concept(("MembershipStatus",), {"id": ("id",), "code": ("code",)}, "the membership statuses"),
-    "files": Concept(("FileObject",), {"id": ("id",), "is_public": ("isPublic",)}, "photos and files"),
+    "files": Concept(
+        ("FileObject",),
+        {"id": ("id",), "is_public": ("isPublic",), "updated_at": ("updatedAt",)},
+        "photos and files",
+    ),
     "file_access": Concept(("FileAccess",), {"file_id": ("fileId",)}, "who may see a file"),
 }

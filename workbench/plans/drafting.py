@@ -9,12 +9,12 @@ from types import TracebackType
 from typing import IO, Any
 
 import psycopg
-from psycopg import sql
 
 from workbench.errors import WorkbenchError
 from workbench.murmurant.catalogue import Catalogue
 from workbench.plans import rows
-from workbench.plans.plan import Section, format_row
+from workbench.plans.digests import digests_of
+from workbench.plans.plan import Section, format_pairs, format_row
 from workbench.plans.writing import PlanWriter
 
 CHUNK = 1_000_000
@@ -47,20 +47,13 @@ def write_deletes(
     keys : sequence of str
         Sorted, so that the same keys give the same bytes.
     """
-    described = rows.table_of(catalogue, table)
     seen = seen_columns(catalogue, table)
-    (key,) = described.primary_key
-    name = sql.Identifier("t", key)
-    digest = sql.SQL("{}::text").format(rows.digest(described, seen, "t"))
-    cells = [rows.copied(described, key, "t"), digest]
-    source = sql.SQL("{} t WHERE {} = ANY(%s::{}[])").format(
-        rows.qualified(catalogue, table), name, sql.SQL(described.columns[key].type)
-    )
-    order = [rows.in_order(described, key, "t")]
-    with writer.section(Section("delete", table, (key,), seen=seen)):
+    with writer.section(Section("delete", table, rows.table_of(catalogue, table).primary_key, seen=seen)):
         for chunk in in_chunks(keys):
-            for block in rows.blocks(connection, cells, source, order, [rows.as_array(chunk)]):
-                writer.block(block)
+            present, digests = digests_of(connection, catalogue, table, seen, chunk)
+            for start in range(0, len(present), rows.BLOCK):
+                part = slice(start, start + rows.BLOCK)
+                writer.block(format_pairs(present[part], digests[part].tolist()))
 
 
 def seen_columns(catalogue: Catalogue, table: str) -> tuple[str, ...]:

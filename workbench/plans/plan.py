@@ -18,7 +18,7 @@ the same database and parameters give the same bytes (DESIGN §3, promise 10).
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -258,13 +258,22 @@ def header_line(header: Header) -> bytes:
     return (as_json({"workbench_plan": VERSION, **asdict(header)}) + "\n").encode()
 
 
-def format_row(values: Row | list[str | None]) -> bytes:
+def format_row(values: Sequence[str | None]) -> bytes:
     """Write a row in COPY's text format."""
     cells = (
         "\\N" if value is None else "".join(_LETTERS.get(letter, letter) for letter in value)
         for value in values
     )
     return ("\t".join(cells) + "\n").encode()
+
+
+def format_pairs(keys: Sequence[str], digests: Sequence[int]) -> bytes:
+    """Write rows of a key and a digest; in a twentieth of the time, where no key needs escaping."""
+    text = "".join([f"{key}\t{digest}\n" for key, digest in zip(keys, digests, strict=True)])
+    own = {"\t": len(keys), "\n": len(keys)}
+    if all(text.count(letter) == own.get(letter, 0) for letter in _LETTERS):
+        return text.encode()
+    return b"".join(format_row((key, str(digest))) for key, digest in zip(keys, digests, strict=True))
 
 
 def parse_row(line: bytes) -> Row:

@@ -22,6 +22,8 @@ _HASHED = re.compile(
 
 _PLAIN = re.compile(r"[0-9a-f,-]+")  # of ids as they mostly are, nothing needs quotes
 
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+
 _UNESCAPED = re.compile(r"^(uuid|integer|bigint|smallint|boolean|date|timestamp.*|numeric.*)$")
 
 BLOCK = 5_000
@@ -98,6 +100,11 @@ def as_array(keys: Sequence[str]) -> str:
     if _PLAIN.fullmatch(plain) and plain.count(",") == len(keys) - 1 and "" not in keys:
         return "{" + plain + "}"
     return "{" + ",".join(f'"{_escaped(key)}"' for key in keys) + "}"
+
+
+def is_uuid(key: str) -> bool:
+    """Whether a text can be compared with a UUID of the database."""
+    return _UUID.fullmatch(key) is not None
 
 
 def _escaped(key: str) -> str:

@@ -15,6 +15,7 @@ from psycopg import sql
 from workbench.errors import Drift, PlanError, SchemaGap
 from workbench.murmurant.catalogue import Catalogue
 from workbench.plans import rows
+from workbench.plans.arrays import BigintArray, digest_array
 from workbench.plans.journal import image
 from workbench.plans.plan import Plan, Section
 
@@ -174,11 +175,14 @@ class Stage:
             "CREATE TABLE {} AS SELECT t.*, t.ctid AS {} FROM {} t"
             " WHERE CASE WHEN {} = ANY (%s::bigint[]) THEN true END"
         ).format(self.before, _PLACE, self.table, rows.digest(self.described, self.section.seen, "t"))
-        lines = (line for block in self.plan.lines(self.section) for line in block)
         try:
-            digests = b",".join(line[line.rindex(b"\t") + 1 :] for line in lines)
-            return self._run(statement, [f"{{{digests.decode()}}}"])
-        except (ValueError, psycopg.DataError):
+            digests = [
+                int(line[line.rindex(b"\t") + 1 :])
+                for lines in self.plan.lines(self.section)
+                for line in lines
+            ]
+            return self._run(statement, [digest_array(digests)])
+        except (ValueError, OverflowError, psycopg.DataError):
             raise PlanError(
                 f'The plan {self.plan.id} holds a row that is none of "{self.section.table}".', "Plan again."
             ) from None
@@ -246,6 +250,10 @@ class Stage:
                 self.after, self.table, self.staged, match
             )
         )
+        # Nobody else sees these tables yet, so nothing has counted them: unasked, the database takes them for tiny
+        # and compares every row with every other.
+        for each in (self.after, self.before) if section.name == "update" else (self.after,):
+            self._run(sql.SQL("ANALYZE {}").format(each))
         others = {
             name
             for each in stages
@@ -292,7 +300,7 @@ class Stage:
         found = self.connection.execute(query).fetchall()
         return [(self.section.table, str(row[0]), reason or str(row[1])) for row in found]
 
-    def _run(self, statement: sql.Composed, values: Sequence[str] = ()) -> int:
+    def _run(self, statement: sql.Composed, values: Sequence[BigintArray] = ()) -> int:
         return self.connection.execute(statement, values).rowcount
 
 

@@ -8,7 +8,11 @@ from workbench.reporting.charts import (
     show_figure,
     tier_chart,
 )
+from workbench.reporting.charts_mappings import mapping_cycles_chart, mapping_scores_chart
+from workbench.reporting.charts_policies import capacity_chart, rehearsals_chart
+from workbench.reporting.charts_tiers import tier_drift_chart, tier_matrix_chart
 from workbench.reporting.findings import (
+    OPERATOR_CHECKS,
     RUN_CHECKS,
     about_run,
     answer,
@@ -18,10 +22,12 @@ from workbench.reporting.findings import (
     next_steps,
     waivers,
 )
+from workbench.reporting.mappings import MAPPING_CHECKS, mapping_steps, mapping_summary, mapping_table
 from workbench.reporting.masking import mask, mask_text
 from workbench.reporting.plan_rows import (
     plan_affected,
     plan_conflicts,
+    plan_conservation,
     plan_kept,
     plan_unresolved,
     plan_values,
@@ -38,14 +44,24 @@ from workbench.reporting.plans import (
 from workbench.reporting.reviewing import review_plan
 from workbench.reporting.summaries import looked_at, run_counts, run_differences, run_summary
 from workbench.reporting.tables import show
+from workbench.reporting.tiers import (
+    tier_changes,
+    tier_configuration,
+    tier_facts,
+    tier_levels,
+    tier_moves,
+)
 from workbench.reporting.verdict import conclude
 
 __all__ = [
+    "MAPPING_CHECKS",
+    "OPERATOR_CHECKS",
     "RUN_CHECKS",
     "about_run",
     "actions_chart",
     "answer",
     "applied_plans",
+    "capacity_chart",
     "changes_chart",
     "conclude",
     "counts_chart",
@@ -53,6 +69,11 @@ __all__ = [
     "findings_in_full",
     "findings_table",
     "looked_at",
+    "mapping_cycles_chart",
+    "mapping_scores_chart",
+    "mapping_steps",
+    "mapping_summary",
+    "mapping_table",
     "mask",
     "mask_text",
     "next_steps",
@@ -62,11 +83,13 @@ __all__ = [
     "plan_changes",
     "plan_checks",
     "plan_conflicts",
+    "plan_conservation",
     "plan_kept",
     "plan_summary",
     "plan_unresolved",
     "plan_values",
     "plan_verdict",
+    "rehearsals_chart",
     "review_plan",
     "run_counts",
     "run_differences",
@@ -74,6 +97,13 @@ __all__ = [
     "runs_chart",
     "show",
     "show_figure",
+    "tier_changes",
     "tier_chart",
+    "tier_configuration",
+    "tier_drift_chart",
+    "tier_facts",
+    "tier_levels",
+    "tier_matrix_chart",
+    "tier_moves",
     "waivers",
 ]

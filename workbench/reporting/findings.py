@@ -26,6 +26,9 @@ RUN_CHECKS = (
 )
 """The checks that judge runs one by one."""
 
+OPERATOR_CHECKS = ("environment-wrong", "real-people-in-demo", "config-differs", "live-run-without-dry-run")
+"""The checks of what people do wrong around a run (guide §1.6)."""
+
 # Guide §2.4 asks after every run what §7.1 asks after a recovery; one check answers both.
 _ASKED_TWICE = {("§2.4", "Orphan check"): "mappings-orphaned"}
 

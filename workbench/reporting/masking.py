@@ -54,6 +54,9 @@ _HARMLESS = {
         "file",
     ),
     *("plan", "undone_plan", "digest", "approved_by", "records_affected"),
+    *("configuration", "configuration_sha256", "column", "corrected"),
+    *("rule", "fix", "rules", "rules_sha256", "records"),
+    *("entity", "canonical", "duplicates", "records_moved", "records_deleted"),
     *("oldMurmurantId", "newMurmurantId", "backup_file", "restore_time", "last_batch", "duration"),
 }
 """Keys of audit metadata whose values say what was done, never whose record it was."""

@@ -88,6 +88,29 @@ def plan_values(review: Review) -> Shown:
     return table(frame, "Values that would change", review.wb.unmask, limit=SHOWN, total=total)
 
 
+def plan_conservation(review: Review) -> Shown:
+    """Show the proof of a plan that moves rows from one record to another: what refers to them, before and after."""
+    counted = review.plan.header.parameters.get("conservation") or []
+    caption = "Rows that refer to the records concerned"
+    if not counted:
+        words = "This plan moves nothing from one record to another."
+        return Shown(Markup('<p class="wb-note">{}</p>').format(words), words)
+    frame = pd.DataFrame(
+        [
+            {
+                "rows_of": f"{each['table']}.{each['column']}",
+                "refer_to": each["to"],
+                **{name: each[name] for name in ("before", "moved", "deleted", "after")},
+            }
+            for each in counted
+        ]
+    )
+    shown = table(frame, caption, review.wb.unmask, limit=SHOWN * 3)
+    why = [f"{each['table']}, {each['deleted']:,} deleted: {each['why']}." for each in counted if each["why"]]
+    notes = Markup("").join(Markup('<p class="wb-note">{}</p>').format(each) for each in why)
+    return Shown(Markup("{}{}").format(Markup(shown.html), notes), "\n".join([shown.text, *why]))
+
+
 def plan_kept(review: Review) -> Shown:
     """Show what a plan leaves alone: the reasons, counted, then rows."""
     reasons, rows = _grouped(review.plan, "kept")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from datetime import UTC
 from shlex import quote
 from typing import Any
@@ -66,7 +67,12 @@ def plan_answer(review: Review) -> Shown:
 def plan_summary(review: Review) -> Shown:
     """Tell what a plan is: what for, by whom, resting on what, and what to know besides."""
     plan, header, target = review.plan, review.plan.header, review.plan.header.target
-    asked = "; ".join(f"{name} {_value(value)}" for name, value in header.parameters.items())
+    # What has a structure of its own is shown in tables, or too long for a line.
+    asked = "; ".join(
+        f"{name.replace('_', ' ')} {_value(value)}"
+        for name, value in header.parameters.items()
+        if value not in (None, [], {}, "") and not _structured(value)
+    )
     facts = {
         "Plan": f"{plan.id}, in the file {plan.path.name}",
         "What it would do": plan_sentence(plan),
@@ -77,7 +83,7 @@ def plan_summary(review: Review) -> Shown:
         "Evidence": "; ".join(header.evidence) or "none is named",
         "To know besides": " ".join(header.notes),
         "Asked for": asked,
-        "Audit log": "; ".join(f"{each.get('action')} would be written" for each in header.audit),
+        "Audit log": _logged(header.audit),
     }
     unmask = review.wb.unmask
     return listed({what: said if unmask else mask_text(said) for what, said in facts.items() if said})
@@ -232,7 +238,20 @@ def _and(words: list[str]) -> str:
     return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
 
 
+def _logged(entries: Sequence[Mapping[str, Any]]) -> str:
+    """Say which audit entries would be written, each action once."""
+    counts = Counter(str(each.get("action")) for each in entries)
+    many = {action: f" ({count:,} entries)" if count > 1 else "" for action, count in counts.items()}
+    return "; ".join(f"{action} would be written{said}" for action, said in many.items())
+
+
+def _structured(value: Any) -> bool:
+    return isinstance(value, list) and any(isinstance(each, dict) for each in value)
+
+
 def _value(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name}={_value(each)}" for name, each in value.items())
     if value is None or isinstance(value, bool):
         return "none" if value is None else "yes" if value else "no"
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -72,7 +72,7 @@ def run_report(
     Parameters
     ----------
     name : str
-        A notebook in ``notebooks/reports/``, without its ending.
+        A notebook in ``notebooks/reports/`` or ``notebooks/`` that declares parameters, without its ending.
     parameters : mapping, optional
         As its tagged cell declares them; text is converted to the declared type.
     environment : str

@@ -13,8 +13,9 @@ from typing import Any
 from workbench.errors import UsageError, unknown
 
 _PACKAGE = Path(__file__).resolve().parents[1]
-FOLDERS = (_PACKAGE.parent / "notebooks" / "reports", _PACKAGE / "notebooks" / "reports")
-"""Where the notebooks lie: in a repository, and in an installed wheel."""
+_ROOTS = (_PACKAGE.parent / "notebooks", _PACKAGE / "notebooks")
+FOLDERS = tuple(folder for root in _ROOTS for folder in (root / "reports", root))
+"""Where the notebooks lie, in a repository and in an installed wheel: the reports, then the investigations."""
 
 REQUIRED = "required"
 """How the comment of a parameter begins that has to be given."""
@@ -63,19 +64,40 @@ class Parameter:
 
 def notebooks_folder() -> Path:
     """Return the folder of all the notebooks, the reports' own among them."""
-    return next(folder.parent for folder in FOLDERS if folder.is_dir())
+    return next(root for root in _ROOTS if root.is_dir())
 
 
 def report_names() -> list[str]:
-    """List the reports there are."""
-    return sorted({path.stem for folder in FOLDERS for path in folder.glob("*.ipynb")})
+    """List the reports there are, investigations among them."""
+    return sorted(_templates())
 
 
 def report_template(name: str) -> Path:
     """Return a report's notebook; an unknown name is a `UsageError` with the nearest ones."""
-    if name in report_names():  # a name with a path in it is none of these
-        return next(path for folder in FOLDERS if (path := folder / f"{name}.ipynb").is_file())
-    raise unknown("report", name, report_names())
+    known = _templates()
+    if name in known:  # a name with a path in it is none of these
+        return known[name]
+    raise unknown("report", name, known)
+
+
+def _templates() -> dict[str, Path]:
+    """Find every notebook that declares parameters, by its name without the number that orders it."""
+    found: dict[str, Path] = {}
+    for folder in FOLDERS:
+        for path in sorted(folder.glob("*.ipynb")):
+            name = re.sub(r"^\d+[-_]", "", path.stem)
+            if name not in found and _declares_parameters(path):
+                found[name] = path
+    return found
+
+
+def _declares_parameters(path: Path) -> bool:
+    """Tell whether a notebook can be run as a report; one that is only for exploring declares none."""
+    try:
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        return any("parameters" in cell["metadata"].get("tags", []) for cell in cells)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return False  # a person's own notebook, half written
 
 
 @cache

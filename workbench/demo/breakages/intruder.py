@@ -33,6 +33,7 @@ DAYS = (
     "duplicate-members",
     "duplicate-events",
     "split-registrations",
+    "stale-dry-run",
 )
 """The breakages that plant a run, each on a day of its own."""
 
@@ -123,6 +124,7 @@ def plant_run(
     *,
     importer: Importer | None = None,
     dry_run: bool = True,
+    dry_run_lead: timedelta = DRY_RUN_LEAD,
     end: Literal["completed", "failed", "killed"] = "completed",
     config: Mapping[str, str] | None = None,
     environment: str | None = None,
@@ -153,10 +155,10 @@ def plant_run(
     live = Run(run_id(club.shape, by, started), by, "live", started, started + _LENGTH, counts)
     dry = replace(
         live,
-        run=run_id(club.shape, by, started - DRY_RUN_LEAD),
+        run=run_id(club.shape, by, started - dry_run_lead),
         mode="dry",
-        started=started - DRY_RUN_LEAD,
-        finished=started - DRY_RUN_LEAD + _LENGTH,
+        started=started - dry_run_lead,
+        finished=started - dry_run_lead + _LENGTH,
     )
     _load(connection, club, by, live, cargo, environment)
     plain = GUIDE_CONFIG if by == "guide" else CSV_CONFIG

@@ -14,7 +14,8 @@ from workbench.demo.breakages.ground import (
 )
 from workbench.demo.breakages.truth import Connection, Harm, breakage, mapping_key
 from workbench.demo.club import Club
-from workbench.demo.shape import ident
+from workbench.demo.rows import copy
+from workbench.demo.shape import ident, stamp
 
 
 def _rotate(connection: Connection, club: Club, breakage: str) -> Harm:
@@ -113,6 +114,19 @@ def shared_target(connection: Connection, club: Club) -> Harm:
     _copy_mapping(connection, club, ("Member", own), ("Member", second), "shared-target")
     keys = frozenset({mapping_key("Member", own), mapping_key("Member", second)})
     return keys, {"record": shape.id("Member", number)}
+
+
+@breakage("§1.2", "Member linked to wrong person", "mappings-orphaned", "mappings-shared-target")
+def wrong_entity(connection: Connection, club: Club) -> Harm:
+    """Map a contact onto an event: no member has this id."""
+    shape = club.shape
+    wa_id = shape.wa_id("Member", club.members + 960)
+    event = shape.id("Event", SWAPPED_EVENTS[-1] + 1)
+    at = stamp(club.last_live_run.started)
+    target = "murmurantId" if club.dialect == "guide" else "clubosId"
+    row = (ident(club.seed, "wrong-entity", 0), "Member", wa_value(club, wa_id), event, at, at)
+    copy(connection, "WaIdMapping", f"id entityType waId {target} syncedAt updatedAt", [row])
+    return {mapping_key("Member", wa_id)}, {"target": event}
 
 
 def _copy_mapping(

@@ -5,8 +5,11 @@ from __future__ import annotations
 from workbench.demo.breakages.ground import members_of, run
 from workbench.demo.breakages.truth import Connection, Harm, breakage
 from workbench.demo.club import Club
-from workbench.demo.people import SECOND_YEAR, TIERS
+from workbench.demo.people import SECOND_YEAR, THIRD_YEAR, TIERS
 from workbench.demo.shape import ident
+
+RENAMED = "3rd Year"
+"""What `THIRD_YEAR` is called once it was renamed."""
 
 
 def _tier(club: Club, code: str) -> str:
@@ -50,3 +53,15 @@ def null_tiers(connection: Connection, club: Club) -> Harm:
         nowhere = ident(club.seed, "null-tiers", 0)
         run(connection, club, 'UPDATE "Member" SET "membershipTierId" = %s WHERE id = %s', nowhere, keys[-1])
     return keys, {}
+
+
+@breakage("§1.3", "WA membership level name changed", "tiers-unmapped-level")
+def renamed_level(connection: Connection, club: Club) -> Harm:
+    """Let a level have another name than the importer's configuration knows, as if renamed in Wild Apricot."""
+    run(
+        connection,
+        club,
+        'UPDATE "Member" SET "waMembershipLevelRaw" = %s WHERE "waMembershipLevelRaw" = %s',
+        *(RENAMED, THIRD_YEAR),
+    )
+    return {RENAMED}, {"was": THIRD_YEAR}

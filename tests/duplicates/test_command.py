@@ -1,0 +1,151 @@
+"""``workbench duplicates`` as its user meets it: tables, JSON, exit codes, decisions, hostile names."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from tests.duplicates.conftest import HOSTILE, Ground
+from tests.merging.planting import Planter
+from workbench.cli.main import app
+from workbench.errors import WorkbenchError
+
+ADDRESSES = ("aurelia.quuxworthy@example.org", "aureliaquuxworthy@example.org")
+
+
+@pytest.fixture
+def at(ground: Ground, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Run the command on the club; a failure's exit code is that of its error."""
+    (tmp_path / "workbench.toml").write_text(
+        'operator = "dana"\nreports = "out"\n[environments.club]\nkind = "development"\nurl_env = "CLUB_URL"\n'
+    )
+    monkeypatch.setenv("CLUB_URL", ground.club.url)
+    monkeypatch.setenv("WORKBENCH_CONFIG", str(tmp_path / "workbench.toml"))
+    monkeypatch.setattr(sys, "argv", ["workbench"])
+
+    def run(*arguments: str) -> Result:
+        done = CliRunner().invoke(app, [*arguments, "-e", "club"])
+        if isinstance(done.exception, WorkbenchError):
+            done.exit_code = done.exception.exit_code
+        elif done.exception is not None and not isinstance(done.exception, SystemExit):
+            raise done.exception
+        return done
+
+    return run
+
+
+def test_clean_is_zero(at):
+    done = at("duplicates")
+    assert done.exit_code == 0
+    assert "Nothing is there more than once." in done.stdout
+    facts = json.loads(at("duplicates", "--json").stdout)
+    assert {facts[each]["status"] for each in ("members", "events", "registrations")} == {"pass"}
+
+
+def test_findings_are_one_masked_with_the_next_command(at, ground: Ground, planter: Planter):
+    left, right = ground.twins(planter, *ADDRESSES)
+    done = at("duplicates", "--entity", "member")
+    assert done.exit_code == 1
+    assert "Members: 1 cluster" in done.stdout
+    assert "same first name" in done.stdout
+    assert "urelia" not in done.stdout
+    assert f" plan merge {left} {right} -e club" in done.stdout
+    assert "Aurelia" in at("duplicates", "--entity", "member", "--unmask").stdout
+    facts = json.loads(at("duplicates", "--json").stdout)
+    assert "urelia" not in json.dumps(facts)
+    (cluster,) = facts["members"]["clusters"]
+    assert cluster["members"] == [left, right]
+    assert cluster["canonical"] == left
+    assert facts["members"]["counts"]["pairs"] == 1
+    assert facts["members"]["pairs"][0]["decision"] == ""
+    assert facts["events"]["status"] == "pass"
+
+
+def test_a_decision_is_respected_the_next_time(at, ground: Ground, planter: Planter):
+    left, right = ground.twins(planter, *ADDRESSES)
+    said = at("duplicates", "--decide", left, right, "same", "--as", "robin")
+    assert said.exit_code == 0
+    assert "by robin" in said.stdout
+    confirmed = at("duplicates")
+    assert confirmed.exit_code == 1
+    assert "called the same by robin" in confirmed.stdout
+    assert "unsure" not in confirmed.stdout
+    told = json.loads(
+        at("duplicates", "--decide", right, left, "different", "--remark", "twins", "--json").stdout
+    )
+    assert (told["by"], told["decision"], told["entity"]) == ("dana", "different", "Member")
+    done = at("duplicates")
+    assert done.exit_code == 0
+    assert "1 pair left out, called different" in done.stdout
+    listed = json.loads(at("duplicates", "--decisions", "--json").stdout)
+    assert [each["decision"] for each in listed] == ["same", "different"]
+    assert "twins" in at("duplicates", "--decisions", "--unmask").stdout
+    assert "twins" not in at("duplicates", "--decisions").stdout
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--entity", "membr"),
+        ("--threshold", "2"),
+        ("--model", "none.json"),
+        ("--decide", "a", "b"),
+        ("--decide", "a", "b", "same"),
+        ("--remark", "why"),
+        ("--to", "list.csv"),
+        ("--decisions", "--decide", "a", "b", "same"),
+    ],
+)
+def test_wrong_usage_is_two(at, arguments):
+    assert at("duplicates", *arguments).exit_code == 2
+
+
+def test_a_broken_file_of_decisions_is_two(at, tmp_path: Path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "decisions-club.jsonl").write_text("{}\n")
+    assert at("duplicates").exit_code == 2
+
+
+def test_what_is_cut_is_said(at, ground: Ground, planter: Planter):
+    for number, name in enumerate(("Una", "Wim", "Xaver")):
+        for tag in ("", "+a"):
+            planter.member(
+                firstName=name, lastName=f"Vale{name}", email=f"{name}.vale{number}{tag}@example.org"
+            )
+    done = at("duplicates", "--limit", "1", "--threshold", "0.5")
+    assert "1 of 3 clusters of members; more: --limit 3" in done.stdout
+    facts = json.loads(at("duplicates", "--json", "--limit", "1", "--threshold", "0.5").stdout)["members"]
+    assert len(facts["clusters"]) == 1
+    assert facts["counts"]["clusters"] == 3
+
+
+def test_the_sure_ones_become_a_list_to_merge(at, ground: Ground, planter: Planter, tmp_path: Path):
+    left, right = ground.twins(planter, *ADDRESSES)
+    at("duplicates", "--decide", left, right, "same")
+    path = tmp_path / "sure.csv"
+    done = at("duplicates", "--entity", "member", "--to", str(path))
+    assert done.exit_code == 1
+    with path.open(newline="", encoding="utf-8") as file:
+        assert [row["member"] for row in csv.DictReader(file)] == [left, right]
+    planned = at("plan", "merge", "--from", str(path), "--json")
+    assert planned.exit_code == 0, planned.stdout
+    assert json.loads(planned.stdout)["changes"]["Member"]["delete"] == 1
+
+
+@pytest.mark.parametrize("hostile", HOSTILE)
+def test_hostile_names_are_text(at, ground: Ground, planter: Planter, hostile: str):
+    left, right = ground.twins(planter, *ADDRESSES, firstName=hostile)
+    done = at("duplicates", "--unmask", "--limit", "5")
+    assert done.exit_code == 1
+    assert left in done.stdout
+    assert right in done.stdout
+    assert "\u202e" not in done.stdout
+    assert max(map(len, done.stdout.splitlines())) < 1500
+    masked = at("duplicates", "--json")
+    assert "evil" not in masked.stdout
+    assert "alert(1)" not in masked.stdout

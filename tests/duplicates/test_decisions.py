@@ -1,0 +1,199 @@
+"""Review decisions: kept, respected, never lost, and never read from a broken file."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from tests.duplicates.conftest import Ground
+from tests.merging.planting import Planter
+from workbench.errors import DecisionsError, UsageError, WorkbenchError
+from workbench.investigate.decisions import Decision, decisions_file, read_decisions, record_decision
+
+ADDRESSES = (
+    "aurelia.quuxworthy@example.org",
+    "aureliaquuxworthy@example.org",
+    "aurelia.quuxworthy+a@example.org",
+)
+
+
+def made(number: int, word: str = "same") -> Decision:
+    return Decision.made("Member", "a", f"b{number}", word, by="dana", remark=f"remark {number}")
+
+
+def test_different_is_not_shown_as_open_nor_joined(ground: Ground, planter: Planter):
+    left, right = ground.twins(planter, *ADDRESSES[:2])
+    wb = ground.workbench
+    before = wb.find_duplicates()
+    assert len(before.clusters) == 1
+    decided = wb.decide(right, left, "different", remark="twins", by="robin")  # in any order
+    assert (decided.left, decided.right, decided.by) == (left, right, "robin")
+    assert datetime.now(UTC) - decided.at < timedelta(minutes=1)
+    found = wb.find_duplicates()
+    assert found.clean
+    assert found.clusters.empty
+    assert found.open.empty
+    assert found.different == 1
+    (row,) = found.pairs.to_dict("records")
+    assert (row["decision"], row["decided_by"], row["remark"]) == ("different", "robin", "twins")
+    assert not row["offered"]
+    assert row["cluster"] == ""
+
+
+def test_same_is_confirmed_even_where_nothing_else_says_so(ground: Ground, planter: Planter):
+    one = planter.member(firstName="Una", lastName="Vale", email="una@example.org")
+    other = planter.member(firstName="Wim", lastName="Xander", email="wim@example.org")
+    wb = ground.workbench
+    assert wb.find_duplicates().clean
+    wb.decide(one, other, "same")
+    found = wb.find_duplicates()
+    (cluster,) = found.clusters.to_dict("records")
+    assert cluster["members"] == sorted((one, other))
+    assert (cluster["decision"], cluster["offered"]) == ("same", True)
+    assert found.pairs.iloc[0]["kind"] == "decided"
+    assert not found.clean  # they are still two
+    ground.club.execute('DELETE FROM "Member" WHERE id::text = %s', other)
+    assert wb.find_duplicates().clean  # merged, or gone
+
+
+def test_unsure_is_shown_and_not_offered_and_takes_a_word_back(ground: Ground, planter: Planter):
+    left, right = ground.twins(planter, *ADDRESSES[:2])
+    wb = ground.workbench
+    wb.decide(left, right, "different")
+    wb.decide(left, right, "unsure", by="robin")
+    found = wb.find_duplicates()
+    (cluster,) = found.clusters.to_dict("records")
+    assert (cluster["decision"], cluster["offered"]) == ("unsure", False)
+    assert not found.clean
+    listed = wb.decisions()
+    assert listed["decision"].tolist() == ["different", "unsure"]
+    assert listed["holds"].tolist() == [False, True]
+
+
+def test_one_may_be_left_out_of_three(ground: Ground, planter: Planter):
+    one, two, three = ground.twins(planter, *ADDRESSES)
+    wb = ground.workbench
+    wb.decide(one, three, "different")
+    wb.decide(two, three, "different")
+    (cluster,) = wb.find_duplicates().clusters.to_dict("records")
+    assert cluster["members"] == [one, two]
+
+
+def test_a_contradiction_is_said(ground: Ground, planter: Planter):
+    one, two, three = ground.twins(planter, *ADDRESSES)
+    wb = ground.workbench
+    for left, right, word in ((one, two, "same"), (two, three, "same"), (one, three, "different")):
+        wb.decide(left, right, word)
+    found = wb.find_duplicates()
+    assert any("called the same, and others" in each for each in found.said)
+    assert not any({one, three} <= set(each) for each in found.clusters["members"])
+    assert not found.clean
+
+
+def test_other_entities_are_decided_too(ground: Ground, planter: Planter):
+    spelled = ground.workbench.schema.resolved["events"].spelling
+    one, other = (
+        planter.event(**{spelled["title"]: "Café night", spelled["start"]: f"2031-05-05 {hour}:00"})
+        for hour in (17, 19)
+    )
+    wb = ground.workbench
+    assert len(wb.find_duplicates("Event").loose) == 1
+    assert wb.decide(one, other, "different").entity == "Event"
+    assert wb.find_duplicates("Event").clean
+
+
+def test_wrong_decisions_are_refused_and_nothing_is_kept(ground: Ground, planter: Planter):
+    left, right = ground.twins(planter, *ADDRESSES[:2])
+    event = planter.event()
+    wb = ground.workbench
+    for arguments, words in (
+        ((left, right, "smae"), "same"),
+        ((left, left, "same"), "one record"),
+        ((left, "00000000-0000-0000-0000-000000000000", "same"), "There is no"),
+        ((left, '\'; DROP TABLE "Member"; --', "same"), "There is no"),
+        ((left, event, "same"), "two kinds of record"),
+    ):
+        with pytest.raises(UsageError, match=words):
+            wb.decide(*arguments)
+    with pytest.raises(UsageError, match="personal data"):
+        wb.decide(left, right, "same", remark="is aurelia@example.org")
+    with pytest.raises(UsageError, match="characters"):
+        wb.decide(left, right, "same", remark="x" * 501)
+    with pytest.raises(UsageError, match="name"):
+        wb.decide(left, right, "same", by=" ")
+    assert wb.decisions().empty
+
+
+def test_two_sessions_at_once_lose_nothing(tmp_path):
+    path = tmp_path / "out" / "decisions-club.jsonl"
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda number: record_decision(path, made(number)), range(40)))
+    assert sorted(each.right for each in read_decisions(path)) == sorted(f"b{n}" for n in range(40))
+    writing = (
+        "import sys; from pathlib import Path; from workbench.investigate.decisions import *\n"
+        "for n in range(25): record_decision(Path(sys.argv[1]),"
+        " Decision.made('Member', 'a', sys.argv[2] + str(n), 'same', by='dana'))"
+    )
+    sessions = [subprocess.Popen([sys.executable, "-c", writing, path, name]) for name in "cd"]
+    assert [each.wait() for each in sessions] == [0, 0]
+    assert len(read_decisions(path)) == 90
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        b'{"entity": "Member", "left": "a"',
+        b"not json\n",
+        b"[]\n",
+        b"\xff\xfe\n",
+        b"\n",
+        b'{"entity": "Member", "left": "a", "right": "b", "decision": "smae", "by": "d", "at": "2026-01-01T00:00:00+00:00", "remark": ""}\n',
+        b'{"entity": "Member", "left": "b", "right": "a", "decision": "same", "by": "d", "at": "2026-01-01T00:00:00+00:00", "remark": ""}\n',
+        b'{"entity": "Member", "left": "a", "right": "b", "decision": "same", "by": "d", "at": "2026-01-01", "remark": ""}\n',
+    ],
+)
+def test_a_broken_file_is_an_error_and_is_not_added_to(tmp_path, damage: bytes):
+    path = tmp_path / "decisions-club.jsonl"
+    record_decision(path, made(1))
+    whole = path.read_bytes()
+    path.write_bytes(whole + damage)
+    with pytest.raises(DecisionsError, match=r"line 2|cannot be read"):
+        read_decisions(path)
+    with pytest.raises(DecisionsError):
+        record_decision(path, made(2))
+    assert path.read_bytes() == whole + damage
+
+
+def test_a_broken_file_stops_the_question(ground: Ground):
+    wb = ground.workbench
+    path = decisions_file(wb.settings, wb.environment.name)
+    path.parent.mkdir(parents=True)
+    path.write_text("{")
+    with pytest.raises(DecisionsError, match="break off in line 1"):
+        wb.duplicate_members()
+
+
+def test_a_folder_that_cannot_be_written_is_told(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(WorkbenchError, match="could not be written"):
+        record_decision(tmp_path / "file" / "decisions.jsonl", made(1))
+
+
+def test_a_file_holds_ids_and_no_personal_data(ground: Ground, planter: Planter):
+    left, right = ground.twins(planter, *ADDRESSES[:2])
+    wb = ground.workbench
+    wb.decide(left, right, "same")
+    (line,) = decisions_file(wb.settings, wb.environment.name).read_text(encoding="utf-8").splitlines()
+    assert set(json.loads(line)) == {"entity", "left", "right", "decision", "by", "at", "remark"}
+    assert "urelia" not in line
+    assert "Quuxworthy" not in line
+
+
+def test_an_environments_name_is_no_path(ground: Ground):
+    settings = ground.workbench.settings
+    assert decisions_file(settings, "../../etc/x").parent == settings.reports

@@ -1,0 +1,147 @@
+"""Every wrong mapping planted is found, and no right one is called wrong with certainty."""
+
+from __future__ import annotations
+
+import psycopg
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.conftest import database_at
+from tests.mappings.conftest import ALL
+from tests.recorded import STATES, load
+from workbench.investigate.mappings.circles import find_cycles
+from workbench.investigate.mappings.scoring import SURE, Facts, judge
+from workbench.murmurant.reports import read_reports
+from workbench.settings import EnvironmentSettings, Settings
+from workbench.workbench import Workbench
+
+
+def keys_of(frame):
+    return set(frame["entity"] + "/" + frame["wa_id"])
+
+
+def test_a_healthy_club_has_no_problem(club, opened):
+    with opened(club) as wb:
+        found = wb.mapping_findings()
+    assert found.clean
+    assert not len(found.problems)
+    assert not len(found.registrations)
+
+
+def test_everything_planted_is_found_with_the_right_record(broken, opened):
+    club, truths = broken(*ALL)
+    with opened(club) as wb:
+        found = wb.mapping_findings()
+    frame = found.problems
+    wrong = frame[frame["problem"].isin(["wrong-person", "wrong-event"])]
+    right = {
+        **truths["swapped-mappings"].detail["right"],
+        **truths["cycle-of-three"].detail["right"],
+        **truths["wrong-person"].detail["right"],
+        **truths["registrations-on-wrong-event"].detail["mappings"],
+    }
+    assert keys_of(wrong) == set(right)
+    assert wrong["sure"].all()
+    assert {
+        f"{e}/{w}": s for e, w, s in zip(wrong["entity"], wrong["wa_id"], wrong["should_be"], strict=True)
+    } == right
+    assert (wrong["score"] < 1).all()
+    assert keys_of(frame[frame["problem"] == "missing-target"]) == truths["orphaned-mappings"].keys
+    assert keys_of(frame[frame["problem"] == "wrong-type"]) == truths["wrong-entity"].keys
+    assert keys_of(frame[frame["problem"] == "duplicate"]) == truths["duplicate-mappings"].keys
+    assert truths["shared-target"].keys <= keys_of(frame[frame["problem"] == "shared-target"])
+    # No right mapping is called wrong with certainty: all that is sure is planted.
+    assert keys_of(frame[frame["sure"]]) == set(right) | truths["duplicate-mappings"].keys
+    sizes = wrong.groupby("cycle").size().to_dict()
+    assert sorted(size for cycle, size in sizes.items() if cycle) == [2, 2, 3]
+    assert set(found.registrations["registration"]) == truths["registrations-on-wrong-event"].keys
+    assert found.registrations["moves"].all()
+
+
+def test_checks_and_investigation_name_the_same(broken, opened):
+    club, _ = broken(*ALL)
+    with opened(club) as wb:
+        frame = wb.mappings()
+        checks = {
+            each.check.id: each
+            for each in wb.checks(["members-wrong-person", "mappings-orphaned"], sample=999)
+        }
+    assert keys_of(frame[frame["problem"] == "wrong-person"]) == set(
+        checks["members-wrong-person"].rows["key"]
+    )
+    lost = frame["problem"].isin(["missing-target", "wrong-type"])
+    assert keys_of(frame[lost]) == set(checks["mappings-orphaned"].rows["key"])
+
+
+def test_people_who_changed_everything_are_not_called_wrong(club, opened):
+    club.execute(
+        """UPDATE "Member" SET "firstName" = 'Zoe', "lastName" = 'Quux', phone = '1', email = 'zoe' || id || '@example.net'
+           WHERE id IN (SELECT id FROM "Member" ORDER BY id LIMIT 20)"""
+    )
+    with opened(club) as wb:
+        assert not wb.mappings()["sure"].any()
+        assert not len(wb.wrong_mappings())
+
+
+@pytest.mark.recordings
+@pytest.mark.parametrize("state", STATES)
+def test_recordings_give_no_false_alarm(server, recordings, state, tmp_path):
+    url = server.url(server.create())
+    with psycopg.connect(url) as connection:
+        load(connection, STATES[state])
+    if state.startswith("api"):
+        reports = recordings / "api_sync"
+        paths = [reports / "first_run_report.json"]
+    else:
+        paths = [recordings / "csv_import" / state.removeprefix("csv_") / "reports"]
+    wb = Workbench(
+        database_at(url),
+        EnvironmentSettings(kind="development"),
+        Settings(home=tmp_path),
+        read_reports(paths),
+    )
+    if state.startswith("csv"):
+        exports = [recordings / "csv_import" / state.removeprefix("csv_") / "export"]
+        assert not len(wb.wrong_mappings(exports))
+        return
+    frame = wb.mappings()
+    assert set(frame["problem"]) <= {"shared-target"}
+    assert not frame["sure"].any()
+
+
+NAMES = st.sampled_from(["Ann", "Bob", "Carol", "Dave", "Émile", ""])
+FACTS = st.builds(
+    Facts, given=NAMES, family=NAMES, email=st.sampled_from(["a@x.org", "b@y.org", ""]), phone=st.sampled_from(["8055550000", "8055551111", ""]),
+    joined=st.sampled_from(["2020-01-01", "2021-01-01", ""]),
+)  # fmt: skip
+
+
+@settings(max_examples=60, deadline=None)
+@given(FACTS, FACTS, st.booleans(), st.booleans())
+def test_the_record_made_for_an_id_is_never_sure_to_be_wrong(contact, record, another, known):
+    judged = judge(contact, record, birth="here", for_another=another, known=known)
+    assert judged.score is not None
+    assert judged.score < SURE
+    for birth in ("", "elsewhere"):
+        judged = judge(contact, record, birth=birth, for_another=another, known=False)
+        assert judged.score is None or judged.score < SURE
+        judged = judge(contact, record, birth=birth, for_another=another, known=True)
+        if judged.one_person_twice:
+            assert judged.score < SURE
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.permutations(range(7)))
+def test_cycles_are_those_of_the_permutation(order):
+    leads = {f"k{n}": f"r{to}" for n, to in enumerate(order) if n != to}
+    places = find_cycles(leads, {key: f"r{key[1:]}" for key in leads})
+    assert set(places) == set(leads)
+    for key, place in places.items():
+        at, steps = key, 0
+        while True:
+            at, steps = f"k{leads[at][1:]}", steps + 1
+            if at == key:
+                break
+        assert place.size == steps
+        assert place.cycle <= key

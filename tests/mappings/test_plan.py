@@ -1,0 +1,270 @@
+"""Plans of corrections: applied the checks fall silent, undone everything is as before."""
+
+from __future__ import annotations
+
+import json
+
+import psycopg
+import pytest
+
+from tests.fixes.conftest import carry_out
+from tests.mappings.conftest import ALL
+from tests.states import differences, state
+from workbench.demo.breakages import break_club
+from workbench.errors import Refused, UsageError
+from workbench.fixes.moving import order_moves
+
+CHECKS = ("members-wrong-person", "events-wrong-record", "registrations-wrong-event", "mappings-duplicate")
+
+
+def everything(club):
+    with psycopg.connect(club.url) as connection:
+        return state(connection, {"AuditLog"})
+
+
+def failing(wb):
+    return {each.check.id for each in wb.checks(CHECKS) if each.status != "pass"}
+
+
+def entries(club):
+    with psycopg.connect(club.url) as connection:
+        rows = connection.execute('SELECT metadata FROM "AuditLog"').fetchall()
+    return [row[0] for row in rows if row[0] and "newMurmurantId" in row[0]]
+
+
+def test_all_sure_corrections_as_one(broken, opened, tmp_path):
+    club, truths = broken(*ALL)
+    before = everything(club)
+    with opened(club) as wb:
+        assert failing(wb) == set(CHECKS)
+        table = wb.sure_corrections()
+        plan = wb.plan_mappings(table, move_records=True)
+        assert wb.plan_mappings(table, move_records=True).digest == plan.digest
+        carry_out(wb, plan)
+        assert failing(wb) == set()
+        assert not wb.mappings()["sure"].any()
+        told = {each["waId"]: each for each in entries(club)}
+        right = truths["swapped-mappings"].detail["right"]
+        for key, record in right.items():
+            facts = told[key.split("/")[1]]
+            assert facts["newMurmurantId"] == record
+            assert facts["oldMurmurantId"] == next(each for each in right.values() if each != record)
+            assert facts["entityType"] == "Member"
+            assert facts["reason"]
+        back = wb.plan_undo(plan.id)
+        carry_out(wb, back)
+    assert differences(before, everything(club)) == {}
+
+
+@pytest.mark.parametrize("name", ["swapped-mappings", "cycle-of-three"])
+def test_a_part_of_a_cycle_is_refused_and_completed(broken, opened, name):
+    club, truths = broken(name)
+    right = truths[name].detail["right"]
+    key, record = sorted(right.items())[0]
+    with opened(club) as wb:
+        with pytest.raises(Refused, match="--whole-cycle"):
+            wb.plan_mapping("Member", key.split("/")[1], record)
+        assert not len(wb.plans())
+        plan = wb.plan_mapping("member", key.split("/")[1], record, whole_cycle=True, reason="asked them")
+        assert plan.changes == {"WaIdMapping": {"update": len(right)}}
+        carry_out(wb, plan)
+        assert failing(wb) == set()
+
+
+def test_both_spellings_of_the_target_say_the_same_afterwards(broken, opened):
+    club, truths = broken("wrong-person")
+    spare, own = ("clubosId", "murmurantId") if club.club.dialect == "guide" else ("murmurantId", "clubosId")
+    kind = "text" if club.club.dialect == "guide" else "uuid"
+    club.execute(f'ALTER TABLE "WaIdMapping" ADD COLUMN "{spare}" {kind}')
+    club.execute(f'UPDATE "WaIdMapping" SET "{spare}" = "{own}"')
+    ((key, record),) = truths["wrong-person"].detail["right"].items()
+    with opened(club) as wb:
+        carry_out(wb, wb.plan_mapping("Member", key.split("/")[1], record))
+        assert failing(wb) == set()
+    with psycopg.connect(club.url) as connection:
+        rows = connection.execute(
+            f'SELECT "{spare}"::text, "{own}"::text FROM "WaIdMapping" WHERE "waId"::text = %s AND "entityType" = %s',
+            (key.split("/")[1], "Member"),
+        ).fetchall()
+    assert rows == [(record, record)]
+
+
+def import_through(club, wa_id, wrong, right, run):
+    """Let a run take a wrong record for an id and bring a registration for it; return its id."""
+    guide = club.club.dialect == "guide"
+    table = "Registration" if guide else "EventRegistration"
+    number = "f0000000-0000-4000-a000-000000000001"
+    moment = "2026-05-25 10:00:00"
+    with psycopg.connect(club.url) as connection:
+        (event,) = connection.execute(
+            f"""SELECT e.id::text FROM "Event" e WHERE NOT EXISTS
+                (SELECT FROM "{table}" r WHERE r."eventId" = e.id AND r."memberId"::text = ANY(%s)) ORDER BY 1 LIMIT 1""",
+            ([wrong, right],),
+        ).fetchone()
+        connection.execute(
+            f"""INSERT INTO "{table}" (id, "eventId", "memberId", status, "registeredAt", "createdAt", "updatedAt")
+                VALUES (%s, %s, %s, 'CONFIRMED', %s, %s, %s)""",
+            (number, event, wrong, moment, moment, moment),
+        )
+        if not guide:
+            for action, kind, record, wa in (
+                ("UPDATE", "Member", wrong, wa_id),
+                ("CREATE", table, number, 999001),
+            ):
+                facts = json.dumps({"waId": int(wa), "source": "wa_import", "syncRunId": run})
+                connection.execute(
+                    """INSERT INTO "AuditLog" (id, action, "resourceType", "resourceId", metadata, "createdAt")
+                       VALUES (gen_random_uuid(), %s, %s, %s, %s, %s)""",
+                    (action, kind, record, facts, moment),
+                )
+    if guide:
+        empty = {"totalRows": 0, "created": 0, "updated": 0, "skipped": 0, "errors": 0, "records": []}
+        member = {"firstName": "", "_waId": wa_id, "_action": "skip", "_murmurantId": wrong}
+        brought = {
+            "memberId": wrong,
+            "eventId": event,
+            "_waId": "999001",
+            "_action": "create",
+            "_murmurantId": number,
+        }
+        report = {
+            "runId": run, "dryRun": False, "startedAt": "2026-05-25T09:59:00Z", "completedAt": "2026-05-25T10:01:00Z",
+            "summary": {}, "members": {**empty, "totalRows": 1, "skipped": 1, "records": [member]}, "events": empty,
+            "registrations": {**empty, "totalRows": 1, "created": 1, "records": [brought]},
+        }  # fmt: skip
+        (club.club.imports / "migration-live-9-full.json").write_text(json.dumps(report))
+    return number
+
+
+def test_what_a_run_brought_through_a_swap_moves_with_it(broken, opened):
+    club, truths = broken("swapped-mappings")
+    right = truths["swapped-mappings"].detail["right"]
+    (key, record), (_, wrong) = sorted(right.items())
+    brought = import_through(
+        club,
+        key.split("/")[1],
+        wrong,
+        record,
+        "sync_1779703140000_aaaaaa" if club.club.dialect != "guide" else "run_9",
+    )
+    before = everything(club)
+    with opened(club) as wb:
+        found = wb.mapping_findings()
+        assert list(found.registrations["registration"]) == [brought]
+        stays = wb.plan_mapping("Member", key.split("/")[1], record, whole_cycle=True)
+        assert stays.changes == {"WaIdMapping": {"update": 2}}
+        assert "--move-records" in " ".join(stays.header.notes)
+        plan = wb.plan_mapping("Member", key.split("/")[1], record, whole_cycle=True, move_records=True)
+        carry_out(wb, plan)
+        assert failing(wb) == set()
+        with psycopg.connect(club.url) as connection:
+            table = wb.schema.table_of("Registration")
+            now = connection.execute(
+                f'SELECT "memberId"::text FROM "{table}" WHERE id::text = %s', (brought,)
+            ).fetchone()
+        assert now == (record,)
+        carry_out(wb, wb.plan_undo(plan.id))
+    assert differences(before, everything(club)) == {}
+
+
+def test_what_somebody_moved_by_hand_stays(clubs, opened):
+    club = clubs.clone("application")  # the guide's audit log cannot say what a person changed
+    with psycopg.connect(club.url) as connection:
+        (truth,) = break_club(connection, club.club, ["registrations-on-wrong-event"])
+    moved = sorted(truth.keys)
+    club.execute(
+        """INSERT INTO "AuditLog" (id, action, "resourceType", "resourceId", before, "createdAt")
+           VALUES (gen_random_uuid(), 'UPDATE', 'EventRegistration', %s, '{"eventId": "x"}', now())""",
+        moved[0],
+    )
+    with opened(club) as wb:
+        plan = wb.plan_mappings(wb.sure_corrections(), move_records=True)
+    assert [each["key"] for each in plan.kept] == [moved[0]]
+    assert plan.changes["EventRegistration"] == {"update": 1}
+
+
+def test_moves_never_collide():
+    now = {"a": ("e", "1"), "b": ("e", "2"), "c": ("e", "3"), "d": ("f", "1")}
+    chain = order_moves(now, {"a": ("e", "2"), "b": ("e", "4")}, unique=True)
+    assert chain.layers == [["b"], ["a"]]
+    swap = order_moves(now, {"a": ("e", "2"), "b": ("e", "1")}, unique=True)
+    assert swap.layers == []
+    assert set(swap.refused) == {"a", "b"}
+    assert order_moves(now, {"a": ("e", "2"), "b": ("e", "1")}, unique=False).layers == [["a", "b"]]
+    taken = order_moves(now, {"a": ("e", "3"), "d": ("e", "1")}, unique=True)
+    assert set(taken.refused) == {"a", "d"}
+
+
+def test_a_right_mapping_and_unknown_things_plan_nothing(broken, opened):
+    club, truths = broken("swapped-mappings")
+    right = truths["swapped-mappings"].detail["right"]
+    key, record = sorted(right.items())[0]
+    wa_id = key.split("/")[1]
+    shape = club.club.shape
+    with opened(club) as wb:
+        for arguments, said in (
+            (("Membr", wa_id, record), "nearest: Member"),
+            (("Member", "50", record), "not mapped"),
+            (("Member", wa_id, shape.id("Event", 3)), "another entity"),
+            (("Member", wa_id, "nobody"), "there is no Member|There is no Member"),
+        ):
+            with pytest.raises(UsageError, match=said):
+                wb.plan_mapping(*arguments)
+        with pytest.raises(Refused, match="nothing to do"):
+            wb.plan_mapping("Member", shape.wa_id("Member", 18), shape.id("Member", 18))
+        assert not len(wb.plans())
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "is empty"),
+        (b"entity,wa_id,new_id,reason\n", "no line below"),
+        (b"entity,waid,new_id,reason\nMember,1,2,x\n", "no column 'wa_id'; it has 'waid'"),
+        ("entity,wa_id,new_id,reason\nMember,1,2,M\xfcller\n".encode("latin-1"), "not text in UTF-8 \\(line 2\\)"),
+        ("entity,wa_id,new_id\n".encode("utf-16"), "UTF-8"),
+        (b"entity;wa_id;new_id\nMember;1;2\n", "semicolons"),
+        (b"entity,wa_id,new_id,reason\nMember,1\n", "another length than its header: 2"),
+        (b"entity,wa_id,new_id,resaon\nMember,1,2,x\n", "'resaon'.*nearest is 'reason'"),
+    ],
+)  # fmt: skip
+def test_a_table_that_is_none_is_told(clubs, opened, tmp_path, content, said):
+    path = tmp_path / "table.csv"
+    path.write_bytes(content)
+    with opened(clubs.clone("guide")) as wb:
+        with pytest.raises(UsageError, match=said) as caught:
+            wb.plan_mappings(path)
+        assert caught.value.exit_code == 2
+        assert not len(wb.plans())
+
+
+def test_every_bad_line_is_told_at_once(broken, opened, tmp_path):
+    club, truths = broken("wrong-person")
+    ((key, record),) = truths["wrong-person"].detail["right"].items()
+    wa_id, shape = key.split("/")[1], club.club.shape
+    path = tmp_path / "table.csv"
+    lines = [
+        "Entity, wa_id ,new_id,reason", f"Member,{wa_id},{record},=1+1", f"Member,{wa_id},{shape.id('Member', 0)},",
+        f"Person,{wa_id},{record},", f"Member,77,{record},", f"Member,{shape.wa_id('Member', 18)},{shape.id('Event', 1)},",
+    ]  # fmt: skip
+    path.write_text("\ufeff" + "\r\n".join(lines), encoding="utf-8")
+    with opened(club) as wb:
+        with pytest.raises(UsageError) as caught:
+            wb.plan_mappings(path)
+        said = caught.value.what
+        assert all(f"line {number}:" in said for number in (3, 4, 5, 6))
+        assert "line 2:" not in said
+        path.write_text("\ufeff" + "\r\n".join(lines[:2]), encoding="utf-8")
+        assert wb.plan_mappings(path).header.parameters["corrections"][0]["reason"] == "=1+1"
+
+
+def test_values_are_data_in_tables(tmp_path):
+    from workbench.murmurant.exports import read_table, write_table
+
+    values = ["=1+1", "'=1", "+1", "a,b", 'say "x"', "'plain", "\u202edx", "-2", "@x"]
+    path = tmp_path / "t.csv"
+    write_table(path, ["entity", "wa_id"], [{"entity": each, "wa_id": "1"} for each in values])
+    assert not any(
+        line.startswith(("=", "+", "-", "@")) for line in path.read_text(encoding="utf-8").splitlines()
+    )
+    assert [line.cells["entity"] for line in read_table(path, ["entity", "wa_id"])] == values

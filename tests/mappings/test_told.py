@@ -1,0 +1,89 @@
+"""The command and the report as their users meet them: exit codes, masking, hostile values as text."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pandas as pd
+import psycopg
+import pytest
+
+from tests.mappings.conftest import ALL
+from workbench.demo.breakages import break_club
+from workbench.investigate.mappings.telling import COLUMNS
+from workbench.reporting import mapping_cycles_chart, mapping_scores_chart, mapping_table, show_figure
+
+
+@pytest.fixture
+def at(tmp_path):
+    def bind(club):
+        (tmp_path / "workbench.toml").write_text(
+            f'operator = "dana"\n[environments.club]\nkind = "demo"\nurl_env = "CLUB_URL"\nimport_reports = ["{club.club.imports}"]\n'
+        )
+
+        def run(*arguments):
+            kept = {key: value for key, value in os.environ.items() if not key.startswith("WORKBENCH_")}
+            return subprocess.run(
+                [sys.executable, "-m", "workbench", *arguments, "-e", "club"],
+                cwd=tmp_path, env={**kept, "CLUB_URL": club.url}, capture_output=True, text=True, timeout=200,
+            )  # fmt: skip
+
+        return run
+
+    return bind
+
+
+def test_the_command_from_the_finding_to_the_plan(clubs, at, tmp_path):
+    club = clubs.clone("guide")
+    run = at(club)
+    clean = run("mappings", "--json")
+    assert (clean.returncode, json.loads(clean.stdout)["problems"]) == (0, [])
+    with psycopg.connect(club.url) as connection:
+        break_club(connection, club.club, ALL)
+    club.execute("""UPDATE "Member" SET "lastName" = '<script>alert(1)</script>' WHERE id IN
+        (SELECT "murmurantId" FROM "WaIdMapping" WHERE "waId" = '50005')""")
+    found = run("mappings", "--csv", "sure.csv")
+    assert found.returncode == 1
+    assert "Member/50008 -> Member/50010 -> Member/50011 -> Member/50008" in found.stdout
+    assert "plan mapping --from sure.csv" in found.stdout
+    assert "<script>" not in found.stdout
+    facts = json.loads(run("mappings", "--json", "--wa-id", "50005").stdout)
+    assert facts["cycles"] == [["Member/50005", "Member/50007"]]
+    assert all("•••" in each["contact"] for each in facts["problems"])
+    planned = run("plan", "mapping", "--from", "sure.csv", "--move-records", "--json")
+    assert planned.returncode == 0, planned.stderr
+    assert {"plan", "digest", "changes", "kept", "conflicts", "unresolved"} <= set(json.loads(planned.stdout))
+    alone = facts["problems"][0]
+    refused = run("plan", "mapping", "Member", alone["wa_id"], alone["should_be"])
+    assert refused.returncode == 3
+    assert "--whole-cycle" in refused.stderr
+    for wrong in (
+        ("mappings", "--problem", "wrong-persn"),
+        ("mappings", "--wa-id", "5"),
+        ("plan", "mapping", "Member", "1"),
+        ("plan", "mapping", "--from", "nowhere.csv"),
+    ):
+        assert run(*wrong).returncode == 2, wrong
+    told = run("report", "mappings", "--json")
+    assert told.returncode == 1, told.stderr
+    page = json.loads(told.stdout)["report"]
+    assert "<script>alert(1)" not in (tmp_path / page).read_text(encoding="utf-8")
+
+
+def test_charts_draw_hostile_names_as_text_and_nothing_as_nothing():
+    empty = pd.DataFrame(columns=list(COLUMNS))
+    assert "Nothing" in show_figure(mapping_cycles_chart(empty)).text
+    assert "Nothing" in show_figure(mapping_scores_chart(empty)).text
+    row = dict.fromkeys(COLUMNS, "") | {
+        "problem": "wrong-person", "entity": "Member", "wa_id": "$x$", "target": "r2", "should_be": "r1", "score": 0.97,
+        "sure": True, "cycle": "", "registrations": 0, "contact": "<b>$\\frac</b>", "person": "=1+1",
+    }  # fmt: skip
+    frame = pd.DataFrame([row])
+    for unmask in (False, True):
+        shown = show_figure(mapping_cycles_chart(frame, unmask))
+        assert "leads to a wrong record" in shown.text
+    assert "1 sure" in show_figure(mapping_scores_chart(frame)).text
+    assert list(mapping_table(frame)["how_surely"]) == ["97.0%"]

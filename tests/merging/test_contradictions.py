@@ -1,0 +1,100 @@
+"""Merges that contradict one another, what a merge of merges left, and the command itself with its exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.merging.conftest import Ground, Opening
+from workbench.errors import UsageError
+
+
+@pytest.fixture
+def people(ground: Ground) -> list[str]:
+    with ground.planting() as planter:
+        return [planter.member() for _ in range(4)]
+
+
+def refused(ground: Ground, merges: object, **options: object) -> str:
+    with pytest.raises(UsageError) as found:
+        ground.workbench.plan_merges(merges, **options)  # type: ignore[arg-type]
+    assert found.value.exit_code == 2
+    assert not list((ground.home / "plans").glob("*"))
+    return str(found.value)
+
+
+def test_a_record_in_two_clusters(ground: Ground, people: list[str]) -> None:
+    a, b, c, *_ = people
+    assert "in two clusters" in refused(ground, [(a, [c]), (b, [c])])
+
+
+def test_a_chain(ground: Ground, people: list[str]) -> None:
+    a, b, c, *_ = people
+    assert "a chain" in refused(ground, [(a, [b]), (b, [c])])
+
+
+def test_an_event_among_members(ground: Ground, people: list[str]) -> None:
+    with ground.planting() as planter:
+        event = planter.event()
+        tier = planter.row("MembershipTier")
+    assert "is an event, not a member" in refused(ground, [(people[0], [event])])
+    assert "is a row of MembershipTier" in refused(ground, [(people[0], [tier])])
+    assert "is a member, not an event" in refused(ground, [(event, [people[0]])], entity="Event")
+
+
+def test_a_member_who_was_merged_already(ground: Ground, people: list[str]) -> None:
+    a, b, c, d, *_ = people
+    first = ground.workbench.plan_merge(b, [a])
+    ground.apply(first)
+    ground.apply(ground.workbench.plan_merge(c, [b]))
+    for plan in (ground.home / "plans").glob("*"):
+        plan.unlink()
+    said = refused(ground, [(d, [a])])
+    assert f"merged into {c}" in said
+    assert first.id in said
+    with ground.planting() as planter:  # the journal is gone, the audit log is not
+        planter.connection.execute("DROP SCHEMA workbench CASCADE")
+    said = refused(ground, [(d, [a])])
+    assert f"merged into {c} (audit entry" in said
+
+
+def workbench(ground: Ground, *arguments: str) -> subprocess.CompletedProcess[str]:
+    (ground.home / "workbench.toml").write_text(
+        'operator = "dana"\n[environments.club]\nkind = "demo"\nurl_env = "CLUB_URL"\n'
+    )
+    surroundings = {key: value for key, value in os.environ.items() if not key.startswith("WORKBENCH_")}
+    return subprocess.run(
+        [sys.executable, "-m", "workbench", "plan", "merge", *arguments, "-e", "club"],
+        cwd=ground.home, env={**surroundings, "CLUB_URL": ground.club.url}, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+
+
+def test_from_the_command_line(opened: Opening) -> None:
+    ground = opened("application")
+    with ground.planting() as planter:
+        a, b, c, d = (planter.member() for _ in range(4))
+        planter.registration(b, planter.event())
+        for who in (c, d):
+            planter.row("UserAccount", memberId=who)
+    done = workbench(ground, a, b, c, "--choose", "--except", c, "--field", "email=newest", "--json")
+    assert done.returncode == 0, done.stderr
+    facts = json.loads(done.stdout)
+    assert facts["changes"] == {"Member": {"delete": 1, "update": 1}} or "Member" in facts["changes"]
+    assert facts["conservation"]
+    assert {"plan", "digest", "kept", "conflicts", "unresolved"} <= facts.keys()
+    done = workbench(ground, c, d)
+    assert done.returncode == 3
+    assert "UserAccount" in done.stderr
+    for arguments in (
+        (a,),
+        (),
+        (a, a),
+        (a, b, "--from", "merges.csv"),
+        (a, b, "--set", "email"),
+        (a, b, "--rule", "x"),
+    ):
+        assert workbench(ground, *arguments).returncode == 2, arguments

@@ -1,0 +1,137 @@
+"""Each rule of the starter set both ways: silent on the healthy club, and naming exactly what breaks it."""
+
+from __future__ import annotations
+
+import psycopg
+import pytest
+
+from tests.conftest import DIALECTS
+from tests.policies.conftest import keys
+from workbench.checks.policies import NAMED_BY_THE_GUIDE
+from workbench.demo.breakages import break_club
+from workbench.investigate.policies import starter
+
+UNASKED = {"guide": {"registrations-past-the-deadline"}, "application": set()}
+
+# Rule to statement that breaks it for one record, which the statement returns.
+BREAK = {
+    "events-over-capacity-limit": 'UPDATE "Event" SET capacity = 101 WHERE id = {event}',
+    "events-overbooked": 'UPDATE "Event" SET capacity = 1 WHERE id = {full}',
+    "events-invalid-dates": """UPDATE "Event" SET "endTime" = "startTime" - interval '1 hour' WHERE id = {quiet}""",
+    "events-too-long": """UPDATE "Event" SET "endTime" = "startTime" + interval '32 days' WHERE id = {event}""",
+    "events-start-in-range": """UPDATE "Event" SET "startTime" = '1926-01-01', "endTime" = NULL WHERE id = {quiet}""",
+    "events-have-seats": 'UPDATE "Event" SET capacity = 0 WHERE id = {quiet}',
+    "events-titled": """UPDATE "Event" SET title = E' \\u00a0\\t' WHERE id = {event}""",
+    "members-joined-in-range": """UPDATE "Member" SET "joinedAt" = '2206-05-01' WHERE id = {member}""",
+    "members-named": """UPDATE "Member" SET "lastName" = '' WHERE id = {member}""",
+    "members-email-syntax": """UPDATE "Member" SET email = 'no,body@example.org' WHERE id = {member}""",
+    "registrations-after-the-end": """UPDATE {reg} SET "registeredAt" = (SELECT "endTime" + interval '1 minute'
+        FROM "Event" e WHERE e.id = "eventId") WHERE id = {seat}""",
+    "registrations-past-the-deadline": """UPDATE "Event" SET "registrationDeadline" = '1999-01-01' WHERE id = {full}""",
+}
+ALSO = {"events-have-seats": set(), "events-start-in-range": {"registrations-after-the-end"}}
+
+
+def asked(club, **options):
+    with club.workbench(**options) as wb:
+        return {each.check.id: each for each in wb.policies(sample=10_000)}
+
+
+def test_the_healthy_club_keeps_every_rule(club):
+    found = asked(club)
+    assert list(found) == [each.id for each in starter().rules]
+    unanswered = {name for name, each in found.items() if each.status == "not run"}
+    assert unanswered == UNASKED[club.club.dialect]
+    assert {each.status for name, each in found.items() if name not in unanswered} == {"pass"}
+    assert not any(each.open for each in found.values())
+    for name in unanswered:
+        assert "would supply" in found[name].reason
+
+
+@pytest.mark.parametrize(
+    ("dialect", "rule"), [(each, rule) for each in DIALECTS for rule in BREAK if rule not in UNASKED[each]]
+)
+def test_each_rule_names_what_breaks_it(clubs, dialect, rule):
+    club = clubs.clone(dialect)
+    reg = '"Registration"' if dialect == "guide" else '"EventRegistration"'
+    guests = (
+        f"""SELECT "eventId" FROM {reg} WHERE status::text = 'CONFIRMED' GROUP BY 1 HAVING count(*) > 3"""
+    )
+    words = {
+        "reg": reg,
+        "event": 'SELECT id FROM "Event" ORDER BY id LIMIT 1',
+        "quiet": f'SELECT id FROM "Event" WHERE id NOT IN (SELECT "eventId" FROM {reg}) ORDER BY id LIMIT 1',
+        "full": f"{guests} ORDER BY 1 LIMIT 1",
+        "member": 'SELECT id FROM "Member" ORDER BY id LIMIT 1',
+        "seat": f"SELECT id FROM {reg} ORDER BY id LIMIT 1",
+    }
+    words = {name: text if name == "reg" else f"({text})" for name, text in words.items()}
+    with psycopg.connect(club.url) as connection:
+        (broken,) = connection.execute(f"{BREAK[rule].format(**words)} RETURNING id::text").fetchall()
+    found = asked(club)
+    fired = found[rule]
+    assert fired.status == fired.check.severity
+    if rule == "registrations-past-the-deadline":
+        assert fired.count
+        assert set(fired.rows["event_id"].astype(str)) == set(broken)
+    else:
+        assert keys(fired) == set(broken)
+        assert fired.count == 1
+    assert {name for name, each in found.items() if each.status in {"fail", "warn"}} == {rule}
+
+
+def test_visibility_is_the_demo_breakage(club):
+    with psycopg.connect(club.url) as connection:
+        (truth,) = break_club(connection, club.club, ["private-visible"])
+    found = asked(club)["members-visibility"]
+    assert (found.status, keys(found), found.check.risk) == ("fail", set(truth.keys), "critical")
+
+
+def test_a_check_and_its_rule_are_one_question(club):
+    with psycopg.connect(club.url) as connection:
+        break_club(
+            connection,
+            club.club,
+            ["over-capacity-limit", "overbooked", "ends-before-start", "private-visible"],
+        )
+    with club.workbench() as wb:
+        checks, rules = wb.checks(NAMED_BY_THE_GUIDE), wb.policies(ids=NAMED_BY_THE_GUIDE)
+    assert [each.check.id for each in checks] == [each.check.id for each in rules]
+    for check, rule in zip(checks, rules, strict=True):
+        assert (check.status, check.count, check.query, check.check.title) == (
+            rule.status, rule.count, rule.query, rule.check.title,
+        )  # fmt: skip
+        assert check.rows.equals(rule.rows)
+
+
+def test_the_check_follows_the_environments_own_rules(club, write):
+    club.execute('UPDATE "Event" SET capacity = 90 WHERE id = (SELECT id FROM "Event" ORDER BY id LIMIT 1)')
+    mine = write(
+        "id = 'events-over-capacity-limit'\ntitle = 'Too large'\nask = 'capacity-limit'\nlimit = 89\nseverity = 'warn'"
+    )
+    with club.workbench(policies=mine) as wb:
+        found = {each.check.id: each for each in wb.checks(NAMED_BY_THE_GUIDE)}
+    over = found["events-over-capacity-limit"]
+    assert (over.status, over.check.title) == ("warn", "Too large")
+    assert over.count
+    assert found["events-overbooked"].status == "not run"
+    assert not found["events-overbooked"].configured
+    write(
+        "id = 'events-overbooked'\ntitle = 'Full'\nask = 'confirmed-within-capacity'\nwhere = { run = 'no-such-run' }"
+    )
+    with club.workbench(policies=mine) as wb:
+        (of_no_run,) = wb.checks(["events-overbooked"])
+    assert (of_no_run.status, of_no_run.open) == ("not run", True)
+    assert "no run 'no-such-run'" in of_no_run.reason
+    mine.write_text("[[rule]]\nid = 3", encoding="utf-8")
+    with club.workbench(policies=mine) as wb:
+        (found_,) = wb.checks(["events-overbooked"])
+    assert (found_.status, found_.open) == ("not run", True)
+    assert "policies.toml are wrong" in found_.reason
+
+
+def test_the_limit_comes_from_the_settings_or_nothing_is_asked(club):
+    assert asked(club)["events-over-capacity-limit"].status == "pass"
+    assert asked(club, event_capacity_limit=10)["events-over-capacity-limit"].status == "fail"
+    unasked = asked(club, event_capacity_limit=None)["events-over-capacity-limit"]
+    assert (unasked.status, unasked.configured) == ("not run", False)

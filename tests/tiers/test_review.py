@@ -1,0 +1,294 @@
+"""The distribution, the matrix, unknown levels and codes, and what changed since: each proved both ways."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from tests.conftest import ClonedClub, Clubs
+from tests.tiers.conftest import RIGHT, Written, ask, opened
+from workbench.errors import SchemaGap, UsageError
+from workbench.investigate.tiers.drift import read_earlier, tiers_kept
+from workbench.workbench import Workbench
+
+SOME = 'SELECT id::text FROM "Member" WHERE "waMembershipLevelRaw" = %s ORDER BY id LIMIT %s'
+
+
+def plain(frame: pd.DataFrame) -> list[list[Any]]:
+    """Return a frame's rows, gaps as None whatever its columns are made of."""
+    return [[None if pd.isna(value) else value for value in row] for row in frame.itertuples(index=False)]
+
+
+def tier(code: str) -> str:
+    return f"""(SELECT id FROM "MembershipTier" WHERE code = '{code}')"""
+
+
+def some(club: ClonedClub, level: str, count: int) -> list[str]:
+    return sorted(str(key) for (key,) in ask(club, SOME, level, count))
+
+
+def give(club: ClonedClub, keys: list[str], code: str | None) -> None:
+    value = "NULL" if code is None else tier(code)
+    club.execute(f'UPDATE "Member" SET "membershipTierId" = {value} WHERE id::text = ANY(%s)', keys)
+
+
+@pytest.fixture
+def wb(club: ClonedClub, tmp_path: Path) -> Workbench:
+    return opened(club, tmp_path)
+
+
+def test_a_healthy_club_is_on_the_diagonal(club: ClonedClub, wb: Workbench) -> None:
+    found = wb.tiers()
+    assert list(found.columns) == ["level", "expected", "actual", "members", "finding"]
+    assert set(found["finding"]) == {"right"}
+    assert (found["expected"] == found["actual"]).all()
+    assert {level: RIGHT[level] for level in found["level"]} == dict(
+        found[["level", "actual"]].itertuples(index=False)
+    )
+    assert found["members"].sum() == club.club.members
+    assert wb.wrong_tiers().empty
+    review = wb.tier_review()
+    assert review.findings == []
+    assert (review.kind, review.none, review.everybody) == ("tier", 0, None)
+    assert review.unknown_levels.empty
+    assert review.unknown_codes.empty
+
+
+def test_wrong_and_missing_tiers_are_off_the_diagonal(club: ClonedClub, wb: Workbench) -> None:
+    wrong, none = some(club, "Alumni", 3), some(club, "Third Year", 2)
+    give(club, wrong, "PROSPECT")
+    give(club, none, None)
+    found = wb.tiers()
+    off = found[found["finding"] != "right"]
+    assert off[["level", "expected", "members", "finding"]].to_numpy().tolist() == [
+        ["Alumni", "ALUMNI", 3, "wrong"],
+        ["Third Year", "EXTENDED", 2, "none"],
+    ]
+    listed = wb.wrong_tiers()
+    assert list(listed["key"]) == sorted([*wrong, *none])
+    assert not listed["by_a_person"].any()
+    assert len(wb.wrong_tiers(limit=2)) == 2
+    review = wb.tier_review()
+    assert (review.correctable, review.none) == (5, 2)
+    assert len(review.findings) == 2
+
+
+def test_everybody_in_one_is_named(club: ClonedClub, wb: Workbench) -> None:
+    club.execute(f'UPDATE "Member" SET "membershipTierId" = {tier("PROSPECT")}')
+    assert wb.tier_review().everybody == ("PROSPECT", 200, 200)
+    assert "200 of 200 have PROSPECT" in wb.tier_review().findings[0]
+
+
+def test_a_tier_that_is_not_there(clubs: Clubs, tmp_path: Path) -> None:
+    club = clubs.clone("guide")
+    (key,) = some(club, "Alumni", 1)
+    club.execute('UPDATE "Member" SET "membershipTierId" = %s WHERE id = %s', "nowhere", key)
+    wb = opened(club, tmp_path)
+    assert list(wb.wrong_tiers()["finding"]) == ["not there"]
+    assert wb.tier_review().none == 1
+    assert "1 of them one that is not there" in " ".join(wb.tier_review().findings)
+
+
+def test_unknown_levels_offer_the_nearest_and_match_nothing(
+    club: ClonedClub, wb: Workbench, written: Written
+) -> None:
+    renamed = {"Alumni": "ALUMNI ", "Third Year": "3rd Year", "Lapsed": "Gold <b>Circle</b>"}
+    for level, name in renamed.items():
+        club.execute(
+            'UPDATE "Member" SET "waMembershipLevelRaw" = %s WHERE "waMembershipLevelRaw" = %s', name, level
+        )
+    review = wb.tier_review()
+    found = {
+        row.level: (row.nearest, row.covered_by, row.lookalike) for row in review.unknown_levels.itertuples()
+    }
+    assert found == {
+        "3rd Year": ("Third Year", None, False),
+        "ALUMNI ": ("Alumni", None, True),
+        "Gold <b>Circle</b>": (None, None, False),
+    }
+    assert len(review.open_levels) == len(review.findings) == 3
+    assert set(review.matrix.loc[review.matrix["expected"].isna(), "finding"]) == {"unknown level"}
+    assert wb.wrong_tiers().empty
+    (check,) = wb.checks(["tiers-unmapped-level"])
+    assert dict(plain(check.rows[["key", "nearest"]])) == {level: near for level, (near, *_) in found.items()}
+
+    # A default covers what is another level, but not what only looks like another one.
+    path = written("m.yaml", "membership_status_mapping:\n  _default: PROSPECT\n" + yaml(RIGHT))
+    covered = wb.tier_review(path)
+    assert list(covered.open_levels["level"]) == ["ALUMNI "]
+    assert set(covered.unknown_levels["covered_by"]) == {"PROSPECT"}
+    assert covered.correctable
+    assert "so it would become PROSPECT" in " ".join(covered.findings)
+    configured = opened(club, path.parent, tier_mapping=path)
+    assert list(configured.checks(["tiers-unmapped-level"])[0].rows["key"]) == ["ALUMNI "]
+
+
+def yaml(levels: dict[str, str]) -> str:
+    return "".join(f"  {json.dumps(level)}: {json.dumps(code)}\n" for level, code in levels.items())
+
+
+def mapping_of(levels: dict[str, str]) -> str:
+    return "membership_status_mapping:\n" + yaml(levels)
+
+
+def test_members_without_a_level_are_not_judged(club: ClonedClub, wb: Workbench) -> None:
+    club.execute(
+        """UPDATE "Member" SET "waMembershipLevelRaw" = CASE WHEN "lastName" < 'M' THEN ' ' END
+        WHERE "waMembershipLevelRaw" = 'Lapsed'"""
+    )
+    found = wb.tiers()
+    assert set(found.loc[found["finding"] != "right", "finding"]) == {"no level"}
+    assert wb.tier_review().findings == []
+    assert wb.checks(["tiers-unmapped-level"])[0].status == "pass"
+
+
+def test_codes_that_are_no_tier_are_named(club: ClonedClub, wb: Workbench, written: Written) -> None:
+    path = written("m.yaml", mapping_of({**RIGHT, "Alumni": "ALUMNUS", "Lapsed": "ZZZ"}))
+    review = wb.tier_review(path)
+    assert review.unknown_codes.to_numpy().tolist() == [
+        ["ALUMNUS", "Alumni", "ALUMNI"],
+        ["ZZZ", "Lapsed", None],
+    ]
+    assert "nearest: ALUMNI" in review.findings[0]
+    configured = opened(club, path.parent, tier_mapping=path)
+    (check,) = configured.checks(["tiers-not-seeded"])
+    assert (check.status, list(check.rows["key"])) == ("fail", ["ALUMNUS", "ZZZ"])
+    assert wb.checks(["tiers-not-seeded"])[0].status == "pass"
+
+
+def test_a_wrong_configuration_silences_no_other_check(club: ClonedClub, written: Written) -> None:
+    wb = opened(club, written("m.yaml", "").parent, tier_mapping=written("m.yaml", ""))
+    found = {each.check.id: each for each in wb.checks(["tiers-wrong", "tiers-missing"])}
+    assert found["tiers-wrong"].status == "not run"
+    assert "is empty" in found["tiers-wrong"].reason
+    assert found["tiers-missing"].status == "pass"
+
+
+def test_where_no_tier_was_made_the_statuses_are_judged(
+    clubs: Clubs, tmp_path: Path, written: Written
+) -> None:
+    club = clubs.clone("application")
+    club.execute('UPDATE "Member" SET "membershipTierId" = NULL')
+    club.execute('DELETE FROM "MembershipTier"')
+    wb = opened(club, tmp_path)
+    assert wb.tier_review().kind == "status"
+    assert set(wb.tier_distribution()["kind"]) == {"status"}
+    # None of its codes is a status: nothing was compared, so nothing is right.
+    strange = opened(club, tmp_path, tier_mapping=written("m.yaml", mapping_of({"Newcomer": "GENERAL"})))
+    (check,) = strange.checks(["tiers-wrong"])
+    assert check.status == "not run"
+    assert "None of the codes" in check.reason
+
+    # As the CSV importer fills them: from the level, beside what a sync has set by other rules.
+    club.execute(
+        """INSERT INTO "MembershipStatus" (id, code, label, "updatedAt")
+        SELECT gen_random_uuid(), code, code, now() FROM unnest(%s::text[]) code
+        ON CONFLICT DO NOTHING""",
+        sorted(set(RIGHT.values())),
+    )
+    club.execute(
+        """UPDATE "Member" SET "membershipStatusId" = (SELECT id FROM "MembershipStatus" WHERE code = 'active')"""
+    )
+    status = """UPDATE "Member" SET "membershipStatusId" = s.id FROM "MembershipStatus" s WHERE s.code = %s
+        AND "waMembershipLevelRaw" = %s"""
+    for level, code in {**RIGHT, "Lapsed": "ALUMNI"}.items():
+        if level != "Newcomer":
+            club.execute(status, code, level)
+    review = wb.tier_review()
+    lapsed = len(some(club, "Lapsed", 200))
+    assert review.correctable == lapsed
+    assert review.count("of its own") == len(some(club, "Newcomer", 200))
+    assert wb.checks(["tiers-wrong"])[0].count == lapsed
+    club.execute(status, "LAPSED", "Lapsed")
+    assert wb.checks(["tiers-wrong"])[0].status == "pass"
+
+
+def test_without_a_mapping_there_is_only_the_distribution(club: ClonedClub, tmp_path: Path) -> None:
+    wb = opened(club, tmp_path, tier_mapping=None)
+    review = wb.tier_review()
+    assert review.mapping is None
+    assert review.matrix.empty
+    assert review.members == 200
+    for ask_ in (wb.tiers, wb.wrong_tiers, wb.plan_tiers):
+        with pytest.raises(UsageError, match="No tier mapping is configured"):
+            ask_()
+
+
+def test_without_levels_nothing_is_compared(club: ClonedClub, wb: Workbench) -> None:
+    club.execute('ALTER TABLE "Member" DROP COLUMN "waMembershipLevelRaw"')
+    with pytest.raises(SchemaGap, match="waMembershipLevelRaw"):
+        wb.tiers()
+
+
+def saved(wb: Workbench, path: Path, **more: object) -> Path:
+    with wb.reading() as connection:
+        kept = tiers_kept(connection, wb.schema)
+    path.write_text(json.dumps({"tiers": kept, **more}), encoding="utf-8")
+    return path
+
+
+def test_drift_names_tiers_and_people(club: ClonedClub, wb: Workbench, tmp_path: Path) -> None:
+    earlier = saved(wb, tmp_path / "earlier.json", made_at="2026-06-01T00:00:00+00:00")
+    still = wb.tier_drift(earlier)
+    assert (still.tiers["change"] == 0).all()
+    assert still.moved is not None
+    assert still.moved.empty
+    assert still.notes == ()
+    keys = some(club, "Alumni", 3)
+    give(club, keys[:2], "LAPSED")
+    give(club, keys[2:], None)
+    drift = wb.tier_drift(earlier)
+    assert dict(plain(drift.tiers[["code", "change"]])) == {
+        "ALUMNI": -3, "EXTENDED": 0, "LAPSED": 2, "NEWCOMER": 0, "PROSPECT": 0, None: 1,
+    }  # fmt: skip
+    assert drift.moved is not None
+    assert plain(drift.moved[["key", "before", "now", "what"]]) == [
+        [key, "ALUMNI", None if key == keys[2] else "LAPSED", "moved"] for key in keys
+    ]
+    assert drift.moved["by"].isna().all()
+
+
+def test_drift_against_numbers_alone_and_another_database(
+    club: ClonedClub, wb: Workbench, tmp_path: Path
+) -> None:
+    rows = [{"code": "ALUMNI", "members": 7}, {"code": None, "members": 1}]
+    path = tmp_path / "saved.json"
+    path.write_text(
+        json.dumps(
+            {"kind": "tier", "distribution": rows, "database": {"system_identifier": "1", "database": "x"}}
+        )
+    )
+    drift = wb.tier_drift(path)
+    assert drift.moved is None
+    assert len(drift.notes) == 2
+    assert "about database 'x' of server 1" in drift.notes[0]
+    assert "kept numbers only" in drift.notes[1]
+    assert drift.tiers["before"].sum() == 8
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", "{}", '{"tiers": 3}', '{"kind": "tier", "distribution": [{"code": 1, "members": 2}]}',
+     '{"kind": "tier", "distribution": [{"code": "A", "members": "2"}]}',
+     '{"kind": "planet", "distribution": []}',
+     '{"kind": "tier", "distribution": [{"code": "A", "members": 2, "ids": ["x"]}]}',
+     '{"kind": "tier", "distribution": [{"code": "A", "members": 2}, {"code": "A", "members": 1}]}'],
+)  # fmt: skip
+def test_what_is_no_earlier_report(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "earlier.json"
+    path.write_text(text)
+    with pytest.raises(UsageError, match=r"earlier\.json"):
+        read_earlier(path)
+    with pytest.raises(UsageError, match="cannot be read"):
+        read_earlier(tmp_path / "none.json")
+
+
+def test_tiers_and_statuses_are_not_compared(wb: Workbench, tmp_path: Path) -> None:
+    path = tmp_path / "earlier.json"
+    path.write_text('{"kind": "status", "distribution": [{"code": "active", "members": 2}]}')
+    with pytest.raises(UsageError, match="cannot be compared"):
+        wb.tier_drift(path)

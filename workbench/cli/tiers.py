@@ -1,0 +1,222 @@
+"""``tiers`` and ``plan tiers``: who is in which membership tier, who should be, and the correction (guide §1.3, §4.3)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+import workbench
+from workbench.cli.explaining import explain, next_steps, on_environment, plan_facts
+from workbench.cli.options import Acting, AsJson, EnvironmentName, Unmask, open_as
+from workbench.cli.output import banner, command, paths_below, print_json, print_table, say
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from workbench.investigate.tiers.drift import TierDrift
+    from workbench.investigate.tiers.reviewing import TierReview
+    from workbench.workbench import Workbench
+
+Mapping = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="The importer's configuration, or a tier policy: YAML, JSON or TOML."
+        " [default: the environment's tier_mapping]",
+    ),
+]
+_WIDEST = 8  # tiers side by side; more are listed below each other
+_SHOWN = 20
+
+
+def tiers(
+    mapping: Mapping = None,
+    since: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="An earlier report's verdict, or saved --json: what changed since."
+        ),
+    ] = None,
+    environment: EnvironmentName = None,
+    json: AsJson = False,
+    unmask: Unmask = False,
+) -> None:
+    """Compare every member's membership tier with what their Wild Apricot level should give."""
+    with workbench.open_workbench(environment, one_state=True) as wb:
+        found = wb.tier_review(mapping)
+        drift = wb.tier_drift(since) if since is not None else None
+        if json:
+            print_json(_facts(wb, found, drift, unmask))
+        else:
+            banner(wb.environment)
+            _tell(found, unmask)
+            if drift is not None:
+                _tell_drift(drift, unmask)
+            _next(wb, found, mapping)
+    raise typer.Exit(1 if found.findings or found.mapping is None else 0)
+
+
+def _facts(wb: Workbench, found: TierReview, drift: TierDrift | None, unmask: bool) -> dict[str, Any]:
+    def masked(frame: pd.DataFrame) -> pd.DataFrame:
+        return workbench.mask(frame, unmask=unmask)
+
+    mapping, everybody = found.mapping, found.everybody
+    return {
+        "environment": wb.environment.name,
+        "database": {"system_identifier": wb.identity.system_identifier, "database": wb.identity.database},
+        "kind": found.kind,
+        "members": found.members,
+        "distribution": masked(found.distribution[["code", "members"]]),
+        "mapping": None
+        if mapping is None
+        else {
+            "name": mapping.name,
+            "sha256": mapping.sha256,
+            "kind": mapping.kind,
+            "default": mapping.default,
+            "remarks": mapping.remarks,
+        },
+        "matrix": None if mapping is None else masked(found.matrix),
+        "wrong": None if mapping is None else found.correctable,
+        "none": found.none,
+        "everybody": None
+        if everybody is None
+        else dict(zip(("code", "members", "of"), everybody, strict=True)),
+        "unknown_levels": masked(found.unknown_levels),
+        "unknown_codes": masked(found.unknown_codes),
+        "findings": [_said(each, unmask) for each in found.findings],
+        "drift": None
+        if drift is None
+        else {
+            "since": drift.earlier.made_at or None,
+            "tiers": masked(drift.tiers),
+            "moved": None if drift.moved is None else masked(drift.moved),
+            "notes": drift.notes,
+        },
+    }
+
+
+def _tell(found: TierReview, unmask: bool) -> None:
+    total = max(found.members, 1)
+    shares = [f"{members / total:.0%}" for members in found.distribution["members"]]
+    held = found.distribution.drop(columns="kind").assign(share=shares)
+    held["code"] = [_named(code, "(none)") for code in held["code"]]
+    print_table(workbench.mask(held, unmask), f"Members by {found.kind}", empty="no members")
+    if found.kind == "status":
+        say("No tier was ever made here, so statuses stand in, as the application's importers fill them.")
+    if found.mapping is None:
+        return
+    default = f", every other level {found.mapping.default}" if found.mapping.default else ""
+    say("", f"Compared with {found.mapping.name} ({found.mapping.kind}{default}).", *found.mapping.remarks)
+    print_table(
+        workbench.mask(_side_by_side(found), unmask), "Level, what it should be, and what members have"
+    )
+    if len(found.unknown_levels):
+        say("")
+        shown = found.unknown_levels.drop(columns="lookalike")
+        print_table(workbench.mask(shown.head(_SHOWN), unmask), f"Levels no line names ({len(shown):,})")
+    if found.findings:
+        say("", *(f"! {_said(each, unmask)}" for each in found.findings))
+
+
+def _side_by_side(found: TierReview) -> pd.DataFrame:
+    """Lay the matrix out with a column for each code; what is wrong bears a mark before its number."""
+    import pandas as pd
+
+    from workbench.investigate.tiers.statements import CORRECTABLE
+
+    matrix = found.matrix
+    codes = sorted({code for code in matrix["actual"] if isinstance(code, str)})
+    if len(codes) > _WIDEST:
+        return matrix.sort_values(["finding", "level"], kind="stable")
+    cells: dict[tuple[str, str], dict[str, str]] = {}
+    for level, expected, actual, members, finding in matrix[
+        ["level", "expected", "actual", "members", "finding"]
+    ].itertuples(index=False):
+        row = cells.setdefault((_named(level, "(none)"), _named(expected, "?")), {})
+        mark = "✗ " if finding in CORRECTABLE else ""
+        column = _named(actual, "(none)")
+        # A reference to nothing and none at all share a column.
+        row[column] = f"{row[column]} + {mark}{members:,}" if column in row else f"{mark}{members:,}"
+    columns = [*codes, *(["(none)"] if matrix["actual"].isna().any() else [])]
+    rows = [(*names, *(row.get(column, "") for column in columns)) for names, row in cells.items()]
+    return pd.DataFrame(rows, columns=["level", "expected", *columns])
+
+
+def _named(name: object, nothing: str) -> str:
+    return name if isinstance(name, str) else nothing
+
+
+def _tell_drift(drift: TierDrift, unmask: bool) -> None:
+    since = f"{drift.earlier.name}{f' of {drift.earlier.made_at}' if drift.earlier.made_at else ''}"
+    shown = drift.tiers.assign(
+        code=[_named(code, "(none)") for code in drift.tiers["code"]],
+        change=[f"{change:+,}" if change else "0" for change in drift.tiers["change"]],
+    )
+    say("")
+    print_table(workbench.mask(shown, unmask), f"Since {since}")
+    if drift.moved is not None:
+        more = f", {_SHOWN} of them" if len(drift.moved) > _SHOWN else ""
+        print_table(
+            workbench.mask(drift.moved.head(_SHOWN), unmask), f"Who moved ({len(drift.moved):,}{more})"
+        )
+    say(*drift.notes)
+
+
+def _next(wb: Workbench, found: TierReview, mapping: Path | None) -> None:
+    on = on_environment(wb.environment.name)
+    named = f" --mapping {paths_below([mapping])[0]}" if mapping is not None else ""
+    say("")
+    if found.mapping is None:
+        say(
+            "Who should be in which tier was not asked: no tier mapping is configured.",
+            "Name the importer's configuration or a tier policy:",
+            f"  {command()} tiers --mapping FILE{on}",
+        )
+    elif len(found.unknown_codes) or len(found.open_levels):
+        say(
+            "First put the configuration right (guide §4.3), or seed the tier; then:",
+            f"  {command()} tiers{named}{on}",
+        )
+    elif found.correctable:
+        say("Next:", f"  {command()} plan tiers{named}{on}")
+    elif not found.findings:
+        say(f"Every member has the {found.kind} of their level.")
+    else:
+        say("What to do:", f"  {command()} check tiers-missing tiers-all-the-same{on}")
+
+
+def _said(text: str, unmask: bool) -> str:
+    from workbench.reporting.tables import visible
+
+    return visible(text if unmask else workbench.mask_text(text))
+
+
+def plan_tiers(
+    mapping: Mapping = None,
+    level: Annotated[
+        list[str] | None,
+        typer.Option("--level", metavar="LEVEL", help="Only members of this Wild Apricot level, repeatable."),
+    ] = None,
+    on_conflict: Annotated[
+        Literal["keep", "restore"], typer.Option(help="What becomes of a tier that a person set by hand.")
+    ] = "keep",
+    reason: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="Why, in your words, for the plan.")
+    ] = None,
+    environment: EnvironmentName = None,
+    json: AsJson = False,
+    acting: Acting = None,
+    unmask: Unmask = False,
+) -> None:
+    """Plan to give members the tier of their Wild Apricot level: exactly those who have another."""
+    with open_as(environment, acting) as wb:
+        made = wb.plan_tiers(mapping, levels=level or (), on_conflict=on_conflict, reason=reason)
+        if json:
+            print_json(plan_facts(made, unmask))
+            return
+        banner(wb.environment)
+        explain(made, unmask)
+        next_steps(made)

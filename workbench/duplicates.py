@@ -1,0 +1,196 @@
+"""What is there more than once in an environment, and what people decided about it (guide §1.4, §4.4)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+from sqlalchemy import UUID, select
+
+from workbench.errors import SchemaGap, UsageError, unknown
+from workbench.investigate import decisions, duplicates
+from workbench.investigate.decisions import Decision, Pair, Word
+from workbench.investigate.duplicates import Found
+from workbench.investigate.matching import DEFAULT_THRESHOLD, Model
+from workbench.murmurant.schema import as_text
+from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES, EVENT, MEMBER, REGISTRATION
+from workbench.session import Session
+
+
+class Duplicates(Session):
+    """The questions about duplicates, and the file of review decisions."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._chances: dict[tuple[float, str], pd.DataFrame] = {}
+
+    def match_chances(
+        self, threshold: float = DEFAULT_THRESHOLD, model: Model | str | Path | None = None
+    ) -> pd.DataFrame:
+        """Compare members: every pair that is at least 5% probable, with its evidence in bits.
+
+        See `workbench.investigate.matching.match_members`; `UsageError` for a threshold that is no probability.
+        """
+        if not 0 < threshold <= 1:
+            raise UsageError(
+                f"The threshold {threshold} is not a probability.", "Give a number above 0, up to 1."
+            )
+        chosen = Model.read(model) if isinstance(model, str | Path) else model or Model.shipped()
+        key = min(threshold, duplicates.FLOOR), chosen.model_dump_json()
+        if key not in self._chances or not self.one_state:
+            with self.reading() as connection:
+                self._chances[key] = duplicates.match_chances(
+                    connection, self.schema, threshold=threshold, model=chosen
+                )
+        return self._chances[key].copy()
+
+    def duplicate_members(
+        self, threshold: float = DEFAULT_THRESHOLD, model: Model | str | Path | None = None
+    ) -> pd.DataFrame:
+        """List the pairs of members who may be one person (guide §1.4).
+
+        Parameters
+        ----------
+        threshold : float
+            The least probability of a pair that nothing but its likeness brought together.
+        model : Model or path, optional
+            Trained parameters; else those shipped.
+
+        Returns
+        -------
+        pandas.DataFrame
+            See `workbench.investigate.duplicates.duplicate_members`.
+        """
+        chances = self.match_chances(threshold, model)
+        with self.reading() as connection:
+            return duplicates.duplicate_members(
+                connection,
+                self.schema,
+                threshold=threshold,
+                chances=chances,
+                decisions=self._standing(MEMBER),
+            )
+
+    def duplicate_events(self) -> pd.DataFrame:
+        """List the pairs of events that may be one: see `workbench.investigate.duplicates.duplicate_events`."""
+        with self.reading() as connection:
+            return duplicates.duplicate_events(connection, self.schema, decisions=self._standing(EVENT))
+
+    def split_registrations(
+        self, threshold: float = DEFAULT_THRESHOLD, model: Model | str | Path | None = None
+    ) -> pd.DataFrame:
+        """List the pairs of registrations that are one, counting duplicates of members and events as one."""
+        members, events = self.duplicate_members(threshold, model), self.duplicate_events()
+        with self.reading() as connection:
+            return duplicates.split_registrations(
+                connection,
+                self.schema,
+                members=members,
+                events=events,
+                decisions=self._standing(REGISTRATION),
+            )
+
+    def find_duplicates(
+        self,
+        entity: str = MEMBER,
+        threshold: float = DEFAULT_THRESHOLD,
+        model: Model | str | Path | None = None,
+    ) -> Found:
+        """Find one entity's duplicates: pairs, clusters, records, and what could not be told.
+
+        A table or column that is missing is no error here: the result says that it was not run, and why.
+        """
+        try:
+            if entity == MEMBER:
+                pairs = self.duplicate_members(threshold, model)
+            elif entity == EVENT:
+                pairs = self.duplicate_events()
+            elif entity == REGISTRATION:
+                pairs = self.split_registrations(threshold, model)
+            else:
+                raise unknown("entity", entity, ENTITIES)
+            with self.reading() as connection:
+                clusters = duplicates.duplicate_clusters(connection, self.schema, pairs, entity)
+                ids = {*pairs["left"], *pairs["right"]}
+                records = duplicates.describe_records(connection, self.schema, entity, ids)
+        except SchemaGap as gap:
+            return Found(entity, not_run=str(gap))
+        said = list(pairs.attrs.get("said", []))
+        uncompared = duplicates.left_uncompared(self.schema, said) if entity == MEMBER else said
+        return Found(entity, pairs, clusters, records, tuple(said), tuple(uncompared))
+
+    def duplicate_clusters(self, pairs: pd.DataFrame, entity: str = MEMBER) -> pd.DataFrame:
+        """Gather pairs into clusters, with the record that would stay: see `duplicates.duplicate_clusters`."""
+        with self.reading() as connection:
+            return duplicates.duplicate_clusters(connection, self.schema, pairs, entity)
+
+    def decide(
+        self,
+        left: str,
+        right: str,
+        decision: Word | str,
+        *,
+        remark: str = "",
+        by: str | None = None,
+        entity: str | None = None,
+    ) -> Decision:
+        """Keep what somebody says of two records: ``same``, ``different`` or ``unsure``.
+
+        Nothing is written to the database: it is a line in a file beside the reports.
+
+        Parameters
+        ----------
+        left, right : str
+            Their ids, in any order.
+        remark : str
+            Why, without personal data.
+        by : str, optional
+            Who says so; else the operator.
+        entity : {"Member", "Event", "Registration"}, optional
+            What they are; else what has records with these ids.
+
+        Raises
+        ------
+        UsageError
+            When a record is not there, or they are of different entities.
+        """
+        one, other = self._known(left, entity), self._known(right, entity)
+        if one[0] != other[0]:
+            raise UsageError(
+                f"{left} is of {one[0]}, {right} of {other[0]}: two kinds of record are never one.",
+                "Name two records of one kind.",
+            )
+        made = Decision.made(
+            one[0], one[1], other[1], decision, by=by or self.settings.operator, remark=remark
+        )
+        decisions.record_decision(self._decisions_file, made)
+        return made
+
+    def decisions(self) -> pd.DataFrame:
+        """List what was decided about this environment's records, the latest last."""
+        return decisions.decisions_frame(decisions.read_decisions(self._decisions_file))
+
+    @property
+    def _decisions_file(self) -> Path:
+        return decisions.decisions_file(self.settings, self.environment.name)
+
+    def _standing(self, entity: str) -> dict[Pair, Decision]:
+        return decisions.standing(decisions.read_decisions(self._decisions_file), entity)
+
+    def _known(self, key: str, entity: str | None) -> tuple[str, str]:
+        """Return the entity that has a record of this id, and the id as the database spells it."""
+        with self.reading() as connection:
+            for each in [entity] if entity else ENTITIES:
+                if each not in ENTITIES:
+                    raise unknown("entity", each, ENTITIES)
+                if not self.schema.has(CONCEPT_OF[each]):
+                    continue
+                column = self.schema.entity(each).c.id
+                spelled = key.strip().lower() if isinstance(column.type, UUID) else key.strip()
+                found = connection.scalar(select(as_text(column)).where(as_text(column) == spelled))
+                if found is not None:
+                    return each, str(found)
+        raise UsageError(
+            f"There is no {entity or 'Member, Event or Registration'} {key!r} here.",
+            "`workbench duplicates` shows the ids; a record that was merged is gone.",
+        )

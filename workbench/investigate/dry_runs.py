@@ -1,0 +1,88 @@
+"""Which dry run came before each live run, and whether it was one to rely on (guide §1.6, §2.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+import pandas as pd
+
+from workbench.murmurant.importers import Run
+
+UNFINISHED = frozenset({"failed", "interrupted"})
+"""How a dry run may end that shows nothing of what the live run will do."""
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """A live run and the last dry run of the same importer before it.
+
+    Attributes
+    ----------
+    hours : float or None
+        From the one's start to the other's.
+    judged : {"fresh", "stale", "failed", "none", "unknown"}
+        Whether the live run was rehearsed; ``unknown`` where a start is.
+    """
+
+    run: Run
+    dry: Run | None
+    hours: float | None
+    judged: str
+
+
+def rehearsals(runs: Sequence[Run], fresh_hours: float) -> list[Rehearsal]:
+    """Pair each live run with its dry run.
+
+    Parameters
+    ----------
+    runs : sequence of Run
+        By start.
+    fresh_hours : float
+        How long before the live run its dry run may have been.
+    """
+    found: list[Rehearsal] = []
+    last: dict[str, Run] = {}
+    for run in runs:
+        if run.mode == "dry":
+            last[run.importer] = run
+            continue
+        dry, hours = last.get(run.importer), None
+        if dry is None:
+            judged = "none"
+        elif run.started is None or dry.started is None:
+            judged = "unknown"
+        else:
+            hours = (run.started - dry.started) / timedelta(hours=1)
+            judged = "stale" if hours > fresh_hours else "failed" if dry.status in UNFINISHED else "fresh"
+        found.append(Rehearsal(run, dry, hours, judged))
+    return found
+
+
+def rehearsals_frame(found: Sequence[Rehearsal]) -> pd.DataFrame:
+    """Lay them out as a table.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per live run: ``run``, ``importer``, ``started``, ``rehearsed`` (``fresh``, ``stale``, ``failed``,
+        ``none`` or ``unknown``), ``hours_before``, ``dry_run``, ``dry_started``.
+    """
+    rows = [
+        (
+            each.run.run,
+            each.run.importer,
+            each.run.started,
+            each.judged,
+            round(each.hours, 1) if each.hours is not None else None,
+            each.dry.run if each.dry else None,
+            each.dry.started if each.dry else None,
+        )
+        for each in found
+    ]
+    columns = ["run", "importer", "started", "rehearsed", "hours_before", "dry_run", "dry_started"]
+    table = pd.DataFrame(rows, columns=columns)
+    for name in ("started", "dry_started"):
+        table[name] = pd.to_datetime(table[name])
+    return table.astype({"hours_before": "float64"})

@@ -1,0 +1,89 @@
+"""What was found of one entity: pairs, clusters, the records themselves, and what could not be told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import pandas as pd
+from sqlalchemy import Connection, any_, cast, select
+from sqlalchemy.dialects.postgresql import ARRAY
+
+from workbench.database.connection import frame
+from workbench.investigate.duplicates.clusters import CLUSTER_COLUMNS
+from workbench.investigate.duplicates.pairs import COLUMNS, open_pairs
+from workbench.murmurant.schema import Schema, as_text, named
+from workbench.murmurant.spellings import EVENT, MEMBER, REGISTRATION
+
+_TOLD = {
+    MEMBER: ("first_name", "last_name", "email", "phone", "joined_at"),
+    EVENT: ("title", "start", "capacity"),
+    REGISTRATION: ("event_id", "member_id", "status", "registered_at"),
+}
+
+
+@dataclass(frozen=True)
+class Found:
+    """The duplicates of one entity.
+
+    Attributes
+    ----------
+    entity : str
+        ``Member``, ``Event`` or ``Registration``.
+    pairs : pandas.DataFrame
+        Every pair, those called different too: see `workbench.investigate.duplicates.pairs.gather`.
+    clusters : pandas.DataFrame
+        See `workbench.investigate.duplicates.clusters.duplicate_clusters`.
+    records : pandas.DataFrame
+        The records concerned: ``id``, and what people know them by.
+    said : tuple of str
+        What was left out, and which decisions contradict each other.
+    uncompared : tuple of str
+        What of it means that there may be more.
+    not_run : str
+        Why nothing was found out; else empty.
+    """
+
+    entity: str
+    pairs: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=COLUMNS))
+    clusters: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=CLUSTER_COLUMNS))
+    records: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=["id"]))
+    said: tuple[str, ...] = ()
+    uncompared: tuple[str, ...] = ()
+    not_run: str = ""
+
+    @property
+    def open(self) -> pd.DataFrame:
+        """The pairs that somebody has to do something about."""
+        return open_pairs(self.pairs)
+
+    @property
+    def loose(self) -> pd.DataFrame:
+        """Those of them that are in no cluster: a family's address, two sittings of an event."""
+        return self.open[self.open["cluster"] == ""]
+
+    @property
+    def different(self) -> int:
+        """How many pairs were called different."""
+        return len(self.pairs) - len(self.open)
+
+    @property
+    def sure(self) -> pd.DataFrame:
+        """The clusters that may be merged without another look."""
+        return self.clusters[self.clusters["offered"].astype(bool)]
+
+    @property
+    def clean(self) -> bool:
+        """Whether nothing was found, and nothing was left out that might have been."""
+        return self.open.empty and not self.uncompared and not self.not_run
+
+
+def describe_records(connection: Connection, schema: Schema, entity: str, ids: Iterable[str]) -> pd.DataFrame:
+    """Return what people know these records by: ``id`` and the entity's own columns, as far as they are there."""
+    source = schema.entity(entity)
+    wanted = any_(cast(sorted(set(ids)), ARRAY(source.c.id.type)))
+    key = as_text(source.c.id).label("id")
+    found = frame(
+        connection, select(key, *named(source, *_TOLD[entity])).where(source.c.id == wanted).order_by(key)
+    )
+    return found.astype({name: "str" for name in ("event_id", "member_id") if name in found})

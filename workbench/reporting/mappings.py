@@ -1,0 +1,109 @@
+"""Wrong mappings for people: the table, worst first, and what to do next."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+from markupsafe import Markup
+
+from workbench.investigate.mappings.problems import MappingFindings
+from workbench.investigate.mappings.telling import PROBLEMS, cycles_of, sure_corrections
+from workbench.reporting.summaries import listed
+from workbench.reporting.tables import Shown, prose, visible
+from workbench.reporting.verdict import Looked
+
+MAPPING_CHECKS = (
+    "members-wrong-person",
+    "events-wrong-record",
+    "registrations-wrong-event",
+    "mappings-duplicate",
+    "mappings-shared-target",
+    "mappings-orphaned",
+)
+"""The checks that the report of the mappings rests on."""
+
+
+def mapping_summary(found: MappingFindings) -> Shown:
+    """Count the problems by kind, in words; and say what could not be found out."""
+    counts = found.problems["problem"].value_counts()
+    facts = {name: f"{counts[name]:,}: {words}" for name, words in PROBLEMS.items() if name in counts}
+    circles = cycles_of(found.problems)
+    if circles:
+        facts["swaps and cycles"] = "; ".join(" → ".join((*each, each[0])) for each in circles[:8])
+    if len(circles) > 8:
+        facts["swaps and cycles"] += f"; and {len(circles) - 8:,} more"
+    facts |= {f"not known ({number})": each for number, each in enumerate(found.not_known, 1)}
+    return listed(facts or {"mappings": "no problem found"})
+
+
+def mapping_table(problems: pd.DataFrame) -> pd.DataFrame:
+    """Put problems into the words of a table that is read late at night.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``problem``, ``mapping_key``, ``how_surely``, ``why``, ``contact``, ``person``, ``title``,
+        ``leads_to_id`` and ``should_be_id``.
+    """
+    rows = problems.to_dict("records")
+    return pd.DataFrame(
+        {
+            "problem": problems["problem"],
+            "mapping_key": problems["entity"] + "/" + problems["wa_id"],
+            "how_surely": [_surely(row["score"]) for row in rows],
+            "why": [_why(row) for row in rows],
+            "contact": problems["contact"],
+            "person": problems["person"],
+            "title": problems["title"],
+            "leads_to_id": problems["target"],
+            "should_be_id": problems["should_be"],
+        }
+    )
+
+
+def mapping_steps(looked: Looked, found: MappingFindings) -> Shown:
+    """Say what to do next, as commands."""
+    on = "" if looked.environment.name == "demo" else f" -e {looked.environment.name}"
+    corrections = sure_corrections(found.problems)
+    moves = " --move-records" if found.registrations["moves"].any() else ""
+    unsure = found.problems[~found.problems["sure"] & found.problems["problem"].str.startswith("wrong-")]
+    steps = []
+    if len(corrections):
+        steps += [
+            f"{len(corrections):,} corrections are sure. `workbench mappings --csv corrections.csv{on}` writes them as a"
+            " table; read it, and leave out what you know better.",
+            f"`workbench plan mapping --from corrections.csv{moves}{on}` plans them as one; nothing is written yet.",
+        ]
+    if len(unsure):
+        first = unsure.iloc[0]
+        steps.append(
+            f"{len(unsure):,} are not sure: find out who each one is, then"
+            f" `workbench plan mapping {first['entity']} {first['wa_id']} NEW_ID{on}`."
+        )
+    if (found.problems["problem"] == "shared-target").any():
+        steps.append(
+            f"Two ids on one record are mostly one contact who was twice in Wild Apricot. `workbench duplicates{on}` and"
+            " Wild Apricot itself tell; never delete the member for it."
+        )
+    steps = steps or ["Nothing is wrong, as far as the traces tell."]
+    html = Markup("").join(Markup("<li>{}</li>").format(prose(visible(each))) for each in steps)
+    text = "\n".join(f"{number}. {each}" for number, each in enumerate(steps, 1))
+    return Shown(Markup('<ol class="wb-steps">{}</ol>').format(html), text)
+
+
+def _surely(score: Any) -> str:
+    if score is None or score != score:
+        return "not known"
+    return "a fact" if score >= 1 else f"{score:.1%}"
+
+
+def _why(row: dict[Any, Any]) -> str:
+    came = int(row["registrations"])
+    parts = (
+        str(row["evidence"]),
+        f"different: {row['differs']}" if row["differs"] else "",
+        f"the same: {row['agrees']}" if row["agrees"] else "",
+        f"{came} registration{'s' if came > 1 else ''} came through it" if came else "",
+    )
+    return "; ".join(filter(None, parts))
