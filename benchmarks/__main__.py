@@ -10,7 +10,7 @@ from time import perf_counter
 
 import psycopg
 
-from benchmarks import checks, report, rollback
+from benchmarks import checks, duplicates, report, rollback
 from workbench.database.embedded import embedded_url, start_server
 from workbench.demo.club import build_club
 from workbench.demo.making import make_demo
@@ -23,9 +23,15 @@ def main() -> None:
     parser.add_argument(
         "--members", type=int, default=100_000, help="size of the club that the checks run on"
     )
-    parser.add_argument("--only", choices=["checks", "report", "rollback"], help="one of them alone")
+    parser.add_argument(
+        "--only", choices=["checks", "report", "rollback", "duplicates"], help="one of them alone"
+    )
     parser.add_argument("--rows", type=int, default=1_000_000, help="size of the run that is rolled back")
     chosen = parser.parse_args()
+    if chosen.only in (None, "duplicates"):
+        duplicates.compare(chosen.members)
+    if chosen.only == "duplicates":
+        return
     with tempfile.TemporaryDirectory(prefix="workbench-bench-") as folder:
         home = Path(folder)
         server = start_server(home / "postgres")

@@ -140,8 +140,7 @@ def _keys(people: People) -> pd.DataFrame:
     size = len(people.names) + 1
     low = np.minimum(people.given, people.family).astype(np.int64)
     high = np.maximum(people.given, people.family).astype(np.int64)
-    starts = np.array([*(int(number[-10:][:6]) for number in people.phones), MISSING], dtype=np.int64)
-    ends = np.array([*(int(number[-4:]) for number in people.phones), MISSING], dtype=np.int64)
+    _, starts, ends = people.phone_ends
     tails: dict[str, int] = {}
     ended = [tails.setdefault(local[-4:], len(tails)) for local in people.locals]
     local_ends = np.array([*ended, MISSING], dtype=np.int64)  # -1 looks up the last

@@ -97,7 +97,8 @@ def _similar(people: People, left: Longs, right: Longs) -> npt.NDArray[np.bool_]
     """Whether two addresses have one local part, or one provider and a typing error that changes no digit."""
     ones, others = people.local[left], people.local[right]
     similar: npt.NDArray[np.bool_] = ones == others
-    open_ = np.flatnonzero(~similar)
+    digits = people.local_digits
+    open_ = np.flatnonzero(~similar & (digits[ones] == digits[others]))
     one = [people.locals[code] for code in ones[open_].tolist()]
     other = [people.locals[code] for code in others[open_].tolist()]
     if not one:
@@ -108,14 +109,8 @@ def _similar(people: People, left: Longs, right: Longs) -> npt.NDArray[np.bool_]
         domains = (people.domains[people.domain[each[place]]] for each in (left, right))
         shortest = min(len(first), len(second))
         near = shortest >= _SHORTEST_LOCAL * int(edits[at])
-        similar[place] = (
-            near and _digits(first) == _digits(second) and OSA.distance(*domains, score_cutoff=2) <= 2
-        )
+        similar[place] = near and OSA.distance(*domains, score_cutoff=2) <= 2
     return similar
-
-
-def _digits(text: str) -> str:
-    return "".join(sign for sign in text if sign.isdigit())
 
 
 def compare_phones(people: People, seen: Frequencies, model: Model, left: Longs, right: Longs) -> Compared:
@@ -125,14 +120,18 @@ def compare_phones(people: People, seen: Frequencies, model: Model, left: Longs,
     level = np.full(len(left), DIFFERENT, dtype=np.int8)
     level[ones == others] = SAME
     level[(ones == MISSING) | (others == MISSING)] = UNKNOWN
-    open_ = np.flatnonzero(level == DIFFERENT)
+    lengths, starts, ends = people.phone_ends
+    # One wrong digit leaves the beginning or the end as it is.
+    worth = (starts[ones] == starts[others]) | (ends[ones] == ends[others])
+    open_ = np.flatnonzero((level == DIFFERENT) & worth)
     one = [people.phones[code] for code in ones[open_].tolist()]
     other = [people.phones[code] for code in others[open_].tolist()]
     if one:
         edits = cpdist(one, other, scorer=OSA.distance, score_cutoff=1, workers=1)
         level[open_[edits == 1]] = SIMILAR
-        ends = [_ends_alike(*numbers) for numbers in zip(one, other, strict=True)]
-        level[open_[np.array(ends, dtype=np.bool_)]] = RESPELLED
+    for at in np.flatnonzero((level == DIFFERENT) & worth & (lengths[ones] != lengths[others])).tolist():
+        if _ends_alike(people.phones[ones[at]], people.phones[others[at]]):
+            level[at] = RESPELLED
     factor, housemates = np.ones(len(left)), np.ones(len(left))
     shared = np.maximum(np.maximum(seen.phone_names[left], seen.phone_names[right]) - _FAMILY - 1, 0)
     chance = np.minimum((weights.stranger_same + shared) / max(len(people), 2), 0.5)

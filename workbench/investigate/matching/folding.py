@@ -31,6 +31,8 @@ _SUFFIXES = {
 _MAILBOXES = {"googlemail.com": "gmail.com"}
 _DOTLESS = frozenset({"gmail.com"})
 _SHORTEST_PHONE = 6
+_EXTENSION = re.compile(r"(?i)\s*(?:ext|x|#)")
+_NO_DIGITS = re.compile(r"\D")
 
 
 class Name(NamedTuple):
@@ -97,8 +99,10 @@ def fold_phone(text: str | None) -> str:
 
     An extension is not part of it. Fewer than six digits are no phone number.
     """
-    number = re.split(r"(?i)\s*(?:ext|x|#)", text or "", maxsplit=1)[0]
-    digits = "".join(str(unicodedata.decimal(sign)) for sign in number if sign.isdecimal()).lstrip("0")
+    number = _EXTENSION.split(text or "", maxsplit=1)[0]
+    if not number.isascii():
+        number = "".join(str(unicodedata.decimal(sign)) for sign in number if sign.isdecimal())
+    digits = _NO_DIGITS.sub("", number).lstrip("0")
     if len(digits) == 11 and digits[0] == "1":
         digits = digits[1:]
     return digits if len(digits) >= _SHORTEST_PHONE and len(set(digits)) > 1 else ""
@@ -109,7 +113,7 @@ def own_part(local: str, names: tuple[str, ...]) -> str:
 
     The more of it, the less likely that a namesake has the same.
     """
-    rest = fold(local).replace(" ", "")
+    rest = local if local.isascii() and local.isalnum() else fold(local).replace(" ", "")
     words = sorted({word for name in names for word in name.split()}, key=lambda word: (-len(word), word))
     for word in words:
         if len(word) > 1:

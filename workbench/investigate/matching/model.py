@@ -47,7 +47,7 @@ class Given(_Part):
     typo_targets: Count = 40  # how many misspellings of a name are about equally likely
     near_targets: Count = 1000
     household_same: Share = 0.003  # housemates of one name: father and son; two Johns marry or meet rarely
-    household_like: Share = 0.006  # alike as Jon and Joan, or José and José Luis: twins, parents
+    household_like: Share = 0.004  # alike as Jon and Joan, or José and José Luis: twins, parents
 
 
 class Family(_Part):

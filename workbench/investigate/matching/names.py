@@ -155,21 +155,28 @@ def _levels(people: People, pairs: tuple[Ints, Ints], *, pet_forms: bool) -> tup
 
 
 def _level(one: str, other: str, edits: int, closeness: float, pet_forms: bool) -> tuple[int, float]:
-    if one.replace(" ", "") == other.replace(" ", ""):
-        return SAME, 0.0
     if pet_forms and (kin := kinship(one, other)):
         return PET_FORM, kin
     shorter = min(len(one), len(other))
     if pet_forms and shorter == 1 and one[0] == other[0]:
         return INITIAL, 0.0
-    words, others = set(one.split()), set(other.split())
-    if len(words) != len(others) and (words < others or others < words):
-        return PART, 0.0
-    if pet_forms and (in_part := _kin_in_part(one.split(), other.split())):
+    single = " " not in one and " " not in other
+    if not single:
+        if one.replace(" ", "") == other.replace(" ", ""):
+            return SAME, 0.0
+        words, others = set(one.split()), set(other.split())
+        if len(words) != len(others) and (words < others or others < words):
+            return PART, 0.0
+    # Two single words of which one is cut short begin alike.
+    if (
+        pet_forms
+        and (not single or one[:3] == other[:3])
+        and (in_part := _kin_in_part(one.split(), other.split()))
+    ):
         return in_part
     if edits == 1 and shorter > 1:
         return TYPO, 0.0
-    if len(words) == len(others) == 1 and shorter > 3 and ((edits == 2 and shorter > 5) or closeness > 0):
+    if single and shorter > 3 and ((edits == 2 and shorter > 5) or closeness > 0):
         return NEAR, 0.0
     return DIFFERENT, 0.0
 
@@ -179,8 +186,8 @@ def _kin_in_part(words: list[str], others: list[str]) -> tuple[int, float] | Non
     short, long = sorted((words, others), key=lambda each: (len(each), len(each[0]), each))
     if len(short) == len(long) > 1:
         unlike = [pair for pair in zip(short, long, strict=True) if pair[0] != pair[1]]
-        kin = kinship(*unlike[0]) if len(unlike) == 1 else 0.0
-        return (PET_FORM, kin) if kin else None
+        likeness = kinship(*unlike[0]) if len(unlike) == 1 else 0.0
+        return (PET_FORM, likeness) if likeness else None
     if len(long) == 1 and len(short[0]) > 2 and len(long[0]) > len(short[0]) + 1:
         return (PET_FORM, _CUT_SHORT) if long[0].startswith(short[0]) else None
     return (PART, 0.0) if len(short) == 1 < len(long) and kinship(short[0], long[0]) else None

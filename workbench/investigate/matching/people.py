@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
+from functools import cached_property
 from itertools import islice, pairwise
 from typing import Any, NamedTuple
 from zlib import crc32
@@ -79,6 +80,21 @@ class People:
     own: Ints
     joined: Ints
     left_out: tuple[str, ...] = ()
+
+    @cached_property
+    def local_digits(self) -> Ints:
+        """One number for each local part's digits, and 0 for none."""
+        codes: dict[str, int] = {"": 0}
+        digits = ("".join(filter(str.isdigit, local)) for local in self.locals)
+        return np.array([*(codes.setdefault(each, len(codes)) for each in digits), MISSING], dtype=np.int32)
+
+    @cached_property
+    def phone_ends(self) -> tuple[Longs, Longs, Longs]:
+        """For each phone number its length, its last ten digits' first six, and its last four."""
+        lengths = [*map(len, self.phones), MISSING]
+        starts = [*(int(number[-10:][:6]) for number in self.phones), MISSING]
+        ends = [*(int(number[-4:]) for number in self.phones), MISSING]
+        return np.array(lengths, np.int64), np.array(starts, np.int64), np.array(ends, np.int64)
 
     def __len__(self) -> int:
         return len(self.ids)

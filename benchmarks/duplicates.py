@@ -1,0 +1,152 @@
+"""Duplicate members found by us, Splink, recordlinkage and dedupe: the same people, in the same run.
+
+Issue: at least their F1, and no slower than Splink alone. Each runs in a process of its own, bounded in time
+and memory; the others in an environment made for the occasion, since they do not live with our pandas.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from time import monotonic, sleep
+
+import psutil
+
+from workbench.demo.club import Club
+from workbench.demo.duplicates import draw_crowd
+from workbench.demo.people import today
+from workbench.demo.shape import ANCHOR
+
+OTHERS = (
+    "splink==5.0.0",
+    "recordlinkage==0.16",
+    "dedupe==3.0.3",
+    "btrees<6",
+)  # dedupe uses what BTrees 6 no longer has
+WAYS = ("ours", "splink", "recordlinkage", "dedupe")
+SECONDS, MEGABYTES = 900, 6000
+_SCRIPT = Path(__file__).with_name("duplicates_by.py")
+
+
+def write_people(folder: Path, members: int, seed: int) -> tuple[set[tuple[str, str]], set[tuple[str, str]]]:
+    """Write a club with planted duplicates as CSV; return the pairs to find, and all that are right."""
+    club = Club("application", members, seed, folder, (), ANCHOR, 0)
+    crowd = draw_crowd(club)
+    with (folder / "members.csv").open("w", encoding="utf-8", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(["id", "first_name", "last_name", "email", "phone", "joined"])
+        there = (today(club.shape, index)[0] for index in range(members))
+        for people in (there, crowd.people):
+            for one in people:
+                family = crowd.renamed.get(one.id, one.family)
+                rows.writerow([one.id, one.given, family, one.email, one.phone, f"{one.joined:%Y-%m-%d}"])
+    with (folder / "truth.csv").open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows(sorted(crowd.truth.pairs))
+    return set(crowd.truth.pairs), set(crowd.truth.persons)
+
+
+def make_environment(folder: Path) -> Path:
+    """Install the others beside us; return their Python."""
+    uv = Path(sys.executable).with_name("uv")
+    python = folder / "others" / "bin" / "python"
+    subprocess.run(
+        [uv, "venv", "--quiet", "--python", sys.executable, folder / "others"], check=True, timeout=120
+    )
+    subprocess.run(
+        [uv, "pip", "install", "--quiet", "--python", python, *OTHERS],
+        check=True,
+        timeout=600,
+        capture_output=True,
+    )
+    return python
+
+
+def run(way: str, python: Path, folder: Path) -> dict[str, float] | str:
+    """Run one way; return seconds and megabytes, or why there are none."""
+    paths = [folder / name for name in ("members.csv", f"{way}.csv", "truth.csv")]
+    with (
+        (folder / f"{way}.log").open("w+", encoding="utf-8") as log,
+        subprocess.Popen(
+            [python, _SCRIPT, way, *paths],
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(_SCRIPT.parents[1])},
+        ) as process,
+    ):
+        watched, begun, peak = psutil.Process(process.pid), monotonic(), 0.0
+        while process.poll() is None:
+            try:
+                peak = max(peak, watched.memory_info().rss / 2**20)
+            except psutil.NoSuchProcess:
+                break
+            if peak > MEGABYTES or monotonic() - begun > SECONDS:
+                process.kill()
+                return (
+                    f"stopped: more than {MEGABYTES:,} MB"
+                    if peak > MEGABYTES
+                    else f"stopped after {SECONDS} s"
+                )
+            sleep(0.1)
+        told = process.stdout.read() if process.stdout else ""
+        if process.wait() != 0:
+            log.seek(0)
+            return f"failed: {(log.read().strip().splitlines() or ['without a word'])[-1][:150]}"
+    found: dict[str, float] = json.loads(told.strip().splitlines()[-1])
+    return found
+
+
+def judge(
+    file: Path, wanted: set[tuple[str, str]], right: set[tuple[str, str]], threshold: float
+) -> tuple[float, float, float]:
+    """Return precision, recall and F1 of the pairs from a score on."""
+    with file.open(encoding="utf-8", newline="") as rows:
+        found = {(min(a, b), max(a, b)) for a, b, score in csv.reader(rows) if float(score) >= threshold}
+    hits = len(found & wanted)
+    precision = len(found & right) / max(len(found), 1)
+    recall = hits / len(wanted)
+    return precision, recall, 2 * precision * recall / max(precision + recall, 1e-9)
+
+
+def compare(members: int, seed: int = 1) -> None:
+    """Print each way's precision, recall, F1, seconds and peak memory; the others at their best threshold."""
+    from workbench.investigate.matching import DEFAULT_THRESHOLD
+
+    with tempfile.TemporaryDirectory(prefix="workbench-duplicates-") as name:
+        folder = Path(name)
+        wanted, right = write_people(folder, members, seed)
+        print(f"duplicates: {members:,} members and {len(wanted):,} duplicates (seed {seed})")
+        others: Path | str
+        try:
+            others = make_environment(folder)
+        except (OSError, subprocess.SubprocessError) as error:
+            others = f"could not be installed: {type(error).__name__}"
+        measured: dict[str, tuple[float, float]] = {}
+        for way in WAYS:
+            python = Path(sys.executable) if way == "ours" else others
+            found = python if isinstance(python, str) else run(way, python, folder)
+            if isinstance(found, str):
+                print(f"{way:14} {found}")
+                continue
+            thresholds = (
+                (DEFAULT_THRESHOLD,)
+                if way == "ours"
+                else [step / 50 for step in range(3, 50)] + [0.99, 0.999]
+            )
+            precision, recall, f1, threshold = max(
+                ((*judge(folder / f"{way}.csv", wanted, right, each), each) for each in thresholds),
+                key=lambda each: each[2],
+            )
+            measured[way] = f1, found["seconds"]
+            print(
+                f"{way:14} precision {precision:.3f}  recall {recall:.3f}  F1 {f1:.3f} (from {threshold:.2f} on)"
+                f"  {found['seconds']:6.1f} s  {found['megabytes']:5.0f} MB"
+            )
+        if {"ours", "splink"} <= measured.keys():
+            ratio = measured["ours"][1] / measured["splink"][1]
+            print(f"ratio to Splink {ratio:.2f} of its time     (at most 1)")

@@ -1,0 +1,117 @@
+"""Each kind of agreement and disagreement, one at a time."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import pytest
+
+from tests.matching.people import ONE, strangers
+from workbench.investigate.matching import DEFAULT_THRESHOLD
+from workbench.investigate.matching.matching import match_people
+from workbench.investigate.matching.people import gather
+from workbench.investigate.matching.scoring import COMPARISONS
+
+
+def judged(one=ONE, threshold=0.0, **other):
+    """Return the pair of somebody and a second record of them, if it was compared."""
+    found = match_people(
+        gather([*strangers(), one, one._replace(id="x2", **other)]), threshold=threshold, threads=1
+    )
+    pair = found[(found["left"] == "x1") & (found["right"] == "x2")]
+    return pair.iloc[0] if len(pair) else None
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({}, "same e-mail"),
+        ({"email": "ROBERT.QUIST@example.org"}, "same e-mail but for case or tag"),
+        ({"email": "robert.quist+club@example.org"}, "same e-mail but for case or tag"),
+        ({"email": "robertquist@example.org"}, "same e-mail but for its dots"),
+        ({"email": "robert.qiust@example.org"}, "similar e-mail"),
+        ({"first_name": "Bob"}, "nickname of the first name"),
+        ({"first_name": "Rboert"}, "first name but for a typing error"),
+        ({"first_name": "R."}, "initial of the first name"),
+        ({"first_name": "Robert-Paul"}, "part of the first name"),
+        ({"last_name": "Quits"}, "surname but for a typing error"),
+        ({"last_name": "Quist-Larsen"}, "part of the surname"),
+        ({"first_name": "Quist", "last_name": "Robert"}, "first name and surname exchanged"),
+        ({"first_name": "QUIST", "last_name": "Bob"}, "first name and surname exchanged"),
+        ({"phone": "+1 805-555-1234"}, "same phone"),
+        ({"phone": "555-1234"}, "same phone but for its area code"),
+        ({"phone": "8055551235"}, "phone but for one digit"),
+        ({"joined_at": date(2020, 6, 5)}, "joined about the same time"),
+        ({"phone": None, "joined_at": None}, "same e-mail"),
+        ({"email": None}, "same phone"),
+    ],
+)
+def test_one_person(changes, why):
+    pair = judged(**changes)
+    assert pair["probability"] >= DEFAULT_THRESHOLD
+    assert why in pair["why"].split("; ")
+
+
+@pytest.mark.parametrize(
+    ("changes", "against"),
+    [
+        ({"first_name": "Mary"}, "different first name"),  # a family address
+        ({"first_name": "Mary", "email": "mary@example.net"}, "different first name"),
+        ({"first_name": "Roberta", "email": "roberta@example.net"}, "could be two people of one household"),
+        ({"last_name": "Quist Sr", "email": "old.quist@example.net"}, "different generation"),
+    ],
+)
+def test_two_people_of_one_household(changes, against):
+    pair = judged(one=ONE._replace(last_name="Quist Jr") if "last_name" in changes else ONE, **changes)
+    assert pair["probability"] < DEFAULT_THRESHOLD
+    assert against in pair["against"].split("; ")
+    assert not pair["offered"]
+
+
+def test_twins_with_names_alike_are_two():
+    jon = ONE._replace(first_name="John", email="john7@example.org")
+    assert judged(one=jon, first_name="Joan", email="joan4@example.net")["probability"] < DEFAULT_THRESHOLD
+
+
+def test_namesakes_are_two():
+    smith = ONE._replace(first_name="James", last_name="Smith", email="james.smith@example.org")
+    pair = judged(one=smith, email="james.smith@example.net", phone="2125550000", joined_at=date(2011, 1, 2))
+    assert pair["probability"] < 0.5
+
+
+def test_a_frequent_name_weighs_less():
+    smith = judged(one=ONE._replace(last_name="Smith"))
+    assert smith["weight_family"] < judged()["weight_family"] - 3
+
+
+def test_an_office_address_says_little():
+    office = [each._replace(email="office@example.org", phone="8055550000") for each in strangers()]
+    found = match_people(gather(office), threshold=0.5)
+    assert found.empty
+
+
+def test_what_an_address_says_of_the_name_is_not_counted_twice():
+    plain = judged(email="robert.quist@example.net")
+    own = judged(one=ONE._replace(email="goldfish.lover@example.org"), email="goldfish.lover@example.net")
+    assert own["weight_email"] > plain["weight_email"] + 3
+
+
+def test_a_day_that_everybody_joined_on_says_nothing():
+    day = date(2026, 4, 21)
+    people = [each._replace(joined_at=day) for each in strangers()]
+    pair = match_people(
+        gather([*people, ONE._replace(joined_at=day), ONE._replace(id="x2", joined_at=day)]), threshold=0
+    )
+    pair = pair[(pair["left"] == "x1") & (pair["right"] == "x2")].iloc[0]
+    assert abs(pair["weight_joined"]) < 1.5
+
+
+def test_every_comparison_has_its_weight():
+    pair = judged()
+    assert [name for name in pair.index if name.startswith("weight_")] == [f"weight_{n}" for n in COMPARISONS]
+
+
+def test_no_personal_value_in_the_words():
+    pair = judged(first_name="Bob", phone="2125550000")
+    for value in (ONE.first_name, ONE.last_name, "bob", ONE.email, ONE.phone):
+        assert value.lower() not in f"{pair['why']} {pair['against']}".lower()

@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from workbench.investigate.matching.folding import fold, fold_email, fold_name, fold_phone, own_part
+from workbench.investigate.matching.pet_names import kinship
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("JOSÉ", "jose"),
+        ("O'Brien", "OBrien"),
+        ("O\u2019Brien", "obrien"),
+        ("Smith-Jones", "smith  jones"),
+        ("Søren", "Soren"),
+        ("Straße", "strasse"),
+        ("e\u0301", "\u00e9"),
+    ],
+)
+def test_names_that_are_one(one, other):
+    assert fold(one) == fold(other)
+
+
+def test_other_scripts_keep_what_tells_them_apart():
+    assert fold("किरण") != fold("करण")
+    assert fold("李") != fold("王")
+    assert fold("Иван") == "иван"
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text(max_size=20))
+def test_folding_twice_is_folding_once(text):
+    assert fold(fold(text)) == fold(text)
+    fold_email(text), fold_phone(text), fold_name(text)  # whatever it is, it is no error
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "generation"),
+    [
+        ("Smith Jr.", "smith", "2"),
+        ("Smith, III", "smith", "3"),
+        ("Dr. Anna", "anna", ""),
+        ("Junior", "junior", ""),
+        ("", "", ""),
+        (None, "", ""),
+        ("  ", "", ""),
+    ],
+)
+def test_titles_and_generations_are_told_apart(text, words, generation):
+    assert fold_name(text) == (words, generation)
+
+
+def test_one_mailbox_however_spelt():
+    spelt = ["john.smith@Example.org", "JohnSmith@example.org", "johnsmith+club@example.org"]
+    assert {(found.local, found.domain) for each in spelt if (found := fold_email(each))} == {
+        ("johnsmith", "example.org")
+    }
+    assert fold_email("a.b@googlemail.com").dotted == fold_email("ab@gmail.com").dotted
+    assert fold_email("a.b@example.org").dotted != fold_email("ab@example.org").dotted
+
+
+@pytest.mark.parametrize("text", ["", None, "nobody", "@example.org", "a@", "   "])
+def test_what_is_no_address(text):
+    assert fold_email(text) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "digits"),
+    [
+        ("+1 (805) 555-1234", "8055551234"),
+        ("805.555.1234 ext 9", "8055551234"),
+        ("805 555 1234 x22", "8055551234"),
+        ("0000000000", ""),
+        ("n/a", ""),
+        ("123", ""),
+        (None, ""),
+    ],
+)
+def test_phone_numbers(text, digits):
+    assert fold_phone(text) == digits
+
+
+def test_an_address_of_nothing_but_the_name_says_nothing_more():
+    names = ("john", "smith")
+    assert own_part("john.smith", names) == own_part("jsmith", names) == ""
+    assert own_part("john_smith77", names) == "77"
+    assert own_part("goldfish", names) == "goldfish"
+
+
+def test_nicknames():
+    for one, other in (("bob", "robert"), ("peggy", "margaret"), ("pepe", "jose"), ("bob", "rob")):
+        assert kinship(one, other) == kinship(other, one) > 0
+    assert kinship("robert", "mary") == 0
