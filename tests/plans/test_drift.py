@@ -192,3 +192,20 @@ def test_a_table_that_changed_since_the_plan_was_made_is_refused(application: Gr
     application.execute(change)
     said = application.refuses(plan, "WaSyncState", WorkbenchError)
     assert "lan again" in said.next_step or "primary key" in said.what
+
+
+def test_a_row_that_changed_is_found_where_the_plan_empties_the_whole_table(ground: Ground) -> None:
+    deletes = next(
+        each for each in ground.planned().operations if (each.name, each.table) == ("delete", "WaIdMapping")
+    )
+    kept = [str(key) for key, _ in ground.planned().rows(deletes)]
+    ground.execute('DELETE FROM "WaIdMapping" WHERE NOT (id::text = ANY(%s))', kept)
+    ground.execute('ANALYZE "WaIdMapping"')
+    plan = ground.approved(anew=True)
+    assert (
+        plan.changes["WaIdMapping"]["delete"]
+        == len(kept)
+        == ground.ask('SELECT count(*) FROM "WaIdMapping"')[0]
+    )
+    ground.execute('UPDATE "WaIdMapping" SET "waId" = \'999999\' WHERE id::text = %s', kept[1])
+    assert [key for _, key, _ in refused(ground, plan, kept[1]).rows] == [kept[1]]
