@@ -160,3 +160,20 @@ def test_a_model_that_is_not_there(tmp_path):
     (tmp_path / "latin").write_bytes(b"\xff\xfe")
     with pytest.raises(UsageError, match="cannot be read"):
         Model.read(tmp_path / "latin")
+
+
+@pytest.mark.parametrize(
+    ("other", "least", "offered"),
+    [
+        ({}, 0.99, True),
+        ({"last_name": "Hale"}, 0.99, False),  # sure by every figure, and yet another surname: somebody looks
+        ({"first_name": "Bob"}, 0.9, False),  # nearly sure is not sure
+        ({"first_name": "R."}, 0.9, False),
+    ],
+)
+def test_only_what_is_sure_and_undisputed_is_offered_without_review(other, least, offered):
+    rows = [*strangers(), ONE, ONE._replace(id="x2", **other)]
+    found = match_people(gather(rows))
+    (pair,) = found[found["left"] == "x1"].to_dict("records")
+    assert pair["probability"] >= least
+    assert pair["offered"] is offered
