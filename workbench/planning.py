@@ -11,7 +11,7 @@ import pandas as pd
 
 from workbench.fixes.corrections import Correction, corrections_of
 from workbench.fixes.merging.asking import Asked, Named, Wishes
-from workbench.fixes.merging.listing import read_listing
+from workbench.fixes.merging.listing import read_merges
 from workbench.fixes.merging.merge import MergeRequest, plan_merges
 from workbench.fixes.policies import plan_policies
 from workbench.fixes.remapping import MappingRequest, plan_mappings
@@ -171,7 +171,7 @@ class Planning(Session):
         """
         wishes = _wishes(rules, by_hand, keep, skip_blocked)
         if isinstance(merges, str | Path):
-            listing = read_listing(Path(merges))
+            listing = read_merges(Path(merges))
             asked, problems = tuple(listing.asked), tuple(listing.problems)
             source = listing.name, listing.sha256
         else:

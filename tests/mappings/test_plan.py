@@ -219,12 +219,12 @@ def test_a_right_mapping_and_unknown_things_plan_nothing(broken, opened):
     ("content", "said"),
     [
         (b"", "is empty"),
-        (b"entity,wa_id,new_id,reason\n", "no line below"),
+        (b"entity,wa_id,new_id,reason\n", "no lines below"),
         (b"entity,waid,new_id,reason\nMember,1,2,x\n", "no column 'wa_id'; it has 'waid'"),
-        ("entity,wa_id,new_id,reason\nMember,1,2,M\xfcller\n".encode("latin-1"), "not text in UTF-8 \\(line 2\\)"),
+        ("entity,wa_id,new_id,reason\nMember,1,2,M\xfcller\n".encode("latin-1"), "not in UTF-8: line 2 "),
         ("entity,wa_id,new_id\n".encode("utf-16"), "UTF-8"),
-        (b"entity;wa_id;new_id\nMember;1;2\n", "semicolons"),
-        (b"entity,wa_id,new_id,reason\nMember,1\n", "another length than its header: 2"),
+        (b"entity;wa_id;new_id\nMember;1;2\n", "line 2: WA id '1' is not mapped"),
+        (b"entity,wa_id,new_id,reason\nMember,1\n", "line 2: it has 2 columns where the header has 4"),
         (b"entity,wa_id,new_id,resaon\nMember,1,2,x\n", "'resaon'.*nearest is 'reason'"),
     ],
 )  # fmt: skip
@@ -246,25 +246,27 @@ def test_every_bad_line_is_told_at_once(broken, opened, tmp_path):
     lines = [
         "Entity, wa_id ,new_id,reason", f"Member,{wa_id},{record},=1+1", f"Member,{wa_id},{shape.id('Member', 0)},",
         f"Person,{wa_id},{record},", f"Member,77,{record},", f"Member,{shape.wa_id('Member', 18)},{shape.id('Event', 1)},",
+        "Member,1",
     ]  # fmt: skip
     path.write_text("\ufeff" + "\r\n".join(lines), encoding="utf-8")
     with opened(club) as wb:
         with pytest.raises(UsageError) as caught:
             wb.plan_mappings(path)
         said = caught.value.what
-        assert all(f"line {number}:" in said for number in (3, 4, 5, 6))
+        assert all(f"line {number}:" in said for number in (3, 4, 5, 6, 7))
         assert "line 2:" not in said
         path.write_text("\ufeff" + "\r\n".join(lines[:2]), encoding="utf-8")
         assert wb.plan_mappings(path).header.parameters["corrections"][0]["reason"] == "=1+1"
 
 
 def test_values_are_data_in_tables(tmp_path):
-    from workbench.murmurant.exports import read_table, write_table
+    from workbench.murmurant.listings import read_csv, write_csv
 
     values = ["=1+1", "'=1", "+1", "a,b", 'say "x"', "'plain", "\u202edx", "-2", "@x"]
     path = tmp_path / "t.csv"
-    write_table(path, ["entity", "wa_id"], [{"entity": each, "wa_id": "1"} for each in values])
+    write_csv(path, ["entity", "wa_id"], [{"entity": each, "wa_id": "1"} for each in values])
     assert not any(
         line.startswith(("=", "+", "-", "@")) for line in path.read_text(encoding="utf-8").splitlines()
     )
-    assert [line.cells["entity"] for line in read_table(path, ["entity", "wa_id"])] == values
+    listing = read_csv(path)
+    assert [line.cells["entity"] for line in listing.lines(listing.header)] == values

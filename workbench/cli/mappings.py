@@ -63,7 +63,7 @@ def mappings(
 ) -> None:
     """List ids that lead to the wrong person or record, twice or nowhere; worst first, cycles drawn."""
     from workbench.investigate.mappings.telling import PROBLEMS, cycles_of, sure_corrections
-    from workbench.murmurant.exports import write_table
+    from workbench.murmurant.listings import write_csv
 
     for each in problem or ():
         if each not in PROBLEMS:
@@ -83,7 +83,7 @@ def mappings(
     corrections = sure_corrections(problems)
     written = csv if csv is not None and len(corrections) else None
     if written is not None:
-        write_table(written, list(corrections.columns), corrections.to_dict("records"))
+        write_csv(written, list(corrections.columns), corrections.to_dict("records"))
     clean = not len(problems) and not found.not_known
     if json:
         print_json(

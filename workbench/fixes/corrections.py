@@ -12,14 +12,13 @@ from sqlalchemy import Connection
 from workbench.errors import Refused, UsageError, nearest
 from workbench.investigate.mappings.contacts import record_facts
 from workbench.investigate.mappings.lookup import MappingRow, ids_like, mapping_rows
-from workbench.murmurant.exports import read_table
+from workbench.murmurant.listings import read_csv
 from workbench.murmurant.schema import Schema
 from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES, ENTITY_TYPES
 
 NEEDED, OPTIONAL = ("entity", "wa_id", "new_id"), ("reason",)
 """The columns of a table of corrections."""
 
-_SHOWN = 30
 NOTHING_TO_DO = "leads there already"
 
 
@@ -31,6 +30,8 @@ class Correction:
     ----------
     line : int
         Where it stands in the table; 0 for one that was given by hand.
+    problem : str
+        Why that line cannot be read; empty where it can.
     """
 
     entity: str
@@ -38,6 +39,7 @@ class Correction:
     new_id: str
     reason: str = ""
     line: int = 0
+    problem: str = ""
 
     @property
     def key(self) -> str:
@@ -60,12 +62,17 @@ def corrections_of(source: str | Path | Iterable[Any]) -> list[Correction]:
     Raises
     ------
     UsageError
-        For a file that is no such table; see `workbench.murmurant.exports.read_table`.
+        For a file that is no such table.
     """
     if isinstance(source, str | Path):
+        listing = read_csv(Path(source))
         return [
-            Correction(**{name: line.cells.get(name, "") for name in (*NEEDED, *OPTIONAL)}, line=line.number)
-            for line in read_table(Path(source), NEEDED, OPTIONAL)
+            Correction(
+                **{name: line.cells.get(name, "") for name in (*NEEDED, *OPTIONAL)},
+                line=line.number,
+                problem=line.problem,
+            )
+            for line in listing.lines(listing.columns(NEEDED, OPTIONAL))
         ]
     found = []
     rows = source.to_dict("records") if hasattr(source, "to_dict") else source
@@ -103,6 +110,9 @@ def resolve_corrections(
     wrong: list[tuple[int, str]] = []
     sound: list[Correction] = []
     for each in asked:
+        if each.problem:
+            wrong.append((each.line, each.problem))
+            continue
         entity = _entity(each.entity)
         if entity is None or not schema.has(CONCEPT_OF[entity]):
             close = nearest(each.entity, [*ENTITIES, "EventRegistration"], 1)
@@ -181,9 +191,9 @@ def _complain(wrong: Sequence[tuple[int, str]]) -> None:
             raise Refused(f"{said}.", "`workbench mappings` lists the mappings that are wrong.")
         raise UsageError(f"{said[0].upper()}{said[1:]}.", "Nothing was planned.")
     ordered = sorted(wrong)
-    lines = "".join(f"\n  line {number}: {said}" for number, said in ordered[:_SHOWN])
-    more = f"\n  and {len(ordered) - _SHOWN} more" if len(ordered) > _SHOWN else ""
+    lines = "".join(f"\n  line {number}: {said}" for number, said in ordered)
+    count = "1 line of the table is" if len(ordered) == 1 else f"{len(ordered):,} lines of the table are"
     raise UsageError(
-        f"{len(ordered)} lines of the table are not right:{lines}{more}",
+        f"{count} not right:{lines}",
         "Nothing was planned. Correct them and give the table again.",
     )

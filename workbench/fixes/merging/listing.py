@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import hashlib
-import io
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from workbench.errors import UsageError, nearest
 from workbench.fixes.merging.asking import Asked, Named, Problem
+from workbench.murmurant.listings import read_csv
 
 PAIRS = ("canonical", "duplicate")
 CLUSTERS = ("cluster", "member")
@@ -18,11 +15,10 @@ OPTIONAL = ("reason", "size")
 """Columns that may stand beside; ``size`` is what a list of clusters has, and says nothing here."""
 
 _FORMS = "canonical,duplicate[,reason], or cluster,member[,reason]"
-_SEPARATORS = ",;\t"
 
 
 @dataclass(frozen=True)
-class Listing:
+class MergeList:
     """What a file asks for.
 
     Attributes
@@ -41,72 +37,33 @@ class Listing:
     problems: list[Problem]
 
 
-def read_listing(path: Path) -> Listing:
-    """Read a CSV file of merges, in UTF-8, with or without a byte order mark.
+def read_merges(path: Path) -> MergeList:
+    """Read a CSV file of merges.
 
     Either one line for each duplicate (``canonical,duplicate``), or one for each member of a cluster
     (``cluster,member``), whose canonical record is then chosen by the rule of guide §4.4. A ``reason`` may
-    stand beside. Commas, semicolons or tabs part the columns.
+    stand beside.
 
     Raises
     ------
     UsageError
-        When it cannot be read, is empty, of another encoding, or its header is none of the two.
+        When it cannot be read (see `workbench.murmurant.listings.read_csv`), or its header is none of the two.
     """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}.", "Name a CSV file.") from None
-    lines = list(_lines(_decoded(path, data)))
-    if not lines:
-        raise UsageError(f"{path} is empty.", f"Its first line names the columns: {_FORMS}.")
-    (_, names), *rows = lines
-    header = _header(path, [each.strip().lower() for each in names])
-    if not rows:
-        raise UsageError(f"{path} has a header and no lines below it.", "There is nothing to merge.")
+    listing = read_csv(path)
+    header = _header(path, [each.lower() for each in listing.header])
+    wanted = PAIRS if PAIRS[0] in header else CLUSTERS
     problems: list[Problem] = []
     cells: list[tuple[str, dict[str, str]]] = []
-    for number, row in rows:
-        where = f"line {number}"
-        if len(row) != len(header):
-            said = f"it has {len(row)} columns where the header has {len(header)}"
-            problems.append(Problem(where, f"{said}. A cell with a separator in it needs quotes."))
+    for line in listing.lines(header):
+        where = f"line {line.number}"
+        if line.problem:
+            problems.append(Problem(where, f"{line.problem}."))
             continue
-        cell = dict(zip(header, (each.strip() for each in row), strict=True))
-        wanted = PAIRS if PAIRS[0] in header else CLUSTERS
-        problems += [Problem(where, f"it names no {each}.") for each in wanted if not cell[each]]
-        if all(cell[each] for each in wanted):
-            cells.append((where, cell))
-    asked, more = _pairs(cells) if PAIRS[0] in header else _clusters(cells)
-    return Listing(path.name, hashlib.sha256(data).hexdigest(), asked, problems + more)
-
-
-def _decoded(path: Path, data: bytes) -> str:
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise UsageError(f"{path} is in UTF-16.", "Save it as UTF-8 (in Excel: CSV UTF-8).")
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data[: error.start].count(b"\n") + 1
-        raise UsageError(
-            f"{path} is not in UTF-8: line {line} has the byte 0x{data[error.start]:02x}.",
-            "Save it as UTF-8 (in Excel: CSV UTF-8).",
-        ) from None
-    if "\0" in text:
-        raise UsageError(f"{path} is not a text file: it has a zero byte.", "Save it as CSV in UTF-8.")
-    return text
-
-
-def _lines(text: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield the lines that say something, by the number of the line they begin on."""
-    first = text.lstrip().split("\n", 1)[0]
-    separator = max(_SEPARATORS, key=first.count)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
-    begins = 1
-    for row in reader:
-        if any(each.strip() for each in row):
-            yield begins, row
-        begins = reader.line_num + 1
+        problems += [Problem(where, f"it names no {each}.") for each in wanted if not line.cells[each]]
+        if all(line.cells[each] for each in wanted):
+            cells.append((where, line.cells))
+    asked, more = _pairs(cells) if wanted == PAIRS else _clusters(cells)
+    return MergeList(path.name, listing.sha256, asked, problems + more)
 
 
 def _header(path: Path, names: list[str]) -> list[str]:
