@@ -52,7 +52,7 @@ def last_authors(
         if run.mode == "dry" or run.rolled_back or not wanted:
             continue
         others = [each for each in runs if each is not run]
-        for fates in record_fates(connection, schema, run, others):
+        for fates in record_fates(connection, schema, run, others, sorted(wanted)):
             if fates.entity != entity or fates.action not in WRITTEN or fates.strength < Strength.likely:
                 continue
             for key in wanted.intersection(each for each in fates.record_ids if each is not None):

@@ -5,33 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pandas as pd
 from sqlalchemy import (
-    Boolean,
     Connection,
-    Select,
     String,
-    Subquery,
-    and_,
-    case,
-    cast,
-    distinct,
     func,
-    literal,
-    null,
     select,
     text,
-    union_all,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by
+from sqlalchemy.dialects.postgresql import ARRAY
 
 from workbench.database.connection import frame
-from workbench.investigate.traces import TOLERANCE, record_traces
-from workbench.murmurant.importers import ACTIONS, Counts, Run, Strength, Trace
-from workbench.murmurant.schema import Schema, as_text, entity_of
-from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES
+from workbench.investigate.evidence import about, merge_traces, with_fate
+from workbench.investigate.traces import record_traces
+from workbench.murmurant.importers import ACTIONS, Counts, Run, Strength
+from workbench.murmurant.schema import Schema
+from workbench.murmurant.spellings import ENTITIES
 
 
 @dataclass(frozen=True)
@@ -75,7 +66,7 @@ def run_records(
     """
     traces = record_traces(schema, run, others)
     if traces:
-        merged = _with_fate(schema, run, _merge(traces, run))
+        merged = with_fate(schema, run, merge_traces(traces, run))
         columns = ["entity", "action", "evidence", "strength", "exists", "touched"]
         tally = frame(
             connection,
@@ -143,12 +134,26 @@ class Fates(NamedTuple):
     wa_ids: list[str | None]
 
 
-def record_fates(connection: Connection, schema: Schema, run: Run, others: Sequence[Run] = ()) -> list[Fates]:
-    """Return every record that a live run dealt with: a million of them in a few groups."""
+def record_fates(
+    connection: Connection,
+    schema: Schema,
+    run: Run,
+    others: Sequence[Run] = (),
+    only: Sequence[str] | None = None,
+) -> list[Fates]:
+    """Return every record that a live run dealt with: a million of them in a few groups.
+
+    Parameters
+    ----------
+    only : sequence of str, optional
+        The records that matter, by id; else all.
+    """
     traces = record_traces(schema, run, others)
+    if only is not None:
+        traces = [about(each, only) for each in traces]
     if not traces:
         return []
-    merged = _with_fate(schema, run, _merge(traces, run))
+    merged = with_fate(schema, run, merge_traces(traces, run))
     alike = [merged.c[name] for name in ("entity", "action", "strength", "exists", "touched_since")]
     # A million ids are compared byte by byte in half a second here; by the database's collation it takes three.
     connection.execute(text("SET LOCAL work_mem = '64MB'"))
@@ -174,12 +179,6 @@ def record_fates(connection: Connection, schema: Schema, run: Run, others: Seque
         for row in rows
     ]
     return sorted(found, key=itemgetter(slice(0, 5)))
-
-
-def _exists(alive: Sequence[Any], at_hand: bool) -> Any:
-    if at_hand:
-        return alive[0]
-    return func.coalesce(*alive).is_not(None) if alive else null()
 
 
 def _sorted(
@@ -231,107 +230,3 @@ def _differences(run: Run, tally: pd.DataFrame) -> list[str]:
     for name, rows in gone.groupby("entity")["records"].sum().items():
         found.append(f"{name}: {rows:,} that it created or updated no longer exist.")
     return found
-
-
-def _merge(traces: Sequence[Select[Any]], run: Run) -> Subquery:
-    """Put the traces of one record together: the most direct one says what was done with it."""
-    seen = union_all(*traces).subquery("traces")
-    if run.traces.keys() - {Trace.MIGRATION, Trace.SYNC_STATE} <= {Trace.MAPPING, Trace.RECORD}:
-        # A record that a mapping of the run names is not named by its own tag as well: nothing to put together.
-        return select(seen, seen.c.trace.label("evidence")).subquery("merged")
-    # One trace may know the WA id only, another the record only; a third, or the same one, knows both.
-    wa_id = func.coalesce(
-        seen.c.wa_id, func.max(seen.c.wa_id).over(partition_by=[seen.c.entity, seen.c.record_id])
-    )
-    record_id = func.coalesce(
-        seen.c.record_id, func.max(seen.c.record_id).over(partition_by=[seen.c.entity, seen.c.wa_id])
-    )
-    rest = [seen.c[name] for name in ("entity", "action", "said", "at", "trace", "strength")]
-    every = select(
-        *rest,
-        case((seen.c.record_id.is_(None), seen.c.wa_id), else_=wa_id).label("wa_id"),
-        case((seen.c.wa_id.is_(None), seen.c.record_id), else_=record_id).label("record_id"),
-    ).subquery("every")
-
-    def best(column: Any) -> Any:
-        # A report file may know a WA id and not the record, or the other way round.
-        order = (column.is_(None), every.c.said.desc(), every.c.strength.desc(), column)
-        return func.array_agg(aggregate_order_by(column, *order), type_=ARRAY(String()))[1]
-
-    return (
-        select(
-            every.c.entity,
-            best(every.c.action).label("action"),
-            every.c.record_id,
-            every.c.wa_id,
-            func.string_agg(distinct(every.c.trace), literal(", ")).label("evidence"),
-            func.max(every.c.strength).label("strength"),
-            func.max(every.c.at).label("at"),
-        )
-        .group_by(every.c.entity, every.c.wa_id, every.c.record_id)
-        .subquery("merged")
-    )
-
-
-def _with_fate(schema: Schema, run: Run, merged: Subquery) -> Subquery:
-    """Add whether each record still exists and who touched it since."""
-    source: Any = merged
-    alive: list[Any] = []
-    changed: list[Any] = []
-    at_hand = "alive" in merged.c
-    if at_hand:
-        alive, changed = [merged.c.alive], [merged.c.changed]
-    for entity in ENTITIES:
-        if at_hand or not schema.has(CONCEPT_OF[entity]):
-            continue
-        table = schema.entity(entity).alias(f"now_{CONCEPT_OF[entity]}")
-        source = source.outerjoin(
-            table, and_(merged.c.entity == entity, as_text(table.c.id) == merged.c.record_id)
-        )
-        alive.append(as_text(table.c.id))
-        if schema.has(f"{CONCEPT_OF[entity]}.updated_at"):
-            changed.append(table.c.updated_at)
-    later: Any = literal(None)
-    by: Any = cast(null(), String)
-    if run.mode == "live" and schema.has(
-        "audit.metadata", "audit.resource_type", "audit.resource_id", "audit.created_at"
-    ):
-        audit = schema.audit
-        owner = schema.audit_run
-        touched = (
-            select(
-                entity_of(audit.c.resource_type).label("entity"),
-                as_text(audit.c.resource_id).label("record_id"),
-                func.max(audit.c.created_at).label("at"),
-                func.array_agg(
-                    aggregate_order_by(func.coalesce(owner, "a person"), audit.c.created_at.desc()),
-                    type_=ARRAY(String()),
-                )[1].label("by"),
-            )
-            .where(owner.is_distinct_from(run.run), audit.c.created_at > (run.started or literal(None)))
-            .group_by("entity", "record_id")
-            .subquery("touched")
-        )
-        source = source.outerjoin(
-            touched, and_(touched.c.entity == merged.c.entity, touched.c.record_id == merged.c.record_id)
-        )
-        later, by = touched.c.at, touched.c.by
-    moment = merged.c.at
-    since: Any = case(
-        (later > moment, by),
-        *([(func.coalesce(*changed) > moment + TOLERANCE, "somebody")] if changed else []),
-        else_="",
-    )
-    if run.mode == "dry":
-        since = literal("")
-    gone = null() if run.mode == "dry" else _exists(alive, at_hand)
-    return (
-        select(
-            *merged.c,
-            cast(gone, Boolean).label("exists"),
-            since.label("touched_since"),
-            (since != "").label("touched"),
-        )
-        .select_from(source)
-        .subquery("fate")
-    )
