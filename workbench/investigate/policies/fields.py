@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dates
+from abc import abstractmethod
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -39,9 +40,9 @@ class InRange(Rule):
         """The field."""
         return (*super().needs, f"{CONCEPT_OF[self.scope]}.{self.column}")
 
+    @abstractmethod
     def outside(self, ground: Ground, value: Any) -> ColumnElement[bool]:
         """Whether a value lies outside the bounds."""
-        raise NotImplementedError
 
     def culprits(self, ground: Ground) -> Select[Any]:
         """Select the records whose field lies outside."""

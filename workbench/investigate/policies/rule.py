@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -99,9 +100,9 @@ class Rule(BaseModel):
         }
         return tuple(need for need, wanted in events.items() if wanted)
 
+    @abstractmethod
     def culprits(self, ground: Ground) -> Select[Any]:
         """Select the records at fault, each with its ``key``, in a fixed order."""
-        raise NotImplementedError
 
     def source(self, ground: Ground) -> FromClause:
         """Return the table that the rule is about."""
