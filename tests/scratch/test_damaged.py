@@ -1,0 +1,145 @@
+"""What an archive says of itself, and archives that cannot be read whole."""
+
+from __future__ import annotations
+
+import shutil
+import tarfile
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from tests.scratch.ground import FORMATS, dump, execute, failure, rows
+from workbench.checkpoints.scratch import read_archive, restored
+from workbench.errors import SnapshotError
+
+
+@pytest.mark.parametrize("options", FORMATS)
+def test_what_an_archive_says_of_itself(snapshot, template, tmp_path, options):
+    path = snapshot(options)
+    archive = read_archive(path)
+    assert archive.tables == ("first", "second")
+    assert archive.database == template
+    assert archive.server_version.startswith("18")
+    assert archive.tool_version.startswith("18")
+    # An archive says the time of a clock, without its zone.
+    assert abs(datetime.now() - archive.created) < timedelta(minutes=5)  # noqa: DTZ005
+
+    copy = tmp_path / "copy"
+    if path.is_dir():
+        shutil.copytree(path, copy)
+    else:
+        shutil.copy(path, copy)
+    assert read_archive(copy).sha256 == archive.sha256
+    with (copy / "more" if copy.is_dir() else copy).open("ab") as file:
+        file.write(b"x")
+    assert read_archive(copy).sha256 != archive.sha256
+
+
+def of_a_newer_server(data: bytes) -> bytes:
+    at = data.index(b"18.")  # the server's version comes before pg_dump's
+    return data[:at] + b"99" + data[at + 2 :]
+
+
+@pytest.mark.parametrize(
+    ("options", "damage", "said"),
+    [
+        pytest.param("-Fp", lambda data: data, "plain SQL", id="script"),
+        pytest.param("-Fc", lambda data: b"", "is empty", id="empty"),
+        pytest.param("-Fc", lambda data: data[:3], "not an archive", id="three bytes"),
+        pytest.param("-Fc", lambda data: data[:40], "cut short", id="head cut"),
+        pytest.param("-Fc", lambda data: data[:1500], "cut short", id="list cut"),
+        pytest.param("-Ft", lambda data: data[:300], "not an archive", id="tar's head cut"),
+        pytest.param("-Ft", lambda data: data[:1500], "cut short", id="tar's list cut"),
+        pytest.param("-Fc", lambda data: b"\x1f\x8b" + data, "not an archive", id="something else"),
+        pytest.param("-Fc", lambda data: data[:6] + b"\x63" + data[7:], "newer pg_dump", id="newer format"),
+        pytest.param("-Fc", of_a_newer_server, "was taken from PostgreSQL 99", id="newer server"),
+    ],
+)
+def test_a_file_that_cannot_be_read(snapshot, settings, options, damage, said):
+    path = snapshot(options)
+    path.write_bytes(damage(path.read_bytes()))
+    error = failure(path, ["first"], settings, said)
+    assert str(path) in error.what
+    assert error.next_step
+    assert error.exit_code == 2
+
+
+def test_a_file_that_is_not_there(tmp_path):
+    with pytest.raises(SnapshotError, match="There is no snapshot"):
+        read_archive(tmp_path / "nowhere.dump")
+    with pytest.raises(SnapshotError, match="not an archive"):
+        read_archive(tmp_path)
+
+
+def cut(path: Path, table: str) -> None:
+    """Cut an archive short in the middle of a table's rows."""
+    (number,) = (e.number for e in read_archive(path).entries if (e.kind, e.table) == ("TABLE DATA", table))
+    if path.is_dir():
+        (file,) = path.glob(f"{number}.dat*")
+        size = file.stat().st_size // 2
+    elif tarfile.is_tarfile(path):
+        with tarfile.open(path) as tar:
+            member = tar.getmember(f"{number}.dat")
+        file, size = path, member.offset_data + member.size // 2
+    else:
+        file, size = path, path.stat().st_size // 4  # of two tables alike, in the first
+    # Where rows are not compressed, at a row's end: what is left looks whole.
+    kept = file.read_bytes()[:size]
+    file.write_bytes(kept if file.suffix == ".gz" else kept[: kept.rindex(b"\n") + 1])
+
+
+@pytest.mark.parametrize(
+    ("options", "tables"),
+    [
+        ("-Fc", ["first"]),
+        ("-Fc -Z0", ["first"]),
+        ("-Ft", ["first"]),
+        ("-Fd", ["first", "second"]),
+        ("-Fd -Z0", ["first"]),
+        ("-Fd -Z0", ["first", "second"]),
+    ],
+)
+def test_rows_that_are_cut_short(snapshot, settings, options, tables):
+    path = snapshot(*options.split())
+    cut(path, "first")
+    assert str(path) in failure(path, tables, settings, "cut short or damaged").what
+
+
+@pytest.mark.parametrize(
+    ("option", "table", "said"),
+    [
+        ("--table=*", "third", "no table public.third"),
+        ("--table=*", "frist", "Nearest: first"),
+        ("--table=second", "first", "no table public.first"),
+        ("--schema-only", "first", "no rows of the table public.first"),
+        ("--exclude-table-data=first", "first", "no rows of the table public.first"),
+        ("--data-only", "first", "the rows of public.first, but not"),
+        ("--inserts", "first", "first as INSERT statements"),
+        ("--table=first", "first", "first .* has a column of the type public.mood"),
+    ],
+)
+def test_a_table_that_the_archive_lacks(snapshot, settings, option, table, said):
+    path = snapshot("-Fc", option)
+    assert failure(path, [table], settings, said).next_step
+
+
+def test_an_extension_matters_to_the_table_that_needs_it(small, tmp_path, settings):
+    execute(small, "CREATE EXTENSION vector; CREATE TABLE third AS SELECT '[1,2]'::vector AS at")
+    path = dump(small, tmp_path, "-Fc")
+    with restored(path, ["third"], settings=settings) as back, back.connect() as connection:
+        assert rows(connection, "third") == ['("[1,2]")']
+    path.write_bytes(path.read_bytes().replace(b"vector", b"rotcev"))  # which no server has
+    with restored(path, ["first"], settings=settings) as back, back.connect() as connection:
+        assert len(rows(connection, "first")) == 3000
+    failure(path, ["first", "third"], settings, r"third .* of the type public\.rotcev")
+
+
+def test_what_else_a_table_needs_is_named(small, tmp_path, settings):
+    execute(
+        small,
+        "CREATE FUNCTION three() RETURNS int LANGUAGE sql AS 'SELECT 3';"
+        "CREATE TABLE third (id int DEFAULT three())",
+    )
+    path = dump(small, tmp_path, "-Fc")
+    failure(path, ["third"], settings, r"third .* function public\.three\(\) does not exist")

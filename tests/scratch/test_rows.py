@@ -1,0 +1,66 @@
+"""Rows come back exactly, and only those that are needed."""
+
+from __future__ import annotations
+
+import psycopg
+import pytest
+
+from tests.scratch.ground import FORMATS, NEEDED, ODD, dump, execute, rows
+from workbench.checkpoints.scratch import read_archive, restored
+
+
+@pytest.mark.parametrize("options", FORMATS)
+def test_every_row_comes_back_exactly(club, dialect, options, tmp_path, settings, scratches):
+    club.execute(ODD)
+    path = dump(club.url, tmp_path, options)
+    with (
+        psycopg.connect(club.url, options="-c TimeZone=UTC -c DateStyle=ISO") as live,
+        restored(path, NEEDED[dialect], settings=settings) as back,
+        back.connect() as connection,
+    ):
+        assert scratches() == [back.server.address.database]
+        for table in NEEDED[dialect]:
+            assert len(rows(live, table)) >= 3
+            assert rows(connection, table) == rows(live, table)
+
+
+def test_only_what_is_needed_is_restored(snapshot, settings):
+    path = snapshot("-Fc")
+    with (
+        restored(path, ["second", "second"], settings=settings) as back,
+        back.connect() as connection,
+    ):
+        relations = "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace"
+        assert connection.execute(relations).fetchall() == [("second",)]
+        assert connection.execute("SELECT 1 FROM pg_constraint WHERE contype = 'f'").fetchall() == []
+        assert connection.execute(
+            "SELECT relpersistence FROM pg_class WHERE relname = 'second'"
+        ).fetchall() == [("u",)]
+
+
+def test_the_session_only_reads_in_utc_and_iso(snapshot, settings):
+    path = snapshot("-Fc")
+    with restored(path, ["first"], settings=settings) as back, back.connect() as connection:
+        shown = [connection.execute(f"SHOW {each}").fetchone()[0] for each in ("TimeZone", "DateStyle")]
+        assert shown == ["UTC", "ISO, MDY"]
+        connection.rollback()
+        with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
+            connection.execute("DELETE FROM first")
+
+
+def test_another_schema(small, tmp_path, settings):
+    execute(small, 'CREATE SCHEMA "my club"; CREATE TABLE "my club".first AS SELECT 7 AS seven')
+    path = dump(small, tmp_path, "-Fc")
+    assert read_archive(path, "my club").tables == ("first",)
+    with (
+        restored(path, ["first"], settings=settings, schema="my club") as back,
+        back.connect() as connection,
+    ):
+        assert connection.execute("SELECT seven FROM first").fetchall() == [(7,)]
+
+
+def test_another_encoding_and_a_dump_of_one_schema(small, tmp_path, settings):
+    execute(small, "INSERT INTO first VALUES (0, 'Zoë', NULL)")
+    path = dump(small, tmp_path, "-Fc", "--encoding=LATIN1", "--schema=public")
+    with restored(path, ["first"], settings=settings) as back, back.connect() as connection:
+        assert connection.execute("SELECT note FROM first WHERE id = 0").fetchone() == ("Zoë",)

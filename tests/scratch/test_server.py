@@ -1,0 +1,107 @@
+"""Where snapshots are restored to: servers, rights, full disks, crashes; nothing stays behind."""
+
+from __future__ import annotations
+
+import subprocess
+
+import psycopg
+import pytest
+
+from tests.scratch.ground import execute, failure, rows
+from workbench.checkpoints import scratch
+from workbench.checkpoints.scratch import restored
+from workbench.errors import DatabaseUnreachable, UsageError, WorkbenchError
+from workbench.settings import Settings
+
+
+def test_a_server_of_the_settings(snapshot, elsewhere, monkeypatch):
+    path = snapshot("-Fc")
+    settings = elsewhere("CREATEDB")
+    commands = []
+
+    class Watched(subprocess.Popen):
+        def __init__(self, command, **more):
+            commands.append(command)
+            super().__init__(command, **more)
+
+    monkeypatch.setattr(subprocess, "Popen", Watched)
+    with restored(path, ["first"], settings=settings) as back, back.connect() as connection:
+        assert connection.execute("SELECT current_user, count(*) FROM first").fetchone() == ("maker", 3000)
+        assert connection.execute("SHOW work_mem").fetchone() == ("5MB",)
+        with psycopg.connect(back.url) as direct:
+            assert len(rows(direct, "first")) == 3000
+    assert len(commands) == 3
+    assert "hunter2" not in str(commands)
+    assert "hunter2" not in repr(back)
+
+
+def test_a_user_who_may_not_make_databases(snapshot, elsewhere):
+    path = snapshot("-Fc")
+    settings = elsewhere("NOCREATEDB")
+    error = failure(path, ["first"], settings, r"permission denied to create .*CREATEDB", WorkbenchError)
+    assert error.exit_code == 4
+    assert "hunter2" not in str(error)
+
+
+def test_a_server_that_is_not_there(snapshot, monkeypatch):
+    path = snapshot("-Fc")
+    settings = Settings(scratch_url_env="SCRATCH_URL")
+    monkeypatch.delenv("SCRATCH_URL", raising=False)
+    failure(path, ["first"], settings, "SCRATCH_URL", UsageError)
+    monkeypatch.setenv("SCRATCH_URL", "postgresql://dana:hunter2@127.0.0.1:1/postgres?password=hunter3")
+    error = failure(path, ["first"], settings, r"scratch server on 127\.0\.0\.1:1", DatabaseUnreachable)
+    assert "hunter" not in str(error)
+
+
+def test_a_full_disk(snapshot, settings, monkeypatch):
+    path = snapshot("-Fc")
+
+    def full(*_):
+        raise psycopg.errors.DiskFull("could not extend file: No space left on device")
+
+    monkeypatch.setattr(scratch, "_copy", full)
+    assert failure(path, ["first"], settings, "no room", WorkbenchError).exit_code == 4
+
+
+def test_what_could_not_be_dropped_is_said(snapshot, elsewhere, monkeypatch, server):
+    path = snapshot("-Fc")
+    settings = elsewhere("CREATEDB")
+    with pytest.raises(WorkbenchError, match=r"scratch_[0-9a-f]{16}, which .*Drop it yourself") as caught:  # noqa: SIM117
+        with restored(path, ["first"], settings=settings) as back:
+            execute(
+                server.url("postgres"), f"ALTER DATABASE {back.server.address.database} OWNER TO postgres"
+            )
+    assert "hunter2" not in str(caught.value)
+    with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
+        connection.execute(f"DROP DATABASE {back.server.address.database}")
+
+
+def test_rows_that_a_crash_would_have_emptied_are_not_read(snapshot, settings):
+    path = snapshot("-Fc")
+    with restored(path, ["first"], settings=settings) as back:
+        back.server.holder.close()
+        with pytest.raises(DatabaseUnreachable, match="embedded server"):
+            back.connect()
+
+
+def test_an_error_of_the_caller_stays_the_callers(snapshot, settings):
+    path = snapshot("-Fc")
+    with (
+        pytest.raises(psycopg.errors.UndefinedTable),
+        restored(path, ["first"], settings=settings) as back,
+        back.connect() as connection,
+    ):
+        connection.execute("SELECT * FROM second")
+
+
+def test_what_a_killed_process_left_is_dropped_and_what_is_in_use_is_not(
+    snapshot, settings, scratches, server
+):
+    path = snapshot("-Fc")
+    with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
+        connection.execute("CREATE DATABASE scratch_0123456789abcdef")
+    with (
+        restored(path, ["first"], settings=settings) as one,
+        restored(path, ["first"], settings=settings) as other,
+    ):
+        assert scratches() == sorted(each.server.address.database for each in (one, other))
