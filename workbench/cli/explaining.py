@@ -6,12 +6,23 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import workbench
-from workbench.cli.output import command, paths_below, print_table, say
+from workbench.cli.output import banner, command, paths_below, print_json, print_table, say
 
 if TYPE_CHECKING:
+    from workbench.database.environment import Environment
     from workbench.plans.plan import Plan
 
 SHOWN = 20
+
+
+def present(environment: Environment, made: Plan, json: bool, unmask: bool = False, **facts: Any) -> None:
+    """Answer a ``plan`` command: what was planned and what comes next, or the same as JSON with more facts."""
+    if json:
+        print_json({**plan_facts(made, unmask), **facts})
+        return
+    banner(environment)
+    explain(made, unmask)
+    next_steps(made)
 
 
 def plan_facts(found: Plan, unmask: bool = False) -> dict[str, Any]:

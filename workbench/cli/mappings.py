@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import workbench
-from workbench.cli.explaining import explain, next_steps, on_environment, plan_facts
+from workbench.cli.explaining import on_environment, present
 from workbench.cli.options import Acting, AsJson, EnvironmentName, ImportReports, Unmask, open_as
 from workbench.cli.output import banner, command, narrow, print_json, print_table, say
 from workbench.cli.planning import plan
@@ -203,9 +203,4 @@ def plan_mapping(
             made = wb.plan_mappings(table, **how)
         else:
             made = wb.plan_mapping(str(entity), str(wa_id), str(new_id), reason=reason, **how)
-        if json:
-            print_json(plan_facts(made, unmask))
-            return
-        banner(wb.environment)
-        explain(made, unmask)
-        next_steps(made)
+        present(wb.environment, made, json, unmask)

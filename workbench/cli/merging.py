@@ -8,9 +8,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from workbench.cli.explaining import explain, next_steps, plan_facts
+from workbench.cli.explaining import present
 from workbench.cli.options import Acting, AsJson, EnvironmentName, Unmask, open_as
-from workbench.cli.output import banner, print_json
 from workbench.errors import UsageError
 
 _ENTITY = {"member": "Member", "event": "Event", "registration": "Registration"}
@@ -100,12 +99,7 @@ def merge(
                 head, named if choose else named[1:], entity=_ENTITY[entity], rules=rules, by_hand=hands,
                 keep=keep or (), leave_out=left_out or (), reason=reason,
             )  # fmt: skip
-    if json:
-        print_json({**plan_facts(made, unmask), "conservation": made.header.parameters["conservation"]})
-        return
-    banner(wb.environment)
-    explain(made, unmask)
-    next_steps(made)
+    present(wb.environment, made, json, unmask, conservation=made.header.parameters["conservation"])
 
 
 def _taken_apart(given: Sequence[str] | None, option: str, form: str) -> dict[str, str]:

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 import workbench
-from workbench.cli.explaining import explain, next_steps, plan_facts
+from workbench.cli.explaining import present
 from workbench.cli.options import Acting, AsJson, EnvironmentName, ImportReports, Unmask, open_as
 from workbench.cli.output import banner, print_json, say
 
@@ -57,9 +57,4 @@ def rollback(
             say(f"{made.run} was a dry run (level 0): nothing was written, so there is nothing to roll back.")
             say("To fix before it is run again:", *(f"  {each}" for each in made.fix))
             return
-        if json:
-            print_json(plan_facts(made, unmask))
-            return
-        banner(wb.environment)
-        explain(made, unmask)
-        next_steps(made)
+        present(wb.environment, made, json, unmask)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 import workbench
-from workbench.cli.explaining import explain, next_steps, plan_facts
+from workbench.cli.explaining import present
 from workbench.cli.findings import findings_facts, print_findings
 from workbench.cli.options import (
     Acting,
@@ -91,9 +91,4 @@ def plan_policies(
         read_rulebook(rules).choose(chosen)
     with open_as(environment, acting, import_reports=import_report or ()) as wb:
         made = wb.plan_policies(chosen, file=rules)
-        if json:
-            print_json(plan_facts(made, unmask))
-            return
-        banner(wb.environment)
-        explain(made, unmask)
-        next_steps(made)
+        present(wb.environment, made, json, unmask)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 import workbench
-from workbench.cli.explaining import explain, next_steps, on_environment, plan_facts
+from workbench.cli.explaining import on_environment, present
 from workbench.cli.options import Acting, AsJson, EnvironmentName, Unmask, open_as
 from workbench.cli.output import banner, command, paths_below, print_json, print_table, say
 
@@ -214,9 +214,4 @@ def plan_tiers(
     """Plan to give members the tier of their Wild Apricot level: exactly those who have another."""
     with open_as(environment, acting) as wb:
         made = wb.plan_tiers(mapping, levels=level or (), on_conflict=on_conflict, reason=reason)
-        if json:
-            print_json(plan_facts(made, unmask))
-            return
-        banner(wb.environment)
-        explain(made, unmask)
-        next_steps(made)
+        present(wb.environment, made, json, unmask)
