@@ -8,8 +8,8 @@ import pytest
 
 from tests.reporting.test_charts import HOSTILE, svg
 from workbench.demo.breakages import break_club
-from workbench.reporting.charts import show_figure
 from workbench.reporting.charts_policies import capacity_chart, rehearsals_chart
+from workbench.reporting.drawing import show_figure
 
 
 def seats(count: int, limit: int | None = 100) -> pd.DataFrame:

@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from workbench.reporting.charts import actions_chart, counts_chart, runs_chart, show_figure, tier_chart
+from workbench.reporting.charts import actions_chart, counts_chart, runs_chart, tier_chart
+from workbench.reporting.drawing import show_figure
 
 HOSTILE = "$x_1$ <script>&\u202e\x00 " + "long " * 20 + "名前"
 

@@ -22,7 +22,8 @@ from workbench.plans.drafting import write_deletes
 from workbench.plans.journal import raw
 from workbench.plans.plan import Header, Plan, Target
 from workbench.plans.writing import PlanWriter
-from workbench.reporting.charts import changes_chart, show_figure
+from workbench.reporting.charts import changes_chart
+from workbench.reporting.drawing import show_figure
 from workbench.reporting.plan_rows import (
     plan_affected,
     plan_conflicts,

@@ -5,12 +5,12 @@ from workbench.reporting.charts import (
     changes_chart,
     counts_chart,
     runs_chart,
-    show_figure,
     tier_chart,
 )
 from workbench.reporting.charts_mappings import mapping_cycles_chart, mapping_scores_chart
 from workbench.reporting.charts_policies import capacity_chart, rehearsals_chart
 from workbench.reporting.charts_tiers import tier_drift_chart, tier_matrix_chart
+from workbench.reporting.drawing import show_figure
 from workbench.reporting.findings import (
     OPERATOR_CHECKS,
     RUN_CHECKS,

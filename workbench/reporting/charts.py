@@ -1,50 +1,34 @@
-"""Charts: a frame in, a matplotlib figure out. No query, no pyplot, no state.
-
-Colours are Okabe and Ito's, which colour-blind people tell apart; nothing is told by colour alone.
-Each figure carries a sentence of alternative text as its label.
-"""
+"""Charts: a frame in, a matplotlib figure out. No query, no pyplot, no state."""
 
 from __future__ import annotations
 
-import base64
-import io
-import warnings
-from collections.abc import Sequence
-from importlib import import_module
-from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from markupsafe import Markup
 
 from workbench.murmurant.importers import ACTIONS
 from workbench.murmurant.spellings import ENTITIES
-from workbench.reporting.tables import Shown, visible
+from workbench.reporting.drawing import (
+    BLUE,
+    GREEN,
+    GREY,
+    MOST,
+    ORANGE,
+    RED,
+    SKY,
+    canvas,
+    described,
+    finish,
+    label_rows,
+)
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-BLUE, GREEN, ORANGE, RED, SKY, GREY = "#0072B2", "#009E73", "#E69F00", "#D55E00", "#56B4E9", "#767676"
 STATUS_COLOURS = {"completed": GREEN, "interrupted": ORANGE, "failed": RED, "unknown": GREY}
 CHANGE_COLOURS = {"delete": RED, "update": BLUE, "insert": GREEN}
-MOST = 40
-"""Bars in one figure; the rest are summed in the last one."""
-
 _DONE = {"delete": "deleted", "update": "updated", "insert": "inserted"}
-_WIDTH, _BAR = 7.6, 0.3  # inches
-_STYLE: dict[Any, Any] = {
-    "svg.fonttype": "none",  # text stays text: small, and in a font the reader has
-    "svg.hashsalt": "murmurant-workbench",  # else ids are random, and no two reports the same
-    "font.family": ["DejaVu Sans", "sans-serif"],
-    "font.size": 9,
-}
-
-
-def prepare_charts() -> None:
-    """Import matplotlib in the background, while the database thinks about something else."""
-    Thread(target=import_module, args=("matplotlib.backends.backend_svg",), daemon=True).start()
 
 
 def tier_chart(frame: pd.DataFrame) -> Figure:
@@ -63,21 +47,21 @@ def tier_chart(frame: pd.DataFrame) -> Figure:
     if len(rows) > MOST:
         rest = rows[MOST - 1 :]
         rows = [*rows[: MOST - 1], (f"{len(rest)} others", sum(n for _, n in rest))]
-    figure, axes = _canvas(len(rows), f"Members by membership {kind}")
+    figure, axes = canvas(len(rows), f"Members by membership {kind}")
     total = sum(n for _, n in rows)
     colours = [RED if code == "none" else BLUE for code, _ in rows]
     bars = axes.barh(range(len(rows)), [n for _, n in rows], color=colours, height=0.7)
     axes.bar_label(bars, [f"{n:,} ({n / total:.0%})" if total else "0" for _, n in rows], padding=4)
-    _rows(axes, [code for code, _ in rows])
-    _finish(axes, "members")
-    return _described(
+    label_rows(axes, [code for code, _ in rows])
+    finish(axes, "members")
+    return described(
         figure, f"Members by {kind}: " + "; ".join(f"{code} {n:,}" for code, n in rows[:12]), rows
     )
 
 
 def counts_chart(frame: pd.DataFrame) -> Figure:
     """Draw how many rows were found, and mark how many there should be (``table``, ``found``, ``expected``)."""
-    figure, axes = _canvas(len(frame), "Rows found, and expected")
+    figure, axes = canvas(len(frame), "Rows found, and expected")
     told = []
     for at, (name, found, expected) in enumerate(
         zip(frame["table"], frame["found"], frame["expected"], strict=True)
@@ -92,14 +76,14 @@ def counts_chart(frame: pd.DataFrame) -> Figure:
         end = max(int(found), int(expected) if known else 0)
         axes.annotate(said, (end, at), xytext=(6, 0), textcoords="offset points", va="center")
         told.append(f"{name} {said}")
-    _rows(axes, [str(name) for name in frame["table"]])
+    label_rows(axes, [str(name) for name in frame["table"]])
     known = bool(frame["expected"].notna().any())
-    _finish(
+    finish(
         axes,
         f"rows; {'the black mark is what was' if known else 'nobody said how many were'} expected",
         room=0.45,
     )
-    return _described(figure, "Rows per table: " + "; ".join(told), told)
+    return described(figure, "Rows per table: " + "; ".join(told), told)
 
 
 def runs_chart(frame: pd.DataFrame, highlight: str = "") -> Figure:
@@ -116,7 +100,7 @@ def runs_chart(frame: pd.DataFrame, highlight: str = "") -> Figure:
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num
 
     frame = frame.tail(MOST)
-    figure, axes = _canvas(len(frame), "Import runs, and how they ended")
+    figure, axes = canvas(len(frame), "Import runs, and how they ended")
     started, finished = (pd.to_datetime(frame[name]) for name in ("started", "finished"))
     # All at once, and as plain numbers: matplotlib would convert the dates of every single line anew.
     starts = date2num(started)
@@ -149,8 +133,8 @@ def runs_chart(frame: pd.DataFrame, highlight: str = "") -> Figure:
             words, (starts[at] if late else ends[at], at), va="center", ha="right" if late else "left",
             xytext=(-9 if late else 9, 0), textcoords="offset points",
         )  # fmt: skip
-    _rows(axes, [("▶ " if row == highlight else "") + str(row) for row in frame["run"]])
-    _finish(axes, "start, UTC (an empty ring is a dry run)")
+    label_rows(axes, [("▶ " if row == highlight else "") + str(row) for row in frame["run"]])
+    finish(axes, "start, UTC (an empty ring is a dry run)")
     if started.notna().any():
         locator = AutoDateLocator(minticks=3, maxticks=7)
         axes.xaxis.set_major_locator(locator)
@@ -158,7 +142,7 @@ def runs_chart(frame: pd.DataFrame, highlight: str = "") -> Figure:
         axes.margins(x=0.08)
     else:
         axes.set_xticks([])
-    return _described(figure, "Import runs: " + "; ".join(told[-12:]), told)
+    return described(figure, "Import runs: " + "; ".join(told[-12:]), told)
 
 
 def actions_chart(tally: pd.DataFrame) -> Figure:
@@ -179,14 +163,14 @@ def actions_chart(tally: pd.DataFrame) -> Figure:
         if sums.get((entity, action))
     ]
     colours = dict(zip(ACTIONS, (GREEN, ORANGE, SKY, GREY), strict=True))
-    figure, axes = _canvas(len(rows), "What the run did")
+    figure, axes = canvas(len(rows), "What the run did")
     bars = axes.barh(
         range(len(rows)), [n for *_, n in rows], color=[colours[action] for _, action, _ in rows], height=0.7
     )
     axes.bar_label(bars, [f"{n:,}" for *_, n in rows], padding=4)
-    _rows(axes, [f"{entity} {action}" for entity, action, _ in rows])
-    _finish(axes, "records")
-    return _described(figure, "What the run did: " + "; ".join(f"{n:,} {e} {a}" for e, a, n in rows), rows)
+    label_rows(axes, [f"{entity} {action}" for entity, action, _ in rows])
+    finish(axes, "records")
+    return described(figure, "What the run did: " + "; ".join(f"{n:,} {e} {a}" for e, a, n in rows), rows)
 
 
 def changes_chart(frame: pd.DataFrame) -> Figure:
@@ -205,85 +189,17 @@ def changes_chart(frame: pd.DataFrame) -> Figure:
     if len(rows) > MOST:
         rest = rows[MOST - 1 :]
         rows = [*rows[: MOST - 1], (f"{len(rest)} others", "", sum(n for *_, n in rest))]
-    figure, axes = _canvas(len(rows), "Rows that would change")
+    figure, axes = canvas(len(rows), "Rows that would change")
     colours = [CHANGE_COLOURS.get(operation, GREY) for _, operation, _ in rows]
     bars = axes.barh(range(len(rows)), [n for *_, n in rows], color=colours, height=0.7)
     said = [f"{n:,} {_DONE.get(operation, 'changed')}" for _, operation, n in rows]
     axes.bar_label(bars, said, padding=4)
     # A table is named beside the first of its bars.
     named = [table if at == 0 or rows[at - 1][0] != table else "" for at, (table, *_) in enumerate(rows)]
-    _rows(axes, named)
-    _finish(axes, "rows", room=0.25)
+    label_rows(axes, named)
+    finish(axes, "rows", room=0.25)
     told = [f"{table} {words}" for (table, *_), words in zip(rows, said, strict=True)]
-    return _described(figure, "Rows that would change: " + "; ".join(told), rows)
-
-
-def show_figure(figure: Figure, alt: str = "") -> Shown:
-    """Show a figure inside the page itself, with alternative text for who cannot see it.
-
-    Parameters
-    ----------
-    figure : matplotlib.figure.Figure
-        Any figure.
-    alt : str
-        What it shows, in words; the chart's own words when left out.
-    """
-    from matplotlib import rc_context
-
-    words, target = visible(alt or str(figure.get_label())), io.BytesIO()
-    with rc_context(_STYLE), warnings.catch_warnings():
-        # matplotlib's font may lack a letter; the SVG holds text, and the reader's fonts have it.
-        warnings.filterwarnings("ignore", message=r"(Glyph .* missing|Matplotlib currently does not)")
-        figure.savefig(target, format="svg", metadata={"Date": None, "Creator": None})
-    source = base64.b64encode(target.getvalue()).decode("ascii")
-    html = Markup('<figure class="wb-figure"><img alt="{}" src="data:image/svg+xml;base64,{}"></figure>')
-    return Shown(html.format(words, source), words)
-
-
-def _canvas(rows: int, title: str) -> tuple[Figure, Axes]:
-    from matplotlib import rc_context
-    from matplotlib.figure import Figure
-
-    with rc_context(_STYLE):
-        figure = Figure(figsize=(_WIDTH, 1.1 + _BAR * max(rows, 1)), layout="constrained")
-        axes = figure.add_subplot()
-    axes.set_title(title, loc="left", fontweight="bold", fontsize=11, pad=8)
-    if not rows:
-        axes.text(0.5, 0.5, "nothing to show", transform=axes.transAxes, ha="center", va="center", color=GREY)
-    return figure, axes
-
-
-def _rows(axes: Axes, labels: Sequence[str]) -> None:
-    axes.set_yticks(range(len(labels)), labels=[_label(each) for each in labels])
-    axes.set_ylim(max(len(labels), 1) - 0.4, -0.6)  # the first on top
-
-
-def _finish(axes: Axes, unit: str, room: float = 0.18) -> None:
-    from matplotlib.ticker import MaxNLocator
-
-    axes.set_xlabel(unit, color="#444444")
-    axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.tick_params(axis="y", length=0)
-    axes.grid(axis="x", color="#DDDDDD", linewidth=0.6)
-    axes.set_axisbelow(True)
-    if axes.patches or not axes.collections:
-        axes.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
-        axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
-        greatest = max((axes.dataLim.x1, 1.0)) if axes.patches else 1.0
-        axes.set_xlim(0, greatest * (1 + room))
-
-
-def _label(text: str) -> str:
-    plain = visible(text)
-    # A dollar sign would begin mathematics.
-    return (plain if len(plain) <= 34 else plain[:33] + "…").replace("$", r"\$")
-
-
-def _described(figure: Figure, words: str, rows: Sequence[object]) -> Figure:
-    figure.set_label(
-        (words if len(words) <= 600 else words[:599] + "…") + "." if rows else "Nothing to show."
-    )
-    return figure
+    return described(figure, "Rows that would change: " + "; ".join(told), rows)
 
 
 def _lasting(seconds: Any) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from workbench.investigate.mappings.scoring import SURE
-from workbench.reporting.charts import BLUE, GREEN, GREY, MOST, RED, _canvas, _described, _finish, _label
+from workbench.reporting.drawing import BLUE, GREEN, GREY, MOST, RED, canvas, described, finish, label
 from workbench.reporting.masking import mask
 
 if TYPE_CHECKING:
@@ -69,11 +69,11 @@ def mapping_cycles_chart(problems: pd.DataFrame, unmask: bool = False) -> Figure
             right = places[str(each["should_be"])] if each["should_be"] else None
             arrows.append(_Arrow(first + at, places[str(each["target"])], right))
         told.append(_headline(group))
-    figure, axes = _canvas(len(contacts), "Where ids lead, and where they should")
+    figure, axes = canvas(len(contacts), "Where ids lead, and where they should")
     _draw(axes, contacts, records, heads, arrows)
     if more:
         axes.set_xlabel(f"{more:,} more are not drawn", color="#444444")
-    return _described(figure, "Wrong mappings: " + "; ".join(told), told)
+    return described(figure, "Wrong mappings: " + "; ".join(told), told)
 
 
 def mapping_scores_chart(problems: pd.DataFrame) -> Figure:
@@ -81,7 +81,7 @@ def mapping_scores_chart(problems: pd.DataFrame) -> Figure:
     scores = problems["score"].dropna().astype(float)
     bins = np.linspace(0, 1, 21)
     counts, _ = np.histogram(scores, bins)
-    figure, axes = _canvas(8, "How surely they are wrong")
+    figure, axes = canvas(8, "How surely they are wrong")
     if len(scores):
         colours = [RED if edge >= SURE - 1e-9 else BLUE for edge in bins[:-1]]
         bars = axes.bar(bins[:-1], counts, width=0.048, align="edge", color=colours)
@@ -91,7 +91,7 @@ def mapping_scores_chart(problems: pd.DataFrame) -> Figure:
             f"sure from {SURE:.0%} on", (SURE, 1), xycoords=("data", "axes fraction"), ha="right", va="top",
             xytext=(-5, 0), textcoords="offset points",
         )  # fmt: skip
-    _finish(axes, "probability that the record is the wrong one (1 is a fact, not a judgement)")
+    finish(axes, "probability that the record is the wrong one (1 is a fact, not a judgement)")
     axes.set_xlim(0, 1.01)
     axes.xaxis.set_major_locator(_each_fifth())
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
@@ -102,7 +102,7 @@ def mapping_scores_chart(problems: pd.DataFrame) -> Figure:
     words = (
         f"{len(problems):,} problems: {sure:,} sure, {len(scores) - sure:,} doubtful, {unknown:,} not known"
     )
-    return _described(figure, words, list(scores) or ([unknown] if unknown else []))
+    return described(figure, words, list(scores) or ([unknown] if unknown else []))
 
 
 def _each_fifth() -> Any:
@@ -145,10 +145,10 @@ def _draw(
 ) -> None:
     for at, (left, right) in enumerate(zip(contacts, records, strict=True)):
         if left:
-            axes.text(_LEFT - _BAND, at, _label(left), ha="right", va="center")
+            axes.text(_LEFT - _BAND, at, label(left), ha="right", va="center")
             axes.plot(_LEFT, at, "o", color=BLUE, markersize=5)
         if right:
-            axes.text(_RIGHT + _BAND, at, _label(right), ha="left", va="center")
+            axes.text(_RIGHT + _BAND, at, label(right), ha="left", va="center")
             axes.plot(_RIGHT, at, "s", color=GREY, markersize=5)
     for at, words in heads:
         axes.text(

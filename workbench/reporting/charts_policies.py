@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from workbench.reporting.charts import (
-    _STYLE,
+from workbench.reporting.drawing import (
     BLUE,
     GREEN,
     GREY,
     MOST,
     ORANGE,
     RED,
-    _canvas,
-    _described,
-    _label,
-    _rows,
+    STYLE,
+    canvas,
+    described,
+    label,
+    label_rows,
 )
 
 if TYPE_CHECKING:
@@ -53,10 +53,10 @@ def capacity_chart(frame: pd.DataFrame) -> Figure:
 
     title = "Seats, and who is confirmed for them"
     if not len(frame):
-        figure, axes = _canvas(0, title)
+        figure, axes = canvas(0, title)
         axes.set_axis_off()
-        return _described(figure, "", [])
-    with rc_context(_STYLE):
+        return described(figure, "", [])
+    with rc_context(STYLE):
         figure = Figure(figsize=(7.6, 4.6), layout="constrained")
         axes = figure.add_subplot()
     axes.set_title(title, loc="left", fontweight="bold", fontsize=11, pad=8)
@@ -97,7 +97,7 @@ def capacity_chart(frame: pd.DataFrame) -> Figure:
     columns = (worst[name] for name in ("capacity", "confirmed", "events", "title"))
     for capacity, taken, events, event in zip(*columns, strict=True):
         more = f" and {int(events) - 1} more" if events > 1 else ""
-        words = f"{_label(str(event))}{more}" + (f", {int(capacity):,} seats →" if capacity > edge else "")
+        words = f"{label(str(event))}{more}" + (f", {int(capacity):,} seats →" if capacity > edge else "")
         right = capacity > widest * 0.6
         axes.annotate(words, (min(float(capacity), edge), float(taken)), xytext=(-7 if right else 7, 4), fontsize=8,
                       textcoords="offset points", ha="right" if right else "left", zorder=5,
@@ -114,7 +114,7 @@ def capacity_chart(frame: pd.DataFrame) -> Figure:
         axis.set_major_locator(MaxNLocator(nbins=6, integer=True))
     figure.legend(loc="outside lower center", ncols=min(len(told), 4), frameon=False, fontsize=8)
     words = f"Events by capacity and confirmed registrations: {', '.join(told)}"
-    return _described(figure, words + (f". {'; '.join(named)}" if named else ""), told)
+    return described(figure, words + (f". {'; '.join(named)}" if named else ""), told)
 
 
 def rehearsals_chart(frame: pd.DataFrame) -> Figure:
@@ -128,7 +128,7 @@ def rehearsals_chart(frame: pd.DataFrame) -> Figure:
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num
 
     frame = frame.tail(MOST)
-    figure, axes = _canvas(len(frame), "Live runs, and the dry runs before them")
+    figure, axes = canvas(len(frame), "Live runs, and the dry runs before them")
     started = date2num(pd.to_datetime(frame["started"]))
     dry = date2num(pd.to_datetime(frame["dry_started"]))
     told = []
@@ -155,7 +155,7 @@ def rehearsals_chart(frame: pd.DataFrame) -> Figure:
         place = started[at] if not late or np.isnan(dry[at]) else min(dry[at], started[at])
         axes.annotate(words, (place, at), va="center", ha="right" if late else "left",
                       xytext=(-9 if late else 9, 0), textcoords="offset points")  # fmt: skip
-    _rows(axes, [str(run) for run in frame["run"]])
+    label_rows(axes, [str(run) for run in frame["run"]])
     axes.set_xlabel(
         "start, UTC (ring: dry run; dot: live run; cross: a live run to look at)", color="#444444", loc="left"
     )
@@ -170,7 +170,7 @@ def rehearsals_chart(frame: pd.DataFrame) -> Figure:
         axes.margins(x=0.08)
     else:
         axes.set_xticks([])
-    return _described(figure, "Live runs and their dry runs: " + "; ".join(told[-12:]), told)
+    return described(figure, "Live runs and their dry runs: " + "; ".join(told[-12:]), told)
 
 
 def _in_words(judged: str, hours: Any) -> str:

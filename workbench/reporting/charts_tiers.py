@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from workbench.investigate.tiers.statements import CORRECTABLE, RIGHT
-from workbench.reporting.charts import (
-    _STYLE,
-    _WIDTH,
+from workbench.reporting.drawing import (
     BLUE,
     GREY,
     MOST,
     ORANGE,
-    _canvas,
-    _described,
-    _finish,
-    _label,
-    _rows,
+    STYLE,
+    WIDTH,
+    canvas,
+    described,
+    finish,
+    label,
+    label_rows,
 )
 
 if TYPE_CHECKING:
@@ -61,8 +61,8 @@ def tier_matrix_chart(frame: pd.DataFrame) -> Figure:
             _frame(axes, columns.index(each), rows.index(each))
     if cells:
         slanted: dict[str, Any] = {"rotation": 35, "ha": "right"} if sum(map(len, columns)) > 60 else {}
-        axes.set_xticks(range(len(columns)), labels=[_label(each) for each in columns], **slanted)
-        axes.set_yticks(range(len(rows)), labels=[_label(each) for each in rows])
+        axes.set_xticks(range(len(columns)), labels=[label(each) for each in columns], **slanted)
+        axes.set_yticks(range(len(rows)), labels=[label(each) for each in rows])
         axes.set_xlim(-0.5, len(columns) - 0.5)
         axes.set_ylim(len(rows) - 0.5, -0.5)
         axes.set_xlabel(
@@ -73,7 +73,7 @@ def tier_matrix_chart(frame: pd.DataFrame) -> Figure:
     words = f"{wrong:,} members are not in the tier of their level. " + "; ".join(
         each for *_, each in sorted(told)[:12]
     )
-    return _described(figure, words, told)
+    return described(figure, words, told)
 
 
 def tier_drift_chart(frame: pd.DataFrame) -> Figure:
@@ -90,7 +90,7 @@ def tier_drift_chart(frame: pd.DataFrame) -> Figure:
     ]
     if len(rows) > MOST:  # those that changed most; what did not change is no news
         rows = sorted(rows, key=lambda each: (-abs(each[3]), each[0]))[:MOST]
-    figure, axes = _canvas(len(rows), "Members gained and lost since the earlier report")
+    figure, axes = canvas(len(rows), "Members gained and lost since the earlier report")
     told = []
     for at, (code, before, now, change) in enumerate(rows):
         axes.barh(at, change, color=BLUE if change > 0 else ORANGE, hatch="" if change > 0 else "///",
@@ -100,12 +100,12 @@ def tier_drift_chart(frame: pd.DataFrame) -> Figure:
         axes.annotate(said, (change, at), xytext=(-6 if left else 6, 0), textcoords="offset points",
                       va="center", ha="right" if left else "left")  # fmt: skip
         told.append(f"{code} {said}")
-    _rows(axes, [code for code, *_ in rows])
-    _finish(axes, "change in members")
+    label_rows(axes, [code for code, *_ in rows])
+    finish(axes, "change in members")
     far = max((abs(change) for *_, change in rows), default=0) or 1
     axes.set_xlim(-far * 1.9, far * 1.9)
     axes.axvline(0, color="#444444", linewidth=0.8)
-    return _described(figure, "Change in members by tier: " + "; ".join(told[:12]), told)
+    return described(figure, "Change in members by tier: " + "; ".join(told[:12]), told)
 
 
 def _cells(frame: pd.DataFrame) -> dict[tuple[str, str], tuple[int, str]]:
@@ -150,8 +150,8 @@ def _grid(rows: int, columns: int) -> tuple[Figure, Axes]:
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
-    with rc_context(_STYLE):
-        width = min(_WIDTH, 2.6 + 0.9 * max(columns, 3))
+    with rc_context(STYLE):
+        width = min(WIDTH, 2.6 + 0.9 * max(columns, 3))
         figure = Figure(figsize=(width, 1.5 + _CELL * max(rows, 1)), layout="constrained")
         axes = figure.add_subplot()
     axes.set_title(

@@ -20,7 +20,7 @@ from workbench.settings import Settings, config_file
 # registered first runs last, when everybody who has something to put away has done so.
 _EARLY = (
     "--IPKernelApp.exec_lines=import atexit, os; atexit.register(os._exit, 0);"
-    " from workbench.reporting.charts import prepare_charts; prepare_charts()"
+    " from workbench.reporting.drawing import prepare_charts; prepare_charts()"
 )
 
 
