@@ -7,10 +7,23 @@ from workbench.reporting.charts import (
     runs_chart,
     tier_chart,
 )
+from workbench.reporting.charts_duplicates import (
+    cluster_sizes_chart,
+    match_histogram_chart,
+    match_waterfall_chart,
+)
 from workbench.reporting.charts_mappings import mapping_cycles_chart, mapping_scores_chart
 from workbench.reporting.charts_policies import capacity_chart, rehearsals_chart
 from workbench.reporting.charts_tiers import tier_drift_chart, tier_matrix_chart
 from workbench.reporting.drawing import show_figure
+from workbench.reporting.duplicates import (
+    DUPLICATE_CHECKS,
+    duplicate_steps,
+    duplicates_summary,
+    duplicates_table,
+    pair_to_look_at,
+    probable_finding,
+)
 from workbench.reporting.findings import (
     OPERATOR_CHECKS,
     RUN_CHECKS,
@@ -54,6 +67,7 @@ from workbench.reporting.tiers import (
 from workbench.reporting.verdict import conclude
 
 __all__ = [
+    "DUPLICATE_CHECKS",
     "MAPPING_CHECKS",
     "OPERATOR_CHECKS",
     "RUN_CHECKS",
@@ -63,9 +77,13 @@ __all__ = [
     "applied_plans",
     "capacity_chart",
     "changes_chart",
+    "cluster_sizes_chart",
     "conclude",
     "counts_chart",
     "coverage_table",
+    "duplicate_steps",
+    "duplicates_summary",
+    "duplicates_table",
     "findings_in_full",
     "findings_table",
     "looked_at",
@@ -76,7 +94,10 @@ __all__ = [
     "mapping_table",
     "mask",
     "mask_text",
+    "match_histogram_chart",
+    "match_waterfall_chart",
     "next_steps",
+    "pair_to_look_at",
     "plan_affected",
     "plan_answer",
     "plan_approval",
@@ -89,6 +110,7 @@ __all__ = [
     "plan_unresolved",
     "plan_values",
     "plan_verdict",
+    "probable_finding",
     "rehearsals_chart",
     "review_plan",
     "run_counts",

@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pandas as pd
-from markupsafe import Markup
 
 from workbench.investigate.mappings.problems import MappingFindings
 from workbench.investigate.mappings.telling import PROBLEMS, cycles_of, sure_corrections
-from workbench.reporting.summaries import listed
-from workbench.reporting.tables import Shown, prose, visible
+from workbench.reporting.summaries import in_steps, listed
+from workbench.reporting.tables import Shown
 from workbench.reporting.verdict import Looked
 
 MAPPING_CHECKS = (
@@ -87,9 +86,7 @@ def mapping_steps(looked: Looked, found: MappingFindings) -> Shown:
             " Wild Apricot itself tell; never delete the member for it."
         )
     steps = steps or ["Nothing is wrong, as far as the traces tell."]
-    html = Markup("").join(Markup("<li>{}</li>").format(prose(visible(each))) for each in steps)
-    text = "\n".join(f"{number}. {each}" for number, each in enumerate(steps, 1))
-    return Shown(Markup('<ol class="wb-steps">{}</ol>').format(html), text)
+    return in_steps(steps)
 
 
 def _surely(score: Any) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pandas as pd
 from markupsafe import Markup
 
@@ -10,7 +12,7 @@ from workbench.investigate.runs import in_words
 from workbench.murmurant.importers import ACTIONS
 from workbench.murmurant.spellings import ENTITIES
 from workbench.reporting.masking import mask_text
-from workbench.reporting.tables import Shown, text_of, visible
+from workbench.reporting.tables import Shown, prose, text_of, visible
 from workbench.reporting.verdict import Looked
 
 _IMPORTERS = {
@@ -97,3 +99,10 @@ def listed(facts: dict[str, str]) -> Shown:
     )
     text = "\n".join(f"{what}: {visible(fact)}" for what, fact in facts.items())
     return Shown(Markup('<dl class="wb-facts">{}</dl>').format(items), text)
+
+
+def in_steps(steps: Sequence[str]) -> Shown:
+    """Show what to do, one thing after the other, with the commands in it set as code."""
+    html = Markup("").join(Markup("<li>{}</li>").format(prose(visible(each))) for each in steps)
+    text = "\n".join(f"{number}. {each}" for number, each in enumerate(steps, 1))
+    return Shown(Markup('<ol class="wb-steps">{}</ol>').format(html), text)
