@@ -1,7 +1,8 @@
 """One PostgreSQL server per test run, and a database of its own for every test.
 
-Templates are built once and cloned (some 10 ms each). The server lies in a folder of this run's
-own and is stopped at the end; no other server is touched.
+Templates are built once and cloned (some 10 ms each); a test's clones go when it ends, so that a run needs the
+room of a few clubs and not of a thousand. The server lies in a folder of this run's own and is stopped at the
+end; no other server is touched.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ class Server:
         self.handle = start_server(data)
         self._numbers = itertools.count()
         self._templates: dict[str, str] = {}
+        self._thrown_away: list[str] = []
         with psycopg.connect(self.handle.get_uri(), autocommit=True) as connection:
             # A test's database is thrown away: nothing in it needs to survive a power cut.
             connection.execute("ALTER SYSTEM SET fsync = off")
@@ -55,12 +57,31 @@ class Server:
         )
         with psycopg.connect(self.handle.get_uri(), autocommit=True) as connection:
             connection.execute(statement)
+        self._thrown_away.append(name)
         return name
+
+    def keep(self, database: str) -> None:
+        """Let a database outlive the test that happened to make it."""
+        self._thrown_away.remove(database)
+
+    def mark(self) -> int:
+        """Return the moment to `drop_since`."""
+        return len(self._thrown_away)
+
+    def drop_since(self, mark: int) -> None:
+        """Drop what was made since, templates and what is kept aside."""
+        with psycopg.connect(self.handle.get_uri(), autocommit=True) as connection:
+            for name in self._thrown_away[mark:]:
+                connection.execute(
+                    sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
+                )
+        del self._thrown_away[mark:]
 
     def template(self, key: str, fill: Callable[[psycopg.Connection[Any]], None]) -> str:
         """Return a database made once by `fill`, to be cloned."""
         if key not in self._templates:
             name = self.create()
+            self.keep(name)
             with psycopg.connect(self.url(name)) as connection:
                 fill(connection)
             self._templates[key] = name
@@ -80,6 +101,18 @@ def server() -> Iterator[Server]:
     yield made
     made.handle.cleanup()
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(autouse=True)
+def _dropped_at_the_end(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Drop the databases that a test made for itself; those of its module's fixtures stay."""
+    if "server" not in request.fixturenames:
+        yield
+        return
+    made: Server = request.getfixturevalue("server")
+    mark = made.mark()
+    yield
+    made.drop_since(mark)
 
 
 def _quick_folder() -> str | None:

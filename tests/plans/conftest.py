@@ -205,6 +205,7 @@ class Grounds:
 
     def _build(self, importer: Importer, members: int) -> Ground:
         cloned = self.clubs.clone("guide" if importer == "guide" else "application", members)
+        self.server.keep(str(conninfo_to_dict(cloned.url)["dbname"]))
         snapshot = self.folder / f"{importer}-{members}.dump"
         subprocess.run([client_tools() / "pg_dump", "-Fc", f"--file={snapshot}", cloned.url], check=True)
         with psycopg.connect(cloned.url) as connection:
