@@ -21,6 +21,7 @@ LAYERS = (
     "panels",
     "facade",
     "reporting",
+    "triage",
     "demo",
     "fixes",
     "checks",
@@ -33,7 +34,15 @@ LAYERS = (
     "settings",
     "errors",
 )
-FACADE = ("", "workbench", "looking", "duplicates", "planning", "session")  # what `import workbench` gives
+FACADE = (
+    "",
+    "workbench",
+    "looking",
+    "duplicates",
+    "planning",
+    "session",
+    "triaging",
+)  # what `import workbench` gives
 
 # What a module, and everything under it, may not import although it stands below or outside the house.
 NEVER = {

@@ -79,8 +79,14 @@ if TYPE_CHECKING:
         tier_levels,
         tier_matrix_chart,
         tier_moves,
+        triage_advice,
+        triage_steps,
+        triage_summary,
+        triage_ways,
         waivers,
+        ways_chart,
     )
+    from workbench.triage import Triage
     from workbench.workbench import Workbench, open_workbench
 
 __version__ = "0.1.0"
@@ -93,6 +99,7 @@ __all__ = [
     "TIER_CHECKS",
     "LevelZero",
     "Plan",
+    "Triage",
     "Workbench",
     "WorkbenchError",
     "about_run",
@@ -152,13 +159,19 @@ __all__ = [
     "tier_levels",
     "tier_matrix_chart",
     "tier_moves",
+    "triage_advice",
+    "triage_steps",
+    "triage_summary",
+    "triage_ways",
     "waivers",
+    "ways_chart",
 ]
 
 _HOME = {
     "LevelZero": "workbench.fixes.telling",
     "Plan": "workbench.plans.plan",
     "TIER_CHECKS": "workbench.checks.tiers",
+    "Triage": "workbench.triage",
     "WorkbenchError": "workbench.errors",
     "Workbench": "workbench.workbench",
     "open_workbench": "workbench.workbench",

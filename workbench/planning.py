@@ -26,7 +26,7 @@ from workbench.plans.apply import Progress, apply_plan
 from workbench.plans.approvals import Approval, approve_plan
 from workbench.plans.journal import Entry
 from workbench.plans.plan import Plan
-from workbench.plans.store import PlanState, applied_entry, find_plan, plan_states, plans_folder
+from workbench.plans.store import PlanState, applied_entry, find_plan, plan_states
 from workbench.plans.undo import plan_undo
 from workbench.session import Session
 
@@ -71,7 +71,7 @@ class Planning(Session):
                 target=self.target,
                 planned_by=self.settings.operator,
                 settings=self.settings,
-                folder=plans_folder(self.settings),
+                folder=self.plans_folder,
             )
 
     def plan_tiers(
@@ -105,7 +105,7 @@ class Planning(Session):
                 last_import=self.look(connection).as_of,
                 target=self.target,
                 planned_by=self.settings.operator,
-                folder=plans_folder(self.settings),
+                folder=self.plans_folder,
             )
 
     def plan_merge(
@@ -187,7 +187,7 @@ class Planning(Session):
                 request,
                 target=self.target,
                 planned_by=self.settings.operator,
-                folder=plans_folder(self.settings),
+                folder=self.plans_folder,
             )
 
     def plan_policies(self, rules: Sequence[str] = (), *, file: str | Path | None = None) -> Plan:
@@ -207,7 +207,7 @@ class Planning(Session):
                 rules,
                 target=self.target,
                 planned_by=self.settings.operator,
-                folder=plans_folder(self.settings),
+                folder=self.plans_folder,
             )
 
     def plan_mapping(
@@ -252,7 +252,7 @@ class Planning(Session):
                 exports=told,
                 target=self.target,
                 planned_by=self.settings.operator,
-                folder=plans_folder(self.settings),
+                folder=self.plans_folder,
             )
 
     def plan(self, name: str) -> Plan:
@@ -277,7 +277,7 @@ class Planning(Session):
                 applied_entry(found, self.settings, name),
                 target=self.target,
                 planned_by=self.settings.operator,
-                folder=plans_folder(self.settings),
+                folder=self.plans_folder,
             )
 
     def approve(

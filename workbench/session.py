@@ -24,6 +24,7 @@ from workbench.murmurant.references import References
 from workbench.murmurant.reports import ImportReport
 from workbench.murmurant.schema import Schema, read_schema
 from workbench.plans.plan import Target
+from workbench.plans.store import plans_folder
 from workbench.settings import EnvironmentSettings, Settings
 
 
@@ -39,6 +40,8 @@ class Session:
         What is configured for it.
     reports : tuple of ImportReport
         The importers' report files that count as evidence.
+    plans_in : Path or None
+        Where plans are written, instead of the settings' own folder.
     """
 
     database: Database
@@ -47,6 +50,7 @@ class Session:
     reports: tuple[ImportReport, ...] = ()
     one_state: bool = False
     unmask: bool = False
+    plans_in: Path | None = None
 
     def __post_init__(self) -> None:
         self._open = ExitStack()
@@ -120,6 +124,11 @@ class Session:
         """Which database a plan is made for."""
         here, schema = self.environment, self.database.address.schema
         return Target(self.identity.system_identifier, self.identity.database, schema, here.name, here.kind)
+
+    @property
+    def plans_folder(self) -> Path:
+        """Where a plan that is made is written."""
+        return self.plans_in or plans_folder(self.settings)
 
     def find_runs(self) -> list[Run]:
         """Find every import run, with its traces."""

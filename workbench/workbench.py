@@ -8,17 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from workbench.database.connection import connect
-from workbench.looking import Looking
 from workbench.murmurant.reports import read_reports
-from workbench.planning import Planning
 from workbench.settings import DEMO, EnvironmentSettings, Settings, load_settings
+from workbench.triaging import Triaging
 
 
 @dataclass
-class Workbench(Looking, Planning):
+class Workbench(Triaging):
     """An environment, opened for looking. Made by `open_workbench`.
 
-    What it can be asked is in `workbench.looking`, what can be planned in `workbench.planning`.
+    What it can be asked is in `workbench.looking`, what can be planned in `workbench.planning`,
+    and the first look at everything in `workbench.triaging`.
     """
 
 

@@ -21,6 +21,7 @@ from workbench.cli import (
     planning,
     policies,
     tiers,
+    triage,
 )
 from workbench.cli.options import joined_parameters
 from workbench.cli.output import ReaderGoneError, complain
@@ -42,6 +43,7 @@ app = typer.Typer(
 app.command()(making.demo)
 app.command()(place.lab)
 app.command()(place.doctor)
+app.command()(triage.triage)
 app.command()(looking.runs)
 app.command()(looking.run)
 app.command()(looking.check)

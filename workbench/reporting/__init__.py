@@ -15,6 +15,7 @@ from workbench.reporting.charts_duplicates import (
 from workbench.reporting.charts_mappings import mapping_cycles_chart, mapping_scores_chart
 from workbench.reporting.charts_policies import capacity_chart, rehearsals_chart
 from workbench.reporting.charts_tiers import tier_drift_chart, tier_matrix_chart
+from workbench.reporting.charts_triage import ways_chart
 from workbench.reporting.drawing import show_figure
 from workbench.reporting.duplicates import (
     DUPLICATE_CHECKS,
@@ -64,6 +65,7 @@ from workbench.reporting.tiers import (
     tier_levels,
     tier_moves,
 )
+from workbench.reporting.triage import triage_advice, triage_steps, triage_summary, triage_ways
 from workbench.reporting.verdict import conclude
 
 __all__ = [
@@ -127,5 +129,10 @@ __all__ = [
     "tier_levels",
     "tier_matrix_chart",
     "tier_moves",
+    "triage_advice",
+    "triage_steps",
+    "triage_summary",
+    "triage_ways",
     "waivers",
+    "ways_chart",
 ]

@@ -1,0 +1,94 @@
+"""A triage on real clubs: what is planted is named, the way is right, the figures are the plan's own."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import psycopg
+import pytest
+from typer.testing import CliRunner
+
+from tests.states import state
+from workbench.cli.main import app
+from workbench.demo.breakages import break_club
+from workbench.errors import UsageError
+
+# Each in one dialect: what differs between them is proved check by check elsewhere.
+PLANTED = [
+    ("guide", "halted-batch", "§1.1", "re-run"),
+    ("application", "members-missing", "§1.1", "re-run"),
+    ("guide", "swapped-mappings", "§1.2", "targeted"),
+    ("application", "all-prospect", "§1.3", "targeted"),
+    ("application", "duplicate-members", "§1.4", "level 1"),
+    ("guide", "duplicate-events", "§1.4", "targeted"),
+    ("guide", "over-capacity-limit", "§1.5", None),
+    ("application", "wrong-environment", "§1.6", "level 1"),
+]
+
+
+@pytest.mark.parametrize(("dialect", "breakage", "section", "way"), PLANTED)
+def test_what_is_planted_is_named_and_answered(clubs, dialect, breakage, section, way) -> None:
+    club = clubs.clone(dialect)
+    with psycopg.connect(club.url) as connection:
+        break_club(connection, club.club, (breakage,))
+    with club.workbench() as wb:
+        found = wb.triage()
+    assert {each.section: each.state for each in found.modes if each.here} == {section: "present"}
+    assert found.advice.way == way
+    assert not found.healthy
+    assert list(found.ways_table()["recommended"]) == [each.name == way for each in found.ways]
+    here = found.card().set_index("failure")["here"]
+    assert (here == "present").any()
+
+
+def test_a_healthy_club_needs_nothing_and_nothing_is_written(club, tmp_path: Path) -> None:
+    with psycopg.connect(club.url) as connection:
+        before = state(connection)
+    with club.workbench() as wb:
+        wb.settings = wb.settings.model_copy(update={"home": tmp_path / "home"})
+        found = wb.triage()
+    assert found.healthy
+    assert found.advice.way == "level 0"
+    assert set(found.modes_table()["state"]) == {"absent"}
+    with psycopg.connect(club.url) as connection:
+        assert state(connection) == before
+    assert not (tmp_path / "home").exists()
+
+
+def test_the_run_asked_about_is_the_one_that_is_measured(club, tmp_path: Path) -> None:
+    with club.workbench() as wb:
+        wb.settings = wb.settings.model_copy(update={"home": tmp_path / "home"})
+        live = [each for each in wb.find_runs() if each.mode == "live"][-1]
+        dry = next(each for each in wb.find_runs() if each.mode == "dry")
+        found, rehearsed = wb.triage(live.run), wb.triage(dry.run)
+        plan = wb.plan_rollback(live.run)
+        with pytest.raises(UsageError, match="no run"):
+            wb.triage("sync_0")
+    ways = found.ways_table().set_index("way")
+    assert found.asked
+    assert found.run == live
+    assert ways.loc["level 1", "rows_reverted"] == plan.total
+    assert ways.loc["level 1", "work_lost"] == 0
+    assert rehearsed.advice.way == "level 0"
+    assert not rehearsed.ways_table().set_index("way").loc["level 1", "possible"]
+
+
+def test_the_command_says_it(club, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLUB_URL", club.url)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "workbench.toml").write_text(
+        f'operator = "dana"\n[environments.club]\nkind = "demo"\nurl_env = "CLUB_URL"\n'
+        f'import_reports = ["{club.club.imports}"]\ntier_mapping = "{club.club.imports}/membership.yaml"\n'
+    )
+    with psycopg.connect(club.url) as connection:
+        break_club(connection, club.club, ("swapped-mappings",))
+    said = CliRunner().invoke(app, ["triage", "-e", "club"])
+    assert said.exit_code == 1
+    assert "Recommended: targeted" in said.stdout
+    assert "workbench plan mapping --from corrections.csv --move-records -e club" in said.stdout
+    told = CliRunner().invoke(app, ["triage", "-e", "club", "--json"])
+    facts = json.loads(told.stdout)
+    assert facts["recommended"] == "targeted"
+    assert {each["way"] for each in facts["ways"]} == {"level 0", "re-run", "level 1", "targeted", "level 2"}
+    assert {each["guide"]: each["state"] for each in facts["modes"]}["§1.2"] == "present"

@@ -1,0 +1,10 @@
+"""Triage: which of the guide's failures are here, the ways out side by side, and which to take (guide §1, §3, §4)."""
+
+from __future__ import annotations
+
+from workbench.triage.answer import Triage
+from workbench.triage.modes import Mode, failure_modes
+from workbench.triage.recommending import recommend
+from workbench.triage.ways import Way
+
+__all__ = ["Mode", "Triage", "Way", "failure_modes", "recommend"]

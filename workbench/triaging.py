@@ -1,0 +1,154 @@
+"""One look at everything: what is wrong, the ways out side by side, and which to take."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import perf_counter
+
+from workbench.errors import Refused, SchemaGap, UsageError
+from workbench.fixes.telling import LevelZero
+from workbench.investigate.runs import pick_run
+from workbench.looking import Looking
+from workbench.murmurant.importers import Run
+from workbench.murmurant.spellings import ENTITIES
+from workbench.planning import Planning
+from workbench.plans.plan import NOTES, Plan
+from workbench.settings import DEMO
+from workbench.triage import Triage, Way, failure_modes, recommend, ways
+from workbench.triage.suspects import find_suspects, in_question
+from workbench.triage.ways import Trial
+
+CULPRITS = 20_000
+"""How many rows of a finding are traced to the run that wrote them."""
+
+
+class Triaging(Looking, Planning):
+    """The first look on a bad night."""
+
+    def triage(self, run_id: str | None = None) -> Triage:
+        """Name the failure modes that are here, and lay the ways out side by side (guide §1, §3, §4).
+
+        Every way's figures are measured on this database: plans are made, counted and thrown away.
+        Looking never writes, and neither does this.
+
+        Parameters
+        ----------
+        run_id : str, optional
+            The run in question; else the one most to blame, else the last live one.
+
+        Raises
+        ------
+        UsageError
+            For a run that left no trace.
+        """
+        runs = self.find_runs()
+        asked = pick_run(runs, run_id)[0] if run_id is not None else None
+        findings = self.checks(sample=CULPRITS)
+        modes = failure_modes(findings)
+        with self.reading() as connection:
+            suspects = find_suspects(connection, self.schema, runs, modes)
+        run = asked or in_question(runs, suspects)
+        dangling = next(
+            (each.count for each in modes if each.section == "§7.1" and each.state != "not known"), None
+        )
+        here = {each.section for each in modes if each.here}
+        with self._trials():
+            rolled_back = self._try_rollback(run)
+            trials = self._try_corrections(here)
+        out = (
+            ways.level_0(run, dangling),
+            ways.rerun(asked or _to_take_up(runs), runs, dangling, "§1.1" in here),
+            ways.level_1(run, rolled_back, dangling),
+            ways.targeted(trials, dangling),
+            self._level_2(run),
+        )
+        advice = recommend(modes, {each.name: each for each in out}, run, suspects)
+        return Triage(run, asked is not None, modes, suspects, out, trials, advice, tuple(findings))
+
+    @contextmanager
+    def _trials(self) -> Iterator[None]:
+        """Let plans be made where nobody finds them, and be gone at the end."""
+        before = self.plans_in
+        with TemporaryDirectory(prefix="workbench-triage-") as folder:
+            self.plans_in = Path(folder)
+            try:
+                yield
+            finally:
+                self.plans_in = before
+
+    def _try_rollback(self, run: Run | None) -> Trial | None:
+        if run is None or run.mode == "dry":
+            return None
+        return _attempt(f"workbench plan rollback {run.run}{self._on}", lambda: self.plan_rollback(run.run))
+
+    def _try_corrections(self, here: set[str]) -> dict[str, Trial]:
+        """Plan what each failure that is here can be corrected by."""
+        found: dict[str, Trial] = {}
+        if "§1.2" in here:
+            found["mappings"] = _attempt(
+                f"workbench mappings --csv corrections.csv{self._on};"
+                f" workbench plan mapping --from corrections.csv --move-records{self._on}",
+                lambda: self.plan_mappings(self.sure_corrections(), move_records=True),
+            )
+        if "§1.3" in here:
+            found["tiers"] = _attempt(f"workbench plan tiers{self._on}", self.plan_tiers)
+        if "§1.4" in here:
+            for entity in ENTITIES:
+                found[f"duplicates of {entity.lower()}s"] = self._try_merges(entity)
+        if "§1.5" in here:
+            found["policies"] = _attempt(f"workbench plan policies{self._on}", self.plan_policies)
+        return found
+
+    def _try_merges(self, entity: str) -> Trial:
+        file = f"{entity.lower()}s.csv"
+        of = f" --entity {entity.lower()}"
+        command = f"workbench duplicates{of} --to {file}{self._on}; workbench plan merge{of} --from {file}{self._on}"
+
+        def make() -> Plan:
+            clusters = self.find_duplicates(entity).clusters
+            sure = clusters[clusters["offered"]]
+            if sure.empty:
+                raise Refused(f"No cluster is sure enough to be merged without a review, of {len(clusters)}.")
+            pairs = [
+                (canonical, [each for each in members if each != canonical])
+                for canonical, members in zip(sure["canonical"], sure["members"], strict=True)
+            ]
+            return self.plan_merges(pairs, entity=entity, skip_blocked=True)
+
+        return _attempt(command, make)
+
+    @property
+    def _on(self) -> str:
+        return "" if self.environment.name == DEMO else f" -e {self.environment.name}"
+
+    def _level_2(self, run: Run | None) -> Way:
+        return ways.level_2(None, "There is no snapshot from before it.")
+
+
+def _attempt(command: str, make: Callable[[], Plan | LevelZero]) -> Trial:
+    begun = perf_counter()
+    try:
+        made = make()
+    except (Refused, SchemaGap, UsageError) as error:
+        return Trial(command, refused=str(error), seconds=perf_counter() - begun)
+    seconds = perf_counter() - begun
+    if isinstance(made, LevelZero):
+        return Trial(command, refused="It was a dry run, which wrote nothing.", seconds=seconds)
+    noted = {name: sum(each.rows for each in made.sections if each.name == name) for name in NOTES}
+    return Trial(
+        command,
+        made,
+        seconds,
+        kept=noted["kept"],
+        conflicts=noted["conflict"],
+        unresolved=noted["unresolved"],
+    )
+
+
+def _to_take_up(runs: list[Run]) -> Run | None:
+    """Return the last live run that did not come to its end, else the last one."""
+    live = [each for each in reversed(runs) if each.mode != "dry" and not each.rolled_back]
+    return next((each for each in live if each.status in ways.HAS_STOPPED), live[0] if live else None)
