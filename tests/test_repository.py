@@ -32,6 +32,7 @@ LAYERS = (
     "murmurant",
     "database",
     "settings",
+    "statements",
     "errors",
 )
 FACADE = (

@@ -1,35 +1,31 @@
 """Review decisions: what people said of two records, kept beside the reports, and respected the next time.
 
-One line of JSON to a decision, only ever added to; the latest one on a pair holds. A line holds ids and no
-personal data. The file is read whole or not at all: one that is broken is an error, never an empty file.
+The latest one on a pair holds. A line of the file holds ids and no personal data; see `workbench.statements`.
 """
 
 from __future__ import annotations
 
-import json
-import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
-from threading import Lock
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 from urllib.parse import quote
 
-import fasteners
 import pandas as pd
 
-from workbench.errors import DecisionsError, UsageError, WorkbenchError, unknown
+from workbench.errors import DecisionsError, UsageError, unknown
 from workbench.murmurant.spellings import ENTITIES
 from workbench.settings import Settings
+from workbench.statements import add_statement, read_statements
 
 Word = Literal["same", "different", "unsure"]
 WORDS: tuple[str, ...] = get_args(Word)
 LONGEST_REMARK = 500
 
 Pair = tuple[str, str]
-_HERE = Lock()  # between threads; the lock file is between processes
+WHAT = "review decisions"
 
 
 @dataclass(frozen=True)
@@ -105,18 +101,7 @@ def read_decisions(path: Path) -> list[Decision]:
     DecisionsError
         When it cannot be read, or a line is not a decision; it names the line.
     """
-    try:
-        text = path.read_bytes().decode("utf-8")
-    except FileNotFoundError:
-        return []
-    except (OSError, UnicodeDecodeError) as error:
-        raise DecisionsError(f"The review decisions {path} cannot be read: {error}.", _MEND) from None
-    lines = text.split("\n")
-    if lines.pop():
-        raise DecisionsError(
-            f"The review decisions {path} break off in line {len(lines) + 1}: it is not whole.", _MEND
-        )
-    return [_read_line(path, number, line) for number, line in enumerate(lines, 1)]
+    return read_statements(path, WHAT, _decision, DecisionsError)
 
 
 def record_decision(path: Path, decision: Decision) -> None:
@@ -129,22 +114,7 @@ def record_decision(path: Path, decision: Decision) -> None:
     WorkbenchError
         When it cannot be written.
     """
-    line = json.dumps(asdict(decision), default=datetime.isoformat, ensure_ascii=False) + "\n"
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with _HERE, fasteners.InterProcessLock(path.with_name(f".{path.name}.lock")):
-            read_decisions(path)
-            # One write at the end of the file, on the disk before anybody is told that it is kept.
-            file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
-            try:
-                os.write(file, line.encode("utf-8"))
-                os.fsync(file)
-            finally:
-                os.close(file)
-    except OSError as error:
-        raise WorkbenchError(
-            f"The decision could not be written to {path}: {error.strerror}.", "It was not kept."
-        ) from None
+    add_statement(path, WHAT, asdict(decision), lambda: read_decisions(path))
 
 
 def standing(decisions: Iterable[Decision], entity: str) -> dict[Pair, Decision]:
@@ -168,22 +138,11 @@ def decisions_frame(decisions: Iterable[Decision]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[*(each.name for each in fields(Decision)), "holds"])
 
 
-_MEND = (
-    "Nothing was read from it. Mend that line or take it out; a copy from before the damage will do as well."
-)
-
-
-def _read_line(path: Path, number: int, line: str) -> Decision:
-    try:
-        facts = json.loads(line)
-        found = Decision(**{**facts, "at": datetime.fromisoformat(facts["at"])})
-        words = [getattr(found, each.name) for each in fields(Decision) if each.name != "at"]
-        if not all(isinstance(word, str) for word in words) or found.at.tzinfo is None:
-            raise ValueError("a value of another kind")
-        if found.entity not in ENTITIES or found.decision not in WORDS or not found.left < found.right:
-            raise ValueError("a word that is none")
-    except (ValueError, KeyError, TypeError, RecursionError):
-        raise DecisionsError(
-            f"The review decisions {path} are broken in line {number}: it is not a decision.", _MEND
-        ) from None
+def _decision(facts: Any) -> Decision:
+    found = Decision(**{**facts, "at": datetime.fromisoformat(facts["at"])})
+    words = [getattr(found, each.name) for each in fields(Decision) if each.name != "at"]
+    if not all(isinstance(word, str) for word in words) or found.at.tzinfo is None:
+        raise ValueError("a value of another kind")
+    if found.entity not in ENTITIES or found.decision not in WORDS or not found.left < found.right:
+        raise ValueError("a word that is none")
     return found
