@@ -41,6 +41,7 @@ FACADE = (
     "looking",
     "duplicates",
     "planning",
+    "preflighting",
     "session",
     "triaging",
 )  # what `import workbench` gives

@@ -16,6 +16,7 @@
     ├── ReportFileError            2  an import report file cannot be read as one
     ├── PlanError                  2  a plan file cannot be read as one
     ├── DecisionsError             2  the file of review decisions cannot be read as one
+    ├── AttestationsError          2  the file of preflight attestations cannot be read as one
     └── NotebookFailed             4  a cell of a report notebook failed
 
 A message says what happened, to which object, and (``next_step``) what to do about it.
@@ -110,6 +111,10 @@ class PlanError(UsageError):
 
 class DecisionsError(UsageError):
     """The file of review decisions cannot be read, is cut short or damaged."""
+
+
+class AttestationsError(UsageError):
+    """The file of preflight attestations cannot be read, is cut short or damaged."""
 
 
 class NotebookFailed(WorkbenchError):

@@ -69,6 +69,10 @@ class EnvironmentSettings(BaseModel):
         Row counts that must be met (guide §7.1): ``members``, ``events``, ``registrations``.
     dry_run_hours : float
         How long before a live run its dry run may have been (guide §1.6).
+    backup_hours : float
+        How old the snapshot before a migration may be (guide §2.1, §6).
+    preflight_hours : float
+        How long a person's word on the checklist before a migration holds (guide §6).
     statement_timeout : float
         Longest a single question may take, seconds.
     apply_timeout : float
@@ -92,6 +96,8 @@ class EnvironmentSettings(BaseModel):
     policies: Path | None = None
     expected: dict[Literal["members", "events", "registrations"], int] = Field(default_factory=dict)
     dry_run_hours: float = Field(default=24.0, gt=0)
+    backup_hours: float = Field(default=24.0, gt=0)
+    preflight_hours: float = Field(default=72.0, gt=0)
     statement_timeout: float = Field(default=120.0, gt=0)
     apply_timeout: float = Field(default=900.0, gt=0)
     lock_timeout: float = Field(default=10.0, gt=0)

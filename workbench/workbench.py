@@ -9,12 +9,13 @@ from pathlib import Path
 
 from workbench.database.connection import connect
 from workbench.murmurant.reports import read_reports
+from workbench.preflighting import Preflighting
 from workbench.settings import DEMO, EnvironmentSettings, Settings, load_settings
 from workbench.triaging import Triaging
 
 
 @dataclass
-class Workbench(Triaging):
+class Workbench(Triaging, Preflighting):
     """An environment, opened for looking. Made by `open_workbench`.
 
     What it can be asked is in `workbench.looking`, what can be planned in `workbench.planning`,

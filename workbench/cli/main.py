@@ -20,6 +20,7 @@ from workbench.cli import (
     place,
     planning,
     policies,
+    preflight,
     tiers,
     triage,
 )
@@ -44,6 +45,7 @@ app.command()(making.demo)
 app.command()(place.lab)
 app.command()(place.doctor)
 app.command()(triage.triage)
+app.add_typer(preflight.preflight, name="preflight")
 app.command()(looking.runs)
 app.command()(looking.run)
 app.command()(looking.check)

@@ -55,6 +55,7 @@ from workbench.reporting.plans import (
     plan_summary,
     plan_verdict,
 )
+from workbench.reporting.preflight import preflight_findings, preflight_list, preflight_steps
 from workbench.reporting.reviewing import review_plan
 from workbench.reporting.summaries import looked_at, run_counts, run_differences, run_summary
 from workbench.reporting.tables import show
@@ -112,6 +113,9 @@ __all__ = [
     "plan_unresolved",
     "plan_values",
     "plan_verdict",
+    "preflight_findings",
+    "preflight_list",
+    "preflight_steps",
     "probable_finding",
     "rehearsals_chart",
     "review_plan",

@@ -1,0 +1,168 @@
+"""The checklist as values: what settles an item, and what does not, whoever says so."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from workbench.checkpoints.manifest import Manifest, Verification
+from workbench.checkpoints.preflight import ITEMS, Attestation, Evidence, judge
+from workbench.checkpoints.preflight.evidence import (
+    DryRunSeen,
+    backup_evidence,
+    config_evidence,
+    dry_run_evidence,
+    environment_evidence,
+    operator_evidence,
+    rollback_evidence,
+)
+from workbench.checkpoints.preflight.items import holding
+
+NOW = datetime(2026, 6, 1, 20, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+PASSED = Verification(NOW.isoformat(), "dana", "pass", "all equal", 9.0, "scratch")
+GOOD = {name: Evidence(True if each.by_evidence else None, "found") for name, each in ITEMS.items()}
+
+
+def snapshot(hours_ago: float, *verifications: Verification) -> Manifest:
+    at = NOW - hours_ago * HOUR
+    facts = dict.fromkeys(
+        ("format", "compression", "file", "tool_version", "server_version", "schema", "dialect"), "x"
+    )
+    return Manifest(
+        snapshot=f"backup_{at:%Y%m%d_%H%M%S}", kind="dump", sha256="0" * 64, size=1, target={}, created_at=at.isoformat(),
+        created_by="dana", precedes=None, reason=None, transaction="1:1:", timeline={}, tables={}, sequences={},
+        verifications=verifications, **facts,
+    )  # fmt: skip
+
+
+def word(item: str, kind: str = "attested", hours_ago: float = 1, about: str = "") -> Attestation:
+    return Attestation(item, kind, "so it is", "dana", NOW - hours_ago * HOUR, about)  # type: ignore[arg-type]
+
+
+def said(*words: Attestation) -> dict[str, Attestation]:
+    return holding(words, 72, None, NOW)
+
+
+VOUCHED = said(*(word(name) for name, each in ITEMS.items() if not each.by_evidence))
+
+
+def test_the_guide_s_seven_items_are_all_there() -> None:
+    assert list(ITEMS)[:7] == [
+        "backup",
+        "dry-run",
+        "config",
+        "window",
+        "rollback",
+        "operator",
+        "stakeholders",
+    ]
+    assert judge(GOOD, VOUCHED).clear
+
+
+@given(missing=st.sets(st.sampled_from(list(ITEMS)), min_size=1))
+def test_nothing_is_clear_while_anything_is_open(missing: set[str]) -> None:
+    evidence = {
+        name: Evidence(False, "not so") if name in missing and ITEMS[name].by_evidence else each
+        for name, each in GOOD.items()
+    }
+    words = {name: each for name, each in VOUCHED.items() if name not in missing}
+    found = judge(evidence, words)
+    assert {each.id for each in found.open} == missing
+    assert all(each.next_step for each in found.open)
+    assert not found.clear
+
+
+@given(name=st.sampled_from(list(ITEMS)))
+def test_nobody_s_word_makes_true_what_evidence_contradicts(name: str) -> None:
+    evidence = {**GOOD, name: Evidence(False, "not so")}
+    words = {**VOUCHED, **said(word(name))}
+    assert [each.id for each in judge(evidence, words).open] == [name]
+    waived = judge(evidence, {**words, **said(word(name, "waived"))})
+    assert waived.clear
+    assert next(each for each in waived.items if each.id == name).by == "waived by dana: so it is"
+
+
+def test_a_word_holds_for_this_migration_only() -> None:
+    old, new = word("window", hours_ago=80), word("window", hours_ago=2)
+    assert holding([old], 72, None, NOW) == {}
+    assert holding([new], 72, NOW - HOUR, NOW) == {}  # an import has run since
+    assert holding([new], 72, NOW - 3 * HOUR, NOW) == {"window": new}
+    assert holding([new, word("window", "withdrawn")], 72, None, NOW) == {}
+
+
+def test_a_word_on_a_configuration_holds_for_no_other() -> None:
+    evidence = {**GOOD, "config": Evidence(None, "membership.yaml", about="b" * 64)}
+    assert judge(evidence, {**VOUCHED, **said(word("config", about="b" * 64))}).clear
+    assert [
+        each.id for each in judge(evidence, {**VOUCHED, **said(word("config", about="a" * 64))}).open
+    ] == ["config"]
+
+
+@pytest.mark.parametrize(
+    ("snapshots", "last_import", "holds", "says"),
+    [
+        ([], None, False, "no snapshot"),
+        ([snapshot(2)], None, False, "nobody has restored it"),
+        ([snapshot(2, replace(PASSED, outcome="not run"))], None, False, "not run"),
+        ([snapshot(2, PASSED, replace(PASSED, outcome="fail"))], None, False, "fail"),
+        ([snapshot(30, PASSED)], None, False, "older than 24 hours"),
+        ([snapshot(2, PASSED)], NOW - HOUR, False, "an import has written since"),
+        ([snapshot(2, PASSED), snapshot(1)], None, False, "nobody has restored it"),
+        ([snapshot(2, PASSED)], NOW - 3 * HOUR, True, "proved by restoring, by dana"),
+    ],
+)
+def test_a_backup_counts_when_it_is_proved_fresh_and_newer_than_the_last_import(
+    snapshots: list[Manifest], last_import: datetime | None, holds: bool, says: str
+) -> None:
+    found = backup_evidence(snapshots, last_import, 24, NOW)
+    assert found.holds is holds
+    assert says in found.says
+    assert bool(found.next_step) is not holds
+
+
+@pytest.mark.parametrize(
+    ("dry_run", "last_import", "holds", "says"),
+    [
+        (DryRunSeen("dry", NOW - HOUR, True, "erin"), None, True, "reviewed by erin"),
+        (DryRunSeen("dry", NOW - HOUR, True), None, False, "nobody has reviewed"),
+        (DryRunSeen("dry", NOW - HOUR, False, "erin"), None, False, "did not come to its end"),
+        (DryRunSeen("dry", NOW - 30 * HOUR, True, "erin"), None, False, "older than 24"),
+        (DryRunSeen("dry", NOW - 2 * HOUR, True, "erin"), NOW - HOUR, False, "an import has written since"),
+    ],
+)
+def test_a_dry_run_counts_when_it_is_whole_fresh_and_reviewed(
+    dry_run: DryRunSeen, last_import: datetime | None, holds: bool, says: str
+) -> None:
+    found = dry_run_evidence([dry_run], last_import, 24, NOW)
+    assert (found.holds, says in found.says) == (holds, True)
+    assert dry_run_evidence([], None, 24, NOW).holds is False
+
+
+def test_a_configuration_is_open_where_anything_speaks_against_it() -> None:
+    same = DryRunSeen("dry", NOW, True, "erin", "a" * 64)
+    assert config_evidence("", "", [], [same]).holds is False
+    assert config_evidence("m.yaml", "a" * 64, ["a level is unknown"], [same]).holds is False
+    assert config_evidence("m.yaml", "b" * 64, [], [same]).holds is False
+    assert config_evidence("m.yaml", "a" * 64, [], [same]).holds is None  # a person reviews it
+
+
+def test_a_rollback_plan_is_one_that_is_possible_here() -> None:
+    proved, none = Evidence(True, "a snapshot"), Evidence(False, "no snapshot", "make one")
+    assert rollback_evidence("", proved, True).holds is None
+    assert rollback_evidence("Level 2 if it fails", none, True).holds is False
+    assert rollback_evidence("level 2", proved, False).holds is None
+    assert rollback_evidence("level 1", none, False).holds is False
+    assert rollback_evidence("level 1", none, True).holds is None
+
+
+def test_who_and_where() -> None:
+    assert operator_evidence("dana", True).holds is True
+    assert operator_evidence("root", False).holds is False
+    assert environment_evidence("club (production)", True, []).holds is True
+    assert environment_evidence("club (production)", False, []).holds is None
+    assert environment_evidence("club (production)", True, ["a demo's marker in it"]).holds is False

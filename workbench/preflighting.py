@@ -1,0 +1,172 @@
+"""The checklist before a migration (guide §6): what evidence there is, and what people vouch for."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import uuid4
+
+from workbench import audit
+from workbench.checkpoints.manifest import Manifest, list_snapshots
+from workbench.checkpoints.preflight import (
+    ITEMS,
+    Attestation,
+    Evidence,
+    Preflight,
+    attest,
+    attestations_of,
+    judge,
+    preflight_file,
+)
+from workbench.checkpoints.preflight.attestations import Kind
+from workbench.checkpoints.preflight.evidence import (
+    DryRunSeen,
+    backup_evidence,
+    config_evidence,
+    dry_run_evidence,
+    environment_evidence,
+    operator_evidence,
+    rollback_evidence,
+)
+from workbench.checkpoints.preflight.items import holding
+from workbench.errors import Refused, UsageError, unknown
+from workbench.looking import Looking
+
+PASSED = "migration:preflight:passed"
+"""How the audit log names a checklist that was signed, in the spirit of guide §5.1."""
+
+_OF_CONFIGURATION = ("tiers-unmapped-level", "tiers-not-seeded")
+_OF_ENVIRONMENT = ("environment-wrong",)
+
+
+class Preflighting(Looking):
+    """The questions of the checklist, and the file of what people vouch for."""
+
+    def preflight(self) -> Preflight:
+        """Answer the guide's checklist for the next migration (§6); looking only."""
+        evidence = self.preflight_evidence()
+        words = self._words()
+        said = words["rollback"].says if "rollback" in words and words["rollback"].kind == "attested" else ""
+        evidence["rollback"] = rollback_evidence(said, evidence["backup"], self._leaves_traces())
+        return judge(evidence, words)
+
+    def preflight_evidence(self) -> dict[str, Evidence]:
+        """Gather what speaks for each item without anybody's word."""
+        now, last = datetime.now(UTC), self._last_import()
+        dry_runs = self._dry_runs_seen()
+        hours = self.options.dry_run_hours
+        named = "operator" in self.settings.model_fields_set
+        return {
+            "backup": backup_evidence(self.snapshots_here(), last, self.options.backup_hours, now),
+            "dry-run": dry_run_evidence(dry_runs, last, hours, now),
+            "config": self._config_evidence(dry_runs),
+            "operator": operator_evidence(self.settings.operator, named),
+            "environment": environment_evidence(
+                str(self.environment), self.options.address is not None, self._problems(_OF_ENVIRONMENT)
+            ),
+        }
+
+    def snapshots_here(self) -> list[Manifest]:
+        """List the snapshots of this very database, oldest first: of its server and its name."""
+        here = self.target
+        return [
+            each
+            for each in list_snapshots(self.settings.backups, self.environment.name)
+            if each.target["system_identifier"] == here.system_identifier
+            and each.target["database"] == here.database
+        ]
+
+    def attest(self, item: str, says: str, kind: Kind = "attested", *, by: str | None = None) -> Attestation:
+        """Keep a person's word on an item of the checklist, or a waiver of it with its reason.
+
+        Parameters
+        ----------
+        item : str
+            See `workbench.checkpoints.preflight.ITEMS`.
+        says : str
+            What is vouched for, or why it is waived; without personal data.
+        kind : {"attested", "waived", "withdrawn"}
+            ``withdrawn`` takes back what was said.
+        by : str, optional
+            Who says so; else the operator.
+
+        Raises
+        ------
+        UsageError
+            For an unknown item, one that evidence alone settles, nothing said, or nobody's name.
+        """
+        if item not in ITEMS:
+            raise unknown("item of the checklist", item, ITEMS)
+        evidence = self.preflight_evidence().get(item) if kind == "attested" else None
+        if evidence is not None and ITEMS[item].by_evidence and evidence.holds is not None:
+            raise UsageError(
+                f"{ITEMS[item].title}: evidence settles this, nobody's word ({evidence.says}).",
+                f"{evidence.next_step or 'Nothing is open there'}. To accept it as it is: workbench preflight waive {item}.",
+            )
+        about = evidence.about if evidence is not None else ""
+        return attest(self._attestations, item, kind, says, by=by or self.settings.operator, about=about)
+
+    def sign_preflight(self) -> str:
+        """Write into the audit log that everything on the checklist is settled; return the entry's id.
+
+        Raises
+        ------
+        Refused
+            While anything is open.
+        """
+        found = self.preflight()
+        if not found.clear:
+            names = ", ".join(each.title.lower() for each in found.open)
+            raise Refused(
+                f"{len(found.open)} items of the checklist are open: {names}.",
+                "`workbench preflight` says what settles each.",
+            )
+        items = {
+            each.id: {"state": each.state, "evidence": each.evidence, "by": each.by} for each in found.items
+        }
+        return audit.record(
+            self.database,
+            self.schema,
+            PASSED,
+            {"operator": self.settings.operator, "environment": self.environment.name, "items": items},
+            about=str(uuid4()),
+        )
+
+    @property
+    def _attestations(self) -> Path:
+        return preflight_file(self.settings, self.environment.name)
+
+    def _words(self) -> dict[str, Attestation]:
+        hours, last = self.options.preflight_hours, self._last_import()
+        return holding(attestations_of(self._attestations), hours, last, datetime.now(UTC))
+
+    def _last_import(self) -> datetime | None:
+        """Return when the last live run wrote something, with its zone."""
+        ends = [
+            each.last_trace or each.finished or each.started
+            for each in self.find_runs()
+            if each.mode == "live"
+        ]
+        last = max(filter(None, ends), default=None)
+        return last.replace(tzinfo=UTC) if last is not None else None
+
+    def _leaves_traces(self) -> bool:
+        return bool(self.reports) or any(each.traces for each in self.find_runs())
+
+    def _problems(self, checks: tuple[str, ...]) -> list[str]:
+        return [
+            f"{each.check.title}" + (f" ({each.count:,})" if each.count else f": {each.reason}")
+            for each in self.checks(checks)
+            if each.open
+        ]
+
+    def _config_evidence(self, dry_runs: list[DryRunSeen]) -> Evidence:
+        file = self.options.tier_mapping
+        if file is None or not file.is_file():
+            return config_evidence("", "", [], dry_runs)
+        digest = hashlib.sha256(file.read_bytes()).hexdigest()
+        return config_evidence(file.name, digest, self._problems(_OF_CONFIGURATION), dry_runs)
+
+    def _dry_runs_seen(self) -> list[DryRunSeen]:
+        return []
