@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 import pandas as pd
-from sqlalchemy import Connection, String, cast, func, or_, select
+from sqlalchemy import ColumnElement, Connection, String, cast, func, or_, select
 
 from workbench.database.connection import frame
 from workbench.murmurant.importers import IMPORT_SOURCE, MIGRATION_PREFIX
@@ -45,8 +45,7 @@ def audit_entries(
     schema.require("audit.action", "audit.metadata", "audit.created_at")
     audit = schema.audit
     metadata = audit.c.metadata
-    # The application's enum has no migration actions; there the workbench names them in the metadata.
-    spoken = func.coalesce(metadata["migrationAction"].astext, cast(audit.c.action, String))
+    spoken = spoken_action(schema)
     query = select(
         as_text(audit.c.id).label("id"),
         audit.c.created_at.label("at"),
@@ -71,7 +70,16 @@ def audit_entries(
     return found.iloc[::-1].reset_index(drop=True)
 
 
-def audit_summary(connection: Connection, schema: Schema) -> pd.DataFrame:
+def spoken_action(schema: Schema) -> ColumnElement[str]:
+    """Return an entry's action as guide §5.1 names it.
+
+    The application's enum has no migration actions; there the metadata name them.
+    """
+    audit = schema.audit
+    return func.coalesce(audit.c.metadata["migrationAction"].astext, cast(audit.c.action, String))
+
+
+def audit_summary(connection: Connection, schema: Schema, since: datetime | None = None) -> pd.DataFrame:
     """Count migration entries by run and action.
 
     Returns
@@ -81,21 +89,18 @@ def audit_summary(connection: Connection, schema: Schema) -> pd.DataFrame:
     """
     schema.require("audit.action", "audit.metadata", "audit.created_at")
     audit = schema.audit
-    action = cast(audit.c.action, String)
+    action = spoken_action(schema)
     run = schema.audit_run
-    return frame(
-        connection,
-        select(
-            run.label("run"),
-            action.label("action"),
-            func.count().label("entries"),
-            func.min(audit.c.created_at).label("first"),
-            func.max(audit.c.created_at).label("last"),
-        )
-        .where(or_(action.like(f"{MIGRATION_PREFIX}%"), run.is_not(None)))
-        .group_by("run", "action")
-        .order_by(func.min(audit.c.created_at), "action"),
-    )
+    query = select(
+        run.label("run"),
+        action.label("action"),
+        func.count().label("entries"),
+        func.min(audit.c.created_at).label("first"),
+        func.max(audit.c.created_at).label("last"),
+    ).where(or_(action.like(f"{MIGRATION_PREFIX}%"), run.is_not(None)))
+    if since is not None:
+        query = query.where(audit.c.created_at >= since)
+    return frame(connection, query.group_by("run", action).order_by(func.min(audit.c.created_at), action))
 
 
 def imports_by_operator(
@@ -116,7 +121,7 @@ def imports_by_operator(
         audit.c.metadata["operator"].astext.label("operator"),
         func.count().label("imports"),
         func.sum(func.to_number(duration, "9999999999")).label("total_seconds"),
-    ).where(cast(audit.c.action, String) == "migration:completed")
+    ).where(spoken_action(schema) == "migration:completed")
     if since is not None:
         query = query.where(audit.c.created_at >= since)
     return frame(connection, query.group_by("operator").order_by("operator"))
