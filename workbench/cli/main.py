@@ -12,6 +12,7 @@ import typer
 from workbench import __version__
 from workbench.cli import (
     applying,
+    auditing,
     duplicates,
     looking,
     making,
@@ -49,7 +50,7 @@ app.add_typer(preflight.preflight, name="preflight")
 app.command()(looking.runs)
 app.command()(looking.run)
 app.command()(looking.check)
-app.command()(looking.audit)
+app.add_typer(auditing.audit, name="audit")
 app.command()(tiers.tiers)
 planning.plan.command("tiers")(tiers.plan_tiers)
 app.command()(policies.policies)

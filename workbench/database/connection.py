@@ -107,7 +107,7 @@ class Database:
 
     @contextmanager
     def writing(self) -> Iterator[psycopg.Connection[Any]]:
-        """Open one transaction that may write; for `workbench.plans.apply` and nobody else.
+        """Open one transaction that may write; for `workbench.plans.apply` and `workbench.audit.record` alone.
 
         It ends with the block: committed when that is left without an error, else rolled back
         whole. A statement may take `apply_timeout`, a lock `lock_timeout` seconds.
@@ -254,6 +254,13 @@ def frame(
     """
     result = connection.execute(statement, dict(parameters or {}))
     return pd.DataFrame.from_records(result.all(), columns=list(result.keys()))
+
+
+def raw(connection: Connection) -> psycopg.Connection[Any]:
+    """Return the driver's connection under one of SQLAlchemy's, in the same transaction."""
+    found = connection.connection.driver_connection
+    assert isinstance(found, psycopg.Connection)
+    return found
 
 
 def _milliseconds(seconds: float) -> int:

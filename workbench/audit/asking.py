@@ -1,20 +1,14 @@
-"""Audit entries in either dialect: the questions of guide §5.2, and the entries that §5.1 demands."""
+"""The questions of guide §5.2, in either dialect."""
 
 from __future__ import annotations
 
-import json
 from datetime import datetime
-from typing import Any
-from uuid import uuid4
 
 import pandas as pd
-import psycopg
-from psycopg import sql
-from sqlalchemy import Connection, String, cast, func, or_, select
+from sqlalchemy import ColumnElement, Connection, String, cast, func, or_, select
 
 from workbench.database.connection import frame
-from workbench.errors import SchemaGap
-from workbench.murmurant.importers import IMPORT_SOURCE, MIGRATION_PREFIX, ROLLBACK_ACTION
+from workbench.murmurant.importers import IMPORT_SOURCE, MIGRATION_PREFIX
 from workbench.murmurant.schema import Schema, as_text
 
 
@@ -51,8 +45,7 @@ def audit_entries(
     schema.require("audit.action", "audit.metadata", "audit.created_at")
     audit = schema.audit
     metadata = audit.c.metadata
-    # The application's enum has no migration actions; there the workbench names them in the metadata.
-    spoken = func.coalesce(metadata["migrationAction"].astext, cast(audit.c.action, String))
+    spoken = spoken_action(schema)
     query = select(
         as_text(audit.c.id).label("id"),
         audit.c.created_at.label("at"),
@@ -77,7 +70,16 @@ def audit_entries(
     return found.iloc[::-1].reset_index(drop=True)
 
 
-def audit_summary(connection: Connection, schema: Schema) -> pd.DataFrame:
+def spoken_action(schema: Schema) -> ColumnElement[str]:
+    """Return an entry's action as guide §5.1 names it.
+
+    The application's enum has no migration actions; there the metadata name them.
+    """
+    audit = schema.audit
+    return func.coalesce(audit.c.metadata["migrationAction"].astext, cast(audit.c.action, String))
+
+
+def audit_summary(connection: Connection, schema: Schema, since: datetime | None = None) -> pd.DataFrame:
     """Count migration entries by run and action.
 
     Returns
@@ -87,21 +89,18 @@ def audit_summary(connection: Connection, schema: Schema) -> pd.DataFrame:
     """
     schema.require("audit.action", "audit.metadata", "audit.created_at")
     audit = schema.audit
-    action = cast(audit.c.action, String)
+    action = spoken_action(schema)
     run = schema.audit_run
-    return frame(
-        connection,
-        select(
-            run.label("run"),
-            action.label("action"),
-            func.count().label("entries"),
-            func.min(audit.c.created_at).label("first"),
-            func.max(audit.c.created_at).label("last"),
-        )
-        .where(or_(action.like(f"{MIGRATION_PREFIX}%"), run.is_not(None)))
-        .group_by("run", "action")
-        .order_by(func.min(audit.c.created_at), "action"),
-    )
+    query = select(
+        run.label("run"),
+        action.label("action"),
+        func.count().label("entries"),
+        func.min(audit.c.created_at).label("first"),
+        func.max(audit.c.created_at).label("last"),
+    ).where(or_(action.like(f"{MIGRATION_PREFIX}%"), run.is_not(None)))
+    if since is not None:
+        query = query.where(audit.c.created_at >= since)
+    return frame(connection, query.group_by("run", action).order_by(func.min(audit.c.created_at), action))
 
 
 def imports_by_operator(
@@ -122,72 +121,7 @@ def imports_by_operator(
         audit.c.metadata["operator"].astext.label("operator"),
         func.count().label("imports"),
         func.sum(func.to_number(duration, "9999999999")).label("total_seconds"),
-    ).where(cast(audit.c.action, String) == "migration:completed")
+    ).where(spoken_action(schema) == "migration:completed")
     if since is not None:
         query = query.where(audit.c.created_at >= since)
     return frame(connection, query.group_by("operator").order_by("operator"))
-
-
-def write_entry(
-    connection: psycopg.Connection[Any],
-    schema: Schema,
-    action: str,
-    metadata: dict[str, Any],
-    *,
-    about: str,
-) -> str:
-    """Write one entry in the shape the dialect wants; for `workbench.plans.apply` alone.
-
-    Where ``action`` is the application's enum, which has no migration actions, the entry is an
-    ``UNDO`` whose metadata name the action as ``migrationAction``.
-
-    Parameters
-    ----------
-    action : str
-        As guide §5.1 names it, such as ``migration:rollback:level1``.
-    metadata : dict
-        What §5.1 requires of it.
-    about : str
-        A UUID: the resource that the application's log must name.
-
-    Returns
-    -------
-    str
-        The entry's id.
-
-    Raises
-    ------
-    SchemaGap
-        When there is no audit log to write to: a change that cannot be logged is not made.
-    """
-    schema.require("audit.action", "audit.metadata")
-    found = schema.resolved["audit"]
-    described = schema.catalogue.tables[found.table]
-    number = str(uuid4())
-    facts = {**metadata, "source": "workbench"}
-    values: dict[str, Any] = {"id": number, "action": action}
-    if schema.audit_action_is_enum:
-        values["action"] = ROLLBACK_ACTION
-        facts["migrationAction"] = action
-    values["metadata"] = json.dumps(facts, sort_keys=True)
-    values |= {"resource_type": "MigrationRun", "resource_id": about}
-    columns = {found.spelling[name]: value for name, value in values.items() if name in found.spelling}
-    needed = [
-        name
-        for name, column in described.columns.items()
-        if not column.nullable and not column.has_default and name not in columns
-    ]
-    if needed:
-        raise SchemaGap(
-            f'The table "{found.table}" requires a column {needed[0]!r} that the workbench does not know.',
-            "Nothing was changed. A default for it would let the entry be written.",
-        )
-    connection.execute(
-        sql.SQL("INSERT INTO {} ({}) VALUES ({})").format(
-            sql.Identifier(schema.catalogue.schema, found.table),
-            sql.SQL(", ").join(map(sql.Identifier, columns)),
-            sql.SQL(", ").join(sql.Placeholder() * len(columns)),
-        ),
-        list(columns.values()),
-    )
-    return number
