@@ -20,6 +20,7 @@ from workbench.cli import (
     place,
     planning,
     policies,
+    snapshots,
     tiers,
 )
 from workbench.cli.options import joined_parameters
@@ -60,6 +61,7 @@ app.command()(applying.apply)
 app.command()(applying.undo)
 app.command()(applying.plans)
 app.command()(making.report)
+app.add_typer(snapshots.snapshot, name="snapshot")
 
 
 @app.callback(invoke_without_command=True)
