@@ -35,6 +35,7 @@ LAYERS = (
     "statements",
     "errors",
 )
+
 # What a module, and everything under it, may not import although it stands below or outside the house.
 NEVER = {
     "workbench.fixes": ("workbench.plans.apply",),

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from workbench.checkpointing import Checkpointing
 from workbench.database.connection import connect
 from workbench.murmurant.reports import read_reports
 from workbench.preflighting import Preflighting
@@ -15,11 +16,10 @@ from workbench.triaging import Triaging
 
 
 @dataclass
-class Workbench(Triaging, Preflighting):
+class Workbench(Triaging, Preflighting, Checkpointing):
     """An environment, opened for looking. Made by `open_workbench`.
 
-    What it can be asked is in `workbench.looking`, what can be planned in `workbench.planning`,
-    and the first look at everything in `workbench.triaging`.
+    What it can be asked, what can be planned and what can be kept is in the modules of its bases.
     """
 
 

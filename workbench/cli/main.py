@@ -22,6 +22,7 @@ from workbench.cli import (
     planning,
     policies,
     preflight,
+    snapshots,
     tiers,
     triage,
 )
@@ -65,6 +66,7 @@ app.command()(applying.apply)
 app.command()(applying.undo)
 app.command()(applying.plans)
 app.command()(making.report)
+app.add_typer(snapshots.snapshot, name="snapshot")
 
 
 @app.callback(invoke_without_command=True)
