@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from workbench.bundling import Bundling
 from workbench.database.connection import connect
 from workbench.looking import Looking
 from workbench.murmurant.reports import read_reports
@@ -15,10 +16,11 @@ from workbench.settings import DEMO, EnvironmentSettings, Settings, load_setting
 
 
 @dataclass
-class Workbench(Looking, Planning):
+class Workbench(Looking, Planning, Bundling):
     """An environment, opened for looking. Made by `open_workbench`.
 
-    What it can be asked is in `workbench.looking`, what can be planned in `workbench.planning`.
+    What it can be asked is in `workbench.looking`, what can be planned in `workbench.planning`, what is sealed in
+    `workbench.bundling`.
     """
 
 

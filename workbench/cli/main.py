@@ -12,6 +12,7 @@ import typer
 from workbench import __version__
 from workbench.cli import (
     applying,
+    bundles,
     duplicates,
     looking,
     making,
@@ -54,6 +55,7 @@ planning.plan.command("merge")(merging.merge)
 planning.plan.command("policies")(policies.plan_policies)
 app.command()(mappings.mappings)
 app.add_typer(planning.plan, name="plan")
+app.add_typer(bundles.bundle, name="bundle")
 app.command()(applying.show)
 app.command()(applying.approve)
 app.command()(applying.apply)

@@ -1,0 +1,107 @@
+"""An environment's bundles: what an import read and wrote, sealed (guide §2.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pandas as pd
+
+from workbench.checkpoints.bundles import (
+    Bundle,
+    Discrepancy,
+    SealRequest,
+    bundles_holding,
+    find_bundle,
+    list_bundles,
+    seal,
+    verify_bundle,
+)
+from workbench.errors import UsageError
+from workbench.session import Session
+
+
+class Bundling(Session):
+    """Sealing and verifying; the database is only asked which runs there were."""
+
+    def create_bundle(
+        self,
+        paths: Sequence[str | Path],
+        *,
+        run: str | None = None,
+        output: str | Path | None = None,
+        redact: bool = False,
+    ) -> Bundle:
+        """Seal an import's inputs and outputs into a new bundle.
+
+        Parameters
+        ----------
+        paths : sequence of path
+            Files, and folders of them: exports, configuration, reports, id map, the dry run's log.
+        run : str, optional
+            The import; else the one that the reports among the files speak of.
+        output : path, optional
+            The folder in which the bundle is made; else ``backups`` of the settings.
+        redact : bool
+            Whether to seal copies without the secrets that are in the files; else such files are refused.
+
+        Raises
+        ------
+        BundleError
+            For files that cannot be sealed, naming each.
+        SecretFound
+            When there is a password or key in one of them.
+        """
+        if not paths:
+            raise UsageError("Nothing was given to be sealed.", "Name files, or folders of them.")
+        return seal(
+            SealRequest(
+                [Path(each) for each in paths],
+                Path(output) if output else self.settings.backups,
+                self.settings.operator,
+                datetime.now(UTC),
+                run,
+                lambda: [each.run for each in self.find_runs()],
+                self.environment.name,
+                redact,
+            )
+        )
+
+    def bundles(self, run: str | None = None) -> pd.DataFrame:
+        """List the bundles that are kept, the newest first; only those that hold a run where one is named."""
+        return bundles_frame(
+            bundles_holding(self.settings.backups, run) if run else list_bundles(self.settings.backups)
+        )
+
+    def verify_bundle(self, name: str | Path, digest: str | None = None) -> list[Discrepancy]:
+        """Compare a bundle with what was sealed: see `workbench.checkpoints.bundles.verify_bundle`."""
+        return verify_bundle(find_bundle(self.settings.backups, str(name)), digest)
+
+
+def bundles_frame(bundles: Sequence[Bundle]) -> pd.DataFrame:
+    """Lay bundles out as a table.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``bundle``, ``run``, ``mode``, ``sealed_at`` (UTC), ``sealed_by``, ``files``, ``bytes``, ``digest``,
+        ``altered`` (whether ``bundle.json`` is another than ``bundle.sha256`` says), ``path``.
+    """
+    rows = [
+        {
+            "bundle": each.folder.name,
+            "run": each.manifest.run,
+            "mode": each.manifest.mode,
+            "sealed_at": each.manifest.moment.astimezone(UTC).replace(tzinfo=None),
+            "sealed_by": each.manifest.sealed_by,
+            "files": len(each.manifest.files),
+            "bytes": sum(one.size for one in each.manifest.files),
+            "digest": each.digest,
+            "altered": each.altered,
+            "path": str(each.folder),
+        }
+        for each in bundles
+    ]
+    columns = "bundle run mode sealed_at sealed_by files bytes digest altered path"
+    return pd.DataFrame(rows, columns=columns.split())
