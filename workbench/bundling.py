@@ -15,10 +15,12 @@ from workbench.checkpoints.bundles import (
     bundles_holding,
     find_bundle,
     list_bundles,
+    read_bundle,
     seal,
     verify_bundle,
 )
-from workbench.errors import UsageError
+from workbench.errors import Refused, UsageError
+from workbench.investigate.invariants import Outcome, check_invariants, read_documents
 from workbench.session import Session
 
 
@@ -77,6 +79,39 @@ class Bundling(Session):
     def verify_bundle(self, name: str | Path, digest: str | None = None) -> list[Discrepancy]:
         """Compare a bundle with what was sealed: see `workbench.checkpoints.bundles.verify_bundle`."""
         return verify_bundle(find_bundle(self.settings.backups, str(name)), digest)
+
+    def check_bundle(self, name: str | Path) -> list[Outcome]:
+        """Ask the migration invariants of a bundle's files: see `workbench.bundling.check_bundle`."""
+        return check_bundle(find_bundle(self.settings.backups, str(name)))
+
+
+def check_bundle(folder: Path) -> list[Outcome]:
+    """Ask the migration invariants of a bundle's files, as they were sealed (guide §2.3, §2.4).
+
+    Returns
+    -------
+    list of Outcome
+        See `workbench.investigate.invariants`.
+
+    Raises
+    ------
+    BundleError
+        When the folder is no bundle.
+    Refused
+        When it is not as it was sealed: what holds of altered files says nothing of the import.
+    """
+    if found := verify_bundle(folder):
+        raise Refused(
+            f"{folder.name} is not as it was sealed: {found[0].path} was {found[0].what}"
+            + (f", and {len(found) - 1} more." if len(found) > 1 else "."),
+            "`workbench bundle verify` names all of it.",
+        )
+    manifest = read_bundle(folder).manifest
+    reports = [folder / each.path for each in manifest.files if each.role in ("report", "id map")]
+    exports = [
+        folder / each.path for each in manifest.files if each.role == "export" and each.path.endswith(".csv")
+    ]
+    return check_invariants(read_documents(reports, exports, manifest.moment))
 
 
 def bundles_frame(bundles: Sequence[Bundle]) -> pd.DataFrame:

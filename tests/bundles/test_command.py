@@ -91,3 +91,23 @@ def test_another_place(shell: Run, imported: Path, tmp_path: Path) -> None:
     made = json.loads(shell("bundle", "create", imported, "--output", tmp_path / "usb", "--json").stdout)
     assert Path(made["path"]).parent == tmp_path / "usb"
     assert shell("bundle", "verify", made["path"]).exit_code == 0
+
+
+def test_the_invariants_of_a_bundle(shell: Run, imported: Path) -> None:
+    made = json.loads(shell("bundle", "create", imported, "--json").stdout)
+    assert shell("bundle", "check", made["bundle"]).exit_code == 0
+    report = imported / "reports" / "migration-live-2026-11-22T17-18-39-363Z-full.json"
+    report.write_text(report.read_text().replace('"totalRows": 3', '"totalRows": 4'))
+    made = json.loads(shell("bundle", "create", imported, "--json").stdout)
+    done = shell("bundle", "check", made["bundle"])
+    assert done.exit_code == 1
+    assert "it is 4, its parts come to 3" in done.stdout
+    facts = json.loads(shell("bundle", "check", made["bundle"], "--json").stdout)
+    states = {each["invariant"]: each["status"] for each in facts["invariants"]}
+    assert (states["counts-add-up"], states["wa-ids-unique"], states["success-deserved"]) == (
+        "fail",
+        "pass",
+        "not run",
+    )
+    (Path(made["path"]) / "added.txt").write_text("x")
+    assert shell("bundle", "check", made["bundle"]).exit_code == 3  # altered files say nothing of the import

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from workbench.cli.options import Acting, AsJson, EnvironmentName, open_as
+from workbench.cli.options import Acting, AsJson, EnvironmentName, Unmask, open_as
 from workbench.cli.output import banner, command, paths_below, print_json, print_table, say
 from workbench.errors import BundleError
 
@@ -84,6 +84,31 @@ def verify(
         for folder, facts in found.items():
             _print_verified(folder, facts)
     raise typer.Exit(1 if any(facts["status"] != "pass" for facts in found.values()) else 0)
+
+
+@bundle.command("check")
+def check(
+    name: Annotated[str, typer.Argument(metavar="BUNDLE", help="A folder, a name or a digest.")],
+    json: AsJson = False,
+    unmask: Unmask = False,
+) -> None:
+    """Ask of an import's own files what must hold: ids, counts, mappings, times (guide §2.3)."""
+    import workbench
+    from workbench.bundling import check_bundle
+    from workbench.checkpoints.bundles import find_bundle
+    from workbench.investigate.invariants import outcomes_frame, violations_frame
+    from workbench.settings import load_settings
+
+    folder = find_bundle(load_settings().backups, name)
+    outcomes = check_bundle(folder)
+    found = workbench.mask(violations_frame(outcomes), unmask=unmask)
+    if json:
+        print_json({"bundle": folder.name, "invariants": outcomes_frame(outcomes), "violations": found})
+    else:
+        say(f"{paths_below([folder])[0]}: what must hold of an import's own files.")
+        print_table(outcomes_frame(outcomes).drop(columns=["invariant"]))
+        print_table(found, title="What does not hold", empty="nothing")
+    raise typer.Exit(1 if any(each.status == "fail" for each in outcomes) else 0)
 
 
 @bundle.command("list")
