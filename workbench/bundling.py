@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
+from uuid import NAMESPACE_OID, uuid5
 
 import pandas as pd
 
+from workbench.audit import record
 from workbench.checkpoints.bundles import (
     Bundle,
     Discrepancy,
@@ -19,13 +22,28 @@ from workbench.checkpoints.bundles import (
     seal,
     verify_bundle,
 )
-from workbench.errors import Refused, UsageError
+from workbench.errors import DatabaseUnreachable, NotLogged, NotMurmurant, Refused, UsageError
 from workbench.investigate.invariants import Outcome, check_invariants, read_documents
+from workbench.murmurant.importers import BUNDLE_SEALED
 from workbench.session import Session
 
 
+class Created(NamedTuple):
+    """A bundle that was just sealed.
+
+    Attributes
+    ----------
+    bundle : Bundle
+    not_logged : str
+        Why the audit log does not say so; empty where it does.
+    """
+
+    bundle: Bundle
+    not_logged: str
+
+
 class Bundling(Session):
-    """Sealing and verifying; the database is only asked which runs there were."""
+    """Sealing and verifying."""
 
     def create_bundle(
         self,
@@ -34,8 +52,8 @@ class Bundling(Session):
         run: str | None = None,
         output: str | Path | None = None,
         redact: bool = False,
-    ) -> Bundle:
-        """Seal an import's inputs and outputs into a new bundle.
+    ) -> Created:
+        """Seal an import's inputs and outputs into a new bundle, and note its digest in the audit log.
 
         Parameters
         ----------
@@ -57,7 +75,7 @@ class Bundling(Session):
         """
         if not paths:
             raise UsageError("Nothing was given to be sealed.", "Name files, or folders of them.")
-        return seal(
+        made = seal(
             SealRequest(
                 [Path(each) for each in paths],
                 Path(output) if output else self.settings.backups,
@@ -69,6 +87,23 @@ class Bundling(Session):
                 redact,
             )
         )
+        return Created(made, self._not_logged(made))
+
+    def _not_logged(self, made: Bundle) -> str:
+        manifest = made.manifest
+        facts = {
+            "run_id": manifest.run,
+            "operator": manifest.sealed_by,
+            "bundle": manifest.bundle,
+            "bundle_sha256": made.digest,
+            "files": len(manifest.files),
+        }
+        try:
+            about = str(uuid5(NAMESPACE_OID, made.digest))
+            record(self.database, self.schema, BUNDLE_SEALED, facts, about=about)
+        except (NotLogged, NotMurmurant, DatabaseUnreachable) as error:
+            return error.what
+        return ""
 
     def bundles(self, run: str | None = None) -> pd.DataFrame:
         """List the bundles that are kept, the newest first; only those that hold a run where one is named."""

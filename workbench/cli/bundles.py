@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from workbench.cli.options import Acting, AsJson, EnvironmentName, Unmask, open_as
-from workbench.cli.output import banner, command, paths_below, print_json, print_table, say
+from workbench.cli.output import banner, command, paths_below, print_json, print_table, say, say_not_logged
 from workbench.errors import BundleError
 
 if TYPE_CHECKING:
@@ -41,9 +41,10 @@ def create(
 ) -> None:
     """Seal files into a bundle: copied, listed with their digests, and written whole or not at all."""
     with open_as(environment, acting) as wb:
-        made = wb.create_bundle(files, run=run, output=output, redact=redact)
+        made, not_logged = wb.create_bundle(files, run=run, output=output, redact=redact)
+    say_not_logged(not_logged)
     if json:
-        print_json(_facts(made))
+        print_json({**_facts(made), "logged": not not_logged})
         return
     banner(wb.environment)
     manifest = made.manifest
