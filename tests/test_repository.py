@@ -40,6 +40,7 @@ FACADE = (
     "duplicates",
     "planning",
     "bundling",
+    "rehearsing",
     "session",
 )  # what `import workbench` gives
 

@@ -22,8 +22,11 @@ from workbench.checkpoints.bundles import (
     seal,
     verify_bundle,
 )
+from workbench.checkpoints.dry_runs import dry_run_files, list_dry_runs
 from workbench.errors import DatabaseUnreachable, NotLogged, NotMurmurant, Refused, UsageError
+from workbench.investigate.dry_runs import rehearsals
 from workbench.investigate.invariants import Outcome, check_invariants, read_documents
+from workbench.investigate.runs import pick_run
 from workbench.murmurant.importers import BUNDLE_SEALED
 from workbench.session import Session
 
@@ -47,7 +50,7 @@ class Bundling(Session):
 
     def create_bundle(
         self,
-        paths: Sequence[str | Path],
+        paths: Sequence[str | Path] = (),
         *,
         run: str | None = None,
         output: str | Path | None = None,
@@ -58,7 +61,8 @@ class Bundling(Session):
         Parameters
         ----------
         paths : sequence of path
-            Files, and folders of them: exports, configuration, reports, id map, the dry run's log.
+            Files, and folders of them: exports, configuration, reports, id map, the dry run's log. Without any: what
+            is known to belong to the run, which is then named; but the exports, which nothing knows the place of.
         run : str, optional
             The import; else the one that the reports among the files speak of.
         output : path, optional
@@ -73,8 +77,11 @@ class Bundling(Session):
         SecretFound
             When there is a password or key in one of them.
         """
-        if not paths:
-            raise UsageError("Nothing was given to be sealed.", "Name files, or folders of them.")
+        if not paths and run is None:
+            raise UsageError(
+                "Nothing was given to be sealed.", "Name files or folders, or a run with --run RUN_ID."
+            )
+        paths = paths or self._belonging_to(str(run))
         made = seal(
             SealRequest(
                 [Path(each) for each in paths],
@@ -104,6 +111,24 @@ class Bundling(Session):
         except (NotLogged, NotMurmurant, DatabaseUnreachable) as error:
             return error.what
         return ""
+
+    def _belonging_to(self, run_id: str) -> list[Path]:
+        """List the files that are known to belong to a run: its reports, its dry run, the configuration."""
+        runs = self.find_runs()
+        run, _ = pick_run(runs, run_id)
+        found = [each.path for each in run.reports]
+        dry = next((each.dry for each in rehearsals(runs, 0) if each.run.run == run_id), None)
+        if dry is not None:
+            kept = [each for each in list_dry_runs(self.settings.backups) if dry.run in each.runs]
+            found += dry_run_files(kept[0]) if kept else [each.path for each in dry.reports]
+        if self.options.tier_mapping is not None and self.options.tier_mapping.is_file():
+            found.append(self.options.tier_mapping)
+        if not found:
+            raise UsageError(
+                f"No file is known to belong to run {run_id}: it left its traces in the database only.",
+                "Name the files: workbench bundle create FILE|FOLDER... --run RUN_ID",
+            )
+        return found
 
     def bundles(self, run: str | None = None) -> pd.DataFrame:
         """List the bundles that are kept, the newest first; only those that hold a run where one is named."""

@@ -13,6 +13,7 @@ from tests.conftest import ClonedClub, Clubs
 from tests.reporting.conftest import settings_for
 from workbench import open_workbench
 from workbench.cli.main import app
+from workbench.errors import UsageError
 from workbench.plans.plan import Plan
 from workbench.settings import Settings
 from workbench.workbench import Workbench
@@ -83,6 +84,20 @@ def test_the_audit_log_notes_its_digest(wb: Workbench, club: ClonedClub) -> None
     facts = [each for each in entries["metadata"] if "bundle" in each]
     assert [(each["bundle_sha256"], each["operator"]) for each in facts] == [(made.digest, "dana")]
     assert [each.run for each in wb.find_runs()] == runs  # the entry is no run's trace
+
+
+def test_what_is_known_to_belong_to_a_run_is_sealed_unasked(wb: Workbench, club: ClonedClub) -> None:
+    run = club.club.last_live_run.run
+    made, _ = wb.create_bundle(run=run)
+    reports = [each.path.name for each in wb.reports if each.run_id == run]
+    names = [Path(each.path).name for each in made.manifest.files]
+    assert {*reports, "membership.yaml"} <= set(names)
+    assert {each.mode for each in made.manifest.runs} == {"live", "dry"}  # its dry run too
+    assert len(made.manifest.runs) == 2
+    with pytest.raises(UsageError, match="no run 'nobody'"):
+        wb.create_bundle(run="nobody")
+    with pytest.raises(UsageError, match="Nothing was given"):
+        wb.create_bundle()
 
 
 def test_without_an_audit_log_the_bundle_is_made_and_says_so(wb: Workbench, club: ClonedClub) -> None:

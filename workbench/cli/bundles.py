@@ -23,8 +23,12 @@ bundle = typer.Typer(
 @bundle.command("create")
 def create(
     files: Annotated[
-        list[Path], typer.Argument(metavar="FILE|FOLDER...", help="Exports, configuration, reports, logs.")
-    ],
+        list[Path] | None,
+        typer.Argument(
+            metavar="FILE|FOLDER...",
+            help="Exports, configuration, reports, logs; else what is known to belong to --run.",
+        ),
+    ] = None,
     run: Annotated[
         str | None, typer.Option(metavar="RUN_ID", help="The import; else the one its report names.")
     ] = None,
@@ -41,7 +45,7 @@ def create(
 ) -> None:
     """Seal files into a bundle: copied, listed with their digests, and written whole or not at all."""
     with open_as(environment, acting) as wb:
-        made, not_logged = wb.create_bundle(files, run=run, output=output, redact=redact)
+        made, not_logged = wb.create_bundle(files or (), run=run, output=output, redact=redact)
     say_not_logged(not_logged)
     if json:
         print_json({**_facts(made), "logged": not not_logged})
