@@ -7,6 +7,7 @@
     │   ├── SettingsError          2  workbench.toml or the environment's variables are wrong
     │   └── SnapshotError          2  a snapshot cannot be read, or lacks what is needed
     ├── Refused                    3  understood, possible, and not done: the guard says no
+    │   ├── SecretFound            3  a file with a password or key in it would have been sealed
     │   ├── WrongEnvironment       3  name, kind and address of the target disagree
     │   ├── NotApproved            3  nobody's consent to this plan, or it has expired or been used
     │   └── Drift                  3  the database is no longer as the plan saw it
@@ -18,6 +19,9 @@
     ├── PlanError                  2  a plan file cannot be read as one
     ├── DecisionsError             2  the file of review decisions cannot be read as one
     ├── AttestationsError          2  the file of preflight attestations cannot be read as one
+    ├── BundleError                2  a folder given as a bundle is not one, or a file cannot be sealed
+    ├── DryRunError                2  what a dry run left cannot be read, or there is none
+    ├── ImporterFailed             4  the importer itself failed, or its dry run was not one
     └── NotebookFailed             4  a cell of a report notebook failed
 
 A message says what happened, to which object, and (``next_step``) what to do about it.
@@ -120,6 +124,22 @@ class DecisionsError(UsageError):
 
 class AttestationsError(UsageError):
     """The file of preflight attestations cannot be read, is cut short or damaged."""
+
+
+class BundleError(UsageError):
+    """A folder given as a bundle is not one, cannot be understood, or a file cannot be sealed."""
+
+
+class SecretFound(Refused):
+    """A file with a password, key or token in it would have been sealed."""
+
+
+class DryRunError(UsageError):
+    """What a dry run left cannot be read as that, or there is no such dry run."""
+
+
+class ImporterFailed(WorkbenchError):
+    """The importer that was run failed, or did not do what a dry run does."""
 
 
 class NotebookFailed(WorkbenchError):

@@ -7,16 +7,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from workbench.bundling import Bundling
 from workbench.checkpointing import Checkpointing
+from workbench.checkpoints.dry_runs import kept_reports
 from workbench.database.connection import connect
 from workbench.murmurant.reports import read_reports
 from workbench.preflighting import Preflighting
+from workbench.rehearsing import Rehearsing
 from workbench.settings import DEMO, EnvironmentSettings, Settings, load_settings
 from workbench.triaging import Triaging
 
 
 @dataclass
-class Workbench(Triaging, Preflighting, Checkpointing):
+class Workbench(Triaging, Preflighting, Checkpointing, Bundling, Rehearsing):
     """An environment, opened for looking. Made by `open_workbench`.
 
     What it can be asked, what can be planned and what can be kept is in the modules of its bases.
@@ -74,7 +77,10 @@ def open_workbench(
     own = (
         chosen.import_reports if chosen.url_env else [each for each in chosen.import_reports if each.exists()]
     )
-    files = [*own, *map(Path, import_reports)]
-    return Workbench(
-        connect(name, settings), chosen, settings, read_reports(files), one_state=one_state, unmask=unmask
-    )
+    given = read_reports([*own, *map(Path, import_reports)])
+    # An importer overwrites its dry run's report with the live run's; what was kept of it is evidence too.
+    told = {(each.run_id, each.path.name) for each in given}
+    kept = read_reports(kept_reports(settings.backups, name))
+    more = [each for each in kept if (each.run_id, each.path.name) not in told]
+    reports = tuple(sorted([*given, *more], key=lambda each: (each.run_id, each.path.name)))
+    return Workbench(connect(name, settings), chosen, settings, reports, one_state=one_state, unmask=unmask)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.reporting.conftest import HOSTILE, settings_for
+from workbench import open_workbench
 from workbench.errors import DatabaseUnreachable, NotebookFailed, ReportFileError, UsageError
 from workbench.reporting.runner import run_report
 from workbench.settings import Settings
@@ -79,9 +80,12 @@ def test_the_report_of_a_run_and_people_when_asked_for(club: Settings) -> None:
         if each["check"] == "runs-interrupted"
         for key in each["keys"]
     )
+    with open_workbench("club", settings=club) as wb:
+        sealed, _ = wb.create_bundle(club.environments["club"].import_reports, run=run_id)
     second = run_report("run", {"run_id": run_id}, environment="club", settings=club)
     assert second.verdict["status"] == "fail"
     told = second.html.read_text(encoding="utf-8")
+    assert sealed.digest in told
     assert "It stopped midway" in told
     assert run_id in told
 

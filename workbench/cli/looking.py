@@ -59,6 +59,7 @@ def run(
     """Tell record by record what one run did, by which evidence, and what became of it since."""
     with workbench.open_workbench(environment, import_reports=import_report or (), one_state=True) as wb:
         found = wb.run(run_id, limit=limit)
+        held = wb.bundles(run_id)
     one = found.run
     clean = one.status == "completed" and not found.differences
     if json:
@@ -68,6 +69,7 @@ def run(
                 "differences": found.differences,
                 "tally": found.tally,
                 "listed": found.records,
+                "bundles": held[["bundle", "digest", "sealed_at", "sealed_by", "path"]],
             }
         )
     else:
@@ -76,6 +78,8 @@ def run(
         say(f"Evidence: {one.evidence}.")
         if one.mode == "dry":
             say("A dry run: nothing was written; these are the records it would have touched.")
+        for each in held.itertuples():
+            say(f"Sealed by {each.sealed_by} in {each.bundle}, SHA-256 {each.digest}.")
         print_table(_counted(one), title="What it did", empty="no record of it was found")
         print_table(found.tally, title="By evidence", empty="no record can be named")
         for difference in found.differences:

@@ -13,6 +13,8 @@ from workbench import __version__
 from workbench.cli import (
     applying,
     auditing,
+    bundles,
+    dry_runs,
     duplicates,
     looking,
     making,
@@ -60,6 +62,8 @@ planning.plan.command("merge")(merging.merge)
 planning.plan.command("policies")(policies.plan_policies)
 app.command()(mappings.mappings)
 app.add_typer(planning.plan, name="plan")
+app.add_typer(bundles.bundle, name="bundle")
+app.add_typer(dry_runs.dry_run, name="dry-run")
 app.command()(applying.show)
 app.command()(applying.approve)
 app.command()(applying.apply)

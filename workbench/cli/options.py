@@ -55,6 +55,8 @@ def joined_parameters(arguments: Sequence[str]) -> list[str]:
     rest = list(arguments)
     while rest:
         found.append(rest.pop(0))
+        if found[-1] == "--":  # what follows is another program's
+            return found + rest
         if found[-1] in {"-p", "--parameter"} and len(rest) > 1 and "=" not in rest[0]:
             found.append(f"{rest.pop(0)}={rest.pop(0)}")
     return found

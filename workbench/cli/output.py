@@ -173,6 +173,12 @@ def say(*lines: str) -> None:
         console.print(Text(line))
 
 
+def say_not_logged(why: str) -> None:
+    """Say on stderr that what was done is not in the audit log, where that is so."""
+    if why:
+        stderr().print(Text(f"Not in the audit log: {why}", style="yellow"))
+
+
 def paths_below(paths: Sequence[Path], folder: Path | None = None) -> list[str]:
     """Show paths relative to the working directory where they lie below it."""
     here = (folder or Path.cwd()).resolve()

@@ -15,6 +15,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from workbench.checkpoints.bundles import bundles_holding
 from workbench.checkpoints.scratch import restored
 from workbench.errors import Refused, unknown
 from workbench.fixes.effects import Effects, find_effects
@@ -24,7 +25,7 @@ from workbench.fixes.pointers import has_mappings, leading_to, own_mappings, wri
 from workbench.fixes.restoring import OnConflict
 from workbench.fixes.snapshots import LEADS_TO_KEPT, Restoration, leave_updates_open, snapshot_tables
 from workbench.fixes.sync_state import reset_sync_state
-from workbench.fixes.telling import LevelZero, level_zero, told_by, worth_knowing
+from workbench.fixes.telling import LevelZero, bundle_of, level_zero, told_by, worth_knowing
 from workbench.fixes.writing import write_plan
 from workbench.investigate.runs import pick_run
 from workbench.murmurant.importers import ROLLED_BACK, Run, Strength
@@ -161,15 +162,19 @@ def plan_rollback(
         affected = sum(map(len, ledger.doomed.values())) + updates.total
         if not affected:
             raise _nothing_to_change(run, effects, ledger)
+        bundles = bundles_holding(settings.backups, run.run)
+        told: dict[str, Any] = {"run_id": run.run, "records_affected": affected}
+        if sealed := bundle_of(run, bundles):
+            told["bundle_sha256"] = sealed
         header = Header(
             kind="rollback",
             parameters=request.parameters(),
             reasons=(f"Rolls back run {run.run} ({run.importer} import, {run.status}: {run.why}).",),
             target=target,
             planned_by=planned_by,
-            evidence=told_by(run, archive),
+            evidence=told_by(run, archive, bundles),
             notes=(*worth_knowing(run, effects.gone), *ledger.notes),
-            audit=({"action": ROLLED_BACK, "metadata": {"run_id": run.run, "records_affected": affected}},),
+            audit=({"action": ROLLED_BACK, "metadata": told},),
         )
         return write_plan(connection, graph, header, ledger, updates, folder)
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path, PurePath
 
+from workbench.checkpoints.bundles import Bundle, sealed_in
 from workbench.checkpoints.scratch import Archive
 from workbench.murmurant.importers import Run, Trace
 
@@ -52,17 +55,35 @@ def level_zero(run: Run) -> LevelZero:
     )
 
 
-def told_by(run: Run, archive: Archive | None) -> tuple[str, ...]:
-    """List the evidence that a plan rests on."""
+def told_by(run: Run, archive: Archive | None, bundles: Sequence[Bundle] = ()) -> tuple[str, ...]:
+    """List the evidence that a plan rests on; a report file with the bundle that holds it just as it was read."""
     found = [
         f"{trace}: {count:,}" if count else str(trace)
         for trace, count in sorted(run.traces.items())
         if trace != Trace.REPORT
     ]
-    found += [f"report file {name}" for name in sorted({each.path.name for each in run.reports})]
+    files = {each.path.name: each.path for each in run.reports}
+    found += [f"report file {name}{_sealed(bundles, files[name])}" for name in sorted(files)]
     if archive is not None:
         found.append(f"snapshot {archive.path.name} of database {archive.database}, SHA-256 {archive.sha256}")
     return tuple(found)
+
+
+def bundle_of(run: Run, bundles: Sequence[Bundle]) -> str | None:
+    """Return the digest of the newest bundle that holds all of a run's report files, just as they were read."""
+    paths = [each.path for each in run.reports]
+    held = (each.digest for each in bundles if paths and all(sealed_in([each], path) for path in paths))
+    return next(held, None)
+
+
+def _sealed(bundles: Sequence[Bundle], path: Path) -> str:
+    found = sealed_in(bundles, path)
+    if found is not None:
+        return f", sealed in {found[0].folder.name}, SHA-256 {found[0].digest}"
+    other = [
+        each for each in bundles if any(PurePath(one.path).name == path.name for one in each.manifest.files)
+    ]
+    return f", which is not as {other[0].folder.name} holds it (SHA-256 {other[0].digest})" if other else ""
 
 
 def worth_knowing(run: Run, gone: int) -> tuple[str, ...]:

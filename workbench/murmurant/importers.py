@@ -49,6 +49,9 @@ AUDIT_PRUNED = "migration:audit:pruned"
 POLICY_CORRECTED = "migration:policy:corrected"
 """The entry for what was corrected by one of the organisation's rules."""
 
+BUNDLE_SEALED, DRY_RUN_REVIEWED = "migration:bundle:sealed", "migration:dry-run:reviewed"
+"""Guide §2.3: a bundle's digest belongs in the audit log. And §6: somebody read a dry run and approves of it."""
+
 IMPORT_SOURCE = "wa_import"
 """``metadata.source`` of the API sync's audit rows."""
 

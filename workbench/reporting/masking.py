@@ -56,6 +56,7 @@ _HARMLESS = {
     *("plan", "undone_plan", "digest", "approved_by", "records_affected"),
     *("configuration", "configuration_sha256", "column", "corrected"),
     *("rule", "fix", "rules", "rules_sha256", "records"),
+    *("bundle", "bundle_sha256", "dry_run", "content_sha256"),
     *("entity", "canonical", "duplicates", "records_moved", "records_deleted"),
     *("oldMurmurantId", "newMurmurantId", "backup_file", "restore_time", "last_batch", "duration"),
 }

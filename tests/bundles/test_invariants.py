@@ -1,0 +1,240 @@
+"""The migration invariants: silent on what an importer writes, and each one fires on what breaks it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.bundles.conftest import DRY, api_report, csv_report, id_map_of, member, put, summary_of
+from workbench.investigate.invariants import (
+    INVARIANTS,
+    Outcome,
+    check_invariants,
+    outcomes_frame,
+    read_documents,
+    violations_frame,
+)
+
+NOW = datetime(2026, 11, 25, tzinfo=UTC)
+Content = dict[str, Any]
+Change = Callable[[Content], Any]
+
+FULL, BRIEF, IDS, API = (
+    "migration-live-full.json",
+    "migration-live.json",
+    "id-map-live.json",
+    "wa_full_sync_report.json",
+)
+MEMBERS_CSV = "wa-members-export.csv"
+
+
+def written(folder: Path) -> dict[str, Content]:
+    people = [
+        member(1), member(2, "update"), member(3, "skip"),
+        member(4, "skip", _waId="WA999", _murmurantId=None, _errors=["Missing firstName"]),
+    ]  # fmt: skip
+    full = csv_report(members=people)
+    return {FULL: full, BRIEF: summary_of(full), IDS: id_map_of(full), API: api_report()}
+
+
+def asked(folder: Path, changes: dict[str, Change], export: str | None = None) -> dict[str, Outcome]:
+    contents = written(folder)
+    for name, change in changes.items():
+        change(contents[name])
+    reports = [put(folder / name, content) for name, content in contents.items()]
+    path = folder / MEMBERS_CSV
+    path.write_text("Contact ID,Email\n" + (export or "WA001,a@x.org\nWA002,\nWA003,\nWA999,\n"))
+    return {each.invariant.id: each for each in check_invariants(read_documents(reports, [path], NOW))}
+
+
+def test_silent_on_what_an_importer_writes(tmp_path: Path) -> None:
+    found = asked(tmp_path, {})
+    assert {each.status for each in found.values()} == {"pass"}, [each.violations for each in found.values()]
+    assert list(found) == [each.id for each in INVARIANTS]
+
+
+def at(*path: str | int, to: Any) -> Change:
+    """Set one field, by its path."""
+
+    def change(content: Any) -> None:
+        for step in path[:-1]:
+            content = content[step]
+        content[path[-1]] = to
+
+    return change
+
+
+def add(*path: str | int, value: Any) -> Change:
+    def change(content: Any) -> None:
+        for step in path:
+            content = content[step]
+        content.append(value)
+
+    return change
+
+
+BROKEN: list[tuple[str, str, Change, str]] = [
+    ("wa-ids-present", FULL, at("members", "records", 0, "_waId", to=""), "Member of row 2: it was processed without"),
+    ("wa-ids-present", FULL, at("members", "records", 1, "_waId", to=None), "processed without a Wild Apricot id"),
+    ("wa-ids-present", IDS, at("members", "mappings", 0, "waId", to=""), "maps no Wild Apricot id"),
+    ("wa-ids-unique", FULL, at("members", "records", 1, "_waId", to="WA001"), "Member WA001: it is there 2 times"),
+    ("wa-ids-unique", IDS, at("members", "mappings", 1, "waId", to="WA001"), "it is mapped there 2 times"),
+    ("wa-ids-unique", IDS, at("members", "duplicateWaIds", to=["WA001"]), "calls it a duplicate"),
+    ("murmurant-ids-present", FULL, at("members", "records", 0, "_murmurantId", to=None), "WA001: it was processed without"),
+    ("murmurant-ids-present", FULL, at("events", "records", 0, "_murmurantId", to="dry-1"), "made-up id of a dry run"),
+    ("murmurant-ids-present", IDS, at("members", "mappings", 0, "murmurantId", to=""), "mapping 1: it is mapped without"),
+    ("murmurant-ids-present", IDS, add("members", "missingWaIds", value="WA002"), "no report says that it was given up"),
+    ("counts-add-up", FULL, at("members", "totalRows", to=5), "it is 5, its parts come to 4"),
+    ("counts-add-up", FULL, at("summary", "created", to=9), "summary.created: it is 9, its parts come to 3"),
+    ("counts-add-up", FULL, at("summary", "totalRecords", to=1), "it is 1, its parts come to 6"),
+    ("counts-add-up", FULL, lambda each: each["members"]["records"].pop(0), "but 0 such records are listed"),
+    ("counts-add-up", FULL, at("members", "records", 0, "_action", to="delete"), "an action 'delete'"),
+    ("counts-add-up", BRIEF, at("members", "records", to="[7]"), "it says '[7]' of 4 rows"),
+    ("counts-add-up", BRIEF, at("events", "updated", to=1), "events.updated: it is 1, migration-live-full.json of the"),
+    ("counts-add-up", IDS, at("members", "counts", "mapped", to=4), "but 3 mappings are listed"),
+    ("counts-add-up", IDS, at("members", "counts", "total", to=8), "it is 8, the run's report has 4 rows"),
+    ("counts-add-up", IDS, at("members", "counts", "missing", to=2), "but 1 ids are listed"),
+    ("counts-add-up", API, at("fetched", "contacts", to=4), "4 were fetched, 3 are accounted for"),
+    ("counts-add-up", API, at("registrationDiagnostics", "registrationsUpserted", to=1), "1 were written, 3 were created"),
+    ("counts-add-up", API, at("errors", to=[{}, {}]), "it is 0, but there are 2"),
+    ("counts-not-negative", FULL, at("members", "skipped", to=-1), "members.skipped: it is -1"),
+    ("counts-not-negative", API, at("stats", "events", "created", to=-2), "stats.events.created: it is -2"),
+    ("counts-not-negative", API, at("durationMs", to=-1), "durationMs: it is -1"),
+    ("counts-not-negative", IDS, at("events", "counts", "total", to="1"), "it is '1', no whole number"),
+    ("counts-not-negative", BRIEF, at("summary", "errors", to=None), "it is 'None', no whole number"),
+    ("mappings-processed", IDS, at("members", "mappings", 0, "waId", to="WA777"), "WA777: it is mapped, but the run's"),
+    ("mappings-processed", FULL, add("idMapping", "members", value={"waId": "WA999", "murmurantId": "m-9"}), "WA999"),
+    ("mappings-processed", IDS, at("members", "mappings", 0, "murmurantId", to="m-2"), "to m-2, the run's report says m-1"),
+    ("timestamps-valid", FULL, at("completedAt", to="2026-11-22T17:18:00Z"), "it is before startedAt"),
+    ("timestamps-valid", FULL, at("startedAt", to="2027-01-01T00:00:00Z"), "is in the future"),
+    ("timestamps-valid", API, at("finishedAt", to="yesterday"), "'yesterday' is no moment in time"),
+    ("timestamps-valid", API, at("startedAt", to="2026-11-20T17:17:20Z"), "the run's id says 2026-11-22"),
+    ("timestamps-valid", API, lambda each: each.pop("startedAt"), "does not say when the run started"),
+    ("timestamps-valid", IDS, at("generatedAt", to=12), "int is no moment in time"),
+    ("timestamps-valid", FULL, at("events", "records", 0, "endTime", to="2025-01-10T17:00:00Z"), "before startTime"),
+    ("timestamps-valid", FULL, at("members", "records", 0, "joinedAt", to="31.12.2023"), "WA001, joinedAt"),
+    ("timestamps-valid", FULL, at("registrations", "records", 0, "registeredAt", to="2030-01-01"), "after the run ended"),
+    ("success-deserved", API, at("registrationDiagnostics", "topSkipReasons", to=[{"reason": "Fetch error for event 1"}]), "could not be reached"),
+    ("success-deserved", API, lambda each: each.pop("finishedAt"), "but not when it ended"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("invariant", "file", "change", "says"), BROKEN)
+def test_each_fires_on_what_breaks_it(
+    invariant: str, file: str, change: Change, says: str, tmp_path: Path
+) -> None:
+    outcome = asked(tmp_path, {file: change})[invariant]
+    assert outcome.status == "fail"
+    assert any(says in f"{each.key}: {each.says}" or says in each.says for each in outcome.violations), (
+        outcome.violations
+    )
+    assert {each.file for each in outcome.violations} <= {FULL, BRIEF, IDS, API}
+
+
+def test_the_exports_are_compared(tmp_path: Path) -> None:
+    found = asked(tmp_path, {}, "WA001,\nWA001,\n,a@x.org\n")
+    assert {(each.file, each.key) for each in found["wa-ids-unique"].violations} == {
+        (MEMBERS_CSV, "Member WA001")
+    }
+    assert {(each.file, each.key) for each in found["wa-ids-present"].violations} == {
+        (MEMBERS_CSV, "Member of row 4")
+    }
+    assert any("has 3 rows" in each.says for each in found["counts-add-up"].violations)
+
+
+def test_what_cannot_be_judged_is_no_pass(tmp_path: Path) -> None:
+    found = {each.invariant.id: each.status for each in check_invariants(read_documents([], [], NOW))}
+    assert set(found.values()) == {"not run"}
+    only = put(tmp_path / API, api_report())
+    found = {each.invariant.id: each for each in check_invariants(read_documents([only], [], NOW))}  # type: ignore[assignment]
+    assert {key for key, each in found.items() if each.status == "not run"} == {  # type: ignore[attr-defined]
+        "wa-ids-present", "wa-ids-unique", "murmurant-ids-present", "mappings-processed",
+    }  # fmt: skip
+    ids = put(tmp_path / IDS, id_map_of(csv_report()))
+    (outcome,) = [
+        each
+        for each in check_invariants(read_documents([ids], [], NOW))
+        if each.invariant.id == "mappings-processed"
+    ]
+    assert (outcome.status, "The full report" in outcome.why) == ("not run", True)
+
+
+def test_a_dry_run_has_made_up_ids_and_may_list_fewer(tmp_path: Path) -> None:
+    dry = csv_report(DRY, dry=True)
+    for name in ("members", "events", "registrations"):
+        dry[name]["truncated"] = True
+    dry["members"]["records"].pop()
+    paths = [put(tmp_path / "migration-dry-run-full.json", dry)]
+    found = {each.invariant.id: each.status for each in check_invariants(read_documents(paths, [], NOW))}
+    assert "fail" not in found.values()
+
+
+def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
+    (tmp_path / "cut.json").write_text('{"runId": "x", "stats": {')
+    (tmp_path / "other.json").write_text("[]")
+    (tmp_path / "deep.json").write_text("[" * 100_000)
+    (tmp_path / "bad.csv").write_text("a,b\n1,2\n")
+    outcomes = check_invariants(read_documents(sorted(tmp_path.glob("*.json")), [tmp_path / "bad.csv"], NOW))
+    assert [each.file for each in outcomes[0].violations] == [
+        "cut.json",
+        "deep.json",
+        "other.json",
+        "bad.csv",
+    ]
+    assert next(iter(outcomes_frame(outcomes)["status"])) == "fail"
+    assert len(violations_frame(outcomes)) == 4
+
+
+JSON = st.recursive(st.none() | st.booleans() | st.integers() | st.text(max_size=5), lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3), max_leaves=8)  # fmt: skip
+
+
+@given(st.sampled_from([FULL, BRIEF, IDS, API]), st.randoms(use_true_random=False), JSON)
+@settings(max_examples=150, deadline=None)
+def test_no_content_makes_it_stumble(tmp_path_factory: Any, name: str, random: Any, value: Any) -> None:
+    folder = tmp_path_factory.mktemp("any")
+    content = written(folder)[name]
+    place: Any = content
+    while isinstance(place, dict | list) and place:
+        keys = list(place) if isinstance(place, dict) else range(len(place))
+        key = random.choice(list(keys))
+        if not isinstance(place[key], dict | list) or random.random() < 0.3 or not place[key]:
+            place[key] = value
+            break
+        place = place[key]
+    path = put(folder / name, content)
+    assert len(check_invariants(read_documents([path], [], NOW))) == len(INVARIANTS)
+
+
+@pytest.mark.recordings
+def test_the_recordings_give_no_false_alarm(recordings: Path) -> None:
+    def told(reports: Path, exports: Path | None = None) -> list[tuple[str, str, str]]:
+        files = list(exports.glob("*.csv")) if exports else []
+        frame = violations_frame(check_invariants(read_documents(reports.glob("*.json"), files, NOW)))
+        return [(row.invariant, row.file[:18], row.key) for row in frame.itertuples()]
+
+    csv = recordings / "csv_import"
+    assert told(csv / "run1" / "reports", csv / "run1" / "export") == []
+    # The second export has an event that ends before it starts; the importer took it as it was.
+    assert (
+        "EVT001,Evening 1,Bring a friend,Social,Hall,01/10/2025 18:00,01/01/2024 "
+        in (csv / "run2" / "export" / "wa-events-export.csv").read_text()
+    )
+    assert told(csv / "run2" / "reports", csv / "run2" / "export") == [
+        ("timestamps-valid", "migration-dry-run-", "Event EVT001, endTime"),
+        ("timestamps-valid", "migration-live-202", "Event EVT001, endTime"),
+    ]
+    # The interrupted sync says success; its counts add up, of what it reached.
+    assert told(recordings / "api_sync") == [("success-deserved", "interrupted_run_re", "success")]
+
+
+def test_silent_on_a_healthy_clubs_reports(clubs: Any, dialect: str) -> None:
+    imports = clubs.clone(dialect, 60).club.imports
+    evidence = read_documents(imports.glob("*.json"), [], datetime(2030, 1, 1, tzinfo=UTC))
+    assert json.loads(violations_frame(check_invariants(evidence)).to_json(orient="records")) == []

@@ -1,0 +1,82 @@
+"""A foreign importer's double: prints, heeds ``DRY_RUN``, and writes a report in the importers' form."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.bundles.conftest import DRY, LIVE, api_report, csv_report
+from workbench.checkpoints.dry_runs import DryRun, DryRunRequest, Told, run_dry
+
+Run = Callable[..., DryRun]
+
+IMPORTER = """
+import json, os, pathlib, sys
+dry = os.environ.get("DRY_RUN") == "1"
+reports = json.loads(pathlib.Path(sys.argv[1]).read_text())
+print("Would import" if dry else "Importing", len(reports), "files", flush=True)
+print("on standard error", file=sys.stderr, flush=True)
+folder = pathlib.Path(sys.argv[2])
+for name, report in reports["dry" if dry else "live"].items():
+    (folder / name).write_text(json.dumps(report))
+"""
+
+API_DRY = "sync_1795367838359_u3b25u"
+
+
+def api_dry() -> dict[str, Any]:
+    """Return a dry run's report of the API sync: no registration was looked up."""
+    return api_report(
+        runId=API_DRY, startedAt="2026-11-22T17:17:18.358Z", finishedAt="2026-11-22T17:17:18.515Z", durationMs=157, dryRun=True,
+        fetched={"contacts": 3, "events": 3, "registrations": 0},
+        stats={
+            "members": {"created": 2, "updated": 1, "skipped": 0, "errors": 0},
+            "events": {"created": 2, "updated": 1, "skipped": 0, "errors": 0},
+            "registrations": {"created": 0, "updated": 0, "skipped": 0, "errors": 0},
+        },
+        registrationDiagnostics={
+            "eventsProcessed": 3, "eventsSkippedUnmapped": 2, "registrationsFetchedTotal": 0, "registrationsUpserted": 0,
+            "topSkipReasons": [{"reason": "Event 9000 not mapped", "count": 1}, {"reason": "Event 9001 not mapped", "count": 1}],
+        },
+    )  # fmt: skip
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """Where the importer lies, and the folder of its reports."""
+    (tmp_path / "importer.py").write_text(IMPORTER)
+    (tmp_path / "imports").mkdir()
+    name = "migration-{}-2026-11-22T17-18-36-215Z-full.json"
+    reports = {
+        "dry": {name.format("dry-run"): csv_report(DRY, dry=True)},
+        "live": {name.format("live"): csv_report(LIVE)},
+    }
+    (tmp_path / "reports.json").write_text(json.dumps(reports))
+    return tmp_path
+
+
+@pytest.fixture
+def importer(place: Path) -> list[str]:
+    """The command that runs it."""
+    return [
+        sys.executable, str(place / "importer.py"), str(place / "reports.json"), str(place / "imports"),
+    ]  # fmt: skip
+
+
+@pytest.fixture
+def dry(place: Path) -> Run:
+    """Run a command dry, without asking whether it would heed it."""
+
+    def run(command: list[str], show: Callable[[str], None] = lambda piece: None, **more: Any) -> DryRun:
+        written = more.pop("written", lambda: None)
+        values = {
+            "environment": "club", "kind": "development", "operator": "dana", "reports": [place / "imports"], "folder": place,
+        } | more  # fmt: skip
+        return run_dry(DryRunRequest(command, Told("test"), place / "backups", **values), show, written)
+
+    return run

@@ -1,0 +1,202 @@
+"""An environment's bundles: what an import read and wrote, sealed (guide §2.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+from uuid import NAMESPACE_OID, uuid5
+
+import pandas as pd
+
+from workbench.audit import record
+from workbench.checkpoints.bundles import (
+    Bundle,
+    Discrepancy,
+    SealRequest,
+    bundles_holding,
+    find_bundle,
+    list_bundles,
+    read_bundle,
+    seal,
+    verify_bundle,
+)
+from workbench.checkpoints.dry_runs import dry_run_files, list_dry_runs
+from workbench.errors import DatabaseUnreachable, NotLogged, NotMurmurant, Refused, UsageError
+from workbench.investigate.dry_runs import rehearsals
+from workbench.investigate.invariants import Outcome, check_invariants, read_documents
+from workbench.investigate.runs import pick_run
+from workbench.murmurant.importers import BUNDLE_SEALED
+from workbench.session import Session
+
+
+class Created(NamedTuple):
+    """A bundle that was just sealed.
+
+    Attributes
+    ----------
+    bundle : Bundle
+    not_logged : str
+        Why the audit log does not say so; empty where it does.
+    """
+
+    bundle: Bundle
+    not_logged: str
+
+
+class Bundling(Session):
+    """Sealing and verifying."""
+
+    def create_bundle(
+        self,
+        paths: Sequence[str | Path] = (),
+        *,
+        run: str | None = None,
+        output: str | Path | None = None,
+        redact: bool = False,
+    ) -> Created:
+        """Seal an import's inputs and outputs into a new bundle, and note its digest in the audit log.
+
+        Parameters
+        ----------
+        paths : sequence of path
+            Files, and folders of them: exports, configuration, reports, id map, the dry run's log. Without any: what
+            is known to belong to the run, which is then named; but the exports, which nothing knows the place of.
+        run : str, optional
+            The import; else the one that the reports among the files speak of.
+        output : path, optional
+            The folder in which the bundle is made; else ``backups`` of the settings.
+        redact : bool
+            Whether to seal copies without the secrets that are in the files; else such files are refused.
+
+        Raises
+        ------
+        BundleError
+            For files that cannot be sealed, naming each.
+        SecretFound
+            When there is a password or key in one of them.
+        """
+        if not paths and run is None:
+            raise UsageError(
+                "Nothing was given to be sealed.", "Name files or folders, or a run with --run RUN_ID."
+            )
+        paths = paths or self._belonging_to(str(run))
+        made = seal(
+            SealRequest(
+                [Path(each) for each in paths],
+                Path(output) if output else self.settings.backups,
+                self.settings.operator,
+                datetime.now(UTC),
+                run,
+                lambda: [each.run for each in self.find_runs()],
+                self.environment.name,
+                redact,
+            )
+        )
+        return Created(made, self._not_logged(made))
+
+    def _not_logged(self, made: Bundle) -> str:
+        manifest = made.manifest
+        facts = {
+            "run_id": manifest.run,
+            "operator": manifest.sealed_by,
+            "bundle": manifest.bundle,
+            "bundle_sha256": made.digest,
+            "files": len(manifest.files),
+        }
+        try:
+            about = str(uuid5(NAMESPACE_OID, made.digest))
+            record(self.database, self.schema, BUNDLE_SEALED, facts, about=about)
+        except (NotLogged, NotMurmurant, DatabaseUnreachable) as error:
+            return error.what
+        return ""
+
+    def _belonging_to(self, run_id: str) -> list[Path]:
+        """List the files that are known to belong to a run: its reports, its dry run, the configuration."""
+        runs = self.find_runs()
+        run, _ = pick_run(runs, run_id)
+        found = [each.path for each in run.reports]
+        dry = next((each.dry for each in rehearsals(runs, 0) if each.run.run == run_id), None)
+        if dry is not None:
+            kept = [each for each in list_dry_runs(self.settings.backups) if dry.run in each.runs]
+            found += dry_run_files(kept[0]) if kept else [each.path for each in dry.reports]
+        if self.options.tier_mapping is not None and self.options.tier_mapping.is_file():
+            found.append(self.options.tier_mapping)
+        if not found:
+            raise UsageError(
+                f"No file is known to belong to run {run_id}: it left its traces in the database only.",
+                "Name the files: workbench bundle create FILE|FOLDER... --run RUN_ID",
+            )
+        return found
+
+    def bundles(self, run: str | None = None) -> pd.DataFrame:
+        """List the bundles that are kept, the newest first; only those that hold a run where one is named."""
+        return bundles_frame(
+            bundles_holding(self.settings.backups, run) if run else list_bundles(self.settings.backups)
+        )
+
+    def verify_bundle(self, name: str | Path, digest: str | None = None) -> list[Discrepancy]:
+        """Compare a bundle with what was sealed: see `workbench.checkpoints.bundles.verify_bundle`."""
+        return verify_bundle(find_bundle(self.settings.backups, str(name)), digest)
+
+    def check_bundle(self, name: str | Path) -> list[Outcome]:
+        """Ask the migration invariants of a bundle's files: see `workbench.bundling.check_bundle`."""
+        return check_bundle(find_bundle(self.settings.backups, str(name)))
+
+
+def check_bundle(folder: Path) -> list[Outcome]:
+    """Ask the migration invariants of a bundle's files, as they were sealed (guide §2.3, §2.4).
+
+    Returns
+    -------
+    list of Outcome
+        See `workbench.investigate.invariants`.
+
+    Raises
+    ------
+    BundleError
+        When the folder is no bundle.
+    Refused
+        When it is not as it was sealed: what holds of altered files says nothing of the import.
+    """
+    if found := verify_bundle(folder):
+        raise Refused(
+            f"{folder.name} is not as it was sealed: {found[0].path} was {found[0].what}"
+            + (f", and {len(found) - 1} more." if len(found) > 1 else "."),
+            "`workbench bundle verify` names all of it.",
+        )
+    manifest = read_bundle(folder).manifest
+    reports = [folder / each.path for each in manifest.files if each.role in ("report", "id map")]
+    exports = [
+        folder / each.path for each in manifest.files if each.role == "export" and each.path.endswith(".csv")
+    ]
+    return check_invariants(read_documents(reports, exports, manifest.moment))
+
+
+def bundles_frame(bundles: Sequence[Bundle]) -> pd.DataFrame:
+    """Lay bundles out as a table.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``bundle``, ``run``, ``mode``, ``sealed_at`` (UTC), ``sealed_by``, ``files``, ``bytes``, ``digest``,
+        ``altered`` (whether ``bundle.json`` is another than ``bundle.sha256`` says), ``path``.
+    """
+    rows = [
+        {
+            "bundle": each.folder.name,
+            "run": each.manifest.run,
+            "mode": each.manifest.mode,
+            "sealed_at": each.manifest.moment.astimezone(UTC).replace(tzinfo=None),
+            "sealed_by": each.manifest.sealed_by,
+            "files": len(each.manifest.files),
+            "bytes": sum(one.size for one in each.manifest.files),
+            "digest": each.digest,
+            "altered": each.altered,
+            "path": str(each.folder),
+        }
+        for each in bundles
+    ]
+    columns = "bundle run mode sealed_at sealed_by files bytes digest altered path"
+    return pd.DataFrame(rows, columns=columns.split())

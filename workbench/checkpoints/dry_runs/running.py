@@ -1,0 +1,278 @@
+"""Run an importer with ``DRY_RUN=1``: its output shown as it comes and kept, its reports collected."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+
+from workbench.checkpoints.bundles.manifest import file_digest
+from workbench.checkpoints.dry_runs.manifest import DryRun, KeptFile, iso, write_dry_run
+from workbench.checkpoints.dry_runs.output import Redactor, follow, secrets_of
+from workbench.checkpoints.dry_runs.telling import VARIABLE, Told
+from workbench.database.address import redact
+from workbench.errors import ReportFileError, WorkbenchError
+from workbench.murmurant.reports import read_report
+
+Show = Callable[[str], None]
+Stamp = tuple[int, int, int]
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_SECRET_FLAG = re.compile(
+    r"-{1,2}[\w-]*(?:password|passwd|secret|token|api-?key|private-?key)[\w-]*", re.IGNORECASE
+)
+_CONFIGURATION = {".yaml", ".yml", ".toml", ".json", ".ini", ".cfg", ".conf"}
+
+
+@dataclass(frozen=True)
+class DryRunRequest:
+    """What is to be run, and in whose name.
+
+    Attributes
+    ----------
+    command : sequence of str
+        The importer and its arguments.
+    told : Told
+        How it is known that the importer is told.
+    backups : Path
+        Where dry runs are kept.
+    environment, kind, operator : str
+        Where it is to look, and who runs it.
+    reports : sequence of Path
+        Files, or folders of them, in which the importer leaves its reports.
+    configuration : sequence of Path
+        Files it is configured with, besides those that the command names.
+    folder : Path
+        Where it is started.
+    """
+
+    command: Sequence[str]
+    told: Told
+    backups: Path
+    environment: str
+    kind: str
+    operator: str
+    reports: Sequence[Path] = ()
+    configuration: Sequence[Path] = ()
+    folder: Path = Path()
+
+
+def run_dry(
+    request: DryRunRequest, show: Show, written: Callable[[], dict[str, int] | None] = lambda: None
+) -> DryRun:
+    """Run an importer dry, and keep what it leaves.
+
+    The manifest is there from the beginning: killed at any point, what was logged so far stays, and the dry run
+    counts as interrupted. A signal is passed on to the importer and all it started.
+
+    Parameters
+    ----------
+    show : callable
+        Given every piece of output as it comes, without its secrets.
+    written : callable
+        Asked at the end how many rows anybody wrote meanwhile; None where nobody looked.
+
+    Returns
+    -------
+    DryRun
+        However it ended: `DryRun.outcome` says how.
+    """
+    surroundings = {**os.environ, VARIABLE: "1"}
+    run = _begun(request, surroundings)
+    before = _stamps(request.reports)
+    log = run.folder / f"{run.name}.log"
+    redactor = Redactor(secrets_of(surroundings))
+    try:
+        exit_code, caught = _execute(request, surroundings, log, redactor, show)
+    except OSError as error:
+        ended = replace(run, outcome="failed", finished_at=iso(datetime.now(UTC)), process=0)
+        write_dry_run(ended)
+        raise WorkbenchError(
+            f"{request.command[0]} could not be run: {error.strerror or type(error).__name__}.",
+            f"{run.name} says so too.",
+        ) from None
+    finished = iso(datetime.now(UTC))
+    reports = tuple(_collected(run.folder, before, _stamps(request.reports)))
+    outcome = "interrupted" if caught or exit_code < 0 else "failed" if exit_code else "completed"
+    if any(each.mode == "live" for each in reports):
+        outcome = "not dry"
+    digest, size = file_digest(log)
+    ended = replace(
+        run,
+        finished_at=finished,
+        outcome=outcome,
+        exit_code=exit_code if exit_code >= 0 else None,
+        signal=caught or (-exit_code if exit_code < 0 else None),
+        log=KeptFile(log.name, digest, size),
+        reports=reports,
+        written_meanwhile=written(),
+        process=0,
+    )
+    write_dry_run(ended)
+    return ended
+
+
+def _begun(request: DryRunRequest, surroundings: Mapping[str, str]) -> DryRun:
+    now = datetime.now(UTC)
+    configuration = tuple(_configured(request))
+    summed = hashlib.sha256("".join(f"{each.sha256}  {each.file}\n" for each in configuration).encode())
+    folder = _new_folder(request.backups, now)
+    run = DryRun(
+        name=folder.name,
+        command=tuple(shown_command(request.command, secrets_of(surroundings))),
+        environment=request.environment,
+        kind=request.kind,
+        operator=request.operator,
+        started_at=iso(now),
+        told_by=request.told.by,
+        variables=tuple(sorted(surroundings)),
+        configuration=configuration,
+        configuration_sha256=summed.hexdigest() if configuration else None,
+        process=os.getpid(),
+        folder=folder,
+    )
+    write_dry_run(run)
+    return run
+
+
+def shown_command(command: Sequence[str], secrets: Sequence[str] = ()) -> list[str]:
+    """Return a command without the secrets in it: in URLs, after ``--password`` and the like."""
+    shown: list[str] = []
+    for each in command:
+        after_flag = bool(shown) and _SECRET_FLAG.fullmatch(shown[-1]) is not None
+        name, equals, value = each.partition("=")
+        if after_flag and not each.startswith("-"):
+            shown.append("***")
+        elif (
+            equals
+            and value
+            and (_SECRET_FLAG.fullmatch(name) or _SECRET_FLAG.fullmatch(f"-{name}".replace("_", "-")))
+        ):
+            shown.append(f"{name}=***")
+        else:
+            shown.append(redact(each, *secrets))
+    return shown
+
+
+def _execute(
+    request: DryRunRequest, surroundings: Mapping[str, str], log: Path, redactor: Redactor, show: Show
+) -> tuple[int, int]:
+    """Return the exit code (minus the signal that ended it), and the signal that we were sent, or 0."""
+    with log.open("x", encoding="utf-8") as file:
+        log.chmod(0o600)
+        process = subprocess.Popen(
+            list(request.command),
+            cwd=request.folder,
+            env=dict(surroundings),
+            stdin=subprocess.DEVNULL,  # nobody is there to answer; and a question must not stop it for ever
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # so that a signal reaches it once, through us, and all that it started
+        )
+
+        def keep(piece: str) -> None:
+            file.write(piece)
+            file.flush()
+            show(piece)
+
+        with process, _passed_on(process) as caught:
+            follow(process, redactor, keep, lambda: caught[0][1] if caught else None)
+        os.fsync(file.fileno())
+    return process.returncode, caught[0][0] if caught else 0
+
+
+@contextmanager
+def _passed_on(process: subprocess.Popen[bytes]) -> Iterator[list[tuple[int, float]]]:
+    """Pass signals on to the importer's whole group; the second of them ends it at once."""
+    caught: list[tuple[int, float]] = []
+
+    def pass_on(number: int, frame: FrameType | None) -> None:
+        caught.append((number, time.monotonic()))
+        end_group(process, number if len(caught) == 1 else signal.SIGKILL)
+
+    try:
+        former = {each: signal.signal(each, pass_on) for each in _SIGNALS}
+    except ValueError:
+        former = {}  # not the main thread: in a notebook's kernel an interrupt arrives as an exception
+    try:
+        yield caught
+    except BaseException:
+        end_group(process, signal.SIGKILL)
+        raise
+    finally:
+        for each, handler in former.items():
+            signal.signal(each, handler)
+
+
+def end_group(process: subprocess.Popen[bytes], number: int) -> None:
+    """Send a signal to a process and all that it started."""
+    try:
+        os.killpg(process.pid, number)
+    except ProcessLookupError:
+        return
+
+
+def _new_folder(backups: Path, now: datetime) -> Path:
+    name = f"dry_run_{now:%Y%m%d_%H%M%S}"
+    number = 1
+    try:
+        backups.mkdir(parents=True, exist_ok=True)
+        while True:
+            folder = backups / (name if number == 1 else f"{name}_{number}")
+            try:
+                folder.mkdir(mode=0o700)
+            except FileExistsError:
+                number += 1
+            else:
+                return folder
+    except OSError as error:
+        raise WorkbenchError(
+            f"Nothing can be kept in {backups}: {error.strerror}.", "Nothing was started. Correct `backups`."
+        ) from None
+
+
+def _configured(request: DryRunRequest) -> Iterator[KeptFile]:
+    named = [request.folder / each for each in request.command if Path(each).suffix.lower() in _CONFIGURATION]
+    for path in sorted({each.resolve() for each in [*request.configuration, *named] if each.is_file()}):
+        digest, size = file_digest(path)
+        yield KeptFile(path.name, digest, size)
+
+
+def _stamps(places: Sequence[Path]) -> dict[Path, Stamp]:
+    """Return which JSON files there are, and what changes when one is written."""
+    files = [each for place in places for each in (place.glob("*.json") if place.is_dir() else [place])]
+    found = {}
+    for path in files:
+        try:
+            state = path.stat()
+        except OSError:
+            continue
+        found[path] = (state.st_mtime_ns, state.st_size, state.st_ino)
+    return found
+
+
+def _collected(folder: Path, before: Mapping[Path, Stamp], after: Mapping[Path, Stamp]) -> Iterator[KeptFile]:
+    """Copy the reports that were written meanwhile."""
+    for path in sorted(each for each, stamp in after.items() if before.get(each) != stamp):
+        try:
+            report = read_report(path)
+        except ReportFileError:
+            report = None
+            if not path.name.startswith(("migration-", "id-map-", "wa_full_sync_report")):
+                continue
+        target = folder / "reports" / path.name
+        target.parent.mkdir(mode=0o700, exist_ok=True)
+        shutil.copyfile(path, target)
+        digest, size = file_digest(target)
+        kept = KeptFile(f"reports/{path.name}", digest, size)
+        yield kept if report is None else replace(kept, run=report.run_id, mode=report.mode)

@@ -1,0 +1,268 @@
+"""Would the importer be told that the run is dry? What is not sure of that is not started (guide §2.2, §1.6).
+
+``DRY_RUN=1`` in the environment is a word that a command may lose on the way (``sudo``, ``ssh``, ``env -i``), take
+back (``DRY_RUN=0 npx ...``), or never have heard of. A dry run that was none is a live run that nobody wanted.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from workbench.errors import Refused, UsageError
+
+VARIABLE = "DRY_RUN"
+
+_TRUE = {"1", "true", "yes", "on"}
+_ASSIGNED = re.compile(rf"(?<![A-Za-z0-9_]){VARIABLE}=([^\s;&|'\"]*)")
+_TAKEN_BACK = re.compile(
+    rf"\bunset\s+(?:-v\s+)?(?:\w+\s+)*{VARIABLE}\b|\benv\s+(?:-\S+\s+)*(?:-i\b|-\s|--ignore-environment)"
+    rf"|(?:-u\s*|--unset[= ]){VARIABLE}\b"
+)
+_LOSING = {
+    *(
+        "sudo",
+        "doas",
+        "su",
+        "runuser",
+        "ssh",
+        "docker",
+        "podman",
+        "nerdctl",
+        "docker-compose",
+        "kubectl",
+        "systemd-run",
+    ),
+    *(
+        "launchctl",
+        "at",
+        "batch",
+        "crontab",
+        "machinectl",
+        "vagrant",
+        "heroku",
+        "fly",
+        "flyctl",
+        "chroot",
+        "nsenter",
+    ),
+}
+"""Programs that start others elsewhere, or without the environment they were started with."""
+
+_LIVE = re.compile(r"--(?:live|no-dry-?run)|--(?:dry-?run)=(?:0|false|no|off)|--mode=live", re.IGNORECASE)
+_DRY = re.compile(r"--dry-?run(?:=(?:1|true|yes|on))?", re.IGNORECASE)
+_SHELLS = {"sh", "bash", "zsh", "dash", "ksh", "fish"}
+_SCRIPTS = {".ts", ".mts", ".cts", ".js", ".mjs", ".cjs", ".tsx", ".py", ".sh", ".bash", ".rb", ".pl", ".php"}
+_IMPORTED = re.compile(
+    r"""(?:from\s+|import\s+|require\(\s*|import\(\s*|source\s+|^\.\s+)['"]?(\.{1,2}/[\w./-]+)|^\s*(?:from|import)\s+(\w+)""",
+    re.MULTILINE,
+)
+_MOST_FILES, _LARGEST = 200, 2 << 20
+
+
+@dataclass(frozen=True)
+class Told:
+    """How the importer is known to be told.
+
+    Attributes
+    ----------
+    by : str
+        In words, for the manifest.
+    """
+
+    by: str
+
+
+def told(command: Sequence[str], folder: Path, *, vouched: bool = False) -> Told:
+    """Say how an importer would be told that the run is dry.
+
+    Parameters
+    ----------
+    command : sequence of str
+        The program and its arguments.
+    folder : Path
+        Where it is started.
+    vouched : bool
+        Whether the operator says that this importer heeds the variable: for one whose source is not here.
+
+    Raises
+    ------
+    UsageError
+        When there is no such program.
+    Refused
+        When it would not be told, or nothing shows that it would heed it.
+    """
+    if not command or not command[0].strip():
+        raise UsageError("No command was given.", "workbench dry-run -- COMMAND...")
+    words = [one for each in command for one in _words(each)]
+    if problem := _takes_back(command, words):
+        raise Refused(
+            f"This would not be a dry run: {problem}.", "Nothing was started. Take that out of the command."
+        )
+    if problem := _loses(words):
+        raise Refused(f"The importer would not be told: {problem}.", "Nothing was started.")
+    program = command[0]
+    there = (folder / program).is_file() if "/" in program else shutil.which(program) is not None
+    if not there:
+        raise UsageError(
+            f"There is no program {program!r} here.", "Write the command as in a shell: npx tsx ..."
+        )
+    if problem := _overridden(folder):
+        raise Refused(
+            f"The importer may be told something else: {problem}.", "Nothing was started. Correct it."
+        )
+    if any(_DRY.fullmatch(each) for each in words):
+        return Told(f"{VARIABLE}=1 in its environment, and --dry-run among its arguments")
+    scripts = [path for each in words if (path := _script(folder / each)) is not None]
+    if "/" in program and (path := _script(folder / program, any_text=True)) is not None:
+        scripts.append(path)
+    for script in scripts:
+        if found := _heeds(script):
+            return Told(f"{VARIABLE}=1 in its environment, which {found.name} reads")
+    if vouched:
+        return Told(f"{VARIABLE}=1 in its environment; the operator vouches that the importer heeds it")
+    raise Refused(
+        f"Nothing shows that this importer heeds {VARIABLE}=1: "
+        + (
+            f"{scripts[0].name} and what it imports do not mention it."
+            if scripts
+            else "no script of it is named."
+        ),
+        "Nothing was started. If you know that it does, say so with --vouch; --dry-run among its arguments will do too.",
+    )
+
+
+def _words(argument: str) -> list[str]:
+    """Return an argument, and where it is a command line for a shell, its words too."""
+    if not re.search(r"\s", argument):
+        return [argument]
+    try:
+        return [argument, *shlex.split(argument, comments=False)]
+    except ValueError:
+        return [argument, *argument.split()]
+
+
+def _takes_back(command: Sequence[str], words: Sequence[str]) -> str:
+    for each in words:
+        for value in _ASSIGNED.findall(each):
+            if value.lower() not in _TRUE:
+                return f"the command says {VARIABLE}={value}"
+        if _LIVE.fullmatch(each):
+            return f"the command says {each}"
+    for one, other in zip(words, [*words[1:], ""], strict=True):
+        if one.lower() in ("--mode", "--dry-run", "--dryrun") and other.lower() in (
+            "live",
+            "0",
+            "false",
+            "no",
+            "off",
+        ):
+            return f"the command says {one} {other}"
+    line = " ".join(command) + " "
+    if _TAKEN_BACK.search(line):
+        return f"the command clears the environment, or {VARIABLE}"
+    return ""
+
+
+def _loses(words: Sequence[str]) -> str:
+    for number, each in enumerate(words):
+        if Path(each).name not in _LOSING or each.startswith("-"):
+            continue
+        if number and not _runs_another(words[:number]):
+            continue  # an argument that happens to be called so
+        after = words[number + 1 :]
+        passed = (
+            VARIABLE,
+            f"{VARIABLE}=1",
+            f"--preserve-env={VARIABLE}",
+            f"--env={VARIABLE}",
+            f"--env={VARIABLE}=1",
+        )
+        if not any(one in passed or f"{VARIABLE}=1 " in one for one in after):
+            return (
+                f"{Path(each).name} does not pass {VARIABLE} on by itself; say {VARIABLE}=1 in what it runs"
+            )
+    return ""
+
+
+def _runs_another(before: Sequence[str]) -> bool:
+    """Whether what stands before a word lets it be a program: a wrapper, assignments, options, or a shell's line."""
+    wrappers = {
+        "env",
+        "nice",
+        "nohup",
+        "time",
+        "timeout",
+        "stdbuf",
+        "xargs",
+        "exec",
+        "command",
+        "setsid",
+        "ionice",
+    }
+    programs = [
+        each for each in before if not each.startswith("-") and "=" not in each and not each[:1].isdigit()
+    ]
+    named = {Path(each).name for each in programs}
+    return (
+        not programs
+        or bool(named & _SHELLS)
+        or named <= wrappers
+        or before[-1] in ("&&", "||", ";", "|", "exec")
+    )
+
+
+def _overridden(folder: Path) -> str:
+    for name in (".env", ".env.local"):
+        path = folder / name
+        try:
+            text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+        except OSError as error:
+            return f"{name} cannot be read ({error.strerror})"
+        for line in text.splitlines():
+            found = _ASSIGNED.search(line)
+            if found and not line.lstrip().startswith("#") and found[1].lower() not in _TRUE:
+                return f"{name} sets {VARIABLE}={found[1]}"
+    return ""
+
+
+def _script(path: Path, any_text: bool = False) -> Path | None:
+    try:
+        if not path.is_file() or path.stat().st_size > _LARGEST:
+            return None
+        if path.suffix.lower() in _SCRIPTS:
+            return path
+        with path.open("rb") as file:
+            return path if any_text and file.read(2) == b"#!" else None
+    except OSError:
+        return None
+
+
+def _heeds(script: Path) -> Path | None:
+    """Return the first of a script and what it imports by relative path that mentions the variable."""
+    waiting, seen = [script], {script.resolve()}
+    while waiting and len(seen) <= _MOST_FILES:
+        path = waiting.pop(0)
+        text = path.read_text(encoding="utf-8", errors="replace")
+        if re.search(rf"\b{VARIABLE}\b", text):
+            return path
+        for each in _imported(path, text):
+            if each.resolve() not in seen:
+                seen.add(each.resolve())
+                waiting.append(each)
+    return None
+
+
+def _imported(path: Path, text: str) -> Iterator[Path]:
+    for relative, module in _IMPORTED.findall(text):
+        if module and path.suffix != ".py":
+            continue
+        base = path.parent / (relative or module)
+        bare = base.with_suffix("") if base.suffix in (".js", ".mjs", ".cjs") else base
+        candidates = [base, *(bare.with_name(bare.name + ending) for ending in sorted(_SCRIPTS))]
+        candidates += [base / f"index{ending}" for ending in sorted(_SCRIPTS)]
+        yield from (each for each in candidates if _script(each) is not None)

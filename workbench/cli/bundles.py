@@ -1,0 +1,213 @@
+"""``bundle``: what an import read and wrote, sealed, and verified (guide §2.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from workbench.cli.options import Acting, AsJson, EnvironmentName, Unmask, open_as
+from workbench.cli.output import banner, command, paths_below, print_json, print_table, say, say_not_logged
+from workbench.errors import BundleError
+
+if TYPE_CHECKING:
+    from workbench.checkpoints.bundles import Bundle, Discrepancy
+
+bundle = typer.Typer(
+    no_args_is_help=True, help="Seal what an import read and wrote by SHA-256, and verify it (guide §2.3)."
+)
+
+
+@bundle.command("create")
+def create(
+    files: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="FILE|FOLDER...",
+            help="Exports, configuration, reports, logs; else what is known to belong to --run.",
+        ),
+    ] = None,
+    run: Annotated[
+        str | None, typer.Option(metavar="RUN_ID", help="The import; else the one its report names.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where the bundle's folder is made. [default: backups]")
+    ] = None,
+    redact: Annotated[
+        bool,
+        typer.Option("--redact", help="Seal copies with *** for passwords and keys, instead of refusing."),
+    ] = False,
+    environment: EnvironmentName = None,
+    json: AsJson = False,
+    acting: Acting = None,
+) -> None:
+    """Seal files into a bundle: copied, listed with their digests, and written whole or not at all."""
+    with open_as(environment, acting) as wb:
+        made, not_logged = wb.create_bundle(files or (), run=run, output=output, redact=redact)
+    say_not_logged(not_logged)
+    if json:
+        print_json({**_facts(made), "logged": not not_logged})
+        return
+    banner(wb.environment)
+    manifest = made.manifest
+    say(f"Sealed {len(manifest.files):,} files of run {manifest.run} in {paths_below([made.folder])[0]}.")
+    _print_files(made)
+    say(*(f"! {each}." for each in manifest.notes))
+    say(
+        f"SHA-256 of bundle.json: {made.digest}",
+        f"To verify it: {command()} bundle verify {made.folder.name}",
+    )
+
+
+@bundle.command("verify")
+def verify(
+    name: Annotated[
+        str | None, typer.Argument(metavar="[BUNDLE]", help="A folder, a name or a digest; else all of them.")
+    ] = None,
+    digest: Annotated[
+        str | None, typer.Option(help="The bundle's SHA-256 as it was noted when it was sealed.")
+    ] = None,
+    json: AsJson = False,
+) -> None:
+    """Name what was altered, is missing or was added since a bundle was sealed."""
+    from workbench.checkpoints.bundles import find_bundle, verify_bundle
+    from workbench.checkpoints.bundles.holding import bundle_folders
+    from workbench.settings import load_settings
+
+    backups = load_settings().backups
+    folders = [find_bundle(backups, name)] if name else bundle_folders(backups)
+    if not folders:
+        raise BundleError(f"There is no bundle in {backups}.", "`workbench bundle create` makes one.")
+    if digest and not name:
+        raise BundleError("--digest is of one bundle.", "Name the bundle too.")
+    found = {folder: _verified(folder, verify_bundle, digest) for folder in folders}
+    if json:
+        print_json([{"bundle": folder.name, "path": str(folder), **facts} for folder, facts in found.items()])
+    else:
+        for folder, facts in found.items():
+            _print_verified(folder, facts)
+    raise typer.Exit(1 if any(facts["status"] != "pass" for facts in found.values()) else 0)
+
+
+@bundle.command("check")
+def check(
+    name: Annotated[str, typer.Argument(metavar="BUNDLE", help="A folder, a name or a digest.")],
+    json: AsJson = False,
+    unmask: Unmask = False,
+) -> None:
+    """Ask of an import's own files what must hold: ids, counts, mappings, times (guide §2.3)."""
+    import workbench
+    from workbench.bundling import check_bundle
+    from workbench.checkpoints.bundles import find_bundle
+    from workbench.investigate.invariants import outcomes_frame, violations_frame
+    from workbench.settings import load_settings
+
+    folder = find_bundle(load_settings().backups, name)
+    outcomes = check_bundle(folder)
+    found = workbench.mask(violations_frame(outcomes), unmask=unmask)
+    if json:
+        print_json({"bundle": folder.name, "invariants": outcomes_frame(outcomes), "violations": found})
+    else:
+        say(f"{paths_below([folder])[0]}: what must hold of an import's own files.")
+        print_table(outcomes_frame(outcomes).drop(columns=["invariant"]))
+        print_table(found, title="What does not hold", empty="nothing")
+    raise typer.Exit(1 if any(each.status == "fail" for each in outcomes) else 0)
+
+
+@bundle.command("list")
+def list_(json: AsJson = False) -> None:
+    """List the bundles that are kept, the newest first."""
+    from workbench.bundling import bundles_frame
+    from workbench.checkpoints.bundles import list_bundles
+    from workbench.settings import load_settings
+
+    found = bundles_frame(list_bundles(load_settings().backups))
+    if json:
+        print_json(found)
+    else:
+        shown = found.drop(columns=["path", "altered", "mode"]).assign(digest=found["digest"].str[:12])
+        print_table(shown, empty="no bundles yet: `workbench bundle create` makes one")
+
+
+def bundle_facts(bundles: Sequence[Bundle]) -> list[dict[str, Any]]:
+    """Tell of bundles what another command refers to them by."""
+    return [
+        {
+            "bundle": each.folder.name,
+            "digest": each.digest,
+            "sealed_by": each.manifest.sealed_by,
+            "sealed_at": each.manifest.sealed_at,
+            "path": str(each.folder),
+        }
+        for each in bundles
+    ]
+
+
+def _verified(folder: Path, verify_bundle: Any, digest: str | None) -> dict[str, Any]:
+    from workbench.checkpoints.bundles import read_bundle
+
+    try:
+        found: list[Discrepancy] = verify_bundle(folder, digest)
+    except BundleError as error:
+        if digest is not None:
+            raise
+        return {
+            "status": "not run",
+            "digest": None,
+            "run": None,
+            "files": None,
+            "why": error.what,
+            "discrepancies": [],
+        }
+    try:
+        read = read_bundle(folder)
+    except BundleError:
+        read = None
+    return {
+        "status": "fail" if found else "pass",
+        "digest": read.digest if read else None,
+        "run": read.manifest.run if read else None,
+        "files": len(read.manifest.files) if read else None,
+        "why": "",
+        "discrepancies": [{"path": each.path, "what": each.what, "detail": each.detail} for each in found],
+    }
+
+
+def _print_verified(folder: Path, facts: dict[str, Any]) -> None:
+    import pandas as pd
+
+    place = paths_below([folder])[0]
+    if facts["status"] == "not run":
+        say(f"{place}: not verified. {facts['why']}")
+    elif facts["status"] == "pass":
+        say(
+            f"{place}: as it was sealed, {facts['files']:,} files, run {facts['run']}.",
+            f"SHA-256 of bundle.json: {facts['digest']}",
+        )
+    else:
+        print_table(
+            pd.DataFrame(facts["discrepancies"]), title=f"{place}: not as it was sealed", empty="nothing"
+        )
+
+
+def _facts(made: Bundle) -> dict[str, Any]:
+    manifest = made.manifest
+    return {
+        **bundle_facts([made])[0],
+        "run": manifest.run,
+        "importer": manifest.importer,
+        "mode": manifest.mode,
+        "environment": manifest.environment,
+        "totals": manifest.totals,
+        "notes": manifest.notes,
+        "files": [vars(each) for each in manifest.files],
+    }
+
+
+def _print_files(made: Bundle) -> None:
+    import pandas as pd
+
+    rows = [(each.path, each.role, each.size, each.sha256[:12]) for each in made.manifest.files]
+    print_table(pd.DataFrame(rows, columns=["file", "role", "bytes", "sha256"]))

@@ -1,0 +1,221 @@
+"""``dry-run``: an importer run dry, its dry run reviewed and approved (guide §2.2)."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+import workbench
+from workbench.cli.options import Acting, AsJson, EnvironmentName, ImportReports, Unmask, open_as
+from workbench.cli.output import (
+    banner,
+    command,
+    paths_below,
+    print_json,
+    print_table,
+    say,
+    say_not_logged,
+    write,
+)
+from workbench.errors import ImporterFailed
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from workbench.checkpoints.dry_runs import DryRun
+    from workbench.investigate.dry_run_review import DryRunReview
+
+_RUN = "run"
+
+
+class CommandAfterDashes(TyperGroup):
+    """Takes ``dry-run [OPTIONS] -- COMMAND...`` for ``dry-run run [OPTIONS] -- COMMAND...``."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Put the name of the command there, where a command line of its own follows."""
+        if "--" in args and args[0] not in self.commands:
+            args = [_RUN, *args]
+        return super().parse_args(ctx, args)
+
+
+dry_run = typer.Typer(
+    cls=CommandAfterDashes,
+    no_args_is_help=True,
+    subcommand_metavar="-- COMMAND... | review | list",
+    help="Run an importer with DRY_RUN=1 and keep what it says: workbench dry-run -- npx tsx ... Then review it.",
+)
+
+
+@dry_run.command(_RUN)
+def run(
+    words: Annotated[list[str], typer.Argument(metavar="-- COMMAND...", help="The importer, as in a shell.")],
+    report: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="PATH", help="Where it leaves its reports, besides import_reports."),
+    ] = None,
+    vouch: Annotated[
+        bool, typer.Option("--vouch", help="Say, in your name, that this importer heeds DRY_RUN=1.")
+    ] = False,
+    environment: EnvironmentName = None,
+    json: AsJson = False,
+    acting: Acting = None,
+) -> None:
+    """Run an importer with DRY_RUN=1; keep its log, its reports and what is known of it."""
+    with open_as(environment, acting) as wb:
+        banner(wb.environment)
+        stream = sys.stderr if json else sys.stdout
+        kept = wb.dry_run(words, show=lambda piece: write(piece, stream), vouched=vouch, reports=report or ())
+    if json:
+        print_json(dry_run_facts(kept))
+    else:
+        _tell(kept)
+    _end(kept)
+
+
+@dry_run.command("review")
+def review(
+    name: Annotated[
+        str | None, typer.Argument(metavar="[RUN]", help="A dry run's name or run id; else the latest.")
+    ] = None,
+    approve: Annotated[
+        bool, typer.Option("--approve", help="Record that you read it and approve of it, in your name.")
+    ] = False,
+    remark: Annotated[str, typer.Option(help="With --approve: what should be known besides.")] = "",
+    sample: Annotated[int, typer.Option(min=0, help="How many records to show of each kind.")] = 3,
+    environment: EnvironmentName = None,
+    json: AsJson = False,
+    import_report: ImportReports = None,
+    acting: Acting = None,
+    unmask: Unmask = False,
+) -> None:
+    """Show what a dry run would do, beside the one before it and the live run after it."""
+    with open_as(environment, acting, import_reports=import_report or ()) as wb:
+        found = wb.review_dry_run(name, sample)
+        approval = wb.approve_dry_run(name, remark=remark) if approve else None
+        environment_shown = wb.environment
+    facts = _review_facts(found, unmask)
+    if approval is not None:
+        say_not_logged(approval.not_logged)
+        facts |= {"approved": vars(approval.dry_run.reviews[-1]), "logged": not approval.not_logged}
+    if json:
+        print_json(facts)
+    else:
+        banner(environment_shown)
+        _print_review(found, facts)
+        if approval is not None:
+            given = approval.dry_run.reviews[-1]
+            say("", f"{given.by} reviewed {approval.dry_run.name} and approves of it.")
+    raise typer.Exit(0 if approval is not None or not (found.open or found.different) else 1)
+
+
+@dry_run.command("list")
+def list_(environment: EnvironmentName = None, json: AsJson = False) -> None:
+    """List the dry runs of an environment that are kept, the latest first."""
+    with open_as(environment, None) as wb:
+        found = wb.dry_runs()
+        if json:
+            print_json(found)
+            return
+        banner(wb.environment)
+        shown = found[["dry_run", "seconds", "operator", "state", "runs", "reviewed_by", "fresh"]]
+        print_table(shown, empty="no dry run is kept: `workbench dry-run -- COMMAND...` makes one")
+
+
+def dry_run_facts(kept: DryRun) -> dict[str, Any]:
+    """Tell of a dry run what another program needs."""
+    return {
+        "dry_run": kept.name,
+        "path": str(kept.folder),
+        "outcome": kept.state,
+        "exit_code": kept.exit_code,
+        "signal": kept.signal,
+        "seconds": kept.seconds,
+        "operator": kept.operator,
+        "environment": kept.environment,
+        "command": kept.command,
+        "told_by": kept.told_by,
+        "log": vars(kept.log) if kept.log else None,
+        "reports": [vars(each) for each in kept.reports],
+        "runs": kept.runs,
+        "configuration_sha256": kept.configuration_sha256,
+        "written_meanwhile": kept.written_meanwhile,
+    }
+
+
+def _tell(kept: DryRun) -> None:
+    place = paths_below([kept.folder])[0]
+    say("", f"Dry run {kept.name}: {kept.state}, {kept.seconds or 0:,.1f} s. It is kept in {place}.")
+    for each in kept.reports:
+        say(f"  report {Path(each.file).name}, run {each.run or 'unknown'}")
+    if kept.outcome == "completed" and not kept.reports:
+        say("! It left no report file where import_reports or --report say, so it cannot be reviewed.")
+    if kept.written_meanwhile is None:
+        say("! Whether anything was written meanwhile was not looked at: the database could not be read.")
+    elif kept.written_meanwhile:
+        rows = ", ".join(f"{count:,} rows of {table}" for table, count in kept.written_meanwhile.items())
+        say(
+            f"! Meanwhile {rows} were written. A dry run writes none: was it somebody else, or not a dry run?"
+        )
+    if kept.runs:
+        say(f"To review it: {command()} dry-run review {kept.name}")
+
+
+def _end(kept: DryRun) -> None:
+    if kept.outcome == "not dry":
+        live = ", ".join(str(each.run) for each in kept.reports if each.mode == "live")
+        raise ImporterFailed(
+            f"THIS WAS A LIVE RUN: the importer did not heed DRY_RUN=1, its report is of live run {live}.",
+            f"`workbench run {live}` tells what it did; `workbench plan rollback {live}` takes it back.",
+        )
+    if kept.outcome == "interrupted":
+        raise typer.Exit(128 + (kept.signal or 0))
+    if kept.outcome == "failed":
+        raise ImporterFailed(
+            f"The importer failed with exit code {kept.exit_code}.",
+            f"Its log is {paths_below([kept.folder / f'{kept.name}.log'])[0]}.",
+        )
+    raise typer.Exit(0 if kept.reports and not kept.written_meanwhile else 1)
+
+
+def _review_facts(found: DryRunReview, unmask: bool) -> dict[str, Any]:
+    return {
+        "run": found.run.run,
+        "importer": found.run.importer,
+        "status": found.run.status,
+        "started": found.run.started,
+        "would": found.would,
+        "samples": workbench.mask(found.samples, unmask=unmask),
+        "warnings": workbench.mask(found.warnings, unmask=unmask),
+        "before": found.before.run if found.before else None,
+        "since": found.since,
+        "live": found.live.run if found.live else None,
+        "happened": found.happened,
+        "open": found.open,
+        "different": found.different,
+    }
+
+
+def _print_review(found: DryRunReview, facts: dict[str, Any]) -> None:
+    run = found.run
+    say(f"Dry run {run.run} ({run.importer}): {run.status}, {workbench.mask_text(run.why)}.")
+    print_table(found.would, title="What it would do")
+    samples: pd.DataFrame = facts["samples"]
+    shown = samples.assign(record=[_in_words(each) for each in samples["record"]])
+    print_table(shown, title="Samples", empty="its reports list no records")
+    print_table(facts["warnings"], title="Warnings", empty="none")
+    if found.before is not None:
+        print_table(found.since, title=f"Since the dry run before, {found.before.run}", empty="no counts")
+    else:
+        say("There is no dry run of this importer before it to compare it with.")
+    if found.live is not None:
+        print_table(found.happened, title=f"What really happened, in {found.live.run}", empty="no counts")
+
+
+def _in_words(record: Any) -> str:
+    if not isinstance(record, dict):
+        return str(record)
+    return ", ".join(f"{key}: {value}" for key, value in record.items())

@@ -1,0 +1,246 @@
+"""What a dry run says would be done, beside the dry run before it and the live run after it (guide §2.2).
+
+A dry run's counts may differ from the live run's for an innocent reason (DESIGN §1, trap 6): it does not look
+registrations up, so it calls those new that are there; and of events that it did not make it has no mapping, so it
+does not fetch theirs at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from workbench.investigate.dry_runs import rehearsals
+from workbench.investigate.invariants import Document, Evidence, check_invariants
+from workbench.murmurant.importers import Run, is_fetch_trouble
+from workbench.murmurant.reports import ReportRecord
+from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES, REGISTRATION
+
+PARTS = ("created", "updated", "existing", "errors")
+"""What may become of a record; ``existing`` is what the importers call skipped."""
+
+SAME, INNOCENT, DIFFERENT = "same", "innocent", "different"
+
+NOT_LOOKED_UP = "a dry run does not look up whether a registration is there: it calls all of them new"
+NOT_FETCHED = (
+    "a dry run has no mapping of the events it did not make, so it does not fetch their registrations"
+)
+
+_NOT_MAPPED = "not mapped"
+
+
+@dataclass(frozen=True)
+class DryRunReview:
+    """Everything that whoever approves a dry run should have seen.
+
+    Attributes
+    ----------
+    run : Run
+        The dry run.
+    would : pandas.DataFrame
+        ``entity``, ``would_create``, ``would_update``, ``would_skip``, ``errors``, ``fetched``.
+    samples : pandas.DataFrame
+        ``entity``, ``action``, ``wa_id``, ``record`` (what the importer would write, by its own field names).
+    warnings : pandas.DataFrame
+        ``what``, ``says``, ``count``; ``innocent`` where a dry run cannot know better.
+    before : Run or None
+        The dry run of the same importer before it.
+    since : pandas.DataFrame
+        ``entity``, ``action``, ``before``, ``now``, ``difference``; empty without one.
+    live : Run or None
+        The live run that it was the rehearsal of.
+    happened : pandas.DataFrame
+        ``entity``, ``action``, ``would``, ``did``, ``verdict`` (``same``, ``innocent``, ``different``), ``why``.
+    """
+
+    run: Run
+    would: pd.DataFrame
+    samples: pd.DataFrame
+    warnings: pd.DataFrame
+    before: Run | None
+    since: pd.DataFrame
+    live: Run | None
+    happened: pd.DataFrame
+
+    @property
+    def different(self) -> int:
+        """How many counts of the live run differ for no innocent reason."""
+        return int((self.happened["verdict"] == DIFFERENT).sum())
+
+    @property
+    def open(self) -> int:
+        """How many warnings there are that a dry run is not innocent of."""
+        return int((~self.warnings["innocent"].astype(bool)).sum())
+
+
+def review_dry_run(run: Run, runs: Sequence[Run], evidence: Evidence, sample: int = 3) -> DryRunReview:
+    """Lay out a dry run for its reviewer.
+
+    Parameters
+    ----------
+    run : Run
+        A dry run.
+    runs : sequence of Run
+        All that are known, by start.
+    evidence : Evidence
+        Its report files as they were written.
+    sample : int
+        How many records to show of each entity and action.
+    """
+    earlier = [
+        each
+        for each in runs
+        if each.mode == "dry" and each.importer == run.importer and _is_before(each, run)
+    ]
+    before = earlier[-1] if earlier else None
+    live = next(
+        (each.run for each in rehearsals(runs, 0) if each.dry is not None and each.dry.run == run.run), None
+    )
+    return DryRunReview(
+        run,
+        _would(run),
+        _samples(run, sample),
+        _warnings(run, evidence),
+        before,
+        _since(run, before),
+        live,
+        _happened(run, live),
+    )
+
+
+def _is_before(one: Run, other: Run) -> bool:
+    return (
+        one.run != other.run
+        and one.started is not None
+        and other.started is not None
+        and one.started < other.started
+    )
+
+
+def _part(run: Run, entity: str, part: str) -> int | None:
+    """Return a run's count; None where nothing says it."""
+    if part == "errors":
+        return run.errors.get(entity)
+    # A dry run leaves nothing but its report; of a live run the traces are better than its word.
+    cells = (run.reported if run.mode == "dry" else run.counts).get(entity)
+    if cells is None:
+        return None
+    if part == "existing":
+        return cells.get("existing", 0) + cells.get("mapped", 0)
+    return cells.get(part, 0)
+
+
+def _would(run: Run) -> pd.DataFrame:
+    rows = [
+        (entity, *(_part(run, entity, part) for part in PARTS), run.fetched.get(entity))
+        for entity in ENTITIES
+    ]
+    columns = ["entity", "would_create", "would_update", "would_skip", "errors", "fetched"]
+    return pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(columns[1:], "Int64"))
+
+
+def _samples(run: Run, sample: int) -> pd.DataFrame:
+    listed: dict[tuple[str, str], list[ReportRecord]] = {}
+    for report in run.reports:
+        for record in report.records:
+            some = listed.setdefault((record.entity, record.action), [])
+            if len(some) < sample:
+                some.append(record)
+    rows = [
+        (entity, action, each.wa_id, each.fields)
+        for entity in ENTITIES
+        for action in ("created", "updated", "existing")
+        for each in listed.get((entity, action), [])
+    ]
+    return pd.DataFrame(rows, columns=["entity", "action", "wa_id", "record"])
+
+
+def _warnings(run: Run, evidence: Evidence) -> pd.DataFrame:
+    rows: list[tuple[str, str, int, bool]] = []
+    if run.status != "completed":
+        rows.append(("ending", f"it ended as {run.status}: {run.why}", 1, False))
+    for report in run.reports:
+        for reason, count in sorted(report.skip_reasons.items()):
+            innocent = reason.endswith(_NOT_MAPPED) and not is_fetch_trouble(reason)
+            rows.append(("skipped", reason, count, innocent))
+    rows += [
+        ("errors", f"{CONCEPT_OF[entity]} that could not be read", count, False)
+        for entity, count in run.errors.items()
+        if count
+    ]
+    for document in evidence.documents:
+        if document.run == run.run:
+            rows += [(what, says, 1, False) for what, says in _said(document)]
+    for outcome in check_invariants(evidence):
+        rows += [
+            (outcome.invariant.id, f"{each.file}: {each.key}: {each.says}", 1, False)
+            for each in outcome.violations
+        ]
+    table = pd.DataFrame(rows, columns=["what", "says", "count", "innocent"])
+    return table.drop_duplicates(ignore_index=True)
+
+
+def _said(document: Document) -> Iterator[tuple[str, str]]:
+    """Yield the warnings and errors that an importer's report lists, in words."""
+    for what in ("warnings", "errors"):
+        listed = document.content.get(what)
+        for each in listed if isinstance(listed, list) else ():
+            if isinstance(each, dict):
+                where = " ".join(str(each[key]) for key in ("entity", "waId") if each.get(key))
+                said = each.get("message") or each.get("error") or each.get("reason") or "no reason given"
+                yield what, f"{where}: {said}".lstrip(": ")
+            else:
+                yield what, str(each)
+
+
+def _since(run: Run, before: Run | None) -> pd.DataFrame:
+    rows = []
+    if before is not None:
+        for entity in ENTITIES:
+            for part in PARTS:
+                then, now = _part(before, entity, part), _part(run, entity, part)
+                if then or now:
+                    rows.append((entity, part, then, now, (now or 0) - (then or 0)))
+    columns = ["entity", "action", "before", "now", "difference"]
+    return pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(columns[2:], "Int64"))
+
+
+def _happened(run: Run, live: Run | None) -> pd.DataFrame:
+    rows = []
+    for entity in ENTITIES if live is not None else ():
+        assert live is not None
+        counts = {part: (_part(run, entity, part), _part(live, entity, part)) for part in PARTS}
+        why = _innocent(entity, counts, run)
+        for part, (would, did) in counts.items():
+            if would == did and not did:
+                continue
+            if (would or 0) == (did or 0):
+                verdict, reason = SAME, ""
+            elif part != "errors" and why:
+                verdict, reason = INNOCENT, why
+            else:
+                verdict, reason = DIFFERENT, _another_source(entity, run, live)
+            rows.append((entity, part, would, did, verdict, reason))
+    columns = ["entity", "action", "would", "did", "verdict", "why"]
+    return pd.DataFrame(rows, columns=columns).astype({"would": "Int64", "did": "Int64"})
+
+
+def _innocent(entity: str, counts: dict[str, tuple[int | None, int | None]], run: Run) -> str:
+    """Say why an entity's counts may differ; empty where they may not."""
+    if entity != REGISTRATION:
+        return ""
+    would = sum(one or 0 for part, (one, _) in counts.items() if part != "errors")
+    did = sum(other or 0 for part, (_, other) in counts.items() if part != "errors")
+    if would == did:
+        return NOT_LOOKED_UP
+    unmapped = any(reason.endswith(_NOT_MAPPED) for report in run.reports for reason in report.skip_reasons)
+    return NOT_FETCHED if would < did and unmapped else ""
+
+
+def _another_source(entity: str, run: Run, live: Run) -> str:
+    then, now = run.fetched.get(entity), live.fetched.get(entity)
+    if then is None or now is None or then == now:
+        return ""
+    return f"the source had {then:,} {CONCEPT_OF[entity]} then, and {now:,} in the live run"

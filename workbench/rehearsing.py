@@ -1,0 +1,216 @@
+"""An environment's dry runs: run, shown to their reviewer, approved (guide §2.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+from uuid import NAMESPACE_OID, uuid5
+
+import pandas as pd
+
+from workbench.audit import record
+from workbench.checkpoints.dry_runs import (
+    DryRun,
+    DryRunRequest,
+    approve_dry_run,
+    approved,
+    find_dry_run,
+    list_dry_runs,
+    run_dry,
+    told,
+)
+from workbench.checkpoints.dry_runs.watching import mark, written_since
+from workbench.errors import DatabaseUnreachable, DryRunError, NotLogged, NotMurmurant, UsageError
+from workbench.investigate.dry_run_review import DryRunReview, review_dry_run
+from workbench.investigate.invariants import read_documents
+from workbench.investigate.runs import find_runs, pick_run
+from workbench.murmurant.importers import DRY_RUN_REVIEWED, Run
+from workbench.murmurant.reports import ImportReport, read_reports
+from workbench.session import Session
+
+T = TypeVar("T")
+
+
+class Approved(NamedTuple):
+    """A dry run that was just approved; `not_logged` says why the audit log does not say so, where it does not."""
+
+    dry_run: DryRun
+    not_logged: str
+
+
+class Rehearsing(Session):
+    """Dry runs."""
+
+    def dry_run(
+        self,
+        command: Sequence[str],
+        *,
+        show: Callable[[str], None] | None = None,
+        vouched: bool = False,
+        reports: Sequence[str | Path] = (),
+        folder: str | Path = ".",
+    ) -> DryRun:
+        """Run an importer with ``DRY_RUN=1``, and keep its log, its reports and what is known of it.
+
+        Parameters
+        ----------
+        command : sequence of str
+            The importer and its arguments.
+        show : callable, optional
+            Given every piece of output as it comes; else it is printed.
+        vouched : bool
+            Whether the operator says that this importer heeds ``DRY_RUN``; without that its source must show it.
+        reports : sequence of path
+            Where it leaves its reports, besides ``import_reports`` of the environment.
+        folder : path
+            Where it is started.
+
+        Raises
+        ------
+        Refused
+            When the importer would not be told, or nothing shows that it would heed it.
+        """
+        here = Path(folder)
+        request = DryRunRequest(
+            command,
+            told(command, here, vouched=vouched),
+            self.settings.backups,
+            self.environment.name,
+            self.environment.kind,
+            self.settings.operator,
+            [*self.options.import_reports, *map(Path, reports)],
+            [self.options.tier_mapping] if self.options.tier_mapping else [],
+            here,
+        )
+        since = self._asked(self._mark)
+        return run_dry(
+            request,
+            show or (lambda piece: print(piece, end="", flush=True)),
+            lambda: self._asked(lambda: self._written_since(since)) if since is not None else None,
+        )
+
+    def dry_runs(self) -> pd.DataFrame:
+        """List the dry runs of this environment that are kept, the latest first.
+
+        Returns
+        -------
+        pandas.DataFrame
+            ``dry_run``, ``started`` (UTC), ``seconds``, ``operator``, ``state``, ``exit_code``, ``runs``,
+            ``reviewed_by``, ``reviewed_at``, ``fresh`` (within ``dry_run_hours``), ``command``.
+        """
+        now, hours = datetime.now(UTC), self.options.dry_run_hours
+        rows = []
+        for each in list_dry_runs(self.settings.backups, self.environment.name):
+            review = approved(each)
+            rows.append(
+                {
+                    "dry_run": each.name,
+                    "started": each.started.replace(tzinfo=None),
+                    "seconds": each.seconds,
+                    "operator": each.operator,
+                    "state": each.state,
+                    "exit_code": each.exit_code,
+                    "runs": ", ".join(each.runs),
+                    "reviewed_by": review.by if review else "",
+                    "reviewed_at": review.at if review else "",
+                    "fresh": each.fresh(now, hours),
+                    "command": " ".join(each.command),
+                }
+            )
+        columns = (
+            "dry_run started seconds operator state exit_code runs reviewed_by reviewed_at fresh command"
+        )
+        return pd.DataFrame(rows, columns=columns.split())
+
+    def kept_dry_run(self, name: str | None = None) -> DryRun:
+        """Return a dry run by its name or by the run id that its report names; else the latest of this environment."""
+        return find_dry_run(self.settings.backups, name, self.environment.name)
+
+    def review_dry_run(self, name: str | None = None, sample: int = 3) -> DryRunReview:
+        """Lay out what a dry run would do, beside the dry run before and the live run after it.
+
+        Parameters
+        ----------
+        name : str, optional
+            A dry run, by its name or run id; also of one that only left its report. Else the latest.
+
+        Raises
+        ------
+        DryRunError
+            When it left no report that could be reviewed.
+        UsageError
+            For a name that is none, or is a live run's.
+        """
+        run_id, kept = self._reported(name)
+        known = {(each.run_id, each.path.name): each for each in (*self.reports, *kept)}
+        with self.reading() as connection:
+            runs = find_runs(connection, self.schema, list(known.values()))
+        run = _dry(runs, run_id)
+        paths = [each.path for each in run.reports]
+        return review_dry_run(run, runs, read_documents(paths, [], datetime.now(UTC)), sample)
+
+    def approve_dry_run(self, name: str | None = None, *, remark: str = "") -> Approved:
+        """Record that the operator read a dry run and approves of it, in its manifest and in the audit log.
+
+        Raises
+        ------
+        Refused
+            When it did not come to its end, left no report, was altered since; on production, when who ran it would.
+        """
+        reviewed = approve_dry_run(self.kept_dry_run(name), self.settings.operator, remark)
+        review = reviewed.reviews[-1]
+        facts = {
+            "run_id": reviewed.runs[0] if reviewed.runs else None,
+            "operator": review.by,
+            "dry_run": reviewed.name,
+            "content_sha256": review.content_sha256,
+            "configuration_sha256": reviewed.configuration_sha256,
+            "remark": review.remark,
+        }
+        try:
+            about = str(uuid5(NAMESPACE_OID, review.content_sha256))
+            record(self.database, self.schema, DRY_RUN_REVIEWED, facts, about=about)
+        except (NotLogged, NotMurmurant, DatabaseUnreachable) as error:
+            return Approved(reviewed, error.what)
+        return Approved(reviewed, "")
+
+    def _reported(self, name: str | None) -> tuple[str, tuple[ImportReport, ...]]:
+        """Return which run is meant, and the reports that its dry run kept."""
+        try:
+            kept = self.kept_dry_run(name)
+        except UsageError:
+            if name is None or not any(each.run_id == name for each in self.reports):
+                raise
+            return name, ()
+        if not kept.runs:
+            raise DryRunError(
+                f"{kept.name} left no report file, so there is nothing to review but its log.",
+                f"It is {kept.folder / (kept.log.file if kept.log else '')}. Name the importer's folder in"
+                " import_reports, and run it again.",
+            )
+        return name if name in kept.runs else kept.runs[-1], read_reports([kept.folder / "reports"])
+
+    def _mark(self) -> str:
+        with self.database.reading() as connection:
+            return mark(connection)
+
+    def _written_since(self, since: str) -> dict[str, int]:
+        with self.database.reading() as connection:
+            return written_since(connection, self.schema, since)
+
+    @staticmethod
+    def _asked(question: Callable[[], T]) -> T | None:
+        """Ask; a database that cannot be reached must not keep an importer from being tried out."""
+        try:
+            return question()
+        except (DatabaseUnreachable, NotMurmurant):
+            return None
+
+
+def _dry(runs: Sequence[Run], run_id: str) -> Run:
+    run, _ = pick_run(runs, run_id)
+    if run.mode != "dry":
+        raise UsageError(f"{run_id} was a live run.", f"`workbench run {run_id}` tells what it did.")
+    return run
