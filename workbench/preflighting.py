@@ -8,6 +8,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from workbench import audit
+from workbench.checkpoints.dry_runs import approved, list_dry_runs
 from workbench.checkpoints.manifest import Manifest, list_snapshots
 from workbench.checkpoints.preflight import (
     ITEMS,
@@ -169,4 +170,14 @@ class Preflighting(Looking):
         return config_evidence(file.name, digest, self._problems(_OF_CONFIGURATION), dry_runs)
 
     def _dry_runs_seen(self) -> list[DryRunSeen]:
-        return []
+        file = self.options.tier_mapping
+        return [
+            DryRunSeen(
+                each.name,
+                each.started,
+                each.state == "completed",
+                review.by if (review := approved(each)) else "",
+                next((one.sha256 for one in each.configuration if file and one.file == file.name), ""),
+            )
+            for each in list_dry_runs(self.settings.backups, self.environment.name)
+        ]
