@@ -38,6 +38,7 @@ FACADE = (
     "workbench",
     "looking",
     "duplicates",
+    "differing",
     "checkpointing",
     "planning",
     "session",

@@ -12,6 +12,7 @@ import typer
 from workbench import __version__
 from workbench.cli import (
     applying,
+    differences,
     duplicates,
     looking,
     making,
@@ -61,6 +62,7 @@ app.command()(applying.apply)
 app.command()(applying.undo)
 app.command()(applying.plans)
 app.command()(making.report)
+snapshots.snapshot.command("diff")(differences.diff)
 app.add_typer(snapshots.snapshot, name="snapshot")
 
 
