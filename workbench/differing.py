@@ -4,17 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import pandas as pd
 
 from workbench.checkpoints.earlier import Snapshot, earlier, snapshot_named
 from workbench.errors import WrongEnvironment
+from workbench.fixes.replay.doings import Sorting
+from workbench.fixes.replay.losses import Losses, losses
+from workbench.fixes.replay.replay import ReplayRequest, plan_replay, sort_doings
 from workbench.investigate.differences.authors import Authors
 from workbench.investigate.differences.comparing import Comparing, Progress, compared, keys_of
 from workbench.investigate.differences.listing import by_author, listing, summary
 from workbench.investigate.differences.sides import Side, side_of
+from workbench.investigate.runs import pick_run
+from workbench.plans.plan import Plan
+from workbench.plans.store import plans_folder
 from workbench.session import Session
 
 SHOWN = 10
@@ -100,6 +107,81 @@ class Differing(Session):
                 listing(found, authors, names, limit),
                 tuple(each.table for each in asked if not each.differs),
                 found.why,
+            )
+
+    def losses(
+        self,
+        snapshot: str | Path,
+        runs: Sequence[str] = (),
+        *,
+        limit: int = SHOWN,
+        min_evidence: str = "likely",
+        progress: Progress | None = None,
+    ) -> Losses:
+        """Tell what a restore to a snapshot would lose: all that was done since but the doing of some runs.
+
+        Parameters
+        ----------
+        runs : sequence of str
+            The bad runs, whose doing is not wanted back; none to count everything.
+        """
+        named = tuple(dict.fromkeys(runs))
+        asked = ReplayRequest.checked(str(snapshot), named or ("none",), "keep", min_evidence)
+        with self._sorting(snapshot, replace(asked, runs=named), progress) as (sorting, was):
+            done = sort_doings(sorting, self.references)
+            return losses(sorting.compared, sorting.authors, done, was.name, named, limit)
+
+    def plan_replay(
+        self,
+        snapshot: str | Path,
+        runs: Sequence[str],
+        *,
+        on_conflict: Literal["keep", "restore"] = "keep",
+        min_evidence: str = "likely",
+        progress: Progress | None = None,
+    ) -> Plan:
+        """Plan what is put back after a restore to a snapshot; writes a plan file and nothing else.
+
+        It is planned before the restore and applied after it, to the database that then has the live one's name.
+
+        Parameters
+        ----------
+        runs : sequence of str
+            The bad runs, whose doing is not wanted back.
+        on_conflict : {"keep", "restore"}
+            What becomes of a column that both a run and somebody after it changed.
+        min_evidence : {"certain", "strong", "likely", "weak"}
+            Records tied to a run more weakly are not put back, and are listed as unresolved.
+        """
+        asked = ReplayRequest.checked(str(snapshot), runs, on_conflict, min_evidence)
+        with self._sorting(snapshot, asked, progress) as (sorting, was):
+            sha256 = f", SHA-256 {was.manifest.sha256}" if was.manifest and was.manifest.sha256 else ""
+            return plan_replay(
+                sorting,
+                self.references,
+                replace(asked, snapshot=was.name),
+                evidence=[
+                    f"the snapshot {was.name}{sha256}",
+                    *(f"run {run.run}: {run.evidence}" for run in sorting.bad),
+                ],
+                target=self.target,
+                planned_by=self.settings.operator,
+                folder=plans_folder(self.settings),
+            )
+
+    @contextmanager
+    def _sorting(
+        self, snapshot: str | Path, asked: ReplayRequest, progress: Progress | None
+    ) -> Iterator[tuple[Sorting, Snapshot]]:
+        known = self.find_runs()
+        bad = [pick_run(known, each)[0] for each in asked.runs]
+        with (
+            self._compared(snapshot, None, (), False, progress) as (found, was, authors),
+            self.reading() as live,
+        ):
+            yield (
+                Sorting(live, self.schema, found, authors, bad, known, asked.on_conflict, asked.min_evidence),
+                was,
             )
 
     @contextmanager

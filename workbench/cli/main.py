@@ -63,6 +63,8 @@ app.command()(applying.undo)
 app.command()(applying.plans)
 app.command()(making.report)
 snapshots.snapshot.command("diff")(differences.diff)
+snapshots.snapshot.command("losses")(differences.losses)
+planning.plan.command("replay")(differences.replay)
 app.add_typer(snapshots.snapshot, name="snapshot")
 
 

@@ -40,6 +40,9 @@ ROLLBACK_ACTION = "UNDO"
 ROLLED_BACK, UNDONE, REDONE = "migration:rollback:level1", "migration:undone", "migration:redone"
 """Guide §5.1's entry for a rolled back run; and ours for a plan that was taken back, and taken back again."""
 
+REPLAYED = "migration:replayed"
+"""The entry for what was put back after a restore (guide §3, level 2)."""
+
 POLICY_CORRECTED = "migration:policy:corrected"
 """The entry for what was corrected by one of the organisation's rules."""
 

@@ -26,11 +26,7 @@ from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES
 PERSON, SOMEBODY, UNKNOWN, WORKBENCH = "a person", "somebody", "unknown", "the workbench"
 
 _CHUNK = 200_000
-_ACTION_OF: dict[Kind, tuple[str, ...]] = {
-    "added": ("created",),
-    "changed": ("updated", "created"),
-    "removed": (),
-}
+_ACTION_OF: dict[Kind, str] = {"added": "created", "changed": "updated", "removed": "deleted"}
 _LOGGED_AS: dict[str, Kind] = {"CREATE": "added", "UPDATE": "changed", "DELETE": "removed"}
 
 
@@ -158,17 +154,22 @@ class Authors:
         for run in self.since:
             others = [each for each in self.runs if each is not run]
             for fates in record_fates(self.connection, self.schema, run, others, list(keys)):
-                if fates.entity != entity or fates.action not in _ACTION_OF[kind]:
+                # Of a record that the guide's importer mapped, its own time alone tells that it was changed too; a
+                # later change hides that.
+                hidden = fates.action == "mapped" and run.importer == "guide" and kind == "changed"
+                if fates.entity != entity or not (
+                    fates.action == _ACTION_OF[kind] or (hidden and fates.touched_since)
+                ):
                     continue
-                if fates.action == "created" and kind == "changed":
-                    continue  # what it created is new, not changed: these were there before it
-                who = run.run
-                if fates.touched_since in (PERSON, SOMEBODY):
+                who, strength = run.run, fates.strength
+                if hidden:
+                    who, strength = f"{run.run} or {fates.touched_since}", Strength.weak
+                elif fates.touched_since in (PERSON, SOMEBODY):
                     who = f"{run.run}, then {fates.touched_since}"
                 for key in wanted.intersection(each for each in fates.record_ids if each is not None):
                     earlier = found.get(key)
                     said = f"{earlier.who.split(', then ')[0]}, then {who}" if earlier else who
-                    found[key] = Author(said, fates.strength.name)
+                    found[key] = Author(said, strength.name)
         return found
 
     def _of_entries(self, keys: Sequence[str]) -> dict[str, Author]:
