@@ -11,6 +11,7 @@ from workbench.bundling import Bundling
 from workbench.checkpointing import Checkpointing
 from workbench.checkpoints.dry_runs import kept_reports
 from workbench.database.connection import connect
+from workbench.differing import Differing
 from workbench.murmurant.reports import read_reports
 from workbench.preflighting import Preflighting
 from workbench.rehearsing import Rehearsing
@@ -19,7 +20,7 @@ from workbench.triaging import Triaging
 
 
 @dataclass
-class Workbench(Triaging, Preflighting, Checkpointing, Bundling, Rehearsing):
+class Workbench(Triaging, Preflighting, Checkpointing, Bundling, Rehearsing, Differing):
     """An environment, opened for looking. Made by `open_workbench`.
 
     What it can be asked, what can be planned and what can be kept is in the modules of its bases.

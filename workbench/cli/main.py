@@ -14,6 +14,7 @@ from workbench.cli import (
     applying,
     auditing,
     bundles,
+    differences,
     dry_runs,
     duplicates,
     looking,
@@ -70,6 +71,9 @@ app.command()(applying.apply)
 app.command()(applying.undo)
 app.command()(applying.plans)
 app.command()(making.report)
+snapshots.snapshot.command("diff")(differences.diff)
+snapshots.snapshot.command("losses")(differences.losses)
+planning.plan.command("replay")(differences.replay)
 app.add_typer(snapshots.snapshot, name="snapshot")
 
 

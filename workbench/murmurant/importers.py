@@ -45,6 +45,8 @@ RESTORED = "migration:rollback:level2"
 
 AUDIT_PRUNED = "migration:audit:pruned"
 """The entry for audit entries that were exported and deleted when they were old enough (guide §5.3)."""
+REPLAYED = "migration:replayed"
+"""The entry for what was put back after a restore (guide §3, level 2)."""
 
 POLICY_CORRECTED = "migration:policy:corrected"
 """The entry for what was corrected by one of the organisation's rules."""
