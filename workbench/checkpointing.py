@@ -66,6 +66,16 @@ class Checkpointing(Session):
         self.said += [str(each) for each in manifest.unreadable(folder)]
         return manifest.list_snapshots(folder, self.environment.name)
 
+    def snapshots_here(self) -> list[Manifest]:
+        """List the snapshots of this very database, oldest first: of its server and its name."""
+        here = self.target
+        return [
+            each
+            for each in manifest.list_snapshots(self.settings.backups, self.environment.name)
+            if each.target["system_identifier"] == here.system_identifier
+            and each.target["database"] == here.database
+        ]
+
     def snapshot(self, name: str) -> Manifest:
         """Return one snapshot: by its name, its file, or ``latest``."""
         return manifest.find_snapshot(self.settings.backups, name, self.environment.name)

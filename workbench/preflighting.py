@@ -8,8 +8,8 @@ from pathlib import Path
 from uuid import uuid4
 
 from workbench import audit
+from workbench.checkpointing import Checkpointing
 from workbench.checkpoints.dry_runs import approved, list_dry_runs
-from workbench.checkpoints.manifest import Manifest, list_snapshots
 from workbench.checkpoints.preflight import (
     ITEMS,
     Attestation,
@@ -41,7 +41,7 @@ _OF_CONFIGURATION = ("tiers-unmapped-level", "tiers-not-seeded")
 _OF_ENVIRONMENT = ("environment-wrong",)
 
 
-class Preflighting(Looking):
+class Preflighting(Looking, Checkpointing):
     """The questions of the checklist, and the file of what people vouch for."""
 
     def preflight(self) -> Preflight:
@@ -67,16 +67,6 @@ class Preflighting(Looking):
                 str(self.environment), self.options.address is not None, self._problems(_OF_ENVIRONMENT)
             ),
         }
-
-    def snapshots_here(self) -> list[Manifest]:
-        """List the snapshots of this very database, oldest first: of its server and its name."""
-        here = self.target
-        return [
-            each
-            for each in list_snapshots(self.settings.backups, self.environment.name)
-            if each.target["system_identifier"] == here.system_identifier
-            and each.target["database"] == here.database
-        ]
 
     def attest(self, item: str, says: str, kind: Kind = "attested", *, by: str | None = None) -> Attestation:
         """Keep a person's word on an item of the checklist, or a waiver of it with its reason.

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
 
-from workbench.errors import Refused, SchemaGap, UsageError
+from workbench.checkpointing import Checkpointing
+from workbench.differing import Differing
+from workbench.errors import Refused, SchemaGap, UsageError, WorkbenchError
 from workbench.fixes.telling import LevelZero
 from workbench.investigate.runs import pick_run
 from workbench.looking import Looking
@@ -19,13 +22,13 @@ from workbench.plans.plan import NOTES, Plan
 from workbench.settings import DEMO
 from workbench.triage import Triage, Way, failure_modes, recommend, ways
 from workbench.triage.suspects import find_suspects, in_question
-from workbench.triage.ways import Trial
+from workbench.triage.ways import Checkpoint, Trial
 
 CULPRITS = 20_000
 """How many rows of a finding are traced to the run that wrote them."""
 
 
-class Triaging(Looking, Planning):
+class Triaging(Looking, Planning, Checkpointing, Differing):
     """The first look on a bad night."""
 
     def triage(self, run_id: str | None = None) -> Triage:
@@ -125,7 +128,36 @@ class Triaging(Looking, Planning):
         return "" if self.environment.name == DEMO else f" -e {self.environment.name}"
 
     def _level_2(self, run: Run | None) -> Way:
-        return ways.level_2(None, "There is no snapshot from before it.")
+        """Measure a restore of the last proved snapshot from before the run, else of the last one from before it."""
+        before = run.started.replace(tzinfo=UTC) if run is not None and run.started else None
+        usable = [each for each in self.snapshots_here() if before is None or each.created < before]
+        if not usable:
+            since = f" from before {run.run}" if run is not None and before else ""
+            return ways.level_2(None, f"There is no snapshot of this database{since}.", self._on)
+        chosen = ([each for each in usable if each.verified] or usable)[-1]
+        proof = [each.seconds for each in chosen.verifications if each.outcome == "pass"]
+        reverts, loses, why = None, None, ""
+        try:
+            lost = self.losses(
+                chosen.snapshot, [run.run] if run is not None and run.mode != "dry" else [], limit=1
+            )
+            loses = lost.total
+            differs = self.differences(chosen.snapshot, limit=1).tables
+            reverts = int(differs[["added", "changed", "removed"]].to_numpy().sum()) - loses
+        except WorkbenchError as error:
+            why = str(error)
+        return ways.level_2(
+            Checkpoint(
+                chosen.snapshot,
+                f"{chosen.created:%Y-%m-%d %H:%M} UTC",
+                chosen.verified,
+                proof[-1] if proof else None,
+                reverts,
+                loses,
+            ),
+            why,
+            self._on,
+        )
 
 
 def _attempt(command: str, make: Callable[[], Plan | LevelZero]) -> Trial:

@@ -212,18 +212,22 @@ def targeted(trials: Mapping[str, Trial], dangling: int | None) -> Way:
     )
 
 
-def level_2(checkpoint: Checkpoint | None, why_none: str) -> Way:
+def level_2(checkpoint: Checkpoint | None, why: str, on: str = "") -> Way:
     """Guide §3, level 2: the whole database as it was, and everything since is gone.
 
     Which references dangle in the snapshot itself is known only once it is restored and checked.
     """
     if checkpoint is None:
-        return Way("level 2", False, commands=("workbench snapshot list",), notes=(why_none,))
+        return Way("level 2", False, commands=(f"workbench snapshot list{on}",), notes=(why,))
     notes = [f"{checkpoint.name}, taken {checkpoint.taken}."]
     if not checkpoint.verified:
         notes.append(f"Nobody has proved it by restoring: workbench snapshot verify {checkpoint.name}")
     if checkpoint.loses is None:
-        notes.append("What a restore would lose could not be counted.")
+        notes.append(
+            f"What a restore would lose could not be counted: {why}"
+            if why
+            else "What a restore would lose was not counted."
+        )
     elif checkpoint.loses:
         notes.append("What it loses can be planned now and put back after it: workbench plan replay.")
     return Way(
@@ -233,7 +237,7 @@ def level_2(checkpoint: Checkpoint | None, why_none: str) -> Way:
         checkpoint.loses,
         None,
         minutes(checkpoint.seconds),
-        (f"workbench snapshot restore {checkpoint.name}",),
+        (f"workbench snapshot restore {checkpoint.name}{on}",),
         tuple(notes),
     )
 
