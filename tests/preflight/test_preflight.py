@@ -1,0 +1,135 @@
+"""The checklist on real clubs, through the command: from everything open to signed, and what opens it again."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import psycopg
+import pytest
+from typer.testing import CliRunner
+
+from tests.bundles.conftest import DRY, csv_report
+from workbench.cli.main import app
+from workbench.demo.breakages import break_club
+from workbench.errors import UsageError
+from workbench.workbench import open_workbench
+
+IMPORTER = """
+import json, os, pathlib, sys
+if os.environ.get("DRY_RUN") == "1":
+    pathlib.Path(sys.argv[1]).write_text(pathlib.Path(sys.argv[2]).read_text())
+"""
+
+
+class Place:
+    """A folder with settings for one club, and the command in it."""
+
+    def __init__(self, club, folder: Path, operator: str = 'operator = "dana"\n') -> None:
+        self.club, self.folder = club, folder
+        imports = club.club.imports
+        (folder / "workbench.toml").write_text(
+            f'{operator}scratch_url_env = "SCRATCH_URL"\n[environments.club]\nkind = "demo"\nurl_env = "CLUB_URL"\n'
+            f'import_reports = ["{imports}"]\ntier_mapping = "{imports}/membership.yaml"\n'
+        )
+        (folder / "importer.py").write_text(IMPORTER)
+        (folder / "report.json").write_text(json.dumps(csv_report(DRY, dry=True)))
+
+    def configure(self, line: str) -> None:
+        with (self.folder / "workbench.toml").open("a") as file:
+            file.write(line + "\n")
+
+    def run(self, *arguments: str, code: int = 0) -> str:
+        said = CliRunner().invoke(app, [*arguments, "-e", "club"])
+        failed = said.exception if not isinstance(said.exception, SystemExit) else None
+        assert (failed, said.exit_code) == (None, code), said.output
+        return said.stdout
+
+    def states(self, code: int) -> dict[str, str]:
+        facts = json.loads(self.run("preflight", "--json", code=code))
+        assert facts["clear"] is (code == 0)
+        return {each["item"]: each["state"] for each in facts["items"]}
+
+    def dry_run(self) -> None:
+        name = self.club.club.imports / "migration-dry-run-2026-11-22T17-18-36-215Z-full.json"
+        command = [sys.executable, "importer.py", str(name), "report.json"]
+        CliRunner().invoke(app, ["dry-run", "-e", "club", "--", *command], catch_exceptions=False)
+
+
+@pytest.fixture
+def place(club, server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CLUB_URL", club.url)
+    monkeypatch.setenv("SCRATCH_URL", server.url("postgres"))
+    monkeypatch.delenv("WORKBENCH_CONFIG", raising=False)
+    return Place(club, tmp_path)
+
+
+def test_from_everything_open_to_signed_and_open_again(place: Place) -> None:
+    before = place.states(code=1)
+    assert {name for name, state in before.items() if state == "ok"} == {"operator"}
+    place.run("snapshot", "create")
+    assert place.states(code=1)["backup"] == "open"  # nobody has restored it yet
+    place.run("snapshot", "verify", "latest")
+    place.dry_run()
+    assert place.states(code=1)["dry-run"] == "open"  # nobody has reviewed it yet
+    place.run("dry-run", "review", "--approve", "--as", "robin", code=0)
+    for item in ("config", "window", "stakeholders", "environment"):
+        place.run("preflight", "attest", item, "so it is", "--as", "robin")
+    assert {name for name, state in place.states(code=1).items() if state == "open"} == {"rollback"}
+    place.run("preflight", "attest", "rollback", "Level 2, by Robin", "--as", "robin")
+    assert set(place.states(code=0).values()) == {"ok"}
+    assert "Signed by dana" in place.run("preflight", "sign")
+    assert "migration:preflight:passed" in place.run("audit", "--json")
+
+    (place.club.club.imports / "membership.yaml").write_text(
+        (place.club.club.imports / "membership.yaml").read_text() + "\n# edited\n"
+    )
+    assert place.states(code=1)["config"] == "open"  # robin's word was on another file
+    place.run("preflight", "waive", "config", "--reason", "a comment only")
+    assert place.states(code=0)["config"] == "waived"
+    place.run("preflight", "withdraw", "config")
+    assert place.states(code=1)["config"] == "open"
+
+
+@pytest.mark.parametrize(("said_at", "state"), [("2026-01-01", "open"), ("2026-07-01", "ok")])
+def test_what_was_said_before_the_last_import_was_said_of_that_one(
+    place: Place, said_at: str, state: str
+) -> None:
+    place.configure("preflight_hours = 1_000_000")
+    word = {
+        "item": "window",
+        "kind": "attested",
+        "says": "tonight",
+        "by": "robin",
+        "at": f"{said_at}T20:00:00+00:00",
+        "about": "",
+    }
+    (place.folder / "reports").mkdir()
+    (place.folder / "reports" / "preflight-club.jsonl").write_text(json.dumps(word) + "\n")
+    assert place.states(code=1)["window"] == state
+
+
+def test_the_wrong_database_and_an_unknown_level_are_open(place: Place) -> None:
+    with psycopg.connect(place.club.url) as connection:
+        break_club(connection, place.club.club, ("wrong-environment", "renamed-level"))
+    place.run("preflight", "attest", "stakeholders", "the board knows")
+    with open_workbench("club") as wb:
+        items = {each.id: each for each in wb.preflight().items}
+        with pytest.raises(UsageError, match="evidence settles this"):
+            wb.attest("environment", "it is the right one")
+        with pytest.raises(UsageError, match="windo"):
+            wb.attest("windo", "tonight")
+    assert items["environment"].state == items["config"].state == "open"
+    assert "another environment" in items["environment"].evidence
+    assert items["stakeholders"].state == "ok"
+
+
+def test_a_login_is_nobody_s_name(club, server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CLUB_URL", club.url)
+    place = Place(club, tmp_path, operator="")
+    assert place.states(code=1)["operator"] == "open"
+    facts = json.loads(CliRunner().invoke(app, ["preflight", "-e", "club", "--as", "robin", "--json"]).stdout)
+    assert next(each for each in facts["items"] if each["item"] == "operator")["state"] == "ok"
