@@ -167,7 +167,7 @@ def test_a_model_that_is_not_there(tmp_path):
     [
         ({}, 0.99, True),
         ({"last_name": "Hale"}, 0.99, False),  # sure by every figure, and yet another surname: somebody looks
-        ({"first_name": "Bob"}, 0.9, False),  # nearly sure is not sure
+        ({"first_name": "Bobby"}, 0.9, False),  # nearly sure is not sure
         ({"first_name": "R."}, 0.9, False),
     ],
 )
