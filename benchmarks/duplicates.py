@@ -17,9 +17,11 @@ from pathlib import Path
 from time import monotonic, sleep
 
 import psutil
+import psycopg
 
-from workbench.demo.club import Club
-from workbench.demo.duplicates import draw_crowd
+from workbench.database.embedded import embedded_url
+from workbench.demo.club import Club, build_club
+from workbench.demo.duplicates import draw_crowd, plant_duplicates
 from workbench.demo.people import today
 from workbench.demo.shape import ANCHOR
 
@@ -149,6 +151,37 @@ def judge(
             precision, recall = hits / max(number, 1), hits / len(right)
             best = max(best, (2 * hits / (number + len(right)), precision, recall, threshold))
     return best
+
+
+def from_database(data: Path, home: Path, members: int) -> None:
+    """Print what all of ``workbench duplicates`` takes on a club of this size: at most a minute and 2 GB."""
+    url = embedded_url(data, "duplicates")
+    with psycopg.connect(url) as connection:
+        club = build_club(connection, dialect="application", members=members, imports=home / "duplicates")
+        truth = plant_duplicates(connection, club)
+    settings = home / "duplicates.toml"
+    settings.write_text(
+        f'operator = "bench"\nhome = "{home}"\nreports = "{home}"\n'
+        '[environments.bench]\nkind = "development"\nurl_env = "BENCH_URL"\n'
+    )
+    asked = [sys.executable, "-m", "workbench", "duplicates", "--json", "--unmask", "-e", "bench"]
+    begun = monotonic()
+    with (home / "found.json").open("w+", encoding="utf-8") as file:
+        process = subprocess.Popen(
+            asked, stdout=file, env={**os.environ, "BENCH_URL": url, "WORKBENCH_CONFIG": str(settings)}
+        )
+        _, status, used = os.wait4(process.pid, 0)
+        seconds, process.returncode = monotonic() - begun, os.waitstatus_to_exitcode(status)
+        file.seek(0)
+        found = {
+            (pair["left"], pair["right"]) for pair in json.load(file)["members"]["pairs"] if pair["cluster"]
+        }
+    print(
+        f"duplicates, from PostgreSQL: {members:,} members, {club.registrations:,} registrations:"
+        f" {seconds:.1f} s, {used.ru_utime + used.ru_stime:.1f} s of processor, {used.ru_maxrss / 1024:.0f} MB"
+        f"     (at most 60 s, 2048 MB); {len(found & truth.persons):,} of {len(truth.persons):,} pairs,"
+        f" {len(found - truth.persons):,} false"
+    )
 
 
 def compare(members: int, seed: int = 1) -> None:
