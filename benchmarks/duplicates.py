@@ -216,7 +216,7 @@ def compare(members: int, seed: int = 1) -> None:
             measured[way] = f1, found["seconds"]
             print(
                 f"{way:14} precision {precision:.3f}  recall {recall:.3f}  F1 {f1:.3f} (from {threshold:.2f} on)"
-                f"  {found['seconds']:6.1f} s  {found['megabytes']:5.0f} MB"
+                f"  {found['seconds']:6.1f} s ({found['processor']:.1f} s of processor)  {found['megabytes']:5.0f} MB"
             )
         if {"ours", "splink"} <= measured.keys():
             ratio = measured["ours"][1] / measured["splink"][1]
