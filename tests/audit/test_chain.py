@@ -78,8 +78,10 @@ class Chained:
 
 
 @pytest.fixture(scope="module", params=DIALECTS)
-def chained(request: pytest.FixtureRequest, clubs: Clubs) -> Chained:
-    made = ground_of(clubs, request.param)
+def chained(
+    request: pytest.FixtureRequest, clubs: Clubs, tmp_path_factory: pytest.TempPathFactory
+) -> Chained:
+    made = ground_of(clubs, request.param, tmp_path_factory.mktemp("chained"))
     ids = [
         record(
             made.database, made.schema, f"migration:test:{place}", {**AWKWARD, "n": place}, about=str(uuid4())
