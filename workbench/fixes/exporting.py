@@ -110,7 +110,8 @@ def _lines(
     described = table_of(schema.catalogue, table)
     (key,) = described.primary_key
     query = sql.SQL(
-        "SELECT string_agg(row_to_json(t)::text || E'\\n', '' ORDER BY place), count(*) FROM unnest({keys}::{type}[]) WITH ORDINALITY wanted (key, place)"
+        "SELECT string_agg(row_to_json(t)::text || E'\\n', '' ORDER BY place), count(*)"
+        " FROM unnest({keys}::{type}[]) WITH ORDINALITY wanted (key, place)"
         " JOIN {table} t ON t.{key} = wanted.key"
     )
     for chunk in in_chunks(keys, _CHUNK):
