@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -14,6 +15,9 @@ from tests.conftest import ClonedClub, Clubs
 from workbench.database.address import parse_address
 from workbench.database.connection import SPELLING, Database
 from workbench.murmurant.schema import Schema
+from workbench.plans.journal import Entry
+from workbench.plans.plan import Plan
+from workbench.settings import Settings
 from workbench.workbench import Workbench
 
 
@@ -44,6 +48,11 @@ class Ground:
         """Connect past the workbench, with values spelled as it does."""
         return psycopg.connect(self.url, options=SPELLING)
 
+    def carry_out(self, plan: Plan) -> Entry:
+        """Approve and apply."""
+        self.workbench.approve(plan, plan.digest, approver="robin")
+        return self.workbench.apply(plan)
+
     def wait_for_a_lock(self) -> None:
         """Return when somebody waits for a lock here."""
         deadline = time.monotonic() + 10
@@ -54,16 +63,15 @@ class Ground:
                 time.sleep(0.02)
 
 
-def ground_of(clubs: Clubs, dialect: str) -> Ground:
+def ground_of(clubs: Clubs, dialect: str, folder: Path) -> Ground:
     cloned = clubs.clone(dialect, members=50)
-    wb = cloned.workbench()
-    wb.one_state = False
-    return Ground(cloned, wb)
+    settings = Settings(operator="dana", home=folder / "home", backups=folder / "backups")
+    return Ground(cloned, replace(cloned.workbench(), settings=settings, one_state=False))
 
 
 @pytest.fixture
-def ground(clubs: Clubs, dialect: str) -> Ground:
-    return ground_of(clubs, dialect)
+def ground(clubs: Clubs, dialect: str, tmp_path: Path) -> Ground:
+    return ground_of(clubs, dialect, tmp_path)
 
 
 Role = Callable[[Ground], str]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -16,11 +18,12 @@ from hypothesis import strategies as st
 from psycopg import sql
 
 from tests.audit.conftest import Ground, ground_of
-from tests.conftest import DIALECTS, Clubs
+from tests.conftest import DIALECTS, Clubs, Server
 from workbench.audit import read_chain, record, verify_chain, write_entry
 from workbench.audit.chain import stored_seal
 from workbench.audit.verifying import Noted, Verdict
 from workbench.database.connection import raw
+from workbench.database.embedded import client_tools
 from workbench.errors import WorkbenchError
 from workbench.murmurant.importers import RESTORED
 
@@ -78,8 +81,10 @@ class Chained:
 
 
 @pytest.fixture(scope="module", params=DIALECTS)
-def chained(request: pytest.FixtureRequest, clubs: Clubs) -> Chained:
-    made = ground_of(clubs, request.param)
+def chained(
+    request: pytest.FixtureRequest, clubs: Clubs, tmp_path_factory: pytest.TempPathFactory
+) -> Chained:
+    made = ground_of(clubs, request.param, tmp_path_factory.mktemp("chained"))
     ids = [
         record(
             made.database, made.schema, f"migration:test:{place}", {**AWKWARD, "n": place}, about=str(uuid4())
@@ -405,3 +410,19 @@ def test_an_end_that_may_not_be_read_is_said(ground: Ground, writer: Callable[[G
         found = verify_chain(read_chain(raw(connection), ground.schema))
     assert (found.status, found.breaks) == ("not run", ())
     assert "may not read" in found.open[0]
+
+
+def test_it_holds_after_a_dump_and_a_restore_and_goes_on(
+    chained: Chained, server: Server, tmp_path: Path
+) -> None:
+    """Restored with `pg_restore` into another database, as Level 2 does, and logged there."""
+    archive = tmp_path / "backup.dump"
+    subprocess.run([client_tools() / "pg_dump", "-Fc", "-Z0", "-f", archive, chained.ground.url], check=True)
+    url = server.url(server.create())
+    subprocess.run([client_tools() / "pg_restore", "-d", url, archive], check=True)
+    restored = chained.ground.reached_at(url)
+    told = {"backup_file": archive.name, "restore_time": "2026-01-02T00:00:00Z"}
+    record(restored, chained.ground.schema, RESTORED, told, about=str(uuid4()))
+    with restored.reading() as connection:
+        found = verify_chain(read_chain(raw(connection), chained.ground.schema))
+    assert (found.status, found.entries, len(found.restores)) == ("pass", ENTRIES + 1, 1)

@@ -23,9 +23,6 @@ def audit_entries(
 ) -> pd.DataFrame:
     """List what the audit log says of migrations: "all migration activity for a run" (guide §5.2).
 
-    An entry belongs to a migration when its action begins with ``migration:``, when its metadata
-    do, where the application's enum leaves no room for that, or when a sync wrote it.
-
     Parameters
     ----------
     run_id : str, optional
@@ -53,13 +50,7 @@ def audit_entries(
         schema.audit_run.label("run"),
         metadata["operator"].astext.label("operator"),
         metadata.label("metadata"),
-    ).where(
-        or_(
-            spoken.like(f"{MIGRATION_PREFIX}%"),
-            metadata["source"].astext == IMPORT_SOURCE,
-            schema.audit_run.is_not(None),
-        )
-    )
+    ).where(is_of_migration(schema))
     if run_id is not None:
         query = query.where(schema.audit_run == run_id)
     if action is not None:
@@ -77,6 +68,20 @@ def spoken_action(schema: Schema) -> ColumnElement[str]:
     """
     audit = schema.audit
     return func.coalesce(audit.c.metadata["migrationAction"].astext, cast(audit.c.action, String))
+
+
+def is_of_migration(schema: Schema) -> ColumnElement[bool]:
+    """Return whether an entry belongs to a migration.
+
+    It does when its action begins with ``migration:``, when its metadata name such a one, where the
+    application's enum leaves no room for that, when a sync wrote it, or when it names a run.
+    """
+    metadata = schema.audit.c.metadata
+    return or_(
+        spoken_action(schema).like(f"{MIGRATION_PREFIX}%"),
+        metadata["source"].astext == IMPORT_SOURCE,
+        schema.audit_run.is_not(None),
+    )
 
 
 def audit_summary(connection: Connection, schema: Schema, since: datetime | None = None) -> pd.DataFrame:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import workbench
-from workbench.cli.options import AsJson, EnvironmentName, Unmask
+from workbench.cli.explaining import present
+from workbench.cli.options import Acting, AsJson, EnvironmentName, Unmask, open_as
 from workbench.cli.output import banner, command, print_json, print_table, say, stderr
 from workbench.errors import UsageError
 from workbench.murmurant.spellings import RUN_ID_KEYS
@@ -108,15 +109,30 @@ def verify(
     raise typer.Exit(0 if found.status == "pass" else 1)
 
 
+def plan_retention(
+    older_than: Annotated[
+        str, typer.Option(metavar="WHEN", help='How old, or before which day; never less than "2 years".')
+    ] = "2 years",
+    environment: EnvironmentName = None,
+    json: AsJson = False,
+    acting: Acting = None,
+    unmask: Unmask = False,
+) -> None:
+    """Plan to prune migration entries of the audit log that are old enough, and export them (guide §5.3)."""
+    with open_as(environment, acting) as wb:
+        made = wb.plan_audit_retention(older_than)
+        export = wb.settings.backups / str(made.header.parameters["export_file"])
+        present(wb.environment, made, json, unmask, export=str(export))
+
+
 def _tell(found: Verdict) -> None:
     import pandas as pd
 
     if found.breaks:
         say(f"The chain is broken. First: {found.breaks[0].what}", "")
-        rows = [(each.kind, each.number, each.entry, each.what) for each in found.breaks]
-        print_table(
-            pd.DataFrame(rows, columns=["break", "number", "entry", "what"]).astype({"number": "Int64"})
-        )
+        rows = [(each.kind, each.number, each.entry) for each in found.breaks]
+        table = pd.DataFrame(rows, columns=["break", "number", "id"]).astype({"number": "Int64"})
+        print_table(table)
         say("")
     if found.first is not None and found.last is not None:
         holds = "" if found.breaks else "The chain holds: "
