@@ -6,6 +6,7 @@ depends on the role: an event may be called "Password: swordfish", a configurati
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -79,6 +80,18 @@ def find_secrets(path: Path, role: str) -> Iterator[Secret]:
                 yield from secrets_of_line(line, number, role)
         else:
             number += block.count(b"\n")
+
+
+def secrets_in_config(config: object, path: str = "config") -> Iterator[Secret]:
+    """Yield the secrets of what a report recorded of its configuration: nobody changes a report, so none is redactable."""
+    if isinstance(config, dict):
+        for key, value in config.items():
+            if isinstance(value, str | int) and list(_keyed(f"{key}: {json.dumps(value)}".encode(), 0)):
+                yield Secret(0, f"a value under {f'{path}.{key}'!r}")
+            yield from secrets_in_config(value, f"{path}.{key}")
+    elif isinstance(config, list):
+        for each in config:
+            yield from secrets_in_config(each, path)
 
 
 def secrets_of_line(line: bytes, number: int, role: str) -> list[Secret]:
