@@ -23,6 +23,11 @@ SECRETS = (
     "Authorization: Bearer hunter2",
     "export WA_CLIENT_SECRET=hunter2",
     "db.password=hunter2",
+    "passphrase: hunter2",
+    "private-key = hunter2",
+    "aws_access_key: hunter2",
+    "wa.credentials=hunter2",
+    "PWD: hunter2",
     "note: ghp_hunter2hunter2hunter2hunter2hunter2hunter2",
 )
 HARMLESS = (
