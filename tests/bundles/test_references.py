@@ -62,6 +62,19 @@ def test_a_report_that_changed_since_is_said_to(wb: Workbench, club: ClonedClub)
     assert "bundle_sha256" not in plan.header.audit[0]["metadata"]
 
 
+@pytest.mark.parametrize("dialect", ["guide"])
+def test_a_bundle_that_holds_some_of_the_reports_is_not_all(wb: Workbench, club: ClonedClub) -> None:
+    run = club.club.last_live_run.run
+    made, _ = wb.create_bundle([club.club.imports], run=run)
+    several = sorted({each.path for each in wb.reports if each.run_id == run})
+    assert len(several) > 1
+    several[0].write_text(several[0].read_text() + "\n")
+    plan = wb.plan_rollback(run)
+    assert isinstance(plan, Plan)
+    assert f", sealed in {made.folder.name}" in str(plan.header.evidence)
+    assert "bundle_sha256" not in plan.header.audit[0]["metadata"]
+
+
 def test_an_altered_bundle_is_nobodys_evidence(wb: Workbench, club: ClonedClub) -> None:
     run = club.club.last_live_run.run
     made, _ = wb.create_bundle([club.club.imports], run=run)
