@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from tests.bundles.test_verify import rewrite
 from tests.conftest import ClonedClub, Clubs
 from tests.reporting.conftest import settings_for
 from workbench import open_workbench
+from workbench.checkpoints.bundles import verify_bundle
 from workbench.cli.main import app
 from workbench.errors import UsageError
 from workbench.plans.plan import Plan
@@ -97,6 +99,16 @@ def test_the_audit_log_notes_its_digest(wb: Workbench, club: ClonedClub) -> None
     facts = [each for each in entries["metadata"] if "bundle" in each]
     assert [(each["bundle_sha256"], each["operator"]) for each in facts] == [(made.digest, "dana")]
     assert [each.run for each in wb.find_runs()] == runs  # the entry is no run's trace
+
+
+def test_what_was_sealed_anew_is_told_by_the_audit_log(wb: Workbench, club: ClonedClub) -> None:
+    made, _ = wb.create_bundle([club.club.imports], run=club.club.last_live_run.run)
+    assert wb.verify_bundle(made.folder) == []
+    rewrite(made, lambda content: content.update(sealed_by="robin"))
+    assert verify_bundle(made.folder) == []  # nothing in the bundle itself can tell
+    (found,) = wb.verify_bundle(made.folder)
+    assert (found.path, found.what) == ("bundle.json", "altered")
+    assert f"the audit log noted {made.digest}" in found.detail
 
 
 def test_what_is_known_to_belong_to_a_run_is_sealed_unasked(wb: Workbench, club: ClonedClub) -> None:
