@@ -10,7 +10,7 @@ from uuid import NAMESPACE_OID, uuid5
 
 import pandas as pd
 
-from workbench.audit import record
+from workbench.audit import audit_entries, record
 from workbench.checkpoints.bundles import (
     Bundle,
     Discrepancy,
@@ -22,6 +22,7 @@ from workbench.checkpoints.bundles import (
     seal,
     verify_bundle,
 )
+from workbench.checkpoints.bundles.manifest import MANIFEST
 from workbench.checkpoints.dry_runs import dry_run_files, list_dry_runs
 from workbench.errors import DatabaseUnreachable, NotLogged, NotMurmurant, Refused, UsageError
 from workbench.investigate.dry_runs import rehearsals
@@ -137,8 +138,29 @@ class Bundling(Session):
         )
 
     def verify_bundle(self, name: str | Path, digest: str | None = None) -> list[Discrepancy]:
-        """Compare a bundle with what was sealed: see `workbench.checkpoints.bundles.verify_bundle`."""
-        return verify_bundle(find_bundle(self.settings.backups, str(name)), digest)
+        """Compare a bundle with what was sealed, and its digest with the one that the audit log noted then.
+
+        See `workbench.checkpoints.bundles.verify_bundle`, which asks no database.
+        """
+        folder = find_bundle(self.settings.backups, str(name))
+        found = verify_bundle(folder, digest)
+        noted = self._noted().get(folder.name, set())
+        if noted and not any(each.path == MANIFEST for each in found):
+            now = read_bundle(folder).digest
+            if now not in noted:
+                said = f"its digest is {now}, the audit log noted {', '.join(sorted(noted))}"
+                found.append(Discrepancy(MANIFEST, "altered", said))
+        return found
+
+    def _noted(self) -> dict[str, set[str]]:
+        """Return bundle to the digests that the audit log noted when it was sealed."""
+        with self.reading() as connection:
+            entries = audit_entries(connection, self.schema, action=BUNDLE_SEALED, limit=None)
+        found: dict[str, set[str]] = {}
+        for facts in entries["metadata"]:
+            if isinstance(facts, dict) and isinstance(facts.get("bundle"), str):
+                found.setdefault(facts["bundle"], set()).add(str(facts.get("bundle_sha256")))
+        return found
 
     def check_bundle(self, name: str | Path) -> list[Outcome]:
         """Ask the migration invariants of a bundle's files: see `workbench.bundling.check_bundle`."""

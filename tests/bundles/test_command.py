@@ -55,6 +55,7 @@ def test_from_files_to_a_verified_bundle(shell: Run, imported: Path, tmp_path: P
     assert shell("bundle", "verify", made["digest"][:12]).exit_code == 0
     assert shell("bundle", "verify", made["path"]).exit_code == 0
     assert shell("bundle", "verify").exit_code == 0
+    assert shell("bundle", "verify", "-e", "club").exit_code == 0
     assert made["bundle"] in shell("bundle", "list").stdout
     (Path(made["path"]) / "added.txt").write_text("x")
     bad = shell("bundle", "verify", made["bundle"])

@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from tests.bundles.test_verify import rewrite
 from tests.conftest import ClonedClub, Clubs
 from tests.reporting.conftest import settings_for
 from workbench import open_workbench
+from workbench.checkpoints.bundles import verify_bundle
 from workbench.cli.main import app
 from workbench.errors import UsageError
 from workbench.plans.plan import Plan
@@ -62,6 +64,19 @@ def test_a_report_that_changed_since_is_said_to(wb: Workbench, club: ClonedClub)
     assert "bundle_sha256" not in plan.header.audit[0]["metadata"]
 
 
+@pytest.mark.parametrize("dialect", ["guide"])
+def test_a_bundle_that_holds_some_of_the_reports_is_not_all(wb: Workbench, club: ClonedClub) -> None:
+    run = club.club.last_live_run.run
+    made, _ = wb.create_bundle([club.club.imports], run=run)
+    several = sorted({each.path for each in wb.reports if each.run_id == run})
+    assert len(several) > 1
+    several[0].write_text(several[0].read_text() + "\n")
+    plan = wb.plan_rollback(run)
+    assert isinstance(plan, Plan)
+    assert f", sealed in {made.folder.name}" in str(plan.header.evidence)
+    assert "bundle_sha256" not in plan.header.audit[0]["metadata"]
+
+
 def test_an_altered_bundle_is_nobodys_evidence(wb: Workbench, club: ClonedClub) -> None:
     run = club.club.last_live_run.run
     made, _ = wb.create_bundle([club.club.imports], run=run)
@@ -84,6 +99,16 @@ def test_the_audit_log_notes_its_digest(wb: Workbench, club: ClonedClub) -> None
     facts = [each for each in entries["metadata"] if "bundle" in each]
     assert [(each["bundle_sha256"], each["operator"]) for each in facts] == [(made.digest, "dana")]
     assert [each.run for each in wb.find_runs()] == runs  # the entry is no run's trace
+
+
+def test_what_was_sealed_anew_is_told_by_the_audit_log(wb: Workbench, club: ClonedClub) -> None:
+    made, _ = wb.create_bundle([club.club.imports], run=club.club.last_live_run.run)
+    assert wb.verify_bundle(made.folder) == []
+    rewrite(made, lambda content: content.update(sealed_by="robin"))
+    assert verify_bundle(made.folder) == []  # nothing in the bundle itself can tell
+    (found,) = wb.verify_bundle(made.folder)
+    assert (found.path, found.what) == ("bundle.json", "altered")
+    assert f"the audit log noted {made.digest}" in found.detail
 
 
 def test_what_is_known_to_belong_to_a_run_is_sealed_unasked(wb: Workbench, club: ClonedClub) -> None:

@@ -95,10 +95,19 @@ def test_hidden_files_are_passed_over_and_named(imported: Path, sealed: Seal) ->
     (imported / ".git").mkdir()
     (imported / ".git" / "config").write_text("x")
     made = sealed(imported)
-    assert made.manifest.notes == ("2 hidden files and folders were passed over: .DS_Store, .git",)
+    assert made.manifest.notes == (
+        "2 files and folders were passed over, hidden or of bundles: .DS_Store, .git",
+    )
     assert not any(".git" in each.path for each in made.manifest.files)
     named = sealed(imported, imported / ".DS_Store")  # who names a file means it
     assert any(each.path == "other/.DS_Store" for each in named.manifest.files)
+
+
+def test_bundles_are_not_sealed_into_bundles(imported: Path, sealed: Seal, tmp_path: Path) -> None:
+    one = sealed(imported)
+    other = sealed(tmp_path)  # the folder that the bundles lie in, too
+    assert len(other.manifest.files) == len(one.manifest.files)
+    assert other.manifest.notes == ("1 files and folders were passed over, hidden or of bundles: backups",)
 
 
 def test_a_report_cut_short_is_evidence_too(imported: Path, sealed: Seal) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,11 @@ SECRETS = (
     "Authorization: Bearer hunter2",
     "export WA_CLIENT_SECRET=hunter2",
     "db.password=hunter2",
+    "passphrase: hunter2",
+    "private-key = hunter2",
+    "aws_access_key: hunter2",
+    "wa.credentials=hunter2",
+    "PWD: hunter2",
     "note: ghp_hunter2hunter2hunter2hunter2hunter2hunter2",
 )
 HARMLESS = (
@@ -111,3 +117,16 @@ def test_the_line_is_right_far_into_a_large_file(tmp_path: Path) -> None:
     path = tmp_path / "large.log"
     path.write_bytes(b"a line that says nothing\n" * 100_000 + b"password: hunter2\n")
     assert [each.line for each in find_secrets(path, "log")] == [100_001]
+
+
+def test_what_a_report_recorded_of_its_configuration(imported: Path, sealed: Seal) -> None:
+    path = imported / "reports" / "migration-live-2026-11-22T17-18-39-363Z-full.json"
+    content = json.loads(path.read_text())
+    content["config"]["wa"] = [{"apiKey": "hunter2hunter2", "apiKeyEnv": "WA_KEY"}]
+    path.write_text(json.dumps(content))
+    for redact in (False, True):
+        with pytest.raises(
+            SecretFound, match=r"its configuration: a value under 'config\.wa\.apiKey'"
+        ) as caught:
+            sealed(imported, redact=redact)
+        assert "hunter" not in str(caught.value)

@@ -125,6 +125,10 @@ def test_how_it_ends_is_its_exit_code(shell: Run, importer: list[str], place: Pa
     assert shell("dry-run", "--", "no-such-program").exit_code == 2
     assert shell("dry-run", "--").exit_code == 2
     assert shell("dry-run", "python").exit_code == 2  # no -- before it
+    stopped = place / "stopped.py"
+    stopped.write_text("import os\nos.environ['DRY_RUN']\nos.kill(os.getpid(), 15)\n")
+    assert shell("dry-run", "--", sys.executable, stopped).exit_code == 143
+    assert shell("dry-run", "review", "--approve").exit_code == 2
     silent = place / "silent.py"
     silent.write_text("print('DRY_RUN')\n")
     done = shell("dry-run", "--", sys.executable, silent)

@@ -87,6 +87,12 @@ def test_another_number_of_members_is_not_innocent(tmp_path: Path, runs_of: Any)
     assert "the source had 3 members then, and 2 in the live run" in " ".join(found.happened["why"])
 
 
+def test_a_member_that_was_there_is_not_innocent(tmp_path: Path, runs_of: Any) -> None:
+    live = csv_report(members=[member(1, "update"), member(2), member(3)])
+    found = reviewed(runs_of(csv_pair(tmp_path, live)), DRY)
+    assert verdicts(found)["Member", "created"] == verdicts(found)["Member", "updated"] == DIFFERENT
+
+
 def test_fewer_registrations_are_not_innocent(tmp_path: Path, runs_of: Any) -> None:
     live = csv_report()
     live["registrations"] |= {"created": 0, "errors": 1}

@@ -219,6 +219,17 @@ def test_however_it_is_cut_no_secret_is_shown(one: int, other: int, pause: bool)
     assert shown.startswith("to postgresql://***@db/x and *** then\nmore")
 
 
+def test_a_password_that_comes_late_is_not_shown() -> None:
+    redactor = Redactor(())
+    shown = (
+        redactor.feed(b"to db as club, password: ")
+        + redactor.idle()
+        + redactor.feed(b"hunter2 ")
+        + redactor.idle()
+    )
+    assert shown + redactor.finish() == "to db as club, password: *** "
+
+
 def test_which_variables_are_secrets() -> None:
     found = secrets_of(
         {"A_TOKEN": "abcdef1", "HOME": "/home/dana", "PGPASSFILE": "/home/dana/.pgpass", "URL": "x://u:longword@h/", "PGPASSWORD": "abc"}

@@ -93,6 +93,36 @@ def test_the_operator_may_vouch_for_what_nobody_can_read_but_not_against_the_com
         told(["sudo", "npm", "run", "import"], folder, vouched=True)
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "DRY_RUN=0 npx tsx scripts/sync.ts", "DRY_RUN= npx tsx x.ts", "unset DRY_RUN", "env -i npx tsx x.ts", "export DRY_RUN=false",
+        "const DRY_RUN = false", "process.env.DRY_RUN = '0'", "os.environ['DRY_RUN'] = '0'", "delete process.env.DRY_RUN",
+    ],
+)  # fmt: skip
+def test_a_script_that_takes_it_back(line: str, folder: Path) -> None:
+    (folder / "scripts" / "wrapper.sh").write_text(f"# runs the importer\n{line}\n")
+    with pytest.raises(Refused, match=r"wrapper\.sh, line 2, says"):
+        told(["sh", "scripts/wrapper.sh"], folder)
+    with pytest.raises(Refused, match=r"wrapper\.sh, line 2, says"):
+        told(["sh", "scripts/wrapper.sh", "--dry-run"], folder)
+    assert "vouches" in told(["sh", "scripts/wrapper.sh"], folder, vouched=True).by
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "if (process.env.DRY_RUN === '0')",
+        "DRY_RUN=${DRY_RUN:-0}",
+        "if os.environ['DRY_RUN'] == '0':",
+        "DRY_RUN=1 npx tsx x.ts",
+    ],
+)
+def test_a_script_that_only_asks(line: str, folder: Path) -> None:
+    (folder / "scripts" / "wrapper.sh").write_text(f"{line}\n")
+    assert "which wrapper.sh reads" in told(["sh", "scripts/wrapper.sh"], folder).by
+
+
 def test_a_dotenv_that_says_otherwise(folder: Path) -> None:
     (folder / ".env").write_text("# DRY_RUN=0\nDRY_RUN=1\n")
     assert told(["env", "npx", "tsx", "scripts/sync.ts"], folder)

@@ -12,7 +12,15 @@ from workbench.checks.partial import NO_RUNS
 from workbench.checks.registry import Look, NotConfiguredError, NotRunError, Rows, check
 from workbench.database.connection import raw
 from workbench.errors import WorkbenchError
-from workbench.murmurant.importers import AUDIT_PRUNED, IMPORT_SOURCE, ROLLED_BACK, Run, Trace
+from workbench.murmurant.importers import (
+    AUDIT_PRUNED,
+    BUNDLE_SEALED,
+    DRY_RUN_REVIEWED,
+    IMPORT_SOURCE,
+    ROLLED_BACK,
+    Run,
+    Trace,
+)
 from workbench.murmurant.schema import as_text
 from workbench.plans.journal import Entry, entries
 
@@ -24,6 +32,8 @@ REQUIRED_METADATA = {
     "migration:rollback:level2": ("backup_file", "restore_time"),
     "migration:mapping:corrected": ("waId", "oldMurmurantId", "newMurmurantId"),
     "migration:policy:corrected": ("rule", "records_affected", "rules_sha256"),
+    BUNDLE_SEALED: ("run_id", "bundle", "bundle_sha256", "operator"),
+    DRY_RUN_REVIEWED: ("run_id", "dry_run", "content_sha256", "operator"),
 }
 """The table of guide §5.1: action to the metadata its entry must have."""
 

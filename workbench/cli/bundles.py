@@ -69,6 +69,12 @@ def verify(
     digest: Annotated[
         str | None, typer.Option(help="The bundle's SHA-256 as it was noted when it was sealed.")
     ] = None,
+    environment: Annotated[
+        str | None,
+        typer.Option(
+            "--environment", "-e", help="Compare with what its audit log noted, too. [default: no database]"
+        ),
+    ] = None,
     json: AsJson = False,
 ) -> None:
     """Name what was altered, is missing or was added since a bundle was sealed."""
@@ -82,7 +88,11 @@ def verify(
         raise BundleError(f"There is no bundle in {backups}.", "`workbench bundle create` makes one.")
     if digest and not name:
         raise BundleError("--digest is of one bundle.", "Name the bundle too.")
-    found = {folder: _verified(folder, verify_bundle, digest) for folder in folders}
+    if environment:
+        with open_as(environment, None) as wb:
+            found = {folder: _verified(folder, wb.verify_bundle, digest) for folder in folders}
+    else:
+        found = {folder: _verified(folder, verify_bundle, digest) for folder in folders}
     if json:
         print_json([{"bundle": folder.name, "path": str(folder), **facts} for folder, facts in found.items()])
     else:

@@ -49,15 +49,20 @@ class Given:
     changed: int
 
 
-def gather(paths: Iterable[Path]) -> tuple[list[Given], list[Path]]:
+def gather(paths: Iterable[Path], beside: Path) -> tuple[list[Given], list[Path]]:
     """Look at files, and those in folders at any depth.
+
+    Parameters
+    ----------
+    beside : Path
+        Where bundles are kept: where it lies in a folder that was given, it is passed over.
 
     Returns
     -------
     list of Given
         In the order given, those of a folder by name; each file once.
     list of Path
-        Hidden files and folders in the folders given, which are passed over.
+        Hidden files and folders in the folders given, and `beside`, which are passed over.
 
     Raises
     ------
@@ -71,7 +76,7 @@ def gather(paths: Iterable[Path]) -> tuple[list[Given], list[Path]]:
     for path in paths:
         files = 0
         try:
-            for each, name in _files(path, hidden):
+            for each, name in _files(path, beside.resolve(), hidden):
                 files += 1
                 if problem := _problem(each, name):
                     wrong.append(problem)
@@ -91,7 +96,7 @@ def gather(paths: Iterable[Path]) -> tuple[list[Given], list[Path]]:
     return list(found.values()), hidden
 
 
-def _files(path: Path, hidden: list[Path]) -> Iterator[tuple[Path, str]]:
+def _files(path: Path, beside: Path, hidden: list[Path]) -> Iterator[tuple[Path, str]]:
     if path.is_symlink() or not path.is_dir():
         yield path, path.name
         return
@@ -102,8 +107,12 @@ def _files(path: Path, hidden: list[Path]) -> Iterator[tuple[Path, str]]:
     for place, folders, names in os.walk(path, onerror=stop, followlinks=False):
         here = Path(place)
         hidden += [here / each for each in sorted([*folders, *names]) if each.startswith(".")]
+        own = [each for each in folders if (here / each).resolve() == beside]
+        hidden += [here / each for each in own]
         links = [each for each in folders if (here / each).is_symlink()]
-        folders[:] = sorted(each for each in folders if not each.startswith(".") and each not in links)
+        folders[:] = sorted(
+            each for each in folders if not each.startswith(".") and each not in [*links, *own]
+        )
         for each in sorted([*names, *links]):
             if not each.startswith("."):
                 yield here / each, (here / each).relative_to(path).as_posix()

@@ -25,7 +25,15 @@ from workbench.checkpoints.bundles.manifest import (
     manifest_bytes,
     read_bundle,
 )
-from workbench.checkpoints.bundles.secrets import find_secrets, is_text, lines, redact_line, secrets_of_line
+from workbench.checkpoints.bundles.secrets import (
+    Secret,
+    find_secrets,
+    is_text,
+    lines,
+    redact_line,
+    secrets_in_config,
+    secrets_of_line,
+)
 from workbench.errors import BundleError, SecretFound, UsageError, WorkbenchError, unknown
 from workbench.murmurant.importers import importer_of
 from workbench.murmurant.reports import ImportReport
@@ -92,7 +100,7 @@ def seal(request: SealRequest) -> Bundle:
     UsageError
         When it does not follow which run the bundle is about.
     """
-    given, hidden = gather(request.paths)
+    given, hidden = gather(request.paths, request.folder)
     reports = [each.report for each in given if each.report is not None]
     run = _which_run(request, reports)
     try:
@@ -156,10 +164,10 @@ def _planned(given: Sequence[Given], redact: bool) -> list[_Plan]:
         secrets = "none found"
         if not is_text(each.path):
             secrets = "not looked for"
-        elif found := list(find_secrets(each.path, each.role)):
+        elif found := [*_configured(each), *find_secrets(each.path, each.role)]:
             stubborn = [one for one in found if not one.redactable]
             if stubborn or not redact:
-                refused += [f"{each.path}, line {one.line}: {one.what}" for one in (stubborn or found)]
+                refused += [f"{each.path}, {_where(one)}: {one.what}" for one in (stubborn or found)]
             secrets = "redacted"
         planned.append(_Plan(each, _free_path(each, taken), secrets))
     if refused:
@@ -171,6 +179,14 @@ def _planned(given: Sequence[Given], redact: bool) -> list[_Plan]:
             else "Nothing was sealed. Seal copies with *** in their place (--redact), or leave these files out.",
         )
     return planned
+
+
+def _configured(given: Given) -> list[Secret]:
+    return list(secrets_in_config(given.report.config)) if given.report is not None else []
+
+
+def _where(secret: Secret) -> str:
+    return f"line {secret.line}" if secret.line else "what it recorded of its configuration"
 
 
 def _free_path(given: Given, taken: dict[str, Given]) -> str:
@@ -266,7 +282,7 @@ def _notes(files: Sequence[SealedFile], hidden: Sequence[Path]) -> tuple[str, ..
     ]
     if hidden:
         names = ", ".join(sorted({each.name for each in hidden})[:5])
-        notes.append(f"{len(hidden)} hidden files and folders were passed over: {names}")
+        notes.append(f"{len(hidden)} files and folders were passed over, hidden or of bundles: {names}")
     return tuple(notes)
 
 

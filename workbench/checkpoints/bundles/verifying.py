@@ -73,7 +73,8 @@ def verify_bundle(folder: Path, digest: str | None = None) -> list[Discrepancy]:
     except BundleError as error:
         if not _there(folder / DIGESTS):
             raise
-        return [Discrepancy(MANIFEST, "altered", error.what)]
+        about = DIGESTS if f"{folder / DIGESTS} " in error.what else MANIFEST
+        return [Discrepancy(about, "altered", error.what)]
     if bundle.stated is None:
         found.append(Discrepancy(DIGESTS, "missing", f"it does not state the digest of {MANIFEST}"))
     elif bundle.altered:

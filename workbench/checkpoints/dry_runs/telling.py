@@ -61,6 +61,12 @@ _IMPORTED = re.compile(
     r"""(?:from\s+|import\s+|require\(\s*|import\(\s*|source\s+|^\.\s+)['"]?(\.{1,2}/[\w./-]+)|^\s*(?:from|import)\s+(\w+)""",
     re.MULTILINE,
 )
+_MENTIONED = re.compile(rf"\b{VARIABLE}\b")
+_SET_OTHERWISE = re.compile(
+    rf"\b{VARIABLE}\b['\"]?\]?\s*=(?!=)\s*['\"]?(?:0|false|no|off)\b|\b{VARIABLE}=(?=\s)"
+    rf"|\bunset\s+{VARIABLE}\b|\bdelete\s+process\.env\.{VARIABLE}\b|\benv\s+-i\b",
+    re.IGNORECASE,
+)
 _MOST_FILES, _LARGEST = 200, 2 << 20
 
 
@@ -115,14 +121,22 @@ def told(command: Sequence[str], folder: Path, *, vouched: bool = False) -> Told
         raise Refused(
             f"The importer may be told something else: {problem}.", "Nothing was started. Correct it."
         )
-    if any(_DRY.fullmatch(each) for each in words):
-        return Told(f"{VARIABLE}=1 in its environment, and --dry-run among its arguments")
     scripts = [path for each in words if (path := _script(folder / each)) is not None]
     if "/" in program and (path := _script(folder / program, any_text=True)) is not None:
         scripts.append(path)
+    if problem := _told_otherwise(scripts):
+        if vouched:
+            return Told(f"{VARIABLE}=1 in its environment; the operator vouches for it, although {problem}")
+        raise Refused(
+            f"The importer would be told something else: {problem}.",
+            "Nothing was started. Correct it; if it is only spoken of there, say so with --vouch.",
+        )
+    if any(_DRY.fullmatch(each) for each in words):
+        return Told(f"{VARIABLE}=1 in its environment, and --dry-run among its arguments")
     for script in scripts:
-        if found := _heeds(script):
-            return Told(f"{VARIABLE}=1 in its environment, which {found.name} reads")
+        for path, text in _reached(script):
+            if _MENTIONED.search(text):
+                return Told(f"{VARIABLE}=1 in its environment, which {path.name} reads")
     if vouched:
         return Told(f"{VARIABLE}=1 in its environment; the operator vouches that the importer heeds it")
     raise Refused(
@@ -242,19 +256,27 @@ def _script(path: Path, any_text: bool = False) -> Path | None:
         return None
 
 
-def _heeds(script: Path) -> Path | None:
-    """Return the first of a script and what it imports by relative path that mentions the variable."""
+def _told_otherwise(scripts: Sequence[Path]) -> str:
+    """Say where a script, or what it imports, sets the variable to something else, or takes it away."""
+    for script in scripts:
+        for path, text in _reached(script):
+            if found := _SET_OTHERWISE.search(text):
+                line = text.count("\n", 0, found.start()) + 1
+                return f"{path.name}, line {line}, says {found[0].strip()!r}"
+    return ""
+
+
+def _reached(script: Path) -> Iterator[tuple[Path, str]]:
+    """Yield a script and what it imports by relative path, each with its text."""
     waiting, seen = [script], {script.resolve()}
     while waiting and len(seen) <= _MOST_FILES:
         path = waiting.pop(0)
         text = path.read_text(encoding="utf-8", errors="replace")
-        if re.search(rf"\b{VARIABLE}\b", text):
-            return path
+        yield path, text
         for each in _imported(path, text):
             if each.resolve() not in seen:
                 seen.add(each.resolve())
                 waiting.append(each)
-    return None
 
 
 def _imported(path: Path, text: str) -> Iterator[Path]:
