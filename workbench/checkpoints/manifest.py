@@ -118,6 +118,8 @@ class Manifest:
         Of Murmurant's schema, by name.
     elsewhere : dict of str to Contents
         Those of other schemas, by schema.
+    database_size : int
+        The room it took on its server, bytes: what a restore needs.
     verifications : tuple of Verification
         Oldest first.
     """
@@ -143,6 +145,7 @@ class Manifest:
     tables: dict[str, TableState]
     sequences: dict[str, SequenceState]
     elsewhere: dict[str, Contents] = field(default_factory=dict)
+    database_size: int = 0
     verifications: tuple[Verification, ...] = ()
     version: int = VERSION
     folder: Path = field(default=Path(), compare=False)
