@@ -69,13 +69,7 @@ class Verification:
 
 @dataclass(frozen=True)
 class Contents:
-    """The tables and sequences of one schema.
-
-    Attributes
-    ----------
-    tables : dict of str to TableState
-    sequences : dict of str to SequenceState
-    """
+    """The tables and sequences of one schema, by name."""
 
     tables: dict[str, TableState] = field(default_factory=dict)
     sequences: dict[str, SequenceState] = field(default_factory=dict)
@@ -268,7 +262,7 @@ def list_snapshots(folder: Path, environment: str | None = None) -> list[Manifes
     Parameters
     ----------
     folder : Path
-        Where they lie; none are there when it does not exist.
+        Where they lie, if anywhere.
     environment : str, optional
         Only those of this environment.
     """

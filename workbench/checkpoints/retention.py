@@ -135,7 +135,7 @@ def audit_limit(now: datetime) -> datetime:
 def _needed(now: datetime, ordered: list[Manifest], migrations: Iterable[Migration]) -> dict[str, str]:
     """Return the snapshots that lead back from a migration that is not long over, each with that run."""
     needed: dict[str, str] = {}
-    for migration in migrations:
+    for migration in sorted(migrations, key=lambda each: (each.ended, each.run)):
         if now - migration.ended >= AFTER_MIGRATION:
             continue
         before = [each for each in ordered if each.created <= migration.began]
