@@ -33,7 +33,15 @@ LAYERS = (
     "settings",
     "errors",
 )
-FACADE = ("", "workbench", "looking", "duplicates", "planning", "session")  # what `import workbench` gives
+FACADE = (
+    "",
+    "workbench",
+    "looking",
+    "duplicates",
+    "planning",
+    "restoring",
+    "session",
+)  # what `import workbench` gives
 
 # What a module, and everything under it, may not import although it stands below or outside the house.
 NEVER = {

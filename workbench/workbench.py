@@ -11,11 +11,12 @@ from workbench.database.connection import connect
 from workbench.looking import Looking
 from workbench.murmurant.reports import read_reports
 from workbench.planning import Planning
+from workbench.restoring import Restoring
 from workbench.settings import DEMO, EnvironmentSettings, Settings, load_settings
 
 
 @dataclass
-class Workbench(Looking, Planning):
+class Workbench(Looking, Planning, Restoring):
     """An environment, opened for looking. Made by `open_workbench`.
 
     What it can be asked is in `workbench.looking`, what can be planned in `workbench.planning`.

@@ -20,6 +20,7 @@ from workbench.cli import (
     place,
     planning,
     policies,
+    service,
     tiers,
 )
 from workbench.cli.options import joined_parameters
@@ -53,7 +54,9 @@ app.command()(duplicates.duplicates)
 planning.plan.command("merge")(merging.merge)
 planning.plan.command("policies")(policies.plan_policies)
 app.command()(mappings.mappings)
+planning.plan.command("sync-state")(service.plan_sync_state)
 app.add_typer(planning.plan, name="plan")
+app.add_typer(service.app, name="app")
 app.command()(applying.show)
 app.command()(applying.approve)
 app.command()(applying.apply)

@@ -43,6 +43,12 @@ ROLLED_BACK, UNDONE, REDONE = "migration:rollback:level1", "migration:undone", "
 POLICY_CORRECTED = "migration:policy:corrected"
 """The entry for what was corrected by one of the organisation's rules."""
 
+SYNC_STATE_RESET = "migration:sync-state:reset"
+"""The entry for a reset of the sync state by itself (guide §7.3)."""
+
+RESTORED = "migration:rollback:level2"
+"""Guide §5.1's entry for a restored snapshot."""
+
 IMPORT_SOURCE = "wa_import"
 """``metadata.source`` of the API sync's audit rows."""
 
