@@ -216,9 +216,9 @@ def test_imports_go_downward() -> None:
     [
         ("workbench.database.connection", "from workbench.plans.plan import Plan"),
         ("workbench.database.connection", "def later():\n    import workbench.investigate.runs"),
-        ("workbench.audit", "from workbench import plans"),
+        ("workbench.audit.asking", "from workbench import plans"),
         ("workbench.audit", "from workbench import open_workbench"),
-        ("workbench.audit", "from .checks import registry"),
+        ("workbench.audit.asking", "from ..checks import registry"),
         ("workbench.investigate.runs", "from ..plans import plan"),
         ("workbench.investigate.runs", "if True:\n    import workbench"),
         ("workbench.errors", "from workbench.settings import Settings"),
@@ -245,7 +245,7 @@ def test_a_wrong_import_is_seen(module: str, source: str) -> None:
         ("workbench.fixes.rollback", "from workbench.plans.plan import Plan\nimport sqlalchemy"),
         ("workbench.fixes.rollback", "from . import merge\nfrom .merge import merge_members"),
         ("workbench.settings", "from workbench.errors import UsageError"),
-        ("workbench.audit", "from .murmurant import schema"),
+        ("workbench.audit.asking", "from ..murmurant import schema"),
     ],
 )
 def test_a_right_import_passes(module: str, source: str) -> None:

@@ -11,6 +11,7 @@
     │   ├── NotApproved            3  nobody's consent to this plan, or it has expired or been used
     │   └── Drift                  3  the database is no longer as the plan saw it
     ├── DatabaseUnreachable        4  no connection, or it was lost
+    ├── NotLogged                  4  what was done stands, and the audit log does not say so
     ├── NotMurmurant               4  connected, but this is not Murmurant's database
     │   └── SchemaGap              4  one table or column that is needed is missing
     ├── ReportFileError            2  an import report file cannot be read as one
@@ -90,6 +91,10 @@ class Drift(Refused):
 
 class DatabaseUnreachable(WorkbenchError):
     """There is no connection to the database, or it was lost."""
+
+
+class NotLogged(WorkbenchError):
+    """An entry could not be written to the audit log; what it speaks of was done."""
 
 
 class NotMurmurant(WorkbenchError):

@@ -107,7 +107,7 @@ class Database:
 
     @contextmanager
     def writing(self) -> Iterator[psycopg.Connection[Any]]:
-        """Open one transaction that may write; for `workbench.plans.apply` and nobody else.
+        """Open one transaction that may write; for `workbench.plans.apply` and `workbench.audit.record` alone.
 
         It ends with the block: committed when that is left without an error, else rolled back
         whole. A statement may take `apply_timeout`, a lock `lock_timeout` seconds.

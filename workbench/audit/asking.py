@@ -1,20 +1,14 @@
-"""Audit entries in either dialect: the questions of guide §5.2, and the entries that §5.1 demands."""
+"""The questions of guide §5.2, in either dialect."""
 
 from __future__ import annotations
 
-import json
 from datetime import datetime
-from typing import Any
-from uuid import uuid4
 
 import pandas as pd
-import psycopg
-from psycopg import sql
 from sqlalchemy import Connection, String, cast, func, or_, select
 
 from workbench.database.connection import frame
-from workbench.errors import SchemaGap
-from workbench.murmurant.importers import IMPORT_SOURCE, MIGRATION_PREFIX, ROLLBACK_ACTION
+from workbench.murmurant.importers import IMPORT_SOURCE, MIGRATION_PREFIX
 from workbench.murmurant.schema import Schema, as_text
 
 
@@ -126,68 +120,3 @@ def imports_by_operator(
     if since is not None:
         query = query.where(audit.c.created_at >= since)
     return frame(connection, query.group_by("operator").order_by("operator"))
-
-
-def write_entry(
-    connection: psycopg.Connection[Any],
-    schema: Schema,
-    action: str,
-    metadata: dict[str, Any],
-    *,
-    about: str,
-) -> str:
-    """Write one entry in the shape the dialect wants; for `workbench.plans.apply` alone.
-
-    Where ``action`` is the application's enum, which has no migration actions, the entry is an
-    ``UNDO`` whose metadata name the action as ``migrationAction``.
-
-    Parameters
-    ----------
-    action : str
-        As guide §5.1 names it, such as ``migration:rollback:level1``.
-    metadata : dict
-        What §5.1 requires of it.
-    about : str
-        A UUID: the resource that the application's log must name.
-
-    Returns
-    -------
-    str
-        The entry's id.
-
-    Raises
-    ------
-    SchemaGap
-        When there is no audit log to write to: a change that cannot be logged is not made.
-    """
-    schema.require("audit.action", "audit.metadata")
-    found = schema.resolved["audit"]
-    described = schema.catalogue.tables[found.table]
-    number = str(uuid4())
-    facts = {**metadata, "source": "workbench"}
-    values: dict[str, Any] = {"id": number, "action": action}
-    if schema.audit_action_is_enum:
-        values["action"] = ROLLBACK_ACTION
-        facts["migrationAction"] = action
-    values["metadata"] = json.dumps(facts, sort_keys=True)
-    values |= {"resource_type": "MigrationRun", "resource_id": about}
-    columns = {found.spelling[name]: value for name, value in values.items() if name in found.spelling}
-    needed = [
-        name
-        for name, column in described.columns.items()
-        if not column.nullable and not column.has_default and name not in columns
-    ]
-    if needed:
-        raise SchemaGap(
-            f'The table "{found.table}" requires a column {needed[0]!r} that the workbench does not know.',
-            "Nothing was changed. A default for it would let the entry be written.",
-        )
-    connection.execute(
-        sql.SQL("INSERT INTO {} ({}) VALUES ({})").format(
-            sql.Identifier(schema.catalogue.schema, found.table),
-            sql.SQL(", ").join(map(sql.Identifier, columns)),
-            sql.SQL(", ").join(sql.Placeholder() * len(columns)),
-        ),
-        list(columns.values()),
-    )
-    return number
