@@ -20,7 +20,9 @@ from workbench.cli import (
     place,
     planning,
     policies,
+    restoring,
     service,
+    snapshots,
     tiers,
 )
 from workbench.cli.options import joined_parameters
@@ -57,6 +59,8 @@ app.command()(mappings.mappings)
 planning.plan.command("sync-state")(service.plan_sync_state)
 app.add_typer(planning.plan, name="plan")
 app.add_typer(service.app, name="app")
+snapshots.snapshot.command("restore")(restoring.restore)
+app.add_typer(snapshots.snapshot, name="snapshot")
 app.command()(applying.show)
 app.command()(applying.approve)
 app.command()(applying.apply)

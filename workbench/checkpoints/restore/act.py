@@ -1,0 +1,369 @@
+"""Restore a snapshot: an approved request, carried out step by step, and resumable after every one.
+
+Until the swap the live database is only read; the swap is one transaction; after it nothing is left but to start
+the application and to look. So killed at any moment, the live name holds a whole database: the old one or the new.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import fasteners
+import psycopg
+
+from workbench.checkpoints.restore.cluster import Cluster, Session
+from workbench.checkpoints.restore.record import (
+    ABANDONED,
+    DONE,
+    FAILED,
+    Record,
+    interrupted,
+    read_record,
+    record_beside,
+    records,
+)
+from workbench.checkpoints.restore.request import Counted, Request, Way
+from workbench.checkpoints.restore.swap import mark_of
+from workbench.errors import DatabaseUnreachable, Refused, WorkbenchError
+from workbench.plans.approvals import Approval, valid_approval
+from workbench.settings import Settings
+
+Progress = Callable[[str, int, int], None]
+"""Told what begins, how many steps are done, and how many there are."""
+
+Sequences = Mapping[str, tuple[int | None, bool]]
+"""Sequence to its last value, and whether that was given out."""
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What the snapshot's manifest says that it holds.
+
+    Attributes
+    ----------
+    tables : mapping
+        Table to rows and digest; the digest is None where none was taken.
+    sequences : mapping
+        Sequence to its last value, and whether that was given out.
+    """
+
+    tables: Counted
+    sequences: Sequences
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What a restore needs from outside of this room.
+
+    Attributes
+    ----------
+    settings : Settings
+        Folders.
+    operator : str
+        Who carries it out.
+    stop, start : callable or None
+        Stop and start the application; None where no command is configured.
+    health : callable
+        Asks the application how it is: a list of findings as plain facts, each with its ``status``.
+    backup : callable
+        Makes the safety backup of the live database; returns its file.
+    watch : callable
+        Counts the rows of a database's tables, with their digests, to see whether it has changed; takes its name.
+    within : callable
+        Counts tables and reads sequences, as a manifest has them, within somebody's transaction.
+    prove : callable
+        Restores the snapshot into a scratch database and compares it: for a restore in place.
+    expected : callable
+        Reads from the snapshot's manifest what it holds.
+    examine : callable
+        Refuses what has become impossible since the request was made.
+    progress : callable
+        Told every step.
+    jobs : int
+        How many sessions restore at once.
+    """
+
+    settings: Settings
+    operator: str
+    stop: Callable[[], Any] | None
+    start: Callable[[], Any] | None
+    health: Callable[[], list[dict[str, Any]]]
+    backup: Callable[[], str]
+    watch: Callable[[str], Counted]
+    within: Callable[[Request, psycopg.Connection[Any]], tuple[Counted, Sequences]]
+    prove: Callable[[Request], None]
+    expected: Callable[[Request], Expected]
+    examine: Callable[[Request, psycopg.Connection[Any]], None]
+    progress: Progress
+    jobs: int = 2
+
+
+@dataclass
+class Restore:
+    """A restore that is under way: what its steps share.
+
+    Attributes
+    ----------
+    beside : psycopg.Connection
+        A session at another database of the server, which holds the lock.
+    """
+
+    cluster: Cluster
+    request: Request
+    record: Record
+    around: Surroundings
+    beside: Session
+    place: int = 0
+    total: int = 0
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def tell(self, what: str, done: int = 0, of: int = 0) -> None:
+        """Tell what is under way within a step."""
+        share = f" ({done:,} of {of:,})" if of else ""
+        self.around.progress(f"{what}{share}", self.place, self.total)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step: its name in the record, what it is called while it runs, and how it is done."""
+
+    name: str
+    called: str
+    carry_out: Callable[[Restore], None]
+
+
+@contextmanager
+def alone(cluster: Cluster, request: Request, settings: Settings) -> Iterator[Session]:
+    """Hold the lock that lets one restore of a database run at a time, here and on the server.
+
+    Raises
+    ------
+    Refused
+        When another one is running.
+    """
+    folder = request.path.parent
+    folder.mkdir(parents=True, exist_ok=True)
+    here = fasteners.InterProcessLock(folder / ".lock")
+    if not here.acquire(blocking=True, timeout=_PATIENCE):
+        raise _another(cluster)
+    try:
+        with cluster.beside() as beside:
+            deadline = perf_counter() + _PATIENCE
+            key = f"murmurant-workbench restore of {cluster.live}"
+            while True:
+                # The session of a killed one may take a moment to notice.
+                row = beside.execute("SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", [key]).fetchone()
+                if row == (True,):
+                    break
+                if perf_counter() > deadline:
+                    raise _another(cluster)
+                beside.execute("SELECT pg_sleep(0.05)")
+            yield beside
+    finally:
+        here.release()
+
+
+_PATIENCE = 3.0
+
+
+def begin(cluster: Cluster, request: Request, around: Surroundings, beside: Session) -> Record:
+    """Let an approved request begin: nothing else may be half done, and its approval is used up.
+
+    Raises
+    ------
+    NotApproved
+        Nobody's valid approval of exactly this digest.
+    Refused
+        When it was carried out before, or another restore was interrupted.
+    """
+    approval = valid_approval(request)
+    folder = request.path.parent
+    for each in records(folder):
+        if each.outcome == "under way" and each.live == cluster.live:
+            raise Refused(
+                f"The restore {each.request} of {each.live} was interrupted after {_last(each)}.",
+                "`workbench snapshot restore --resume` goes on with it, --abandon gives it up.",
+            )
+    before = read_record(record_beside(request.path, request.id))
+    if before is not None:
+        _refuse_once_more(before, approval)
+    _refuse_traces(cluster, beside)
+    target = request.header.target
+    record = Record(
+        *(record_beside(request.path, request.id), request.id, approval.number, approval.approver),
+        *(around.operator, cluster.live, target.environment),
+    )
+    if before is not None:
+        record.facts = {"attempt": int(before.facts.get("attempt", 0))}
+    return record
+
+
+def carry_out(restore: Restore, steps: list[Step]) -> Record:
+    """Do the steps that are not done yet; after a failure before the swap put everything back.
+
+    Raises
+    ------
+    DatabaseUnreachable
+        When the server was lost: what was done stays, to be resumed.
+    WorkbenchError
+        When a step failed; the message says what became of everything.
+    """
+    record = restore.record
+    record.outcome = "under way"
+    record.save()
+    restore.total = len(steps)
+    for restore.place, step in enumerate(steps):
+        if step.name in record.done:
+            continue
+        restore.around.progress(step.called, restore.place, restore.total)
+        begun = perf_counter()
+        try:
+            with restore.cluster.speaking_plainly():
+                step.carry_out(restore)
+        except DatabaseUnreachable as error:
+            raise DatabaseUnreachable(error.what, f"{_stands(record)} {_GO_ON}") from None
+        except WorkbenchError as error:
+            if record.swapped:
+                error.args = (f"{error} {_stands(record)} {_GO_ON}",)
+                error.next_step = f"{error.next_step} {_stands(record)} {_GO_ON}".strip()
+                raise
+            _put_back(restore, error)
+            raise
+        seconds = {**record.facts.get("seconds", {}), step.name: round(perf_counter() - begun, 3)}
+        record.finish(step.name, seconds=seconds)
+    restore.around.progress("done", restore.total, restore.total)
+    record.outcome = DONE
+    record.note(ended=f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}", snapshot=restore.request.source.snapshot)
+    return record
+
+
+_GO_ON = "`workbench snapshot restore --resume` goes on, --abandon gives up."
+
+
+def abandon(restore: Restore) -> Record:
+    """Give an interrupted restore up: drop what it made, start the application again.
+
+    Raises
+    ------
+    Refused
+        When the swap is done: what was restored is live, and `--resume` finishes it.
+    """
+    if restore.record.swapped:
+        raise Refused(
+            f"The restore {restore.record.request} cannot be given up any more: the restored database is the live one.",
+            "`workbench snapshot restore --resume` finishes it; --undo puts the old database back.",
+        )
+    _clean_up(restore)
+    restore.record.outcome = ABANDONED
+    restore.record.save()
+    return restore.record
+
+
+def settle_swap(restore: Restore) -> None:
+    """Find out from the databases' numbers whether a swap was committed of which the record does not know."""
+    record = restore.record
+    made, live = record.facts.get("new_oid"), restore.cluster.standing(restore.beside).get(record.live)
+    if made and live is not None and live.oid == made and "swap" not in record.done:
+        record.finish("swap")
+
+
+def find_interrupted(folder: Path, environment: str, name: str | None) -> Record:
+    """Return the restore to go on with."""
+    return interrupted(records(folder), environment, name)
+
+
+def way_name(way: Way) -> str:
+    """Say in a word or two how a request restores."""
+    return {
+        "swap": "into a new database, then renamed",
+        "in place": "in place, in one transaction",
+        "swap back": "the database that was kept becomes the live one again",
+    }[way]
+
+
+def _put_back(restore: Restore, error: WorkbenchError) -> None:
+    """After a failure before the swap: drop what was made, start the application; say so in the error."""
+    try:
+        _clean_up(restore)
+    except WorkbenchError as trouble:
+        said = f"{_stands(restore.record)} Putting things back failed as well: {trouble} {_GO_ON}"
+    else:
+        restore.record.outcome = FAILED
+        restore.record.note(error=error.what)
+        started = " The application was started again." if restore.record.facts.get("restarted") else ""
+        said = f"Nothing was changed: {restore.record.live} is as it was.{started}"
+    error.next_step = f"{error.next_step} {said}".strip()
+    error.args = (f"{error.what} {error.next_step}",)
+
+
+def _clean_up(restore: Restore) -> None:
+    record = restore.record
+    with restore.cluster.speaking_plainly():
+        standing = restore.cluster.standing(restore.beside)
+        for name, each in standing.items():
+            if each.comment == mark_of(record.request, record.live, HALF_MADE):
+                restore.cluster.drop(restore.beside, name)
+        forget_unmarked(restore)
+    if record.facts.get("stopped") and restore.around.start and not record.facts.get("restarted"):
+        restore.around.start()
+        record.note(restarted=True)
+
+
+def forget_unmarked(restore: Restore) -> None:
+    """Drop the new database of a restore that was killed before it could mark it as its own."""
+    name, oid = restore.record.facts.get("new"), restore.record.facts.get("new_oid")
+    each = restore.cluster.standing(restore.beside).get(name or "")
+    if each is not None and not each.comment and oid is None:
+        restore.cluster.drop(restore.beside, each.name)
+
+
+HALF_MADE = "half made"
+
+
+def _stands(record: Record) -> str:
+    if record.swapped:
+        return f"What was restored is the live database {record.live}."
+    return f"The live database {record.live} is as it was."
+
+
+def _refuse_once_more(before: Record, approval: Approval) -> None:
+    if before.outcome == DONE:
+        raise Refused(
+            f"The request {before.request} was carried out by {before.operator} at"
+            f" {before.facts.get('settled', {}).get('restore_time', 'a moment not noted')}.",
+            "Nothing is restored twice by one request. Ask for the restore anew.",
+        )
+    if before.approval == approval.number:
+        raise Refused(
+            f"The approval of {before.request} was used before; that restore {_ENDED[before.outcome]}.",
+            "Approve it again.",
+        )
+
+
+_ENDED = {ABANDONED: "was given up", FAILED: "failed"}
+
+
+def _refuse_traces(cluster: Cluster, beside: Session) -> None:
+    """Refuse while what another home's interrupted restore made still stands."""
+    for name, each in cluster.standing(beside).items():
+        if each.comment.endswith(f" of {cluster.live}: {HALF_MADE}"):
+            raise Refused(
+                f"The database {name} is what an interrupted restore of {cluster.live} left: {each.comment}.",
+                "Resume or abandon it where it was begun; or drop that database yourself.",
+            )
+
+
+def _another(cluster: Cluster) -> Refused:
+    return Refused(
+        f"Another restore of {cluster.live} is running at this moment.", "Wait for it to end, or end it."
+    )
+
+
+def _last(record: Record) -> str:
+    return f"its step '{record.done[-1]}'" if record.done else "it began"
