@@ -121,6 +121,8 @@ class Settings(BaseSettings):
     scratch_url_env : str or None
         Name of the variable with the URL of a server on which snapshots may be restored into
         scratch databases; without it that is the embedded server.
+    client_tools : Path or None
+        Folder of the PostgreSQL client programs to use before those of the embedded server and the PATH.
     environments : dict of str to EnvironmentSettings
         The named databases; ``demo``, the embedded one, is always among them.
     """
@@ -133,6 +135,7 @@ class Settings(BaseSettings):
     backups: Path = Path("backups")
     home: Path = Path(".workbench")
     scratch_url_env: VariableName | None = None
+    client_tools: Path | None = None
     environments: dict[str, EnvironmentSettings] = Field(default_factory=dict)
 
     @classmethod
@@ -231,6 +234,7 @@ def _anchored(settings: Settings, root: Path) -> Settings:
             "reports": absolute(settings.reports),
             "backups": absolute(settings.backups),
             "home": home,
+            "client_tools": absolute(settings.client_tools) if settings.client_tools else None,
             "environments": environments,
         }
     )

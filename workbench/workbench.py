@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from workbench.checkpointing import Checkpointing
 from workbench.database.connection import connect
 from workbench.looking import Looking
 from workbench.murmurant.reports import read_reports
@@ -16,10 +17,11 @@ from workbench.settings import DEMO, EnvironmentSettings, Settings, load_setting
 
 
 @dataclass
-class Workbench(Looking, Planning, Restoring):
+class Workbench(Looking, Planning, Restoring, Checkpointing):
     """An environment, opened for looking. Made by `open_workbench`.
 
-    What it can be asked is in `workbench.looking`, what can be planned in `workbench.planning`.
+    What it can be asked is in `workbench.looking`, what can be planned in `workbench.planning`,
+    its snapshots are in `workbench.checkpointing`, what restores them in `workbench.restoring`.
     """
 
 

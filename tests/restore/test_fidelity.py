@@ -31,19 +31,18 @@ FURNITURE = """
 
 BREAKING = {
     "rows": """DELETE FROM "WaIdMapping"; UPDATE "Member" SET email = email || '.x'; INSERT INTO badge (colour)
-        SELECT 'red' FROM generate_series(1, 50); SELECT setval('tickets', 1)""",
-    "truncate cascade": 'TRUNCATE "Member", badge CASCADE',
-    "dropped tables": 'DROP TABLE badge CASCADE; DROP TABLE "Member" CASCADE; DROP TABLE "AuditLog" CASCADE',
-    "altered types": """ALTER TABLE badge ALTER price TYPE float8, DROP COLUMN half, ADD extra int;
-        ALTER TABLE "Member" ALTER "firstName" TYPE varchar(400); ALTER TABLE pin ALTER note SET NOT NULL""",
-    "enums": "ALTER TYPE colour ADD VALUE 'blue' BEFORE 'green'; ALTER TYPE colour RENAME VALUE 'red' TO 'rot'",
-    "triggers": """DROP TRIGGER pin_noted ON pin; CREATE OR REPLACE FUNCTION noted() RETURNS trigger LANGUAGE plpgsql
+        SELECT 'red' FROM generate_series(1, 50); SELECT setval('tickets', 1); TRUNCATE "Event" CASCADE""",
+    "shapes": """ALTER TABLE badge ALTER price TYPE float8, DROP COLUMN half, ADD extra int;
+        ALTER TABLE "Member" ALTER "firstName" TYPE varchar(400); ALTER TABLE pin ALTER note SET NOT NULL;
+        ALTER TYPE colour ADD VALUE 'blue' BEFORE 'green'; ALTER TYPE colour RENAME VALUE 'red' TO 'rot';
+        DROP TRIGGER pin_noted ON pin; CREATE OR REPLACE FUNCTION noted() RETURNS trigger LANGUAGE plpgsql
         AS $$ BEGIN RETURN NULL; END $$; CREATE TRIGGER gone BEFORE INSERT OR UPDATE OR DELETE ON "Member" FOR EACH ROW
-        EXECUTE FUNCTION noted()""",
-    "newer things": """CREATE TABLE newer (member text, badge bigint REFERENCES badge);
+        EXECUTE FUNCTION noted();
+        CREATE TABLE newer (member text, badge bigint REFERENCES badge);
         CREATE VIEW newer_view AS SELECT * FROM pinned; CREATE TYPE newer_type AS ENUM ('x');
         ALTER TABLE pin ADD newer newer_type; CREATE FUNCTION newer_function(badge) RETURNS int LANGUAGE sql
         AS 'SELECT 1'; CREATE SCHEMA newer_schema; CREATE TABLE newer_schema.t (pin_note text)""",
+    "tables": 'DROP TABLE badge CASCADE; DROP TABLE "Member" CASCADE; DROP TABLE "AuditLog" CASCADE',
     "everything": "DROP SCHEMA public CASCADE; CREATE SCHEMA public",
 }
 
@@ -56,8 +55,8 @@ def furnished(lay: Lay, dialect: str) -> Ground:
 
 @pytest.mark.parametrize("way", ["swap", "in place"])
 @pytest.mark.parametrize(
-    ("dialect", "breaking"), [("application", "rows"), ("application", "everything"), *(("guide", each) for each in BREAKING)]
-)  # fmt: skip
+    ("dialect", "breaking"), [("application", "rows"), *(("guide", each) for each in BREAKING)]
+)
 def test_what_was_broken_is_whole_again(lay: Lay, dialect: str, breaking: str, way: str) -> None:
     ground = furnished(lay, dialect)
     before = ground.whole()

@@ -8,12 +8,14 @@ import re
 import subprocess
 import tarfile
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
 from workbench.database.embedded import client_tools
+from workbench.database.tools import plain_english
 from workbench.errors import SnapshotError
 
 HOW = "Take one of the whole database with pg_dump -Fc (or -Ft, -Fd)."
@@ -98,10 +100,10 @@ def read_archive(path: Path, schema: str = "public") -> Archive:
             raise SnapshotError(f"There is no snapshot {path}.", f"Correct the name. {HOW}")
         if path.is_file() and path.stat().st_size == 0:
             raise SnapshotError(f"The snapshot {path} is empty.", AGAIN)
-        sha256 = _digest(path)
+        sha256 = digest_of(path)
     except OSError as error:
         raise SnapshotError(f"The snapshot {path} cannot be read: {error.strerror}.", AGAIN) from None
-    done = subprocess.run(pg_restore(path, "--list"), capture_output=True, env=environment(), check=False)
+    done = subprocess.run(pg_restore(path, "--list"), capture_output=True, env=plain_english(), check=False)
     if done.returncode:
         said = failure(done.stderr)
         for mark, what, next_step in _UNREADABLE:
@@ -128,11 +130,6 @@ def read_archive(path: Path, schema: str = "public") -> Archive:
 def pg_restore(path: Path, *options: str) -> list[str]:
     """Return the command that reads an archive; absolute, so that no name is taken for an option."""
     return [str(client_tools() / "pg_restore"), *options, str(path.absolute())]
-
-
-def environment(**more: str) -> dict[str, str]:
-    """Return the environment in which pg_restore's messages are plain English."""
-    return os.environ | {"LC_ALL": "C", "PG_COLOR": "never"} | more
 
 
 def chosen(entries: Iterable[Entry]) -> bytes:
@@ -166,12 +163,26 @@ def _entries(listing: str, schema: str) -> Iterator[Entry]:
             yield Entry(number, kind, rest.removeprefix(f"{schema} ").rpartition(" ")[0], line)
 
 
-def _digest(path: Path) -> str:
+def digest_of(path: Path) -> str:
+    """Return an archive's SHA-256: the file's; of a folder that of what ``sha256sum`` says of its files, by name."""
     if path.is_file():
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return _digest_of_file(path)
     files = sorted((each.relative_to(path).as_posix(), each) for each in path.rglob("*") if each.is_file())
-    return hashlib.sha256("".join(f"{_digest(each)}  {name}\n" for name, each in files).encode()).hexdigest()
+    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+        digests = pool.map(_digest_of_file, [each for _, each in files])
+        lines = [f"{digest}  {name}\n" for (name, _), digest in zip(files, digests, strict=True)]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def size_of(path: Path) -> int:
+    """Return an archive's bytes, those of all files of a folder."""
+    files = [path] if path.is_file() else [each for each in path.rglob("*") if each.is_file()]
+    return sum(each.stat().st_size for each in files)
+
+
+def _digest_of_file(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _moment(text: str) -> datetime | None:

@@ -16,7 +16,6 @@ from typing import IO
 
 import psycopg
 from psycopg import sql
-from psycopg.conninfo import make_conninfo
 from psycopg.rows import TupleRow
 
 from workbench.checkpoints.archive import (
@@ -25,13 +24,13 @@ from workbench.checkpoints.archive import (
     Archive,
     Entry,
     chosen,
-    environment,
     failure,
     pg_restore,
     read_archive,
 )
 from workbench.checkpoints.scratch_server import WRITING, ScratchServer, scratch_database
 from workbench.database.connection import SPELLING
+from workbench.database.tools import connected, plain_english
 from workbench.errors import SnapshotError, WorkbenchError, nearest
 from workbench.settings import Settings
 
@@ -181,12 +180,11 @@ def _define(scratch: ScratchServer, archive: Archive, definitions: list[Entry], 
 def _make(scratch: ScratchServer, archive: Archive, definitions: list[Entry]) -> str:
     # Not with --exit-on-error: an extension or a type that cannot be made here matters only to the
     # table that needs it, so what counts is which tables are there afterwards.
-    parameters = scratch.parameters(f"{WRITING} -c synchronous_commit=off")
-    secret = {"PGPASSWORD": parameters.pop("password")} if "password" in parameters else {}
+    dbname, secret = connected(scratch.parameters(f"{WRITING} -c synchronous_commit=off"))
     done = subprocess.run(
         pg_restore(
             archive.path,
-            f"--dbname={make_conninfo('', **parameters)}",
+            dbname,
             "--use-list=/dev/stdin",
             "--verbose",  # so that it says which entry an error is of
             "--no-owner",
@@ -196,7 +194,7 @@ def _make(scratch: ScratchServer, archive: Archive, definitions: list[Entry]) ->
         ),
         input=chosen([*(entry for entry in archive.entries if not entry.table), *definitions]),
         capture_output=True,
-        env=environment(**secret),
+        env=plain_english(**secret),
         check=False,
     )
     return done.stderr.decode(errors="replace")
@@ -243,7 +241,7 @@ def _fill(scratch: ScratchServer, archive: Archive, rows: list[Entry], schema: s
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env=environment(),
+            env=plain_english(),
         ) as process,
     ):
         assert process.stdin is not None

@@ -14,7 +14,7 @@ from psycopg.conninfo import make_conninfo
 from psycopg.rows import TupleRow
 
 from workbench.database.address import Address, parse_address, redact
-from workbench.database.connection import CONNECT_TIMEOUT, embedded_data
+from workbench.database.connection import embedded_data
 from workbench.database.embedded import start_server
 from workbench.errors import DatabaseUnreachable, UsageError, WorkbenchError
 from workbench.settings import Settings
@@ -47,18 +47,8 @@ class ScratchServer:
         return "the embedded server" if self.embedded else f"the scratch server on {host}"
 
     def parameters(self, options: str) -> dict[str, str]:
-        """Return libpq's connection parameters, the password among them.
-
-        Not as a URL: SQLAlchemy writes a space in its query as ``+``, which libpq takes for a plus.
-        """
-        url = self.address.url
-        own = {key: value if isinstance(value, str) else value[-1] for key, value in url.query.items()}
-        own |= {
-            key: str(value)
-            for key, value in url.translate_connect_args(username="user", database="dbname").items()
-        }
-        more = {"connect_timeout": str(CONNECT_TIMEOUT), "application_name": "murmurant-workbench"}
-        return more | own | {"options": f"{own.get('options', '')} {options}".strip()}
+        """Return libpq's connection parameters, the password among them."""
+        return self.address.parameters(options)
 
     def connect(self, options: str = WRITING, *, autocommit: bool = False) -> psycopg.Connection[TupleRow]:
         """Open a session; the driver's errors come as they are, see `speaking_plainly`."""

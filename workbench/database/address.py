@@ -13,6 +13,9 @@ from sqlalchemy.exc import ArgumentError
 
 from workbench.errors import UsageError
 
+CONNECT_TIMEOUT = 10
+"""Seconds to wait for a server to answer."""
+
 # What Prisma adds to a URL for itself; libpq refuses a URL that carries any of them.
 _PRISMA = [
     "schema",
@@ -81,6 +84,19 @@ class Address:
     def database(self) -> str:
         """The database's name."""
         return self.url.database or ""
+
+    def parameters(self, options: str = "") -> dict[str, str]:
+        """Return libpq's connection parameters, the password among them, and session options.
+
+        Not as a URL: SQLAlchemy writes a space in its query as ``+``, which libpq takes for a plus.
+        """
+        own = {key: value if isinstance(value, str) else value[-1] for key, value in self.url.query.items()}
+        own |= {
+            key: str(value)
+            for key, value in self.url.translate_connect_args(username="user", database="dbname").items()
+        }
+        more = {"connect_timeout": str(CONNECT_TIMEOUT), "application_name": "murmurant-workbench"}
+        return more | own | {"options": f"{own.get('options', '')} {options}".strip()}
 
     def __repr__(self) -> str:
         return f"Address({self.where!r})"

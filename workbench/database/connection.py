@@ -17,14 +17,11 @@ from sqlalchemy import Connection, Engine, Executable, create_engine, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
-from workbench.database.address import Address, parse_address, redact
+from workbench.database.address import CONNECT_TIMEOUT, Address, parse_address, redact
 from workbench.database.embedded import embedded_url
 from workbench.database.environment import Environment, address_of, guard
 from workbench.errors import DatabaseUnreachable, Refused, WorkbenchError
 from workbench.settings import EnvironmentSettings, Settings
-
-CONNECT_TIMEOUT = 10
-"""Seconds to wait for a server to answer."""
 
 SPELLING = (
     " -c TimeZone=UTC -c DateStyle=ISO -c IntervalStyle=postgres -c extra_float_digits=1 -c bytea_output=hex"

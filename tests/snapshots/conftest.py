@@ -1,0 +1,53 @@
+"""Clubs whose snapshots are taken, with backups of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.conftest import ClonedClub, database_at
+from workbench.murmurant.reports import read_reports
+from workbench.settings import Settings
+from workbench.workbench import Workbench
+
+Opened = Callable[..., Workbench]
+
+
+@pytest.fixture
+def backups(tmp_path: Path) -> Path:
+    return tmp_path / "backups"
+
+
+@pytest.fixture
+def opened(server, backups) -> Opened:
+    """Open a club whose snapshots go to a folder of the test's own; scratch databases to the run's server."""
+
+    def make(club: ClonedClub, kind: str = "demo", **changes: Any) -> Workbench:
+        settings = Settings(operator="dana", backups=backups, home=Path(server.handle.pgdata).parent)
+        return Workbench(
+            database_at(club.url, kind=kind, name=kind),
+            club.options.model_copy(update={"kind": kind}),
+            settings.model_copy(update=changes),
+            read_reports(club.options.import_reports),
+        )
+
+    return make
+
+
+@pytest.fixture(autouse=True)
+def scratches(server):
+    """Say which databases of ours there are; at the end there must be none."""
+
+    def names() -> list[str]:
+        with psycopg.connect(server.url("postgres")) as connection:
+            found = connection.execute(
+                r"SELECT datname FROM pg_database WHERE datname ~ '^(scratch|backup)_' ORDER BY 1"
+            )
+            return [name for (name,) in found.fetchall()]
+
+    yield names
+    assert names() == []

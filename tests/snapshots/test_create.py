@@ -1,0 +1,216 @@
+"""``snapshot create``: one state, whole or not listed."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from workbench.checkpoints import dumping, snapshot
+from workbench.checkpoints.archive import read_archive
+from workbench.checkpoints.fingerprints import fingerprints
+from workbench.checkpoints.manifest import list_snapshots, read_manifest
+from workbench.database.tools import Tool, find_tools
+from workbench.errors import Refused, UsageError, WorkbenchError
+
+
+def test_what_a_snapshot_says(club, opened, backups):
+    club.execute("CREATE SCHEMA other; CREATE TABLE other.notes (id serial PRIMARY KEY, said text)")
+    club.execute("INSERT INTO other.notes (said) VALUES ('a'), ('b')")
+    with opened(club) as wb:
+        made = wb.create_snapshot(precedes="sync_1", reason="before the re-run")
+        target = wb.target
+        audit = wb.schema.resolved["audit"].table
+        (entry,) = wb.audit(action="migration:snapshot:created")["metadata"]
+        assert wb.said == []
+    assert read_manifest(made.path) == made
+    archive = read_archive(made.path)
+    assert (made.sha256, made.tool_version) == (archive.sha256, archive.tool_version)
+    assert made.sha256 == hashlib.sha256(made.path.read_bytes()).hexdigest()
+    assert made.size == made.path.stat().st_size
+    assert set(made.tables) == set(archive.tables)
+    assert made.target["system_identifier"] == target.system_identifier
+    assert (made.created_by, made.precedes, made.reason) == ("dana", "sync_1", "before the re-run")
+    assert made.dialect == club.club.dialect
+    with psycopg.connect(club.url) as connection:
+        now = fingerprints(connection, "public", made.tables)
+        (xmin,) = connection.execute(
+            "SELECT pg_snapshot_xmin(%s::pg_snapshot)::text", [made.transaction]
+        ).fetchone()
+    for table, state in made.tables.items():
+        if table == audit:
+            assert state == (now[table].rows - 1, None)  # the entry that says it was taken
+        else:
+            assert state == now[table]
+    assert int(xmin) > 0
+    assert made.elsewhere["other"].tables == {"notes": (2, None)}
+    assert made.elsewhere["other"].sequences == {"notes_id_seq": (2, True)}
+    assert entry["sha256"] == made.sha256
+    assert entry["manifest"] == made.facts_digest
+    assert entry["operator"] == "dana"
+    assert sorted(each.name for each in backups.iterdir()) == [made.file, f"{made.snapshot}.json"]
+    assert made.path.stat().st_mode & 0o077 == 0
+
+
+def test_a_folder_by_several_jobs(club, opened):
+    with opened(club) as wb:
+        made = wb.create_snapshot(format="directory", jobs=2, compression="gzip:1")
+    assert made.path.is_dir()
+    assert made.sha256 == read_archive(made.path).sha256
+    assert made.size == sum(each.stat().st_size for each in made.path.iterdir())
+    assert (made.format, made.compression) == ("directory", "gzip:1")
+
+
+@pytest.mark.parametrize("form", ["custom", "directory"])
+def test_writing_goes_on_and_the_state_is_one(clubs, opened, form):
+    """Rows and sequences change all the while; archive and manifest agree all the same."""
+    club = clubs.clone("application")
+    club.execute("CREATE SEQUENCE tickets; CREATE TABLE late (id int DEFAULT nextval('tickets'))")
+    stop = threading.Event()
+
+    def write() -> None:
+        with psycopg.connect(club.url, autocommit=True) as connection:
+            while not stop.is_set():
+                connection.execute("INSERT INTO late DEFAULT VALUES")
+                connection.execute("DELETE FROM late WHERE id % 2 = 0")
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        with opened(club) as wb:
+            made = wb.create_snapshot(format=form)
+            tool = next(each for each in find_tools() if each.name == "pg_restore")
+    finally:
+        stop.set()
+        writer.join()
+    script = subprocess.run(
+        [tool.path, "--data-only", "--table=late", "--file=-", made.path],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    rows = script.partition("FROM stdin;\n")[2].partition("\\.\n")[0].splitlines()
+    assert made.tables["late"].rows == len(rows) > 0
+    assert dumping.sequences_in(made.path, tool)["public.tickets"] == made.sequences["tickets"]
+
+
+def test_what_cannot_be_asked_for(club, opened, backups):
+    with opened(club) as wb:
+        for wrong in (
+            {"format": "plain"},
+            {"jobs": 0},
+            {"format": "custom", "jobs": 2},
+            {"compression": "rar"},
+        ):
+            with pytest.raises(UsageError):
+                wb.create_snapshot(**wrong)
+    assert list_snapshots(backups) == []
+
+
+def test_a_pg_dump_older_than_the_server_is_refused_by_name(club, opened, tmp_path, monkeypatch, backups):
+    old = tmp_path / "old"
+    old.mkdir()
+    for name in ("pg_dump", "pg_restore"):
+        (old / name).write_text(f"#!/bin/sh\necho '{name} (PostgreSQL) 12.3'\n")
+        (old / name).chmod(0o755)
+    with opened(club, client_tools=old) as wb:
+        assert wb.create_snapshot().tool_version == "18.4"  # the next one found is new enough
+    monkeypatch.setattr("workbench.database.tools.client_tools", lambda: old)
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    before = list_snapshots(backups)
+    with opened(club) as wb, pytest.raises(Refused, match=r"old/pg_dump is pg_dump 12\.3") as caught:
+        wb.create_snapshot()
+    assert "18.4" in str(caught.value)
+    assert list_snapshots(backups) == before
+
+
+def test_a_dump_that_fails_leaves_nothing(club, opened, backups, monkeypatch):
+    monkeypatch.setattr(snapshot, "sequences_of", lambda _: {})
+    real = snapshot.tool_for
+
+    def broken(name, version, folder) -> Tool:
+        return replace(real(name, version, folder), path=Path("/bin/false"))
+
+    monkeypatch.setattr(snapshot, "tool_for", broken)
+    with opened(club) as wb, pytest.raises(WorkbenchError, match="pg_dump failed"):
+        wb.create_snapshot(compression=None)
+    assert list(backups.iterdir()) == []
+
+
+def test_a_table_that_somebody_locks(club, opened, backups):
+    with opened(club) as wb:
+        wb.database = replace(wb.database, lock_timeout=0.2)
+        assert wb.schema
+        with psycopg.connect(club.url) as other:
+            other.execute('LOCK TABLE "Member" IN ACCESS EXCLUSIVE MODE')
+            with pytest.raises(Refused, match="Somebody else"):
+                wb.create_snapshot()
+    assert not backups.exists() or list(backups.iterdir()) == []
+
+
+KILLED = """
+import os, signal, sys
+from workbench import open_workbench
+from workbench.checkpoints import parts, snapshot
+step = sys.argv[1]
+def kill(*_, **__):
+    os.kill(os.getpid(), signal.SIGKILL)
+if step == "dumped":
+    snapshot.digest_of = kill
+elif step == "published":
+    real = parts.flush_folder
+    def once(folder):
+        kill() if any(folder.glob("backup_*.dump")) and not folder.name.startswith(".") else real(folder)
+    parts.flush_folder = once
+with open_workbench() as wb:
+    wb.create_snapshot(advance=kill if step == "dumping" else lambda *_: None)
+"""
+
+
+@pytest.mark.parametrize("step", ["dumping", "dumped", "published"])
+def test_killed_on_the_way_nothing_half_is_listed(clubs, opened, backups, tmp_path, step):
+    club = clubs.clone("guide")
+    settings = {
+        "WORKBENCH_BACKUPS": str(backups),
+        "WORKBENCH_HOME": str(tmp_path / "home"),
+        "WORKBENCH_ENVIRONMENTS__CLUB__KIND": "development",
+        "WORKBENCH_ENVIRONMENTS__CLUB__URL_ENV": "CLUB_URL",
+        "WORKBENCH_ENVIRONMENT": "club",
+        "CLUB_URL": club.url,
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, step],
+        env=os.environ | settings,
+        cwd=tmp_path,
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr.decode()
+    assert list_snapshots(backups) == []
+    assert [each.name for each in backups.iterdir() if each.name.startswith(".")]
+    mine = backups / "backup_by_hand.dump"
+    mine.write_text("a person's own", encoding="utf-8")
+    deadline = time.monotonic() + 20
+    with opened(club, kind="development") as wb:
+        # pg_dump may outlive its parent for a moment, and holds the lock as long.
+        while not wb.said and time.monotonic() < deadline:
+            found = wb.snapshots()
+            time.sleep(0.05)
+        (said,) = wb.said
+    assert mine.exists()
+    if step == "published":
+        assert "whole" in said
+        assert len(list_snapshots(backups)) == 1
+    else:
+        assert "never finished" in said
+        assert found == []
+        assert [each.name for each in backups.iterdir()] == [mine.name]

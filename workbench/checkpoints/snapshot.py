@@ -1,0 +1,204 @@
+"""``snapshot create``: one consistent state of the database as an archive, with what was in it beside it.
+
+One transaction exports its snapshot; pg_dump and the sessions that count and digest import it, so that the
+manifest says of the very rows that the archive has. The fingerprints are taken while pg_dump runs and while
+the disk takes what it wrote.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from workbench.checkpoints.archive import digest_of, size_of
+from workbench.checkpoints.dumping import Dump, sequences_in
+from workbench.checkpoints.fingerprints import Connection, sequences_of
+from workbench.checkpoints.manifest import Contents, Manifest, SequenceState
+from workbench.checkpoints.parts import part
+from workbench.checkpoints.source import Source, Tallies
+from workbench.database.tools import can_compress, quickest_compression, tool_for
+from workbench.errors import UsageError
+from workbench.murmurant.schema import Schema
+
+LARGE = 64 * 2**20
+"""Bytes from which on a database is dumped as a directory, by parallel jobs."""
+
+FORMATS = ("custom", "directory")
+
+Advance = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What kind of snapshot is asked for, by whom and what for.
+
+    Attributes
+    ----------
+    by : str
+        Who asks.
+    format : str or None
+        ``custom`` or ``directory``; None for what is quickest.
+    jobs : int or None
+        How many tables of the directory format are dumped at a time; None for one to a core.
+    compression : str or None
+        pg_dump's ``--compress``; None for the quickest its build knows.
+    precedes, reason : str or None
+        The run it is taken before; why it is taken.
+    """
+
+    by: str
+    format: str | None = None
+    jobs: int | None = None
+    compression: str | None = None
+    precedes: str | None = None
+    reason: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.format not in (None, *FORMATS):
+            raise UsageError(f"There is no format {self.format!r}.", "Give custom or directory.")
+        if self.jobs is not None and self.jobs < 1:
+            raise UsageError(f"{self.jobs} jobs dump nothing.", "Give 1 or more.")
+        if self.jobs and self.jobs > 1 and self.format == "custom":
+            raise UsageError(
+                "Only the directory format is dumped by several jobs.", "Give --format directory."
+            )
+
+
+def create_snapshot(
+    source: Source,
+    schema: Schema,
+    target: dict[str, str],
+    folder: Path,
+    wish: Wish,
+    tools: Path | None,
+    advance: Advance,
+) -> Manifest:
+    """Take a snapshot with pg_dump: written under a temporary name, flushed, then listed.
+
+    Parameters
+    ----------
+    source : Source
+        The database.
+    schema : Schema
+        Murmurant's tables there. Of its tables every one is digested but the audit log, which is only
+        counted, like those of other schemas: it only grows, and is the largest.
+    target : dict
+        Which database that is, for the manifest.
+    folder : Path
+        The backups.
+    wish : Wish
+        What is asked for.
+    tools : Path or None
+        The configured folder of client programs.
+    advance : callable
+        Told what begins, how many tables are done, and how many there are.
+
+    Returns
+    -------
+    Manifest
+        Of the snapshot, which is listed.
+
+    Raises
+    ------
+    Refused
+        When every pg_dump is older than the server, or somebody holds a lock too long.
+    WorkbenchError
+        When pg_dump fails, or there is no room; nothing is kept then.
+    """
+    moment = datetime.now(UTC)
+    with source.exported() as held, part(folder, moment) as made:
+        tool = tool_for("pg_dump", held.server_version, tools)
+        restorer = tool_for("pg_restore", held.server_version, tools)
+        form, jobs = _shape(held.connection, wish)
+        compression = wish.compression or quickest_compression(tool)
+        if wish.compression and not can_compress(tool, compression):
+            raise UsageError(
+                f"{tool.path} cannot compress with {compression!r}.",
+                f"Leave --compress out for {quickest_compression(tool)}.",
+            )
+        before = sequences_of(held.connection)
+        tables = held.tables
+        total = sum(map(len, tables.values()))
+        begun: list[str] = []
+
+        def dumped(table: str) -> None:
+            begun.append(table)
+            advance(f"dumping {table}", min(len(begun), total), total)
+
+        options = [f"--format={form}", *([f"--jobs={jobs}"] if form == "directory" else [])]
+        options += [f"--compress={compression}", f"--snapshot={held.snapshot}", source.lock_wait]
+        process = Dump(tool, source.parameters(), made, options, dumped)
+        tallies = Tallies(source, held, schema)
+        try:
+            process.wait()
+            advance("checking what was written", total, total)
+            sha256, size = digest_of(made.archive), size_of(made.archive)
+            contents = tallies.contents()
+        except BaseException:
+            process.stop()
+            tallies.stop()
+            raise
+        after = sequences_of(held.connection)
+        states = (
+            before
+            if after == before
+            else _in_archive(held.connection, before, sequences_in(made.archive, restorer))
+        )
+        main = contents.pop(schema.catalogue.schema, Contents())
+        elsewhere = {
+            name: replace(contents.get(name, Contents()), sequences=states.get(name, {}))
+            for name in sorted({*contents, *states} - {schema.catalogue.schema})
+        }
+        manifest = Manifest(
+            snapshot=made.name,
+            kind="dump",
+            format=form,
+            compression=compression,
+            file=made.archive.name,
+            sha256=sha256,
+            size=size,
+            tool_version=tool.version,
+            server_version=held.server_version,
+            target=target,
+            schema=schema.catalogue.schema,
+            dialect=schema.dialect,
+            created_at=moment.isoformat(timespec="seconds"),
+            created_by=wish.by,
+            precedes=wish.precedes,
+            reason=wish.reason,
+            transaction=held.transaction,
+            timeline=held.timeline,
+            tables=main.tables,
+            sequences=states.get(schema.catalogue.schema, {}),
+            elsewhere=elsewhere,
+            folder=folder,
+        )
+        made.publish(manifest)
+    return manifest
+
+
+def _shape(connection: Connection, wish: Wish) -> tuple[str, int]:
+    """Choose format and jobs: by several jobs only where there is enough to share out."""
+    row = connection.execute("SELECT pg_database_size(current_database())").fetchone()
+    large = row is not None and row[0] >= LARGE
+    form = wish.format or ("directory" if large or (wish.jobs or 1) > 1 else "custom")
+    return form, wish.jobs or min(os.cpu_count() or 1, 8)
+
+
+def _in_archive(
+    connection: Connection,
+    here: dict[str, dict[str, SequenceState]],
+    there: dict[str, SequenceState],
+) -> dict[str, dict[str, SequenceState]]:
+    """Take the sequences from the archive: they went on while it was made, and no transaction holds them."""
+    query = "SELECT quote_ident(%s) || '.' || quote_ident(%s)"
+    found: dict[str, dict[str, SequenceState]] = {}
+    for schema, sequences in here.items():
+        for name, state in sequences.items():
+            row = connection.execute(query, [schema, name]).fetchone()
+            assert row
+            found.setdefault(schema, {})[name] = there.get(row[0], state)
+    return found
