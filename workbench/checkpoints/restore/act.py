@@ -6,32 +6,28 @@ the application and to look. So killed at any moment, the live name holds a whol
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-import fasteners
 import psycopg
 
 from workbench.checkpoints.restore.cluster import Cluster, Session
+from workbench.checkpoints.restore.gate import HALF_MADE, mark_of
 from workbench.checkpoints.restore.record import (
     ABANDONED,
     DONE,
     FAILED,
+    UNDER_WAY,
     Record,
     interrupted,
-    read_record,
-    record_beside,
     records,
 )
 from workbench.checkpoints.restore.request import Counted, Request, Way
-from workbench.checkpoints.restore.swap import mark_of
 from workbench.errors import DatabaseUnreachable, Refused, WorkbenchError
-from workbench.plans.approvals import Approval, valid_approval
 from workbench.settings import Settings
 
 Progress = Callable[[str, int, int], None]
@@ -138,72 +134,6 @@ class Step:
     carry_out: Callable[[Restore], None]
 
 
-@contextmanager
-def alone(cluster: Cluster, request: Request, settings: Settings) -> Iterator[Session]:
-    """Hold the lock that lets one restore of a database run at a time, here and on the server.
-
-    Raises
-    ------
-    Refused
-        When another one is running.
-    """
-    folder = request.path.parent
-    folder.mkdir(parents=True, exist_ok=True)
-    here = fasteners.InterProcessLock(folder / ".lock")
-    if not here.acquire(blocking=True, timeout=_PATIENCE):
-        raise _another(cluster)
-    try:
-        with cluster.beside() as beside:
-            deadline = perf_counter() + _PATIENCE
-            key = f"murmurant-workbench restore of {cluster.live}"
-            while True:
-                # The session of a killed one may take a moment to notice.
-                row = beside.execute("SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", [key]).fetchone()
-                if row == (True,):
-                    break
-                if perf_counter() > deadline:
-                    raise _another(cluster)
-                beside.execute("SELECT pg_sleep(0.05)")
-            yield beside
-    finally:
-        here.release()
-
-
-_PATIENCE = 3.0
-
-
-def begin(cluster: Cluster, request: Request, around: Surroundings, beside: Session) -> Record:
-    """Let an approved request begin: nothing else may be half done, and its approval is used up.
-
-    Raises
-    ------
-    NotApproved
-        Nobody's valid approval of exactly this digest.
-    Refused
-        When it was carried out before, or another restore was interrupted.
-    """
-    approval = valid_approval(request)
-    folder = request.path.parent
-    for each in records(folder):
-        if each.outcome == "under way" and each.live == cluster.live:
-            raise Refused(
-                f"The restore {each.request} of {each.live} was interrupted after {_last(each)}.",
-                "`workbench snapshot restore --resume` goes on with it, --abandon gives it up.",
-            )
-    before = read_record(record_beside(request.path, request.id))
-    if before is not None:
-        _refuse_once_more(before, approval)
-    _refuse_traces(cluster, beside)
-    target = request.header.target
-    record = Record(
-        *(record_beside(request.path, request.id), request.id, approval.number, approval.approver),
-        *(around.operator, cluster.live, target.environment),
-    )
-    if before is not None:
-        record.facts = {"attempt": int(before.facts.get("attempt", 0))}
-    return record
-
-
 def carry_out(restore: Restore, steps: list[Step]) -> Record:
     """Do the steps that are not done yet; after a failure before the swap put everything back.
 
@@ -215,7 +145,7 @@ def carry_out(restore: Restore, steps: list[Step]) -> Record:
         When a step failed; the message says what became of everything.
     """
     record = restore.record
-    record.outcome = "under way"
+    record.outcome = UNDER_WAY
     record.save()
     restore.total = len(steps)
     for restore.place, step in enumerate(steps):
@@ -323,47 +253,7 @@ def forget_unmarked(restore: Restore) -> None:
         restore.cluster.drop(restore.beside, each.name)
 
 
-HALF_MADE = "half made"
-
-
 def _stands(record: Record) -> str:
     if record.swapped:
         return f"What was restored is the live database {record.live}."
     return f"The live database {record.live} is as it was."
-
-
-def _refuse_once_more(before: Record, approval: Approval) -> None:
-    if before.outcome == DONE:
-        raise Refused(
-            f"The request {before.request} was carried out by {before.operator} at"
-            f" {before.facts.get('settled', {}).get('restore_time', 'a moment not noted')}.",
-            "Nothing is restored twice by one request. Ask for the restore anew.",
-        )
-    if before.approval == approval.number:
-        raise Refused(
-            f"The approval of {before.request} was used before; that restore {_ENDED[before.outcome]}.",
-            "Approve it again.",
-        )
-
-
-_ENDED = {ABANDONED: "was given up", FAILED: "failed"}
-
-
-def _refuse_traces(cluster: Cluster, beside: Session) -> None:
-    """Refuse while what another home's interrupted restore made still stands."""
-    for name, each in cluster.standing(beside).items():
-        if each.comment.endswith(f" of {cluster.live}: {HALF_MADE}"):
-            raise Refused(
-                f"The database {name} is what an interrupted restore of {cluster.live} left: {each.comment}.",
-                "Resume or abandon it where it was begun; or drop that database yourself.",
-            )
-
-
-def _another(cluster: Cluster) -> Refused:
-    return Refused(
-        f"Another restore of {cluster.live} is running at this moment.", "Wait for it to end, or end it."
-    )
-
-
-def _last(record: Record) -> str:
-    return f"its step '{record.done[-1]}'" if record.done else "it began"

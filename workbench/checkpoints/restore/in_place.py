@@ -79,7 +79,7 @@ def replace_contents(restore: Restore) -> None:
         kept = _drop_everything(driver)
         _restore(restore, driver, archive, kept)
         driver.execute(sql.SQL("SET search_path TO {}").format(sql.Identifier(live.address.schema)))
-        restore.tell("comparing it with the manifest")
+        restore.tell("comparing the contents with the manifest")
         compare_with(restore, *restore.around.within(request, driver))
         try:
             schema = read_schema(connection, live.address.schema)

@@ -9,13 +9,12 @@ from workbench.checkpoints.restore.act import (
     Step,
     Surroundings,
     abandon,
-    alone,
-    begin,
     carry_out,
     find_interrupted,
     settle_swap,
 )
 from workbench.checkpoints.restore.cluster import Cluster, Session
+from workbench.checkpoints.restore.gate import alone, begin
 from workbench.checkpoints.restore.in_place import IN_PLACE, settle_replacement
 from workbench.checkpoints.restore.record import Record
 from workbench.checkpoints.restore.request import SUFFIX, Request, Way, read_request
@@ -53,9 +52,9 @@ def restore_request(cluster: Cluster, request: Request, around: Surroundings) ->
     DatabaseUnreachable
         The server was lost on the way; `resume_restore` goes on.
     """
-    with alone(cluster, request, around.settings) as beside:
+    with alone(cluster, request) as beside:
         refuse_another_target(cluster, beside, request)
-        record = begin(cluster, request, around, beside)
+        record = begin(cluster, request, around.operator, beside)
         around.progress("checking the snapshot and the server", 0, len(STEPS[request.way]))
         around.examine(request, beside)
         return carry_out(Restore(cluster, request, record, around, beside), STEPS[request.way])
@@ -65,7 +64,7 @@ def resume_restore(cluster: Cluster, folder: Path, around: Surroundings, name: s
     """Go on with the restore that was interrupted, where it stopped; `Refused` when none was."""
     record = find_interrupted(folder, cluster.database.environment.name, name)
     request = _request_of(record)
-    with alone(cluster, request, around.settings) as beside:
+    with alone(cluster, request) as beside:
         refuse_another_target(cluster, beside, request)
         restore = _found(cluster, request, record, around, beside)
         return carry_out(restore, STEPS[request.way])
@@ -75,7 +74,7 @@ def abandon_restore(cluster: Cluster, folder: Path, around: Surroundings, name: 
     """Give the restore up that was interrupted: nothing of it stays; `Refused` when it is done already."""
     record = find_interrupted(folder, cluster.database.environment.name, name)
     request = _request_of(record)
-    with alone(cluster, request, around.settings) as beside:
+    with alone(cluster, request) as beside:
         return abandon(_found(cluster, request, record, around, beside))
 
 

@@ -9,13 +9,14 @@ from pathlib import Path
 
 from psycopg import sql
 
-from workbench.checkpoints.restore.act import HALF_MADE, Restore, Sequences, Step, forget_unmarked
+from workbench.checkpoints.restore.act import Restore, Sequences, Step, forget_unmarked
 from workbench.checkpoints.restore.cluster import name_beside
 from workbench.checkpoints.restore.filling import fill
+from workbench.checkpoints.restore.gate import HALF_MADE, mark_of
 from workbench.checkpoints.restore.likeness import create_like, likeness_of, make_like
 from workbench.checkpoints.restore.request import Counted, more_is_lost
 from workbench.checkpoints.restore.settling import settle
-from workbench.checkpoints.restore.swap import mark_of, others, swap
+from workbench.checkpoints.restore.swap import others, swap
 from workbench.errors import Drift, Refused, SnapshotError
 
 MOST_NAMED = 5

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 import psycopg
 from psycopg import sql
 
-from workbench.checkpoints.restore.cluster import MARK, Cluster, Session
+from workbench.checkpoints.restore.cluster import Cluster, Session
 from workbench.errors import Refused
 
 _PATIENCE = 3.0  # seconds for sessions to end when they are told to
@@ -82,11 +82,6 @@ def swap(cluster: Cluster, beside: Session, renames: Mapping[str, str], comments
                         " (GRANT pg_signal_backend). Nothing was renamed.",
                     ) from None
     raise AssertionError("unreachable")
-
-
-def mark_of(request: str, live: str, what: str) -> str:
-    """Return the comment that tells what a database of ours is, wherever it is found."""
-    return f"{MARK} {request} of {live}: {what}"
 
 
 def others(beside: Session, names: list[str]) -> int:
