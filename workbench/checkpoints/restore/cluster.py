@@ -30,6 +30,8 @@ _LONG = "-c statement_timeout=0 -c lock_timeout=0 -c idle_in_transaction_session
 
 _LONGEST = 63  # bytes of a name
 
+_DURABLE = f"{SPELLING} -c synchronous_commit=on"
+
 Session = psycopg.Connection[Any]
 
 
@@ -104,7 +106,7 @@ class Cluster:
             if place == self.live:
                 continue
             try:
-                connection = self.connect(place, autocommit=True)
+                connection = self.connect(place, autocommit=True, options=_DURABLE)
             except psycopg.OperationalError as error:
                 if (
                     error.sqlstate is None

@@ -81,8 +81,18 @@ def create(restore: Restore) -> None:
     else:
         live = restore.cluster.standing(beside).get(record.live)
         create_like(beside, name, likeness_of(beside, live.oid) if live else None)
-    beside.execute(sql.SQL("COMMENT ON DATABASE {} IS {}").format(sql.Identifier(name), sql.Literal(mark)))
+    mark_half_made(restore)
     record.note(new_oid=restore.cluster.standing(beside)[name].oid)
+
+
+def mark_half_made(restore: Restore) -> None:
+    """Let the new database say whose it is, committed to the disk."""
+    mark = mark_of(restore.record.request, restore.record.live, HALF_MADE)
+    with restore.beside.transaction():
+        restore.beside.execute("SET LOCAL synchronous_commit = on")
+        restore.beside.execute(
+            sql.SQL("COMMENT ON DATABASE {} IS {}").format(sql.Identifier(_new(restore)), sql.Literal(mark))
+        )
 
 
 def fill_it(restore: Restore) -> None:
@@ -97,13 +107,15 @@ def fill_it(restore: Restore) -> None:
         restore.around.jobs,
         lambda what, done, of: restore.tell(f"restoring {what}", done, of),
     )
+    # It did not wait for the disk. One commit that does takes everything before it along: without that a crash of
+    # the server could lose the last indexes after the record has called this step done.
+    mark_half_made(restore)
 
 
 def verify(restore: Restore) -> None:
     """Compare the new database with the manifest: tables, rows, digests, sequences."""
     name = _new(restore)
     with ThreadPoolExecutor(1) as other, restore.cluster.connect(name) as connection:
-        # Meanwhile, and committed to the disk: so is then what was restored without waiting for the disk.
         analysed = other.submit(_analyse, restore, name)
         compare_with(restore, *restore.around.within(restore.request, connection))
         analysed.result()
