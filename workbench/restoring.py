@@ -119,13 +119,13 @@ class Restoring(Checkpointing):
         manifest = find_snapshot(self.settings.backups, snapshot)
         cluster = self._cluster
         with cluster.beside() as beside:
-            seen = self._seen(cluster, manifest, cluster.live in cluster.standing(beside))
+            there = cluster.live in cluster.standing(beside)
             return asking.ask_for_restore(
                 cluster,
                 beside,
                 manifest,
                 Wish(in_place, keep_sync_state, from_elsewhere),
-                seen,
+                lambda: self._seen(cluster, manifest, there),
                 planned_by=self.settings.operator,
                 folder=requests_folder(self.settings),
             )

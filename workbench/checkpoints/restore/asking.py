@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -79,12 +79,17 @@ def ask_for_restore(
     beside: Session,
     manifest: Manifest,
     wish: Wish,
-    seen: Seen,
+    look: Callable[[], Seen],
     *,
     planned_by: str,
     folder: Path,
 ) -> Request:
     """Write the request to restore a snapshot; nothing else.
+
+    Parameters
+    ----------
+    look : callable
+        Looks at the live database; asked only once nothing else speaks against it.
 
     Raises
     ------
@@ -102,6 +107,7 @@ def ask_for_restore(
     refuse_damage(manifest)
     refuse_an_older_server(manifest, cluster, beside)
     refuse_what_may_not_be(cluster, beside, manifest, way, live)
+    seen = look()
     notes = [*seen.notes, *_worth_knowing(manifest, way, live)]
     if (short := room_missing(cluster, beside, live, manifest)) is not None and way == "swap":
         notes.append(short)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from time import perf_counter
-
-import fasteners
+from time import perf_counter, sleep
 
 from workbench.checkpoints.restore.cluster import MARK, Cluster, Session
 from workbench.checkpoints.restore.record import (
@@ -25,6 +25,8 @@ from workbench.plans.approvals import Approval, valid_approval
 
 _PATIENCE = 3.0  # seconds for the session of a killed restore to end
 
+_PAUSE = 0.05
+
 HALF_MADE = "half made"
 
 
@@ -39,12 +41,14 @@ def alone(cluster: Cluster, request: Request) -> Iterator[Session]:
     """
     folder = request.path.parent
     folder.mkdir(parents=True, exist_ok=True)
-    here = fasteners.InterProcessLock(folder / ".lock")
-    if not here.acquire(blocking=True, timeout=_PATIENCE):
-        raise _another(cluster)
+    here = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:
+        deadline = perf_counter() + _PATIENCE
+        while not _locked(here):
+            if perf_counter() > deadline:
+                raise _another(cluster)
+            sleep(_PAUSE)
         with cluster.beside() as beside:
-            deadline = perf_counter() + _PATIENCE
             key = f"murmurant-workbench restore of {cluster.live}"
             while True:
                 # The session of a killed one may take a moment to notice.
@@ -53,10 +57,10 @@ def alone(cluster: Cluster, request: Request) -> Iterator[Session]:
                     break
                 if perf_counter() > deadline:
                     raise _another(cluster)
-                beside.execute("SELECT pg_sleep(0.05)")
+                sleep(_PAUSE)
             yield beside
     finally:
-        here.release()
+        os.close(here)
 
 
 def begin(cluster: Cluster, request: Request, operator: str, beside: Session) -> Record:
@@ -131,3 +135,11 @@ def _another(cluster: Cluster) -> Refused:
 
 def _last(record: Record) -> str:
     return f"its step '{record.done[-1]}'" if record.done else "it began"
+
+
+def _locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -223,7 +223,9 @@ def _send(restore: Restore, driver: psycopg.Connection[Any], script: IO[bytes], 
                     break
                 copy.write(row)
             else:
-                raise SnapshotError("The snapshot's rows have no end.", AGAIN)
+                raise SnapshotError(
+                    f"The snapshot {restore.request.source.file} is damaged: rows of it have no end.", AGAIN
+                )
     restore.tell("making keys and indexes")
     _execute(driver, gathered)
 
