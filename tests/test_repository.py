@@ -38,6 +38,7 @@ FACADE = (
     "workbench",
     "looking",
     "duplicates",
+    "auditing",
     "checkpointing",
     "planning",
     "restoring",

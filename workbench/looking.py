@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
 from pathlib import Path
 
 import pandas as pd
 
-from workbench import audit
+from workbench.auditing import Auditing
 from workbench.checks import Finding, run_checks
 from workbench.checks.integrity import table_counts
 from workbench.checks.registry import SAMPLE
@@ -28,7 +27,7 @@ from workbench.investigate.tiers.configuration import mapping_for
 from workbench.murmurant.exports import read_exports
 
 
-class Looking(Duplicates):
+class Looking(Duplicates, Auditing):
     """The questions."""
 
     def readiness(self) -> pd.DataFrame:
@@ -151,26 +150,3 @@ class Looking(Duplicates):
     def sure_corrections(self, exports: Sequence[str | Path] = ()) -> pd.DataFrame:
         """List the corrections of mappings that need no more asking: what `plan_mappings` takes."""
         return sure_corrections(self.mappings(exports))
-
-    def audit(
-        self,
-        run_id: str | None = None,
-        action: str | None = None,
-        since: datetime | None = None,
-        limit: int | None = 200,
-    ) -> pd.DataFrame:
-        """List the audit log's migration entries (guide §5.2)."""
-        with self.reading() as connection:
-            return audit.audit_entries(
-                connection, self.schema, run_id=run_id, action=action, since=since, limit=limit
-            )
-
-    def audit_summary(self) -> pd.DataFrame:
-        """Count migration entries by run and action."""
-        with self.reading() as connection:
-            return audit.audit_summary(connection, self.schema)
-
-    def imports_by_operator(self, since: datetime | None = None) -> pd.DataFrame:
-        """Tell who ran imports, how many and how long (guide §5.2)."""
-        with self.reading() as connection:
-            return audit.imports_by_operator(connection, self.schema, since)

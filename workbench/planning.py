@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from workbench.fixes.audit_retention import refuse_without_export
 from workbench.fixes.corrections import Correction, corrections_of
 from workbench.fixes.merging.asking import Asked, Named, Wishes
 from workbench.fixes.merging.listing import read_merges
@@ -296,6 +297,7 @@ class Planning(Session):
 
     def apply(self, plan: Plan, progress: Progress | None = None) -> Entry:
         """Carry out an approved plan, whole or not at all; the only act here that writes rows."""
+        refuse_without_export(plan, self.settings.backups)
         return apply_plan(self.database, plan, operator=self.settings.operator, progress=progress)
 
 

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
 
 from tests.conftest import ClonedClub, Clubs
-from workbench.database.connection import Database
+from workbench.database.address import parse_address
+from workbench.database.connection import SPELLING, Database
 from workbench.murmurant.schema import Schema
+from workbench.plans.journal import Entry
+from workbench.plans.plan import Plan
+from workbench.settings import Settings
 from workbench.workbench import Workbench
 
 
@@ -33,24 +40,52 @@ class Ground:
     def schema(self) -> Schema:
         return self.workbench.schema
 
+    def reached_at(self, url: str) -> Database:
+        """Return the database as another URL reaches it, or does not."""
+        return replace(self.database, address=parse_address(url, named="the test's URL"))
 
-@pytest.fixture
-def ground(clubs: Clubs, dialect: str) -> Ground:
+    def connect(self) -> psycopg.Connection[Any]:
+        """Connect past the workbench, with values spelled as it does."""
+        return psycopg.connect(self.url, options=SPELLING)
+
+    def carry_out(self, plan: Plan) -> Entry:
+        """Approve and apply."""
+        self.workbench.approve(plan, plan.digest, approver="robin")
+        return self.workbench.apply(plan)
+
+    def wait_for_a_lock(self) -> None:
+        """Return when somebody waits for a lock here."""
+        deadline = time.monotonic() + 10
+        waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            while connection.execute(waiting).fetchone() == (0,):
+                assert time.monotonic() < deadline, "nobody waits"
+                time.sleep(0.02)
+
+
+def ground_of(clubs: Clubs, dialect: str, folder: Path) -> Ground:
     cloned = clubs.clone(dialect, members=50)
-    wb = cloned.workbench()
-    wb.one_state = False
-    return Ground(cloned, wb)
+    settings = Settings(operator="dana", home=folder / "home", backups=folder / "backups")
+    return Ground(cloned, replace(cloned.workbench(), settings=settings, one_state=False))
 
 
 @pytest.fixture
-def reader(ground: Ground) -> Iterator[Callable[[Ground], str]]:
-    """Return a URL as a role has it that may read and no more."""
+def ground(clubs: Clubs, dialect: str, tmp_path: Path) -> Ground:
+    return ground_of(clubs, dialect, tmp_path)
+
+
+Role = Callable[[Ground], str]
+
+
+@pytest.fixture
+def roles(ground: Ground) -> Iterator[Callable[[Ground, str], str]]:
+    """Make a role with some rights; return the URL as it has it."""
     made: list[str] = []
 
-    def make(ground: Ground) -> str:
-        name = f"reader_of_{ground.database.address.url.database}"
+    def make(ground: Ground, rights: str) -> str:
+        name = f"role_{len(made)}_of_{ground.database.address.url.database}"
         ground.club.execute(
-            f"CREATE ROLE {name} LOGIN; GRANT SELECT ON ALL TABLES IN SCHEMA public TO {name}"
+            f"CREATE ROLE {name} LOGIN; GRANT {rights} ON ALL TABLES IN SCHEMA public TO {name}"
         )
         made.append(name)
         return ground.url.replace("postgres:@", f"{name}:@")
@@ -59,3 +94,15 @@ def reader(ground: Ground) -> Iterator[Callable[[Ground], str]]:
     with psycopg.connect(ground.url) as connection:
         for name in made:
             connection.execute(f"DROP OWNED BY {name}; DROP ROLE {name}")
+
+
+@pytest.fixture
+def reader(roles: Callable[[Ground, str], str]) -> Role:
+    """A role that may read and no more."""
+    return lambda ground: roles(ground, "SELECT")
+
+
+@pytest.fixture
+def writer(roles: Callable[[Ground, str], str]) -> Role:
+    """A role that may add entries, and make nothing."""
+    return lambda ground: roles(ground, "SELECT, INSERT")

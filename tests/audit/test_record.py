@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from uuid import uuid4
 
 import pytest
 
 from tests.audit.conftest import Ground
 from workbench.audit import record
-from workbench.database.address import parse_address
-from workbench.database.connection import Database
 from workbench.errors import NotLogged
 
 SNAPSHOT = "migration:snapshot:created"
-
-
-def elsewhere(ground: Ground, url: str) -> Database:
-    return replace(ground.database, address=parse_address(url, named="the test's URL"))
 
 
 def test_what_was_recorded_can_be_asked_for(ground: Ground) -> None:
@@ -33,13 +26,13 @@ def test_what_was_recorded_can_be_asked_for(ground: Ground) -> None:
 
 def test_a_role_that_may_not_write_is_told(ground: Ground, reader: Callable[[Ground], str]) -> None:
     with pytest.raises(NotLogged, match=r"was not logged.*lacks a right") as caught:
-        record(elsewhere(ground, reader(ground)), ground.schema, SNAPSHOT, {}, about=str(uuid4()))
+        record(ground.reached_at(reader(ground)), ground.schema, SNAPSHOT, {}, about=str(uuid4()))
     assert "What was done stands" in caught.value.next_step
     assert ground.workbench.audit(action=SNAPSHOT).empty
 
 
 def test_a_server_that_is_gone_is_told(ground: Ground) -> None:
-    nowhere = elsewhere(ground, "postgresql://nobody@127.0.0.1:1/club")
+    nowhere = ground.reached_at("postgresql://nobody@127.0.0.1:1/club")
     with pytest.raises(NotLogged, match="No connection"):
         record(nowhere, ground.schema, SNAPSHOT, {}, about=str(uuid4()))
 

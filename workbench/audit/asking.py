@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 import pandas as pd
-from sqlalchemy import Connection, String, cast, func, or_, select
+from sqlalchemy import ColumnElement, Connection, String, cast, func, or_, select
 
 from workbench.database.connection import frame
 from workbench.murmurant.importers import IMPORT_SOURCE, MIGRATION_PREFIX
@@ -22,9 +22,6 @@ def audit_entries(
     limit: int | None = 200,
 ) -> pd.DataFrame:
     """List what the audit log says of migrations: "all migration activity for a run" (guide §5.2).
-
-    An entry belongs to a migration when its action begins with ``migration:``, when its metadata
-    do, where the application's enum leaves no room for that, or when a sync wrote it.
 
     Parameters
     ----------
@@ -45,8 +42,7 @@ def audit_entries(
     schema.require("audit.action", "audit.metadata", "audit.created_at")
     audit = schema.audit
     metadata = audit.c.metadata
-    # The application's enum has no migration actions; there the workbench names them in the metadata.
-    spoken = func.coalesce(metadata["migrationAction"].astext, cast(audit.c.action, String))
+    spoken = spoken_action(schema)
     query = select(
         as_text(audit.c.id).label("id"),
         audit.c.created_at.label("at"),
@@ -54,13 +50,7 @@ def audit_entries(
         schema.audit_run.label("run"),
         metadata["operator"].astext.label("operator"),
         metadata.label("metadata"),
-    ).where(
-        or_(
-            spoken.like(f"{MIGRATION_PREFIX}%"),
-            metadata["source"].astext == IMPORT_SOURCE,
-            schema.audit_run.is_not(None),
-        )
-    )
+    ).where(is_of_migration(schema))
     if run_id is not None:
         query = query.where(schema.audit_run == run_id)
     if action is not None:
@@ -71,7 +61,30 @@ def audit_entries(
     return found.iloc[::-1].reset_index(drop=True)
 
 
-def audit_summary(connection: Connection, schema: Schema) -> pd.DataFrame:
+def spoken_action(schema: Schema) -> ColumnElement[str]:
+    """Return an entry's action as guide §5.1 names it.
+
+    The application's enum has no migration actions; there the metadata name them.
+    """
+    audit = schema.audit
+    return func.coalesce(audit.c.metadata["migrationAction"].astext, cast(audit.c.action, String))
+
+
+def is_of_migration(schema: Schema) -> ColumnElement[bool]:
+    """Return whether an entry belongs to a migration.
+
+    It does when its action begins with ``migration:``, when its metadata name such a one, where the
+    application's enum leaves no room for that, when a sync wrote it, or when it names a run.
+    """
+    metadata = schema.audit.c.metadata
+    return or_(
+        spoken_action(schema).like(f"{MIGRATION_PREFIX}%"),
+        metadata["source"].astext == IMPORT_SOURCE,
+        schema.audit_run.is_not(None),
+    )
+
+
+def audit_summary(connection: Connection, schema: Schema, since: datetime | None = None) -> pd.DataFrame:
     """Count migration entries by run and action.
 
     Returns
@@ -81,21 +94,18 @@ def audit_summary(connection: Connection, schema: Schema) -> pd.DataFrame:
     """
     schema.require("audit.action", "audit.metadata", "audit.created_at")
     audit = schema.audit
-    action = cast(audit.c.action, String)
+    action = spoken_action(schema)
     run = schema.audit_run
-    return frame(
-        connection,
-        select(
-            run.label("run"),
-            action.label("action"),
-            func.count().label("entries"),
-            func.min(audit.c.created_at).label("first"),
-            func.max(audit.c.created_at).label("last"),
-        )
-        .where(or_(action.like(f"{MIGRATION_PREFIX}%"), run.is_not(None)))
-        .group_by("run", "action")
-        .order_by(func.min(audit.c.created_at), "action"),
-    )
+    query = select(
+        run.label("run"),
+        action.label("action"),
+        func.count().label("entries"),
+        func.min(audit.c.created_at).label("first"),
+        func.max(audit.c.created_at).label("last"),
+    ).where(or_(action.like(f"{MIGRATION_PREFIX}%"), run.is_not(None)))
+    if since is not None:
+        query = query.where(audit.c.created_at >= since)
+    return frame(connection, query.group_by("run", action).order_by(func.min(audit.c.created_at), action))
 
 
 def imports_by_operator(
@@ -116,7 +126,7 @@ def imports_by_operator(
         audit.c.metadata["operator"].astext.label("operator"),
         func.count().label("imports"),
         func.sum(func.to_number(duration, "9999999999")).label("total_seconds"),
-    ).where(cast(audit.c.action, String) == "migration:completed")
+    ).where(spoken_action(schema) == "migration:completed")
     if since is not None:
         query = query.where(audit.c.created_at >= since)
     return frame(connection, query.group_by("operator").order_by("operator"))

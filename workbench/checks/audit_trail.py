@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Select, String, and_, case, cast, func, or_, select
+from sqlalchemy import Select, and_, case, func, or_, select
 
+from workbench.audit import read_chain, spoken_action, verify_chain
 from workbench.checks.partial import NO_RUNS
-from workbench.checks.registry import Look, NotRunError, Rows, check
-from workbench.murmurant.importers import IMPORT_SOURCE
+from workbench.checks.registry import Look, NotConfiguredError, NotRunError, Rows, check
+from workbench.database.connection import raw
+from workbench.errors import WorkbenchError
+from workbench.murmurant.importers import AUDIT_PRUNED, IMPORT_SOURCE, ROLLED_BACK, Run, Trace
 from workbench.murmurant.schema import as_text
+from workbench.plans.journal import Entry, entries
 
 REQUIRED_METADATA = {
     "migration:started": ("run_id", "mode", "operator"),
@@ -66,10 +71,9 @@ def runs_ended(look: Look) -> Rows:
 )
 def audit_metadata(look: Look) -> Select[Any]:
     audit = look.schema.audit
-    metadata = audit.c.metadata
-    required = {(metadata["source"].astext == IMPORT_SOURCE): REQUIRED_OF_SYNC}
-    if not look.schema.audit_action_is_enum:  # an enum has no room for the guide's free text
-        required |= {(audit.c.action == action): keys for action, keys in REQUIRED_METADATA.items()}
+    metadata, action = audit.c.metadata, spoken_action(look.schema)
+    required: dict[Any, tuple[str, ...]] = {(metadata["source"].astext == IMPORT_SOURCE): REQUIRED_OF_SYNC}
+    required |= {(action == name): keys for name, keys in REQUIRED_METADATA.items()}
 
     def absent(key: str) -> Any:
         return func.coalesce(metadata[key].astext, "") == ""
@@ -81,9 +85,129 @@ def audit_metadata(look: Look) -> Select[Any]:
     return (
         select(
             as_text(audit.c.id).label("key"),
-            cast(audit.c.action, String).label("action"),
+            action.label("action"),
+            look.schema.audit_run.label("run"),
             case(*((which, lacks(keys)) for which, keys in required.items())).label("lacks"),
         )
         .where(or_(*(and_(which, or_(*map(absent, keys))) for which, keys in required.items())))
         .order_by("key")
     )
+
+
+@check(
+    "audit-entries",
+    "Operations that the audit log does not tell of",
+    guide="§5.1",
+    symptom="Every migration operation MUST create audit log entries",
+    question="Did every run log what its importer logs, and has every plan that was applied its entry?",
+    remedy="An importer's entry that was never written cannot be written afterwards: keep its report file. One that the"
+    " workbench wrote was taken out of the log: `workbench audit verify` says where.",
+    needs=("audit.action", "audit.metadata", "audit.created_at"),
+)
+def audit_entries(look: Look) -> Rows:
+    applied = _applied(look)
+    live = [run for run in look.runs if run.mode == "live"]
+    if not live and not applied:
+        raise NotRunError(NO_RUNS)
+    pruned = _pruned_until(look)
+    found = [
+        {"key": run.run, "action": action, "at": _moment(run), "why": why}
+        for run in live
+        if not (pruned and (_moment(run) or pruned) < pruned)
+        for action, why in _untold(run)
+    ]
+    logged = _logged_digests(look) if applied else set()
+    found += [
+        {
+            "key": each.plan,
+            "action": _LOGGED_AS.get(each.kind, f"migration:* for its {each.kind}"),
+            "at": each.applied_at.astimezone(UTC).replace(tzinfo=None),
+            "why": f"{each.applied_by} applied it, says the journal",
+        }
+        for each in applied
+        if each.total
+        and each.digest not in logged
+        and not (pruned and each.applied_at.astimezone(UTC).replace(tzinfo=None) < pruned)
+    ]
+    return sorted(found, key=lambda each: (each["key"], each["action"]))
+
+
+@check(
+    "audit-chain",
+    "What the workbench logged is not as it was written",
+    guide="§5.1",
+    symptom="Compare before/after to detect tampering",
+    question="Is every entry of the workbench as it was sealed, at its place, and the last one still there?",
+    remedy="`workbench audit verify` names every break. Ask who wrote to the audit log past the workbench; a backup has the"
+    " entries as they were.",
+    needs=("audit.id", "audit.action", "audit.metadata"),
+)
+def audit_chain(look: Look) -> Rows:
+    verdict = verify_chain(read_chain(raw(look.connection), look.schema))
+    if verdict.status == "not run":
+        reason = " ".join(verdict.open)
+        raise NotRunError(reason) if verdict.entries else NotConfiguredError(reason)
+    return [
+        {
+            "key": each.entry or f"entry {each.number}",
+            "break": each.kind,
+            "number": each.number,
+            "what": each.what,
+        }
+        for each in verdict.breaks
+    ]
+
+
+_LOGGED_AS = {"rollback": ROLLED_BACK, "mapping": "migration:mapping:corrected"}
+"""How the guide calls the entry of a plan of some kind."""
+
+
+def _untold(run: Run) -> list[tuple[str, str]]:
+    """Return which entries a run lacks, and how it is known that there was something to tell."""
+    if run.importer == "api":
+        traced = run.traces.get(Trace.AUDIT, 0)
+        claimed = sum(
+            cells.get(each, 0) for cells in run.reported.values() for each in ("created", "updated")
+        )
+        return (
+            [("CREATE, UPDATE", f"its report counts {claimed:,} of them")] if claimed and not traced else []
+        )
+    if run.importer != "guide":
+        return []  # a CSV import logs nothing: DESIGN §1, nobody can ask it to
+    logged = {action for action, _, _ in run.entries}
+    found = [] if "migration:started" in logged else [("migration:started", f"{run.evidence}")]
+    # One that only began is another check's finding: runs-ended.
+    if run.status in {"completed", "failed"} and not logged & {"migration:completed", "migration:failed"}:
+        found.append((f"migration:{run.status}", run.why))
+    return found
+
+
+def _moment(run: Run) -> datetime | None:
+    return run.finished or run.last_trace or run.started
+
+
+def _applied(look: Look) -> list[Entry]:
+    try:
+        return entries(raw(look.connection))
+    except WorkbenchError as error:
+        raise NotRunError(str(error)) from None
+
+
+def _logged_digests(look: Look) -> set[str]:
+    metadata = look.schema.audit.c.metadata
+    digests = select(metadata["digest"].astext).where(
+        metadata["source"].astext == "workbench", metadata["digest"].astext.is_not(None)
+    )
+    return set(look.connection.execute(digests).scalars())
+
+
+def _pruned_until(look: Look) -> datetime | None:
+    """Return the moment before which entries were pruned rightly (guide §5.3)."""
+    cutoff = look.schema.audit.c.metadata["cutoff"].astext
+    told = look.connection.execute(
+        select(func.max(cutoff)).where(spoken_action(look.schema) == AUDIT_PRUNED)
+    ).scalar()
+    try:
+        return datetime.fromisoformat(told) if told else None
+    except ValueError:  # not of our writing: the chain's check names it
+        return None

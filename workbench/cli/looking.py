@@ -1,11 +1,10 @@
-"""``runs``, ``run``, ``check``, ``audit``: questions, answered as tables or JSON.
+"""``runs``, ``run``, ``check``: questions, answered as tables or JSON.
 
 What is heavy to load is reached through ``workbench.`` or inside a function, so that ``--help`` answers at once.
 """
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -13,15 +12,12 @@ import typer
 import workbench
 from workbench.cli.findings import findings_facts, print_findings
 from workbench.cli.options import AsJson, EnvironmentName, ImportReports, Unmask, Waivers, waivers
-from workbench.cli.output import banner, command, narrow, print_json, print_table, say, stderr
-from workbench.errors import UsageError
-from workbench.murmurant.spellings import RUN_ID_KEYS
+from workbench.cli.output import banner, command, narrow, print_json, print_table, say
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from workbench.murmurant.importers import Run
-    from workbench.workbench import Workbench
 
 COMPACT = ["run", "mode", "status", "members", "registrations"]
 DIGEST = ["run", "importer", "mode", "status", "started", "duration", "members", "events", "registrations"]
@@ -127,68 +123,6 @@ def check(
         if concern:
             say(f"The same as a page to read: {command()} report post-recovery")
     raise typer.Exit(1 if concern else 0)
-
-
-def audit(
-    run_id: Annotated[
-        str | None, typer.Option("--run", metavar="RUN_ID", help="Only entries of this run.")
-    ] = None,
-    action: Annotated[
-        str | None, typer.Option(help="Only actions that begin with this: migration:rollback")
-    ] = None,
-    since: Annotated[datetime | None, typer.Option(help="Only entries since this moment (UTC).")] = None,
-    operators: Annotated[
-        bool, typer.Option("--operators", help="Who ran imports, how many, how long.")
-    ] = False,
-    summary: Annotated[bool, typer.Option("--summary", help="Entries counted by run and action.")] = False,
-    limit: Annotated[int, typer.Option(min=1, help="How many entries to list, the latest.")] = 200,
-    environment: EnvironmentName = None,
-    json: AsJson = False,
-    unmask: Unmask = False,
-) -> None:
-    """List the audit log's migration entries: the questions of guide §5.2."""
-    if operators and summary:
-        raise UsageError("--operators and --summary are two questions.", "Ask one at a time.")
-    moment = since.astimezone(UTC).replace(tzinfo=None) if since and since.tzinfo else since
-    with workbench.open_workbench(environment, one_state=True) as wb:
-        if run_id is not None:
-            _known(wb, run_id)
-        if operators:
-            found = wb.imports_by_operator(moment)
-        elif summary:
-            found = wb.audit_summary()
-        else:
-            found = wb.audit(run_id, action, moment, limit)
-        listed = not (operators or summary)
-        total = int(wb.audit_summary()["entries"].sum()) if listed and len(found) == limit else len(found)
-    found = workbench.mask(found, unmask=unmask)
-    if json:
-        print_json(found)
-    else:
-        banner(wb.environment)
-        if listed:
-            found = found.assign(metadata=[_brief(each) for each in found["metadata"]])
-        nobody = "no run logged who ran it" if operators else "no such entry"
-        print_table(found, empty=nobody)
-    if total > len(found):
-        stderr().print(
-            f"The latest {len(found):,} entries; more: --limit N, or --summary for all of them, counted."
-        )
-
-
-def _brief(metadata: Any) -> str:
-    """Say an entry's metadata without what stands in columns of its own."""
-    if not isinstance(metadata, dict):
-        return str(metadata)
-    shown = {key: value for key, value in metadata.items() if key not in {*RUN_ID_KEYS, "operator", "source"}}
-    return ", ".join(f"{key}: {value}" for key, value in shown.items())
-
-
-def _known(wb: Workbench, run_id: str) -> None:
-    """Refuse an id that no run has: an empty answer would look like a quiet run."""
-    from workbench.investigate.runs import pick_run
-
-    pick_run(wb.find_runs(), run_id)
 
 
 def _counted(run: Run) -> pd.DataFrame:

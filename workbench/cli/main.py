@@ -12,6 +12,7 @@ import typer
 from workbench import __version__
 from workbench.cli import (
     applying,
+    auditing,
     duplicates,
     looking,
     making,
@@ -48,12 +49,13 @@ app.command()(place.doctor)
 app.command()(looking.runs)
 app.command()(looking.run)
 app.command()(looking.check)
-app.command()(looking.audit)
+app.add_typer(auditing.audit, name="audit")
 app.command()(tiers.tiers)
 planning.plan.command("tiers")(tiers.plan_tiers)
 app.command()(policies.policies)
 app.command()(duplicates.duplicates)
 planning.plan.command("merge")(merging.merge)
+planning.plan.command("audit-retention")(auditing.plan_retention)
 planning.plan.command("policies")(policies.plan_policies)
 app.command()(mappings.mappings)
 planning.plan.command("sync-state")(service.plan_sync_state)

@@ -253,6 +253,13 @@ def frame(
     return pd.DataFrame.from_records(result.all(), columns=list(result.keys()))
 
 
+def raw(connection: Connection) -> psycopg.Connection[Any]:
+    """Return the driver's connection under one of SQLAlchemy's, in the same transaction."""
+    found = connection.connection.driver_connection
+    assert isinstance(found, psycopg.Connection)
+    return found
+
+
 def _milliseconds(seconds: float) -> int:
     return max(1, int(seconds * 1000))  # to PostgreSQL, none at all would mean no limit
 

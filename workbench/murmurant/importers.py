@@ -40,6 +40,12 @@ ROLLBACK_ACTION = "UNDO"
 ROLLED_BACK, UNDONE, REDONE = "migration:rollback:level1", "migration:undone", "migration:redone"
 """Guide §5.1's entry for a rolled back run; and ours for a plan that was taken back, and taken back again."""
 
+RESTORED = "migration:rollback:level2"
+"""Guide §5.1's entry for a snapshot that was restored."""
+
+AUDIT_PRUNED = "migration:audit:pruned"
+"""The entry for audit entries that were exported and deleted when they were old enough (guide §5.3)."""
+
 POLICY_CORRECTED = "migration:policy:corrected"
 """The entry for what was corrected by one of the organisation's rules."""
 

@@ -110,6 +110,8 @@ CONCEPTS: dict[str, Concept] = {
             "before": ("before",),
             "after": ("after",),
             "metadata": ("metadata",),
+            "ip_address": ("ipAddress",),
+            "user_agent": ("userAgent",),
             "created_at": ("createdAt",),
         },
         "who did what",

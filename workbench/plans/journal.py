@@ -16,8 +16,8 @@ from typing import Any
 import psycopg
 from psycopg import sql
 from psycopg.rows import namedtuple_row
-from sqlalchemy import Connection
 
+from workbench.database.connection import raw as raw
 from workbench.errors import WorkbenchError
 from workbench.plans.approvals import Approval
 from workbench.plans.plan import Plan, Section
@@ -204,10 +204,3 @@ def _entry(row: Any) -> Entry:
     )
     known = {each.name: getattr(row, each.name) for each in fields(Entry)}
     return Entry(**{**known, "sections": sections})
-
-
-def raw(connection: Connection) -> psycopg.Connection[Any]:
-    """Return the driver's connection under one of SQLAlchemy's, in the same transaction."""
-    found = connection.connection.driver_connection
-    assert isinstance(found, psycopg.Connection)
-    return found

@@ -53,6 +53,7 @@ _HARMLESS = {
         "target",
         "file",
     ),
+    *("cutoff", "export_file", "snapshot", "outcome", "kind"),
     *("plan", "undone_plan", "digest", "approved_by", "records_affected"),
     *("configuration", "configuration_sha256", "column", "corrected"),
     *("rule", "fix", "rules", "rules_sha256", "records"),
@@ -61,6 +62,7 @@ _HARMLESS = {
 }
 """Keys of audit metadata whose values say what was done, never whose record it was."""
 
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 _EMAIL = re.compile(r"[^\s@<>()\[\],;:\"'/\\|=]+@[^\s@<>()\[\],;:\"'/\\|=]+")
 
 
@@ -159,7 +161,9 @@ def _mask_metadata(value: Any, key: str = "") -> Any:
         return {inner: _mask_metadata(each, inner) for inner, each in value.items()}
     if isinstance(value, list):
         return [_mask_metadata(each, key) for each in value]
-    return DOTS if isinstance(value, str) and value and key not in _HARMLESS else value
+    if not isinstance(value, str) or not value or key in _HARMLESS or _SHA256.fullmatch(value):
+        return value
+    return DOTS
 
 
 def _mask_value(kind: Kind, value: str) -> str:

@@ -1,0 +1,94 @@
+"""Guide §5.1: which entries and which metadata are missing, and for which run; both ways, in both dialects."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from tests.audit.conftest import Ground
+from workbench.audit import record
+from workbench.checks import Finding
+from workbench.checks.audit_trail import REQUIRED_METADATA
+from workbench.plans.plan import Plan
+
+
+def asked(ground: Ground, name: str) -> Finding:
+    (found,) = ground.workbench.checks([name])
+    return found
+
+
+def log(ground: Ground, action: str, metadata: dict[str, Any]) -> str:
+    return record(ground.database, ground.schema, action, metadata, about=str(uuid4()))
+
+
+def test_every_required_key_is_missed(ground: Ground) -> None:
+    assert asked(ground, "audit-metadata").status == "pass"
+    lacking = {}
+    for action, keys in REQUIRED_METADATA.items():
+        whole = {key: f"{key} of it" for key in keys}
+        log(ground, action, whole)
+        for key in keys:
+            lacking[log(ground, action, {**whole, key: ""})] = (action, key)
+            lacking[log(ground, action, {name: told for name, told in whole.items() if name != key})] = (
+                action,
+                key,
+            )
+        lacking[log(ground, action, {})] = (action, ", ".join(keys))
+    (found,) = ground.workbench.checks(["audit-metadata"], sample=1000)
+    assert found.status == "fail"
+    assert {row.key: (row.action, row.lacks) for row in found.rows.itertuples()} == lacking
+    told = {row.key: row.run for row in found.rows.itertuples()}
+    with_a_run = [entry for entry, (action, key) in lacking.items() if key == "counts"]
+    assert {told[entry] for entry in with_a_run} == {"run_id of it"}
+
+
+def test_a_run_that_logged_nothing_is_named(ground: Ground) -> None:
+    """As the API sync does when its audit writes fail and are swallowed, and the guide's importer never should."""
+    assert asked(ground, "audit-entries").status == "pass"
+    with_entries = [
+        run for run in ground.workbench.find_runs() if run.mode == "live" and run.importer != "csv"
+    ]
+    run = with_entries[-1].run
+    ground.club.execute(
+        """DELETE FROM "AuditLog" WHERE coalesce(metadata ->> 'run_id', metadata ->> 'syncRunId') = %s""", run
+    )
+    found = asked(ground, "audit-entries")
+    assert found.status == "fail"
+    assert {row.key for row in found.rows.itertuples()} == {run}
+    expected = {"guide": ["migration:completed", "migration:started"], "application": ["CREATE, UPDATE"]}
+    assert list(found.rows["action"]) == expected[ground.workbench.dialect]
+
+
+@pytest.mark.parametrize("dialect", ["guide"])
+@pytest.mark.parametrize("action", ["migration:started", "migration:completed"])
+def test_the_one_entry_that_is_missing_is_named(ground: Ground, action: str) -> None:
+    run = [run for run in ground.workbench.find_runs() if run.mode == "live"][-1].run
+    ground.club.execute(
+        """DELETE FROM "AuditLog" WHERE metadata ->> 'run_id' = %s AND action = %s""", run, action
+    )
+    found = asked(ground, "audit-entries")
+    assert [(row.key, row.action) for row in found.rows.itertuples()] == [(run, action)]
+
+
+def test_a_plan_that_was_applied_and_is_not_logged_is_named(ground: Ground) -> None:
+    run = [run for run in ground.workbench.find_runs() if run.mode == "live"][-1].run
+    plan = ground.workbench.plan_rollback(run, min_evidence="weak")
+    assert isinstance(plan, Plan)
+    ground.carry_out(plan)
+    for name in ("audit-entries", "audit-metadata", "audit-chain"):
+        assert asked(ground, name).status == "pass", name
+    ground.club.execute("""DELETE FROM "AuditLog" WHERE metadata ->> 'digest' = %s""", plan.digest)
+    found = asked(ground, "audit-entries")
+    assert [(row.key, row.action) for row in found.rows.itertuples()] == [
+        (plan.id, "migration:rollback:level1")
+    ]
+    assert "dana applied it" in found.rows["why"][0]
+    chain = asked(ground, "audit-chain")
+    assert (chain.status, list(chain.rows["break"])) == ("fail", ["cut"])
+
+
+def test_a_chain_that_nobody_began_is_not_green(ground: Ground) -> None:
+    found = asked(ground, "audit-chain")
+    assert (found.status, found.configured, found.open) == ("not run", False, False)

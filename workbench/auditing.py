@@ -1,0 +1,79 @@
+"""The audit log, from a notebook: its questions, and whether it is whole."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pandas as pd
+
+from workbench import audit
+from workbench.audit.verifying import Verdict
+from workbench.database.connection import raw
+from workbench.fixes.audit_retention import cutoff_of, plan_audit_retention
+from workbench.plans.plan import Plan
+from workbench.plans.store import plans_folder
+from workbench.session import Session
+
+
+class Auditing(Session):
+    """What the audit log says of migrations."""
+
+    def audit(
+        self,
+        run_id: str | None = None,
+        action: str | None = None,
+        since: datetime | None = None,
+        limit: int | None = 200,
+    ) -> pd.DataFrame:
+        """List the audit log's migration entries (guide §5.2)."""
+        with self.reading() as connection:
+            return audit.audit_entries(
+                connection, self.schema, run_id=run_id, action=action, since=since, limit=limit
+            )
+
+    def audit_summary(self, since: datetime | None = None) -> pd.DataFrame:
+        """Count migration entries by run and action."""
+        with self.reading() as connection:
+            return audit.audit_summary(connection, self.schema, since)
+
+    def imports_by_operator(self, since: datetime | None = None) -> pd.DataFrame:
+        """Tell who ran imports, how many and how long (guide §5.2)."""
+        with self.reading() as connection:
+            return audit.imports_by_operator(connection, self.schema, since)
+
+    def audit_verify(self, against: str | Path | None = None) -> Verdict:
+        """Walk the hash chain of the workbench's own entries, and name the first break.
+
+        Parameters
+        ----------
+        against : path, optional
+            What ``workbench audit verify --json`` answered earlier: its end must still be part of the chain.
+        """
+        noted = audit.read_noted(Path(against)) if against is not None else None
+        with self.reading() as connection:
+            return audit.verify_chain(audit.read_chain(raw(connection), self.schema), noted)
+
+    def plan_audit_retention(self, older_than: str = "2 years") -> Plan:
+        """Plan to delete migration entries of the audit log that are old enough, and export them (guide §5.3).
+
+        Parameters
+        ----------
+        older_than : str
+            How old, ``3 years`` say, or the day before which: two years ago or earlier.
+        """
+        cutoff = cutoff_of(older_than, _now())
+        with self.reading() as connection:
+            return plan_audit_retention(
+                connection,
+                self.schema,
+                cutoff,
+                target=self.target,
+                planned_by=self.settings.operator,
+                plans=plans_folder(self.settings),
+                backups=self.settings.backups,
+            )
+
+
+def _now() -> datetime:
+    return datetime.now(UTC).replace(tzinfo=None)
