@@ -39,6 +39,7 @@ FACADE = (
     "looking",
     "duplicates",
     "auditing",
+    "differing",
     "checkpointing",
     "planning",
     "restoring",

@@ -13,6 +13,7 @@ from workbench.checks import Finding, run_checks
 from workbench.checks.integrity import table_counts
 from workbench.checks.registry import SAMPLE
 from workbench.checks.rules import ground, run_rules
+from workbench.differing import Differing
 from workbench.duplicates import Duplicates
 from workbench.investigate.dry_runs import rehearsals, rehearsals_frame
 from workbench.investigate.mappings.lookup import mapped
@@ -27,7 +28,7 @@ from workbench.investigate.tiers.configuration import mapping_for
 from workbench.murmurant.exports import read_exports
 
 
-class Looking(Duplicates, Auditing):
+class Looking(Duplicates, Auditing, Differing):
     """The questions."""
 
     def readiness(self) -> pd.DataFrame:

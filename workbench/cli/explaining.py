@@ -33,7 +33,7 @@ def plan_facts(found: Plan, unmask: bool = False) -> dict[str, Any]:
         "digest": found.digest,
         "changes": found.changes,
         "kept": found.kept,
-        "conflicts": _masked(found.conflicts, unmask),
+        "conflicts": masked_conflicts(found.conflicts, unmask),
         "unresolved": found.unresolved,
         "notes": found.header.notes,
     }
@@ -64,7 +64,7 @@ def explain(found: Plan, unmask: bool = False) -> None:
         print_table(pd.DataFrame(conserved), "Rows that refer to the records concerned, before and after")
     for title, notes in (
         ("Kept", found.kept),
-        ("Conflicts", _masked(found.conflicts, unmask)),
+        ("Conflicts", masked_conflicts(found.conflicts, unmask)),
         ("Unresolved", found.unresolved),
     ):
         if not notes:
@@ -78,7 +78,7 @@ def explain(found: Plan, unmask: bool = False) -> None:
         print_table(table[:SHOWN], f"{title} ({len(notes):,}{more})")
 
 
-def _masked(conflicts: list[dict[str, str | None]], unmask: bool) -> list[dict[str, str | None]]:
+def masked_conflicts(conflicts: list[dict[str, Any]], unmask: bool) -> list[dict[str, Any]]:
     """Mask what is personal by the column it stood in; on request nothing."""
     import pandas as pd
 

@@ -13,6 +13,7 @@ from workbench import __version__
 from workbench.cli import (
     applying,
     auditing,
+    differences,
     duplicates,
     looking,
     making,
@@ -68,6 +69,9 @@ app.command()(applying.apply)
 app.command()(applying.undo)
 app.command()(applying.plans)
 app.command()(making.report)
+snapshots.snapshot.command("diff")(differences.diff)
+snapshots.snapshot.command("losses")(differences.losses)
+planning.plan.command("replay")(differences.replay)
 app.add_typer(snapshots.snapshot, name="snapshot")
 
 

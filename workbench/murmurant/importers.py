@@ -46,14 +46,14 @@ RESTORED = "migration:rollback:level2"
 AUDIT_PRUNED = "migration:audit:pruned"
 """The entry for audit entries that were exported and deleted when they were old enough (guide §5.3)."""
 
+REPLAYED = "migration:replayed"
+"""The entry for what was put back after a restore (guide §3, level 2)."""
+
 POLICY_CORRECTED = "migration:policy:corrected"
 """The entry for what was corrected by one of the organisation's rules."""
 
 SYNC_STATE_RESET = "migration:sync-state:reset"
 """The entry for a reset of the sync state by itself (guide §7.3)."""
-
-RESTORED = "migration:rollback:level2"
-"""Guide §5.1's entry for a restored snapshot."""
 
 IMPORT_SOURCE = "wa_import"
 """``metadata.source`` of the API sync's audit rows."""

@@ -11,14 +11,8 @@ from psycopg import sql
 
 from workbench.errors import SchemaGap
 from workbench.murmurant.catalogue import Catalogue, CatalogueTable
-
-# Types that PostgreSQL can hash itself, in a third of the time that their text takes; every other one goes by its text.
-# Floating point is not among them: its zero hashes as NULL does, and as its negative zero.
-_HASHED = re.compile(
-    r"^(text|uuid|integer|bigint|smallint|boolean|bytea|date|name|oid|inet"
-    r"|character( varying)?(\(\d+\))?|timestamp(\(\d\))? with(out)? time zone)(\[\])?$"
-)
-
+from workbench.murmurant.row_digest import comparable as comparable
+from workbench.murmurant.row_digest import digest as digest
 
 _PLAIN = re.compile(r"[0-9a-f,-]+")  # of ids as they mostly are, nothing needs quotes
 
@@ -63,28 +57,6 @@ def qualified(catalogue: Catalogue, name: str) -> sql.Identifier:
 def columns(names: tuple[str, ...], alias: str | None = None) -> sql.Composed:
     """Return column names, separated by commas."""
     return sql.SQL(", ").join(sql.Identifier(*filter(None, (alias, each))) for each in names)
-
-
-def digest(table: CatalogueTable, seen: tuple[str, ...], alias: str) -> sql.Composed:
-    """Return the expression of a row's digest: 64 bits over the columns seen.
-
-    It tells a row that was touched from one that was not; against somebody who wants to deceive,
-    only the approval's SHA-256 of the whole plan counts.
-    """
-    for name in seen:
-        if name not in table.columns:
-            raise SchemaGap(
-                f'The table "{table.name}" has lost its column {name!r} since.',
-                "Its rows cannot be compared with what they were, nor brought back whole.",
-            )
-    cells = [comparable(table, name, sql.Identifier(alias, name)) for name in seen]
-    return sql.SQL("hash_record_extended(ROW({}), 0)").format(sql.SQL(", ").join(cells))
-
-
-def comparable(table: CatalogueTable, name: str, cell: sql.Composable) -> sql.Composable:
-    """Return a column's value in a form whose equality means that nothing changed."""
-    found = table.columns[name]
-    return cell if found.is_enum or _HASHED.match(found.type) else sql.SQL("{}::text").format(cell)
 
 
 def keys_match(key: tuple[str, ...], left: str, right: str) -> sql.Composed:

@@ -27,7 +27,7 @@ _WORDS: dict[str, Kind] = {
         ("address", "street", "city", "zip", "postcode", "postal", "birthday", "birth", "dob"), "text"
     ),
     **dict.fromkeys(
-        ("note", "notes", "comment", "comments", "bio", "biography", "remark", "remarks"), "text"
+        ("note", "notes", "comment", "comments", "content", "bio", "biography", "remark", "remarks"), "text"
     ),
     **dict.fromkeys(
         ("message", "diet", "dietary", "allergies", "medical", "emergency", "password", "token"), "text"

@@ -1,0 +1,168 @@
+"""After a restore to the snapshot and the replay, only the bad run's doing is gone; undoing the replay is the snapshot."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import sql
+from psycopg.rows import dict_row
+
+from tests.differences.conftest import restore_in_place
+from tests.fixes.conftest import IMPORTS, Scene, Staging, carry_out, dump
+from workbench.errors import Drift, Refused
+from workbench.plans.plan import Plan
+from workbench.workbench import Workbench
+
+EVERYTHING = (
+    "created-member",
+    "documented-created-event",
+    "updated-member-same-column",
+    "documented-updated-member-other-column",
+    "updated-registration",
+    "mapped-member",
+    "untouched-member",
+    "created-member-registers",
+    "old-member-registers",
+    "account",
+    "tickets",
+    "authored-note",
+    "chair",
+)
+
+Rows = dict[str, dict[str, dict[str, Any]]]
+
+
+def rows_of(url: str) -> Rows:
+    """Return every row of every table by its id, values as they are."""
+    found: Rows = {}
+    with psycopg.connect(url, row_factory=dict_row) as connection:
+        names = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
+        for each in names:
+            query = sql.SQL("SELECT * FROM {}").format(sql.Identifier(each["tablename"]))
+            found[each["tablename"]] = {str(row["id"]): row for row in connection.execute(query)}
+    return found
+
+
+def references_of(wb: Workbench) -> list[tuple[str, str, str]]:
+    audit = wb.schema.resolved["audit"].table
+    return [(each.child, each.column, each.parent) for each in wb.references.all if each.child != audit]
+
+
+def as_it_would_be(scene: Scene, before: Rows, after: Rows, plan: Plan, wb: Workbench) -> Rows:
+    """Work out, from what the test itself did, what there would be had the run never been."""
+    run = scene.imported
+    edited = {(each.table, each.key) for each in scene.edits}
+    clashes = {(each["table"], each["key"], each["column"]) for each in plan.conflicts}
+    found: Rows = {}
+    for table, now in after.items():
+        own = set(run.created.get(table, ()))
+        rows = found.setdefault(table, {})
+        for key, row in now.items():
+            if key in own or (table == "AuditLog" and run.run in str(row["metadata"])):
+                continue
+            was = before[table].get(key)
+            if was is None:
+                rows[key] = row
+                continue
+            wrote = run.updated.get((table, key), {})
+            rows[key] = {
+                name: was[name]
+                if name in wrote
+                and value == wrote[name][1]
+                and (table, key, name) not in clashes
+                and not (name == "updatedAt" and (table, key) in edited)
+                else value
+                for name, value in row.items()
+            }
+    references = references_of(wb)
+    while True:  # what rests on what the run made has no place
+        resting = [
+            (child, key)
+            for child, column, parent in references
+            for key, row in found.get(child, {}).items()
+            if key not in before[child]
+            and row[column] is not None
+            and str(row[column]) in after[parent]
+            and str(row[column]) not in found[parent]
+        ]
+        if not resting:
+            break
+        for child, key in resting:
+            found[child].pop(key, None)
+    for child, column, parent in references:  # and what led to it leads to where it led
+        for key, row in found[child].items():
+            if (
+                row[column] is not None
+                and str(row[column]) in after[parent]
+                and str(row[column]) not in found[parent]
+            ):
+                row[column] = before[child][key][column]
+    return found
+
+
+def assert_same(found: Rows, expected: Rows, own_entries: int = 1) -> None:
+    for table in expected:
+        missing = expected[table].keys() - found[table].keys()
+        more = found[table].keys() - expected[table].keys()
+        assert not missing, (table, missing)
+        assert len(more) == (own_entries if table == "AuditLog" else 0), (table, more)
+        for key, row in expected[table].items():
+            assert found[table][key] == row, (table, key)
+
+
+@pytest.mark.parametrize(("dialect", "importer"), IMPORTS)
+def test_only_the_bad_run_s_doing_is_gone(staged: Staging, dialect: str, importer: str) -> None:
+    scene = staged(dialect, importer, EVERYTHING)
+    after = rows_of(scene.club.url)
+    wb = scene.workbench()
+    plan = wb.plan_replay(scene.snapshot, [scene.imported.run])
+    assert not scene.changed(scene.after)  # planning writes nothing
+    wb.approve(plan, plan.digest, approver="robin")
+    with pytest.raises(Drift):  # it is for the restored database
+        wb.apply(plan)
+    restore_in_place(scene.club.url, scene.snapshot)
+    before = rows_of(scene.club.url)
+    expected = as_it_would_be(scene, before, after, plan, wb)
+    wb.apply(plan)
+    assert_same(rows_of(scene.club.url), expected)
+    # Nothing is dropped without a word.
+    said = {(each["table"], each["key"]) for each in plan.conflicts}
+    for table, now in after.items():
+        lost = now.keys() - expected[table].keys() - set(scene.imported.created.get(table, ()))
+        if table != "AuditLog":
+            assert lost <= {key for name, key in said if name == table}
+    carry_out(replace(wb), replace(wb).plan_undo(plan.id))
+    assert not scene.changed(scene.before)
+
+
+@pytest.mark.parametrize(("dialect", "importer"), IMPORTS)
+def test_the_ledger_counts_what_a_restore_would_lose(staged: Staging, dialect: str, importer: str) -> None:
+    scene = staged(
+        dialect, importer, ("untouched-member", "old-member-registers", "created-member-registers")
+    )
+    wb = scene.workbench()
+    found = wb.losses(scene.snapshot, [scene.imported.run])
+    counts = found.tables.set_index("table")
+    registrations = scene.imported.table["Registration"]
+    assert counts.loc["Member", "changed"] == 1
+    assert counts.loc[registrations, "added"] == 2
+    assert counts.loc[registrations, "conflicts"] == 2  # of a new member; on the run's event
+    assert "Event" not in counts.index
+    everything = wb.losses(scene.snapshot)
+    assert everything.total > found.total
+
+
+def test_a_run_that_did_all_leaves_nothing_to_put_back(staged: Staging) -> None:
+    scene = staged("application", "csv")
+    with pytest.raises(Refused, match="Nothing was done since"):
+        scene.workbench().plan_replay(scene.snapshot, [scene.imported.run])
+
+
+def test_a_snapshot_that_has_what_the_run_made_is_refused(staged: Staging, tmp_path: Path) -> None:
+    scene = staged("application", "api")
+    with pytest.raises(Refused, match="not from before run"):
+        scene.workbench().plan_replay(dump(scene.club.url, tmp_path / "after.dump"), [scene.imported.run])

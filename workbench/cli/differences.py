@@ -1,0 +1,220 @@
+"""``snapshot diff``, ``snapshot losses``, ``plan replay``: what came after a snapshot, whose it is, and putting it back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+import workbench
+from workbench.cli.explaining import masked_conflicts, on_environment, present
+from workbench.cli.options import Acting, AsJson, EnvironmentName, ImportReports, Unmask, open_as
+from workbench.cli.output import banner, command, print_json, print_table, progress_bar, say
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from workbench.differing import Differences
+    from workbench.fixes.replay.losses import Losses
+
+_FEW, _MANY = 5, 20
+
+Evidence = Annotated[
+    Literal["certain", "strong", "likely", "weak"],
+    typer.Option(help="Records tied to a run more weakly count as nobody's, and are listed."),
+]
+
+SnapshotName = Annotated[
+    str, typer.Argument(metavar="SNAPSHOT", help="A snapshot's name, its file, or `latest`.")
+]
+
+
+def diff(
+    snapshot: SnapshotName,
+    other: Annotated[
+        str | None, typer.Argument(metavar="[OTHER]", help="A later snapshot; else the database as it is.")
+    ] = None,
+    table: Annotated[
+        list[str] | None, typer.Option("--table", metavar="NAME", help="Only this table; repeatable.")
+    ] = None,
+    limit: Annotated[
+        int, typer.Option(min=0, help="How many rows of each table and change are shown; all are counted.")
+    ] = _FEW,
+    full: Annotated[
+        bool, typer.Option("--full", help="Compare every row, whatever the transaction numbers say.")
+    ] = False,
+    environment: EnvironmentName = None,
+    json: AsJson = False,
+    import_report: ImportReports = None,
+    unmask: Unmask = False,
+) -> None:
+    """Compare a snapshot with the database, or with a later one: rows, columns, and who did it.
+
+    Exit code 1 where anything differs.
+    """
+    with workbench.open_workbench(environment, import_reports=import_report or (), one_state=True) as wb:
+        with progress_bar() as advance:
+            found = wb.differences(
+                snapshot, other, tables=table or (), limit=limit, in_full=full, progress=advance
+            )
+        if json:
+            print_json(diff_facts(found, unmask))
+        else:
+            banner(wb.environment)
+            _tell(found, unmask)
+            if len(found.tables) and not other:
+                on = on_environment(wb.environment.name)
+                say(
+                    f"What a restore would lose: {command()} snapshot losses {found.snapshot} --run RUN_ID{on}"
+                )
+    raise typer.Exit(1 if len(found.tables) else 0)
+
+
+def losses(
+    snapshot: SnapshotName,
+    run: Annotated[
+        list[str] | None,
+        typer.Option("--run", metavar="RUN_ID", help="A bad run, whose doing is not counted; repeatable."),
+    ] = None,
+    limit: Annotated[
+        int, typer.Option(min=0, help="How many rows of each table and change are shown; all are counted.")
+    ] = _FEW,
+    min_evidence: Evidence = "likely",
+    environment: EnvironmentName = None,
+    json: AsJson = False,
+    import_report: ImportReports = None,
+    unmask: Unmask = False,
+) -> None:
+    """Tell what a restore to a snapshot would lose: all that was done since but the bad run's doing.
+
+    Exit code 1 where anything would be lost.
+    """
+    with workbench.open_workbench(environment, import_reports=import_report or (), one_state=True) as wb:
+        with progress_bar() as advance:
+            found = wb.losses(snapshot, run or (), limit=limit, min_evidence=min_evidence, progress=advance)
+        if json:
+            print_json(losses_facts(found, unmask))
+        else:
+            banner(wb.environment)
+            tell_losses(found, unmask)
+            if found.total and found.runs:
+                named = " ".join(f"--run {each}" for each in found.runs)
+                on = on_environment(wb.environment.name)
+                say(
+                    "Before the restore, plan what is put back after it:",
+                    f"  {command()} plan replay --snapshot {found.snapshot} {named}{on}",
+                )
+    raise typer.Exit(1 if found.total else 0)
+
+
+def replay(
+    snapshot: Annotated[
+        str, typer.Option("--snapshot", metavar="SNAPSHOT", help="The snapshot that will be restored.")
+    ],
+    run: Annotated[
+        list[str],
+        typer.Option("--run", metavar="RUN_ID", help="A bad run, whose doing is not put back; repeatable."),
+    ],
+    on_conflict: Annotated[
+        Literal["keep", "restore"],
+        typer.Option(help="What both a run and somebody after it changed: put back, or as in the snapshot."),
+    ] = "keep",
+    min_evidence: Evidence = "likely",
+    environment: EnvironmentName = None,
+    json: AsJson = False,
+    import_report: ImportReports = None,
+    acting: Acting = None,
+    unmask: Unmask = False,
+) -> None:
+    """Plan, before a restore, what is put back after it: everybody's work since but the bad run's doing."""
+    with open_as(environment, acting, import_reports=import_report or (), one_state=True) as wb:
+        with progress_bar() as advance:
+            made = wb.plan_replay(
+                snapshot, run, on_conflict=on_conflict, min_evidence=min_evidence, progress=advance
+            )
+        present(wb.environment, made, json, unmask)
+        if not json:
+            say("Apply it after the restore; until then it is refused, for its rows are the snapshot's.")
+
+
+def losses_facts(found: Losses, unmask: bool) -> dict[str, Any]:
+    """Return a loss ledger as JSON has it."""
+    return {
+        "snapshot": found.snapshot,
+        "runs": found.runs,
+        "total": found.total,
+        "tables": found.tables,
+        "authors": found.authors,
+        "rows": workbench.mask(found.rows, unmask),
+        "conflicts": _conflicts(found, unmask),
+        "unresolved": found.unresolved,
+    }
+
+
+def tell_losses(found: Losses, unmask: bool) -> None:
+    """Print a loss ledger."""
+    but = f" but the doing of {', '.join(found.runs)}" if found.runs else ""
+    if not found.total:
+        say(f"A restore to {found.snapshot} would lose nothing{but}.")
+        return
+    print_table(found.tables, f"A restore to {found.snapshot} would lose {found.total:,} rows{but}")
+    print_table(found.authors, "Whose work that is, by the evidence")
+    if len(found.rows):
+        print_table(shown(found.rows, unmask), "Rows")
+    if len(found.conflicts):
+        rows = found.conflicts.iloc[0:0].from_records(_conflicts(found, unmask))
+        print_table(rows[:_MANY], f"Conflicts ({len(rows):,})")
+    if len(found.unresolved):
+        print_table(found.unresolved[:_MANY], f"Unresolved ({len(found.unresolved):,})")
+
+
+def _conflicts(found: Losses, unmask: bool) -> list[dict[str, Any]]:
+    rows = [
+        dict(zip(found.conflicts.columns, each, strict=True))
+        for each in found.conflicts.itertuples(index=False)
+    ]
+    return masked_conflicts(rows, unmask)
+
+
+def diff_facts(found: Differences, unmask: bool) -> dict[str, Any]:
+    """Return what differs as JSON has it."""
+    return {
+        "snapshot": found.snapshot,
+        "other": found.other or None,
+        "compared_in_full_because": found.why_in_full or None,
+        "tables": found.tables,
+        "authors": found.authors,
+        "rows": workbench.mask(found.rows, unmask),
+        "same": found.same,
+    }
+
+
+def shown(rows: pd.DataFrame, unmask: bool) -> pd.DataFrame:
+    """Lay rows out for reading: values in one column, personal data masked."""
+    masked = workbench.mask(rows, unmask)
+    pairs = zip(masked["was"], masked["now"], strict=True)
+    return masked.drop(columns=["was", "now"]).assign(values=[_values(was, now) for was, now in pairs])
+
+
+def _tell(found: Differences, unmask: bool) -> None:
+    since = f"between {found.snapshot} and {found.other}" if found.other else f"since {found.snapshot}"
+    if found.why_in_full:
+        say(f"Every row was compared: {found.why_in_full}.")
+    if not len(found.tables):
+        say(f"Nothing changed {since}: {len(found.same)} tables are as they were.")
+        return
+    print_table(found.tables, f"What changed {since} ({len(found.same)} other tables are as they were)")
+    print_table(found.authors, "Who did it, by the evidence")
+    if len(found.rows):
+        print_table(shown(found.rows, unmask), "Rows")
+
+
+def _values(was: Any, now: Any) -> str:
+    if was is None or now is None:
+        row = now if was is None else was
+        return "; ".join(f"{name}: {value}" for name, value in (row or {}).items() if value is not None)
+    return "; ".join(f"{name}: {_null(value)} -> {_null(now.get(name))}" for name, value in was.items())
+
+
+def _null(value: Any) -> str:
+    return "(empty)" if value is None else str(value)

@@ -1,0 +1,235 @@
+"""What differs between a snapshot and an environment, or between two snapshots, and who did it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import pandas as pd
+
+from workbench.checkpoints.earlier import Snapshot, earlier, snapshot_named
+from workbench.errors import WrongEnvironment
+from workbench.fixes.replay.doings import Sorting
+from workbench.fixes.replay.losses import Losses, losses
+from workbench.fixes.replay.replay import ReplayRequest, plan_replay, sort_doings
+from workbench.investigate.differences.authors import Authors
+from workbench.investigate.differences.comparing import Comparing, Progress, compared, keys_of
+from workbench.investigate.differences.listing import by_author, listing, summary
+from workbench.investigate.differences.sides import Side, side_of
+from workbench.investigate.runs import pick_run
+from workbench.plans.plan import Plan
+from workbench.plans.store import plans_folder
+from workbench.session import Session
+
+SHOWN = 10
+
+
+@dataclass(frozen=True)
+class Differences:
+    """What differs between a snapshot and what came after it.
+
+    Attributes
+    ----------
+    snapshot, other : str
+        Their names; ``other`` is empty where it is the database itself.
+    tables : pandas.DataFrame
+        See `workbench.investigate.differences.listing.summary`: a row for each table that differs.
+    authors : pandas.DataFrame
+        ``table``, ``change``, ``who``, ``evidence``, ``rows``.
+    rows : pandas.DataFrame
+        Rows that differ, up to a limit for each table and change.
+    same : tuple of str
+        The tables in which nothing differs.
+    why_in_full : str
+        Why rows were compared in full, where all had to be.
+    """
+
+    snapshot: str
+    other: str
+    tables: pd.DataFrame
+    authors: pd.DataFrame
+    rows: pd.DataFrame
+    same: tuple[str, ...]
+    why_in_full: str = ""
+
+
+class Differing(Session):
+    """The questions about snapshots and what came after them."""
+
+    def differences(
+        self,
+        snapshot: str | Path,
+        other: str | Path | None = None,
+        *,
+        tables: Sequence[str] = (),
+        limit: int = SHOWN,
+        in_full: bool = False,
+        progress: Progress | None = None,
+    ) -> Differences:
+        """Compare a snapshot with the database as it is, or with a later snapshot.
+
+        Parameters
+        ----------
+        snapshot, other : str or path
+            A snapshot's name, its file, ``latest``, or any archive of pg_dump.
+        tables : sequence of str
+            The tables to compare; else all.
+        limit : int
+            How many rows of each table and change are listed; the counts are of all.
+        in_full : bool
+            Whether every row is compared, whatever the server's transaction numbers say.
+
+        Raises
+        ------
+        UsageError
+            For a snapshot or table that is not there.
+        WrongEnvironment
+            For a snapshot of another database.
+        SnapshotError
+            When the snapshot is damaged, or not what its manifest says.
+        """
+        with self._compared(snapshot, other, tables, in_full, progress) as (found, was, authors):
+            audit = self.schema.resolved.get("audit")
+            asked = [
+                each
+                for each in found.tables.values()
+                if not tables or each.table in tables or audit is None or each.table != audit.table
+            ]
+            names = [each.table for each in asked if each.differs]
+            return Differences(
+                was.name,
+                str(other or ""),
+                summary(found, names),
+                by_author(authors, names),
+                listing(found, authors, names, limit),
+                tuple(each.table for each in asked if not each.differs),
+                found.why,
+            )
+
+    def losses(
+        self,
+        snapshot: str | Path,
+        runs: Sequence[str] = (),
+        *,
+        limit: int = SHOWN,
+        min_evidence: str = "likely",
+        progress: Progress | None = None,
+    ) -> Losses:
+        """Tell what a restore to a snapshot would lose: all that was done since but the doing of some runs.
+
+        Parameters
+        ----------
+        runs : sequence of str
+            The bad runs, whose doing is not wanted back; none to count everything.
+        """
+        named = tuple(dict.fromkeys(runs))
+        asked = ReplayRequest.checked(str(snapshot), named or ("none",), "keep", min_evidence)
+        with self._sorting(snapshot, replace(asked, runs=named), progress) as (sorting, was):
+            done = sort_doings(sorting, self.references)
+            return losses(sorting.compared, sorting.authors, done, was.name, named, limit)
+
+    def plan_replay(
+        self,
+        snapshot: str | Path,
+        runs: Sequence[str],
+        *,
+        on_conflict: Literal["keep", "restore"] = "keep",
+        min_evidence: str = "likely",
+        progress: Progress | None = None,
+    ) -> Plan:
+        """Plan what is put back after a restore to a snapshot; writes a plan file and nothing else.
+
+        It is planned before the restore and applied after it, to the database that then has the live one's name.
+
+        Parameters
+        ----------
+        runs : sequence of str
+            The bad runs, whose doing is not wanted back.
+        on_conflict : {"keep", "restore"}
+            What becomes of a column that both a run and somebody after it changed.
+        min_evidence : {"certain", "strong", "likely", "weak"}
+            Records tied to a run more weakly are not put back, and are listed as unresolved.
+        """
+        asked = ReplayRequest.checked(str(snapshot), runs, on_conflict, min_evidence)
+        with self._sorting(snapshot, asked, progress) as (sorting, was):
+            sha256 = f", SHA-256 {was.manifest.sha256}" if was.manifest and was.manifest.sha256 else ""
+            return plan_replay(
+                sorting,
+                self.references,
+                replace(asked, snapshot=was.name),
+                evidence=[
+                    f"the snapshot {was.name}{sha256}",
+                    *(f"run {run.run}: {run.evidence}" for run in sorting.bad),
+                ],
+                target=self.target,
+                planned_by=self.settings.operator,
+                folder=plans_folder(self.settings),
+            )
+
+    @contextmanager
+    def _sorting(
+        self, snapshot: str | Path, asked: ReplayRequest, progress: Progress | None
+    ) -> Iterator[tuple[Sorting, Snapshot]]:
+        known = self.find_runs()
+        bad = [pick_run(known, each)[0] for each in asked.runs]
+        with (
+            self._compared(snapshot, None, (), False, progress) as (found, was, authors),
+            self.reading() as live,
+        ):
+            yield (
+                Sorting(live, self.schema, found, authors, bad, known, asked.on_conflict, asked.min_evidence),
+                was,
+            )
+
+    @contextmanager
+    def _compared(
+        self,
+        snapshot: str | Path,
+        other: str | Path | None,
+        tables: Sequence[str],
+        in_full: bool,
+        progress: Progress | None,
+    ) -> Iterator[tuple[Comparing, Snapshot, Authors]]:
+        """Compare, and hold both sides open; the audit log is always among the tables: it tells who did it."""
+        schema = self.schema
+        name = self.database.address.schema
+        was = self._snapshot(snapshot)
+        only = list(tables)
+        if only and "audit" in schema.resolved:
+            only.append(schema.resolved["audit"].table)
+        runs = self.find_runs()
+        with ExitStack() as stack:
+            live = stack.enter_context(self.reading())
+            now: Side = side_of(live, name)
+            if other is None:
+                start = earlier(was, self.database, self.settings, now, name)
+            else:
+                later = earlier(self._snapshot(other), self.database, self.settings, None, name)
+                start = earlier(was, self.database, self.settings, None, name)
+                now = stack.enter_context(later.opened(sorted(later.tables)))
+            found = stack.enter_context(
+                compared(
+                    start,
+                    now,
+                    keys=keys_of(schema.catalogue.tables),
+                    only=only,
+                    in_full=in_full,
+                    progress=progress or (lambda what, done, total: None),
+                )
+            )
+            yield found, was, Authors(live, schema, runs, found, was.taken_at)
+
+    def _snapshot(self, name: str | Path) -> Snapshot:
+        found = snapshot_named(name, self.settings, self.environment.name)
+        if found.manifest is not None:
+            target = found.manifest.target
+            if (target["environment"], target["database"]) != (self.environment.name, self.identity.database):
+                raise WrongEnvironment(
+                    f"The snapshot {found.name} is of {target['environment']} (database {target['database']!r}),"
+                    f" not of {self.environment.name} (database {self.identity.database!r}).",
+                    f"Give one of this database, or name the other with --environment {target['environment']}.",
+                )
+        return found

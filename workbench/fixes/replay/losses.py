@@ -1,0 +1,125 @@
+"""The loss ledger: everything done since a snapshot that a restore to it would lose, but for the bad runs' doing."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pandas as pd
+
+from workbench.fixes.replay.doings import Doings
+from workbench.investigate.differences.authors import NOBODY_KNOWN, Author, Authors
+from workbench.investigate.differences.comparing import Comparing
+from workbench.investigate.differences.found import Kind
+from workbench.investigate.differences.listing import values
+from workbench.plans.drafting import in_chunks
+
+_CHUNK = 100_000  # keys
+
+
+@dataclass(frozen=True)
+class Losses:
+    """What a restore would lose.
+
+    Attributes
+    ----------
+    snapshot : str
+        The snapshot's name.
+    runs : tuple of str
+        The runs whose doing is not counted: it is what the restore is for.
+    tables : pandas.DataFrame
+        ``table``, rows ``added``, ``changed`` and ``removed`` since, and of these the ``conflicts`` (rows and
+        values that a replay cannot put back, or that a run wrote too) and what is ``unresolved``.
+    authors : pandas.DataFrame
+        ``table``, ``change``, ``who``, ``evidence``, ``rows``.
+    rows : pandas.DataFrame
+        Some of them: ``table``, ``change``, ``key``, ``who``, ``evidence``, ``was``, ``now``.
+    conflicts, unresolved : pandas.DataFrame
+        As a replay plan would list them, each with its reason.
+    total : int
+        How many rows would be lost, whether or not a replay puts them back.
+    """
+
+    snapshot: str
+    runs: tuple[str, ...]
+    tables: pd.DataFrame
+    authors: pd.DataFrame
+    rows: pd.DataFrame
+    conflicts: pd.DataFrame
+    unresolved: pd.DataFrame
+    total: int
+
+
+def losses(
+    compared: Comparing, authors: Authors, done: Doings, snapshot: str, runs: tuple[str, ...], limit: int
+) -> Losses:
+    """Draw the ledger up; `limit` rows are shown of each table and change."""
+    back: dict[Kind, Mapping[str, object]] = {
+        "added": done.inserts,
+        "changed": done.updates,
+        "removed": done.deletes,
+    }
+    lost: dict[tuple[str, Kind], set[str]] = {}
+    for kind, tables in back.items():
+        for table, keys in tables.items():
+            lost[table, kind] = set(keys)  # type: ignore[call-overload]
+    conflicts: Counter[str] = Counter()
+    for each in done.conflicts:
+        named, key = str(each[0]), str(each[1])
+        conflicts[named] += 1
+        lost.setdefault((named, _kind_of(compared, done, named, key)), set()).add(key)
+    open_rows = Counter(table for table, *_ in done.unresolved)
+    names = sorted({table for table, _ in lost} | set(open_rows))
+    count = {cell: len(keys) for cell, keys in lost.items()}
+    summary = pd.DataFrame(
+        [
+            (
+                table,
+                *(count.get((table, kind), 0) for kind in back),
+                conflicts[table],
+                open_rows[table],
+            )
+            for table in names
+        ],
+        columns=["table", *back, "conflicts", "unresolved"],
+    )
+    told, shown = [], []
+    for (table, kind), keys in sorted(lost.items()):
+        if not keys:
+            continue
+        tally: Counter[Author] = Counter()
+        ordered = sorted(keys)
+        for chunk in in_chunks(ordered, _CHUNK):
+            by = authors.of(table, kind, chunk)
+            tally.update(by.get(key, NOBODY_KNOWN) for key in chunk)
+        for author, rows in sorted(tally.items(), key=lambda each: (-each[1], each[0])):
+            told.append((table, kind, author.who, author.evidence, rows))
+        sample = ordered[:limit]
+        if sample and compared.tables[table].shape is not None:
+            by = authors.of(table, kind, sample)
+            for key, (was, now) in zip(sample, values(compared, compared.tables[table], sample), strict=True):
+                shown.append((table, kind, key, *by.get(key, NOBODY_KNOWN), was, now))
+    return Losses(
+        snapshot,
+        runs,
+        summary,
+        pd.DataFrame(told, columns=["table", "change", "who", "evidence", "rows"]),
+        pd.DataFrame(shown, columns=["table", "change", "key", "who", "evidence", "was", "now"]),
+        pd.DataFrame(done.conflicts, columns=["table", "key", "column", "before", "run", "now", "reason"]),
+        pd.DataFrame(done.unresolved, columns=["table", "key", "reason", "resolved_by"]),
+        sum(count.values()) + len(done.unresolved),
+    )
+
+
+def _kind_of(compared: Comparing, done: Doings, table: str, key: str) -> Kind:
+    if key in done.left.get(table, ()) or key in done.inserts.get(table, ()):
+        return "added"
+    if compared.before is not None and key in done.deletes.get(table, ()):
+        return "removed"
+    return "changed" if key in done.updates.get(table, ()) else _of(compared, table, key)
+
+
+def _of(compared: Comparing, table: str, key: str) -> Kind:
+    kinds: tuple[Kind, ...] = ("removed", "added", "changed")
+    return next((kind for kind in kinds if key in set(compared.tables[table].keys(kind))), "changed")

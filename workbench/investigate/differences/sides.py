@@ -1,0 +1,151 @@
+"""The two databases that are compared, and how the rows of one table in both are told apart."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import psycopg
+from psycopg import sql
+from sqlalchemy import Connection
+
+from workbench.murmurant.catalogue import Catalogue, CatalogueTable, read_catalogue
+from workbench.murmurant.row_digest import hashed, portable
+
+_TABLES = """
+    SELECT c.relname::text, c.reltuples, pg_table_size(c.oid) FROM pg_class c
+    WHERE c.relnamespace = to_regnamespace(quote_ident(%s)) AND c.relkind IN ('r', 'p') AND NOT c.relispartition
+"""
+_ROW_SIZE = 60  # bytes; what a short row takes, where nobody has counted them
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the two databases.
+
+    Attributes
+    ----------
+    connection : psycopg.Connection
+        In a reading, repeatable-read transaction, with values spelled as `database.connection.SPELLING` says.
+    catalogue : Catalogue
+        What it says of itself. A database that holds a restored archive has no keys: these come from the other.
+    """
+
+    connection: psycopg.Connection[Any]
+    catalogue: Catalogue
+
+    @property
+    def schema(self) -> str:
+        """The schema the tables are in."""
+        return self.catalogue.schema
+
+    @cached_property
+    def tables(self) -> dict[str, float]:
+        """The tables that hold rows of their own, and about how many each has."""
+        return {
+            name: counted if counted >= 0 else size / _ROW_SIZE
+            for name, counted, size in self.connection.execute(_TABLES, [self.schema])
+            if name in self.catalogue.tables
+        }
+
+    def place(self, table: str) -> sql.Identifier:
+        """Return a table's name with its schema."""
+        return sql.Identifier(self.schema, table)
+
+
+@dataclass(frozen=True)
+class Shape:
+    """How the rows of one table are told apart and compared in both databases.
+
+    Attributes
+    ----------
+    table : str
+        Real name, the same in both.
+    key : tuple of str
+        The columns that name a row; empty where nothing does, so that rows only come and go.
+    columns : tuple of str
+        What is compared: the columns that both have and that somebody writes.
+    types : dict of str to str
+        The type of each, as PostgreSQL spells it.
+    only_before, only_now, retyped : tuple of str
+        Columns that one of them has not, or has as another type.
+    """
+
+    table: str
+    key: tuple[str, ...]
+    columns: tuple[str, ...]
+    types: Mapping[str, str] = field(repr=False)
+    only_before: tuple[str, ...] = ()
+    only_now: tuple[str, ...] = ()
+    retyped: tuple[str, ...] = ()
+
+    @property
+    def by_uuid(self) -> bool:
+        """Whether rows are named by one uuid, sixteen bytes that say themselves which."""
+        return len(self.key) == 1 and self.types[self.key[0]] == "uuid" and self.key[0] not in self.retyped
+
+    def cell(self, name: str, alias: str = "t") -> sql.Composable:
+        """Return a column in the form in which it is compared: by its text, where its types differ."""
+        return portable("" if name in self.retyped else self.types[name], sql.Identifier(alias, name))
+
+    @property
+    def digest(self) -> sql.Composed:
+        """The expression of a row's digest."""
+        return hashed([self.cell(name) for name in self.columns])
+
+    def key_hash(self, seed: int) -> sql.Composed:
+        """Return the expression of a 64-bit hash of a row's key."""
+        return hashed([self.cell(name) for name in self.key or self.columns], seed)
+
+    @property
+    def key_text(self) -> sql.Composable:
+        """The expression of a row's key as one text, parted by slashes; a row without one goes by its hash."""
+        if not self.key:
+            return sql.SQL("{}::text").format(self.key_hash(0))
+        if len(self.key) == 1:
+            return sql.SQL("t.{}::text").format(sql.Identifier(self.key[0]))
+        # No two keys may read alike, whatever they hold.
+        parts = [
+            sql.SQL(r"replace(replace(t.{}::text, '\', '\\'), '/', '\/')").format(sql.Identifier(name))
+            for name in self.key
+        ]
+        return sql.SQL(" || '/' || ").join(parts)
+
+    @property
+    def looked_up(self) -> tuple[sql.Composable, str]:
+        """By which expression, and as which type, a row is looked up: by an index where that can be."""
+        if len(self.key) == 1 and self.key[0] not in self.retyped:
+            return sql.Identifier("t", self.key[0]), self.types[self.key[0]]
+        return self.key_text, "text"
+
+
+def shape_of(before: CatalogueTable, now: CatalogueTable, key: tuple[str, ...]) -> Shape:
+    """Find out how two tables of one name are compared.
+
+    Parameters
+    ----------
+    key : tuple of str
+        The columns of the primary key, as the database that has one says.
+    """
+    was = {name: column for name, column in before.columns.items() if not column.generated}
+    has = {name: column for name, column in now.columns.items() if not column.generated}
+    both = tuple(name for name in has if name in was)
+    retyped = tuple(name for name in both if was[name].type != has[name].type)
+    return Shape(
+        now.name,
+        key if set(key) <= set(both) else (),
+        both,
+        {name: has[name].type for name in both},
+        tuple(name for name in was if name not in has),
+        tuple(name for name in has if name not in was),
+        retyped,
+    )
+
+
+def side_of(connection: Connection, schema: str) -> Side:
+    """Make a side of a database that is being read."""
+    found = connection.connection.driver_connection
+    assert isinstance(found, psycopg.Connection)
+    return Side(found, read_catalogue(connection, schema))
