@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import psycopg
@@ -21,7 +21,8 @@ from workbench.checkpoints.restore.running import STEPS, abandon_restore, restor
 from workbench.checkpoints.restore.watching import contents, expected_of, watched
 from workbench.checkpoints.service import Say, ServiceRun, run_service
 from workbench.checks import Finding, run_checks
-from workbench.errors import NotMurmurant, Refused
+from workbench.differing import Differing
+from workbench.errors import NotMurmurant, Refused, SnapshotError, WrongEnvironment
 from workbench.fixes.sync_state import plan_sync_state
 from workbench.plans.approvals import Approval, approve_plan
 from workbench.plans.plan import Plan
@@ -36,7 +37,7 @@ Heard = Callable[[list[Finding], float], None]
 """Told each round's findings, and how many seconds after the first."""
 
 
-class Restoring(Checkpointing):
+class Restoring(Differing, Checkpointing):
     """The acts around a restore."""
 
     def plan_sync_state(self) -> Plan:
@@ -95,6 +96,7 @@ class Restoring(Checkpointing):
         in_place: bool = False,
         keep_sync_state: bool = False,
         from_elsewhere: bool = False,
+        runs: Sequence[str] = (),
     ) -> Request:
         """Ask for the restore of a snapshot (guide §3, level 2); writes a request file and nothing else.
 
@@ -108,6 +110,8 @@ class Restoring(Checkpointing):
             Whether the sync state stays as the snapshot has it, instead of being reset (guide §7.3).
         from_elsewhere : bool
             Whether a snapshot of another server will do: the club has moved since.
+        runs : sequence of str
+            The bad runs, whose doing is not counted among what would be lost.
 
         Raises
         ------
@@ -125,7 +129,7 @@ class Restoring(Checkpointing):
                 beside,
                 manifest,
                 Wish(in_place, keep_sync_state, from_elsewhere),
-                lambda: self._seen(cluster, manifest, there),
+                lambda: self._seen(cluster, manifest, there, runs),
                 planned_by=self.settings.operator,
                 folder=requests_folder(self.settings),
             )
@@ -214,12 +218,28 @@ class Restoring(Checkpointing):
             return bare_dump(self._cluster, self.settings)
         return str(made.path)
 
-    def _seen(self, cluster: Cluster, manifest: Manifest, there: bool) -> Seen:
-        """Look at what a restore would take away."""
+    def _seen(self, cluster: Cluster, manifest: Manifest, there: bool, runs: Sequence[str]) -> Seen:
+        """Look at what a restore would take away: whose work, by the evidence, or else which tables."""
         if not there:
             return Seen({}, (), ("What was in it is lost already.",))
         now = self._watch(cluster.live)
-        return Seen(now, tuple(asking.coarse_losses(expected_of(manifest).tables, now)))
+        snapshot = manifest.path if manifest.kind == "dump" else manifest.snapshot
+        try:
+            found = self.losses(snapshot, runs, limit=0)
+        except (NotMurmurant, SnapshotError, WrongEnvironment) as error:
+            note = f"Whose work would be lost could not be told, only which tables: {error.what}"
+            return Seen(now, tuple(asking.coarse_losses(expected_of(manifest).tables, now)), (note,))
+        rows = [
+            {str(key): _plain(each) for key, each in row.items()} for row in found.authors.to_dict("records")
+        ]
+        notes = [f"Not counted: the doing of {', '.join(found.runs)}."] if found.runs else []
+        for what, frame in (
+            ("cannot be put back by a replay", found.conflicts),
+            ("are unresolved", found.unresolved),
+        ):
+            if len(frame):
+                notes.append(f"{len(frame):,} rows or values {what}; `workbench snapshot losses` lists them.")
+        return Seen(now, tuple(rows), tuple(notes))
 
     def _watch(self, name: str) -> Counted:
         with self._cluster.connect(name) as connection:
@@ -258,11 +278,14 @@ class Restoring(Checkpointing):
             backup=self._back_up,
             watch=self._watch,
             within=within,
-            prove=lambda of: None,
             expected=expected,
             examine=examine,
             progress=progress or _silent,
         )
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if hasattr(value, "item") else value
 
 
 def _silent(what: str, done: int, total: int) -> None:

@@ -11,8 +11,10 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from tests.imports import import_run
 from tests.restore.acting import Acting
 from tests.restore.conftest import Ground, Lay, assert_same
+from tests.states import differences
 from workbench.checkpoints.restore.running import STEPS
 from workbench.errors import NotApproved, Refused
 from workbench.plans.plan import Plan
@@ -230,3 +232,39 @@ def test_what_was_written_between_backup_and_swap_is_told(
     assert guide.ask("""SELECT count(*) FROM "Member" WHERE email = 'late@example.org'""", database=kept) == [
         1
     ]
+
+
+@pytest.mark.parametrize(("dialect", "importer"), [("application", "api"), ("guide", "guide")])
+def test_restored_and_replayed_only_the_bad_run_s_doing_is_gone(
+    lay: Lay, dialect: str, importer: str
+) -> None:
+    ground = lay(dialect)
+    made = ground.snapshot()
+    before = ground.whole()
+    with ground.connect() as connection:
+        run = import_run(connection, ground.cloned.club, importer, seed=3, updates=4).run  # type: ignore[arg-type]
+    person = ground.ask("""UPDATE "Member" SET phone = '805 555 0100' WHERE id = (SELECT min(id::text) FROM "Member")::uuid
+        RETURNING id::text""" if dialect == "application" else """UPDATE "Member" SET phone = '805 555 0100'
+        WHERE id = (SELECT min(id) FROM "Member") RETURNING id""")[0]  # fmt: skip
+    with ground.open() as wb:
+        plan = wb.plan_replay(made.snapshot, [run])
+        request = wb.request_restore(made.snapshot, runs=[run])
+        assert any(each["table"] == "Member" and each["change"] == "changed" for each in request.losses)
+        wb.approve_restore(request, request.digest, approver="erin")
+        wb.restore(request)
+        assert_same(before, ground.whole())
+        wb.approve(plan, plan.digest, approver="erin")
+        wb.apply(plan)
+    now = ground.whole().rows
+    different = differences(before.rows, now)
+    assert set(different) == {"Member"}
+    assert ground.ask("""SELECT phone FROM "Member" WHERE id::text = %s""", person) == ["805 555 0100"]
+    assert len(different["Member"][1]) == 1
+
+
+def test_the_audit_chain_of_a_restored_database_holds(guide: Ground) -> None:
+    made = guide.snapshot()
+    applied(guide)
+    guide.restore(guide.asked(made.snapshot))
+    with guide.open() as wb:
+        assert wb.audit_verify().status != "fail"

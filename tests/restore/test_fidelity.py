@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.restore.conftest import LOG, SYNC, Ground, Lay, assert_same
+from tests.states import differences
 from workbench.errors import UsageError
 
 # Things that a club has besides its tables: made before the snapshot.
@@ -102,3 +103,23 @@ def test_a_snapshot_that_is_not_there(lay: Lay) -> None:
     ground = lay("guide")
     with pytest.raises(UsageError, match="There is no snapshot 'backup_2020"):
         ground.asked("backup_20200101_000000")
+
+
+@pytest.mark.parametrize("way", ["swap", "in place"])
+def test_rows_that_break_a_foreign_key_come_back_with_the_key(lay: Lay, way: str) -> None:
+    """As in a club that an import got into past its keys: such a key holds for what is written from then on."""
+    ground = furnished(lay, "guide")
+    ground.execute(
+        """SET session_replication_role = replica; INSERT INTO pin VALUES (999, 'orphan'), (1, 'fine')"""
+    )
+    before = ground.whole()
+    ground.snapshot()
+    ground.execute("TRUNCATE pin")
+    record = ground.restore(ground.asked(in_place=way == "in place"))
+    assert record.facts["unchecked_keys"] == ["pin_badge_fkey"]
+    now = ground.whole()
+    assert differences(before.rows, now.rows) == {}
+    assert {each[-2] for each in set(before.shape) ^ set(now.shape)} == {
+        "FOREIGN KEY (badge) REFERENCES public.badge(id) ON DELETE CASCADE",
+        "FOREIGN KEY (badge) REFERENCES public.badge(id) ON DELETE CASCADE NOT VALID",
+    }

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+import workbench
 from workbench.checkpoints.restore.request import is_request
 from workbench.cli.explaining import SHOWN, on_environment
 from workbench.cli.options import Acting, AsJson, EnvironmentName, open_as
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from workbench.checkpoints.restore.request import Request
     from workbench.workbench import Workbench
 
+_ORDER = ("table", "change", "who", "evidence", "rows", "rows in the snapshot", "rows now")
 _EVERY = 2.0  # seconds between two lines of progress within a step
 
 
@@ -42,6 +44,12 @@ def restore(
         bool,
         typer.Option("--from-elsewhere", help="A snapshot of another server will do: the club has moved."),
     ] = False,
+    run: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--run", metavar="RUN_ID", help="A bad run, whose doing is not counted as lost; repeatable."
+        ),
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with one that was interrupted.")] = False,
     abandon: Annotated[bool, typer.Option("--abandon", help="Give up one that was interrupted.")] = False,
     undo: Annotated[
@@ -83,7 +91,11 @@ def restore(
             _carry_out(wb, wb.request(name), yes, json)
         else:
             request = wb.request_restore(
-                name, in_place=in_place, keep_sync_state=keep_sync_state, from_elsewhere=from_elsewhere
+                name,
+                in_place=in_place,
+                keep_sync_state=keep_sync_state,
+                from_elsewhere=from_elsewhere,
+                runs=run or (),
             )
             _present(wb, request, json)
 
@@ -148,10 +160,11 @@ def _present(wb: Workbench, request: Request, json: bool) -> None:
     say("", "Steps:", *(f"  {number}. {each}" for number, each in enumerate(wb.restore_steps(request), 1)))
     if request.way != "swap back":
         losses = pd.DataFrame(list(request.losses))
+        losses = losses[[each for each in _ORDER if each in losses]]
         more = f"; {SHOWN} of {len(losses)}" if len(losses) > SHOWN else ""
         say("")
         print_table(
-            losses[:SHOWN], f"What has changed since, and would be lost{more}", empty="nothing has changed"
+            workbench.mask(losses[:SHOWN]), f"What was done since, and would be lost{more}", empty="nothing"
         )
     say("", *request.notes)
     say(
@@ -166,6 +179,13 @@ def _present(wb: Workbench, request: Request, json: bool) -> None:
         f"Request {request.id}",
         f"Digest  {request.digest}",
         "Next:",
+        *(
+            [
+                f"  {command()} plan replay --snapshot {source.snapshot} --run RUN_ID{on}   # before it: what is put back after it"
+            ]
+            if request.losses
+            else []
+        ),
         f"  {command()} approve {request.id} --digest {request.digest}{confirm}{on}",
         f"  {command()} snapshot restore {request.id}{on}",
     )
@@ -196,6 +216,11 @@ def _ended(wb: Workbench, record: Record, json: bool) -> None:
         ] * bool(facts.get("kept"))
         if gone := settled.get("gone"):
             lines.append(f"{gone} applied plans are not applied any more: `{command()} plans` names them.")
+        if unchecked := facts.get("unchecked_keys"):
+            lines.append(
+                f"Rows of the snapshot itself break {len(unchecked)} foreign keys, which are there but not valid:"
+                f" {', '.join(unchecked)}. `{command()} check` lists the rows."
+            )
         if settled.get("not_logged"):
             lines.append(f"The audit log does not say so: {settled['not_logged']}")
         if late:

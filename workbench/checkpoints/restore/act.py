@@ -73,8 +73,6 @@ class Surroundings:
         Counts the rows of a database's tables, with their digests, to see whether it has changed; takes its name.
     within : callable
         Counts tables and reads sequences, as a manifest has them, within somebody's transaction.
-    prove : callable
-        Restores the snapshot into a scratch database and compares it: for a restore in place.
     expected : callable
         Reads from the snapshot's manifest what it holds.
     examine : callable
@@ -93,7 +91,6 @@ class Surroundings:
     backup: Callable[[], str]
     watch: Callable[[str], Counted]
     within: Callable[[Request, psycopg.Connection[Any]], tuple[Counted, Sequences]]
-    prove: Callable[[Request], None]
     expected: Callable[[Request], Expected]
     examine: Callable[[Request, psycopg.Connection[Any]], None]
     progress: Progress

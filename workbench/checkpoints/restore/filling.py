@@ -13,6 +13,7 @@ from typing import IO
 from psycopg.conninfo import make_conninfo
 
 from workbench.checkpoints.archive import AGAIN, failure, pg_restore
+from workbench.checkpoints.restore.broken_keys import broken_by, listed, make_unchecked
 from workbench.checkpoints.restore.cluster import Cluster
 from workbench.database.tools import plain_english
 from workbench.errors import DatabaseUnreachable, Refused, SnapshotError, WorkbenchError
@@ -20,7 +21,7 @@ from workbench.errors import DatabaseUnreachable, Refused, SnapshotError, Workbe
 Advance = Callable[[str, int, int], None]
 """Told what is under way, how many parts of it are done, and how many there are."""
 
-_ENTRY = re.compile(rb"^(?!;)\d+; ", re.MULTILINE)
+_FAILED = re.compile(r"^pg_restore: (?:\[[^]]*\] )?error: ")
 _MADE = re.compile(r"^pg_restore: (?:finished item|creating) (.*)")
 
 # What pg_restore says when it is not the archive's fault.
@@ -41,7 +42,7 @@ _MISSING = re.compile(
 )
 
 
-def fill(cluster: Cluster, name: str, archive: Path, jobs: int, advance: Advance) -> None:
+def fill(cluster: Cluster, name: str, archive: Path, jobs: int, advance: Advance) -> list[str]:
     """Restore a whole archive into an empty database; the first error ends it.
 
     Parameters
@@ -55,6 +56,11 @@ def fill(cluster: Cluster, name: str, archive: Path, jobs: int, advance: Advance
     advance : callable
         Told of every table, index and key that is made.
 
+    Returns
+    -------
+    list of str
+        The foreign keys that rows of the snapshot break: made, but not checked against these.
+
     Raises
     ------
     SnapshotError
@@ -64,23 +70,18 @@ def fill(cluster: Cluster, name: str, archive: Path, jobs: int, advance: Advance
     DatabaseUnreachable
         When the connection is lost.
     """
-    listed = subprocess.run(
-        pg_restore(archive, "--list"), capture_output=True, env=plain_english(), check=False
-    )
-    if listed.returncode:
-        raise SnapshotError(f"The snapshot {archive} is damaged: {failure(listed.stderr)}.", AGAIN)
-    total = len(_ENTRY.findall(listed.stdout))
+    lines = listed(archive)
     parameters = cluster.parameters(name, "-c synchronous_commit=off -c maintenance_work_mem=256MB")
     secret = {"PGPASSWORD": parameters.pop("password")} if "password" in parameters else {}
     command = pg_restore(
         archive,
         f"--dbname={make_conninfo('', **parameters)}",
-        "--exit-on-error",
         "--verbose",  # one line for each thing that is made: what else would tell how far it is?
         f"--jobs={jobs}",
         "--no-password",
     )
     said: deque[str] = deque(maxlen=200)
+    broken: set[tuple[str, str]] = set()
     with _running(command, plain_english(**secret)) as process:
         assert process.stderr is not None
         done = 0
@@ -88,10 +89,25 @@ def fill(cluster: Cluster, name: str, archive: Path, jobs: int, advance: Advance
             said.append(line)
             if made := _MADE.match(line):
                 done += 1
-                advance(_short(made.group(1)), min(done, total), total)
+                advance(_short(made.group(1)), min(done, len(lines)), len(lines))
+            elif key := broken_by(line):
+                broken.add(key)
+            elif _FAILED.match(line):
+                # Not by --exit-on-error, which would end it at a foreign key that rows break.
+                raise explained(archive, _with_what_follows(line, process), cluster)
         ended = process.wait()
-    if ended:
+    if ended and not broken:
         raise explained(archive, "\n".join(said), cluster)
+    if broken:
+        with cluster.connect(name, autocommit=True) as connection:
+            make_unchecked(connection, archive, lines, broken)
+    return sorted(key for _, key in broken)
+
+
+def _with_what_follows(line: str, process: subprocess.Popen[bytes]) -> str:
+    process.terminate()
+    assert process.stderr is not None
+    return "\n".join([line, *_lines(process.stderr)][:50])
 
 
 def explained(archive: Path, said: str, cluster: Cluster) -> WorkbenchError:

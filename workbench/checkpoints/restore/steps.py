@@ -100,7 +100,7 @@ def fill_it(restore: Restore) -> None:
     _still_empty(restore)
     if restore.request.source.kind == "instant":
         return
-    fill(
+    broken = fill(
         restore.cluster,
         _new(restore),
         Path(restore.request.source.file),
@@ -110,6 +110,7 @@ def fill_it(restore: Restore) -> None:
     # It did not wait for the disk. One commit that does takes everything before it along: without that a crash of
     # the server could lose the last indexes after the record has called this step done.
     mark_half_made(restore)
+    restore.record.note(unchecked_keys=broken)
 
 
 def verify(restore: Restore) -> None:

@@ -12,12 +12,17 @@ from workbench.checkpoints.manifest import Contents, Manifest
 from workbench.checkpoints.restore.act import Expected, Sequences
 from workbench.checkpoints.restore.request import Counted
 from workbench.murmurant.spellings import CONCEPTS
+from workbench.plans.journal import SCHEMA
 
 # Entries that the workbench itself writes about snapshots and the like: they change nothing that could be lost.
 _OWN = """
     coalesce({metadata} ->> 'source' = 'workbench'
     AND coalesce({metadata} ->> 'migrationAction', {action}::text) ~ '^migration:(snapshot|preflight|dry-run):', false)
 """
+
+
+_HEAD = f"{SCHEMA}.audit_head"
+"""The end of the workbench's own chain of entries, which each of them moves on."""
 
 
 def expected_of(manifest: Manifest) -> Expected:
@@ -74,7 +79,8 @@ def watched(connection: psycopg.Connection[Any], main: str) -> Counted:
     (log,) = CONCEPTS["audit"].tables
     tables = tables_of(connection)
     has_log = log in tables.get(main, ())
-    found, _ = contents(connection, main, {log: (0, None)} if has_log else None)
+    everything, _ = contents(connection, main, {log: (0, None)} if has_log else None)
+    found = {table: state for table, state in everything.items() if table != _HEAD}
     if not has_log:
         return found
     columns = {
