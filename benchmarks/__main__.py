@@ -10,7 +10,7 @@ from time import perf_counter
 
 import psycopg
 
-from benchmarks import checks, duplicates, report, restore, rollback
+from benchmarks import checks, duplicates, report, restore, rollback, snapshots
 from workbench.database.embedded import embedded_url, start_server
 from workbench.demo.club import build_club
 from workbench.demo.making import make_demo
@@ -24,7 +24,9 @@ def main() -> None:
         "--members", type=int, default=100_000, help="size of the club that the checks run on"
     )
     parser.add_argument(
-        "--only", choices=["checks", "report", "rollback", "duplicates", "restore"], help="one of them alone"
+        "--only",
+        choices=["checks", "report", "rollback", "duplicates", "snapshots", "restore"],
+        help="one of them alone",
     )
     parser.add_argument("--rows", type=int, default=1_000_000, help="size of the run that is rolled back")
     chosen = parser.parse_args()
@@ -35,7 +37,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="workbench-bench-") as folder:
         home = Path(folder)
         server = start_server(home / "postgres")
-        if chosen.only in (None, "checks", "restore"):
+        if chosen.only in (None, "checks", "snapshots", "restore"):
             url = embedded_url(home / "postgres", "bench")
             begun = perf_counter()
             with psycopg.connect(url) as connection:
@@ -47,6 +49,8 @@ def main() -> None:
             )
             if chosen.only in (None, "checks"):
                 checks.compare(url, home / "imports")
+            if chosen.only in (None, "snapshots"):
+                snapshots.compare(url, home)
             if chosen.only in (None, "restore"):
                 restore.compare(home / "postgres", home, url)
         if chosen.only in (None, "report"):
