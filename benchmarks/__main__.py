@@ -10,7 +10,7 @@ from time import perf_counter
 
 import psycopg
 
-from benchmarks import checks, duplicates, report, rollback
+from benchmarks import checks, differences, duplicates, report, rollback
 from workbench.database.embedded import embedded_url, start_server
 from workbench.demo.club import build_club
 from workbench.demo.making import make_demo
@@ -24,7 +24,9 @@ def main() -> None:
         "--members", type=int, default=100_000, help="size of the club that the checks run on"
     )
     parser.add_argument(
-        "--only", choices=["checks", "report", "rollback", "duplicates"], help="one of them alone"
+        "--only",
+        choices=["checks", "report", "rollback", "duplicates", "differences"],
+        help="one of them alone",
     )
     parser.add_argument("--rows", type=int, default=1_000_000, help="size of the run that is rolled back")
     chosen = parser.parse_args()
@@ -52,6 +54,10 @@ def main() -> None:
             settings = load_settings()
             make_demo(settings, members=2000)
             report.compare(settings)
+        if chosen.only in (None, "differences"):
+            differences.compare(home / "postgres", home, chosen.members)
+            if chosen.rows > 1_000_000:
+                differences.large(home / "postgres", chosen.rows)
         if chosen.only in (None, "rollback"):
             for rows in sorted({10_000, chosen.rows}):
                 rollback.compare(home / "postgres", home, rows, rounds=2 if rows > 100_000 else 5)
