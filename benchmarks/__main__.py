@@ -10,7 +10,7 @@ from time import perf_counter
 
 import psycopg
 
-from benchmarks import checks, differences, duplicates, report, rollback
+from benchmarks import checks, differences, duplicates, report, rollback, snapshots
 from workbench.database.embedded import embedded_url, start_server
 from workbench.demo.club import build_club
 from workbench.demo.making import make_demo
@@ -25,7 +25,7 @@ def main() -> None:
     )
     parser.add_argument(
         "--only",
-        choices=["checks", "report", "rollback", "duplicates", "differences"],
+        choices=["checks", "report", "rollback", "duplicates", "snapshots", "differences"],
         help="one of them alone",
     )
     parser.add_argument("--rows", type=int, default=1_000_000, help="size of the run that is rolled back")
@@ -37,7 +37,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="workbench-bench-") as folder:
         home = Path(folder)
         server = start_server(home / "postgres")
-        if chosen.only in (None, "checks"):
+        if chosen.only in (None, "checks", "snapshots"):
             url = embedded_url(home / "postgres", "bench")
             begun = perf_counter()
             with psycopg.connect(url) as connection:
@@ -47,7 +47,10 @@ def main() -> None:
             print(
                 f"club of {club.members:,} members, {club.registrations:,} registrations: built in {perf_counter() - begun:.0f} s"
             )
-            checks.compare(url, home / "imports")
+            if chosen.only in (None, "checks"):
+                checks.compare(url, home / "imports")
+            if chosen.only in (None, "snapshots"):
+                snapshots.compare(url, home)
         if chosen.only in (None, "report"):
             print("demo report, 2,000 members")
             os.environ.update(WORKBENCH_HOME=folder, WORKBENCH_REPORTS=str(home / "reports"))

@@ -4,21 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict
+from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
 import pandas as pd
 
-from workbench.audit import record
+from workbench.audit import audit_entries, record
 from workbench.checkpoints import manifest
+from workbench.checkpoints.instant import create_instant, forget_clone, verify_instant
 from workbench.checkpoints.manifest import Manifest
 from workbench.checkpoints.parts import clear_left_over
+from workbench.checkpoints.pruning import prune_snapshot
+from workbench.checkpoints.retention import Decision, Migration, decide_snapshots
 from workbench.checkpoints.snapshot import Wish, create_snapshot
 from workbench.checkpoints.source import Source
+from workbench.checkpoints.verifying import NotAsSaidError, judged, verify_snapshot
 from workbench.errors import NotLogged
 from workbench.session import Session
 
 Advance = Callable[[str, int, int], None]
+
+
+def silent(what: str, done: int, total: int) -> None:
+    """Tell nobody how far it is."""
 
 
 class Checkpointing(Session):
@@ -37,38 +47,163 @@ class Checkpointing(Session):
         compression: str | None = None,
         precedes: str | None = None,
         reason: str | None = None,
-        advance: Advance = lambda what, done, total: None,
+        instant: bool = False,
+        advance: Advance = silent,
     ) -> Manifest:
-        """Take a snapshot; see `workbench.checkpoints.snapshot.create_snapshot`."""
-        self.said += clear_left_over(self.settings.backups)
+        """Take a snapshot, listed when it is whole.
+
+        Parameters
+        ----------
+        format, jobs, compression, precedes, reason : optional
+            See `workbench.checkpoints.snapshot.Wish`.
+        instant : bool
+            Whether the database is cloned on its own server instead; nobody may be connected then.
+        advance : callable
+            Told what begins, how many steps are done, and how many there are.
+
+        Returns
+        -------
+        Manifest
+            What it is; see `workbench.checkpoints.snapshot` and `instant` for what can go wrong.
+        """
+        self._clear()
         wish = Wish(self.settings.operator, format, jobs, compression, precedes, reason)
-        target = asdict(self.target)
-        made = create_snapshot(
-            Source(self.database),
-            self.schema,
-            target,
-            self.settings.backups,
-            wish,
-            self.settings.client_tools,
-            advance,
-        )
+        target, folder = asdict(self.target), self.settings.backups
+        if instant:
+            schema = self.schema
+            self.close()  # what we hold ourselves would be in the way
+            made = create_instant(self.database, schema, target, folder, wish, advance)
+        else:
+            source, tools = Source(self.database), self.settings.client_tools
+            made = create_snapshot(source, self.schema, target, folder, wish, tools, advance)
         self._log(
             "created",
             made,
-            {"size": made.size, "rows": made.rows, "precedes": made.precedes, "reason": made.reason},
+            {
+                "kind": made.kind,
+                "size": made.size,
+                "rows": made.rows,
+                "precedes": made.precedes,
+                "reason": made.reason,
+            },
         )
         return made
 
     def snapshots(self) -> list[Manifest]:
         """List the environment's snapshots, oldest first."""
         folder = self.settings.backups
-        self.said += clear_left_over(folder)
+        self._clear()
         self.said += [str(each) for each in manifest.unreadable(folder)]
         return manifest.list_snapshots(folder, self.environment.name)
 
     def snapshot(self, name: str) -> Manifest:
         """Return one snapshot: by its name, its file, or ``latest``."""
         return manifest.find_snapshot(self.settings.backups, name, self.environment.name)
+
+    def verify_snapshot(
+        self, name: str = "latest", *, any_size: bool = False, advance: Advance = silent
+    ) -> Manifest:
+        """Prove a snapshot by restoring it; the outcome goes into its manifest and the audit log.
+
+        Parameters
+        ----------
+        name : str
+            Its name, its file, or ``latest``.
+        any_size : bool
+            Whether its size may be out of the range of its predecessors'.
+
+        Returns
+        -------
+        Manifest
+            With one verification more, the last: ``pass``, ``fail`` or ``not run``.
+
+        Raises
+        ------
+        SnapshotError
+            When the manifest itself cannot be read, or was edited.
+        UsageError
+            When there is none of that name, or it is another environment's.
+        """
+        found = self.snapshot(name)
+        folder, by = found.folder, self.settings.operator
+        before = [
+            each
+            for each in manifest.list_snapshots(folder, self.environment.name)
+            if (each.created_at, each.snapshot) < (found.created_at, found.snapshot)
+        ]
+        if lie := self._logged_otherwise(found):
+
+            def refused() -> tuple[str, str]:
+                raise NotAsSaidError(lie)
+
+            tried = judged(refused, by)
+        elif found.kind == "instant":
+            tried = verify_instant(self.database, found, before, by, any_size=any_size)
+        else:
+            tried = verify_snapshot(found, before, self.settings, advance, any_size=any_size)
+        path = folder / f"{found.snapshot}.json"
+        found = manifest.read_manifest(path).with_verification(tried)  # others may have verified it meanwhile
+        manifest.write_manifest(found, path)
+        self._log("verified", found, {"outcome": tried.outcome, "detail": tried.detail, "where": tried.where})
+        return found
+
+    def retention(self, now: datetime | None = None) -> list[Decision]:
+        """Decide which of the environment's snapshots may be pruned (guide §5.3); nothing is touched.
+
+        Returns
+        -------
+        list of Decision
+            ``name``, ``keep`` and ``reason`` of each, oldest first.
+        """
+        migrations = [
+            Migration(each.run, began.replace(tzinfo=UTC), ended.replace(tzinfo=UTC))
+            for each in self.find_runs()
+            if each.mode == "live"
+            and (began := each.started or each.finished or each.last_trace)
+            and (ended := each.finished or each.last_trace or each.started)
+        ]
+        return decide_snapshots(now or datetime.now(UTC), self.snapshots(), migrations)
+
+    def prune_snapshots(self, decided: list[Decision]) -> list[Manifest]:
+        """Delete what was decided about, as far as a fresh decision says the same.
+
+        Parameters
+        ----------
+        decided : list of Decision
+            As `retention` returned it and somebody confirmed it.
+
+        Returns
+        -------
+        list of Manifest
+            What is gone.
+        """
+        agreed = {each.name for each in decided if not each.keep}
+        gone = []
+        for each in self.retention():
+            if each.keep or each.name not in agreed:
+                continue
+            found = self.snapshot(each.name)
+            prune_snapshot(self.database, found)
+            self._log("pruned", found, {"kind": found.kind, "detail": each.reason})
+            gone.append(found)
+        return gone
+
+    def _logged_otherwise(self, found: Manifest) -> str:
+        """Return what is wrong with a manifest that is not the one the audit log knows; else nothing."""
+        if not all(self.schema.has(f"audit.{each}") for each in ("action", "metadata", "created_at")):
+            return ""
+        with self.reading() as connection:
+            log = audit_entries(connection, self.schema, action="migration:snapshot:created", limit=None)
+        for entry in log["metadata"]:
+            if entry.get("snapshot") == found.snapshot and entry.get("manifest") != found.facts_digest:
+                return (
+                    f"The manifest of {found.snapshot} was rewritten: the audit log knows another, by"
+                    f" {entry.get('operator')}."
+                )
+        return ""
+
+    def _clear(self) -> None:
+        self.said += clear_left_over(self.settings.backups, partial(forget_clone, self.database))
 
     def _log(self, done: str, about: Manifest, more: dict[str, Any]) -> None:
         facts = {

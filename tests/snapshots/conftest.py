@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -51,3 +52,30 @@ def scratches(server):
 
     yield names
     assert names() == []
+
+
+@pytest.fixture(scope="session")
+def older(tmp_path_factory):
+    """Settings with a real scratch server of PostgreSQL 16, which the embedded wheel brings for upgrades."""
+    from workbench.database.embedded import _pgserver
+
+    data = tmp_path_factory.mktemp("older") / "postgres"
+    server = _pgserver().get_server(data, postgres_version=16)
+    yield server.get_uri("postgres")
+    server.cleanup()
+
+
+@pytest.fixture
+def small_disk(server):
+    """Mount a disk with very little room where the server may go, and return its folder."""
+    disk = Path(server.handle.pgdata).parent / "disk"
+    disk.mkdir(exist_ok=True)
+    command = ["mount", "-t", "tmpfs", "-o", "size=1m,mode=0777", "tmpfs", str(disk)]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        pytest.skip("there is no mount here; a small disk cannot be made")
+    if done.returncode:
+        pytest.skip(f"a small disk can be mounted by an administrator only: {done.stderr.strip()}")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)

@@ -29,7 +29,7 @@ def manifest(name: str = "backup_20260101_090000", **changes) -> Manifest:
         size=1234, tool_version="18.4", server_version="18.4", schema="public", dialect="guide",
         target={"system_identifier": "1", "database": "club", "schema": "public", "environment": "club", "kind": "demo"},
         created_at="2026-01-01T09:00:00+00:00", created_by="dana", precedes=None, reason="Zoë's", transaction="1:1:",
-        timeline={"system_identifier": "1", "timeline": "1", "database_oid": "5", "wal_position": "0/1"},
+        timeline={"system_identifier": "1", "timeline": "1", "database_oid": "5", "wal_position": "0/1"}, database_size=9000,
         tables={"Member": TableState(2, "cd" * 32), "AuditLog": TableState(3, None)},
         sequences={"a_seq": SequenceState(4, True)},
         elsewhere={"workbench": Contents({"journal": TableState(1, None)}, {})},

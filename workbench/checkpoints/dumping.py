@@ -48,7 +48,7 @@ class Dump:
     ) -> None:
         dbname, secret = connected(parameters)
         self.made, self._secret = made, secret.get("PGPASSWORD", "")
-        # It is flushed here, while the tables are still being digested: not twice, one after the other.
+        # It is flushed from here, while it is being written.
         command = [
             str(tool.path),
             *options,
@@ -73,13 +73,12 @@ class Dump:
         self._flusher.start()
 
     def wait(self) -> None:
-        """Wait for its end; `WorkbenchError` with the reason when it failed."""
+        """Wait for its end, not for the disk (`flush`); `WorkbenchError` with the reason when it failed."""
         code = self.process.wait()
         self._reader.join()
         self._flusher.join()
         if code:
             raise self._failed(code)
-        flush(self.made.archive)
 
     def stop(self) -> None:
         """End it, when it is not wanted any more."""

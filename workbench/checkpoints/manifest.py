@@ -69,13 +69,7 @@ class Verification:
 
 @dataclass(frozen=True)
 class Contents:
-    """The tables and sequences of one schema.
-
-    Attributes
-    ----------
-    tables : dict of str to TableState
-    sequences : dict of str to SequenceState
-    """
+    """The tables and sequences of one schema, by name."""
 
     tables: dict[str, TableState] = field(default_factory=dict)
     sequences: dict[str, SequenceState] = field(default_factory=dict)
@@ -118,6 +112,8 @@ class Manifest:
         Of Murmurant's schema, by name.
     elsewhere : dict of str to Contents
         Those of other schemas, by schema.
+    database_size : int
+        The room it took on its server, bytes: what a restore needs.
     verifications : tuple of Verification
         Oldest first.
     """
@@ -143,6 +139,7 @@ class Manifest:
     tables: dict[str, TableState]
     sequences: dict[str, SequenceState]
     elsewhere: dict[str, Contents] = field(default_factory=dict)
+    database_size: int = 0
     verifications: tuple[Verification, ...] = ()
     version: int = VERSION
     folder: Path = field(default=Path(), compare=False)
@@ -265,7 +262,7 @@ def list_snapshots(folder: Path, environment: str | None = None) -> list[Manifes
     Parameters
     ----------
     folder : Path
-        Where they lie; none are there when it does not exist.
+        Where they lie, if anywhere.
     environment : str, optional
         Only those of this environment.
     """

@@ -10,7 +10,7 @@ import fcntl
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -24,7 +24,9 @@ from workbench.checkpoints.manifest import (
     read_manifest,
     write_manifest,
 )
-from workbench.errors import SnapshotError, WorkbenchError
+from workbench.errors import Refused, SnapshotError, WorkbenchError
+
+Forget = Callable[[Path], str]
 
 _PART = re.compile(r"\.(backup_\d{8}_\d{6})\.part")
 
@@ -57,6 +59,14 @@ class Part:
         """The archive, while it is unfinished."""
         return self.place / f"{self.name}.dump"
 
+    def take_back(self, manifest: Manifest) -> None:
+        """Move a published snapshot here, the manifest first: from then on it is not listed."""
+        (self.folder / f"{self.name}.json").rename(self.place / f"{self.name}.json")
+        flush_folder(self.folder)
+        if manifest.kind == "dump" and (self.folder / manifest.file).exists():
+            (self.folder / manifest.file).rename(self.archive)
+            flush_folder(self.folder)
+
     def publish(self, manifest: Manifest) -> None:
         """Move archive and manifest to their names, the manifest last; all of it is flushed by then."""
         write_manifest(manifest, self.place / f"{self.name}.json")
@@ -86,39 +96,70 @@ def part(folder: Path, moment: datetime) -> Iterator[Part]:
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         name, number = _claimed(folder, moment)
+        with _kept(Part(folder, name, number)) as made:
+            yield made
     except OSError as error:
         raise WorkbenchError(
-            f"No snapshot can be written to {folder}: {error.strerror}.",
+            f"No snapshot can be written to {folder}: {error.strerror or error}.",
             "Make room there or grant the right to, or set `backups` to another folder.",
         ) from None
-    made = Part(folder, name, number)
+
+
+@contextmanager
+def part_of(manifest: Manifest) -> Iterator[Part]:
+    """Make the folder through which a published snapshot leaves; it is removed at the end.
+
+    Raises
+    ------
+    Refused
+        When somebody is at work on the same snapshot.
+    """
+    place = manifest.folder / f".{manifest.snapshot}.part"
+    place.mkdir(mode=0o700, exist_ok=True)
+    if (number := _locked(place)) is None:
+        raise Refused(f"Somebody else is at work on {manifest.snapshot}.", "Try again in a moment.")
+    with _kept(Part(manifest.folder, manifest.snapshot, number)) as made:
+        yield made
+
+
+@contextmanager
+def _kept(made: Part) -> Iterator[Part]:
     try:
         yield made
-    finally:
+        shutil.rmtree(made.place)
+    except BaseException:
         shutil.rmtree(made.place, ignore_errors=True)
-        os.close(number)
+        raise
+    finally:
+        os.close(made.lock)
 
 
-def clear_left_over(folder: Path) -> list[str]:
-    """Clear away what killed processes left unfinished, and say what that was, one sentence each."""
+def clear_left_over(folder: Path, forget: Forget) -> list[str]:
+    """Clear away what killed processes left unfinished, and say what that was, one sentence each.
+
+    Parameters
+    ----------
+    folder : Path
+        The backups.
+    forget : callable
+        Given such a folder, undoes what was begun elsewhere; returns why it could not, else nothing.
+    """
     said = []
     for place in sorted(folder.glob(".backup_*.part")):
         match = _PART.fullmatch(place.name)
         if not match or not place.is_dir() or (number := _locked(place)) is None:
             continue
         try:
-            said.append(_cleared(folder, place, match.group(1)))
+            said.append(_cleared(folder, place, match.group(1), forget))
         except OSError as error:
-            said.append(
-                f"{match.group(1)} was never finished, and {place} cannot be removed: {error.strerror}."
-            )
+            said.append(f"{match.group(1)} is unfinished, and {place} cannot be removed: {error.strerror}.")
         finally:
             os.close(number)
-    return said
+    return [each for each in said if each]
 
 
-def _cleared(folder: Path, place: Path, name: str) -> str:
-    finished = False
+def _cleared(folder: Path, place: Path, name: str, forget: Forget) -> str:
+    said = f"{name} was unfinished: what was left of it is removed."
     with suppress(SnapshotError):
         # Killed between its two last steps: the archive has its name, and only the manifest's is missing.
         manifest = read_manifest(place / f"{name}.json")
@@ -126,11 +167,14 @@ def _cleared(folder: Path, place: Path, name: str) -> str:
         if manifest.kind == "dump" and archive.exists() and digest_of(archive) == manifest.sha256:
             (place / f"{name}.json").rename(folder / f"{name}.json")
             flush_folder(folder)
-            finished = True
+            said = f"{name} was interrupted when it was whole; its manifest is in its place now."
+    if (folder / f"{name}.json").exists():
+        shutil.rmtree(place)
+        return said if "whole" in said else ""  # it had been published
+    if reason := forget(place):
+        return f"{name} is unfinished. {reason}"
     shutil.rmtree(place)
-    if finished:
-        return f"{name} was interrupted when it was whole; its manifest is in its place now."
-    return f"{name} was never finished: what was written of it is removed."
+    return said
 
 
 def _claimed(folder: Path, moment: datetime) -> tuple[str, int]:

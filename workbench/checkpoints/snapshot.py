@@ -9,22 +9,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from workbench.checkpoints.archive import digest_of, size_of
-from workbench.checkpoints.dumping import Dump, sequences_in
+from workbench.checkpoints.dumping import Dump, flush, sequences_in
 from workbench.checkpoints.fingerprints import Connection, sequences_of
 from workbench.checkpoints.manifest import Contents, Manifest, SequenceState
 from workbench.checkpoints.parts import part
-from workbench.checkpoints.source import Source, Tallies
+from workbench.checkpoints.source import LARGE, Source
 from workbench.database.tools import can_compress, quickest_compression, tool_for
 from workbench.errors import UsageError
 from workbench.murmurant.schema import Schema
-
-LARGE = 64 * 2**20
-"""Bytes from which on a database is dumped as a directory, by parallel jobs."""
 
 FORMATS = ("custom", "directory")
 
@@ -83,8 +81,7 @@ def create_snapshot(
     source : Source
         The database.
     schema : Schema
-        Murmurant's tables there. Of its tables every one is digested but the audit log, which is only
-        counted, like those of other schemas: it only grows, and is the largest.
+        Murmurant's tables there. All tables are counted; which are digested too, see `workbench.checkpoints.source.digested`.
     target : dict
         Which database that is, for the manifest.
     folder : Path
@@ -112,7 +109,7 @@ def create_snapshot(
     with source.exported() as held, part(folder, moment) as made:
         tool = tool_for("pg_dump", held.server_version, tools)
         restorer = tool_for("pg_restore", held.server_version, tools)
-        form, jobs = _shape(held.connection, wish)
+        form, jobs = _shape(held.database_size, wish)
         compression = wish.compression or quickest_compression(tool)
         if wish.compression and not can_compress(tool, compression):
             raise UsageError(
@@ -131,11 +128,14 @@ def create_snapshot(
         options = [f"--format={form}", *([f"--jobs={jobs}"] if form == "directory" else [])]
         options += [f"--compress={compression}", f"--snapshot={held.snapshot}", source.lock_wait]
         process = Dump(tool, source.parameters(), made, options, dumped)
-        tallies = Tallies(source, held, schema)
+        tallies = source.tally(held, schema)
         try:
             process.wait()
             advance("checking what was written", total, total)
-            sha256, size = digest_of(made.archive), size_of(made.archive)
+            with ThreadPoolExecutor(1) as pool:  # the disk is waited for while the processor works
+                flushed = pool.submit(flush, made.archive)
+                sha256, size = digest_of(made.archive), size_of(made.archive)
+                flushed.result()
             contents = tallies.contents()
         except BaseException:
             process.stop()
@@ -147,11 +147,7 @@ def create_snapshot(
             if after == before
             else _in_archive(held.connection, before, sequences_in(made.archive, restorer))
         )
-        main = contents.pop(schema.catalogue.schema, Contents())
-        elsewhere = {
-            name: replace(contents.get(name, Contents()), sequences=states.get(name, {}))
-            for name in sorted({*contents, *states} - {schema.catalogue.schema})
-        }
+        here = schema.catalogue.schema
         manifest = Manifest(
             snapshot=made.name,
             kind="dump",
@@ -163,7 +159,7 @@ def create_snapshot(
             tool_version=tool.version,
             server_version=held.server_version,
             target=target,
-            schema=schema.catalogue.schema,
+            schema=here,
             dialect=schema.dialect,
             created_at=moment.isoformat(timespec="seconds"),
             created_by=wish.by,
@@ -171,20 +167,29 @@ def create_snapshot(
             reason=wish.reason,
             transaction=held.transaction,
             timeline=held.timeline,
-            tables=main.tables,
-            sequences=states.get(schema.catalogue.schema, {}),
-            elsewhere=elsewhere,
+            database_size=held.database_size,
+            tables=contents.get(here, Contents()).tables,
+            sequences=states.get(here, {}),
+            elsewhere=elsewhere(contents, states, here),
             folder=folder,
         )
         made.publish(manifest)
     return manifest
 
 
-def _shape(connection: Connection, wish: Wish) -> tuple[str, int]:
-    """Choose format and jobs: by several jobs only where there is enough to share out."""
-    row = connection.execute("SELECT pg_database_size(current_database())").fetchone()
-    large = row is not None and row[0] >= LARGE
-    form = wish.format or ("directory" if large or (wish.jobs or 1) > 1 else "custom")
+def elsewhere(
+    contents: dict[str, Contents], states: dict[str, dict[str, SequenceState]], here: str
+) -> dict[str, Contents]:
+    """Return tables and sequences of every schema but one."""
+    return {
+        name: Contents(contents.get(name, Contents()).tables, states.get(name, {}))
+        for name in sorted({*contents, *states} - {here})
+    }
+
+
+def _shape(size: int, wish: Wish) -> tuple[str, int]:
+    """Choose format and jobs: several jobs only where there is enough to share out."""
+    form = wish.format or ("directory" if size >= LARGE or (wish.jobs or 1) > 1 else "custom")
     return form, wish.jobs or min(os.cpu_count() or 1, 8)
 
 

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import queue
-import threading
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import psycopg
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from workbench.checkpoints.fingerprints import Connection, fingerprints, row_counts, tables_of
-from workbench.checkpoints.manifest import Contents, TableState
+from workbench.checkpoints.fingerprints import Connection, tables_of
+from workbench.checkpoints.tallies import Tallies
 from workbench.database.connection import SPELLING, Database
 from workbench.murmurant.schema import Schema
 
-WORKERS = 2
-"""Sessions that count and digest beside pg_dump's own."""
+LARGE = 64 * 2**20
+"""Bytes from which on a database is large: dumped by parallel jobs, and not digested in full."""
 
 _TIMELINE = """
 SELECT s.system_identifier::text, c.timeline_id::text, d.oid::text,
@@ -43,7 +39,7 @@ class Held:
         What ``pg_current_snapshot()`` said.
     server_version : str
         The server's.
-    timeline : dict
+    timeline, database_size : dict, int
         See `workbench.checkpoints.manifest.Manifest`.
     tables : dict
         Every table with rows of its own, by schema, the largest first.
@@ -54,6 +50,7 @@ class Held:
     transaction: str
     server_version: str
     timeline: dict[str, str]
+    database_size: int
     tables: dict[str, list[str]]
 
 
@@ -108,81 +105,39 @@ class Source:
                 )
             row = connection.execute("SELECT pg_export_snapshot(), pg_current_snapshot()::text").fetchone()
             facts = connection.execute(_TIMELINE).fetchone()
-            version = connection.execute("SELECT current_setting('server_version')").fetchone()
+            version = connection.execute(
+                "SELECT current_setting('server_version'), pg_database_size(current_database())"
+            ).fetchone()
             assert row
             assert facts
             assert version
             names = ("system_identifier", "timeline", "database_oid", "wal_position")
             timeline = dict(zip(names, facts, strict=True))
-            yield Held(connection, row[0], row[1], str(version[0]), timeline, tables_of(connection))
+            yield Held(connection, row[0], row[1], version[0], timeline, version[1], tables_of(connection))
             connection.rollback()
 
+    def tally(self, held: Held, schema: Schema) -> Tallies:
+        """Begin to count and digest the tables of a held state."""
 
-class Tallies:
-    """Rows counted and digested in sessions of their own, while something else goes on.
+        def connect() -> Connection:
+            connection = self.connect()
+            connection.execute(sql.SQL("SET TRANSACTION SNAPSHOT {}").format(sql.Literal(held.snapshot)))
+            return connection
 
-    Parameters
-    ----------
-    source : Source
-        The database.
-    held : Held
-        The state.
-    schema : Schema
-        Murmurant's tables: all are digested but the audit log. Every other table is only counted.
-    """
-
-    def __init__(self, source: Source, held: Held, schema: Schema) -> None:
-        self._source, self._held, self._schema = source, held, schema
-        self._wanted: queue.SimpleQueue[tuple[str, str]] = queue.SimpleQueue()
-        for name, tables in held.tables.items():
-            for table in tables:
-                self._wanted.put((name, table))
-        self._found: dict[str, dict[str, TableState]] = {}
-        self._open: list[Connection] = []
-        self._stopped = threading.Event()
-        self._pool = ThreadPoolExecutor(WORKERS)
-        self._work: list[Future[None]] = [self._pool.submit(self._tally) for _ in range(WORKERS)]
-
-    def contents(self) -> dict[str, Contents]:
-        """Wait for the end; return what each schema's tables hold."""
-        for each in self._work:
-            each.result()
-        self._pool.shutdown()
-        return {name: Contents(dict(sorted(tables.items()))) for name, tables in self._found.items()}
-
-    def stop(self) -> None:
-        """End the sessions, when they are not wanted any more."""
-        self._stopped.set()
-        for each in self._open:
-            with suppress(psycopg.Error):
-                each.cancel_safe(timeout=5)
-        self._pool.shutdown()
-
-    def _tally(self) -> None:
-        with self._source.connect() as connection:
-            self._open.append(connection)
-            connection.execute(
-                sql.SQL("SET TRANSACTION SNAPSHOT {}").format(sql.Literal(self._held.snapshot))
-            )
-            while not self._stopped.is_set():
-                try:
-                    schema, table = self._wanted.get_nowait()
-                except queue.Empty:
-                    break
-                self._found.setdefault(schema, {})[table] = self._state(connection, schema, table)
-            connection.rollback()
-
-    def _state(self, connection: psycopg.Connection[Any], schema: str, table: str) -> TableState:
-        if digested(self._schema, schema, table):
-            found = fingerprints(connection, schema, [table])[table]
-            return TableState(found.rows, found.digest)
-        return TableState(row_counts(connection, schema, [table])[table], None)
+        wanted = [
+            (name, table, digested(held, schema, name, table))
+            for name, tables in held.tables.items()
+            for table in tables
+        ]
+        return Tallies(connect, wanted)
 
 
-def digested(schema: Schema, name: str, table: str) -> bool:
-    """Whether a table's rows are digested too: Murmurant's are, but for the audit log.
+def digested(held: Held, schema: Schema, name: str, table: str) -> bool:
+    """Whether a table's rows are digested too, besides being counted.
 
-    The log only grows and outgrows all the others together: it is counted, and the archive's SHA-256 covers it.
+    Of a large database only Murmurant's own tables are, and its audit log is not: it only grows, it outgrows
+    all the others together, and the archive's SHA-256 covers it.
     """
     log = schema.resolved.get("audit")
-    return name == schema.catalogue.schema and (log is None or table != log.table)
+    matters = name == schema.catalogue.schema and (log is None or table != log.table)
+    return matters or held.database_size < LARGE

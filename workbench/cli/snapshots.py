@@ -7,11 +7,25 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from workbench.cli.explaining import on_environment
 from workbench.cli.options import Acting, AsJson, EnvironmentName, open_as
-from workbench.cli.output import banner, paths_below, print_json, print_table, progress_bar, say, stderr
+from workbench.cli.output import (
+    banner,
+    command,
+    paths_below,
+    print_json,
+    print_table,
+    progress_bar,
+    say,
+    stderr,
+)
+from workbench.errors import UsageError
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from workbench.checkpoints.manifest import Manifest
+    from workbench.checkpoints.retention import Decision
     from workbench.workbench import Workbench
 
 snapshot = typer.Typer(
@@ -31,6 +45,9 @@ def create(
     ] = None,
     precedes: Annotated[str | None, typer.Option(metavar="RUN", help="The run it is taken before.")] = None,
     reason: Annotated[str | None, typer.Option(metavar="TEXT", help="Why it is taken.")] = None,
+    instant: Annotated[
+        bool, typer.Option("--instant", help="Clone the database on its server; nobody may be connected.")
+    ] = False,
     acting: Acting = None,
     environment: EnvironmentName = None,
     json: AsJson = False,
@@ -45,17 +62,83 @@ def create(
                 compression=compress,
                 precedes=precedes,
                 reason=reason,
+                instant=instant,
                 advance=advance,
             )
         _tell(wb)
     if json:
         print_json({**facts(made), "said": wb.said})
         return
-    say(
-        f"{paths_below([made.path])[0]}: {made.rows:,} rows of {len(made.tables):,} tables, {_bytes(made.size)},"
-        f" {made.format}, compression {made.compression}.",
-        f"SHA-256 {made.sha256}",
-    )
+    on = on_environment(wb.environment.name)
+    held = f"{made.rows:,} rows of {len(made.tables):,} tables, {_bytes(made.size)}"
+    if made.kind == "instant":
+        say(f"{made.snapshot}: {held}, cloned as the database {made.file} on the same server.")
+    else:
+        say(
+            f"{paths_below([made.path])[0]}: {held}, {made.format}, compression {made.compression}.",
+            f"SHA-256 {made.sha256}",
+        )
+    say(f"To prove it by restoring: {command()} snapshot verify {made.snapshot}{on}")
+
+
+@snapshot.command()
+def verify(
+    name: Annotated[
+        str, typer.Argument(metavar="SNAPSHOT", help="Its name, its file, or latest.")
+    ] = "latest",
+    any_size: Annotated[
+        bool, typer.Option("--any-size", help="Accept a size out of its predecessors' range.")
+    ] = False,
+    acting: Acting = None,
+    environment: EnvironmentName = None,
+    json: AsJson = False,
+) -> None:
+    """Prove a snapshot: restore all of it, compare every count and digest, and drop it again."""
+    with open_as(environment, acting) as wb:
+        banner(wb.environment)
+        with progress_bar() as advance:
+            found = wb.verify_snapshot(name, any_size=any_size, advance=advance)
+        _tell(wb)
+    tried = found.verifications[-1]
+    if json:
+        print_json({**facts(found), "outcome": tried.outcome, "detail": tried.detail, "said": wb.said})
+    else:
+        where = f" on {tried.where}" if tried.where and found.kind == "dump" else ""
+        say(f"{found.snapshot}: {tried.outcome}{where}, {tried.seconds:.1f} s.", f"  {tried.detail}")
+    raise typer.Exit({"pass": 0, "fail": 1, "not run": 3}[tried.outcome])
+
+
+@snapshot.command()
+def prune(
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only show what would go; so does neither option.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Delete what is shown.")] = False,
+    acting: Acting = None,
+    environment: EnvironmentName = None,
+    json: AsJson = False,
+) -> None:
+    """Show which snapshots the guide lets go, and why; with --yes delete these."""
+    if dry_run and yes:
+        raise UsageError("--dry-run and --yes exclude each other.", "Give one.")
+    with open_as(environment, acting) as wb:
+        banner(wb.environment)
+        decided = wb.retention()
+        if not json:
+            frame = _decisions(decided)
+            print_table(frame, empty="no snapshots yet", as_message=yes)
+        gone = wb.prune_snapshots(decided) if yes else []
+        _tell(wb)
+    going = [each.name for each in decided if not each.keep]
+    if json:
+        print_json({"decisions": [vars(each) for each in decided], "pruned": [each.snapshot for each in gone],
+                    "said": wb.said})  # fmt: skip
+    elif yes:
+        say(f"Deleted: {', '.join(each.snapshot for each in gone) or 'nothing'}.")
+    elif going:
+        say(
+            f"To delete {len(going):,}: {command()} snapshot prune --yes{on_environment(wb.environment.name)}"
+        )
 
 
 @snapshot.command(name="list")
@@ -80,6 +163,14 @@ def facts(made: Manifest) -> dict[str, Any]:
     del plain["folder"]
     states = {name: state._asdict() for name, state in made.tables.items()}
     return {**plain, "name": made.snapshot, "snapshot": str(made.path), "tables": states}
+
+
+def _decisions(decided: list[Decision]) -> pd.DataFrame:
+    """Return decisions as a frame: ``snapshot``, ``decision``, ``reason``."""
+    import pandas as pd
+
+    rows = [(each.name, "keep" if each.keep else "delete", each.reason) for each in decided]
+    return pd.DataFrame(rows, columns=["snapshot", "decision", "reason"])
 
 
 def _tell(wb: Workbench) -> None:

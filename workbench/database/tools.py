@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,14 +37,7 @@ class Tool:
 
 def find_tools(configured: Path | None = None) -> list[Tool]:
     """Find every client program: those of the configured folder first, of the embedded wheel, on the PATH."""
-    found: list[Tool] = []
-    folders = [each for each in (configured, client_tools()) if each]
-    for name in TOOLS:
-        for path in (*(each / name for each in folders), Path(shutil.which(name) or name)):
-            version = _version(path)
-            if version and all((name, path) != (each.name, each.path) for each in found):
-                found.append(Tool(name, path, version))
-    return found
+    return [each for name in TOOLS for each in _tools(name, configured)]
 
 
 def tool_for(name: str, server: str, configured: Path | None = None) -> Tool:
@@ -65,10 +58,11 @@ def tool_for(name: str, server: str, configured: Path | None = None) -> Tool:
         When each that there is is older; it names them.
     """
     major = int(re.split(r"\D", server, maxsplit=1)[0])
-    found = [each for each in find_tools(configured) if each.name == name]
-    for each in found:
+    found = []
+    for each in _tools(name, configured):
         if each.major >= major:
             return each
+        found.append(each)
     old = "; ".join(f"{each.path} is {name} {each.version}" for each in found)
     raise Refused(
         f"No {name} here is new enough for the server's PostgreSQL {server}: {old or 'there is none at all'}.",
@@ -100,6 +94,13 @@ def connected(parameters: Mapping[str, str]) -> tuple[str, dict[str, str]]:
 def plain_english(**more: str) -> dict[str, str]:
     """Return the environment in which the programs' messages are plain English."""
     return os.environ | {"LC_ALL": "C", "PG_COLOR": "never"} | more
+
+
+def _tools(name: str, configured: Path | None) -> Iterator[Tool]:
+    folders = [each for each in (configured, client_tools()) if each]
+    for path in dict.fromkeys((*(each / name for each in folders), Path(shutil.which(name) or name))):
+        if version := _version(path):
+            yield Tool(name, path, version)
 
 
 def _version(path: Path) -> str | None:

@@ -1,0 +1,201 @@
+"""What may be pruned: a pure decision with the guide's numbers, carried out on our own files only."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.snapshots.test_manifest import manifest
+from workbench.checkpoints import pruning
+from workbench.checkpoints.manifest import Verification, list_snapshots, new_name, write_manifest
+from workbench.checkpoints.retention import Migration, audit_limit, decide_dry_runs, decide_snapshots
+from workbench.errors import Refused
+
+NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
+PASSED = Verification("2026-01-02T09:00:00+00:00", "dana", "pass", "", 1.0, "")
+
+
+def aged(days: float, *, outcome: str = "", precedes: str | None = None):
+    moment = NOW - timedelta(days=days)
+    made = manifest(new_name(moment), created_at=moment.isoformat(), precedes=precedes)
+    return made.with_verification(replace(PASSED, outcome=outcome)) if outcome else made
+
+
+def kept(snapshots, migrations=()) -> set[str]:
+    return {each.name for each in decide_snapshots(NOW, snapshots, migrations) if each.keep}
+
+
+def ran(run: str, began: float, ended: float) -> Migration:
+    return Migration(run, NOW - timedelta(days=began), NOW - timedelta(days=ended))
+
+
+def test_thirty_days():
+    young, old, older = aged(29.9), aged(30, outcome="fail"), aged(90)
+    assert kept([young, old, older]) == {young.snapshot}  # none was verified: the latest
+    reasons = [each.reason for each in decide_snapshots(NOW, [young, old, older], [])]
+    assert reasons == ["90 days old: 30 or more", "30 days old: 30 or more", "the latest; none was verified"]
+
+
+def test_the_last_verified_one_stays_however_old():
+    proved, since, failed, before = (
+        aged(400, outcome="pass"),
+        aged(40),
+        aged(35, outcome="fail"),
+        aged(500, outcome="pass"),
+    )
+    assert kept([failed, since, proved, before]) == {proved.snapshot}
+    twice = aged(50, outcome="pass").with_verification(replace(PASSED, outcome="fail"))
+    assert kept([twice, proved]) == {proved.snapshot}
+    later = aged(50, outcome="pass").with_verification(replace(PASSED, outcome="not run"))
+    assert kept([later, proved]) == {later.snapshot}
+
+
+def test_the_way_back_from_a_migration_stays_for_seven_days_after_it():
+    named, last, proved, fresh = (
+        aged(60, precedes="a"),
+        aged(40),
+        aged(45, outcome="pass"),
+        aged(1, outcome="pass"),
+    )
+    every = [named, last, proved, fresh]
+    assert kept(every, [ran("a", 39, 6.9)]) == {each.snapshot for each in every}
+    assert kept(every, [ran("b", 39, 6.9)]) == {last.snapshot, proved.snapshot, fresh.snapshot}
+    assert kept(every, [ran("a", 39, 7)]) == {fresh.snapshot}
+    assert kept(every, []) == {fresh.snapshot}
+
+
+AGES = st.integers(0, 900)
+SNAPSHOTS = st.lists(
+    st.builds(
+        lambda age, outcome, precedes: aged(age / 10, outcome=outcome, precedes=precedes),
+        AGES, st.sampled_from(["", "pass", "fail", "not run"]), st.sampled_from([None, "a", "b"]),
+    ),
+    max_size=8, unique_by=lambda each: each.snapshot,
+)  # fmt: skip
+MIGRATIONS = st.lists(
+    st.builds(
+        lambda run, a, b: ran(run, max(a, b) / 10, min(a, b) / 10), st.sampled_from(["a", "b"]), AGES, AGES
+    ),
+    max_size=3,
+)
+
+
+@given(SNAPSHOTS, MIGRATIONS, AGES)
+def test_what_always_holds(snapshots, migrations, later):
+    decided = decide_snapshots(NOW, snapshots, migrations)
+    keep = {each.name for each in decided if each.keep}
+    assert sorted(each.name for each in decided) == sorted(each.snapshot for each in snapshots)
+    assert all(each.reason for each in decided)
+    verified = [each for each in snapshots if each.verified]
+    if snapshots:
+        assert max(verified or snapshots, key=lambda each: each.created).snapshot in keep
+    for each in snapshots:
+        if NOW - each.created < timedelta(days=30):
+            assert each.snapshot in keep
+        if any(m.run == each.precedes and NOW - m.ended < timedelta(days=7) for m in migrations):
+            assert each.snapshot in keep
+    for migration in migrations:
+        before = [each for each in snapshots if each.created <= migration.began]
+        if before and NOW - migration.ended < timedelta(days=7):
+            assert max(before, key=lambda each: each.created).snapshot in keep
+    # The order in which they are given does not matter, and what goes today goes tomorrow.
+    assert decide_snapshots(NOW, snapshots[::-1], migrations[::-1]) == decided
+    then = decide_snapshots(NOW + timedelta(days=later / 10), snapshots, migrations)
+    assert {each.name for each in then if each.keep} <= keep
+
+
+def test_dry_runs_and_the_audit_log():
+    made = {"old": NOW - timedelta(days=7), "young": NOW - timedelta(days=6.9)}
+    assert [(each.name, each.keep) for each in decide_dry_runs(NOW, made)] == [
+        ("old", False),
+        ("young", True),
+    ]
+    assert [each.keep for each in decide_dry_runs(NOW, {"only": NOW - timedelta(days=70)})] == [True]
+    assert audit_limit(NOW) == datetime(2024, 6, 1, 12, tzinfo=UTC)
+    assert audit_limit(datetime(2028, 2, 29, tzinfo=UTC)) == datetime(2026, 2, 28, tzinfo=UTC)
+
+
+def age(found, days: float):
+    """Let a snapshot have been taken earlier."""
+    moment = datetime.now(UTC) - timedelta(days=days)
+    made = replace(
+        found, snapshot=new_name(moment), file=f"{new_name(moment)}.dump", created_at=moment.isoformat()
+    )
+    found.path.rename(found.folder / made.file)
+    (found.folder / f"{found.snapshot}.json").unlink()
+    write_manifest(made, found.folder / f"{made.snapshot}.json")
+    return made
+
+
+def test_only_what_was_shown_and_only_our_own_files_go(clubs, opened, backups):
+    with opened(clubs.clone("guide")) as wb:
+        old = age(wb.create_snapshot(), 40)
+        older = age(wb.create_snapshot(format="directory"), 50)
+        new = wb.create_snapshot()
+        other = replace(older, snapshot="backup_20200101_000000", file="backup_20200101_000000.dump",
+                        created_at="2020-01-01T00:00:00+00:00", target={**older.target, "environment": "other"})  # fmt: skip
+        write_manifest(other, backups / "backup_20200101_000000.json")
+        mine = [
+            backups / name for name in ("backup_by_hand.dump", "backup_20200202_000000.dump", "notes.txt")
+        ]
+        for path in mine:
+            path.write_text("a person's own", encoding="utf-8")
+        decided = wb.retention()
+        assert [(each.name, each.keep) for each in decided] == [
+            (older.snapshot, False), (old.snapshot, False), (new.snapshot, True)]  # fmt: skip
+        assert [each.snapshot for each in list_snapshots(backups, "demo")] == [
+            older.snapshot,
+            old.snapshot,
+            new.snapshot,
+        ]
+        gone = wb.prune_snapshots([each for each in decided if each.name != old.snapshot])
+        assert [each.snapshot for each in gone] == [older.snapshot]
+        assert wb.snapshots() == [old, new]
+        assert [each.snapshot for each in wb.prune_snapshots(decided)] == [old.snapshot]
+        assert len(wb.audit(action="migration:snapshot:pruned")) == 2
+    left = {each.name for each in backups.iterdir()}
+    assert left == {
+        new.file,
+        f"{new.snapshot}.json",
+        "backup_20200101_000000.json",
+        *(each.name for each in mine),
+    }
+
+
+def test_killed_while_pruning_nothing_half_is_listed(clubs, opened, backups, monkeypatch):
+    with opened(clubs.clone("guide")) as wb:
+        old = age(wb.create_snapshot(), 40)
+        wb.create_snapshot()
+        decided = wb.retention()
+        with pruning.part_of(old) as made:
+            with pytest.raises(Refused, match="at work"):
+                wb.prune_snapshots(decided)
+            made.take_back(old)
+            assert old not in wb.snapshots()
+        monkeypatch.setattr("workbench.checkpoints.parts.shutil.rmtree", lambda *_, **__: None)
+        second = age(wb.create_snapshot(), 41)
+        wb.prune_snapshots(wb.retention())
+        monkeypatch.undo()
+        assert second not in wb.snapshots()
+    assert any("unfinished" in each for each in wb.said)
+    assert not [each for each in backups.iterdir() if each.name.startswith(".")]
+
+
+def test_a_clone_is_pruned_with_its_manifest(clubs, opened, backups, scratches):
+    with opened(clubs.clone("guide")) as wb:
+        made = wb.create_snapshot(instant=True)
+        wb.create_snapshot()
+        path = backups / f"{made.snapshot}.json"
+        moment = datetime.now(UTC) - timedelta(days=40)
+        old = replace(made, created_at=moment.isoformat())
+        write_manifest(old, path)
+        assert [each.snapshot for each in wb.prune_snapshots(wb.retention())] == [made.snapshot]
+    assert scratches() == []
+    assert not path.exists()
+    assert not [each for each in backups.iterdir() if each.name.startswith(".")]
+    assert json.loads(next(iter(backups.glob("*.json"))).read_text(encoding="utf-8"))["kind"] == "dump"

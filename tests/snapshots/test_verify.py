@@ -1,0 +1,250 @@
+"""``snapshot verify``: a restore proves a snapshot; what is damaged, lies or cannot be restored never passes."""
+
+from __future__ import annotations
+
+import random
+import shutil
+from dataclasses import replace
+
+import psycopg
+import pytest
+
+from tests.snapshots.test_manifest import manifest
+from workbench.checkpoints import verifying
+from workbench.checkpoints.manifest import Manifest, TableState, Verification, read_manifest, write_manifest
+from workbench.checkpoints.verifying import size_in_range
+from workbench.errors import SnapshotError, UsageError
+
+
+@pytest.fixture(scope="module")
+def kept(clubs, tmp_path_factory):
+    """A club with a snapshot in each format, to be copied and damaged."""
+    club = clubs.clone("application")
+    return club, tmp_path_factory.mktemp("kept")
+
+
+@pytest.fixture
+def taken(kept, opened, backups):
+    """Open the club, with a copy of its snapshot."""
+    club, store = kept
+    if not any(store.iterdir()):
+        with opened(club, backups=store) as wb:
+            wb.create_snapshot()
+    shutil.copytree(store, backups)
+    with opened(club) as wb:
+        yield wb, wb.snapshot("latest")
+
+
+def forge(found: Manifest, **changes) -> None:
+    """Write a manifest that says something else, its own digest right."""
+    write_manifest(replace(found, **changes), found.folder / f"{found.snapshot}.json")
+
+
+def unlog(wb) -> None:
+    """Act as where the audit log knows nothing of it, so that only the restore can tell."""
+    wb._logged_otherwise = lambda _: ""
+
+
+@pytest.mark.parametrize("form", ["custom", "directory"])
+def test_a_restore_proves_it(club, opened, form):
+    club.execute("CREATE SCHEMA other; CREATE TABLE other.t (id serial); INSERT INTO other.t DEFAULT VALUES")
+    with opened(club) as wb:
+        made = wb.create_snapshot(format=form, compression="gzip:1" if form == "directory" else None)
+        proved = wb.verify_snapshot()
+        (tried,) = proved.verifications
+        assert tried.outcome == "pass", tried.detail
+        assert tried.where == "the embedded server"
+        assert (
+            f"{made.rows:,} rows of {len(made.tables) + 1} tables, {len(made.tables) + 1} digests"
+            in tried.detail
+        )
+        assert "no predecessor" in tried.detail
+        assert proved.verified
+        assert wb.snapshots() == [proved] == [read_manifest(made.path)]
+        assert proved.facts_digest == made.facts_digest
+        (entry,) = wb.audit(action="migration:snapshot:verified")["metadata"]
+        assert (entry["outcome"], entry["snapshot"], entry["operator"]) == ("pass", made.snapshot, "dana")
+
+
+def flipped(path, at: float) -> None:
+    content = bytearray(path.read_bytes())
+    place = int(at * (len(content) - 1))
+    content[place] ^= 1 << random.Random(at).randrange(8)
+    path.write_bytes(content)
+
+
+DAMAGE = {
+    "first byte": (lambda path: flipped(path, 0), "damaged"),
+    "last byte": (lambda path: flipped(path, 1), "damaged"),
+    "middle": (lambda path: flipped(path, 0.5), "damaged"),
+    "contents": (lambda path: flipped(path, 0.01), "damaged"),
+    "cut": (lambda path: path.write_bytes(path.read_bytes()[:-1]), "cut short"),
+    "empty": (lambda path: path.write_bytes(b""), "cut short"),
+    "longer": (lambda path: path.write_bytes(path.read_bytes() + b"x"), "added to"),
+    "gone": (lambda path: path.unlink(), "not there"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_archive(taken, damage, monkeypatch):
+    wb, found = taken
+    monkeypatch.setattr(verifying, "scratch_database", lambda _: pytest.fail("it came to a restore"))
+    change, said = DAMAGE[damage]
+    change(found.path)
+    tried = wb.verify_snapshot(found.snapshot).verifications[-1]
+    assert (tried.outcome, tried.where) == ("fail", "")
+    assert said in tried.detail
+    assert not wb.snapshot("latest").verified
+
+
+@pytest.mark.parametrize("at", [0.02, 0.3, 0.97])
+def test_a_damaged_archive_whose_manifest_was_made_to_fit(taken, at):
+    """Only the restore can tell, wherever the byte is."""
+    wb, found = taken
+    unlog(wb)
+    flipped(found.path, at)
+    forge(found, sha256=verifying.digest_of(found.path))
+    tried = wb.verify_snapshot().verifications[-1]
+    assert tried.outcome == "fail", tried.detail
+
+
+LIES = {
+    "rows": (lambda m: {"tables": {**m.tables, "Member": TableState(7, m.tables["Member"].digest)}}, "instead of 7"),
+    "digest": (lambda m: {"tables": {**m.tables, "Member": TableState(m.tables["Member"].rows, "00" * 32)}}, "but others"),
+    "table": (lambda m: {"tables": {k: v for k, v in m.tables.items() if k != "Event"}}, "knows no table Event"),
+    "more": (lambda m: {"tables": {**m.tables, "Gone": TableState(0, None)}}, "there is no table Gone"),
+    "database": (lambda m: {"target": {**m.target, "database": "another"}}, "not of 'another'"),
+    "sequence": (
+        lambda m: {"sequences": {k: v._replace(last_value=v.last_value + 9) for k, v in m.sequences.items()}},
+        "stands at",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_a_manifest_that_lies(taken, lie):
+    wb, found = taken
+    change, said = LIES[lie]
+    forge(found, **change(found))
+    tried = wb.verify_snapshot().verifications[-1]
+    assert tried.outcome == "fail"
+    assert "was rewritten: the audit log knows another, by dana" in tried.detail
+    unlog(wb)
+    tried = wb.verify_snapshot().verifications[-1]
+    assert tried.outcome == "fail"
+    assert said in tried.detail
+
+
+def test_a_manifest_that_was_edited_is_refused_before_anything(taken):
+    wb, found = taken
+    path = found.path.with_suffix(".json")
+    path.write_text(path.read_text(encoding="utf-8").replace('"rows": 2', '"rows": 3'), encoding="utf-8")
+    with pytest.raises(SnapshotError, match="was edited"):
+        wb.verify_snapshot(found.snapshot)
+
+
+def test_another_databases_archive_under_this_name(taken, clubs, opened, tmp_path):
+    wb, found = taken
+    unlog(wb)
+    with opened(clubs.clone("guide"), backups=tmp_path / "others") as other:
+        path = other.create_snapshot().path
+    shutil.copy(path, found.path)
+    assert wb.verify_snapshot().verifications[-1].outcome == "fail"
+    forge(found, sha256=verifying.digest_of(found.path), size=found.path.stat().st_size)
+    tried = wb.verify_snapshot().verifications[-1]
+    assert tried.outcome == "fail"
+    assert "is of the database" in tried.detail
+
+
+def test_an_older_scratch_server_proves_nothing(taken, older, monkeypatch):
+    wb, _ = taken
+    monkeypatch.setenv("SCRATCH_URL", older)
+    wb.settings = wb.settings.model_copy(update={"scratch_url_env": "SCRATCH_URL"})
+    tried = wb.verify_snapshot().verifications[-1]
+    assert tried.outcome == "not run"
+    assert "PostgreSQL 16, older than the snapshot's 18" in tried.detail
+    with psycopg.connect(older) as connection:
+        assert connection.execute(
+            "SELECT count(*) FROM pg_database WHERE datname ~ '^scratch'"
+        ).fetchone() == (0,)
+
+
+def test_without_a_scratch_server_it_is_not_run(taken, monkeypatch):
+    wb, _ = taken
+    wb.settings = wb.settings.model_copy(update={"scratch_url_env": "SCRATCH_URL"})
+    monkeypatch.delenv("SCRATCH_URL", raising=False)
+    tried = wb.verify_snapshot().verifications[-1]
+    assert (tried.outcome, "SCRATCH_URL" in tried.detail) == ("not run", True)
+    monkeypatch.setenv("SCRATCH_URL", "postgresql://dana:hunter2@127.0.0.1:1/postgres")
+    tried = wb.verify_snapshot().verifications[-1]
+    assert (tried.outcome, "No connection" in tried.detail, "hunter2" in tried.detail) == (
+        "not run",
+        True,
+        False,
+    )
+
+
+def test_a_scratch_server_without_room(taken, server, small_disk, monkeypatch):
+    """A real disk that is really full."""
+    wb, _ = taken
+    with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
+        place = small_disk / "space"
+        place.mkdir(mode=0o777)
+        if server.handle.system_user:
+            shutil.chown(place, server.handle.system_user)
+        connection.execute(f"CREATE TABLESPACE narrow LOCATION '{place}'")
+        connection.execute("CREATE ROLE cramped LOGIN SUPERUSER")
+        connection.execute("ALTER ROLE cramped SET default_tablespace = narrow")
+    try:
+        monkeypatch.setenv("SCRATCH_URL", server.url("postgres").replace("postgres:@", "cramped:@"))
+        wb.settings = wb.settings.model_copy(update={"scratch_url_env": "SCRATCH_URL"})
+        tried = wb.verify_snapshot().verifications[-1]
+    finally:
+        with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
+            connection.execute("DROP ROLE cramped")
+            connection.execute("DROP TABLESPACE narrow")
+    assert tried.outcome == "not run", tried.detail
+    assert "no room" in tried.detail
+    assert "No space left on device" in tried.detail
+
+
+def test_an_embedded_server_without_room_is_not_filled(taken, monkeypatch):
+    wb, _ = taken
+    usage = shutil.disk_usage("/")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1000))
+    tried = wb.verify_snapshot().verifications[-1]
+    assert (tried.outcome, "no room" in tried.detail) == ("not run", True)
+
+
+def test_rows_that_break_their_foreign_keys_are_proved_and_told(clubs, opened):
+    club = clubs.clone("application")
+    club.execute(
+        'SET session_replication_role = replica; UPDATE "EventRegistration" SET "memberId" = gen_random_uuid()'
+        ' WHERE id = (SELECT min(id::text)::uuid FROM "EventRegistration")'
+    )
+    with opened(club) as wb:
+        wb.create_snapshot()
+        tried = wb.verify_snapshot().verifications[-1]
+    assert tried.outcome == "pass"
+    assert "break 1 foreign keys, which cannot be made anew: EventRegistration_memberId_fkey" in tried.detail
+
+
+def test_its_size_is_in_the_range_of_its_predecessors():
+    before = [manifest(size=size) for size in (900, 1000, 1200)]
+    assert "900 to 1,200" in size_in_range(manifest(size=2400), before)
+    assert size_in_range(manifest(size=450), before)
+    for size in (449, 2401):
+        with pytest.raises(SnapshotError, match="out of the range"):
+            size_in_range(manifest(size=size), before)
+        assert "accepted" in size_in_range(manifest(size=size), before, any_size=True)
+    failed = Verification("2026-01-02T09:00:00+00:00", "dana", "fail", "", 1.0, "")
+    assert "no predecessor" in size_in_range(
+        manifest(size=9), [each.with_verification(failed) for each in before]
+    )
+    assert "no predecessor" in size_in_range(manifest(size=9, compression="gzip:1"), before)
+
+
+def test_a_snapshot_that_is_not_there(taken):
+    wb, _ = taken
+    with pytest.raises(UsageError, match="Nearest"):
+        wb.verify_snapshot("backup_20200101_000000")

@@ -1,0 +1,245 @@
+"""``snapshot verify``: prove a snapshot by restoring all of it, and comparing what comes out with its manifest.
+
+A check that could not run is never a pass: it is *not run*, with what kept it from running.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from time import perf_counter
+
+from workbench.checkpoints.archive import digest_of, read_archive, size_of
+from workbench.checkpoints.comparing import counted, differences_from
+from workbench.checkpoints.fingerprints import Connection
+from workbench.checkpoints.manifest import Manifest, Outcome, Verification
+from workbench.checkpoints.scratch_server import WRITING, ScratchServer, scratch_database
+from workbench.database.connection import SPELLING, embedded_data
+from workbench.database.tools import connected, plain_english, tool_for
+from workbench.errors import SnapshotError, WorkbenchError
+from workbench.settings import Settings
+
+SHOWN = 5
+"""Differences that are named; the rest are counted."""
+
+PREDECESSORS = 5
+"""Snapshots before it with which its size is compared."""
+
+WAL = 2**30
+"""Room that a restore takes besides the database's: the server's log of it."""
+
+Advance = Callable[[str, int, int], None]
+
+# pg_restore failed for want of something on the scratch server; that says nothing of the snapshot.
+_LACKING = re.compile(
+    r"No space left on device|extension \"[^\"]*\" is not available|permission denied|must be (superuser|owner|able to)"
+    r"|role \"[^\"]*\" does not exist|connection to server|server closed the connection|terminating connection"
+    r"|too many clients|does not support compression|canceling statement|out of memory|could not (extend|write|open) file",
+    re.IGNORECASE,
+)
+
+
+# The rows broke it when they were dumped, or their digests will tell: pg_restore only finds out.
+_BROKEN_KEY = re.compile(r'violates foreign key constraint "(.*)"')
+
+
+class NotAsSaidError(SnapshotError):
+    """The snapshot is not what its manifest says."""
+
+
+def verify_snapshot(
+    manifest: Manifest,
+    predecessors: Sequence[Manifest],
+    settings: Settings,
+    advance: Advance,
+    *,
+    any_size: bool = False,
+) -> Verification:
+    """Restore a dump into a scratch database, compare everything with the manifest, and drop it.
+
+    Parameters
+    ----------
+    manifest : Manifest
+        What it should be.
+    predecessors : sequence of Manifest
+        The snapshots before it, oldest first, for its size.
+    settings : Settings
+        Where scratch databases are made; who asks.
+    advance : callable
+        Told what begins, and how much of it is done.
+    any_size : bool
+        Whether its size may be out of its predecessors' range.
+
+    Returns
+    -------
+    Verification
+        ``pass``, ``fail`` or ``not run``, with the reason; nothing is changed anywhere.
+    """
+
+    def proved() -> tuple[str, str]:
+        advance("reading the archive", 0, 4)
+        _refuse_another_file(manifest)
+        size = size_in_range(manifest, predecessors, any_size)
+        with scratch_database(settings) as scratch:
+            _refuse_unfit(manifest, scratch, settings)
+            advance(f"restoring on {scratch.where}", 1, 4)
+            broken = _restore(manifest, scratch, settings)
+            advance("comparing", 2, 4)
+            with scratch.speaking_plainly(WorkbenchError):
+                said = differences_from(manifest, lambda: session(scratch))
+            advance("dropping it", 3, 4)
+        refuse_differences(said)
+        return f"restored: {counted(manifest)}; {size}{_told(broken)}", scratch.where
+
+    return judged(proved, settings.operator)
+
+
+def judged(proved: Callable[[], tuple[str, str]], by: str) -> Verification:
+    """Make a verification of an attempt to prove a snapshot.
+
+    Parameters
+    ----------
+    proved : callable
+        Returns what was compared, and where. A `SnapshotError` of it is a failure, any other
+        `WorkbenchError` means that it could not run.
+    by : str
+        Who asks.
+    """
+    begun = perf_counter()
+    outcome: Outcome = "pass"
+    where = ""
+    try:
+        detail, where = proved()
+    except SnapshotError as error:
+        outcome, detail = "fail", error.what
+    except WorkbenchError as error:
+        outcome, detail = "not run", str(error)
+    seconds = round(perf_counter() - begun, 1)
+    at = datetime.now(UTC).isoformat(timespec="seconds")
+    return Verification(at, by, outcome, detail, seconds, where)
+
+
+def refuse_differences(said: list[str]) -> None:
+    """Refuse a database that differs from its manifest; the first differences are named."""
+    if said:
+        more = f", and {len(said) - SHOWN:,} differences more" if len(said) > SHOWN else ""
+        raise NotAsSaidError(f"It is not what its manifest says: {'; '.join(said[:SHOWN])}{more}.")
+
+
+def size_in_range(manifest: Manifest, predecessors: Sequence[Manifest], any_size: bool = False) -> str:
+    """Say how a snapshot's size compares with those before it of its format and compression.
+
+    Raises
+    ------
+    SnapshotError
+        When it is less than half the smallest, or more than twice the largest, and that was not allowed.
+    """
+    alike = [
+        each.size
+        for each in predecessors
+        if (each.kind, each.format, each.compression, each.target["environment"])
+        == (manifest.kind, manifest.format, manifest.compression, manifest.target["environment"])
+        and not (each.verifications and each.verifications[-1].outcome == "fail")
+    ][-PREDECESSORS:]
+    if not alike:
+        return "no predecessor to compare its size with"
+    least, most = min(alike), max(alike)
+    span = f"{least:,}" if least == most else f"{least:,} to {most:,}"
+    if least / 2 <= manifest.size <= most * 2:
+        return f"{manifest.size:,} bytes, its predecessors {span}"
+    if any_size:
+        return f"{manifest.size:,} bytes, out of the range of its predecessors ({span}), which was accepted"
+    raise NotAsSaidError(
+        f"Its size, {manifest.size:,} bytes, is out of the range of its predecessors ({span}): has something been lost?"
+        " --any-size accepts it."
+    )
+
+
+def session(scratch: ScratchServer) -> Connection:
+    """Open a session that only reads."""
+    return scratch.connect(f"{WRITING} -c default_transaction_read_only=on{SPELLING}")
+
+
+def _refuse_another_file(manifest: Manifest) -> None:
+    """Refuse what is not, byte for byte, the archive that was written."""
+    path = manifest.path
+    try:
+        if not path.exists():
+            raise NotAsSaidError(f"Its archive {path} is not there.")
+        size = size_of(path)
+        if size != manifest.size:
+            change = "cut short" if size < manifest.size else "another file, or was added to"
+            raise NotAsSaidError(f"{path.name} is {change}: {size:,} bytes instead of {manifest.size:,}.")
+        if digest_of(path) != manifest.sha256:
+            raise NotAsSaidError(
+                f"{path.name} is damaged, or another file: its SHA-256 is not the manifest's."
+            )
+    except OSError as error:
+        raise WorkbenchError(f"{path} cannot be read: {error.strerror}.") from None
+    archive = read_archive(path, manifest.schema)
+    if archive.database != manifest.target["database"]:
+        raise NotAsSaidError(
+            f"{path.name} is of the database {archive.database!r}, not of {manifest.target['database']!r}."
+        )
+
+
+def _refuse_unfit(manifest: Manifest, scratch: ScratchServer, settings: Settings) -> None:
+    """Refuse a scratch server on which a restore would prove nothing, or harm what is there."""
+    with scratch.speaking_plainly(WorkbenchError), scratch.connect(autocommit=True) as connection:
+        ours = connection.info.server_version // 10000
+    theirs = int(re.split(r"\D", manifest.server_version, maxsplit=1)[0])
+    if ours < theirs:
+        raise WorkbenchError(
+            f"{scratch.where} is PostgreSQL {ours}, older than the snapshot's {manifest.server_version}.",
+            "Let scratch_url_env name a server of at least that version.",
+        )
+    if scratch.embedded:
+        needed = manifest.database_size + min(manifest.database_size, WAL)
+        free = shutil.disk_usage(_there(embedded_data(settings))).free
+        if free < needed:
+            raise WorkbenchError(
+                f"There is no room to restore it on {scratch.where}: {needed / 1e6:,.0f} MB needed, {free / 1e6:,.0f} MB free.",
+                "Make room, or let scratch_url_env name another server.",
+            )
+
+
+def _restore(manifest: Manifest, scratch: ScratchServer, settings: Settings) -> list[str]:
+    """Restore all that the archive has, as one owner; return the foreign keys that its rows break."""
+    tool = tool_for("pg_restore", manifest.tool_version, settings.client_tools)
+    dbname, secret = connected(scratch.parameters(f"{WRITING} -c synchronous_commit=off"))
+    options = ["--no-owner", "--no-privileges", "--no-tablespaces", "--no-password"]
+    # A subscription would begin to copy from the club's own server.
+    options += ["--no-publications", "--no-subscriptions", f"--jobs={min(os.cpu_count() or 1, 8)}", dbname]
+    done = subprocess.run(
+        [str(tool.path), *options, str(manifest.path.absolute())],
+        capture_output=True,
+        env=plain_english(**secret),
+        check=False,
+    )
+    said = done.stderr.decode(errors="replace")
+    errors = re.findall(r"error: (?:could not execute query: )?(.*)", said)
+    broken = [match.group(1) for each in errors if (match := _BROKEN_KEY.search(each))]
+    if len(broken) < len(errors) or (done.returncode and not errors):
+        first = next((each for each in errors if not _BROKEN_KEY.search(each)), said.strip()[-300:])
+        reason = scratch.redacted(first.removeprefix("ERROR:").removeprefix("FATAL:").strip())
+        if _LACKING.search(first):
+            raise scratch.explained(
+                reason, "", lambda why: WorkbenchError(f"It could not be restored: {why}.")
+            )
+        raise NotAsSaidError(f"It cannot be restored: {reason}.")
+    return sorted(broken)
+
+
+def _told(broken: list[str]) -> str:
+    if not broken:
+        return ""
+    return f"; its rows break {len(broken)} foreign keys, which cannot be made anew: {', '.join(broken)}"
+
+
+def _there(path: Path) -> Path:
+    return path if path.exists() else _there(path.parent)
