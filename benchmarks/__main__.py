@@ -10,7 +10,7 @@ from time import perf_counter
 
 import psycopg
 
-from benchmarks import checks, duplicates, report, restore, rollback, snapshots
+from benchmarks import checks, differences, duplicates, report, restore, rollback, snapshots
 from workbench.database.embedded import embedded_url, start_server
 from workbench.demo.club import build_club
 from workbench.demo.making import make_demo
@@ -25,7 +25,7 @@ def main() -> None:
     )
     parser.add_argument(
         "--only",
-        choices=["checks", "report", "rollback", "duplicates", "snapshots", "restore"],
+        choices=["checks", "report", "rollback", "duplicates", "snapshots", "differences", "restore"],
         help="one of them alone",
     )
     parser.add_argument("--rows", type=int, default=1_000_000, help="size of the run that is rolled back")
@@ -59,6 +59,10 @@ def main() -> None:
             settings = load_settings()
             make_demo(settings, members=2000)
             report.compare(settings)
+        if chosen.only in (None, "differences"):
+            differences.compare(home / "postgres", home, chosen.members)
+            if chosen.rows > 1_000_000:
+                differences.large(home / "postgres", chosen.rows)
         if chosen.only in (None, "rollback"):
             for rows in sorted({10_000, chosen.rows}):
                 rollback.compare(home / "postgres", home, rows, rounds=2 if rows > 100_000 else 5)
