@@ -97,7 +97,8 @@ PROPERTIES = """
 """
 
 
-def test_the_database_s_own_settings_are_the_live_one_s(guide: Ground) -> None:
+@pytest.mark.parametrize("gone", [False, True], ids=["there", "gone altogether"])
+def test_the_database_s_own_settings_stay(guide: Ground, gone: bool) -> None:
     owner, reader = f"owner_of_{guide.live}", f"reader_of_{guide.live}"
     guide.execute(f"CREATE ROLE {owner}; CREATE ROLE {reader}")
     guide.snapshot()
@@ -116,13 +117,31 @@ def test_the_database_s_own_settings_are_the_live_one_s(guide: Ground) -> None:
             connection.execute(statement)
     try:
         before = guide.ask(PROPERTIES)
-        guide.restore(guide.asked())
+        if gone:  # then it is the snapshot that knows
+            made = guide.snapshot()
+            guide.drop_all()
+            guide.restore(guide.asked(made.snapshot))
+        else:
+            guide.restore(guide.asked())
         assert guide.ask(PROPERTIES) == before
     finally:
         guide.drop_all()
         with psycopg.connect(guide.server.url("postgres"), autocommit=True) as connection:
-            connection.execute(f"DROP ROLE {owner}; ")
+            connection.execute(f"DROP ROLE {owner}")
             connection.execute(f"DROP ROLE {reader}")
+
+
+def test_an_instant_snapshot_is_restored_by_cloning_it(guide: Ground) -> None:
+    before = guide.whole()
+    with guide.open() as wb:
+        made = wb.create_snapshot(instant=True)
+    guide.execute('DELETE FROM "WaIdMapping"')
+    record = guide.restore(guide.asked(made.snapshot))
+    assert_same(before, guide.whole())
+    assert made.file in guide.databases() or guide.ask(
+        "SELECT count(*) FROM pg_database WHERE datname = %s", made.file
+    ) == [1]
+    assert record.outcome == "done"
 
 
 def test_the_old_database_can_be_put_back(guide: Ground) -> None:

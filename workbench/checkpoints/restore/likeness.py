@@ -7,14 +7,18 @@ settings, comment, encoding and locale are lost, unless it makes the database it
 from __future__ import annotations
 
 import re
+import subprocess
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from psycopg import sql
 from psycopg.rows import dict_row
 
+from workbench.checkpoints.archive import AGAIN, failure, pg_restore
 from workbench.checkpoints.restore.cluster import Session
-from workbench.errors import Refused
+from workbench.database.tools import plain_english
+from workbench.errors import Refused, SnapshotError
 
 _ITSELF = """
     SELECT pg_get_userbyid(datdba) AS owner, pg_encoding_to_char(encoding) AS encoding, datcollate, datctype,
@@ -81,12 +85,9 @@ def likeness_of(beside: Session, oid: int) -> Likeness:
     return Likeness(itself, settings, grants)
 
 
-def create_like(beside: Session, name: str, like: Likeness | None) -> None:
+def create_like(beside: Session, name: str, like: Likeness) -> None:
     """Make an empty database with the encoding, locale and tablespace of another; its user owns it for now."""
     statement = sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(name))
-    if like is None:
-        beside.execute(statement + sql.SQL(" ENCODING 'UTF8'"))
-        return
     itself = like.itself
     provider = _PROVIDERS.get(itself["provider"] or "c", "libc")
     options = {
@@ -153,3 +154,84 @@ def _names(value: str) -> sql.Composable:
     """Write a setting that is a list as it is stored, each name as a string of its own."""
     names = [quoted.replace('""', '"') or plain for quoted, plain in _NAME.findall(value)]
     return sql.SQL(", ").join(map(sql.Literal, names)) if names else sql.Literal("")
+
+
+def statements_in(archive: Path, name: str) -> tuple[str, list[str]]:
+    """Read from an archive how its database was made, for one that is not there any more to be looked at.
+
+    Parameters
+    ----------
+    name : str
+        What the new database is called.
+
+    Returns
+    -------
+    tuple of (str, list of str)
+        The options of CREATE DATABASE, and the statements that set its owner, rights and settings.
+    """
+    done = subprocess.run(
+        pg_restore(archive, "--create", "--list"), capture_output=True, env=plain_english(), check=False
+    )
+    lines = [line for line in done.stdout.splitlines() if _ABOUT.match(line)]
+    made = subprocess.run(
+        pg_restore(archive, "--create", "--file=-", "--use-list=/dev/stdin"),
+        input=b"".join(line + b"\n" for line in lines),
+        capture_output=True,
+        env=plain_english(),
+        check=False,
+    )
+    if done.returncode or made.returncode:
+        raise SnapshotError(f"The snapshot {archive} is damaged: {failure(made.stderr)}.", AGAIN)
+    script = made.stdout.decode()
+    created = re.search(r"^CREATE DATABASE (.+?) WITH TEMPLATE = template0(.*);$", script, re.MULTILINE)
+    if created is None:
+        return " ENCODING 'UTF8'", []
+    old, options = created.groups()
+    spelled = sql.Identifier(name).as_string(None)
+    about = re.compile(
+        rf"^(?:ALTER (?:ROLE .+? IN )?|GRANT .+? ON |REVOKE .+? ON |COMMENT ON )DATABASE {re.escape(old)} .*?;$",
+        re.MULTILINE | re.DOTALL,
+    )
+    found = [
+        each.group().replace(f"DATABASE {old} ", f"DATABASE {spelled} ", 1) for each in about.finditer(script)
+    ]
+    return options, found
+
+
+# The entries of an archive's list that are about the database itself.
+_ABOUT = re.compile(rb"^\d+; \d+ \d+ (?:DATABASE|DATABASE PROPERTIES|ACL - DATABASE|COMMENT - DATABASE) ")
+
+
+def create_as_dumped(beside: Session, name: str, archive: Path) -> None:
+    """Make an empty database as an archive says that it was: encoding and locale."""
+    options, _ = statements_in(archive, name)
+    statement = (
+        sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(name)).as_string(beside)
+    )
+    beside.execute((statement + options).encode())
+
+
+def make_as_dumped(beside: Session, name: str, archive: Path) -> str:
+    """Give a database the owner, rights and settings that an archive says it had, in one transaction.
+
+    Returns
+    -------
+    str
+        What was said of it: its comment, which is not set yet.
+    """
+    _, statements = statements_in(archive, name)
+    comments = [each for each in statements if each.startswith("COMMENT ")]
+    said = ""
+    with beside.transaction():
+        for each in statements:
+            if each not in comments:
+                beside.execute(each.encode())
+        for each in comments:
+            # For a moment, so that the server takes the text out of its quotes; until the swap it says something else.
+            with beside.transaction(force_rollback=True):
+                beside.execute(each.encode())
+                said = str((beside.execute(_SAID, [name]).fetchone() or [""])[0])
+    return said
+
+
+_SAID = "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = %s"

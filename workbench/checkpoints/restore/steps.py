@@ -13,7 +13,13 @@ from workbench.checkpoints.restore.act import Restore, Sequences, Step, forget_u
 from workbench.checkpoints.restore.cluster import name_beside
 from workbench.checkpoints.restore.filling import fill
 from workbench.checkpoints.restore.gate import HALF_MADE, mark_of
-from workbench.checkpoints.restore.likeness import create_like, likeness_of, make_like
+from workbench.checkpoints.restore.likeness import (
+    create_as_dumped,
+    create_like,
+    likeness_of,
+    make_as_dumped,
+    make_like,
+)
 from workbench.checkpoints.restore.request import Counted, more_is_lost
 from workbench.checkpoints.restore.settling import settle
 from workbench.checkpoints.restore.swap import others, swap
@@ -80,7 +86,10 @@ def create(restore: Restore) -> None:
         )
     else:
         live = restore.cluster.standing(beside).get(record.live)
-        create_like(beside, name, likeness_of(beside, live.oid) if live else None)
+        if live is None:
+            create_as_dumped(beside, name, Path(restore.request.source.file))
+        else:
+            create_like(beside, name, likeness_of(beside, live.oid))
     mark_half_made(restore)
     record.note(new_oid=restore.cluster.standing(beside)[name].oid)
 
@@ -165,6 +174,9 @@ def liken(restore: Restore) -> None:
     live = restore.cluster.standing(restore.beside).get(restore.record.live)
     if live is not None:
         make_like(restore.beside, _new(restore), likeness_of(restore.beside, live.oid))
+    elif restore.request.source.kind == "dump":
+        said = make_as_dumped(restore.beside, _new(restore), Path(restore.request.source.file))
+        restore.record.note(comment=said)
 
 
 def swap_it(restore: Restore) -> None:
@@ -173,7 +185,10 @@ def swap_it(restore: Restore) -> None:
     standing = restore.cluster.standing(beside)
     live, new = standing.get(record.live), _new(restore)
     now = datetime.now(UTC)
-    renames, comments = {new: record.live}, {record.live: live.comment if live else ""}
+    renames, comments = (
+        {new: record.live},
+        {record.live: live.comment if live else record.facts.get("comment", "")},
+    )
     if live is not None:
         if live.oid != restore.request.replaced.oid:
             raise Drift(
