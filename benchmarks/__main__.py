@@ -10,7 +10,7 @@ from time import perf_counter
 
 import psycopg
 
-from benchmarks import checks, duplicates, report, rollback, snapshots
+from benchmarks import checks, differences, duplicates, report, restore, rollback, snapshots
 from workbench.database.embedded import embedded_url, start_server
 from workbench.demo.club import build_club
 from workbench.demo.making import make_demo
@@ -25,7 +25,7 @@ def main() -> None:
     )
     parser.add_argument(
         "--only",
-        choices=["checks", "report", "rollback", "duplicates", "snapshots"],
+        choices=["checks", "report", "rollback", "duplicates", "snapshots", "differences", "restore"],
         help="one of them alone",
     )
     parser.add_argument("--rows", type=int, default=1_000_000, help="size of the run that is rolled back")
@@ -39,6 +39,7 @@ def main() -> None:
             duplicates.from_database(home / "postgres", home, chosen.members)
         if chosen.only in (None, "checks"):
         if chosen.only in (None, "checks", "snapshots"):
+        if chosen.only in (None, "checks", "snapshots", "restore"):
             url = embedded_url(home / "postgres", "bench")
             begun = perf_counter()
             with psycopg.connect(url) as connection:
@@ -52,12 +53,18 @@ def main() -> None:
                 checks.compare(url, home / "imports")
             if chosen.only in (None, "snapshots"):
                 snapshots.compare(url, home)
+            if chosen.only in (None, "restore"):
+                restore.compare(home / "postgres", home, url)
         if chosen.only in (None, "report"):
             print("demo report, 2,000 members")
             os.environ.update(WORKBENCH_HOME=folder, WORKBENCH_REPORTS=str(home / "reports"))
             settings = load_settings()
             make_demo(settings, members=2000)
             report.compare(settings)
+        if chosen.only in (None, "differences"):
+            differences.compare(home / "postgres", home, chosen.members)
+            if chosen.rows > 1_000_000:
+                differences.large(home / "postgres", chosen.rows)
         if chosen.only in (None, "rollback"):
             for rows in sorted({10_000, chosen.rows}):
                 rollback.compare(home / "postgres", home, rows, rounds=2 if rows > 100_000 else 5)

@@ -27,6 +27,7 @@ from workbench.plans.apply import Progress, apply_plan
 from workbench.plans.approvals import Approval, approve_plan
 from workbench.plans.journal import Entry
 from workbench.plans.plan import Plan
+from workbench.plans.restores import restores
 from workbench.plans.store import PlanState, applied_entry, find_plan, plan_states
 from workbench.plans.undo import plan_undo
 from workbench.session import Session
@@ -263,8 +264,9 @@ class Planning(Session):
     def plans(self) -> pd.DataFrame:
         """List the plans of this environment and what became of each."""
         with self.reading() as connection:
+            asked = journal.raw(connection)
             states = plan_states(
-                self.settings, journal.entries(journal.raw(connection)), self.environment.name
+                self.settings, journal.entries(asked), self.environment.name, restores(asked)
             )
         return pd.DataFrame(states, columns=[each.name for each in fields(PlanState)]).drop(columns="path")
 

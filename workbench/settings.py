@@ -56,6 +56,12 @@ class EnvironmentSettings(BaseModel):
         A page that only a signed-in person may see.
     app_token_env : str or None
         Name of the variable with a bearer token for ``app_auth_page``.
+    app_stop, app_start : tuple of str
+        The commands that stop and start the application, as lists of words: no shell reads them.
+    app_timeout : float
+        Longest such a command may take, seconds.
+    app_health_limit : float
+        How long the application may take after its start until it is healthy, seconds.
     import_reports : tuple of Path
         Files or folders in which importers left their report files.
     tier_mapping : Path or None
@@ -90,6 +96,10 @@ class EnvironmentSettings(BaseModel):
     app_pages: tuple[str, ...] = ("/admin/members",)
     app_auth_page: str = "/api/v1/me"
     app_token_env: VariableName | None = None
+    app_stop: tuple[str, ...] = ()
+    app_start: tuple[str, ...] = ()
+    app_timeout: float = Field(default=120.0, gt=0)
+    app_health_limit: float = Field(default=60.0, gt=0)
     import_reports: tuple[Path, ...] = ()
     tier_mapping: Path | None = None
     event_capacity_limit: int | None = Field(default=None, ge=0)

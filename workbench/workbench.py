@@ -15,12 +15,13 @@ from workbench.differing import Differing
 from workbench.murmurant.reports import read_reports
 from workbench.preflighting import Preflighting
 from workbench.rehearsing import Rehearsing
+from workbench.restoring import Restoring
 from workbench.settings import DEMO, EnvironmentSettings, Settings, load_settings
 from workbench.triaging import Triaging
 
 
 @dataclass
-class Workbench(Triaging, Preflighting, Checkpointing, Bundling, Rehearsing, Differing):
+class Workbench(Triaging, Preflighting, Checkpointing, Bundling, Rehearsing, Differing, Restoring):
     """An environment, opened for looking. Made by `open_workbench`.
 
     What it can be asked, what can be planned and what can be kept is in the modules of its bases.

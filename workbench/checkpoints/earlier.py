@@ -116,7 +116,7 @@ def earlier(
         return Earlier(snapshot.name, opened, read_archive(snapshot.archive, schema).tables)
     rows = {table: state.rows for table, state in manifest.tables.items()}
     moment = moment_of(manifest) if now is not None else None
-    return Earlier(snapshot.name, opened, set(rows), rows, moment, unchanged)
+    return Earlier(snapshot.name, opened, set(rows), rows, moment, manifest.kind == "instant", unchanged)
 
 
 def moment_of(manifest: Manifest) -> Moment:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from workbench.checkpoints.restore.request import is_request
 from workbench.cli.explaining import (
     approval_command,
     explain,
@@ -18,7 +19,8 @@ from workbench.cli.explaining import (
 )
 from workbench.cli.options import Acting, AsJson, EnvironmentName, Unmask, open_as
 from workbench.cli.output import banner, command, print_json, print_table, progress_bar, say
-from workbench.errors import Drift, Refused
+from workbench.cli.restoring import approval_of, show_request
+from workbench.errors import Drift, Refused, UsageError
 
 if TYPE_CHECKING:
     from workbench.plans.journal import Entry
@@ -34,6 +36,9 @@ def show(
 ) -> None:
     """Explain a plan in words and tables: what changes, what is kept and why, what is unresolved."""
     with open_as(environment, None) as wb:
+        if is_request(plan_name):
+            show_request(wb, wb.request(plan_name), json)
+            return
         found = wb.plan(plan_name)
     if json:
         print_json({**plan_facts(found, unmask), "header": header_facts(found)})
@@ -55,6 +60,9 @@ def approve(
 ) -> None:
     """Record a named person's consent to one digest; it holds once, and for a day."""
     with open_as(environment, acting) as wb:
+        if is_request(plan_name):
+            approval_of(wb, wb.request(plan_name), digest, confirm, json)
+            return
         found = wb.plan(plan_name)
         target = found.header.target
         if confirm is None and target.kind == "production" and sys.stdin.isatty():
@@ -78,6 +86,11 @@ def apply(
     json: AsJson = False,
 ) -> None:
     """Carry out an approved plan: whole, or not at all."""
+    if is_request(plan_name):
+        raise UsageError(
+            f"{plan_name} is the request to restore a snapshot.",
+            f"To carry it out: {command()} snapshot restore {plan_name}",
+        )
     with open_as(environment, acting) as wb:
         found = wb.plan(plan_name)
         banner(wb.environment)

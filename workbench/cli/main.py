@@ -25,6 +25,8 @@ from workbench.cli import (
     planning,
     policies,
     preflight,
+    restoring,
+    service,
     snapshots,
     tiers,
     triage,
@@ -63,9 +65,12 @@ planning.plan.command("merge")(merging.merge)
 planning.plan.command("audit-retention")(auditing.plan_retention)
 planning.plan.command("policies")(policies.plan_policies)
 app.command()(mappings.mappings)
+planning.plan.command("sync-state")(service.plan_sync_state)
 app.add_typer(planning.plan, name="plan")
 app.add_typer(bundles.bundle, name="bundle")
 app.add_typer(dry_runs.dry_run, name="dry-run")
+app.add_typer(service.app, name="app")
+snapshots.snapshot.command("restore")(restoring.restore)
 app.command()(applying.show)
 app.command()(applying.approve)
 app.command()(applying.apply)

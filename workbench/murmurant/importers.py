@@ -45,6 +45,7 @@ RESTORED = "migration:rollback:level2"
 
 AUDIT_PRUNED = "migration:audit:pruned"
 """The entry for audit entries that were exported and deleted when they were old enough (guide §5.3)."""
+
 REPLAYED = "migration:replayed"
 """The entry for what was put back after a restore (guide §3, level 2)."""
 
@@ -53,6 +54,8 @@ POLICY_CORRECTED = "migration:policy:corrected"
 
 BUNDLE_SEALED, DRY_RUN_REVIEWED = "migration:bundle:sealed", "migration:dry-run:reviewed"
 """Guide §2.3: a bundle's digest belongs in the audit log. And §6: somebody read a dry run and approves of it."""
+SYNC_STATE_RESET = "migration:sync-state:reset"
+"""The entry for a reset of the sync state by itself (guide §7.3)."""
 
 IMPORT_SOURCE = "wa_import"
 """``metadata.source`` of the API sync's audit rows."""

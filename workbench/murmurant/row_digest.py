@@ -24,6 +24,7 @@ _SENT = {
     "timestamp without time zone": "timestamp_send",
     "timestamp with time zone": "timestamptz_send",
 }
+_HASHES = {"uuid": "uuid_hash_extended", "integer": "hashint4extended", "smallint": "hashint2extended"}
 _TEXT = re.compile(r"^(text|character varying(\(\d+\))?)$")
 
 
@@ -62,3 +63,17 @@ def portable(type: str, cell: sql.Composable) -> sql.Composable:
         return sql.SQL("pg_catalog.{}({})").format(sql.Identifier(sent), cell)
     # By its bytes, whatever the collation.
     return sql.SQL('{} COLLATE "C"' if _TEXT.match(type) else '{}::text COLLATE "C"').format(cell)
+
+
+def hash_of(type: str, cell: sql.Composable) -> sql.Composed:
+    """Return the 64-bit hash of one value, alike in any two databases; 0 for NULL. No row is made for it."""
+    if name := _HASHES.get(type):
+        return sql.SQL("coalesce(pg_catalog.{}({}, 0), 0)").format(sql.Identifier(name), cell)
+    if type == "bytea" or re.sub(r"\(\d\)", "", type) in _SENT:
+        # hashvarlenaextended cannot be called from SQL, and hashbyteaextended is PostgreSQL 18's.
+        whole = portable(type, cell)
+        return sql.SQL("CASE WHEN {0} IS NULL THEN 0 ELSE hash_record_extended(ROW({0}), 0) END").format(
+            whole
+        )
+    shown = '{} COLLATE "C"' if _TEXT.match(type) else '{}::text COLLATE "C"'
+    return sql.SQL("coalesce(pg_catalog.hashtextextended({}, 0), 0)").format(sql.SQL(shown).format(cell))

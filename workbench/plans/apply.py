@@ -28,6 +28,7 @@ from workbench.plans.exchanging import step_aside
 from workbench.plans.journal import Entry
 from workbench.plans.orphans import lock_tables, refuse_missing_parents, refuse_new_children
 from workbench.plans.plan import Plan
+from workbench.plans.restores import approval_was_used
 from workbench.plans.stage import Stage
 
 Progress = Callable[[str, int, int], None]
@@ -181,7 +182,7 @@ def _refuse_once_more(connection: psycopg.Connection[Any], plan: Plan, approval:
     used = connection.execute(
         "SELECT 1 FROM workbench.applied WHERE approval = %s", [approval.number]
     ).fetchone()
-    if used is not None:
+    if used is not None or approval_was_used(connection, approval.number):
         raise Refused(f"The approval of plan {plan.id} was used before.", "Approve it again.")
     undoes = plan.header.parameters.get("undoes")
     if undoes is None:

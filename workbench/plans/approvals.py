@@ -12,13 +12,45 @@ import os
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Protocol
 from uuid import UUID, uuid4
 
 from workbench.errors import NotApproved, Refused, WorkbenchError
-from workbench.plans.plan import Plan
+from workbench.plans.plan import Target
 
 PRODUCTION = "production"
 _WORDS = ("number", "digest", "approver")
+
+
+class _Header(Protocol):
+    @property
+    def target(self) -> Target: ...
+
+    @property
+    def planned_by(self) -> str: ...
+
+
+class Consented(Protocol):
+    """What a person can consent to: a file with a digest, made by somebody for one database.
+
+    A plan is one, and so is the request to restore a snapshot.
+    """
+
+    @property
+    def id(self) -> str:
+        """Its short name."""
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of its bytes."""
+
+    @property
+    def header(self) -> _Header:
+        """For which database it is, and who made it."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +77,12 @@ class Approval:
 
 
 def approve_plan(
-    plan: Plan, digest: str, *, approver: str, hours: float = 24.0, confirmed_environment: str | None = None
+    plan: Consented,
+    digest: str,
+    *,
+    approver: str,
+    hours: float = 24.0,
+    confirmed_environment: str | None = None,
 ) -> Approval:
     """Record a person's consent to a plan.
 
@@ -92,7 +129,7 @@ def approve_plan(
     return approval
 
 
-def find_approval(plan: Plan) -> Approval | None:
+def find_approval(plan: Consented) -> Approval | None:
     """Return the approval recorded for a plan, expired or not; None when there is none."""
     path = _beside(plan)
     try:
@@ -116,7 +153,7 @@ def find_approval(plan: Plan) -> Approval | None:
         ) from None
 
 
-def valid_approval(plan: Plan) -> Approval:
+def valid_approval(plan: Consented) -> Approval:
     """Return the approval that lets a plan be applied now.
 
     Raises
@@ -148,7 +185,7 @@ def valid_approval(plan: Plan) -> Approval:
     return approval
 
 
-def _beside(plan: Plan) -> Path:
+def _beside(plan: Consented) -> Path:
     return plan.path.with_name(f"{plan.path.name}.approval.json")
 
 

@@ -15,9 +15,10 @@ from workbench.plans.approvals import find_approval
 from workbench.plans.journal import Entry, entries
 from workbench.plans.plan import SUFFIX, Plan
 from workbench.plans.reading import read_plan
+from workbench.plans.restores import Gone, Restored, restores, said_of
 from workbench.settings import Settings
 
-STATES = ("planned", "approved", "expired", "applied", "undone", "damaged")
+STATES = ("planned", "approved", "expired", "applied", "undone", "restored away", "damaged")
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,8 @@ def applied_entry(connection: psycopg.Connection[Any], settings: Settings, name:
     if found is None:
         digest = find_plan(settings, name).digest
         found = next((each for each in reversed(known) if each.digest == digest), None)
+    if found is None and (away := _taken_away(restores(connection), name)):
+        raise Refused(f"Plan {name} is not applied here: {said_of(*away)}.", "There is nothing to take back.")
     if found is None:
         raise Refused(
             f"Plan {name} was not applied here, so there is nothing to take back.",
@@ -86,14 +89,35 @@ def applied_entry(connection: psycopg.Connection[Any], settings: Settings, name:
     return found
 
 
-def plan_states(settings: Settings, journal: Sequence[Entry], environment: str) -> list[PlanState]:
-    """Return every plan of an environment, on file or in its journal, oldest apply first, then by id."""
+def plan_states(
+    settings: Settings, journal: Sequence[Entry], environment: str, restored: Sequence[Restored] = ()
+) -> list[PlanState]:
+    """Return every plan of an environment, on file or in its journal, oldest apply first, then by id.
+
+    Parameters
+    ----------
+    restored : sequence of Restored
+        The restores that made the database what it is: what they took away is not applied any more.
+    """
     applied = {each.digest: each for each in journal}
     found = [
         PlanState(
             each.plan, each.kind, each.environment, each.total, *_applied(each), _file(settings, each.plan)
         )
         for each in journal
+    ]
+    away = {each.digest: (restore, each) for restore in restored for each in restore.gone or ()}
+    found += [
+        PlanState(
+            each.plan,
+            each.kind,
+            each.environment,
+            each.changes,
+            *_away(restore, each),
+            _file(settings, each.plan),
+        )
+        for restore, each in away.values()
+        if each.digest not in applied and _file(settings, each.plan) is None
     ]
     for path in sorted(plans_folder(settings).glob(f"*{SUFFIX}")):
         try:
@@ -106,6 +130,8 @@ def plan_states(settings: Settings, journal: Sequence[Entry], environment: str) 
             continue
         if path.name != f"{plan.id}{SUFFIX}":
             state = "damaged", "the file was altered since it was made"
+        elif plan.digest in away and _still(plan, away[plan.digest][1]):
+            state = _away(*away[plan.digest])
         else:
             state = _waiting(plan)
         found.append(PlanState(plan.id, plan.header.kind, target.environment, plan.total, *state, path))
@@ -117,6 +143,29 @@ def _applied(entry: Entry) -> tuple[str, str]:
         f"by {entry.applied_by} at {entry.applied_at:%Y-%m-%d %H:%M:%S} UTC, approved by {entry.approved_by}"
     )
     return ("undone", f"{done}; taken back by {entry.undone_by}") if entry.undone_by else ("applied", done)
+
+
+def _away(restore: Restored, gone: Gone) -> tuple[str, str]:
+    return "restored away", said_of(restore, gone)
+
+
+def _still(plan: Plan, gone: Gone) -> bool:
+    """Tell whether nobody has approved a plan again since a restore took it away."""
+    try:
+        approval = find_approval(plan)
+    except NotApproved:
+        return False
+    return approval is None or approval.number == gone.approval
+
+
+def _taken_away(restored: Sequence[Restored], name: str) -> tuple[Restored, Gone] | None:
+    found = [
+        (restore, each)
+        for restore in restored
+        for each in restore.gone or ()
+        if name in (each.plan, each.digest)
+    ]
+    return found[-1] if found else None
 
 
 def _waiting(plan: Plan) -> tuple[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,9 +12,10 @@ from psycopg import sql
 
 from workbench.investigate.differences.keys import Keys
 from workbench.investigate.differences.sides import Shape, Side
-from workbench.murmurant.row_digest import hashed
 
 _CHUNK = 100_000  # rows, of some twenty columns each
+
+Digests = NDArray[np.int64]
 
 
 def changed_columns(before: Side, now: Side, shape: Shape, keys: Keys) -> Counter[str]:
@@ -27,7 +29,8 @@ def changed_columns(before: Side, now: Side, shape: Shape, keys: Keys) -> Counte
 
 def differing(before: Side, now: Side, shape: Shape, keys: Sequence[str]) -> NDArray[np.bool_]:
     """Tell for rows that are in both, and for each column compared, whether it differs: rows by columns."""
-    was, has = (_digests(side, shape, keys) for side in (before, now))
+    with ThreadPoolExecutor(2) as threads:
+        was, has = threads.map(lambda side: _digests(side, shape, keys), (before, now))
     different: NDArray[np.bool_] = was != has
     return different
 
@@ -37,13 +40,19 @@ def names_of(shape: Shape, row: Iterable[bool]) -> list[str]:
     return [name for name, differs in zip(shape.columns, row, strict=True) if differs]
 
 
-def _digests(side: Side, shape: Shape, keys: Sequence[str]) -> NDArray[np.int64]:
-    by, type = shape.looked_up
-    cells = [sql.SQL("int8send({})").format(hashed([shape.cell(name)])) for name in shape.columns]
-    query = sql.SQL(
-        "SELECT string_agg({}, '' ORDER BY k.place) FROM {} t"
-        " JOIN unnest(%s::{}[]) WITH ORDINALITY k(key, place) ON {} = k.key"
-    ).format(sql.SQL(" || ").join(cells), side.place(shape.table), sql.SQL(type), by)
+def _digests(side: Side, shape: Shape, keys: Sequence[str]) -> Digests:
+    query = sql.SQL("SELECT array_agg({}), string_agg({}, '') FROM {} t WHERE {}").format(
+        shape.key_text,
+        shape.column_digests,
+        side.place(shape.table),
+        shape.among(side.many(shape.table, len(keys))),
+    )
     row = side.connection.execute(query, [list(keys)], binary=True).fetchone()
-    found = np.frombuffer((row and row[0]) or b"", ">i8").reshape(-1, len(shape.columns))
-    return found.astype(np.int64)
+    assert row is not None
+    there = {key: number for number, key in enumerate(row[0] or [])}
+    return as_digests(row[1] or b"", shape)[[there[key] for key in keys]]
+
+
+def as_digests(found: bytes, shape: Shape) -> Digests:
+    """Return column digests as they come from the database as numbers: rows by columns."""
+    return np.frombuffer(found, ">i8").reshape(-1, len(shape.columns)).astype(np.int64)

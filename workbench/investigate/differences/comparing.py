@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
@@ -12,13 +13,13 @@ import numpy as np
 from workbench.errors import SnapshotError, unknown
 from workbench.investigate.differences.columns import changed_columns
 from workbench.investigate.differences.found import TableDifference
-from workbench.investigate.differences.recent import Moment, Since, Written, since, written
+from workbench.investigate.differences.pages import gone_from_pages
+from workbench.investigate.differences.recent import Moment, Since, Written, look_up, since, written
 from workbench.investigate.differences.records import (
     AT_ONCE,
     Records,
     fetch,
     keys_at,
-    looked_up,
     match,
 )
 from workbench.investigate.differences.sides import Shape, Side, shape_of
@@ -44,6 +45,8 @@ class Earlier:
         How many rows each has, where that is known.
     moment : Moment or None
         When it was taken, in the server's own terms.
+    clone : bool
+        Whether it is a clone on the database's own server, whose rows lie where the database's did.
     unchanged : callable
         Tells which of some tables are by their digest known to be as they were.
     """
@@ -53,6 +56,7 @@ class Earlier:
     tables: Collection[str]
     rows: Mapping[str, int] = field(default_factory=dict)
     moment: Moment | None = None
+    clone: bool = False
     unchanged: Callable[[Sequence[str]], Collection[str]] = lambda tables: ()
 
 
@@ -155,7 +159,8 @@ def compared(
         for number, table in enumerate(wanted):
             progress(f"comparing {table}", number, len(wanted))
             if table in needed or table not in there:
-                _compare(before, now, found[table], told.get(table), keys.get(table, ()), earlier)
+                age = how.age if isinstance(how, Since) and earlier.clone else None
+                _compare(before, now, found[table], told.get(table), keys.get(table, ()), earlier, age)
                 if not isinstance(how, Since):
                     continue
                 if table in how.redefined and table in both:
@@ -181,6 +186,7 @@ def _compare(
     told: tuple[Shape, Written] | None,
     key: tuple[str, ...],
     earlier: Earlier,
+    age: int | None,
 ) -> None:
     table = found.table
     was = before.catalogue.tables.get(table) if before else None
@@ -194,7 +200,7 @@ def _compare(
         found.why = "it is new" if was is None else "it is gone"
         return
     found.shape = shape = shape_of(was, has, key)
-    if told is None or not _by_transaction(before, now, shape, told, found):
+    if told is None or not _by_transaction(before, now, shape, told, found, age):
         found.how = "in full"
         _in_full(before, now, shape, found)
     expected = earlier.rows.get(table)
@@ -203,12 +209,17 @@ def _compare(
             f"The snapshot {earlier.name} has {found.before:,} rows of {table}, its manifest says {expected:,}.",
             "One of the two was altered: use another snapshot.",
         )
-    if len(found.changed):
+    if found.how == "in full" and len(found.changed):
         found.columns = changed_columns(before, now, shape, found.changed)
 
 
 def _by_transaction(
-    before: Side, now: Side, shape: Shape, told: tuple[Shape, Written], found: TableDifference
+    before: Side,
+    now: Side,
+    shape: Shape,
+    told: tuple[Shape, Written],
+    found: TableDifference,
+    age: int | None,
 ) -> bool:
     """Compare the rows that were written since, and find those that are gone; False where that cannot be."""
     as_seen, new = told
@@ -218,28 +229,28 @@ def _by_transaction(
     if as_seen != shape:
         found.why = "the snapshot has other columns"
         return False
-    keys = new.keys
-    added: list[str] = []
-    changed: list[str] = []
-    for start in range(0, len(keys), AT_ONCE):
-        chunk = keys[start : start + AT_ONCE]
-        places, digests = looked_up(before, shape, chunk)
-        there = np.zeros(len(chunk), bool)
-        there[places] = True
-        added += [chunk[place] for place in np.flatnonzero(~there).tolist()]
-        own = np.array(new.digests[start : start + AT_ONCE], np.int64)
-        changed += [chunk[place] for place in places[own[places] != digests].tolist()]
+    was = look_up(before, shape, new.keys, clone=age is not None)
+    there = np.zeros(len(new.keys), bool)
+    there[was.places] = True
+    differs = new.digests[was.places] != was.digests
+    added = [new.keys[place] for place in np.flatnonzero(~there).tolist()]
     gone = (found.before or 0) + len(added) - new.rows
-    removed: list[str] = []
-    if gone:
+    removed: list[str] | None = None
+    if gone > 0 and age is not None:
+        in_both = [new.keys[place] for place in was.places.tolist()]
+        removed = gone_from_pages(before, now, shape, in_both, was.pages, age, gone)
+    if gone > 0 and removed is None:
+        removed = []
         for one, other in _parts(before, now, shape, digests=False):
             removed += keys_at(before, shape, one, match(one, other).removed)
-    if len(removed) != gone:
+    if len(removed or ()) != gone:
         found.why = "the counts do not add up by transaction"
         return False
     found.added.add(added)
-    found.changed.add(changed)
-    found.removed.add(removed)
+    found.changed.add([new.keys[place] for place in was.places[differs.any(axis=1)].tolist()])
+    found.removed.add(removed or [])
+    counts = zip(shape.columns, differs.sum(axis=0).tolist(), strict=True)
+    found.columns = Counter({name: count for name, count in counts if count})
     return True
 
 

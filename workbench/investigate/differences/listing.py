@@ -106,13 +106,11 @@ def rows_of(
     if not shape.key:
         return {}
     names = list(described.columns)
-    by, type = shape.looked_up
-    query = sql.SQL("SELECT {}, {} FROM {} t JOIN unnest(%s::{}[]) AS k(key) ON {} = k.key").format(
+    query = sql.SQL("SELECT {}, {} FROM {} t WHERE {}").format(
         shape.key_text,
         sql.SQL(", ").join(sql.SQL("t.{}::text").format(sql.Identifier(name)) for name in names),
         side.place(shape.table),
-        sql.SQL(type),
-        by,
+        shape.among(side.many(shape.table, len(keys))),
     )
     found = side.connection.execute(query, [list(keys)])
     return {row[0]: dict(zip(names, row[1:], strict=True)) for row in found}

@@ -10,14 +10,19 @@ transactions have passed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import psycopg
+from numpy.typing import NDArray
 from psycopg import sql
 
-from workbench.investigate.differences.records import AT_ONCE
+from workbench.investigate.differences.columns import Digests, as_digests
 from workbench.investigate.differences.sides import Shape, Side
+
+MOST = 1 << 18
+"""So many rows that may be new are held in memory; where there are more, all are compared."""
 
 _FARTHEST = 2**31 - 2**20  # transactions; the numbers of 32 bits can be compared over half their circle
 
@@ -123,40 +128,63 @@ class Written:
     ----------
     rows : int
         How many it has.
-    keys, digests : list
-        Of the rows that may be new, side by side; None where they are too many.
+    keys : list of str or None
+        Of the rows that may be new; None where they are too many.
+    digests : array
+        Of their columns, side by side with the keys.
     """
 
     rows: int
     keys: list[str] | None
-    digests: list[int]
+    digests: Digests
 
 
 def written(side: Side, shape: Shape, since: Since) -> Written:
-    """Read a table once: how many rows there are, and which may be new."""
-    new = sql.SQL("age(t.xmin) <= {}").format(since.age)
+    """Ask how many rows a table has, and which may be new: two looks at its rows' heads, and at no more of the old."""
     place = side.place(shape.table)
-    if side.tables.get(shape.table, 0) > AT_ONCE:
-        query = sql.SQL("SELECT count(*), count(*) FILTER (WHERE {}) FROM {} t").format(new, place)
-        rows, found = side.connection.execute(query).fetchone() or (0, 0)
-        if found > AT_ONCE:
-            return Written(rows, None, [])
-        if not found:
-            return Written(rows, [], [])
-    query = sql.SQL(
-        "SELECT count(*), array_agg({}) FILTER (WHERE {}), array_agg({}) FILTER (WHERE {}) FROM {} t"
-    ).format(shape.key_text, new, shape.digest, new, place)
-    row = side.connection.execute(query, binary=True).fetchone()
-    assert row is not None
-    return Written(row[0], row[1] or [], row[2] or [])
+    query = sql.SQL("SELECT {}, {} FROM {} t WHERE age(t.xmin) <= {} LIMIT {}").format(
+        shape.key_text, shape.column_digests, place, since.age, MOST + 1
+    )
+    new = side.connection.execute(query, binary=True).fetchall()
+    (rows,) = side.connection.execute(sql.SQL("SELECT count(*) FROM {} t").format(place)).fetchone() or (0,)
+    if len(new) > MOST:
+        return Written(rows, None, as_digests(b"", shape))
+    return Written(rows, [row[0] for row in new], as_digests(b"".join(row[1] for row in new), shape))
 
 
-def tables_written(written: Iterable[tuple[str, Written, int]]) -> list[str]:
-    """Return the tables of which a row is new or gone.
+@dataclass(frozen=True)
+class Found:
+    """Rows that a snapshot has of those that may be new.
 
-    Parameters
+    Attributes
     ----------
-    written : iterable of (str, Written, int)
-        A table, what is told of it, and how many rows it had.
+    places : array of int
+        Where their keys stand among those asked for.
+    digests : array
+        Of their columns, side by side.
+    pages : array of int
+        On which page of the table each lies, side by side; for a clone alone.
     """
-    return [table for table, now, before in written if now.keys != [] or now.rows != before]
+
+    places: NDArray[np.intp]
+    digests: Digests
+    pages: NDArray[np.int64]
+
+
+def look_up(side: Side, shape: Shape, keys: Sequence[str], *, clone: bool) -> Found:
+    """Look rows up by their keys, with the page on which each lies where that means something."""
+    page = sql.SQL("(t.ctid::text::point)[0]::bigint" if clone else "0::bigint")
+    query = sql.SQL("SELECT {}, {}, {} FROM {} t WHERE {}").format(
+        shape.key_text,
+        shape.column_digests,
+        page,
+        side.place(shape.table),
+        shape.among(side.many(shape.table, len(keys))),
+    )
+    found = side.connection.execute(query, [list(keys)], binary=True).fetchall()
+    place = {key: number for number, key in enumerate(keys)}
+    return Found(
+        np.array([place[row[0]] for row in found], np.intp),
+        as_digests(b"".join(row[1] for row in found), shape),
+        np.array([row[2] for row in found], np.int64),
+    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -114,18 +113,6 @@ def keys_at(side: Side, shape: Shape, records: Records, places: Index) -> list[s
     ).format(shape.key_text, side.place(shape.table), shape.key_hash(0), shape.key_hash(1))
     found = side.connection.execute(query, [_numbers(a), _numbers(b)]).fetchall()
     return [row[0] for row in found]
-
-
-def looked_up(side: Side, shape: Shape, keys: Sequence[str]) -> tuple[Index, NDArray[np.int64]]:
-    """Look rows up by their keys: the places of those keys that are there, and the digests of their rows."""
-    by, type = shape.looked_up
-    query = sql.SQL(
-        "SELECT string_agg(int8send(k.place) || int8send({}), '') FROM {} t"
-        " JOIN unnest(%s::{}[]) WITH ORDINALITY k(key, place) ON {} = k.key"
-    ).format(shape.digest, side.place(shape.table), sql.SQL(type), by)
-    row = side.connection.execute(query, [list(keys)], binary=True).fetchone()
-    found = np.frombuffer((row and row[0]) or b"", ">i8").reshape(-1, 2)
-    return (found[:, 0] - 1).astype(np.intp), found[:, 1].astype(np.int64)
 
 
 def _key_bytes(shape: Shape) -> tuple[sql.Composable, sql.Composable]:

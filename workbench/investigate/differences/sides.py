@@ -12,12 +12,13 @@ from psycopg import sql
 from sqlalchemy import Connection
 
 from workbench.murmurant.catalogue import Catalogue, CatalogueTable, read_catalogue
-from workbench.murmurant.row_digest import hashed, portable
+from workbench.murmurant.row_digest import hash_of, hashed, portable
 
 _TABLES = """
     SELECT c.relname::text, c.reltuples, pg_table_size(c.oid) FROM pg_class c
     WHERE c.relnamespace = to_regnamespace(quote_ident(%s)) AND c.relkind IN ('r', 'p') AND NOT c.relispartition
 """
+_FEW, _SHARE = 1_000, 100
 _ROW_SIZE = 60  # bytes; what a short row takes, where nobody has counted them
 
 
@@ -49,6 +50,10 @@ class Side:
             for name, counted, size in self.connection.execute(_TABLES, [self.schema])
             if name in self.catalogue.tables
         }
+
+    def many(self, table: str, keys: int) -> bool:
+        """Whether so many of a table's rows are asked for that reading it through is the shortest way."""
+        return keys > max(_FEW, self.tables.get(table, 0) / _SHARE)
 
     def place(self, table: str) -> sql.Identifier:
         """Return a table's name with its schema."""
@@ -95,6 +100,16 @@ class Shape:
         """The expression of a row's digest."""
         return hashed([self.cell(name) for name in self.columns])
 
+    @property
+    def column_digests(self) -> sql.Composed:
+        """The expression of the digests of a row's columns, eight bytes each."""
+        types = ["" if name in self.retyped else self.types[name] for name in self.columns]
+        cells = [
+            sql.SQL("int8send({})").format(hash_of(type, sql.Identifier("t", name)))
+            for name, type in zip(self.columns, types, strict=True)
+        ]
+        return sql.SQL(" || ").join(cells)
+
     def key_hash(self, seed: int) -> sql.Composed:
         """Return the expression of a 64-bit hash of a row's key."""
         return hashed([self.cell(name) for name in self.key or self.columns], seed)
@@ -119,6 +134,19 @@ class Shape:
         if len(self.key) == 1 and self.key[0] not in self.retyped:
             return sql.Identifier("t", self.key[0]), self.types[self.key[0]]
         return self.key_text, "text"
+
+    def among(self, many: bool) -> sql.Composed:
+        """Return the condition that a row's key is one of those that a parameter names.
+
+        Parameters
+        ----------
+        many : bool
+            Whether there are so many that the table is best read through, each key looked up in a hash; the
+            planner must not estimate them one by one, hence CASE.
+        """
+        by, type = self.looked_up
+        condition = sql.SQL("{} = ANY (%s::{}[])").format(by, sql.SQL(type))
+        return sql.SQL("CASE WHEN {} THEN true END").format(condition) if many else condition
 
 
 def shape_of(before: CatalogueTable, now: CatalogueTable, key: tuple[str, ...]) -> Shape:
@@ -148,4 +176,6 @@ def side_of(connection: Connection, schema: str) -> Side:
     """Make a side of a database that is being read."""
     found = connection.connection.driver_connection
     assert isinstance(found, psycopg.Connection)
+    # Nothing is compiled for questions that are asked once; and rows that a policy hides are an error, not absent.
+    found.execute("SET LOCAL jit = off; SET LOCAL row_security = off; SET LOCAL work_mem = '64MB'")
     return Side(found, read_catalogue(connection, schema))

@@ -1,0 +1,227 @@
+"""What changed since a snapshot, by transaction and in full, against a dump, a restored database, another snapshot."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import psycopg
+import pytest
+
+from tests.conftest import ClonedClub, Clubs, Server, database_at
+from tests.differences.conftest import restore_in_place
+from tests.test_cli import at, shell  # noqa: F401
+from workbench.checkpoints.manifest import write_manifest
+from workbench.differing import Differences
+from workbench.errors import SnapshotError, UsageError, WrongEnvironment
+from workbench.investigate.differences.recent import Moment, Since, since
+from workbench.investigate.differences.sides import side_of
+from workbench.murmurant.reports import read_reports
+from workbench.settings import Settings
+from workbench.workbench import Workbench
+
+REGISTRATIONS = {"application": "EventRegistration", "guide": "Registration"}
+
+
+@pytest.fixture
+def opened(server: Server, tmp_path: Path) -> Callable[[ClonedClub], Workbench]:
+    """Open a club whose snapshots go to a folder of the test's own; scratch databases to the run's server."""
+
+    def make(club: ClonedClub) -> Workbench:
+        settings = Settings(
+            operator="dana", backups=tmp_path / "backups", home=Path(server.handle.pgdata).parent
+        )
+        reports = read_reports(club.options.import_reports)
+        return Workbench(database_at(club.url, "demo", "demo"), club.options, settings, reports)
+
+    return make
+
+
+def counts(found: Differences) -> dict[str, tuple[Any, ...]]:
+    return {
+        row.table: (row.before, row.now, row.added, row.removed, row.changed, row.columns)
+        for row in found.tables.itertuples()
+        if row.table != "AuditLog"
+    }
+
+
+def work(club: ClonedClub, dialect: str) -> None:
+    """Do a little of everything, unlogged."""
+    registrations = REGISTRATIONS[dialect]
+    one = f'SELECT id FROM "{registrations}" ORDER BY id LIMIT 1'
+    club.execute(f'DELETE FROM "{registrations}" WHERE id = ({one})')
+    club.execute(
+        'UPDATE "Member" SET phone = \'5550001111\' WHERE id IN (SELECT id FROM "Member" ORDER BY id LIMIT 2)'
+    )
+    club.execute('UPDATE "Event" SET title = title')
+    club.execute(
+        'INSERT INTO "MembershipTier" (id, code, name, "sortOrder", "createdAt", "updatedAt")'
+        " VALUES (gen_random_uuid(), 'NEW', 'New', 9, '2026-01-01', '2026-01-01')"
+    )
+
+
+def test_short_and_long_ways_agree_on_a_club(
+    club: ClonedClub, opened: Callable[[ClonedClub], Workbench], dialect: str
+) -> None:
+    wb = opened(club)
+    first = wb.create_snapshot()
+    assert counts(wb.differences("latest")) == {}
+    work(club, dialect)
+    found = wb.differences(first.snapshot)
+    long = wb.differences(first.path, in_full=True)
+    members, registrations = len_of(club, "Member"), len_of(club, REGISTRATIONS[dialect])
+    tiers = len_of(club, "MembershipTier")
+    assert counts(found) == counts(long) == {
+        "Member": (members, members, 0, 0, 2, "phone 2"),
+        REGISTRATIONS[dialect]: (registrations + 1, registrations, 0, 1, 0, ""),
+        "MembershipTier": (tiers - 1, tiers, 1, 0, 0, ""),
+    }  # fmt: skip
+    assert set(found.tables["compared"]) == {"by transaction"}
+    assert (found.why_in_full, long.why_in_full) == ("", "you asked for it")
+    pd.testing.assert_frame_equal(found.rows, long.rows)
+    phones = found.rows[found.rows["table"] == "Member"]
+    assert all(set(row) == {"phone"} for row in phones["now"])
+    assert {row["phone"] for row in phones["now"]} == {"5550001111"}
+    assert set(found.authors.set_index("table").loc["Member", "who":"evidence"]) == {"unknown", "none"}  # type: ignore[misc]
+    # Between two snapshots, both restored.
+    second = wb.create_snapshot()
+    club.execute('UPDATE "Member" SET phone = NULL')
+    assert counts(wb.differences(first.snapshot, second.snapshot)) == counts(found)
+    # A database restored since has other transaction numbers; the manifest's digests still spare the unchanged tables.
+    restore_in_place(club.url, first.path)
+    again = opened(club).differences(first.snapshot)
+    assert counts(again) == {}
+    assert again.why_in_full == "the database was restored, or made anew, since the snapshot"
+
+
+def len_of(club: ClonedClub, table: str) -> int:
+    with psycopg.connect(club.url) as connection:
+        row = connection.execute(f'SELECT count(*) FROM "{table}"').fetchone()  # type: ignore[arg-type]
+    assert row is not None
+    return int(row[0])
+
+
+def test_logged_work_is_a_person_s(clubs: Clubs, opened: Callable[[ClonedClub], Workbench]) -> None:
+    club = clubs.clone("application")
+    wb = opened(club)
+    wb.create_snapshot()
+    for action, table, statement in (
+        ("UPDATE", "Member", 'UPDATE "Member" SET phone = NULL WHERE id = %s'),
+        ("DELETE", "EventNote", 'DELETE FROM "EventNote" WHERE id = %s'),
+    ):
+        with psycopg.connect(club.url) as connection:
+            key = connection.execute(f'SELECT id FROM "{table}" ORDER BY id LIMIT 1').fetchone()  # type: ignore[arg-type]
+            assert key is not None
+            connection.execute(statement, key)  # type: ignore[arg-type]
+            connection.execute(
+                'INSERT INTO "AuditLog" (id, action, "resourceType", "resourceId") VALUES (gen_random_uuid(), %s, %s, %s)',
+                [action, table, key[0]],
+            )
+    told = wb.differences("latest", tables=["Member", "EventNote"]).authors
+    assert {tuple(row) for row in told.itertuples(index=False)} == {
+        ("Member", "changed", "a person", "certain", 1),
+        ("EventNote", "removed", "a person", "certain", 1),
+    }
+
+
+def test_tables_and_columns_that_came_or_went(
+    clubs: Clubs, opened: Callable[[ClonedClub], Workbench]
+) -> None:
+    club = clubs.clone("application")
+    wb = opened(club)
+    wb.create_snapshot()
+    club.execute("ALTER TABLE \"Member\" ADD nick text DEFAULT '-'")
+    club.execute('ALTER TABLE "Event" DROP COLUMN location')
+    club.execute(
+        "CREATE TABLE brand_new (id uuid PRIMARY KEY); INSERT INTO brand_new VALUES (gen_random_uuid())"
+    )
+    club.execute('DROP TABLE "EventNote"')
+    found = opened(club).differences("latest").tables.set_index("table")
+    assert "new columns: nick" in found.loc["Member", "remark"]
+    assert "columns that are gone: location" in found.loc["Event", "remark"]
+    assert found.loc["Member", ["added", "removed", "changed"]].tolist() == [0, 0, 0]
+    assert (found.loc["brand_new", "added"], found.loc["brand_new", "remark"]) == (1, "it is new")
+    assert found.loc["EventNote", "removed"] > 0
+    assert pd.isna(found.loc["EventNote", "now"])
+
+
+def test_what_is_not_what_it_says_is_refused(clubs: Clubs, opened: Callable[[ClonedClub], Workbench]) -> None:
+    club = clubs.clone("guide")
+    wb = opened(club)
+    made = wb.create_snapshot()
+    manifest = made.folder / f"{made.snapshot}.json"
+    club.execute('DELETE FROM "Registration"')
+    members = made.tables["Member"]
+    lying = replace(made, tables={**made.tables, "Member": members._replace(rows=members.rows + 1)})
+    write_manifest(lying, manifest)  # with the right digest of its own
+    with pytest.raises(SnapshotError, match="its manifest says"):
+        wb.differences(made.snapshot)
+    write_manifest(replace(made, sha256="0" * 64), manifest)
+    with pytest.raises(SnapshotError, match="SHA-256 differs"):
+        wb.differences(made.snapshot)
+    write_manifest(replace(made, target={**made.target, "environment": "other"}), manifest)
+    with pytest.raises(WrongEnvironment, match="other"):
+        wb.differences(made.snapshot)
+    write_manifest(made, manifest)
+    with pytest.raises(UsageError, match="no table 'Membr'"):
+        wb.differences(made.snapshot, tables=["Membr"])
+    with pytest.raises(UsageError):
+        wb.differences("backup_20000101_000000")
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"system_identifier": "1"}, "another server"),
+        ({"database": "1"}, "restored, or made anew"),
+        ({"timeline": 7}, "another point in time"),
+        ({"transaction": "999999999:999999999:"}, "set back"),
+        ({"transaction": "-2147483648:3:"}, "more transactions"),
+    ],
+)
+def test_where_the_numbers_cannot_tell_all_is_compared(
+    empty_url: str, changes: dict[str, Any], why: str
+) -> None:
+    with database_at(empty_url).reading() as connection:
+        now = side_of(connection, "public")
+        row = now.connection.execute(
+            "SELECT s.system_identifier::text, (SELECT oid::text FROM pg_database WHERE datname = current_database()),"
+            " c.timeline_id, pg_current_snapshot()::text FROM pg_control_system() s, pg_control_checkpoint() c"
+        ).fetchone()
+        assert row is not None
+        assert isinstance(since(now, Moment(*row)), Since)
+        assert why in str(since(now, replace(Moment(*row), **changes)))
+        assert "does not say" in str(since(now, None))
+
+
+def test_the_commands(clubs: Clubs, at: Any, shell: Any, tmp_path: Path) -> None:  # noqa: F811
+    club = clubs.clone("application")
+    at(club)
+
+    def run(*arguments: str) -> Any:
+        at_club = {"CLUB_URL": club.url, "WORKBENCH_SCRATCH_URL_ENV": "CLUB_URL"}
+        return shell(*arguments, "--environment", "club", **at_club)
+
+    made = run("snapshot", "create")
+    assert made.returncode == 0, made.stderr
+    club.execute(
+        'UPDATE "Member" SET phone = \'8055550199\' WHERE id = (SELECT id FROM "Member" ORDER BY id LIMIT 1)'
+    )
+    done = run("snapshot", "diff", "latest", "--json", "--table", "Member")
+    assert done.returncode == 1, done.stderr
+    told = json.loads(done.stdout)
+    assert told["tables"][0]["changed"] == 1
+    assert told["rows"][0]["now"] == {"phone": "•••99"}
+    words = run("snapshot", "diff", "latest")
+    assert "8055550199" not in words.stdout
+    assert "snapshot losses" in words.stdout
+    lost = run("snapshot", "losses", "latest", "--json")
+    assert (lost.returncode, json.loads(lost.stdout)["total"]) == (1, 1), lost.stderr
+    # That run was before the snapshot: to restore it would not undo the run.
+    assert run("plan", "replay", "--snapshot", "latest", "--run", club.club.last_live_run.run).returncode == 3
+    assert run("snapshot", "diff", "latest", "--table", "Nothing").returncode == 2
+    assert not list((tmp_path / ".workbench").glob("plans/*"))

@@ -1,0 +1,192 @@
+"""A club with a snapshot of it, and what came after: to be restored."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
+
+from tests.conftest import ClonedClub, Clubs, Server, database_at
+from tests.restore.acting import Acting, Opened
+from tests.states import differences, state
+from workbench.checkpoints.manifest import Manifest
+from workbench.checkpoints.restore.record import Record
+from workbench.checkpoints.restore.request import Request
+from workbench.settings import EnvironmentSettings, Settings
+from workbench.workbench import Workbench
+
+LOG = "AuditLog"
+SYNC = "WaSyncState"
+State = dict[str, list[str]]
+
+_SEQUENCES = """SELECT sequencename, coalesce(last_value::text, 'none') FROM pg_sequences
+    WHERE schemaname = 'public' ORDER BY 1"""
+
+# Everything else that a dump carries and rows do not show.
+_SHAPE = """
+    SELECT 'column', attrelid::regclass::text, attname::text, format_type(atttypid, atttypmod), attnotnull::text
+    FROM pg_attribute JOIN pg_class c ON c.oid = attrelid
+    WHERE c.relnamespace = 'public'::regnamespace AND attnum > 0 AND NOT attisdropped AND c.relkind IN ('r', 'v')
+    UNION ALL SELECT 'constraint', conrelid::regclass::text, conname, pg_get_constraintdef(oid), ''
+    FROM pg_constraint WHERE connamespace = 'public'::regnamespace
+    UNION ALL SELECT 'index', tablename, indexname, indexdef, '' FROM pg_indexes WHERE schemaname = 'public'
+    UNION ALL SELECT 'trigger', tgrelid::regclass::text, tgname, pg_get_triggerdef(oid), tgenabled::text
+    FROM pg_trigger WHERE NOT tgisinternal
+    UNION ALL SELECT 'label', enumtypid::regtype::text, enumlabel, enumsortorder::text, '' FROM pg_enum
+    UNION ALL SELECT 'function', oid::regprocedure::text, prosrc, '', '' FROM pg_proc
+    WHERE pronamespace = 'public'::regnamespace
+    UNION ALL SELECT 'view', viewname, definition, '', '' FROM pg_views WHERE schemaname = 'public'
+    UNION ALL SELECT 'right', relname, grantee::regrole::text, privilege_type, '' FROM pg_class, aclexplode(relacl)
+    WHERE relnamespace = 'public'::regnamespace AND grantee <> 0
+    ORDER BY 1, 2, 3, 4, 5
+"""
+
+
+@dataclass(frozen=True)
+class Whole:
+    """A database as it can be told from outside: rows, sequences, and the shape of everything."""
+
+    rows: State
+    sequences: list[Any]
+    shape: list[Any]
+
+
+@dataclass
+class Ground:
+    """A club of one test's own, and the snapshot of it."""
+
+    server: Server
+    cloned: ClonedClub
+    home: Path
+    options: EnvironmentSettings
+    kind: str = "demo"
+    name: str = "demo"
+
+    @property
+    def live(self) -> str:
+        return str(conninfo_to_dict(self.cloned.url)["dbname"])
+
+    def settings(self, operator: str = "dana") -> Settings:
+        return Settings(
+            operator=operator,
+            home=self.home / "home",
+            backups=self.home / "backups",
+            scratch_url_env="SCRATCH_URL",
+        )
+
+    def opened(self, url: str | None = None, operator: str = "dana") -> Opened:
+        database = database_at(url or self.cloned.url, kind=self.kind, name=self.name)
+        return database, self.options, self.settings(operator)
+
+    def open(self, **how: Any) -> Workbench:
+        return Workbench(*self.opened(**how))
+
+    def snapshot(self) -> Manifest:
+        with self.open() as wb:
+            return wb.create_snapshot()
+
+    def asked(self, snapshot: str = "latest", approve: bool = True, **how: Any) -> Request:
+        """Ask for a restore, and let Erin approve."""
+        with self.open() as wb:
+            request = wb.request_restore(snapshot, **how)
+            if approve:
+                wb.approve_restore(request, request.digest, approver="erin", confirm=self.name)
+        return request
+
+    def restore(self, request: Request, **how: Any) -> Record:
+        with self.open(**how) as wb:
+            return wb.restore(request)
+
+    def connect(self, database: str | None = None, **how: Any) -> psycopg.Connection[Any]:
+        return psycopg.connect(self.server.url(database or self.live), **how)
+
+    def execute(self, statement: str, *parameters: Any) -> None:
+        self.cloned.execute(statement, *parameters)
+
+    def ask(self, question: str, *parameters: Any, database: str | None = None) -> list[Any]:
+        with self.connect(database) as connection:
+            rows = connection.execute(question, parameters).fetchall()
+        return [row[0] if len(row) == 1 else row for row in rows]
+
+    def whole(self, database: str | None = None, leave_out: tuple[str, ...] = (LOG, SYNC)) -> Whole:
+        """Return everything that a restore must bring back; not what it writes itself."""
+        with self.connect(database) as connection:
+            connection.execute("SET search_path TO ''")
+            return Whole(
+                state(connection, leave_out),
+                connection.execute(_SEQUENCES).fetchall(),
+                connection.execute(_SHAPE).fetchall(),
+            )
+
+    def databases(self) -> list[str]:
+        """Return the databases that have to do with this one."""
+        with psycopg.connect(self.server.url("postgres")) as connection:
+            found = connection.execute("SELECT datname FROM pg_database ORDER BY 1").fetchall()
+        return [name for (name,) in found if name == self.live or name.startswith(f"{self.live}_")]
+
+    def drop_all(self) -> None:
+        with psycopg.connect(self.server.url("postgres"), autocommit=True) as connection:
+            for name in self.databases():
+                connection.execute(
+                    sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
+                )
+
+
+def assert_same(before: Whole, after: Whole) -> None:
+    """Compare part by part, so that a difference is small enough to read."""
+    assert differences(before.rows, after.rows) == {}
+    assert before.sequences == after.sequences
+    assert set(before.shape) ^ set(after.shape) == set()
+
+
+Lay = Callable[..., Ground]
+
+
+@pytest.fixture
+def lay(server: Server, clubs: Clubs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lay]:
+    """Return a function that lays a club of fifty members, in a dialect, with a folder of its own."""
+    monkeypatch.setenv("SCRATCH_URL", server.url("postgres"))
+    made: list[Ground] = []
+    numbers = itertools.count()
+
+    def build(dialect: str = "guide", **options: Any) -> Ground:
+        cloned = clubs.clone(dialect, 50)
+        home = tmp_path / f"ground-{next(numbers)}"
+        chosen = cloned.options.model_copy(update=options)
+        made.append(Ground(server, cloned, home, chosen))
+        return made[-1]
+
+    yield build
+    for each in made:
+        each.drop_all()
+
+
+@pytest.fixture
+def ground(lay: Lay, dialect: str) -> Ground:
+    return lay(dialect)
+
+
+@pytest.fixture
+def acting() -> Iterator[Callable[..., Acting]]:
+    """Start a restore in a process of its own; without a request, resume the interrupted one."""
+    started: list[Acting] = []
+
+    def start(ground: Ground, request: Request | None) -> Acting:
+        started.append(Acting(ground.opened(), request.path if request else None))
+        return started[-1]
+
+    yield start
+    for each in started:
+        each.close()
+
+
+def production(ground: Ground) -> Ground:
+    """Return the same club as a production environment."""
+    return replace(ground, kind="production", name="club")

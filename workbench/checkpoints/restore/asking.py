@@ -1,0 +1,341 @@
+"""Ask for a restore: look at the snapshot, the server and the live database, and write down what would be done."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from workbench.checkpoints.archive import digest_of
+from workbench.checkpoints.manifest import Manifest
+from workbench.checkpoints.restore.cluster import MARK, Cluster, Session, Standing
+from workbench.checkpoints.restore.in_place import refuse_what_is_not_ours
+from workbench.checkpoints.restore.request import (
+    Counted,
+    Replaced,
+    Request,
+    RequestHeader,
+    Source,
+    Way,
+    write_request,
+)
+from workbench.errors import Drift, Refused, SnapshotError, WrongEnvironment
+from workbench.plans.plan import Target
+
+_ROOM = 1.1  # how much more than the live database's size there has to be
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What was asked for.
+
+    Attributes
+    ----------
+    in_place : bool
+        Whether to replace the contents instead of the database.
+    keep_sync_state : bool
+        Whether the sync state stays as the snapshot has it.
+    elsewhere : bool
+        Whether a snapshot of another server or database will do.
+    """
+
+    in_place: bool = False
+    keep_sync_state: bool = False
+    elsewhere: bool = False
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What was seen of the live database, and what a restore would take away from it.
+
+    Attributes
+    ----------
+    tables : mapping
+        Table to rows and digest; empty where there is no such database.
+    losses : tuple of dict
+        A row each.
+    notes : tuple of str
+        What could not be told.
+    """
+
+    tables: Counted
+    losses: tuple[dict[str, Any], ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def target_of(cluster: Cluster, beside: Session) -> Target:
+    """Return which database is restored, whether or not it is there any more."""
+    here = cluster.database.environment
+    return Target(
+        *(cluster.system_identifier(beside), cluster.live, cluster.database.address.schema),
+        *(here.name, here.kind),
+    )
+
+
+def ask_for_restore(
+    cluster: Cluster,
+    beside: Session,
+    manifest: Manifest,
+    wish: Wish,
+    look: Callable[[], Seen],
+    *,
+    planned_by: str,
+    folder: Path,
+) -> Request:
+    """Write the request to restore a snapshot; nothing else.
+
+    Parameters
+    ----------
+    look : callable
+        Looks at the live database; asked only once nothing else speaks against it.
+
+    Raises
+    ------
+    SnapshotError
+        When the archive is not what its manifest says, or needs a newer server.
+    WrongEnvironment
+        When it is another database's.
+    Refused
+        When this user may not do it this way, or there is no room.
+    """
+    target = target_of(cluster, beside)
+    live = cluster.standing(beside).get(cluster.live)
+    way: Way = "in place" if wish.in_place else "swap"
+    elsewhere = refuse_another_database(manifest, target, allowed=wish.elsewhere)
+    refuse_damage(manifest)
+    refuse_an_older_server(manifest, cluster, beside)
+    refuse_what_may_not_be(cluster, beside, manifest, way, live)
+    seen = look()
+    notes = [*seen.notes, *_worth_knowing(manifest, way, live)]
+    if (short := room_missing(cluster, beside, live, manifest)) is not None and way == "swap":
+        notes.append(short)
+    source = Source(
+        *(manifest.snapshot, _file(manifest), manifest.kind, manifest.facts_digest, manifest.sha256),
+        *(manifest.created_at, _verified(manifest), elsewhere),
+    )
+    draft = Request(
+        *(folder, "", RequestHeader(target, planned_by), way, source),
+        Replaced(live is not None, live.oid if live else 0, seen.tables),
+        *(seen.losses, tuple(notes), wish.keep_sync_state),
+    )
+    return write_request(folder, draft)
+
+
+def examine(cluster: Cluster, beside: Session, request: Request, manifest: Manifest) -> None:
+    """Refuse what has become impossible since the request was made, before anything is touched."""
+    if manifest.facts_digest != request.source.manifest:
+        raise SnapshotError(
+            f"The manifest of {manifest.snapshot} is another than when the restore was asked for.",
+            "Ask for the restore anew.",
+        )
+    live = cluster.standing(beside).get(cluster.live)
+    if (live.oid if live else 0) != request.replaced.oid:
+        raise Drift(
+            f"{cluster.live} is not the database that it was when the restore was asked for.",
+            "Ask for the restore anew.",
+        )
+    refuse_damage(manifest)
+    refuse_an_older_server(manifest, cluster, beside)
+    refuse_what_may_not_be(cluster, beside, manifest, request.way, live)
+    if request.way == "swap":
+        room_missing(cluster, beside, live, manifest)
+
+
+def coarse_losses(was: Counted, now: Counted) -> list[dict[str, Any]]:
+    """Tell table by table what is not as the snapshot has it: all of that goes, whoever did it."""
+    found = []
+    for table in sorted({*was, *now}):
+        before, after = was.get(table), now.get(table)
+        if before is not None and after is not None:
+            told = before[1] is not None and after[1] is not None
+            if before[0] == after[0] and (not told or before[1] == after[1]):
+                continue
+        rows = [None if each is None else each[0] for each in (before, after)]
+        found.append({"table": table, "rows in the snapshot": rows[0], "rows now": rows[1]})
+    return found
+
+
+def ask_to_swap_back(
+    cluster: Cluster, beside: Session, done: Mapping[str, Any], *, planned_by: str, folder: Path
+) -> Request:
+    """Write the request to put the database back that an earlier restore kept.
+
+    Parameters
+    ----------
+    done : mapping
+        ``kept``, ``request`` and ``snapshot`` of that restore.
+
+    Raises
+    ------
+    Refused
+        When it is not there any more, or this user may not rename.
+    """
+    standing = cluster.standing(beside)
+    live, kept = standing.get(cluster.live), standing.get(str(done["kept"]))
+    if live is None or kept is None:
+        raise Refused(
+            f"The database {done['kept']}, as {cluster.live} was before {done['request']}, is not there any more.",
+            "Its safety backup is: restore that.",
+        )
+    if reason := cluster.may_rename(beside, live):
+        raise Refused(
+            f"The databases cannot be renamed: {reason}.", "Ask somebody who may. Nothing was changed."
+        )
+    source = Source(str(done["request"]), kept.name, "kept", "", "", "", f"kept by {done['request']}")
+    draft = Request(
+        *(folder, "", RequestHeader(target_of(cluster, beside), planned_by), "swap back", source),
+        Replaced(True, live.oid),
+        notes=(
+            f"What was written to {cluster.live} since the restore stays in the database that is put aside;"
+            " nothing is deleted.",
+        ),
+        kept=kept.name,
+    )
+    return write_request(folder, draft)
+
+
+def refuse_another_database(manifest: Manifest, target: Target, *, allowed: bool) -> str:
+    """Refuse a snapshot of another database; return where it was taken, if that is elsewhere and allowed."""
+    of = manifest.target
+    place = f"database {of.get('database')} of server {of.get('system_identifier')}"
+    kind = of.get("environment"), of.get("kind")
+    if kind != (target.environment, target.kind):
+        raise WrongEnvironment(
+            f"The snapshot {manifest.snapshot} is of environment {kind[0]!r} ({kind[1]}), this is"
+            f" {target.environment!r} ({target.kind}).",
+            "Restore it where it belongs.",
+        )
+    if manifest.schema != target.schema:
+        raise WrongEnvironment(
+            f"The snapshot {manifest.snapshot} is of the schema {manifest.schema!r}, the environment's is"
+            f" {target.schema!r}.",
+            "Restore it where it belongs.",
+        )
+    if (of.get("system_identifier"), of.get("database")) == (target.system_identifier, target.database):
+        return ""
+    if not allowed:
+        raise WrongEnvironment(
+            f"The snapshot {manifest.snapshot} was taken from {place}; this is database {target.database} of"
+            f" server {target.system_identifier}.",
+            "If the club has moved to another server since, add --from-elsewhere: the request will say so.",
+        )
+    return place
+
+
+def refuse_damage(manifest: Manifest) -> None:
+    """Refuse an archive that is not the one that the manifest speaks of."""
+    if manifest.kind != "dump":
+        return
+    path = manifest.path
+    if not path.exists():
+        raise SnapshotError(
+            f"The archive {path} of the snapshot {manifest.snapshot} is not there.", "Copy it there anew."
+        )
+    try:
+        found = digest_of(path)
+    except OSError as error:
+        raise SnapshotError(
+            f"The archive {path} cannot be read: {error.strerror}.", "Copy it there anew."
+        ) from None
+    if found != manifest.sha256:
+        raise SnapshotError(
+            f"The archive {path} is not what its manifest says: its SHA-256 is {found}, not {manifest.sha256}.",
+            "It was damaged or replaced since it was made. Use another snapshot, or copy this one anew.",
+        )
+
+
+def refuse_an_older_server(manifest: Manifest, cluster: Cluster, beside: Session) -> None:
+    """Refuse a server older than the one that the snapshot was taken from."""
+    theirs, ours = int(manifest.server_version.split(".")[0]), cluster.server_version(beside)
+    if theirs > ours:
+        raise SnapshotError(
+            f"The snapshot {manifest.snapshot} was taken from PostgreSQL {manifest.server_version}; the server of"
+            f" {cluster.database.environment} is of version {ours}.",
+            "Restore it on a server of at least that version.",
+        )
+
+
+def refuse_what_may_not_be(
+    cluster: Cluster, beside: Session, manifest: Manifest, way: Way, live: Standing | None
+) -> None:
+    """Refuse a way of restoring that this user may not, or cannot, take."""
+    if way == "swap":
+        if reason := cluster.may_rename(beside, live):
+            raise Refused(
+                f"{cluster.live} cannot be restored into a new database: {reason}.",
+                "Restore it in place, in one transaction: --in-place.",
+            )
+        if manifest.kind == "instant" and manifest.file not in cluster.standing(beside):
+            raise SnapshotError(
+                f"The database {manifest.file} of the instant snapshot is not on this server.",
+                "Use another snapshot.",
+            )
+        return
+    if manifest.kind == "instant":
+        raise Refused(
+            f"The instant snapshot {manifest.snapshot} is a database, which cannot be restored in place.",
+            "Restore it without --in-place.",
+        )
+    if live is None:
+        raise Refused(
+            f"There is no database {cluster.live} to be restored in place.", "Restore it without --in-place."
+        )
+    with cluster.connect(cluster.live) as connection:
+        refuse_what_is_not_ours(connection)
+
+
+def room_missing(cluster: Cluster, beside: Session, live: Standing | None, manifest: Manifest) -> str | None:
+    """Refuse when there is no room for a second database; return a note where nobody can tell.
+
+    A server whose disk is full stops for everybody, so this is asked before it is tried.
+    """
+    oid = live.oid if live else 0
+    size = (
+        beside.execute("SELECT pg_database_size(%s::oid)", [oid]).fetchone() if live else (manifest.size * 4,)
+    )
+    place = beside.execute(
+        "SELECT CASE WHEN pg_has_role('pg_read_all_settings', 'USAGE') THEN"
+        " coalesce(nullif(pg_tablespace_location(d.dattablespace), ''), current_setting('data_directory')) END"
+        " FROM pg_database d WHERE d.oid = %s OR (%s = 0 AND d.datname = 'template0')",
+        [oid, oid],
+    ).fetchone()
+    folder = Path(place[0]) if place and place[0] else None
+    if folder is None or not cluster.database.address.on_this_machine or not folder.is_dir():
+        return "Whether there is room for a second database on the server could not be asked."
+    assert size is not None
+    free, needed = shutil.disk_usage(folder).free, int(size[0] * _ROOM)
+    if free < needed:
+        raise Refused(
+            f"There is no room on the server for a second database: {free / 1e6:,.0f} MB are free,"
+            f" {needed / 1e6:,.0f} MB are needed.",
+            "Make room there, or restore in place (--in-place).",
+        )
+    return None
+
+
+def _file(manifest: Manifest) -> str:
+    return str(manifest.path.resolve()) if manifest.kind == "dump" else manifest.file
+
+
+def _verified(manifest: Manifest) -> str:
+    if not manifest.verifications:
+        return "never verified"
+    last = manifest.verifications[-1]
+    return f"{last.outcome} at {last.at} by {last.by} ({last.detail})"
+
+
+def _worth_knowing(manifest: Manifest, way: Way, live: Standing | None) -> list[str]:
+    found = []
+    if not manifest.verified:
+        found.append(
+            "This snapshot was never proved by restoring it; it will be before it replaces anything."
+        )
+    if live is None:
+        found.append("There is no database of this name any more: nothing is replaced.")
+    if way == "swap" and live is not None and not live.comment.startswith(MARK):
+        found.append(
+            "The database that is replaced stays under a dated name until you drop it; it takes its room."
+        )
+    return found

@@ -1,0 +1,245 @@
+"""Replace a database's contents where it stands: the guide's ``pg_restore --clean --if-exists``, in one transaction.
+
+For whoever may not make and rename databases. Nobody can look at the tables meanwhile, and it takes as long as
+one session needs; but killed in the middle, the database is as it was.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any
+
+import psycopg
+from psycopg import sql
+from sqlalchemy import Connection, create_engine
+from sqlalchemy.pool import NullPool
+
+from workbench.checkpoints.archive import AGAIN, failure, pg_restore
+from workbench.checkpoints.restore.act import Restore, Step
+from workbench.checkpoints.restore.broken_keys import is_key, listed, statements, unchecked
+from workbench.checkpoints.restore.filling import explained
+from workbench.checkpoints.restore.settling import journal_of, settle_within, settled_before
+from workbench.checkpoints.restore.steps import compare_with, health, safety, start, stop
+from workbench.database.connection import SPELLING, Database
+from workbench.database.tools import plain_english
+from workbench.errors import DatabaseUnreachable, NotMurmurant, Refused, SnapshotError
+from workbench.murmurant.schema import read_schema
+from workbench.plans.journal import raw
+
+_END_OF_ROWS = b"\\.\n"
+
+# What no extension brought and the system does not own: it goes, also what is newer than the snapshot.
+_OWN_SCHEMAS = """
+    SELECT n.oid FROM pg_namespace n WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+    AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_namespace'::regclass AND d.objid = n.oid AND d.deptype = 'e')
+"""
+
+_OBJECTS = f"""
+    SELECT 1, format('DROP %s IF EXISTS %s CASCADE', CASE c.relkind WHEN 'v' THEN 'VIEW' WHEN 'm' THEN 'MATERIALIZED VIEW'
+        WHEN 'f' THEN 'FOREIGN TABLE' WHEN 'S' THEN 'SEQUENCE' WHEN 'c' THEN 'TYPE' ELSE 'TABLE' END, c.oid::regclass),
+        c.oid::regclass::text, c.relowner
+    FROM pg_class c WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S', 'c') AND c.relnamespace IN ({_OWN_SCHEMAS})
+    AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype IN ('e', 'i'))
+    UNION ALL
+    SELECT 2, format('DROP ROUTINE IF EXISTS %s CASCADE', p.oid::regprocedure), p.oid::regprocedure::text, p.proowner
+    FROM pg_proc p WHERE p.pronamespace IN ({_OWN_SCHEMAS})
+    AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype IN ('e', 'i'))
+    UNION ALL
+    SELECT 3, format('DROP %s IF EXISTS %s CASCADE', CASE t.typtype WHEN 'd' THEN 'DOMAIN' ELSE 'TYPE' END, t.oid::regtype),
+        t.oid::regtype::text, t.typowner
+    FROM pg_type t WHERE t.typtype IN ('e', 'd', 'r') AND t.typnamespace IN ({_OWN_SCHEMAS})
+    AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_type'::regclass AND d.objid = t.oid AND d.deptype IN ('e', 'i'))
+"""
+
+_NOT_OURS = f"SELECT name, pg_get_userbyid(owner) FROM ({_OBJECTS}) o (place, statement, name, owner) WHERE NOT pg_has_role(owner, 'USAGE') ORDER BY 1"
+
+
+def replace_contents(restore: Restore) -> None:
+    """Drop everything, restore everything, compare, settle, commit: one transaction."""
+    record, request = restore.record, restore.request
+    live = restore.cluster.at(record.live)
+    archive = Path(request.source.file)
+    before = journal_of(live)
+    with live.speaking_plainly("apply_timeout"), _writing(live) as connection:
+        driver = raw(connection)
+        if (done := settled_before(driver, record)) is not None:
+            record.note(settled=asdict(done))
+            return
+        restore.tell("dropping what is there")
+        kept = _drop_everything(driver)
+        _restore(restore, driver, archive, kept)
+        driver.execute(sql.SQL("SET search_path TO {}").format(sql.Identifier(live.address.schema)))
+        restore.tell("comparing the contents with the manifest")
+        compare_with(restore, *restore.around.within(request, driver))
+        try:
+            schema = read_schema(connection, live.address.schema)
+        except NotMurmurant:
+            schema = None
+        now = datetime.now(UTC).replace(microsecond=0)
+        settled = settle_within(driver, schema, request, record, before, now)
+        restore.tell("committing")
+    record.note(settled=asdict(settled))
+
+
+def settle_replacement(restore: Restore) -> None:
+    """Find out whether a replacement was committed of which the record does not know."""
+    record, live = restore.record, restore.cluster.at(restore.record.live)
+    with live.writing() as connection:
+        done = settled_before(connection, record)
+    if done is not None and "replace" not in record.done:
+        record.done += [each for each in ("stop", "safety") if each not in record.done]
+        record.finish("replace", settled=asdict(done))
+
+
+def refuse_what_is_not_ours(connection: psycopg.Connection[Any]) -> None:
+    """Refuse where something belongs to others, and could not be dropped."""
+    found = connection.execute(_NOT_OURS).fetchall()
+    if found:
+        name, owner = found[0]
+        more = f" and {len(found) - 1} more" if len(found) > 1 else ""
+        raise Refused(
+            f"{name}{more} belongs to {owner}, so the database user may not replace it.",
+            "Restore as its owner. Nothing was changed.",
+        )
+
+
+@contextmanager
+def _writing(live: Database) -> Iterator[Connection]:
+    """Open one writing transaction, as SQLAlchemy's and the driver's at once."""
+    limits = f"-c statement_timeout=0 -c idle_in_transaction_session_timeout=0 -c lock_timeout={int(live.lock_timeout * 1000)}"
+    engine = create_engine(
+        live.address.url,
+        poolclass=NullPool,
+        hide_parameters=True,
+        connect_args={
+            "application_name": "murmurant-workbench restore",
+            "options": f"{limits} -c default_transaction_read_only=off -c maintenance_work_mem=256MB{SPELLING}",
+        },
+    )
+    try:
+        with engine.begin() as connection:
+            yield connection
+    finally:
+        engine.dispose()
+
+
+def _drop_everything(driver: psycopg.Connection[Any]) -> set[tuple[str, str]]:
+    """Drop all that is the users' own; return the schemas and extensions that stay, which the archive must not make."""
+    refuse_what_is_not_ours(driver)
+    # Names are spelled in full where no schema is on the path.
+    driver.execute("SET search_path TO ''")
+    statements = driver.execute(f"SELECT o.* FROM ({_OBJECTS}) o ORDER BY 1, 3").fetchall()
+    for _, statement, *_ in statements:
+        driver.execute(statement)
+    schemas = driver.execute(f"SELECT 'SCHEMA', nspname FROM pg_namespace WHERE oid IN ({_OWN_SCHEMAS})")
+    kept = set(schemas.fetchall())
+    return kept | set(driver.execute("SELECT 'EXTENSION', extname FROM pg_extension").fetchall())
+
+
+def _restore(
+    restore: Restore, driver: psycopg.Connection[Any], archive: Path, kept: set[tuple[str, str]]
+) -> None:
+    lines = [line for line in listed(archive) if not _made_already(line, kept)]
+    keys = [line for line in lines if is_key(line)]
+    chosen = "".join(f"{line}\n" for line in lines if line not in keys).encode(errors="surrogateescape")
+    tables = sum(" TABLE DATA " in line for line in lines)
+    command = pg_restore(archive, "--file=-", "--clean", "--if-exists", "--use-list=/dev/stdin")
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=plain_english(),
+    )
+    with process:
+        try:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            assert process.stderr is not None
+            with process.stdin:
+                process.stdin.write(chosen)
+            _send(restore, driver, process.stdout, tables)
+            said = process.stderr.read()
+        except psycopg.Error as error:
+            process.kill()
+            if isinstance(error, psycopg.OperationalError) and driver.closed:
+                raise DatabaseUnreachable(
+                    f"The connection to {restore.cluster.database.environment} was lost:"
+                    f" {restore.cluster.redacted(error)}.",
+                    "Check that it runs.",
+                ) from None
+            raise explained(archive, f"ERROR: {restore.cluster.redacted(error)}", restore.cluster) from None
+        except BaseException:
+            process.kill()
+            raise
+    if process.returncode:
+        raise SnapshotError(f"The snapshot {archive} is damaged: {failure(said)}.", AGAIN)
+    broken = []
+    for statement in statements(archive, keys):
+        try:
+            with driver.transaction():
+                driver.execute(statement.encode())
+        except psycopg.errors.ForeignKeyViolation as error:
+            driver.execute(unchecked(statement).encode())
+            broken.append(str(error.diag.constraint_name))
+    restore.record.facts["unchecked_keys"] = sorted(broken)
+
+
+def _made_already(line: str, kept: set[tuple[str, str]]) -> bool:
+    """Tell whether an entry of the archive's list makes, or describes, a schema or extension that is there."""
+    for kind, name in kept:
+        if f" {kind} - {name} " in f"{line} " or f" COMMENT - {kind} {name} " in f"{line} ":
+            return True
+    return False
+
+
+def _send(restore: Restore, driver: psycopg.Connection[Any], script: IO[bytes], tables: int) -> None:
+    """Send a script of pg_restore's: what stands between two COPY as one request, rows as they come."""
+    gathered: list[bytes] = []
+    done, told = 0, time.monotonic()
+    for line in script:
+        if line.startswith((b"\\restrict ", b"\\unrestrict ")):
+            continue  # psql's own commands (\restrict), outside of any rows
+        if line.startswith(b"SET transaction_timeout") and driver.info.server_version < 170000:
+            continue  # a newer pg_restore's greeting, which an older server does not know
+        if not (line.startswith(b"COPY ") and line.endswith(b" FROM stdin;\n")):
+            gathered.append(line)
+            continue
+        _execute(driver, gathered)
+        done += 1
+        if time.monotonic() - told > 0.1 or done == tables:
+            restore.tell("restoring rows", done, tables)
+            told = time.monotonic()
+        with driver.cursor().copy(line) as copy:
+            for row in script:
+                if row == _END_OF_ROWS:
+                    break
+                copy.write(row)
+            else:
+                raise SnapshotError(
+                    f"The snapshot {restore.request.source.file} is damaged: rows of it have no end.", AGAIN
+                )
+    restore.tell("making keys and indexes")
+    _execute(driver, gathered)
+
+
+def _execute(driver: psycopg.Connection[Any], gathered: list[bytes]) -> None:
+    text = b"".join(gathered)
+    gathered.clear()
+    if text.strip():
+        driver.execute(text)
+
+
+IN_PLACE = [
+    Step("stop", "stopping the application", stop),
+    Step("safety", "backing the live database up", safety),
+    Step("replace", "replacing the contents in one transaction", replace_contents),
+    Step("start", "starting the application", start),
+    Step("health", "asking the application how it is", health),
+]

@@ -1,0 +1,164 @@
+"""What a restored database must say of itself, written before it becomes the live one.
+
+Written before the swap, so that no moment exists at which the live database was restored and does not say so: the
+sync state reset (guide §7.3), the audit entry (§5.1), and which plans are not applied any more.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid5
+
+import psycopg
+from psycopg import sql
+
+from workbench.audit import write_entry
+from workbench.checkpoints.restore.record import Record
+from workbench.checkpoints.restore.request import Request
+from workbench.database.connection import Database
+from workbench.errors import NotMurmurant, SchemaGap, WorkbenchError
+from workbench.murmurant.importers import RESTORED
+from workbench.murmurant.schema import Schema, read_schema
+from workbench.plans.restores import Gone, Restored, applied_here, note_restore, restores
+
+_RESTORES = UUID("7f0c1c1e-6f2b-4b53-9a42-3a1f6e0b6a11")  # so that a request's id names a resource
+
+
+@dataclass(frozen=True)
+class Settled:
+    """What was written into the restored database.
+
+    Attributes
+    ----------
+    restore_time : str
+        The moment (UTC, ISO), as the audit entry has it.
+    gone : int or None
+        How many applied plans are not applied any more; None where nobody can know.
+    sync_state : int or None
+        How many rows of the sync state were emptied; None where a killed restore did it and did not say.
+    not_logged : str
+        Why there is no audit entry; empty where there is one.
+    """
+
+    restore_time: str
+    gone: int | None
+    sync_state: int | None
+    not_logged: str
+
+
+def settle(database: Database, request: Request, record: Record, live: Database | None) -> Settled:
+    """Write into a restored database what it must say of itself, in one transaction; once.
+
+    Parameters
+    ----------
+    database : Database
+        The restored one, under whatever name it has.
+    live : Database or None
+        The one it replaces, whose journal is asked; None where that is not there any more.
+    """
+    now = datetime.now(UTC).replace(microsecond=0)
+    before = None if live is None else journal_of(live)
+    with database.reading() as reading:
+        schema = _schema(reading, database)
+    with database.writing() as connection:
+        if (done := settled_before(connection, record)) is not None:
+            return done
+        return settle_within(connection, schema, request, record, before, now)
+
+
+def settle_within(
+    connection: psycopg.Connection[Any],
+    schema: Schema | None,
+    request: Request,
+    record: Record,
+    before: tuple[Gone, ...] | None,
+    now: datetime,
+) -> Settled:
+    """Write it in a transaction that is somebody else's."""
+    known = {each.approval for each in applied_here(connection)}
+    gone = None if before is None else tuple(each for each in before if each.approval not in known)
+    emptied = 0 if request.keep_sync_state or schema is None else _reset_sync_state(connection, schema)
+    note_restore(
+        connection,
+        Restored(
+            *(request.id, record.approval, record.approved_by, record.operator),
+            *(now, request.source.snapshot, gone),
+        ),
+    )
+    not_logged = _log(connection, schema, request, record, now)
+    return Settled(now.isoformat(), None if gone is None else len(gone), emptied, not_logged)
+
+
+def settled_before(connection: psycopg.Connection[Any], record: Record) -> Settled | None:
+    """Return what was written already by a restore that was killed right after it; None when nothing was."""
+    for each in restores(connection):
+        if each.approval == record.approval:
+            gone = None if each.gone is None else len(each.gone)
+            return Settled(each.restored_at.isoformat(), gone, None, "")
+    return None
+
+
+def journal_of(live: Database) -> tuple[Gone, ...] | None:
+    """Return every apply that the database knows that is replaced; None where it cannot tell."""
+    try:
+        with live.writing() as connection:
+            return applied_here(connection)
+    except WorkbenchError:
+        return None  # it may be broken in any way: that is why it is replaced
+
+
+def _schema(reading: Any, database: Database) -> Schema | None:
+    try:
+        return read_schema(reading, database.address.schema)
+    except NotMurmurant:
+        return None
+
+
+def _reset_sync_state(connection: psycopg.Connection[Any], schema: Schema) -> int:
+    found = schema.resolved.get("sync_state")
+    names = [
+        found.spelling[each]
+        for each in ("last_full_sync", "last_incremental_sync")
+        if found is not None and each in found.spelling
+    ]
+    if found is None or not names:
+        return 0
+    columns = [sql.Identifier(each) for each in names]
+    statement = sql.SQL("UPDATE {} SET {} WHERE {}").format(
+        sql.Identifier(schema.catalogue.schema, found.table),
+        sql.SQL(", ").join(sql.SQL("{} = NULL").format(each) for each in columns),
+        sql.SQL(" OR ").join(sql.SQL("{} IS NOT NULL").format(each) for each in columns),
+    )
+    return connection.execute(statement).rowcount
+
+
+def _log(
+    connection: psycopg.Connection[Any],
+    schema: Schema | None,
+    request: Request,
+    record: Record,
+    now: datetime,
+) -> str:
+    if schema is None:
+        return "The restored database is not Murmurant's, and has no audit log."
+    facts = {
+        "backup_file": Path(request.source.file).name,
+        "restored_from": Path(request.source.file).name,
+        "restore_time": now.isoformat(),
+        "backup_sha256": request.source.sha256,
+        "backup_created_at": request.source.created_at,
+        "safety_backup": Path(record.facts.get("safety", "")).name,
+        "operator": record.operator,
+        "approved_by": record.approved_by,
+        "environment": record.environment,
+        "request": request.id,
+        "digest": request.digest,
+    }
+    try:
+        write_entry(connection, schema, RESTORED, facts, about=str(uuid5(_RESTORES, request.digest)))
+    except SchemaGap as error:
+        return str(error)
+    return ""

@@ -1,0 +1,154 @@
+"""The moment of a restore: two renames in one transaction, and nobody connected meanwhile.
+
+PostgreSQL renames a database that nobody is connected to, and does it within a transaction, so that no moment
+exists at which the live name leads nowhere. While one session waits for its lock another ends whoever is still
+connected: those who come back wait for the lock, and find the new database behind the old name.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import psycopg
+from psycopg import sql
+
+from workbench.checkpoints.restore.cluster import Cluster, Session
+from workbench.errors import Refused
+
+_PATIENCE = 3.0  # seconds for sessions to end when they are told to
+_TRIES = 3
+
+_OTHERS = """
+    SELECT pid, usename, application_name FROM pg_stat_activity
+    WHERE datname = ANY(%s) AND pid <> pg_backend_pid() AND backend_type = 'client backend'
+"""
+
+_END = """
+    SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+    WHERE datname = ANY(%s) AND pid <> pg_backend_pid() AND backend_type = 'client backend'
+"""
+
+
+def swap(cluster: Cluster, beside: Session, renames: Mapping[str, str], comments: Mapping[str, str]) -> float:
+    """Rename databases in one transaction, all or none.
+
+    Parameters
+    ----------
+    beside : psycopg.Connection
+        At a database that is not renamed.
+    renames : mapping of str to str
+        Old name to new, in order.
+    comments : mapping of str to str
+        New name to the database's comment from then on; empty for none.
+
+    Returns
+    -------
+    float
+        How long the live name was locked, seconds.
+
+    Raises
+    ------
+    Refused
+        When somebody cannot be disconnected, or a prepared transaction waits in one of them; nothing was renamed.
+    """
+    names = list(renames)
+    _refuse_prepared(beside, names)
+    for left in range(_TRIES - 1, -1, -1):
+        with _nobody_in(cluster, beside, names):
+            begun = time.perf_counter()
+            try:
+                with beside.transaction():
+                    for name, new in renames.items():
+                        beside.execute(
+                            sql.SQL("ALTER DATABASE {} RENAME TO {}").format(
+                                sql.Identifier(name), sql.Identifier(new)
+                            )
+                        )
+                    for name, comment in comments.items():
+                        beside.execute(
+                            sql.SQL("COMMENT ON DATABASE {} IS {}").format(
+                                sql.Identifier(name), sql.Literal(comment or None)
+                            )
+                        )
+                return time.perf_counter() - begun
+            except psycopg.errors.ObjectInUse:
+                if not left:
+                    raise Refused(
+                        f"Somebody stayed connected to {names[0]}, and it could not be renamed: {_who(beside, names)}.",
+                        "Stop what is connected, or let the database user end other people's sessions"
+                        " (GRANT pg_signal_backend). Nothing was renamed.",
+                    ) from None
+    raise AssertionError("unreachable")
+
+
+def others(beside: Session, names: list[str]) -> int:
+    """Count who is connected to these databases."""
+    return len(beside.execute(_OTHERS, [names]).fetchall())
+
+
+@contextmanager
+def _nobody_in(cluster: Cluster, beside: Session, names: list[str]) -> Iterator[None]:
+    """End whoever is connected, now and until the block is left."""
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        with _plainly_refused():
+            beside.execute(_END, [names])
+        if not others(beside, names):
+            break
+        if time.monotonic() > deadline:
+            break  # the rename will say who stays
+        time.sleep(0.002)
+    done = threading.Event()
+    # By its number: once the renames are committed, whoever comes by the live name is in the new database.
+    row = beside.execute("SELECT oid::bigint FROM pg_database WHERE datname = %s", [names[0]]).fetchone()
+    guard = threading.Thread(target=_keep_out, args=(cluster, beside.info.dbname, row, done))
+    guard.start()
+    try:
+        yield
+    finally:
+        done.set()
+        guard.join()
+
+
+def _keep_out(cluster: Cluster, place: str, oid: tuple[int] | None, done: threading.Event) -> None:
+    end = (
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datid = %s AND pid <> pg_backend_pid()"
+    )
+    try:
+        with cluster.connect(place, autocommit=True) as connection:
+            while oid and not done.wait(0.01):
+                connection.execute(end, oid)
+    except psycopg.Error:
+        return  # what could not be ended shows in the rename, which says so
+
+
+@contextmanager
+def _plainly_refused() -> Iterator[None]:
+    try:
+        yield
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise Refused(
+            f"The sessions of others cannot be ended: {error.diag.message_primary}.",
+            "Stop the application, or let the database user end sessions (GRANT pg_signal_backend).",
+        ) from None
+
+
+def _refuse_prepared(beside: Session, names: list[str]) -> None:
+    row = beside.execute(
+        "SELECT gid, database FROM pg_prepared_xacts WHERE database = ANY(%s) LIMIT 1", [names]
+    ).fetchone()
+    if row is not None:
+        raise Refused(
+            f"The prepared transaction {row[0]!r} waits in {row[1]}, which cannot be renamed until it ends.",
+            f"COMMIT PREPARED or ROLLBACK PREPARED {row[0]!r} there.",
+        )
+
+
+def _who(beside: Session, names: list[str]) -> str:
+    found = beside.execute(_OTHERS, [names]).fetchall()
+    return "; ".join(
+        f"{user} ({application or 'unnamed'}, pid {pid})" for pid, user, application in found
+    ) or ("gone by now")

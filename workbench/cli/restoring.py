@@ -1,0 +1,304 @@
+"""``snapshot restore``: level 2 of the guide (§3), asked for, approved, carried out, resumed, given up, taken back."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+import workbench
+from workbench.checkpoints.restore.request import is_request
+from workbench.cli.explaining import SHOWN, on_environment
+from workbench.cli.options import Acting, AsJson, EnvironmentName, open_as
+from workbench.cli.output import Advance, banner, command, print_json, print_table, progress_bar, say, stderr
+from workbench.errors import Drift, Refused, UsageError
+
+if TYPE_CHECKING:
+    from workbench.checkpoints.restore.record import Record
+    from workbench.checkpoints.restore.request import Request
+    from workbench.workbench import Workbench
+
+_ORDER = ("table", "change", "who", "evidence", "rows", "rows in the snapshot", "rows now")
+_EVERY = 2.0  # seconds between two lines of progress within a step
+
+
+def restore(
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[SNAPSHOT | REQUEST]",
+            help="A snapshot, to ask for its restore; or an approved request, to carry it out.",
+        ),
+    ] = None,
+    in_place: Annotated[
+        bool, typer.Option("--in-place", help="Replace the contents in one transaction; nothing is renamed.")
+    ] = False,
+    keep_sync_state: Annotated[
+        bool, typer.Option("--keep-sync-state", help="Leave the sync state as the snapshot has it (§7.3).")
+    ] = False,
+    from_elsewhere: Annotated[
+        bool,
+        typer.Option("--from-elsewhere", help="A snapshot of another server will do: the club has moved."),
+    ] = False,
+    run: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--run", metavar="RUN_ID", help="A bad run, whose doing is not counted as lost; repeatable."
+        ),
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with one that was interrupted.")] = False,
+    abandon: Annotated[bool, typer.Option("--abandon", help="Give up one that was interrupted.")] = False,
+    undo: Annotated[
+        bool, typer.Option("--undo", help="Ask to put the database back that the last one kept.")
+    ] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Answer the questions a terminal would be asked.")
+    ] = False,
+    acting: Acting = None,
+    environment: EnvironmentName = None,
+    json: AsJson = False,
+) -> None:
+    """Restore a snapshot over the live database: SNAPSHOT asks and writes a request, REQUEST carries it out.
+
+    Asking changes nothing. An approved request (`approve REQUEST --digest D`) stops the application, backs the live
+    database up, restores into a new one beside it, compares that with the manifest, swaps the two and starts the
+    application. Interrupted anywhere, the live database is whole; --resume goes on, --abandon gives up.
+    """
+    if resume + abandon + undo > 1:
+        raise UsageError("--resume, --abandon and --undo are three different things.", "Choose one.")
+    with open_as(environment, acting) as wb:
+        if not json:
+            banner(wb.environment)
+        if undo:
+            _present(wb, wb.request_undo_of_restore(name), json)
+        elif abandon:
+            _ask(f"Give the interrupted restore of {wb.environment} up?", yes)
+            _given_up(wb, wb.abandon_restore(name, _say), json)
+        elif resume:
+            _ask(f"Go on with the interrupted restore of {wb.environment}?", yes)
+            with _progress() as advance:
+                record = wb.resume_restore(name, advance, _say)
+            _ended(wb, record, json)
+        elif name is None:
+            raise UsageError(
+                "Nothing was named.", "Name a snapshot (`workbench snapshot list`) or a request."
+            )
+        elif is_request(name):
+            _carry_out(wb, wb.request(name), yes, json)
+        else:
+            request = wb.request_restore(
+                name,
+                in_place=in_place,
+                keep_sync_state=keep_sync_state,
+                from_elsewhere=from_elsewhere,
+                runs=run or (),
+            )
+            _present(wb, request, json)
+
+
+def show_request(wb: Workbench, request: Request, json: bool) -> None:
+    """Explain a request: what would be done, and what would be lost."""
+    _present(wb, request, json)
+
+
+def approval_of(wb: Workbench, request: Request, digest: str, confirm: str | None, json: bool) -> None:
+    """Record a person's consent to a request, and say what goes on from there."""
+    target = request.header.target
+    if confirm is None and target.kind == "production" and sys.stdin.isatty():
+        confirm = typer.prompt(f"This is production. Type the environment's name ({target.environment})")
+    approval = wb.approve_restore(request, digest, confirm=confirm)
+    if json:
+        print_json({"request": request.id, "digest": approval.digest, "approver": approval.approver,
+                    "approved_at": approval.approved_at, "expires_at": approval.expires_at})  # fmt: skip
+        return
+    say(
+        f"{approval.approver} approves {request.id}, once, until {approval.expires_at:%Y-%m-%d %H:%M} UTC.",
+        f"To carry it out: {command()} snapshot restore {request.id}{on_environment(target.environment)}",
+    )
+
+
+def _carry_out(wb: Workbench, request: Request, yes: bool, json: bool) -> None:
+    _ask(f"Restore {request.source.snapshot} over {wb.environment}?", yes)
+    try:
+        with _progress() as advance:
+            record = wb.restore(request, advance, _say)
+    except Drift as error:
+        if error.rows:
+            import pandas as pd
+
+            rows = [(table, what) for table, _, what in error.rows]
+            print_table(
+                pd.DataFrame(rows, columns=["table", "what is different"]),
+                "Not as it was shown",
+                as_message=True,
+            )
+        raise
+    _ended(wb, record, json)
+
+
+def _present(wb: Workbench, request: Request, json: bool) -> None:
+    import pandas as pd
+
+    estimate = wb.estimated_restore(request)
+    if json:
+        print_json(_facts(request) | {"estimated_seconds": estimate})
+        return
+    source, target = request.source, request.header.target
+    if request.way == "swap back":
+        say(f"Puts {request.kept} back as {target.database}; {source.verified}.")
+    else:
+        say(
+            f"Restores {source.snapshot}, taken at {source.created_at} ({source.verified}),",
+            f"over database {target.database} of {target.environment} ({target.kind}): {_WAYS[request.way]}.",
+            *([f"It comes from elsewhere: {source.elsewhere}."] if source.elsewhere else []),
+            f"Asked for by {request.header.planned_by}.",
+        )
+    say("", "Steps:", *(f"  {number}. {each}" for number, each in enumerate(wb.restore_steps(request), 1)))
+    if request.way != "swap back":
+        losses = pd.DataFrame(list(request.losses))
+        losses = losses[[each for each in _ORDER if each in losses]]
+        more = f"; {SHOWN} of {len(losses)}" if len(losses) > SHOWN else ""
+        say("")
+        print_table(
+            workbench.mask(losses[:SHOWN]), f"What was done since, and would be lost{more}", empty="nothing"
+        )
+    say("", *request.notes)
+    say(
+        f"About {max(estimate / 60, 0.1):.1f} minutes, as measured here."
+        if estimate is not None
+        else "How long it takes was never measured here; `workbench snapshot verify` would.",
+    )
+    on = on_environment(target.environment)
+    confirm = f" --as NAME --confirm {target.environment}" if target.kind == "production" else ""
+    say(
+        "",
+        f"Request {request.id}",
+        f"Digest  {request.digest}",
+        "Next:",
+        *(
+            [
+                f"  {command()} plan replay --snapshot {source.snapshot} --run RUN_ID{on}   # before it: what is put back after it"
+            ]
+            if request.losses
+            else []
+        ),
+        f"  {command()} approve {request.id} --digest {request.digest}{confirm}{on}",
+        f"  {command()} snapshot restore {request.id}{on}",
+    )
+
+
+_WAYS = {
+    "swap": "restored into a new database beside it, compared, then renamed",
+    "in place": "its contents replaced in one transaction",
+}
+
+
+def _ended(wb: Workbench, record: Record, json: bool) -> None:
+    facts = record.facts
+    bad = [each for each in facts.get("health", ()) if each["status"] == "fail"]
+    late = facts.get("written_late") or []
+    if json:
+        print_json(_record_facts(record))
+    else:
+        settled = facts.get("settled", {})
+        seconds = sum(facts.get("seconds", {}).values())
+        lines = [f"Restored: {record.live} is what the snapshot holds ({seconds:.1f} s"]
+        if "swap_seconds" in facts:
+            lines[0] += f"; the swap itself {facts['swap_seconds'] * 1000:.0f} ms"
+        lines[0] += ")."
+        lines += [f"Safety backup: {facts['safety']}"] if facts.get("safety") else []
+        lines += [
+            f"The old database is kept as {facts['kept']}; drop it when it is no longer needed."
+        ] * bool(facts.get("kept"))
+        if gone := settled.get("gone"):
+            lines.append(f"{gone} applied plans are not applied any more: `{command()} plans` names them.")
+        if unchecked := facts.get("unchecked_keys"):
+            lines.append(
+                f"Rows of the snapshot itself break {len(unchecked)} foreign keys, which are there but not valid:"
+                f" {', '.join(unchecked)}. `{command()} check` lists the rows."
+            )
+        if settled.get("not_logged"):
+            lines.append(f"The audit log does not say so: {settled['not_logged']}")
+        if late:
+            lines.append(
+                f"Somebody wrote to {', '.join(late)} after the safety backup: that is in {facts.get('kept')} alone."
+            )
+        say(*lines)
+        for each in facts.get("health", ()):
+            reason = f" ({each['reason']})" if each["reason"] else ""
+            say(f"  {each['check']}: {each['status']}{reason}")
+        on = on_environment(wb.environment.name)
+        say("", f"To verify: {command()} report post-recovery{on}")
+        if facts.get("kept"):
+            say(f"To put the old database back: {command()} snapshot restore --undo{on}")
+    raise typer.Exit(1 if bad or late else 0)
+
+
+def _given_up(wb: Workbench, record: Record, json: bool) -> None:
+    if json:
+        print_json(_record_facts(record))
+        return
+    started = " The application was started again." if record.facts.get("restarted") else ""
+    say(f"Given up: {record.live} is as it was, and what was half made is dropped.{started}")
+
+
+def _facts(request: Request) -> dict[str, Any]:
+    source = request.source
+    return {
+        "request": request.id,
+        "path": str(request.path),
+        "digest": request.digest,
+        "way": request.way,
+        "snapshot": source.snapshot,
+        "file": source.file,
+        "created_at": source.created_at,
+        "verified": source.verified,
+        "elsewhere": source.elsewhere,
+        "environment": request.header.target.environment,
+        "database": request.header.target.database,
+        "losses": list(request.losses),
+        "notes": request.notes,
+        "keep_sync_state": request.keep_sync_state,
+    }
+
+
+def _record_facts(record: Record) -> dict[str, Any]:
+    facts = {key: value for key, value in record.facts.items() if key not in {"safety_tables"}}
+    return {"request": record.request, "outcome": record.outcome, "done": record.done, **facts}
+
+
+def _say(line: str) -> None:
+    stderr().print(f"  {line}")
+
+
+def _ask(question: str, yes: bool) -> None:
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise Refused("Nobody is here to be asked.", "Add --yes to go on without a question.")
+    if not typer.confirm(question, err=True):
+        raise Refused("Not done: the answer was no.", "Nothing was changed.")
+
+
+@contextmanager
+def _progress() -> Iterator[Advance]:
+    """Show a bar on a terminal, and else a line for every step, and now and then within one."""
+    if sys.stderr.isatty():
+        with progress_bar() as advance:
+            yield advance
+        return
+    console = stderr()
+    last = [-1, 0.0]
+
+    def tell(what: str, done: int, total: int) -> None:
+        now = time.monotonic()
+        if done == last[0] and now - last[1] < _EVERY:
+            return
+        last[:] = [done, now]
+        console.print(f"[{min(done + 1, total)}/{total}] {what}")
+
+    yield tell

@@ -1,0 +1,76 @@
+"""``app``: the application stopped, started, and asked how it is (guide §3 level 2, §7.2); ``plan sync-state`` (§7.3)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import typer
+
+from workbench.cli.explaining import present
+from workbench.cli.findings import findings_facts, print_findings
+from workbench.cli.options import Acting, AsJson, EnvironmentName, Unmask, open_as
+from workbench.cli.output import banner, print_json, say, stderr
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Stop or start the application by the environment's own commands, or ask how it is.",
+)
+
+
+@app.command("stop")
+def stop(environment: EnvironmentName = None, json: AsJson = False) -> None:
+    """Stop the application: runs the environment's app_stop, shows what it says, waits for its end."""
+    _run("stop", environment, json)
+
+
+@app.command("start")
+def start(environment: EnvironmentName = None, json: AsJson = False) -> None:
+    """Start the application: runs the environment's app_start, shows what it says, waits for its end."""
+    _run("start", environment, json)
+
+
+@app.command("health")
+def health(
+    wait: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SECONDS", min=0, help="How long to go on asking; 0 asks once. [app_health_limit]"
+        ),
+    ] = None,
+    environment: EnvironmentName = None,
+    json: AsJson = False,
+    unmask: Unmask = False,
+) -> None:
+    """Ask the application until it is well: its health check, key pages, sign-in (guide §7.2)."""
+    with open_as(environment, None) as wb:
+        found = wb.health(wait)
+        if json:
+            print_json(findings_facts(wb, found, unmask))
+        else:
+            banner(wb.environment)
+            print_findings(found, "check", unmask, in_full=True)
+    # Its own health check was asked for by name: nobody having configured it is no pass.
+    well = not any(each.open for each in found) and found[0].status == "pass"
+    raise typer.Exit(0 if well else 1)
+
+
+def plan_sync_state(
+    environment: EnvironmentName = None, json: AsJson = False, acting: Acting = None, unmask: Unmask = False
+) -> None:
+    """Plan to reset the sync state, so that the next sync fetches everything (guide §7.3)."""
+    with open_as(environment, acting) as wb:
+        present(wb.environment, wb.plan_sync_state(), json, unmask)
+
+
+def _run(act: Literal["stop", "start"], environment: str | None, json: bool) -> None:
+    with open_as(environment, None) as wb:
+        if not json:
+            banner(wb.environment)
+        console = stderr()
+        done = wb.service(act, lambda line: console.print(f"  {line}"))
+    if json:
+        print_json({"act": act, "command": done.command, "exit_code": done.exit_code,
+                    "seconds": round(done.seconds, 3), "output": done.output})  # fmt: skip
+        return
+    past = {"stop": "Stopped", "start": "Started"}[act]
+    say(f"{past}: the command ended with exit code 0 after {done.seconds:.1f} s.")
