@@ -37,8 +37,6 @@ def main() -> None:
         server = start_server(home / "postgres")
         if chosen.only in (None, "duplicates"):
             duplicates.from_database(home / "postgres", home, chosen.members)
-        if chosen.only in (None, "checks"):
-        if chosen.only in (None, "checks", "snapshots"):
         if chosen.only in (None, "checks", "snapshots", "restore"):
             url = embedded_url(home / "postgres", "bench")
             begun = perf_counter()

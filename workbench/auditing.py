@@ -12,7 +12,6 @@ from workbench.audit.verifying import Verdict
 from workbench.database.connection import raw
 from workbench.fixes.audit_retention import cutoff_of, plan_audit_retention
 from workbench.plans.plan import Plan
-from workbench.plans.store import plans_folder
 from workbench.session import Session
 
 

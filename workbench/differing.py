@@ -21,7 +21,6 @@ from workbench.investigate.differences.listing import by_author, listing, summar
 from workbench.investigate.differences.sides import Side, side_of
 from workbench.investigate.runs import pick_run
 from workbench.plans.plan import Plan
-from workbench.plans.store import plans_folder
 from workbench.session import Session
 
 SHOWN = 10
@@ -166,7 +165,7 @@ class Differing(Session):
                 ],
                 target=self.target,
                 planned_by=self.settings.operator,
-                folder=plans_folder(self.settings),
+                folder=self.plans_folder,
             )
 
     @contextmanager

@@ -28,7 +28,6 @@ from workbench.murmurant.exports import read_exports
 
 
 class Looking(Duplicates, Auditing):
-class Looking(Duplicates, Auditing, Differing):
     """The questions."""
 
     def readiness(self) -> pd.DataFrame:

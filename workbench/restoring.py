@@ -26,7 +26,6 @@ from workbench.errors import NotMurmurant, Refused, SnapshotError, WrongEnvironm
 from workbench.fixes.sync_state import plan_sync_state
 from workbench.plans.approvals import Approval, approve_plan
 from workbench.plans.plan import Plan
-from workbench.plans.store import plans_folder
 
 HEALTH_CHECKS = ("app-health", "app-pages", "app-auth-refuses", "app-auth-admits")
 """What guide §7.2 asks of the application."""
@@ -37,7 +36,7 @@ Heard = Callable[[list[Finding], float], None]
 """Told each round's findings, and how many seconds after the first."""
 
 
-class Restoring(Differing, Checkpointing):
+class Restoring(Checkpointing, Differing):
     """The acts around a restore."""
 
     def plan_sync_state(self) -> Plan:
@@ -48,7 +47,7 @@ class Restoring(Differing, Checkpointing):
                 self.schema,
                 target=self.target,
                 planned_by=self.settings.operator,
-                folder=plans_folder(self.settings),
+                folder=self.plans_folder,
             )
 
     def service(self, act: Literal["stop", "start"], say: Say | None = None) -> ServiceRun:

@@ -8,10 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from workbench.bundling import Bundling
-from workbench.checkpointing import Checkpointing
 from workbench.checkpoints.dry_runs import kept_reports
 from workbench.database.connection import connect
-from workbench.differing import Differing
 from workbench.murmurant.reports import read_reports
 from workbench.preflighting import Preflighting
 from workbench.rehearsing import Rehearsing
@@ -21,7 +19,7 @@ from workbench.triaging import Triaging
 
 
 @dataclass
-class Workbench(Triaging, Preflighting, Checkpointing, Bundling, Rehearsing, Differing, Restoring):
+class Workbench(Triaging, Preflighting, Restoring, Bundling, Rehearsing):
     """An environment, opened for looking. Made by `open_workbench`.
 
     What it can be asked, what can be planned and what can be kept is in the modules of its bases.
