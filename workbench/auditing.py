@@ -69,7 +69,7 @@ class Auditing(Session):
                 cutoff,
                 target=self.target,
                 planned_by=self.settings.operator,
-                plans=plans_folder(self.settings),
+                plans=self.plans_folder,
                 backups=self.settings.backups,
             )
 
