@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict
-from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
@@ -16,8 +15,6 @@ from workbench.checkpoints import manifest
 from workbench.checkpoints.instant import create_instant, forget_clone, verify_instant
 from workbench.checkpoints.manifest import Manifest
 from workbench.checkpoints.parts import clear_left_over
-from workbench.checkpoints.pruning import prune_snapshot
-from workbench.checkpoints.retention import Decision, Migration, decide_snapshots
 from workbench.checkpoints.snapshot import Wish, create_snapshot
 from workbench.checkpoints.source import Source
 from workbench.checkpoints.verifying import NotAsSaidError, judged, verify_snapshot
@@ -161,47 +158,6 @@ class Checkpointing(Session):
         manifest.write_manifest(found, path)
         self._log("verified", found, {"outcome": tried.outcome, "detail": tried.detail, "where": tried.where})
         return found
-
-    def retention(self, now: datetime | None = None) -> list[Decision]:
-        """Decide which of the environment's snapshots may be pruned (guide §5.3); nothing is touched.
-
-        Returns
-        -------
-        list of Decision
-            ``name``, ``keep`` and ``reason`` of each, oldest first.
-        """
-        migrations = [
-            Migration(each.run, began.replace(tzinfo=UTC), ended.replace(tzinfo=UTC))
-            for each in self.find_runs()
-            if each.mode == "live"
-            and (began := each.started or each.finished or each.last_trace)
-            and (ended := each.finished or each.last_trace or each.started)
-        ]
-        return decide_snapshots(now or datetime.now(UTC), self.snapshots(), migrations)
-
-    def prune_snapshots(self, decided: list[Decision]) -> list[Manifest]:
-        """Delete what was decided about, as far as a fresh decision says the same.
-
-        Parameters
-        ----------
-        decided : list of Decision
-            As `retention` returned it and somebody confirmed it.
-
-        Returns
-        -------
-        list of Manifest
-            What is gone.
-        """
-        agreed = {each.name for each in decided if not each.keep}
-        gone = []
-        for each in self.retention():
-            if each.keep or each.name not in agreed:
-                continue
-            found = self.snapshot(each.name)
-            prune_snapshot(self.database, found)
-            self._log("pruned", found, {"kind": found.kind, "detail": each.reason})
-            gone.append(found)
-        return gone
 
     def _logged_otherwise(self, found: Manifest) -> str:
         """Return what is wrong with a manifest that is not the one the audit log knows; else nothing."""

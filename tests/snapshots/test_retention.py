@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -12,6 +13,8 @@ from hypothesis import strategies as st
 
 from tests.snapshots.test_manifest import manifest
 from workbench.checkpoints import pruning
+from workbench.checkpoints.dry_runs import DryRun
+from workbench.checkpoints.dry_runs.manifest import write_dry_run
 from workbench.checkpoints.manifest import Verification, list_snapshots, new_name, write_manifest
 from workbench.checkpoints.retention import Migration, audit_limit, decide_dry_runs, decide_snapshots
 from workbench.errors import Refused
@@ -153,10 +156,10 @@ def test_only_what_was_shown_and_only_our_own_files_go(clubs, opened, backups):
             old.snapshot,
             new.snapshot,
         ]
-        gone = wb.prune_snapshots([each for each in decided if each.name != old.snapshot])
-        assert [each.snapshot for each in gone] == [older.snapshot]
+        gone = wb.prune([each for each in decided if each.name != old.snapshot])
+        assert gone == [older.snapshot]
         assert wb.snapshots() == [old, new]
-        assert [each.snapshot for each in wb.prune_snapshots(decided)] == [old.snapshot]
+        assert wb.prune(decided) == [old.snapshot]
         assert len(wb.audit(action="migration:snapshot:pruned")) == 2
     left = {each.name for each in backups.iterdir()}
     assert left == {
@@ -174,12 +177,12 @@ def test_killed_while_pruning_nothing_half_is_listed(clubs, opened, backups, mon
         decided = wb.retention()
         with pruning.part_of(old) as made:
             with pytest.raises(Refused, match="at work"):
-                wb.prune_snapshots(decided)
+                wb.prune(decided)
             made.take_back(old)
             assert old not in wb.snapshots()
         monkeypatch.setattr("workbench.checkpoints.parts.shutil.rmtree", lambda *_, **__: None)
         second = age(wb.create_snapshot(), 41)
-        wb.prune_snapshots(wb.retention())
+        wb.prune(wb.retention())
         monkeypatch.undo()
         assert second not in wb.snapshots()
     assert any("unfinished" in each for each in wb.said)
@@ -194,8 +197,29 @@ def test_a_clone_is_pruned_with_its_manifest(clubs, opened, backups, scratches):
         moment = datetime.now(UTC) - timedelta(days=40)
         old = replace(made, created_at=moment.isoformat())
         write_manifest(old, path)
-        assert [each.snapshot for each in wb.prune_snapshots(wb.retention())] == [made.snapshot]
+        assert wb.prune(wb.retention()) == [made.snapshot]
     assert scratches() == []
     assert not path.exists()
     assert not [each for each in backups.iterdir() if each.name.startswith(".")]
     assert json.loads(next(iter(backups.glob("*.json"))).read_text(encoding="utf-8"))["kind"] == "dump"
+
+
+def test_dry_runs_go_after_seven_days_but_the_last(clubs, opened, backups):
+    now = datetime.now(UTC).replace(microsecond=0)
+    for days in (9, 8, 1):
+        started = now - timedelta(days=days)
+        folder = backups / f"dry_run_{started:%Y%m%d_%H%M%S}"
+        folder.mkdir(parents=True)
+        run = DryRun(folder.name, ("importer",), "demo", "demo", "dana", started.isoformat(), "DRY_RUN=1", (),
+                     finished_at=started.isoformat(), outcome="completed" if days != 8 else "running",
+                     process=os.getpid() if days == 8 else 0, folder=folder)  # fmt: skip
+        write_dry_run(run)
+        (folder / "importer.log").write_text("would create 3\n", encoding="utf-8")
+    with opened(clubs.clone("application")) as wb:
+        decided = wb.retention()
+        assert [each.keep for each in decided] == [False, False, True]
+        with pytest.raises(Refused, match="runs, or has changed"):
+            wb.prune(decided[1:])
+        assert wb.prune(decided[:1]) == [decided[0].name]
+        assert list(wb.audit(action="migration:dry-run:pruned")["operator"]) == ["dana"]
+    assert sorted(each.name for each in backups.iterdir()) == sorted(each.name for each in decided[1:])

@@ -118,7 +118,7 @@ def prune(
     environment: EnvironmentName = None,
     json: AsJson = False,
 ) -> None:
-    """Show which snapshots the guide lets go, and why; with --yes delete these."""
+    """Show which snapshots and dry runs the guide lets go, and why; with --yes delete these."""
     if dry_run and yes:
         raise UsageError("--dry-run and --yes exclude each other.", "Give one.")
     with open_as(environment, acting) as wb:
@@ -127,14 +127,14 @@ def prune(
         if not json:
             frame = _decisions(decided)
             print_table(frame, empty="no snapshots yet", as_message=yes)
-        gone = wb.prune_snapshots(decided) if yes else []
+        gone = wb.prune(decided) if yes else []
         _tell(wb)
     going = [each.name for each in decided if not each.keep]
     if json:
-        print_json({"decisions": [vars(each) for each in decided], "pruned": [each.snapshot for each in gone],
+        print_json({"decisions": [vars(each) for each in decided], "pruned": gone,
                     "said": wb.said})  # fmt: skip
     elif yes:
-        say(f"Deleted: {', '.join(each.snapshot for each in gone) or 'nothing'}.")
+        say(f"Deleted: {', '.join(gone) or 'nothing'}.")
     elif going:
         say(
             f"To delete {len(going):,}: {command()} snapshot prune --yes{on_environment(wb.environment.name)}"

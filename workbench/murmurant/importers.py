@@ -52,7 +52,11 @@ REPLAYED = "migration:replayed"
 POLICY_CORRECTED = "migration:policy:corrected"
 """The entry for what was corrected by one of the organisation's rules."""
 
-BUNDLE_SEALED, DRY_RUN_REVIEWED = "migration:bundle:sealed", "migration:dry-run:reviewed"
+BUNDLE_SEALED, DRY_RUN_REVIEWED, DRY_RUN_PRUNED = (
+    "migration:bundle:sealed",
+    "migration:dry-run:reviewed",
+    "migration:dry-run:pruned",
+)
 """Guide §2.3: a bundle's digest belongs in the audit log. And §6: somebody read a dry run and approves of it."""
 SYNC_STATE_RESET = "migration:sync-state:reset"
 """The entry for a reset of the sync state by itself (guide §7.3)."""

@@ -13,6 +13,7 @@ from workbench.checkpoints.dry_runs.manifest import (
     list_dry_runs,
     read_dry_run,
 )
+from workbench.checkpoints.dry_runs.pruning import prune_dry_run
 from workbench.checkpoints.dry_runs.reviewing import altered_since, approve_dry_run, approved, kept_reports
 from workbench.checkpoints.dry_runs.running import DryRunRequest, run_dry
 from workbench.checkpoints.dry_runs.telling import Told, told
@@ -30,6 +31,7 @@ __all__ = [
     "find_dry_run",
     "kept_reports",
     "list_dry_runs",
+    "prune_dry_run",
     "read_dry_run",
     "run_dry",
     "told",
