@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import json
 from dataclasses import replace
 from typing import Any
 
 import psycopg
 import pytest
 
+from tests.commands import at, shell  # noqa: F401
 from tests.fixes.conftest import carry_out
 from tests.mappings.test_plan import everything, members_of
 from tests.states import differences
@@ -244,3 +246,34 @@ def test_a_wrong_member_accuses_none_of_her_registrations(club, untold, tmp_path
     assert set(zip(found["problem"], found["wa_id"], strict=True)) == {
         ("wrong-person", each) for each in right
     }
+
+
+def test_exports_are_given_on_the_command_line(clubs, at, tmp_path):  # noqa: F811
+    club = clubs.clone("application")
+    without_traces(club)
+    for report in club.club.imports.glob("*.json"):
+        report.unlink()
+    folder = tmp_path / "exports"
+    folder.mkdir()
+    members, registrations = (str(export(club, folder, each)) for each in ("members", "registrations"))
+    right = swap(club, 20, 90)
+    moved = misplace(club, right)
+    run = at(club)
+    blind = json.loads(run("mappings", "--json").stdout)
+    assert not blind["problems"]
+    assert any("which member" in each for each in blind["not_known"])
+    done = run("mappings", "--export", members, "--csv", "sure.csv", "--json")
+    told = json.loads(done.stdout)
+    assert (done.returncode, told["sure"]) == (1, 2)
+    assert {each["wa_id"]: each["should_be"] for each in told["problems"]} == right
+    assert not told["registrations"]
+    told = json.loads(run("mappings", "--export", members, "--export", registrations, "--json").stdout)
+    assert {each["registration"] for each in told["registrations"]} == set(moved)
+    plan = ("plan", "mapping", "--from", "sure.csv", "--move-records", "--json")
+    assert json.loads(run(*plan).stdout)["changes"] == {"WaIdMapping": {"update": 2}}
+    planned = json.loads(run(*plan, "--export", str(folder)).stdout)
+    assert planned["changes"] == {"WaIdMapping": {"update": 2}, "EventRegistration": {"update": 2}}
+    for asked in (("mappings",), plan):
+        done = run(*asked, "--export", "nowhere.csv")
+        assert (done.returncode, done.stdout) == (2, "")
+        assert "nowhere.csv" in done.stderr

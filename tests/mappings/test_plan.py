@@ -156,21 +156,32 @@ def members_of(club, registrations):
 
 
 def test_what_a_run_brought_through_a_swap_moves_with_it(broken, opened):
-    club, truths = broken("swapped-mappings")
-    right = truths["swapped-mappings"].detail["right"]
-    (key, record), (_, wrong) = sorted(right.items())
-    (brought,) = import_through(club, {key.split("/")[1]: wrong}, record)
+    club, truths = broken("swapped-mappings", "imported-through-swap")
+    truth = truths["imported-through-swap"].detail
+    (key, record), (_, other) = sorted(truth["right"].items())
+    right = truth["registrations"]
+    assert set(right.values()) == {record, other}
+    assert members_of(club, list(right)) == {
+        each: other if member == record else record for each, member in right.items()
+    }
     before = everything(club)
     with opened(club) as wb:
-        found = wb.mapping_findings()
-        assert list(found.registrations["registration"]) == [brought]
+        found = wb.mapping_findings().registrations
+        assert dict(zip(found["registration"], found["right"], strict=True)) == right
+        assert set(found["through"]) == set(truth["right"])
+        assert found["moves"].all()
         stays = wb.plan_mapping("Member", key.split("/")[1], record, whole_cycle=True)
         assert stays.changes == {"WaIdMapping": {"update": 2}}
         assert "--move-records" in " ".join(stays.header.notes)
-        plan = wb.plan_mapping("Member", key.split("/")[1], record, whole_cycle=True, move_records=True)
+        plan = wb.plan_mappings(wb.sure_corrections(), move_records=True)
+        assert plan.changes == {
+            "WaIdMapping": {"update": 4},
+            wb.schema.table_of("Registration"): {"update": 2},
+        }
         carry_out(wb, plan)
         assert failing(wb) == set()
-        assert members_of(club, [brought]) == {brought: record}
+        assert members_of(club, list(right)) == right
+        assert not len(wb.mapping_findings().registrations)
         carry_out(wb, wb.plan_undo(plan.id))
     assert differences(before, everything(club)) == {}
 

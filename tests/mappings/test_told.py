@@ -3,40 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 
 import pandas as pd
 import psycopg
-import pytest
 
+from tests.commands import at, shell  # noqa: F401
 from tests.mappings.conftest import ALL
 from workbench.demo.breakages import break_club
 from workbench.investigate.mappings.telling import COLUMNS
 from workbench.reporting import mapping_cycles_chart, mapping_scores_chart, mapping_table, show_figure
 
 
-@pytest.fixture
-def at(tmp_path):
-    def bind(club):
-        (tmp_path / "workbench.toml").write_text(
-            f'operator = "dana"\n[environments.club]\nkind = "demo"\nurl_env = "CLUB_URL"\nimport_reports = ["{club.club.imports}"]\n'
-        )
-
-        def run(*arguments):
-            kept = {key: value for key, value in os.environ.items() if not key.startswith("WORKBENCH_")}
-            return subprocess.run(
-                [sys.executable, "-m", "workbench", *arguments, "-e", "club"],
-                cwd=tmp_path, env={**kept, "CLUB_URL": club.url}, capture_output=True, text=True, timeout=200,
-            )  # fmt: skip
-
-        return run
-
-    return bind
-
-
-def test_the_command_from_the_finding_to_the_plan(clubs, at, tmp_path):
+def test_the_command_from_the_finding_to_the_plan(clubs, at, tmp_path):  # noqa: F811
     club = clubs.clone("guide")
     run = at(club)
     clean = run("mappings", "--json")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
+from collections.abc import Callable
+from functools import partial
 
 import pytest
 
+from tests.commands import Shell, at, shell  # noqa: F401
 from tests.merging.conftest import Ground, Opening
 from workbench.errors import UsageError
 
@@ -62,31 +62,21 @@ def test_a_member_who_was_merged_already(ground: Ground, people: list[str]) -> N
     assert f"merged into {c} (audit entry" in said
 
 
-def workbench(ground: Ground, *arguments: str) -> subprocess.CompletedProcess[str]:
-    (ground.home / "workbench.toml").write_text(
-        'operator = "dana"\n[environments.club]\nkind = "demo"\nurl_env = "CLUB_URL"\n'
-    )
-    surroundings = {key: value for key, value in os.environ.items() if not key.startswith("WORKBENCH_")}
-    return subprocess.run(
-        [sys.executable, "-m", "workbench", "plan", "merge", *arguments, "-e", "club"],
-        cwd=ground.home, env={**surroundings, "CLUB_URL": ground.club.url}, capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
-
-
-def test_from_the_command_line(opened: Opening) -> None:
+def test_from_the_command_line(opened: Opening, at: Callable[..., Shell]) -> None:  # noqa: F811
     ground = opened("application")
+    merge = partial(at(ground.club), "plan", "merge")
     with ground.planting() as planter:
         a, b, c, d = (planter.member() for _ in range(4))
         planter.registration(b, planter.event())
         for who in (c, d):
             planter.row("UserAccount", memberId=who)
-    done = workbench(ground, a, b, c, "--choose", "--except", c, "--field", "email=newest", "--json")
+    done = merge(a, b, c, "--choose", "--except", c, "--field", "email=newest", "--json")
     assert done.returncode == 0, done.stderr
     facts = json.loads(done.stdout)
     assert facts["changes"] == {"Member": {"delete": 1, "update": 1}} or "Member" in facts["changes"]
     assert facts["conservation"]
     assert {"plan", "digest", "kept", "conflicts", "unresolved"} <= facts.keys()
-    done = workbench(ground, c, d)
+    done = merge(c, d)
     assert done.returncode == 3
     assert "UserAccount" in done.stderr
     for arguments in (
@@ -97,4 +87,4 @@ def test_from_the_command_line(opened: Opening) -> None:
         (a, b, "--set", "email"),
         (a, b, "--rule", "x"),
     ):
-        assert workbench(ground, *arguments).returncode == 2, arguments
+        assert merge(*arguments).returncode == 2, arguments

@@ -218,7 +218,7 @@ class OwnServer:
     """A server of this module's own, to be crashed."""
 
     def __init__(self, folder: Path) -> None:
-        server = Server(folder / "postgres")
+        server = Server(folder / "postgres", to_be_crashed=True)
         self.handle = server.handle
         self.grounds = Grounds(server, Clubs(server, folder), folder)
 

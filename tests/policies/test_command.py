@@ -7,8 +7,8 @@ import json
 import psycopg
 import pytest
 
+from tests.commands import at, shell  # noqa: F401
 from tests.policies.conftest import own_sql
-from tests.test_cli import at, shell  # noqa: F401
 from workbench.demo.breakages import break_club
 from workbench.investigate.policies import STARTER
 

@@ -62,9 +62,10 @@ def settings_for(
 
 @pytest.fixture
 def report_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], Path]:
-    """Put notebooks of the test's own in the place of the reports."""
+    """Put notebooks of the test's own in the place of the reports; they draw nothing."""
     folder = tmp_path / "templates"
     folder.mkdir()
+    monkeypatch.setattr("workbench.reporting.kernel._EARLY", "--IPKernelApp.exec_lines=pass")
     monkeypatch.setattr("workbench.reporting.templates.FOLDERS", (folder,))
 
     def put(name: str, *cells: str) -> Path:

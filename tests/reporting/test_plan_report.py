@@ -231,7 +231,7 @@ def test_notes_are_grouped_and_hostile_ones_are_text(imports: Imports) -> None:
 def test_a_plan_that_cannot_be_read(imports: Imports) -> None:
     plan = clean(imports.open(), list(imports.run.created["Member"]))
     with pytest.raises(UsageError, match=plan.id) as unknown:
-        imports.report("rollback-00000")
+        imports.review("rollback-00000")
     assert unknown.value.exit_code == 2
     plan.path.write_bytes(plan.path.read_bytes()[:-40])
     with pytest.raises(PlanError, match=f"{plan.id}.plan is cut short") as cut:

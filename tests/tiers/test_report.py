@@ -132,4 +132,4 @@ def test_without_a_mapping_and_with_a_wrong_one(
     assert done.verdict["status"] == "not run"
     (tmp_path / "m.yaml").write_text("membership_status_mapping: {}")
     with pytest.raises(UsageError, match="it is empty"):
-        run_report("tiers", {"mapping": str(tmp_path / "m.yaml")}, environment="club", settings=settings)
+        opened(club, tmp_path).tier_review(tmp_path / "m.yaml")

@@ -24,6 +24,7 @@ MEMBER_TURNS = {
     "null-tiers": 3,
     "duplicate-members": 3,
     "orphaned-registrations": 1,
+    "imported-through-swap": 2,
 }
 EVENT_TURNS = (
     "events-without-registrations",

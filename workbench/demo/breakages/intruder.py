@@ -34,6 +34,7 @@ DAYS = (
     "duplicate-events",
     "split-registrations",
     "stale-dry-run",
+    "imported-through-swap",
 )
 """The breakages that plant a run, each on a day of its own."""
 
@@ -55,11 +56,12 @@ class Entry:
 
 @dataclass(frozen=True)
 class Cargo:
-    """The records a planted run creates."""
+    """The records a planted run creates, and the contacts it knew already with the member it took each for."""
 
     members: tuple[Person, ...] = ()
     events: tuple[Gathering, ...] = ()
     registrations: tuple[Entry, ...] = ()
+    met: tuple[tuple[Person, str], ...] = ()
 
     def each(self) -> list[tuple[str, int, str]]:
         """Return entity, number and id of every record."""
@@ -72,7 +74,7 @@ class Cargo:
 
 def start_of(breakage: str) -> datetime:
     """Return when a breakage's run starts."""
-    return SECOND_RUN + timedelta(days=2 + DAYS.index(breakage), hours=1)
+    return SECOND_RUN + timedelta(days=1 + DAYS.index(breakage), hours=1)
 
 
 def new_number(club: Club, breakage: str, entity: str, position: int) -> int:
@@ -151,7 +153,11 @@ def plant_run(
     failed = range(club.shape.open_events, club.shape.first_events) if end == "failed" else range(0)
     lost = sum(seats.first + seats.second for seats in map(club.shape.seats, failed))
     known["Registration"] -= min(lost, known["Registration"])
-    counts = {entity: tally(brought[entity], existing=known[entity]) for entity in brought}
+    known["Member"] -= len(cargo.met)
+    updated = {"Member": len(cargo.met)}
+    counts = {
+        entity: tally(brought[entity], updated.get(entity, 0), existing=known[entity]) for entity in brought
+    }
     live = Run(run_id(club.shape, by, started), by, "live", started, started + _LENGTH, counts)
     dry = replace(
         live,
@@ -242,6 +248,10 @@ def _load(
         metadata = application.import_metadata(live.run, wa_id, **more)
         kind = entity_type(club, entity)
         audit.append((sibling(record, 1), "CREATE", kind, record, None, None, None, metadata, at))
+    for one, record in cargo.met:
+        metadata = application.import_metadata(live.run, club.shape.wa_id("Member", one.number), changes={})
+        own = ident(club.seed, f"met {live.run}", one.number)
+        audit.append((own, "UPDATE", "Member", record, None, None, None, metadata, stamp(live.started)))
     copy(connection, "WaIdMapping", world.MAPPING_COLUMNS, mappings)
     if by == "api":
         copy(connection, "AuditLog", application.AUDIT_COLUMNS, audit)
@@ -259,7 +269,11 @@ def _listing(club: Club, by: Importer, each: Run, cargo: Cargo) -> dict[str, lis
 
     return {
         "members": [
-            member_record(one, name("Member", one.number), "create", known(one.id)) for one in cargo.members
+            *(
+                member_record(one, name("Member", one.number), "create", known(one.id))
+                for one in cargo.members
+            ),
+            *(member_record(one, name("Member", one.number), "update", record) for one, record in cargo.met),
         ],
         "events": [event_record(e, name("Event", e.number), "create", known(e.id)) for e in cargo.events],
         "registrations": [

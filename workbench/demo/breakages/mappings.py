@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from psycopg import sql
 
 from workbench.demo.breakages.ground import (
@@ -12,8 +14,10 @@ from workbench.demo.breakages.ground import (
     run,
     wa_value,
 )
+from workbench.demo.breakages.intruder import Cargo, entry, new_number, plant_run, start_of
 from workbench.demo.breakages.truth import Connection, Harm, breakage, mapping_key
 from workbench.demo.club import Club
+from workbench.demo.people import gathering, person
 from workbench.demo.rows import copy
 from workbench.demo.shape import ident, stamp
 
@@ -39,6 +43,26 @@ def swapped_mappings(connection: Connection, club: Club) -> Harm:
 def cycle_of_three(connection: Connection, club: Club) -> Harm:
     """Let three members' WA ids each point at the next one's record."""
     return _rotate(connection, club, "cycle-of-three")
+
+
+@breakage("§1.2", "Member linked to wrong person", "members-wrong-person")
+def imported_through_swap(connection: Connection, club: Club) -> Harm:
+    """Let two members' WA ids point at each other's record, and a later run bring a registration of each: to the other."""
+    name = "imported-through-swap"
+    shape = club.shape
+    keys, detail = _rotate(connection, club, name)
+    numbers = members_of(club, name)
+    taken = list(zip(numbers, reversed(numbers), strict=True))
+    events, entries = [], []
+    for place, (_, wrong) in enumerate(taken):
+        event = gathering(shape, new_number(club, name, "Event", place))
+        registered = start_of(name) - timedelta(hours=8)
+        events.append(event)
+        entries.append(entry(club, name, place, event.id, shape.id("Member", wrong), registered))
+    met = tuple((person(shape, own), shape.id("Member", wrong)) for own, wrong in taken)
+    planted = plant_run(connection, club, name, Cargo((), tuple(events), tuple(entries), met))
+    belong = {each.id: shape.id("Member", own) for each, own in zip(entries, numbers, strict=True)}
+    return keys, {**detail, "registrations": belong, "run": planted.run}
 
 
 @breakage("§1.2", "Member linked to wrong person", "members-wrong-person", "mappings-shared-target")
