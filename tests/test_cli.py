@@ -249,13 +249,8 @@ def test_a_folder_that_cannot_be_made_is_said_plainly(clubs, at, shell):  # noqa
     assert "cannot be made" in done.stderr
 
 
-<<<<<<< HEAD
-def test_demo_leaves_a_report_and_what_to_try_next(shell, tmp_path):
-    done = shell("demo", "--members", "60", "--duplicates", "0.1")
-=======
 def test_demo_leaves_a_report_and_what_to_try_next(process, tmp_path):
-    done = process("demo", "--members", "60")
->>>>>>> map
+    done = process("demo", "--members", "60", "--duplicates", "0.1")
     assert done.returncode == 0, done.stderr
     (planted,) = tmp_path.rglob("planted-duplicates.csv")
     assert planted.read_text().count(",one person") >= 6

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.conftest import ClonedClub, database_at
+from tests.conftest import ClonedClub, _quick_folder, database_at
 from workbench.murmurant.reports import read_reports
 from workbench.settings import Settings
 from workbench.workbench import Workbench
@@ -55,14 +57,16 @@ def scratches(server):
 
 
 @pytest.fixture(scope="session")
-def older(tmp_path_factory):
+def older():
     """Settings with a real scratch server of PostgreSQL 16, which the embedded wheel brings for upgrades."""
     from workbench.database.embedded import _pgserver
 
-    data = tmp_path_factory.mktemp("older") / "postgres"
-    server = _pgserver().get_server(data, postgres_version=16)
+    # Not in pytest's own folder, which nobody else may enter: the server runs as another user.
+    folder = Path(tempfile.mkdtemp(prefix="workbench-tests-", dir=_quick_folder()))
+    server = _pgserver().get_server(folder / "postgres", postgres_version=16)
     yield server.get_uri("postgres")
     server.cleanup()
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture
