@@ -66,10 +66,10 @@ def portable(type: str, cell: sql.Composable) -> sql.Composable:
 
 
 def hash_of(type: str, cell: sql.Composable) -> sql.Composed:
-    """Return the 64-bit hash of one value, alike in any two databases; 0 for NULL. No row is made for it."""
+    """Return the 64-bit hash of one value, alike in any two databases; no row is made for most types, which costs much."""
     if whole := _HASHES.get(type):
         return sql.SQL("coalesce(pg_catalog.{}({}, 0), 0)").format(sql.Identifier(whole), cell)
     if type == "bytea" or re.sub(r"\(\d\)", "", type) in _SENT:
-        return sql.SQL("coalesce(pg_catalog.hashvarlenaextended({}, 0), 0)").format(portable(type, cell))
+        return hashed([portable(type, cell)])
     shown = '{} COLLATE "C"' if _TEXT.match(type) else '{}::text COLLATE "C"'
     return sql.SQL("coalesce(pg_catalog.hashtextextended({}, 0), 0)").format(sql.SQL(shown).format(cell))
