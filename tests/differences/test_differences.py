@@ -15,6 +15,7 @@ from psycopg import sql
 
 from tests.conftest import ClonedClub, Clubs, Server, database_at
 from tests.differences.conftest import restore_in_place
+from tests.fixes.conftest import carry_out
 from tests.test_cli import at, shell  # noqa: F401
 from workbench.checkpoints.manifest import write_manifest
 from workbench.differing import Differences
@@ -145,6 +146,23 @@ def test_logged_work_is_a_person_s(clubs: Clubs, opened: Callable[[ClonedClub], 
         ("Member", "changed", "a person", "certain", 1),
         ("EventNote", "removed", "a person", "certain", 1),
     }
+
+
+def test_what_a_plan_changed_bears_the_name_of_who_applied_it(
+    clubs: Clubs, opened: Callable[[ClonedClub], Workbench], tmp_path: Path
+) -> None:
+    club = clubs.clone("guide")
+    wb = opened(club)
+    wb.settings = wb.settings.model_copy(update={"home": tmp_path, "scratch_url_env": "SCRATCH_URL"})
+    wb.create_snapshot(reason="before the tiers")
+    club.execute('UPDATE "Member" SET "membershipTierId" = (SELECT max(id) FROM "MembershipTier")')
+    plan = wb.plan_tiers()
+    carry_out(wb, plan)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SCRATCH_URL", club.url)
+        told = wb.differences("latest", tables=["Member"], limit=1).authors
+    assert f"dana by plan {plan.id}" in set(told["who"])
+    assert set(told["evidence"]) <= {"none", "certain"}  # those already at the right tier nobody touched again
 
 
 def test_tables_and_columns_that_came_or_went(

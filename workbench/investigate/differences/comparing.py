@@ -133,7 +133,7 @@ def compared(
     told: dict[str, tuple[Shape, Written]] = {}
     for number, table in enumerate(both):
         progress(f"looking at {table}", number, len(wanted))
-        if isinstance(how, Since) and table not in how.redefined and table in earlier.rows:
+        if isinstance(how, Since) and table not in how.redefined | now.partitioned and table in earlier.rows:
             # Columns are as they were, so that the snapshot's own need not be seen.
             described = now.catalogue.tables[table]
             shape = shape_of(described, described, keys.get(table, ()))
