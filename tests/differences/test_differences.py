@@ -154,15 +154,14 @@ def test_what_a_plan_changed_bears_the_name_of_who_applied_it(
     club = clubs.clone("guide")
     wb = opened(club)
     wb.settings = wb.settings.model_copy(update={"home": tmp_path, "scratch_url_env": "SCRATCH_URL"})
-    wb.create_snapshot(reason="before the tiers")
     club.execute('UPDATE "Member" SET "membershipTierId" = (SELECT max(id) FROM "MembershipTier")')
+    wb.create_snapshot(reason="before the tiers")
     plan = wb.plan_tiers()
     carry_out(wb, plan)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SCRATCH_URL", club.url)
         told = wb.differences("latest", tables=["Member"], limit=1).authors
-    assert f"dana by plan {plan.id}" in set(told["who"])
-    assert set(told["evidence"]) <= {"none", "certain"}  # those already at the right tier nobody touched again
+    assert set(zip(told["who"], told["evidence"], strict=True)) == {(f"dana by plan {plan.id}", "certain")}
 
 
 def test_tables_and_columns_that_came_or_went(
