@@ -42,6 +42,8 @@ UPDATE "EventRegistration" SET status = 'CANCELLED', "updatedAt" = '2026-06-02' 
 DELETE FROM "EventRegistration" WHERE id BETWEEN '04000000-0000-0000-0000-000000000000' AND '04100000-0000-0000-0000-000000000000';
 """
 
+SCAN = "SELECT count(*) FROM public.{table} t"
+
 JOIN = """
 SELECT count(*) FILTER (WHERE b.id IS NULL), count(*) FILTER (WHERE n.id IS NULL), count(*) FILTER (WHERE n.id = b.id)
 FROM public.{table} n FULL JOIN before.{table} b ON n.id = b.id WHERE n IS DISTINCT FROM b
@@ -216,9 +218,8 @@ def compare(server: Path, home: Path, members: int, rounds: int = 5) -> None:
                 connection.execute("SET session_replication_role = replica")
                 connection.execute(MORE)
                 connection.execute("VACUUM ANALYZE")
-        count = "SELECT count(*) FROM public.{table} t"
-        scan = best(lambda: timed(live, count, "SET max_parallel_workers_per_gather = 0"), rounds)
-        several = best(lambda: timed(live, count), rounds)
+        scan = best(lambda: timed(live, SCAN, "SET max_parallel_workers_per_gather = 0"), rounds)
+        several = best(lambda: timed(live, SCAN), rounds)
         join = best(lambda: timed(live, JOIN, "SET work_mem = '256MB'"), rounds)
         short = best(lambda: ours(live, other, moment, in_full=False), rounds, seconds)
         whole = best(lambda: ours(live, other, moment, in_full=True), rounds, seconds)

@@ -166,29 +166,31 @@ class Found:
         Where their keys stand among those asked for.
     digests : array
         Of their columns, side by side.
-    pages : array of int
-        On which page of the table each lies, side by side; for a clone alone.
+    lie : array of int
+        Where in the table each lies, side by side: the page's number times 65,536, and within it; for a clone alone.
     """
 
     places: NDArray[np.intp]
     digests: Digests
-    pages: NDArray[np.int64]
+    lie: NDArray[np.int64]
 
 
 def look_up(side: Side, shape: Shape, keys: Sequence[str], *, clone: bool) -> Found:
-    """Look rows up by their keys, with the page on which each lies where that means something."""
-    page = sql.SQL("(t.ctid::text::point)[0]::bigint" if clone else "0::bigint")
+    """Look rows up by their keys, with the place where each lies where that means something."""
+    lies = sql.SQL(
+        "(t.ctid::text::point)[0]::bigint << 16 | (t.ctid::text::point)[1]::bigint" if clone else "0::bigint"
+    )
     query = sql.SQL("SELECT {}, {}, {} FROM {} t WHERE {}").format(
         shape.key_text,
         shape.column_digests,
-        page,
+        lies,
         side.place(shape.table),
         shape.among(side.many(shape.table, len(keys))),
     )
     found = side.connection.execute(query, [list(keys)], binary=True).fetchall()
-    place = {key: number for number, key in enumerate(keys)}
+    number = {key: at for at, key in enumerate(keys)}
     return Found(
-        np.array([place[row[0]] for row in found], np.intp),
+        np.array([number[row[0]] for row in found], np.intp),
         as_digests(b"".join(row[1] for row in found), shape),
         np.array([row[2] for row in found], np.int64),
     )
