@@ -265,8 +265,10 @@ def test_a_folder_that_cannot_be_made_is_said_plainly(clubs, at, shell):
 
 
 def test_demo_leaves_a_report_and_what_to_try_next(shell, tmp_path):
-    done = shell("demo", "--members", "60")
+    done = shell("demo", "--members", "60", "--duplicates", "0.1")
     assert done.returncode == 0, done.stderr
+    (planted,) = tmp_path.rglob("planted-duplicates.csv")
+    assert planted.read_text().count(",one person") >= 6
     report = next(
         line.split(": ", 1)[1] for line in done.stdout.splitlines() if line.startswith("Verification report")
     )
@@ -274,7 +276,7 @@ def test_demo_leaves_a_report_and_what_to_try_next(shell, tmp_path):
     commands = [
         line.split() for line in done.stdout.splitlines() if line.startswith("  python -m workbench ")
     ]
-    assert len(commands) == 3
+    assert len(commands) == 4
     for command in commands:
         tried = shell(*command[3:])
         assert tried.returncode in {0, 1}, tried.stderr

@@ -89,27 +89,30 @@ def test_both_spellings_of_the_target_say_the_same_afterwards(broken, opened):
     assert rows == [(record, record)]
 
 
-def import_through(club, wa_id, wrong, right, run):
-    """Let a run take a wrong record for an id and bring a registration for it; return its id."""
+def import_through(club, taken, *others):
+    """Let a run take a wrong record for each id and bring a registration for it, all for one event that no others have."""
     guide = club.club.dialect == "guide"
+    run = "run_9" if guide else "sync_1779703140000_aaaaaa"
     table = "Registration" if guide else "EventRegistration"
-    number = "f0000000-0000-4000-a000-000000000001"
+    brought = [f"f0000000-0000-4000-a000-{number:012}" for number in range(len(taken))]
     moment = "2026-05-25 10:00:00"
     with psycopg.connect(club.url) as connection:
         (event,) = connection.execute(
             f"""SELECT e.id::text FROM "Event" e WHERE NOT EXISTS
                 (SELECT FROM "{table}" r WHERE r."eventId" = e.id AND r."memberId"::text = ANY(%s)) ORDER BY 1 LIMIT 1""",
-            ([wrong, right],),
+            ([*taken.values(), *others],),
         ).fetchone()
-        connection.execute(
-            f"""INSERT INTO "{table}" (id, "eventId", "memberId", status, "registeredAt", "createdAt", "updatedAt")
-                VALUES (%s, %s, %s, 'CONFIRMED', %s, %s, %s)""",
-            (number, event, wrong, moment, moment, moment),
-        )
-        if not guide:
+        for number, (wa_id, wrong) in zip(brought, taken.items(), strict=True):
+            connection.execute(
+                f"""INSERT INTO "{table}" (id, "eventId", "memberId", status, "registeredAt", "createdAt", "updatedAt")
+                    VALUES (%s, %s, %s, 'CONFIRMED', %s, %s, %s)""",
+                (number, event, wrong, moment, moment, moment),
+            )
+            if guide:
+                continue
             for action, kind, record, wa in (
                 ("UPDATE", "Member", wrong, wa_id),
-                ("CREATE", table, number, 999001),
+                ("CREATE", table, number, 999000 + int(number[-3:])),
             ):
                 facts = json.dumps({"waId": int(wa), "source": "wa_import", "syncRunId": run})
                 connection.execute(
@@ -119,34 +122,44 @@ def import_through(club, wa_id, wrong, right, run):
                 )
     if guide:
         empty = {"totalRows": 0, "created": 0, "updated": 0, "skipped": 0, "errors": 0, "records": []}
-        member = {"firstName": "", "_waId": wa_id, "_action": "skip", "_murmurantId": wrong}
-        brought = {
-            "memberId": wrong,
-            "eventId": event,
-            "_waId": "999001",
-            "_action": "create",
-            "_murmurantId": number,
-        }
+        members = [
+            {"firstName": "", "_waId": wa_id, "_action": "skip", "_murmurantId": wrong}
+            for wa_id, wrong in taken.items()
+        ]
+        made = [
+            {
+                "memberId": wrong,
+                "eventId": event,
+                "_waId": f"999{number[-3:]}",
+                "_action": "create",
+                "_murmurantId": number,
+            }
+            for number, wrong in zip(brought, taken.values(), strict=True)
+        ]
         report = {
             "runId": run, "dryRun": False, "startedAt": "2026-05-25T09:59:00Z", "completedAt": "2026-05-25T10:01:00Z",
-            "summary": {}, "members": {**empty, "totalRows": 1, "skipped": 1, "records": [member]}, "events": empty,
-            "registrations": {**empty, "totalRows": 1, "created": 1, "records": [brought]},
+            "summary": {}, "members": {**empty, "totalRows": len(taken), "skipped": len(taken), "records": members},
+            "events": empty, "registrations": {**empty, "totalRows": len(made), "created": len(made), "records": made},
         }  # fmt: skip
         (club.club.imports / "migration-live-9-full.json").write_text(json.dumps(report))
-    return number
+    return brought
+
+
+def members_of(club, registrations):
+    table = "Registration" if club.club.dialect == "guide" else "EventRegistration"
+    with psycopg.connect(club.url) as connection:
+        return dict(
+            connection.execute(
+                f'SELECT id::text, "memberId"::text FROM "{table}" WHERE id::text = ANY(%s)', (registrations,)
+            ).fetchall()
+        )
 
 
 def test_what_a_run_brought_through_a_swap_moves_with_it(broken, opened):
     club, truths = broken("swapped-mappings")
     right = truths["swapped-mappings"].detail["right"]
     (key, record), (_, wrong) = sorted(right.items())
-    brought = import_through(
-        club,
-        key.split("/")[1],
-        wrong,
-        record,
-        "sync_1779703140000_aaaaaa" if club.club.dialect != "guide" else "run_9",
-    )
+    (brought,) = import_through(club, {key.split("/")[1]: wrong}, record)
     before = everything(club)
     with opened(club) as wb:
         found = wb.mapping_findings()
@@ -157,12 +170,35 @@ def test_what_a_run_brought_through_a_swap_moves_with_it(broken, opened):
         plan = wb.plan_mapping("Member", key.split("/")[1], record, whole_cycle=True, move_records=True)
         carry_out(wb, plan)
         assert failing(wb) == set()
-        with psycopg.connect(club.url) as connection:
-            table = wb.schema.table_of("Registration")
-            now = connection.execute(
-                f'SELECT "memberId"::text FROM "{table}" WHERE id::text = %s', (brought,)
-            ).fetchone()
-        assert now == (record,)
+        assert members_of(club, [brought]) == {brought: record}
+        carry_out(wb, wb.plan_undo(plan.id))
+    assert differences(before, everything(club)) == {}
+
+
+@pytest.mark.parametrize("name", ["swapped-mappings", "cycle-of-three"])
+@pytest.mark.parametrize("forbidden", [True, False], ids=["unique", "twins"])
+def test_registrations_for_one_event_change_places(broken, opened, name, forbidden):
+    club, truths = broken(name)
+    index = '"EventRegistration_eventId_memberId_key"'
+    if club.club.dialect == "guide" and forbidden:
+        club.execute('CREATE UNIQUE INDEX ON "Registration" ("eventId", "memberId")')
+    elif not forbidden:
+        club.execute(f"DROP INDEX IF EXISTS {index}")
+    right = truths[name].detail["right"]
+    leads = [*list(right.values())[1:], next(iter(right.values()))]
+    taken = {key.split("/")[1]: wrong for key, wrong in zip(right, leads, strict=True)}
+    brought = import_through(club, taken)
+    assert list(members_of(club, brought).values()) == leads
+    before = everything(club)
+    with opened(club) as wb:
+        assert wb.schema.forbids_twins("registrations", "event_id", "member_id") is forbidden
+        plan = wb.plan_mappings(wb.sure_corrections(), move_records=True)
+        assert not plan.conflicts
+        assert plan.changes[wb.schema.table_of("Registration")] == {"update": len(right)}
+        assert ("change places" in " ".join(plan.header.notes)) is forbidden
+        carry_out(wb, plan)
+        assert failing(wb) == set()
+        assert list(members_of(club, brought).values()) == list(right.values())
         carry_out(wb, wb.plan_undo(plan.id))
     assert differences(before, everything(club)) == {}
 
@@ -188,8 +224,10 @@ def test_moves_never_collide():
     chain = order_moves(now, {"a": ("e", "2"), "b": ("e", "4")}, unique=True)
     assert chain.layers == [["b"], ["a"]]
     swap = order_moves(now, {"a": ("e", "2"), "b": ("e", "1")}, unique=True)
-    assert swap.layers == []
-    assert set(swap.refused) == {"a", "b"}
+    assert (swap.layers, swap.circles, swap.refused) == ([], [["a", "b"]], {})
+    both = {"a": ("f", "1"), "d": ("e", "2"), "b": ("e", "1"), "c": ("e", "9")}
+    circle = order_moves(now, both, unique=True)
+    assert (circle.layers, circle.circles) == ([["c"]], [["a", "d", "b"]])
     assert order_moves(now, {"a": ("e", "2"), "b": ("e", "1")}, unique=False).layers == [["a", "b"]]
     taken = order_moves(now, {"a": ("e", "3"), "d": ("e", "1")}, unique=True)
     assert set(taken.refused) == {"a", "d"}

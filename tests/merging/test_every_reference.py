@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import psycopg
 import pytest
 
 from tests.merging.conftest import LOG, Ground, Opening
@@ -128,3 +129,35 @@ def test_the_same_database_gives_the_same_bytes_and_no_value_stands_in_the_heade
     assert isinstance(one, Plan)
     assert one.digest == other.digest
     assert "annlee" not in json.dumps([one.header.parameters, one.header.notes, one.header.audit])
+
+
+@pytest.mark.parametrize("filled", ["newer", "older", "both"])
+def test_mappings_move_in_whichever_spelling_they_fill(ground: Ground, filled: str) -> None:
+    guide = ground.workbench.dialect == "guide"
+    own, kind = ("murmurantId", "text") if guide else ("clubosId", "uuid")
+    other = "clubosId" if guide else "murmurantId"
+    with psycopg.connect(ground.club.url) as connection:
+        connection.execute(f'ALTER TABLE "WaIdMapping" ADD COLUMN "{other}" {kind}')
+        connection.execute(f'ALTER TABLE "WaIdMapping" ALTER COLUMN "{own}" DROP NOT NULL')
+        connection.execute(f'UPDATE "WaIdMapping" SET "{other}" = "{own}"')
+    ground = Ground(ground.club, ground.home)  # which has another schema now
+    with ground.planting() as planter:
+        canonical = planter.member(email="Ann.Lee@example.org")
+        duplicate = planter.member(email="annlee@example.org")
+        mapping = planter.mapping(77001, duplicate)
+    spelled = {"newer": ["murmurantId"], "older": ["clubosId"], "both": ["murmurantId", "clubosId"]}[filled]
+    with psycopg.connect(ground.club.url) as connection:
+        cells = ", ".join(
+            f'"{each}" = {"%(key)s::" + kind if each in spelled else "NULL"}'
+            for each in ("murmurantId", "clubosId")
+        )
+        connection.execute(
+            f'UPDATE "WaIdMapping" SET {cells} WHERE id::text = %(mapping)s',
+            {"key": duplicate, "mapping": mapping},
+        )
+    before = ground.state()
+    plan = ground.workbench.plan_merge(canonical, [duplicate])
+    after = ground.proved(plan, before)
+    assert_nobody_speaks_of(after, duplicate)
+    (row,) = names(after["WaIdMapping"], mapping)
+    assert row.count(canonical) == len(spelled)

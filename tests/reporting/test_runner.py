@@ -164,6 +164,28 @@ def test_the_kernel_is_this_interpreter(
     assert result.verdict["status"] == "not run"  # it came to no conclusion
 
 
+def test_a_file_among_the_parameters_is_shown_by_its_name(
+    anywhere: Settings, report_folder: Callable[..., Path], tmp_path: Path
+) -> None:
+    given = tmp_path / "levels of ours.yaml"
+    given.write_text("x", encoding="utf-8")
+    report_folder(
+        "reading",
+        PARAMETERS,
+        "from pathlib import Path\nPath(word).is_file(), word",
+        "print(word)",
+    )
+    result = run_report("reading", {"word": str(given)}, environment="club", settings=anywhere)
+    assert result.verdict["parameters"]["word"] == given.name
+    for artefact in (result.notebook, result.html, result.json):
+        written = artefact.read_text(encoding="utf-8")
+        assert given.name in written
+        assert str(tmp_path) not in written
+    # What is no file of this machine stays as it was given.
+    told = run_report("reading", {"word": "/"}, environment="club", settings=anywhere)
+    assert told.verdict["parameters"]["word"] == "/"
+
+
 def test_two_at_once_do_not_overwrite_each_other(
     anywhere: Settings, report_folder: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:

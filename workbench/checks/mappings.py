@@ -9,7 +9,7 @@ from sqlalchemy import Select
 from workbench.checks.registry import Look, NotRunError, check
 from workbench.investigate.mappings.misplaced import brought_elsewhere
 from workbench.investigate.mappings.statements import NEEDS, mapped_twice, shared_targets
-from workbench.investigate.mappings.witnesses import contradicted
+from workbench.investigate.mappings.witnesses import anything_told, contradicted
 from workbench.murmurant.spellings import EVENT, MEMBER
 
 _NO_EVIDENCE = (
@@ -90,7 +90,7 @@ def mappings_shared_target(look: Look) -> Select[Any]:
 
 def _contradicted(look: Look, entity: str) -> Select[Any]:
     asked = contradicted(look.schema, entity, look.runs)
-    if asked is None:
+    if asked is None or not anything_told(look.connection, look.schema, entity, look.runs):
         raise NotRunError(
             _NO_EVIDENCE.format(what=f"which {entity.lower()} a Wild Apricot id was imported as")
         )

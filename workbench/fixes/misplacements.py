@@ -75,19 +75,24 @@ def move_registrations(
         for column, right in sorted(wanted[key].items()):
             at = now[key][_COLUMNS.index(column)]
             ledger.conflicts.append((table, key, spelled[column], None, right, at, reason))
+    # What changes places must be in one section, whole; sections are told apart by the columns they set.
+    together = {
+        key: set().union(*(wanted[each] for each in circle)) for circle in moves.circles for key in circle
+    }
+    if together:
+        ledger.notes.append(f"{len(together):,} registrations change places with one another.")
     found = []
-    for layer in moves.layers:
+    for layer in (*moves.layers, *([sorted(together)] if together else ())):
         updates = stack.enter_context(Updates())
         for key, row in current_rows(raw(connection), schema, table, layer):
-            updates.add(
-                table,
-                key,
-                row.digest,
-                {
-                    spelled[column]: (row.values[spelled[column]], right)
-                    for column, right in wanted[key].items()
-                },
-            )
+            changes = {
+                spelled[column]: (
+                    row.values[spelled[column]],
+                    wanted[key].get(column, now[key][_COLUMNS.index(column)]),
+                )
+                for column in together.get(key, wanted[key])
+            }
+            updates.add(table, key, row.digest, changes)
         found.append(updates)
     return found
 

@@ -17,11 +17,14 @@ class Moves:
     ----------
     layers : list of list of str
         Registrations that move together; each layer into places that the layers before it have left.
+    circles : list of list of str
+        Registrations that change places with one another: each goes where the next one is, the last to the first.
     refused : dict of str to str
         Registration to the reason why it stays.
     """
 
     layers: list[list[str]] = field(default_factory=list)
+    circles: list[list[str]] = field(default_factory=list)
     refused: dict[str, str] = field(default_factory=dict)
 
 
@@ -35,8 +38,8 @@ def order_moves(now: Mapping[str, Slot], after: Mapping[str, Slot], *, unique: b
     after : mapping of str to (event, member)
         Where those that move shall be.
     unique : bool
-        Whether the database itself forbids two in one place. It looks row by row: even two that change
-        places in one statement collide, so a circle cannot move, whatever the order.
+        Whether the database itself forbids two in one place. It looks row by row, so those that change places
+        are told apart: they must reach the apply together, which lets one step aside meanwhile.
     """
     refused: dict[str, str] = {}
     going = dict(after)
@@ -58,7 +61,7 @@ def order_moves(now: Mapping[str, Slot], after: Mapping[str, Slot], *, unique: b
             refused[key] = f"{_PLACE} is taken by registration {other}"
             del going[key]
     if not unique:
-        return Moves([sorted(going)] if going else [], refused)
+        return Moves([sorted(going)] if going else [], refused=refused)
     layers: list[list[str]] = []
     waiting = dict(going)
     while waiting:
@@ -69,13 +72,18 @@ def order_moves(now: Mapping[str, Slot], after: Mapping[str, Slot], *, unique: b
         layers.append(free)
         for key in free:
             del waiting[key]
-    for key, slot in waiting.items():
-        other = next(each for each in waiting if now[each] == slot)
-        refused[key] = (
-            f"{_PLACE} is that of registration {other}, which would have to move at the same moment; the"
-            " database does not let two change places. Both people are registered either way: compare status and date"
-        )
-    return Moves(layers, refused)
+    # Nobody else may go where one of these goes, so each place leads to the next and the last to the first.
+    at = {now[key]: key for key in waiting}
+    circles: list[list[str]] = []
+    for key in sorted(waiting):
+        if key not in waiting:
+            continue
+        circle: list[str] = []
+        while key in waiting:
+            circle.append(key)
+            key = at[waiting.pop(key)]
+        circles.append(circle)
+    return Moves(layers, circles, refused)
 
 
 _PLACE = "the place it belongs to (same event, same member)"

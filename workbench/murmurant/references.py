@@ -18,7 +18,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.types import Text
 
 from workbench.murmurant.schema import Schema
-from workbench.murmurant.spellings import CONCEPT_OF, ENTITY_TYPES
+from workbench.murmurant.spellings import CONCEPT_OF, CONCEPTS, ENTITY_TYPES
 
 # Foreign keys of the application that the guide dialect has as columns but does not declare.
 _KNOWN = (
@@ -236,15 +236,14 @@ def _soft(schema: Schema) -> list[Reference]:
     ):
         if schema.has(f"{concept}.{kind}", f"{concept}.{column}"):
             child = schema.resolved[concept]
+            # Both spellings may be in use (DESIGN §1): what only the older one tells is a reference all the same.
+            spellings = [
+                each for each in CONCEPTS[concept].columns[column] if each in tables[child.table].columns
+            ]
             for entity, kinds in ENTITY_TYPES.items():
                 if schema.has(CONCEPT_OF[entity]):
-                    add(
-                        child.table,
-                        child.spelling[column],
-                        schema.table_of(entity),
-                        child.spelling[kind],
-                        kinds,
-                    )
+                    for each in spellings:
+                        add(child.table, each, schema.table_of(entity), child.spelling[kind], kinds)
     for child_name, column, parent_name in _UNDECLARED:
         if child_name not in tables or column not in tables[child_name].columns:
             continue

@@ -33,15 +33,15 @@ def refuse_hidden_effects(
     connection: psycopg.Connection[Any],
     schema: Schema,
     plan: Plan,
-    audited: Counter[tuple[str, str]],
+    besides: Counter[tuple[str, str]],
     files: Files,
 ) -> None:
     """Compare what this transaction did, by the server's own count of rows, with what was planned.
 
     Parameters
     ----------
-    audited : Counter of (table, operation)
-        The audit entries written besides.
+    besides : Counter of (table, operation)
+        What was done on purpose: the audit entries written, the rows that stepped aside for others.
     files : dict
         From `table_files`, before anything was changed: what TRUNCATE does is not counted in rows.
 
@@ -56,7 +56,7 @@ def refuse_hidden_effects(
             "The server does not count rows (track_counts is off), so nothing can prove what was changed.",
             "Switch track_counts on. Nothing was changed.",
         )
-    planned = Counter(audited)
+    planned = Counter(besides)
     for section in plan.operations:
         planned[section.table, section.name] += section.rows
     done: Counter[tuple[str, str]] = Counter()
@@ -91,7 +91,7 @@ def no_clash(plan: Plan) -> Iterator[None]:
     except psycopg.errors.IntegrityError as error:
         facts = error.diag
         # "Key (email)=(ann@example.org) already exists.": the columns say enough, the value is somebody's.
-        columns = re.search(r"\\(([^)]*)\\)=", facts.message_detail or "")
+        columns = re.search(r"\(([^)]*)\)=", facts.message_detail or "")
         what = f"({columns[1]}) " if columns else ""
         table = facts.table_name or "a table"
         raise Drift(

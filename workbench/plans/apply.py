@@ -24,6 +24,7 @@ from workbench.murmurant.schema import Schema, read_schema
 from workbench.plans import journal
 from workbench.plans.accounting import no_clash, refuse_hidden_effects, table_files
 from workbench.plans.approvals import Approval, valid_approval
+from workbench.plans.exchanging import step_aside
 from workbench.plans.journal import Entry
 from workbench.plans.orphans import lock_tables, refuse_missing_parents, refuse_new_children
 from workbench.plans.plan import Plan
@@ -116,19 +117,21 @@ def _apply(
     _refuse_an_altered_file(plan)
     _refuse_drift(plan, different)
     updated: set[str] = set()
+    besides: Counter[tuple[str, str]] = Counter()
     for place, stage in enumerate(stages, 2 + len(stages)):
         section = stage.section
         progress(f"{section.name} of {section.rows:,} rows of {section.table}", place, steps)
         if section.name == "delete":
             refuse_new_children(stage, graph)
+        besides[section.table, "update"] += step_aside(stage, graph)
         stage.carry_out(moved=section.table in updated)
         updated |= {section.table} if section.name == "update" else set()
     progress("checking what was done", steps - 1, steps)
     for stage in stages:
         stage.keep(stages)
         refuse_missing_parents(stage, graph)
-    audited = _write_audit(connection, schema, plan, approval, operator)
-    refuse_hidden_effects(connection, schema, plan, audited, files)
+    besides += _write_audit(connection, schema, plan, approval, operator)
+    refuse_hidden_effects(connection, schema, plan, besides, files)
     entry = journal.record(
         connection, number, plan, approval, applied_by=operator, row_triggers=row_triggers, undoes=undoes
     )

@@ -68,11 +68,13 @@ class Stage:
                 f"The plan {plan.id} is damaged: its digests do not cover the keys.", "Plan again."
             )
         self.table = rows.qualified(catalogue, section.table)
-        self.staged = sql.Identifier(f"workbench_stage_{number}")
+        self.name = f"workbench_stage_{number}"
+        self.staged = sql.Identifier(self.name)
         self.before = image(entry, number, "before")
         self.after = image(entry, number, "after")
-
-        self.plan = plan
+        self.restored: tuple[
+            str, ...
+        ] = ()  # columns that an update sets to what they were, besides those it changes
 
     def load(self) -> None:
         """Copy the section's rows, as they are in the plan file, into a typed table of this transaction.
@@ -215,10 +217,16 @@ class Stage:
             )
         elif section.name == "update":
             sets = sql.SQL(", ").join(
-                sql.SQL("{} = s.{}").format(sql.Identifier(each), _new(each)) for each in section.changed
+                sql.SQL("{} = {}").format(sql.Identifier(each), self.becomes(each, "s", "b"))
+                for each in (*section.changed, *self.restored)
             )
+            source = sql.SQL("{} s").format(self.staged)
+            if self.restored:
+                source += sql.SQL(" JOIN {} b ON {}").format(
+                    self.before, rows.keys_match(section.key, "s", "b")
+                )
             done = self._run(
-                sql.SQL("UPDATE {} t SET {} FROM {} s WHERE {}").format(self.table, sets, self.staged, match)
+                sql.SQL("UPDATE {} t SET {} FROM {} WHERE {}").format(self.table, sets, source, match)
             )
         else:
             names = rows.columns(section.changed)
@@ -286,15 +294,16 @@ class Stage:
 
     def _expected(self, name: str) -> tuple[sql.Composable, sql.Composable]:
         """Return a column as it became and as it should be, in a form that can be compared."""
-        if self.section.name == "insert":
-            wanted = sql.Identifier("s", name)
-        elif name in self.section.changed:
-            wanted = sql.SQL("s.{}").format(_new(name))  # type: ignore[assignment]
-        else:
-            wanted = sql.Identifier("b", name)
+        wanted = sql.Identifier("s", name) if self.section.name == "insert" else self.becomes(name, "s", "b")
         return rows.comparable(self.described, name, sql.Identifier("a", name)), rows.comparable(
             self.described, name, wanted
         )
+
+    def becomes(self, name: str, staged: str, before: str) -> sql.Composable:
+        """Return what a column of an updated row shall be, by the aliases of the staged rows and of those before."""
+        if name in self.section.changed:
+            return sql.SQL("{}.{}").format(sql.Identifier(staged), _new(name))
+        return sql.Identifier(before, name)
 
     def _named(self, query: sql.Composed, reason: str = "") -> list[tuple[str, str, str]]:
         found = self.connection.execute(query).fetchall()

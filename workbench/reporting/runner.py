@@ -116,11 +116,17 @@ def run_report(
         notebook, stopped = _execute(report_template(name), given, variables, progress)
         secret = _secret(environment, settings)
         verdict = _taken_out(notebook)
-        _tidy(notebook, name, target, secret, unmask)
-        verdict = {"status": "not run", "headline": "It came to no conclusion.", "findings": [], **verdict}
+        named = _named_files(given)
+        _tidy(notebook, name, target, secret, unmask, named)
+        verdict = {
+            "status": "not run",
+            "headline": "It came to no conclusion.",
+            "findings": [],
+            **_by_name(verdict, named),
+        }
         verdict |= {
             "report": name,
-            "parameters": given,
+            "parameters": _by_name(given, named),
             "import_reports": sorted(path.name for path in files),
         }
         verdict["made_at"] = made_at.isoformat(timespec="seconds")
@@ -129,7 +135,10 @@ def run_report(
         )
         failure = _failure(stopped, notebook, _final(target, ".ipynb"), secret, unmask) if stopped else None
         page = to_html(
-            notebook, verdict, f"{_title(notebook, name)} · {environment}", failure.what if failure else ""
+            notebook,
+            verdict,
+            f"{_title(notebook, name)} · {environment}",
+            _by_name(failure.what, named) if failure else "",
         )
         _write(target, ".html", page)
         if failure is None:
@@ -180,16 +189,41 @@ def _taken_out(notebook: NotebookNode) -> dict[str, Any]:
     return dict(found)
 
 
-def _tidy(notebook: NotebookNode, name: str, target: Path, secret: str, unmask: bool) -> None:
+def _named_files(given: Mapping[str, Any]) -> dict[str, str]:
+    """Return the files of this machine among a report's parameters, each with the name it is shown by."""
+    values = [each for value in given.values() for each in (value if isinstance(value, list) else [value])]
+    paths = [Path(each) for each in values if isinstance(each, str) and Path(each).is_absolute()]
+    there = {str(each): each.name for each in paths if len(each.parts) > 2 and each.exists()}
+    return dict(sorted(there.items(), key=lambda each: -len(each[0])))
+
+
+def _by_name(value: Any, named: Mapping[str, str]) -> Any:
+    """Return a value with every path in it replaced by the file's name."""
+    if isinstance(value, str):
+        for path, name in named.items():
+            value = value.replace(path, name)
+    elif isinstance(value, dict):
+        return {key: _by_name(each, named) for key, each in value.items()}
+    elif isinstance(value, list):
+        return [_by_name(each, named) for each in value]
+    return value
+
+
+def _tidy(
+    notebook: NotebookNode, name: str, target: Path, secret: str, unmask: bool, named: Mapping[str, str]
+) -> None:
     """Leave no path of this machine, no secret and no person in what will be passed on."""
     notebook.cells = [
         cell for cell in notebook.cells if ERROR_MARKER_TAG not in cell.metadata.get("tags", [])
     ]
     notebook.metadata.papermill.update(input_path=f"{name}.ipynb", output_path=f"{target.name}.ipynb")
     notebook.metadata.papermill["environment_variables"] = {}
+    notebook.metadata.papermill["parameters"] = _by_name(
+        dict(notebook.metadata.papermill["parameters"]), named
+    )
 
     def clean(text: str, failed: bool = False) -> str:
-        text = redact(text, secret)
+        text = _by_name(redact(text, secret), named)
         if not failed:
             return text
         for folder in _FOLDERS:

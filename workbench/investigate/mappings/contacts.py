@@ -9,16 +9,18 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, func, or_, select
 
+from workbench.investigate.mappings.places import Place, at_places
 from workbench.investigate.mappings.scoring import Facts, alike
 from workbench.investigate.mappings.statements import latest_told, listed
 from workbench.investigate.mappings.witnesses import created_for
 from workbench.murmurant.importers import Run
 from workbench.murmurant.reports import ReportRecord
 from workbench.murmurant.schema import Schema, as_text, named
-from workbench.murmurant.spellings import CONCEPT_OF, EVENT, MEMBER
+from workbench.murmurant.spellings import CONCEPT_OF, EVENT, MEMBER, REGISTRATION
 
 BY_RAW = "its raw data name this contact"
 BY_MATCH = "the only one with this name and e-mail"
+BY_PLACE = "the only one of this member for this event"
 
 
 @dataclass
@@ -36,7 +38,9 @@ class Known:
     contacts : dict of str to Facts
         WA id to what the import says of it.
     matches : dict of str to str
-        WA id to the one record with its name and e-mail.
+        WA id to the one record with its name and e-mail; of a registration, with its member and event.
+    matched_by : str
+        Which of the two.
     """
 
     births: dict[str, dict[str, str]] = field(default_factory=dict)
@@ -44,6 +48,7 @@ class Known:
     records: dict[str, Facts] = field(default_factory=dict)
     contacts: dict[str, Facts] = field(default_factory=dict)
     matches: dict[str, str] = field(default_factory=dict)
+    matched_by: str = BY_MATCH
 
     def right_record(self, wa_id: str, target: str) -> tuple[str, str]:
         """Return the record that an id should lead to, and why; empty where nothing or too much tells."""
@@ -54,7 +59,7 @@ class Known:
             return next(iter(made.items()))
         match = self.matches.get(wa_id, "")
         if match and (not made or match in made):
-            return match, BY_MATCH
+            return match, self.matched_by
         return "", ""
 
 
@@ -65,6 +70,7 @@ def known_of(
     pairs: Collection[tuple[str, str]],
     runs: Sequence[Run],
     exports: Sequence[ReportRecord] = (),
+    places: Mapping[str, Place] | None = None,
 ) -> Known:
     """Gather what is known of some mappings.
 
@@ -74,6 +80,8 @@ def known_of(
         The mappings.
     exports : sequence of ReportRecord
         From Wild Apricot's own CSV exports, where given.
+    places : mapping of str to (member, event), optional
+        Of registrations, where they are told to be.
     """
     found = Known()
     if not pairs or not schema.has(CONCEPT_OF[entity]):
@@ -105,11 +113,16 @@ def known_of(
     by_raw = dict(raw.values())
     for wa_id in wa_ids:
         facts = facts_told(told[wa_id]) if wa_id in told else Facts()
+        if entity == REGISTRATION and wa_id in (places or {}):
+            facts = Facts(**dict(zip(("member", "event"), (places or {})[wa_id], strict=True)))
         facts = facts.filled_from(by_raw.get(wa_id, Facts()))
         if len(made := found.births.get(wa_id, {})) == 1:
             facts = facts.filled_from(found.records[next(iter(made))])
         if facts != Facts():
             found.contacts[wa_id] = facts
+    if entity == REGISTRATION:
+        at = {wa_id: place for wa_id, place in (places or {}).items() if wa_id in wa_ids}
+        found.matches, found.matched_by = at_places(connection, schema, at), BY_PLACE
     if entity == MEMBER:
         found.matches = _matches(connection, schema, {w: f for w, f in found.contacts.items() if f.email})
     return found
@@ -145,6 +158,7 @@ def facts_told(record: ReportRecord) -> Facts:
 _COLUMNS = {
     MEMBER: ("first_name", "last_name", "email", "phone", "joined_at"),
     EVENT: ("title", "start"),
+    REGISTRATION: ("member_id", "event_id"),
 }
 
 
@@ -161,6 +175,8 @@ def _facts_of(row: Mapping[str, Any]) -> Facts:
         joined=said("joined_at", "%Y-%m-%d"),
         title=said("title"),
         start=said("start", "%Y-%m-%d %H:%M"),
+        member=said("member_id"),
+        event=said("event_id"),
     )
 
 

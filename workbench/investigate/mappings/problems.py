@@ -12,6 +12,7 @@ from workbench.investigate.mappings.circles import find_cycles
 from workbench.investigate.mappings.contacts import Known, known_of
 from workbench.investigate.mappings.lookup import MappingRow, mapping_rows, mapping_to_keep
 from workbench.investigate.mappings.misplaced import Wrong, came_through, misplaced_frame
+from workbench.investigate.mappings.places import told_places
 from workbench.investigate.mappings.scoring import Birth, Facts, Judgement, judge
 from workbench.investigate.mappings.statements import (
     NEEDS,
@@ -22,7 +23,7 @@ from workbench.investigate.mappings.statements import (
     shared_targets,
 )
 from workbench.investigate.mappings.telling import Problem, problems_frame
-from workbench.investigate.mappings.witnesses import contradicted
+from workbench.investigate.mappings.witnesses import anything_told, contradicted
 from workbench.murmurant.importers import Run
 from workbench.murmurant.reports import ReportRecord
 from workbench.murmurant.schema import Schema
@@ -80,9 +81,11 @@ def mapping_findings(
     schema.require("mappings.id", *NEEDS)
     against: dict[str, str] = {}
     not_known = []
+    places = told_places(connection, schema, runs, exports)
     for entity in ENTITIES:
-        asked = contradicted(schema, entity, runs, exports) if schema.has(CONCEPT_OF[entity]) else None
-        if asked is None:
+        there = schema.has(CONCEPT_OF[entity])
+        asked = contradicted(schema, entity, runs, exports, places) if there else None
+        if asked is None or not anything_told(connection, schema, entity, runs, exports):
             not_known.append(_unknown_origin(entity))
             continue
         against |= {row.mapping: row.evidence for row in connection.execute(asked)}
@@ -98,6 +101,7 @@ def mapping_findings(
             {(row.wa_id, row.target) for row in rows if row.entity == entity},
             runs,
             exports,
+            places,
         )
         for entity in ENTITIES
     }

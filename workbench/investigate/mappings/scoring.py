@@ -35,6 +35,9 @@ WEIGHTS: dict[str, tuple[float, float]] = {
     "joined": (-2.0, 2.0),
     "title": (-4.0, 4.0),
     "start": (-4.0, 4.0),
+    # Of a registration; either alone may be somebody's correction, both at once are another registration.
+    "member": (-4.0, 4.0),
+    "event": (-4.0, 4.0),
 }
 
 _NAMES = {
@@ -45,6 +48,8 @@ _NAMES = {
     "joined": "joining date",
     "title": "title",
     "start": "start",
+    "member": "member",
+    "event": "event",
 }
 
 Birth = Literal["here", "elsewhere", ""]
@@ -60,6 +65,8 @@ class Facts:
         A day, ``2024-05-01``.
     start : str
         A moment, ``2024-05-01 18:00``.
+    member, event : str
+        Of a registration, by Murmurant's ids.
     """
 
     given: str = ""
@@ -69,6 +76,8 @@ class Facts:
     joined: str = ""
     title: str = ""
     start: str = ""
+    member: str = ""
+    event: str = ""
 
     @property
     def name(self) -> str:
@@ -140,7 +149,7 @@ def alike(name: str, one: str, other: str) -> bool:
         return _digits(one)[-7:] == _digits(other)[-7:]
     if name == "email":
         return _address(one) == _address(other)
-    if name in {"joined", "start"}:
+    if name in {"joined", "start", "member", "event"}:
         return one == other
     left, right = _plain(one), _plain(other)
     return left == right or SequenceMatcher(None, left, right).ratio() >= _ALIKE

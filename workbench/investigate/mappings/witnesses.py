@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
+    Connection,
     FromClause,
     Select,
     Subquery,
@@ -21,25 +22,36 @@ from workbench.investigate.mappings.statements import corrected, latest_told, li
 from workbench.murmurant.importers import Run
 from workbench.murmurant.reports import ReportRecord
 from workbench.murmurant.schema import Schema, as_text, named, same_id
-from workbench.murmurant.spellings import CONCEPT_OF, ENTITY_TYPES, EVENT, MEMBER
+from workbench.murmurant.spellings import CONCEPT_OF, ENTITY_TYPES, EVENT, MEMBER, REGISTRATION
 
 BY_AUDIT, BY_RAW_DATA = "its audit row created another record", "its raw data name another contact"
 BY_REPORT, BY_BIRTH = "its report names another", "its report created another record"
+BY_PLACE = "its report or export has another member or event, whose registration is there"
 
 _SHOWN = {MEMBER: ("first_name", "last_name", "email"), EVENT: ("title", "start")}
 _AUDIT = ("audit.metadata", "audit.resource_type", "audit.resource_id", "audit.action")
 
 
 def contradicted(
-    schema: Schema, entity: str, runs: Sequence[Run], exports: Sequence[ReportRecord] = ()
+    schema: Schema,
+    entity: str,
+    runs: Sequence[Run],
+    exports: Sequence[ReportRecord] = (),
+    places: Mapping[str, tuple[str, str]] | None = None,
 ) -> Select[Any] | None:
     """Select the mappings of `entity` that the traces of its own creation contradict.
 
     Four witnesses, each enough: an audit row, or the importer's report, says that another record, which
     still exists, was created for this id; the record's raw Wild Apricot data name another contact, whose
     id does not lead here; or the importer's report has another name *and* another e-mail for this id. One
-    of the two changes when people marry or move; both at once is somebody else. None of them counts
-    against a mapping to the very record that was created for this id.
+    of the two changes when people marry or move; both at once is somebody else. For registrations: the
+    report or an export has another member or event for this id, whose registration is there. None of them
+    counts against a mapping to the very record that was created for this id.
+
+    Parameters
+    ----------
+    places : mapping of str to (member, event), optional
+        For registrations, from `workbench.investigate.mappings.places.told_places`.
 
     Returns
     -------
@@ -54,6 +66,7 @@ def contradicted(
             _by_birth(schema, entity, births),
             _by_raw_data(schema, entity),
             _by_name(schema, entity, latest_told(runs, entity, exports)),
+            _by_place(schema, places) if entity == REGISTRATION and places else None,
         )
         if said is not None
     ]
@@ -87,6 +100,34 @@ def contradicted(
     if births is not None:
         query = query.where(~_born_here(schema, births))
     return query
+
+
+def anything_told(
+    connection: Connection,
+    schema: Schema,
+    entity: str,
+    runs: Sequence[Run],
+    exports: Sequence[ReportRecord] = (),
+) -> bool:
+    """Whether any of the witnesses has a word on this entity's ids: tables for it may be there, and empty.
+
+    Where no id of the entity is mapped there is nothing to be told.
+    """
+    mappings = schema.mappings
+    asked = [select(mappings.c.id).where(mappings.c.entity_type.in_(ENTITY_TYPES[entity]))]
+    births = created_for(schema, entity, runs)
+    said: list[Select[Any]] = (
+        [] if births is None else [select(births.c.wa_id).where(births.c.wa_id.is_not(None))]
+    )
+    if entity == MEMBER and schema.has("members.wa_raw"):
+        contact = schema.members.c.wa_raw["waContactId"].astext
+        said.append(select(schema.members.c.id).where(contact.is_not(None)))
+    told = bool(latest_told(runs, entity, exports))
+    return told or not _any(connection, asked) or _any(connection, said)
+
+
+def _any(connection: Connection, queries: Sequence[Select[Any]]) -> bool:
+    return any(connection.execute(each.limit(1)).first() is not None for each in queries)
 
 
 def created_for(schema: Schema, entity: str, runs: Sequence[Run]) -> Subquery | None:
@@ -167,6 +208,27 @@ def _by_raw_data(schema: Schema, entity: str) -> Select[Any] | None:
         mappings.join(members, same_id(members.c.id, mappings.c.target)),
         contact != as_text(mappings.c.wa_id),
         ~leads_here,
+    )
+
+
+def _by_place(schema: Schema, places: Mapping[str, tuple[str, str]]) -> Select[Any]:
+    """Ask whose mapped registration is not the one that stands where it was told to be."""
+    mappings, row, there = schema.mappings, schema.registrations, schema.registrations.alias("there")
+    said = listed(
+        "told_places",
+        wa_id=list(places),
+        member=[member for member, _ in places.values()],
+        event=[event for _, event in places.values()],
+    )
+    stands = (as_text(there.c.member_id) == said.c.member) & (as_text(there.c.event_id) == said.c.event)
+    return _witness(
+        schema,
+        REGISTRATION,
+        literal(BY_PLACE),
+        mappings.join(said, said.c.wa_id == as_text(mappings.c.wa_id))
+        .join(row, same_id(row.c.id, mappings.c.target))
+        .join(there, stands),
+        (as_text(row.c.member_id) != said.c.member) | (as_text(row.c.event_id) != said.c.event),
     )
 
 

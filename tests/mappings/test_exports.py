@@ -1,0 +1,246 @@
+"""Wild Apricot's own exports as evidence: where nothing else tells who a contact is, and whose a registration."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import replace
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.fixes.conftest import carry_out
+from tests.mappings.test_plan import everything, members_of
+from tests.states import differences
+from workbench.errors import UsageError
+from workbench.settings import Settings
+from workbench.workbench import Workbench
+
+HEADINGS = {
+    "members": "Contact ID,First name,Last name,Email,Phone,Member since",
+    "registrations": "Registration ID,Contact ID,Event ID,Registration status",
+}
+
+
+def export(club, folder, entity):
+    """Write what Wild Apricot exports, as the club's mappings have it now, before anything is broken."""
+    target = "murmurantId" if club.club.dialect == "guide" else "clubosId"
+    table = "Registration" if club.club.dialect == "guide" else "EventRegistration"
+    who = f"""SELECT m."waId"::text AS wa_id, m."{target}"::text AS id FROM "WaIdMapping" m WHERE m."entityType" = """
+    questions = {
+        "members": f"""SELECT w.wa_id, p."firstName", p."lastName", p.email, p.phone, to_char(p."joinedAt", 'MM/DD/YYYY')
+            FROM "Member" p JOIN ({who} 'Member') w ON w.id = p.id::text ORDER BY 1""",
+        "registrations": f"""SELECT r.wa_id, w.wa_id, e.wa_id, 'Confirmed' FROM "{table}" t
+            JOIN ({who} '{table}') r ON r.id = t.id::text JOIN ({who} 'Member') w ON w.id = t."memberId"::text
+            JOIN ({who} 'Event') e ON e.id = t."eventId"::text ORDER BY 1""",
+    }
+    path = folder / f"wa-{entity}-export.csv"
+    with psycopg.connect(club.url) as connection, path.open("w", newline="", encoding="utf-8-sig") as file:
+        rows = csv.writer(file)
+        rows.writerow(HEADINGS[entity].split(","))
+        rows.writerows(connection.execute(questions[entity]).fetchall())
+    return path
+
+
+@pytest.fixture
+def untold(tmp_path):
+    """Open a club without its importers' reports."""
+
+    def open_it(club) -> Workbench:
+        made: Any = replace(
+            club.workbench(import_reports=()),
+            settings=Settings(operator="dana", home=tmp_path / "home"),
+            one_state=False,
+        )
+        return made
+
+    return open_it
+
+
+def without_traces(club):
+    """Take away what else would tell who a contact is."""
+    club.execute('DELETE FROM "AuditLog"')
+    if club.club.dialect != "guide":
+        club.execute('UPDATE "Member" SET "waRawData" = NULL')
+
+
+def swap(club, one, other):
+    """Let two members' ids lead to each other's record; return the right records by id."""
+    shape = club.club.shape
+    right = {str(shape.wa_id("Member", n)): shape.id("Member", n) for n in (one, other)}
+    target = "murmurantId" if club.club.dialect == "guide" else "clubosId"
+    kind = "text" if club.club.dialect == "guide" else "uuid"
+    for wa_id, wrong in zip(right, reversed(right.values()), strict=True):
+        club.execute(
+            f"""UPDATE "WaIdMapping" SET "{target}" = %s::{kind} WHERE "entityType" = 'Member' AND "waId"::text = %s""",
+            wrong,
+            wa_id,
+        )
+    return right
+
+
+def test_an_export_tells_who_the_contacts_are(club, untold, tmp_path):
+    without_traces(club)
+    path = export(club, tmp_path, "members")
+    with untold(club) as wb:
+        healthy = wb.mapping_findings([path])
+        assert not len(healthy.problems)
+        assert not any("which member" in each for each in healthy.not_known)
+        right = swap(club, 20, 30)
+        blind = wb.mapping_findings()
+        assert not len(blind.problems)
+        assert any("which member" in each for each in blind.not_known)
+        found = wb.mapping_findings([path]).problems
+        assert dict(zip(found["wa_id"], found["should_be"], strict=True)) == right
+        assert found["sure"].all()
+        assert set(found["cycle_size"]) == {2}
+        before = everything(club)
+        plan = wb.plan_mappings(wb.sure_corrections([path]), exports=[path])
+        carry_out(wb, plan)
+        assert not len(wb.mapping_findings([path]).problems)
+        carry_out(wb, wb.plan_undo(plan.id))
+    assert differences(before, everything(club)) == {}
+
+
+def test_two_of_one_household_are_found_but_not_for_sure(club, untold, tmp_path):
+    without_traces(club)
+    path = export(club, tmp_path, "members")
+    right = swap(club, 20, 21)  # they share a family name and a phone
+    with untold(club) as wb:
+        found = wb.mappings([path])
+    assert dict(zip(found["wa_id"], found["should_be"], strict=True)) == right
+    assert found["score"].between(0.5, 0.95).all()
+    assert not found["sure"].any()
+
+
+def misplace(club, right):
+    """Put a mapped registration of each on the other, and return them with whose each is."""
+    guide = club.club.dialect == "guide"
+    table, target = ("Registration", "murmurantId") if guide else ("EventRegistration", "clubosId")
+    one, other = right.values()
+    found = {}
+    with psycopg.connect(club.url) as connection:
+        for member, wrong in ((one, other), (other, one)):
+            (key,) = connection.execute(
+                f"""SELECT t.id::text FROM "{table}" t JOIN "WaIdMapping" m ON m."{target}" = t.id
+                    WHERE t."memberId"::text = %s AND NOT EXISTS (SELECT FROM "{table}" o
+                        WHERE o."eventId" = t."eventId" AND o."memberId"::text = %s)
+                    ORDER BY t.id LIMIT 1""",
+                (member, wrong),
+            ).fetchone()
+            found[key] = member
+        for key, member in found.items():
+            connection.execute(
+                f"""UPDATE "{table}" SET "memberId" = (SELECT id FROM "Member" WHERE id::text = %s)
+                    WHERE id::text = %s""",
+                (other if member == one else one, key),
+            )
+    assert len(found) == 2
+    return found
+
+
+def test_registrations_move_as_the_export_says(club, untold, tmp_path):
+    path = export(club, tmp_path, "registrations")
+    with untold(club) as wb:
+        right = swap(club, 20, 90)
+        moved = misplace(club, right)
+        asked = [("Member", wa_id, record) for wa_id, record in right.items()]
+        blind = wb.plan_mappings(asked, move_records=True)
+        assert blind.changes == {"WaIdMapping": {"update": 2}}
+        before = everything(club)
+        plan = wb.plan_mappings(asked, move_records=True, exports=[tmp_path])
+        # What is on the right member already, and what the export does not list, stays.
+        assert plan.changes == {
+            "WaIdMapping": {"update": 2},
+            wb.schema.table_of("Registration"): {"update": 2},
+        }
+        carry_out(wb, plan)
+        assert members_of(club, list(moved)) == moved
+        again = wb.mapping_findings([path])
+        assert not len(again.registrations)
+        carry_out(wb, wb.plan_undo(plan.id))
+    assert differences(before, everything(club)) == {}
+
+
+def test_what_is_no_export_is_told(club, untold, tmp_path):
+    for name, content, said in (
+        ("other.csv", "Email,Name\na@example.org,Ann\n", "not one of Wild Apricot's exports"),
+        ("short.csv", "Contact ID,Email\n5,a@example.org\n6\n", "line 3"),
+        ("empty.csv", "", "is empty"),
+        ("latin.csv", "Contact ID,Email\n5,M\u00fcller\n", "UTF-8"),
+    ):
+        (tmp_path / name).write_bytes(content.encode("latin-1"))
+        with untold(club) as wb, pytest.raises(UsageError, match=said):
+            wb.mapping_findings([tmp_path / name])
+    with untold(club) as wb, pytest.raises(UsageError, match="nowhere"):
+        wb.plan_mapping("Member", "50020", "x", exports=[tmp_path / "nowhere.csv"])
+
+
+def cross(club, same_member=False):
+    """Let the ids of two registrations lead to each other's; return the right ones by id."""
+    guide = club.club.dialect == "guide"
+    table, target = ("Registration", "murmurantId") if guide else ("EventRegistration", "clubosId")
+    alike, apart = ("memberId", "eventId") if same_member else ("status", "memberId")
+    with psycopg.connect(club.url) as connection:
+        rows = connection.execute(
+            f"""SELECT m."waId"::text, t.id::text, o."waId"::text, u.id::text
+                FROM "{table}" t JOIN "WaIdMapping" m ON m."{target}" = t.id AND m."entityType" = '{table}'
+                JOIN "{table}" u ON u."{alike}" = t."{alike}" AND u."{apart}" <> t."{apart}" AND u."eventId" <> t."eventId"
+                JOIN "WaIdMapping" o ON o."{target}" = u.id AND o."entityType" = '{table}'
+                ORDER BY 1, 3 LIMIT 1"""
+        ).fetchone()
+        one, first, other, second = rows
+        for wa_id, record in ((one, second), (other, first)):
+            connection.execute(
+                f"""UPDATE "WaIdMapping" SET "{target}" = (SELECT id FROM "{table}" WHERE id::text = %s)
+                    WHERE "entityType" = '{table}' AND "waId"::text = %s""",
+                (record, wa_id),
+            )
+    return {one: first, other: second}
+
+
+def test_registrations_that_the_import_made_for_each_other_are_told(club, opened):
+    right = cross(club)
+    before = everything(club)
+    with opened(club) as wb:
+        found = wb.mappings()
+        assert set(found["problem"]) == {"wrong-registration"}
+        assert dict(zip(found["wa_id"], found["should_be"], strict=True)) == right
+        assert found["sure"].all()
+        assert set(found["cycle_size"]) == {2}
+        plan = wb.plan_mappings(wb.sure_corrections(), move_records=True)
+        assert plan.changes == {"WaIdMapping": {"update": 2}}
+        carry_out(wb, plan)
+        assert not len(wb.mappings())
+        carry_out(wb, wb.plan_undo(plan.id))
+    assert differences(before, everything(club)) == {}
+
+
+@pytest.mark.parametrize("same_member", [False, True])
+def test_an_export_tells_whose_a_registration_is(club, untold, tmp_path, same_member):
+    without_traces(club)
+    path = export(club, tmp_path, "registrations")
+    with untold(club) as wb:
+        healthy = wb.mapping_findings([path])
+        assert not len(healthy.problems)
+        assert not any("which registration" in each for each in healthy.not_known)
+        right = cross(club, same_member)
+        blind = wb.mapping_findings()
+        assert not len(blind.problems)
+        assert any("which registration" in each for each in blind.not_known)
+        found = wb.mappings([path])
+        assert set(found["problem"]) == {"wrong-registration"}
+        assert dict(zip(found["wa_id"], found["should_be"], strict=True)) == right
+        # Of one member's two, one may have been moved to another event on purpose.
+        assert set(found["sure"]) == {not same_member}
+
+
+def test_a_wrong_member_accuses_none_of_her_registrations(club, untold, tmp_path):
+    paths = [export(club, tmp_path, each) for each in ("members", "registrations")]
+    without_traces(club)
+    right = swap(club, 20, 30)
+    with untold(club) as wb:
+        found = wb.mappings(paths)
+    assert set(zip(found["problem"], found["wa_id"], strict=True)) == {
+        ("wrong-person", each) for each in right
+    }
