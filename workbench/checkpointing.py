@@ -21,7 +21,7 @@ from workbench.checkpoints.retention import Decision, Migration, decide_snapshot
 from workbench.checkpoints.snapshot import Wish, create_snapshot
 from workbench.checkpoints.source import Source
 from workbench.checkpoints.verifying import NotAsSaidError, judged, verify_snapshot
-from workbench.errors import NotLogged
+from workbench.errors import NotLogged, UsageError
 from workbench.session import Session
 
 Advance = Callable[[str, int, int], None]
@@ -125,6 +125,11 @@ class Checkpointing(Session):
             When there is none of that name, or it is another environment's.
         """
         found = self.snapshot(name)
+        if found.target["environment"] != self.environment.name:
+            raise UsageError(
+                f"{found.snapshot} is of the environment {found.target['environment']!r}.",
+                f"Verify it there: --environment {found.target['environment']}.",
+            )
         folder, by = found.folder, self.settings.operator
         before = [
             each

@@ -19,6 +19,7 @@ from workbench.checkpoints import dumping, snapshot
 from workbench.checkpoints.archive import read_archive
 from workbench.checkpoints.fingerprints import fingerprints
 from workbench.checkpoints.manifest import list_snapshots, read_manifest
+from workbench.database.embedded import client_tools
 from workbench.database.tools import Tool, find_tools
 from workbench.errors import Refused, UsageError, WorkbenchError
 
@@ -131,20 +132,18 @@ def test_what_cannot_be_asked_for(club, opened, backups):
     assert list_snapshots(backups) == []
 
 
-def test_a_pg_dump_older_than_the_server_is_refused_by_name(club, opened, tmp_path, monkeypatch, backups):
-    old = tmp_path / "old"
-    old.mkdir()
-    for name in ("pg_dump", "pg_restore"):
-        (old / name).write_text(f"#!/bin/sh\necho '{name} (PostgreSQL) 12.3'\n")
-        (old / name).chmod(0o755)
-    with opened(club, client_tools=old) as wb:
-        assert wb.create_snapshot().tool_version == "18.4"  # the next one found is new enough
-    monkeypatch.setattr("workbench.database.tools.client_tools", lambda: old)
+def test_a_pg_dump_older_than_the_server_is_refused_by_name(clubs, opened, monkeypatch, backups):
+    """With real ones: of PostgreSQL 16, which the embedded wheel brings for upgrades."""
+    older = client_tools().parent.parent / "pginstall" / "bin"
+    club = clubs.clone("guide")
+    with opened(club, client_tools=older) as wb:
+        assert wb.create_snapshot().tool_version.startswith("18")  # the next one found is new enough
+    monkeypatch.setattr("workbench.database.tools.client_tools", lambda: older)
     monkeypatch.setattr("shutil.which", lambda name: None)
     before = list_snapshots(backups)
-    with opened(club) as wb, pytest.raises(Refused, match=r"old/pg_dump is pg_dump 12\.3") as caught:
+    with opened(club) as wb, pytest.raises(Refused, match=r"pginstall/bin/pg_dump is pg_dump 16\.") as caught:
         wb.create_snapshot()
-    assert "18.4" in str(caught.value)
+    assert "server's PostgreSQL 18" in str(caught.value)
     assert list_snapshots(backups) == before
 
 

@@ -248,3 +248,7 @@ def test_a_snapshot_that_is_not_there(taken):
     wb, _ = taken
     with pytest.raises(UsageError, match="Nearest"):
         wb.verify_snapshot("backup_20200101_000000")
+    found = wb.snapshot("latest")
+    forge(found, target={**found.target, "environment": "another"})
+    with pytest.raises(UsageError, match="--environment another"):
+        wb.verify_snapshot(found.snapshot)

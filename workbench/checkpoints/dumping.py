@@ -20,6 +20,8 @@ from workbench.errors import Refused, WorkbenchError
 Dumped = Callable[[str], None]
 """Told the table whose rows are being dumped."""
 
+_ENOUGH = 4 * 2**20  # bytes that are worth going to the disk for
+
 _TABLE = re.compile(r'dumping contents of table "(.*)"')
 _SEQUENCE = re.compile(
     r"^SELECT pg_catalog\.setval\('((?:[^']|'')*)', (-?\d+), (true|false)\);$", re.MULTILINE
@@ -100,10 +102,17 @@ class Dump:
 
     def _flush(self) -> None:
         # What is written goes to disk at once, so that little is left to wait for at the end.
+        flushed: dict[Path, int] = {}
+        archive = self.made.archive
         while self.process.poll() is None:
-            flush(self.made.archive)
+            with suppress(FileNotFoundError):
+                for path in archive.iterdir() if archive.is_dir() else [archive]:
+                    size = path.stat().st_size
+                    if size >= flushed.get(path, 0) + _ENOUGH:
+                        _flush(path)
+                        flushed[path] = size
             with suppress(subprocess.TimeoutExpired):
-                self.process.wait(0.1)
+                self.process.wait(0.2)
 
     def _failed(self, code: int) -> WorkbenchError:
         said = redact(self._said[0] if self._said else f"it ended with {code}", self._secret).rstrip(".")
@@ -123,13 +132,16 @@ class Dump:
 def flush(archive: Path) -> None:
     """Have a file, or a folder and its files, written to disk as far as they are there."""
     with suppress(FileNotFoundError):
-        every = [*archive.iterdir(), archive] if archive.is_dir() else [archive]
-        for path in every:
-            number = os.open(path, os.O_RDONLY)
-            try:
-                os.fsync(number)
-            finally:
-                os.close(number)
+        for path in [*archive.iterdir(), archive] if archive.is_dir() else [archive]:
+            _flush(path)
+
+
+def _flush(path: Path) -> None:
+    number = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
 
 
 def sequences_in(archive: Path, pg_restore: Tool) -> dict[str, SequenceState]:

@@ -1,8 +1,8 @@
 """Fingerprints of tables: how many rows, and a digest of them, in one scan on the server.
 
 A table's digest does not depend on the order of its rows, on the server's settings or on object numbers, so
-that a restored table has the same as the one it was dumped from. It is made of four sums of 64 bits, two of
-them of hashes with another seed: each row is hashed whole, then mixed, or the values of one column could
+that a restored table has the same as the one it was dumped from. Each row has a hash of 64 bits, and the table
+three sums of these, the hash itself and two ways of mixing it: without them the values of one column could
 change places between two rows without a trace. The hashes are those that PostgreSQL keeps from version to
 version, because hash partitions and ``pg_upgrade`` rest on them. It tells damage and change; against
 somebody who wants to deceive, the archive's SHA-256 counts.
@@ -150,12 +150,12 @@ def _fingerprint(
     if columns is None:
         raise SchemaGap(f'There is no table "{table}" in the schema "{schema}".', "It may have been renamed.")
     cells = sql.SQL(", ").join(_cell(name, kind) for name, kind in columns)
-    # The row is made once for both seeds (OFFSET 0). The product of a hash's halves fits into 64 bits; it is
-    # there because PostgreSQL adds up the hashes of a row's columns, and sums of sums forget who had what.
+    # The products are of halves and parts of the hash, and fit into 64 bits. They are there because PostgreSQL
+    # adds up the hashes of a row's columns, and a sum of such sums forgets who had what.
     query = sql.SQL(
-        "SELECT count(*), sum(a), sum(b), sum((a & 4294967295) * ((a >> 32) & 2147483647)),"
-        " sum((b & 4294967295) * ((b >> 32) & 2147483647)) FROM (SELECT hash_record_extended(r, 0) AS a,"
-        " hash_record_extended(r, 1) AS b FROM (SELECT ROW({}) AS r FROM ONLY {} t OFFSET 0) x OFFSET 0) y"
+        "SELECT count(*), sum(h), sum((h & 4294967295) * ((h >> 32) & 2147483647)),"
+        " sum(((h >> 16) & 4294967295) * ((h # (h >> 48)) & 2147483647))"
+        " FROM (SELECT hash_record_extended(ROW({}), 0) AS h FROM ONLY {} t OFFSET 0) x"
     ).format(cells, sql.Identifier(schema, table))
     row = connection.execute(query).fetchone()
     assert row is not None
