@@ -20,6 +20,8 @@ from workbench.investigate.differences.comparing import Comparing, Progress, com
 from workbench.investigate.differences.listing import by_author, listing, summary
 from workbench.investigate.differences.sides import Side, side_of
 from workbench.investigate.runs import pick_run
+from workbench.plans.hands import Hands
+from workbench.plans.journal import raw
 from workbench.plans.plan import Plan
 from workbench.plans.store import plans_folder
 from workbench.session import Session
@@ -220,7 +222,8 @@ class Differing(Session):
                     progress=progress or (lambda what, done, total: None),
                 )
             )
-            yield found, was, Authors(live, schema, runs, found, was.taken_at)
+            hands = Hands(raw(live), was.taken_at)
+            yield found, was, Authors(live, schema, runs, found, was.taken_at, hands.of)
 
     def _snapshot(self, name: str | Path) -> Snapshot:
         found = snapshot_named(name, self.settings, self.environment.name)

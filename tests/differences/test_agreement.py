@@ -7,10 +7,13 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import psycopg
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from psycopg.conninfo import conninfo_to_dict
 
-from tests.conftest import database_at
+from tests.conftest import Server, database_at
+from workbench.investigate.differences import comparing
 from workbench.investigate.differences.comparing import Comparing, Earlier, compared, keys_of
 from workbench.investigate.differences.recent import Moment, Since, since
 from workbench.investigate.differences.sides import Side
@@ -85,16 +88,17 @@ def edit(connection: psycopg.Connection[Any], kind: str, table: str, n: int) -> 
 
 
 @contextmanager
-def both_ways(url: str, earlier: Moment) -> Iterator[tuple[Comparing, Comparing]]:
-    """Compare the copy in the schema "before" with the tables as they are, the short way and the long way."""
+def both_ways(url: str, earlier: Moment, clone: str | None = None) -> Iterator[tuple[Comparing, Comparing]]:
+    """Compare a clone, or the copy in the schema "before", with the tables as they are: the short and the long way."""
+    old = "public" if clone else "before"
     with ExitStack() as stack:
-        reading = [stack.enter_context(database_at(url).reading()) for _ in range(2)]
+        reading = [stack.enter_context(database_at(each).reading()) for each in (clone or url, url)]
         was, now = (
             Side(raw(each), read_catalogue(each, schema))
-            for each, schema in zip(reading, ("before", "public"), strict=True)
+            for each, schema in zip(reading, (old, "public"), strict=True)
         )
         rows = {
-            name: was.connection.execute(f"SELECT count(*) FROM before.{name}").fetchone()[0]  # type: ignore[index,arg-type]
+            name: was.connection.execute(f"SELECT count(*) FROM {old}.{name}").fetchone()[0]  # type: ignore[index,arg-type]
             for name in was.tables
         }
 
@@ -103,7 +107,7 @@ def both_ways(url: str, earlier: Moment) -> Iterator[tuple[Comparing, Comparing]
             assert set(tables) <= set(was.tables)
             yield was
 
-        told = Earlier("test", opened, set(was.tables), rows, earlier)
+        told = Earlier("test", opened, set(was.tables), rows, earlier, clone is not None)
         keys = keys_of(now.catalogue.tables)
         assert isinstance(since(now, earlier), Since)
         yield (
@@ -130,6 +134,10 @@ def snapshot(connection: psycopg.Connection[Any]) -> Moment:
         for table in KEY:
             connection.execute(f"CREATE TABLE before.{table} AS SELECT * FROM public.{table}")  # type: ignore[arg-type]
     return now
+
+
+def connection_name(url: str) -> str:
+    return str(conninfo_to_dict(url)["dbname"])
 
 
 def facts(found: Comparing) -> dict[str, Any]:
@@ -188,3 +196,67 @@ def test_both_ways_find_the_same(
         assert all(each.how == "in full" for each in long.tables.values())
         if not cleaning:
             assert {name for name, each in short.tables.items() if each.how == "by transaction"} == {"by_uuid", "by_text", "by_pair"}  # fmt: skip
+
+
+@settings(
+    max_examples=4,
+    derandomize=True,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(
+    edits=st.lists(EDIT, min_size=8, max_size=30),
+    cleaning=st.lists(
+        st.sampled_from(("VACUUM FREEZE {}", "VACUUM FULL {}", "CLUSTER {} USING {}_pkey")), max_size=1
+    ),
+)
+def test_a_clone_tells_what_is_gone_by_its_pages(
+    server: Server, empty_url: str, edits: list[Any], cleaning: list[str]
+) -> None:
+    with psycopg.connect(empty_url, autocommit=True) as connection:
+        connection.execute(TABLES)
+        taken = moment(connection)
+    clone = server.url(server.create(connection_name(empty_url)))
+    with psycopg.connect(empty_url, autocommit=True) as connection:
+        for each in edits:
+            edit(connection, *each)
+        for statement in cleaning:
+            connection.execute(statement.format("by_text", "by_text"))  # type: ignore[arg-type]
+    with both_ways(empty_url, taken, clone) as (short, long):
+        assert facts(short) == facts(long)
+
+
+def test_rows_gone_from_a_large_clone(
+    server: Server, empty_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More pages than one, some emptied and filled anew; and a table that was written anew, so that pages say nothing."""
+    with psycopg.connect(empty_url, autocommit=True) as connection:
+        connection.execute("CREATE TABLE a (id uuid PRIMARY KEY, word text)")
+        connection.execute(
+            "INSERT INTO a SELECT md5(n::text)::uuid, repeat('w', 100) FROM generate_series(1, 4000) n"
+        )
+        connection.execute("CREATE TABLE b (LIKE a INCLUDING ALL); INSERT INTO b TABLE a")
+        taken = moment(connection)
+    clone = server.url(server.create(connection_name(empty_url)))
+    with psycopg.connect(empty_url, autocommit=True) as connection:
+        for table in ("a", "b"):
+            connection.execute(f"DELETE FROM {table} WHERE id < '20000000-0000-0000-0000-000000000000'")  # type: ignore[arg-type]
+            connection.execute(f"VACUUM {table}")  # type: ignore[arg-type]
+            connection.execute(
+                f"INSERT INTO {table} SELECT gen_random_uuid(), 'new' FROM generate_series(1, 300)"
+            )  # type: ignore[arg-type]
+            connection.execute(
+                f"UPDATE {table} SET word = 'x' WHERE id > 'f0000000-0000-0000-0000-000000000000'"
+            )  # type: ignore[arg-type]
+        connection.execute("VACUUM FULL b")
+    with both_ways(empty_url, taken, clone) as (short, long):
+        assert facts(short) == facts(long)
+        assert len(short.tables["a"].removed) > 400
+        assert {each.how for each in short.tables.values()} == {"by transaction"}
+    read: list[str] = []
+    parts = comparing._parts
+    monkeypatch.setattr(
+        comparing, "_parts", lambda *sides, **how: read.append(sides[2].table) or parts(*sides, **how)
+    )
+    with both_ways(empty_url, taken, clone) as (short, _):
+        assert read == ["b", "a", "b"]  # the short way read b's keys alone, the long way all of both

@@ -18,6 +18,7 @@ from workbench.fixes.replay.doings import Doings, Sorting
 from workbench.fixes.replay.resting import leave_out_what_cannot_stand
 from workbench.fixes.restoring import OnConflict
 from workbench.investigate.differences.comparing import Comparing
+from workbench.investigate.differences.found import Kind
 from workbench.investigate.differences.sides import Side
 from workbench.investigate.records import record_fates
 from workbench.murmurant.catalogue import Catalogue, CatalogueTable
@@ -166,11 +167,30 @@ def plan_replay(
         evidence=tuple(evidence),
         notes=(
             "For the restored database: before the restore its rows are not as this plan expects them.",
+            *_by_nobody(sorting, done),
             *done.notes,
         ),
         audit=({"action": REPLAYED, "metadata": facts},),
     )
     return _write(sorting, graph, header, done, folder)
+
+
+def _by_nobody(sorting: Sorting, done: Doings) -> list[str]:
+    """Say how many rows come back of which nothing tells who wrote them."""
+    kinds: dict[Kind, dict[str, Any]] = {
+        "added": {**done.inserts},
+        "changed": {**done.updates},
+        "removed": {**done.deletes},
+    }
+    count = 0
+    for kind, tables in kinds.items():
+        for table, keys in tables.items():
+            for chunk in in_chunks(sorted(keys), _KEYS):
+                known = sorting.authors.of(table, kind, chunk)
+                count += len(chunk) - sum(key in known for key in chunk)
+    if not count:
+        return []
+    return [f"Of {count:,} rows that are put back nothing tells who wrote them; no run left a mark on them."]
 
 
 def _write(sorting: Sorting, graph: References, header: Header, done: Doings, folder: Path) -> Plan:

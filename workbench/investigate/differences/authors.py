@@ -7,7 +7,7 @@ record that it has not. So no two clocks need to agree.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -76,6 +76,8 @@ class Authors:
         What differs; its audit log is among the tables.
     taken_at : datetime or None
         When the snapshot was taken (UTC, without zone): only where nothing else tells a run from before it.
+    plans : callable
+        Tells, for those of a table's rows that a plan of the workbench changed since, who applied which plan.
     """
 
     def __init__(
@@ -85,8 +87,9 @@ class Authors:
         runs: Sequence[Run],
         compared: Comparing,
         taken_at: datetime | None = None,
+        plans: Callable[[str, Sequence[str]], Mapping[str, str]] = lambda table, keys: {},
     ) -> None:
-        self.connection, self.schema, self.compared = connection, schema, compared
+        self.connection, self.schema, self.compared, self.plans = connection, schema, compared, plans
         self.entries = _new_entries(connection, schema, compared)
         self.runs = [each for each in runs if each.mode == "live"]
         self.since = [each for each in self.runs if self._ran_since(each, taken_at)]
@@ -104,6 +107,14 @@ class Authors:
 
     def of(self, table: str, kind: Kind, keys: Sequence[str]) -> dict[str, Author]:
         """Return who did it, for those of some rows of which that is known."""
+        found = self._by_evidence(table, kind, keys)
+        for key, who in self.plans(table, keys).items():
+            earlier = found.get(key)
+            said = f"{earlier.who}, then {who}" if earlier else who
+            found[key] = Author(said, Strength.certain.name)
+        return found
+
+    def _by_evidence(self, table: str, kind: Kind, keys: Sequence[str]) -> dict[str, Author]:
         concept = self._concepts.get(table)
         found: dict[str, Author] = {}
         for key in keys:

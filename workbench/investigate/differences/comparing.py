@@ -13,7 +13,7 @@ import numpy as np
 from workbench.errors import SnapshotError, unknown
 from workbench.investigate.differences.columns import changed_columns
 from workbench.investigate.differences.found import TableDifference
-from workbench.investigate.differences.pages import gone_from_pages
+from workbench.investigate.differences.places import gone_from_places
 from workbench.investigate.differences.recent import Moment, Since, Written, look_up, since, written
 from workbench.investigate.differences.records import (
     AT_ONCE,
@@ -133,7 +133,7 @@ def compared(
     told: dict[str, tuple[Shape, Written]] = {}
     for number, table in enumerate(both):
         progress(f"looking at {table}", number, len(wanted))
-        if isinstance(how, Since) and table not in how.redefined and table in earlier.rows:
+        if isinstance(how, Since) and table not in how.redefined | now.partitioned and table in earlier.rows:
             # Columns are as they were, so that the snapshot's own need not be seen.
             described = now.catalogue.tables[table]
             shape = shape_of(described, described, keys.get(table, ()))
@@ -237,8 +237,7 @@ def _by_transaction(
     gone = (found.before or 0) + len(added) - new.rows
     removed: list[str] | None = None
     if gone > 0 and age is not None:
-        in_both = [new.keys[place] for place in was.places.tolist()]
-        removed = gone_from_pages(before, now, shape, in_both, was.pages, age, gone)
+        removed = gone_from_places(before, now, shape, was.lie, age, gone)
     if gone > 0 and removed is None:
         removed = []
         for one, other in _parts(before, now, shape, digests=False):

@@ -35,12 +35,12 @@ _HERE = """
 # A column that was added, dropped or given another type changes rows without writing them; so does a new word
 # for an enum's label.
 _REDEFINED = """
-    SELECT c.relname::text FROM pg_class c
-    JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0
-    LEFT JOIN pg_type t ON t.oid = a.atttypid
-    WHERE c.relnamespace = to_regnamespace(quote_ident(%(schema)s))
-      AND (age(a.xmin) <= %(age)s OR EXISTS (
-          SELECT FROM pg_enum e WHERE e.enumtypid IN (t.oid, t.typelem, t.typbasetype) AND age(e.xmin) <= %(age)s))
+    WITH fresh AS MATERIALIZED (SELECT DISTINCT enumtypid AS oid FROM pg_enum WHERE age(xmin) <= %(age)s)
+    SELECT DISTINCT c.relname::text FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0
+    WHERE c.relnamespace = to_regnamespace(quote_ident(%(schema)s)) AND c.relkind IN ('r', 'p')
+      AND (age(a.xmin) <= %(age)s OR a.atttypid = ANY (ARRAY(
+          SELECT oid FROM fresh UNION SELECT oid FROM pg_type WHERE typelem IN (SELECT oid FROM fresh)
+          UNION SELECT oid FROM pg_type WHERE typbasetype IN (SELECT oid FROM fresh))))
 """
 
 
@@ -140,15 +140,19 @@ class Written:
 
 
 def written(side: Side, shape: Shape, since: Since) -> Written:
-    """Ask how many rows a table has, and which may be new: two looks at its rows' heads, and at no more of the old."""
+    """Read a table once, of each row its head alone: how many there are, and where those lie that may be new."""
     place = side.place(shape.table)
-    query = sql.SQL("SELECT {}, {} FROM {} t WHERE age(t.xmin) <= {} LIMIT {}").format(
-        shape.key_text, shape.column_digests, place, since.age, MOST + 1
+    query = sql.SQL(
+        "SELECT n, CASE WHEN cardinality(new) <= {} THEN new::text END, cardinality(new) FROM"
+        " (SELECT count(*) AS n, array_agg(t.ctid) FILTER (WHERE age(t.xmin) <= {}) AS new FROM {} t) x"
+    ).format(MOST, since.age, place)
+    rows, places, count = side.connection.execute(query).fetchone() or (0, None, None)
+    if not count or places is None:
+        return Written(rows, None if count else [], as_digests(b"", shape))
+    query = sql.SQL("SELECT {}, {} FROM {} t WHERE t.ctid = ANY (%s::tid[])").format(
+        shape.key_text, shape.column_digests, place
     )
-    new = side.connection.execute(query, binary=True).fetchall()
-    (rows,) = side.connection.execute(sql.SQL("SELECT count(*) FROM {} t").format(place)).fetchone() or (0,)
-    if len(new) > MOST:
-        return Written(rows, None, as_digests(b"", shape))
+    new = side.connection.execute(query, [places], binary=True).fetchall()
     return Written(rows, [row[0] for row in new], as_digests(b"".join(row[1] for row in new), shape))
 
 
@@ -162,29 +166,31 @@ class Found:
         Where their keys stand among those asked for.
     digests : array
         Of their columns, side by side.
-    pages : array of int
-        On which page of the table each lies, side by side; for a clone alone.
+    lie : array of int
+        Where in the table each lies, side by side: the page's number times 65,536, and within it; for a clone alone.
     """
 
     places: NDArray[np.intp]
     digests: Digests
-    pages: NDArray[np.int64]
+    lie: NDArray[np.int64]
 
 
 def look_up(side: Side, shape: Shape, keys: Sequence[str], *, clone: bool) -> Found:
-    """Look rows up by their keys, with the page on which each lies where that means something."""
-    page = sql.SQL("(t.ctid::text::point)[0]::bigint" if clone else "0::bigint")
+    """Look rows up by their keys, with the place where each lies where that means something."""
+    lies = sql.SQL(
+        "(t.ctid::text::point)[0]::bigint << 16 | (t.ctid::text::point)[1]::bigint" if clone else "0::bigint"
+    )
     query = sql.SQL("SELECT {}, {}, {} FROM {} t WHERE {}").format(
         shape.key_text,
         shape.column_digests,
-        page,
+        lies,
         side.place(shape.table),
         shape.among(side.many(shape.table, len(keys))),
     )
     found = side.connection.execute(query, [list(keys)], binary=True).fetchall()
-    place = {key: number for number, key in enumerate(keys)}
+    number = {key: at for at, key in enumerate(keys)}
     return Found(
-        np.array([place[row[0]] for row in found], np.intp),
+        np.array([number[row[0]] for row in found], np.intp),
         as_digests(b"".join(row[1] for row in found), shape),
         np.array([row[2] for row in found], np.int64),
     )

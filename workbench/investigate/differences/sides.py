@@ -15,7 +15,7 @@ from workbench.murmurant.catalogue import Catalogue, CatalogueTable, read_catalo
 from workbench.murmurant.row_digest import hash_of, hashed, portable
 
 _TABLES = """
-    SELECT c.relname::text, c.reltuples, pg_table_size(c.oid) FROM pg_class c
+    SELECT c.relname::text, c.reltuples, pg_relation_size(c.oid), c.relkind = 'p' FROM pg_class c
     WHERE c.relnamespace = to_regnamespace(quote_ident(%s)) AND c.relkind IN ('r', 'p') AND NOT c.relispartition
 """
 _FEW, _SHARE = 1_000, 100
@@ -47,9 +47,18 @@ class Side:
         """The tables that hold rows of their own, and about how many each has."""
         return {
             name: counted if counted >= 0 else size / _ROW_SIZE
-            for name, counted, size in self.connection.execute(_TABLES, [self.schema])
+            for name, counted, size, _ in self._described
             if name in self.catalogue.tables
         }
+
+    @cached_property
+    def partitioned(self) -> frozenset[str]:
+        """The tables whose rows lie in partitions, so that their places do not name them."""
+        return frozenset(name for name, _, _, parted in self._described if parted)
+
+    @cached_property
+    def _described(self) -> list[tuple[str, float, int, bool]]:
+        return [(*row,) for row in self.connection.execute(_TABLES, [self.schema])]
 
     def many(self, table: str, keys: int) -> bool:
         """Whether so many of a table's rows are asked for that reading it through is the shortest way."""
