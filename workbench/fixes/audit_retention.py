@@ -7,9 +7,9 @@ says where it went on from, so that it can still be verified.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from sqlalchemy import Connection, func, select
 
@@ -33,10 +33,9 @@ YEARS = 2
 """How long the guide keeps migration entries, at least (§5.3)."""
 
 
-@dataclass(frozen=True)
-class _Entry:
+class _Entry(NamedTuple):
     key: str
-    at: datetime | None
+    at: datetime
     run: str | None
 
 
@@ -100,7 +99,7 @@ def plan_audit_retention(
             if ledger.kept
             else "There is nothing to do.",
         )
-    in_time = sorted(going.values(), key=lambda each: (each.at or cutoff, each.key))
+    in_time = sorted(going.values(), key=lambda each: (each.at, each.key))
     export = export_rows(
         raw(connection),
         schema,
@@ -161,15 +160,14 @@ def _old_stories(
         .where(is_of_migration(schema))
         .subquery()
     )
-    rows = connection.execute(select(entries).where(entries.c.at < cutoff).order_by(entries.c.key))
-    going = {}
-    for row in rows:
-        if row.run is not None and row.latest >= cutoff:
-            ledger.kept.append(
-                (table, row.key, f"run {row.run} was logged about until {row.latest:%Y-%m-%d}")
-            )
+    columns = (entries.c.key, entries.c.at, entries.c.run, entries.c.latest)
+    query = select(*columns).where(entries.c.at < cutoff).order_by(entries.c.key)
+    going: dict[str, _Entry] = {}
+    for key, at, of_run, latest in connection.execute(query).all():
+        if of_run is not None and latest >= cutoff:
+            ledger.kept.append((table, key, f"run {of_run} was logged about until {latest:%Y-%m-%d}"))
         else:
-            going[row.key] = _Entry(row.key, row.at, row.run)
+            going[key] = _Entry(key, at, of_run)
     return going
 
 

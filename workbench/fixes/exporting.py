@@ -74,10 +74,10 @@ def export_rows(
         handle, name = mkstemp(prefix=".export-", suffix=".part", dir=folder)
         part = Path(name)
         with os.fdopen(handle, "wb") as file:
-            for line in _lines(connection, schema, table, keys):
-                file.write(line)
-                digest.update(line)
-                rows += 1
+            for lines, count in _lines(connection, schema, table, keys):
+                file.write(lines)
+                digest.update(lines)
+                rows += count
             file.flush()
             os.fsync(file.fileno())
         path = folder / f"{named}_{digest.hexdigest()[:12]}.jsonl"
@@ -106,12 +106,13 @@ def sha256_of(path: Path) -> str | None:
 
 def _lines(
     connection: psycopg.Connection[Any], schema: Schema, table: str, keys: Sequence[str]
-) -> Iterator[bytes]:
+) -> Iterator[tuple[bytes, int]]:
     described = table_of(schema.catalogue, table)
     (key,) = described.primary_key
     query = sql.SQL(
-        "SELECT row_to_json(t)::text FROM unnest({keys}::{type}[]) WITH ORDINALITY wanted (key, place)"
-        " JOIN {table} t ON t.{key} = wanted.key ORDER BY place"
+        "SELECT string_agg(row_to_json(t)::text || E'\\n', '' ORDER BY place), count(*)"
+        " FROM unnest({keys}::{type}[]) WITH ORDINALITY wanted (key, place)"
+        " JOIN {table} t ON t.{key} = wanted.key"
     )
     for chunk in in_chunks(keys, _CHUNK):
         statement = query.format(
@@ -120,5 +121,5 @@ def _lines(
             table=sql.Identifier(schema.catalogue.schema, table),
             key=sql.Identifier(key),
         )
-        for (line,) in connection.execute(statement):
-            yield line.encode() + b"\n"
+        for lines, count in connection.execute(statement):
+            yield (lines or "").encode(), count
