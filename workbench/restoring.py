@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 import psycopg
 
 from workbench.checkpointing import Checkpointing
-from workbench.checkpoints.manifest import Manifest, find_snapshot
+from workbench.checkpoints.manifest import Manifest, find_snapshot, read_manifest
 from workbench.checkpoints.restore import asking
 from workbench.checkpoints.restore.act import Expected, Progress, Sequences, Surroundings
 from workbench.checkpoints.restore.asking import Seen, Wish
@@ -198,11 +199,7 @@ class Restoring(Checkpointing, Differing):
             return float(sum(done[-1].facts.get("seconds", {}).values()))
         if request.way == "swap back":
             return None
-        proved = [
-            each
-            for each in find_snapshot(self.settings.backups, request.source.snapshot).verifications
-            if each.outcome == "pass"
-        ]
+        proved = [each for each in self._manifest(request).verifications if each.outcome == "pass"]
         return proved[-1].seconds if proved else None
 
     @property
@@ -240,6 +237,13 @@ class Restoring(Checkpointing, Differing):
                 notes.append(f"{len(frame):,} rows or values {what}; `workbench snapshot losses` lists them.")
         return Seen(now, tuple(rows), tuple(notes))
 
+    def _manifest(self, request: Request) -> Manifest:
+        """Read the manifest of a request's snapshot, wherever it lies."""
+        source = request.source
+        if source.kind == "dump":
+            return read_manifest(Path(source.file))
+        return find_snapshot(self.settings.backups, source.snapshot)
+
     def _watch(self, name: str) -> Counted:
         with self._cluster.connect(name) as connection:
             return watched(connection, self.database.address.schema)
@@ -248,15 +252,12 @@ class Restoring(Checkpointing, Differing):
         cluster, schema = self._cluster, self.database.address.schema
         options = self.options
 
-        def manifest(of: Request) -> Manifest:
-            return find_snapshot(self.settings.backups, of.source.snapshot)
-
         def examine(of: Request, beside: psycopg.Connection[Any]) -> None:
             if of.way != "swap back":
-                asking.examine(cluster, beside, of, manifest(of))
+                asking.examine(cluster, beside, of, self._manifest(of))
 
         def expected(of: Request) -> Expected:
-            return expected_of(manifest(of))
+            return expected_of(self._manifest(of))
 
         def within(of: Request, connection: psycopg.Connection[Any]) -> tuple[Counted, Sequences]:
             return contents(connection, schema, expected(of).tables)

@@ -54,8 +54,9 @@ def test_the_audit_log_says_so(ground: Ground) -> None:
     assert facts["request"] == request.id
 
 
-@pytest.mark.parametrize("way", ["swap", "in place"])
-def test_plans_that_were_applied_since_are_not_applied_any_more(ground: Ground, way: str) -> None:
+@pytest.mark.parametrize(("dialect", "way"), [("application", "swap"), ("guide", "in place")])
+def test_plans_that_were_applied_since_are_not_applied_any_more(lay: Lay, dialect: str, way: str) -> None:
+    ground = lay(dialect)
     made = ground.snapshot()
     plan = applied(ground)
     assert becomes(ground, plan)[0] == "applied"
@@ -174,12 +175,11 @@ def test_killed_on_the_way_back(guide: Ground, acting: Callable[..., Acting]) ->
         request = wb.request_undo_of_restore()
         wb.approve_restore(request, request.digest, approver="erin")
     under_way = acting(guide, request)
-    for place, step in enumerate(STEPS["swap back"]):
-        assert under_way.step == step.called
+    for step, now in ((1, restored), (2, broken)):
+        assert under_way.go_on() == STEPS["swap back"][step].called
         under_way.kill()
-        assert_same(broken if place >= 2 else restored, guide.whole(()))
+        assert_same(now, guide.whole(()))
         under_way = acting(guide, None)
-        under_way.go_on()
     assert under_way.finish() == "done"
     assert_same(broken, guide.whole(()))
 

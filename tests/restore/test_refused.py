@@ -255,3 +255,13 @@ def test_who_may_not_rename_may_restore_in_place(guide: Ground) -> None:
             connection.execute(
                 f"REASSIGN OWNED BY {name} TO postgres; DROP OWNED BY {name}; DROP ROLE {name}"
             )
+
+
+def test_a_snapshot_that_lies_elsewhere_on_the_disk(guide: Ground) -> None:
+    made = guide.snapshot()
+    place = guide.home / "usb stick"
+    (guide.home / "backups").rename(place)
+    before = guide.whole()
+    guide.execute('DELETE FROM "WaIdMapping"')
+    assert guide.restore(guide.asked(str(place / made.file))).outcome == "done"
+    assert_same(before, guide.whole())

@@ -247,6 +247,8 @@ def _given_up(wb: Workbench, record: Record, json: bool) -> None:
 
 
 def _facts(request: Request) -> dict[str, Any]:
+    import pandas as pd
+
     source = request.source
     return {
         "request": request.id,
@@ -260,7 +262,7 @@ def _facts(request: Request) -> dict[str, Any]:
         "elsewhere": source.elsewhere,
         "environment": request.header.target.environment,
         "database": request.header.target.database,
-        "losses": list(request.losses),
+        "losses": workbench.mask(pd.DataFrame(list(request.losses))),
         "notes": request.notes,
         "keep_sync_state": request.keep_sync_state,
     }

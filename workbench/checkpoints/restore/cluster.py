@@ -157,6 +157,8 @@ class Cluster:
 
     def drop(self, beside: Session, name: str) -> None:
         """Drop a database that a restore made, whoever is still connected to it."""
+        # Nothing is deleted in it first, though a full disk may leave no room for the checkpoint that this takes: to
+        # write more there could take the whole server down. It can be dropped later, once there is room.
         beside.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
 
     def redacted(self, error: BaseException | None) -> str:

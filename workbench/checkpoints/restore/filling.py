@@ -24,6 +24,9 @@ Advance = Callable[[str, int, int], None]
 _FAILED = re.compile(r"^pg_restore: (?:\[[^]]*\] )?error: ")
 _MADE = re.compile(r"^pg_restore: (?:finished item|creating) (.*)")
 
+_GREETING = 'unrecognized configuration parameter "transaction_timeout"'
+"""What a server before PostgreSQL 17 says to a newer pg_restore, which sets it to what it is anyway."""
+
 # What pg_restore says when it is not the archive's fault.
 _NO_ROOM = ("No space left on device", "could not extend file", "disk full")
 _LOST = (
@@ -82,6 +85,7 @@ def fill(cluster: Cluster, name: str, archive: Path, jobs: int, advance: Advance
     )
     said: deque[str] = deque(maxlen=200)
     broken: set[tuple[str, str]] = set()
+    greeted = False
     with _running(command, plain_english(**secret)) as process:
         assert process.stderr is not None
         done = 0
@@ -92,11 +96,13 @@ def fill(cluster: Cluster, name: str, archive: Path, jobs: int, advance: Advance
                 advance(_short(made.group(1)), min(done, len(lines)), len(lines))
             elif key := broken_by(line):
                 broken.add(key)
+            elif _GREETING in line:
+                greeted = True
             elif _FAILED.match(line):
                 # Not by --exit-on-error, which would end it at a foreign key that rows break.
                 raise explained(archive, _with_what_follows(line, process), cluster)
         ended = process.wait()
-    if ended and not broken:
+    if ended not in ((0, 1) if broken or greeted else (0,)):
         raise explained(archive, "\n".join(said), cluster)
     if broken:
         with cluster.connect(name, autocommit=True) as connection:
