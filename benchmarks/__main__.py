@@ -30,11 +30,11 @@ def main() -> None:
     chosen = parser.parse_args()
     if chosen.only in (None, "duplicates"):
         duplicates.compare(chosen.members)
-    if chosen.only == "duplicates":
-        return
     with tempfile.TemporaryDirectory(prefix="workbench-bench-") as folder:
         home = Path(folder)
         server = start_server(home / "postgres")
+        if chosen.only in (None, "duplicates"):
+            duplicates.from_database(home / "postgres", home, chosen.members)
         if chosen.only in (None, "checks"):
             url = embedded_url(home / "postgres", "bench")
             begun = perf_counter()

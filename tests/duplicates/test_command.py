@@ -88,6 +88,18 @@ def test_a_decision_is_respected_the_next_time(at, ground: Ground, planter: Plan
     assert "twins" not in at("duplicates", "--decisions").stdout
 
 
+def test_trained_parameters_are_used_and_checked(at, ground: Ground, planter: Planter, tmp_path: Path):
+    ground.twins(planter, ADDRESSES[0], "goldfish@example.net")
+    model = tmp_path / "model.json"
+    asked = ("duplicates", "--entity", "member", "--json")
+    (shipped,) = json.loads(at(*asked).stdout)["members"]["pairs"]
+    model.write_text('{"duplicates_each": 0.0001, "phone": {"same": 0.01, "typo": 0.01, "different": 0.9}}')
+    trained = json.loads(at(*asked, "--model", str(model)).stdout)["members"]["pairs"]
+    assert trained == [] or trained[0]["probability"] < shipped["probability"]
+    model.write_text('{"phone": {"same": 0.9, "different": 0.9}}')
+    assert at(*asked, "--model", str(model)).exit_code == 2
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

@@ -10,6 +10,7 @@ from tests.matching.people import ONE, strangers
 from workbench.investigate.matching import DEFAULT_THRESHOLD
 from workbench.investigate.matching.matching import match_people
 from workbench.investigate.matching.people import gather
+from workbench.investigate.matching.pet_names import kinship
 from workbench.investigate.matching.scoring import COMPARISONS
 
 
@@ -71,6 +72,52 @@ def test_two_people_of_one_household(changes, against):
 def test_twins_with_names_alike_are_two():
     jon = ONE._replace(first_name="John", email="john7@example.org")
     assert judged(one=jon, first_name="Joan", email="joan4@example.net")["probability"] < DEFAULT_THRESHOLD
+
+
+def test_names_that_are_alike_may_be_exchanged_as_well():
+    pair = judged(
+        one=ONE._replace(first_name="Marion", last_name="Martin"), first_name="Martin", last_name="Marion"
+    )
+    assert pair["probability"] >= DEFAULT_THRESHOLD
+    assert "first name and surname exchanged" in pair["why"].split("; ")
+
+
+def test_a_couple_with_one_mailbox_and_names_alike_are_two():
+    one = ONE._replace(first_name="Marilynn", email="marilynn@example.org")
+    mate = {"first_name": "Marilyn", "email": "marilynn+marilyn@example.org"}
+    tagged, other = judged(one=one, **mate), judged(one=one, **{**mate, "email": "marilynn+club@example.org"})
+    assert tagged["probability"] < DEFAULT_THRESHOLD
+    assert other["weight_email"] > tagged["weight_email"] + 6
+
+
+def test_names_of_two_sexes_are_no_forms_of_each_other():
+    """The data set of nicknames has Wilma among the forms of William."""
+    wilma = judged(
+        one=ONE._replace(first_name="William"), first_name="Wilma", email="wilma.quist@example.net"
+    )
+    assert wilma["probability"] < 0.01
+    assert kinship("william", "wilma") == 0 < kinship("samantha", "sam")
+
+
+def test_a_pet_form_that_many_go_by_is_likelier():
+    assert kinship("john", "jack") > 2 * kinship("john", "jock")
+
+
+def test_a_rare_name_proves_as_much_against_a_namesake_in_the_house_as_a_frequent_one():
+    """A father and son Brooks are as rare as a father and son John."""
+    rare, frequent = (
+        judged(
+            one=ONE._replace(first_name=name, email=f"{name}@example.org"), email=f"golf{name}@example.net"
+        )
+        for name in ("Xerxes", "John")
+    )
+    assert abs(rare["probability"] - frequent["probability"]) < 0.15
+
+
+def test_the_own_name_of_gracie_lancaster_does_not_say_graciela():
+    one = ONE._replace(first_name="Gracie", last_name="Lancaster", email="gracielancaster7@example.org")
+    pair = judged(one=one, first_name="Graciela", email="lancaster5@example.net")
+    assert pair["weight_email"] < 0
 
 
 def test_namesakes_are_two():

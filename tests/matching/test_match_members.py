@@ -35,7 +35,7 @@ def test_the_demos_duplicates_are_found_and_told(club):
 
 def test_weights_add_up_and_pairs_are_in_order(club):
     found = matches(club.url, threshold=0.0001)
-    assert len(found) > 3
+    assert len(found) > 1
     odds = sum(found[f"weight_{name}"] for name in COMPARISONS)
     assert np.allclose(1 / (1 + 2.0**-odds), found["probability"], atol=1e-6)
     assert [*found.columns[:6]] == ["left", "right", "probability", "offered", "why", "against"]

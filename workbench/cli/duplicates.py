@@ -32,7 +32,7 @@ def duplicates(
         Literal["member", "event", "registration"] | None, typer.Option(help="Of what; else of all three.")
     ] = None,
     threshold: Annotated[
-        float | None, typer.Option(min=0.01, max=1.0, help="The least probability of a pair. [default: 0.8]")
+        float | None, typer.Option(min=0.01, max=1.0, help="The least probability of a pair. [default: 0.7]")
     ] = None,
     model: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Trained parameters as JSON; else those shipped.")

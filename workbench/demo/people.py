@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
-from workbench.demo.names import family_name, given_name
+from workbench.demo.names import family_name, given_name, partner_name, plain_name
 from workbench.demo.shape import (
     ANCHOR,
     CSV_RUN,
@@ -147,13 +147,13 @@ _FRESH_LEVELS = ("Newcomer", "New Member", "Prospect")
 def person(shape: Shape, index: int) -> Person:
     """Return a member as they were when their import brought them."""
     roll = draw(shape.seed, "person", index)
-    # Three members of every twenty are one household: one surname, one phone, different given names.
+    # Three members of every twenty are one household, a couple and a child: one surname, one phone, three given names.
     household = index - index % 20 if index % 20 < 3 else index
     home = roll if household == index else draw(shape.seed, "person", household)
-    given = given_name(roll)
-    for mate in range(household, index):
-        if given == given_name(draw(shape.seed, "person", mate)):
-            given = given_name(roll >> 11) + "-" + given_name(roll >> 7)
+    given = _given(shape, index, roll)
+    mates = (_given(shape, mate, draw(shape.seed, "person", mate)) for mate in range(household, index))
+    if plain_name(given) in map(plain_name, mates):
+        given = f"{given}-{given_name(roll >> 7)}"
     family = family_name(home >> 16)
     if index == HOSTILE_MEMBER:
         given = HOSTILE_NAME
@@ -178,6 +178,12 @@ def person(shape: Shape, index: int) -> Person:
         _weighted(_STATUS_SHARES, roll >> 44),
         private=roll >> 52 & 7 == 0,
     )
+
+
+def _given(shape: Shape, index: int, roll: int) -> str:
+    if index % 20 == 1:
+        return partner_name(roll, given_name(draw(shape.seed, "person", index - 1)))
+    return given_name(roll)
 
 
 def renamed(shape: Shape, index: int) -> str | None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import TypeVar
 
-from workbench.demo.names import family_name, given_name
+from workbench.demo.names import family_name, given_name, partner_name
 from workbench.demo.people import Person, dashed
 from workbench.demo.shape import draw
 
@@ -196,7 +196,8 @@ def housemate(one: Person, dice: Dice, way: str) -> Person:
         return elder._replace(email=new_address(one, dice))
     given = ALIKE.get(one.given) if way == "twin" else None
     if given is None:
-        given = given_name(dice.roll(2**40))
+        number = dice.roll(2**40)
+        given = partner_name(number, one.given) if way == "spouse" else given_name(number)
         given = given if given != one.given else "Rosalind"
     other = one._replace(given=given)
     local, domain = one.email.split("@")

@@ -2,14 +2,14 @@
 
 A key that too many members share is split by a further one; where even that is shared by too many, the
 block is left out and said. So the pairs grow with the members, never with their square. DuckDB spills to
-disk what does not fit in its memory limit. The statement is plain SQL over one table of whole numbers: a
-federation of clubs too large for one machine runs it on Spark as it is (``spark.sql``), and `score_pairs`
-of each portion in ``mapInPandas``.
+disk what does not fit in its memory limit. Its joins and windows are plain SQL over one table of whole numbers, and
+`score_pairs` judges each pair by itself: a federation of clubs too large for one machine can give the same SELECTs to
+Spark (``spark.sql``, with views for the temporary tables) and the portions to ``mapInPandas``. Nobody has run it there yet.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -39,12 +39,13 @@ class Key(NamedTuple):
 KEYS = (
     Key("mailbox", "mailbox", "0", "names"),
     Key("phone number", "phone", "0", "names"),
-    Key("both names", "names", "0", "joined // 31"),
+    Key("both names", "names", "0", "month"),
     Key("local part of the e-mail address", "local", "0", "names"),
     Key("a name and the day of joining", "word", "joined", "phone_end"),
     Key("a name and the end of the phone number", "word", "phone_end", "joined"),
     Key("a name and the beginning of the phone number", "word", "phone_start", "joined"),
     Key("a name and the end of the e-mail address", "word", "local_end", "joined"),
+    Key("a name and the beginning of the e-mail address", "word", "local_start", "joined"),
     Key("the day of joining and the end of the e-mail address", "joined", "local_end", "word"),
 )
 
@@ -135,15 +136,20 @@ class Blocks:
         self._connection.close()
 
 
+def _parts(texts: Iterable[str]) -> Longs:
+    """Return a number for each distinct text; -1, a value that is missing, looks up the last: missing as well."""
+    codes: dict[str, int] = {}
+    return np.array([*(codes.setdefault(text, len(codes)) for text in texts), MISSING], dtype=np.int64)
+
+
 def _keys(people: People) -> pd.DataFrame:
     """Return the columns that keys are made of; negative where a value is missing."""
     size = len(people.names) + 1
     low = np.minimum(people.given, people.family).astype(np.int64)
     high = np.maximum(people.given, people.family).astype(np.int64)
     _, starts, ends = people.phone_ends
-    tails: dict[str, int] = {}
-    ended = [tails.setdefault(local[-4:], len(tails)) for local in people.locals]
-    local_ends = np.array([*ended, MISSING], dtype=np.int64)  # -1 looks up the last
+    local_ends = _parts(local[-4:] for local in people.locals)
+    local_starts = _parts(local[:10] for local in people.locals)
     return pd.DataFrame(
         {
             "place": np.arange(len(people), dtype=np.int32),
@@ -153,10 +159,14 @@ def _keys(people: People) -> pd.DataFrame:
             "names": np.where(low == MISSING, MISSING, low * size + high),
             "mailbox": people.mailbox,
             "local": people.local,
+            "local_start": local_starts[people.local],
             "local_end": local_ends[people.local],
             "phone": people.phone,
             "phone_start": starts[people.phone],
             "phone_end": ends[people.phone],
+            "month": np.where(
+                people.joined == NO_DAY, MISSING, people.joined.astype(np.int64) // 31 + 100_000
+            ),
             # Days before 1970 are days as well.
             "joined": np.where(people.joined == NO_DAY, MISSING, people.joined.astype(np.int64) + 1_000_000),
         }

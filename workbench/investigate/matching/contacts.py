@@ -10,9 +10,9 @@ from rapidfuzz.process import cpdist
 from workbench.investigate.matching.frequencies import MONTH, Floats, Frequencies
 from workbench.investigate.matching.model import Model
 from workbench.investigate.matching.names import Compared, Levels
-from workbench.investigate.matching.people import MISSING, NO_DAY, Ints, Longs, People
+from workbench.investigate.matching.people import MISSING, NO_DAY, Ints, Longs, People, says_own
 
-UNKNOWN, SAME, RESPELLED, DOTTED, SIMILAR, TELLING, DIFFERENT = range(7)
+UNKNOWN, SAME, RESPELLED, DOTTED, SIMILAR, TELLING, OWN, DIFFERENT = range(8)
 """How two addresses, numbers, days compare; the first for one that is missing."""
 
 _FAMILY = 3  # up to so many names behind one address or number are a family, more an office
@@ -54,7 +54,11 @@ def compare_emails(
     )
     here = np.isin(level, (SAME, RESPELLED, DOTTED))
     factor[here] = (weights.same / by_chance)[here]
-    housemates[here] = (weights.household_same / by_chance)[here]
+    shared = np.where(level == DOTTED, weights.household_dots, weights.household_same)
+    housemates[here] = (shared / by_chance)[here]
+    here &= (people.called[left] != people.called[right]) & (level == RESPELLED)
+    factor[here] *= weights.called
+    housemates[here] *= weights.household_called
     alike = people.local[left] == people.local[right]
     # Where their names do not explain how two addresses differ, one is mistyped.
     mistyped = np.where(people.own[left] == people.own[right], 1.0, weights.mistyped)
@@ -66,10 +70,11 @@ def compare_emails(
     here = level == SIMILAR
     factor[here] = (weights.similar / by_chance)[here]
     housemates[here] = (1 + weights.household_similar / by_chance)[here]
-    here = (level == DIFFERENT) | (level == TELLING)
+    here = np.isin(level, (DIFFERENT, TELLING, OWN))
     factor[here] = weights.different
     housemates[here] = weights.household_different
     factor[level == TELLING] *= weights.tells_name / weights.stranger_tells_name
+    factor[level == OWN] *= min(1.0, weights.own_names / max(seen.named_addresses**2, weights.own_names))
     return Compared(np.log2(factor), housemates, level)
 
 
@@ -84,13 +89,20 @@ def _email_levels(people: People, left: Longs, right: Longs, aliases: npt.NDArra
     for at in np.flatnonzero((level == DIFFERENT) & aliases).tolist():
         if _tells(people, int(left[at]), int(right[at])) or _tells(people, int(right[at]), int(left[at])):
             level[at] = TELLING
+        elif all(says_own(people, int(each[at])) for each in (left, right)):
+            level[at] = OWN
     return level
 
 
 def _tells(people: People, one: int, other: int) -> bool:
     """Whether the address of one says the first name of the other, and not because theirs does."""
-    name, own = (people.names[people.given[each]].replace(" ", "") for each in (other, one))
-    return len(name) > 2 and name not in own and name in people.locals[people.local[one]]
+    name, own, family = (
+        people.names[code].replace(" ", "")
+        for code in (people.given[other], people.given[one], people.family[one])
+    )
+    # The address of Gracie Lancaster does not say graciela, though gracielancaster begins like that.
+    said = people.locals[people.local[one]].replace(own + family, " ", 1).replace(family + own, " ", 1)
+    return len(name) > 2 and name not in own and name in said
 
 
 def _similar(people: People, left: Longs, right: Longs) -> npt.NDArray[np.bool_]:

@@ -53,12 +53,15 @@ class Address(NamedTuple):
         Without case and plus tag; without dots only where the provider is known to ignore them.
     local, domain : str
         Its mailbox: the two sides of the @, without case, plus tag and dots.
+    tag : str
+        What stands behind the plus.
     """
 
     plain: str
     dotted: str
     local: str
     domain: str
+    tag: str = ""
 
 
 def fold(text: str) -> str:
@@ -85,13 +88,13 @@ def fold_email(text: str | None) -> Address | None:
     """Fold an e-mail address; None for what has no two sides of an @."""
     plain = unicodedata.normalize("NFKC", text or "").strip()
     local, _, domain = plain.casefold().rpartition("@")
-    untagged = local.partition("+")[0]
+    untagged, _, tag = local.partition("+")
     mailbox = untagged.replace(".", "") or local
     if not mailbox or not domain:
         return None
     domain = _MAILBOXES.get(domain, domain)
     dotted = mailbox if domain in _DOTLESS else untagged
-    return Address(plain, f"{dotted}@{domain}", mailbox, domain)
+    return Address(plain, f"{dotted}@{domain}", mailbox, domain, tag)
 
 
 def fold_phone(text: str | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -11,7 +12,7 @@ import numpy.typing as npt
 
 from workbench.investigate.matching.folding import fold
 from workbench.investigate.matching.model import Model
-from workbench.investigate.matching.people import MISSING, NO_DAY, Ints, Longs, People
+from workbench.investigate.matching.people import MISSING, NO_DAY, Ints, Longs, People, says_own
 
 Floats = npt.NDArray[np.float64]
 
@@ -19,15 +20,29 @@ MONTH = 31
 """Days that two dates of joining may lie apart and still be near."""
 
 _BORNE_BY = 3
-_UNSEEN = 0.2  # bearers, beyond those who were counted, of a name that nobody knows
+_UNLISTED = 3e-6
+"""Share of a name that the shipped census lacks.
+
+A seventh of the people have such a first name and a third such a surname, spread over some fifty thousand
+first names and a hundred and fifty thousand surnames.
+"""
+
+
+def _census() -> Iterator[list[str]]:
+    text = files("workbench.investigate.matching").joinpath("census.tsv").read_text(encoding="utf-8")
+    return (line.split("\t") for line in text.splitlines() if not line.startswith("#"))
 
 
 @cache
 def census(kind: str) -> dict[str, float]:
     """Return the share of people with each ``given`` or ``family`` name; see the head of ``census.tsv``."""
-    text = files("workbench.investigate.matching").joinpath("census.tsv").read_text(encoding="utf-8")
-    cells = (line.split("\t") for line in text.splitlines() if not line.startswith("#"))
-    return {fold(name): int(share) / 1e6 for known, name, share in cells if known == kind}
+    return {fold(name): int(share) / 1e6 for known, name, share, _ in _census() if known == kind}
+
+
+@cache
+def men() -> dict[str, float]:
+    """Return the share of men among the bearers of each given name."""
+    return {fold(name): int(share) / 1000 for known, name, _, share in _census() if known == "given"}
 
 
 @dataclass(frozen=True)
@@ -61,6 +76,7 @@ class Frequencies:
     phone_names: Ints
     day_counts: dict[int, int]
     near_days: float
+    named_addresses: float
 
 
 def count_frequencies(people: People, model: Model) -> Frequencies:
@@ -85,6 +101,7 @@ def count_frequencies(people: People, model: Model) -> Frequencies:
         _names_behind(people, people.phone.astype(np.int64)),
         dict(zip(days.tolist(), counts.tolist(), strict=True)),
         _share_near(days.astype(np.int64), counts),
+        sum(says_own(people, at) for at in range(len(people))) / max(len(people), 1),
     )
 
 
@@ -93,11 +110,11 @@ def _name_shares(counts: npt.NDArray[np.int64], prior: Floats, members: int, wei
     share_strange = float(counts[strange].sum()) / max(int(counts.sum()), 1)
     # A name unknown to the census is a misspelling where most names are known, and as frequent as any other
     # where hardly one is: in a club of another country.
-    least = max(_UNSEEN / (members + weight), share_strange**2 / max(int(strange.sum()), 1))
+    least = share_strange**2 / max(int(strange.sum()), 1)
 
     def without(own: int) -> Floats:
         others = np.maximum(counts - own, 0)
-        blend = (others + weight * prior) / (members + weight)
+        blend = (others + weight * np.maximum(prior, _UNLISTED)) / (members + weight)
         return np.maximum(np.maximum(blend, least), others / max(members, 1))
 
     return NameShares(without(1), without(2), (prior > 0) | (counts >= _BORNE_BY))

@@ -46,6 +46,9 @@ class Given(_Part):
     different: Share = 0.004  # another name altogether: a middle name in use
     typo_targets: Count = 40  # how many misspellings of a name are about equally likely
     near_targets: Count = 1000
+    typo_names: Share = (
+        0.05  # how many likely misspellings of a name are rare names themselves: by the census, 4%
+    )
     household_same: Share = 0.003  # housemates of one name: father and son; two Johns marry or meet rarely
     household_like: Share = 0.004  # alike as Jon and Joan, or José and José Luis: twins, parents
 
@@ -75,9 +78,15 @@ class Email(_Part):
     same_provider: Share = 0.25  # any two people have their addresses at one provider
     mistyped: Share = 0.03  # an address with a typing error in it
     namesake_dots: Share = 0.003  # such namesakes at one provider, one with a dot
+    called: Share = 0.01  # one's own first name for a tag of one's own address
+    household_called: Share = 0.3  # the same where housemates share a mailbox
     tells_name: Share = 0.30  # the address of Bob that says robert: of one person who is called both
     stranger_tells_name: Share = 0.02
+    own_names: Share = 0.25  # the addresses of Bob and of Robert each say just that name, and they are one
     household_same: Share = 0.03  # families with one address, where the club allows it
+    household_dots: Share = (
+        0.003  # who shares a mailbox writes it alike, or with a tag; hardly without its dots
+    )
     household_similar: Share = 0.01
     household_different: Share = 0.89
 

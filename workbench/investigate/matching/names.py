@@ -71,9 +71,13 @@ def compare_names(
         _compare_family(people, seen, model, *family),
     )
     order, exchanged = np.zeros(len(left)), np.zeros(len(left), dtype=np.bool_)
+    # Names that are alike may be in each other's place as well: Marion Martin and Martin Marion.
+    # Of two names in each other's place one at least begins as its like does.
+    begins = np.array([ord(name[0]) for name in people.names] or [0])
     suspect = np.flatnonzero(
-        ((straight[0].level == DIFFERENT) | (straight[1].level == DIFFERENT))
+        ((straight[0].level != SAME) | (straight[1].level != SAME))
         & (np.stack([*given, *family]).min(axis=0) != MISSING)
+        & ((begins[given[0]] == begins[family[1]]) | (begins[family[0]] == begins[given[1]]))
     )
     if len(suspect):
         crossed, cost = _compare_exchanged(people, seen, model, [each[suspect] for each in (*given, *family)])
@@ -209,7 +213,8 @@ def _weigh(
     factor = np.ones(len(level))
     housemates = np.ones(len(level))
     is_same = level == SAME
-    both = np.maximum(shares.paired[one], shares.paired[other])
+    # What a rare name proves has a bound; of housemates with one name as well.
+    both = np.maximum(np.maximum(shares.paired[one], shares.paired[other]), model.same / 2**_MOST_BITS)
     factor[is_same] = model.same / both[is_same]
     by_chance_too = 1 - model.household_same if isinstance(model, Family) else 0.0
     housemates[is_same] = model.household_same / both[is_same] + by_chance_too
@@ -218,19 +223,27 @@ def _weigh(
         (TYPO, model.typo, either / model.typo_targets),
         (NEAR, model.near, either / model.near_targets),
     ]
+    # Jon and Joan may be twins, Jhon is nobody's name.
+    both_known = shares.known[one] & shares.known[other]
     if isinstance(model, Given):
+        a_name = np.where(both_known, 1.0, model.typo_names)
+        altered = [
+            (known, share, by_chance / (1 if known == PART else a_name))
+            for known, share, by_chance in altered
+        ]
         altered.append((PET_FORM, model.nickname, likeness * either))
         if letters is not None:
             altered.append((INITIAL, model.initial, 100.0 / letters))
-    # Jon and Joan may be twins, Jhon is nobody's name.
-    both_known = shares.known[one] & shares.known[other]
     for known, share, by_chance in altered:
         here = level == known
         # A stranger's name may be misspelt as well: never more than the same name would be worth.
-        factor[here] = np.minimum(share * by_chance, 1 / single)[here]
+        bounded = np.minimum(share * by_chance, 1 / single)
+        factor[here] = bounded[here]
         if isinstance(model, Given):
-            # Housemates seldom have one name, not by chance and not misspelt.
+            # Housemates seldom have one name: not by chance, not in another form, not misspelt.
             chance = np.where(both_known, 0.5 if known == PET_FORM else 1.0, 0.1)
+            if known in (TYPO, NEAR):
+                chance = bounded / (share * by_chance)
             twins = model.household_like / share * (both_known & (known != PET_FORM) | (known == PART))
             housemates[here] = (chance + (model.household_same + twins) * factor)[here]
         else:

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from sqlalchemy import Connection, select
 
-from workbench.investigate.matching.folding import fold_email, fold_name, fold_phone, own_part
+from workbench.investigate.matching.folding import fold, fold_email, fold_name, fold_phone, own_part
 from workbench.murmurant.schema import Schema, as_text, explain_gap
 
 Ints = npt.NDArray[np.int32]
@@ -58,6 +58,8 @@ class People:
         Sums that tell two spellings of one mailbox apart: any, or those that differ in their dots.
     own : array of int32
         How many signs an address has beyond its owner's name.
+    called : array of int32
+        1 where the plus tag of the address is its owner's first name: the mailbox is another's, or a family's.
     joined : array of int32
         Days since 1970; `NO_DAY` when missing.
     left_out : tuple of str
@@ -78,6 +80,7 @@ class People:
     plain: Longs
     dotted: Longs
     own: Ints
+    called: Ints
     joined: Ints
     left_out: tuple[str, ...] = ()
 
@@ -104,6 +107,14 @@ class People:
         """One number per mailbox; -1 without one."""
         both = self.local.astype(np.int64) * (len(self.domains) + 1) + self.domain
         return np.where(self.local == MISSING, MISSING, both)
+
+
+def says_own(people: People, at: int) -> bool:
+    """Whether the address of somebody says their first name."""
+    name, local = people.given[at], people.local[at]
+    return bool(
+        name != MISSING and local != MISSING and people.names[name].replace(" ", "") in people.locals[local]
+    )
 
 
 def read_people(connection: Connection, schema: Schema) -> People:
@@ -145,14 +156,14 @@ def gather(rows: Iterable[Row], left_out: tuple[str, ...] = ()) -> People:
     folded = _fold(rows, ids, names, sides, domains, phones)
     while portion := list(islice(folded, _FETCH)):
         parts.append(np.array(portion, dtype=np.int64))
-    table = np.concatenate(parts) if parts else np.empty((0, 10), dtype=np.int64)
+    table = np.concatenate(parts) if parts else np.empty((0, 11), dtype=np.int64)
     order = sorted(range(len(ids)), key=ids.__getitem__)
     table = table[np.array(order, dtype=np.int64)]
     ids = [ids[at] for at in order]
     if any(one == other for one, other in pairwise(ids)):
         raise ValueError("Two members have one id.")
     ints = [np.ascontiguousarray(column, dtype=np.int32) for column in np.delete(table, (6, 7), axis=1).T]
-    given, family, generation, local, domain, phone, own, joined = ints
+    given, family, generation, local, domain, phone, own, called, joined = ints
     values = (list(names), list(sides), list(domains), list(phones))
     return People(
         ids,
@@ -166,6 +177,7 @@ def gather(rows: Iterable[Row], left_out: tuple[str, ...] = ()) -> People:
         table[:, 6].copy(),
         table[:, 7].copy(),
         own,
+        called,
         joined,
         left_out,
     )
@@ -192,6 +204,7 @@ def _fold(
             crc32(email.plain.encode()) if email else 0,
             crc32(email.dotted.encode()) if email else 0,
             len(own_part(email.local, (given.words, family.words))) if email else 0,
+            int(bool(email and given.words and fold(email.tag).startswith(given.words))),
             _day(row.joined_at),
         )
 

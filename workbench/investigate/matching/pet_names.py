@@ -8,6 +8,10 @@ from __future__ import annotations
 
 from functools import cache
 
+from workbench.investigate.matching.frequencies import census, men
+
+_ONE_SEX = 0.01  # names of one sex, up to slips of the census; Alex and Sam are not
+
 _SPANISH = """
 jose:pepe,chepe,pepito ignacio:nacho francisco:paco,pancho,curro,fran,kiko guadalupe:lupe,lupita
 jesus:chucho,chuy enrique:quique,kike rafael:rafa manuel:manolo,manny,lolo eduardo:lalo,edu roberto:beto,robert
@@ -46,15 +50,34 @@ def _full_names() -> dict[str, frozenset[str]]:
 
 
 @cache
+def _chances(name: str) -> dict[str, float]:
+    """Return how likely each form of a full name is, where it has another one.
+
+    Half of it goes by how many people the census knows by that form (a John is Jack more often than Jock), the
+    other half to all forms alike, since pet forms are seldom what people tell the census.
+    """
+    forms = sorted(pet_forms().get(name, ()))
+    shares = [census("given").get(form, 0.0) for form in forms]
+    total = sum(shares)
+    return {
+        form: (0.5 / len(forms) + 0.5 * share / total) if total else 1 / len(forms)
+        for form, share in zip(forms, shares, strict=True)
+    }
+
+
+def _of_two_sexes(left: str, right: str) -> bool:
+    """Whether hardly anybody could bear both: William and Wilma, though the data set has them as forms of one."""
+    known = men()
+    low, high = sorted((known.get(left, 0.5), known.get(right, 0.5)))
+    return low <= _ONE_SEX and high >= 1 - _ONE_SEX
+
+
+@cache
 def kinship(left: str, right: str) -> float:
     """Return how likely one of two first names stands for the other, among its other forms; 0 for strangers."""
-    forms, full = pet_forms(), _full_names()
-    direct = max(
-        1 / len(forms[left]) if right in forms.get(left, ()) else 0.0,
-        1 / len(forms[right]) if left in forms.get(right, ()) else 0.0,
-    )
-    if direct:
-        return direct
-    # Two pet forms of one name: Bob and Rob.
-    shared = full.get(left, frozenset()) & full.get(right, frozenset())
-    return max((1 / len(forms[name]) ** 2 for name in shared), default=0.0)
+    likely = max(_chances(left).get(right, 0.0), _chances(right).get(left, 0.0))
+    if not likely:  # two pet forms of one name, as Bob and Rob, or strangers
+        full = _full_names()
+        shared = full.get(left, frozenset()) & full.get(right, frozenset())
+        likely = max((_chances(name)[left] * _chances(name)[right] for name in shared), default=0.0)
+    return 0.0 if likely and _of_two_sexes(left, right) else likely
