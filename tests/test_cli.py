@@ -42,7 +42,7 @@ def test_help_lists_every_command(shell, process):  # noqa: F811
 
 @pytest.mark.parametrize(
     "arguments",
-    [("chekc",), ("run",), ("check", "--nope"), ("check", "mapping-orphaned"), ("report", "post-recovry")],
+    [("chekc",), ("run",), ("check", "--nope"), ("check", "mapping-orphaned")],
 )
 def test_wrong_usage_is_two(shell, arguments):  # noqa: F811
     assert shell(*arguments).returncode == 2
@@ -105,6 +105,12 @@ def test_an_unknown_run_is_two_with_the_nearest(clubs, at):  # noqa: F811
     assert done.returncode == 2
     assert club.club.last_live_run.run in done.stderr
     assert at(club)("audit", "--run", "nothing").returncode == 2
+
+
+def test_an_unknown_report_is_two_with_the_nearest(clubs, at):  # noqa: F811
+    done = at(clubs.clone("guide"))("report", "post-recovry")
+    assert done.returncode == 2
+    assert "post-recovery" in done.stderr
 
 
 def test_a_hostile_value_neither_steers_the_terminal_nor_breaks_the_json(clubs, at):  # noqa: F811

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+
+import typer
 
 import workbench
-from workbench.cli.output import command, plain, print_table, say
+from workbench.cli.output import banner, command, plain, print_json, print_table, say
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -16,33 +18,51 @@ if TYPE_CHECKING:
 _FEW = 3
 
 
-def findings_facts(wb: Workbench, found: list[Finding], unmask: bool) -> dict[str, Any]:
-    """Return what was found, for machines."""
-    return {
-        "environment": plain(vars(wb.environment)),
-        "dialect": wb.dialect,
-        "findings": [_facts(each, unmask) for each in found],
-    }
+class Asked(NamedTuple):
+    """What was asked: by which command, for which report to show it, and whether some were named."""
+
+    command: str
+    report: str
+    by_name: bool
 
 
-def print_findings(found: list[Finding], asked_by: str, unmask: bool, in_full: bool) -> None:
-    """Print what was found: one line each, then the rows of what is at fault, then the count.
+def answer_findings(
+    wb: Workbench, found: list[Finding], asked: Asked, *, json: bool, unmask: bool, **more: str
+) -> NoReturn:
+    """Answer with what was found, in words or for machines, and exit: 1 where something needs to be looked at.
+
+    What nobody configured is shown as not run, and asked for by name it counts.
 
     Parameters
     ----------
-    asked_by : str
-        The command that asks one of them again, for more rows.
-    in_full : bool
-        Whether to print all the rows of each sample, or a few.
+    more : str
+        What else the answer says: a word for people and what it stands for.
     """
+    concern = [each for each in found if each.open or (each.bad and asked.by_name)]
+    if json:
+        facts = [_facts(each, unmask) for each in found]
+        print_json(
+            {**more, "environment": plain(vars(wb.environment)), "dialect": wb.dialect, "findings": facts}
+        )
+    else:
+        banner(wb.environment)
+        say(*(f"{name.capitalize()}: {what}." for name, what in more.items()))
+        _print(found, asked, unmask)
+        if concern:
+            say(f"The same as a page to read: {command()} report {asked.report}")
+    raise typer.Exit(1 if concern else 0)
+
+
+def _print(found: list[Finding], asked: Asked, unmask: bool) -> None:
+    """Print one line each, then the rows of what is at fault, all of the sample where asked by name, then the count."""
     print_table(_digest(found))
     for each in (one for one in found if one.bad and one.status != "not run"):
         say("", f"{each.check.guide} {each.check.title} ({each.check.id}): {each.status}, {each.count:,}")
         say(f"  {each.check.question}", f"  {each.check.remedy}")
-        rows = each.rows if in_full else each.rows.head(_FEW)
+        rows = each.rows if asked.by_name else each.rows.head(_FEW)
         print_table(workbench.mask(rows, unmask=unmask))
         if (each.count or 0) > len(rows):
-            more = f"{command()} {asked_by} {each.check.id} --limit {each.count}"
+            more = f"{command()} {asked.command} {each.check.id} --limit {each.count}"
             say(f"  {len(rows)} of {each.count:,}; more: {more}")
     counts = {
         status: sum(each.status == status for each in found)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import workbench
-from workbench.cli.findings import findings_facts, print_findings
+from workbench.cli.findings import Asked, answer_findings
 from workbench.cli.options import AsJson, EnvironmentName, ImportReports, Unmask, Waivers, waivers
 from workbench.cli.output import banner, command, narrow, print_json, print_table, say
 
@@ -117,16 +117,7 @@ def check(
     choose(chosen)  # a misspelt name should not need a database to be told
     with workbench.open_workbench(environment, import_reports=import_report or (), one_state=True) as wb:
         found = wb.checks(chosen, waivers(waive), sample=limit)
-    # What nobody configured is shown as not run, and asked for by name it counts.
-    concern = [each for each in found if each.open or (each.bad and chosen)]
-    if json:
-        print_json(findings_facts(wb, found, unmask))
-    else:
-        banner(wb.environment)
-        print_findings(found, "check", unmask, in_full=bool(chosen))
-        if concern:
-            say(f"The same as a page to read: {command()} report post-recovery")
-    raise typer.Exit(1 if concern else 0)
+    answer_findings(wb, found, Asked("check", "post-recovery", bool(chosen)), json=json, unmask=unmask)
 
 
 def _counted(run: Run) -> pd.DataFrame:

@@ -9,7 +9,7 @@ import typer
 
 import workbench
 from workbench.cli.explaining import present
-from workbench.cli.findings import findings_facts, print_findings
+from workbench.cli.findings import Asked, answer_findings
 from workbench.cli.options import (
     Acting,
     AsJson,
@@ -20,7 +20,7 @@ from workbench.cli.options import (
     open_as,
     waivers,
 )
-from workbench.cli.output import banner, command, print_json, say, write
+from workbench.cli.output import write
 
 RulesFile = Annotated[
     Path | None,
@@ -60,16 +60,8 @@ def policies(
     with workbench.open_workbench(environment, import_reports=import_report or (), one_state=True) as wb:
         found = wb.policies(rules, chosen, waivers(waive), sample=limit)
         at = wb.rulebook(rules).name
-    concern = [each for each in found if each.open or (each.bad and chosen)]
-    if json:
-        print_json({"rules": at, **findings_facts(wb, found, unmask)})
-    else:
-        banner(wb.environment)
-        say(f"Rules: {at}.")
-        print_findings(found, "policies", unmask, in_full=bool(chosen))
-        if concern:
-            say(f"The same as a page to read: {command()} report policies")
-    raise typer.Exit(1 if concern else 0)
+    asked = Asked("policies", "policies", bool(chosen))
+    answer_findings(wb, found, asked, json=json, unmask=unmask, rules=at)
 
 
 def plan_policies(

@@ -20,6 +20,7 @@ from workbench.reporting.drawing import (
     canvas,
     described,
     finish,
+    finish_moments,
     label_rows,
 )
 
@@ -97,7 +98,7 @@ def runs_chart(frame: pd.DataFrame, highlight: str = "") -> Figure:
         The id of a run to stand out.
     """
     from matplotlib.colors import to_rgba
-    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num
+    from matplotlib.dates import date2num
 
     frame = frame.tail(MOST)
     figure, axes = canvas(len(frame), "Import runs, and how they ended")
@@ -134,14 +135,7 @@ def runs_chart(frame: pd.DataFrame, highlight: str = "") -> Figure:
             xytext=(-9 if late else 9, 0), textcoords="offset points",
         )  # fmt: skip
     label_rows(axes, [("▶ " if row == highlight else "") + str(row) for row in frame["run"]])
-    finish(axes, "start, UTC (an empty ring is a dry run)")
-    if started.notna().any():
-        locator = AutoDateLocator(minticks=3, maxticks=7)
-        axes.xaxis.set_major_locator(locator)
-        axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
-        axes.margins(x=0.08)
-    else:
-        axes.set_xticks([])
+    finish_moments(axes, "an empty ring is a dry run", bool(started.notna().any()))
     return described(figure, "Import runs: " + "; ".join(told[-12:]), told)
 
 

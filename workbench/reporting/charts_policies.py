@@ -17,6 +17,7 @@ from workbench.reporting.drawing import (
     STYLE,
     canvas,
     described,
+    finish_moments,
     label,
     label_rows,
 )
@@ -125,7 +126,7 @@ def rehearsals_chart(frame: pd.DataFrame) -> Figure:
     frame : pandas.DataFrame
         See `workbench.investigate.dry_runs.rehearsals_frame`; only the last `MOST` are drawn.
     """
-    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num
+    from matplotlib.dates import date2num
 
     frame = frame.tail(MOST)
     figure, axes = canvas(len(frame), "Live runs, and the dry runs before them")
@@ -156,20 +157,7 @@ def rehearsals_chart(frame: pd.DataFrame) -> Figure:
         axes.annotate(words, (place, at), va="center", ha="right" if late else "left",
                       xytext=(-9 if late else 9, 0), textcoords="offset points")  # fmt: skip
     label_rows(axes, [str(run) for run in frame["run"]])
-    axes.set_xlabel(
-        "start, UTC (ring: dry run; dot: live run; cross: a live run to look at)", color="#444444", loc="left"
-    )
-    axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.tick_params(axis="y", length=0)
-    axes.grid(axis="x", color="#DDDDDD", linewidth=0.6)
-    axes.set_axisbelow(True)
-    if len(known):
-        locator = AutoDateLocator(minticks=3, maxticks=7)
-        axes.xaxis.set_major_locator(locator)
-        axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
-        axes.margins(x=0.08)
-    else:
-        axes.set_xticks([])
+    finish_moments(axes, "ring: dry run; dot: live run; cross: a live run to look at", bool(len(known)))
     return described(figure, "Live runs and their dry runs: " + "; ".join(told[-12:]), told)
 
 

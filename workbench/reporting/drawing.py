@@ -98,6 +98,21 @@ def finish(axes: Axes, unit: str, room: float = 0.18) -> None:
         axes.set_xlim(0, greatest * (1 + room))
 
 
+def finish_moments(axes: Axes, legend: str, known: bool) -> None:
+    """Finish the axes of a chart over time: dates below, none where no moment is `known`; what the marks mean."""
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+
+    finish(axes, "")
+    axes.set_xlabel(f"start, UTC ({legend})", color="#444444", loc="left")
+    if known:
+        locator = AutoDateLocator(minticks=3, maxticks=7)
+        axes.xaxis.set_major_locator(locator)
+        axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+        axes.margins(x=0.08)
+    else:
+        axes.set_xticks([])
+
+
 def label(text: str) -> str:
     """Return a text as it may stand in a figure: short, control characters seen, no mathematics."""
     plain = visible(text)
