@@ -39,18 +39,25 @@ def answer_findings(
         What else the answer says: a word for people and what it stands for.
     """
     concern = [each for each in found if each.open or (each.bad and asked.by_name)]
+    show_findings(wb, found, asked, json=json, unmask=unmask, **more)
+    if concern and not json:
+        say(f"The same as a page to read: {command()} report {asked.report}")
+    raise typer.Exit(1 if concern else 0)
+
+
+def show_findings(
+    wb: Workbench, found: list[Finding], asked: Asked, *, json: bool, unmask: bool, **more: str
+) -> None:
+    """Print what was found, in words or for machines; `more` as for `answer_findings`."""
     if json:
         facts = [_facts(each, unmask) for each in found]
         print_json(
             {**more, "environment": plain(vars(wb.environment)), "dialect": wb.dialect, "findings": facts}
         )
-    else:
-        banner(wb.environment)
-        say(*(f"{name.capitalize()}: {what}." for name, what in more.items()))
-        _print(found, asked, unmask)
-        if concern:
-            say(f"The same as a page to read: {command()} report {asked.report}")
-    raise typer.Exit(1 if concern else 0)
+        return
+    banner(wb.environment)
+    say(*(f"{name.capitalize()}: {what}." for name, what in more.items()))
+    _print(found, asked, unmask)
 
 
 def _print(found: list[Finding], asked: Asked, unmask: bool) -> None:

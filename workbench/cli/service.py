@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from workbench.cli.explaining import present
-from workbench.cli.findings import findings_facts, print_findings
+from workbench.cli.findings import Asked, show_findings
 from workbench.cli.options import Acting, AsJson, EnvironmentName, Unmask, open_as
 from workbench.cli.output import banner, print_json, say, stderr
 
@@ -44,11 +44,7 @@ def health(
     """Ask the application until it is well: its health check, key pages, sign-in (guide §7.2)."""
     with open_as(environment, None) as wb:
         found = wb.health(wait)
-        if json:
-            print_json(findings_facts(wb, found, unmask))
-        else:
-            banner(wb.environment)
-            print_findings(found, "check", unmask, in_full=True)
+        show_findings(wb, found, Asked("check", "post-recovery", by_name=True), json=json, unmask=unmask)
     # Its own health check was asked for by name: nobody having configured it is no pass.
     well = not any(each.open for each in found) and found[0].status == "pass"
     raise typer.Exit(0 if well else 1)

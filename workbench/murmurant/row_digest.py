@@ -66,15 +66,6 @@ def portable(type: str, cell: sql.Composable) -> sql.Composable:
 
 
 def hash_of(type: str, cell: sql.Composable) -> sql.Composed:
-    """Return the 64-bit hash of one value, alike in any two databases; 0 for NULL. No row is made for it."""
-    if name := _HASHES.get(type):
-        return sql.SQL("coalesce(pg_catalog.{}({}, 0), 0)").format(sql.Identifier(name), cell)
-    if type == "bytea" or re.sub(r"\(\d\)", "", type) in _SENT:
-        # hashvarlenaextended cannot be called from SQL, and hashbyteaextended is PostgreSQL 18's.
-        whole = portable(type, cell)
-        return sql.SQL("CASE WHEN {0} IS NULL THEN 0 ELSE hash_record_extended(ROW({0}), 0) END").format(
-            whole
-        )
     """Return the 64-bit hash of one value, alike in any two databases; no row is made for most types, which costs much."""
     if whole := _HASHES.get(type):
         return sql.SQL("coalesce(pg_catalog.{}({}, 0), 0)").format(sql.Identifier(whole), cell)
