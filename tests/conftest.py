@@ -53,7 +53,7 @@ class Server:
         self.handle = start_server(data)
         self._numbers = itertools.count()
         self._templates: dict[str, str] = {}
-        self._thrown_away: list[str] = []
+        self._kept: set[str] = set()
         with psycopg.connect(self.handle.get_uri(), autocommit=True) as connection:
             for setting in ("fsync",) if to_be_crashed else ("fsync", "full_page_writes", "autovacuum"):
                 connection.execute(sql.SQL("ALTER SYSTEM SET {} = off").format(sql.Identifier(setting)))
@@ -70,25 +70,25 @@ class Server:
         )
         with psycopg.connect(self.handle.get_uri(), autocommit=True) as connection:
             connection.execute(statement)
-        self._thrown_away.append(name)
         return name
 
     def keep(self, database: str) -> None:
         """Let a database outlive the test that happened to make it."""
-        self._thrown_away.remove(database)
+        self._kept.add(database)
 
-    def mark(self) -> int:
-        """Return the moment to `drop_since`."""
-        return len(self._thrown_away)
-
-    def drop_since(self, mark: int) -> None:
-        """Drop what was made since, templates and what is kept aside."""
+    def databases(self) -> set[str]:
+        """Return the names of all databases there are."""
         with psycopg.connect(self.handle.get_uri(), autocommit=True) as connection:
-            for name in self._thrown_away[mark:]:
+            return {name for (name,) in connection.execute("SELECT datname FROM pg_database")}
+
+    def drop_since(self, before: set[str]) -> None:
+        """Drop every database made since, by whomever; templates and what is kept aside."""
+        made = self.databases() - before - self._kept
+        with psycopg.connect(self.handle.get_uri(), autocommit=True) as connection:
+            for name in sorted(made):
                 connection.execute(
                     sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
                 )
-        del self._thrown_away[mark:]
 
     def template(self, key: str, fill: Callable[[psycopg.Connection[Any]], None]) -> str:
         """Return a database made once by `fill`, to be cloned."""
@@ -123,9 +123,9 @@ def _dropped_at_the_end(request: pytest.FixtureRequest) -> Iterator[None]:
         yield
         return
     made: Server = request.getfixturevalue("server")
-    mark = made.mark()
+    before = made.databases()
     yield
-    made.drop_since(mark)
+    made.drop_since(before)
 
 
 def _quick_folder() -> str | None:
