@@ -57,12 +57,11 @@ class Preflighting(Looking, Checkpointing):
         now, last = datetime.now(UTC), self._last_import()
         dry_runs = self._dry_runs_seen()
         hours = self.options.dry_run_hours
-        named = "operator" in self.settings.model_fields_set
         return {
             "backup": backup_evidence(self.snapshots_here(), last, self.options.backup_hours, now),
             "dry-run": dry_run_evidence(dry_runs, last, hours, now),
             "config": self._config_evidence(dry_runs),
-            "operator": operator_evidence(self.settings.operator, named),
+            "operator": operator_evidence(self.settings.operator, self.settings.operator_named),
             "environment": environment_evidence(
                 str(self.environment), self.options.address is not None, self._problems(_OF_ENVIRONMENT)
             ),

@@ -144,6 +144,11 @@ class Settings(BaseSettings):
     client_tools: Path | None = None
     environments: dict[str, EnvironmentSettings] = Field(default_factory=dict)
 
+    @property
+    def operator_named(self) -> bool:
+        """Whether somebody said who is acting; else it is whoever is logged in."""
+        return "operator" in self.model_fields_set
+
     @classmethod
     def settings_customise_sources(
         cls,

@@ -14,6 +14,8 @@ from tests.bundles.conftest import DRY, csv_report
 from workbench.cli.main import app
 from workbench.demo.breakages import break_club
 from workbench.errors import UsageError
+from workbench.reporting.kernel import kernel_variables
+from workbench.settings import load_settings
 from workbench.workbench import open_workbench
 
 IMPORTER = """
@@ -133,3 +135,12 @@ def test_a_login_is_nobody_s_name(club, server, tmp_path: Path, monkeypatch: pyt
     assert place.states(code=1)["operator"] == "open"
     facts = json.loads(CliRunner().invoke(app, ["preflight", "-e", "club", "--as", "robin", "--json"]).stdout)
     assert next(each for each in facts["items"] if each["item"] == "operator")["state"] == "ok"
+
+
+def test_nor_is_it_in_a_report(place: Place) -> None:
+    toml = place.folder / "workbench.toml"
+    named = load_settings()
+    assert named.operator_named
+    assert kernel_variables("club", named, [])["WORKBENCH_OPERATOR"] == "dana"
+    toml.write_text(toml.read_text().replace('operator = "dana"\n', ""))
+    assert "WORKBENCH_OPERATOR" not in kernel_variables("club", load_settings(), [])

@@ -71,7 +71,8 @@ def kernel_variables(environment: str, settings: Settings, import_reports: list[
     found = {
         "WORKBENCH_ENVIRONMENT": environment,
         "WORKBENCH_HOME": str(settings.home.resolve()),
-        "WORKBENCH_OPERATOR": settings.operator,
+        # Who is merely logged in is not named by being passed on.
+        **({"WORKBENCH_OPERATOR": settings.operator} if settings.operator_named else {}),
         "WORKBENCH_ENVIRONMENTS": json.dumps(
             {environment: chosen.model_dump(mode="json", exclude_none=True)}
         ),
