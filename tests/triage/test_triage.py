@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from datetime import UTC, timedelta
 from pathlib import Path
 
 import psycopg
 import pytest
 from typer.testing import CliRunner
 
+from tests.imports import IMPORTERS, import_run
 from tests.states import state
+from workbench.checkpoints.manifest import Verification, write_manifest
 from workbench.cli.main import app
 from workbench.demo.breakages import break_club
 from workbench.errors import UsageError
@@ -92,3 +96,42 @@ def test_the_command_says_it(club, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert facts["recommended"] == "targeted"
     assert {each["way"] for each in facts["ways"]} == {"level 0", "re-run", "level 1", "targeted", "level 2"}
     assert {each["guide"]: each["state"] for each in facts["modes"]}["§1.2"] == "present"
+
+
+def test_a_proved_snapshot_from_before_the_run_is_measured(club, server, tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("SCRATCH_URL", server.url("postgres"))
+    settings = {"backups": tmp_path / "backups", "home": tmp_path / "home", "scratch_url_env": "SCRATCH_URL"}
+
+    def level_2(run: str):
+        with club.workbench() as wb:
+            wb.settings = wb.settings.model_copy(update=settings)
+            return wb.triage(run).ways_table().set_index("way").loc["level 2"]
+
+    with club.workbench() as wb:
+        wb.settings = wb.settings.model_copy(update=settings)
+        taken = wb.create_snapshot()
+        earlier = [each for each in wb.find_runs() if each.mode == "live"][-1]
+    with psycopg.connect(club.url) as connection:
+        imported = import_run(connection, club.club, IMPORTERS[club.club.dialect][0], seed=3, updates=2)
+    with club.workbench() as wb:
+        started = next(each.started for each in wb.find_runs() if each.run == imported.run)
+    # The demo's runs lie in a past of their own.
+    before = (started - timedelta(hours=1)).replace(tzinfo=UTC).isoformat()
+    manifest, aged = tmp_path / "backups" / f"{taken.snapshot}.json", replace(taken, created_at=before)
+    write_manifest(aged, manifest)
+    untouched = """SELECT id FROM "Member" WHERE id::text <> ALL (%s) ORDER BY id LIMIT 3"""
+    touched = [key for _, key in imported.updated] + [
+        key for keys in imported.created.values() for key in keys
+    ]
+    club.execute(f"""UPDATE "Member" SET "firstName" = 'Ann' WHERE id IN ({untouched})""", touched)
+    unproved = level_2(imported.run)
+    proof = Verification(before, "dana", "pass", "all equal", 90.0, "scratch")
+    write_manifest(aged.with_verification(proof), manifest)
+    proved = level_2(imported.run)
+    assert not level_2(earlier.run)["possible"]  # it holds what that run did
+    assert not unproved["possible"]
+    assert f"snapshot verify {taken.snapshot}" in unproved["notes"]
+    assert proved["possible"]
+    assert (proved["work_lost"], proved["minutes"]) == (3, 2), proved["notes"]
+    assert proved["rows_reverted"] >= sum(map(len, imported.created.values()))
+    assert proved["commands"] == f"workbench snapshot restore {taken.snapshot}"
