@@ -101,6 +101,7 @@ $(VENV)/.ready: $(VENV)/.made requirements.txt pyproject.toml
 	  cp requirements.txt $(VENV)/requirements.txt; \
 	  rm $(VENV)/.installing; }
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@test ! -e .git || git config --get core.hooksPath >/dev/null || git config core.hooksPath .githooks || true
 	@$(BIN)/uv pip check --quiet --python $(BIN)/python || \
 	  { echo "requirements.txt is not what pyproject.toml asks for: run make lock, then this again." >&2; exit 1; }
 	@touch $@
