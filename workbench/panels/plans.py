@@ -14,6 +14,7 @@ from markupsafe import Markup
 
 from workbench import (
     Plan,
+    ReportResult,
     Review,
     Shown,
     Workbench,
@@ -202,9 +203,10 @@ class PlanReview(Panel):
         self.show(self.plan)
         return sentence
 
-    def _print(self, made: Any) -> str:
+    def _print(self, made: ReportResult) -> None:
         self._page.children = (page(made),)
-        return f"{made.verdict['headline']}"
+        status = str(made.verdict["status"]).replace(" ", "-")
+        self.work.say(str(made.verdict["headline"]), status)
 
 
 def _button(title: str, icon: str, act: Callable[[], None], tip: str) -> Button:

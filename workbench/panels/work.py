@@ -72,19 +72,23 @@ class Work(VBox):
                 self._said.value = ""
             self._begun += 1
             self.busy = True
-        self._waiting = [each for each in self._waiting if not each.done() or each.exception()]
-        self._waiting.append(self._pool.submit(self._run, what, act, then))
+            self._waiting = [each for each in self._waiting if not each.done() or each.exception()]
+            self._waiting.append(self._pool.submit(self._run, what, act, then))
 
     def wait(self) -> None:
         """Wait until all is done that was begun."""
-        while self._waiting:
-            self._waiting.pop(0).result()
+        while True:
+            with self._lock:  # what is being done may begin something more
+                if not self._waiting:
+                    return
+                first = self._waiting.pop(0)
+            first.result()
 
     def say(self, sentence: str, tone: str = "pass") -> None:
         """Show a sentence below the panel; commands in backticks are set as such."""
-        self._said.value = Markup('<p class="wb-{}" role="alert">{}</p>').format(
-            tone, prose(visible(sentence))
-        )
+        said = Markup('<p class="wb-{}" role="alert">{}</p>').format(tone, prose(visible(sentence)))
+        self._sentences.append(said)
+        self._said.value = Markup("").join(self._sentences)
 
     def _run(
         self, what: str, act: Callable[[Advance], Any], then: Callable[[Any], str | None] | None
