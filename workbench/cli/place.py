@@ -17,6 +17,7 @@ from workbench.errors import WorkbenchError
 
 # It asks the world for nothing, starts the kernel without a question, and keeps nobody's data in a notebook.
 _SETTINGS = Path(workbench.__file__).parent / "panels" / "lab"
+_START = "00-start.ipynb"
 
 
 def doctor(
@@ -60,6 +61,7 @@ def lab(
             "-m",
             "jupyterlab",
             f"--ServerApp.root_dir={notebooks_folder()}",
+            f"--LabApp.default_url=/lab/tree/{_START}",
             f"--port={port}",
             f"--LabApp.app_settings_dir={_SETTINGS}",
         ]

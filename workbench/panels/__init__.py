@@ -6,5 +6,6 @@ comes back, errors included, in place and in words. Where there is no browser it
 
 from workbench.panels.plans import PlanReview
 from workbench.panels.runs import RunPicker
+from workbench.panels.where import Where
 
-__all__ = ["PlanReview", "RunPicker"]
+__all__ = ["PlanReview", "RunPicker", "Where"]

@@ -7,6 +7,7 @@ from workbench.reporting.charts import (
     runs_chart,
     tier_chart,
 )
+from workbench.reporting.charts_differences import authors_chart, differences_chart
 from workbench.reporting.charts_duplicates import (
     cluster_sizes_chart,
     match_histogram_chart,
@@ -16,6 +17,18 @@ from workbench.reporting.charts_mappings import mapping_cycles_chart, mapping_sc
 from workbench.reporting.charts_policies import capacity_chart, rehearsals_chart
 from workbench.reporting.charts_tiers import tier_drift_chart, tier_matrix_chart
 from workbench.reporting.charts_triage import ways_chart
+from workbench.reporting.differences import (
+    aftermath_facts,
+    aftermath_findings,
+    aftermath_rows,
+    aftermath_steps,
+    aftermath_summary,
+    aftermath_table,
+    differing_rows,
+    losses_conflicts,
+    losses_rows,
+    losses_table,
+)
 from workbench.reporting.drawing import show_figure
 from workbench.reporting.duplicates import (
     DUPLICATE_CHECKS,
@@ -78,14 +91,23 @@ __all__ = [
     "Shown",
     "about_run",
     "actions_chart",
+    "aftermath_facts",
+    "aftermath_findings",
+    "aftermath_rows",
+    "aftermath_steps",
+    "aftermath_summary",
+    "aftermath_table",
     "answer",
     "applied_plans",
+    "authors_chart",
     "capacity_chart",
     "changes_chart",
     "cluster_sizes_chart",
     "conclude",
     "counts_chart",
     "coverage_table",
+    "differences_chart",
+    "differing_rows",
     "duplicate_steps",
     "duplicates_summary",
     "duplicates_table",
@@ -93,6 +115,9 @@ __all__ = [
     "findings_table",
     "heading",
     "looked_at",
+    "losses_conflicts",
+    "losses_rows",
+    "losses_table",
     "mapping_cycles_chart",
     "mapping_scores_chart",
     "mapping_steps",
