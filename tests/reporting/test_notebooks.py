@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from tests.reporting.pages import executed
 from workbench import open_workbench
 from workbench.reporting.runner import run_report
-from workbench.reporting.templates import notebooks_folder, report_names, report_template
+from workbench.reporting.templates import notebooks_folder, report_names
 from workbench.settings import Settings
 
 FOLDER = notebooks_folder()
@@ -38,10 +36,12 @@ def test_every_notebook_is_run_by_some_test() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(BY_A_KERNEL))
-def test_it_runs_headless_and_concludes(club: Settings, name: str, dialect: str) -> None:
+def test_it_runs_headless_and_concludes(
+    club: Settings, name: str, dialect: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     if BY_A_KERNEL[name] != dialect:
-        ran = in_process(name, club)  # the other dialect, without the two seconds of a kernel
-        assert ran[-1].count("wb-status"), "it ends in a verdict"
+        _, verdict = executed(name, club, monkeypatch)  # without the two seconds of a kernel
+        assert verdict["headline"].count("?"), "it ends in a verdict"
         return
     made = run_report(name, environment="club", settings=club)
     assert made.verdict["status"] in {"fail", "warn", "not run"}, (
@@ -57,50 +57,8 @@ def test_it_runs_headless_and_concludes(club: Settings, name: str, dialect: str)
 
 @pytest.mark.parametrize("name", sorted(set(report_names()) - set(BY_A_KERNEL) - {"run", "plan"}))
 @pytest.mark.parametrize("dialect", ["guide"])
-def test_the_others_run_too(club: Settings, name: str) -> None:
-    assert in_process(name, club)[-1].count("wb-status")
-
-
-def in_process(name: str, settings: Settings) -> list[str]:
-    """Run a notebook's cells one after the other, and return what each shows, as a page would show it."""
-    shown: list[str] = []
-    names: dict[str, Any] = {}
-    for cell in json.loads(report_template(name).read_text(encoding="utf-8"))["cells"]:
-        if cell["cell_type"] != "code":
-            continue
-        tree = ast.parse("".join(cell["source"]))
-        last = tree.body.pop() if isinstance(tree.body[-1], ast.Expr) else None
-        exec(compile(tree, name, "exec"), names)
-        if "parameters" in cell["metadata"].get("tags", []):
-            names |= {"environment": settings_name(settings), "one_state": True}
-        if last is not None:
-            assert isinstance(last, ast.Expr)
-            shown += displayed(eval(compile(ast.Expression(last.value), name, "eval"), names))
-    names["wb"].close()
-    return shown
-
-
-def settings_name(settings: Settings) -> str:
-    """Return the club's environment."""
-    return next(name for name in settings.environments if name != "demo")
-
-
-def displayed(value: Any) -> Iterator[str]:
-    """Yield what a front end without widgets shows of a cell's last value."""
-    if value is None:
-        yield from DISPLAYED[-1:]
-    else:
-        yield value._repr_mimebundle_()["text/html"]
-
-
-DISPLAYED: list[str] = []
-
-
-@pytest.fixture(autouse=True)
-def _what_is_displayed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep what a verdict hands to the front end."""
-    DISPLAYED.clear()
-    monkeypatch.setattr("IPython.display.display", lambda data, raw: DISPLAYED.append(data["text/html"]))
+def test_the_others_run_too(club: Settings, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert executed(name, club, monkeypatch)[1]["headline"].count("?")
 
 
 @pytest.mark.parametrize("path", NUMBERED, ids=lambda path: path.stem)

@@ -20,6 +20,9 @@ DASH = "\N{EN DASH}"
 LONGEST = 160
 """Characters of a value that are shown; the rest is behind an ellipsis."""
 
+MANY = 40
+"""Rows from which on a table scrolls by itself, under headings that stay."""
+
 _JOINERS = "\u200c\u200d"  # invisible, but part of how some scripts and emoji are written
 _MARKS = {
     "pass": ("✓", "pass"),
@@ -110,8 +113,14 @@ def table(
         body = pd.DataFrame(cells).set_axis(titles, axis=1).to_html(index=False, escape=False, border=0)
     html = Markup(
         '<div class="wb-table"><p class="wb-caption">{}</p>'
-        '<div class="wb-scroll" role="region" tabindex="0" aria-label="{}">{}</div>{}</div>'
-    ).format(caption, caption, Markup(body), Markup('<p class="wb-cut">{}</p>').format(cut) if cut else "")
+        '<div class="wb-scroll{}" role="region" tabindex="0" aria-label="{}">{}</div>{}</div>'
+    ).format(
+        caption,
+        " wb-many" if len(shown) > MANY else "",
+        caption,
+        Markup(body),
+        Markup('<p class="wb-cut">{}</p>').format(cut) if cut else "",
+    )
     plain = pd.DataFrame({at: [_short(text) for text in column] for at, column in enumerate(texts)})
     plain.columns = pd.Index([heading(column) for column in shown.columns])
     return Shown(html, "\n".join(filter(None, [caption, plain.to_string(index=False), cut])))
