@@ -78,6 +78,16 @@ class Desk:
         address = self.start("lab", "--no-browser", "--port", str(port), port=port)
         return Lab(self, address, notebook)
 
+    def serve(self, panel: str, *arguments: str) -> Any:
+        """Open the page of a panel that `workbench serve` serves."""
+        address = self.serving(panel, *arguments)
+        return self.page(f"{address}/?token={TOKEN}")
+
+    def serving(self, panel: str, *arguments: str) -> str:
+        """Serve a panel, and return its address, without the token."""
+        port = free_port()
+        return self.start("serve", panel, "--no-browser", "--port", str(port), *arguments, port=port)
+
     def start(self, *arguments: str, port: int) -> str:
         """Start a command that serves, wait until it does, and return its address; it is stopped in the end."""
         said = (self.folder / f"{arguments[0]}-{port}.log").open("w")
@@ -105,7 +115,8 @@ class Desk:
 
     def surroundings(self) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("WORKBENCH_")}
-        own = {"HOME": str(self.folder), "JUPYTER_TOKEN": TOKEN, "CLUB_URL": self.club.url}
+        tokens = {"JUPYTER_TOKEN": TOKEN, "WORKBENCH_TOKEN": TOKEN}
+        own = {"HOME": str(self.folder), "CLUB_URL": self.club.url, **tokens}
         return {**kept, **own}
 
     def page(self, address: str) -> Any:
@@ -142,8 +153,7 @@ class Lab:
 
     def press(self, title: str) -> None:
         """Press a button once it can be pressed."""
-        # By its text: to a browser the icon is part of a button's name.
-        self.page.locator("button:enabled", has_text=re.compile(rf"^\s*{re.escape(title)}$")).click()
+        press(self.page, title)
 
 
 @pytest.fixture
@@ -178,6 +188,12 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+
+
+def press(page: Any, title: str) -> None:
+    """Press a button once it can be pressed."""
+    # By its text: to a browser the icon is part of a button's name.
+    page.locator("button:enabled", has_text=re.compile(rf"^\s*{re.escape(title)}$")).click()
 
 
 def in_table(page: Any, caption: str, key: str) -> None:
