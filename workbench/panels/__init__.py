@@ -6,6 +6,7 @@ comes back, errors included, in place and in words. Where there is no browser it
 
 from workbench.panels.panel import opened
 from workbench.panels.plans import PlanReview
+from workbench.panels.preflight import PreflightPanel
 from workbench.panels.runs import RunPicker
 
-__all__ = ["PlanReview", "RunPicker", "opened"]
+__all__ = ["PlanReview", "PreflightPanel", "RunPicker", "opened"]
