@@ -18,9 +18,11 @@ from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
 
+import psutil
 import pytest
 
 from tests.conftest import ClonedClub
+from workbench.database.address import parse_address
 
 CHROMIUM = Path("/usr/bin/chromium")
 QUIET = [
@@ -71,6 +73,7 @@ class Desk:
     chromium: Any
     _open: ExitStack
     pages: list[Any] = field(default_factory=list)
+    servers: list[int] = field(default_factory=list)
 
     def lab(self, notebook: str) -> Lab:
         """Open a notebook in a JupyterLab of `workbench lab`."""
@@ -99,6 +102,7 @@ class Desk:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
+        self.servers.append(process.pid)
         self._open.callback(said.close)
         self._open.callback(_stop, process)
         until = monotonic() + PATIENCE / 1000
@@ -112,6 +116,12 @@ class Desk:
             else:
                 return f"http://127.0.0.1:{port}"
         raise AssertionError(Path(said.name).read_text())
+
+    def kernels(self) -> list[psutil.Process]:
+        """Return the kernels of the servers, the latest last."""
+        below = [each for pid in self.servers for each in psutil.Process(pid).children(recursive=True)]
+        found = [each for each in below if "ipykernel_launcher" in " ".join(each.cmdline())]
+        return sorted(found, key=lambda each: each.create_time())
 
     def surroundings(self) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("WORKBENCH_")}
@@ -162,8 +172,10 @@ def desk_of(request: pytest.FixtureRequest, tmp_path: Path, chromium: Any) -> It
     with ExitStack() as opened:
 
         def lay(club: ClonedClub, kind: str = "development") -> Desk:
+            where = parse_address(club.url, named="the test's URL").where
             (tmp_path / "workbench.toml").write_text(
                 f'operator = "dana"\n[environments.club]\nkind = "{kind}"\nurl_env = "CLUB_URL"\n'
+                f'address = "{where}"\n'
                 f'import_reports = ["{club.club.imports}"]\ntier_mapping = "{club.club.imports}/membership.yaml"\n'
                 "event_capacity_limit = 100\n"
             )
