@@ -96,7 +96,9 @@ def test_a_kernel_killed_while_it_applies_leaves_all_as_it_was_and_the_next_sess
             "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = '\"AuditLog\"'::regclass",
         )
         assert _changes_under_way(desk.club) > 0, "it is in the middle"
-        page.locator(".wb-panel").get_by_text(" of ").first.wait_for()
+        page.locator(".wb-panel .progress").first.wait_for()
+        page.get_by_role("tab", name="What changes").click()  # the page can be used meanwhile
+        page.get_by_text("Rows by table").wait_for()
         [kernel] = desk.kernels()
         kernel.send_signal(signal.SIGKILL)
     _until(
@@ -105,6 +107,9 @@ def test_a_kernel_killed_while_it_applies_leaves_all_as_it_was_and_the_next_sess
     )
     assert not differences(before, _state(desk.club))
 
+    said = "each => getComputedStyle(each, '::before').content"
+    page.locator(".jupyter-widgets-disconnected").first.wait_for()
+    assert "What answered here has ended." in page.locator(".wb-panel").first.evaluate(said)
     next_one = desk.page(f"{address}/?token={TOKEN}")
     in_table(next_one, "Plans", plan.id)
     next_one.locator(".wb-state", has_text="approved").wait_for()
