@@ -14,6 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from workbench.checkpoints.preflight import Preflight
     from workbench.checks.tiers import TIER_CHECKS
     from workbench.errors import WorkbenchError
     from workbench.fixes.telling import LevelZero
@@ -121,6 +122,7 @@ __all__ = [
     "TIER_CHECKS",
     "LevelZero",
     "Plan",
+    "Preflight",
     "ReportResult",
     "Review",
     "Shown",
@@ -214,6 +216,7 @@ __all__ = [
 _HOME = {
     "LevelZero": "workbench.fixes.telling",
     "Plan": "workbench.plans.plan",
+    "Preflight": "workbench.checkpoints.preflight",
     "ReportResult": "workbench.reporting.runner",
     "TIER_CHECKS": "workbench.checks.tiers",
     "Triage": "workbench.triage",

@@ -71,8 +71,10 @@ def test_the_pictures_of_the_incident(desk_of: Callable[..., Desk], clubs: Clubs
 
 
 def opened(lab: Lab, notebook: str) -> Lab:
-    """Open another notebook on the same server."""
-    return Lab(lab.desk, lab.address, notebook)
+    """Open another notebook in the same window, and close what was open there."""
+    lab.page.goto(f"{lab.address}/lab/tree/{notebook}?reset")
+    lab.page.locator(".jp-Notebook .jp-Cell").first.wait_for()
+    return lab
 
 
 def has_panel(notebook: str) -> bool:

@@ -20,6 +20,7 @@ def executed(
     from nbformat.v4 import new_output
 
     displayed: list[dict[str, Any]] = []
+    panels: list[Any] = []
     verdict: dict[str, Any] = {}
     notebook, names = read(report_template(name)), dict[str, Any]()
     environment = next(each for each in settings.environments if each != "demo")
@@ -35,6 +36,7 @@ def executed(
                 names |= {"environment": environment, "one_state": True, **given}
             if isinstance(last, ast.Expr):
                 value = eval(compile(ast.Expression(last.value), name, "eval"), names)
+                panels += [value] if hasattr(value, "work") else []
                 if value is not None:
                     displayed.append(value._repr_mimebundle_())
             for data in displayed:
@@ -42,6 +44,8 @@ def executed(
                 kept = {kind: data[kind] for kind in ("text/html", "text/plain")}
                 cell.outputs.append(new_output("display_data", data=kept))
             displayed.clear()
+        for panel in panels:
+            panel.work.wait()
         names["wb"].close()
     return notebook, json.loads(json.dumps(verdict))
 
@@ -49,4 +53,5 @@ def executed(
 def page_of(name: str, settings: Settings, monkeypatch: Any, **given: Any) -> str:
     """Return a notebook's page."""
     notebook, verdict = executed(name, settings, monkeypatch, **given)
-    return to_html(notebook, {**verdict, "made_at": "2026-05-01T10:00:00"}, name)
+    where = {"environment": {"kind": "development", "name": name}}
+    return to_html(notebook, {**where, **verdict, "made_at": "2026-05-01T10:00:00"}, name)

@@ -4,8 +4,10 @@ A panel holds no query and no rule of its own. It calls what the workbench offer
 comes back, errors included, in place and in words. Where there is no browser it leaves a static table.
 """
 
+from workbench.panels.panel import opened
 from workbench.panels.plans import PlanReview
+from workbench.panels.preflight import PreflightPanel
 from workbench.panels.runs import RunPicker
 from workbench.panels.where import Where
 
-__all__ = ["PlanReview", "RunPicker", "Where"]
+__all__ = ["PlanReview", "PreflightPanel", "RunPicker", "Where", "opened"]
