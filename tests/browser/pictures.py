@@ -92,7 +92,7 @@ def run_cells(lab: Lab, until: str) -> None:
             # While a cell waits its number is a star.
             lab.page.wait_for_function(
                 "() => { const all = [...document.querySelectorAll('.jp-InputPrompt')].map(it => it.innerText);"
-                " return all.filter(it => /\\\\[\\\\d+\\\\]/.test(it)).length > 2 && !all.some(it => it.includes('*')); }",
+                " return all.filter(it => /\\[\\d+\\]/.test(it)).length > 2 && !all.some(it => it.includes('*')); }",
                 timeout=40_000,
             )
         except Exception as error:
