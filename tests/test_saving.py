@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from pathlib import Path
 
@@ -10,12 +9,16 @@ import pytest
 
 from workbench.cli.saving import without_outputs
 from workbench.cli.serving import _SAVING
-from workbench.reporting.templates import notebooks_folder
+from workbench.reporting.templates import FOLDERS
 
 
-@pytest.mark.parametrize("path", sorted(notebooks_folder().rglob("*.ipynb")), ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path",
+    [each for folder in FOLDERS for each in sorted(folder.glob("*.ipynb"))],
+    ids=lambda path: path.stem,
+)
 def test_a_notebook_that_was_run_is_saved_as_it_was(path: Path, tmp_path: Path) -> None:
-    from jupyter_server.services.contents.largefilemanager import AsyncLargeFileManager
+    from jupyter_server.services.contents.largefilemanager import LargeFileManager
     from traitlets.config import Config
 
     before = json.loads(path.read_text(encoding="utf-8"))
@@ -29,9 +32,9 @@ def test_a_notebook_that_was_run_is_saved_as_it_was(path: Path, tmp_path: Path) 
     ran["metadata"]["language_info"] |= {"version": "3.12.1", "mimetype": "text/x-python"}
     ran["metadata"]["widgets"] = {"state": "alice@example.org"}
     asked = Config({"FileContentsManager": {"pre_save_hook": _SAVING}})  # as the command line gives it
-    manager = AsyncLargeFileManager(config=asked, root_dir=str(tmp_path))
+    manager = LargeFileManager(config=asked, root_dir=str(tmp_path))
     model = {"type": "notebook", "format": "json", "content": ran}
-    asyncio.run(manager.save(model, "saved.ipynb"))
+    manager.save(model, "saved.ipynb")
     assert json.loads((tmp_path / "saved.ipynb").read_text(encoding="utf-8")) == before
 
 

@@ -24,32 +24,9 @@ import pytest
 from tests.conftest import ClonedClub
 from workbench.database.address import parse_address
 
-CHROMIUM = Path("/usr/bin/chromium")
-QUIET = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 TOKEN = "the-token-of-the-tests"
 DESKS: pytest.StashKey[list[Any]] = pytest.StashKey()
 PATIENCE = 60_000  # milliseconds; these machines are slow at times, and no test is about how fast
-
-
-@pytest.fixture(scope="session")
-def chromium() -> Iterator[Any]:
-    """Debian's browser; a machine without one has nothing to look with."""
-    if not CHROMIUM.exists():
-        pytest.skip("there is no Chromium here to look with")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=QUIET)
-        yield browser
-        browser.close()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -56,7 +56,7 @@ def test_the_pictures_of_the_incident(desk_of: Callable[..., Desk], clubs: Clubs
     picker.press("Apply")
     picker.page.frame_locator("iframe.wb-page").get_by_role("heading", name="Post-recovery").first.wait_for()
     picker.page.wait_for_timeout(500)
-    panel(picker, "applied", inner=".wb-panel .wb-panel", height=1000, end=True)
+    panel(picker, "applied", inner=".wb-panel .wb-panel", height=800, until="iframe.wb-page")
 
     for name, notebook, heading, last in (
         ("mappings", "03-mappings.ipynb", "Who is mapped to whom", "What to do next"),
@@ -119,15 +119,17 @@ def take(lab: Lab, name: str, heading: str, height: int) -> None:
     )
 
 
-def panel(lab: Lab, name: str, inner: str = ".wb-panel", height: int = 900, end: bool = False) -> None:
-    """Take a panel, or the end of it."""
+def panel(lab: Lab, name: str, inner: str = ".wb-panel", height: int = 900, until: str = "") -> None:
+    """Take a panel from its beginning, or what ends with a part of it."""
     lab.page.set_viewport_size({"width": 1400, "height": 2600})
     found = lab.page.locator(inner).first
-    found.evaluate(f"it => it.scrollIntoView({{block: '{'end' if end else 'start'}'}})")
+    found.evaluate("it => it.scrollIntoView({block: 'start'})")
     lab.page.wait_for_timeout(700)
     box = found.bounding_box()
-    top = box["y"] + box["height"] - height if end else box["y"]
-    top = max(top, 0)
+    top = box["y"]
+    if until:
+        last = found.locator(until).bounding_box()
+        top = max(last["y"] + last["height"] - height, top)
     save(
         name,
         lab.page.screenshot(

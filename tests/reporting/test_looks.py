@@ -9,7 +9,6 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from tests.browser.conftest import chromium as chromium
 from tests.conftest import Server
 from tests.reporting.pages import page_of
 from workbench import open_workbench, show

@@ -10,7 +10,7 @@ class Where(Panel):
     """Says which environment one is in, in a banner that is red on production, and how it is looked at."""
 
     def __init__(self, wb: Workbench) -> None:
-        super().__init__(wb, "Where you are", [words(looked_at(wb))])
+        super().__init__(wb, "This is the database you look at", [words(looked_at(wb))])
 
     def static(self) -> Shown:
         """Return the same facts."""

@@ -82,9 +82,15 @@ def _exporter() -> Any:
         exclude_output_prompt=True,
         exclude_anchor_links=True,
     )
+    exporter.register_filter("unstyled", _unstyled)  # type: ignore[no-untyped-call, unused-ignore]
     exporter.register_filter("unlinked", _unlinked)  # type: ignore[no-untyped-call, unused-ignore]
     exporter.register_filter("escape_text", _escaped)  # type: ignore[no-untyped-call, unused-ignore]
     return exporter
+
+
+def _unstyled(shown: str) -> str:
+    """Leave out the sheet that an output carries for JupyterLab; the page has one of its own."""
+    return shown.partition("</style>")[2] if shown.startswith("<style>") else shown
 
 
 def _unlinked(text: str) -> str:

@@ -8,6 +8,8 @@ import re
 import unicodedata
 from collections.abc import Callable
 from datetime import date, datetime
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -45,10 +47,16 @@ class Shown:
         self.html, self.text = str(html), text
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
-        return {"text/html": self.html, "text/plain": self.text}
+        # JupyterLab has no place for a sheet of ours but the output itself.
+        return {"text/html": f"<style>{_sheet()}</style>{self.html}", "text/plain": self.text}
 
     def __repr__(self) -> str:
         return self.text
+
+
+@cache
+def _sheet() -> str:
+    return (Path(__file__).parent / "notebook.css").read_text(encoding="utf-8")
 
 
 def show(
