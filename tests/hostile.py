@@ -51,7 +51,7 @@ WORDS = (
 
 _OURS = """
 a abbr b body br caption circle code col colgroup dd details div dl dt em figcaption figure footer g h1 h2 h3 h4 head
-header hr html i iframe img li link main meta nav ol p path pre rect section small span strong style summary sup svg
+header hr html i iframe img kbd li link main mark meta nav ol p path pre rect section small span strong style summary sup svg
 table tbody td th thead time title tr tt ul
 """
 ELEMENTS = frozenset(_OURS.split())
