@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx
@@ -20,6 +21,7 @@ from tests.commands import Shell, at, shell  # noqa: F401
 from tests.conftest import ClonedClub, Clubs
 from workbench.cli.serving import SHORTEST, _here, _surroundings
 from workbench.panels.serving import PAGES, Served, page_of
+from workbench.settings import Settings
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.7", "club.example.org"])
@@ -80,6 +82,47 @@ def test_the_kernel_is_this_python_whatever_others_there_are(
         "ipykernel_launcher",
     ]  # which is ours
     assert str(tmp_path / "theirs") in jupyter_path(), "what else the user has stays"
+
+
+def test_who_acts_goes_along_and_who_is_only_logged_in_does_not(
+    clubs: Clubs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with clubs.clone("guide").workbench() as wb:
+        assert _surroundings(wb)["WORKBENCH_OPERATOR"] == "dana"
+        wb.settings = Settings()
+        assert "WORKBENCH_OPERATOR" not in _surroundings(wb)
+
+
+def test_a_browser_is_led_there_without_the_token_among_its_arguments(
+    at: Callable[..., Shell],  # noqa: F811
+    clubs: Clubs,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    opened: list[tuple[str, str, int]] = []
+
+    def open_browser(address: str) -> None:
+        file = Path(address.removeprefix("file://"))
+        opened.append((address, file.read_text(), file.stat().st_mode & 0o077))
+
+    def serve_page(served: Served, *, listening: Callable[[str], None], token: str, **_: object) -> None:
+        listening(f"http://127.0.0.1:1/?token={token}")
+
+    monkeypatch.setattr("webbrowser.open", open_browser)
+    monkeypatch.setattr("workbench.panels.serving.serve_page", serve_page)
+    for name in ("JUPYTER_PATH", "WORKBENCH_ENVIRONMENT", "WORKBENCH_OPERATOR", "WORKBENCH_CONFIG"):
+        monkeypatch.setenv(name, "")  # to be put back in the end
+    for name in ("HOME", "REPORTS", "BACKUPS"):
+        monkeypatch.setenv(f"WORKBENCH_{name}", "there")
+    monkeypatch.delenv("WORKBENCH_CONFIG")
+    monkeypatch.delenv("WORKBENCH_OPERATOR")
+    done = at(clubs.clone("guide"))("serve", "runs")
+    assert done.returncode == 0
+    [(address, led, others)] = opened
+    [token] = re.findall(r"token=(\w+)", done.stderr)
+    assert f"token={token}" in led
+    assert token not in address
+    assert others == 0, "nobody else may read it"
+    assert not Path(address.removeprefix("file://")).exists()
 
 
 class Running:

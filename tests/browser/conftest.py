@@ -51,6 +51,7 @@ class Desk:
     _open: ExitStack
     pages: list[Any] = field(default_factory=list)
     servers: list[int] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list)
 
     def lab(self, notebook: str) -> Lab:
         """Open a notebook in a JupyterLab of `workbench lab`."""
@@ -94,6 +95,11 @@ class Desk:
                 return f"http://127.0.0.1:{port}"
         raise AssertionError(Path(said.name).read_text())
 
+    def asked_elsewhere(self) -> list[str]:
+        """Return the addresses that pages asked for, and that are not this machine's."""
+        here = ("http://127.0.0.1:", "data:", "blob:", "about:")
+        return [each for each in self.asked if not each.startswith(here)]
+
     def kernels(self) -> list[psutil.Process]:
         """Return the kernels of the servers, the latest last."""
         below = [each for pid in self.servers for each in psutil.Process(pid).children(recursive=True)]
@@ -111,6 +117,7 @@ class Desk:
         context = self.chromium.new_context(viewport={"width": 1400, "height": 1200})
         self._open.callback(context.close)
         context.set_default_timeout(PATIENCE)
+        context.on("request", lambda request: self.asked.append(request.url))
         page = context.new_page()
         self.pages.append(page)
         page.goto(address)

@@ -23,9 +23,11 @@ def test_a_run_is_rolled_back_and_brought_back_in_jupyterlab(
     desk_of: Callable[..., Desk], clubs: Clubs
 ) -> None:
     club = clubs.clone("application")
-    lab = desk_of(club).lab("02-runs.ipynb")
+    desk = desk_of(club)
+    lab = desk.lab("02-runs.ipynb")
     lab.run_all()
     roll_back_and_bring_back(lab.page, club)
+    assert not desk.asked_elsewhere()
 
 
 def test_the_same_on_a_page_without_code(desk_of: Callable[..., Desk], clubs: Clubs) -> None:

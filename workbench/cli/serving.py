@@ -88,14 +88,17 @@ def serve(
 
     if panel not in PAGES:
         raise unknown("page", panel, PAGES)
-    with open_as(environment, acting) as wb:
+    # A browser is led there by a file that only this user may read, for arguments can be read by all.
+    with open_as(environment, acting) as wb, NamedTemporaryFile("w", suffix=".html") as lead:
         banner(wb.environment)
         os.environ.update(_surroundings(wb))  # the kernels inherit them
 
         def listening(address: str) -> None:
             stderr().print(f"The page is at\n    {address}\nCtrl-C ends it.")
             if browser:
-                _open(address)
+                lead.write(Markup('<meta http-equiv="refresh" content="0;url={}">').format(address))
+                lead.flush()
+                webbrowser.open(Path(lead.name).as_uri())
 
         serve_page(Served(panel, unmask), host=host, port=port, token=token, listening=listening)
 
@@ -124,13 +127,6 @@ def _here(host: str) -> bool:
     with suppress(ValueError):
         return ip_address(host).is_loopback
     return False
-
-
-def _open(address: str) -> None:
-    """Open a browser by way of a file that only this user may read: arguments can be read by all."""
-    with NamedTemporaryFile("w", prefix="workbench-", suffix=".html", delete=False) as page:
-        page.write(Markup('<meta http-equiv="refresh" content="0;url={}">').format(address))
-    webbrowser.open(Path(page.name).as_uri())
 
 
 def _surroundings(wb: Workbench) -> dict[str, str]:
