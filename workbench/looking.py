@@ -25,9 +25,10 @@ from workbench.investigate.runs import pick_run, runs_frame
 from workbench.investigate.tiers import drift, reviewing
 from workbench.investigate.tiers.configuration import mapping_for
 from workbench.murmurant.exports import read_exports
+from workbench.searching import Searching
 
 
-class Looking(Duplicates, Auditing):
+class Looking(Duplicates, Auditing, Searching):
     """The questions."""
 
     def readiness(self) -> pd.DataFrame:
