@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from workbench.checks.tiers import TIER_CHECKS
     from workbench.errors import WorkbenchError
     from workbench.fixes.telling import LevelZero
+    from workbench.investigate.mappings.problems import MappingFindings
+    from workbench.investigate.tiers.reviewing import TierReview
     from workbench.plans.plan import Plan
     from workbench.reporting import (
         DUPLICATE_CHECKS,
@@ -42,6 +44,8 @@ if TYPE_CHECKING:
         findings_table,
         heading,
         looked_at,
+        mapping_circles,
+        mapping_corrections,
         mapping_cycles_chart,
         mapping_scores_chart,
         mapping_steps,
@@ -82,6 +86,7 @@ if TYPE_CHECKING:
         tier_changes,
         tier_chart,
         tier_configuration,
+        tier_corrections,
         tier_drift_chart,
         tier_facts,
         tier_levels,
@@ -108,10 +113,12 @@ __all__ = [
     "RUN_CHECKS",
     "TIER_CHECKS",
     "LevelZero",
+    "MappingFindings",
     "Plan",
     "ReportResult",
     "Review",
     "Shown",
+    "TierReview",
     "Triage",
     "Workbench",
     "WorkbenchError",
@@ -132,6 +139,8 @@ __all__ = [
     "findings_table",
     "heading",
     "looked_at",
+    "mapping_circles",
+    "mapping_corrections",
     "mapping_cycles_chart",
     "mapping_scores_chart",
     "mapping_steps",
@@ -173,6 +182,7 @@ __all__ = [
     "tier_changes",
     "tier_chart",
     "tier_configuration",
+    "tier_corrections",
     "tier_drift_chart",
     "tier_facts",
     "tier_levels",
@@ -189,9 +199,11 @@ __all__ = [
 
 _HOME = {
     "LevelZero": "workbench.fixes.telling",
+    "MappingFindings": "workbench.investigate.mappings.problems",
     "Plan": "workbench.plans.plan",
     "ReportResult": "workbench.reporting.runner",
     "TIER_CHECKS": "workbench.checks.tiers",
+    "TierReview": "workbench.investigate.tiers.reviewing",
     "Triage": "workbench.triage",
     "WorkbenchError": "workbench.errors",
     "Workbench": "workbench.workbench",
