@@ -12,7 +12,7 @@ from workbench.panels.panel import WIDE
 def button(title: str, icon: str, act: Callable[[], None]) -> Button:
     """Return a button that does one thing."""
     made = Button(description=title, icon=icon)
-    made.layout.width = "auto"
+    made.layout.width, made.layout.align_self = "auto", "flex-start"
     made.on_click(lambda _: act())
     return made
 

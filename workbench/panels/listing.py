@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
-from ipywidgets import Button, VBox
+from ipywidgets import VBox
 
+from workbench.panels.controls import button
 from workbench.panels.table import Table
 
 
@@ -43,9 +44,9 @@ class Listed(VBox):
         self.rows: dict[str, dict[str, Any]] = {}
         self._key, self._columns, self._changed = key, list(columns), changed
         self._table = Table(key, caption, several=True, unmask=unmask)
-        self._out = Button(description="Remove", icon="minus", tooltip="Take the chosen rows out of the list")
-        self._out.on_click(lambda _: self.remove(self._table.chosen))
-        super().__init__([self._table, self._out])
+        out = button("Remove", "minus", lambda: self.remove(self._table.chosen))
+        out.tooltip = "Take the chosen rows out of the list"
+        super().__init__([self._table, out])
         self._lay_out()
 
     def put(self, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -32,7 +32,7 @@ from workbench.panels.table import Table
 
 _WRONG = ["mapping_key", "problem", "how_surely", "contact", "person", "title", "should_be_id"]
 _FOUND = ["mapping_key", "first_name", "last_name", "email", "title", "start", "leads_to_id", "should_be_id"]
-_LISTED = ["mapping_key", "leads_to_id", "leads_to_person", "should_be_id", "should_be_person", "reason"]
+_LISTED = ["mapping_key", "leads_to_person", "should_be_person", "reason", "leads_to_id", "should_be_id"]
 
 
 class MappingCorrection(Panel):
@@ -91,9 +91,10 @@ class MappingCorrection(Panel):
         self.review.layout.display = "none"
         look = button("Look again", "refresh", self.look)
         self._sure = button("Add all that are sure", "list", self._add_sure)
+        self._how = VBox([self._target, self._reason, self._add])
         parts = [
             *(self._wrong, HBox([look, self._sure]), self._search, self._about, self._evidence),
-            *(self._target, self._reason, self._add, self._asked),
+            *(self._how, self._asked),
         ]
         super().__init__(wb, "Correct mappings", parts, below=[self.review])
         if found is None:
@@ -132,7 +133,10 @@ class MappingCorrection(Panel):
         found = self.wb.find_mappings(typed)
         told = self._told(list(found["mapping_key"]))
         right = [str(told.get(key, {}).get("new_id", "")) for key in found["mapping_key"]]
-        shown = found.rename(columns={"target": "leads_to_id"}).assign(should_be_id=right)[_FOUND]
+        laid = found.rename(columns={"target": "leads_to_id"}).assign(should_be_id=right)[_FOUND]
+        # People have no title, and events no address.
+        empty = [each for each in _FOUND[1:6] if len(found) and laid[each].isna().all()]
+        shown = laid.drop(columns=empty)
         shown.attrs = dict(found.attrs)
         return shown
 
@@ -151,6 +155,7 @@ class MappingCorrection(Panel):
         """Say what is chosen, what is known of it, and what else is part of it."""
         keys, target, listed = self.chosen, self._target.chosen, self.corrections.rows
         self._add.disabled, self._plan.disabled = not keys, not listed
+        self._how.layout.display = "" if keys else "none"
         self._asked.layout.display = "" if listed else "none"
         where = f"to {target[0]}, as chosen below" if target else "where the traces say"
         sentence = f"Chosen: {', '.join(keys)}, to lead {where}." if keys else ""

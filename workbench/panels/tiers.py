@@ -85,7 +85,7 @@ class TierCorrection(Panel):
         self._found = found
         told = [words(tier_configuration(found))]
         if found.findings:
-            rows = pd.DataFrame({"what_is_wrong": found.findings})
+            rows = pd.DataFrame({"finding": found.findings})
             told.append(words(show(rows, "What is wrong", self.wb.unmask, limit=40)))
         self._summary.children = tuple(told)
         self._levels.show(tier_corrections(found))
