@@ -63,6 +63,7 @@ def test_a_person_is_found_by_anything_that_is_known_of_them(club: ClonedClub, w
         (f"{first} {last}", "words"),
         (f"{last.upper()} {first.lower()}", "words"),
         (f"{last[1:]} {first[:-1]}", "words"),
+        (f"{first} {email[:-4].upper()} {last}", "words"),
     ):
         found = wb.find_people(typed)
         row = found[found["key"] == key].iloc[0]

@@ -172,7 +172,12 @@ def test_errors_are_said_in_words(opened: Opened, club: ClonedClub, monkeypatch:
     panel = _panel(opened(club))
     press(panel._search, "Find")
     assert "There is nothing to search for." in panel._search.work.said
+    _type(panel, panel._search, "example")
+    _choose(panel._search._table, panel._search._table._keys[0])
+    assert "Chosen: Member/" in said(panel)
     _type(panel, panel._search, "nobody at all")
+    assert "Chosen: " not in said(panel), "what is not there any more is not chosen"
+    assert panel._add.disabled
     assert "Mappings found: none" in said(panel)
     assert "wb-fail" not in panel._search.work.said
     monkeypatch.setattr(panel, "_exports", ["no-such-file.csv"])
@@ -204,3 +209,14 @@ def test_people_are_masked_unless_asked_for(opened: Opened, club: ClonedClub) ->
         shown = panel.static().html + said(panel) + panel._wrong._table._dt_args["data_json"]
         shown += panel.corrections._table._table._dt_args["data_json"]
         assert (name in shown) is unmask
+
+
+def test_too_many_are_cut_and_it_is_said(
+    opened: Opened, club: ClonedClub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("people", "mappings.finding", "searching"):
+        monkeypatch.setattr(f"workbench.investigate.{module}.ENOUGH", 60)
+    panel = _panel(opened(club))
+    _type(panel, panel._search, "example")
+    assert "the first 50 of 6" in said(panel._search)
+    assert "There may be more" in panel._search.work.said

@@ -9,7 +9,7 @@ import pandas as pd
 from sqlalchemy import Connection, select
 
 from workbench.errors import SchemaGap, unknown
-from workbench.investigate.searching import BY_ID, BY_WORDS, Hit, hits, is_one_of, sought, wa_ids_of
+from workbench.investigate.searching import BY_ID, BY_WORDS, ENOUGH, Hit, hits, is_one_of, sought, wa_ids_of
 from workbench.investigate.tiers.statements import in_use
 from workbench.murmurant.schema import Schema, as_text, named, same_id
 from workbench.murmurant.spellings import ENTITIES, EVENT, MEMBER, REGISTRATION
@@ -33,7 +33,8 @@ def find_people(connection: Connection, schema: Schema, text: str, limit: int = 
     pandas.DataFrame
         ``key``, ``first_name``, ``last_name``, ``email``, ``tier`` (its code, or the status's where no tier was
         ever made), ``wa_ids`` (those that lead here), ``found_by`` (``id``, ``WA id`` or ``words``); the surest
-        first, then by name. ``attrs["found"]`` is how many there are, counted up to `ENOUGH`.
+        first, then by name. ``attrs["found"]`` is how many there are, counted up to `ENOUGH`;
+        ``attrs["more"]`` whether there may be more.
 
     Raises
     ------
@@ -174,5 +175,5 @@ def _laid_out(
         for key, facts in rows.items()
     ]
     frame = pd.DataFrame(laid, columns=["key", *columns, "wa_ids", "found_by"], dtype=object)
-    frame.attrs["found"] = len(found)
+    frame.attrs |= {"found": len(found), "more": len(found) >= ENOUGH}
     return frame

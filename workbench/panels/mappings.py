@@ -70,12 +70,14 @@ class MappingCorrection(Panel):
             "a WA id, a name, an e-mail address, a title, an id",
             table("mapping_key", "Mappings found"),
             "Find a mapping",
+            changed=lambda: self._tell(),
         )
         self._target = Search(
             self._find_target,
             "only where the traces say nothing, or are wrong",
             table("key", "Records found", several=False),
             "Lead it to another record",
+            changed=lambda: self._tell(),
         )
         self._about, self._evidence, self._circles = HTML(), VBox(), VBox()
         self._reason = line("Reason", "goes into the audit log")

@@ -19,13 +19,15 @@ class Search(VBox):
     Parameters
     ----------
     ask : callable
-        Given what was typed; returns a frame, whose ``attrs["found"]`` says how many there are in all.
+        Given what was typed; returns a frame, whose ``attrs`` say how many were ``found`` in all, and whether there may be ``more``.
     what : str
         What to type, for whoever looks at the empty field.
     table : Table
         Where the answer goes; the column that names its rows is the frame's.
     title : str
         What the field is called.
+    changed : callable
+        Called when there is another answer, and with it another choice.
 
     Attributes
     ----------
@@ -35,8 +37,16 @@ class Search(VBox):
         What was found last.
     """
 
-    def __init__(self, ask: Callable[[str], pd.DataFrame], what: str, table: Table, title: str) -> None:
-        self._ask, self._table = ask, table
+    def __init__(
+        self,
+        ask: Callable[[str], pd.DataFrame],
+        what: str,
+        table: Table,
+        title: str,
+        *,
+        changed: Callable[[], None],
+    ) -> None:
+        self._ask, self._table, self._changed = ask, table, changed
         self.answer = pd.DataFrame()
         self.work = Work()
         self._typed = line(title, what)
@@ -71,10 +81,12 @@ class Search(VBox):
         typed = self._typed.value
         self.work.start("Searching", lambda _: self._ask(typed), self._lay_out)
 
-    def _lay_out(self, found: pd.DataFrame) -> None:
+    def _lay_out(self, found: pd.DataFrame) -> str | None:
         self.answer = found
         self._table.layout.display = "none" if not len(found.columns) else ""
         if len(found.columns):
             self._table.show(found, int(found.attrs.get("found", len(found))))
         else:
             self._table.choose([])
+        self._changed()
+        return "There may be more: type more of what you know." if found.attrs.get("more") else None

@@ -71,7 +71,6 @@ class TierCorrection(Panel):
         """Compare, as it is now."""
         mapping = self.mapping
         self.work.start("Comparing every member", lambda _: self.wb.tier_review(mapping), self._lay_out)
-        self._read_members()
 
     def static(self) -> Shown:
         """Return the levels whose members have another tier."""
@@ -90,11 +89,11 @@ class TierCorrection(Panel):
         self._summary.children = tuple(told)
         self._levels.show(tier_corrections(found))
         self._act.layout.display = "" if found.correctable else "none"
+        if found.correctable:
+            self._read_members()
 
     def _read_members(self) -> None:
         mapping, levels = self.mapping, self.levels
-        if mapping is None and self.wb.options.tier_mapping is None:
-            return
         self.work.start(
             "Reading the members",
             lambda _: self.wb.wrong_tiers(mapping, limit=MOST, levels=levels),

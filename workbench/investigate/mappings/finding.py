@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Connection, and_, or_, select
 
 from workbench.investigate.mappings.statements import NEEDS
 from workbench.investigate.people import HAPPENING, PERSON, records_in_words
-from workbench.investigate.searching import BY_WA_ID, hits, is_one_of, sought
+from workbench.investigate.searching import BY_WA_ID, ENOUGH, hits, is_one_of, sought
 from workbench.murmurant.schema import Schema, as_text, entity_of
 from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES, ENTITY_TYPES, EVENT, MEMBER
 
@@ -33,7 +33,8 @@ def find_mappings(connection: Connection, schema: Schema, text: str, limit: int 
     pandas.DataFrame
         ``mapping_key`` (``Member/50012``), ``entity``, ``wa_id``, ``mapping`` (its own id), ``target``; of the
         record it leads to ``first_name``, ``last_name``, ``email``, ``title``, ``start``, with gaps where there
-        is no such record; ``found_by``. ``attrs["found"]`` is how many records there are to lead to.
+        is no such record; ``found_by``. ``attrs["found"]`` is how many records there are to lead to,
+        ``attrs["more"]`` whether there may be more.
 
     Raises
     ------
@@ -111,5 +112,5 @@ def _laid_out(
     ]
     columns = ["mapping_key", "entity", "wa_id", "mapping", "target", *_SHOWN, "found_by"]
     frame = pd.DataFrame(laid, columns=columns, dtype=object)
-    frame.attrs["found"] = count
+    frame.attrs |= {"found": count, "more": count >= ENOUGH}
     return frame
