@@ -94,6 +94,7 @@ def test_half_a_swap_is_refused_in_words_and_all_that_is_sure_is_not(
         assert all(each in panel.work.said for each in of_it["right"]), "the whole circle is named"
         assert panel.review.plan == ""
         panel.corrections.remove([key])
+    assert all(each in panel.static().text for of_it in right.values() for each in of_it["right"].values())
     press(panel, "Add all that are sure")
     assert set(panel.corrections.rows) == {key for each in right.values() for key in each["right"]}
     assert "is a swap, and all of it is chosen" in said(panel._circles)

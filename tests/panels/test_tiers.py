@@ -89,6 +89,9 @@ def test_hostile_levels_and_errors_are_said_in_words(
     settle(panel)
     assert "no-such-file.yaml" in panel.work.said
     assert "wb-fail" in panel.work.said
+    unread = TierCorrection(panel.wb, "no-such-file.yaml")
+    assert "no-such-file.yaml" in unread.static().html, "what could not be looked at is said on paper too"
+    settle(unread)
     file = tmp_path / "levels.yaml"
     file.write_text(f"membership_status_mapping:\n  {HOSTILE!r}: NOSUCHTIER\n", encoding="utf-8")
     press_it.value = str(file)

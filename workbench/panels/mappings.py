@@ -117,11 +117,12 @@ class MappingCorrection(Panel):
         )
 
     def static(self) -> Shown:
-        """Return the problems, worst first."""
+        """Return the corrections that need no more asking."""
         self.work.wait()
         if not len(self._problems.columns):
-            return Shown("", "")  # it could not be asked, and the panel says why
-        return show(mapping_table(self._problems), "Problems with mappings", self.wb.unmask, limit=40)
+            return Shown(self.work.said, "The mappings could not be looked at.")
+        sure = mapping_corrections(self._problems).rename(columns={"new_id": "should_be_id"})
+        return show(sure, "Corrections that are sure", self.wb.unmask, limit=40)
 
     def _lay_out(self, found: MappingFindings) -> None:
         self._problems = found.problems

@@ -76,7 +76,7 @@ class TierCorrection(Panel):
         """Return the levels whose members have another tier."""
         self.work.wait()
         if self._found is None:
-            return Shown("", "")
+            return Shown(self.work.said, "The tiers could not be compared.")
         wrong = tier_corrections(self._found)
         return show(wrong, "Levels with members in another tier", self.wb.unmask, limit=40)
 
