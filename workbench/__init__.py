@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from workbench.checks.tiers import TIER_CHECKS
     from workbench.errors import WorkbenchError
     from workbench.fixes.telling import LevelZero
+    from workbench.investigate.mappings.problems import MappingFindings
+    from workbench.investigate.tiers.reviewing import TierReview
     from workbench.plans.plan import Plan
     from workbench.reporting import (
         DUPLICATE_CHECKS,
@@ -55,6 +57,8 @@ if TYPE_CHECKING:
         losses_conflicts,
         losses_rows,
         losses_table,
+        mapping_circles,
+        mapping_corrections,
         mapping_cycles_chart,
         mapping_scores_chart,
         mapping_steps,
@@ -95,6 +99,7 @@ if TYPE_CHECKING:
         tier_changes,
         tier_chart,
         tier_configuration,
+        tier_corrections,
         tier_drift_chart,
         tier_facts,
         tier_levels,
@@ -121,11 +126,13 @@ __all__ = [
     "RUN_CHECKS",
     "TIER_CHECKS",
     "LevelZero",
+    "MappingFindings",
     "Plan",
     "Preflight",
     "ReportResult",
     "Review",
     "Shown",
+    "TierReview",
     "Triage",
     "Workbench",
     "WorkbenchError",
@@ -158,6 +165,8 @@ __all__ = [
     "losses_conflicts",
     "losses_rows",
     "losses_table",
+    "mapping_circles",
+    "mapping_corrections",
     "mapping_cycles_chart",
     "mapping_scores_chart",
     "mapping_steps",
@@ -199,6 +208,7 @@ __all__ = [
     "tier_changes",
     "tier_chart",
     "tier_configuration",
+    "tier_corrections",
     "tier_drift_chart",
     "tier_facts",
     "tier_levels",
@@ -215,10 +225,12 @@ __all__ = [
 
 _HOME = {
     "LevelZero": "workbench.fixes.telling",
+    "MappingFindings": "workbench.investigate.mappings.problems",
     "Plan": "workbench.plans.plan",
     "Preflight": "workbench.checkpoints.preflight",
     "ReportResult": "workbench.reporting.runner",
     "TIER_CHECKS": "workbench.checks.tiers",
+    "TierReview": "workbench.investigate.tiers.reviewing",
     "Triage": "workbench.triage",
     "WorkbenchError": "workbench.errors",
     "Workbench": "workbench.workbench",

@@ -55,6 +55,10 @@ class Desk:
 
     def lab(self, notebook: str) -> Lab:
         """Open a notebook in a JupyterLab of `workbench lab`."""
+        # The notebooks are the repository's own: a slow test must not leave its outputs in them.
+        kept = self.folder / ".jupyter/lab/user-settings/@jupyterlab/docmanager-extension"
+        kept.mkdir(parents=True, exist_ok=True)
+        (kept / "plugin.jupyterlab-settings").write_text('{"autosave": false}')
         port = free_port()
         address = self.start("lab", "--no-browser", "--port", str(port), port=port)
         return Lab(self, address, notebook)

@@ -93,7 +93,10 @@ class PlanReview(Panel):
         self._shown = VBox([self._answer, self._parts, self._act, self._page])
         super().__init__(wb, "Review a plan", [*([self._choice] if listed else []), self._shown])
         self.work.observe(lambda _: self._offer(), "busy")
-        self.show(plan)
+        if listed or plan:
+            self.show(plan)
+        else:  # within another panel, which will show the plan it makes
+            self._shown.layout.display = "none"
 
     @property
     def plan(self) -> str:

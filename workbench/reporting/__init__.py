@@ -49,7 +49,14 @@ from workbench.reporting.findings import (
     next_steps,
     waivers,
 )
-from workbench.reporting.mappings import MAPPING_CHECKS, mapping_steps, mapping_summary, mapping_table
+from workbench.reporting.mappings import (
+    MAPPING_CHECKS,
+    mapping_circles,
+    mapping_corrections,
+    mapping_steps,
+    mapping_summary,
+    mapping_table,
+)
 from workbench.reporting.masking import mask, mask_text
 from workbench.reporting.plan_rows import (
     plan_affected,
@@ -75,6 +82,7 @@ from workbench.reporting.tables import Shown, heading, prose, show, text_of, vis
 from workbench.reporting.tiers import (
     tier_changes,
     tier_configuration,
+    tier_corrections,
     tier_facts,
     tier_levels,
     tier_moves,
@@ -118,6 +126,8 @@ __all__ = [
     "losses_conflicts",
     "losses_rows",
     "losses_table",
+    "mapping_circles",
+    "mapping_corrections",
     "mapping_cycles_chart",
     "mapping_scores_chart",
     "mapping_steps",
@@ -158,6 +168,7 @@ __all__ = [
     "tier_changes",
     "tier_chart",
     "tier_configuration",
+    "tier_corrections",
     "tier_drift_chart",
     "tier_facts",
     "tier_levels",
