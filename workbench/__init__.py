@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from workbench.checks.tiers import TIER_CHECKS
     from workbench.errors import WorkbenchError
+    from workbench.fixes.merging.asking import MERGE_RULES
     from workbench.fixes.telling import LevelZero
+    from workbench.investigate.duplicates import Beside, Found
     from workbench.plans.plan import Plan
     from workbench.reporting import (
         DUPLICATE_CHECKS,
@@ -52,7 +54,10 @@ if TYPE_CHECKING:
         match_histogram_chart,
         match_waterfall_chart,
         next_steps,
+        not_reviewed,
+        pair_evidence,
         pair_to_look_at,
+        pairs_to_review,
         plan_affected,
         plan_answer,
         plan_approval,
@@ -70,6 +75,7 @@ if TYPE_CHECKING:
         preflight_steps,
         probable_finding,
         prose,
+        records_side_by_side,
         rehearsals_chart,
         review_plan,
         run_counts,
@@ -104,9 +110,12 @@ __version__ = "0.1.0"
 __all__ = [
     "DUPLICATE_CHECKS",
     "MAPPING_CHECKS",
+    "MERGE_RULES",
     "OPERATOR_CHECKS",
     "RUN_CHECKS",
     "TIER_CHECKS",
+    "Beside",
+    "Found",
     "LevelZero",
     "Plan",
     "ReportResult",
@@ -142,8 +151,11 @@ __all__ = [
     "match_histogram_chart",
     "match_waterfall_chart",
     "next_steps",
+    "not_reviewed",
     "open_workbench",
+    "pair_evidence",
     "pair_to_look_at",
+    "pairs_to_review",
     "plan_affected",
     "plan_answer",
     "plan_approval",
@@ -161,6 +173,7 @@ __all__ = [
     "preflight_steps",
     "probable_finding",
     "prose",
+    "records_side_by_side",
     "rehearsals_chart",
     "review_plan",
     "run_counts",
@@ -188,6 +201,9 @@ __all__ = [
 ]
 
 _HOME = {
+    "Beside": "workbench.investigate.duplicates",
+    "Found": "workbench.investigate.duplicates",
+    "MERGE_RULES": "workbench.fixes.merging.asking",
     "LevelZero": "workbench.fixes.telling",
     "Plan": "workbench.plans.plan",
     "ReportResult": "workbench.reporting.runner",

@@ -4,7 +4,8 @@ A panel holds no query and no rule of its own. It calls what the workbench offer
 comes back, errors included, in place and in words. Where there is no browser it leaves a static table.
 """
 
+from workbench.panels.duplicates import DuplicateReview
 from workbench.panels.plans import PlanReview
 from workbench.panels.runs import RunPicker
 
-__all__ = ["PlanReview", "RunPicker"]
+__all__ = ["DuplicateReview", "PlanReview", "RunPicker"]
