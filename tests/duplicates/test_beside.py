@@ -99,7 +99,7 @@ def test_what_was_found_before_hears_what_is_said_now(ground: Ground, planter: P
     assert found.pairs["decision"].tolist() == [""], "what was found is not changed"
     told = pair_evidence(now, left, right).text
     assert "different, by dana" in told
-    assert "email +" in told
+    assert "e-mail addresses +" in told
     (row,) = pairs_to_review(now).to_dict("records")
     assert (row["pair_ids"], row["decision"]) == (f"{left} {right}", "different")
     assert now.chance(left, right) is not None

@@ -89,8 +89,9 @@ def test_reviewed_merged_and_brought_back(opened: Opened, small: ClonedClub, pla
     carry_out(panel.wb, plan)
     gone = differences(before, _state(small))
     assert [len(each) for each in gone["Member"]] == [1, 0]
-    press(panel, "Look again")
-    assert "0 of 0 reviewed" in said(panel)
+    panel.review.show(plan)
+    settle(panel)
+    assert "0 of 0 reviewed" in said(panel), "it looks again by itself"
     assert panel.merging.layout.display == "none"
     carry_out(panel.wb, panel.wb.plan_undo(plan.id))
     assert not differences(before, _state(small))
@@ -211,9 +212,9 @@ def test_a_merge_that_no_rule_decides_says_why(opened: Opened, clubs: Clubs) -> 
     wb.decide(*pair, "same")
     panel = _review(wb)
     press(panel, "Plan this merge")
-    assert "wb-fail" in panel.work.said
-    assert "each record has a row of its own there" in panel.work.said
-    assert all(each in panel.work.said for each in accounts)
+    assert "wb-fail" in panel.merging.work.said
+    assert "each record has a row of its own there" in panel.merging.work.said
+    assert all(each in panel.merging.work.said for each in accounts)
     assert panel.review.plan == ""
 
 
@@ -224,8 +225,8 @@ def test_a_record_that_is_gone_is_said_in_words(opened: Opened, small: ClonedClu
     panel = _review(wb)
     small.execute('DELETE FROM "Member" WHERE id::text = %s', left)
     press(panel, "Plan this merge")
-    assert left in panel.work.said
-    assert "wb-fail" in panel.work.said
+    assert left in panel.merging.work.said
+    assert "wb-fail" in panel.merging.work.said
     assert panel.review.plan == ""
     press(panel, "Look again")
     assert panel.card.layout.display == "none"
@@ -298,7 +299,9 @@ def test_events_and_registrations_too(
     if entity == "Event":
         assert panel.review.plan.startswith("merge-")
     else:
-        assert "Merge the members, or the events" in panel.work.said
+        assert "Merge the members, or the events" in panel.merging.work.said
+        assert "Event title" in said(panel.card)
+        assert "Member first name" in said(panel.card)
 
 
 def _start(planter: Planter) -> str:

@@ -54,6 +54,8 @@ class DuplicateReview(Panel):
         self._before = {each.entity: each for each in found}
         self._model = model or None
         self._order: list[Pair] = []
+        self._wanted: Pair | None = None  # the pair that is to be seen
+        self._done = ("", "")  # the plan, and its state, that the pairs were last listed after
         self._entity = ToggleButtons(options=list(_ENTITIES.items()))
         self._entity.style.button_width = "auto"
         self._threshold = BoundedFloatText(
@@ -82,11 +84,11 @@ class DuplicateReview(Panel):
                 self._pairs,
                 HBox([self._bar, self._progress]),
                 self.card,
-                self.merging,
             ],
-            below=[self.review],
+            below=[self.merging, self.review],
         )
         self.work.observe(lambda _: self._offer(), "busy")
+        self.review.work.observe(lambda _: self._follow(), "busy")
         self._entity.observe(lambda _: self._look(), "value")
         self._which.observe(lambda _: self._list(), "value")
         self._look()
@@ -165,35 +167,37 @@ class DuplicateReview(Panel):
 
     def _step(self, far: int) -> None:
         """Go to the next pair of the list, or the one before; it ends where it ends."""
-        if self.work.busy or not self._order:
+        if not self._order:
             return
-        at = self._order.index(self.card.pair) + far if self.card.pair in self._order else 0
+        at = self._order.index(self._wanted) + far if self._wanted in self._order else 0
         if 0 <= at < len(self._order):
             self._show(self._order[at])
 
     def _show(self, pair: Pair | None) -> None:
-        """Lay a pair side by side."""
-        if pair is None:
+        """Lay a pair side by side, unless another one is wanted by then."""
+        self._wanted, found = pair, self.found
+        if pair is None or found is None:
             return
-        found = self.found
-        assert found is not None
+        entity = found.entity
 
-        def lay(beside: Beside) -> None:
-            number = (
-                f"Pair {self._order.index(pair) + 1:,} of {len(self._order):,}"
-                if pair in self._order
-                else "Pair"
-            )
-            self.card.show(found, beside, number)
+        def read(_: Advance) -> Beside | None:
+            return self.wb.beside(pair, entity) if self._wanted == pair else None
+
+        def lay(beside: Beside | None) -> None:
+            if beside is None or self.found is None or self.found.entity != entity:
+                return
+            place = f" {self._order.index(pair) + 1:,} of {len(self._order):,}" if pair in self._order else ""
+            self.card.show(self.found, beside, f"Pair{place}")
             self._choose()
             self.merging.choose(pair)
 
-        self.work.start("Reading the two", lambda _: self.wb.beside(pair, found.entity), lay)
+        self.work.start("Reading the two", read, lay)
 
     def _decide(self, word: str) -> None:
         found, pair, remark = self.found, self.card.pair, self.card.remark
-        if self.work.busy or found is None or pair is None:
-            return  # what was said of is no longer what is seen
+        if self.card.held or found is None or pair is None:
+            return
+        self.card.hold(True)
         following = self._following(pair)
 
         def decide(_: Advance) -> tuple[Found, pd.DataFrame]:
@@ -221,7 +225,7 @@ class DuplicateReview(Panel):
     def _lay_group(self, members: list[str]) -> None:
         found = self.found
         assert found is not None
-        self.work.start(
+        self.merging.work.start(
             "Reading what would be merged",
             lambda _: self.wb.beside(members, found.entity),
             lambda beside: self.merging.show(found, beside),
@@ -238,13 +242,21 @@ class DuplicateReview(Panel):
                 )
             return self.wb.plan_merge(**asked, entity=found.entity)
 
-        self.work.start("Planning the merge", plan, self._planned)
+        self.merging.work.start("Planning the merge", plan, self._planned)
 
     def _planned(self, made: Plan) -> None:
         self.review.layout.display = ""
         self.review.show(made)
 
     def _offer(self) -> None:
-        able = not self.work.busy
-        self.card.enable(able and self.card.pair is not None)
-        self.merging.enable(able)
+        if not self.work.busy and self.card.pair is not None:
+            self.card.hold(False)  # what was said could not be kept
+
+    def _follow(self) -> None:
+        """Look again once a plan was carried out: records are gone, or back."""
+        if self.review.work.busy:
+            return
+        now = self.review.plan, self.review.state
+        if now != self._done and now[1] == "applied":
+            self._done = now
+            self.look()

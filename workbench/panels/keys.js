@@ -16,6 +16,7 @@ function render({ model, el }) {
     const at = document.activeElement;
     const on = Boolean(panel && panel.contains(at) && !typing(at));
     box.classList.toggle("wb-on", on);
+    box.classList.toggle("wb-held", !model.get("of")); // what is shown is about to change; keys say nothing of it
     box.textContent = (on ? "Keys are on: " : "Keys are off; click here for them: ") + model.get("about");
   };
   const pressed = (event) => {
@@ -54,7 +55,7 @@ function render({ model, el }) {
   window.addEventListener("keydown", pressed, true);
   document.addEventListener("focusin", tell);
   document.addEventListener("focusout", tell);
-  model.on("change:about", tell);
+  model.on("change:about change:of", tell);
   model.on("msg:custom", focus);
   tell();
   begin();
@@ -63,7 +64,7 @@ function render({ model, el }) {
     window.removeEventListener("keydown", pressed, true);
     document.removeEventListener("focusin", tell);
     document.removeEventListener("focusout", tell);
-    model.off("change:about", tell);
+    model.off("change:about change:of", tell);
     model.off("msg:custom", focus);
   };
 }

@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from workbench import MERGE_RULES, Beside, Found, heading, mask, not_reviewed, records_side_by_side, text_of
 from workbench.panels.panel import WIDE, words
+from workbench.panels.work import Work
 
 _LONGEST = 60  # characters of a value to choose
 _BY_RULE = ("rule", "")
@@ -103,8 +104,9 @@ class MergeChoice(VBox):
     def _why(self, record: str) -> str:
         assert self._beside is not None
         count = self._beside.associations[record]
+        rows = f"{count:,} row{'s' * (count != 1)} refer{'s' * (count == 1)} to it"
         proposed = f"; proposed: {self._beside.by}" if record == self._beside.canonical else ""
-        return f"{count:,} rows refer to it{proposed}"
+        return rows + proposed
 
     def _offer_fields(self, beside: Beside, names: dict[str, str]) -> None:
         shown = mask(beside.records, self._unmask).set_index("id")
@@ -140,6 +142,13 @@ class Merging(VBox):
         Told the records of the cluster that is chosen.
     plan : callable
         Told to plan: whether all of them, or the one that is chosen.
+
+    Attributes
+    ----------
+    choice : MergeChoice
+        Which record stays, and whose value each field has.
+    work : Work
+        What is being done about it.
     """
 
     def __init__(
@@ -151,6 +160,7 @@ class Merging(VBox):
         self._group = Dropdown(description="Called the same", style=WIDE, layout={"width": "46rem"})
         self._group.observe(lambda _: self._changed(), "value")
         self.choice = MergeChoice(unmask)
+        self.work = Work()  # of its own: what is refused is said beside the button
         self._one = _button("Plan this merge", lambda: plan(False))
         self._all = _button("Plan all of them", lambda: plan(True))
         super().__init__(
@@ -159,10 +169,12 @@ class Merging(VBox):
                 self._group,
                 self.choice,
                 HBox([self._one, self._all]),
+                self.work,
             ]
         )
         self.add_class("wb-card")
         self.layout.display = "none"
+        self.work.observe(lambda _: self._enable(), "busy")
 
     def offer(self, found: Found, same: pd.DataFrame) -> None:
         """Offer the clusters that were called the same, whatever else is known of their records."""
@@ -178,6 +190,9 @@ class Merging(VBox):
         self._group.options = labels
         self._ours = False
         self._all.description = f"Plan all {len(same):,} of them"
+        self._all.tooltip = (
+            "By the rule for fields that differ; of each the record with most associations stays"
+        )
         self._all.layout.display = "" if len(same) > 1 else "none"
         self.layout.display = "" if labels else "none"
         known = [cluster for _, cluster in labels]
@@ -194,10 +209,6 @@ class Merging(VBox):
         """Show the cluster that is chosen."""
         self.choice.show(beside, not_reviewed(found, beside.ids))
 
-    def enable(self, able: bool) -> None:
-        """Let the buttons be pressed, or not."""
-        self._one.disabled = self._all.disabled = not able
-
     def asked(self) -> dict[str, Any]:
         """Return the arguments of `Workbench.plan_merge` for the cluster that is chosen."""
         return self.choice.asked | {"reason": self._reason(self._chosen())}
@@ -206,6 +217,9 @@ class Merging(VBox):
         """Return the arguments of `Workbench.plan_merges` for every cluster: by the rule, no field chosen by hand."""
         merges = [(None, each["members"], self._reason(each)) for each in self._same.to_dict("records")]
         return {"merges": merges, "rules": self.choice.rule}
+
+    def _enable(self) -> None:
+        self._one.disabled = self._all.disabled = self.work.busy
 
     def _chosen(self) -> dict[Any, Any]:
         return dict(self._same[self._same["cluster"] == self._group.value].iloc[0])

@@ -36,10 +36,18 @@ class PairCard(VBox):
         Told what is said of the pair that is shown.
     stepped : callable
         Told how many pairs further a person wants to see.
+
+    Attributes
+    ----------
+    pair : tuple of (str, str) or None
+        The ids of the two that are seen.
+    held : bool
+        Whether nothing can be said of them, since something was said already or none are seen.
     """
 
     def __init__(self, unmask: bool, decided: Callable[[str], None], stepped: Callable[[int], None]) -> None:
         self.pair: Pair | None = None
+        self.held = True
         self._unmask, self._decided, self._stepped = unmask, decided, stepped
         self._found: Found | None = None
         self._title, self._evidence, self._records, self._drawing = HTML(), VBox(), VBox(), VBox()
@@ -75,7 +83,8 @@ class PairCard(VBox):
 
     def clear(self) -> None:
         """Show no pair."""
-        self.pair, self._keys.of, self.layout.display = None, "", "none"
+        self.pair, self.layout.display = None, "none"
+        self.hold(True)
 
     def show(self, found: Found, beside: Beside, place: str) -> None:
         """Show a pair; `place` says which of how many it is."""
@@ -86,18 +95,21 @@ class PairCard(VBox):
         self._records.children = (words(records_side_by_side(beside, self._unmask)),)
         self._remark.value = ""
         self._chart.layout.display = "none" if found.chance(left, right) is None else ""
-        self._draw()
         self.layout.display = ""
-        self._keys.of = f"{left} {right}"
+        self.hold(False)  # whoever sees the two can say what they are, though the chart is still being drawn
+        self._draw()
 
     def take_keys(self) -> None:
         """Give the keys the focus."""
         self._keys.take()
 
-    def enable(self, able: bool) -> None:
-        """Let the buttons be pressed, or not."""
-        for each in (*self._say.values(), *self._step):
-            each.disabled = not able
+    def hold(self, held: bool) -> None:
+        """Let nothing be said of the pair for now, or let it again.
+
+        The buttons are left as they are: a button that is disabled loses the focus, and the keys with it.
+        """
+        self.held = held
+        self._keys.of = "" if held or self.pair is None else " ".join(self.pair)
 
     def _draw(self) -> None:
         """Draw the chart where somebody looks at it."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from difflib import SequenceMatcher
 from typing import Any
 
@@ -10,12 +10,15 @@ import pandas as pd
 from markupsafe import Markup
 
 from workbench.investigate.duplicates import Beside, Found
+from workbench.reporting.charts_duplicates import COMPARED
 from workbench.reporting.masking import DOTS, mask
 from workbench.reporting.summaries import listed
 from workbench.reporting.tables import DASH, LONGEST, Shown, heading, text_of
 
 _BEFORE = 24  # characters shown before the first difference of long texts
+_WORTH_TELLING = 0.05  # bits
 _MARKED = 200  # characters up to which the differing ones are marked one by one
+_EMPTY = "empty"
 _Row = tuple[str, str, list[Markup]]
 """A field's name, whether its values differ, and the values."""
 
@@ -61,23 +64,13 @@ def records_side_by_side(beside: Beside, unmask: bool = False) -> Shown:
     """Lay records side by side, field by field, what differs marked by a sign, a word and its letters.
 
     What is masked is still compared as it is: two addresses that look alike behind their dots say that they differ.
-    Fields that say the same, or nothing, are counted, and unfold.
+    Fields that are empty in all of them are named below.
     """
-    shown = mask(beside.records, unmask)
-    rows: list[_Row] = []
-    alike: list[_Row] = []
-    for name in beside.records.columns:
-        if name == "id":
-            continue
-        values = beside.records[name].tolist()
-        verdict = _verdict(values)
-        cells = [text_of(each, name) for each in shown[name]]
-        (alike if verdict == "same" else rows).append((heading(name), verdict, _cells(cells, verdict)))
+    fields = [*_fields(beside.told, unmask), *_fields(beside.records, unmask)]
+    rows = [each for each in fields if each[1] != _EMPTY]
+    empty = [name for name, verdict, _ in fields if verdict == _EMPTY]
     counts = {word: sum(verdict == word for _, verdict, _ in rows) for word in ("differs", "in part")}
-    caption = (
-        f"{len(beside.ids)} records side by side: they contradict each other in {counts['differs']} fields,"
-        f" and {counts['in part']} are filled in part of them"
-    )
+    caption = f"Side by side: {counts['differs']} fields differ, {counts['in part']} are filled in part"
     titles = _titles(beside)
     rows += _referring(beside)
     text = [
@@ -87,7 +80,7 @@ def records_side_by_side(beside: Beside, unmask: bool = False) -> Shown:
     html = Markup(
         '<div class="wb-table wb-beside"><p class="wb-caption">{}</p>'
         '<div class="wb-scroll" role="region" tabindex="0" aria-label="{}">{}</div>{}</div>'
-    ).format(caption, caption, _table(titles, rows), _folded(titles, alike))
+    ).format(caption, caption, _table(titles, rows), _left_empty(empty))
     return Shown(html, "\n".join(text))
 
 
@@ -104,12 +97,9 @@ def pair_evidence(found: Found, left: str, right: str) -> Shown:
         "what speaks against it": each["against"] or "nothing that was compared",
     }
     if (chance := found.chance(left, right)) is not None:
-        bits = [
-            f"{name.removeprefix('weight_')} {chance[name]:+.1f}"
-            for name in chance.index
-            if _told(name, chance)
-        ]
-        facts["in bits of evidence"] = "; ".join(bits)
+        bits = {words: float(chance.get(f"weight_{name}", 0)) for name, words in COMPARED.items()}
+        told = [f"{words} {worth:+.1f}" for words, worth in bits.items() if abs(worth) >= _WORTH_TELLING]
+        facts["in bits of evidence"] = "; ".join(told)
     if each["decision"]:
         facts["said of them"] = f"{each['decision']}, by {each['decided_by']}"
     return listed(facts)
@@ -121,16 +111,23 @@ def not_reviewed(found: Found, members: Sequence[str]) -> list[str]:
     return sorted(near - set(members))
 
 
-def _told(name: Any, chance: pd.Series[Any]) -> bool:
-    return str(name).startswith("weight_") and abs(chance[name]) >= 0.05
+def _fields(frame: pd.DataFrame, unmask: bool) -> Iterator[_Row]:
+    """Yield every field but the key: its name, whether its values differ, and the values."""
+    shown = mask(frame, unmask)
+    for name in frame.columns:
+        if name != "id":
+            verdict = _verdict(frame[name].tolist())
+            yield heading(name), verdict, _cells([text_of(each, name) for each in shown[name]], verdict)
 
 
 def _verdict(values: Sequence[Any]) -> str:
     """Tell whether values differ; a value beside nothing is no contradiction, and so no difference of that kind."""
-    said = {each for each in values if isinstance(each, str) and each.strip()}
+    said = {str(each) for each in values if text_of(each).strip() not in ("", DASH)}
+    if not said:
+        return _EMPTY
     if len(said) > 1:
         return "differs"
-    return "in part" if said and any(each not in said for each in values) else "same"
+    return "in part" if any(str(each) not in said for each in values) else "same"
 
 
 def _titles(beside: Beside) -> list[Markup]:
@@ -203,12 +200,10 @@ def _row(name: str, verdict: str, cells: list[Markup]) -> Markup:
     ).format(verdict.replace(" ", "-") or "count", name, sign, told)
 
 
-def _folded(titles: list[Markup], alike: Sequence[_Row]) -> Markup:
-    if not alike:
+def _left_empty(empty: Sequence[str]) -> Markup:
+    if not empty:
         return Markup("")
-    return Markup(
-        "<details><summary>{} fields in which they say the same, or nothing</summary>{}</details>"
-    ).format(len(alike), _table(titles, alike))
+    return Markup('<p class="wb-note">Empty in all of them: {}</p>').format(", ".join(empty))
 
 
 def _plain(cell: Markup) -> str:

@@ -11,8 +11,10 @@ from sqlalchemy.dialects.postgresql import ARRAY
 
 from workbench.database.connection import frame
 from workbench.errors import UsageError
-from workbench.investigate.associations import choose_canonical, count_associations
+from workbench.investigate.associations import choose_canonicals, count_associations
+from workbench.investigate.duplicates.found import describe_records
 from workbench.murmurant.schema import Schema, as_text
+from workbench.murmurant.spellings import CONCEPT_OF, EVENT, MEMBER, REGISTRATION
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,9 @@ class Beside:
         The record that the guide's rule would keep, and what decided.
     associations : dict of str to int
         Each record to the number of rows that refer to it.
+    told : pandas.DataFrame
+        Of registrations: ``id``, and what people know the member and the event by, as ``member_first_name``,
+        ``event_title``, ...; else ``id`` alone.
     """
 
     entity: str
@@ -40,6 +45,7 @@ class Beside:
     canonical: str
     by: str
     associations: dict[str, int]
+    told: pd.DataFrame
 
     @property
     def ids(self) -> list[str]:
@@ -72,15 +78,34 @@ def records_beside(connection: Connection, schema: Schema, entity: str, ids: Seq
         raise UsageError(
             f"There is no {entity} {', '.join(map(repr, gone))} here.", "A record that was merged is gone."
         )
-    choice = choose_canonical(connection, schema, asked, entity)
+    counted = count_associations(connection, schema, asked, entity)
+    (choice,) = choose_canonicals(connection, schema, [asked], entity, counted=counted)
     return Beside(
         entity,
         records.set_index("id").loc[asked].reset_index(),
-        count_associations(connection, schema, asked, entity),
+        counted,
         choice.canonical,
         choice.by,
         choice.associations,
+        _told(connection, schema, entity, asked),
     )
+
+
+def _told(connection: Connection, schema: Schema, entity: str, ids: Sequence[str]) -> pd.DataFrame:
+    """Return whose registrations these are, and for what, in people's words."""
+    found = pd.DataFrame({"id": list(ids)})
+    if entity != REGISTRATION:
+        return found
+    registrations = describe_records(connection, schema, REGISTRATION, ids)
+    for name, kind in (("member", MEMBER), ("event", EVENT)):
+        column = f"{name}_id"
+        if column not in registrations or not schema.has(CONCEPT_OF[kind]):
+            continue
+        known = describe_records(connection, schema, kind, registrations[column].dropna())
+        known = known.add_prefix(f"{name}_")
+        told = registrations[["id", column]].merge(known, on=column, how="left").drop(columns=column)
+        found = found.merge(told, on="id", how="left")
+    return found
 
 
 def _whole(connection: Connection, schema: Schema, entity: str, ids: Sequence[str]) -> pd.DataFrame:
