@@ -14,6 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from workbench.checkpoints.preflight import Preflight
     from workbench.checks.tiers import TIER_CHECKS
     from workbench.errors import WorkbenchError
     from workbench.fixes.merging.asking import MERGE_RULES
@@ -118,6 +119,7 @@ __all__ = [
     "Found",
     "LevelZero",
     "Plan",
+    "Preflight",
     "ReportResult",
     "Review",
     "Shown",
@@ -206,6 +208,7 @@ _HOME = {
     "MERGE_RULES": "workbench.fixes.merging.asking",
     "LevelZero": "workbench.fixes.telling",
     "Plan": "workbench.plans.plan",
+    "Preflight": "workbench.checkpoints.preflight",
     "ReportResult": "workbench.reporting.runner",
     "TIER_CHECKS": "workbench.checks.tiers",
     "Triage": "workbench.triage",

@@ -5,7 +5,9 @@ comes back, errors included, in place and in words. Where there is no browser it
 """
 
 from workbench.panels.duplicates import DuplicateReview
+from workbench.panels.panel import opened
 from workbench.panels.plans import PlanReview
+from workbench.panels.preflight import PreflightPanel
 from workbench.panels.runs import RunPicker
 
-__all__ = ["DuplicateReview", "PlanReview", "RunPicker"]
+__all__ = ["DuplicateReview", "PlanReview", "PreflightPanel", "RunPicker", "opened"]
