@@ -130,6 +130,13 @@ def test_keys_say_and_step_and_never_twice(opened: Opened, small: ClonedClub, pl
     _key(panel, "u")
     assert "2 of 2 reviewed, 1 of them unsure" in said(panel)
     assert "Nothing is left" in said(panel)
+    panel._find.value = "ZYXWV bort@"
+    assert panel._order == [tuple(two)]
+    panel._find.value = one[0]
+    assert panel._order == [tuple(one)]
+    panel._find.value = "nobody"
+    assert panel._order == []
+    panel._find.value = " "
     panel._which.value = "unsure"
     assert panel._order == [second]
     panel._pairs._table.selected_rows = [0]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
-from ipywidgets import HTML, BoundedFloatText, Button, Dropdown, HBox, IntProgress, ToggleButtons
+from ipywidgets import HTML, BoundedFloatText, Button, Dropdown, HBox, IntProgress, Text, ToggleButtons
 from markupsafe import Markup
 
 from workbench import Beside, Found, Plan, Shown, Workbench, pairs_to_review, show
@@ -14,7 +15,7 @@ from workbench.panels.merging import Merging
 from workbench.panels.pairs import WORDS, Pair, PairCard
 from workbench.panels.panel import WIDE, Panel
 from workbench.panels.plans import PlanReview
-from workbench.panels.table import Table
+from workbench.panels.table import MOST, Table
 from workbench.panels.work import Advance
 
 _ENTITIES = {"Members": "Member", "Events": "Event", "Registrations": "Registration"}
@@ -64,6 +65,9 @@ class DuplicateReview(Panel):
         self._threshold.layout.width = "14rem"
         self._which = Dropdown(options=[_ALL, _OPEN, *WORDS.values()], description="Show", style=WIDE)
         self._which.layout.width = "14rem"
+        self._find = Text(description="Find", placeholder="a person, a title, an id", style=WIDE)
+        self._find.layout.width = "16rem"
+        self._find.continuous_update = False
         again = Button(
             description="Look again", icon="refresh", tooltip="Compare anew, as the database is now"
         )
@@ -79,7 +83,7 @@ class DuplicateReview(Panel):
             wb,
             "Review duplicates",
             [
-                HBox([self._entity, self._threshold, self._which, again]),
+                HBox([self._entity, self._threshold, self._which, self._find, again]),
                 self._told,
                 self._pairs,
                 HBox([self._bar, self._progress]),
@@ -90,7 +94,8 @@ class DuplicateReview(Panel):
         self.work.observe(lambda _: self._offer(), "busy")
         self.review.work.observe(lambda _: self._follow(), "busy")
         self._entity.observe(lambda _: self._look(), "value")
-        self._which.observe(lambda _: self._list(), "value")
+        for each in (self._which, self._find):
+            each.observe(lambda _: self._list(), "value")
         self._look()
 
     def look(self) -> None:
@@ -136,9 +141,11 @@ class DuplicateReview(Panel):
             return
         said, which = self.found.pairs["decision"], self._which.value
         wanted = said.notna() if which == _ALL else said == ("" if which == _OPEN else which)
+        if self._find.value.strip():
+            wanted &= self.found.about(self._find.value)
         listed = self.found.pairs[wanted]
         self._order = list(zip(listed["left"], listed["right"], strict=True))
-        self._pairs.show(pairs_to_review(self.found)[wanted.to_numpy()])
+        self._pairs.show(pairs_to_review(replace(self.found, pairs=listed.head(MOST))), len(listed))
         self._choose()
         reviewed, unsure = int((said != "").sum()), int((said == "unsure").sum())
         self._bar.max, self._bar.value = max(len(said), 1), reviewed

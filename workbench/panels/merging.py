@@ -6,7 +6,19 @@ from collections.abc import Callable
 from typing import Any
 
 import pandas as pd
-from ipywidgets import HTML, Button, Checkbox, Dropdown, GridBox, HBox, Label, RadioButtons, Text, VBox
+from ipywidgets import (
+    HTML,
+    Accordion,
+    Button,
+    Checkbox,
+    Dropdown,
+    GridBox,
+    HBox,
+    Label,
+    RadioButtons,
+    Text,
+    VBox,
+)
 from markupsafe import Markup
 
 from workbench import MERGE_RULES, Beside, Found, heading, mask, not_reviewed, records_side_by_side, text_of
@@ -24,6 +36,7 @@ class MergeChoice(VBox):
         self._unmask = unmask
         self._beside: Beside | None = None
         self._table, self._rest = VBox(), HTML()
+        self._beside_them = Accordion([self._table], titles=["Side by side"], selected_index=None)
         self._stays = RadioButtons(layout={"width": "auto"})
         self._stays.add_class("wb-stays")
         self._goes: dict[str, Checkbox] = {}
@@ -45,7 +58,7 @@ class MergeChoice(VBox):
         self._stays.observe(lambda _: self._settle(), "value")
         super().__init__(
             [
-                self._table,
+                self._beside_them,
                 HTML('<p class="wb-caption">Which record stays</p>'),
                 self._stays,
                 self._going,
@@ -61,6 +74,7 @@ class MergeChoice(VBox):
         """Show records to choose about, and name those that stay as they are since nobody reviewed them."""
         self._beside = beside
         self._table.children = (words(records_side_by_side(beside, self._unmask)),)
+        self._beside_them.selected_index = 0 if len(beside.ids) > 2 else None  # of two, they are seen above
         names = {each: f"Record {number}" for number, each in enumerate(beside.ids, 1)}
         self._goes = {
             each: Checkbox(True, description=f"{name} ({each}) goes into it", indent=False)

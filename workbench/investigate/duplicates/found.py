@@ -87,6 +87,18 @@ class Found:
         of_it = self.chances[(self.chances["left"] == left) & (self.chances["right"] == right)]
         return of_it.iloc[0] if len(of_it) else None
 
+    def about(self, words: str) -> pd.Series[bool]:
+        """Tell of each pair whether one of the two is known by all of these words, or has such an id."""
+        known = self.records["id"].astype(str)
+        for name in self.records.columns.drop("id"):
+            known = known + " " + self.records[name].astype(object).fillna("").astype(str)
+        said = known.str.casefold()
+        of_them = pd.Series(True, index=said.index)
+        for word in words.casefold().split():
+            of_them &= said.str.contains(word, regex=False)
+        ids = set(self.records["id"][of_them])
+        return self.pairs["left"].isin(ids) | self.pairs["right"].isin(ids)
+
     def decided(self, decisions: Mapping[Pair, Decision]) -> Found:
         """Return the same pairs with what is said of them now; nothing is compared anew, nor gathered anew.
 
