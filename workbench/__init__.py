@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from workbench.checkpoints.preflight import Preflight
     from workbench.checks.tiers import TIER_CHECKS
     from workbench.errors import WorkbenchError
+    from workbench.fixes.merging.asking import MERGE_RULES
     from workbench.fixes.telling import LevelZero
+    from workbench.investigate.duplicates import Beside, Found
     from workbench.investigate.mappings.problems import MappingFindings
     from workbench.investigate.tiers.reviewing import TierReview
     from workbench.plans.plan import Plan
@@ -69,7 +71,10 @@ if TYPE_CHECKING:
         match_histogram_chart,
         match_waterfall_chart,
         next_steps,
+        not_reviewed,
+        pair_evidence,
         pair_to_look_at,
+        pairs_to_review,
         plan_affected,
         plan_answer,
         plan_approval,
@@ -87,6 +92,7 @@ if TYPE_CHECKING:
         preflight_steps,
         probable_finding,
         prose,
+        records_side_by_side,
         rehearsals_chart,
         review_plan,
         run_counts,
@@ -122,9 +128,12 @@ __version__ = "0.1.0"
 __all__ = [
     "DUPLICATE_CHECKS",
     "MAPPING_CHECKS",
+    "MERGE_RULES",
     "OPERATOR_CHECKS",
     "RUN_CHECKS",
     "TIER_CHECKS",
+    "Beside",
+    "Found",
     "LevelZero",
     "MappingFindings",
     "Plan",
@@ -177,8 +186,11 @@ __all__ = [
     "match_histogram_chart",
     "match_waterfall_chart",
     "next_steps",
+    "not_reviewed",
     "open_workbench",
+    "pair_evidence",
     "pair_to_look_at",
+    "pairs_to_review",
     "plan_affected",
     "plan_answer",
     "plan_approval",
@@ -196,6 +208,7 @@ __all__ = [
     "preflight_steps",
     "probable_finding",
     "prose",
+    "records_side_by_side",
     "rehearsals_chart",
     "review_plan",
     "run_counts",
@@ -224,6 +237,9 @@ __all__ = [
 ]
 
 _HOME = {
+    "Beside": "workbench.investigate.duplicates",
+    "Found": "workbench.investigate.duplicates",
+    "MERGE_RULES": "workbench.fixes.merging.asking",
     "LevelZero": "workbench.fixes.telling",
     "MappingFindings": "workbench.investigate.mappings.problems",
     "Plan": "workbench.plans.plan",

@@ -56,7 +56,9 @@ class Session:
     def __post_init__(self) -> None:
         self._open = ExitStack()
         self._held: Connection | None = None
-        self._turn = RLock()  # a panel asks in a thread of its own, and one connection answers one at a time
+        self._one_at_a_time = (
+            RLock()
+        )  # panels ask in threads of their own, and a connection answers one at a time
         self._runs: list[Run] | None = None  # the same for as long as the state is
         # A notebook never closes what it opened; the interpreter's end must still find it closed.
         weakref.finalize(self, _close_quietly, self._open)
@@ -71,7 +73,7 @@ class Session:
 
     def close(self) -> None:
         """End the transaction that `one_state` holds."""
-        with self._turn:
+        with self._one_at_a_time:
             self._held = None
             self._open.close()
 
@@ -87,7 +89,7 @@ class Session:
             with self.database.reading() as connection:
                 yield connection
             return
-        with self._turn:
+        with self._one_at_a_time:
             if self._held is None:
                 self._held = self._open.enter_context(self.database.reading())
             with self.database.speaking_plainly():

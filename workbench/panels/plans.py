@@ -103,6 +103,11 @@ class PlanReview(Panel):
         """The id of the plan that is shown; empty when none is."""
         return self._review.plan.id if self._review else ""
 
+    @property
+    def state(self) -> str:
+        """What became of it so far: planned, approved, applied, ...; empty when none is shown."""
+        return self._review.state if self._review else ""
+
     def show(self, plan: str | Plan) -> None:
         """Show a plan, and the list of plans as it is now."""
         name = plan.id if isinstance(plan, Plan) else plan

@@ -1,5 +1,11 @@
 """Reports: an executed notebook, a page that needs nothing else, and a verdict for machines."""
 
+from workbench.reporting.beside import (
+    not_reviewed,
+    pair_evidence,
+    pairs_to_review,
+    records_side_by_side,
+)
 from workbench.reporting.charts import (
     actions_chart,
     changes_chart,
@@ -138,7 +144,10 @@ __all__ = [
     "match_histogram_chart",
     "match_waterfall_chart",
     "next_steps",
+    "not_reviewed",
+    "pair_evidence",
     "pair_to_look_at",
+    "pairs_to_review",
     "plan_affected",
     "plan_answer",
     "plan_approval",
@@ -156,6 +165,7 @@ __all__ = [
     "preflight_steps",
     "probable_finding",
     "prose",
+    "records_side_by_side",
     "rehearsals_chart",
     "review_plan",
     "run_counts",
