@@ -16,7 +16,6 @@ from typing import Any
 import psycopg
 
 from workbench.checkpoints.restore.cluster import Cluster, Session
-from workbench.checkpoints.restore.gate import HALF_MADE, mark_of
 from workbench.checkpoints.restore.record import (
     ABANDONED,
     DONE,
@@ -27,6 +26,7 @@ from workbench.checkpoints.restore.record import (
     records,
 )
 from workbench.checkpoints.restore.request import Counted, Request, Way
+from workbench.database.exclusion import is_half_made
 from workbench.errors import DatabaseUnreachable, Refused, WorkbenchError
 from workbench.settings import Settings
 
@@ -234,7 +234,7 @@ def _clean_up(restore: Restore) -> None:
     with restore.cluster.speaking_plainly():
         standing = restore.cluster.standing(restore.beside)
         for name, each in standing.items():
-            if each.comment == mark_of(record.request, record.live, HALF_MADE):
+            if is_half_made(each.comment, record.live, record.request):
                 restore.cluster.drop(restore.beside, name)
         forget_unmarked(restore)
     if record.facts.get("stopped") and restore.around.start and not record.facts.get("restarted"):

@@ -10,7 +10,7 @@ from typing import Any
 
 from workbench.checkpoints.archive import digest_of
 from workbench.checkpoints.manifest import Manifest
-from workbench.checkpoints.restore.cluster import MARK, Cluster, Session, Standing
+from workbench.checkpoints.restore.cluster import Cluster, Session, Standing
 from workbench.checkpoints.restore.in_place import refuse_what_is_not_ours
 from workbench.checkpoints.restore.request import (
     Counted,
@@ -21,6 +21,7 @@ from workbench.checkpoints.restore.request import (
     Way,
     write_request,
 )
+from workbench.database.exclusion import RESTORING
 from workbench.errors import Drift, Refused, SnapshotError, WrongEnvironment
 from workbench.plans.plan import Target
 
@@ -334,7 +335,7 @@ def _worth_knowing(manifest: Manifest, way: Way, live: Standing | None) -> list[
         )
     if live is None:
         found.append("There is no database of this name any more: nothing is replaced.")
-    if way == "swap" and live is not None and not live.comment.startswith(MARK):
+    if way == "swap" and live is not None and not live.comment.startswith(RESTORING):
         found.append(
             "The database that is replaced stays under a dated name until you drop it; it takes its room."
         )
