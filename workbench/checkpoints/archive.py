@@ -21,6 +21,9 @@ from workbench.errors import SnapshotError
 HOW = "Take one of the whole database with pg_dump -Fc (or -Ft, -Fd)."
 AGAIN = "Use another snapshot, or copy this one anew from where it was made."
 
+GREETING = 'unrecognized configuration parameter "transaction_timeout"'
+"""What a server before PostgreSQL 17 says to a newer pg_restore, which sets it to what it is anyway."""
+
 _HEAD = re.compile(r"^; +(Archive created at|[A-Za-z _]+:) (.*)$", re.MULTILINE)
 
 # What a table can need besides itself. A name is followed by its owner's, after the last space.

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter
 
-from workbench.checkpoints.archive import digest_of, read_archive, size_of
+from workbench.checkpoints.archive import GREETING, digest_of, read_archive, size_of
 from workbench.checkpoints.comparing import counted, differences_from
 from workbench.checkpoints.fingerprints import Connection
 from workbench.checkpoints.manifest import Manifest, Outcome, Verification
@@ -222,9 +222,10 @@ def _restore(manifest: Manifest, scratch: ScratchServer, settings: Settings) -> 
         check=False,
     )
     said = done.stderr.decode(errors="replace")
-    errors = re.findall(r"error: (?:could not execute query: )?(.*)", said)
+    found = re.findall(r"error: (?:could not execute query: )?(.*)", said)
+    errors = [each for each in found if GREETING not in each]
     broken = [match.group(1) for each in errors if (match := _BROKEN_KEY.search(each))]
-    if len(broken) < len(errors) or (done.returncode and not errors):
+    if len(broken) < len(errors) or (done.returncode and not found):
         first = next((each for each in errors if not _BROKEN_KEY.search(each)), said.strip()[-300:])
         reason = scratch.redacted(first.removeprefix("ERROR:").removeprefix("FATAL:").strip())
         if _LACKING.search(first):
