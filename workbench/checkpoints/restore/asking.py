@@ -21,6 +21,7 @@ from workbench.checkpoints.restore.request import (
     write_request,
 )
 from workbench.checkpoints.restore.room import refuse_without_room
+from workbench.checkpoints.restore.swap import refuse_prepared
 from workbench.database.exclusion import RESTORING
 from workbench.errors import Drift, Refused, SnapshotError, WrongEnvironment
 from workbench.plans.plan import Target
@@ -99,6 +100,7 @@ def ask_for_restore(
     Refused
         When this user may not do it this way, or there is no room.
     """
+    refuse_prepared(beside, [cluster.live])
     target = target_of(cluster, beside)
     live = cluster.standing(beside).get(cluster.live)
     way: Way = "in place" if wish.in_place else "swap"
@@ -137,6 +139,7 @@ def examine(cluster: Cluster, beside: Session, request: Request, manifest: Manif
     refuse_damage(manifest)
     refuse_an_older_server(manifest, cluster, beside)
     refuse_what_may_not_be(cluster, beside, manifest, request.way, live)
+    refuse_prepared(beside, [cluster.live])
     refuse_without_room(cluster, beside, live, manifest)
 
 

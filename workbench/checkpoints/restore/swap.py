@@ -55,7 +55,7 @@ def swap(cluster: Cluster, beside: Session, renames: Mapping[str, str], comments
         When somebody cannot be disconnected, or a prepared transaction waits in one of them; nothing was renamed.
     """
     names = list(renames)
-    _refuse_prepared(beside, names)
+    refuse_prepared(beside, names)
     for left in range(_TRIES - 1, -1, -1):
         with _nobody_in(cluster, beside, names):
             begun = time.perf_counter()
@@ -136,14 +136,19 @@ def _plainly_refused() -> Iterator[None]:
         ) from None
 
 
-def _refuse_prepared(beside: Session, names: list[str]) -> None:
+def refuse_prepared(beside: Session, names: list[str]) -> None:
+    """Refuse while a prepared transaction waits in one of these databases: it holds its locks until somebody ends it."""
     row = beside.execute(
-        "SELECT gid, database FROM pg_prepared_xacts WHERE database = ANY(%s) LIMIT 1", [names]
+        "SELECT gid, database::text, owner::text, prepared AT TIME ZONE 'UTC' FROM pg_prepared_xacts"
+        " WHERE database = ANY(%s) ORDER BY prepared LIMIT 1",
+        [names],
     ).fetchone()
     if row is not None:
         raise Refused(
-            f"The prepared transaction {row[0]!r} waits in {row[1]}, which cannot be renamed until it ends.",
-            f"COMMIT PREPARED or ROLLBACK PREPARED {row[0]!r} there.",
+            f"The prepared transaction {row[0]!r} of {row[2]} waits in {row[1]} since {row[3]:%Y-%m-%d %H:%M:%S} UTC, which can"
+            " neither be renamed nor replaced until it ends.",
+            f"Whoever prepared it knows which: COMMIT PREPARED {row[0]!r} or ROLLBACK PREPARED {row[0]!r}, in"
+            f" {row[1]}. Nothing was changed.",
         )
 
 
