@@ -21,7 +21,7 @@ from workbench.checkpoints.restore.likeness import (
 )
 from workbench.checkpoints.restore.request import Counted, more_is_lost
 from workbench.checkpoints.restore.settling import settle
-from workbench.checkpoints.restore.swap import others, swap
+from workbench.checkpoints.restore.swap import others, refuse_who_stays, swap
 from workbench.database.exclusion import HALF_MADE, is_half_made, mark_of
 from workbench.errors import Drift, Refused, SnapshotError
 
@@ -29,14 +29,19 @@ MOST_NAMED = 5
 
 
 def stop(restore: Restore) -> None:
-    """Stop the application; where nobody said how, tell who is connected."""
+    """Stop the application; where nobody said how, tell who is connected. Refuse early whoever would keep the swap off."""
+    live = restore.record.live
     if restore.around.stop is None:
-        connected = others(restore.beside, [restore.record.live])
+        connected = others(restore.beside, [live])
         restore.record.note(stopped=False, connected=connected)
         restore.tell(f"no app_stop is configured; {connected} sessions are connected")
-        return
-    restore.record.note(stopped=True, restarted=False)  # first: what may have stopped must be started again
-    restore.around.stop()
+    else:
+        restore.record.note(
+            stopped=True, restarted=False
+        )  # first: what may have stopped must be started again
+        restore.around.stop()
+    if restore.request.way != "in place":
+        refuse_who_stays(restore.beside, [live])
 
 
 def safety(restore: Restore) -> None:
