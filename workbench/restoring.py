@@ -120,7 +120,7 @@ class Restoring(Checkpointing, Differing):
         Refused
             When it is another database's, or this is not possible here.
         """
-        manifest = find_snapshot(self.settings.backups, snapshot)
+        manifest = find_snapshot(self.settings.backups, snapshot, self.environment.name)
         cluster = self._cluster
         with cluster.beside() as beside:
             there = cluster.live in cluster.standing(beside)

@@ -138,6 +138,8 @@ def carry_out(restore: Restore, steps: list[Step]) -> Record:
     ------
     DatabaseUnreachable
         When the server was lost: what was done stays, to be resumed.
+    KeyboardInterrupt
+        When somebody pressed ctrl-C: the same, and it says so.
     WorkbenchError
         When a step failed; the message says what became of everything.
     """
@@ -153,6 +155,8 @@ def carry_out(restore: Restore, steps: list[Step]) -> Record:
         try:
             with restore.cluster.speaking_plainly():
                 step.carry_out(restore)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(_interrupted(record, step)) from None
         except DatabaseUnreachable as error:
             raise DatabaseUnreachable(error.what, f"{_stands(record)} {_GO_ON}") from None
         except WorkbenchError as error:
@@ -248,6 +252,15 @@ def forget_unmarked(restore: Restore) -> None:
     each = restore.cluster.standing(restore.beside).get(name or "")
     if each is not None and not each.comment and oid is None:
         restore.cluster.drop(restore.beside, each.name)
+
+
+def _interrupted(record: Record, step: Step) -> str:
+    stands = _stands(record)
+    if step.name in {"swap", "replace"}:
+        stands = f"The live database {record.live} is whole: the one that was there, or the restored one."
+    stopped = record.facts.get("stopped") and not record.facts.get("restarted")
+    application = " The application is stopped." if stopped else ""
+    return f"Interrupted while {step.called}. {stands}{application} {_GO_ON}"
 
 
 def _stands(record: Record) -> str:
