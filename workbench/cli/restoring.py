@@ -13,9 +13,9 @@ import typer
 import workbench
 from workbench.checkpoints.restore.request import is_request
 from workbench.cli.explaining import SHOWN, on_environment
-from workbench.cli.options import Acting, AsJson, EnvironmentName, open_as
+from workbench.cli.options import Acting, AsJson, EnvironmentName, Yes, ask, open_as
 from workbench.cli.output import Advance, banner, command, print_json, print_table, progress_bar, say, stderr
-from workbench.errors import Drift, Refused, UsageError
+from workbench.errors import Drift, UsageError
 
 if TYPE_CHECKING:
     from workbench.checkpoints.restore.record import Record
@@ -55,9 +55,7 @@ def restore(
     undo: Annotated[
         bool, typer.Option("--undo", help="Ask to put the database back that the last one kept.")
     ] = False,
-    yes: Annotated[
-        bool, typer.Option("--yes", "-y", help="Answer the questions a terminal would be asked.")
-    ] = False,
+    yes: Yes = False,
     acting: Acting = None,
     environment: EnvironmentName = None,
     json: AsJson = False,
@@ -82,10 +80,10 @@ def restore(
         if undo:
             _present(wb, wb.request_undo_of_restore(name), json)
         elif abandon:
-            _ask(f"Give the interrupted restore of {wb.environment} up?", yes)
+            ask(f"Give the interrupted restore of {wb.environment} up?", yes)
             _given_up(wb, wb.abandon_restore(name, _say), json)
         elif resume:
-            _ask(f"Go on with the interrupted restore of {wb.environment}?", yes)
+            ask(f"Go on with the interrupted restore of {wb.environment}?", yes)
             with _saying_what_stands(), _progress() as advance:
                 record = wb.resume_restore(name, advance, _say)
             _ended(wb, record, json)
@@ -128,7 +126,7 @@ def approval_of(wb: Workbench, request: Request, digest: str, confirm: str | Non
 
 
 def _carry_out(wb: Workbench, request: Request, yes: bool, json: bool) -> None:
-    _ask(f"Restore {request.source.snapshot} over {wb.environment}?", yes)
+    ask(f"Restore {request.source.snapshot} over {wb.environment}?", yes)
     try:
         with _saying_what_stands(), _progress() as advance:
             record = wb.restore(request, advance, _say)
@@ -280,15 +278,6 @@ def _record_facts(record: Record) -> dict[str, Any]:
 
 def _say(line: str) -> None:
     stderr().print(f"  {line}")
-
-
-def _ask(question: str, yes: bool) -> None:
-    if yes:
-        return
-    if not sys.stdin.isatty():
-        raise Refused("Nobody is here to be asked.", "Add --yes to go on without a question.")
-    if not typer.confirm(question, err=True):
-        raise Refused("Not done: the answer was no.", "Nothing was changed.")
 
 
 @contextmanager

@@ -71,7 +71,7 @@ def _print(found: Triage, on: str) -> None:
     for way in found.ways:
         say("", f"{way.name}: {way.title.lower()}" + ("" if way.possible else " (not possible here)"))
         say(*(f"  {workbench.mask_text(note)}" for note in way.notes))
-        say(*(f"  $ {each}{on if each.startswith('workbench ') else ''}" for each in way.commands))
+        say(*(f"  $ {each}" for each in way.commands))
     say(
         "",
         f"Recommended: {found.advice.way or 'none of them as things stand'}. {workbench.mask_text(found.advice.why)}",
