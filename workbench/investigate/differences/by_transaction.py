@@ -15,7 +15,7 @@ from workbench.investigate.differences.keys import Keys
 from workbench.investigate.differences.places import gone_from_places
 from workbench.investigate.differences.recent import Since
 from workbench.investigate.differences.records import keys_at, match
-from workbench.investigate.differences.rows import Pages, Rows, look_up
+from workbench.investigate.differences.rows import Places, Rows, look_up
 from workbench.investigate.differences.sides import Shape, Side, shape_of
 from workbench.investigate.differences.written import RANGES, Written, count_written, written_by_pages
 
@@ -51,7 +51,7 @@ class Counting:
         self.shape = shape
         self.added, self.changed = Keys(), Keys()
         self.columns: Counter[str] = Counter()
-        self.pages: Pages = np.zeros(0, np.int64)
+        self._places: list[Places] = []
 
     def take(self, new: Rows, was: Rows) -> None:
         """Take some rows that may be new, and what the snapshot has of them."""
@@ -63,15 +63,17 @@ class Counting:
         self.changed.add(new.names.text(at[differs.any(axis=1)]))
         counts = zip(self.shape.columns, differs.sum(axis=0).tolist(), strict=True)
         self.columns.update({name: count for name, count in counts if count})
-        if len(was.pages):
-            counted = np.bincount(was.pages, minlength=len(self.pages)).astype(np.int64)
-            counted[: len(self.pages)] += self.pages
-            self.pages = counted
+        self._places.append(was.places)
+
+    @property
+    def places(self) -> Places:
+        """Where a clone has the rows that it has; eight bytes each, of at most a part of the table."""
+        return np.concatenate([np.zeros(0, np.int64), *self._places])
 
 
 def looked_up(before: Side, now: Side, shape: Shape, new: Rows) -> Rows | None:
     """Look rows up in a clone; None where its columns are not the database's."""
-    return look_up(before, shape, new.names, pages=True) if _alike(before, now, shape) else None
+    return look_up(before, shape, new.names, places=True) if _alike(before, now, shape) else None
 
 
 def by_transaction(before: Side, now: Side, told: Told, found: TableDifference, *, clone: bool) -> bool:
@@ -87,12 +89,12 @@ def by_transaction(before: Side, now: Side, told: Told, found: TableDifference, 
     for some in _parts(now, told):
         was = told.looked_up.result() if told.looked_up else None
         if was is None:
-            was = look_up(before, shape, some.names, pages=clone)
+            was = look_up(before, shape, some.names, places=clone)
         counting.take(some, was)
     gone = (found.before or 0) + len(counting.added) - told.written.rows
     removed: list[str] | None = None
     if gone > 0 and clone:
-        removed = gone_from_places(before, now, shape, told.since, counting.pages, gone)
+        removed = gone_from_places(before, now, shape, told.since, counting.places, gone)
     if gone > 0 and removed is None:
         removed = []
         for one, other in parts_of(before, now, shape, digests=False):

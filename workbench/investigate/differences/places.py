@@ -1,8 +1,8 @@
 """Which rows are gone, found by their places: a clone has its rows where the database had them.
 
-A row that nobody wrote to stays in its place for as long as the table's file does. So some pages of the clone have
-as many rows as the database has old ones there and as were found to be updated; where they have more, rows are gone.
-Only there is looked row by row.
+A row that nobody wrote to stays in its place for as long as the table's file does. So a place of the clone that
+is neither an old row's of the database nor that of one found to be updated has lost its row. Where few are gone,
+the rows of some pages at a time are counted first, and only where the numbers differ are places compared.
 """
 
 from __future__ import annotations
@@ -12,25 +12,22 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from psycopg import sql
 
-from workbench.investigate.differences.names import Names, gathered, names_from
 from workbench.investigate.differences.recent import Since
-from workbench.investigate.differences.rows import PLACE, Pages, there
+from workbench.investigate.differences.rows import Places, places_from
 from workbench.investigate.differences.sides import Shape, Side
 from workbench.investigate.differences.written import RANGES
 
-_RUN = 8  # pages counted together: few enough that not many rows lie there, many enough to be read together
-_AT_ONCE = 1 << 9  # runs looked at row by row: 32 MB of rows
+_RUN = 1 << 7  # pages counted together: enough to be read in one go
+_AT_ONCE = 1 << 6  # runs whose places are compared together: 64 MB of rows
+_ROOM = 12  # bits: on a page, even of the largest size, are fewer than 4,096 rows
+_LAST = (1 << _ROOM) - 1
 _FILE = "SELECT pg_relation_filenode(%s::regclass), pg_relation_size(%s::regclass) / current_setting('block_size')::int"
-_EVERY = sql.SQL("true")
-
-Places = NDArray[np.int64]
 
 
 def gone_from_places(
-    before: Side, now: Side, shape: Shape, since: Since, found: Pages, gone: int
+    before: Side, now: Side, shape: Shape, since: Since, found: Places, gone: int
 ) -> list[str] | None:
     """Return the keys of the rows that a clone has and the database has not.
 
@@ -39,7 +36,7 @@ def gone_from_places(
     before : Side
         A clone of the database, on its own server.
     found : array of int
-        By page of the clone, how many rows it has of those of the database that may be new.
+        Where the clone has those rows of the database that may be new: the page's number times 65,536, and within it.
     gone : int
         How many are missing.
 
@@ -54,40 +51,42 @@ def gone_from_places(
     if file is None or file != same or now.connection.info.server_version < RANGES:
         return None
     keys: list[str] = []
+    sides = (before, sql.SQL("true")), (now, since.old)
+    runs = np.arange(-(-pages // _RUN))
     with ThreadPoolExecutor(2) as threads:
-        asked = [
-            threads.submit(_counts, side, shape, pages, which)
-            for side, which in ((before, _EVERY), (now, since.old))
-        ]
-        had, has = (each.result() for each in asked)
-        runs = len(had)
-        missing = had - has - _by_run(found, runs)
-        if (missing < 0).any():
-            return None
-        lost = np.flatnonzero(missing) * _RUN
-        for start in range(0, len(lost), _AT_ONCE):
-            chunk = lost[start : start + _AT_ONCE].tolist()
-            asked = [
-                threads.submit(_places, side, shape, chunk, which)
-                for side, which in ((before, _EVERY), (now, since.old))
-            ]
+        if gone * 2 < len(runs):
+            asked = [threads.submit(_counts, side, shape, pages, which) for side, which in sides]
+            had, has = (each.result() for each in asked)
+            updated = np.bincount((found >> 16) // _RUN, minlength=len(runs))
+            runs = np.flatnonzero(had - has - updated)
+        for start in range(0, len(runs), _AT_ONCE):
+            some = runs[start : start + _AT_ONCE]
+            asked = [threads.submit(_places, side, shape, some, which) for side, which in sides]
             one, other = (each.result() for each in asked)
-            # What is no more where it was has been updated, or is gone: its key tells which.
-            moved = _names_at(before, shape, np.setdiff1d(one, other, assume_unique=True))
-            left = np.ones(len(moved), bool)
-            left[there(now, shape, moved).where(moved)] = False
-            keys += moved.text(np.flatnonzero(left))
+            here = found[np.isin((found >> 16) // _RUN, some)]
+            keys += _keys_at(before, shape, _without(one, (other, here), some))
     return keys if len(keys) == gone else None
 
 
-def _by_run(found: Pages, runs: int) -> Pages:
-    padded = np.zeros(runs * _RUN, np.int64)
-    padded[: len(found)] = found
-    counted: Pages = padded.reshape(runs, _RUN).sum(axis=1)
-    return counted
+def _without(places: Places, others: Sequence[Places], runs: Places) -> Places:
+    """Return those of some places that are none of the others; all on some runs of pages."""
+    left = np.zeros(len(runs) * _RUN << _ROOM, bool)
+
+    def squeezed(places: Places) -> Places:
+        page = places >> 16
+        squeezed: Places = np.searchsorted(runs, page // _RUN) * _RUN + page % _RUN << _ROOM | places & 0xFFFF
+        return squeezed
+
+    left[squeezed(places)] = True
+    for each in others:
+        left[squeezed(each)] = False
+    at = np.flatnonzero(left)
+    page = at >> _ROOM
+    there: Places = runs[page // _RUN] * _RUN + page % _RUN << 16 | at & _LAST
+    return there
 
 
-def _counts(side: Side, shape: Shape, pages: int, which: sql.Composable) -> Pages:
+def _counts(side: Side, shape: Shape, pages: int, which: sql.Composable) -> Places:
     """Count some rows of each run of pages."""
     each = _of_run(side, shape, sql.SQL("int4send(count(*)::int)"), which)
     query = sql.SQL("SELECT string_agg({}, '' ORDER BY p) FROM generate_series(0, {}, {}) p").format(
@@ -96,13 +95,11 @@ def _counts(side: Side, shape: Shape, pages: int, which: sql.Composable) -> Page
     return np.frombuffer(_sent(side, query), ">i4").astype(np.int64)
 
 
-def _places(side: Side, shape: Shape, starts: Sequence[int], which: sql.Composable) -> Places:
-    """Return the places of some rows of runs of pages: the page's number times 65,536, and within it."""
+def _places(side: Side, shape: Shape, runs: Places, which: sql.Composable) -> Places:
+    """Return the places of some rows of some runs of pages."""
     each = _of_run(side, shape, sql.SQL("string_agg(tidsend(t.ctid), '')"), which)
     query = sql.SQL("SELECT string_agg({}, '') FROM unnest(%s::bigint[]) p").format(each)
-    found = np.frombuffer(_sent(side, query, [list(starts)]), PLACE)
-    places: Places = (found["page"].astype(np.int64) << 16) | found["at"]
-    return places
+    return places_from(_sent(side, query, [(runs * _RUN).tolist()]))
 
 
 def _of_run(side: Side, shape: Shape, what: sql.Composable, which: sql.Composable) -> sql.Composed:
@@ -117,10 +114,9 @@ def _sent(side: Side, query: sql.Composed, values: Sequence[Any] = ()) -> bytes:
     return (row and row[0]) or b""
 
 
-def _names_at(side: Side, shape: Shape, places: Places) -> Names:
+def _keys_at(side: Side, shape: Shape, places: Places) -> list[str]:
     tids = [f"({place >> 16},{place & 0xFFFF})" for place in places.tolist()]
-    query = sql.SQL("SELECT {} FROM {} t WHERE t.ctid = ANY (%s::tid[])").format(
-        gathered(shape), side.place(shape.table)
+    query = sql.SQL("SELECT {} FROM {} t WHERE t.ctid = ANY (%s::tid[]) ORDER BY t.ctid").format(
+        shape.key_text, side.place(shape.table)
     )
-    row = side.connection.execute(query, [tids], binary=True).fetchone() or (None,)
-    return names_from(shape, row[0])
+    return [row[0] for row in side.connection.execute(query, [tids])] if tids else []
