@@ -124,12 +124,12 @@ def open_sides(stack: Any, live: str, other: str, moment: list[Any], archive: st
                 restored(Path(archive), tables, settings=settings) as scratch,
                 database(Address(scratch.server.address.url)).reading() as connection,
             ):
-                side = side_of(connection, "public")
+                side = side_of(connection, "public", tables)
                 opening.append(perf_counter() - begun)
                 yield side
             return
         with database(parse_address(other, named="the clone")).reading() as connection:
-            yield side_of(connection, "public")
+            yield side_of(connection, "public", tables)
 
     now = side_of(stack.enter_context(database(parse_address(live, named="live")).reading()), "public")
     names, rows = moment[4], moment[5]
