@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 import psycopg
 from psycopg import sql
 
+from workbench.checkpoints.copying import copied_lines
 from workbench.checkpoints.manifest import SequenceState
 from workbench.errors import SchemaGap
 
@@ -34,7 +35,7 @@ END_OF_ROWS = b"\\.\n"
 END_OF_DATA = END_OF_ROWS + b"\n\n"
 """What pg_dump ends a table's rows with."""
 
-_TOGETHER = 1 << 16  # bytes that are hashed at a time: a call for each row would cost more than the hashing
+_TOGETHER = 1 << 12  # lines that are hashed at a time: a call for each row would cost more than the hashing
 
 # How values are written as text: by pg_dump's own rules (and as `database.connection.SPELLING` makes it, too).
 SPELLED = {
@@ -169,16 +170,10 @@ def copied(
     query = sql.SQL("COPY {} {} TO STDOUT").format(
         sql.Identifier(schema_name, table), chosen if columns else sql.SQL("")
     )
-    lines: list[bytes | bytearray | memoryview] = []
-    size = 0
-    with connection.cursor().copy(query) as copy:
-        for line in copy:
-            lines.append(line)
-            size += len(line)
-            if size >= _TOGETHER:
-                yield len(lines), b"".join(lines)
-                lines, size = [], 0
-    yield len(lines), b"".join(lines)
+    for lines in copied_lines(connection, query):
+        for start in range(0, len(lines), _TOGETHER):
+            some = lines[start : start + _TOGETHER]
+            yield len(some), b"".join(some)
 
 
 def row_counts(connection: Connection, schema_name: str, tables: Iterable[str]) -> dict[str, int]:
