@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from workbench.checkpoints.archive import read_archive
-from workbench.checkpoints.fingerprints import fingerprints
+from workbench.checkpoints.comparing import way_of
 from workbench.checkpoints.manifest import Manifest, find_snapshot, read_manifest
 from workbench.checkpoints.scratch import restored
 from workbench.database.address import Address
@@ -108,7 +108,7 @@ def earlier(
         if now is None or manifest is None:
             return ()
         known = [each for each in tables if each in manifest.tables and manifest.tables[each].digest]
-        found = fingerprints(now.connection, schema, known)
+        found = way_of(manifest)(now.connection, schema, known)
         return [each for each in known if tuple(found[each]) == tuple(manifest.tables[each])]
 
     if manifest is None:

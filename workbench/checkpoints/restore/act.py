@@ -80,7 +80,8 @@ class Surroundings:
     progress : callable
         Told every step.
     jobs : int
-        How many sessions restore at once.
+        How many sessions restore at once: two or more, for one alone does not keep the order of rows, by which
+        tables are compared (see `workbench.checkpoints.fingerprints`).
     """
 
     settings: Settings
