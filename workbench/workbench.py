@@ -13,6 +13,7 @@ from workbench.database.connection import connect
 from workbench.murmurant.reports import read_reports
 from workbench.preflighting import Preflighting
 from workbench.pruning import Pruning
+from workbench.publishing import Publishing
 from workbench.rehearsing import Rehearsing
 from workbench.restoring import Restoring
 from workbench.settings import DEMO, EnvironmentSettings, Settings, load_settings
@@ -20,7 +21,7 @@ from workbench.triaging import Triaging
 
 
 @dataclass
-class Workbench(Triaging, Preflighting, Restoring, Pruning, Bundling, Rehearsing):
+class Workbench(Triaging, Preflighting, Restoring, Pruning, Bundling, Rehearsing, Publishing):
     """An environment, opened for looking. Made by `open_workbench`.
 
     What it can be asked, what can be planned and what can be kept is in the modules of its bases.

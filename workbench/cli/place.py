@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -13,6 +14,9 @@ import workbench
 from workbench.cli.options import AsJson, EnvironmentName, ImportReports
 from workbench.cli.output import banner, print_json, print_table
 from workbench.errors import WorkbenchError
+
+# It asks the world for nothing, starts the kernel without a question, and keeps nobody's data in a notebook.
+_SETTINGS = Path(workbench.__file__).parent / "panels" / "lab"
 
 
 def doctor(
@@ -41,10 +45,13 @@ def lab(
         from workbench.reporting.templates import notebooks_folder
         from workbench.settings import config_file, load_settings
 
+        settings = load_settings()
+        # A kernel runs in its notebook's folder; plans, reports and backups belong where the command was given.
+        folders = {each: str(getattr(settings, each).resolve()) for each in ("home", "reports", "backups")}
         surroundings = {
             **os.environ,
             "WORKBENCH_ENVIRONMENT": name,
-            "WORKBENCH_HOME": str(load_settings().home),
+            **{f"WORKBENCH_{each.upper()}": path for each, path in folders.items()},
         }
         if config_file().is_file():
             surroundings["WORKBENCH_CONFIG"] = str(config_file().resolve())
@@ -54,6 +61,7 @@ def lab(
             "jupyterlab",
             f"--ServerApp.root_dir={notebooks_folder()}",
             f"--port={port}",
+            f"--LabApp.app_settings_dir={_SETTINGS}",
         ]
         command += ["--ip=127.0.0.1", *([] if browser else ["--no-browser"])]
         command += ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []

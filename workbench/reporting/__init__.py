@@ -56,9 +56,9 @@ from workbench.reporting.plans import (
     plan_verdict,
 )
 from workbench.reporting.preflight import preflight_findings, preflight_list, preflight_steps
-from workbench.reporting.reviewing import review_plan
+from workbench.reporting.reviewing import Review, review_plan
 from workbench.reporting.summaries import looked_at, run_counts, run_differences, run_summary
-from workbench.reporting.tables import show
+from workbench.reporting.tables import Shown, heading, prose, show, text_of, visible
 from workbench.reporting.tiers import (
     tier_changes,
     tier_configuration,
@@ -74,6 +74,8 @@ __all__ = [
     "MAPPING_CHECKS",
     "OPERATOR_CHECKS",
     "RUN_CHECKS",
+    "Review",
+    "Shown",
     "about_run",
     "actions_chart",
     "answer",
@@ -89,6 +91,7 @@ __all__ = [
     "duplicates_table",
     "findings_in_full",
     "findings_table",
+    "heading",
     "looked_at",
     "mapping_cycles_chart",
     "mapping_scores_chart",
@@ -117,6 +120,7 @@ __all__ = [
     "preflight_list",
     "preflight_steps",
     "probable_finding",
+    "prose",
     "rehearsals_chart",
     "review_plan",
     "run_counts",
@@ -125,6 +129,7 @@ __all__ = [
     "runs_chart",
     "show",
     "show_figure",
+    "text_of",
     "tier_changes",
     "tier_chart",
     "tier_configuration",
@@ -137,6 +142,7 @@ __all__ = [
     "triage_steps",
     "triage_summary",
     "triage_ways",
+    "visible",
     "waivers",
     "ways_chart",
 ]

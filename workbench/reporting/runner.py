@@ -100,8 +100,11 @@ def run_report(
     given = checked_parameters(name, {**given, "environment": environment})
     unmask = unmask or bool(given.get("unmask"))
     files = [Path(path) for path in (*import_reports, *given.pop("import_reports", []))]
-    if "unmask" in report_parameters(name):
+    declared = report_parameters(name)
+    if "unmask" in declared:
         given["unmask"] = unmask
+    if "one_state" in declared:  # a notebook that people work in as well
+        given["one_state"] = True
     variables = kernel_variables(environment, settings, files)
     made_at = datetime.now(UTC)
     try:

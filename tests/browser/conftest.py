@@ -1,0 +1,190 @@
+"""JupyterLab and the pages of `workbench serve`, driven in a real Chromium as a person would.
+
+What is compared in the end is the database, not the page alone.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import monotonic, sleep
+from typing import Any
+
+import pytest
+
+from tests.conftest import ClonedClub
+
+CHROMIUM = Path("/usr/bin/chromium")
+QUIET = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+TOKEN = "the-token-of-the-tests"
+DESKS: pytest.StashKey[list[Any]] = pytest.StashKey()
+PATIENCE = 60_000  # milliseconds; these machines are slow at times, and no test is about how fast
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Any]:
+    """Debian's browser; a machine without one has nothing to look with."""
+    if not CHROMIUM.exists():
+        pytest.skip("there is no Chromium here to look with")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=QUIET)
+        yield browser
+        browser.close()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Any:
+    """Keep what every page showed when a test failed; the folder is the test's own."""
+    report = yield
+    if report.when == "call" and report.failed:
+        for desk in item.stash.get(DESKS, []):
+            for number, page in enumerate(desk.pages):
+                page.screenshot(path=desk.folder / f"failed-{number}.png")
+                report.sections.append(("page", str(desk.folder / f"failed-{number}.png")))
+    return report
+
+
+@dataclass
+class Desk:
+    """A folder with a club in it, and servers that an operator would have started there."""
+
+    folder: Path
+    club: ClonedClub
+    chromium: Any
+    _open: ExitStack
+    pages: list[Any] = field(default_factory=list)
+
+    def lab(self, notebook: str) -> Lab:
+        """Open a notebook in a JupyterLab of `workbench lab`."""
+        port = free_port()
+        address = self.start("lab", "--no-browser", "--port", str(port), port=port)
+        return Lab(self, address, notebook)
+
+    def start(self, *arguments: str, port: int) -> str:
+        """Start a command that serves, wait until it does, and return its address; it is stopped in the end."""
+        said = (self.folder / f"{arguments[0]}-{port}.log").open("w")
+        process = subprocess.Popen(
+            [sys.executable, "-m", "workbench", *arguments, "--environment", "club"],
+            cwd=self.folder,
+            env=self.surroundings(),
+            stdout=said,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        self._open.callback(said.close)
+        self._open.callback(_stop, process)
+        until = monotonic() + PATIENCE / 1000
+        while monotonic() < until:
+            if process.poll() is not None:
+                raise AssertionError(Path(said.name).read_text())
+            try:
+                socket.create_connection(("127.0.0.1", port), 1).close()
+            except OSError:
+                sleep(0.1)
+            else:
+                return f"http://127.0.0.1:{port}"
+        raise AssertionError(Path(said.name).read_text())
+
+    def surroundings(self) -> dict[str, str]:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("WORKBENCH_")}
+        own = {"HOME": str(self.folder), "JUPYTER_TOKEN": TOKEN, "CLUB_URL": self.club.url}
+        return {**kept, **own}
+
+    def page(self, address: str) -> Any:
+        """Open an address in a browser of its own: another person's, for what the server can tell."""
+        context = self.chromium.new_context(viewport={"width": 1400, "height": 1200})
+        self._open.callback(context.close)
+        context.set_default_timeout(PATIENCE)
+        page = context.new_page()
+        self.pages.append(page)
+        page.goto(address)
+        return page
+
+
+class Lab:
+    """A notebook in JupyterLab."""
+
+    def __init__(self, desk: Desk, address: str, notebook: str) -> None:
+        self.desk, self.address, self.notebook = desk, address, notebook
+        self.page = desk.page(f"{address}/lab/tree/{notebook}?token={TOKEN}")
+        self.page.locator(".jp-Notebook .jp-Cell").first.wait_for()
+
+    def run_all(self) -> None:
+        """Run every cell; JupyterLab drops the request now and then while the kernel starts."""
+        for _attempt in range(12):
+            self.page.get_by_role("menuitem", name="Run", exact=True).click()
+            self.page.get_by_text("Run All Cells", exact=True).click()
+            try:
+                self.page.locator(".wb-panel").first.wait_for(timeout=PATIENCE / 6)
+                return
+            except Exception as error:
+                if "Timeout" not in type(error).__name__:
+                    raise
+        raise AssertionError("JupyterLab never ran the cells")
+
+    def press(self, title: str) -> None:
+        """Press a button once it can be pressed."""
+        # By its text: to a browser the icon is part of a button's name.
+        self.page.locator("button:enabled", has_text=re.compile(rf"^\s*{re.escape(title)}$")).click()
+
+
+@pytest.fixture
+def desk_of(request: pytest.FixtureRequest, tmp_path: Path, chromium: Any) -> Iterator[Callable[..., Desk]]:
+    """Lay a desk for a club: its workbench.toml, and whatever servers are started on it."""
+    with ExitStack() as opened:
+
+        def lay(club: ClonedClub, kind: str = "development") -> Desk:
+            (tmp_path / "workbench.toml").write_text(
+                f'operator = "dana"\n[environments.club]\nkind = "{kind}"\nurl_env = "CLUB_URL"\n'
+                f'import_reports = ["{club.club.imports}"]\ntier_mapping = "{club.club.imports}/membership.yaml"\n'
+                "event_capacity_limit = 100\n"
+            )
+            laid = Desk(tmp_path, club, chromium, opened)
+            request.node.stash.setdefault(DESKS, []).append(laid)
+            return laid
+
+        yield lay
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    os.killpg(process.pid, signal.SIGTERM)
+    try:
+        process.wait(20)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def in_table(page: Any, caption: str, key: str) -> None:
+    """Choose the row of a key in a table, as a person does: search for it, then click on it."""
+    table = page.locator(".wb-choose", has=page.locator(".wb-caption", has_text=caption)).first
+    cell = table.locator("tbody td", has_text=key).first
+    table.locator("tbody td").first.wait_for()
+    if not cell.is_visible():  # a table of one page has no field to search in
+        table.get_by_label("Search:").fill(key)
+    cell.click()

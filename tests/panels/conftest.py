@@ -1,0 +1,69 @@
+"""Panels without a browser: what a person would click on is called, what they would see is read."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ipywidgets import Button, Widget
+
+from tests.conftest import ClonedClub
+from workbench.settings import Settings
+from workbench.workbench import Workbench
+
+
+@pytest.fixture
+def opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Workbench]]:
+    """Open a club as a notebook does, with a folder of its own for plans and reports."""
+    made: list[Workbench] = []
+
+    def open_club(club: ClonedClub, **changes: Any) -> Workbench:
+        found = club.workbench()
+        kept = {"home": tmp_path / "home", "reports": tmp_path / "reports", "backups": tmp_path / "backups"}
+        monkeypatch.setenv("CLUB_URL", club.url)
+        here = found.options.model_copy(update={"url_env": "CLUB_URL"})
+        settings = Settings(operator="dana", environments={"demo": here}, **{**kept, **changes})
+        one = Workbench(found.database, here, settings, found.reports)
+        made.append(one)
+        return one
+
+    yield open_club
+    for each in made:
+        each.close()
+    Widget.close_all()
+    gc.collect()
+
+
+def press(panel: Widget, title: str) -> None:
+    """Press the button of a panel, as a person would, and wait for what follows."""
+    button = next(each for each in parts(panel) if isinstance(each, Button) and each.description == title)
+    assert not button.disabled, f"{title} cannot be pressed"
+    button.click()
+    settle(panel)
+
+
+def parts(panel: Widget) -> Iterator[Widget]:
+    """Yield a widget and all that is in it, from top to bottom."""
+    yield panel
+    for each in getattr(panel, "children", ()):
+        yield from parts(each)
+
+
+def settle(panel: Widget) -> None:
+    """Wait until nothing is being done any more, in the panel or in those within it."""
+    working = [each for each in parts(panel) if hasattr(each, "wait") and hasattr(each, "busy")]
+    while True:
+        for each in working:
+            each.wait()
+        if not any(each.busy for each in working):
+            return
+
+
+def said(panel: Widget) -> str:
+    """Return all the words that a panel shows, as HTML."""
+    return "\n".join(
+        str(each.value) for each in parts(panel) if isinstance(getattr(each, "value", None), str)
+    )

@@ -1,0 +1,57 @@
+"""Rows are chosen by their keys, whatever stands where; every value is text."""
+
+from __future__ import annotations
+
+import json
+
+import pandas as pd
+
+from workbench.panels.table import LONGEST, MOST, Table
+
+PEOPLE = pd.DataFrame(
+    {"key": ["a", "b", "c"], "first_name": ["Ann", "Bob", "Cid"], "registrations": [3, 20, 1]}
+)
+
+
+def test_rows_stay_chosen_by_key_when_their_places_change() -> None:
+    heard: list[list[str]] = []
+    table = Table("key", "People", several=True, unmask=True, chosen=heard.append)
+    table.show(PEOPLE)
+    table._table.selected_rows = [1]  # what the browser does
+    assert heard == [["b"]]
+    table.show(PEOPLE.iloc[::-1])
+    assert table.chosen == ["b"]
+    table.show(PEOPLE[PEOPLE["key"] != "b"])
+    assert table.chosen == []
+    table.choose(["c", "nobody"])
+    assert table.chosen == ["c"]
+    assert heard == [["b"]], "what a panel chooses is nobody's choice"
+
+
+def test_every_value_is_text_and_numbers_are_sorted_as_numbers() -> None:
+    hostile = ["<img src=x onerror=alert(1)>", "x" * 10_000, "=HYPERLINK(1)\u202e"]
+    table = Table("key", "<b>People</b>", unmask=True)
+    table.show(PEOPLE.assign(first_name=hostile))
+    sent = table._table._dt_args
+    rows = json.loads(sent["data_json"]) if isinstance(sent["data_json"], str) else sent["data_json"]
+    names = [str(row[1]) for row in rows]
+    assert "<img" not in sent["data_json"], names
+    assert len(names[1]) == LONGEST
+    assert "\u202e" not in names[2]
+    assert "&lt;b&gt;People" in table._about.value
+    assert [row[2] for row in rows] == [3, 20, 1]
+
+
+def test_people_are_masked_unless_asked_for() -> None:
+    for unmask in (False, True):
+        table = Table("key", "People", unmask=unmask)
+        table.show(PEOPLE)
+        assert ("Ann" in table._table._dt_args["data_json"]) is unmask
+
+
+def test_more_than_a_browser_wants_is_cut_and_said() -> None:
+    table = Table("key", "Rows")
+    table.show(pd.DataFrame({"key": range(MOST + 5)}), total=1_000_000)
+    assert f"the first {MOST:,} of 1,000,000" in table._about.value
+    table.show(pd.DataFrame({"key": []}))
+    assert "none" in table._about.value

@@ -1,0 +1,80 @@
+"""One thing after another, beside the page, and every end in words."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from workbench.errors import Refused
+from workbench.panels.work import Work
+
+
+def test_what_is_begun_second_is_done_second_and_the_page_is_free_meanwhile() -> None:
+    work, done, gate = Work(), list[str](), threading.Event()
+
+    def first(_: object) -> None:
+        assert gate.wait(20)
+        done.append("first")
+
+    work.start("one", first)
+    work.start("two", lambda _: done.append("second"))
+    assert work.busy
+    assert done == []
+    gate.set()
+    work.wait()
+    assert done == ["first", "second"]
+    assert not work.busy
+
+
+def test_an_error_is_told_in_its_own_words_and_nothing_follows_it() -> None:
+    work, followed = Work(), list[str]()
+
+    def refuse(_: object) -> None:
+        raise Refused("The plan <b>x</b> was refused.", "Look at `workbench plans`.")
+
+    work.start("trying", refuse, lambda _: followed.append("then"))
+    work.wait()
+    assert "wb-fail" in work.said
+    assert "&lt;b&gt;x&lt;/b&gt;" in work.said
+    assert "<code>workbench plans</code>" in work.said
+    assert not followed
+    assert not work.busy
+    work.start("again", lambda _: None)
+    work.wait()
+    assert work.said == "", "a new wish begins with a clean page"
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_what_nobody_foresaw_is_told_and_not_hidden() -> None:
+    work = Work()
+    work.start("dividing", lambda _: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        work.wait()
+    assert "ZeroDivisionError" in work.said
+    assert not work.busy
+
+
+def test_sentences_of_one_wish_stand_below_each_other() -> None:
+    work = Work()
+
+    def then(_: object) -> str:
+        work.start("more", lambda _: None, lambda _: "Second.")
+        return "First."
+
+    work.start("some", lambda _: None, then)
+    work.wait()
+    assert work.said.index("First.") < work.said.index("Second.")
+
+
+def test_progress_is_shown_while_it_lasts() -> None:
+    work, seen = Work(), list[tuple[int, int, str]]()
+
+    def act(advance: object) -> None:
+        advance("rows <i>", 3, 3)  # type: ignore[operator]
+        seen.append((work._bar.value, work._bar.max, work._doing.value))
+
+    work.start("counting", act)
+    work.wait()
+    assert seen == [(3, 3, "<p>rows &lt;i&gt;: 3 of 3</p>")]
+    assert work._bar.layout.display == "none"

@@ -1,0 +1,10 @@
+"""What people click on: pick, preview, approve, apply and undo, in JupyterLab or as a page.
+
+A panel holds no query and no rule of its own. It calls what the workbench offers to everybody, and shows what
+comes back, errors included, in place and in words. Where there is no browser it leaves a static table.
+"""
+
+from workbench.panels.plans import PlanReview
+from workbench.panels.runs import RunPicker
+
+__all__ = ["PlanReview", "RunPicker"]

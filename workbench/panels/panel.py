@@ -1,0 +1,87 @@
+"""What all panels share: the banner that says where one is, a place for what went wrong, and a static likeness."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from ipywidgets import HTML, VBox, Widget
+from markupsafe import Markup
+
+from workbench import Shown, Workbench
+from workbench.panels.work import Work
+
+WIDE = {"description_width": "initial"}
+"""A field's style: what it is for is read whole."""
+
+
+class Panel(VBox):
+    """A part of the page that shows and does one thing.
+
+    Parameters
+    ----------
+    wb : Workbench
+        The environment; what it may show of people is the panel's limit too.
+    title : str
+        What it is for, as people say it.
+    parts : sequence of Widget
+        What it is made of, from top to bottom; then comes what it says of its work.
+    below : sequence of Widget
+        What follows from it.
+
+    Attributes
+    ----------
+    work : Work
+        What it is doing, and what became of it.
+    """
+
+    def __init__(
+        self, wb: Workbench, title: str, parts: Sequence[Widget], below: Sequence[Widget] = ()
+    ) -> None:
+        self.wb = wb
+        heading = HTML(Markup("<h3>{}</h3>").format(title))
+        style = HTML(f"<style>{_style()}</style>")
+        super().__init__([style, banner(wb), heading, *parts, self.work, *below])
+        self.add_class("wb-panel")
+
+    @property
+    def work(self) -> Work:
+        """What the panel is doing."""
+        # Made when it is first asked for, since the parts that use it are made before the panel is.
+        if "_work" not in self.__dict__:
+            self.__dict__["_work"] = Work()
+        found: Work = self.__dict__["_work"]
+        return found
+
+    def static(self) -> Shown:
+        """Return what stands in the panel's place where nobody can click: in a report, or on paper."""
+        raise NotImplementedError
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
+        shown = self.static()
+        return {
+            **(super()._repr_mimebundle_(**kwargs) or {}),
+            "text/html": shown.html,
+            "text/plain": shown.text,
+        }
+
+
+def banner(wb: Workbench) -> HTML:
+    """Say which environment this is, red on production."""
+    here = wb.environment
+    words = Markup("<strong>{}</strong> {} <span>{}</span>").format(here.kind.upper(), here.name, here.where)
+    made = HTML(Markup('<div class="wb-banner wb-kind-{}" role="status">{}</div>').format(here.kind, words))
+    made.add_class("wb-where")
+    return made
+
+
+def words(shown: Shown) -> HTML:
+    """Show what a report would show, as it stands there."""
+    return HTML(shown.html)
+
+
+@cache
+def _style() -> str:
+    return (Path(__file__).parent / "style.css").read_text()

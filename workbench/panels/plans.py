@@ -1,0 +1,215 @@
+"""A plan, reviewed: what it would do, to whom, what it leaves; then previewed, approved, applied and undone.
+
+Every step goes through the same door as the command line's: `Workbench.approve` and `Workbench.apply`. The undo
+of a plan is a plan too, and is reviewed like any other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ipywidgets import HTML, Button, HBox, Tab, Text, VBox
+from markupsafe import Markup
+
+from workbench import (
+    Plan,
+    ReportResult,
+    Review,
+    Shown,
+    Workbench,
+    plan_affected,
+    plan_answer,
+    plan_changes,
+    plan_checks,
+    plan_conflicts,
+    plan_conservation,
+    plan_kept,
+    plan_summary,
+    plan_unresolved,
+    plan_values,
+    review_plan,
+    show,
+)
+from workbench.panels.page import page
+from workbench.panels.panel import WIDE, Panel, words
+from workbench.panels.table import Table
+from workbench.panels.work import Advance
+
+_PARTS: dict[str, tuple[Callable[[Review], Shown], ...]] = {
+    "In short": (plan_summary, plan_checks),
+    "What changes": (
+        lambda review: show(plan_changes(review.plan), "Rows by table"),
+        plan_values,
+        plan_conservation,
+    ),
+    "Who is affected": (plan_affected,),
+    "Kept": (plan_kept,),
+    "Conflicts": (plan_conflicts,),
+    "Undecided": (plan_unresolved,),
+}
+
+
+class PlanReview(Panel):
+    """Choose a plan, read it, and carry it out or take it back.
+
+    Parameters
+    ----------
+    wb : Workbench
+        The environment.
+    plan : str
+        The plan to begin with, by its id; else none.
+    listed : bool
+        Whether the plans of the environment are listed, to choose from.
+    """
+
+    def __init__(self, wb: Workbench, plan: str = "", *, listed: bool = True) -> None:
+        self._review: Review | None = None
+        self._choice = Table("plan", "Plans", unmask=wb.unmask, chosen=self._chosen)
+        self._answer, self._digest, self._page = HTML(), HTML(), VBox()
+        self._parts = Tab([VBox() for _ in _PARTS], titles=list(_PARTS))
+        self._who = Text(wb.settings.operator, description="Approved by", style=WIDE)
+        self._where = Text(
+            placeholder=wb.environment.name, description="Type the environment's name", style=WIDE
+        )
+        self._where.layout.display = "" if wb.environment.production else "none"
+        self._buttons = {
+            "preview": _button(
+                "Preview", "search", self._preview, "Make the verification report; nothing is applied"
+            ),
+            "approve": _button("Approve", "check", self._approve, "Consent to exactly this plan, once"),
+            "apply": _button(
+                "Apply", "play", self._apply, "Carry the approved plan out, whole or not at all"
+            ),
+            "undo": _button("Plan the undo", "undo", self._undo, "Plan to take back what this plan did"),
+        }
+        again = _button(
+            "Look again", "refresh", lambda: self.show(self.plan), "See what became of the plans since"
+        )
+        # Beside the name that consents stands what it is consent to.
+        self._act = VBox(
+            [self._digest, HBox([self._who, self._where]), HBox([*self._buttons.values(), again])]
+        )
+        self._shown = VBox([self._answer, self._parts, self._act, self._page])
+        super().__init__(wb, "Review a plan", [*([self._choice] if listed else []), self._shown])
+        self.work.observe(lambda _: self._offer(), "busy")
+        self.show(plan)
+
+    @property
+    def plan(self) -> str:
+        """The id of the plan that is shown; empty when none is."""
+        return self._review.plan.id if self._review else ""
+
+    def show(self, plan: str | Plan) -> None:
+        """Show a plan, and the list of plans as it is now."""
+        name = plan.id if isinstance(plan, Plan) else plan
+        self.work.start(
+            "Reading the plan" if name else "Reading the plans", lambda _: self._read(name), self._lay_out
+        )
+
+    def static(self) -> Shown:
+        """Return the plans and what became of each."""
+        return show(self.wb.plans(), "Plans", self.wb.unmask, limit=40)
+
+    def _read(self, name: str) -> tuple[Any, Review | None, list[list[HTML]]]:
+        review = review_plan(self.wb, name) if name else None
+        parts = [[words(part(review)) for part in parts] for parts in _PARTS.values()] if review else []
+        return self.wb.plans(), review, parts
+
+    def _lay_out(self, read: tuple[Any, Review | None, list[list[HTML]]]) -> None:
+        plans, self._review, parts = read
+        self._choice.show(plans.iloc[::-1])
+        self._choice.choose([self.plan])
+        self._shown.layout.display = "" if self._review else "none"
+        if self._review is None:
+            return
+        for at, (title, part) in enumerate(zip(_PARTS, parts, strict=True)):
+            self._parts.children[at].children = part
+            self._parts.set_title(at, f"{title}{self._count(title)}")
+        self._answer.value = plan_answer(self._review).html
+        self._digest.value = Markup(
+            '<dl><dt>Plan</dt><dd class="wb-id">{}</dd><dt>State</dt><dd class="wb-state">{}, {}</dd>'
+            '<dt>Digest</dt><dd class="wb-id wb-copy">{}</dd></dl>'
+        ).format(self.plan, self._review.state, self._review.detail, self._review.plan.digest)
+        self._offer()
+
+    def _count(self, title: str) -> str:
+        assert self._review is not None
+        facts = self._review.facts
+        counted = {"Kept": "kept", "Conflicts": "conflicts", "Undecided": "unresolved"}
+        return f" ({facts[counted[title]]:,})" if title in counted else ""
+
+    def _offer(self) -> None:
+        """Offer what can be done with the plan as it stands."""
+        review, busy = self._review, self.work.busy
+        state = review.state if review else ""
+        able = review is not None and review.here and not review.refused
+        on = {
+            "preview": review is not None,
+            "approve": able and state in {"planned", "expired", "undone"},
+            "apply": able and state == "approved",
+            "undo": review is not None and review.here and state == "applied",
+        }
+        for name, button in self._buttons.items():
+            button.disabled = busy or not on[name]
+
+    def _chosen(self, keys: list[str]) -> None:
+        if keys and keys[0] != self.plan:
+            self._page.children = ()
+            self.show(keys[0])
+
+    def _preview(self) -> None:
+        name = self.plan
+        self.work.start(
+            "Making the report", lambda advance: self.wb.report("plan", {"plan": name}, advance), self._print
+        )
+
+    def _approve(self) -> None:
+        assert self._review is not None
+        plan, who, where = self._review.plan, self._who.value.strip(), self._where.value.strip()
+
+        def consent(_: Advance) -> str:
+            made = self.wb.approve(plan, plan.digest, approver=who or None, confirm=where or None)
+            return f"{made.approver} approves {plan.id}, once, until {made.expires_at:%Y-%m-%d %H:%M} UTC."
+
+        self.work.start("Recording the approval", consent, self._then)
+
+    def _apply(self) -> None:
+        assert self._review is not None
+        plan = self._review.plan
+
+        def verify(_: Any) -> str:
+            self.show(plan)
+            self.work.start(
+                "Verifying", lambda advance: self.wb.report("post-recovery", {}, advance), self._print
+            )
+            return (
+                f"Applied: {plan.total:,} changes, and nothing else. The check of the whole database follows."
+            )
+
+        self.work.start(f"Applying {plan.id}", lambda advance: self.wb.apply(plan, advance), verify)
+
+    def _undo(self) -> None:
+        name = self.plan
+        self.work.start("Planning the undo", lambda _: self.wb.plan_undo(name), self._to_the_undo)
+
+    def _to_the_undo(self, plan: Plan) -> str:
+        self.show(plan)
+        return (
+            f"This is the plan that takes back {self.plan}: read it, approve it and apply it like any other."
+        )
+
+    def _then(self, sentence: str) -> str:
+        self.show(self.plan)
+        return sentence
+
+    def _print(self, made: ReportResult) -> None:
+        self._page.children = (page(made),)
+        status = str(made.verdict["status"]).replace(" ", "-")
+        self.work.say(str(made.verdict["headline"]), status)
+
+
+def _button(title: str, icon: str, act: Callable[[], None], tip: str) -> Button:
+    made = Button(description=title, icon=icon, tooltip=tip)
+    made.on_click(lambda _: act())
+    return made

@@ -1,0 +1,115 @@
+"""Pick an import run, see what it did, and plan to roll it back (guide §1, §3)."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from ipywidgets import Button, Checkbox, Dropdown, VBox
+
+from workbench import LevelZero, Plan, Shown, Workbench, run_counts, run_summary, show
+from workbench.panels.panel import WIDE, Panel, words
+from workbench.panels.plans import PlanReview
+from workbench.panels.table import Table
+
+_COLUMNS = [
+    "run",
+    "importer",
+    "mode",
+    "started",
+    "status",
+    "members",
+    "events",
+    "registrations",
+    "why",
+    "evidence",
+]
+_RECORDS = 2_000
+
+
+class RunPicker(Panel):
+    """Choose a run; its records and its rollback follow.
+
+    Parameters
+    ----------
+    wb : Workbench
+        The environment.
+    run : str
+        The run to begin with; else none.
+
+    Attributes
+    ----------
+    run : str
+        The run that is chosen; empty when none is.
+    review : PlanReview
+        Where a rollback that was planned is reviewed.
+    """
+
+    def __init__(self, wb: Workbench, run: str = "") -> None:
+        self.run = ""
+        self._runs = Table("run", "Runs", unmask=wb.unmask, chosen=self._chosen)
+        self._summary = VBox()
+        self._records = Table("record", "Records", unmask=wb.unmask)
+        self._snapshot = Dropdown(description="Old values from", options=[("none", None)], style=WIDE)
+        self._snapshot.layout.width = "34rem"
+        self._restore = Checkbox(
+            False,
+            indent=False,
+            description="Also take back what people changed since, where the run changed it before them",
+        )
+        self._restore.layout.width = "auto"
+        self._plan = Button(description="Plan the rollback", icon="undo", disabled=True)
+        self._plan.on_click(lambda _: self._plan_rollback())
+        self.review = PlanReview(wb, listed=False)
+        self.review.layout.display = "none"
+        asked = VBox([self._snapshot, self._restore, self._plan])
+        super().__init__(
+            wb, "Pick a run", [self._runs, self._summary, self._records, asked], below=[self.review]
+        )
+        self._records.layout.display = "none"
+        self.work.start("Reading the runs", lambda _: (wb.runs(), wb.snapshots_here()), self._lay_out)
+        if run:
+            self._chosen([run])
+
+    def static(self) -> Shown:
+        """Return the runs, the latest first."""
+        return show(self.wb.runs().iloc[::-1][_COLUMNS], "Runs", self.wb.unmask, limit=40)
+
+    def _lay_out(self, read: tuple[Any, Any]) -> None:
+        runs, snapshots = read
+        self._runs.show(runs.iloc[::-1][_COLUMNS])
+        self._runs.choose([self.run])
+        named = [(f"{each.snapshot} ({each.created_at})", each.snapshot) for each in reversed(snapshots)]
+        self._snapshot.options = [("none: what the run changed stays changed", None), *named]
+
+    def _chosen(self, keys: list[str]) -> None:
+        if keys and keys[0] != self.run:
+            self.run = keys[0]
+            self.work.start(f"Reading {self.run}", lambda _: self.wb.run(keys[0], limit=_RECORDS), self._tell)
+
+    def _tell(self, did: Any) -> None:
+        self._summary.children = tuple(
+            words(each)
+            for each in (run_summary(did, self.wb.unmask), show(run_counts(did), "Found and reported"))
+        )
+        records = did.records.assign(record=range(1, len(did.records) + 1))
+        self._records.show(records, int(did.tally["records"].sum()))
+        self._records.layout.display = ""
+        self._runs.choose([self.run])
+        self._plan.disabled = False
+
+    def _plan_rollback(self) -> None:
+        run, snapshot = self.run, self._snapshot.value
+        conflict: Literal["keep", "restore"] = "restore" if self._restore.value else "keep"
+        self.work.start(
+            f"Planning the rollback of {run}",
+            lambda _: self.wb.plan_rollback(run, snapshot=snapshot, on_conflict=conflict),
+            self._planned,
+        )
+
+    def _planned(self, made: Plan | LevelZero) -> str | None:
+        if isinstance(made, LevelZero):
+            self.review.layout.display = "none"
+            return str(made)
+        self.review.layout.display = ""
+        self.review.show(made)
+        return None

@@ -1,0 +1,118 @@
+"""What a panel does: one thing after another, beside the page, with its progress and its end in words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from threading import RLock, Thread, current_thread
+from time import monotonic
+from typing import Any, TypeVar
+
+from ipywidgets import HTML, IntProgress, VBox
+from markupsafe import Markup
+from traitlets import Bool
+
+from workbench import WorkbenchError, prose, visible
+
+Result = TypeVar("Result")
+Advance = Callable[[str, int, int], None]
+
+_PAUSE = 0.1  # seconds; a browser need not hear of every row
+
+
+class Work(VBox):
+    """Does what it is told in a thread of its own, so that the page stays usable.
+
+    What is told second is done second. An error of the workbench is shown in its own words, and what was to
+    follow it is not done.
+
+    Attributes
+    ----------
+    busy : bool
+        Whether something is being done; buttons that act are to be off meanwhile.
+    """
+
+    busy = Bool(False)
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="panel")
+        self._waiting: list[Future[None]] = []
+        self._doing, self._said = HTML(), HTML()
+        self._said.add_class("wb-said")
+        self._bar = IntProgress(0, 0, 1)
+        self._bar.layout.display = "none"
+        self._heard = 0.0
+        self._begun, self._lock = 0, RLock()
+        self._worker: Thread | None = None
+        self._sentences: list[Markup] = []
+        super().__init__([self._doing, self._bar, self._said])
+
+    @property
+    def said(self) -> str:
+        """What it said since a person last asked for something, as HTML; empty where there was nothing to say."""
+        return str(self._said.value)
+
+    def start(
+        self, what: str, act: Callable[[Advance], Result], then: Callable[[Result], str | None] | None = None
+    ) -> None:
+        """Begin something, after what was begun before.
+
+        Parameters
+        ----------
+        what : str
+            What is being done, for whoever waits.
+        act : callable
+            Does it; given a function that is told the step, how many are done, and how many there are.
+        then : callable, optional
+            Given the result when it went well; may return a sentence to show.
+        """
+        with self._lock:
+            if current_thread() is not self._worker:
+                self._sentences = []  # a person asked for something new; what follows from it is said below it
+                self._said.value = ""
+            self._begun += 1
+            self.busy = True
+            self._waiting = [each for each in self._waiting if not each.done() or each.exception()]
+            self._waiting.append(self._pool.submit(self._run, what, act, then))
+
+    def wait(self) -> None:
+        """Wait until all is done that was begun."""
+        while True:
+            with self._lock:  # what is being done may begin something more
+                if not self._waiting:
+                    return
+                first = self._waiting.pop(0)
+            first.result()
+
+    def say(self, sentence: str, tone: str = "pass") -> None:
+        """Show a sentence below the panel; commands in backticks are set as such."""
+        said = Markup('<p class="wb-{}" role="alert">{}</p>').format(tone, prose(visible(sentence)))
+        self._sentences.append(said)
+        self._said.value = Markup("").join(self._sentences)
+
+    def _run(
+        self, what: str, act: Callable[[Advance], Any], then: Callable[[Any], str | None] | None
+    ) -> None:
+        self._worker = current_thread()
+        self._doing.value = Markup("<p>{} …</p>").format(what)
+        try:
+            result = act(self._advance)
+            if sentence := then(result) if then else None:
+                self.say(sentence)
+        except WorkbenchError as error:
+            self.say(str(error), "fail")
+        except Exception as error:
+            self.say(f"This failed in a way that was not foreseen ({type(error).__name__}: {error}).", "fail")
+            raise
+        finally:
+            self._doing.value, self._bar.layout.display, self._heard = "", "none", 0.0
+            with self._lock:
+                self._begun -= 1
+                self.busy = self._begun > 0
+
+    def _advance(self, step: str, done: int, total: int) -> None:
+        if done < total and monotonic() - self._heard < _PAUSE:
+            return
+        self._heard = monotonic()
+        self._bar.max, self._bar.value, self._bar.layout.display = max(total, 1), done, ""
+        self._doing.value = Markup("<p>{}: {} of {}</p>").format(step, f"{done:,}", f"{total:,}")
