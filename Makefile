@@ -7,7 +7,7 @@
 
 VENV := .venv
 BIN := $(VENV)/bin
-TARGETS := demo lab test check bench
+TARGETS := demo lab test check bench pictures
 PYTHON ?=
 PYTEST_ARGS ?=
 ARGS ?=
@@ -34,6 +34,7 @@ help:
 	@echo "make test    the tests                                  (PYTEST_ARGS='-n 2 -k rollback' is passed on)"
 	@echo "make check   what has to hold before a commit: lint, format, types, tests, notebooks without outputs"
 	@echo "make bench   the benchmarks                                              (ARGS=...)"
+	@echo "make pictures  the pictures of docs/incident.md, taken anew in a browser"
 	@echo "make lock    resolve pyproject.toml into requirements.txt                (ARGS=--upgrade)"
 	@echo "make clean   remove the environment, caches and build artefacts; no plan, backup or report"
 	@echo "PYTHON=python3.12 with any of them chooses the Python."
@@ -58,6 +59,9 @@ check:
 
 bench:
 	env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m benchmarks $(ARGS)
+
+pictures:
+	$(BIN)/python -m pytest tests/browser/pictures.py $(PYTEST_ARGS)
 
 lock: $(VENV)/.made
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --all-extras --group dev \
@@ -101,6 +105,7 @@ $(VENV)/.ready: $(VENV)/.made requirements.txt pyproject.toml
 	  cp requirements.txt $(VENV)/requirements.txt; \
 	  rm $(VENV)/.installing; }
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@test ! -e .git || git config --get core.hooksPath >/dev/null || git config core.hooksPath .githooks || true
 	@$(BIN)/uv pip check --quiet --python $(BIN)/python || \
 	  { echo "requirements.txt is not what pyproject.toml asks for: run make lock, then this again." >&2; exit 1; }
 	@touch $@

@@ -10,7 +10,7 @@ from time import perf_counter
 
 import psycopg
 
-from benchmarks import checks, differences, duplicates, report, restore, rollback, snapshots
+from benchmarks import checks, differences, duplicates, report, restore, rollback, search, snapshots
 from workbench.database.embedded import embedded_url, start_server
 from workbench.demo.club import build_club
 from workbench.demo.making import make_demo
@@ -25,7 +25,16 @@ def main() -> None:
     )
     parser.add_argument(
         "--only",
-        choices=["checks", "report", "rollback", "duplicates", "snapshots", "differences", "restore"],
+        choices=[
+            "checks",
+            "report",
+            "rollback",
+            "duplicates",
+            "snapshots",
+            "differences",
+            "restore",
+            "search",
+        ],
         help="one of them alone",
     )
     parser.add_argument("--rows", type=int, default=1_000_000, help="size of the run that is rolled back")
@@ -63,6 +72,10 @@ def main() -> None:
             differences.compare(home / "postgres", home, chosen.members)
             if chosen.rows > 1_000_000:
                 differences.large(home / "postgres", chosen.rows)
+        if chosen.only in (None, "search"):
+            url = embedded_url(home / "postgres", "search")
+            search.build(url, chosen.rows)
+            search.compare(url, chosen.rows)
         if chosen.only in (None, "rollback"):
             for rows in sorted({10_000, chosen.rows}):
                 rollback.compare(home / "postgres", home, rows, rounds=2 if rows > 100_000 else 5)

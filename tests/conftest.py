@@ -21,6 +21,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from tests.browsing import chromium as chromium
 from workbench.database.address import parse_address
 from workbench.database.connection import Database
 from workbench.database.embedded import start_server

@@ -14,7 +14,7 @@ from tests.commands import at, shell  # noqa: F401
 from tests.conftest import DIALECTS
 from workbench.demo.breakages import break_club
 
-COMMANDS = ("demo", "lab", "doctor", "runs", "run", "check", "audit", "report")
+COMMANDS = ("demo", "lab", "serve", "doctor", "runs", "run", "check", "audit", "report")
 
 
 @pytest.fixture

@@ -11,12 +11,14 @@ from typing import Literal
 import pandas as pd
 
 from workbench.checkpoints.earlier import Snapshot, earlier, snapshot_named
+from workbench.checkpoints.manifest import list_snapshots
 from workbench.errors import WrongEnvironment
 from workbench.fixes.replay.doings import Sorting
 from workbench.fixes.replay.losses import Losses, losses
 from workbench.fixes.replay.replay import ReplayRequest, plan_replay, sort_doings
 from workbench.investigate.differences.authors import Authors
 from workbench.investigate.differences.comparing import Comparing, Progress, compared, keys_of
+from workbench.investigate.differences.found import KINDS
 from workbench.investigate.differences.listing import by_author, listing, summary
 from workbench.investigate.differences.sides import Side, side_of
 from workbench.investigate.runs import pick_run
@@ -57,6 +59,43 @@ class Differences:
     why_in_full: str = ""
 
 
+@dataclass(frozen=True)
+class CameAfter:
+    """What came after a snapshot, and what restoring it would lose; or why that cannot be said.
+
+    Attributes
+    ----------
+    snapshot : str
+        Its name; empty where there is none.
+    about : str
+        When it was taken, by whom and why, as far as it says.
+    missing : str
+        Why nothing was compared; empty where it was.
+    differences : Differences or None
+        What differs.
+    losses : Losses or None
+        What a restore would lose.
+    """
+
+    snapshot: str
+    about: str = ""
+    missing: str = ""
+    differences: Differences | None = None
+    losses: Losses | None = None
+
+    @property
+    def tables(self) -> pd.DataFrame:
+        """The tables that differ; none where nothing was compared."""
+        names = ["table", "before", "now", *KINDS, "columns", "compared", "remark"]
+        return self.differences.tables if self.differences else pd.DataFrame(columns=names)
+
+    @property
+    def authors(self) -> pd.DataFrame:
+        """Who did it; nobody where nothing was compared."""
+        names = ["table", "change", "who", "evidence", "rows"]
+        return self.differences.authors if self.differences else pd.DataFrame(columns=names)
+
+
 class Differing(Session):
     """The questions about snapshots and what came after them."""
 
@@ -93,22 +132,72 @@ class Differing(Session):
             When the snapshot is damaged, or not what its manifest says.
         """
         with self._compared(snapshot, other, tables, in_full, progress) as (found, was, authors):
-            audit = self.schema.resolved.get("audit")
-            asked = [
-                each
-                for each in found.tables.values()
-                if not tables or each.table in tables or audit is None or each.table != audit.table
-            ]
-            names = [each.table for each in asked if each.differs]
-            return Differences(
-                was.name,
-                str(other or ""),
-                summary(found, names),
-                by_author(authors, names),
-                listing(found, authors, names, limit),
-                tuple(each.table for each in asked if not each.differs),
-                found.why,
+            return self._differing(found, was, authors, str(other or ""), tables, limit)
+
+    def came_after(
+        self,
+        snapshot: str | Path = "",
+        runs: Sequence[str] = (),
+        *,
+        limit: int = SHOWN,
+        progress: Progress | None = None,
+    ) -> CameAfter:
+        """Compare a snapshot with the database once, and tell both what differs and what a restore would lose.
+
+        Parameters
+        ----------
+        snapshot : str or path
+            As for `differences`; empty for the latest. Where there is none at all, that is what is returned.
+        runs : sequence of str
+            The bad runs, whose doing is not wanted back; none to count everything.
+        """
+        if not snapshot and not list_snapshots(self.settings.backups, self.environment.name):
+            return CameAfter(
+                "",
+                missing=f"There is no snapshot of {self.environment.name} to compare with."
+                " `workbench snapshot create` takes one; any archive of pg_dump can be named instead.",
             )
+        named = tuple(dict.fromkeys(runs))
+        asked = ReplayRequest.checked(str(snapshot or "latest"), named or ("none",), "keep", "likely")
+        with self._sorting(asked.snapshot, replace(asked, runs=named), progress) as (sorting, was):
+            found, authors = sorting.compared, sorting.authors
+            done = sort_doings(sorting, self.references)
+            taken = f"{was.taken_at:%Y-%m-%d %H:%M} UTC" if was.taken_at else "nobody wrote down when"
+            kept = was.manifest
+            by = f", by {kept.created_by}" if kept and kept.created_by else ""
+            why = f", {kept.reason}" if kept and kept.reason else ""
+            return CameAfter(
+                was.name,
+                f"{taken}{by}{why}",
+                differences=self._differing(found, was, authors, "", (), limit),
+                losses=losses(found, authors, done, was.name, named, limit),
+            )
+
+    def _differing(
+        self,
+        found: Comparing,
+        was: Snapshot,
+        authors: Authors,
+        other: str,
+        tables: Sequence[str],
+        limit: int,
+    ) -> Differences:
+        audit = self.schema.resolved.get("audit")
+        asked = [
+            each
+            for each in found.tables.values()
+            if not tables or each.table in tables or audit is None or each.table != audit.table
+        ]
+        names = [each.table for each in asked if each.differs]
+        return Differences(
+            was.name,
+            other,
+            summary(found, names),
+            by_author(authors, names),
+            listing(found, authors, names, limit),
+            tuple(each.table for each in asked if not each.differs),
+            found.why,
+        )
 
     def losses(
         self,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -10,7 +12,7 @@ from sqlalchemy import UUID, select
 from workbench.errors import SchemaGap, UsageError, unknown
 from workbench.investigate import decisions, duplicates
 from workbench.investigate.decisions import Decision, Pair, Word
-from workbench.investigate.duplicates import Found
+from workbench.investigate.duplicates import Beside, Found
 from workbench.investigate.matching import DEFAULT_THRESHOLD, Model
 from workbench.murmurant.schema import as_text
 from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES, EVENT, MEMBER, REGISTRATION
@@ -61,7 +63,9 @@ class Duplicates(Session):
         pandas.DataFrame
             See `workbench.investigate.duplicates.duplicate_members`.
         """
-        chances = self.match_chances(threshold, model)
+        return self._members(threshold, self.match_chances(threshold, model))
+
+    def _members(self, threshold: float, chances: pd.DataFrame) -> pd.DataFrame:
         with self.reading() as connection:
             return duplicates.duplicate_members(
                 connection,
@@ -100,9 +104,11 @@ class Duplicates(Session):
 
         A table or column that is missing is no error here: the result says that it was not run, and why.
         """
+        chances = None
         try:
             if entity == MEMBER:
-                pairs = self.duplicate_members(threshold, model)
+                chances = self.match_chances(threshold, model)
+                pairs = self._members(threshold, chances)
             elif entity == EVENT:
                 pairs = self.duplicate_events()
             elif entity == REGISTRATION:
@@ -117,7 +123,26 @@ class Duplicates(Session):
             return Found(entity, not_run=str(gap))
         said = list(pairs.attrs.get("said", []))
         uncompared = duplicates.left_uncompared(self.schema, said) if entity == MEMBER else said
-        return Found(entity, pairs, clusters, records, tuple(said), tuple(uncompared))
+        found = Found(entity, pairs, clusters, records, tuple(said), tuple(uncompared))
+        return found if chances is None else replace(found, chances=chances)
+
+    def decided(self, found: Found) -> Found:
+        """Return what was found before with what is said of the pairs now; nothing is compared anew."""
+        return found.decided(self._standing(found.entity))
+
+    def called_same(self, entity: str = MEMBER) -> pd.DataFrame:
+        """Gather the records that people called the same: see `workbench.investigate.duplicates.called_same`."""
+        if entity not in ENTITIES:
+            raise unknown("entity", entity, ENTITIES)
+        with self.reading() as connection:
+            return duplicates.called_same(connection, self.schema, entity, self._standing(entity))
+
+    def beside(self, ids: Sequence[str], entity: str = MEMBER) -> Beside:
+        """Lay whole records side by side: see `workbench.investigate.duplicates.records_beside`."""
+        if entity not in ENTITIES:
+            raise unknown("entity", entity, ENTITIES)
+        with self.reading() as connection:
+            return duplicates.records_beside(connection, self.schema, entity, ids)
 
     def duplicate_clusters(self, pairs: pd.DataFrame, entity: str = MEMBER) -> pd.DataFrame:
         """Gather pairs into clusters, with the record that would stay: see `duplicates.duplicate_clusters`."""

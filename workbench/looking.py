@@ -25,9 +25,10 @@ from workbench.investigate.runs import pick_run, runs_frame
 from workbench.investigate.tiers import drift, reviewing
 from workbench.investigate.tiers.configuration import mapping_for
 from workbench.murmurant.exports import read_exports
+from workbench.searching import Searching
 
 
-class Looking(Duplicates, Auditing):
+class Looking(Duplicates, Auditing, Searching):
     """The questions."""
 
     def readiness(self) -> pd.DataFrame:
@@ -96,11 +97,13 @@ class Looking(Duplicates, Auditing):
         with self.reading() as connection:
             return reviewing.tier_matrix(connection, self.schema, read)
 
-    def wrong_tiers(self, mapping: str | Path | None = None, limit: int | None = None) -> pd.DataFrame:
+    def wrong_tiers(
+        self, mapping: str | Path | None = None, limit: int | None = None, levels: Sequence[str] = ()
+    ) -> pd.DataFrame:
         """List the members with another tier than their level says, or none: ``key``, ``expected``, ``actual``, ..."""
         read = mapping_for(mapping, self.options.tier_mapping)
         with self.reading() as connection:
-            return reviewing.wrong_tiers(connection, self.schema, read, limit)
+            return reviewing.wrong_tiers(connection, self.schema, read, limit, levels)
 
     def tier_review(self, mapping: str | Path | None = None) -> reviewing.TierReview:
         """Look at the tiers from all sides; without any mapping, at their distribution only."""

@@ -37,6 +37,9 @@ from workbench.plans.store import PlanState, applied_entry, find_plan, plan_stat
 from workbench.plans.undo import plan_undo
 from workbench.session import Session
 
+Wanted = tuple[str | None, Sequence[str]] | tuple[str | None, Sequence[str], str]
+"""A merge that is asked for: the record that stays, those that go, and perhaps why."""
+
 
 class Planning(Session):
     """The corrections."""
@@ -148,7 +151,7 @@ class Planning(Session):
 
     def plan_merges(
         self,
-        merges: str | Path | Sequence[tuple[str, Sequence[str]]],
+        merges: str | Path | Sequence[Wanted],
         *,
         entity: str = MEMBER,
         rules: str | Mapping[str, str] = "canonical",
@@ -161,8 +164,9 @@ class Planning(Session):
 
         Parameters
         ----------
-        merges : path, or sequence of (canonical, duplicates)
+        merges : path, or sequence of (canonical, duplicates) or (canonical, duplicates, reason)
             A CSV file with the columns ``canonical,duplicate`` or ``cluster,member``, and perhaps ``reason``.
+            Of a sequence a canonical record of None leaves the choice to the rule, as in `plan_merge`.
         entity : {"Member", "Event", "Registration"}
             What they are.
         rules : str or mapping of str to str
@@ -182,7 +186,10 @@ class Planning(Session):
             asked, problems = tuple(listing.asked), tuple(listing.problems)
             source = listing.name, listing.sha256
         else:
-            asked = tuple(Asked(Named(head), tuple(map(Named, others))) for head, others in merges)
+            asked = tuple(
+                Asked(Named(head) if head is not None else None, tuple(map(Named, others)), *why)
+                for head, others, *why in merges
+            )
             problems, source = (), ("", "")
         return self._plan_merges(MergeRequest(asked, wishes, entity, tuple(leave_out), problems, *source))
 

@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from threading import RLock
 from types import TracebackType
 from typing import Self
 
@@ -55,6 +56,9 @@ class Session:
     def __post_init__(self) -> None:
         self._open = ExitStack()
         self._held: Connection | None = None
+        self._one_at_a_time = (
+            RLock()
+        )  # panels ask in threads of their own, and a connection answers one at a time
         self._runs: list[Run] | None = None  # the same for as long as the state is
         # A notebook never closes what it opened; the interpreter's end must still find it closed.
         weakref.finalize(self, _close_quietly, self._open)
@@ -69,8 +73,9 @@ class Session:
 
     def close(self) -> None:
         """End the transaction that `one_state` holds."""
-        self._held = None
-        self._open.close()
+        with self._one_at_a_time:
+            self._held = None
+            self._open.close()
 
     @property
     def environment(self) -> Environment:
@@ -84,10 +89,11 @@ class Session:
             with self.database.reading() as connection:
                 yield connection
             return
-        if self._held is None:
-            self._held = self._open.enter_context(self.database.reading())
-        with self.database.speaking_plainly():
-            yield self._held
+        with self._one_at_a_time:
+            if self._held is None:
+                self._held = self._open.enter_context(self.database.reading())
+            with self.database.speaking_plainly():
+                yield self._held
 
     @cached_property
     def identity(self) -> Identity:

@@ -18,36 +18,15 @@ from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
 
+import psutil
 import pytest
 
 from tests.conftest import ClonedClub
+from workbench.database.address import parse_address
 
-CHROMIUM = Path("/usr/bin/chromium")
-QUIET = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 TOKEN = "the-token-of-the-tests"
 DESKS: pytest.StashKey[list[Any]] = pytest.StashKey()
 PATIENCE = 60_000  # milliseconds; these machines are slow at times, and no test is about how fast
-
-
-@pytest.fixture(scope="session")
-def chromium() -> Iterator[Any]:
-    """Debian's browser; a machine without one has nothing to look with."""
-    if not CHROMIUM.exists():
-        pytest.skip("there is no Chromium here to look with")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=QUIET)
-        yield browser
-        browser.close()
 
 
 @pytest.hookimpl(wrapper=True)
@@ -71,12 +50,28 @@ class Desk:
     chromium: Any
     _open: ExitStack
     pages: list[Any] = field(default_factory=list)
+    servers: list[int] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list)
 
     def lab(self, notebook: str) -> Lab:
         """Open a notebook in a JupyterLab of `workbench lab`."""
+        # The notebooks are the repository's own: a slow test must not leave its outputs in them.
+        kept = self.folder / ".jupyter/lab/user-settings/@jupyterlab/docmanager-extension"
+        kept.mkdir(parents=True, exist_ok=True)
+        (kept / "plugin.jupyterlab-settings").write_text('{"autosave": false}')
         port = free_port()
         address = self.start("lab", "--no-browser", "--port", str(port), port=port)
         return Lab(self, address, notebook)
+
+    def serve(self, panel: str, *arguments: str) -> Any:
+        """Open the page of a panel that `workbench serve` serves."""
+        address = self.serving(panel, *arguments)
+        return self.page(f"{address}/?token={TOKEN}")
+
+    def serving(self, panel: str, *arguments: str) -> str:
+        """Serve a panel, and return its address, without the token."""
+        port = free_port()
+        return self.start("serve", panel, "--no-browser", "--port", str(port), *arguments, port=port)
 
     def start(self, *arguments: str, port: int) -> str:
         """Start a command that serves, wait until it does, and return its address; it is stopped in the end."""
@@ -89,6 +84,7 @@ class Desk:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
+        self.servers.append(process.pid)
         self._open.callback(said.close)
         self._open.callback(_stop, process)
         until = monotonic() + PATIENCE / 1000
@@ -103,9 +99,21 @@ class Desk:
                 return f"http://127.0.0.1:{port}"
         raise AssertionError(Path(said.name).read_text())
 
+    def asked_elsewhere(self) -> list[str]:
+        """Return the addresses that pages asked for, and that are not this machine's."""
+        here = ("http://127.0.0.1:", "data:", "blob:", "about:")
+        return [each for each in self.asked if not each.startswith(here)]
+
+    def kernels(self) -> list[psutil.Process]:
+        """Return the kernels of the servers, the latest last."""
+        below = [each for pid in self.servers for each in psutil.Process(pid).children(recursive=True)]
+        found = [each for each in below if "ipykernel_launcher" in " ".join(each.cmdline())]
+        return sorted(found, key=lambda each: each.create_time())
+
     def surroundings(self) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("WORKBENCH_")}
-        own = {"HOME": str(self.folder), "JUPYTER_TOKEN": TOKEN, "CLUB_URL": self.club.url}
+        tokens = {"JUPYTER_TOKEN": TOKEN, "WORKBENCH_TOKEN": TOKEN}
+        own = {"HOME": str(self.folder), "CLUB_URL": self.club.url, **tokens}
         return {**kept, **own}
 
     def page(self, address: str) -> Any:
@@ -113,6 +121,7 @@ class Desk:
         context = self.chromium.new_context(viewport={"width": 1400, "height": 1200})
         self._open.callback(context.close)
         context.set_default_timeout(PATIENCE)
+        context.on("request", lambda request: self.asked.append(request.url))
         page = context.new_page()
         self.pages.append(page)
         page.goto(address)
@@ -142,8 +151,7 @@ class Lab:
 
     def press(self, title: str) -> None:
         """Press a button once it can be pressed."""
-        # By its text: to a browser the icon is part of a button's name.
-        self.page.locator("button:enabled", has_text=re.compile(rf"^\s*{re.escape(title)}$")).click()
+        press(self.page, title)
 
 
 @pytest.fixture
@@ -152,8 +160,10 @@ def desk_of(request: pytest.FixtureRequest, tmp_path: Path, chromium: Any) -> It
     with ExitStack() as opened:
 
         def lay(club: ClonedClub, kind: str = "development") -> Desk:
+            where = parse_address(club.url, named="the test's URL").where
             (tmp_path / "workbench.toml").write_text(
                 f'operator = "dana"\n[environments.club]\nkind = "{kind}"\nurl_env = "CLUB_URL"\n'
+                f'address = "{where}"\n'
                 f'import_reports = ["{club.club.imports}"]\ntier_mapping = "{club.club.imports}/membership.yaml"\n'
                 "event_capacity_limit = 100\n"
             )
@@ -178,6 +188,12 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+
+
+def press(page: Any, title: str) -> None:
+    """Press a button once it can be pressed."""
+    # By its text: to a browser the icon is part of a button's name.
+    page.locator("button:enabled", has_text=re.compile(rf"^\s*{re.escape(title)}$")).click()
 
 
 def in_table(page: Any, caption: str, key: str) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import Any
 
 import psycopg
 import pytest
 
-from tests.browser.conftest import Desk, in_table
-from tests.conftest import Clubs
+from tests.browser.conftest import Desk, in_table, press
+from tests.conftest import ClonedClub, Clubs
 from tests.states import differences, state
 
 pytestmark = pytest.mark.browser
@@ -22,39 +23,48 @@ def test_a_run_is_rolled_back_and_brought_back_in_jupyterlab(
     desk_of: Callable[..., Desk], clubs: Clubs
 ) -> None:
     club = clubs.clone("application")
-    with club.workbench() as wb:
-        runs = wb.runs()
-    run = runs[runs["mode"] == "live"]["run"].iloc[0]
     desk = desk_of(club)
     lab = desk.lab("02-runs.ipynb")
     lab.run_all()
+    roll_back_and_bring_back(lab.page, club)
+    assert not desk.asked_elsewhere()
+
+
+def test_the_same_on_a_page_without_code(desk_of: Callable[..., Desk], clubs: Clubs) -> None:
+    club = clubs.clone("guide")
+    roll_back_and_bring_back(desk_of(club).serve("runs"), club)
+
+
+def roll_back_and_bring_back(page: Any, club: ClonedClub) -> None:
+    """Do it on whatever page has the panel; the database is what is compared."""
+    with club.workbench() as wb:
+        runs = wb.runs()
+    run = runs[runs["mode"] == "live"]["run"].iloc[0]
     before = _state(club.url)
 
-    in_table(lab.page, "Runs", run)
-    lab.press("Plan the rollback")
-    lab.page.get_by_text("Can this plan be approved as it is?").wait_for()
+    in_table(page, "Runs", run)
+    press(page, "Plan the rollback")
+    page.get_by_text("Can this plan be approved as it is?").wait_for()
     assert not differences(before, _state(club.url)), "a plan is a file"
-    lab.press("Preview")
-    page = lab.page.frame_locator("iframe.wb-page")
-    page.get_by_role("heading", name="What a plan would do").wait_for()
+    press(page, "Preview")
+    report = page.frame_locator("iframe.wb-page")
+    report.get_by_role("heading", name="What a plan would do").wait_for()
     assert not differences(before, _state(club.url)), "a report only looks"
-    lab.press("Approve")
-    lab.page.get_by_text(re.compile("dana approves rollback-")).wait_for()
-    lab.press("Apply")
-    lab.page.frame_locator("iframe.wb-page").get_by_role(
-        "heading", name="Post-recovery verification"
-    ).wait_for()
+    press(page, "Approve")
+    page.get_by_text(re.compile("dana approves rollback-")).wait_for()
+    press(page, "Apply")
+    report.get_by_role("heading", name="Post-recovery verification").wait_for()
 
     gone = differences(before, _state(club.url))
     counts = {table: (len(was), len(now)) for table, (was, now) in gone.items()}
     assert counts["Member"][0] > 0, counts
     assert counts["Member"][1] == 0, counts
 
-    lab.press("Plan the undo")
-    lab.page.get_by_text("This is the plan that takes back").wait_for()
-    lab.press("Approve")
-    lab.press("Apply")
-    lab.page.locator(".wb-state", has_text="applied, by dana").wait_for()
+    press(page, "Plan the undo")
+    page.get_by_text("This is the plan that takes back").wait_for()
+    press(page, "Approve")
+    press(page, "Apply")
+    page.locator(".wb-state", has_text="applied, by dana").wait_for()
     assert not differences(before, _state(club.url))
 
 

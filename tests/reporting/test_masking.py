@@ -69,6 +69,7 @@ def test_nor_inside_a_json_cell(key: str, original: str) -> None:
         ("wa_id", 50012, 50012),
         ("table_name", "Member", "Member"),
         ("members", 3, 3),
+        ("by_a_person", False, False),
     ],
 )
 def test_what_is_masked_and_what_stays(column: str, value: object, expected: object) -> None:

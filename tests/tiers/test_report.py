@@ -74,7 +74,9 @@ def test_the_drift_of_any_size(rows: int) -> None:
 
 def test_its_parameters() -> None:
     assert "tiers" in report_names()
-    assert {"environment", "mapping", "since", "waive", "unmask"} == set(report_parameters("tiers"))
+    assert {"environment", "one_state", "mapping", "since", "waive", "unmask"} == set(
+        report_parameters("tiers")
+    )
 
 
 def test_broken_corrected_and_compared(

@@ -12,8 +12,6 @@ from workbench.cli.options import Acting, AsJson, EnvironmentName, ImportReports
 from workbench.cli.output import banner, command, print_json, print_table, progress_bar, say
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from workbench.differing import Differences
     from workbench.fixes.replay.losses import Losses
 
@@ -160,7 +158,7 @@ def tell_losses(found: Losses, unmask: bool) -> None:
     print_table(found.tables, f"A restore to {found.snapshot} would lose {found.total:,} rows{but}")
     print_table(found.authors, "Whose work that is, by the evidence")
     if len(found.rows):
-        print_table(shown(found.rows, unmask), "Rows")
+        print_table(workbench.differing_rows(found.rows, unmask), "Rows")
     if len(found.conflicts):
         rows = found.conflicts.iloc[0:0].from_records(_conflicts(found, unmask))
         print_table(rows[:_MANY], f"Conflicts ({len(rows):,})")
@@ -189,13 +187,6 @@ def diff_facts(found: Differences, unmask: bool) -> dict[str, Any]:
     }
 
 
-def shown(rows: pd.DataFrame, unmask: bool) -> pd.DataFrame:
-    """Lay rows out for reading: values in one column, personal data masked."""
-    masked = workbench.mask(rows, unmask)
-    pairs = zip(masked["was"], masked["now"], strict=True)
-    return masked.drop(columns=["was", "now"]).assign(values=[_values(was, now) for was, now in pairs])
-
-
 def _tell(found: Differences, unmask: bool) -> None:
     since = f"between {found.snapshot} and {found.other}" if found.other else f"since {found.snapshot}"
     if found.why_in_full:
@@ -206,15 +197,4 @@ def _tell(found: Differences, unmask: bool) -> None:
     print_table(found.tables, f"What changed {since} ({len(found.same)} other tables are as they were)")
     print_table(found.authors, "Who did it, by the evidence")
     if len(found.rows):
-        print_table(shown(found.rows, unmask), "Rows")
-
-
-def _values(was: Any, now: Any) -> str:
-    if was is None or now is None:
-        row = now if was is None else was
-        return "; ".join(f"{name}: {value}" for name, value in (row or {}).items() if value is not None)
-    return "; ".join(f"{name}: {_null(value)} -> {_null(now.get(name))}" for name, value in was.items())
-
-
-def _null(value: Any) -> str:
-    return "(empty)" if value is None else str(value)
+        print_table(workbench.differing_rows(found.rows, unmask), "Rows")

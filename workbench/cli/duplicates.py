@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -14,7 +12,8 @@ import workbench
 from workbench.cli.explaining import on_environment
 from workbench.cli.options import Acting, AsJson, EnvironmentName, Unmask, open_as
 from workbench.cli.output import banner, command, paths_below, plain, print_json, print_table, say, stderr
-from workbench.errors import UsageError, WorkbenchError
+from workbench.errors import UsageError
+from workbench.murmurant.listings import write_csv
 from workbench.murmurant.spellings import ENTITIES
 
 if TYPE_CHECKING:
@@ -246,17 +245,12 @@ def _go_on(found: list[Found], on: str, listing: Path | None) -> None:
 
 def _write_listing(path: Path, found: Found) -> None:
     """Write the sure clusters in the form that ``plan merge --from`` reads: ids, and why."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["cluster", "member", "reason"])
-    for _, cluster in found.sure.iterrows():
-        writer.writerows([cluster["cluster"], each, cluster["why"]] for each in cluster["members"])
-    part = path.with_name(f".{path.name}.part")
-    try:
-        part.write_text(text.getvalue(), encoding="utf-8")
-        part.replace(path)
-    except OSError as error:
-        raise WorkbenchError(f"The list could not be written to {path}: {error.strerror}.") from None
+    rows = (
+        {"cluster": cluster["cluster"], "member": each, "reason": cluster["why"]}
+        for _, cluster in found.sure.iterrows()
+        for each in cluster["members"]
+    )
+    write_csv(path, ["cluster", "member", "reason"], rows)
     stderr().print(f"{len(found.sure):,} clusters in {paths_below([path])[0]}")
 
 

@@ -27,6 +27,7 @@ from workbench.cli import (
     preflight,
     restoring,
     service,
+    serving,
     snapshots,
     tiers,
     triage,
@@ -49,7 +50,8 @@ app = typer.Typer(
 )
 
 app.command()(making.demo)
-app.command()(place.lab)
+app.command()(serving.lab)
+app.command()(serving.serve)
 app.command()(place.doctor)
 app.command()(triage.triage)
 app.add_typer(preflight.preflight, name="preflight")

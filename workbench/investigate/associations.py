@@ -77,7 +77,12 @@ class Choice(NamedTuple):
 
 
 def choose_canonicals(
-    connection: Connection, schema: Schema, clusters: Sequence[Sequence[str]], entity: str = MEMBER
+    connection: Connection,
+    schema: Schema,
+    clusters: Sequence[Sequence[str]],
+    entity: str = MEMBER,
+    *,
+    counted: pd.DataFrame | None = None,
 ) -> list[Choice]:
     """Choose the record of each cluster that stays: most associations, then the oldest, then the smallest id (guide §4.4).
 
@@ -85,6 +90,8 @@ def choose_canonicals(
     ----------
     clusters : sequence of sequence of str
         Ids of records that are there, each cluster with at least one.
+    counted : pandas.DataFrame, optional
+        What refers to them, where that was counted already.
 
     Returns
     -------
@@ -92,7 +99,8 @@ def choose_canonicals(
         One for each cluster, in order.
     """
     ids = sorted({each for cluster in clusters for each in cluster})
-    counted = count_associations(connection, schema, ids, entity)
+    if counted is None:
+        counted = count_associations(connection, schema, ids, entity)
     totals = {str(key): int(rows) for key, rows in counted.groupby("id")["rows"].sum().items()}
     born = _born(connection, schema, ids, entity)
     found = []

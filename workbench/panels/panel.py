@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 from ipywidgets import HTML, VBox, Widget
 from markupsafe import Markup
 
-from workbench import Shown, Workbench
+from workbench import Shown, Workbench, WorkbenchError, open_workbench, prose, visible
 from workbench.panels.work import Work
 
 WIDE = {"description_width": "initial"}
@@ -80,6 +80,16 @@ def banner(wb: Workbench) -> HTML:
 def words(shown: Shown) -> HTML:
     """Show what a report would show, as it stands there."""
     return HTML(shown.html)
+
+
+def opened(panel: Callable[[Workbench], Panel], *, unmask: bool = False) -> Widget:
+    """Open the environment and make a panel on it, or say in words why that cannot be."""
+    try:
+        return panel(open_workbench(unmask=unmask))
+    except WorkbenchError as error:
+        said = Markup('<p class="wb-fail" role="alert">{}</p>').format(prose(visible(str(error))))
+        shown = VBox([HTML(f"<style>{_style()}</style>"), VBox([HTML(said)]).add_class("wb-said")])
+        return shown.add_class("wb-panel")
 
 
 @cache

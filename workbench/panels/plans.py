@@ -93,12 +93,20 @@ class PlanReview(Panel):
         self._shown = VBox([self._answer, self._parts, self._act, self._page])
         super().__init__(wb, "Review a plan", [*([self._choice] if listed else []), self._shown])
         self.work.observe(lambda _: self._offer(), "busy")
-        self.show(plan)
+        if listed or plan:
+            self.show(plan)
+        else:  # within another panel, which will show the plan it makes
+            self._shown.layout.display = "none"
 
     @property
     def plan(self) -> str:
         """The id of the plan that is shown; empty when none is."""
         return self._review.plan.id if self._review else ""
+
+    @property
+    def state(self) -> str:
+        """What became of it so far: planned, approved, applied, ...; empty when none is shown."""
+        return self._review.state if self._review else ""
 
     def show(self, plan: str | Plan) -> None:
         """Show a plan, and the list of plans as it is now."""

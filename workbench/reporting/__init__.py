@@ -1,5 +1,11 @@
 """Reports: an executed notebook, a page that needs nothing else, and a verdict for machines."""
 
+from workbench.reporting.beside import (
+    not_reviewed,
+    pair_evidence,
+    pairs_to_review,
+    records_side_by_side,
+)
 from workbench.reporting.charts import (
     actions_chart,
     changes_chart,
@@ -7,6 +13,7 @@ from workbench.reporting.charts import (
     runs_chart,
     tier_chart,
 )
+from workbench.reporting.charts_differences import authors_chart, differences_chart
 from workbench.reporting.charts_duplicates import (
     cluster_sizes_chart,
     match_histogram_chart,
@@ -16,6 +23,18 @@ from workbench.reporting.charts_mappings import mapping_cycles_chart, mapping_sc
 from workbench.reporting.charts_policies import capacity_chart, rehearsals_chart
 from workbench.reporting.charts_tiers import tier_drift_chart, tier_matrix_chart
 from workbench.reporting.charts_triage import ways_chart
+from workbench.reporting.differences import (
+    aftermath_facts,
+    aftermath_findings,
+    aftermath_rows,
+    aftermath_steps,
+    aftermath_summary,
+    aftermath_table,
+    differing_rows,
+    losses_conflicts,
+    losses_rows,
+    losses_table,
+)
 from workbench.reporting.drawing import show_figure
 from workbench.reporting.duplicates import (
     DUPLICATE_CHECKS,
@@ -36,7 +55,14 @@ from workbench.reporting.findings import (
     next_steps,
     waivers,
 )
-from workbench.reporting.mappings import MAPPING_CHECKS, mapping_steps, mapping_summary, mapping_table
+from workbench.reporting.mappings import (
+    MAPPING_CHECKS,
+    mapping_circles,
+    mapping_corrections,
+    mapping_steps,
+    mapping_summary,
+    mapping_table,
+)
 from workbench.reporting.masking import mask, mask_text
 from workbench.reporting.plan_rows import (
     plan_affected,
@@ -62,6 +88,7 @@ from workbench.reporting.tables import Shown, heading, prose, show, text_of, vis
 from workbench.reporting.tiers import (
     tier_changes,
     tier_configuration,
+    tier_corrections,
     tier_facts,
     tier_levels,
     tier_moves,
@@ -78,14 +105,23 @@ __all__ = [
     "Shown",
     "about_run",
     "actions_chart",
+    "aftermath_facts",
+    "aftermath_findings",
+    "aftermath_rows",
+    "aftermath_steps",
+    "aftermath_summary",
+    "aftermath_table",
     "answer",
     "applied_plans",
+    "authors_chart",
     "capacity_chart",
     "changes_chart",
     "cluster_sizes_chart",
     "conclude",
     "counts_chart",
     "coverage_table",
+    "differences_chart",
+    "differing_rows",
     "duplicate_steps",
     "duplicates_summary",
     "duplicates_table",
@@ -93,6 +129,11 @@ __all__ = [
     "findings_table",
     "heading",
     "looked_at",
+    "losses_conflicts",
+    "losses_rows",
+    "losses_table",
+    "mapping_circles",
+    "mapping_corrections",
     "mapping_cycles_chart",
     "mapping_scores_chart",
     "mapping_steps",
@@ -103,7 +144,10 @@ __all__ = [
     "match_histogram_chart",
     "match_waterfall_chart",
     "next_steps",
+    "not_reviewed",
+    "pair_evidence",
     "pair_to_look_at",
+    "pairs_to_review",
     "plan_affected",
     "plan_answer",
     "plan_approval",
@@ -121,6 +165,7 @@ __all__ = [
     "preflight_steps",
     "probable_finding",
     "prose",
+    "records_side_by_side",
     "rehearsals_chart",
     "review_plan",
     "run_counts",
@@ -133,6 +178,7 @@ __all__ = [
     "tier_changes",
     "tier_chart",
     "tier_configuration",
+    "tier_corrections",
     "tier_drift_chart",
     "tier_facts",
     "tier_levels",

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _BARS = 20
 _WEIGHT = "weight_"
-_WORDS = {
+COMPARED = {
     "prior": "before anything is compared",
     "given": "first names",
     "family": "surnames",
@@ -27,6 +27,7 @@ _WORDS = {
     "joined": "days of joining",
     "household": "could be one household",
 }
+"""What is compared of two members, as people say it."""
 
 
 def match_histogram_chart(chances: pd.DataFrame, threshold: float) -> Figure:
@@ -77,7 +78,9 @@ def match_waterfall_chart(pair: pd.Series[Any] | None) -> Figure:
     """
     if pair is None:
         return described(canvas(0, "Why two members match")[0], "", [])
-    bits = {name: float(pair[_WEIGHT + name]) for name in _WORDS if abs(pair.get(_WEIGHT + name, 0)) >= 0.005}
+    bits = {
+        name: float(pair[_WEIGHT + name]) for name in COMPARED if abs(pair.get(_WEIGHT + name, 0)) >= 0.005
+    }
     total = sum(bits.values())
     figure, axes = canvas(len(bits) + 1, f"Why {str(pair['left'])[:8]}… and {str(pair['right'])[:8]}… match")
     at = 0.0
@@ -92,11 +95,11 @@ def match_waterfall_chart(pair: pd.Series[Any] | None) -> Figure:
     axes.barh(len(bits), total, color=BLUE, height=0.6)
     axes.annotate(f"{total:+.1f} bits: {float(pair['probability']):.1%}", (max(total, 0.0), len(bits)),
                   xytext=(4, 0), textcoords="offset points", va="center", fontweight="bold")  # fmt: skip
-    label_rows(axes, [*(_WORDS[name] for name in bits), "all together"])
+    label_rows(axes, [*(COMPARED[name] for name in bits), "all together"])
     finish(axes, "bits of evidence (each doubles the odds; 0 is even chances)")
     axes.set_xlim(min(ends) - 2, max(ends) + 8)
     axes.axvline(0, color="black", linewidth=0.8)
-    told = [f"{_WORDS[name]} {worth:+.1f}" for name, worth in bits.items()]
+    told = [f"{COMPARED[name]} {worth:+.1f}" for name, worth in bits.items()]
     return described(figure, f"Bits of evidence: {'; '.join(told)}; all together {total:+.1f}", told)
 
 

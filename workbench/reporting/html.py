@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -81,8 +82,23 @@ def _exporter() -> Any:
         exclude_output_prompt=True,
         exclude_anchor_links=True,
     )
+    exporter.register_filter("unstyled", _unstyled)  # type: ignore[no-untyped-call, unused-ignore]
+    exporter.register_filter("unlinked", _unlinked)  # type: ignore[no-untyped-call, unused-ignore]
     exporter.register_filter("escape_text", _escaped)  # type: ignore[no-untyped-call, unused-ignore]
     return exporter
+
+
+def _unstyled(shown: str) -> str:
+    """Leave out the sheet that an output carries for JupyterLab; the page has one of its own."""
+    return shown.partition("</style>")[2] if shown.startswith("<style>") else shown
+
+
+def _unlinked(text: str) -> str:
+    """Leave the words of links to other notebooks: these do not lie beside a page that was sent to somebody."""
+    return _TO_A_NOTEBOOK.sub(r"\1", text)
+
+
+_TO_A_NOTEBOOK = re.compile(r'<a href="[^":]+\.ipynb">(.*?)</a>')
 
 
 def _escaped(text: str) -> str:

@@ -142,6 +142,8 @@ def _mask_cell(column: object, value: Any, own: Iterable[str] = ()) -> Any:
         return [_mask_cell(column, inner, own) for inner in value]
     if value is None or value is pd.NaT or value is pd.NA or value != value:
         return value
+    if isinstance(value, bool):
+        return value  # yes or no is nobody's name: "by_a_person"
     if kind is not None:
         return _mask_value(kind, str(value))
     if not isinstance(value, str):

@@ -31,12 +31,13 @@ _ENDINGS = {
 def looked_at(looked: Looked) -> Shown:
     """Tell which database a report is about, and how it was looked at."""
     identity = looked.identity
+    seen = "one state for the whole report" if looked.one_state else "as it is at each question"
     return listed(
         {
             "Environment": f"{looked.environment.name} ({looked.environment.kind})",
             "Database": f"{identity.database} at {looked.environment.where}",
             "Server": f"PostgreSQL {identity.version}, system {identity.system_identifier}",
-            "Connected as": f"{identity.user}, read only, one state for the whole report",
+            "Connected as": f"{identity.user}, read only, {seen}",
             "Dialect": looked.dialect,
             "Personal data": "shown" if looked.unmask else "masked",
         }

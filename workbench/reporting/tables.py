@@ -8,6 +8,8 @@ import re
 import unicodedata
 from collections.abc import Callable
 from datetime import date, datetime
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -19,6 +21,9 @@ from workbench.reporting.masking import is_identifier, mask, words_of
 DASH = "\N{EN DASH}"
 LONGEST = 160
 """Characters of a value that are shown; the rest is behind an ellipsis."""
+
+MANY = 40
+"""Rows from which on a table scrolls by itself, under headings that stay."""
 
 _JOINERS = "\u200c\u200d"  # invisible, but part of how some scripts and emoji are written
 _MARKS = {
@@ -42,10 +47,16 @@ class Shown:
         self.html, self.text = str(html), text
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
-        return {"text/html": self.html, "text/plain": self.text}
+        # JupyterLab has no place for a sheet of ours but the output itself.
+        return {"text/html": f"<style>{_sheet()}</style>{self.html}", "text/plain": self.text}
 
     def __repr__(self) -> str:
         return self.text
+
+
+@cache
+def _sheet() -> str:
+    return (Path(__file__).parent / "notebook.css").read_text(encoding="utf-8")
 
 
 def show(
@@ -110,8 +121,14 @@ def table(
         body = pd.DataFrame(cells).set_axis(titles, axis=1).to_html(index=False, escape=False, border=0)
     html = Markup(
         '<div class="wb-table"><p class="wb-caption">{}</p>'
-        '<div class="wb-scroll" role="region" tabindex="0" aria-label="{}">{}</div>{}</div>'
-    ).format(caption, caption, Markup(body), Markup('<p class="wb-cut">{}</p>').format(cut) if cut else "")
+        '<div class="wb-scroll{}" role="region" tabindex="0" aria-label="{}">{}</div>{}</div>'
+    ).format(
+        caption,
+        " wb-many" if len(shown) > MANY else "",
+        caption,
+        Markup(body),
+        Markup('<p class="wb-cut">{}</p>').format(cut) if cut else "",
+    )
     plain = pd.DataFrame({at: [_short(text) for text in column] for at, column in enumerate(texts)})
     plain.columns = pd.Index([heading(column) for column in shown.columns])
     return Shown(html, "\n".join(filter(None, [caption, plain.to_string(index=False), cut])))

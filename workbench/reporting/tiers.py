@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 
 from workbench.investigate.tiers.drift import TierDrift, tiers_kept
 from workbench.investigate.tiers.reviewing import TierReview
+from workbench.investigate.tiers.statements import CORRECTABLE
 from workbench.murmurant.schema import Schema
 from workbench.reporting.charts_tiers import tier_drift_chart
 from workbench.reporting.drawing import show_figure
@@ -50,6 +51,33 @@ def tier_configuration(review: TierReview) -> Shown:
 def tier_levels(review: TierReview) -> pd.DataFrame:
     """List what is not right of the matrix, level by level, the most members first."""
     found = review.matrix[review.matrix["finding"] != "right"]
+    return found.sort_values(["members", "level"], ascending=[False, True], kind="stable").reset_index(
+        drop=True
+    )
+
+
+def tier_corrections(review: TierReview) -> pd.DataFrame:
+    """List the levels whose members have another tier than it gives, or none, the most members first.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``level``, ``expected``, ``members`` (how many have another), ``found`` (which, and how many each).
+    """
+    wrong = review.matrix[review.matrix["finding"].isin(CORRECTABLE)]
+    rows = [
+        (
+            level,
+            part["expected"].iloc[0],
+            int(part["members"].sum()),
+            ", ".join(
+                f"{'none' if actual is None or actual != actual else actual}: {members:,}"
+                for actual, members in zip(part["actual"], part["members"], strict=True)
+            ),
+        )
+        for level, part in wrong.groupby("level", sort=True)
+    ]
+    found = pd.DataFrame(rows, columns=["level", "expected", "members", "found"])
     return found.sort_values(["members", "level"], ascending=[False, True], kind="stable").reset_index(
         drop=True
     )

@@ -56,6 +56,10 @@ class Looked(Protocol):
     def unmask(self) -> bool:
         """Whether personal data may be seen."""
 
+    @property
+    def one_state(self) -> bool:
+        """Whether everything is seen as it was at one moment."""
+
 
 @dataclass(frozen=True)
 class Verdict:

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from workbench.errors import UsageError, nearest, unknown
 
-RULES = {
+MERGE_RULES = {
     "canonical": "the canonical record's value stays",
     "newest": "the value of the record that was changed last, among those that have one",
     "most-complete": "the canonical record's value, and where it has none that of the fullest duplicate which has one",
@@ -84,7 +84,7 @@ class Wishes:
     Attributes
     ----------
     rule : str
-        One of `RULES`, for every field that has none of its own.
+        One of `MERGE_RULES`, for every field that has none of its own.
     fields : mapping of str to str
         Column to rule.
     by_hand : tuple of (column, record)
@@ -104,8 +104,8 @@ class Wishes:
     def checked(self, columns: Sequence[str]) -> Wishes:
         """Return these wishes; `UsageError` for a rule or a column that does not exist."""
         for rule in (self.rule, *self.fields.values()):
-            if rule not in RULES:
-                raise unknown("rule", rule, RULES)
+            if rule not in MERGE_RULES:
+                raise unknown("rule", rule, MERGE_RULES)
         for name in (*self.fields, *(name for name, _ in self.by_hand)):
             if name not in columns:
                 raise unknown("field", name, columns)

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from workbench.investigate.duplicates.beside import Beside, records_beside
 from workbench.investigate.duplicates.clusters import CLUSTER_COLUMNS, duplicate_clusters
 from workbench.investigate.duplicates.events import duplicate_events
 from workbench.investigate.duplicates.found import Found, describe_records
 from workbench.investigate.duplicates.members import FLOOR, duplicate_members, left_uncompared, match_chances
 from workbench.investigate.duplicates.pairs import COLUMNS, open_pairs
 from workbench.investigate.duplicates.registrations import split_registrations
+from workbench.investigate.duplicates.reviewed import called_same
 
 __all__ = [
     "CLUSTER_COLUMNS",
     "COLUMNS",
     "FLOOR",
+    "Beside",
     "Found",
+    "called_same",
     "describe_records",
     "duplicate_clusters",
     "duplicate_events",
@@ -21,5 +25,6 @@ __all__ = [
     "left_uncompared",
     "match_chances",
     "open_pairs",
+    "records_beside",
     "split_registrations",
 ]

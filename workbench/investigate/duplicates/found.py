@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import pandas as pd
 from sqlalchemy import Connection, any_, cast, select
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from workbench.database.connection import frame
+from workbench.investigate.decisions import Decision, Pair
 from workbench.investigate.duplicates.clusters import CLUSTER_COLUMNS
 from workbench.investigate.duplicates.pairs import COLUMNS, open_pairs
 from workbench.murmurant.schema import Schema, as_text, named
@@ -42,6 +44,8 @@ class Found:
         What of it means that there may be more.
     not_run : str
         Why nothing was found out; else empty.
+    chances : pandas.DataFrame
+        Of members: how every comparison weighed, see `workbench.investigate.matching.match_members`.
     """
 
     entity: str
@@ -51,6 +55,7 @@ class Found:
     said: tuple[str, ...] = ()
     uncompared: tuple[str, ...] = ()
     not_run: str = ""
+    chances: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=["left", "right"]))
 
     @property
     def open(self) -> pd.DataFrame:
@@ -76,6 +81,39 @@ class Found:
     def clean(self) -> bool:
         """Whether nothing was found, and nothing was left out that might have been."""
         return self.open.empty and not self.uncompared and not self.not_run
+
+    def chance(self, left: str, right: str) -> pd.Series[Any] | None:
+        """Return how the comparisons of a pair weighed; None where it was not compared, or is too improbable."""
+        of_it = self.chances[(self.chances["left"] == left) & (self.chances["right"] == right)]
+        return of_it.iloc[0] if len(of_it) else None
+
+    def about(self, words: str) -> pd.Series[bool]:
+        """Tell of each pair whether one of the two is known by all of these words, or has such an id."""
+        known = self.records["id"].astype(str)
+        for name in self.records.columns.drop("id"):
+            known = known + " " + self.records[name].astype(object).fillna("").astype(str)
+        said = known.str.casefold()
+        of_them = pd.Series(True, index=said.index)
+        for word in words.casefold().split():
+            of_them &= said.str.contains(word, regex=False)
+        ids = set(self.records["id"][of_them])
+        return self.pairs["left"].isin(ids) | self.pairs["right"].isin(ids)
+
+    def decided(self, decisions: Mapping[Pair, Decision]) -> Found:
+        """Return the same pairs with what is said of them now; nothing is compared anew, nor gathered anew.
+
+        Parameters
+        ----------
+        decisions : mapping
+            The decision that holds for each pair of the entity.
+        """
+        pairs = self.pairs.copy()
+        said = [decisions.get(pair) for pair in zip(pairs["left"], pairs["right"], strict=True)]
+        pairs["decision"] = [each.decision if each else "" for each in said]
+        pairs["decided_by"] = [each.by if each else "" for each in said]
+        pairs["remark"] = [each.remark if each else "" for each in said]
+        pairs["offered"] = pairs["offered"].astype(bool) & (pairs["decision"] == "")
+        return replace(self, pairs=pairs)
 
 
 def describe_records(connection: Connection, schema: Schema, entity: str, ids: Iterable[str]) -> pd.DataFrame:

@@ -152,9 +152,20 @@ def tier_matrix(connection: Connection, schema: Schema, mapping: TierMapping) ->
 
 
 def wrong_tiers(
-    connection: Connection, schema: Schema, mapping: TierMapping, limit: int | None = None
+    connection: Connection,
+    schema: Schema,
+    mapping: TierMapping,
+    limit: int | None = None,
+    levels: Sequence[str] = (),
 ) -> pd.DataFrame:
     """List the members who have another tier than the configuration gives their level, or none.
+
+    Parameters
+    ----------
+    limit : int, optional
+        The most to return.
+    levels : sequence of str
+        Only members of these Wild Apricot levels; of all, when empty.
 
     Returns
     -------
@@ -171,7 +182,7 @@ def wrong_tiers(
         connection,
         select(*columns, func.coalesce(person, False).label("by_a_person"))
         .select_from(source)
-        .where(each.c.finding.in_(CORRECTABLE))
+        .where(each.c.finding.in_(CORRECTABLE), *([each.c.level.in_(levels)] if levels else []))
         .order_by(each.c.key.collate("C"))
         .limit(limit),
     )

@@ -1,0 +1,108 @@
+"""A search in the panel that corrects mappings, beside fetching every member and searching in pandas.
+
+The issue: over a million members a panel answers in under a second, because it asks the database; no index
+may be added for it.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+from collections.abc import Callable
+from time import perf_counter, process_time
+from typing import Any
+
+import pandas as pd
+import psycopg
+
+from benchmarks.rollback import CODES, MAPPINGS, MEMBERS, NUMBERED, TAGS
+from workbench.demo.rows import schema
+from workbench.panels import MappingCorrection
+from workbench.settings import EnvironmentSettings, Settings
+from workbench.workbench import Workbench, open_workbench
+
+SOUGHT = {
+    "a common name": "given1",
+    "a rare name": "family7918 given99",
+    "nothing at all": "nobody of that name",
+    "a WA id": "10000777",
+    "an e-mail address": "Member777@example.org",
+    "the beginning of an id": "6512bd43",
+}
+"""What is typed. Given names repeat every 997 members, family names every 7,919."""
+
+
+def build(url: str, members: int) -> None:
+    """Fill an empty database with so many members, each with its mapping."""
+    facts: dict[str, Any] = {
+        "run": "earlier",
+        "start": "2026-04-01 09:00",
+        "pace": "0.001 s",
+        "first": 1,
+        "last": members,
+    }
+    tables, indexes = schema("application")
+    with psycopg.connect(url, cursor_factory=psycopg.ClientCursor) as connection:
+        for statement in (tables, TAGS, NUMBERED, CODES):
+            connection.execute(statement)
+        for statement in (MEMBERS, MAPPINGS):
+            connection.execute(statement, facts)
+        connection.execute("SET LOCAL session_replication_role = replica")
+        connection.execute(indexes)
+        connection.commit()
+        connection.autocommit = True
+        connection.execute("VACUUM ANALYZE")
+
+
+def compare(url: str, members: int, rounds: int = 5) -> None:
+    """Search for each thing in the panel and in pandas, and print both times."""
+    os.environ["SEARCH_URL"] = url
+    here = EnvironmentSettings(kind="development", url_env="SEARCH_URL")
+    with open_workbench("bench", settings=Settings(environments={"bench": here})) as wb:
+        begun = perf_counter()
+        found = wb.mapping_findings()
+        print(f"{members:,} members; every mapping looked at in {perf_counter() - begun:.1f} s, once")
+        panel = MappingCorrection(wb, found)
+        for what, typed in SOUGHT.items():
+            mappings, processor = _best(lambda: _answer(panel, panel._search, typed), rounds)  # noqa: B023
+            people, _ = _best(lambda: _answer(panel, panel._target, typed), rounds)  # noqa: B023
+            fetched, _ = _best(lambda: _in_pandas(wb, typed), 1)  # noqa: B023
+            count = int(panel._target.answer.attrs["found"])
+            print(
+                f"{what:24} mappings {mappings:6.3f} s  people {people:6.3f} s  (at most 1)   pandas {fetched:6.2f} s,"
+                f" {fetched / max(mappings, people):.0f} times as long; {count:,} found, {processor:.3f} s of it here"
+            )
+    print(f"at most {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB, for pandas")
+
+
+def _answer(panel: MappingCorrection, search: Any, typed: str) -> None:
+    """Type, and wait until the table shows the answer."""
+    search.clear()
+    search._typed.value = typed
+    search.work.wait()
+    assert search.answer.attrs["found"] >= 0, panel.work.said
+
+
+def _in_pandas(wb: Workbench, typed: str) -> None:
+    with psycopg.connect(
+        wb.database.address.url.set(drivername="postgresql").render_as_string(False)
+    ) as each:
+        rows = each.execute(
+            'SELECT m.id::text, "firstName", "lastName", email, "waId"::text FROM "Member" m'
+            ' LEFT JOIN "WaIdMapping" w ON w."clubosId" = m.id AND w."entityType" = \'Member\''
+        ).fetchall()
+    people = pd.DataFrame(rows, columns=["key", "first_name", "last_name", "email", "wa_id"])
+    text = (people["first_name"] + "\n" + people["last_name"] + "\n" + people["email"]).str.lower()
+    named = pd.Series(True, index=people.index)
+    for word in typed.lower().split():
+        named &= text.str.contains(word, regex=False)
+    people[named | (people["key"] == typed) | (people["wa_id"] == typed)].head(50)
+
+
+def _best(of: Callable[[], None], rounds: int) -> tuple[float, float]:
+    found = []
+    for _ in range(rounds):
+        begun, busy = perf_counter(), process_time()
+        of()
+        found.append((perf_counter() - begun, process_time() - busy))
+    return min(found)

@@ -1,0 +1,147 @@
+"""The pictures of docs/incident.md, taken while a person walks through the incident: `make pictures`.
+
+No test of the suite (its name says so to pytest): only whoever asks gets new pictures. What the suite checks is
+that those the page names are there.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import psycopg
+import pytest
+from PIL import Image
+
+from tests.browser.conftest import Desk, Lab, in_table
+from tests.conftest import Clubs
+from tests.test_incident import MOST
+from workbench.demo.breakages import BREAKAGES, break_club
+
+ROOT = Path(__file__).parents[2]
+PICTURES = ROOT / "docs" / "pictures"
+COLOURS = 96  # of a picture: enough for text and two charts
+
+pytestmark = pytest.mark.browser
+
+
+def test_the_pictures_of_the_incident(desk_of: Callable[..., Desk], clubs: Clubs) -> None:
+    club = clubs.clone("application", members=400)
+    with psycopg.connect(club.url) as connection:
+        break_club(connection, club.club, tuple(BREAKAGES))
+    with club.workbench() as wb:
+        runs = wb.runs()
+    run = runs[runs["status"] == "interrupted"]["run"].iloc[0]
+    desk = desk_of(club, kind="demo")
+    address = desk.lab("00-start.ipynb")
+    address.run_all()
+    address.page.get_by_text("To know of this place").wait_for()
+    take(address, "start", "Something is wrong", height=760)
+
+    triage = opened(address, "01-triage.ipynb")
+    run_cells(triage, "Quick reference")
+    take(triage, "triage", "The ways out", height=760)
+
+    picker = opened(address, "02-runs.ipynb")
+    picker.run_all()
+    in_table(picker.page, "Runs", run)
+    picker.page.get_by_text("Found and reported").wait_for()
+    panel(picker, "runs", height=900)
+    picker.press("Plan the rollback")
+    picker.page.get_by_text("Can this plan be approved as it is?").wait_for()
+    panel(picker, "plan", inner=".wb-panel .wb-panel", height=900)
+    picker.press("Approve")
+    picker.press("Apply")
+    picker.page.frame_locator("iframe.wb-page").get_by_role("heading", name="Post-recovery").first.wait_for()
+    picker.page.wait_for_timeout(500)
+    panel(picker, "applied", inner=".wb-panel .wb-panel", height=800, until="iframe.wb-page")
+
+    for name, notebook, heading, last in (
+        ("mappings", "03-mappings.ipynb", "Who is mapped to whom", "What to do next"),
+        ("duplicates", "05-duplicates.ipynb", "Members, side by side", "What to do next"),
+    ):
+        review = opened(address, notebook)
+        run_cells(review, last)
+        if has_panel(notebook):
+            panel(review, name, height=900)
+        else:
+            take(review, name, heading, height=700)
+
+
+def opened(lab: Lab, notebook: str) -> Lab:
+    """Open another notebook in the same window, and close what was open there."""
+    lab.page.goto(f"{lab.address}/lab/tree/{notebook}?reset")
+    lab.page.locator(".jp-Notebook .jp-Cell").first.wait_for()
+    return lab
+
+
+def has_panel(notebook: str) -> bool:
+    """Tell whether there is something to click on in it."""
+    cells = json.loads((ROOT / "notebooks" / notebook).read_text(encoding="utf-8"))["cells"]
+    return any("workbench.panels" in "".join(cell["source"]) for cell in cells)
+
+
+def run_cells(lab: Lab, until: str) -> None:
+    """Run every cell of a notebook, panels or none, until all have their numbers."""
+    for _attempt in range(6):
+        lab.page.get_by_role("menuitem", name="Run", exact=True).click()
+        lab.page.get_by_text("Run All Cells", exact=True).click()
+        try:
+            # While a cell waits its number is a star.
+            lab.page.wait_for_function(
+                "() => { const all = [...document.querySelectorAll('.jp-InputPrompt')].map(it => it.innerText);"
+                " return all.filter(it => /\\[\\d+\\]/.test(it)).length > 2 && !all.some(it => it.includes('*')); }",
+                timeout=40_000,
+            )
+        except Exception as error:
+            if "Timeout" not in type(error).__name__:
+                raise
+        else:
+            lab.page.get_by_role("heading", name=until).first.wait_for(state="attached")
+            return
+    raise AssertionError("JupyterLab never ran the cells")
+
+
+def take(lab: Lab, name: str, heading: str, height: int) -> None:
+    """Take the notebook from a heading on."""
+    found = lab.page.locator(".jp-Notebook").get_by_role("heading", name=heading).first
+    found.evaluate("it => it.scrollIntoView({block: 'start'})")
+    lab.page.wait_for_timeout(700)
+    area = lab.page.locator(".jp-NotebookPanel-notebook").bounding_box()
+    begin = max(found.bounding_box()["y"] - 12, area["y"])
+    save(
+        name,
+        lab.page.screenshot(
+            clip={**area, "y": begin, "height": min(height, area["y"] + area["height"] - begin)}
+        ),
+    )
+
+
+def panel(lab: Lab, name: str, inner: str = ".wb-panel", height: int = 900, until: str = "") -> None:
+    """Take a panel from its beginning, or what ends with a part of it."""
+    lab.page.set_viewport_size({"width": 1400, "height": 2600})
+    found = lab.page.locator(inner).first
+    found.evaluate("it => it.scrollIntoView({block: 'start'})")
+    lab.page.wait_for_timeout(700)
+    box = found.bounding_box()
+    top = box["y"]
+    if until:
+        last = found.locator(until).bounding_box()
+        top = max(last["y"] + last["height"] - height, top)
+    save(
+        name,
+        lab.page.screenshot(
+            clip={"x": box["x"], "y": top, "width": box["width"], "height": min(height, box["height"])}
+        ),
+    )
+    lab.page.set_viewport_size({"width": 1400, "height": 1200})
+
+
+def save(name: str, png: bytes) -> None:
+    """Write a picture with few colours, so that it is small."""
+    picture = Image.open(io.BytesIO(png)).convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    picture.save(PICTURES / f"{name}.png", optimize=True)
+    assert (PICTURES / f"{name}.png").stat().st_size < MOST

@@ -1,0 +1,135 @@
+"""Duplicates, reviewed by keys and merged by clicks, in JupyterLab and on a page without code."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.browser.conftest import Desk, in_table, press
+from tests.conftest import ClonedClub, Clubs
+from tests.duplicates.conftest import SAME_PERSON
+from tests.merging.planting import Planter
+from tests.states import differences, state
+
+pytestmark = pytest.mark.browser
+
+TWINS = ("a.quux@example.org", "aquux@example.org")
+SISTERS = ("b.ort@example.org", "bort@example.org")
+
+
+def test_reviewed_by_keys_and_merged_in_jupyterlab(desk_of: Callable[..., Desk], clubs: Clubs) -> None:
+    club = clubs.clone("guide")
+    twins, _ = _planted(club)
+    desk = desk_of(club)
+    lab = desk.lab("05-duplicates.ipynb")
+    lab.run_all()
+    page, before = lab.page, _state(club)
+    _seen(page, 1)
+    keys = page.locator(".wb-keys")
+    keys.get_by_text("Keys are off").wait_for()
+    keys.click()
+    keys.get_by_text("Keys are on").wait_for()
+    first = _pair(page)
+    page.keyboard.press("ArrowDown")
+    _seen(page, 2)
+    page.keyboard.press("ArrowUp")
+    _seen(page, 1)
+    page.keyboard.press("s" if first == twins else "d")
+    page.get_by_text("1 of 2 reviewed").wait_for()
+    _seen(page, 2)
+    page.get_by_placeholder("without personal data").press_sequentially("dud: sisters")  # no key of ours
+    keys.get_by_text("Keys are off").wait_for()
+    page.keyboard.press("Enter")
+    keys.get_by_text("Keys are on").wait_for()
+    # Neither is taken for one of JupyterLab's own: there "d d" deletes the cell.
+    page.keyboard.press("d" if first == twins else "s")
+    page.get_by_text("2 of 2 reviewed").wait_for()
+    _seen(page, 2)
+    page.keyboard.press("d")
+    page.keyboard.press("d")
+    page.wait_for_timeout(500)
+    assert page.locator(".wb-keys").count() == 1
+    if first != twins:
+        page.keyboard.press("s")
+    said = _said(desk.folder)
+    assert "dud: sisters" in said
+    assert not differences(before, _state(club)), "a word is a line in a file"
+    _merge_and_bring_back(page, club, before)
+
+
+def test_the_same_on_a_page_without_code(desk_of: Callable[..., Desk], clubs: Clubs) -> None:
+    club = clubs.clone("application")
+    twins, sisters = _planted(club)
+    desk = desk_of(club)
+    page, before = desk.serve("duplicates"), _state(club)
+    _seen(page, 1)
+    for pair, key, done in ((sisters, "d", 1), (twins, "s", 2)):
+        in_table(page, "Pairs", " ".join(sorted(pair)))  # and the keys are on
+        page.locator(".wb-keys.wb-on:not(.wb-held)").wait_for()
+        page.wait_for_function(
+            "ids => ids.every(id => document.querySelector('.wb-card').innerText.includes(id))",
+            arg=sorted(pair),
+        )
+        page.keyboard.press(key)
+        page.get_by_text(f"{done} of 2 reviewed").wait_for()
+    assert _said(desk.folder).count('"same"') == 1
+    _merge_and_bring_back(page, club, before)
+
+
+def _merge_and_bring_back(page: Any, club: ClonedClub, before: dict[str, list[str]]) -> None:
+    """Merge what was called the same, see it verified, and take it back; the database is what is compared."""
+    press(page, "Plan this merge")
+    page.get_by_text("Can this plan be approved as it is?").wait_for()
+    assert not differences(before, _state(club)), "a plan is a file"
+    press(page, "Approve")
+    page.get_by_text(re.compile("dana approves merge-")).wait_for()
+    press(page, "Apply")
+    page.frame_locator("iframe.wb-page").get_by_role("heading", name="Post-recovery verification").wait_for()
+    changed = differences(before, _state(club))
+    gone, new = changed["Member"]
+    assert (len(gone), len(new)) == (1, 0)
+    assert TWINS[0] in gone[0], "the one to whom nothing refers"
+    page.get_by_text("1 of 1 reviewed").wait_for()
+
+    press(page, "Plan the undo")
+    page.get_by_text("This is the plan that takes back").wait_for()
+    press(page, "Approve")
+    press(page, "Apply")
+    page.locator(".wb-state", has_text="applied, by dana").wait_for()
+    page.get_by_text("2 of 2 reviewed").wait_for()
+    assert not differences(before, _state(club))
+
+
+def _planted(club: ClonedClub) -> tuple[set[str], set[str]]:
+    """Plant one person twice, the second time with a registration, and two people who are alike."""
+    with club.workbench() as wb, Planter(psycopg.connect(club.url, autocommit=True), wb) as planter:
+        twins = [planter.member(email=each, **SAME_PERSON) for each in TWINS]
+        alike = {"firstName": "Bort", "lastName": "Zyxwv", "phone": "+1 555 010 2299"}
+        sisters = [planter.member(email=each, **alike) for each in SISTERS]
+        planter.registration(twins[1], planter.event())
+    return set(twins), set(sisters)
+
+
+def _seen(page: Any, number: int) -> None:
+    """Wait until a pair is seen, and keys speak of it."""
+    page.get_by_role("heading", name=f"Pair {number} of 2").wait_for()
+    page.locator(".wb-keys:not(.wb-held)").wait_for()
+
+
+def _pair(page: Any) -> set[str]:
+    """Return the ids of the two that are side by side."""
+    return set(page.locator(".wb-card").first.locator(".wb-beside thead .wb-id").all_inner_texts()[:2])
+
+
+def _said(folder: Path) -> str:
+    return (folder / "reports" / "decisions-club.jsonl").read_text()
+
+
+def _state(club: ClonedClub) -> dict[str, list[str]]:
+    with psycopg.connect(club.url) as connection:
+        return state(connection, ("AuditLog",))

@@ -1,0 +1,81 @@
+"""A swapped mapping, found, put right, verified and taken back by clicks alone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.browser.conftest import Desk, in_table
+from tests.conftest import Clubs
+from tests.states import differences, state
+from workbench.demo.breakages import break_club
+
+pytestmark = pytest.mark.browser
+
+State = dict[str, list[str]]
+
+
+def _state(url: str) -> State:
+    with psycopg.connect(url) as connection:
+        return state(connection, ("AuditLog",))
+
+
+def correct_a_swap(page: Any, press: Callable[[str], None], url: str, right: dict[str, str]) -> None:
+    """Put a swap right, see it verified, take it back: wherever the panel is shown.
+
+    Parameters
+    ----------
+    page : playwright's page
+        Shows the panel.
+    press : callable
+        Presses the button of a title once it can be pressed.
+    right : dict of str to str
+        The two mappings' keys, each with the record it should lead to.
+    """
+    before = _state(url)
+    one, other = sorted(right)
+    field = page.get_by_placeholder("a WA id, a name, an e-mail address, a title, an id")
+    field.fill(one.split("/")[1])
+    field.press("Enter")
+    in_table(page, "Mappings found", one)
+    page.get_by_text(f"Chosen: {one}, to lead where the traces say.").wait_for()
+    press("Add to the corrections")
+    page.get_by_text(f"{one} is one half of a swap; the other half is {other}.").wait_for()
+    press("Plan the correction")
+    page.get_by_text("Can this plan be approved as it is?").wait_for()
+    assert not differences(before, _state(url)), "a plan is a file"
+    press("Preview")
+    report = page.frame_locator("iframe.wb-page")
+    report.get_by_role("heading", name="What a plan would do").wait_for()
+    assert not differences(before, _state(url)), "a report only looks"
+    press("Approve")
+    page.get_by_text(re.compile("dana approves mapping-")).wait_for()
+    press("Apply")
+    report.get_by_role("heading", name="Post-recovery verification").wait_for()
+    changed = differences(before, _state(url))
+    assert set(changed) == {"WaIdMapping"}
+    was, now = changed["WaIdMapping"]
+    assert len(was) == len(now) == 2
+    for key, record in right.items():
+        wa_id = key.split("/")[1]
+        assert any(wa_id in row and record in row for row in now)
+        assert not any(wa_id in row and record in row for row in was)
+    press("Plan the undo")
+    page.get_by_text("This is the plan that takes back").wait_for()
+    press("Approve")
+    press("Apply")
+    page.locator(".wb-state", has_text="applied, by dana").wait_for()
+    assert not differences(before, _state(url))
+
+
+def test_a_swap_is_put_right_and_taken_back_in_jupyterlab(desk_of: Callable[..., Desk], clubs: Clubs) -> None:
+    club = clubs.clone("guide")
+    with psycopg.connect(club.url) as connection:
+        (truth,) = break_club(connection, club.club, ["swapped-mappings"])
+    lab = desk_of(club).lab("03-mappings.ipynb")
+    lab.run_all()
+    correct_a_swap(lab.page, lab.press, club.url, truth.detail["right"])

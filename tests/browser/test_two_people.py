@@ -1,0 +1,147 @@
+"""Two people on one plan, on production; and one whose kernel is killed while it applies."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from time import monotonic, sleep
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.browser.conftest import PATIENCE, TOKEN, Desk, in_table, press
+from tests.conftest import ClonedClub, Clubs
+from tests.states import differences, state
+from workbench.plans.plan import Plan
+from workbench.workbench import open_workbench
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture
+def planned(monkeypatch: pytest.MonkeyPatch) -> Callable[[Desk], Plan]:
+    """Plan the rollback of the club's first live run, as a command in the desk's folder would."""
+
+    def plan(desk: Desk) -> Plan:
+        monkeypatch.chdir(desk.folder)
+        monkeypatch.setenv("CLUB_URL", desk.club.url)
+        with open_workbench("club") as wb:
+            runs = wb.runs()
+            made = wb.plan_rollback(runs[runs["mode"] == "live"]["run"].iloc[0])
+        assert isinstance(made, Plan)
+        return made
+
+    return plan
+
+
+def test_one_applies_and_the_other_is_told_on_production(
+    desk_of: Callable[..., Desk], clubs: Clubs, planned: Callable[[Desk], Plan]
+) -> None:
+    desk = desk_of(clubs.clone("application"), kind="production")
+    plan = planned(desk)
+    before = _state(desk.club)
+    address = desk.serving("plans")
+    one = desk.page(f"{address}/?token={TOKEN}")
+
+    banner = one.locator(".wb-banner").first
+    banner.wait_for()
+    assert "PRODUCTION club" in " ".join(banner.inner_text().split())
+    red, green, blue = _colour(banner)
+    assert red > 128 > green + blue, "red, whatever the theme"
+
+    in_table(one, "Plans", plan.id)
+    press(one, "Approve")  # dana planned it
+    said = one.locator(".wb-said .wb-fail")
+    said.filter(has_text="a second person").wait_for()
+    one.get_by_label("Approved by").fill("robin")
+    press(one, "Approve")
+    said.filter(has_text="typed out: club").wait_for()
+    one.get_by_label("Type the environment's name").fill("club")
+    press(one, "Approve")
+    one.get_by_text(f"robin approves {plan.id}").wait_for()
+
+    two = desk.page(f"{address}/?token={TOKEN}")
+    in_table(two, "Plans", plan.id)
+    two.locator(".wb-state", has_text="approved").wait_for()
+    press(one, "Apply")
+    one.locator(".wb-state", has_text="applied, by dana").wait_for()
+    after = _state(desk.club)
+    assert differences(before, after)
+    press(two, "Apply")
+    two.locator(".wb-said .wb-fail", has_text=plan.id).wait_for()
+    assert not differences(after, _state(desk.club)), "nothing happens twice"
+    press(two, "Look again")
+    two.locator(".wb-state", has_text="applied, by dana").wait_for()
+
+
+def test_a_kernel_killed_while_it_applies_leaves_all_as_it_was_and_the_next_session_says_so(
+    desk_of: Callable[..., Desk], clubs: Clubs, planned: Callable[[Desk], Plan]
+) -> None:
+    desk = desk_of(clubs.clone("guide"))
+    plan = planned(desk)
+    before = _state(desk.club)
+    address = desk.serving("plans")
+    page = desk.page(f"{address}/?token={TOKEN}")
+    in_table(page, "Plans", plan.id)
+    press(page, "Approve")
+    page.get_by_text(f"dana approves {plan.id}").wait_for()
+
+    with psycopg.connect(desk.club.url) as other:
+        # What an apply writes last: by now every row is changed, and nothing is committed.
+        other.execute('LOCK TABLE "AuditLog" IN EXCLUSIVE MODE')
+        press(page, "Apply")
+        _until(
+            desk.club,
+            "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = '\"AuditLog\"'::regclass",
+        )
+        assert _changes_under_way(desk.club) > 0, "it is in the middle"
+        page.locator(".wb-panel .progress").first.wait_for()
+        page.get_by_role("tab", name="What changes").click()  # the page can be used meanwhile
+        page.get_by_text("Rows by table").wait_for()
+        [kernel] = desk.kernels()
+        kernel.send_signal(signal.SIGKILL)
+    _until(
+        desk.club,
+        "SELECT 1 - count(*) FROM pg_locks WHERE relation = '\"AuditLog\"'::regclass AND mode <> 'AccessShareLock'",
+    )
+    assert not differences(before, _state(desk.club))
+
+    said = "each => getComputedStyle(each, '::before').content"
+    page.locator(".jupyter-widgets-disconnected").first.wait_for()
+    assert "What answered here has ended." in page.locator(".wb-panel").first.evaluate(said)
+    next_one = desk.page(f"{address}/?token={TOKEN}")
+    in_table(next_one, "Plans", plan.id)
+    next_one.locator(".wb-state", has_text="approved").wait_for()
+    press(next_one, "Apply")
+    next_one.locator(".wb-state", has_text="applied, by dana").wait_for()
+    assert differences(before, _state(desk.club))
+
+
+def _colour(element: Any) -> tuple[int, int, int]:
+    found = element.evaluate("each => getComputedStyle(each).backgroundColor")
+    red, green, blue = found.removeprefix("rgb(").removesuffix(")").split(",")
+    return int(red), int(green), int(blue)
+
+
+def _until(club: ClonedClub, query: str) -> None:
+    """Wait until a query counts something."""
+    until = monotonic() + PATIENCE / 1000
+    with psycopg.connect(club.url, autocommit=True) as connection:
+        while monotonic() < until:
+            if connection.execute(query).fetchone()[0] > 0:  # type: ignore[arg-type, index]
+                return
+            sleep(0.05)
+    raise AssertionError(f"never: {query}")
+
+
+def _changes_under_way(club: ClonedClub) -> int:
+    """Count the transactions that have written something and are not committed."""
+    with psycopg.connect(club.url) as connection:
+        query = "SELECT count(*) FROM pg_stat_activity WHERE backend_xid IS NOT NULL AND datname = current_database()"
+        return int(connection.execute(query).fetchone()[0])  # type: ignore[index]
+
+
+def _state(club: ClonedClub) -> dict[str, list[str]]:
+    with psycopg.connect(club.url) as connection:
+        return state(connection, ("AuditLog",))

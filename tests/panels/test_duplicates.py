@@ -1,0 +1,323 @@
+"""Pairs reviewed by buttons and by keys, merged on a person's word alone, and every refusal in words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import psycopg
+import pytest
+
+from tests.conftest import ClonedClub, Clubs
+from tests.duplicates.conftest import HOSTILE, SAME_PERSON
+from tests.fixes.conftest import carry_out
+from tests.merging.planting import Planter
+from tests.panels.conftest import press, said, settle
+from tests.states import differences, state
+from workbench.panels import DuplicateReview
+from workbench.workbench import Workbench
+
+Opened = Callable[..., Workbench]
+ADDRESSES = (
+    "aurelia.quuxworthy@example.org",
+    "aureliaquuxworthy@example.org",
+    "aurelia.quuxworthy+a@example.org",
+)
+
+
+@pytest.fixture
+def small(clubs: Clubs, dialect: str) -> ClonedClub:
+    return clubs.clone(dialect, 60)
+
+
+@pytest.fixture
+def planter(small: ClonedClub) -> Iterator[Planter]:
+    with small.workbench() as wb, Planter(psycopg.connect(small.url, autocommit=True), wb) as made:
+        yield made
+
+
+def _twins(planter: Planter, *emails: str, **more: str) -> list[str]:
+    return sorted(planter.member(email=email, **{**SAME_PERSON, **more}) for email in emails)
+
+
+def _state(club: ClonedClub) -> dict[str, list[str]]:
+    with psycopg.connect(club.url) as connection:
+        return state(connection, ("AuditLog",))
+
+
+def _gone(panel: DuplicateReview) -> list[str]:
+    """Return the records that go by the plan that is reviewed."""
+    plan = panel.wb.plan(panel.review.plan)
+    found = [each for merge in plan.header.parameters["merges"] for each in merge["duplicates"]]
+    assert plan.changes["Member"]["delete"] == len(found)
+    return sorted(found)
+
+
+def _review(wb: Workbench, **how: float) -> DuplicateReview:
+    panel = DuplicateReview(wb, **how)
+    settle(panel)
+    return panel
+
+
+def _key(panel: DuplicateReview, key: str, of: str | None = None) -> None:
+    """Press a key as the browser tells of it."""
+    about = panel.card._keys.of if of is None else of
+    panel.card._keys._handle_custom_msg({"key": key, "about": about}, [])
+    settle(panel)
+
+
+def test_reviewed_merged_and_brought_back(opened: Opened, small: ClonedClub, planter: Planter) -> None:
+    left, right = _twins(planter, *ADDRESSES[:2])
+    event = planter.event()
+    planter.registration(right, event)
+    before = _state(small)
+    panel = _review(opened(small))
+    assert panel.card.pair == (left, right)
+    assert "0 of 1 reviewed" in said(panel)
+    assert "similar e-mail" in said(panel) or "same e-mail but for" in said(panel)
+    assert "≠</span> differs" in said(panel)
+    assert panel.merging.layout.display == "none", "what nobody reviewed is not offered for merging"
+    press(panel, "Same")
+    assert f"{left} and {right}: same, says dana." in said(panel)
+    assert "1 of 1 reviewed" in said(panel)
+    assert panel.wb.decisions()["decision"].tolist() == ["same"]
+    assert not differences(before, _state(small)), "a word is a line in a file"
+    assert panel.merging.choice._stays.value == right, "the one with more associations is proposed"
+    press(panel, "Plan this merge")
+    plan = panel.wb.plan(panel.review.plan)
+    assert "called the same by dana" in plan.header.evidence[0]
+    assert not differences(before, _state(small))
+    carry_out(panel.wb, plan)
+    gone = differences(before, _state(small))
+    assert [len(each) for each in gone["Member"]] == [1, 0]
+    panel.review.show(plan)
+    settle(panel)
+    assert "0 of 0 reviewed" in said(panel), "it looks again by itself"
+    assert panel.merging.layout.display == "none"
+    carry_out(panel.wb, panel.wb.plan_undo(plan.id))
+    assert not differences(before, _state(small))
+
+
+def test_keys_say_and_step_and_never_twice(opened: Opened, small: ClonedClub, planter: Planter) -> None:
+    one = _twins(planter, *ADDRESSES[:2])
+    two = _twins(
+        planter,
+        "b.ort@example.org",
+        "bort@example.org",
+        firstName="Bort",
+        lastName="Zyxwv",
+        phone="+1 555 010 2299",
+    )
+    panel = _review(opened(small))
+    assert len(panel._order) == 2
+    first, second = panel._order
+    assert {first, second} == {tuple(one), tuple(two)}
+    _key(panel, "ArrowDown")
+    assert panel.card.pair == second
+    _key(panel, "ArrowDown")
+    assert panel.card.pair == second, "it ends where it ends"
+    _key(panel, "ArrowUp")
+    assert panel.card.pair == first
+    seen = panel.card._keys.of
+    panel.card._remark.value = "a sister"
+    _key(panel, "d")
+    assert panel.card.pair == second
+    assert panel.card.remark == ""
+    _key(panel, "s", seen)  # pressed in haste, when the first was still to be seen
+    _key(panel, "x")
+    assert panel.wb.decisions()[["left", "right", "decision", "remark"]].to_numpy().tolist() == [
+        [*first, "different", "a sister"]
+    ]
+    _key(panel, "u")
+    assert "2 of 2 reviewed, 1 of them unsure" in said(panel)
+    assert "Nothing is left" in said(panel)
+    panel._find.value = "ZYXWV bort@"
+    assert panel._order == [tuple(two)]
+    panel._find.value = one[0]
+    assert panel._order == [tuple(one)]
+    panel._find.value = "nobody"
+    assert panel._order == []
+    panel._find.value = " "
+    panel._which.value = "unsure"
+    assert panel._order == [second]
+    panel._pairs._table.selected_rows = [0]
+    settle(panel)
+    assert panel.card.pair == second
+
+
+def test_what_nobody_reviewed_stays(opened: Opened, small: ClonedClub, planter: Planter) -> None:
+    one, two, three = _twins(planter, *ADDRESSES)
+    wb = opened(small)
+    wb.decide(one, two, "same")
+    panel = _review(wb)
+    assert "Nobody said of these that they are the same" in said(panel.merging)
+    press(panel, "Plan this merge")
+    (gone,) = _gone(panel)
+    assert gone in (one, two)
+    wb.decide(two, three, "same", by="robin")
+    press(panel, "Look again")
+    assert "says dana, robin" in str(panel.merging._group.options)
+    panel.merging.choice._goes[three].value = False
+    panel.merging.choice._stays.value = one
+    press(panel, "Plan this merge")
+    assert _gone(panel) == [two]
+    wb.decide(one, three, "unsure")
+    press(panel, "Look again")
+    assert panel.merging.layout.display == "none"
+    assert "somebody was unsure of the two" in said(panel)
+
+
+def test_fields_are_chosen(opened: Opened, small: ClonedClub, planter: Planter) -> None:
+    left, right = _twins(planter, *ADDRESSES[:2])
+    wb = opened(small)
+    wb.decide(left, right, "same")
+    panel = _review(wb)
+    choice = panel.merging.choice
+    assert "email" in choice._fields
+    stays = choice._stays.value
+    other = right if stays == left else left
+    choice._fields["email"].value = ("record", other)
+    choice._rule.value = "newest"
+    assert choice.asked == {
+        "canonical": stays, "duplicates": [other], "rules": {"*": "newest"}, "by_hand": {"email": other}, "keep": [],
+    }  # fmt: skip
+    press(panel, "Plan this merge")
+    assert wb.plan(panel.review.plan).header.parameters["by_hand"] == [f"email={other}"]
+    choice._fields["email"].value = ("rule", "most-complete")
+    assert choice.asked["rules"] == {"*": "newest", "email": "most-complete"}
+
+
+def test_all_that_was_called_the_same_in_one_plan(
+    opened: Opened, small: ClonedClub, planter: Planter
+) -> None:
+    one = _twins(planter, *ADDRESSES[:2])
+    two = _twins(
+        planter,
+        "b.ort@example.org",
+        "bort@example.org",
+        firstName="Bort",
+        lastName="Zyxwv",
+        phone="+1 555 010 2299",
+    )
+    wb = opened(small)
+    wb.decide(*one, "same")
+    panel = _review(wb)
+    assert panel.merging._all.layout.display == "none"
+    wb.decide(*two, "same")
+    press(panel, "Look again")
+    press(panel, "Plan all 2 of them")
+    assert len(_gone(panel)) == 2
+    (reason,) = wb.plan(panel.review.plan).header.evidence
+    assert reason == "reason given: called the same by dana"
+
+
+def test_a_merge_that_no_rule_decides_says_why(opened: Opened, clubs: Clubs) -> None:
+    club = clubs.clone("application", 60)
+    wb = opened(club)
+    with Planter(psycopg.connect(club.url, autocommit=True), wb) as planter:
+        pair = _twins(planter, *ADDRESSES[:2])
+        accounts = [planter.row("UserAccount", memberId=each) for each in pair]
+    wb.decide(*pair, "same")
+    panel = _review(wb)
+    press(panel, "Plan this merge")
+    assert "wb-fail" in panel.merging.work.said
+    assert "each record has a row of its own there" in panel.merging.work.said
+    assert all(each in panel.merging.work.said for each in accounts)
+    assert panel.review.plan == ""
+
+
+def test_a_record_that_is_gone_is_said_in_words(opened: Opened, small: ClonedClub, planter: Planter) -> None:
+    left, right = _twins(planter, *ADDRESSES[:2])
+    wb = opened(small)
+    wb.decide(left, right, "same")
+    panel = _review(wb)
+    small.execute('DELETE FROM "Member" WHERE id::text = %s', left)
+    press(panel, "Plan this merge")
+    assert left in panel.merging.work.said
+    assert "wb-fail" in panel.merging.work.said
+    assert panel.review.plan == ""
+    press(panel, "Look again")
+    assert panel.card.layout.display == "none"
+
+
+def test_a_remark_with_an_address_is_refused_in_words(
+    opened: Opened, small: ClonedClub, planter: Planter
+) -> None:
+    _twins(planter, *ADDRESSES[:2])
+    panel = _review(opened(small))
+    panel.card._remark.value = "asked robin@example.org"
+    press(panel, "Same")
+    assert "decisions hold no personal data" in panel.work.said
+    assert panel.wb.decisions().empty
+    assert "0 of 1 reviewed" in said(panel)
+
+
+def test_hostile_names_are_text(opened: Opened, small: ClonedClub, planter: Planter) -> None:
+    for number, name in enumerate(HOSTILE):
+        _twins(planter, f"h{number}.x@example.org", f"h{number}x@example.org", firstName=name, lastName=name)
+    wb = opened(small)
+    wb.unmask = True
+    panel = _review(wb)
+    for pair in panel._order:
+        panel._show(pair)
+        settle(panel)
+        press(panel, "Same")
+    for pair in panel._order:
+        panel._show(pair)
+        settle(panel)
+        shown = said(panel)
+        assert "<script" not in shown
+        assert "\u202e" not in shown
+    table = panel.static().html
+    assert "<script" not in table
+    assert "&lt;script&gt;" in table
+    wb.unmask = False
+
+
+def test_masked_unless_asked(opened: Opened, small: ClonedClub, planter: Planter) -> None:
+    left, right = _twins(planter, *ADDRESSES[:2])
+    wb = opened(small)
+    wb.decide(left, right, "same")
+    panel = _review(wb)
+    everything = (
+        said(panel)
+        + str([each.options for each in panel.merging.choice._fields.values()])
+        + panel.static().html
+    )
+    assert "Quuxworthy" not in everything
+    assert "quuxworthy" not in everything
+    assert "≠</span> differs" in everything, "what is masked is still compared as it is"
+
+
+@pytest.mark.parametrize("entity", ["Event", "Registration"])
+def test_events_and_registrations_too(
+    opened: Opened, small: ClonedClub, planter: Planter, entity: str
+) -> None:
+    member = planter.member()
+    twins = [planter.event(title="Regatta", **{_start(planter): "2026-05-01 10:00"}) for _ in range(2)]
+    if entity == "Registration":
+        for each in twins:
+            planter.registration(member, each)
+    panel = _review(opened(small))
+    panel._entity.value = entity
+    settle(panel)
+    assert "0 of 1 reviewed" in said(panel)
+    press(panel, "Same")
+    press(panel, "Plan this merge")
+    if entity == "Event":
+        assert panel.review.plan.startswith("merge-")
+    else:
+        assert "Merge the members, or the events" in panel.merging.work.said
+        assert "Event title" in said(panel.card)
+        assert "Member first name" in said(panel.card)
+
+
+def _start(planter: Planter) -> str:
+    return planter.schema.resolved["events"].spelling["start"]
+
+
+def test_a_healthy_club_has_nothing_to_review(opened: Opened, small: ClonedClub) -> None:
+    panel = _review(opened(small))
+    assert "0 of 0 reviewed" in said(panel)
+    assert "Pairs: none" in said(panel)
+    assert panel.card.layout.display == "none"
+    assert panel.static().text == "Pairs of members: none."

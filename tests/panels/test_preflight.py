@@ -1,0 +1,107 @@
+"""The checklist vouched for, waived, taken back and signed by clicks, and every refusal in words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import psycopg
+import pytest
+from ipywidgets import HTML, Widget
+
+from tests.conftest import ClonedClub
+from tests.panels.conftest import parts, press, said, settle
+from tests.states import state
+from workbench import panels
+from workbench.checkpoints.preflight import attestations_of
+from workbench.panels import PreflightPanel
+from workbench.workbench import Workbench
+
+
+def _chosen(panel: PreflightPanel, item: str, says: str = "") -> None:
+    """Choose an item, and write what is to be said of it."""
+    panel._items._table.selected_rows = [panel._items._keys.index(item)]
+    panel._says.value = says
+
+
+def _states(panel: PreflightPanel) -> dict[str, str]:
+    assert panel.found is not None
+    return {each.id: each.state for each in panel.found.items}
+
+
+def _logged(club: ClonedClub) -> str:
+    with psycopg.connect(club.url) as connection:
+        return "\n".join(state(connection)["AuditLog"])
+
+
+def test_from_everything_open_to_signed(opened: Callable[..., Workbench], club: ClonedClub) -> None:
+    wb = opened(club)
+    panel = PreflightPanel(wb)
+    settle(panel)
+    assert len(_states(panel)) == len(panel._items._keys) == 8
+    assert {name for name, state in _states(panel).items() if state == "ok"} == {"operator"}
+    assert panel._sign.disabled
+    assert panel._word.layout.display == "none", "nothing is offered before an item is chosen"
+
+    panel._who.value = "robin"
+    _chosen(panel, "window", "Sunday 20:00 to 22:00")
+    assert "only a person knows" in panel._detail.value
+    press(panel, "Vouch for it")
+    assert "robin vouches for maintenance window" in panel.work.said
+    assert _states(panel)["window"] == "ok", "it looks again by itself"
+    assert "attested by robin: Sunday 20:00 to 22:00" in panel._detail.value
+    press(panel, "Take back")
+    assert _states(panel)["window"] == "open"
+
+    for item in [name for name, judged in _states(panel).items() if judged == "open"]:
+        _chosen(panel, item, "a rehearsal")
+        press(panel, "Waive it")
+    assert set(_states(panel).values()) == {"ok", "waived"}
+    assert "migration:preflight:passed" not in _logged(club)
+    press(panel, "Sign as dana")
+    assert "Signed by dana: audit entry" in panel.work.said
+    assert _logged(club).count("migration:preflight:passed") == 1
+
+
+def test_refusals_are_words_in_place_and_nothing_is_kept(
+    opened: Callable[..., Workbench], club: ClonedClub
+) -> None:
+    wb = opened(club)
+    panel = PreflightPanel(wb)
+    settle(panel)
+    for item, says, title, told in (
+        ("window", "", "Vouch for it", "Nothing is said of"),
+        ("window", "", "Waive it", "A waiver needs a reason."),
+        ("stakeholders", "told mia@example.org", "Vouch for it", "e-mail address"),
+        ("backup", "I am sure of it", "Vouch for it", "evidence settles this"),
+        ("window", "x" * 501, "Waive it", "Make it shorter."),
+    ):
+        _chosen(panel, item, says)
+        press(panel, title)
+        assert told in panel.work.said, (item, panel.work.said)
+        assert "wb-fail" in panel.work.said
+        assert panel._says.value == says, "what was written is still there to be mended"
+    assert not attestations_of(wb._attestations)
+    assert panel._buttons["withdrawn"].disabled, "there is nothing to take back"
+
+
+def test_what_people_wrote_is_text(opened: Callable[..., Workbench], club: ClonedClub) -> None:
+    panel = PreflightPanel(opened(club))
+    settle(panel)
+    panel._who.value = "<img src=x onerror=alert(1)>"
+    _chosen(panel, "window", "<script>alert(2)</script>\u202egnp")
+    press(panel, "Waive it")
+    html = [each.value for each in parts(panel) if isinstance(each, HTML)]
+    shown = "".join(html) + panel.static().html
+    assert "&lt;img src=x" in shown
+    assert "<img" not in shown
+    assert "<script" not in shown
+    assert "\u202e" not in panel.work.said + panel._detail.value
+
+
+def test_an_environment_that_cannot_be_opened_is_said_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORKBENCH_ENVIRONMENT", "<b>nowhere</b>")
+    shown = panels.opened(PreflightPanel)
+    words = said(shown)
+    Widget.close_all()
+    assert "There is no environment" in words
+    assert "&lt;b&gt;nowhere" in words

@@ -1,0 +1,123 @@
+"""Tiers compared, levels chosen, the correction planned by clicks alone; what cannot be done is said in words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import psycopg
+
+from tests.conftest import ClonedClub
+from tests.panels.conftest import parts, press, said, settle
+from tests.states import differences, state
+from workbench import tier_corrections
+from workbench.demo.breakages import break_club
+from workbench.panels import TierCorrection
+from workbench.workbench import Workbench
+
+HOSTILE = "<img src=x onerror=alert(1)>\u202e=1+1"
+Opened = Callable[..., Workbench]
+
+
+def _state(club: ClonedClub) -> dict[str, list[str]]:
+    with psycopg.connect(club.url) as connection:
+        return state(connection, ("AuditLog",))
+
+
+def _break(club: ClonedClub, *names: str) -> None:
+    with psycopg.connect(club.url) as connection:
+        break_club(connection, club.club, names)
+
+
+def _panel(wb: Workbench, mapping: str = "") -> TierCorrection:
+    panel = TierCorrection(wb, mapping)
+    settle(panel)
+    return panel
+
+
+def test_one_level_is_corrected_then_all_and_taken_back(opened: Opened, club: ClonedClub) -> None:
+    _break(club, "all-prospect")
+    before = _state(club)
+    wb = opened(club)
+    wrong = tier_corrections(wb.tier_review())
+    assert list(wrong["members"]) == sorted(wrong["members"], reverse=True)
+    assert int(wrong["members"].sum()) == wb.tier_review().correctable == len(wb.wrong_tiers())
+    panel = _panel(wb)
+    assert "Nearly everybody has the same" in said(panel)
+    level, count = str(wrong.iloc[0]["level"]), int(wrong.iloc[0]["members"])
+    panel._levels._table.selected_rows = [panel._levels._keys.index(level)]
+    settle(panel)
+    assert panel.levels == [level]
+    assert len(panel._members._keys) == count
+    assert set(panel._members._keys) == set(wb.wrong_tiers(levels=[level])["key"])
+    press(panel, "Plan the correction")
+    plan = wb.plan(panel.review.plan)
+    assert plan.changes == {"Member": {"update": count}}
+    assert not differences(before, _state(club)), "a plan is a file"
+    press(panel.review, "Approve")
+    wb.apply(plan)
+    press(panel, "Compare")
+    assert level not in panel._levels._keys
+    assert panel.levels == []
+    next(
+        each for each in parts(panel) if getattr(each, "description", "") == "Reason"
+    ).value = "by the policy"
+    press(panel, "Plan the correction")
+    rest = wb.plan(panel.review.plan)
+    assert rest.total == int(wrong["members"].sum()) - count
+    assert "by the policy" in " ".join(rest.header.reasons)
+    press(panel.review, "Approve")
+    wb.apply(rest)
+    press(panel, "Compare")
+    assert not wb.tier_review().correctable
+    assert panel._act.layout.display == "none"
+    for done in (rest, plan):
+        back = wb.plan_undo(done.id)
+        wb.approve(back, back.digest)
+        wb.apply(back)
+    assert not differences(before, _state(club))
+
+
+def test_hostile_levels_and_errors_are_said_in_words(
+    opened: Opened, club: ClonedClub, tmp_path: Path
+) -> None:
+    club.execute('UPDATE "Member" SET "waMembershipLevelRaw" = %s', HOSTILE)
+    panel = _panel(opened(club))
+    assert "No line maps the level" in said(panel)
+    press_it = next(each for each in parts(panel) if getattr(each, "description", "") == "Tier mapping")
+    press_it.value = "no-such-file.yaml"
+    settle(panel)
+    assert "no-such-file.yaml" in panel.work.said
+    assert "wb-fail" in panel.work.said
+    unread = TierCorrection(panel.wb, "no-such-file.yaml")
+    assert "no-such-file.yaml" in unread.static().html, "what could not be looked at is said on paper too"
+    settle(unread)
+    file = tmp_path / "levels.yaml"
+    file.write_text(f"membership_status_mapping:\n  {HOSTILE!r}: NOSUCHTIER\n", encoding="utf-8")
+    press_it.value = str(file)
+    settle(panel)
+    assert "does not exist here" in said(panel)
+    assert "levels.yaml" in said(panel)
+    press(panel, "Plan the correction")
+    assert "NOSUCHTIER" in panel.work.said
+    assert panel.review.plan == ""
+    assert "<img" not in said(panel)
+    assert "<img" not in panel._levels._table._dt_args["data_json"]
+
+
+def test_without_a_mapping_it_says_so(opened: Opened, club: ClonedClub) -> None:
+    wb = opened(club)
+    wb.options = wb.options.model_copy(update={"tier_mapping": None})
+    panel = _panel(wb)
+    assert "no tier mapping is configured" in said(panel)
+    assert panel._act.layout.display == "none"
+    assert panel.work.said == ""
+
+
+def test_what_stands_in_its_place_on_paper(opened: Opened, club: ClonedClub) -> None:
+    _break(club, "all-prospect")
+    panel = TierCorrection(opened(club))
+    bundle = panel._repr_mimebundle_()
+    assert "Levels with members in another tier" in bundle["text/html"]
+    assert "application/vnd.jupyter.widget-view+json" in bundle
+    settle(panel)

@@ -1,0 +1,196 @@
+"""People, events, registrations and mappings found by what somebody types, in both dialects."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pandas as pd
+import psycopg
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.conftest import ClonedClub, Clubs
+from workbench.demo.breakages import break_club
+from workbench.errors import UsageError
+from workbench.workbench import Workbench
+
+STRANGE = {
+    "<script>alert(1)</script>": "Mark-up",
+    "=HYPERLINK(1)": "Formula",
+    "100%_sure\\": "Wildcards",
+    "שלום עליכם": "Right-to-left",
+    "🦜Ärger": "Emoji",
+    "x" * 10_000: "Long",
+}
+
+
+@pytest.fixture
+def wb(club: ClonedClub) -> Workbench:
+    return replace(club.workbench(), one_state=False)
+
+
+def someone(club: ClonedClub, where: str = "true") -> tuple[str, str, str, str]:
+    with psycopg.connect(club.url) as connection:
+        row = connection.execute(
+            f'SELECT id::text, "firstName", "lastName", email FROM "Member" WHERE {where} ORDER BY id LIMIT 1'  # type: ignore[arg-type]
+        ).fetchone()
+    assert row is not None
+    return row
+
+
+def rename(club: ClonedClub, key: str, first: str, last: str) -> None:
+    club.execute(
+        'UPDATE "Member" SET "firstName" = %s, "lastName" = %s WHERE id::text = %s', first, last, key
+    )
+
+
+def test_a_person_is_found_by_anything_that_is_known_of_them(club: ClonedClub, wb: Workbench) -> None:
+    key, first, last, email = someone(club)
+    with psycopg.connect(club.url) as connection:
+        target = "murmurantId" if club.club.dialect == "guide" else "clubosId"
+        mapped = connection.execute(
+            f'SELECT "waId"::text FROM "WaIdMapping" WHERE "{target}"::text = %s',
+            (key,),  # type: ignore[arg-type]
+        ).fetchone()
+    assert mapped is not None
+    for typed, by in (
+        (key, "id"),
+        (f"  {key} ", "id"),
+        (mapped[0], "WA id"),
+        (email, "words"),
+        (email.upper(), "words"),
+        (f"{first} {last}", "words"),
+        (f"{last.upper()} {first.lower()}", "words"),
+        (f"{last[1:]} {first[:-1]}", "words"),
+        (f"{first} {email[:-4].upper()} {last}", "words"),
+    ):
+        found = wb.find_people(typed)
+        row = found[found["key"] == key].iloc[0]
+        assert row["found_by"] == by, typed
+        assert (row["first_name"], row["last_name"], row["email"]) == (first, last, email)
+        assert row["wa_ids"] == mapped[0]
+        assert row["tier"]
+        assert found.attrs["found"] == len(found)
+
+
+def test_the_beginning_of_an_id_is_enough_where_ids_are_uuids(clubs: Clubs) -> None:
+    club = clubs.clone("application")
+    key = someone(club)[0]
+    assert key in set(club.workbench().find_people(key[:13].upper())["key"])
+    assert not len(club.workbench().find_people("00000000-0000-4"))
+
+
+def test_what_is_typed_is_literal(club: ClonedClub, wb: Workbench) -> None:
+    key = someone(club)[0]
+    for typed, last in STRANGE.items():
+        rename(club, key, typed, last)
+        found = wb.find_people(typed).set_index("key")
+        assert found.loc[key, "first_name"] == typed
+    rename(club, key, "Ann_a", "O'Malley")
+    for typed in ("%", "_nna", "An%a", "Ann\\_a", "a' OR '1'='1", "Ann\0a", "\ud800", "%%%"):
+        assert key not in set(wb.find_people(typed)["key"]), typed
+    assert list(wb.find_people("ann_a o'malley")["key"]) == [key]
+
+
+def test_case_is_nothing_and_accents_are_something(club: ClonedClub, wb: Workbench) -> None:
+    key = someone(club)[0]
+    rename(club, key, "Émilie", "Ångström")
+    for typed in ("émilie", "ÉMILIE ångström", "ÅNGSTR"):
+        assert list(wb.find_people(typed)["key"]) == [key], typed
+    assert not len(wb.find_people("emilie angstrom"))
+
+
+def test_whole_names_come_first_and_the_rest_is_counted(club: ClonedClub, wb: Workbench) -> None:
+    bel = someone(club)[0]
+    club.execute("""UPDATE "Member" SET "firstName" = 'Annabel'""")
+    rename(club, bel, "Bel", "Zzz")
+    found = wb.find_people("bel", limit=3)
+    assert len(found) == 3
+    assert found.attrs["found"] > 100
+    assert found.iloc[0]["key"] == bel, "a whole word before a part of one"
+    assert wb.find_people("bel", limit=3).equals(found)
+
+
+def test_nobody_is_nobody(wb: Workbench) -> None:
+    found = wb.find_people("nobody at all")
+    assert not len(found)
+    assert list(found.columns) == ["key", "first_name", "last_name", "email", "tier", "wa_ids", "found_by"]
+    for typed in ("", " \n\t"):
+        with pytest.raises(UsageError, match="nothing to search for"):
+            wb.find_people(typed)
+    with pytest.raises(UsageError, match="at least 1"):
+        wb.find_people("ann", limit=0)
+    with pytest.raises(UsageError, match="Nearest: Member"):
+        wb.find_records("ann", "Members")
+
+
+def test_what_is_found_has_every_word_and_nothing_is_missed(club: ClonedClub) -> None:
+    with club.workbench() as wb:
+        everybody = wb.find_people("@", limit=1_000).to_dict("records")
+        assert len(everybody) >= 200
+
+        @settings(max_examples=25, deadline=None)
+        @given(
+            st.text(min_size=1, max_size=6)
+            | st.sampled_from(["an", "AN e", "o'", "example ma", "%", "_", "\\"])
+        )
+        def check(typed: str) -> None:
+            words = typed.lower().split()
+            if not words or not typed.isascii():
+                return  # the alphabets' cases are not the same to both
+            names = ("first_name", "last_name", "email")
+            expected = {
+                row["key"]
+                for row in everybody
+                if all(any(word in str(row[name]).lower() for name in names) for word in words)
+            }
+            found = wb.find_people(typed, limit=1_000)
+            assert set(found["found_by"]) - {"words"} or set(found["key"]) == expected
+
+        check()
+
+
+def test_events_and_registrations_are_found_too(club: ClonedClub, wb: Workbench) -> None:
+    with psycopg.connect(club.url) as connection:
+        table = "Registration" if club.club.dialect == "guide" else "EventRegistration"
+        row = connection.execute(
+            f"""SELECT r.id::text, m."lastName", m.email, e.id::text, e.title, to_char(e."startTime", 'YYYY-MM-DD')
+                FROM "{table}" r JOIN "Member" m ON m.id = r."memberId" JOIN "Event" e ON e.id = r."eventId"
+                ORDER BY r.id LIMIT 1"""  # type: ignore[arg-type]
+        ).fetchone()
+    assert row is not None
+    registration, last, email, event, title, day = row
+    assert event in set(wb.find_records(title, "Event")["key"])
+    assert event in set(wb.find_records(f"{day} {title.split()[0]}", "Event")["key"])
+    found = wb.find_records(registration, "Registration").iloc[0]
+    assert (found["last_name"], found["title"], found["found_by"]) == (last, title, "id")
+    assert registration in set(wb.find_records(email, "Registration")["key"])
+
+
+def test_mappings_are_found_by_their_id_and_by_whom_they_lead_to(club: ClonedClub, wb: Workbench) -> None:
+    with psycopg.connect(club.url) as connection:
+        (truth,) = break_club(connection, club.club, ["swapped-mappings"])
+    (key, right), (other, wrong) = sorted(truth.detail["right"].items())
+    wa_id = key.split("/")[1]
+    found = wb.find_mappings(wa_id)
+    row = found[found["mapping_key"] == key].iloc[0]
+    assert (row["target"], row["found_by"], row["entity"], row["wa_id"]) == (wrong, "WA id", "Member", wa_id)
+    person = wb.find_people(wrong).iloc[0]
+    assert (row["first_name"], row["email"]) == (person["first_name"], person["email"])
+    for typed in (person["email"], f"{person['last_name']} {person['first_name']}", wrong):
+        assert key in set(wb.find_mappings(typed)["mapping_key"]), typed
+    assert other in set(wb.find_mappings(right)["mapping_key"])
+    assert not len(wb.find_mappings("nobody at all"))
+    with pytest.raises(UsageError, match="nothing to search for"):
+        wb.find_mappings(" ")
+
+
+def test_a_mapping_that_leads_nowhere_is_found_with_gaps(club: ClonedClub, wb: Workbench) -> None:
+    with psycopg.connect(club.url) as connection:
+        (truth,) = break_club(connection, club.club, ["orphaned-mappings"])
+    key = min(truth.keys)
+    found = wb.find_mappings(key.split("/")[1])
+    row = found[found["mapping_key"] == key].iloc[0]
+    assert pd.isna(row["first_name"])
+    assert pd.isna(row["title"])

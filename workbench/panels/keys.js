@@ -1,0 +1,72 @@
+// Keys that act while the panel has the focus, and never while somebody types.
+// They are taken before the page around can: in JupyterLab a second "d" would delete the cell.
+
+const typing = (target) => target.closest("input, textarea, select, [contenteditable]:not([contenteditable=false])");
+
+function render({ model, el }) {
+  let panel = null;
+  let waiting = 0;
+  const box = document.createElement("div");
+  box.className = "wb-keys";
+  box.tabIndex = 0;
+  box.setAttribute("role", "note");
+  el.append(box);
+
+  const tell = () => {
+    const at = document.activeElement;
+    const on = Boolean(panel && panel.contains(at) && !typing(at));
+    box.classList.toggle("wb-on", on);
+    box.classList.toggle("wb-held", !model.get("of")); // what is shown is about to change; keys say nothing of it
+    box.textContent = (on ? "Keys are on: " : "Keys are off; click here for them: ") + model.get("about");
+  };
+  const pressed = (event) => {
+    const at = event.target;
+    if (!panel || !(at instanceof Element) || !panel.contains(at) || event.isComposing) return;
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (typing(at)) {
+      // From the remark back to the keys.
+      if (event.key === "Escape" || (event.key === "Enter" && at.closest(".wb-remark"))) {
+        event.preventDefault();
+        event.stopImmediatePropagation();
+        box.focus({ preventScroll: true });
+      }
+      return;
+    }
+    const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+    if (!model.get("known").includes(key)) return;
+    if (key.startsWith("Arrow") && at.closest(".wb-choose, .wb-scroll")) return; // a table has arrows of its own
+    event.preventDefault();
+    event.stopImmediatePropagation();
+    if (!event.repeat) model.send({ key, about: model.get("of") });
+  };
+  const focus = (message) => {
+    if (message.focus) box.focus({ preventScroll: true });
+  };
+  const begin = () => {
+    panel = el.closest(".wb-panel");
+    if (!panel) {
+      waiting = requestAnimationFrame(begin);
+      return;
+    }
+    if (!panel.hasAttribute("tabindex")) panel.tabIndex = -1; // a click anywhere in it gives it the focus
+    tell();
+  };
+
+  window.addEventListener("keydown", pressed, true);
+  document.addEventListener("focusin", tell);
+  document.addEventListener("focusout", tell);
+  model.on("change:about change:of", tell);
+  model.on("msg:custom", focus);
+  tell();
+  begin();
+  return () => {
+    cancelAnimationFrame(waiting);
+    window.removeEventListener("keydown", pressed, true);
+    document.removeEventListener("focusin", tell);
+    document.removeEventListener("focusout", tell);
+    model.off("change:about change:of", tell);
+    model.off("msg:custom", focus);
+  };
+}
+
+export default { render };

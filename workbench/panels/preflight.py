@@ -1,0 +1,149 @@
+"""The checklist before an import: what speaks for each item, and what people vouch for (guide §6)."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from ipywidgets import HTML, Button, HBox, Text, VBox
+from markupsafe import Markup
+
+from workbench import Preflight, Shown, Workbench, answer, mask_text, preflight_findings, prose, show, visible
+from workbench.panels.panel import WIDE, Panel
+from workbench.panels.table import Table
+
+_COLUMNS = ["item", "state", "title", "evidence", "by"]
+_SAID = {"attested": "vouches for", "waived": "waives", "withdrawn": "takes back what was said of"}
+
+
+class PreflightPanel(Panel):
+    """Every item of the checklist with its evidence; to vouch for, to waive, and to sign.
+
+    Nobody's word makes true what evidence contradicts: that takes a waiver, with a name and a reason.
+
+    Parameters
+    ----------
+    wb : Workbench
+        The environment that is to be imported into.
+
+    Attributes
+    ----------
+    found : Preflight or None
+        The checklist as it was last answered.
+    """
+
+    def __init__(self, wb: Workbench) -> None:
+        self.found: Preflight | None = None
+        self._answer, self._detail = HTML(), HTML()
+        self._items = Table("item", "Checklist", unmask=wb.unmask, chosen=lambda _: self._explain())
+        self._who = Text(
+            wb.settings.operator if wb.settings.operator_named else "",
+            placeholder="whose word it is",
+            description="Name",
+            style=WIDE,
+        )
+        self._says = Text(
+            placeholder="what is vouched for, or why it may stay open; no personal data",
+            description="In words",
+            style=WIDE,
+        )
+        self._says.layout.width = "36rem"
+        self._buttons = {
+            "attested": _button("Vouch for it", "check", "It is so, by this person's word"),
+            "waived": _button("Waive it", "forward", "It may stay open, by this person's decision"),
+            "withdrawn": _button("Take back", "times", "What was said of it holds no more"),
+        }
+        for kind, button in self._buttons.items():
+            button.on_click(lambda _, kind=kind: self._say(kind))
+        self._sign = _button(
+            f"Sign as {wb.settings.operator}",
+            "pencil",
+            "Write into the audit log that everything is settled; possible once nothing is open",
+        )
+        self._sign.on_click(lambda _: self._write())
+        again = Button(description="Look again", icon="refresh", tooltip="Answer the checklist as it is now")
+        again.on_click(lambda _: self.look())
+        self._word = VBox([self._detail, HBox([self._who, self._says]), HBox(list(self._buttons.values()))])
+        self._word.layout.display = "none"
+        super().__init__(
+            wb,
+            "May the import begin?",
+            [self._answer, self._items, self._word, HBox([self._sign, again])],
+        )
+        self.work.observe(lambda _: self._offer(), "busy")
+        self.look()
+
+    def look(self) -> None:
+        """Answer the checklist anew."""
+        self.work.start("Answering the checklist", lambda _: self.wb.preflight(), self._lay_out)
+
+    def static(self) -> Shown:
+        """Return the checklist as it is now."""
+        return show(self._told(self.wb.preflight()), "Checklist", self.wb.unmask)
+
+    def _told(self, found: Preflight) -> Any:
+        told = found.table()[_COLUMNS]
+        if not self.wb.unmask:
+            told = told.assign(evidence=told["evidence"].map(mask_text))
+        return told
+
+    def _lay_out(self, found: Preflight) -> None:
+        self.found = found
+        self._answer.value = answer(preflight_findings(found), "May the import begin?").html
+        self._items.show(self._told(found))
+        self._explain()
+
+    def _explain(self) -> None:
+        """Say of the chosen item all that is known, and offer to speak for it."""
+        item = self._item
+        self._word.layout.display = "none" if item is None else ""
+        if item is None:
+            self._offer()
+            return
+        evidence = item.evidence if self.wb.unmask else mask_text(item.evidence)
+        facts = {
+            item.title: item.asks,
+            "Evidence": evidence,
+            "Word": item.by or "nobody's",
+            "State": item.state,
+            "Next step": item.next_step or "none",
+        }
+        row = Markup("<dt>{}</dt><dd>{}</dd>")
+        rows = Markup("").join(row.format(name, prose(visible(value))) for name, value in facts.items())
+        self._detail.value = Markup("<dl>{}</dl>").format(rows)
+        self._offer()
+
+    @property
+    def _item(self) -> Any:
+        chosen = self._items.chosen
+        return next((each for each in self.found.items if each.id in chosen), None) if self.found else None
+
+    def _offer(self) -> None:
+        item, busy = self._item, self.work.busy
+        for kind, button in self._buttons.items():
+            button.disabled = busy or item is None or (kind == "withdrawn" and not item.by)
+        self._sign.disabled = busy or self.found is None or not self.found.clear
+
+    def _say(self, kind: Literal["attested", "waived", "withdrawn"]) -> None:
+        item, says, who = self._item, self._says.value, self._who.value.strip()
+
+        def said(made: Any) -> str:
+            self._says.value = ""
+            self.look()
+            return f"{made.by} {_SAID[made.kind]} {item.title.lower()}."
+
+        self.work.start(
+            "Keeping the word", lambda _: self.wb.attest(item.id, says, kind, by=who or None), said
+        )
+
+    def _write(self) -> None:
+        def signed(entry: str) -> str:
+            self.look()
+            return f"Signed by {self.wb.settings.operator}: audit entry {entry}."
+
+        self.work.start("Signing", lambda _: self.wb.sign_preflight(), signed)
+
+
+def _button(title: str, icon: str, tip: str) -> Button:
+    made = Button(description=title, icon=icon, tooltip=tip, disabled=True)
+    made.layout.width = "auto"
+    return made

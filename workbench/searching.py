@@ -1,0 +1,28 @@
+"""Records and mappings of an environment, found by what somebody types."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from workbench.investigate import people
+from workbench.investigate.mappings import finding
+from workbench.murmurant.spellings import MEMBER
+from workbench.session import Session
+
+
+class Searching(Session):
+    """The questions of somebody who knows a name, an address or a number; the database answers, a screenful at a time."""
+
+    def find_people(self, text: str, limit: int = 50) -> pd.DataFrame:
+        """Find people by id, WA id, or words of name and e-mail: see `workbench.investigate.people.find_people`."""
+        return self.find_records(text, MEMBER, limit)
+
+    def find_records(self, text: str, entity: str = MEMBER, limit: int = 50) -> pd.DataFrame:
+        """Find people, events or registrations: see `workbench.investigate.people`."""
+        with self.reading() as connection:
+            return people.find_records(connection, self.schema, entity, text, limit)
+
+    def find_mappings(self, text: str, limit: int = 50) -> pd.DataFrame:
+        """Find mappings by WA id, or by the person or event they lead to: see `workbench.investigate.mappings.finding`."""
+        with self.reading() as connection:
+            return finding.find_mappings(connection, self.schema, text, limit)
