@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from threading import Event
 from typing import Any
 
 import psycopg
@@ -221,3 +222,17 @@ def test_too_many_are_cut_and_it_is_said(
     _type(panel, panel._search, "example")
     assert "the first 50 of 6" in said(panel._search)
     assert "There may be more" in panel._search.work.said
+
+
+def test_a_search_is_answered_while_the_mappings_are_still_looked_at(
+    opened: Opened, club: ClonedClub
+) -> None:
+    panel = _panel(opened(club))
+    goes_on = Event()
+    panel.work.start("Looking at every mapping", lambda _: goes_on.wait(60))
+    panel._search._typed.value = "example"
+    panel._search.work.wait()
+    assert panel.work.busy
+    assert len(panel._search.answer) == 50
+    goes_on.set()
+    settle(panel)
