@@ -181,7 +181,8 @@ def test_mappings_are_found_by_their_id_and_by_whom_they_lead_to(club: ClonedClu
     for typed in (person["email"], f"{person['last_name']} {person['first_name']}", wrong):
         assert key in set(wb.find_mappings(typed)["mapping_key"]), typed
     assert other in set(wb.find_mappings(right)["mapping_key"])
-    assert not len(wb.find_mappings("nobody at all"))
+    for typed in ("nobody at all", "50\0012", "\ud800", "9" * 30, "%"):
+        assert not len(wb.find_mappings(typed)), typed
     with pytest.raises(UsageError, match="nothing to search for"):
         wb.find_mappings(" ")
 

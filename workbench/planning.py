@@ -9,6 +9,11 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from workbench.checkpoints.restore.cluster import Cluster
+from workbench.checkpoints.restore.gate import refuse_interrupted
+from workbench.checkpoints.restore.request import requests_folder
+from workbench.database.connection import raw
+from workbench.database.exclusion import refuse_running_restore
 from workbench.fixes.audit_retention import refuse_without_export
 from workbench.fixes.corrections import Correction, corrections_of
 from workbench.fixes.merging.asking import Asked, Named, Wishes
@@ -304,8 +309,15 @@ class Planning(Session):
 
     def apply(self, plan: Plan, progress: Progress | None = None) -> Entry:
         """Carry out an approved plan, whole or not at all; the only act here that writes rows."""
+        self._refuse_restores()
         refuse_without_export(plan, self.settings.backups)
         return apply_plan(self.database, plan, operator=self.settings.operator, progress=progress)
+
+    def _refuse_restores(self) -> None:
+        """Refuse while a restore runs, or was interrupted; one begun elsewhere the apply itself finds on the server."""
+        with self.database.reading() as connection:
+            refuse_running_restore(raw(connection), self.database.address.database)
+        refuse_interrupted(requests_folder(self.settings), Cluster(self.database))
 
 
 def _wishes(

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import psycopg
 
 from workbench.checkpointing import Checkpointing
+from workbench.checkpoints.comparing import way_of
 from workbench.checkpoints.manifest import Manifest, find_snapshot, read_manifest
 from workbench.checkpoints.restore import asking
 from workbench.checkpoints.restore.act import Expected, Progress, Sequences, Surroundings
@@ -20,6 +21,7 @@ from workbench.checkpoints.restore.record import Record, records
 from workbench.checkpoints.restore.request import Counted, Request, find_request, requests_folder
 from workbench.checkpoints.restore.running import STEPS, abandon_restore, restore_request, resume_restore
 from workbench.checkpoints.restore.watching import contents, expected_of, watched
+from workbench.checkpoints.restored_order import as_restored
 from workbench.checkpoints.service import Say, ServiceRun, run_service
 from workbench.checks import Finding, run_checks
 from workbench.differing import Differing
@@ -120,7 +122,7 @@ class Restoring(Checkpointing, Differing):
         Refused
             When it is another database's, or this is not possible here.
         """
-        manifest = find_snapshot(self.settings.backups, snapshot)
+        manifest = find_snapshot(self.settings.backups, snapshot, self.environment.name)
         cluster = self._cluster
         with cluster.beside() as beside:
             there = cluster.live in cluster.standing(beside)
@@ -224,7 +226,8 @@ class Restoring(Checkpointing, Differing):
             found = self.losses(snapshot, runs, limit=0)
         except (NotMurmurant, SnapshotError, WrongEnvironment) as error:
             note = f"Whose work would be lost could not be told, only which tables: {error.what}"
-            return Seen(now, tuple(asking.coarse_losses(expected_of(manifest).tables, now)), (note,))
+            was = expected_of(manifest).tables
+            return Seen(now, tuple(asking.coarse_losses(was, self._comparable(manifest, now))), (note,))
         rows = [
             {str(key): _plain(each) for key, each in row.items()} for row in found.authors.to_dict("records")
         ]
@@ -248,6 +251,14 @@ class Restoring(Checkpointing, Differing):
         with self._cluster.connect(name) as connection:
             return watched(connection, self.database.address.schema)
 
+    def _comparable(self, manifest: Manifest, now: Counted) -> Counted:
+        """Digest the live database's tables as a manifest's were; what is only counted stays so."""
+        with self._cluster.connect(self._cluster.live) as connection:
+            found, _ = contents(
+                connection, self.database.address.schema, expected_of(manifest).tables, way_of(manifest)
+            )
+        return {table: each if each[1] is None else found.get(table, each) for table, each in now.items()}
+
     def _around(self, request: Request | None, progress: Progress | None, say: Say | None) -> Surroundings:
         cluster, schema = self._cluster, self.database.address.schema
         options = self.options
@@ -260,7 +271,9 @@ class Restoring(Checkpointing, Differing):
             return expected_of(self._manifest(of))
 
         def within(of: Request, connection: psycopg.Connection[Any]) -> tuple[Counted, Sequences]:
-            return contents(connection, schema, expected(of).tables)
+            manifest = self._manifest(of)
+            way = as_restored(manifest, self.settings.client_tools)
+            return contents(connection, schema, expected_of(manifest).tables, way)
 
         def health() -> list[dict[str, Any]]:
             return [

@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 import workbench
-from tests.audit.conftest import Ground
+from tests.audit.ground import Ground
 from workbench import auditing
 from workbench.audit import record
 from workbench.audit.spans import moment_of
@@ -81,6 +81,7 @@ def test_imports_by_operator_this_month(ground: Ground, run: Any) -> None:
         ("--by-operator", "--rollbacks"),
         ("--rollbacks", "--action", "migration:"),
         ("--since", "yore"),
+        ("--since", "9999-12-31"),
         ("--since", "99999 years"),
         ("--run", "nobody's"),
         ("--json", "verify"),

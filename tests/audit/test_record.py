@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.audit.conftest import Ground
+from tests.audit.ground import Ground
 from workbench.audit import record
 from workbench.errors import NotLogged
 

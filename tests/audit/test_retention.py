@@ -13,7 +13,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from tests.audit.conftest import Ground
+from tests.audit.ground import Ground
 from tests.states import differences, state
 from workbench import auditing
 from workbench.audit import record, verdict_facts

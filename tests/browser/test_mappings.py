@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import psycopg
 import pytest
 
 from tests.browser.conftest import Desk, in_table
+from tests.browser.conftest import press as press_on
 from tests.conftest import Clubs
 from tests.states import differences, state
 from workbench.demo.breakages import break_club
@@ -79,3 +81,11 @@ def test_a_swap_is_put_right_and_taken_back_in_jupyterlab(desk_of: Callable[...,
     lab = desk_of(club).lab("03-mappings.ipynb")
     lab.run_all()
     correct_a_swap(lab.page, lab.press, club.url, truth.detail["right"])
+
+
+def test_the_same_on_a_page_without_code(desk_of: Callable[..., Desk], clubs: Clubs) -> None:
+    club = clubs.clone("application")
+    with psycopg.connect(club.url) as connection:
+        (truth,) = break_club(connection, club.club, ["swapped-mappings"])
+    page = desk_of(club).serve("mappings")
+    correct_a_swap(page, partial(press_on, page), club.url, truth.detail["right"])

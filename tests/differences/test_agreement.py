@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from psycopg.conninfo import conninfo_to_dict
 
 from tests.conftest import Server, database_at
-from workbench.investigate.differences import comparing
+from workbench.investigate.differences import by_transaction, in_full
 from workbench.investigate.differences.comparing import Comparing, Earlier, compared, keys_of
 from workbench.investigate.differences.recent import Moment, Since, since
 from workbench.investigate.differences.sides import Side
@@ -254,9 +254,10 @@ def test_rows_gone_from_a_large_clone(
         assert len(short.tables["a"].removed) > 400
         assert {each.how for each in short.tables.values()} == {"by transaction"}
     read: list[str] = []
-    parts = comparing._parts
-    monkeypatch.setattr(
-        comparing, "_parts", lambda *sides, **how: read.append(sides[2].table) or parts(*sides, **how)
-    )
+    parts = in_full.parts_of
+    for module in (by_transaction, in_full):
+        monkeypatch.setattr(
+            module, "parts_of", lambda *sides, **how: read.append(sides[2].table) or parts(*sides, **how)
+        )
     with both_ways(empty_url, taken, clone) as (short, _):
         assert read == ["b", "a", "b"]  # the short way read b's keys alone, the long way all of both

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from tests.restore.conftest import Ground, Lay
+from workbench.checkpoints.restore import steps
 from workbench.cli.main import app
 from workbench.errors import WorkbenchError
 
@@ -90,6 +92,34 @@ def test_asked_approved_carried_out_and_put_back(place: Place, tmp_path: Path) -
     done = place.asks("snapshot", "restore", back["request"], "--yes")
     assert done["outcome"] == "done"
     assert place.ground.ask("""SELECT count(*) > 0 FROM "Member" WHERE phone = '805 555 0177'""") == [True]
+
+
+def test_interrupted_it_says_what_stands(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = place.asks("snapshot", "create")
+    asked = place.asks("snapshot", "restore", made["name"])
+    place.asks("approve", asked["request"], "--digest", asked["digest"], "--as", "erin")
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(steps, "fill", interrupted)
+        code, _, err = place.run("snapshot", "restore", asked["request"], "--yes")
+    assert code == 130
+    live = place.ground.live
+    assert f"Interrupted while restoring into it. The live database {live} is as it was." in err
+    assert "--resume` goes on, --abandon gives up" in err
+    code, _, err = place.run("snapshot", "restore", "--resume", "--yes", "--in-place")
+    assert (code, "belong to asking for a restore" in err) == (2, True)
+    assert place.run("snapshot", "restore", "--abandon", "--yes")[0] == 0
+    assert place.ground.databases() == [live]
+
+
+def test_the_latest_is_the_latest_of_this_environment(place: Place) -> None:
+    made = place.asks("snapshot", "create")
+    with replace(place.ground, name="other").open() as wb:
+        wb.create_snapshot()
+    assert place.asks("snapshot", "restore", "latest")["snapshot"] == made["name"]
 
 
 def test_what_makes_no_sense_is_said(place: Place) -> None:

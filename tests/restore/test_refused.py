@@ -13,7 +13,7 @@ from tests.restore.acting import Acting
 from tests.restore.conftest import LOG, Ground, Lay, assert_same, production
 from workbench.checkpoints.archive import digest_of
 from workbench.checkpoints.manifest import Manifest, TableState, write_manifest
-from workbench.checkpoints.restore import asking
+from workbench.checkpoints.restore import room
 from workbench.errors import (
     Drift,
     NotApproved,
@@ -135,10 +135,11 @@ def test_a_server_of_an_older_version(guide: Ground) -> None:
 
 def test_no_room(guide: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
     guide.snapshot()
-    request = guide.asked()
-    monkeypatch.setattr(asking, "_ROOM", 10**9)
+    requests = [guide.asked(), guide.asked(in_place=True)]
+    monkeypatch.setattr(room, "_MORE", 10**9)
+    for request in requests:
+        refused(guide, lambda request=request: guide.restore(request), "no room on the server for a second")  # type: ignore[misc]
     refused(guide, guide.asked, "no room on the server for a second database")
-    refused(guide, lambda: guide.restore(request), "no room on the server for a second database")
 
 
 def test_what_changed_since_the_losses_were_shown(guide: Ground) -> None:

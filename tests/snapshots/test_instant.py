@@ -35,7 +35,7 @@ def test_a_clone_with_a_manifest_that_is_proved_by_reading_it(club, opened, serv
         assert scratches() == [made.snapshot]
         dump = wb.create_snapshot()
         audit = wb.schema.resolved["audit"].table
-        differ = {name for name, state in made.tables.items() if state != dump.tables[name]}
+        differ = {name for name, state in made.tables.items() if state.rows != dump.tables[name].rows}
         assert differ == {audit}
         assert made.sequences == dump.sequences
         assert made.timeline["database_oid"] == dump.timeline["database_oid"]

@@ -76,7 +76,7 @@ def test_a_verification_changes_no_fact(path):
         (lambda text: text[: len(text) // 2], "cut short"),
         (lambda text: "", "cut short"),
         (lambda text: "[]", "cut short"),
-        (lambda text: text.replace('"version": 1', '"version": 2'), "of version 2"),
+        (lambda text: text.replace('"version": 2', '"version": 3'), "of version 3"),
     ],
     ids=["count", "digest", "person", "cut", "empty", "list", "version"],
 )

@@ -9,11 +9,15 @@ from dataclasses import replace
 import psycopg
 import pytest
 
+from tests.conftest import database_at
 from tests.snapshots.test_manifest import manifest
 from workbench.checkpoints import verifying
 from workbench.checkpoints.manifest import Manifest, TableState, Verification, read_manifest, write_manifest
 from workbench.checkpoints.verifying import size_in_range
+from workbench.demo.club import build_club
 from workbench.errors import SnapshotError, UsageError
+from workbench.settings import EnvironmentSettings, Settings
+from workbench.workbench import Workbench
 
 
 @pytest.fixture(scope="module")
@@ -167,6 +171,28 @@ def test_an_older_scratch_server_proves_nothing(taken, older, monkeypatch):
         assert connection.execute(
             "SELECT count(*) FROM pg_database WHERE datname ~ '^scratch'"
         ).fetchone() == (0,)
+
+
+def test_a_club_on_an_older_server_is_proved_there(older, backups, tmp_path, monkeypatch):
+    """By client programs that are newer than both: what only they know is no error of the snapshot."""
+    monkeypatch.setenv("SCRATCH_URL", older)
+    with psycopg.connect(older, autocommit=True) as connection:
+        connection.execute("CREATE DATABASE old_club")
+    url = older.replace("/postgres?", "/old_club?")
+    with psycopg.connect(url) as connection:
+        build_club(connection, dialect="guide", members=50, imports=tmp_path / "imports")
+    settings = Settings(operator="dana", backups=backups, home=tmp_path, scratch_url_env="SCRATCH_URL")
+    try:
+        with Workbench(database_at(url, "demo", "demo"), EnvironmentSettings(kind="demo"), settings) as wb:
+            wb.create_snapshot()
+            (tried,) = wb.verify_snapshot().verifications
+            assert tried.outcome == "pass", tried.detail
+            with psycopg.connect(url) as connection:
+                connection.execute("""UPDATE "Member" SET email = email || '.x'""")
+            assert len(wb.differences("latest", tables=["Member"], in_full=True, limit=60).rows) == 50
+    finally:
+        with psycopg.connect(older, autocommit=True) as connection:
+            connection.execute("DROP DATABASE old_club WITH (FORCE)")
 
 
 def test_without_a_scratch_server_it_is_not_run(taken, monkeypatch):

@@ -20,6 +20,7 @@ from workbench.audit.chain import (
     take_position,
 )
 from workbench.database.connection import Database
+from workbench.database.exclusion import begin_to_write
 from workbench.errors import NotLogged, SchemaGap, WorkbenchError
 from workbench.murmurant.catalogue import CatalogueTable
 from workbench.murmurant.importers import ROLLBACK_ACTION
@@ -53,6 +54,7 @@ def record(database: Database, schema: Schema, action: str, metadata: dict[str, 
     """
     try:
         with database.writing() as connection:
+            begin_to_write(connection, database.address.database, logging=True)
             return write_entry(connection, schema, action, metadata, about=about)
     except WorkbenchError as error:
         raise NotLogged(

@@ -7,7 +7,7 @@ import os
 import re
 import subprocess
 import tarfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -20,6 +20,9 @@ from workbench.errors import SnapshotError
 
 HOW = "Take one of the whole database with pg_dump -Fc (or -Ft, -Fd)."
 AGAIN = "Use another snapshot, or copy this one anew from where it was made."
+
+GREETING = 'unrecognized configuration parameter "transaction_timeout"'
+"""What a server before PostgreSQL 17 says to a newer pg_restore, which sets it to what it is anyway."""
 
 _HEAD = re.compile(r"^; +(Archive created at|[A-Za-z _]+:) (.*)$", re.MULTILINE)
 
@@ -167,10 +170,16 @@ def digest_of(path: Path) -> str:
     """Return an archive's SHA-256: the file's; of a folder that of what ``sha256sum`` says of its files, by name."""
     if path.is_file():
         return _digest_of_file(path)
-    files = sorted((each.relative_to(path).as_posix(), each) for each in path.rglob("*") if each.is_file())
+    files = [each for each in path.rglob("*") if each.is_file()]
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
-        digests = pool.map(_digest_of_file, [each for _, each in files])
-        lines = [f"{digest}  {name}\n" for (name, _), digest in zip(files, digests, strict=True)]
+        digests = pool.map(_digest_of_file, files)
+        names = [each.relative_to(path).as_posix() for each in files]
+        return digest_of_folder(dict(zip(names, digests, strict=True)))
+
+
+def digest_of_folder(files: Mapping[str, str]) -> str:
+    """Return a folder's SHA-256, given those of its files by name: that of what ``sha256sum`` says of them."""
+    lines = [f"{digest}  {name}\n" for name, digest in sorted(files.items())]
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 

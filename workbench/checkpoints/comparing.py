@@ -5,12 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from workbench.checkpoints.fingerprints import Connection, sequences_of, tables_of
+from workbench.checkpoints.fingerprints import Connection, fingerprints, sequences_of, tables_of
 from workbench.checkpoints.manifest import Contents, Manifest
-from workbench.checkpoints.tallies import Tallies
+from workbench.checkpoints.row_hashes import row_hashes
+from workbench.checkpoints.tallies import Tallies, Way
 
 
-def differences_from(manifest: Manifest, connect: Callable[[], Connection]) -> list[str]:
+def way_of(manifest: Manifest) -> Way:
+    """Return how the digests of a manifest were made: of a clone, and in the first version, on the server."""
+    return row_hashes if manifest.kind == "instant" or manifest.version == 1 else fingerprints
+
+
+def differences_from(manifest: Manifest, connect: Callable[[], Connection], way: Way) -> list[str]:
     """Compare a database with a manifest.
 
     Parameters
@@ -19,6 +25,8 @@ def differences_from(manifest: Manifest, connect: Callable[[], Connection]) -> l
         What should be there.
     connect : callable
         Opens a session on the database, in a state that does not change.
+    way : callable
+        How digests are made there: `way_of`, or `workbench.checkpoints.restored_order.as_restored`.
 
     Returns
     -------
@@ -36,7 +44,7 @@ def differences_from(manifest: Manifest, connect: Callable[[], Connection]) -> l
         for table in tables
         if table in expected.get(schema, Contents()).tables
     ]
-    found = Tallies(connect, wanted).contents()
+    found = Tallies(connect, wanted, way).contents()
     said: list[str] = []
     for schema in sorted({*expected, *there, *sequences}):
         should = expected.get(schema, Contents())

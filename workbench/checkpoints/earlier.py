@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from workbench.checkpoints.archive import read_archive
-from workbench.checkpoints.fingerprints import fingerprints
+from workbench.checkpoints.comparing import way_of
 from workbench.checkpoints.manifest import Manifest, find_snapshot, read_manifest
 from workbench.checkpoints.scratch import restored
 from workbench.database.address import Address
@@ -90,12 +90,12 @@ def earlier(
         if snapshot.archive is None:
             assert manifest is not None
             address = Address(live.address.url.set(database=manifest.file), schema)
-            with _reading(address) as side:
+            with _reading(address, tables) as side:
                 yield side
             return
         with (
             restored(snapshot.archive, tables, settings=settings, schema=schema) as scratch,
-            _reading(Address(scratch.server.address.url, schema)) as side,
+            _reading(Address(scratch.server.address.url, schema), tables) as side,
         ):
             if manifest is not None and scratch.archive.sha256 != manifest.sha256:
                 raise SnapshotError(
@@ -108,7 +108,7 @@ def earlier(
         if now is None or manifest is None:
             return ()
         known = [each for each in tables if each in manifest.tables and manifest.tables[each].digest]
-        found = fingerprints(now.connection, schema, known)
+        found = way_of(manifest)(now.connection, schema, known)
         return [each for each in known if tuple(found[each]) == tuple(manifest.tables[each])]
 
     if manifest is None:
@@ -128,7 +128,7 @@ def moment_of(manifest: Manifest) -> Moment:
 
 
 @contextmanager
-def _reading(address: Address) -> Iterator[Side]:
+def _reading(address: Address, tables: Sequence[str]) -> Iterator[Side]:
     place = Database(Environment("snapshot", "development", address.where), address, _LONG)
     with place.reading() as connection:
-        yield side_of(connection, address.schema)
+        yield side_of(connection, address.schema, tables)

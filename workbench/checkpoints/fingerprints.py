@@ -1,47 +1,60 @@
-"""Fingerprints of tables: how many rows, and a digest of them, in one scan on the server.
+"""Fingerprints of tables: how many rows, and a digest of them as pg_dump writes them.
 
-A table's digest does not depend on the order of its rows, on the server's settings or on object numbers, so
-that a restored table has the same as the one it was dumped from. Each row has a hash of 64 bits, and the table
-three sums of these, the hash itself and two ways of mixing it: without them the values of one column could
-change places between two rows without a trace. The hashes are those that PostgreSQL keeps from version to
-version, because hash partitions and ``pg_upgrade`` rest on them. It tells damage and change; against
-somebody who wants to deceive, the archive's SHA-256 counts.
+The digest of a table is the SHA-256 of the names and types of the columns that are copied, in their order, and of
+the SHA-256 of its rows: a line each, as COPY and pg_dump write them in UTF-8, in the order in which they lie, with
+what pg_dump ends them with. In an uncompressed folder of pg_dump that is, byte for byte, the table's file; so an
+archive's own SHA-256 and those of its tables come from one pass over it, and the server need not hash anything. Types
+that are written by their names (``regclass``) are written in full, times in UTC, and what the server computes
+(generated columns) is not in it.
+
+A restored table has its rows in the archive's order, because it is filled in the transaction that makes or empties
+it: PostgreSQL then goes from page to page, and looks for no room in earlier ones. Where that is not so,
+`workbench.checkpoints.restored_order` compares the rows whatever their order.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import psycopg
 from psycopg import sql
 
+from workbench.checkpoints.copying import copied_lines
 from workbench.checkpoints.manifest import SequenceState
-from workbench.errors import SchemaGap, WorkbenchError
+from workbench.errors import SchemaGap
 
 Connection = psycopg.Connection[Any]
 
-# What PostgreSQL hashes whole, whatever the database; every type besides goes by its text.
-_WHOLE = re.compile(r"uuid|integer|smallint|boolean|bytea|date")
-# Of these it would hash both halves folded into one: 1 as 2^32.
-_SENT = {
-    "bigint": "int8send",
-    "timestamp without time zone": "timestamp_send",
-    "timestamp with time zone": "timestamptz_send",
-    "money": "cash_send",
-}
-_TEXT = re.compile(r"text|character varying(\(\d+\))?")
+END_OF_ROWS = b"\\.\n"
+"""The line after the last row."""
 
-_SPELLED = """
-SELECT set_config('TimeZone', 'UTC', true), set_config('DateStyle', 'ISO', true),
-       set_config('IntervalStyle', 'postgres', true), set_config('extra_float_digits', '1', true),
-       set_config('bytea_output', 'hex', true), set_config('array_nulls', 'on', true),
-       set_config('xmlbinary', 'base64', true), set_config('row_security', 'off', true),
-       set_config('jit', 'off', true)
-"""
+END_OF_DATA = END_OF_ROWS + b"\n\n"
+"""What pg_dump ends a table's rows with."""
+
+_TOGETHER = 1 << 12  # lines that are hashed at a time: a call for each row would cost more than the hashing
+
+# How values are written as text: by pg_dump's own rules (and as `database.connection.SPELLING` makes it, too).
+SPELLED = {
+    "TimeZone": "UTC",
+    "DateStyle": "ISO",
+    "IntervalStyle": "postgres",
+    "extra_float_digits": "1",
+    "bytea_output": "hex",
+    "array_nulls": "on",
+    "xmlbinary": "base64",
+    "row_security": "off",
+    "jit": "off",
+}
+_COPIED = {
+    "client_encoding": "UTF8",
+    "synchronize_seqscans": "off",
+    "search_path": "",
+    "quote_all_identifiers": "off",
+}
 
 # Tables with rows of their own: no view, no partitioned parent, none that an extension brings.
 _TABLES = """
@@ -52,14 +65,15 @@ WHERE c.relkind = %s AND c.relpersistence <> 't' AND n.nspname <> 'information_s
 ORDER BY c.relpages DESC, 1, 2
 """
 
-_COLUMNS = """
-SELECT c.relname::text, a.attname::text, format_type(a.atttypid, NULL)
-FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-WHERE c.relnamespace = to_regnamespace(quote_ident(%s)) AND c.relname = ANY(%s) AND c.relkind IN ('r', 'p')
-ORDER BY c.relname, a.attnum
+_SHAPES = """
+SELECT n.nspname::text, c.relname::text, c.oid::text,
+       coalesce(json_agg(json_build_array(a.attname, format_type(a.atttypid, NULL)) ORDER BY a.attnum)
+                FILTER (WHERE a.attname IS NOT NULL), '[]')
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
+WHERE c.relkind = 'r' AND n.nspname = ANY(%s)
+GROUP BY 1, 2, 3
 """
-
-_OLDEST = 140000  # hash_record_extended
 
 
 class Fingerprint(NamedTuple):
@@ -69,13 +83,24 @@ class Fingerprint(NamedTuple):
     digest: str
 
 
+class Shape(NamedTuple):
+    """A table's number on its server, and the columns that are copied: name and type of each, in order."""
+
+    oid: str
+    columns: list[tuple[str, str]]
+
+    def digest(self, sha256: str) -> str:
+        """Return the table's digest, given the SHA-256 of its rows and of what ends them."""
+        return hashlib.sha256(json.dumps([self.columns, sha256]).encode()).hexdigest()
+
+
 def fingerprints(connection: Connection, schema_name: str, tables: Iterable[str]) -> dict[str, Fingerprint]:
-    """Count and digest tables, each in one scan.
+    """Count and digest tables: every row is read, in the order in which they lie.
 
     Parameters
     ----------
     connection : psycopg.Connection
-        In a transaction; its settings become, until it ends, those that digests are made under.
+        In a transaction, whose settings stay as they are.
     schema_name : str
         The tables' schema.
     tables : iterable of str
@@ -84,36 +109,82 @@ def fingerprints(connection: Connection, schema_name: str, tables: Iterable[str]
     Returns
     -------
     dict of str to Fingerprint
-        In the order asked for. The digest covers names and types of the columns too.
+        In the order asked for.
 
     Raises
     ------
     SchemaGap
         For a table that is not there.
-    WorkbenchError
-        On a server older than PostgreSQL 14, which cannot hash a row.
     """
-    wanted = list(tables)
-    if connection.info.server_version < _OLDEST:
-        raise WorkbenchError(
-            f"The server is PostgreSQL {connection.info.server_version // 10000}, which cannot hash a row.",
-            "Digests need PostgreSQL 14 or newer.",
+    found = {}
+    with as_copied(connection):
+        there = shapes(connection, [schema_name])
+        for table in tables:
+            shape = there.get((schema_name, table))
+            if shape is None:
+                raise SchemaGap(
+                    f'There is no table "{table}" in the schema "{schema_name}".', "It may have been renamed."
+                )
+            digest, rows = hashlib.sha256(), 0
+            for count, lines in copied(connection, schema_name, table, [name for name, _ in shape.columns]):
+                digest.update(lines)
+                rows += count
+            digest.update(END_OF_DATA)
+            found[table] = Fingerprint(rows, shape.digest(digest.hexdigest()))
+    return found
+
+
+@contextmanager
+def as_copied(connection: Connection) -> Iterator[None]:
+    """Have values written as pg_dump writes them, for as long as the block lasts."""
+    with spelled(connection, SPELLED | _COPIED):
+        yield
+
+
+@contextmanager
+def spelled(connection: Connection, settings: dict[str, str]) -> Iterator[None]:
+    """Set these for as long as the block lasts, within the transaction; what it writes is taken back."""
+    with connection.transaction(force_rollback=True):
+        each = sql.SQL(", ").join(
+            sql.SQL("set_config({}, {}, true)").format(sql.Literal(name), sql.Literal(value))
+            for name, value in settings.items()
         )
-    connection.execute(_SPELLED)
-    columns: dict[str, list[tuple[str, str]]] = {}
-    for table, name, kind in connection.execute(_COLUMNS, [schema_name, wanted]):
-        columns.setdefault(table, []).append((name, kind))
-    return {table: _fingerprint(connection, schema_name, table, columns.get(table)) for table in wanted}
+        connection.execute(sql.SQL("SELECT {}").format(each))
+        yield
+
+
+def shapes(connection: Connection, schemas: Iterable[str]) -> dict[tuple[str, str], Shape]:
+    """Return the shape of every table, by schema and name; within `as_copied`, which spells types in full."""
+    return {
+        (schema, table): Shape(oid, [(name, kind) for name, kind in columns])
+        for schema, table, oid, columns in connection.execute(_SHAPES, [list(schemas)])
+    }
+
+
+def copied(
+    connection: Connection, schema_name: str, table: str, columns: list[str]
+) -> Iterator[tuple[int, bytes]]:
+    """Read a table's rows as pg_dump does: some lines at a time, with their number; within `as_copied`."""
+    # Of a table without columns every row is an empty line; of one with only generated ones too.
+    chosen = sql.SQL("({})").format(sql.SQL(", ").join(map(sql.Identifier, columns)))
+    query = sql.SQL("COPY {} {} TO STDOUT").format(
+        sql.Identifier(schema_name, table), chosen if columns else sql.SQL("")
+    )
+    for lines in copied_lines(connection, query):
+        for start in range(0, len(lines), _TOGETHER):
+            some = lines[start : start + _TOGETHER]
+            yield len(some), b"".join(some)
 
 
 def row_counts(connection: Connection, schema_name: str, tables: Iterable[str]) -> dict[str, int]:
     """Count the rows of tables; `SchemaGap` is left to the server's own error for one that is not there."""
-    connection.execute(_SPELLED)
     query = "SELECT count(*) FROM ONLY {}"
-    return {
-        table: connection.execute(sql.SQL(query).format(sql.Identifier(schema_name, table))).fetchone()[0]  # type: ignore[index]
-        for table in tables
-    }
+    # By this session alone: it counts beside others that are at work, and has no wish for more.
+    with spelled(connection, SPELLED | {"max_parallel_workers_per_gather": "0"}):
+        return {
+            table: connection.execute(sql.SQL(query).format(sql.Identifier(schema_name, table))).fetchone()[0]  # type: ignore[index]
+            for table in tables
+        }
 
 
 def tables_of(connection: Connection) -> dict[str, list[str]]:
@@ -142,34 +213,3 @@ def _by_schema(connection: Connection, kind: str) -> dict[str, list[str]]:
     for schema, name in connection.execute(_TABLES, [kind]):
         found.setdefault(schema, []).append(name)
     return found
-
-
-def _fingerprint(
-    connection: Connection, schema: str, table: str, columns: list[tuple[str, str]] | None
-) -> Fingerprint:
-    if columns is None:
-        raise SchemaGap(f'There is no table "{table}" in the schema "{schema}".', "It may have been renamed.")
-    cells = sql.SQL(", ").join(_cell(name, kind) for name, kind in columns)
-    # The products are of halves and parts of the hash, and fit into 64 bits. They are there because PostgreSQL
-    # adds up the hashes of a row's columns, and a sum of such sums forgets who had what.
-    query = sql.SQL(
-        "SELECT count(*), sum(h), sum((h & 4294967295) * ((h >> 32) & 2147483647)),"
-        " sum(((h >> 16) & 4294967295) * ((h # (h >> 48)) & 2147483647))"
-        " FROM (SELECT hash_record_extended(ROW({}), 0) AS h FROM ONLY {} t OFFSET 0) x"
-    ).format(cells, sql.Identifier(schema, table))
-    row = connection.execute(query).fetchone()
-    assert row is not None
-    rows, *sums = row
-    said = json.dumps([columns, rows, [int(each or 0) % 2**64 for each in sums]])
-    return Fingerprint(rows, hashlib.sha256(said.encode()).hexdigest())
-
-
-def _cell(name: str, kind: str) -> sql.Composable:
-    cell = sql.Identifier("t", name)
-    if _WHOLE.fullmatch(kind):
-        return cell
-    if kind in _SENT:
-        return sql.SQL("pg_catalog.{}({})").format(sql.Identifier(_SENT[kind]), cell)
-    # By its bytes, whatever the collation; that costs nothing, a cast to text does.
-    shown = '{} COLLATE "C"' if _TEXT.fullmatch(kind) else '{}::text COLLATE "C"'
-    return sql.SQL(shown).format(cell)

@@ -20,7 +20,7 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from workbench.checkpoints.comparing import counted, differences_from
+from workbench.checkpoints.comparing import counted, differences_from, way_of
 from workbench.checkpoints.fingerprints import Connection, sequences_of
 from workbench.checkpoints.manifest import Contents, Manifest, Verification, flush_folder
 from workbench.checkpoints.parts import Part, part
@@ -130,7 +130,7 @@ def verify_instant(
         source = clone_of(database, manifest)
         try:
             with database.speaking_plainly():
-                said = differences_from(manifest, source.connect)
+                said = differences_from(manifest, source.connect, way_of(manifest))
         except WorkbenchError:
             if not exists(database, manifest.file):
                 raise NotAsSaidError(f"The database {manifest.file} is not there any more.") from None

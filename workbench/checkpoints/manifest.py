@@ -18,7 +18,8 @@ from typing import Any, Literal, NamedTuple
 
 from workbench.errors import SnapshotError, UsageError, unknown
 
-VERSION = 1
+VERSION = 2
+READ = (1, 2)  # in the first, `row_hashes` made all digests
 NAME = re.compile(r"backup_\d{8}_\d{6}")
 """A snapshot's name; the time in it is UTC."""
 
@@ -218,9 +219,9 @@ def read_manifest(path: Path) -> Manifest:
         raise SnapshotError(
             f"The manifest {path} is cut short, or is no manifest.", "Copy it anew, or take another snapshot."
         ) from None
-    if version != VERSION:
+    if version not in READ:
         raise SnapshotError(
-            f"The manifest {path} is of version {version}; this workbench reads {VERSION}.",
+            f"The manifest {path} is of version {version}; this workbench reads {READ[0]} to {READ[-1]}.",
             "Use the workbench that made it.",
         )
     if digest != _digest(found):

@@ -1,8 +1,8 @@
 """``snapshot create``: one consistent state of the database as an archive, with what was in it beside it.
 
-One transaction exports its snapshot; pg_dump and the sessions that count and digest import it, so that the
-manifest says of the very rows that the archive has. The fingerprints are taken while pg_dump runs and while
-the disk takes what it wrote.
+One transaction exports its snapshot; pg_dump and the sessions that count import it, so that the manifest says
+of the very rows that the archive has. What pg_dump writes is hashed and flushed while it writes on; the
+digests of the tables come from the same pass.
 """
 
 from __future__ import annotations
@@ -14,9 +14,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from workbench.checkpoints.archive import digest_of, size_of
+from workbench.checkpoints.archive import digest_of, digest_of_folder, size_of
+from workbench.checkpoints.archived import digests_in
 from workbench.checkpoints.dumping import Dump, flush, sequences_in
-from workbench.checkpoints.fingerprints import Connection, sequences_of
+from workbench.checkpoints.fingerprints import Connection, as_copied, sequences_of, shapes
+from workbench.checkpoints.growing import Growing
 from workbench.checkpoints.manifest import Contents, Manifest, SequenceState
 from workbench.checkpoints.parts import part
 from workbench.checkpoints.source import LARGE, Source
@@ -81,7 +83,7 @@ def create_snapshot(
     source : Source
         The database.
     schema : Schema
-        Murmurant's tables there. All tables are counted; which are digested too, see `workbench.checkpoints.source.digested`.
+        Murmurant's tables there.
     target : dict
         Which database that is, for the manifest.
     folder : Path
@@ -128,17 +130,21 @@ def create_snapshot(
         options = [f"--format={form}", *([f"--jobs={jobs}"] if form == "directory" else [])]
         options += [f"--compress={compression}", f"--snapshot={held.snapshot}", source.lock_wait]
         process = Dump(tool, source.parameters(), made, options, dumped)
-        tallies = source.tally(held, schema)
+        growing = Growing(made.archive)
+        tallies = source.count(held)
         try:
             process.wait()
             advance("checking what was written", total, total)
             with ThreadPoolExecutor(1) as pool:  # the disk is waited for while the processor works
                 flushed = pool.submit(flush, made.archive)
-                sha256, size = digest_of(made.archive), size_of(made.archive)
+                files = growing.digests()
+                sha256 = digest_of_folder(files) if form == "directory" else digest_of(made.archive)
+                size, rows = size_of(made.archive), digests_in(made.archive, restorer, files)
                 flushed.result()
-            contents = tallies.contents()
+            contents = _with_digests(held.connection, tallies.contents(), rows)
         except BaseException:
             process.stop()
+            growing.stop()
             tallies.stop()
             raise
         after = sequences_of(held.connection)
@@ -184,6 +190,24 @@ def elsewhere(
     return {
         name: Contents(contents.get(name, Contents()).tables, states.get(name, {}))
         for name in sorted({*contents, *states} - {here})
+    }
+
+
+def _with_digests(
+    connection: Connection, counted: dict[str, Contents], rows: dict[str, str]
+) -> dict[str, Contents]:
+    """Add to what was counted on the server the digests of what the archive holds."""
+    with as_copied(connection):
+        there = shapes(connection, counted)
+    return {
+        schema: Contents(
+            {
+                table: state._replace(digest=shape.digest(rows[shape.oid]) if shape.oid in rows else None)
+                for table, state in each.tables.items()
+                for shape in (there[schema, table],)
+            }
+        )
+        for schema, each in counted.items()
     }
 
 

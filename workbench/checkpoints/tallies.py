@@ -10,7 +10,7 @@ from contextlib import suppress
 
 import psycopg
 
-from workbench.checkpoints.fingerprints import Connection, fingerprints, row_counts
+from workbench.checkpoints.fingerprints import Connection, Fingerprint, row_counts
 from workbench.checkpoints.manifest import Contents, TableState
 
 WORKERS = 2
@@ -18,6 +18,9 @@ WORKERS = 2
 
 Wanted = tuple[str, str, bool]
 """A schema, a table of it, and whether its rows are digested too."""
+
+Way = Callable[[Connection, str, Iterable[str]], dict[str, Fingerprint]]
+"""How tables are digested: `fingerprints`, `row_hashes`, or what rests on them."""
 
 
 class Tallies:
@@ -29,10 +32,12 @@ class Tallies:
         Opens a session that sees the state that is wanted.
     wanted : iterable of (schema, table, digested)
         The largest first, so that no session is left with one in the end.
+    way : callable
+        How they are digested.
     """
 
-    def __init__(self, connect: Callable[[], Connection], wanted: Iterable[Wanted]) -> None:
-        self._connect = connect
+    def __init__(self, connect: Callable[[], Connection], wanted: Iterable[Wanted], way: Way) -> None:
+        self._connect, self._way = connect, way
         self._wanted: queue.SimpleQueue[Wanted] = queue.SimpleQueue()
         for each in wanted:
             self._wanted.put(each)
@@ -67,13 +72,11 @@ class Tallies:
                     schema, table, digest = self._wanted.get_nowait()
                 except queue.Empty:
                     break
-                self._found.setdefault(schema, {})[table] = _state(connection, schema, table, digest)
+                self._found.setdefault(schema, {})[table] = self._state(connection, schema, table, digest)
             self._open.remove(connection)
             connection.rollback()
 
-
-def _state(connection: Connection, schema: str, table: str, digest: bool) -> TableState:
-    if digest:
-        found = fingerprints(connection, schema, [table])[table]
-        return TableState(found.rows, found.digest)
-    return TableState(row_counts(connection, schema, [table])[table], None)
+    def _state(self, connection: Connection, schema: str, table: str, digest: bool) -> TableState:
+        if digest:
+            return TableState(*self._way(connection, schema, [table])[table])
+        return TableState(row_counts(connection, schema, [table])[table], None)

@@ -14,10 +14,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter
 
-from workbench.checkpoints.archive import digest_of, read_archive, size_of
+from workbench.checkpoints.archive import GREETING, digest_of, read_archive, size_of
 from workbench.checkpoints.comparing import counted, differences_from
 from workbench.checkpoints.fingerprints import Connection
 from workbench.checkpoints.manifest import Manifest, Outcome, Verification
+from workbench.checkpoints.restored_order import as_restored
 from workbench.checkpoints.scratch_server import WRITING, ScratchServer, scratch_database
 from workbench.database.connection import SPELLING, embedded_data
 from workbench.database.tools import connected, plain_english, tool_for
@@ -91,7 +92,9 @@ def verify_snapshot(
             broken = _restore(manifest, scratch, settings)
             advance("comparing", 2, 4)
             with scratch.speaking_plainly(WorkbenchError):
-                said = differences_from(manifest, lambda: session(scratch))
+                said = differences_from(
+                    manifest, lambda: session(scratch), as_restored(manifest, settings.client_tools)
+                )
             advance("dropping it", 3, 4)
         refuse_differences(said)
         return f"restored: {counted(manifest)}; {size}{_told(broken)}", scratch.where
@@ -213,8 +216,10 @@ def _restore(manifest: Manifest, scratch: ScratchServer, settings: Settings) -> 
     tool = tool_for("pg_restore", manifest.tool_version, settings.client_tools)
     dbname, secret = connected(scratch.parameters(f"{WRITING} -c synchronous_commit=off"))
     options = ["--no-owner", "--no-privileges", "--no-tablespaces", "--no-password"]
-    # A subscription would begin to copy from the club's own server.
-    options += ["--no-publications", "--no-subscriptions", f"--jobs={min(os.cpu_count() or 1, 8)}", dbname]
+    # Two jobs at least: one alone fills tables that others may have written to, and puts rows where there is room,
+    # in another order than the archive's. A subscription would begin to copy from the club's own server.
+    jobs = max(2, min(os.cpu_count() or 1, 8))
+    options += ["--no-publications", "--no-subscriptions", f"--jobs={jobs}", dbname]
     done = subprocess.run(
         [str(tool.path), *options, str(manifest.path.absolute())],
         capture_output=True,
@@ -222,9 +227,10 @@ def _restore(manifest: Manifest, scratch: ScratchServer, settings: Settings) -> 
         check=False,
     )
     said = done.stderr.decode(errors="replace")
-    errors = re.findall(r"error: (?:could not execute query: )?(.*)", said)
+    found = re.findall(r"error: (?:could not execute query: )?(.*)", said)
+    errors = [each for each in found if GREETING not in each]
     broken = [match.group(1) for each in errors if (match := _BROKEN_KEY.search(each))]
-    if len(broken) < len(errors) or (done.returncode and not errors):
+    if len(broken) < len(errors) or (done.returncode and not found):
         first = next((each for each in errors if not _BROKEN_KEY.search(each)), said.strip()[-300:])
         reason = scratch.redacted(first.removeprefix("ERROR:").removeprefix("FATAL:").strip())
         if _LACKING.search(first):

@@ -17,7 +17,7 @@ from workbench.cli.explaining import (
     on_environment,
     plan_facts,
 )
-from workbench.cli.options import Acting, AsJson, EnvironmentName, Unmask, open_as
+from workbench.cli.options import Acting, AsJson, EnvironmentName, Unmask, Yes, ask, open_as
 from workbench.cli.output import banner, command, print_json, print_table, progress_bar, say
 from workbench.cli.restoring import approval_of, show_request
 from workbench.errors import Drift, Refused, UsageError
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from workbench.workbench import Workbench
 
 PlanName = Annotated[str, typer.Argument(metavar="PLAN", help="A plan's id, or its file's path.")]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Answer the questions a terminal would be asked.")]
 
 
 def show(
@@ -94,7 +93,7 @@ def apply(
     with open_as(environment, acting) as wb:
         found = wb.plan(plan_name)
         banner(wb.environment)
-        _ask(f"Apply {found.id}, {found.total:,} changes, to {wb.environment}?", yes)
+        ask(f"Apply {found.id}, {found.total:,} changes, to {wb.environment}?", yes)
         entry = _apply(wb, found)
     if json:
         print_json(_applied(found, entry))
@@ -125,7 +124,7 @@ def undo(
                 explain(reverse)
                 say("On production another person approves the undo:", f"  {approval_command(reverse)}")
             raise typer.Exit(Refused.exit_code)
-        _ask(f"Take back {plan_name}, {reverse.total:,} changes, on {wb.environment}?", yes)
+        ask(f"Take back {plan_name}, {reverse.total:,} changes, on {wb.environment}?", yes)
         wb.approve(reverse, reverse.digest)
         entry = _apply(wb, reverse)
     if json:
@@ -162,15 +161,6 @@ def _apply(wb: Workbench, found: Plan) -> Entry:
                 as_message=True,
             )
         raise
-
-
-def _ask(question: str, yes: bool) -> None:
-    if yes:
-        return
-    if not sys.stdin.isatty():
-        raise Refused("Nobody is here to be asked.", "Add --yes to go on without a question.")
-    if not typer.confirm(question, err=True):
-        raise Refused("Not applied: the answer was no.", "Nothing was changed.")
 
 
 def _applied(found: Plan, entry: Entry) -> dict[str, Any]:

@@ -189,7 +189,16 @@ def _refuse_two_questions(asked: list[str]) -> None:
 def _moment(said: str | None) -> datetime | None:
     from workbench.audit.spans import moment_of
 
-    return moment_of(said, datetime.now(UTC).replace(tzinfo=None)) if said else None
+    if not said:
+        return None
+    now = datetime.now(UTC).replace(tzinfo=None)
+    moment = moment_of(said, now)
+    if moment > now:
+        raise UsageError(
+            f"{said!r} is still to come: nothing can have been logged since.",
+            'Write a moment that has passed: "30 days", 2026-01-31.',
+        )
+    return moment
 
 
 def _none(operators: bool, since: datetime | None) -> str:

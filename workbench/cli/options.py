@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import workbench
-from workbench.errors import UsageError
+from workbench.errors import Refused, UsageError
 
 if TYPE_CHECKING:
     from workbench.workbench import Workbench
@@ -32,6 +33,7 @@ ImportReports = Annotated[
 ]
 Acting = Annotated[str | None, typer.Option("--as", metavar="NAME", help="Who is acting; else the operator.")]
 Unmask = Annotated[bool, typer.Option("--unmask", help="Show personal data as they are.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Answer the questions a terminal would be asked.")]
 Waivers = Annotated[
     list[str] | None,
     typer.Option("--waive", metavar="CHECK=REASON", help="Accept a check's finding, in the operator's name."),
@@ -60,6 +62,16 @@ def joined_parameters(arguments: Sequence[str]) -> list[str]:
         if found[-1] in {"-p", "--parameter"} and len(rest) > 1 and "=" not in rest[0]:
             found.append(f"{rest.pop(0)}={rest.pop(0)}")
     return found
+
+
+def ask(question: str, yes: bool) -> None:
+    """Ask whoever sits at the terminal; without an answer that is yes nothing is done (`Refused`)."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise Refused("Nobody is here to be asked.", "Add --yes to go on without a question.")
+    if not typer.confirm(question, err=True):
+        raise Refused("Not done: the answer was no.", "Nothing was changed.")
 
 
 def open_as(environment: str | None, acting: str | None, **options: Any) -> Workbench:

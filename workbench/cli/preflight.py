@@ -120,9 +120,10 @@ def _print(wb: Workbench, found: Preflight) -> None:
             f"  {workbench.mask_text(each.evidence)}",
             *([f"  {each.by}"] if each.by else []),
         )
-    if found.open:
-        say("", "Open:", *(f"  {each.title}: {each.next_step}" for each in found.open))
     on = "" if wb.environment.name == DEMO else f" -e {wb.environment.name}"
+    if found.open:
+        title = f"Open (each command with{on}):" if on else "Open:"
+        say("", title, *(f"  {each.title}: {each.next_step}" for each in found.open))
     say(
         "",
         f"{len(found.items) - len(found.open)} of {len(found.items)} settled."

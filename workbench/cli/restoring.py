@@ -13,9 +13,9 @@ import typer
 import workbench
 from workbench.checkpoints.restore.request import is_request
 from workbench.cli.explaining import SHOWN, on_environment
-from workbench.cli.options import Acting, AsJson, EnvironmentName, open_as
+from workbench.cli.options import Acting, AsJson, EnvironmentName, Yes, ask, open_as
 from workbench.cli.output import Advance, banner, command, print_json, print_table, progress_bar, say, stderr
-from workbench.errors import Drift, Refused, UsageError
+from workbench.errors import Drift, UsageError
 
 if TYPE_CHECKING:
     from workbench.checkpoints.restore.record import Record
@@ -55,9 +55,7 @@ def restore(
     undo: Annotated[
         bool, typer.Option("--undo", help="Ask to put the database back that the last one kept.")
     ] = False,
-    yes: Annotated[
-        bool, typer.Option("--yes", "-y", help="Answer the questions a terminal would be asked.")
-    ] = False,
+    yes: Yes = False,
     acting: Acting = None,
     environment: EnvironmentName = None,
     json: AsJson = False,
@@ -70,17 +68,23 @@ def restore(
     """
     if resume + abandon + undo > 1:
         raise UsageError("--resume, --abandon and --undo are three different things.", "Choose one.")
+    asking = in_place or keep_sync_state or from_elsewhere or run
+    if asking and (resume or abandon or undo or (name is not None and is_request(name))):
+        raise UsageError(
+            "--in-place, --keep-sync-state, --from-elsewhere and --run belong to asking for a restore.",
+            "What was asked for and approved is carried out as it is; else ask anew.",
+        )
     with open_as(environment, acting) as wb:
         if not json:
             banner(wb.environment)
         if undo:
             _present(wb, wb.request_undo_of_restore(name), json)
         elif abandon:
-            _ask(f"Give the interrupted restore of {wb.environment} up?", yes)
+            ask(f"Give the interrupted restore of {wb.environment} up?", yes)
             _given_up(wb, wb.abandon_restore(name, _say), json)
         elif resume:
-            _ask(f"Go on with the interrupted restore of {wb.environment}?", yes)
-            with _progress() as advance:
+            ask(f"Go on with the interrupted restore of {wb.environment}?", yes)
+            with _saying_what_stands(), _progress() as advance:
                 record = wb.resume_restore(name, advance, _say)
             _ended(wb, record, json)
         elif name is None:
@@ -122,9 +126,9 @@ def approval_of(wb: Workbench, request: Request, digest: str, confirm: str | Non
 
 
 def _carry_out(wb: Workbench, request: Request, yes: bool, json: bool) -> None:
-    _ask(f"Restore {request.source.snapshot} over {wb.environment}?", yes)
+    ask(f"Restore {request.source.snapshot} over {wb.environment}?", yes)
     try:
-        with _progress() as advance:
+        with _saying_what_stands(), _progress() as advance:
             record = wb.restore(request, advance, _say)
     except Drift as error:
         if error.rows:
@@ -167,11 +171,10 @@ def _present(wb: Workbench, request: Request, json: bool) -> None:
             workbench.mask(losses[:SHOWN]), f"What was done since, and would be lost{more}", empty="nothing"
         )
     say("", *request.notes)
-    say(
-        f"About {max(estimate / 60, 0.1):.1f} minutes, as measured here."
-        if estimate is not None
-        else "How long it takes was never measured here; `workbench snapshot verify` would.",
-    )
+    if estimate is not None:
+        say(f"About {max(estimate / 60, 0.1):.1f} minutes, as measured here.")
+    elif request.way != "swap back":
+        say("How long it takes was never measured here; `workbench snapshot verify` would.")
     on = on_environment(target.environment)
     confirm = f" --as NAME --confirm {target.environment}" if target.kind == "production" else ""
     say(
@@ -277,13 +280,15 @@ def _say(line: str) -> None:
     stderr().print(f"  {line}")
 
 
-def _ask(question: str, yes: bool) -> None:
-    if yes:
-        return
-    if not sys.stdin.isatty():
-        raise Refused("Nobody is here to be asked.", "Add --yes to go on without a question.")
-    if not typer.confirm(question, err=True):
-        raise Refused("Not done: the answer was no.", "Nothing was changed.")
+@contextmanager
+def _saying_what_stands() -> Iterator[None]:
+    """After ctrl-C say what stands, and how to go on."""
+    try:
+        yield
+    except KeyboardInterrupt as interrupt:
+        if interrupt.args:
+            stderr().print(f"workbench: {interrupt}")
+        raise
 
 
 @contextmanager

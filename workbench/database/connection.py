@@ -187,6 +187,8 @@ class Database:
                 f"Somebody else is writing to tables of {where}, and did not finish within {self.lock_timeout:g} s.",
                 "Try again in a moment, stop the application, or raise lock_timeout for this environment.",
             )
+        if state == "53100":
+            return Refused(f"There is no room on the server of {where}: {reason}.", "Make room there.")
         if state == "42501":
             return WorkbenchError(
                 f"The database user lacks a right that is needed on {where}: {reason}.",

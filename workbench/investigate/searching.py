@@ -71,6 +71,11 @@ def sought(typed: str, limit: int) -> str:
     return typed.strip()
 
 
+def can_be_there(wanted: str) -> bool:
+    """Whether a database can hold such text at all: a zero byte or half a character is in none."""
+    return "\0" not in wanted and not any("\ud800" <= each <= "\udfff" for each in wanted)
+
+
 def hits(
     connection: Connection, schema: Schema, entity: str, wanted: str, columns: Sequence[str]
 ) -> list[Hit]:
@@ -90,8 +95,8 @@ def hits(
         Those that are exactly what was typed first, then those with the whole words, then by the columns'
         values and the key; of records with the words at most `ENOUGH`.
     """
-    if "\0" in wanted or any("\ud800" <= each <= "\udfff" for each in wanted):
-        return []  # no database holds such text
+    if not can_be_there(wanted):
+        return []
     record = schema.entity(entity)
     there = [each for each in columns if each in record.c]
     exact = _found(connection, schema, entity, _by_id(record.c.id, wanted), BY_ID, there)

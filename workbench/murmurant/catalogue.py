@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, text
@@ -16,6 +17,7 @@ _COLUMNS = text(
     JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
     JOIN pg_type t ON t.oid = a.atttypid
     WHERE c.relnamespace = to_regnamespace(quote_ident(:schema)) AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
+      AND (CAST(:tables AS text[]) IS NULL OR c.relname = ANY (CAST(:tables AS text[])))
     ORDER BY c.relname, a.attnum
     """
 )
@@ -29,6 +31,7 @@ _KEYS = text(
     CROSS JOIN LATERAL unnest(i.indkey::int2[]) WITH ORDINALITY AS k(attnum, position)
     JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = k.attnum
     WHERE c.relnamespace = to_regnamespace(quote_ident(:schema)) AND i.indisunique AND i.indpred IS NULL
+      AND (CAST(:tables AS text[]) IS NULL OR c.relname = ANY (CAST(:tables AS text[])))
     GROUP BY i.indexrelid, c.relname, i.indisprimary
     ORDER BY c.relname, i.indisprimary DESC, 3
     """
@@ -48,6 +51,7 @@ _FOREIGN_KEYS = text(
     JOIN pg_class parent ON parent.oid = f.confrelid
     WHERE f.contype = 'f' AND f.conparentid = 0
       AND child.relnamespace = to_regnamespace(quote_ident(:schema))
+      AND (CAST(:tables AS text[]) IS NULL OR child.relname = ANY (CAST(:tables AS text[])))
     ORDER BY child.relname, f.conname
     """
 )
@@ -107,14 +111,17 @@ class Catalogue:
     foreign_keys: tuple[ForeignKey, ...]
 
 
-def read_catalogue(connection: Connection, schema: str = "public") -> Catalogue:
-    """Read the description of every table in `schema` from the system catalogue."""
+def read_catalogue(
+    connection: Connection, schema: str = "public", tables: Collection[str] | None = None
+) -> Catalogue:
+    """Read the description of every table in `schema`, or of some, from the system catalogue."""
+    asked = {"schema": schema, "tables": None if tables is None else sorted(tables)}
     columns: dict[str, dict[str, Column]] = {}
-    for table, *column in connection.execute(_COLUMNS, {"schema": schema}):
+    for table, *column in connection.execute(_COLUMNS, asked):
         columns.setdefault(table, {})[column[0]] = Column(*column)
     primary: dict[str, tuple[str, ...]] = {}
     unique: dict[str, list[tuple[str, ...]]] = {}
-    for table, is_primary, names in connection.execute(_KEYS, {"schema": schema}):
+    for table, is_primary, names in connection.execute(_KEYS, asked):
         unique.setdefault(table, []).append(tuple(names))
         if is_primary:
             primary[table] = tuple(names)
@@ -127,7 +134,7 @@ def read_catalogue(connection: Connection, schema: str = "public") -> Catalogue:
             tuple(row.parent_columns),
             row.on_delete,
         )
-        for row in connection.execute(_FOREIGN_KEYS, {"schema": schema})
+        for row in connection.execute(_FOREIGN_KEYS, asked)
     )
     tables = {
         name: CatalogueTable(name, found, primary.get(name, ()), tuple(unique.get(name, ())))

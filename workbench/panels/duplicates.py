@@ -136,22 +136,29 @@ class DuplicateReview(Panel):
         )
 
     def _list(self) -> None:
-        """List the pairs that are wanted, and count how many were reviewed."""
-        if self.found is None:
-            return
-        said, which = self.found.pairs["decision"], self._which.value
+        """List the pairs that are wanted."""
+        if self.found is not None:
+            self._fill(self._arrange(self.found))
+
+    def _arrange(self, found: Found) -> pd.DataFrame:
+        """Return the pairs that are wanted, and count how many were reviewed."""
+        said, which = found.pairs["decision"], self._which.value
         wanted = said.notna() if which == _ALL else said == ("" if which == _OPEN else which)
         if self._find.value.strip():
-            wanted &= self.found.about(self._find.value)
-        listed = self.found.pairs[wanted]
+            wanted &= found.about(self._find.value)
+        listed = found.pairs[wanted]
         self._order = list(zip(listed["left"], listed["right"], strict=True))
-        self._pairs.show(pairs_to_review(replace(self.found, pairs=listed.head(MOST))), len(listed))
-        self._choose()
         reviewed, unsure = int((said != "").sum()), int((said == "unsure").sum())
         self._bar.max, self._bar.value = max(len(said), 1), reviewed
         self._progress.value = Markup('<p class="wb-progress" role="status">{} of {} reviewed{}</p>').format(
             f"{reviewed:,}", f"{len(said):,}", f", {unsure:,} of them unsure" if unsure else ""
         )
+        return listed
+
+    def _fill(self, listed: pd.DataFrame) -> None:
+        assert self.found is not None
+        self._pairs.show(pairs_to_review(replace(self.found, pairs=listed.head(MOST))), len(listed))
+        self._choose()
 
     def _choose(self) -> None:
         self._pairs.choose([" ".join(self.card.pair)] if self.card.pair else [])
@@ -213,9 +220,11 @@ class DuplicateReview(Panel):
 
         def then(read: tuple[Found, pd.DataFrame]) -> str:
             self._keep(*read)
-            self._list()
+            listed = self._arrange(self.found or found)
             self.merging.choose(pair)
             self._show(following or pair)
+            # The next two first: thousands of pairs take a moment to list, and nobody need wait for them.
+            self.work.start("Listing the pairs", lambda _: listed, self._fill)
             rest = "" if following else " Nothing is left that nobody looked at."
             return f"{pair[0]} and {pair[1]}: {word}, says {self.wb.settings.operator}.{rest}"
 

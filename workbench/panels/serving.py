@@ -17,19 +17,13 @@ from traitlets.config import Config
 from voila.app import Voila
 from voila.voila_identity_provider import VoilaIdentityProvider
 
-from workbench import panels
-
 PAGES = {
-    name: (title, panel)
-    for name, title, panel in (
-        ("runs", "Runs", "RunPicker"),
-        ("plans", "Plans", "PlanReview"),
-        ("mappings", "Mappings", "MappingCorrection"),
-        ("tiers", "Tiers", "TierCorrection"),
-        ("duplicates", "Duplicates", "DuplicateReview"),
-        ("preflight", "Before an import", "PreflightPanel"),
-    )
-    if panel in panels.__all__
+    "runs": ("Runs", "RunPicker"),
+    "plans": ("Plans", "PlanReview"),
+    "mappings": ("Mappings", "MappingCorrection"),
+    "tiers": ("Tiers", "TierCorrection"),
+    "duplicates": ("Duplicates", "DuplicateReview"),
+    "preflight": ("Before an import", "PreflightPanel"),
 }
 """Each page's title, and the panel on it."""
 

@@ -18,6 +18,7 @@ import psycopg
 
 from workbench.audit import write_entry
 from workbench.database.connection import Database
+from workbench.database.exclusion import begin_to_write
 from workbench.errors import DatabaseUnreachable, Drift, Refused, WorkbenchError, WrongEnvironment
 from workbench.murmurant.references import References
 from workbench.murmurant.schema import Schema, read_schema
@@ -93,6 +94,7 @@ def _apply(
     progress("checking the target", 0, steps)
     _refuse_another_target(connection, database, plan)
     _refuse_a_second_apply(connection)
+    begin_to_write(connection, database.address.database)
     journal.prepare_journal(connection)
     undoes = _refuse_once_more(connection, plan, approval)
     # For joins of a million rows: room to hash them, no compiler for statements that run once; and an index

@@ -53,6 +53,7 @@ _HARMLESS = {
         "target",
         "file",
     ),
+    *("request", "restored_from", "backup_sha256", "backup_created_at", "safety_backup"),
     *("cutoff", "export_file", "snapshot", "outcome", "kind"),
     *("plan", "undone_plan", "digest", "approved_by", "records_affected"),
     *("configuration", "configuration_sha256", "column", "corrected"),

@@ -16,7 +16,6 @@ from typing import Any
 import psycopg
 
 from workbench.checkpoints.restore.cluster import Cluster, Session
-from workbench.checkpoints.restore.gate import HALF_MADE, mark_of
 from workbench.checkpoints.restore.record import (
     ABANDONED,
     DONE,
@@ -27,6 +26,7 @@ from workbench.checkpoints.restore.record import (
     records,
 )
 from workbench.checkpoints.restore.request import Counted, Request, Way
+from workbench.database.exclusion import is_half_made
 from workbench.errors import DatabaseUnreachable, Refused, WorkbenchError
 from workbench.settings import Settings
 
@@ -80,7 +80,8 @@ class Surroundings:
     progress : callable
         Told every step.
     jobs : int
-        How many sessions restore at once.
+        How many sessions restore at once: two or more, for one alone does not keep the order of rows, by which
+        tables are compared (see `workbench.checkpoints.fingerprints`).
     """
 
     settings: Settings
@@ -138,6 +139,8 @@ def carry_out(restore: Restore, steps: list[Step]) -> Record:
     ------
     DatabaseUnreachable
         When the server was lost: what was done stays, to be resumed.
+    KeyboardInterrupt
+        When somebody pressed ctrl-C: the same, and it says so.
     WorkbenchError
         When a step failed; the message says what became of everything.
     """
@@ -153,6 +156,8 @@ def carry_out(restore: Restore, steps: list[Step]) -> Record:
         try:
             with restore.cluster.speaking_plainly():
                 step.carry_out(restore)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(_interrupted(record, step)) from None
         except DatabaseUnreachable as error:
             raise DatabaseUnreachable(error.what, f"{_stands(record)} {_GO_ON}") from None
         except WorkbenchError as error:
@@ -234,7 +239,7 @@ def _clean_up(restore: Restore) -> None:
     with restore.cluster.speaking_plainly():
         standing = restore.cluster.standing(restore.beside)
         for name, each in standing.items():
-            if each.comment == mark_of(record.request, record.live, HALF_MADE):
+            if is_half_made(each.comment, record.live, record.request):
                 restore.cluster.drop(restore.beside, name)
         forget_unmarked(restore)
     if record.facts.get("stopped") and restore.around.start and not record.facts.get("restarted"):
@@ -248,6 +253,15 @@ def forget_unmarked(restore: Restore) -> None:
     each = restore.cluster.standing(restore.beside).get(name or "")
     if each is not None and not each.comment and oid is None:
         restore.cluster.drop(restore.beside, each.name)
+
+
+def _interrupted(record: Record, step: Step) -> str:
+    stands = _stands(record)
+    if step.name in {"swap", "replace"}:
+        stands = f"The live database {record.live} is whole: the one that was there, or the restored one."
+    stopped = record.facts.get("stopped") and not record.facts.get("restarted")
+    application = " The application is stopped." if stopped else ""
+    return f"Interrupted while {step.called}. {stands}{application} {_GO_ON}"
 
 
 def _stands(record: Record) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 from workbench.checkpoints.archive import digest_of
 from workbench.checkpoints.manifest import Manifest
-from workbench.checkpoints.restore.cluster import MARK, Cluster, Session, Standing
+from workbench.checkpoints.restore.cluster import Cluster, Session, Standing
 from workbench.checkpoints.restore.in_place import refuse_what_is_not_ours
 from workbench.checkpoints.restore.request import (
     Counted,
@@ -21,10 +20,11 @@ from workbench.checkpoints.restore.request import (
     Way,
     write_request,
 )
+from workbench.checkpoints.restore.room import refuse_without_room
+from workbench.checkpoints.restore.swap import refuse_prepared
+from workbench.database.exclusion import RESTORING
 from workbench.errors import Drift, Refused, SnapshotError, WrongEnvironment
 from workbench.plans.plan import Target
-
-_ROOM = 1.1  # how much more than the live database's size there has to be
 
 
 @dataclass(frozen=True)
@@ -100,6 +100,7 @@ def ask_for_restore(
     Refused
         When this user may not do it this way, or there is no room.
     """
+    refuse_prepared(beside, [cluster.live])
     target = target_of(cluster, beside)
     live = cluster.standing(beside).get(cluster.live)
     way: Way = "in place" if wish.in_place else "swap"
@@ -109,8 +110,7 @@ def ask_for_restore(
     refuse_what_may_not_be(cluster, beside, manifest, way, live)
     seen = look()
     notes = [*seen.notes, *_worth_knowing(manifest, way, live)]
-    if (short := room_missing(cluster, beside, live, manifest)) is not None and way == "swap":
-        notes.append(short)
+    notes += filter(None, [refuse_without_room(cluster, beside, live, manifest)])
     source = Source(
         *(manifest.snapshot, _file(manifest), manifest.kind, manifest.facts_digest, manifest.sha256),
         *(manifest.created_at, _verified(manifest), elsewhere),
@@ -139,8 +139,8 @@ def examine(cluster: Cluster, beside: Session, request: Request, manifest: Manif
     refuse_damage(manifest)
     refuse_an_older_server(manifest, cluster, beside)
     refuse_what_may_not_be(cluster, beside, manifest, request.way, live)
-    if request.way == "swap":
-        room_missing(cluster, beside, live, manifest)
+    refuse_prepared(beside, [cluster.live])
+    refuse_without_room(cluster, beside, live, manifest)
 
 
 def coarse_losses(was: Counted, now: Counted) -> list[dict[str, Any]]:
@@ -286,35 +286,6 @@ def refuse_what_may_not_be(
         refuse_what_is_not_ours(connection)
 
 
-def room_missing(cluster: Cluster, beside: Session, live: Standing | None, manifest: Manifest) -> str | None:
-    """Refuse when there is no room for a second database; return a note where nobody can tell.
-
-    A server whose disk is full stops for everybody, so this is asked before it is tried.
-    """
-    oid = live.oid if live else 0
-    size = (
-        beside.execute("SELECT pg_database_size(%s::oid)", [oid]).fetchone() if live else (manifest.size * 4,)
-    )
-    place = beside.execute(
-        "SELECT CASE WHEN pg_has_role('pg_read_all_settings', 'USAGE') THEN"
-        " coalesce(nullif(pg_tablespace_location(d.dattablespace), ''), current_setting('data_directory')) END"
-        " FROM pg_database d WHERE d.oid = %s OR (%s = 0 AND d.datname = 'template0')",
-        [oid, oid],
-    ).fetchone()
-    folder = Path(place[0]) if place and place[0] else None
-    if folder is None or not cluster.database.address.on_this_machine or not folder.is_dir():
-        return "Whether there is room for a second database on the server could not be asked."
-    assert size is not None
-    free, needed = shutil.disk_usage(folder).free, int(size[0] * _ROOM)
-    if free < needed:
-        raise Refused(
-            f"There is no room on the server for a second database: {free / 1e6:,.0f} MB are free,"
-            f" {needed / 1e6:,.0f} MB are needed.",
-            "Make room there, or restore in place (--in-place).",
-        )
-    return None
-
-
 def _file(manifest: Manifest) -> str:
     return str(manifest.path.resolve()) if manifest.kind == "dump" else manifest.file
 
@@ -334,7 +305,7 @@ def _worth_knowing(manifest: Manifest, way: Way, live: Standing | None) -> list[
         )
     if live is None:
         found.append("There is no database of this name any more: nothing is replaced.")
-    if way == "swap" and live is not None and not live.comment.startswith(MARK):
+    if way == "swap" and live is not None and not live.comment.startswith(RESTORING):
         found.append(
             "The database that is replaced stays under a dated name until you drop it; it takes its room."
         )

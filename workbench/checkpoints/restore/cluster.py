@@ -16,12 +16,8 @@ from psycopg.conninfo import make_conninfo
 
 from workbench.database.address import Address, redact
 from workbench.database.connection import SPELLING, Database
+from workbench.database.exclusion import RESTORING
 from workbench.errors import DatabaseUnreachable, Refused, WorkbenchError
-
-APPLICATION = "murmurant-workbench restore"
-
-MARK = "murmurant-workbench restore"
-"""How the comment of a database begins that a restore made or kept."""
 
 _PLACES = ("postgres", "template1")
 """Databases that nearly every server has, to ask from."""
@@ -84,7 +80,7 @@ class Cluster:
     def parameters(self, name: str, options: str = "") -> dict[str, str]:
         """Return libpq's parameters for a database of the server, the password among them."""
         found = self.at(name).address.parameters(f"{_LONG} {options}")
-        return {**found, "application_name": APPLICATION}
+        return {**found, "application_name": RESTORING}
 
     def connect(self, name: str, *, autocommit: bool = False, options: str = SPELLING) -> Session:
         """Open a session at a database; the driver's errors come as they are, see `speaking_plainly`."""
@@ -198,6 +194,3 @@ def name_beside(live: str, ending: str) -> str:
     """Return a name for a database beside the live one, no longer than a name may be."""
     room = _LONGEST - len(ending.encode())
     return live.encode()[:room].decode(errors="ignore") + ending
-
-
-__all__ = ["APPLICATION", "MARK", "Cluster", "Session", "Standing", "name_beside"]

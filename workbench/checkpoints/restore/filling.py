@@ -12,7 +12,7 @@ from typing import IO
 
 from psycopg.conninfo import make_conninfo
 
-from workbench.checkpoints.archive import AGAIN, failure, pg_restore
+from workbench.checkpoints.archive import AGAIN, GREETING, failure, pg_restore
 from workbench.checkpoints.restore.broken_keys import broken_by, listed, make_unchecked
 from workbench.checkpoints.restore.cluster import Cluster
 from workbench.database.tools import plain_english
@@ -23,9 +23,6 @@ Advance = Callable[[str, int, int], None]
 
 _FAILED = re.compile(r"^pg_restore: (?:\[[^]]*\] )?error: ")
 _MADE = re.compile(r"^pg_restore: (?:finished item|creating) (.*)")
-
-_GREETING = 'unrecognized configuration parameter "transaction_timeout"'
-"""What a server before PostgreSQL 17 says to a newer pg_restore, which sets it to what it is anyway."""
 
 # What pg_restore says when it is not the archive's fault.
 _NO_ROOM = ("No space left on device", "could not extend file", "disk full")
@@ -96,7 +93,7 @@ def fill(cluster: Cluster, name: str, archive: Path, jobs: int, advance: Advance
                 advance(_short(made.group(1)), min(done, len(lines)), len(lines))
             elif key := broken_by(line):
                 broken.add(key)
-            elif _GREETING in line:
+            elif GREETING in line:
                 greeted = True
             elif _FAILED.match(line):
                 # Not by --exit-on-error, which would end it at a foreign key that rows break.

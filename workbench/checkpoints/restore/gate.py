@@ -6,9 +6,11 @@ import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
 from time import perf_counter, sleep
 
-from workbench.checkpoints.restore.cluster import MARK, Cluster, Session
+from workbench.checkpoints.restore.cluster import Cluster, Session
 from workbench.checkpoints.restore.record import (
     ABANDONED,
     DONE,
@@ -20,6 +22,7 @@ from workbench.checkpoints.restore.record import (
     records,
 )
 from workbench.checkpoints.restore.request import Request
+from workbench.database.exclusion import hold_for_restore, is_half_made, restoring
 from workbench.errors import Refused
 from workbench.plans.approvals import Approval, valid_approval
 
@@ -27,11 +30,9 @@ _PATIENCE = 3.0  # seconds for the session of a killed restore to end
 
 _PAUSE = 0.05
 
-HALF_MADE = "half made"
-
 
 @contextmanager
-def alone(cluster: Cluster, request: Request) -> Iterator[Session]:
+def alone(cluster: Cluster, request: Request, operator: str) -> Iterator[Session]:
     """Hold the lock that lets one restore of a database run at a time, here and on the server.
 
     Raises
@@ -49,16 +50,13 @@ def alone(cluster: Cluster, request: Request) -> Iterator[Session]:
                 raise _another(cluster)
             sleep(_PAUSE)
         with cluster.beside() as beside:
-            key = f"murmurant-workbench restore of {cluster.live}"
-            while True:
-                # The session of a killed one may take a moment to notice.
-                row = beside.execute("SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", [key]).fetchone()
-                if row == (True,):
-                    break
+            # The session of a killed one may take a moment to notice.
+            while not hold_for_restore(beside, cluster.live, operator):
                 if perf_counter() > deadline:
                     raise _another(cluster)
                 sleep(_PAUSE)
-            yield beside
+            with restoring():
+                yield beside
     finally:
         os.close(here)
 
@@ -75,12 +73,7 @@ def begin(cluster: Cluster, request: Request, operator: str, beside: Session) ->
     """
     approval = valid_approval(request)
     folder = request.path.parent
-    for each in records(folder):
-        if each.outcome == UNDER_WAY and each.live == cluster.live:
-            raise Refused(
-                f"The restore {each.request} of {each.live} was interrupted after {_last(each)}.",
-                "`workbench snapshot restore --resume` goes on with it, --abandon gives it up.",
-            )
+    refuse_interrupted(folder, cluster)
     before = read_record(record_beside(request.path, request.id))
     if before is not None:
         _refuse_once_more(before, approval)
@@ -90,14 +83,21 @@ def begin(cluster: Cluster, request: Request, operator: str, beside: Session) ->
         *(record_beside(request.path, request.id), request.id, approval.number, approval.approver),
         *(operator, cluster.live, target.environment),
     )
-    if before is not None:
-        record.facts = {"attempt": int(before.facts.get("attempt", 0))}
+    attempt = {} if before is None else {"attempt": int(before.facts.get("attempt", 0))}
+    record.facts = {"begun": f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC", **attempt}
     return record
 
 
-def mark_of(request: str, live: str, what: str) -> str:
-    """Return the comment that tells what a database of ours is, wherever it is found."""
-    return f"{MARK} {request} of {live}: {what}"
+def refuse_interrupted(folder: Path, cluster: Cluster) -> None:
+    """Refuse while a restore of this database, begun in this home, is neither done nor given up."""
+    here = cluster.database.environment.name, cluster.live
+    for each in records(folder):
+        if each.outcome == UNDER_WAY and (each.environment, each.live) == here:
+            begun = f", begun by {each.operator} at {each.facts['begun']}," if "begun" in each.facts else ""
+            raise Refused(
+                f"The restore {each.request} of {each.live}{begun} was interrupted after {_last(each)}.",
+                "`workbench snapshot restore --resume` goes on with it, --abandon gives it up.",
+            )
 
 
 def _refuse_once_more(before: Record, approval: Approval) -> None:
@@ -120,7 +120,7 @@ _ENDED = {ABANDONED: "was given up", FAILED: "failed"}
 def _refuse_traces(cluster: Cluster, beside: Session) -> None:
     """Refuse while what another home's interrupted restore made still stands."""
     for name, each in cluster.standing(beside).items():
-        if each.comment.endswith(f" of {cluster.live}: {HALF_MADE}"):
+        if is_half_made(each.comment, cluster.live):
             raise Refused(
                 f"The database {name} is what an interrupted restore of {cluster.live} left: {each.comment}.",
                 "Resume or abandon it where it was begun; or drop that database yourself.",

@@ -24,11 +24,14 @@ from workbench.checkpoints.archive import AGAIN, failure, pg_restore
 from workbench.checkpoints.restore.act import Restore, Step
 from workbench.checkpoints.restore.broken_keys import is_key, listed, statements, unchecked
 from workbench.checkpoints.restore.filling import explained
+from workbench.checkpoints.restore.request import Counted, differing
 from workbench.checkpoints.restore.settling import journal_of, settle_within, settled_before
-from workbench.checkpoints.restore.steps import compare_with, health, safety, start, stop
+from workbench.checkpoints.restore.steps import compare_with, counted_in, health, safety, start, stop
+from workbench.checkpoints.restore.watching import watched
 from workbench.database.connection import SPELLING, Database
+from workbench.database.exclusion import RESTORING
 from workbench.database.tools import plain_english
-from workbench.errors import DatabaseUnreachable, NotMurmurant, Refused, SnapshotError
+from workbench.errors import DatabaseUnreachable, Drift, NotMurmurant, Refused, SnapshotError
 from workbench.murmurant.schema import read_schema
 from workbench.plans.journal import raw
 
@@ -38,6 +41,11 @@ _END_OF_ROWS = b"\\.\n"
 _OWN_SCHEMAS = """
     SELECT n.oid FROM pg_namespace n WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
     AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_namespace'::regclass AND d.objid = n.oid AND d.deptype = 'e')
+"""
+
+_TABLES = f"""
+    SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.relkind IN ('r', 'p') AND c.relnamespace IN ({_OWN_SCHEMAS}) ORDER BY 1, 2
 """
 
 _OBJECTS = f"""
@@ -71,6 +79,9 @@ def replace_contents(restore: Restore) -> None:
         if (done := settled_before(driver, record)) is not None:
             record.note(settled=asdict(done))
             return
+        restore.tell("keeping everybody else out")
+        _lock_everything(driver)
+        _refuse_later_writes(restore, watched(driver, live.address.schema))
         restore.tell("dropping what is there")
         kept = _drop_everything(driver)
         _restore(restore, driver, archive, kept)
@@ -118,7 +129,7 @@ def _writing(live: Database) -> Iterator[Connection]:
         poolclass=NullPool,
         hide_parameters=True,
         connect_args={
-            "application_name": "murmurant-workbench restore",
+            "application_name": RESTORING,
             "options": f"{limits} -c default_transaction_read_only=off -c maintenance_work_mem=256MB{SPELLING}",
         },
     )
@@ -127,6 +138,26 @@ def _writing(live: Database) -> Iterator[Connection]:
             yield connection
     finally:
         engine.dispose()
+
+
+def _lock_everything(driver: psycopg.Connection[Any]) -> None:
+    """Keep everybody from reading and writing until the end; whoever is at it may finish."""
+    tables = driver.execute(_TABLES).fetchall()
+    if tables:
+        names = sql.SQL(", ").join(sql.Identifier(*each) for each in tables)
+        driver.execute(sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(names))
+
+
+def _refuse_later_writes(restore: Restore, now: Counted) -> None:
+    """Refuse where somebody wrote after the safety backup: after this it would be nowhere any more."""
+    record = restore.record
+    later = [table for table, *_ in differing(counted_in(record.facts["safety_tables"]), now)]
+    if later:
+        raise Drift(
+            f"Somebody wrote to {', '.join(later)} of {record.live} after its safety backup was taken.",
+            "Ask for the restore anew, to see what would be lost now; stop the application first"
+            " (`workbench app stop`), or it will change again.",
+        )
 
 
 def _drop_everything(driver: psycopg.Connection[Any]) -> set[tuple[str, str]]:

@@ -219,7 +219,11 @@ def find_request(settings: Settings, name: str) -> Request:
 
 def more_is_lost(request: Request, now: Counted) -> list[tuple[str, str, str]]:
     """Return the tables that are not as whoever approved the request saw them: table, what it was, what it is."""
-    was = request.replaced.tables
+    return differing(request.replaced.tables, now)
+
+
+def differing(was: Counted, now: Counted) -> list[tuple[str, str, str]]:
+    """Return the tables that are not as they were: table, what it was, what it is."""
     return [
         (table, _told(was.get(table)), _told(now.get(table)))
         for table in sorted({*was, *now})

@@ -19,6 +19,7 @@ from workbench.checkpoints.restore.in_place import IN_PLACE, settle_replacement
 from workbench.checkpoints.restore.record import Record
 from workbench.checkpoints.restore.request import SUFFIX, Request, Way, read_request
 from workbench.checkpoints.restore.steps import SWAP, SWAP_BACK
+from workbench.database.exclusion import wait_for_writers
 from workbench.errors import Refused, WrongEnvironment
 
 STEPS: dict[Way, list[Step]] = {"swap": SWAP, "in place": IN_PLACE, "swap back": SWAP_BACK}
@@ -52,9 +53,10 @@ def restore_request(cluster: Cluster, request: Request, around: Surroundings) ->
     DatabaseUnreachable
         The server was lost on the way; `resume_restore` goes on.
     """
-    with alone(cluster, request) as beside:
+    with alone(cluster, request, around.operator) as beside:
         refuse_another_target(cluster, beside, request)
         record = begin(cluster, request, around.operator, beside)
+        _wait_for_writers(cluster, beside, around, len(STEPS[request.way]))
         around.progress("checking the snapshot and the server", 0, len(STEPS[request.way]))
         around.examine(request, beside)
         return carry_out(Restore(cluster, request, record, around, beside), STEPS[request.way])
@@ -64,9 +66,10 @@ def resume_restore(cluster: Cluster, folder: Path, around: Surroundings, name: s
     """Go on with the restore that was interrupted, where it stopped; `Refused` when none was."""
     record = find_interrupted(folder, cluster.database.environment.name, name)
     request = _request_of(record)
-    with alone(cluster, request) as beside:
+    with alone(cluster, request, around.operator) as beside:
         refuse_another_target(cluster, beside, request)
         restore = _found(cluster, request, record, around, beside)
+        _wait_for_writers(cluster, beside, around, len(STEPS[request.way]))
         return carry_out(restore, STEPS[request.way])
 
 
@@ -74,7 +77,7 @@ def abandon_restore(cluster: Cluster, folder: Path, around: Surroundings, name: 
     """Give the restore up that was interrupted: nothing of it stays; `Refused` when it is done already."""
     record = find_interrupted(folder, cluster.database.environment.name, name)
     request = _request_of(record)
-    with alone(cluster, request) as beside:
+    with alone(cluster, request, around.operator) as beside:
         return abandon(_found(cluster, request, record, around, beside))
 
 
@@ -93,6 +96,11 @@ def refuse_another_target(cluster: Cluster, beside: Session, request: Request) -
             f" {target.system_identifier}; {here} is database {found[1]!r} of server {found[0]}.",
             "The environment leads somewhere else than when it was made. Ask for the restore anew.",
         )
+
+
+def _wait_for_writers(cluster: Cluster, beside: Session, around: Surroundings, steps: int) -> None:
+    seconds = cluster.database.lock_timeout
+    wait_for_writers(beside, cluster.live, seconds, lambda what: around.progress(what, 0, steps))
 
 
 def _request_of(record: Record) -> Request:

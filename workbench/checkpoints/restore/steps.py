@@ -12,7 +12,6 @@ from psycopg import sql
 from workbench.checkpoints.restore.act import Restore, Sequences, Step, forget_unmarked
 from workbench.checkpoints.restore.cluster import name_beside
 from workbench.checkpoints.restore.filling import fill
-from workbench.checkpoints.restore.gate import HALF_MADE, mark_of
 from workbench.checkpoints.restore.likeness import (
     create_as_dumped,
     create_like,
@@ -22,21 +21,27 @@ from workbench.checkpoints.restore.likeness import (
 )
 from workbench.checkpoints.restore.request import Counted, more_is_lost
 from workbench.checkpoints.restore.settling import settle
-from workbench.checkpoints.restore.swap import others, swap
+from workbench.checkpoints.restore.swap import others, refuse_who_stays, swap
+from workbench.database.exclusion import HALF_MADE, is_half_made, mark_of
 from workbench.errors import Drift, Refused, SnapshotError
 
 MOST_NAMED = 5
 
 
 def stop(restore: Restore) -> None:
-    """Stop the application; where nobody said how, tell who is connected."""
+    """Stop the application; where nobody said how, tell who is connected. Refuse early whoever would keep the swap off."""
+    live = restore.record.live
     if restore.around.stop is None:
-        connected = others(restore.beside, [restore.record.live])
+        connected = others(restore.beside, [live])
         restore.record.note(stopped=False, connected=connected)
         restore.tell(f"no app_stop is configured; {connected} sessions are connected")
-        return
-    restore.record.note(stopped=True, restarted=False)  # first: what may have stopped must be started again
-    restore.around.stop()
+    else:
+        restore.record.note(
+            stopped=True, restarted=False
+        )  # first: what may have stopped must be started again
+        restore.around.stop()
+    if restore.request.way != "in place":
+        refuse_who_stays(restore.beside, [live])
 
 
 def safety(restore: Restore) -> None:
@@ -46,7 +51,7 @@ def safety(restore: Restore) -> None:
         return
     now, known = restore.around.watch(record.live), record.facts.get("safety_tables")
     refuse_drift(restore, now)
-    if known is None or _counted(known) != now:
+    if known is None or counted_in(known) != now:
         file = restore.around.backup()
         record.note(safety=file, safety_tables={name: list(each) for name, each in now.items()})
 
@@ -68,9 +73,8 @@ def refuse_drift(restore: Restore, now: Counted) -> None:
 def create(restore: Restore) -> None:
     """Make a new database beside the live one, with its encoding and locale; an earlier half one goes."""
     record, beside = restore.record, restore.beside
-    mark = mark_of(record.request, record.live, HALF_MADE)
     for name, each in restore.cluster.standing(beside).items():
-        if each.comment == mark:
+        if is_half_made(each.comment, record.live, record.request):
             restore.cluster.drop(beside, name)
     forget_unmarked(restore)
     attempt, standing = int(record.facts.get("attempt", 0)) + 1, restore.cluster.standing(beside)
@@ -96,7 +100,10 @@ def create(restore: Restore) -> None:
 
 def mark_half_made(restore: Restore) -> None:
     """Let the new database say whose it is, committed to the disk."""
-    mark = mark_of(restore.record.request, restore.record.live, HALF_MADE)
+    record = restore.record
+    begun = f" at {record.facts['begun']}" if "begun" in record.facts else ""
+    whose = f"{HALF_MADE}, begun by {record.operator}{begun}"
+    mark = mark_of(record.request, record.live, whose)
     with restore.beside.transaction():
         restore.beside.execute("SET LOCAL synchronous_commit = on")
         restore.beside.execute(
@@ -222,7 +229,7 @@ def look_back(restore: Restore) -> None:
     kept, known = restore.record.facts.get("kept"), restore.record.facts.get("safety_tables")
     if kept is None or known is None or kept not in restore.cluster.standing(restore.beside):
         return
-    was, now = _counted(known), restore.around.watch(kept)
+    was, now = counted_in(known), restore.around.watch(kept)
     late = sorted(table for table in {*was, *now} if was.get(table) != now.get(table))
     restore.record.note(written_late=late)
 
@@ -261,7 +268,8 @@ def _still_empty(restore: Restore) -> None:
     restore.record.note(filling=True)
 
 
-def _counted(found: dict[str, list[object]]) -> Counted:
+def counted_in(found: dict[str, list[object]]) -> Counted:
+    """Return tables and their rows as a record has kept them."""
     return {
         name: (int(str(rows)), None if digest is None else str(digest))
         for name, (rows, digest) in found.items()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import psycopg
@@ -19,16 +19,26 @@ from workbench.checkpoints.restore.cluster import Cluster, Session
 from workbench.errors import Refused
 
 _PATIENCE = 3.0  # seconds for sessions to end when they are told to
+_PAUSE = 0.05
 _TRIES = 3
 
+# Of others' sessions a user without further rights sees little, not even their kind; but whose they are.
 _OTHERS = """
-    SELECT pid, usename, application_name FROM pg_stat_activity
-    WHERE datname = ANY(%s) AND pid <> pg_backend_pid() AND backend_type = 'client backend'
+    SELECT a.pid, a.usename::text, a.application_name
+    FROM pg_stat_activity a JOIN pg_roles r ON r.oid = a.usesysid
+    WHERE a.datname = ANY(%s) AND a.pid <> pg_backend_pid()
 """
 
-_END = """
-    SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
-    WHERE datname = ANY(%s) AND pid <> pg_backend_pid() AND backend_type = 'client backend'
+_MAY_BE_ENDED = """((SELECT rolsuper FROM pg_roles WHERE rolname = current_user)
+    OR NOT r.rolsuper AND (pg_has_role(r.oid, 'USAGE') OR pg_has_role('pg_signal_backend', 'USAGE')))"""
+
+_STAY = f"{_OTHERS} AND NOT {_MAY_BE_ENDED} ORDER BY 1"
+
+_END = f"""
+    SELECT count(pg_terminate_backend(pid)) FROM (
+        SELECT a.pid FROM pg_stat_activity a JOIN pg_roles r ON r.oid = a.usesysid
+        WHERE a.datid = %s AND a.pid <> pg_backend_pid() AND {_MAY_BE_ENDED} OFFSET 0
+    ) them
 """
 
 
@@ -55,7 +65,8 @@ def swap(cluster: Cluster, beside: Session, renames: Mapping[str, str], comments
         When somebody cannot be disconnected, or a prepared transaction waits in one of them; nothing was renamed.
     """
     names = list(renames)
-    _refuse_prepared(beside, names)
+    refuse_prepared(beside, names)
+    refuse_who_stays(beside, names)
     for left in range(_TRIES - 1, -1, -1):
         with _nobody_in(cluster, beside, names):
             begun = time.perf_counter()
@@ -76,11 +87,7 @@ def swap(cluster: Cluster, beside: Session, renames: Mapping[str, str], comments
                 return time.perf_counter() - begun
             except psycopg.errors.ObjectInUse:
                 if not left:
-                    raise Refused(
-                        f"Somebody stayed connected to {names[0]}, and it could not be renamed: {_who(beside, names)}.",
-                        "Stop what is connected, or let the database user end other people's sessions"
-                        " (GRANT pg_signal_backend). Nothing was renamed.",
-                    ) from None
+                    raise _stayed(names, beside.execute(_OTHERS, [names]).fetchall()) from None
     raise AssertionError("unreachable")
 
 
@@ -89,22 +96,31 @@ def others(beside: Session, names: list[str]) -> int:
     return len(beside.execute(_OTHERS, [names]).fetchall())
 
 
+def refuse_who_stays(beside: Session, names: list[str]) -> None:
+    """Refuse while somebody is connected whose session this user may not end."""
+    deadline = time.monotonic() + _PATIENCE
+    while found := beside.execute(_STAY, [names]).fetchall():
+        if time.monotonic() > deadline:
+            raise _stayed(names, found)
+        time.sleep(_PAUSE)
+
+
 @contextmanager
 def _nobody_in(cluster: Cluster, beside: Session, names: list[str]) -> Iterator[None]:
     """End whoever is connected, now and until the block is left."""
+    # By their numbers: once the renames are committed, whoever comes by the live name is in the new database.
+    row = beside.execute("SELECT array_agg(oid) FROM pg_database WHERE datname = ANY(%s)", [names]).fetchone()
+    numbers = row[0] if row and row[0] else []
     deadline = time.monotonic() + _PATIENCE
     while True:
-        with _plainly_refused():
-            beside.execute(_END, [names])
-        if not others(beside, names):
-            break
-        if time.monotonic() > deadline:
+        for each in numbers:
+            beside.execute(_END, [each])
+        if not others(beside, names) or time.monotonic() > deadline:
             break  # the rename will say who stays
         time.sleep(0.002)
     done = threading.Event()
-    # By its number: once the renames are committed, whoever comes by the live name is in the new database.
-    row = beside.execute("SELECT oid::bigint FROM pg_database WHERE datname = %s", [names[0]]).fetchone()
-    guard = threading.Thread(target=_keep_out, args=(cluster, beside.info.dbname, row, done))
+    live = beside.execute("SELECT oid::bigint FROM pg_database WHERE datname = %s", [names[0]]).fetchone()
+    guard = threading.Thread(target=_keep_out, args=(cluster, beside.info.dbname, live, done))
     guard.start()
     try:
         yield
@@ -114,41 +130,34 @@ def _nobody_in(cluster: Cluster, beside: Session, names: list[str]) -> Iterator[
 
 
 def _keep_out(cluster: Cluster, place: str, oid: tuple[int] | None, done: threading.Event) -> None:
-    end = (
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datid = %s AND pid <> pg_backend_pid()"
-    )
     try:
         with cluster.connect(place, autocommit=True) as connection:
             while oid and not done.wait(0.01):
-                connection.execute(end, oid)
+                connection.execute(_END, oid)
     except psycopg.Error:
         return  # what could not be ended shows in the rename, which says so
 
 
-@contextmanager
-def _plainly_refused() -> Iterator[None]:
-    try:
-        yield
-    except psycopg.errors.InsufficientPrivilege as error:
-        raise Refused(
-            f"The sessions of others cannot be ended: {error.diag.message_primary}.",
-            "Stop the application, or let the database user end sessions (GRANT pg_signal_backend).",
-        ) from None
+def _stayed(names: list[str], found: Sequence[tuple[int, str, str]]) -> Refused:
+    who = "; ".join(f"{user} ({application or 'unnamed'}, pid {pid})" for pid, user, application in found)
+    return Refused(
+        f"Somebody stayed connected to {names[0]}, and it could not be renamed: {who or 'gone by now'}.",
+        "Stop what is connected; or let the database user end other people's sessions (GRANT pg_signal_backend;"
+        " those of superusers a superuser alone can end). Nothing was renamed.",
+    )
 
 
-def _refuse_prepared(beside: Session, names: list[str]) -> None:
+def refuse_prepared(beside: Session, names: list[str]) -> None:
+    """Refuse while a prepared transaction waits in one of these databases: it holds its locks until somebody ends it."""
     row = beside.execute(
-        "SELECT gid, database FROM pg_prepared_xacts WHERE database = ANY(%s) LIMIT 1", [names]
+        "SELECT gid, database::text, owner::text, prepared AT TIME ZONE 'UTC' FROM pg_prepared_xacts"
+        " WHERE database = ANY(%s) ORDER BY prepared LIMIT 1",
+        [names],
     ).fetchone()
     if row is not None:
         raise Refused(
-            f"The prepared transaction {row[0]!r} waits in {row[1]}, which cannot be renamed until it ends.",
-            f"COMMIT PREPARED or ROLLBACK PREPARED {row[0]!r} there.",
+            f"The prepared transaction {row[0]!r} of {row[2]} waits in {row[1]} since {row[3]:%Y-%m-%d %H:%M:%S} UTC, which can"
+            " neither be renamed nor replaced until it ends.",
+            f"Whoever prepared it knows which: COMMIT PREPARED {row[0]!r} or ROLLBACK PREPARED {row[0]!r}, in"
+            f" {row[1]}. Nothing was changed.",
         )
-
-
-def _who(beside: Session, names: list[str]) -> str:
-    found = beside.execute(_OTHERS, [names]).fetchall()
-    return "; ".join(
-        f"{user} ({application or 'unnamed'}, pid {pid})" for pid, user, application in found
-    ) or ("gone by now")

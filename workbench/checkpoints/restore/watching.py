@@ -7,10 +7,12 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from workbench.checkpoints.fingerprints import fingerprints, row_counts, sequences_of, tables_of
+from workbench.checkpoints.fingerprints import row_counts, sequences_of, tables_of
 from workbench.checkpoints.manifest import Contents, Manifest
 from workbench.checkpoints.restore.act import Expected, Sequences
 from workbench.checkpoints.restore.request import Counted
+from workbench.checkpoints.row_hashes import row_hashes
+from workbench.checkpoints.tallies import Way
 from workbench.murmurant.spellings import CONCEPTS
 from workbench.plans.journal import SCHEMA
 
@@ -43,7 +45,7 @@ def expected_of(manifest: Manifest) -> Expected:
 
 
 def contents(
-    connection: psycopg.Connection[Any], main: str, expected: Counted | None = None
+    connection: psycopg.Connection[Any], main: str, expected: Counted | None = None, way: Way = row_hashes
 ) -> tuple[Counted, Sequences]:
     """Count and digest every table, and read every sequence.
 
@@ -55,6 +57,8 @@ def contents(
         Murmurant's schema: its tables go by their names alone.
     expected : mapping, optional
         What is known of them: a table whose digest nobody knows is counted only.
+    way : callable
+        How digests are made: by a manifest's, or, to tell a database from itself at another moment, on the server.
     """
     found: dict[str, tuple[int, str | None]] = {}
     for schema, names in tables_of(connection).items():
@@ -62,8 +66,7 @@ def contents(
         counted = [name for name in names if expected and expected.get(full[name], (0, ""))[1] is None]
         digested = [name for name in names if name not in counted]
         found |= {
-            full[name]: (each.rows, each.digest)
-            for name, each in fingerprints(connection, schema, digested).items()
+            full[name]: (each.rows, each.digest) for name, each in way(connection, schema, digested).items()
         }
         found |= {full[name]: (rows, None) for name, rows in row_counts(connection, schema, counted).items()}
     sequences = {

@@ -8,14 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
-from psycopg import sql
 
 from workbench.investigate.differences.keys import Keys
+from workbench.investigate.differences.names import names_of
+from workbench.investigate.differences.rows import Digests, look_up
 from workbench.investigate.differences.sides import Shape, Side
 
 _CHUNK = 100_000  # rows, of some twenty columns each
-
-Digests = NDArray[np.int64]
 
 
 def changed_columns(before: Side, now: Side, shape: Shape, keys: Keys) -> Counter[str]:
@@ -35,24 +34,14 @@ def differing(before: Side, now: Side, shape: Shape, keys: Sequence[str]) -> NDA
     return different
 
 
-def names_of(shape: Shape, row: Iterable[bool]) -> list[str]:
+def column_names(shape: Shape, row: Iterable[bool]) -> list[str]:
     """Return the columns that one row of `differing` means."""
     return [name for name, differs in zip(shape.columns, row, strict=True) if differs]
 
 
 def _digests(side: Side, shape: Shape, keys: Sequence[str]) -> Digests:
-    query = sql.SQL("SELECT array_agg({}), string_agg({}, '') FROM {} t WHERE {}").format(
-        shape.key_text,
-        shape.column_digests,
-        side.place(shape.table),
-        shape.among(side.many(shape.table, len(keys))),
-    )
-    row = side.connection.execute(query, [list(keys)], binary=True).fetchone()
-    assert row is not None
-    there = {key: number for number, key in enumerate(row[0] or [])}
-    return as_digests(row[1] or b"", shape)[[there[key] for key in keys]]
-
-
-def as_digests(found: bytes, shape: Shape) -> Digests:
-    """Return column digests as they come from the database as numbers: rows by columns."""
-    return np.frombuffer(found, ">i8").reshape(-1, len(shape.columns)).astype(np.int64)
+    names = names_of(shape, keys)
+    found = look_up(side, shape, names)
+    digests = np.empty_like(found.digests)
+    digests[found.names.where(names)] = found.digests
+    return digests

@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from workbench.errors import SnapshotError, unknown
+from workbench.investigate.differences.by_transaction import Told, by_transaction, looked_up
 from workbench.investigate.differences.columns import changed_columns
 from workbench.investigate.differences.found import TableDifference
-from workbench.investigate.differences.places import gone_from_places
-from workbench.investigate.differences.recent import Moment, Since, Written, look_up, since, written
-from workbench.investigate.differences.records import (
-    AT_ONCE,
-    Records,
-    fetch,
-    keys_at,
-    match,
-)
+from workbench.investigate.differences.in_full import all_of
+from workbench.investigate.differences.in_full import in_full as compare_all
+from workbench.investigate.differences.recent import Moment, Since, since
+from workbench.investigate.differences.rows import Rows
 from workbench.investigate.differences.sides import Shape, Side, shape_of
+from workbench.investigate.differences.written import written
 from workbench.murmurant.catalogue import CatalogueTable
 
 Progress = Callable[[str, int, int], None]
@@ -130,63 +124,100 @@ def compared(
     how = "you asked for it" if in_full else since(now, earlier.moment)
     both = [table for table in wanted if table in there and table in here]
     found = {table: TableDifference(table) for table in wanted}
-    told: dict[str, tuple[Shape, Written]] = {}
-    for number, table in enumerate(both):
-        progress(f"looking at {table}", number, len(wanted))
-        if isinstance(how, Since) and table not in how.redefined | now.partitioned and table in earlier.rows:
-            # Columns are as they were, so that the snapshot's own need not be seen.
-            described = now.catalogue.tables[table]
-            shape = shape_of(described, described, keys.get(table, ()))
-            if shape.key:
-                told[table] = shape, written(now, shape, how)
-    rest = [table for table in both if table not in told]
-    for table in earlier.unchanged(rest) if rest and not in_full else ():
-        found[table].how = "by digest"
-        found[table].before = found[table].now = earlier.rows.get(table)
-    needed = []
-    for table in wanted:
-        if table in told:
-            _, each = told[table]
-            found[table].before, found[table].now = earlier.rows[table], each.rows
-            found[table].how = "by transaction"
-            if each.keys == [] and each.rows == earlier.rows[table]:
+    told: dict[str, Told] = {}
+    with ExitStack() as stack:
+        opening = Opening(earlier, now, both if isinstance(how, Since) else ())
+        stack.callback(opening.close)
+        # The largest first: what is new there is looked up in a clone while the others are being read.
+        for number, table in enumerate(sorted(both, key=lambda each: -now.tables[each])):
+            progress(f"looking at {table}", number, len(wanted))
+            if (
+                isinstance(how, Since)
+                and table not in how.redefined | now.partitioned
+                and table in earlier.rows
+            ):
+                # Columns are as they were, so that the snapshot's own need not be seen.
+                described = now.catalogue.tables[table]
+                shape = shape_of(described, described, keys.get(table, ()))
+                if shape.key:
+                    each = written(now, shape, how)
+                    told[table] = Told(shape, each, how, opening.look_up(shape, each.new))
+        rest = [table for table in both if table not in told]
+        for table in earlier.unchanged(rest) if rest and not in_full else ():
+            found[table].how = "by digest"
+            found[table].before = found[table].now = earlier.rows.get(table)
+        needed = []
+        for table in wanted:
+            if table in told:
+                each = told[table].written
+                found[table].before, found[table].now = earlier.rows[table], each.rows
+                found[table].how = "by transaction"
+                if each.new is not None and not len(each.new) and each.rows == earlier.rows[table]:
+                    continue
+            elif found[table].how == "by digest":
                 continue
-        elif found[table].how == "by digest":
-            continue
-        if table in there:
-            needed.append(table)
-    with _opened(earlier, needed) as before:
+            if table in there:
+                needed.append(table)
+        before = opening.side(needed, stack)
         for number, table in enumerate(wanted):
             progress(f"comparing {table}", number, len(wanted))
             if table in needed or table not in there:
-                age = how.age if isinstance(how, Since) and earlier.clone else None
-                _compare(before, now, found[table], told.get(table), keys.get(table, ()), earlier, age)
-                if not isinstance(how, Since):
-                    continue
-                if table in how.redefined and table in both:
+                _compare(before, now, found[table], told.get(table), keys.get(table, ()), earlier)
+                if isinstance(how, Since) and table in how.redefined and table in both:
                     found[table].why = (
                         found[table].why or "its columns, or an enum's labels, were changed since"
                     )
         yield Comparing(before, now, keys, found, how if isinstance(how, str) else "")
 
 
-@contextmanager
-def _opened(earlier: Earlier, tables: Sequence[str]) -> Iterator[Side | None]:
-    if not tables:
-        yield None
-        return
-    with earlier.opened(tables) as side:
-        yield side
+class Opening:
+    """The snapshot being opened: a clone at once, while the database is still being read; else where it is needed.
+
+    Parameters
+    ----------
+    tables : sequence of str
+        Those that will be read of a clone.
+    """
+
+    def __init__(self, earlier: Earlier, now: Side, tables: Sequence[str]) -> None:
+        self._earlier, self._now = earlier, now
+        self._thread = ThreadPoolExecutor(1)
+        self._held = ExitStack()
+        self._clone: Future[Side] | None = None
+        if earlier.clone and tables:
+            self._clone = self._thread.submit(lambda: self._held.enter_context(earlier.opened(tables)))
+
+    def look_up(self, shape: Shape, new: Rows | None) -> Future[Rows | None] | None:
+        """Have rows looked up in a clone; in an archive they are not yet."""
+        clone = self._clone
+        if clone is None or new is None or not len(new):
+            return None
+        return self._thread.submit(lambda: looked_up(clone.result(), self._now, shape, new))
+
+    def side(self, tables: Sequence[str], stack: ExitStack) -> Side | None:
+        """Return the snapshot, open until the stack is left; None where none of its tables is needed."""
+        if not tables:
+            return None
+        if self._clone is None:
+            return stack.enter_context(self._earlier.opened(tables))
+        side = self._clone.result()
+        stack.push(self._held.pop_all())
+        stack.callback(self._thread.shutdown, cancel_futures=True)
+        return side
+
+    def close(self) -> None:
+        """Close what nobody asked for."""
+        self._thread.shutdown(cancel_futures=True)
+        self._held.close()
 
 
 def _compare(
     before: Side | None,
     now: Side,
     found: TableDifference,
-    told: tuple[Shape, Written] | None,
+    told: Told | None,
     key: tuple[str, ...],
     earlier: Earlier,
-    age: int | None,
 ) -> None:
     table = found.table
     was = before.catalogue.tables.get(table) if before else None
@@ -195,14 +226,14 @@ def _compare(
         side = now if was is None else before
         assert side is not None
         described = side.catalogue.tables[table]
-        rows = _all_of(side, shape_of(described, described, key), found, added=was is None)
+        rows = all_of(side, shape_of(described, described, key), found, added=was is None)
         found.now, found.before = (rows, None) if was is None else (None, rows)
         found.why = "it is new" if was is None else "it is gone"
         return
     found.shape = shape = shape_of(was, has, key)
-    if told is None or not _by_transaction(before, now, shape, told, found, age):
+    if told is None or not by_transaction(before, now, told, found, clone=earlier.clone):
         found.how = "in full"
-        _in_full(before, now, shape, found)
+        compare_all(before, now, shape, found)
     expected = earlier.rows.get(table)
     if found.how == "in full" and expected is not None and found.before != expected:
         raise SnapshotError(
@@ -211,99 +242,6 @@ def _compare(
         )
     if found.how == "in full" and len(found.changed):
         found.columns = changed_columns(before, now, shape, found.changed)
-
-
-def _by_transaction(
-    before: Side,
-    now: Side,
-    shape: Shape,
-    told: tuple[Shape, Written],
-    found: TableDifference,
-    age: int | None,
-) -> bool:
-    """Compare the rows that were written since, and find those that are gone; False where that cannot be."""
-    as_seen, new = told
-    if new.keys is None:
-        found.why = "so many rows were written since that all are compared"
-        return False
-    if as_seen != shape:
-        found.why = "the snapshot has other columns"
-        return False
-    was = look_up(before, shape, new.keys, clone=age is not None)
-    there = np.zeros(len(new.keys), bool)
-    there[was.places] = True
-    differs = new.digests[was.places] != was.digests
-    added = [new.keys[place] for place in np.flatnonzero(~there).tolist()]
-    gone = (found.before or 0) + len(added) - new.rows
-    removed: list[str] | None = None
-    if gone > 0 and age is not None:
-        removed = gone_from_places(before, now, shape, was.lie, age, gone)
-    if gone > 0 and removed is None:
-        removed = []
-        for one, other in _parts(before, now, shape, digests=False):
-            removed += keys_at(before, shape, one, match(one, other).removed)
-    if len(removed or ()) != gone:
-        found.why = "the counts do not add up by transaction"
-        return False
-    found.added.add(added)
-    found.changed.add([new.keys[place] for place in was.places[differs.any(axis=1)].tolist()])
-    found.removed.add(removed or [])
-    counts = zip(shape.columns, differs.sum(axis=0).tolist(), strict=True)
-    found.columns = Counter({name: count for name, count in counts if count})
-    return True
-
-
-def _in_full(before: Side, now: Side, shape: Shape, found: TableDifference) -> None:
-    found.before = found.now = 0
-    for one, other in _parts(before, now, shape, digests=True):
-        places = match(one, other)
-        if not shape.key:
-            _count_alike(found, one, other)
-            continue
-        found.before += len(one)
-        found.now += len(other)
-        found.removed.add(keys_at(before, shape, one, places.removed))
-        found.added.add(keys_at(now, shape, other, places.added))
-        found.changed.add(keys_at(now, shape, other, places.changed_now))
-
-
-def _count_alike(found: TableDifference, before: Records, now: Records) -> None:
-    """Take rows that nothing names: of each kind some may have come or gone."""
-    was = dict(zip(before.a.astype(np.int64).tolist(), before.digest.tolist(), strict=True))
-    has = dict(zip(now.a.astype(np.int64).tolist(), now.digest.tolist(), strict=True))
-    found.before = (found.before or 0) + sum(was.values())
-    found.now = (found.now or 0) + sum(has.values())
-    for each in sorted(was.keys() | has.keys()):
-        more = has.get(each, 0) - was.get(each, 0)
-        (found.added if more > 0 else found.removed).add([str(each)] * abs(more))
-
-
-def _parts(before: Side, now: Side, shape: Shape, *, digests: bool) -> Iterator[tuple[Records, Records]]:
-    """Fetch both sides, part by part, at the same time."""
-    size = max(before.tables.get(shape.table, 0), now.tables.get(shape.table, 0))
-    parts = 1
-    while size / parts > AT_ONCE:
-        parts *= 2
-    with ThreadPoolExecutor(2) as threads:
-        for part in range(parts):
-            asked = [
-                threads.submit(fetch, side, shape, part, parts, digests=digests) for side in (before, now)
-            ]
-            one, other = (each.result() for each in asked)
-            yield one, other
-
-
-def _all_of(side: Side, shape: Shape, found: TableDifference, *, added: bool) -> int:
-    """Take a table that is in one of the databases only."""
-    parts, rows = 1, 0
-    while side.tables.get(shape.table, 0) / parts > AT_ONCE:
-        parts *= 2
-    for part in range(parts):
-        records = fetch(side, shape, part, parts, digests=False)
-        keys = keys_at(side, shape, records, np.arange(len(records)))
-        (found.added if added else found.removed).add(keys)
-        rows += len(records)
-    return rows
 
 
 def keys_of(tables: Mapping[str, CatalogueTable]) -> dict[str, tuple[str, ...]]:

@@ -8,7 +8,7 @@ import pandas as pd
 from psycopg import sql
 
 from workbench.investigate.differences.authors import NOBODY_KNOWN, Authors, authors_rows
-from workbench.investigate.differences.columns import differing, names_of
+from workbench.investigate.differences.columns import column_names, differing
 from workbench.investigate.differences.comparing import Comparing
 from workbench.investigate.differences.found import KINDS, TableDifference
 from workbench.investigate.differences.sides import Shape, Side, shape_of
@@ -85,7 +85,8 @@ def values(
     if both and compared.before is not None and difference.shape is not None:
         different = differing(compared.before, compared.now, difference.shape, both)
         changed = {
-            key: names_of(difference.shape, row) for key, row in zip(both, different.tolist(), strict=True)
+            key: column_names(difference.shape, row)
+            for key, row in zip(both, different.tolist(), strict=True)
         }
     for key in keys:
         one, other = was.get(key), now.get(key)

@@ -10,19 +10,17 @@ transactions have passed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import psycopg
-from numpy.typing import NDArray
 from psycopg import sql
 
-from workbench.investigate.differences.columns import Digests, as_digests
-from workbench.investigate.differences.sides import Shape, Side
+from workbench.investigate.differences.sides import Side
 
-MOST = 1 << 18
-"""So many rows that may be new are held in memory; where there are more, all are compared."""
+_LISTED = 1 << 14
+"""So many transactions are named one by one: several processes may look for these, which age() does not allow."""
+
+_HASHES = 150_000  # the first version of PostgreSQL that looks both in a list and not in it up in a hash
 
 _FARTHEST = 2**31 - 2**20  # transactions; the numbers of 32 bits can be compared over half their circle
 
@@ -84,12 +82,28 @@ class Since:
     ----------
     age : int
         The highest age, in transactions, that they have.
+    listed : tuple of int or None
+        The transactions themselves, 32 bits each; None where they are too many.
     redefined : frozenset of str
         Tables whose rows may have changed without being written: their columns or enums were.
     """
 
     age: int
+    listed: tuple[int, ...] | None
     redefined: frozenset[str]
+
+    @property
+    def new(self) -> sql.Composed:
+        """The condition that a row may be new."""
+        if self.listed is None:
+            return sql.SQL("age(t.xmin) <= {}").format(self.age)
+        listed = "{" + ",".join(map(str, self.listed)) + "}"
+        return sql.SQL("t.xmin = ANY ({}::xid[])").format(listed)
+
+    @property
+    def old(self) -> sql.Composed:
+        """The condition that a row is as it was."""
+        return sql.SQL("NOT ({})").format(self.new)
 
 
 def since(side: Side, moment: Moment | None) -> Since | str:
@@ -117,80 +131,7 @@ def since(side: Side, moment: Moment | None) -> Since | str:
     number = moment.oldest % 2**32
     (age,) = connection.execute("SELECT age(%s::text::xid)", [str(number)]).fetchone() or (0,)
     redefined = connection.execute(_REDEFINED, {"schema": side.schema, "age": age})
-    return Since(age, frozenset(row[0] for row in redefined))
-
-
-@dataclass(frozen=True)
-class Written:
-    """A table as the server's transaction numbers tell of it.
-
-    Attributes
-    ----------
-    rows : int
-        How many it has.
-    keys : list of str or None
-        Of the rows that may be new; None where they are too many.
-    digests : array
-        Of their columns, side by side with the keys.
-    """
-
-    rows: int
-    keys: list[str] | None
-    digests: Digests
-
-
-def written(side: Side, shape: Shape, since: Since) -> Written:
-    """Read a table once, of each row its head alone: how many there are, and where those lie that may be new."""
-    place = side.place(shape.table)
-    query = sql.SQL(
-        "SELECT n, CASE WHEN cardinality(new) <= {} THEN new::text END, cardinality(new) FROM"
-        " (SELECT count(*) AS n, array_agg(t.ctid) FILTER (WHERE age(t.xmin) <= {}) AS new FROM {} t) x"
-    ).format(MOST, since.age, place)
-    rows, places, count = side.connection.execute(query).fetchone() or (0, None, None)
-    if not count or places is None:
-        return Written(rows, None if count else [], as_digests(b"", shape))
-    query = sql.SQL("SELECT {}, {} FROM {} t WHERE t.ctid = ANY (%s::tid[])").format(
-        shape.key_text, shape.column_digests, place
-    )
-    new = side.connection.execute(query, [places], binary=True).fetchall()
-    return Written(rows, [row[0] for row in new], as_digests(b"".join(row[1] for row in new), shape))
-
-
-@dataclass(frozen=True)
-class Found:
-    """Rows that a snapshot has of those that may be new.
-
-    Attributes
-    ----------
-    places : array of int
-        Where their keys stand among those asked for.
-    digests : array
-        Of their columns, side by side.
-    lie : array of int
-        Where in the table each lies, side by side: the page's number times 65,536, and within it; for a clone alone.
-    """
-
-    places: NDArray[np.intp]
-    digests: Digests
-    lie: NDArray[np.int64]
-
-
-def look_up(side: Side, shape: Shape, keys: Sequence[str], *, clone: bool) -> Found:
-    """Look rows up by their keys, with the place where each lies where that means something."""
-    lies = sql.SQL(
-        "(t.ctid::text::point)[0]::bigint << 16 | (t.ctid::text::point)[1]::bigint" if clone else "0::bigint"
-    )
-    query = sql.SQL("SELECT {}, {}, {} FROM {} t WHERE {}").format(
-        shape.key_text,
-        shape.column_digests,
-        lies,
-        side.place(shape.table),
-        shape.among(side.many(shape.table, len(keys))),
-    )
-    found = side.connection.execute(query, [list(keys)], binary=True).fetchall()
-    number = {key: at for at, key in enumerate(keys)}
-    return Found(
-        np.array([number[row[0]] for row in found], np.intp),
-        as_digests(b"".join(row[1] for row in found), shape),
-        np.array([row[2] for row in found], np.int64),
-    )
+    listed = None
+    if upcoming - moment.oldest <= _LISTED and connection.info.server_version >= _HASHES:
+        listed = tuple(each % 2**32 for each in range(moment.oldest, upcoming))
+    return Since(age, listed, frozenset(row[0] for row in redefined))

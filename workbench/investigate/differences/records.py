@@ -9,28 +9,20 @@ import numpy as np
 from numpy.typing import NDArray
 from psycopg import sql
 
-from workbench.errors import WorkbenchError
+from workbench.investigate.differences.names import Index, Numbers, Uuids, paired
 from workbench.investigate.differences.sides import Shape, Side
 
 AT_ONCE = 1 << 20
 """Rows of one side that are held in memory at a time; a larger table is compared in parts."""
 
-_MIXING = (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0xD6E8FEB86659FD93)
 _RECORD = np.dtype([("a", ">u8"), ("b", ">u8"), ("digest", ">i8")])
-
-Index = NDArray[np.intp]
 
 
 @dataclass(frozen=True, eq=False)
-class Records:
+class Records(Numbers):
     """Rows of one table: their keys as two numbers each, and their digests."""
 
-    a: NDArray[np.uint64]
-    b: NDArray[np.uint64]
     digest: NDArray[np.int64]
-
-    def __len__(self) -> int:
-        return len(self.a)
 
 
 class Matched(NamedTuple):
@@ -76,21 +68,7 @@ def fetch(side: Side, shape: Shape, part: int = 0, parts: int = 1, *, digests: b
 
 def match(before: Records, now: Records) -> Matched:
     """Compare two sets of records, of which each has a key once."""
-    for factor in _MIXING:
-        one, other = _mixed(before, factor), _mixed(now, factor)
-        one_order, other_order = np.argsort(one), np.argsort(other)
-        one, other = one[one_order], other[other_order]
-        # That two keys of one side fall together is a matter of chance: then they are mixed anew.
-        if not ((one[1:] == one[:-1]).any() or (other[1:] == other[:-1]).any()):
-            break
-    else:
-        raise WorkbenchError("The keys of a table cannot be told apart by their digests.")
-    at = np.searchsorted(one, other)
-    there = at < len(one)
-    there[there] = one[at[there]] == other[there]
-    left, right = one_order[at[there]], other_order[there]
-    same_key = (before.a[left] == now.a[right]) & (before.b[left] == now.b[right])
-    left, right = left[same_key], right[same_key]
+    left, right = paired(before, now)
     gone, new = np.ones(len(before), bool), np.ones(len(now), bool)
     gone[left], new[right] = False, False
     differs = before.digest[left] != now.digest[right]
@@ -101,10 +79,9 @@ def keys_at(side: Side, shape: Shape, records: Records, places: Index) -> list[s
     """Return the keys of some records, as text."""
     if not len(places):
         return []
-    a, b = records.a[places], records.b[places]
     if shape.by_uuid:
-        digits = np.stack([a, b], axis=1).astype(">u8").tobytes().hex()
-        return [_as_uuid(digits[start : start + 32]) for start in range(0, len(digits), 32)]
+        return Uuids(records.a, records.b).text(places)
+    a, b = records.a[places], records.b[places]
     if not shape.key:
         return [str(each) for each in a.astype(np.int64).tolist()]
     # Hashes do not say of what they are: the table is read for them once more.
@@ -122,13 +99,5 @@ def _key_bytes(shape: Shape) -> tuple[sql.Composable, sql.Composable]:
     return pair[0], sql.SQL(" || {}").format(pair[1])
 
 
-def _mixed(records: Records, factor: int) -> NDArray[np.uint64]:
-    return records.a ^ (records.b * np.uint64(factor))
-
-
 def _numbers(values: NDArray[np.uint64]) -> str:
     return "{" + ",".join(map(str, values.astype(np.int64).tolist())) + "}"
-
-
-def _as_uuid(digits: str) -> str:
-    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"

@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Connection, and_, or_, select
 
 from workbench.investigate.mappings.statements import NEEDS
 from workbench.investigate.people import HAPPENING, PERSON, records_in_words
-from workbench.investigate.searching import BY_WA_ID, ENOUGH, hits, is_one_of, sought
+from workbench.investigate.searching import BY_WA_ID, ENOUGH, can_be_there, hits, is_one_of, sought
 from workbench.murmurant.schema import Schema, as_text, entity_of
 from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES, ENTITY_TYPES, EVENT, MEMBER
 
@@ -33,7 +33,7 @@ def find_mappings(connection: Connection, schema: Schema, text: str, limit: int 
     pandas.DataFrame
         ``mapping_key`` (``Member/50012``), ``entity``, ``wa_id``, ``mapping`` (its own id), ``target``; of the
         record it leads to ``first_name``, ``last_name``, ``email``, ``title``, ``start``, with gaps where there
-        is no such record; ``found_by``. ``attrs["found"]`` is how many records there are to lead to,
+        is no such record; ``found_by``. ``attrs["found"]`` is how many there are, counted up to `ENOUGH`,
         ``attrs["more"]`` whether there may be more.
 
     Raises
@@ -45,16 +45,17 @@ def find_mappings(connection: Connection, schema: Schema, text: str, limit: int 
     """
     schema.require("mappings.id", *NEEDS)
     wanted = sought(text, limit)
-    found = _rows(connection, schema, is_one_of(schema.mappings.c.wa_id, [wanted]), limit)
+    by_wa_id = is_one_of(schema.mappings.c.wa_id, [wanted])
+    found = _rows(connection, schema, by_wa_id, limit) if can_be_there(wanted) else []
     ways = {row["mapping"]: BY_WA_ID for row in found}
-    count = len(found)
+    count, more = len(found), False
     if not found:
         by: dict[tuple[str, str], str] = {}
         for entity in ENTITIES:
             if schema.has(CONCEPT_OF[entity]):
                 met = hits(connection, schema, entity, wanted, _COLUMNS.get(entity, ()))
-                count += len(met)
-                by |= {(entity, each.key): each.by for each in met[:limit]}
+                more = more or len(met) >= ENOUGH
+                by |= {(entity, each.key): each.by for each in met}
         leading = [
             and_(
                 schema.mappings.c.entity_type.in_(ENTITY_TYPES[entity]),
@@ -64,10 +65,13 @@ def find_mappings(connection: Connection, schema: Schema, text: str, limit: int 
             if (keys := [key for kind, key in by if kind == entity])
         ]
         places = {pair: place for place, pair in enumerate(by)}
-        found = _rows(connection, schema, or_(*leading), limit * 2) if leading else []
+        found = _rows(connection, schema, or_(*leading), ENOUGH) if leading else []
+        count = len(found)
         found = sorted(found, key=lambda row: places.get((row["entity"], row["target"]), len(places)))[:limit]
         ways = {row["mapping"]: by.get((row["entity"], row["target"]), "") for row in found}
-    return _laid_out(connection, schema, found, ways, count)
+    frame = _laid_out(connection, schema, found, ways)
+    frame.attrs |= {"found": count, "more": more or count >= ENOUGH}
+    return frame
 
 
 def _rows(
@@ -94,7 +98,6 @@ def _laid_out(
     schema: Schema,
     found: Sequence[dict[str, Any]],
     ways: dict[str, str],
-    count: int,
 ) -> pd.DataFrame:
     words = {
         entity: records_in_words(
@@ -111,6 +114,4 @@ def _laid_out(
         for row in found
     ]
     columns = ["mapping_key", "entity", "wa_id", "mapping", "target", *_SHOWN, "found_by"]
-    frame = pd.DataFrame(laid, columns=columns, dtype=object)
-    frame.attrs |= {"found": count, "more": count >= ENOUGH}
-    return frame
+    return pd.DataFrame(laid, columns=columns, dtype=object)

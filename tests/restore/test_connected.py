@@ -1,0 +1,94 @@
+"""Who else is at the live database when it is restored: prepared transactions, sessions that stay."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from tests.plans.conftest import OWNER_OF_ALL
+from tests.restore.conftest import Ground, Lay, assert_same
+from tests.restore.test_crash import OwnServer, Start, broken, own
+from workbench.checkpoints.restore import swap
+from workbench.errors import Refused
+
+__all__ = ["own"]
+
+
+def test_a_prepared_transaction_is_named_before_anything_begins(
+    own: OwnServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SCRATCH_URL", own.server.url("postgres"))
+    with psycopg.connect(own.server.url("postgres"), autocommit=True) as connection:
+        connection.execute("ALTER SYSTEM SET max_prepared_transactions = 2")
+    own.crash()  # it is started with that now
+    cloned = own.clubs.clone("guide", 50)
+    ground = Ground(own.server, cloned, tmp_path, cloned.options)
+    before, after = broken(ground)
+    requests = [ground.asked(), ground.asked(in_place=True)]
+    said = f"The prepared transaction 'payments-7' of postgres waits in {ground.live} since 2"
+    with ground.connect() as connection:
+        connection.execute("""UPDATE "Member" SET email = 'late@example.org'""")
+        connection.execute("PREPARE TRANSACTION 'payments-7'")
+    for request in requests:
+        with pytest.raises(Refused, match=said) as caught:
+            ground.restore(request)
+        assert "ROLLBACK PREPARED 'payments-7'" in caught.value.next_step
+    with pytest.raises(Refused, match=said):
+        ground.asked()
+    assert ground.databases() == [ground.live]
+    assert_same(after, ground.whole())
+    with ground.connect(autocommit=True) as connection:
+        connection.execute("ROLLBACK PREPARED 'payments-7'")
+    assert ground.restore(requests[0]).outcome == "done"
+    assert_same(before, ground.whole())
+
+
+@pytest.fixture
+def owned(lay: Lay) -> Iterator[tuple[Ground, Ground]]:
+    """A club, and the same as its owner has it, who may make databases and is nobody's superior."""
+    ground = lay("guide")
+    name = f"owner_of_{ground.live}"
+    ground.execute(f"CREATE ROLE {name} LOGIN CREATEDB; ALTER DATABASE {ground.live} OWNER TO {name}")
+    with ground.connect() as connection:
+        connection.execute(f"ALTER SCHEMA public OWNER TO {name};" + OWNER_OF_ALL.replace("ROLE", name))
+    url = ground.cloned.url.replace("postgres:@", f"{name}:@")
+    yield ground, replace(ground, cloned=replace(ground.cloned, url=url))
+    ground.drop_all()
+    with psycopg.connect(ground.server.url("postgres")) as connection:
+        connection.execute(f"DROP OWNED BY {name}; DROP ROLE {name}")
+
+
+def test_who_may_not_be_disconnected_is_named_before_anything_is_restored(
+    owned: tuple[Ground, Ground], acting: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(swap, "_PATIENCE", 0.1)
+    ground, theirs = owned
+    before, after = broken(theirs)
+    with theirs.open() as wb:
+        (snapshot,) = [each.snapshot for each in wb.snapshots()]
+    request = theirs.asked(snapshot)
+    with ground.connect(application_name="nightly report") as connection:
+        connection.execute("SELECT 1")
+        with pytest.raises(Refused, match=r"postgres \(nightly report, pid \d+\)") as caught:
+            theirs.restore(request)
+        assert "GRANT pg_signal_backend" in caught.value.next_step
+        assert f"Nothing was changed: {ground.live} is as it was" in caught.value.next_step
+    assert ground.databases() == [ground.live]
+    assert_same(after, ground.whole())
+    # One that comes later is seen at the swap.
+    running = acting(theirs, theirs.asked(snapshot))
+    running.go_on(7)
+    assert running.step == "swapping"
+    with ground.connect(application_name="nightly report") as connection:
+        connection.execute("SELECT 1")
+        said = running.finish()
+    assert said.startswith("Refused 3: "), said
+    assert "postgres (nightly report, pid " in said
+    assert ground.databases() == [ground.live]
+    assert_same(after, ground.whole())
+    assert theirs.restore(theirs.asked(snapshot)).outcome == "done"
+    assert_same(before, ground.whole())

@@ -1,0 +1,192 @@
+"""An apply and a restore of one database keep out of each other's way: real processes, either one first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.plans.applying import Applying
+from tests.restore.acting import Acting
+from tests.restore.conftest import LOG, Ground, Lay, assert_same
+from tests.restore.test_crash import kill
+from workbench.checkpoints.restore.running import STEPS
+from workbench.errors import Refused
+from workbench.plans.plan import Plan
+
+Start = Callable[..., Acting]
+
+LOGGED = f"""SELECT count(*) FROM "{LOG}" WHERE metadata ->> 'snapshot' = %s"""
+BREAK = """UPDATE "Member" SET email = email || '.x'"""
+
+
+@pytest.fixture
+def applying() -> Iterator[Callable[[Ground, Plan], Applying]]:
+    started: list[Applying] = []
+
+    def start(ground: Ground, plan: Plan) -> Applying:
+        started.append(Applying(ground.opened()[0], plan))
+        return started[-1]
+
+    yield start
+    for each in started:
+        each.close()
+
+
+def planned(ground: Ground) -> Plan:
+    """Plan something small, and let Erin approve."""
+    with ground.open() as wb:
+        plan = wb.plan_sync_state()
+        wb.approve(plan, plan.digest, approver="erin")
+    return plan
+
+
+def apply(ground: Ground, plan: Plan) -> None:
+    with ground.open() as wb:
+        wb.apply(plan)
+
+
+def refused(ground: Ground, plan: Plan, said: str) -> Refused:
+    before = ground.whole(leave_out=())
+    with pytest.raises(Refused, match=said) as caught:
+        apply(ground, plan)
+    assert caught.value.exit_code == 3
+    assert caught.value.next_step
+    assert_same(before, ground.whole(leave_out=()))
+    with ground.open() as wb:
+        assert set(wb.plans()["state"]) == {"approved"}
+    return caught.value
+
+
+def test_an_apply_is_refused_while_a_restore_runs(ground: Ground, acting: Start) -> None:
+    """From its first moment to its last, also after the swap; undo and what only logs go through the same door."""
+    ground.snapshot()
+    done = planned(ground)
+    apply(ground, done)
+    ground.execute(BREAK)
+    running = acting(ground, ground.asked(keep_sync_state=True))
+    with ground.open() as wb:
+        back = wb.plan_undo(done.id)
+        wb.approve(back, back.digest, approver="erin")
+    refusals, seen = set(), []
+    while running.step != "done":
+        seen.append(running.step)
+        with ground.open() as wb, pytest.raises(Refused, match="is being restored over") as caught:
+            wb.apply(back)
+        refusals.add(str(caught.value))
+        running.go_on()
+    assert seen == [step.called for step in STEPS["swap"]]
+    (said,) = refusals
+    assert f"restored over {ground.live} at this moment, begun by dana at 2" in said
+    assert "Wait for it to end" in said
+    assert running.finish() == "done"
+    apply(ground, planned(ground))
+
+
+def test_what_is_logged_meanwhile_says_that_it_is_not(lay: Lay, acting: Start) -> None:
+    """Except for the restore's own safety backup: that is in the log of the database it saves."""
+    ground = lay("application")
+    ground.snapshot()
+    running = acting(ground, ground.asked())
+    running.go_on(2)
+    with ground.open() as wb:
+        made = wb.create_snapshot()
+        (said,) = [each for each in wb.said if "was not logged" in each]
+    assert "is being restored over" in said
+    assert ground.ask(LOGGED, made.snapshot) == [0]
+    assert running.finish() == "done"
+    (kept,) = [name for name in ground.databases() if "_before_" in name]
+    with ground.open() as wb:
+        _, safety, _ = sorted(each.snapshot for each in wb.snapshots())
+    assert ground.ask(LOGGED, safety, database=kept) == [1]
+
+
+def test_a_restore_waits_for_an_apply(ground: Ground, applying: Callable[..., Applying]) -> None:
+    before = ground.whole()
+    ground.snapshot()
+    plan = planned(ground)
+    request = ground.asked()
+    running = applying(ground, plan)
+    running.go_on(2)
+    database = ground.opened()[0]
+    hasty = replace(database, lock_timeout=0.2)
+    with ground.open() as wb:
+        wb.database = hasty
+        with pytest.raises(
+            Refused, match=f"A plan is being applied to {ground.live} at this moment"
+        ) as caught:
+            wb.restore(request)
+        assert "Nothing was changed" in caught.value.next_step
+        assert ground.databases() == [ground.live]
+        told = []
+
+        def progress(what: str, done: int, total: int) -> None:
+            if what == "waiting for an apply to end" and what not in told:
+                running.kill()
+            told.append(what)
+
+        wb.database = database
+        assert wb.restore(request, progress).outcome == "done"  # being refused has not used the approval up
+    assert "waiting for an apply to end" in told
+    assert_same(before, ground.whole())
+    assert ground.ask("SELECT count(*) FROM workbench.applied") == [0]
+
+
+def test_what_an_apply_changed_before_it_is_seen(lay: Lay, applying: Callable[..., Applying]) -> None:
+    """The restore that waited for it finds another database than the one that was approved to be lost."""
+    ground = lay("guide")
+    ground.snapshot()
+    plan, request = planned(ground), ground.asked()
+    running = applying(ground, plan)
+    running.go_on(2)
+
+    def progress(what: str, done: int, total: int) -> None:
+        if what == "waiting for an apply to end":
+            assert running.finish() == "applied"
+
+    with ground.open() as wb, pytest.raises(Refused, match="has changed since what a restore would lose"):
+        wb.restore(request, progress)
+    assert ground.databases() == [ground.live]
+
+
+def test_after_an_interrupted_one_nothing_is_applied_from_anywhere(
+    lay: Lay, acting: Start, tmp_path: Path
+) -> None:
+    ground = lay("guide")
+    ground.snapshot()
+    plan = planned(ground)
+    killed = acting(ground, ground.asked())
+    killed.go_on(1)
+    kill(ground, killed)  # nothing of it is on the server yet: only the home it was begun in knows
+    assert "begun by dana at 2" in str(refused(ground, plan, "was interrupted after its step 'stop'"))
+    killed = acting(ground, None)
+    killed.go_on(2)
+    kill(ground, killed)
+    refused(ground, plan, "was interrupted after its step 'create'")
+    elsewhere = replace(ground, home=tmp_path / "elsewhere")
+    error = refused(elsewhere, planned(elsewhere), "was interrupted: when it goes on")
+    assert "begun by dana at 2" in error.what
+    assert f"drop the database {ground.live}_" in error.next_step
+    with ground.open() as wb:
+        wb.abandon_restore()
+    apply(ground, plan)
+
+
+def test_what_is_written_after_the_safety_backup_is_not_replaced_in_place(
+    ground: Ground, acting: Start
+) -> None:
+    ground.snapshot()
+    ground.execute(BREAK)
+    running = acting(ground, ground.asked(in_place=True))
+    assert running.go_on(2) == "replacing the contents in one transaction"
+    ground.execute("""UPDATE "Member" SET email = email || '.late'""")
+    after = ground.whole(leave_out=())
+    said = running.finish()
+    assert said.startswith(f"Drift 3: Somebody wrote to Member of {ground.live} after its safety backup"), (
+        said
+    )
+    assert f"Nothing was changed: {ground.live} is as it was" in said
+    assert_same(after, ground.whole(leave_out=()))
+    assert ground.restore(ground.asked(in_place=True)).outcome == "done"
