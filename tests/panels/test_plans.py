@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import psycopg
 
-from tests.conftest import ClonedClub
+from tests.conftest import ClonedClub, Clubs
 from tests.panels.conftest import parts, press, said, settle
 from tests.states import differences, state
 from workbench.panels import PlanReview, RunPicker
@@ -108,3 +108,17 @@ def test_what_stands_in_its_place_on_paper(opened: Callable[..., Workbench], clu
         assert word in bundle["text/html"]
         assert "application/vnd.jupyter.widget-view+json" in bundle
         assert any("wb-banner" in str(getattr(each, "value", "")) for each in parts(panel))
+
+
+def test_only_what_can_be_done_with_a_plan_is_offered(opened: Callable[..., Workbench], clubs: Clubs) -> None:
+    panel = _picked(opened(clubs.clone("application")))
+    press(panel, "Plan the rollback")
+    assert _offered(panel.review) == {"Preview", "Approve"}
+    press(panel.review, "Approve")
+    assert _offered(panel.review) == {"Preview", "Apply"}
+    press(panel.review, "Apply")
+    assert _offered(panel.review) == {"Preview", "Plan the undo"}
+
+
+def _offered(review: PlanReview) -> set[str]:
+    return {each.description for each in review._buttons.values() if not each.disabled}
