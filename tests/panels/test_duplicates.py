@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 
 import psycopg
@@ -97,6 +98,33 @@ def test_reviewed_merged_and_brought_back(opened: Opened, small: ClonedClub, pla
     assert not differences(before, _state(small))
 
 
+def test_a_word_after_a_step_is_never_said_of_the_pair_that_was_left(
+    opened: Opened, small: ClonedClub, planter: Planter
+) -> None:
+    _twins(planter, *ADDRESSES[:2])
+    _twins(
+        planter,
+        "b.ort@example.org",
+        "bort@example.org",
+        firstName="Bort",
+        lastName="Zyxwv",
+        phone="+1 555 010 22",
+    )
+    panel = _review(opened(small))
+    second = panel._order[1]
+    seen, gate = panel.card._keys.of, threading.Event()
+    panel.work.start("Being slow", lambda _: gate.wait(60))
+    for key in ("ArrowDown", "s"):
+        panel.card._keys._handle_custom_msg({"key": key, "about": seen}, [])
+    panel.card._say["same"].click()
+    gate.set()
+    settle(panel)
+    assert panel.card.pair == second
+    assert panel.wb.decisions().empty
+    _key(panel, "d")
+    assert panel.wb.decisions()[["left", "right"]].to_numpy().tolist() == [[*second]]
+
+
 def test_keys_say_and_step_and_never_twice(opened: Opened, small: ClonedClub, planter: Planter) -> None:
     one = _twins(planter, *ADDRESSES[:2])
     two = _twins(
@@ -115,7 +143,7 @@ def test_keys_say_and_step_and_never_twice(opened: Opened, small: ClonedClub, pl
     assert panel.card.pair == second
     _key(panel, "ArrowDown")
     assert panel.card.pair == second, "it ends where it ends"
-    _key(panel, "ArrowUp")
+    _key(panel, "ArrowUp", of=" ".join(first))  # a step counts, whatever the browser had heard of by then
     assert panel.card.pair == first
     seen = panel.card._keys.of
     panel.card._remark.value = "a sister"

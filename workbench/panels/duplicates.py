@@ -193,6 +193,8 @@ class DuplicateReview(Panel):
         if pair is None or found is None:
             return
         entity = found.entity
+        if pair != self.card.pair:
+            self.card.hold(True)  # a word said in haste is meant for the pair that is still to come
 
         def read(_: Advance) -> Beside | None:
             return self.wb.beside(pair, entity) if self._wanted == pair else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,14 @@ class Keys(AnyWidget):
     """Listens within the panel that it is a part of.
 
     A key counts for what was shown when it was pressed: pressed twice in haste, it says nothing of what came next.
+    A step counts whenever it is pressed, since it says nothing of anything.
 
     Parameters
     ----------
     keys : sequence of str
-        As browsers name them: ``s``, ``ArrowDown``.
+        As browsers name them: ``s``, ``d``.
+    steps : sequence of str
+        Those that lead elsewhere: ``ArrowDown``.
     about : str
         What they do, for the line.
     pressed : callable
@@ -35,9 +38,11 @@ class Keys(AnyWidget):
     about = Unicode().tag(sync=True)
     of = Unicode().tag(sync=True)
 
-    def __init__(self, keys: list[str], about: str, pressed: Callable[[str], None]) -> None:
-        super().__init__(known=keys, about=about)
-        self._pressed = pressed
+    def __init__(
+        self, keys: Sequence[str], steps: Sequence[str], about: str, pressed: Callable[[str], None]
+    ) -> None:
+        super().__init__(known=[*keys, *steps], about=about)
+        self._steps, self._pressed = frozenset(steps), pressed
         self.on_msg(self._heard)
 
     def take(self) -> None:
@@ -46,5 +51,5 @@ class Keys(AnyWidget):
 
     def _heard(self, _: Any, content: Any, __: Any) -> None:
         key, of = str(content.get("key", "")), str(content.get("about", ""))
-        if key in self.known and of == self.of:
+        if key in self._steps or (key in self.known and of == self.of):
             self._pressed(key)

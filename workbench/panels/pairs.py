@@ -51,7 +51,7 @@ class PairCard(VBox):
         self._unmask, self._decided, self._stepped = unmask, decided, stepped
         self._found: Found | None = None
         self._title, self._evidence, self._records, self._drawing = HTML(), VBox(), VBox(), VBox()
-        self._keys = Keys([*WORDS, *_STEPS], _KEYS, self._key)
+        self._keys = Keys(list(WORDS), list(_STEPS), _KEYS, self._key)
         self._chart = Accordion([self._drawing], titles=["Why, step by step"], selected_index=None)
         self._chart.observe(lambda _: self._draw(), "selected_index")
         self._remark = Text(
