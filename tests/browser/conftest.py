@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import os
 import re
-import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic, sleep
@@ -182,12 +181,14 @@ def free_port() -> int:
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
-    os.killpg(process.pid, signal.SIGTERM)
-    try:
-        process.wait(20)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+    """End a server and its kernels at once; how they end when they are asked to is tests/test_serving.py's."""
+    servers = [psutil.Process(process.pid)] if process.poll() is None else []
+    ended = [each for server in servers for each in (*server.children(recursive=True), server)]
+    for each in ended:
+        with suppress(psutil.NoSuchProcess):
+            each.kill()
+    process.wait()
+    psutil.wait_procs(ended, 20)
 
 
 def press(page: Any, title: str) -> None:
