@@ -259,6 +259,19 @@ def test_no_module_is_too_long_to_hold_in_the_head() -> None:
     assert not {module: length for module, length in lengths.items() if length > LONGEST}
 
 
+def test_buttons_and_lines_are_made_in_one_place() -> None:
+    """There they do not hear a click too many, and lose no letter to one (workbench.panels.controls)."""
+    made = {path.name: _calls(path.read_text()) & {"Button", "Text"} for path in PACKAGE.glob("panels/*.py")}
+    assert {name for name, found in made.items() if found} == {"controls.py"}
+    assert made["controls.py"] == {"Button", "Text"}
+
+
+def _calls(source: str) -> set[str]:
+    """Return the plain names that are called."""
+    called = (each.func for each in ast.walk(ast.parse(source)) if isinstance(each, ast.Call))
+    return {each.id for each in called if isinstance(each, ast.Name)}
+
+
 def test_names_say_something() -> None:
     named = [
         f"{module_name(path)}: {name}"

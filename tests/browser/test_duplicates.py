@@ -69,12 +69,14 @@ def test_the_same_on_a_page_without_code(desk_of: Callable[..., Desk], clubs: Cl
     page, before = desk.serve("duplicates"), _state(club)
     _seen(page, 1)
     for pair, key, done in ((sisters, "d", 1), (twins, "s", 2)):
-        in_table(page, "Pairs", " ".join(sorted(pair)))  # and the keys are on
-        page.locator(".wb-keys.wb-on:not(.wb-held)").wait_for()
+        in_table(page, "Pairs", " ".join(sorted(pair)))
         page.wait_for_function(
             "ids => ids.every(id => document.querySelector('.wb-card').innerText.includes(id))",
             arg=sorted(pair),
         )
+        page.locator(
+            ".wb-keys.wb-on:not(.wb-held)"
+        ).wait_for()  # on, by the click; and they speak of this pair
         page.keyboard.press(key)
         page.get_by_text(f"{done} of 2 reviewed").wait_for()
     assert _said(desk.folder).count('"same"') == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 
 import psycopg
@@ -118,6 +119,40 @@ def test_only_what_can_be_done_with_a_plan_is_offered(opened: Callable[..., Work
     assert _offered(panel.review) == {"Preview", "Apply"}
     press(panel.review, "Apply")
     assert _offered(panel.review) == {"Preview", "Plan the undo"}
+
+
+def test_a_click_on_what_was_left_or_in_haste_is_not_heard(
+    opened: Callable[..., Workbench], clubs: Clubs
+) -> None:
+    """The page shows a plan a moment longer than the kernel: consent is to what was seen, or to nothing."""
+    panel = _picked(opened(clubs.clone("guide")))
+    wb, review = panel.wb, panel.review
+    press(panel, "Plan the rollback")
+    first, approve = review.plan, review._buttons["approve"]
+    second = wb.plan_sync_state().id
+    review.show(second)
+    settle(review)
+    assert review.plan == second
+    approve.click()
+    settle(review)
+    assert set(wb.plans()["state"]) == {"planned"}
+
+    gate = threading.Event()
+    review.work.start("Reading the other plan", lambda _: gate.wait(20))
+    review.show(first)
+    review._buttons["approve"].click()
+    gate.set()
+    settle(review)
+    assert review.plan == first
+    assert set(wb.plans()["state"]) == {"planned"}
+
+    press(review, "Approve")
+    apply = review._buttons["apply"]
+    apply.click()
+    apply.click()  # twice, as people do
+    settle(review)
+    assert "Applied: " in said(review)
+    assert "was applied by dana" not in review.work.said, "the second click was not even tried"
 
 
 def _offered(review: PlanReview) -> set[str]:

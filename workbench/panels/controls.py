@@ -9,11 +9,15 @@ from ipywidgets import Button, Checkbox, Text
 from workbench.panels.panel import WIDE
 
 
-def button(title: str, icon: str, act: Callable[[], None]) -> Button:
-    """Return a button that does one thing."""
-    made = Button(description=title, icon=icon)
+def button(title: str, icon: str, act: Callable[[], None], tip: str = "") -> Button:
+    """Return a button that does one thing.
+
+    It can be pressed on a page that has not heard yet that it cannot be: twice in haste, or while something else is
+    being read. That is not heard.
+    """
+    made = Button(description=title, icon=icon, tooltip=tip or None)
     made.layout.width, made.layout.align_self = "auto", "flex-start"
-    made.on_click(lambda _: act())
+    made.on_click(lambda _: None if made.disabled else act())
     return made
 
 
@@ -24,8 +28,12 @@ def tick(what: str, on: bool = False) -> Checkbox:
     return made
 
 
-def line(title: str, placeholder: str, value: str = "") -> Text:
-    """Return a line to type in; what is typed counts when it is left, or with Enter."""
+def line(title: str, placeholder: str, value: str = "", width: str = "34rem") -> Text:
+    """Return a line to type in; what is typed counts when it is left, or with Enter.
+
+    Told letter by letter, the last ones could be overtaken by the click on the button beside it: the browser holds
+    a letter back until the one before it has arrived.
+    """
     made = Text(value, description=title, placeholder=placeholder, style=WIDE, continuous_update=False)
-    made.layout.width = "34rem"
+    made.layout.width = width
     return made

@@ -7,10 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
-from ipywidgets import HTML, BoundedFloatText, Button, Dropdown, HBox, IntProgress, Text, ToggleButtons
+from ipywidgets import HTML, BoundedFloatText, Dropdown, HBox, IntProgress, ToggleButtons
 from markupsafe import Markup
 
 from workbench import Beside, Found, Plan, Shown, Workbench, pairs_to_review, show
+from workbench.panels.controls import button, line
 from workbench.panels.merging import Merging
 from workbench.panels.pairs import WORDS, Pair, PairCard
 from workbench.panels.panel import WIDE, Panel
@@ -65,13 +66,8 @@ class DuplicateReview(Panel):
         self._threshold.layout.width = "14rem"
         self._which = Dropdown(options=[_ALL, _OPEN, *WORDS.values()], description="Show", style=WIDE)
         self._which.layout.width = "14rem"
-        self._find = Text(description="Find", placeholder="a person, a title, an id", style=WIDE)
-        self._find.layout.width = "16rem"
-        self._find.continuous_update = False
-        again = Button(
-            description="Look again", icon="refresh", tooltip="Compare anew, as the database is now"
-        )
-        again.on_click(lambda _: self.look())
+        self._find = line("Find", "a person, a title, an id", width="16rem")
+        again = button("Look again", "refresh", self.look, "Compare anew, as the database is now")
         self._told = HTML()
         self._pairs = Table("pair_ids", "Pairs", unmask=wb.unmask, chosen=self._chosen)
         self._bar, self._progress = IntProgress(0, 0, 1), HTML()

@@ -9,19 +9,18 @@ import pandas as pd
 from ipywidgets import (
     HTML,
     Accordion,
-    Button,
     Checkbox,
     Dropdown,
     GridBox,
     HBox,
     Label,
     RadioButtons,
-    Text,
     VBox,
 )
 from markupsafe import Markup
 
 from workbench import MERGE_RULES, Beside, Found, heading, mask, not_reviewed, records_side_by_side, text_of
+from workbench.panels.controls import button, line
 from workbench.panels.panel import WIDE, words
 from workbench.panels.work import Work
 
@@ -49,11 +48,8 @@ class MergeChoice(VBox):
         )
         self._fields: dict[str, Dropdown] = {}
         self._grid = GridBox(layout={"grid_template_columns": "13rem minmax(0, 1fr)"})
-        self._keep = Text(
-            description="Rows that stay where two collide",
-            placeholder="ids, if a merge is refused without them",
-            style=WIDE,
-            layout={"width": "40rem"},
+        self._keep = line(
+            "Rows that stay where two collide", "ids, if a merge is refused without them", width="40rem"
         )
         self._stays.observe(lambda _: self._settle(), "value")
         super().__init__(
@@ -175,8 +171,8 @@ class Merging(VBox):
         self._group.observe(lambda _: self._changed(), "value")
         self.choice = MergeChoice(unmask)
         self.work = Work()  # of its own: what is refused is said beside the button
-        self._one = _button("Plan this merge", lambda: plan(False))
-        self._all = _button("Plan all of them", lambda: plan(True))
+        self._one = button("Plan this merge", "compress", lambda: plan(False))
+        self._all = button("Plan all of them", "compress", lambda: plan(True))
         super().__init__(
             [
                 HTML("<h4>Merge what was called the same</h4>"),
@@ -247,12 +243,6 @@ class Merging(VBox):
     def _changed(self) -> None:
         if self._group.value is not None and not self._ours:
             self._told(list(self._chosen()["members"]))
-
-
-def _button(title: str, act: Callable[[], None]) -> Button:
-    made = Button(description=title, icon="compress", layout={"width": "auto"})
-    made.on_click(lambda _: act())
-    return made
 
 
 def _cut(text: str) -> str:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ipywidgets import HTML, Accordion, Button, HBox, Text, VBox
+from ipywidgets import HTML, Accordion, Button, HBox, VBox
 from markupsafe import Markup
 
 from workbench import Beside, Found, match_waterfall_chart, pair_evidence, records_side_by_side, show_figure
+from workbench.panels.controls import button, line
 from workbench.panels.keys import Keys
-from workbench.panels.panel import WIDE, words
+from workbench.panels.panel import words
 
 Pair = tuple[str, str]
 
@@ -54,12 +55,7 @@ class PairCard(VBox):
         self._keys = Keys(list(WORDS), list(_STEPS), _KEYS, self._key)
         self._chart = Accordion([self._drawing], titles=["Why, step by step"], selected_index=None)
         self._chart.observe(lambda _: self._draw(), "selected_index")
-        self._remark = Text(
-            description="Why",
-            placeholder="without personal data; Enter takes you back to the keys",
-            style=WIDE,
-            layout={"width": "36rem"},
-        )
+        self._remark = line("Why", "without personal data; Enter takes you back to the keys", width="36rem")
         self._remark.add_class("wb-remark")
         self._say = {word: self._saying(word) for word in WORDS.values()}
         self._step = [self._stepping("Previous", "arrow-up", -1), self._stepping("Next", "arrow-down", 1)]
@@ -127,11 +123,7 @@ class PairCard(VBox):
 
     def _saying(self, word: str) -> Button:
         icon, tip = _SAYING[word]
-        made = Button(description=word.capitalize(), icon=icon, tooltip=tip)
-        made.on_click(lambda _: self._decided(word))
-        return made
+        return button(word.capitalize(), icon, lambda: self._decided(word), tip)
 
     def _stepping(self, title: str, icon: str, far: int) -> Button:
-        made = Button(description=title, icon=icon, layout={"width": "auto"})
-        made.on_click(lambda _: self._stepped(far))
-        return made
+        return button(title, icon, lambda: self._stepped(far))

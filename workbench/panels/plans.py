@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ipywidgets import HTML, Button, HBox, Tab, Text, VBox
+from ipywidgets import HTML, Button, HBox, Tab, VBox
 from markupsafe import Markup
 
 from workbench import (
@@ -31,8 +31,9 @@ from workbench import (
     review_plan,
     show,
 )
+from workbench.panels.controls import button, line
 from workbench.panels.page import page
-from workbench.panels.panel import WIDE, Panel, words
+from workbench.panels.panel import Panel, words
 from workbench.panels.table import Table
 from workbench.panels.work import Advance
 
@@ -68,28 +69,13 @@ class PlanReview(Panel):
         self._choice = Table("plan", "Plans", unmask=wb.unmask, chosen=self._chosen)
         self._answer, self._digest, self._page = HTML(), HTML(), VBox()
         self._parts = Tab([VBox() for _ in _PARTS], titles=list(_PARTS))
-        self._who = Text(wb.settings.operator, description="Approved by", style=WIDE)
-        self._where = Text(
-            placeholder=wb.environment.name, description="Type the environment's name", style=WIDE
-        )
+        self._who = line("Approved by", "whose consent it is", wb.settings.operator, "20rem")
+        self._where = line("Type the environment's name", wb.environment.name, width="26rem")
         self._where.layout.display = "" if wb.environment.production else "none"
-        self._buttons = {
-            "preview": _button(
-                "Preview", "search", self._preview, "Make the verification report; nothing is applied"
-            ),
-            "approve": _button("Approve", "check", self._approve, "Consent to exactly this plan, once"),
-            "apply": _button(
-                "Apply", "play", self._apply, "Carry the approved plan out, whole or not at all"
-            ),
-            "undo": _button("Plan the undo", "undo", self._undo, "Plan to take back what this plan did"),
-        }
-        again = _button(
-            "Look again", "refresh", lambda: self.show(self.plan), "See what became of the plans since"
-        )
+        self._buttons: dict[str, Button] = {}
+        self._row = HBox()
         # Beside the name that consents stands what it is consent to.
-        self._act = VBox(
-            [self._digest, HBox([self._who, self._where]), HBox([*self._buttons.values(), again])]
-        )
+        self._act = VBox([self._digest, HBox([self._who, self._where]), self._row])
         self._shown = VBox([self._answer, self._parts, self._act, self._page])
         super().__init__(wb, "Review a plan", [*([self._choice] if listed else []), self._shown])
         self.work.observe(lambda _: self._offer(), "busy")
@@ -125,7 +111,10 @@ class PlanReview(Panel):
         return self.wb.plans(), review, parts
 
     def _lay_out(self, read: tuple[Any, Review | None, list[list[HTML]]]) -> None:
-        plans, self._review, parts = read
+        plans, review, parts = read
+        if review is None or self._review is None or review.plan.digest != self._review.plan.digest:
+            self._renew()
+        self._review = review
         self._choice.show(plans.iloc[::-1])
         self._choice.choose([self.plan])
         self._shown.layout.display = "" if self._review else "none"
@@ -140,6 +129,23 @@ class PlanReview(Panel):
             '<dt>Digest</dt><dd class="wb-id wb-copy">{}</dd></dl>'
         ).format(self.plan, self._review.state, self._review.detail, self._review.plan.digest)
         self._offer()
+
+    def _renew(self) -> None:
+        """Make the buttons anew: one that was pressed beside another plan, on its way until now, is not heard."""
+        for each in self._buttons.values():
+            each.disabled = True
+        self._buttons = {
+            "preview": button(
+                "Preview", "search", self._preview, "Make the verification report; nothing is applied"
+            ),
+            "approve": button("Approve", "check", self._approve, "Consent to exactly this plan, once"),
+            "apply": button("Apply", "play", self._apply, "Carry the approved plan out, whole or not at all"),
+            "undo": button("Plan the undo", "undo", self._undo, "Plan to take back what this plan did"),
+        }
+        again = button(
+            "Look again", "refresh", lambda: self.show(self.plan), "See what became of the plans since"
+        )
+        self._row.children = (*self._buttons.values(), again)
 
     def _count(self, title: str) -> str:
         assert self._review is not None
@@ -158,8 +164,8 @@ class PlanReview(Panel):
             "apply": able and state == "approved",
             "undo": review is not None and review.here and state == "applied",
         }
-        for name, button in self._buttons.items():
-            button.disabled = busy or not on[name]
+        for name, each in self._buttons.items():
+            each.disabled = busy or not on[name]
 
     def _chosen(self, keys: list[str]) -> None:
         if keys and keys[0] != self.plan:
@@ -215,9 +221,3 @@ class PlanReview(Panel):
         self._page.children = (page(made),)
         status = str(made.verdict["status"]).replace(" ", "-")
         self.work.say(str(made.verdict["headline"]), status)
-
-
-def _button(title: str, icon: str, act: Callable[[], None], tip: str) -> Button:
-    made = Button(description=title, icon=icon, tooltip=tip)
-    made.on_click(lambda _: act())
-    return made

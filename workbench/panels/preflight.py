@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Literal
 
-from ipywidgets import HTML, Button, HBox, Text, VBox
+from ipywidgets import HTML, HBox, VBox
 from markupsafe import Markup
 
 from workbench import Preflight, Shown, Workbench, answer, mask_text, preflight_findings, prose, show, visible
-from workbench.panels.panel import WIDE, Panel
+from workbench.panels.controls import button, line
+from workbench.panels.panel import Panel
 from workbench.panels.table import Table
 
 _COLUMNS = ["item", "state", "title", "evidence", "by"]
+_Word = Literal["attested", "waived", "withdrawn"]
+_WORDS: dict[_Word, tuple[str, str, str]] = {
+    "attested": ("Vouch for it", "check", "It is so, by this person's word"),
+    "waived": ("Waive it", "forward", "It may stay open, by this person's decision"),
+    "withdrawn": ("Take back", "times", "What was said of it holds no more"),
+}
 _SAID = {"attested": "vouches for", "waived": "waives", "withdrawn": "takes back what was said of"}
 
 
@@ -35,33 +43,22 @@ class PreflightPanel(Panel):
         self.found: Preflight | None = None
         self._answer, self._detail = HTML(), HTML()
         self._items = Table("item", "Checklist", unmask=wb.unmask, chosen=lambda _: self._explain())
-        self._who = Text(
-            wb.settings.operator if wb.settings.operator_named else "",
-            placeholder="whose word it is",
-            description="Name",
-            style=WIDE,
+        operator = wb.settings.operator if wb.settings.operator_named else ""
+        self._who = line("Name", "whose word it is", operator, "20rem")
+        self._says = line(
+            "In words", "what is vouched for, or why it may stay open; no personal data", width="36rem"
         )
-        self._says = Text(
-            placeholder="what is vouched for, or why it may stay open; no personal data",
-            description="In words",
-            style=WIDE,
-        )
-        self._says.layout.width = "36rem"
         self._buttons = {
-            "attested": _button("Vouch for it", "check", "It is so, by this person's word"),
-            "waived": _button("Waive it", "forward", "It may stay open, by this person's decision"),
-            "withdrawn": _button("Take back", "times", "What was said of it holds no more"),
+            kind: button(title, icon, partial(self._say, kind), tip)
+            for kind, (title, icon, tip) in _WORDS.items()
         }
-        for kind, button in self._buttons.items():
-            button.on_click(lambda _, kind=kind: self._say(kind))
-        self._sign = _button(
+        self._sign = button(
             f"Sign as {wb.settings.operator}",
             "pencil",
+            self._write,
             "Write into the audit log that everything is settled; possible once nothing is open",
         )
-        self._sign.on_click(lambda _: self._write())
-        again = Button(description="Look again", icon="refresh", tooltip="Answer the checklist as it is now")
-        again.on_click(lambda _: self.look())
+        again = button("Look again", "refresh", self.look, "Answer the checklist as it is now")
         self._word = VBox([self._detail, HBox([self._who, self._says]), HBox(list(self._buttons.values()))])
         self._word.layout.display = "none"
         super().__init__(
@@ -119,11 +116,11 @@ class PreflightPanel(Panel):
 
     def _offer(self) -> None:
         item, busy = self._item, self.work.busy
-        for kind, button in self._buttons.items():
-            button.disabled = busy or item is None or (kind == "withdrawn" and not item.by)
+        for kind, one in self._buttons.items():
+            one.disabled = busy or item is None or (kind == "withdrawn" and not item.by)
         self._sign.disabled = busy or self.found is None or not self.found.clear
 
-    def _say(self, kind: Literal["attested", "waived", "withdrawn"]) -> None:
+    def _say(self, kind: _Word) -> None:
         item, says, who = self._item, self._says.value, self._who.value.strip()
 
         def said(made: Any) -> str:
@@ -141,9 +138,3 @@ class PreflightPanel(Panel):
             return f"Signed by {self.wb.settings.operator}: audit entry {entry}."
 
         self.work.start("Signing", lambda _: self.wb.sign_preflight(), signed)
-
-
-def _button(title: str, icon: str, tip: str) -> Button:
-    made = Button(description=title, icon=icon, tooltip=tip, disabled=True)
-    made.layout.width = "auto"
-    return made

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from ipywidgets import Button, Checkbox, Dropdown, VBox
+from ipywidgets import Checkbox, Dropdown, VBox
 
 from workbench import LevelZero, Plan, Shown, Workbench, run_counts, run_summary, show
+from workbench.panels.controls import button
 from workbench.panels.panel import WIDE, Panel, words
 from workbench.panels.plans import PlanReview
 from workbench.panels.table import Table
@@ -57,8 +58,8 @@ class RunPicker(Panel):
             description="Also take back what people changed since, where the run changed it before them",
         )
         self._restore.layout.width = "auto"
-        self._plan = Button(description="Plan the rollback", icon="undo", disabled=True)
-        self._plan.on_click(lambda _: self._plan_rollback())
+        self._plan = button("Plan the rollback", "undo", self._plan_rollback)
+        self._plan.disabled = True
         self.review = PlanReview(wb, listed=False)
         self.review.layout.display = "none"
         asked = VBox([self._snapshot, self._restore, self._plan])
