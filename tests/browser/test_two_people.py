@@ -1,9 +1,10 @@
-"""Two people on one plan, on production; and one whose kernel is killed while it applies."""
+"""Two people on one plan, on production; and one whose kernel is killed while it applies, or whose page is left."""
 
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from time import monotonic, sleep
 from typing import Any
 
@@ -15,6 +16,9 @@ from tests.conftest import ClonedClub, Clubs
 from tests.states import differences, state
 from workbench.plans.plan import Plan
 from workbench.workbench import open_workbench
+
+_WAITS = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = '\"AuditLog\"'::regclass"
+_LET_GO = "SELECT 1 - count(*) FROM pg_locks WHERE relation = '\"AuditLog\"'::regclass AND mode <> 'AccessShareLock'"
 
 pytestmark = pytest.mark.browser
 
@@ -87,24 +91,13 @@ def test_a_kernel_killed_while_it_applies_leaves_all_as_it_was_and_the_next_sess
     press(page, "Approve")
     page.get_by_text(f"dana approves {plan.id}").wait_for()
 
-    with psycopg.connect(desk.club.url) as other:
-        # What an apply writes last: by now every row is changed, and nothing is committed.
-        other.execute('LOCK TABLE "AuditLog" IN EXCLUSIVE MODE')
-        press(page, "Apply")
-        _until(
-            desk.club,
-            "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = '\"AuditLog\"'::regclass",
-        )
-        assert _changes_under_way(desk.club) > 0, "it is in the middle"
+    with _in_the_middle(desk, page):
         page.locator(".wb-panel .progress").first.wait_for()
         page.get_by_role("tab", name="What changes").click()  # the page can be used meanwhile
         page.get_by_text("Rows by table").wait_for()
         [kernel] = desk.kernels()
         kernel.send_signal(signal.SIGKILL)
-    _until(
-        desk.club,
-        "SELECT 1 - count(*) FROM pg_locks WHERE relation = '\"AuditLog\"'::regclass AND mode <> 'AccessShareLock'",
-    )
+    _until(desk.club, _LET_GO)
     assert not differences(before, _state(desk.club))
 
     said = "each => getComputedStyle(each, '::before').content"
@@ -116,6 +109,48 @@ def test_a_kernel_killed_while_it_applies_leaves_all_as_it_was_and_the_next_sess
     press(next_one, "Apply")
     next_one.locator(".wb-state", has_text="applied, by dana").wait_for()
     assert differences(before, _state(desk.club))
+
+
+def test_who_leaves_a_page_that_applies_is_asked_and_the_apply_is_finished_all_the_same(
+    desk_of: Callable[..., Desk], clubs: Clubs, planned: Callable[[Desk], Plan]
+) -> None:
+    desk = desk_of(clubs.clone("application"))
+    plan = planned(desk)
+    before = _state(desk.club)
+    address = desk.serving("plans")
+    page = desk.page(f"{address}/?token={TOKEN}")
+    asked = list[str]()
+    in_table(page, "Plans", plan.id)
+    press(page, "Approve")
+    page.get_by_text(f"dana approves {plan.id}").wait_for()
+    with _in_the_middle(desk, page):
+        page.once("dialog", lambda dialog: (asked.append(dialog.type), dialog.dismiss()))
+        page.close(run_before_unload=True)
+        page.wait_for_timeout(1_000)
+        assert asked == ["beforeunload"]
+        assert not page.is_closed()
+        page.once("dialog", lambda dialog: (asked.append(dialog.type), dialog.accept()))
+        with page.expect_event("close"):
+            page.close(run_before_unload=True)
+        assert not differences(before, _state(desk.club))
+    _until(desk.club, _LET_GO)
+    next_one = desk.page(f"{address}/?token={TOKEN}")
+    in_table(next_one, "Plans", plan.id)
+    next_one.locator(".wb-state", has_text="applied, by dana").wait_for()
+    assert differences(before, _state(desk.club))
+    with next_one.expect_event("close"):  # nobody is asked where nothing is under way
+        next_one.close(run_before_unload=True)
+
+
+@contextmanager
+def _in_the_middle(desk: Desk, page: Any) -> Iterator[None]:
+    """Apply, and hold it where every row is changed and nothing is committed."""
+    with psycopg.connect(desk.club.url) as other:
+        other.execute('LOCK TABLE "AuditLog" IN EXCLUSIVE MODE')  # what an apply writes last
+        press(page, "Apply")
+        _until(desk.club, _WAITS)
+        assert _changes_under_way(desk.club) > 0, "it is in the middle"
+        yield
 
 
 def _colour(element: Any) -> tuple[int, int, int]:

@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from workbench.errors import Refused
-from workbench.panels.work import Work
+from workbench.panels.work import LASTING, Work
 
 
 def test_what_is_begun_second_is_done_second_and_the_page_is_free_meanwhile() -> None:
@@ -25,6 +25,24 @@ def test_what_is_begun_second_is_done_second_and_the_page_is_free_meanwhile() ->
     work.wait()
     assert done == ["first", "second"]
     assert not work.busy
+
+
+def test_what_is_not_to_be_broken_off_can_be_told_from_the_page() -> None:
+    work, seen = Work(), list[bool]()
+
+    def look(_: object) -> None:
+        seen.append(LASTING in work._dom_classes)
+
+    def fail(_: object) -> None:
+        look(_)
+        raise Refused("No.")
+
+    work.start("reading", look)
+    work.start("changing", look, look, lasting=True)
+    work.start("failing", fail, lasting=True)
+    work.start("reading", look)
+    work.wait()
+    assert seen == [False, True, False, True, False]
 
 
 def test_an_error_is_told_in_its_own_words_and_nothing_follows_it() -> None:

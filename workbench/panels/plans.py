@@ -201,7 +201,9 @@ class PlanReview(Panel):
                 f"Applied: {plan.total:,} changes, and nothing else. The check of the whole database follows."
             )
 
-        self.work.start(f"Applying {plan.id}", lambda advance: self.wb.apply(plan, advance), verify)
+        self.work.start(
+            f"Applying {plan.id}", lambda advance: self.wb.apply(plan, advance), verify, lasting=True
+        )
 
     def _undo(self) -> None:
         name = self.plan

@@ -17,6 +17,9 @@ from workbench import WorkbenchError, prose, visible
 Result = TypeVar("Result")
 Advance = Callable[[str, int, int], None]
 
+LASTING = "wb-lasting"
+"""What the page around finds while something is done that is not to be broken off by leaving it."""
+
 _PAUSE = 0.1  # seconds; a browser need not hear of every row
 
 
@@ -53,7 +56,12 @@ class Work(VBox):
         return str(self._said.value)
 
     def start(
-        self, what: str, act: Callable[[Advance], Result], then: Callable[[Result], str | None] | None = None
+        self,
+        what: str,
+        act: Callable[[Advance], Result],
+        then: Callable[[Result], str | None] | None = None,
+        *,
+        lasting: bool = False,
     ) -> None:
         """Begin something, after what was begun before.
 
@@ -65,6 +73,8 @@ class Work(VBox):
             Does it; given a function that is told the step, how many are done, and how many there are.
         then : callable, optional
             Given the result when it went well; may return a sentence to show.
+        lasting : bool
+            Whether it changes the database, so that who leaves the page is asked first, and it goes on all the same.
         """
         with self._lock:
             if current_thread() is not self._worker:
@@ -73,7 +83,7 @@ class Work(VBox):
             self._begun += 1
             self.busy = True
             self._waiting = [each for each in self._waiting if not each.done() or each.exception()]
-            self._waiting.append(self._pool.submit(self._run, what, act, then))
+            self._waiting.append(self._pool.submit(self._run, what, act, then, lasting))
 
     def wait(self) -> None:
         """Wait until all is done that was begun."""
@@ -91,12 +101,21 @@ class Work(VBox):
         self._said.value = Markup("").join(self._sentences)
 
     def _run(
-        self, what: str, act: Callable[[Advance], Any], then: Callable[[Any], str | None] | None
+        self,
+        what: str,
+        act: Callable[[Advance], Any],
+        then: Callable[[Any], str | None] | None,
+        lasting: bool,
     ) -> None:
         self._worker = current_thread()
+        if lasting:
+            self.add_class(LASTING)
         self._doing.value = Markup("<p>{} …</p>").format(what)
         try:
-            result = act(self._advance)
+            try:
+                result = act(self._advance)
+            finally:
+                self.remove_class(LASTING)
             if sentence := then(result) if then else None:
                 self.say(sentence)
         except WorkbenchError as error:
