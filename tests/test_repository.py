@@ -259,6 +259,31 @@ def test_no_module_is_too_long_to_hold_in_the_head() -> None:
     assert not {module: length for module, length in lengths.items() if length > LONGEST}
 
 
+def test_every_link_of_a_page_leads_somewhere() -> None:
+    pages = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]
+    links = [
+        (page, link) for page in pages for link in re.findall(r"\]\((?!https?:)([^)]+)\)", page.read_text())
+    ]
+    assert len(links) > 10
+    lost = [f"{page.name}: {link}" for page, link in links if not _leads(page, link)]
+    assert lost == []
+
+
+def _leads(page: Path, link: str) -> bool:
+    """Tell whether a file is there, and in it the heading that is named."""
+    file, _, heading = link.partition("#")
+    there = page.parent / file if file else page
+    if not heading:
+        return there.exists()
+    headings = re.findall(r"(?m)^#+ (.+)$", there.read_text()) if there.is_file() else []
+    return heading in {re.sub(r"[^\w -]", "", each).lower().replace(" ", "-") for each in headings}
+
+
+@pytest.mark.parametrize("link", ["docs/nowhere.md", "README.md#nowhere", "#nowhere"])
+def test_a_link_to_nowhere_is_seen(link: str) -> None:
+    assert not _leads(ROOT / "README.md", link)
+
+
 def test_buttons_and_lines_are_made_in_one_place() -> None:
     """There they do not hear a click too many, and lose no letter to one (workbench.panels.controls)."""
     made = {path.name: _calls(path.read_text()) & {"Button", "Text"} for path in PACKAGE.glob("panels/*.py")}

@@ -180,8 +180,8 @@ def test_only_what_is_sure_and_undisputed_is_offered_without_review(other, least
     assert pair["offered"] is offered
 
 
-def test_the_readmes_example_of_a_model_is_one(tmp_path):
-    text = Path(__file__).parents[2].joinpath("README.md").read_text(encoding="utf-8")
+def test_the_example_of_a_model_is_one(tmp_path):
+    text = Path(__file__).parents[2].joinpath("docs", "corrections.md").read_text(encoding="utf-8")
     example = text.partition("```json\n")[2].partition("```")[0]
     (tmp_path / "model.json").write_text(example)
     assert Model.read(tmp_path / "model.json").email.different == 0.5
