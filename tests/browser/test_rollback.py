@@ -28,6 +28,10 @@ def test_a_run_is_rolled_back_and_brought_back_in_jupyterlab(
     lab.run_all()
     roll_back_and_bring_back(lab.page, club)
     assert not desk.asked_elsewhere()
+    kept = desk.folder / ".workbench/lab"
+    assert list(kept.glob("*.jupyterlab-workspace")), (
+        "what is open is this folder's, not the user's other JupyterLab's"
+    )
 
 
 def test_the_same_on_a_page_without_code(desk_of: Callable[..., Desk], clubs: Clubs) -> None:

@@ -26,6 +26,8 @@ def test_rows_stay_chosen_by_key_when_their_places_change() -> None:
     table.choose(["c", "nobody"])
     assert table.chosen == ["c"]
     assert heard == [["b"]], "what a panel chooses is nobody's choice"
+    table._table.selected_rows = [2]  # a row that the page still shows
+    assert heard[-1] == []
 
 
 def test_every_value_is_text_and_numbers_are_sorted_as_numbers() -> None:

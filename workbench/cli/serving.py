@@ -58,6 +58,8 @@ def lab(
             "jupyterlab",
             f"--ServerApp.root_dir={notebooks_folder()}",
             f"--LabApp.default_url=/lab/tree/{_START}",
+            # What was open here the last time opens again, and nothing of another JupyterLab's.
+            f"--LabApp.workspaces_dir={wb.settings.home.resolve() / 'lab'}",
             f"--FileContentsManager.pre_save_hook={_SAVING}",
             f"--port={port}",
             f"--LabApp.app_settings_dir={_SETTINGS}",

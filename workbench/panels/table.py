@@ -69,7 +69,8 @@ class Table(VBox):
     @property
     def chosen(self) -> list[str]:
         """The keys of the chosen rows."""
-        return [self._keys[place] for place in self._table.selected_rows]
+        # A page that has not heard of a shorter table yet may choose what is there no more.
+        return [self._keys[place] for place in self._table.selected_rows if place < len(self._keys)]
 
     def choose(self, keys: Sequence[str]) -> None:
         """Choose rows by their keys; those that are not there are passed over."""
