@@ -73,9 +73,11 @@ def main() -> None:
             if chosen.rows > 1_000_000:
                 differences.large(home / "postgres", chosen.rows)
         if chosen.only in (None, "search"):
-            url = embedded_url(home / "postgres", "search")
-            search.build(url, chosen.rows)
-            search.compare(url, chosen.rows)
+            for dialect in ("application", "guide"):
+                url = embedded_url(home / "postgres", f"search_{dialect}")
+                print(f"search, {dialect}'s tables")
+                search.build(url, chosen.rows, dialect)
+                search.compare(url, chosen.rows)
         if chosen.only in (None, "rollback"):
             for rows in sorted({10_000, chosen.rows}):
                 rollback.compare(home / "postgres", home, rows, rounds=2 if rows > 100_000 else 5)

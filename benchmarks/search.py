@@ -14,9 +14,11 @@ from typing import Any
 
 import pandas as pd
 import psycopg
+from psycopg import sql
 
 from benchmarks.rollback import CODES, MAPPINGS, MEMBERS, NUMBERED, TAGS
 from workbench.demo.rows import schema
+from workbench.demo.shape import Dialect
 from workbench.panels import MappingCorrection
 from workbench.settings import EnvironmentSettings, Settings
 from workbench.workbench import Workbench, open_workbench
@@ -27,12 +29,42 @@ SOUGHT = {
     "nothing at all": "nobody of that name",
     "a WA id": "10000777",
     "an e-mail address": "Member777@example.org",
-    "the beginning of an id": "6512bd43",
+    "the beginning of an id": "8739027d",
 }
 """What is typed. Given names repeat every 997 members, family names every 7,919."""
 
 
-def build(url: str, members: int) -> None:
+# The guide's tables have neither statuses nor what Wild Apricot sent, and ids and numbers are text.
+_AS_THE_GUIDE = {
+    "application": (CODES, MEMBERS, MAPPINGS),
+    "guide": (
+        """
+        INSERT INTO "MembershipTier" (id, code, name, "updatedAt")
+            SELECT pg_temp.numbered('tier', n), code, initcap(code), '2026-03-01'
+            FROM unnest(ARRAY['PROSPECT', 'NEWCOMER', 'MEMBER', 'ALUMNI']) WITH ORDINALITY AS t(code, n);
+        """,
+        """
+        INSERT INTO "Member" (id, "firstName", "lastName", email, phone, "joinedAt", "membershipTierId",
+                              "waMembershipLevelRaw", "createdAt", "updatedAt", "importRunId")
+            SELECT pg_temp.numbered('member', n), 'Given' || n %% 997, 'Family' || n %% 7919,
+                   'member' || n || '@example.org', to_char(5550000000 + n, 'FM9999999999'),
+                   timestamp '2015-01-01' + n %% 4000 * interval '1 day', pg_temp.numbered('tier', 1 + n %% 4),
+                   'Level ' || n %% 4, moment, moment, %(run)s
+            FROM generate_series(%(first)s::bigint, %(last)s) AS n,
+                 LATERAL (SELECT %(start)s::timestamp + n * %(pace)s::interval) AS m(moment)
+        """,
+        """
+        INSERT INTO "WaIdMapping" (id, "entityType", "waId", "murmurantId", "syncedAt", "updatedAt", "syncRunId")
+            SELECT pg_temp.numbered('mapping', n), 'Member', 10000000 + n, pg_temp.numbered('member', n),
+                   moment, moment, %(run)s
+            FROM generate_series(%(first)s::bigint, %(last)s) AS n,
+                 LATERAL (SELECT %(start)s::timestamp + n * %(pace)s::interval) AS m(moment)
+        """,
+    ),
+}
+
+
+def build(url: str, members: int, dialect: Dialect) -> None:
     """Fill an empty database with so many members, each with its mapping."""
     facts: dict[str, Any] = {
         "run": "earlier",
@@ -41,11 +73,12 @@ def build(url: str, members: int) -> None:
         "first": 1,
         "last": members,
     }
-    tables, indexes = schema("application")
+    codes, people, mappings = _AS_THE_GUIDE[dialect]
+    tables, indexes = schema(dialect)
     with psycopg.connect(url, cursor_factory=psycopg.ClientCursor) as connection:
-        for statement in (tables, TAGS, NUMBERED, CODES):
+        for statement in (tables, *([TAGS] if dialect == "application" else []), NUMBERED, codes):
             connection.execute(statement)
-        for statement in (MEMBERS, MAPPINGS):
+        for statement in (people, mappings):
             connection.execute(statement, facts)
         connection.execute("SET LOCAL session_replication_role = replica")
         connection.execute(indexes)
@@ -84,12 +117,15 @@ def _answer(panel: MappingCorrection, search: Any, typed: str) -> None:
 
 
 def _in_pandas(wb: Workbench, typed: str) -> None:
+    target = "murmurantId" if wb.schema.dialect == "guide" else "clubosId"
     with psycopg.connect(
         wb.database.address.url.set(drivername="postgresql").render_as_string(False)
     ) as each:
         rows = each.execute(
-            'SELECT m.id::text, "firstName", "lastName", email, "waId"::text FROM "Member" m'
-            ' LEFT JOIN "WaIdMapping" w ON w."clubosId" = m.id AND w."entityType" = \'Member\''
+            sql.SQL(
+                'SELECT m.id::text, "firstName", "lastName", email, "waId"::text FROM "Member" m'
+                ' LEFT JOIN "WaIdMapping" w ON w.{} = m.id AND w."entityType" = \'Member\''
+            ).format(sql.Identifier(target))
         ).fetchall()
     people = pd.DataFrame(rows, columns=["key", "first_name", "last_name", "email", "wa_id"])
     text = (people["first_name"] + "\n" + people["last_name"] + "\n" + people["email"]).str.lower()
