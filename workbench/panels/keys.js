@@ -1,5 +1,7 @@
 // Keys that act while the panel has the focus, and never while somebody types.
 // They are taken before the page around can: in JupyterLab a second "d" would delete the cell.
+// A button that says what a key says (class "wb-says-s") is heard here too: what it is about is known only here, where
+// it is seen, and the second click of a double click would be about what came next.
 
 const typing = (target) => target.closest("input, textarea, select, [contenteditable]:not([contenteditable=false])");
 
@@ -39,6 +41,14 @@ function render({ model, el }) {
     event.stopImmediatePropagation();
     if (!event.repeat) model.send({ key, about: model.get("of") });
   };
+  const clicked = (event) => {
+    const button = event.target instanceof Element && event.target.closest("button[class*='wb-says-']");
+    if (!panel || !button || !panel.contains(button)) return;
+    event.preventDefault();
+    event.stopImmediatePropagation();
+    const key = button.className.match(/wb-says-(\S+)/)[1];
+    if (event.detail < 2) model.send({ key, about: model.get("of") });
+  };
   const focus = (message) => {
     if (message.focus) box.focus({ preventScroll: true });
   };
@@ -53,6 +63,7 @@ function render({ model, el }) {
   };
 
   window.addEventListener("keydown", pressed, true);
+  window.addEventListener("click", clicked, true);
   document.addEventListener("focusin", tell);
   document.addEventListener("focusout", tell);
   model.on("change:about change:of", tell);
@@ -62,6 +73,7 @@ function render({ model, el }) {
   return () => {
     cancelAnimationFrame(waiting);
     window.removeEventListener("keydown", pressed, true);
+    window.removeEventListener("click", clicked, true);
     document.removeEventListener("focusin", tell);
     document.removeEventListener("focusout", tell);
     model.off("change:about change:of", tell);

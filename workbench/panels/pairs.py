@@ -57,7 +57,7 @@ class PairCard(VBox):
         self._chart.observe(lambda _: self._draw(), "selected_index")
         self._remark = line("Why", "without personal data; Enter takes you back to the keys", width="36rem")
         self._remark.add_class("wb-remark")
-        self._say = {word: self._saying(word) for word in WORDS.values()}
+        self._say = {word: self._saying(key, word) for key, word in WORDS.items()}
         self._step = [self._stepping("Previous", "arrow-up", -1), self._stepping("Next", "arrow-down", 1)]
         super().__init__(
             [
@@ -121,9 +121,11 @@ class PairCard(VBox):
         else:
             self._stepped(_STEPS[key])
 
-    def _saying(self, word: str) -> Button:
+    def _saying(self, key: str, word: str) -> Button:
         icon, tip = _SAYING[word]
-        return button(word.capitalize(), icon, lambda: self._decided(word), tip)
+        made = button(word.capitalize(), icon, lambda: self._decided(word), tip)
+        made.add_class(f"wb-says-{key}")  # a click is the key (keys.js)
+        return made
 
     def _stepping(self, title: str, icon: str, far: int) -> Button:
         return button(title, icon, lambda: self._stepped(far))
