@@ -99,6 +99,7 @@ class MappingCorrection(Panel):
             *(self._how, self._asked),
         ]
         super().__init__(wb, "Correct mappings", parts, below=[self.review])
+        self.work.observe(lambda _: self._offer(), "busy")
         if found is None:
             self._tell()
             self.look()
@@ -157,7 +158,7 @@ class MappingCorrection(Panel):
     def _tell(self) -> None:
         """Say what is chosen, what is known of it, and what else is part of it."""
         keys, target, listed = self.chosen, self._target.chosen, self.corrections.rows
-        self._add.disabled, self._plan.disabled = not keys, not listed
+        self._offer()
         self._how.layout.display = "" if keys else "none"
         self._asked.layout.display = "" if listed else "none"
         where = f"to {target[0]}, as chosen below" if target else "where the traces say"
@@ -171,6 +172,10 @@ class MappingCorrection(Panel):
         self._evidence.children = tuple(words(each) for each in shown)
         circles = mapping_circles(self._problems, [*keys, *listed], self.wb.unmask)
         self._circles.children = (words(circles),) if circles.text else ()
+
+    def _offer(self) -> None:
+        self._add.disabled = not self.chosen
+        self._plan.disabled = self.work.busy or not self.corrections.rows
 
     def _add_chosen(self) -> None:
         keys, target = self.chosen, self._target.chosen

@@ -67,6 +67,7 @@ class RunPicker(Panel):
             wb, "Pick a run", [self._runs, self._summary, self._records, asked], below=[self.review]
         )
         self._records.layout.display = "none"
+        self.work.observe(lambda _: self._offer(), "busy")
         self.work.start("Reading the runs", lambda _: (wb.runs(), wb.snapshots_here()), self._lay_out)
         if run:
             self._chosen([run])
@@ -85,6 +86,7 @@ class RunPicker(Panel):
     def _chosen(self, keys: list[str]) -> None:
         if keys and keys[0] != self.run:
             self.run = keys[0]
+            self._summary.children, self._records.layout.display = (), "none"  # it was another run's
             self.work.start(f"Reading {self.run}", lambda _: self.wb.run(keys[0], limit=_RECORDS), self._tell)
 
     def _tell(self, did: Any) -> None:
@@ -96,7 +98,9 @@ class RunPicker(Panel):
         self._records.show(records, int(did.tally["records"].sum()))
         self._records.layout.display = ""
         self._runs.choose([self.run])
-        self._plan.disabled = False
+
+    def _offer(self) -> None:
+        self._plan.disabled = self.work.busy or not self.run
 
     def _plan_rollback(self) -> None:
         run, snapshot = self.run, self._snapshot.value

@@ -55,6 +55,7 @@ class TierCorrection(Panel):
         self.review.layout.display = "none"
         asked = HBox([self._mapping, self._again])
         super().__init__(wb, "Correct tiers", [asked, self._summary, self._act], below=[self.review])
+        self.work.observe(lambda _: self._offer(), "busy")
         self.look()
 
     @property
@@ -106,6 +107,9 @@ class TierCorrection(Panel):
         counted = tier_corrections(self._found)
         of_them = counted[counted["level"].isin(levels)] if levels else counted
         self._members.show(found, int(of_them["members"].sum()))
+
+    def _offer(self) -> None:
+        self._plan.disabled = self.work.busy
 
     def _plan_correction(self) -> None:
         mapping, reason = self.mapping, self._reason.value.strip() or None
