@@ -68,6 +68,7 @@ def test_the_same_on_a_page_without_code(desk_of: Callable[..., Desk], clubs: Cl
     desk = desk_of(club)
     page, before = desk.serve("duplicates"), _state(club)
     _seen(page, 1)
+    _types_while_it_is_slow(page, desk)
     words = {"s": "Same", "d": "Different"}
     key, other, pair = ("s", "d", sisters) if _pair(page) == twins else ("d", "s", twins)
     page.locator("button", has_text=words[key]).click()
@@ -88,6 +89,26 @@ def test_the_same_on_a_page_without_code(desk_of: Callable[..., Desk], clubs: Cl
     page.get_by_text("2 of 2 reviewed").wait_for()
     assert _said(desk.folder).count('"same"') == 1
     _merge_and_bring_back(page, club, before)
+
+
+def _types_while_it_is_slow(page: Any, desk: Desk) -> None:
+    """Choose the other pair and write why at once: no letter of it is taken for a key, whenever the answer comes."""
+    kernel = desk.kernels()[-1]
+    table = page.locator(".wb-choose", has=page.locator(".wb-caption", has_text="Pairs")).first
+    why = page.get_by_placeholder("without personal data")
+    for row, number in ((1, 2), (0, 1)):
+        kernel.suspend()
+        table.locator("tbody tr").nth(row).locator("td").first.click()
+        why.click()
+        page.keyboard.type("dud")
+        kernel.resume()
+        _seen(page, number)
+        page.keyboard.type("sus")
+        page.wait_for_timeout(300)
+        assert why.input_value() == "dudsus"
+        why.fill("")
+    assert not (desk.folder / "reports" / "decisions-club.jsonl").exists()
+    page.get_by_role("heading", name="Pair 1 of 2").click()  # out of the field
 
 
 def _merge_and_bring_back(page: Any, club: ClonedClub, before: dict[str, list[str]]) -> None:

@@ -14,6 +14,7 @@ from tests.fixes.conftest import carry_out
 from tests.merging.planting import Planter
 from tests.panels.conftest import press, said, settle
 from tests.states import differences, state
+from workbench import Found
 from workbench.panels import DuplicateReview
 from workbench.workbench import Workbench
 
@@ -170,6 +171,59 @@ def test_keys_say_and_step_and_never_twice(opened: Opened, small: ClonedClub, pl
     panel._pairs._table.selected_rows = [0]
     settle(panel)
     assert panel.card.pair == second
+
+
+def test_a_word_on_others_leaves_what_is_chosen_about_a_merge(
+    opened: Opened, small: ClonedClub, planter: Planter
+) -> None:
+    one, two, three = _twins(planter, *ADDRESSES)
+    wb = opened(small)
+    wb.decide(one, two, "same")
+    panel = _review(wb)
+    choice = panel.merging.choice
+    stays = one if choice._stays.value == two else two
+    choice._stays.value, choice._keep.value = stays, "row-1"
+    assert panel.card.pair is not None
+    assert three in panel.card.pair
+    press(panel, "Unsure")
+    assert panel.wb.decisions()["decision"].tolist() == ["same", "unsure"]
+    assert choice.asked["canonical"] == stays
+    assert choice.asked["keep"] == ["row-1"]
+
+
+def test_a_word_for_what_was_seen_before_another_kind_was_chosen(
+    opened: Opened, small: ClonedClub, planter: Planter
+) -> None:
+    left, right = _twins(planter, *ADDRESSES[:2])
+    panel = _review(opened(small))
+    gate = threading.Event()
+    panel.work.start("Being slow", lambda _: gate.wait(20))
+    panel.card._say["same"].click()
+    panel._entity.value = "Registration"
+    gate.set()
+    settle(panel)
+    assert panel.wb.decisions()[["left", "right"]].to_numpy().tolist() == [[left, right]]
+    assert panel.found is not None
+    assert panel.found.entity == "Registration", "what is listed is what was chosen"
+    panel._entity.value = "Member"
+    settle(panel)
+    assert "1 of 1 reviewed" in said(panel)
+
+
+def test_another_threshold_lists_anew(
+    opened: Opened, small: ClonedClub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    panel = _review(opened(small))
+    asked, find = list[float](), Workbench.find_duplicates
+
+    def listen(wb: Workbench, entity: str, threshold: float, *more: object) -> Found:
+        asked.append(threshold)
+        return find(wb, entity, threshold, *more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Workbench, "find_duplicates", listen)
+    panel._threshold.value = 0.95
+    settle(panel)
+    assert asked == [0.95]
 
 
 def test_what_nobody_reviewed_stays(opened: Opened, small: ClonedClub, planter: Planter) -> None:

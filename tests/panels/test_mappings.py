@@ -71,9 +71,11 @@ def test_a_swap_is_put_right_and_taken_back(opened: Opened, club: ClonedClub) ->
     panel.wb.apply(plan)  # its button verifies the whole database as well: see test_plans
     for key, record in right.items():
         assert panel.wb.find_mappings(key.split("/")[1]).iloc[0]["target"] == record
-    press(panel, "Look again")
-    assert one not in panel._wrong._keys
+    assert one in panel._wrong._keys
     press(panel.review, "Look again")
+    settle(panel)
+    assert one not in panel._wrong._keys, "it looks again by itself"
+    assert panel.corrections.rows == {}, "what was corrected is on no list any more"
     press(panel.review, "Plan the undo")
     press(panel.review, "Approve")
     panel.wb.apply(panel.wb.plan(panel.review.plan))

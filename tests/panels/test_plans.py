@@ -6,10 +6,12 @@ import threading
 from collections.abc import Callable
 
 import psycopg
+import pytest
 
 from tests.conftest import ClonedClub, Clubs
 from tests.panels.conftest import parts, press, said, settle
 from tests.states import differences, state
+from workbench.errors import WorkbenchError
 from workbench.panels import PlanReview, RunPicker
 from workbench.workbench import Workbench
 
@@ -56,7 +58,8 @@ def test_a_dry_run_leaves_nothing_to_plan(opened: Callable[..., Workbench], club
     panel = RunPicker(wb, runs[runs["mode"] == "dry"]["run"].iloc[0])
     settle(panel)
     press(panel, "Plan the rollback")
-    assert "dry run" in said(panel)
+    assert "dry run (level 0): nothing was written" in said(panel)
+    assert "LevelZero" not in said(panel)
     assert panel.review.plan == ""
 
 
@@ -156,6 +159,83 @@ def test_a_click_on_what_was_left_or_in_haste_is_not_heard(
     settle(review)
     assert "Applied: " in said(review)
     assert "was applied by dana" not in review.work.said, "the second click was not even tried"
+
+
+def test_a_row_that_was_left_is_no_choice(opened: Callable[..., Workbench], clubs: Clubs) -> None:
+    """A browser tells of another row in two messages: none, then that one."""
+    panel = _picked(opened(clubs.clone("application")))
+    panel._runs._table.selected_rows = []
+    panel._plan.click()
+    settle(panel)
+    assert panel.run == ""
+    assert panel.wb.plans().empty
+    assert panel._summary.children == ()
+
+    panel._runs._table.selected_rows = [0]
+    settle(panel)
+    press(panel, "Plan the rollback")
+    review = PlanReview(panel.wb, panel.review.plan)
+    settle(review)
+    assert _offered(review) == {"Preview", "Approve"}
+    review._choice._table.selected_rows = []
+    assert _offered(review) == set()
+    review._buttons["approve"].click()
+    settle(review)
+    assert set(panel.wb.plans()["state"]) == {"planned"}
+    review._choice._table.selected_rows = [0]
+    assert _offered(review) == {"Preview", "Approve"}
+
+
+def test_a_run_that_could_not_be_read_can_be_chosen_again(
+    opened: Callable[..., Workbench], clubs: Clubs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    panel = _picked(opened(clubs.clone("guide")))
+
+    def fail(*_: object, **__: object) -> None:
+        raise WorkbenchError("The server is away.", "Try again.")
+
+    [row] = panel._runs._table.selected_rows
+    other = row - 1 if row else row + 1
+    with monkeypatch.context() as broken:
+        broken.setattr(Workbench, "run", fail)
+        panel._runs._table.selected_rows = [other]
+        settle(panel)
+    assert "The server is away." in said(panel)
+    assert panel.run == ""
+    assert panel._plan.disabled
+    panel._runs._table.selected_rows = []
+    panel._runs._table.selected_rows = [other]
+    settle(panel)
+    assert panel.run == panel._runs._keys[other]
+    assert not panel._plan.disabled
+
+
+def test_a_page_below_a_plan_is_that_plan_s_and_consent_has_a_name(
+    opened: Callable[..., Workbench], clubs: Clubs
+) -> None:
+    panel = _picked(opened(clubs.clone("guide")))
+    review, gate = panel.review, threading.Event()
+    press(panel, "Plan the rollback")
+    first, second = review.plan, panel.wb.plan_sync_state().id
+    press(review, "Preview")
+    assert review._page.children
+    review.show(second)
+    settle(review)
+    assert review._page.children == ()
+    review.show(first)
+    settle(review)
+    review.work.start("Being slow", lambda _: gate.wait(20))
+    review._buttons["preview"].disabled = False
+    review._buttons["preview"].click()
+    review.show(second)
+    gate.set()
+    settle(review)
+    assert review.plan == second
+    assert review._page.children == ()
+    review._who.value = " "
+    press(review, "Approve")
+    assert f"Nobody consents to {second}" in review.work.said
+    assert set(panel.wb.plans()["state"]) == {"planned"}
 
 
 def _offered(review: PlanReview) -> set[str]:

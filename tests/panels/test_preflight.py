@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 
 import psycopg
@@ -80,8 +81,29 @@ def test_refusals_are_words_in_place_and_nothing_is_kept(
         assert told in panel.work.said, (item, panel.work.said)
         assert "wb-fail" in panel.work.said
         assert panel._says.value == says, "what was written is still there to be mended"
+    panel._who.value = " "
+    _chosen(panel, "window", "Sunday")
+    press(panel, "Vouch for it")
+    assert "no name is given" in panel.work.said
     assert not attestations_of(wb._attestations)
     assert panel._buttons["withdrawn"].disabled, "there is nothing to take back"
+
+
+def test_what_is_written_while_a_word_is_kept_stays(
+    opened: Callable[..., Workbench], club: ClonedClub
+) -> None:
+    panel = PreflightPanel(opened(club))
+    settle(panel)
+    gate = threading.Event()
+    _chosen(panel, "window", "Sunday")
+    panel.work.start("Being slow", lambda _: gate.wait(20))
+    panel._buttons["waived"].disabled = False  # as the page has it, which has not heard yet
+    panel._buttons["waived"].click()
+    panel._says.value = "of the next one"
+    gate.set()
+    settle(panel)
+    assert _states(panel)["window"] == "waived"
+    assert panel._says.value == "of the next one"
 
 
 def test_what_people_wrote_is_text(opened: Callable[..., Workbench], club: ClonedClub) -> None:

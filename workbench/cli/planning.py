@@ -54,7 +54,7 @@ def rollback(
                             "changes": {}, "kept": [], "conflicts": [], "unresolved": []})  # fmt: skip
                 return
             banner(wb.environment)
-            say(f"{made.run} was a dry run (level 0): nothing was written, so there is nothing to roll back.")
+            say(str(made))
             say("To fix before it is run again:", *(f"  {each}" for each in made.fix))
             return
         present(wb.environment, made, json, unmask)

@@ -38,6 +38,9 @@ class LevelZero:
     run: str
     fix: tuple[str, ...]
 
+    def __str__(self) -> str:
+        return f"{self.run} was a dry run (level 0): nothing was written, so there is nothing to roll back."
+
 
 def level_zero(run: Run) -> LevelZero:
     """Say what a dry run found that has to be put right."""

@@ -57,7 +57,6 @@ class DuplicateReview(Panel):
         self._model = model or None
         self._order: list[Pair] = []
         self._wanted: Pair | None = None  # the pair that is to be seen
-        self._done = ("", "")  # the plan, and its state, that the pairs were last listed after
         self._entity = ToggleButtons(options=list(_ENTITIES.items()))
         self._entity.style.button_width = "auto"
         self._threshold = BoundedFloatText(
@@ -88,7 +87,8 @@ class DuplicateReview(Panel):
             below=[self.merging, self.review],
         )
         self.work.observe(lambda _: self._offer(), "busy")
-        self.review.work.observe(lambda _: self._follow(), "busy")
+        self.review.follow(self.look)  # records are gone, or back
+        self._threshold.observe(lambda _: self.look(), "value")
         self._entity.observe(lambda _: self._look(), "value")
         for each in (self._which, self._find):
             each.observe(lambda _: self._list(), "value")
@@ -217,6 +217,10 @@ class DuplicateReview(Panel):
             return self.wb.decided(found), self.wb.called_same(found.entity)
 
         def then(read: tuple[Found, pd.DataFrame]) -> str:
+            told = f"{pair[0]} and {pair[1]}: {word}, says {self.wb.settings.operator}."
+            if found.entity != self._entity.value:  # something else is being looked at by now
+                self._before[found.entity] = read[0]
+                return told
             self._keep(*read)
             listed = self._arrange(self.found or found)
             self.merging.choose(pair)
@@ -224,7 +228,7 @@ class DuplicateReview(Panel):
             # The next two first: thousands of pairs take a moment to list, and nobody need wait for them.
             self.work.start("Listing the pairs", lambda _: listed, self._fill)
             rest = "" if following else " Nothing is left that nobody looked at."
-            return f"{pair[0]} and {pair[1]}: {word}, says {self.wb.settings.operator}.{rest}"
+            return f"{told}{rest}"
 
         self.work.start("Keeping what you say", decide, then)
 
@@ -265,12 +269,3 @@ class DuplicateReview(Panel):
     def _offer(self) -> None:
         if not self.work.busy and self.card.pair is not None:
             self.card.hold(False)  # what was said could not be kept
-
-    def _follow(self) -> None:
-        """Look again once a plan was carried out: records are gone, or back."""
-        if self.review.work.busy:
-            return
-        now = self.review.plan, self.review.state
-        if now != self._done and now[1] == "applied":
-            self._done = now
-            self.look()

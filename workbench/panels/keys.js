@@ -50,7 +50,8 @@ function render({ model, el }) {
     if (event.detail < 2) model.send({ key, about: model.get("of") });
   };
   const focus = (message) => {
-    if (message.focus) box.focus({ preventScroll: true });
+    const at = document.activeElement;
+    if (message.focus && !(at && typing(at))) box.focus({ preventScroll: true }); // never from under who types
   };
   const begin = () => {
     panel = el.closest(".wb-panel");

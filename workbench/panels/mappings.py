@@ -100,6 +100,7 @@ class MappingCorrection(Panel):
         ]
         super().__init__(wb, "Correct mappings", parts, below=[self.review])
         self.work.observe(lambda _: self._offer(), "busy")
+        self.review.follow(self._carried_out)
         if found is None:
             self._tell()
             self.look()
@@ -116,6 +117,11 @@ class MappingCorrection(Panel):
         self.work.start(
             "Looking at every mapping", lambda _: self.wb.mapping_findings(self._exports), self._lay_out
         )
+
+    def _carried_out(self) -> None:
+        """Begin anew once a plan was applied: what it corrected needs no correction."""
+        self.corrections.remove(list(self.corrections.rows))
+        self.look()
 
     def static(self) -> Shown:
         """Return the corrections that need no more asking."""

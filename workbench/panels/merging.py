@@ -34,6 +34,7 @@ class MergeChoice(VBox):
     def __init__(self, unmask: bool) -> None:
         self._unmask = unmask
         self._beside: Beside | None = None
+        self._as_shown: dict[str, Any] = {}
         self._table, self._rest = VBox(), HTML()
         self._beside_them = Accordion([self._table], titles=["Side by side"], selected_index=None)
         self._stays = RadioButtons(layout={"width": "auto"})
@@ -89,6 +90,12 @@ class MergeChoice(VBox):
         )
         self._rest.value = left.format(", ".join(rest)) if rest else ""
         self._settle()
+        self._as_shown = self.asked
+
+    @property
+    def edited(self) -> bool:
+        """Whether somebody chose otherwise than was proposed."""
+        return self._beside is not None and self.asked != self._as_shown
 
     @property
     def rule(self) -> str:
@@ -188,7 +195,7 @@ class Merging(VBox):
 
     def offer(self, found: Found, same: pd.DataFrame) -> None:
         """Offer the clusters that were called the same, whatever else is known of their records."""
-        before = self._group.value
+        before, records = self._group.value, self._records()
         self._same = same
         labels = [
             (f"{number} of {len(same)}: {size} records, {canonical}, says {by}", cluster)
@@ -206,11 +213,16 @@ class Merging(VBox):
         self._all.layout.display = "" if len(same) > 1 else "none"
         self.layout.display = "" if labels else "none"
         known = [cluster for _, cluster in labels]
+        self._ours = True
         self._group.value = before if before in known else next(iter(known), None)
-        self._changed()
+        self._ours = False
+        if self._group.value != before or self._records() != records:
+            self._changed()  # else what was chosen about it stays
 
     def choose(self, pair: tuple[str, str]) -> None:
-        """Choose the cluster that two records are in, if they are in one."""
+        """Choose the cluster that two records are in, if they are in one and nobody is choosing about another."""
+        if self.choice.edited:
+            return
         for cluster, members in zip(self._same["cluster"], self._members(), strict=True):
             if set(pair) <= set(members):
                 self._group.value = cluster
@@ -233,6 +245,11 @@ class Merging(VBox):
 
     def _chosen(self) -> dict[Any, Any]:
         return dict(self._same[self._same["cluster"] == self._group.value].iloc[0])
+
+    def _records(self) -> list[str]:
+        """Return the records of the cluster that is chosen."""
+        of = self._same["members"][self._same["cluster"] == self._group.value] if len(self._same) else []
+        return list(next(iter(of), []))
 
     def _members(self) -> list[list[str]]:
         return list(self._same["members"]) if len(self._same) else []

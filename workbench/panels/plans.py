@@ -18,6 +18,7 @@ from workbench import (
     Review,
     Shown,
     Workbench,
+    WorkbenchError,
     plan_affected,
     plan_answer,
     plan_changes,
@@ -66,6 +67,10 @@ class PlanReview(Panel):
 
     def __init__(self, wb: Workbench, plan: str = "", *, listed: bool = True) -> None:
         self._review: Review | None = None
+        self._listed = listed
+        self._wanted = ""  # the plan that is to be seen
+        self._followers: list[Callable[[], None]] = []
+        self._followed = ("", "")  # the plan, and its state, that they were last told of
         self._choice = Table("plan", "Plans", unmask=wb.unmask, chosen=self._chosen)
         self._answer, self._digest, self._page = HTML(), HTML(), VBox()
         self._parts = Tab([VBox() for _ in _PARTS], titles=list(_PARTS))
@@ -96,10 +101,14 @@ class PlanReview(Panel):
 
     def show(self, plan: str | Plan) -> None:
         """Show a plan, and the list of plans as it is now."""
-        name = plan.id if isinstance(plan, Plan) else plan
+        name = self._wanted = plan.id if isinstance(plan, Plan) else plan
         self.work.start(
             "Reading the plan" if name else "Reading the plans", lambda _: self._read(name), self._lay_out
         )
+
+    def follow(self, told: Callable[[], None]) -> None:
+        """Have somebody told whenever a plan that was applied is shown: the database is another by then."""
+        self._followers.append(told)
 
     def static(self) -> Shown:
         """Return the plans and what became of each."""
@@ -114,6 +123,7 @@ class PlanReview(Panel):
         plans, review, parts = read
         if review is None or self._review is None or review.plan.digest != self._review.plan.digest:
             self._renew()
+            self._page.children = ()  # it is another plan's
         self._review = review
         self._choice.show(plans.iloc[::-1])
         self._choice.choose([self.plan])
@@ -155,7 +165,9 @@ class PlanReview(Panel):
 
     def _offer(self) -> None:
         """Offer what can be done with the plan as it stands."""
-        review, busy = self._review, self.work.busy
+        # Another row is chosen in two messages, and a click on a button may come between them.
+        left = self._listed and self._choice.lists(self.plan) and self._choice.chosen != [self.plan]
+        review, busy = self._review, self.work.busy or left
         state = review.state if review else ""
         able = review is not None and review.here and not review.refused
         on = {
@@ -166,16 +178,23 @@ class PlanReview(Panel):
         }
         for name, each in self._buttons.items():
             each.disabled = busy or not on[name]
+        if not busy and self._followed != (now := (self.plan, state)):
+            self._followed = now
+            for told in self._followers if state == "applied" else ():
+                told()
 
     def _chosen(self, keys: list[str]) -> None:
         if keys and keys[0] != self.plan:
-            self._page.children = ()
             self.show(keys[0])
+        else:
+            self._offer()
 
     def _preview(self) -> None:
         name = self.plan
         self.work.start(
-            "Making the report", lambda advance: self.wb.report("plan", {"plan": name}, advance), self._print
+            "Making the report",
+            lambda advance: self.wb.report("plan", {"plan": name}, advance),
+            lambda made: self._print(made, name),
         )
 
     def _approve(self) -> None:
@@ -183,7 +202,12 @@ class PlanReview(Panel):
         plan, who, where = self._review.plan, self._who.value.strip(), self._where.value.strip()
 
         def consent(_: Advance) -> str:
-            made = self.wb.approve(plan, plan.digest, approver=who or None, confirm=where or None)
+            if not who:
+                raise WorkbenchError(
+                    f"Nobody consents to {plan.id}: no name is given.",
+                    "Write into “Approved by” whose consent it is.",
+                )
+            made = self.wb.approve(plan, plan.digest, approver=who, confirm=where or None)
             return f"{made.approver} approves {plan.id}, once, until {made.expires_at:%Y-%m-%d %H:%M} UTC."
 
         self.work.start("Recording the approval", consent, self._then)
@@ -193,12 +217,16 @@ class PlanReview(Panel):
         plan = self._review.plan
 
         def verify(_: Any) -> str:
-            self.show(plan)
+            if self._wanted == plan.id:
+                self.show(plan)
             self.work.start(
-                "Verifying", lambda advance: self.wb.report("post-recovery", {}, advance), self._print
+                "Verifying",
+                lambda advance: self.wb.report("post-recovery", {}, advance),
+                lambda made: self._print(made, plan.id),
             )
             return (
-                f"Applied: {plan.total:,} changes, and nothing else. The check of the whole database follows."
+                f"Applied: {plan.total:,} changes, and nothing else, by {plan.id}."
+                " The check of the whole database follows."
             )
 
         self.work.start(
@@ -219,7 +247,8 @@ class PlanReview(Panel):
         self.show(self.plan)
         return sentence
 
-    def _print(self, made: ReportResult) -> None:
-        self._page.children = (page(made),)
+    def _print(self, made: ReportResult, name: str) -> None:
+        if self.plan == name:  # a page below another plan would be taken for that plan's
+            self._page.children = (page(made),)
         status = str(made.verdict["status"]).replace(" ", "-")
         self.work.say(str(made.verdict["headline"]), status)

@@ -8,10 +8,22 @@ from typing import Any, Literal
 from ipywidgets import HTML, HBox, VBox
 from markupsafe import Markup
 
-from workbench import Preflight, Shown, Workbench, answer, mask_text, preflight_findings, prose, show, visible
+from workbench import (
+    Preflight,
+    Shown,
+    Workbench,
+    WorkbenchError,
+    answer,
+    mask_text,
+    preflight_findings,
+    prose,
+    show,
+    visible,
+)
 from workbench.panels.controls import button, line
 from workbench.panels.panel import Panel
 from workbench.panels.table import Table
+from workbench.panels.work import Advance
 
 _COLUMNS = ["item", "state", "title", "evidence", "by"]
 _Word = Literal["attested", "waived", "withdrawn"]
@@ -122,15 +134,24 @@ class PreflightPanel(Panel):
 
     def _say(self, kind: _Word) -> None:
         item, says, who = self._item, self._says.value, self._who.value.strip()
+        self._says.value = ""  # at once: by the time it is kept, somebody may be writing of the next item
+
+        def keep(_: Advance) -> Any:
+            try:
+                if not who:
+                    raise WorkbenchError(
+                        "This is nobody's word: no name is given.", "Write into “Name” whose word it is."
+                    )
+                return self.wb.attest(item.id, says, kind, by=who)
+            except WorkbenchError:
+                self._says.value = self._says.value or says
+                raise
 
         def said(made: Any) -> str:
-            self._says.value = ""
             self.look()
             return f"{made.by} {_SAID[made.kind]} {item.title.lower()}."
 
-        self.work.start(
-            "Keeping the word", lambda _: self.wb.attest(item.id, says, kind, by=who or None), said
-        )
+        self.work.start("Keeping the word", keep, said)
 
     def _write(self) -> None:
         def signed(entry: str) -> str:

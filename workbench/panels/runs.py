@@ -46,7 +46,7 @@ class RunPicker(Panel):
     """
 
     def __init__(self, wb: Workbench, run: str = "") -> None:
-        self.run = ""
+        self.run = self._wanted = ""
         self._runs = Table("run", "Runs", unmask=wb.unmask, chosen=self._chosen)
         self._summary = VBox()
         self._records = Table("record", "Records", unmask=wb.unmask)
@@ -79,17 +79,32 @@ class RunPicker(Panel):
     def _lay_out(self, read: tuple[Any, Any]) -> None:
         runs, snapshots = read
         self._runs.show(runs.iloc[::-1][_COLUMNS])
-        self._runs.choose([self.run])
+        self._runs.choose([self._wanted])
         named = [(f"{each.snapshot} ({each.created_at})", each.snapshot) for each in reversed(snapshots)]
         self._snapshot.options = [("none: what the run changed stays changed", None), *named]
 
     def _chosen(self, keys: list[str]) -> None:
-        if keys and keys[0] != self.run:
-            self.run = keys[0]
-            self._summary.children, self._records.layout.display = (), "none"  # it was another run's
-            self.work.start(f"Reading {self.run}", lambda _: self.wb.run(keys[0], limit=_RECORDS), self._tell)
+        """Read the run of a row; until it is read, and when the row is left, no run is chosen.
 
-    def _tell(self, did: Any) -> None:
+        Another row is chosen in two messages, and a click on a button may come between them.
+        """
+        self._wanted = keys[0] if keys else ""
+        if self._wanted == self.run:
+            return
+        self.run = ""
+        self._summary.children, self._records.layout.display = (), "none"
+        self._offer()
+        if keys:
+            self.work.start(
+                f"Reading {keys[0]}",
+                lambda _: self.wb.run(keys[0], limit=_RECORDS),
+                lambda did: self._tell(keys[0], did),
+            )
+
+    def _tell(self, run: str, did: Any) -> None:
+        if run != self._wanted:
+            return
+        self.run = run
         self._summary.children = tuple(
             words(each)
             for each in (run_summary(did, self.wb.unmask), show(run_counts(did), "Found and reported"))
@@ -114,7 +129,7 @@ class RunPicker(Panel):
     def _planned(self, made: Plan | LevelZero) -> str | None:
         if isinstance(made, LevelZero):
             self.review.layout.display = "none"
-            return str(made)
+            return " ".join((str(made), "To put right before it is run again:", *made.fix))
         self.review.layout.display = ""
         self.review.show(made)
         return None

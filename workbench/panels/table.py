@@ -72,6 +72,10 @@ class Table(VBox):
         # A page that has not heard of a shorter table yet may choose what is there no more.
         return [self._keys[place] for place in self._table.selected_rows if place < len(self._keys)]
 
+    def lists(self, key: str) -> bool:
+        """Tell whether a row of that key is there."""
+        return key in self._keys
+
     def choose(self, keys: Sequence[str]) -> None:
         """Choose rows by their keys; those that are not there are passed over."""
         self._ours = True

@@ -56,6 +56,7 @@ class TierCorrection(Panel):
         asked = HBox([self._mapping, self._again])
         super().__init__(wb, "Correct tiers", [asked, self._summary, self._act], below=[self.review])
         self.work.observe(lambda _: self._offer(), "busy")
+        self.review.follow(self.look)
         self.look()
 
     @property
