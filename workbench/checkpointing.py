@@ -11,7 +11,7 @@ from uuid import NAMESPACE_URL, uuid5
 import pandas as pd
 
 from workbench.audit import audit_entries, record
-from workbench.checkpoints import manifest
+from workbench.checkpoints import manifest, shelf
 from workbench.checkpoints.instant import create_instant, forget_clone, verify_instant
 from workbench.checkpoints.manifest import Manifest
 from workbench.checkpoints.parts import clear_left_over
@@ -90,22 +90,22 @@ class Checkpointing(Session):
         """List the environment's snapshots, oldest first."""
         folder = self.settings.backups
         self._clear()
-        self.said += [str(each) for each in manifest.unreadable(folder)]
-        return manifest.list_snapshots(folder, self.environment.name)
+        self.said += [str(each) for each in shelf.unreadable(folder)]
+        return shelf.list_snapshots(folder, self.environment.name)
 
     def snapshots_here(self) -> list[Manifest]:
         """List the snapshots of this very database, oldest first: of its server and its name."""
         here = self.target
         return [
             each
-            for each in manifest.list_snapshots(self.settings.backups, self.environment.name)
+            for each in shelf.list_snapshots(self.settings.backups, self.environment.name)
             if each.target["system_identifier"] == here.system_identifier
             and each.target["database"] == here.database
         ]
 
     def snapshot(self, name: str) -> Manifest:
         """Return one snapshot: by its name, its file, or ``latest``."""
-        return manifest.find_snapshot(self.settings.backups, name, self.environment.name)
+        return shelf.find_snapshot(self.settings.backups, name, self.environment.name)
 
     def verify_snapshot(
         self, name: str = "latest", *, any_size: bool = False, advance: Advance = silent
@@ -140,7 +140,7 @@ class Checkpointing(Session):
         folder, by = found.folder, self.settings.operator
         before = [
             each
-            for each in manifest.list_snapshots(folder, self.environment.name)
+            for each in shelf.list_snapshots(folder, self.environment.name)
             if (each.created_at, each.snapshot) < (found.created_at, found.snapshot)
         ]
         if lie := self._logged_otherwise(found):

@@ -11,7 +11,7 @@ from typing import Literal
 import pandas as pd
 
 from workbench.checkpoints.earlier import Snapshot, earlier, snapshot_named
-from workbench.checkpoints.manifest import list_snapshots
+from workbench.checkpoints.shelf import list_snapshots
 from workbench.errors import WrongEnvironment
 from workbench.fixes.replay.doings import Sorting
 from workbench.fixes.replay.losses import Losses, losses

@@ -11,7 +11,7 @@ import psycopg
 
 from workbench.checkpointing import Checkpointing
 from workbench.checkpoints.comparing import way_of
-from workbench.checkpoints.manifest import Manifest, find_snapshot, read_manifest
+from workbench.checkpoints.manifest import Manifest, read_manifest
 from workbench.checkpoints.restore import asking
 from workbench.checkpoints.restore.act import Expected, Progress, Sequences, Surroundings
 from workbench.checkpoints.restore.asking import Seen, Wish
@@ -23,6 +23,7 @@ from workbench.checkpoints.restore.running import STEPS, abandon_restore, restor
 from workbench.checkpoints.restore.watching import contents, expected_of, watched
 from workbench.checkpoints.restored_order import as_restored
 from workbench.checkpoints.service import Say, ServiceRun, run_service
+from workbench.checkpoints.shelf import find_snapshot
 from workbench.checks import Finding, run_checks
 from workbench.differing import Differing
 from workbench.errors import NotMurmurant, Refused, SnapshotError, WrongEnvironment
@@ -139,6 +140,16 @@ class Restoring(Checkpointing, Differing):
     def request_undo_of_restore(self, name: str | None = None) -> Request:
         """Ask to put the database back that the last restore kept; writes a request file and nothing else."""
         folder = requests_folder(self.settings)
+        for each in records(folder):
+            if (
+                each.environment == self.environment.name
+                and each.outcome == "under way"
+                and (each.swapped or each.facts.get("new_oid"))
+            ):
+                raise Refused(
+                    f"The restore {each.request} is not finished; what it keeps is not known before it is.",
+                    "`workbench snapshot restore --resume` finishes it; then ask again.",
+                )
         done = [
             each
             for each in records(folder)
@@ -151,7 +162,7 @@ class Restoring(Checkpointing, Differing):
                 "`workbench snapshot restore` restores a snapshot instead.",
             )
         last = max(done, key=lambda each: str(each.facts.get("ended", "")))
-        facts = {"kept": last.facts["kept"], "request": last.request}
+        facts = {"kept": last.facts["kept"], "request": last.request, "safety": last.facts.get("safety", "")}
         with self._cluster.beside() as beside:
             return asking.ask_to_swap_back(
                 self._cluster, beside, facts, planned_by=self.settings.operator, folder=folder

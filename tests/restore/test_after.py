@@ -13,7 +13,7 @@ import pytest
 
 from tests.imports import import_run
 from tests.restore.acting import Acting
-from tests.restore.conftest import Ground, Lay, assert_same
+from tests.restore.conftest import LOG, Ground, Lay, assert_same
 from tests.states import differences
 from workbench.checkpoints.restore.running import STEPS
 from workbench.errors import NotApproved, Refused
@@ -148,7 +148,10 @@ def test_an_instant_snapshot_is_restored_by_cloning_it(guide: Ground) -> None:
 def test_the_old_database_can_be_put_back(guide: Ground) -> None:
     made = guide.snapshot()
     guide.execute('DELETE FROM "WaIdMapping"')
-    broken, oid = guide.whole(()), guide.ask("SELECT oid FROM pg_database WHERE datname = current_database()")
+    broken, oid = (
+        guide.whole(leave_out=(LOG,)),
+        guide.ask("SELECT oid FROM pg_database WHERE datname = current_database()"),
+    )
     record = guide.restore(guide.asked(made.snapshot))
     restored = guide.whole()
     with guide.open() as wb:
@@ -158,11 +161,56 @@ def test_the_old_database_can_be_put_back(guide: Ground) -> None:
         wb.approve_restore(request, request.digest, approver="erin")
         back = wb.restore(request)
     assert guide.ask("SELECT oid FROM pg_database WHERE datname = current_database()") == oid
-    assert_same(broken, guide.whole(()))
+    assert_same(broken, guide.whole(leave_out=(LOG,)))
     assert_same(restored, guide.whole(back.facts["kept"]))
+    (said,) = guide.ask("SELECT metadata FROM \"AuditLog\" WHERE metadata->>'request' = %s", request.id)
+    assert said["approved_by"] == "erin"
     assert record.facts["kept"] not in guide.databases()
     with guide.open() as wb, pytest.raises(Refused, match="was carried out by dana"):
         wb.restore(request)
+
+
+def test_an_approval_that_was_used_stays_used_when_the_old_database_comes_back(guide: Ground) -> None:
+    made = guide.snapshot()
+    guide.execute('DELETE FROM "WaIdMapping"')
+    guide.restore(guide.asked(made.snapshot, keep_sync_state=True))
+    plan = applied(guide)
+    with guide.open() as wb:
+        request = wb.request_undo_of_restore()
+        wb.approve_restore(request, request.digest, approver="erin")
+        wb.restore(request)
+    assert becomes(guide, plan)[0] == "restored away"
+    with guide.open() as wb, pytest.raises((Refused, NotApproved), match="was used before"):
+        wb.apply(plan)
+
+
+def test_only_the_database_that_the_last_restore_kept_can_come_back(
+    guide: Ground, acting: Callable[..., Acting]
+) -> None:
+    made = guide.snapshot()
+    guide.execute('DELETE FROM "WaIdMapping"')
+    first = guide.restore(guide.asked(made.snapshot)).facts["kept"]
+    with guide.open() as wb:
+        early = wb.request_undo_of_restore()
+        wb.approve_restore(early, early.digest, approver="erin")
+    assert early.kept == first
+    guide.execute('CREATE TABLE public."people\'s work" AS SELECT 1')
+    later = guide.whole()
+    under_way = acting(guide, guide.asked(made.snapshot))
+    while "starting" not in (called := under_way.go_on()):
+        assert called != "done"
+    under_way.kill()  # the swap is done
+    with guide.open() as wb:
+        with pytest.raises(Refused, match="is not finished"):
+            wb.request_undo_of_restore()
+        second = wb.resume_restore().facts["kept"]
+        with pytest.raises(Refused, match="are not the databases that they were"):
+            wb.restore(early)
+        request = wb.request_undo_of_restore()
+        assert request.kept == second != first
+        wb.approve_restore(request, request.digest, approver="erin")
+        wb.restore(request)
+    assert_same(later, guide.whole())
 
 
 def test_killed_on_the_way_back(guide: Ground, acting: Callable[..., Acting]) -> None:
@@ -175,7 +223,7 @@ def test_killed_on_the_way_back(guide: Ground, acting: Callable[..., Acting]) ->
         request = wb.request_undo_of_restore()
         wb.approve_restore(request, request.digest, approver="erin")
     under_way = acting(guide, request)
-    for step, now in ((1, restored), (2, broken)):
+    for step, now in ((1, restored), (2, restored), (3, broken)):
         assert under_way.go_on() == STEPS["swap back"][step].called
         under_way.kill()
         assert_same(now, guide.whole(()))

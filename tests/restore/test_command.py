@@ -94,6 +94,38 @@ def test_asked_approved_carried_out_and_put_back(place: Place, tmp_path: Path) -
     assert place.ground.ask("""SELECT count(*) > 0 FROM "Member" WHERE phone = '805 555 0177'""") == [True]
 
 
+def test_in_place_ends_in_words(place: Place) -> None:
+    made = place.asks("snapshot", "create")
+    asked = place.asks("snapshot", "restore", made["name"], "--in-place")
+    place.asks("approve", asked["request"], "--digest", asked["digest"], "--as", "erin")
+    code, out, _ = place.run("snapshot", "restore", asked["request"], "--yes")
+    assert code == 0
+    assert "is what the snapshot holds" in out
+    assert "Safety backup" in out
+
+
+def test_interrupted_after_the_swap_it_can_only_be_finished(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = place.asks("snapshot", "create")
+    asked = place.asks("snapshot", "restore", made["name"])
+    place.asks("approve", asked["request"], "--digest", asked["digest"], "--as", "erin")
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(steps, "counted_in", interrupted)  # as it looks back
+        code, _, err = place.run("snapshot", "restore", asked["request"], "--yes")
+    assert code == 130
+    assert f"What was restored is the live database {place.ground.live}." in err
+    assert "--resume` finishes it" in err
+    assert "--abandon" not in err
+    assert place.run("snapshot", "restore", "--undo")[0] == 3
+    assert place.run("snapshot", "restore", "--resume", "--yes")[0] == 0
+    assert place.asks("snapshot", "restore", "--undo")["way"] == "swap back"
+
+
 def test_interrupted_it_says_what_stands(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     made = place.asks("snapshot", "create")
     asked = place.asks("snapshot", "restore", made["name"])

@@ -19,7 +19,8 @@ from workbench.checkpoints import dumping, snapshot
 from workbench.checkpoints.archive import read_archive
 from workbench.checkpoints.fingerprints import fingerprints
 from workbench.checkpoints.instant import administration, drop_clone
-from workbench.checkpoints.manifest import list_snapshots, read_manifest
+from workbench.checkpoints.manifest import read_manifest
+from workbench.checkpoints.shelf import list_snapshots
 from workbench.database.embedded import client_tools
 from workbench.database.tools import Tool, find_tools
 from workbench.errors import Refused, UsageError, WorkbenchError

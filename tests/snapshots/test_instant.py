@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from workbench.checkpoints.instant import clone_of
-from workbench.checkpoints.manifest import list_snapshots
+from workbench.checkpoints.shelf import list_snapshots
 from workbench.errors import Refused, UsageError
 
 

@@ -14,12 +14,10 @@ from workbench.checkpoints.manifest import (
     SequenceState,
     TableState,
     Verification,
-    find_snapshot,
-    list_snapshots,
     read_manifest,
-    unreadable,
     write_manifest,
 )
+from workbench.checkpoints.shelf import find_snapshot, list_snapshots, unreadable
 from workbench.errors import SnapshotError, UsageError
 
 
@@ -97,6 +95,24 @@ def test_a_manifest_of_other_things(path):
     path.write_bytes(b"\xff\xfe")
     with pytest.raises(SnapshotError, match="UTF-8"):
         read_manifest(path)
+
+
+def test_the_latest_is_not_passed_over_because_its_manifest_cannot_be_read(tmp_path):
+    for name in ("backup_20260101_090000", "backup_20260102_090000"):
+        created = f"{name[7:11]}-{name[11:13]}-{name[13:15]}T09:00:00+00:00"
+        write_manifest(manifest(name, created_at=created), tmp_path / f"{name}.json")
+    assert find_snapshot(tmp_path, "latest", "club").snapshot == "backup_20260102_090000"
+    (tmp_path / "backup_20260101_090000.json").write_text("{")
+    assert find_snapshot(tmp_path, "latest", "club").snapshot == "backup_20260102_090000"
+    (tmp_path / "backup_20260102_090000.json").write_text("{")
+    with pytest.raises(SnapshotError, match="backup_20260102_090000"):
+        find_snapshot(tmp_path, "latest", "club")
+
+
+def test_an_archive_without_a_manifest_is_said_to_have_none(tmp_path):
+    (tmp_path / "backup_20260102_090000.dump").write_bytes(b"PGDMP")
+    with pytest.raises(UsageError, match="has no manifest beside it"):
+        find_snapshot(tmp_path, str(tmp_path / "backup_20260102_090000.dump"))
 
 
 def test_snapshots_are_found_by_name_file_and_latest(tmp_path):

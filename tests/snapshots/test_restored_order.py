@@ -12,11 +12,12 @@ from tests.snapshots.test_fingerprints import UNEVEN, tool
 from tests.snapshots.test_verify import forge, unlog
 from workbench.checkpoints.comparing import differences_from, way_of
 from workbench.checkpoints.fingerprints import fingerprints
-from workbench.checkpoints.manifest import Contents, TableState, list_snapshots, read_manifest
+from workbench.checkpoints.manifest import Contents, TableState, read_manifest
 from workbench.checkpoints.restore.steps import compare_with
 from workbench.checkpoints.restore.watching import contents, expected_of
 from workbench.checkpoints.restored_order import as_restored
 from workbench.checkpoints.row_hashes import row_hashes
+from workbench.checkpoints.shelf import list_snapshots
 from workbench.errors import SnapshotError
 
 # Of an heir that joined later, pg_dump makes a table whose inherited columns come first.

@@ -15,8 +15,9 @@ from tests.snapshots.test_manifest import manifest
 from workbench.checkpoints import pruning
 from workbench.checkpoints.dry_runs import DryRun
 from workbench.checkpoints.dry_runs.manifest import write_dry_run
-from workbench.checkpoints.manifest import Verification, list_snapshots, new_name, write_manifest
+from workbench.checkpoints.manifest import Verification, new_name, write_manifest
 from workbench.checkpoints.retention import Migration, audit_limit, decide_dry_runs, decide_snapshots
+from workbench.checkpoints.shelf import list_snapshots
 from workbench.errors import Refused
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from workbench.checkpoints.archive import read_archive
 from workbench.checkpoints.comparing import way_of
-from workbench.checkpoints.manifest import Manifest, find_snapshot, read_manifest
+from workbench.checkpoints.manifest import Manifest, read_manifest
 from workbench.checkpoints.scratch import restored
+from workbench.checkpoints.shelf import find_snapshot
 from workbench.database.address import Address
 from workbench.database.connection import Database
 from workbench.database.environment import Environment

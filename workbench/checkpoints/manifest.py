@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from workbench.errors import SnapshotError, UsageError, unknown
+from workbench.errors import SnapshotError
 
 VERSION = 2
 READ = (1, 2)  # in the first, `row_hashes` made all digests
@@ -255,64 +255,6 @@ def flush_folder(folder: Path) -> None:
         os.fsync(number)
     finally:
         os.close(number)
-
-
-def list_snapshots(folder: Path, environment: str | None = None) -> list[Manifest]:
-    """List the snapshots of a folder, oldest first; see `unreadable` for manifests that cannot be read.
-
-    Parameters
-    ----------
-    folder : Path
-        Where they lie, if anywhere.
-    environment : str, optional
-        Only those of this environment.
-    """
-    found = [each for each, _ in _all(folder) if each]
-    chosen = [each for each in found if environment in (None, each.target["environment"])]
-    return sorted(chosen, key=lambda each: (each.created_at, each.snapshot))
-
-
-def unreadable(folder: Path) -> list[SnapshotError]:
-    """Return what is wrong with the manifests that are listed nowhere because they cannot be read."""
-    return [error for _, error in _all(folder) if error]
-
-
-def find_snapshot(folder: Path, name: str, environment: str | None = None) -> Manifest:
-    """Return a snapshot by its name, its file or ``latest``.
-
-    Raises
-    ------
-    SnapshotError
-        When its manifest cannot be read.
-    UsageError
-        When there is none of this name.
-    """
-    if name == "latest":
-        every = list_snapshots(folder, environment)
-        if not every:
-            of = f" of {environment}" if environment else ""
-            raise UsageError(
-                f"There is no snapshot{of} in {folder}.", "Take one with `workbench snapshot create`."
-            )
-        return every[-1]
-    path = Path(name)
-    beside = [path, folder / path] if path.suffix in {".dump", ".json"} else [folder / f"{name}.json"]
-    for each in beside:
-        if each.with_suffix(".json").is_file():
-            return read_manifest(each)
-    raise unknown("snapshot", name, [each.snapshot for each in list_snapshots(folder)])
-
-
-def _all(folder: Path) -> list[tuple[Manifest | None, SnapshotError | None]]:
-    found: list[tuple[Manifest | None, SnapshotError | None]] = []
-    for path in sorted(folder.glob("backup_*.json")):
-        if not NAME.fullmatch(path.stem):
-            continue
-        try:
-            found.append((read_manifest(path), None))
-        except SnapshotError as error:
-            found.append((None, error))
-    return found
 
 
 def _plain(manifest: Manifest) -> dict[str, Any]:

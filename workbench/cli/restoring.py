@@ -209,14 +209,18 @@ def _ended(wb: Workbench, record: Record, json: bool) -> None:
     else:
         settled = facts.get("settled", {})
         seconds = sum(facts.get("seconds", {}).values())
-        lines = [f"Restored: {record.live} is what the snapshot holds ({seconds:.1f} s"]
+        holds = (
+            "the database that was kept"
+            if "swap" in record.done and "fill" not in record.done
+            else "what the snapshot holds"
+        )
+        lines = [f"Restored: {record.live} is {holds} ({seconds:.1f} s"]
         if "swap_seconds" in facts:
             lines[0] += f"; the swap itself {facts['swap_seconds'] * 1000:.0f} ms"
         lines[0] += ")."
         lines += [f"Safety backup: {facts['safety']}"] if facts.get("safety") else []
-        lines += [
-            f"The old database is kept as {facts['kept']}; drop it when it is no longer needed."
-        ] * bool(facts.get("kept"))
+        if kept := facts.get("kept"):
+            lines.append(f"The old database is kept as {kept}; drop it when it is no longer needed.")
         if gone := settled.get("gone"):
             lines.append(f"{gone} applied plans are not applied any more: `{command()} plans` names them.")
         if unchecked := facts.get("unchecked_keys"):

@@ -151,31 +151,35 @@ def carry_out(restore: Restore, steps: list[Step]) -> Record:
     for restore.place, step in enumerate(steps):
         if step.name in record.done:
             continue
-        restore.around.progress(step.called, restore.place, restore.total)
         begun = perf_counter()
         try:
+            restore.around.progress(step.called, restore.place, restore.total)
             with restore.cluster.speaking_plainly():
                 step.carry_out(restore)
+            seconds = {**record.facts.get("seconds", {}), step.name: round(perf_counter() - begun, 3)}
+            record.finish(step.name, seconds=seconds)
         except KeyboardInterrupt:
             raise KeyboardInterrupt(_interrupted(record, step)) from None
         except DatabaseUnreachable as error:
-            raise DatabaseUnreachable(error.what, f"{_stands(record)} {_GO_ON}") from None
+            raise DatabaseUnreachable(error.what, f"{_stands(record)} {_go_on(record)}") from None
         except WorkbenchError as error:
             if record.swapped:
-                error.args = (f"{error} {_stands(record)} {_GO_ON}",)
-                error.next_step = f"{error.next_step} {_stands(record)} {_GO_ON}".strip()
+                error.args = (f"{error} {_stands(record)} {_go_on(record)}",)
+                error.next_step = f"{error.next_step} {_stands(record)} {_go_on(record)}".strip()
                 raise
             _put_back(restore, error)
             raise
-        seconds = {**record.facts.get("seconds", {}), step.name: round(perf_counter() - begun, 3)}
-        record.finish(step.name, seconds=seconds)
     restore.around.progress("done", restore.total, restore.total)
     record.outcome = DONE
     record.note(ended=f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}", snapshot=restore.request.source.snapshot)
     return record
 
 
-_GO_ON = "`workbench snapshot restore --resume` goes on, --abandon gives up."
+def _go_on(record: Record) -> str:
+    """Say what can be done with a restore that stands where it is: one that has swapped is not given up any more."""
+    if record.swapped:
+        return "`workbench snapshot restore --resume` finishes it; after that --undo leads back."
+    return "`workbench snapshot restore --resume` goes on, --abandon gives up."
 
 
 def abandon(restore: Restore) -> Record:
@@ -189,7 +193,7 @@ def abandon(restore: Restore) -> Record:
     if restore.record.swapped:
         raise Refused(
             f"The restore {restore.record.request} cannot be given up any more: the restored database is the live one.",
-            "`workbench snapshot restore --resume` finishes it; --undo puts the old database back.",
+            "`workbench snapshot restore --resume` finishes it; after that --undo puts the old database back.",
         )
     _clean_up(restore)
     restore.record.outcome = ABANDONED
@@ -224,7 +228,7 @@ def _put_back(restore: Restore, error: WorkbenchError) -> None:
     try:
         _clean_up(restore)
     except WorkbenchError as trouble:
-        said = f"{_stands(restore.record)} Putting things back failed as well: {trouble} {_GO_ON}"
+        said = f"{_stands(restore.record)} Putting things back failed as well: {trouble} {_go_on(restore.record)}"
     else:
         restore.record.outcome = FAILED
         restore.record.note(error=error.what)
@@ -261,7 +265,7 @@ def _interrupted(record: Record, step: Step) -> str:
         stands = f"The live database {record.live} is whole: the one that was there, or the restored one."
     stopped = record.facts.get("stopped") and not record.facts.get("restarted")
     application = " The application is stopped." if stopped else ""
-    return f"Interrupted while {step.called}. {stands}{application} {_GO_ON}"
+    return f"Interrupted while {step.called}. {stands}{application} {_go_on(record)}"
 
 
 def _stands(record: Record) -> str:

@@ -165,7 +165,7 @@ def ask_to_swap_back(
     Parameters
     ----------
     done : mapping
-        ``kept``, ``request`` and ``snapshot`` of that restore.
+        ``kept``, ``request`` and ``safety`` of that restore.
 
     Raises
     ------
@@ -177,7 +177,9 @@ def ask_to_swap_back(
     if live is None or kept is None:
         raise Refused(
             f"The database {done['kept']}, as {cluster.live} was before {done['request']}, is not there any more.",
-            "Its safety backup is: restore that.",
+            f"Its safety backup is {done['safety']}: restore that."
+            if done.get("safety")
+            else "No safety backup of it is known.",
         )
     if reason := cluster.may_rename(beside, live):
         raise Refused(
@@ -191,6 +193,7 @@ def ask_to_swap_back(
             f"What was written to {cluster.live} since the restore stays in the database that is put aside;"
             " nothing is deleted.",
         ),
+        keep_sync_state=True,
         kept=kept.name,
     )
     return write_request(folder, draft)

@@ -19,6 +19,7 @@ from workbench.checkpoints.restore.likeness import (
     make_as_dumped,
     make_like,
 )
+from workbench.checkpoints.restore.record import records
 from workbench.checkpoints.restore.request import Counted, more_is_lost
 from workbench.checkpoints.restore.settling import settle
 from workbench.checkpoints.restore.swap import others, refuse_who_stays, swap
@@ -234,6 +235,15 @@ def look_back(restore: Restore) -> None:
     restore.record.note(written_late=late)
 
 
+def settle_kept(restore: Restore) -> None:
+    """Write into the kept database what it takes away in its turn: the plans that were applied since, and who did it."""
+    there = restore.cluster.standing(restore.beside)
+    if restore.request.kept in there:  # else there is nothing to go back to, as is said next
+        live = restore.cluster.at(restore.record.live)
+        done = settle(restore.cluster.at(restore.request.kept), restore.request, restore.record, live)
+        restore.record.note(settled=asdict(done))
+
+
 def go_back(restore: Restore) -> None:
     """Put the database that a restore kept back under the live name; the restored one is kept instead."""
     record, request, beside = restore.record, restore.request, restore.beside
@@ -243,6 +253,14 @@ def go_back(restore: Restore) -> None:
         raise Refused(
             f"{record.live} and {request.kept} are not the databases that they were.",
             "`workbench snapshot restore --undo` anew shows what there is.",
+        )
+    made = [each for each in records(record.path.parent) if each.facts.get("new_oid") == live.oid]
+    if any(
+        each.facts.get("kept") not in (None, request.kept) for each in made if each.request != record.request
+    ):
+        raise Refused(
+            f"{request.kept} is not what stood here before {record.live}: a later restore kept another database.",
+            "`workbench snapshot restore --undo` anew offers that one.",
         )
     record.note(new_oid=kept.oid)
     aside = name_beside(record.live, f"_undone_{datetime.now(UTC):%Y%m%d_%H%M%S}")
@@ -292,6 +310,7 @@ SWAP = [
 
 SWAP_BACK = [
     Step("stop", "stopping the application", stop),
+    Step("settle", "writing what was done into the database that was kept", settle_kept),
     Step("swap", "swapping back", go_back),
     Step("start", "starting the application", start),
     Step("health", "asking the application how it is", health),
