@@ -13,11 +13,13 @@ import textwrap
 import time
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import quote, unquote
 
 import psycopg
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from psycopg import sql
 from sqlalchemy import text
 
 from tests.conftest import database_at
@@ -148,6 +150,23 @@ def test_reading_cannot_write(empty_url):
             connection.exec_driver_sql(statement)
     with psycopg.connect(empty_url) as connection:
         assert connection.execute("SELECT to_regclass('t')").fetchone() == (None,)
+
+
+@pytest.mark.parametrize("password", ["a%20b", "a+b", "%3A%2F%40%25%27%5C", ""])
+@pytest.mark.parametrize("name", ["Klüb zwei", "a'b\\\\c=d"])
+def test_a_space_in_the_password_or_the_name_keeps_nobody_from_writing(server, name, password):
+    with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(name)))
+    url = server.url("@@").replace("/@@", f"/{quote(name)}").replace("postgres:@", f"postgres:{password}@")
+    assert quote(name) in url
+    database = database_at(url)
+    with database.writing() as connection:
+        assert connection.info.dbname == name
+        assert connection.info.password == unquote(password)
+        assert "apply" in connection.info.get_parameters()["application_name"]
+        connection.execute("CREATE TABLE t AS SELECT current_setting('statement_timeout') AS limited")
+    with database.reading() as connection:
+        assert connection.execute(text("SELECT limited FROM t")).scalar_one() == "15min"
 
 
 def test_reading_sees_one_state(empty_url):

@@ -1,12 +1,16 @@
-"""One state, asked by several threads: a panel's own among them."""
+"""An environment, opened: one state, asked by several threads, and reports that are read when they are asked for."""
 
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor, wait
+from pathlib import Path
 
 import pytest
 
+from tests.commands import Shell, at, shell  # noqa: F401
 from tests.conftest import ClonedClub, Clubs
+from workbench.errors import ReportFileError, SnapshotError
+from workbench.workbench import open_workbench
 
 
 @pytest.fixture
@@ -24,3 +28,47 @@ def test_one_state_answers_one_thread_at_a_time(club: ClonedClub) -> None:
             assert wb.counts().equals(first), "who has it may ask on"
             club.execute('DELETE FROM "WaIdMapping"')
         assert all(each.result(30).equals(first) for each in asked), "the same state"
+
+
+def test_reports_that_are_not_there_keep_nobody_from_what_needs_none(
+    club: ClonedClub,
+    server,
+    at,  # noqa: F811
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run: Shell = at(club)
+    away = club.club.imports.rename(tmp_path / "away")
+    monkeypatch.setenv("SCRATCH_URL", server.url("postgres"))
+    toml = tmp_path / "workbench.toml"
+    toml.write_text('scratch_url_env = "SCRATCH_URL"\n' + toml.read_text())
+    for words in (["snapshot", "create"], ["snapshot", "verify"], ["snapshot", "list"], ["audit"]):
+        done = run(*words)
+        assert done.returncode == 0, done.stderr
+    done = run("doctor")
+    assert done.returncode == 1
+    (line,) = [each for each in done.stdout.splitlines() if each.strip().startswith("import reports")]
+    assert "missing" in line
+    assert str(club.club.imports) in "".join(done.stdout.split())
+    done = run("runs")
+    assert done.returncode == 2
+    for said in ("environments.club.import_reports", str(club.club.imports), "workbench.toml"):
+        assert said in done.stderr
+
+    monkeypatch.setenv("CLUB_URL", club.url)
+    with open_workbench("club") as wb:
+        wb.counts()
+        with pytest.raises(ReportFileError, match=r"No such file.* environments\.club\.import_reports"):
+            wb.find_runs()
+        with pytest.raises(
+            SnapshotError, match=r"Whose work came after .*environments\.club\.import_reports"
+        ):
+            wb.losses("latest")
+        away.rename(club.club.imports)
+        assert wb.find_runs()[0].reports, "looked for once more"
+
+
+def test_a_report_that_somebody_names_is_read_at_once(club: ClonedClub, at) -> None:  # noqa: F811
+    done = at(club)("doctor", "--import-report", "nowhere.json")
+    assert (done.returncode, "nowhere.json" in done.stderr) == (2, True)
+    assert "environments.club" not in done.stderr

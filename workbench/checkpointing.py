@@ -18,7 +18,7 @@ from workbench.checkpoints.parts import clear_left_over
 from workbench.checkpoints.snapshot import Wish, create_snapshot
 from workbench.checkpoints.source import Source
 from workbench.checkpoints.verifying import NotAsSaidError, judged, verify_snapshot
-from workbench.errors import NotLogged, UsageError
+from workbench.errors import NotLogged, UsageError, WorkbenchError
 from workbench.session import Session
 
 Advance = Callable[[str, int, int], None]
@@ -130,6 +130,8 @@ class Checkpointing(Session):
             When the manifest itself cannot be read, or was edited.
         UsageError
             When there is none of that name, or it is another environment's.
+        WorkbenchError
+            When the outcome could not be written into the manifest; it is logged all the same, and told.
         """
         found = self.snapshot(name)
         if found.target["environment"] != self.environment.name:
@@ -155,8 +157,25 @@ class Checkpointing(Session):
             tried = verify_snapshot(found, before, self.settings, advance, any_size=any_size)
         path = folder / f"{found.snapshot}.json"
         found = manifest.read_manifest(path).with_verification(tried)  # others may have verified it meanwhile
-        manifest.write_manifest(found, path)
-        self._log("verified", found, {"outcome": tried.outcome, "detail": tried.detail, "where": tried.where})
+        unwritten = ""
+        try:
+            manifest.write_manifest(found, path)
+        except OSError as error:
+            unwritten = error.strerror or str(error)
+        facts = {"outcome": tried.outcome, "detail": tried.detail, "where": tried.where}
+        logged = self._log("verified", found, facts)
+        if unwritten:
+            where = (
+                "The audit log has the outcome"
+                if logged
+                else f"Nor is it in the audit log ({self.said[-1].rstrip('.')})"
+            )
+            raise WorkbenchError(
+                f"{found.snapshot}: {tried.outcome} ({tried.detail.rstrip('.')}), but that could not be written into its"
+                f" manifest {path}: {unwritten}. {where}.",
+                f"Make room in {folder} and let it be written to, then verify again: until then the snapshot counts as"
+                " it did before.",
+            )
         return found
 
     def _logged_otherwise(self, found: Manifest) -> str:
@@ -176,7 +195,8 @@ class Checkpointing(Session):
     def _clear(self) -> None:
         self.said += clear_left_over(self.settings.backups, partial(forget_clone, self.database))
 
-    def _log(self, done: str, about: Manifest, more: dict[str, Any]) -> None:
+    def _log(self, done: str, about: Manifest, more: dict[str, Any]) -> bool:
+        """Write it into the audit log; return whether that was done, and say so where it was not."""
         facts = {
             "operator": self.settings.operator,
             "snapshot": about.snapshot,
@@ -190,6 +210,8 @@ class Checkpointing(Session):
             record(self.database, self.schema, f"migration:snapshot:{done}", facts, about=number)
         except NotLogged as error:
             self.said.append(str(error))
+            return False
+        return True
 
 
 def snapshots_frame(found: list[Manifest]) -> pd.DataFrame:

@@ -12,7 +12,7 @@ import pandas as pd
 
 from workbench.checkpoints.earlier import Snapshot, earlier, snapshot_named
 from workbench.checkpoints.shelf import list_snapshots
-from workbench.errors import WrongEnvironment
+from workbench.errors import ReportFileError, SnapshotError, WrongEnvironment
 from workbench.fixes.replay.doings import Sorting
 from workbench.fixes.replay.losses import Losses, losses
 from workbench.fixes.replay.replay import ReplayRequest, plan_replay, sort_doings
@@ -214,9 +214,21 @@ class Differing(Session):
         ----------
         runs : sequence of str
             The bad runs, whose doing is not wanted back; none to count everything.
+
+        Raises
+        ------
+        SnapshotError
+            When the snapshot cannot be read, or the importers' reports that tell whose work came after it.
         """
         named = tuple(dict.fromkeys(runs))
         asked = ReplayRequest.checked(str(snapshot), named or ("none",), "keep", min_evidence)
+        try:
+            _ = self.reports
+        except ReportFileError as error:
+            # As for a snapshot that cannot be read: a restore goes on without, and tells the tables alone.
+            raise SnapshotError(
+                f"Whose work came after {snapshot} cannot be told: {error.what}", error.next_step
+            ) from None
         with self._sorting(snapshot, replace(asked, runs=named), progress) as (sorting, was):
             done = sort_doings(sorting, self.references)
             return losses(sorting.compared, sorting.authors, done, was.name, named, limit)

@@ -14,6 +14,7 @@ from workbench.checks.integrity import table_counts
 from workbench.checks.registry import SAMPLE
 from workbench.checks.rules import ground, run_rules
 from workbench.duplicates import Duplicates
+from workbench.errors import ReportFileError
 from workbench.investigate.dry_runs import rehearsals, rehearsals_frame
 from workbench.investigate.mappings.lookup import mapped
 from workbench.investigate.mappings.problems import MappingFindings, mapping_findings
@@ -25,6 +26,7 @@ from workbench.investigate.runs import pick_run, runs_frame
 from workbench.investigate.tiers import drift, reviewing
 from workbench.investigate.tiers.configuration import mapping_for
 from workbench.murmurant.exports import read_exports
+from workbench.murmurant.reports import ImportReport
 from workbench.searching import Searching
 
 
@@ -33,10 +35,12 @@ class Looking(Duplicates, Auditing, Searching):
 
     def readiness(self) -> pd.DataFrame:
         """Tell what works here and what is missing: ``subject``, ``state``, ``detail``."""
+        try:
+            reports: tuple[ImportReport, ...] | ReportFileError = self.reports
+        except ReportFileError as error:
+            reports = error
         with self.reading() as connection:
-            return readiness(
-                connection, self.schema, self.environment, self.identity, self.options, self.reports
-            )
+            return readiness(connection, self.schema, self.environment, self.identity, self.options, reports)
 
     def runs(self) -> pd.DataFrame:
         """List every import run: one row each, see `workbench.investigate.runs.runs_frame`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -39,8 +39,8 @@ class Session:
         The guarded target.
     options : EnvironmentSettings
         What is configured for it.
-    reports : tuple of ImportReport
-        The importers' report files that count as evidence.
+    reports_from : tuple of ImportReport or callable
+        The importers' report files that count as evidence, or what reads them: see `reports`.
     plans_in : Path or None
         Where plans are written, instead of the settings' own folder.
     """
@@ -48,7 +48,7 @@ class Session:
     database: Database
     options: EnvironmentSettings
     settings: Settings
-    reports: tuple[ImportReport, ...] = ()
+    reports_from: tuple[ImportReport, ...] | Callable[[], tuple[ImportReport, ...]] = ()
     one_state: bool = False
     unmask: bool = False
     plans_in: Path | None = None
@@ -115,6 +115,19 @@ class Session:
                     "Run `workbench demo`, or name your own database with --environment (-e).",
                 ) from None
 
+    @cached_property
+    def reports(self) -> tuple[ImportReport, ...]:
+        """The importers' report files that count as evidence, read when they are first asked for.
+
+        What needs none, such as a snapshot and its restore, goes on where they cannot be read.
+
+        Raises
+        ------
+        ReportFileError
+            When a path that is configured is not there, or what lies there is damaged.
+        """
+        return self.reports_from() if callable(self.reports_from) else self.reports_from
+
     @property
     def dialect(self) -> str:
         """``guide``, ``application`` or ``mixed``."""
@@ -148,7 +161,7 @@ class Session:
         return find_rulebook(Path(rules) if rules else self.options.policies)
 
     def look(self, connection: Connection, runs: bool = True) -> Look:
-        """Gather what a check may look at."""
+        """Gather what a check may look at: with `runs` these and the importers' reports too."""
         found = self.find_runs() if runs else []
         of_clubs = [
             each.expected["members"]
@@ -161,7 +174,7 @@ class Session:
             self.environment,
             self.options,
             found,
-            self.reports,
+            self.reports if runs else (),
             production_members=max(of_clubs, default=None),
         )
 

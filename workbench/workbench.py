@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from workbench.bundling import Bundling
 from workbench.checkpoints.dry_runs import kept_reports
 from workbench.database.connection import connect
-from workbench.murmurant.reports import read_reports
+from workbench.errors import ReportFileError
+from workbench.murmurant.reports import ImportReport, read_reports
 from workbench.preflighting import Preflighting
 from workbench.pruning import Pruning
 from workbench.publishing import Publishing
@@ -60,6 +62,9 @@ def open_workbench(
     ------
     UsageError
         For an unknown environment, or one whose URL is not set.
+    ReportFileError
+        For a path in `import_reports` that is no report. Those that are configured are read when they are
+        first asked for: see `Session.reports`.
     WrongEnvironment
         When the environment's name, kind and address disagree.
     DatabaseUnreachable
@@ -75,14 +80,27 @@ def open_workbench(
         )
     if tier_mapping:
         chosen = chosen.model_copy(update={"tier_mapping": Path(tier_mapping)})
-    # The demo's own folder is there only once a demo was made; any other path that is named must be.
-    own = (
-        chosen.import_reports if chosen.url_env else [each for each in chosen.import_reports if each.exists()]
-    )
-    given = read_reports([*own, *map(Path, import_reports)])
-    # An importer overwrites its dry run's report with the live run's; what was kept of it is evidence too.
-    told = {(each.run_id, each.path.name) for each in given}
-    kept = read_reports(kept_reports(settings.backups, name))
-    more = [each for each in kept if (each.run_id, each.path.name) not in told]
-    reports = tuple(sorted([*given, *more], key=lambda each: (each.run_id, each.path.name)))
+    given = read_reports(map(Path, import_reports))  # what somebody names is to be used: said at once
+    reports = partial(_reports, name, chosen, settings.backups, given)
     return Workbench(connect(name, settings), chosen, settings, reports, one_state=one_state, unmask=unmask)
+
+
+def _reports(
+    name: str, chosen: EnvironmentSettings, backups: Path, given: tuple[ImportReport, ...]
+) -> tuple[ImportReport, ...]:
+    """Read the reports that are configured, and those of dry runs, besides what was given; by run and name."""
+    # The demo's own folder is there only once a demo was made; any other path that is named must be.
+    own = [each for each in chosen.import_reports if chosen.url_env or each.exists()]
+    try:
+        configured = read_reports(own)
+    except ReportFileError as error:
+        raise ReportFileError(
+            f"{error.what} The setting environments.{name}.import_reports leads there.",
+            "Correct it in workbench.toml, or put the importer's file or folder where it says, whole.",
+        ) from None
+    found = {each.path.resolve(): each for each in (*configured, *given)}
+    # An importer overwrites its dry run's report with the live run's; what was kept of it is evidence too.
+    told = {(each.run_id, each.path.name) for each in found.values()}
+    kept = read_reports(kept_reports(backups, name))
+    more = [each for each in kept if (each.run_id, each.path.name) not in told]
+    return tuple(sorted([*found.values(), *more], key=lambda each: (each.run_id, each.path.name)))

@@ -129,8 +129,11 @@ def prove(scene: Scene) -> None:
     assert not scene.changed(scene.after)  # planning writes nothing
     if plan is not None:
         wb.approve(plan, plan.digest, approver="robin")
-        with pytest.raises(Drift):  # it is for the restored database
+        with pytest.raises(Drift) as early:  # it is for the restored database
             wb.apply(plan)
+        assert f"a restore to {plan.header.parameters['snapshot']} makes" in early.value.next_step
+        assert "carry that restore out first" in early.value.next_step
+        assert "Plan again" not in early.value.next_step
     restore_in_place(scene.club.url, scene.snapshot)
     before = rows_of(scene.club.url)
     expected = as_it_would_be(scene, before, after, plan, wb)

@@ -160,6 +160,21 @@ def test_a_rollback_plan_is_one_that_is_possible_here() -> None:
     assert rollback_evidence("level 1", none, True).holds is None
 
 
+@pytest.mark.parametrize("attested", ["banana", "level 3", "level 10", "as last time", "sublevel 1"])
+def test_a_word_that_names_no_level_predetermines_none(attested: str) -> None:
+    found = rollback_evidence(attested, Evidence(True, "a snapshot"), True)
+    assert found.holds is False
+    assert "names neither level 1 nor level 2" in found.says
+    assert "attest rollback" in found.next_step
+    answered = judge({**GOOD, "rollback": found}, {**VOUCHED, **said(word("rollback"))})
+    assert [each.id for each in answered.open] == ["rollback"]
+
+
+@pytest.mark.parametrize("attested", ["LEVEL 2, by Robin", "the level-2 way", "level  2", "Level2"])
+def test_a_level_is_known_however_it_is_written(attested: str) -> None:
+    assert rollback_evidence(attested, Evidence(True, "a snapshot"), False).says == "level 2 is possible here"
+
+
 def test_who_and_where() -> None:
     assert operator_evidence("dana", True).holds is True
     assert operator_evidence("root", False).holds is False

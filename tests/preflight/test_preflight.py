@@ -87,6 +87,8 @@ def test_from_everything_open_to_signed_and_open_again(place: Place) -> None:
     for item in ("config", "window", "stakeholders", "environment"):
         place.run("preflight", "attest", item, "so it is", "--as", "robin")
     assert {name for name, state in place.states(code=1).items() if state == "open"} == {"rollback"}
+    place.run("preflight", "attest", "rollback", "as last time", "--as", "robin")
+    assert place.states(code=1)["rollback"] == "open"  # which level that is, nobody knows
     place.run("preflight", "attest", "rollback", "Level 2, by Robin", "--as", "robin")
     assert set(place.states(code=0).values()) == {"ok"}
     assert "Signed by dana" in place.run("preflight", "sign")

@@ -162,3 +162,20 @@ def test_what_makes_no_sense_is_said(place: Place) -> None:
     assert place.run("snapshot", "restore", "--undo")[0] == 3
     assert place.run("snapshot", "restore", "backup_20200101_000000")[0] == 2
     assert place.run("snapshot", "restore", "restore-0123456789ab", "--yes")[0] == 2
+
+
+def test_it_is_carried_out_where_the_importers_reports_are_gone(place: Place) -> None:
+    toml = place.ground.home / "workbench.toml"
+    toml.write_text(toml.read_text() + 'import_reports = ["nowhere"]\n')
+    made = place.asks("snapshot", "create")
+    place.ground.execute("""UPDATE "Member" SET phone = '805 555 0177'""")
+    asked = place.asks("snapshot", "restore", made["name"])
+    assert [each["table"] for each in asked["losses"]][:1] == ["Member"]
+    assert "environments.demo.import_reports" in json.dumps(asked)
+    place.asks("approve", asked["request"], "--digest", asked["digest"], "--as", "erin")
+    code, _, err = place.run("snapshot", "restore", asked["request"], "--yes")
+    assert code == 0, err
+    with place.ground.connect() as connection:
+        assert connection.execute(
+            """SELECT count(*) FROM "Member" WHERE phone = '805 555 0177'"""
+        ).fetchone() == (0,)

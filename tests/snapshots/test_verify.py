@@ -11,11 +11,12 @@ import pytest
 
 from tests.conftest import database_at
 from tests.snapshots.test_manifest import manifest
+from workbench import checkpointing
 from workbench.checkpoints import verifying
 from workbench.checkpoints.manifest import Manifest, TableState, Verification, read_manifest, write_manifest
 from workbench.checkpoints.verifying import size_in_range
 from workbench.demo.club import build_club
-from workbench.errors import SnapshotError, UsageError
+from workbench.errors import NotLogged, SnapshotError, UsageError, WorkbenchError
 from workbench.settings import EnvironmentSettings, Settings
 from workbench.workbench import Workbench
 
@@ -42,6 +43,10 @@ def taken(kept, opened, backups):
 def forge(found: Manifest, **changes) -> None:
     """Write a manifest that says something else, its own digest right."""
     write_manifest(replace(found, **changes), found.folder / f"{found.snapshot}.json")
+
+
+def unlogged(*_, **__) -> str:
+    raise NotLogged("migration:snapshot:verified was not logged: there is no room.")
 
 
 def unlog(wb) -> None:
@@ -193,6 +198,25 @@ def test_a_club_on_an_older_server_is_proved_there(older, backups, tmp_path, mon
     finally:
         with psycopg.connect(older, autocommit=True) as connection:
             connection.execute("DROP DATABASE old_club WITH (FORCE)")
+
+
+@pytest.mark.parametrize("logged", [True, False])
+def test_an_outcome_that_cannot_be_written_is_told_and_logged(taken, backups, monkeypatch, logged):
+    wb, made = taken
+    (backups / f".{made.snapshot}.json.part").mkdir()  # in the way, whoever may write here
+    known = wb.audit(action="migration:snapshot:verified")["metadata"]
+    if not logged:
+        monkeypatch.setattr(checkpointing, "record", unlogged)
+    with pytest.raises(WorkbenchError, match=rf"{made.snapshot}: pass \(.* rows .*Is a directory") as caught:
+        wb.verify_snapshot()
+    assert str(backups / f"{made.snapshot}.json") in caught.value.what
+    assert ("The audit log has the outcome" in caught.value.what) is logged
+    assert ("Nor is it in the audit log" in caught.value.what) is not logged
+    assert "verify again" in caught.value.next_step
+    assert not wb.snapshot(made.snapshot).verified
+    entries = wb.audit(action="migration:snapshot:verified")["metadata"]
+    assert len(entries) - len(known) == int(logged)
+    assert not logged or (entries.iloc[0]["outcome"], entries.iloc[0]["snapshot"]) == ("pass", made.snapshot)
 
 
 def test_without_a_scratch_server_it_is_not_run(taken, monkeypatch):

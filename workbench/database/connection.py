@@ -13,6 +13,7 @@ from typing import Any
 
 import pandas as pd
 import psycopg
+from psycopg.conninfo import make_conninfo
 from sqlalchemy import Connection, Engine, Executable, create_engine, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
@@ -119,20 +120,19 @@ class Database:
         DatabaseUnreachable
             When there is no connection, or it is lost.
         """
-        url = self.address.url.set(drivername="postgresql").render_as_string(hide_password=False)
         settings = (
             f"-c statement_timeout={_milliseconds(self.apply_timeout)} -c lock_timeout={_milliseconds(self.lock_timeout)}"
             f" -c default_transaction_read_only=off -c default_transaction_isolation=read\\ committed"
             f"{SPELLING} -c search_path={_quoted(self.address.schema)}"
         )
+        # Never as a URL: SQLAlchemy leaves spaces in passwords and names as they are, and libpq refuses them there.
+        parameters = self.address.parameters(settings) | {
+            "connect_timeout": str(CONNECT_TIMEOUT),
+            "application_name": "murmurant-workbench apply",
+        }
         with (
             self.speaking_plainly("apply_timeout"),
-            psycopg.connect(
-                url,
-                connect_timeout=CONNECT_TIMEOUT,
-                application_name="murmurant-workbench apply",
-                options=settings,
-            ) as connection,
+            psycopg.connect(make_conninfo("", **parameters)) as connection,
         ):
             yield connection
 

@@ -12,6 +12,7 @@ from workbench.database.address import redact
 from workbench.database.connection import Identity
 from workbench.database.environment import Environment
 from workbench.database.tools import find_tools
+from workbench.errors import ReportFileError
 from workbench.murmurant.reports import ImportReport
 from workbench.murmurant.schema import Schema, explain_gap
 from workbench.murmurant.spellings import CONCEPTS
@@ -37,9 +38,14 @@ def readiness(
     environment: Environment,
     identity: Identity,
     options: EnvironmentSettings,
-    reports: tuple[ImportReport, ...],
+    reports: tuple[ImportReport, ...] | ReportFileError,
 ) -> pd.DataFrame:
     """Tell what works here and what is missing.
+
+    Parameters
+    ----------
+    reports : tuple of ImportReport or ReportFileError
+        The importers' report files, or why they cannot be read.
 
     Returns
     -------
@@ -59,7 +65,8 @@ def readiness(
         *_tables(schema),
         *_rights(connection, schema),
         *_tools(identity),
-        *_configured(options, reports),
+        _reports(reports),
+        *_configured(options),
         ("python", "ok", platform.python_version()),
         *((name, "ok", version(name)) for name in _LIBRARIES),
     ]
@@ -107,13 +114,20 @@ def _tools(identity: Identity) -> list[Line]:
     return lines
 
 
-def _configured(options: EnvironmentSettings, reports: tuple[ImportReport, ...]) -> list[Line]:
-    runs = len({report.run_id for report in reports})
+def _reports(found: tuple[ImportReport, ...] | ReportFileError) -> Line:
+    if isinstance(found, ReportFileError):
+        return "import reports", "missing", str(found)
+    if not found:
+        told = "none: a CSV import and every dry run leave nothing else (--import-report, import_reports)"
+        return "import reports", "note", told
+    runs = len({report.run_id for report in found})
+    return "import reports", "ok", f"{len(found)} files of {runs} runs"
+
+
+def _configured(options: EnvironmentSettings) -> list[Line]:
     tier_mapping = options.tier_mapping
     there = tier_mapping is not None and tier_mapping.is_file()
     return [
-        ("import reports", "ok" if reports else "note", f"{len(reports)} files of {runs} runs" if reports else
-         "none: a CSV import and every dry run leave nothing else (--import-report, import_reports)"),
         ("tier mapping", "ok" if there else "missing" if tier_mapping else "note",
          str(tier_mapping) if there else f"{tier_mapping} is not there" if tier_mapping else "not configured: tiers are not compared"),
         ("application", "ok" if options.app_url else "note", redact(options.app_url or "") or "not configured (app_url): §7.2 does not run"),

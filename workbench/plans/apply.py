@@ -217,9 +217,16 @@ def _refuse_drift(plan: Plan, different: list[tuple[str, str, str]]) -> None:
     if different:
         table, key, reason = different[0]
         more = f", and {len(different) - 1} more" if len(different) > 1 else ""
+        next_step = "Plan again; the new plan will see what is there now."
+        if plan.header.kind == "replay":
+            # It expects the snapshot's rows, and planned again it would expect them again.
+            next_step = (
+                f"It is for the database that a restore to {plan.header.parameters['snapshot']} makes: carry that restore"
+                " out first, then apply this plan. Where it was done, somebody has changed these rows since."
+            )
         raise Drift(
             f"The database is no longer as plan {plan.id} saw it: {table} {key} {reason}{more}. Nothing was changed.",
-            "Plan again; the new plan will see what is there now.",
+            next_step,
             tuple(different),
         )
 

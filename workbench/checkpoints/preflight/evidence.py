@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -160,13 +161,19 @@ def rollback_evidence(attested: str, backup: Evidence, traces: bool) -> Evidence
     Parameters
     ----------
     attested : str
-        What was said of it: ``level 1`` or ``level 2`` stands in it.
+        What was said of it: ``level 1`` or ``level 2`` must stand in it. Empty where nothing was said.
     traces : bool
         Whether imports leave traces in this database, or report files.
     """
-    level = next((each for each in ("level 1", "level 2") if each in attested.lower()), "")
-    if not level:
-        return Evidence(None, "no level is predetermined", 'workbench preflight attest rollback "level 1"')
+    named = re.search(r"\blevel[\s-]*([12])\b", attested, re.IGNORECASE)
+    if named is None:
+        attest = 'workbench preflight attest rollback "level 1"'
+        if not attested:
+            return Evidence(None, "no level is predetermined", attest)
+        # None would let any word settle it.
+        says = "no level is predetermined: what was attested names neither level 1 nor level 2"
+        return Evidence(False, says, f'{attest}, or "level 2" where a proved snapshot is to be restored')
+    level = f"level {named[1]}"
     if level == "level 2" and not backup.holds:
         return Evidence(False, f"level 2, but {backup.says}", backup.next_step)
     if level == "level 1" and not traces:
