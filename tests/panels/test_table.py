@@ -51,6 +51,15 @@ def test_people_are_masked_unless_asked_for() -> None:
         assert ("Ann" in table._table._dt_args["data_json"]) is unmask
 
 
+def test_all_rows_are_sent_however_wide() -> None:
+    table = Table("key", "Rows", unmask=True)
+    table.show(pd.DataFrame({"key": range(MOST), **{f"title_{n}": ["x" * 100] * MOST for n in range(9)}}))
+    assert len(json.loads(table._table._dt_args["data_json"])) == MOST
+    assert not table._table._dt_args.get("downsampling_warning")
+    table._table.selected_rows = [MOST - 1]
+    assert table.chosen == [str(MOST - 1)]
+
+
 def test_more_than_a_browser_wants_is_cut_and_said() -> None:
     table = Table("key", "Rows")
     table.show(pd.DataFrame({"key": range(MOST + 5)}), total=1_000_000)

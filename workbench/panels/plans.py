@@ -155,6 +155,8 @@ class PlanReview(Panel):
         again = button(
             "Look again", "refresh", lambda: self.show(self.plan), "See what became of the plans since"
         )
+        for each in self._buttons.values():
+            each.disabled = True  # until it is known what can be done with this one
         self._row.children = (*self._buttons.values(), again)
 
     def _count(self, title: str) -> str:

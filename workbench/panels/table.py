@@ -17,6 +17,16 @@ MOST = 2_000
 
 LONGEST = 200  # characters of a value
 
+# Said with every frame, since the library forgets them: text is text, and all rows are sent, for rows that it left out
+# would give those after them other places.
+_WHOLE: dict[str, Any] = {
+    "allow_html": False,
+    "showIndex": False,
+    "maxBytes": 0,
+    "maxRows": 0,
+    "maxColumns": 0,
+}
+
 
 class Table(VBox):
     """A frame to search, sort and choose in; every value in it is text, whatever it contains.
@@ -52,11 +62,7 @@ class Table(VBox):
         self._table = ITable(
             pd.DataFrame(),
             select={"style": "multi" if several else "single"},
-            allow_html=False,
-            showIndex=False,
-            maxBytes=0,
-            maxRows=0,
-            maxColumns=0,
+            **_WHOLE,
             classes="display compact nowrap",
             lengthMenu=[10, 25, 100],
             keys=True,
@@ -97,7 +103,7 @@ class Table(VBox):
         self._keys = [str(each) for each in shown[self._key]]
         kept = [self._keys.index(each) for each in before if each in self._keys]
         self._ours = True
-        self._table.update(_as_shown(shown, self._unmask), selected_rows=kept)
+        self._table.update(_as_shown(shown, self._unmask), selected_rows=kept, **_WHOLE)
         self._ours = False
         of_all = max(len(frame), total or 0)
         cut = f"; the first {len(shown):,} of {of_all:,}" if of_all > len(shown) else ""
