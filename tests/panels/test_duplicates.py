@@ -41,6 +41,11 @@ def _twins(planter: Planter, *emails: str, **more: str) -> list[str]:
     return sorted(planter.member(email=email, **{**SAME_PERSON, **more}) for email in emails)
 
 
+def _other_twins(planter: Planter) -> list[str]:
+    named = {"firstName": "Bort", "lastName": "Zyxwv", "phone": "+1 555 010 2299"}
+    return _twins(planter, "b.ort@example.org", "bort@example.org", **named)
+
+
 def _state(club: ClonedClub) -> dict[str, list[str]]:
     with psycopg.connect(club.url) as connection:
         return state(connection, ("AuditLog",))
@@ -103,14 +108,7 @@ def test_a_word_after_a_step_is_never_said_of_the_pair_that_was_left(
     opened: Opened, small: ClonedClub, planter: Planter
 ) -> None:
     _twins(planter, *ADDRESSES[:2])
-    _twins(
-        planter,
-        "b.ort@example.org",
-        "bort@example.org",
-        firstName="Bort",
-        lastName="Zyxwv",
-        phone="+1 555 010 22",
-    )
+    _other_twins(planter)
     panel = _review(opened(small))
     second = panel._order[1]
     seen, gate = panel.card._keys.of, threading.Event()
@@ -128,14 +126,7 @@ def test_a_word_after_a_step_is_never_said_of_the_pair_that_was_left(
 
 def test_keys_say_and_step_and_never_twice(opened: Opened, small: ClonedClub, planter: Planter) -> None:
     one = _twins(planter, *ADDRESSES[:2])
-    two = _twins(
-        planter,
-        "b.ort@example.org",
-        "bort@example.org",
-        firstName="Bort",
-        lastName="Zyxwv",
-        phone="+1 555 010 2299",
-    )
+    two = _other_twins(planter)
     panel = _review(opened(small))
     assert len(panel._order) == 2
     first, second = panel._order
@@ -272,14 +263,7 @@ def test_all_that_was_called_the_same_in_one_plan(
     opened: Opened, small: ClonedClub, planter: Planter
 ) -> None:
     one = _twins(planter, *ADDRESSES[:2])
-    two = _twins(
-        planter,
-        "b.ort@example.org",
-        "bort@example.org",
-        firstName="Bort",
-        lastName="Zyxwv",
-        phone="+1 555 010 2299",
-    )
+    two = _other_twins(planter)
     wb = opened(small)
     wb.decide(*one, "same")
     panel = _review(wb)

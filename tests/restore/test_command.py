@@ -94,10 +94,20 @@ def test_asked_approved_carried_out_and_put_back(place: Place, tmp_path: Path) -
     assert place.ground.ask("""SELECT count(*) > 0 FROM "Member" WHERE phone = '805 555 0177'""") == [True]
 
 
-def test_in_place_ends_in_words(place: Place) -> None:
+def _approved(place: Place, *how: str) -> dict[str, Any]:
+    """Ask for the restore of a new snapshot, and let Erin approve."""
     made = place.asks("snapshot", "create")
-    asked = place.asks("snapshot", "restore", made["name"], "--in-place")
+    asked = place.asks("snapshot", "restore", made["name"], *how)
     place.asks("approve", asked["request"], "--digest", asked["digest"], "--as", "erin")
+    return asked
+
+
+def _interrupted(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_in_place_ends_in_words(place: Place) -> None:
+    asked = _approved(place, "--in-place")
     code, out, _ = place.run("snapshot", "restore", asked["request"], "--yes")
     assert code == 0
     assert "is what the snapshot holds" in out
@@ -107,15 +117,10 @@ def test_in_place_ends_in_words(place: Place) -> None:
 def test_interrupted_after_the_swap_it_can_only_be_finished(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = place.asks("snapshot", "create")
-    asked = place.asks("snapshot", "restore", made["name"])
-    place.asks("approve", asked["request"], "--digest", asked["digest"], "--as", "erin")
-
-    def interrupted(*_: object) -> None:
-        raise KeyboardInterrupt
+    asked = _approved(place)
 
     with monkeypatch.context() as patched:
-        patched.setattr(steps, "counted_in", interrupted)  # as it looks back
+        patched.setattr(steps, "counted_in", _interrupted)  # as it looks back
         code, _, err = place.run("snapshot", "restore", asked["request"], "--yes")
     assert code == 130
     assert f"What was restored is the live database {place.ground.live}." in err
@@ -127,15 +132,10 @@ def test_interrupted_after_the_swap_it_can_only_be_finished(
 
 
 def test_interrupted_it_says_what_stands(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = place.asks("snapshot", "create")
-    asked = place.asks("snapshot", "restore", made["name"])
-    place.asks("approve", asked["request"], "--digest", asked["digest"], "--as", "erin")
-
-    def interrupted(*_: object) -> None:
-        raise KeyboardInterrupt
+    asked = _approved(place)
 
     with monkeypatch.context() as patched:
-        patched.setattr(steps, "fill", interrupted)
+        patched.setattr(steps, "fill", _interrupted)
         code, _, err = place.run("snapshot", "restore", asked["request"], "--yes")
     assert code == 130
     live = place.ground.live

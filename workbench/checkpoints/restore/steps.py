@@ -19,7 +19,6 @@ from workbench.checkpoints.restore.likeness import (
     make_as_dumped,
     make_like,
 )
-from workbench.checkpoints.restore.record import records
 from workbench.checkpoints.restore.request import Counted, more_is_lost
 from workbench.checkpoints.restore.settling import settle
 from workbench.checkpoints.restore.swap import others, refuse_who_stays, swap
@@ -253,14 +252,6 @@ def go_back(restore: Restore) -> None:
         raise Refused(
             f"{record.live} and {request.kept} are not the databases that they were.",
             "`workbench snapshot restore --undo` anew shows what there is.",
-        )
-    made = [each for each in records(record.path.parent) if each.facts.get("new_oid") == live.oid]
-    if any(
-        each.facts.get("kept") not in (None, request.kept) for each in made if each.request != record.request
-    ):
-        raise Refused(
-            f"{request.kept} is not what stood here before {record.live}: a later restore kept another database.",
-            "`workbench snapshot restore --undo` anew offers that one.",
         )
     record.note(new_oid=kept.oid)
     aside = name_beside(record.live, f"_undone_{datetime.now(UTC):%Y%m%d_%H%M%S}")
