@@ -189,8 +189,8 @@ def test_a_word_for_what_was_seen_before_another_kind_was_chosen(
     panel = _review(opened(small))
     gate = threading.Event()
     panel.work.start("Being slow", lambda _: gate.wait(20))
-    panel.card._say["same"].click()
     panel._entity.value = "Registration"
+    panel.card._say["same"].click()
     gate.set()
     settle(panel)
     assert panel.wb.decisions()[["left", "right"]].to_numpy().tolist() == [[left, right]]

@@ -171,6 +171,15 @@ def test_a_row_that_was_left_is_no_choice(opened: Callable[..., Workbench], club
     assert panel.wb.plans().empty
     assert panel._summary.children == ()
 
+    gate = threading.Event()
+    panel.work.start("Being slow", lambda _: gate.wait(20))
+    panel._runs._table.selected_rows = [0]
+    panel._runs._table.selected_rows = []  # while it is still to be read
+    gate.set()
+    settle(panel)
+    assert panel.run == ""
+    assert panel._plan.disabled
+
     panel._runs._table.selected_rows = [0]
     settle(panel)
     press(panel, "Plan the rollback")
@@ -225,9 +234,9 @@ def test_a_page_below_a_plan_is_that_plan_s_and_consent_has_a_name(
     review.show(first)
     settle(review)
     review.work.start("Being slow", lambda _: gate.wait(20))
-    review._buttons["preview"].disabled = False
-    review._buttons["preview"].click()
     review.show(second)
+    review._buttons["preview"].disabled = False
+    review._buttons["preview"].click()  # of the first, which is still to be seen
     gate.set()
     settle(review)
     assert review.plan == second

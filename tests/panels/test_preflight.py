@@ -99,6 +99,7 @@ def test_what_is_written_while_a_word_is_kept_stays(
     panel.work.start("Being slow", lambda _: gate.wait(20))
     panel._buttons["waived"].disabled = False  # as the page has it, which has not heard yet
     panel._buttons["waived"].click()
+    assert panel._says.value == ""
     panel._says.value = "of the next one"
     gate.set()
     settle(panel)
