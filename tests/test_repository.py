@@ -43,7 +43,7 @@ NEVER = {
     "workbench.checkpoints.retention": ("sqlalchemy", "pandas", "time"),
 }
 
-LONGEST = 350
+LONGEST = 600
 EMPTY_WORDS = {"util", "utils", "helper", "helpers", "manager", "managers"}
 
 # Put together here, so that this file does not name them either.
