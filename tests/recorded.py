@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import psycopg
+import pytest
 from psycopg import sql
 
-from tests.conftest import RECORDINGS, SCHEMAS
+from tests.commands import Shell
+from tests.conftest import RECORDINGS, SCHEMAS, Server
 
 STATES = {
     "api_first": RECORDINGS / "api_sync" / "after_first",
@@ -34,3 +38,39 @@ def load(connection: psycopg.Connection[Any], folder: Path) -> None:
     connection.commit()
     connection.autocommit = True
     connection.execute("ANALYZE")
+
+
+EXCERPTS = Path(__file__).parent / "recordings"
+
+
+class Recording(NamedTuple):
+    """A recording in a database of its own: its files, and the command line bound to it."""
+
+    url: str
+    folder: Path
+    run: Shell
+
+    def json(self, *arguments: str) -> Any:
+        """Return what a command prints as JSON, whatever its exit code says."""
+        return json.loads(self.run(*arguments, "--json").stdout)
+
+
+@pytest.fixture
+def recording(server: Server, shell: Shell, tmp_path: Path) -> Callable[..., Recording]:
+    """Open an excerpt by name as the environment ``club``; `whole` takes the whole recording, where it is at hand.
+
+    Further lines of `workbench.toml` may be given; without `reports` only the database is there.
+    """
+
+    def open_(name: str, *more: str, whole: bool = False, reports: bool = True) -> Recording:
+        folder = RECORDINGS / "real" / name if whole else EXCERPTS / name
+        if not folder.is_dir():
+            pytest.skip("the importers' recordings are not part of a clone; this needs them")
+        url = server.url(server.create(server.template(f"real-{folder}", lambda made: load(made, folder))))
+        imports = folder / "imports" if (folder / "imports").is_dir() else folder
+        given = f'import_reports = ["{imports}"]' if reports else ""
+        settings = f'operator = "dana"\n[environments.club]\nkind = "demo"\nurl_env = "CLUB_URL"\n{given}\n'
+        (tmp_path / "workbench.toml").write_text(settings + "\n".join(more))
+        return Recording(url, folder, lambda *words: shell(*words, "--environment", "club", CLUB_URL=url))
+
+    return open_
