@@ -64,7 +64,7 @@ class Planning(Session):
         min_evidence : {"certain", "strong", "likely", "weak"}
             Records tied to the run more weakly are left alone, and listed as unresolved.
         sync_state : bool
-            Whether to reset the sync state as well (guide §7.3).
+            Whether to empty the sync state as well (guide §7.3); a full sync has to follow.
 
         Returns
         -------

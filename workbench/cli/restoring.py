@@ -16,6 +16,7 @@ from workbench.cli.explaining import SHOWN, on_environment
 from workbench.cli.options import Acting, AsJson, EnvironmentName, Yes, ask, open_as
 from workbench.cli.output import Advance, banner, command, print_json, print_table, progress_bar, say, stderr
 from workbench.errors import Drift, UsageError
+from workbench.murmurant.importers import EMPTIED
 
 if TYPE_CHECKING:
     from workbench.checkpoints.restore.record import Record
@@ -223,6 +224,8 @@ def _ended(wb: Workbench, record: Record, json: bool) -> None:
             lines.append(f"The old database is kept as {kept}; drop it when it is no longer needed.")
         if gone := settled.get("gone"):
             lines.append(f"{gone} applied plans are not applied any more: `{command()} plans` names them.")
+        if settled.get("sync_state"):
+            lines.append(EMPTIED)
         if unchecked := facts.get("unchecked_keys"):
             lines.append(
                 f"Rows of the snapshot itself break {len(unchecked)} foreign keys, which are there but not valid:"

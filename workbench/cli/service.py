@@ -53,7 +53,7 @@ def health(
 def plan_sync_state(
     environment: EnvironmentName = None, json: AsJson = False, acting: Acting = None, unmask: Unmask = False
 ) -> None:
-    """Plan to reset the sync state, so that the next sync fetches everything (guide §7.3)."""
+    """Plan to empty the sync state (guide §7.3); a full sync has to follow, for only that fetches everything."""
     with open_as(environment, acting) as wb:
         present(wb.environment, wb.plan_sync_state(), json, unmask)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Select, cast, false, func, null, select
+from sqlalchemy import ColumnElement, Connection, Select, cast, false, func, null, or_, select
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.sql.expression import bindparam
 from sqlalchemy.types import Text
@@ -14,7 +14,7 @@ from workbench.fixes.effects import Effects
 from workbench.investigate.traces import TOLERANCE, within
 from workbench.murmurant.importers import STRENGTH, Run, Strength, Trace
 from workbench.murmurant.schema import Schema, as_text, entity_of
-from workbench.murmurant.spellings import ENTITY_TYPES
+from workbench.murmurant.spellings import ENTITY_TYPES, SYNC_MOMENTS
 from workbench.plans.drafting import CHUNK, in_chunks
 from workbench.plans.rows import as_array
 
@@ -134,16 +134,35 @@ def _corrected(connection: Connection, schema: Schema, run: Run) -> set[str]:
 
 def written_sync_states(connection: Connection, schema: Schema, run: Run) -> dict[str, str]:
     """Return the rows of the sync state that the run wrote last: id to who wrote to them since."""
-    if run.importer == "csv" or not schema.has("sync_state.id", "sync_state.last_full_sync"):
+    if run.importer == "csv" or not schema.has("sync_state.id") or not (moments := sync_moments(schema)):
         return {}
     state = schema.sync_state
     later: Any = false()
     if schema.has("sync_state.updated_at") and (end := run.finished or run.last_trace):
         later = state.c.updated_at > end + TOLERANCE
     rows = connection.execute(
-        select(as_text(state.c.id), later.label("later")).where(within(state.c.last_full_sync, run))
+        select(as_text(state.c.id), later.label("later")).where(or_(*(within(each, run) for each in moments)))
     )
     return {key: "somebody" if touched else "" for key, touched in rows}
+
+
+def made_sync_states(connection: Connection, schema: Schema, run: Run) -> dict[str, str]:
+    """Return the rows of the sync state that the run made: id to who wrote to them since."""
+    end = run.finished or run.last_trace
+    if run.importer == "csv" or end is None or not schema.has("sync_state.id", "sync_state.created_at"):
+        return {}
+    state = schema.sync_state
+    written = [*sync_moments(schema), *([state.c.updated_at] if schema.has("sync_state.updated_at") else [])]
+    later = func.greatest(*written) > end + TOLERANCE if written else false()
+    rows = connection.execute(
+        select(as_text(state.c.id), func.coalesce(later, false())).where(within(state.c.created_at, run))
+    )
+    return {key: "a later sync" if touched else "" for key, touched in rows}
+
+
+def sync_moments(schema: Schema) -> list[ColumnElement[Any]]:
+    """Return those of the sync state's moments that are here."""
+    return [schema.sync_state.c[each] for each in SYNC_MOMENTS if schema.has(f"sync_state.{each}")]
 
 
 def leading_to(

@@ -21,14 +21,21 @@ from workbench.errors import Refused, unknown
 from workbench.fixes.effects import Effects, find_effects
 from workbench.fixes.keeping import spare_what_is_needed
 from workbench.fixes.ledger import Doomed, Ledger
-from workbench.fixes.pointers import has_mappings, leading_to, own_mappings, written_mappings
+from workbench.fixes.pointers import (
+    has_mappings,
+    leading_to,
+    made_sync_states,
+    own_mappings,
+    written_mappings,
+    written_sync_states,
+)
 from workbench.fixes.restoring import OnConflict
 from workbench.fixes.snapshots import LEADS_TO_KEPT, Restoration, leave_updates_open, snapshot_tables
 from workbench.fixes.sync_state import reset_sync_state
 from workbench.fixes.telling import LevelZero, bundle_of, level_zero, told_by, worth_knowing
 from workbench.fixes.writing import write_plan
 from workbench.investigate.runs import pick_run
-from workbench.murmurant.importers import ROLLED_BACK, Run, Strength
+from workbench.murmurant.importers import EMPTIED, ROLLED_BACK, STRENGTH, SYNC_STATE_WAS, Run, Strength, Trace
 from workbench.murmurant.references import References
 from workbench.murmurant.schema import Schema
 from workbench.murmurant.spellings import ENTITIES
@@ -53,7 +60,7 @@ class RollbackRequest:
     min_evidence : Strength
         Records tied to the run more weakly are left alone, and listed.
     sync_state : bool
-        Whether to reset the sync state as well, so that the next sync fetches everything (guide §7.3).
+        Whether to reset the sync state as well (guide §7.3); only a full sync fetches everything after that.
     """
 
     run: str
@@ -156,14 +163,24 @@ def plan_rollback(
             mappings = restoration.bring_back(
                 mappings, ledger, request.min_evidence, sync_state=not request.sync_state
             )
-        _find_what_goes(connection, graph, effects, mappings, ledger)
+        states = _own_sync_states(connection, schema, run, request.min_evidence, ledger)
+        _find_what_goes(connection, graph, effects, mappings, states, ledger)
+        emptied = {}
         if request.sync_state:
-            ledger.notes += reset_sync_state(raw(connection), schema, updates)
+            emptied = reset_sync_state(raw(connection), schema, updates, without=states)
+            ledger.notes.append(EMPTIED)
+        elif not states and archive is None and written_sync_states(connection, schema, run):
+            ledger.notes.append(
+                "The sync state still says that this run's data are here. Add --sync-state, and run a full sync next:"
+                " an incremental one does not fetch them again."
+            )
         affected = sum(map(len, ledger.doomed.values())) + updates.total
         if not affected:
             raise _nothing_to_change(run, effects, ledger)
         bundles = bundles_holding(settings.backups, run.run)
         told: dict[str, Any] = {"run_id": run.run, "records_affected": affected}
+        if emptied:
+            told[SYNC_STATE_WAS] = emptied
         if sealed := bundle_of(run, bundles):
             told["bundle_sha256"] = sealed
         header = Header(
@@ -180,7 +197,12 @@ def plan_rollback(
 
 
 def _find_what_goes(
-    connection: Connection, graph: References, effects: Effects, mappings: list[str], ledger: Ledger
+    connection: Connection,
+    graph: References,
+    effects: Effects,
+    mappings: list[str],
+    states: list[str],
+    ledger: Ledger,
 ) -> None:
     """Settle what is deleted: what the run made, less what something that stays needs."""
     schema = graph.schema
@@ -188,6 +210,8 @@ def _find_what_goes(
     table = schema.resolved["mappings"].table if has_mappings(schema) else ""
     if mappings:
         doomed[table] = mappings
+    if states:
+        doomed[schema.resolved["sync_state"].table] = states
     ledger.doomed, spared = spare_what_is_needed(raw(connection), graph, doomed)
     ledger.kept += spared
     stay: set[str] = set()
@@ -198,6 +222,23 @@ def _find_what_goes(
     if stay:
         ledger.kept += [(table, key, LEADS_TO_KEPT) for key in sorted(stay)]
         ledger.doomed[table] = [key for key in ledger.doomed[table] if key not in stay]
+
+
+def _own_sync_states(
+    connection: Connection, schema: Schema, run: Run, min_evidence: Strength, ledger: Ledger
+) -> list[str]:
+    """Return the rows of the sync state that go with the run, for it made them."""
+    going = []
+    for key, by in sorted(made_sync_states(connection, schema, run).items()):
+        table = schema.resolved["sync_state"].table
+        if by:
+            ledger.kept.append((table, key, f"made by the run, but {by} wrote to it since"))
+        elif min_evidence > STRENGTH[Trace.WINDOW]:
+            what = "made while the run was under way; only its time ties it to the run"
+            ledger.unresolved.append((table, key, what, f"--min-evidence {STRENGTH[Trace.WINDOW].name}"))
+        else:
+            going.append(key)
+    return going
 
 
 def _nothing_to_change(run: Run, effects: Effects, ledger: Ledger) -> Refused:

@@ -12,7 +12,7 @@ from workbench.checkpoints.scratch import Archive, Scratch
 from workbench.errors import Refused
 from workbench.fixes.effects import Effects
 from workbench.fixes.ledger import Ledger
-from workbench.fixes.pointers import Pointer, written_sync_states
+from workbench.fixes.pointers import Pointer, made_sync_states, written_sync_states
 from workbench.fixes.restoring import Comparison, OnConflict
 from workbench.fixes.witnesses import Witnesses
 from workbench.murmurant.importers import Run, Strength
@@ -126,7 +126,8 @@ class Restoration:
                     self._restore(CONCEPT_OF[fate.entity], {fate.record_id: fate.touched_since}, None)
         made = self._mappings(set(own), ledger, min_evidence)
         states = written_sync_states(self.connection, self.schema, self.run) if sync_state else {}
-        if states:
+        own_states = made_sync_states(self.connection, self.schema, self.run)
+        if states := {key: by for key, by in states.items() if key not in own_states}:
             self._restore("sync_state", states, None)
         result = self.comparison.result
         ledger.kept += result.kept

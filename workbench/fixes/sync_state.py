@@ -1,7 +1,8 @@
-"""Reset the sync state, so that the next sync fetches everything (guide §7.3)."""
+"""Reset the sync state (guide §7.3), so that no sync relies on what is gone; only a full one fetches everything."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from sqlalchemy import Connection
 from workbench.errors import Refused
 from workbench.fixes.ledger import Ledger
 from workbench.fixes.writing import write_plan
-from workbench.murmurant.importers import SYNC_STATE_RESET
+from workbench.murmurant.importers import EMPTIED, SYNC_STATE_RESET, SYNC_STATE_WAS
 from workbench.murmurant.references import References
 from workbench.murmurant.schema import Schema
 from workbench.plans import rows
@@ -40,14 +41,14 @@ def plan_sync_state(
     SchemaGap
         Where no sync state is kept.
     Refused
-        When it is empty already: the next sync fetches everything as it is.
+        When it is empty already.
     """
     with Updates() as updates:
-        notes = reset_sync_state(raw(connection), schema, updates)
-        if not updates.total:
+        emptied = reset_sync_state(raw(connection), schema, updates)
+        if not emptied:
             raise Refused(
                 f'The sync state ("{schema.resolved["sync_state"].table}") names no moment of a last sync.',
-                "There is nothing to reset: the next sync fetches everything.",
+                "There is nothing to reset. A full sync fetches everything; an incremental one never does.",
             )
         header = Header(
             kind=KIND,
@@ -55,25 +56,36 @@ def plan_sync_state(
             reasons=("Resets the sync state (guide §7.3).",),
             target=target,
             planned_by=planned_by,
-            notes=tuple(notes),
-            audit=({"action": SYNC_STATE_RESET, "metadata": {"records_affected": updates.total}},),
+            notes=(EMPTIED,),
+            audit=(
+                {
+                    "action": SYNC_STATE_RESET,
+                    "metadata": {"records_affected": updates.total, SYNC_STATE_WAS: emptied},
+                },
+            ),
         )
         return write_plan(connection, References(schema), header, Ledger(), updates, folder)
 
 
-def reset_sync_state(connection: psycopg.Connection[Any], schema: Schema, updates: Updates) -> list[str]:
+def reset_sync_state(
+    connection: psycopg.Connection[Any], schema: Schema, updates: Updates, without: Collection[str] = ()
+) -> dict[str, str]:
     """Note that the moments of the last syncs are emptied.
+
+    Parameters
+    ----------
+    without : collection of str
+        The rows that are deleted anyway.
 
     Returns
     -------
-    list of str
-        What to know about it.
+    dict of str to str
+        The moments that were there, the latest of each; empty where there was none.
     """
     schema.require("sync_state.id", "sync_state.last_full_sync")
     found = schema.resolved["sync_state"]
-    names = [
-        found.spelling[each] for each in ("last_full_sync", "last_incremental_sync") if each in found.spelling
-    ]
+    names = schema.sync_moments
+    emptied: dict[str, str] = {}
     described = rows.table_of(schema.catalogue, found.table)
     query = sql.SQL("SELECT {}::text, {}::text, {} FROM {} t ORDER BY 1").format(
         sql.Identifier("t", described.primary_key[0]),
@@ -85,6 +97,8 @@ def reset_sync_state(connection: psycopg.Connection[Any], schema: Schema, update
         changes = {
             name: (value, None) for name, value in zip(names, values, strict=True) if value is not None
         }
-        if changes:
+        if changes and key not in without:
             updates.add(found.table, key, digest, changes)
-    return ["The sync state is reset: the next sync will fetch everything."]
+            for name, (value, _) in changes.items():
+                emptied[name] = max(emptied.get(name, ""), value)
+    return emptied

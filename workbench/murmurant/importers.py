@@ -61,6 +61,14 @@ BUNDLE_SEALED, DRY_RUN_REVIEWED, DRY_RUN_PRUNED = (
 SYNC_STATE_RESET = "migration:sync-state:reset"
 """The entry for a reset of the sync state by itself (guide §7.3)."""
 
+SYNC_STATE_WAS = "sync_state"
+"""In the entry of whatever emptied the sync state: the moments that were in it."""
+
+EMPTIED = (
+    "The sync state is emptied. Run a full sync next (npx tsx scripts/importing/wa_full_sync.ts): only that fetches"
+    " everything; an incremental sync fetches what changed lately, whatever the sync state says."
+)
+
 IMPORT_SOURCE = "wa_import"
 """``metadata.source`` of the API sync's audit rows."""
 

@@ -111,6 +111,19 @@ class Schema:
         return self.resolved[CONCEPT_OF[entity]].table
 
     @cached_property
+    def sync_moments(self) -> list[str]:
+        """The real names of the sync state's moments, also of those that only a later version has."""
+        if (found := self.resolved.get("sync_state")) is None:
+            return []
+        own = {found.spelling.get("created_at"), found.spelling.get("updated_at")}
+        columns = self.catalogue.tables[found.table].columns.values()
+        return [
+            each.name
+            for each in columns
+            if each.type.startswith(("timestamp", "date")) and each.nullable and each.name not in own
+        ]
+
+    @cached_property
     def dialect(self) -> str:
         """``guide``, ``application`` or ``mixed``, by what was found."""
         signs: set[str] = set()

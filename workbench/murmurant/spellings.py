@@ -18,6 +18,15 @@ ENTITY_TYPES = {MEMBER: ("Member",), EVENT: ("Event",), REGISTRATION: ("Registra
 CONCEPT_OF = {MEMBER: "members", EVENT: "events", REGISTRATION: "registrations"}
 """Each entity's table among the concepts."""
 
+SYNC_MOMENTS = (
+    "last_full_sync",
+    "last_incremental_sync",
+    "last_contact_sync",
+    "last_event_sync",
+    "last_registration_sync",
+)
+"""The sync state's moments: the ends of the last full, of the last incremental, and of either's three parts."""
+
 RUN_ID_KEYS = ("syncRunId", "run_id", "runId", "importRunId")
 """How an audit row's metadata may spell the run it belongs to."""
 
@@ -122,6 +131,10 @@ CONCEPTS: dict[str, Concept] = {
             "id": ("id",),
             "last_full_sync": ("lastFullSync",),
             "last_incremental_sync": ("lastIncSync",),
+            "last_contact_sync": ("lastContactSync",),
+            "last_event_sync": ("lastEventSync",),
+            "last_registration_sync": ("lastRegSync",),
+            "created_at": ("createdAt",),
             "updated_at": ("updatedAt",),
         },
         "when the last sync finished",

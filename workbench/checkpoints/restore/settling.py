@@ -20,7 +20,7 @@ from workbench.checkpoints.restore.record import Record
 from workbench.checkpoints.restore.request import Request
 from workbench.database.connection import Database
 from workbench.errors import NotMurmurant, SchemaGap, WorkbenchError
-from workbench.murmurant.importers import RESTORED
+from workbench.murmurant.importers import RESTORED, SYNC_STATE_WAS
 from workbench.murmurant.schema import Schema, read_schema
 from workbench.plans.restores import Gone, Restored, applied_here, note_restore, restores
 
@@ -80,7 +80,7 @@ def settle_within(
     """Write it in a transaction that is somebody else's."""
     known = {each.approval for each in applied_here(connection)}
     gone = None if before is None else tuple(each for each in before if each.approval not in known)
-    emptied = 0 if request.keep_sync_state or schema is None else _reset_sync_state(connection, schema)
+    emptied, was = (0, {}) if request.keep_sync_state or schema is None else _empty(connection, schema)
     note_restore(
         connection,
         Restored(
@@ -88,7 +88,7 @@ def settle_within(
             *(now, request.source.snapshot, gone),
         ),
     )
-    not_logged = _log(connection, schema, request, record, now)
+    not_logged = _log(connection, schema, request, record, now, was)
     return Settled(now.isoformat(), None if gone is None else len(gone), emptied, not_logged)
 
 
@@ -117,22 +117,22 @@ def _schema(reading: Any, database: Database) -> Schema | None:
         return None
 
 
-def _reset_sync_state(connection: psycopg.Connection[Any], schema: Schema) -> int:
-    found = schema.resolved.get("sync_state")
-    names = [
-        found.spelling[each]
-        for each in ("last_full_sync", "last_incremental_sync")
-        if found is not None and each in found.spelling
-    ]
+def _empty(connection: psycopg.Connection[Any], schema: Schema) -> tuple[int, dict[str, str]]:
+    """Empty the sync state; return how many rows of it, and the latest of each moment that was there."""
+    found, names = schema.resolved.get("sync_state"), schema.sync_moments
     if found is None or not names:
-        return 0
+        return 0, {}
+    table = sql.Identifier(schema.catalogue.schema, found.table)
     columns = [sql.Identifier(each) for each in names]
+    latest = sql.SQL(", ").join(sql.SQL("max({})::text").format(each) for each in columns)
+    was = connection.execute(sql.SQL("SELECT {} FROM {}").format(latest, table)).fetchone() or ()
     statement = sql.SQL("UPDATE {} SET {} WHERE {}").format(
-        sql.Identifier(schema.catalogue.schema, found.table),
+        table,
         sql.SQL(", ").join(sql.SQL("{} = NULL").format(each) for each in columns),
         sql.SQL(" OR ").join(sql.SQL("{} IS NOT NULL").format(each) for each in columns),
     )
-    return connection.execute(statement).rowcount
+    emptied = connection.execute(statement).rowcount
+    return emptied, {name: value for name, value in zip(names, was, strict=False) if value}
 
 
 def _log(
@@ -141,6 +141,7 @@ def _log(
     request: Request,
     record: Record,
     now: datetime,
+    sync_state: dict[str, str],
 ) -> str:
     if schema is None:
         return "The restored database is not Murmurant's, and has no audit log."
@@ -156,6 +157,7 @@ def _log(
         "environment": record.environment,
         "request": request.id,
         "digest": request.digest,
+        **({SYNC_STATE_WAS: sync_state} if sync_state else {}),
     }
     try:
         write_entry(connection, schema, RESTORED, facts, about=str(uuid5(_RESTORES, request.digest)))

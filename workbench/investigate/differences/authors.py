@@ -21,7 +21,7 @@ from workbench.investigate.records import record_fates
 from workbench.investigate.traces import TOLERANCE
 from workbench.murmurant.importers import STRENGTH, Run, Strength, Trace
 from workbench.murmurant.schema import Schema, as_text, entity_of
-from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES
+from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES, SYNC_MOMENTS
 
 PERSON, SOMEBODY, UNKNOWN, WORKBENCH = "a person", "somebody", "unknown", "the workbench"
 
@@ -215,11 +215,13 @@ class Authors:
         return found
 
     def _of_states(self, keys: Sequence[str]) -> dict[str, Author]:
-        if not self.schema.has("sync_state.id", "sync_state.last_full_sync"):
+        moments = [each for each in SYNC_MOMENTS if self.schema.has(f"sync_state.{each}")]
+        if not moments or not self.schema.has("sync_state.id"):
             return {}
         state = self.schema.sync_state
+        last = func.greatest(*(state.c[each] for each in moments))
         rows = self.connection.execute(
-            select(as_text(state.c.id), state.c.last_full_sync).where(as_text(state.c.id).in_(_among(keys)))
+            select(as_text(state.c.id), last).where(as_text(state.c.id).in_(_among(keys)))
         )
         return {key: Author(by.run, Strength.likely.name) for key, at in rows if (by := self._running(at))}
 
