@@ -1,92 +1,361 @@
-"""Wild Apricot's own exports, as CSV files: who its contacts, events and registrations are."""
+"""Wild Apricot's own exports, as its screens and its API give them: its contacts, events and registrations.
+
+Headings vary with the screen, the club's language and the API; each is known by its letters and digits alone, and
+those that the importer's configuration names come first. Nothing is guessed: a file whose headings say nothing of
+what it lists is refused by name.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from datetime import datetime
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+import pandas as pd
 
 from workbench.errors import UsageError
-from workbench.murmurant.listings import read_csv
+from workbench.murmurant.listings import decoded, plain_value, read_csv
 from workbench.murmurant.reports import ReportRecord
 from workbench.murmurant.spellings import EVENT, MEMBER, REGISTRATION
 
 CONTACT_ID, EVENT_ID = "contactId", "eventWaId"
 """Under which names an export's registration tells whose it is."""
 
-# Wild Apricot's heading of a column, and the importers' name for what stands there.
-_EXPORTS: dict[str, tuple[str, str, dict[str, str]]] = {
-    REGISTRATION: (
-        "Registration ID",
-        "Contact ID",
-        {"Contact ID": CONTACT_ID, "Event ID": EVENT_ID},
-    ),
-    EVENT: ("Event ID", "Event name", {"Event name": "title", "Start date": "startTime"}),
-    MEMBER: (
-        "Contact ID",
-        "Email",
-        {
-            "First name": "firstName",
-            "Last name": "lastName",
-            "Email": "email",
-            "Phone": "phone",
-            "Member since": "joinedAt",
-        },
-    ),
+Headings = Mapping[str, Mapping[str, str]]
+"""Entity to field to the heading it has in this club's exports."""
+
+# Each entity's fields, and the headings that mean one, by their letters and digits; the first that is there counts.
+_HEADINGS: dict[str, dict[str, tuple[str, ...]]] = {
+    MEMBER: {
+        "wa_id": ("contactid", "userid", "useridakamemberid", "memberid", "id"),
+        "first_name": ("firstname", "givenname"),
+        "last_name": ("lastname", "surname", "familyname"),
+        "email": ("email", "emailaddress"),
+        "phone": ("phone", "phonenumber", "phonephone", "mobilephone", "mobile", "cellphone", "telephone"),
+        "joined": ("membersince",),
+        "level": ("membershiplevel", "membershiplevelname", "level"),
+        "status": ("membershipstatus", "memberstatus", "status"),
+        "updated": ("profilelastupdated", "profilelastupdate", "lastupdated"),
+        "archived": ("archived", "isarchived"),
+        "suspended": ("suspended", "suspendedmember", "issuspendedmember"),
+    },
+    EVENT: {
+        "wa_id": ("eventid", "id"),
+        "title": ("eventname", "eventtitle", "name", "title", "event"),
+        "start": ("startdate", "eventstartdate", "startdateandtime", "start", "starttime"),
+        "end": ("enddate", "eventenddate", "enddateandtime", "end", "endtime"),
+        "capacity": (
+            "registrationlimit",
+            "registrationslimit",
+            "eventregistrationlimit",
+            "capacity",
+            "limit",
+        ),
+    },
+    REGISTRATION: {
+        "wa_id": ("registrationid", "eventregistrationid", "id"),
+        "contact": ("contactid", "userid", "useridakamemberid", "memberid", "contact"),
+        "event": ("eventid", "event"),
+        "status": ("registrationstatus", "status"),
+        "waitlisted": ("onwaitlist",),
+        "first_name": ("firstname",),
+        "last_name": ("lastname",),
+    },
 }
-_DATES = ("%m/%d/%Y %H:%M", "%m/%d/%Y", "%Y-%m-%d %H:%M", "%Y-%m-%d", "%Y-%m-%dT%H:%M:%S")
+# What a row of an entity must tell besides its id: all of the first, one of the second.
+_NEEDED: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    REGISTRATION: (("contact", "event"), ()),
+    EVENT: (("title", "start"), ()),
+    MEMBER: ((), ("email", "first_name", "last_name")),
+}
+_IMPORTERS = {
+    "first_name": "firstName", "last_name": "lastName", "email": "email", "phone": "phone", "joined": "joinedAt",
+    "title": "title", "start": "startTime", "contact": CONTACT_ID, "event": EVENT_ID,
+}  # fmt: skip
+_CONFIGURED = {
+    MEMBER: ("member_fields", {"_wa_contact_id": "wa_id", "firstName": "first_name", "lastName": "last_name", "email": "email",
+                               "phone": "phone", "joinedAt": "joined", "membershipStatusId": "level"}),
+    EVENT: ("event_fields", {"_wa_event_id": "wa_id", "title": "title", "startTime": "start", "endTime": "end",
+                             "capacity": "capacity"}),
+    REGISTRATION: ("registration_fields", {"_wa_registration_id": "wa_id", "memberId": "contact", "eventId": "event",
+                                           "status": "status"}),
+}  # fmt: skip
+_LISTS = {
+    "contacts": MEMBER,
+    "events": EVENT,
+    "registrations": REGISTRATION,
+    "eventregistrations": REGISTRATION,
+}
+_SHEETS = {".xls", ".xlsx", ".ods", ".xml"}
 
 
-def read_exports(paths: Iterable[Path]) -> tuple[ReportRecord, ...]:
-    """Read Wild Apricot's CSV exports of members, events and registrations, and those in folders.
+@dataclass(frozen=True)
+class Export:
+    """What one file lists of one entity.
 
-    Returns
-    -------
-    tuple of ReportRecord
-        Without Murmurant's ids: an export knows none.
+    Attributes
+    ----------
+    path : Path
+        The file.
+    entity : {"Member", "Event", "Registration"}
+        What its rows are.
+    rows : pandas.DataFrame
+        One row each, in the order of the file; the fields that it has as text, empty where a cell is: ``wa_id``
+        always; of a member ``first_name``, ``last_name``, ``email``, ``phone``, ``joined``, ``level``, ``status``,
+        ``updated``, ``archived``, ``suspended``; of an event ``title``, ``start``, ``end``, ``capacity``; of a
+        registration ``contact``, ``event`` (their WA ids), ``status``, ``waitlisted``.
+    """
+
+    path: Path
+    entity: str
+    rows: pd.DataFrame
+
+
+def read_export_files(paths: Iterable[Path], headings: Headings | None = None) -> tuple[Export, ...]:
+    """Read Wild Apricot's exports, CSV or JSON, and those in folders.
+
+    Parameters
+    ----------
+    headings : mapping, optional
+        What this club's headings are called, from the importer's configuration: see `configured_headings`.
 
     Raises
     ------
     UsageError
-        For a file that is none of the three.
+        For a file that is no export, is damaged or says nothing, and for a folder without any.
     """
-    found: list[ReportRecord] = []
+    found: list[Export] = []
     for path in paths:
-        files = sorted(path.glob("*.csv")) if path.is_dir() else [path]
+        files = [path]
+        if path.is_dir():
+            files = sorted(
+                each for each in path.iterdir() if each.suffix.lower() in {".csv", ".tsv", ".json", *_SHEETS}
+            )
+            if not files:
+                raise UsageError(
+                    f"There is no export in the folder {path}.", "Name CSV or JSON files, or their folder."
+                )
         for each in files:
-            found += _export(each)
+            found += _read(each, headings or {})
     return tuple(found)
 
 
-def _export(path: Path) -> Iterable[ReportRecord]:
-    listing = read_csv(path)
-    for entity, (key, sign, columns) in _EXPORTS.items():
-        if key in listing.header and sign in listing.header:
-            lines = listing.lines(listing.header)
-            wrong = [f"line {each.number}: {each.problem}" for each in lines if each.problem]
-            if wrong:
-                raise UsageError("\n  ".join([f"{path} is damaged:", *wrong]), "Export it once more.")
-            return [_told(entity, each.cells[key], each.cells, columns) for each in lines]
-    raise UsageError(
-        f"{path} is not one of Wild Apricot's exports: its columns are {', '.join(listing.header[:6])}.",
-        "An export of members has Contact ID and Email, one of events Event ID and Event name, one of"
-        " registrations Registration ID and Contact ID.",
+def read_exports(paths: Iterable[Path], headings: Headings | None = None) -> tuple[ReportRecord, ...]:
+    """Read the same as records: under the importers' names, without Murmurant's ids, of which an export knows none."""
+    found: list[ReportRecord] = []
+    for each in read_export_files(paths, headings):
+        rows = each.rows.drop(columns="wa_id").filter(items=list(_IMPORTERS)).rename(columns=_IMPORTERS)
+        for name in {"joinedAt", "startTime"} & set(rows):
+            said = moments(rows[name])["moment"]
+            rows[name] = said.dt.strftime("%Y-%m-%dT%H:%M:%S").where(said.notna(), "")
+        told: list[dict[str, Any]] = [
+            {str(key): value for key, value in row.items()} for row in rows.to_dict("records")
+        ]
+        ids = each.rows["wa_id"]
+        found += [
+            ReportRecord(each.entity, "existing", wa_id or None, None, fields)
+            for wa_id, fields in zip(ids, told, strict=True)
+        ]
+    return tuple(found)
+
+
+def configured_headings(configuration: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+    """Return the headings that the importer's configuration names, by entity and field; nothing where it names none."""
+    found: dict[str, dict[str, str]] = {}
+    for entity, (section, fields) in _CONFIGURED.items():
+        named = configuration.get(section)
+        for name, value in named.items() if isinstance(named, Mapping) else ():
+            source = value.get("source") if isinstance(value, Mapping) else value
+            if name in fields and isinstance(source, str) and source.strip():
+                found.setdefault(entity, {})[fields[name]] = source
+    return found
+
+
+def moments(texts: pd.Series[str], order: Literal["", "month", "day"] = "") -> pd.DataFrame:
+    """Read dates as Wild Apricot's screens, in whatever language, and its API write them.
+
+    Parameters
+    ----------
+    order : {"", "month", "day"}
+        Which of the two stands first in ``03/04/2026``; else what the other dates of the column tell, else the month.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``moment`` (without zone; NaT where it cannot be read), ``zoned`` (it told its zone, and is UTC),
+        ``timed`` (it told a time of day) and ``unread``.
+    """
+    text = texts.astype(str).str.strip()
+    parts = text.str.extract(_MOMENT)
+    year_first = parts["a"].str.len() == 4
+    dotted = ~year_first & text.str.match(r"\d+\.")  # 24.12.2026: the day first, always
+    numbers = parts[["a", "b", "c", "hour", "minute", "second"]].apply(pd.to_numeric)
+    short = ~year_first & parts["a"].notna() & ~dotted
+    first, second = numbers["a"].where(short), numbers["b"].where(short)
+    day_first = order == "day" or (not order and bool((first > 12).any()) and not bool((second > 12).any()))
+    month, day = (second, first) if day_first else (first, second)
+    month, day = month.mask(dotted, numbers["b"]), day.mask(dotted, numbers["a"])
+    hour = numbers["hour"].fillna(0)
+    half = parts["half"].str.lower()
+    hour = hour.mask(half.notna() & (hour == 12), 0) + 12 * (half == "p")
+    year = numbers["a"].where(year_first, numbers["c"])
+    dates = {
+        "year": year.mask(year < 100, year + 2000).mask(year.between(70, 99), year + 1900),
+        "month": numbers["b"].where(year_first, month),
+        "day": numbers["c"].where(year_first, day),
+        "hour": hour,
+        "minute": numbers["minute"].fillna(0),
+        "second": numbers["second"].fillna(0),
+    }
+    moment = pd.to_datetime(pd.DataFrame(dates), errors="coerce").astype("datetime64[us]")
+    offset = parts["zone"].str.extract(r"([+-])(\d\d):?(\d\d)")
+    minutes = (pd.to_numeric(offset[1]) * 60 + pd.to_numeric(offset[2])).fillna(0)
+    moment = moment - pd.to_timedelta(minutes.where(offset[0] != "-", -minutes), unit="min")
+    worded = moment.isna() & text.str.contains(r"(?:[^\W\d_]{3}.*\d|\d.*[^\W\d_]{3})", regex=True)
+    if worded.any():  # 10 Jan 2026, January 10, 2026 6:00 PM
+        said = pd.to_datetime(text[worded], format="mixed", errors="coerce", utc=True).dt.tz_localize(None)
+        moment.loc[worded] = said.astype("datetime64[us]")
+    timed = parts["hour"].notna() | (worded & text.str.contains(":"))
+    return pd.DataFrame(
+        {
+            "moment": moment,
+            "zoned": parts["zone"].notna(),
+            "timed": timed,
+            "unread": moment.isna() & (text != ""),
+        }
     )
 
 
-def _told(entity: str, wa_id: str, cells: Mapping[str, str], columns: Mapping[str, str]) -> ReportRecord:
-    fields: dict[str, Any] = {own: cells[name] for name, own in columns.items() if name in cells}
-    for name in ("joinedAt", "startTime"):
-        if name in fields:
-            fields[name] = _moment(fields[name])
-    return ReportRecord(entity, "existing", wa_id or None, None, fields)
+_MOMENT = re.compile(
+    r"^(?P<a>\d{1,4})[/.-](?P<b>\d{1,2})[/.-](?P<c>\d{1,4})\.?(?:(?:\s*[T,]\s*|\s+)(?P<hour>\d{1,2}):(?P<minute>\d{2})"
+    r"(?::(?P<second>\d{2})(?:[.,]\d+)?)?\s*(?:(?P<half>[AaPp])\.?\s?[Mm]\.?)?)?\s*(?P<zone>Z|UTC|[+-]\d\d:?\d\d)?$"
+)
 
 
-def _moment(text: str) -> str:
-    for form in _DATES:
-        try:
-            return datetime.strptime(text, form).isoformat()  # noqa: DTZ007 - nothing says which zone
-        except ValueError:
-            continue
-    return ""
+def _read(path: Path, headings: Headings) -> Iterator[Export]:
+    suffix = path.suffix.lower()
+    if suffix in _SHEETS:
+        raise UsageError(
+            f"{path} is a spreadsheet or XML, not CSV.",
+            "Export it from Wild Apricot as CSV, or save it as CSV UTF-8.",
+        )
+    if suffix == ".json":
+        for rows, entity in _json_rows(path):
+            yield _export(path, rows, headings, entity)
+        return
+    listing = read_csv(path, wide=True)
+    width = len(listing.header)
+    wrong = [
+        f"line {number}: it has {len(row)} columns where the header has {width}; a cell with a separator in it needs quotes"
+        for number, row in listing.rows
+        if len(row) != width
+    ]
+    if wrong:
+        more = [f"and {len(wrong) - 5:,} lines more"] if len(wrong) > 5 else []
+        raise UsageError("\n  ".join([f"{path} is damaged:", *wrong[:5], *more]), "Export it once more.")
+    cells = pd.DataFrame([row for _, row in listing.rows], columns=range(width))
+    yield _export(path, cells.set_axis(listing.header, axis=1), headings)
+
+
+def _export(path: Path, cells: pd.DataFrame, headings: Headings, entity: str = "") -> Export:
+    """Tell by the headings what is listed, and take the columns that are known."""
+    known = {each: _columns(cells.columns, each, headings.get(each, {})) for each in _NEEDED}
+    fit = [each for each in _NEEDED if _fits(each, known[each])]
+    if entity:
+        fit = [entity] if entity in fit else []
+    named = set(map(_squashed, cells.columns))
+    listed = REGISTRATION not in fit and "eventid" in named and bool({"contactid", "userid"} & named)
+    if not fit or listed:
+        names = ", ".join(map(str, cells.columns[:8]))
+        what = "lists registrations without their ids" if listed else "is not one of Wild Apricot's exports"
+        raise UsageError(
+            f"{path} {what}: its columns are {names}{', ...' if len(cells.columns) > 8 else ''}.",
+            "An export of members has Contact ID or User ID and Email, one of events Event ID and Event name, one of"
+            " registrations Registration ID, Contact ID and Event ID; other headings are known where the importer's"
+            " configuration names them (tier_mapping in workbench.toml leads to it).",
+        )
+    columns = known[fit[0]]
+    rows = {
+        field: pd.Series(
+            [plain_value(cell.strip()) for cell in cells.iloc[:, at]], dtype=object, index=range(len(cells))
+        )
+        for field, at in columns.items()
+    }
+    for field in {"wa_id", "contact", "event"} & set(rows):  # a spreadsheet may have made 50012.0 of an id
+        rows[field] = rows[field].str.replace(r"^(\d+)\.0+$", r"\1", regex=True)
+    return Export(path, fit[0], pd.DataFrame(rows))
+
+
+def _fits(entity: str, columns: Mapping[str, int]) -> bool:
+    every, some = _NEEDED[entity]
+    return {"wa_id", *every} <= set(columns) and (not some or bool(set(some) & set(columns)))
+
+
+def _columns(header: Iterable[object], entity: str, own: Mapping[str, str]) -> dict[str, int]:
+    """Return where each field of an entity stands; a heading means one field, the club's own first."""
+    places: dict[str, int] = {}
+    for at, name in enumerate(header):
+        places.setdefault(_squashed(name), at)
+    found: dict[str, int] = {}
+    for field, spellings in _HEADINGS[entity].items():
+        wanted = (*([_squashed(own[field])] if field in own else ()), *spellings)
+        if free := [places[each] for each in wanted if each in places and places[each] not in found.values()]:
+            found[field] = free[0]
+    return found
+
+
+def _squashed(heading: object) -> str:
+    return re.sub(r"[\W_]+", "", str(heading).casefold())
+
+
+def _json_rows(path: Path) -> Iterator[tuple[pd.DataFrame, str]]:
+    """Yield the lists of an answer of Wild Apricot's API, flat, each with the entity that its name tells."""
+    try:
+        document = json.loads(decoded(path, path.read_bytes(), wide=True))
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}.", "Name an export.") from None
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{path} is damaged: {error}.", "Export it once more.") from None
+    lists: dict[str, Any] = {"": document}
+    if isinstance(document, dict):
+        lists = {name: each for name, each in document.items() if _squashed(name) in _LISTS}
+        lists = lists or {"": [document]}
+    for name, rows in lists.items():
+        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+            raise UsageError(
+                f"{path} is no list of contacts, events or registrations.",
+                "Save what the API answered, whole.",
+            )
+        if not rows:
+            raise UsageError(f"{path} is empty: {name or 'its list'} has no entry.", "Export it once more.")
+        flat = pd.DataFrame([_flat(row) for row in rows], dtype=object)
+        yield flat.where(flat.notna(), ""), _LISTS.get(_squashed(name), "")
+
+
+def _flat(row: Mapping[str, Any]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for key, value in row.items():
+        if isinstance(value, Mapping):
+            found |= {
+                f"{key} {inner}": _text(each)
+                for inner, each in value.items()
+                if not isinstance(each, Mapping | list)
+            }
+        elif key != "FieldValues":
+            found[key] = _text(value)
+    for each in row.get("FieldValues") or ():
+        if isinstance(each, Mapping) and each.get("FieldName"):
+            value = each.get("Value")
+            found.setdefault(
+                str(each["FieldName"]), _text(value.get("Label") if isinstance(value, Mapping) else value)
+            )
+    return found
+
+
+def _text(value: Any) -> str:
+    if value is None or isinstance(value, list | Mapping):
+        return ""
+    return str(value).lower() if isinstance(value, bool) else str(value)

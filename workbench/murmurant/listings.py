@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from workbench.errors import UsageError, nearest
 
 _SEPARATORS = ",;\t"
+csv.field_size_limit(2**31 - 1)  # else a description of 150 kB ends it
 _FORMULA = re.compile(r"'*[=+\-@\t\r]")
 
 
@@ -94,8 +95,13 @@ class Listing:
         return Line(number, {name: plain_value(cell.strip()) for name, cell in cells})
 
 
-def read_csv(path: Path) -> Listing:
+def read_csv(path: Path, wide: bool = False) -> Listing:
     """Read a CSV file in UTF-8, with or without a byte order mark; commas, semicolons or tabs part the columns.
+
+    Parameters
+    ----------
+    wide : bool
+        Whether UTF-16, as spreadsheets save "Unicode text", is read too.
 
     Raises
     ------
@@ -106,7 +112,7 @@ def read_csv(path: Path) -> Listing:
         data = path.read_bytes()
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}.", "Name a CSV file.") from None
-    text = _decoded(path, data)
+    text = decoded(path, data, wide)
     separator = max(_SEPARATORS, key=text.lstrip().split("\n", 1)[0].count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     rows: list[tuple[int, list[str]]] = []
@@ -128,8 +134,11 @@ def read_csv(path: Path) -> Listing:
     return Listing(path, hashlib.sha256(data).hexdigest(), [name.strip() for name in header], below)
 
 
-def _decoded(path: Path, data: bytes) -> str:
+def decoded(path: Path, data: bytes, wide: bool = False) -> str:
+    """Return a file's text; what it is not in, if it is no UTF-8, is a `UsageError`: see `read_csv`."""
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        if wide:
+            return data.decode("utf-16", errors="replace")
         raise UsageError(f"{path} is in UTF-16.", "Save it as UTF-8 (in Excel: CSV UTF-8).")
     try:
         text = data.decode("utf-8-sig")
