@@ -25,7 +25,6 @@ from workbench.investigate.records import RunRecords, run_records
 from workbench.investigate.runs import pick_run, runs_frame
 from workbench.investigate.tiers import drift, reviewing
 from workbench.investigate.tiers.configuration import mapping_for
-from workbench.murmurant.exports import read_exports
 from workbench.murmurant.reports import ImportReport
 from workbench.searching import Searching
 
@@ -130,7 +129,7 @@ class Looking(Duplicates, Auditing, Searching):
         exports : sequence of path
             Wild Apricot's own CSV exports, or folders of them, as evidence.
         """
-        told, runs = read_exports(map(Path, exports)), self.find_runs()
+        told, runs = self.read_exports(exports), self.find_runs()
         with self.reading() as connection:
             return mapping_findings(connection, self.schema, runs, told)
 

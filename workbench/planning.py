@@ -25,7 +25,6 @@ from workbench.fixes.retiering import RetieringRequest, plan_retiering
 from workbench.fixes.rollback import RollbackRequest, plan_rollback
 from workbench.fixes.telling import LevelZero
 from workbench.investigate.tiers.configuration import mapping_for
-from workbench.murmurant.exports import read_exports
 from workbench.murmurant.spellings import MEMBER
 from workbench.plans import journal
 from workbench.plans.apply import Progress, apply_plan
@@ -256,7 +255,7 @@ class Planning(Session):
         whole_cycle: bool = False,
         exports: Sequence[str | Path] = (),
     ) -> Plan:
-        told, runs = read_exports(map(Path, exports)), self.find_runs()
+        told, runs = self.read_exports(exports), self.find_runs()
         with self.reading() as connection:
             return plan_mappings(
                 connection,

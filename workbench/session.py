@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,9 +20,11 @@ from workbench.database.environment import Environment
 from workbench.errors import NotMurmurant, WorkbenchError
 from workbench.investigate.policies import Rulebook, find_rulebook
 from workbench.investigate.runs import find_runs
+from workbench.investigate.tiers.documents import read_document
+from workbench.murmurant.exports import configured_headings, read_exports
 from workbench.murmurant.importers import Run
 from workbench.murmurant.references import References
-from workbench.murmurant.reports import ImportReport
+from workbench.murmurant.reports import ImportReport, ReportRecord
 from workbench.murmurant.schema import Schema, read_schema
 from workbench.plans.plan import Target
 from workbench.plans.store import plans_folder
@@ -155,6 +157,16 @@ class Session:
             with self.reading() as connection:
                 self._runs = find_runs(connection, self.schema, self.reports)
         return list(self._runs)
+
+    @cached_property
+    def headings(self) -> dict[str, dict[str, str]]:
+        """What this club's exports call their columns, where ``tier_mapping`` is the importer's configuration."""
+        file = self.options.tier_mapping
+        return configured_headings(read_document(file, "tier mapping")[0]) if file else {}
+
+    def read_exports(self, paths: Sequence[str | Path]) -> tuple[ReportRecord, ...]:
+        """Read Wild Apricot's own exports as records: see `workbench.murmurant.exports`."""
+        return read_exports(map(Path, paths), self.headings) if paths else ()
 
     def rulebook(self, rules: str | Path | None = None) -> Rulebook:
         """Read the organisation's rules: of a file, else the environment's own, else the starter set."""

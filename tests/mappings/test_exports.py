@@ -178,6 +178,63 @@ def test_what_is_no_export_is_told(club, untold, tmp_path):
         wb.plan_mapping("Member", "50020", "x", exports=[tmp_path / "nowhere.csv"])
 
 
+def spelled(path, **names):
+    """Write an export of members anew, its columns under other names."""
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        rows = list(csv.reader(file))
+    rows[0] = [names.get(name.replace(" ", "_"), name) for name in rows[0]]
+    return rows
+
+
+def saved(path, rows, encoding="utf-8", separator=","):
+    with path.open("w", encoding=encoding, newline="") as file:
+        csv.writer(file, delimiter=separator).writerows(rows)
+
+
+def test_an_export_is_known_by_whatever_names_its_columns_have(club, untold, tmp_path):
+    """As Wild Apricot's screens and its API write them, and as the importer's configuration calls them."""
+    without_traces(club)
+    path = export(club, tmp_path, "members")
+    right = swap(club, 20, 30)
+    written = path.read_bytes()
+
+    def found(**options):
+        with untold(club) as wb:
+            wb = replace(wb, options=wb.options.model_copy(update=options)) if options else wb
+            rows = wb.mappings([path])
+            return dict(zip(rows["wa_id"], rows["should_be"], strict=True))
+
+    saved(path, spelled(path, Contact_ID="User ID", Email="e-Mail"), "utf-16", "\t")
+    assert found() == right
+    path.write_bytes(written)
+    saved(path, spelled(path, Contact_ID="Id", First_name="FirstName", Last_name="LastName"), separator=";")
+    assert found() == right
+    path.write_bytes(written)
+    saved(path, spelled(path, Contact_ID="Kontakt-Nr.", Email="Post"))
+    with pytest.raises(UsageError, match=r"Kontakt-Nr\."):
+        found()
+    configuration = tmp_path / "migration-config.yaml"
+    configuration.write_text('member_fields:\n  _wa_contact_id: "Kontakt-Nr."\n  email: "Post"\n')
+    assert found(tier_mapping=configuration) == right
+    path.write_bytes(written)
+    people = [
+        dict(zip(("Id", "FirstName", "LastName", "Email"), row, strict=False)) for row in spelled(path)[1:]
+    ]
+    path.unlink()
+    path = tmp_path / "contacts.json"
+    path.write_text(json.dumps({"Contacts": people}), encoding="utf-8")
+    assert found() == right
+
+
+def test_a_cell_of_any_length_is_read(club, untold, tmp_path):
+    path = export(club, tmp_path, "members")
+    rows = spelled(path)
+    rows[0].append("Notes")
+    saved(path, [rows[0], *([*row, '<p>"a", b;\n' * 15_000] for row in rows[1:3])])
+    with untold(club) as wb:
+        assert len(wb.read_exports([path])) == 2
+
+
 def cross(club, same_member=False):
     """Let the ids of two registrations lead to each other's; return the right ones by id."""
     guide = club.club.dialect == "guide"
