@@ -40,10 +40,60 @@ def write(tmp_path):
 def test_an_api_report_is_read(write):
     report = read_report(write(API))
     assert (report.importer, report.mode) == ("api", "live")
-    assert report.counts["Member"] == {"created": 2, "updated": 0, "existing": 1}
+    assert report.counts["Member"] == {"created": 2, "updated": 0, "skipped": 1}  # nothing says why
     assert report.fetched == {"Member": 3, "Event": 1, "Registration": 0}
     assert report.skip_reasons == {"Fetch error for event 9020": 1}
     assert report.started.isoformat() == "2026-11-22T17:17:20.786000"
+
+
+def test_what_a_report_warns_of_gives_up_on_and_skips_is_read(write):
+    """As the API sync writes it, and the CSV importer; and any key that nobody knows is named."""
+    registrations = {"created": 1, "updated": 0, "skipped": 9, "errors": 0, "merged": 4}
+    lost = {"MissingMember": 5, "MissingEvent": 1, "TransformError": 1}
+    path = write(
+        {
+            **API,
+            "stats": {**API["stats"], "registrations": registrations},
+            "registrationDiagnostics": {f"registrationsSkipped{name}": n for name, n in lost.items()},
+            "warnings": [{"code": "LOW", "severity": "high", "message": "Few.", "hint": 1}, "in words"],
+            "errors": [
+                {"entityType": "EventRegistration", "waId": 70, "message": "\nInvalid call\n\nIt is taken"}
+            ],
+            "quarantined": [],
+        }
+    )
+    report = read_report(path)
+    assert report.counts["Registration"] == {
+        "created": 1,
+        "updated": 0,
+        "existing": 2,
+        "unlinked": 6,
+        "refused": 1,
+    }
+    assert [(each.code, each.high) for each in report.warnings] == [("LOW", True), ("", False)]
+    (problem,) = report.problems
+    assert (problem.entity, problem.wa_id, problem.reason) == ("Registration", "70", "It is taken")
+    assert set(report.unread) == {"stats.registrations.merged", "warnings[].hint", "quarantined"}
+
+
+def test_a_csv_report_names_each_row_that_it_gave_up_on_once(write):
+    section = {"totalRows": 3, "parsed": 3, "created": 1, "updated": 0, "skipped": 1, "errors": 1}
+    given_up = {"_sourceRow": 4, "_waId": "9", "_action": "skip", "_errors": ["Missing lastName"]}
+    there = {"_sourceRow": 3, "_waId": "8", "_action": "skip", "_murmurantId": "m8", "_score": 1}
+    new = {"_sourceRow": 2, "_waId": "7", "_action": "create", "_murmurantId": "m7", "phone": "1"}
+    path = write(
+        {
+            "runId": "de1dc0d5-8a0a-4769-b800-d442972b0292",
+            "dryRun": False,
+            "summary": {"hoax": 1},
+            "members": {**section, "records": [new, there, given_up]},
+            "errors": [{"entity": "member", "sourceRow": 4, "waId": "9", "message": "Missing lastName"}],
+        }
+    )
+    report = read_report(path)
+    assert report.counts["Member"] == {"created": 1, "updated": 0, "existing": 1}
+    assert report.problems == (("Member", "9", 4, "Missing lastName"),)
+    assert set(report.unread) == {"summary.hoax", "members.records[]._score"}
 
 
 @pytest.mark.parametrize(

@@ -65,12 +65,13 @@ def told(path):
 
 
 def shown(counts, mapped_is_existing=True):
-    """Our counts without the zeros; importers count what was only mapped among what they skipped."""
+    """Our counts without the zeros; importers call skipped whatever they neither created nor updated."""
     found = {}
     for entity, cells in counts.items():
         cells = {action: count for action, count in cells.items() if count}
-        if mapped_is_existing and "mapped" in cells:
-            cells["existing"] = cells.get("existing", 0) + cells.pop("mapped")
+        if mapped_is_existing:
+            skipped = sum(cells.pop(each, 0) for each in ("mapped", "existing", "skipped"))
+            cells.update({"existing": skipped} if skipped else {})
         found[entity] = cells
     return found
 

@@ -66,7 +66,9 @@ def find_effects(
     unsorted: set[str] = set()
     for fates in record_fates(connection, schema, run, others):
         found.records += len(fates.record_ids)
-        if fates.action == "existing" or (fates.action == "mapped" and fates.strength < min_evidence):
+        if fates.action in ("existing", "skipped") or (
+            fates.action == "mapped" and fates.strength < min_evidence
+        ):
             continue  # whether a mapping is the run's is asked of the mapping itself
         touched = "" if fates.touched_since in undone else fates.touched_since
         if fates.strength < min_evidence:

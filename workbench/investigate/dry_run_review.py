@@ -14,12 +14,12 @@ import pandas as pd
 
 from workbench.investigate.dry_runs import rehearsals
 from workbench.investigate.invariants import Document, Evidence, check_invariants
-from workbench.murmurant.importers import Run, is_fetch_trouble
+from workbench.murmurant.importers import ACTIONS, Run, is_fetch_trouble
 from workbench.murmurant.reports import ReportRecord
 from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES, REGISTRATION
 
 PARTS = ("created", "updated", "existing", "errors")
-"""What may become of a record; ``existing`` is what the importers call skipped."""
+"""What may become of a record; ``existing`` is all that the importers call skipped, whatever the reason."""
 
 SAME, INNOCENT, DIFFERENT = "same", "innocent", "different"
 
@@ -128,7 +128,7 @@ def _part(run: Run, entity: str, part: str) -> int | None:
     if cells is None:
         return None
     if part == "existing":
-        return cells.get("existing", 0) + cells.get("mapped", 0)
+        return sum(cells.get(each, 0) for each in ACTIONS[2:])
     return cells.get(part, 0)
 
 

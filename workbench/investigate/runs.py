@@ -16,6 +16,7 @@ from workbench.database.address import redact
 from workbench.errors import unknown
 from workbench.investigate.endings import judge
 from workbench.murmurant.importers import (
+    ACTIONS,
     MIGRATION_PREFIX,
     REDONE,
     ROLLBACK_ACTION,
@@ -186,6 +187,7 @@ def _from_migration_entries(connection: Connection, schema: Schema, run: Any) ->
         else:
             each.finished = row.created_at
             each.reported = each.reported or _claimed(facts.get("counts"))
+            each.errors = each.errors or _given_up(facts.get("counts"))
 
 
 def _from_run_columns(connection: Connection, schema: Schema, run: Any) -> None:
@@ -253,7 +255,7 @@ def _from_report(report: ImportReport, run: Run) -> None:
     run.files = report.files or run.files
     run.errors = report.errors or run.errors
     run.fetched = report.fetched or run.fetched
-    if report.counts:
+    if report.counts and (report.records or not run.reported):  # a full listing tells more than a summary
         run.reported = report.counts
 
 
@@ -268,19 +270,23 @@ def _claimed(counts: Any) -> Counts:
     for name, entity in ((CONCEPT_OF[entity], entity) for entity in ENTITIES):
         cells = counts.get(name) if isinstance(counts, dict) else None
         if isinstance(cells, dict):
-            named = {
-                "created": "created",
-                "updated": "updated",
-                "skipped": "existing",
-                "existing": "existing",
-                "mapped": "mapped",
-            }
             found[entity] = {
-                named[key]: value for key, value in cells.items() if key in named and type(value) is int
+                key: value for key, value in cells.items() if key in ACTIONS and type(value) is int
             }
         elif isinstance(cells, int):
             found[entity] = {"created": cells}
     return found
+
+
+def _given_up(counts: Any) -> dict[str, int]:
+    cells = (
+        {entity: counts.get(CONCEPT_OF[entity]) for entity in ENTITIES} if isinstance(counts, dict) else {}
+    )
+    return {
+        entity: each["errors"]
+        for entity, each in cells.items()
+        if isinstance(each, dict) and type(each.get("errors")) is int
+    }
 
 
 def _last_sync(connection: Connection, schema: Schema) -> datetime | None:

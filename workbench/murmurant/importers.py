@@ -16,7 +16,7 @@ import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import IntEnum, StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from workbench.murmurant.spellings import ENTITIES
 
@@ -26,8 +26,12 @@ if TYPE_CHECKING:
 Counts = dict[str, dict[str, int]]
 """Entity to action to count."""
 
-ACTIONS = ("created", "updated", "mapped", "existing")
-"""What a run did with a record, most telling first."""
+ACTIONS = ("created", "updated", "mapped", "existing", "unlinked", "refused", "skipped")
+"""What a run did with a record, most telling first.
+
+The importers call the last four *skipped*. An ``existing`` record was there and left as it is. ``unlinked``: no member
+or event for it. ``refused``: the importer could not take it. ``skipped``: it is not known which of these.
+"""
 
 STATUSES = ("completed", "failed", "interrupted", "unknown")
 
@@ -138,6 +142,46 @@ def is_fetch_trouble(reason: str) -> bool:
     return _FETCH_TROUBLE.search(reason) is not None
 
 
+class ReportWarning(NamedTuple):
+    """What an importer warns of: ``code``, ``severity`` (``high``, ``medium``, ...) and ``message``, as it wrote them."""
+
+    code: str
+    severity: str
+    message: str
+
+    @property
+    def high(self) -> bool:
+        """Whether the importer itself doubts its run."""
+        return self.severity.lower() in {"high", "critical", "error", "fatal"}
+
+
+class Problem(NamedTuple):
+    """One record that the importer gave up on, as it lists it.
+
+    Attributes
+    ----------
+    entity : str
+        Empty, or the importer's own word, where it names none of ours.
+    wa_id : str or None
+        Wild Apricot's id.
+    row : int or None
+        The line of the export file.
+    message : str
+        The importer's reason, whole.
+    """
+
+    entity: str
+    wa_id: str | None
+    row: int | None
+    message: str
+
+    @property
+    def reason(self) -> str:
+        """The message in one line: of a long one the last, which says what was wrong."""
+        lines = [line.strip() for line in self.message.splitlines() if line.strip()]
+        return lines[-1] if lines else "no reason given"
+
+
 @dataclass
 class Run:
     """One execution of an importer, put together from its traces. Times are UTC, without zone.
@@ -187,6 +231,29 @@ class Run:
         return merged_counts(self.traced, self.reported)
 
     @property
+    def warnings(self) -> tuple[ReportWarning, ...]:
+        """What its reports warn of, each once."""
+        return tuple(dict.fromkeys(each for report in self.reports for each in report.warnings))
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """Every record that its reports say it gave up on, each once; an id map's only where nothing else names it."""
+        told = dict.fromkeys(each for report in self.reports for each in report.problems)
+        named = {(each.entity, each.wa_id) for each in told}
+        missing = dict.fromkeys(each for report in self.reports for each in report.missing)
+        unpaired = (
+            Problem(entity, wa_id, None, "no record is paired with it in the id map")
+            for entity, wa_id in missing
+            if (entity, wa_id) not in named
+        )
+        return (*told, *unpaired)
+
+    @property
+    def unread(self) -> tuple[tuple[str, str], ...]:
+        """Keys of its reports that nobody reads: the file's name and the key."""
+        return tuple((report.path.name, key) for report in self.reports for key in report.unread)
+
+    @property
     def duration(self) -> float | None:
         """Seconds from start to finish, where both are known."""
         if self.started is None or self.finished is None:
@@ -211,10 +278,13 @@ def merged_counts(traced: Counts, reported: Counts) -> Counts:
     for entity in ENTITIES:
         cells = dict(reported.get(entity, {}))
         seen = {action: count for action, count in traced.get(entity, {}).items() if count}
-        if seen.get("mapped") and "existing" not in seen and "existing" in cells:
-            # Importers count a record that was only mapped among those they skipped.
-            cells["existing"] = max(cells["existing"] - seen["mapped"], 0)
-        cells.update(seen)
+        # Importers count a record that was only mapped among those they skipped.
+        mapped, skipped = seen.get("mapped", 0), cells.get("skipped", 0)
+        existing = max(cells.get("existing", 0) - mapped, seen.get("existing", 0), 0)
+        rest = max(cells.get("existing", 0) + skipped - mapped - existing, 0)
+        cells.update({"existing": existing} if "existing" in {**cells, **seen} else {})
+        cells.update({"skipped": rest} if skipped else {})
+        cells.update({action: count for action, count in seen.items() if action != "existing"})
         if cells:
             found[entity] = cells
     return found

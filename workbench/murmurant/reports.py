@@ -7,19 +7,70 @@ Three formats: the API sync's ``wa_full_sync_report.json``, the CSV importer's
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from workbench.errors import ReportFileError
-from workbench.murmurant.importers import importer_of
+from workbench.murmurant.importers import Problem, ReportWarning, importer_of
 from workbench.murmurant.spellings import EVENT, MEMBER, REGISTRATION
 
 _SECTIONS = {"members": MEMBER, "events": EVENT, "registrations": REGISTRATION}
 _ACTIONS = {"create": "created", "update": "updated", "skip": "existing"}
-_COUNTS = {"created": "created", "updated": "updated", "skipped": "existing"}
+_COUNTS = ("created", "updated", "skipped")
+_ENTITY_WORDS = {
+    "member": MEMBER, "contact": MEMBER, "event": EVENT, "registration": REGISTRATION, "eventregistration": REGISTRATION,
+}  # fmt: skip
+
+_HEAD = dict.fromkeys(
+    ("runId", "startedAt", "dryRun", "success", "config", "environment", "operator", "truncated")
+)
+_WARNING = dict.fromkeys(("code", "severity", "message", "entity", "entityType", "waId", "sourceRow"))
+_PROBLEM = dict.fromkeys(
+    ("entity", "entityType", "waId", "sourceRow", "message", "error", "reason", "details")
+)
+_PARTS = dict.fromkeys((*_COUNTS, "errors"))
+_DIAGNOSTICS = dict.fromkeys(
+    (
+        "eventsProcessed", "eventsSkippedUnmapped", "registrationFetchCalls", "registrationsFetchedTotal",
+        "registrationsTransformedOk", "registrationsSkippedMissingEvent", "registrationsSkippedMissingMember",
+        "registrationsSkippedTransformError", "registrationsUpserted",
+    )
+)  # fmt: skip
+_PAIR = dict.fromkeys(("waId", "murmurantId", "email", "title", "identifier"))
+_RECORD = dict.fromkeys(("_sourceRow", "_waId", "_action", "_murmurantId", "_errors"))
+_API_KEYS: dict[str, Any] = {
+    **_HEAD,
+    **dict.fromkeys(("version", "finishedAt", "durationMs", "totalErrorCount")),
+    "fetched": dict.fromkeys(("contacts", "events", "registrations")),
+    "warnings": _WARNING,
+    "stats": dict.fromkeys(_SECTIONS, _PARTS),
+    "registrationDiagnostics": {**_DIAGNOSTICS, "topSkipReasons": dict.fromkeys(("reason", "count"))},
+    "errors": _PROBLEM,
+}
+_SECTION_KEYS = {**_PARTS, **dict.fromkeys(("totalRows", "parsed", "file", "truncated")), "records": _RECORD}
+_CSV_KEYS: dict[str, Any] = {
+    **_HEAD,
+    "completedAt": None,
+    "summary": {**_PARTS, "totalRecords": None, "duration_ms": None},
+    **dict.fromkeys(_SECTIONS, _SECTION_KEYS),
+    "warnings": _WARNING,
+    "errors": _PROBLEM,
+    "idMapping": dict.fromkeys(_SECTIONS, _PAIR),
+}
+_ID_MAP_SECTION = {
+    "mappings": _PAIR,
+    "counts": dict.fromkeys(("total", "mapped", "missing", "duplicates")),
+    **dict.fromkeys(("duplicateWaIds", "missingWaIds")),
+}
+_ID_MAP_KEYS: dict[str, Any] = {
+    **_HEAD,
+    "generatedAt": None,
+    **dict.fromkeys(_SECTIONS, _ID_MAP_SECTION),
+}
+"""What the three formats are known to say; any other key is shown by its name, for nobody reads it."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +109,17 @@ class ImportReport:
     fetched : dict of str to int
         Entity to the number of records it had to deal with.
     skip_reasons : dict of str to int
-        Reason to count, the API sync's ``topSkipReasons``.
+        Reason to count, the API sync's ``topSkipReasons``: the ten most frequent.
+    warnings : tuple of ReportWarning
+        What the importer warns of.
+    problems : tuple of Problem
+        Every record that it says it gave up on. It may list fewer than `errors` counts.
+    missing : tuple of (entity, wa_id)
+        What an id map could pair with nothing.
+    diagnostics : dict of str to int
+        The API sync's ``registrationDiagnostics``, by its own names.
+    unread : tuple of str
+        Keys of the file that nobody reads, such as ``stats.members.merged``.
     files : dict of str to str
         Entity to the export file it was read from, as the CSV importer names it.
     records : tuple of ReportRecord
@@ -78,6 +139,11 @@ class ImportReport:
     errors: dict[str, int] = field(default_factory=dict)
     fetched: dict[str, int] = field(default_factory=dict)
     skip_reasons: dict[str, int] = field(default_factory=dict)
+    warnings: tuple[ReportWarning, ...] = ()
+    problems: tuple[Problem, ...] = ()
+    missing: tuple[tuple[str, str], ...] = ()
+    diagnostics: dict[str, int] = field(default_factory=dict)
+    unread: tuple[str, ...] = ()
     config: dict[str, Any] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
     environment: str | None = None
@@ -155,60 +221,111 @@ def read_report(path: Path) -> ImportReport:
 def _api(path: Path, content: dict[str, Any]) -> ImportReport:
     stats = content["stats"]
     fetched = content.get("fetched", {})
-    reasons = content.get("registrationDiagnostics", {}).get("topSkipReasons", [])
+    told = content.get("registrationDiagnostics", {})
+    diagnostics = {name: value for name, value in told.items() if type(value) is int}
+    counts = {entity: _counts(stats[section]) for section, entity in _SECTIONS.items() if section in stats}
+    if REGISTRATION in counts and counts[REGISTRATION].get("skipped"):
+        counts[REGISTRATION] = _told_apart(counts[REGISTRATION], diagnostics)
     return ImportReport(
         path=path,
         importer="api",
-        counts={entity: _counts(stats[section]) for section, entity in _SECTIONS.items() if section in stats},
+        counts=counts,
         errors={entity: int(stats[name]["errors"]) for name, entity in _SECTIONS.items() if name in stats},
         fetched={
             MEMBER: int(fetched.get("contacts", 0)),
             EVENT: int(fetched.get("events", 0)),
             REGISTRATION: int(fetched.get("registrations", 0)),
         },
-        skip_reasons={str(each["reason"]): int(each["count"]) for each in reasons},
+        skip_reasons={str(each["reason"]): int(each["count"]) for each in told.get("topSkipReasons", [])},
+        diagnostics=diagnostics,
+        problems=_problems(content),
+        unread=tuple(_unread(content, _API_KEYS)),
         **_head(content, finished="finishedAt"),
     )
 
 
+def _told_apart(cells: dict[str, int], diagnostics: dict[str, int]) -> dict[str, int]:
+    """Tell what was skipped for want of a member or event from what was refused and what was there already."""
+    lost = ("MissingMember", "MissingEvent", "TransformError")
+    if not all(f"registrationsSkipped{each}" in diagnostics for each in lost):
+        return cells
+    member, event, refused = (diagnostics[f"registrationsSkipped{each}"] for each in lost)
+    existing = cells["skipped"] - member - event - refused
+    if existing < 0:
+        return cells  # it contradicts itself
+    parts = {"unlinked": member + event, "refused": refused}
+    written = {"created": cells["created"], "updated": cells["updated"], "existing": existing}
+    return {**written, **{action: count for action, count in parts.items() if count}}
+
+
 def _csv(path: Path, content: dict[str, Any]) -> ImportReport:
     sections = {entity: content[name] for name, entity in _SECTIONS.items() if name in content}
-    records = tuple(
-        _record(entity, each)
+    listed = [
+        (entity, each)
         for entity, section in sections.items()
         if isinstance(section.get("records"), list)
         for each in section["records"]
-        if not each.get("_errors")  # given up on: counted as an error, nothing was done
-    )
+    ]
+    # One with errors was given up on: counted as an error, and nothing was done.
+    records = tuple(_record(entity, each) for entity, each in listed if not each.get("_errors"))
     identities = tuple(
         (entity, str(each["waId"]), str(each["murmurantId"]))
         for name, entity in _SECTIONS.items()
         for each in (content.get("idMapping") or {}).get(name, [])
         if each.get("murmurantId")
     )
+    given_up = tuple(
+        Problem(entity, _id(each.get("_waId")), _row(each.get("_sourceRow")), str(message))
+        for entity, each in listed
+        for message in _as_list(each.get("_errors"))
+    )
+    counts = {entity: _counts(section) for entity, section in sections.items()}
+    for entity, cells in counts.items():
+        # An export's row that was skipped was there already, where the report pairs it with a record.
+        paired = max(
+            sum(each.entity == entity and each.action == "existing" for each in records),
+            sum(each[0] == entity for each in identities) - cells["created"] - cells["updated"],
+        )
+        if "skipped" in cells and paired >= cells["skipped"]:
+            cells["existing"] = cells.pop("skipped")
     return ImportReport(
         path=path,
-        counts={entity: _counts(section) for entity, section in sections.items()},
+        counts=counts,
         errors={entity: int(section.get("errors", 0)) for entity, section in sections.items()},
         fetched={entity: int(section["totalRows"]) for entity, section in sections.items()},
         files={entity: name for entity, each in sections.items() if (name := _word(each.get("file")))},
         records=records,
         identities=identities,
+        problems=tuple(dict.fromkeys((*_problems(content), *given_up))),
+        unread=tuple(_unread(content, _CSV_KEYS)),
         **{"importer": importer_of(content["runId"]), **_head(content, finished="completedAt")},
     )
 
 
 def _id_map(path: Path, content: dict[str, Any]) -> ImportReport:
+    sections = {entity: content[name] for name, entity in _SECTIONS.items() if content.get(name)}
     identities = tuple(
         (entity, str(each["waId"]), str(each["murmurantId"]))
-        for name, entity in _SECTIONS.items()
-        for each in (content.get(name) or {}).get("mappings", [])
+        for entity, section in sections.items()
+        for each in section.get("mappings", [])
+    )
+    head = _head(content, finished="")
+    head["warnings"] += tuple(
+        ReportWarning("DUPLICATE_WA_ID", "medium", f"{entity} {wa_id} stands more than once in the export.")
+        for entity, section in sections.items()
+        for wa_id in section.get("duplicateWaIds", [])
     )
     return ImportReport(
         path=path,
         importer=importer_of(content["runId"]),
         identities=identities,
-        **_head(content, finished=""),
+        missing=tuple(
+            (entity, str(wa_id))
+            for entity, section in sections.items()
+            for wa_id in section.get("missingWaIds", [])
+        ),
+        unread=tuple(_unread(content, _ID_MAP_KEYS)),
+        **head,
     )
 
 
@@ -220,6 +337,7 @@ def _head(content: dict[str, Any], finished: str) -> dict[str, Any]:
         "started": _moment(content.get("startedAt")),
         "finished": _moment(content.get(finished)) if finished else None,
         "success": content.get("success"),
+        "warnings": tuple(map(_warning, _as_list(content.get("warnings")))),
         "config": config if isinstance(config, dict) else {},
         "environment": _word(content.get("environment")),
         "operator": _word(content.get("operator")),
@@ -232,9 +350,10 @@ def _word(value: object) -> str | None:
 
 def _record(entity: str, each: dict[str, Any]) -> ReportRecord:
     record_id = each.get("_murmurantId")
+    action = _ACTIONS[each["_action"]]
     return ReportRecord(
         entity=entity,
-        action=_ACTIONS[each["_action"]],
+        action=action if record_id or action != "existing" else "skipped",
         wa_id=str(each.get("_waId") or "") or None,
         record_id=None if record_id is None or str(record_id).startswith("dry-") else str(record_id),
         fields={name: value for name, value in each.items() if not name.startswith("_")},
@@ -242,7 +361,63 @@ def _record(entity: str, each: dict[str, Any]) -> ReportRecord:
 
 
 def _counts(section: dict[str, Any]) -> dict[str, int]:
-    return {action: int(section[name]) for name, action in _COUNTS.items()}
+    """Read the counts; what was skipped may have been there already, or be refused, and nothing is called by either yet."""
+    created, updated, skipped = (int(section[name]) for name in _COUNTS)
+    return {"created": created, "updated": updated, "skipped" if skipped else "existing": skipped}
+
+
+def _warning(each: object) -> ReportWarning:
+    if not isinstance(each, dict):
+        return ReportWarning("", "", str(each))
+    about = " ".join(str(each[name]) for name in ("entity", "entityType", "waId") if each.get(name))
+    if each.get("sourceRow"):
+        about = f"{about} in row {each['sourceRow']}".strip()
+    message = str(each.get("message") or "no reason given")
+    return ReportWarning(
+        str(each.get("code") or ""),
+        str(each.get("severity") or ""),
+        f"{about}: {message}" if about else message,
+    )
+
+
+def _problems(content: dict[str, Any]) -> tuple[Problem, ...]:
+    found = []
+    for each in _as_list(content.get("errors")):
+        if isinstance(each, dict):
+            word = str(each.get("entity") or each.get("entityType") or "")
+            entity = _ENTITY_WORDS.get(word.lower(), word)
+            message = str(each.get("message") or each.get("error") or each.get("reason") or "")
+            found.append(Problem(entity, _id(each.get("waId")), _row(each.get("sourceRow")), message))
+        else:
+            found.append(Problem("", None, None, str(each)))
+    return tuple(found)
+
+
+def _unread(value: object, known: dict[str, Any] | None, path: str = "") -> Iterator[str]:
+    """Yield the keys, at any level, that no part of this module reads, each once."""
+    if not known:
+        return
+    if isinstance(value, list):
+        names = (name for each in value for name in _unread(each, known, f"{path}[]"))
+        yield from dict.fromkeys(names)
+    elif isinstance(value, dict):
+        for key, each in value.items():
+            if key in known:
+                yield from _unread(each, known[key], f"{path}.{key}".lstrip("."))
+            elif known is not _RECORD or key.startswith("_"):  # the others are the record's own fields
+                yield f"{path}.{key}".lstrip(".")
+
+
+def _as_list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else [value] if value else []
+
+
+def _id(value: object) -> str | None:
+    return str(value) if value not in (None, "") else None
+
+
+def _row(value: object) -> int | None:
+    return value if type(value) is int else None
 
 
 def _moment(value: object) -> datetime | None:

@@ -156,7 +156,7 @@ def actions_chart(tally: pd.DataFrame) -> Figure:
         for action in ACTIONS
         if sums.get((entity, action))
     ]
-    colours = dict(zip(ACTIONS, (GREEN, ORANGE, SKY, GREY), strict=True))
+    colours = dict(zip(ACTIONS, (GREEN, ORANGE, SKY, GREY, RED, RED, GREY), strict=True))
     figure, axes = canvas(len(rows), "What the run did")
     bars = axes.barh(
         range(len(rows)), [n for *_, n in rows], color=[colours[action] for _, action, _ in rows], height=0.7
