@@ -33,6 +33,7 @@ LAYERS = (
     "database",
     "settings",
     "statements",
+    "hints",
     "errors",
 )
 

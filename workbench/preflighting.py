@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
@@ -32,6 +33,7 @@ from workbench.checkpoints.preflight.evidence import (
 )
 from workbench.checkpoints.preflight.items import holding
 from workbench.errors import Refused, UsageError, unknown
+from workbench.hints import aim
 from workbench.looking import Looking
 
 PASSED = "migration:preflight:passed"
@@ -50,7 +52,10 @@ class Preflighting(Looking, Checkpointing):
         words = self._words()
         said = words["rollback"].says if "rollback" in words and words["rollback"].kind == "attested" else ""
         evidence["rollback"] = rollback_evidence(said, evidence["backup"], self._leaves_traces())
-        return judge(evidence, words)
+        judged = judge(evidence, words)
+        name = self.environment.name
+        items = (replace(item, next_step=aim(item.next_step, name)) for item in judged.items)
+        return replace(judged, items=tuple(items))
 
     def preflight_evidence(self) -> dict[str, Evidence]:
         """Gather what speaks for each item without anybody's word."""
@@ -92,7 +97,7 @@ class Preflighting(Looking, Checkpointing):
         if evidence is not None and ITEMS[item].by_evidence and evidence.holds is not None:
             raise UsageError(
                 f"{ITEMS[item].title}: evidence settles this, nobody's word ({evidence.says}).",
-                f"{evidence.next_step or 'Nothing is open there'}. To accept it as it is: workbench preflight waive {item}.",
+                f"{evidence.next_step or 'Nothing is open there'}. To accept it as it is: `workbench preflight waive {item} --reason REASON`.",
             )
         about = evidence.about if evidence is not None else ""
         return attest(self._attestations, item, kind, says, by=by or self.settings.operator, about=about)

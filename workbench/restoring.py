@@ -248,7 +248,9 @@ class Restoring(Checkpointing, Differing):
             ("are unresolved", found.unresolved),
         ):
             if len(frame):
-                notes.append(f"{len(frame):,} rows or values {what}; `workbench snapshot losses` lists them.")
+                notes.append(
+                    f"{len(frame):,} rows or values {what}; `workbench snapshot losses SNAPSHOT` lists them."
+                )
         return Seen(now, tuple(rows), tuple(notes))
 
     def _manifest(self, request: Request) -> Manifest:

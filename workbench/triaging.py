@@ -13,13 +13,13 @@ from workbench.checkpointing import Checkpointing
 from workbench.differing import Differing
 from workbench.errors import Refused, SchemaGap, UsageError, WorkbenchError
 from workbench.fixes.telling import LevelZero
+from workbench.hints import on_environment
 from workbench.investigate.runs import pick_run
 from workbench.looking import Looking
 from workbench.murmurant.importers import Run
 from workbench.murmurant.spellings import ENTITIES
 from workbench.planning import Planning
 from workbench.plans.plan import NOTES, Plan
-from workbench.settings import DEMO
 from workbench.triage import Triage, Way, failure_modes, recommend, ways
 from workbench.triage.suspects import find_suspects, in_question
 from workbench.triage.ways import Checkpoint, Trial
@@ -125,7 +125,7 @@ class Triaging(Looking, Planning, Checkpointing, Differing):
 
     @property
     def _on(self) -> str:
-        return "" if self.environment.name == DEMO else f" -e {self.environment.name}"
+        return on_environment(self.environment.name)
 
     def _level_2(self, run: Run | None) -> Way:
         """Measure a restore of the last proved snapshot from before the run, else of the last one from before it."""

@@ -59,7 +59,7 @@ def find_snapshot(folder: Path, name: str, environment: str | None = None) -> Ma
         if each.suffix == ".dump" and each.exists():
             raise UsageError(
                 f"{each} has no manifest beside it ({each.with_suffix('.json').name}), so what it holds is not known.",
-                "Put the manifest back that was written with it; `workbench snapshot diff` reads any archive without one.",
+                "Put the manifest back that was written with it; `workbench snapshot diff FILE` reads any archive without one.",
             )
     raise unknown("snapshot", name, [each.snapshot for each in list_snapshots(folder)])
 

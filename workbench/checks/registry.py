@@ -19,6 +19,7 @@ from workbench.database.address import redact
 from workbench.database.connection import frame
 from workbench.database.environment import Environment
 from workbench.errors import SchemaGap, unknown
+from workbench.hints import aim
 from workbench.murmurant.importers import Run
 from workbench.murmurant.reports import ImportReport
 from workbench.murmurant.schema import Schema, explain_gap
@@ -224,6 +225,7 @@ def run_check(chosen: Check, look: Look) -> Finding:
     """Ask one question and return its finding."""
     begun = perf_counter()
     chosen = chosen.here(look) if chosen.here else chosen
+    chosen = replace(chosen, remedy=aim(chosen.remedy, look.environment.name))
     missing = look.schema.missing(*chosen.needs)
     if missing:
         return Finding(chosen, "not run", reason=" ".join(explain_gap(missing[0])))

@@ -14,11 +14,10 @@ from workbench.cli.explaining import (
     explain,
     header_facts,
     next_steps,
-    on_environment,
     plan_facts,
 )
 from workbench.cli.options import Acting, AsJson, EnvironmentName, Unmask, Yes, ask, open_as
-from workbench.cli.output import banner, command, print_json, print_table, progress_bar, say
+from workbench.cli.output import banner, command, on, print_json, print_table, progress_bar, say
 from workbench.cli.restoring import approval_of, show_request
 from workbench.errors import Drift, Refused, UsageError
 
@@ -73,7 +72,7 @@ def approve(
         return
     say(
         f"{approval.approver} approves {found.id}, once, until {approval.expires_at:%Y-%m-%d %H:%M} UTC.",
-        f"To apply it: {command()} apply {found.id}{on_environment(target.environment)}",
+        f"To apply it: {command()} apply {found.id}{on(target.environment)}",
     )
 
 
@@ -88,7 +87,7 @@ def apply(
     if is_request(plan_name):
         raise UsageError(
             f"{plan_name} is the request to restore a snapshot.",
-            f"To carry it out: {command()} snapshot restore {plan_name}",
+            f"To carry it out: {command()} snapshot restore {plan_name}{on()}",
         )
     with open_as(environment, acting) as wb:
         found = wb.plan(plan_name)
@@ -101,8 +100,8 @@ def apply(
     say(
         f"Applied: {_counted(found.changes)}. Nothing else was touched.",
         *([] if entry.row_triggers == "off" else [_TRIGGERS_ON]),
-        f"To verify: {command()} report post-recovery{on_environment(wb.environment.name)}",
-        f"To take it back: {command()} undo {found.id}{on_environment(wb.environment.name)}",
+        f"To verify: {command()} report post-recovery{on()}",
+        f"To take it back: {command()} undo {found.id}{on()}",
     )
 
 

@@ -11,7 +11,7 @@ import typer
 import workbench
 from workbench.cli.explaining import present
 from workbench.cli.options import Acting, AsJson, EnvironmentName, Unmask, open_as
-from workbench.cli.output import banner, command, print_json, print_table, say, stderr
+from workbench.cli.output import banner, command, on, print_json, print_table, say, stderr
 from workbench.errors import UsageError
 from workbench.murmurant.spellings import RUN_ID_KEYS
 
@@ -160,7 +160,7 @@ def _tell(found: Verdict) -> None:
     if found.last is not None and not found.breaks:
         say(
             "",
-            f"To notice even a chain made anew, keep its end elsewhere: {command()} audit verify --json > FILE",
+            f"To notice even a chain made anew, keep its end elsewhere: {command()} audit verify --json{on()} > FILE",
         )
 
 
@@ -174,7 +174,7 @@ def _refuse_lost_options(context: typer.Context) -> None:
     if given:
         raise UsageError(
             f"Options before {context.invoked_subcommand!r} would be lost.",
-            f"Write them behind it: {command()} audit {context.invoked_subcommand} --help shows which.",
+            f"Write them behind it: {command()} audit {context.invoked_subcommand} --help",
         )
 
 

@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from workbench.cli.options import Acting, AsJson, EnvironmentName, Unmask, open_as
-from workbench.cli.output import banner, command, paths_below, print_json, print_table, say, say_not_logged
+from workbench.cli.output import (
+    banner,
+    command,
+    on,
+    paths_below,
+    print_json,
+    print_table,
+    say,
+    say_not_logged,
+)
 from workbench.errors import BundleError
 
 if TYPE_CHECKING:
@@ -57,7 +66,7 @@ def create(
     say(*(f"! {each}." for each in manifest.notes))
     say(
         f"SHA-256 of bundle.json: {made.digest}",
-        f"To verify it: {command()} bundle verify {made.folder.name}",
+        f"To verify it: {command()} bundle verify {made.folder.name}{on()}",
     )
 
 

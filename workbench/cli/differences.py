@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 import workbench
-from workbench.cli.explaining import masked_conflicts, on_environment, present
+from workbench.cli.explaining import masked_conflicts, present
 from workbench.cli.options import Acting, AsJson, EnvironmentName, ImportReports, Unmask, open_as
-from workbench.cli.output import banner, command, print_json, print_table, progress_bar, say
+from workbench.cli.output import banner, command, on, print_json, print_table, progress_bar, say
 
 if TYPE_CHECKING:
     from workbench.differing import Differences
@@ -61,9 +61,8 @@ def diff(
             banner(wb.environment)
             _tell(found, unmask)
             if len(found.tables) and not other:
-                on = on_environment(wb.environment.name)
                 say(
-                    f"What a restore would lose: {command()} snapshot losses {found.snapshot} --run RUN_ID{on}"
+                    f"What a restore would lose: {command()} snapshot losses {found.snapshot} --run RUN_ID{on()}"
                 )
     raise typer.Exit(1 if len(found.tables) else 0)
 
@@ -97,10 +96,9 @@ def losses(
             tell_losses(found, unmask)
             if found.total and found.runs:
                 named = " ".join(f"--run {each}" for each in found.runs)
-                on = on_environment(wb.environment.name)
                 say(
                     "Before the restore, plan what is put back after it:",
-                    f"  {command()} plan replay --snapshot {found.snapshot} {named}{on}",
+                    f"  {command()} plan replay --snapshot {found.snapshot} {named}{on()}",
                 )
     raise typer.Exit(1 if found.total else 0)
 

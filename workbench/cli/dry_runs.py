@@ -14,6 +14,7 @@ from workbench.cli.options import Acting, AsJson, EnvironmentName, ImportReports
 from workbench.cli.output import (
     banner,
     command,
+    on,
     paths_below,
     print_json,
     print_table,
@@ -161,7 +162,7 @@ def _tell(kept: DryRun) -> None:
             f"! Meanwhile {rows} were written. A dry run writes none: was it somebody else, or not a dry run?"
         )
     if kept.runs:
-        say(f"To review it: {command()} dry-run review {kept.name}")
+        say(f"To review it: {command()} dry-run review {kept.name}{on()}")
 
 
 def _end(kept: DryRun) -> None:

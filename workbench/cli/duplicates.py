@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 import workbench
-from workbench.cli.explaining import on_environment
 from workbench.cli.options import Acting, AsJson, EnvironmentName, Unmask, open_as
-from workbench.cli.output import banner, command, paths_below, plain, print_json, print_table, say, stderr
+from workbench.cli.output import banner, command, on, paths_below, plain, print_json, print_table, say, stderr
 from workbench.errors import UsageError
 from workbench.murmurant.listings import write_csv
 from workbench.murmurant.spellings import ENTITIES
@@ -85,14 +84,13 @@ def duplicates(
         found = [wb.find_duplicates(each, **options) for each in chosen]
         if listing is not None:
             _write_listing(listing, found[0])
-        on = on_environment(wb.environment.name)
         if json:
-            facts = {_NOUNS[each.entity]: _facts(each, on, limit, unmask) for each in found}
+            facts = {_NOUNS[each.entity]: _facts(each, limit, unmask) for each in found}
             print_json({"environment": plain(vars(wb.environment)), "dialect": wb.dialect, **facts})
         else:
             for each in found:
-                _tell(each, on, limit or _FEW, unmask)
-            _go_on(found, on, listing)
+                _tell(each, limit or _FEW, unmask)
+            _go_on(found, listing)
     raise typer.Exit(0 if all(each.clean for each in found) else 1)
 
 
@@ -115,12 +113,10 @@ def _decide(wb: Workbench, decide: tuple[str, str, str], remark: str, entity: st
         return
     said = {"same": "one and the same", "different": "different", "unsure": "not decided yet"}[made.decision]
     say(f"{made.entity} {made.left} and {made.right}: {said}, by {made.by}.")
-    say(
-        f"Kept beside the reports; {command()} duplicates --decisions{on_environment(wb.environment.name)} lists all."
-    )
+    say(f"Kept beside the reports; {command()} duplicates --decisions{on()} lists all.")
 
 
-def _tell(found: Found, on: str, limit: int, unmask: bool) -> None:
+def _tell(found: Found, limit: int, unmask: bool) -> None:
     """Print one entity's clusters, each with its records and the next command, then the pairs in none."""
     nouns = _NOUNS[found.entity]
     say("", f"{nouns.capitalize()}: {_counted(found)}")
@@ -133,13 +129,13 @@ def _tell(found: Found, on: str, limit: int, unmask: bool) -> None:
             f"  For it: {cluster['why']}",
             *([f"  Against: {cluster['against']}"] if cluster["against"] else []),
         )
-        say(*(f"  {line}" for line in _steps(found, cluster, on)))
+        say(*(f"  {line}" for line in _steps(found, cluster)))
     loose = found.loose
     if len(loose):
         title = f"Pairs of {nouns} that something brings together, and not enough joins: one, or two?"
         shown = loose.head(limit)
         print_table(_pairs(found, shown, unmask), title)
-        say(f"  Say which: {command()} duplicates --decide LEFT RIGHT same|different|unsure{on}")
+        say(f"  Say which: {command()} duplicates --decide LEFT RIGHT same|different|unsure{on()}")
     for what, count in (("clusters", len(found.clusters)), ("pairs", len(loose))):
         if count > limit:
             say(f"  {limit} of {count:,} {what} of {nouns}; more: --limit {count}")
@@ -203,7 +199,7 @@ def _pairs(found: Found, pairs: pd.DataFrame, unmask: bool) -> pd.DataFrame:
     return workbench.mask(shown, unmask)
 
 
-def _steps(found: Found, cluster: pd.Series[Any], on: str) -> list[str]:
+def _steps(found: Found, cluster: pd.Series[Any]) -> list[str]:
     """Return what to do about a cluster: the command that plans the merge, or what comes before it."""
     first = {"split_member": "member", "split_event": "event", "split_both": "member and event"}
     if found.entity == "Registration":
@@ -211,36 +207,36 @@ def _steps(found: Found, cluster: pd.Series[Any], on: str) -> list[str]:
         before = sorted({first[kind] for kind in kinds if kind in first})
         if before:
             return [f"Merge the {' and '.join(before)} records first; that plan settles these by rule."]
-    steps = [_merge(found, cluster, on)]
+    steps = [_merge(found, cluster)]
     if cluster["offered"] or cluster["decision"] == "same":
         return steps
     left, right = (quote(str(each)) for each in cluster["members"][:2])
     return [
         f"If they are one: {steps[0]}",
-        f"If not: {command()} duplicates --decide {left} {right} different{on}",
+        f"If not: {command()} duplicates --decide {left} {right} different{on()}",
     ]
 
 
-def _merge(found: Found, cluster: pd.Series[Any], on: str) -> str:
+def _merge(found: Found, cluster: pd.Series[Any]) -> str:
     gone = [each for each in cluster["members"] if each != cluster["canonical"]]
     ids = " ".join(quote(str(each)) for each in (cluster["canonical"], *gone))
     kind = "" if found.entity == "Member" else f" --entity {found.entity.lower()}"
-    return f"{command()} plan merge {ids}{kind}{on}"
+    return f"{command()} plan merge {ids}{kind}{on()}"
 
 
-def _go_on(found: list[Found], on: str, listing: Path | None) -> None:
+def _go_on(found: list[Found], listing: Path | None) -> None:
     sure = next((each for each in found if len(each.sure)), None)
     say("")
     if all(each.clean for each in found):
         say("Nothing is there more than once.")
     elif listing is not None:
         kind = "" if found[0].entity == "Member" else f" --entity {found[0].entity.lower()}"
-        say(f"All that are sure at once: {command()} plan merge --from {quote(str(listing))}{kind}{on}")
+        say(f"All that are sure at once: {command()} plan merge --from {quote(str(listing))}{kind}{on()}")
     elif sure is not None:
         say(
-            f"All {len(sure.sure):,} sure ones at once: {command()} duplicates --entity {sure.entity.lower()} --to FILE{on}"
+            f"All {len(sure.sure):,} sure ones at once: {command()} duplicates --entity {sure.entity.lower()} --to FILE{on()}"
         )
-    say(f"As a page to read: {command()} report duplicates{on}")
+    say(f"As a page to read: {command()} report duplicates{on()}")
 
 
 def _write_listing(path: Path, found: Found) -> None:
@@ -254,7 +250,7 @@ def _write_listing(path: Path, found: Found) -> None:
     stderr().print(f"{len(found.sure):,} clusters in {paths_below([path])[0]}")
 
 
-def _facts(found: Found, on: str, limit: int | None, unmask: bool) -> dict[str, Any]:
+def _facts(found: Found, limit: int | None, unmask: bool) -> dict[str, Any]:
     clusters = found.clusters.head(limit) if limit else found.clusters
     return {
         "status": "not run" if found.not_run else "pass" if found.clean else "fail",
@@ -267,7 +263,7 @@ def _facts(found: Found, on: str, limit: int | None, unmask: bool) -> dict[str, 
             "different": found.different,
         },
         "clusters": [
-            {**row, "next": _steps(found, row, on)}  # type: ignore[arg-type]
+            {**row, "next": _steps(found, row)}  # type: ignore[arg-type]
             for row in clusters.to_dict("records")
         ],
         "pairs": workbench.mask(found.pairs.head(limit) if limit else found.pairs, unmask),

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import workbench
-from workbench.cli.output import banner, command, paths_below, print_json, print_table, say
+from workbench.cli.output import banner, command, on, paths_below, print_json, print_table, say
 
 if TYPE_CHECKING:
     from workbench.database.environment import Environment
@@ -92,15 +92,15 @@ def masked_conflicts(conflicts: list[dict[str, Any]], unmask: bool) -> list[dict
 
 def next_steps(found: Plan) -> None:
     """Print the commands that go on from a plan."""
-    on = on_environment(found.header.target.environment)
+    option = on(found.header.target.environment)
     say(
         "",
         f"Plan    {paths_below([found.path])[0]}",
         f"Digest  {found.digest}",
         "Next:",
-        f"  {command()} report plan -p plan {found.id}{on}",
+        f"  {command()} report plan -p plan {found.id}{option}",
         f"  {approval_command(found)}",
-        f"  {command()} apply {found.id}{on}",
+        f"  {command()} apply {found.id}{option}",
     )
 
 
@@ -108,11 +108,4 @@ def approval_command(found: Plan) -> str:
     """Return the command that approves exactly this plan."""
     target = found.header.target
     confirm = f" --as NAME --confirm {target.environment}" if target.kind == "production" else ""
-    return (
-        f"{command()} approve {found.id} --digest {found.digest}{confirm}{on_environment(target.environment)}"
-    )
-
-
-def on_environment(environment: str) -> str:
-    """Return the option that names an environment, where it is not the default."""
-    return "" if environment == "demo" else f" -e {environment}"
+    return f"{command()} approve {found.id} --digest {found.digest}{confirm}{on(target.environment)}"

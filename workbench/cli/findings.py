@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 import typer
 
 import workbench
-from workbench.cli.output import banner, command, plain, print_json, print_table, say
+from workbench.cli.output import banner, command, on, plain, print_json, print_table, say
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,7 +41,7 @@ def answer_findings(
     concern = [each for each in found if each.open or (each.bad and asked.by_name)]
     show_findings(wb, found, asked, json=json, unmask=unmask, **more)
     if concern and not json:
-        say(f"The same as a page to read: {command()} report {asked.report}")
+        say(f"The same as a page to read: {command()} report {asked.report}{on()}")
     raise typer.Exit(1 if concern else 0)
 
 
@@ -69,7 +69,7 @@ def _print(found: list[Finding], asked: Asked, unmask: bool) -> None:
         rows = each.rows if asked.by_name else each.rows.head(_FEW)
         print_table(workbench.mask(rows, unmask=unmask))
         if (each.count or 0) > len(rows):
-            more = f"{command()} {asked.command} {each.check.id} --limit {each.count}"
+            more = f"{command()} {asked.command} {each.check.id} --limit {each.count}{on()}"
             say(f"  {len(rows)} of {each.count:,}; more: {more}")
     counts = {
         status: sum(each.status == status for each in found)

@@ -12,7 +12,7 @@ import typer
 import workbench
 from workbench.cli.findings import Asked, answer_findings
 from workbench.cli.options import AsJson, EnvironmentName, ImportReports, Unmask, Waivers, waivers
-from workbench.cli.output import banner, command, narrow, print_json, print_table, say
+from workbench.cli.output import banner, command, narrow, on, print_json, print_table, say
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,7 +46,7 @@ def runs(
                 "",
                 f"{len(found)} runs, {len(doubtful)} of them not completed. What one did, record by record:",
             )
-            say(f"  {command()} run {(doubtful or found)[-1].run}")
+            say(f"  {command()} run {(doubtful or found)[-1].run}{on()}")
 
 
 def run(
@@ -87,9 +87,11 @@ def run(
         print_table(found.records, title="Records", empty="no record can be named")
         total = int(found.tally["records"].sum())
         if total > len(found.records):
-            say(f"{len(found.records):,} of {total:,}, what is gone or touched first. More: --limit {total}")
+            say(
+                f"{len(found.records):,} of {total:,}, what is gone or touched first. More: {command()} run {one.run} --limit {total}{on()}"
+            )
         if not clean:
-            say("", f"To read and to show: {command()} report run -p run_id {one.run}")
+            say("", f"To read and to show: {command()} report run -p run_id {one.run}{on()}")
             if one.status in {"interrupted", "failed"}:
                 from workbench.fixes.telling import options
 

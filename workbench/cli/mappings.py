@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import workbench
-from workbench.cli.explaining import on_environment, present
+from workbench.cli.explaining import present
 from workbench.cli.options import Acting, AsJson, EnvironmentName, ImportReports, Unmask, open_as
-from workbench.cli.output import banner, command, narrow, print_json, print_table, say
+from workbench.cli.output import banner, command, narrow, on, print_json, print_table, say
 from workbench.cli.planning import plan
 from workbench.errors import UsageError, unknown
 
@@ -108,7 +108,7 @@ def mappings(
     shown = workbench.mapping_table(workbench.mask(problems.head(limit), unmask=unmask))
     print_table(shown[_NARROW if narrow() else _WIDE], "Problems, worst first", empty="no problem found")
     if len(problems) > limit:
-        say(f"{limit} of {len(problems):,}; more: {command()} mappings --limit {len(problems)}")
+        say(f"{limit} of {len(problems):,}; more: {command()} mappings --limit {len(problems)}{on()}")
     if len(through):
         print_table(through.head(limit), "Registrations that came through them")
         if len(through) > limit:
@@ -129,7 +129,7 @@ def _known(wb: Workbench, wa_id: str) -> None:
 def _say_what_next(
     wb: Workbench, problems: pd.DataFrame, corrections: pd.DataFrame, csv: Path | None, *, moves: bool
 ) -> None:
-    on, move = on_environment(wb.environment.name), " --move-records" if moves else ""
+    move = " --move-records" if moves else ""
     if not len(problems):
         return
     written = csv if len(corrections) else None
@@ -139,8 +139,8 @@ def _say_what_next(
     say("Next:")
     if len(corrections):
         if written is None:
-            say(f"  {command()} mappings --csv corrections.csv{on}")
-        say(f"  {command()} plan mapping --from {written or 'corrections.csv'}{move}{on}")
+            say(f"  {command()} mappings --csv corrections.csv{on()}")
+        say(f"  {command()} plan mapping --from {written or 'corrections.csv'}{move}{on()}")
     else:
         first = problems.iloc[0]
         whole = " --whole-cycle" if first["cycle"] else ""
@@ -149,8 +149,8 @@ def _say_what_next(
                 "  Who each one is, somebody has to find out; then, with the id of the right record for NEW_ID:"
             )
         right = first["should_be"] or "NEW_ID"
-        say(f"  {command()} plan mapping {first['entity']} {first['wa_id']} {right}{whole}{move}{on}")
-    say(f"The same, drawn: {command()} report mappings{on}")
+        say(f"  {command()} plan mapping {first['entity']} {first['wa_id']} {right}{whole}{move}{on()}")
+    say(f"The same, drawn: {command()} report mappings{on()}")
 
 
 @plan.command("mapping")
@@ -195,7 +195,7 @@ def plan_mapping(
     if table is None and len(one) < 3:
         raise UsageError(
             "What is to be corrected? An entity, a WA id and the new record's id are needed.",
-            "workbench plan mapping Member 50012 NEW_ID, or --from FILE.csv.",
+            "For example `workbench plan mapping Member 50012 NEW_ID`, or `workbench plan mapping --from FILE.csv`.",
         )
     how = {"move_records": move_records, "whole_cycle": whole_cycle, "exports": export or ()}
     with open_as(environment, acting, import_reports=import_report or ()) as wb:

@@ -90,7 +90,7 @@ def merge(
             if len(named) < 2:
                 raise UsageError(
                     "A merge needs the record that stays and at least one duplicate.",
-                    "workbench plan merge CANONICAL DUPLICATE..., or --from FILE.",
+                    "Write `workbench plan merge CANONICAL DUPLICATE...`, or `workbench plan merge --from FILE`.",
                 )
             if skip_blocked:
                 raise UsageError("--skip-blocked is for a list of merges.", "Use it with --from.")

@@ -10,10 +10,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import workbench
+from workbench.cli.output import asked_of
 from workbench.errors import Refused, UsageError
 
 if TYPE_CHECKING:
     from workbench.workbench import Workbench
+
+
+def _note(environment: str | None) -> str | None:
+    asked_of(environment)
+    return environment
+
 
 EnvironmentName = Annotated[
     str | None,
@@ -21,6 +28,7 @@ EnvironmentName = Annotated[
         "--environment",
         "-e",
         envvar="WORKBENCH_ENVIRONMENT",
+        callback=_note,
         help="A name from workbench.toml. [default: demo]",
     ),
 ]

@@ -19,6 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from workbench.errors import WorkbenchError
+from workbench.hints import DEFAULT, aim, on_environment
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -76,7 +77,7 @@ def complain(error: WorkbenchError) -> None:
     console = stderr()
     console.print(Text("workbench: ", style="bold red") + Text(redact(error.what)))
     if error.next_step:
-        console.print(Text(f"  {redact(error.next_step)}"))
+        console.print(Text(f"  {redact(aim(error.next_step, _asked))}"))
 
 
 def banner(environment: Environment) -> None:
@@ -125,6 +126,7 @@ def print_table(
     """
     import pandas as pd
 
+    empty = aim(empty, _asked)
     stream = sys.stderr if as_message else sys.stdout
     console = stderr() if as_message else stdout()
     if not stream.isatty():
@@ -158,6 +160,20 @@ def narrow() -> bool:
     return sys.stdout.isatty() and stdout().width < 120
 
 
+_asked = DEFAULT
+
+
+def asked_of(environment: str | None) -> None:
+    """Note which environment the command at hand was given, so that what it suggests asks the same one."""
+    global _asked  # one command runs at a time
+    _asked = environment or DEFAULT
+
+
+def on(environment: str | None = None) -> str:
+    """Return the option that lets a suggested command ask an environment: the one at hand, or another."""
+    return on_environment(environment or _asked)
+
+
 def command() -> str:
     """Return how the command was called, so that what is proposed can be pasted."""
     called = Path(sys.argv[0])
@@ -170,7 +186,7 @@ def say(*lines: str) -> None:
     """Print lines to stdout as they are."""
     console = stdout()
     for line in lines:
-        console.print(Text(line))
+        console.print(Text(aim(line, _asked)))
 
 
 def say_not_logged(why: str) -> None:

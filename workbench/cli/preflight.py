@@ -8,8 +8,7 @@ import typer
 
 import workbench
 from workbench.cli.options import Acting, AsJson, EnvironmentName, ImportReports, open_as
-from workbench.cli.output import banner, command, narrow, print_json, print_table, say
-from workbench.settings import DEMO
+from workbench.cli.output import banner, command, narrow, on, print_json, print_table, say
 
 if TYPE_CHECKING:
     from workbench.checkpoints.preflight import Attestation, Preflight
@@ -120,13 +119,11 @@ def _print(wb: Workbench, found: Preflight) -> None:
             f"  {workbench.mask_text(each.evidence)}",
             *([f"  {each.by}"] if each.by else []),
         )
-    on = "" if wb.environment.name == DEMO else f" -e {wb.environment.name}"
     if found.open:
-        title = f"Open (each command with{on}):" if on else "Open:"
-        say("", title, *(f"  {each.title}: {each.next_step}" for each in found.open))
+        say("", "Open:", *(f"  {each.title}: {each.next_step}" for each in found.open))
     say(
         "",
         f"{len(found.items) - len(found.open)} of {len(found.items)} settled."
-        + ("" if found.open else f" To log that: {command()} preflight sign{on}"),
+        + ("" if found.open else f" To log that: {command()} preflight sign{on()}"),
     )
-    say(f"To read and to show: {command()} report preflight{on}")
+    say(f"To read and to show: {command()} report preflight{on()}")

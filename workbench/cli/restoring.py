@@ -12,9 +12,19 @@ import typer
 
 import workbench
 from workbench.checkpoints.restore.request import is_request
-from workbench.cli.explaining import SHOWN, on_environment
+from workbench.cli.explaining import SHOWN
 from workbench.cli.options import Acting, AsJson, EnvironmentName, Yes, ask, open_as
-from workbench.cli.output import Advance, banner, command, print_json, print_table, progress_bar, say, stderr
+from workbench.cli.output import (
+    Advance,
+    banner,
+    command,
+    on,
+    print_json,
+    print_table,
+    progress_bar,
+    say,
+    stderr,
+)
 from workbench.errors import Drift, UsageError
 from workbench.murmurant.importers import EMPTIED
 
@@ -122,7 +132,7 @@ def approval_of(wb: Workbench, request: Request, digest: str, confirm: str | Non
         return
     say(
         f"{approval.approver} approves {request.id}, once, until {approval.expires_at:%Y-%m-%d %H:%M} UTC.",
-        f"To carry it out: {command()} snapshot restore {request.id}{on_environment(target.environment)}",
+        f"To carry it out: {command()} snapshot restore {request.id}{on(target.environment)}",
     )
 
 
@@ -176,7 +186,7 @@ def _present(wb: Workbench, request: Request, json: bool) -> None:
         say(f"About {max(estimate / 60, 0.1):.1f} minutes, as measured here.")
     elif request.way != "swap back":
         say("How long it takes was never measured here; `workbench snapshot verify` would.")
-    on = on_environment(target.environment)
+    option = on(target.environment)
     confirm = f" --as NAME --confirm {target.environment}" if target.kind == "production" else ""
     say(
         "",
@@ -185,13 +195,13 @@ def _present(wb: Workbench, request: Request, json: bool) -> None:
         "Next:",
         *(
             [
-                f"  {command()} plan replay --snapshot {source.snapshot} --run RUN_ID{on}   # before it: what is put back after it"
+                f"  {command()} plan replay --snapshot {source.snapshot} --run RUN_ID{option}   # before it: what is put back after it"
             ]
             if request.losses
             else []
         ),
-        f"  {command()} approve {request.id} --digest {request.digest}{confirm}{on}",
-        f"  {command()} snapshot restore {request.id}{on}",
+        f"  {command()} approve {request.id} --digest {request.digest}{confirm}{option}",
+        f"  {command()} snapshot restore {request.id}{option}",
     )
 
 
@@ -223,13 +233,13 @@ def _ended(wb: Workbench, record: Record, json: bool) -> None:
         if kept := facts.get("kept"):
             lines.append(f"The old database is kept as {kept}; drop it when it is no longer needed.")
         if gone := settled.get("gone"):
-            lines.append(f"{gone} applied plans are not applied any more: `{command()} plans` names them.")
+            lines.append(f"{gone} applied plans are not applied any more: `workbench plans` names them.")
         if settled.get("sync_state"):
             lines.append(EMPTIED)
         if unchecked := facts.get("unchecked_keys"):
             lines.append(
                 f"Rows of the snapshot itself break {len(unchecked)} foreign keys, which are there but not valid:"
-                f" {', '.join(unchecked)}. `{command()} check` lists the rows."
+                f" {', '.join(unchecked)}. `workbench check` lists the rows."
             )
         if settled.get("not_logged"):
             lines.append(f"The audit log does not say so: {settled['not_logged']}")
@@ -241,10 +251,9 @@ def _ended(wb: Workbench, record: Record, json: bool) -> None:
         for each in facts.get("health", ()):
             reason = f" ({each['reason']})" if each["reason"] else ""
             say(f"  {each['check']}: {each['status']}{reason}")
-        on = on_environment(wb.environment.name)
-        say("", f"To verify: {command()} report post-recovery{on}")
+        say("", f"To verify: {command()} report post-recovery{on()}")
         if facts.get("kept"):
-            say(f"To put the old database back: {command()} snapshot restore --undo{on}")
+            say(f"To put the old database back: {command()} snapshot restore --undo{on()}")
     raise typer.Exit(1 if bad or late else 0)
 
 

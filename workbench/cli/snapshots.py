@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from workbench.cli.explaining import on_environment
 from workbench.cli.options import Acting, AsJson, EnvironmentName, open_as
 from workbench.cli.output import (
     banner,
     command,
+    on,
     paths_below,
     print_json,
     print_table,
@@ -69,7 +69,6 @@ def create(
     if json:
         print_json({**facts(made), "said": wb.said})
         return
-    on = on_environment(wb.environment.name)
     held = f"{made.rows:,} rows of {len(made.tables):,} tables, {_bytes(made.size)}"
     if made.kind == "instant":
         say(f"{made.snapshot}: {held}, cloned as the database {made.file} on the same server.")
@@ -78,7 +77,7 @@ def create(
             f"{paths_below([made.path])[0]}: {held}, {made.format}, compression {made.compression}.",
             f"SHA-256 {made.sha256}",
         )
-    say(f"To prove it by restoring: {command()} snapshot verify {made.snapshot}{on}")
+    say(f"To prove it by restoring: {command()} snapshot verify {made.snapshot}{on()}")
 
 
 @snapshot.command()
@@ -136,9 +135,7 @@ def prune(
     elif yes:
         say(f"Deleted: {', '.join(gone) or 'nothing'}.")
     elif going:
-        say(
-            f"To delete {len(going):,}: {command()} snapshot prune --yes{on_environment(wb.environment.name)}"
-        )
+        say(f"To delete {len(going):,}: {command()} snapshot prune --yes{on()}")
 
 
 @snapshot.command(name="list")

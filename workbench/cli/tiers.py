@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 import workbench
-from workbench.cli.explaining import on_environment, present
+from workbench.cli.explaining import present
 from workbench.cli.options import Acting, AsJson, EnvironmentName, Unmask, open_as
-from workbench.cli.output import banner, command, paths_below, print_json, print_table, say
+from workbench.cli.output import banner, command, on, paths_below, print_json, print_table, say
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -166,26 +166,25 @@ def _tell_drift(drift: TierDrift, unmask: bool) -> None:
 
 
 def _next(wb: Workbench, found: TierReview, mapping: Path | None) -> None:
-    on = on_environment(wb.environment.name)
     named = f" --mapping {paths_below([mapping])[0]}" if mapping is not None else ""
     say("")
     if found.mapping is None:
         say(
             "Who should be in which tier was not asked: no tier mapping is configured.",
             "Name the importer's configuration or a tier policy:",
-            f"  {command()} tiers --mapping FILE{on}",
+            f"  {command()} tiers --mapping FILE{on()}",
         )
     elif len(found.unknown_codes) or len(found.open_levels):
         say(
             "First put the configuration right (guide §4.3), or seed the tier; then:",
-            f"  {command()} tiers{named}{on}",
+            f"  {command()} tiers{named}{on()}",
         )
     elif found.correctable:
-        say("Next:", f"  {command()} plan tiers{named}{on}")
+        say("Next:", f"  {command()} plan tiers{named}{on()}")
     elif not found.findings:
         say(f"Every member has the {found.kind} of their level.")
     else:
-        say("What to do:", f"  {command()} check tiers-missing tiers-all-the-same{on}")
+        say("What to do:", f"  {command()} check tiers-missing tiers-all-the-same{on()}")
 
 
 def _said(text: str, unmask: bool) -> str:

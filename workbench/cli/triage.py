@@ -8,8 +8,7 @@ import typer
 
 import workbench
 from workbench.cli.options import AsJson, EnvironmentName, ImportReports
-from workbench.cli.output import banner, command, narrow, print_json, print_table, say
-from workbench.settings import DEMO
+from workbench.cli.output import banner, command, narrow, on, print_json, print_table, say
 
 if TYPE_CHECKING:
     from workbench.triage import Triage
@@ -32,7 +31,7 @@ def triage(
             print_json({"environment": vars(wb.environment), **triage_facts(found)})
         else:
             banner(wb.environment)
-            _print(found, "" if wb.environment.name == DEMO else f" -e {wb.environment.name}")
+            _print(found)
     raise typer.Exit(0 if found.healthy else 1)
 
 
@@ -50,7 +49,7 @@ def triage_facts(found: Triage) -> dict[str, Any]:
     }
 
 
-def _print(found: Triage, on: str) -> None:
+def _print(found: Triage) -> None:
     modes = found.modes_table()
     print_table(
         modes[["guide", "mode", "state", "rows"]] if narrow() else modes[[*modes.columns[:5], "evidence"]],
@@ -78,6 +77,7 @@ def _print(found: Triage, on: str) -> None:
     )
     say("Minutes are the machine's, measured here; what is not known is left empty. Nothing was written.")
     say(
-        f"To read and to show: {command()} report triage{on}"
+        f"To read and to show: {command()} report triage"
         + (f" -p run_id {found.run.run}" if found.asked and found.run else "")
+        + on()
     )

@@ -12,15 +12,11 @@ from workbench.murmurant.importers import Run, Trace
 
 RERUN = {
     "api": "npx tsx scripts/importing/wa_full_sync.ts",
-    "csv": "run the CSV import once more, with the same export files",
     "guide": "npx tsx scripts/importing/wa_full_sync.ts",
 }
-"""How to run each importer again (guide §4.1)."""
+"""How to run an importer again (guide §4.1); for the CSV import it depends on where its exports lie."""
 
-REDO_DRY = {
-    **{name: f"DRY_RUN=1 {RERUN[name]}" for name in ("api", "guide")},
-    "csv": "run the CSV import's dry run again",
-}
+REDO_DRY = {name: f"DRY_RUN=1 {command}" for name, command in RERUN.items()}
 
 
 @dataclass(frozen=True)
@@ -51,7 +47,7 @@ def level_zero(run: Run) -> LevelZero:
     for report in run.reports:
         found += [f"{reason} ({count:,} times)." for reason, count in sorted(report.skip_reasons.items())]
     wrong = [each for each in found if each]
-    again = f"Then the dry run again: {REDO_DRY[run.importer]}"
+    again = f"Then the dry run again: {REDO_DRY.get(run.importer, 'with the same export files.')}"
     return LevelZero(
         run.run,
         (*(wrong or ["Its report names no problem of its own; compare its counts with the source."]), again),
@@ -103,7 +99,8 @@ def worth_knowing(run: Run, gone: int) -> tuple[str, ...]:
 
 def options(run: Run) -> tuple[str, ...]:
     """Return guide §4.1's two ways on after an interrupted import, as commands."""
+    again = RERUN.get(run.importer, "with the same export files.")
     return (
-        f"Option A, to run it again (records that are there are skipped): {RERUN[run.importer]}",
-        f"Option B, to roll it back first: workbench plan rollback {run.run}",
+        f"Option A, to run it again (records that are there are skipped): {again}",
+        f"Option B, to roll it back first: `workbench plan rollback {run.run}`.",
     )

@@ -108,7 +108,7 @@ def approve_plan(
     if given != plan.digest:
         raise Refused(
             f"The digest given is not that of plan {plan.id}: it has {plan.digest}.",
-            "Read the plan again (`workbench show`) and approve the digest of what you read.",
+            f"Read the plan again (`workbench show {plan.id}`) and approve the digest of what you read.",
         )
     if not approver.strip():
         raise Refused("An approval needs a name.", "Give it with --as NAME.")

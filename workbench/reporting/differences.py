@@ -9,6 +9,7 @@ import pandas as pd
 
 from workbench.checks.registry import Check, Finding
 from workbench.fixes.replay.losses import Losses
+from workbench.hints import on_environment
 from workbench.investigate.differences.authors import UNKNOWN
 from workbench.reporting.masking import mask
 from workbench.reporting.summaries import in_steps, listed
@@ -166,7 +167,7 @@ def losses_conflicts(found: Aftermath, unmask: bool = False) -> Shown:
 
 def aftermath_steps(looked: Looked, found: Aftermath) -> Shown:
     """Say what to do next, as commands."""
-    on = "" if looked.environment.name == "demo" else f" -e {looked.environment.name}"
+    on = on_environment(looked.environment.name)
     if found.losses is None:
         return in_steps([f"Take a snapshot: `workbench snapshot create --reason TEXT{on}`."])
     if not found.losses.total:

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from workbench.checks.registry import Check, Finding, Status
+from workbench.hints import on_environment
 from workbench.investigate.duplicates import Found
 from workbench.reporting.summaries import in_steps, listed
 from workbench.reporting.tables import Shown
@@ -33,7 +34,7 @@ _PROBABLE = Check(
     "Member appears twice in list",
     "warn",
     "Is there nobody who appears twice, under another name, address or number?",
-    "Look at each pair, say whether it is one person (`workbench duplicates --decide`), and merge what is (§4.4).",
+    "Look at each pair, say whether it is one person (`workbench duplicates --decide LEFT RIGHT WORD`), and merge what is (§4.4).",
     (),
     _asked_elsewhere,
     "high",
@@ -109,7 +110,7 @@ def pair_to_look_at(chances: pd.DataFrame, threshold: float) -> pd.Series[Any] |
 
 def duplicate_steps(looked: Looked, found: Sequence[Found]) -> Shown:
     """Say what to do next, as commands."""
-    on = "" if looked.environment.name == "demo" else f" -e {looked.environment.name}"
+    on = on_environment(looked.environment.name)
     steps = []
     for each in found:
         kind = each.entity.lower()

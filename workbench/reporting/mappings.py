@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup
 
+from workbench.hints import on_environment
 from workbench.investigate.mappings.problems import MappingFindings
 from workbench.investigate.mappings.telling import PROBLEMS, cycles_of, sure_corrections
 from workbench.reporting.summaries import in_steps, listed
@@ -65,7 +66,7 @@ def mapping_table(problems: pd.DataFrame) -> pd.DataFrame:
 
 def mapping_steps(looked: Looked, found: MappingFindings) -> Shown:
     """Say what to do next, as commands."""
-    on = "" if looked.environment.name == "demo" else f" -e {looked.environment.name}"
+    on = on_environment(looked.environment.name)
     corrections = sure_corrections(found.problems)
     moves = " --move-records" if found.registrations["moves"].any() else ""
     unsure = found.problems[~found.problems["sure"] & found.problems["problem"].str.startswith("wrong-")]

@@ -13,6 +13,7 @@ import psycopg
 from markupsafe import Markup
 
 from workbench.errors import SchemaGap
+from workbench.hints import on_environment
 from workbench.murmurant.spellings import CONCEPTS
 from workbench.plans import journal
 from workbench.plans.plan import OPERATIONS, Plan
@@ -128,7 +129,7 @@ def plan_changes(plan: Plan) -> pd.DataFrame:
 def plan_approval(review: Review) -> Shown:
     """Show the digest to approve, and the commands to approve, apply, verify and take back."""
     plan, target = review.plan, review.plan.header.target
-    on = "" if target.environment == "demo" else f" -e {quote(target.environment)}"
+    on = on_environment(target.environment)
     undo = f"workbench undo {plan.id}{on}"
     if review.state == "applied":
         steps = {"It was applied. To take it back": undo}

@@ -50,6 +50,6 @@ def preflight_list(found: Preflight) -> Shown:
 def preflight_steps(found: Preflight) -> Shown:
     """Say what would settle what is open."""
     return in_steps(
-        [f"{each.title}: `{each.next_step}`" for each in found.open]
+        [f"{each.title}: {each.next_step}" for each in found.open]
         or ["Nothing is open. `workbench preflight sign` writes that into the audit log."]
     )

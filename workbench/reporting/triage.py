@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from markupsafe import Markup
 
+from workbench.hints import on_environment
 from workbench.reporting.masking import mask_text
 from workbench.reporting.summaries import in_steps, listed
 from workbench.reporting.tables import Shown, visible
@@ -56,14 +57,12 @@ def triage_ways(found: Triage) -> Shown:
 
 def triage_steps(looked: Looked, found: Triage) -> Shown:
     """Say how to go the way that is recommended, as commands; then what else is to be known of it."""
-    on = "" if looked.environment.name == "demo" else f" -e {looked.environment.name}"
+    on = on_environment(looked.environment.name)
     way = next((each for each in found.ways if each.name == found.advice.way), None)
-    steps = [
-        f"`{each}{on if each.startswith('workbench ') else ''}`" for each in (way.commands if way else ())
-    ]
+    steps = [f"`{each}`" for each in (way.commands if way else ())]
     steps += [mask_text(each) for each in (way.notes if way else ())]
     if way is not None and way.name in {"level 1", "targeted"}:
         steps.append(
-            f"Then `workbench report plan -p plan ID{on}`, approve, apply: nothing is written before that, and `workbench undo` takes it back."
+            f"Then `workbench report plan -p plan ID{on}`, approve, apply: nothing is written before that, and `workbench undo ID{on}` takes it back."
         )
     return in_steps(steps or ["Look at what each way lacks, in the table above."])

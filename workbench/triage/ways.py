@@ -129,7 +129,7 @@ class Way:
 def level_0(run: Run | None, dangling: int | None) -> Way:
     """Change nothing: right for a dry run, which wrote nothing; after a live one all stays as it is."""
     dry = run is not None and run.mode == "dry"
-    command = REDO_DRY[run.importer] if run is not None and dry else ""
+    command = REDO_DRY.get(run.importer) if run is not None and dry else None
     note = (
         "A dry run wrote nothing: put right what it found, then run it again."
         if dry
@@ -166,7 +166,11 @@ def rerun(run: Run | None, runs: Sequence[Run], dangling: int | None, missing: b
     ]
     if seconds is None:
         notes.append("No complete run of this importer is known here, so its time is not.")
-    return Way("re-run", True, 0, 0, dangling, minutes(seconds), (RERUN[run.importer],), tuple(notes))
+    command = RERUN.get(run.importer)
+    if command is None:
+        notes.append("Run the CSV import once more, with the same export files.")
+    commands = (command,) if command else ()
+    return Way("re-run", True, 0, 0, dangling, minutes(seconds), commands, tuple(notes))
 
 
 def level_1(run: Run | None, trial: Trial | None, dangling: int | None) -> Way:
@@ -221,7 +225,7 @@ def level_2(checkpoint: Checkpoint | None, why: str, on: str = "") -> Way:
         return Way("level 2", False, commands=(f"workbench snapshot list{on}",), notes=(why,))
     notes = [f"{checkpoint.name}, taken {checkpoint.taken}."]
     if not checkpoint.verified:
-        notes.append(f"Nobody has proved it by restoring: workbench snapshot verify {checkpoint.name}")
+        notes.append(f"Nobody has proved it by restoring: `workbench snapshot verify {checkpoint.name}{on}`.")
     if checkpoint.loses is None:
         notes.append(
             f"What a restore would lose could not be counted: {why}"
@@ -229,7 +233,9 @@ def level_2(checkpoint: Checkpoint | None, why: str, on: str = "") -> Way:
             else "What a restore would lose was not counted."
         )
     elif checkpoint.loses:
-        notes.append("What it loses can be planned now and put back after it: workbench plan replay.")
+        notes.append(
+            f"What it loses can be planned now and put back after it: `workbench plan replay --snapshot {checkpoint.name} --run RUN_ID{on}`."
+        )
     return Way(
         "level 2",
         checkpoint.verified,

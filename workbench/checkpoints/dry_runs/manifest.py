@@ -206,7 +206,7 @@ def find_dry_run(folder: Path, name: str | None, environment: str | None = None)
         if not known:
             raise DryRunError(
                 f"No dry run of {environment or 'any environment'} is kept in {folder}.",
-                "workbench dry-run -- COMMAND... makes one.",
+                "`workbench dry-run -- COMMAND...` makes one.",
             )
         return known[0]
     path = Path(name) if "/" in name else folder / name

@@ -103,7 +103,7 @@ def told(command: Sequence[str], folder: Path, *, vouched: bool = False) -> Told
         When it would not be told, or nothing shows that it would heed it.
     """
     if not command or not command[0].strip():
-        raise UsageError("No command was given.", "workbench dry-run -- COMMAND...")
+        raise UsageError("No command was given.", "Write `workbench dry-run -- COMMAND...`.")
     words = [one for each in command for one in _words(each)]
     if problem := _takes_back(command, words):
         raise Refused(

@@ -57,7 +57,7 @@ def backup_evidence(
     hours : float
         How old it may be.
     """
-    make = "workbench snapshot create; then workbench snapshot verify"
+    make = "`workbench snapshot create`, then `workbench snapshot verify`"
     if not snapshots:
         return Evidence(False, "there is no snapshot of this database", make)
     last = max(snapshots, key=lambda each: (each.created, each.snapshot))
@@ -74,7 +74,7 @@ def backup_evidence(
             if tried
             else "nobody has restored it to see"
         )
-        return Evidence(False, f"{told}: {why}", f"workbench snapshot verify {last.snapshot}")
+        return Evidence(False, f"{told}: {why}", f"`workbench snapshot verify {last.snapshot}`")
     proof = [each for each in last.verifications if each.outcome == "pass"][-1]
     return Evidence(
         True, f"{told}; proved by restoring, by {proof.by} ({proof.seconds:.0f} s)", about=last.sha256
@@ -85,7 +85,7 @@ def dry_run_evidence(
     dry_runs: Sequence[DryRunSeen], last_import: datetime | None, hours: float, now: datetime
 ) -> Evidence:
     """Guide §2.2: a dry run that came to its end, is fresh, came after the last import, and was reviewed by somebody."""
-    make = "workbench dry-run -- COMMAND; then workbench dry-run review --approve"
+    make = "`workbench dry-run -- COMMAND...`, then `workbench dry-run review --approve`"
     if not dry_runs:
         return Evidence(False, "there is no dry run", make)
     last = max(dry_runs, key=lambda each: (each.at, each.name))
@@ -98,7 +98,7 @@ def dry_run_evidence(
     if last_import is not None and last.at < last_import:
         return Evidence(False, f"{told}: an import has written since", make)
     if not last.reviewed_by:
-        return Evidence(False, f"{told}: nobody has reviewed it", "workbench dry-run review --approve")
+        return Evidence(False, f"{told}: nobody has reviewed it", "`workbench dry-run review --approve`")
     return Evidence(True, f"{told}; reviewed by {last.reviewed_by}")
 
 
@@ -121,7 +121,10 @@ def config_evidence(
     told = f"{name}, SHA-256 {digest[:12]}"
     if problems:
         return Evidence(
-            False, f"{told}: {'; '.join(problems)}", "workbench tiers shows each level and its tier.", digest
+            False,
+            f"{told}: {'; '.join(problems)}",
+            "`workbench tiers` shows each level and its tier.",
+            digest,
         )
     last = max(dry_runs, key=lambda each: (each.at, each.name), default=None)
     if last is not None and last.config and last.config != digest:
@@ -143,7 +146,7 @@ def operator_evidence(operator: str, named: bool) -> Evidence:
 def environment_evidence(environment: str, address_pinned: bool, problems: Sequence[str]) -> Evidence:
     """Guide §6's last verification command: which database this is, and that its data say the same."""
     if problems:
-        return Evidence(False, f"{environment}: {'; '.join(problems)}", "workbench check environment-wrong")
+        return Evidence(False, f"{environment}: {'; '.join(problems)}", "`workbench check environment-wrong`")
     if not address_pinned:
         return Evidence(
             None,
@@ -167,7 +170,7 @@ def rollback_evidence(attested: str, backup: Evidence, traces: bool) -> Evidence
     """
     named = re.search(r"\blevel[\s-]*([12])\b", attested, re.IGNORECASE)
     if named is None:
-        attest = 'workbench preflight attest rollback "level 1"'
+        attest = '`workbench preflight attest rollback "level 1"`'
         if not attested:
             return Evidence(None, "no level is predetermined", attest)
         # None would let any word settle it.

@@ -120,7 +120,7 @@ def judge(evidence: Mapping[str, Evidence], words: Mapping[str, Attestation]) ->
 
 
 def _judged(name: str, wanted: Wanted, found: Evidence, word: Attestation | None) -> Item:
-    vouch = f'workbench preflight attest {name} "..." --as NAME'
+    vouch = f'`workbench preflight attest {name} "..." --as NAME`'
     who = f"{word.kind} by {word.by}: {word.says}" if word else ""
     if word is not None and word.kind == "waived":
         return Item(name, wanted.title, wanted.asks, "waived", found.says, who, "")

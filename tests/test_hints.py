@@ -1,0 +1,135 @@
+"""Every command that is suggested can be pasted: it exists, its options do, and it asks the same environment."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import shlex
+from pathlib import Path
+
+import typer.main
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.commands import at, shell  # noqa: F401
+from workbench.cli.main import app
+from workbench.cli.options import joined_parameters
+from workbench.hints import OF_NO_ENVIRONMENT, aim
+
+PACKAGE = Path(__file__).parents[1] / "workbench"
+COMMAND = typer.main.get_command(app)
+NAMES = "|".join(COMMAND.commands)
+QUOTED = re.compile(r"`workbench ([a-z][^`\n]*)`")
+BARE = re.compile(rf"(?:^|: |\$ |; |`)\S*workbench ((?:{NAMES}) ?[^`\n;]*?)(?=[`;]|\.?$|   #)", re.MULTILINE)
+
+
+def parse(line: str):
+    """Parse a command line as the program would; return its words and its parameters."""
+    words = joined_parameters(shlex.split(line.split(" > ")[0]))
+    command, names = COMMAND, []
+    context = command.make_context("workbench", list(words))
+    while hasattr(command, "commands") and (rest := [*context._protected_args, *context.args]):
+        name, command, rest = command.resolve_command(context, rest)
+        names.append(name)
+        context = command.make_context(name, rest, parent=context)
+    return " ".join(names), context.params
+
+
+def suggested_in_sources():
+    for path in sorted(PACKAGE.rglob("*.py")):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        parts = {
+            id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values
+        }
+        shown = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+        for node in ast.walk(tree):
+            if id(node) in shown:  # a docstring
+                continue
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in parts:
+                text = node.value
+            elif isinstance(node, ast.JoinedStr):
+                text = "".join(
+                    str(part.value)
+                    if isinstance(part, ast.Constant)
+                    else FILLED.get(ast.unparse(part.value), "X")
+                    for part in node.values
+                )
+            else:
+                continue
+            for match in QUOTED.finditer(text):
+                yield f"{path.relative_to(PACKAGE)}:{node.lineno}", match[1]
+
+
+FILLED = {
+    "named": "--run X",
+    "kind": "member",
+    **dict.fromkeys(("on", "self._on", "moves", "entity", "option"), ""),
+}
+
+
+def test_what_is_suggested_exists():
+    lines = list(suggested_in_sources())
+    assert len(lines) > 80
+    wrong = []
+    for place, line in lines:
+        try:
+            parse(line)
+        except typer.BadParameter.__base__ as error:  # click's UsageError, wherever typer keeps it
+            wrong.append((place, line, str(error)))
+    assert not wrong
+
+
+ASKED = [
+    "triage", "runs", "run {bad}", "check", "check runs-interrupted", "tiers", "policies", "mappings", "duplicates",
+    "audit", "preflight", "plan rollback {bad}", "plan tiers", "snapshot list", "dry-run list",
+]  # fmt: skip
+"""What answers with suggestions, in words and as JSON."""
+
+TOLD = [
+    "plans", "plan mapping Member 1", "plan merge a b", "plan sync-state", "plan policies", "plan rollback nowhere",
+    "run nowhere", "show nowhere", "apply nowhere", "snapshot restore nowhere", "snapshot verify", "snapshot prune",
+    "bundle create .", "bundle verify nowhere", "dry-run review", "dry-run", "report nowhere", "doctor", "app health",
+    "approve nowhere --digest 0", "preflight sign", "preflight waive nothing --reason R", "audit verify", "mappings 1",
+]  # fmt: skip
+"""What has a suggestion for whoever asked wrongly, or too early."""
+
+
+def test_suggestions_ask_the_same_environment(clubs, at):  # noqa: F811
+    club = clubs.clone("application")
+    club.execute("""UPDATE "WaIdMapping" SET "clubosId" = gen_random_uuid() WHERE "waId" %% 40 = 3""")
+    club.execute("""UPDATE "Member" SET "membershipTierId" = NULL""")
+    run = at(club)
+    bad = json.loads(run("runs", "--json").stdout)[-1]["run"]
+    suggested = set()
+    for words in [*ASKED, *(f"{words} --json" for words in ASKED), *TOLD]:
+        done = run(*words.format(bad=bad).split())
+        assert done.returncode < 4 or "not foreseen" not in done.stderr, done
+        text = "\n".join(map(str, done)).replace('\\"', '"').replace("\\n", "\n")
+        for match in BARE.finditer(re.sub(r'",?$', "", text, flags=re.MULTILINE)):
+            name, parameters = parse(match[1])
+            assert name in OF_NO_ENVIRONMENT or parameters["environment"] == "club", (words, match[0])
+            suggested.add(name)
+    assert len(suggested) > 15
+
+
+@given(st.text(), st.sampled_from(["demo", "club", "club of 'B'"]))
+def test_a_text_without_commands_stays_as_it_is(text, environment):
+    assert aim(text.replace("`", ""), environment) == text.replace("`", "")
+
+
+def test_where_the_option_goes():
+    assert aim("`workbench run X`", "demo") == "`workbench run X`"
+    assert (
+        aim("See `workbench run X`, `workbench plans`.", "club")
+        == "See `workbench run X -e club`, `workbench plans -e club`."
+    )
+    assert aim("`workbench dry-run -- npm run x`", "club") == "`workbench dry-run -e club -- npm run x`"
+    assert (
+        aim("`workbench policies --starter > p.toml`", "club")
+        == "`workbench policies --starter -e club > p.toml`"
+    )
+    assert (
+        aim("`workbench check -e other`, `workbench demo`", "club")
+        == "`workbench check -e other`, `workbench demo`"
+    )

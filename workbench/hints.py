@@ -1,0 +1,43 @@
+"""Commands that are suggested: each is one line that can be pasted, for the environment it was suggested for."""
+
+from __future__ import annotations
+
+import re
+from shlex import quote
+
+DEFAULT = "demo"
+"""The environment that a command asks where none is named."""
+
+OF_NO_ENVIRONMENT = ("demo", "bundle check", "bundle list")
+"""Commands that take no ``--environment``."""
+
+_COMMAND = re.compile(r"`workbench (?P<words>[a-z][^`\n]*)`")
+_TAIL = re.compile(r" (-- |> ).*$")
+
+
+def on_environment(environment: str) -> str:
+    """Return the option that names an environment, where it is not the default one."""
+    return "" if environment == DEFAULT else f" -e {quote(environment)}"
+
+
+def aim(text: str, environment: str) -> str:
+    """Let every command that stands in backquotes in a text ask an environment.
+
+    Another program's command behind ``--`` and a redirection stay last; a command that names an environment itself,
+    or takes none, stays as it is.
+    """
+    option = on_environment(environment)
+
+    def aimed(match: re.Match[str]) -> str:
+        words = match["words"]
+        named = " -e " in words or "--environment" in words
+        if not option or named or words.startswith(OF_NO_ENVIRONMENT):
+            return match[0]
+        tail = _TAIL.search(words)
+        return (
+            f"`workbench {words[: tail.start()]}{option}{tail[0]}`"
+            if tail
+            else f"`workbench {words}{option}`"
+        )
+
+    return _COMMAND.sub(aimed, text)
