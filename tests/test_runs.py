@@ -243,7 +243,10 @@ def test_a_run_without_records_never_looks_like_success(clubs):
 def test_a_killed_sync_is_interrupted(clubs):
     """No report, and a sync state older than its last audit row."""
     club = clubs.clone("application")
-    club.execute('UPDATE "WaSyncState" SET "lastFullSync" = NULL')
+    club.execute(
+        """UPDATE "WaSyncState" SET "lastFullSync" = NULL, "lastContactSync" = NULL, "lastEventSync" = NULL,
+               "lastRegSync" = NULL"""
+    )
     last = club.club.last_live_run
     shutil.rmtree(club.club.imports)
     with club.workbench(import_reports=()) as wb:

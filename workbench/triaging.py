@@ -182,5 +182,9 @@ def _attempt(command: str, make: Callable[[], Plan | LevelZero]) -> Trial:
 
 def _to_take_up(runs: list[Run]) -> Run | None:
     """Return the last live run that did not come to its end, else the last one."""
-    live = [each for each in reversed(runs) if each.mode != "dry" and not each.rolled_back]
+    live = [
+        each
+        for each in reversed(runs)
+        if each.mode != "dry" and not each.rolled_back and not each.superseded_by
+    ]
     return next((each for each in live if each.status in ways.HAS_STOPPED), live[0] if live else None)

@@ -53,9 +53,14 @@ def runs_ended(look: Look) -> Rows:
     live = [run for run in look.runs if run.mode == "live"]
     if not live:
         raise NotRunError(NO_RUNS)
+    live = [run for run in live if not run.superseded_by]
     # An importer whose other runs left their reports here has lost this one's for a reason.
     reporting = {report.importer for report in look.reports}
-    untold = [run.run for run in live if run.status == "unknown" and run.importer not in reporting]
+    untold = [
+        run.run
+        for run in live
+        if run.status == "unknown" and (run.importer not in reporting or run.sync == "incremental")
+    ]
     open_ended = [
         {"key": run.run, "importer": run.importer, "last_trace": run.last_trace, "why": run.why}
         for run in live
@@ -65,7 +70,7 @@ def runs_ended(look: Look) -> Rows:
     if untold and not open_ended:
         raise NotRunError(
             f"Nothing says how {len(untold)} of {len(live)} runs ended ({', '.join(untold[:3])})."
-            " Give their report files with --import-report."
+            " Give their report files with --import-report; an incremental sync writes none, only its output tells."
         )
     return open_ended
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Select, exists, func, literal, select, union
+from sqlalchemy import Select, exists, func, select, union
 
 from workbench.checks.registry import Look, NotConfiguredError, NotRunError, Rows, check
 from workbench.investigate.mappings.statements import NEEDS, leading_nowhere
 from workbench.murmurant.schema import as_text, same_id
-from workbench.murmurant.spellings import CONCEPT_OF
+from workbench.murmurant.spellings import CONCEPT_OF, SYNC_MOMENTS
 
 AHEAD = timedelta(hours=1)
 """How far the sync state may lie after the last thing that is known to have been written."""
@@ -87,26 +87,75 @@ def counts_as_expected(look: Look) -> Rows:
     "A sync state that is ahead of the data",
     guide="§7.3",
     symptom="Sync state needs attention after Level 2",
-    question="Is the last sync that the state remembers one that the data have?",
-    remedy="The next incremental sync would skip what was lost. Reset the sync state to force a full sync (§7.3).",
-    needs=("sync_state.last_full_sync",),
+    question="Is the last sync that the state remembers one that the data have, and would the next one fetch what is gone?",
+    remedy="An incremental sync would not fetch what is missing. Empty the sync state (`workbench plan sync-state`) and run"
+    " a full sync: only that fetches everything (§7.3).",
+    needs=("sync_state.id", "sync_state.last_full_sync"),
 )
-def sync_state(look: Look) -> Select[*tuple[Any, ...]]:
+def sync_state(look: Look) -> Rows:
     known = [look.as_of] if look.as_of else []
     if look.schema.has("mappings.synced_at"):
         newest = look.connection.execute(select(func.max(look.schema.mappings.c.synced_at))).scalar_one()
         known += [newest] if newest else []
     if not known:
         raise NotRunError("There is no run and no mapping to compare the sync state with.")
-    latest = max(known)
-    state = look.schema.sync_state
-    # Not the last incremental one: on a quiet day that finds nothing to write.
-    last = state.c.last_full_sync
-    return (
-        select(as_text(state.c.id).label("key"), last.label("says"), literal(latest).label("newest_data"))
-        .where(last > latest + AHEAD)
-        .order_by("key")
+    state, names = look.schema.sync_state, _moments(look)
+    rows = look.connection.execute(
+        select(as_text(state.c.id).label("key"), *(state.c[each].label(each) for each in names)).order_by(
+            "key"
+        )
     )
+    return [found for row in rows for found in _ahead(look, dict(row._mapping), max(known))]
+
+
+def _moments(look: Look) -> list[str]:
+    return [each for each in SYNC_MOMENTS if look.schema.has(f"sync_state.{each}")]
+
+
+def _ahead(look: Look, row: dict[str, Any], newest: datetime) -> Rows:
+    """Compare one row of the sync state with the data, with itself, and with what was rolled back."""
+    real = look.schema.resolved["sync_state"].spelling
+    ends = [row[each] for each in ("last_full_sync", "last_incremental_sync") if row.get(each)]
+    marks = {each: row[each] for each in _moments(look) if row[each]}
+    found: Rows = []
+
+    def tell(column: str, why: str) -> None:
+        found.append(
+            {
+                "key": row["key"],
+                "moment": real[column],
+                "says": row[column],
+                "newest_data": newest,
+                "why": why,
+            }
+        )
+
+    # Not the last incremental one: on a quiet day that finds nothing to write.
+    if row["last_full_sync"] and row["last_full_sync"] > newest + AHEAD:
+        tell("last_full_sync", "nothing was written by a sync at that time")
+    for each in ("last_contact_sync", "last_event_sync", "last_registration_sync"):
+        if each in marks and (not ends or marks[each] > max(ends) + AHEAD):
+            tell(each, "it still stands, but no end of a sync does: the state was emptied only in part")
+    # What an incremental sync goes by; where it is not kept, by the last end of all.
+    watermark = (
+        "last_contact_sync"
+        if "last_contact_sync" in _moments(look)
+        else max(marks, key=marks.__getitem__, default="")
+    )
+    for run in look.runs if watermark in marks and not found else ():
+        if run.rolled_back and run.importer != "csv" and run.started and marks[watermark] > run.started:
+            again = any(
+                each.status == "completed"
+                and each.mode == "live"
+                and each.importer != "csv"
+                and each.sync != "incremental"
+                and each.started
+                and each.started > (run.rolled_back_at or run.started)
+                for each in look.runs
+            )
+            if not again:
+                tell(watermark, f"{run.run} was rolled back, and no full sync has fetched its records again")
+    return found
 
 
 def table_counts(look: Look) -> dict[str, int]:

@@ -75,7 +75,7 @@ def runs_interrupted(look: Look) -> Rows:
     return [
         {"key": each.run, "importer": each.importer, "status": each.status, "why": each.why}
         for each in look.runs
-        if each.status in {"interrupted", "failed"}
+        if each.status in {"interrupted", "failed"} and not each.superseded_by
     ]
 
 

@@ -19,8 +19,19 @@ if TYPE_CHECKING:
 
     from workbench.murmurant.importers import Run
 
-COMPACT = ["run", "mode", "status", "members", "registrations"]
-DIGEST = ["run", "importer", "mode", "status", "started", "duration", "members", "events", "registrations"]
+COMPACT = ["run", "mode", "sync", "status", "members", "registrations"]
+DIGEST = [
+    "run",
+    "importer",
+    "mode",
+    "sync",
+    "status",
+    "started",
+    "duration",
+    "members",
+    "events",
+    "registrations",
+]
 
 
 def runs(
@@ -74,7 +85,8 @@ def run(
         )
     else:
         banner(wb.environment)
-        say(f"Run {one.run} ({one.importer}, {one.mode}): {one.status}, {workbench.mask_text(one.why)}.")
+        kind = ", ".join(filter(None, (one.importer, one.sync, one.mode)))
+        say(f"Run {one.run} ({kind}): {one.status}, {workbench.mask_text(one.why)}.")
         say(f"Evidence: {one.evidence}.")
         if one.mode == "dry":
             say("A dry run: nothing was written; these are the records it would have touched.")
@@ -139,6 +151,7 @@ def _run_facts(run: Run) -> dict[str, Any]:
         "run": run.run,
         "importer": run.importer,
         "mode": run.mode,
+        "sync": run.sync or None,
         "status": run.status,
         "why": workbench.mask_text(run.why),
         "operator": run.operator,
@@ -149,5 +162,6 @@ def _run_facts(run: Run) -> dict[str, Any]:
         "traced": run.traced,
         "reported": run.reported,
         "errors": run.errors,
+        "superseded_by": run.superseded_by or None,
         "evidence": [{"trace": str(trace), "count": count} for trace, count in run.traces.items()],
     }

@@ -16,6 +16,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from workbench.checkpoints.bundles import bundles_holding
+from workbench.checkpoints.restore.settling import moments_of
 from workbench.checkpoints.scratch import restored
 from workbench.errors import Refused, unknown
 from workbench.fixes.effects import Effects, find_effects
@@ -165,11 +166,11 @@ def plan_rollback(
             )
         states = _own_sync_states(connection, schema, run, request.min_evidence, ledger)
         _find_what_goes(connection, graph, effects, mappings, states, ledger)
-        emptied = {}
+        touched = bool(states or written_sync_states(connection, schema, run))
         if request.sync_state:
-            emptied = reset_sync_state(raw(connection), schema, updates, without=states)
+            reset_sync_state(raw(connection), schema, updates, without=states)
             ledger.notes.append(EMPTIED)
-        elif not states and archive is None and written_sync_states(connection, schema, run):
+        elif touched and not states and archive is None:
             ledger.notes.append(
                 "The sync state still says that this run's data are here. Add --sync-state, and run a full sync next:"
                 " an incremental one does not fetch them again."
@@ -179,8 +180,8 @@ def plan_rollback(
             raise _nothing_to_change(run, effects, ledger)
         bundles = bundles_holding(settings.backups, run.run)
         told: dict[str, Any] = {"run_id": run.run, "records_affected": affected}
-        if emptied:
-            told[SYNC_STATE_WAS] = emptied
+        if (touched or request.sync_state) and (was := moments_of(raw(connection), schema)):
+            told[SYNC_STATE_WAS] = was
         if sealed := bundle_of(run, bundles):
             told["bundle_sha256"] = sealed
         header = Header(

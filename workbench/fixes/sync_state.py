@@ -10,6 +10,7 @@ import psycopg
 from psycopg import sql
 from sqlalchemy import Connection
 
+from workbench.checkpoints.restore.settling import moments_of
 from workbench.errors import Refused
 from workbench.fixes.ledger import Ledger
 from workbench.fixes.writing import write_plan
@@ -44,8 +45,8 @@ def plan_sync_state(
         When it is empty already.
     """
     with Updates() as updates:
-        emptied = reset_sync_state(raw(connection), schema, updates)
-        if not emptied:
+        reset_sync_state(raw(connection), schema, updates)
+        if not updates.total:
             raise Refused(
                 f'The sync state ("{schema.resolved["sync_state"].table}") names no moment of a last sync.',
                 "There is nothing to reset. A full sync fetches everything; an incremental one never does.",
@@ -60,7 +61,10 @@ def plan_sync_state(
             audit=(
                 {
                     "action": SYNC_STATE_RESET,
-                    "metadata": {"records_affected": updates.total, SYNC_STATE_WAS: emptied},
+                    "metadata": {
+                        "records_affected": updates.total,
+                        SYNC_STATE_WAS: moments_of(raw(connection), schema),
+                    },
                 },
             ),
         )
@@ -69,23 +73,17 @@ def plan_sync_state(
 
 def reset_sync_state(
     connection: psycopg.Connection[Any], schema: Schema, updates: Updates, without: Collection[str] = ()
-) -> dict[str, str]:
+) -> None:
     """Note that the moments of the last syncs are emptied.
 
     Parameters
     ----------
     without : collection of str
         The rows that are deleted anyway.
-
-    Returns
-    -------
-    dict of str to str
-        The moments that were there, the latest of each; empty where there was none.
     """
     schema.require("sync_state.id", "sync_state.last_full_sync")
     found = schema.resolved["sync_state"]
     names = schema.sync_moments
-    emptied: dict[str, str] = {}
     described = rows.table_of(schema.catalogue, found.table)
     query = sql.SQL("SELECT {}::text, {}::text, {} FROM {} t ORDER BY 1").format(
         sql.Identifier("t", described.primary_key[0]),
@@ -99,6 +97,3 @@ def reset_sync_state(
         }
         if changes and key not in without:
             updates.add(found.table, key, digest, changes)
-            for name, (value, _) in changes.items():
-                emptied[name] = max(emptied.get(name, ""), value)
-    return emptied

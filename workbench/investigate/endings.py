@@ -4,12 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from workbench.murmurant.importers import MIGRATION_PREFIX, Run, Trace, is_fetch_trouble
 from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES
 
+_OWN = {"full": "last_full_sync", "incremental": "last_incremental_sync"}
+"""The moment that only a sync of this kind writes; the others are written by both."""
 
-def judge(run: Run, earlier: Sequence[Run], later: Run | None, last_sync: datetime | None) -> None:
+_BEFORE_ITS_END = timedelta(seconds=1)
+_LONGEST_SILENCE = timedelta(hours=6)
+"""How long after its last record a sync may have gone through what had not changed; a later moment may be another's."""
+
+
+class SyncState(NamedTuple):
+    """What the sync state says of the last syncs' ends.
+
+    Attributes
+    ----------
+    moments : tuple of (str, datetime)
+        Canonical column and moment, as it stands, and as it stood when the workbench emptied it.
+    emptied, rewritten : tuple of datetime
+        When the workbench emptied it; when a rollback or a restore may have written it.
+    kept : frozenset of str
+        The columns that this database has.
+    """
+
+    moments: tuple[tuple[str, datetime], ...] = ()
+    emptied: tuple[datetime, ...] = ()
+    rewritten: tuple[datetime, ...] = ()
+    kept: frozenset[str] = frozenset()
+
+
+def judge(run: Run, earlier: Sequence[Run], later: Sequence[Run], state: SyncState) -> None:
     """Decide how a run ended, and say by what."""
     ended = {action.removeprefix(MIGRATION_PREFIX): facts for action, facts, _ in run.entries}
     told = [report for report in run.reports if report.counts]
@@ -43,8 +70,8 @@ def judge(run: Run, earlier: Sequence[Run], later: Run | None, last_sync: dateti
         run.why += f", with {total} errors" if total else ""
     elif "started" in ended:
         run.status, run.why = "interrupted", "migration:started was logged, and no end"
-    elif run.importer == "api" and later is None and run.last_trace is not None:
-        _judge_by_sync_state(run, last_sync)
+    elif run.importer == "api" and run.last_trace is not None:
+        _judge_by_sync_state(run, later, state)
     elif run.last_trace is None:
         run.status, run.why = "unknown", "no report says how it went"
     else:
@@ -54,15 +81,79 @@ def judge(run: Run, earlier: Sequence[Run], later: Run | None, last_sync: dateti
         )
 
 
-def _judge_by_sync_state(run: Run, last_sync: datetime | None) -> None:
-    """Decide by the sync state, which the last sync of all writes at its end."""
+def _judge_by_sync_state(run: Run, later: Sequence[Run], state: SyncState) -> None:
+    """Decide by the sync state: a sync that ends writes the moment of its kind, and those that both kinds write."""
     assert run.last_trace is not None
-    if last_sync is not None and last_sync >= run.last_trace - timedelta(seconds=1):
-        run.finished = run.finished or last_sync
+    kind = run.sync or "full"
+    own, other = _OWN[kind], _OWN["full" if kind == "incremental" else "incremental"]
+    moments = [(name, moment) for name, moment in state.moments if name != other]
+    after = sorted((moment, name) for name, moment in moments if moment >= run.last_trace - _BEFORE_ITS_END)
+    last = run.last_trace
+    rewritten = max((each for each in state.rewritten if each > last), default=None)
+    reset = max((each for each in (*state.emptied, *state.rewritten) if each > last), default=None)
+    writers = [
+        each
+        for each in later
+        if each.mode == "live" and each.importer != "csv" and each.run != run.run and each.started is not None
+    ]
+    for moment, name in after:
+        if any(
+            each.started <= moment and (name != own or (each.sync or "full") == kind)  # type: ignore[operator]
+            for each in writers
+        ):
+            continue  # it is the later sync's
+        if moment - run.last_trace > _LONGEST_SILENCE:
+            run.why = (
+                f"the sync state names {moment:%Y-%m-%d %H:%M} as the next end, too late to be surely its own"
+            )
+            run.superseded_by = "a later sync" if kind == "incremental" else ""
+            return
+        run.finished = run.finished or moment
         run.status, run.why = "completed", "the sync state was written after its last record"
         run.saw(Trace.SYNC_STATE)
-    else:
-        run.status, run.why = "interrupted", "audit rows, but no report and no sync state after them"
+        return
+    written = {name for name, _ in moments}
+    stale = any(moment < last - _BEFORE_ITS_END for _, moment in moments)
+    never = not after or (own in state.kept and own not in written)
+    if (stale and rewritten is None) or (never and reset is None):
+        run.status = "interrupted"
+        run.why = (
+            f"audit rows, but {'' if kind == 'incremental' else 'no report and '}no end in the sync state"
+        )
+        return
+    told = (
+        f"the sync state was emptied or put back on {reset:%Y-%m-%d %H:%M}"
+        if reset is not None
+        else "a later sync has written over the sync state"
+    )
+    how = (
+        "an incremental sync writes no report file, only its output tells"
+        if kind == "incremental"
+        else "give its report file with --import-report"
+    )
+    run.why = f"nothing says how it ended: {told}; {how}"
+
+
+def supersede(runs: Sequence[Run], state: SyncState) -> None:
+    """Note of each incremental sync that is not known to be complete which later one fetched what it may have missed.
+
+    The sync state moves on only at a sync's end: the next one fetches from the same moment on, a full one everything.
+    """
+    for position, run in enumerate(runs):
+        if run.sync != "incremental" or run.mode != "live" or run.status == "completed":
+            continue
+        for each in runs[position + 1 :]:
+            if each.mode != "live" or each.status != "completed" or not each.sync or each.started is None:
+                continue
+            emptied = any(
+                run.started is None or run.started < at < each.started
+                for at in (*state.emptied, *state.rewritten)
+            )
+            if each.sync == "full" or not emptied:
+                run.superseded_by = each.run
+                break
+        if run.superseded_by:
+            run.why += f"; {run.superseded_by} fetched what it may have missed"
 
 
 def _fewer_than_before(run: Run, earlier: Sequence[Run]) -> str:

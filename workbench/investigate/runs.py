@@ -6,7 +6,7 @@ A report's own ``success`` is one witness among several: an interrupted sync say
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import pandas as pd
@@ -14,13 +14,17 @@ from sqlalchemy import ColumnElement, Connection, String, cast, func, literal, s
 
 from workbench.database.address import redact
 from workbench.errors import unknown
-from workbench.investigate.endings import judge
+from workbench.investigate.endings import SyncState, judge, supersede
 from workbench.murmurant.importers import (
     ACTIONS,
     MIGRATION_PREFIX,
     REDONE,
+    RESTORED,
     ROLLBACK_ACTION,
     ROLLED_BACK,
+    SYNC_STATE_RESET,
+    SYNC_STATE_WAS,
+    SYNCS,
     UNDONE,
     Counts,
     Run,
@@ -30,8 +34,12 @@ from workbench.murmurant.importers import (
 )
 from workbench.murmurant.reports import ImportReport
 from workbench.murmurant.schema import Schema, entity_of
-from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES
+from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES, SYNC_MOMENTS
 
+Entry = tuple[str, Any, datetime]
+"""An audit entry's action, metadata and time."""
+
+_REWRITING = (SYNC_STATE_RESET, RESTORED, ROLLED_BACK)
 _AUDIT_ACTIONS = {"CREATE": "created", "UPDATE": "updated"}
 
 
@@ -49,19 +57,16 @@ def find_runs(connection: Connection, schema: Schema, reports: Sequence[ImportRe
         return found.setdefault(run_id, Run(run_id, importer_of(run_id), started=start_in_run_id(run_id)))
 
     _from_audit_rows(connection, schema, run)
-    _from_migration_entries(connection, schema, run)
+    entries = _from_migration_entries(connection, schema, run)
     _from_run_columns(connection, schema, run)
     for report in reports:
         _from_report(report, run(report.run_id))
     ordered = sorted(found.values(), key=lambda each: (each.started is None, each.started or 0, each.run))
-    last_sync = _last_sync(connection, schema)
+    state = _sync_state(connection, schema, entries)
     for position, each in enumerate(ordered):
-        later = next(
-            (one for one in ordered[position + 1 :] if one.importer == each.importer and one.mode == "live"),
-            None,
-        )
-        judge(each, ordered[:position], later, last_sync)
+        judge(each, ordered[:position], ordered[position + 1 :], state)
         each.why = redact(each.why)  # it may quote an importer's error, and that anything
+    supersede(ordered, state)
     return ordered
 
 
@@ -85,7 +90,7 @@ def runs_frame(runs: Sequence[Run]) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        One row per run: ``run``, ``importer``, ``mode``, ``operator``, ``started``,
+        One row per run: ``run``, ``importer``, ``mode``, ``sync`` (``full``, ``incremental``), ``operator``, ``started``,
         ``finished`` (UTC), ``duration`` (seconds), ``status``, ``why``, a column of counts per
         entity (``120 created, 20 updated``), ``evidence``.
     """
@@ -94,6 +99,7 @@ def runs_frame(runs: Sequence[Run]) -> pd.DataFrame:
             "run": each.run,
             "importer": each.importer,
             "mode": each.mode,
+            "sync": each.sync,
             "operator": each.operator or "",
             "started": each.started,
             "finished": each.finished,
@@ -105,7 +111,7 @@ def runs_frame(runs: Sequence[Run]) -> pd.DataFrame:
         }
         for each in runs
     ]
-    columns = "run importer mode operator started finished duration status why members events registrations evidence"
+    columns = "run importer mode sync operator started finished duration status why members events registrations evidence"
     return pd.DataFrame(rows, columns=columns.split())
 
 
@@ -131,6 +137,7 @@ def _from_audit_rows(connection: Connection, schema: Schema, run: Any) -> None:
             func.max(at).label("last"),
             func.min(metadata["environment"].astext).label("environment"),
             func.min(metadata["operator"].astext).label("operator"),
+            func.min(metadata["mode"].astext).label("sync"),
         )
         .where(
             key.is_not(None),
@@ -144,15 +151,18 @@ def _from_audit_rows(connection: Connection, schema: Schema, run: Any) -> None:
         each.saw(Trace.AUDIT, row.rows)
         each.environment = each.environment or row.environment
         each.operator = each.operator or row.operator
+        each.sync = each.sync or (row.sync if row.sync in SYNCS else "")
         each.started = min(filter(None, (each.started, row.first)), default=None)
         each.last_trace = max(filter(None, (each.last_trace, row.last)), default=None)
         if row.entity in ENTITIES:
             each.traced.setdefault(row.entity, {})[_AUDIT_ACTIONS[row.action]] = row.rows
 
 
-def _from_migration_entries(connection: Connection, schema: Schema, run: Any) -> None:
+def _from_migration_entries(connection: Connection, schema: Schema, run: Any) -> list[Entry]:
+    """Note what the entries say of each run; return those of what may have emptied the sync state."""
+    rewriting: list[Entry] = []
     if not schema.has("audit.metadata", "audit.action", "audit.created_at"):
-        return
+        return rewriting
     audit = schema.audit
     # An enum has no room for the guide's free text; there the metadata name the action.
     action = audit.c.metadata["migrationAction"].astext
@@ -164,17 +174,20 @@ def _from_migration_entries(connection: Connection, schema: Schema, run: Any) ->
     wanted = [f"{MIGRATION_PREFIX}{each}" for each in ("started", "completed", "failed")]
     rows = connection.execute(
         select(action.label("action"), audit.c.metadata, audit.c.created_at, schema.audit_run.label("run"))
-        .where(told, action.in_([*wanted, ROLLED_BACK, UNDONE, REDONE]))
+        .where(told, action.in_([*wanted, *_REWRITING, UNDONE, REDONE]))
         .order_by(audit.c.created_at)
     )
     for row in rows:
-        if not row.run:
+        if row.action in _REWRITING:
+            rewriting.append((row.action, row.metadata, row.created_at))
+        if not row.run or row.action in (SYNC_STATE_RESET, RESTORED):
             continue  # the check audit-metadata reports an entry that names no run
         each: Run = run(row.run)
         facts = row.metadata if isinstance(row.metadata, dict) else {}
         each.saw(Trace.MIGRATION, 1)
         if row.action in (ROLLED_BACK, UNDONE, REDONE):
             each.rolled_back = row.action != UNDONE
+            each.rolled_back_at = row.created_at if each.rolled_back else None
             continue
         each.entries.append((row.action, facts, row.created_at))
         each.operator = _said(facts.get("operator")) or each.operator
@@ -183,11 +196,13 @@ def _from_migration_entries(connection: Connection, schema: Schema, run: Any) ->
             each.config = facts["config"]
         if row.action == "migration:started":
             each.mode = "dry" if str(facts.get("mode", "live")).startswith("dry") else "live"
+            each.sync = facts["mode"] if facts.get("mode") in SYNCS else each.sync
             each.started = row.created_at
         else:
             each.finished = row.created_at
             each.reported = each.reported or _claimed(facts.get("counts"))
             each.errors = each.errors or _given_up(facts.get("counts"))
+    return rewriting
 
 
 def _from_run_columns(connection: Connection, schema: Schema, run: Any) -> None:
@@ -246,6 +261,7 @@ def _from_report(report: ImportReport, run: Run) -> None:
     run.reports.append(report)
     run.saw(Trace.REPORT, 1)
     run.mode = report.mode
+    run.sync = run.sync or report.sync
     run.importer = report.importer if run.importer == importer_of(run.run) else run.importer
     run.started = report.started or run.started
     run.finished = report.finished or run.finished
@@ -289,10 +305,29 @@ def _given_up(counts: Any) -> dict[str, int]:
     }
 
 
-def _last_sync(connection: Connection, schema: Schema) -> datetime | None:
-    if not schema.has("sync_state.last_full_sync"):
-        return None
-    found: datetime | None = connection.execute(
-        select(func.max(schema.sync_state.c.last_full_sync))
-    ).scalar_one()
-    return found
+def _sync_state(connection: Connection, schema: Schema, entries: Sequence[Entry]) -> SyncState:
+    """Return what the sync state says, and what it said before the workbench emptied it."""
+    emptied: list[datetime] = []
+    rewritten: list[datetime] = []
+    moments: list[tuple[str, datetime]] = []
+    names = [name for name in SYNC_MOMENTS if schema.has(f"sync_state.{name}")]
+    if names:
+        state = schema.sync_state
+        row = connection.execute(select(*(func.max(state.c[name]) for name in names))).one()
+        moments += [(name, value) for name, value in zip(names, row, strict=True) if value is not None]
+    real = schema.resolved["sync_state"].spelling if names else {}
+    for action, facts, at in entries:
+        (emptied if action == SYNC_STATE_RESET else rewritten).append(at)
+        was = facts.get(SYNC_STATE_WAS) if isinstance(facts, dict) else None
+        if isinstance(was, dict):
+            values = ((name, _moment(was.get(real[name]))) for name in names)
+            moments += [(name, value) for name, value in values if value]
+    return SyncState(tuple(moments), tuple(emptied), tuple(rewritten), frozenset(names))
+
+
+def _moment(value: Any) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(value)
+    except (TypeError, ValueError):
+        return None  # an entry that anybody may have written
+    return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment

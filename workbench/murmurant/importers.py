@@ -33,6 +33,9 @@ The importers call the last four *skipped*. An ``existing`` record was there and
 or event for it. ``refused``: the importer could not take it. ``skipped``: it is not known which of these.
 """
 
+SYNCS = ("full", "incremental")
+"""What a sync may fetch, as ``metadata.mode`` of its audit rows says."""
+
 STATUSES = ("completed", "failed", "interrupted", "unknown")
 
 MIGRATION_PREFIX = "migration:"
@@ -198,15 +201,20 @@ class Run:
         What ties records to the run, and how many there are of each.
     config, files : dict
         What it recorded of its configuration; entity to the export file that it read.
-    rolled_back : bool
-        Whether the audit log says that it was rolled back (guide §5.1): then its records are gone rightly.
+    rolled_back, rolled_back_at : bool, datetime or None
+        Whether and when the audit log says that it was rolled back (guide §5.1): then its records are gone rightly.
     last_trace : datetime or None
         The latest moment the run is known to have written something.
+    sync : {"full", "incremental", ""}
+        What a sync fetched: everything, or what changed; empty for a CSV import, and where nothing says it.
+    superseded_by : str
+        The later sync that fetched whatever this incremental one may have missed; empty where none did.
     """
 
     run: str
     importer: str
     mode: str = "live"
+    sync: str = ""
     operator: str | None = None
     environment: str | None = None
     started: datetime | None = None
@@ -224,6 +232,8 @@ class Run:
     config: dict[str, Any] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
     rolled_back: bool = False
+    rolled_back_at: datetime | None = None
+    superseded_by: str = ""
 
     @property
     def counts(self) -> Counts:

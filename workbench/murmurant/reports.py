@@ -102,6 +102,8 @@ class ImportReport:
 
     Attributes
     ----------
+    sync : {"full", "incremental", ""}
+        What a sync fetched; see `workbench.murmurant.importers.Run`.
     counts : dict of str to dict of str to int
         Entity to action to count, as the importer counted them.
     errors : dict of str to int
@@ -132,6 +134,7 @@ class ImportReport:
     run_id: str
     importer: str
     mode: str
+    sync: str = ""
     started: datetime | None = None
     finished: datetime | None = None
     success: bool | None = None
@@ -229,6 +232,7 @@ def _api(path: Path, content: dict[str, Any]) -> ImportReport:
     return ImportReport(
         path=path,
         importer="api",
+        sync="full",  # an incremental sync writes none
         counts=counts,
         errors={entity: int(stats[name]["errors"]) for name, entity in _SECTIONS.items() if name in stats},
         fetched={

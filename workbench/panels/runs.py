@@ -16,6 +16,7 @@ _COLUMNS = [
     "run",
     "importer",
     "mode",
+    "sync",
     "started",
     "status",
     "members",

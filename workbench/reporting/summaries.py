@@ -48,6 +48,9 @@ def run_summary(records: RunRecords, unmask: bool = False) -> Shown:
     """Tell in plain words what a run was, what it did and how it ended."""
     run = records.run
     kind = "a dry run, which writes nothing, of" if run.mode == "dry" else ""
+    fetched = {"full": ", fetching everything", "incremental": ", fetching only what had changed"}.get(
+        run.sync, ""
+    )
     who = f", by {run.operator}" if run.operator else ""
     when = f" It started on {text_of(run.started)} UTC" if run.started else " When it started is not known"
     lasted = f" and took {run.duration:,.0f} seconds." if run.duration is not None else "."
@@ -56,7 +59,7 @@ def run_summary(records: RunRecords, unmask: bool = False) -> Shown:
         {
             "Run": run.run,
             "What it was": " ".join(
-                f"This was {kind} {_IMPORTERS.get(run.importer, run.importer)}{who}.{when}{lasted}".split()
+                f"This was {kind} {_IMPORTERS.get(run.importer, run.importer)}{fetched}{who}.{when}{lasted}".split()
             ),
             "What it did": did,
             "How it ended": f"{_ENDINGS.get(run.status, run.status)} ({run.status}): {run.why if unmask else mask_text(run.why)}.",

@@ -89,7 +89,7 @@ def in_question(runs: Sequence[Run], suspects: Sequence[Suspect]) -> Run | None:
     stray = [each.run for each in suspects if WRONG_DATABASE in each.named]
     bad = [each.run for each in suspects if each.bad]
     live = [each for each in runs if each.mode != "dry" and not each.rolled_back]
-    stopped = [each for each in reversed(live) if each.status != "completed"]
+    stopped = [each for each in reversed(live) if each.status != "completed" and not each.superseded_by]
     return next(iter([*stray, *bad, *stopped, *live[-1:]]), None)
 
 

@@ -157,7 +157,10 @@ def rerun(run: Run | None, runs: Sequence[Run], dangling: int | None, missing: b
     whole = [
         each
         for each in runs
-        if each.importer == run.importer and each.mode == "live" and each.status == "completed"
+        if each.importer == run.importer
+        and each.mode == "live"
+        and each.status == "completed"
+        and each.sync != "incremental"
     ]
     seconds = max((each.duration for each in whole if each.duration is not None), default=None)
     notes = [

@@ -117,22 +117,32 @@ def _schema(reading: Any, database: Database) -> Schema | None:
         return None
 
 
-def _empty(connection: psycopg.Connection[Any], schema: Schema) -> tuple[int, dict[str, str]]:
-    """Empty the sync state; return how many rows of it, and the latest of each moment that was there."""
+def moments_of(connection: psycopg.Connection[Any], schema: Schema) -> dict[str, str]:
+    """Return the latest of each moment of the sync state, by its real name; nothing of those that are empty."""
     found, names = schema.resolved.get("sync_state"), schema.sync_moments
     if found is None or not names:
+        return {}
+    statement = sql.SQL("SELECT {} FROM {}").format(
+        sql.SQL(", ").join(sql.SQL("max({})::text").format(sql.Identifier(each)) for each in names),
+        sql.Identifier(schema.catalogue.schema, found.table),
+    )
+    latest = connection.execute(statement).fetchone() or ()
+    return {name: value for name, value in zip(names, latest, strict=True) if value}
+
+
+def _empty(connection: psycopg.Connection[Any], schema: Schema) -> tuple[int, dict[str, str]]:
+    """Empty the sync state; return how many rows of it, and the latest of each moment that was there."""
+    was = moments_of(connection, schema)
+    if not was:
         return 0, {}
-    table = sql.Identifier(schema.catalogue.schema, found.table)
-    columns = [sql.Identifier(each) for each in names]
-    latest = sql.SQL(", ").join(sql.SQL("max({})::text").format(each) for each in columns)
-    was = connection.execute(sql.SQL("SELECT {} FROM {}").format(latest, table)).fetchone() or ()
+    table = sql.Identifier(schema.catalogue.schema, schema.resolved["sync_state"].table)
+    columns = [sql.Identifier(each) for each in was]
     statement = sql.SQL("UPDATE {} SET {} WHERE {}").format(
         table,
         sql.SQL(", ").join(sql.SQL("{} = NULL").format(each) for each in columns),
         sql.SQL(" OR ").join(sql.SQL("{} IS NOT NULL").format(each) for each in columns),
     )
-    emptied = connection.execute(statement).rowcount
-    return emptied, {name: value for name, value in zip(names, was, strict=False) if value}
+    return connection.execute(statement).rowcount, was
 
 
 def _log(
