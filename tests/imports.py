@@ -85,8 +85,12 @@ def import_run(
     registrations: int = 10,
     updates: int = 5,
     mapped: int = 1,
+    again: int = 0,
 ) -> Imported:
-    """Play one more live run, some days after the club's present; thirty seeds, thirty days."""
+    """Play one more live run, some days after the club's present; thirty seeds, thirty days.
+
+    So many of the new members, of the new registrations and of old ones come `again`, under another WA id.
+    """
     with connection.transaction():
         play = _Play(connection, club, importer, seed)
         revisions = [play.revision(n) for n in range(updates)]
@@ -97,7 +101,11 @@ def import_run(
         if importer == "csv":
             revisions, adopted = play.listed(revisions, cargo), ()
         revisions.sort(key=lambda each: _ENTITIES.index(each[0]))
-        return play.write(cargo, revisions, adopted, crossed=importer == "guide" and updates >= 3)
+        twice = [("Member", one.id) for one in cargo.members[:again]]
+        twice += [("Registration", entry.id) for entry in cargo.registrations[:again]]
+        twice += [("Registration", key) for key in islice(play.met["Registration"], again)]
+        crossed = importer == "guide" and updates >= 3
+        return play.write(cargo, revisions, adopted, twice, crossed)
 
 
 class _Play:
@@ -219,20 +227,23 @@ class _Play:
         return revisions + others + unchanged
 
     def write(
-        self, cargo: Cargo, revisions: list[Revision], adopted: tuple[str, ...], crossed: bool
+        self,
+        cargo: Cargo,
+        revisions: list[Revision],
+        adopted: tuple[str, ...],
+        twice: list[tuple[str, str]],
+        crossed: bool,
     ) -> Imported:
         """Write what the run brings, in its order, and leave the traces and files of its end."""
-        length = timedelta(seconds=120 + len(revisions) + len(adopted) + len(cargo.each()))
+        length = timedelta(seconds=120 + len(twice) + len(revisions) + len(adopted) + len(cargo.each()))
         live = Run(self.run, self.by, "live", self.started, self.started + length, {})
         _load(self.connection, self.club, self.by, live, cargo, None)
         for number, (entity, key, columns) in enumerate(revisions):
             self.update(number, entity, key, columns)
         for number, key in enumerate(adopted, self.first["Member"] + len(cargo.members)):
-            wa_id = wa_value(self.club, self.club.shape.wa_id("Member", number))
-            at = stamp(next(self.moments))
-            row = (ident(self.seed, f"mapping {self.run}", number), "Member", wa_id, key)
-            world, by = (guide, (self.run,)) if self.by == "guide" else (application, ())
-            copy(self.connection, "WaIdMapping", world.MAPPING_COLUMNS, [(*row, *by, at, at)])
+            self.map("Member", number, key)
+        for number, (entity, key) in enumerate(twice, 500):
+            self.repeat(entity, key, self.first[entity] + number)
         if crossed:
             wrong, right = islice(self.met["Member"], 2)
             self.refresh("Member", right, stamp(next(self.moments)), target=wrong)
@@ -251,14 +262,18 @@ class _Play:
             if (was := self.before[table].get(key)) and was != row
         }
         changed = Counter(table for table, _ in updated)
-        records = self.listing(live, cargo, after, updated) if self.by == "csv" else {}
+        records = self.listing(live, cargo, after, updated, twice) if self.by == "csv" else {}
+        rewritten = Counter(entity for entity, _ in twice)  # a CSV report lists each once more
+        if self.by != "csv":
+            new = [1 for _, key in twice if key in created[self.table["Registration"]]]
+            rewritten = Counter(Registration=len(new) if self.by == "api" else 0)
         counts = {}
         for entity, table in self.table.items():
             met = self.known[entity] - changed[table] if self.by != "csv" else 0
             if (self.by, entity) == ("csv", "Event"):
                 met = len(records["events"]) - len(cargo.events)
             only = len(adopted) if entity == "Member" else 0
-            counts[entity] = tally(len(created[table]), changed[table], only, met)
+            counts[entity] = tally(len(created[table]), changed[table] + rewritten[entity], only, met)
         live = replace(live, counts=counts)
         reports: tuple[Path, ...] = ()
         if self.by == "csv":
@@ -273,17 +288,34 @@ class _Play:
         span = (live.started, live.finished)
         return Imported(self.run, self.by, self.table, created, updated, adopted, reports, *span)
 
-    def update(self, number: int, entity: str, key: str, columns: Columns) -> None:
+    def map(self, entity: str, number: int, key: str) -> None:
+        """Map a WA id onto a record."""
+        wa_id = wa_value(self.club, self.club.shape.wa_id(entity, number))
+        at = stamp(next(self.moments))
+        row = (ident(self.seed, f"mapping {self.run}", number), self.table[entity], wa_id, key)
+        world, by = (guide, (self.run,)) if self.by == "guide" else (application, ())
+        copy(self.connection, "WaIdMapping", world.MAPPING_COLUMNS, [(*row, *by, at, at)])
+
+    def repeat(self, entity: str, key: str, number: int) -> None:
+        """Meet a record again under another WA id: booked anew, or a contact with the same e-mail."""
+        if entity == "Registration" or self.by == "csv":
+            columns = {"status": "CANCELLED"} if entity == "Registration" else {}
+            self.update(number, entity, key, columns, self.club.shape.wa_id(entity, number))
+        if self.by != "csv" and (self.by, entity) != ("api", "Registration"):  # as the recordings have it
+            self.map(entity, number, key)
+
+    def update(self, number: int, entity: str, key: str, columns: Columns, wa_id: int | None = None) -> None:
         table, at = self.table[entity], stamp(next(self.moments))
         set_columns(self.connection, table, key, {**columns, "updatedAt": at})
-        if self.by == "guide":
+        if self.by == "guide" and wa_id is None:
             self.refresh(entity, key, at)
         if self.by == "api":
             question: LiteralString = 'SELECT min("waId") FROM "WaIdMapping" WHERE {target} = %s'
-            ((wa_id,),) = run(self.connection, self.club, question, key)
+            ((known,),) = run(self.connection, self.club, question, key)
+            wa_id = wa_id or known
             more: Columns = {"changes": columns}
             if entity == "Registration":
-                was = self.before[table][key]["status"]
+                was = self.before[table][key]["status"] if key in self.before[table] else "CONFIRMED"
                 more = {"oldStatus": was, "newStatus": columns["status"]}
             metadata = application.import_metadata(self.run, wa_id, **more)
             entry = ident(self.seed, f"audit {self.run}", number), "UPDATE", table, key
@@ -297,7 +329,9 @@ class _Play:
         values = (target or key, self.run, at, at, self.table[entity], key)
         run(self.connection, self.club, question, *values)
 
-    def listing(self, live: Run, cargo: Cargo, after: Any, updated: Any) -> dict[str, list[Record]]:
+    def listing(
+        self, live: Run, cargo: Cargo, after: Any, updated: Any, twice: list[tuple[str, str]]
+    ) -> dict[str, list[Record]]:
         """Return what a CSV import's report lists: what it brought, and every old record it met."""
         records = _listing(self.club, self.by, live, cargo)
 
@@ -305,16 +339,18 @@ class _Play:
             return f"{word}{int(key[:7], 16)}"
 
         hosts = [entry.event for entry in cargo.registrations]
-        for table, key in updated:
+        rewritten = [(self.table[entity], key) for entity, key in twice]
+        for number, (table, key) in enumerate([*updated, *rewritten]):
             row = after[table][key]
+            anew = f" again{number}" if number >= len(updated) else ""
             if table == "Member":
                 names = row["firstName"], row["lastName"], row["email"], row["phone"] or ""
                 one = Person(0, key, *names, row["joinedAt"], row["waMembershipLevelRaw"], "", False)
-                records["members"].append(member_record(one, called("WA", key), "update", key))
+                records["members"].append(member_record(one, called("WA", key) + anew, "update", key))
             else:
                 who, where = str(row["memberId"]), str(row["eventId"])
                 hosts.append(where)
-                facts = (row["status"], row["registeredAt"], called("REG", key), "update", key)
+                facts = (row["status"], row["registeredAt"], called("REG", key) + anew, "update", key)
                 records["registrations"].append(registration_record(who, where, *facts))
         known = self.before["Event"]
         for key in dict.fromkeys(key for key in hosts if key in known):

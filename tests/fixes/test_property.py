@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.edits import EDITS
 from tests.fixes.conftest import HISTORY, IMPORTS, Scene, Staging, carry_out
-from tests.fixes.test_rollback import contents
+from tests.fixes.test_rollback import assert_no_row_is_in_two_lists, contents
 from workbench.errors import Refused
 
 UNUSUAL = settings(
@@ -35,6 +35,7 @@ UNUSUAL = settings(
             "registrations": st.integers(0, 12),
             "updates": st.integers(0, 6),
             "mapped": st.integers(0, 2),
+            "again": st.integers(0, 3),
         }
     ),
     edits=st.lists(st.sampled_from(sorted(EDITS)), max_size=6, unique=True),
@@ -67,6 +68,7 @@ def test_people_s_work_stays_and_undo_is_the_identity(
         assert not scene.changed(scene.after)
         return
     assert not scene.changed(scene.after)  # planning writes nothing
+    assert_no_row_is_in_two_lists(plan)  # type: ignore[arg-type]
     carry_out(wb, plan)  # type: ignore[arg-type]
     conflicts = {(each["table"], each["key"], each["column"]) for each in plan.conflicts}  # type: ignore[union-attr]
     with psycopg.connect(scene.club.url) as connection:

@@ -30,6 +30,16 @@ def rows_of(plan: Plan, operation: str) -> set[tuple[str, str]]:
     }
 
 
+def assert_no_row_is_in_two_lists(plan: Plan) -> None:
+    deleted, updated = (rows_of(plan, operation) for operation in ("delete", "update"))
+    kept, unresolved = (
+        {(str(each["table"]), str(each["key"])) for each in notes} for notes in (plan.kept, plan.unresolved)
+    )
+    conflicts = {(str(each["table"]), str(each["key"])) for each in plan.conflicts}
+    assert not deleted & (updated | kept | unresolved | conflicts)
+    assert not unresolved & (updated | kept | conflicts)
+
+
 def contents(connection: psycopg.Connection, edit: Edit) -> list[tuple[str, ...]]:
     """Return what a person wrote, as it is now: the columns they changed, or the row they added."""
     cells = sql.SQL(", ").join(sql.SQL("{}::text").format(sql.Identifier(each)) for each in edit.columns)
@@ -46,8 +56,9 @@ def contents(connection: psycopg.Connection, edit: Edit) -> list[tuple[str, ...]
 def test_every_table_is_what_it_was_before_the_run(
     staged: Staging, dialect: str, importer: str, seed: int
 ) -> None:
-    scene = staged(dialect, importer, seed=seed)
+    scene = staged(dialect, importer, seed=seed, again=3)
     plan = planned(scene)
+    assert_no_row_is_in_two_lists(plan)
     assert not plan.conflicts
     assert not plan.unresolved
     carry_out(scene.workbench(), plan)
@@ -55,6 +66,26 @@ def test_every_table_is_what_it_was_before_the_run(
     undo = scene.workbench().plan_undo(plan.id)
     carry_out(scene.workbench(), undo)
     assert not scene.changed(scene.after)
+
+
+@pytest.mark.parametrize(("dialect", "importer"), IMPORTS)
+def test_what_came_under_several_ids_is_one_record(staged: Staging, dialect: str, importer: str) -> None:
+    scene = staged(dialect, importer, again=3)
+    with scene.workbench() as wb:
+        found = wb.run(scene.imported.run)
+    records = found.records[found.records["record_id"].notna()]
+    assert not records.duplicated(["entity", "record_id"]).any()
+    created = {key for table in scene.imported.table.values() for key in scene.imported.created[table]}
+    assert set(records[records["action"] == "created"]["record_id"]) == created
+    assert set(records["touched_since"]) == {""}
+    assert len(records[records["other_wa_ids"] != ""]) >= 9
+    assert found.differences == []
+    plan = scene.workbench().plan_rollback(scene.imported.run)
+    assert isinstance(plan, Plan)
+    assert_no_row_is_in_two_lists(plan)
+    assert rows_of(plan, "delete") >= {
+        (table, key) for table in scene.imported.table.values() for key in scene.imported.created[table]
+    }
 
 
 @pytest.mark.parametrize(("dialect", "importer"), IMPORTS)

@@ -16,11 +16,11 @@ from workbench.murmurant.schema import Schema
 
 
 class Mapped(NamedTuple):
-    """A record that was there before the run, and that it mapped a WA id onto."""
+    """A record that was there before the run, and that it mapped one or more WA ids onto."""
 
     entity: str
     record_id: str
-    wa_id: str
+    wa_ids: str
     touched_since: str
 
 
@@ -31,7 +31,7 @@ class Effects:
     Attributes
     ----------
     created : dict of str to (list of str, list of str or None)
-        Records that it made and nobody touched since: ids, sorted, and the WA id of each.
+        Records that it made and nobody touched since: ids, sorted, and the WA ids of each as text.
     updated : dict of str to dict of str to str
         Records that were there before and that it changed: id to who touched it since, if anybody.
     mapped : list of Mapped
@@ -77,7 +77,7 @@ def find_effects(
             found.gone += len(fates.record_ids) if fates.action != "mapped" else 0
         elif fates.action == "mapped":
             pairs = zip(fates.record_ids, fates.wa_ids, strict=True)
-            found.mapped += [Mapped(fates.entity, str(key), str(wa_id), touched) for key, wa_id in pairs]
+            found.mapped += [Mapped(fates.entity, str(key), str(wa_ids), touched) for key, wa_ids in pairs]
         elif fates.action == "updated":
             found.updated.setdefault(fates.entity, {}).update((str(key), touched) for key in fates.record_ids)
         elif touched:

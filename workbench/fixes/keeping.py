@@ -6,7 +6,7 @@ promises 5 and 6).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import psycopg
@@ -23,7 +23,10 @@ _AT_ONCE = 1_000_000  # keys
 
 
 def spare_what_is_needed(
-    connection: psycopg.Connection[Any], graph: References, doomed: Doomed
+    connection: psycopg.Connection[Any],
+    graph: References,
+    doomed: Doomed,
+    turned: Mapping[str, set[str]] | None = None,
 ) -> tuple[Doomed, list[Note]]:
     """Take out of the rows to be deleted those that a row which stays refers to, and what these need.
 
@@ -33,6 +36,8 @@ def spare_what_is_needed(
         In a reading transaction.
     doomed : dict of str to list of str
         Table to keys, sorted.
+    turned : mapping of str to set of str, optional
+        Table to keys of rows that stay and that the plan turns to other rows, which stay.
 
     Returns
     -------
@@ -48,7 +53,7 @@ def spare_what_is_needed(
             table
         ) in order.tables:  # children first: who stays among them is settled when their parents are asked
             for chunk in in_chunks(left[table], _AT_ONCE):
-                _spare(connection, graph, table, chunk, left, spared)
+                _spare(connection, graph, table, chunk, left, turned or {}, spared)
             if spared[table]:
                 left[table] = [key for key in left[table] if key not in spared[table]]
         # One pass settles it, unless references run in a circle.
@@ -68,6 +73,7 @@ def _spare(
     table: str,
     keys: Sequence[str],
     left: Doomed,
+    turned: Mapping[str, set[str]],
     spared: dict[str, dict[str, str]],
 ) -> None:
     """Ask every reference to a table at once, so that the keys are sent once."""
@@ -79,16 +85,17 @@ def _spare(
     for each in references:
         if small.get(each.child, len(keys)) * 2 < len(keys):
             # Fewer rows refer than could be referred to: they come here, rather than all the keys go there.
-            too = set(left.get(each.child, ()))
+            too = {*left.get(each.child, ()), *turned.get(each.child, ())}
             found = connection.execute(_pointing(graph, each))
             _note(each, ((p, c) for p, c in found if p in doomed and c not in too), spared)
     references = [each for each in references if small.get(each.child, len(keys)) * 2 >= len(keys)]
     if not references:
         return
-    going = sorted({each.child for each in references if left.get(each.child)})
+    free = {each.child: [*left.get(each.child, ()), *turned.get(each.child, ())] for each in references}
+    going = sorted(child for child, keys in free.items() if keys)
     parts = [_named_keys("doomed", tables[table])]
     parts += [_named_keys(f"going {child}", tables[child]) for child in going]
-    sent = [(table, keys), *((child, left[child]) for child in going)]
+    sent = [(table, keys), *((child, free[child]) for child in going)]
     values = [key_array(each, _key_type(tables[name])) for name, each in sent]
     questions = [_question(graph, number, each, going) for number, each in enumerate(references)]
     query = sql.SQL("WITH {} {}").format(sql.SQL(", ").join(parts), sql.SQL(" UNION ALL ").join(questions))

@@ -29,23 +29,32 @@ def has_mappings(schema: Schema) -> bool:
 
 
 def own_mappings(
-    connection: Connection, schema: Schema, run: Run, effects: Effects, written: Mapping[str, Pointer]
+    connection: Connection,
+    schema: Schema,
+    run: Run,
+    effects: Effects,
+    written: Mapping[str, Pointer],
+    by_time: bool,
 ) -> list[str]:
     """Return the mappings, by id and sorted, that lead to a record which the run made and are its own.
 
     The run's id on the mapping says so; where mappings bear none, the run's own word that this
-    record came from this WA id.
+    record came from this WA id, or that it was written while the run was under way.
 
     Parameters
     ----------
     written : mapping of str to Pointer
         Those that bear a mark of the run.
+    by_time : bool
+        Whether its time is enough to tie a mapping to the run.
     """
-    named = {key: each for key, each in written.items() if each.strength is STRENGTH[Trace.MAPPING]}
-    made = {
-        entity: set(effects.created.get(entity, ((), ()))[0]) for entity in {p.entity for p in named.values()}
+    made = {entity: set(keys) for entity, (keys, _) in effects.created.items()} if written else {}
+    found = {
+        key
+        for key, each in written.items()
+        if each.target in made.get(each.entity, ())
+        and (each.strength is STRENGTH[Trace.MAPPING] or (by_time and not each.by))
     }
-    found = [key for key, each in named.items() if each.target in made[each.entity]]
     if run.importer != "api" or not has_mappings(schema):
         return sorted(found)
     mappings = schema.mappings
@@ -61,7 +70,7 @@ def own_mappings(
                     as_text(mappings.c.target).in_(_among(chunk)),
                 )
             )
-            found += [key for key, target, wa_id in rows if said[target] == wa_id]
+            found |= {key for key, target, wa_id in rows if wa_id in (said[target] or "").split(", ")}
     return sorted(found)
 
 

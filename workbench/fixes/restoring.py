@@ -102,23 +102,50 @@ class Comparison:
 
     def present(self, table: str, keys: Sequence[str]) -> set[str]:
         """Return which of some keys the snapshot has."""
+        return self._present(self.snapshot, sql.Identifier(self.snapshot_schema, table), table, keys)
+
+    def shares_rows(self, table: str, ours: Sequence[str], limit: int) -> tuple[bool, bool]:
+        """Whether any of some rows is in the snapshot, or any of its rows is here; and whether there were any to ask."""
+        there, here = (
+            sql.Identifier(self.snapshot_schema, table),
+            rows.qualified(self.schema.catalogue, table),
+        )
+        (name,) = rows.table_of(self.schema.catalogue, table).primary_key
+        query = sql.SQL("SELECT {}::text FROM {} ORDER BY 1 LIMIT {}").format(
+            sql.Identifier(name), there, limit
+        )
+        theirs = [row[0] for row in self.snapshot.execute(query)]
+        shared = self.present(table, ours) or self._present(self.live, here, table, theirs)
+        return bool(shared), bool(ours or theirs)
+
+    def _present(
+        self, connection: psycopg.Connection[Any], place: sql.Identifier, table: str, keys: Sequence[str]
+    ) -> set[str]:
         described = rows.table_of(self.schema.catalogue, table)
         found: set[str] = set()
         for chunk in in_chunks(keys):
             query = sql.SQL("SELECT {key}::text FROM {table} WHERE {key} = ANY({keys}::{type}[])").format(
-                table=sql.Identifier(self.snapshot_schema, table), **_key(described, chunk)
+                table=place, **_key(described, chunk)
             )
-            found |= {row[0] for row in self.snapshot.execute(query)}
+            found |= {row[0] for row in connection.execute(query)}
         return found
 
-    def old_keys(self, table: str, new: Sequence[str], limit: int) -> list[str]:
-        """Return some keys of rows that are not among the new ones."""
+    def old_keys(
+        self, table: str, new: Sequence[str], limit: int, created: str | None, before: datetime | None
+    ) -> list[str]:
+        """Return some keys of rows that are not among the new ones, and older than a moment where that is known."""
         described = rows.table_of(self.schema.catalogue, table)
+        older: sql.Composable = sql.SQL("")
+        if created and before:
+            older = sql.SQL(" AND {} < {}").format(sql.Identifier(created), sql.Literal(before))
         query = sql.SQL(
-            "SELECT {key}::text FROM {table} WHERE {key} <> ALL({keys}::{type}[]) ORDER BY 1 LIMIT {limit}"
+            "SELECT {key}::text FROM {table} WHERE {key} <> ALL({keys}::{type}[]){older} ORDER BY 1 LIMIT {limit}"
         )
         statement = query.format(
-            table=rows.qualified(self.schema.catalogue, table), limit=limit, **_key(described, new)
+            table=rows.qualified(self.schema.catalogue, table),
+            limit=limit,
+            older=older,
+            **_key(described, new),
         )
         return [row[0] for row in self.live.execute(statement)]
 

@@ -31,11 +31,18 @@ from workbench.fixes.pointers import (
     written_sync_states,
 )
 from workbench.fixes.restoring import OnConflict
-from workbench.fixes.snapshots import LEADS_TO_KEPT, Restoration, leave_updates_open, snapshot_tables
+from workbench.fixes.snapshots import (
+    LEADS_TO_KEPT,
+    Restoration,
+    leave_updates_open,
+    only_mapped,
+    snapshot_tables,
+)
 from workbench.fixes.sync_state import reset_sync_state
 from workbench.fixes.telling import LevelZero, bundle_of, level_zero, told_by, worth_knowing
 from workbench.fixes.writing import write_plan
 from workbench.investigate.runs import pick_run
+from workbench.investigate.traces import overlaps
 from workbench.murmurant.importers import EMPTIED, ROLLED_BACK, STRENGTH, SYNC_STATE_WAS, Run, Strength, Trace
 from workbench.murmurant.references import References
 from workbench.murmurant.schema import Schema
@@ -141,12 +148,15 @@ def plan_rollback(
     with ExitStack() as stack:
         updates = stack.enter_context(Updates())
         written = written_mappings(connection, schema, run)
-        mappings = own_mappings(connection, schema, run, effects, written)
+        strength = Strength.weak if overlaps(run, others) else STRENGTH[Trace.WINDOW]
+        mappings = own_mappings(
+            connection, schema, run, effects, written, by_time=strength >= request.min_evidence
+        )
         archive = None
+        turned: set[str] = set()
         if request.snapshot is None:
             for fate in effects.mapped:
-                reason = f"was there before; the run only mapped WA id {fate.wa_id} onto it"
-                ledger.kept.append((schema.table_of(fate.entity), str(fate.record_id), reason))
+                ledger.kept.append((schema.table_of(fate.entity), fate.record_id, only_mapped(fate.wa_ids)))
             leave_updates_open(schema, effects, written, set(mappings), ledger)
         else:
             scratch = stack.enter_context(
@@ -159,13 +169,22 @@ def plan_rollback(
             )
             archive = scratch.archive
             restoration = Restoration(
-                connection, schema, run, effects, written, scratch, stack, updates, request.on_conflict
+                connection,
+                schema,
+                run,
+                effects,
+                written,
+                scratch,
+                stack,
+                updates,
+                request.on_conflict,
+                target,
             )
-            mappings = restoration.bring_back(
+            mappings, turned = restoration.bring_back(
                 mappings, ledger, request.min_evidence, sync_state=not request.sync_state
             )
         states = _own_sync_states(connection, schema, run, request.min_evidence, ledger)
-        _find_what_goes(connection, graph, effects, mappings, states, ledger)
+        _find_what_goes(connection, graph, effects, mappings, states, turned, ledger)
         touched = bool(states or written_sync_states(connection, schema, run))
         if request.sync_state:
             reset_sync_state(raw(connection), schema, updates, without=states)
@@ -203,9 +222,13 @@ def _find_what_goes(
     effects: Effects,
     mappings: list[str],
     states: list[str],
+    turned: set[str],
     ledger: Ledger,
 ) -> None:
-    """Settle what is deleted: what the run made, less what something that stays needs."""
+    """Settle what is deleted: what the run made, less what something that stays needs.
+
+    Mappings that are turned to another record need none of these.
+    """
     schema = graph.schema
     doomed: Doomed = {schema.table_of(entity): keys for entity, (keys, _) in effects.created.items()}
     table = schema.resolved["mappings"].table if has_mappings(schema) else ""
@@ -213,7 +236,7 @@ def _find_what_goes(
         doomed[table] = mappings
     if states:
         doomed[schema.resolved["sync_state"].table] = states
-    ledger.doomed, spared = spare_what_is_needed(raw(connection), graph, doomed)
+    ledger.doomed, spared = spare_what_is_needed(raw(connection), graph, doomed, {table: turned})
     ledger.kept += spared
     stay: set[str] = set()
     for entity in ENTITIES:

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, exists, select
 
+from workbench.checkpoints.manifest import read_manifest
 from workbench.checkpoints.scratch import Archive, Scratch
-from workbench.errors import Refused
+from workbench.errors import Refused, SnapshotError
 from workbench.fixes.effects import Effects
 from workbench.fixes.ledger import Ledger
 from workbench.fixes.pointers import Pointer, made_sync_states, written_sync_states
@@ -20,10 +21,17 @@ from workbench.murmurant.schema import Schema
 from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES
 from workbench.plans.drafting import Updates
 from workbench.plans.journal import raw
+from workbench.plans.plan import Target
 
 LEADS_TO_KEPT = "leads to a record that is kept"
 ENOUGH = 100
 """Records looked for to tell a snapshot of this database from another's."""
+
+
+def only_mapped(wa_ids: str) -> str:
+    """Say why a record stays that the run did not make."""
+    return f"was there before; the run only mapped WA id {wa_ids} onto it"
+
 
 FROM_BEFORE = "a snapshot from before the run: --snapshot FILE"
 
@@ -77,9 +85,10 @@ class Restoration:
         stack: ExitStack,
         updates: Updates,
         on_conflict: OnConflict,
+        target: Target,
     ) -> None:
         self.connection, self.schema, self.run, self.effects = connection, schema, run, effects
-        self.written = written
+        self.written, self.target = written, target
         self.archive: Archive = scratch.archive
         there = stack.enter_context(scratch.connect())
         self.comparison = Comparison(
@@ -94,7 +103,7 @@ class Restoration:
 
     def bring_back(
         self, own: list[str], ledger: Ledger, min_evidence: Strength, *, sync_state: bool
-    ) -> list[str]:
+    ) -> tuple[list[str], set[str]]:
         """Compare what the run wrote with the snapshot, and note what goes back.
 
         Parameters
@@ -106,8 +115,9 @@ class Restoration:
 
         Returns
         -------
-        list of str
+        tuple of (list of str, set of str)
             The mappings that the run made, sorted: its own, and those onto records that were there before.
+            And those that go back to leading elsewhere.
 
         Raises
         ------
@@ -124,7 +134,7 @@ class Restoration:
             for fate in self.effects.mapped:
                 if fate.touched_since and fate.record_id:
                     self._restore(CONCEPT_OF[fate.entity], {fate.record_id: fate.touched_since}, None)
-        made = self._mappings(set(own), ledger, min_evidence)
+        made, turned = self._mappings(set(own), ledger, min_evidence)
         states = written_sync_states(self.connection, self.schema, self.run) if sync_state else {}
         own_states = made_sync_states(self.connection, self.schema, self.run)
         if states := {key: by for key, by in states.items() if key not in own_states}:
@@ -141,40 +151,44 @@ class Restoration:
             )
             for table, key in result.not_in_snapshot
         ]
-        return made
+        return made, turned
 
     def _restore(self, concept: str, touched: dict[str, str], witnesses: Witnesses | None) -> None:
         found = self.schema.resolved[concept]
         self.comparison.restore(found.table, touched, witnesses, found.spelling.get("updated_at"))
 
-    def _mappings(self, own: set[str], ledger: Ledger, min_evidence: Strength) -> list[str]:
+    def _mappings(self, own: set[str], ledger: Ledger, min_evidence: Strength) -> tuple[list[str], set[str]]:
         written = self.written
         if not written:
-            return sorted(own)
+            return sorted(own), set()
         table = self.schema.resolved["mappings"].table
-        here = self.comparison.present(table, sorted(written))
+        here = self.comparison.present(table, sorted(own.union(written)))
         self._restore("mappings", {key: each.by for key, each in written.items() if key in here}, None)
-        made = set(own)
+        made = own - here
         stays = {(each, key) for each, key, _ in self.effects.kept}
+        found: dict[tuple[str, str], set[str]] = {}
         for key, each in written.items():
             if key in here or key in own:
                 continue
-            record = self.schema.table_of(each.entity), each.target
             # Its time alone is weak; that it was not there before the run either makes it likely.
             strength = max(each.strength, Strength.likely)
             if each.by:
                 ledger.kept.append((table, key, f"made by the run, but {each.by} changed it since"))
-            elif record in stays:
+            elif (self.schema.table_of(each.entity), each.target) in stays:
                 ledger.kept.append((table, key, LEADS_TO_KEPT))
             elif strength >= min_evidence:
                 made.add(key)
-                ledger.kept.append(
-                    (*record, f"was there before; the run only mapped WA id {each.wa_id} onto it")
-                )
+                found.setdefault((each.entity, each.target), set()).add(each.wa_id)
             else:
                 what = f"mapping of {each.entity} {each.wa_id}, new since the snapshot; only its time ties it to the run"
                 ledger.unresolved.append((table, key, what, f"--min-evidence {strength.name}"))
-        return sorted(made)
+        new = {entity: set(keys) for entity, (keys, _) in self.effects.created.items()} if found else {}
+        ledger.kept += [
+            (self.schema.table_of(entity), key, only_mapped(", ".join(sorted(wa_ids))))
+            for (entity, key), wa_ids in found.items()
+            if key not in new.get(entity, ()) and key not in self.effects.updated.get(entity, ())
+        ]
+        return sorted(made), {key for key in own & here if key in written and not written[key].by}
 
     def _refuse_a_later_snapshot(self) -> None:
         """Refuse one that has what the run created: it was taken when the run had begun."""
@@ -188,25 +202,44 @@ class Restoration:
                 )
 
     def _refuse_another_database(self) -> None:
-        """Refuse one that knows none of the records that were here before the run."""
+        """Refuse one that shares no record with this database, unless it was taken here or neither had any."""
         asked = False
         for entity in ENTITIES:
             if not self.schema.has(CONCEPT_OF[entity]):
                 continue
             table = self.schema.table_of(entity)
-            new = self.effects.created.get(entity, ([], []))[0]
-            keys = sorted(self.effects.updated.get(entity, ()))[:ENOUGH] or self.comparison.old_keys(
-                table, new, ENOUGH
-            )
-            if self.comparison.present(table, keys):
+            new = [*self.effects.created.get(entity, ([], []))[0]]
+            new += [key for name, key, _ in self.effects.kept if name == table]
+            created = self.schema.resolved[CONCEPT_OF[entity]].spelling.get("created_at")
+            ours = sorted(self.effects.updated.get(entity, ()))[:ENOUGH]
+            ours = ours or self.comparison.old_keys(table, new, ENOUGH, created, self.run.started)
+            shared, any_there = self.comparison.shares_rows(table, ours, ENOUGH)
+            if shared:
                 return
-            asked = asked or bool(keys)
-        if asked:
+            asked = asked or any_there
+        ours_by_name = self._is_named_as_ours()
+        if ours_by_name is False or (asked and not ours_by_name):
             raise Refused(
                 f"The snapshot {self.archive.path.name} (of database {self.archive.database!r}) is of another database:"
                 " it has none of the records that were here before the run.",
                 "Give one of this database.",
             )
+
+    def _is_named_as_ours(self) -> bool | None:
+        """Whether the audit log knows the archive, or its manifest names this database; None where neither says."""
+        if self.schema.has("audit.metadata"):
+            named = self.schema.audit.c.metadata["sha256"].astext == self.archive.sha256
+            if self.connection.execute(select(exists().where(named))).scalar_one():
+                return True
+        try:
+            manifest = read_manifest(self.archive.path.with_suffix(".json"))
+        except SnapshotError:
+            return None  # it was made with pg_dump alone
+        if manifest.sha256 != self.archive.sha256:
+            return None
+        ours = self.target.system_identifier, self.target.database
+        theirs = manifest.target["system_identifier"], manifest.target["database"]
+        return True if theirs == ours else None if theirs[0] == ours[0] else False
 
 
 def _columns(connection: Any, schema: str) -> dict[str, set[str]]:

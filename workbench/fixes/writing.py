@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from sqlalchemy import Connection
 
+from workbench.errors import WorkbenchError
 from workbench.fixes.ledger import Ledger
 from workbench.murmurant.references import References
 from workbench.plans.drafting import Updates, write_deletes
@@ -32,7 +34,13 @@ def write_plan(
         What changes.
     folder : Path
         Where plans lie.
+
+    Raises
+    ------
+    WorkbenchError
+        When it says two things of one row: that it goes and stays, or that it is kept and open.
     """
+    _refuse_contradictions(ledger)
     catalogue = graph.schema.catalogue
     order = graph.delete_order(ledger.doomed)
     going = frozenset((each.child, each.column) for table in ledger.doomed for each in graph.binding(table))
@@ -46,3 +54,29 @@ def write_plan(
         writer.notes("conflict", sorted(ledger.conflicts, key=lambda each: each[:3]))
         writer.notes("unresolved", sorted(ledger.unresolved))
         return writer.finish()
+
+
+def _refuse_contradictions(ledger: Ledger) -> None:
+    told: dict[str, dict[str, str]] = {}
+    lists: tuple[tuple[str, Iterable[Sequence[str | None]]], ...] = (
+        ("kept", ledger.kept),
+        ("in conflict", ledger.conflicts),
+        ("unresolved", ledger.unresolved),
+    )
+    for name, notes in lists:
+        for table, key, *_ in notes:
+            before = told.setdefault(str(table), {}).setdefault(str(key), name)
+            if name == "unresolved" and before == "kept":
+                raise _contradiction(str(table), str(key), before, name)
+    for table, keys in ledger.doomed.items():
+        noted = told.get(table, {})
+        for key in noted and keys:
+            if key in noted:
+                raise _contradiction(table, key, "deleted", noted[key])
+
+
+def _contradiction(table: str, key: str, *lists: str) -> WorkbenchError:
+    return WorkbenchError(
+        f"The plan contradicts itself: {table} {key} is both {' and '.join(lists)}. No plan was written.",
+        "This is a fault of the workbench; please report it.",
+    )

@@ -24,8 +24,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by
 
-from workbench.investigate.traces import TOLERANCE
-from workbench.murmurant.importers import Run, Trace
+from workbench.investigate.traces import BITS, TOLERANCE
+from workbench.murmurant.importers import ACTIONS, Run, Strength, Trace
 from workbench.murmurant.schema import Schema, as_text, entity_of
 from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES
 
@@ -38,11 +38,20 @@ def about(trace: Select[Any], ids: Sequence[str]) -> Select[Any]:
 
 
 def merge_traces(traces: Sequence[Select[Any]], run: Run) -> Subquery:
-    """Put the traces of one record together: the most direct one says what was done with it."""
+    """Put the traces of one record together, whatever number of WA ids and writes it has.
+
+    Returns
+    -------
+    sqlalchemy.Subquery
+        One row per record: ``entity``, ``action``, ``record_id``, ``wa_id`` (that of the action; the least of
+        several), ``other_wa_ids``, ``own_wa_ids`` (those by which the run itself knows it), ``evidence``,
+        ``strength`` (of the action), ``first`` and ``at`` (the run's first and last write), and for each action
+        how many WA ids were dealt with so, as importers count.
+    """
     seen = union_all(*traces).subquery("traces")
     if run.traces.keys() - {Trace.MIGRATION, Trace.SYNC_STATE} <= {Trace.MAPPING, Trace.RECORD}:
-        # A record that a mapping of the run names is not named by its own tag as well: nothing to put together.
-        return select(seen, seen.c.trace.label("evidence")).subquery("merged")
+        # A record that a mapping of the run names is not named by its own tag as well.
+        return _in_words(_by_record(seen).subquery("records"))
     # One trace may know the WA id only, another the record only; a third, or the same one, knows both.
     wa_id = func.coalesce(
         seen.c.wa_id, func.max(seen.c.wa_id).over(partition_by=[seen.c.entity, seen.c.record_id])
@@ -50,30 +59,95 @@ def merge_traces(traces: Sequence[Select[Any]], run: Run) -> Subquery:
     record_id = func.coalesce(
         seen.c.record_id, func.max(seen.c.record_id).over(partition_by=[seen.c.entity, seen.c.wa_id])
     )
-    rest = [seen.c[name] for name in ("entity", "action", "said", "at", "trace", "strength")]
+    rest = [seen.c[name] for name in ("entity", "action", "said", "at", "traces", "strength")]
     every = select(
         *rest,
         case((seen.c.record_id.is_(None), seen.c.wa_id), else_=wa_id).label("wa_id"),
         case((seen.c.wa_id.is_(None), seen.c.record_id), else_=record_id).label("record_id"),
     ).subquery("every")
-
-    def best(column: Any) -> Any:
-        # A report file may know a WA id and not the record, or the other way round.
-        order = (column.is_(None), every.c.said.desc(), every.c.strength.desc(), column)
-        return func.array_agg(aggregate_order_by(column, *order), type_=ARRAY(String()))[1]
-
-    return (
+    # Of several traces of one WA id the most direct says what was done.
+    order = (every.c.action.is_(None), every.c.said.desc(), every.c.strength.desc(), every.c.action)
+    by_wa_id = (
         select(
             every.c.entity,
-            best(every.c.action).label("action"),
+            func.array_agg(aggregate_order_by(every.c.action, *order), type_=ARRAY(String()))[1].label(
+                "action"
+            ),
             every.c.record_id,
             every.c.wa_id,
-            func.string_agg(distinct(every.c.trace), literal(", ")).label("evidence"),
+            func.bit_or(every.c.traces).label("traces"),
             func.max(every.c.strength).label("strength"),
             func.max(every.c.at).label("at"),
         )
-        .group_by(every.c.entity, every.c.wa_id, every.c.record_id)
-        .subquery("merged")
+        .group_by(every.c.entity, every.c.record_id, every.c.wa_id)
+        .subquery("by_wa_id")
+    )
+    return _in_words(_by_record(by_wa_id).subquery("records"))
+
+
+def _by_record(found: Subquery) -> Select[Any]:
+    """Put what was done with each WA id together by record: created wins, then updated, mapped, existing.
+
+    No aggregate needs its rows in order, so that a million of them can be hashed.
+    """
+    rank = case(
+        *((found.c.action == name, number) for number, name in enumerate(ACTIONS)), else_=len(ACTIONS)
+    )
+    ids = {
+        "ids": found.c.wa_id.is_not(None),
+        "sure_ids": found.c.strength >= Strength.strong,
+        "mapped_ids": found.c.action == "mapped",
+    }
+    columns: list[Any] = [
+        found.c.entity,
+        found.c.record_id,
+        func.min(rank * 10 + 9 - found.c.strength).label("code"),
+        func.min(cast(rank, String).concat(found.c.wa_id.collate("C"))).label("ranked"),
+        (func.min(found.c.wa_id) < func.max(found.c.wa_id)).label("several"),
+        *(
+            func.array_agg(found.c.wa_id, type_=ARRAY(String())).filter(which).label(name)
+            for name, which in ids.items()
+        ),
+        func.bit_or(found.c.traces).label("traces"),
+        func.min(found.c.at).label("first"),
+        func.max(found.c.at).label("at"),
+        *(func.count().filter(found.c.action == name).label(name) for name in ACTIONS),
+    ]
+    if "alive" in found.c:
+        columns += [func.bool_or(found.c.alive).label("alive"), func.max(found.c.changed).label("changed")]
+    return select(*columns).group_by(
+        found.c.entity, found.c.record_id, case((found.c.record_id.is_(None), found.c.wa_id))
+    )
+
+
+def _in_words(found: Subquery) -> Subquery:
+    """Turn the codes of records into words."""
+    rank, wa_id = found.c.code // 10, func.substr(found.c.ranked, 2)
+    own = case((rank == ACTIONS.index("mapped"), found.c.mapped_ids), else_=found.c.sure_ids)
+    evidence = (case((found.c.traces.bitwise_and(bit) != 0, str(trace))) for trace, bit in BITS.items())
+    # A record is created once: a further id that says so was mapped onto it.
+    again = func.greatest(found.c.created - 1, 0)
+    counts = {"created": found.c.created - again, "mapped": found.c.mapped + again}
+    return select(
+        *(found.c[name] for name in ("entity", "record_id", "first", "at")),
+        *(counts.get(name, found.c[name]).label(name) for name in ACTIONS),
+        *(found.c[name] for name in ("alive", "changed") if name in found.c),
+        case(*((rank == number, name) for number, name in enumerate(ACTIONS))).label("action"),
+        wa_id.label("wa_id"),
+        case((found.c.several, _joined(found.c.ids, wa_id)), else_="").label("other_wa_ids"),
+        case((found.c.several, func.coalesce(_joined(own), wa_id)), else_=wa_id).label("own_wa_ids"),
+        func.concat_ws(", ", *evidence).label("evidence"),
+        (9 - found.c.code % 10).label("strength"),
+    ).subquery("merged")
+
+
+def _joined(ids: Any, but: Any = None) -> Any:
+    """Write an array of ids as text, each once."""
+    each = func.unnest(ids).column_valued("each")
+    return (
+        select(func.string_agg(distinct(each), literal(", ")))
+        .where(each.is_distinct_from(but))
+        .scalar_subquery()
     )
 
 
@@ -120,10 +194,10 @@ def with_fate(schema: Schema, run: Run, merged: Subquery) -> Subquery:
             touched, and_(touched.c.entity == merged.c.entity, touched.c.record_id == merged.c.record_id)
         )
         later, by = touched.c.at, touched.c.by
-    moment = merged.c.at
     since: Any = case(
-        (later > moment, by),
-        *([(func.coalesce(*changed) > moment + TOLERANCE, "somebody")] if changed else []),
+        # What somebody logged between two writes of the run is theirs; a row's own time after the last is not the run's.
+        (later > merged.c.first, by),
+        *([(func.coalesce(*changed) > merged.c.at + TOLERANCE, "somebody")] if changed else []),
         else_="",
     )
     if run.mode == "dry":

@@ -11,6 +11,7 @@ import pandas as pd
 from sqlalchemy import (
     Connection,
     String,
+    bindparam,
     func,
     select,
     text,
@@ -21,7 +22,7 @@ from workbench.database.connection import frame
 from workbench.investigate.evidence import about, merge_traces, with_fate
 from workbench.investigate.traces import record_traces
 from workbench.murmurant.importers import ACTIONS, Counts, Run, Strength
-from workbench.murmurant.schema import Schema
+from workbench.murmurant.schema import Schema, as_text, entity_of
 from workbench.murmurant.spellings import ENTITIES
 
 
@@ -35,8 +36,8 @@ class RunRecords:
         The run, its counts completed by the records found.
     records : pandas.DataFrame
         One row per record, up to the limit asked for: ``entity``, ``action``, ``record_id``,
-        ``wa_id``, ``evidence``, ``strength``, ``exists`` (None for a dry run),
-        ``touched_since`` (a run's id, ``a person``, ``somebody``, or empty).
+        ``wa_id``, ``other_wa_ids`` (further ones that lead to it), ``evidence``, ``strength``,
+        ``exists`` (None for a dry run), ``touched_since`` (a run's id, ``a person``, ``somebody``, or empty).
     tally : pandas.DataFrame
         Every record counted by ``entity``, ``action``, ``evidence``, ``strength``, ``exists``,
         ``touched`` and ``records``.
@@ -70,7 +71,11 @@ def run_records(
         columns = ["entity", "action", "evidence", "strength", "exists", "touched"]
         tally = frame(
             connection,
-            select(*(merged.c[name] for name in columns), func.count().label("records"))
+            select(
+                *(merged.c[name] for name in columns),
+                func.count().label("records"),
+                *(func.sum(merged.c[name]).label(name) for name in ACTIONS),
+            )
             .group_by(*(merged.c[name] for name in columns))
             .order_by(*(merged.c[name] for name in columns)),
         )
@@ -79,7 +84,15 @@ def run_records(
             select(
                 *(
                     merged.c[name]
-                    for name in ("entity", "action", "record_id", "wa_id", "evidence", "strength")
+                    for name in (
+                        "entity",
+                        "action",
+                        "record_id",
+                        "wa_id",
+                        "other_wa_ids",
+                        "evidence",
+                        "strength",
+                    )
                 ),
                 merged.c["exists"],
                 merged.c.touched_since,
@@ -96,7 +109,7 @@ def run_records(
             .limit(limit),
         )
     else:
-        columns = ["entity", "action", "evidence", "strength", "exists", "touched", "records"]
+        columns = ["entity", "action", "evidence", "strength", "exists", "touched", "records", *ACTIONS]
         tally = pd.DataFrame(columns=columns)
         listing = pd.DataFrame(
             columns=[
@@ -104,16 +117,39 @@ def run_records(
                 "action",
                 "record_id",
                 "wa_id",
+                "other_wa_ids",
                 "evidence",
                 "strength",
                 "exists",
                 "touched_since",
             ]
         )
+    listing["other_wa_ids"] = _other_wa_ids(connection, schema, listing)
     for table in (tally, listing):
         table["strength"] = [Strength(value).name for value in table["strength"]]
     run = replace(run, traced=_counts(tally))
+    tally = tally.drop(columns=list(ACTIONS))
     return RunRecords(run, listing, tally, _differences(run, tally))
+
+
+def _other_wa_ids(connection: Connection, schema: Schema, listing: pd.DataFrame) -> list[str]:
+    """Add the WA ids that other runs mapped onto the records to those that this one met them by."""
+    mapped: dict[tuple[str, str], set[str]] = {}
+    if schema.has("mappings.target", "mappings.entity_type", "mappings.wa_id"):
+        mappings = schema.mappings
+        keys = bindparam("keys", listing["record_id"].dropna().tolist(), type_=ARRAY(String()))
+        rows = connection.execute(
+            select(
+                entity_of(mappings.c.entity_type), as_text(mappings.c.target), as_text(mappings.c.wa_id)
+            ).where(as_text(mappings.c.target).in_(select(func.unnest(keys))))
+        )
+        for entity, key, wa_id in rows:
+            mapped.setdefault((entity, key), set()).add(wa_id)
+    names = ("entity", "record_id", "wa_id", "other_wa_ids")
+    return [
+        ", ".join(sorted({*filter(None, others.split(", ")), *mapped.get((entity, key), ())} - {wa_id}))
+        for entity, key, wa_id, others in zip(*(listing[name] for name in names), strict=True)
+    ]
 
 
 class Fates(NamedTuple):
@@ -122,7 +158,7 @@ class Fates(NamedTuple):
     Attributes
     ----------
     record_ids, wa_ids : list of str or None
-        Side by side, sorted byte by byte.
+        Side by side, sorted byte by byte. Of a record several WA ids: those the run mapped, or knows it by.
     """
 
     entity: str
@@ -163,7 +199,7 @@ def record_fates(
         select(
             *alike,
             func.array_agg(merged.c.record_id, type_=ARRAY(String())).label("record_ids"),
-            func.array_agg(merged.c.wa_id, type_=ARRAY(String())).label("wa_ids"),
+            func.array_agg(merged.c.own_wa_ids, type_=ARRAY(String())).label("wa_ids"),
         ).group_by(*alike)
     )
     connection.execute(text("SET LOCAL enable_sort = on"))
@@ -195,14 +231,12 @@ def _absent_last(value: str | None) -> tuple[bool, str]:
 
 
 def _counts(tally: pd.DataFrame) -> Counts:
-    found: Counts = {}
-    for entity, action, rows in zip(tally["entity"], tally["action"], tally["records"], strict=True):
-        cells = found.setdefault(str(entity), {})
-        cells[str(action)] = cells.get(str(action), 0) + int(rows)
+    """Count as importers do: a record by each WA id that leads to it."""
+    sums = tally.groupby("entity")[list(ACTIONS)].sum().astype(int).to_dict("index")
     return {
-        entity: {a: found[entity][a] for a in ACTIONS if a in found[entity]}
+        entity: {action: sums[entity][action] for action in ACTIONS if sums[entity][action]}
         for entity in ENTITIES
-        if entity in found
+        if entity in sums
     }
 
 

@@ -1,7 +1,7 @@
 """What ties records to a run, one selection for each kind of trace (DESIGN §1, §2 "Evidence").
 
 Every selection has the same columns: ``entity``, ``action``, ``said`` (how directly the trace tells
-what was done), ``record_id``, ``wa_id``, ``at``, ``trace`` and ``strength``; and, where it has the record
+what was done), ``record_id``, ``wa_id``, ``at``, ``traces`` (a bit of `BITS`) and ``strength``; and, where it has the record
 at hand, ``alive`` and ``changed``: whether it is still there, and when it was last written.
 """
 
@@ -36,6 +36,9 @@ from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES, ENTITY_TYPES
 
 TOLERANCE = timedelta(seconds=1)
 """How far an application server's clock and its database's may differ on one write."""
+
+BITS = {trace: 1 << number for number, trace in enumerate(sorted(Trace))}
+"""Each kind of trace as a bit, so that the kinds of many rows are put together by one operation."""
 
 _SAID, _REPORTED, _INFERRED = 3, 2, 1  # how directly a trace tells what was done with the record
 
@@ -85,7 +88,7 @@ def _row(
         record_id.label("record_id"),
         wa_id.label("wa_id"),
         cast(at, TIMESTAMP()).label("at"),
-        literal(str(trace)).label("trace"),
+        literal(BITS[trace]).label("traces"),
         cast(strength, Integer).label("strength"),
     )
 
@@ -123,6 +126,20 @@ def within(moment: Any, run: Run) -> Any:
     if run.started is None or end is None:
         return literal(False)
     return moment.between(run.started - TOLERANCE, end + TOLERANCE)
+
+
+def overlaps(run: Run, others: Sequence[Run]) -> bool:
+    """Whether another live run was under way at the same time: then a time tells of neither for sure."""
+    start, end = run.started, run.finished or run.last_trace
+    if start is None or end is None:
+        return False
+    return any(
+        each.mode == "live"
+        and each.started is not None
+        and each.started <= end
+        and (each.finished or each.last_trace or each.started) >= start
+        for each in others
+    )
 
 
 def _mapping_column(schema: Schema, run: Run, entity: str) -> Select[Any]:
@@ -198,17 +215,7 @@ def _mapping_window(schema: Schema, run: Run, others: Sequence[Run], entity: str
         known_as = exists().where(same_target, seen.c.wa_id == as_text(mappings.c.wa_id))
         known = exists().where(same_target)
     new = within(_moment(schema, entity, "created_at"), run)
-    end = run.finished or run.last_trace
-    shared = any(
-        each.mode == "live"
-        and each.started
-        and end
-        and run.started
-        and each.started <= end
-        and (each.finished or each.last_trace or each.started) >= run.started
-        for each in others
-    )
-    likely = Strength.weak if shared else STRENGTH[Trace.WINDOW]
+    likely = Strength.weak if overlaps(run, others) else STRENGTH[Trace.WINDOW]
     query = (
         _row(
             literal(entity),

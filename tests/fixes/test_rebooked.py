@@ -1,0 +1,173 @@
+"""Booked, cancelled, booked again: one record is one row, whatever number of Wild Apricot ids and writes it has."""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.commands import shell as shell
+from tests.conftest import Server
+from tests.fixes.conftest import HISTORY, dump
+from tests.recorded import Recording, load
+from tests.recorded import recording as recording
+from tests.states import differences, state
+
+SEEDED = "MembershipStatus"
+ALL = {"EventRegistration", "Event", "Member", "WaIdMapping", "WaSyncState"}
+
+
+@pytest.fixture(params=[False, True], ids=["excerpt", "whole"])
+def club(
+    request: pytest.FixtureRequest,
+    recording: Callable[..., Recording],
+    server: Server,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Recording:
+    """The first sync of an empty club, in which people cancelled and booked again."""
+    found = recording("rebooked", whole=request.param)
+    monkeypatch.setenv("SCRATCH_URL", server.url("postgres"))
+    toml = tmp_path / "workbench.toml"
+    toml.write_text('scratch_url_env = "SCRATCH_URL"\n' + toml.read_text())
+    return found
+
+
+def run_of(club: Recording) -> str:
+    (run,) = club.json("runs")
+    return str(run["run"])
+
+
+def snapshot_of(server: Server, folder: Path, *tables: Path) -> Path:
+    """Take a snapshot of a club that has these tables' rows and no other."""
+    seeds = folder / "seeds"
+    seeds.mkdir()
+    for each in tables:
+        shutil.copy(each, seeds)
+    url = server.url(server.create())
+    with psycopg.connect(url) as connection:
+        load(connection, seeds)
+    return dump(url, folder / "before.dump")
+
+
+def now(club: Recording) -> dict[str, list[str]]:
+    with psycopg.connect(club.url) as connection:
+        return state(connection, leave_out=HISTORY)
+
+
+def carry_out(club: Recording, planned: Any) -> None:
+    approved = club.run("approve", planned["plan"], "--digest", planned["digest"], "--as", "erin")
+    assert approved.returncode == 0, approved.stderr
+    applied = club.run("apply", planned["plan"], "--yes")
+    assert applied.returncode == 0, applied.stderr
+
+
+def rows_of(club: Recording, table: str) -> list[tuple[str, ...]]:
+    with psycopg.connect(club.url) as connection:
+        return connection.execute(f'SELECT id::text FROM "{table}"').fetchall()  # type: ignore[arg-type]
+
+
+def test_a_record_is_listed_once_with_all_its_ids_and_nobody_else_s_hand(club: Recording) -> None:
+    found = club.json("run", run_of(club), "--limit", "2000")
+    listed = [each for each in found["listed"] if each["record_id"]]
+    ids = Counter(each["record_id"] for each in listed)
+    assert set(ids.values()) == {1}
+    assert ids.keys() == {
+        key for table in ("Member", "Event", "EventRegistration") for (key,) in rows_of(club, table)
+    }
+    assert {each["action"] for each in listed} == {"created"}
+    assert {each["touched_since"] for each in listed} == {""}
+    assert not found["differences"]
+    with psycopg.connect(club.url) as connection:
+        told = connection.execute(
+            """SELECT id, array_agg(DISTINCT wa ORDER BY wa) FROM (
+                   SELECT "resourceId"::text AS id, metadata ->> 'waId' AS wa FROM "AuditLog" WHERE action = 'UPDATE'
+                   UNION SELECT "clubosId"::text, "waId"::text FROM "WaIdMapping"
+               ) t GROUP BY id HAVING count(DISTINCT wa) > 1"""
+        ).fetchall()
+    shown = {each["record_id"]: [each["wa_id"], *each["other_wa_ids"].split(", ")] for each in listed}
+    assert len(told) > 1
+    assert {key: sorted(shown[key]) for key, _ in told} == dict(told)
+
+
+@pytest.mark.parametrize("seeded", [False, True])
+def test_the_first_sync_rolled_back_is_the_empty_club(
+    club: Recording, server: Server, tmp_path: Path, seeded: bool
+) -> None:
+    before = now(club)
+    seeds = [club.folder / f"{SEEDED}.csv"] if seeded else []
+    snapshot = snapshot_of(server, tmp_path, *seeds)
+    planned = club.json("plan", "rollback", run_of(club), "--snapshot", str(snapshot))
+    assert (planned["kept"], planned["conflicts"], planned["unresolved"]) == ([], [], [])
+    assert planned["changes"] == {table: {"delete": len(before[table])} for table in ALL}
+    carry_out(club, planned)
+    assert {table: rows for table, rows in now(club).items() if rows} == {SEEDED: before[SEEDED]}
+    undone = club.run("undo", planned["plan"], "--as", "erin", "--yes")
+    assert undone.returncode == 0, undone.stderr
+    assert not differences(before, now(club))
+
+
+def test_without_a_snapshot_nothing_but_a_person_s_work_is_kept(club: Recording) -> None:
+    with psycopg.connect(club.url) as connection:
+        found = connection.execute(
+            """UPDATE "EventRegistration" SET "cancelledAt" = '2026-12-01', "updatedAt" = '2026-12-01' WHERE id = (
+                   SELECT "resourceId" FROM "AuditLog" WHERE action = 'UPDATE' ORDER BY id LIMIT 1)
+               RETURNING id::text, "memberId"::text, "eventId"::text"""
+        ).fetchone()
+    assert found is not None
+    registration, member, event = found
+    planned = club.json("plan", "rollback", run_of(club))
+    kept = {(each["table"], each["key"]): each["reason"] for each in planned["kept"]}
+    assert not planned["unresolved"]
+    assert "somebody" in kept["EventRegistration", registration]
+    assert kept.keys() >= {("Member", member), ("Event", event)}
+    before = now(club)
+    carry_out(club, planned)
+    left = now(club)
+    assert len(left["EventRegistration"]) == 1
+    assert sum(map(len, left.values())) - len(left[SEEDED]) == len(kept)
+    assert club.run("undo", planned["plan"], "--as", "erin", "--yes").returncode == 0
+    assert not differences(before, now(club))
+
+
+def test_what_a_person_logged_between_two_bookings_is_theirs(club: Recording) -> None:
+    with psycopg.connect(club.url) as connection:
+        key = connection.execute(
+            """INSERT INTO "AuditLog" (id, action, "resourceType", "resourceId", "createdAt")
+               SELECT gen_random_uuid(), 'UPDATE', "resourceType", "resourceId", "createdAt" - interval '1 ms'
+               FROM "AuditLog" WHERE action = 'UPDATE' ORDER BY id LIMIT 1 RETURNING "resourceId"::text"""
+        ).fetchone()
+    assert key is not None
+    planned = club.json("plan", "rollback", run_of(club))
+    kept = {each["key"]: each["reason"] for each in planned["kept"]}
+    assert "a person" in kept[key[0]]
+
+
+def test_a_snapshot_of_another_club_is_refused(club: Recording, server: Server, tmp_path: Path) -> None:
+    others = sorted(each for each in (club.folder.parent / "incremental").glob("*.csv") if each.stem in ALL)
+    refused = club.run(
+        "plan", "rollback", run_of(club), "--snapshot", str(snapshot_of(server, tmp_path, *others))
+    )
+    assert refused.returncode == 3
+    assert "another database" in refused.stderr
+
+
+def test_the_snapshot_of_an_empty_club_is_refused_where_there_were_records_before_the_run(
+    club: Recording, server: Server, tmp_path: Path
+) -> None:
+    with psycopg.connect(club.url) as connection:
+        connection.execute(
+            """UPDATE "Member" SET "createdAt" = '2026-01-01', "updatedAt" = '2026-01-01' WHERE id = (
+                   SELECT "resourceId" FROM "AuditLog" WHERE "resourceType" = 'Member' ORDER BY id LIMIT 1)"""
+        )
+        connection.execute("""DELETE FROM "AuditLog" WHERE "resourceId" = (
+            SELECT id FROM "Member" WHERE "createdAt" = '2026-01-01')""")
+    snapshot = snapshot_of(server, tmp_path)
+    refused = club.run("plan", "rollback", run_of(club), "--snapshot", str(snapshot))
+    assert refused.returncode == 3
+    assert "another database" in refused.stderr
