@@ -22,6 +22,7 @@ import pytest
 from psycopg import sql
 
 from tests.browsing import chromium as chromium
+from tests.pooling import pool as pool
 from workbench.database.address import parse_address
 from workbench.database.connection import Database
 from workbench.database.embedded import start_server

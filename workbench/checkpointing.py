@@ -63,6 +63,7 @@ class Checkpointing(Session):
         Manifest
             What it is; see `workbench.checkpoints.snapshot` and `instant` for what can go wrong.
         """
+        self.database.refuse_pooler("A snapshot")
         self._clear()
         wish = Wish(self.settings.operator, format, jobs, compression, precedes, reason)
         target, folder = asdict(self.target), self.settings.backups

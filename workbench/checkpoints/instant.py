@@ -18,7 +18,6 @@ from time import monotonic, sleep
 
 import psycopg
 from psycopg import sql
-from psycopg.conninfo import make_conninfo
 
 from workbench.checkpoints.comparing import counted, differences_from, way_of
 from workbench.checkpoints.fingerprints import Connection, sequences_of
@@ -27,7 +26,7 @@ from workbench.checkpoints.parts import Part, part
 from workbench.checkpoints.snapshot import Advance, Wish, elsewhere
 from workbench.checkpoints.source import Source
 from workbench.checkpoints.verifying import NotAsSaidError, judged, refuse_differences, size_in_range
-from workbench.database.connection import Database
+from workbench.database.connection import Database, session
 from workbench.errors import Refused, UsageError, WorkbenchError
 from workbench.murmurant.schema import Schema
 
@@ -207,9 +206,7 @@ def administration(database: Database) -> Iterator[Connection]:
         for name in _MAINTENANCE:
             parameters = database.address.parameters("-c statement_timeout=0 -c lock_timeout=0")
             try:
-                connection = psycopg.connect(
-                    make_conninfo("", **parameters | {"dbname": name}), autocommit=True
-                )
+                connection = session(parameters | {"dbname": name}, autocommit=True)
                 break
             except psycopg.OperationalError:
                 if name == _MAINTENANCE[-1]:

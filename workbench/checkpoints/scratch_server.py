@@ -10,13 +10,12 @@ from dataclasses import dataclass, field, replace
 
 import psycopg
 from psycopg import sql
-from psycopg.conninfo import make_conninfo
 from psycopg.rows import TupleRow
 
 from workbench.database.address import Address, parse_address, redact
-from workbench.database.connection import embedded_data
+from workbench.database.connection import DIRECT, embedded_data, is_of_pooler, session
 from workbench.database.embedded import start_server
-from workbench.errors import DatabaseUnreachable, UsageError, WorkbenchError
+from workbench.errors import DatabaseUnreachable, Refused, UsageError, WorkbenchError
 from workbench.settings import Settings
 
 WRITING = "-c statement_timeout=0 -c lock_timeout=0 -c idle_in_transaction_session_timeout=0"
@@ -52,7 +51,7 @@ class ScratchServer:
 
     def connect(self, options: str = WRITING, *, autocommit: bool = False) -> psycopg.Connection[TupleRow]:
         """Open a session; the driver's errors come as they are, see `speaking_plainly`."""
-        return psycopg.connect(make_conninfo("", **self.parameters(options)), autocommit=autocommit)
+        return session(self.parameters(options), autocommit=autocommit)
 
     def redacted(self, said: str) -> str:
         """Take the secrets out of what the server said."""
@@ -75,6 +74,8 @@ class ScratchServer:
     def explained(self, said: str, state: str, otherwise: Callable[[str], WorkbenchError]) -> WorkbenchError:
         """Make the error for what the server said, with its SQLSTATE where that is known."""
         reason = self.redacted(said)
+        if is_of_pooler(reason):
+            return Refused(f"{self.where} is reached through a connection pooler: {reason}.", DIRECT)
         if state == "53100" or "No space left on device" in reason:
             return WorkbenchError(
                 f"There is no room for the snapshot's rows on {self.where}: {reason}.",

@@ -9,12 +9,11 @@ from functools import partial
 
 import psycopg
 from psycopg import sql
-from psycopg.conninfo import make_conninfo
 
 from workbench.checkpoints.fingerprints import Connection, tables_of
 from workbench.checkpoints.row_hashes import row_hashes
 from workbench.checkpoints.tallies import Tallies
-from workbench.database.connection import SPELLING, Database
+from workbench.database.connection import SPELLING, Database, session
 from workbench.murmurant.schema import Schema
 
 LARGE = 64 * 2**20
@@ -70,14 +69,11 @@ class Source:
     def parameters(self) -> dict[str, str]:
         """Return libpq's parameters for a session without limits of time, that only reads."""
         wait = max(1, int(self.database.lock_timeout * 1000))
-        return self.database.address.parameters(
-            "-c default_transaction_read_only=on -c statement_timeout=0 -c idle_in_transaction_session_timeout=0"
-            f" -c lock_timeout={wait}{SPELLING}"
-        )
+        return self.database.address.parameters(f"-c statement_timeout=0 -c lock_timeout={wait}{SPELLING}")
 
     def connect(self) -> Connection:
         """Open a session whose transactions are repeatable-read and read-only."""
-        connection: Connection = psycopg.connect(make_conninfo("", **self.parameters()))
+        connection: Connection = session(self.parameters())
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         connection.read_only = True
         return connection

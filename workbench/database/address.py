@@ -51,7 +51,8 @@ class Address:
     url : sqlalchemy.URL
         For psycopg, without Prisma's own parameters.
     schema : str
-        The schema Murmurant's tables are in (Prisma's ``?schema=``), ``public`` by default.
+        The schema Murmurant's tables are in (Prisma's ``?schema=``, or the first of a ``search_path`` among the URL's
+        own options), ``public`` by default.
     """
 
     url: URL
@@ -96,7 +97,8 @@ class Address:
             for key, value in self.url.translate_connect_args(username="user", database="dbname").items()
         }
         more = {"connect_timeout": str(CONNECT_TIMEOUT), "application_name": "murmurant-workbench"}
-        return more | own | {"options": f"{own.get('options', '')} {options}".strip()}
+        options = f"{own.get('options', '')} {options}".strip()
+        return more | own | ({"options": options} if options else {})
 
     def __repr__(self) -> str:
         return f"Address({self.where!r})"
@@ -144,7 +146,9 @@ def parse_address(text: str, *, named: str) -> Address:
             f"{named} names no host, and the variable {told[0]} would decide which one it is.",
             f"Put the host into the URL, or unset {told[0]}.",
         )
-    schema = _text(url.query.get("schema")) or "public"
+    # As psql would: the first schema of a search path in the URL's own options.
+    path = re.search(r"search_path\s*=\s*\"?([^\s,\"]+)", _text(url.query.get("options")))
+    schema = _text(url.query.get("schema")) or (path.group(1) if path else "public")
     query = {key: value for key, value in url.query.items() if key not in _PRISMA}
     return Address(url.set(drivername="postgresql+psycopg", query=query), schema)
 

@@ -5,8 +5,9 @@ Promise 1 of the design: looking never writes, and one report sees one consisten
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,21 +15,43 @@ from typing import Any
 import pandas as pd
 import psycopg
 from psycopg.conninfo import make_conninfo
+from psycopg.rows import tuple_row
 from sqlalchemy import Connection, Engine, Executable, create_engine, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
-from workbench.database.address import CONNECT_TIMEOUT, Address, parse_address, redact
+from workbench.database.address import Address, parse_address, redact
 from workbench.database.embedded import embedded_url
 from workbench.database.environment import Environment, address_of, guard
 from workbench.errors import DatabaseUnreachable, Refused, WorkbenchError
 from workbench.settings import EnvironmentSettings, Settings
 
-SPELLING = (
-    " -c TimeZone=UTC -c DateStyle=ISO -c IntervalStyle=postgres -c extra_float_digits=1 -c bytea_output=hex"
-    " -c client_encoding=UTF8 -c array_nulls=on"
+_USUAL = {
+    "TimeZone": "UTC",
+    "DateStyle": "ISO",
+    "IntervalStyle": "postgres",
+    "extra_float_digits": "1",
+    "bytea_output": "hex",
+    "client_encoding": "UTF8",
+    "array_nulls": "on",
+    "jit": "off",  # no statement here is asked twice, and to compile one costs more than it saves
+    "idle_in_transaction_session_timeout": "0",
+}
+# What an older server does not know.
+_SINCE = {140000: {"idle_session_timeout": "0"}, 170000: {"transaction_timeout": "0"}}
+
+SPELLING = "".join(f" -c {name}={value}" for name, value in _USUAL.items())
+"""How values are written as text, whatever the database is set to: digests, plans and undo rest on it.
+
+For programs, which are told by an option. A session of ours is told once it stands: see `settle`."""
+
+_SET = "SELECT name, set_config(name, value, %s) FROM unnest(%s::text[], %s::text[]) AS s(name, value)"
+_STANDING = "SELECT name, current_setting(name) FROM unnest(%s::text[]) AS s(name)"
+DIRECT = (
+    "Use the server's own URL instead: hosted services call it direct or non-pooling; with PgBouncer it is that of the"
+    " server behind it, usually on port 5432."
 )
-"""How values are written as text, whatever the database is set to: digests, plans and undo rest on it."""
+"""What to do where a pooler is in the way."""
 
 
 @dataclass(frozen=True)
@@ -91,13 +114,15 @@ class Database:
             When there is no connection, or it is lost. A question that ran into the statement
             timeout or lacks a right is a `WorkbenchError` that says so.
         """
-        engine = self._engine()
+        settings = self._limits(self.statement_timeout) | {"default_transaction_read_only": "on"}
+        engine = self.engine(settings, "murmurant-workbench")
         try:
-            with self.speaking_plainly(), engine.connect() as raw:
-                connection = raw.execution_options(
+            with self.speaking_plainly(), engine.connect() as plain:
+                connection = plain.execution_options(
                     isolation_level="REPEATABLE READ", postgresql_readonly=True
                 )
                 with connection.begin() as transaction:
+                    settle(raw(connection), settings, local=True)
                     yield connection
                     transaction.rollback()
         finally:
@@ -120,21 +145,53 @@ class Database:
         DatabaseUnreachable
             When there is no connection, or it is lost.
         """
-        settings = (
-            f"-c statement_timeout={_milliseconds(self.apply_timeout)} -c lock_timeout={_milliseconds(self.lock_timeout)}"
-            f" -c default_transaction_read_only=off -c default_transaction_isolation=read\\ committed"
-            f"{SPELLING} -c search_path={_quoted(self.address.schema)}"
-        )
-        # Never as a URL: SQLAlchemy leaves spaces in passwords and names as they are, and libpq refuses them there.
-        parameters = self.address.parameters(settings) | {
-            "connect_timeout": str(CONNECT_TIMEOUT),
-            "application_name": "murmurant-workbench apply",
+        settings = self._limits(self.apply_timeout) | {
+            "lock_timeout": str(_milliseconds(self.lock_timeout)),
+            "default_transaction_read_only": "off",
         }
         with (
             self.speaking_plainly("apply_timeout"),
-            psycopg.connect(make_conninfo("", **parameters)) as connection,
+            self._open(settings, "murmurant-workbench apply") as connection,
         ):
+            connection.isolation_level, connection.read_only = psycopg.IsolationLevel.READ_COMMITTED, False
+            settle(connection, settings, local=True)
             yield connection
+
+    def refuse_pooler(self, what: str) -> None:
+        """Refuse what needs sessions of its own, where a pooler lends each transaction another one.
+
+        Parameters
+        ----------
+        what : str
+            What needs them, such as ``A snapshot``.
+
+        Raises
+        ------
+        Refused
+            With the address that is needed. A server that does not answer is left to whoever connects next.
+        """
+        marks = secrets.token_hex(4), secrets.token_hex(4)
+        with ExitStack() as both:
+            try:
+                one, other = (
+                    both.enter_context(
+                        session(self.address.parameters(f"-c workbench.session={mark}"), autocommit=True)
+                    )
+                    for mark in marks
+                )
+                seen = [_seen(each) for each in (one, one, other, one, other) * 3]
+            except psycopg.OperationalError as error:
+                if not is_of_pooler(error):
+                    return
+                seen = []
+            if seen and (seen[0][1], seen[2][1]) == marks and seen[0][0] != seen[2][0]:
+                mine, others = seen[0], seen[2]
+                if seen == [mine, mine, others, mine, others] * 3:
+                    return
+        raise Refused(
+            f"{what} needs sessions of its own on the server; {self.environment} is reached through a connection pooler.",
+            DIRECT,
+        )
 
     def identify(self, connection: Connection) -> Identity:
         """Ask the server which database this is."""
@@ -156,27 +213,49 @@ class Database:
         except psycopg.Error as error:
             raise self._explained(error, limit) from None
 
-    def _engine(self) -> Engine:
-        options = (
-            f"-c default_transaction_read_only=on -c statement_timeout={_milliseconds(self.statement_timeout)}"
-            f"{SPELLING} -c search_path={_quoted(self.address.schema)}"
-        )
+    def engine(self, settings: Mapping[str, str], name: str) -> Engine:
+        """Return SQLAlchemy's engine, each of whose sessions has these settings and this name."""
         return create_engine(
-            self.address.url,
+            "postgresql+psycopg://",
+            creator=lambda: self._open(settings, name),
             poolclass=NullPool,
             hide_parameters=True,
-            connect_args={
-                "connect_timeout": CONNECT_TIMEOUT,
-                "application_name": "murmurant-workbench",
-                "options": options,
-            },
         )
+
+    def _limits(self, seconds: float) -> dict[str, str]:
+        quoted = self.address.schema.replace('"', '""')
+        # Rows that a policy hides are an error, never silently missing.
+        return {
+            "statement_timeout": str(_milliseconds(seconds)),
+            "search_path": f'"{quoted}"',
+            "row_security": "off",
+        }
+
+    def _open(self, settings: Mapping[str, str], name: str) -> psycopg.Connection[Any]:
+        """Connect; behind a pooler without settings, which whoever begins a transaction makes for it (`settle`)."""
+        parameters = self.address.parameters() | {"application_name": name}
+        connection = psycopg.connect(make_conninfo("", **parameters), autocommit=True)
+        try:
+            if pooled(connection):
+                connection.prepare_threshold = (
+                    None  # the name would meet another client's in the same session
+                )
+            else:
+                settle(connection, settings)
+            connection.autocommit = False
+        except BaseException:
+            connection.close()
+            raise
+        return connection
 
     def _explained(self, error: BaseException | None, limit: str, lost: bool = False) -> WorkbenchError:
         where = str(self.environment)
         said = str(error).strip() or type(error).__name__
         reason = redact(said.splitlines()[0], str(self.address.url.password or ""))
         state = getattr(error, "sqlstate", None) or ""
+        if is_of_pooler(error):
+            refusal = reason.rpartition("FATAL: ")[2].strip()
+            return Refused(f"The connection pooler of {where} refuses: {refusal}.", DIRECT)
         if state == "57014":
             return WorkbenchError(
                 f"A question to {where} took longer than {getattr(self, limit):g} s and was stopped: {reason}.",
@@ -262,11 +341,59 @@ def raw(connection: Connection) -> psycopg.Connection[Any]:
     return found
 
 
+def session(parameters: Mapping[str, str], *, autocommit: bool = False) -> psycopg.Connection[Any]:
+    """Open a session of its own, with the usual settings; the driver's errors come as they are."""
+    connection = psycopg.connect(make_conninfo("", **parameters), autocommit=True)
+    try:
+        settle(connection, {})
+        connection.autocommit = autocommit
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def settle(connection: psycopg.Connection[Any], settings: Mapping[str, str], *, local: bool = False) -> None:
+    """Make the usual settings and these, for the session or (`local`) for the transaction, and see that they stand.
+
+    Never as startup options: a pooler refuses those, and what ``PGTZ`` and its like say would win over them.
+
+    Raises
+    ------
+    Refused
+        When what stands between drops or redirects them.
+    """
+    version = connection.info.server_version
+    later = [each for since, each in _SINCE.items() if version >= since]
+    wanted = {name: value for each in (_USUAL, *later, settings) for name, value in each.items()}
+    with connection.cursor(row_factory=tuple_row) as cursor:
+        made = cursor.execute(_SET, [local, list(wanted), list(wanted.values())]).fetchall()
+        standing = cursor.execute(_STANDING, [list(wanted)]).fetchall()
+    if lost := sorted({*made} - {*standing}):
+        raise Refused(
+            f"The setting {lost[0][0]} does not hold on this connection, so values could be misread.", DIRECT
+        )
+
+
+def pooled(connection: psycopg.Connection[Any]) -> bool:
+    """Whether a pooler or proxy stands before the server: it gives itself out for another process than that which answers."""
+    return _seen(connection)[0] != connection.info.backend_pid
+
+
+def _seen(connection: psycopg.Connection[Any]) -> tuple[int, str]:
+    with connection.cursor(row_factory=tuple_row) as cursor:
+        row = cursor.execute(
+            "SELECT pg_backend_pid(), coalesce(current_setting('workbench.session', true), '')"
+        ).fetchone()
+    assert row
+    return row[0], row[1]
+
+
+def is_of_pooler(error: object) -> bool:
+    """Whether an error, or what was said, is a pooler's: PgBouncer takes no startup options, and in one mode no transaction."""
+    said = str(error)
+    return "unsupported startup parameter" in said or "in statement pooling mode" in said
+
+
 def _milliseconds(seconds: float) -> int:
     return max(1, int(seconds * 1000))  # to PostgreSQL, none at all would mean no limit
-
-
-def _quoted(name: str) -> str:
-    # A schema's name goes into a libpq option: quoted for SQL, then escaped for the option string.
-    quoted = '"' + name.replace('"', '""') + '"'
-    return quoted.replace("\\", "\\\\").replace(" ", "\\ ")

@@ -17,6 +17,8 @@ from workbench.errors import Refused
 
 TOOLS = ("psql", "pg_dump", "pg_restore")
 
+_SHELL = {"PGTZ", "PGDATESTYLE", "PGCLIENTENCODING", "PGGEQO", "PGOPTIONS"}
+
 _QUICK = ("zstd:1", "lz4", "none")
 """Compressions by how soon a dump is done; gzip takes longer than to write what it would save."""
 
@@ -93,7 +95,9 @@ def connected(parameters: Mapping[str, str]) -> tuple[str, dict[str, str]]:
 
 def plain_english(**more: str) -> dict[str, str]:
     """Return the environment in which the programs' messages are plain English."""
-    return os.environ | {"LC_ALL": "C", "PG_COLOR": "never"} | more
+    # What a session is set to is decided here, not by the operator's shell.
+    kept = {name: value for name, value in os.environ.items() if name not in _SHELL}
+    return kept | {"LC_ALL": "C", "PG_COLOR": "never"} | more
 
 
 def _tools(name: str, configured: Path | None) -> Iterator[Tool]:

@@ -9,14 +9,24 @@ import pandas as pd
 from sqlalchemy import Connection, text
 
 from workbench.database.address import redact
-from workbench.database.connection import Identity
-from workbench.database.environment import Environment
+from workbench.database.connection import Database, Identity, pooled, raw
 from workbench.database.tools import find_tools
-from workbench.errors import ReportFileError
+from workbench.errors import Refused, ReportFileError
 from workbench.murmurant.reports import ImportReport
 from workbench.murmurant.schema import Schema, explain_gap
 from workbench.murmurant.spellings import CONCEPTS
 from workbench.settings import EnvironmentSettings
+
+_JOURNAL = text(
+    """
+    SELECT pg_get_userbyid(n.nspowner)::text AS owner, has_schema_privilege(n.oid, 'USAGE') AND NOT EXISTS (
+               SELECT FROM pg_class c WHERE c.relnamespace = n.oid AND c.relkind = 'r' AND NOT has_table_privilege(c.oid, 'SELECT')
+           ) AS reads, has_schema_privilege(n.oid, 'CREATE') AND NOT EXISTS (
+               SELECT FROM pg_class c WHERE c.relnamespace = n.oid AND c.relname IN ('applied', 'restored')
+               AND NOT (has_table_privilege(c.oid, 'INSERT') AND has_table_privilege(c.oid, 'UPDATE'))
+           ) AS writes FROM pg_namespace n WHERE n.nspname = 'workbench'
+    """
+)
 
 _LIBRARIES = ("sqlalchemy", "psycopg", "pandas", "papermill", "nbconvert", "jupyterlab", "matplotlib")
 
@@ -24,7 +34,7 @@ _RIGHTS = text(
     """
     SELECT c.relname AS table_name, has_table_privilege(c.oid, 'SELECT') AS reads,
            has_table_privilege(c.oid, 'INSERT') AND has_table_privilege(c.oid, 'UPDATE')
-           AND has_table_privilege(c.oid, 'DELETE') AS writes
+           AND has_table_privilege(c.oid, 'DELETE') AS writes, row_security_active(c.oid) AS hides
     FROM pg_class c WHERE c.relkind IN ('r', 'p') AND c.relnamespace = to_regnamespace(quote_ident(:schema))
     """
 )
@@ -35,7 +45,7 @@ Line = tuple[str, str, str]
 def readiness(
     connection: Connection,
     schema: Schema,
-    environment: Environment,
+    database: Database,
     identity: Identity,
     options: EnvironmentSettings,
     reports: tuple[ImportReport, ...] | ReportFileError,
@@ -54,12 +64,13 @@ def readiness(
         hinders nothing; what is missing keeps some check or command from working.
     """
     lines: list[Line] = [
-        ("environment", "ok", str(environment)),
+        ("environment", "ok", str(database.environment)),
         (
             "connection",
             "ok",
             f"PostgreSQL {identity.version}, database {identity.database}, as {identity.user}",
         ),
+        *_pooler(connection, database),
         ("server", "ok", f"system identifier {identity.system_identifier}"),
         ("dialect", "ok", schema.dialect),
         *_tables(schema),
@@ -99,7 +110,47 @@ def _rights(connection: Connection, schema: Schema) -> list[Line]:
             "note",
             f"none on {_some(unwritten)}: enough for looking, not for applying a plan",
         )
-    return [reading, writing]
+    lines = [reading, writing, _journal(connection, looks_only=bool(unwritten))]
+    if hidden := sorted(row.table_name for row in rows if row.hides):
+        told = f"row level security hides rows of {_some(hidden)}: questions about them are refused; BYPASSRLS shows them"
+        lines.append(("hidden rows", "missing", told))
+    return lines
+
+
+def _journal(connection: Connection, looks_only: bool) -> Line:
+    """Tell whether the schema ``workbench``, where an apply keeps its journal, is there to be used."""
+    user, may_create = connection.execute(
+        text("SELECT current_user::text, has_database_privilege(current_database(), 'CREATE')")
+    ).one()
+    row = connection.execute(_JOURNAL).one_or_none()
+    lacking = "note" if looks_only else "missing"
+    if row is None:
+        if may_create:
+            return "journal", "ok", "made by the first apply, in the schema workbench"
+        told = f"{user} may not create the schema workbench, which applying a plan needs"
+        return "journal", lacking, f"{told}: ask the owner to CREATE SCHEMA workbench AUTHORIZATION {user}"
+    if not row.reads:
+        told = f"the schema workbench is {row.owner}'s, and {user} may not read it: nobody knows what was applied here"
+        return "journal", "missing", f"{told}. Ask {row.owner} for USAGE on it and SELECT on its tables"
+    if not row.writes:
+        told = f"the schema workbench is {row.owner}'s, and {user} may not write to it: no plan can be applied or undone"
+        return (
+            "journal",
+            lacking,
+            f"{told}. Connect as {row.owner}, or let them ALTER SCHEMA and tables OWNER TO {user}",
+        )
+    return "journal", "ok", f"the schema workbench, {row.owner}'s"
+
+
+def _pooler(connection: Connection, database: Database) -> list[Line]:
+    """Tell whether a pooler or proxy stands before the server, and what it keeps from working."""
+    try:
+        database.refuse_pooler("A snapshot or restore")
+    except Refused as refusal:
+        return [("connection pooler", "missing", f"{refusal} Looking, applying and undoing work")]
+    if pooled(raw(connection)):
+        return [("connection pooler", "note", "a proxy stands before the server, and keeps sessions apart")]
+    return []
 
 
 def _tools(identity: Identity) -> list[Line]:

@@ -29,12 +29,25 @@ def table_files(connection: psycopg.Connection[Any]) -> Files:
     return {(schema, table): file for schema, table, file in rows}
 
 
+def rows_touched(connection: psycopg.Connection[Any], schema: Schema) -> Counter[tuple[str, str]]:
+    """Count the rows that were touched by this transaction, and by those just before it in the same session."""
+    done: Counter[tuple[str, str]] = Counter()
+    for schema_name, table, inserted, updated, deleted in connection.execute(
+        "SELECT schemaname, relname, n_tup_ins, n_tup_upd, n_tup_del FROM pg_stat_xact_user_tables"
+        " WHERE schemaname <> 'workbench' AND schemaname NOT LIKE 'pg\\_temp%'"
+    ):
+        name = table if schema_name == schema.catalogue.schema else f"{schema_name}.{table}"
+        done += Counter({(name, "insert"): inserted, (name, "update"): updated, (name, "delete"): deleted})
+    return done
+
+
 def refuse_hidden_effects(
     connection: psycopg.Connection[Any],
     schema: Schema,
     plan: Plan,
     besides: Counter[tuple[str, str]],
     files: Files,
+    already: Counter[tuple[str, str]],
 ) -> None:
     """Compare what this transaction did, by the server's own count of rows, with what was planned.
 
@@ -44,6 +57,8 @@ def refuse_hidden_effects(
         What was done on purpose: the audit entries written, the rows that stepped aside for others.
     files : dict
         From `table_files`, before anything was changed: what TRUNCATE does is not counted in rows.
+    already : Counter of (table, operation)
+        From `rows_touched`, at that moment: a session that a pooler lent still counts what others did in it.
 
     Raises
     ------
@@ -59,13 +74,7 @@ def refuse_hidden_effects(
     planned = Counter(besides)
     for section in plan.operations:
         planned[section.table, section.name] += section.rows
-    done: Counter[tuple[str, str]] = Counter()
-    for schema_name, table, inserted, updated, deleted in connection.execute(
-        "SELECT schemaname, relname, n_tup_ins, n_tup_upd, n_tup_del FROM pg_stat_xact_user_tables"
-        " WHERE schemaname <> 'workbench' AND schemaname NOT LIKE 'pg\\_temp%'"
-    ):
-        name = table if schema_name == schema.catalogue.schema else f"{schema_name}.{table}"
-        done += Counter({(name, "insert"): inserted, (name, "update"): updated, (name, "delete"): deleted})
+    done = rows_touched(connection, schema) - already
     hidden = {
         cell: f"{done[cell]} times, not {planned[cell]}"
         for cell in done.keys() | planned.keys()

@@ -23,7 +23,7 @@ from workbench.errors import DatabaseUnreachable, Drift, Refused, WorkbenchError
 from workbench.murmurant.references import References
 from workbench.murmurant.schema import Schema, read_schema
 from workbench.plans import journal
-from workbench.plans.accounting import no_clash, refuse_hidden_effects, table_files
+from workbench.plans.accounting import no_clash, refuse_hidden_effects, rows_touched, table_files
 from workbench.plans.approvals import Approval, valid_approval
 from workbench.plans.exchanging import step_aside
 from workbench.plans.journal import Entry
@@ -110,7 +110,7 @@ def _apply(
     progress("waiting for others to finish writing", 1, steps)
     graph = References(schema)
     lock_tables(connection, graph, plan.operations)
-    files = table_files(connection)
+    files, already = table_files(connection), rows_touched(connection, schema)
     row_triggers = _switch_row_triggers_off(connection)
     different: list[tuple[str, str, str]] = []
     for place, stage in enumerate(stages, 2):
@@ -133,7 +133,7 @@ def _apply(
         stage.keep(stages)
         refuse_missing_parents(stage, graph)
     besides += _write_audit(connection, schema, plan, approval, operator)
-    refuse_hidden_effects(connection, schema, plan, besides, files)
+    refuse_hidden_effects(connection, schema, plan, besides, files, already)
     entry = journal.record(
         connection, number, plan, approval, applied_by=operator, row_triggers=row_triggers, undoes=undoes
     )

@@ -123,8 +123,9 @@ def prepare_journal(connection: psycopg.Connection[Any]) -> None:
             cursor.execute(_TABLE)
         except psycopg.errors.InsufficientPrivilege:
             raise WorkbenchError(
-                "The journal cannot be made: the database user may not create the schema 'workbench'.",
-                "Ask the database's owner: CREATE SCHEMA workbench AUTHORIZATION <user>. Nothing was changed.",
+                "The journal cannot be made: the database user may not create the schema 'workbench', or it is somebody else's.",
+                "`workbench doctor` says whose. Ask the database's owner: CREATE SCHEMA workbench AUTHORIZATION <user>."
+                " Nothing was changed.",
             ) from None
 
 

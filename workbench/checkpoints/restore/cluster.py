@@ -12,10 +12,9 @@ from typing import Any
 
 import psycopg
 from psycopg import sql
-from psycopg.conninfo import make_conninfo
 
 from workbench.database.address import Address, redact
-from workbench.database.connection import SPELLING, Database
+from workbench.database.connection import SPELLING, Database, session
 from workbench.database.exclusion import RESTORING
 from workbench.errors import DatabaseUnreachable, Refused, WorkbenchError
 
@@ -84,7 +83,7 @@ class Cluster:
 
     def connect(self, name: str, *, autocommit: bool = False, options: str = SPELLING) -> Session:
         """Open a session at a database; the driver's errors come as they are, see `speaking_plainly`."""
-        return psycopg.connect(make_conninfo("", **self.parameters(name, options)), autocommit=autocommit)
+        return session(self.parameters(name, options), autocommit=autocommit)
 
     @contextmanager
     def beside(self) -> Iterator[Session]:
@@ -97,6 +96,7 @@ class Cluster:
         DatabaseUnreachable
             When the server does not answer.
         """
+        self.database.refuse_pooler("A restore")
         refused: psycopg.Error | None = None
         for place in _PLACES:
             if place == self.live:

@@ -17,8 +17,7 @@ from typing import IO, Any
 
 import psycopg
 from psycopg import sql
-from sqlalchemy import Connection, create_engine
-from sqlalchemy.pool import NullPool
+from sqlalchemy import Connection
 
 from workbench.checkpoints.archive import AGAIN, failure, pg_restore
 from workbench.checkpoints.restore.act import Restore, Step
@@ -28,7 +27,7 @@ from workbench.checkpoints.restore.request import Counted, differing
 from workbench.checkpoints.restore.settling import journal_of, settle_within, settled_before
 from workbench.checkpoints.restore.steps import compare_with, counted_in, health, safety, start, stop
 from workbench.checkpoints.restore.watching import watched
-from workbench.database.connection import SPELLING, Database
+from workbench.database.connection import Database
 from workbench.database.exclusion import RESTORING
 from workbench.database.tools import plain_english
 from workbench.errors import DatabaseUnreachable, Drift, NotMurmurant, Refused, SnapshotError
@@ -123,16 +122,13 @@ def refuse_what_is_not_ours(connection: psycopg.Connection[Any]) -> None:
 @contextmanager
 def _writing(live: Database) -> Iterator[Connection]:
     """Open one writing transaction, as SQLAlchemy's and the driver's at once."""
-    limits = f"-c statement_timeout=0 -c idle_in_transaction_session_timeout=0 -c lock_timeout={int(live.lock_timeout * 1000)}"
-    engine = create_engine(
-        live.address.url,
-        poolclass=NullPool,
-        hide_parameters=True,
-        connect_args={
-            "application_name": RESTORING,
-            "options": f"{limits} -c default_transaction_read_only=off -c maintenance_work_mem=256MB{SPELLING}",
-        },
-    )
+    settings = {
+        "statement_timeout": "0",
+        "lock_timeout": str(int(live.lock_timeout * 1000)),
+        "default_transaction_read_only": "off",
+        "maintenance_work_mem": "256MB",
+    }
+    engine = live.engine(settings, RESTORING)
     try:
         with engine.begin() as connection:
             yield connection

@@ -107,7 +107,8 @@ class OwnSql(Rule):
     def _ask(self, cursor: psycopg.Cursor[Any], sample: int) -> SqlAnswer:
         def run(head: str, tail: str) -> None:
             query = _WRAPPED.format(head=head, body=self.sql, tail=tail)
-            cursor.execute(query.encode(), prepare=True)  # prepared: one statement, and % is %
+            with cursor.connection.pipeline():  # there it goes by the extended protocol: as one statement
+                cursor.execute(query.encode())
 
         run("SELECT *", " LIMIT 0")  # not executed: only what its columns are called
         names = [each.name for each in cursor.description or ()]
@@ -141,8 +142,6 @@ def _give_up_rights(cursor: psycopg.Cursor[Any], timeout: float) -> None:
     ).fetchone()
     if found == (True, True):
         cursor.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(_READER)))
-        # Rows that a policy of the database hides from that role are an error, not silence.
-        cursor.execute("SET LOCAL row_security = off")
 
 
 def _with_origins(cursor: psycopg.Cursor[Any], names: list[str]) -> list[str]:

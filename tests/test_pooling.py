@@ -1,0 +1,148 @@
+"""A pooler before the server: what works works whole, what cannot is refused before anything starts (issue 12)."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from urllib.parse import quote
+
+import psycopg
+import pytest
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
+
+from tests.commands import at as at
+from tests.commands import shell as shell
+from tests.imports import import_run
+from tests.states import differences, state
+
+HOSTILE = {
+    "idle_in_transaction_session_timeout": 100,
+    "idle_session_timeout": 100,
+    "transaction_timeout": 100,
+    "extra_float_digits": -15,
+    "bytea_output": "escape",
+    "DateStyle": "German",
+    "jit_above_cost": 0,
+}
+URL_OPTIONS = quote("-c role=boss -c search_path=elsewhere", safe="")
+
+
+def answers(run, *questions):
+    """Return exit code and JSON of each, less where the database is."""
+    done = [run(*question.split(), "--json") for question in questions]
+    return [
+        (each.returncode, re.sub(r'"where": ".*"', "", each.stdout), "not run" in each.stdout)
+        for each in done
+    ]
+
+
+@pytest.mark.parametrize("mode", ["transaction", "session"])
+def test_behind_a_pooler_looking_planning_applying_and_undoing_work(club, pool, at, mode, tmp_path):
+    with psycopg.connect(club.url) as connection:
+        run_id = import_run(connection, club.club, "guide" if "guide" in club.club.dialect else "api").run
+        before = state(connection)
+    (tmp_path / "policies.toml").write_text(
+        "[[rules]]\nid = 'own'\ntitle = 'Own'\nask = 'sql'\nscope = 'Event'\nsql = '''SELECT id AS key FROM \"Event\" LIMIT 1'''\n"
+    )
+    questions = ("runs", f"run {run_id}", "policies own", "mappings", "duplicates")
+    direct = answers(at(club), *questions)
+    url = pool(club.url, mode)
+    run = at(replace(club, url=url))
+    assert answers(run, *questions) == direct
+    plan = json.loads(run("plan", "rollback", run_id, "--json").stdout)
+    assert run("approve", plan["plan"], "--digest", plan["digest"], "--as", "robin").returncode == 0
+    assert run("apply", plan["plan"], "--yes").returncode == 0
+    with psycopg.connect(club.url) as connection:
+        assert differences(before, state(connection)).keys() > {"AuditLog"}
+    assert run("undo", plan["plan"], "--yes").returncode == 0
+    with psycopg.connect(club.url) as connection:
+        assert differences(before, state(connection)).keys() == {"AuditLog"}
+    with psycopg.connect(
+        url, autocommit=True, prepare_threshold=None
+    ) as another:  # nothing of ours is left behind
+        names = ["default_transaction_read_only", "search_path", "statement_timeout", "row_security"]
+        left = [another.execute("SELECT current_setting(%s)", [each]).fetchone()[0] for each in names]
+        assert left == ["off", '"$user", public', "0", "on"]
+        assert another.execute("SELECT count(*) FROM pg_prepared_statements").fetchone() == (0,)
+    backups = tmp_path / "backups"
+    for command in ("snapshot create", "snapshot create --instant"):
+        done = run(*command.split())
+        assert (done.returncode, backups.exists()) == (3, False), done.stderr
+        assert "pooler" in done.stderr
+    found = json.loads(run("doctor", "--json").stdout)
+    assert [each["state"] for each in found if each["subject"] == "connection pooler"] == ["missing"]
+    found = json.loads(at(club)("doctor", "--json").stdout)
+    assert not [each for each in found if each["subject"] == "connection pooler"]
+
+
+def test_a_restore_is_refused_behind_a_pooler_when_it_is_asked_for(clubs, pool, at, tmp_path):
+    club = clubs.clone("guide")
+    assert at(club)("snapshot", "create").returncode == 0
+    run = at(replace(club, url=pool(club.url, "transaction")))
+    done = run("snapshot", "restore", "latest")
+    assert (done.returncode, "pooler" in done.stderr) == (3, True), done.stderr
+    assert not list((tmp_path / ".workbench").rglob("restore*.json"))
+
+
+def test_a_pooler_of_single_statements_is_refused_whole(clubs, pool, at):
+    run = at(replace(clubs.clone("guide"), url=pool(clubs.clone("guide").url, "statement")))
+    for command in ("runs", "check", "doctor", "plan sync-state", "snapshot create"):
+        done = run(*command.split())
+        assert (done.returncode, "pooler" in done.stderr) == (3, True), (command, done.stderr)
+
+
+def test_a_pooler_that_refuses_the_urls_own_options_says_so(clubs, pool, at):
+    url = f"{pool(clubs.clone('guide').url, 'session')}?options=-c%20work_mem%3D8MB"
+    done = at(replace(clubs.clone("guide"), url=url))("runs")
+    assert (done.returncode, "pooler" in done.stderr) == (3, True), done.stderr
+
+
+def test_the_urls_own_options_hold(clubs, at):
+    """As psql sees it: a role that may read, and the schema that the tables are in."""
+    club = clubs.clone("application")
+    own = club.club.dialect
+    club.execute("ALTER SCHEMA public RENAME TO elsewhere")
+    club.execute("CREATE SCHEMA public")
+    with psycopg.connect(club.url) as connection:
+        if connection.execute("SELECT to_regrole('boss')").fetchone() == (None,):
+            connection.execute("CREATE ROLE boss")
+        connection.execute("GRANT USAGE ON SCHEMA elsewhere TO boss")
+        connection.execute("GRANT SELECT ON ALL TABLES IN SCHEMA elsewhere TO boss")
+    found = at(replace(club, url=f"{club.url}&options={URL_OPTIONS}"))("doctor", "--json")
+    lines = {each["subject"]: each["detail"] for each in json.loads(found.stdout)}
+    assert lines["dialect"] == own
+    assert lines["connection"].endswith("as boss")
+
+
+def test_neither_the_shell_nor_the_server_changes_what_is_read(clubs, server, at, monkeypatch):
+    """Time zones and styles of the operator's shell, time-outs and the compiler of the server's settings."""
+    monkeypatch.setenv("WORKBENCH_SCRATCH_URL_ENV", "SCRATCH_URL")
+    monkeypatch.setenv("SCRATCH_URL", server.url("postgres"))
+    club = clubs.clone("application")
+    run = at(club)
+    taken = json.loads(run("snapshot", "create", "--json").stdout)["snapshot"]
+    with psycopg.connect(club.url) as connection:
+        run_id = import_run(connection, club.club, "api").run
+    ask = ("plan", "rollback", run_id, "--snapshot", taken, "--json")
+    digest = json.loads(run(*ask).stdout)["digest"]
+    with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
+        database = sql.Identifier(conninfo_to_dict(club.url)["dbname"])
+        for setting, value in HOSTILE.items():
+            connection.execute(
+                sql.SQL("ALTER DATABASE {} SET {} = {}").format(database, sql.Identifier(setting), value)
+            )
+    for variable, value in {
+        "PGTZ": "Asia/Kolkata",
+        "PGDATESTYLE": "German",
+        "PGCLIENTENCODING": "LATIN1",
+    }.items():
+        monkeypatch.setenv(variable, value)
+    again = run(*ask)
+    assert json.loads(again.stdout or "{}").get("digest") == digest, again.stderr
+    assert run("snapshot", "verify", "latest").returncode == 0
+    assert run("snapshot", "create").returncode == 0
+    assert run("snapshot", "verify", "latest").returncode == 0
+    found = json.loads(run("snapshot", "diff", "latest", "--full", "--json").stdout)
+    assert [each["table"] for each in found["tables"]] == ["AuditLog"]
