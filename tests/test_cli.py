@@ -272,3 +272,10 @@ def test_demo_leaves_a_report_and_what_to_try_next(process, tmp_path):
         tried = process(*command[3:])
         assert tried.returncode in {0, 1}, tried.stderr
         assert tried.stdout
+    # A plan of this club, its consent used, is none of the next one's.
+    planned = json.loads(process("plan", "sync-state", "--json").stdout)
+    assert process("approve", planned["id"], "--digest", planned["digest"]).returncode == 0
+    assert process("apply", planned["id"], "--yes").returncode == 0
+    assert process("demo", "--members", "60", "--healthy").returncode == 0
+    assert json.loads(process("plans", "--json").stdout) == []
+    assert process("apply", planned["id"], "--yes").returncode == 2

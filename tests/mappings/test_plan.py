@@ -268,7 +268,6 @@ def test_a_right_mapping_and_unknown_things_plan_nothing(broken, opened):
     ("content", "said"),
     [
         (b"", "is empty"),
-        (b"entity,wa_id,new_id,reason\n", "no lines below"),
         (b"entity,waid,new_id,reason\nMember,1,2,x\n", "no column 'wa_id'; it has 'waid'"),
         ("entity,wa_id,new_id,reason\nMember,1,2,M\xfcller\n".encode("latin-1"), "not in UTF-8: line 2 "),
         ("entity,wa_id,new_id\n".encode("utf-16"), "UTF-8"),

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from workbench.checks import REGISTRY, Finding
 from workbench.murmurant.importers import Run
 from workbench.triage import Way, failure_modes, recommend
-from workbench.triage.suspects import Suspect
+from workbench.triage.suspects import Suspect, in_question
 from workbench.triage.ways import TITLES, Checkpoint, level_0, level_2, rerun
 
 LIVE = Run("sync_1779532200000_msfvmd", "api", status="completed", why="its report file is complete")
@@ -90,10 +90,18 @@ def test_a_run_that_is_bad_as_a_whole_is_rolled_back() -> None:
 
 
 def test_several_bad_runs_need_the_whole_database() -> None:
-    two = (Suspect(LIVE, 9, 10), Suspect(replace(LIVE, run="other"), 9, 10))
+    later = replace(LIVE, run="sync_1779532299999_msfvmd")
+    two = (Suspect(LIVE, 9, 10), Suspect(later, 9, 10))
+    assert in_question([LIVE, later], two) == later  # the latest first, in whatever order they are blamed
     assert advised("members-wrong-person", suspects=two).way == "level 2"
     assert advised("members-wrong-person", suspects=two, level_2=False).way == "level 1"
     assert advised("members-wrong-person", suspects=two, level_2=False, level_1=False).way is None
+
+
+def test_a_run_is_not_rolled_back_for_another_ones_faults() -> None:
+    other = (Suspect(replace(LIVE, run="other"), 9, 10),)
+    assert advised("members-wrong-person", suspects=other).way is None
+    assert advised("environment-wrong", suspects=other).way == "level 2"
 
 
 def test_the_wrong_database_needs_the_whole_database() -> None:
@@ -111,7 +119,8 @@ def test_no_way_is_recommended_that_is_closed(bad, closed, culprits, status) -> 
     open_ = {
         name: replace(way, possible=name not in closed or name == "level 0") for name, way in ALL.items()
     }
-    advice = recommend(failure_modes(found(*bad)), open_, replace(LIVE, status=status), suspects)
+    run = next((each.run for each in suspects if each.bad), LIVE)
+    advice = recommend(failure_modes(found(*bad)), open_, replace(run, status=status), suspects)
     assert advice.why
     assert advice.way is None or open_[advice.way].possible
 

@@ -159,9 +159,9 @@ def tell_losses(found: Losses, unmask: bool) -> None:
         print_table(workbench.differing_rows(found.rows, unmask), "Rows")
     if len(found.conflicts):
         rows = found.conflicts.iloc[0:0].from_records(_conflicts(found, unmask))
-        print_table(rows[:_MANY], f"Conflicts ({len(rows):,})")
+        print_table(rows, f"Conflicts ({len(rows):,})", limit=_MANY)
     if len(found.unresolved):
-        print_table(found.unresolved[:_MANY], f"Unresolved ({len(found.unresolved):,})")
+        print_table(found.unresolved, f"Unresolved ({len(found.unresolved):,})", limit=_MANY)
 
 
 def _conflicts(found: Losses, unmask: bool) -> list[dict[str, Any]]:

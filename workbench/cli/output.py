@@ -115,7 +115,12 @@ def plain(value: Any) -> Any:
 
 
 def print_table(
-    frame: pd.DataFrame, title: str = "", empty: str = "none", *, as_message: bool = False
+    frame: pd.DataFrame,
+    title: str = "",
+    empty: str = "none",
+    *,
+    as_message: bool = False,
+    limit: int | None = None,
 ) -> None:
     """Print a frame as a table on a terminal, and as tab-separated lines in a pipe.
 
@@ -123,9 +128,14 @@ def print_table(
     ----------
     as_message : bool
         Whether it goes with the messages, to stderr.
+    limit : int, optional
+        How many rows are shown; that there are more is said in the title.
     """
     import pandas as pd
 
+    if limit is not None and len(frame) > limit:
+        title = f"{title} ({limit} of {len(frame):,}; all with --json)"
+        frame = frame.head(limit)
     empty = aim(empty, _asked)
     stream = sys.stderr if as_message else sys.stdout
     console = stderr() if as_message else stdout()

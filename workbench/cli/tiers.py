@@ -116,7 +116,7 @@ def _tell(found: TierReview, unmask: bool) -> None:
     if len(found.unknown_levels):
         say("")
         shown = found.unknown_levels.drop(columns="lookalike")
-        print_table(workbench.mask(shown.head(_SHOWN), unmask), f"Levels no line names ({len(shown):,})")
+        print_table(workbench.mask(shown, unmask), f"Levels no line names ({len(shown):,})", limit=_SHOWN)
     if found.findings:
         say("", *(f"! {_said(each, unmask)}" for each in found.findings))
 

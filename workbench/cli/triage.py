@@ -13,6 +13,7 @@ from workbench.cli.output import banner, command, narrow, on, print_json, print_
 if TYPE_CHECKING:
     from workbench.triage import Triage
 
+_FEW = 5
 FIGURES = ["rows_reverted", "work_lost", "references_at_risk", "minutes"]
 
 
@@ -56,9 +57,10 @@ def _print(found: Triage) -> None:
         title="What is wrong",
     )
     suspects = found.suspects_table()
-    bad = suspects[(suspects["share"] > 0) | (suspects["named_by"] != "")].head(5)
+    bad = suspects[(suspects["share"] > 0) | (suspects["named_by"] != "")]
     if len(bad):
-        print_table(bad[["run", "status", "at_fault", "written", "named_by"]], title="Runs to blame")
+        columns = ["run", "status", "at_fault", "written", "named_by"]
+        print_table(bad[columns], title="Runs to blame", limit=_FEW)
     if found.run is not None:
         chosen = "as asked" if found.asked else "the most to blame"
         say(

@@ -17,6 +17,8 @@ from workbench.demo.club import Club, build_club
 from workbench.demo.duplicates import PlantedPeople, plant_duplicates
 from workbench.demo.shape import Dialect
 from workbench.errors import Refused
+from workbench.plans.approvals import approval_file
+from workbench.plans.store import plan_states
 from workbench.settings import DEMO, Settings
 
 PLANTED = "planted-duplicates.csv"
@@ -67,6 +69,7 @@ def make_demo(
         )
     home = settings.home / DEMO
     shutil.rmtree(home, ignore_errors=True)
+    _drop_plans(settings)
     url = recreate_database(embedded_data(settings), DEMO)
     with psycopg.connect(url) as connection:
         club = build_club(connection, dialect=dialect, members=members, seed=seed, imports=home / "imports")
@@ -75,6 +78,14 @@ def make_demo(
     if people is not None:
         _write_people(home / PLANTED, people)
     return Demo(club, truths, people)
+
+
+def _drop_plans(settings: Settings) -> None:
+    """Drop plans and approvals of the club that was there before: with its journal went what says that they were used."""
+    for state in plan_states(settings, (), DEMO):
+        if state.path is not None and state.state != "damaged":
+            approval_file(state.path).unlink(missing_ok=True)
+            state.path.unlink()
 
 
 def _write_people(path: Path, people: PlantedPeople) -> None:

@@ -105,7 +105,7 @@ def resolve_corrections(
     UsageError
         With everything that is wrong, line by line; nothing is planned until all are right.
     Refused
-        When a single correction asks for what is so already.
+        When all that is asked for is so already; in a table with others such a line is passed over.
     """
     wrong: list[tuple[int, str]] = []
     sound: list[Correction] = []
@@ -147,6 +147,13 @@ def resolve_corrections(
         else:
             found.append((each, rows[each.key]))
     _complain(wrong)
+    found = [(each, held) for each, held in found if not (len(held) == 1 and held[0].target == each.new_id)]
+    if not found:
+        named = f"{sound[0].key} leads" if len(sound) == 1 else f"All {len(sound):,} lead"
+        raise Refused(
+            f"{named} there already: nothing to do.",
+            "`workbench mappings` lists the mappings that are wrong.",
+        )
     return sorted(found, key=lambda pair: pair[0].key)
 
 
@@ -177,8 +184,6 @@ def _wrong_with(
         if other:
             return f"{each.new_id!r} is the id of another entity ({other}), not of {each.entity}"
         return f"there is no {each.entity} {each.new_id!r}"
-    if len(rows) == 1 and rows[0].target == each.new_id:
-        return f"{each.key} {NOTHING_TO_DO}: nothing to do"
     return ""
 
 
@@ -187,8 +192,6 @@ def _complain(wrong: Sequence[tuple[int, str]]) -> None:
         return
     if len(wrong) == 1 and wrong[0][0] == 0:
         said = wrong[0][1]
-        if NOTHING_TO_DO in said:
-            raise Refused(f"{said}.", "`workbench mappings` lists the mappings that are wrong.")
         raise UsageError(f"{said[0].upper()}{said[1:]}.", "Nothing was planned.")
     ordered = sorted(wrong)
     lines = "".join(f"\n  line {number}: {said}" for number, said in ordered)

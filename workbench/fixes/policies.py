@@ -110,7 +110,7 @@ def _correcting(book: Rulebook, ids: Sequence[str]) -> list[Rule]:
     rules = [each for each in rules if each.fix is not None]
     if not rules:
         raise UsageError(
-            f"No rule of {book.name} says how to correct, so there is nothing to plan.",
+            f"No rule of {book.name} says how to correct.",
             "Write fix = ... into a rule: `workbench policies --starter > policies.toml` shows where.",
         )
     return rules

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from workbench.errors import UsageError, nearest
+from workbench.errors import Refused, UsageError, nearest
 
 _SEPARATORS = ",;\t"
 csv.field_size_limit(2**31 - 1)  # else a description of 150 kB ends it
@@ -106,7 +106,9 @@ def read_csv(path: Path, wide: bool = False) -> Listing:
     Raises
     ------
     UsageError
-        When it cannot be read, is in another encoding, is damaged, is empty or has nothing below its header.
+        When it cannot be read, is in another encoding, is damaged or is empty.
+    Refused
+        When it has nothing below its header: there is nothing to do.
     """
     try:
         data = path.read_bytes()
@@ -130,7 +132,7 @@ def read_csv(path: Path, wide: bool = False) -> Listing:
         raise UsageError(f"{path} is empty.", "Its first line names the columns.")
     (_, header), *below = rows
     if not below:
-        raise UsageError(f"{path} has a header and no lines below it.", "There is nothing to do.")
+        raise Refused(f"{path} has a header and no lines below it.", "There is nothing to do.")
     return Listing(path, hashlib.sha256(data).hexdigest(), [name.strip() for name in header], below)
 
 

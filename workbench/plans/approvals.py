@@ -125,13 +125,13 @@ def approve_plan(
             )
     now = datetime.now(UTC).replace(microsecond=0)
     approval = Approval(str(uuid4()), plan.digest, approver.strip(), now, now + timedelta(hours=hours))
-    _write(_beside(plan), approval)
+    _write(approval_file(plan.path), approval)
     return approval
 
 
 def find_approval(plan: Consented) -> Approval | None:
     """Return the approval recorded for a plan, expired or not; None when there is none."""
-    path = _beside(plan)
+    path = approval_file(plan.path)
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))
         moments = {name: datetime.fromisoformat(facts[name]) for name in ("approved_at", "expires_at")}
@@ -185,8 +185,9 @@ def valid_approval(plan: Consented) -> Approval:
     return approval
 
 
-def _beside(plan: Consented) -> Path:
-    return plan.path.with_name(f"{plan.path.name}.approval.json")
+def approval_file(path: Path) -> Path:
+    """Return where the approval of a plan's or a request's file lies: beside it."""
+    return path.with_name(f"{path.name}.approval.json")
 
 
 def _write(path: Path, approval: Approval) -> None:

@@ -106,13 +106,16 @@ class Triage:
         states = {each.section: each.state for each in self.modes}
         rows = []
         for failure, (way, sections) in _CARD.items():
+            here = self._here(failure, sections, states)
+            if failure in _BAD_RUNS and here == "present":
+                # Where a restore is not possible it is run by run: the card never says other than the advice.
+                way = self.advice.way or "none"
             if way in self.trials:
                 minutes, commands = self.trials[way].minutes, self.trials[way].command
             else:
                 done = ways.get(way)
                 minutes = done.minutes if done else None
                 commands = "\n".join(done.commands) if done else ""
-            here = self._here(failure, sections, states)
             rows.append((failure, here, _level(way), minutes, commands))
         columns = ["failure", "here", "way", "minutes", "command"]
         return pd.DataFrame(rows, columns=columns).astype({"minutes": "Int64"})
@@ -120,14 +123,15 @@ class Triage:
     def _here(self, failure: str, sections: tuple[str, ...], states: Mapping[str, str]) -> str:
         if failure == "Dry run issues":
             return "present" if self.run is not None and self.run.mode == "dry" else "absent"
-        if failure in {"Single bad run", "Multiple bad runs"}:
+        if failure in _BAD_RUNS:
             bad = sum(each.bad for each in self.suspects)
-            return "present" if (bad > 1 if failure.startswith("Multiple") else bad == 1) else "absent"
+            return "present" if bad in _BAD_RUNS[failure] else "absent"
         return max((states.get(each, "not known") for each in sections), key=_GRAVITY.index)
 
 
+_BAD_RUNS = {"Single bad run": range(1, 2), "Multiple bad runs": range(2, 1_000_000)}
 _GRAVITY = ["absent", "not known", "suspected", "present"]
 
 
 def _level(way: str) -> str:
-    return way if way in {"level 0", "level 1", "level 2", "re-run"} else "targeted"
+    return way if way in {"level 0", "level 1", "level 2", "re-run", "none"} else "targeted"

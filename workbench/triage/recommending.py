@@ -44,9 +44,12 @@ def recommend(
             ways, "The data and the environment disagree: an import may have run against the wrong database."
         )
     bad = [each for each in suspects if each.bad]
+    if bad and run is not None and run.run not in {each.run.run for each in bad}:
+        return Advice(
+            None, f"Run {run.run} is not at fault as a whole, but {names_of(bad)} is: ask about that one."
+        )
     if len(bad) > 1:
-        names = ", ".join(each.run.run for each in bad[:3])
-        return _whole(ways, f"{len(bad)} runs are bad ({names}), and what they did is entangled.")
+        return _whole(ways, f"{len(bad)} runs are bad ({names_of(bad)}), and what they did is entangled.")
     if bad:
         return _one_run(ways, bad[0])
     present = [each for each in here if each.state == "present"]
@@ -73,6 +76,12 @@ def recommend(
         None,
         f"No correction of it could be planned by itself: a person has to decide. {worst.title}: {worst.remedy}",
     )
+
+
+def names_of(suspects: Sequence[Suspect], most: int = 3) -> str:
+    """Name runs, and how many more there are."""
+    names = ", ".join(each.run.run for each in suspects[:most])
+    return f"{names} and {len(suspects) - most} more" if len(suspects) > most else names
 
 
 def _one_run(ways: Mapping[Name, Way], bad: Suspect) -> Advice:

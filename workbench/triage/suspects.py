@@ -83,14 +83,17 @@ def find_suspects(
 def in_question(runs: Sequence[Run], suspects: Sequence[Suspect]) -> Run | None:
     """Choose the run to look at where nobody named one.
 
-    It is the one whose data are of another environment; else the worst one that is bad as a whole; else the last
-    that did not come to its end; else the last live one.
+    It is one whose data are of another environment; else one that is bad as a whole; else one that did not come to
+    its end; else any live one. Of several it is the latest, since runs are rolled back the latest first.
     """
-    stray = [each.run for each in suspects if WRONG_DATABASE in each.named]
-    bad = [each.run for each in suspects if each.bad]
+    stray = {each.run.run for each in suspects if WRONG_DATABASE in each.named}
+    bad = {each.run.run for each in suspects if each.bad}
     live = [each for each in runs if each.mode != "dry" and not each.rolled_back]
-    stopped = [each for each in reversed(live) if each.status != "completed" and not each.superseded_by]
-    return next(iter([*stray, *bad, *stopped, *live[-1:]]), None)
+    stopped = {each.run for each in live if each.status != "completed" and not each.superseded_by}
+    for chosen in (stray, bad, stopped):
+        if found := [each for each in live if each.run in chosen]:
+            return found[-1]
+    return live[-1] if live else None
 
 
 def _culprits(modes: Sequence[Mode]) -> set[str]:
