@@ -122,8 +122,7 @@ class Bundling(Session):
         if dry is not None:
             kept = [each for each in list_dry_runs(self.settings.backups) if dry.run in each.runs]
             found += dry_run_files(kept[0]) if kept else [each.path for each in dry.reports]
-        if self.options.tier_mapping is not None and self.options.tier_mapping.is_file():
-            found.append(self.options.tier_mapping)
+        found += [path for path in self.options.mappings if path.is_file()]
         if not found:
             raise UsageError(
                 f"No file is known to belong to run {run_id}: it left its traces in the database only.",

@@ -24,7 +24,7 @@ from workbench.investigate.readiness import readiness
 from workbench.investigate.records import RunRecords, run_records
 from workbench.investigate.runs import pick_run, runs_frame
 from workbench.investigate.tiers import drift, reviewing
-from workbench.investigate.tiers.configuration import mapping_for
+from workbench.investigate.tiers.configuration import Mappings, mappings_for
 from workbench.murmurant.reports import ImportReport
 from workbench.searching import Searching
 
@@ -94,24 +94,41 @@ class Looking(Duplicates, Auditing, Searching):
         with self.reading() as connection:
             return reviewing.tier_distribution(connection, self.schema)
 
-    def tiers(self, mapping: str | Path | None = None) -> pd.DataFrame:
-        """Count the members by ``level``, ``expected`` and ``actual`` tier: ``members``, ``finding`` (guide §1.3)."""
-        read = mapping_for(mapping, self.options.tier_mapping)
+    def tiers(self, mapping: Mappings = None, of: reviewing.Of | None = None) -> pd.DataFrame:
+        """Count the members by ``level``, ``expected`` and ``actual`` tier: ``members``, ``finding`` (guide §1.3).
+
+        Parameters
+        ----------
+        mapping : path, or sequence of path
+            A tier policy, the importer's configuration, or both; else the environment's.
+        of : {"tiers", "statuses"}, optional
+            Which of the two; else what the configuration speaks of, tiers first.
+        """
+        read = mappings_for(mapping, self.options.mappings)
         with self.reading() as connection:
-            return reviewing.tier_matrix(connection, self.schema, read)
+            used = reviewing.compared(connection, self.schema, read, of)
+            return reviewing.tier_matrix(connection, self.schema, *used)
 
     def wrong_tiers(
-        self, mapping: str | Path | None = None, limit: int | None = None, levels: Sequence[str] = ()
+        self,
+        mapping: Mappings = None,
+        limit: int | None = None,
+        levels: Sequence[str] = (),
+        of: reviewing.Of | None = None,
     ) -> pd.DataFrame:
-        """List the members with another tier than their level says, or none: ``key``, ``expected``, ``actual``, ..."""
-        read = mapping_for(mapping, self.options.tier_mapping)
-        with self.reading() as connection:
-            return reviewing.wrong_tiers(connection, self.schema, read, limit, levels)
+        """List the members with another tier than their level says, or none: ``key``, ``expected``, ``actual``, ...
 
-    def tier_review(self, mapping: str | Path | None = None) -> reviewing.TierReview:
-        """Look at the tiers from all sides; without any mapping, at their distribution only."""
-        given = mapping is not None or self.options.tier_mapping is not None
-        read = mapping_for(mapping, self.options.tier_mapping) if given else None
+        The parameters are those of `tiers`, with the most rows and the levels wanted.
+        """
+        read = mappings_for(mapping, self.options.mappings)
+        with self.reading() as connection:
+            used = reviewing.compared(connection, self.schema, read, of)
+            return reviewing.wrong_tiers(connection, self.schema, *used, limit, levels)
+
+    def tier_review(self, mapping: Mappings = None) -> reviewing.TierReview:
+        """Look at tiers and statuses from all sides; without any mapping, at their distribution only."""
+        given = mapping is not None or self.options.mappings
+        read = mappings_for(mapping, self.options.mappings) if given else ()
         with self.reading() as connection:
             return reviewing.review_tiers(connection, self.schema, read)
 

@@ -24,7 +24,8 @@ from workbench.fixes.remapping import MappingRequest, plan_mappings
 from workbench.fixes.retiering import RetieringRequest, plan_retiering
 from workbench.fixes.rollback import RollbackRequest, plan_rollback
 from workbench.fixes.telling import LevelZero
-from workbench.investigate.tiers.configuration import mapping_for
+from workbench.investigate.tiers.configuration import Mappings, mappings_for
+from workbench.investigate.tiers.reviewing import Of
 from workbench.murmurant.spellings import MEMBER
 from workbench.plans import journal
 from workbench.plans.apply import Progress, apply_plan
@@ -85,8 +86,9 @@ class Planning(Session):
 
     def plan_tiers(
         self,
-        mapping: str | Path | None = None,
+        mapping: Mappings = None,
         *,
+        of: Of | None = None,
         levels: Sequence[str] = (),
         on_conflict: Literal["keep", "restore"] = "keep",
         reason: str | None = None,
@@ -95,8 +97,10 @@ class Planning(Session):
 
         Parameters
         ----------
-        mapping : path, optional
-            The importer's configuration or a tier policy; else the environment's ``tier_mapping``.
+        mapping : path or sequence of path, optional
+            A tier policy, the importer's configuration or both; else those of the environment.
+        of : {"tiers", "statuses"}, optional
+            What is corrected: tiers; statuses only where no tier was ever made, or when they are asked for.
         levels : sequence of str
             Only members of these Wild Apricot levels.
         on_conflict : {"keep", "restore"}
@@ -104,8 +108,8 @@ class Planning(Session):
         reason : str, optional
             Why, in your words.
         """
-        read = mapping_for(mapping, self.options.tier_mapping)
-        request = RetieringRequest.checked(read, levels, on_conflict, reason)
+        read = mappings_for(mapping, self.options.mappings)
+        request = RetieringRequest.checked(read, of, levels, on_conflict, reason)
         with self.reading() as connection:
             return plan_retiering(
                 connection,

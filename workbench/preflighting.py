@@ -157,21 +157,33 @@ class Preflighting(Looking, Checkpointing):
         ]
 
     def _config_evidence(self, dry_runs: list[DryRunSeen]) -> Evidence:
-        file = self.options.tier_mapping
-        if file is None or not file.is_file():
+        files = self.options.mappings
+        if not files or not all(file.is_file() for file in files):
             return config_evidence("", "", [], dry_runs)
-        digest = hashlib.sha256(file.read_bytes()).hexdigest()
-        return config_evidence(file.name, digest, self._problems(_OF_CONFIGURATION), dry_runs)
+        digest = _together([hashlib.sha256(file.read_bytes()).hexdigest() for file in files])
+        names = " and ".join(file.name for file in files)
+        return config_evidence(names, digest, self._problems(_OF_CONFIGURATION), dry_runs)
 
     def _dry_runs_seen(self) -> list[DryRunSeen]:
-        file = self.options.tier_mapping
+        names = [file.name for file in self.options.mappings]
         return [
             DryRunSeen(
                 each.name,
                 each.started,
                 each.state == "completed",
                 review.by if (review := approved(each)) else "",
-                next((one.sha256 for one in each.configuration if file and one.file == file.name), ""),
+                _together([one.sha256 for name in names for one in each.configuration if one.file == name]),
             )
             for each in list_dry_runs(self.settings.backups, self.environment.name)
         ]
+
+
+def _together(digests: list[str]) -> str:
+    """Return one digest for several files: a single file's is its own, none's is empty."""
+    return (
+        digests[0]
+        if len(digests) == 1
+        else hashlib.sha256("".join(digests).encode()).hexdigest()
+        if digests
+        else ""
+    )

@@ -81,7 +81,7 @@ class Rehearsing(Session):
             self.environment.kind,
             self.settings.operator,
             [*self.options.import_reports, *map(Path, reports)],
-            [self.options.tier_mapping] if self.options.tier_mapping else [],
+            list(self.options.mappings),
             here,
         )
         since = self._asked(self._mark)

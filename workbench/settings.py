@@ -64,8 +64,10 @@ class EnvironmentSettings(BaseModel):
         How long the application may take after its start until it is healthy, seconds.
     import_reports : tuple of Path
         Files or folders in which importers left their report files.
-    tier_mapping : Path or None
-        The importer's configuration with ``membership_status_mapping`` (guide §1.3).
+    tier_mapping, status_mapping : Path or None
+        What gives Wild Apricot levels their tiers and their statuses (guide §1.3): a tier policy, the importer's
+        configuration with ``membership_status_mapping``, a ``membership_levels_mapping.json``. Either file is
+        read for what it is.
     event_capacity_limit : int or None
         The organisation's largest allowed event (guide §1.5), in seats.
     policies : Path or None
@@ -102,6 +104,7 @@ class EnvironmentSettings(BaseModel):
     app_health_limit: float = Field(default=60.0, gt=0)
     import_reports: tuple[Path, ...] = ()
     tier_mapping: Path | None = None
+    status_mapping: Path | None = None
     event_capacity_limit: int | None = Field(default=None, ge=0)
     policies: Path | None = None
     expected: dict[Literal["members", "events", "registrations"], int] = Field(default_factory=dict)
@@ -111,6 +114,11 @@ class EnvironmentSettings(BaseModel):
     statement_timeout: float = Field(default=120.0, gt=0)
     apply_timeout: float = Field(default=900.0, gt=0)
     lock_timeout: float = Field(default=10.0, gt=0)
+
+    @property
+    def mappings(self) -> tuple[Path, ...]:
+        """The files that say which tier and which status a level becomes."""
+        return tuple(path for path in (self.tier_mapping, self.status_mapping) if path is not None)
 
 
 class Settings(BaseSettings):
@@ -219,6 +227,7 @@ def _anchored(settings: Settings, root: Path) -> Settings:
             update={
                 "import_reports": tuple(absolute(path) for path in each.import_reports),
                 "tier_mapping": absolute(each.tier_mapping) if each.tier_mapping else None,
+                "status_mapping": absolute(each.status_mapping) if each.status_mapping else None,
                 "policies": absolute(each.policies) if each.policies else rules,
             }
         )

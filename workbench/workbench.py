@@ -51,7 +51,7 @@ def open_workbench(
     expected : mapping, optional
         How many ``members``, ``events`` and ``registrations`` there should be (guide §7.1).
     tier_mapping : path, optional
-        Which tier each Wild Apricot level becomes, instead of what is configured.
+        Which tier or status each Wild Apricot level becomes, instead of all that is configured.
     one_state : bool
         Whether every question sees the database as it was at the first one. For a report; an
         interactive session should see changes, and not hold a transaction open for hours.
@@ -79,7 +79,7 @@ def open_workbench(
             {**chosen.model_dump(), "expected": {**chosen.expected, **wanted}}
         )
     if tier_mapping:
-        chosen = chosen.model_copy(update={"tier_mapping": Path(tier_mapping)})
+        chosen = chosen.model_copy(update={"tier_mapping": Path(tier_mapping), "status_mapping": None})
     given = read_reports(map(Path, import_reports))  # what somebody names is to be used: said at once
     reports = partial(_reports, name, chosen, settings.backups, given)
     return Workbench(connect(name, settings), chosen, settings, reports, one_state=one_state, unmask=unmask)

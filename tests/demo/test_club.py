@@ -282,7 +282,7 @@ def test_a_million_members_have_distinct_ids_and_phones():
 def test_membership_yaml_is_what_the_members_have(club):
     text = (club.club.imports / "membership.yaml").read_text()
     assert text.startswith("#")
-    lines = text.split("membership_status_mapping:\n")[1].splitlines()
+    lines = text.split("apping:\n")[1].splitlines()
     mapping = dict(line.strip().rsplit(": ", 1) for line in lines)
     with psycopg.connect(club.url) as connection:
         pairs = ask(

@@ -284,7 +284,9 @@ def test_drift_says_who(clubs: Clubs, tmp_path: Path) -> None:
     assert plain(moved[["key", "by"]]) == [[one, f"member {actor}"], [two, None]]
 
 
-def test_statuses_are_corrected_where_no_tier_was_made(clubs: Clubs, tmp_path: Path) -> None:
+def test_statuses_are_corrected_where_no_tier_was_made(
+    clubs: Clubs, tmp_path: Path, written: Written
+) -> None:
     club = clubs.clone("application")
     club.execute('UPDATE "Member" SET "membershipTierId" = NULL')
     club.execute('DELETE FROM "MembershipTier"')
@@ -299,7 +301,8 @@ def test_statuses_are_corrected_where_no_tier_was_made(clubs: Clubs, tmp_path: P
             WHERE "waMembershipLevelRaw" = %s""",
             *(code, level),
         )
-    wb = opened(club, tmp_path)
+    said = written("said.yaml", mapping_of(RIGHT, "membership_status_mapping"))
+    wb = opened(club, tmp_path, tier_mapping=said)
     before = rows(club)
     plan = wb.plan_tiers()
     assert set(some(club, "Alumni", 200)) <= set(touched(plan))
@@ -324,7 +327,9 @@ def test_hostile_names_are_text(club: ClonedClub, wb: Workbench, written: Writte
     keys = some(club, name, 2)
     give(club, keys, "PROSPECT")
     levels = {level: code for level, code in RIGHT.items() if level != "Alumni"}
-    plan = wb.plan_tiers(written("m.json", json.dumps({"membership_status_mapping": {**levels, name: name}})))
+    plan = wb.plan_tiers(
+        written("m.json", json.dumps({"membership.tiers.waMapping": {**levels, name: name}}))
+    )
     assert touched(plan) == keys
     assert json.loads(plan.path.read_bytes().splitlines()[0])["audit"][0]["metadata"]["corrected"] == {
         f"PROSPECT -> {name}": 2

@@ -117,7 +117,7 @@ def test_unknown_levels_offer_the_nearest_and_match_nothing(
     assert dict(plain(check.rows[["key", "nearest"]])) == {level: near for level, (near, *_) in found.items()}
 
     # A default covers what is another level, but not what only looks like another one.
-    path = written("m.yaml", "membership_status_mapping:\n  _default: PROSPECT\n" + yaml(RIGHT))
+    path = written("m.yaml", "membership.tiers.default: PROSPECT\n" + mapping_of(RIGHT))
     covered = wb.tier_review(path)
     assert list(covered.open_levels["level"]) == ["ALUMNI "]
     assert set(covered.unknown_levels["covered_by"]) == {"PROSPECT"}
@@ -131,8 +131,8 @@ def yaml(levels: dict[str, str]) -> str:
     return "".join(f"  {json.dumps(level)}: {json.dumps(code)}\n" for level, code in levels.items())
 
 
-def mapping_of(levels: dict[str, str]) -> str:
-    return "membership_status_mapping:\n" + yaml(levels)
+def mapping_of(levels: dict[str, str], key: str = "membership.tiers.waMapping") -> str:
+    return f"{key}:\n" + yaml(levels)
 
 
 def test_members_without_a_level_are_not_judged(club: ClonedClub, wb: Workbench) -> None:
@@ -174,11 +174,13 @@ def test_where_no_tier_was_made_the_statuses_are_judged(
     club = clubs.clone("application")
     club.execute('UPDATE "Member" SET "membershipTierId" = NULL')
     club.execute('DELETE FROM "MembershipTier"')
-    wb = opened(club, tmp_path)
+    said = written("said.yaml", mapping_of(RIGHT, "membership_status_mapping"))
+    wb = opened(club, tmp_path, tier_mapping=said)
     assert wb.tier_review().kind == "status"
     assert set(wb.tier_distribution()["kind"]) == {"status"}
     # None of its codes is a status: nothing was compared, so nothing is right.
-    strange = opened(club, tmp_path, tier_mapping=written("m.yaml", mapping_of({"Newcomer": "GENERAL"})))
+    general = mapping_of({"Newcomer": "GENERAL"}, "membership_status_mapping")
+    strange = opened(club, tmp_path, tier_mapping=written("m.yaml", general))
     (check,) = strange.checks(["tiers-wrong"])
     assert check.status == "not run"
     assert "None of the codes" in check.reason

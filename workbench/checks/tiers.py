@@ -1,19 +1,22 @@
-"""Guide §1.3: members with the wrong membership tier, or none."""
+"""Guide §1.3: members with the wrong membership tier or status, or none."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Select, String, bindparam, func, select
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy import Select, String, bindparam, func, literal, select, union_all
+from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by
 
 from workbench.checks.registry import Look, NotConfiguredError, NotRunError, Rows, check
 from workbench.errors import UsageError
-from workbench.investigate.tiers.configuration import TierMapping, read_tier_mapping
-from workbench.investigate.tiers.reviewing import unknown_codes, unknown_levels
+from workbench.investigate.tiers.configuration import TierMapping, distinct, read_tier_mapping
+from workbench.investigate.tiers.reviewing import unknown_codes, unknown_levels, why_not_compared
 from workbench.investigate.tiers.statements import (
+    CORRECTABLE,
+    RIGHT,
     WRONG,
-    everybody_in_one,
+    InUse,
+    comparisons,
     has_level,
     in_use,
     judged,
@@ -28,7 +31,7 @@ TIER_CHECKS = (
     "tiers-missing",
     "tiers-not-seeded",
 )
-"""The checks of guide §1.3."""
+"""The checks of guide §1.3: of tiers, and of statuses as far as a configuration speaks of them."""
 
 
 @check(
@@ -36,12 +39,14 @@ TIER_CHECKS = (
     "Nearly everybody has the same tier",
     guide="§1.3",
     symptom="All members as PROSPECT",
-    question="Are the members spread over tiers (or, where tiers are not used, over statuses)?",
-    remedy="Put the tier mapping right; then `workbench plan tiers`, or the importer again (§4.3).",
+    question="Are the members spread over tiers and over statuses, unless their levels or Wild Apricot say otherwise?",
+    remedy="Put the mapping right; then `workbench plan tiers` (`--of statuses`), or the importer again (§4.3).",
     needs=("members",),
 )
-def tiers_all_the_same(look: Look) -> Select[Any]:
-    return everybody_in_one(look.schema, in_use(look.connection, look.schema))
+def tiers_all_the_same(look: Look) -> Rows:
+    pairs = comparisons(look.connection, look.schema, _mappings(look)[0])
+    found = [(used.kind, *used.everybody) for used, _ in pairs if used.everybody]
+    return [{"key": code, "kind": kind, "members": members, "of": of} for kind, code, members, of in found]
 
 
 @check(
@@ -49,28 +54,41 @@ def tiers_all_the_same(look: Look) -> Select[Any]:
     "Members in another tier than their Wild Apricot level says",
     guide="§1.3",
     symptom="Wrong tier for membership level",
-    question="Does every member have the tier that the importer's configuration gives their membership level?",
-    remedy="`workbench plan tiers` corrects exactly these, once the tier mapping is right; or run the importer again (§4.3).",
+    question="Does every member have the tier, and the status, that the configuration gives their membership level?",
+    remedy="`workbench plan tiers` (`--of statuses`) corrects exactly these, once the mapping is right; or run the importer again (§4.3).",
     needs=("members.level",),
 )
 def tiers_wrong(look: Look) -> Select[Any]:
-    mapping, used = _mapping(look), in_use(look.connection, look.schema)
-    strange = unknown_codes(look.connection, used, mapping)
-    if len(strange) == len(mapping.codes):
-        raise NotRunError(
-            f"None of the codes in {mapping.name} is a {used.kind} here, so nothing can be compared."
-            " Seed the tiers, or name the configuration of this club."
-        )
-    each = judged(look.schema, used, mapping)
+    pairs, gaps = _compared(look)
+    parts: list[Select[Any]] = []
+    for used, mapping in pairs:
+        strange = unknown_codes(look.connection, used, mapping)
+        each = judged(look.schema, used, mapping)
+        known = select(each.c.key).where(each.c.finding.in_((RIGHT, *CORRECTABLE))).limit(1)
+        if len(strange) == len(mapping.codes):
+            gaps.append(
+                f"None of the codes in {mapping.name} is a {used.kind} here, so nothing can be compared."
+                " Seed the tiers, or name the configuration of this club."
+            )
+        elif used.kind == "status" and look.connection.execute(known).first() is None:
+            gaps.append(
+                f"Nobody with a level has a status that {mapping.name} speaks of, so nothing can be compared."
+                " Name the configuration that the import had."
+            )
+        else:
+            told = (each.c.level.label("wa_level"), each.c.expected, each.c.actual.label("found"))
+            kind = literal(used.kind).label("kind")
+            parts.append(select(each.c.key, kind, *told).where(each.c.finding == WRONG))
+    if not parts:
+        raise NotRunError(" ".join(gaps))
+    wrong = union_all(*parts).subquery("wrong")
+    _refuse_green(look.connection.execute(select(wrong.c.key).limit(1)).first() is None, gaps)
+    joined = (
+        func.string_agg(wrong.c[name], aggregate_order_by(literal(", "), wrong.c.kind.desc())).label(name)
+        for name in ("kind", "expected", "found")
+    )
     return (
-        select(
-            each.c.key,
-            each.c.level.label("wa_level"),
-            each.c.expected,
-            each.c.actual.label("found"),
-        )
-        .where(each.c.finding == WRONG)
-        .order_by("key")
+        select(wrong.c.key, wrong.c.wa_level, *joined).group_by(wrong.c.key, wrong.c.wa_level).order_by("key")
     )
 
 
@@ -79,27 +97,34 @@ def tiers_wrong(look: Look) -> Select[Any]:
     "Membership levels that the configuration does not know",
     guide="§1.3",
     symptom="WA membership level name changed",
-    question="Does the configuration give a tier for every membership level that members have?",
-    remedy="Add the level to the tier mapping; a renamed level in Wild Apricot needs a new line.",
+    question="Does the configuration give a tier, and a status, for every membership level that members have?",
+    remedy="Add the level to the mapping; a renamed level in Wild Apricot needs a new line.",
     needs=("members.level",),
 )
 def tiers_unmapped_level(look: Look) -> Select[Any]:
-    mapping = _mapping(look)
-    found = unknown_levels(look.connection, look.schema, mapping)
-    # What the default covers on purpose is no fault; a name that only looks like a known one is.
-    found = found[found["covered_by"].isna() | found["lookalike"]]
+    pairs, gaps = _compared(look)
+    rows: list[tuple[str, str | None, str]] = []
+    for _, mapping in pairs:
+        found = unknown_levels(look.connection, look.schema, mapping)
+        # What the default covers on purpose is no fault; a name that only looks like a known one is.
+        found = found[found["covered_by"].isna() | found["lookalike"]]
+        rows += [
+            (level, near, mapping.name) for level, near in zip(found["level"], found["nearest"], strict=True)
+        ]
+    _refuse_green(not rows, gaps)
     level = look.schema.members.c.level
+    names = ("level", "nearest", "mapping")
     arrays = (
-        bindparam(name, [None if each is None else str(each) for each in found[name]], type_=ARRAY(String()))
-        for name in ("level", "nearest")
+        bindparam(name, [None if row[at] is None else str(row[at]) for row in rows], type_=ARRAY(String()))
+        for at, name in enumerate(names)
     )
-    unknown = func.unnest(*arrays).table_valued("level", "nearest", name="unknown").render_derived()
+    unknown = func.unnest(*arrays).table_valued(*names, name="unknown").render_derived()
     return (
-        select(level.label("key"), func.count().label("members"), unknown.c.nearest)
+        select(level.label("key"), func.count().label("members"), unknown.c.nearest, unknown.c.mapping)
         .select_from(look.schema.members.join(unknown, unknown.c.level == level))
         .where(has_level(look.schema))
-        .group_by(level, unknown.c.nearest)
-        .order_by(level)
+        .group_by(level, unknown.c.nearest, unknown.c.mapping)
+        .order_by(level, unknown.c.mapping)
     )
 
 
@@ -108,14 +133,21 @@ def tiers_unmapped_level(look: Look) -> Select[Any]:
     "Tiers that the configuration names and the database does not have",
     guide="§1.3",
     symptom="Missing tier seed data",
-    question="Is there a tier for every code of the configuration?",
-    remedy="Seed the tier, or correct its code in the tier mapping.",
+    question="Is there a tier, or a status, for every code of the configuration?",
+    remedy="Seed it, or correct its code in the mapping.",
     needs=("members",),
 )
 def tiers_not_seeded(look: Look) -> Rows:
-    found = unknown_codes(look.connection, in_use(look.connection, look.schema), _mapping(look))
-    rows = found.rename(columns={"code": "key"}).to_dict("records")
-    return [{str(name): value for name, value in each.items()} for each in rows]
+    pairs, gaps = _compared(look)
+    rows: Rows = []
+    for used, mapping in pairs:
+        found = unknown_codes(look.connection, used, mapping).rename(columns={"code": "key"})
+        rows += [
+            {**{str(name): value for name, value in row.items()}, "kind": used.kind}
+            for row in found.to_dict("records")
+        ]
+    _refuse_green(not rows, gaps)
+    return rows
 
 
 @check(
@@ -129,6 +161,11 @@ def tiers_not_seeded(look: Look) -> Rows:
 )
 def tiers_missing(look: Look) -> Select[Any]:
     used = in_use(look.connection, look.schema)
+    off = next((each for each in _mappings(look)[0] if not each.enabled), None)
+    if used.kind == "tier" and off is not None:
+        raise NotConfiguredError(
+            f"No tier is to be expected: membership.tiers.enabled is false in {off.name}."
+        )
     members = look.schema.members
     held = as_text(members.c[used.column]).label(used.column)
     return (
@@ -138,15 +175,36 @@ def tiers_missing(look: Look) -> Select[Any]:
     )
 
 
-def _mapping(look: Look) -> TierMapping:
-    path = look.settings.tier_mapping
-    if path is None:
+def _compared(look: Look) -> tuple[list[tuple[InUse, TierMapping]], list[str]]:
+    """Return what has a configuration, tiers first, and why the first of what is used here has none, if so."""
+    mappings, wrong = _mappings(look)
+    pairs = comparisons(look.connection, look.schema, mappings)
+    used, mapping = pairs[0]
+    why = f"Nothing says which {used.kind} a level becomes: {why_not_compared(used.kind, mappings)}."
+    gaps = wrong or ([why] if mapping is None else [])
+    known = [(used, mapping) for used, mapping in pairs if mapping is not None]
+    if not known and wrong:
+        raise NotRunError(" ".join(wrong))
+    if not known:
         raise NotConfiguredError(
-            "No tier mapping is configured. Name the importer's configuration as tier_mapping for this environment."
+            f"{why} Name the file that does as {used.kind}_mapping for this environment."
         )
-    if not path.is_file():
-        raise NotRunError(f"The tier mapping {path} is not there. Correct tier_mapping for this environment.")
-    try:
-        return read_tier_mapping(path)
-    except UsageError as error:  # one wrong file must not silence the other checks
-        raise NotRunError(str(error)) from None
+    return known, gaps
+
+
+def _refuse_green(clean: bool, gaps: list[str]) -> None:
+    """Raise `NotRunError` where nothing was found, and not all was asked."""
+    if clean and gaps:
+        raise NotRunError(" ".join(gaps))
+
+
+def _mappings(look: Look) -> tuple[tuple[TierMapping, ...], list[str]]:
+    """Read the configurations; one that is wrong must not silence the other, nor the other checks."""
+    found: list[TierMapping] = []
+    wrong = []
+    for path in look.settings.mappings:
+        try:
+            found = list(distinct([*found, read_tier_mapping(path)]))
+        except UsageError as error:
+            wrong.append(str(error))
+    return tuple(found), wrong

@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from workbench.workbench import Workbench
 
 Mapping = Annotated[
-    Path | None,
+    list[Path] | None,
     typer.Option(
         metavar="FILE",
-        help="The importer's configuration, or a tier policy: YAML, JSON or TOML."
-        " [default: the environment's tier_mapping]",
+        help="A tier policy, the importer's configuration or a membership_levels_mapping.json: YAML, JSON or TOML;"
+        " twice for one of tiers and one of statuses. [default: the environment's tier_mapping and status_mapping]",
     ),
 ]
 _WIDEST = 8  # tiers side by side; more are listed below each other
@@ -45,48 +45,60 @@ def tiers(
 ) -> None:
     """Compare every member's membership tier with what their Wild Apricot level should give."""
     with workbench.open_workbench(environment, one_state=True) as wb:
-        found = wb.tier_review(mapping)
+        found = wb.tier_review(mapping or None)
         drift = wb.tier_drift(since) if since is not None else None
         if json:
             print_json(_facts(wb, found, drift, unmask))
         else:
             banner(wb.environment)
-            _tell(found, unmask)
+            for each in found.both.values():
+                _tell(each, len(found.both) > 1, unmask)
             if drift is not None:
                 _tell_drift(drift, unmask)
             _next(wb, found, mapping)
-    raise typer.Exit(1 if found.findings or found.mapping is None else 0)
+    wrong = found.mapping is None or any(each.findings for each in found.both.values())
+    raise typer.Exit(1 if wrong else 0)
 
 
 def _facts(wb: Workbench, found: TierReview, drift: TierDrift | None, unmask: bool) -> dict[str, Any]:
     def masked(frame: pd.DataFrame) -> pd.DataFrame:
         return workbench.mask(frame, unmask=unmask)
 
-    mapping, everybody = found.mapping, found.everybody
+    def facts(review: TierReview) -> dict[str, Any]:
+        mapping, everybody = review.mapping, review.everybody
+        return {
+            "kind": review.kind,
+            "members": review.members,
+            "distribution": masked(review.distribution[["code", "members"]]),
+            "mapping": None
+            if mapping is None
+            else {
+                "name": mapping.name,
+                "sha256": mapping.sha256,
+                "kind": mapping.kind,
+                "default": mapping.default,
+                "ignored": mapping.ignored,
+                "remarks": mapping.remarks,
+            },
+            "not_compared": review.not_compared or None,
+            "matrix": None if mapping is None else masked(review.matrix),
+            "wrong": None if mapping is None else review.correctable,
+            "none": review.none,
+            "everybody": None
+            if everybody is None
+            else dict(zip(("code", "members", "of"), everybody, strict=True)),
+            "unknown_levels": masked(review.unknown_levels),
+            "unknown_codes": masked(review.unknown_codes),
+            "findings": [_said(each, unmask) for each in review.findings],
+        }
+
+    both = {kind: facts(each) for kind, each in found.both.items()}
     return {
         "environment": wb.environment.name,
         "database": {"system_identifier": wb.identity.system_identifier, "database": wb.identity.database},
-        "kind": found.kind,
-        "members": found.members,
-        "distribution": masked(found.distribution[["code", "members"]]),
-        "mapping": None
-        if mapping is None
-        else {
-            "name": mapping.name,
-            "sha256": mapping.sha256,
-            "kind": mapping.kind,
-            "default": mapping.default,
-            "remarks": mapping.remarks,
-        },
-        "matrix": None if mapping is None else masked(found.matrix),
-        "wrong": None if mapping is None else found.correctable,
-        "none": found.none,
-        "everybody": None
-        if everybody is None
-        else dict(zip(("code", "members", "of"), everybody, strict=True)),
-        "unknown_levels": masked(found.unknown_levels),
-        "unknown_codes": masked(found.unknown_codes),
-        "findings": [_said(each, unmask) for each in found.findings],
+        **both[found.kind],
+        "tiers": both.get("tier"),
+        "statuses": both.get("status"),
         "drift": None
         if drift is None
         else {
@@ -98,27 +110,37 @@ def _facts(wb: Workbench, found: TierReview, drift: TierDrift | None, unmask: bo
     }
 
 
-def _tell(found: TierReview, unmask: bool) -> None:
+def _tell(found: TierReview, both: bool, unmask: bool) -> None:
     total = max(found.members, 1)
     shares = [f"{members / total:.0%}" for members in found.distribution["members"]]
     held = found.distribution.drop(columns="kind").assign(share=shares)
     held["code"] = [_named(code, "(none)") for code in held["code"]]
+    if both and found.kind == "status":
+        say("")
     print_table(workbench.mask(held, unmask), f"Members by {found.kind}", empty="no members")
-    if found.kind == "status":
-        say("No tier was ever made here, so statuses stand in, as the application's importers fill them.")
-    if found.mapping is None:
-        return
-    default = f", every other level {found.mapping.default}" if found.mapping.default else ""
-    say("", f"Compared with {found.mapping.name} ({found.mapping.kind}{default}).", *found.mapping.remarks)
-    print_table(
-        workbench.mask(_side_by_side(found), unmask), "Level, what it should be, and what members have"
-    )
+    if found.kind == "status" and not both:
+        say("No tier was ever made here, so statuses stand in.")
+    mapping = found.mapping
+    if mapping is None and both:
+        say(_said(f"Not compared with the members' levels: {found.not_compared}.", unmask))
+    elif mapping is not None:
+        default = f", every other level {mapping.default}" if mapping.default else ""
+        ignored = f", ignored: {', '.join(mapping.ignored)}" if mapping.ignored else ""
+        said = f"Compared with {mapping.name} ({mapping.kind}{default}{ignored})."
+        say("", _said(said, unmask), *mapping.remarks)
+        print_table(
+            workbench.mask(_side_by_side(found), unmask), "Level, what it should be, and what members have"
+        )
     if len(found.unknown_levels):
         say("")
         shown = found.unknown_levels.drop(columns="lookalike")
         print_table(workbench.mask(shown, unmask), f"Levels no line names ({len(shown):,})", limit=_SHOWN)
     if found.findings:
         say("", *(f"! {_said(each, unmask)}" for each in found.findings))
+    if found.as_in_wa:
+        say(
+            f"{found.as_in_wa:,} of those who are wrong have the status that Wild Apricot gave their contact."
+        )
 
 
 def _side_by_side(found: TierReview) -> pd.DataFrame:
@@ -165,26 +187,31 @@ def _tell_drift(drift: TierDrift, unmask: bool) -> None:
     say(*drift.notes)
 
 
-def _next(wb: Workbench, found: TierReview, mapping: Path | None) -> None:
-    named = f" --mapping {paths_below([mapping])[0]}" if mapping is not None else ""
+def _next(wb: Workbench, found: TierReview, mapping: list[Path] | None) -> None:
+    named = "".join(f" --mapping {path}" for path in paths_below(mapping or []))
     say("")
     if found.mapping is None:
         say(
-            "Who should be in which tier was not asked: no tier mapping is configured.",
-            "Name the importer's configuration or a tier policy:",
+            f"Who should be in which {found.kind} was not asked: {found.not_compared}.",
+            "Name a tier policy, or the importer's configuration:",
             f"  {command()} tiers --mapping FILE{on()}",
         )
-    elif len(found.unknown_codes) or len(found.open_levels):
-        say(
-            "First put the configuration right (guide §4.3), or seed the tier; then:",
-            f"  {command()} tiers{named}{on()}",
-        )
-    elif found.correctable:
-        say("Next:", f"  {command()} plan tiers{named}{on()}")
-    elif not found.findings:
-        say(f"Every member has the {found.kind} of their level.")
-    else:
-        say("What to do:", f"  {command()} check tiers-missing tiers-all-the-same{on()}")
+        return
+    for each in found.both.values():
+        of = " --of statuses" if each.kind == "status" and len(found.both) > 1 else ""
+        if len(each.unknown_codes) or len(each.open_levels):
+            name = each.mapping.name if each.mapping else ""
+            say(
+                f"First put the configuration right ({name}; guide §4.3), or seed the {each.kind}; then:",
+                f"  {command()} tiers{named}{on()}",
+            )
+        elif each.correctable:
+            say("Next:", f"  {command()} plan tiers{of}{named}{on()}")
+        elif not each.findings and each.mapping:
+            but = ", ".join(f"{count:,} {why}" for why, count in each.not_judged.items())
+            say(f"Every member has the {each.kind} of their level{f', but for {but}' if but else ''}.")
+        elif each.findings:
+            say("What to do:", f"  {command()} check tiers-missing tiers-all-the-same{on()}")
 
 
 def _said(text: str, unmask: bool) -> str:
@@ -195,6 +222,13 @@ def _said(text: str, unmask: bool) -> str:
 
 def plan_tiers(
     mapping: Mapping = None,
+    of: Annotated[
+        Literal["tiers", "statuses"] | None,
+        typer.Option(
+            help="What is corrected. [default: tiers; statuses where no tier was ever made]",
+            show_default=False,
+        ),
+    ] = None,
     level: Annotated[
         list[str] | None,
         typer.Option("--level", metavar="LEVEL", help="Only members of this Wild Apricot level, repeatable."),
@@ -212,5 +246,7 @@ def plan_tiers(
 ) -> None:
     """Plan to give members the tier of their Wild Apricot level: exactly those who have another."""
     with open_as(environment, acting) as wb:
-        made = wb.plan_tiers(mapping, levels=level or (), on_conflict=on_conflict, reason=reason)
+        made = wb.plan_tiers(
+            mapping or None, of=of, levels=level or (), on_conflict=on_conflict, reason=reason
+        )
         present(wb.environment, made, json, unmask)

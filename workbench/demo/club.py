@@ -125,9 +125,10 @@ def build_club(
 
 def _write_files(shape: Shape, runs: tuple[Run, ...], imports: Path, seen: Counter[str]) -> None:
     levels = "\n".join(f'  "{level}": {code}' for level, (_, code, _) in LEVELS.items())
+    # The application's tiers come from its policies; the guide knows one mapping only.
+    key = "membership_status_mapping" if shape.dialect == "guide" else "membership.tiers.waMapping"
     (imports / "membership.yaml").write_text(
-        "# Which membership tier each Wild Apricot membership level becomes.\n"
-        f"membership_status_mapping:\n{levels}\n",
+        f"# Which membership tier each Wild Apricot membership level becomes.\n{key}:\n{levels}\n",
         encoding="utf-8",
     )
     origins: tuple[Origin, ...] = (

@@ -1,4 +1,4 @@
-"""Give members the tier of their Wild Apricot level: exactly those who have another (guide §1.3, §4.3).
+"""Give members the tier, or the status, of their Wild Apricot level: exactly those who have another (guide §4.3).
 
 Nobody's own decision is undone: a tier that a person set after the import stays, as the audit log
 tells it, unless it is asked for. Only the reference to the tier changes.
@@ -25,8 +25,8 @@ from workbench.fixes.writing import write_plan
 from workbench.investigate.tiers.configuration import TierMapping
 from workbench.investigate.tiers.names import nearest_name
 from workbench.investigate.tiers.people import tells_of_members
-from workbench.investigate.tiers.reviewing import TierReview, known_codes, review_tiers
-from workbench.investigate.tiers.statements import OF_ITS_OWN, InUse, in_use
+from workbench.investigate.tiers.reviewing import Of, TierReview, compared, known_codes, review_tiers
+from workbench.investigate.tiers.statements import IGNORED, OF_ITS_OWN, InUse, comparisons
 from workbench.murmurant.references import References
 from workbench.murmurant.schema import Schema
 from workbench.murmurant.spellings import MEMBER
@@ -43,8 +43,10 @@ class RetieringRequest:
 
     Attributes
     ----------
-    mapping : TierMapping
-        Which tier each level becomes.
+    mappings : tuple of TierMapping
+        Which tier or status each level becomes.
+    of : {"tiers", "statuses"} or None
+        What is corrected; None for tiers, or statuses where no tier was ever made.
     levels : tuple of str
         Only these; all when empty.
     on_conflict : {"keep", "restore"}
@@ -53,14 +55,20 @@ class RetieringRequest:
         Why, in the operator's words.
     """
 
-    mapping: TierMapping
+    mappings: tuple[TierMapping, ...]
+    of: Of | None = None
     levels: tuple[str, ...] = ()
     on_conflict: OnConflict = "keep"
     reason: str = ""
 
     @classmethod
     def checked(
-        cls, mapping: TierMapping, levels: Sequence[str], on_conflict: str, reason: str | None
+        cls,
+        mappings: Sequence[TierMapping],
+        of: Of | None,
+        levels: Sequence[str],
+        on_conflict: str,
+        reason: str | None,
     ) -> RetieringRequest:
         """Take what was asked for in words; `UsageError` for a word that means nothing here."""
         if on_conflict not in ("keep", "restore"):
@@ -68,13 +76,13 @@ class RetieringRequest:
         if reason is not None and not reason.strip():
             raise UsageError("The reason is empty.", "Say why, or leave --reason out.")
         way: OnConflict = "restore" if on_conflict == "restore" else "keep"
-        return cls(mapping, tuple(sorted(set(levels))), way, (reason or "").strip())
+        return cls(tuple(mappings), of, tuple(sorted(set(levels))), way, (reason or "").strip())
 
-    def parameters(self, used: InUse) -> dict[str, Any]:
+    def parameters(self, used: InUse, mapping: TierMapping) -> dict[str, Any]:
         """Return them as a plan's header has them: no path of this machine."""
         return {
-            "mapping": self.mapping.name,
-            "mapping_sha256": self.mapping.sha256,
+            "mapping": mapping.name,
+            "mapping_sha256": mapping.sha256,
             "corrects": used.kind,
             "levels": list(self.levels),
             "on_conflict": self.on_conflict,
@@ -107,10 +115,13 @@ def plan_retiering(
     UsageError
         When the configuration names a tier that is not here, or a level is asked for that nobody has.
     Refused
-        When the configuration leaves a level open, a tier cannot be told apart, or nothing is wrong.
+        When no configuration speaks of what is to be corrected, it leaves a level open, a tier cannot be told
+        apart, or nothing is wrong.
     """
-    used, mapping = in_use(connection, schema), request.mapping
-    review = review_tiers(connection, schema, mapping)
+    first = comparisons(connection, schema, request.mappings)[0][0].kind
+    of = request.of or ("tiers" if first == "tier" else "statuses")
+    used, mapping = compared(connection, schema, request.mappings, of)
+    review = review_tiers(connection, schema, request.mappings).both[used.kind]
     _refuse_unknown_codes(connection, review, used)
     _refuse_open_levels(review, request)
     table, column = schema.table_of(MEMBER), schema.resolved["members"].spelling[used.column]
@@ -131,12 +142,12 @@ def plan_retiering(
             raise _nothing_to_correct(review, ledger)
         header = Header(
             kind="tiers",
-            parameters=request.parameters(used),
-            reasons=_reasons(request, review, updates.total),
+            parameters=request.parameters(used, mapping),
+            reasons=_reasons(request, review, mapping, updates.total),
             target=target,
             planned_by=planned_by,
             evidence=(f"{mapping.kind} {mapping.name}, SHA-256 {mapping.sha256}",),
-            notes=tuple(_notes(schema, review, request, used, corrected, touched)),
+            notes=tuple(_notes(schema, review, mapping, request, used, corrected, touched)),
             audit=(
                 {
                     "action": CORRECTED,
@@ -187,6 +198,7 @@ def _refuse_open_levels(review: TierReview, request: RetieringRequest) -> None:
                 f"No member has the level {level!r}.",
                 f"Nearest: {close!r}." if close else "See `workbench tiers`.",
             )
+    assert review.mapping is not None
     open_levels = review.open_levels
     if request.levels:
         open_levels = open_levels[open_levels["level"].isin(request.levels)]
@@ -199,7 +211,7 @@ def _refuse_open_levels(review: TierReview, request: RetieringRequest) -> None:
         for level, members, near, default, _ in open_levels.itertuples(index=False)
     )
     raise Refused(
-        f"The configuration {request.mapping.name} does not name the level {told}.",
+        f"The configuration {review.mapping.name} does not name the level {told}.",
         "Add a line for it, letter by letter, or correct only the levels you name with --level. Nothing was planned.",
     )
 
@@ -228,11 +240,13 @@ def _nothing_to_correct(review: TierReview, ledger: Ledger) -> Refused:
     return Refused(f"{what}.", "`workbench tiers` shows them.")
 
 
-def _reasons(request: RetieringRequest, review: TierReview, total: int) -> tuple[str, ...]:
+def _reasons(
+    request: RetieringRequest, review: TierReview, mapping: TierMapping, total: int
+) -> tuple[str, ...]:
     among = f" of the level {', '.join(map(repr, request.levels))}" if request.levels else ""
     said = (
         f"Gives {total:,} of {review.members:,} members{among} the membership {review.kind} that"
-        f" {request.mapping.name} gives their Wild Apricot level (guide §4.3)."
+        f" {mapping.name} gives their Wild Apricot level (guide §4.3)."
     )
     return (said, request.reason) if request.reason else (said,)
 
@@ -240,6 +254,7 @@ def _reasons(request: RetieringRequest, review: TierReview, total: int) -> tuple
 def _notes(
     schema: Schema,
     review: TierReview,
+    mapping: TierMapping,
     request: RetieringRequest,
     used: InUse,
     corrected: Counter[str],
@@ -253,12 +268,24 @@ def _notes(
         " entry say when it was applied."
     )
     if used.kind == "status":
+        if not request.of:
+            yield "No tier was ever made here, so it corrects the membership status."
+        if own := review.count(OF_ITS_OWN):
+            yield (
+                f"{own:,} members with a status that the configuration does not give, which an importer set by"
+                " other rules, are left alone."
+            )
+    if review.as_in_wa:
         yield (
-            "No tier was ever made here, so it corrects the membership status, as the CSV importer sets it"
-            f" from the level; {review.count(OF_ITS_OWN):,} members with a status that the configuration does"
-            " not give are left alone."
+            f"{review.as_in_wa:,} members have the status that Wild Apricot itself gave their contact, and"
+            f" {mapping.name} gives their level another: be sure that it is meant so."
         )
-    yield from request.mapping.remarks
+    if mapping.ignored:
+        yield (
+            f"{review.count(IGNORED):,} members of levels that {mapping.name} ignores"
+            f" ({', '.join(mapping.ignored)}) are left alone."
+        )
+    yield from mapping.remarks
     for level, members, _, default, _ in review.unknown_levels.itertuples(index=False):
         if default and (not request.levels or level in request.levels):
             yield f"No line names the level {level!r} of {members:,} members; the default makes it {default}."

@@ -176,11 +176,11 @@ def _reports(found: tuple[ImportReport, ...] | ReportFileError) -> Line:
 
 
 def _configured(options: EnvironmentSettings) -> list[Line]:
-    tier_mapping = options.tier_mapping
-    there = tier_mapping is not None and tier_mapping.is_file()
+    gone = [path for path in options.mappings if not path.is_file()]
     return [
-        ("tier mapping", "ok" if there else "missing" if tier_mapping else "note",
-         str(tier_mapping) if there else f"{tier_mapping} is not there" if tier_mapping else "not configured: tiers are not compared"),
+        ("tier mapping", "missing" if gone else "ok" if options.mappings else "note",
+         ", ".join(f"{path} is not there" for path in gone) or ", ".join(map(str, options.mappings))
+         or "not configured: tiers and statuses are not compared"),
         ("application", "ok" if options.app_url else "note", redact(options.app_url or "") or "not configured (app_url): §7.2 does not run"),
         ("capacity limit", "ok" if options.event_capacity_limit is not None else "note",
          f"{options.event_capacity_limit} seats" if options.event_capacity_limit is not None else "not configured"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 import pandas as pd
-from ipywidgets import HBox, VBox
+from ipywidgets import HBox, ToggleButtons, VBox
 
 from workbench import Plan, Shown, TierReview, Workbench, show, tier_configuration, tier_corrections
 from workbench.panels.controls import button, line, tick
@@ -22,7 +22,7 @@ class TierCorrection(Panel):
     wb : Workbench
         The environment.
     mapping : str
-        The importer's configuration or a tier policy; else the environment's ``tier_mapping``.
+        A tier policy or the importer's configuration; else those of the environment.
 
     Attributes
     ----------
@@ -32,12 +32,15 @@ class TierCorrection(Panel):
 
     def __init__(self, wb: Workbench, mapping: str = "") -> None:
         self._found: TierReview | None = None
-        configured = wb.options.tier_mapping
-        placeholder = configured.name if configured else "the importer's configuration, or a tier policy"
+        self._reviews: dict[str, TierReview] = {}
+        configured = " and ".join(path.name for path in wb.options.mappings)
+        placeholder = configured or "a tier policy, or the importer's configuration"
         self._mapping = line("Tier mapping", placeholder, mapping)
         self._mapping.observe(lambda _: self.look(), "value")
         self._again = button("Compare", "refresh", self.look)
         self._summary = VBox()
+        self._of = ToggleButtons(options=[("Tiers", "tiers"), ("Statuses", "statuses")])
+        self._of.observe(lambda _: self._show_chosen(), "value")
         self._levels = Table(
             "level",
             "Levels with members in another tier",
@@ -54,7 +57,9 @@ class TierCorrection(Panel):
         self.review = PlanReview(wb, listed=False)
         self.review.layout.display = "none"
         asked = HBox([self._mapping, self._again])
-        super().__init__(wb, "Correct tiers", [asked, self._summary, self._act], below=[self.review])
+        super().__init__(
+            wb, "Correct tiers", [asked, self._of, self._summary, self._act], below=[self.review]
+        )
         self.work.observe(lambda _: self._offer(), "busy")
         self.review.follow(self.look)
         self.look()
@@ -83,6 +88,19 @@ class TierCorrection(Panel):
         return show(wrong, "Levels with members in another tier", self.wb.unmask, limit=40)
 
     def _lay_out(self, found: TierReview) -> None:
+        self._reviews = found.both
+        several = all(each.mapping for each in found.both.values()) and len(found.both) > 1
+        self._of.layout.display = "" if several else "none"
+        only = "statuses" if found.kind == "status" else "tiers"
+        if several or self._of.value == only:
+            self._show_chosen()
+        else:
+            self._of.value = only
+
+    def _show_chosen(self) -> None:
+        found = self._reviews.get("status" if self._of.value == "statuses" else "tier")
+        if found is None:
+            return
         self._found = found
         told = [words(tier_configuration(found))]
         if found.findings:
@@ -95,10 +113,10 @@ class TierCorrection(Panel):
             self._read_members()
 
     def _read_members(self) -> None:
-        mapping, levels = self.mapping, self.levels
+        mapping, levels, of = self.mapping, self.levels, self._of.value
         self.work.start(
             "Reading the members",
-            lambda _: self.wb.wrong_tiers(mapping, limit=MOST, levels=levels),
+            lambda _: self.wb.wrong_tiers(mapping, limit=MOST, levels=levels, of=of),
             lambda found: self._lay_out_members(found, levels),
         )
 
@@ -115,10 +133,10 @@ class TierCorrection(Panel):
     def _plan_correction(self) -> None:
         mapping, reason = self.mapping, self._reason.value.strip() or None
         conflict: Literal["keep", "restore"] = "restore" if self._conflict.value else "keep"
-        levels = self.levels
+        levels, of = self.levels, self._of.value
         self.work.start(
             "Planning the correction",
-            lambda _: self.wb.plan_tiers(mapping, levels=levels, on_conflict=conflict, reason=reason),
+            lambda _: self.wb.plan_tiers(mapping, of=of, levels=levels, on_conflict=conflict, reason=reason),
             self._planned,
         )
 

@@ -33,8 +33,8 @@ _CELL = 0.46  # inches
 _PALEST = 0.16  # how much of its colour the cell with the fewest members has
 
 
-def tier_matrix_chart(frame: pd.DataFrame) -> Figure:
-    """Draw how many members should be in which tier, and in which they are, as a heat map.
+def tier_matrix_chart(frame: pd.DataFrame, kind: str = "tier") -> Figure:
+    """Draw how many members should be in which tier (or status), and in which they are, as a heat map.
 
     A cell on the diagonal is framed and marked ✓, one that is wrong is hatched and marked ✗, so that
     neither is told by colour alone; what cannot be judged is grey and bears a question mark.
@@ -47,7 +47,7 @@ def tier_matrix_chart(frame: pd.DataFrame) -> Figure:
     """
     cells = _cells(frame)
     rows, columns = _sides(cells)
-    figure, axes = _grid(len(rows), len(columns))
+    figure, axes = _grid(len(rows), len(columns), kind)
     told: list[tuple[bool, int, str]] = []
     most = max((members for members, _ in cells.values()), default=0)
     for (expected, actual), (members, kind) in cells.items():
@@ -66,11 +66,11 @@ def tier_matrix_chart(frame: pd.DataFrame) -> Figure:
         axes.set_xlim(-0.5, len(columns) - 0.5)
         axes.set_ylim(len(rows) - 0.5, -0.5)
         axes.set_xlabel(
-            "the tier members have (members; ✓ right, ✗ wrong, ? cannot be judged)", color="#444444"
+            f"the {kind} members have (members; ✓ right, ✗ wrong, ? cannot be judged)", color="#444444"
         )
-        axes.set_ylabel("the tier their level gives", color="#444444")
+        axes.set_ylabel(f"the {kind} their level gives", color="#444444")
     wrong = sum(members for members, kind in cells.values() if kind == "wrong")
-    words = f"{wrong:,} members are not in the tier of their level. " + "; ".join(
+    words = f"{wrong:,} members are not in the {kind} of their level. " + "; ".join(
         each for *_, each in sorted(told)[:12]
     )
     return described(figure, words, told)
@@ -146,7 +146,7 @@ def _sides(cells: dict[tuple[str, str], tuple[int, str]]) -> tuple[list[str], li
     return [each for each in found if each != HAVE_NONE], [each for each in found if each != NOBODY_SAYS]
 
 
-def _grid(rows: int, columns: int) -> tuple[Figure, Axes]:
+def _grid(rows: int, columns: int, kind: str) -> tuple[Figure, Axes]:
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
@@ -155,7 +155,11 @@ def _grid(rows: int, columns: int) -> tuple[Figure, Axes]:
         figure = Figure(figsize=(width, 1.5 + _CELL * max(rows, 1)), layout="constrained")
         axes = figure.add_subplot()
     axes.set_title(
-        "The tier of their level, and the tier they have", loc="left", fontweight="bold", fontsize=11, pad=8
+        f"The {kind} of their level, and the {kind} they have",
+        loc="left",
+        fontweight="bold",
+        fontsize=11,
+        pad=8,
     )
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)

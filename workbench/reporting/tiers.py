@@ -33,7 +33,7 @@ def tier_configuration(review: TierReview) -> Shown:
     """Tell which configuration the tiers were compared with, and what it comes to."""
     mapping = review.mapping
     if mapping is None:
-        return listed({"Compared with": "nothing: no tier mapping is configured, and none was named"})
+        return listed({"Compared with": f"nothing: {review.not_compared}"})
     facts = {
         "Compared with": f"{mapping.name} ({mapping.kind}), SHA-256 {mapping.sha256}",
         "Every other level": f"becomes {mapping.default}"
@@ -41,10 +41,12 @@ def tier_configuration(review: TierReview) -> Shown:
         else "is an error: there is no default",
         "Members": f"{review.members:,}, of whom {review.correctable:,} have another {review.kind} than their level's",
     }
-    if review.kind == "status":
-        facts["Statuses"] = (
-            "No tier was ever made here, so statuses stand in, as the application's importers fill them"
-        )
+    if review.kind == "status" and not review.beside:
+        facts["Statuses"] = "No tier was ever made here, so statuses stand in"
+    if mapping.ignored:
+        facts["Ignored levels"] = ", ".join(mapping.ignored)
+    if review.as_in_wa:
+        facts["Mind"] = f"{review.as_in_wa:,} of them have the status that Wild Apricot gave their contact"
     return listed(facts | {f"Mind {number}": each for number, each in enumerate(mapping.remarks, 1)})
 
 

@@ -116,7 +116,9 @@ def config_evidence(
     """
     if not digest:
         return Evidence(
-            False, "no configuration is named", "Set tier_mapping for this environment in workbench.toml."
+            False,
+            "no configuration is named",
+            "Set tier_mapping, and status_mapping where members have both, for this environment.",
         )
     told = f"{name}, SHA-256 {digest[:12]}"
     if problems:

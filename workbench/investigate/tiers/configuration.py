@@ -1,16 +1,18 @@
-"""Which tier each Wild Apricot level becomes: the importer's configuration, or a tier policy (guide §1.3).
+"""Which tier or status each Wild Apricot level becomes: read from the importers' own files (guide §1.3).
 
-Two files say it. The CSV importer's configuration has ``membership_status_mapping``, in which the key
-``_default`` is no level but what every other level becomes. The application's policies have
-``membership.tiers.waMapping`` and ``membership.tiers.defaultCode``: nested, as dotted keys, or as the
-``policies`` of a captured bundle, each with ``key`` and ``value``. No table of the application holds
-policies, so a file is the only place they can be read from.
+Three kinds of file say it. The application's policies have ``membership.tiers.waMapping`` and
+``membership.tiers.defaultCode`` (nested, as dotted keys, or as the ``policies`` of a captured bundle, each
+with ``key`` and ``value``): they give *tiers*. The CSV importer's configuration has
+``membership_status_mapping``, in which the key ``_default`` is no level but what every other level becomes;
+a captured ``membership_levels_mapping.json`` has ``levels``, each mapped or ignored. Both give *statuses*,
+although the latter calls its codes tiers. Where a database has no statuses, as the guide describes it, the
+importer's configuration gives tiers. No table holds any of this, so files are the only place to read it.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -20,15 +22,20 @@ from workbench.errors import UsageError
 from workbench.investigate.tiers.documents import read_document
 
 IMPORTER_KEY, IMPORTER_DEFAULT = "membership_status_mapping", "_default"
+LEVELS_KEY, LEVEL_NAME = "levels", "waName"
+LEVEL_CODES = ("murmurantTier", "clubosTier")
 POLICY = "membership.tiers."
 POLICY_KEY = POLICY + "waMapping"
 _DEFAULTS = (POLICY + "defaultCode", POLICY + "default")
 _ENABLED = POLICY + "enabled"
 
+Mappings = str | Path | Sequence[str | Path] | None
+"""One file, or one for tiers and one for statuses."""
+
 CALLED = "tier mapping"
 _NEEDS = (
-    f"It needs {IMPORTER_KEY} (the importer's configuration) or {POLICY_KEY} (a tier policy),"
-    " a mapping of Wild Apricot levels to tier codes."
+    f"It needs {IMPORTER_KEY} (the importer's configuration), {POLICY_KEY} (a tier policy) or the"
+    f" {LEVELS_KEY} of a membership_levels_mapping.json: what gives Wild Apricot levels their codes."
 )
 
 
@@ -40,22 +47,33 @@ class TierMapping:
     ----------
     name, sha256 : str
         The file's name, and the digest of its bytes.
-    kind : {"importer's configuration", "tier policy"}
-        Which of the two it is.
+    kind : {"importer's configuration", "tier policy", "level mapping"}
+        Which of the three it is.
     levels : dict of str to str
-        Wild Apricot level to tier code, letter by letter.
+        Wild Apricot level to code, letter by letter.
     default : str or None
         The code of every level it does not name.
     remarks : tuple of str
         What whoever uses it should know.
+    ignored : tuple of str
+        Levels that it leaves out on purpose.
+    enabled : bool
+        False for a policy that switches tiers off.
     """
 
     name: str
     sha256: str
-    kind: Literal["importer's configuration", "tier policy"]
+    kind: Literal["importer's configuration", "tier policy", "level mapping"]
     levels: dict[str, str]
     default: str | None = None
     remarks: tuple[str, ...] = ()
+    ignored: tuple[str, ...] = ()
+    enabled: bool = True
+
+    @property
+    def gives(self) -> Literal["tier", "status"]:
+        """What its codes are, where a database has both."""
+        return "tier" if self.kind == "tier policy" else "status"
 
     @property
     def codes(self) -> tuple[str, ...]:
@@ -69,7 +87,7 @@ class TierMapping:
 
 
 def read_tier_mapping(path: Path) -> TierMapping:
-    """Read the mapping of levels to tiers from either kind of file, in YAML, JSON or TOML.
+    """Read the mapping of levels to codes from any of the three kinds of file, in YAML, JSON or TOML.
 
     Raises
     ------
@@ -79,9 +97,15 @@ def read_tier_mapping(path: Path) -> TierMapping:
     """
     document, content = read_document(path, CALLED)
     policies = _policies(path, document)
-    if IMPORTER_KEY in document and POLICY_KEY in policies:
-        raise _wrong(path, f"has both {IMPORTER_KEY} and {POLICY_KEY}", "Leave the one that counts.")
+    present = [IMPORTER_KEY] if IMPORTER_KEY in document else []
+    present += [POLICY_KEY] if POLICY_KEY in policies else []
+    present += [LEVELS_KEY] if _lists_levels(document.get(LEVELS_KEY)) else []
+    if len(present) > 1:
+        raise _wrong(path, f"has both {present[0]} and {present[1]}", "Leave the one that counts.")
     digest = hashlib.sha256(content).hexdigest()
+    if LEVELS_KEY in present:
+        mapped, ignored = _level_list(path, document[LEVELS_KEY])
+        return TierMapping(path.name, digest, "level mapping", mapped, ignored=ignored)
     if IMPORTER_KEY in document:
         found = _table(path, IMPORTER_KEY, document[IMPORTER_KEY])
         default = found.pop(IMPORTER_DEFAULT, None)
@@ -98,18 +122,38 @@ def read_tier_mapping(path: Path) -> TierMapping:
     off = str(policies.get(_ENABLED, "true")).lower() == "false"
     remark = f"{_ENABLED} is false in {path.name}: an importer that obeys it sets no tier at all."
     levels = _levels(path, POLICY_KEY, _table(path, POLICY_KEY, policies[POLICY_KEY]))
-    return TierMapping(path.name, digest, "tier policy", levels, default, (remark,) if off else ())
+    remarks = (remark,) if off else ()
+    return TierMapping(path.name, digest, "tier policy", levels, default, remarks, enabled=not off)
 
 
-def mapping_for(named: str | Path | None, configured: Path | None) -> TierMapping:
-    """Read the file that is named, else the one that is configured; `UsageError` when there is neither."""
-    path = configured if named is None else Path(named)
-    if path is None:
+def mappings_for(named: Mappings, configured: Sequence[Path]) -> tuple[TierMapping, ...]:
+    """Read the files that are named, else those that are configured: one for tiers, one for statuses, or either.
+
+    Raises
+    ------
+    UsageError
+        When there is none, or two give the same.
+    """
+    paths = configured if named is None else [named] if isinstance(named, str | Path) else named
+    if not paths:
         raise UsageError(
             "No tier mapping is configured for this environment.",
-            "Name the importer's configuration or a tier policy: --mapping FILE, or tier_mapping in workbench.toml.",
+            "Name a tier policy or the importer's configuration: --mapping FILE, or tier_mapping in workbench.toml.",
         )
-    return read_tier_mapping(path)
+    return distinct([read_tier_mapping(Path(path)) for path in paths])
+
+
+def distinct(mappings: Sequence[TierMapping]) -> tuple[TierMapping, ...]:
+    """Return mappings as they are; `UsageError` when two say which tier, or which status, a level becomes."""
+    for number, one in enumerate(mappings):
+        for other in mappings[:number]:
+            if one.gives == other.gives:
+                raise UsageError(
+                    f"{other.name} ({other.kind}) and {one.name} ({one.kind}) both say which {one.gives} a level"
+                    " becomes.",
+                    "Name the one that counts.",
+                )
+    return tuple(mappings)
 
 
 def _policies(path: Path, document: dict[str, Any]) -> dict[str, Any]:
@@ -157,6 +201,30 @@ def _levels(path: Path, key: str, given: dict[str, Any]) -> dict[str, str]:
             raise _wrong(path, f"has a level without a name in {key}", "Name it, or take the line out.")
         levels[_sendable(path, "level", level)] = _text(path, f"level {level!r}", code)
     return levels
+
+
+def _lists_levels(value: Any) -> bool:
+    return isinstance(value, list) and any(isinstance(each, dict) and LEVEL_NAME in each for each in value)
+
+
+def _level_list(path: Path, given: list[Any]) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Return the levels of a captured ``membership_levels_mapping.json``, and those it ignores."""
+    mapped: dict[str, Any] = {}
+    ignored: list[str] = []
+    for each in given:
+        name = each.get(LEVEL_NAME) if isinstance(each, dict) else None
+        if not isinstance(name, str) or name in mapped or name in ignored:
+            what = (
+                f"has the level {name!r} twice"
+                if isinstance(name, str)
+                else f"has a level without {LEVEL_NAME}"
+            )
+            raise _wrong(path, what, "Correct the line.")
+        if str(each.get("ignore", "false")).lower() == "true":
+            ignored.append(_sendable(path, "level", name))
+        else:
+            mapped[name] = next((each[key] for key in LEVEL_CODES if each.get(key) is not None), None)
+    return _levels(path, LEVELS_KEY, mapped), tuple(ignored)
 
 
 def _text(path: Path, what: str, code: Any) -> str:

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import pandas as pd
 from sqlalchemy import Connection, func, literal, select
 
 from workbench.database.connection import frame
-from workbench.errors import SchemaGap
+from workbench.errors import Refused, SchemaGap
 from workbench.investigate.tiers.configuration import TierMapping
 from workbench.investigate.tiers.names import lookalike, nearest_name
 from workbench.investigate.tiers.people import is_a_person_s, last_changes
 from workbench.investigate.tiers.statements import (
     CORRECTABLE,
-    EVERYBODY,
-    FEW,
     GONE,
+    IGNORED,
+    NO_LEVEL,
+    OF_ITS_OWN,
+    RIGHT,
     InUse,
+    comparisons,
     in_use,
     judged,
     levels_not_named,
@@ -29,14 +33,19 @@ MATRIX = ["level", "expected", "actual", "members", "finding"]
 UNKNOWN = ["level", "members", "nearest", "covered_by", "lookalike"]
 
 
+Of = Literal["tiers", "statuses"]
+KINDS = {"tiers": "tier", "statuses": "status"}
+"""What may be asked for by name, and the kind each is."""
+
+
 @dataclass(frozen=True)
 class TierReview:
-    """What was found of the tiers of a club.
+    """What was found of the tiers of a club, or of its statuses.
 
     Attributes
     ----------
     kind : {"tier", "status"}
-        What is used here; statuses stand in where no tier was ever made.
+        What is reviewed; statuses stand in where no tier was ever made.
     mapping : TierMapping or None
         What they were compared with.
     distribution : pandas.DataFrame
@@ -46,7 +55,15 @@ class TierReview:
     unknown_levels : pandas.DataFrame
         ``level``, ``members``, ``nearest``, ``covered_by`` (the default's code): levels no line names.
     unknown_codes : pandas.DataFrame
-        ``code``, ``levels``, ``nearest``: tiers of the configuration that the database does not have.
+        ``code``, ``levels``, ``nearest``: codes of the configuration that the database does not have.
+    everybody : tuple of str, int, int, or None
+        The code that nearly everybody has without a reason, how many have it, and of how many who have any.
+    not_compared : str
+        Why there is no mapping; empty where there is one.
+    as_in_wa : int
+        Of those with another status than their level's, how many have the one Wild Apricot gave the contact.
+    beside : tuple of TierReview
+        The other of tiers and statuses, where the database has both.
     """
 
     kind: str
@@ -55,6 +72,17 @@ class TierReview:
     matrix: pd.DataFrame
     unknown_levels: pd.DataFrame
     unknown_codes: pd.DataFrame
+    everybody: tuple[str, int, int] | None = None
+    not_compared: str = ""
+    as_in_wa: int = 0
+    beside: tuple[TierReview, ...] = ()
+
+    @property
+    def both(self) -> dict[str, TierReview]:
+        """Each review by its kind, tiers first."""
+        return {
+            each.kind: each for each in sorted((self, *self.beside), key=lambda each: each.kind != "tier")
+        }
 
     @property
     def members(self) -> int:
@@ -66,19 +94,19 @@ class TierReview:
         """How many have none that exists."""
         return int(self.distribution.loc[self.distribution["code"].isna(), "members"].sum())
 
-    @property
-    def everybody(self) -> tuple[str, int, int] | None:
-        """The code that nearly everybody has, how many have it, and of how many who have any."""
-        some = self.distribution[self.distribution["code"].notna()]
-        of = int(some["members"].sum())
-        if of < FEW or int(some["members"].max()) < EVERYBODY * of:
-            return None
-        first = some.sort_values(["members", "code"], ascending=[False, True]).iloc[0]
-        return str(first["code"]), int(first["members"]), of
-
     def count(self, *findings: str) -> int:
         """Count the members of whom one of these is said."""
         return int(self.matrix.loc[self.matrix["finding"].isin(findings), "members"].sum())
+
+    @property
+    def not_judged(self) -> dict[str, int]:
+        """How many members the configuration says nothing of, by the reason."""
+        reasons = {
+            OF_ITS_OWN: f"whose {self.kind} it does not give",
+            IGNORED: "whose level it ignores",
+            NO_LEVEL: "whose level is not known",
+        }
+        return {why: count for finding, why in reasons.items() if (count := self.count(finding))}
 
     @property
     def correctable(self) -> int:
@@ -113,25 +141,94 @@ def tier_distribution(connection: Connection, schema: Schema) -> pd.DataFrame:
         return pd.DataFrame(columns=["kind", "code", "members"])
 
 
-def review_tiers(connection: Connection, schema: Schema, mapping: TierMapping | None) -> TierReview:
-    """Look at the tiers, beside what a configuration says where there is one."""
-    used = in_use(connection, schema)
+def review_tiers(connection: Connection, schema: Schema, mappings: Sequence[TierMapping] = ()) -> TierReview:
+    """Look at tiers and statuses, each beside what its own configuration says where there is one.
+
+    Returns
+    -------
+    TierReview
+        Of what a configuration speaks of, tiers before statuses; the other one is ``beside`` it.
+    """
+    found = [
+        _review(connection, schema, used, mapping, why_not_compared(used.kind, mappings))
+        for used, mapping in comparisons(connection, schema, mappings)
+    ]
+    first, *rest = sorted(found, key=lambda each: each.mapping is None)
+    return replace(first, beside=tuple(rest))
+
+
+def compared(
+    connection: Connection, schema: Schema, mappings: Sequence[TierMapping], of: Of | None = None
+) -> tuple[InUse, TierMapping]:
+    """Return what is compared, and with which configuration.
+
+    Parameters
+    ----------
+    of : {"tiers", "statuses"}, optional
+        Which of the two, where the database has both; else what a configuration speaks of, tiers first.
+
+    Raises
+    ------
+    Refused
+        When no configuration speaks of it, or it is not there.
+    """
+    pairs = comparisons(connection, schema, mappings)
+    kinds = [used.kind for used, _ in pairs]
+    kind = KINDS[of] if of else next((used.kind for used, mapping in pairs if mapping is not None), kinds[0])
+    for used, mapping in pairs:
+        if used.kind == kind and mapping is not None:
+            return used, mapping
+    if kind not in kinds:
+        raise Refused(f"No membership {kind} was ever made here.", "See `workbench tiers`.")
+    raise Refused(
+        f"Nothing says which {kind} a level becomes: {why_not_compared(kind, mappings)}.", _REMEDY[kind]
+    )
+
+
+_REMEDY = {
+    "tier": "Name a tier policy (membership.tiers.waMapping); --of statuses corrects statuses.",
+    "status": "Name the importer's configuration (membership_status_mapping) or a membership_levels_mapping.json.",
+}
+
+
+def why_not_compared(kind: str, mappings: Sequence[TierMapping]) -> str:
+    """Say why no configuration speaks of tiers, or of statuses."""
+    told = [
+        f"{each.name} ({each.kind}) gives statuses, and members have a status besides their tier here"
+        if each.gives == "status"
+        else f"{each.name} ({each.kind}) gives tiers"
+        if kind == "status"
+        else f"membership.tiers.enabled is false in {each.name}"
+        for each in mappings
+        if each.gives != kind or not each.enabled
+    ]
+    return "; ".join(told) or f"no {kind} mapping is configured"
+
+
+def _review(
+    connection: Connection, schema: Schema, used: InUse, mapping: TierMapping | None, why: str
+) -> TierReview:
     distribution = _distribution(connection, schema, used)
     if mapping is None:
         levels = pd.DataFrame(columns=UNKNOWN).astype({"lookalike": bool})
         codes = pd.DataFrame(columns=["code", "levels", "nearest"])
-        return TierReview(used.kind, None, distribution, pd.DataFrame(columns=MATRIX), levels, codes)
+        matrix = pd.DataFrame(columns=MATRIX)
+        return TierReview(used.kind, None, distribution, matrix, levels, codes, used.everybody, why)
+    each = judged(schema, used, mapping)
+    as_in_wa = select(func.count()).where(each.c.finding.in_(CORRECTABLE), each.c.as_in_wa)
     return TierReview(
         used.kind,
         mapping,
         distribution,
-        tier_matrix(connection, schema, mapping),
+        tier_matrix(connection, schema, used, mapping),
         unknown_levels(connection, schema, mapping),
         unknown_codes(connection, used, mapping),
+        used.everybody,
+        as_in_wa=int(connection.scalar(as_in_wa) or 0) if used.kind == "status" else 0,
     )
 
 
-def tier_matrix(connection: Connection, schema: Schema, mapping: TierMapping) -> pd.DataFrame:
+def tier_matrix(connection: Connection, schema: Schema, used: InUse, mapping: TierMapping) -> pd.DataFrame:
     """Count the members by level, expected and actual tier.
 
     Returns
@@ -140,7 +237,7 @@ def tier_matrix(connection: Connection, schema: Schema, mapping: TierMapping) ->
         ``level``, ``expected``, ``actual`` (codes; None for none), ``members``, and ``finding``, see
         `workbench.investigate.tiers.statements.judged`.
     """
-    each = judged(schema, in_use(connection, schema), mapping)
+    each = judged(schema, used, mapping)
     by = (each.c.level, each.c.expected, each.c.actual, each.c.finding)
     found = frame(
         connection,
@@ -154,6 +251,7 @@ def tier_matrix(connection: Connection, schema: Schema, mapping: TierMapping) ->
 def wrong_tiers(
     connection: Connection,
     schema: Schema,
+    used: InUse,
     mapping: TierMapping,
     limit: int | None = None,
     levels: Sequence[str] = (),
@@ -173,7 +271,6 @@ def wrong_tiers(
         ``key`` (the member's id), ``level``, ``expected``, ``actual``, ``finding``, ``by_a_person``:
         whether the audit log says that somebody set it by hand; in the order of the ids.
     """
-    used = in_use(connection, schema)
     each, changes = judged(schema, used, mapping), last_changes(schema, used)
     person = literal(False) if changes is None else is_a_person_s(changes, each.c.held)
     source = each if changes is None else each.outerjoin(changes, changes.c.key == each.c.key)
@@ -197,7 +294,7 @@ def unknown_levels(connection: Connection, schema: Schema, mapping: TierMapping)
         ``level``, ``members``, ``nearest``, ``covered_by`` (the default), ``lookalike``: whether it
         differs from a named one only in case, accents or spaces.
     """
-    known = mapping.levels
+    known = [*mapping.levels, *mapping.ignored]
     rows = [
         (level, members, nearest_name(level, known), mapping.default, lookalike(level, known) is not None)
         for level, members in connection.execute(levels_not_named(schema, mapping))
@@ -257,6 +354,11 @@ def _findings(found: TierReview) -> Sequence[str]:
         covered = f", so it would become {default}" if default else ""
         only = " (they differ only in case, accents or spaces)" if alike else ""
         told.append(f"No line maps the level {level!r} of {members:,} members{covered}; {hint}{only}.")
+    own = found.count(OF_ITS_OWN)
+    if own and not found.count(RIGHT, *CORRECTABLE):
+        told.append(
+            f"Nobody has a {kind} that the configuration gives, so nothing was compared: {own:,} have another."
+        )
     wrong = found.correctable
     if wrong:
         told.append(f"{wrong:,} members have another {kind} than their level says, or none.")

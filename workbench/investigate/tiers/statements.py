@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from sqlalchemy import (
@@ -28,13 +29,16 @@ from workbench.errors import SchemaGap
 from workbench.investigate.tiers.configuration import TierMapping
 from workbench.murmurant.schema import Schema, as_text, same_id
 
+_TEXTS = ARRAY(String())
+
 EVERYBODY, FEW = 0.9, 10
 """The share of members in one tier that counts as all of them, and the least members to judge by."""
 
 RIGHT, WRONG, NONE, GONE = "right", "wrong", "none", "not there"
-NO_LEVEL, UNKNOWN_LEVEL, OF_ITS_OWN = "no level", "unknown level", "of its own"
-"""What can be said of a member's tier. `GONE` is a reference to a tier that does not exist; `OF_ITS_OWN`
-a status that no line of the configuration gives, which an importer has set by other rules."""
+NO_LEVEL, UNKNOWN_LEVEL, IGNORED, OF_ITS_OWN = "no level", "unknown level", "ignored", "of its own"
+"""What can be said of a member's tier. `GONE` is a reference to a tier that does not exist; `IGNORED` a level
+that the configuration leaves out; `OF_ITS_OWN` a status that no line of the configuration gives, which an
+importer has set by other rules."""
 
 CORRECTABLE = (WRONG, NONE, GONE)
 """Where the configuration says which tier it should be, and it is another one."""
@@ -42,7 +46,7 @@ CORRECTABLE = (WRONG, NONE, GONE)
 
 @dataclass(frozen=True)
 class InUse:
-    """What tells the members' levels apart here: tiers, or statuses where no tier was ever made.
+    """What tells the members apart here: tiers, statuses, or each of them in its own right.
 
     Attributes
     ----------
@@ -52,11 +56,14 @@ class InUse:
         Their table.
     column : str
         Canonical name of the member's column that refers to it.
+    everybody : tuple of str, int, int, or None
+        The code that nearly everybody has without a reason, how many have it, of how many who have any.
     """
 
     kind: Literal["tier", "status"]
     codes: FromClause
     column: str
+    everybody: tuple[str, int, int] | None = None
 
     @property
     def concept(self) -> str:
@@ -65,45 +72,95 @@ class InUse:
 
 
 def in_use(connection: Connection, schema: Schema) -> InUse:
-    """Find out whether tiers are used here: the application's own importers fill statuses only.
+    """Return what tells the members apart first of all: tiers, or statuses where no tier was ever made.
 
     Raises
     ------
     SchemaGap
         When members have neither.
     """
+    return all_in_use(connection, schema)[0]
+
+
+def all_in_use(connection: Connection, schema: Schema) -> list[InUse]:
+    """Find out what is used here: tiers where any was seeded, and statuses; `SchemaGap` for neither."""
+
+    def any_of(codes: FromClause) -> bool:
+        return connection.execute(select(codes.c.id).limit(1)).first() is not None
+
     statuses = schema.has("statuses.code", "members.status_id")
-    if schema.has("tiers.code", "members.tier_id") and (
-        not statuses or connection.execute(select(schema.tiers.c.id).limit(1)).first() is not None
-    ):
-        return InUse("tier", schema.tiers, "tier_id")
-    if statuses:
-        return InUse("status", schema.statuses, "status_id")
-    raise SchemaGap(
-        "Members have neither a tier nor a status here, so nothing can be compared.",
-        "A migration of the application that creates them would supply it.",
-    )
-
-
-def spread(schema: Schema, used: InUse) -> Subquery:
-    """Select ``key`` (a code), ``members`` and ``of``, those who have any."""
-    codes, members = used.codes, schema.members
-    return (
-        select(
-            codes.c.code.label("key"),
-            func.count().label("members"),
-            func.sum(func.count()).over().label("of"),
+    found = []
+    if schema.has("tiers.code", "members.tier_id") and (not statuses or any_of(schema.tiers)):
+        found.append(InUse("tier", schema.tiers, "tier_id"))
+    if statuses and (not found or any_of(schema.statuses)):
+        found.append(InUse("status", schema.statuses, "status_id"))
+    if not found:
+        raise SchemaGap(
+            "Members have neither a tier nor a status here, so nothing can be compared.",
+            "A migration of the application that creates them would supply it.",
         )
-        .select_from(members.join(codes, same_id(codes.c.id, members.c[used.column])))
-        .group_by(codes.c.code)
-        .subquery("spread")
-    )
+    return found
 
 
-def everybody_in_one(schema: Schema, used: InUse) -> Select[Any]:
-    """Select the code that nearly everybody has, if there is one."""
-    found = spread(schema, used)
-    return select(found).where(found.c.of >= FEW, found.c.members >= EVERYBODY * found.c.of).order_by("key")
+def comparisons(
+    connection: Connection, schema: Schema, mappings: Sequence[TierMapping] = ()
+) -> list[tuple[InUse, TierMapping | None]]:
+    """Return what is used here, tiers first, each with the configuration that speaks of it.
+
+    A tier policy speaks of tiers, also where none was seeded yet; the other two kinds speak of statuses, and
+    of tiers only where members have no status at all, as in the guide's database.
+    """
+    used = all_in_use(connection, schema)
+    giving = {each.gives: each for each in mappings if each.enabled}
+    if used[0].kind == "status" and "tier" in giving and schema.has("tiers.code", "members.tier_id"):
+        used.insert(0, InUse("tier", schema.tiers, "tier_id"))
+    if [each.kind for each in used] == ["tier"]:
+        giving.setdefault("tier", giving.get("status"))  # type: ignore[arg-type]
+    pairs = [(each, giving.get(each.kind)) for each in used]
+    return [
+        (replace(each, everybody=everybody_in_one(connection, schema, each, mapping)), mapping)
+        for each, mapping in pairs
+    ]
+
+
+def everybody_in_one(
+    connection: Connection, schema: Schema, used: InUse, mapping: TierMapping | None
+) -> tuple[str, int, int] | None:
+    """Return the code that nearly everybody has without a reason, how many have it, and of how many.
+
+    There is a reason where a line of the configuration gives it to nearly all of them (a default does not: it is
+    what a configuration without its lines gives), or Wild Apricot's own status of the contact does.
+    """
+    codes, members = used.codes, schema.members
+    holders = members.join(codes, same_id(codes.c.id, members.c[used.column]))
+    rows = connection.execute(select(codes.c.code, func.count()).select_from(holders).group_by(codes.c.code))
+    counts = {str(code): int(count) for code, count in rows}
+    of = sum(counts.values())
+    code = min(counts, key=lambda each: (-counts[each], each), default="")
+    if of < FEW or counts[code] < EVERYBODY * of:
+        return None
+    reasons = []
+    if mapping is not None and schema.has("members.level"):
+        lines = [level for level, given in mapping.levels.items() if given == code]
+        reasons.append(
+            members.c.level.in_(select(func.unnest(bindparam("lines", lines, type_=_TEXTS, unique=True))))
+        )
+    if used.kind == "status" and schema.has("members.wa_raw"):
+        reasons.append(status_in_wa(schema) == code)
+    if reasons:
+        reasoned = select(func.count()).select_from(holders).where(codes.c.code == code, or_(*reasons))
+        if int(connection.scalar(reasoned) or 0) >= EVERYBODY * counts[code]:
+            return None
+    return code, counts[code], of
+
+
+def status_in_wa(schema: Schema) -> ColumnElement[Any]:
+    """Return the status code that a sync gives a member by what Wild Apricot said of the contact; NULL for none.
+
+    `NotAMember` becomes ``not_a_member``: the rule of the application's sync.
+    """
+    said = schema.members.c.wa_raw["status"].astext
+    return func.lower(func.regexp_replace(said, "(?<!^)([A-Z])", r"_\1", "g"))
 
 
 def without(schema: Schema, used: InUse) -> ColumnElement[bool]:
@@ -115,8 +172,8 @@ def without(schema: Schema, used: InUse) -> ColumnElement[bool]:
 def expected_tiers(mapping: TierMapping) -> Any:
     """Return the configuration as a table of ``level`` and ``tier``."""
     arrays = (
-        bindparam("levels", list(mapping.levels), type_=ARRAY(String())),
-        bindparam("tiers", list(mapping.levels.values()), type_=ARRAY(String())),
+        bindparam("levels", list(mapping.levels), type_=_TEXTS, unique=True),
+        bindparam("tiers", list(mapping.levels.values()), type_=_TEXTS, unique=True),
     )
     return func.unnest(*arrays).table_valued("level", "tier", name="expected").render_derived()
 
@@ -133,7 +190,9 @@ def judged(schema: Schema, used: InUse, mapping: TierMapping) -> Subquery:
     -------
     Subquery
         ``key``, ``level``, ``expected``, ``actual`` (codes), ``held`` (the reference itself, as text),
-        ``written`` (when the member's row was last written) and ``finding``: `RIGHT`, `WRONG`, `NONE`, `GONE`, `NO_LEVEL`, `UNKNOWN_LEVEL`, `OF_ITS_OWN`.
+        ``written`` (when the member's row was last written), ``as_in_wa`` (whether it is a status that Wild
+        Apricot gave the contact) and ``finding``: `RIGHT`, `WRONG`, `NONE`, `GONE`, `NO_LEVEL`,
+        `UNKNOWN_LEVEL`, `IGNORED`, `OF_ITS_OWN`.
 
     Raises
     ------
@@ -144,13 +203,22 @@ def judged(schema: Schema, used: InUse, mapping: TierMapping) -> Subquery:
     members, codes = schema.members, used.codes
     held, known = members.c[used.column], expected_tiers(mapping)
     default: Any = null() if mapping.default is None else literal(mapping.default)
-    wanted = case((has_level(schema), func.coalesce(known.c.tier, cast(default, String))))
-    ours = codes.c.code.in_(
-        select(func.unnest(bindparam("given", list(mapping.codes), type_=ARRAY(String()))))
+    ignored = members.c.level.in_(
+        select(func.unnest(bindparam("ignored", list(mapping.ignored), type_=_TEXTS, unique=True)))
     )
+    wanted = case((has_level(schema), func.coalesce(known.c.tier, cast(default, String))))
+    # What nearly everybody has without a reason is no rule of its own.
+    given = [*mapping.codes, *([used.everybody[0]] if used.everybody else [])]
+    ours = codes.c.code.in_(select(func.unnest(bindparam("given", given, type_=_TEXTS, unique=True))))
     strange = codes.c.code.is_not(None) & ~ours if used.kind == "status" else literal(False)
+    as_in_wa = (
+        func.coalesce(codes.c.code == status_in_wa(schema), False)
+        if used.kind == "status" and schema.has("members.wa_raw")
+        else literal(False)
+    )
     finding = case(
         (~has_level(schema), NO_LEVEL),
+        (ignored, IGNORED),
         (wanted.is_(None), UNKNOWN_LEVEL),
         (strange, OF_ITS_OWN),
         (codes.c.code == wanted, RIGHT),
@@ -166,6 +234,7 @@ def judged(schema: Schema, used: InUse, mapping: TierMapping) -> Subquery:
             codes.c.code.label("actual"),
             as_text(held).label("held"),
             (members.c.updated_at if schema.has("members.updated_at") else null()).label("written"),
+            as_in_wa.label("as_in_wa"),
             finding.label("finding"),
         )
         .select_from(
@@ -180,10 +249,11 @@ def judged(schema: Schema, used: InUse, mapping: TierMapping) -> Subquery:
 def levels_not_named(schema: Schema, mapping: TierMapping) -> Select[Any]:
     """Select ``level`` and ``members`` for each level that the configuration does not name."""
     schema.require("members.level")
-    level, known = schema.members.c.level, expected_tiers(mapping)
+    level = schema.members.c.level
+    named = func.unnest(bindparam("named", [*mapping.levels, *mapping.ignored], type_=_TEXTS, unique=True))
     return (
         select(level.label("level"), func.count().label("members"))
-        .where(has_level(schema), ~exists().where(known.c.level == level))
+        .where(has_level(schema), level.not_in(select(named)))
         .group_by(level)
         .order_by(level.collate("C"))
     )
