@@ -168,7 +168,7 @@ class Preflighting(Looking, Checkpointing):
         names = [file.name for file in self.options.mappings]
         return [
             DryRunSeen(
-                each.name,
+                each.name if each.reports or not each.runs else f"{each.name}, of an incremental sync",
                 each.started,
                 each.state == "completed",
                 review.by if (review := approved(each)) else "",

@@ -148,7 +148,7 @@ class Rehearsing(Session):
         with self.reading() as connection:
             runs = find_runs(connection, self.schema, list(known.values()))
         run = _dry(runs, run_id)
-        paths = [each.path for each in run.reports]
+        paths = [each.path for each in run.reports if each.path.suffix == ".json"]
         return review_dry_run(run, runs, read_documents(paths, [], datetime.now(UTC)), sample)
 
     def approve_dry_run(self, name: str | None = None, *, remark: str = "") -> Approved:
@@ -186,11 +186,13 @@ class Rehearsing(Session):
             return name, ()
         if not kept.runs:
             raise DryRunError(
-                f"{kept.name} left no report file, so there is nothing to review but its log.",
+                f"{kept.name} left no report file, so there is nothing to review but its log, which is not an incremental sync's.",
                 f"It is {kept.folder / (kept.log.file if kept.log else '')}. Name the importer's folder in"
                 " import_reports, and run it again.",
             )
-        return name if name in kept.runs else kept.runs[-1], read_reports([kept.folder / "reports"])
+        return name if name in kept.runs else kept.runs[-1], read_reports(
+            kept.folder / each.file for each in kept.evidence if each.run
+        )
 
     def _mark(self) -> str:
         with self.database.reading() as connection:

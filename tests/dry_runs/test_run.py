@@ -16,9 +16,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.bundles.conftest import DRY, LIVE
-from tests.dry_runs.conftest import Run
-from workbench.checkpoints.dry_runs import find_dry_run, list_dry_runs, read_dry_run
+from tests.bundles.conftest import DRY, LIVE, api_report
+from tests.dry_runs.conftest import API_DRY, Run, api_dry
+from workbench.checkpoints.dry_runs import find_dry_run, kept_reports, list_dry_runs, read_dry_run
 from workbench.checkpoints.dry_runs.output import Redactor, secrets_of
 from workbench.checkpoints.dry_runs.running import shown_command
 from workbench.errors import DryRunError, UsageError
@@ -266,3 +266,28 @@ def test_damaged_manifests(place: Path, importer: list[str], dry: Run) -> None:
         find_dry_run(place / "backups", None, "club")
     path.write_text(json.dumps(json.loads(good)))
     assert find_dry_run(place / "backups", None, "club") == kept
+
+
+def test_the_report_lies_where_the_output_says_and_the_live_runs_is_kept(place: Path, dry: Run) -> None:
+    """The API sync has one name for every report, and writes each over the one before."""
+    elsewhere = place / "elsewhere"
+    elsewhere.mkdir()
+    report = elsewhere / "wa_full_sync_report.json"
+    report.write_text(json.dumps(api_report()))
+    script = place / "full.py"
+    script.write_text(
+        "import json, pathlib, sys\n"
+        f"pathlib.Path({str(report)!r}).write_text({json.dumps(api_dry())!r})\n"
+        f"print('[WA-IMPORT] [INFO] Report written to: {report}')\n"
+    )
+    kept = dry([sys.executable, str(script)])
+    assert kept.outcome == "completed"
+    assert [(each.run, each.mode) for each in kept.reports] == [(API_DRY, "dry")]
+    assert read_dry_run(kept.folder).reports == kept.reports
+    report.write_text(json.dumps(api_report()))
+    declared = dry([sys.executable, str(script)], reports=[elsewhere])
+    assert len(declared.reports) == 1
+    assert [each.run for each in declared.overwritten] == [api_report()["runId"]]
+    assert declared.folder / declared.overwritten[0].file in kept_reports(place / "backups", "club")
+    silent = dry([sys.executable, "-c", "print('nothing')"], reports=[elsewhere])
+    assert (silent.reports, silent.overwritten) == ((), ())

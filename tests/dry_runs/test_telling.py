@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -135,3 +136,67 @@ def test_a_dotenv_that_says_otherwise(folder: Path) -> None:
 def test_no_program(command: list[str], folder: Path) -> None:
     with pytest.raises(UsageError):
         told(command, folder)
+
+
+@pytest.fixture
+def package(folder: Path) -> Path:
+    """The same with a package.json, and a CSV importer that is dry unless an argument makes it live."""
+    scripts = {
+        "migrate:dry-run": "npx tsx scripts/migrate.ts --verbose",
+        "migrate:live": "npx tsx scripts/migrate.ts --live --verbose",
+        "migrate:checked": "npm run lint && npm run migrate:dry-run",
+        "pretold": "unset DRY_RUN",
+        "told": "npx tsx scripts/sync.ts",
+        "off": "DRY_RUN=0 npx tsx scripts/sync.ts",
+        "sync": "npx tsx scripts/sync.ts",
+        "round": "npm run round",
+    }
+    (folder / "package.json").write_text(json.dumps({"scripts": scripts}))
+    (folder / "scripts" / "migrate.ts").write_text(
+        "interface Args { dryRun: boolean }\n// dryRun: false\nconst args = { dryRun: true, yes: false }\n"
+        "if (process.argv.includes('--live')) args.dryRun = false\n"
+    )
+    (folder / "scripts" / "yes.ts").write_text("const dryRun = !process.argv.includes('--yes')\n")
+    (folder / "scripts" / "hot.ts").write_text(
+        "let dryRun = false\nif (process.argv.includes('--dry-run')) dryRun = true\n"
+    )
+    return folder
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "npm run migrate:dry-run",
+        "npm run migrate:dry-run -- --data-dir wa",
+        "npm --silent run migrate:checked",
+        "yarn migrate:dry-run",
+        "npx tsx scripts/migrate.ts",
+        "npx --yes tsx scripts/migrate.ts --config c.yaml",
+        "npx tsx scripts/yes.ts",
+        "npm run sync",
+    ],
+)
+def test_one_that_is_dry_by_itself_may_run(command: str, package: Path) -> None:
+    assert told(["env", *command.split()], package).by
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "npm run migrate:live",
+        "npm run migrate:dry-run -- --live",
+        "npm run migrate:dry-run -- --yes",
+        "npm run migrate:dry-run --yes",
+        "npm run told",
+        "npm run off",
+        "npm run round",
+        "npm run nothing",
+        "npx tsx scripts/migrate.ts --live",
+        "npx tsx scripts/migrate.ts --yes",
+        "npx tsx scripts/yes.ts -y",
+        "npx tsx scripts/hot.ts",
+    ],
+)
+def test_one_that_an_argument_or_another_line_makes_live_is_not_started(command: str, package: Path) -> None:
+    with pytest.raises(Refused):
+        told(["env", *command.split()], package)

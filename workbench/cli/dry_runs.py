@@ -141,6 +141,7 @@ def dry_run_facts(kept: DryRun) -> dict[str, Any]:
         "told_by": kept.told_by,
         "log": vars(kept.log) if kept.log else None,
         "reports": [vars(each) for each in kept.reports],
+        "overwritten": [vars(each) for each in kept.overwritten],
         "runs": kept.runs,
         "configuration_sha256": kept.configuration_sha256,
         "written_meanwhile": kept.written_meanwhile,
@@ -152,8 +153,14 @@ def _tell(kept: DryRun) -> None:
     say("", f"Dry run {kept.name}: {kept.state}, {kept.seconds or 0:,.1f} s. It is kept in {place}.")
     for each in kept.reports:
         say(f"  report {Path(each.file).name}, run {each.run or 'unknown'}")
-    if kept.outcome == "completed" and not kept.reports:
-        say("! It left no report file where import_reports or --report say, so it cannot be reviewed.")
+    for each in kept.overwritten:
+        say(
+            f"  It wrote over a live run's report; a copy is kept: {paths_below([kept.folder / each.file])[0]}."
+        )
+    if kept.outcome == "completed" and not kept.evidence:
+        say(
+            "! It left no report file where import_reports, --report or its log say, so it cannot be reviewed."
+        )
     if kept.written_meanwhile is None:
         say("! Whether anything was written meanwhile was not looked at: the database could not be read.")
     elif kept.written_meanwhile:
@@ -167,7 +174,12 @@ def _tell(kept: DryRun) -> None:
 
 def _end(kept: DryRun) -> None:
     if kept.outcome == "not dry":
-        live = ", ".join(str(each.run) for each in kept.reports if each.mode == "live")
+        live = ", ".join(each.run for each in kept.evidence if each.mode == "live" and each.run)
+        if not live:
+            raise ImporterFailed(
+                "THIS WAS A LIVE RUN: the importer did not heed DRY_RUN=1, its output says so.",
+                f"`{command()} runs` lists it as the latest; `{command()} plan rollback RUN_ID` takes it back.",
+            )
         raise ImporterFailed(
             f"THIS WAS A LIVE RUN: the importer did not heed DRY_RUN=1, its report is of live run {live}.",
             f"`workbench run {live}` tells what it did; `workbench plan rollback {live}` takes it back.",
@@ -179,7 +191,7 @@ def _end(kept: DryRun) -> None:
             f"The importer failed with exit code {kept.exit_code}.",
             f"Its log is {paths_below([kept.folder / f'{kept.name}.log'])[0]}.",
         )
-    raise typer.Exit(0 if kept.reports and not kept.written_meanwhile else 1)
+    raise typer.Exit(0 if kept.evidence and not kept.written_meanwhile else 1)
 
 
 def _review_facts(found: DryRunReview, unmask: bool) -> dict[str, Any]:

@@ -7,13 +7,13 @@ does not fetch theirs at all.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 
 from workbench.investigate.dry_runs import rehearsals
-from workbench.investigate.invariants import Document, Evidence, check_invariants
+from workbench.investigate.invariants import Evidence, check_invariants
 from workbench.murmurant.importers import ACTIONS, Run, is_fetch_trouble
 from workbench.murmurant.reports import ReportRecord
 from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES, REGISTRATION
@@ -92,7 +92,9 @@ def review_dry_run(run: Run, runs: Sequence[Run], evidence: Evidence, sample: in
     earlier = [
         each
         for each in runs
-        if each.mode == "dry" and each.importer == run.importer and _is_before(each, run)
+        if each.mode == "dry"
+        and (each.importer, each.sync) == (run.importer, run.sync)
+        and _is_before(each, run)
     ]
     before = earlier[-1] if earlier else None
     live = next(
@@ -170,9 +172,11 @@ def _warnings(run: Run, evidence: Evidence) -> pd.DataFrame:
         for entity, count in run.errors.items()
         if count
     ]
-    for document in evidence.documents:
-        if document.run == run.run:
-            rows += [(what, says, 1, False) for what, says in _said(document)]
+    rows += [("warnings", each.message or each.code, 1, False) for each in run.warnings]
+    for problem in run.problems:
+        where = " ".join(filter(None, (problem.entity.lower(), problem.wa_id)))
+        says = f"{where}: {problem.message or 'no reason given'}".lstrip(": ")
+        rows.append(("errors", says, 1, False))
     for outcome in check_invariants(evidence):
         rows += [
             (outcome.invariant.id, f"{each.file}: {each.key}: {each.says}", 1, False)
@@ -180,19 +184,6 @@ def _warnings(run: Run, evidence: Evidence) -> pd.DataFrame:
         ]
     table = pd.DataFrame(rows, columns=["what", "says", "count", "innocent"])
     return table.drop_duplicates(ignore_index=True)
-
-
-def _said(document: Document) -> Iterator[tuple[str, str]]:
-    """Yield the warnings and errors that an importer's report lists, in words."""
-    for what in ("warnings", "errors"):
-        listed = document.content.get(what)
-        for each in listed if isinstance(listed, list) else ():
-            if isinstance(each, dict):
-                where = " ".join(str(each[key]) for key in ("entity", "waId") if each.get(key))
-                said = each.get("message") or each.get("error") or each.get("reason") or "no reason given"
-                yield what, f"{where}: {said}".lstrip(": ")
-            else:
-                yield what, str(each)
 
 
 def _since(run: Run, before: Run | None) -> pd.DataFrame:

@@ -16,7 +16,7 @@ UNFINISHED = frozenset({"failed", "interrupted"})
 
 @dataclass(frozen=True)
 class Rehearsal:
-    """A live run and the last dry run of the same importer before it.
+    """A live run and the last dry run of the same importer before it; of an incremental sync, that of one.
 
     Attributes
     ----------
@@ -43,12 +43,13 @@ def rehearsals(runs: Sequence[Run], fresh_hours: float) -> list[Rehearsal]:
         How long before the live run its dry run may have been.
     """
     found: list[Rehearsal] = []
-    last: dict[str, Run] = {}
+    last: dict[tuple[str, bool], Run] = {}
     for run in runs:
+        kind = run.importer, run.sync == "incremental"
         if run.mode == "dry":
-            last[run.importer] = run
+            last[kind] = run
             continue
-        dry, hours = last.get(run.importer), None
+        dry, hours = last.get(kind), None
         if dry is None:
             judged = "none"
         elif run.started is None or dry.started is None:

@@ -57,6 +57,7 @@ def judge(run: Run, earlier: Sequence[Run], later: Sequence[Run], state: SyncSta
         run.status, run.why = "interrupted", "its report file has no end"
     elif (
         told
+        and run.sync != "incremental"
         and not any(sum(cells.values()) for cells in run.counts.values())
         and not any(run.errors.values())
     ):

@@ -6,7 +6,7 @@ A report's own ``success`` is one witness among several: an interrupted sync say
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pandas as pd
@@ -40,6 +40,9 @@ Entry = tuple[str, Any, datetime]
 """An audit entry's action, metadata and time."""
 
 _REWRITING = (SYNC_STATE_RESET, RESTORED, ROLLED_BACK)
+STARTING = timedelta(minutes=1)
+"""How long after it says that it started a sync may have given itself its id."""
+
 _AUDIT_ACTIONS = {"CREATE": "created", "UPDATE": "updated"}
 
 
@@ -60,7 +63,7 @@ def find_runs(connection: Connection, schema: Schema, reports: Sequence[ImportRe
     entries = _from_migration_entries(connection, schema, run)
     _from_run_columns(connection, schema, run)
     for report in reports:
-        _from_report(report, run(report.run_id))
+        _from_report(report, run(report.run_id or _run_of_output(report, found)))
     ordered = sorted(found.values(), key=lambda each: (each.started is None, each.started or 0, each.run))
     state = _sync_state(connection, schema, entries)
     for position, each in enumerate(ordered):
@@ -273,6 +276,19 @@ def _from_report(report: ImportReport, run: Run) -> None:
     run.fetched = report.fetched or run.fetched
     if report.counts and (report.records or not run.reported):  # a full listing tells more than a summary
         run.reported = report.counts
+
+
+def _run_of_output(report: ImportReport, found: dict[str, Run]) -> str:
+    """Name the run that printed this: the output tells no id, but when it started; the id tells that too."""
+    assert report.started is not None
+    near = [
+        (each.started - report.started, name)
+        for name, each in found.items()
+        if each.sync == report.sync
+        and each.started
+        and timedelta(0) <= each.started - report.started < STARTING
+    ]
+    return min(near)[1] if near else report.path.stem
 
 
 def _said(value: Any) -> str | None:

@@ -1,7 +1,8 @@
 """The report files that importers leave on disk, read into one form.
 
 Three formats: the API sync's ``wa_full_sync_report.json``, the CSV importer's
-``migration-{dry-run,live}-<ts>.json`` (``-full.json`` lists every record), and its ``id-map-...json``.
+``migration-{dry-run,live}-<ts>.json`` (``-full.json`` lists every record), and its ``id-map-...json``. An incremental
+sync writes none; a log of what it printed is read in their place.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 
 from workbench.errors import ReportFileError
 from workbench.murmurant.importers import Problem, ReportWarning, importer_of
+from workbench.murmurant.output import read_output
 from workbench.murmurant.spellings import EVENT, MEMBER, REGISTRATION
 
 _SECTIONS = {"members": MEMBER, "events": EVENT, "registrations": REGISTRATION}
@@ -184,7 +186,7 @@ class NotAReportError(ReportFileError):
 
 
 def read_report(path: Path) -> ImportReport:
-    """Read one report file in any of the three formats.
+    """Read one report file in any of the three formats, or a log of an incremental sync.
 
     Raises
     ------
@@ -199,6 +201,8 @@ def read_report(path: Path) -> ImportReport:
     except UnicodeDecodeError:
         raise ReportFileError(f"The report file {path} is not text in UTF-8.", again) from None
     except json.JSONDecodeError as error:
+        if facts := read_output(error.doc):
+            return ImportReport(path=path, run_id="" if facts["mode"] == "live" else path.stem, **facts)
         begun = error.doc.lstrip()[:1] in {"", "{"}
         state = "is cut short or damaged" if begun else "is not JSON"
         raise ReportFileError(

@@ -78,7 +78,9 @@ class DryRun:
         The files it was configured with; `configuration_sha256` is the digest of all of them.
     log : KeptFile or None
     reports : tuple of KeptFile
-        The importer's report files, copied.
+        The importer's report files, copied. An incremental sync writes none: its log names the run and the mode.
+    overwritten : tuple of KeptFile
+        Live runs' reports that this one wrote over, copied before; with a run id where they count as evidence here.
     written_meanwhile : dict of str to int, or None
         Table to rows that anybody wrote while it ran; None where nobody looked.
     reviews : tuple of Review
@@ -102,6 +104,7 @@ class DryRun:
     signal: int | None = None
     log: KeptFile | None = None
     reports: tuple[KeptFile, ...] = ()
+    overwritten: tuple[KeptFile, ...] = ()
     written_meanwhile: dict[str, int] | None = None
     reviews: tuple[Review, ...] = ()
     process: int = 0
@@ -121,8 +124,13 @@ class DryRun:
 
     @property
     def runs(self) -> tuple[str, ...]:
-        """The ids of the runs that its reports are of."""
-        return tuple(sorted({each.run for each in self.reports if each.run}))
+        """The ids of the runs that its reports, or its log, are of."""
+        return tuple(sorted({each.run for each in self.evidence if each.run}))
+
+    @property
+    def evidence(self) -> tuple[KeptFile, ...]:
+        """What tells what the importer would do: its reports; without any, the log where that can be read as one."""
+        return self.reports or ((self.log,) if self.log is not None and self.log.mode else ())
 
     @property
     def state(self) -> str:
@@ -237,14 +245,14 @@ def _files(run: DryRun) -> Sequence[KeptFile]:
 
 def _converted(content: dict[str, Any]) -> dict[str, Any]:
     found = dict(content)
-    for name in ("configuration", "reports"):
-        found[name] = tuple(KeptFile(**each) for each in content[name])
+    for name in ("configuration", "reports", "overwritten"):
+        found[name] = tuple(KeptFile(**each) for each in content.get(name, ()))
     found["log"] = KeptFile(**content["log"]) if content["log"] else None
     found["reviews"] = tuple(Review(**each) for each in content["reviews"])
     found["command"], found["variables"] = tuple(content["command"]), tuple(content["variables"])
     if content["outcome"] not in OUTCOMES or datetime.fromisoformat(content["started_at"]).tzinfo is None:
         raise ValueError("outcome or start")
-    files = (*found["reports"], *((found["log"],) if found["log"] else ()))
+    files = (*found["reports"], *found["overwritten"], *((found["log"],) if found["log"] else ()))
     if any(Path(each.file).is_absolute() or ".." in Path(each.file).parts for each in files):
         raise ValueError("a file outside")
     return found

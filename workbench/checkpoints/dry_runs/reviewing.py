@@ -40,12 +40,12 @@ def altered_since(run: DryRun) -> list[str]:
 
 
 def kept_reports(backups: Path, environment: str) -> list[Path]:
-    """List the report files that dry runs of an environment left, of those that are still as they were written."""
+    """List the report files that dry runs of an environment left or wrote over, of those still as they were written."""
     return [
         run.folder / each.file
         for run in list_dry_runs(backups, environment)
-        for each in run.reports
-        if each.run is not None and _intact(run, each)
+        for each in (*run.evidence, *run.overwritten)
+        if each.run and _intact(run, each)
     ]
 
 
@@ -63,9 +63,9 @@ def approve_dry_run(run: DryRun, by: str, remark: str = "") -> DryRun:
         raise Refused("An approval needs a name.", "Give it with --as NAME.")
     if run.state != "completed":
         raise Refused(f"{run.name} is no dry run to approve: it is {run.state}.", "Run it again.")
-    if not run.reports:
+    if not run.evidence:
         raise Refused(
-            f"{run.name} left no report file, so nothing says what would be done.",
+            f"{run.name} left no report file, and its log cannot be read as one: nothing says what would be done.",
             "Name the importer's folder in import_reports, and run it again.",
         )
     if altered := altered_since(run):

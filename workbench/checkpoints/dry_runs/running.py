@@ -10,7 +10,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,6 +31,10 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _SECRET_FLAG = re.compile(
     r"-{1,2}[\w-]*(?:password|passwd|secret|token|api-?key|private-?key)[\w-]*", re.IGNORECASE
 )
+_WRITTEN_TO = re.compile(r"^[^\n]*\breport\b[^:\n]*:[ \t]*(\S[^\n]*?\.json)\b", re.IGNORECASE | re.MULTILINE)
+API_REPORTS, API_REPORT = Path("/tmp/murmurant"), "wa_full_sync_report.json"
+"""Where the API sync writes its report, each over the one before."""
+
 _CONFIGURATION = {".yaml", ".yml", ".toml", ".json", ".ini", ".cfg", ".conf"}
 
 
@@ -90,6 +94,7 @@ def run_dry(
     surroundings = {**os.environ, VARIABLE: "1"}
     run = _begun(request, surroundings)
     before = _stamps(request.reports)
+    rescued = _rescued(run.folder, request.reports)
     log = run.folder / f"{run.name}.log"
     redactor = Redactor(secrets_of(surroundings))
     try:
@@ -102,19 +107,28 @@ def run_dry(
             f"{run.name} says so too.",
         ) from None
     finished = iso(datetime.now(UTC))
-    reports = tuple(_collected(run.folder, before, _stamps(request.reports)))
+    after = _stamps(request.reports)
+    started = int(run.started.timestamp() - 1) * 10**9  # a file system may keep whole seconds
+    after |= {
+        path: stamp
+        for path, stamp in _stamps(_named_in(log, request.folder)).items()
+        if path in before or stamp[0] >= started
+    }
+    reports = tuple(_collected(run.folder, before, after))
+    overwritten = tuple(_overwritten(run.folder, rescued, request.reports))
     outcome = "interrupted" if caught or exit_code < 0 else "failed" if exit_code else "completed"
-    if any(each.mode == "live" for each in reports):
+    kept_log = _kept_log(run, log) if not reports else KeptFile(log.name, *file_digest(log))
+    if any(each.mode == "live" for each in (*reports, kept_log)):
         outcome = "not dry"
-    digest, size = file_digest(log)
     ended = replace(
         run,
         finished_at=finished,
         outcome=outcome,
         exit_code=exit_code if exit_code >= 0 else None,
         signal=caught or (-exit_code if exit_code < 0 else None),
-        log=KeptFile(log.name, digest, size),
+        log=kept_log,
         reports=reports,
+        overwritten=overwritten,
         written_meanwhile=written(),
         process=0,
     )
@@ -252,13 +266,62 @@ def _stamps(places: Sequence[Path]) -> dict[Path, Stamp]:
     """Return which JSON files there are, and what changes when one is written."""
     files = [each for place in places for each in (place.glob("*.json") if place.is_dir() else [place])]
     found = {}
-    for path in files:
+    for path in dict.fromkeys(each.resolve() for each in files):
         try:
             state = path.stat()
         except OSError:
             continue
         found[path] = (state.st_mtime_ns, state.st_size, state.st_ino)
     return found
+
+
+def _named_in(log: Path, folder: Path) -> list[Path]:
+    """Return the report files that an importer's output names."""
+    text = log.read_text(encoding="utf-8", errors="replace")
+    found = dict.fromkeys(folder / each for each in _WRITTEN_TO.findall(text))
+    return [each.resolve() for each in found if each.is_file()]
+
+
+def _rescued(folder: Path, places: Sequence[Path]) -> dict[Path, tuple[Stamp, KeptFile]]:
+    """Copy the reports of live runs that a dry run would write over: the API sync has one name for all of them."""
+    files = [each / API_REPORT if each.is_dir() else each for each in places]
+    found: dict[Path, tuple[Stamp, KeptFile]] = {}
+    for path in dict.fromkeys(each.resolve() for each in [*files, API_REPORTS / API_REPORT]):
+        stamps = _stamps([path]) if path.name == API_REPORT and path.is_file() else {}
+        try:
+            report = read_report(path) if stamps else None
+        except ReportFileError:
+            continue  # it is no report: nothing is lost
+        if report is not None and report.mode == "live":
+            name = f"overwritten/{report.run_id}.json"
+            (folder / name).parent.mkdir(mode=0o700, exist_ok=True)
+            shutil.copyfile(path, folder / name)
+            found[path] = stamps[path], KeptFile(name, *file_digest(folder / name), report.run_id, "live")
+    return found
+
+
+def _overwritten(
+    folder: Path, rescued: Mapping[Path, tuple[Stamp, KeptFile]], places: Sequence[Path]
+) -> Iterator[KeptFile]:
+    """Keep the copies of what was really written over; those that nobody declared are no evidence of this environment."""
+    declared = {each.resolve() for each in places}
+    for path, (stamp, kept) in rescued.items():
+        if _stamps([path]).get(path) == stamp:
+            (folder / kept.file).unlink()
+        else:
+            yield kept if declared & {path, path.parent} else replace(kept, run=None)
+    with suppress(OSError):
+        (folder / "overwritten").rmdir()  # where nothing is in it
+
+
+def _kept_log(run: DryRun, log: Path) -> KeptFile:
+    """Note of a log what it says itself: that of an incremental sync is its report."""
+    kept = KeptFile(log.name, *file_digest(log))
+    try:
+        report = read_report(log)
+    except ReportFileError:
+        return kept
+    return replace(kept, run=report.run_id or None, mode=report.mode)
 
 
 def _collected(folder: Path, before: Mapping[Path, Stamp], after: Mapping[Path, Stamp]) -> Iterator[KeptFile]:
@@ -268,7 +331,7 @@ def _collected(folder: Path, before: Mapping[Path, Stamp], after: Mapping[Path, 
             report = read_report(path)
         except ReportFileError:
             report = None
-            if not path.name.startswith(("migration-", "id-map-", "wa_full_sync_report")):
+            if not path.name.startswith(("migration-", "id-map-", API_REPORT.removesuffix(".json"))):
                 continue
         target = folder / "reports" / path.name
         target.parent.mkdir(mode=0o700, exist_ok=True)

@@ -6,6 +6,7 @@ back (``DRY_RUN=0 npx ...``), or never have heard of. A dry run that was none is
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import shutil
@@ -67,6 +68,20 @@ _SET_OTHERWISE = re.compile(
     rf"|\bunset\s+{VARIABLE}\b|\bdelete\s+process\.env\.{VARIABLE}\b|\benv\s+-i\b",
     re.IGNORECASE,
 )
+_DEFAULT = re.compile(
+    r"^(?!\s*(?://|#|\*)).*?\bdry_?run\b\s*(?::\s*bool(?:ean)?\s*(?==)|:(?!\s*bool)|(?==))=?(?!=)\s*([^\n]*)",
+    re.IGNORECASE | re.MULTILINE,
+)
+_DRY_VALUE = re.compile(
+    r"true\b|(?:!|not\b).*?\b(?:live|yes|execute|apply|commit)\b"
+    r"|['\"]--(?:live|yes|execute|apply|commit)['\"]\s+not\s+in\b",
+    re.IGNORECASE,
+)
+"""What a script first says of its dry run: true, or that nothing made it live, is dry by itself."""
+
+_MAKES_LIVE = {"--live", "--yes", "-y", "--execute", "--apply", "--commit"}
+_PACKAGERS, _STARTS = {"npm", "pnpm", "yarn", "bun"}, {"run", "run-script", "rum", "urn"}
+_DEEPEST = 5
 _MOST_FILES, _LARGEST = 200, 2 << 20
 
 
@@ -105,7 +120,9 @@ def told(command: Sequence[str], folder: Path, *, vouched: bool = False) -> Told
     if not command or not command[0].strip():
         raise UsageError("No command was given.", "Write `workbench dry-run -- COMMAND...`.")
     words = [one for each in command for one in _words(each)]
-    if problem := _takes_back(command, words):
+    lines = [" ".join(command), *_scripts_of_packages(words, folder)]
+    words += [one for line in lines[1:] for one in _words(line)]
+    if problem := _takes_back(lines, words):
         raise Refused(
             f"This would not be a dry run: {problem}.", "Nothing was started. Take that out of the command."
         )
@@ -137,6 +154,15 @@ def told(command: Sequence[str], folder: Path, *, vouched: bool = False) -> Told
         for path, text in _reached(script):
             if _MENTIONED.search(text):
                 return Told(f"{VARIABLE}=1 in its environment, which {path.name} reads")
+    for script in scripts:
+        default = _DEFAULT.search(script.read_text(encoding="utf-8", errors="replace"))
+        if default and _DRY_VALUE.match(default[1]):
+            if not (live := _made_live(words, script)):
+                return Told(f"{script.name} itself, which is dry unless an argument makes it live")
+            raise Refused(
+                f"This would not be a dry run: {script.name} is dry by itself, and the command says {live}.",
+                "Nothing was started. Take that out of the command.",
+            )
     if vouched:
         return Told(f"{VARIABLE}=1 in its environment; the operator vouches that the importer heeds it")
     raise Refused(
@@ -150,6 +176,44 @@ def told(command: Sequence[str], folder: Path, *, vouched: bool = False) -> Told
     )
 
 
+def _scripts_of_packages(words: Sequence[str], folder: Path) -> list[str]:
+    """Return the command lines behind ``npm run NAME``, with what comes before and after them, and those behind these."""
+    try:
+        content = json.loads((folder / "package.json").read_text(encoding="utf-8"))
+        scripts = content["scripts"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+    found: list[str] = []
+    waiting = [list(words)]
+    for _ in range(_DEEPEST):
+        waiting = [line for each in waiting for line in _behind(each, scripts)]
+        found += [" ".join(line) for line in waiting]
+    return found
+
+
+def _behind(words: Sequence[str], scripts: object) -> Iterator[list[str]]:
+    names = scripts if isinstance(scripts, dict) else {}
+    for number, word in enumerate(words):
+        if Path(word).name not in _PACKAGERS:
+            continue
+        after = [each for each in words[number + 1 :] if each != "--"]
+        called = next((each for each in after if not each.startswith("-") and each not in _STARTS), "")
+        for name in (f"pre{called}", called, f"post{called}"):
+            if isinstance(line := names.get(name), str):
+                given = after[after.index(called) + 1 :] if name == called else []
+                yield [*(_words(line)[1:] or [line]), *given]
+
+
+def _made_live(words: Sequence[str], script: Path) -> str:
+    """Return the argument after a script that makes it live; what stands before it is another program's."""
+    behind = False
+    for each in words:
+        if behind and each in _MAKES_LIVE:
+            return each
+        behind = behind or Path(each).name == script.name
+    return ""
+
+
 def _words(argument: str) -> list[str]:
     """Return an argument, and where it is a command line for a shell, its words too."""
     if not re.search(r"\s", argument):
@@ -160,7 +224,7 @@ def _words(argument: str) -> list[str]:
         return [argument, *argument.split()]
 
 
-def _takes_back(command: Sequence[str], words: Sequence[str]) -> str:
+def _takes_back(lines: Sequence[str], words: Sequence[str]) -> str:
     for each in words:
         for value in _ASSIGNED.findall(each):
             if value.lower() not in _TRUE:
@@ -176,8 +240,7 @@ def _takes_back(command: Sequence[str], words: Sequence[str]) -> str:
             "off",
         ):
             return f"the command says {one} {other}"
-    line = " ".join(command) + " "
-    if _TAKEN_BACK.search(line):
+    if any(_TAKEN_BACK.search(f"{line} ") for line in lines):
         return f"the command clears the environment, or {VARIABLE}"
     return ""
 

@@ -1,0 +1,169 @@
+"""An incremental sync's dry run: it leaves no report file, so its output is read, reviewed and approved (guide §2.2)."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.commands import Shell
+from tests.commands import shell as shell
+from tests.recorded import Recording
+from tests.recorded import recording as recording
+
+Open = Callable[..., Recording]
+DryRun = Callable[..., dict[str, Any]]
+
+SYNC = '''
+import os, sys
+dry = os.environ.get("DRY_RUN") == "1" and "deaf" not in sys.argv
+def log(message, level="INFO"):
+    print(f"[WA-IMPORT] [{level}] {message} ", flush=True)
+print("\\n" + "=" * 60 + "\\n  Wild Apricot Incremental Sync\\n" + "=" * 60 + "\\n")
+log("  Wild Apricot Incremental Sync")
+log("  Started: " + os.environ["STARTED"])
+log("  Last sync: never")
+log("  Mode: " + ("DRY RUN (no writes)" if dry else "LIVE (writes enabled)"))
+log("[1/3] Fetching contacts modified since 2026-11-30T10:56:10.709Z...")
+log("  - Found 7 changed contacts")
+log("  - Members: 1 created, 6 updated")
+log("  - Found 40 events")
+log("  - Events: 0 created, 1 updated")
+if "broken" in sys.argv:
+    log("Incremental sync failed", "ERROR")
+    print("\\nFATAL ERROR: fetch failed\\n", file=sys.stderr)
+    sys.exit(2)
+print("║ [HIGH  ] ZERO_REGISTRATIONS_UPSERTED\\n║   Fetched 40 registrations but upserted 0. Top skip reaso\\n║   ns: none\\n╟──")
+log("  Sync Complete")
+print("""
+Status:        COMPLETED WITH ERRORS
+Duration:      18s
+
+Entities processed:
+  Members:       1 created, 6 updated, 0 skipped, 1 errors
+  Events:        0 created, 1 updated, 39 skipped, 0 errors
+  Registrations: 0 created, 80 updated, 3 skipped, 0 errors
+
+Errors:
+  - Member WA#50070:
+Invalid `prisma.member.update()` invocation in
+
+Unique constraint failed on the fields: (`email`)
+
+============================================================
+""" if "errors" in sys.argv else """
+Status:        SUCCESS
+Duration:      18s
+
+Entities processed:
+  Members:       1 created, 6 updated, 0 skipped, 0 errors
+  Events:        0 created, 1 updated, 39 skipped, 0 errors
+  Registrations: 0 created, 80 updated, 3 skipped, 0 errors
+
+============================================================
+""")
+sys.exit(1 if "errors" in sys.argv else 0)
+'''
+NIGHTLY = "sync_1796037168450_01jcui"
+
+
+@pytest.fixture
+def sync(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return the command that runs it."""
+    (tmp_path / "wa_incremental_sync.py").write_text(SYNC)
+    monkeypatch.setenv("STARTED", datetime.now(UTC).isoformat())
+    return [sys.executable, "wa_incremental_sync.py"]
+
+
+@pytest.fixture
+def dry_run(shell: Shell, sync: list[str]) -> Callable[..., dict[str, Any]]:
+    """Run it dry on a recording's club; the arguments after it say what goes wrong."""
+
+    def run(club: Recording, *more: str) -> dict[str, Any]:
+        done = shell("dry-run", "run", "-e", "club", "--json", "--", *sync, *more, CLUB_URL=club.url)
+        return {"code": done.returncode, **json.loads(done.stdout)}
+
+    return run
+
+
+def listed(club: Recording) -> list[str]:
+    (found,) = club.json("check", "live-run-without-dry-run")["findings"]
+    assert found["status"] in ("pass", "warn")
+    return [each["key"] for each in found["rows"]]
+
+
+def test_its_output_is_reviewed_approved_and_settles_preflight(recording: Open, dry_run: DryRun) -> None:
+    club = recording("incremental")
+    with psycopg.connect(club.url) as connection:  # long ago, whatever the clock says
+        connection.execute("""UPDATE "AuditLog" SET "createdAt" = "createdAt" - interval '20 years'""")
+    made = dry_run(club)
+    assert (made["code"], made["outcome"], made["reports"], made["runs"]) == (
+        0,
+        "completed",
+        [],
+        [made["dry_run"]],
+    )
+    review = club.json("dry-run", "review")
+    assert (review["run"], review["importer"], review["status"]) == (made["dry_run"], "api", "completed")
+    would = {each["entity"]: each for each in review["would"]}
+    assert [would[each]["would_update"] for each in ("Member", "Event", "Registration")] == [6, 1, 80]
+    assert would["Member"]["fetched"] == 7
+    assert any("upserted 0. Top skip reasons: none" in each["says"] for each in review["warnings"])
+    assert club.run("dry-run", "review", "--approve", "--as", "erin").returncode == 0
+    items = {each["item"]: each for each in club.json("preflight")["items"]}
+    assert items["dry-run"]["state"] == "ok"
+    assert NIGHTLY in listed(club)
+    run = f"sync_{int(time.time() * 1000)}_next01"
+    with psycopg.connect(club.url) as connection:
+        connection.execute(
+            """INSERT INTO "AuditLog" (id, action, "resourceType", "resourceId", metadata, "createdAt")
+               SELECT gen_random_uuid(), 'UPDATE', 'Member', id, %s, now() AT TIME ZONE 'UTC' FROM "Member" LIMIT 1""",
+            [json.dumps({"mode": "incremental", "waId": 50000, "source": "wa_import", "syncRunId": run})],
+        )
+    assert not {run, NIGHTLY} & set(listed(club))
+
+
+@pytest.mark.parametrize(
+    ("how", "code", "outcome"), [("errors", 4, "failed"), ("broken", 4, "failed"), ("deaf", 4, "not dry")]
+)
+def test_one_that_failed_or_was_none_settles_nothing(
+    recording: Open, dry_run: DryRun, how: str, code: int, outcome: str
+) -> None:
+    club = recording("incremental")
+    made = dry_run(club, how)
+    assert (made["code"], made["outcome"]) == (code, outcome)
+    assert club.run("dry-run", "review", "--approve", "--as", "erin").returncode in (2, 3, 4)
+    items = {each["item"]: each for each in club.json("preflight")["items"]}
+    assert items["dry-run"]["state"] == "open"
+    if how == "errors":
+        review = club.json("dry-run", "review")
+        assert any(
+            "Unique constraint failed" in each["says"] and "50070" in each["says"]
+            for each in review["warnings"]
+        )
+
+
+def test_a_live_ones_output_tells_how_it_ended(
+    recording: Open, sync: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The output names no run: its start does."""
+    import subprocess
+
+    club = recording("incremental", reports=False)
+    with psycopg.connect(club.url) as connection:
+        connection.execute('DELETE FROM "WaSyncState"')
+    assert {each["run"]: each["status"] for each in club.json("runs")}[NIGHTLY] != "completed"
+    monkeypatch.setenv("STARTED", "2026-11-30T11:12:48.449Z")
+    log = tmp_path / "nightly.log"
+    log.write_bytes(subprocess.run(sync, stdout=subprocess.PIPE, check=True).stdout)
+    runs = {each["run"]: each for each in club.json("runs", "--import-report", str(log))}
+    assert len(runs) == 3
+    assert runs[NIGHTLY]["reported"]["Registration"]["updated"] == 80
+    assert runs[NIGHTLY]["finished"].startswith("2026-11-30T11:13:06")

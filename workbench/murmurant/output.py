@@ -1,0 +1,103 @@
+"""The incremental sync's own output: it writes no report file, so what it prints is all that tells how it went."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from workbench.murmurant.importers import Problem, ReportWarning
+from workbench.murmurant.spellings import EVENT, MEMBER, REGISTRATION
+
+_LOGGED = re.compile(r"^\[WA-IMPORT\] \[(INFO|WARN|ERROR)\] ?")
+_ENTITIES = {"members": MEMBER, "events": EVENT, "registrations": REGISTRATION}
+_WORDS = {"member": MEMBER, "contact": MEMBER, "event": EVENT, "registration": REGISTRATION, "eventregistration": REGISTRATION}  # fmt: skip
+_COUNTED = re.compile(
+    r"^[\s-]*(Members|Events|Registrations):\s+(\d+) created, (\d+) updated(?:, (\d+) skipped)?(?:, (\d+) errors)?\s*$"
+)
+_FETCHED = re.compile(r"^[\s-]*Found (\d+) (?:changed )?(contacts|events)\s*$")
+_GIVEN_UP = re.compile(r"^\s*- (\w+) WA#(\S+?): ?(.*)$")
+_WARNED = re.compile(r"^║ \[(\w+)\s*\] (\S+)")
+_SOURCES = {"contacts": MEMBER, "events": EVENT}
+
+
+def read_output(text: str) -> dict[str, Any] | None:
+    """Read what an incremental sync printed, as the fields of an `ImportReport`.
+
+    Returns
+    -------
+    dict or None
+        ``mode``, ``sync``, ``started``, ``finished``, ``success``, ``counts``, ``errors``, ``fetched``, ``warnings``,
+        ``problems``; None for the output of anything else, or of a sync that never began.
+    """
+    logged = []
+    for line in text.splitlines():
+        match = _LOGGED.match(line)
+        logged.append((match[1], line[match.end() :].rstrip()) if match else ("", line.rstrip()))
+    lines = [line for _, line in logged]
+    started = _said(lines, r"^\s*Started:\s+(\S+)")
+    mode = _said(lines, r"^\s*Mode:\s+(DRY RUN|LIVE)")
+    if not any("Wild Apricot Incremental Sync" in line for line in lines) or not started or not mode:
+        return None
+    began = datetime.fromisoformat(started)
+    began = began.astimezone(UTC).replace(tzinfo=None) if began.tzinfo else began
+    ended = _said(lines, r"^\s*Status:\s+(SUCCESS|COMPLETED WITH ERRORS)")
+    fatal = _said(lines, r"^\s*(?:FATAL ERROR|Unhandled error):\s*(.*)")
+    lasted = _said(lines, r"^\s*Duration:\s+(\d+)s")
+    counts: dict[str, dict[str, int]] = {}
+    errors: dict[str, int] = {}
+    for line in lines:
+        if match := _COUNTED.match(line):
+            entity = _ENTITIES[match[1].lower()]
+            created, updated, skipped, failed = (int(each or 0) for each in match.groups()[1:])
+            counts[entity] = {"created": created, "updated": updated, "skipped": skipped}
+            errors[entity] = failed
+    return {
+        "importer": "api",
+        "mode": "dry" if mode == "DRY RUN" else "live",
+        "sync": "incremental",
+        "started": began,
+        "finished": began + timedelta(seconds=int(lasted or 0)) if ended else None,
+        "success": False if fatal or ended == "COMPLETED WITH ERRORS" else True if ended else None,
+        "counts": counts,
+        "errors": errors,
+        "fetched": {_SOURCES[m[2]]: int(m[1]) for line in lines if (m := _FETCHED.match(line))},
+        "warnings": _warnings(logged),
+        "problems": _problems(lines, fatal),
+    }
+
+
+def _said(lines: list[str], pattern: str) -> str:
+    return next((match[1].strip() for line in lines if (match := re.match(pattern, line))), "")
+
+
+def _warnings(logged: list[tuple[str, str]]) -> tuple[ReportWarning, ...]:
+    """Return the boxed warnings, and what was logged as a warning or an error besides."""
+    found: list[ReportWarning] = []
+    boxed = False
+    for level, line in logged:
+        if match := _WARNED.match(line):
+            found.append(ReportWarning(match[2], match[1].lower(), ""))
+            boxed = True
+        elif boxed and line.startswith("║ "):
+            last = found[-1]
+            found[-1] = last._replace(message=f"{last.message}{line[4:]}")
+        elif level in ("WARN", "ERROR"):
+            found.append(ReportWarning("LOG", "high" if level == "ERROR" else "medium", line.strip()))
+        else:
+            boxed = False
+    return tuple(dict.fromkeys(found))
+
+
+def _problems(lines: list[str], fatal: str) -> tuple[Problem, ...]:
+    found = [Problem("", None, None, fatal)] if fatal else []
+    listing = False
+    for line in lines:
+        if match := _GIVEN_UP.match(line):
+            found.append(Problem(_WORDS.get(match[1].lower(), match[1]), match[2], None, match[3]))
+            listing = True
+        elif listing and (line.startswith(("===", "  ... and ")) or not line):
+            listing = not line and listing  # an importer's message may have empty lines in it
+        elif listing:
+            found[-1] = found[-1]._replace(message=f"{found[-1].message}\n{line}")
+    return tuple(found)
