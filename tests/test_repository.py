@@ -22,6 +22,7 @@ LAYERS = (
     "facade",
     "reporting",
     "triage",
+    "reconcile",
     "demo",
     "fixes",
     "checks",

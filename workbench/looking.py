@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
+from pydantic import ValidationError
 
 from workbench.auditing import Auditing
 from workbench.checks import Finding, run_checks
@@ -14,7 +15,8 @@ from workbench.checks.integrity import table_counts
 from workbench.checks.registry import SAMPLE
 from workbench.checks.rules import ground, run_rules
 from workbench.duplicates import Duplicates
-from workbench.errors import ReportFileError
+from workbench.errors import ReportFileError, UsageError
+from workbench.hints import on_environment
 from workbench.investigate.dry_runs import rehearsals, rehearsals_frame
 from workbench.investigate.mappings.lookup import mapped
 from workbench.investigate.mappings.problems import MappingFindings, mapping_findings
@@ -25,8 +27,11 @@ from workbench.investigate.records import RunRecords, run_records
 from workbench.investigate.runs import pick_run, runs_frame
 from workbench.investigate.tiers import drift, reviewing
 from workbench.investigate.tiers.configuration import Mappings, mappings_for
+from workbench.murmurant.exports import read_export_files
 from workbench.murmurant.reports import ImportReport
+from workbench.reconcile import Reconciliation, reconcile
 from workbench.searching import Searching
+from workbench.settings import ReconcileSettings
 
 
 class Looking(Duplicates, Auditing, Searching):
@@ -149,6 +154,46 @@ class Looking(Duplicates, Auditing, Searching):
         told, runs = self.read_exports(exports), self.find_runs()
         with self.reading() as connection:
             return mapping_findings(connection, self.schema, runs, told)
+
+    def reconcile(self, exports: Sequence[str | Path], **accepted: str | None) -> Reconciliation:
+        """Compare Wild Apricot's own exports with the database, to tell whether everybody is here.
+
+        Parameters
+        ----------
+        exports : sequence of path
+            Its exports of contacts, events and registrations, CSV or JSON, or folders of them.
+        accepted : str
+            ``missing_at_most``, ``differs_at_most``, ``extra_at_most`` (a number, or ``0.5%``) and ``time_zone``,
+            instead of what is configured.
+
+        Raises
+        ------
+        UsageError
+            For a file that is no export, or is damaged; for a limit that is none.
+        """
+        given = {name: each for name, each in accepted.items() if each is not None}
+        try:
+            settings = ReconcileSettings.model_validate({**self.options.reconcile.model_dump(), **given})
+        except ValidationError as error:
+            one = error.errors(include_url=False)[0]
+            raise UsageError(
+                f"{'.'.join(map(str, one['loc']))}: {one['msg']}.", "Correct it and try again."
+            ) from None
+        files = read_export_files(map(Path, exports), self.headings)
+        try:
+            reports = self.reports
+        except ReportFileError:  # they help to find a record, and are not needed for it
+            reports = ()
+        with self.reading() as connection:
+            return reconcile(
+                connection,
+                self.schema,
+                files,
+                reports=reports,
+                accepted=settings,
+                configuration=self.import_configuration,
+                on=on_environment(self.environment.name),
+            )
 
     def mapped(self, wa_id: str | int) -> pd.DataFrame:
         """List the mappings of a WA id, of whatever entity; of one that is not mapped, those that begin like it.

@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from threading import RLock
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from sqlalchemy import Connection
 
@@ -159,10 +159,17 @@ class Session:
         return list(self._runs)
 
     @cached_property
+    def import_configuration(self) -> dict[str, Any]:
+        """What the files say that ``tier_mapping`` and ``status_mapping`` lead to: the importer's configuration, for one."""
+        found: dict[str, Any] = {}
+        for file in self.options.mappings:
+            found |= read_document(file, "tier mapping")[0]
+        return found
+
+    @property
     def headings(self) -> dict[str, dict[str, str]]:
-        """What this club's exports call their columns, where ``tier_mapping`` is the importer's configuration."""
-        file = self.options.tier_mapping
-        return configured_headings(read_document(file, "tier mapping")[0]) if file else {}
+        """What this club's exports call their columns, where the importer's configuration says it."""
+        return configured_headings(self.import_configuration)
 
     def read_exports(self, paths: Sequence[str | Path]) -> tuple[ReportRecord, ...]:
         """Read Wild Apricot's own exports as records: see `workbench.murmurant.exports`."""

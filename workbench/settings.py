@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import getpass
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from zoneinfo import available_timezones
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import (
@@ -33,7 +35,41 @@ def _names_a_variable(name: str) -> str:
     return name
 
 
+def _is_a_limit(limit: str) -> str:
+    if not re.fullmatch(r"\d+(\.\d+)?%|\d+", limit.replace(" ", "")):
+        raise ValueError("this is neither a number nor a share: write 3, or 0.5%")
+    return limit.replace(" ", "")
+
+
+def _is_a_zone(name: str) -> str:
+    if name not in available_timezones():
+        near = nearest(name, available_timezones(), 1)
+        raise ValueError(f"there is no such time zone{f'; the nearest is {near[0]}' if near else ''}")
+    return name
+
+
 VariableName = Annotated[str, AfterValidator(_names_a_variable)]
+AtMost = Annotated[str, AfterValidator(_is_a_limit)]
+TimeZone = Annotated[str, AfterValidator(_is_a_zone)]
+
+
+class ReconcileSettings(BaseModel):
+    """How much an export and the database may differ, for `workbench reconcile` to say go.
+
+    Attributes
+    ----------
+    missing_at_most, differs_at_most, extra_at_most : str
+        Of each entity: a number, or a share such as ``0.5%``.
+    time_zone : str or None
+        In which the export's times are, where the database's are UTC: ``America/Los_Angeles``.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)
+
+    missing_at_most: AtMost = "0"
+    differs_at_most: AtMost = "0"
+    extra_at_most: AtMost = "20%"
+    time_zone: TimeZone | None = None
 
 
 class EnvironmentSettings(BaseModel):
@@ -75,6 +111,8 @@ class EnvironmentSettings(BaseModel):
         is one; else the starter set.
     expected : dict of str to int
         Row counts that must be met (guide §7.1): ``members``, ``events``, ``registrations``.
+    reconcile : ReconcileSettings
+        What `workbench reconcile` accepts.
     dry_run_hours : float
         How long before a live run its dry run may have been (guide §1.6).
     backup_hours : float
@@ -108,6 +146,7 @@ class EnvironmentSettings(BaseModel):
     event_capacity_limit: int | None = Field(default=None, ge=0)
     policies: Path | None = None
     expected: dict[Literal["members", "events", "registrations"], int] = Field(default_factory=dict)
+    reconcile: ReconcileSettings = Field(default_factory=ReconcileSettings)
     dry_run_hours: float = Field(default=24.0, gt=0)
     backup_hours: float = Field(default=24.0, gt=0)
     preflight_hours: float = Field(default=72.0, gt=0)

@@ -22,7 +22,7 @@ BY_A_KERNEL = {"start": "guide", "triage": "application", "runs": "guide", "diff
                "preflight": "guide", "corrections": "application", "before-an-import": "guide"}  # fmt: skip
 """Which a kernel runs here, and on which dialect; the tests of their own rooms run the others."""
 
-ELSEWHERE = {"mappings", "tiers", "duplicates", "policies", "post-recovery", "run", "plan"}
+ELSEWHERE = {"mappings", "tiers", "duplicates", "policies", "post-recovery", "run", "plan", "reconcile"}
 
 
 def words_of(path: Path) -> str:

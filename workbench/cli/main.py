@@ -25,6 +25,7 @@ from workbench.cli import (
     planning,
     policies,
     preflight,
+    reconciling,
     restoring,
     service,
     serving,
@@ -67,6 +68,7 @@ planning.plan.command("merge")(merging.merge)
 planning.plan.command("audit-retention")(auditing.plan_retention)
 planning.plan.command("policies")(policies.plan_policies)
 app.command()(mappings.mappings)
+app.command()(reconciling.reconcile)
 planning.plan.command("sync-state")(service.plan_sync_state)
 app.add_typer(planning.plan, name="plan")
 app.add_typer(bundles.bundle, name="bundle")

@@ -275,7 +275,7 @@ def _export(path: Path, cells: pd.DataFrame, headings: Headings, entity: str = "
             f"{path} {what}: its columns are {names}{', ...' if len(cells.columns) > 8 else ''}.",
             "An export of members has Contact ID or User ID and Email, one of events Event ID and Event name, one of"
             " registrations Registration ID, Contact ID and Event ID; other headings are known where the importer's"
-            " configuration names them (tier_mapping in workbench.toml leads to it).",
+            " configuration names them (tier_mapping or status_mapping in workbench.toml leads to it).",
         )
     columns = known[fit[0]]
     rows = {

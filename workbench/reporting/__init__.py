@@ -82,6 +82,14 @@ from workbench.reporting.plans import (
     plan_verdict,
 )
 from workbench.reporting.preflight import preflight_findings, preflight_list, preflight_steps
+from workbench.reporting.reconcile import (
+    RECONCILE_TITLES,
+    reconcile_chart,
+    reconcile_counts,
+    reconcile_findings,
+    reconcile_summary,
+    reconcile_tables,
+)
 from workbench.reporting.reviewing import Review, review_plan
 from workbench.reporting.summaries import looked_at, run_counts, run_differences, run_summary
 from workbench.reporting.tables import Shown, heading, prose, show, text_of, visible
@@ -100,6 +108,7 @@ __all__ = [
     "DUPLICATE_CHECKS",
     "MAPPING_CHECKS",
     "OPERATOR_CHECKS",
+    "RECONCILE_TITLES",
     "RUN_CHECKS",
     "Review",
     "Shown",
@@ -165,6 +174,11 @@ __all__ = [
     "preflight_steps",
     "probable_finding",
     "prose",
+    "reconcile_chart",
+    "reconcile_counts",
+    "reconcile_findings",
+    "reconcile_summary",
+    "reconcile_tables",
     "records_side_by_side",
     "rehearsals_chart",
     "review_plan",

@@ -1,0 +1,433 @@
+"""Is everybody here? Wild Apricot's own exports beside the database, record by record.
+
+It needs no trace of any run: a row of the export is led to its record by the mapping, by what else is left of its
+import, or as a last resort by what it says. What nothing was said about is not compared, and said to be so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from shlex import quote
+from typing import Any
+
+import pandas as pd
+from sqlalchemy import Connection
+
+from workbench.errors import UsageError
+from workbench.murmurant.exports import Export
+from workbench.murmurant.reports import ImportReport
+from workbench.murmurant.schema import Schema
+from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES, EVENT, MEMBER, REGISTRATION
+from workbench.reconcile import queries
+from workbench.reconcile.comparing import (
+    FIELDS,
+    NEWER_HERE,
+    Order,
+    Shift,
+    compare_moments,
+    compare_texts,
+    newer,
+    read_moments,
+)
+from workbench.reconcile.matching import (
+    GONE,
+    UNTRACED,
+    keyed,
+    lead,
+    lead_by_email,
+    lead_by_place,
+    lead_by_title,
+    left_out,
+    look_up,
+    repeated,
+    somebody_else,
+    tidy,
+)
+from workbench.settings import ReconcileSettings
+
+_LOST = ["entity", "wa_id", "name", "title", "reason", "next"]
+_HERE = ["entity", "wa_id", "record_id", "name", "title", "reason", "next"]
+_TABLES = {
+    "missing": _LOST,
+    "left_out": _LOST,
+    "extra": _HERE,
+    "differs": [*_HERE[:5], "field", "export", "here", "newer", "next"],
+    "unmapped": _HERE,
+}
+_MOMENTS = {"joined", "start", "end"}
+
+
+@dataclass(frozen=True)
+class Reconciliation:
+    """What an export and the database have in common, and what not.
+
+    Attributes
+    ----------
+    why : tuple of str
+        What stands against going on; empty: go.
+    counts : pandas.DataFrame
+        By ``entity``: how many are in the ``export`` and ``here``, ``found`` in both, ``missing`` here, ``left_out``
+        by the importer's design, here and not there (``extra``), how many ``differs``, how many are found without a
+        mapping (``unmapped``); missing where the entity was not compared.
+    missing, left_out, extra, differs, unmapped : pandas.DataFrame
+        The records themselves: ``entity``, ``wa_id``, ``name`` or ``title``, the ``reason``, and as ``next`` the
+        command that leads to a correction, where there is one. `differs` has a row for each ``field``, with what the
+        ``export`` and what is ``here``, and which is ``newer``, where that is known.
+    shifts : tuple of Shift
+        Time zones too many.
+    not_compared : tuple of str
+        What could not be compared, and why.
+    notes : tuple of str
+        What else whoever reads this should know.
+    """
+
+    why: tuple[str, ...]
+    counts: pd.DataFrame
+    missing: pd.DataFrame
+    left_out: pd.DataFrame
+    extra: pd.DataFrame
+    differs: pd.DataFrame
+    unmapped: pd.DataFrame
+    shifts: tuple[Shift, ...]
+    not_compared: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def go(self) -> bool:
+        """Whether nothing stands against going on."""
+        return not self.why
+
+
+def reconcile(
+    connection: Connection,
+    schema: Schema,
+    exports: Sequence[Export],
+    *,
+    reports: Iterable[ImportReport] = (),
+    accepted: ReconcileSettings | None = None,
+    configuration: Mapping[str, Any] | None = None,
+    on: str = "",
+) -> Reconciliation:
+    """Compare exports with the database.
+
+    Parameters
+    ----------
+    reports : iterable of ImportReport
+        Import reports and id maps, which lead to records that no mapping leads to.
+    accepted : ReconcileSettings, optional
+        How much may be missing, differ or be here only; in which time zone the export's times are.
+    configuration : mapping, optional
+        The importer's: order of dates, names of registrations' statuses.
+    on : str
+        The option that names the environment, for the commands that are proposed.
+
+    Raises
+    ------
+    UsageError
+        Where no export is given.
+    """
+    if not exports:
+        raise UsageError(
+            "No export is given.", "Name Wild Apricot's export files, or their folder: --export FOLDER."
+        )
+    known, notes = queries.known_ids(connection, schema, reports)
+    work = _Comparison(known, accepted or ReconcileSettings(), configuration or {}, on, notes)
+    work.again = f"workbench {'plan sync-state' if schema.has('sync_state') else 'triage'}{on}"
+    for entity in ENTITIES:
+        rows = [each.rows for each in exports if each.entity == entity]
+        work.compare(entity, rows, queries.records(connection, schema, entity))
+    return work.made()
+
+
+class _Comparison:
+    """One comparison under way: members and events first, since registrations are theirs."""
+
+    def __init__(
+        self,
+        known: pd.DataFrame,
+        accepted: ReconcileSettings,
+        configuration: Mapping[str, Any],
+        on: str,
+        notes: list[str],
+    ) -> None:
+        self.known, self.accepted, self.on, self.again, self.notes = known, accepted, on, "", notes
+        options, statuses = (
+            configuration.get(each) for each in ("import_options", "registration_status_mapping")
+        )
+        form = str(options.get("date_format", "")).upper() if isinstance(options, Mapping) else ""
+        self.order: Order = "day" if form.startswith("D") else "month" if form.startswith("M") else ""
+        self.statuses = {str(k): str(v) for k, v in statuses.items()} if isinstance(statuses, Mapping) else {}
+        self.not_compared: list[str] = []
+        self.shifts: list[Shift] = []
+        self.counts: list[dict[str, Any]] = []
+        self.tables: dict[str, list[pd.DataFrame]] = {name: [] for name in _TABLES}
+        nothing = pd.Series(dtype=object)
+        # Of members and events, by WA id: the record, the name, why there is none, which plan leads to the right one.
+        self.leads, self.names, self.reasons = ({MEMBER: nothing, EVENT: nothing} for _ in range(3))
+        self.by_design: set[str] = set()
+        self.corrections, self.repeated = nothing, nothing
+
+    def compare(self, entity: str, parts: Sequence[pd.DataFrame], here: pd.DataFrame | None) -> None:
+        things, known = CONCEPT_OF[entity], self.known[self.known["entity"] == entity]
+        if not parts or here is None:
+            why = "no export lists them" if not parts else "their table is not here, or may not be read"
+            self.not_compared.append(f"{things}: not compared, since {why}.")
+            self.counts.append({"entity": entity, "here": None if here is None else len(here)})
+            self.leads[entity] = keyed(known, "wa_id")["record_id"]
+            return
+        rows = self._listed_once(things, pd.concat(parts, ignore_index=True))
+        found = self._led(entity, rows, here, known)
+        at = here.set_index("record_id").reindex(found["record_id"]).set_axis(found.index).add_suffix("_here")
+        found = _named(pd.concat([found, at], axis=1), entity, self.names)
+        lost, led = found[found["record_id"].isna()], found[found["record_id"].notna()]
+        whole = pd.DataFrame({"wrong": False, "should_be": None, "shared": False}, index=led.index)
+        led = led.join(somebody_else(led, here, known) if entity == MEMBER else whole)
+        mapped = known[(known["by"] == queries.BY_MAPPING) & known["record_id"].isin(here["record_id"])]
+        if (
+            several := mapped.drop_duplicates()
+            .loc[lambda each: each["wa_id"].duplicated(), "wa_id"]
+            .nunique()
+        ):
+            self.notes.append(
+                f"{things}: {several:,} ids are mapped to more than one record: workbench mappings{self.on}"
+            )
+        loose = led[led["found_by"] != queries.BY_MAPPING]
+        plan = (
+            f"workbench plan mapping {entity} "
+            + _pasted(loose["wa_id"])
+            + " "
+            + _pasted(loose["record_id"])
+            + self.on
+        )
+        missing, aside = self._say_lost(entity, lost)
+        if entity == REGISTRATION:
+            self._say_misplaced(led)
+        else:
+            self.leads[entity] = pd.concat(
+                [
+                    led["should_be"].fillna(led["record_id"]).set_axis(led["wa_id"]),
+                    keyed(known[~known["wa_id"].isin(found["wa_id"])], "wa_id")["record_id"],
+                ]
+            )
+        self._say_differing(entity, led)
+        differing = [
+            each["wa_id"] for each in self.tables["differs"] if len(each) and each["entity"].iloc[0] == entity
+        ]
+        self.counts.append(
+            {
+                "entity": entity,
+                "export": len(rows),
+                "here": len(here),
+                "found": len(led),
+                "missing": missing,
+                "left_out": aside,
+                "extra": self._say_extra(entity, here, led, known),
+                "differs": pd.concat(differing).nunique() if differing else 0,
+                "unmapped": self._tell(
+                    "unmapped", entity, loose, reason="found by " + loose["found_by"], next=plan
+                ),
+            }
+        )
+
+    def made(self) -> Reconciliation:
+        counts = pd.DataFrame(self.counts, columns=["entity", "export", "here", "found", *_TABLES])
+        counts = counts.astype(dict.fromkeys(counts.columns[1:], "Int64"))
+        tables = {}
+        for name, parts in self.tables.items():
+            filled = [each for each in parts if len(each)]
+            table = pd.concat(filled, ignore_index=True) if filled else pd.DataFrame(columns=_TABLES[name])
+            tables[name] = table.astype(object).where(table.notna(), None)
+        return Reconciliation(
+            why=(*self._above(counts), *(each.in_words(CONCEPT_OF[each.entity]) for each in self.shifts)),
+            counts=counts,
+            **tables,
+            shifts=tuple(self.shifts),
+            not_compared=tuple(self.not_compared),
+            notes=tuple(self.notes),
+        )
+
+    def _above(self, counts: pd.DataFrame) -> list[str]:
+        """Say what exceeds its limit; an export without members cannot tell whether everybody is here."""
+        limits, only = (
+            self.accepted,
+            "are here and not in the export: it lists a part of the club, or they are here twice",
+        )
+        why = []
+        for row in counts[counts["export"].notna()].to_dict("records"):
+            for name, limit, of, words in (
+                ("missing", limits.missing_at_most, row["export"], "are missing here"),
+                ("differs", limits.differs_at_most, row["export"], "differ"),
+                ("extra", limits.extra_at_most, row["here"], only),
+            ):
+                if row[name] > (float(limit[:-1]) / 100 * of if limit.endswith("%") else float(limit)):
+                    things = f"{row[name]:,} of {of:,} {CONCEPT_OF[row['entity']]} ({row[name] / of:.1%})"
+                    why.append(f"{things} {words}; accepted are {limit}.")
+        if counts["export"].isna()[0]:
+            why.append("Members were not compared: nothing tells whether everybody is here.")
+        return why
+
+    def _listed_once(self, things: str, rows: pd.DataFrame) -> pd.DataFrame:
+        rows = rows.fillna("")  # one file of an entity may have a column that another has not
+        named = rows[rows["wa_id"] != ""].drop_duplicates()
+        for count, words in (
+            (int((rows["wa_id"] == "").sum()), "without an id were left aside"),
+            (int(named["wa_id"].duplicated().sum()), "contradict another of the same id; the last counts"),
+        ):
+            if count:
+                self.notes.append(f"{things}: {count:,} rows of the export {words}.")
+        return named.drop_duplicates("wa_id", keep="last").reset_index(drop=True).astype(object)
+
+    def _led(self, entity: str, rows: pd.DataFrame, here: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
+        found = lead(rows, here, known)
+        if entity == MEMBER:
+            return lead_by_email(found, here)
+        if entity == EVENT:
+            start = read_moments(found["start"], self.order, self.accepted.time_zone)["moment"]
+            found = found.assign(start_moment=start)
+            return lead_by_title(found, here) if {"title", "start"} <= set(here) else found
+        found["member"] = look_up(found["contact"], self.leads[MEMBER])
+        found["at"] = look_up(found["event"], self.leads[EVENT])
+        return (
+            lead_by_place(found, here) if {"member_id", "event_id"} <= set(here) else found.assign(right=None)
+        )
+
+    def _say_lost(self, entity: str, lost: pd.DataFrame) -> tuple[int, int]:
+        design = left_out(lost, entity).mask(lost["gone"], "")
+        reason = design.mask(design == "", UNTRACED).mask(lost["gone"], GONE)
+        aside = design != ""
+        if entity == REGISTRATION:
+            for name, of, led in (("event", EVENT, "at"), ("contact", MEMBER, "member")):
+                why = look_up(lost[name], self.reasons[of])
+                why = why.mask(why.isna() & lost[led].isna(), "in no export, and not here")
+                reason = reason.mask(why.notna(), f"its {name} " + lost[name] + ": " + why)
+                aside |= why.isin(self.by_design)
+        else:
+            self.reasons[entity] = reason.set_axis(lost["wa_id"])
+            self.by_design |= set(reason[aside])
+        look = "workbench mappings --wa-id " + _pasted(lost["wa_id"]) + self.on
+        step = look.where(lost["gone"], f"workbench triage{self.on}")
+        missing = self._tell("missing", entity, lost[~aside], reason=reason, next=step)
+        return missing, self._tell("left_out", entity, lost[aside], reason=reason, next=None)
+
+    def _say_extra(self, entity: str, here: pd.DataFrame, led: pd.DataFrame, known: pd.DataFrame) -> int:
+        extra = here[~here["record_id"].isin([*led["record_id"], *led["should_be"].dropna()])]
+        ids = keyed(known, "record_id").reindex(extra["record_id"]).set_axis(extra.index)
+        extra = _named(extra.assign(wa_id=ids["wa_id"]), entity, {})
+        reason = pd.Series("its Wild Apricot id is not in the export", index=extra.index)
+        reason = reason.where(ids["wa_id"].notna(), "nothing ties it to Wild Apricot")
+        if entity == EVENT and {"title", "start"} <= set(here) and len(extra):
+            again = repeated(extra, led)
+            reason, self.repeated = again.fillna(reason), again.set_axis(extra["record_id"])
+        if entity == REGISTRATION and "event_id" in extra:
+            reason = ("its event is here twice: " + look_up(extra["event_id"], self.repeated)).fillna(reason)
+        look = "workbench mappings --wa-id " + _pasted(ids["wa_id"]) + self.on
+        step = look.where(
+            ids["by"] == queries.BY_MAPPING, f"workbench duplicates --entity {entity.lower()}{self.on}"
+        )
+        return self._tell("extra", entity, extra, reason=reason, next=step)
+
+    def _say_differing(self, entity: str, rows: pd.DataFrame) -> None:
+        things = CONCEPT_OF[entity]
+        wrong = rows[rows["wrong"]]
+        swap = pd.Series("", index=wrong.index).mask(
+            wrong["should_be"].isin(wrong["record_id"]), " --whole-cycle"
+        )
+        plan = (
+            f"workbench plan mapping {entity} "
+            + _pasted(wrong["wa_id"])
+            + " "
+            + _pasted(wrong["should_be"])
+            + swap
+        )
+        self.corrections = plan.set_axis(wrong["wa_id"]) if entity == MEMBER else self.corrections
+        plan = (plan + self.on).fillna("workbench mappings --wa-id " + _pasted(wrong["wa_id"]) + self.on)
+        other = _full_name(wrong, "_here")
+        self._tell(
+            "differs", entity, wrong, field="person", export=wrong["name"], here=other, newer=None, next=plan
+        )
+        rows = rows[~rows["wrong"] & ~rows["shared"]]
+        later = pd.Series(None, index=rows.index, dtype=object)
+        if {"updated", "updated_at_here"} <= set(rows):
+            later = newer(rows, read_moments(rows["updated"], self.order, None))
+        step = pd.Series(self.again, index=rows.index).mask(
+            later == NEWER_HERE, f"workbench snapshot diff latest{self.on}"
+        )
+        differing, read = {}, {}
+        for field in FIELDS[entity]:
+            if not {field, f"{field}_here"} <= set(rows):
+                which = "the export" if field not in rows else "the database"
+                self.not_compared.append(f"{things}: {field}, since {which} has no such column.")
+            elif field in _MOMENTS:
+                zone = None if field == "joined" else self.accepted.time_zone
+                read[field] = read_moments(rows[field], self.order, zone, rows[f"{field}_here"])
+                if unread := int(read[field]["unread"].sum()):
+                    self.not_compared.append(
+                        f"{things}: {field} of {unread:,}, which cannot be read as a date."
+                    )
+            else:
+                differing[field], comparable = compare_texts(rows, entity, field, self.statuses)
+                if unknown := int((~comparable & (rows[field] != "")).sum()):
+                    self.not_compared.append(
+                        f"{things}: {field} of {unknown:,} of {len(rows):,}, which has no counterpart here."
+                    )
+        moved, shifts = compare_moments(rows, entity, read)
+        self.shifts += shifts
+        for field, differs in {**differing, **moved}.items():
+            values = {"export": rows[field], "here": rows[f"{field}_here"], "newer": later}
+            lead_on = pd.Series(f"workbench tiers{self.on}", index=rows.index) if field == "level" else step
+            self._tell("differs", entity, rows[differs], field=field, next=lead_on, **values)
+
+    def _say_misplaced(self, rows: pd.DataFrame) -> None:
+        if not {"member_id_here", "event_id_here"} <= set(rows):
+            self.not_compared.append("registrations: whose they are, since the database has no such column.")
+            return
+        if unknown := int((rows["member"].isna() | rows["at"].isna()).sum()):
+            self.not_compared.append(
+                f"registrations: whose {unknown:,} are, since their contact or event is not here."
+            )
+        plan = (
+            "workbench plan mapping Registration "
+            + _pasted(rows["wa_id"])
+            + " "
+            + _pasted(rows["right"])
+            + self.on
+        )
+        through = look_up(rows["contact"], self.corrections) + " --move-records" + self.on
+        step = through.fillna(plan).fillna(f"workbench check registrations-wrong-event{self.on}")
+        for field, there, column in (("member", "contact", "member"), ("event", "event", "at")):
+            differs = rows[column].notna() & (rows[column] != rows[f"{field}_id_here"])
+            values = {"export": rows[there], "here": rows[f"{field}_id_here"], "newer": None, "next": step}
+            self._tell("differs", REGISTRATION, rows[differs], field=field, **values)
+
+    def _tell(self, table: str, entity: str, rows: pd.DataFrame, **columns: Any) -> int:
+        told = {
+            name: each.reindex(rows.index) if isinstance(each, pd.Series) else each
+            for name, each in columns.items()
+        }
+        self.tables[table].append(rows.assign(entity=entity, **told)[_TABLES[table]])
+        return len(rows)
+
+
+def _pasted(ids: pd.Series) -> pd.Series:
+    """Return ids as they stand in a command: an export's cell is data, whatever it holds."""
+    return ids.map(lambda each: quote(" ".join(each.split())), na_action="ignore").astype(object)
+
+
+def _named(rows: pd.DataFrame, entity: str, known: dict[str, pd.Series]) -> pd.DataFrame:
+    """Give rows the ``name`` or ``title`` by which people know them; a registration its contact's and its event's."""
+    nothing = pd.Series("", index=rows.index, dtype=object)
+    if entity == REGISTRATION and known:
+        name = look_up(rows["contact"], known[MEMBER]).fillna(_full_name(rows))
+        return rows.assign(name=name, title=look_up(rows["event"], known[EVENT]).fillna(""))
+    title = tidy(rows["title"]) if "title" in rows else nothing
+    if known:
+        known[entity] = (_full_name(rows) if entity == MEMBER else title).set_axis(rows["wa_id"])
+    return rows.assign(name=_full_name(rows), title=title)
+
+
+def _full_name(rows: pd.DataFrame, suffix: str = "") -> pd.Series:
+    names = pd.Series("", index=rows.index, dtype=object)
+    for each in ("first_name", "last_name"):
+        names = names + " " + tidy(rows[f"{each}{suffix}"]) if f"{each}{suffix}" in rows else names
+    return tidy(names)

@@ -1,0 +1,182 @@
+"""Which record each row of an export is: by its mapping, else by what is left of its import, else by what it says."""
+
+from __future__ import annotations
+
+import unicodedata
+
+import pandas as pd
+
+from workbench.murmurant.spellings import EVENT, MEMBER, REGISTRATION
+from workbench.reconcile.queries import BY_RAW_DATA
+
+GONE, UNTRACED = "its mapping leads to no record", "neither a record nor a mapping is here"
+
+_YES = {"yes", "true", "1", "y", "x", "ja", "oui", "si", "sí"}
+_FARTHEST = pd.Timedelta(hours=26)  # what two time zones can make of one moment, and a day's end
+_NEEDED = {
+    MEMBER: {"email": "e-mail address", "first_name": "first name", "last_name": "last name"},
+    EVENT: {"title": "title"},
+    REGISTRATION: {},
+}
+
+
+def lead(rows: pd.DataFrame, here: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
+    """Lead each row to the record that is known of its id, and still there.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The rows with ``record_id`` (None where there is none), ``found_by``, and ``gone``: something leads to a
+        record that is no longer there.
+    """
+    there = known["record_id"].isin(here["record_id"])
+    first, lost = keyed(known[there], "wa_id"), known.loc[~there, "wa_id"]
+    record = look_up(rows["wa_id"], first["record_id"])
+    return rows.assign(
+        record_id=record,
+        found_by=look_up(rows["wa_id"], first["by"]),
+        gone=record.isna() & rows["wa_id"].isin(lost),
+    )
+
+
+def lead_by_email(found: pd.DataFrame, here: pd.DataFrame) -> pd.DataFrame:
+    """Lead members of whom nothing else tells to the one record with their address, unless it is somebody else's."""
+    said = _by_address(found, here)
+    if {"first_name"} <= set(found) & set(here):
+        names = look_up(said, keyed(here, "record_id")["first_name"])
+        said = said.mask(
+            said.isin(found["record_id"].dropna()) & (folded(names) != folded(found["first_name"]))
+        )
+    return _led(found, said, "e-mail")
+
+
+def lead_by_title(found: pd.DataFrame, here: pd.DataFrame) -> pd.DataFrame:
+    """Lead events of which nothing else tells to the record of their title that starts at the same time, or nearly."""
+    rows = found[found["record_id"].isna()].rename(columns={"start_moment": "moment"})
+    pairs = _same_title(rows, here[~here["record_id"].isin(found["record_id"].dropna())])
+    pairs = pairs.drop_duplicates("wa_id").drop_duplicates("record_id_here")
+    return _led(found, look_up(found["wa_id"], keyed(pairs, "wa_id")["record_id_here"]), "title and start")
+
+
+def lead_by_place(found: pd.DataFrame, here: pd.DataFrame) -> pd.DataFrame:
+    """Tell which registration a row's member has for its event (``right``), and lead to it where nothing else tells."""
+    places = here.drop_duplicates(["member_id", "event_id"]).set_index(["member_id", "event_id"])["record_id"]
+    said = places.reindex(pd.MultiIndex.from_frame(found[["member", "at"]]))
+    right = pd.Series(said.to_numpy(), index=found.index, dtype=object)
+    return _led(found.assign(right=right.where(right.notna(), None)), right, "member and event")
+
+
+def somebody_else(found: pd.DataFrame, here: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
+    """Tell which members are led to another person's record, and to whose they should be.
+
+    One of name and address changes when people marry or move; both at once is somebody else. So it is where another
+    record was made for this contact, and where two contacts of different names share one record.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``wrong``, ``should_be`` (None where nothing tells), ``shared`` (another row speaks for the record).
+    """
+    differs = {
+        name: (folded(found[name]) != folded(found[f"{name}_here"])) & (found[name] != "")
+        if {name, f"{name}_here"} <= set(found)
+        else pd.Series(data=False, index=found.index)
+        for name in ("first_name", "last_name", "email")
+    }
+    first, last, email = differs.values()
+    born = known[(known["by"] == BY_RAW_DATA) & known["record_id"].isin(here["record_id"])]
+    made = look_up(found["wa_id"], keyed(born, "wa_id")["record_id"])
+    should_be = made.fillna(_by_address(found, here))
+    elsewhere = should_be.notna() & (should_be != found["record_id"])
+    wrong = (email & first & last) | (elsewhere & (email | made.notna()) & (first | last))
+    # Of several contacts on one record the likest speaks for it.
+    unlike = first.astype(int) + last.astype(int) + email.astype(int) + 3 * wrong.astype(int)
+    shared = (
+        found.assign(unlike=unlike).sort_values(["unlike", "wa_id"])["record_id"].duplicated().sort_index()
+    )
+    akin = pd.Series(data=True, index=found.index)
+    if {"first_name", "first_name_here"} <= set(found):
+        pairs = zip(folded(found["first_name"]), folded(found["first_name_here"]), strict=True)
+        akin = pd.Series(
+            [a.startswith(b) or b.startswith(a) for a, b in pairs], index=found.index, dtype=bool
+        )
+    wrong |= shared & (last | ~akin)
+    return pd.DataFrame(
+        {"wrong": wrong, "should_be": should_be.where(wrong & elsewhere, None), "shared": shared}
+    )
+
+
+def left_out(rows: pd.DataFrame, entity: str) -> pd.Series:
+    """Say why an importer passes a row over by design; empty where it does not."""
+    why = pd.Series("", index=rows.index, dtype=object)
+    for name, words in _NEEDED[entity].items():
+        if name in rows:
+            lacks = ~rows[name].str.contains("@") if name == "email" else rows[name] == ""
+            why = why.mask((why == "") & lacks, f"no {words} in Wild Apricot")
+    if entity == EVENT:
+        why = why.mask((why == "") & rows["start_moment"].isna(), "no start that can be read in Wild Apricot")
+    for name in {"archived", "suspended"} & set(rows):
+        why = why.mask((why == "") & rows[name].str.casefold().isin(_YES), f"{name} in Wild Apricot")
+    if entity == MEMBER and "status" in rows:
+        why = why.mask((why == "") & (folded(rows["status"]) == "suspended"), "suspended in Wild Apricot")
+    return why
+
+
+def repeated(extra: pd.DataFrame, found: pd.DataFrame) -> pd.Series:
+    """Say which of the export's events one that no row is led to repeats; None where it repeats none."""
+    other = found[["wa_id", "title_here", "start_here"]].rename(
+        columns={"title_here": "title", "start_here": "moment"}
+    )
+    pairs = keyed(_same_title(other, extra), "record_id_here")
+    words = "the same event as " + pairs["wa_id"] + ", " + (-pairs["hours"]).map("{:+g}".format) + " hours"
+    return look_up(extra["record_id"], words)
+
+
+def look_up(keys: pd.Series, known: pd.Series) -> pd.Series:
+    """Return what is known of each key, None of others."""
+    found = keys.map(known).astype(object)
+    return found.where(found.notna(), None)
+
+
+def keyed(frame: pd.DataFrame, column: str) -> pd.DataFrame:
+    """Return the first row of each value of a column, by it."""
+    return frame.drop_duplicates(column).set_index(column)
+
+
+def folded(texts: pd.Series) -> pd.Series:
+    """Return texts as they are compared where case, blanks and Unicode form do not matter."""
+    return tidy(texts).str.casefold()
+
+
+def tidy(texts: pd.Series) -> pd.Series:
+    """Return texts with single blanks and one Unicode form; nothing is an empty text."""
+    plain = [" ".join(str(each).split()) if each is not None and each == each else "" for each in texts]
+    return pd.Series([unicodedata.normalize("NFC", each) for each in plain], index=texts.index, dtype=object)
+
+
+def _by_address(found: pd.DataFrame, here: pd.DataFrame) -> pd.Series:
+    if not {"email"} <= set(found) & set(here):
+        return pd.Series(None, index=found.index, dtype=object)
+    addresses = here.assign(email=folded(here["email"])).drop_duplicates("email", keep=False)
+    return look_up(
+        folded(found["email"]), addresses[addresses["email"] != ""].set_index("email")["record_id"]
+    )
+
+
+def _same_title(rows: pd.DataFrame, here: pd.DataFrame) -> pd.DataFrame:
+    """Pair rows and records of one title, the nearest in time first; ``hours`` apart."""
+    left = pd.DataFrame({"wa_id": rows["wa_id"], "title": folded(rows["title"]), "moment": rows["moment"]})
+    right = pd.DataFrame(
+        {"record_id_here": here["record_id"], "title": folded(here["title"]), "start": here["start"]}
+    )
+    pairs = left.merge(right, on="title")
+    apart = pairs["moment"] - pairs["start"]
+    pairs = pairs.assign(apart=apart.abs(), hours=apart.dt.total_seconds() / 3600)[apart.abs() <= _FARTHEST]
+    return pairs.sort_values(["apart", "wa_id", "record_id_here"])
+
+
+def _led(found: pd.DataFrame, said: pd.Series, by: str) -> pd.DataFrame:
+    which = found["record_id"].isna() & said.notna()
+    return found.assign(
+        record_id=found["record_id"].mask(which, said), found_by=found["found_by"].mask(which, by)
+    )

@@ -1,0 +1,111 @@
+"""A comparison with Wild Apricot's exports for people: counted, masked, drawn, and as findings."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from workbench.checks.registry import SAMPLE, Check, Finding, Severity
+from workbench.murmurant.spellings import CONCEPT_OF
+from workbench.reconcile import Reconciliation
+from workbench.reporting.drawing import BLUE, GREY, ORANGE, RED, canvas, described, finish, label_rows
+from workbench.reporting.masking import mask
+from workbench.reporting.summaries import listed
+from workbench.reporting.tables import Shown
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+RECONCILE_TITLES = {
+    "missing": "Missing here",
+    "differs": "Different here",
+    "extra": "Here, and not in the export",
+    "left_out": "Not imported, by the importer's design",
+    "unmapped": "Here, but no mapping leads to them",
+}
+"""What the tables of a comparison are called, worst first."""
+
+_PARTS = {"found": (BLUE, ""), "left_out": (GREY, ".."), "missing": (RED, "//"), "extra": (ORANGE, "xx")}
+
+
+def reconcile_tables(found: Reconciliation, unmask: bool = False) -> dict[str, pd.DataFrame]:
+    """Return the tables of a comparison, worst first; people masked, differing values by the field they are of."""
+    tables = {name: mask(getattr(found, name), unmask) for name in RECONCILE_TITLES}
+    for field, rows in found.differs.groupby("field", sort=False):
+        kind = "full_name" if field == "person" else str(field)
+        values = mask(rows[["export", "here"]].set_axis([kind, kind], axis=1), unmask)
+        tables["differs"].loc[rows.index, ["export", "here"]] = values.to_numpy(dtype=object)
+    return tables
+
+
+def reconcile_counts(found: Reconciliation) -> pd.DataFrame:
+    """Return the counts of a comparison, with the share of the export that is missing."""
+    counts = found.counts.assign(entity=found.counts["entity"].map(CONCEPT_OF))
+    whole = counts.columns.drop("entity")
+    counts = counts.astype(dict.fromkeys(whole, "Int64"))
+    share = [
+        f"{m / of:.1%}" if of else ""
+        for m, of in zip(counts["missing"].fillna(0), counts["export"].fillna(0), strict=True)
+    ]
+    return counts.assign(missing_share=share)
+
+
+def reconcile_summary(found: Reconciliation) -> Shown:
+    """Say go or no-go, and why; what was not compared, and what else is to be known."""
+    facts = {"Go or no-go": "Go: nothing stands against it." if found.go else "No go."}
+    for name, words in (
+        ("Against it", found.why),
+        ("Not compared", found.not_compared),
+        ("To be known", found.notes),
+    ):
+        facts |= {f"{name} ({number})": each for number, each in enumerate(words, 1)}
+    return listed(facts)
+
+
+def reconcile_findings(found: Reconciliation) -> list[Finding]:
+    """Return a comparison as findings, for the verdict of a report: go or no-go, and what there is to look at."""
+    against = pd.DataFrame({"key": [*found.why]})
+    findings = [Finding(_check("go", "fail"), "pass" if found.go else "fail", len(against), against)]
+    for name in ("missing", "differs", "extra"):
+        rows = getattr(found, name)
+        ids = rows["wa_id"] if name == "missing" else rows["wa_id"].fillna(rows["record_id"])
+        sample = rows.assign(key=rows["entity"] + "/" + ids).head(SAMPLE)
+        findings.append(Finding(_check(name, "warn"), "warn" if len(rows) else "pass", len(rows), sample))
+    for things in found.counts.loc[found.counts["export"].isna(), "entity"].map(CONCEPT_OF):
+        why = next((each for each in found.not_compared if each.startswith(things)), "")
+        check = _check(things, "warn")
+        findings.append(Finding(check, "not run", reason=why, configured=False))
+    return findings
+
+
+def _check(name: str, severity: Severity) -> Check:
+    title = {
+        "go": "Go or no-go",
+        "differs": "What is here says the same",
+        "extra": "Nobody else is here",
+    }.get(name, f"Every one of {name} is here" if name in CONCEPT_OF.values() else "Nothing is missing")
+    remedy = "Each row names the command that leads to a correction; an export must list the whole club."
+    return Check(f"reconcile-{name}", title, "§7.1", title, severity, f"{title}?", remedy, (), lambda _: [])
+
+
+def reconcile_chart(found: Reconciliation) -> Figure:
+    """Draw of each entity how many are in both, missing, left out by design, and here only."""
+    counts = found.counts[found.counts["export"].notna()]
+    names = [CONCEPT_OF[each] for each in counts["entity"]]
+    figure, axes = canvas(len(names), "Export and database")
+    told = []
+    left = [0.0] * len(names)
+    for part, (colour, hatch) in _PARTS.items():
+        values = [float(each) for each in counts[part]]
+        title = {"found": "in both"}.get(part, RECONCILE_TITLES.get(part, part).lower())
+        axes.barh(
+            range(len(names)), values, left=left, color=colour, hatch=hatch, edgecolor="white", label=title
+        )
+        left = [start + value for start, value in zip(left, values, strict=True)]
+        told += [f"{name}: {value:,.0f} {title}" for name, value in zip(names, values, strict=True) if value]
+    label_rows(axes, names)
+    finish(axes, "records")
+    if names:
+        axes.legend(loc="upper center", bbox_to_anchor=(0.4, -0.35), ncols=2, frameon=False)
+    return described(figure, "; ".join(told), names)
