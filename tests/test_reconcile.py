@@ -11,6 +11,7 @@ import pytest
 
 from tests.commands import at as at
 from tests.commands import shell as shell
+from tests.recorded import STATES, load
 from tests.recorded import recording as recording
 
 MEMBERS = (
@@ -198,3 +199,188 @@ def test_each_planted_fault_is_found_and_nothing_else(at, club, tmp_path):
     # What somebody accepts is no obstacle.
     enough = ("--missing-at-most", "50", "--differs-at-most", "20%", "--extra-at-most", "50%")
     assert answered(run, "--export", str(folder), *enough)["go"]
+
+
+def test_a_time_zone_too_many_is_said_once(at, club, tmp_path):
+    folder = Exported(club.url).save(tmp_path / "wa")
+    run = at(club)
+    club.execute(
+        """UPDATE "Event" SET "startTime" = "startTime" + interval '8 hours', "endTime" = "endTime" + interval '8 hours'"""
+    )
+    told = answered(run, "--export", str(folder))
+    assert not told["go"]
+    assert len(told["why"]) == 1
+    assert not told["differs"]
+    (shift,) = told["shifts"]
+    assert (shift["entity"], shift["hours"], shift["also"]) == ("Event", 8, None)
+    assert shift["rows"] == told["counts"]["Event"]["export"]
+    # Eight hours west of a database in UTC nothing is wrong; what is moved by an hour is not summer time.
+    first = club.club.shape.wa_id("Event", 3)
+    target = Exported(club.url).target
+    club.execute(
+        f"""UPDATE "Event" SET "startTime" = "startTime" + interval '1 hour' WHERE id::text =
+            (SELECT "{target}"::text FROM "WaIdMapping" WHERE "entityType" = 'Event' AND "waId"::text = %s)""",
+        str(first),
+    )
+    for zone in ((), ("--time-zone", "Etc/GMT+8")):
+        told = answered(run, "--export", str(folder), *zone)
+        assert [(row["wa_id"], row["field"]) for row in told["differs"]] == [(str(first), "start")]
+        assert len(told["shifts"]) == (not zone)
+
+
+def test_what_no_export_lists_is_not_compared(at, club, tmp_path):
+    folder, run = Exported(club.url).save(tmp_path / "wa"), at(club)
+    told = answered(run, "--export", str(folder / "Event.csv"))
+    assert not told["go"]
+    assert told["counts"]["Member"]["export"] is None
+    assert {each.split(":")[0] for each in told["not_compared"]} == {"members", "registrations"}
+    told = answered(run, "--export", str(folder / "User.csv"), "--export", str(folder / "Registration.csv"))
+    assert told["go"]
+    assert any(each.startswith("events: ") for each in told["not_compared"])
+    assert told["counts"]["Event"]["missing"] is None
+
+
+def test_a_part_of_the_club_is_no_answer(at, club, tmp_path):
+    export = Exported(club.url)
+    del export["User"][100:]
+    folder, run = export.save(tmp_path / "wa"), at(club)
+    told = answered(run, "--export", str(folder / "User.csv"))
+    assert not told["go"]
+    assert not told["missing"]
+    assert told["counts"]["Member"]["extra"] > 90
+    assert answered(run, "--export", str(folder / "User.csv"), "--extra-at-most", "60%")["go"]
+
+
+def test_which_side_is_newer_is_told_where_it_is_known(at, club, tmp_path):
+    export, shape = Exported(club.url), club.club.shape
+    members = export["User"]
+    for index, moment in ((20, "12/01/2030 10:00"), (30, "12/01/2020 10:00"), (40, "")):
+        row = members[number(members, shape.wa_id("Member", index))]
+        row[1], row[7] = "Changed", moment
+    told = answered(at(club), "--export", str(export.save(tmp_path / "wa")))
+    newer = {row["wa_id"]: (row["field"], row["newer"]) for row in told["differs"]}
+    expected = {20: "Wild Apricot", 30: "here", 40: None}
+    assert newer == {
+        str(shape.wa_id("Member", each)): ("first_name", side) for each, side in expected.items()
+    }
+
+
+def test_what_the_api_answers_is_read(at, club, tmp_path):
+    export = Exported(club.url)
+    (tmp_path / "wa").mkdir()
+    for kind, rows in export.items():
+        listed = [dict(zip(rows[0], row, strict=True)) for row in rows[1:]]
+        if kind == "User":
+            found = {
+                "Contacts": [
+                    {
+                        "Id": int(each["User ID"]), "FirstName": each["First name"], "LastName": each["Last name"],
+                        "Email": each["e-Mail"], "ProfileLastUpdated": "2025-12-01T10:00:00-08:00", "MemberSince": None,
+                        "MembershipLevel": {"Id": 1, "Name": each["Membership level"]} if each["Membership level"] else None,
+                        "FieldValues": [
+                            {"FieldName": "Phone", "Value": each["Phone"], "SystemCode": "Phone"},
+                            {"FieldName": "Archived", "Value": False, "SystemCode": "IsArchived"},
+                        ],
+                    }
+                    for each in listed
+                ]
+            }  # fmt: skip
+        elif kind == "Event":
+            found = {
+                "Events": [
+                    {"Id": int(each["Event ID"]), "Name": each["Event title"], "StartDate": iso(each["Start date"]),
+                     "EndDate": iso(each["End date"]), "RegistrationsLimit": int(each["Registration limit"] or 0) or None}
+                    for each in listed
+                ]
+            }  # fmt: skip
+        else:
+            found = [
+                {"Id": int(each["Registration ID"]), "Contact": {"Id": int(each["User ID"]), "Name": "x"},
+                 "Event": {"Id": int(each["Event ID"]), "Name": "y"}, "Status": each["Registration status"],
+                 "OnWaitlist": each["Registration status"] == "Waitlisted"}
+                for each in listed
+            ]  # fmt: skip
+        (tmp_path / "wa" / f"{kind}.json").write_text(json.dumps(found), encoding="utf-8")
+    told = answered(at(club), "--export", str(tmp_path / "wa"))
+    assert quiet(told)
+    assert told["counts"]["Registration"]["found"] == len(export["Registration"]) - 1
+
+
+def iso(text):
+    """Write a date of the screens as the API does."""
+    if not text:
+        return None
+    day, time = text.split()
+    month, day, year = day.split("/")
+    return f"{year}-{month}-{day}T{time}:00+00:00"
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("names.csv", "Nom,Prénom\nx,y\n"),
+        ("attendees.csv", "User ID,Email,Event ID,Event title,Start date\n1,a@x.org,2,Golf,01/02/2026\n"),
+        ("report.json", '{"runId": "x", "stats": {}}'),
+        ("empty.json", '{"Contacts": []}'),
+        ("cut.json", '{"Contacts": [{"Id": 1, "Ema'),
+        ("members.xlsx", "PK"),
+    ],
+)
+def test_what_is_no_export_is_refused_by_name(at, clubs, tmp_path, name, content):
+    (tmp_path / "wa").mkdir()
+    (tmp_path / "wa" / name).write_text(content, encoding="utf-8")
+    run = at(clubs.clone("guide"))
+    for path in (tmp_path / "wa" / name, tmp_path / "wa"):
+        done = run("reconcile", "--export", str(path), "--json")
+        assert done.returncode == 2
+        assert name in done.stderr
+        assert not done.stdout
+    (tmp_path / "wa" / name).unlink()
+    assert run("reconcile", "--export", str(tmp_path / "wa")).returncode == 2
+    assert run("reconcile", "--export", str(tmp_path / "nowhere")).returncode == 2
+
+
+@pytest.mark.parametrize("whole", [False, True], ids=["excerpt", "whole"])
+def test_a_truncated_sync_left_people_out(recording, tmp_path, whole):
+    folder = Exported(recording("incremental", whole=whole).url)
+    cut = recording("truncated", whole=whole)
+    here = Exported(cut.url)
+    path = folder.save(tmp_path / "wa")
+    told = answered(cut.run, "--export", str(path))
+    assert not told["go"]
+    missing = {row[0] for row in folder["User"][1:]} - {row[0] for row in here["User"][1:]}
+    assert missing
+    assert ids(told["missing"], "Member") == missing
+    whose = {row[0]: row[1] for row in folder["Registration"][1:]}
+    lost = ids(told["missing"], "Registration")
+    assert {each for each, member in whose.items() if member in missing} <= lost
+    done = cut.run("report", "reconcile", "-p", "exports", str(path), "--json")
+    assert done.returncode == 1
+    verdict = json.loads(Path(json.loads(done.stdout)["json"]).read_text())
+    assert verdict["status"] == "fail"
+    assert verdict["go"] is False
+
+
+@pytest.mark.parametrize(
+    ("state", "of", "missing", "differs"),
+    [("run1", "run1", 0, 0), ("run1", "run2", 17, 23), ("run2", "run2", 1, 2)],
+)
+@pytest.mark.parametrize("reports", [False, True])
+def test_a_csv_import_without_any_trace_of_it(
+    server, shell, tmp_path, recordings, state, of, missing, differs, reports
+):
+    """Neither a mapping nor an audit row; without its reports people are found by what the export says of them."""
+    folder = STATES[f"csv_{state}"]
+    url = server.url(server.create(server.template(f"csv-{state}", lambda made: load(made, folder))))
+    imports = f'import_reports = ["{folder.parent}/reports"]' if reports else ""
+    (tmp_path / "workbench.toml").write_text(
+        f'[environments.club]\nkind = "demo"\nurl_env = "CLUB_URL"\n{imports}\n'
+    )
+    export = recordings / "csv_import" / of / "export"
+    told = answered(lambda *words: shell(*words, "-e", "club", CLUB_URL=url), "--export", str(export))
+    assert told["go"] is (not missing and not differs)
+    assert len(told["missing"]) == missing
+    assert len({(row["entity"], row["wa_id"]) for row in told["differs"]}) == differs
+    assert {row["wa_id"] for row in told["left_out"]} <= {"WA999"}
+    assert not told["shifts"]
+    assert all(row["record_id"] for row in told["unmapped"])

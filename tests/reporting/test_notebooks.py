@@ -60,7 +60,9 @@ def test_it_runs_headless_and_concludes(
     assert "<table" in page or ": none." in page, "a static table in the panel's place"
 
 
-@pytest.mark.parametrize("name", sorted(set(report_names()) - set(BY_A_KERNEL) - {"run", "plan"}))
+@pytest.mark.parametrize(
+    "name", sorted(set(report_names()) - set(BY_A_KERNEL) - {"run", "plan", "reconcile"})
+)
 @pytest.mark.parametrize("dialect", ["guide"])
 def test_the_others_run_too(club: Settings, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert executed(name, club, monkeypatch)[1]["headline"].count("?")
