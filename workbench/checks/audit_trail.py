@@ -192,8 +192,12 @@ def _untold(run: Run) -> list[tuple[str, str]]:
     logged = {action for action, _, _ in run.entries}
     found = [] if "migration:started" in logged else [("migration:started", f"{run.evidence}")]
     # One that only began is another check's finding: runs-ended.
-    if run.status in {"completed", "failed"} and not logged & {"migration:completed", "migration:failed"}:
-        found.append((f"migration:{run.status}", run.why))
+    if run.status in {"completed", "incomplete", "failed"} and not logged & {
+        "migration:completed",
+        "migration:failed",
+    }:
+        ended = "failed" if run.status == "failed" else "completed"
+        found.append((f"migration:{ended}", run.why))
     return found
 
 

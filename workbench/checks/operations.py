@@ -190,7 +190,7 @@ def live_run_without_dry_run(look: Look) -> Rows:
     why = {
         "none": "no dry run of this importer before it",
         "stale": f"more than {look.settings.dry_run_hours:g} h before it",
-        "failed": "the dry run did not come to its end",
+        "failed": "the dry run did not come to its end, or fetched too little",
         "unknown": "nothing tells when one of the two started",
     }
     found = rehearsals(look.runs, look.settings.dry_run_hours)

@@ -7,10 +7,11 @@ from typing import Any
 from sqlalchemy import Select, String, bindparam, exists, func, select
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from workbench.checks.registry import Look, NotRunError, Rows, check
+from workbench.checks.registry import Answer, Look, NotRunError, Rows, check
+from workbench.investigate.left_out import far_below, left_out_frame, not_explained, still_left_out, warned_of
 from workbench.murmurant.importers import Run
 from workbench.murmurant.schema import as_text, named, same_id
-from workbench.murmurant.spellings import ENTITY_TYPES, EVENT, MEMBER, REGISTRATION
+from workbench.murmurant.spellings import CONCEPT_OF, ENTITY_TYPES, EVENT, MEMBER, REGISTRATION
 
 
 @check(
@@ -63,11 +64,12 @@ def events_without_registrations(look: Look) -> Select[Any]:
 
 @check(
     "runs-interrupted",
-    "Runs that stopped midway",
+    "Runs that stopped midway, or fetched too little",
     guide="§1.1",
     symptom="Transaction rolled back mid-batch",
-    question="Did every run reach its end, by the evidence and not by its own word?",
-    remedy="Run the importer again, it skips what is done (§4.1 option A), or roll the run back and start afresh (option B).",
+    question="Did every run reach its end and fetch what it should, by the evidence and not by its own word?",
+    remedy="Where it fetched too little or its report warns, put that right first (credentials, filters). Then run the"
+    " importer again, it skips what is done (§4.1 option A), or roll the run back and start afresh (option B).",
 )
 def runs_interrupted(look: Look) -> Rows:
     if not look.runs:
@@ -75,8 +77,48 @@ def runs_interrupted(look: Look) -> Rows:
     return [
         {"key": each.run, "importer": each.importer, "status": each.status, "why": each.why}
         for each in look.runs
-        if each.status in {"interrupted", "failed"} and not each.superseded_by
+        if (each.status in {"interrupted", "failed"} and not each.superseded_by)
+        or (each.status == "incomplete" and not _made_up(look, each))
     ]
+
+
+@check(
+    "records-left-out",
+    "Records that an import left out",
+    guide="§1.1",
+    symptom="Some members imported, others missing",
+    question="Did every run take all that it fetched, or did a later one bring in what it left out?",
+    remedy="Put each right where it comes from (a missing name, an e-mail address that two contacts share; a contact that"
+    " the API account may not see), then run the importer again: as it is, it leaves the same ones out."
+    " `workbench run RUN_ID` lists them.",
+)
+def records_left_out(look: Look) -> Answer:
+    live = [run for run in look.runs if run.mode == "live" and not run.rolled_back]
+    if not live:
+        raise NotRunError(NO_RUNS)
+    left_out = still_left_out(look.connection, look.schema, look.runs)
+    unknown = []
+    for run in {each.importer: each for each in live if each.sync != "incremental"}.values():
+        unasked = [
+            *([f"{run.run} has no report here"] if not run.reported else []),
+            *(
+                f"{run.run} skipped {count:,} {CONCEPT_OF[entity]}"
+                for entity, cells in run.reported.items()
+                if (count := cells.get("skipped"))
+            ),
+        ]
+        stale = not_explained(look.connection, look.schema, run)
+        left_out += [each for each in stale if run.short.get(each.entity)]
+        if rest := [each.name for each in stale if not run.short.get(each.entity)]:
+            unasked.append(f"it did not refresh {', '.join(rest[:3])}{', ...' if len(rest) > 3 else ''}")
+        unknown += unasked
+    if unknown and not left_out:
+        raise NotRunError(
+            f"Whom an import left out is not known: {', '.join(unknown)}. Give its report with --import-report."
+        )
+    table = left_out_frame(left_out).drop(columns="since")
+    count = sum(1 if each.records is None else each.records for each in left_out)
+    return Answer(count, table.head(look.sample))
 
 
 @check(
@@ -112,6 +154,29 @@ NO_RUNS = (
 )
 
 
+def _made_up(look: Look, run: Run) -> bool:
+    """Whether a later run of the same importer fetched everything, and reached its end."""
+    later = look.runs[list(look.runs).index(run) + 1 :]
+    return any(
+        each.importer == run.importer
+        and each.mode == "live"
+        and not each.rolled_back
+        and each.status == "completed"
+        and each.sync != "incremental"
+        for each in later
+    )
+
+
+def _too_little(run: Run, entity: str) -> tuple[int | None, str]:
+    """Return how many records a run should have brought besides, where that is known, and by what."""
+    cells, fetched = run.reported.get(entity, {}), run.fetched.get(entity, 0)
+    lost = cells.get("unlinked", 0) + cells.get("refused", 0)
+    if far_below(fetched - lost, fetched):
+        return lost, "records fetched and left out"
+    said = " ".join(filter(None, (run.short.get(entity), warned_of(run, entity))))
+    return None, said
+
+
 def _missing(look: Look, entity: str) -> Rows:
     """Compare, run by run, what was created with what is there."""
     live = [each for each in look.runs if each.mode == "live" and not each.rolled_back]
@@ -132,12 +197,15 @@ def _missing(look: Look, entity: str) -> Rows:
         unhandled = run.fetched.get(entity, 0) - sum(claimed.values()) - run.errors.get(entity, 0)
         if claimed and unhandled > 0:
             gone, evidence = gone + unhandled, f"{evidence}, records fetched but not dealt with"
-        if gone:
+        short, why = _too_little(run, entity)
+        if why and run.status != "completed" and not _made_up(look, run):
+            gone, evidence = gone + (short or 0), f"{evidence}, {why}" if gone else why
+        if gone or (why and evidence == why):
             found.append(
                 {
                     "key": run.run,
                     "entity": entity,
-                    "missing": gone,
+                    "missing": gone or None,
                     "created": max(created, here),
                     "fetched": run.fetched.get(entity),
                     "evidence": evidence,

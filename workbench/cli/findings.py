@@ -68,9 +68,10 @@ def _print(found: list[Finding], asked: Asked, unmask: bool) -> None:
         say(f"  {each.check.question}", f"  {each.check.remedy}")
         rows = each.rows if asked.by_name else each.rows.head(_FEW)
         print_table(workbench.mask(rows, unmask=unmask))
-        if (each.count or 0) > len(rows):
+        shown = len(rows) if "records" not in rows else int(rows["records"].fillna(1).sum())
+        if (each.count or 0) > shown:
             more = f"{command()} {asked.command} {each.check.id} --limit {each.count}{on()}"
-            say(f"  {len(rows)} of {each.count:,}; more: {more}")
+            say(f"  {shown:,} of {each.count:,}; more: {more}")
     counts = {
         status: sum(each.status == status for each in found)
         for status in ("fail", "warn", "not run", "waived", "pass")

@@ -72,12 +72,14 @@ def run(
         found = wb.run(run_id, limit=limit)
         held = wb.bundles(run_id)
     one = found.run
-    clean = one.status == "completed" and not found.differences
+    left_out = found.left_out[found.left_out["since"] == ""]
+    clean = one.status == "completed" and not found.differences and left_out.empty
     if json:
         print_json(
             {
                 **_run_facts(one),
                 "differences": found.differences,
+                "left_out": workbench.mask(found.left_out),
                 "tally": found.tally,
                 "listed": found.records,
                 "bundles": held[["bundle", "digest", "sealed_at", "sealed_by", "path"]],
@@ -93,6 +95,14 @@ def run(
         for each in held.itertuples():
             say(f"Sealed by {each.sealed_by} in {each.bundle}, SHA-256 {each.digest}.")
         print_table(_counted(one), title="What it did", empty="no record of it was found")
+        if one.reports:
+            print_table(workbench.run_said(found), title="What its reports say besides", empty="nothing")
+            print_table(workbench.mask(found.problems), title="Errors", empty="none that they list")
+        print_table(
+            workbench.mask(found.left_out.drop(columns=["key", "run"])),
+            title="Left out",
+            empty="nothing, by its report" if one.reported else "not known: there is no report",
+        )
         print_table(found.tally, title="By evidence", empty="no record can be named")
         for difference in found.differences:
             say(f"! {difference}")
@@ -104,7 +114,7 @@ def run(
             )
         if not clean:
             say("", f"To read and to show: {command()} report run -p run_id {one.run}{on()}")
-            if one.status in {"interrupted", "failed"}:
+            if one.status in {"incomplete", "interrupted", "failed"}:
                 from workbench.fixes.telling import options
 
                 say("Guide §4.1:", *(f"  {each}" for each in options(one)))
@@ -163,5 +173,24 @@ def _run_facts(run: Run) -> dict[str, Any]:
         "reported": run.reported,
         "errors": run.errors,
         "superseded_by": run.superseded_by or None,
+        "fetched": run.fetched,
+        "warnings": [
+            {"code": each.code, "severity": each.severity, "message": workbench.mask_text(each.message)}
+            for each in run.warnings
+        ],
+        "problems": [
+            {
+                "entity": each.entity,
+                "wa_id": each.wa_id,
+                "row": each.row,
+                "message": workbench.mask_text(each.message),
+            }
+            for each in run.problems
+        ],
+        "diagnostics": {name: count for report in run.reports for name, count in report.diagnostics.items()},
+        "skip_reasons": {
+            reason: count for report in run.reports for reason, count in report.skip_reasons.items()
+        },
+        "unknown_keys": [{"report": report, "key": key} for report, key in run.unread],
         "evidence": [{"trace": str(trace), "count": count} for trace, count in run.traces.items()],
     }

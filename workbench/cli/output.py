@@ -30,7 +30,7 @@ _KIND_STYLE = {"production": "bold white on red", "staging": "bold black on yell
 
 STATUS_STYLE = {
     "pass": "green", "completed": "green", "ok": "green",
-    "warn": "yellow", "interrupted": "yellow", "not run": "yellow", "note": "dim",
+    "warn": "yellow", "incomplete": "yellow", "interrupted": "yellow", "not run": "yellow", "note": "dim",
     "fail": "bold red", "failed": "bold red", "missing": "bold red", "unknown": "magenta", "waived": "cyan",
 }  # fmt: skip
 

@@ -8,6 +8,7 @@ from pathlib import Path, PurePath
 
 from workbench.checkpoints.bundles import Bundle, sealed_in
 from workbench.checkpoints.scratch import Archive
+from workbench.investigate.left_out import left_out_by
 from workbench.murmurant.importers import Run, Trace
 
 RERUN = {
@@ -41,11 +42,8 @@ class LevelZero:
 def level_zero(run: Run) -> LevelZero:
     """Say what a dry run found that has to be put right."""
     found = [f"It ended as {run.status}: {run.why}." if run.status != "completed" else ""]
-    found += [
-        f"{entity}: {count:,} records could not be read." for entity, count in run.errors.items() if count
-    ]
-    for report in run.reports:
-        found += [f"{reason} ({count:,} times)." for reason, count in sorted(report.skip_reasons.items())]
+    found += [f"{each.code or 'Warning'}: {each.message}" for each in run.warnings]
+    found += [f"{each.name}: {each.reason} ({each.records or 'some'})." for each in left_out_by(run)]
     wrong = [each for each in found if each]
     again = f"Then the dry run again: {REDO_DRY.get(run.importer, 'with the same export files.')}"
     return LevelZero(
@@ -90,8 +88,8 @@ def worth_knowing(run: Run, gone: int) -> tuple[str, ...]:
     found = []
     if run.rolled_back:
         found.append("The audit log says that this run was rolled back before.")
-    if run.status == "interrupted":
-        found += [f"The import was interrupted: {run.why}.", *options(run)]
+    if run.status in {"incomplete", "interrupted"}:
+        found += [f"The import was {run.status}: {run.why}.", *options(run)]
     if gone:
         found.append(f"{gone:,} records of the run are gone already.")
     return tuple(found)
@@ -100,7 +98,9 @@ def worth_knowing(run: Run, gone: int) -> tuple[str, ...]:
 def options(run: Run) -> tuple[str, ...]:
     """Return guide §4.1's two ways on after an interrupted import, as commands."""
     again = RERUN.get(run.importer, "with the same export files.")
+    first = "First put right what its report warns of (credentials, filters): as it is, it fetches as little again."
     return (
+        *([first] if run.status == "incomplete" else []),
         f"Option A, to run it again (records that are there are skipped): {again}",
         f"Option B, to roll it back first: `workbench plan rollback {run.run}`.",
     )

@@ -10,7 +10,7 @@ import pandas as pd
 
 from workbench.murmurant.importers import Run
 
-UNFINISHED = frozenset({"failed", "interrupted"})
+UNFINISHED = frozenset({"incomplete", "failed", "interrupted"})
 """How a dry run may end that shows nothing of what the live run will do."""
 
 

@@ -7,7 +7,8 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from workbench.murmurant.importers import MIGRATION_PREFIX, Run, Trace, is_fetch_trouble
-from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES
+from workbench.murmurant.reports import ImportReport
+from workbench.murmurant.spellings import CONCEPT_OF
 
 _OWN = {"full": "last_full_sync", "incremental": "last_incremental_sync"}
 """The moment that only a sync of this kind writes; the others are written by both."""
@@ -48,11 +49,10 @@ def judge(run: Run, earlier: Sequence[Run], later: Sequence[Run], state: SyncSta
             "interrupted" if batch else "failed",
             f"failed{batch}: {facts.get('error', 'no reason given')}",
         )
-    elif any(report.success is False for report in told):
-        run.status, run.why = "failed", "its report says so"
+    elif failure := _failure(run, told):
+        run.status, run.why = "failed", failure
     elif reasons:
-        fewer = _fewer_than_before(run, earlier)
-        run.status, run.why = "interrupted", f"{len(reasons)}+ fetch errors, first: {reasons[0]}{fewer}"
+        run.status, run.why = "interrupted", f"{len(reasons)}+ fetch errors, first: {reasons[0]}"
     elif told and told[-1].finished is None:
         run.status, run.why = "interrupted", "its report file has no end"
     elif (
@@ -67,8 +67,8 @@ def judge(run: Run, earlier: Sequence[Run], later: Sequence[Run], state: SyncSta
             "completed",
             "its report file is complete" if told else "migration:completed was logged",
         )
-        total = sum(run.errors.values())
-        run.why += f", with {total} errors" if total else ""
+        if total := max(sum(run.errors.values()), len(run.problems)):
+            run.why += f"; it gave up on {total:,} records{_first_of(run)}"
     elif "started" in ended:
         run.status, run.why = "interrupted", "migration:started was logged, and no end"
     elif run.importer == "api" and run.last_trace is not None:
@@ -80,6 +80,32 @@ def judge(run: Run, earlier: Sequence[Run], later: Sequence[Run], state: SyncSta
             "unknown",
             "records bear its id, but nothing says how it ended; give its report file with --import-report",
         )
+
+
+def _failure(run: Run, told: Sequence[ImportReport]) -> str:
+    """Say why a run failed as a whole, by its report; empty where it did not.
+
+    The sync denies success as soon as one record of hundreds was given up: that is no failure of the run.
+    """
+    whole = [each for each in run.problems if each.wa_id is None and each.row is None]
+    lost = [
+        f"it gave up on {count:,} of {run.fetched[entity]:,} {CONCEPT_OF[entity]}"
+        for entity, count in run.errors.items()
+        if count and run.fetched.get(entity) and 2 * count > run.fetched[entity]
+    ]
+    denied = any(report.success is False for report in told)
+    if denied and whole:
+        return f"its report says so: {whole[0].reason}"
+    if lost:
+        return f"{', '.join(lost)}{_first_of(run)}"
+    return "its report says so" if denied and not run.problems and not any(run.errors.values()) else ""
+
+
+def _first_of(run: Run, most: int = 3) -> str:
+    """Name the first records that a run gave up on, and why."""
+    named = [f"{each.entity} {each.wa_id or f'of row {each.row}'} ({each.reason})" for each in run.problems]
+    more = ", ..." if len(named) > most else ""
+    return f": {', '.join(named[:most])}{more}" if named else ""
 
 
 def _judge_by_sync_state(run: Run, later: Sequence[Run], state: SyncState) -> None:
@@ -155,22 +181,3 @@ def supersede(runs: Sequence[Run], state: SyncState) -> None:
                 break
         if run.superseded_by:
             run.why += f"; {run.superseded_by} fetched what it may have missed"
-
-
-def _fewer_than_before(run: Run, earlier: Sequence[Run]) -> str:
-    before = next(
-        (
-            one
-            for one in reversed(earlier)
-            if one.importer == run.importer and one.mode == "live" and one.fetched
-        ),
-        None,
-    )
-    if before is None:
-        return ""
-    less = [
-        f"{run.fetched[entity]:,} of {before.fetched[entity]:,} {CONCEPT_OF[entity]}"
-        for entity in ENTITIES
-        if run.fetched.get(entity, 0) < before.fetched.get(entity, 0)
-    ]
-    return f"; it fetched {', '.join(less)} that the run before it had" if less else ""

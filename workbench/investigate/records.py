@@ -20,6 +20,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 
 from workbench.database.connection import frame
 from workbench.investigate.evidence import about, merge_traces, with_fate
+from workbench.investigate.left_out import left_out_frame, left_out_since, not_explained
 from workbench.investigate.traces import record_traces
 from workbench.murmurant.importers import ACTIONS, Counts, Run, Strength
 from workbench.murmurant.schema import Schema, as_text, entity_of
@@ -43,12 +44,23 @@ class RunRecords:
         ``touched`` and ``records``.
     differences : list of str
         Where what was found and what the importer reported disagree.
+    left_out : pandas.DataFrame
+        What it left out, see `workbench.investigate.left_out.left_out_frame`; of a full sync without a report, or of
+        one that fetched too little, also what it did not refresh.
     """
 
     run: Run
     records: pd.DataFrame
     tally: pd.DataFrame
     differences: list[str]
+    left_out: pd.DataFrame
+
+    @property
+    def problems(self) -> pd.DataFrame:
+        """Every record that its reports say it gave up on: ``entity``, ``wa_id``, ``row``, ``reason``."""
+        rows = [(each.entity, each.wa_id, each.row, each.reason) for each in self.run.problems]
+        table = pd.DataFrame(rows, columns=["entity", "wa_id", "row", "reason"], dtype=object)
+        return table.astype({"row": "Int64"})
 
 
 def run_records(
@@ -129,7 +141,9 @@ def run_records(
         table["strength"] = [Strength(value).name for value in table["strength"]]
     run = replace(run, traced=_counts(tally))
     tally = tally.drop(columns=list(ACTIONS))
-    return RunRecords(run, listing, tally, _differences(run, tally))
+    later = [each for each in others if run.started and each.started and each.started > run.started]
+    left_out = left_out_since(connection, schema, run, later) + not_explained(connection, schema, run)
+    return RunRecords(run, listing, tally, _differences(run, tally), left_out_frame(left_out))
 
 
 def _other_wa_ids(connection: Connection, schema: Schema, listing: pd.DataFrame) -> list[str]:

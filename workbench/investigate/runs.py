@@ -15,6 +15,7 @@ from sqlalchemy import ColumnElement, Connection, String, cast, func, literal, s
 from workbench.database.address import redact
 from workbench.errors import unknown
 from workbench.investigate.endings import SyncState, judge, supersede
+from workbench.investigate.left_out import weigh
 from workbench.murmurant.importers import (
     ACTIONS,
     MIGRATION_PREFIX,
@@ -69,6 +70,7 @@ def find_runs(connection: Connection, schema: Schema, reports: Sequence[ImportRe
     for position, each in enumerate(ordered):
         judge(each, ordered[:position], ordered[position + 1 :], state)
         each.why = redact(each.why)  # it may quote an importer's error, and that anything
+    weigh(connection, schema, ordered)
     supersede(ordered, state)
     return ordered
 
@@ -120,7 +122,9 @@ def runs_frame(runs: Sequence[Run]) -> pd.DataFrame:
 
 def in_words(cells: dict[str, int]) -> str:
     """Say counts per action in words, leaving out the zeros."""
-    return ", ".join(f"{count:,} {action}" for action, count in cells.items() if count) or "none"
+    said = {"unlinked": "without a member or event"}
+    words = (f"{count:,} {said.get(action, action)}" for action, count in cells.items() if count)
+    return ", ".join(words) or "none"
 
 
 def _from_audit_rows(connection: Connection, schema: Schema, run: Any) -> None:

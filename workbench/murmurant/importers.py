@@ -36,7 +36,7 @@ or event for it. ``refused``: the importer could not take it. ``skipped``: it is
 SYNCS = ("full", "incremental")
 """What a sync may fetch, as ``metadata.mode`` of its audit rows says."""
 
-STATUSES = ("completed", "failed", "interrupted", "unknown")
+STATUSES = ("completed", "incomplete", "failed", "interrupted", "unknown")
 
 MIGRATION_PREFIX = "migration:"
 """How the guide's audit actions begin (§5.1)."""
@@ -191,8 +191,9 @@ class Run:
 
     Attributes
     ----------
-    status : {"completed", "failed", "interrupted", "unknown"}
-        By evidence; `why` says by which.
+    status : {"completed", "incomplete", "failed", "interrupted", "unknown"}
+        By evidence; `why` says by which. ``incomplete``: it reached its end, and its report warns gravely, or it
+        fetched far less than it should have.
     traced : dict of str to dict of str to int
         Entity to action to count, as rows of the database or records of a full report show it.
     reported : dict of str to dict of str to int
@@ -203,6 +204,8 @@ class Run:
         What it recorded of its configuration; entity to the export file that it read.
     rolled_back, rolled_back_at : bool, datetime or None
         Whether and when the audit log says that it was rolled back (guide §5.1): then its records are gone rightly.
+    short : dict of str to str
+        Entity to what the run fetched far too little of, in words.
     last_trace : datetime or None
         The latest moment the run is known to have written something.
     sync : {"full", "incremental", ""}
@@ -234,6 +237,7 @@ class Run:
     rolled_back: bool = False
     rolled_back_at: datetime | None = None
     superseded_by: str = ""
+    short: dict[str, str] = field(default_factory=dict)
 
     @property
     def counts(self) -> Counts:

@@ -91,7 +91,7 @@ from workbench.reporting.reconcile import (
     reconcile_tables,
 )
 from workbench.reporting.reviewing import Review, review_plan
-from workbench.reporting.summaries import looked_at, run_counts, run_differences, run_summary
+from workbench.reporting.summaries import looked_at, run_counts, run_differences, run_said, run_summary
 from workbench.reporting.tables import Shown, heading, prose, show, text_of, visible
 from workbench.reporting.tiers import (
     tier_changes,
@@ -184,6 +184,7 @@ __all__ = [
     "review_plan",
     "run_counts",
     "run_differences",
+    "run_said",
     "run_summary",
     "runs_chart",
     "show",

@@ -27,7 +27,9 @@ from workbench.reporting.drawing import (
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-STATUS_COLOURS = {"completed": GREEN, "interrupted": ORANGE, "failed": RED, "unknown": GREY}
+STATUS_COLOURS = {
+    "completed": GREEN, "incomplete": ORANGE, "interrupted": ORANGE, "failed": RED, "unknown": GREY,
+}  # fmt: skip
 CHANGE_COLOURS = {"delete": RED, "update": BLUE, "insert": GREEN}
 _DONE = {"delete": "deleted", "update": "updated", "insert": "inserted"}
 

@@ -19,6 +19,7 @@ RUN_CHECKS = (
     "runs-ended",
     "members-missing",
     "records-missing",
+    "records-left-out",
     "runs-as-reported",
     "environment-wrong",
     "config-differs",
@@ -58,10 +59,12 @@ def about_run(findings: Sequence[Finding], run_id: str) -> list[Finding]:
     narrowed = []
     for each in findings:
         if each.bad and "key" in each.rows:
-            mine = each.rows[each.rows["key"].astype(str) == run_id]
+            by = "run" if "run" in each.rows else "key"
+            mine = each.rows[each.rows[by].astype(str) == run_id]
+            records = (lambda rows: int(rows["records"].fillna(1).sum())) if "records" in mine else len
             if len(mine):
-                each = replace(each, rows=mine, count=len(mine))
-            elif each.count == len(each.rows):
+                each = replace(each, rows=mine, count=records(mine))
+            elif each.count == records(each.rows):
                 each = replace(each, status="pass", rows=each.rows.head(0), count=0)
         narrowed.append(each)
     return narrowed

@@ -22,6 +22,7 @@ _IMPORTERS = {
 }
 _ENDINGS = {
     "completed": "It reached its end",
+    "incomplete": "It reached its end and did not bring what it should",
     "failed": "It failed",
     "interrupted": "It stopped midway",
     "unknown": "Nobody knows how it ended",
@@ -87,6 +88,26 @@ def run_counts(records: RunRecords) -> pd.DataFrame:
     frame = pd.DataFrame(rows, columns=["entity", "action", "found", "reported"])
     frame = frame.astype({"found": "Int64", "reported": "Int64"})
     return frame.assign(difference=frame["found"] - frame["reported"])
+
+
+def run_said(records: RunRecords) -> pd.DataFrame:
+    """Lay out what a run's reports say besides counts and records.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``what`` (a warning and how grave, a diagnostic, a reason to skip, a key that nobody knows) and ``said``.
+    """
+    run = records.run
+    rows = [
+        (f"warning, {each.severity or 'not rated'}", f"{each.code} {mask_text(each.message)}".strip())
+        for each in run.warnings
+    ]
+    for report in run.reports:
+        rows += [(name, f"{count:,}") for name, count in report.diagnostics.items() if count]
+        rows += [(mask_text(reason), f"{count:,}") for reason, count in report.skip_reasons.items()]
+    rows += [(f"unknown key in {report}", key) for report, key in run.unread]
+    return pd.DataFrame(rows, columns=["what", "said"]).drop_duplicates(ignore_index=True)
 
 
 def run_differences(records: RunRecords) -> Shown:

@@ -34,6 +34,7 @@ _MARKS = {
     "waived": ("≈", "waived"),
     "completed": ("✓", "pass"),
     "failed": ("✗", "fail"),
+    "incomplete": ("!", "warn"),
     "interrupted": ("!", "warn"),
     "unknown": ("?", "not-run"),
 }

@@ -10,6 +10,9 @@ from workbench.triage.modes import Mode
 from workbench.triage.suspects import CONDEMNING, WRONG_DATABASE, Suspect
 from workbench.triage.ways import Name, Way
 
+LEFT_OUT = "records-left-out"
+"""The check whose rows another run leaves out again, until each is put right."""
+
 
 class Advice(NamedTuple):
     """The way to take, and why; `way` is None where nothing that is possible here would help."""
@@ -58,6 +61,15 @@ def recommend(
         return Advice(
             "level 0",
             f"Only warnings: {names}. Look at each of them first; nothing has to be taken back for them alone.",
+        )
+    failed = [each for mode in present for each in mode.findings if each.status == "fail"]
+    if {each.check.id for each in failed} == {LEFT_OUT} and ways["re-run"].possible:
+        rows = failed[0].rows.head(3)
+        names = ", ".join(f"{key} ({why})" for key, why in zip(rows["key"], rows["reason"], strict=True))
+        return Advice(
+            "re-run",
+            f"What is here is right, but an import left records out: {names}{', ...' if len(failed[0].rows) > 3 else ''}."
+            " Put each right first, where it comes from: as it is, another run leaves the same ones out.",
         )
     if {each.section for each in present} == {"§1.1"} and ways["re-run"].possible:
         return Advice(

@@ -23,7 +23,7 @@ TITLES: dict[Name, str] = {
     "targeted": "Correct what is wrong, record by record",
     "level 2": "Restore the whole database",
 }
-HAS_STOPPED = ("interrupted", "failed", "unknown")
+HAS_STOPPED = ("incomplete", "interrupted", "failed", "unknown")
 
 
 @dataclass(frozen=True)
@@ -164,7 +164,12 @@ def rerun(run: Run | None, runs: Sequence[Run], dangling: int | None, missing: b
     ]
     seconds = max((each.duration for each in whole if each.duration is not None), default=None)
     notes = [
-        f"{run.run} stopped: {run.why}." if stopped else "It brings again what is missing.",
+        f"{run.run} is {run.status}: {run.why}." if stopped else "It brings again what is missing.",
+        *(
+            ["Put right first what its report warns of, or it ends the same way."]
+            if run.status == "incomplete"
+            else []
+        ),
         "What is there and wrong is not put right by it.",
     ]
     if seconds is None:

@@ -37,7 +37,7 @@ def events_without_registrations(connection: Connection, club: Club) -> Harm:
     return events, {"deleted": gone}
 
 
-@breakage("§1.1", "Transaction rolled back mid-batch", "runs-interrupted")
+@breakage("§1.1", "Transaction rolled back mid-batch", "runs-interrupted", "records-left-out")
 def halted_batch(connection: Connection, club: Club) -> Harm:
     """Add a run that lost its source midway."""
     name = "halted-batch"

@@ -1,0 +1,459 @@
+"""Whom an import left out, and what it fetched too little of: by its reports and by the mappings it refreshed (guide §1.1).
+
+An API sync writes ``syncedAt`` of the mapping of every contact and event that it takes, changed or not. So what it
+fetched and did not refresh, it refused; without its report only that a mapping was not refreshed is known, not why.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+import pandas as pd
+from sqlalchemy import TIMESTAMP, Connection, String, bindparam, except_, func, select
+from sqlalchemy.dialects.postgresql import ARRAY
+
+from workbench.database.address import redact
+from workbench.murmurant.importers import ReportWarning, Run, is_fetch_trouble
+from workbench.murmurant.schema import Schema, as_text, entity_of
+from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES, ENTITY_TYPES, EVENT, MEMBER, REGISTRATION
+
+_REFRESHED = (MEMBER, EVENT)
+"""Whose mappings a sync refreshes whether they changed or not; a registration's only when it is new."""
+
+_NEEDS = ("mappings.synced_at", "mappings.entity_type", "mappings.wa_id")
+_CLOCKS = timedelta(seconds=1)  # how far an application server's clock and its database's may differ
+
+_NO_MEMBER = re.compile(r"^(?:Member not mapped: WA contact|Member not found:) (\S+)$")
+_NO_EVENT = re.compile(r"^(?:Event (\S+) not mapped|Event not found: (\S+))$")
+_WHOSE = re.compile(r"\b((?:WA contact|event) \S+)")
+_OF_EVENT = re.compile(r"for event (\S+)$")
+_NAMED_BY = {"CONTACT": MEMBER, "MEMBER": MEMBER, "EVENT": EVENT, "REGISTRATION": REGISTRATION}
+
+
+class LeftOut(NamedTuple):
+    """Records that a run left out.
+
+    Attributes
+    ----------
+    run, entity : str
+        Which run, and what kind of record.
+    wa_id : str or None
+        Wild Apricot's id; None where nothing names it.
+    row : int or None
+        The line of the export file.
+    reason : str
+        Why, as far as it is known.
+    records : int or None
+        How many; None where that is not known.
+    since : str
+        What brought it in later: a run's id, or that it is mapped now; empty while it is left out.
+    """
+
+    run: str
+    entity: str
+    wa_id: str | None
+    row: int | None
+    reason: str
+    records: int | None
+    since: str = ""
+
+    @property
+    def name(self) -> str:
+        """What to call it: by its WA id, else by its line, else by whose it is."""
+        if self.wa_id or self.row is not None:
+            return f"{self.entity} {self.wa_id or f'of row {self.row}'}"
+        whose = _WHOSE.search(self.reason)
+        return f"{self.entity} of {whose[1]}" if whose else f"{self.entity}, not named"
+
+    @property
+    def key(self) -> tuple[str, str | None, int | None, str]:
+        """What makes two runs' words about one record the same record's."""
+        return (self.entity, self.wa_id, *((None, "") if self.wa_id else (self.row, self.reason)))
+
+
+def far_below(count: int, expected: int) -> bool:
+    """Whether so many are missing that it is no change of a day: a fifth, and five at least."""
+    return count < 0.8 * expected and expected - count >= 5
+
+
+# ------------------------------------------------------------------------------------------ what the reports say
+
+
+def left_out_by(run: Run) -> list[LeftOut]:
+    """List what a run's own reports say that it left out, or in a dry run would leave out."""
+    found = [
+        LeftOut(run.run, each.entity, each.wa_id, each.row, redact(each.reason), 1)
+        for each in run.problems
+        if each.wa_id or each.row is not None
+    ]
+    named = {(each.entity, each.wa_id) for each in found}
+    unlinked = refused = 0
+    for reason, count in _skip_reasons(run).items():
+        if member := _NO_MEMBER.match(reason):
+            unlinked += count
+            wa_id = member[1]
+            why = f"no member for WA contact {wa_id}"
+            found.append(LeftOut(run.run, REGISTRATION, None, None, why, count))
+            if (MEMBER, wa_id) not in named:
+                why = "no member is mapped to this contact, whose registrations were fetched"
+                found.append(LeftOut(run.run, MEMBER, wa_id, None, why, 1))
+        elif event := _NO_EVENT.match(reason):
+            if run.mode == "live":  # a dry run has no mapping of the events that it did not make
+                wa_id = event[1] or event[2]
+                why = "no event is mapped to it, so its registrations were not fetched"
+                found.append(LeftOut(run.run, EVENT, wa_id, None, why, 1))
+        elif is_fetch_trouble(reason):
+            of = _OF_EVENT.search(reason)
+            why = f"the registrations of event {of[1]} could not be fetched" if of else redact(reason)
+            found.append(LeftOut(run.run, REGISTRATION, None, None, why, None))
+        elif not reason.startswith("Error: "):  # those are among the problems, with their ids
+            refused += count
+            found.append(LeftOut(run.run, REGISTRATION, None, None, redact(reason), count))
+    return found + _not_named(run, found, unlinked, refused)
+
+
+def _skip_reasons(run: Run) -> dict[str, int]:
+    return {reason: count for report in run.reports for reason, count in report.skip_reasons.items()}
+
+
+def _not_named(run: Run, named: Sequence[LeftOut], unlinked: int, refused: int) -> list[LeftOut]:
+    """Count what the reports count and do not name."""
+    found = []
+    problems = [each.entity for each in run.problems]
+    for entity in ENTITIES:
+        cells = run.reported.get(entity, {})
+        of_contacts = sum(each.entity == entity and each.wa_id is not None for each in named)
+        more_unlinked = cells.get("unlinked", 0) - unlinked
+        more_refused = cells.get("refused", 0) - (
+            refused if entity == REGISTRATION else of_contacts - problems.count(entity)
+        )
+        for reason, count in (
+            ("no member or event for it; the report does not name it", more_unlinked),
+            ("the importer could not take it; only its log names it", more_refused),
+            (
+                "the importer gave up on it; the report does not list it",
+                run.errors.get(entity, 0) - problems.count(entity),
+            ),
+        ):
+            if count > 0:
+                found.append(LeftOut(run.run, entity, None, None, reason, count))
+    return found
+
+
+# ---------------------------------------------------------------------------------- what the mappings say besides
+
+
+class Refreshed(NamedTuple):
+    """How many mappings there are of an entity, and how many of them were refreshed since each moment."""
+
+    moments: list[datetime]
+    counts: dict[str, list[int]]
+
+    def held(self, entity: str) -> int:
+        """Return how many there are."""
+        return sum(self.counts.get(entity, ()))
+
+    def since(self, entity: str, moment: datetime) -> int:
+        """Return how many were refreshed since one of the moments."""
+        return sum(self.counts.get(entity, [])[bisect_left(self.moments, moment) + 1 :])
+
+
+def weigh(connection: Connection, schema: Schema, runs: Sequence[Run]) -> None:
+    """Tell apart what each run skipped, note what it fetched too little of, and doubt an end that this belies."""
+    refreshed = _refreshed(connection, schema, runs)
+    gone: dict[str, bool] = {}
+    for position, run in enumerate(runs):
+        later = [each for each in runs[position + 1 :] if each.mode == "live" and not each.rolled_back]
+        if refreshed is not None and run.importer == "api" and run.started:
+            for entity in _REFRESHED if run.mode == "live" and not run.rolled_back else ():
+                if _tell_apart(run, entity, later, refreshed):
+                    if entity not in gone:
+                        gone[entity] = _mappings_gone(connection, schema, entity)
+                    cells = run.reported[entity]
+                    cells["skipped" if gone[entity] else "refused"] = cells.pop("rest")
+        run.short = _short(run, runs[:position], later, refreshed)
+        _doubt(run)
+
+
+def _refreshed(connection: Connection, schema: Schema, runs: Sequence[Run]) -> Refreshed | None:
+    moments = sorted(
+        {each.started - _CLOCKS for each in runs if each.importer == "api" and each.started is not None}
+    )
+    if not moments or not schema.has(*_NEEDS):
+        return None
+    mappings = schema.mappings
+    bounds = bindparam("moments", moments, type_=ARRAY(TIMESTAMP()))
+    bucket = func.coalesce(func.width_bucket(mappings.c.synced_at, bounds), 0)
+    entity = entity_of(mappings.c.entity_type)
+    rows = connection.execute(
+        select(entity.label("entity"), bucket.label("bucket"), func.count().label("rows"))
+        .where(mappings.c.entity_type.in_([name for each in _REFRESHED for name in ENTITY_TYPES[each]]))
+        .group_by("entity", "bucket")
+    )
+    counts = {each: [0] * (len(moments) + 1) for each in _REFRESHED}
+    for row in rows:
+        counts[row.entity][row.bucket] = row.rows
+    return Refreshed(moments, counts)
+
+
+def _created(run: Run, entity: str) -> int:
+    return run.traced.get(entity, {}).get("created", 0)
+
+
+def _tell_apart(run: Run, entity: str, later: Sequence[Run], refreshed: Refreshed) -> bool:
+    """Tell what was skipped because nothing had changed from the rest, whose mappings were not refreshed.
+
+    Returns
+    -------
+    bool
+        Whether a ``rest`` is left, and the run's own rows are here, so that it may be called refused.
+    """
+    cells = run.reported.get(entity, {})
+    if not cells.get("skipped") or run.started is None:
+        return False
+    written = cells.get("created", 0) + cells.get("updated", 0)
+    seen = _created(run, entity) + run.traced.get(entity, {}).get("updated", 0)
+    taken = refreshed.since(entity, run.started - _CLOCKS) - sum(_created(each, entity) for each in later)
+    existing = min(max(taken - written, 0), cells["skipped"])
+    rest = cells["skipped"] - existing
+    known = seen == written and taken >= written and taken > 0
+    told = {"existing": existing, "rest" if known else "skipped": rest}
+    kept = {action: count for action, count in cells.items() if action not in ("existing", "skipped")}
+    run.reported = {**run.reported, entity: {**kept, **{action: n for action, n in told.items() if n}}}
+    return bool(known and rest)
+
+
+def _mappings_gone(connection: Connection, schema: Schema, entity: str) -> bool:
+    """Whether some record that a sync logged has no mapping now: then what was not refreshed may have lost its own."""
+    if not schema.has("audit.metadata", "audit.resource_type", "audit.action"):
+        return True
+    audit, mappings = schema.audit, schema.mappings
+    mapped = select(as_text(mappings.c.wa_id)).where(mappings.c.entity_type.in_(ENTITY_TYPES[entity]))
+    wa_id = audit.c.metadata["waId"].astext
+    logged = select(wa_id).where(
+        schema.audit_run.is_not(None),
+        audit.c.action.in_(["CREATE", "UPDATE"]),
+        audit.c.resource_type.in_(ENTITY_TYPES[entity]),
+        wa_id.is_not(None),
+    )
+    return connection.execute(except_(logged, mapped).limit(1)).first() is not None
+
+
+def _short(
+    run: Run, earlier: Sequence[Run], later: Sequence[Run], refreshed: Refreshed | None
+) -> dict[str, str]:
+    """Say, by entity, what a run fetched far less of than the run before it had, or than the database holds."""
+    if run.rolled_back or run.sync == "incremental":
+        return {}
+    before = next((each for each in reversed(earlier) if _alike(each, run)), None)
+    found = {}
+    for entity in ENTITIES:
+        fetched = run.fetched.get(entity)
+        concept = "contacts" if entity == MEMBER and run.importer == "api" else CONCEPT_OF[entity]
+        had = before.fetched.get(entity, 0) if before is not None else 0
+        if fetched is not None and before is not None and far_below(fetched, had):
+            if fetched or entity != REGISTRATION or run.mode == "live":
+                found[entity] = f"it fetched {fetched:,} {concept}, {before.run} before it {had:,}"
+            continue
+        if refreshed is None or run.importer != "api" or run.started is None or entity not in _REFRESHED:
+            continue
+        # What this run and later ones brought was not there before it.
+        brought = sum(_created(each, entity) for each in (run, *later))
+        held = refreshed.held(entity) - brought
+        if fetched is not None and far_below(fetched, held):
+            found[entity] = f"it fetched {fetched:,} {concept}, and {held:,} were mapped before it"
+        elif fetched is None and run.sync == "full" and not run.reported:
+            taken = refreshed.since(entity, run.started - _CLOCKS) - brought
+            if far_below(taken, held):
+                found[entity] = f"it refreshed {max(taken, 0):,} of {held:,} {concept} that are mapped"
+    return found
+
+
+def _alike(one: Run, other: Run) -> bool:
+    """Whether the one run's fetch says what the other's should be."""
+    files = [name for entity, name in other.files.items() if one.files.get(entity, name) != name]
+    return (
+        one.importer == other.importer
+        and one.mode == "live"
+        and not one.rolled_back
+        and one.sync != "incremental"
+        and not one.short
+        and not files
+        and any(one.fetched.values())
+    )
+
+
+def doubts(run: Run) -> tuple[ReportWarning, ...]:
+    """Return the warnings that belie a run's end: the grave ones, but one that its own counts explain.
+
+    A sync that finds every registration as it was warns that it wrote none of them.
+    """
+    cells = run.reported.get(REGISTRATION, {})
+    unchanged = cells.get("existing", 0) > 0 and not any(
+        count for action, count in cells.items() if action != "existing"
+    )
+    return tuple(
+        each
+        for each in run.warnings
+        if each.high and not (each.code == "ZERO_REGISTRATIONS_UPSERTED" and unchanged)
+    )
+
+
+def _doubt(run: Run) -> None:
+    warned = " ".join(redact(each.message) for each in doubts(run)).rstrip(".")
+    said = [*([f"its report warns: {warned}"] if warned else []), *run.short.values()]
+    if run.status == "completed":
+        if warned or (run.short and run.importer != "csv"):  # an export of a few rows may be meant
+            run.status, run.why = "incomplete", "it reached its end, but " + "; ".join(said)
+        elif said:
+            run.why += "; " + "; ".join(said)
+        amounts = [
+            f"{count:,} {CONCEPT_OF[entity]} ({reason})"
+            for entity in ENTITIES
+            for action, reason in (("unlinked", "no member or event for them"), ("refused", "not taken"))
+            if (count := run.reported.get(entity, {}).get(action))
+        ]
+        if amounts:
+            run.why += (
+                f"; {'it left out' if run.mode == 'live' else 'it would leave out'} {', '.join(amounts)}"
+            )
+    elif said:
+        run.why += "; " + "; ".join(said)
+
+
+def warned_of(run: Run, entity: str) -> str:
+    """Return what a run's grave warnings say of one entity, by their codes; empty where nothing."""
+    told = [
+        redact(each.message)
+        for each in doubts(run)
+        if next((named for word, named in _NAMED_BY.items() if word in each.code.upper()), None) == entity
+    ]
+    return " ".join(told)
+
+
+# ------------------------------------------------------------------------------------------- what came of it since
+
+
+def left_out_since(connection: Connection, schema: Schema, run: Run, later: Iterable[Run]) -> list[LeftOut]:
+    """List what a run left out, and what brought each of it in since.
+
+    Parameters
+    ----------
+    later : iterable of Run
+        Those after it, by start.
+    """
+    rows = left_out_by(run)
+    live = [each for each in later if each.mode == "live" and not each.rolled_back] if rows else []
+    handled = [(each, _handled(each)) for each in live] if run.mode == "live" else []
+    mapped = _mapped(connection, schema, [each for each in rows if each.wa_id]) if run.mode == "live" else {}
+    end = run.finished or run.last_trace or run.started
+    given_up = {(each.entity, each.wa_id) for each in run.problems}
+    found = []
+    for row in rows:
+        since = ""
+        if row.wa_id:
+            pair = (row.entity, row.wa_id)
+            since = next((each.run for each, pairs in handled if pair in pairs), "")
+            moment = mapped.get(pair)
+            # An update that failed leaves the mapping as it was; one that was not there at all is news by itself.
+            if not since and moment is not None and (pair not in given_up or (end and moment > end)):
+                since = "mapped since"
+        else:
+            had = run.fetched.get(row.entity, 0)
+            since = next(
+                (
+                    f"{each.run} tells anew"
+                    for each, _ in handled
+                    if each.reported
+                    and row.entity in each.fetched
+                    and not far_below(each.fetched[row.entity], had)
+                ),
+                "",
+            )
+        found.append(row._replace(since=since))
+    return sorted(found, key=_by_entity)
+
+
+def _by_entity(row: LeftOut) -> tuple[int, int]:
+    return ENTITIES.index(row.entity) if row.entity in ENTITIES else len(ENTITIES), -(row.records or 0)
+
+
+def _handled(run: Run) -> set[tuple[str, str]]:
+    """Return what a run's reports say that it took, by entity and WA id."""
+    pairs = {(entity, wa_id) for report in run.reports for entity, wa_id, _ in report.identities}
+    pairs |= {
+        (each.entity, each.wa_id)
+        for report in run.reports
+        for each in report.records
+        if each.wa_id and each.record_id
+    }
+    return pairs - {(each.entity, each.wa_id) for each in run.problems if each.wa_id}
+
+
+def _mapped(
+    connection: Connection, schema: Schema, rows: Sequence[LeftOut]
+) -> dict[tuple[str, str], datetime]:
+    """Return when the mappings of some WA ids were last refreshed."""
+    if not rows or not schema.has(*_NEEDS):
+        return {}
+    mappings = schema.mappings
+    entity, wa_id = entity_of(mappings.c.entity_type), as_text(mappings.c.wa_id)
+    ids = bindparam("ids", sorted({str(each.wa_id) for each in rows}), type_=ARRAY(String()))
+    query = select(entity, wa_id, func.max(mappings.c.synced_at)).where(wa_id == func.any(ids))
+    return {(row[0], row[1]): row[2] for row in connection.execute(query.group_by(entity, wa_id))}
+
+
+def still_left_out(connection: Connection, schema: Schema, runs: Sequence[Run]) -> list[LeftOut]:
+    """List everything that live runs left out and none brought in since; the latest word on each counts."""
+    latest: dict[Any, LeftOut] = {}
+    for position, run in enumerate(runs):
+        if run.mode == "live" and not run.rolled_back:
+            for each in left_out_since(connection, schema, run, runs[position + 1 :]):
+                latest.pop(each.key, None)
+                if not each.since:
+                    latest[each.key] = each
+    return sorted(latest.values(), key=_by_entity)
+
+
+def not_refreshed(connection: Connection, schema: Schema, run: Run, entity: str) -> list[LeftOut]:
+    """List the mapped contacts or events that a full sync did not refresh, whether it fetched them or not."""
+    if run.started is None or not schema.has(*_NEEDS):
+        return []
+    mappings = schema.mappings
+    named = {each.wa_id for each in run.problems if each.entity == entity}
+    rows = connection.execute(
+        select(as_text(mappings.c.wa_id).label("wa_id"), mappings.c.synced_at)
+        .where(mappings.c.entity_type.in_(ENTITY_TYPES[entity]), mappings.c.synced_at < run.started - _CLOCKS)
+        .order_by(mappings.c.wa_id)
+    )
+    why = "not known: the sync did not refresh it, so Wild Apricot did not return it, or the importer gave up on it"
+    return [LeftOut(run.run, entity, row.wa_id, None, why, 1) for row in rows if row.wa_id not in named]
+
+
+def not_explained(connection: Connection, schema: Schema, run: Run) -> list[LeftOut]:
+    """List what a full sync did not refresh where it fetched too little, or where no report says what it fetched."""
+    if run.importer != "api" or run.mode != "live" or run.sync == "incremental":
+        return []
+    asked = [entity for entity in _REFRESHED if run.short.get(entity) or not run.reported]
+    return [row for entity in asked for row in not_refreshed(connection, schema, run, entity)]
+
+
+def left_out_frame(rows: Sequence[LeftOut]) -> pd.DataFrame:
+    """Lay out what was left out.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``key`` (such as ``Member 50070``), ``entity``, ``wa_id`` (missing where nothing names it), ``row`` of the
+        export, ``reason``, ``records`` (how many; missing where that is not known), ``since`` (what brought it in
+        later), ``run``.
+    """
+    frame = pd.DataFrame(rows, columns=list(LeftOut._fields), dtype=object)
+    frame.insert(0, "key", [each.name for each in rows])
+    return frame[[*(name for name in frame if name != "run"), "run"]].astype(
+        {"row": "Int64", "records": "Int64"}
+    )
