@@ -256,7 +256,8 @@ def _short(
         concept = "contacts" if entity == MEMBER and run.importer == "api" else CONCEPT_OF[entity]
         had = before.fetched.get(entity, 0) if before is not None else 0
         if fetched is not None and before is not None and far_below(fetched, had):
-            if fetched or entity != REGISTRATION or run.mode == "live":
+            # A dry run does not fetch the registrations of events that it did not make.
+            if entity != REGISTRATION or run.mode == "live":
                 found[entity] = f"it fetched {fetched:,} {concept}, {before.run} before it {had:,}"
             continue
         if refreshed is None or run.importer != "api" or run.started is None or entity not in _REFRESHED:
