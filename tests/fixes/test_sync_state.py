@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
 import psycopg
 import pytest
 
+from tests.commands import Shell
+from tests.commands import at as at
 from tests.commands import shell as shell
+from tests.conftest import Clubs
 from tests.recorded import Recording
 from tests.recorded import recording as recording
 from tests.states import differences, state
@@ -56,3 +60,53 @@ def test_a_row_that_the_run_made_goes_with_it(
     planned = carry_out(club, "rollback", run["run"], *asked)
     assert planned["changes"]["WaSyncState"] == {"delete": 1}
     assert rows(club) == []
+
+
+@pytest.mark.parametrize("dialect", ["guide", "application"])
+def test_both_dialects_know_what_the_last_run_left_of_it(
+    clubs: Clubs, at: Callable[..., Shell], dialect: str
+) -> None:
+    club = clubs.clone(dialect, 50)
+    last, run = club.club.last_live_run, at(club)
+    moments = [name for (name,) in _columns(club.url) if name.startswith("last")]
+    assert len(moments) == (2 if dialect == "guide" else 5)
+
+    def answer(*words: str) -> Any:
+        return json.loads(run(*words, "--json").stdout)
+
+    def check() -> str:
+        (found,) = answer("check", "sync-state")["findings"]
+        return str(found["status"])
+
+    def apply(*plan: str) -> Any:
+        planned = answer("plan", *plan)
+        for words in (
+            ("approve", planned["plan"], "--digest", planned["digest"]),
+            ("apply", planned["plan"], "--yes"),
+        ):
+            assert run(*words, "--as", "erin").returncode == 0
+        return planned
+
+    assert check() == "pass"
+    # An incremental sync on a quiet day refreshes the application's mappings of events; the guide's leaves nothing.
+    for moved, told in (('"lastIncSync"', "lastIncSync"), ('"lastFullSync"', "lastFullSync")):
+        club.execute(f'UPDATE "WaSyncState" SET {moved} = "lastFullSync" + interval \'9 days\'')
+        assert check() == ("pass" if dialect == "guide" and told == "lastIncSync" else "fail")
+        club.execute(f'UPDATE "WaSyncState" SET {moved} = "lastFullSync" - interval \'9 days\'')
+    club.execute('UPDATE "WaSyncState" SET "lastIncSync" = NULL')
+    assert check() == "pass"
+    kept = apply("rollback", last.run)
+    assert "WaSyncState" not in kept["changes"]
+    assert check() == "fail"
+    assert run("undo", kept["plan"], "--as", "erin", "--yes").returncode == 0
+    assert check() == "pass"
+    club.execute('UPDATE "WaSyncState" SET "createdAt" = %s, "updatedAt" = %s', last.finished, last.finished)
+    assert apply("rollback", last.run)["changes"]["WaSyncState"] == {"delete": 1}
+    assert check() == "pass"
+
+
+def _columns(url: str) -> list[tuple[str]]:
+    with psycopg.connect(url) as connection:
+        return connection.execute(
+            "SELECT attname::text FROM pg_attribute WHERE attrelid = '\"WaSyncState\"'::regclass AND attnum > 0"
+        ).fetchall()

@@ -10,10 +10,14 @@ from sqlalchemy import Select, exists, func, select, union
 from workbench.checks.registry import Look, NotConfiguredError, NotRunError, Rows, check
 from workbench.investigate.mappings.statements import NEEDS, leading_nowhere
 from workbench.murmurant.schema import as_text, same_id
-from workbench.murmurant.spellings import CONCEPT_OF, SYNC_MOMENTS
+from workbench.murmurant.spellings import CONCEPT_OF, EVENT, SYNC_MOMENTS
 
 AHEAD = timedelta(hours=1)
 """How far the sync state may lie after the last thing that is known to have been written."""
+
+
+A_YEAR = timedelta(days=365)
+"""So far back at least an incremental sync looks at events; the application's own default is two years."""
 
 
 @check(
@@ -105,37 +109,58 @@ def sync_state(look: Look) -> Rows:
             "key"
         )
     )
-    return [found for row in rows for found in _ahead(look, dict(row._mapping), max(known))]
+    leaves_traces = _leaves_traces(look, max(known))
+    return [found for row in rows for found in _ahead(look, dict(row._mapping), max(known), leaves_traces)]
+
+
+def _leaves_traces(look: Look, newest: datetime) -> bool:
+    """Whether even an incremental sync on a quiet day writes something: it refreshes the mappings of recent events."""
+    needs = ("sync_state.last_event_sync", "mappings.synced_at", "mappings.entity_type", "events.start")
+    if not look.schema.has(*needs):
+        return False
+    mappings, events = look.schema.mappings, look.schema.events
+    recent = exists().where(
+        mappings.c.entity_type == EVENT,
+        same_id(mappings.c.target, events.c.id),
+        events.c.start > newest - A_YEAR,
+    )
+    return bool(look.connection.execute(select(recent)).scalar_one())
 
 
 def _moments(look: Look) -> list[str]:
     return [each for each in SYNC_MOMENTS if look.schema.has(f"sync_state.{each}")]
 
 
-def _ahead(look: Look, row: dict[str, Any], newest: datetime) -> Rows:
+def _ahead(look: Look, row: dict[str, Any], newest: datetime, leaves_traces: bool) -> Rows:
     """Compare one row of the sync state with the data, with itself, and with what was rolled back."""
     real = look.schema.resolved["sync_state"].spelling
     ends = [row[each] for each in ("last_full_sync", "last_incremental_sync") if row.get(each)]
     marks = {each: row[each] for each in _moments(look) if row[each]}
     found: Rows = []
 
-    def tell(column: str, why: str) -> None:
+    def tell(*columns: str, why: str) -> None:
         found.append(
             {
                 "key": row["key"],
-                "moment": real[column],
-                "says": row[column],
+                "moment": ", ".join(real[each] for each in columns),
+                "says": max(row[each] for each in columns),
                 "newest_data": newest,
                 "why": why,
             }
         )
 
-    # Not the last incremental one: on a quiet day that finds nothing to write.
-    if row["last_full_sync"] and row["last_full_sync"] > newest + AHEAD:
-        tell("last_full_sync", "nothing was written by a sync at that time")
-    for each in ("last_contact_sync", "last_event_sync", "last_registration_sync"):
-        if each in marks and (not ends or marks[each] > max(ends) + AHEAD):
-            tell(each, "it still stands, but no end of a sync does: the state was emptied only in part")
+    ahead = [
+        each for each in marks if marks[each] > newest + AHEAD and (leaves_traces or each == "last_full_sync")
+    ]
+    if ahead:
+        tell(*ahead, why="nothing was written by a sync at that time")
+    parts = [
+        each
+        for each in ("last_contact_sync", "last_event_sync", "last_registration_sync")
+        if each in marks and (not ends or marks[each] > max(ends) + AHEAD)
+    ]
+    if parts and not ahead:
+        tell(*parts, why="no end of a sync goes with it: the state was emptied only in part")
     # What an incremental sync goes by; where it is not kept, by the last end of all.
     watermark = (
         "last_contact_sync"
@@ -154,7 +179,10 @@ def _ahead(look: Look, row: dict[str, Any], newest: datetime) -> Rows:
                 for each in look.runs
             )
             if not again:
-                tell(watermark, f"{run.run} was rolled back, and no full sync has fetched its records again")
+                tell(
+                    watermark,
+                    why=f"{run.run} was rolled back, and no full sync has fetched its records again",
+                )
     return found
 
 

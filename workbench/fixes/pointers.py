@@ -169,6 +169,15 @@ def made_sync_states(connection: Connection, schema: Schema, run: Run) -> dict[s
     return {key: "a later sync" if touched else "" for key, touched in rows}
 
 
+def is_ahead(connection: Connection, schema: Schema, run: Run) -> bool:
+    """Whether the sync state remembers a sync since the run began: the next incremental one relies on what the run brought."""
+    if run.importer == "csv" or run.started is None or not schema.has("sync_state"):
+        return False
+    latest = [func.max(each) for each in sync_moments(schema)]
+    row = connection.execute(select(*latest)).one() if latest else ()
+    return any(moment is not None and moment >= run.started for moment in row)
+
+
 def sync_moments(schema: Schema) -> list[ColumnElement[Any]]:
     """Return those of the sync state's moments that are here."""
     return [schema.sync_state.c[each] for each in SYNC_MOMENTS if schema.has(f"sync_state.{each}")]

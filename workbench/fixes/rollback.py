@@ -24,6 +24,7 @@ from workbench.fixes.keeping import spare_what_is_needed
 from workbench.fixes.ledger import Doomed, Ledger
 from workbench.fixes.pointers import (
     has_mappings,
+    is_ahead,
     leading_to,
     made_sync_states,
     own_mappings,
@@ -189,7 +190,7 @@ def plan_rollback(
         if request.sync_state:
             reset_sync_state(raw(connection), schema, updates, without=states)
             ledger.notes.append(EMPTIED)
-        elif touched and not states and archive is None:
+        elif not states and not (archive and touched) and is_ahead(connection, schema, run):
             ledger.notes.append(
                 "The sync state still says that this run's data are here. Add --sync-state, and run a full sync next:"
                 " an incremental one does not fetch them again."

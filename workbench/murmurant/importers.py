@@ -73,7 +73,7 @@ SYNC_STATE_WAS = "sync_state"
 
 EMPTIED = (
     "The sync state is emptied. Run a full sync next (npx tsx scripts/importing/wa_full_sync.ts): only that fetches"
-    " everything; an incremental sync fetches what changed lately, whatever the sync state says."
+    " everything, an incremental sync only recent changes."
 )
 
 IMPORT_SOURCE = "wa_import"
