@@ -54,7 +54,7 @@ def events_wrong_record(look: Look) -> Select[Any]:
     needs=("registrations.event_id", "registrations.member_id"),
 )
 def registrations_wrong_event(look: Look) -> Select[Any]:
-    asked = brought_elsewhere(look.schema, look.runs)
+    asked = brought_elsewhere(look.connection, look.schema, look.runs)
     if asked is None:
         raise NotRunError(_NO_EVIDENCE.format(what="which event a registration was imported for"))
     return asked

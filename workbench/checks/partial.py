@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Select, String, bindparam, exists, func, select
+from sqlalchemy import ColumnElement, Select, String, Subquery, bindparam, exists, func, select
 from sqlalchemy.dialects.postgresql import ARRAY
 
+from workbench.audit.deeds import removed, standing_deeds
 from workbench.checks.registry import Answer, Look, NotRunError, Rows, check
+from workbench.errors import WorkbenchError
 from workbench.investigate.left_out import far_below, left_out_frame, not_explained, still_left_out, warned_of
 from workbench.murmurant.importers import Run
 from workbench.murmurant.schema import as_text, named, same_id
@@ -77,8 +79,11 @@ def runs_interrupted(look: Look) -> Rows:
     return [
         {"key": each.run, "importer": each.importer, "status": each.status, "why": each.why}
         for each in look.runs
-        if (each.status in {"interrupted", "failed"} and not each.superseded_by)
-        or (each.status == "incomplete" and not _made_up(look, each))
+        if not each.rolled_back
+        and (
+            (each.status in {"interrupted", "failed"} and not each.superseded_by)
+            or (each.status == "incomplete" and not _made_up(look, each))
+        )
     ]
 
 
@@ -178,19 +183,24 @@ def _too_little(run: Run, entity: str) -> tuple[int | None, str]:
 
 
 def _missing(look: Look, entity: str) -> Rows:
-    """Compare, run by run, what was created with what is there."""
+    """Compare, run by run, what was created with what is there, or was taken away by a plan that stands."""
     live = [each for each in look.runs if each.mode == "live" and not each.rolled_back]
     if not live:
         raise NotRunError(NO_RUNS)
-    gone_by_audit = _created_and_gone(look, entity)
+    try:
+        taken = removed(look.schema, entity, standing_deeds(look.connection))
+    except WorkbenchError as error:
+        raise NotRunError(str(error)) from None
+    taken_of = _taken_of(look, entity, taken)
+    gone_by_audit = _created_and_gone(look, entity, taken)
     found = []
     for run in live:
         claimed = run.reported.get(entity, {})
         created = claimed.get("created", 0)
-        here = run.traced.get(entity, {}).get("created", 0)
+        here = run.traced.get(entity, {}).get("created", 0) + taken_of.get(run.run, 0)
         gone, evidence = gone_by_audit.get(run.run, 0), "audit rows"
         if ids := _named_in_report(run, entity):
-            gone, evidence = _not_there(look, entity, ids), "records in its report"
+            gone, evidence = _not_there(look, entity, ids, taken), "records in its report"
         elif created > here:
             # Counted by the importer, and now without a trace: all of a run may be gone.
             gone, evidence = gone + created - here, "its own count"
@@ -214,8 +224,18 @@ def _missing(look: Look, entity: str) -> Rows:
     return found
 
 
-def _created_and_gone(look: Look, entity: str) -> dict[str, int]:
-    """Count, per run, records with a CREATE audit row that are gone without a person's DELETE."""
+def _taken_of(look: Look, entity: str, taken: Subquery | None) -> dict[str, int]:
+    """Count, per run, the records bearing its id that a plan took away."""
+    if taken is None:
+        return {}
+    back = exists().where(as_text(look.schema.entity(entity).c.id) == taken.c.record_id)
+    query = select(taken.c.run, func.count(taken.c.record_id.distinct())).group_by(taken.c.run)
+    rows = look.connection.execute(query.where(taken.c.run.is_not(None), ~back))
+    return {row[0]: row[1] for row in rows}
+
+
+def _created_and_gone(look: Look, entity: str, taken: Subquery | None) -> dict[str, int]:
+    """Count, per run, records with a CREATE audit row that are gone without a person's DELETE, and by no plan."""
     schema = look.schema
     if not schema.has("audit.metadata", "audit.resource_type", "audit.resource_id", "audit.action"):
         return {}
@@ -232,11 +252,15 @@ def _created_and_gone(look: Look, entity: str) -> dict[str, int]:
         .cte("gone")
         .prefix_with("MATERIALIZED")
     )
-    by_hand = exists().where(deleted.c.resource_id == gone.c.resource_id, deleted.c.action == "DELETE")
+    meant: ColumnElement[bool] = exists().where(
+        deleted.c.resource_id == gone.c.resource_id, deleted.c.action == "DELETE"
+    )
+    if taken is not None:
+        meant |= exists().where(taken.c.record_id == as_text(gone.c.resource_id))
     rows = look.connection.execute(
         select(schema.audit_run.label("run"), func.count(gone.c.resource_id.distinct()))
         .select_from(audit.join(gone, gone.c.id == audit.c.id))
-        .where(schema.audit_run.is_not(None), ~by_hand)
+        .where(schema.audit_run.is_not(None), ~meant)
         .group_by("run")
     )
     return {row[0]: row[1] for row in rows}
@@ -252,7 +276,7 @@ def _named_in_report(run: Run, entity: str) -> list[str]:
     ]
 
 
-def _not_there(look: Look, entity: str, record_ids: list[str]) -> int:
+def _not_there(look: Look, entity: str, record_ids: list[str], taken: Subquery | None) -> int:
     schema = look.schema
     source = schema.entity(entity)
     ids = func.unnest(bindparam("ids", record_ids, type_=ARRAY(String()))).table_valued("id", name="listed")
@@ -260,6 +284,8 @@ def _not_there(look: Look, entity: str, record_ids: list[str]) -> int:
     query = (
         select(func.count()).select_from(listed).where(~exists().where(as_text(source.c.id) == listed.c.id))
     )
+    if taken is not None:
+        query = query.where(~exists().where(taken.c.record_id == listed.c.id))
     if schema.has("audit.resource_id", "audit.action"):
         deleted = schema.audit.alias("deleted")
         query = query.where(

@@ -45,17 +45,20 @@ def runs(
             return
         banner(wb.environment)
         table = wb.runs()
+        ended = table["status"].where(table["rolled_back"].eq(""), table["status"] + ", rolled back")
         print_table(
-            table[COMPACT if narrow() else DIGEST].rename(columns={"duration": "seconds"}),
+            table.assign(status=ended)[COMPACT if narrow() else DIGEST].rename(
+                columns={"duration": "seconds"}
+            ),
             empty="No import run left a trace here. Report files are evidence too: --import-report.",
         )
-        doubtful = [each for each in found if each.status != "completed"]
-        for each in doubtful:
-            say("", f"{each.run}: {each.status}, {workbench.mask_text(each.why)}. Evidence: {each.evidence}.")
+        doubtful = [each for each in found if each.status != "completed" and not each.rolled_back]
+        for each in [each for each in found if each in doubtful or each.rolled_back]:
+            say("", f"{_ending(each)} Evidence: {each.evidence}.")
         if found:
             say(
                 "",
-                f"{len(found)} runs, {len(doubtful)} of them not completed. What one did, record by record:",
+                f"{len(found)} runs, {len(doubtful)} of them neither completed nor rolled back. What one did, record by record:",
             )
             say(f"  {command()} run {(doubtful or found)[-1].run}{on()}")
 
@@ -73,7 +76,8 @@ def run(
         held = wb.bundles(run_id)
     one = found.run
     left_out = found.left_out[found.left_out["since"] == ""]
-    clean = one.status == "completed" and not found.differences and left_out.empty
+    settled = one.rolled_back or (one.status == "completed" and left_out.empty)
+    clean = settled and not found.differences
     if json:
         print_json(
             {
@@ -88,7 +92,7 @@ def run(
     else:
         banner(wb.environment)
         kind = ", ".join(filter(None, (one.importer, one.sync, one.mode)))
-        say(f"Run {one.run} ({kind}): {one.status}, {workbench.mask_text(one.why)}.")
+        say(f"Run {_ending(one, f' ({kind})')}")
         say(f"Evidence: {one.evidence}.")
         if one.mode == "dry":
             say("A dry run: nothing was written; these are the records it would have touched.")
@@ -114,7 +118,7 @@ def run(
             )
         if not clean:
             say("", f"To read and to show: {command()} report run -p run_id {one.run}{on()}")
-            if one.status in {"incomplete", "interrupted", "failed"}:
+            if one.status in {"incomplete", "interrupted", "failed"} and not one.rolled_back:
                 from workbench.fixes.telling import options
 
                 say("Guide §4.1:", *(f"  {each}" for each in options(one)))
@@ -144,6 +148,12 @@ def check(
     answer_findings(wb, found, Asked("check", "post-recovery", bool(chosen)), json=json, unmask=unmask)
 
 
+def _ending(run: Run, kind: str = "") -> str:
+    """Say how a run ended, and what became of it since."""
+    became = f" It was {run.became}." if run.rolled_back else ""
+    return f"{run.run}{kind}: {run.status}, {workbench.mask_text(run.why)}.{became}"
+
+
 def _counted(run: Run) -> pd.DataFrame:
     import pandas as pd
 
@@ -164,6 +174,7 @@ def _run_facts(run: Run) -> dict[str, Any]:
         "sync": run.sync or None,
         "status": run.status,
         "why": workbench.mask_text(run.why),
+        "rolled_back": run.rollback,
         "operator": run.operator,
         "started": run.started,
         "finished": run.finished,

@@ -12,13 +12,11 @@ from sqlalchemy.types import Text
 
 from workbench.fixes.effects import Effects
 from workbench.investigate.traces import TOLERANCE, within
-from workbench.murmurant.importers import STRENGTH, Run, Strength, Trace
+from workbench.murmurant.importers import MAPPING_CORRECTED, STRENGTH, Run, Strength, Trace
 from workbench.murmurant.schema import Schema, as_text, entity_of
 from workbench.murmurant.spellings import ENTITY_TYPES, SYNC_MOMENTS
 from workbench.plans.drafting import CHUNK, in_chunks
 from workbench.plans.rows import as_array
-
-CORRECTED = "migration:mapping:corrected"
 
 _NEEDED = ("mappings.id", "mappings.entity_type", "mappings.wa_id", "mappings.target")
 
@@ -136,7 +134,9 @@ def _corrected(connection: Connection, schema: Schema, run: Run) -> set[str]:
     if not schema.audit_action_is_enum:
         spoken = func.coalesce(spoken, audit.c.action)
     rows = connection.execute(
-        select(audit.c.metadata["waId"].astext).where(spoken == CORRECTED, audit.c.created_at > run.started)
+        select(audit.c.metadata["waId"].astext).where(
+            spoken == MAPPING_CORRECTED, audit.c.created_at > run.started
+        )
     )
     return {row[0] for row in rows}
 

@@ -20,11 +20,10 @@ from workbench.fixes.corrections import Correction, resolve_corrections
 from workbench.fixes.current import current_rows
 from workbench.fixes.ledger import Ledger
 from workbench.fixes.misplacements import move_registrations
-from workbench.fixes.pointers import CORRECTED
 from workbench.investigate.mappings.lookup import MappingRow, mapping_to_keep
 from workbench.investigate.mappings.misplaced import Wrong, came_through
 from workbench.investigate.mappings.problems import mapping_findings
-from workbench.murmurant.importers import Run
+from workbench.murmurant.importers import MAPPING_CORRECTED, Run
 from workbench.murmurant.reports import ReportRecord
 from workbench.murmurant.schema import Schema
 from workbench.murmurant.spellings import CONCEPTS, EVENT, MEMBER
@@ -220,7 +219,7 @@ def _correct(
 def _entry(each: Correction, row: MappingRow, *, removed: bool) -> dict[str, Any]:
     reason = each.reason or ("the id was mapped more than once" if removed else "")
     return {
-        "action": CORRECTED,
+        "action": MAPPING_CORRECTED,
         "metadata": {
             "waId": each.wa_id,
             "oldMurmurantId": row.target,

@@ -22,12 +22,16 @@ from sqlalchemy import (
     select,
     union_all,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by
+from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by, distinct_on
 
+from workbench.audit.deeds import Deed, removed
 from workbench.investigate.traces import BITS, TOLERANCE
 from workbench.murmurant.importers import ACTIONS, Run, Strength, Trace
 from workbench.murmurant.schema import Schema, as_text, entity_of
 from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES
+
+FATES = {"rollback": "rolled back", "merge": "merged into another"}
+"""What a plan of some kind did with a record that it took away."""
 
 
 def about(trace: Select[Any], ids: Sequence[str]) -> Select[Any]:
@@ -151,8 +155,8 @@ def _joined(ids: Any, but: Any = None) -> Any:
     )
 
 
-def with_fate(schema: Schema, run: Run, merged: Subquery) -> Subquery:
-    """Add whether each record still exists and who touched it since."""
+def with_fate(schema: Schema, run: Run, merged: Subquery, deeds: Sequence[Deed] = ()) -> Subquery:
+    """Add whether each record still exists, who touched it since, and which of some plans took it away."""
     source: Any = merged
     alive: list[Any] = []
     changed: list[Any] = []
@@ -194,6 +198,31 @@ def with_fate(schema: Schema, run: Run, merged: Subquery) -> Subquery:
             touched, and_(touched.c.entity == merged.c.entity, touched.c.record_id == merged.c.record_id)
         )
         later, by = touched.c.at, touched.c.by
+    takers = [
+        (literal(entity).label("entity"), taken)
+        for entity in (ENTITIES if run.mode == "live" else ())
+        if (taken := removed(schema, entity, deeds, run.run)) is not None
+    ]
+    taken_by: Any = literal("")
+    if takers:
+        # A record may have come back and gone again: the last plan that took it.
+        taken = union_all(
+            *(
+                select(entity, each.c.record_id, each.c.entry, each.c.plan, each.c.kind)
+                for entity, each in takers
+            )
+        ).subquery("takers")
+        last = (
+            select(taken)
+            .ext(distinct_on(taken.c.entity, taken.c.record_id))
+            .order_by(taken.c.entity, taken.c.record_id, taken.c.entry.desc())
+            .subquery("last_taken")
+        )
+        source = source.outerjoin(
+            last, and_(last.c.entity == merged.c.entity, last.c.record_id == merged.c.record_id)
+        )
+        words = case(*((last.c.kind == kind, said) for kind, said in FATES.items()), else_=literal("removed"))
+        taken_by = func.coalesce(words + " by plan " + last.c.plan, "")
     since: Any = case(
         # What somebody logged between two writes of the run is theirs; a row's own time after the last is not the run's.
         (later > merged.c.first, by),
@@ -209,6 +238,7 @@ def with_fate(schema: Schema, run: Run, merged: Subquery) -> Subquery:
             cast(gone, Boolean).label("exists"),
             since.label("touched_since"),
             (since != "").label("touched"),
+            taken_by.label("fate"),
         )
         .select_from(source)
         .subquery("fate")

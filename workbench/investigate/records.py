@@ -18,7 +18,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 
+from workbench.audit.deeds import standing_deeds
 from workbench.database.connection import frame
+from workbench.errors import WorkbenchError
 from workbench.investigate.evidence import about, merge_traces, with_fate
 from workbench.investigate.left_out import left_out_frame, left_out_since, not_explained
 from workbench.investigate.traces import record_traces
@@ -38,10 +40,11 @@ class RunRecords:
     records : pandas.DataFrame
         One row per record, up to the limit asked for: ``entity``, ``action``, ``record_id``,
         ``wa_id``, ``other_wa_ids`` (further ones that lead to it), ``evidence``, ``strength``,
-        ``exists`` (None for a dry run), ``touched_since`` (a run's id, ``a person``, ``somebody``, or empty).
+        ``exists`` (None for a dry run), ``touched_since`` (a run's id, ``a person``, ``somebody``, or empty),
+        ``fate`` (the plan of the workbench that took it away or back, in words; empty where none did).
     tally : pandas.DataFrame
         Every record counted by ``entity``, ``action``, ``evidence``, ``strength``, ``exists``,
-        ``touched`` and ``records``.
+        ``touched``, ``fate`` and ``records``.
     differences : list of str
         Where what was found and what the importer reported disagree.
     left_out : pandas.DataFrame
@@ -66,7 +69,7 @@ class RunRecords:
 def run_records(
     connection: Connection, schema: Schema, run: Run, others: Sequence[Run] = (), limit: int | None = None
 ) -> RunRecords:
-    """Tell record by record what a run did.
+    """Tell record by record what a run did, and what became of it.
 
     Parameters
     ----------
@@ -78,9 +81,14 @@ def run_records(
         The most records to list; the tally always counts all.
     """
     traces = record_traces(schema, run, others)
+    unread: list[str] = []
     if traces:
-        merged = with_fate(schema, run, merge_traces(traces, run))
-        columns = ["entity", "action", "evidence", "strength", "exists", "touched"]
+        try:
+            deeds = standing_deeds(connection)
+        except WorkbenchError as error:
+            deeds, unread = [], [f"Whether a plan took away what is gone is not known: {error.what}"]
+        merged = with_fate(schema, run, merge_traces(traces, run), deeds)
+        columns = ["entity", "action", "evidence", "strength", "exists", "touched", "fate"]
         tally = frame(
             connection,
             select(
@@ -108,6 +116,7 @@ def run_records(
                 ),
                 merged.c["exists"],
                 merged.c.touched_since,
+                merged.c.fate,
             )
             .order_by(
                 # What is gone or was touched since comes first: it is what somebody looks for.
@@ -120,8 +129,23 @@ def run_records(
             )
             .limit(limit),
         )
+        into = {key: canonical for each in deeds for key, canonical in each.merges.items()}
+        listing["fate"] = [
+            said.replace("into another", f"into {into[key]}") if key in into else said
+            for key, said in zip(listing["record_id"], listing["fate"], strict=True)
+        ]
     else:
-        columns = ["entity", "action", "evidence", "strength", "exists", "touched", "records", *ACTIONS]
+        columns = [
+            "entity",
+            "action",
+            "evidence",
+            "strength",
+            "exists",
+            "touched",
+            "fate",
+            "records",
+            *ACTIONS,
+        ]
         tally = pd.DataFrame(columns=columns)
         listing = pd.DataFrame(
             columns=[
@@ -134,6 +158,7 @@ def run_records(
                 "strength",
                 "exists",
                 "touched_since",
+                "fate",
             ]
         )
     listing["other_wa_ids"] = _other_wa_ids(connection, schema, listing)
@@ -143,7 +168,7 @@ def run_records(
     tally = tally.drop(columns=list(ACTIONS))
     later = [each for each in others if run.started and each.started and each.started > run.started]
     left_out = left_out_since(connection, schema, run, later) + not_explained(connection, schema, run)
-    return RunRecords(run, listing, tally, _differences(run, tally), left_out_frame(left_out))
+    return RunRecords(run, listing, tally, _differences(run, tally) + unread, left_out_frame(left_out))
 
 
 def _other_wa_ids(connection: Connection, schema: Schema, listing: pd.DataFrame) -> list[str]:
@@ -274,7 +299,9 @@ def _differences(run: Run, tally: pd.DataFrame) -> list[str]:
                 )
             elif run.traced and said != seen:
                 found.append(f"{entity}: {said:,} {action} by its report, {seen:,} found.")
-    gone = tally[tally["exists"].eq(False) & tally["action"].isin(["created", "updated"])]
+    gone = tally[
+        tally["exists"].eq(False) & tally["action"].isin(["created", "updated"]) & tally["fate"].eq("")
+    ]
     for name, rows in gone.groupby("entity")["records"].sum().items():
         found.append(f"{name}: {rows:,} that it created or updated no longer exist.")
     return found

@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 from sqlalchemy import ColumnElement, Connection, String, cast, func, literal, select, true, union_all
 
+from workbench.audit.deeds import stands
 from workbench.database.address import redact
 from workbench.errors import unknown
 from workbench.investigate.endings import SyncState, judge, supersede
@@ -19,14 +20,12 @@ from workbench.investigate.left_out import weigh
 from workbench.murmurant.importers import (
     ACTIONS,
     MIGRATION_PREFIX,
-    REDONE,
     RESTORED,
     ROLLBACK_ACTION,
     ROLLED_BACK,
     SYNC_STATE_RESET,
     SYNC_STATE_WAS,
     SYNCS,
-    UNDONE,
     Counts,
     Run,
     Trace,
@@ -96,8 +95,8 @@ def runs_frame(runs: Sequence[Run]) -> pd.DataFrame:
     -------
     pandas.DataFrame
         One row per run: ``run``, ``importer``, ``mode``, ``sync`` (``full``, ``incremental``), ``operator``, ``started``,
-        ``finished`` (UTC), ``duration`` (seconds), ``status``, ``why``, a column of counts per
-        entity (``120 created, 20 updated``), ``evidence``.
+        ``finished`` (UTC), ``duration`` (seconds), ``status``, ``why``, ``rolled_back`` (by which plan and when;
+        empty where it was not), a column of counts per entity (``120 created, 20 updated``), ``evidence``.
     """
     rows = [
         {
@@ -111,12 +110,13 @@ def runs_frame(runs: Sequence[Run]) -> pd.DataFrame:
             "duration": each.duration,
             "status": each.status,
             "why": each.why,
+            "rolled_back": each.became,
             **{CONCEPT_OF[entity]: in_words(each.counts.get(entity, {})) for entity in ENTITIES},
             "evidence": each.evidence,
         }
         for each in runs
     ]
-    columns = "run importer mode sync operator started finished duration status why members events registrations evidence"
+    columns = "run importer mode sync operator started finished duration status why rolled_back members events registrations evidence"
     return pd.DataFrame(rows, columns=columns.split())
 
 
@@ -181,7 +181,7 @@ def _from_migration_entries(connection: Connection, schema: Schema, run: Any) ->
     wanted = [f"{MIGRATION_PREFIX}{each}" for each in ("started", "completed", "failed")]
     rows = connection.execute(
         select(action.label("action"), audit.c.metadata, audit.c.created_at, schema.audit_run.label("run"))
-        .where(told, action.in_([*wanted, *_REWRITING, UNDONE, REDONE]))
+        .where(told, action.in_([*wanted, *_REWRITING]), stands(schema, audit))
         .order_by(audit.c.created_at)
     )
     for row in rows:
@@ -192,9 +192,10 @@ def _from_migration_entries(connection: Connection, schema: Schema, run: Any) ->
         each: Run = run(row.run)
         facts = row.metadata if isinstance(row.metadata, dict) else {}
         each.saw(Trace.MIGRATION, 1)
-        if row.action in (ROLLED_BACK, UNDONE, REDONE):
-            each.rolled_back = row.action != UNDONE
-            each.rolled_back_at = row.created_at if each.rolled_back else None
+        if row.action == ROLLED_BACK:
+            plan = _said(facts.get("plan"))
+            by = _said(facts.get("operator"))
+            each.rollbacks[plan or str(row.created_at)] = {"plan": plan, "at": row.created_at, "by": by}
             continue
         each.entries.append((row.action, facts, row.created_at))
         each.operator = _said(facts.get("operator")) or each.operator

@@ -47,6 +47,9 @@ ROLLBACK_ACTION = "UNDO"
 ROLLED_BACK, UNDONE, REDONE = "migration:rollback:level1", "migration:undone", "migration:redone"
 """Guide §5.1's entry for a rolled back run; and ours for a plan that was taken back, and taken back again."""
 
+MAPPING_CORRECTED, MERGED = "migration:mapping:corrected", "migration:duplicates:merged"
+"""Guide §4.2's entry for a corrected mapping; and ours for merged duplicates, in the spirit of §5.1, which names none."""
+
 RESTORED = "migration:rollback:level2"
 """Guide §5.1's entry for a snapshot that was restored."""
 
@@ -202,8 +205,9 @@ class Run:
         What ties records to the run, and how many there are of each.
     config, files : dict
         What it recorded of its configuration; entity to the export file that it read.
-    rolled_back, rolled_back_at : bool, datetime or None
-        Whether and when the audit log says that it was rolled back (guide §5.1): then its records are gone rightly.
+    rollbacks : dict of str to dict
+        The rollbacks that the audit log tells of and nobody took back (guide §5.1), in order: ``plan`` (None where
+        the entry names none), ``at`` and ``by``, by the plan or the moment.
     short : dict of str to str
         Entity to what the run fetched far too little of, in words.
     last_trace : datetime or None
@@ -234,10 +238,33 @@ class Run:
     reports: list[ImportReport] = field(default_factory=list)
     config: dict[str, Any] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
-    rolled_back: bool = False
-    rolled_back_at: datetime | None = None
+    rollbacks: dict[str, dict[str, Any]] = field(default_factory=dict)
     superseded_by: str = ""
     short: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def rolled_back(self) -> bool:
+        """Whether a rollback of it stands: then its records are gone rightly."""
+        return bool(self.rollbacks)
+
+    @property
+    def rollback(self) -> dict[str, Any] | None:
+        """The last rollback of it that stands: ``plan`` (None for one by hand), ``at`` and ``by``."""
+        return next(reversed(self.rollbacks.values()), None)
+
+    @property
+    def rolled_back_at(self) -> datetime | None:
+        """When that was."""
+        return self.rollback["at"] if self.rollback else None
+
+    @property
+    def became(self) -> str:
+        """What became of it, in words; empty where it was not rolled back."""
+        last = self.rollback
+        if last is None:
+            return ""
+        by = f"plan {last['plan']}" if last["plan"] else last["by"] or "hand"
+        return f"rolled back by {by}, {last['at']:%Y-%m-%d %H:%M} UTC"
 
     @property
     def counts(self) -> Counts:

@@ -19,6 +19,7 @@ _COLUMNS = [
     "sync",
     "started",
     "status",
+    "rolled_back",
     "members",
     "events",
     "registrations",

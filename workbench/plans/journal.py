@@ -17,6 +17,7 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import namedtuple_row
 
+from workbench.audit.deeds import MAY_READ, image_name
 from workbench.database.connection import raw as raw
 from workbench.errors import WorkbenchError
 from workbench.plans.approvals import Approval
@@ -44,12 +45,6 @@ _TABLE = """
         row_triggers text NOT NULL,
         undoes bigint UNIQUE REFERENCES workbench.applied (id)
     )
-"""
-
-_MAY_READ = """
-    SELECT has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')
-    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-    WHERE n.nspname = 'workbench' AND c.relname = 'applied'
 """
 
 _ENTRIES = """
@@ -102,7 +97,7 @@ class Entry:
 
 def image(entry: int, section: int, moment: str) -> sql.Identifier:
     """Return the name of a section's table of images, ``before`` or ``after``."""
-    return sql.Identifier(SCHEMA, f"j{entry}_{section}_{moment}")
+    return sql.Identifier(SCHEMA, image_name(entry, section, moment))
 
 
 def prepare_journal(connection: psycopg.Connection[Any]) -> None:
@@ -137,7 +132,7 @@ def entries(connection: psycopg.Connection[Any]) -> list[Entry]:
     WorkbenchError
         When it may not be read, or was written by a later version of the workbench.
     """
-    allowed = connection.execute(_MAY_READ).fetchone()
+    allowed = connection.execute(MAY_READ).fetchone()
     if allowed is None:
         return []
     if not allowed[0]:

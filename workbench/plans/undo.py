@@ -57,10 +57,20 @@ def plan_undo(
             f"`workbench undo {entry.undone_by}` would do it over again.",
         )
     run = entry.parameters.get("run")
-    facts = {"undone_plan": entry.plan, "records_affected": entry.total, **({"run_id": run} if run else {})}
+    undoing = entry.kind == "undo"
+    root = entry.parameters.get("root", entry.parameters["plan"]) if undoing else entry.plan
+    redoes = undoing and not entry.parameters.get("redoes", False)
+    facts = {"undone_plan": entry.plan, "root_plan": root, "records_affected": entry.total}
+    facts |= {"run_id": run} if run else {}
     header = Header(
         kind="undo",
-        parameters={"undoes": entry.id, "plan": entry.plan, **({"run": run} if run else {})},
+        parameters={
+            "undoes": entry.id,
+            "plan": entry.plan,
+            "root": root,
+            "redoes": redoes,
+            **({"run": run} if run else {}),
+        },
         reasons=(
             f"Takes back plan {entry.plan}, which {entry.applied_by} applied at"
             f" {entry.applied_at:%Y-%m-%d %H:%M:%S} UTC and {entry.approved_by} had approved.",
@@ -68,7 +78,7 @@ def plan_undo(
         target=target,
         planned_by=planned_by,
         evidence=(f"the journal's entry {entry.id}, with every row before and after",),
-        audit=({"action": REDONE if entry.kind == "undo" else UNDONE, "metadata": facts},),
+        audit=({"action": REDONE if redoes else UNDONE, "metadata": facts},),
     )
     with PlanWriter(folder, header) as writer:
         for number, section in reversed(list(enumerate(entry.sections, 1))):

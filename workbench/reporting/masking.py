@@ -55,7 +55,7 @@ _HARMLESS = {
     ),
     *("request", "restored_from", "backup_sha256", "backup_created_at", "safety_backup"),
     *("cutoff", "export_file", "snapshot", "outcome", "kind"),
-    *("plan", "undone_plan", "digest", "approved_by", "records_affected"),
+    *("plan", "undone_plan", "root_plan", "digest", "approved_by", "records_affected"),
     *("configuration", "configuration_sha256", "column", "corrected"),
     *("rule", "fix", "rules", "rules_sha256", "records"),
     *("bundle", "bundle_sha256", "dry_run", "content_sha256"),

@@ -64,6 +64,7 @@ def run_summary(records: RunRecords, unmask: bool = False) -> Shown:
             ),
             "What it did": did,
             "How it ended": f"{_ENDINGS.get(run.status, run.status)} ({run.status}): {run.why if unmask else mask_text(run.why)}.",
+            **({"What became of it": f"It was {run.became}."} if run.rolled_back else {}),
             "How this is known": run.evidence or "by nothing at all",
         }
     )

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import psycopg
 from psycopg import sql
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
+from workbench.audit.deeds import merged
 from workbench.fixes.merging.asking import Named, Problem
 from workbench.murmurant.catalogue import CatalogueTable
-from workbench.murmurant.schema import Schema, as_text
+from workbench.murmurant.schema import Schema
 from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES
 from workbench.plans import journal, rows
-
-MERGED = "migration:duplicates:merged"
-"""Our audit action for merged duplicates, in the spirit of guide §5.1, which names none."""
 
 _WITH_IDS = ("uuid", "text")
 
@@ -38,69 +36,19 @@ def missing(connection: Connection, schema: Schema, entity: str, named: Sequence
         return []
     others = [each for each in _tables_with_ids(schema) if each != table]
     elsewhere = _there(raw, schema, others, gone)
-    merged = merged_into(connection, schema, [each for each in gone if each not in elsewhere])
+    merges = merged(connection, schema)
     found = []
     for each in named:
         if each.id in there:
             continue
         if each.id in elsewhere:
             why = _stranger(schema, entity, elsewhere[each.id], each.id)
-        elif each.id in merged:
-            into, how = merged[each.id]
+        elif (entity, each.id) in merges:
+            into, how = merges[entity, each.id]
             why = f"{each.id} is gone: it was merged into {into} ({how}). Name {into} instead."
         else:
             why = f"There is no {entity.lower()} {each.id!r}."
         found.append(Problem(each.where, why))
-    return found
-
-
-def merged_into(connection: Connection, schema: Schema, ids: Iterable[str]) -> dict[str, tuple[str, str]]:
-    """Tell which of some records a merge took, into what, and how that is known.
-
-    Returns
-    -------
-    dict of str to (str, str)
-        Record to the one it is part of now, merges of merges followed; and by which plan or entry.
-    """
-    wanted = set(ids)
-    if not wanted:
-        return {}
-    into: dict[str, tuple[str, str]] = {}
-    entries = journal.entries(journal.raw(connection))
-    undone = {each.plan for each in entries if each.undone_by}
-    if schema.has("audit.action", "audit.metadata", "audit.created_at"):
-        into |= _by_audit(connection, schema, undone)
-    for entry in entries:
-        if entry.kind != "merge" or entry.undone_by:
-            continue
-        for merge in entry.parameters.get("merges", ()):
-            how = f"plan {entry.plan}, applied {entry.applied_at:%Y-%m-%d %H:%M} UTC"
-            into |= dict.fromkeys(merge["duplicates"], (merge["canonical"], how))
-    found = {}
-    for each in sorted(wanted & into.keys()):
-        seen, (end, how) = {each}, into[each]
-        while end in into and end not in seen:
-            seen.add(end)
-            end = into[end][0]
-        found[each] = (end, how)
-    return found
-
-
-def _by_audit(connection: Connection, schema: Schema, undone: set[str]) -> dict[str, tuple[str, str]]:
-    """Return what the audit log says was merged, less what was taken back; it stays where the journal was lost."""
-    audit = schema.audit
-    spoken = (
-        audit.c.metadata["migrationAction"].astext if schema.audit_action_is_enum else as_text(audit.c.action)
-    )
-    said = connection.execute(
-        select(audit.c.metadata, audit.c.created_at).where(spoken == MERGED).order_by(audit.c.created_at)
-    )
-    found: dict[str, tuple[str, str]] = {}
-    for facts, at in said:
-        duplicates, canonical = facts.get("duplicates"), facts.get("canonical")
-        if facts.get("plan") not in undone and isinstance(duplicates, list) and isinstance(canonical, str):
-            how = f"audit entry of {at:%Y-%m-%d %H:%M}"
-            found |= {str(each): (canonical, how) for each in duplicates}
     return found
 
 

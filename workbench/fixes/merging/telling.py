@@ -11,10 +11,9 @@ import psycopg
 from workbench.fixes.current import rows_by_key
 from workbench.fixes.merging.asking import Merge
 from workbench.fixes.merging.conservation import Conserved, in_words
-from workbench.fixes.merging.identity import MERGED
 from workbench.fixes.merging.survivorship import Survival
 from workbench.fixes.merging.working import Work
-from workbench.fixes.pointers import CORRECTED
+from workbench.murmurant.importers import MAPPING_CORRECTED, MERGED
 from workbench.murmurant.schema import Schema
 
 TOLD = 10
@@ -97,7 +96,7 @@ def _corrected(connection: psycopg.Connection[Any], schema: Schema, work: Work) 
         new = child.after(row.values, work.moves).get(target)
         if new is not None and not work.goes(child.table, key):
             yield {
-                "action": CORRECTED,
+                "action": MAPPING_CORRECTED,
                 "metadata": {
                     "waId": current[key].values[wa_id],
                     "entityType": current[key].values[kind],

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import pandas as pd
-from sqlalchemy import Connection, Select, and_, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, func, or_, select
 
+from workbench.audit.deeds import merged
 from workbench.investigate.mappings.by_run import COLUMN_OF, Wrong, brought_by_runs
 from workbench.investigate.mappings.statements import corrected, latest_told, listed
 from workbench.murmurant.exports import CONTACT_ID, EVENT_ID
@@ -17,10 +18,11 @@ from workbench.murmurant.schema import Schema, as_text
 from workbench.murmurant.spellings import ENTITY_TYPES, EVENT, MEMBER, REGISTRATION
 
 
-def brought_elsewhere(schema: Schema, runs: Sequence[Run]) -> Select[Any] | None:
+def brought_elsewhere(connection: Connection, schema: Schema, runs: Sequence[Run]) -> Select[Any] | None:
     """Select the registrations that are on another event or person than their import's report says.
 
-    One that moved as the correction of a mapping says (guide §4.2) is where it belongs.
+    One that is where a corrected mapping leads through which it was brought (guide §4.2), or on the record that
+    the other one was merged into, is where it belongs; as long as nobody took that back.
 
     Returns
     -------
@@ -35,22 +37,35 @@ def brought_elsewhere(schema: Schema, runs: Sequence[Run]) -> Select[Any] | None
     ]
     if not records:
         return None
+    merges, taken = merged(connection, schema), _taken_for(runs)
+
+    def on(entity: str, field: str) -> dict[str, list[str | None]]:
+        said = [(entity, str(each.fields[field])) for each in records]
+        return {
+            entity.lower(): [merges.get(each, (each[1], ""))[0] for each in said],
+            f"{entity.lower()}_ids": ["\x1f".join(sorted(taken.get(each, ()))) for each in said],
+        }
+
     told = listed(
         "told",
         id=[each.record_id for each in records],
         wa_id=[each.wa_id for each in records],
-        event=[str(each.fields["eventId"]) for each in records],
-        member=[str(each.fields["memberId"]) for each in records],
+        **on(EVENT, "eventId"),
+        **on(MEMBER, "memberId"),
     )
     row = schema.registrations
-    event_differs = and_(
-        told.c.event != as_text(row.c.event_id),
-        ~corrected(schema, EVENT, target=row.c.event_id, was=told.c.event),
-    )
-    member_differs = and_(
-        told.c.member != as_text(row.c.member_id),
-        ~corrected(schema, MEMBER, target=row.c.member_id, was=told.c.member),
-    )
+
+    def differs(entity: str, said: Any, ids: Any, now: Any) -> ColumnElement[bool]:
+        if not schema.has("mappings.entity_type", "mappings.wa_id", "mappings.target"):
+            return said != as_text(now)  # type: ignore[no-any-return]
+        through = func.string_to_array(ids, "\x1f")
+        return and_(
+            said != as_text(now),
+            ~corrected(schema, ENTITY_TYPES[entity], target=now, was=said, taken=through),
+        )
+
+    event_differs = differs(EVENT, told.c.event, told.c.event_ids, row.c.event_id)
+    member_differs = differs(MEMBER, told.c.member, told.c.member_ids, row.c.member_id)
     return (
         select(
             as_text(row.c.id).label("key"),
@@ -64,6 +79,18 @@ def brought_elsewhere(schema: Schema, runs: Sequence[Run]) -> Select[Any] | None
         .where(or_(event_differs, member_differs))
         .order_by("key")
     )
+
+
+def _taken_for(runs: Sequence[Run]) -> dict[tuple[str, str], set[str]]:
+    """Return the WA ids that the reports of live runs took for each record."""
+    found: dict[tuple[str, str], set[str]] = {}
+    for run in runs:
+        for report in run.reports if run.mode == "live" else ():
+            named = [(each.entity, each.wa_id, each.record_id) for each in report.records]
+            for entity, wa_id, record in (*named, *report.identities):
+                if wa_id and record and entity != REGISTRATION:
+                    found.setdefault((entity, record), set()).add(wa_id)
+    return found
 
 
 class Misplaced(NamedTuple):
@@ -146,7 +173,7 @@ def came_through(
 def _told_otherwise(
     connection: Connection, schema: Schema, runs: Sequence[Run], wrongs: Sequence[Wrong]
 ) -> Iterator[Misplaced]:
-    asked = brought_elsewhere(schema, runs)
+    asked = brought_elsewhere(connection, schema, runs)
     if asked is None:
         return
     expected = {(each.entity, each.was, each.right): each for each in wrongs}

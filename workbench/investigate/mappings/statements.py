@@ -12,6 +12,7 @@ from sqlalchemy import (
     ColumnElement,
     Select,
     String,
+    and_,
     bindparam,
     case,
     exists,
@@ -24,6 +25,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 
+from workbench.audit.deeds import stands
 from workbench.murmurant.importers import Run
 from workbench.murmurant.reports import ReportRecord
 from workbench.murmurant.schema import Schema, as_text, entity_of, same_id
@@ -67,7 +69,10 @@ def mapped_twice(schema: Schema) -> Select[Any]:
 
 
 def shared_targets(schema: Schema) -> Select[Any]:
-    """Select the mappings of two WA ids that lead to one record: ``key``, ``target``, ``wa_ids`` (how many)."""
+    """Select the mappings of two WA ids that lead to one record: ``key``, ``target``, ``wa_ids`` (how many).
+
+    Ids that a merge or a correction led there on purpose make no record shared, as long as that stands.
+    """
     mappings = schema.mappings
     several = (
         select(mappings.c.entity_type, mappings.c.target)
@@ -76,6 +81,8 @@ def shared_targets(schema: Schema) -> Select[Any]:
         .cte("several")
     )
     together = [mappings.c.entity_type, mappings.c.target]
+    kinds = [spelling for spellings in ENTITY_TYPES.values() for spelling in spellings]
+    meant = corrected(schema, kinds, wa_id=mappings.c.wa_id, target=mappings.c.target)
     found = (
         select(
             mapping_key(schema),
@@ -83,6 +90,8 @@ def shared_targets(schema: Schema) -> Select[Any]:
             func.count().over(partition_by=together).label("wa_ids"),
             func.min(mappings.c.wa_id).over(partition_by=together).label("least"),
             func.max(mappings.c.wa_id).over(partition_by=together).label("greatest"),
+            func.count().over(partition_by=[*together, meant]).label("alike"),
+            meant.label("meant"),
         )
         .select_from(
             mappings.join(
@@ -94,7 +103,12 @@ def shared_targets(schema: Schema) -> Select[Any]:
     )
     # The same id mapped twice to one record is another check's finding.
     different = found.c.least != found.c.greatest
-    return select(found.c.key, found.c.target, found.c.wa_ids).where(different).order_by("target", "key")
+    by_chance = case((found.c.meant, found.c.wa_ids - found.c.alike), else_=found.c.alike) > 1
+    return (
+        select(found.c.key, found.c.target, found.c.wa_ids)
+        .where(different, by_chance)
+        .order_by("target", "key")
+    )
 
 
 def leading_nowhere(schema: Schema) -> Select[Any]:
@@ -138,27 +152,51 @@ def leading_nowhere(schema: Schema) -> Select[Any]:
 
 
 def corrected(
-    schema: Schema, entity: str, wa_id: Any = None, target: Any = None, was: Any = None
+    schema: Schema,
+    kinds: Sequence[str],
+    *,
+    wa_id: Any = None,
+    target: Any,
+    was: Any = None,
+    taken: Any = None,
 ) -> ColumnElement[bool]:
-    """Whether somebody put a mapping of `entity` right on purpose (guide §4.2's audit entry).
+    """Whether somebody put a mapping right on purpose (guide §4.2's audit entry), and nobody took that back.
+
+    The mapping must lead there now, and the plan that wrote the entry, if one did, must stand: what was taken
+    back counts for nothing, whatever the log says.
 
     Parameters
     ----------
-    wa_id, target, was : column, optional
-        The WA id, the record it was led to, and the one it had led to before; what is left out
-        may be anything.
+    kinds : sequence of str
+        How the mapping may spell its entity.
+    target : column
+        The record it leads to.
+    wa_id : column, optional
+        The WA id; else any.
+    was, taken : column, optional
+        Instead of one id an array of them, of which it must be one; where that is empty, the record that the
+        mapping had led to before.
     """
-    if not schema.has("audit.metadata"):
+    if not schema.has("audit.metadata", "audit.action"):
         return false()
-    facts = schema.audit.alias("correction").c.metadata
-    kinds = [*ENTITY_TYPES[entity]]
-    told = [facts["newMurmurantId"].astext.is_not(None)]
+    entry, led = schema.audit.alias("correction"), schema.mappings.alias("led")
+    facts = entry.c.metadata
+    corrected_id = facts["waId"].astext
+    told = [facts["newMurmurantId"].astext == as_text(target)]
     # An entry made by hand, as the guide's own SQL makes it, names no entity.
     told.append(or_(facts["entityType"].astext.is_(None), facts["entityType"].astext.in_(kinds)))
-    for name, column in (("waId", wa_id), ("newMurmurantId", target), ("oldMurmurantId", was)):
-        if column is not None:
-            told.append(facts[name].astext == as_text(column))
-    return exists().where(*told)
+    if wa_id is None:
+        told += [
+            as_text(led.c.wa_id) == corrected_id,
+            led.c.entity_type.in_(kinds),
+            as_text(led.c.target) == as_text(target),
+        ]
+    else:
+        told.append(corrected_id == as_text(wa_id))
+    if taken is not None:
+        unknown = and_(func.cardinality(taken) == 0, facts["oldMurmurantId"].astext == as_text(was))
+        told.append(or_(unknown, corrected_id == func.any(taken)))
+    return exists().where(*told, stands(schema, entry))
 
 
 def latest_told(

@@ -94,7 +94,7 @@ def contradicted(
                 record, same_id(record.c.id, mappings.c.target)
             )
         )
-        .where(~corrected(schema, entity, mappings.c.wa_id, mappings.c.target))
+        .where(~corrected(schema, ENTITY_TYPES[entity], wa_id=mappings.c.wa_id, target=mappings.c.target))
         .order_by("key", "mapping")
     )
     if births is not None:
