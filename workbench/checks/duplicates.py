@@ -6,8 +6,11 @@ from typing import Any
 
 from sqlalchemy import Select
 
-from workbench.checks.registry import Look, Rows, check
+from workbench.audit.deeds import standing_deeds
+from workbench.checks.registry import Look, NotRunError, Rows, check
+from workbench.errors import WorkbenchError
 from workbench.investigate.duplicates import statements
+from workbench.investigate.duplicates.merged import written_since
 
 
 @check(
@@ -62,3 +65,26 @@ def registrations_split(look: Look) -> Select[*tuple[Any, ...]]:
 def registrations_duplicate(look: Look) -> Select[*tuple[Any, ...]] | Rows:
     asked = statements.registered_twice(look.schema)
     return [] if asked is None else asked
+
+
+@check(
+    "merges-written-over",
+    "What imports wrote into merged records since",
+    guide="§1.4",
+    symptom="Member appears twice in list",
+    question="Has no import since a merge written what Wild Apricot has of the duplicate into the record that stayed?",
+    remedy="In Wild Apricot, merge the two (or archive or delete the duplicate), or the next sync does it again. Then put the"
+    " values right: `workbench run RUN_ID` names the record, and a snapshot from before that run has its values.",
+)
+def merges_written_over(look: Look) -> Rows:
+    try:
+        deeds = [each for each in standing_deeds(look.connection) if each.kind == "merge"]
+    except WorkbenchError as error:
+        raise NotRunError(str(error)) from None
+    found = written_since(look.connection, look.schema, look.runs, deeds)
+    if found is None:
+        raise NotRunError(
+            "Records were merged here, and nothing tells what was written into them since: no audit rows of updates, no"
+            " moments on mappings, no report that lists records. Give the importer's full report with --import-report."
+        )
+    return found

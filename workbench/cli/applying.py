@@ -99,6 +99,7 @@ def apply(
         return
     say(
         f"Applied: {_counted(found.changes)}. Nothing else was touched.",
+        *_to_do(found),
         *([] if entry.row_triggers == "off" else [_TRIGGERS_ON]),
         f"To verify: {command()} report post-recovery{on()}",
         f"To take it back: {command()} undo {found.id}{on()}",
@@ -164,7 +165,14 @@ def _apply(wb: Workbench, found: Plan) -> Entry:
 
 def _applied(found: Plan, entry: Entry) -> dict[str, Any]:
     return {"plan": str(found.path), "id": found.id, "digest": found.digest, "changes": found.changes,
-            "applied": True, "applied_at": entry.applied_at, "journal": entry.id, "row_triggers": entry.row_triggers}  # fmt: skip
+            "to_do": _to_do(found), "applied": True, "applied_at": entry.applied_at, "journal": entry.id, "row_triggers": entry.row_triggers}  # fmt: skip
+
+
+def _to_do(found: Plan) -> list[str]:
+    """Say what is to be done elsewhere, lest the next sync undoes what was applied."""
+    from workbench.fixes.merging.telling import next_sync
+
+    return list(next_sync(found.header.parameters)) if found.header.kind == "merge" else []
 
 
 def _counted(changes: Mapping[str, Mapping[str, int]]) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
 from workbench.errors import Refused, UsageError, unknown
 from workbench.fixes.current import Current, current_rows
@@ -28,12 +28,13 @@ from workbench.fixes.merging.conservation import prove_conservation
 from workbench.fixes.merging.identity import are_uuids, missing
 from workbench.fixes.merging.ordering import Survivors, write_merge
 from workbench.fixes.merging.survivorship import Survival, fields_of, refuse_strange_hands, survive
-from workbench.fixes.merging.telling import audit_entries, facts_of, notes_of, reason_of
+from workbench.fixes.merging.telling import audit_entries, facts_of, next_sync, notes_of, reason_of
 from workbench.fixes.merging.working import Work, blocked_merges, work_out
 from workbench.investigate.associations import choose_canonicals
+from workbench.investigate.mappings.statements import listed
 from workbench.murmurant.references import References
-from workbench.murmurant.schema import Schema
-from workbench.murmurant.spellings import ENTITIES, REGISTRATION
+from workbench.murmurant.schema import Schema, as_text
+from workbench.murmurant.spellings import ENTITIES, ENTITY_TYPES, REGISTRATION
 from workbench.plans.journal import raw
 from workbench.plans.plan import Header, Plan, Target
 
@@ -113,20 +114,22 @@ def plan_merges(
     _refuse_idle_hands(work, wishes)
     survivals = {each.canonical: survive(schema, entity, each, records, wishes) for each in merges}
     conserved = prove_conservation(connection, graph, work)
+    leading = _leading(connection, schema, entity, list(records))
+    parameters = {
+        "entity": entity,
+        "file": request.file or None,
+        **wishes.parameters(),
+        "merges": [facts_of(each, survivals[each.canonical], leading) for each in merges],
+        "conservation": [each.as_fact() for each in conserved],
+    }
     header = Header(
         kind="merge",
-        parameters={
-            "entity": entity,
-            "file": request.file or None,
-            **wishes.parameters(),
-            "merges": [facts_of(each, survivals[each.canonical]) for each in merges],
-            "conservation": [each.as_fact() for each in conserved],
-        },
+        parameters=parameters,
         reasons=reason_of(entity, merges),
         target=target,
         planned_by=planned_by,
         evidence=_evidence(request, merges),
-        notes=notes_of(schema, merges, survivals, conserved),
+        notes=(*notes_of(schema, merges, survivals, conserved), *next_sync(parameters)),
         audit=audit_entries(raw(connection), schema, entity, merges, work),
     )
     return write_merge(connection, graph, header, ledger, work, _survivors(records, survivals), folder)
@@ -181,6 +184,26 @@ def _records(
 ) -> dict[str, Current]:
     ids = sorted({each for merge in merges for each in (merge.canonical, *merge.duplicates)})
     return dict(current_rows(raw(connection), schema, table, ids))
+
+
+def _leading(
+    connection: Connection, schema: Schema, entity: str, keys: Sequence[str]
+) -> dict[str, list[str]]:
+    """Return the WA ids that lead to each of some records."""
+    if not schema.has("mappings.entity_type", "mappings.wa_id", "mappings.target"):
+        return {}
+    mappings, wanted = schema.mappings, listed("merging", value=sorted(keys))
+    target, wa_id = as_text(mappings.c.target), as_text(mappings.c.wa_id)
+    rows = connection.execute(
+        select(target, wa_id)
+        .where(mappings.c.entity_type.in_(ENTITY_TYPES[entity]), target.in_(select(wanted.c.value)))
+        .distinct()
+        .order_by(wa_id)
+    )
+    found: dict[str, list[str]] = {}
+    for key, each in rows:
+        found.setdefault(key, []).append(each)
+    return found
 
 
 def _survivors(records: dict[str, Current], survivals: dict[str, Survival]) -> Survivors:

@@ -34,9 +34,11 @@ def reason_of(entity: str, merges: Sequence[Merge]) -> tuple[str, ...]:
     return (f"Merges {many} into {len(merges):,}.",)
 
 
-def facts_of(merge: Merge, survival: Survival) -> dict[str, Any]:
-    """Return one merge as the header's parameters have it."""
+def facts_of(merge: Merge, survival: Survival, leading: Mapping[str, list[str]]) -> dict[str, Any]:
+    """Return one merge as the header's parameters have it; `leading` are the WA ids that lead to each record."""
+    records = (merge.canonical, *merge.duplicates)
     return {
+        "wa_ids": {each: leading[each] for each in records if each in leading},
         "canonical": merge.canonical,
         "duplicates": list(merge.duplicates),
         "chosen_by": merge.chosen_by,
@@ -44,6 +46,41 @@ def facts_of(merge: Merge, survival: Survival) -> dict[str, Any]:
         "fields": {each.column: {"from": each.source, "rule": each.rule} for each in survival.taken},
         "given_up": dict(sorted(survival.given_up.items())),
     }
+
+
+def next_sync(parameters: Mapping[str, Any]) -> tuple[str, ...]:
+    """Say what the next sync will do to merged records that several WA ids lead to, and how to prevent it.
+
+    Parameters
+    ----------
+    parameters : mapping
+        Of a merge plan's header.
+    """
+    noun, remedy = _IN_WILD_APRICOT[parameters["entity"]]
+    told = []
+    for merge in parameters["merges"]:
+        canonical, leading = merge["canonical"], merge.get("wa_ids", {})
+        own = leading.get(canonical, [])
+        ids = [*own, *(each for key in merge["duplicates"] for each in leading.get(key, []))]
+        if len(ids) > 1:
+            first, rest = ids[0], _and(ids[1:])
+            told.append(
+                f"Wild Apricot {noun}s {_and(ids)} all lead to {canonical}: the next full sync writes each of them into"
+                f" it, and the values of the last one stay. Before that, in Wild Apricot: {remedy.format(first, rest)}."
+            )
+    more = [f"The same of {len(told) - TOLD:,} more: `show PLAN --json` has the ids of each, under merges."]
+    return (*told[:TOLD], *(more if len(told) > TOLD else []))
+
+
+_IN_WILD_APRICOT = {
+    "Member": ("contact", "merge contact {1} into {0}, or archive {1}"),
+    "Event": ("event", "move what is still booked on event {1} to {0}, and delete {1}"),
+    "Registration": ("registration", "cancel registration {1}"),
+}
+
+
+def _and(ids: Sequence[str]) -> str:
+    return " and ".join(filter(None, [", ".join(ids[:-1]), *ids[-1:]]))
 
 
 def notes_of(
