@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import http.server
+import json
 import threading
 
 import pytest
 
+from tests.commands import at as at
+from tests.commands import shell as shell
 from tests.conftest import DIALECTS
 from workbench.checks import REGISTRY, Look
 from workbench.checks.registry import run_checks
@@ -286,10 +289,10 @@ def test_a_waiver_names_who_and_why_and_does_not_hide_the_count(clubs):
 class Application(http.server.BaseHTTPRequestHandler):
     """A stand-in that answers over real HTTP, well or ill."""
 
-    state = "well"
+    state, reads = "well", ("Authorization", "Bearer s3same-open")
 
     def do_GET(self):
-        known = self.headers.get("Authorization") == "Bearer s3same-open"
+        known = self.headers.get(self.reads[0]) == self.reads[1]
         if self.state == "ill":
             code = 500
         elif self.state == "open" or self.path == "/api/v1/health":
@@ -329,6 +332,41 @@ def test_the_application_is_asked_over_http(clubs, application, monkeypatch, sta
     names = ("app-health", "app-pages", "app-auth-refuses", "app-auth-admits")
     assert tuple(found[name].status for name in names) == expected
     assert "s3same" not in repr(found)
+
+
+COOKIE = "cookie:__Host-clubos_session"
+
+
+@pytest.mark.parametrize(
+    ("reads", "how", "status"),
+    [
+        (("Authorization", "Bearer s3same-open"), "bearer", "pass"),
+        (("Authorization", "Bearer s3same-open"), COOKIE, "fail"),
+        (("Cookie", "__Host-clubos_session=s3same-open"), COOKIE, "pass"),
+        (("Cookie", "__Host-clubos_session=s3same-open"), "cookie:session", "fail"),
+        (("Cookie", "__Host-clubos_session=s3same-open"), None, "fail"),
+    ],
+)
+def test_the_token_is_sent_as_the_application_reads_it(
+    clubs, at, application, monkeypatch, reads, how, status
+):
+    monkeypatch.setattr(Application, "reads", reads)
+    monkeypatch.setenv("APP_TOKEN", "s3same-open")
+    settings = [f'app_url = "{application}"', 'app_token_env = "APP_TOKEN"']
+    club = at(clubs.clone("guide"), *settings, *([f'app_auth = "{how}"'] if how else []))
+    done = club("check", "app-auth-admits", "app-auth-refuses", "--json")
+    found = {each["check"]: each["status"] for each in json.loads(done.stdout)["findings"]}
+    assert found == {"app-auth-admits": status, "app-auth-refuses": "pass"}
+    assert done.returncode == (status == "fail")
+    assert "s3same" not in done.stdout + done.stderr
+    monkeypatch.setenv("APP_TOKEN", "zwölf\n")  # no header may carry it
+    assert club("check", "app-auth-admits").returncode == 1
+
+
+@pytest.mark.parametrize("how", ["cookie", "cookie:", "cookie:a b", "cookie:a;b=c", "Basic"])
+def test_a_way_to_send_the_token_that_means_nothing_is_refused(clubs, at, how):
+    done = at(clubs.clone("guide"), f'app_auth = "{how}"')("check", "app-auth-admits")
+    assert (done.returncode, "app_auth" in done.stderr) == (2, True)
 
 
 def test_an_application_that_does_not_answer_fails(clubs):

@@ -72,6 +72,12 @@ class ReconcileSettings(BaseModel):
     time_zone: TimeZone | None = None
 
 
+def _says_how(value: str) -> str:
+    if value != "bearer" and not re.fullmatch(r"cookie:[\w!#$%&'*+.^`|~-]+", value, re.ASCII):
+        raise ValueError('this is "bearer", or "cookie:NAME" with the name of the session cookie')
+    return value
+
+
 class EnvironmentSettings(BaseModel):
     """One named target database.
 
@@ -91,7 +97,9 @@ class EnvironmentSettings(BaseModel):
     app_auth_page : str
         A page that only a signed-in person may see.
     app_token_env : str or None
-        Name of the variable with a bearer token for ``app_auth_page``.
+        Name of the variable with a signed-in person's token for ``app_auth_page``.
+    app_auth : str
+        How the application reads it: ``bearer``, a header; or ``cookie:NAME``, the session cookie of that name.
     app_stop, app_start : tuple of str
         The commands that stop and start the application, as lists of words: no shell reads them.
     app_timeout : float
@@ -136,6 +144,7 @@ class EnvironmentSettings(BaseModel):
     app_pages: tuple[str, ...] = ("/admin/members",)
     app_auth_page: str = "/api/v1/me"
     app_token_env: VariableName | None = None
+    app_auth: Annotated[str, AfterValidator(_says_how)] = "bearer"
     app_stop: tuple[str, ...] = ()
     app_start: tuple[str, ...] = ()
     app_timeout: float = Field(default=120.0, gt=0)

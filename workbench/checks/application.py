@@ -71,14 +71,15 @@ def app_auth_admits(look: Look) -> Rows:
         _base(look)
     if name is None or not os.environ.get(name):
         raise NotConfiguredError(
-            "There is no account to try it with. Name a variable with a bearer token as app_token_env for this"
-            " environment, and set it."
+            "There is no account to try it with. Name a variable with a signed-in person's token as app_token_env"
+            " for this environment, and set it; app_auth says how it is sent."
         )
     page = look.settings.app_auth_page
     status, trouble = _get(look, page, token=os.environ[name])
-    return (
-        [] if status == 200 else [{"key": page, "answer": trouble or f"{status} with the token of ${name}"}]
-    )
+    if status == 200:
+        return []
+    sent = f"{status} with the token of ${name}, sent as app_auth has it: {look.settings.app_auth}"
+    return [{"key": page, "answer": trouble or sent}]
 
 
 def _unless_ok(look: Look, page: str, signed_out: bool = False) -> Rows:
@@ -100,11 +101,13 @@ def _get(look: Look, page: str, token: str | None = None) -> tuple[int | None, s
     base = _base(look)
     import httpx  # slow to load, and wanted only where an application is configured
 
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    cookie = look.settings.app_auth.partition("cookie:")[2]
+    sent = {"Cookie": f"{cookie}={token}"} if cookie else {"Authorization": f"Bearer {token}"}
+    headers = sent if token else {}
     try:
         with httpx.Client(base_url=base, timeout=TIMEOUT) as client:
             return client.get(page, headers=headers).status_code, ""
     except httpx.TimeoutException:
         return None, f"no answer within {TIMEOUT:g} s"
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
+    except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:
         return None, f"no answer: {type(error).__name__}"
