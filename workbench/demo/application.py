@@ -38,7 +38,7 @@ MEMBER_COLUMNS = (
     "createdAt updatedAt profilePhotoId waRawData"
 )
 EVENT_COLUMNS = (
-    "id title description category location startTime endTime capacity isPublished requiresRegistration "
+    "id title description category location startTime endTime capacity isPublished status requiresRegistration "
     "eventChairId createdAt updatedAt"
 )
 REGISTRATION_COLUMNS = "id eventId memberId status waitlistPosition registeredAt createdAt updatedAt"
@@ -178,10 +178,11 @@ def _events(shape: Shape) -> Iterator[Row]:
 
 
 def event_row(event: Gathering, registration: bool, chair: str | None, created: str, updated: str) -> Row:
-    """Return an event's row; whether it is published is all the importers say, its status stays a draft's."""
+    """Return an event's row; the importers leave the status of a draft, and somebody published it since."""
     return (
         *(event.id, event.title, "Come along", event.category, event.location, stamp(event.start)),
-        *(stamp(event.end), event.capacity, event.published, registration, chair, created, updated),
+        *(stamp(event.end), event.capacity, event.published, "PUBLISHED" if event.published else "DRAFT"),
+        *(registration, chair, created, updated),
     )
 
 

@@ -72,6 +72,7 @@ CONCEPTS: dict[str, Concept] = {
             "end": ("endTime", "endDate", "endsAt"),
             "capacity": ("capacity",),
             "published": ("isPublished",),
+            "status": ("status",),
             "requires_registration": ("requiresRegistration",),
             "opens": ("registrationOpensAt",),
             "deadline": ("registrationDeadline",),
