@@ -115,7 +115,14 @@ def _by_record(found: Subquery) -> Select[Any]:
         func.bit_or(found.c.traces).label("traces"),
         func.min(found.c.at).label("first"),
         func.max(found.c.at).label("at"),
-        *(func.count().filter(found.c.action == name).label(name) for name in ACTIONS),
+        *(
+            func.count()
+            .filter(
+                found.c.action == name, found.c.traces != BITS[Trace.TIME]
+            )  # that alone counts as nothing
+            .label(name)
+            for name in ACTIONS
+        ),
     ]
     if "alive" in found.c:
         columns += [func.bool_or(found.c.alive).label("alive"), func.max(found.c.changed).label("changed")]

@@ -15,6 +15,7 @@ from sqlalchemy import (
     func,
     select,
     text,
+    true,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 
@@ -24,7 +25,7 @@ from workbench.errors import WorkbenchError
 from workbench.investigate.evidence import about, merge_traces, with_fate
 from workbench.investigate.left_out import left_out_frame, left_out_since, not_explained
 from workbench.investigate.traces import record_traces
-from workbench.murmurant.importers import ACTIONS, Counts, Run, Strength
+from workbench.murmurant.importers import ACTIONS, Counts, Run, Strength, Trace
 from workbench.murmurant.schema import Schema, as_text, entity_of
 from workbench.murmurant.spellings import ENTITIES
 
@@ -221,7 +222,7 @@ def record_fates(
     Parameters
     ----------
     only : sequence of str, optional
-        The records that matter, by id; else all.
+        The records that matter, by id, to ask whose they are: their own time alone names nobody. Else all.
     """
     traces = record_traces(schema, run, others)
     if only is not None:
@@ -234,12 +235,15 @@ def record_fates(
     connection.execute(text("SET LOCAL work_mem = '64MB'"))
     # The planner expects as many groups as records and would sort them all; there are a handful.
     connection.execute(text("SET LOCAL enable_sort = off"))
+    named = merged.c.evidence != str(Trace.TIME) if only is not None else true()
     rows = connection.execute(
         select(
             *alike,
             func.array_agg(merged.c.record_id, type_=ARRAY(String())).label("record_ids"),
             func.array_agg(merged.c.own_wa_ids, type_=ARRAY(String())).label("wa_ids"),
-        ).group_by(*alike)
+        )
+        .where(named)
+        .group_by(*alike)
     )
     connection.execute(text("SET LOCAL enable_sort = on"))
     found = [

@@ -32,13 +32,15 @@ from sqlalchemy.dialects.postgresql import ARRAY, TIMESTAMP
 
 from workbench.murmurant.importers import STRENGTH, Run, Strength, Trace
 from workbench.murmurant.schema import Schema, as_text, entity_of
-from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES, ENTITY_TYPES
+from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES, ENTITY_TYPES, EVENT, MEMBER, REGISTRATION
 
 TOLERANCE = timedelta(seconds=1)
 """How far an application server's clock and its database's may differ on one write."""
 
 BITS = {trace: 1 << number for number, trace in enumerate(sorted(Trace))}
 """Each kind of trace as a bit, so that the kinds of many rows are put together by one operation."""
+
+_PROMPT = timedelta(minutes=1)  # a person's registration is made when they register
 
 _SAID, _REPORTED, _INFERRED = 3, 2, 1  # how directly a trace tells what was done with the record
 
@@ -61,6 +63,10 @@ def record_traces(schema: Schema, run: Run, others: Sequence[Run]) -> list[Selec
             windowed = ("mappings.target", "mappings.entity_type", "mappings.wa_id", "mappings.synced_at")
             if run.importer == "api" and run.started and schema.has(*windowed):
                 found.append(_mapping_window(schema, run, others, entity))
+            tagged = run.importer == "guide" and schema.has(f"{CONCEPT_OF[entity]}.run_id")
+            made = (f"{CONCEPT_OF[entity]}.created_at", "mappings.target", "mappings.entity_type")
+            if run.importer != "csv" and not tagged and run.started and schema.has(*made):
+                found.append(_unmapped(schema, run, others, entity))
     if any(report.records for report in run.reports):
         found.append(_report_records(run))
     return found
@@ -73,7 +79,7 @@ def _row(
     record_id: Any,
     wa_id: Any,
     at: Any,
-    trace: Trace,
+    trace: Trace | ColumnElement[int],
     strength: Any,
     source: Any = None,
 ) -> Select[Any]:
@@ -88,7 +94,7 @@ def _row(
         record_id.label("record_id"),
         wa_id.label("wa_id"),
         cast(at, TIMESTAMP()).label("at"),
-        literal(BITS[trace]).label("traces"),
+        (literal(BITS[trace]) if isinstance(trace, Trace) else trace).label("traces"),
         cast(strength, Integer).label("strength"),
     )
 
@@ -216,6 +222,7 @@ def _mapping_window(schema: Schema, run: Run, others: Sequence[Run], entity: str
         known = exists().where(same_target)
     new = within(_moment(schema, entity, "created_at"), run)
     likely = Strength.weak if overlaps(run, others) else STRENGTH[Trace.WINDOW]
+    failed = and_(new, ~known, as_text(mappings.c.wa_id).in_(_errors(run, entity)))  # its audit row, not it
     query = (
         _row(
             literal(entity),
@@ -224,13 +231,77 @@ def _mapping_window(schema: Schema, run: Run, others: Sequence[Run], entity: str
             as_text(mappings.c.target),
             as_text(mappings.c.wa_id),
             mappings.c.synced_at,
-            Trace.WINDOW,
-            case((or_(known_as, known), int(likely)), else_=int(Strength.weak)),
+            case((failed, BITS[Trace.WINDOW] | BITS[Trace.ERROR]), else_=BITS[Trace.WINDOW]),
+            case((or_(known_as, known, failed), int(likely)), else_=int(Strength.weak)),
         )
         .select_from(mappings.outerjoin(source, as_text(source.c.id) == as_text(mappings.c.target)))
         .where(mappings.c.entity_type.in_(ENTITY_TYPES[entity]), within(mappings.c.synced_at, run))
     )
     return query.where(mappings.c.run_id.is_(None)) if schema.has("mappings.run_id") else query
+
+
+def _errors(run: Run, entity: str) -> list[str]:
+    """Return the WA ids of the records that the run gave up on by its own word."""
+    return sorted({each.wa_id for each in run.problems if each.entity == entity and each.wa_id})
+
+
+def _unmapped(schema: Schema, run: Run, others: Sequence[Run], entity: str) -> Select[Any]:
+    """Select records made while the run was under way, to which no mapping leads and of which no audit row tells.
+
+    The importer may have failed between making one and mapping it, and counts an error. A member's raw data bear the
+    WA id that the error names. A registration bears none: it is the error's if it was booked earlier than it was made
+    here, as an imported one is and a person's is not, by a member for an event which are both mapped, and there are
+    not more of these than errors without a record. Of anything else only its time speaks.
+    """
+    source, mappings = schema.entity(entity), schema.mappings
+    errors = _errors(run, entity)
+
+    def leads_to(target: Any, of: str) -> ColumnElement[bool]:
+        return exists().where(
+            mappings.c.entity_type.in_(ENTITY_TYPES[of]), as_text(mappings.c.target) == as_text(target)
+        )
+
+    wa_id: Any = cast(null(), String)
+    named: Any = literal(False)
+    if entity == MEMBER and schema.has("members.wa_raw"):
+        wa_id = source.c.wa_raw["waContactId"].astext
+        named = wa_id.in_(errors)
+    columns = ("member_id", "event_id", "registered_at")
+    if entity == REGISTRATION and errors and schema.has(*(f"registrations.{each}" for each in columns)):
+        imported = and_(
+            source.c.registered_at < source.c.created_at - _PROMPT,
+            leads_to(source.c.member_id, MEMBER),
+            leads_to(source.c.event_id, EVENT),
+        )
+        known = select(func.count(mappings.c.wa_id.distinct())).where(
+            mappings.c.entity_type.in_(ENTITY_TYPES[entity]), as_text(mappings.c.wa_id).in_(errors)
+        )
+        lost = len(errors) - known.scalar_subquery()
+        named = and_(imported, func.count().filter(imported).over() <= lost)
+    where = [within(source.c.created_at, run), ~leads_to(source.c.id, entity)]
+    if schema.has("audit.resource_type", "audit.resource_id", "audit.action"):
+        audit = schema.audit
+        where.append(
+            ~exists().where(
+                entity_of(audit.c.resource_type) == entity,
+                audit.c.action == "CREATE",
+                as_text(audit.c.resource_id) == as_text(source.c.id),
+            )
+        )
+    if schema.has(f"{CONCEPT_OF[entity]}.run_id"):
+        where.append(source.c.run_id.is_(None))
+    likely = Strength.weak if overlaps(run, others) else STRENGTH[Trace.ERROR]
+    return _row(
+        literal(entity),
+        literal("created"),
+        literal(_INFERRED),
+        as_text(source.c.id),
+        wa_id,
+        source.c.created_at,
+        case((named, BITS[Trace.ERROR]), else_=BITS[Trace.TIME]),
+        case((named, int(likely)), else_=int(STRENGTH[Trace.TIME])),
+        source,
+    ).where(*where)
 
 
 def _report_records(run: Run) -> Select[Any]:

@@ -87,8 +87,8 @@ class Strength(IntEnum):
     """How far a trace can be trusted to tie a record to a run.
 
     ``certain``: the record or its audit row names the run. ``strong``: a report file of the run
-    names the record. ``likely``: its mapping was written within the run's time window.
-    ``weak``: only its own timestamp lies there.
+    names the record. ``likely``: its mapping was written within the run's time window, or it was
+    made there and an error of the run names it. ``weak``: only its own timestamp lies there.
     """
 
     weak = 1
@@ -105,6 +105,8 @@ class Trace(StrEnum):
     RECORD = "run id on record"
     REPORT = "report file"
     WINDOW = "time window"
+    ERROR = "error in report"
+    TIME = "own time"
     SYNC_STATE = "sync state"
     MIGRATION = "migration entry"
 
@@ -115,6 +117,8 @@ STRENGTH = {
     Trace.RECORD: Strength.certain,
     Trace.REPORT: Strength.strong,
     Trace.WINDOW: Strength.likely,
+    Trace.ERROR: Strength.likely,
+    Trace.TIME: Strength.weak,
 }
 
 _API_RUN = re.compile(r"^sync_(\d{12,14})_\w+$")
