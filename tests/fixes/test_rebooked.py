@@ -171,3 +171,24 @@ def test_the_snapshot_of_an_empty_club_is_refused_where_there_were_records_befor
     refused = club.run("plan", "rollback", run_of(club), "--snapshot", str(snapshot))
     assert refused.returncode == 3
     assert "another database" in refused.stderr
+
+
+def test_a_person_s_hand_is_seen_below_a_run_that_was_taken_back(
+    recording: Callable[..., Recording],
+) -> None:
+    """The second sync wrote to the record after the person did, and was rolled back: their work is still there."""
+    club = recording("incremental")
+    first, second = (each["run"] for each in club.json("runs")[:2])
+    with psycopg.connect(club.url) as connection:
+        found = connection.execute(
+            """INSERT INTO "AuditLog" (id, action, "resourceType", "resourceId", "createdAt")
+               SELECT gen_random_uuid(), 'UPDATE'::"AuditAction", "resourceType", "resourceId", max("createdAt") - interval '1 minute'
+               FROM "AuditLog" WHERE "resourceType" = 'Member' AND metadata ->> 'syncRunId' IN (%s, %s)
+               GROUP BY 3, 4 HAVING count(*) = 2 ORDER BY 4 LIMIT 1 RETURNING "resourceId"::text""",
+            [first, second],
+        ).fetchone()
+    assert found is not None
+    carry_out(club, club.json("plan", "rollback", second))
+    planned = club.json("plan", "rollback", first)
+    kept = {each["key"]: each["reason"] for each in planned["kept"]}
+    assert "a person" in kept[found[0]]

@@ -162,8 +162,13 @@ def _joined(ids: Any, but: Any = None) -> Any:
     )
 
 
-def with_fate(schema: Schema, run: Run, merged: Subquery, deeds: Sequence[Deed] = ()) -> Subquery:
-    """Add whether each record still exists, who touched it since, and which of some plans took it away."""
+def with_fate(
+    schema: Schema, run: Run, merged: Subquery, others: Sequence[Run], deeds: Sequence[Deed] = ()
+) -> Subquery:
+    """Add whether each record still exists, who touched it since, and which of some plans took it away.
+
+    The last hand is named; that of a run that was taken back only if there was no other.
+    """
     source: Any = merged
     alive: list[Any] = []
     changed: list[Any] = []
@@ -193,7 +198,11 @@ def with_fate(schema: Schema, run: Run, merged: Subquery, deeds: Sequence[Deed] 
                 as_text(audit.c.resource_id).label("record_id"),
                 func.max(audit.c.created_at).label("at"),
                 func.array_agg(
-                    aggregate_order_by(func.coalesce(owner, "a person"), audit.c.created_at.desc()),
+                    aggregate_order_by(
+                        func.coalesce(owner, "a person"),
+                        func.coalesce(owner, "").in_([each.run for each in others if each.rolled_back]),
+                        audit.c.created_at.desc(),
+                    ),
                     type_=ARRAY(String()),
                 )[1].label("by"),
             )

@@ -88,7 +88,7 @@ def run_records(
             deeds = standing_deeds(connection)
         except WorkbenchError as error:
             deeds, unread = [], [f"Whether a plan took away what is gone is not known: {error.what}"]
-        merged = with_fate(schema, run, merge_traces(traces, run), deeds)
+        merged = with_fate(schema, run, merge_traces(traces, run), others, deeds)
         columns = ["entity", "action", "evidence", "strength", "exists", "touched", "fate"]
         tally = frame(
             connection,
@@ -229,7 +229,7 @@ def record_fates(
         traces = [about(each, only) for each in traces]
     if not traces:
         return []
-    merged = with_fate(schema, run, merge_traces(traces, run))
+    merged = with_fate(schema, run, merge_traces(traces, run), others)
     alike = [merged.c[name] for name in ("entity", "action", "strength", "exists", "touched_since")]
     # A million ids are compared byte by byte in half a second here; by the database's collation it takes three.
     connection.execute(text("SET LOCAL work_mem = '64MB'"))
