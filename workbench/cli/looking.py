@@ -98,7 +98,7 @@ def run(
             say("A dry run: nothing was written; these are the records it would have touched.")
         for each in held.itertuples():
             say(f"Sealed by {each.sealed_by} in {each.bundle}, SHA-256 {each.digest}.")
-        print_table(_counted(one), title="What it did", empty="no record of it was found")
+        print_table(_counted(one), title="What it did, by WA id", empty="no record of it was found")
         if one.reports:
             print_table(workbench.run_said(found), title="What its reports say besides", empty="nothing")
             print_table(workbench.mask(found.problems), title="Errors", empty="none that they list")
@@ -107,7 +107,7 @@ def run(
             title="Left out",
             empty="nothing, by its report" if one.reported else "not known: there is no report",
         )
-        print_table(found.tally, title="By evidence", empty="no record can be named")
+        print_table(found.tally, title="Records by evidence", empty="no record can be named")
         for difference in found.differences:
             say(f"! {difference}")
         print_table(found.records, title="Records", empty="no record can be named")
