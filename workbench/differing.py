@@ -10,7 +10,7 @@ from typing import Literal
 
 import pandas as pd
 
-from workbench.checkpoints.earlier import Snapshot, earlier, snapshot_named
+from workbench.checkpoints.earlier import Snapshot, earlier, state_before
 from workbench.checkpoints.shelf import list_snapshots
 from workbench.errors import ReportFileError, SnapshotError, WrongEnvironment
 from workbench.fixes.replay.doings import Sorting
@@ -69,6 +69,8 @@ class CameAfter:
         Its name; empty where there is none.
     about : str
         When it was taken, by whom and why, as far as it says.
+    given : str
+        How a command is told of it: ``--snapshot NAME`` or ``--before ENVIRONMENT``.
     missing : str
         Why nothing was compared; empty where it was.
     differences : Differences or None
@@ -79,6 +81,7 @@ class CameAfter:
 
     snapshot: str
     about: str = ""
+    given: str = ""
     missing: str = ""
     differences: Differences | None = None
     losses: Losses | None = None
@@ -101,9 +104,10 @@ class Differing(Session):
 
     def differences(
         self,
-        snapshot: str | Path,
+        snapshot: str | Path | None = None,
         other: str | Path | None = None,
         *,
+        before: str | None = None,
         tables: Sequence[str] = (),
         limit: int = SHOWN,
         in_full: bool = False,
@@ -114,7 +118,9 @@ class Differing(Session):
         Parameters
         ----------
         snapshot, other : str or path
-            A snapshot's name, its file, ``latest``, or any archive of pg_dump.
+            A snapshot's name, its file, ``latest``, or any dump of pg_dump.
+        before : str, optional
+            Instead of a snapshot another environment that holds the state before; here, and wherever one is taken.
         tables : sequence of str
             The tables to compare; else all.
         limit : int
@@ -131,7 +137,8 @@ class Differing(Session):
         SnapshotError
             When the snapshot is damaged, or not what its manifest says.
         """
-        with self._compared(snapshot, other, tables, in_full, progress) as (found, was, authors):
+        first = self._snapshot(snapshot, before)
+        with self._compared(first, other, tables, in_full, progress) as (found, was, authors):
             return self._differing(found, was, authors, str(other or ""), tables, limit)
 
     def came_after(
@@ -139,6 +146,7 @@ class Differing(Session):
         snapshot: str | Path = "",
         runs: Sequence[str] = (),
         *,
+        before: str | None = None,
         limit: int = SHOWN,
         progress: Progress | None = None,
     ) -> CameAfter:
@@ -151,24 +159,29 @@ class Differing(Session):
         runs : sequence of str
             The bad runs, whose doing is not wanted back; none to count everything.
         """
-        if not snapshot and not list_snapshots(self.settings.backups, self.environment.name):
+        if not snapshot and not before and not list_snapshots(self.settings.backups, self.environment.name):
             return CameAfter(
                 "",
                 missing=f"There is no snapshot of {self.environment.name} to compare with."
                 " `workbench snapshot create` takes one; any archive of pg_dump can be named instead.",
             )
         named = tuple(dict.fromkeys(runs))
-        asked = ReplayRequest.checked(str(snapshot or "latest"), named or ("none",), "keep", "likely")
-        with self._sorting(asked.snapshot, replace(asked, runs=named), progress) as (sorting, was):
+        first = self._snapshot(snapshot or (None if before else "latest"), before)
+        asked = ReplayRequest.checked(first.name, named or ("none",), "keep", "likely")
+        with self._sorting(first, replace(asked, runs=named), progress) as (sorting, was):
             found, authors = sorting.compared, sorting.authors
             done = sort_doings(sorting, self.references)
+            given = f"--before {before}" if before else f"--snapshot {snapshot or was.name}"
             taken = f"{was.taken_at:%Y-%m-%d %H:%M} UTC" if was.taken_at else "nobody wrote down when"
             kept = was.manifest
             by = f", by {kept.created_by}" if kept and kept.created_by else ""
             why = f", {kept.reason}" if kept and kept.reason else ""
             return CameAfter(
                 was.name,
-                f"{taken}{by}{why}",
+                f"the environment {was.database.environment}"
+                if before and was.database
+                else f"{taken}{by}{why}",
+                given,
                 differences=self._differing(found, was, authors, "", (), limit),
                 losses=losses(found, authors, done, was.name, named, limit),
             )
@@ -201,9 +214,10 @@ class Differing(Session):
 
     def losses(
         self,
-        snapshot: str | Path,
+        snapshot: str | Path | None = None,
         runs: Sequence[str] = (),
         *,
+        before: str | None = None,
         limit: int = SHOWN,
         min_evidence: str = "likely",
         progress: Progress | None = None,
@@ -221,23 +235,25 @@ class Differing(Session):
             When the snapshot cannot be read, or the importers' reports that tell whose work came after it.
         """
         named = tuple(dict.fromkeys(runs))
-        asked = ReplayRequest.checked(str(snapshot), named or ("none",), "keep", min_evidence)
+        first = self._snapshot(snapshot, before)
+        asked = ReplayRequest.checked(first.name, named or ("none",), "keep", min_evidence)
         try:
             _ = self.reports
         except ReportFileError as error:
             # As for a snapshot that cannot be read: a restore goes on without, and tells the tables alone.
             raise SnapshotError(
-                f"Whose work came after {snapshot} cannot be told: {error.what}", error.next_step
+                f"Whose work came after {first.name} cannot be told: {error.what}", error.next_step
             ) from None
-        with self._sorting(snapshot, replace(asked, runs=named), progress) as (sorting, was):
+        with self._sorting(first, replace(asked, runs=named), progress) as (sorting, was):
             done = sort_doings(sorting, self.references)
             return losses(sorting.compared, sorting.authors, done, was.name, named, limit)
 
     def plan_replay(
         self,
-        snapshot: str | Path,
+        snapshot: str | Path | None,
         runs: Sequence[str],
         *,
+        before: str | None = None,
         on_conflict: Literal["keep", "restore"] = "keep",
         min_evidence: str = "likely",
         progress: Progress | None = None,
@@ -255,8 +271,9 @@ class Differing(Session):
         min_evidence : {"certain", "strong", "likely", "weak"}
             Records tied to a run more weakly are not put back, and are listed as unresolved.
         """
-        asked = ReplayRequest.checked(str(snapshot), runs, on_conflict, min_evidence)
-        with self._sorting(snapshot, asked, progress) as (sorting, was):
+        first = self._snapshot(snapshot, before)
+        asked = ReplayRequest.checked(first.name, runs, on_conflict, min_evidence)
+        with self._sorting(first, asked, progress) as (sorting, was):
             sha256 = f", SHA-256 {was.manifest.sha256}" if was.manifest and was.manifest.sha256 else ""
             return plan_replay(
                 sorting,
@@ -273,7 +290,7 @@ class Differing(Session):
 
     @contextmanager
     def _sorting(
-        self, snapshot: str | Path, asked: ReplayRequest, progress: Progress | None
+        self, snapshot: Snapshot, asked: ReplayRequest, progress: Progress | None
     ) -> Iterator[tuple[Sorting, Snapshot]]:
         known = self.find_runs()
         bad = [pick_run(known, each)[0] for each in asked.runs]
@@ -289,7 +306,7 @@ class Differing(Session):
     @contextmanager
     def _compared(
         self,
-        snapshot: str | Path,
+        was: Snapshot,
         other: str | Path | None,
         tables: Sequence[str],
         in_full: bool,
@@ -298,7 +315,6 @@ class Differing(Session):
         """Compare, and hold both sides open; the audit log is always among the tables: it tells who did it."""
         schema = self.schema
         name = self.database.address.schema
-        was = self._snapshot(snapshot)
         only = list(tables)
         if only and "audit" in schema.resolved:
             only.append(schema.resolved["audit"].table)
@@ -307,10 +323,10 @@ class Differing(Session):
             live = stack.enter_context(self.reading())
             now: Side = side_of(live, name)
             if other is None:
-                start = earlier(was, self.database, self.settings, now, name)
+                start = earlier(was, self.settings, now, name)
             else:
-                later = earlier(self._snapshot(other), self.database, self.settings, None, name)
-                start = earlier(was, self.database, self.settings, None, name)
+                later = earlier(self._snapshot(other), self.settings, None, name)
+                start = earlier(was, self.settings, None, name)
                 now = stack.enter_context(later.opened(sorted(later.tables)))
             found = stack.enter_context(
                 compared(
@@ -325,8 +341,8 @@ class Differing(Session):
             hands = Hands(raw(live), was.taken_at)
             yield found, was, Authors(live, schema, runs, found, was.taken_at, hands.of)
 
-    def _snapshot(self, name: str | Path) -> Snapshot:
-        found = snapshot_named(name, self.settings, self.environment.name)
+    def _snapshot(self, name: str | Path | Snapshot | None, before: str | None = None) -> Snapshot:
+        found = state_before(name, before, settings=self.settings, live=self.database)
         if found.manifest is not None:
             target = found.manifest.target
             if (target["environment"], target["database"]) != (self.environment.name, self.identity.database):

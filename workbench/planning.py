@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from workbench.checkpoints.earlier import state_before
 from workbench.checkpoints.restore.cluster import Cluster
 from workbench.checkpoints.restore.gate import refuse_interrupted
 from workbench.checkpoints.restore.request import requests_folder
@@ -49,6 +50,7 @@ class Planning(Session):
         run_id: str,
         *,
         snapshot: str | Path | None = None,
+        before: str | None = None,
         on_conflict: Literal["keep", "restore"] = "keep",
         min_evidence: str = "likely",
         sync_state: bool = False,
@@ -57,8 +59,11 @@ class Planning(Session):
 
         Parameters
         ----------
-        snapshot : path, optional
-            A pg_dump archive from before the run: only it knows what rows were that the run changed.
+        snapshot : str or path, optional
+            A snapshot from before the run, by its name, its file or ``latest``, or any dump of pg_dump: only the state
+            before knows what rows were that the run changed.
+        before : str, optional
+            Instead, another environment that holds the state before the run.
         on_conflict : {"keep", "restore"}
             What becomes of a column that both the run and somebody after it changed.
         min_evidence : {"certain", "strong", "likely", "weak"}
@@ -71,7 +76,10 @@ class Planning(Session):
         Plan or LevelZero
             Level 0 for a dry run, which wrote nothing: what to fix.
         """
-        request = RollbackRequest.checked(run_id, snapshot, on_conflict, min_evidence, sync_state)
+        was = None
+        if snapshot or before:
+            was = state_before(snapshot, before, settings=self.settings, live=self.database)
+        request = RollbackRequest.checked(run_id, was, on_conflict, min_evidence, sync_state)
         with self.reading() as connection:
             return plan_rollback(
                 connection,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 
 import psycopg
@@ -12,6 +13,7 @@ from tests.conftest import Server, database_at
 from tests.fixes.conftest import HISTORY, carry_out, dump
 from tests.recorded import STATES, load
 from tests.states import differences, state
+from workbench.database.embedded import client_tools
 from workbench.murmurant.reports import read_reports
 from workbench.plans.plan import Plan
 from workbench.settings import EnvironmentSettings, Settings
@@ -46,11 +48,15 @@ def test_the_second_run_rolled_back_is_the_first_state(
             states.append(state(connection, leave_out=HISTORY))
     snapshot = dump(urls[0], tmp_path / "first.dump")
     (path,) = recordings.glob(report)
+    plain = tmp_path / "first.sql"
+    subprocess.run([client_tools() / "pg_dump", f"--file={plain}", urls[0]], check=True)
     monkeypatch.setenv("SCRATCH_URL", server.url("postgres"))
+    monkeypatch.setenv("FIRST_URL", urls[0])
+    environments = {"first": EnvironmentSettings(kind="development", url_env="FIRST_URL")}
     wb = Workbench(
         database_at(urls[1]),
         EnvironmentSettings(kind="development"),
-        Settings(operator="dana", home=tmp_path, scratch_url_env="SCRATCH_URL"),
+        Settings(operator="dana", home=tmp_path, scratch_url_env="SCRATCH_URL", environments=environments),
         read_reports([path]),
     )
     run = json.loads(path.read_text(encoding="utf-8"))["runId"]
@@ -59,6 +65,9 @@ def test_the_second_run_rolled_back_is_the_first_state(
     assert plan.changes == EXPECTED[importer]
     assert not plan.conflicts
     assert not plan.unresolved
+    for same in (wb.plan_rollback(run, snapshot=plain), wb.plan_rollback(run, before="first")):
+        assert isinstance(same, Plan)  # all but the header, which says what it rests on
+        assert same.path.read_text().split("\n", 1)[1] == plan.path.read_text().split("\n", 1)[1]
     carry_out(wb, plan)
     with psycopg.connect(urls[1]) as connection:
         assert not differences(states[0], state(connection, leave_out=HISTORY))

@@ -12,6 +12,7 @@ import pytest
 from tests.plans.conftest import OWNER_OF_ALL
 from tests.restore.conftest import Ground, Lay, assert_same
 from tests.restore.test_crash import OwnServer, Start, broken, own
+from tests.restore.test_refused import refused
 from workbench.checkpoints.restore import swap
 from workbench.errors import Refused
 
@@ -91,4 +92,23 @@ def test_who_may_not_be_disconnected_is_named_before_anything_is_restored(
     assert ground.databases() == [ground.live]
     assert_same(after, ground.whole())
     assert theirs.restore(theirs.asked(snapshot)).outcome == "done"
+    assert_same(before, ground.whole())
+
+
+def test_an_extension_that_only_a_superuser_may_make_is_named_when_asked(
+    owned: tuple[Ground, Ground],
+) -> None:
+    ground, theirs = owned
+    ground.execute("CREATE EXTENSION vector")
+    snapshot = theirs.snapshot().snapshot
+    before = ground.whole()
+    ground.execute('DELETE FROM "WaIdMapping"')
+    error = refused(ground, lambda: theirs.asked(snapshot), "vector")
+    assert "--in-place" in error.next_step
+    assert ground.databases() == [ground.live]
+    assert theirs.restore(theirs.asked(snapshot, in_place=True)).outcome == "done"
+    assert_same(before, ground.whole())
+    ground.execute("DROP EXTENSION vector")
+    assert "superuser" in refused(ground, lambda: theirs.asked(snapshot, in_place=True), "vector").next_step
+    assert ground.restore(ground.asked(snapshot)).outcome == "done"  # whoever may, as ever
     assert_same(before, ground.whole())

@@ -44,7 +44,8 @@ def of_a_newer_server(data: bytes) -> bytes:
 @pytest.mark.parametrize(
     ("options", "damage", "said"),
     [
-        pytest.param("-Fp", lambda data: data, "plain SQL", id="script"),
+        pytest.param("-Fp", lambda data: data[:1500], "cut short", id="script cut"),
+        pytest.param("-Fp", of_a_newer_server, "was taken from PostgreSQL 99", id="script of a newer server"),
         pytest.param("-Fc", lambda data: b"", "is empty", id="empty"),
         pytest.param("-Fc", lambda data: data[:3], "not an archive", id="three bytes"),
         pytest.param("-Fc", lambda data: data[:40], "cut short", id="head cut"),

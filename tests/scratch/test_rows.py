@@ -9,7 +9,7 @@ from tests.scratch.ground import FORMATS, NEEDED, ODD, dump, execute, rows
 from workbench.checkpoints.scratch import read_archive, restored
 
 
-@pytest.mark.parametrize("options", FORMATS)
+@pytest.mark.parametrize("options", [*FORMATS, "-Fp"])
 def test_every_row_comes_back_exactly(club, dialect, options, tmp_path, settings, scratches):
     club.execute(ODD)
     path = dump(club.url, tmp_path, options)

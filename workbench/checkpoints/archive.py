@@ -14,11 +14,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
+from workbench.checkpoints.script import contents, is_script
 from workbench.database.embedded import client_tools
 from workbench.database.tools import plain_english
 from workbench.errors import SnapshotError
 
-HOW = "Take one of the whole database with pg_dump -Fc (or -Ft, -Fd)."
+HOW = "Take one of the whole database with pg_dump."
 AGAIN = "Use another snapshot, or copy this one anew from where it was made."
 
 GREETING = 'unrecognized configuration parameter "transaction_timeout"'
@@ -31,7 +32,6 @@ _ENTRY = re.compile(r"(\d+); \d+ \d+ (TABLE DATA|TABLE|SCHEMA|EXTENSION|TYPE|DOM
 
 # What pg_restore says of a file that it cannot read, and what that means.
 _UNREADABLE = (
-    ("text format dump", "is a plain SQL script, which cannot be restored in part.", HOW),
     (
         "unsupported version",
         "was made by a newer pg_dump than the workbench's pg_restore can read.",
@@ -70,7 +70,7 @@ class Archive:
     tables : tuple of str
         The tables of one schema whose rows it has, sorted.
     entries : tuple of Entry
-        These tables' definitions and rows, and the types and extensions that there are.
+        These tables' definitions and rows, and the types and extensions that there are; of a script none.
     """
 
     path: Path
@@ -89,7 +89,7 @@ def read_archive(path: Path, schema: str = "public") -> Archive:
     Parameters
     ----------
     path : Path
-        An archive in pg_dump's custom, tar or directory format.
+        An archive in pg_dump's custom, tar or directory format, or a plain script, which is read to its end.
     schema : str
         The schema whose tables are listed.
 
@@ -106,6 +106,9 @@ def read_archive(path: Path, schema: str = "public") -> Archive:
         sha256 = digest_of(path)
     except OSError as error:
         raise SnapshotError(f"The snapshot {path} cannot be read: {error.strerror}.", AGAIN) from None
+    if is_script(path):
+        database, server, tool, tables = contents(path, schema)
+        return Archive(path, database, None, server, tool, sha256, tables, ())
     done = subprocess.run(pg_restore(path, "--list"), capture_output=True, env=plain_english(), check=False)
     if done.returncode:
         said = failure(done.stderr)

@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from workbench.checkpoints.archive import read_archive
+from psycopg import sql
+from sqlalchemy import Connection as Asking
+
+from workbench.checkpoints.archive import Archive, read_archive
 from workbench.checkpoints.comparing import way_of
+from workbench.checkpoints.fingerprints import Connection
 from workbench.checkpoints.manifest import Manifest, read_manifest
-from workbench.checkpoints.scratch import restored
+from workbench.checkpoints.scratch import Scratch, restored
+from workbench.checkpoints.scratch_server import ScratchServer
 from workbench.checkpoints.shelf import find_snapshot
 from workbench.database.address import Address
-from workbench.database.connection import Database
+from workbench.database.connection import Database, connect, raw
 from workbench.database.environment import Environment
-from workbench.errors import SnapshotError
+from workbench.errors import SnapshotError, UsageError, WrongEnvironment
 from workbench.investigate.differences.comparing import Earlier
 from workbench.investigate.differences.recent import Moment
 from workbench.investigate.differences.sides import Side, side_of
+from workbench.murmurant.catalogue import read_catalogue
+from workbench.murmurant.schema import read_schema
 from workbench.settings import Settings
+
+_ENOUGH = 100
+"""Records looked for to tell another club's database from this one's."""
 
 _LONG = 3600.0  # seconds that a question to a snapshot may take
 
@@ -39,16 +50,100 @@ class Snapshot:
         None for an archive that somebody made with pg_dump alone.
     taken_at : datetime or None
         When (UTC, without zone).
+    database : Database or None
+        Another database as it is, instead of an archive: a clone, or another environment.
     """
 
     name: str
     archive: Path | None
     manifest: Manifest | None
     taken_at: datetime | None
+    database: Database | None = None
 
 
-def snapshot_named(name: str | Path, settings: Settings, environment: str) -> Snapshot:
-    """Find a snapshot: by its name among the backups, by its file, ``latest``, or any archive of pg_dump.
+def state_before(
+    snapshot: str | Path | Snapshot | None, before: str | None, *, settings: Settings, live: Database
+) -> Snapshot:
+    """Find the state before, in whichever form it is given; the one way for every command that takes one.
+
+    Parameters
+    ----------
+    snapshot : str, path or Snapshot
+        As for `snapshot_named`; one that was found already is returned as it is.
+    before : str
+        Instead, another environment that holds the state: a hosted database's branch. It is only read.
+    live : Database
+        The database that is compared.
+
+    Raises
+    ------
+    UsageError
+        When both are given, or neither, or there is none of this name.
+    SnapshotError
+        When its manifest was edited, or does not fit the archive.
+    WrongEnvironment
+        When the other environment is another club's, or leads to this very database.
+    """
+    if bool(snapshot) == bool(before):
+        raise UsageError(
+            "The state before is given twice." if before else "No state before is given.",
+            "Give a snapshot (a name, a file, latest), or --before ENVIRONMENT.",
+        )
+    if isinstance(snapshot, Snapshot):
+        return snapshot
+    if snapshot:
+        return snapshot_named(snapshot, settings, live)
+    assert before is not None
+    other = replace(connect(before, settings), statement_timeout=_LONG)
+    with live.reading() as here, other.reading() as there:
+        _refuse_the_same(raw(here), raw(there), live, other)
+        _refuse_another_club(here, there, live, other)
+    return Snapshot(before, None, None, None, other)
+
+
+def _refuse_the_same(here: Connection, there: Connection, live: Database, other: Database) -> None:
+    """Refuse a database that is this one: by a lock that is seen there, for a copied server has the same names and numbers."""
+    number = secrets.randbits(62)
+    here.execute("SELECT pg_advisory_xact_lock_shared(%s)", [number])
+    seen = there.execute(
+        "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1"
+        " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+        " AND (classid::bigint << 32) | objid::bigint = %s",
+        [number],
+    ).fetchone()
+    if seen:
+        raise WrongEnvironment(
+            f"{other.environment} is the same database as {live.environment}: it is no state before.",
+            "Name an environment that leads to the branch, or the copy, from before.",
+        )
+
+
+def _refuse_another_club(here: Asking, there: Asking, live: Database, other: Database) -> None:
+    """Refuse a database with members or events of its own, of which this one has none."""
+    ours = read_schema(here, live.address.schema)
+    theirs = read_schema(there, other.address.schema)
+    strangers = False
+    for concept in ("members", "events"):
+        if not (ours.has(concept) and theirs.has(concept)):
+            continue
+        table = sql.Identifier(other.address.schema, theirs.resolved[concept].table)
+        query = sql.SQL("SELECT id::text FROM {} ORDER BY id LIMIT %s").format(table)
+        keys = [key for (key,) in raw(there).execute(query, [_ENOUGH])]
+        table = sql.Identifier(live.address.schema, ours.resolved[concept].table)
+        both = sql.SQL("SELECT EXISTS (SELECT FROM {} WHERE id::text = ANY(%s)), EXISTS (SELECT FROM {})")
+        known, anybody = raw(here).execute(both.format(table, table), [keys]).fetchone() or (False, False)
+        if known:
+            return
+        strangers = strangers or (bool(keys) and anybody)
+    if strangers:
+        raise WrongEnvironment(
+            f"{other.environment} is another club's: of its members and events {live.environment} has none.",
+            "Name an environment that holds this club as it was before.",
+        )
+
+
+def snapshot_named(name: str | Path, settings: Settings, live: Database) -> Snapshot:
+    """Find a snapshot: by its name among the backups, by its file, ``latest``, or any dump of pg_dump, plain ones too.
 
     Raises
     ------
@@ -61,23 +156,60 @@ def snapshot_named(name: str | Path, settings: Settings, environment: str) -> Sn
     if path.exists() and not path.with_suffix(".json").exists():
         return Snapshot(path.name, path, None, None)
     manifest = (
-        read_manifest(path) if path.exists() else find_snapshot(settings.backups, str(name), environment)
+        read_manifest(path)
+        if path.exists()
+        else find_snapshot(settings.backups, str(name), live.environment.name)
     )
     taken_at = manifest.created.astimezone(UTC).replace(tzinfo=None)
     if manifest.kind == "instant":
-        return Snapshot(manifest.snapshot, None, manifest, taken_at)
+        address = replace(live.address, url=live.address.url.set(database=manifest.file))
+        clone = Database(Environment("snapshot", "development", address.where), address, _LONG)
+        return Snapshot(manifest.snapshot, None, manifest, taken_at, clone)
     return Snapshot(manifest.snapshot, manifest.path, manifest, taken_at)
 
 
+@contextmanager
+def opened(
+    snapshot: Snapshot, tables: Sequence[str], *, settings: Settings, schema: str = "public"
+) -> Iterator[Scratch]:
+    """Make some tables of a snapshot readable, for as long as the block lasts.
+
+    Parameters
+    ----------
+    tables : sequence of str
+        Those that are needed.
+    schema : str
+        The schema they are in, of an archive; another environment has its own.
+
+    Raises
+    ------
+    SnapshotError
+        When the archive is damaged, not what its manifest says, or lacks a table.
+    """
+    if snapshot.database is not None:
+        database = snapshot.database
+        schema = database.address.schema if snapshot.manifest is None else schema
+        name = snapshot.name if snapshot.manifest else f"{snapshot.name} ({database.environment.where})"
+        archive = Archive(Path(name), database.address.database, None, "", "", "", tuple(tables), ())
+        yield Scratch(archive, ScratchServer(database.address, embedded=False), schema, database)
+        return
+    assert snapshot.archive is not None
+    with restored(snapshot.archive, tables, settings=settings, schema=schema) as scratch:
+        if snapshot.manifest is not None and scratch.archive.sha256 != snapshot.manifest.sha256:
+            raise SnapshotError(
+                f"The archive {snapshot.archive} is not the one its manifest was written for: its SHA-256 differs.",
+                "Use another snapshot, or copy this one anew from where it was made.",
+            )
+        yield scratch
+
+
 def earlier(
-    snapshot: Snapshot, live: Database, settings: Settings, now: Side | None = None, schema: str = "public"
+    snapshot: Snapshot, settings: Settings, now: Side | None = None, schema: str = "public"
 ) -> Earlier:
     """Make a snapshot ready to be compared.
 
     Parameters
     ----------
-    live : Database
-        Whose server has the clones.
     now : Side or None
         The live database, where it is that which the snapshot is compared with: then the transaction numbers
         and the digests of the manifest can spare reading what is as it was.
@@ -87,23 +219,14 @@ def earlier(
     manifest = snapshot.manifest
 
     @contextmanager
-    def opened(tables: Sequence[str]) -> Iterator[Side]:
-        if snapshot.archive is None:
-            assert manifest is not None
-            address = Address(live.address.url.set(database=manifest.file), schema)
-            with _reading(address, tables) as side:
-                yield side
-            return
-        with (
-            restored(snapshot.archive, tables, settings=settings, schema=schema) as scratch,
-            _reading(Address(scratch.server.address.url, schema), tables) as side,
-        ):
-            if manifest is not None and scratch.archive.sha256 != manifest.sha256:
-                raise SnapshotError(
-                    f"The archive {snapshot.archive} is not the one its manifest was written for: its SHA-256 differs.",
-                    "Use another snapshot, or copy this one anew from where it was made.",
-                )
-            yield side
+    def reading(tables: Sequence[str]) -> Iterator[Side]:
+        with opened(snapshot, tables, settings=settings, schema=schema) as scratch:
+            address = Address(scratch.server.address.url, scratch.schema)
+            place = scratch.database or Database(
+                Environment("snapshot", "development", address.where), address, _LONG
+            )
+            with replace(place, address=address).reading() as connection:
+                yield side_of(connection, address.schema, tables)
 
     def unchanged(tables: Sequence[str]) -> Collection[str]:
         if now is None or manifest is None:
@@ -113,11 +236,16 @@ def earlier(
         return [each for each in known if tuple(found[each]) == tuple(manifest.tables[each])]
 
     if manifest is None:
-        assert snapshot.archive is not None
-        return Earlier(snapshot.name, opened, read_archive(snapshot.archive, schema).tables)
+        if snapshot.database is not None:
+            with snapshot.database.reading() as connection:
+                there = tuple(read_catalogue(connection, snapshot.database.address.schema).tables)
+        else:
+            assert snapshot.archive is not None
+            there = read_archive(snapshot.archive, schema).tables
+        return Earlier(snapshot.name, reading, there)
     rows = {table: state.rows for table, state in manifest.tables.items()}
     moment = moment_of(manifest) if now is not None else None
-    return Earlier(snapshot.name, opened, set(rows), rows, moment, manifest.kind == "instant", unchanged)
+    return Earlier(snapshot.name, reading, set(rows), rows, moment, manifest.kind == "instant", unchanged)
 
 
 def moment_of(manifest: Manifest) -> Moment:
@@ -126,10 +254,3 @@ def moment_of(manifest: Manifest) -> Moment:
     return Moment(
         told["system_identifier"], told["database_oid"], int(told["timeline"]), manifest.transaction
     )
-
-
-@contextmanager
-def _reading(address: Address, tables: Sequence[str]) -> Iterator[Side]:
-    place = Database(Environment("snapshot", "development", address.where), address, _LONG)
-    with place.reading() as connection:
-        yield side_of(connection, address.schema, tables)

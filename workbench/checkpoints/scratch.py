@@ -29,7 +29,8 @@ from workbench.checkpoints.archive import (
     read_archive,
 )
 from workbench.checkpoints.scratch_server import WRITING, ScratchServer, scratch_database
-from workbench.database.connection import SPELLING
+from workbench.checkpoints.script import is_script, load
+from workbench.database.connection import SPELLING, Database
 from workbench.database.tools import connected, plain_english
 from workbench.errors import SnapshotError, WorkbenchError, nearest
 from workbench.settings import Settings
@@ -51,11 +52,14 @@ class Scratch:
         The server, at this database.
     schema : str
         The schema the tables are in, as in the archive.
+    database : Database or None
+        Another environment, where it is that and no archive.
     """
 
     archive: Archive
     server: ScratchServer
     schema: str
+    database: Database | None = None
 
     @property
     def url(self) -> str:
@@ -67,6 +71,8 @@ class Scratch:
 
     def connect(self) -> psycopg.Connection[TupleRow]:
         """Open a session that can only read: times in UTC, dates as ISO, the schema on the search path."""
+        if self.database is not None:
+            return self.database.look()
 
         def failed(reason: str) -> WorkbenchError:
             return WorkbenchError(f"The rows of the snapshot {self.archive.path} cannot be read: {reason}.")
@@ -94,7 +100,7 @@ def restored(
     Parameters
     ----------
     path : Path
-        An archive in pg_dump's custom, tar or directory format.
+        An archive in pg_dump's custom, tar or directory format, or a plain script, which is loaded whole.
     tables : sequence of str
         The tables that are needed, all of one schema.
     settings : Settings
@@ -120,8 +126,19 @@ def restored(
         When the scratch database cannot be made there: no right to, or no room.
     """
     archive = read_archive(path, schema)
-    definitions, rows = _needed(archive, list(dict.fromkeys(tables)), schema)
+    wanted = list(dict.fromkeys(tables))
+    if is_script(path):
+        for table in wanted:
+            if table not in archive.tables:
+                raise _no_table(archive, table, schema)
+        with scratch_database(settings) as scratch:
+            _refuse_an_older_server(scratch, archive)
+            load(scratch, path, schema, wanted)
+            yield Scratch(archive, scratch, schema)
+        return
+    definitions, rows = _needed(archive, wanted, schema)
     with scratch_database(settings) as scratch:
+        _refuse_an_older_server(scratch, archive)
         _define(scratch, archive, definitions, schema)
         _fill(scratch, archive, rows, schema)
         yield Scratch(archive, scratch, schema)
@@ -133,11 +150,7 @@ def _needed(archive: Archive, tables: list[str], schema: str) -> tuple[list[Entr
     rows = {entry.table: entry for entry in archive.entries if entry.kind == "TABLE DATA"}
     for table in tables:
         if table not in definitions and table not in rows:
-            close = nearest(table, archive.tables)
-            raise SnapshotError(
-                f"The snapshot {archive.path} has no table {schema}.{table}.",
-                f"Nearest: {', '.join(close)}." if close else HOW,
-            )
+            raise _no_table(archive, table, schema)
         if table not in rows:
             raise SnapshotError(
                 f"The snapshot {archive.path} has no rows of the table {schema}.{table}.", HOW
@@ -154,13 +167,16 @@ def _needed(archive: Archive, tables: list[str], schema: str) -> tuple[list[Entr
     )
 
 
-def _define(scratch: ScratchServer, archive: Archive, definitions: list[Entry], schema: str) -> None:
-    """Make the tables, still without rows."""
+def _no_table(archive: Archive, table: str, schema: str) -> SnapshotError:
+    close = nearest(table, archive.tables)
+    return SnapshotError(
+        f"The snapshot {archive.path} has no table {schema}.{table}.",
+        f"Nearest: {', '.join(close)}." if close else HOW,
+    )
 
-    def failed(reason: str) -> WorkbenchError:
-        return SnapshotError(f"The tables of {archive.path} cannot be made: {reason}.", AGAIN)
 
-    with scratch.speaking_plainly(failed), scratch.connect(autocommit=True) as connection:
+def _refuse_an_older_server(scratch: ScratchServer, archive: Archive) -> None:
+    with scratch.speaking_plainly(WorkbenchError), scratch.connect(autocommit=True) as connection:
         theirs, ours = re.match(r"\d+", archive.server_version), connection.info.server_version // 10000
         if theirs and int(theirs.group()) > ours:
             raise SnapshotError(
@@ -168,6 +184,15 @@ def _define(scratch: ScratchServer, archive: Archive, definitions: list[Entry], 
                 f" {scratch.where} is of version {ours}.",
                 "Let scratch_url_env name a server of at least that version.",
             )
+
+
+def _define(scratch: ScratchServer, archive: Archive, definitions: list[Entry], schema: str) -> None:
+    """Make the tables, still without rows."""
+
+    def failed(reason: str) -> WorkbenchError:
+        return SnapshotError(f"The tables of {archive.path} cannot be made: {reason}.", AGAIN)
+
+    with scratch.speaking_plainly(failed), scratch.connect(autocommit=True) as connection:
         connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema)))
         said = _make(scratch, archive, definitions)
         tables = "SELECT tablename FROM pg_tables WHERE schemaname = %s"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 import workbench
 from workbench.cli.explaining import masked_conflicts, present
-from workbench.cli.options import Acting, AsJson, EnvironmentName, ImportReports, Unmask, open_as
+from workbench.cli.options import Acting, AsJson, Before, EnvironmentName, ImportReports, Unmask, open_as
 from workbench.cli.output import banner, command, on, print_json, print_table, progress_bar, say
 
 if TYPE_CHECKING:
@@ -23,15 +24,20 @@ Evidence = Annotated[
 ]
 
 SnapshotName = Annotated[
-    str, typer.Argument(metavar="SNAPSHOT", help="A snapshot's name, its file, or `latest`.")
+    str | None,
+    typer.Argument(
+        metavar="SNAPSHOT",
+        help="A snapshot's name, its file, `latest`, or any dump of pg_dump; or give --before.",
+    ),
 ]
 
 
 def diff(
-    snapshot: SnapshotName,
+    snapshot: SnapshotName = None,
     other: Annotated[
-        str | None, typer.Argument(metavar="[OTHER]", help="A later snapshot; else the database as it is.")
+        str | None, typer.Argument(metavar="OTHER", help="A later snapshot; else the database as it is.")
     ] = None,
+    before: Before = None,
     table: Annotated[
         list[str] | None, typer.Option("--table", metavar="NAME", help="Only this table; repeatable.")
     ] = None,
@@ -53,7 +59,13 @@ def diff(
     with workbench.open_workbench(environment, import_reports=import_report or (), one_state=True) as wb:
         with progress_bar() as advance:
             found = wb.differences(
-                snapshot, other, tables=table or (), limit=limit, in_full=full, progress=advance
+                snapshot,
+                other,
+                before=before,
+                tables=table or (),
+                limit=limit,
+                in_full=full,
+                progress=advance,
             )
         if json:
             print_json(diff_facts(found, unmask))
@@ -61,14 +73,14 @@ def diff(
             banner(wb.environment)
             _tell(found, unmask)
             if len(found.tables) and not other:
-                say(
-                    f"What a restore would lose: {command()} snapshot losses {found.snapshot} --run RUN_ID{on()}"
-                )
+                given = f"--before {before}" if before else shlex.quote(str(snapshot))
+                say(f"What a restore would lose: {command()} snapshot losses {given} --run RUN_ID{on()}")
     raise typer.Exit(1 if len(found.tables) else 0)
 
 
 def losses(
-    snapshot: SnapshotName,
+    snapshot: SnapshotName = None,
+    before: Before = None,
     run: Annotated[
         list[str] | None,
         typer.Option("--run", metavar="RUN_ID", help="A bad run, whose doing is not counted; repeatable."),
@@ -88,29 +100,33 @@ def losses(
     """
     with workbench.open_workbench(environment, import_reports=import_report or (), one_state=True) as wb:
         with progress_bar() as advance:
-            found = wb.losses(snapshot, run or (), limit=limit, min_evidence=min_evidence, progress=advance)
+            found = wb.losses(
+                snapshot, run or (), before=before, limit=limit, min_evidence=min_evidence, progress=advance
+            )
         if json:
             print_json(losses_facts(found, unmask))
         else:
             banner(wb.environment)
             tell_losses(found, unmask)
             if found.total and found.runs:
+                given = f"--before {before}" if before else f"--snapshot {shlex.quote(str(snapshot))}"
                 named = " ".join(f"--run {each}" for each in found.runs)
                 say(
                     "Before the restore, plan what is put back after it:",
-                    f"  {command()} plan replay --snapshot {found.snapshot} {named}{on()}",
+                    f"  {command()} plan replay {given} {named}{on()}",
                 )
     raise typer.Exit(1 if found.total else 0)
 
 
 def replay(
-    snapshot: Annotated[
-        str, typer.Option("--snapshot", metavar="SNAPSHOT", help="The snapshot that will be restored.")
-    ],
     run: Annotated[
         list[str],
         typer.Option("--run", metavar="RUN_ID", help="A bad run, whose doing is not put back; repeatable."),
     ],
+    snapshot: Annotated[
+        str | None, typer.Option("--snapshot", metavar="SNAPSHOT", help="The snapshot that will be restored.")
+    ] = None,
+    before: Before = None,
     on_conflict: Annotated[
         Literal["keep", "restore"],
         typer.Option(help="What both a run and somebody after it changed: put back, or as in the snapshot."),
@@ -126,7 +142,12 @@ def replay(
     with open_as(environment, acting, import_reports=import_report or (), one_state=True) as wb:
         with progress_bar() as advance:
             made = wb.plan_replay(
-                snapshot, run, on_conflict=on_conflict, min_evidence=min_evidence, progress=advance
+                snapshot,
+                run,
+                before=before,
+                on_conflict=on_conflict,
+                min_evidence=min_evidence,
+                progress=advance,
             )
         present(wb.environment, made, json, unmask)
         if not json:

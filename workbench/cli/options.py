@@ -40,6 +40,14 @@ ImportReports = Annotated[
     ),
 ]
 Acting = Annotated[str | None, typer.Option("--as", metavar="NAME", help="Who is acting; else the operator.")]
+Before = Annotated[
+    str | None,
+    typer.Option(
+        "--before",
+        metavar="ENVIRONMENT",
+        help="Instead of a snapshot: another environment that holds the state before, such as a branch. It is only read.",
+    ),
+]
 Unmask = Annotated[bool, typer.Option("--unmask", help="Show personal data as they are.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Answer the questions a terminal would be asked.")]
 Waivers = Annotated[

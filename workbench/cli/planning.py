@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 import workbench
 from workbench.cli.explaining import present
-from workbench.cli.options import Acting, AsJson, EnvironmentName, ImportReports, Unmask, open_as
+from workbench.cli.options import Acting, AsJson, Before, EnvironmentName, ImportReports, Unmask, open_as
 from workbench.cli.output import banner, print_json, say
 
 plan = typer.Typer(
@@ -21,8 +20,13 @@ plan = typer.Typer(
 def rollback(
     run_id: Annotated[str, typer.Argument(metavar="RUN_ID")],
     snapshot: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="A pg_dump archive from before the run.")
+        str | None,
+        typer.Option(
+            metavar="SNAPSHOT",
+            help="From before the run: a snapshot's name, its file, `latest`, or any dump of pg_dump.",
+        ),
     ] = None,
+    before: Before = None,
     on_conflict: Annotated[
         Literal["keep", "restore"], typer.Option(help="What both the run and somebody after it changed.")
     ] = "keep",
@@ -44,6 +48,7 @@ def rollback(
         made = wb.plan_rollback(
             run_id,
             snapshot=snapshot,
+            before=before,
             on_conflict=on_conflict,
             min_evidence=min_evidence,
             sync_state=sync_state,

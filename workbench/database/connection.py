@@ -128,6 +128,14 @@ class Database:
         finally:
             engine.dispose()
 
+    def look(self) -> psycopg.Connection[Any]:
+        """Open one reading transaction as `reading` does, as the driver's connection; the driver's errors come as they are."""
+        settings = self._limits(self.statement_timeout) | {"default_transaction_read_only": "on"}
+        connection = self._open(settings, "murmurant-workbench")
+        connection.isolation_level, connection.read_only = psycopg.IsolationLevel.REPEATABLE_READ, True
+        settle(connection, settings, local=True)
+        return connection
+
     @contextmanager
     def writing(self) -> Iterator[psycopg.Connection[Any]]:
         """Open one transaction that may write; for `workbench.plans.apply` and `workbench.audit.record` alone.

@@ -16,8 +16,8 @@ from typing import Any
 from sqlalchemy import Connection
 
 from workbench.checkpoints.bundles import bundles_holding
+from workbench.checkpoints.earlier import Snapshot, opened
 from workbench.checkpoints.restore.settling import moments_of
-from workbench.checkpoints.scratch import restored
 from workbench.errors import Refused, unknown
 from workbench.fixes.effects import Effects, find_effects
 from workbench.fixes.keeping import spare_what_is_needed
@@ -62,8 +62,8 @@ class RollbackRequest:
     ----------
     run : str
         The run's id.
-    snapshot : Path or None
-        A pg_dump archive from before it.
+    snapshot : Snapshot or None
+        The state before it.
     on_conflict : {"keep", "restore"}
         What becomes of a column that both the run and somebody after it changed.
     min_evidence : Strength
@@ -73,14 +73,14 @@ class RollbackRequest:
     """
 
     run: str
-    snapshot: Path | None = None
+    snapshot: Snapshot | None = None
     on_conflict: OnConflict = "keep"
     min_evidence: Strength = Strength.likely
     sync_state: bool = False
 
     @classmethod
     def checked(
-        cls, run: str, snapshot: str | Path | None, on_conflict: str, min_evidence: str, sync_state: bool
+        cls, run: str, snapshot: Snapshot | None, on_conflict: str, min_evidence: str, sync_state: bool
     ) -> RollbackRequest:
         """Take what was asked for in words; `UsageError` for a word that means nothing here."""
         if min_evidence not in Strength.__members__:
@@ -88,13 +88,14 @@ class RollbackRequest:
         if on_conflict not in ("keep", "restore"):
             raise unknown("way with conflicts", on_conflict, ("keep", "restore"))
         way: OnConflict = "restore" if on_conflict == "restore" else "keep"
-        return cls(run, Path(snapshot) if snapshot else None, way, Strength[min_evidence], sync_state)
+        return cls(run, snapshot, way, Strength[min_evidence], sync_state)
 
     def parameters(self) -> dict[str, Any]:
         """Return them as a plan's header has them: no path of this machine."""
+        was = self.snapshot
         return {
             "run": self.run,
-            "snapshot": self.snapshot.name if self.snapshot else None,
+            "snapshot": (was.archive.name if was.archive else was.name) if was else None,
             "on_conflict": self.on_conflict,
             "min_evidence": self.min_evidence.name,
             "sync_state": self.sync_state,
@@ -161,7 +162,7 @@ def plan_rollback(
             leave_updates_open(schema, effects, written, set(mappings), ledger)
         else:
             scratch = stack.enter_context(
-                restored(
+                opened(
                     request.snapshot,
                     snapshot_tables(schema),
                     settings=settings,

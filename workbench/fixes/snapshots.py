@@ -33,7 +33,7 @@ def only_mapped(wa_ids: str) -> str:
     return f"was there before; the run only mapped WA id {wa_ids} onto it"
 
 
-FROM_BEFORE = "a snapshot from before the run: --snapshot FILE"
+FROM_BEFORE = "the state before the run: --snapshot FILE (or its name), or --before ENVIRONMENT"
 
 
 def snapshot_tables(schema: Schema) -> list[str]:

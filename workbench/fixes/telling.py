@@ -62,7 +62,8 @@ def told_by(run: Run, archive: Archive | None, bundles: Sequence[Bundle] = ()) -
     files = {each.path.name: each.path for each in run.reports}
     found += [f"report file {name}{_sealed(bundles, files[name])}" for name in sorted(files)]
     if archive is not None:
-        found.append(f"snapshot {archive.path.name} of database {archive.database}, SHA-256 {archive.sha256}")
+        proof = f", SHA-256 {archive.sha256}" if archive.sha256 else ""
+        found.append(f"snapshot {archive.path.name} of database {archive.database}{proof}")
     return tuple(found)
 
 

@@ -56,6 +56,10 @@ class Aftermath(Protocol):
         """When it was taken, by whom and why."""
 
     @property
+    def given(self) -> str:
+        """How a command is told of it."""
+
+    @property
     def missing(self) -> str:
         """Why nothing was compared."""
 
@@ -178,7 +182,7 @@ def aftermath_steps(looked: Looked, found: Aftermath) -> Shown:
         [
             *([] if runs else ["Name the bad runs, so that their doing is not counted as work."]),
             f"Perhaps no restore is needed: `workbench triage{on}` compares the ways out.",
-            f"Before a restore, plan what is put back after it: `workbench plan replay --snapshot {found.snapshot} {named}{on}`.",
+            f"Before a restore, plan what is put back after it: `workbench plan replay {found.given} {named}{on}`.",
             f"Then ask for the restore: `workbench snapshot restore {found.snapshot} {named}{on}`.",
         ]
     )

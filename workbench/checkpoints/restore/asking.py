@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import re
+import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psycopg
+from psycopg import sql
+
 from workbench.checkpoints.archive import digest_of
 from workbench.checkpoints.manifest import Manifest
-from workbench.checkpoints.restore.cluster import Cluster, Session, Standing
+from workbench.checkpoints.restore.broken_keys import listed
+from workbench.checkpoints.restore.cluster import Cluster, Session, Standing, name_beside
 from workbench.checkpoints.restore.in_place import refuse_what_is_not_ours
 from workbench.checkpoints.restore.request import (
     Counted,
@@ -25,6 +31,15 @@ from workbench.checkpoints.restore.swap import refuse_prepared
 from workbench.database.exclusion import RESTORING
 from workbench.errors import Drift, Refused, SnapshotError, WrongEnvironment
 from workbench.plans.plan import Target
+
+_EXTENSION = re.compile(r"\d+; \d+ \d+ EXTENSION - (\S+) ")
+
+_DOUBTFUL = """
+    SELECT name FROM unnest(%s::text[]) AS s(name) WHERE NOT EXISTS (
+        SELECT FROM pg_available_extensions a JOIN pg_available_extension_versions v ON v.name = a.name AND v.version = a.default_version
+        WHERE a.name = s.name AND (v.trusted OR NOT v.superuser
+            OR (SELECT rolsuper FROM pg_roles WHERE rolname = current_user)))
+"""
 
 
 @dataclass(frozen=True)
@@ -275,6 +290,8 @@ def refuse_what_may_not_be(
                 f"The database {manifest.file} of the instant snapshot is not on this server.",
                 "Use another snapshot.",
             )
+        if manifest.kind == "dump":
+            _refuse_extensions(cluster, beside, manifest, live)
         return
     if manifest.kind == "instant":
         raise Refused(
@@ -287,6 +304,51 @@ def refuse_what_may_not_be(
         )
     with cluster.connect(cluster.live) as connection:
         refuse_what_is_not_ours(connection)
+    _refuse_extensions(cluster, beside, manifest, live, in_place=True)
+
+
+def _refuse_extensions(
+    cluster: Cluster, beside: Session, manifest: Manifest, live: Standing | None, *, in_place: bool = False
+) -> None:
+    """Refuse where this user may not make an extension that the snapshot needs, or the server has none of that name.
+
+    What the server's catalogue leaves in doubt, for a hosted server may allow more, is tried in an empty database.
+    """
+    needed = [match[1] for line in listed(manifest.path) if (match := _EXTENSION.match(line))]
+    there: set[str] = set()
+    if live is not None:
+        with cluster.connect(cluster.live) as connection:
+            there = {name for (name,) in connection.execute("SELECT extname FROM pg_extension")}
+    needed = [each for each in needed if not (in_place and each in there)]
+    doubtful = [name for (name,) in beside.execute(_DOUBTFUL, [needed])]
+    if not doubtful:
+        return
+    refused: dict[str, str] = {}
+    empty = cluster.live if in_place else name_beside(cluster.live, f"_try_{secrets.token_hex(3)}")
+    if not in_place:
+        beside.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(empty)))
+    try:
+        with cluster.connect(empty) as connection:
+            for each in doubtful:
+                try:
+                    connection.execute(
+                        sql.SQL("CREATE EXTENSION IF NOT EXISTS {} CASCADE").format(sql.Identifier(each))
+                    )
+                except psycopg.Error as error:
+                    refused[each] = cluster.redacted(error)
+                connection.rollback()
+    finally:
+        if not in_place:
+            cluster.drop(beside, empty)
+    if refused:
+        names = ", ".join(refused)
+        raise Refused(
+            f"The extension {names}, which {manifest.snapshot} needs, cannot be made"
+            f" {'in' if in_place else 'in a new database beside'} {cluster.live}: {min(refused.values())}.",
+            f"It stands in {cluster.live} already: restore --in-place."
+            if there.issuperset(refused)
+            else f"Let a superuser CREATE EXTENSION {names} in {cluster.live}, then restore --in-place.",
+        )
 
 
 def _file(manifest: Manifest) -> str:

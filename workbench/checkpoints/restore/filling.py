@@ -93,7 +93,9 @@ def fill(cluster: Cluster, name: str, archive: Path, jobs: int, advance: Advance
                 advance(_short(made.group(1)), min(done, len(lines)), len(lines))
             elif key := broken_by(line):
                 broken.add(key)
-            elif GREETING in line:
+            elif (
+                GREETING in line or "must be owner of extension" in line
+            ):  # to say what it says of itself anyway
                 greeted = True
             elif _FAILED.match(line):
                 # Not by --exit-on-error, which would end it at a foreign key that rows break.

@@ -1,0 +1,70 @@
+"""What `doctor` says of rights: the journal's schema, and rows that the server hides."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import psycopg
+import pytest
+
+from tests.commands import at as at
+from tests.commands import shell as shell
+from tests.imports import import_run
+
+
+@pytest.fixture
+def plain(club, at):
+    """The club as a plain user has it, who may read and write its tables; and a way to change things behind them."""
+    user = f"plain_of_{club.url.split('?')[0].rpartition('/')[2]}"
+    with psycopg.connect(club.url) as connection:
+        connection.execute(
+            f"CREATE ROLE {user} LOGIN; GRANT ALL ON ALL TABLES IN SCHEMA public TO {user};"
+            f" GRANT ALL ON DATABASE {connection.info.dbname} TO {user}"
+        )
+    run = at(replace(club, url=club.url.replace("postgres:@", f"{user}:@")))
+    yield run, user
+    with psycopg.connect(club.url) as connection:
+        connection.execute(f"DROP OWNED BY {user}; DROP ROLE {user}")
+
+
+def said(run, subject):
+    done = run("doctor", "--json")
+    found = [each for each in json.loads(done.stdout) if each["subject"] == subject]
+    return found[0]["state"] if found else None, done.returncode
+
+
+def test_a_journal_of_somebody_elses_is_missing(club, plain):
+    run, user = plain
+    assert said(run, "journal")[0] == "ok"
+    with psycopg.connect(club.url) as connection:
+        plan = import_run(connection, club.club, "guide" if club.club.dialect == "guide" else "api").run
+    for statement, state in (
+        ("CREATE SCHEMA workbench", "missing"),
+        (f"GRANT USAGE ON SCHEMA workbench TO {user}", "missing"),
+        (f"GRANT CREATE ON SCHEMA workbench TO {user}", "ok"),
+        ("CREATE TABLE workbench.applied (id int)", "missing"),
+        (f"GRANT ALL ON workbench.applied TO {user}", "ok"),
+    ):
+        club.execute(statement)
+        assert said(run, "journal") == (state, 1 if state == "missing" else said(run, "journal")[1]), (
+            statement
+        )
+    club.execute("DROP SCHEMA workbench CASCADE; CREATE SCHEMA workbench")
+    made = json.loads(run("plan", "rollback", plan, "--json").stdout)
+    run("approve", made["plan"], "--digest", made["digest"], "--as", "robin")
+    assert run("apply", made["plan"], "--yes").returncode in {3, 4}
+    club.execute(f"REVOKE INSERT ON ALL TABLES IN SCHEMA public FROM {user}")
+    club.execute(f"GRANT USAGE ON SCHEMA workbench TO {user}")
+    assert said(run, "journal")[0] == "note"  # who may only look is not bidden to write
+
+
+def test_rows_that_the_server_hides_are_said_and_never_counted_as_none(club, plain):
+    run, _ = plain
+    assert said(run, "hidden rows")[0] is None
+    club.execute('ALTER TABLE "Member" ENABLE ROW LEVEL SECURITY')
+    assert said(run, "hidden rows") == ("missing", 1)
+    done = run("check", "--json")
+    assert done.returncode != 0
+    found = {each["status"] for each in json.loads(done.stdout)["findings"]} if done.stdout else set()
+    assert not found or "not run" in found
