@@ -8,6 +8,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from tests.commands import at as at
 from tests.commands import shell as shell
 from tests.recorded import recording as recording
 
@@ -237,3 +238,61 @@ def test_the_page_of_a_run_lists_whom_it_left_out(recording):
     text = Path(made["report"]).read_text(encoding="utf-8")
     assert all(wa_id in text for wa_id in ("50003", "50033", "700118", "700700"))
     assert "Missing lastName" in text
+
+
+@pytest.mark.parametrize(
+    ("counts", "status", "count"),
+    [
+        ({"created": 0, "updated": 0, "existing": 5, "errors": 3}, "fail", 3),
+        ({"created": 0, "updated": 0, "existing": 5}, "pass", 0),
+        ({"created": 0, "updated": 0, "skipped": 5}, "not run", None),
+    ],
+)
+def test_a_run_that_only_logs_its_counts_is_believed_as_far_as_they_go(clubs, at, counts, status, count):
+    club = clubs.clone("guide")
+    late = "run_20261201_abcdef"
+    for action, facts, moment in (
+        ("migration:started", {"mode": "live"}, "2026-12-01 10:00"),
+        ("migration:completed", {"counts": {"members": counts}}, "2026-12-01 10:05"),
+    ):
+        club.execute(
+            """INSERT INTO "AuditLog" (action, metadata, "createdAt") VALUES (%s, %s, %s)""",
+            action,
+            json.dumps({"run_id": late, "operator": "dana", **facts}),
+            moment,
+        )
+    (found,) = json.loads(at(club)("check", "records-left-out", "--json").stdout)["findings"]
+    assert (found["status"], found["count"]) == (status, count)
+
+
+def test_a_later_full_sync_has_the_last_word(recording, tmp_path):
+    """It left nobody out: whoever an earlier one left out is in, or is in Wild Apricot no more."""
+    club = recording("rebooked")
+    report = json.loads((club.folder / "imports" / "report.json").read_text())
+    people, seats = report["fetched"]["contacts"], report["fetched"]["registrations"]
+    none = {"created": 0, "updated": 0, "errors": 0}
+    lost = {name: 0 for name in report["registrationDiagnostics"] if name.startswith("registrationsSkipped")}
+    later = {
+        **report,
+        "runId": "sync_1796050000000_zzzzzz",
+        "startedAt": "2026-11-30T14:46:40Z",
+        "finishedAt": "2026-11-30T14:47:40Z",
+        "stats": {
+            "members": {**none, "skipped": people - 4},
+            "events": {**none, "skipped": report["fetched"]["events"]},
+            "registrations": {**none, "skipped": seats},
+        },
+        "fetched": {**report["fetched"], "contacts": people - 4},
+        "registrationDiagnostics": {**report["registrationDiagnostics"], **lost, "topSkipReasons": []},
+    }
+    path = tmp_path / "later.json"
+    for missing, status in ((0, "pass"), (2, "fail")):
+        later["registrationDiagnostics"]["registrationsSkippedMissingMember"] = missing
+        path.write_text(json.dumps(later))
+        with psycopg.connect(club.url) as connection:
+            connection.execute(
+                """UPDATE "WaIdMapping" SET "syncedAt" = '2026-11-30 14:47' WHERE "entityType" <> 'EventRegistration'"""
+            )
+        told = club.run("check", "records-left-out", "--json", "--import-report", str(path)).stdout
+        (found,) = json.loads(told)["findings"]
+        assert found["status"] == status, found["rows"]

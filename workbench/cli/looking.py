@@ -53,7 +53,7 @@ def runs(
             empty="No import run left a trace here. Report files are evidence too: --import-report.",
         )
         doubtful = [each for each in found if each.status != "completed" and not each.rolled_back]
-        for each in [each for each in found if each in doubtful or each.rolled_back]:
+        for each in [each for each in found if each in doubtful or each.rolled_back or each.problems]:
             say("", f"{_ending(each)} Evidence: {each.evidence}.")
         if found:
             say(

@@ -347,36 +347,71 @@ def left_out_since(connection: Connection, schema: Schema, run: Run, later: Iter
     later : iterable of Run
         Those after it, by start.
     """
-    rows = left_out_by(run)
-    live = [each for each in later if each.mode == "live" and not each.rolled_back] if rows else []
-    handled = [(each, _handled(each)) for each in live] if run.mode == "live" else []
-    mapped = _mapped(connection, schema, [each for each in rows if each.wa_id]) if run.mode == "live" else {}
-    end = run.finished or run.last_trace or run.started
-    given_up = {(each.entity, each.wa_id) for each in run.problems}
+    return _since(connection, schema, [run, *later])[0]
+
+
+def still_left_out(connection: Connection, schema: Schema, runs: Sequence[Run]) -> list[LeftOut]:
+    """List everything that live runs left out and none brought in since; the latest word on each counts."""
+    latest: dict[Any, LeftOut] = {}
+    live = [each for each in runs if each.mode == "live" and not each.rolled_back]
+    for each in (row for rows in _since(connection, schema, live) for row in rows):
+        latest.pop(each.key, None)
+        if not each.since:
+            latest[each.key] = each
+    return sorted(latest.values(), key=_by_entity)
+
+
+def _since(connection: Connection, schema: Schema, runs: Sequence[Run]) -> list[list[LeftOut]]:
+    """List run by run what each left out, and what brought it in since: a later run of these, or its mapping."""
+    rows = [left_out_by(each) for each in runs]
+    mapped = _mapped(connection, schema, {str(each.wa_id) for some in rows for each in some if each.wa_id})
+    # Backwards: the runs after each one are known by then.
+    later: list[tuple[Run, set[tuple[str, str]], list[LeftOut]]] = []
     found = []
-    for row in rows:
-        since = ""
-        if row.wa_id:
-            pair = (row.entity, row.wa_id)
-            since = next((each.run for each, pairs in handled if pair in pairs), "")
-            moment = mapped.get(pair)
-            # An update that failed leaves the mapping as it was; one that was not there at all is news by itself.
-            if not since and moment is not None and (pair not in given_up or (end and moment > end)):
-                since = "mapped since"
-        else:
-            had = run.fetched.get(row.entity, 0)
-            since = next(
-                (
-                    f"{each.run} tells anew"
-                    for each, _ in handled
-                    if each.reported
-                    and row.entity in each.fetched
-                    and not far_below(each.fetched[row.entity], had)
-                ),
-                "",
+    for run, left_out in zip(reversed(runs), reversed(rows), strict=True):
+        fates = (_fate(run, each, later, mapped) for each in left_out)
+        found.append(
+            sorted(
+                (each._replace(since=fate) for each, fate in zip(left_out, fates, strict=True)),
+                key=_by_entity,
             )
-        found.append(row._replace(since=since))
-    return sorted(found, key=_by_entity)
+        )
+        if run.mode == "live" and not run.rolled_back:
+            later.insert(0, (run, _handled(run), left_out))
+    return found[::-1]
+
+
+def _fate(
+    run: Run,
+    row: LeftOut,
+    later: Sequence[tuple[Run, set[tuple[str, str]], list[LeftOut]]],
+    mapped: dict[tuple[str, str], datetime],
+) -> str:
+    """Say what brought a row in after its run; empty where nothing did."""
+    if run.mode != "live":
+        return ""
+    pair = (row.entity, row.wa_id or "")
+    for each, handled, left_out in later:
+        if pair in handled:
+            return each.run
+        if (
+            each.reported
+            and each.sync != "incremental"
+            and not far_below(each.fetched.get(row.entity, 0), run.fetched.get(row.entity, 0))
+        ):
+            # It fetched everything anew, and its own list says what is left out now, if it names all of it.
+            alike = each.importer == run.importer
+            whole = alike and all(one.wa_id for one in left_out)
+            if (not row.wa_id and (alike or run.fetched.get(row.entity))) or (
+                whole and row.key not in {one.key for one in left_out}
+            ):
+                return f"{each.run} tells anew"
+    if moment := mapped.get(pair):
+        # An update that failed leaves the mapping as it was; one that was not there at all is news by itself.
+        end = run.finished or run.last_trace or run.started
+        failed = any((each.entity, each.wa_id) == pair for each in run.problems)
+        return "mapped since" if not failed or (end and moment > end) else ""
+    return ""
 
 
 def _by_entity(row: LeftOut) -> tuple[int, int]:
@@ -395,29 +430,15 @@ def _handled(run: Run) -> set[tuple[str, str]]:
     return pairs - {(each.entity, each.wa_id) for each in run.problems if each.wa_id}
 
 
-def _mapped(
-    connection: Connection, schema: Schema, rows: Sequence[LeftOut]
-) -> dict[tuple[str, str], datetime]:
+def _mapped(connection: Connection, schema: Schema, wa_ids: set[str]) -> dict[tuple[str, str], datetime]:
     """Return when the mappings of some WA ids were last refreshed."""
-    if not rows or not schema.has(*_NEEDS):
+    if not wa_ids or not schema.has(*_NEEDS):
         return {}
     mappings = schema.mappings
     entity, wa_id = entity_of(mappings.c.entity_type), as_text(mappings.c.wa_id)
-    ids = bindparam("ids", sorted({str(each.wa_id) for each in rows}), type_=ARRAY(String()))
+    ids = bindparam("ids", sorted(wa_ids), type_=ARRAY(String()))
     query = select(entity, wa_id, func.max(mappings.c.synced_at)).where(wa_id == func.any(ids))
     return {(row[0], row[1]): row[2] for row in connection.execute(query.group_by(entity, wa_id))}
-
-
-def still_left_out(connection: Connection, schema: Schema, runs: Sequence[Run]) -> list[LeftOut]:
-    """List everything that live runs left out and none brought in since; the latest word on each counts."""
-    latest: dict[Any, LeftOut] = {}
-    for position, run in enumerate(runs):
-        if run.mode == "live" and not run.rolled_back:
-            for each in left_out_since(connection, schema, run, runs[position + 1 :]):
-                latest.pop(each.key, None)
-                if not each.since:
-                    latest[each.key] = each
-    return sorted(latest.values(), key=_by_entity)
 
 
 def not_refreshed(connection: Connection, schema: Schema, run: Run, entity: str) -> list[LeftOut]:
