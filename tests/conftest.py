@@ -205,7 +205,7 @@ class ClonedClub:
         )
 
     def workbench(self, **changes: Any) -> Workbench:
-        """Open it for looking, as the environment ``demo``, with the options changed."""
+        """Open it for looking, people uncovered, as the environment ``demo``, with the options changed."""
         options = self.options.model_copy(update=changes)
         return Workbench(
             database_at(self.url, kind="demo", name="demo"),
@@ -213,6 +213,7 @@ class ClonedClub:
             Settings(operator="dana"),
             read_reports(options.import_reports),
             one_state=True,
+            unmask=True,
         )
 
     def execute(self, statement: str, *parameters: Any) -> None:

@@ -72,3 +72,27 @@ def test_a_report_that_somebody_names_is_read_at_once(club: ClonedClub, at) -> N
     done = at(club)("doctor", "--import-report", "nowhere.json")
     assert (done.returncode, "nowhere.json" in done.stderr) == (2, True)
     assert "environments.club" not in done.stderr
+
+
+@pytest.mark.parametrize("dialect", ["guide", "application"])
+def test_frames_cover_people_unless_asked_otherwise(
+    clubs: Clubs,
+    at,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+    dialect: str,
+) -> None:
+    club = clubs.clone(dialect)
+    club.execute("""UPDATE "Member" SET "firstName" = 'Aurelia', "lastName" = 'Quuxworthy' WHERE id IN
+        (SELECT id FROM "Member" ORDER BY id LIMIT 3)""")
+    club.execute("""UPDATE "Member" SET email = 'aurelia.quuxworthy@example.org' WHERE id IN
+        (SELECT id FROM "Member" ORDER BY id LIMIT 1)""")
+    at(club)
+    monkeypatch.setenv("CLUB_URL", club.url)
+    for unmask in (False, True):
+        with open_workbench("club", unmask=unmask) as wb:
+            people = wb.find_people("quuxworthy")
+            pairs = wb.find_duplicates("Member", 0.05).records
+        assert len(people) == 3
+        assert ("Quuxworthy" in people.to_string()) is unmask
+        assert ("aurelia.quuxworthy" in people.to_string()) is unmask
+        assert ("Quuxworthy" in pairs.to_string()) is (unmask and len(pairs) > 0)

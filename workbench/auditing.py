@@ -9,6 +9,7 @@ import pandas as pd
 
 from workbench import audit
 from workbench.audit.verifying import Verdict
+from workbench.covering import covering
 from workbench.database.connection import raw
 from workbench.fixes.audit_retention import cutoff_of, plan_audit_retention
 from workbench.plans.plan import Plan
@@ -18,6 +19,7 @@ from workbench.session import Session
 class Auditing(Session):
     """What the audit log says of migrations."""
 
+    @covering
     def audit(
         self,
         run_id: str | None = None,
@@ -31,6 +33,7 @@ class Auditing(Session):
                 connection, self.schema, run_id=run_id, action=action, since=since, limit=limit
             )
 
+    @covering
     def audit_summary(self, since: datetime | None = None) -> pd.DataFrame:
         """Count migration entries by run and action."""
         with self.reading() as connection:

@@ -12,6 +12,7 @@ import pandas as pd
 
 from workbench.checkpoints.earlier import Snapshot, earlier, state_before
 from workbench.checkpoints.shelf import list_snapshots
+from workbench.covering import covering
 from workbench.errors import ReportFileError, SnapshotError, WrongEnvironment
 from workbench.fixes.replay.doings import Sorting
 from workbench.fixes.replay.losses import Losses, losses
@@ -102,6 +103,7 @@ class CameAfter:
 class Differing(Session):
     """The questions about snapshots and what came after them."""
 
+    @covering
     def differences(
         self,
         snapshot: str | Path | None = None,
@@ -141,6 +143,7 @@ class Differing(Session):
         with self._compared(first, other, tables, in_full, progress) as (found, was, authors):
             return self._differing(found, was, authors, str(other or ""), tables, limit)
 
+    @covering
     def came_after(
         self,
         snapshot: str | Path = "",
@@ -212,6 +215,7 @@ class Differing(Session):
             found.why,
         )
 
+    @covering
     def losses(
         self,
         snapshot: str | Path | None = None,

@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 from sqlalchemy import UUID, select
 
+from workbench.covering import covering
 from workbench.errors import SchemaGap, UsageError, unknown
 from workbench.investigate import decisions, duplicates
 from workbench.investigate.decisions import Decision, Pair, Word
@@ -46,6 +47,7 @@ class Duplicates(Session):
                 )
         return self._chances[key].copy()
 
+    @covering
     def duplicate_members(
         self, threshold: float = DEFAULT_THRESHOLD, model: Model | str | Path | None = None
     ) -> pd.DataFrame:
@@ -75,11 +77,13 @@ class Duplicates(Session):
                 decisions=self._standing(MEMBER),
             )
 
+    @covering
     def duplicate_events(self) -> pd.DataFrame:
         """List the pairs of events that may be one: see `workbench.investigate.duplicates.duplicate_events`."""
         with self.reading() as connection:
             return duplicates.duplicate_events(connection, self.schema, decisions=self._standing(EVENT))
 
+    @covering
     def split_registrations(
         self, threshold: float = DEFAULT_THRESHOLD, model: Model | str | Path | None = None
     ) -> pd.DataFrame:
@@ -94,6 +98,7 @@ class Duplicates(Session):
                 decisions=self._standing(REGISTRATION),
             )
 
+    @covering
     def find_duplicates(
         self,
         entity: str = MEMBER,
@@ -126,10 +131,12 @@ class Duplicates(Session):
         found = Found(entity, pairs, clusters, records, tuple(said), tuple(uncompared))
         return found if chances is None else replace(found, chances=chances)
 
+    @covering
     def decided(self, found: Found) -> Found:
         """Return what was found before with what is said of the pairs now; nothing is compared anew."""
         return found.decided(self._standing(found.entity))
 
+    @covering
     def called_same(self, entity: str = MEMBER) -> pd.DataFrame:
         """Gather the records that people called the same: see `workbench.investigate.duplicates.called_same`."""
         if entity not in ENTITIES:
@@ -137,6 +144,7 @@ class Duplicates(Session):
         with self.reading() as connection:
             return duplicates.called_same(connection, self.schema, entity, self._standing(entity))
 
+    @covering
     def beside(self, ids: Sequence[str], entity: str = MEMBER) -> Beside:
         """Lay whole records side by side: see `workbench.investigate.duplicates.records_beside`."""
         if entity not in ENTITIES:
@@ -144,6 +152,7 @@ class Duplicates(Session):
         with self.reading() as connection:
             return duplicates.records_beside(connection, self.schema, entity, ids)
 
+    @covering
     def duplicate_clusters(self, pairs: pd.DataFrame, entity: str = MEMBER) -> pd.DataFrame:
         """Gather pairs into clusters, with the record that would stay: see `duplicates.duplicate_clusters`."""
         with self.reading() as connection:
@@ -191,6 +200,7 @@ class Duplicates(Session):
         decisions.record_decision(self._decisions_file, made)
         return made
 
+    @covering
     def decisions(self) -> pd.DataFrame:
         """List what was decided about this environment's records, the latest last."""
         return decisions.decisions_frame(decisions.read_decisions(self._decisions_file))

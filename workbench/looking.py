@@ -14,6 +14,7 @@ from workbench.checks import Finding, run_checks
 from workbench.checks.integrity import table_counts
 from workbench.checks.registry import SAMPLE
 from workbench.checks.rules import ground, run_rules
+from workbench.covering import covering
 from workbench.duplicates import Duplicates
 from workbench.errors import ReportFileError, UsageError
 from workbench.hints import on_environment
@@ -50,12 +51,14 @@ class Looking(Duplicates, Auditing, Searching):
         """List every import run: one row each, see `workbench.investigate.runs.runs_frame`."""
         return runs_frame(self.find_runs())
 
+    @covering
     def run(self, run_id: str, limit: int | None = None) -> RunRecords:
         """Tell record by record what one run did; `UsageError` for an id that left no trace."""
         run, others = pick_run(self.find_runs(), run_id)
         with self.reading() as connection:
             return run_records(connection, self.schema, run, others, limit)
 
+    @covering
     def checks(
         self, ids: Sequence[str] = (), waive: Mapping[str, str] | None = None, sample: int = SAMPLE
     ) -> list[Finding]:
@@ -65,6 +68,7 @@ class Looking(Duplicates, Auditing, Searching):
                 replace(self.look(connection), sample=sample), ids, waive, by=self.settings.operator
             )
 
+    @covering
     def policies(
         self,
         rules: str | Path | None = None,
@@ -114,6 +118,7 @@ class Looking(Duplicates, Auditing, Searching):
             used = reviewing.compared(connection, self.schema, read, of)
             return reviewing.tier_matrix(connection, self.schema, *used)
 
+    @covering
     def wrong_tiers(
         self,
         mapping: Mappings = None,
@@ -137,12 +142,14 @@ class Looking(Duplicates, Auditing, Searching):
         with self.reading() as connection:
             return reviewing.review_tiers(connection, self.schema, read)
 
+    @covering
     def tier_drift(self, since: str | Path) -> drift.TierDrift:
         """Tell which tiers gained and lost since an earlier report or saved answer, and who moved."""
         earlier = drift.read_earlier(Path(since))
         with self.reading() as connection:
             return drift.tier_drift(connection, self.schema, earlier, self.identity)
 
+    @covering
     def mapping_findings(self, exports: Sequence[str | Path] = ()) -> MappingFindings:
         """Find what is wrong with the mappings, and which registrations came through them (guide §1.2).
 

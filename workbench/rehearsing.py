@@ -22,6 +22,7 @@ from workbench.checkpoints.dry_runs import (
     told,
 )
 from workbench.checkpoints.dry_runs.watching import mark, written_since
+from workbench.covering import covering
 from workbench.errors import DatabaseUnreachable, DryRunError, NotLogged, NotMurmurant, UsageError
 from workbench.investigate.dry_run_review import DryRunReview, review_dry_run
 from workbench.investigate.invariants import read_documents
@@ -128,6 +129,7 @@ class Rehearsing(Session):
         """Return a dry run by its name or by the run id that its report names; else the latest of this environment."""
         return find_dry_run(self.settings.backups, name, self.environment.name)
 
+    @covering
     def review_dry_run(self, name: str | None = None, sample: int = 3) -> DryRunReview:
         """Lay out what a dry run would do, beside the dry run before and the live run after it.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
+from workbench.covering import covering
 from workbench.investigate import people
 from workbench.investigate.mappings import finding
 from workbench.murmurant.spellings import MEMBER
@@ -13,15 +14,18 @@ from workbench.session import Session
 class Searching(Session):
     """The questions of somebody who knows a name, an address or a number; the database answers, a screenful at a time."""
 
+    @covering
     def find_people(self, text: str, limit: int = 50) -> pd.DataFrame:
         """Find people by id, WA id, or words of name and e-mail: see `workbench.investigate.people.find_people`."""
         return self.find_records(text, MEMBER, limit)
 
+    @covering
     def find_records(self, text: str, entity: str = MEMBER, limit: int = 50) -> pd.DataFrame:
         """Find people, events or registrations: see `workbench.investigate.people`."""
         with self.reading() as connection:
             return people.find_records(connection, self.schema, entity, text, limit)
 
+    @covering
     def find_mappings(self, text: str, limit: int = 50) -> pd.DataFrame:
         """Find mappings by WA id, or by the person or event they lead to: see `workbench.investigate.mappings.finding`."""
         with self.reading() as connection:

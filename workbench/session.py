@@ -43,8 +43,12 @@ class Session:
         What is configured for it.
     reports_from : tuple of ImportReport or callable
         The importers' report files that count as evidence, or what reads them: see `reports`.
+    unmask : bool
+        Whether personal data may leave the room: in frames, reports and saved notebooks.
     plans_in : Path or None
         Where plans are written, instead of the settings' own folder.
+    people : bool or None
+        Whether a panel shows people on the screen; None outside a panel.
     """
 
     database: Database
@@ -54,6 +58,7 @@ class Session:
     one_state: bool = False
     unmask: bool = False
     plans_in: Path | None = None
+    people: bool | None = None
 
     def __post_init__(self) -> None:
         self._open = ExitStack()
@@ -83,6 +88,11 @@ class Session:
     def environment(self) -> Environment:
         """Name, kind and address: what the banner says."""
         return self.database.environment
+
+    @property
+    def shows_people(self) -> bool:
+        """Whether personal data are shown: on a panel's screen as its switch says, elsewhere where `unmask` allows it."""
+        return self.unmask if self.people is None else self.people
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:

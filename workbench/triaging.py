@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 from time import perf_counter
 
 from workbench.checkpointing import Checkpointing
+from workbench.covering import covering
 from workbench.differing import Differing
 from workbench.errors import Refused, SchemaGap, UsageError, WorkbenchError
 from workbench.fixes.telling import LevelZero
@@ -31,6 +32,7 @@ CULPRITS = 20_000
 class Triaging(Looking, Planning, Checkpointing, Differing):
     """The first look on a bad night."""
 
+    @covering
     def triage(self, run_id: str | None = None) -> Triage:
         """Name the failure modes that are here, and lay the ways out side by side (guide §1, §3, §4).
 

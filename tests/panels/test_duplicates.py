@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import psycopg
 import pytest
@@ -12,10 +13,11 @@ from tests.conftest import ClonedClub, Clubs
 from tests.duplicates.conftest import HOSTILE, SAME_PERSON
 from tests.fixes.conftest import carry_out
 from tests.merging.planting import Planter
-from tests.panels.conftest import press, said, settle
+from tests.panels.conftest import parts, press, said, settle
 from tests.states import differences, state
 from workbench import Found
 from workbench.panels import DuplicateReview
+from workbench.panels.panel import PEOPLE
 from workbench.workbench import Workbench
 
 Opened = Callable[..., Workbench]
@@ -339,19 +341,44 @@ def test_hostile_names_are_text(opened: Opened, small: ClonedClub, planter: Plan
     wb.unmask = False
 
 
-def test_masked_unless_asked(opened: Opened, small: ClonedClub, planter: Planter) -> None:
+def test_people_are_seen_on_the_screen_and_covered_where_they_leave_it(
+    opened: Opened, small: ClonedClub, planter: Planter
+) -> None:
     left, right = _twins(planter, *ADDRESSES[:2])
     wb = opened(small)
     wb.decide(left, right, "same")
     panel = _review(wb)
-    everything = (
-        said(panel)
-        + str([each.options for each in panel.merging.choice._fields.values()])
-        + panel.static().html
-    )
-    assert "Quuxworthy" not in everything
-    assert "quuxworthy" not in everything
-    assert "≠</span> differs" in everything, "what is masked is still compared as it is"
+
+    def screen() -> str:
+        choices = [choice.options for choice in panel.merging.choice._fields.values()]
+        return f"{said(panel)}{choices}{panel._pairs._table._dt_args['data_json']}".casefold()
+
+    assert "quuxworthy" in screen()
+    assert "quuxworthy" not in panel.static().html.casefold()
+    switch = next(part for part in parts(panel) if getattr(part, "description", "") == PEOPLE)
+    field = next(iter(panel.merging.choice._fields.values()))
+    field.value = chosen = ("record", right)
+    switch.value = False
+    settle(panel)
+    assert "quuxworthy" not in screen()
+    assert "≠</span> differs" in screen(), "what is masked is still compared as it is"
+    assert field.value == chosen
+    switch.value = True
+    settle(panel)
+    assert "quuxworthy" in screen()
+
+
+def test_people_are_covered_at_first_on_production(
+    opened: Opened, small: ClonedClub, planter: Planter
+) -> None:
+    _twins(planter, *ADDRESSES[:2])
+    wb = opened(small)
+    wb.database = replace(wb.database, environment=replace(wb.environment, kind="production"))
+    panel = _review(wb)
+    assert "quuxworthy" not in said(panel).casefold()
+    next(part for part in parts(panel) if getattr(part, "description", "") == PEOPLE).value = True
+    settle(panel)
+    assert "quuxworthy" in said(panel).casefold()
 
 
 @pytest.mark.parametrize("entity", ["Event", "Registration"])

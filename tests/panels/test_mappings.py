@@ -14,6 +14,7 @@ from tests.panels.conftest import parts, press, said, settle
 from tests.states import differences, state
 from workbench.demo.breakages import break_club
 from workbench.panels import MappingCorrection
+from workbench.panels.panel import PEOPLE
 from workbench.panels.table import Table
 from workbench.workbench import Workbench
 
@@ -201,18 +202,24 @@ def test_a_healthy_club_has_nothing_to_correct(opened: Opened, club: ClonedClub)
     assert "text/html" in panel._repr_mimebundle_()
 
 
-def test_people_are_masked_unless_asked_for(opened: Opened, club: ClonedClub) -> None:
+def test_people_are_seen_until_they_are_covered(opened: Opened, club: ClonedClub) -> None:
     _broken(club, "swapped-mappings")
     wb = opened(club)
+    wb.unmask = True
     name = wb.mapping_findings().problems.iloc[0]["person"]
-    for unmask in (False, True):
-        wb.unmask = unmask
-        panel = _panel(wb)
-        _choose(panel._wrong, panel._wrong._keys[0])
-        press(panel, "Add to the corrections")
-        shown = panel.static().html + said(panel) + panel._wrong._table._dt_args["data_json"]
-        shown += panel.corrections._table._table._dt_args["data_json"]
-        assert (name in shown) is unmask
+    wb.unmask = False
+    assert name not in wb.mapping_findings().problems.to_string()
+    panel = _panel(wb)
+    _choose(panel._wrong, panel._wrong._keys[0])
+    press(panel, "Add to the corrections")
+    switch = next(part for part in parts(panel) if getattr(part, "description", "") == PEOPLE)
+    for shown in (True, False, True):
+        switch.value = shown
+        settle(panel)
+        screen = said(panel) + panel._wrong._table._dt_args["data_json"]
+        screen += panel.corrections._table._table._dt_args["data_json"]
+        assert (name in screen) is shown
+        assert name not in panel.static().html
 
 
 def test_too_many_are_cut_and_it_is_said(

@@ -62,7 +62,7 @@ def entries(
         return
     _refuse_two_questions(asked)
     moment = _moment(since or (_MONTH if by_operator else None))
-    with workbench.open_workbench(environment, one_state=True) as wb:
+    with open_as(environment, None, one_state=True) as wb:
         if run_id is not None:
             _known(wb, run_id)
         if by_operator or operators:
@@ -99,7 +99,7 @@ def verify(
     """Walk the hash chain of the workbench's own entries, and name the first break."""
     from workbench.audit import verdict_facts
 
-    with workbench.open_workbench(environment, one_state=True) as wb:
+    with open_as(environment, None, one_state=True) as wb:
         found = wb.audit_verify(against)
     if json:
         print_json(verdict_facts(found))

@@ -56,7 +56,7 @@ def diff(
 
     Exit code 1 where anything differs.
     """
-    with workbench.open_workbench(environment, import_reports=import_report or (), one_state=True) as wb:
+    with open_as(environment, None, import_reports=import_report or (), one_state=True) as wb:
         with progress_bar() as advance:
             found = wb.differences(
                 snapshot,
@@ -98,7 +98,7 @@ def losses(
 
     Exit code 1 where anything would be lost.
     """
-    with workbench.open_workbench(environment, import_reports=import_report or (), one_state=True) as wb:
+    with open_as(environment, None, import_reports=import_report or (), one_state=True) as wb:
         with progress_bar() as advance:
             found = wb.losses(
                 snapshot, run or (), before=before, limit=limit, min_evidence=min_evidence, progress=advance

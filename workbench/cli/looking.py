@@ -11,7 +11,7 @@ import typer
 
 import workbench
 from workbench.cli.findings import Asked, answer_findings
-from workbench.cli.options import AsJson, EnvironmentName, ImportReports, Unmask, Waivers, waivers
+from workbench.cli.options import AsJson, EnvironmentName, ImportReports, Unmask, Waivers, open_as, waivers
 from workbench.cli.output import banner, command, narrow, on, print_json, print_table, say
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def runs(
     environment: EnvironmentName = None, json: AsJson = False, import_report: ImportReports = None
 ) -> None:
     """List every import run: when, by whom, what it did, how it ended and how we know."""
-    with workbench.open_workbench(environment, import_reports=import_report or ()) as wb:
+    with open_as(environment, None, import_reports=import_report or ()) as wb:
         found = wb.find_runs()
         if json:
             print_json([_run_facts(each) for each in found])
@@ -71,7 +71,7 @@ def run(
     limit: Annotated[int, typer.Option(min=1, help="How many records to list; the counts are of all.")] = 50,
 ) -> None:
     """Tell record by record what one run did, by which evidence, and what became of it since."""
-    with workbench.open_workbench(environment, import_reports=import_report or (), one_state=True) as wb:
+    with open_as(environment, None, import_reports=import_report or (), one_state=True) as wb:
         found = wb.run(run_id, limit=limit)
         held = wb.bundles(run_id)
     one = found.run
@@ -143,7 +143,7 @@ def check(
 
     chosen = checks or []
     choose(chosen)  # a misspelt name should not need a database to be told
-    with workbench.open_workbench(environment, import_reports=import_report or (), one_state=True) as wb:
+    with open_as(environment, None, import_reports=import_report or (), one_state=True) as wb:
         found = wb.checks(chosen, waivers(waive), sample=limit)
     answer_findings(wb, found, Asked("check", "post-recovery", bool(chosen)), json=json, unmask=unmask)
 

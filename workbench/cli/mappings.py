@@ -68,7 +68,7 @@ def mappings(
     for each in problem or ():
         if each not in PROBLEMS:
             raise unknown("problem of mappings", each, PROBLEMS)
-    with workbench.open_workbench(environment, import_reports=import_report or (), one_state=True) as wb:
+    with open_as(environment, None, import_reports=import_report or (), one_state=True) as wb:
         found = wb.mapping_findings(export or ())
         problems = found.problems
         if wa_id is not None:

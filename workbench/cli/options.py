@@ -91,10 +91,13 @@ def ask(question: str, yes: bool) -> None:
 
 
 def open_as(environment: str | None, acting: str | None, **options: Any) -> Workbench:
-    """Open an environment in somebody's name; in the operator's where nobody is named."""
+    """Open an environment in somebody's name; in the operator's where nobody is named.
+
+    What it answers is masked where it is shown: each command has its ``--unmask``.
+    """
     from workbench.settings import load_settings
 
     settings = load_settings()
     if acting:
         settings = settings.model_copy(update={"operator": acting})
-    return workbench.open_workbench(environment, settings=settings, **options)
+    return workbench.open_workbench(environment, settings=settings, unmask=True, **options)

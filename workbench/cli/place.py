@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import typer
 
-import workbench
-from workbench.cli.options import AsJson, EnvironmentName, ImportReports
+from workbench.cli.options import AsJson, EnvironmentName, ImportReports, open_as
 from workbench.cli.output import banner, print_json, print_table
 
 
@@ -13,7 +12,7 @@ def doctor(
     environment: EnvironmentName = None, json: AsJson = False, import_report: ImportReports = None
 ) -> None:
     """Tell what works here and what is missing: connection, dialect, rights, tools, configuration."""
-    with workbench.open_workbench(environment, import_reports=import_report or (), one_state=True) as wb:
+    with open_as(environment, None, import_reports=import_report or (), one_state=True) as wb:
         found = wb.readiness()
     if json:
         print_json(found)

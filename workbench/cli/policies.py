@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-import workbench
 from workbench.cli.explaining import present
 from workbench.cli.findings import Asked, answer_findings
 from workbench.cli.options import (
@@ -57,7 +56,7 @@ def policies(
     chosen = rules_asked or []
     if rules is not None:  # what is wrong with the file should not need a database to be told
         read_rulebook(rules).choose(chosen)
-    with workbench.open_workbench(environment, import_reports=import_report or (), one_state=True) as wb:
+    with open_as(environment, None, import_reports=import_report or (), one_state=True) as wb:
         found = wb.policies(rules, chosen, waivers(waive), sample=limit)
         at = wb.rulebook(rules).name
     asked = Asked("policies", "policies", bool(chosen))

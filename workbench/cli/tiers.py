@@ -44,7 +44,7 @@ def tiers(
     unmask: Unmask = False,
 ) -> None:
     """Compare every member's membership tier with what their Wild Apricot level should give."""
-    with workbench.open_workbench(environment, one_state=True) as wb:
+    with open_as(environment, None, one_state=True) as wb:
         found = wb.tier_review(mapping or None)
         drift = wb.tier_drift(since) if since is not None else None
         if json:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import workbench
-from workbench.cli.options import AsJson, EnvironmentName, ImportReports
+from workbench.cli.options import AsJson, EnvironmentName, ImportReports, open_as
 from workbench.cli.output import banner, command, narrow, on, print_json, print_table, say
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def triage(
     import_report: ImportReports = None,
 ) -> None:
     """Name the failures that are here, and lay the ways out side by side, with what each would cost."""
-    with workbench.open_workbench(environment, import_reports=import_report or (), one_state=True) as wb:
+    with open_as(environment, None, import_reports=import_report or (), one_state=True) as wb:
         found = wb.triage(run_id)
         if json:
             print_json({"environment": vars(wb.environment), **triage_facts(found)})

@@ -14,7 +14,7 @@ from workbench import Beside, Found, Plan, Shown, Workbench, pairs_to_review, sh
 from workbench.panels.controls import button, line
 from workbench.panels.merging import Merging
 from workbench.panels.pairs import WORDS, Pair, PairCard
-from workbench.panels.panel import WIDE, Panel
+from workbench.panels.panel import WIDE, Panel, seeing
 from workbench.panels.plans import PlanReview
 from workbench.panels.table import MOST, Table
 from workbench.panels.work import Advance
@@ -52,6 +52,7 @@ class DuplicateReview(Panel):
     def __init__(
         self, wb: Workbench, found: Sequence[Found] = (), *, threshold: float = 0.7, model: str | Path = ""
     ) -> None:
+        wb = seeing(wb)
         self.found: Found | None = None
         self._before = {each.entity: each for each in found}
         self._model = model or None
@@ -68,10 +69,10 @@ class DuplicateReview(Panel):
         self._find = line("Find", "a person, a title, an id", width="16rem")
         again = button("Look again", "refresh", self.look, "Compare anew, as the database is now")
         self._told = HTML()
-        self._pairs = Table("pair_ids", "Pairs", unmask=wb.unmask, chosen=self._chosen)
+        self._pairs = Table("pair_ids", "Pairs", wb=wb, chosen=self._chosen)
         self._bar, self._progress = IntProgress(0, 0, 1), HTML()
-        self.card = PairCard(wb.unmask, self._decide, self._step)
-        self.merging = Merging(wb.unmask, self._lay_group, self._plan)
+        self.card = PairCard(wb, self._decide, self._step)
+        self.merging = Merging(wb, self._lay_group, self._plan)
         self.review = PlanReview(wb, listed=False)
         self.review.layout.display = "none"
         super().__init__(

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 from ipywidgets import VBox
 
+from workbench import Workbench
 from workbench.panels.controls import button
 from workbench.panels.table import Table
 
@@ -23,6 +24,8 @@ class Listed(VBox):
         What is shown.
     caption : str
         What the rows are.
+    wb : Workbench
+        Says whether people are shown.
     changed : callable
         Called when a row was put in or taken out.
 
@@ -38,12 +41,12 @@ class Listed(VBox):
         columns: Sequence[str],
         caption: str,
         *,
-        unmask: bool = False,
+        wb: Workbench,
         changed: Callable[[], None],
     ) -> None:
         self.rows: dict[str, dict[str, Any]] = {}
         self._key, self._columns, self._changed = key, list(columns), changed
-        self._table = Table(key, caption, several=True, unmask=unmask)
+        self._table = Table(key, caption, several=True, wb=wb)
         out = button("Remove", "minus", lambda: self.remove(self._table.chosen))
         out.tooltip = "Take the chosen rows out of the list"
         super().__init__([self._table, out])

@@ -25,7 +25,7 @@ from workbench import (
 )
 from workbench.panels.controls import button, line, tick
 from workbench.panels.listing import Listed
-from workbench.panels.panel import Panel, words
+from workbench.panels.panel import Panel, seeing, words
 from workbench.panels.plans import PlanReview
 from workbench.panels.search import Search
 from workbench.panels.table import Table
@@ -58,11 +58,12 @@ class MappingCorrection(Panel):
     def __init__(
         self, wb: Workbench, found: MappingFindings | None = None, exports: Sequence[str | Path] = ()
     ) -> None:
+        wb = seeing(wb)
         self._exports = list(exports)
         self._problems = pd.DataFrame()
 
         def table(key: str, caption: str, several: bool = True) -> Table:
-            return Table(key, caption, several=several, unmask=wb.unmask, chosen=lambda _: self._tell())
+            return Table(key, caption, several=several, wb=wb, chosen=lambda _: self._tell())
 
         self._wrong = table("mapping_key", "Problems with mappings, the worst first")
         self._search = Search(
@@ -82,9 +83,7 @@ class MappingCorrection(Panel):
         self._about, self._evidence, self._circles = HTML(), VBox(), VBox()
         self._reason = line("Reason", "goes into the audit log")
         self._add = button("Add to the corrections", "plus", self._add_chosen)
-        self.corrections = Listed(
-            "mapping_key", _LISTED, "Corrections", unmask=wb.unmask, changed=lambda: self._tell()
-        )
+        self.corrections = Listed("mapping_key", _LISTED, "Corrections", wb=wb, changed=lambda: self._tell())
         self._whole = tick("Also correct the rest of a swap or cycle", True)
         self._move = tick("Also move the registrations that came through the wrong mappings")
         self._plan = button("Plan the correction", "wrench", self._plan_correction)
@@ -174,10 +173,14 @@ class MappingCorrection(Panel):
             return
         named = self._problems["entity"] + "/" + self._problems["wa_id"]
         known = mapping_table(self._problems[named.isin(keys)])
-        shown = [show(known, "What is known of it", self.wb.unmask, limit=40)] if len(known) else []
+        shown = [show(known, "What is known of it", self.wb.shows_people, limit=40)] if len(known) else []
         self._evidence.children = tuple(words(each) for each in shown)
-        circles = mapping_circles(self._problems, [*keys, *listed], self.wb.unmask)
+        circles = mapping_circles(self._problems, [*keys, *listed], self.wb.shows_people)
         self._circles.children = (words(circles),) if circles.text else ()
+
+    def redraw(self) -> None:
+        """Say again what is known of the chosen ids."""
+        self._tell()
 
     def _offer(self) -> None:
         self._add.disabled = not self.chosen

@@ -19,7 +19,17 @@ from ipywidgets import (
 )
 from markupsafe import Markup
 
-from workbench import MERGE_RULES, Beside, Found, heading, mask, not_reviewed, records_side_by_side, text_of
+from workbench import (
+    MERGE_RULES,
+    Beside,
+    Found,
+    Workbench,
+    heading,
+    mask,
+    not_reviewed,
+    records_side_by_side,
+    text_of,
+)
 from workbench.panels.controls import button, line
 from workbench.panels.panel import WIDE, words
 from workbench.panels.work import Work
@@ -31,8 +41,8 @@ _BY_RULE = ("rule", "")
 class MergeChoice(VBox):
     """Records that are to become one, with everything that a person may choose about it."""
 
-    def __init__(self, unmask: bool) -> None:
-        self._unmask = unmask
+    def __init__(self, wb: Workbench) -> None:
+        self._wb = wb
         self._beside: Beside | None = None
         self._as_shown: dict[str, Any] = {}
         self._table, self._rest = VBox(), HTML()
@@ -70,7 +80,6 @@ class MergeChoice(VBox):
     def show(self, beside: Beside, rest: list[str]) -> None:
         """Show records to choose about, and name those that stay as they are since nobody reviewed them."""
         self._beside = beside
-        self._table.children = (words(records_side_by_side(beside, self._unmask)),)
         self._beside_them.selected_index = 0 if len(beside.ids) > 2 else None  # of two, they are seen above
         names = {each: f"Record {number}" for number, each in enumerate(beside.ids, 1)}
         self._goes = {
@@ -83,7 +92,8 @@ class MergeChoice(VBox):
         self._stays.value = beside.canonical
         self._going.children = tuple(self._goes.values())
         self._going.layout.display = "" if len(names) > 2 else "none"
-        self._offer_fields(beside, names)
+        self._offer_fields(beside)
+        self.redraw()
         self._keep.value = ""
         left = Markup(
             '<p class="wb-answer wb-warn">Nobody said of these that they are the same, so they stay as they are: {}</p>'
@@ -125,22 +135,34 @@ class MergeChoice(VBox):
         proposed = f"; proposed: {self._beside.by}" if record == self._beside.canonical else ""
         return rows + proposed
 
-    def _offer_fields(self, beside: Beside, names: dict[str, str]) -> None:
-        shown = mask(beside.records, self._unmask).set_index("id")
-        rules = [
-            ("by the rule above", _BY_RULE),
-            *((f"rule: {name}", ("rule", name)) for name in MERGE_RULES),
-        ]
+    def _offer_fields(self, beside: Beside) -> None:
         self._fields, cells = {}, []
         for field in beside.differing:
-            values = [
-                (f"{name}: {_cut(text_of(shown.at[each, field], field))}", ("record", each))
-                for each, name in names.items()
-            ]
-            self._fields[field] = Dropdown(options=[*rules, *values], layout={"width": "auto"})
+            self._fields[field] = Dropdown(options=self._values(beside, field), layout={"width": "auto"})
             self._fields[field].tooltip = field
             cells += [Label(heading(field)), self._fields[field]]
         self._grid.children = tuple(cells)
+
+    def _values(self, beside: Beside, field: str) -> list[tuple[str, tuple[str, str]]]:
+        shown = mask(beside.records, self._wb.shows_people).set_index("id")
+        return [
+            ("by the rule above", _BY_RULE),
+            *((f"rule: {name}", ("rule", name)) for name in MERGE_RULES),
+            *(
+                (f"Record {number}: {_cut(text_of(shown.at[each, field], field))}", ("record", each))
+                for number, each in enumerate(beside.ids, 1)
+            ),
+        ]
+
+    def redraw(self) -> None:
+        """Show the records again, with people or without them; what was chosen stays chosen."""
+        if self._beside is None:
+            return
+        self._table.children = (words(records_side_by_side(self._beside, self._wb.shows_people)),)
+        for field, choice in self._fields.items():
+            chosen = choice.value
+            choice.options = self._values(self._beside, field)
+            choice.value = chosen
 
     def _settle(self) -> None:
         """Leave out the box of the record that stays."""
@@ -153,8 +175,8 @@ class Merging(VBox):
 
     Parameters
     ----------
-    unmask : bool
-        Whether personal data may be seen.
+    wb : Workbench
+        Says whether people are shown.
     chosen : callable
         Told the records of the cluster that is chosen.
     plan : callable
@@ -169,14 +191,14 @@ class Merging(VBox):
     """
 
     def __init__(
-        self, unmask: bool, chosen: Callable[[list[str]], None], plan: Callable[[bool], None]
+        self, wb: Workbench, chosen: Callable[[list[str]], None], plan: Callable[[bool], None]
     ) -> None:
         self._same = pd.DataFrame({"cluster": []})
         self._told = chosen
         self._ours = False
         self._group = Dropdown(description="Called the same", style=WIDE, layout={"width": "46rem"})
         self._group.observe(lambda _: self._changed(), "value")
-        self.choice = MergeChoice(unmask)
+        self.choice = MergeChoice(wb)
         self.work = Work()  # of its own: what is refused is said beside the button
         self._one = button("Plan this merge", "compress", lambda: plan(False))
         self._all = button("Plan all of them", "compress", lambda: plan(True))

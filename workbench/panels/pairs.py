@@ -7,7 +7,15 @@ from collections.abc import Callable
 from ipywidgets import HTML, Accordion, Button, HBox, VBox
 from markupsafe import Markup
 
-from workbench import Beside, Found, match_waterfall_chart, pair_evidence, records_side_by_side, show_figure
+from workbench import (
+    Beside,
+    Found,
+    Workbench,
+    match_waterfall_chart,
+    pair_evidence,
+    records_side_by_side,
+    show_figure,
+)
 from workbench.panels.controls import button, line
 from workbench.panels.keys import Keys
 from workbench.panels.panel import words
@@ -31,8 +39,8 @@ class PairCard(VBox):
 
     Parameters
     ----------
-    unmask : bool
-        Whether personal data may be seen.
+    wb : Workbench
+        Says whether people are shown.
     decided : callable
         Told what is said of the pair that is shown.
     stepped : callable
@@ -46,10 +54,11 @@ class PairCard(VBox):
         Whether nothing can be said of them, since something was said already or none are seen.
     """
 
-    def __init__(self, unmask: bool, decided: Callable[[str], None], stepped: Callable[[int], None]) -> None:
+    def __init__(self, wb: Workbench, decided: Callable[[str], None], stepped: Callable[[int], None]) -> None:
         self.pair: Pair | None = None
         self.held = True
-        self._unmask, self._decided, self._stepped = unmask, decided, stepped
+        self._wb, self._decided, self._stepped = wb, decided, stepped
+        self._beside: Beside | None = None
         self._found: Found | None = None
         self._title, self._evidence, self._records, self._drawing = HTML(), VBox(), VBox(), VBox()
         self._keys = Keys(list(WORDS), list(_STEPS), _KEYS, self._key)
@@ -85,15 +94,20 @@ class PairCard(VBox):
     def show(self, found: Found, beside: Beside, place: str) -> None:
         """Show a pair; `place` says which of how many it is."""
         left, right = beside.ids
-        self._found, self.pair = found, (left, right)
+        self._found, self._beside, self.pair = found, beside, (left, right)
         self._title.value = Markup("<h4>{}</h4>").format(place)
         self._evidence.children = (words(pair_evidence(found, left, right)),)
-        self._records.children = (words(records_side_by_side(beside, self._unmask)),)
+        self.redraw()
         self._remark.value = ""
         self._chart.layout.display = "none" if found.chance(left, right) is None else ""
         self.layout.display = ""
         self.hold(False)  # whoever sees the two can say what they are, though the chart is still being drawn
         self._draw()
+
+    def redraw(self) -> None:
+        """Show the two again, with people or without them."""
+        if self._beside is not None:
+            self._records.children = (words(records_side_by_side(self._beside, self._wb.shows_people)),)
 
     def take_keys(self) -> None:
         """Give the keys the focus."""

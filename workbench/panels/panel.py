@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from copy import copy
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from ipywidgets import HTML, VBox, Widget
+from ipywidgets import HTML, Checkbox, VBox, Widget
 from markupsafe import Markup
 
 from workbench import Shown, Workbench, WorkbenchError, open_workbench, prose, visible
 from workbench.panels.work import Work
+
+PEOPLE = "Show names, addresses and numbers of people"
+"""The switch of every panel."""
 
 WIDE = {"description_width": "initial"}
 """A field's style: what it is for is read whole."""
@@ -30,6 +34,8 @@ class Panel(VBox):
         What it is made of, from top to bottom; then comes what it says of its work.
     below : sequence of Widget
         What follows from it.
+    switch : bool
+        Whether it has the switch that shows people or covers them; a panel within another has none.
 
     Attributes
     ----------
@@ -38,12 +44,21 @@ class Panel(VBox):
     """
 
     def __init__(
-        self, wb: Workbench, title: str, parts: Sequence[Widget], below: Sequence[Widget] = ()
+        self,
+        wb: Workbench,
+        title: str,
+        parts: Sequence[Widget],
+        below: Sequence[Widget] = (),
+        switch: bool = True,
     ) -> None:
         self.wb = wb
+        people = Checkbox(wb.shows_people, description=PEOPLE, indent=False, layout={"width": "auto"})
+        people.observe(lambda change: self._uncover(change["new"]), "value")
         heading = HTML(Markup("<h3>{}</h3>").format(title))
         style = HTML(f"<style>{_style()}</style>")
-        super().__init__([style, banner(wb), heading, *parts, self.work, *below])
+        super().__init__(
+            [style, banner(wb), heading, *([people] if switch else []), *parts, self.work, *below]
+        )
         self.add_class("wb-panel")
 
     @property
@@ -54,6 +69,15 @@ class Panel(VBox):
             self.__dict__["_work"] = Work()
         found: Work = self.__dict__["_work"]
         return found
+
+    def redraw(self) -> None:
+        """Show again what the panel itself shows of people; its tables follow by themselves."""
+
+    def _uncover(self, shown: bool) -> None:
+        self.wb.people = shown
+        for part in _within(self):
+            if isinstance(part, Panel) or hasattr(part, "redraw"):
+                part.redraw()
 
     def static(self) -> Shown:
         """Return what stands in the panel's place where nobody can click: in a report, or on paper."""
@@ -66,6 +90,25 @@ class Panel(VBox):
             "text/html": shown.html,
             "text/plain": shown.text,
         }
+
+
+def seeing(wb: Workbench) -> Workbench:
+    """Return an environment as a panel looks at it: its own switch says whether people are seen on the screen.
+
+    They are seen at first, but not on production.
+    """
+    if wb.people is not None:
+        return wb  # a panel within another
+    seen = copy(wb)
+    seen.__dict__["_opened_as"] = wb  # what it holds open closes when nobody holds this any more
+    seen.people = wb.unmask or not wb.environment.production
+    return seen
+
+
+def _within(widget: Widget) -> Iterator[Widget]:
+    yield widget
+    for child in getattr(widget, "children", ()):
+        yield from _within(child)
 
 
 def banner(wb: Workbench) -> HTML:

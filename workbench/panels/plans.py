@@ -34,7 +34,7 @@ from workbench import (
 )
 from workbench.panels.controls import button, line
 from workbench.panels.page import page
-from workbench.panels.panel import Panel, words
+from workbench.panels.panel import Panel, seeing, words
 from workbench.panels.table import Table
 from workbench.panels.work import Advance
 
@@ -66,12 +66,13 @@ class PlanReview(Panel):
     """
 
     def __init__(self, wb: Workbench, plan: str = "", *, listed: bool = True) -> None:
+        wb = seeing(wb)
         self._review: Review | None = None
         self._listed = listed
         self._wanted = ""  # the plan that is to be seen
         self._followers: list[Callable[[], None]] = []
         self._followed = ("", "")  # the plan, and its state, that they were last told of
-        self._choice = Table("plan", "Plans", unmask=wb.unmask, chosen=self._chosen)
+        self._choice = Table("plan", "Plans", wb=wb, chosen=self._chosen)
         self._answer, self._digest, self._page = HTML(), HTML(), VBox()
         self._parts = Tab([VBox() for _ in _PARTS], titles=list(_PARTS))
         self._who = line("Approved by", "whose consent it is", wb.settings.operator, "20rem")
@@ -82,7 +83,8 @@ class PlanReview(Panel):
         # Beside the name that consents stands what it is consent to.
         self._act = VBox([self._digest, HBox([self._who, self._where]), self._row])
         self._shown = VBox([self._answer, self._parts, self._act, self._page])
-        super().__init__(wb, "Review a plan", [*([self._choice] if listed else []), self._shown])
+        parts = [*([self._choice] if listed else []), self._shown]
+        super().__init__(wb, "Review a plan", parts, switch=listed)
         self.work.observe(lambda _: self._offer(), "busy")
         if listed or plan:
             self.show(plan)
@@ -105,6 +107,11 @@ class PlanReview(Panel):
         self.work.start(
             "Reading the plan" if name else "Reading the plans", lambda _: self._read(name), self._lay_out
         )
+
+    def redraw(self) -> None:
+        """Show the plan again, with people or without them."""
+        if self.plan:
+            self.show(self.plan)
 
     def follow(self, told: Callable[[], None]) -> None:
         """Have somebody told whenever a plan that was applied is shown: the database is another by then."""

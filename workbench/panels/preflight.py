@@ -21,7 +21,7 @@ from workbench import (
     visible,
 )
 from workbench.panels.controls import button, line
-from workbench.panels.panel import Panel
+from workbench.panels.panel import Panel, seeing
 from workbench.panels.table import Table
 from workbench.panels.work import Advance
 
@@ -52,9 +52,10 @@ class PreflightPanel(Panel):
     """
 
     def __init__(self, wb: Workbench) -> None:
+        wb = seeing(wb)
         self.found: Preflight | None = None
         self._answer, self._detail = HTML(), HTML()
-        self._items = Table("item", "Checklist", unmask=wb.unmask, chosen=lambda _: self._explain())
+        self._items = Table("item", "Checklist", wb=wb, chosen=lambda _: self._explain())
         operator = wb.settings.operator if wb.settings.operator_named else ""
         self._who = line("Name", "whose word it is", operator, "20rem")
         self._says = line(
@@ -87,19 +88,24 @@ class PreflightPanel(Panel):
 
     def static(self) -> Shown:
         """Return the checklist as it is now."""
-        return show(self._told(self.wb.preflight()), "Checklist", self.wb.unmask)
+        return show(self._told(self.wb.preflight(), self.wb.unmask), "Checklist", self.wb.unmask)
 
-    def _told(self, found: Preflight) -> Any:
+    def _told(self, found: Preflight, unmask: bool) -> Any:
         told = found.table()[_COLUMNS]
-        if not self.wb.unmask:
+        if not unmask:
             told = told.assign(evidence=told["evidence"].map(mask_text))
         return told
 
     def _lay_out(self, found: Preflight) -> None:
         self.found = found
         self._answer.value = answer(preflight_findings(found), "May the import begin?").html
-        self._items.show(self._told(found))
+        self._items.show(self._told(found, self.wb.shows_people))
         self._explain()
+
+    def redraw(self) -> None:
+        """Show the checklist again."""
+        if self.found is not None:
+            self._lay_out(self.found)
 
     def _explain(self) -> None:
         """Say of the chosen item all that is known, and offer to speak for it."""
@@ -108,7 +114,7 @@ class PreflightPanel(Panel):
         if item is None:
             self._offer()
             return
-        evidence = item.evidence if self.wb.unmask else mask_text(item.evidence)
+        evidence = item.evidence if self.wb.shows_people else mask_text(item.evidence)
         facts = {
             item.title: item.asks,
             "Evidence": evidence,

@@ -8,7 +8,7 @@ from ipywidgets import Checkbox, Dropdown, VBox
 
 from workbench import LevelZero, Plan, Shown, Workbench, run_counts, run_summary, show
 from workbench.panels.controls import button
-from workbench.panels.panel import WIDE, Panel, words
+from workbench.panels.panel import WIDE, Panel, seeing, words
 from workbench.panels.plans import PlanReview
 from workbench.panels.table import Table
 
@@ -48,10 +48,12 @@ class RunPicker(Panel):
     """
 
     def __init__(self, wb: Workbench, run: str = "") -> None:
+        wb = seeing(wb)
         self.run = self._wanted = ""
-        self._runs = Table("run", "Runs", unmask=wb.unmask, chosen=self._chosen)
+        self._did: Any = None
+        self._runs = Table("run", "Runs", wb=wb, chosen=self._chosen)
         self._summary = VBox()
-        self._records = Table("record", "Records", unmask=wb.unmask)
+        self._records = Table("record", "Records", wb=wb)
         self._snapshot = Dropdown(description="Old values from", options=[("none", None)], style=WIDE)
         self._snapshot.layout.width = "34rem"
         self._restore = Checkbox(
@@ -107,14 +109,21 @@ class RunPicker(Panel):
         if run != self._wanted:
             return
         self.run = run
-        self._summary.children = tuple(
-            words(each)
-            for each in (run_summary(did, self.wb.unmask), show(run_counts(did), "Found and reported"))
-        )
+        self._did = did
+        self.redraw()
         records = did.records.assign(record=range(1, len(did.records) + 1))
         self._records.show(records, int(did.tally["records"].sum()))
         self._records.layout.display = ""
         self._runs.choose([self.run])
+
+    def redraw(self) -> None:
+        """Sum up the chosen run again."""
+        if self._did is not None and self.run:
+            summary = run_summary(self._did, self.wb.shows_people)
+            self._summary.children = (
+                words(summary),
+                words(show(run_counts(self._did), "Found and reported")),
+            )
 
     def _offer(self) -> None:
         self._plan.disabled = self.work.busy or not self.run

@@ -10,7 +10,7 @@ from ipywidgets import HTML, VBox
 from itables.widget import ITable
 from markupsafe import Markup
 
-from workbench import heading, mask, text_of
+from workbench import Workbench, heading, mask, text_of
 
 MOST = 2_000
 """Rows that are sent to the browser; who looks for more asks the database."""
@@ -39,8 +39,8 @@ class Table(VBox):
         What the rows are.
     several : bool
         Whether more than one row can be chosen.
-    unmask : bool
-        Whether personal data may be seen.
+    wb : Workbench
+        Says whether people are shown.
     chosen : callable, optional
         Told the keys of the chosen rows whenever they change.
     """
@@ -51,10 +51,11 @@ class Table(VBox):
         caption: str,
         *,
         several: bool = False,
-        unmask: bool = False,
+        wb: Workbench,
         chosen: Callable[[list[str]], None] | None = None,
     ) -> None:
-        self._key, self._caption, self._unmask = key, caption, unmask
+        self._key, self._caption, self._wb = key, caption, wb
+        self._shown: tuple[pd.DataFrame, int | None] | None = None
         self._keys: list[str] = []
         self._told = chosen
         self._ours = False  # a change that is nobody's choice
@@ -98,18 +99,24 @@ class Table(VBox):
         total : int, optional
             How many rows there are in all, where the frame is a part of them.
         """
+        self._shown = frame, total
         before = self.chosen
         shown = frame.head(MOST)
         self._keys = [str(each) for each in shown[self._key]]
         kept = [self._keys.index(each) for each in before if each in self._keys]
         self._ours = True
-        self._table.update(_as_shown(shown, self._unmask), selected_rows=kept, **_WHOLE)
+        self._table.update(_as_shown(shown, self._wb.shows_people), selected_rows=kept, **_WHOLE)
         self._ours = False
         of_all = max(len(frame), total or 0)
         cut = f"; the first {len(shown):,} of {of_all:,}" if of_all > len(shown) else ""
         self._about.value = Markup('<p class="wb-caption">{}: {}{}</p>').format(
             self._caption, f"{of_all:,}" if of_all else "none", cut
         )
+
+    def redraw(self) -> None:
+        """Show the same rows again, with people or without them."""
+        if self._shown is not None:
+            self.show(*self._shown)
 
     def _changed(self, _: Any) -> None:
         if self._told is not None and not self._ours:

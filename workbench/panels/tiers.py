@@ -9,7 +9,7 @@ from ipywidgets import HBox, ToggleButtons, VBox
 
 from workbench import Plan, Shown, TierReview, Workbench, show, tier_configuration, tier_corrections
 from workbench.panels.controls import button, line, tick
-from workbench.panels.panel import Panel, words
+from workbench.panels.panel import Panel, seeing, words
 from workbench.panels.plans import PlanReview
 from workbench.panels.table import MOST, Table
 
@@ -31,6 +31,7 @@ class TierCorrection(Panel):
     """
 
     def __init__(self, wb: Workbench, mapping: str = "") -> None:
+        wb = seeing(wb)
         self._found: TierReview | None = None
         self._reviews: dict[str, TierReview] = {}
         configured = " and ".join(path.name for path in wb.options.mappings)
@@ -45,10 +46,10 @@ class TierCorrection(Panel):
             "level",
             "Levels with members in another tier",
             several=True,
-            unmask=wb.unmask,
+            wb=wb,
             chosen=lambda _: self._read_members(),
         )
-        self._members = Table("key", "Members in another tier than their level's", unmask=wb.unmask)
+        self._members = Table("key", "Members in another tier than their level's", wb=wb)
         self._conflict = tick("Also change what a person set by hand after the import")
         self._reason = line("Reason", "goes into the plan")
         self._plan = button("Plan the correction", "wrench", self._plan_correction)
@@ -105,12 +106,17 @@ class TierCorrection(Panel):
         told = [words(tier_configuration(found))]
         if found.findings:
             rows = pd.DataFrame({"finding": found.findings})
-            told.append(words(show(rows, "What is wrong", self.wb.unmask, limit=40)))
+            told.append(words(show(rows, "What is wrong", self.wb.shows_people, limit=40)))
         self._summary.children = tuple(told)
         self._levels.show(tier_corrections(found))
         self._act.layout.display = "" if found.correctable else "none"
         if found.correctable:
             self._read_members()
+
+    def redraw(self) -> None:
+        """Say again what was found."""
+        if self._found is not None:
+            self._lay_out(self._found)
 
     def _read_members(self) -> None:
         mapping, levels, of = self.mapping, self.levels, self._of.value

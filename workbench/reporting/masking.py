@@ -171,6 +171,8 @@ def _mask_metadata(value: Any, key: str = "") -> Any:
 
 
 def _mask_value(kind: Kind, value: str) -> str:
+    if DOTS in value:
+        return value  # masked before
     if not value.strip():
         return value if len(value) <= 2 else DOTS
     if kind == "email" and "@" in value:

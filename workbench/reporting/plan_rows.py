@@ -62,7 +62,9 @@ def plan_affected(review: Review) -> Shown:
             each.rows for each in review.plan.operations if CONCEPT_OF_TABLE.get(each.table) == concept
         )
         caption = f"{concept.capitalize()} that would change"
-        shown.append(table(_affected(review, concept), caption, review.wb.unmask, limit=SHOWN, total=total))
+        shown.append(
+            table(_affected(review, concept), caption, review.wb.shows_people, limit=SHOWN, total=total)
+        )
     return _one_after_another(shown)
 
 
@@ -85,7 +87,7 @@ def plan_values(review: Review) -> Shown:
             for name, key, column, old, new in rows
         ]
     )
-    return table(frame, "Values that would change", review.wb.unmask, limit=SHOWN, total=total)
+    return table(frame, "Values that would change", review.wb.shows_people, limit=SHOWN, total=total)
 
 
 def plan_conservation(review: Review) -> Shown:
@@ -105,7 +107,7 @@ def plan_conservation(review: Review) -> Shown:
             for each in counted
         ]
     )
-    shown = table(frame, caption, review.wb.unmask, limit=SHOWN * 3)
+    shown = table(frame, caption, review.wb.shows_people, limit=SHOWN * 3)
     why = [f"{each['table']}, {each['deleted']:,} deleted: {each['why']}." for each in counted if each["why"]]
     notes = Markup("").join(Markup('<p class="wb-note">{}</p>').format(each) for each in why)
     return Shown(Markup("{}{}").format(Markup(shown.html), notes), "\n".join([shown.text, *why]))
@@ -121,7 +123,7 @@ def plan_kept(review: Review) -> Shown:
     counts = pd.DataFrame(
         [(name, what, n) for (name, what), n in reasons], columns=["table", "reason", "rows"]
     )
-    unmask, total = review.wb.unmask, noted(review.plan, "kept")
+    unmask, total = review.wb.shows_people, noted(review.plan, "kept")
     if not total:
         return table(counts, "Rows that are kept")
     return _one_after_another(
@@ -151,7 +153,9 @@ def plan_conflicts(review: Review) -> Shown:
             for name, key, column, before, left, now, reason in rows
         ]
     )
-    return table(frame, "Conflicts", review.wb.unmask, limit=SHOWN, total=noted(review.plan, "conflict"))
+    return table(
+        frame, "Conflicts", review.wb.shows_people, limit=SHOWN, total=noted(review.plan, "conflict")
+    )
 
 
 def plan_unresolved(review: Review) -> Shown:
@@ -165,7 +169,7 @@ def plan_unresolved(review: Review) -> Shown:
     frame = pd.DataFrame(
         [{"record": _record(words, name, key), "reason": reason, "key": key} for name, key, reason, _ in rows]
     )
-    unmask, total = review.wb.unmask, noted(review.plan, "unresolved")
+    unmask, total = review.wb.shows_people, noted(review.plan, "unresolved")
     if not total:
         return table(counts, "Rows left undecided")
     return _one_after_another(
@@ -303,7 +307,7 @@ def _words(review: Review, pairs: list[Pair]) -> dict[Pair, str]:
     if not review.here:
         return {}
     with review.wb.reading() as connection:
-        return in_words(connection, review.wb.schema, pairs, review.wb.unmask)
+        return in_words(connection, review.wb.schema, pairs, review.wb.shows_people)
 
 
 def _record(words: dict[Pair, str], name: str | None, key: str | None) -> str:
@@ -316,11 +320,11 @@ def _spoken(review: Review, values: list[str | None]) -> dict[str, str]:
     if not review.here:
         return {}
     with review.wb.reading() as connection:
-        return spoken_values(connection, review.wb.schema, values, review.wb.unmask)
+        return spoken_values(connection, review.wb.schema, values, review.wb.shows_people)
 
 
 def _value(review: Review, spoken: dict[str, str], column: str, value: str | None) -> str | None:
-    return spoken.get(value or "") or masked_value(column, value, review.wb.unmask)
+    return spoken.get(value or "") or masked_value(column, value, review.wb.shows_people)
 
 
 def _one_after_another(shown: list[Shown]) -> Shown:

@@ -86,7 +86,7 @@ def plan_summary(review: Review) -> Shown:
         "Asked for": asked,
         "Audit log": _logged(header.audit),
     }
-    unmask = review.wb.unmask
+    unmask = review.wb.shows_people
     return listed({what: said if unmask else mask_text(said) for what, said in facts.items() if said})
 
 
@@ -95,7 +95,7 @@ def plan_checks(review: Review) -> Shown:
     rows = [
         {"status": each.status, "check": each.check.title, "found": each.reason} for each in review.findings
     ]
-    shown = table(pd.DataFrame(rows), "What was checked", review.wb.unmask, limit=len(rows))
+    shown = table(pd.DataFrame(rows), "What was checked", review.wb.shows_people, limit=len(rows))
     steps = [each.check.remedy for each in review.findings if each.bad]
     if not steps:
         return shown
@@ -216,7 +216,7 @@ def _summed_up(review: Review) -> str:
     """Say what a plan would do, and why it cannot where it cannot."""
     why = [each.reason for each in review.findings if each.status == "fail"]
     words = " ".join([plan_sentence(review.plan), *why])
-    return words if review.wb.unmask else mask_text(words)
+    return words if review.wb.shows_people else mask_text(words)
 
 
 def _in_order(plan: Plan) -> list[tuple[str, Mapping[str, int]]]:

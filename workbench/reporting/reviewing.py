@@ -38,6 +38,10 @@ class Opened(Looked, Protocol):
     settings: Settings
 
     @property
+    def shows_people(self) -> bool:
+        """Whether personal data are shown."""
+
+    @property
     def schema(self) -> Schema:
         """Murmurant's tables as they are here."""
 
