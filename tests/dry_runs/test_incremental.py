@@ -40,7 +40,13 @@ if "broken" in sys.argv:
     log("Incremental sync failed", "ERROR")
     print("\\nFATAL ERROR: fetch failed\\n", file=sys.stderr)
     sys.exit(2)
-print("║ [HIGH  ] ZERO_REGISTRATIONS_UPSERTED\\n║   Fetched 40 registrations but upserted 0. Top skip reaso\\n║   ns: none\\n╟──")
+quiet = "quiet" in sys.argv
+if quiet or "doubted" in sys.argv:
+    why = "unknown" if quiet else "Member not mapped: WA contact 50009: 83"
+    text = "Fetched 83 registrations but upserted 0. Top skip reasons: " + why
+    print("║ [HIGH  ] ZERO_REGISTRATIONS_UPSERTED")
+    print(*("║   " + text[at : at + 58] for at in range(0, len(text), 58)), "╟──", sep="\\n")
+registrations = "0 updated, 83 skipped" if quiet else "80 updated, 3 skipped"
 log("  Sync Complete")
 print("""
 Status:        COMPLETED WITH ERRORS
@@ -65,7 +71,7 @@ Duration:      18s
 Entities processed:
   Members:       1 created, 6 updated, 0 skipped, 0 errors
   Events:        0 created, 1 updated, 39 skipped, 0 errors
-  Registrations: 0 created, 80 updated, 3 skipped, 0 errors
+  Registrations: 0 created, """ + registrations + """, 0 errors
 
 ============================================================
 """)
@@ -115,7 +121,7 @@ def test_its_output_is_reviewed_approved_and_settles_preflight(recording: Open, 
     would = {each["entity"]: each for each in review["would"]}
     assert [would[each]["would_update"] for each in ("Member", "Event", "Registration")] == [6, 1, 80]
     assert would["Member"]["fetched"] == 7
-    assert any("upserted 0. Top skip reasons: none" in each["says"] for each in review["warnings"])
+    assert list(review["warnings"]) == []
     assert club.run("dry-run", "review", "--approve", "--as", "erin").returncode == 0
     items = {each["item"]: each for each in club.json("preflight")["items"]}
     assert items["dry-run"]["state"] == "ok"
@@ -131,7 +137,8 @@ def test_its_output_is_reviewed_approved_and_settles_preflight(recording: Open, 
 
 
 @pytest.mark.parametrize(
-    ("how", "code", "outcome"), [("errors", 4, "failed"), ("broken", 4, "failed"), ("deaf", 4, "not dry")]
+    ("how", "code", "outcome"),
+    [("errors", 4, "failed"), ("broken", 4, "failed"), ("deaf", 4, "not dry")],
 )
 def test_one_that_failed_or_was_none_settles_nothing(
     recording: Open, dry_run: DryRun, how: str, code: int, outcome: str
@@ -150,8 +157,25 @@ def test_one_that_failed_or_was_none_settles_nothing(
         )
 
 
+def test_a_doubt_of_its_own_is_shown_to_the_reviewer(recording: Open, dry_run: DryRun) -> None:
+    club = recording("incremental")
+    assert dry_run(club, "doubted")["code"] == 0
+    review = club.json("dry-run", "review")
+    assert review["status"] == "incomplete"
+    assert any(
+        each["says"].endswith("Member not mapped: WA contact 50009: 83") for each in review["warnings"]
+    )
+
+
+@pytest.mark.parametrize(("how", "updated", "existing"), [("", 80, 0), ("quiet", 0, 83)])
 def test_a_live_ones_output_tells_how_it_ended(
-    recording: Open, sync: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    recording: Open,
+    sync: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    how: str,
+    updated: int,
+    existing: int,
 ) -> None:
     """The output names no run: its start does."""
     import subprocess
@@ -162,8 +186,10 @@ def test_a_live_ones_output_tells_how_it_ended(
     assert {each["run"]: each["status"] for each in club.json("runs")}[NIGHTLY] != "completed"
     monkeypatch.setenv("STARTED", "2026-11-30T11:12:48.449Z")
     log = tmp_path / "nightly.log"
-    log.write_bytes(subprocess.run(sync, stdout=subprocess.PIPE, check=True).stdout)
+    log.write_bytes(subprocess.run([*sync, how], stdout=subprocess.PIPE, check=True).stdout)
     runs = {each["run"]: each for each in club.json("runs", "--import-report", str(log))}
     assert len(runs) == 3
-    assert runs[NIGHTLY]["reported"]["Registration"]["updated"] == 80
+    assert runs[NIGHTLY]["status"] == "completed"
+    told = runs[NIGHTLY]["reported"]["Registration"]
+    assert (told["updated"], told.get("existing", 0)) == (updated, existing)
     assert runs[NIGHTLY]["finished"].startswith("2026-11-30T11:13:06")

@@ -18,6 +18,9 @@ _COUNTED = re.compile(
 _FETCHED = re.compile(r"^[\s-]*Found (\d+) (?:changed )?(contacts|events)\s*$")
 _GIVEN_UP = re.compile(r"^\s*- (\w+) WA#(\S+?): ?(.*)$")
 _WARNED = re.compile(r"^║ \[(\w+)\s*\] (\S+)")
+_ALL_UNCHANGED = re.compile(r"upserted 0\. Top skip reasons: unknown$")
+"""How a sync warns that wrote no registration, and has no reason of any: all of them were as it found them."""
+
 _SOURCES = {"contacts": MEMBER, "events": EVENT}
 
 
@@ -52,6 +55,9 @@ def read_output(text: str) -> dict[str, Any] | None:
             created, updated, skipped, failed = (int(each or 0) for each in match.groups()[1:])
             counts[entity] = {"created": created, "updated": updated, "skipped": skipped}
             errors[entity] = failed
+    warnings = _warnings(logged)
+    if any(_ALL_UNCHANGED.search(each.message) for each in warnings) and REGISTRATION in counts:
+        counts[REGISTRATION]["existing"] = counts[REGISTRATION].pop("skipped")
     return {
         "importer": "api",
         "mode": "dry" if mode == "DRY RUN" else "live",
@@ -62,7 +68,7 @@ def read_output(text: str) -> dict[str, Any] | None:
         "counts": counts,
         "errors": errors,
         "fetched": {_SOURCES[m[2]]: int(m[1]) for line in lines if (m := _FETCHED.match(line))},
-        "warnings": _warnings(logged),
+        "warnings": warnings,
         "problems": _problems(lines, fatal),
     }
 

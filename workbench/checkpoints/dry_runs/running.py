@@ -17,7 +17,7 @@ from pathlib import Path
 from types import FrameType
 
 from workbench.checkpoints.bundles.manifest import file_digest
-from workbench.checkpoints.dry_runs.manifest import DryRun, KeptFile, iso, write_dry_run
+from workbench.checkpoints.dry_runs.manifest import DryRun, KeptFile, iso, list_dry_runs, write_dry_run
 from workbench.checkpoints.dry_runs.output import Redactor, follow, secrets_of
 from workbench.checkpoints.dry_runs.telling import VARIABLE, Told
 from workbench.database.address import redact
@@ -32,8 +32,11 @@ _SECRET_FLAG = re.compile(
     r"-{1,2}[\w-]*(?:password|passwd|secret|token|api-?key|private-?key)[\w-]*", re.IGNORECASE
 )
 _WRITTEN_TO = re.compile(r"^[^\n]*\breport\b[^:\n]*:[ \t]*(\S[^\n]*?\.json)\b", re.IGNORECASE | re.MULTILINE)
-API_REPORTS, API_REPORT = Path("/tmp/murmurant"), "wa_full_sync_report.json"
-"""Where the API sync writes its report, each over the one before."""
+_API_REPORT = Path("/tmp/murmurant/wa_full_sync_report.json")
+"""Where the application writes the report of every full sync, each over the one before."""
+
+_OWN_NAME_EACH = ("migration-", "id-map-")
+"""How the CSV importer's reports begin, each of which has a name of its own."""
 
 _CONFIGURATION = {".yaml", ".yml", ".toml", ".json", ".ini", ".cfg", ".conf"}
 
@@ -94,7 +97,7 @@ def run_dry(
     surroundings = {**os.environ, VARIABLE: "1"}
     run = _begun(request, surroundings)
     before = _stamps(request.reports)
-    rescued = _rescued(run.folder, request.reports)
+    rescued = _rescued(request, run.folder)
     log = run.folder / f"{run.name}.log"
     redactor = Redactor(secrets_of(surroundings))
     try:
@@ -282,21 +285,27 @@ def _named_in(log: Path, folder: Path) -> list[Path]:
     return [each.resolve() for each in found if each.is_file()]
 
 
-def _rescued(folder: Path, places: Sequence[Path]) -> dict[Path, tuple[Stamp, KeptFile]]:
-    """Copy the reports of live runs that a dry run would write over: the API sync has one name for all of them."""
-    files = [each / API_REPORT if each.is_dir() else each for each in places]
+def _rescued(request: DryRunRequest, folder: Path) -> dict[Path, tuple[Stamp, KeptFile]]:
+    """Copy the reports of live syncs that a dry run may write over: each has the name of the one before."""
+    logs = [
+        each.folder / each.log.file
+        for each in list_dry_runs(request.backups, request.environment)
+        if each.log
+    ]
+    earlier = [path for log in logs[:1] if log.is_file() for path in _named_in(log, request.folder)]
     found: dict[Path, tuple[Stamp, KeptFile]] = {}
-    for path in dict.fromkeys(each.resolve() for each in [*files, API_REPORTS / API_REPORT]):
-        stamps = _stamps([path]) if path.name == API_REPORT and path.is_file() else {}
+    for path, stamp in _stamps([*request.reports, *earlier, _API_REPORT]).items():
+        if path.name.startswith(_OWN_NAME_EACH):
+            continue
         try:
-            report = read_report(path) if stamps else None
+            report = read_report(path)
         except ReportFileError:
             continue  # it is no report: nothing is lost
-        if report is not None and report.mode == "live":
-            name = f"overwritten/{report.run_id}.json"
+        if report.mode == "live":
+            name = f"overwritten/{len(found) + 1}-{path.name}"
             (folder / name).parent.mkdir(mode=0o700, exist_ok=True)
             shutil.copyfile(path, folder / name)
-            found[path] = stamps[path], KeptFile(name, *file_digest(folder / name), report.run_id, "live")
+            found[path] = stamp, KeptFile(name, *file_digest(folder / name), report.run_id, "live")
     return found
 
 
@@ -331,7 +340,7 @@ def _collected(folder: Path, before: Mapping[Path, Stamp], after: Mapping[Path, 
             report = read_report(path)
         except ReportFileError:
             report = None
-            if not path.name.startswith(("migration-", "id-map-", API_REPORT.removesuffix(".json"))):
+            if not path.name.startswith((*_OWN_NAME_EACH, _API_REPORT.stem)):
                 continue
         target = folder / "reports" / path.name
         target.parent.mkdir(mode=0o700, exist_ok=True)
