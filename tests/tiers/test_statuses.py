@@ -98,6 +98,31 @@ def test_tiers_are_not_planned_from_a_status_mapping(recording: Open, file: str)
     assert recording("truncated").run("plan", "tiers", "--mapping", POLICY).returncode == 3
 
 
+def test_what_cannot_be_compared_is_never_green(recording: Open, tmp_path: Path) -> None:
+    levels = json.loads(Path(LEVELS).read_text())
+    names = ("2nd Year", "ExtendedNewcomer", "NewcomerMember", "Third Year")
+    levels["levels"] += [{"waId": 9, "waName": name, "murmurantTier": "active"} for name in names]
+    (tmp_path / "levels.json").write_text(json.dumps(levels))
+    # An importer with other rules set nearly all of the statuses.
+    club = recording("csv_over_api", f'tier_mapping = "{POLICY}"', 'status_mapping = "levels.json"')
+    found = club.json("tiers")["statuses"]
+    assert (found["wrong"], found["unknown_levels"], len(found["findings"])) == (0, [], 1)
+    change(
+        club,
+        """UPDATE "Member" m SET "membershipTierId" = t.id FROM "MembershipTier" t WHERE t.code = 'GENERAL'""",
+    )
+    change(
+        club,
+        """UPDATE "Member" SET "waMembershipLevelRaw" = 'Admins' WHERE "waMembershipLevelRaw" IS NOT NULL""",
+    )
+    assert checks(club, "tiers-wrong")["tiers-wrong"]["status"] == "not run"
+    # Nobody's level is known.
+    named = recording("csv_over_api", f'tier_mapping = "{POLICY}"', f'status_mapping = "{IMPORTER}"')
+    change(named, """UPDATE "Member" SET "waMembershipLevelRaw" = NULL""")
+    assert checks(named, "tiers-wrong")["tiers-wrong"]["status"] == "not run"
+    assert named.run("tiers", "--mapping", IMPORTER).returncode == 1
+
+
 def test_tiers_that_were_never_seeded(recording: Open) -> None:
     club = recording("truncated", f'tier_mapping = "{POLICY}"')
     found = checks(club, "tiers-not-seeded", "tiers-wrong")

@@ -13,6 +13,7 @@ from workbench.investigate.tiers.configuration import TierMapping, distinct, rea
 from workbench.investigate.tiers.reviewing import unknown_codes, unknown_levels, why_not_compared
 from workbench.investigate.tiers.statements import (
     CORRECTABLE,
+    OF_ITS_OWN,
     RIGHT,
     WRONG,
     InUse,
@@ -64,16 +65,20 @@ def tiers_wrong(look: Look) -> Select[Any]:
     for used, mapping in pairs:
         strange = unknown_codes(look.connection, used, mapping)
         each = judged(look.schema, used, mapping)
-        known = select(each.c.key).where(each.c.finding.in_((RIGHT, *CORRECTABLE))).limit(1)
+        known = func.count().filter(each.c.finding.in_((RIGHT, *CORRECTABLE)))
+        own = func.count().filter(each.c.finding == OF_ITS_OWN)
+        members, compared, others = look.connection.execute(
+            select(func.count(), known, own).select_from(each)
+        ).one()
         if len(strange) == len(mapping.codes):
             gaps.append(
                 f"None of the codes in {mapping.name} is a {used.kind} here, so nothing can be compared."
                 " Seed the tiers, or name the configuration of this club."
             )
-        elif used.kind == "status" and look.connection.execute(known).first() is None:
+        elif members and (not compared or others > compared):
             gaps.append(
-                f"Nobody with a level has a status that {mapping.name} speaks of, so nothing can be compared."
-                " Name the configuration that the import had."
+                f"Only {compared:,} of {members:,} members can be compared with {mapping.name}: the others have no"
+                f" level, or a {used.kind} that it does not give. Name the configuration that the import had."
             )
         else:
             told = (each.c.level.label("wa_level"), each.c.expected, each.c.actual.label("found"))

@@ -210,7 +210,7 @@ def _next(wb: Workbench, found: TierReview, mapping: list[Path] | None) -> None:
         elif not each.findings and each.mapping:
             but = ", ".join(f"{count:,} {why}" for why, count in each.not_judged.items())
             say(f"Every member has the {each.kind} of their level{f', but for {but}' if but else ''}.")
-        elif each.findings:
+        elif each.none or each.everybody:
             say("What to do:", f"  {command()} check tiers-missing tiers-all-the-same{on()}")
 
 

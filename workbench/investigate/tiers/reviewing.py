@@ -354,11 +354,10 @@ def _findings(found: TierReview) -> Sequence[str]:
         covered = f", so it would become {default}" if default else ""
         only = " (they differ only in case, accents or spaces)" if alike else ""
         told.append(f"No line maps the level {level!r} of {members:,} members{covered}; {hint}{only}.")
-    own = found.count(OF_ITS_OWN)
-    if own and not found.count(RIGHT, *CORRECTABLE):
-        told.append(
-            f"Nobody has a {kind} that the configuration gives, so nothing was compared: {own:,} have another."
-        )
+    compared = found.count(RIGHT, *CORRECTABLE)
+    if found.not_judged and (not compared or found.count(OF_ITS_OWN) > compared):
+        others = ", ".join(f"{count:,} {why}" for why, count in found.not_judged.items())
+        told.append(f"Only {compared:,} of {found.members:,} members could be compared: there are {others}.")
     wrong = found.correctable
     if wrong:
         told.append(f"{wrong:,} members have another {kind} than their level says, or none.")
