@@ -40,7 +40,6 @@ from workbench.reconcile.matching import (
     lead_by_title,
     left_out,
     look_up,
-    repeated,
     somebody_else,
     tidy,
 )
@@ -166,7 +165,7 @@ class _Comparison:
         # Of members and events, by WA id: the record, the name, why there is none, which plan leads to the right one.
         self.leads, self.names, self.reasons = ({MEMBER: nothing, EVENT: nothing} for _ in range(3))
         self.by_design: set[str] = set()
-        self.corrections, self.repeated = nothing, nothing
+        self.corrections = nothing
 
     def compare(self, entity: str, parts: Sequence[pd.DataFrame], here: pd.DataFrame | None) -> None:
         things, known = CONCEPT_OF[entity], self.known[self.known["entity"] == entity]
@@ -184,36 +183,20 @@ class _Comparison:
         whole = pd.DataFrame({"wrong": False, "should_be": None, "shared": False}, index=led.index)
         led = led.join(somebody_else(led, here, known) if entity == MEMBER else whole)
         mapped = known[(known["by"] == queries.BY_MAPPING) & known["record_id"].isin(here["record_id"])]
-        if (
-            several := mapped.drop_duplicates()
-            .loc[lambda each: each["wa_id"].duplicated(), "wa_id"]
-            .nunique()
-        ):
-            self.notes.append(
-                f"{things}: {several:,} ids are mapped to more than one record: workbench mappings{self.on}"
-            )
+        several = mapped[~mapped.duplicated() & mapped["wa_id"].duplicated()]["wa_id"].nunique()
+        self._note(things, several, f"ids are mapped to more than one record: workbench mappings{self.on}")
         loose = led[led["found_by"] != queries.BY_MAPPING]
-        plan = (
-            f"workbench plan mapping {entity} "
-            + _pasted(loose["wa_id"])
-            + " "
-            + _pasted(loose["record_id"])
-            + self.on
-        )
+        reason, plan = "found by " + loose["found_by"], self._plan(entity, loose, "record_id") + self.on
         missing, aside = self._say_lost(entity, lost)
-        if entity == REGISTRATION:
-            self._say_misplaced(led)
-        else:
+        if entity != REGISTRATION:
             self.leads[entity] = pd.concat(
                 [
                     led["should_be"].fillna(led["record_id"]).set_axis(led["wa_id"]),
                     keyed(known[~known["wa_id"].isin(found["wa_id"])], "wa_id")["record_id"],
                 ]
             )
+        before = len(self.tables["differs"])
         self._say_differing(entity, led)
-        differing = [
-            each["wa_id"] for each in self.tables["differs"] if len(each) and each["entity"].iloc[0] == entity
-        ]
         self.counts.append(
             {
                 "entity": entity,
@@ -223,10 +206,10 @@ class _Comparison:
                 "missing": missing,
                 "left_out": aside,
                 "extra": self._say_extra(entity, here, led, known),
-                "differs": pd.concat(differing).nunique() if differing else 0,
-                "unmapped": self._tell(
-                    "unmapped", entity, loose, reason="found by " + loose["found_by"], next=plan
+                "differs": len(
+                    {wa_id for each in self.tables["differs"][before:] for wa_id in each["wa_id"]}
                 ),
+                "unmapped": self._tell("unmapped", entity, loose, reason=reason, next=plan),
             }
         )
 
@@ -235,8 +218,7 @@ class _Comparison:
         counts = counts.astype(dict.fromkeys(counts.columns[1:], "Int64"))
         tables = {}
         for name, parts in self.tables.items():
-            filled = [each for each in parts if len(each)]
-            table = pd.concat(filled, ignore_index=True) if filled else pd.DataFrame(columns=_TABLES[name])
+            table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=_TABLES[name])
             tables[name] = table.astype(object).where(table.notna(), None)
         return Reconciliation(
             why=(*self._above(counts), *(each.in_words(CONCEPT_OF[each.entity]) for each in self.shifts)),
@@ -270,12 +252,11 @@ class _Comparison:
     def _listed_once(self, things: str, rows: pd.DataFrame) -> pd.DataFrame:
         rows = rows.fillna("")  # one file of an entity may have a column that another has not
         named = rows[rows["wa_id"] != ""].drop_duplicates()
-        for count, words in (
-            (int((rows["wa_id"] == "").sum()), "without an id were left aside"),
-            (int(named["wa_id"].duplicated().sum()), "contradict another of the same id; the last counts"),
-        ):
-            if count:
-                self.notes.append(f"{things}: {count:,} rows of the export {words}.")
+        self._note(
+            things, int((rows["wa_id"] == "").sum()), "rows of the export without an id were left aside."
+        )
+        contrary = int(named["wa_id"].duplicated().sum())
+        self._note(things, contrary, "rows of the export contradict another of the same id; the last counts.")
         return named.drop_duplicates("wa_id", keep="last").reset_index(drop=True).astype(object)
 
     def _led(self, entity: str, rows: pd.DataFrame, here: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
@@ -288,9 +269,7 @@ class _Comparison:
             return lead_by_title(found, here) if {"title", "start"} <= set(here) else found
         found["member"] = look_up(found["contact"], self.leads[MEMBER])
         found["at"] = look_up(found["event"], self.leads[EVENT])
-        return (
-            lead_by_place(found, here) if {"member_id", "event_id"} <= set(here) else found.assign(right=None)
-        )
+        return lead_by_place(found, here)
 
     def _say_lost(self, entity: str, lost: pd.DataFrame) -> tuple[int, int]:
         design = left_out(lost, entity).mask(lost["gone"], "")
@@ -305,8 +284,7 @@ class _Comparison:
         else:
             self.reasons[entity] = reason.set_axis(lost["wa_id"])
             self.by_design |= set(reason[aside])
-        look = "workbench mappings --wa-id " + _pasted(lost["wa_id"]) + self.on
-        step = look.where(lost["gone"], f"workbench triage{self.on}")
+        step = self._look(lost).where(lost["gone"], f"workbench triage{self.on}")
         missing = self._tell("missing", entity, lost[~aside], reason=reason, next=step)
         return missing, self._tell("left_out", entity, lost[aside], reason=reason, next=None)
 
@@ -316,43 +294,31 @@ class _Comparison:
         extra = _named(extra.assign(wa_id=ids["wa_id"]), entity, {})
         reason = pd.Series("its Wild Apricot id is not in the export", index=extra.index)
         reason = reason.where(ids["wa_id"].notna(), "nothing ties it to Wild Apricot")
-        if entity == EVENT and {"title", "start"} <= set(here) and len(extra):
-            again = repeated(extra, led)
-            reason, self.repeated = again.fillna(reason), again.set_axis(extra["record_id"])
-        if entity == REGISTRATION and "event_id" in extra:
-            reason = ("its event is here twice: " + look_up(extra["event_id"], self.repeated)).fillna(reason)
-        look = "workbench mappings --wa-id " + _pasted(ids["wa_id"]) + self.on
-        step = look.where(
-            ids["by"] == queries.BY_MAPPING, f"workbench duplicates --entity {entity.lower()}{self.on}"
+        reason = reason.mask(
+            ids["wa_id"].isin(led["wa_id"]), "here twice: its Wild Apricot id leads to another record"
         )
+        duplicates = f"workbench duplicates --entity {entity.lower()}{self.on}"
+        step = self._look(ids).where(ids["by"] == queries.BY_MAPPING, duplicates)
         return self._tell("extra", entity, extra, reason=reason, next=step)
 
     def _say_differing(self, entity: str, rows: pd.DataFrame) -> None:
         things = CONCEPT_OF[entity]
+        if entity == REGISTRATION and {"member_id_here", "event_id_here"} <= set(rows):
+            self._say_misplaced(rows)
         wrong = rows[rows["wrong"]]
-        swap = pd.Series("", index=wrong.index).mask(
-            wrong["should_be"].isin(wrong["record_id"]), " --whole-cycle"
-        )
-        plan = (
-            f"workbench plan mapping {entity} "
-            + _pasted(wrong["wa_id"])
-            + " "
-            + _pasted(wrong["should_be"])
-            + swap
-        )
+        half = wrong["should_be"].isin(wrong["record_id"])
+        swap = pd.Series("", index=wrong.index).mask(half, " --whole-cycle")
+        plan = self._plan(entity, wrong, "should_be") + swap
         self.corrections = plan.set_axis(wrong["wa_id"]) if entity == MEMBER else self.corrections
-        plan = (plan + self.on).fillna("workbench mappings --wa-id " + _pasted(wrong["wa_id"]) + self.on)
-        other = _full_name(wrong, "_here")
-        self._tell(
-            "differs", entity, wrong, field="person", export=wrong["name"], here=other, newer=None, next=plan
-        )
+        plan = (plan + self.on).fillna(self._look(wrong))
+        values = {"export": wrong["name"], "here": _full_name(wrong, "_here"), "newer": None, "next": plan}
+        self._tell("differs", entity, wrong, field="person", **values)
         rows = rows[~rows["wrong"] & ~rows["shared"]]
         later = pd.Series(None, index=rows.index, dtype=object)
         if {"updated", "updated_at_here"} <= set(rows):
             later = newer(rows, read_moments(rows["updated"], self.order, None))
-        step = pd.Series(self.again, index=rows.index).mask(
-            later == NEWER_HERE, f"workbench snapshot diff latest{self.on}"
-        )
+        changed = f"workbench snapshot diff latest{self.on}"
+        step = pd.Series(self.again, index=rows.index).mask(later == NEWER_HERE, changed)
         differing, read = {}, {}
         for field in FIELDS[entity]:
             if not {field, f"{field}_here"} <= set(rows):
@@ -361,16 +327,11 @@ class _Comparison:
             elif field in _MOMENTS:
                 zone = None if field == "joined" else self.accepted.time_zone
                 read[field] = read_moments(rows[field], self.order, zone, rows[f"{field}_here"])
-                if unread := int(read[field]["unread"].sum()):
-                    self.not_compared.append(
-                        f"{things}: {field} of {unread:,}, which cannot be read as a date."
-                    )
+                self._not(f"{things}: {field}", read[field]["unread"], rows, "cannot be read as a date")
             else:
                 differing[field], comparable = compare_texts(rows, entity, field, self.statuses)
-                if unknown := int((~comparable & (rows[field] != "")).sum()):
-                    self.not_compared.append(
-                        f"{things}: {field} of {unknown:,} of {len(rows):,}, which has no counterpart here."
-                    )
+                unknown = ~comparable & (rows[field] != "")
+                self._not(f"{things}: {field}", unknown, rows, "has no counterpart here")
         moved, shifts = compare_moments(rows, entity, read)
         self.shifts += shifts
         for field, differs in {**differing, **moved}.items():
@@ -379,34 +340,33 @@ class _Comparison:
             self._tell("differs", entity, rows[differs], field=field, next=lead_on, **values)
 
     def _say_misplaced(self, rows: pd.DataFrame) -> None:
-        if not {"member_id_here", "event_id_here"} <= set(rows):
-            self.not_compared.append("registrations: whose they are, since the database has no such column.")
-            return
-        if unknown := int((rows["member"].isna() | rows["at"].isna()).sum()):
-            self.not_compared.append(
-                f"registrations: whose {unknown:,} are, since their contact or event is not here."
-            )
-        plan = (
-            "workbench plan mapping Registration "
-            + _pasted(rows["wa_id"])
-            + " "
-            + _pasted(rows["right"])
-            + self.on
-        )
-        through = look_up(rows["contact"], self.corrections) + " --move-records" + self.on
-        step = through.fillna(plan).fillna(f"workbench check registrations-wrong-event{self.on}")
+        through = look_up(rows["contact"], self.corrections) + " --move-records"
+        step = through.fillna(self._plan(REGISTRATION, rows, "right")) + self.on
+        step = step.fillna(f"workbench check registrations-wrong-event{self.on}")
         for field, there, column in (("member", "contact", "member"), ("event", "event", "at")):
+            self._not(f"registrations: {field}", rows[column].isna(), rows, "is not here")
             differs = rows[column].notna() & (rows[column] != rows[f"{field}_id_here"])
             values = {"export": rows[there], "here": rows[f"{field}_id_here"], "newer": None, "next": step}
             self._tell("differs", REGISTRATION, rows[differs], field=field, **values)
 
     def _tell(self, table: str, entity: str, rows: pd.DataFrame, **columns: Any) -> int:
-        told = {
-            name: each.reindex(rows.index) if isinstance(each, pd.Series) else each
-            for name, each in columns.items()
-        }
-        self.tables[table].append(rows.assign(entity=entity, **told)[_TABLES[table]])
+        """List some rows in a table; of a column what belongs to them counts."""
+        if len(rows):
+            self.tables[table].append(rows.assign(entity=entity, **columns)[_TABLES[table]])
         return len(rows)
+
+    def _note(self, things: str, count: int, words: str) -> None:
+        self.notes += [f"{things}: {count:,} {words}"] if count else []
+
+    def _not(self, what: str, which: pd.Series, rows: pd.DataFrame, why: str) -> None:
+        count = int(which.sum())
+        self.not_compared += [f"{what} of {count:,} of {len(rows):,}, which {why}."] if count else []
+
+    def _plan(self, entity: str, rows: pd.DataFrame, to: str) -> pd.Series:
+        return f"workbench plan mapping {entity} " + _pasted(rows["wa_id"]) + " " + _pasted(rows[to])
+
+    def _look(self, rows: pd.DataFrame) -> pd.Series:
+        return "workbench mappings --wa-id " + _pasted(rows["wa_id"]) + self.on
 
 
 def _pasted(ids: pd.Series) -> pd.Series:

@@ -86,6 +86,7 @@ def read_moments(
             ZoneInfo(zone), ambiguous="NaT", nonexistent="shift_forward"
         )
         said.loc[local, "moment"] = there.dt.tz_convert("UTC").dt.tz_localize(None)
+        said["unread"] |= local & said["moment"].isna()  # an hour that the clocks repeat
     return said
 
 

@@ -60,6 +60,8 @@ def lead_by_title(found: pd.DataFrame, here: pd.DataFrame) -> pd.DataFrame:
 
 def lead_by_place(found: pd.DataFrame, here: pd.DataFrame) -> pd.DataFrame:
     """Tell which registration a row's member has for its event (``right``), and lead to it where nothing else tells."""
+    if not {"member_id", "event_id"} <= set(here):
+        return found.assign(right=None)
     places = here.drop_duplicates(["member_id", "event_id"]).set_index(["member_id", "event_id"])["record_id"]
     said = places.reindex(pd.MultiIndex.from_frame(found[["member", "at"]]))
     right = pd.Series(said.to_numpy(), index=found.index, dtype=object)
@@ -122,16 +124,6 @@ def left_out(rows: pd.DataFrame, entity: str) -> pd.Series:
     return why
 
 
-def repeated(extra: pd.DataFrame, found: pd.DataFrame) -> pd.Series:
-    """Say which of the export's events one that no row is led to repeats; None where it repeats none."""
-    other = found[["wa_id", "title_here", "start_here"]].rename(
-        columns={"title_here": "title", "start_here": "moment"}
-    )
-    pairs = keyed(_same_title(other, extra), "record_id_here")
-    words = "the same event as " + pairs["wa_id"] + ", " + (-pairs["hours"]).map("{:+g}".format) + " hours"
-    return look_up(extra["record_id"], words)
-
-
 def look_up(keys: pd.Series, known: pd.Series) -> pd.Series:
     """Return what is known of each key, None of others."""
     found = keys.map(known).astype(object)
@@ -164,14 +156,14 @@ def _by_address(found: pd.DataFrame, here: pd.DataFrame) -> pd.Series:
 
 
 def _same_title(rows: pd.DataFrame, here: pd.DataFrame) -> pd.DataFrame:
-    """Pair rows and records of one title, the nearest in time first; ``hours`` apart."""
+    """Pair rows and records of one title, the nearest in time first."""
     left = pd.DataFrame({"wa_id": rows["wa_id"], "title": folded(rows["title"]), "moment": rows["moment"]})
     right = pd.DataFrame(
         {"record_id_here": here["record_id"], "title": folded(here["title"]), "start": here["start"]}
     )
     pairs = left.merge(right, on="title")
     apart = pairs["moment"] - pairs["start"]
-    pairs = pairs.assign(apart=apart.abs(), hours=apart.dt.total_seconds() / 3600)[apart.abs() <= _FARTHEST]
+    pairs = pairs.assign(apart=apart.abs())[apart.abs() <= _FARTHEST]
     return pairs.sort_values(["apart", "wa_id", "record_id_here"])
 
 
