@@ -98,8 +98,12 @@ def number(rows, wa_id):
     return next(at for at, row in enumerate(rows) if row[0] == str(wa_id))
 
 
-@pytest.mark.parametrize("how", [{}, {"encoding": "utf-16", "separator": "\t"}, {"separator": ";"}])
-def test_a_healthy_club_is_all_here(at, club, tmp_path, how):
+@pytest.mark.parametrize(
+    ("dialect", "how"),
+    [("guide", {"separator": ";"}), ("application", {"encoding": "utf-16", "separator": "\t"})],
+)
+def test_a_healthy_club_is_all_here(at, clubs, tmp_path, dialect, how):
+    club = clubs.clone(dialect)
     export = Exported(club.url)
     folder = export.save(tmp_path / "wa", **how)
     told = answered(at(club), "--export", str(folder))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from shlex import quote
 from typing import Annotated
@@ -12,6 +13,8 @@ import workbench
 from workbench.cli.options import AsJson, EnvironmentName, ImportReports, Unmask
 from workbench.cli.output import banner, command, narrow, paths_below, print_json, print_table, say
 from workbench.hints import on_environment
+
+_WIDE = ["record_id", "title", "newer"]
 
 Export = Annotated[
     list[Path],
@@ -63,14 +66,15 @@ def reconcile(
         print_json({**facts, "counts": counts, **tables, **told, "notes": found.notes})
         raise typer.Exit(0 if found.go else 1)
     banner(wb.environment)
-    print_table(workbench.reconcile_counts(found), "Export and database")
+    counted = workbench.reconcile_counts(found)
+    print_table(counted.drop(columns=["found", "unmapped"] if narrow() else []), "Export and database")
+    hidden = [*(["next"] if sys.stdout.isatty() else []), *(_WIDE if narrow() else [])]
     for name, title in workbench.RECONCILE_TITLES.items():
         table, most = tables[name], 3 if name == "unmapped" else limit
         if len(table):
-            shown = table.head(most).drop(
-                columns=["title", "reason", "newer"] if narrow() else [], errors="ignore"
-            )
-            print_table(shown, f"{title} ({len(table):,})")
+            print_table(table.head(most).drop(columns=hidden, errors="ignore"), f"{title} ({len(table):,})")
+            if sys.stdout.isatty():  # a command that a table folds cannot be pasted
+                say(*(f"  next: {each}" for each in table["next"].head(most).dropna().unique()))
             if len(table) > most:
                 say(f"  {most:,} of {len(table):,}; all of them: --json")
     say(*(f"? {each}" for each in (*found.not_compared, *found.notes)))

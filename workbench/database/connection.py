@@ -339,7 +339,9 @@ def frame(
         One row per row, columns named as in the statement.
     """
     result = connection.execute(statement, dict(parameters or {}))
-    return pd.DataFrame.from_records(result.all(), columns=list(result.keys()))
+    columns = list(result.keys())
+    # As tuples: pandas asks each of a million rows of SQLAlchemy's what it is.
+    return pd.DataFrame.from_records(list(map(tuple, result.all())), columns=columns)
 
 
 def raw(connection: Connection) -> psycopg.Connection[Any]:

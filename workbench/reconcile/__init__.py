@@ -130,12 +130,14 @@ def reconcile(
         raise UsageError(
             "No export is given.", "Name Wild Apricot's export files, or their folder: --export FOLDER."
         )
-    known, notes = queries.known_ids(connection, schema, reports)
+    listed = {each.entity for each in exports}
+    asked = set(ENTITIES) if REGISTRATION in listed else listed
+    known, notes = queries.known_ids(connection, schema, reports, sorted(asked))
     work = _Comparison(known, accepted or ReconcileSettings(), configuration or {}, on, notes)
     work.again = f"workbench {'plan sync-state' if schema.has('sync_state') else 'triage'}{on}"
     for entity in ENTITIES:
         rows = [each.rows for each in exports if each.entity == entity]
-        work.compare(entity, rows, queries.records(connection, schema, entity))
+        work.compare(entity, rows, queries.records(connection, schema, entity) if rows else None)
     return work.made()
 
 
@@ -172,7 +174,7 @@ class _Comparison:
         if not parts or here is None:
             why = "no export lists them" if not parts else "their table is not here, or may not be read"
             self.not_compared.append(f"{things}: not compared, since {why}.")
-            self.counts.append({"entity": entity, "here": None if here is None else len(here)})
+            self.counts.append({"entity": entity})
             self.leads[entity] = keyed(known, "wa_id")["record_id"]
             return
         rows = self._listed_once(things, pd.concat(parts, ignore_index=True))

@@ -73,7 +73,9 @@ def read_moments(
     here : pandas.Series, optional
         The database's own moments of the same rows, to decide by.
     """
-    tried = [moments(texts, each) for each in ((order,) if order else ("month", "day"))]
+    slashes = not order and bool(texts.str.match(r"\d{1,2}[/-]").any())
+    orders: tuple[Order, ...] = ("month", "day") if slashes else (order,)
+    tried = [moments(texts, each) for each in orders]
 
     def wrong(said: pd.DataFrame) -> tuple[int, int]:
         apart = (said["moment"] - here).abs() > pd.Timedelta(days=2) if here is not None else said["unread"]

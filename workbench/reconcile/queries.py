@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import pandas as pd
 from sqlalchemy import Connection, select
@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError
 from workbench.database.connection import frame
 from workbench.murmurant.reports import ImportReport
 from workbench.murmurant.schema import Schema, as_text, entity_of, named, same_id
-from workbench.murmurant.spellings import CONCEPT_OF, EVENT, MEMBER, REGISTRATION
+from workbench.murmurant.spellings import CONCEPT_OF, ENTITY_TYPES, EVENT, MEMBER, REGISTRATION
 
 BY_MAPPING, BY_RAW_DATA, BY_REPORT = "mapping", "raw data", "import report"
 
@@ -43,9 +43,9 @@ def records(connection: Connection, schema: Schema, entity: str) -> pd.DataFrame
 
 
 def known_ids(
-    connection: Connection, schema: Schema, reports: Iterable[ImportReport]
+    connection: Connection, schema: Schema, reports: Iterable[ImportReport], entities: Sequence[str]
 ) -> tuple[pd.DataFrame, list[str]]:
-    """Return which record each WA id became, by all that tells it, and what could not be read.
+    """Return which record each WA id of some entities became, by all that tells it, and what could not be read.
 
     Returns
     -------
@@ -63,9 +63,12 @@ def known_ids(
             as_text(table.c.wa_id),
             as_text(table.c.target),
         )
-        asked = select(entity.label("entity"), wa_id.label("wa_id"), target.label("record_id"))
+        spellings = [each for name in entities for each in ENTITY_TYPES[name]]
+        asked = select(entity.label("entity"), wa_id.label("wa_id"), target.label("record_id")).where(
+            table.c.entity_type.in_(spellings)
+        )
         parts.append(frame(connection, asked.order_by("wa_id", "record_id")).assign(by=BY_MAPPING))
-    if schema.has("members.id", "members.wa_raw"):
+    if MEMBER in entities and schema.has("members.id", "members.wa_raw"):
         contact, key = schema.members.c.wa_raw["waContactId"].astext, as_text(schema.members.c.id)
         asked = select(contact.label("wa_id"), key.label("record_id")).where(contact.is_not(None))
         try:
