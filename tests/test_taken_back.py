@@ -69,6 +69,11 @@ def apply(run: Shell, *words: str) -> dict[str, Any]:
     return dict(plan)
 
 
+def what(plan: dict[str, Any]) -> dict[str, Any]:
+    """Return what a plan would do and leave."""
+    return {name: plan[name] for name in ("changes", "kept", "conflicts", "unresolved", "notes")}
+
+
 def undo(run: Shell, plan: dict[str, Any]) -> None:
     done = run("undo", plan["id"], "--yes")
     assert done.returncode == 0, done
@@ -110,13 +115,17 @@ def test_after_plan_apply_and_undo_every_answer_is_as_before(
             )
     run = at(club)
     before, kinds = answers(run), []
+    planned: list[tuple[list[str], Any]] = []
     for words in planners(run, tmp_path):
+        planned.append((words, what(said(run, "plan", *words))))
         undo(run, apply(run, *words))
         kinds.append(" ".join(words[:3]) if words[0] == "merge" else words[0])
     assert len(kinds) == (9 if dialect == "guide" else 8), kinds
     after = answers(run)
     for question, answer in before.items():
         assert after[question] == answer, question
+    for words, plan in planned:
+        assert what(said(run, "plan", *words)) == plan, words
 
 
 def statuses(run: Shell) -> dict[str, tuple[str, int | None]]:
@@ -152,3 +161,47 @@ def test_what_a_merge_did_is_deliberate_in_every_check_as_long_as_it_stands(
     club.execute(f'DELETE FROM "{table}" WHERE id::text = %s', row[1])
     missing = {name for name in ("members-missing", "records-missing") if statuses(run)[name][0] == "fail"}
     assert missing == ({"members-missing", "records-missing"} if entity == "member" else {"records-missing"})
+
+
+def test_a_correction_is_believed_only_where_the_rows_are_as_it_says(
+    at: Callable[..., Shell], clubs: Clubs, dialect: str, tmp_path: Path
+) -> None:
+    club = clubs.clone(dialect)
+    with psycopg.connect(club.url) as connection:
+        break_club(connection, club.club, ["registrations-on-wrong-event"])
+    run, file = at(club), str(tmp_path / "corrections.csv")
+
+    def wrong() -> tuple[str, int]:
+        (found,) = said(run, "check", "registrations-wrong-event")["findings"]
+        return found["status"], found["count"]
+
+    assert run("mappings", "--csv", file).returncode == 1
+    assert wrong() == ("fail", 2)
+    stays = apply(run, "mapping", "--from", file)
+    assert wrong() == ("fail", 2), "the mappings are right, and the rows where they were"
+    undo(run, stays)
+    moves = apply(run, "mapping", "--from", file, "--move-records")
+    assert wrong() == ("pass", 0)
+    undo(run, moves)
+    assert wrong() == ("fail", 2)
+    again = apply(run, "mapping", "--from", file, "--move-records")
+    assert (again["changes"], wrong()) == (moves["changes"], ("pass", 0))
+
+
+def test_of_a_run_that_was_rolled_back_is_told_what_became(
+    at: Callable[..., Shell], club: ClonedClub
+) -> None:
+    run = at(club)
+    name = club.club.last_live_run.run
+    plan = apply(run, "rollback", name)
+    (facts,) = [each for each in said(run, "runs") if each["run"] == name]
+    assert (facts["rolled_back"]["plan"], facts["rolled_back"]["by"]) == (plan["id"], "dana")
+    assert plan["id"] in run("runs").stdout
+    did = said(run, "run", name)
+    fates = {each["fate"] for each in did["listed"] if each["exists"] is False}
+    assert fates == {f"rolled back by plan {plan['id']}"}
+    assert not any("no longer exist" in each for each in did["differences"])
+    undo(run, plan)
+    (facts,) = [each for each in said(run, "runs") if each["run"] == name]
+    assert facts["rolled_back"] is None
+    assert {each["fate"] for each in said(run, "run", name)["listed"]} == {""}

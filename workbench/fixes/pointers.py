@@ -10,6 +10,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.sql.expression import bindparam
 from sqlalchemy.types import Text
 
+from workbench.audit.deeds import stands
 from workbench.fixes.effects import Effects
 from workbench.investigate.traces import TOLERANCE, within
 from workbench.murmurant.importers import MAPPING_CORRECTED, STRENGTH, Run, Strength, Trace
@@ -126,7 +127,7 @@ def written_mappings(connection: Connection, schema: Schema, run: Run) -> dict[s
 
 
 def _corrected(connection: Connection, schema: Schema, run: Run) -> set[str]:
-    """Return the WA ids whose mapping was corrected by hand after the run, as guide §4.2 logs it."""
+    """Return the WA ids whose mapping was corrected after the run, as guide §4.2 logs it, and is so still."""
     if run.started is None or not schema.has("audit.action", "audit.metadata", "audit.created_at"):
         return set()
     audit = schema.audit
@@ -135,7 +136,7 @@ def _corrected(connection: Connection, schema: Schema, run: Run) -> set[str]:
         spoken = func.coalesce(spoken, audit.c.action)
     rows = connection.execute(
         select(audit.c.metadata["waId"].astext).where(
-            spoken == MAPPING_CORRECTED, audit.c.created_at > run.started
+            spoken == MAPPING_CORRECTED, audit.c.created_at > run.started, stands(schema, audit)
         )
     )
     return {row[0] for row in rows}
