@@ -193,7 +193,10 @@ def test_of_a_run_that_was_rolled_back_is_told_what_became(
 ) -> None:
     run = at(club)
     name = club.club.last_live_run.run
+    others = {each["run"]: (each["status"], each["why"]) for each in said(run, "runs")}
     plan = apply(run, "rollback", name)
+    now = {each["run"]: (each["status"], each["why"]) for each in said(run, "runs")}
+    assert {each: now[each] for each in others} == others
     (facts,) = [each for each in said(run, "runs") if each["run"] == name]
     assert (facts["rolled_back"]["plan"], facts["rolled_back"]["by"]) == (plan["id"], "dana")
     assert plan["id"] in run("runs").stdout

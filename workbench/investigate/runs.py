@@ -338,8 +338,11 @@ def _sync_state(connection: Connection, schema: Schema, entries: Sequence[Entry]
         moments += [(name, value) for name, value in zip(names, row, strict=True) if value is not None]
     real = schema.resolved["sync_state"].spelling if names else {}
     for action, facts, at in entries:
+        facts = facts if isinstance(facts, dict) else {}
+        was = facts.get(SYNC_STATE_WAS)
+        if action == ROLLED_BACK and facts.get("plan") and was is None:
+            continue  # a plan that touched the sync state says what it was
         (emptied if action == SYNC_STATE_RESET else rewritten).append(at)
-        was = facts.get(SYNC_STATE_WAS) if isinstance(facts, dict) else None
         if isinstance(was, dict):
             values = ((name, _moment(was.get(real[name]))) for name in names)
             moments += [(name, value) for name, value in values if value]

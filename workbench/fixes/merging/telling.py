@@ -65,7 +65,7 @@ def next_sync(parameters: Mapping[str, Any]) -> tuple[str, ...]:
         if len(ids) > 1:
             first, rest = ids[0], _and(ids[1:])
             told.append(
-                f"Wild Apricot {noun}s {_and(ids)} all lead to {canonical}: the next full sync writes each of them into"
+                f"Wild Apricot {noun}s {_and(ids)} {'both' if len(ids) == 2 else 'all'} lead to {canonical}: the next full sync writes each of them into"
                 f" it, and the values of the last one stay. Before that, in Wild Apricot: {remedy.format(first, rest)}."
             )
     more = [f"The same of {len(told) - TOLD:,} more: `show PLAN --json` has the ids of each, under merges."]
