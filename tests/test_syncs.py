@@ -64,6 +64,11 @@ def test_an_incremental_sync_is_one_and_ended(recording: Open, whole: bool) -> N
     ("state", "second", "nightly"),
     [
         ((BEFORE, ENDED, ENDED), "completed", "completed"),
+        (
+            ("2026-11-30 11:12:55", ENDED, ENDED),
+            "completed",
+            "completed",
+        ),  # one still went on when the next began
         ((BEFORE, None, BEFORE), "completed", "interrupted"),  # killed
         (("2026-11-29", None, ENDED), "interrupted", "completed"),
         ((BEFORE, None, None), "completed", "unknown"),  # emptied by the workbench, which noted it
@@ -112,6 +117,14 @@ def test_a_nightly_sync_that_broke_off_is_red_until_the_next_one(recording: Open
     (run,) = [each for each in club.json("runs") if each["run"] == NIGHTLY]
     assert run["status"] != "completed"
     assert run["superseded_by"] == "sync_1796090400000_next01"
+    execute(
+        club,
+        """INSERT INTO "AuditLog" (id, action, "resourceType", "resourceId", metadata, "createdAt")
+           VALUES (gen_random_uuid(), 'UNDO', 'MigrationRun', gen_random_uuid(), %s::jsonb, '2026-11-30 12:00')""",
+        '{"source": "workbench", "migrationAction": "migration:sync-state:reset"}',
+    )
+    (run,) = [each for each in club.json("runs") if each["run"] == NIGHTLY]
+    assert run["superseded_by"] is None  # the next one did not know since when it had to fetch
 
 
 def test_the_guides_incremental_sync(at: Any, clubs: Any) -> None:
