@@ -80,8 +80,11 @@ class Duplicates(Session):
     @covering
     def duplicate_events(self) -> pd.DataFrame:
         """List the pairs of events that may be one: see `workbench.investigate.duplicates.duplicate_events`."""
+        runs = self.find_runs()
         with self.reading() as connection:
-            return duplicates.duplicate_events(connection, self.schema, decisions=self._standing(EVENT))
+            return duplicates.duplicate_events(
+                connection, self.schema, decisions=self._standing(EVENT), runs=runs
+            )
 
     @covering
     def split_registrations(
@@ -89,6 +92,7 @@ class Duplicates(Session):
     ) -> pd.DataFrame:
         """List the pairs of registrations that are one, counting duplicates of members and events as one."""
         members, events = self.duplicate_members(threshold, model), self.duplicate_events()
+        runs = self.find_runs()
         with self.reading() as connection:
             return duplicates.split_registrations(
                 connection,
@@ -96,6 +100,7 @@ class Duplicates(Session):
                 members=members,
                 events=events,
                 decisions=self._standing(REGISTRATION),
+                runs=runs,
             )
 
     @covering

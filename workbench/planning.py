@@ -21,6 +21,7 @@ from workbench.fixes.merging.asking import Asked, Named, Wishes
 from workbench.fixes.merging.listing import read_merges
 from workbench.fixes.merging.merge import MergeRequest, plan_merges
 from workbench.fixes.policies import plan_policies
+from workbench.fixes.rebuilding import plan_rebuild
 from workbench.fixes.remapping import MappingRequest, plan_mappings
 from workbench.fixes.retiering import RetieringRequest, plan_retiering
 from workbench.fixes.rollback import RollbackRequest, plan_rollback
@@ -275,6 +276,40 @@ class Planning(Session):
                 runs,
                 MappingRequest(tuple(corrections), move_records, whole_cycle),
                 exports=told,
+                target=self.target,
+                planned_by=self.settings.operator,
+                folder=self.plans_folder,
+            )
+
+    def plan_rebuild(
+        self,
+        *,
+        snapshot: str | Path | None = None,
+        before: str | None = None,
+        csv_records: bool = False,
+    ) -> Plan:
+        """Plan to put lost mappings back, by the audit log, the imports' reports, or a snapshot; writes a plan file alone.
+
+        Parameters
+        ----------
+        snapshot : str or path, optional
+            A snapshot that still has the mappings, as `plan_rollback` takes it.
+        before : str, optional
+            Instead, another environment that has them; it is only read.
+        csv_records : bool
+            Whether to map also what a CSV import made, which never had a mapping.
+        """
+        runs, was = self.find_runs(), None
+        if snapshot or before:
+            was = state_before(snapshot, before, settings=self.settings, live=self.database)
+        with self.reading() as connection:
+            return plan_rebuild(
+                connection,
+                self.schema,
+                runs,
+                snapshot=was,
+                csv_records=csv_records,
+                settings=self.settings,
                 target=self.target,
                 planned_by=self.settings.operator,
                 folder=self.plans_folder,

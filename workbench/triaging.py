@@ -60,12 +60,13 @@ class Triaging(Looking, Planning, Checkpointing, Differing):
             (each.count for each in modes if each.section == "§7.1" and each.state != "not known"), None
         )
         here = {each.section for each in modes if each.here}
+        lost = any(each.check.id == "mappings-missing" and each.status == "fail" for each in findings)
         with self._trials():
             rolled_back = self._try_rollback(run)
-            trials = self._try_corrections(here)
+            trials = self._try_corrections(here, lost)
         out = (
             ways.level_0(run, dangling),
-            ways.rerun(asked or _to_take_up(runs), runs, dangling, "§1.1" in here),
+            ways.rerun(asked or _to_take_up(runs), runs, dangling, "§1.1" in here, lost),
             ways.level_1(run, rolled_back, dangling),
             ways.targeted(trials, dangling),
             self._level_2(run),
@@ -89,9 +90,12 @@ class Triaging(Looking, Planning, Checkpointing, Differing):
             return None
         return _attempt(f"workbench plan rollback {run.run}{self._on}", lambda: self.plan_rollback(run.run))
 
-    def _try_corrections(self, here: set[str]) -> dict[str, Trial]:
-        """Plan what each failure that is here can be corrected by."""
+    def _try_corrections(self, here: set[str], lost: bool) -> dict[str, Trial]:
+        """Plan what each failure that is here can be corrected by; `lost` where mappings are missing."""
         found: dict[str, Trial] = {}
+        if lost:
+            command = f"workbench plan mapping --rebuild{self._on}"
+            found["lost mappings"] = _attempt(command, self.plan_rebuild)
         if "§1.2" in here:
             found["mappings"] = _attempt(
                 f"workbench mappings --csv corrections.csv{self._on};"

@@ -10,8 +10,11 @@ from typing import Any
 import psycopg
 import pytest
 
+from tests.commands import at as at
+from tests.commands import shell as shell
 from tests.conftest import ClonedClub, Clubs
 from tests.merging.planting import Planter
+from tests.recorded import recording as recording
 from workbench.settings import Settings
 from workbench.workbench import Workbench
 

@@ -9,7 +9,7 @@ from sqlalchemy import Select
 from workbench.audit.deeds import standing_deeds
 from workbench.checks.registry import Look, NotRunError, Rows, check
 from workbench.errors import WorkbenchError
-from workbench.investigate.duplicates import statements
+from workbench.investigate.duplicates import shifted_events, statements
 from workbench.investigate.duplicates.merged import written_since
 
 
@@ -38,6 +38,31 @@ def members_duplicate_email(look: Look) -> Select[*tuple[Any, ...]]:
 )
 def events_duplicate(look: Look) -> Select[*tuple[Any, ...]]:
     return statements.twin_events(look.schema)
+
+
+@check(
+    "events-shifted",
+    "Events by one clock",
+    guide="§1.4",
+    symptom="Same event title/date, different IDs",
+    question="Is each event there once, and not once more some hours earlier or later, for the same people, as an import on"
+    " a machine in another time zone would write it?",
+    remedy="`workbench duplicates --entity event` shows each pair and the hours between. Merge them (§4.4), or roll back the"
+    " run that made the second (§3); and run the importer with TZ set to the club's own time zone.",
+    needs=("events.title", "events.start"),
+)
+def events_shifted(look: Look) -> Rows:
+    return [
+        {
+            "key": each.made_later.key,
+            "other": each.earlier.key if each.made_later is each.later else each.later.key,
+            "title": each.later.title,
+            "start": each.made_later.start,
+            "why": each.words,
+        }
+        for each in shifted_events(look.connection, look.schema, look.runs)
+        if each.by_the_clock
+    ]
 
 
 @check(

@@ -6,8 +6,10 @@ from typing import Any
 
 from sqlalchemy import Select
 
-from workbench.checks.registry import Look, NotRunError, check
+from workbench.checks.partial import NO_RUNS
+from workbench.checks.registry import Look, NotRunError, Rows, check
 from workbench.investigate.mappings.misplaced import brought_elsewhere
+from workbench.investigate.mappings.origins import imported_twice, without_mapping
 from workbench.investigate.mappings.statements import NEEDS, mapped_twice, shared_targets
 from workbench.investigate.mappings.witnesses import anything_told, contradicted
 from workbench.murmurant.spellings import EVENT, MEMBER
@@ -86,6 +88,76 @@ def mappings_duplicate(look: Look) -> Select[Any]:
 )
 def mappings_shared_target(look: Look) -> Select[Any]:
     return shared_targets(look.schema)
+
+
+@check(
+    "mappings-missing",
+    "A mapping for each record that an import made",
+    guide="§1.2",
+    symptom="Manual database edits conflicting with import",
+    question="Does a Wild Apricot id lead to every record that an API sync made? (A CSV import leaves no mapping, by design:"
+    " what it made is not counted here; `workbench mappings` says how much it is.)",
+    remedy="Before the next sync: `workbench plan mapping --rebuild` puts the mappings back. Without them a sync finds members"
+    " by their e-mail and registrations by their event and member, but makes every event and all of its registrations anew.",
+    needs=NEEDS,
+)
+def mappings_missing(look: Look) -> Rows:
+    if not look.runs:
+        raise NotRunError(NO_RUNS)
+    bare, others = without_mapping(look.connection, look.schema, look.runs)
+    found = [
+        {
+            "key": f"{each.entity} {each.record}",
+            "wa_id": each.wa_id or None,
+            "run": each.run or None,
+            "evidence": each.words,
+        }
+        for each in bare
+        if each.importer != "csv"
+    ]
+    untold = [
+        run.run
+        for run in look.runs
+        if run.mode == "live"
+        and not run.rolled_back
+        and run.importer != "csv"
+        and not run.traced
+        and any(cells.get("created") for cells in run.reported.values())
+    ]
+    if not found and others and untold:
+        raise NotRunError(
+            f"No mapping leads to {others:,} records, and nothing says which of them {', '.join(untold[:3])} made: the"
+            " audit rows of it are gone. An earlier snapshot has the mappings: `plan mapping --rebuild --snapshot FILE`."
+        )
+    return found
+
+
+@check(
+    "records-imported-twice",
+    "One record for each Wild Apricot id",
+    guide="§1.4",
+    symptom="Duplicate events",
+    question="Do mapping, audit log and the imports' id maps name one record for each Wild Apricot id?",
+    remedy="An event, or a registration, that is there twice: `workbench duplicates --entity event`, then merge them (§4.4), or"
+    " roll back the run that made the second (§3). A member: the import took this contact for somebody else, and wrote"
+    " over that person's data.",
+    needs=NEEDS,
+)
+def records_imported_twice(look: Look) -> Rows:
+    if not look.runs:
+        raise NotRunError(NO_RUNS)
+    return [
+        {
+            "key": each.record,
+            "entity": each.entity,
+            "wa_id": each.wa_id,
+            "first": each.first,
+            "run": each.run or None,
+            "leads_to": each.leads_to or None,
+            "evidence": each.words,
+        }
+        for each in imported_twice(look.connection, look.schema, look.runs)
+    ]
 
 
 def _contradicted(look: Look, entity: str) -> Select[Any]:

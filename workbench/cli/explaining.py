@@ -35,6 +35,7 @@ def plan_facts(found: Plan, unmask: bool = False) -> dict[str, Any]:
         "kept": found.kept,
         "conflicts": masked_conflicts(found.conflicts, unmask),
         "unresolved": found.unresolved,
+        "reasons": found.reasons,
         "notes": found.header.notes,
     }
 
@@ -63,6 +64,7 @@ def explain(found: Plan, unmask: bool = False) -> None:
     if conserved := header.parameters.get("conservation"):
         print_table(pd.DataFrame(conserved), "Rows that refer to the records concerned, before and after")
     for title, notes in (
+        ("What the changes rest on", found.reasons),
         ("Kept", found.kept),
         ("Conflicts", masked_conflicts(found.conflicts, unmask)),
         ("Unresolved", found.unresolved),

@@ -9,7 +9,7 @@ import typer
 
 import workbench
 from workbench.cli.explaining import present
-from workbench.cli.options import Acting, AsJson, EnvironmentName, ImportReports, Unmask, open_as
+from workbench.cli.options import Acting, AsJson, Before, EnvironmentName, ImportReports, Unmask, open_as
 from workbench.cli.output import banner, command, narrow, on, print_json, print_table, say
 from workbench.cli.planning import plan
 from workbench.errors import UsageError, unknown
@@ -64,6 +64,7 @@ def mappings(
     """List ids that lead to the wrong person or record, twice or nowhere; worst first, cycles drawn."""
     from workbench.investigate.mappings.telling import PROBLEMS, cycles_of, sure_corrections
     from workbench.murmurant.listings import write_csv
+    from workbench.reporting.mappings import csv_remark
 
     for each in problem or ():
         if each not in PROBLEMS:
@@ -72,7 +73,8 @@ def mappings(
         found = wb.mapping_findings(export or ())
         problems = found.problems
         if wa_id is not None:
-            _known(wb, wa_id)
+            if not (problems["wa_id"] == wa_id).any():
+                _known(wb, wa_id)
             problems = problems[problems["wa_id"] == wa_id]
     if problem:
         problems = problems[problems["problem"].isin(problem)]
@@ -97,6 +99,7 @@ def mappings(
                 "sure": len(corrections),
                 "csv": str(written) if written else None,
                 "not_known": found.not_known,
+                "without_mapping": found.without_mapping,
             }
         )
         raise typer.Exit(0 if clean else 1)
@@ -115,6 +118,8 @@ def mappings(
             say(f"{limit} of {len(through):,}; all of them: --json")
     for each in found.not_known:
         say(f"? {each}")
+    if found.without_mapping:
+        say(csv_remark(found))
     _say_what_next(wb, problems, corrections, csv, moves=bool(through["moves"].any()))
     raise typer.Exit(0 if clean else 1)
 
@@ -129,6 +134,8 @@ def _known(wb: Workbench, wa_id: str) -> None:
 def _say_what_next(
     wb: Workbench, problems: pd.DataFrame, corrections: pd.DataFrame, csv: Path | None, *, moves: bool
 ) -> None:
+    from workbench.reporting.mappings import other_steps
+
     move = " --move-records" if moves else ""
     if not len(problems):
         return
@@ -141,8 +148,8 @@ def _say_what_next(
         if written is None:
             say(f"  {command()} mappings --csv corrections.csv{on()}")
         say(f"  {command()} plan mapping --from {written or 'corrections.csv'}{move}{on()}")
-    else:
-        first = problems.iloc[0]
+    elif len(single := problems[~problems["problem"].isin(["no-mapping", "two-records"])]):
+        first = single.iloc[0]
         whole = " --whole-cycle" if first["cycle"] else ""
         if not first["should_be"]:
             say(
@@ -150,6 +157,8 @@ def _say_what_next(
             )
         right = first["should_be"] or "NEW_ID"
         say(f"  {command()} plan mapping {first['entity']} {first['wa_id']} {right}{whole}{move}{on()}")
+    for said, words in other_steps(problems):
+        say(f"  {said}:", f"  {command()} {words}{on()}")
     say(f"The same, drawn: {command()} report mappings{on()}")
 
 
@@ -181,6 +190,21 @@ def plan_mapping(
             "--whole-cycle", help="Correct the rest of a swap or cycle with the part that is named."
         ),
     ] = False,
+    rebuild: Annotated[
+        bool, typer.Option("--rebuild", help="Put back the mappings that are missing, by all traces of them.")
+    ] = False,
+    snapshot: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SNAPSHOT",
+            help="With --rebuild: a snapshot that still has them: its name, its file, `latest`, or any dump of pg_dump.",
+        ),
+    ] = None,
+    before: Before = None,
+    csv_records: Annotated[
+        bool,
+        typer.Option("--csv-records", help="With --rebuild: map what a CSV import made, too."),
+    ] = False,
     environment: EnvironmentName = None,
     json: AsJson = False,
     import_report: ImportReports = None,
@@ -188,8 +212,22 @@ def plan_mapping(
     acting: Acting = None,
     unmask: Unmask = False,
 ) -> None:
-    """Plan to lead Wild Apricot ids to the right records (guide §4.2), one or a table of them."""
+    """Plan to lead Wild Apricot ids to the right records (guide §4.2), one or a table of them; or put lost ones back."""
     one = [each for each in (entity, wa_id, new_id) if each is not None]
+    if rebuild:
+        if one or table is not None or reason or move_records or whole_cycle or export:
+            raise UsageError(
+                "To put lost mappings back and to correct wrong ones are two questions.",
+                "Give --rebuild with --snapshot or --before, --csv-records and --import-report alone.",
+            )
+        with open_as(environment, acting, import_reports=import_report or ()) as wb:
+            made = wb.plan_rebuild(snapshot=snapshot, before=before, csv_records=csv_records)
+            present(wb.environment, made, json, unmask)
+        return
+    if snapshot is not None or csv_records:
+        raise UsageError(
+            "--snapshot and --csv-records go with --rebuild.", "Add --rebuild, or leave them out."
+        )
     if table is not None and (one or reason):
         raise UsageError("A table and a single correction are two questions.", "Give --from FILE.csv alone.")
     if table is None and len(one) < 3:

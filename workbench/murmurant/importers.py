@@ -68,6 +68,9 @@ BUNDLE_SEALED, DRY_RUN_REVIEWED, DRY_RUN_PRUNED = (
     "migration:dry-run:pruned",
 )
 """Guide §2.3: a bundle's digest belongs in the audit log. And §6: somebody read a dry run and approves of it."""
+MAPPINGS_REBUILT = "migration:mapping:rebuilt"
+"""The entry for mappings that were put back after they were lost."""
+
 SYNC_STATE_RESET = "migration:sync-state:reset"
 """The entry for a reset of the sync state by itself (guide §7.3)."""
 

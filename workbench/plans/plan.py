@@ -35,6 +35,7 @@ NOTES = {
     "kept": ("table", "key", "reason"),
     "conflict": ("table", "key", "column", "before", "run", "now", "reason"),
     "unresolved": ("table", "key", "reason", "resolved_by"),
+    "reason": ("table", "key", "reason"),
 }
 """What a plan says besides its changes, and in which columns."""
 
@@ -205,6 +206,11 @@ class Plan:
     def unresolved(self) -> list[dict[str, str | None]]:
         """What could not be decided for want of evidence, and what would decide it."""
         return self._noted("unresolved")
+
+    @cached_property
+    def reasons(self) -> list[dict[str, str | None]]:
+        """What single changes rest on, where that is not one thing for all: ``table``, ``key``, ``reason``."""
+        return self._noted("reason")
 
     def rows(self, section: Section) -> Iterator[Row]:
         """Yield a section's rows one by one, NULL as None."""

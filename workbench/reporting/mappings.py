@@ -11,6 +11,7 @@ from markupsafe import Markup
 from workbench.hints import on_environment
 from workbench.investigate.mappings.problems import MappingFindings
 from workbench.investigate.mappings.telling import PROBLEMS, cycles_of, sure_corrections
+from workbench.murmurant.spellings import EVENT, MEMBER, REGISTRATION
 from workbench.reporting.summaries import in_steps, listed
 from workbench.reporting.tables import Shown, table, visible
 from workbench.reporting.verdict import Looked
@@ -19,9 +20,11 @@ MAPPING_CHECKS = (
     "members-wrong-person",
     "events-wrong-record",
     "registrations-wrong-event",
+    "mappings-missing",
     "mappings-duplicate",
     "mappings-shared-target",
     "mappings-orphaned",
+    "records-imported-twice",
 )
 """The checks that the report of the mappings rests on."""
 
@@ -35,6 +38,8 @@ def mapping_summary(found: MappingFindings) -> Shown:
         facts["swaps and cycles"] = "; ".join(" → ".join((*each, each[0])) for each in circles[:8])
     if len(circles) > 8:
         facts["swaps and cycles"] += f"; and {len(circles) - 8:,} more"
+    if found.without_mapping:
+        facts["made by a CSV import"] = csv_remark(found)
     facts |= {f"not known ({number})": each for number, each in enumerate(found.not_known, 1)}
     return listed(facts or {"mappings": "no problem found"})
 
@@ -88,8 +93,37 @@ def mapping_steps(looked: Looked, found: MappingFindings) -> Shown:
             f"Two ids on one record are mostly one contact who was twice in Wild Apricot. `workbench duplicates{on}` and"
             " Wild Apricot itself tell; never delete the member for it."
         )
+    steps += [f"{said}: `workbench {command}{on}`." for said, command in other_steps(found.problems)]
     steps = steps or ["Nothing is wrong, as far as the traces tell."]
     return in_steps(steps)
+
+
+def other_steps(problems: pd.DataFrame) -> list[tuple[str, str]]:
+    """Return what to do about ids that are lost or became two records: in words, and the command."""
+    counts = problems["problem"].value_counts()
+    found = []
+    if "no-mapping" in counts:
+        found.append((f"{counts['no-mapping']:,} mappings are gone; put them back", "plan mapping --rebuild"))
+    if "two-records" in counts:
+        entities = set(problems[problems["problem"] == "two-records"]["entity"])
+        for entity in (EVENT, MEMBER, REGISTRATION):
+            if entity in entities and (entity != REGISTRATION or EVENT not in entities):
+                said = f"{entity}s of which an import made, or took, another record: look at both"
+                command = "duplicates" if entity != MEMBER else "check records-imported-twice"
+                found.append((said, command + ("" if entity == MEMBER else f" --entity {entity.lower()}")))
+    return found
+
+
+def csv_remark(found: MappingFindings) -> str:
+    """Say what a CSV import made without mappings, and what the next API sync makes of that."""
+    made = ", ".join(
+        f"{count:,} {entity.lower()}s" for entity, count in sorted(found.without_mapping.items())
+    )
+    return (
+        f"{made} were made by a CSV import, which leaves no mapping. That is no fault; but the next API sync finds members"
+        " by their e-mail alone, and makes these events, with all of their registrations, once more."
+        " Where the export has Wild Apricot's own ids, `workbench plan mapping --rebuild --csv-records` maps them first."
+    )
 
 
 def _surely(score: Any) -> str:

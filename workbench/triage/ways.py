@@ -138,7 +138,9 @@ def level_0(run: Run | None, dangling: int | None) -> Way:
     return Way("level 0", True, 0, 0, dangling, 0, (command,) if command else (), (note,))
 
 
-def rerun(run: Run | None, runs: Sequence[Run], dangling: int | None, missing: bool) -> Way:
+def rerun(
+    run: Run | None, runs: Sequence[Run], dangling: int | None, missing: bool, unmapped: bool = False
+) -> Way:
     """Guide §4.1, option A: an importer skips the records that are there.
 
     Parameters
@@ -147,7 +149,12 @@ def rerun(run: Run | None, runs: Sequence[Run], dangling: int | None, missing: b
         The live run to take up again.
     missing : bool
         Whether something that an import brought, or should have brought, is missing.
+    unmapped : bool
+        Whether mappings are missing, so that a sync would not know what is there.
     """
+    if unmapped and run is not None and run.importer != "csv":
+        why = "Mappings are missing: a sync would make every event, and all of its registrations, once more."
+        return Way("re-run", False, notes=(f"{why} Put the mappings back first.",))
     if run is None or run.mode == "dry":
         return Way("re-run", False, notes=("There is no live run to take up again.",))
     stopped = run.status in HAS_STOPPED

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from workbench.investigate.duplicates.beside import Beside, records_beside
 from workbench.investigate.duplicates.clusters import CLUSTER_COLUMNS, duplicate_clusters
-from workbench.investigate.duplicates.events import duplicate_events
+from workbench.investigate.duplicates.events import duplicate_events, shifted_events
 from workbench.investigate.duplicates.found import Found, describe_records
 from workbench.investigate.duplicates.members import FLOOR, duplicate_members, left_uncompared, match_chances
 from workbench.investigate.duplicates.pairs import COLUMNS, open_pairs
@@ -26,5 +26,6 @@ __all__ = [
     "match_chances",
     "open_pairs",
     "records_beside",
+    "shifted_events",
     "split_registrations",
 ]

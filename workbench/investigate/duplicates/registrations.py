@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 from sqlalchemy import ColumnElement, Connection, any_, cast, or_, select, tuple_
@@ -12,7 +12,11 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from workbench.investigate.decisions import Decision, Pair
 from workbench.investigate.duplicates import statements
 from workbench.investigate.duplicates.pairs import Candidate, gather, those_there, within
+from workbench.investigate.mappings.origins import imported_twice
+from workbench.investigate.mappings.statements import NEEDS
+from workbench.murmurant.importers import Run
 from workbench.murmurant.schema import Schema, as_text
+from workbench.murmurant.spellings import REGISTRATION
 
 _WORDS = {
     "exact": "one member registered twice for one event",
@@ -29,6 +33,7 @@ def split_registrations(
     members: pd.DataFrame,
     events: pd.DataFrame,
     decisions: Mapping[Pair, Decision],
+    runs: Sequence[Run] = (),
 ) -> pd.DataFrame:
     """List the pairs of registrations that are one, counting the records of a cluster as one (guide §1.4).
 
@@ -36,13 +41,16 @@ def split_registrations(
     ----------
     members, events : pandas.DataFrame
         Pairs with their clusters: see `duplicate_members` and `duplicate_events`.
+    runs : sequence of Run
+        Every run that is known, with its report files: which Wild Apricot id became which registration.
 
     Returns
     -------
     pandas.DataFrame
         See `workbench.investigate.duplicates.pairs.gather`, with ``event`` and ``member`` (of the left one) and
         ``member_cluster``, ``event_cluster``: what to merge first. ``kind`` is ``exact`` (one event, one
-        member), ``split_member``, ``split_event`` or ``split_both``.
+        member), ``split_member``, ``split_event`` or ``split_both``; or ``wa_id``, in no cluster: one registration of Wild
+        Apricot led to two, for people or events that are not one.
 
     Raises
     ------
@@ -61,6 +69,13 @@ def split_registrations(
         for pair in within([key for key, *_ in group]):
             kind = _kind(of[pair[0]], of[pair[1]])
             found[pair] = Candidate(kind, None, kind == "exact", _WORDS[kind], "", True)
+    if schema.has(*NEEDS):
+        for again in imported_twice(connection, schema, runs):
+            pair = min(again.first, again.record), max(again.first, again.record)
+            if again.entity == REGISTRATION and pair not in found:
+                why = f"one Wild Apricot registration ({again.wa_id}) led to both"
+                against = "they are for two people, or two events"
+                found[pair] = Candidate("wa_id", None, False, why, against)
     listed = gather(found, decisions, those_there(connection, schema, "registrations", decisions))
     of = {**_read(connection, schema, set(listed["left"]) - of.keys()), **of}
     listed["event"] = [of[key][0] for key in listed["left"]]

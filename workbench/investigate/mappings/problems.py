@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import pandas as pd
 from sqlalchemy import Connection
@@ -12,6 +13,7 @@ from workbench.investigate.mappings.circles import find_cycles
 from workbench.investigate.mappings.contacts import Known, known_of
 from workbench.investigate.mappings.lookup import MappingRow, mapping_rows, mapping_to_keep
 from workbench.investigate.mappings.misplaced import Wrong, came_through, misplaced_frame
+from workbench.investigate.mappings.origins import Again, Bare, imported_twice, without_mapping
 from workbench.investigate.mappings.places import told_places
 from workbench.investigate.mappings.scoring import Birth, Facts, Judgement, judge
 from workbench.investigate.mappings.statements import (
@@ -44,16 +46,20 @@ class MappingFindings:
         where nothing tells), ``sure`` (whether `should_be` may be planned without more ado), ``evidence``,
         ``agrees``, ``differs`` (in words, no personal value), ``should_be``, ``because``; ``cycle``,
         ``cycle_size``, ``position`` where the mapping is part of a swap or a longer cycle; ``contact``
-        and ``person`` (the names of both), ``title`` of an event; ``registrations`` that came through it.
+        and ``person`` (the names of both), ``title`` of an event; ``registrations`` that came through it;
+        ``other_record``, where an import made, or took, another record for the id.
     registrations : pandas.DataFrame
         Those that came through a wrong mapping: see `workbench.investigate.mappings.misplaced.Misplaced`.
     not_known : tuple of str
         What could not be found out, and what would tell.
+    without_mapping : dict of str to int
+        Entity to the number of records that a CSV import made, which leaves no mapping by design.
     """
 
     problems: pd.DataFrame
     registrations: pd.DataFrame
     not_known: tuple[str, ...]
+    without_mapping: dict[str, int] = field(default_factory=dict)
 
     @property
     def clean(self) -> bool:
@@ -92,7 +98,8 @@ def mapping_findings(
     nowhere = {row.key: row.why for row in connection.execute(leading_nowhere(schema))}
     twice = {row.key for row in connection.execute(mapped_twice(schema))}
     shared = {row.key for row in connection.execute(shared_targets(schema))}
-    rows = mapping_rows(connection, schema, ids=against, keys={*nowhere, *twice, *shared})
+    again = {f"{each.entity}/{each.wa_id}": each for each in imported_twice(connection, schema, runs)}
+    rows = mapping_rows(connection, schema, ids=against, keys={*nowhere, *twice, *shared, *again})
     known = {
         entity: known_of(
             connection,
@@ -117,6 +124,7 @@ def mapping_findings(
         for key in sorted(twice)
         for each in _duplicates(schema, [row for row in rows if row.key == key], known)
     ]
+    found += [_two_records(row, again[row.key]) for row in rows if row.key in again and row.id not in against]
     found += [_shares(row, known) for row in rows if row.key in shared]
     through = came_through(
         connection,
@@ -129,7 +137,14 @@ def mapping_findings(
         ],
         exports,
     )
-    return MappingFindings(problems_frame(found, known, through), misplaced_frame(through), tuple(not_known))
+    bare, _ = without_mapping(connection, schema, runs)
+    found += [_lost(schema, each) for each in bare if each.importer != "csv"]
+    return MappingFindings(
+        problems_frame(found, known, through),
+        misplaced_frame(through),
+        tuple(not_known),
+        dict(Counter(each.entity for each in bare if each.importer == "csv")),
+    )
 
 
 def _unknown_origin(entity: str) -> str:
@@ -208,6 +223,17 @@ def _duplicates(schema: Schema, rows: Sequence[MappingRow], known: Mapping[str, 
             said = "mapped more than once; this mapping is one too many"
             found.append(Problem("duplicate", row, said, _FACT, right, f"mapping {kept.id} is kept"))
     return found
+
+
+def _lost(schema: Schema, bare: Bare) -> Problem:
+    row = MappingRow("", schema.table_of(bare.entity), bare.entity, bare.wa_id, "", None)
+    return Problem("no-mapping", row, bare.words, Judgement(None, "", ""), bare.record)
+
+
+def _two_records(row: MappingRow, again: Again) -> Problem:
+    other = again.record if row.target == again.first else again.first
+    said = f"two records for this id: {again.first}, and later {again.record} ({again.words})"
+    return Problem("two-records", row, said, Judgement(None, "", ""), other_record=other)
 
 
 def _shares(row: MappingRow, known: Mapping[str, Known]) -> Problem:

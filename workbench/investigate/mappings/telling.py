@@ -23,6 +23,8 @@ PROBLEMS = {
     "missing-target": "the record it leads to does not exist",
     "unknown-type": "its entity type is none that Murmurant has",
     "duplicate": "the same id is mapped more than once",
+    "no-mapping": "an import made a record for the id, and no mapping leads there",
+    "two-records": "the id became two records, of which its mapping leads to one",
     "shared-target": "two ids lead to one record",
 }
 """What can be wrong with a mapping, and what that means; in the order of their weight."""
@@ -30,7 +32,7 @@ PROBLEMS = {
 COLUMNS = (
     *("problem", "entity", "wa_id", "mapping", "target", "score", "sure", "evidence", "agrees", "differs"),
     *("should_be", "because", "cycle", "cycle_size", "position", "contact", "person", "title"),
-    "registrations",
+    *("registrations", "other_record"),
 )
 
 
@@ -45,6 +47,7 @@ class Problem:
     should_be: str = ""
     because: str = ""
     place: Place | None = None
+    other_record: str = ""
 
     @property
     def sure(self) -> bool:
@@ -86,6 +89,7 @@ def problems_frame(
                 "person": record.name,
                 "title": " / ".join(filter(None, dict.fromkeys((contact.title, record.title)))),
                 "registrations": counts[row.key],
+                "other_record": each.other_record,
             }
         )
     worst: dict[str, float] = {}

@@ -1,0 +1,370 @@
+"""Put lost mappings back: from the audit log, the importers' reports and id maps, or a snapshot (guide §1.2, §4.2).
+
+Nothing is guessed. An id that became two records, a record that two ids claim, one that is gone: these are left out and
+listed, with what would decide them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from uuid import NAMESPACE_URL, uuid5
+
+from psycopg import sql
+from sqlalchemy import Connection, func, select
+
+from workbench.checkpoints.earlier import Snapshot, opened
+from workbench.errors import Refused
+from workbench.fixes.ledger import Ledger
+from workbench.investigate.mappings.origins import (
+    AUDIT,
+    RAW,
+    Claim,
+    Key,
+    claims,
+    leading_to,
+    mapped_ids,
+    there,
+    without_mapping,
+)
+from workbench.investigate.mappings.statements import NEEDS
+from workbench.murmurant.importers import MAPPINGS_REBUILT, Run
+from workbench.murmurant.schema import Schema, entity_of
+from workbench.murmurant.spellings import CONCEPTS, ENTITIES, ENTITY_TYPES, REGISTRATION
+from workbench.plans import journal
+from workbench.plans.journal import raw
+from workbench.plans.plan import Header, Plan, Section, Target, format_row
+from workbench.plans.rows import table_of
+from workbench.plans.writing import PlanWriter
+from workbench.settings import Settings
+
+KIND = "mapping-rebuild"
+
+_BY_HAND = "find out which one it is, then `workbench plan mapping`, or the next sync"
+_CORRECTED, _SNAPSHOT = "corrected to it on purpose (guide §4.2)", "snapshot"
+
+
+@dataclass
+class _Found:
+    """A mapping that is to be put back: its columns' values as text, and what it rests on."""
+
+    entity: str
+    wa_id: str
+    record: str
+    because: str
+    values: dict[str, str | None] = field(default_factory=dict)
+
+    @property
+    def key(self) -> str:
+        return f"{self.entity}/{self.wa_id}"
+
+
+def plan_rebuild(
+    connection: Connection,
+    schema: Schema,
+    runs: Sequence[Run],
+    *,
+    snapshot: Snapshot | None = None,
+    csv_records: bool = False,
+    settings: Settings,
+    target: Target,
+    planned_by: str,
+    folder: Path,
+) -> Plan:
+    """Plan to put back the mappings that are missing; those that are there stay as they are.
+
+    Parameters
+    ----------
+    connection : sqlalchemy.Connection
+        In a reading, repeatable-read transaction.
+    runs : sequence of Run
+        Every run that is known, with its report files.
+    snapshot : Snapshot, optional
+        One that has the mappings as they were; its word counts before the others'.
+    csv_records : bool
+        Whether to map also what a CSV import made, which never had a mapping.
+    folder : Path
+        Where the plan file is written.
+
+    Raises
+    ------
+    SchemaGap
+        When there is no table of mappings to be read.
+    Refused
+        When no mapping is missing that could be put back.
+    """
+    schema.require("mappings.id", *NEEDS)
+    ledger = Ledger()
+    kept = _of_snapshot(snapshot, schema, settings) if snapshot else {}
+    corrections = _corrections(connection, schema)
+    told: dict[Key, list[Claim]] = defaultdict(list)
+    for each in _trusted(claims(connection, schema, runs)):
+        told[each.key].append(each)
+    wanted = told.keys() | kept.keys() | corrections.keys()
+    open_keys = sorted(wanted - mapped_ids(connection, schema, wanted).keys())
+    places = {each.place for of_id in told.values() for each in of_id}
+    places |= {(key[0], row["target"] or "") for key, row in kept.items()}
+    places |= {(key[0], record) for key, record in corrections.items()}
+    made = there(connection, schema, places)
+    owners = _owners(connection, schema, told)
+    found: list[_Found] = []
+    for key in open_keys:
+        found += _decide(
+            schema, key, told[key], kept.get(key), corrections.get(key), made, owners, csv_records, ledger
+        )
+    rows = [_with_values(schema, each, told[each.entity, each.wa_id], made, kept) for each in found]
+    done = {(each.entity, each.record) for each in found} | {
+        (each.entity, each.record) for key in open_keys for each in told[key]
+    }
+    table = schema.resolved["mappings"].table
+    for bare in without_mapping(connection, schema, runs)[0]:
+        if not bare.wa_id and (bare.entity, bare.record) not in done:
+            why = f"{bare.words}, and no trace says for which Wild Apricot id it was made"
+            how = (
+                "a snapshot with its mapping (--snapshot FILE), or the import's report (--import-report FILE)"
+            )
+            ledger.unresolved.append((table, f"{bare.entity} {bare.record}", why, how))
+    if not rows:
+        left = (
+            f" {len(ledger.unresolved):,} cannot be told: {ledger.unresolved[0][2]}."
+            if ledger.unresolved
+            else ""
+        )
+        raise Refused(
+            f"No mapping is missing that could be put back.{left}",
+            "`workbench check mappings-missing` names the records that no mapping leads to.",
+        )
+    counts = Counter(each.entity for each in rows)
+    sources = Counter(each.because for each in rows)
+    by_entity = ", ".join(f"{counts[entity]:,} of {entity.lower()}s" for entity in ENTITIES if counts[entity])
+    header = Header(
+        kind=KIND,
+        parameters={
+            "snapshot": (snapshot.archive.name if snapshot.archive else snapshot.name) if snapshot else None,
+            "csv_records": csv_records,
+        },
+        reasons=(f"Puts back {len(rows):,} mappings that are missing: {by_entity}.",),
+        target=target,
+        planned_by=planned_by,
+        evidence=tuple(f"{because} ({count:,})" for because, count in sorted(sources.items())),
+        notes=tuple(_notes(ledger, snapshot)),
+        audit=(
+            {
+                "action": MAPPINGS_REBUILT,
+                "metadata": {"records_affected": len(rows), "rests_on": dict(sources)},
+            },
+        ),
+    )
+    return _write(schema, header, rows, ledger, kept, folder)
+
+
+def _trusted(said: Sequence[Claim]) -> Iterable[Claim]:
+    """Leave out raw data where an audit row says for which id the record was made."""
+    logged = {each.place for each in said if each.trace == AUDIT and each.action == "created"}
+    return (each for each in said if each.trace != RAW or each.place not in logged)
+
+
+def _owners(
+    connection: Connection, schema: Schema, told: Mapping[Key, Sequence[Claim]]
+) -> dict[Key, set[str]]:
+    """Return the ids that a record was made for, or that lead to it now."""
+    found: dict[Key, set[str]] = defaultdict(set)
+    for of_id in told.values():
+        for each in of_id:
+            if each.action == "created":
+                found[each.place].add(each.wa_id)
+    for (entity, wa_id), record in leading_to(connection, schema, {record for _, record in found}):
+        found[entity, record].add(wa_id)
+    return found
+
+
+def _decide(
+    schema: Schema,
+    key: Key,
+    told: Sequence[Claim],
+    row: Mapping[str, str | None] | None,
+    corrected: str | None,
+    made: Mapping[Key, Any],
+    owners: Mapping[Key, set[str]],
+    csv_records: bool,
+    ledger: Ledger,
+) -> list[_Found]:
+    """Return the mapping of an id, or note why there is none."""
+    (entity, wa_id), table = key, schema.resolved["mappings"].table
+
+    def open_(why: str, how: str) -> list[_Found]:
+        ledger.unresolved.append((table, f"{entity}/{wa_id}", why, how))
+        return []
+
+    spelled = schema.resolved["mappings"].spelling["wa_id"]
+    if "int" in schema.catalogue.tables[table].columns[spelled].type and not wa_id.isdecimal():
+        return open_(
+            "its id is no number, as the mappings of this database need it", "nothing: no sync knows it"
+        )
+    if corrected and (entity, corrected) in made:
+        return [_Found(entity, wa_id, corrected, _CORRECTED)]
+    kept = (row or {}).get("target")
+    if kept and (entity, kept) in made:
+        return [_Found(entity, wa_id, kept, _SNAPSHOT)]
+    here = [each for each in told if each.place in made]
+    # A CSV import leaves no mapping, so its id map never says what the mapping was where another import does.
+    here = [each for each in here if each.importer != "csv"] or here
+    if not here:
+        return open_(
+            "the record that was made for it is gone",
+            "nothing to map; a sync makes it again where Wild Apricot still has it",
+        )
+    records = sorted({each.record for each in here})
+    if len(records) > 1:
+        return open_(
+            "the imports made, or took, more than one record for it",
+            "`workbench check records-imported-twice` names them: merge them, or roll back the run that made the second;"
+            " then rebuild again",
+        )
+    best = min(here, key=lambda each: (each.action != "created", each.trace != AUDIT, str(each.at), each.run))
+    others = owners.get(best.place, set()) - {wa_id}
+    if others and not any(each.maps and each.action == "updated" for each in here):
+        return open_(
+            "its record was made for another Wild Apricot id",
+            "nothing to do where a person booked again: a sync maps the one it made the row for"
+            if entity == REGISTRATION
+            else _BY_HAND,
+        )
+    by_csv = best.action == "created" and all(each.importer == "csv" for each in here)
+    if by_csv and not csv_records:
+        return open_(
+            "made by a CSV import, which leaves no mapping: the next API sync finds members by their e-mail, and makes"
+            " events and their registrations anew",
+            "--csv-records maps it by the import's own id map, so that the sync finds it",
+        )
+    return [_Found(entity, wa_id, best.record, best.words)]
+
+
+def _with_values(
+    schema: Schema,
+    found: _Found,
+    told: Sequence[Claim],
+    made: Mapping[Key, Any],
+    kept: Mapping[Key, Mapping[str, str | None]],
+) -> _Found:
+    """Fill in the row: as the snapshot had it, else with the moment and the run of the trace it rests on."""
+    spelling = schema.resolved["mappings"].spelling
+    columns = schema.catalogue.tables[schema.resolved["mappings"].table].columns
+    table = schema.table_of(found.entity)
+    if found.because == _SNAPSHOT:
+        row = kept[found.entity, found.wa_id]
+        found.values = {name: value for name, value in row.items() if name in columns}
+        return found
+    of_it = sorted(
+        (each for each in told if each.record == found.record),
+        key=lambda each: (each.words != found.because, str(each.at)),
+    )
+    moment = (of_it[0].at if of_it else None) or made[found.entity, found.record].at
+    run = of_it[0].run if of_it else ""
+    values = {
+        "id": str(uuid5(NAMESPACE_URL, f"{table}/{found.wa_id}/{found.record}")),
+        "entity_type": table,
+        "wa_id": found.wa_id,
+        "target": found.record,
+        "run_id": run or None,
+        "synced_at": str(moment) if moment else None,
+        "updated_at": str(moment) if moment else None,
+    }
+    found.values = {spelling[name]: value for name, value in values.items() if name in spelling}
+    # Where both spellings of the column are there, both are filled.
+    found.values |= dict.fromkeys(
+        (name for name in CONCEPTS["mappings"].columns["target"] if name in columns), found.record
+    )
+    return found
+
+
+def _of_snapshot(snapshot: Snapshot, schema: Schema, settings: Settings) -> dict[Key, dict[str, str | None]]:
+    """Read the mappings of a snapshot: by id, each with its columns as text, and ``target``."""
+    found: dict[Key, dict[str, str | None]] = {}
+    resolved = schema.resolved["mappings"]
+    types = {spelling: entity for entity, each in ENTITY_TYPES.items() for spelling in each}
+    with (
+        opened(snapshot, [resolved.table], settings=settings, schema=schema.catalogue.schema) as scratch,
+        scratch.connect() as there_,
+    ):
+        cursor = there_.execute(
+            sql.SQL("SELECT * FROM {} LIMIT 0").format(sql.Identifier(scratch.schema, resolved.table))
+        )
+        names = [each.name for each in cursor.description or ()]
+        cells = sql.SQL(", ").join(sql.SQL("{}::text").format(sql.Identifier(name)) for name in names)
+        spelled = {
+            concept: next(name for name in CONCEPTS["mappings"].columns[concept] if name in names)
+            for concept in ("entity_type", "wa_id", "target")
+        }
+        for row in there_.execute(
+            sql.SQL("SELECT {} FROM {}").format(cells, sql.Identifier(scratch.schema, resolved.table))
+        ):
+            values = dict(zip(names, row, strict=True))
+            entity, wa_id = types.get(values[spelled["entity_type"]] or ""), values[spelled["wa_id"]]
+            if entity and wa_id:
+                found[entity, wa_id] = {**values, "target": values[spelled["target"]]}
+    return found
+
+
+def _corrections(connection: Connection, schema: Schema) -> dict[Key, str]:
+    """Return the record that each id was corrected to last, by guide §4.2's entries; not those taken back."""
+    if not schema.has("audit.metadata", "audit.created_at"):
+        return {}
+    undone = {each.plan for each in journal.entries(raw(connection)) if each.undone_by}
+    audit = schema.audit
+    facts = audit.c.metadata
+    rows = connection.execute(
+        select(
+            entity_of(func.coalesce(facts["entityType"].astext, "")),
+            facts["waId"].astext,
+            facts["newMurmurantId"].astext,
+            facts["plan"].astext,
+        )
+        .where(facts["newMurmurantId"].astext.is_not(None), facts["waId"].astext.is_not(None))
+        .order_by(audit.c.created_at)
+    )
+    return {
+        (entity, wa_id): record
+        for entity, wa_id, record, plan in rows
+        if entity in ENTITIES and plan not in undone
+    }
+
+
+def _notes(ledger: Ledger, snapshot: Snapshot | None) -> list[str]:
+    found = ["Dry run the next sync before it runs live: it should create nothing that is here already."]
+    if snapshot is None:
+        found.append(
+            "A contact that a sync found by its e-mail, and did not change, left no trace but its mapping: such mappings"
+            " are not here. The next sync finds these contacts by their e-mail again."
+        )
+    if ledger.unresolved:
+        found.append(f"{len(ledger.unresolved):,} mappings are left out, each with what would decide it.")
+    return found
+
+
+def _write(
+    schema: Schema,
+    header: Header,
+    found: Sequence[_Found],
+    ledger: Ledger,
+    kept: Mapping[Key, Mapping[str, str | None]],
+    folder: Path,
+) -> Plan:
+    table = schema.resolved["mappings"].table
+    key = table_of(schema.catalogue, table).primary_key
+    groups: dict[tuple[str, ...], list[_Found]] = defaultdict(list)
+    for each in found:
+        groups[tuple(sorted(each.values))].append(each)
+    with PlanWriter(folder, header) as writer:
+        for names, rows in sorted(groups.items()):
+            with writer.section(Section("insert", table, key, changed=names)):
+                for each in sorted(rows, key=lambda one: [one.values[name] or "" for name in key]):
+                    writer.block(format_row([each.values[name] for name in names]))
+        writer.notes(
+            "reason", sorted((table, f"{each.key} to {each.record}", each.because) for each in found)
+        )
+        writer.notes("unresolved", sorted(ledger.unresolved))
+        return writer.finish()
