@@ -38,7 +38,7 @@ ITEMS = {  # the guide's own words, section by section
     "§1.6": ("Wrong environment targeted", "Incorrect config file used", "Premature execution"),
     "§2.4": ("Count verification", "Orphan check"),
     "§7.1": ("No orphaned mappings", "No orphaned registrations", "Counts match expectations"),
-    "§7.2": ("API health check", "Auth still works", "Key pages load"),
+    "§7.2": ("API health check", "Auth still works", "Key pages of the application"),
 }
 
 LOOKED: Any = SimpleNamespace(

@@ -28,9 +28,9 @@ def app_health(look: Look) -> Rows:
 
 @check(
     "app-pages",
-    "Key pages load",
+    "Key pages of the application",
     guide="§7.2",
-    symptom="Key pages load",
+    symptom="Key pages of the application",
     question="Do the key pages load, or send a stranger to the sign-in page?",
     remedy=_AFTER,
 )
@@ -40,7 +40,7 @@ def app_pages(look: Look) -> Rows:
 
 @check(
     "app-auth-refuses",
-    "Strangers are kept out",
+    "Access without signing in",
     guide="§7.2",
     symptom="Auth still works",
     question="Is a page for signed-in people refused to somebody who is not?",
@@ -59,7 +59,7 @@ def app_auth_refuses(look: Look) -> Rows:
 
 @check(
     "app-auth-admits",
-    "People can sign in",
+    "Signing in to the application",
     guide="§7.2",
     symptom="Auth still works",
     question="Is a page for signed-in people shown to somebody who is?",

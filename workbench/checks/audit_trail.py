@@ -43,7 +43,7 @@ REQUIRED_OF_SYNC = ("syncRunId", "waId", "mode")
 
 @check(
     "runs-ended",
-    "Runs that started and never ended",
+    "Start and end entries of runs",
     guide="§5.1",
     symptom="Import begins, and neither finishes nor errors",
     question="Did every run that started also log that it completed or failed?",
@@ -77,7 +77,7 @@ def runs_ended(look: Look) -> Rows:
 
 @check(
     "audit-metadata",
-    "Audit entries that lack what they must say",
+    "Required facts in audit entries",
     guide="§5.1",
     symptom="Metadata Required",
     question="Does every migration entry, and every row the sync logged, carry the metadata it must?",
@@ -111,7 +111,7 @@ def audit_metadata(look: Look) -> Select[Any]:
 
 @check(
     "audit-entries",
-    "Operations that the audit log does not tell of",
+    "Audit trail of operations",
     guide="§5.1",
     symptom="Every migration operation MUST create audit log entries",
     question="Did every run log what its importer logs, and has every plan that was applied its entry?",
@@ -149,7 +149,7 @@ def audit_entries(look: Look) -> Rows:
 
 @check(
     "audit-chain",
-    "What the workbench logged is not as it was written",
+    "Integrity of the workbench's own log",
     guide="§5.1",
     symptom="Compare before/after to detect tampering",
     question="Is every entry of the workbench as it was sealed, at its place, and the last one still there?",

@@ -15,7 +15,7 @@ from workbench.investigate.duplicates.merged import written_since
 
 @check(
     "members-duplicate-email",
-    "Members who share an e-mail address",
+    "Uniqueness of members' e-mail addresses",
     guide="§1.4",
     symptom="Member appears twice in list",
     question="Does each e-mail address, whatever its case, dots and plus tag, belong to one member?",
@@ -29,7 +29,7 @@ def members_duplicate_email(look: Look) -> Select[*tuple[Any, ...]]:
 
 @check(
     "events-duplicate",
-    "Events with the same title and start",
+    "Uniqueness of events",
     guide="§1.4",
     symptom="Duplicate events",
     question="Is there one event for each title and start?",
@@ -67,7 +67,7 @@ def events_shifted(look: Look) -> Rows:
 
 @check(
     "registrations-split",
-    "Registrations split across one person's duplicates",
+    "Registrations across duplicate records",
     guide="§1.4",
     symptom="Split registrations",
     question="Is each person registered once for each event, counting their duplicates as one?",
@@ -80,7 +80,7 @@ def registrations_split(look: Look) -> Select[*tuple[Any, ...]]:
 
 @check(
     "registrations-duplicate",
-    "The same member registered twice for one event",
+    "Uniqueness of registrations",
     guide="§1.4",
     symptom="Split registrations",
     question="Is each member registered at most once for each event?",
@@ -94,7 +94,7 @@ def registrations_duplicate(look: Look) -> Select[*tuple[Any, ...]] | Rows:
 
 @check(
     "merges-written-over",
-    "What imports wrote into merged records since",
+    "Merged records after later imports",
     guide="§1.4",
     symptom="Member appears twice in list",
     question="Has no import since a merge written what Wild Apricot has of the duplicate into the record that stayed?",

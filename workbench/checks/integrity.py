@@ -22,7 +22,7 @@ A_YEAR = timedelta(days=365)
 
 @check(
     "mappings-orphaned",
-    "Mappings whose record does not exist",
+    "Records behind mappings",
     guide="§7.1",
     symptom="No orphaned mappings",
     question="Does every mapping lead to a record that exists?",
@@ -36,7 +36,7 @@ def mappings_orphaned(look: Look) -> Select[*tuple[Any, ...]]:
 
 @check(
     "registrations-orphaned",
-    "Registrations without their member or event",
+    "Members and events behind registrations",
     guide="§7.1",
     symptom="No orphaned registrations",
     question="Does every registration belong to a member and an event that exist?",
@@ -64,7 +64,7 @@ def registrations_orphaned(look: Look) -> Select[*tuple[Any, ...]]:
 
 @check(
     "counts-as-expected",
-    "Row counts that meet expectations",
+    "Row counts against expectations",
     guide="§7.1",
     symptom="Counts match expectations",
     question="Are there as many members, events and registrations as there should be?",
@@ -88,7 +88,7 @@ def counts_as_expected(look: Look) -> Rows:
 
 @check(
     "sync-state",
-    "A sync state that is ahead of the data",
+    "Sync state against the data",
     guide="§7.3",
     symptom="Sync state needs attention after Level 2",
     question="Is the last sync that the state remembers one that the data have, and would the next one fetch what is gone?",

@@ -22,7 +22,7 @@ _NO_EVIDENCE = (
 
 @check(
     "members-wrong-person",
-    "Members linked to the wrong person",
+    "People that member mappings lead to",
     guide="§1.2",
     symptom="Member linked to wrong person",
     question="Does every contact's Wild Apricot id lead to the record that was made for that contact?",
@@ -35,7 +35,7 @@ def members_wrong_person(look: Look) -> Select[Any]:
 
 @check(
     "events-wrong-record",
-    "Events linked to the wrong record",
+    "Records that event mappings lead to",
     guide="§1.2",
     symptom="Event registrations on wrong event",
     question="Does every event's Wild Apricot id lead to the record that was made for it?",
@@ -48,7 +48,7 @@ def events_wrong_record(look: Look) -> Select[Any]:
 
 @check(
     "registrations-wrong-event",
-    "Registrations on the wrong event or person",
+    "Event and person of each registration",
     guide="§1.2",
     symptom="Event registrations on wrong event",
     question="Is every registration still on the event and the person that its import brought it for?",
@@ -64,7 +64,7 @@ def registrations_wrong_event(look: Look) -> Select[Any]:
 
 @check(
     "mappings-duplicate",
-    "Wild Apricot ids that are mapped twice",
+    "Mappings per Wild Apricot id",
     guide="§1.2",
     symptom="Duplicate mappings",
     question="Is each Wild Apricot id of each kind mapped once?",
@@ -77,7 +77,7 @@ def mappings_duplicate(look: Look) -> Select[Any]:
 
 @check(
     "mappings-shared-target",
-    "Records that two Wild Apricot ids lead to",
+    "Wild Apricot ids per record",
     guide="§1.2",
     symptom="Duplicate mappings",
     severity="warn",

@@ -38,7 +38,7 @@ _RESERVED = r"@(.*\.)?(example\.(com|net|org)|.*\.(test|example|invalid|localhos
 
 @check(
     "environment-wrong",
-    "Data of another environment",
+    "Environment that the data come from",
     guide="§1.6",
     symptom="Wrong environment targeted",
     question="Did every run mean this environment, and are there no test people in it?",
@@ -87,7 +87,7 @@ def environment_wrong(look: Look) -> Rows:
 
 @check(
     "real-people-in-demo",
-    "Real people in a demo or development database",
+    "People in a demo or development database",
     guide="§1.6",
     symptom="Wrong environment targeted",
     severity="warn",
@@ -121,7 +121,7 @@ def real_people_in_demo(look: Look) -> Rows:
 
 @check(
     "config-differs",
-    "A live run with another configuration than its dry run",
+    "Configuration of live runs and their dry runs",
     guide="§1.6",
     symptom="Incorrect config file used",
     question="Did every live run use the configuration, the files and the source that its dry run was reviewed with?",
@@ -170,7 +170,7 @@ def config_differs(look: Look) -> Rows:
 
 @check(
     "live-run-without-dry-run",
-    "A live run that no dry run came before",
+    "Dry runs before live runs",
     guide="§1.6",
     symptom="Premature execution",
     severity="warn",

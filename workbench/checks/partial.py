@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, Select, String, Subquery, bindparam, exist
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from workbench.audit.deeds import removed, standing_deeds
-from workbench.checks.registry import Answer, Look, NotRunError, Rows, check
+from workbench.checks.registry import Answer, Look, NotRunError, Rows, check, culprits
 from workbench.errors import WorkbenchError
 from workbench.investigate.left_out import far_below, left_out_frame, not_explained, still_left_out, warned_of
 from workbench.murmurant.importers import Run
@@ -18,7 +18,7 @@ from workbench.murmurant.spellings import CONCEPT_OF, ENTITY_TYPES, EVENT, MEMBE
 
 @check(
     "members-missing",
-    "Members that an import brought are missing",
+    "Imported members that should be here",
     guide="§1.1",
     symptom="Some members imported, others missing",
     question="Is every member that a run says it created still here, and did it deal with every contact it fetched?",
@@ -31,7 +31,7 @@ def members_missing(look: Look) -> Rows:
 
 @check(
     "records-missing",
-    "Events or registrations that an import brought are missing",
+    "Imported events and registrations that should be here",
     guide="§2.4",
     symptom="Count verification",
     question="Is every event and registration that a run says it created still here?",
@@ -44,7 +44,7 @@ def records_missing(look: Look) -> Rows:
 
 @check(
     "events-without-registrations",
-    "Past events without a single registration",
+    "Registrations of past events",
     guide="§1.1",
     symptom="Events imported but registrations failed",
     severity="warn",
@@ -66,7 +66,7 @@ def events_without_registrations(look: Look) -> Select[Any]:
 
 @check(
     "runs-interrupted",
-    "Runs that stopped midway, or fetched too little",
+    "Completion of import runs",
     guide="§1.1",
     symptom="Transaction rolled back mid-batch",
     question="Did every run reach its end and fetch what it should, by the evidence and not by its own word?",
@@ -89,7 +89,7 @@ def runs_interrupted(look: Look) -> Rows:
 
 @check(
     "records-left-out",
-    "Records that an import left out",
+    "Completeness of imports",
     guide="§1.1",
     symptom="Some members imported, others missing",
     question="Did every run take all that it fetched, or did a later one bring in what it left out?",
@@ -122,13 +122,12 @@ def records_left_out(look: Look) -> Answer:
             f"Whom an import left out is not known: {', '.join(unknown)}. Give its report with --import-report."
         )
     table = left_out_frame(left_out).drop(columns="since")
-    count = sum(1 if each.records is None else each.records for each in left_out)
-    return Answer(count, table.head(look.sample))
+    return Answer(culprits(table), table.head(look.sample))
 
 
 @check(
     "runs-as-reported",
-    "Runs whose report and traces disagree",
+    "Run reports against their traces",
     guide="§2.4",
     symptom="Count verification",
     severity="warn",

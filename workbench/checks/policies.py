@@ -50,7 +50,7 @@ for _rule in starter().choose(list(NAMED_BY_THE_GUIDE)):
 
 @check(
     "members-joined-at-import",
-    "The day on which imported members joined",
+    "Join dates of imported members",
     guide="§1.5",
     symptom="Source data not validated against Murmurant policies",
     severity="warn",
@@ -105,7 +105,7 @@ def members_joined_at_import(look: Look) -> Select[Any]:
 
 @check(
     "events-published-as-draft",
-    "The state of published events",
+    "State of published events",
     guide="§1.5",
     symptom="Transform functions not applying org rules",
     severity="warn",

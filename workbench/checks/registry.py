@@ -138,6 +138,12 @@ class Check:
     here: Callable[[Look], Check] | None = None
 
 
+def culprits(rows: pd.DataFrame) -> int:
+    """Count what rows stand for: one each, or as many ``records`` (``missing`` ones) as a row says, one where it does not."""
+    counted = next((rows[name] for name in ("records", "missing") if name in rows), None)
+    return len(rows) if counted is None else int(counted.fillna(1).sum())
+
+
 @dataclass(frozen=True)
 class Finding:
     """The answer of one check.
@@ -147,7 +153,7 @@ class Finding:
     status : {"pass", "fail", "warn", "not run", "waived"}
         Never ``pass`` when it could not run.
     count : int or None
-        How many rows are at fault; None when it did not run.
+        How many of what its title names are at fault, by `culprits`; None when it did not run.
     rows : pandas.DataFrame
         A sample of them, with their ``key`` first.
     configured : bool
@@ -259,7 +265,8 @@ def _asked(chosen: Check, look: Look, begun: float) -> Finding:
     elif isinstance(asked, Answer):
         query, count, rows = asked.query, asked.count, asked.rows
     else:
-        query, count, rows = "", len(asked), pd.DataFrame(asked[: look.sample])
+        rows = pd.DataFrame(asked)
+        query, count, rows = "", culprits(rows), rows.head(look.sample)
     status: Status = chosen.severity if count else "pass"
     return Finding(chosen, status, count, rows, query=query, seconds=perf_counter() - begun)
 

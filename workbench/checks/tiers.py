@@ -37,7 +37,7 @@ TIER_CHECKS = (
 
 @check(
     "tiers-all-the-same",
-    "Nearly everybody has the same tier",
+    "Distribution of members over tiers",
     guide="§1.3",
     symptom="All members as PROSPECT",
     question="Are the members spread over tiers and over statuses, unless their levels or Wild Apricot say otherwise?",
@@ -52,7 +52,7 @@ def tiers_all_the_same(look: Look) -> Rows:
 
 @check(
     "tiers-wrong",
-    "Members in another tier than their Wild Apricot level says",
+    "Tier of each member by Wild Apricot level",
     guide="§1.3",
     symptom="Wrong tier for membership level",
     question="Does every member have the tier, and the status, that the configuration gives their membership level?",
@@ -99,7 +99,7 @@ def tiers_wrong(look: Look) -> Select[Any]:
 
 @check(
     "tiers-unmapped-level",
-    "Membership levels that the configuration does not know",
+    "Membership levels in the configuration",
     guide="§1.3",
     symptom="WA membership level name changed",
     question="Does the configuration give a tier, and a status, for every membership level that members have?",
@@ -135,7 +135,7 @@ def tiers_unmapped_level(look: Look) -> Select[Any]:
 
 @check(
     "tiers-not-seeded",
-    "Tiers that the configuration names and the database does not have",
+    "Configured tiers in the database",
     guide="§1.3",
     symptom="Missing tier seed data",
     question="Is there a tier, or a status, for every code of the configuration?",
@@ -157,7 +157,7 @@ def tiers_not_seeded(look: Look) -> Rows:
 
 @check(
     "tiers-missing",
-    "Members without a tier",
+    "Members with and without a tier",
     guide="§1.3",
     symptom="Null tiers",
     question="Does every member have a tier that exists (or, where no tiers are used, a status)?",

@@ -62,13 +62,18 @@ def show_findings(
 
 def _print(found: list[Finding], asked: Asked, unmask: bool) -> None:
     """Print one line each, then the rows of what is at fault, all of the sample where asked by name, then the count."""
+    from workbench.checks.registry import culprits
+
     print_table(_digest(found))
     for each in (one for one in found if one.bad and one.status != "not run"):
-        say("", f"{each.check.guide} {each.check.title} ({each.check.id}): {each.status}, {each.count:,}")
+        count = f"{each.count:,}"
+        if each.count != len(each.rows) and each.count == culprits(each.rows):
+            count += f", in {len(each.rows):,} row{'s' * (len(each.rows) != 1)}"
+        say("", f"{each.check.guide} {each.check.title} ({each.check.id}): {each.status}, {count}")
         say(f"  {each.check.question}", f"  {each.check.remedy}")
         rows = each.rows if asked.by_name else each.rows.head(_FEW)
         print_table(workbench.mask(rows, unmask=unmask))
-        shown = len(rows) if "records" not in rows else int(rows["records"].fillna(1).sum())
+        shown = culprits(rows)
         if (each.count or 0) > shown:
             more = f"{command()} {asked.command} {each.check.id} --limit {each.count}{on()}"
             say(f"  {shown:,} of {each.count:,}; more: {more}")

@@ -9,7 +9,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from workbench.checks import REGISTRY, Finding
-from workbench.checks.registry import RISKS
+from workbench.checks.registry import RISKS, culprits
 from workbench.errors import UsageError
 from workbench.reporting.tables import Shown, prose, status_mark, table
 from workbench.reporting.verdict import WORST_FIRST, answered, tally, worst
@@ -61,10 +61,9 @@ def about_run(findings: Sequence[Finding], run_id: str) -> list[Finding]:
         if each.bad and "key" in each.rows:
             by = "run" if "run" in each.rows else "key"
             mine = each.rows[each.rows[by].astype(str) == run_id]
-            records = (lambda rows: int(rows["records"].fillna(1).sum())) if "records" in mine else len
             if len(mine):
-                each = replace(each, rows=mine, count=records(mine))
-            elif each.count == records(each.rows):
+                each = replace(each, rows=mine, count=culprits(mine))
+            elif each.count == culprits(each.rows):
                 each = replace(each, status="pass", rows=each.rows.head(0), count=0)
         narrowed.append(each)
     return narrowed
@@ -163,9 +162,9 @@ def _in_full(finding: Finding, unmask: bool) -> tuple[str, str]:
     count = "" if finding.count is None else f"{finding.count:,} found."
     sample = table(
         finding.rows,
-        "A sample" if (finding.count or 0) > len(finding.rows) else "All of them",
+        "A sample" if (finding.count or 0) > culprits(finding.rows) else "All of them",
         unmask,
-        total=finding.count,
+        total=finding.count if finding.count != culprits(finding.rows) else None,
     )
     query = Markup('<details class="wb-query"><summary>The query</summary><pre>{}</pre></details>').format(
         finding.query
