@@ -6,11 +6,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import psycopg
+import pytest
 
+from tests.commands import shell as shell
 from tests.conftest import ClonedClub
 from tests.panels.conftest import parts, press, said, settle
+from tests.recorded import EXCERPTS, Recording
+from tests.recorded import recording as recording
 from tests.states import differences, state
-from workbench import tier_corrections
+from workbench import open_workbench, tier_corrections
 from workbench.demo.breakages import break_club
 from workbench.panels import TierCorrection
 from workbench.workbench import Workbench
@@ -121,3 +125,24 @@ def test_what_stands_in_its_place_on_paper(opened: Opened, club: ClonedClub) -> 
     assert "Levels with members in another tier" in bundle["text/html"]
     assert "application/vnd.jupyter.widget-view+json" in bundle
     settle(panel)
+
+
+def test_tiers_and_statuses_are_corrected_apart(
+    recording: Callable[..., Recording], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = EXCERPTS / "csv_over_api"
+    club = recording(
+        "csv_over_api",
+        f'tier_mapping = "{files / "policy.json"}"',
+        f'status_mapping = "{files / "migration-config.yaml"}"',
+    )
+    monkeypatch.setenv("CLUB_URL", club.url)
+    panel = _panel(open_workbench("club"))
+    for of, column, count in (("tiers", "membershipTierId", 2), ("statuses", "membershipStatusId", 1)):
+        panel._of.value = of
+        settle(panel)
+        assert len(panel._members._keys) == count
+        press(panel, "Plan the correction")
+        plan = panel.wb.plan(panel.review.plan)
+        assert plan.changes == {"Member": {"update": count}}
+        assert plan.operations[0].changed == (column,)
