@@ -188,7 +188,9 @@ class _Comparison:
         several = mapped[~mapped.duplicated() & mapped["wa_id"].duplicated()]["wa_id"].nunique()
         self._note(things, several, f"ids are mapped to more than one record: workbench mappings{self.on}")
         loose = led[led["found_by"] != queries.BY_MAPPING]
-        reason, plan = "found by " + loose["found_by"], self._plan(entity, loose, "record_id") + self.on
+        reason, plan = "found by " + loose["found_by"], "workbench plan mapping --rebuild"
+        step = pd.Series(plan + self.on, index=loose.index)
+        step = step.mask(loose["found_by"] == queries.BY_REPORT, f"{plan} --csv-records{self.on}")
         missing, aside = self._say_lost(entity, lost)
         if entity != REGISTRATION:
             self.leads[entity] = pd.concat(
@@ -211,7 +213,7 @@ class _Comparison:
                 "differs": len(
                     {wa_id for each in self.tables["differs"][before:] for wa_id in each["wa_id"]}
                 ),
-                "unmapped": self._tell("unmapped", entity, loose, reason=reason, next=plan),
+                "unmapped": self._tell("unmapped", entity, loose, reason=reason, next=step),
             }
         )
 
