@@ -13,6 +13,7 @@ from tests.commands import at as at
 from tests.commands import shell as shell
 from tests.recorded import STATES, load
 from tests.recorded import recording as recording
+from tests.test_hints import parse
 
 MEMBERS = (
     "User ID,First name,Last name,e-Mail,Phone,Member since,Membership level,Profile last updated,Archived"
@@ -70,12 +71,16 @@ def answered(run, *arguments):
     assert done.stdout, done.stderr
     told = json.loads(done.stdout)
     assert (done.returncode == 0) is told["go"]
+    commands = {}
     for table in ("missing", "left_out", "extra", "differs", "unmapped"):
         for row in told[table]:
             assert row["entity"] in ("Member", "Event", "Registration")
             if row["next"]:
                 assert row["next"].startswith("workbench ")
                 assert row["next"].endswith(" -e club")
+                commands[" ".join(row["next"].split()[:4])] = row["next"]
+    for line in commands.values():
+        parse(line.removeprefix("workbench "))
     return told
 
 
@@ -203,6 +208,26 @@ def test_each_planted_fault_is_found_and_nothing_else(at, club, tmp_path):
     # What somebody accepts is no obstacle.
     enough = ("--missing-at-most", "50", "--differs-at-most", "20%", "--extra-at-most", "50%")
     assert answered(run, "--export", str(folder), *enough)["go"]
+
+
+def test_a_swap_is_two_wrong_people_and_corrected_as_one(at, club, tmp_path):
+    export = Exported(club.url)
+    folder, shape = export.save(tmp_path / "wa"), club.club.shape
+    one, other = (str(shape.wa_id("Member", each)) for each in (40, 90))
+    club.execute(
+        f"""UPDATE "WaIdMapping" m SET "{export.target}" = o."{export.target}" FROM "WaIdMapping" o
+            WHERE m."entityType" = 'Member' AND o."entityType" = 'Member' AND m."waId"::text = ANY(%s)
+            AND o."waId"::text = ANY(%s) AND m."waId" <> o."waId" """,
+        [one, other],
+        [one, other],
+    )
+    run = at(club)
+    told = answered(run, "--export", str(folder))
+    people = [row for row in told["differs"] if row["entity"] == "Member"]
+    assert {(row["wa_id"], row["field"]) for row in people} == {(one, "person"), (other, "person")}
+    assert not of_the_sync(told["extra"])
+    assert not told["missing"]
+    assert run(*people[0]["next"].split()[1:-2]).returncode == 0
 
 
 def test_a_time_zone_too_many_is_said_once(at, club, tmp_path):
