@@ -58,6 +58,7 @@ def test_triage_of_a_truncated_fetch_shows_a_partial_import(recording):
     told = recording("truncated").json("triage")
     assert {each["guide"]: each["state"] for each in told["modes"]}["§1.1"] == "present"
     assert told["recommended"] not in (None, "level 0")
+    assert "credentials" in told["why"]
 
 
 @pytest.mark.parametrize("whole", [False, True], ids=["excerpt", "whole"])
@@ -100,6 +101,8 @@ def test_where_mappings_are_gone_nothing_is_called_refused_or_existing(recording
     assert "refused" not in cells
     with psycopg.connect(club.url) as connection:
         connection.execute("""DELETE FROM "WaIdMapping" WHERE "entityType" = 'Member'""")
+        # Nor does the audit log tell of them: the application swallows a failed write of it.
+        connection.execute("""DELETE FROM "AuditLog" WHERE "resourceType" = 'Member'""")
     cells = run_facts(club, SECOND)["records"]["Member"]
     assert cells.get("existing", 0) == 0
     assert "refused" not in cells

@@ -200,7 +200,9 @@ def _run_facts(run: Run) -> dict[str, Any]:
         ],
         "diagnostics": {name: count for report in run.reports for name, count in report.diagnostics.items()},
         "skip_reasons": {
-            reason: count for report in run.reports for reason, count in report.skip_reasons.items()
+            workbench.mask_text(reason): count
+            for report in run.reports
+            for reason, count in report.skip_reasons.items()
         },
         "unknown_keys": [{"report": report, "key": key} for report, key in run.unread],
         "evidence": [{"trace": str(trace), "count": count} for trace, count in run.traces.items()],

@@ -45,7 +45,7 @@ def triage_facts(found: Triage) -> dict[str, Any]:
         "suspects": found.suspects_table(),
         "ways": found.ways_table(),
         "recommended": found.advice.way,
-        "why": found.advice.why,
+        "why": workbench.mask_text(found.advice.why),
         "card": found.card(),
     }
 

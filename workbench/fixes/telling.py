@@ -43,7 +43,10 @@ def level_zero(run: Run) -> LevelZero:
     """Say what a dry run found that has to be put right."""
     found = [f"It ended as {run.status}: {run.why}." if run.status != "completed" else ""]
     found += [f"{each.code or 'Warning'}: {each.message}" for each in run.warnings]
-    found += [f"{each.name}: {each.reason} ({each.records or 'some'})." for each in left_out_by(run)]
+    found += [
+        f"{each.name}: {each.reason}{f' ({each.records:,} times)' if (each.records or 0) > 1 else ''}."
+        for each in left_out_by(run)
+    ]
     wrong = [each for each in found if each]
     again = f"Then the dry run again: {REDO_DRY.get(run.importer, 'with the same export files.')}"
     return LevelZero(

@@ -68,7 +68,7 @@ def judge(run: Run, earlier: Sequence[Run], later: Sequence[Run], state: SyncSta
             "its report file is complete" if told else "migration:completed was logged",
         )
         if total := max(sum(run.errors.values()), len(run.problems)):
-            run.why += f"; it gave up on {total:,} records{_first_of(run)}"
+            run.why += f"; it gave up on {total:,} record{'s' * (total != 1)}{_first_of(run)}"
     elif "started" in ended:
         run.status, run.why = "interrupted", "migration:started was logged, and no end"
     elif run.importer == "api" and run.last_trace is not None:

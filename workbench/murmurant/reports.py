@@ -425,7 +425,7 @@ def _id(value: object) -> str | None:
 
 
 def _row(value: object) -> int | None:
-    return value if type(value) is int else None
+    return int(str(value)) if str(value).isdecimal() else None
 
 
 def _moment(value: object) -> datetime | None:

@@ -123,6 +123,7 @@ class RunPicker(Panel):
             self._summary.children = (
                 words(summary),
                 words(show(run_counts(self._did), "Found and reported")),
+                words(show(self._did.left_out, "Left out", self.wb.shows_people)),
             )
 
     def _offer(self) -> None:

@@ -72,6 +72,12 @@ def recommend(
             " Put each right first, where it comes from: as it is, another run leaves the same ones out.",
         )
     if {each.section for each in present} == {"§1.1"} and ways["re-run"].possible:
+        if run is not None and run.status == "incomplete":
+            return Advice(
+                "re-run",
+                f"What is there is right, but {run.run} did not get all of it: {run.why}. Put right first why"
+                " (credentials, filters), then import again: the records that are there are skipped (guide §4.1).",
+            )
         return Advice(
             "re-run",
             "Something is missing, and what is there is right: an import skips the records that are there (guide §4.1).",
