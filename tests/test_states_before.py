@@ -123,7 +123,11 @@ def test_what_is_no_state_before_is_refused(club, clubs, staged, server, at, tmp
             kind = "uuid" if club.club.dialect == "application" else "text"
             connection.execute(f'UPDATE "{table}" SET id = gen_random_uuid()::{kind}')
     after = server.url(server.create(urlsplit(club.url).path[1:]))
-    for url, words in ((same, "same database"), (another.url, "another club"), (after, "not from before")):
+    for url, words in (
+        (same, "same database"),
+        (another.url, "another club"),
+        (after, "snapshot branch is not from before"),
+    ):
         monkeypatch.setenv("BRANCH_URL", url)
         done = run(*plan, "--before", "branch")
         assert (done.returncode, words in done.stderr) == (3, True), done.stderr

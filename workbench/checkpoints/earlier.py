@@ -189,8 +189,7 @@ def opened(
     if snapshot.database is not None:
         database = snapshot.database
         schema = database.address.schema if snapshot.manifest is None else schema
-        name = snapshot.name if snapshot.manifest else f"{snapshot.name} ({database.environment.where})"
-        archive = Archive(Path(name), database.address.database, None, "", "", "", tuple(tables), ())
+        archive = Archive(Path(snapshot.name), database.address.database, None, "", "", "", tuple(tables), ())
         yield Scratch(archive, ScratchServer(database.address, embedded=False), schema, database)
         return
     assert snapshot.archive is not None
