@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import shutil
 from collections import Counter
 from collections.abc import Callable
@@ -168,9 +170,40 @@ def test_the_snapshot_of_an_empty_club_is_refused_where_there_were_records_befor
         connection.execute("""DELETE FROM "AuditLog" WHERE "resourceId" = (
             SELECT id FROM "Member" WHERE "createdAt" = '2026-01-01')""")
     snapshot = snapshot_of(server, tmp_path)
-    refused = club.run("plan", "rollback", run_of(club), "--snapshot", str(snapshot))
+    asked = ("plan", "rollback", run_of(club), "--snapshot", str(snapshot))
+    refused = club.run(*asked)
     assert refused.returncode == 3
     assert "another database" in refused.stderr
+    with psycopg.connect(club.url) as connection:  # unless the audit log says that it was taken here
+        sha256 = hashlib.sha256(snapshot.read_bytes()).hexdigest()
+        connection.execute(
+            """INSERT INTO "AuditLog" (id, action, "resourceType", "resourceId", metadata)
+               VALUES (gen_random_uuid(), 'UNDO', 'MigrationRun', gen_random_uuid(), %s)""",
+            [json.dumps({"migrationAction": "migration:snapshot:created", "sha256": sha256})],
+        )
+    assert club.run(*asked).returncode == 0
+
+
+def test_a_mapping_that_the_run_turned_to_its_own_record_leads_where_it_led(
+    club: Recording, server: Server, tmp_path: Path
+) -> None:
+    """It was there before, and led to nobody: it goes back, and the record that it leads to now goes."""
+    mappings = (club.folder / "WaIdMapping.csv").read_text().splitlines()
+    place = tmp_path / "WaIdMapping.csv"
+    row = next(each for each in mappings if ",Member,50000," in each).split(",")
+    was = [*row[:3], "00000000-0000-4000-8000-000000000000", "2026-01-01 00:00:00", "2026-01-01 00:00:00"]
+    place.write_text(f"{mappings[0]}\n{','.join(was)}\n")
+    before = now(club)
+    planned = club.json(
+        "plan", "rollback", run_of(club), "--snapshot", str(snapshot_of(server, tmp_path, place))
+    )
+    assert (planned["kept"], planned["conflicts"], planned["unresolved"]) == ([], [], [])
+    assert planned["changes"]["Member"] == {"delete": len(before["Member"])}
+    assert planned["changes"]["WaIdMapping"] == {"delete": len(before["WaIdMapping"]) - 1, "update": 1}
+    carry_out(club, planned)
+    assert [each for each in now(club)["WaIdMapping"] if was[3] in each] == now(club)["WaIdMapping"]
+    assert club.run("undo", planned["plan"], "--as", "erin", "--yes").returncode == 0
+    assert not differences(before, now(club))
 
 
 def test_a_person_s_hand_is_seen_below_a_run_that_was_taken_back(
