@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import (
+    BigInteger,
     Boolean,
+    Integer,
     Select,
     String,
     Subquery,
@@ -25,7 +27,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by, distinct_on
 
 from workbench.audit.deeds import Deed, removed
-from workbench.investigate.traces import BITS, TOLERANCE
+from workbench.investigate.traces import ALONE, BITS, TOLERANCE
 from workbench.murmurant.importers import ACTIONS, Run, Strength, Trace
 from workbench.murmurant.schema import Schema, as_text, entity_of
 from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES
@@ -52,10 +54,14 @@ def merge_traces(traces: Sequence[Select[Any]], run: Run) -> Subquery:
         ``strength`` (of the action), ``first`` and ``at`` (the run's first and last write), and for each action
         how many WA ids were dealt with so, as importers count.
     """
-    seen = union_all(*traces).subquery("traces")
     if run.traces.keys() - {Trace.MIGRATION, Trace.SYNC_STATE} <= {Trace.MAPPING, Trace.RECORD}:
-        # A record that a mapping of the run names is not named by its own tag as well.
-        return _in_words(_by_record(seen).subquery("records"))
+        # A record that a mapping of the run names is not named by its own tag as well: one with a tag is alone.
+        alone = [each for each in traces if each.get_execution_options().get(ALONE)]
+        others = [each for each in traces if each not in alone]
+        parts = [_in_words(_by_record(union_all(*others).subquery("traces")))] if others else []
+        parts += [_alone(union_all(*alone).subquery("tagged"))] if alone else []
+        return union_all(*parts).subquery("merged")
+    seen = union_all(*traces).subquery("traces")
     # One trace may know the WA id only, another the record only; a third, or the same one, knows both.
     wa_id = func.coalesce(
         seen.c.wa_id, func.max(seen.c.wa_id).over(partition_by=[seen.c.entity, seen.c.record_id])
@@ -86,7 +92,7 @@ def merge_traces(traces: Sequence[Select[Any]], run: Run) -> Subquery:
         .group_by(every.c.entity, every.c.record_id, every.c.wa_id)
         .subquery("by_wa_id")
     )
-    return _in_words(_by_record(by_wa_id).subquery("records"))
+    return _in_words(_by_record(by_wa_id)).subquery("merged")
 
 
 def _by_record(found: Subquery) -> Select[Any]:
@@ -131,11 +137,40 @@ def _by_record(found: Subquery) -> Select[Any]:
     )
 
 
-def _in_words(found: Subquery) -> Subquery:
+def _alone(found: Subquery) -> Select[Any]:
+    """Lay out records of one trace each as `_in_words` does, with nothing to put together."""
+    counted = (and_(found.c.action == name, found.c.traces != BITS[Trace.TIME]) for name in ACTIONS)
+    return select(
+        found.c.entity,
+        found.c.record_id,
+        found.c.at.label("first"),
+        found.c.at,
+        *(
+            cast(cast(each, Integer), BigInteger).label(name)
+            for name, each in zip(ACTIONS, counted, strict=True)
+        ),
+        found.c.alive,
+        found.c.changed,
+        found.c.action,
+        found.c.wa_id,
+        literal("").label("other_wa_ids"),
+        found.c.wa_id.label("own_wa_ids"),
+        _kinds(found.c.traces).label("evidence"),
+        found.c.strength,
+    )
+
+
+def _kinds(traces: Any) -> Any:
+    return func.concat_ws(
+        ", ", *(case((traces.bitwise_and(bit) != 0, str(each))) for each, bit in BITS.items())
+    )
+
+
+def _in_words(records: Select[Any]) -> Select[Any]:
     """Turn the codes of records into words."""
+    found = records.subquery("records")
     rank, wa_id = found.c.code // 10, func.substr(found.c.ranked, 2)
     own = case((rank == ACTIONS.index("mapped"), found.c.mapped_ids), else_=found.c.sure_ids)
-    evidence = (case((found.c.traces.bitwise_and(bit) != 0, str(trace))) for trace, bit in BITS.items())
     # A record is created once: a further id that says so was mapped onto it.
     again = func.greatest(found.c.created - 1, 0)
     counts = {"created": found.c.created - again, "mapped": found.c.mapped + again}
@@ -147,9 +182,9 @@ def _in_words(found: Subquery) -> Subquery:
         wa_id.label("wa_id"),
         case((found.c.several, _joined(found.c.ids, wa_id)), else_="").label("other_wa_ids"),
         case((found.c.several, func.coalesce(_joined(own), wa_id)), else_=wa_id).label("own_wa_ids"),
-        func.concat_ws(", ", *evidence).label("evidence"),
+        _kinds(found.c.traces).label("evidence"),
         (9 - found.c.code % 10).label("strength"),
-    ).subquery("merged")
+    )
 
 
 def _joined(ids: Any, but: Any = None) -> Any:

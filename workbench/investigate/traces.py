@@ -40,6 +40,9 @@ TOLERANCE = timedelta(seconds=1)
 BITS = {trace: 1 << number for number, trace in enumerate(sorted(Trace))}
 """Each kind of trace as a bit, so that the kinds of many rows are put together by one operation."""
 
+ALONE = "alone"
+"""The option of a selection of records each of which has one trace, where nothing but mappings and tags names them."""
+
 _PROMPT = timedelta(minutes=1)  # a person's registration is made when they register
 
 _SAID, _REPORTED, _INFERRED = 3, 2, 1  # how directly a trace tells what was done with the record
@@ -181,17 +184,21 @@ def _record_column(schema: Schema, run: Run, entity: str) -> Select[Any]:
             mappings.c.entity_type.in_(ENTITY_TYPES[entity]),
             as_text(mappings.c.target) == as_text(source.c.id),
         )
-    return _row(
-        literal(entity),
-        literal("created"),
-        literal(_SAID),
-        as_text(source.c.id),
-        cast(null(), String),
-        _moment(schema, entity, "created_at"),
-        Trace.RECORD,
-        literal(STRENGTH[Trace.RECORD]),
-        source,
-    ).where(source.c.run_id == run.run, ~mapped)
+    return (
+        _row(
+            literal(entity),
+            literal("created"),
+            literal(_SAID),
+            as_text(source.c.id),
+            cast(null(), String),
+            _moment(schema, entity, "created_at"),
+            Trace.RECORD,
+            literal(STRENGTH[Trace.RECORD]),
+            source,
+        )
+        .where(source.c.run_id == run.run, ~mapped)
+        .execution_options(**{ALONE: True})
+    )
 
 
 def _mapping_window(schema: Schema, run: Run, others: Sequence[Run], entity: str) -> Select[Any]:
@@ -291,17 +298,21 @@ def _unmapped(schema: Schema, run: Run, others: Sequence[Run], entity: str) -> S
     if schema.has(f"{CONCEPT_OF[entity]}.run_id"):
         where.append(source.c.run_id.is_(None))
     likely = Strength.weak if overlaps(run, others) else STRENGTH[Trace.ERROR]
-    return _row(
-        literal(entity),
-        literal("created"),
-        literal(_INFERRED),
-        as_text(source.c.id),
-        wa_id,
-        source.c.created_at,
-        case((named, BITS[Trace.ERROR]), else_=BITS[Trace.TIME]),
-        case((named, int(likely)), else_=int(STRENGTH[Trace.TIME])),
-        source,
-    ).where(*where)
+    return (
+        _row(
+            literal(entity),
+            literal("created"),
+            literal(_INFERRED),
+            as_text(source.c.id),
+            wa_id,
+            source.c.created_at,
+            case((named, BITS[Trace.ERROR]), else_=BITS[Trace.TIME]),
+            case((named, int(likely)), else_=int(STRENGTH[Trace.TIME])),
+            source,
+        )
+        .where(*where)
+        .execution_options(**{ALONE: True})
+    )
 
 
 def _report_records(run: Run) -> Select[Any]:
