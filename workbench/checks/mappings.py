@@ -127,7 +127,7 @@ def mappings_missing(look: Look) -> Rows:
     if not found and others and untold:
         raise NotRunError(
             f"No mapping leads to {others:,} records, and nothing says which of them {', '.join(untold[:3])} made: the"
-            " audit rows of it are gone. An earlier snapshot has the mappings: `plan mapping --rebuild --snapshot FILE`."
+            " audit rows of it are gone. An earlier snapshot has the mappings: `workbench plan mapping --rebuild --snapshot FILE`."
         )
     return found
 

@@ -19,6 +19,7 @@ from sqlalchemy import Connection, func, select
 from workbench.checkpoints.earlier import Snapshot, opened
 from workbench.errors import Refused
 from workbench.fixes.ledger import Ledger
+from workbench.hints import aim
 from workbench.investigate.mappings.origins import (
     AUDIT,
     RAW,
@@ -366,5 +367,6 @@ def _write(
         writer.notes(
             "reason", sorted((table, f"{each.key} to {each.record}", each.because) for each in found)
         )
-        writer.notes("unresolved", sorted(ledger.unresolved))
+        aimed = ((*row[:3], aim(row[3], header.target.environment)) for row in ledger.unresolved)
+        writer.notes("unresolved", sorted(aimed))
         return writer.finish()
