@@ -107,7 +107,9 @@ def test_every_report_shows_values_as_text(
         run = _a_live_run(wb)
         plan = wb.plan_rollback(run)
     assert isinstance(plan, Plan)
-    more = {"run": {"run_id": run}, "plan": {"plan": plan.id}}
+    contacts = f"Contact ID,First name,Last name,Email\n990001,{TRAP},{TRAP},odd@example.org\n"
+    (tmp_path / "contacts.csv").write_text(contacts)
+    more = {"run": {"run_id": run}, "plan": {"plan": plan.id}, "reconcile": {"exports": ["contacts.csv"]}}
     told = 0
     for name in report_names():
         page = page_of(name, {"environment": "club", "unmask": True, **more.get(name, {})})

@@ -7,14 +7,23 @@ The live catalogue decides which spelling of a concept is in use, and the rest o
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any
 
 from sqlalchemy import Column as SqlColumn
 from sqlalchemy import ColumnElement, Connection, FromClause, MetaData, Table, Text, cast, func, select
 from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
-from sqlalchemy.types import UUID, Boolean, Integer, NullType, TypeDecorator, TypeEngine, UserDefinedType
+from sqlalchemy.types import (
+    UUID,
+    Boolean,
+    Integer,
+    Interval,
+    NullType,
+    TypeDecorator,
+    TypeEngine,
+    UserDefinedType,
+)
 
 from workbench.errors import NotMurmurant, SchemaGap
 from workbench.murmurant.catalogue import Catalogue, Column, read_catalogue
@@ -271,6 +280,10 @@ class PlainTime(TypeDecorator[datetime]):
 
     impl = TIMESTAMP(timezone=True)
     cache_ok = True
+
+    def coerce_compared_value(self, op: Any, value: Any) -> Any:
+        """Let a span of time that is added or subtracted be one, and no moment."""
+        return Interval() if isinstance(value, timedelta) else self
 
     def process_bind_param(self, value: datetime | None, dialect: Any) -> datetime | None:
         """Take a moment without zone as UTC."""
