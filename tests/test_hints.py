@@ -63,6 +63,7 @@ def suggested_in_sources():
 
 FILLED = {
     "named": "--run X",
+    "found.given": "--snapshot X",
     "kind": "member",
     **dict.fromkeys(("on", "self._on", "moves", "entity", "option"), ""),
 }

@@ -231,7 +231,8 @@ def run_check(chosen: Check, look: Look) -> Finding:
     """Ask one question and return its finding."""
     begun = perf_counter()
     chosen = chosen.here(look) if chosen.here else chosen
-    chosen = replace(chosen, remedy=aim(chosen.remedy, look.environment.name))
+    here = look.environment.name
+    chosen = replace(chosen, question=aim(chosen.question, here), remedy=aim(chosen.remedy, here))
     missing = look.schema.missing(*chosen.needs)
     if missing:
         return Finding(chosen, "not run", reason=" ".join(explain_gap(missing[0])))
@@ -240,11 +241,15 @@ def run_check(chosen: Check, look: Look) -> Finding:
         with look.connection.begin_nested():
             return _asked(chosen, look, begun)
     except SchemaGap as error:
-        return Finding(chosen, "not run", reason=str(error), seconds=perf_counter() - begun)
+        return Finding(chosen, "not run", reason=aim(str(error), here), seconds=perf_counter() - begun)
     except NotRunError as error:
         configured = not isinstance(error, NotConfiguredError)
         return Finding(
-            chosen, "not run", reason=str(error), seconds=perf_counter() - begun, configured=configured
+            chosen,
+            "not run",
+            reason=aim(str(error), here),
+            seconds=perf_counter() - begun,
+            configured=configured,
         )
     except DBAPIError as error:
         if error.connection_invalidated:
