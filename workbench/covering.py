@@ -60,11 +60,11 @@ def cover(answer: Any) -> Any:
 def _frames(kind: Any) -> tuple[str, ...]:
     """Return the fields of a dataclass that hold frames, or findings with frames of their own.
 
-    What a comparison weighed is a number under a name such as ``email``, and nobody's address.
+    Frames of counts and weights name columns and comparisons, such as ``email``, and nobody's address.
     """
     return tuple(
         field.name
         for field in fields(kind)
-        if field.name != "chances"
+        if field.name not in ("chances", "tables", "counts", "tally")
         and any(held in str(field.type) for held in ("DataFrame", "Finding]", "Finding,"))
     )

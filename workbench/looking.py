@@ -162,6 +162,7 @@ class Looking(Duplicates, Auditing, Searching):
         with self.reading() as connection:
             return mapping_findings(connection, self.schema, runs, told)
 
+    @covering  # type: ignore[arg-type]  # of a question with any further arguments mypy knows no position
     def reconcile(self, exports: Sequence[str | Path], **accepted: str | None) -> Reconciliation:
         """Compare Wild Apricot's own exports with the database, to tell whether everybody is here.
 

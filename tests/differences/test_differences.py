@@ -38,7 +38,7 @@ def opened(server: Server, tmp_path: Path) -> Callable[[ClonedClub], Workbench]:
             operator="dana", backups=tmp_path / "backups", home=Path(server.handle.pgdata).parent
         )
         reports = read_reports(club.options.import_reports)
-        return Workbench(database_at(club.url, "demo", "demo"), club.options, settings, reports)
+        return Workbench(database_at(club.url, "demo", "demo"), club.options, settings, reports, unmask=True)
 
     return make
 

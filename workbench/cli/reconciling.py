@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 import workbench
-from workbench.cli.options import AsJson, EnvironmentName, ImportReports, Unmask
+from workbench.cli.options import AsJson, EnvironmentName, ImportReports, Unmask, open_as
 from workbench.cli.output import banner, command, narrow, paths_below, print_json, print_table, say
 from workbench.hints import on_environment
 
@@ -56,7 +56,7 @@ def reconcile(
         "extra_at_most": extra_at_most,
         "time_zone": time_zone,
     }
-    with workbench.open_workbench(environment, import_reports=import_report or (), one_state=True) as wb:
+    with open_as(environment, None, import_reports=import_report or (), one_state=True) as wb:
         found = wb.reconcile(export, **{name: each for name, each in given.items() if each is not None})
     tables = workbench.reconcile_tables(found, unmask)
     if json:

@@ -89,6 +89,7 @@ _LISTS = {
     "registrations": REGISTRATION,
     "eventregistrations": REGISTRATION,
 }
+_OF_PEOPLE = {"contactid", "userid", "memberid", "firstname", "lastname", "email"}
 _SHEETS = {".xls", ".xlsx", ".ods", ".xml"}
 
 
@@ -267,6 +268,8 @@ def _export(path: Path, cells: pd.DataFrame, headings: Headings, entity: str = "
     if entity:
         fit = [entity] if entity in fit else []
     named = set(map(_squashed, cells.columns))
+    if "eventid" in named and named & {"eventname", "eventtitle"} and not named & _OF_PEOPLE:
+        fit = fit or [EVENT]  # a selection of columns, without the start
     listed = REGISTRATION not in fit and "eventid" in named and bool({"contactid", "userid"} & named)
     if not fit or listed:
         names = ", ".join(map(str, cells.columns[:8]))

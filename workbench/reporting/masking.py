@@ -64,6 +64,9 @@ _HARMLESS = {
 }
 """Keys of audit metadata whose values say what was done, never whose record it was."""
 
+_VALUES = {"export", "here", "before", "run", "now"}
+"""What values are called in a frame whose rows name the field they are of, in ``field`` or ``column``."""
+
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _EMAIL = re.compile(r"[^\s@<>()\[\],;:\"'/\\|=]+@[^\s@<>()\[\],;:\"'/\\|=]+")
 
@@ -124,12 +127,13 @@ def mask_text(text: str) -> str:
 
 
 def _mask_row(columns: list[Any], row: tuple[Any, ...]) -> list[Any]:
-    own = [
-        str(value)
-        for column, value in zip(columns, row, strict=True)
-        if kind_of(column) and isinstance(value, str)
-    ]
-    return [_mask_cell(column, value, own) for column, value in zip(columns, row, strict=True)]
+    cells = list(zip(columns, row, strict=True))
+    of = next((str(value) for column, value in cells if column in ("field", "column")), "")
+    if of:  # a value is as personal as the field that it is of
+        kind = "full_name" if of == "person" else of
+        cells = [(kind if column in _VALUES else column, value) for column, value in cells]
+    own = [str(value) for column, value in cells if kind_of(column) and isinstance(value, str)]
+    return [_mask_cell(column, value, own) for column, value in cells]
 
 
 def _mask_cell(column: object, value: Any, own: Iterable[str] = ()) -> Any:

@@ -30,13 +30,8 @@ _PARTS = {"found": (BLUE, ""), "left_out": (GREY, ".."), "missing": (RED, "//"),
 
 
 def reconcile_tables(found: Reconciliation, unmask: bool = False) -> dict[str, pd.DataFrame]:
-    """Return the tables of a comparison, worst first; people masked, differing values by the field they are of."""
-    tables = {name: mask(getattr(found, name), unmask) for name in RECONCILE_TITLES}
-    for field, rows in found.differs.groupby("field", sort=False):
-        kind = "full_name" if field == "person" else str(field)
-        values = mask(rows[["export", "here"]].set_axis([kind, kind], axis=1), unmask)
-        tables["differs"].loc[rows.index, ["export", "here"]] = values.to_numpy(dtype=object)
-    return tables
+    """Return the tables of a comparison, worst first, people masked."""
+    return {name: mask(getattr(found, name), unmask) for name in RECONCILE_TITLES}
 
 
 def reconcile_counts(found: Reconciliation) -> pd.DataFrame:
@@ -82,11 +77,22 @@ def reconcile_findings(found: Reconciliation) -> list[Finding]:
 def _check(name: str, severity: Severity) -> Check:
     title = {
         "go": "Go or no-go",
-        "differs": "What is here says the same",
-        "extra": "Nobody else is here",
-    }.get(name, f"Every one of {name} is here" if name in CONCEPT_OF.values() else "Nothing is missing")
+        "missing": "Records of the export in the database",
+        "differs": "Fields of records that are in both",
+        "extra": "Records of the database in the export",
+    }.get(name, f"Comparison of {name} with an export")
     remedy = "Each row names the command that leads to a correction; an export must list the whole club."
-    return Check(f"reconcile-{name}", title, "§7.1", title, severity, f"{title}?", remedy, (), lambda _: [])
+    return Check(
+        f"reconcile-{name}",
+        title,
+        "§7.1",
+        title,
+        severity,
+        "Do the export and the database agree?",
+        remedy,
+        (),
+        lambda _: [],
+    )
 
 
 def reconcile_chart(found: Reconciliation) -> Figure:

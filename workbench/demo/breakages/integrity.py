@@ -60,7 +60,15 @@ def orphaned_registrations(connection: Connection, club: Club) -> Harm:
     return keys, {"member": keys[0], "event": keys[1]}
 
 
-@breakage("§5.1", "Import begins, and neither finishes nor errors", "runs-ended", "runs-interrupted")
+@breakage(
+    "§5.1",
+    "Import begins, and neither finishes nor errors",
+    "runs-ended",
+    "runs-interrupted",
+    "members-missing",
+    "records-missing",
+    "records-left-out",
+)
 def run_never_ended(connection: Connection, club: Club) -> Harm:
     """Add a run that was killed: it has a beginning, some records, and no end."""
     name = "run-never-ended"
