@@ -20,11 +20,11 @@ def on_environment(environment: str) -> str:
     return "" if environment == DEFAULT else f" -e {quote(environment)}"
 
 
-def aim(text: str, environment: str) -> str:
-    """Let every command that stands in backquotes in a text ask an environment.
+def aim(text: str, environment: str, program: str = "workbench") -> str:
+    """Let every command that stands in backquotes in a text ask an environment, by the program as it was called.
 
     Another program's command behind ``--`` and a redirection stay last; a command that names an environment itself,
-    or takes none, stays as it is.
+    or takes none, gets no other.
     """
     option = on_environment(environment)
 
@@ -32,12 +32,12 @@ def aim(text: str, environment: str) -> str:
         words = match["words"]
         named = " -e " in words or "--environment" in words
         if not option or named or words.startswith(OF_NO_ENVIRONMENT):
-            return match[0]
+            return f"`{program} {words}`"
         tail = _TAIL.search(words)
         return (
-            f"`workbench {words[: tail.start()]}{option}{tail[0]}`"
+            f"`{program} {words[: tail.start()]}{option}{tail[0]}`"
             if tail
-            else f"`workbench {words}{option}`"
+            else f"`{program} {words}{option}`"
         )
 
     return _COMMAND.sub(aimed, text)

@@ -77,7 +77,7 @@ def complain(error: WorkbenchError) -> None:
     console = stderr()
     console.print(Text("workbench: ", style="bold red") + Text(redact(error.what)))
     if error.next_step:
-        console.print(Text(f"  {redact(aim(error.next_step, _asked))}"))
+        console.print(Text(f"  {redact(aim(error.next_step, _asked, command()))}"))
 
 
 def banner(environment: Environment) -> None:
@@ -136,7 +136,7 @@ def print_table(
     if limit is not None and len(frame) > limit:
         title = f"{title} ({limit} of {len(frame):,}; all with --json)"
         frame = frame.head(limit)
-    empty = aim(empty, _asked)
+    empty = aim(empty, _asked, command())
     stream = sys.stderr if as_message else sys.stdout
     console = stderr() if as_message else stdout()
     if not stream.isatty():
@@ -193,10 +193,11 @@ def command() -> str:
 
 
 def say(*lines: str) -> None:
-    """Print lines to stdout as they are."""
-    console = stdout()
+    """Print lines to stdout as they are; one with a command to paste is never broken."""
+    console, program = stdout(), f"{command()} "
     for line in lines:
-        console.print(Text(aim(line, _asked)))
+        text = aim(line, _asked, command())
+        console.print(Text(text), soft_wrap=program in text or console.soft_wrap)
 
 
 def say_not_logged(why: str) -> None:

@@ -72,7 +72,7 @@ def _print(found: Triage) -> None:
     for way in found.ways:
         say("", f"{way.name}: {way.title.lower()}" + ("" if way.possible else " (not possible here)"))
         say(*(f"  {workbench.mask_text(note)}" for note in way.notes))
-        say(*(f"  $ {each}" for each in way.commands))
+        say(*(f"  $ {each.replace('workbench ', f'{command()} ')}" for each in way.commands))
     say(
         "",
         f"Recommended: {found.advice.way or 'none of them as things stand'}. {workbench.mask_text(found.advice.why)}",
