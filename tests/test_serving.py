@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import re
@@ -13,9 +14,11 @@ from pathlib import Path
 
 import httpx
 import pytest
+from jupyter_client import KernelManager
 from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_core.paths import jupyter_path
 
+import workbench
 from tests.browser.conftest import free_port
 from tests.commands import Shell, at, shell  # noqa: F401
 from tests.conftest import ClonedClub, Clubs
@@ -62,6 +65,12 @@ def test_a_page_is_one_panel_and_no_more() -> None:
         assert PAGES[name][1] in page.cells[0].source
 
 
+def beside(folder: Path) -> None:
+    """Put files of the user's into a folder that are named like modules; each is the end of whoever imports it."""
+    for name in ("workbench", "types", "pandas", "sqlalchemy", "matplotlib", "json", "ipykernel", "IPython"):
+        (folder / f"{name}.py").write_text(f"import os\nos._exit(len({name!r}))\n")
+
+
 def test_the_kernel_is_this_python_whatever_others_there_are(
     clubs: Clubs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -76,12 +85,29 @@ def test_the_kernel_is_this_python_whatever_others_there_are(
     with clubs.clone("guide").workbench() as wb:
         monkeypatch.setenv("JUPYTER_PATH", _surroundings(wb)["JUPYTER_PATH"])
     found = KernelSpecManager(kernel_dirs=[str(Path(each) / "kernels") for each in jupyter_path()])
-    assert found.get_kernel_spec("python3").argv[:3] == [
-        "python",
-        "-m",
-        "ipykernel_launcher",
-    ]  # which is ours
+    assert found.get_kernel_spec("python3").display_name == "Python 3 (workbench)"
     assert str(tmp_path / "theirs") in jupyter_path(), "what else the user has stays"
+    # A notebook's folder may hold files named like modules: they are not taken for those, and others are found.
+    beside(tmp_path)
+    (tmp_path / "helper.py").write_text("here = __file__")
+    manager = KernelManager(kernel_name="python3", kernel_spec_manager=found, transport_encryption="auto")
+    manager.start_kernel(cwd=tmp_path)
+    client = manager.client()
+    try:
+        client.start_channels()
+        client.wait_for_ready(60)
+        asked = "import helper, pandas, sys, types, workbench"
+        told = client.execute_interactive(
+            asked,
+            user_expressions={"at": "workbench.__file__, sys.executable, helper.here"},
+            output_hook=lambda _: None,
+            timeout=60,
+        )
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
+    found_at = ast.literal_eval(told["content"]["user_expressions"]["at"]["data"]["text/plain"])
+    assert found_at == (workbench.__file__, sys.executable, str(tmp_path / "helper.py"))
 
 
 def test_who_acts_goes_along_and_who_is_only_logged_in_does_not(
@@ -133,9 +159,10 @@ class Running:
             'operator = "dana"\n[environments.club]\nkind = "demo"\nurl_env = "CLUB_URL"\n'
         )
         (folder / "secret.png").write_text("not to be had")
+        beside(folder)
         kept = {name: value for name, value in os.environ.items() if not name.startswith("WORKBENCH_")}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "workbench", *arguments, "--no-browser", "-e", "club"],
+            [sys.executable, "-P", "-m", "workbench", *arguments, "--no-browser", "-e", "club"],
             cwd=folder,
             env={**kept, "CLUB_URL": club.url, "HOME": str(folder), **variables},
             stdout=subprocess.DEVNULL,

@@ -6,8 +6,11 @@ A database URL is never stored here: an environment names the *variable* that ho
 from __future__ import annotations
 
 import getpass
+import json
 import os
 import re
+import tomllib
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import available_timezones
@@ -20,11 +23,13 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from workbench.errors import SettingsError, nearest, unknown
+from workbench.errors import SettingsError, UsageError, nearest, unknown
 
 Kind = Literal["demo", "development", "staging", "production"]
 
 DEMO = "demo"
+
+_PREFIX, _BETWEEN = "WORKBENCH_", "__"  # of variables
 
 
 def _names_a_variable(name: str) -> str:
@@ -189,7 +194,7 @@ class Settings(BaseSettings):
         The named databases; ``demo``, the embedded one, is always among them.
     """
 
-    model_config = SettingsConfigDict(env_prefix="WORKBENCH_", env_nested_delimiter="__", extra="forbid")
+    model_config = SettingsConfigDict(env_prefix=_PREFIX, env_nested_delimiter=_BETWEEN, extra="forbid")
 
     operator: str = Field(default_factory=lambda: getpass.getuser())
     approval_hours: float = Field(default=24.0, gt=0)
@@ -215,13 +220,25 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Let variables override the file."""
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, config_file())
+        return init_settings, env_settings, _File(settings_cls, config_file())
 
     def environment(self, name: str) -> EnvironmentSettings:
         """Return the named environment or raise `UsageError` with the nearest names."""
         if name not in self.environments:
-            raise unknown("environment", name, self.environments)
+            error = unknown("environment", name, self.environments)
+            by_variable = name == os.environ.get("WORKBENCH_ENVIRONMENT")
+            raise UsageError(
+                f"{error.what}{' The variable WORKBENCH_ENVIRONMENT names it.' if by_variable else ''}",
+                error.next_step,
+            )
         return self.environments[name]
+
+
+class _File(TomlConfigSettingsSource):
+    """The settings file, with or without a byte order mark."""
+
+    def _read_file(self, file_path: Any) -> dict[str, Any]:
+        return tomllib.loads(file_path.read_bytes().decode("utf-8-sig"))
 
 
 def config_file() -> Path:
@@ -235,7 +252,8 @@ def load_settings() -> Settings:
     Raises
     ------
     SettingsError
-        For a file that is not TOML, an unknown key (with the nearest known one) or a wrong value.
+        For a file that is not TOML, an unknown key (with the nearest known one) or a wrong value; it names the
+        variable where one set it.
     """
     path = config_file()
     if "WORKBENCH_CONFIG" in os.environ and not path.is_file():
@@ -243,20 +261,71 @@ def load_settings() -> Settings:
     try:
         settings = Settings()
     except ValidationError as error:
+        problems: dict[str, list[str]] = {}
+        for each in error.errors(include_url=False):
+            problems.setdefault(_source(path, dict(each)), []).append(_problem(dict(each)))
+        told = "; ".join(f"{source}: {'; '.join(listed)}" for source, listed in problems.items())
+        raise SettingsError(f"{told}.", "Correct the settings and try again.") from None
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
         raise SettingsError(
-            f"{path}: " + "; ".join(_problem(dict(each)) for each in error.errors(include_url=False)),
-            "Correct the settings and try again.",
+            f"{path} is not UTF-8 (line {line}).", "Save it as UTF-8 and try again."
         ) from None
-    except (ValueError, OSError) as error:  # TOML syntax, or unreadable
+    except (ValueError, OSError) as error:  # no TOML, or unreadable; or a variable's value that is no JSON
+        cause = error.__cause__
+        for name, value in os.environ.items():
+            if isinstance(cause, json.JSONDecodeError) and value == cause.doc and _is_ours(name):
+                raise SettingsError(
+                    f"The variable {name} is not JSON: {cause.msg}.",
+                    """Write a list as '["word", "word"]', a table as '{"key": "value"}'.""",
+                ) from None
         raise SettingsError(f"{path} cannot be read: {error}.", "Correct the file and try again.") from None
     return _anchored(settings, path.resolve().parent)
+
+
+def _is_ours(name: str) -> bool:
+    return name.upper().startswith(_PREFIX)
+
+
+def _source(path: Path, detail: dict[str, Any]) -> str:
+    """Name what set the value of one problem: a variable, which overrides the file, or the file."""
+    keys = [str(part) for part in detail["loc"] if part != "[key]"]
+    variables = {name.upper(): name for name in sorted(os.environ) if _is_ours(name)}
+    if detail["type"] == "missing":  # who wrote of the table in which it is missing
+        keys.pop()
+        if path.is_file() and _holds(tomllib.loads(path.read_bytes().decode("utf-8-sig")), keys):
+            return str(path)
+        within = _variable(keys) + _BETWEEN
+        if names := [name for spelling, name in variables.items() if spelling.startswith(within)]:
+            return f"The variable {names[0]}"
+    for length in range(len(keys), 0, -1):
+        name = variables.get(_variable(keys[:length]))
+        with suppress(ValueError):
+            if name and (length == len(keys) or _holds(json.loads(os.environ[name]), keys[length:])):
+                return f"The variable {name}"
+    return str(path)
+
+
+def _variable(keys: list[str]) -> str:
+    return _PREFIX + _BETWEEN.join(keys).upper()
+
+
+def _holds(table: Any, keys: list[str]) -> bool:
+    for key in keys:
+        if isinstance(table, list) and key.isdecimal() and int(key) < len(table):
+            table = table[int(key)]
+        elif isinstance(table, dict) and key in table:
+            table = table[key]
+        else:
+            return False
+    return True
 
 
 def _problem(detail: dict[str, Any]) -> str:
     """Describe one validation problem without repeating the value, which may be a secret."""
     where = ".".join(str(part) for part in detail["loc"])
     if detail["type"] != "extra_forbidden":
-        return f"{where}: {detail['msg']}"
+        return f"{where}: {detail['msg'].removeprefix('Value error, ')}"
     key = str(detail["loc"][-1])
     fields = EnvironmentSettings.model_fields if detail["loc"][0] == "environments" else Settings.model_fields
     close = nearest(key, fields)

@@ -62,10 +62,9 @@ def settings_for(
 
 @pytest.fixture
 def report_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], Path]:
-    """Put notebooks of the test's own in the place of the reports; they draw nothing."""
+    """Put notebooks of the test's own in the place of the reports."""
     folder = tmp_path / "templates"
     folder.mkdir()
-    monkeypatch.setattr("workbench.reporting.kernel._EARLY", "--IPKernelApp.exec_lines=pass")
     monkeypatch.setattr("workbench.reporting.templates.FOLDERS", (folder,))
 
     def put(name: str, *cells: str) -> Path:

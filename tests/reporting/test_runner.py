@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.reporting.conftest import HOSTILE, settings_for
+from tests.test_serving import beside
 from workbench import open_workbench
 from workbench.errors import DatabaseUnreachable, NotebookFailed, ReportFileError, UsageError
 from workbench.reporting.runner import _named_files, run_report
@@ -64,6 +65,32 @@ def test_the_post_recovery_report(club: Settings) -> None:
     folder = {each.name for each in club.reports.iterdir()}
     assert folder == {result.notebook.name, result.html.name, result.json.name}
     assert re.fullmatch(r"post-recovery-club-\d{8}_\d{6}\.ipynb", result.notebook.name)
+
+
+@pytest.mark.parametrize("dialect", ["application"])
+def test_what_lies_in_the_folder_or_in_a_profile_has_no_say_in_a_report(
+    club: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Files named like modules, styles of charts, start-up files and settings of Python's and IPython's."""
+    monkeypatch.chdir(tmp_path)
+    plain = run_report("post-recovery", environment="club", settings=club)
+    beside(tmp_path)
+    hostile = "import os\nos._exit(7)\n"
+    startup = tmp_path / "ipython" / "profile_default" / "startup"
+    startup.mkdir(parents=True)
+    for path in (startup / "00.py", tmp_path / "ipython_config.py", tmp_path / "start.py"):
+        path.write_text(hostile)
+    (tmp_path / "matplotlibrc").write_text("axes.facecolor: red\nfont.size: 20\n")
+    for name, value in {
+        "IPYTHONDIR": str(startup.parents[1]),
+        "PYTHONSTARTUP": str(tmp_path / "start.py"),
+        "MPLBACKEND": "none.of.these",
+    }.items():
+        monkeypatch.setenv(name, value)
+    again = run_report("post-recovery", environment="club", settings=club)
+    assert {**again.verdict, "made_at": ""} == {**plain.verdict, "made_at": ""}
+    charts = [re.findall(r'src="data:image[^"]*"', each.html.read_text()) for each in (plain, again)]
+    assert charts[0] == charts[1] != []
 
 
 @pytest.mark.parametrize("dialect", ["application"])

@@ -54,6 +54,7 @@ def lab(
 
         command = [
             sys.executable,
+            "-P",  # a file of one's own is no module of JupyterLab's
             "-m",
             "jupyterlab",
             f"--ServerApp.root_dir={notebooks_folder()}",

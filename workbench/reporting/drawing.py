@@ -36,8 +36,13 @@ STYLE: dict[Any, Any] = {
 
 
 def prepare_charts() -> None:
-    """Import matplotlib in the background, while the database thinks about something else."""
-    Thread(target=import_module, args=("matplotlib.backends.backend_svg",), daemon=True).start()
+    """Import matplotlib in the background, while the database thinks about something else; no matplotlibrc holds."""
+
+    def prepare() -> None:
+        import_module("matplotlib").rcdefaults()
+        import_module("matplotlib.backends.backend_svg")
+
+    Thread(target=prepare, daemon=True).start()
 
 
 def show_figure(figure: Figure, alt: str = "") -> Shown:

@@ -15,13 +15,26 @@ from jupyter_client.manager import AsyncKernelManager
 from workbench.errors import ReportFileError
 from workbench.settings import Settings, config_file
 
+# The folder in which the command was given may hold files that are named like modules: it is searched last. Settings
+# of IPython and matplotlib, and start-up files, have no say in a report.
 # A figure costs half a second of imports: they are done while the database answers the first questions. At the end
 # the interpreter would take all that was imported apart again, another third of a second for nothing: what is
 # registered first runs last, when everybody who has something to put away has done so.
-_EARLY = (
-    "--IPKernelApp.exec_lines=import atexit, os; atexit.register(os._exit, 0);"
-    " from workbench.reporting.drawing import prepare_charts; prepare_charts()"
-)
+_START = """
+import atexit, os, sys
+sys.path.sort(key=os.getcwd().__eq__)
+atexit.register(os._exit, 0)
+from ipykernel.kernelapp import IPKernelApp
+class ReportKernel(IPKernelApp):
+    def load_config_file(self, *_, **__): pass
+    def init_code(self):
+        from workbench.reporting.drawing import prepare_charts
+        prepare_charts()
+ReportKernel.launch_instance()
+"""
+
+
+_NOT_FOR_IT = {"IPYTHONDIR", "MPLBACKEND", "PYTHONSTARTUP"}
 
 
 class OwnKernel(AsyncKernelManager):
@@ -32,13 +45,14 @@ class OwnKernel(AsyncKernelManager):
     @property
     def kernel_spec(self) -> KernelSpec:
         """A spec that is found nowhere on disk."""
-        command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}", _EARLY]
+        command = [sys.executable, "-P", "-c", _START, "-f", "{connection_file}"]
         encrypted = {"supported_encryption": ["curve"]}
         return KernelSpec(argv=command, display_name="Python 3", language="python", metadata=encrypted)
 
     async def start_kernel(self, **options: Any) -> None:  # type: ignore[override]
         """Start it with the variables that let it find what this process found."""
-        variables = {**os.environ, **self.variables}
+        ours = {name: value for name, value in os.environ.items() if name not in _NOT_FOR_IT}
+        variables = {**ours, **self.variables}
         # On its way out a kernel tells the terminal that it was interrupted; nobody has to know.
         options |= {"env": variables, "stderr": subprocess.DEVNULL}
         # What is shown passes through local ports, which other users of the machine can reach.

@@ -179,7 +179,7 @@ def told(command: Sequence[str], folder: Path, *, vouched: bool = False) -> Told
 def _scripts_of_packages(words: Sequence[str], folder: Path) -> list[str]:
     """Return the command lines behind ``npm run NAME``, with what comes before and after them, and those behind these."""
     try:
-        content = json.loads((folder / "package.json").read_text(encoding="utf-8"))
+        content = json.loads((folder / "package.json").read_text(encoding="utf-8-sig"))
         scripts = content["scripts"]
     except (OSError, ValueError, KeyError, TypeError):
         return []
@@ -297,7 +297,7 @@ def _overridden(folder: Path) -> str:
     for name in (".env", ".env.local"):
         path = folder / name
         try:
-            text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+            text = path.read_text(encoding="utf-8-sig", errors="replace") if path.is_file() else ""
         except OSError as error:
             return f"{name} cannot be read ({error.strerror})"
         for line in text.splitlines():
@@ -334,7 +334,7 @@ def _reached(script: Path) -> Iterator[tuple[Path, str]]:
     waiting, seen = [script], {script.resolve()}
     while waiting and len(seen) <= _MOST_FILES:
         path = waiting.pop(0)
-        text = path.read_text(encoding="utf-8", errors="replace")
+        text = path.read_text(encoding="utf-8-sig", errors="replace")
         yield path, text
         for each in _imported(path, text):
             if each.resolve() not in seen:

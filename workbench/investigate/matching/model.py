@@ -184,7 +184,7 @@ class Model(_Part):
             When there is no such file, it is not JSON, or a parameter is unknown or out of range.
         """
         try:
-            text = Path(path).read_text(encoding="utf-8")
+            text = Path(path).read_text(encoding="utf-8-sig")
         except (OSError, UnicodeDecodeError) as error:
             raise UsageError(f"The model {path} cannot be read: {error}.", _ADVICE) from error
         try:
