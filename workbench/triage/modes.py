@@ -63,8 +63,8 @@ class Mode:
 
     @property
     def count(self) -> int:
-        """How many rows are at fault, over all its findings; one row may count in several."""
-        return sum(each.count or 0 for each in self.findings)
+        """How many records are at fault, at least: the most that one finding counts, since several may count the same."""
+        return max((each.count or 0 for each in self.findings), default=0)
 
     @property
     def evidence(self) -> str:
