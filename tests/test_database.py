@@ -301,3 +301,66 @@ def test_a_server_that_cannot_start_says_why(tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(DatabaseUnreachable, match="could not be started"):
         start_server(tmp_path / "file" / "postgres")
+
+
+@pytest.mark.parametrize(
+    ("parameters", "followed", "left_out"),
+    [
+        (
+            "supa=base-pooler.x&pgbouncer=true&connection_limit=1",
+            {},
+            ("connection_limit", "pgbouncer", "supa"),
+        ),
+        ("max_idle_connection_lifetime=9&pool_timeout=9&connectTimeout=9", {}, None),
+        ("uselibpqcompat=true&sslmode=require", {"sslmode": "require"}, ("uselibpqcompat",)),
+        ("target_session_attrs=read-write", {"target_session_attrs": "read-write"}, ()),
+        # What speaks of encryption is translated, and never weakened.
+        ("ssl=true", {"sslmode": "require"}, ()),
+        ("ssl=true&sslmode=disable", {"sslmode": "require"}, ()),
+        ("ssl=true&sslmode=verify-full", {"sslmode": "verify-full"}, ()),
+        ("ssl=false", {}, ()),
+        ("sslmode=no-verify", {"sslmode": "require"}, ()),
+        ("sslmode=require&sslmode=verify-ca", {"sslmode": "verify-ca"}, ()),
+        ("sslaccept=strict", {"sslmode": "verify-full", "sslrootcert": "system"}, ()),
+        ("sslaccept=strict&sslcert=/a.pem", {"sslmode": "verify-full", "sslrootcert": "/a.pem"}, ()),
+        ("sslaccept=accept_invalid_certs", {}, ()),
+        ("sslidentity=/a.p12&sslpassword=b", {}, ("sslidentity", "sslpassword")),
+    ],
+)
+def test_what_only_other_clients_know_is_left_out_and_encryption_is_kept(parameters, followed, left_out):
+    address = parse_address(f"postgresql://u:p@db/club?{parameters}", named="$X")
+    assert dict(address.url.query) == followed
+    assert left_out is None or address.left_out == left_out
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        *(
+            "sslmod=require",
+            "sslMode=require",
+            "sslmode=maybe",
+            "ssl=maybe",
+            "sslaccept=maybe",
+            "useSSL=true",
+        ),
+        *("sslrootcrt=/a", "channel_bindng=require", "require_auht=scram-sha-256", "tls=1", "sslfactory=x"),
+        *("optoins=-c%20role%3Dboss", "target_session_attr=any", "passwrd=hunter2"),
+    ],
+)
+def test_a_misspelt_parameter_never_weakens_or_misleads(parameters):
+    with pytest.raises(UsageError, match=r"\$X") as caught:
+        parse_address(f"postgresql://u:p@db/club?{parameters}", named="$X")
+    assert "hunter2" not in str(caught.value)
+
+
+def test_encryption_that_the_shell_asks_for_is_not_weakened_by_the_url(monkeypatch):
+    monkeypatch.setenv("PGSSLMODE", "verify-full")
+    address = parse_address("postgresql://u:p@db/club?ssl=true", named="$X")
+    assert dict(address.url.query) == {"sslmode": "verify-full"}
+
+
+@pytest.mark.parametrize("parameters", ["schema=crm", "search_path=crm,public", "currentSchema=crm"])
+def test_the_schema_is_understood_as_each_client_says_it(parameters):
+    address = parse_address(f"postgresql://u:p@db/club?{parameters}", named="$X")
+    assert (address.schema, address.left_out) == ("crm", ())

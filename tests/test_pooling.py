@@ -26,6 +26,34 @@ HOSTILE = {
     "DateStyle": "German",
     "jit_above_cost": 0,
 }
+SHELL = {
+    "PGTZ": "Asia/Kolkata",
+    "PGDATESTYLE": "German",
+    "PGCLIENTENCODING": "LATIN1",
+    "PGGEQO": "off",
+    "PGOPTIONS": "-c search_path=elsewhere -c role=nobody_here",
+    "PGHOST": "nowhere.example",
+    "PGHOSTADDR": "192.0.2.7",
+    "PGPORT": "1",
+    "PGSERVICE": "nothing",
+    "PGDATABASE": "other",
+    "PGUSER": "nobody_here",
+    "PGAPPNAME": "somebody",
+    "PGTARGETSESSIONATTRS": "standby",
+    "PGPASSWORD": "wrong",
+}
+"""What an operator's shell may hold for other databases."""
+STRICT = {
+    "PGSSLMODE": "verify-full",
+    "PGSSLROOTCERT": "system",
+    "PGSSLCERTMODE": "require",
+    "PGSSLNEGOTIATION": "direct",
+    "PGGSSENCMODE": "require",
+    "PGCHANNELBINDING": "require",
+    "PGREQUIREAUTH": "scram-sha-256",
+    "PGREQUIREPEER": "somebody",
+}
+"""What it may demand of servers on the network."""
 URL_OPTIONS = quote("-c role=boss -c search_path=elsewhere", safe="")
 
 
@@ -133,11 +161,7 @@ def test_neither_the_shell_nor_the_server_changes_what_is_read(clubs, server, at
             connection.execute(
                 sql.SQL("ALTER DATABASE {} SET {} = {}").format(database, sql.Identifier(setting), value)
             )
-    for variable, value in {
-        "PGTZ": "Asia/Kolkata",
-        "PGDATESTYLE": "German",
-        "PGCLIENTENCODING": "LATIN1",
-    }.items():
+    for variable, value in SHELL.items():
         monkeypatch.setenv(variable, value)
     again = run(*ask)
     assert json.loads(again.stdout or "{}").get("digest") == digest, again.stderr
@@ -146,3 +170,32 @@ def test_neither_the_shell_nor_the_server_changes_what_is_read(clubs, server, at
     assert run("snapshot", "verify", "latest").returncode == 0
     found = json.loads(run("snapshot", "diff", "latest", "--full", "--json").stdout)
     assert [each["table"] for each in found["tables"]] == ["AuditLog"]
+
+
+def test_the_embedded_server_is_not_misdirected_by_the_shell(shell, monkeypatch):
+    for variable, value in (SHELL | STRICT).items():
+        monkeypatch.setenv(variable, value)
+    assert shell("demo", "--members", "50", "--json").returncode == 0
+    runs = json.loads(shell("runs", "--json").stdout)
+    assert shell("snapshot", "create").returncode == 0
+    assert shell("snapshot", "verify", "latest").returncode == 0
+    noted = {each["subject"]: each["detail"] for each in json.loads(shell("doctor", "--json").stdout)}
+    assert all(each in noted["variables"] for each in ("PGHOSTADDR", "PGPORT", "PGTZ"))
+    for variable in SHELL | STRICT:
+        monkeypatch.delenv(variable)
+    assert json.loads(shell("runs", "--json").stdout) == runs != []
+    assert shell("snapshot", "verify", "latest").returncode == 0
+
+
+def test_a_url_for_other_clients_connects_as_they_would(clubs, at):
+    club = clubs.clone("application")
+    direct = at(club)("runs", "--json")
+    url = f"{club.url}&supa=x&connection_limit=1&pgbouncer=true&max_idle_connection_lifetime=9&target_session_attrs=read-write"
+    run = at(replace(club, url=url))
+    done = run("runs", "--json")
+    assert (done.returncode, done.stdout) == (direct.returncode, direct.stdout)
+    assert run("snapshot", "create").returncode == 0
+    noted = {each["subject"]: each["detail"] for each in json.loads(run("doctor", "--json").stdout)}
+    assert noted["URL parameters"].endswith("connection_limit, max_idle_connection_lifetime, pgbouncer, supa")
+    done = at(replace(club, url=f"{club.url}&sslmod=require"))("runs")
+    assert (done.returncode, "sslmode" in done.stderr) == (2, True), done.stderr

@@ -19,7 +19,6 @@ from workbench.checkpoints.manifest import Manifest, read_manifest
 from workbench.checkpoints.scratch import Scratch, restored
 from workbench.checkpoints.scratch_server import ScratchServer
 from workbench.checkpoints.shelf import find_snapshot
-from workbench.database.address import Address
 from workbench.database.connection import Database, connect, raw
 from workbench.database.environment import Environment
 from workbench.errors import SnapshotError, UsageError, WrongEnvironment
@@ -220,7 +219,7 @@ def earlier(
     @contextmanager
     def reading(tables: Sequence[str]) -> Iterator[Side]:
         with opened(snapshot, tables, settings=settings, schema=schema) as scratch:
-            address = Address(scratch.server.address.url, scratch.schema)
+            address = replace(scratch.server.address, schema=scratch.schema)
             place = scratch.database or Database(
                 Environment("snapshot", "development", address.where), address, _LONG
             )

@@ -127,7 +127,8 @@ def scratch_database(settings: Settings) -> Iterator[ScratchServer]:
                 holder.execute(
                     sql.SQL("CREATE DATABASE {} ENCODING 'UTF8' TEMPLATE template0").format(database)
                 )
-            yield replace(server, address=Address(server.address.url.set(database=name)), holder=holder)
+            address = replace(server.address, url=server.address.url.set(database=name), schema="public")
+            yield replace(server, address=address, holder=holder)
         finally:
             try:
                 # On a connection of its own: the first may have been lost while the rows were read.
@@ -150,7 +151,9 @@ def _server(settings: Settings) -> ScratchServer:
     name = settings.scratch_url_env
     if name is None:
         uri = start_server(embedded_data(settings)).get_uri()
-        return ScratchServer(parse_address(uri, named="the embedded server's URL"), embedded=True)
+        return ScratchServer(
+            parse_address(uri, named="the embedded server's URL", embedded=True), embedded=True
+        )
     url = os.environ.get(name, "")
     if not url.strip():
         raise UsageError(

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from difflib import get_close_matches
 from ipaddress import ip_address
+from threading import RLock
 from urllib.parse import unquote
 
+from psycopg import pq
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
@@ -16,19 +21,51 @@ from workbench.errors import UsageError
 CONNECT_TIMEOUT = 10
 """Seconds to wait for a server to answer."""
 
-# What Prisma adds to a URL for itself; libpq refuses a URL that carries any of them.
-_PRISMA = [
-    "schema",
-    "connection_limit",
-    "pool_timeout",
-    "pgbouncer",
-    "socket_timeout",
-    "statement_cache_size",
-    "sslaccept",
-    "sslidentity",
-    "sslpassword",
-    "single_use_connections",
-]
+# What libpq has of its own and only tells how long to wait: one that is misspelt is left out like a stranger's.
+_WAITING = {
+    "applicationname",
+    "clientencoding",
+    "connecttimeout",
+    "fallbackapplicationname",
+    "keepalives",
+    "keepalivescount",
+    "keepalivesidle",
+    "keepalivesinterval",
+    "tcpusertimeout",
+}
+_SCHEMA = ("schema", "search_path", "currentSchema")
+_SECURITY = re.compile("ssl|tls|cert|verif|gss|channel|auth|secur|encrypt|crl", re.IGNORECASE)
+_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")  # the stronger, the later
+# How other clients say it: node-postgres, asyncpg, JDBC.
+_SSL = {"true": "require", "1": "require", "on": "require", "yes": "require", "no-verify": "require"}
+_SSL |= dict.fromkeys(("false", "0", "off", "no"), "") | {mode: mode for mode in _MODES}
+
+NOT_FOLLOWED = (
+    *(
+        "PGHOST",
+        "PGHOSTADDR",
+        "PGPORT",
+        "PGDATABASE",
+        "PGSERVICE",
+        "PGTARGETSESSIONATTRS",
+        "PGLOADBALANCEHOSTS",
+    ),
+    *("PGTZ", "PGDATESTYLE", "PGCLIENTENCODING", "PGGEQO", "PGOPTIONS", "PGAPPNAME"),
+)
+"""Variables of PostgreSQL's clients that would lead elsewhere, or change how values are read: the URL decides."""
+_CONNECTING = RLock()
+
+# What the shell may demand of a server that is reached through the network; the embedded one has no need of it.
+_EMBEDDED = {
+    "PGSSLMODE": ("sslmode", "disable"),
+    "PGSSLROOTCERT": ("sslrootcert", ""),
+    "PGSSLCERTMODE": ("sslcertmode", "disable"),
+    "PGSSLNEGOTIATION": ("sslnegotiation", "postgres"),
+    "PGGSSENCMODE": ("gssencmode", "disable"),
+    "PGCHANNELBINDING": ("channel_binding", "disable"),
+    "PGREQUIREAUTH": ("require_auth", ""),
+    "PGREQUIREPEER": ("requirepeer", ""),
+}
 
 # What libpq would follow instead of the URL's own host and database: the guard must see where it leads.
 _OVERRIDING = {"hostaddr", "dbname", "service", "servicefile", "port"}
@@ -49,14 +86,20 @@ class Address:
     Attributes
     ----------
     url : sqlalchemy.URL
-        For psycopg, without Prisma's own parameters.
+        For psycopg, without what only other clients know.
     schema : str
         The schema Murmurant's tables are in (Prisma's ``?schema=``, or the first of a ``search_path`` among the URL's
         own options), ``public`` by default.
+    left_out : tuple of str
+        Parameters of the URL that PostgreSQL's own client does not know, and that mean nothing here.
+    embedded : bool
+        Whether it is the embedded server's.
     """
 
     url: URL
     schema: str = "public"
+    left_out: tuple[str, ...] = ()
+    embedded: bool = False
 
     @property
     def where(self) -> str:
@@ -91,12 +134,14 @@ class Address:
 
         Not as a URL: SQLAlchemy writes a space in its query as ``+``, which libpq takes for a plus.
         """
-        own = {key: value if isinstance(value, str) else value[-1] for key, value in self.url.query.items()}
+        own = {key: _text(value) for key, value in self.url.query.items()}
         own |= {
             key: str(value)
             for key, value in self.url.translate_connect_args(username="user", database="dbname").items()
         }
         more = {"connect_timeout": str(CONNECT_TIMEOUT), "application_name": "murmurant-workbench"}
+        if self.embedded:
+            own |= dict(each for name, each in _EMBEDDED.items() if name in os.environ)
         options = f"{own.get('options', '')} {options}".strip()
         return more | own | ({"options": options} if options else {})
 
@@ -104,13 +149,24 @@ class Address:
         return f"Address({self.where!r})"
 
 
-def parse_address(text: str, *, named: str) -> Address:
+@contextmanager
+def by_the_url() -> Iterator[None]:
+    """Let no variable of the shell say where to connect, or how: see `NOT_FOLLOWED`."""
+    with _CONNECTING:
+        kept = {name: os.environ.pop(name) for name in NOT_FOLLOWED if name in os.environ}
+        try:
+            yield
+        finally:
+            os.environ.update(kept)
+
+
+def parse_address(text: str, *, named: str, embedded: bool = False) -> Address:
     """Take a database URL apart.
 
     Parameters
     ----------
     text : str
-        ``postgresql://user:password@host:port/database?...`` or ``postgres://``, Prisma's
+        ``postgresql://user:password@host:port/database?...`` or ``postgres://``, other clients'
         parameters allowed.
     named : str
         Where it came from (``$DATABASE_URL``), for the message; the URL itself is never shown.
@@ -118,7 +174,8 @@ def parse_address(text: str, *, named: str) -> Address:
     Raises
     ------
     UsageError
-        When it is not a PostgreSQL URL.
+        When it is not a PostgreSQL URL, or has a parameter that nobody knows and that could be a misspelt one of
+        security's or of the place.
     """
     example = "It must look like postgresql://user:password@host:5432/database."
     try:
@@ -146,11 +203,58 @@ def parse_address(text: str, *, named: str) -> Address:
             f"{named} names no host, and the variable {told[0]} would decide which one it is.",
             f"Put the host into the URL, or unset {told[0]}.",
         )
-    # As psql would: the first schema of a search path in the URL's own options.
-    path = re.search(r"search_path\s*=\s*\"?([^\s,\"]+)", _text(url.query.get("options")))
+    # As psql would: the first schema of a search path in the URL's own options; or as other clients say it.
+    first = re.compile(r"\s*\"?([^\s,\"]+)")
+    path = re.search(rf"search_path\s*={first.pattern}", _text(url.query.get("options")))
+    path = path or first.match(_text(url.query.get("search_path")) or _text(url.query.get("currentSchema")))
     schema = _text(url.query.get("schema")) or (path.group(1) if path else "public")
-    query = {key: value for key, value in url.query.items() if key not in _PRISMA}
-    return Address(url.set(drivername="postgresql+psycopg", query=query), schema)
+    query = {
+        key: value if isinstance(value, str) else value[-1]
+        for key, value in url.query.items()
+        if key not in _SCHEMA
+    }
+    left_out = _strangers(query, named)
+    return Address(url.set(drivername="postgresql+psycopg", query=query), schema, left_out, embedded)
+
+
+def _strangers(query: dict[str, str], named: str) -> tuple[str, ...]:
+    """Take what libpq does not know out of a URL's parameters, and return its names; what is security's is translated."""
+    known = {each.keyword.decode() for each in pq.Conninfo.get_defaults()}
+    strangers = {name: query.pop(name) for name in sorted(query.keys() - known)}
+    left_out = set(strangers) - {"ssl", "sslaccept"}
+    mode = query.pop("sslmode", "").lower()
+    wanted = [_SSL.get(each.lower()) for each in (mode, strangers.get("ssl", "")) if each]
+    if "sslaccept" in strangers:  # Prisma's, whose sslcert is the authority's certificate
+        authority = query.pop("sslcert", "") if "sslkey" not in query else ""
+        wanted.append({"strict": "verify-full", "accept_invalid_certs": ""}.get(strangers["sslaccept"]))
+        if wanted[-1] == "verify-full" and not (query.keys() | os.environ.keys()) & {
+            "sslrootcert",
+            "PGSSLROOTCERT",
+        }:
+            query["sslrootcert"] = authority or "system"
+        elif authority:
+            left_out.add("sslcert")
+    if "sslidentity" in strangers and query.pop("sslpassword", ""):
+        left_out.add("sslpassword")  # of that file
+    if None in wanted:
+        raise UsageError(
+            f"{named} asks for encryption in a way that is not known (sslmode, ssl, sslaccept).",
+            f"Write sslmode= with one of {', '.join(_MODES)}.",
+        )
+    if not mode and any(wanted):  # what the shell asks for is not made weaker
+        wanted += [each for each in [os.environ.get("PGSSLMODE", "")] if each in _MODES]
+    if modes := [each for each in wanted if each]:
+        query["sslmode"] = max(modes, key=_MODES.index)
+    plain = {name.replace("_", ""): name for name in sorted(known | {"schema"})}
+    for name in sorted(left_out - {"sslidentity", "sslcert", "sslpassword"}):
+        squashed = re.sub(r"[\W_]", "", name).lower()
+        near = [each for each in get_close_matches(squashed, plain, 1, 0.85) if each not in _WAITING]
+        if near or _SECURITY.search(name):
+            raise UsageError(
+                f"{named} has the parameter {name!r}, which PostgreSQL's client does not know.",
+                f"Did you mean {plain[near[0]]!r}?" if near else "Take it out, or say it by sslmode.",
+            )
+    return tuple(sorted(left_out))
 
 
 def redact(text: str, *secrets: str) -> str:

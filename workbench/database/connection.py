@@ -20,7 +20,7 @@ from sqlalchemy import Connection, Engine, Executable, create_engine, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
-from workbench.database.address import Address, parse_address, redact
+from workbench.database.address import Address, by_the_url, parse_address, redact
 from workbench.database.embedded import embedded_url
 from workbench.database.environment import Environment, address_of, guard
 from workbench.errors import DatabaseUnreachable, Refused, WorkbenchError
@@ -242,7 +242,7 @@ class Database:
     def _open(self, settings: Mapping[str, str], name: str) -> psycopg.Connection[Any]:
         """Connect; behind a pooler without settings, which whoever begins a transaction makes for it (`settle`)."""
         parameters = self.address.parameters() | {"application_name": name}
-        connection = psycopg.connect(make_conninfo("", **parameters), autocommit=True)
+        connection = _connected(parameters)
         try:
             if pooled(connection):
                 connection.prepare_threshold = (
@@ -312,7 +312,7 @@ def connect(name: str, settings: Settings) -> Database:
     address = address_of(name, chosen)
     if address is None:
         url = embedded_url(embedded_data(settings), name)
-        address = parse_address(url, named="the embedded server")
+        address = parse_address(url, named="the embedded server", embedded=True)
         environment = Environment(name, chosen.kind, "embedded")
     else:
         environment = guard(name, chosen, address)
@@ -353,7 +353,7 @@ def raw(connection: Connection) -> psycopg.Connection[Any]:
 
 def session(parameters: Mapping[str, str], *, autocommit: bool = False) -> psycopg.Connection[Any]:
     """Open a session of its own, with the usual settings; the driver's errors come as they are."""
-    connection = psycopg.connect(make_conninfo("", **parameters), autocommit=True)
+    connection = _connected(parameters)
     try:
         settle(connection, {})
         connection.autocommit = autocommit
@@ -361,6 +361,11 @@ def session(parameters: Mapping[str, str], *, autocommit: bool = False) -> psyco
         connection.close()
         raise
     return connection
+
+
+def _connected(parameters: Mapping[str, str]) -> psycopg.Connection[Any]:
+    with by_the_url():
+        return psycopg.connect(make_conninfo("", **parameters), autocommit=True)
 
 
 def settle(connection: psycopg.Connection[Any], settings: Mapping[str, str], *, local: bool = False) -> None:

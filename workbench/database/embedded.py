@@ -23,8 +23,10 @@ import fasteners
 import psutil
 import psycopg
 from psycopg import sql
+from psycopg.conninfo import make_conninfo
 from psycopg.rows import TupleRow
 
+from workbench.database.address import by_the_url, parse_address
 from workbench.errors import DatabaseUnreachable
 
 if TYPE_CHECKING:
@@ -60,7 +62,8 @@ def start_server(data: Path) -> PostgresServer:
         server: PostgresServer = pgserver.get_server(data, start=False)
         server = _by_a_plain_name(server)
         _forget_dead_users(server)
-        server.start()
+        with by_the_url():  # the server too would take its port and style of dates from there
+            server.start()
     except (OSError, RuntimeError, AssertionError, subprocess.SubprocessError) as error:
         raise DatabaseUnreachable(
             f"The embedded database server in {data} could not be started: {_reason(error)}",
@@ -96,7 +99,10 @@ def recreate_database(data: Path, database: str) -> str:
 def _administration(server: PostgresServer) -> Iterator[psycopg.Connection[TupleRow]]:
     """Connect to make or drop databases, one process at a time."""
     try:
-        with psycopg.connect(server.get_uri(), autocommit=True) as connection:
+        parameters = parse_address(server.get_uri(), named="the embedded server", embedded=True).parameters()
+        with by_the_url():
+            beside = psycopg.connect(make_conninfo("", **parameters), autocommit=True)
+        with beside as connection:
             connection.execute("SELECT pg_advisory_lock(hashtext('murmurant-workbench databases'))")
             yield connection
     except psycopg.Error as error:

@@ -12,12 +12,11 @@ from pathlib import Path
 
 from psycopg.conninfo import make_conninfo
 
+from workbench.database.address import NOT_FOLLOWED
 from workbench.database.embedded import client_tools
 from workbench.errors import Refused
 
 TOOLS = ("psql", "pg_dump", "pg_restore")
-
-_SHELL = {"PGTZ", "PGDATESTYLE", "PGCLIENTENCODING", "PGGEQO", "PGOPTIONS"}
 
 _QUICK = ("zstd:1", "lz4", "none")
 """Compressions by how soon a dump is done; gzip takes longer than to write what it would save."""
@@ -95,8 +94,7 @@ def connected(parameters: Mapping[str, str]) -> tuple[str, dict[str, str]]:
 
 def plain_english(**more: str) -> dict[str, str]:
     """Return the environment in which the programs' messages are plain English."""
-    # What a session is set to is decided here, not by the operator's shell.
-    kept = {name: value for name, value in os.environ.items() if name not in _SHELL}
+    kept = {name: value for name, value in os.environ.items() if name not in NOT_FOLLOWED}
     return kept | {"LC_ALL": "C", "PG_COLOR": "never"} | more
 
 

@@ -8,9 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import psycopg
-
-from workbench.database.connection import embedded_data
+from workbench.database.address import parse_address
+from workbench.database.connection import embedded_data, session
 from workbench.database.embedded import recreate_database
 from workbench.demo.breakages import BREAKAGES, Truth, break_club
 from workbench.demo.club import Club, build_club
@@ -71,7 +70,7 @@ def make_demo(
     shutil.rmtree(home, ignore_errors=True)
     _drop_plans(settings)
     url = recreate_database(embedded_data(settings), DEMO)
-    with psycopg.connect(url) as connection:
+    with session(parse_address(url, named="the embedded server", embedded=True).parameters()) as connection:
         club = build_club(connection, dialect=dialect, members=members, seed=seed, imports=home / "imports")
         truths = break_club(connection, club, breakages)
         people = plant_duplicates(connection, club, share=duplicates) if duplicates else None

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from importlib.metadata import version
 
 import pandas as pd
 from sqlalchemy import Connection, text
 
-from workbench.database.address import redact
+from workbench.database.address import NOT_FOLLOWED, redact
 from workbench.database.connection import Database, Identity, pooled, raw
 from workbench.database.tools import find_tools
 from workbench.errors import Refused, ReportFileError
@@ -71,6 +72,7 @@ def readiness(
             f"PostgreSQL {identity.version}, database {identity.database}, as {identity.user}",
         ),
         *_pooler(connection, database),
+        *_told_otherwise(database),
         ("server", "ok", f"system identifier {identity.system_identifier}"),
         ("dialect", "ok", schema.dialect),
         *_tables(schema),
@@ -151,6 +153,22 @@ def _pooler(connection: Connection, database: Database) -> list[Line]:
     if pooled(raw(connection)):
         return [("connection pooler", "note", "a proxy stands before the server, and keeps sessions apart")]
     return []
+
+
+def _told_otherwise(database: Database) -> list[Line]:
+    """Name what the URL and the shell say that is not followed."""
+    lines: list[Line] = []
+    if unknown := database.address.left_out:
+        lines.append(
+            (
+                "URL parameters",
+                "note",
+                f"left out, for PostgreSQL's client does not know them: {', '.join(unknown)}",
+            )
+        )
+    if unheard := [name for name in NOT_FOLLOWED if name in os.environ]:
+        lines.append(("variables", "note", f"not followed, for the URL decides: {', '.join(unheard)}"))
+    return lines
 
 
 def _tools(identity: Identity) -> list[Line]:

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import psycopg
 from psycopg import sql
 
-from workbench.database.address import Address, redact
+from workbench.database.address import redact
 from workbench.database.connection import SPELLING, Database, session
 from workbench.database.exclusion import RESTORING
 from workbench.errors import DatabaseUnreachable, Refused, WorkbenchError
@@ -72,7 +72,8 @@ class Cluster:
 
     def at(self, name: str) -> Database:
         """Return another database of the same server, as the same user."""
-        address = Address(self.database.address.url.set(database=name), self.database.address.schema)
+        live = self.database.address
+        address = replace(live, url=live.url.set(database=name))
         limits = self.database.statement_timeout, self.database.apply_timeout, self.database.lock_timeout
         return Database(self.database.environment, address, *limits)
 
