@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 from shlex import quote
 
+odd: set[str] = set()
+"""Dates that were read and are in no calendar, as the database writes them; a command says so when it ends."""
+
 DEFAULT = "demo"
 """The environment that a command asks where none is named."""
 

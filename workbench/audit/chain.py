@@ -18,6 +18,7 @@ import psycopg
 from psycopg import sql
 
 from workbench.errors import WorkbenchError
+from workbench.murmurant.row_digest import readable_json
 from workbench.murmurant.schema import Schema
 
 VERSION = 1
@@ -144,11 +145,11 @@ def seal(
         number,
         previous,
         *(sql.SQL("{}::text").format(column(name)) for name in _SEALED_TEXT),
-        *(sql.SQL("{}::jsonb").format(column(name)) for name in _SEALED_IMAGES),
+        *(json_of(schema, name, column(name)) for name in _SEALED_IMAGES),
         sql.SQL("to_char({}, 'YYYY-MM-DD\"T\"HH24:MI:SS.US')").format(moment.format(column("created_at"))),
-        sql.SQL(
-            "CASE jsonb_typeof({0}::jsonb) WHEN 'object' THEN {0}::jsonb - 'chain' ELSE {0}::jsonb END"
-        ).format(column("metadata")),
+        sql.SQL("CASE jsonb_typeof({0}) WHEN 'object' THEN {0} - 'chain' ELSE {0} END").format(
+            json_of(schema, "metadata", column("metadata"))
+        ),
     ]
     return sql.SQL("encode(sha256(convert_to(jsonb_build_array({})::text, 'UTF8')), 'hex')").format(
         sql.SQL(", ").join(parts)
@@ -158,7 +159,8 @@ def seal(
 def stored_seal(schema: Schema, row: str) -> sql.Composed:
     """Return the expression that seals a row of the log as it is stored, by the place that it says it has."""
     found = schema.resolved["audit"]
-    chain = sql.SQL("({}::jsonb -> 'chain')").format(sql.Identifier(row, found.spelling["metadata"]))
+    cell = sql.Identifier(row, found.spelling["metadata"])
+    chain = sql.SQL("({} -> 'chain')").format(json_of(schema, "metadata", cell))
     return seal(
         schema,
         found.spelling,
@@ -166,6 +168,13 @@ def stored_seal(schema: Schema, row: str) -> sql.Composed:
         number=sql.SQL("{} -> 'number'").format(chain),
         previous=sql.SQL("{} -> 'previous'").format(chain),
     )
+
+
+def json_of(schema: Schema, name: str, cell: sql.Composable) -> sql.Composed:
+    """Return a JSON cell of the log as ``jsonb``, whatever somebody wrote into it."""
+    found = schema.resolved["audit"]
+    described = schema.catalogue.tables[found.table].columns.get(found.spelling.get(name, ""))
+    return sql.SQL(readable_json(described.type if described else "")).format(cell=cell)
 
 
 def log_of(schema: Schema) -> sql.Identifier:
@@ -183,14 +192,14 @@ def _last_in_log(connection: psycopg.Connection[Any], schema: Schema) -> Head | 
     spelling = schema.resolved["audit"].spelling
     row = connection.execute(
         sql.SQL(
-            "SELECT n::bigint, chain ->> 'hash', id FROM (SELECT {id}::text AS id, {metadata}::jsonb -> 'chain' AS chain"
-            " FROM {log} WHERE {metadata}::jsonb ? 'chain') t, LATERAL (SELECT CASE jsonb_typeof(chain -> 'number')"
+            "SELECT n::bigint, chain ->> 'hash', id FROM (SELECT {id}::text AS id, {metadata} -> 'chain' AS chain"
+            " FROM {log} WHERE {metadata} ? 'chain') t, LATERAL (SELECT CASE jsonb_typeof(chain -> 'number')"
             " WHEN 'number' THEN (chain ->> 'number')::numeric END AS n) m"
             " WHERE n BETWEEN 1 AND {largest} AND n = trunc(n) AND chain ->> 'hash' IS NOT NULL"
             " ORDER BY n DESC, id LIMIT 1"
         ).format(
             id=sql.Identifier(spelling["id"]),
-            metadata=sql.Identifier(spelling["metadata"]),
+            metadata=json_of(schema, "metadata", sql.Identifier(spelling["metadata"])),
             log=log_of(schema),
             largest=sql.Literal(LARGEST),
         )

@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from workbench.audit.chain import LARGEST, VERSION, Head, kept_head, log_of, stored_seal
+from workbench.audit.chain import LARGEST, VERSION, Head, json_of, kept_head, log_of, stored_seal
 from workbench.errors import WorkbenchError
 from workbench.murmurant.schema import Schema
 
@@ -132,17 +132,17 @@ def _place(said: str | None) -> tuple[int, str | None, str] | None:
 
 def _chained(schema: Schema) -> sql.Composed:
     parts = _parts(schema)
-    facts = [sql.SQL("{}::jsonb ->> {}").format(parts["metadata"], sql.Literal(name)) for name in _FACTS]
+    facts = [sql.SQL("{} ->> {}").format(parts["metadata"], sql.Literal(name)) for name in _FACTS]
     return sql.SQL(
-        "SELECT {id}::text, {at}, {action}, ({metadata}::jsonb -> 'chain')::text, {seal}, {facts} FROM {log} t"
-        " WHERE jsonb_typeof({metadata}::jsonb) = 'object' AND {metadata}::jsonb ? 'chain'"
+        "SELECT {id}::text, {at}, {action}, ({metadata} -> 'chain')::text, {seal}, {facts} FROM {log} t"
+        " WHERE jsonb_typeof({metadata}) = 'object' AND {metadata} ? 'chain'"
     ).format(**parts, seal=stored_seal(schema, "t"), facts=sql.SQL(", ").join(facts))
 
 
 def _unchained(schema: Schema) -> sql.Composed:
     return sql.SQL(
-        "SELECT {id}::text, {at} FROM {log} t WHERE {metadata}::jsonb ->> 'source' = {own}"
-        " AND NOT {metadata}::jsonb ? 'chain' ORDER BY 2, 1"
+        "SELECT {id}::text, {at} FROM {log} t WHERE {metadata} ->> 'source' = {own}"
+        " AND NOT {metadata} ? 'chain' ORDER BY 2, 1"
     ).format(**_parts(schema), own=sql.Literal(_OWN))
 
 
@@ -156,7 +156,6 @@ def _parts(schema: Schema) -> dict[str, sql.Composable]:
         at = sql.SQL("{} AT TIME ZONE 'UTC'" if zoned else "{}::timestamp").format(real["created_at"])
         # A moment that no calendar has must not keep us from saying that it was altered.
         at = sql.SQL("CASE WHEN {0} BETWEEN '0001-01-01' AND '9999-12-30' THEN {0} END").format(at)
-    action = sql.SQL("coalesce({0}::jsonb ->> 'migrationAction', {1}::text)").format(
-        real["metadata"], real["action"]
-    )
-    return {"id": real["id"], "metadata": real["metadata"], "at": at, "action": action, "log": log_of(schema)}
+    metadata = json_of(schema, "metadata", real["metadata"])
+    action = sql.SQL("coalesce({0} ->> 'migrationAction', {1}::text)").format(metadata, real["action"])
+    return {"id": real["id"], "metadata": metadata, "at": at, "action": action, "log": log_of(schema)}

@@ -5,10 +5,12 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Select, exists, func, select, union
+from sqlalchemy import Select, column, exists, func, select, text, union
 
 from workbench.checks.registry import Look, NotConfiguredError, NotRunError, Rows, check
 from workbench.investigate.mappings.statements import NEEDS, leading_nowhere
+from workbench.murmurant.references import literal, quoted
+from workbench.murmurant.row_digest import odd_value
 from workbench.murmurant.schema import as_text, same_id
 from workbench.murmurant.spellings import CONCEPT_OF, EVENT, SYNC_MOMENTS
 
@@ -32,6 +34,44 @@ A_YEAR = timedelta(days=365)
 )
 def mappings_orphaned(look: Look) -> Select[*tuple[Any, ...]]:
     return leading_nowhere(look.schema)
+
+
+@check(
+    "values-odd",
+    "Dates and JSON outside what can be read",
+    guide="§7.1",
+    symptom="Data integrity",
+    question="Is every date one of the years 1 to 9999, and does every JSON text hold letters only?",
+    remedy="Correct them in the application. Until then such a date counts as very early or very late, and what is no"
+    " letter in JSON is shown as it is written.",
+    severity="warn",
+)
+def values_odd(look: Look) -> Select[*tuple[Any, ...]] | Rows:
+    catalogue = look.schema.catalogue
+    asked = []
+    for name in sorted({found.table for found in look.schema.resolved.values()}):
+        table = catalogue.tables[name]
+        odd = {
+            each.name: told
+            for each in table.columns.values()
+            if each.readable and (told := odd_value(each.type, f"t.{quoted(each.name)}"))
+        }
+        key = " || '/' || ".join(f"t.{quoted(each)}::text" for each in table.primary_key) or "t.ctid::text"
+        values = ", ".join(
+            f"({literal(column)}, CASE WHEN {told} THEN t.{quoted(column)}::text END)"
+            for column, told in odd.items()
+        )
+        if odd:
+            asked.append(
+                f"SELECT {key} AS key, {literal(name)} AS table, v.* FROM {quoted(catalogue.schema)}.{quoted(name)} t,"
+                f' LATERAL (VALUES {values}) v("column", value) WHERE v.value IS NOT NULL AND ({" OR ".join(odd.values())})'
+            )
+    found = (
+        text(" UNION ALL ".join(asked))
+        .columns(*map(column, ("key", "table", "column", "value")))
+        .subquery("odd")
+    )
+    return select(found).order_by(found.c.table, found.c.column, found.c.key) if asked else []
 
 
 @check(

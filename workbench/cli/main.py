@@ -34,7 +34,7 @@ from workbench.cli import (
     triage,
 )
 from workbench.cli.options import joined_parameters
-from workbench.cli.output import ReaderGoneError, complain
+from workbench.cli.output import ReaderGoneError, complain, say_what_was_odd
 from workbench.errors import WorkbenchError
 
 _BROKEN_PIPE = 141  # as a shell reports a program that SIGPIPE ended
@@ -123,4 +123,6 @@ def main() -> NoReturn:
             )
         )
         sys.exit(WorkbenchError.exit_code)
+    finally:
+        say_what_was_odd()
     sys.exit(0)

@@ -19,7 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from workbench.errors import WorkbenchError
-from workbench.hints import DEFAULT, aim, on_environment
+from workbench.hints import DEFAULT, aim, odd, on_environment
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -204,6 +204,17 @@ def say_not_logged(why: str) -> None:
     """Say on stderr that what was done is not in the audit log, where that is so."""
     if why:
         stderr().print(Text(f"Not in the audit log: {why}", style="yellow"))
+
+
+def say_what_was_odd() -> None:
+    """Name on stderr the dates that were read and are in no calendar, however the question was answered."""
+    if odd:
+        few = ", ".join(sorted(odd)[:5]) + (f" and {len(odd) - 5} more" if len(odd) > 5 else "")
+        told = (
+            f"Dates outside the years 1 to 9999 were met, and taken for very early or very late ones: {few}."
+        )
+        stderr().print(Text(f"{told} `workbench check values-odd{on()}` names their rows.", style="yellow"))
+        odd.clear()
 
 
 def paths_below(paths: Sequence[Path], folder: Path | None = None) -> list[str]:

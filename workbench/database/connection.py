@@ -23,6 +23,7 @@ from sqlalchemy.pool import NullPool
 from workbench.database.address import Address, by_the_url, parse_address, redact
 from workbench.database.embedded import embedded_url
 from workbench.database.environment import Environment, address_of, guard
+from workbench.database.values import prepare
 from workbench.errors import DatabaseUnreachable, Refused, WorkbenchError
 from workbench.settings import EnvironmentSettings, Settings
 
@@ -244,6 +245,7 @@ class Database:
         parameters = self.address.parameters() | {"application_name": name}
         connection = _connected(parameters)
         try:
+            prepare(connection)
             if pooled(connection):
                 connection.prepare_threshold = (
                     None  # the name would meet another client's in the same session
@@ -355,6 +357,7 @@ def session(parameters: Mapping[str, str], *, autocommit: bool = False) -> psyco
     """Open a session of its own, with the usual settings; the driver's errors come as they are."""
     connection = _connected(parameters)
     try:
+        prepare(connection)
         settle(connection, {})
         connection.autocommit = autocommit
     except BaseException:

@@ -27,6 +27,8 @@ class Ledger:
         Rows to be deleted.
     kept, conflicts, unresolved : list
         As a plan lists them.
+    columns : list
+        Open as well, but only a column of a row: what became of the rest of it is listed elsewhere.
     notes : list of str
         What whoever approves should know besides.
     """
@@ -35,4 +37,5 @@ class Ledger:
     kept: list[Note] = field(default_factory=list)
     conflicts: list[Conflict] = field(default_factory=list)
     unresolved: list[Open] = field(default_factory=list)
+    columns: list[Open] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)

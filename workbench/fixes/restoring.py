@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal
+from difflib import SequenceMatcher
+from typing import Any, Literal, NamedTuple
 
 import psycopg
 from psycopg import sql
 
-from workbench.fixes.current import rows_by_key
-from workbench.fixes.ledger import Conflict, Note
+from workbench.fixes.current import Current, rows_by_key
+from workbench.fixes.ledger import Conflict, Note, Open
 from workbench.fixes.three_way import Outcome, Unknown, decide
 from workbench.fixes.witnesses import Testimony, Witnesses, is_explained
 from workbench.murmurant.catalogue import CatalogueTable
@@ -24,12 +25,40 @@ OnConflict = Literal["keep", "restore"]
 _CHUNK = 5_000  # whole rows of two databases, so fewer at a time than keys
 
 
+_KINDS = """
+    SELECT c.relname::text, a.attname::text, format_type(a.atttypid, a.atttypmod), t.typtype::text, a.attnotnull,
+           ARRAY(SELECT enumlabel::text FROM pg_enum e WHERE e.enumtypid = t.oid ORDER BY enumsortorder)
+    FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+    JOIN pg_type t ON t.oid = a.atttypid
+    WHERE c.relnamespace = to_regnamespace(quote_ident(%s)) AND c.relkind IN ('r', 'p') ORDER BY c.relname, a.attnum
+"""
+
+
+class Kind(NamedTuple):
+    """What a column may hold: its type, whether that is an enum (``e``) or a domain (``d``), and an enum's labels in order."""
+
+    type: str
+    sort: str
+    required: bool
+    labels: Sequence[str] = ()
+
+
+def columns_of(connection: psycopg.Connection[Any], schema: str) -> dict[str, dict[str, Kind]]:
+    """Return what each column of each table of a schema may hold."""
+    found: dict[str, dict[str, Kind]] = {}
+    for table, column, *kind in connection.execute(_KINDS, [schema]):
+        found.setdefault(table, {})[column] = Kind(*kind)
+    return found
+
+
 @dataclass
 class Restored:
     """What a comparison with the snapshot came to, besides the updates it noted."""
 
     kept: list[Note] = field(default_factory=list)
     conflicts: list[Conflict] = field(default_factory=list)
+    columns: list[Open] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     not_in_snapshot: list[tuple[str, str]] = field(default_factory=list)
 
 
@@ -43,7 +72,7 @@ class Comparison:
         Both in reading transactions, with times in UTC.
     schema : Schema
         The database's.
-    snapshot_columns : dict of str to set of str
+    snapshot_columns : dict of str to dict of str to Kind
         The columns each restored table has there: a column added since cannot be compared.
     updates : Updates
         Where the decisions go.
@@ -53,10 +82,14 @@ class Comparison:
     snapshot: psycopg.Connection[Any]
     schema: Schema
     snapshot_schema: str
-    snapshot_columns: dict[str, set[str]]
+    snapshot_columns: dict[str, dict[str, Kind]]
     updates: Updates
     on_conflict: OnConflict = "keep"
     result: Restored = field(default_factory=Restored)
+    kinds: dict[str, dict[str, Kind]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "kinds", columns_of(self.live, self.schema.catalogue.schema))
 
     def restore(
         self,
@@ -86,6 +119,7 @@ class Comparison:
         for chunk in in_chunks(sorted(touched), _CHUNK):
             now = rows_by_key(self.live, self.schema.catalogue.schema, described, chunk, names, seen)
             before = rows_by_key(self.snapshot, self.snapshot_schema, described, chunk, names)
+            self._translate(described, now, before)
             known = witnesses.ask(chunk) if witnesses else {}
             for key in chunk:
                 if key not in now:
@@ -99,6 +133,58 @@ class Comparison:
                 )
                 if changes:
                     self.updates.add(table, key, digest, changes)
+
+    def _translate(
+        self, described: CatalogueTable, now: Mapping[str, Current], before: Mapping[str, Current]
+    ) -> None:
+        """Write the snapshot's values as the columns of today hold them; what none can hold is unresolved, and left out."""
+        table, result = described.name, self.result
+        there, here = self.snapshot_columns[table], self.kinds[table]
+        if gone := [name for name in there if name not in here]:
+            told = f"{table} has no column {' and no '.join(map(repr, gone))} any more, as in the snapshot: it was dropped or renamed since. What the run did to it is not taken back."
+            result.notes += [told] if told not in result.notes else []
+        for name in there.keys() & here.keys() - {each for each in here if described.columns[each].generated}:
+            was, kind = there[name], here[name]
+            if was == kind and kind.sort != "d":
+                continue
+            renamed = _renamed(was.labels, kind.labels)
+            values = {
+                renamed.get(old, old) for row in before.values() if (old := row.values[name]) is not None
+            }
+            known = self._read(kind.type, values)
+            for old, label in renamed.items():
+                told = f"{table}.{name}: the snapshot's {old} is {label} today, at the same place of {kind.type}."
+                result.notes += [told] if told not in result.notes else []
+            for key, row in before.items():
+                old = row.values[name]
+                if (old is None and not kind.required) or (
+                    old is not None and renamed.get(old, old) in known
+                ):
+                    row.values[name] = None if old is None else known[renamed.get(old, old)]
+                    continue
+                del row.values[name]
+                if key in now and now[key].values[name] != old:
+                    shown = "empty" if old is None else repr(old) if kind.sort == "e" else "something"
+                    reason = f"{name} was {shown} before the run, which {kind.type} cannot hold today"
+                    result.columns.append(
+                        (table, key, reason, "a migration that lets it, or a value by hand")
+                    )
+
+    def _read(self, type: str, values: Iterable[str]) -> dict[str, str]:
+        """Return values as a type of today spells them, without those that it cannot hold."""
+        wanted = sorted(values)
+        query = sql.SQL("SELECT v, v::{}::text FROM unnest(%s::text[]) v").format(sql.SQL(type))
+        try:
+            with self.live.transaction():
+                read = dict(self.live.execute(query, [wanted]).fetchall())
+        except (psycopg.DataError, psycopg.IntegrityError, psycopg.ProgrammingError):
+            if len(wanted) == 1:
+                return {}
+            half = len(wanted) // 2
+            return self._read(type, wanted[:half]) | self._read(type, wanted[half:])
+        # A cast cuts text off where an assignment would refuse it.
+        cut = type.startswith("character")
+        return {old: new for old, new in read.items() if not cut or old.rstrip() == new.rstrip()}
 
     def present(self, table: str, keys: Sequence[str]) -> set[str]:
         """Return which of some keys the snapshot has."""
@@ -197,6 +283,16 @@ class Comparison:
         if bookkeeping and not by and now.get(bookkeeping) != before.get(bookkeeping):
             changes[bookkeeping] = now[bookkeeping], before[bookkeeping]
         return changes
+
+
+def _renamed(was: Sequence[str], now: Sequence[str]) -> dict[str, str]:
+    """Return the labels of an enum that were renamed: alone between two neighbours that are the same, before and now."""
+    blocks = SequenceMatcher(a=was, b=now, autojunk=False).get_opcodes()
+    return {
+        was[left]: now[right]
+        for tag, left, end, right, last in blocks
+        if tag == "replace" and end - left == last - right == 1
+    }
 
 
 def _key(described: CatalogueTable, keys: Sequence[str]) -> dict[str, sql.Composable]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import ExitStack
-from typing import Any
 
 from sqlalchemy import Connection, exists, select
 
@@ -14,7 +13,7 @@ from workbench.errors import Refused, SnapshotError
 from workbench.fixes.effects import Effects
 from workbench.fixes.ledger import Ledger
 from workbench.fixes.pointers import Pointer, made_sync_states, written_sync_states
-from workbench.fixes.restoring import Comparison, OnConflict
+from workbench.fixes.restoring import Comparison, OnConflict, columns_of
 from workbench.fixes.witnesses import Witnesses
 from workbench.murmurant.importers import Run, Strength
 from workbench.murmurant.schema import Schema
@@ -96,7 +95,7 @@ class Restoration:
             snapshot=there,
             schema=schema,
             snapshot_schema=scratch.schema,
-            snapshot_columns=_columns(there, scratch.schema),
+            snapshot_columns=columns_of(there, scratch.schema),
             updates=updates,
             on_conflict=on_conflict,
         )
@@ -142,6 +141,8 @@ class Restoration:
         result = self.comparison.result
         ledger.kept += result.kept
         ledger.conflicts += result.conflicts
+        ledger.notes += result.notes
+        ledger.columns += result.columns
         ledger.unresolved += [
             (
                 table,
@@ -240,13 +241,3 @@ class Restoration:
         ours = self.target.system_identifier, self.target.database
         theirs = manifest.target["system_identifier"], manifest.target["database"]
         return True if theirs == ours else None if theirs[0] == ours[0] else False
-
-
-def _columns(connection: Any, schema: str) -> dict[str, set[str]]:
-    found: dict[str, set[str]] = {}
-    query = (
-        "SELECT table_name::text, column_name::text FROM information_schema.columns WHERE table_schema = %s"
-    )
-    for table, column in connection.execute(query, [schema]):
-        found.setdefault(table, set()).add(column)
-    return found

@@ -52,7 +52,7 @@ def write_plan(
         updates.write(writer, catalogue, going, among=False)
         writer.notes("kept", sorted(ledger.kept))
         writer.notes("conflict", sorted(ledger.conflicts, key=lambda each: each[:3]))
-        writer.notes("unresolved", sorted(ledger.unresolved))
+        writer.notes("unresolved", sorted(ledger.unresolved + ledger.columns))
         return writer.finish()
 
 

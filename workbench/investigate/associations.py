@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.types import Text
 
 from workbench.database.connection import frame
-from workbench.murmurant.references import Reference, References
+from workbench.murmurant.references import Reference, References, literal, quoted
 from workbench.murmurant.schema import Schema, as_text
 from workbench.murmurant.spellings import MEMBER
 
@@ -135,14 +135,14 @@ def _readable(schema: Schema, each: Reference) -> bool:
 
 def _counting(schema: Schema, each: Reference, place: int) -> str:
     """Return the question how many rows refer to each of `keys`, compared in the column's own type where both agree."""
-    quote = _quoted
+    quote = quoted
     tables = schema.catalogue.tables
     kind = tables[each.child].columns[each.column].type
     column = f"t.{quote(each.column)}"
     if kind != tables[each.parent].columns[each.parent_column].type:
         column, kind = f"{column}::text", "text"
     only = f" AND t.{quote(each.kind_column)}::text = ANY(:kinds{place})" if each.kind_column else ""
-    child, shown = f"CAST('{_literal(each.child)}' AS text)", f"CAST('{_literal(each.column)}' AS text)"
+    child, shown = literal(each.child), literal(each.column)
     return (
         f'SELECT {column}::text AS id, {child} AS child, {shown} AS "column", count(*) AS rows'
         f" FROM {quote(schema.catalogue.schema)}.{quote(each.child)} t"
@@ -158,11 +158,3 @@ def _born(connection: Connection, schema: Schema, ids: Sequence[str], entity: st
     wanted = any_(cast(list(ids), ARRAY(source.c.id.type)))
     rows = connection.execute(select(as_text(source.c.id), source.c.created_at).where(source.c.id == wanted))
     return {key: made.isoformat() for key, made in rows if made is not None}
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""').replace(":", "\\:") + '"'
-
-
-def _literal(name: str) -> str:
-    return name.replace("'", "''").replace(":", "\\:")

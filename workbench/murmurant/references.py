@@ -175,7 +175,7 @@ class References:
                 edges = [each for each in edges if each not in gone]
 
     def _counting(self, each: Reference) -> Any:
-        quote = _quote
+        quote = quoted
         key = self.schema.catalogue.tables[each.child].primary_key or (each.column,)
         parent_type = self.schema.catalogue.tables[each.parent].columns[each.parent_column].type
         child_type = self.schema.catalogue.tables[each.child].columns[each.column].type
@@ -257,5 +257,12 @@ def _soft(schema: Schema) -> list[Reference]:
     return found
 
 
-def _quote(name: str | None) -> str:
-    return '"' + str(name).replace('"', '""') + '"'
+def quoted(name: str | None) -> str:
+    """Quote a name for SQLAlchemy's text, to which a colon before a word would be a parameter."""
+    return '"' + str(name).replace('"', '""').replace(":", "\\:") + '"'
+
+
+def literal(said: str) -> str:
+    """Quote a text for SQLAlchemy's text."""
+    escaped = said.replace("'", "''").replace(":", "\\:")
+    return f"CAST('{escaped}' AS text)"

@@ -27,6 +27,29 @@ _SENT = {
 _HASHES = {"uuid": "uuid_hash_extended", "integer": "hashint4extended", "smallint": "hashint2extended"}
 _TEXT = re.compile(r"^(text|character varying(\(\d+\))?)$")
 
+# In JSON's text: what PostgreSQL cannot make a letter of, whatever follows an even number of backslashes. The first
+# for a database in UTF-8: the letter nought and half a surrogate pair; in another encoding all beyond ASCII.
+_HALF = r"u[dD][89abAB]..(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB]..\\)u[dD][c-fC-F].."
+_ESCAPES = r"(?<!\\)((?:\\\\)*)\\(u0000|{})"
+_BROKEN = "CASE getdatabaseencoding() WHEN 'UTF8' THEN '{utf8}' ELSE '{other}' END".format(
+    utf8=_ESCAPES.format(_HALF), other=_ESCAPES.format("u(?!00[0-7])....")
+)
+
+
+def odd_value(type: str, cell: str) -> str | None:
+    """Return SQL that is true of a value that is there and that Python cannot hold, or JSON of it; None for other types."""
+    if type == "json":
+        return f"{cell}::text ~ {_BROKEN}"
+    if type.startswith(("timestamp", "date")):
+        return f"{cell} NOT BETWEEN '0001-01-01' AND '{'9999-12-31' if type == 'date' else '9999-12-31 23:59:59.999999'}'"
+    return None
+
+
+def readable_json(type: str, cell: str = "{cell}") -> str:
+    """Return SQL that reads a JSON cell as ``jsonb``; of type ``json``, what no database can hold shows as it is written."""
+    shown = rf"regexp_replace({cell}::text, {_BROKEN}, '\1\\\\\2', 'g')" if type == "json" else cell
+    return f"{shown}::jsonb"
+
 
 def digest(table: CatalogueTable, seen: tuple[str, ...], alias: str) -> sql.Composed:
     """Return the expression of a row's digest: 64 bits over the columns seen.

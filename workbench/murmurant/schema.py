@@ -11,8 +11,20 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any
 
+from psycopg import sql
 from sqlalchemy import Column as SqlColumn
-from sqlalchemy import ColumnElement, Connection, FromClause, MetaData, Table, Text, cast, func, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    FromClause,
+    MetaData,
+    Table,
+    Text,
+    cast,
+    func,
+    literal_column,
+    select,
+)
 from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
 from sqlalchemy.types import (
     UUID,
@@ -27,6 +39,7 @@ from sqlalchemy.types import (
 
 from workbench.errors import NotMurmurant, SchemaGap
 from workbench.murmurant.catalogue import Catalogue, Column, read_catalogue
+from workbench.murmurant.row_digest import readable_json
 from workbench.murmurant.spellings import CONCEPT_OF, CONCEPTS, REGISTRATION, RUN_ID_KEYS
 
 
@@ -175,6 +188,13 @@ class Schema:
             ),
             schema=None if self.catalogue.schema == "public" else self.catalogue.schema,
         )
+        if any(each.type == "json" for each in map(columns.get, found.spelling.values()) if each):
+            read = {c.key: _readable(c) if columns[c.name].type == "json" else c for c in table.c}
+            return (
+                select(*(each.label(key) for key, each in read.items()))
+                .select_from(table)
+                .subquery(found.concept)
+            )
         spare = next((real for real in CONCEPTS["mappings"].columns["target"][1:] if real in columns), None)
         if found.concept != "mappings" or spare is None or found.spelling.get("target") == spare:
             return table
@@ -292,6 +312,13 @@ class PlainTime(TypeDecorator[datetime]):
     def process_result_value(self, value: datetime | None, dialect: Any) -> datetime | None:
         """Give UTC, without zone."""
         return value.astimezone(UTC).replace(tzinfo=None) if value is not None else None
+
+
+def _readable(column: SqlColumn[Any]) -> ColumnElement[Any]:
+    """Read a column of type ``json`` as ``jsonb``."""
+    return literal_column(
+        readable_json("json", sql.Identifier(column.table.name, column.name).as_string()), JSONB()
+    )
 
 
 def _type(column: Column) -> TypeEngine[Any]:

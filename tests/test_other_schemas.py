@@ -1,0 +1,229 @@
+"""Schemas and rows as other people have them: odd names and values, partitions, tables without keys, later migrations."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg.conninfo import conninfo_to_dict
+
+from tests.commands import Shell
+from tests.commands import at as at
+from tests.commands import shell as shell
+from tests.conftest import ClonedClub, Clubs, Server
+from tests.fixes.conftest import dump
+from tests.states import differences, state
+
+ANSWERED = {0, 1}
+LOOKING = (
+    *(("check",), ("runs",), ("triage",), ("duplicates",), ("mappings",)),
+    *(("tiers",), ("policies",), ("audit",), ("audit", "verify")),
+)
+
+
+@pytest.fixture(scope="module")
+def small(clubs: Clubs) -> Callable[[str], ClonedClub]:
+    return lambda dialect: clubs.clone(dialect, members=60)
+
+
+@pytest.fixture
+def club(small: Callable[[str], ClonedClub], dialect: str) -> ClonedClub:
+    return small(dialect)
+
+
+def execute(club: ClonedClub, *statements: str) -> None:
+    """Change something, per cent signs and all."""
+    with psycopg.connect(club.url) as connection:
+        for each in statements:
+            connection.execute(each.encode())
+
+
+def ask(club: ClonedClub, question: str) -> list[tuple[Any, ...]]:
+    with psycopg.connect(club.url) as connection:
+        return connection.execute(question.encode()).fetchall()
+
+
+def twins(club: ClonedClub) -> tuple[str, str]:
+    """Add two members to whom nothing refers yet."""
+    ids = "00000000-0000-4000-8000-000000000001", "00000000-0000-4000-8000-000000000002"
+    for place, key in enumerate(ids):
+        execute(
+            club,
+            """INSERT INTO "Member" SELECT (jsonb_populate_record(m, jsonb_build_object("""
+            f"""'id', '{key}', 'email', 'twin{place}@example.org'))).* FROM "Member" m ORDER BY id LIMIT 1""",
+        )
+    return ids
+
+
+def rows(club: ClonedClub) -> dict[str, list[str]]:
+    """Every row but the audit log's, to which each change adds."""
+    with psycopg.connect(club.url) as connection:
+        return state(connection, leave_out={"AuditLog"})
+
+
+def carried_out(run: Shell, *planning: str) -> dict[str, Any]:
+    """Plan, approve and apply by commands; return what the planning said."""
+    planned = run("plan", *planning, "--json")
+    assert planned.returncode in ANSWERED, planned.stderr
+    said: dict[str, Any] = json.loads(planned.stdout)
+    approved = run("approve", said["plan"], "--digest", said["digest"], "--as", "robin")
+    assert approved.returncode == 0, approved.stderr
+    applied = run("apply", said["plan"], "--yes")
+    assert applied.returncode == 0, applied.stderr
+    return said
+
+
+def undone(run: Shell, plan: str) -> None:
+    taken_back = run("undo", plan, "--yes")
+    assert taken_back.returncode == 0, taken_back.stderr
+
+
+def a_run(run: Shell) -> str:
+    """Return the last import that was no dry run."""
+    known = json.loads(run("runs", "--json").stdout)
+    return str([each["run"] for each in known if each["mode"] == "live"][-1])
+
+
+def findings(run: Shell, *checks: str) -> dict[str, dict[str, Any]]:
+    asked = run("check", *checks, "--json")
+    assert asked.returncode in ANSWERED, asked.stderr
+    return {each["check"]: each for each in json.loads(asked.stdout)["findings"]}
+
+
+def test_names_are_names(club, at):
+    """A per cent sign, a colon or a brace in a column's name is no placeholder."""
+    execute(
+        club,
+        """ALTER TABLE "Member" ADD COLUMN "discount %" text DEFAULT '5 %s', ADD COLUMN "a:b {x} ""q"" %(y)s" text""",
+        """CREATE TABLE "%s of :you" AS SELECT id AS "member :id %", '' AS "id %" FROM "Member" LIMIT 0""",
+        'ALTER TABLE "%s of :you" ADD PRIMARY KEY ("id %"), ADD FOREIGN KEY ("member :id %") REFERENCES "Member"',
+    )
+    one, two = twins(club)
+    execute(club, f"""INSERT INTO "%s of :you" VALUES ('{two}', 'a%b:c')""")
+    run, before = at(club), rows(club)
+    for each in LOOKING:
+        assert run(*each).returncode in ANSWERED, each
+    plan = carried_out(run, "rollback", a_run(run))["plan"]
+    undone(run, plan)
+    assert differences(before, rows(club)) == {}
+    plan = carried_out(run, "merge", one, two)["plan"]
+    assert ask(club, 'SELECT "member :id %"::text FROM "%s of :you"') == [(one,)]
+    undone(run, plan)
+    assert differences(before, rows(club)) == {}
+
+
+def test_a_date_that_no_calendar_has(club, at):
+    """It is named, by its row; and everything else is answered."""
+    run, planted = at(club), []
+    for table, column in ask(
+        club,
+        "SELECT table_name, column_name FROM information_schema.columns WHERE data_type LIKE ANY (ARRAY['timestamp%', 'date'])"
+        " AND table_name IN ('Member', 'Event', 'AuditLog', 'WaIdMapping', 'Registration', 'EventRegistration') ORDER BY 1, 2",
+    ):
+        odd = ("20240-01-01", "infinity", "0044-03-15 BC", "-infinity")[len(planted) % 4]
+        execute(
+            club,
+            f"""UPDATE "{table}" SET "{column}" = '{odd}' WHERE ctid = (SELECT max(ctid) FROM "{table}")""",
+        )
+        planted.append((table, column, odd.split(" ")[0]))
+    (found,) = findings(run, "values-odd").values()
+    assert (found["status"], found["count"]) == ("warn", len(planted))
+    assert [
+        (each["table"], each["column"], each["value"].split(" ")[0]) for each in found["rows"]
+    ] == planted[:20]
+    for each in LOOKING:
+        done = run(*each)
+        assert done.returncode in ANSWERED, (each, done.stderr)
+    assert "20240-01-01" in run("duplicates").stderr
+
+
+def test_json_that_no_database_can_take_apart(club, at):
+    """`json` keeps what `jsonb` refuses: a letter nought, half a surrogate pair."""
+    execute(club, 'ALTER TABLE "AuditLog" ALTER metadata TYPE json USING metadata::json')
+    run = at(club)
+    whole = {each: run(*each).returncode for each in LOOKING}
+    known = json.loads(run("runs", "--json").stdout)
+    (key,) = ask(club, 'SELECT min(id::text) FROM "AuditLog"')[0]
+    execute(
+        club,
+        r"""UPDATE "AuditLog" SET metadata = '{"a": "x\u0000y", "b": "\ud83d", "c": "\ud83d\ude00", "d": "\\u0000"}' """
+        f"WHERE id::text = '{key}'",
+    )
+    (found,) = findings(run, "values-odd").values()
+    assert (found["status"], found["count"], found["rows"][0]["key"]) == ("warn", 1, key)
+    for each in LOOKING:
+        done = run(*each)
+        assert done.returncode in {whole[each], 1}, (each, done.stderr)
+    assert [each["run"] for each in json.loads(run("runs", "--json").stdout)] == [
+        each["run"] for each in known
+    ]
+    undone(run, carried_out(run, "rollback", a_run(run))["plan"])
+
+
+@pytest.fixture
+def before(
+    club: ClonedClub, server: Server, tmp_path: Path, at: Callable[..., Shell]
+) -> Callable[..., tuple[Shell, str, Path]]:
+    """Take a snapshot of the club as it was before its last import, in which every member had other values."""
+
+    def take(columns: str, was: str, now: str) -> tuple[Shell, str, Path]:
+        execute(club, f'ALTER TABLE "Member" {columns}', f'UPDATE "Member" SET {now}')
+        run = at(club)
+        known = [each["run"] for each in json.loads(run("runs", "--json").stdout) if each["mode"] == "live"]
+        told = {each: json.loads(run("run", each, "--limit", "10000", "--json").stdout) for each in known}
+        imported = next(each for each in reversed(known) if told[each]["records"]["Member"].get("updated"))
+        made = "', '".join(each["record_id"] for each in told[imported]["listed"] if each["action"] == "created")
+        earlier = replace(club, url=server.url(server.create(conninfo_to_dict(club.url)["dbname"])))
+        execute(
+            earlier,
+            "SET session_replication_role = replica",
+            *(
+                f"""DELETE FROM "{table}" WHERE id::text IN ('{made}')"""
+                for (table,) in ask(
+                    club,
+                    "SELECT relname FROM pg_class WHERE relname IN ('Member', 'Event', 'Registration', 'EventRegistration')",
+                )
+            ),
+            f"""DELETE FROM "WaIdMapping" m WHERE to_jsonb(m) ->> 'murmurantId' IN ('{made}') OR to_jsonb(m) ->> 'clubosId' IN ('{made}')""",
+            f'UPDATE "Member" SET {was}',
+        )
+        return run, imported, dump(earlier.url, tmp_path / "before.dump")
+
+    return take
+
+
+def test_a_migration_since_the_snapshot(club, before):
+    """A label renamed is another spelling; what today's columns cannot hold is unresolved, and all else goes back."""
+    execute(
+        club,
+        """CREATE TYPE mood AS ENUM ('low', 'mid', 'high')""",
+        """CREATE DOMAIN short AS text CHECK (value <> 'no')""",
+    )
+    run, imported, snapshot = before(
+        "ADD mood mood, ADD gone text, ADD size text, ADD brief varchar(9), ADD worn text, ADD said text, ADD dom short",
+        "mood = 'mid', gone = 'a', size = '7', brief = 'too long', worn = NULL, said = 'was', dom = 'x'",
+        "mood = 'low', gone = 'b', size = '8', brief = 'no', worn = 'x', said = 'is', dom = 'y'",
+    )
+    execute(
+        club,
+        "ALTER TYPE mood RENAME VALUE 'mid' TO 'middling'",
+        "ALTER TYPE mood ADD VALUE 'higher'",
+        'ALTER TABLE "Member" DROP gone, ALTER size TYPE numeric(6, 2) USING size::numeric, ALTER brief TYPE varchar(5),'
+        " ALTER worn SET NOT NULL",
+        "ALTER DOMAIN short ADD CHECK (value <> 'x')",
+    )
+    untouched = rows(club)
+    said = carried_out(run, "rollback", imported, "--snapshot", str(snapshot))
+    went = ask(
+        club,
+        "SELECT count(*), min(mood::text), min(size::text), min(said) FROM \"Member\" WHERE said = 'was'",
+    )
+    assert 0, (said, went)
+    undone(run, said["plan"])
+    assert differences(untouched, rows(club)) == {}
+    assert 0

@@ -1,0 +1,90 @@
+"""Values that Python cannot hold, and names that the driver would take for placeholders: met here, once for every session."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
+
+import psycopg
+from psycopg import sql
+from psycopg.abc import AdaptContext, Buffer
+from psycopg.adapt import Loader
+
+from workbench.hints import odd
+
+EARLIEST, LATEST = datetime(2, 1, 1), datetime(9998, 12, 31)  # noqa: DTZ001
+"""What is read in place of a moment before or after all that Python has; with a year to spare, so that one can reckon."""
+
+# By PostgreSQL's name: what stands for all that is too small, and too large.
+_BOUNDS: dict[str, tuple[Any, Any]] = {
+    "date": (date(2, 1, 1), date(9998, 12, 31)),
+    "timestamp": (EARLIEST, LATEST),
+    "timestamptz": (EARLIEST.replace(tzinfo=UTC), LATEST.replace(tzinfo=UTC)),
+    "time": (time.min, time.max),
+    "timetz": (time.min.replace(tzinfo=UTC), time.max.replace(tzinfo=UTC)),
+    "interval": (timedelta.min, timedelta.max),
+}
+
+
+def _loader(name: str) -> type[Loader]:
+    found = psycopg.adapters.types[name]
+    usual = psycopg.adapters.get_loader(found.oid, psycopg.pq.Format.TEXT) or Loader
+    smallest, largest = _BOUNDS[name]
+
+    class Tolerant(Loader):
+        def __init__(self, oid: int, context: AdaptContext | None = None) -> None:
+            super().__init__(oid, context)
+            self._usual = usual(oid, context).load
+
+        def load(self, data: Buffer) -> Any:
+            try:
+                return self._usual(data)
+            except (psycopg.DataError, OverflowError, ValueError):
+                said = bytes(data).decode(errors="replace")
+                odd.add(said)
+                return smallest if said.startswith("-") or said.endswith("BC") else largest
+
+    return Tolerant
+
+
+_LOADERS = {name: _loader(name) for name in _BOUNDS}
+
+
+class _Text(Loader):
+    """Text of a database that does not say how it is encoded: what is no UTF-8 shows as its bytes."""
+
+    def load(self, data: Buffer) -> str:
+        return bytes(data).decode(errors="backslashreplace")
+
+
+class _Cursor(psycopg.Cursor[Any]):
+    def execute(self, query: Any, params: Any = None, **more: Any) -> Any:
+        return super().execute(_doubled(query, params), params, **more)
+
+
+class _ServerCursor(psycopg.ServerCursor[Any]):
+    def execute(self, query: Any, params: Any = None, **more: Any) -> Any:
+        return super().execute(_doubled(query, params), params, **more)
+
+
+def prepare(connection: psycopg.Connection[Any]) -> None:
+    """Let a session read every value there is, and every name be a name."""
+    connection.cursor_factory, connection.server_cursor_factory = _Cursor, _ServerCursor
+    for name, loader in _LOADERS.items():
+        connection.adapters.register_loader(name, loader)
+    if connection.info.parameter_status("server_encoding") == "SQL_ASCII":
+        for name in ("text", "varchar", "bpchar", "name"):
+            connection.adapters.register_loader(name, _Text)
+
+
+def _doubled(query: Any, params: Any) -> Any:
+    """Double each per cent sign in a name or a literal: only those of the statement itself are placeholders'."""
+    if (
+        params is None
+        or isinstance(query, sql.SQL | sql.Placeholder)
+        or not isinstance(query, sql.Composable)
+    ):
+        return query
+    if isinstance(query, sql.Composed):
+        return sql.Composed([_doubled(part, params) for part in query])
+    return sql.SQL(query.as_string().replace("%", "%%"))
