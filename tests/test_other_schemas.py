@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -177,7 +178,9 @@ def before(
         known = [each["run"] for each in json.loads(run("runs", "--json").stdout) if each["mode"] == "live"]
         told = {each: json.loads(run("run", each, "--limit", "10000", "--json").stdout) for each in known}
         imported = next(each for each in reversed(known) if told[each]["records"]["Member"].get("updated"))
-        made = "', '".join(each["record_id"] for each in told[imported]["listed"] if each["action"] == "created")
+        made = "', '".join(
+            each["record_id"] for each in told[imported]["listed"] if each["action"] == "created"
+        )
         earlier = replace(club, url=server.url(server.create(conninfo_to_dict(club.url)["dbname"])))
         execute(
             earlier,
@@ -201,29 +204,35 @@ def test_a_migration_since_the_snapshot(club, before):
     """A label renamed is another spelling; what today's columns cannot hold is unresolved, and all else goes back."""
     execute(
         club,
-        """CREATE TYPE mood AS ENUM ('low', 'mid', 'high')""",
+        """CREATE TYPE mood AS ENUM ('low', 'mid', 'high'); CREATE TYPE grade AS ENUM ('a', 'b', 'c')""",
         """CREATE DOMAIN short AS text CHECK (value <> 'no')""",
     )
     run, imported, snapshot = before(
-        "ADD mood mood, ADD gone text, ADD size text, ADD brief varchar(9), ADD worn text, ADD said text, ADD dom short",
-        "mood = 'mid', gone = 'a', size = '7', brief = 'too long', worn = NULL, said = 'was', dom = 'x'",
-        "mood = 'low', gone = 'b', size = '8', brief = 'no', worn = 'x', said = 'is', dom = 'y'",
+        "ADD mood mood, ADD gone text, ADD size text, ADD brief varchar(9), ADD worn text, ADD said text, ADD dom short, ADD grade grade",
+        "mood = 'mid', gone = 'a', size = '7', brief = 'too long', worn = NULL, said = 'was', dom = 'x', grade = 'a'",
+        "mood = 'low', gone = 'b', size = '8', brief = 'no', worn = 'x', said = 'is', dom = 'y', grade = 'b'",
     )
     execute(
         club,
         "ALTER TYPE mood RENAME VALUE 'mid' TO 'middling'",
         "ALTER TYPE mood ADD VALUE 'higher'",
+        "ALTER TYPE grade RENAME TO grades; CREATE TYPE grade AS ENUM ('b', 'c')",
+        'ALTER TABLE "Member" ALTER grade TYPE grade USING grade::text::grade',
         'ALTER TABLE "Member" DROP gone, ALTER size TYPE numeric(6, 2) USING size::numeric, ALTER brief TYPE varchar(5),'
         " ALTER worn SET NOT NULL",
         "ALTER DOMAIN short ADD CHECK (value <> 'x')",
     )
     untouched = rows(club)
     said = carried_out(run, "rollback", imported, "--snapshot", str(snapshot))
-    went = ask(
-        club,
-        "SELECT count(*), min(mood::text), min(size::text), min(said) FROM \"Member\" WHERE said = 'was'",
-    )
-    assert 0, (said, went)
+    shown = json.loads(run("show", said["plan"], "--json").stdout)
+    if (
+        club.club.dialect == "guide"
+    ):  # in the application's, the audit log says that the run wrote none of these columns
+        changed = "SELECT count(*), min(mood::text), max(mood::text), min(size::text) FROM \"Member\" WHERE said = 'was'"
+        ((count, *values),) = ask(club, changed)
+        assert (count > 0, *values) == (True, "middling", "middling", "7.00")
+        columns = Counter(each["reason"].split(" ")[0] for each in shown["unresolved"])
+        assert columns == dict.fromkeys(("brief", "dom", "grade", "worn"), count)
+    assert len([each for each in shown["notes"] if "'gone'" in each or "middling" in each]) == 2
     undone(run, said["plan"])
     assert differences(untouched, rows(club)) == {}
-    assert 0

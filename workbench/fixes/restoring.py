@@ -165,7 +165,8 @@ class Comparison:
                 del row.values[name]
                 if key in now and now[key].values[name] != old:
                     shown = "empty" if old is None else repr(old) if kind.sort == "e" else "something"
-                    reason = f"{name} was {shown} before the run, which {kind.type} cannot hold today"
+                    holds = "is never empty" if old is None else f"({kind.type}) does not take that"
+                    reason = f"{name} was {shown} before the run, and today's {name} {holds}"
                     result.columns.append(
                         (table, key, reason, "a migration that lets it, or a value by hand")
                     )
