@@ -45,7 +45,15 @@ class Looking(Duplicates, Auditing, Searching):
         except ReportFileError as error:
             reports = error
         with self.reading() as connection:
-            return readiness(connection, self.schema, self.database, self.identity, self.options, reports)
+            return readiness(
+                connection,
+                self.schema,
+                self.database,
+                self.identity,
+                self.options,
+                reports,
+                self.settings.client_tools,
+            )
 
     def runs(self) -> pd.DataFrame:
         """List every import run: one row each, see `workbench.investigate.runs.runs_frame`."""

@@ -363,7 +363,7 @@ class Planning(Session):
         """Refuse while a restore runs, or was interrupted; one begun elsewhere the apply itself finds on the server."""
         with self.database.reading() as connection:
             refuse_running_restore(raw(connection), self.database.address.database)
-        refuse_interrupted(requests_folder(self.settings), Cluster(self.database))
+        refuse_interrupted(requests_folder(self.settings), Cluster(self.database, self.settings.client_tools))
 
 
 def _wishes(

@@ -217,7 +217,7 @@ class Restoring(Checkpointing, Differing):
 
     @property
     def _cluster(self) -> Cluster:
-        return Cluster(self.database)
+        return Cluster(self.database, self.settings.client_tools)
 
     def _back_up(self) -> str:
         """Take the safety backup: a snapshot with its manifest, where the database is still one of Murmurant's."""

@@ -136,11 +136,22 @@ def test_an_extension_matters_to_the_table_that_needs_it(small, tmp_path, settin
     failure(path, ["first", "third"], settings, r"third .* of the type public\.rotcev")
 
 
-def test_what_else_a_table_needs_is_named(small, tmp_path, settings):
+def test_what_rows_need_besides_their_table(small, tmp_path, settings):
+    """Functions are made before what uses them; defaults and checks, which no row needs, keep nothing from being read."""
     execute(
         small,
-        "CREATE FUNCTION three() RETURNS int LANGUAGE sql AS 'SELECT 3';"
-        "CREATE TABLE third (id int DEFAULT three())",
+        """CREATE SCHEMA other; CREATE FUNCTION other.three() RETURNS int IMMUTABLE LANGUAGE sql AS 'SELECT 3';
+        CREATE FUNCTION code(text) RETURNS text IMMUTABLE LANGUAGE sql AS $$SELECT 'M-' || $1$$;
+        CREATE FUNCTION known(int) RETURNS bool STABLE LANGUAGE plpgsql
+        AS $$BEGIN RETURN EXISTS (SELECT FROM public.first); END$$;
+        CREATE DOMAIN short AS text CHECK (length(public.code(VALUE)) < 9 AND public.known(1)); CREATE SEQUENCE numbers;
+        CREATE TABLE third (id bigint DEFAULT nextval('numbers') NOT NULL, name short DEFAULT 'it''s, ' || code('b'),
+            nr text GENERATED ALWAYS AS (code(name)) STORED, three int DEFAULT other.three() CHECK (known(three)));
+        CREATE TABLE fourth (id int, more int GENERATED ALWAYS AS (id + other.three()) STORED);
+        INSERT INTO third (name) VALUES ('x'), ('y')""",
     )
-    path = dump(small, tmp_path, "-Fc")
-    failure(path, ["third"], settings, r"third .* function public\.three\(\) does not exist")
+    for options in (["-Fc"], ["-Fc", "--schema=public"]):  # the second lacks the schema other
+        path = dump(small, tmp_path, *options)
+        with restored(path, ["third"], settings=settings) as back, back.connect() as connection:
+            assert rows(connection, "third") == ["(1,x,M-x,3)", "(2,y,M-y,3)"]
+    failure(path, ["fourth"], settings, r"fourth .* schema .other. does not exist")

@@ -160,8 +160,8 @@ def test_a_dump_that_fails_leaves_nothing(club, opened, backups, monkeypatch):
     monkeypatch.setattr(snapshot, "sequences_of", lambda _: {})
     real = snapshot.tool_for
 
-    def broken(name, version, folder) -> Tool:
-        return replace(real(name, version, folder), path=Path("/bin/false"))
+    def broken(*asked) -> Tool:
+        return replace(real(*asked), path=Path("/bin/false"))
 
     monkeypatch.setattr(snapshot, "tool_for", broken)
     with opened(club) as wb, pytest.raises(WorkbenchError, match="pg_dump failed"):

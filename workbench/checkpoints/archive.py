@@ -15,9 +15,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from workbench.checkpoints.script import contents, is_script
-from workbench.database.embedded import client_tools
-from workbench.database.tools import plain_english
-from workbench.errors import SnapshotError
+from workbench.database.tools import Tool, paths_of, plain_english, unconnected
+from workbench.errors import Refused, SnapshotError
 
 HOW = "Take one of the whole database with pg_dump."
 AGAIN = "Use another snapshot, or copy this one anew from where it was made."
@@ -27,19 +26,22 @@ GREETING = 'unrecognized configuration parameter "transaction_timeout"'
 
 _HEAD = re.compile(r"^; +(Archive created at|[A-Za-z _]+:) (.*)$", re.MULTILINE)
 
-# What a table can need besides itself. A name is followed by its owner's, after the last space.
-_ENTRY = re.compile(r"(\d+); \d+ \d+ (TABLE DATA|TABLE|SCHEMA|EXTENSION|TYPE|DOMAIN|COLLATION) (.*)")
+# What rows can need besides their table. A name is followed by its owner's, after the last space.
+_ENTRY = re.compile(
+    r"(\d+); \d+ \d+ (TABLE DATA|TABLE|SCHEMA|EXTENSION|(?:SHELL )?TYPE|DOMAIN|COLLATION|FUNCTION|AGGREGATE|CAST"
+    r"|OPERATOR(?: CLASS| FAMILY)?|PROCEDURAL LANGUAGE|TEXT SEARCH \w+) (.*)"
+)
 
 # What pg_restore says of a file that it cannot read, and what that means.
+_TOO_NEW = ("unsupported version", "no data will be available")
 _UNREADABLE = (
-    (
-        "unsupported version",
-        "was made by a newer pg_dump than the workbench's pg_restore can read.",
-        "Update the workbench, or dump with the pg_dump of an older PostgreSQL.",
-    ),
     ("does not appear to be a valid", "is not an archive of pg_dump, or its beginning is missing.", HOW),
     ("input file is too short", "is not an archive of pg_dump, or its beginning is missing.", HOW),
 )
+
+
+class Unreadable(SnapshotError):
+    """No pg_restore here reads the archive: that says nothing against the archive."""
 
 
 class Entry(NamedTuple):
@@ -70,7 +72,9 @@ class Archive:
     tables : tuple of str
         The tables of one schema whose rows it has, sorted.
     entries : tuple of Entry
-        These tables' definitions and rows, and the types and extensions that there are; of a script none.
+        These tables' definitions and rows, and what these can need besides; of a script none.
+    reader : Tool or None
+        The pg_restore that reads it; None for a script.
     """
 
     path: Path
@@ -81,9 +85,10 @@ class Archive:
     sha256: str
     tables: tuple[str, ...]
     entries: tuple[Entry, ...] = field(repr=False)
+    reader: Tool | None = field(default=None, repr=False)
 
 
-def read_archive(path: Path, schema: str = "public") -> Archive:
+def read_archive(path: Path, schema: str = "public", tools: Path | None = None) -> Archive:
     """Read what an archive says of itself; whether its rows are whole is seen when they are restored.
 
     Parameters
@@ -92,11 +97,13 @@ def read_archive(path: Path, schema: str = "public") -> Archive:
         An archive in pg_dump's custom, tar or directory format, or a plain script, which is read to its end.
     schema : str
         The schema whose tables are listed.
+    tools : Path or None
+        The configured folder of client programs.
 
     Raises
     ------
     SnapshotError
-        When there is none, or it is something else, cut short, or of a newer pg_dump.
+        When there is none, or it is something else, cut short, or no pg_restore here reads it.
     """
     try:
         if not path.exists():
@@ -109,14 +116,7 @@ def read_archive(path: Path, schema: str = "public") -> Archive:
     if is_script(path):
         database, server, tool, tables = contents(path, schema)
         return Archive(path, database, None, server, tool, sha256, tables, ())
-    done = subprocess.run(pg_restore(path, "--list"), capture_output=True, env=plain_english(), check=False)
-    if done.returncode:
-        said = failure(done.stderr)
-        for mark, what, next_step in _UNREADABLE:
-            if mark in said:
-                raise SnapshotError(f"The snapshot {path} {what}", next_step)
-        raise SnapshotError(f"The snapshot {path} is cut short or damaged: {said}.", AGAIN)
-    listing = done.stdout.decode(errors="surrogateescape")
+    program, listing = _listing(path, tools)
     head = {key.rstrip(":"): value for key, value in _HEAD.findall(listing)}
     if head.get("Format") == "TAR":
         _refuse_cut_tar(path)
@@ -130,12 +130,74 @@ def read_archive(path: Path, schema: str = "public") -> Archive:
         sha256=sha256,
         tables=tuple(sorted(entry.table for entry in entries if entry.kind == "TABLE DATA")),
         entries=entries,
+        reader=program,
     )
 
 
-def pg_restore(path: Path, *options: str) -> list[str]:
+def reader(path: Path, tools: Path | None, to: Mapping[str, str] | None = None) -> Tool:
+    """Return the first pg_restore that reads an archive, its rows too, and connects to where it is to restore it.
+
+    Parameters
+    ----------
+    path : Path
+        The archive.
+    tools : Path or None
+        The configured folder of client programs.
+    to : mapping of str to str, optional
+        libpq's parameters of a database there.
+
+    Raises
+    ------
+    Unreadable
+        When there is none: the archive is of a newer pg_dump, or compressed in a way that none here knows.
+    SnapshotError
+        When it is damaged.
+    Refused
+        When those that read it cannot connect.
+    """
+    return _listing(path, tools, to)[0]
+
+
+def _listing(path: Path, tools: Path | None, to: Mapping[str, str] | None = None) -> tuple[Tool, str]:
+    unable, unreached, damaged = [], [], ""
+    for program in paths_of("pg_restore", tools):
+        tool = Tool("pg_restore", program, "")
+        done = subprocess.run(
+            [str(program), "--list", str(path.absolute())],
+            capture_output=True,
+            env=plain_english(),
+            check=False,
+        )
+        said = done.stderr.decode(errors="replace")
+        if any(each in said for each in _TOO_NEW):
+            unable.append(f"{program}: {failure(done.stderr)}")
+        elif done.returncode:
+            damaged = damaged or failure(done.stderr)
+        elif to is not None and (reason := unconnected(tool, to, str(path.absolute()))):
+            unreached.append(f"{program}: {reason}")
+        else:
+            return tool, done.stdout.decode(errors="surrogateescape")
+    if unreached:
+        raise Refused(
+            f"No pg_restore here can connect to where {path.name} is to be restored: {'; '.join(unreached)}.",
+            "Install the client programs of the server's PostgreSQL, and name their folder in the settings: client_tools.",
+        )
+    for mark, what, next_step in _UNREADABLE:
+        if mark in damaged:
+            raise SnapshotError(f"The snapshot {path} {what}", next_step)
+    if damaged:
+        raise SnapshotError(f"The snapshot {path} is cut short or damaged: {damaged}.", AGAIN)
+    raise Unreadable(
+        f"The snapshot {path} is of a newer pg_dump than any pg_restore here, or compressed as none here can read:"
+        f" {'; '.join(unable) or 'there is none at all'}.",
+        "Install the client programs that it was made with, and name their folder in the settings: client_tools.",
+    )
+
+
+def pg_restore(path: Path, tool: Tool | None, *options: str) -> list[str]:
     """Return the command that reads an archive; absolute, so that no name is taken for an option."""
-    return [str(client_tools() / "pg_restore"), *options, str(path.absolute())]
+    assert tool is not None
+    return [str(tool.path), *options, str(path.absolute())]
 
 
 def chosen(entries: Iterable[Entry]) -> bytes:
@@ -146,7 +208,8 @@ def chosen(entries: Iterable[Entry]) -> bytes:
 def failure(said: bytes) -> str:
     """Return why pg_restore failed, from what it wrote to stderr."""
     text = said.decode(errors="replace").strip()
-    return text.partition("error: ")[2].partition("\n")[0] or text or "pg_restore did not say why"
+    first = re.search(r"(?:error|warning): (.*)", text)
+    return first.group(1) if first else text or "pg_restore did not say why"
 
 
 def _refuse_cut_tar(path: Path) -> None:

@@ -239,7 +239,7 @@ def earlier(
                 there = tuple(read_catalogue(connection, snapshot.database.address.schema).tables)
         else:
             assert snapshot.archive is not None
-            there = read_archive(snapshot.archive, schema).tables
+            there = read_archive(snapshot.archive, schema, settings.client_tools).tables
         return Earlier(snapshot.name, reading, there)
     rows = {table: state.rows for table, state in manifest.tables.items()}
     moment = moment_of(manifest) if now is not None else None

@@ -1,7 +1,8 @@
 """A snapshot's rows made readable: the tables that are needed, restored into a scratch database.
 
 The scratch database lies on the embedded server, or on the one ``scratch_url_env`` names, and is
-dropped at the end. It gets columns and rows and nothing else: no keys, no triggers, no owners.
+dropped at the end. It gets columns and rows, and what these need, in pg_restore's own order: types, domains, functions.
+It gets no defaults where these cannot be made, no checks, no keys, no triggers, no owners.
 """
 
 from __future__ import annotations
@@ -27,17 +28,33 @@ from workbench.checkpoints.archive import (
     failure,
     pg_restore,
     read_archive,
+    reader,
 )
 from workbench.checkpoints.scratch_server import WRITING, ScratchServer, scratch_database
 from workbench.checkpoints.script import is_script, load
 from workbench.database.connection import SPELLING, Database
-from workbench.database.tools import connected, plain_english
+from workbench.database.tools import Tool, connected, plain_english
 from workbench.errors import SnapshotError, WorkbenchError, nearest
 from workbench.settings import Settings
 
 _READING = f"-c default_transaction_read_only=on{SPELLING}"
 
 _END_OF_ROWS = b"\\.\n"
+
+# In a definition of pg_dump's, which has a column to a line: what a table needs for none of its rows.
+_QUOTED = rb"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\""
+_WITHOUT = re.compile(
+    rb",?\n    CONSTRAINT (?:" + _QUOTED + rb"|[^'\"\n])*(?=,?\n|$)"
+    rb"|(?<=\S) DEFAULT (?:" + _QUOTED + rb"|[^'\"\n])*?(?=(?: NOT NULL)?,?(?:\n|$))"
+)
+
+_CHECKS = """
+    SELECT CASE WHEN contypid <> 0 THEN format('ALTER DOMAIN %s DROP CONSTRAINT %I', contypid::regtype, conname)
+           ELSE format('ALTER TABLE %s DROP CONSTRAINT IF EXISTS %I', conrelid::regclass, conname) END
+    FROM pg_constraint c JOIN pg_namespace n ON n.oid = connamespace
+    WHERE contype = 'c' AND coninhcount = 0 AND nspname !~ '^pg_' AND nspname <> 'information_schema'
+    AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid IN (contypid, conrelid) AND d.objid <> 0 AND d.deptype = 'e')
+"""
 
 
 @dataclass(frozen=True)
@@ -125,7 +142,7 @@ def restored(
     WorkbenchError
         When the scratch database cannot be made there: no right to, or no room.
     """
-    archive = read_archive(path, schema)
+    archive = read_archive(path, schema, settings.client_tools)
     wanted = list(dict.fromkeys(tables))
     if is_script(path):
         for table in wanted:
@@ -133,13 +150,13 @@ def restored(
                 raise _no_table(archive, table, schema)
         with scratch_database(settings) as scratch:
             _refuse_an_older_server(scratch, archive)
-            load(scratch, path, schema, wanted)
+            load(scratch, path, schema, wanted, settings.client_tools)
             yield Scratch(archive, scratch, schema)
         return
     definitions, rows = _needed(archive, wanted, schema)
     with scratch_database(settings) as scratch:
         _refuse_an_older_server(scratch, archive)
-        _define(scratch, archive, definitions, schema)
+        _define(scratch, archive, definitions, schema, settings.client_tools)
         _fill(scratch, archive, rows, schema)
         yield Scratch(archive, scratch, schema)
 
@@ -186,7 +203,9 @@ def _refuse_an_older_server(scratch: ScratchServer, archive: Archive) -> None:
             )
 
 
-def _define(scratch: ScratchServer, archive: Archive, definitions: list[Entry], schema: str) -> None:
+def _define(
+    scratch: ScratchServer, archive: Archive, definitions: list[Entry], schema: str, tools: Path | None
+) -> None:
     """Make the tables, still without rows."""
 
     def failed(reason: str) -> WorkbenchError:
@@ -194,35 +213,66 @@ def _define(scratch: ScratchServer, archive: Archive, definitions: list[Entry], 
 
     with scratch.speaking_plainly(failed), scratch.connect(autocommit=True) as connection:
         connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema)))
-        said = _make(scratch, archive, definitions)
-        tables = "SELECT tablename FROM pg_tables WHERE schemaname = %s"
-        made = connection.execute(tables, [schema]).fetchall()
+        said = _make(scratch, archive, definitions, tools)
+        made = connection.execute(
+            "SELECT tablename FROM pg_tables WHERE schemaname = %s", [schema]
+        ).fetchall()
         for entry in definitions:
-            if (entry.table,) not in made:
+            if (entry.table,) not in made and not _made_bare(connection, archive, entry):
                 raise _not_made(scratch, archive, entry, said)
+        # A function that looks into other tables would find these empty: the rows passed it where they come from.
+        for (statement,) in connection.execute(_CHECKS).fetchall():
+            connection.execute(statement)
 
 
-def _make(scratch: ScratchServer, archive: Archive, definitions: list[Entry]) -> str:
+def _make(scratch: ScratchServer, archive: Archive, definitions: list[Entry], tools: Path | None) -> str:
     # Not with --exit-on-error: an extension or a type that cannot be made here matters only to the
     # table that needs it, so what counts is which tables are there afterwards.
-    dbname, secret = connected(scratch.parameters(f"{WRITING} -c synchronous_commit=off"))
+    parameters = scratch.parameters(f"{WRITING} -c synchronous_commit=off")
+    dbname, secret = connected(parameters)
+    options = (
+        "--use-list=/dev/stdin",
+        "--no-owner",
+        "--no-privileges",
+        "--no-tablespaces",
+        "--no-table-access-method",
+    )
+    entries = chosen(each for each in archive.entries if not each.table or each in definitions)
+
+    def said_by(tool: Tool | None) -> str:
+        done = subprocess.run(
+            pg_restore(
+                archive.path, tool, dbname, "--verbose", *options
+            ),  # so it says which entry an error is of
+            input=entries,
+            capture_output=True,
+            env=plain_english(**secret),
+            check=False,
+        )
+        return done.stderr.decode(errors="replace")
+
+    said = said_by(archive.reader)
+    if re.search("SSL support|error: connection to server", said):
+        said = said_by(reader(archive.path, tools, parameters))
+    return said
+
+
+def _made_bare(connection: psycopg.Connection[TupleRow], archive: Archive, entry: Entry) -> bool:
+    """Make a table without its defaults and checks, which its rows do not need; return whether that went."""
     done = subprocess.run(
-        pg_restore(
-            archive.path,
-            dbname,
-            "--use-list=/dev/stdin",
-            "--verbose",  # so that it says which entry an error is of
-            "--no-owner",
-            "--no-privileges",
-            "--no-tablespaces",
-            "--no-table-access-method",
-        ),
-        input=chosen([*(entry for entry in archive.entries if not entry.table), *definitions]),
+        pg_restore(archive.path, archive.reader, "--file=-", "--use-list=/dev/stdin"),
+        input=chosen([entry]),
         capture_output=True,
-        env=plain_english(**secret),
+        env=plain_english(),
         check=False,
     )
-    return done.stderr.decode(errors="replace")
+    _, begun, rest = done.stdout.partition(b"\nCREATE ")
+    columns, closed, tail = rest.partition(b"\n)")
+    statement = begun + _WITHOUT.sub(b"", columns) + closed + tail.partition(b";\n")[0]
+    with suppress(psycopg.Error):
+        connection.execute(statement)
+        return bool(closed)
+    return False
 
 
 def _not_made(scratch: ScratchServer, archive: Archive, entry: Entry, said: str) -> WorkbenchError:
@@ -239,7 +289,7 @@ def _not_made(scratch: ScratchServer, archive: Archive, entry: Entry, said: str)
             )
         return SnapshotError(
             f"{table} cannot be made in the scratch database: {reason}.",
-            "Only columns, types and extensions are restored; this table needs something else.",
+            "Let scratch_url_env name a server that has what it needs.",
         )
 
     reason = re.search(r"(?:ERROR|FATAL): +(.*)", of_it)
@@ -262,7 +312,7 @@ def _fill(scratch: ScratchServer, archive: Archive, rows: list[Entry], schema: s
         scratch.speaking_plainly(failed),
         scratch.connect() as connection,
         subprocess.Popen(
-            pg_restore(archive.path, "--file=-", "--use-list=/dev/stdin"),
+            pg_restore(archive.path, archive.reader, "--file=-", "--use-list=/dev/stdin"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -18,8 +18,7 @@ from typing import IO, Literal
 from psycopg import sql
 
 from workbench.checkpoints.scratch_server import WRITING, ScratchServer
-from workbench.database.embedded import client_tools
-from workbench.database.tools import connected, plain_english
+from workbench.database.tools import connected, plain_english, tool_for
 from workbench.errors import SnapshotError, WorkbenchError
 
 AGAIN = (
@@ -118,7 +117,7 @@ def contents(path: Path, schema: str) -> tuple[str, str, str, tuple[str, ...]]:
     return "".join(databases), server, tool, tuple(sorted(tables))
 
 
-def load(scratch: ScratchServer, path: Path, schema: str, tables: list[str]) -> None:
+def load(scratch: ScratchServer, path: Path, schema: str, tables: list[str], tools: Path | None) -> None:
     """Carry a whole script out in a scratch database; what only says whose things are may fail there, nothing else.
 
     Raises
@@ -126,8 +125,10 @@ def load(scratch: ScratchServer, path: Path, schema: str, tables: list[str]) -> 
     SnapshotError
         When anything of the tables or their rows cannot be made: it is damaged, or needs another server.
     """
-    dbname, secret = connected(scratch.parameters(f"{WRITING} -c synchronous_commit=off"))
-    command = [str(client_tools() / "psql"), "--no-psqlrc", "--quiet", "--echo-errors", "--no-password"]
+    parameters = scratch.parameters(f"{WRITING} -c synchronous_commit=off")
+    dbname, secret = connected(parameters)
+    psql = tool_for("psql", "0", tools, parameters)
+    command = [str(psql.path), "--no-psqlrc", "--quiet", "--echo-errors", "--no-password"]
     # So that nothing of it can be a command to psql, which may run programs.
     key = secrets.token_hex(16).encode()
     with (

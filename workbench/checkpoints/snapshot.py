@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from workbench.checkpoints.archive import digest_of, digest_of_folder, size_of
+from workbench.checkpoints.archive import digest_of, digest_of_folder, reader, size_of
 from workbench.checkpoints.archived import digests_in
 from workbench.checkpoints.dumping import Dump, flush, sequences_in
 from workbench.checkpoints.fingerprints import Connection, as_copied, sequences_of, shapes
@@ -103,14 +103,15 @@ def create_snapshot(
     Raises
     ------
     Refused
-        When every pg_dump is older than the server, or somebody holds a lock too long.
+        When every pg_dump is older than the server or cannot connect, or somebody holds a lock too long.
+    SnapshotError
+        When no pg_restore here reads what pg_dump wrote.
     WorkbenchError
         When pg_dump fails, or there is no room; nothing is kept then.
     """
     moment = datetime.now(UTC)
     with source.exported() as held, part(folder, moment) as made:
-        tool = tool_for("pg_dump", held.server_version, tools)
-        restorer = tool_for("pg_restore", held.server_version, tools)
+        tool = tool_for("pg_dump", held.server_version, tools, source.parameters())
         form, jobs = _shape(held.database_size, wish)
         compression = wish.compression or quickest_compression(tool)
         if wish.compression and not can_compress(tool, compression):
@@ -139,6 +140,7 @@ def create_snapshot(
                 flushed = pool.submit(flush, made.archive)
                 files = growing.digests()
                 sha256 = digest_of_folder(files) if form == "directory" else digest_of(made.archive)
+                restorer = reader(made.archive, tools)
                 size, rows = size_of(made.archive), digests_in(made.archive, restorer, files)
                 flushed.result()
             contents = _with_digests(held.connection, tallies.contents(), rows)

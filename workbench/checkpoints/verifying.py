@@ -14,14 +14,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter
 
-from workbench.checkpoints.archive import GREETING, digest_of, read_archive, size_of
+from workbench.checkpoints.archive import GREETING, Unreadable, digest_of, read_archive, reader, size_of
 from workbench.checkpoints.comparing import counted, differences_from
 from workbench.checkpoints.fingerprints import Connection
 from workbench.checkpoints.manifest import Manifest, Outcome, Verification
+from workbench.checkpoints.restore.broken_keys import listed
 from workbench.checkpoints.restored_order import as_restored
 from workbench.checkpoints.scratch_server import WRITING, ScratchServer, scratch_database
 from workbench.database.connection import SPELLING, embedded_data
-from workbench.database.tools import connected, plain_english, tool_for
+from workbench.database.tools import connected, plain_english
 from workbench.errors import SnapshotError, WorkbenchError
 from workbench.settings import Settings
 
@@ -44,6 +45,9 @@ _LACKING = re.compile(
     re.IGNORECASE,
 )
 
+
+# Whose something is to see, and who is meant, is the server's: its roles are not there.
+_OF_ROLES = re.compile(r"\d+; \d+ \d+ (POLICY|USER MAPPING) ")
 
 # The rows broke it when they were dumped, or their digests will tell: pg_restore only finds out.
 _BROKEN_KEY = re.compile(r'violates foreign key constraint "(.*)"')
@@ -84,7 +88,7 @@ def verify_snapshot(
 
     def proved() -> tuple[str, str]:
         advance("reading the archive", 0, 4)
-        _refuse_another_file(manifest)
+        _refuse_another_file(manifest, settings.client_tools)
         size = size_in_range(manifest, predecessors, any_size)
         with scratch_database(settings) as scratch:
             _refuse_unfit(manifest, scratch, settings)
@@ -118,6 +122,8 @@ def judged(proved: Callable[[], tuple[str, str]], by: str) -> Verification:
     where = ""
     try:
         detail, where = proved()
+    except Unreadable as error:
+        outcome, detail = "not run", str(error)
     except SnapshotError as error:
         outcome, detail = "fail", error.what
     except WorkbenchError as error:
@@ -168,7 +174,7 @@ def session(scratch: ScratchServer) -> Connection:
     return scratch.connect(f"{WRITING} -c default_transaction_read_only=on{SPELLING}")
 
 
-def _refuse_another_file(manifest: Manifest) -> None:
+def _refuse_another_file(manifest: Manifest, tools: Path | None) -> None:
     """Refuse what is not, byte for byte, the archive that was written."""
     path = manifest.path
     try:
@@ -184,7 +190,7 @@ def _refuse_another_file(manifest: Manifest) -> None:
             )
     except OSError as error:
         raise WorkbenchError(f"{path} cannot be read: {error.strerror}.") from None
-    archive = read_archive(path, manifest.schema)
+    archive = read_archive(path, manifest.schema, tools)
     if archive.database != manifest.target["database"]:
         raise NotAsSaidError(
             f"{path.name} is of the database {archive.database!r}, not of {manifest.target['database']!r}."
@@ -213,15 +219,18 @@ def _refuse_unfit(manifest: Manifest, scratch: ScratchServer, settings: Settings
 
 def _restore(manifest: Manifest, scratch: ScratchServer, settings: Settings) -> list[str]:
     """Restore all that the archive has, as one owner; return the foreign keys that its rows break."""
-    tool = tool_for("pg_restore", manifest.tool_version, settings.client_tools)
-    dbname, secret = connected(scratch.parameters(f"{WRITING} -c synchronous_commit=off"))
+    parameters = scratch.parameters(f"{WRITING} -c synchronous_commit=off")
+    tool = reader(manifest.path, settings.client_tools, parameters)
+    dbname, secret = connected(parameters)
     options = ["--no-owner", "--no-privileges", "--no-tablespaces", "--no-password"]
     # Two jobs at least: one alone fills tables that others may have written to, and puts rows where there is room,
     # in another order than the archive's. A subscription would begin to copy from the club's own server.
     jobs = max(2, min(os.cpu_count() or 1, 8))
-    options += ["--no-publications", "--no-subscriptions", f"--jobs={jobs}", dbname]
+    options += ["--no-publications", "--no-subscriptions", f"--jobs={jobs}", dbname, "--use-list=/dev/stdin"]
+    lines = [each for each in listed(manifest.path, settings.client_tools) if not _OF_ROLES.match(each)]
     done = subprocess.run(
         [str(tool.path), *options, str(manifest.path.absolute())],
+        input="".join(f"{each}\n" for each in lines).encode(errors="surrogateescape"),
         capture_output=True,
         env=plain_english(**secret),
         check=False,

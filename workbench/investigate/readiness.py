@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import platform
 from importlib.metadata import version
+from pathlib import Path
 
 import pandas as pd
 from sqlalchemy import Connection, text
 
 from workbench.database.address import NOT_FOLLOWED, redact
 from workbench.database.connection import Database, Identity, pooled, raw
-from workbench.database.tools import find_tools
+from workbench.database.tools import TOOLS, tool_for
 from workbench.errors import Refused, ReportFileError
 from workbench.murmurant.reports import ImportReport
 from workbench.murmurant.schema import Schema, explain_gap
@@ -50,6 +51,7 @@ def readiness(
     identity: Identity,
     options: EnvironmentSettings,
     reports: tuple[ImportReport, ...] | ReportFileError,
+    client_tools: Path | None = None,
 ) -> pd.DataFrame:
     """Tell what works here and what is missing.
 
@@ -57,6 +59,8 @@ def readiness(
     ----------
     reports : tuple of ImportReport or ReportFileError
         The importers' report files, or why they cannot be read.
+    client_tools : Path or None
+        The configured folder of client programs.
 
     Returns
     -------
@@ -77,7 +81,7 @@ def readiness(
         ("dialect", "ok", schema.dialect),
         *_tables(schema),
         *_rights(connection, schema),
-        *_tools(identity),
+        *_tools(identity, database, client_tools),
         _reports(reports),
         *_configured(options),
         ("python", "ok", platform.python_version()),
@@ -171,15 +175,18 @@ def _told_otherwise(database: Database) -> list[Line]:
     return lines
 
 
-def _tools(identity: Identity) -> list[Line]:
-    server = int(identity.version.split(".")[0])
+def _tools(identity: Identity, database: Database, configured: Path | None) -> list[Line]:
+    """Tell which programs would be used: those new enough for the server that connect to it."""
     lines: list[Line] = []
-    tools = find_tools()
-    for name in dict.fromkeys(tool.name for tool in tools):
-        best = max((tool for tool in tools if tool.name == name), key=lambda tool: tool.major)
-        old = best.major < server
-        detail = f"{best.version}, older than the server ({identity.version})" if old else best.version
-        lines.append((name, "missing" if old else "ok", detail))
+    for name in TOOLS:
+        # pg_restore asks for an archive before it connects; it is of one build with pg_dump beside it.
+        to = None if name == "pg_restore" else database.address.parameters()
+        try:
+            tool = tool_for(name, identity.version, configured, to)
+        except Refused as refusal:
+            lines.append((name, "missing", str(refusal)))
+        else:
+            lines.append((name, "ok", f"{tool.version}, {tool.path}"))
     return lines
 
 

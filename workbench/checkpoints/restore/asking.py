@@ -12,7 +12,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from workbench.checkpoints.archive import digest_of
+from workbench.checkpoints.archive import digest_of, reader
 from workbench.checkpoints.manifest import Manifest
 from workbench.checkpoints.restore.broken_keys import listed
 from workbench.checkpoints.restore.cluster import Cluster, Session, Standing, name_beside
@@ -29,6 +29,7 @@ from workbench.checkpoints.restore.request import (
 from workbench.checkpoints.restore.room import refuse_without_room
 from workbench.checkpoints.restore.swap import refuse_prepared
 from workbench.database.exclusion import RESTORING
+from workbench.database.tools import tool_for
 from workbench.errors import Drift, Refused, SnapshotError, WrongEnvironment
 from workbench.plans.plan import Target
 
@@ -278,7 +279,13 @@ def refuse_an_older_server(manifest: Manifest, cluster: Cluster, beside: Session
 def refuse_what_may_not_be(
     cluster: Cluster, beside: Session, manifest: Manifest, way: Way, live: Standing | None
 ) -> None:
-    """Refuse a way of restoring that this user may not, or cannot, take."""
+    """Refuse a way of restoring that this user may not, or cannot, take, or that no program here carries out."""
+    if live is not None:
+        version = beside.info.parameter_status("server_version") or ""
+        tool_for("pg_dump", version, cluster.tools, cluster.parameters(live.name))  # the safety backup's
+    if manifest.kind == "dump":
+        to = cluster.parameters(beside.info.dbname) if way == "swap" else None
+        reader(manifest.path, cluster.tools, to)
     if way == "swap":
         if reason := cluster.may_rename(beside, live):
             raise Refused(
@@ -314,7 +321,7 @@ def _refuse_extensions(
 
     What the server's catalogue leaves in doubt, for a hosted server may allow more, is tried in an empty database.
     """
-    needed = [match[1] for line in listed(manifest.path) if (match := _EXTENSION.match(line))]
+    needed = [match[1] for line in listed(manifest.path, cluster.tools) if (match := _EXTENSION.match(line))]
     there: set[str] = set()
     if live is not None:
         with cluster.connect(cluster.live) as connection:

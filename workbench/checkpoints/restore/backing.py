@@ -9,8 +9,7 @@ from psycopg.conninfo import make_conninfo
 
 from workbench.checkpoints.archive import failure
 from workbench.checkpoints.restore.cluster import Cluster
-from workbench.database.embedded import client_tools
-from workbench.database.tools import plain_english
+from workbench.database.tools import plain_english, tool_for
 from workbench.errors import WorkbenchError
 from workbench.settings import Settings
 
@@ -22,8 +21,11 @@ def bare_dump(cluster: Cluster, settings: Settings) -> str:
     path = folder / f"pre_restore_{datetime.now(UTC):%Y%m%d_%H%M%S}.dump"
     part = path.with_name(f".{path.name}.part")
     parameters = cluster.parameters(cluster.live)
+    with cluster.connect(cluster.live) as connection:
+        version = connection.info.parameter_status("server_version") or ""
+    tool = tool_for("pg_dump", version, settings.client_tools, parameters)
     secret = {"PGPASSWORD": parameters.pop("password")} if "password" in parameters else {}
-    command = [str(client_tools() / "pg_dump"), "-Fc", f"--file={part}", make_conninfo("", **parameters)]
+    command = [str(tool.path), "-Fc", f"--file={part}", make_conninfo("", **parameters)]
     done = subprocess.run(command, capture_output=True, env=plain_english(**secret), check=False)
     if done.returncode:
         part.unlink(missing_ok=True)

@@ -15,7 +15,7 @@ from typing import Any
 
 import psycopg
 
-from workbench.checkpoints.archive import AGAIN, failure, pg_restore
+from workbench.checkpoints.archive import AGAIN, failure, pg_restore, reader
 from workbench.database.tools import plain_english
 from workbench.errors import SnapshotError
 
@@ -32,10 +32,13 @@ def broken_by(said: str) -> tuple[str, str] | None:
     return (found.group(1), found.group(2)) if found else None
 
 
-def listed(archive: Path) -> list[str]:
+def listed(archive: Path, tools: Path | None) -> list[str]:
     """Return an archive's list of contents, line by line."""
     done = subprocess.run(
-        pg_restore(archive, "--list"), capture_output=True, env=plain_english(), check=False
+        pg_restore(archive, reader(archive, tools), "--list"),
+        capture_output=True,
+        env=plain_english(),
+        check=False,
     )
     if done.returncode:
         raise SnapshotError(f"The snapshot {archive} is damaged: {failure(done.stderr)}.", AGAIN)
@@ -48,13 +51,13 @@ def is_key(line: str) -> bool:
     return _KEY.match(line) is not None
 
 
-def statements(archive: Path, keys: Iterable[str]) -> list[str]:
+def statements(archive: Path, tools: Path | None, keys: Iterable[str]) -> list[str]:
     """Return the statements that make some foreign keys, by their lines in the list."""
     chosen = "".join(f"{line}\n" for line in keys)
     if not chosen:
         return []
     done = subprocess.run(
-        pg_restore(archive, "--file=-", "--use-list=/dev/stdin"),
+        pg_restore(archive, reader(archive, tools), "--file=-", "--use-list=/dev/stdin"),
         input=chosen.encode(errors="surrogateescape"),
         capture_output=True,
         env=plain_english(),
@@ -66,13 +69,13 @@ def statements(archive: Path, keys: Iterable[str]) -> list[str]:
 
 
 def make_unchecked(
-    connection: Session, archive: Path, lines: list[str], broken: set[tuple[str, str]]
+    connection: Session, archive: Path, tools: Path | None, lines: list[str], broken: set[tuple[str, str]]
 ) -> None:
     """Make the foreign keys that rows break, without a check of these."""
     keys = [
         line for line in lines if is_key(line) and any(f" {table} {name} " in line for table, name in broken)
     ]
-    for statement in statements(archive, keys):
+    for statement in statements(archive, tools, keys):
         connection.execute(unchecked(statement).encode())
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -61,9 +62,12 @@ class Cluster:
     ----------
     database : Database
         The target, which passed the environment guard.
+    tools : Path or None
+        The configured folder of client programs.
     """
 
     database: Database
+    tools: Path | None = None
 
     @property
     def live(self) -> str:

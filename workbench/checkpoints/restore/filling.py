@@ -12,7 +12,7 @@ from typing import IO
 
 from psycopg.conninfo import make_conninfo
 
-from workbench.checkpoints.archive import AGAIN, GREETING, failure, pg_restore
+from workbench.checkpoints.archive import AGAIN, GREETING, failure, pg_restore, reader
 from workbench.checkpoints.restore.broken_keys import broken_by, listed, make_unchecked
 from workbench.checkpoints.restore.cluster import Cluster
 from workbench.database.tools import plain_english
@@ -70,11 +70,13 @@ def fill(cluster: Cluster, name: str, archive: Path, jobs: int, advance: Advance
     DatabaseUnreachable
         When the connection is lost.
     """
-    lines = listed(archive)
+    lines = listed(archive, cluster.tools)
     parameters = cluster.parameters(name, "-c synchronous_commit=off -c maintenance_work_mem=256MB")
+    tool = reader(archive, cluster.tools, parameters)
     secret = {"PGPASSWORD": parameters.pop("password")} if "password" in parameters else {}
     command = pg_restore(
         archive,
+        tool,
         f"--dbname={make_conninfo('', **parameters)}",
         "--verbose",  # one line for each thing that is made: what else would tell how far it is?
         f"--jobs={jobs}",
@@ -105,7 +107,7 @@ def fill(cluster: Cluster, name: str, archive: Path, jobs: int, advance: Advance
         raise explained(archive, "\n".join(said), cluster)
     if broken:
         with cluster.connect(name, autocommit=True) as connection:
-            make_unchecked(connection, archive, lines, broken)
+            make_unchecked(connection, archive, cluster.tools, lines, broken)
     return sorted(key for _, key in broken)
 
 

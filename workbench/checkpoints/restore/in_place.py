@@ -19,7 +19,7 @@ import psycopg
 from psycopg import sql
 from sqlalchemy import Connection
 
-from workbench.checkpoints.archive import AGAIN, failure, pg_restore
+from workbench.checkpoints.archive import AGAIN, failure, pg_restore, reader
 from workbench.checkpoints.restore.act import Restore, Step
 from workbench.checkpoints.restore.broken_keys import is_key, listed, statements, unchecked
 from workbench.checkpoints.restore.filling import explained
@@ -172,11 +172,13 @@ def _drop_everything(driver: psycopg.Connection[Any]) -> set[tuple[str, str]]:
 def _restore(
     restore: Restore, driver: psycopg.Connection[Any], archive: Path, kept: set[tuple[str, str]]
 ) -> None:
-    lines = [line for line in listed(archive) if not _made_already(line, kept)]
+    tools = restore.cluster.tools
+    lines = [line for line in listed(archive, tools) if not _made_already(line, kept)]
     keys = [line for line in lines if is_key(line)]
     chosen = "".join(f"{line}\n" for line in lines if line not in keys).encode(errors="surrogateescape")
     tables = sum(" TABLE DATA " in line for line in lines)
-    command = pg_restore(archive, "--file=-", "--clean", "--if-exists", "--use-list=/dev/stdin")
+    options = "--file=-", "--clean", "--if-exists", "--use-list=/dev/stdin"
+    command = pg_restore(archive, reader(archive, tools), *options)
     process = subprocess.Popen(
         command,
         stdin=subprocess.PIPE,
@@ -208,7 +210,7 @@ def _restore(
     if process.returncode:
         raise SnapshotError(f"The snapshot {archive} is damaged: {failure(said)}.", AGAIN)
     broken = []
-    for statement in statements(archive, keys):
+    for statement in statements(archive, tools, keys):
         try:
             with driver.transaction():
                 driver.execute(statement.encode())

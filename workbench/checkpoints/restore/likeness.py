@@ -15,7 +15,7 @@ from typing import Any
 from psycopg import sql
 from psycopg.rows import dict_row
 
-from workbench.checkpoints.archive import AGAIN, failure, pg_restore
+from workbench.checkpoints.archive import AGAIN, failure, pg_restore, reader
 from workbench.checkpoints.restore.cluster import Session
 from workbench.database.tools import plain_english
 from workbench.errors import Refused, SnapshotError
@@ -156,7 +156,7 @@ def _names(value: str) -> sql.Composable:
     return sql.SQL(", ").join(map(sql.Literal, names)) if names else sql.Literal("")
 
 
-def statements_in(archive: Path, name: str) -> tuple[str, list[str]]:
+def statements_in(archive: Path, tools: Path | None, name: str) -> tuple[str, list[str]]:
     """Read from an archive how its database was made, for one that is not there any more to be looked at.
 
     Parameters
@@ -169,12 +169,13 @@ def statements_in(archive: Path, name: str) -> tuple[str, list[str]]:
     tuple of (str, list of str)
         The options of CREATE DATABASE, and the statements that set its owner, rights and settings.
     """
+    tool = reader(archive, tools)
     done = subprocess.run(
-        pg_restore(archive, "--create", "--list"), capture_output=True, env=plain_english(), check=False
+        pg_restore(archive, tool, "--create", "--list"), capture_output=True, env=plain_english(), check=False
     )
     lines = [line for line in done.stdout.splitlines() if _ABOUT.match(line)]
     made = subprocess.run(
-        pg_restore(archive, "--create", "--file=-", "--use-list=/dev/stdin"),
+        pg_restore(archive, tool, "--create", "--file=-", "--use-list=/dev/stdin"),
         input=b"".join(line + b"\n" for line in lines),
         capture_output=True,
         env=plain_english(),
@@ -202,16 +203,16 @@ def statements_in(archive: Path, name: str) -> tuple[str, list[str]]:
 _ABOUT = re.compile(rb"^\d+; \d+ \d+ (?:DATABASE|DATABASE PROPERTIES|ACL - DATABASE|COMMENT - DATABASE) ")
 
 
-def create_as_dumped(beside: Session, name: str, archive: Path) -> None:
+def create_as_dumped(beside: Session, name: str, archive: Path, tools: Path | None) -> None:
     """Make an empty database as an archive says that it was: encoding and locale."""
-    options, _ = statements_in(archive, name)
+    options, _ = statements_in(archive, tools, name)
     statement = (
         sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(name)).as_string(beside)
     )
     beside.execute((statement + options).encode())
 
 
-def make_as_dumped(beside: Session, name: str, archive: Path) -> str:
+def make_as_dumped(beside: Session, name: str, archive: Path, tools: Path | None) -> str:
     """Give a database the owner, rights and settings that an archive says it had, in one transaction.
 
     Returns
@@ -219,7 +220,7 @@ def make_as_dumped(beside: Session, name: str, archive: Path) -> str:
     str
         What was said of it: its comment, which is not set yet.
     """
-    _, statements = statements_in(archive, name)
+    _, statements = statements_in(archive, tools, name)
     comments = [each for each in statements if each.startswith("COMMENT ")]
     said = ""
     with beside.transaction():

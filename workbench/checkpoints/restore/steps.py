@@ -91,7 +91,7 @@ def create(restore: Restore) -> None:
     else:
         live = restore.cluster.standing(beside).get(record.live)
         if live is None:
-            create_as_dumped(beside, name, Path(restore.request.source.file))
+            create_as_dumped(beside, name, Path(restore.request.source.file), restore.cluster.tools)
         else:
             create_like(beside, name, likeness_of(beside, live.oid))
     mark_half_made(restore)
@@ -182,7 +182,9 @@ def liken(restore: Restore) -> None:
     if live is not None:
         make_like(restore.beside, _new(restore), likeness_of(restore.beside, live.oid))
     elif restore.request.source.kind == "dump":
-        said = make_as_dumped(restore.beside, _new(restore), Path(restore.request.source.file))
+        said = make_as_dumped(
+            restore.beside, _new(restore), Path(restore.request.source.file), restore.cluster.tools
+        )
         restore.record.note(comment=said)
 
 
