@@ -51,6 +51,7 @@ def test_a_truncated_fetch_is_no_completed_run_and_nobody_is_called_existing(rec
     assert finding(club, "records-left-out")["count"] == 729
     for check in ("runs-interrupted", "members-missing", "records-missing"):
         assert finding(club, check)["status"] == "fail"
+    assert finding(club, "members-missing")["count"] == 10
     assert club.run("run", TRUNCATED).returncode == 1
 
 
@@ -59,6 +60,44 @@ def test_triage_of_a_truncated_fetch_shows_a_partial_import(recording):
     assert {each["guide"]: each["state"] for each in told["modes"]}["§1.1"] == "present"
     assert told["recommended"] not in (None, "level 0")
     assert "credentials" in told["why"]
+
+
+def test_a_fetch_of_nobody_is_no_completed_run_though_nothing_warns(recording, tmp_path):
+    """Not one contact came, so not one registration could be taken; the importer said nothing of it."""
+    club = recording("truncated", reports=False)
+    with psycopg.connect(club.url) as connection:
+        connection.execute('DELETE FROM "EventRegistration"')
+        connection.execute('DELETE FROM "Member"')
+        connection.execute("""DELETE FROM "WaIdMapping" WHERE "entityType" <> 'Event'""")
+        connection.execute("""DELETE FROM "AuditLog" WHERE "resourceType" <> 'Event'""")
+    report = json.loads((club.folder / "imports" / "report.json").read_text())
+    none = {"created": 0, "updated": 0, "errors": 0}
+    report["warnings"] = []
+    report["fetched"]["contacts"] = 0
+    report["stats"] |= {"members": {**none, "skipped": 0}, "registrations": {**none, "skipped": 766}}
+    report["registrationDiagnostics"] |= {
+        "registrationsTransformedOk": 0,
+        "registrationsUpserted": 0,
+        "registrationsSkippedMissingMember": 766,
+    }
+    path = tmp_path / "report.json"
+    path.write_text(json.dumps(report))
+    given = ("--import-report", str(path))
+    (run,) = club.json("runs", *given)
+    assert run["status"] == "incomplete"
+    checks = ("runs-interrupted", "members-missing", "records-missing", "records-left-out")
+    found = {each["check"]: each for each in club.json("check", *checks, *given)["findings"]}
+    assert {each["status"] for each in found.values()} == {"fail"}
+    assert found["records-missing"]["count"] == 766
+    assert found["members-missing"]["count"] == 10  # as many as its report names
+
+
+def test_triage_says_what_could_not_be_asked_beside_mere_warnings(recording):
+    told = recording("truncated", reports=False).json("triage")
+    assert told["recommended"] == "level 0"
+    assert "Completeness of imports" in told["why"]
+    partial = next(each for each in told["modes"] if each["guide"] == "§1.1")
+    assert "Completeness of imports" in partial["evidence"]
 
 
 @pytest.mark.parametrize("whole", [False, True], ids=["excerpt", "whole"])

@@ -128,6 +128,7 @@ def test_without_a_snapshot_nothing_but_a_person_s_work_is_kept(club: Recording)
     assert not planned["unresolved"]
     assert "somebody" in kept["EventRegistration", registration]
     assert kept.keys() >= {("Member", member), ("Event", event)}
+    assert not any("not part of the run" in reason for reason in kept.values())  # all of it is
     before = now(club)
     carry_out(club, planned)
     left = now(club)

@@ -10,7 +10,14 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from workbench.audit.deeds import removed, standing_deeds
 from workbench.checks.registry import Answer, Look, NotRunError, Rows, check, culprits
 from workbench.errors import WorkbenchError
-from workbench.investigate.left_out import far_below, left_out_frame, not_explained, still_left_out, warned_of
+from workbench.investigate.left_out import (
+    left_out_by,
+    left_out_frame,
+    lost_of,
+    not_explained,
+    still_left_out,
+    warned_of,
+)
 from workbench.murmurant.importers import Run
 from workbench.murmurant.schema import as_text, named, same_id
 from workbench.murmurant.spellings import CONCEPT_OF, ENTITY_TYPES, EVENT, MEMBER, REGISTRATION
@@ -173,12 +180,15 @@ def _made_up(look: Look, run: Run) -> bool:
 
 def _too_little(run: Run, entity: str) -> tuple[int | None, str]:
     """Return how many records a run should have brought besides, where that is known, and by what."""
-    cells, fetched = run.reported.get(entity, {}), run.fetched.get(entity, 0)
-    lost = cells.get("unlinked", 0) + cells.get("refused", 0)
-    if far_below(fetched - lost, fetched):
+    if lost := lost_of(run, entity):
         return lost, "records fetched and left out"
     said = " ".join(filter(None, (run.short.get(entity), warned_of(run, entity))))
-    return None, said
+    named = sum(each.entity == entity and each.wa_id is not None for each in left_out_by(run))
+    if entity == MEMBER and named and not said and (count := lost_of(run, REGISTRATION)):
+        said = f"{count:,} of {run.fetched[REGISTRATION]:,} registrations were left out"
+    if not said or not named:
+        return None, said
+    return named, f"{said.rstrip('.')}; of those that are missing {named:,} are known by their WA id"
 
 
 def _missing(look: Look, entity: str) -> Rows:

@@ -27,6 +27,7 @@ def spare_what_is_needed(
     graph: References,
     doomed: Doomed,
     turned: Mapping[str, set[str]] | None = None,
+    kept: Iterable[Note] = (),
 ) -> tuple[Doomed, list[Note]]:
     """Take out of the rows to be deleted those that a row which stays refers to, and what these need.
 
@@ -38,6 +39,8 @@ def spare_what_is_needed(
         Table to keys, sorted.
     turned : mapping of str to set of str, optional
         Table to keys of rows that stay and that the plan turns to other rows, which stay.
+    kept : iterable of (table, key, reason)
+        The run's own rows that are listed as staying already.
 
     Returns
     -------
@@ -47,24 +50,25 @@ def spare_what_is_needed(
     order = graph.delete_order(doomed)
     left = {table: list(keys) for table, keys in doomed.items()}
     spared: dict[str, dict[str, str]] = {table: {} for table in doomed}
+    own = {(table, key) for table, key, _ in kept}
     while True:
         before = {table: len(keys) for table, keys in left.items()}
         for (
             table
         ) in order.tables:  # children first: who stays among them is settled when their parents are asked
             for chunk in in_chunks(left[table], _AT_ONCE):
-                _spare(connection, graph, table, chunk, left, turned or {}, spared)
+                _spare(connection, graph, table, chunk, left, turned or {}, spared, own)
             if spared[table]:
                 left[table] = [key for key in left[table] if key not in spared[table]]
         # One pass settles it, unless references run in a circle.
         if not order.broken or before == {table: len(keys) for table, keys in left.items()}:
             break
-    kept = [
+    needed = [
         (table, key, reason)
         for table, found in sorted(spared.items())
         for key, reason in sorted(found.items())
     ]
-    return {table: keys for table, keys in left.items() if keys}, kept
+    return {table: keys for table, keys in left.items() if keys}, needed
 
 
 def _spare(
@@ -75,6 +79,7 @@ def _spare(
     left: Doomed,
     turned: Mapping[str, set[str]],
     spared: dict[str, dict[str, str]],
+    own: set[tuple[str, str]],
 ) -> None:
     """Ask every reference to a table at once, so that the keys are sent once."""
     tables = graph.schema.catalogue.tables
@@ -87,7 +92,7 @@ def _spare(
             # Fewer rows refer than could be referred to: they come here, rather than all the keys go there.
             too = {*left.get(each.child, ()), *turned.get(each.child, ())}
             found = connection.execute(_pointing(graph, each))
-            _note(each, ((p, c) for p, c in found if p in doomed and c not in too), spared)
+            _note(each, ((p, c) for p, c in found if p in doomed and c not in too), spared, own)
     references = [each for each in references if small.get(each.child, len(keys)) * 2 >= len(keys)]
     if not references:
         return
@@ -100,12 +105,18 @@ def _spare(
     questions = [_question(graph, number, each, going) for number, each in enumerate(references)]
     query = sql.SQL("WITH {} {}").format(sql.SQL(", ").join(parts), sql.SQL(" UNION ALL ").join(questions))
     for number, parent_key, child_key in connection.execute(query, values):
-        _note(references[number], [(parent_key, child_key)], spared)
+        _note(references[number], [(parent_key, child_key)], spared, own)
 
 
-def _note(each: Reference, pairs: Iterable[tuple[str, str]], spared: dict[str, dict[str, str]]) -> None:
+def _note(
+    each: Reference,
+    pairs: Iterable[tuple[str, str]],
+    spared: dict[str, dict[str, str]],
+    own: set[tuple[str, str]],
+) -> None:
     for parent_key, child_key in pairs:
-        who = "which is kept" if child_key in spared.get(each.child, {}) else "which is not part of the run"
+        stays = child_key in spared.get(each.child, {}) or (each.child, child_key) in own
+        who = "which is kept" if stays else "which is not part of the run"
         reason = f"created by the run, but {each.child} {child_key}, {who}, refers to it ({each.column})"
         spared[each.parent].setdefault(parent_key, reason)
 

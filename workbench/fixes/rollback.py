@@ -238,7 +238,7 @@ def _find_what_goes(
         doomed[table] = mappings
     if states:
         doomed[schema.resolved["sync_state"].table] = states
-    ledger.doomed, spared = spare_what_is_needed(raw(connection), graph, doomed, {table: turned})
+    ledger.doomed, spared = spare_what_is_needed(raw(connection), graph, doomed, {table: turned}, ledger.kept)
     ledger.kept += spared
     stay: set[str] = set()
     for entity in ENTITIES:

@@ -304,14 +304,17 @@ def doubts(run: Run) -> tuple[ReportWarning, ...]:
     )
 
 
+def lost_of(run: Run, entity: str) -> int:
+    """Count what a run fetched and left out, where that is so much that it is no change of a day; else 0."""
+    cells, fetched = run.reported.get(entity, {}), run.fetched.get(entity, 0)
+    lost = cells.get("unlinked", 0) + cells.get("refused", 0)
+    return lost if far_below(fetched - lost, fetched) else 0
+
+
 def _doubt(run: Run) -> None:
     warned = " ".join(redact(each.message) for each in doubts(run)).rstrip(".")
     said = [*([f"its report warns: {warned}"] if warned else []), *run.short.values()]
     if run.status == "completed":
-        if warned or (run.short and run.importer != "csv"):  # an export of a few rows may be meant
-            run.status, run.why = "incomplete", "it reached its end, but " + "; ".join(said)
-        elif said:
-            run.why += "; " + "; ".join(said)
         amounts = [
             f"{count:,} {CONCEPT_OF[entity]} ({reason})"
             for entity in ENTITIES
@@ -319,10 +322,16 @@ def _doubt(run: Run) -> None:
             if (count := run.reported.get(entity, {}).get(action))
         ]
         if amounts:
-            run.why += (
-                f"; {'it left out' if run.mode == 'live' else 'it would leave out'} {', '.join(amounts)}"
+            said.append(
+                f"{'it left out' if run.mode == 'live' else 'it would leave out'} {', '.join(amounts)}"
             )
-    elif said:
+        lost = run.mode == "live" and any(
+            2 * lost_of(run, each) > run.fetched.get(each, 0) for each in ENTITIES
+        )
+        if warned or lost or (run.short and run.importer != "csv"):  # an export of a few rows may be meant
+            run.status, run.why = "incomplete", "it reached its end, but " + "; ".join(said)
+            return
+    if said:
         run.why += "; " + "; ".join(said)
 
 

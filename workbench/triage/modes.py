@@ -68,11 +68,14 @@ class Mode:
 
     @property
     def evidence(self) -> str:
-        """What shows it, in words; where nothing does, what could not be asked."""
-        if self.findings:
-            return "; ".join(f"{each.check.title} ({each.count:,})" for each in self.findings)
-        if self.unanswered:
-            return "; ".join(f"{each.check.title}: could not be asked" for each in self.unanswered)
+        """What shows it, and what could not be asked, in words."""
+        if self.findings or self.unanswered:
+            return "; ".join(
+                [
+                    *(f"{each.check.title} ({each.count:,})" for each in self.findings),
+                    *(f"{each.check.title}: could not be asked" for each in self.unanswered),
+                ]
+            )
         rest = "; ".join(f"{each.check.title}: not configured" for each in self.unasked)
         return f"every other check passed; {rest}" if rest else "every check passed"
 

@@ -58,9 +58,11 @@ def recommend(
     present = [each for each in here if each.state == "present"]
     if not present:
         names = ", ".join(each.check.title for mode in here for each in mode.findings)
+        unasked = ", ".join(each.check.title for mode in modes for each in mode.unanswered)
+        rest = f" Not everything could be asked: {unasked}." if unasked else ""
         return Advice(
             "level 0",
-            f"Only warnings: {names}. Look at each of them first; nothing has to be taken back for them alone.",
+            f"Only warnings: {names}. Look at each of them first; nothing has to be taken back for them alone.{rest}",
         )
     failed = [each for mode in present for each in mode.findings if each.status == "fail"]
     if {each.check.id for each in failed} == {LEFT_OUT} and ways["re-run"].possible:
