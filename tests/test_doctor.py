@@ -68,3 +68,43 @@ def test_rows_that_the_server_hides_are_said_and_never_counted_as_none(club, pla
     assert done.returncode != 0
     found = {each["status"] for each in json.loads(done.stdout)["findings"]} if done.stdout else set()
     assert not found or "not run" in found
+
+
+@pytest.mark.parametrize(
+    ("hiding", "about"),
+    [
+        ("REVOKE ALL ON ALL TABLES IN SCHEMA public FROM {user}", "AuditLog"),
+        ("REVOKE USAGE ON SCHEMA public FROM PUBLIC", "AuditLog"),
+        ('REVOKE SELECT ON "WaIdMapping" FROM {user}', "WaIdMapping"),
+        (
+            'REVOKE SELECT ON "Member" FROM {user}; GRANT SELECT (id, "firstName") ON "Member" TO {user}',
+            "email",
+        ),
+        (
+            'ALTER TABLE "AuditLog" RENAME TO log; CREATE VIEW "AuditLog" AS SELECT * FROM log WHERE false;'
+            ' GRANT SELECT ON "AuditLog" TO {user}',
+            "AuditLog",
+        ),
+        ('ALTER TABLE "AuditLog" ENABLE ROW LEVEL SECURITY', "AuditLog"),
+        (
+            'ALTER TABLE "WaIdMapping" ENABLE ROW LEVEL SECURITY; CREATE POLICY own ON "WaIdMapping" USING (false)',
+            "WaIdMapping",
+        ),
+    ],
+)
+def test_what_may_not_be_read_whole_is_named_and_nothing_of_it_is_green(club, plain, hiding, about):
+    run, user = plain
+    assert said(run, "right to read")[0] == "ok"
+    club.execute(hiding.format(user=user))
+    for command in (
+        *("runs", "run sync_1_a", "check", "mappings", "policies", "triage", "plan rollback sync_1_a"),
+        *(["tiers"] if about == "email" else []),
+    ):
+        done = run(*command.split(), "--json")
+        assert (done.returncode, about in done.stderr) == (4, True), (command, done)
+        assert '"pass"' not in done.stdout
+        assert "not foreseen" not in done.stderr
+    done = run("duplicates", "--json")
+    assert done.returncode in {1, 4}
+    found = json.loads(run("doctor", "--json").stdout)
+    assert any(each["state"] == "missing" and about in each["detail"] for each in found)

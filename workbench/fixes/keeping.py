@@ -7,6 +7,7 @@ promises 5 and 6).
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -82,7 +83,7 @@ def _spare(
     own: set[tuple[str, str]],
 ) -> None:
     """Ask every reference to a table at once, so that the keys are sent once."""
-    tables = graph.schema.catalogue.tables
+    described = partial(rows.table_of, graph.schema.catalogue)
     holding = rows.occupied(connection, graph.schema.catalogue)
     references = [each for each in graph.binding(table) if each.child in holding]
     small = _sizes(connection, graph.schema.catalogue.schema)
@@ -98,10 +99,10 @@ def _spare(
         return
     free = {each.child: [*left.get(each.child, ()), *turned.get(each.child, ())] for each in references}
     going = sorted(child for child, keys in free.items() if keys)
-    parts = [_named_keys("doomed", tables[table])]
-    parts += [_named_keys(f"going {child}", tables[child]) for child in going]
+    parts = [_named_keys("doomed", described(table))]
+    parts += [_named_keys(f"going {child}", described(child)) for child in going]
     sent = [(table, keys), *((child, free[child]) for child in going)]
-    values = [key_array(each, _key_type(tables[name])) for name, each in sent]
+    values = [key_array(each, _key_type(described(name))) for name, each in sent]
     questions = [_question(graph, number, each, going) for number, each in enumerate(references)]
     query = sql.SQL("WITH {} {}").format(sql.SQL(", ").join(parts), sql.SQL(" UNION ALL ").join(questions))
     for number, parent_key, child_key in connection.execute(query, values):

@@ -34,7 +34,8 @@ _LIBRARIES = ("sqlalchemy", "psycopg", "pandas", "papermill", "nbconvert", "jupy
 
 _RIGHTS = text(
     """
-    SELECT c.relname AS table_name, has_table_privilege(c.oid, 'SELECT') AS reads,
+    SELECT c.relname AS table_name,
+           has_table_privilege(c.oid, 'SELECT') AND has_schema_privilege(c.relnamespace, 'USAGE') AS reads,
            has_table_privilege(c.oid, 'INSERT') AND has_table_privilege(c.oid, 'UPDATE')
            AND has_table_privilege(c.oid, 'DELETE') AS writes, row_security_active(c.oid) AS hides
     FROM pg_class c WHERE c.relkind IN ('r', 'p') AND c.relnamespace = to_regnamespace(quote_ident(:schema))
@@ -93,6 +94,9 @@ def readiness(
 def _tables(schema: Schema) -> list[Line]:
     lines: list[Line] = []
     for name, concept in CONCEPTS.items():
+        if hidden := schema.hidden(name):
+            lines.append((f"table {name}", "missing", " ".join(hidden)))
+            continue
         if not schema.has(name):
             lines.append((f"table {name}", "missing", " ".join(explain_gap(name))))
             continue

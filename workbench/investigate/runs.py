@@ -53,7 +53,13 @@ def find_runs(connection: Connection, schema: Schema, reports: Sequence[ImportRe
     -------
     list of Run
         By start; runs whose start is unknown last.
+
+    Raises
+    ------
+    SchemaGap
+        When a table that runs leave traces in may not be read whole.
     """
+    schema.refuse_unreadable("audit", "mappings", "sync_state", "members", "events", "registrations")
     found: dict[str, Run] = {}
 
     def run(run_id: str) -> Run:

@@ -12,7 +12,8 @@ _COLUMNS = text(
     SELECT c.relname AS table_name, a.attname AS column_name,
            format_type(a.atttypid, a.atttypmod) AS type, t.typtype = 'e' AS is_enum, NOT a.attnotnull AS nullable, a.attgenerated <> '' AS generated,
            a.atthasdef OR a.attidentity <> '' AS has_default,
-           has_column_privilege(c.oid, a.attnum, 'SELECT') AS readable
+           c.relkind IN ('r', 'p') AND has_column_privilege(c.oid, a.attnum, 'SELECT')
+           AND has_schema_privilege(c.relnamespace, 'USAGE') AS readable, c.relkind NOT IN ('r', 'p') AS in_view
     FROM pg_class c
     JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
     JOIN pg_type t ON t.oid = a.atttypid
@@ -64,11 +65,13 @@ class Column:
     Attributes
     ----------
     nullable, readable : bool
-        Whether it may be null; whether we may read it.
+        Whether it may be null; whether we may read it, whole: a view or foreign table may leave rows out.
     generated : bool
         Whether the database computes it from others, so that nobody can write it.
     has_default : bool
         Whether an insert may leave it out.
+    in_view : bool
+        Whether what has it is no table of this database.
     """
 
     name: str
@@ -78,6 +81,7 @@ class Column:
     generated: bool
     has_default: bool
     readable: bool
+    in_view: bool = False
 
 
 @dataclass(frozen=True)

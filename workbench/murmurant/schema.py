@@ -92,11 +92,39 @@ class Schema:
     def require(self, *needs: str) -> None:
         """Raise `SchemaGap` for the first need that is not met."""
         for need in self.missing(*needs):
+            self.refuse_unreadable(need.partition(".")[0])
             raise SchemaGap(*explain_gap(need))
+
+    def refuse_unreadable(self, *concepts: str) -> None:
+        """Raise `SchemaGap` where one of the concepts is here and may not be read whole: nobody knows what is hidden."""
+        for concept in concepts:
+            if told := self.hidden(concept):
+                raise SchemaGap(*told)
+
+    def hidden(self, concept: str) -> tuple[str, str] | None:
+        """Say what of a concept that is here may not be read, and what to do; None where all may."""
+        found = self.resolved.get(concept)
+        if found is None:
+            return None
+        columns = self.catalogue.tables[found.table].columns
+        unread = [real for real in found.spelling.values() if not columns[real].readable]
+        if not unread:
+            return None
+        if columns[unread[0]].in_view:
+            return (
+                f'"{found.table}" is a view or a foreign table, which may leave rows out: what it hides cannot be known.',
+                "Connect as a user who may read the tables themselves, with their schema in the URL: ?schema=NAME.",
+            )
+        some = "" if len(unread) == len(found.spelling) else f" {', '.join(sorted(unread))} of"
+        return (
+            f'The database user may not read{some} "{found.table}", so what is there cannot be known.',
+            f'Ask its owner: GRANT SELECT ON "{found.table}" TO the user. `workbench doctor` lists all that is missing.',
+        )
 
     def source(self, concept: str) -> FromClause:
         """Return what to select from for `concept`, columns under their canonical names."""
         if concept not in self._sources:
+            self.refuse_unreadable(concept)
             self.require(concept)
             self._sources[concept] = self._build(self.resolved[concept])
         return self._sources[concept]

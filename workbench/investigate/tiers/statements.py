@@ -88,6 +88,7 @@ def all_in_use(connection: Connection, schema: Schema) -> list[InUse]:
     def any_of(codes: FromClause) -> bool:
         return connection.execute(select(codes.c.id).limit(1)).first() is not None
 
+    schema.refuse_unreadable("members", "tiers", "statuses")
     statuses = schema.has("statuses.code", "members.status_id")
     found = []
     if schema.has("tiers.code", "members.tier_id") and (not statuses or any_of(schema.tiers)):
