@@ -199,3 +199,27 @@ def test_a_url_for_other_clients_connects_as_they_would(clubs, at):
     assert noted["URL parameters"].endswith("connection_limit, max_idle_connection_lifetime, pgbouncer, supa")
     done = at(replace(club, url=f"{club.url}&sslmod=require"))("runs")
     assert (done.returncode, "sslmode" in done.stderr) == (2, True), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("parameter", "named"),
+    [
+        ("target_session_attrs=readwrite", "readwrite"),
+        ("channel_binding=requir", "requir"),
+        ("sslmode=require&sslrootcert=system", "weak"),
+    ],
+)
+def test_a_wrong_value_in_the_way_to_connect_is_named(clubs, at, parameter, named):
+    club = clubs.clone("guide")
+    done = at(replace(club, url=f"{club.url}&{parameter}"))("runs")
+    assert (done.returncode, named in done.stderr) == (2, True), done.stderr
+
+
+def test_encryption_that_the_url_asks_for_is_never_left_out(clubs, pool, at):
+    """A server that has none is no place to send a password to."""
+    club = clubs.clone("guide")
+    url = pool(club.url, "session")
+    assert at(replace(club, url=url))("runs").returncode == 0
+    for parameter in ("ssl=true", "sslmode=no-verify", "sslaccept=strict&pgbouncer=true"):
+        done = at(replace(club, url=f"{url}?{parameter}"))("runs")
+        assert (done.returncode, "SSL" in done.stderr) == (4, True), (parameter, done.stderr)

@@ -5,6 +5,7 @@ Promise 1 of the design: looking never writes, and one report sees one consisten
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -24,7 +25,7 @@ from workbench.database.address import Address, by_the_url, parse_address, redac
 from workbench.database.embedded import embedded_url
 from workbench.database.environment import Environment, address_of, guard
 from workbench.database.values import prepare
-from workbench.errors import DatabaseUnreachable, Refused, WorkbenchError
+from workbench.errors import DatabaseUnreachable, Refused, UsageError, WorkbenchError
 from workbench.settings import EnvironmentSettings, Settings
 
 _USUAL = {
@@ -266,6 +267,11 @@ class Database:
         if is_of_pooler(error):
             refusal = reason.rpartition("FATAL: ")[2].strip()
             return Refused(f"The connection pooler of {where} refuses: {refusal}.", DIRECT)
+        if re.match("connection is bad: (invalid|weak) ", reason):
+            return UsageError(
+                f"The way to connect to {where} is wrong: {reason.partition(': ')[2]}.",
+                "Correct the parameter of the URL, or the variable of the shell, that says so.",
+            )
         if state == "57014":
             return WorkbenchError(
                 f"A question to {where} took longer than {getattr(self, limit):g} s and was stopped: {reason}.",

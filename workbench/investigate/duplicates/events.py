@@ -237,7 +237,8 @@ def shifted_events(
 def _events(connection: Connection, schema: Schema) -> dict[str, Event]:
     events = schema.events
     made = events.c.created_at if schema.has("events.created_at") else null()
-    asked = select(as_text(events.c.id).label("key"), events.c.title, events.c.start, made).where(
+    title = as_text(events.c.title)
+    asked = select(as_text(events.c.id).label("key"), title, events.c.start, made).where(
         events.c.title.is_not(None), events.c.start.is_not(None)
     )
     return {row[0]: Event(*row) for row in connection.execute(asked.order_by("key"))}
