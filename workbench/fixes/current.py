@@ -54,7 +54,7 @@ def rows_by_key(
     seen: sql.Composable | None = None,
 ) -> dict[str, Current]:
     """Return rows by their key, with the named columns; the digest is empty where none was asked for."""
-    (key,) = described.primary_key
+    key = rows.key_of(described)
     query = sql.SQL("SELECT t.{key}::text, {cells} FROM {table} t WHERE t.{key} = ANY({keys}::{type}[])")
     cells = [sql.SQL("{}::text").format(seen or sql.SQL("''"))]
     cells += [sql.SQL("t.{}::text").format(sql.Identifier(name)) for name in names]

@@ -15,6 +15,7 @@ from psycopg import sql
 
 from workbench.errors import WorkbenchError
 from workbench.murmurant.schema import Schema
+from workbench.plans import rows
 from workbench.plans.drafting import in_chunks
 from workbench.plans.rows import as_array, table_of
 
@@ -108,7 +109,7 @@ def _lines(
     connection: psycopg.Connection[Any], schema: Schema, table: str, keys: Sequence[str]
 ) -> Iterator[tuple[bytes, int]]:
     described = table_of(schema.catalogue, table)
-    (key,) = described.primary_key
+    key = rows.key_of(described)
     query = sql.SQL(
         "SELECT string_agg(row_to_json(t)::text || E'\\n', '' ORDER BY place), count(*)"
         " FROM unnest({keys}::{type}[]) WITH ORDINALITY wanted (key, place)"

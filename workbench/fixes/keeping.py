@@ -157,7 +157,7 @@ def _named_keys(name: str, described: CatalogueTable) -> sql.Composed:
 
 
 def _key_type(described: CatalogueTable) -> str:
-    return described.columns[described.primary_key[0]].type
+    return described.columns[rows.key_of(described)].type
 
 
 def _question(graph: References, number: int, each: Reference, going: Sequence[str]) -> sql.Composed:

@@ -197,7 +197,7 @@ class Comparison:
             sql.Identifier(self.snapshot_schema, table),
             rows.qualified(self.schema.catalogue, table),
         )
-        (name,) = rows.table_of(self.schema.catalogue, table).primary_key
+        name = rows.key_of(rows.table_of(self.schema.catalogue, table))
         query = sql.SQL("SELECT {}::text FROM {} ORDER BY 1 LIMIT {}").format(
             sql.Identifier(name), there, limit
         )
@@ -297,7 +297,7 @@ def _renamed(was: Sequence[str], now: Sequence[str]) -> dict[str, str]:
 
 
 def _key(described: CatalogueTable, keys: Sequence[str]) -> dict[str, sql.Composable]:
-    (name,) = described.primary_key
+    name = rows.key_of(described)
     return {
         "key": sql.Identifier(name),
         "keys": sql.Literal(rows.as_array(keys)),

@@ -102,7 +102,10 @@ def _tables(schema: Schema) -> list[Line]:
             continue
         absent = [column for column in concept.columns if not schema.has(f"{name}.{column}")]
         detail = f'"{schema.resolved[name].table}"' + (f", without {', '.join(absent)}" if absent else "")
-        lines.append((f"table {name}", "note" if absent else "ok", detail))
+        key = schema.catalogue.tables[schema.resolved[name].table].primary_key
+        if len(key) != 1:
+            detail += f", its rows named by {', '.join(key) or 'no key'} and not by one column: no change to them can be planned"
+        lines.append((f"table {name}", "missing" if len(key) != 1 else "note" if absent else "ok", detail))
     return lines
 
 

@@ -13,11 +13,14 @@ _COLUMNS = text(
            format_type(a.atttypid, a.atttypmod) AS type, t.typtype = 'e' AS is_enum, NOT a.attnotnull AS nullable, a.attgenerated <> '' AS generated,
            a.atthasdef OR a.attidentity <> '' AS has_default,
            c.relkind IN ('r', 'p') AND has_column_privilege(c.oid, a.attnum, 'SELECT')
-           AND has_schema_privilege(c.relnamespace, 'USAGE') AS readable, c.relkind NOT IN ('r', 'p') AS in_view
+           AND has_schema_privilege(c.relnamespace, 'USAGE') AS readable, c.relkind NOT IN ('r', 'p') AS in_view,
+           NOT coalesce(o.collisdeterministic, true) AS loose
     FROM pg_class c
     JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
     JOIN pg_type t ON t.oid = a.atttypid
+    LEFT JOIN pg_collation o ON o.oid = a.attcollation
     WHERE c.relnamespace = to_regnamespace(quote_ident(:schema)) AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
+      AND NOT c.relispartition  -- their rows are the partitioned table's
       AND (CAST(:tables AS text[]) IS NULL OR c.relname = ANY (CAST(:tables AS text[])))
     ORDER BY c.relname, a.attnum
     """
@@ -35,6 +38,13 @@ _KEYS = text(
       AND (CAST(:tables AS text[]) IS NULL OR c.relname = ANY (CAST(:tables AS text[])))
     GROUP BY i.indexrelid, c.relname, i.indisprimary
     ORDER BY c.relname, i.indisprimary DESC, 3
+    """
+)
+
+_IN_PARTS = text(
+    """
+    SELECT c.relname FROM pg_class c WHERE c.relnamespace = to_regnamespace(quote_ident(:schema))
+      AND (c.relkind = 'p' OR c.relhassubclass)
     """
 )
 
@@ -72,6 +82,8 @@ class Column:
         Whether an insert may leave it out.
     in_view : bool
         Whether what has it is no table of this database.
+    loose : bool
+        Whether its collation takes texts for equal that differ, so that much cannot be done with them.
     """
 
     name: str
@@ -82,16 +94,18 @@ class Column:
     has_default: bool
     readable: bool
     in_view: bool = False
+    loose: bool = False
 
 
 @dataclass(frozen=True)
 class CatalogueTable:
-    """One table: columns by name, primary key, and the sets of columns that are unique."""
+    """One table: columns by name, primary key, the sets of columns that are unique, and whether other tables hold its rows."""
 
     name: str
     columns: dict[str, Column]
     primary_key: tuple[str, ...]
     unique: tuple[tuple[str, ...], ...]
+    in_parts: bool = False
 
 
 @dataclass(frozen=True)
@@ -140,8 +154,11 @@ def read_catalogue(
         )
         for row in connection.execute(_FOREIGN_KEYS, asked)
     )
+    in_parts = set(connection.scalars(_IN_PARTS, {"schema": schema}))
     tables = {
-        name: CatalogueTable(name, found, primary.get(name, ()), tuple(unique.get(name, ())))
+        name: CatalogueTable(
+            name, found, primary.get(name, ()), tuple(unique.get(name, ())), in_parts=name in in_parts
+        )
         for name, found in columns.items()
     }
     return Catalogue(schema, tables, keys)

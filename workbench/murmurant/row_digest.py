@@ -75,7 +75,10 @@ def comparable(table: CatalogueTable, name: str, cell: sql.Composable) -> sql.Co
     """Return a column's value in a form whose equality means that nothing changed."""
     found = table.columns[name]
     whole = not found.is_enum and _HASHED.match(found.type)
-    return cell if whole else sql.SQL("{}::text").format(cell)
+    if not whole:
+        return sql.SQL('{}::text COLLATE "C"').format(cell)
+    # A collation of the column's own may take what differs for the same; hashed, its letters are those of "C".
+    return sql.SQL('{} COLLATE "C"').format(cell) if re.match(r"text|character|name", found.type) else cell
 
 
 def portable(type: str, cell: sql.Composable) -> sql.Composable:

@@ -216,8 +216,8 @@ class Schema:
             ),
             schema=None if self.catalogue.schema == "public" else self.catalogue.schema,
         )
-        if any(each.type == "json" for each in map(columns.get, found.spelling.values()) if each):
-            read = {c.key: _readable(c) if columns[c.name].type == "json" else c for c in table.c}
+        read = {column.key: _readable(column, columns[column.name]) for column in table.c}
+        if any(read[column.key] is not column for column in table.c):
             return (
                 select(*(each.label(key) for key, each in read.items()))
                 .select_from(table)
@@ -342,11 +342,12 @@ class PlainTime(TypeDecorator[datetime]):
         return value.astimezone(UTC).replace(tzinfo=None) if value is not None else None
 
 
-def _readable(column: SqlColumn[Any]) -> ColumnElement[Any]:
-    """Read a column of type ``json`` as ``jsonb``."""
-    return literal_column(
-        readable_json("json", sql.Identifier(column.table.name, column.name).as_string()), JSONB()
-    )
+def _readable(column: SqlColumn[Any], described: Column) -> ColumnElement[Any]:
+    """Read a column of type ``json`` as ``jsonb``, and text whose collation is its own byte by byte."""
+    cell = sql.Identifier(column.table.name, column.name).as_string()
+    if described.type == "json":
+        return literal_column(readable_json("json", cell), JSONB())
+    return literal_column(f'{cell} COLLATE "C"', column.type) if described.loose else column
 
 
 def _type(column: Column) -> TypeEngine[Any]:

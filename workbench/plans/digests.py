@@ -41,7 +41,7 @@ def digests_of(
         Their order is kept.
     """
     described = rows.table_of(catalogue, table)
-    (key,) = described.primary_key
+    key = rows.key_of(described)
     sent = key_array(keys, described.columns[key].type)
     place = rows.qualified(catalogue, table)
     if isinstance(sent, UuidArray) and _size(connection, place) <= _MOST * len(keys):
@@ -63,7 +63,7 @@ def _joined(
     sent: str | UuidArray,
 ) -> tuple[NDArray[np.int64], Digests]:
     """Send the keys; back comes for each row the number of its key, and its digest."""
-    (key,) = described.primary_key
+    key = rows.key_of(described)
     # Joined, since "= ANY" looks up a million keys in three times the time; as bytes, since nobody has to parse them.
     query = sql.SQL(
         "SELECT string_agg(int8send(k.place) || int8send({}), '') FROM {} t"
@@ -87,7 +87,7 @@ def _of_all(
     sent: UuidArray,
 ) -> tuple[NDArray[np.int64], Digests]:
     """Read the table through and pick the rows here: half the time, where most of it is asked for."""
-    (key,) = described.primary_key
+    key = rows.key_of(described)
     query = sql.SQL("SELECT string_agg(uuid_send({}) || int8send({}), '') FROM {} t").format(
         sql.Identifier("t", key), rows.digest(described, seen, "t"), place
     )

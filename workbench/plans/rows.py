@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from workbench.errors import SchemaGap
+from workbench.errors import Refused, SchemaGap
 from workbench.murmurant.catalogue import Catalogue, CatalogueTable
 from workbench.murmurant.row_digest import comparable as comparable
 from workbench.murmurant.row_digest import digest as digest
@@ -37,6 +37,18 @@ def table_of(catalogue: Catalogue, name: str) -> CatalogueTable:
             "Ask the owner of the database to give it one.",
         )
     return found
+
+
+def key_of(described: CatalogueTable) -> str:
+    """Return the column that names a table's rows; what is planned, is planned by it."""
+    if len(described.primary_key) != 1:
+        names = ", ".join(described.primary_key) or "no column at all"
+        raise Refused(
+            f'The rows of "{described.name}" are named by {names}, and the workbench plans changes to tables with a key of'
+            " one column.",
+            "A partitioned table has such a key when it is partitioned by it (PARTITION BY HASH). Nothing was planned.",
+        )
+    return described.primary_key[0]
 
 
 def occupied(connection: psycopg.Connection[Any], catalogue: Catalogue) -> set[str]:
@@ -118,7 +130,8 @@ def blocks(
 
 def copied(described: CatalogueTable, name: str, alias: str) -> sql.Composed:
     """Return a column's value as COPY writes it."""
-    text: sql.Composable = sql.SQL("{}::text").format(sql.Identifier(alias, name))
+    # In no collation of the column's own: some of them cannot replace.
+    text: sql.Composable = sql.SQL('({}::text COLLATE "C")').format(sql.Identifier(alias, name))
     if not _UNESCAPED.match(described.columns[name].type):
         for raw, written in ((r"\\", r"\\\\"), (r"\t", r"\\t"), (r"\n", r"\\n"), (r"\r", r"\\r")):
             text = sql.SQL("replace({}, E'" + raw + "', E'" + written + "')").format(text)

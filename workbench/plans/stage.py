@@ -204,7 +204,7 @@ class Stage:
         """
         section = self.section
         match = rows.keys_match(section.key, "t", "s")
-        if section.name == "delete" and not moved:
+        if section.name == "delete" and not moved and not self.described.in_parts:
             # By their place, which nobody can change while the table is locked: half the time of going by their keys.
             done = self._run(
                 sql.SQL("DELETE FROM {} t WHERE t.ctid = ANY (ARRAY(SELECT {} FROM {}))").format(

@@ -132,7 +132,7 @@ def read_moving(connection: psycopg.Connection[Any], graph: References, child: C
                 "Move these rows in the application first. Nothing was planned.",
             )
         return child
-    (key,) = described.primary_key
+    key = rows.key_of(described)
     names = tuple(
         dict.fromkeys(name for each in child.references for name in (each.column, each.kind_column) if name)
     )

@@ -95,7 +95,7 @@ def colliding(
     The database compares: of a large table only what collides is brought here.
     """
     described = child.described
-    (key,) = described.primary_key
+    key = rows.key_of(described)
     joins: list[sql.Composable] = []
     cells: dict[str, list[sql.Composable]] = {}
     moved: list[sql.Composable] = []

@@ -13,6 +13,7 @@ from workbench.investigate.differences.comparing import Comparing
 from workbench.investigate.differences.sides import Side
 from workbench.murmurant.catalogue import CatalogueTable
 from workbench.murmurant.references import Reference, References
+from workbench.plans import rows
 from workbench.plans.drafting import in_chunks
 
 _CHUNK = 100_000  # keys
@@ -153,7 +154,7 @@ def _references(graph: References) -> list[Reference]:
 
 
 def _key(described: CatalogueTable) -> tuple[sql.Composable, str]:
-    (name,) = described.primary_key
+    name = rows.key_of(described)
     return sql.Identifier("t", name), described.columns[name].type
 
 
