@@ -308,3 +308,39 @@ def test_a_key_of_two_columns(club, at):
         for each in json.loads(run("doctor", "--json").stdout)
         if registrations in each["detail"]
     ]
+
+
+def test_merging_in_tables_that_only_join(club, at):
+    """Prisma's implicit `_AToB` tables have no primary key, others one of two columns: every reference moves all the same."""
+    one, two = twins(club)
+    keys = {
+        "_CommitteeToMember": 'CREATE UNIQUE INDEX ON "_CommitteeToMember" ("A", "B")',
+        "_Newer": 'ALTER TABLE "_Newer" ADD PRIMARY KEY ("A", "B")',
+        "_Titled": 'ALTER TABLE "_Titled" ADD UNIQUE ("B"), ALTER "A" SET NOT NULL, ALTER "B" SET NOT NULL',
+    }
+    for table, key in keys.items():
+        execute(
+            club,
+            f"""CREATE TABLE "{table}" AS SELECT '' AS "A", id AS "B", 'x' AS said FROM "Member" LIMIT 0""",
+            f'ALTER TABLE "{table}" ADD FOREIGN KEY ("B") REFERENCES "Member" ON DELETE CASCADE, ALTER "A" SET NOT NULL,'
+            ' ALTER "B" SET NOT NULL',
+            key,
+            f"""INSERT INTO "{table}" SELECT 'board', id, 'x' FROM "Member" WHERE id::text IN ('{two}', '{one}')"""
+            if table != "_Titled"
+            else f"""INSERT INTO "{table}" SELECT 'board', id, 'x' FROM "Member" WHERE id::text = '{two}'""",
+        )
+        if table != "_Titled":
+            execute(
+                club,
+                f"""INSERT INTO "{table}" SELECT 'choir', id, 'y' FROM "Member" WHERE id::text = '{two}'""",
+            )
+    run, before = at(club), rows(club)
+    plan = carried_out(run, "merge", one, two)["plan"]
+    for table in keys:
+        wanted = [("board", one, "x"), ("choir", one, "y")][: 1 if table == "_Titled" else 2]
+        assert ask(club, f'SELECT "A", "B"::text, said FROM "{table}" ORDER BY 1') == wanted
+    undone(run, plan)
+    assert differences(before, rows(club)) == {}
+    execute(club, f"""UPDATE "_Newer" SET said = 'z' WHERE "A" = 'board' AND "B"::text = '{two}'""")
+    refused = run("plan", "merge", one, two)
+    assert (refused.returncode, "_Newer" in refused.stderr) == (3, True)

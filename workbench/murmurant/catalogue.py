@@ -35,6 +35,7 @@ _KEYS = text(
     CROSS JOIN LATERAL unnest(i.indkey::int2[]) WITH ORDINALITY AS k(attnum, position)
     JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = k.attnum
     WHERE c.relnamespace = to_regnamespace(quote_ident(:schema)) AND i.indisunique AND i.indpred IS NULL
+      AND i.indexprs IS NULL AND k.position <= i.indnkeyatts
       AND (CAST(:tables AS text[]) IS NULL OR c.relname = ANY (CAST(:tables AS text[])))
     GROUP BY i.indexrelid, c.relname, i.indisprimary
     ORDER BY c.relname, i.indisprimary DESC, 3
@@ -99,7 +100,7 @@ class Column:
 
 @dataclass(frozen=True)
 class CatalogueTable:
-    """One table: columns by name, primary key, the sets of columns that are unique, and whether other tables hold its rows."""
+    """One table: columns by name, primary key (else what is unique and never empty), the sets of columns that are unique, and whether other tables hold its rows."""
 
     name: str
     columns: dict[str, Column]
@@ -154,6 +155,14 @@ def read_catalogue(
         )
         for row in connection.execute(_FOREIGN_KEYS, asked)
     )
+    for table, sets in unique.items():  # what has no primary key is named by what is unique and never empty
+        whole = [
+            each
+            for each in sets
+            if not any(columns[table][name].nullable for name in each if name in columns[table])
+        ]
+        if table not in primary and whole:
+            primary[table] = whole[0]
     in_parts = set(connection.scalars(_IN_PARTS, {"schema": schema}))
     tables = {
         name: CatalogueTable(

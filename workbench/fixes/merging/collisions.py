@@ -89,6 +89,9 @@ def settle_collisions(
     found = Settled()
     if not child.rows:
         return found
+    if child.rewritten:
+        _settle_rewritten(connection, graph, child, moves, found)
+        return found
     groups: list[tuple[Unique, tuple[str, ...]]] = []
     for unique in uniques_of(connection, graph.schema, child):
         groups += [(unique, keys) for keys in colliding(connection, graph, child, unique, moves)]
@@ -109,6 +112,39 @@ def settle_collisions(
         seen |= dict.fromkeys(keys, keys)
         _settle(graph.schema, child, unique, {key: current[key] for key in keys}, moves, keep, found)
     return found
+
+
+def _settle_rewritten(
+    connection: psycopg.Connection[Any], graph: References, child: Child, moves: Moves, found: Settled
+) -> None:
+    """Drop each row of a table that is rewritten whose like is there already; what differs besides the key is blocked."""
+    described, names = child.described, list(next(iter(child.rows.values())).values)
+    after = {key: {**row.values, **child.after(row.values, moves)} for key, row in child.rows.items()}
+    wanted = {key: tuple(values[name] for name in described.primary_key) for key, values in after.items()}
+    query = sql.SQL("SELECT {}, {} FROM {} t WHERE {} = ANY(%s)").format(
+        rows.key_text(described.primary_key, "t"),
+        sql.SQL(", ").join(sql.SQL("t.{}::text").format(sql.Identifier(name)) for name in names),
+        rows.qualified(graph.schema.catalogue, child.table),
+        rows.key_text(described.primary_key, "t"),
+    )
+    there: dict[tuple[str | None, ...], tuple[str, dict[str, str | None]]] = {}
+    for key, *values in connection.execute(query, [["/".join(map(str, each)) for each in wanted.values()]]):
+        if key not in child.rows or wanted[key] == tuple(
+            child.rows[key].values[name] for name in described.primary_key
+        ):
+            row = dict(zip(names, values, strict=True))
+            there[tuple(row[name] for name in described.primary_key)] = key, row
+    for key, values in after.items():
+        other, row = there.setdefault(wanted[key], (key, values))
+        if other == key:
+            continue
+        if row == values:
+            child.dropped.add(key)
+            found.rules[THE_SAME] = found.rules.get(THE_SAME, 0) + 1
+            continue
+        differ = ", ".join(name for name in names if row[name] != values[name])
+        reason = f"they would be one row ({', '.join(described.primary_key)}), and differ in {differ}"
+        found.blocked.append(Blocked(child.table, (other, key), reason, _AMONG.format(child.table)))
 
 
 def parts_on_both(

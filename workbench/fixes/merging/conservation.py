@@ -129,11 +129,12 @@ def _planned(
     """Count what the plan moves by one reference, and what it deletes that refers by it, per record referred to."""
     child, pairs = work.children[each.child], work.moves[each.parent]
     moved: dict[str, int] = {}
+    deleted: dict[str, int] = {}
     for key, row in child.rows.items():
         old = row.values.get(each.column)
         if old in pairs and not work.goes(each.child, key) and speaks_of(each, row.values):
-            moved[str(old)] = moved.get(str(old), 0) + 1
-    deleted: dict[str, int] = {}
+            counts = deleted if key in child.dropped else moved
+            counts[str(old)] = counts.get(str(old), 0) + 1
     doomed = list(work.moves.get(each.child, ()))
     if doomed:
         names = [name for name in (each.column, each.kind_column) if name]

@@ -47,11 +47,20 @@ class Child:
         Those of its references that lead to a table some of whose rows go.
     rows : dict of str to Moving
         Its rows that refer to a row that goes, by key.
+    dropped : set of str
+        Those of them, in a table that is rewritten, in whose place the same row is there already.
     """
 
     described: CatalogueTable
     references: tuple[Reference, ...]
     rows: dict[str, Moving] = field(default_factory=dict)
+    dropped: set[str] = field(default_factory=set)
+
+    @property
+    def rewritten(self) -> bool:
+        """Whether its rows cannot be moved, only deleted and written anew: what moves is part of what names them."""
+        key = self.described.primary_key
+        return len(key) != 1 or key[0] in self.columns
 
     @property
     def table(self) -> str:
@@ -123,25 +132,27 @@ def read_moving(connection: psycopg.Connection[Any], graph: References, child: C
         rows.qualified(catalogue, child.table),
         referring(graph, child, {k: list(v) for k, v in moves.items()}),
     )
-    if len(described.primary_key) != 1 or described.primary_key[0] in child.columns:
-        row = connection.execute(sql.SQL("SELECT count(*) FROM {}").format(source)).fetchone()
-        if row != (0,):
-            raise Refused(
-                f'{row[0] if row else "Some"} rows of "{child.table}" refer to what would go, and the table has no key of'
-                " one column that stays as it is, so a plan cannot name them.",
-                "Move these rows in the application first. Nothing was planned.",
-            )
-        return child
-    key = rows.key_of(described)
     names = tuple(
         dict.fromkeys(name for each in child.references for name in (each.column, each.kind_column) if name)
     )
-    query = sql.SQL("SELECT t.{}::text, {}::text, {} FROM {} ORDER BY {}").format(
-        sql.Identifier(key),
+    key = described.primary_key
+    if child.rewritten:
+        names = tuple(name for name, column in described.columns.items() if not column.generated)
+    if not key or not set(key) <= {*names, *key[: not child.rewritten]}:
+        row = connection.execute(sql.SQL("SELECT count(*) FROM {}").format(source)).fetchone()
+        if row != (0,):
+            raise Refused(
+                f'{row[0] if row else "Some"} rows of "{child.table}" refer to what would go, and nothing in the table is'
+                " unique and never empty, so a plan cannot name them.",
+                "Give it a primary key, or move these rows in the application first. Nothing was planned.",
+            )
+        return child
+    query = sql.SQL("SELECT {}, {}::text, {} FROM {} ORDER BY {}").format(
+        rows.key_text(key, "t"),
         rows.digest(described, seen_columns(catalogue, child.table), "t"),
         sql.SQL(", ").join(sql.SQL("t.{}::text").format(sql.Identifier(each)) for each in names),
         source,
-        rows.in_order(described, key, "t"),
+        sql.SQL(", ").join(rows.in_order(described, name, "t") for name in key),
     )
     for found, digest, *values in connection.execute(query):
         child.rows[found] = Moving(digest, dict(zip(names, values, strict=True)))

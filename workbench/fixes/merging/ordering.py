@@ -14,11 +14,12 @@ from sqlalchemy import Connection
 
 from workbench.errors import Refused
 from workbench.fixes.ledger import Ledger
+from workbench.fixes.merging.moving import Child
 from workbench.fixes.merging.working import Work
 from workbench.murmurant.references import References
 from workbench.plans.drafting import Updates, write_deletes
 from workbench.plans.journal import raw
-from workbench.plans.plan import Header, Plan
+from workbench.plans.plan import Header, Plan, Section
 from workbench.plans.writing import PlanWriter
 
 Values = dict[str, tuple[str | None, str | None]]
@@ -65,8 +66,12 @@ def write_merge(
             digest, values = survivors[key]
             last.add(entity, key, digest, values)
         writer = stack.enter_context(PlanWriter(folder, header))
-        for operation, table in _steps(graph, work, {name for name, each in moved.items() if each.total}):
-            if operation == "delete":
+        rewritten = {name for name, each in work.children.items() if each.rewritten and each.rows}
+        updated = {name for name, each in moved.items() if each.total} | rewritten
+        for operation, table in _steps(graph, work, updated):
+            if operation == "update" and table in rewritten:
+                _rewrite(writer, work.children[table], work)
+            elif operation == "delete":
                 write_deletes(writer, raw(connection), catalogue, table, sorted(work.moves[table]))
             else:
                 moved[table].write(writer, catalogue, none, among=False)
@@ -78,12 +83,28 @@ def write_merge(
 
 def _note_moves(work: Work, table: str, updates: Updates) -> None:
     child = work.children[table]
+    if child.rewritten:
+        return
     for key, row in child.rows.items():
         if not work.goes(table, key):
             after = child.after(row.values, work.moves)
             updates.add(
                 table, key, row.digest, {name: (row.values[name], new) for name, new in after.items()}
             )
+
+
+def _rewrite(writer: PlanWriter, child: Child, work: Work) -> None:
+    """Delete rows and write them anew, where what moves is part of their key."""
+    key = child.described.primary_key
+    names = tuple(next(iter(child.rows.values())).values)
+    with writer.section(Section("delete", child.table, key, seen=tuple(child.described.columns))):
+        for row in child.rows.values():
+            writer.row([*(row.values[name] for name in key), row.digest])
+    with writer.section(Section("insert", child.table, key, changed=names)):
+        for each, row in child.rows.items():
+            if each not in child.dropped:
+                values = {**row.values, **child.after(row.values, work.moves)}
+                writer.row([values[name] for name in names])
 
 
 def _steps(graph: References, work: Work, updated: set[str]) -> list[_Step]:

@@ -146,11 +146,11 @@ def _corrected(connection: psycopg.Connection[Any], schema: Schema, work: Work) 
 def _counts(work: Work) -> tuple[Counter[str], Counter[str]]:
     """Count the rows that each merge moves, and those it deletes besides the duplicates, by its canonical record."""
     moved: Counter[str] = Counter()
+    deleted: Counter[str] = Counter()
     for table, child in work.children.items():
         for key in child.rows:
             if not work.goes(table, key):
-                moved.update(work.belongs_to(child, key))
-    deleted: Counter[str] = Counter()
+                (deleted if key in child.dropped else moved).update(work.belongs_to(child, key))
     for table, losers in list(work.moves.items())[1:]:
         for key in losers:
             deleted.update(work.origin.get((table, key), ()))
