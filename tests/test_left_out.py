@@ -100,6 +100,15 @@ def test_triage_says_what_could_not_be_asked_beside_mere_warnings(recording):
     assert "Completeness of imports" in partial["evidence"]
 
 
+def test_a_narrow_terminal_shows_reasons_that_can_be_read(recording, monkeypatch):
+    club = recording("truncated")
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    shown = club.run("check", "records-left-out").stdout
+    assert "no member is mapped to this contact, whose" in shown
+    assert TRUNCATED in shown
+
+
 @pytest.mark.parametrize("whole", [False, True], ids=["excerpt", "whole"])
 def test_one_contact_that_fails_is_named_and_the_run_did_not_fail(recording, whole):
     club = recording("incremental", whole=whole)

@@ -56,10 +56,12 @@ def runs(
         for each in [each for each in found if each in doubtful or each.rolled_back or each.problems]:
             say("", f"{_ending(each)} Evidence: {each.evidence}.")
         if found:
-            say(
-                "",
-                f"{len(found)} runs, {len(doubtful)} of them neither completed nor rolled back. What one did, record by record:",
+            ends = (
+                f"{len(doubtful)} neither completed nor rolled back"
+                if doubtful
+                else "all completed or rolled back"
             )
+            say("", f"{len(found)} run{'s' * (len(found) != 1)}, {ends}. What one did, record by record:")
             say(f"  {command()} run {(doubtful or found)[-1].run}{on()}")
 
 

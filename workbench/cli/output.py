@@ -38,6 +38,7 @@ Advance = Callable[[str, int, int], None]
 """Told what begins, how many steps are done, and how many there are."""
 
 _CLIP = 300
+_LEAST, _LONG = (8, 20), 60  # letters a line, below which a short and a long text cannot be read
 _IDS = {"run", "key", "id", "record_id", "check"}
 
 
@@ -148,6 +149,9 @@ def print_table(
     if not len(frame):
         console.print(Text(f"{title}: {empty}" if title else empty))
         return
+    if _too_wide(frame, console.width):
+        console.print(_stacked(frame, title))
+        return
     table = Table(
         title=Text(title) if title else None,
         title_justify="left",
@@ -163,6 +167,30 @@ def print_table(
     for row in frame.itertuples(index=False):
         table.add_row(*(Text(_cell(value), style=STATUS_STYLE.get(str(value), "")) for value in row))
     console.print(table)
+
+
+def _too_wide(frame: pd.DataFrame, width: int) -> bool:
+    """Whether a column of text would be left with a few letters a line, beside ids that are not broken."""
+    needed = 2 * (len(frame.columns) - 1)
+    for name in frame.columns:
+        longest = max(len(str(name)), *(len(_cell(value)) for value in frame[name]))
+        needed += longest if name in _IDS else min(longest, _LEAST[longest > _LONG])
+    return needed > width
+
+
+def _stacked(frame: pd.DataFrame, title: str) -> Table:
+    """Lay a frame out with one line a cell, and an empty line between its rows."""
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.title, table.title_justify = (Text(title) if title else None), "left"
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for number, row in enumerate(frame.to_dict("records")):
+        if number:
+            table.add_row()
+        for name, value in row.items():
+            if text := _cell(value):
+                table.add_row(str(name).replace("_", " "), Text(text, style=STATUS_STYLE.get(str(value), "")))
+    return table
 
 
 def narrow() -> bool:

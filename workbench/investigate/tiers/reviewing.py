@@ -360,5 +360,7 @@ def _findings(found: TierReview) -> Sequence[str]:
         told.append(f"Only {compared:,} of {found.members:,} members could be compared: there are {others}.")
     wrong = found.correctable
     if wrong:
-        told.append(f"{wrong:,} members have another {kind} than their level says, or none.")
+        told.append(
+            f"{wrong:,} {'members have' if wrong != 1 else 'member has'} another {kind} than their level says, or none."
+        )
     return told
