@@ -344,3 +344,36 @@ def test_merging_in_tables_that_only_join(club, at):
     execute(club, f"""UPDATE "_Newer" SET said = 'z' WHERE "A" = 'board' AND "B"::text = '{two}'""")
     refused = run("plan", "merge", one, two)
     assert (refused.returncode, "_Newer" in refused.stderr) == (3, True)
+
+
+@pytest.mark.parametrize(
+    ("rule", "theirs"),
+    [
+        (
+            "EXCLUDE USING gist (int4range(hashtext(m::text), hashtext(m::text), '[]') WITH &&, during WITH &&)",
+            ("one", "two"),
+        ),
+        ("CHECK (m <> guest)", ("one, two",)),
+        ("UNIQUE (whose, during) DEFERRABLE INITIALLY DEFERRED", ("one", "two")),
+    ],
+)
+def test_rules_between_the_rows_of_merged_people(club, at, rule, theirs):
+    """What a rule of the database would forbid once two are one is refused when it is planned, with the rows."""
+    ids = dict(zip(("one", "two"), twins(club), strict=True))
+    execute(
+        club,
+        """CREATE TABLE "Stay" AS SELECT '' AS id, id AS m, id AS guest, 'x' AS said, int4range(1, 5) AS during FROM "Member" LIMIT 0""",
+        'ALTER TABLE "Stay" ADD PRIMARY KEY (id), ADD FOREIGN KEY (m) REFERENCES "Member", ADD FOREIGN KEY (guest) REFERENCES'
+        f" \"Member\", ADD whose text GENERATED ALWAYS AS (m::text || 'x') STORED, ADD {rule}",
+        *(
+            f"""INSERT INTO "Stay" VALUES ('{n}', '{ids[who.split(", ")[0]]}', {f"'{ids[who.split(', ')[1]]}'" if "," in who else "NULL"},"""
+            f" 'by {n}', '[1,5)')"
+            for n, who in enumerate(theirs)
+        ),
+    )
+    run = at(club)
+    refused = run("plan", "merge", *ids.values())
+    assert refused.returncode == 3, refused.stderr
+    assert "Stay 0" in refused.stderr
+    execute(club, 'DELETE FROM "Stay"')
+    carried_out(run, "merge", *ids.values())

@@ -109,6 +109,11 @@ def no_clash(plan: Plan) -> Iterator[None]:
     """Turn a rule of the database that a change would break into a refusal that names it."""
     try:
         yield
+    except psycopg.errors.RaiseException as error:
+        raise Drift(
+            f"A trigger of the database refuses what plan {plan.id} writes: {error.diag.message_primary}. Nothing was changed.",
+            "Ask its owner what it keeps from being written.",
+        ) from None
     except psycopg.errors.IntegrityError as error:
         facts = error.diag
         # "Key (email)=(ann@example.org) already exists.": the columns say enough, the value is somebody's.

@@ -11,7 +11,7 @@ from psycopg import sql
 
 from workbench.fixes.current import Current, rows_by_key
 from workbench.fixes.merging.moving import Child, Moves
-from workbench.fixes.merging.uniques import Unique, colliding, uniques_of
+from workbench.fixes.merging.uniques import Unique, broken_rules, colliding, uniques_of
 from workbench.murmurant.references import References
 from workbench.murmurant.schema import Schema
 from workbench.murmurant.spellings import CONCEPTS
@@ -95,8 +95,25 @@ def settle_collisions(
     groups: list[tuple[Unique, tuple[str, ...]]] = []
     for unique in uniques_of(connection, graph.schema, child):
         groups += [(unique, keys) for keys in colliding(connection, graph, child, unique, moves)]
-    if not groups:
-        return found
+    if groups:
+        _settle_groups(connection, graph, child, moves, keep, groups, found)
+    for rule, keys in broken_rules(connection, graph, child, moves):
+        if not found.losers.keys() & {*keys}:
+            reason = f"once they are of one record, the table's rule {rule} forbids it"
+            remedy = f"Change or delete in the application the row of {child.table} that is wrong"
+            found.blocked.append(Blocked(child.table, keys, reason, remedy))
+    return found
+
+
+def _settle_groups(
+    connection: psycopg.Connection[Any],
+    graph: References,
+    child: Child,
+    moves: Moves,
+    keep: frozenset[str],
+    groups: Sequence[tuple[Unique, tuple[str, ...]]],
+    found: Settled,
+) -> None:
     wanted = sorted({key for _, keys in groups for key in keys})
     names = [name for name, column in child.described.columns.items() if not column.generated]
     current = rows_by_key(connection, graph.schema.catalogue.schema, child.described, wanted, names)
@@ -111,7 +128,6 @@ def settle_collisions(
             continue
         seen |= dict.fromkeys(keys, keys)
         _settle(graph.schema, child, unique, {key: current[key] for key in keys}, moves, keep, found)
-    return found
 
 
 def _settle_rewritten(

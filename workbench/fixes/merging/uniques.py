@@ -28,6 +28,26 @@ _INDEXES = """
     ORDER BY 1
 """
 
+_GENERATED = """
+    SELECT a.attname::text, pg_get_expr(d.adbin, d.adrelid) FROM pg_attrdef d
+    JOIN pg_attribute a ON a.attrelid = d.adrelid AND a.attnum = d.adnum
+    WHERE d.adrelid = %s::regclass AND a.attgenerated <> '' ORDER BY 1
+"""
+
+_CHECKS = """
+    SELECT conname::text, pg_get_expr(conbin, conrelid) FROM pg_constraint
+    WHERE conrelid = %s::regclass AND contype = 'c' ORDER BY 1
+"""
+
+_EXCLUSIONS = """
+    SELECT c.conname::text, ARRAY(SELECT pg_get_indexdef(c.conindid, n, true) FROM generate_series(1, i.indnkeyatts) n),
+           ARRAY(SELECT format('OPERATOR(%%I.%%s)', s.nspname, o.oprname) FROM unnest(c.conexclop) WITH ORDINALITY e(op, n)
+                 JOIN pg_operator o ON o.oid = e.op JOIN pg_namespace s ON s.oid = o.oprnamespace ORDER BY e.n),
+           coalesce(pg_get_expr(i.indpred, i.indrelid), 'true')
+    FROM pg_constraint c JOIN pg_index i ON i.indexrelid = c.conindid
+    WHERE c.conrelid = %s::regclass AND c.contype = 'x' ORDER BY 1
+"""
+
 ONCE_PER_EVENT = "one registration per event and member"
 
 
@@ -62,7 +82,7 @@ def uniques_of(connection: psycopg.Connection[Any], schema: Schema, child: Child
     That one member is registered once for an event is a rule of Murmurant's also where no index says so
     (the guide's database has none).
     """
-    moving = set(child.columns)
+    moving = {*child.columns, *(name for name, each in child.described.columns.items() if each.generated)}
     where = rows.qualified(schema.catalogue, child.table).as_string(connection)
     known: set[frozenset[str]] = set()
     for name, cells, columns, predicate, nulls_alike in connection.execute(_INDEXES, [where]):
@@ -94,6 +114,53 @@ def colliding(
 
     The database compares: of a large table only what collides is brought here.
     """
+    where: list[sql.Composable] = [sql.SQL("({})").format(unique.where)]
+    if unique.nulls_differ:
+        where += [sql.SQL("{} IS NOT NULL").format(each) for each in unique.cells]
+    query = sql.SQL(
+        'SELECT array_agg("~key" ORDER BY "~key" COLLATE "C") FROM ({}) each WHERE {} GROUP BY {}'
+        ' HAVING count(*) > 1 AND bool_or("~moved") ORDER BY 1'
+    ).format(
+        *(_afterwards(connection, graph, child, moves), sql.SQL(" AND ").join(where)),
+        sql.SQL(", ").join(unique.cells),
+    )
+    return [tuple(found) for (found,) in connection.execute(query)]
+
+
+def broken_rules(
+    connection: psycopg.Connection[Any], graph: References, child: Child, moves: Moves
+) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Yield each check that a row would break once it has moved, and each pair that would exclude one another: rule, keys."""
+    after = _afterwards(connection, graph, child, moves)
+    where = rows.qualified(graph.schema.catalogue, child.table).as_string(connection)
+    for name, check in connection.execute(_CHECKS, [where]).fetchall():
+        broken = sql.SQL('SELECT "~key" FROM ({}) each WHERE "~moved" AND NOT ({}) ORDER BY 1').format(
+            after, sql.SQL(check)
+        )
+        yield from ((name, (key,)) for (key,) in connection.execute(broken).fetchall())
+    for name, cells, operators, predicate in connection.execute(_EXCLUSIONS, [where]).fetchall():
+        names = [sql.Identifier(f"~{place}") for place in range(len(cells))]
+        shown = [
+            sql.SQL("({}) AS {}").format(sql.SQL(each), it) for each, it in zip(cells, names, strict=True)
+        ]
+        either = sql.SQL('(SELECT "~key", "~moved", {} FROM ({}) each WHERE {})').format(
+            sql.SQL(", ").join(shown), after, sql.SQL(predicate)
+        )
+        same = [
+            sql.SQL("a.{} {} b.{}").format(cell, sql.SQL(operator), cell)
+            for cell, operator in zip(names, operators, strict=True)
+        ]
+        pairs = sql.SQL(
+            'SELECT a."~key", b."~key" FROM {} a JOIN {} b ON a."~key" < b."~key" AND (a."~moved" OR b."~moved") AND {}'
+            " ORDER BY 1, 2"
+        ).format(either, either, sql.SQL(" AND ").join(same))
+        yield from ((name, pair) for pair in connection.execute(pairs).fetchall())
+
+
+def _afterwards(
+    connection: psycopg.Connection[Any], graph: References, child: Child, moves: Moves
+) -> sql.Composable:
+    """Return the rows that refer to somebody concerned as they would be, with ``~key``, and ``~moved`` for those that move."""
     described = child.described
     key = rows.key_of(described)
     joins: list[sql.Composable] = []
@@ -119,17 +186,21 @@ def colliding(
         )
         if name in cells
         else sql.Identifier("t", name)
-        for name in described.columns
+        for name, column in described.columns.items()
+        if not column.generated
     ]
-    where: list[sql.Composable] = [sql.SQL("({})").format(unique.where)]
-    if unique.nulls_differ:
-        where += [sql.SQL("{} IS NOT NULL").format(each) for each in unique.cells]
-    query = sql.SQL(
-        'SELECT array_agg("~key" ORDER BY "~key" COLLATE "C") FROM (SELECT {}, t.{}::text AS "~key", {} AS "~moved"'
-        ' FROM {} t{} WHERE {}) each WHERE {} GROUP BY {} HAVING count(*) > 1 AND bool_or("~moved") ORDER BY 1'
-    ).format(
+    plain = sql.SQL('SELECT {}, t.{}::text AS "~key", {} AS "~moved" FROM {} t{} WHERE {}').format(
         *(sql.SQL(", ").join(columns), sql.Identifier(key), sql.SQL(" OR ").join(moved)),
         *(rows.qualified(graph.schema.catalogue, child.table), sql.SQL("").join(joins)),
-        *(referring(graph, child, both), sql.SQL(" AND ").join(where), sql.SQL(", ").join(unique.cells)),
+        referring(graph, child, both),
     )
-    return [tuple(found) for (found,) in connection.execute(query)]
+    where = rows.qualified(graph.schema.catalogue, child.table).as_string(connection)
+    generated = [
+        sql.SQL(", ({}) AS {}").format(sql.SQL(each), sql.Identifier(name))
+        for name, each in connection.execute(_GENERATED, [where])
+    ]
+    return (
+        sql.SQL("SELECT plain.*{} FROM ({}) plain").format(sql.SQL("").join(generated), plain)
+        if generated
+        else plain
+    )
