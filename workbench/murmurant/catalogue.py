@@ -155,14 +155,14 @@ def read_catalogue(
         )
         for row in connection.execute(_FOREIGN_KEYS, asked)
     )
-    for table, sets in unique.items():  # what has no primary key is named by what is unique and never empty
-        whole = [
+    for table, found in columns.items():  # what has no primary key is named by what is unique and never empty
+        sets = [
             each
-            for each in sets
-            if not any(columns[table][name].nullable for name in each if name in columns[table])
+            for each in unique.get(table, ())
+            if all(name in found and not found[name].nullable for name in each)
         ]
-        if table not in primary and whole:
-            primary[table] = whole[0]
+        if table not in primary and sets:
+            primary[table] = sets[0]
     in_parts = set(connection.scalars(_IN_PARTS, {"schema": schema}))
     tables = {
         name: CatalogueTable(
