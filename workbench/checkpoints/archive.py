@@ -14,7 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from workbench.checkpoints.script import contents, is_script
+from workbench.checkpoints.script import contents, is_script, opened
 from workbench.database.tools import Tool, paths_of, plain_english, unconnected
 from workbench.errors import Refused, SnapshotError
 
@@ -203,6 +203,13 @@ def pg_restore(path: Path, tool: Tool | None, *options: str) -> list[str]:
 def chosen(entries: Iterable[Entry]) -> bytes:
     """Write the list that makes pg_restore restore only these entries, in this order."""
     return "".join(f"{entry.line}\n" for entry in entries).encode(errors="surrogateescape")
+
+
+def encoding_of(path: Path) -> str:
+    """Return the encoding of the database in which the text of an archive or script fits: SQL_ASCII holds any bytes."""
+    with opened(path / "toc.dat" if path.is_dir() else path) as file:
+        head = file.read(8192)
+    return "SQL_ASCII" if b"SET client_encoding = 'SQL_ASCII'" in head else "UTF8"
 
 
 def failure(said: bytes) -> str:

@@ -25,6 +25,7 @@ from psycopg import sql
 
 from workbench.checkpoints.copying import copied_lines
 from workbench.checkpoints.manifest import SequenceState
+from workbench.database.encoding import encoding_for
 from workbench.errors import SchemaGap
 
 Connection = psycopg.Connection[Any]
@@ -50,7 +51,6 @@ SPELLED = {
     "jit": "off",
 }
 _COPIED = {
-    "client_encoding": "UTF8",
     "synchronize_seqscans": "off",
     "search_path": "",
     "quote_all_identifiers": "off",
@@ -137,7 +137,7 @@ def fingerprints(connection: Connection, schema_name: str, tables: Iterable[str]
 @contextmanager
 def as_copied(connection: Connection) -> Iterator[None]:
     """Have values written as pg_dump writes them, for as long as the block lasts."""
-    with spelled(connection, SPELLED | _COPIED):
+    with spelled(connection, SPELLED | _COPIED | {"client_encoding": encoding_for(connection)}):
         yield
 
 

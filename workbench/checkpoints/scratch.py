@@ -25,6 +25,7 @@ from workbench.checkpoints.archive import (
     Archive,
     Entry,
     chosen,
+    encoding_of,
     failure,
     pg_restore,
     read_archive,
@@ -148,13 +149,13 @@ def restored(
         for table in wanted:
             if table not in archive.tables:
                 raise _no_table(archive, table, schema)
-        with scratch_database(settings) as scratch:
+        with scratch_database(settings, encoding_of(path)) as scratch:
             _refuse_an_older_server(scratch, archive)
             load(scratch, path, schema, wanted, settings.client_tools)
             yield Scratch(archive, scratch, schema)
         return
     definitions, rows = _needed(archive, wanted, schema)
-    with scratch_database(settings) as scratch:
+    with scratch_database(settings, encoding_of(path)) as scratch:
         _refuse_an_older_server(scratch, archive)
         _define(scratch, archive, definitions, schema, settings.client_tools)
         _fill(scratch, archive, rows, schema)

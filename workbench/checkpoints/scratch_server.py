@@ -96,8 +96,8 @@ class ScratchServer:
 
 
 @contextmanager
-def scratch_database(settings: Settings) -> Iterator[ScratchServer]:
-    """Make an empty database of a random name; drop it at the end, whatever happened.
+def scratch_database(settings: Settings, encoding: str = "UTF8") -> Iterator[ScratchServer]:
+    """Make an empty database of a random name, and of an encoding; drop it at the end, whatever happened.
 
     Raises
     ------
@@ -125,7 +125,11 @@ def scratch_database(settings: Settings) -> Iterator[ScratchServer]:
                 if server.embedded:
                     _drop_left_behind(holder)
                 holder.execute(
-                    sql.SQL("CREATE DATABASE {} ENCODING 'UTF8' TEMPLATE template0").format(database)
+                    sql.SQL("CREATE DATABASE {} ENCODING {}{} TEMPLATE template0").format(
+                        database,
+                        encoding,
+                        sql.SQL("" if encoding == "UTF8" else " LC_COLLATE 'C' LC_CTYPE 'C'"),
+                    )
                 )
             address = replace(server.address, url=server.address.url.set(database=name), schema="public")
             yield replace(server, address=address, holder=holder)

@@ -63,7 +63,7 @@ def is_script(path: Path) -> bool:
         return False
     named = ".sql" in path.suffixes
     try:
-        with _opened(path) as file:
+        with opened(path) as file:
             head = file.read(4096)
     except _DAMAGED:
         return named
@@ -188,7 +188,7 @@ def _lines(path: Path) -> Iterator[tuple[Kind, bytes, re.Match[bytes] | None]]:
     kind: Kind
     found: re.Match[bytes] | None
     try:
-        with _opened(path) as file:
+        with opened(path) as file:
             for number, line in enumerate(file):
                 text = line.removeprefix(b"\xef\xbb\xbf") if number == 0 else line
                 if number == 0 and text.startswith((b"\xff\xfe", b"\xfe\xff")):
@@ -214,7 +214,8 @@ def _lines(path: Path) -> Iterator[tuple[Kind, bytes, re.Match[bytes] | None]]:
         raise SnapshotError(f"The script {path} is cut short or damaged: {error}.", AGAIN) from None
 
 
-def _opened(path: Path) -> IO[bytes]:
+def opened(path: Path) -> IO[bytes]:
+    """Open a file, packed or not."""
     with path.open("rb") as file:
         head = file.read(8)
     for mark, unpacked in _PACKED:

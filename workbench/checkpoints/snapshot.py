@@ -22,6 +22,7 @@ from workbench.checkpoints.growing import Growing
 from workbench.checkpoints.manifest import Contents, Manifest, SequenceState
 from workbench.checkpoints.parts import part
 from workbench.checkpoints.source import LARGE, Source
+from workbench.database.encoding import encoding_for
 from workbench.database.tools import can_compress, quickest_compression, tool_for
 from workbench.errors import UsageError
 from workbench.murmurant.schema import Schema
@@ -130,7 +131,7 @@ def create_snapshot(
 
         options = [f"--format={form}", *([f"--jobs={jobs}"] if form == "directory" else [])]
         options += [f"--compress={compression}", f"--snapshot={held.snapshot}", source.lock_wait]
-        process = Dump(tool, source.parameters(), made, options, dumped)
+        process = Dump(tool, source.parameters(encoding_for(held.connection)), made, options, dumped)
         growing = Growing(made.archive)
         tallies = source.count(held)
         try:

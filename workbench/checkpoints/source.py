@@ -66,10 +66,11 @@ class Source:
         """pg_dump's option: how long it waits for others to let go of a table."""
         return f"--lock-wait-timeout={max(1, int(self.database.lock_timeout * 1000))}"
 
-    def parameters(self) -> dict[str, str]:
+    def parameters(self, encoding: str = "UTF8") -> dict[str, str]:
         """Return libpq's parameters for a session without limits of time, that only reads."""
         wait = max(1, int(self.database.lock_timeout * 1000))
-        return self.database.address.parameters(f"-c statement_timeout=0 -c lock_timeout={wait}{SPELLING}")
+        limits = f"-c statement_timeout=0 -c lock_timeout={wait}"
+        return self.database.address.parameters(f"{limits}{SPELLING} -c client_encoding={encoding}")
 
     def connect(self) -> Connection:
         """Open a session whose transactions are repeatable-read and read-only."""

@@ -14,7 +14,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter
 
-from workbench.checkpoints.archive import GREETING, Unreadable, digest_of, read_archive, reader, size_of
+from workbench.checkpoints.archive import (
+    GREETING,
+    Unreadable,
+    digest_of,
+    encoding_of,
+    read_archive,
+    reader,
+    size_of,
+)
 from workbench.checkpoints.comparing import counted, differences_from
 from workbench.checkpoints.fingerprints import Connection
 from workbench.checkpoints.manifest import Manifest, Outcome, Verification
@@ -90,7 +98,7 @@ def verify_snapshot(
         advance("reading the archive", 0, 4)
         _refuse_another_file(manifest, settings.client_tools)
         size = size_in_range(manifest, predecessors, any_size)
-        with scratch_database(settings) as scratch:
+        with scratch_database(settings, encoding_of(manifest.path)) as scratch:
             _refuse_unfit(manifest, scratch, settings)
             advance(f"restoring on {scratch.where}", 1, 4)
             broken = _restore(manifest, scratch, settings)

@@ -23,6 +23,7 @@ from sqlalchemy.pool import NullPool
 
 from workbench.database.address import Address, by_the_url, parse_address, redact
 from workbench.database.embedded import embedded_url
+from workbench.database.encoding import encoding_for
 from workbench.database.environment import Environment, address_of, guard
 from workbench.database.values import prepare
 from workbench.errors import DatabaseUnreachable, Refused, UsageError, WorkbenchError
@@ -34,7 +35,6 @@ _USUAL = {
     "IntervalStyle": "postgres",
     "extra_float_digits": "1",
     "bytea_output": "hex",
-    "client_encoding": "UTF8",
     "array_nulls": "on",
     "jit": "off",  # no statement here is asked twice, and to compile one costs more than it saves
     "idle_in_transaction_session_timeout": "0",
@@ -389,7 +389,8 @@ def settle(connection: psycopg.Connection[Any], settings: Mapping[str, str], *, 
     """
     version = connection.info.server_version
     later = [each for since, each in _SINCE.items() if version >= since]
-    wanted = {name: value for each in (_USUAL, *later, settings) for name, value in each.items()}
+    text = {"client_encoding": encoding_for(connection)}
+    wanted = {name: value for each in (_USUAL, text, *later, settings) for name, value in each.items()}
     with connection.cursor(row_factory=tuple_row) as cursor:
         made = cursor.execute(_SET, [local, list(wanted), list(wanted.values())]).fetchall()
         standing = cursor.execute(_STANDING, [list(wanted)]).fetchall()

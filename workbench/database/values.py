@@ -10,6 +10,7 @@ from psycopg import sql
 from psycopg.abc import AdaptContext, Buffer
 from psycopg.adapt import Loader
 
+from workbench.database.encoding import read_as_bytes
 from workbench.hints import odd
 
 EARLIEST, LATEST = datetime(2, 1, 1), datetime(9998, 12, 31)  # noqa: DTZ001
@@ -50,13 +51,6 @@ def _loader(name: str) -> type[Loader]:
 _LOADERS = {name: _loader(name) for name in _BOUNDS}
 
 
-class _Text(Loader):
-    """Text of a database that does not say how it is encoded: what is no UTF-8 shows as its bytes."""
-
-    def load(self, data: Buffer) -> str:
-        return bytes(data).decode(errors="backslashreplace")
-
-
 class _Cursor(psycopg.Cursor[Any]):
     def execute(self, query: Any, params: Any = None, **more: Any) -> Any:
         return super().execute(_doubled(query, params), params, **more)
@@ -73,8 +67,7 @@ def prepare(connection: psycopg.Connection[Any]) -> None:
     for name, loader in _LOADERS.items():
         connection.adapters.register_loader(name, loader)
     if connection.info.parameter_status("server_encoding") == "SQL_ASCII":
-        for name in ("text", "varchar", "bpchar", "name"):
-            connection.adapters.register_loader(name, _Text)
+        read_as_bytes(connection)
 
 
 def _doubled(query: Any, params: Any) -> Any:

@@ -12,6 +12,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
+from workbench.database.encoding import as_sent
 from workbench.errors import Drift, PlanError, SchemaGap
 from workbench.murmurant.catalogue import Catalogue
 from workbench.plans import rows
@@ -105,7 +106,7 @@ class Stage:
             with self.connection.cursor() as cursor:
                 with cursor.copy(copy) as stream:
                     for block in self.plan.blocks(section):
-                        stream.write(block)
+                        stream.write(as_sent(block, self.connection))
                 loaded = cursor.rowcount
         except psycopg.DataError as error:
             raise PlanError(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, Subquery, and_, func, literal_column, select
+from sqlalchemy import ColumnElement, Select, Subquery, and_, case, func, literal_column, select
 
 from workbench.murmurant.schema import Schema, as_text, named, same_id
 from workbench.murmurant.spellings import ENTITY_TYPES, MEMBER
@@ -18,7 +18,11 @@ def normalised_email(email: ColumnElement[str]) -> ColumnElement[str]:
 
     Two spellings that reach the same mailbox with most providers compare equal.
     """
-    plain = func.lower(func.trim(func.normalize(email, literal_column("NFKC"))))
+    # A server normalises in UTF-8 alone; in most other encodings an address has one form anyway.
+    one_form = case(
+        (func.getdatabaseencoding() == "UTF8", func.normalize(email, literal_column("NFKC"))), else_=email
+    )
+    plain = func.lower(func.trim(one_form))
     local = func.regexp_replace(func.split_part(plain, "@", 1), r"\+.*$|\.", "", "g")
     return local + "@" + func.split_part(plain, "@", 2)
 
