@@ -108,6 +108,8 @@ def test_suggestions_ask_the_same_environment(clubs, at):  # noqa: F811
         assert done.returncode < 4 or "not foreseen" not in done.stderr, done
         text = "\n".join(map(str, done)).replace('\\"', '"').replace("\\n", "\n")
         for match in BARE.finditer(re.sub(r'",?$', "", text, flags=re.MULTILINE)):
+            if "[OPTIONS]" in match[1]:  # how a command is used, not one to paste
+                continue
             name, parameters = parse(match[1])
             assert name in OF_NO_ENVIRONMENT or parameters["environment"] == "club", (words, match[0])
             suggested.add(name)

@@ -151,7 +151,9 @@ class Preflighting(Looking, Checkpointing):
 
     def _problems(self, checks: tuple[str, ...]) -> list[str]:
         return [
-            f"{each.check.title}" + (f" ({each.count:,})" if each.count else f": {each.reason}")
+            f"the check {each.check.id} found {each.count:,}"
+            if each.count
+            else f"{each.check.title}: {each.reason}"
             for each in self.checks(checks)
             if each.open
         ]

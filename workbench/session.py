@@ -15,9 +15,10 @@ from typing import Any, Self
 from sqlalchemy import Connection
 
 from workbench.checks import Look
+from workbench.checks.registry import UnknownRuns
 from workbench.database.connection import Database, Identity
 from workbench.database.environment import Environment
-from workbench.errors import NotMurmurant, WorkbenchError
+from workbench.errors import NotMurmurant, SchemaGap, WorkbenchError
 from workbench.investigate.policies import Rulebook, find_rulebook
 from workbench.investigate.runs import find_runs
 from workbench.investigate.tiers.documents import read_document
@@ -191,7 +192,12 @@ class Session:
 
     def look(self, connection: Connection, runs: bool = True) -> Look:
         """Gather what a check may look at: with `runs` these and the importers' reports too."""
-        found = self.find_runs() if runs else []
+        found: Sequence[Run] = ()
+        if runs:
+            try:
+                found = self.find_runs()
+            except SchemaGap as gap:
+                found = UnknownRuns(gap)
         of_clubs = [
             each.expected["members"]
             for each in self.settings.environments.values()

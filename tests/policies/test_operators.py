@@ -149,7 +149,7 @@ def test_a_dry_run_that_failed_is_none(clubs):
            WHERE action = 'migration:completed' AND metadata->>'run_id' = '%s'""".replace("%s", dry)
     )
     found = ask(club, "live-run-without-dry-run")
-    assert list(found.rows["why"]) == ["the dry run did not come to its end"]
+    assert list(found.rows["why"]) == ["the dry run did not come to its end, or fetched too little"]
 
 
 def test_rehearsals_without_a_start_or_a_dry_run():

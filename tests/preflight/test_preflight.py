@@ -133,7 +133,7 @@ def test_the_wrong_database_and_an_unknown_level_are_open(place: Place) -> None:
         with pytest.raises(UsageError, match="windo"):
             wb.attest("windo", "tonight")
     assert items["environment"].state == items["config"].state == "open"
-    assert "another environment" in items["environment"].evidence
+    assert "environment-wrong" in items["environment"].evidence
     assert items["stakeholders"].state == "ok"
 
 

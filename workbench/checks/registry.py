@@ -32,6 +32,25 @@ SAMPLE = 20
 """How many of the rows found a finding carries, unless asked for more."""
 
 
+class UnknownRuns(Sequence[Run]):
+    """Stands for the runs where their traces may not be read: whoever asks for one is told why, and never of none.
+
+    Parameters
+    ----------
+    gap : SchemaGap
+        What may not be read.
+    """
+
+    def __init__(self, gap: SchemaGap) -> None:
+        self.gap = gap
+
+    def __getitem__(self, place: Any) -> Any:
+        raise self.gap
+
+    def __len__(self) -> int:
+        raise self.gap
+
+
 @dataclass(frozen=True)
 class Look:
     """Everything a check may look at: one consistent state of one database.
