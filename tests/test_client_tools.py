@@ -11,6 +11,7 @@ import pytest
 from tests.commands import at as at
 from tests.commands import shell as shell
 from tests.foreign import foreign as foreign
+from tests.states import state
 from workbench.database.embedded import client_tools
 from workbench.demo.club import build_club
 
@@ -120,3 +121,46 @@ def test_an_archive_that_the_embedded_programs_do_not_read(clubs, newer, at, tmp
     with psycopg.connect(club.url) as connection:
         kinds = connection.execute('SELECT count(DISTINCT "entityType") FROM "WaIdMapping"').fetchone()
     assert kinds == (3,)
+
+
+@pytest.mark.parametrize("dialect", ["guide", "application"])
+def test_a_collation_that_takes_what_differs_for_the_same(clubs, foreign, at, tmp_path, dialect):
+    """Rolled back and undone to the letter; two people whose addresses differ in case are found."""
+    url = foreign.create()
+    with psycopg.connect(url) as connection:
+        built = build_club(connection, dialect=dialect, members=60, imports=tmp_path / "imports")
+        connection.execute(
+            "CREATE COLLATION no_case (provider = icu, locale = 'und-u-ks-level2', deterministic = false)"
+        )
+        for column in ("email", '"lastName"'):
+            connection.execute(f'ALTER TABLE "Member" ALTER {column} TYPE text COLLATE no_case')
+    club = replace(clubs.clone(dialect, 60), url=url, club=built)
+    run = at(club)
+
+    def everything():
+        with psycopg.connect(url) as connection:
+            return state(connection, leave_out={"AuditLog"})
+
+    def answer(*words):
+        done = run(*words, "--json")
+        assert done.returncode in (0, 1), done.stderr
+        return json.loads(done.stdout)
+
+    before = everything()
+    for words in (["check"], ["mappings"], ["triage"], ["policies"]):
+        assert answer(*words)
+    plan = answer("plan", "rollback", built.last_live_run.run)
+    assert plan["changes"]["Member"]["delete"] > 4
+    assert run("approve", plan["id"], "--digest", plan["digest"]).returncode == 0
+    assert run("apply", plan["id"], "--yes").returncode == 0
+    assert everything() != before
+    assert run("undo", plan["id"], "--yes").returncode == 0
+    assert everything() == before
+    with psycopg.connect(url) as connection:
+        connection.execute('DROP INDEX IF EXISTS "Member_email_key"')
+        connection.execute(
+            """UPDATE "Member" t SET email = upper(f.email), "firstName" = f."firstName", "lastName" = f."lastName"
+            FROM (SELECT * FROM "Member" ORDER BY id LIMIT 1) f
+            WHERE t.id = (SELECT id FROM "Member" ORDER BY id OFFSET 1 LIMIT 1)"""
+        )
+    assert len(answer("duplicates", "--entity", "member")["members"]["pairs"]) == 1
