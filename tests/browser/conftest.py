@@ -106,7 +106,7 @@ class Desk:
     def kernels(self) -> list[psutil.Process]:
         """Return the kernels of the servers, the latest last."""
         below = [each for pid in self.servers for each in psutil.Process(pid).children(recursive=True)]
-        found = [each for each in below if "ipykernel_launcher" in " ".join(each.cmdline())]
+        found = [each for each in below if "-f" in each.cmdline()]
         return sorted(found, key=lambda each: each.create_time())
 
     def surroundings(self) -> dict[str, str]:

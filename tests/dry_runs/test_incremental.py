@@ -34,7 +34,7 @@ log("  Mode: " + ("DRY RUN (no writes)" if dry else "LIVE (writes enabled)"))
 log("[1/3] Fetching contacts modified since 2026-11-30T10:56:10.709Z...")
 log("  - Found 7 changed contacts")
 log("  - Members: 1 created, 6 updated")
-log("  - Found 40 events")
+log("  - Found 10 events")
 log("  - Events: 0 created, 1 updated")
 if "broken" in sys.argv:
     log("Incremental sync failed", "ERROR")
@@ -54,7 +54,7 @@ Duration:      18s
 
 Entities processed:
   Members:       1 created, 6 updated, 0 skipped, 1 errors
-  Events:        0 created, 1 updated, 39 skipped, 0 errors
+  Events:        0 created, 1 updated, 9 skipped, 0 errors
   Registrations: 0 created, 80 updated, 3 skipped, 0 errors
 
 Errors:
@@ -70,7 +70,7 @@ Duration:      18s
 
 Entities processed:
   Members:       1 created, 6 updated, 0 skipped, 0 errors
-  Events:        0 created, 1 updated, 39 skipped, 0 errors
+  Events:        0 created, 1 updated, 9 skipped, 0 errors
   Registrations: 0 created, """ + registrations + """, 0 errors
 
 ============================================================

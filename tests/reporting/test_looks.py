@@ -71,7 +71,15 @@ def test_every_report_can_be_read(
         runs = wb.runs()
         wb.create_snapshot(reason="before the plan")
         plan = wb.plan_sync_state()
-    needed: dict[str, dict[str, Any]] = {"run": {"run_id": runs["run"].iloc[0]}, "plan": {"plan": plan.id}}
+    contacts = tmp_path / "contacts.csv"
+    contacts.write_text(
+        "Contact ID,First name,Last name,Email\n50000,Ann,Lee,ann@example.org\n9,Bob,,b@example.org\n"
+    )
+    needed: dict[str, dict[str, Any]] = {
+        "run": {"run_id": runs["run"].iloc[0]},
+        "plan": {"plan": plan.id},
+        "reconcile": {"exports": [str(contacts)]},
+    }
     for name in report_names():
         file = tmp_path / f"{name}.html"
         file.write_text(page_of(name, club, monkeypatch, **needed.get(name, {})), encoding="utf-8")

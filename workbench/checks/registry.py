@@ -86,7 +86,9 @@ class Look:
 
     @property
     def as_of(self) -> datetime | None:
-        """The end of the last run."""
+        """The end of the last run; None where none is known."""
+        if isinstance(self.runs, UnknownRuns):
+            return None
         ends = (each.finished or each.last_trace for each in self.runs if each.mode == "live")
         return max(filter(None, ends), default=None)
 
