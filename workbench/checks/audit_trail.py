@@ -188,7 +188,7 @@ def _untold(run: Run) -> list[tuple[str, str]]:
             [("CREATE, UPDATE", f"its report counts {claimed:,} of them")] if claimed and not traced else []
         )
     if run.importer != "guide":
-        return []  # a CSV import logs nothing: DESIGN §1, nobody can ask it to
+        return []  # a CSV import logs nothing, and nobody can ask it to
     logged = {action for action, _, _ in run.entries}
     found = [] if "migration:started" in logged else [("migration:started", f"{run.evidence}")]
     # One that only began is another check's finding: runs-ended.

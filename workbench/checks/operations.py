@@ -215,7 +215,7 @@ def _configured(run: Run) -> dict[str, Any]:
 
 
 def _sources(run: Run) -> dict[str, Any]:
-    """Return how many records the source had; a dry run does not look registrations up (DESIGN §1, trap 6)."""
+    """Return how many records the source had; a dry run does not look registrations up."""
     return {
         f"{CONCEPT_OF[entity]} in the source": run.fetched[entity]
         for entity in ENTITIES

@@ -1,6 +1,6 @@
 """The registry of checks: what a check is, what it answers, and how one is run.
 
-A check that could not run is never green: what it lacks is its finding (promise 8).
+A check that could not run is never green: what it lacks is its finding.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ def present(environment: Environment, made: Plan, json: bool, unmask: bool = Fal
 
 
 def plan_facts(found: Plan, unmask: bool = False) -> dict[str, Any]:
-    """Return what a plan says, under the keys of DESIGN §5; values of people masked."""
+    """Return what a plan says; values of people masked."""
     return {
         "plan": str(found.path),
         "id": found.id,

@@ -1,4 +1,4 @@
-"""``workbench``: the command and its exit codes (DESIGN §5)."""
+"""``workbench``: the command and its exit codes."""
 
 from __future__ import annotations
 
