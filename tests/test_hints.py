@@ -116,6 +116,13 @@ def test_suggestions_ask_the_same_environment(clubs, at):  # noqa: F811
     assert len(suggested) > 15
 
 
+def test_prose_of_notebooks_suggests_no_command_for_an_unnamed_environment():
+    for path in sorted((PACKAGE.parent / "notebooks").rglob("*.ipynb")):
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        prose = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
+        assert not QUOTED.search(prose) or "add `-e NAME`" in prose, path.name
+
+
 @given(st.text(), st.sampled_from(["demo", "club", "club of 'B'"]))
 def test_a_text_without_commands_stays_as_it_is(text, environment):
     assert aim(text.replace("`", ""), environment) == text.replace("`", "")

@@ -88,13 +88,35 @@ def test_without_a_report_the_hours_and_the_people_tell(recording: Open) -> None
     assert len(clusters(club.run)) == 39
 
 
+def test_the_clock_alone_tells_where_nobody_is_on_the_second_events(recording: Open) -> None:
+    club = recording("other_time_zone", whole=True, reports=False)
+    with psycopg.connect(club.url) as connection:
+        connection.execute(
+            """DELETE FROM "EventRegistration" r USING "Event" e
+               WHERE e.id = r."eventId" AND e."createdAt" > '2026-11-30 11:40'"""
+        )
+    found = asked(club.run, "events-shifted")
+    assert (found["status"], found["count"]) == ("fail", 39)
+
+
 def test_recordings_with_one_clock_are_silent(recording: Open) -> None:
     for name in ("csv_over_api", "incremental", "rebooked", "truncated"):
         assert asked(recording(name).run, "events-shifted")["status"] == "pass"
 
 
-def _sessions(club: ClonedClub, *, hours: int, same_people: bool, made: str, mapped: bool = False) -> int:
-    """Give every event of some weight a second one of its title, some hours later."""
+def _sessions(
+    club: ClonedClub,
+    *,
+    hours: int,
+    same_people: bool,
+    made: str,
+    mapped: bool = False,
+    titles: int | None = None,
+) -> int:
+    """Give every event of some weight a second one of its title, some hours later.
+
+    Of a number of titles alone where one is given; then nobody is on the second ones.
+    """
     guide = club.club.dialect == "guide"
     names = {
         "regs": sql.Identifier("Registration" if guide else "EventRegistration"),
@@ -103,6 +125,7 @@ def _sessions(club: ClonedClub, *, hours: int, same_people: bool, made: str, map
         "hours": sql.Literal(f"{hours} hours"),
         "made": sql.SQL({"later": "'2026-07-01 10:00:00'::timestamp", "then": '"createdAt"'}[made]),
         "who": sql.SQL('r."memberId"' if same_people else "other.id"),
+        "titles": sql.Literal(titles),
         "target": sql.Literal("murmurantId" if guide else "clubosId"),
         "which": sql.SQL(
             """EXISTS (SELECT FROM "WaIdMapping" m WHERE e.id::text IN (SELECT value FROM jsonb_each_text(to_jsonb(m))))"""
@@ -112,7 +135,9 @@ def _sessions(club: ClonedClub, *, hours: int, same_people: bool, made: str, map
     }
     statements: list[LiteralString] = [
         """CREATE TEMP TABLE twin AS SELECT e.id AS was, gen_random_uuid()::text::{id} AS becomes FROM "Event" e
-           JOIN {regs} r ON r."eventId" = e.id WHERE {which} GROUP BY e.id HAVING count(*) >= 4""",
+           JOIN {regs} r ON r."eventId" = e.id WHERE {which} AND title IN (SELECT title FROM "Event" JOIN {regs} s
+           ON s."eventId" = "Event".id GROUP BY 1 HAVING count(*) >= 4 ORDER BY 1 LIMIT {titles})
+           GROUP BY e.id HAVING count(*) >= 4""",
         """INSERT INTO "Event" SELECT (jsonb_populate_record(e, jsonb_build_object('id', t.becomes,
            'startTime', "startTime" + {hours}::interval, 'endTime', "endTime" + {hours}::interval,
            'createdAt', {made}) || {none})).* FROM "Event" e JOIN twin t ON t.was = e.id""",
@@ -123,6 +148,8 @@ def _sessions(club: ClonedClub, *, hours: int, same_people: bool, made: str, map
            JOIN LATERAL (SELECT m.id FROM "Member" m WHERE NOT EXISTS (SELECT FROM {regs} x WHERE x."eventId" = t.was
            AND x."memberId" = m.id) ORDER BY m.id OFFSET n.place LIMIT 1) other ON true""",
     ]
+    if titles is not None:
+        statements.pop()
     if mapped:
         statements.append(
             """INSERT INTO "WaIdMapping" SELECT (jsonb_populate_record(m, jsonb_build_object('id', gen_random_uuid(),
@@ -143,12 +170,17 @@ def _sessions(club: ClonedClub, *, hours: int, same_people: bool, made: str, map
         {"same_people": False, "made": "later"},  # a morning and an evening session
         {"same_people": True, "made": "later", "mapped": True},  # two parts of one course, two events there
         {"same_people": True, "made": "then"},  # one import brought both
+        {
+            "same_people": True,
+            "made": "later",
+            "titles": 3,
+        },  # evenings added to three courses; nobody is on them yet
     ],
 )
 def test_two_sessions_are_two_events(clubs: Clubs, at: At, dialect: str, sessions: dict[str, Any]) -> None:
     club = clubs.clone(dialect)
     run = at(club)
-    assert _sessions(club, hours=8, **sessions) >= 10
+    assert _sessions(club, hours=8, **sessions) >= sessions.get("titles", 10)
     assert clusters(run) == set()
     assert asked(run, "events-shifted")["status"] == "pass"
 
@@ -163,3 +195,11 @@ def test_what_came_twice_by_another_clock_is_found(clubs: Clubs, at: At, dialect
     assert (found["status"], found["count"]) == ("fail", count)
     assert all(f"{hours} h later" in each["why"] for each in found["rows"])
     assert len(clusters(run)) == count
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_many_titles_twice_by_one_clock_are_found_without_people(clubs: Clubs, at: At, dialect: str) -> None:
+    club = clubs.clone(dialect)
+    count = _sessions(club, hours=8, same_people=True, made="later", titles=1000)
+    found = asked(at(club), "events-shifted")
+    assert (found["status"], found["count"]) == ("fail", count)

@@ -11,7 +11,7 @@ from workbench.panels.work import LASTING, Work
 
 
 def test_what_is_begun_second_is_done_second_and_the_page_is_free_meanwhile() -> None:
-    work, done, gate = Work(), list[str](), threading.Event()
+    work, done, gate = Work("demo"), list[str](), threading.Event()
 
     def first(_: object) -> None:
         assert gate.wait(20)
@@ -27,8 +27,20 @@ def test_what_is_begun_second_is_done_second_and_the_page_is_free_meanwhile() ->
     assert not work.busy
 
 
+def test_what_is_suggested_asks_the_panel_s_environment() -> None:
+    work = Work("the club's")
+
+    def refuse(_: object) -> None:
+        raise Refused("No.", "See `workbench plans`.")
+
+    work.start("refusing", refuse)
+    work.wait()
+    assert "workbench plans -e" in work.said
+    assert "the club" in work.said.split("workbench plans -e", 1)[1]
+
+
 def test_what_is_not_to_be_broken_off_can_be_told_from_the_page() -> None:
-    work, seen = Work(), list[bool]()
+    work, seen = Work("demo"), list[bool]()
 
     def look(_: object) -> None:
         seen.append(LASTING in work._dom_classes)
@@ -46,7 +58,7 @@ def test_what_is_not_to_be_broken_off_can_be_told_from_the_page() -> None:
 
 
 def test_an_error_is_told_in_its_own_words_and_nothing_follows_it() -> None:
-    work, followed = Work(), list[str]()
+    work, followed = Work("demo"), list[str]()
 
     def refuse(_: object) -> None:
         raise Refused("The plan <b>x</b> was refused.", "Look at `workbench plans`.")
@@ -65,7 +77,7 @@ def test_an_error_is_told_in_its_own_words_and_nothing_follows_it() -> None:
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_what_nobody_foresaw_is_told_and_not_hidden() -> None:
-    work = Work()
+    work = Work("demo")
     work.start("dividing", lambda _: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         work.wait()
@@ -74,7 +86,7 @@ def test_what_nobody_foresaw_is_told_and_not_hidden() -> None:
 
 
 def test_sentences_of_one_wish_stand_below_each_other() -> None:
-    work = Work()
+    work = Work("demo")
 
     def then(_: object) -> str:
         work.start("more", lambda _: None, lambda _: "Second.")
@@ -86,7 +98,7 @@ def test_sentences_of_one_wish_stand_below_each_other() -> None:
 
 
 def test_progress_is_shown_while_it_lasts() -> None:
-    work, seen = Work(), list[tuple[int, int, str]]()
+    work, seen = Work("demo"), list[tuple[int, int, str]]()
 
     def act(advance: object) -> None:
         advance("rows <i>", 3, 3)  # type: ignore[operator]

@@ -71,6 +71,7 @@ class MappingCorrection(Panel):
             "a WA id, a name, an e-mail address, a title, an id",
             table("mapping_key", "Mappings found"),
             "Find a mapping",
+            wb.environment.name,
             changed=lambda: self._tell(),
         )
         self._target = Search(
@@ -78,6 +79,7 @@ class MappingCorrection(Panel):
             "only where the traces say nothing, or are wrong",
             table("key", "Records found", several=False),
             "Lead it to another record",
+            wb.environment.name,
             changed=lambda: self._tell(),
         )
         self._about, self._evidence, self._circles = HTML(), VBox(), VBox()
@@ -261,7 +263,9 @@ class MappingCorrection(Panel):
         self.review.show(made)
 
     def _say(self, sentence: str, tone: str) -> None:
-        self._about.value = Markup('<p class="wb-{}">{}</p>').format(tone, prose(visible(sentence)))
+        self._about.value = Markup('<p class="wb-{}">{}</p>').format(
+            tone, prose(visible(sentence), self.wb.environment.name)
+        )
 
 
 def _entity(key: str) -> str:

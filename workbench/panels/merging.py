@@ -199,7 +199,7 @@ class Merging(VBox):
         self._group = Dropdown(description="Called the same", style=WIDE, layout={"width": "46rem"})
         self._group.observe(lambda _: self._changed(), "value")
         self.choice = MergeChoice(wb)
-        self.work = Work()  # of its own: what is refused is said beside the button
+        self.work = Work(wb.environment.name)  # of its own: what is refused is said beside the button
         self._one = button("Plan this merge", "compress", lambda: plan(False))
         self._all = button("Plan all of them", "compress", lambda: plan(True))
         super().__init__(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from copy import copy
 from functools import cache
@@ -66,7 +67,7 @@ class Panel(VBox):
         """What the panel is doing."""
         # Made when it is first asked for, since the parts that use it are made before the panel is.
         if "_work" not in self.__dict__:
-            self.__dict__["_work"] = Work()
+            self.__dict__["_work"] = Work(self.wb.environment.name)
         found: Work = self.__dict__["_work"]
         return found
 
@@ -130,7 +131,9 @@ def opened(panel: Callable[[Workbench], Panel], *, unmask: bool = False) -> Widg
     try:
         return panel(open_workbench(unmask=unmask))
     except WorkbenchError as error:
-        said = Markup('<p class="wb-fail" role="alert">{}</p>').format(prose(visible(str(error))))
+        said = Markup('<p class="wb-fail" role="alert">{}</p>').format(
+            prose(visible(str(error)), os.environ.get("WORKBENCH_ENVIRONMENT") or "demo")
+        )
         shown = VBox([HTML(f"<style>{_style()}</style>"), VBox([HTML(said)]).add_class("wb-said")])
         return shown.add_class("wb-panel")
 

@@ -123,7 +123,9 @@ class PreflightPanel(Panel):
             "Next step": item.next_step or "none",
         }
         row = Markup("<dt>{}</dt><dd>{}</dd>")
-        rows = Markup("").join(row.format(name, prose(visible(value))) for name, value in facts.items())
+        rows = Markup("").join(
+            row.format(name, prose(visible(value), self.wb.environment.name)) for name, value in facts.items()
+        )
         self._detail.value = Markup("<dl>{}</dl>").format(rows)
         self._offer()
 

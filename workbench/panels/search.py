@@ -26,6 +26,8 @@ class Search(VBox):
         Where the answer goes; the column that names its rows is the frame's.
     title : str
         What the field is called.
+    environment : str
+        The name of the environment that is searched.
     changed : callable
         Called when there is another answer, and with it another choice.
 
@@ -43,12 +45,13 @@ class Search(VBox):
         what: str,
         table: Table,
         title: str,
+        environment: str,
         *,
         changed: Callable[[], None],
     ) -> None:
         self._ask, self._table, self._changed = ask, table, changed
         self.answer = pd.DataFrame()
-        self.work = Work()
+        self.work = Work(environment)
         self._typed = line(title, what)
         # Enter, or leaving the field, is a change; the button asks again for the same.
         self._typed.observe(lambda _: self._search() if self._typed.value.strip() else None, "value")

@@ -29,6 +29,11 @@ class Work(VBox):
     What is told second is done second. An error of the workbench is shown in its own words, and what was to
     follow it is not done.
 
+    Parameters
+    ----------
+    environment : str
+        The environment's name, for the commands that are suggested.
+
     Attributes
     ----------
     busy : bool
@@ -37,7 +42,8 @@ class Work(VBox):
 
     busy = Bool(False)
 
-    def __init__(self) -> None:
+    def __init__(self, environment: str) -> None:
+        self._environment = environment
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="panel")
         self._waiting: list[Future[None]] = []
         self._doing, self._said = HTML(), HTML()
@@ -96,7 +102,9 @@ class Work(VBox):
 
     def say(self, sentence: str, tone: str = "pass") -> None:
         """Show a sentence below the panel; commands in backticks are set as such."""
-        said = Markup('<p class="wb-{}" role="alert">{}</p>').format(tone, prose(visible(sentence)))
+        said = Markup('<p class="wb-{}" role="alert">{}</p>').format(
+            tone, prose(visible(sentence), self._environment)
+        )
         self._sentences.append(said)
         self._said.value = Markup("").join(self._sentences)
 

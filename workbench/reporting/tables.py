@@ -16,6 +16,7 @@ import pandas as pd
 from markupsafe import Markup, escape
 
 from workbench.errors import SchemaGap
+from workbench.hints import DEFAULT, aim
 from workbench.reporting.masking import is_identifier, mask, words_of
 
 DASH = "\N{EN DASH}"
@@ -176,9 +177,9 @@ def status_mark(status: str) -> Markup:
     )
 
 
-def prose(text: str) -> Markup:
-    """Return a sentence with the commands in it, `between backticks`, set as code."""
-    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
+def prose(text: str, environment: str = DEFAULT) -> Markup:
+    """Return a sentence with the commands in it, `between backticks`, set as code; they ask an environment."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(aim(text, environment)))))
 
 
 def symbol_of(status: str) -> str:

@@ -11,7 +11,7 @@ import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 import pandas as pd
 from sqlalchemy import Connection, null, select
@@ -33,6 +33,9 @@ _ALIKE, _SOME = 2 / 3, 1 / 3
 
 _MANY = 3
 """So many pairs that are as many hours apart, and attended by the same people, show a time zone."""
+
+_TITLES = 5
+"""Second records without people show a time zone where one day made them under so many titles."""
 
 _TOGETHER = timedelta(minutes=1)
 """What was made within it, one import made."""
@@ -223,6 +226,7 @@ def shifted_events(
         if _is_offset(each.apart)
         and (each.wa_id or (each.people > 1 and each.shared >= _ALIKE * each.people))
     )
+    hours += _empty_twins(found, people)
     told = [replace(each, alike=_as_far(each.apart, hours)) for each in found]
     taken: set[str] = set()
     kept = []
@@ -265,6 +269,23 @@ def _within_a_zone(same: Sequence[Event]) -> Iterable[tuple[Event, Event]]:
 
 def _is_offset(apart: timedelta) -> bool:
     return timedelta(0) < apart <= _FURTHEST and not apart % _STEP
+
+
+def _empty_twins(shifts: Sequence[Shift], people: Mapping[str, set[str]]) -> Counter[timedelta]:
+    """Count, by their hours, the second records on which nobody is, where one day made them under many titles.
+
+    Somebody who adds an evening session does so for a title or two; an import by another clock does for all.
+    """
+    titles: dict[tuple[timedelta, date], set[str]] = defaultdict(set)
+    for shift in shifts:
+        second = shift.made_later
+        if second.made and shift.by_the_clock and not people.get(second.key):
+            titles[shift.apart, second.made.date()].add(folded(second.title))
+    counts: Counter[timedelta] = Counter()
+    for (apart, _), names in titles.items():
+        if len(names) >= _TITLES:
+            counts[apart] += len(names)
+    return counts
 
 
 def _as_far(apart: timedelta, hours: Mapping[timedelta, int]) -> int:
