@@ -26,6 +26,7 @@ LAYERS = (
     "demo",
     "fixes",
     "checks",
+    "migration",
     "checkpoints",
     "plans",
     "investigate",

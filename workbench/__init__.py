@@ -14,7 +14,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from workbench.checkpoints.preflight import Preflight
     from workbench.checks.tiers import TIER_CHECKS
     from workbench.errors import WorkbenchError
     from workbench.fixes.merging.asking import MERGE_RULES
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from workbench.investigate.duplicates import Beside, Found
     from workbench.investigate.mappings.problems import MappingFindings
     from workbench.investigate.tiers.reviewing import TierReview
+    from workbench.migration.preflight import Preflight
     from workbench.plans.plan import Plan
     from workbench.reporting import (
         DUPLICATE_CHECKS,
@@ -257,7 +257,7 @@ _HOME = {
     "LevelZero": "workbench.fixes.telling",
     "MappingFindings": "workbench.investigate.mappings.problems",
     "Plan": "workbench.plans.plan",
-    "Preflight": "workbench.checkpoints.preflight",
+    "Preflight": "workbench.migration.preflight",
     "ReportResult": "workbench.reporting.runner",
     "TIER_CHECKS": "workbench.checks.tiers",
     "TierReview": "workbench.investigate.tiers.reviewing",

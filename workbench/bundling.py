@@ -11,7 +11,11 @@ from uuid import NAMESPACE_OID, uuid5
 import pandas as pd
 
 from workbench.audit import audit_entries, record
-from workbench.checkpoints.bundles import (
+from workbench.errors import DatabaseUnreachable, NotLogged, NotMurmurant, Refused, UsageError
+from workbench.investigate.dry_runs import rehearsals
+from workbench.investigate.invariants import Outcome, check_invariants, read_documents
+from workbench.investigate.runs import pick_run
+from workbench.migration.bundles import (
     Bundle,
     Discrepancy,
     SealRequest,
@@ -22,12 +26,8 @@ from workbench.checkpoints.bundles import (
     seal,
     verify_bundle,
 )
-from workbench.checkpoints.bundles.manifest import MANIFEST
-from workbench.checkpoints.dry_runs import dry_run_files, list_dry_runs
-from workbench.errors import DatabaseUnreachable, NotLogged, NotMurmurant, Refused, UsageError
-from workbench.investigate.dry_runs import rehearsals
-from workbench.investigate.invariants import Outcome, check_invariants, read_documents
-from workbench.investigate.runs import pick_run
+from workbench.migration.bundles.manifest import MANIFEST
+from workbench.migration.dry_runs import dry_run_files, list_dry_runs
 from workbench.murmurant.importers import BUNDLE_SEALED
 from workbench.session import Session
 
@@ -139,7 +139,7 @@ class Bundling(Session):
     def verify_bundle(self, name: str | Path, digest: str | None = None) -> list[Discrepancy]:
         """Compare a bundle with what was sealed, and its digest with the one that the audit log noted then.
 
-        See `workbench.checkpoints.bundles.verify_bundle`, which asks no database.
+        See `workbench.migration.bundles.verify_bundle`, which asks no database.
         """
         folder = find_bundle(self.settings.backups, str(name))
         found = verify_bundle(folder, digest)

@@ -10,8 +10,11 @@ from uuid import uuid4
 
 from workbench import audit
 from workbench.checkpointing import Checkpointing
-from workbench.checkpoints.dry_runs import approved, list_dry_runs
-from workbench.checkpoints.preflight import (
+from workbench.errors import Refused, UsageError, unknown
+from workbench.hints import aim
+from workbench.looking import Looking
+from workbench.migration.dry_runs import approved, list_dry_runs
+from workbench.migration.preflight import (
     ITEMS,
     Attestation,
     Evidence,
@@ -21,8 +24,8 @@ from workbench.checkpoints.preflight import (
     judge,
     preflight_file,
 )
-from workbench.checkpoints.preflight.attestations import Kind
-from workbench.checkpoints.preflight.evidence import (
+from workbench.migration.preflight.attestations import Kind
+from workbench.migration.preflight.evidence import (
     DryRunSeen,
     backup_evidence,
     config_evidence,
@@ -31,10 +34,7 @@ from workbench.checkpoints.preflight.evidence import (
     operator_evidence,
     rollback_evidence,
 )
-from workbench.checkpoints.preflight.items import holding
-from workbench.errors import Refused, UsageError, unknown
-from workbench.hints import aim
-from workbench.looking import Looking
+from workbench.migration.preflight.items import holding
 
 PASSED = "migration:preflight:passed"
 """How the audit log names a checklist that was signed, in the spirit of guide §5.1."""
@@ -78,7 +78,7 @@ class Preflighting(Looking, Checkpointing):
         Parameters
         ----------
         item : str
-            See `workbench.checkpoints.preflight.ITEMS`.
+            See `workbench.migration.preflight.ITEMS`.
         says : str
             What is vouched for, or why it is waived; without personal data.
         kind : {"attested", "waived", "withdrawn"}

@@ -11,7 +11,12 @@ from uuid import NAMESPACE_OID, uuid5
 import pandas as pd
 
 from workbench.audit import record
-from workbench.checkpoints.dry_runs import (
+from workbench.covering import covering
+from workbench.errors import DatabaseUnreachable, DryRunError, NotLogged, NotMurmurant, UsageError
+from workbench.investigate.dry_run_review import DryRunReview, review_dry_run
+from workbench.investigate.invariants import read_documents
+from workbench.investigate.runs import find_runs, pick_run
+from workbench.migration.dry_runs import (
     DryRun,
     DryRunRequest,
     approve_dry_run,
@@ -21,12 +26,7 @@ from workbench.checkpoints.dry_runs import (
     run_dry,
     told,
 )
-from workbench.checkpoints.dry_runs.watching import mark, written_since
-from workbench.covering import covering
-from workbench.errors import DatabaseUnreachable, DryRunError, NotLogged, NotMurmurant, UsageError
-from workbench.investigate.dry_run_review import DryRunReview, review_dry_run
-from workbench.investigate.invariants import read_documents
-from workbench.investigate.runs import find_runs, pick_run
+from workbench.migration.dry_runs.watching import mark, written_since
 from workbench.murmurant.importers import DRY_RUN_REVIEWED, Run
 from workbench.murmurant.reports import ImportReport, read_reports
 from workbench.session import Session

@@ -9,9 +9,9 @@ from functools import partial
 from pathlib import Path
 
 from workbench.bundling import Bundling
-from workbench.checkpoints.dry_runs import kept_reports
 from workbench.database.connection import connect
 from workbench.errors import ReportFileError
+from workbench.migration.dry_runs import kept_reports
 from workbench.murmurant.reports import ImportReport, read_reports
 from workbench.preflighting import Preflighting
 from workbench.pruning import Pruning

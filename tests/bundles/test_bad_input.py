@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.bundles.conftest import NOW, Seal
-from workbench.checkpoints.bundles import SealRequest, seal
 from workbench.errors import BundleError, WorkbenchError
+from workbench.migration.bundles import SealRequest, seal
 
 
 @pytest.fixture(autouse=True)
@@ -65,7 +65,7 @@ def test_unreadable(imported: Path, sealed: Seal, monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_file_that_is_being_written(imported: Path, sealed: Seal, monkeypatch: pytest.MonkeyPatch) -> None:
-    from workbench.checkpoints.bundles import sealing
+    from workbench.migration.bundles import sealing
 
     export = imported / "exports" / "wa-members-export.csv"
     copied = sealing._content

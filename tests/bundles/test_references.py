@@ -13,9 +13,9 @@ from tests.bundles.test_verify import rewrite
 from tests.conftest import ClonedClub, Clubs
 from tests.reporting.conftest import settings_for
 from workbench import open_workbench
-from workbench.checkpoints.bundles import verify_bundle
 from workbench.cli.main import app
 from workbench.errors import UsageError
+from workbench.migration.bundles import verify_bundle
 from workbench.plans.plan import Plan
 from workbench.settings import Settings
 from workbench.workbench import Workbench

@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from tests.bundles.conftest import DRY, LIVE, NOW, Seal, csv_report, put
-from workbench.checkpoints.bundles import (
+from workbench.errors import UsageError
+from workbench.migration.bundles import (
     Bundle,
     bundles_holding,
     list_bundles,
@@ -23,7 +24,6 @@ from workbench.checkpoints.bundles import (
     sealed_in,
     verify_bundle,
 )
-from workbench.errors import UsageError
 
 TOOLS = [each for each in (["sha256sum", "-c"], ["shasum", "-a", "256", "-c"]) if shutil.which(each[0])]
 
@@ -174,7 +174,7 @@ def test_a_large_file_is_never_whole_in_memory(imported: Path, sealed: Seal) -> 
 def test_killed_while_sealing_leaves_no_bundle(imported: Path, tmp_path: Path) -> None:
     script = (
         "import sys, time, os\nfrom pathlib import Path\nfrom datetime import datetime, UTC\n"
-        "from workbench.checkpoints.bundles import sealing\n"
+        "from workbench.migration.bundles import sealing\n"
         "copied = sealing._copied\n"
         "def slow(each, work):\n    found = copied(each, work)\n    print('copied', flush=True)\n    time.sleep(60)\n    return found\n"
         "sealing._copied = slow\n"

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.bundles.conftest import Seal
-from workbench.checkpoints.bundles import verify_bundle
-from workbench.checkpoints.bundles.secrets import find_secrets
 from workbench.errors import SecretFound
+from workbench.migration.bundles import verify_bundle
+from workbench.migration.bundles.secrets import find_secrets
 
 SECRETS = (
     "DATABASE_URL=postgres://club:hunter2@db.example.org/club",

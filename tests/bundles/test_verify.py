@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.bundles.conftest import Seal
-from workbench.checkpoints.bundles import Bundle, verify_bundle
 from workbench.errors import BundleError, UsageError
+from workbench.migration.bundles import Bundle, verify_bundle
 
 EXPORT = "exports/exports/wa-members-export.csv"
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.bundles.conftest import DRY, LIVE, api_report, csv_report
-from workbench.checkpoints.dry_runs import DryRun, DryRunRequest, Told, run_dry
+from workbench.migration.dry_runs import DryRun, DryRunRequest, Told, run_dry
 
 Run = Callable[..., DryRun]
 

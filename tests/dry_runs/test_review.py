@@ -191,7 +191,7 @@ def test_the_recordings(recordings: Path, server: Any) -> None:
 
 
 def test_what_was_written_meanwhile_is_counted(club: Any) -> None:
-    from workbench.checkpoints.dry_runs.watching import mark, written_since
+    from workbench.migration.dry_runs.watching import mark, written_since
 
     database = database_at(club.url)
     with database.reading() as connection:

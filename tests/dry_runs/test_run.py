@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 
 from tests.bundles.conftest import DRY, LIVE, api_report
 from tests.dry_runs.conftest import API_DRY, Run, api_dry
-from workbench.checkpoints.dry_runs import find_dry_run, kept_reports, list_dry_runs, read_dry_run
-from workbench.checkpoints.dry_runs.output import Redactor, secrets_of
-from workbench.checkpoints.dry_runs.running import shown_command
 from workbench.errors import DryRunError, UsageError
+from workbench.migration.dry_runs import find_dry_run, kept_reports, list_dry_runs, read_dry_run
+from workbench.migration.dry_runs.output import Redactor, secrets_of
+from workbench.migration.dry_runs.running import shown_command
 
 
 def test_log_reports_and_manifest_are_kept(place: Path, importer: list[str], dry: Run) -> None:
@@ -132,7 +132,7 @@ def test_a_question_is_not_waited_for(dry: Run) -> None:
 RUNNER = """
 import sys
 from pathlib import Path
-from workbench.checkpoints.dry_runs import DryRunRequest, Told, run_dry
+from workbench.migration.dry_runs import DryRunRequest, Told, run_dry
 code = "import time, subprocess, sys; print('begun', flush=True); subprocess.run([sys.executable, '-c', 'import time; time.sleep(60)'])"
 request = DryRunRequest([sys.executable, "-c", code], Told("test"), Path(sys.argv[1]), "club", "development", "dana")
 kept = run_dry(request, lambda piece: print(piece, end="", flush=True))

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from workbench.checkpoints.dry_runs import told
 from workbench.errors import Refused, UsageError
+from workbench.migration.dry_runs import told
 
 
 @pytest.fixture

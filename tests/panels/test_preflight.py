@@ -13,7 +13,7 @@ from tests.conftest import ClonedClub
 from tests.panels.conftest import parts, press, said, settle
 from tests.states import state
 from workbench import panels
-from workbench.checkpoints.preflight import attestations_of
+from workbench.migration.preflight import attestations_of
 from workbench.panels import PreflightPanel
 from workbench.workbench import Workbench
 

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workbench.checkpoints.manifest import Manifest, Verification
-from workbench.checkpoints.preflight import ITEMS, Attestation, Evidence, judge
-from workbench.checkpoints.preflight.evidence import (
+from workbench.migration.preflight import ITEMS, Attestation, Evidence, judge
+from workbench.migration.preflight.evidence import (
     DryRunSeen,
     backup_evidence,
     config_evidence,
@@ -20,7 +20,7 @@ from workbench.checkpoints.preflight.evidence import (
     operator_evidence,
     rollback_evidence,
 )
-from workbench.checkpoints.preflight.items import holding
+from workbench.migration.preflight.items import holding
 
 NOW = datetime(2026, 6, 1, 20, tzinfo=UTC)
 HOUR = timedelta(hours=1)

@@ -12,12 +12,12 @@ import pytest
 from typer.testing import CliRunner
 
 from tests.bundles.conftest import DRY, csv_report
-from workbench.checkpoints.dry_runs import list_dry_runs
-from workbench.checkpoints.dry_runs.manifest import write_dry_run
 from workbench.checkpoints.manifest import write_manifest
 from workbench.cli.main import app
 from workbench.demo.breakages import break_club
 from workbench.errors import UsageError
+from workbench.migration.dry_runs import list_dry_runs
+from workbench.migration.dry_runs.manifest import write_dry_run
 from workbench.reporting.kernel import kernel_variables
 from workbench.settings import load_settings
 from workbench.workbench import open_workbench

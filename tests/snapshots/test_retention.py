@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 
 from tests.snapshots.test_manifest import manifest
 from workbench.checkpoints import pruning
-from workbench.checkpoints.dry_runs import DryRun
-from workbench.checkpoints.dry_runs.manifest import write_dry_run
 from workbench.checkpoints.manifest import Verification, new_name, write_manifest
 from workbench.checkpoints.retention import Migration, audit_limit, decide_dry_runs, decide_snapshots
 from workbench.checkpoints.shelf import list_snapshots
 from workbench.errors import Refused
+from workbench.migration.dry_runs import DryRun
+from workbench.migration.dry_runs.manifest import write_dry_run
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 PASSED = Verification("2026-01-02T09:00:00+00:00", "dana", "pass", "", 1.0, "")

@@ -22,7 +22,7 @@ from workbench.cli.output import (
 from workbench.errors import BundleError
 
 if TYPE_CHECKING:
-    from workbench.checkpoints.bundles import Bundle, Discrepancy
+    from workbench.migration.bundles import Bundle, Discrepancy
 
 bundle = typer.Typer(
     no_args_is_help=True, help="Seal what an import read and wrote by SHA-256, and verify it (guide §2.3)."
@@ -87,8 +87,8 @@ def verify(
     json: AsJson = False,
 ) -> None:
     """Name what was altered, is missing or was added since a bundle was sealed."""
-    from workbench.checkpoints.bundles import find_bundle, verify_bundle
-    from workbench.checkpoints.bundles.holding import bundle_folders
+    from workbench.migration.bundles import find_bundle, verify_bundle
+    from workbench.migration.bundles.holding import bundle_folders
     from workbench.settings import load_settings
 
     backups = load_settings().backups
@@ -119,8 +119,8 @@ def check(
     """Ask of an import's own files what must hold: ids, counts, mappings, times (guide §2.3)."""
     import workbench
     from workbench.bundling import check_bundle
-    from workbench.checkpoints.bundles import find_bundle
     from workbench.investigate.invariants import outcomes_frame, violations_frame
+    from workbench.migration.bundles import find_bundle
     from workbench.settings import load_settings
 
     folder = find_bundle(load_settings().backups, name)
@@ -139,7 +139,7 @@ def check(
 def list_(json: AsJson = False) -> None:
     """List the bundles that are kept, the newest first."""
     from workbench.bundling import bundles_frame
-    from workbench.checkpoints.bundles import list_bundles
+    from workbench.migration.bundles import list_bundles
     from workbench.settings import load_settings
 
     found = bundles_frame(list_bundles(load_settings().backups))
@@ -165,7 +165,7 @@ def bundle_facts(bundles: Sequence[Bundle]) -> list[dict[str, Any]]:
 
 
 def _verified(folder: Path, verify_bundle: Any, digest: str | None) -> dict[str, Any]:
-    from workbench.checkpoints.bundles import read_bundle
+    from workbench.migration.bundles import read_bundle
 
     try:
         found: list[Discrepancy] = verify_bundle(folder, digest)

@@ -27,8 +27,8 @@ from workbench.errors import ImporterFailed
 if TYPE_CHECKING:
     import pandas as pd
 
-    from workbench.checkpoints.dry_runs import DryRun
     from workbench.investigate.dry_run_review import DryRunReview
+    from workbench.migration.dry_runs import DryRun
 
 _RUN = "run"
 

@@ -15,7 +15,6 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from workbench.checkpoints.bundles import bundles_holding
 from workbench.checkpoints.earlier import Snapshot, opened
 from workbench.checkpoints.restore.settling import moments_of
 from workbench.errors import Refused, unknown
@@ -44,6 +43,7 @@ from workbench.fixes.telling import LevelZero, bundle_of, level_zero, told_by, w
 from workbench.fixes.writing import write_plan
 from workbench.investigate.runs import pick_run
 from workbench.investigate.traces import overlaps
+from workbench.migration.bundles import bundles_holding
 from workbench.murmurant.importers import EMPTIED, ROLLED_BACK, STRENGTH, SYNC_STATE_WAS, Run, Strength, Trace
 from workbench.murmurant.references import References
 from workbench.murmurant.schema import Schema

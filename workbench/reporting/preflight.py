@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from workbench.checkpoints.preflight import Preflight
 from workbench.checks import Check, Finding
 from workbench.checks.registry import Status
+from workbench.migration.preflight import Preflight
 from workbench.reporting.summaries import in_steps, listed
 from workbench.reporting.tables import Shown
 

@@ -4,16 +4,16 @@ A bundle is a folder: ``bundle.json`` lists every file in it with its role, size
 the format of ``sha256sum``. The digest of ``bundle.json`` is the bundle's digest: whoever knows it knows the bundle.
 """
 
-from workbench.checkpoints.bundles.holding import (
+from workbench.migration.bundles.holding import (
     NewestFirst,
     bundles_holding,
     find_bundle,
     list_bundles,
     sealed_in,
 )
-from workbench.checkpoints.bundles.manifest import Bundle, BundleManifest, SealedFile, SealedRun, read_bundle
-from workbench.checkpoints.bundles.sealing import SealRequest, seal
-from workbench.checkpoints.bundles.verifying import Discrepancy, verify_bundle
+from workbench.migration.bundles.manifest import Bundle, BundleManifest, SealedFile, SealedRun, read_bundle
+from workbench.migration.bundles.sealing import SealRequest, seal
+from workbench.migration.bundles.verifying import Discrepancy, verify_bundle
 
 __all__ = [
     "Bundle",

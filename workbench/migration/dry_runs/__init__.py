@@ -4,7 +4,7 @@ Each is a folder in ``backups``: ``dry_run_YYYYMMDD_HHMMSS.log`` as the guide na
 files that it wrote.
 """
 
-from workbench.checkpoints.dry_runs.manifest import (
+from workbench.migration.dry_runs.manifest import (
     DryRun,
     KeptFile,
     Review,
@@ -13,10 +13,10 @@ from workbench.checkpoints.dry_runs.manifest import (
     list_dry_runs,
     read_dry_run,
 )
-from workbench.checkpoints.dry_runs.pruning import prune_dry_run
-from workbench.checkpoints.dry_runs.reviewing import altered_since, approve_dry_run, approved, kept_reports
-from workbench.checkpoints.dry_runs.running import DryRunRequest, run_dry
-from workbench.checkpoints.dry_runs.telling import Told, told
+from workbench.migration.dry_runs.pruning import prune_dry_run
+from workbench.migration.dry_runs.reviewing import altered_since, approve_dry_run, approved, kept_reports
+from workbench.migration.dry_runs.running import DryRunRequest, run_dry
+from workbench.migration.dry_runs.telling import Told, told
 
 __all__ = [
     "DryRun",

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from workbench.checkpoints.bundles.manifest import MANIFEST, Bundle, SealedFile, file_digest, read_bundle
 from workbench.errors import BundleError, unknown
+from workbench.migration.bundles.manifest import MANIFEST, Bundle, SealedFile, file_digest, read_bundle
 
 NewestFirst = list[Bundle]
 

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 
-from workbench.checkpoints.bundles.gathering import Given, gather
-from workbench.checkpoints.bundles.manifest import (
+from workbench.errors import BundleError, SecretFound, UsageError, WorkbenchError, unknown
+from workbench.migration.bundles.gathering import Given, gather
+from workbench.migration.bundles.manifest import (
     DIGESTS,
     FOLDER_OF,
     MANIFEST,
@@ -25,7 +26,7 @@ from workbench.checkpoints.bundles.manifest import (
     manifest_bytes,
     read_bundle,
 )
-from workbench.checkpoints.bundles.secrets import (
+from workbench.migration.bundles.secrets import (
     Secret,
     find_secrets,
     is_text,
@@ -34,7 +35,6 @@ from workbench.checkpoints.bundles.secrets import (
     secrets_in_config,
     secrets_of_line,
 )
-from workbench.errors import BundleError, SecretFound, UsageError, WorkbenchError, unknown
 from workbench.murmurant.importers import importer_of
 from workbench.murmurant.reports import ImportReport
 

@@ -16,12 +16,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 
-from workbench.checkpoints.bundles.manifest import file_digest
-from workbench.checkpoints.dry_runs.manifest import DryRun, KeptFile, iso, list_dry_runs, write_dry_run
-from workbench.checkpoints.dry_runs.output import Redactor, follow, secrets_of
-from workbench.checkpoints.dry_runs.telling import VARIABLE, Told
 from workbench.database.address import redact
 from workbench.errors import ReportFileError, WorkbenchError
+from workbench.migration.bundles.manifest import file_digest
+from workbench.migration.dry_runs.manifest import DryRun, KeptFile, iso, list_dry_runs, write_dry_run
+from workbench.migration.dry_runs.output import Redactor, follow, secrets_of
+from workbench.migration.dry_runs.telling import VARIABLE, Told
 from workbench.murmurant.reports import read_report
 
 Show = Callable[[str], None]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import shutil
 
-from workbench.checkpoints.dry_runs.manifest import DryRun, read_dry_run
 from workbench.errors import Refused, WorkbenchError
+from workbench.migration.dry_runs.manifest import DryRun, read_dry_run
 
 
 def prune_dry_run(run: DryRun) -> None:

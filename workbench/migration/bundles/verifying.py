@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from workbench.checkpoints.bundles.manifest import (
+from workbench.errors import BundleError
+from workbench.migration.bundles.manifest import (
     DIGESTS,
     MANIFEST,
     Bundle,
@@ -18,7 +19,6 @@ from workbench.checkpoints.bundles.manifest import (
     read_bundle,
     stated_digests,
 )
-from workbench.errors import BundleError
 
 KINDS = ("altered", "missing", "added", "unreadable", "outside")
 

@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 
-from workbench.checkpoints.bundles.manifest import file_digest
-from workbench.checkpoints.dry_runs.manifest import (
+from workbench.errors import Refused
+from workbench.migration.bundles.manifest import file_digest
+from workbench.migration.dry_runs.manifest import (
     DryRun,
     KeptFile,
     Review,
@@ -16,7 +17,6 @@ from workbench.checkpoints.dry_runs.manifest import (
     list_dry_runs,
     write_dry_run,
 )
-from workbench.errors import Refused
 
 PRODUCTION = "production"
 

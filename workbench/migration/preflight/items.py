@@ -9,8 +9,8 @@ from typing import Literal, NamedTuple
 
 import pandas as pd
 
-from workbench.checkpoints.preflight.attestations import Attestation
-from workbench.checkpoints.preflight.evidence import Evidence
+from workbench.migration.preflight.attestations import Attestation
+from workbench.migration.preflight.evidence import Evidence
 
 State = Literal["ok", "open", "waived"]
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from workbench.checkpoints.preflight.attestations import Attestation, attest, attestations_of, preflight_file
-from workbench.checkpoints.preflight.evidence import Evidence
-from workbench.checkpoints.preflight.items import ITEMS, Item, Preflight, judge
+from workbench.migration.preflight.attestations import Attestation, attest, attestations_of, preflight_file
+from workbench.migration.preflight.evidence import Evidence
+from workbench.migration.preflight.items import ITEMS, Item, Preflight, judge
 
 __all__ = [
     "ITEMS",

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from workbench.checkpoints.bundles.manifest import problem_of_name
 from workbench.errors import BundleError, ReportFileError
+from workbench.migration.bundles.manifest import problem_of_name
 from workbench.murmurant.reports import ImportReport, NotAReportError, read_report
 
 LARGEST_REPORT = 256 << 20
@@ -34,7 +34,7 @@ class Given:
     name : str
         How it is called in a bundle: its name, or its path below the folder that was given.
     role : str
-        See `workbench.checkpoints.bundles.manifest.ROLES`.
+        See `workbench.migration.bundles.manifest.ROLES`.
     report : ImportReport or None
         What it says, where it is an importer's report or id map that can be read.
     size, changed : int
