@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.conftest import ClonedClub
+from tests.conftest import Ground
 from workbench.cli.main import main
 
 
@@ -51,7 +51,7 @@ def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
 def at(shell: Shell, tmp_path: Path) -> Callable[..., Shell]:
     """Run it against a club, named by variable in a workbench.toml."""
 
-    def bind(club: ClonedClub, *more: str) -> Shell:
+    def bind(club: Ground, *more: str) -> Shell:
         (tmp_path / "workbench.toml").write_text(
             f'operator = "dana"\n[environments.club]\nkind = "demo"\nurl_env = "CLUB_URL"\nimport_reports = ["{club.club.imports}"]\n'
             f'tier_mapping = "{club.club.imports}/membership.yaml"\nevent_capacity_limit = 100\n'

@@ -11,6 +11,7 @@ import gc
 import itertools
 import os
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -20,15 +21,20 @@ from typing import Any
 import psycopg
 import pytest
 from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from tests.browsing import chromium as chromium
 from tests.pooling import pool as pool
+from tests.states import differences, state
 from workbench.database.address import parse_address
 from workbench.database.connection import Database
-from workbench.database.embedded import start_server
+from workbench.database.embedded import client_tools, start_server
 from workbench.database.environment import Environment
 from workbench.demo.club import Club, build_club
+from workbench.errors import Refused, WorkbenchError
 from workbench.murmurant.reports import read_reports
+from workbench.plans.journal import Entry
+from workbench.plans.plan import Plan
 from workbench.settings import EnvironmentSettings, Settings
 from workbench.workbench import Workbench
 
@@ -113,7 +119,9 @@ def database_at(url: str, kind: str = "development", name: str = "test") -> Data
 def server() -> Iterator[Server]:
     folder = Path(tempfile.mkdtemp(prefix="workbench-tests-", dir=_quick_folder()))
     made = Server(folder / "postgres")
-    yield made
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SCRATCH_URL", made.url("postgres"))
+        yield made
     made.handle.cleanup()
     shutil.rmtree(folder, ignore_errors=True)
 
@@ -171,7 +179,7 @@ class Clubs:
         self._copies = itertools.count()
         self._built: dict[tuple[str, int], Club] = {}
 
-    def clone(self, dialect: str, members: int = 200) -> ClonedClub:
+    def clone(self, dialect: str, members: int = 200) -> Ground:
         def build(connection: psycopg.Connection[Any]) -> None:
             imports = self.folder / f"{dialect}-{members}"
             self._built[dialect, members] = build_club(
@@ -183,46 +191,146 @@ class Clubs:
 
         template = self.server.template(f"club-{dialect}-{members}", build)
         club = self._built[dialect, members]
-        imports = self.folder / f"copy-{next(self._copies)}"
-        shutil.copytree(club.imports, imports)
-        return ClonedClub(self.server.url(self.server.create(template)), replace(club, imports=imports))
+        folder = self.folder / f"ground-{next(self._copies)}"
+        imports = shutil.copytree(club.imports, folder / "imports")
+        return Ground(self.server.url(self.server.create(template)), replace(club, imports=imports), folder)
+
+
+State = dict[str, list[str]]
+LOG = "AuditLog"
 
 
 @dataclass(frozen=True)
-class ClonedClub:
-    """A club of one test's own."""
+class Ground:
+    """A club of one test's own, with a folder of its own: opened, asked, changed, planned for, compared.
+
+    Its folder holds `home`, `backups` and `reports` of whoever opens it. `replace` makes it another
+    environment: ``replace(ground, kind="production", name="club")``.
+    """
 
     url: str
     club: Club
+    folder: Path
+    kind: str = "demo"
+    name: str = "demo"
+
+    @property
+    def database(self) -> str:
+        return str(conninfo_to_dict(self.url)["dbname"])
+
+    @property
+    def imports(self) -> Path:
+        return self.club.imports
+
+    @property
+    def plans(self) -> Path:
+        return self.folder / "home" / "plans"
 
     @property
     def options(self) -> EnvironmentSettings:
         return EnvironmentSettings(
-            kind="demo",
-            import_reports=(self.club.imports,),
-            tier_mapping=self.club.imports / "membership.yaml",
+            kind=self.kind,  # type: ignore[arg-type]
+            import_reports=(self.imports,),
+            tier_mapping=self.imports / "membership.yaml",
             event_capacity_limit=100,
         )
 
-    def workbench(self, **changes: Any) -> Workbench:
-        """Open it for looking, people uncovered, as the environment ``demo``, with the options changed."""
+    def open(self, url: str | None = None, *, unmask: bool = True, **changes: Any) -> Workbench:
+        """Open it for work, each question on the state of its moment; changes are of settings or of options."""
+        own = {name: changes.pop(name) for name in Settings.model_fields.keys() & changes}
+        assert EnvironmentSettings.model_fields.keys() >= changes.keys(), changes
         options = self.options.model_copy(update=changes)
-        return Workbench(
-            database_at(self.url, kind="demo", name="demo"),
-            options,
-            Settings(operator="dana"),
-            read_reports(options.import_reports),
-            one_state=True,
-            unmask=True,
-        )
+        folders = {name: self.folder / name for name in ("home", "backups", "reports")}
+        settings = Settings(**{"operator": "dana", "scratch_url_env": "SCRATCH_URL", **folders, **own})
+        limits = {
+            name: getattr(options, name) for name in ("statement_timeout", "apply_timeout", "lock_timeout")
+        }
+        database = replace(database_at(url or self.url, self.kind, self.name), **limits)
+        return Workbench(database, options, settings, read_reports(options.import_reports), unmask=unmask)
+
+    def workbench(self, **changes: Any) -> Workbench:
+        """Open it for looking: every question on the state that the first one saw."""
+        return replace(self.open(**changes), one_state=True)
+
+    def login(self, role: str) -> str:
+        """Return the URL as another role has it."""
+        return self.url.replace("postgres:@", f"{role}:@")
+
+    def connect(self, database: str | None = None, **how: Any) -> psycopg.Connection[Any]:
+        return psycopg.connect(make_conninfo(self.url, dbname=database or self.database), **how)
 
     def execute(self, statement: str, *parameters: Any) -> None:
         """Change something behind the workbench's back."""
-        with psycopg.connect(self.url) as connection:
+        with self.connect() as connection:
             connection.execute(statement, parameters)  # type: ignore[arg-type]
+
+    def ask(self, question: str, *parameters: Any, database: str | None = None) -> list[Any]:
+        """Return the rows of an answer; of one column, its values."""
+        with self.connect(database) as connection:
+            rows = connection.execute(question, parameters).fetchall()  # type: ignore[arg-type]
+        return [row[0] if len(row) == 1 else row for row in rows]
+
+    def dump(self, path: Path | None = None, *options: str) -> Path:
+        """Take a snapshot as the guide says."""
+        path = path or self.folder / "before.dump"
+        subprocess.run([client_tools() / "pg_dump", "-Fc", *options, "-f", path, self.url], check=True)
+        return path
+
+    def state(self, *leave_out: str) -> State:
+        """Return every table's rows, but of those left out."""
+        with self.connect() as connection:
+            return state(connection, leave_out)
+
+    def everything(self) -> State:
+        """Return every table's rows, and what the journal has."""
+        found = self.state()
+        if self.ask("SELECT to_regclass('workbench.applied')") != [None]:
+            found["the journal"] = sorted(self.ask("SELECT t::text FROM workbench.applied t"))
+        return found
+
+    def changed(self, since: State) -> dict[str, tuple[list[str], list[str]]]:
+        """Return the rows gone and new since then in each table; the audit log's new ones do not count."""
+        found = differences(since, self.state())
+        gone, _ = found.pop(LOG, ([], []))
+        return {**found, LOG: (gone, [])} if gone else found
+
+    def consent(self, plan: Plan) -> None:
+        """Let Erin approve."""
+        self.open().approve(plan, plan.digest, approver="erin", confirm=self.name)
+
+    def apply(self, plan: Plan, **how: Any) -> Entry:
+        return self.open(**how).apply(plan)
+
+    def carry_out(self, plan: Plan) -> Entry:
+        """Approve and apply."""
+        self.consent(plan)
+        return self.apply(plan)
+
+    def undo(self, plan: Plan | str) -> Entry:
+        """Plan to take back what was applied, approve and apply that."""
+        return self.carry_out(self.open().plan_undo(plan if isinstance(plan, str) else plan.id))
+
+    def proved(self, plan: Plan) -> State:
+        """Carry a plan out and take it back, which restores every table; return what was there between."""
+        before = self.state()
+        self.carry_out(plan)
+        after = self.state()
+        self.undo(plan)
+        assert self.changed(before) == {}
+        return after
+
+    def refuses(self, plan: Plan, error: type[WorkbenchError] = Refused, **how: Any) -> WorkbenchError:
+        """Return the error of an apply, which has not changed a thing."""
+        before = self.everything()
+        with pytest.raises(error) as caught:
+            self.apply(plan, **how)
+        assert caught.value.exit_code == (3 if issubclass(error, Refused) else 4)
+        assert caught.value.next_step
+        assert differences(before, self.everything()) == {}
+        return caught.value
 
 
 @pytest.fixture
-def club(clubs: Clubs, dialect: str) -> ClonedClub:
+def club(clubs: Clubs, dialect: str) -> Ground:
     """A healthy club of 200 members, in each dialect."""
     return clubs.clone(dialect)

@@ -16,7 +16,7 @@ from psycopg.conninfo import conninfo_to_dict
 from tests.commands import Shell
 from tests.commands import at as at
 from tests.commands import shell as shell
-from tests.conftest import ClonedClub, Clubs, Server
+from tests.conftest import Clubs, Ground, Server
 from tests.fixes.conftest import dump
 from tests.states import differences, state
 
@@ -28,28 +28,28 @@ LOOKING = (
 
 
 @pytest.fixture(scope="module")
-def small(clubs: Clubs) -> Callable[[str], ClonedClub]:
+def small(clubs: Clubs) -> Callable[[str], Ground]:
     return lambda dialect: clubs.clone(dialect, members=60)
 
 
 @pytest.fixture
-def club(small: Callable[[str], ClonedClub], dialect: str) -> ClonedClub:
+def club(small: Callable[[str], Ground], dialect: str) -> Ground:
     return small(dialect)
 
 
-def execute(club: ClonedClub, *statements: str) -> None:
+def execute(club: Ground, *statements: str) -> None:
     """Change something, per cent signs and all."""
     with psycopg.connect(club.url) as connection:
         for each in statements:
             connection.execute(each.encode())
 
 
-def ask(club: ClonedClub, question: str) -> list[tuple[Any, ...]]:
+def ask(club: Ground, question: str) -> list[tuple[Any, ...]]:
     with psycopg.connect(club.url) as connection:
         return connection.execute(question.encode()).fetchall()
 
 
-def twins(club: ClonedClub) -> tuple[str, str]:
+def twins(club: Ground) -> tuple[str, str]:
     """Add two members to whom nothing refers yet."""
     ids = "00000000-0000-4000-8000-000000000001", "00000000-0000-4000-8000-000000000002"
     for place, key in enumerate(ids):
@@ -61,7 +61,7 @@ def twins(club: ClonedClub) -> tuple[str, str]:
     return ids
 
 
-def rows(club: ClonedClub) -> dict[str, list[str]]:
+def rows(club: Ground) -> dict[str, list[str]]:
     """Every row but the audit log's, to which each change adds."""
     with psycopg.connect(club.url) as connection:
         return state(connection, leave_out={"AuditLog", "AuditLog 0", "AuditLog 1"})
@@ -168,7 +168,7 @@ def test_json_that_no_database_can_take_apart(club, at):
 
 @pytest.fixture
 def before(
-    club: ClonedClub, server: Server, tmp_path: Path, at: Callable[..., Shell]
+    club: Ground, server: Server, tmp_path: Path, at: Callable[..., Shell]
 ) -> Callable[..., tuple[Shell, str, Path]]:
     """Take a snapshot of the club as it was before its last import, in which every member had other values."""
 
@@ -238,7 +238,7 @@ def test_a_migration_since_the_snapshot(club, before):
     assert differences(untouched, rows(club)) == {}
 
 
-def partition(club: ClonedClub, table: str, by: str, key: str, *parts: str) -> None:
+def partition(club: Ground, table: str, by: str, key: str, *parts: str) -> None:
     """Make a table one of partitions, with its rows, its foreign keys and those that lead to it."""
     defined = "SELECT conname, conrelid::regclass::text, pg_get_constraintdef(oid) FROM pg_constraint WHERE contype = 'f'"
     named = f"""'"{table}"'::regclass"""

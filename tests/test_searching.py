@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.conftest import ClonedClub, Clubs
+from tests.conftest import Clubs, Ground
 from workbench.demo.breakages import break_club
 from workbench.errors import UsageError
 from workbench.workbench import Workbench
@@ -26,11 +26,11 @@ STRANGE = {
 
 
 @pytest.fixture
-def wb(club: ClonedClub) -> Workbench:
+def wb(club: Ground) -> Workbench:
     return replace(club.workbench(), one_state=False)
 
 
-def someone(club: ClonedClub, where: str = "true") -> tuple[str, str, str, str]:
+def someone(club: Ground, where: str = "true") -> tuple[str, str, str, str]:
     with psycopg.connect(club.url) as connection:
         row = connection.execute(
             f'SELECT id::text, "firstName", "lastName", email FROM "Member" WHERE {where} ORDER BY id LIMIT 1'  # type: ignore[arg-type]
@@ -39,13 +39,13 @@ def someone(club: ClonedClub, where: str = "true") -> tuple[str, str, str, str]:
     return row
 
 
-def rename(club: ClonedClub, key: str, first: str, last: str) -> None:
+def rename(club: Ground, key: str, first: str, last: str) -> None:
     club.execute(
         'UPDATE "Member" SET "firstName" = %s, "lastName" = %s WHERE id::text = %s', first, last, key
     )
 
 
-def test_a_person_is_found_by_anything_that_is_known_of_them(club: ClonedClub, wb: Workbench) -> None:
+def test_a_person_is_found_by_anything_that_is_known_of_them(club: Ground, wb: Workbench) -> None:
     key, first, last, email = someone(club)
     with psycopg.connect(club.url) as connection:
         target = "murmurantId" if club.club.dialect == "guide" else "clubosId"
@@ -81,7 +81,7 @@ def test_the_beginning_of_an_id_is_enough_where_ids_are_uuids(clubs: Clubs) -> N
     assert not len(club.workbench().find_people("00000000-0000-4"))
 
 
-def test_what_is_typed_is_literal(club: ClonedClub, wb: Workbench) -> None:
+def test_what_is_typed_is_literal(club: Ground, wb: Workbench) -> None:
     key = someone(club)[0]
     for typed, last in STRANGE.items():
         rename(club, key, typed, last)
@@ -93,7 +93,7 @@ def test_what_is_typed_is_literal(club: ClonedClub, wb: Workbench) -> None:
     assert list(wb.find_people("ann_a o'malley")["key"]) == [key]
 
 
-def test_case_is_nothing_and_accents_are_something(club: ClonedClub, wb: Workbench) -> None:
+def test_case_is_nothing_and_accents_are_something(club: Ground, wb: Workbench) -> None:
     key = someone(club)[0]
     rename(club, key, "Émilie", "Ångström")
     for typed in ("émilie", "ÉMILIE ångström", "ÅNGSTR"):
@@ -101,7 +101,7 @@ def test_case_is_nothing_and_accents_are_something(club: ClonedClub, wb: Workben
     assert not len(wb.find_people("emilie angstrom"))
 
 
-def test_whole_names_come_first_and_the_rest_is_counted(club: ClonedClub, wb: Workbench) -> None:
+def test_whole_names_come_first_and_the_rest_is_counted(club: Ground, wb: Workbench) -> None:
     bel = someone(club)[0]
     club.execute("""UPDATE "Member" SET "firstName" = 'Annabel'""")
     rename(club, bel, "Bel", "Zzz")
@@ -125,7 +125,7 @@ def test_nobody_is_nobody(wb: Workbench) -> None:
         wb.find_records("ann", "Members")
 
 
-def test_what_is_found_has_every_word_and_nothing_is_missed(club: ClonedClub) -> None:
+def test_what_is_found_has_every_word_and_nothing_is_missed(club: Ground) -> None:
     with club.workbench() as wb:
         everybody = wb.find_people("@", limit=1_000).to_dict("records")
         assert len(everybody) >= 200
@@ -151,7 +151,7 @@ def test_what_is_found_has_every_word_and_nothing_is_missed(club: ClonedClub) ->
         check()
 
 
-def test_events_and_registrations_are_found_too(club: ClonedClub, wb: Workbench) -> None:
+def test_events_and_registrations_are_found_too(club: Ground, wb: Workbench) -> None:
     with psycopg.connect(club.url) as connection:
         table = "Registration" if club.club.dialect == "guide" else "EventRegistration"
         row = connection.execute(
@@ -168,7 +168,7 @@ def test_events_and_registrations_are_found_too(club: ClonedClub, wb: Workbench)
     assert registration in set(wb.find_records(email, "Registration")["key"])
 
 
-def test_mappings_are_found_by_their_id_and_by_whom_they_lead_to(club: ClonedClub, wb: Workbench) -> None:
+def test_mappings_are_found_by_their_id_and_by_whom_they_lead_to(club: Ground, wb: Workbench) -> None:
     with psycopg.connect(club.url) as connection:
         (truth,) = break_club(connection, club.club, ["swapped-mappings"])
     (key, right), (other, wrong) = sorted(truth.detail["right"].items())
@@ -187,7 +187,7 @@ def test_mappings_are_found_by_their_id_and_by_whom_they_lead_to(club: ClonedClu
         wb.find_mappings(" ")
 
 
-def test_a_mapping_that_leads_nowhere_is_found_with_gaps(club: ClonedClub, wb: Workbench) -> None:
+def test_a_mapping_that_leads_nowhere_is_found_with_gaps(club: Ground, wb: Workbench) -> None:
     with psycopg.connect(club.url) as connection:
         (truth,) = break_club(connection, club.club, ["orphaned-mappings"])
     key = min(truth.keys)

@@ -21,7 +21,7 @@ from jupyter_core.paths import jupyter_path
 import workbench
 from tests.browser.conftest import free_port
 from tests.commands import Shell, at, shell  # noqa: F401
-from tests.conftest import ClonedClub, Clubs
+from tests.conftest import Clubs, Ground
 from workbench.cli.serving import SHORTEST, _here, _surroundings
 from workbench.panels.serving import PAGES, Served, page_of
 from workbench.settings import Settings
@@ -154,7 +154,7 @@ def test_a_browser_is_led_there_without_the_token_among_its_arguments(
 class Running:
     """A server in a process of its own, with what it said."""
 
-    def __init__(self, folder: Path, club: ClonedClub, *arguments: str, **variables: str) -> None:
+    def __init__(self, folder: Path, club: Ground, *arguments: str, **variables: str) -> None:
         (folder / "workbench.toml").write_text(
             'operator = "dana"\n[environments.club]\nkind = "demo"\nurl_env = "CLUB_URL"\n'
         )

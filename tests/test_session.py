@@ -8,17 +8,17 @@ from pathlib import Path
 import pytest
 
 from tests.commands import Shell, at, shell  # noqa: F401
-from tests.conftest import ClonedClub, Clubs
+from tests.conftest import Clubs, Ground
 from workbench.errors import ReportFileError, SnapshotError
 from workbench.workbench import open_workbench
 
 
 @pytest.fixture
-def club(clubs: Clubs) -> ClonedClub:
+def club(clubs: Clubs) -> Ground:
     return clubs.clone("application")
 
 
-def test_one_state_answers_one_thread_at_a_time(club: ClonedClub) -> None:
+def test_one_state_answers_one_thread_at_a_time(club: Ground) -> None:
     with club.workbench() as wb, ThreadPoolExecutor(4) as pool:
         assert wb.one_state
         first = wb.counts()
@@ -31,7 +31,7 @@ def test_one_state_answers_one_thread_at_a_time(club: ClonedClub) -> None:
 
 
 def test_reports_that_are_not_there_keep_nobody_from_what_needs_none(
-    club: ClonedClub,
+    club: Ground,
     server,
     at,  # noqa: F811
     tmp_path: Path,
@@ -68,7 +68,7 @@ def test_reports_that_are_not_there_keep_nobody_from_what_needs_none(
         assert wb.find_runs()[0].reports, "looked for once more"
 
 
-def test_a_report_that_somebody_names_is_read_at_once(club: ClonedClub, at) -> None:  # noqa: F811
+def test_a_report_that_somebody_names_is_read_at_once(club: Ground, at) -> None:  # noqa: F811
     done = at(club)("doctor", "--import-report", "nowhere.json")
     assert (done.returncode, "nowhere.json" in done.stderr) == (2, True)
     assert "environments.club" not in done.stderr

@@ -13,7 +13,7 @@ import pytest
 from tests.commands import Shell
 from tests.commands import at as at
 from tests.commands import shell as shell
-from tests.conftest import ClonedClub, Clubs
+from tests.conftest import Clubs, Ground
 from tests.imports import import_run
 from workbench.demo.breakages import BREAKAGES, break_club
 
@@ -141,7 +141,7 @@ def test_after_plan_apply_and_undo_every_answer_is_as_before(
 
 
 def test_after_a_replay_is_applied_and_undone_every_answer_is_as_before(
-    at: Callable[..., Shell], club: ClonedClub
+    at: Callable[..., Shell], club: Ground
 ) -> None:
     run = at(club)
     taken = said(run, "snapshot", "create")
@@ -190,7 +190,7 @@ def statuses(run: Shell) -> dict[str, tuple[str, int | None]]:
 
 @pytest.mark.parametrize("entity", ["member", "event"])
 def test_what_a_merge_did_is_deliberate_in_every_check_as_long_as_it_stands(
-    at: Callable[..., Shell], club: ClonedClub, entity: str
+    at: Callable[..., Shell], club: Ground, entity: str
 ) -> None:
     run, table = at(club), entity.capitalize()
     with psycopg.connect(club.url) as connection:
@@ -240,9 +240,7 @@ def test_a_correction_is_believed_only_where_the_rows_are_as_it_says(
     assert (again["changes"], wrong()) == (moves["changes"], ("pass", 0))
 
 
-def test_of_a_run_that_was_rolled_back_is_told_what_became(
-    at: Callable[..., Shell], club: ClonedClub
-) -> None:
+def test_of_a_run_that_was_rolled_back_is_told_what_became(at: Callable[..., Shell], club: Ground) -> None:
     run = at(club)
     name = club.club.last_live_run.run
     others = {each["run"]: (each["status"], each["why"]) for each in said(run, "runs")}

@@ -12,7 +12,7 @@ import pytest
 from tests.commands import Shell
 from tests.commands import at as at
 from tests.commands import shell as shell
-from tests.conftest import ClonedClub
+from tests.conftest import Ground
 from tests.recorded import Recording
 from tests.recorded import recording as recording
 
@@ -59,7 +59,7 @@ def test_nothing_is_said_where_nothing_is_known(recording: Callable[..., Recordi
     assert {each["status"] for each in answers(club).values()} == {"not run"}
 
 
-def test_people_s_own_doing_is_no_fault(club: ClonedClub, at: Callable[..., Shell]) -> None:
+def test_people_s_own_doing_is_no_fault(club: Ground, at: Callable[..., Shell]) -> None:
     run = at(club)
     assert {each["status"] for each in answers(run).values()} == {"pass"}
     # Somebody joins by the application while an import runs, and it maps them; somebody drafts an event.

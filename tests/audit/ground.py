@@ -9,7 +9,8 @@ from typing import Any
 
 import psycopg
 
-from tests.conftest import ClonedClub, Clubs
+from tests.conftest import Clubs
+from tests.conftest import Ground as Cloned
 from workbench.database.address import parse_address
 from workbench.database.connection import SPELLING, Database
 from workbench.murmurant.schema import Schema
@@ -23,7 +24,7 @@ from workbench.workbench import Workbench
 class Ground:
     """A club of one test's own, opened."""
 
-    club: ClonedClub
+    club: Cloned
     workbench: Workbench
 
     @property

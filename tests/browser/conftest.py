@@ -20,7 +20,7 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.conftest import ClonedClub
+from tests.conftest import Ground
 from workbench.database.address import parse_address
 
 TOKEN = "the-token-of-the-tests"
@@ -45,7 +45,7 @@ class Desk:
     """A folder with a club in it, and servers that an operator would have started there."""
 
     folder: Path
-    club: ClonedClub
+    club: Ground
     chromium: Any
     _open: ExitStack
     pages: list[Any] = field(default_factory=list)
@@ -158,7 +158,7 @@ def desk_of(request: pytest.FixtureRequest, tmp_path: Path, chromium: Any) -> It
     """Lay a desk for a club: its workbench.toml, and whatever servers are started on it."""
     with ExitStack() as opened:
 
-        def lay(club: ClonedClub, kind: str = "development") -> Desk:
+        def lay(club: Ground, kind: str = "development") -> Desk:
             where = parse_address(club.url, named="the test's URL").where
             (tmp_path / "workbench.toml").write_text(
                 f'operator = "dana"\n[environments.club]\nkind = "{kind}"\nurl_env = "CLUB_URL"\n'

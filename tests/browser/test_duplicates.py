@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from tests.browser.conftest import Desk, in_table, press
-from tests.conftest import ClonedClub, Clubs
+from tests.conftest import Clubs, Ground
 from tests.duplicates.conftest import SAME_PERSON
 from tests.merging.planting import Planter
 from tests.states import differences, state
@@ -111,7 +111,7 @@ def _types_while_it_is_slow(page: Any, desk: Desk) -> None:
     page.get_by_role("heading", name="Pair 1 of 2").click()  # out of the field
 
 
-def _merge_and_bring_back(page: Any, club: ClonedClub, before: dict[str, list[str]]) -> None:
+def _merge_and_bring_back(page: Any, club: Ground, before: dict[str, list[str]]) -> None:
     """Merge what was called the same, see it verified, and take it back; the database is what is compared."""
     press(page, "Plan this merge")
     page.get_by_text("Can this plan be approved as it is?").wait_for()
@@ -135,7 +135,7 @@ def _merge_and_bring_back(page: Any, club: ClonedClub, before: dict[str, list[st
     assert not differences(before, _state(club))
 
 
-def _planted(club: ClonedClub) -> tuple[set[str], set[str]]:
+def _planted(club: Ground) -> tuple[set[str], set[str]]:
     """Plant one person twice, the second time with a registration, and two people who are alike."""
     with club.workbench() as wb, Planter(psycopg.connect(club.url, autocommit=True), wb) as planter:
         twins = [planter.member(email=each, **SAME_PERSON) for each in TWINS]
@@ -160,6 +160,6 @@ def _said(folder: Path) -> str:
     return (folder / "reports" / "decisions-club.jsonl").read_text()
 
 
-def _state(club: ClonedClub) -> dict[str, list[str]]:
+def _state(club: Ground) -> dict[str, list[str]]:
     with psycopg.connect(club.url) as connection:
         return state(connection, ("AuditLog",))

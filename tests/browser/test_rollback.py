@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from tests.browser.conftest import Desk, in_table, press
-from tests.conftest import ClonedClub, Clubs
+from tests.conftest import Clubs, Ground
 from tests.states import differences, state
 
 pytestmark = pytest.mark.browser
@@ -39,7 +39,7 @@ def test_the_same_on_a_page_without_code(desk_of: Callable[..., Desk], clubs: Cl
     roll_back_and_bring_back(desk_of(club).serve("runs"), club)
 
 
-def roll_back_and_bring_back(page: Any, club: ClonedClub) -> None:
+def roll_back_and_bring_back(page: Any, club: Ground) -> None:
     """Do it on whatever page has the panel; the database is what is compared."""
     with club.workbench() as wb:
         runs = wb.runs()

@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from tests.browser.conftest import PATIENCE, TOKEN, Desk, in_table, press
-from tests.conftest import ClonedClub, Clubs
+from tests.conftest import Clubs, Ground
 from tests.states import differences, state
 from workbench.plans.plan import Plan
 from workbench.workbench import open_workbench
@@ -159,7 +159,7 @@ def _colour(element: Any) -> tuple[int, int, int]:
     return int(red), int(green), int(blue)
 
 
-def _until(club: ClonedClub, query: str) -> None:
+def _until(club: Ground, query: str) -> None:
     """Wait until a query counts something."""
     until = monotonic() + PATIENCE / 1000
     with psycopg.connect(club.url, autocommit=True) as connection:
@@ -170,13 +170,13 @@ def _until(club: ClonedClub, query: str) -> None:
     raise AssertionError(f"never: {query}")
 
 
-def _changes_under_way(club: ClonedClub) -> int:
+def _changes_under_way(club: Ground) -> int:
     """Count the transactions that have written something and are not committed."""
     with psycopg.connect(club.url) as connection:
         query = "SELECT count(*) FROM pg_stat_activity WHERE backend_xid IS NOT NULL AND datname = current_database()"
         return int(connection.execute(query).fetchone()[0])  # type: ignore[index]
 
 
-def _state(club: ClonedClub) -> dict[str, list[str]]:
+def _state(club: Ground) -> dict[str, list[str]]:
     with psycopg.connect(club.url) as connection:
         return state(connection, ("AuditLog",))

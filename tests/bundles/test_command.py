@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from tests.conftest import ClonedClub, Clubs
+from tests.conftest import Clubs, Ground
 from workbench.cli.main import app
 from workbench.errors import WorkbenchError
 
@@ -18,12 +18,12 @@ Run = Callable[..., Result]
 
 
 @pytest.fixture
-def club(clubs: Clubs) -> ClonedClub:
+def club(clubs: Clubs) -> Ground:
     return clubs.clone("guide", 60)
 
 
 @pytest.fixture
-def shell(club: ClonedClub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+def shell(club: Ground, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Run the command on a club; a failure's exit code is that of its error."""
     (tmp_path / "workbench.toml").write_text(
         'operator = "dana"\n[environments.club]\nkind = "development"\nurl_env = "CLUB_URL"\n'

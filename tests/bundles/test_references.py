@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from tests.bundles.test_verify import rewrite
-from tests.conftest import ClonedClub, Clubs
+from tests.conftest import Clubs, Ground
 from tests.reporting.conftest import settings_for
 from workbench import open_workbench
 from workbench.cli.main import app
@@ -22,17 +22,17 @@ from workbench.workbench import Workbench
 
 
 @pytest.fixture
-def club(clubs: Clubs, dialect: str) -> ClonedClub:
+def club(clubs: Clubs, dialect: str) -> Ground:
     return clubs.clone(dialect, 60)
 
 
 @pytest.fixture
-def wb(club: ClonedClub, tmp_path: Path) -> Workbench:
+def wb(club: Ground, tmp_path: Path) -> Workbench:
     settings = Settings(operator="dana", home=tmp_path, backups=tmp_path / "backups")
     return replace(club.workbench(), settings=settings, one_state=False)
 
 
-def test_a_plan_cites_the_bundle_that_holds_its_reports(wb: Workbench, club: ClonedClub) -> None:
+def test_a_plan_cites_the_bundle_that_holds_its_reports(wb: Workbench, club: Ground) -> None:
     run = club.club.last_live_run.run
     before = wb.plan_rollback(run)
     assert isinstance(before, Plan)
@@ -53,7 +53,7 @@ def test_a_plan_cites_the_bundle_that_holds_its_reports(wb: Workbench, club: Clo
     assert made.digest in entries["metadata"].astype(str).iloc[-1]
 
 
-def test_a_report_that_changed_since_is_said_to(wb: Workbench, club: ClonedClub) -> None:
+def test_a_report_that_changed_since_is_said_to(wb: Workbench, club: Ground) -> None:
     run = club.club.last_live_run.run
     made, _ = wb.create_bundle([club.club.imports], run=run)
     for path in club.club.imports.glob("*.json"):
@@ -65,7 +65,7 @@ def test_a_report_that_changed_since_is_said_to(wb: Workbench, club: ClonedClub)
 
 
 @pytest.mark.parametrize("dialect", ["guide"])
-def test_a_bundle_that_holds_some_of_the_reports_is_not_all(wb: Workbench, club: ClonedClub) -> None:
+def test_a_bundle_that_holds_some_of_the_reports_is_not_all(wb: Workbench, club: Ground) -> None:
     run = club.club.last_live_run.run
     made, _ = wb.create_bundle([club.club.imports], run=run)
     several = sorted({each.path for each in wb.reports if each.run_id == run})
@@ -77,7 +77,7 @@ def test_a_bundle_that_holds_some_of_the_reports_is_not_all(wb: Workbench, club:
     assert "bundle_sha256" not in plan.header.audit[0]["metadata"]
 
 
-def test_an_altered_bundle_is_nobodys_evidence(wb: Workbench, club: ClonedClub) -> None:
+def test_an_altered_bundle_is_nobodys_evidence(wb: Workbench, club: Ground) -> None:
     run = club.club.last_live_run.run
     made, _ = wb.create_bundle([club.club.imports], run=run)
     assert list(wb.bundles(run)["digest"]) == [made.digest]
@@ -91,7 +91,7 @@ def test_an_altered_bundle_is_nobodys_evidence(wb: Workbench, club: ClonedClub) 
     assert "sealed" not in str(plan.header.evidence)
 
 
-def test_the_audit_log_notes_its_digest(wb: Workbench, club: ClonedClub) -> None:
+def test_the_audit_log_notes_its_digest(wb: Workbench, club: Ground) -> None:
     run = club.club.last_live_run.run
     runs = [each.run for each in wb.find_runs()]
     made, _ = wb.create_bundle([club.club.imports], run=run)
@@ -101,7 +101,7 @@ def test_the_audit_log_notes_its_digest(wb: Workbench, club: ClonedClub) -> None
     assert [each.run for each in wb.find_runs()] == runs  # the entry is no run's trace
 
 
-def test_what_was_sealed_anew_is_told_by_the_audit_log(wb: Workbench, club: ClonedClub) -> None:
+def test_what_was_sealed_anew_is_told_by_the_audit_log(wb: Workbench, club: Ground) -> None:
     made, _ = wb.create_bundle([club.club.imports], run=club.club.last_live_run.run)
     assert wb.verify_bundle(made.folder) == []
     rewrite(made, lambda content: content.update(sealed_by="robin"))
@@ -111,7 +111,7 @@ def test_what_was_sealed_anew_is_told_by_the_audit_log(wb: Workbench, club: Clon
     assert f"the audit log noted {made.digest}" in found.detail
 
 
-def test_what_is_known_to_belong_to_a_run_is_sealed_unasked(wb: Workbench, club: ClonedClub) -> None:
+def test_what_is_known_to_belong_to_a_run_is_sealed_unasked(wb: Workbench, club: Ground) -> None:
     run = club.club.last_live_run.run
     made, _ = wb.create_bundle(run=run)
     reports = [each.path.name for each in wb.reports if each.run_id == run]
@@ -125,7 +125,7 @@ def test_what_is_known_to_belong_to_a_run_is_sealed_unasked(wb: Workbench, club:
         wb.create_bundle()
 
 
-def test_without_an_audit_log_the_bundle_is_made_and_says_so(wb: Workbench, club: ClonedClub) -> None:
+def test_without_an_audit_log_the_bundle_is_made_and_says_so(wb: Workbench, club: Ground) -> None:
     run = club.club.last_live_run.run
     club.execute('ALTER TABLE "AuditLog" RENAME TO "AuditLogOfOld"')
     made, not_logged = wb.create_bundle([club.club.imports], run=run)
@@ -134,7 +134,7 @@ def test_without_an_audit_log_the_bundle_is_made_and_says_so(wb: Workbench, club
 
 
 @pytest.mark.parametrize("dialect", ["guide"])
-def test_the_run_shows_it(club: ClonedClub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_run_shows_it(club: Ground, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = settings_for(club.url, tmp_path, monkeypatch, imports=club.club.imports)
     run = club.club.last_live_run.run
     with open_workbench("club", settings=settings) as wb:

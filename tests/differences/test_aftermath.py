@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tests.conftest import ClonedClub
+from tests.conftest import Ground
 from tests.differences.test_differences import REGISTRATIONS, opened, work  # noqa: F401
 from tests.reporting.test_charts import HOSTILE, svg
 from workbench import (
@@ -29,8 +29,8 @@ from workbench.workbench import Workbench
 
 
 def test_no_snapshot_is_said_and_is_never_green(
-    club: ClonedClub,
-    opened: Callable[[ClonedClub], Workbench],  # noqa: F811
+    club: Ground,
+    opened: Callable[[Ground], Workbench],  # noqa: F811
 ) -> None:
     wb = opened(club)
     found = wb.came_after()
@@ -54,8 +54,8 @@ def test_no_snapshot_is_said_and_is_never_green(
 
 
 def test_what_differs_and_what_a_restore_would_lose(
-    club: ClonedClub,
-    opened: Callable[[ClonedClub], Workbench],  # noqa: F811
+    club: Ground,
+    opened: Callable[[Ground], Workbench],  # noqa: F811
     dialect: str,
 ) -> None:
     wb = opened(club)

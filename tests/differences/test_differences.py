@@ -13,7 +13,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from tests.conftest import ClonedClub, Clubs, Server, database_at
+from tests.conftest import Clubs, Ground, Server, database_at
 from tests.differences.conftest import restore_in_place
 from tests.fixes.conftest import carry_out
 from tests.test_cli import at, shell  # noqa: F401
@@ -30,10 +30,10 @@ REGISTRATIONS = {"application": "EventRegistration", "guide": "Registration"}
 
 
 @pytest.fixture
-def opened(server: Server, tmp_path: Path) -> Callable[[ClonedClub], Workbench]:
+def opened(server: Server, tmp_path: Path) -> Callable[[Ground], Workbench]:
     """Open a club whose snapshots go to a folder of the test's own; scratch databases to the run's server."""
 
-    def make(club: ClonedClub) -> Workbench:
+    def make(club: Ground) -> Workbench:
         settings = Settings(
             operator="dana", backups=tmp_path / "backups", home=Path(server.handle.pgdata).parent
         )
@@ -51,7 +51,7 @@ def counts(found: Differences) -> dict[str, tuple[Any, ...]]:
     }
 
 
-def work(club: ClonedClub, dialect: str) -> None:
+def work(club: Ground, dialect: str) -> None:
     """Do a little of everything, unlogged."""
     registrations = REGISTRATIONS[dialect]
     one = f'SELECT id FROM "{registrations}" ORDER BY id LIMIT 1'
@@ -67,7 +67,7 @@ def work(club: ClonedClub, dialect: str) -> None:
 
 
 def test_short_and_long_ways_agree_on_a_club(
-    club: ClonedClub, opened: Callable[[ClonedClub], Workbench], dialect: str
+    club: Ground, opened: Callable[[Ground], Workbench], dialect: str
 ) -> None:
     wb = opened(club)
     first = wb.create_snapshot()
@@ -101,7 +101,7 @@ def test_short_and_long_ways_agree_on_a_club(
 
 
 def test_an_instant_checkpoint_is_read_where_it_is(
-    server: Server, clubs: Clubs, opened: Callable[[ClonedClub], Workbench]
+    server: Server, clubs: Clubs, opened: Callable[[Ground], Workbench]
 ) -> None:
     club = clubs.clone("application")
     wb = opened(club)
@@ -118,14 +118,14 @@ def test_an_instant_checkpoint_is_read_where_it_is(
             connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(made.file)))
 
 
-def len_of(club: ClonedClub, table: str) -> int:
+def len_of(club: Ground, table: str) -> int:
     with psycopg.connect(club.url) as connection:
         row = connection.execute(f'SELECT count(*) FROM "{table}"').fetchone()  # type: ignore[arg-type]
     assert row is not None
     return int(row[0])
 
 
-def test_logged_work_is_a_person_s(clubs: Clubs, opened: Callable[[ClonedClub], Workbench]) -> None:
+def test_logged_work_is_a_person_s(clubs: Clubs, opened: Callable[[Ground], Workbench]) -> None:
     club = clubs.clone("application")
     wb = opened(club)
     wb.create_snapshot()
@@ -149,7 +149,7 @@ def test_logged_work_is_a_person_s(clubs: Clubs, opened: Callable[[ClonedClub], 
 
 
 def test_what_a_plan_changed_bears_the_name_of_who_applied_it(
-    clubs: Clubs, opened: Callable[[ClonedClub], Workbench], tmp_path: Path
+    clubs: Clubs, opened: Callable[[Ground], Workbench], tmp_path: Path
 ) -> None:
     club = clubs.clone("guide")
     wb = opened(club)
@@ -164,9 +164,7 @@ def test_what_a_plan_changed_bears_the_name_of_who_applied_it(
     assert set(zip(told["who"], told["evidence"], strict=True)) == {(f"dana by plan {plan.id}", "certain")}
 
 
-def test_tables_and_columns_that_came_or_went(
-    clubs: Clubs, opened: Callable[[ClonedClub], Workbench]
-) -> None:
+def test_tables_and_columns_that_came_or_went(clubs: Clubs, opened: Callable[[Ground], Workbench]) -> None:
     club = clubs.clone("application")
     wb = opened(club)
     wb.create_snapshot()
@@ -185,7 +183,7 @@ def test_tables_and_columns_that_came_or_went(
     assert pd.isna(found.loc["EventNote", "now"])
 
 
-def test_what_is_not_what_it_says_is_refused(clubs: Clubs, opened: Callable[[ClonedClub], Workbench]) -> None:
+def test_what_is_not_what_it_says_is_refused(clubs: Clubs, opened: Callable[[Ground], Workbench]) -> None:
     club = clubs.clone("guide")
     wb = opened(club)
     made = wb.create_snapshot()

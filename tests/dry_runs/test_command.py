@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from tests.bundles.conftest import DRY, LIVE
-from tests.conftest import ClonedClub, Clubs
+from tests.conftest import Clubs, Ground
 from workbench import open_workbench
 from workbench.cli.main import app
 from workbench.cli.options import joined_parameters
@@ -21,12 +21,12 @@ Run = Callable[..., Result]
 
 
 @pytest.fixture
-def club(clubs: Clubs) -> ClonedClub:
+def club(clubs: Clubs) -> Ground:
     return clubs.clone("application", 60)
 
 
 @pytest.fixture
-def shell(club: ClonedClub, place: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+def shell(club: Ground, place: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Run the command on a club, in the importer's folder."""
     (place / "workbench.toml").write_text(
         'operator = "dana"\n'
@@ -151,7 +151,7 @@ def test_how_it_ends_is_its_exit_code(shell: Run, importer: list[str], place: Pa
 
 
 def test_an_importer_that_writes_is_noticed(
-    shell: Run, importer: list[str], place: Path, club: ClonedClub
+    shell: Run, importer: list[str], place: Path, club: Ground
 ) -> None:
     script = place / "importer.py"
     script.write_text(

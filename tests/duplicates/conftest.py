@@ -12,7 +12,8 @@ import pytest
 
 from tests.commands import at as at
 from tests.commands import shell as shell
-from tests.conftest import ClonedClub, Clubs
+from tests.conftest import Clubs
+from tests.conftest import Ground as Cloned
 from tests.merging.planting import Planter
 from tests.recorded import recording as recording
 from workbench.settings import Settings
@@ -26,7 +27,7 @@ HOSTILE = ("<script>alert(1)</script>", '=HYPERLINK("http://evil.example","x")',
 class Ground:
     """A club of one test's own."""
 
-    club: ClonedClub
+    club: Cloned
     home: Path
 
     @property

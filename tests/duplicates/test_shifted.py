@@ -11,7 +11,7 @@ import pytest
 from psycopg import sql
 
 from tests.commands import Shell
-from tests.conftest import DIALECTS, ClonedClub, Clubs
+from tests.conftest import DIALECTS, Clubs, Ground
 from tests.recorded import Recording
 
 At = Callable[..., Shell]
@@ -105,7 +105,7 @@ def test_recordings_with_one_clock_are_silent(recording: Open) -> None:
 
 
 def _sessions(
-    club: ClonedClub,
+    club: Ground,
     *,
     hours: int,
     same_people: bool,

@@ -14,7 +14,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from tests.conftest import ClonedClub, Clubs, Server
+from tests.conftest import Clubs, Ground, Server
 from tests.edits import Edit, later_edit
 from tests.imports import Imported, import_run
 from tests.states import differences, state
@@ -47,7 +47,7 @@ def carry_out(wb: Workbench, plan: Plan) -> Entry:
 class Staged:
     """A club after a run, and what it was before."""
 
-    club: ClonedClub
+    club: Ground
     imported: Imported
     snapshot: Path
     before: State
@@ -59,7 +59,9 @@ class Staged:
     def copy(self, server: Server, imports: Path) -> Staged:
         """Return another like it, with its reports in a folder of its own."""
         shutil.copytree(self.club.club.imports, imports)
-        club = ClonedClub(server.url(server.create(self.database)), replace(self.club.club, imports=imports))
+        club = Ground(
+            server.url(server.create(self.database)), replace(self.club.club, imports=imports), imports.parent
+        )
         reports = tuple(imports / each.name for each in self.imported.reports)
         return replace(self, club=club, imported=replace(self.imported, reports=reports))
 
@@ -68,7 +70,7 @@ class Staged:
 class Scene:
     """A club before a run, after it, and after what people did since."""
 
-    club: ClonedClub
+    club: Ground
     imported: Imported
     edits: list[Edit]
     snapshot: Path

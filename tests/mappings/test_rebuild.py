@@ -12,7 +12,7 @@ import pytest
 from psycopg import sql
 
 from tests.commands import Shell
-from tests.conftest import DIALECTS, ClonedClub, Clubs
+from tests.conftest import DIALECTS, Clubs, Ground
 from tests.recorded import STATES, Recording, load
 
 At = Callable[..., Shell]
@@ -196,7 +196,7 @@ def test_the_ambiguous_are_left_out_and_listed(clubs: Clubs, at: At) -> None:
     assert (now[moved], now[undone]) == (right, own)
 
 
-def _sync_again(club: ClonedClub) -> str:
+def _sync_again(club: Ground) -> str:
     """Play the sync that finds no mapping: members by their e-mail, every event and registration made anew."""
     guide = club.club.dialect == "guide"
     run = "run_20260701_again1" if guide else "sync_1782900000000_again1"

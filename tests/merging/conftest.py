@@ -11,7 +11,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.conftest import ClonedClub, Clubs
+from tests.conftest import Clubs
+from tests.conftest import Ground as Cloned
 from tests.fixes.conftest import carry_out
 from tests.merging.planting import Planter
 from tests.states import differences, state
@@ -26,7 +27,7 @@ LOG = "AuditLog"
 class Ground:
     """A club of one test's own, open for planting."""
 
-    club: ClonedClub
+    club: Cloned
     home: Path
 
     @cached_property

@@ -14,7 +14,7 @@ import pytest
 from tests.commands import Shell
 from tests.commands import at as at
 from tests.commands import shell as shell
-from tests.conftest import ClonedClub
+from tests.conftest import Ground
 
 CHECK = "merges-written-over"
 
@@ -30,7 +30,7 @@ def finding(run: Shell) -> tuple[str, list[dict[str, Any]]]:
     return found["status"], found["rows"]
 
 
-def with_ids(club: ClonedClub, entity: str) -> list[tuple[str, str]]:
+def with_ids(club: Ground, entity: str) -> list[tuple[str, str]]:
     """Return some records which a WA id leads to, with the ids."""
     target = "murmurantId" if club.club.dialect == "guide" else "clubosId"
     with psycopg.connect(club.url) as connection:
@@ -41,7 +41,7 @@ def with_ids(club: ClonedClub, entity: str) -> list[tuple[str, str]]:
         ).fetchall()
 
 
-def write_over(club: ClonedClub, entity: str, record: str, wa_id: str) -> None:
+def write_over(club: Ground, entity: str, record: str, wa_id: str) -> None:
     """Leave what a later sync leaves of a contact whose mapping leads to the record."""
     if club.club.dialect == "guide":
         club.execute(
@@ -62,7 +62,7 @@ def write_over(club: ClonedClub, entity: str, record: str, wa_id: str) -> None:
 
 
 @pytest.mark.parametrize("entity", ["Member", "Event"])
-def test_the_next_sync_is_foretold_and_told(at: Callable[..., Shell], club: ClonedClub, entity: str) -> None:
+def test_the_next_sync_is_foretold_and_told(at: Callable[..., Shell], club: Ground, entity: str) -> None:
     run = at(club)
     club.execute('UPDATE "Event" SET capacity = NULL')
     assert finding(run) == ("pass", [])

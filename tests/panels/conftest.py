@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from ipywidgets import Button, Widget
 
-from tests.conftest import ClonedClub
+from tests.conftest import Ground
 from workbench.settings import Settings
 from workbench.workbench import Workbench
 
@@ -20,7 +20,7 @@ def opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable
     """Open a club as a notebook does, with a folder of its own for plans and reports."""
     made: list[Workbench] = []
 
-    def open_club(club: ClonedClub, **changes: Any) -> Workbench:
+    def open_club(club: Ground, **changes: Any) -> Workbench:
         found = club.workbench()
         kept = {"home": tmp_path / "home", "reports": tmp_path / "reports", "backups": tmp_path / "backups"}
         monkeypatch.setenv("CLUB_URL", club.url)

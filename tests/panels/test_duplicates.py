@@ -9,7 +9,7 @@ from dataclasses import replace
 import psycopg
 import pytest
 
-from tests.conftest import ClonedClub, Clubs
+from tests.conftest import Clubs, Ground
 from tests.duplicates.conftest import HOSTILE, SAME_PERSON
 from tests.fixes.conftest import carry_out
 from tests.merging.planting import Planter
@@ -29,12 +29,12 @@ ADDRESSES = (
 
 
 @pytest.fixture
-def small(clubs: Clubs, dialect: str) -> ClonedClub:
+def small(clubs: Clubs, dialect: str) -> Ground:
     return clubs.clone(dialect, 60)
 
 
 @pytest.fixture
-def planter(small: ClonedClub) -> Iterator[Planter]:
+def planter(small: Ground) -> Iterator[Planter]:
     with small.workbench() as wb, Planter(psycopg.connect(small.url, autocommit=True), wb) as made:
         yield made
 
@@ -48,7 +48,7 @@ def _other_twins(planter: Planter) -> list[str]:
     return _twins(planter, "b.ort@example.org", "bort@example.org", **named)
 
 
-def _state(club: ClonedClub) -> dict[str, list[str]]:
+def _state(club: Ground) -> dict[str, list[str]]:
     with psycopg.connect(club.url) as connection:
         return state(connection, ("AuditLog",))
 
@@ -74,7 +74,7 @@ def _key(panel: DuplicateReview, key: str, of: str | None = None) -> None:
     settle(panel)
 
 
-def test_reviewed_merged_and_brought_back(opened: Opened, small: ClonedClub, planter: Planter) -> None:
+def test_reviewed_merged_and_brought_back(opened: Opened, small: Ground, planter: Planter) -> None:
     left, right = _twins(planter, *ADDRESSES[:2])
     event = planter.event()
     planter.registration(right, event)
@@ -107,7 +107,7 @@ def test_reviewed_merged_and_brought_back(opened: Opened, small: ClonedClub, pla
 
 
 def test_a_word_after_a_step_is_never_said_of_the_pair_that_was_left(
-    opened: Opened, small: ClonedClub, planter: Planter
+    opened: Opened, small: Ground, planter: Planter
 ) -> None:
     _twins(planter, *ADDRESSES[:2])
     _other_twins(planter)
@@ -126,7 +126,7 @@ def test_a_word_after_a_step_is_never_said_of_the_pair_that_was_left(
     assert panel.wb.decisions()[["left", "right"]].to_numpy().tolist() == [[*second]]
 
 
-def test_keys_say_and_step_and_never_twice(opened: Opened, small: ClonedClub, planter: Planter) -> None:
+def test_keys_say_and_step_and_never_twice(opened: Opened, small: Ground, planter: Planter) -> None:
     one = _twins(planter, *ADDRESSES[:2])
     two = _other_twins(planter)
     panel = _review(opened(small))
@@ -167,7 +167,7 @@ def test_keys_say_and_step_and_never_twice(opened: Opened, small: ClonedClub, pl
 
 
 def test_a_word_on_others_leaves_what_is_chosen_about_a_merge(
-    opened: Opened, small: ClonedClub, planter: Planter
+    opened: Opened, small: Ground, planter: Planter
 ) -> None:
     one, two, three = _twins(planter, *ADDRESSES)
     wb = opened(small)
@@ -185,7 +185,7 @@ def test_a_word_on_others_leaves_what_is_chosen_about_a_merge(
 
 
 def test_a_word_for_what_was_seen_before_another_kind_was_chosen(
-    opened: Opened, small: ClonedClub, planter: Planter
+    opened: Opened, small: Ground, planter: Planter
 ) -> None:
     left, right = _twins(planter, *ADDRESSES[:2])
     panel = _review(opened(small))
@@ -203,9 +203,7 @@ def test_a_word_for_what_was_seen_before_another_kind_was_chosen(
     assert "1 of 1 reviewed" in said(panel)
 
 
-def test_another_threshold_lists_anew(
-    opened: Opened, small: ClonedClub, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_another_threshold_lists_anew(opened: Opened, small: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
     panel = _review(opened(small))
     asked, find = list[float](), Workbench.find_duplicates
 
@@ -219,7 +217,7 @@ def test_another_threshold_lists_anew(
     assert asked == [0.95]
 
 
-def test_what_nobody_reviewed_stays(opened: Opened, small: ClonedClub, planter: Planter) -> None:
+def test_what_nobody_reviewed_stays(opened: Opened, small: Ground, planter: Planter) -> None:
     one, two, three = _twins(planter, *ADDRESSES)
     wb = opened(small)
     wb.decide(one, two, "same")
@@ -241,7 +239,7 @@ def test_what_nobody_reviewed_stays(opened: Opened, small: ClonedClub, planter: 
     assert "somebody was unsure of the two" in said(panel)
 
 
-def test_fields_are_chosen(opened: Opened, small: ClonedClub, planter: Planter) -> None:
+def test_fields_are_chosen(opened: Opened, small: Ground, planter: Planter) -> None:
     left, right = _twins(planter, *ADDRESSES[:2])
     wb = opened(small)
     wb.decide(left, right, "same")
@@ -261,9 +259,7 @@ def test_fields_are_chosen(opened: Opened, small: ClonedClub, planter: Planter) 
     assert choice.asked["rules"] == {"*": "newest", "email": "most-complete"}
 
 
-def test_all_that_was_called_the_same_in_one_plan(
-    opened: Opened, small: ClonedClub, planter: Planter
-) -> None:
+def test_all_that_was_called_the_same_in_one_plan(opened: Opened, small: Ground, planter: Planter) -> None:
     one = _twins(planter, *ADDRESSES[:2])
     two = _other_twins(planter)
     wb = opened(small)
@@ -293,7 +289,7 @@ def test_a_merge_that_no_rule_decides_says_why(opened: Opened, clubs: Clubs) -> 
     assert panel.review.plan == ""
 
 
-def test_a_record_that_is_gone_is_said_in_words(opened: Opened, small: ClonedClub, planter: Planter) -> None:
+def test_a_record_that_is_gone_is_said_in_words(opened: Opened, small: Ground, planter: Planter) -> None:
     left, right = _twins(planter, *ADDRESSES[:2])
     wb = opened(small)
     wb.decide(left, right, "same")
@@ -308,7 +304,7 @@ def test_a_record_that_is_gone_is_said_in_words(opened: Opened, small: ClonedClu
 
 
 def test_a_remark_with_an_address_is_refused_in_words(
-    opened: Opened, small: ClonedClub, planter: Planter
+    opened: Opened, small: Ground, planter: Planter
 ) -> None:
     _twins(planter, *ADDRESSES[:2])
     panel = _review(opened(small))
@@ -319,7 +315,7 @@ def test_a_remark_with_an_address_is_refused_in_words(
     assert "0 of 1 reviewed" in said(panel)
 
 
-def test_hostile_names_are_text(opened: Opened, small: ClonedClub, planter: Planter) -> None:
+def test_hostile_names_are_text(opened: Opened, small: Ground, planter: Planter) -> None:
     for number, name in enumerate(HOSTILE):
         _twins(planter, f"h{number}.x@example.org", f"h{number}x@example.org", firstName=name, lastName=name)
     wb = opened(small)
@@ -342,7 +338,7 @@ def test_hostile_names_are_text(opened: Opened, small: ClonedClub, planter: Plan
 
 
 def test_people_are_seen_on_the_screen_and_covered_where_they_leave_it(
-    opened: Opened, small: ClonedClub, planter: Planter
+    opened: Opened, small: Ground, planter: Planter
 ) -> None:
     left, right = _twins(planter, *ADDRESSES[:2])
     wb = opened(small)
@@ -368,9 +364,7 @@ def test_people_are_seen_on_the_screen_and_covered_where_they_leave_it(
     assert "quuxworthy" in screen()
 
 
-def test_people_are_covered_at_first_on_production(
-    opened: Opened, small: ClonedClub, planter: Planter
-) -> None:
+def test_people_are_covered_at_first_on_production(opened: Opened, small: Ground, planter: Planter) -> None:
     _twins(planter, *ADDRESSES[:2])
     wb = opened(small)
     wb.database = replace(wb.database, environment=replace(wb.environment, kind="production"))
@@ -382,9 +376,7 @@ def test_people_are_covered_at_first_on_production(
 
 
 @pytest.mark.parametrize("entity", ["Event", "Registration"])
-def test_events_and_registrations_too(
-    opened: Opened, small: ClonedClub, planter: Planter, entity: str
-) -> None:
+def test_events_and_registrations_too(opened: Opened, small: Ground, planter: Planter, entity: str) -> None:
     member = planter.member()
     twins = [planter.event(title="Regatta", **{_start(planter): "2026-05-01 10:00"}) for _ in range(2)]
     if entity == "Registration":
@@ -408,7 +400,7 @@ def _start(planter: Planter) -> str:
     return planter.schema.resolved["events"].spelling["start"]
 
 
-def test_a_healthy_club_has_nothing_to_review(opened: Opened, small: ClonedClub) -> None:
+def test_a_healthy_club_has_nothing_to_review(opened: Opened, small: Ground) -> None:
     panel = _review(opened(small))
     assert "0 of 0 reviewed" in said(panel)
     assert "Pairs: none" in said(panel)

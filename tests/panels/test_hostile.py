@@ -14,7 +14,7 @@ from ipywidgets import HTML, Widget
 from itables.widget import ITable
 
 from tests.commands import Shell, at, shell  # noqa: F401
-from tests.conftest import ClonedClub, Clubs, Server
+from tests.conftest import Clubs, Ground, Server
 from tests.hostile import TRAP, VALUES, page_of, plant, steering, wrong_elements
 from tests.panels.conftest import parts, press, settle
 from workbench import Plan, open_workbench, panels
@@ -40,7 +40,7 @@ def built() -> dict[str, Club]:
 @pytest.fixture
 def hostile(
     server: Server, built: dict[str, Club], dialect: str, tmp_path_factory: pytest.TempPathFactory
-) -> ClonedClub:
+) -> Ground:
     """A club that is broken in every way, and every word in which is hostile."""
 
     def fill(connection: psycopg.Connection[Any]) -> None:
@@ -50,11 +50,11 @@ def hostile(
         plant(connection)
 
     name = server.create(server.template(f"hostile-{dialect}", fill))
-    return ClonedClub(server.url(name), built[dialect])
+    return Ground(server.url(name), built[dialect])
 
 
 @pytest.fixture
-def seen(opened: Callable[..., Workbench], hostile: ClonedClub) -> Workbench:
+def seen(opened: Callable[..., Workbench], hostile: Ground) -> Workbench:
     """The hostile club as who may see personal data opens it."""
     wb = opened(hostile)
     wb.unmask = True
@@ -94,7 +94,7 @@ def test_a_plan_of_hostile_rows_is_text_in_its_review(seen: Workbench) -> None:
 
 @pytest.mark.parametrize("dialect", ["guide"])  # where run ids can be anything too
 def test_every_report_shows_values_as_text(
-    hostile: ClonedClub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    hostile: Ground, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("CLUB_URL", hostile.url)

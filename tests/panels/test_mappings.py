@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.conftest import ClonedClub
+from tests.conftest import Ground
 from tests.panels.conftest import parts, press, said, settle
 from tests.states import differences, state
 from workbench.demo.breakages import break_club
@@ -22,12 +22,12 @@ HOSTILE = "<img src=x onerror=alert(1)>\u202e=1+1🦜"
 Opened = Callable[..., Workbench]
 
 
-def _state(club: ClonedClub) -> dict[str, list[str]]:
+def _state(club: Ground) -> dict[str, list[str]]:
     with psycopg.connect(club.url) as connection:
         return state(connection, ("AuditLog",))
 
 
-def _broken(club: ClonedClub, *names: str) -> dict[str, dict[str, Any]]:
+def _broken(club: Ground, *names: str) -> dict[str, dict[str, Any]]:
     with psycopg.connect(club.url) as connection:
         return {each.breakage: each.detail for each in break_club(connection, club.club, names)}
 
@@ -52,7 +52,7 @@ def _ticked(panel: MappingCorrection, words: str) -> Any:
     return next(each for each in parts(panel) if words in str(getattr(each, "description", "")))
 
 
-def test_a_swap_is_put_right_and_taken_back(opened: Opened, club: ClonedClub) -> None:
+def test_a_swap_is_put_right_and_taken_back(opened: Opened, club: Ground) -> None:
     right = _broken(club, "swapped-mappings")["swapped-mappings"]["right"]
     before = _state(club)
     panel = _panel(opened(club))
@@ -83,9 +83,7 @@ def test_a_swap_is_put_right_and_taken_back(opened: Opened, club: ClonedClub) ->
     assert not differences(before, _state(club))
 
 
-def test_half_a_swap_is_refused_in_words_and_all_that_is_sure_is_not(
-    opened: Opened, club: ClonedClub
-) -> None:
+def test_half_a_swap_is_refused_in_words_and_all_that_is_sure_is_not(opened: Opened, club: Ground) -> None:
     right = _broken(club, "swapped-mappings", "cycle-of-three")
     panel = _panel(opened(club))
     for of_it in right.values():
@@ -107,7 +105,7 @@ def test_half_a_swap_is_refused_in_words_and_all_that_is_sure_is_not(
     assert panel.wb.plan(panel.review.plan).changes == {"WaIdMapping": {"update": 5}}
 
 
-def test_an_id_is_led_to_a_person_who_was_searched_for(opened: Opened, club: ClonedClub) -> None:
+def test_an_id_is_led_to_a_person_who_was_searched_for(opened: Opened, club: Ground) -> None:
     wb = opened(club)
     people = wb.find_people("example", limit=3)
     first, second = people.iloc[0], people.iloc[1]
@@ -142,7 +140,7 @@ def test_an_id_is_led_to_a_person_who_was_searched_for(opened: Opened, club: Clo
     assert "<img" not in said(panel)
 
 
-def test_events_are_corrected_too_and_kinds_are_not_mixed(opened: Opened, club: ClonedClub) -> None:
+def test_events_are_corrected_too_and_kinds_are_not_mixed(opened: Opened, club: Ground) -> None:
     _broken(club, "registrations-on-wrong-event", "wrong-person")
     panel = _panel(opened(club))
     problems = panel._problems
@@ -173,7 +171,7 @@ def test_events_are_corrected_too_and_kinds_are_not_mixed(opened: Opened, club: 
     assert person not in panel.corrections.rows
 
 
-def test_errors_are_said_in_words(opened: Opened, club: ClonedClub, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_errors_are_said_in_words(opened: Opened, club: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
     panel = _panel(opened(club))
     press(panel._search, "Find")
     assert "There is nothing to search for." in panel._search.work.said
@@ -190,7 +188,7 @@ def test_errors_are_said_in_words(opened: Opened, club: ClonedClub, monkeypatch:
     assert "no-such-file.csv" in panel.work.said
 
 
-def test_a_healthy_club_has_nothing_to_correct(opened: Opened, club: ClonedClub) -> None:
+def test_a_healthy_club_has_nothing_to_correct(opened: Opened, club: Ground) -> None:
     wb = opened(club)
     found = wb.mapping_findings()
     panel = MappingCorrection(wb, found)
@@ -202,7 +200,7 @@ def test_a_healthy_club_has_nothing_to_correct(opened: Opened, club: ClonedClub)
     assert "text/html" in panel._repr_mimebundle_()
 
 
-def test_people_are_seen_until_they_are_covered(opened: Opened, club: ClonedClub) -> None:
+def test_people_are_seen_until_they_are_covered(opened: Opened, club: Ground) -> None:
     _broken(club, "swapped-mappings")
     wb = opened(club)
     wb.unmask = True
@@ -223,7 +221,7 @@ def test_people_are_seen_until_they_are_covered(opened: Opened, club: ClonedClub
 
 
 def test_too_many_are_cut_and_it_is_said(
-    opened: Opened, club: ClonedClub, monkeypatch: pytest.MonkeyPatch
+    opened: Opened, club: Ground, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module in ("people", "mappings.finding", "searching"):
         monkeypatch.setattr(f"workbench.investigate.{module}.ENOUGH", 60)
@@ -233,9 +231,7 @@ def test_too_many_are_cut_and_it_is_said(
     assert "There may be more" in panel._search.work.said
 
 
-def test_a_search_is_answered_while_the_mappings_are_still_looked_at(
-    opened: Opened, club: ClonedClub
-) -> None:
+def test_a_search_is_answered_while_the_mappings_are_still_looked_at(opened: Opened, club: Ground) -> None:
     panel = _panel(opened(club))
     goes_on = Event()
     panel.work.start("Looking at every mapping", lambda _: goes_on.wait(60))

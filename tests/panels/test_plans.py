@@ -8,7 +8,7 @@ from collections.abc import Callable
 import psycopg
 import pytest
 
-from tests.conftest import ClonedClub, Clubs
+from tests.conftest import Clubs, Ground
 from tests.panels.conftest import parts, press, said, settle
 from tests.states import differences, state
 from workbench.errors import WorkbenchError
@@ -16,7 +16,7 @@ from workbench.panels import PlanReview, RunPicker
 from workbench.workbench import Workbench
 
 
-def _state(club: ClonedClub) -> dict[str, list[str]]:
+def _state(club: Ground) -> dict[str, list[str]]:
     with psycopg.connect(club.url) as connection:
         return state(connection, ("AuditLog",))
 
@@ -30,7 +30,7 @@ def _picked(wb: Workbench) -> RunPicker:
     return panel
 
 
-def test_a_run_goes_and_comes_back(opened: Callable[..., Workbench], club: ClonedClub) -> None:
+def test_a_run_goes_and_comes_back(opened: Callable[..., Workbench], club: Ground) -> None:
     before = _state(club)
     panel = _picked(opened(club))
     assert "What it did" in said(panel)
@@ -52,7 +52,7 @@ def test_a_run_goes_and_comes_back(opened: Callable[..., Workbench], club: Clone
     assert not differences(before, _state(club))
 
 
-def test_a_dry_run_leaves_nothing_to_plan(opened: Callable[..., Workbench], club: ClonedClub) -> None:
+def test_a_dry_run_leaves_nothing_to_plan(opened: Callable[..., Workbench], club: Ground) -> None:
     wb = opened(club)
     runs = wb.runs()
     panel = RunPicker(wb, runs[runs["mode"] == "dry"]["run"].iloc[0])
@@ -63,9 +63,7 @@ def test_a_dry_run_leaves_nothing_to_plan(opened: Callable[..., Workbench], club
     assert panel.review.plan == ""
 
 
-def test_a_preview_is_the_report_and_changes_nothing(
-    opened: Callable[..., Workbench], club: ClonedClub
-) -> None:
+def test_a_preview_is_the_report_and_changes_nothing(opened: Callable[..., Workbench], club: Ground) -> None:
     before = _state(club)
     panel = _picked(opened(club))
     press(panel, "Plan the rollback")
@@ -76,7 +74,7 @@ def test_a_preview_is_the_report_and_changes_nothing(
 
 
 def test_a_second_session_is_told_that_the_first_applied(
-    opened: Callable[..., Workbench], club: ClonedClub
+    opened: Callable[..., Workbench], club: Ground
 ) -> None:
     one = _picked(opened(club))
     press(one, "Plan the rollback")
@@ -93,7 +91,7 @@ def test_a_second_session_is_told_that_the_first_applied(
 
 
 def test_an_unknown_plan_and_an_empty_list_are_said_in_words(
-    opened: Callable[..., Workbench], club: ClonedClub
+    opened: Callable[..., Workbench], club: Ground
 ) -> None:
     panel = PlanReview(opened(club))
     settle(panel)
@@ -104,7 +102,7 @@ def test_an_unknown_plan_and_an_empty_list_are_said_in_words(
     assert "rollback-0000" in panel.work.said
 
 
-def test_what_stands_in_its_place_on_paper(opened: Callable[..., Workbench], club: ClonedClub) -> None:
+def test_what_stands_in_its_place_on_paper(opened: Callable[..., Workbench], club: Ground) -> None:
     wb = opened(club)
     for panel, word in ((RunPicker(wb), "Importer"), (PlanReview(wb), "Plans")):
         settle(panel)

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from ipywidgets import HTML, Widget
 
-from tests.conftest import ClonedClub
+from tests.conftest import Ground
 from tests.panels.conftest import parts, press, said, settle
 from tests.states import state
 from workbench import panels
@@ -29,12 +29,12 @@ def _states(panel: PreflightPanel) -> dict[str, str]:
     return {each.id: each.state for each in panel.found.items}
 
 
-def _logged(club: ClonedClub) -> str:
+def _logged(club: Ground) -> str:
     with psycopg.connect(club.url) as connection:
         return "\n".join(state(connection)["AuditLog"])
 
 
-def test_from_everything_open_to_signed(opened: Callable[..., Workbench], club: ClonedClub) -> None:
+def test_from_everything_open_to_signed(opened: Callable[..., Workbench], club: Ground) -> None:
     wb = opened(club)
     panel = PreflightPanel(wb)
     settle(panel)
@@ -64,7 +64,7 @@ def test_from_everything_open_to_signed(opened: Callable[..., Workbench], club: 
 
 
 def test_refusals_are_words_in_place_and_nothing_is_kept(
-    opened: Callable[..., Workbench], club: ClonedClub
+    opened: Callable[..., Workbench], club: Ground
 ) -> None:
     wb = opened(club)
     panel = PreflightPanel(wb)
@@ -89,9 +89,7 @@ def test_refusals_are_words_in_place_and_nothing_is_kept(
     assert panel._buttons["withdrawn"].disabled, "there is nothing to take back"
 
 
-def test_what_is_written_while_a_word_is_kept_stays(
-    opened: Callable[..., Workbench], club: ClonedClub
-) -> None:
+def test_what_is_written_while_a_word_is_kept_stays(opened: Callable[..., Workbench], club: Ground) -> None:
     panel = PreflightPanel(opened(club))
     settle(panel)
     gate = threading.Event()
@@ -107,7 +105,7 @@ def test_what_is_written_while_a_word_is_kept_stays(
     assert panel._says.value == "of the next one"
 
 
-def test_what_people_wrote_is_text(opened: Callable[..., Workbench], club: ClonedClub) -> None:
+def test_what_people_wrote_is_text(opened: Callable[..., Workbench], club: Ground) -> None:
     panel = PreflightPanel(opened(club))
     settle(panel)
     panel._who.value = "<img src=x onerror=alert(1)>"

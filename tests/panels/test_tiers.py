@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from tests.commands import shell as shell
-from tests.conftest import ClonedClub
+from tests.conftest import Ground
 from tests.panels.conftest import parts, press, said, settle
 from tests.recorded import EXCERPTS, Recording
 from tests.recorded import recording as recording
@@ -23,12 +23,12 @@ HOSTILE = "<img src=x onerror=alert(1)>\u202e=1+1"
 Opened = Callable[..., Workbench]
 
 
-def _state(club: ClonedClub) -> dict[str, list[str]]:
+def _state(club: Ground) -> dict[str, list[str]]:
     with psycopg.connect(club.url) as connection:
         return state(connection, ("AuditLog",))
 
 
-def _break(club: ClonedClub, *names: str) -> None:
+def _break(club: Ground, *names: str) -> None:
     with psycopg.connect(club.url) as connection:
         break_club(connection, club.club, names)
 
@@ -39,7 +39,7 @@ def _panel(wb: Workbench, mapping: str = "") -> TierCorrection:
     return panel
 
 
-def test_one_level_is_corrected_then_all_and_taken_back(opened: Opened, club: ClonedClub) -> None:
+def test_one_level_is_corrected_then_all_and_taken_back(opened: Opened, club: Ground) -> None:
     _break(club, "all-prospect")
     before = _state(club)
     wb = opened(club)
@@ -82,9 +82,7 @@ def test_one_level_is_corrected_then_all_and_taken_back(opened: Opened, club: Cl
     assert not differences(before, _state(club))
 
 
-def test_hostile_levels_and_errors_are_said_in_words(
-    opened: Opened, club: ClonedClub, tmp_path: Path
-) -> None:
+def test_hostile_levels_and_errors_are_said_in_words(opened: Opened, club: Ground, tmp_path: Path) -> None:
     club.execute('UPDATE "Member" SET "waMembershipLevelRaw" = %s', HOSTILE)
     panel = _panel(opened(club))
     assert "No line maps the level" in said(panel)
@@ -109,7 +107,7 @@ def test_hostile_levels_and_errors_are_said_in_words(
     assert "<img" not in panel._levels._table._dt_args["data_json"]
 
 
-def test_without_a_mapping_it_says_so(opened: Opened, club: ClonedClub) -> None:
+def test_without_a_mapping_it_says_so(opened: Opened, club: Ground) -> None:
     wb = opened(club)
     wb.options = wb.options.model_copy(update={"tier_mapping": None})
     panel = _panel(wb)
@@ -118,7 +116,7 @@ def test_without_a_mapping_it_says_so(opened: Opened, club: ClonedClub) -> None:
     assert panel.work.said == ""
 
 
-def test_what_stands_in_its_place_on_paper(opened: Opened, club: ClonedClub) -> None:
+def test_what_stands_in_its_place_on_paper(opened: Opened, club: Ground) -> None:
     _break(club, "all-prospect")
     panel = TierCorrection(opened(club))
     bundle = panel._repr_mimebundle_()

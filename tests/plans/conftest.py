@@ -16,7 +16,8 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from tests.conftest import ClonedClub, Clubs, Server, _quick_folder, database_at
+from tests.conftest import Clubs, Server, _quick_folder, database_at
+from tests.conftest import Ground as Cloned
 from tests.imports import Imported, import_run
 from tests.plans.applying import Applying
 from tests.states import differences, state
@@ -42,7 +43,7 @@ class Ground:
     """A club of one test's own, after a run that it may roll back, and the folder where its plans lie."""
 
     server: Server
-    cloned: ClonedClub
+    cloned: Cloned
     imported: Imported
     snapshot: Path
     home: Path

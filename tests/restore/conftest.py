@@ -13,7 +13,8 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
-from tests.conftest import ClonedClub, Clubs, Server, database_at
+from tests.conftest import Clubs, Server, database_at
+from tests.conftest import Ground as Cloned
 from tests.restore.acting import Acting, Opened
 from tests.states import differences, state
 from workbench.checkpoints.manifest import Manifest
@@ -63,7 +64,7 @@ class Ground:
     """A club of one test's own, and the snapshot of it."""
 
     server: Server
-    cloned: ClonedClub
+    cloned: Cloned
     home: Path
     options: EnvironmentSettings
     kind: str = "demo"

@@ -8,23 +8,23 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.conftest import ClonedClub
+from tests.conftest import Ground
 from tests.states import differences, state
 from workbench.errors import Refused, SchemaGap
 from workbench.settings import Settings
 from workbench.workbench import Workbench
 
 
-def opened(club: ClonedClub, home: Path) -> Workbench:
+def opened(club: Ground, home: Path) -> Workbench:
     return replace(club.workbench(), settings=Settings(operator="dana", home=home), one_state=False)
 
 
-def seen(club: ClonedClub) -> dict[str, list[str]]:
+def seen(club: Ground) -> dict[str, list[str]]:
     with psycopg.connect(club.url) as connection:
         return state(connection, {"AuditLog"})
 
 
-def test_it_is_emptied_and_given_back(club: ClonedClub, tmp_path: Path) -> None:
+def test_it_is_emptied_and_given_back(club: Ground, tmp_path: Path) -> None:
     before = seen(club)
     with opened(club, tmp_path) as wb:
         plan = wb.plan_sync_state()
@@ -46,7 +46,7 @@ def test_it_is_emptied_and_given_back(club: ClonedClub, tmp_path: Path) -> None:
     assert differences(before, seen(club)) == {}
 
 
-def test_a_club_without_one_says_so(club: ClonedClub, tmp_path: Path) -> None:
+def test_a_club_without_one_says_so(club: Ground, tmp_path: Path) -> None:
     club.execute('DROP TABLE "WaSyncState"')
     with opened(club, tmp_path) as wb, pytest.raises(SchemaGap, match="WaSyncState"):
         wb.plan_sync_state()

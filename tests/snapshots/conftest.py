@@ -12,7 +12,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.conftest import ClonedClub, _quick_folder, database_at
+from tests.conftest import Ground, _quick_folder, database_at
 from workbench.murmurant.reports import read_reports
 from workbench.settings import Settings
 from workbench.workbench import Workbench
@@ -29,7 +29,7 @@ def backups(tmp_path: Path) -> Path:
 def opened(server, backups) -> Opened:
     """Open a club whose snapshots go to a folder of the test's own; scratch databases to the run's server."""
 
-    def make(club: ClonedClub, kind: str = "demo", **changes: Any) -> Workbench:
+    def make(club: Ground, kind: str = "demo", **changes: Any) -> Workbench:
         settings = Settings(operator="dana", backups=backups, home=Path(server.handle.pgdata).parent)
         return Workbench(
             database_at(club.url, kind=kind, name=kind),

@@ -9,7 +9,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.conftest import ClonedClub
+from tests.conftest import Ground
 from tests.states import state
 from workbench.settings import Settings
 from workbench.workbench import Workbench
@@ -29,18 +29,18 @@ RIGHT = {
 Written = Callable[[str, str], Path]
 
 
-def opened(club: ClonedClub, home: Path, **options: object) -> Workbench:
+def opened(club: Ground, home: Path, **options: object) -> Workbench:
     """Open a club, each question on the state of its moment, plans in a folder of the test."""
     return replace(club.workbench(**options), settings=Settings(operator="dana", home=home), one_state=False)
 
 
-def rows(club: ClonedClub) -> dict[str, list[str]]:
+def rows(club: Ground) -> dict[str, list[str]]:
     """Return every row there is, but for the audit log."""
     with psycopg.connect(club.url) as connection:
         return state(connection, leave_out={"AuditLog"})
 
 
-def ask(club: ClonedClub, statement: str, *values: object) -> list[tuple[object, ...]]:
+def ask(club: Ground, statement: str, *values: object) -> list[tuple[object, ...]]:
     with psycopg.connect(club.url) as connection:
         return connection.execute(statement, values).fetchall()  # type: ignore[arg-type]
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.conftest import ClonedClub, Clubs
+from tests.conftest import Clubs, Ground
 from tests.tiers.conftest import RIGHT, ask
 from tests.tiers.test_review import give, mapping_of, some
 from workbench.cli.main import main
@@ -31,7 +31,7 @@ def at(
 ) -> Callable[..., Run]:
     """Run the command against a club, in an empty folder, in this process."""
 
-    def bind(club: ClonedClub, *, mapping: bool = True) -> Run:
+    def bind(club: Ground, *, mapping: bool = True) -> Run:
         line = f'tier_mapping = "{club.club.imports}/membership.yaml"\n' if mapping else ""
         (tmp_path / "workbench.toml").write_text(
             f'operator = "dana"\n[environments.club]\nkind = "demo"\nurl_env = "CLUB_URL"\n{line}'
@@ -51,7 +51,7 @@ def at(
     return bind
 
 
-def test_clean_then_broken_then_corrected(club: ClonedClub, at: Callable[..., Run]) -> None:
+def test_clean_then_broken_then_corrected(club: Ground, at: Callable[..., Run]) -> None:
     run = at(club)
     clean = run("tiers")
     assert clean.code == 0, clean.err
@@ -127,7 +127,7 @@ def test_bad_configurations_are_wrong_usage(clubs: Clubs, at: Callable[..., Run]
     assert not list(tmp_path.glob(".workbench/plans/*"))
 
 
-def test_an_unknown_level_is_named_and_refused(club: ClonedClub, at: Callable[..., Run]) -> None:
+def test_an_unknown_level_is_named_and_refused(club: Ground, at: Callable[..., Run]) -> None:
     hostile = "3rd\tYear\x1b[31m dana@example.org"
     club.execute(
         'UPDATE "Member" SET "waMembershipLevelRaw" = %s WHERE "waMembershipLevelRaw" = %s',
@@ -151,7 +151,7 @@ def test_an_unknown_level_is_named_and_refused(club: ClonedClub, at: Callable[..
     assert run("plan", "tiers", "--level", "Alumni").code == 0
 
 
-def test_since_an_earlier_answer(club: ClonedClub, at: Callable[..., Run], tmp_path: Path) -> None:
+def test_since_an_earlier_answer(club: Ground, at: Callable[..., Run], tmp_path: Path) -> None:
     run, saved = at(club), tmp_path / "saved.json"
     saved.write_text(run("tiers", "--json").out)
     give(club, some(club, "Alumni", 4), "LAPSED")

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from tests.conftest import ClonedClub, Clubs
+from tests.conftest import Clubs, Ground
 from tests.fixes.conftest import carry_out
 from tests.states import differences
 from tests.tiers.conftest import RIGHT, Written, ask, opened, rows
@@ -25,7 +25,7 @@ UPDATES = [["Alumni", "PROSPECT", 4], ["Third Year", None, 3]]
 
 
 @pytest.fixture
-def wb(club: ClonedClub, tmp_path: Path) -> Workbench:
+def wb(club: Ground, tmp_path: Path) -> Workbench:
     return opened(club, tmp_path)
 
 
@@ -33,7 +33,7 @@ def touched(plan: Plan) -> list[str | None]:
     return [row[0] for section in plan.operations for row in plan.rows(section)]
 
 
-def break_some(club: ClonedClub) -> list[str]:
+def break_some(club: Ground) -> list[str]:
     keys = []
     for level, code, count in UPDATES:
         mine = some(club, str(level), int(count))  # type: ignore[call-overload]
@@ -42,7 +42,7 @@ def break_some(club: ClonedClub) -> list[str]:
     return sorted(keys)
 
 
-def person(club: ClonedClub, key: str, code: str, **more: Any) -> None:
+def person(club: Ground, key: str, code: str, **more: Any) -> None:
     """Let a person set a member's tier, and the application log it."""
     ((was,),) = ask(club, 'SELECT "membershipTierId"::text FROM "Member" WHERE id::text = %s', key)
     give(club, [key], code)
@@ -70,7 +70,7 @@ def person(club: ClonedClub, key: str, code: str, **more: Any) -> None:
     )
 
 
-def test_plan_apply_and_undo(club: ClonedClub, wb: Workbench) -> None:
+def test_plan_apply_and_undo(club: Ground, wb: Workbench) -> None:
     healthy = rows(club)
     wrong = break_some(club)
     broken = rows(club)
@@ -97,7 +97,7 @@ def test_plan_apply_and_undo(club: ClonedClub, wb: Workbench) -> None:
     assert not set(differences(broken, rows(club)))
 
 
-def test_the_images_are_counted_before_they_are_compared(club: ClonedClub, wb: Workbench) -> None:
+def test_the_images_are_counted_before_they_are_compared(club: Ground, wb: Workbench) -> None:
     # Taken for tiny, the images of 85,000 members were compared each with each: for hours.
     break_some(club)
     carry_out(wb, wb.plan_tiers())
@@ -109,7 +109,7 @@ def test_the_images_are_counted_before_they_are_compared(club: ClonedClub, wb: W
     assert counted == [(7,), (7,)]
 
 
-def test_everything_the_demo_breaks(club: ClonedClub, tmp_path: Path, written: Written) -> None:
+def test_everything_the_demo_breaks(club: Ground, tmp_path: Path, written: Written) -> None:
     import psycopg
 
     with psycopg.connect(club.url) as connection:
@@ -127,7 +127,7 @@ def test_everything_the_demo_breaks(club: ClonedClub, tmp_path: Path, written: W
     assert wb.tier_review(path).findings == []
 
 
-def test_only_some_levels(club: ClonedClub, wb: Workbench) -> None:
+def test_only_some_levels(club: Ground, wb: Workbench) -> None:
     break_some(club)
     club.execute(
         """UPDATE "Member" SET "waMembershipLevelRaw" = 'Lapsd' WHERE "waMembershipLevelRaw" = 'Lapsed'"""
@@ -146,7 +146,7 @@ def test_only_some_levels(club: ClonedClub, wb: Workbench) -> None:
         wb.plan_tiers(levels=["Alumni", "Lapsd"])
 
 
-def test_the_default_covers_and_says_so(club: ClonedClub, wb: Workbench, written: Written) -> None:
+def test_the_default_covers_and_says_so(club: Ground, wb: Workbench, written: Written) -> None:
     club.execute(
         """UPDATE "Member" SET "waMembershipLevelRaw" = 'Gold' WHERE "waMembershipLevelRaw" = 'Lapsed'"""
     )
@@ -167,7 +167,7 @@ def test_the_default_covers_and_says_so(club: ClonedClub, wb: Workbench, written
         wb.plan_tiers(path)
 
 
-def test_members_without_a_level_are_unresolved(club: ClonedClub, wb: Workbench) -> None:
+def test_members_without_a_level_are_unresolved(club: Ground, wb: Workbench) -> None:
     break_some(club)
     keys = some(club, "Newcomer", 2)
     club.execute('UPDATE "Member" SET "waMembershipLevelRaw" = NULL WHERE id::text = ANY(%s)', keys)
@@ -190,7 +190,7 @@ def test_members_without_a_level_are_unresolved(club: ClonedClub, wb: Workbench)
     ],
 )
 def test_a_configuration_with_unknown_tiers_plans_nothing(
-    club: ClonedClub, wb: Workbench, written: Written, levels: dict[str, str], words: str
+    club: Ground, wb: Workbench, written: Written, levels: dict[str, str], words: str
 ) -> None:
     break_some(club)
     with pytest.raises(UsageError) as caught:
@@ -199,14 +199,14 @@ def test_a_configuration_with_unknown_tiers_plans_nothing(
     assert not wb.plans().shape[0]
 
 
-def test_a_tier_that_was_never_seeded_is_named(club: ClonedClub, wb: Workbench) -> None:
+def test_a_tier_that_was_never_seeded_is_named(club: Ground, wb: Workbench) -> None:
     give(club, some(club, "Lapsed", 200), "PROSPECT")
     club.execute("""DELETE FROM "MembershipTier" WHERE code = 'LAPSED'""")
     with pytest.raises(UsageError, match=r"no row here: 'LAPSED' \(for Lapsed\)"):
         wb.plan_tiers()
 
 
-def test_two_tiers_of_one_code_are_refused(club: ClonedClub, wb: Workbench) -> None:
+def test_two_tiers_of_one_code_are_refused(club: Ground, wb: Workbench) -> None:
     club.execute('DROP INDEX "MembershipTier_code_key"')
     column = "gen_random_uuid()" + ("::text" if club.club.dialect == "guide" else "")
     club.execute(
@@ -319,7 +319,7 @@ def test_statuses_are_corrected_where_no_tier_was_made(
     "name",
     ['\'; DROP TABLE "Member"; --', "<script>alert(1)</script>", "%s %(x)s {}", "a\tb\\n\nc", "\u202e!"],
 )
-def test_hostile_names_are_text(club: ClonedClub, wb: Workbench, written: Written, name: str) -> None:
+def test_hostile_names_are_text(club: Ground, wb: Workbench, written: Written, name: str) -> None:
     club.execute(
         'UPDATE "Member" SET "waMembershipLevelRaw" = %s WHERE "waMembershipLevelRaw" = %s', name, "Alumni"
     )

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from tests.conftest import ClonedClub, Clubs
+from tests.conftest import Clubs, Ground
 from tests.reporting.conftest import settings_for
 from tests.reporting.test_runner import self_contained
 from tests.tiers.conftest import RIGHT, opened
@@ -79,9 +79,7 @@ def test_its_parameters() -> None:
     )
 
 
-def test_broken_corrected_and_compared(
-    club: ClonedClub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_broken_corrected_and_compared(club: Ground, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = settings_for(club.url, tmp_path, monkeypatch, imports=club.club.imports)
     keys = some(club, "Alumni", 4)
     give(club, keys, "LAPSED")

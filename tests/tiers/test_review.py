@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from tests.conftest import ClonedClub, Clubs
+from tests.conftest import Clubs, Ground
 from tests.tiers.conftest import RIGHT, Written, ask, opened
 from workbench.errors import SchemaGap, UsageError
 from workbench.investigate.tiers.drift import read_earlier, tiers_kept
@@ -27,21 +27,21 @@ def tier(code: str) -> str:
     return f"""(SELECT id FROM "MembershipTier" WHERE code = '{code}')"""
 
 
-def some(club: ClonedClub, level: str, count: int) -> list[str]:
+def some(club: Ground, level: str, count: int) -> list[str]:
     return sorted(str(key) for (key,) in ask(club, SOME, level, count))
 
 
-def give(club: ClonedClub, keys: list[str], code: str | None) -> None:
+def give(club: Ground, keys: list[str], code: str | None) -> None:
     value = "NULL" if code is None else tier(code)
     club.execute(f'UPDATE "Member" SET "membershipTierId" = {value} WHERE id::text = ANY(%s)', keys)
 
 
 @pytest.fixture
-def wb(club: ClonedClub, tmp_path: Path) -> Workbench:
+def wb(club: Ground, tmp_path: Path) -> Workbench:
     return opened(club, tmp_path)
 
 
-def test_a_healthy_club_is_on_the_diagonal(club: ClonedClub, wb: Workbench) -> None:
+def test_a_healthy_club_is_on_the_diagonal(club: Ground, wb: Workbench) -> None:
     found = wb.tiers()
     assert list(found.columns) == ["level", "expected", "actual", "members", "finding"]
     assert set(found["finding"]) == {"right"}
@@ -58,7 +58,7 @@ def test_a_healthy_club_is_on_the_diagonal(club: ClonedClub, wb: Workbench) -> N
     assert review.unknown_codes.empty
 
 
-def test_wrong_and_missing_tiers_are_off_the_diagonal(club: ClonedClub, wb: Workbench) -> None:
+def test_wrong_and_missing_tiers_are_off_the_diagonal(club: Ground, wb: Workbench) -> None:
     wrong, none = some(club, "Alumni", 3), some(club, "Third Year", 2)
     give(club, wrong, "PROSPECT")
     give(club, none, None)
@@ -77,7 +77,7 @@ def test_wrong_and_missing_tiers_are_off_the_diagonal(club: ClonedClub, wb: Work
     assert len(review.findings) == 2
 
 
-def test_everybody_in_one_is_named(club: ClonedClub, wb: Workbench) -> None:
+def test_everybody_in_one_is_named(club: Ground, wb: Workbench) -> None:
     club.execute(f'UPDATE "Member" SET "membershipTierId" = {tier("PROSPECT")}')
     assert wb.tier_review().everybody == ("PROSPECT", 200, 200)
     assert "200 of 200 have PROSPECT" in wb.tier_review().findings[0]
@@ -94,7 +94,7 @@ def test_a_tier_that_is_not_there(clubs: Clubs, tmp_path: Path) -> None:
 
 
 def test_unknown_levels_offer_the_nearest_and_match_nothing(
-    club: ClonedClub, wb: Workbench, written: Written
+    club: Ground, wb: Workbench, written: Written
 ) -> None:
     renamed = {"Alumni": "ALUMNI ", "Third Year": "3rd Year", "Lapsed": "Gold <b>Circle</b>"}
     for level, name in renamed.items():
@@ -135,7 +135,7 @@ def mapping_of(levels: dict[str, str], key: str = "membership.tiers.waMapping") 
     return f"{key}:\n" + yaml(levels)
 
 
-def test_members_without_a_level_are_not_judged(club: ClonedClub, wb: Workbench) -> None:
+def test_members_without_a_level_are_not_judged(club: Ground, wb: Workbench) -> None:
     club.execute(
         """UPDATE "Member" SET "waMembershipLevelRaw" = CASE WHEN "lastName" < 'M' THEN ' ' END
         WHERE "waMembershipLevelRaw" = 'Lapsed'"""
@@ -146,7 +146,7 @@ def test_members_without_a_level_are_not_judged(club: ClonedClub, wb: Workbench)
     assert wb.checks(["tiers-unmapped-level"])[0].status == "pass"
 
 
-def test_codes_that_are_no_tier_are_named(club: ClonedClub, wb: Workbench, written: Written) -> None:
+def test_codes_that_are_no_tier_are_named(club: Ground, wb: Workbench, written: Written) -> None:
     path = written("m.yaml", mapping_of({**RIGHT, "Alumni": "ALUMNUS", "Lapsed": "ZZZ"}))
     review = wb.tier_review(path)
     assert review.unknown_codes.to_numpy().tolist() == [
@@ -160,7 +160,7 @@ def test_codes_that_are_no_tier_are_named(club: ClonedClub, wb: Workbench, writt
     assert wb.checks(["tiers-not-seeded"])[0].status == "pass"
 
 
-def test_a_wrong_configuration_silences_no_other_check(club: ClonedClub, written: Written) -> None:
+def test_a_wrong_configuration_silences_no_other_check(club: Ground, written: Written) -> None:
     wb = opened(club, written("m.yaml", "").parent, tier_mapping=written("m.yaml", ""))
     found = {each.check.id: each for each in wb.checks(["tiers-wrong", "tiers-missing"])}
     assert found["tiers-wrong"].status == "not run"
@@ -209,7 +209,7 @@ def test_where_no_tier_was_made_the_statuses_are_judged(
     assert wb.checks(["tiers-wrong"])[0].status == "pass"
 
 
-def test_without_a_mapping_there_is_only_the_distribution(club: ClonedClub, tmp_path: Path) -> None:
+def test_without_a_mapping_there_is_only_the_distribution(club: Ground, tmp_path: Path) -> None:
     wb = opened(club, tmp_path, tier_mapping=None)
     review = wb.tier_review()
     assert review.mapping is None
@@ -220,7 +220,7 @@ def test_without_a_mapping_there_is_only_the_distribution(club: ClonedClub, tmp_
             ask_()
 
 
-def test_without_levels_nothing_is_compared(club: ClonedClub, wb: Workbench) -> None:
+def test_without_levels_nothing_is_compared(club: Ground, wb: Workbench) -> None:
     club.execute('ALTER TABLE "Member" DROP COLUMN "waMembershipLevelRaw"')
     with pytest.raises(SchemaGap, match="waMembershipLevelRaw"):
         wb.tiers()
@@ -233,7 +233,7 @@ def saved(wb: Workbench, path: Path, **more: object) -> Path:
     return path
 
 
-def test_drift_names_tiers_and_people(club: ClonedClub, wb: Workbench, tmp_path: Path) -> None:
+def test_drift_names_tiers_and_people(club: Ground, wb: Workbench, tmp_path: Path) -> None:
     earlier = saved(wb, tmp_path / "earlier.json", made_at="2026-06-01T00:00:00+00:00")
     still = wb.tier_drift(earlier)
     assert (still.tiers["change"] == 0).all()
@@ -255,7 +255,7 @@ def test_drift_names_tiers_and_people(club: ClonedClub, wb: Workbench, tmp_path:
 
 
 def test_drift_against_numbers_alone_and_another_database(
-    club: ClonedClub, wb: Workbench, tmp_path: Path
+    club: Ground, wb: Workbench, tmp_path: Path
 ) -> None:
     rows = [{"code": "ALUMNI", "members": 7}, {"code": None, "members": 1}]
     path = tmp_path / "saved.json"
