@@ -15,7 +15,7 @@ from itertools import accumulate, combinations
 from random import Random
 from typing import NamedTuple
 
-from workbench.demo.variants import CALLED
+from benchmarks.variants import CALLED
 from workbench.investigate.matching.people import Row
 
 Pair = tuple[str, str]

@@ -19,9 +19,9 @@ from time import monotonic, sleep
 import psutil
 import psycopg
 
+from benchmarks.planting import draw_crowd, plant_duplicates
 from workbench.database.embedded import embedded_url
 from workbench.demo.club import Club, build_club
-from workbench.demo.duplicates import draw_crowd, plant_duplicates
 from workbench.demo.people import today
 from workbench.demo.shape import ANCHOR
 

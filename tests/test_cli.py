@@ -256,10 +256,8 @@ def test_a_folder_that_cannot_be_made_is_said_plainly(clubs, at, shell):  # noqa
 
 
 def test_demo_leaves_a_report_and_what_to_try_next(process, tmp_path):
-    done = process("demo", "--members", "60", "--duplicates", "0.1")
+    done = process("demo", "--members", "60")
     assert done.returncode == 0, done.stderr
-    (planted,) = tmp_path.rglob("planted-duplicates.csv")
-    assert planted.read_text().count(",one person") >= 6
     report = next(
         line.split(": ", 1)[1] for line in done.stdout.splitlines() if line.startswith("Verification report")
     )
@@ -267,7 +265,7 @@ def test_demo_leaves_a_report_and_what_to_try_next(process, tmp_path):
     commands = [
         line.split() for line in done.stdout.splitlines() if line.startswith("  python -m workbench ")
     ]
-    assert len(commands) == 4
+    assert len(commands) == 3
     for command in commands:
         tried = process(*command[3:])
         assert tried.returncode in {0, 1}, tried.stderr

@@ -8,10 +8,10 @@ import pandas as pd
 import psycopg
 import pytest
 
+from benchmarks.planting import plant_duplicates
 from tests.conftest import Clubs
 from tests.reporting.conftest import settings_for
 from workbench.demo.breakages import break_club
-from workbench.demo.duplicates import plant_duplicates
 from workbench.investigate.duplicates import Found
 from workbench.reporting import (
     cluster_sizes_chart,

@@ -8,8 +8,8 @@ import psycopg
 import pytest
 
 from benchmarks.another_club import another_club
+from benchmarks.planting import plant_duplicates
 from tests.matching.test_match_members import matches
-from workbench.demo.duplicates import plant_duplicates
 from workbench.investigate.matching import cluster_pairs
 from workbench.investigate.matching.matching import match_people
 from workbench.investigate.matching.people import gather

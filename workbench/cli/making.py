@@ -22,20 +22,11 @@ def demo(
     ] = "application",
     seed: Annotated[int, typer.Option(help="The same seed makes the same club.")] = 1,
     healthy: Annotated[bool, typer.Option("--healthy", help="Leave it as it should be.")] = False,
-    duplicates: Annotated[
-        float,
-        typer.Option(
-            min=0.0,
-            max=0.2,
-            metavar="SHARE",
-            help="Plant second records of this share of the members, and half as many who only look alike. 0.01 is usual.",
-        ),
-    ] = 0.0,
     json: AsJson = False,
 ) -> None:
     """Make a broken club on the embedded server, investigate it and leave a verification report."""
     from workbench.demo.breakages import BREAKAGES
-    from workbench.demo.making import PLANTED, make_demo
+    from workbench.demo.making import make_demo
     from workbench.reporting.runner import run_report
     from workbench.settings import DEMO, load_settings
 
@@ -48,7 +39,6 @@ def demo(
             members=members,
             seed=seed,
             breakages=() if healthy else tuple(BREAKAGES),
-            duplicates=duplicates,
         )
         advance("investigating it", 1, 3)
         with workbench.open_workbench(DEMO, settings=settings, one_state=True) as wb:
@@ -59,28 +49,20 @@ def demo(
         advance("done", 3, 3)
     bad = [each for each in findings if each.status in {"fail", "warn"}]
     if json:
-        twice = {"planted_duplicates": str(settings.home / DEMO / PLANTED)} if made.people else {}
-        print_json({"members": members, "dialect": dialect, **twice, "planted": sorted(each.breakage for each in made.truths),
+        print_json({"members": members, "dialect": dialect, "planted": sorted(each.breakage for each in made.truths),
                     "runs": len(runs), "findings": len(bad), **_report_facts(result)})  # fmt: skip
         return
     html, *_ = paths_below([result.html])
-    planted = settings.home / DEMO / PLANTED
     telling = next((each for each in runs if each.status != "completed"), runs[-1])
     say(
         f"A club of {members:,} members ({dialect} dialect), {len(runs)} import runs, {len(made.truths)} faults planted.",
         f"{len(findings)} checks: {len(bad)} found something.",
         f"{result.verdict['headline']}",
         f"Verification report: {html}",
-        *(
-            [f"Who was planted twice, and who only looks it: {paths_below([planted])[0]}"]
-            if made.people
-            else []
-        ),
         "",
         "Try next:",
         f"  {command()} runs",
         f"  {command()} check",
-        *([f"  {command()} duplicates --entity member"] if made.people else []),
         f"  {command()} report run -p run_id {telling.run}",
     )
 

@@ -2,40 +2,28 @@
 
 from __future__ import annotations
 
-import csv
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from workbench.database.address import parse_address
 from workbench.database.connection import embedded_data, session
 from workbench.database.embedded import recreate_database
 from workbench.demo.breakages import BREAKAGES, Truth, break_club
 from workbench.demo.club import Club, build_club
-from workbench.demo.duplicates import PlantedPeople, plant_duplicates
 from workbench.demo.shape import Dialect
 from workbench.errors import Refused
 from workbench.plans.approvals import approval_file
 from workbench.plans.store import plan_states
 from workbench.settings import DEMO, Settings
 
-PLANTED = "planted-duplicates.csv"
-
 
 @dataclass(frozen=True)
 class Demo:
-    """What was made: the club, and the truth of every fault planted in it.
-
-    Attributes
-    ----------
-    people : PlantedPeople or None
-        Who was planted twice, and who only looks it; the same is in the file ``planted-duplicates.csv``.
-    """
+    """What was made: the club, and the truth of every fault planted in it."""
 
     club: Club
     truths: tuple[Truth, ...]
-    people: PlantedPeople | None = None
 
 
 def make_demo(
@@ -45,7 +33,6 @@ def make_demo(
     members: int = 2000,
     seed: int = 1,
     breakages: Sequence[str] = tuple(BREAKAGES),
-    duplicates: float = 0.0,
 ) -> Demo:
     """Make the demo club anew on the embedded server, and plant faults in it.
 
@@ -53,8 +40,6 @@ def make_demo(
     ----------
     breakages : sequence of str
         Names from `BREAKAGES`; empty leaves the club healthy.
-    duplicates : float
-        Of what share of the members to plant a second record that differs in several ways: 0 to 0.2.
 
     Raises
     ------
@@ -73,10 +58,7 @@ def make_demo(
     with session(parse_address(url, named="the embedded server", embedded=True).parameters()) as connection:
         club = build_club(connection, dialect=dialect, members=members, seed=seed, imports=home / "imports")
         truths = break_club(connection, club, breakages)
-        people = plant_duplicates(connection, club, share=duplicates) if duplicates else None
-    if people is not None:
-        _write_people(home / PLANTED, people)
-    return Demo(club, truths, people)
+    return Demo(club, truths)
 
 
 def _drop_plans(settings: Settings) -> None:
@@ -85,11 +67,3 @@ def _drop_plans(settings: Settings) -> None:
         if state.path is not None and state.state != "damaged":
             approval_file(state.path).unlink(missing_ok=True)
             state.path.unlink()
-
-
-def _write_people(path: Path, people: PlantedPeople) -> None:
-    with path.open("w", encoding="utf-8", newline="") as file:
-        rows = csv.writer(file)
-        rows.writerow(["left", "right", "truth"])
-        rows.writerows((*pair, "one person") for pair in sorted(people.persons))
-        rows.writerows(sorted(people.lookalikes))

@@ -13,13 +13,7 @@ from typing import Any
 
 import psycopg
 
-from workbench.demo import application, guide
-from workbench.demo.breakages.ground import all_victims
-from workbench.demo.club import Club
-from workbench.demo.people import HOSTILE_MEMBER, Person, today
-from workbench.demo.rows import Row, copy
-from workbench.demo.shape import ANCHOR, stamp
-from workbench.demo.variants import (
+from benchmarks.variants import (
     Dice,
     housemate,
     other_day,
@@ -28,6 +22,12 @@ from workbench.demo.variants import (
     other_phone,
     stranger,
 )
+from workbench.demo import application, guide
+from workbench.demo.breakages.ground import all_victims
+from workbench.demo.club import Club
+from workbench.demo.people import HOSTILE_MEMBER, Person, today
+from workbench.demo.rows import Row, copy
+from workbench.demo.shape import ANCHOR, stamp
 
 _BEYOND = 10_000_000  # numbers that no import and no breakage gives
 _LOOKALIKES = ("stranger", "father", "twin", "spouse", "child")
