@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 import pandas as pd
@@ -11,8 +11,6 @@ from workbench import audit
 from workbench.audit.verifying import Verdict
 from workbench.covering import covering
 from workbench.database.connection import raw
-from workbench.fixes.audit_retention import cutoff_of, plan_audit_retention
-from workbench.plans.plan import Plan
 from workbench.session import Session
 
 
@@ -55,27 +53,3 @@ class Auditing(Session):
         noted = audit.read_noted(Path(against)) if against is not None else None
         with self.reading() as connection:
             return audit.verify_chain(audit.read_chain(raw(connection), self.schema), noted)
-
-    def plan_audit_retention(self, older_than: str = "2 years") -> Plan:
-        """Plan to delete migration entries of the audit log that are old enough, and export them (guide §5.3).
-
-        Parameters
-        ----------
-        older_than : str
-            How old, ``3 years`` say, or the day before which: two years ago or earlier.
-        """
-        cutoff = cutoff_of(older_than, _now())
-        with self.reading() as connection:
-            return plan_audit_retention(
-                connection,
-                self.schema,
-                cutoff,
-                target=self.target,
-                planned_by=self.settings.operator,
-                plans=self.plans_folder,
-                backups=self.settings.backups,
-            )
-
-
-def _now() -> datetime:
-    return datetime.now(UTC).replace(tzinfo=None)

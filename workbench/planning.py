@@ -15,7 +15,6 @@ from workbench.checkpoints.restore.gate import refuse_interrupted
 from workbench.checkpoints.restore.request import requests_folder
 from workbench.database.connection import raw
 from workbench.database.exclusion import refuse_running_restore
-from workbench.fixes.audit_retention import refuse_without_export
 from workbench.fixes.corrections import Correction, corrections_of
 from workbench.fixes.merging.asking import Asked, Named, Wishes
 from workbench.fixes.merging.listing import read_merges
@@ -356,7 +355,6 @@ class Planning(Session):
     def apply(self, plan: Plan, progress: Progress | None = None) -> Entry:
         """Carry out an approved plan, whole or not at all; the only act here that writes rows."""
         self._refuse_restores()
-        refuse_without_export(plan, self.settings.backups)
         return apply_plan(self.database, plan, operator=self.settings.operator, progress=progress)
 
     def _refuse_restores(self) -> None:

@@ -15,7 +15,7 @@ from workbench.murmurant.importers import DRY_RUN_PRUNED
 
 
 class Pruning(Checkpointing):
-    """Retention of snapshots and dry runs; the audit log's is a plan, see `workbench.auditing`."""
+    """Retention of snapshots and dry runs."""
 
     def retention(self, now: datetime | None = None) -> list[Decision]:
         """Decide which of the environment's snapshots and dry runs may be pruned; nothing is touched.

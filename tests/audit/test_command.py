@@ -13,7 +13,6 @@ from typer.testing import CliRunner
 
 import workbench
 from tests.audit.ground import Ground
-from workbench import auditing
 from workbench.audit import record
 from workbench.audit.spans import moment_of
 from workbench.cli.main import app
@@ -113,21 +112,6 @@ def test_verify_names_the_first_break(ground: Ground, run: Any, tmp_path: Path) 
     assert f"First: Entry {ids[1]} (migration:test) was altered" in answer
     (told,) = json.loads(run("audit", "verify", "--json")[1])["breaks"]
     assert (told["kind"], told["number"], told["entry"]) == ("altered", 2, ids[1])
-
-
-def test_retention_is_planned_exported_and_shown(
-    ground: Ground, run: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert run("plan", "audit-retention", "--older-than", "1 year")[0] == 3
-    assert run("plan", "audit-retention", "--older-than", "often")[0] == 2
-    monkeypatch.setattr(auditing, "_now", lambda: NOW.replace(year=2031))
-    code, answer, _ = run("plan", "audit-retention", "--json")
-    told = json.loads(answer)
-    assert code == 0
-    assert Path(told["export"]).is_file()
-    assert told["changes"]["AuditLog"]["delete"] == len(Path(told["export"]).read_text().splitlines())
-    shown = run("plan", "audit-retention")[1]
-    assert "Prunes the migration entries of the audit log from before 2029-03-31" in shown
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
@@ -9,9 +11,22 @@ import pytest
 
 from tests.audit.ground import Ground
 from workbench.audit import record
-from workbench.checks import Finding
+from workbench.checks import Finding, audit_trail
 from workbench.checks.audit_trail import REQUIRED_METADATA
 from workbench.plans.plan import Plan
+
+Clock = Callable[[datetime], None]
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """Set the check's clock; at first soon after the club's imports."""
+
+    def turn(now: datetime) -> None:
+        monkeypatch.setattr(audit_trail, "_now", lambda: now.replace(tzinfo=None))
+
+    turn(datetime(2026, 12, 1, tzinfo=UTC))
+    return turn
 
 
 def asked(ground: Ground, name: str) -> Finding:
@@ -44,7 +59,7 @@ def test_every_required_key_is_missed(ground: Ground) -> None:
     assert {told[entry] for entry in with_a_run} == {"run_id of it"}
 
 
-def test_a_run_that_logged_nothing_is_named(ground: Ground) -> None:
+def test_a_run_that_logged_nothing_is_named(ground: Ground, clock: Clock) -> None:
     """As the API sync does when its audit writes fail and are swallowed, and the guide's importer never should."""
     assert asked(ground, "audit-entries").status == "pass"
     with_entries = [
@@ -59,11 +74,13 @@ def test_a_run_that_logged_nothing_is_named(ground: Ground) -> None:
     assert {row.key for row in found.rows.itertuples()} == {run}
     expected = {"guide": ["migration:completed", "migration:started"], "application": ["CREATE, UPDATE"]}
     assert list(found.rows["action"]) == expected[ground.workbench.dialect]
+    clock(datetime(2031, 7, 1, tzinfo=UTC))
+    assert asked(ground, "audit-entries").status == "pass", "the guide keeps entries for two years (§5.3)"
 
 
 @pytest.mark.parametrize("dialect", ["guide"])
 @pytest.mark.parametrize("action", ["migration:started", "migration:completed"])
-def test_the_one_entry_that_is_missing_is_named(ground: Ground, action: str) -> None:
+def test_the_one_entry_that_is_missing_is_named(ground: Ground, clock: Clock, action: str) -> None:
     run = [run for run in ground.workbench.find_runs() if run.mode == "live"][-1].run
     ground.club.execute(
         """DELETE FROM "AuditLog" WHERE metadata ->> 'run_id' = %s AND action = %s""", run, action

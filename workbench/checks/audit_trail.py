@@ -8,12 +8,12 @@ from typing import Any
 from sqlalchemy import Select, and_, case, func, or_, select
 
 from workbench.audit import read_chain, spoken_action, verify_chain
+from workbench.audit.spans import before
 from workbench.checks.partial import NO_RUNS
 from workbench.checks.registry import Look, NotConfiguredError, NotRunError, Rows, check
 from workbench.database.connection import raw
 from workbench.errors import WorkbenchError
 from workbench.murmurant.importers import (
-    AUDIT_PRUNED,
     BUNDLE_SEALED,
     DRY_RUN_REVIEWED,
     IMPORT_SOURCE,
@@ -114,7 +114,7 @@ def audit_metadata(look: Look) -> Select[Any]:
     "Audit trail of operations",
     guide="§5.1",
     symptom="Every migration operation MUST create audit log entries",
-    question="Did every run log what its importer logs, and has every plan that was applied its entry?",
+    question="Did every run of the last two years log what its importer logs, and does every plan applied since have its entry?",
     remedy="An importer's entry that was never written cannot be written afterwards: keep its report file. One that the"
     " workbench wrote was taken out of the log: `workbench audit verify` says where.",
     needs=("audit.action", "audit.metadata", "audit.created_at"),
@@ -124,11 +124,11 @@ def audit_entries(look: Look) -> Rows:
     live = [run for run in look.runs if run.mode == "live"]
     if not live and not applied:
         raise NotRunError(NO_RUNS)
-    pruned = _pruned_until(look)
+    since = before(_now(), 2, "year")  # older entries may be gone: guide §5.3
     found = [
         {"key": run.run, "action": action, "at": _moment(run), "why": why}
         for run in live
-        if not (pruned and (_moment(run) or pruned) < pruned)
+        if (_moment(run) or since) >= since
         for action, why in _untold(run)
     ]
     logged = _logged_digests(look) if applied else set()
@@ -136,13 +136,11 @@ def audit_entries(look: Look) -> Rows:
         {
             "key": each.plan,
             "action": _LOGGED_AS.get(each.kind, f"migration:* for its {each.kind}"),
-            "at": each.applied_at.astimezone(UTC).replace(tzinfo=None),
+            "at": _applied_at(each),
             "why": f"{each.applied_by} applied it, says the journal",
         }
         for each in applied
-        if each.total
-        and each.digest not in logged
-        and not (pruned and each.applied_at.astimezone(UTC).replace(tzinfo=None) < pruned)
+        if each.total and each.digest not in logged and _applied_at(each) >= since
     ]
     return sorted(found, key=lambda each: (each["key"], each["action"]))
 
@@ -220,13 +218,9 @@ def _logged_digests(look: Look) -> set[str]:
     return set(look.connection.execute(digests).scalars())
 
 
-def _pruned_until(look: Look) -> datetime | None:
-    """Return the moment before which entries were pruned rightly (guide §5.3)."""
-    cutoff = look.schema.audit.c.metadata["cutoff"].astext
-    told = look.connection.execute(
-        select(func.max(cutoff)).where(spoken_action(look.schema) == AUDIT_PRUNED)
-    ).scalar()
-    try:
-        return datetime.fromisoformat(told) if told else None
-    except ValueError:  # not of our writing: the chain's check names it
-        return None
+def _applied_at(entry: Entry) -> datetime:
+    return entry.applied_at.astimezone(UTC).replace(tzinfo=None)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC).replace(tzinfo=None)

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import workbench
-from workbench.cli.explaining import present
-from workbench.cli.options import Acting, AsJson, EnvironmentName, Unmask, open_as
+from workbench.cli.options import AsJson, EnvironmentName, Unmask, open_as
 from workbench.cli.output import banner, command, on, print_json, print_table, say, stderr
 from workbench.errors import UsageError
 from workbench.murmurant.spellings import RUN_ID_KEYS
@@ -107,22 +106,6 @@ def verify(
         banner(wb.environment)
         _tell(found)
     raise typer.Exit(0 if found.status == "pass" else 1)
-
-
-def plan_retention(
-    older_than: Annotated[
-        str, typer.Option(metavar="WHEN", help='How old, or before which day; never less than "2 years".')
-    ] = "2 years",
-    environment: EnvironmentName = None,
-    json: AsJson = False,
-    acting: Acting = None,
-    unmask: Unmask = False,
-) -> None:
-    """Plan to prune migration entries of the audit log that are old enough, and export them (guide §5.3)."""
-    with open_as(environment, acting) as wb:
-        made = wb.plan_audit_retention(older_than)
-        export = wb.settings.backups / str(made.header.parameters["export_file"])
-        present(wb.environment, made, json, unmask, export=str(export))
 
 
 def _tell(found: Verdict) -> None:
