@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict
-from functools import partial
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
@@ -12,7 +11,6 @@ import pandas as pd
 
 from workbench.audit import audit_entries, record
 from workbench.checkpoints import manifest, shelf
-from workbench.checkpoints.instant import create_instant, forget_clone, verify_instant
 from workbench.checkpoints.manifest import Manifest
 from workbench.checkpoints.parts import clear_left_over
 from workbench.checkpoints.snapshot import Wish, create_snapshot
@@ -44,7 +42,6 @@ class Checkpointing(Session):
         compression: str | None = None,
         precedes: str | None = None,
         reason: str | None = None,
-        instant: bool = False,
         advance: Advance = silent,
     ) -> Manifest:
         """Take a snapshot, listed when it is whole.
@@ -53,32 +50,24 @@ class Checkpointing(Session):
         ----------
         format, jobs, compression, precedes, reason : optional
             See `workbench.checkpoints.snapshot.Wish`.
-        instant : bool
-            Whether the database is cloned on its own server instead; nobody may be connected then.
         advance : callable
             Told what begins, how many steps are done, and how many there are.
 
         Returns
         -------
         Manifest
-            What it is; see `workbench.checkpoints.snapshot` and `instant` for what can go wrong.
+            What it is; see `workbench.checkpoints.snapshot` for what can go wrong.
         """
         self.database.refuse_pooler("A snapshot")
         self._clear()
         wish = Wish(self.settings.operator, format, jobs, compression, precedes, reason)
         target, folder = asdict(self.target), self.settings.backups
-        if instant:
-            schema = self.schema
-            self.close()  # what we hold ourselves would be in the way
-            made = create_instant(self.database, schema, target, folder, wish, advance)
-        else:
-            source, tools = Source(self.database), self.settings.client_tools
-            made = create_snapshot(source, self.schema, target, folder, wish, tools, advance)
+        source, tools = Source(self.database), self.settings.client_tools
+        made = create_snapshot(source, self.schema, target, folder, wish, tools, advance)
         self._log(
             "created",
             made,
             {
-                "kind": made.kind,
                 "size": made.size,
                 "rows": made.rows,
                 "precedes": made.precedes,
@@ -152,8 +141,6 @@ class Checkpointing(Session):
                 raise NotAsSaidError(lie)
 
             tried = judged(refused, by)
-        elif found.kind == "instant":
-            tried = verify_instant(self.database, found, before, by, any_size=any_size)
         else:
             tried = verify_snapshot(found, before, self.settings, advance, any_size=any_size)
         path = folder / f"{found.snapshot}.json"
@@ -194,7 +181,7 @@ class Checkpointing(Session):
         return ""
 
     def _clear(self) -> None:
-        self.said += clear_left_over(self.settings.backups, partial(forget_clone, self.database))
+        self.said += clear_left_over(self.settings.backups)
 
     def _log(self, done: str, about: Manifest, more: dict[str, Any]) -> bool:
         """Write it into the audit log; return whether that was done, and say so where it was not."""
@@ -221,15 +208,14 @@ def snapshots_frame(found: list[Manifest]) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        ``snapshot``, ``kind``, ``created_at``, ``created_by``, ``size``, ``rows``, ``precedes``, ``reason``,
+        ``snapshot``, ``created_at``, ``created_by``, ``size``, ``rows``, ``precedes``, ``reason``,
         ``verified`` (``pass``, ``fail``, ``not run``, or empty where it was never tried), ``verified_at``.
     """
-    columns = ["snapshot", "kind", "created_at", "created_by", "size", "rows", "precedes", "reason"]
+    columns = ["snapshot", "created_at", "created_by", "size", "rows", "precedes", "reason"]
     columns += ["verified", "verified_at"]
     rows = [
         (
             each.snapshot,
-            each.kind,
             each.created_at,
             each.created_by,
             each.size,

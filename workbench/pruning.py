@@ -62,8 +62,8 @@ class Pruning(Checkpointing):
                 self._log_dry_run(each)
             else:
                 found = self.snapshot(each.name)
-                prune_snapshot(self.database, found)
-                self._log("pruned", found, {"kind": found.kind, "detail": each.reason})
+                prune_snapshot(found)
+                self._log("pruned", found, {"detail": each.reason})
             gone.append(each.name)
         return gone
 

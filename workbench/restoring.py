@@ -232,9 +232,8 @@ class Restoring(Checkpointing, Differing):
         if not there:
             return Seen({}, (), ("What was in it is lost already.",))
         now = self._watch(cluster.live)
-        snapshot = manifest.path if manifest.kind == "dump" else manifest.snapshot
         try:
-            found = self.losses(snapshot, runs, limit=0)
+            found = self.losses(manifest.path, runs, limit=0)
         except (NotMurmurant, SnapshotError, WrongEnvironment) as error:
             note = f"Whose work would be lost could not be told, only which tables: {error.what}"
             was = expected_of(manifest).tables
@@ -255,10 +254,7 @@ class Restoring(Checkpointing, Differing):
 
     def _manifest(self, request: Request) -> Manifest:
         """Read the manifest of a request's snapshot, wherever it lies."""
-        source = request.source
-        if source.kind == "dump":
-            return read_manifest(Path(source.file))
-        return find_snapshot(self.settings.backups, source.snapshot)
+        return read_manifest(Path(request.source.file))
 
     def _watch(self, name: str) -> Counted:
         with self._cluster.connect(name) as connection:

@@ -11,7 +11,6 @@ from typing import Any
 import pandas as pd
 import psycopg
 import pytest
-from psycopg import sql
 
 from tests.conftest import Clubs, Ground, Server, database_at
 from tests.differences.conftest import restore_in_place
@@ -98,24 +97,6 @@ def test_short_and_long_ways_agree_on_a_club(
     again = opened(club).differences(first.snapshot)
     assert counts(again) == {}
     assert again.why_in_full == "the database was restored, or made anew, since the snapshot"
-
-
-def test_an_instant_checkpoint_is_read_where_it_is(
-    server: Server, clubs: Clubs, opened: Callable[[Ground], Workbench]
-) -> None:
-    club = clubs.clone("application")
-    wb = opened(club)
-    made = wb.create_snapshot(instant=True)
-    try:
-        work(club, "application")
-        found = wb.differences("latest")
-        assert counts(found) == counts(wb.differences("latest", in_full=True))
-        assert counts(found)["EventRegistration"][2:5] == (0, 1, 0)
-        assert set(found.tables["compared"]) == {"by transaction"}
-        assert wb.losses("latest").total == 4
-    finally:
-        with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
-            connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(made.file)))
 
 
 def len_of(club: Ground, table: str) -> int:

@@ -12,7 +12,7 @@ import pytest
 from tests.conftest import Server, database_at
 from tests.differences.test_agreement import both_ways, connection_name, facts, moment
 from workbench.errors import SnapshotError, WorkbenchError
-from workbench.investigate.differences import names, recent, written
+from workbench.investigate.differences import names, written
 from workbench.investigate.differences.comparing import Earlier, compared
 from workbench.investigate.differences.recent import Moment
 from workbench.investigate.differences.sides import Shape, Side, side_of
@@ -36,35 +36,6 @@ def large_clone(server: Server, url: str, changes: str) -> tuple[Moment, str]:
     return taken, clone
 
 
-SOME = """
-    UPDATE {table} SET word = 'x' WHERE n BETWEEN 4000 AND 4900;
-    UPDATE {table} SET word = word WHERE n % 50 = 7;
-    DELETE FROM {table} WHERE n % 40 = 3 AND n < 4500
-"""
-
-
-@pytest.mark.parametrize("listed", [1 << 14, 0])
-def test_very_many_rows_are_read_by_pages(
-    server: Server, empty_url: str, monkeypatch: pytest.MonkeyPatch, listed: int
-) -> None:
-    """More than are held in memory at a time, dense in one place and sparse elsewhere; whether the transactions are
-    named one by one or not."""
-    monkeypatch.setattr(recent, "_LISTED", listed)
-    monkeypatch.setattr(written, "MOST", 300)
-    taken, clone = large_clone(server, empty_url, SOME)
-    held: list[int] = []
-    rows_from = written.rows_from
-    monkeypatch.setattr(written, "rows_from", lambda *row: held.append(len(rows := rows_from(*row))) or rows)
-    with both_ways(empty_url, taken, clone) as (short, long):
-        assert facts(short) == facts(long)
-        assert {each.how for each in short.tables.values()} == {"by transaction"}
-        assert len(short.tables["a"].removed) > 100
-        assert short.tables["b"].columns == {"word": 901 - 13}
-    # Too many lay on some pages, which were then read in smaller parts.
-    assert max(held) == 301
-    assert held.count(301) > 2
-
-
 def test_where_most_rows_are_new_all_are_compared(
     server: Server, empty_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -85,7 +56,7 @@ def test_a_clone_that_cannot_be_opened_matters_where_something_changed(empty_url
 
     with psycopg.connect(empty_url, autocommit=True) as connection:
         connection.execute("CREATE TABLE a (id int PRIMARY KEY); INSERT INTO a VALUES (1)")
-        told = Earlier("test", opened, {"a"}, {"a": 1}, moment(connection), clone=True)
+        told = Earlier("test", opened, {"a"}, {"a": 1}, moment(connection))
 
     def compare() -> tuple[bool, str]:
         with (

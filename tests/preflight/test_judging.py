@@ -34,7 +34,7 @@ def snapshot(hours_ago: float, *verifications: Verification) -> Manifest:
         ("format", "compression", "file", "tool_version", "server_version", "schema", "dialect"), "x"
     )
     return Manifest(
-        snapshot=f"backup_{at:%Y%m%d_%H%M%S}", kind="dump", sha256="0" * 64, size=1, target={}, created_at=at.isoformat(),
+        snapshot=f"backup_{at:%Y%m%d_%H%M%S}", sha256="0" * 64, size=1, target={}, created_at=at.isoformat(),
         created_by="dana", precedes=None, reason=None, transaction="1:1:", timeline={}, tables={}, sequences={},
         verifications=verifications, **facts,
     )  # fmt: skip

@@ -132,19 +132,6 @@ def test_the_database_s_own_settings_stay(guide: Ground, gone: bool) -> None:
             connection.execute(f"DROP ROLE {reader}")
 
 
-def test_an_instant_snapshot_is_restored_by_cloning_it(guide: Ground) -> None:
-    before = guide.whole()
-    with guide.open() as wb:
-        made = wb.create_snapshot(instant=True)
-    guide.execute('DELETE FROM "WaIdMapping"')
-    record = guide.restore(guide.asked(made.snapshot))
-    assert_same(before, guide.whole())
-    assert made.file in guide.databases() or guide.ask(
-        "SELECT count(*) FROM pg_database WHERE datname = %s", made.file
-    ) == [1]
-    assert record.outcome == "done"
-
-
 def test_the_old_database_can_be_put_back(guide: Ground) -> None:
     made = guide.snapshot()
     guide.execute('DELETE FROM "WaIdMapping"')

@@ -18,7 +18,6 @@ import pytest
 from workbench.checkpoints import dumping, snapshot
 from workbench.checkpoints.archive import read_archive
 from workbench.checkpoints.fingerprints import fingerprints
-from workbench.checkpoints.instant import administration, drop_clone
 from workbench.checkpoints.manifest import read_manifest
 from workbench.checkpoints.shelf import list_snapshots
 from workbench.database.embedded import client_tools
@@ -63,27 +62,6 @@ def test_what_a_snapshot_says(club, opened, backups):
     assert entry["operator"] == "dana"
     assert sorted(each.name for each in backups.iterdir()) == [made.file, f"{made.snapshot}.json"]
     assert made.path.stat().st_mode & 0o077 == 0
-
-
-def test_of_a_large_database_every_table_has_a_digest_and_of_its_clone_not_the_audit_log(
-    clubs, opened, monkeypatch
-):
-    monkeypatch.setattr("workbench.checkpoints.source.LARGE", 1)
-    monkeypatch.setattr("workbench.checkpoints.snapshot.LARGE", 1)
-    club = clubs.clone("guide")
-    club.execute("CREATE SCHEMA other; CREATE TABLE other.notes (id int)")
-    with opened(club) as wb:
-        made = wb.create_snapshot()
-        audit = wb.schema.resolved["audit"].table
-        assert wb.verify_snapshot().verified
-        clone = wb.create_snapshot(instant=True)
-        assert wb.verify_snapshot(clone.snapshot).verified
-        with administration(wb.database) as maintenance:
-            drop_clone(maintenance, clone.file)
-    assert made.format == "directory"
-    assert all(state.digest for state in [*made.tables.values(), *made.elsewhere["other"].tables.values()])
-    assert {name for name, state in clone.tables.items() if state.digest is None} == {audit}
-    assert clone.elsewhere["other"].tables == {"notes": (0, None)}
 
 
 def test_a_folder_by_several_jobs(club, opened):

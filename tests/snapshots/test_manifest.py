@@ -23,7 +23,7 @@ from workbench.errors import SnapshotError, UsageError
 
 def manifest(name: str = "backup_20260101_090000", **changes) -> Manifest:
     made = Manifest(
-        snapshot=name, kind="dump", format="custom", compression="none", file=f"{name}.dump", sha256="ab" * 32,
+        snapshot=name, format="custom", compression="none", file=f"{name}.dump", sha256="ab" * 32,
         size=1234, tool_version="18.4", server_version="18.4", schema="public", dialect="guide",
         target={"system_identifier": "1", "database": "club", "schema": "public", "environment": "club", "kind": "demo"},
         created_at="2026-01-01T09:00:00+00:00", created_by="dana", precedes=None, reason="Zoë's", transaction="1:1:",

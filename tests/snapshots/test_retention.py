@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -188,21 +187,6 @@ def test_killed_while_pruning_nothing_half_is_listed(clubs, opened, backups, mon
         assert second not in wb.snapshots()
     assert any("unfinished" in each for each in wb.said)
     assert not [each for each in backups.iterdir() if each.name.startswith(".")]
-
-
-def test_a_clone_is_pruned_with_its_manifest(clubs, opened, backups, scratches):
-    with opened(clubs.clone("guide")) as wb:
-        made = wb.create_snapshot(instant=True)
-        wb.create_snapshot()
-        path = backups / f"{made.snapshot}.json"
-        moment = datetime.now(UTC) - timedelta(days=40)
-        old = replace(made, created_at=moment.isoformat())
-        write_manifest(old, path)
-        assert wb.prune(wb.retention()) == [made.snapshot]
-    assert scratches() == []
-    assert not path.exists()
-    assert not [each for each in backups.iterdir() if each.name.startswith(".")]
-    assert json.loads(next(iter(backups.glob("*.json"))).read_text(encoding="utf-8"))["kind"] == "dump"
 
 
 def test_dry_runs_go_after_seven_days_but_the_last(clubs, opened, backups):

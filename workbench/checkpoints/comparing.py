@@ -1,4 +1,4 @@
-"""A restored or cloned database compared with what a manifest says of it: tables, rows, digests, sequences."""
+"""A restored database compared with what a manifest says of it: tables, rows, digests, sequences."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from workbench.checkpoints.tallies import Tallies, Way
 
 
 def way_of(manifest: Manifest) -> Way:
-    """Return how the digests of a manifest were made: of a clone, and in the first version, on the server."""
-    return row_hashes if manifest.kind == "instant" or manifest.version == 1 else fingerprints
+    """Return how the digests of a manifest were made: in the first version on the server."""
+    return row_hashes if manifest.version == 1 else fingerprints
 
 
 def differences_from(manifest: Manifest, connect: Callable[[], Connection], way: Way) -> list[str]:

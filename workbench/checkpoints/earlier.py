@@ -44,13 +44,13 @@ class Snapshot:
     name : str
         Its manifest's, or the archive's file name where it has none.
     archive : Path or None
-        The archive; None for a clone.
+        The archive; None for another environment.
     manifest : Manifest or None
         None for an archive that somebody made with pg_dump alone.
     taken_at : datetime or None
         When (UTC, without zone).
     database : Database or None
-        Another database as it is, instead of an archive: a clone, or another environment.
+        Another environment's database as it is, instead of an archive.
     """
 
     name: str
@@ -160,10 +160,6 @@ def snapshot_named(name: str | Path, settings: Settings, live: Database) -> Snap
         else find_snapshot(settings.backups, str(name), live.environment.name)
     )
     taken_at = manifest.created.astimezone(UTC).replace(tzinfo=None)
-    if manifest.kind == "instant":
-        address = replace(live.address, url=live.address.url.set(database=manifest.file))
-        clone = Database(Environment("snapshot", "development", address.where), address, _LONG)
-        return Snapshot(manifest.snapshot, None, manifest, taken_at, clone)
     return Snapshot(manifest.snapshot, manifest.path, manifest, taken_at)
 
 
@@ -243,7 +239,7 @@ def earlier(
         return Earlier(snapshot.name, reading, there)
     rows = {table: state.rows for table, state in manifest.tables.items()}
     moment = moment_of(manifest) if now is not None else None
-    return Earlier(snapshot.name, reading, set(rows), rows, moment, manifest.kind == "instant", unchanged)
+    return Earlier(snapshot.name, reading, set(rows), rows, moment, unchanged)
 
 
 def moment_of(manifest: Manifest) -> Moment:

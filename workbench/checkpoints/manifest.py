@@ -84,14 +84,12 @@ class Manifest:
     ----------
     snapshot : str
         Its name, such as ``backup_20260101_090000``.
-    kind : {"dump", "instant"}
-        An archive of pg_dump, or a clone of the database on its own server.
     format, compression : str
-        ``custom`` or ``directory``, and pg_dump's ``--compress``; ``database`` and empty for a clone.
+        ``custom`` or ``directory``, and pg_dump's ``--compress``.
     file : str
-        The archive's name beside the manifest; for a clone the name of its database.
+        The archive's name beside the manifest.
     sha256, size : str, int
-        The archive's digest (see `workbench.checkpoints.archive.Archive`) and bytes; for a clone none, and its size.
+        The archive's digest (see `workbench.checkpoints.archive.Archive`) and bytes.
     tool_version, server_version : str
         pg_dump's and the server's.
     target : dict
@@ -120,7 +118,6 @@ class Manifest:
     """
 
     snapshot: str
-    kind: Literal["dump", "instant"]
     format: str
     compression: str
     file: str
@@ -147,8 +144,8 @@ class Manifest:
 
     @property
     def path(self) -> Path:
-        """The archive; for a clone, which has none, the manifest."""
-        return self.folder / (self.file if self.kind == "dump" else f"{self.snapshot}.json")
+        """The archive."""
+        return self.folder / self.file
 
     @property
     def created(self) -> datetime:

@@ -10,7 +10,7 @@ import fcntl
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -25,8 +25,6 @@ from workbench.checkpoints.manifest import (
     write_manifest,
 )
 from workbench.errors import Refused, SnapshotError, WorkbenchError
-
-Forget = Callable[[Path], str]
 
 _PART = re.compile(r"\.(backup_\d{8}_\d{6})\.part")
 
@@ -63,16 +61,15 @@ class Part:
         """Move a published snapshot here, the manifest first: from then on it is not listed."""
         (self.folder / f"{self.name}.json").rename(self.place / f"{self.name}.json")
         flush_folder(self.folder)
-        if manifest.kind == "dump" and (self.folder / manifest.file).exists():
+        if (self.folder / manifest.file).exists():
             (self.folder / manifest.file).rename(self.archive)
             flush_folder(self.folder)
 
     def publish(self, manifest: Manifest) -> None:
         """Move archive and manifest to their names, the manifest last; all of it is flushed by then."""
         write_manifest(manifest, self.place / f"{self.name}.json")
-        if manifest.kind == "dump":
-            self.archive.rename(self.folder / manifest.file)
-            flush_folder(self.folder)
+        self.archive.rename(self.folder / manifest.file)
+        flush_folder(self.folder)
         (self.place / f"{self.name}.json").rename(self.folder / f"{self.name}.json")
         flush_folder(self.folder)
 
@@ -134,15 +131,13 @@ def _kept(made: Part) -> Iterator[Part]:
         os.close(made.lock)
 
 
-def clear_left_over(folder: Path, forget: Forget) -> list[str]:
+def clear_left_over(folder: Path) -> list[str]:
     """Clear away what killed processes left unfinished, and say what that was, one sentence each.
 
     Parameters
     ----------
     folder : Path
         The backups.
-    forget : callable
-        Given such a folder, undoes what was begun elsewhere; returns why it could not, else nothing.
     """
     said = []
     for place in sorted(folder.glob(".backup_*.part")):
@@ -150,7 +145,7 @@ def clear_left_over(folder: Path, forget: Forget) -> list[str]:
         if not match or not place.is_dir() or (number := _locked(place)) is None:
             continue
         try:
-            said.append(_cleared(folder, place, match.group(1), forget))
+            said.append(_cleared(folder, place, match.group(1)))
         except OSError as error:
             said.append(f"{match.group(1)} is unfinished, and {place} cannot be removed: {error.strerror}.")
         finally:
@@ -158,21 +153,19 @@ def clear_left_over(folder: Path, forget: Forget) -> list[str]:
     return [each for each in said if each]
 
 
-def _cleared(folder: Path, place: Path, name: str, forget: Forget) -> str:
+def _cleared(folder: Path, place: Path, name: str) -> str:
     said = f"{name} was unfinished: what was left of it is removed."
     with suppress(SnapshotError):
         # Killed between its two last steps: the archive has its name, and only the manifest's is missing.
         manifest = read_manifest(place / f"{name}.json")
         archive = folder / manifest.file
-        if manifest.kind == "dump" and archive.exists() and digest_of(archive) == manifest.sha256:
+        if archive.exists() and digest_of(archive) == manifest.sha256:
             (place / f"{name}.json").rename(folder / f"{name}.json")
             flush_folder(folder)
             said = f"{name} was interrupted when it was whole; its manifest is in its place now."
     if (folder / f"{name}.json").exists():
         shutil.rmtree(place)
         return said if "whole" in said else ""  # it had been published
-    if reason := forget(place):
-        return f"{name} is unfinished. {reason}"
     shutil.rmtree(place)
     return said
 

@@ -159,7 +159,6 @@ def create_snapshot(
         here = schema.catalogue.schema
         manifest = Manifest(
             snapshot=made.name,
-            kind="dump",
             format=form,
             compression=compression,
             file=made.archive.name,

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 
 import psycopg
 from psycopg import sql
@@ -14,10 +13,9 @@ from workbench.checkpoints.fingerprints import Connection, tables_of
 from workbench.checkpoints.row_hashes import row_hashes
 from workbench.checkpoints.tallies import Tallies
 from workbench.database.connection import SPELLING, Database, session
-from workbench.murmurant.schema import Schema
 
 LARGE = 64 * 2**20
-"""Bytes from which on a database is large: dumped by parallel jobs, and its clones not hashed in full."""
+"""Bytes from which on a database is large: dumped by parallel jobs."""
 
 _TIMELINE = """
 SELECT s.system_identifier::text, c.timeline_id::text, d.oid::text,
@@ -117,30 +115,11 @@ class Source:
 
     def count(self, held: Held) -> Tallies:
         """Begin to count the rows of the tables of a held state."""
-        return self._tallies(held, lambda *_: False)
 
-    def tally(self, held: Held, schema: Schema) -> Tallies:
-        """Begin to count and hash the tables of a held state."""
-        return self._tallies(held, partial(digested, held, schema))
-
-    def _tallies(self, held: Held, digested: Callable[[str, str], bool]) -> Tallies:
         def connect() -> Connection:
             connection = self.connect()
             connection.execute(sql.SQL("SET TRANSACTION SNAPSHOT {}").format(sql.Literal(held.snapshot)))
             return connection
 
-        wanted = [
-            (name, table, digested(name, table)) for name, tables in held.tables.items() for table in tables
-        ]
+        wanted = [(name, table, False) for name, tables in held.tables.items() for table in tables]
         return Tallies(connect, wanted, row_hashes)
-
-
-def digested(held: Held, schema: Schema, name: str, table: str) -> bool:
-    """Whether the rows of a clone's table are hashed too, besides being counted.
-
-    Of a large database only Murmurant's own tables are, and its audit log is not: it only grows, it outgrows
-    all the others together. (Of an archive every table has a digest: that costs nothing there.)
-    """
-    log = schema.resolved.get("audit")
-    matters = name == schema.catalogue.schema and (log is None or table != log.table)
-    return matters or held.database_size < LARGE

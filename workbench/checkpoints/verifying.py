@@ -159,8 +159,8 @@ def size_in_range(manifest: Manifest, predecessors: Sequence[Manifest], any_size
     alike = [
         each.size
         for each in predecessors
-        if (each.kind, each.format, each.compression, each.target["environment"])
-        == (manifest.kind, manifest.format, manifest.compression, manifest.target["environment"])
+        if (each.format, each.compression, each.target["environment"])
+        == (manifest.format, manifest.compression, manifest.target["environment"])
         and not (each.verifications and each.verifications[-1].outcome == "fail")
     ][-PREDECESSORS:]
     if not alike:

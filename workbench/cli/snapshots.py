@@ -45,9 +45,6 @@ def create(
     ] = None,
     precedes: Annotated[str | None, typer.Option(metavar="RUN", help="The run it is taken before.")] = None,
     reason: Annotated[str | None, typer.Option(metavar="TEXT", help="Why it is taken.")] = None,
-    instant: Annotated[
-        bool, typer.Option("--instant", help="Clone the database on its server; nobody may be connected.")
-    ] = False,
     acting: Acting = None,
     environment: EnvironmentName = None,
     json: AsJson = False,
@@ -62,7 +59,6 @@ def create(
                 compression=compress,
                 precedes=precedes,
                 reason=reason,
-                instant=instant,
                 advance=advance,
             )
         _tell(wb)
@@ -70,13 +66,10 @@ def create(
         print_json({**facts(made), "said": wb.said})
         return
     held = f"{made.rows:,} rows of {len(made.tables):,} tables, {_bytes(made.size)}"
-    if made.kind == "instant":
-        say(f"{made.snapshot}: {held}, cloned as the database {made.file} on the same server.")
-    else:
-        say(
-            f"{paths_below([made.path])[0]}: {held}, {made.format}, compression {made.compression}.",
-            f"SHA-256 {made.sha256}",
-        )
+    say(
+        f"{paths_below([made.path])[0]}: {held}, {made.format}, compression {made.compression}.",
+        f"SHA-256 {made.sha256}",
+    )
     say(f"To prove it by restoring: {command()} snapshot verify {made.snapshot}{on()}")
 
 
@@ -102,7 +95,7 @@ def verify(
     if json:
         print_json({**facts(found), "outcome": tried.outcome, "detail": tried.detail, "said": wb.said})
     else:
-        where = f" on {tried.where}" if tried.where and found.kind == "dump" else ""
+        where = f" on {tried.where}" if tried.where else ""
         say(f"{found.snapshot}: {tried.outcome}{where}, {tried.seconds:.1f} s.", f"  {tried.detail}")
     raise typer.Exit({"pass": 0, "fail": 1, "not run": 3}[tried.outcome])
 

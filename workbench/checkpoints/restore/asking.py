@@ -128,7 +128,7 @@ def ask_for_restore(
     notes = [*seen.notes, *_worth_knowing(manifest, way, live)]
     notes += filter(None, [refuse_without_room(cluster, beside, live, manifest)])
     source = Source(
-        *(manifest.snapshot, _file(manifest), manifest.kind, manifest.facts_digest, manifest.sha256),
+        *(manifest.snapshot, str(manifest.path.resolve()), "dump", manifest.facts_digest, manifest.sha256),
         *(manifest.created_at, _verified(manifest), elsewhere),
     )
     draft = Request(
@@ -245,8 +245,6 @@ def refuse_another_database(manifest: Manifest, target: Target, *, allowed: bool
 
 def refuse_damage(manifest: Manifest) -> None:
     """Refuse an archive that is not the one that the manifest speaks of."""
-    if manifest.kind != "dump":
-        return
     path = manifest.path
     if not path.exists():
         raise SnapshotError(
@@ -283,28 +281,16 @@ def refuse_what_may_not_be(
     if live is not None:
         version = beside.info.parameter_status("server_version") or ""
         tool_for("pg_dump", version, cluster.tools, cluster.parameters(live.name))  # the safety backup's
-    if manifest.kind == "dump":
-        to = cluster.parameters(beside.info.dbname) if way == "swap" else None
-        reader(manifest.path, cluster.tools, to)
+    to = cluster.parameters(beside.info.dbname) if way == "swap" else None
+    reader(manifest.path, cluster.tools, to)
     if way == "swap":
         if reason := cluster.may_rename(beside, live):
             raise Refused(
                 f"{cluster.live} cannot be restored into a new database: {reason}.",
                 "Restore it in place, in one transaction: --in-place.",
             )
-        if manifest.kind == "instant" and manifest.file not in cluster.standing(beside):
-            raise SnapshotError(
-                f"The database {manifest.file} of the instant snapshot is not on this server.",
-                "Use another snapshot.",
-            )
-        if manifest.kind == "dump":
-            _refuse_extensions(cluster, beside, manifest, live)
+        _refuse_extensions(cluster, beside, manifest, live)
         return
-    if manifest.kind == "instant":
-        raise Refused(
-            f"The instant snapshot {manifest.snapshot} is a database, which cannot be restored in place.",
-            "Restore it without --in-place.",
-        )
     if live is None:
         raise Refused(
             f"There is no database {cluster.live} to be restored in place.", "Restore it without --in-place."
@@ -356,10 +342,6 @@ def _refuse_extensions(
             if there.issuperset(refused)
             else f"Let a superuser CREATE EXTENSION {names} in {cluster.live}, then restore --in-place.",
         )
-
-
-def _file(manifest: Manifest) -> str:
-    return str(manifest.path.resolve()) if manifest.kind == "dump" else manifest.file
 
 
 def _verified(manifest: Manifest) -> str:

@@ -44,7 +44,7 @@ class Source:
     Attributes
     ----------
     snapshot, file, kind : str
-        Its name, its archive's path, and ``dump`` or ``instant``.
+        Its name, its archive's path, and ``dump`` or ``kept``.
     manifest : str
         SHA-256 of its manifest, which holds the archive's own.
     sha256 : str

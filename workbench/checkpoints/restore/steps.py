@@ -82,18 +82,11 @@ def create(restore: Restore) -> None:
         attempt += 1
     # Noted first, so that one whose mark was never written can be found and dropped.
     record.note(attempt=attempt, new=name, new_oid=None, filling=False)
-    if restore.request.source.kind == "instant":
-        beside.execute(
-            sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(
-                sql.Identifier(name), sql.Identifier(restore.request.source.file)
-            )
-        )
+    live = restore.cluster.standing(beside).get(record.live)
+    if live is None:
+        create_as_dumped(beside, name, Path(restore.request.source.file), restore.cluster.tools)
     else:
-        live = restore.cluster.standing(beside).get(record.live)
-        if live is None:
-            create_as_dumped(beside, name, Path(restore.request.source.file), restore.cluster.tools)
-        else:
-            create_like(beside, name, likeness_of(beside, live.oid))
+        create_like(beside, name, likeness_of(beside, live.oid))
     mark_half_made(restore)
     record.note(new_oid=restore.cluster.standing(beside)[name].oid)
 
@@ -114,8 +107,6 @@ def mark_half_made(restore: Restore) -> None:
 def fill_it(restore: Restore) -> None:
     """Restore the archive into the new database."""
     _still_empty(restore)
-    if restore.request.source.kind == "instant":
-        return
     broken = fill(
         restore.cluster,
         _new(restore),
@@ -181,7 +172,7 @@ def liken(restore: Restore) -> None:
     live = restore.cluster.standing(restore.beside).get(restore.record.live)
     if live is not None:
         make_like(restore.beside, _new(restore), likeness_of(restore.beside, live.oid))
-    elif restore.request.source.kind == "dump":
+    else:
         said = make_as_dumped(
             restore.beside, _new(restore), Path(restore.request.source.file), restore.cluster.tools
         )

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 
 from workbench.errors import SnapshotError, unknown
-from workbench.investigate.differences.by_transaction import Told, by_transaction, looked_up
+from workbench.investigate.differences.by_transaction import Told, by_transaction
 from workbench.investigate.differences.columns import changed_columns
 from workbench.investigate.differences.found import TableDifference
 from workbench.investigate.differences.in_full import all_of
 from workbench.investigate.differences.in_full import in_full as compare_all
 from workbench.investigate.differences.recent import Moment, Since, since
-from workbench.investigate.differences.rows import Rows
-from workbench.investigate.differences.sides import Shape, Side, shape_of
+from workbench.investigate.differences.sides import Side, shape_of
 from workbench.investigate.differences.written import written
 from workbench.murmurant.catalogue import CatalogueTable
 
@@ -39,8 +37,6 @@ class Earlier:
         How many rows each has, where that is known.
     moment : Moment or None
         When it was taken, in the server's own terms.
-    clone : bool
-        Whether it is a clone on the database's own server, whose rows lie where the database's did.
     unchanged : callable
         Tells which of some tables are by their digest known to be as they were.
     """
@@ -50,7 +46,6 @@ class Earlier:
     tables: Collection[str]
     rows: Mapping[str, int] = field(default_factory=dict)
     moment: Moment | None = None
-    clone: bool = False
     unchanged: Callable[[Sequence[str]], Collection[str]] = lambda tables: ()
 
 
@@ -126,10 +121,7 @@ def compared(
     found = {table: TableDifference(table) for table in wanted}
     told: dict[str, Told] = {}
     with ExitStack() as stack:
-        opening = Opening(earlier, now, both if isinstance(how, Since) else ())
-        stack.callback(opening.close)
-        # The largest first: what is new there is looked up in a clone while the others are being read.
-        for number, table in enumerate(sorted(both, key=lambda each: -now.tables[each])):
+        for number, table in enumerate(both):
             progress(f"looking at {table}", number, len(wanted))
             if (
                 isinstance(how, Since)
@@ -140,8 +132,7 @@ def compared(
                 described = now.catalogue.tables[table]
                 shape = shape_of(described, described, keys.get(table, ()))
                 if shape.key:
-                    each = written(now, shape, how)
-                    told[table] = Told(shape, each, how, opening.look_up(shape, each.new))
+                    told[table] = Told(shape, written(now, shape, how))
         rest = [table for table in both if table not in told]
         for table in earlier.unchanged(rest) if rest and not in_full else ():
             found[table].how = "by digest"
@@ -158,7 +149,7 @@ def compared(
                 continue
             if table in there:
                 needed.append(table)
-        before = opening.side(needed, stack)
+        before = stack.enter_context(earlier.opened(needed)) if needed else None
         for number, table in enumerate(wanted):
             progress(f"comparing {table}", number, len(wanted))
             if table in needed or table not in there:
@@ -168,47 +159,6 @@ def compared(
                         found[table].why or "its columns, or an enum's labels, were changed since"
                     )
         yield Comparing(before, now, keys, found, how if isinstance(how, str) else "")
-
-
-class Opening:
-    """The snapshot being opened: a clone at once, while the database is still being read; else where it is needed.
-
-    Parameters
-    ----------
-    tables : sequence of str
-        Those that will be read of a clone.
-    """
-
-    def __init__(self, earlier: Earlier, now: Side, tables: Sequence[str]) -> None:
-        self._earlier, self._now = earlier, now
-        self._thread = ThreadPoolExecutor(1)
-        self._held = ExitStack()
-        self._clone: Future[Side] | None = None
-        if earlier.clone and tables:
-            self._clone = self._thread.submit(lambda: self._held.enter_context(earlier.opened(tables)))
-
-    def look_up(self, shape: Shape, new: Rows | None) -> Future[Rows | None] | None:
-        """Have rows looked up in a clone; in an archive they are not yet."""
-        clone = self._clone
-        if clone is None or new is None or not len(new):
-            return None
-        return self._thread.submit(lambda: looked_up(clone.result(), self._now, shape, new))
-
-    def side(self, tables: Sequence[str], stack: ExitStack) -> Side | None:
-        """Return the snapshot, open until the stack is left; None where none of its tables is needed."""
-        if not tables:
-            return None
-        if self._clone is None:
-            return stack.enter_context(self._earlier.opened(tables))
-        side = self._clone.result()
-        stack.push(self._held.pop_all())
-        stack.callback(self._thread.shutdown, cancel_futures=True)
-        return side
-
-    def close(self) -> None:
-        """Close what nobody asked for."""
-        self._thread.shutdown(cancel_futures=True)
-        self._held.close()
 
 
 def _compare(
@@ -231,7 +181,7 @@ def _compare(
         found.why = "it is new" if was is None else "it is gone"
         return
     found.shape = shape = shape_of(was, has, key)
-    if told is None or not by_transaction(before, now, told, found, clone=earlier.clone):
+    if told is None or not by_transaction(before, now, told, found):
         found.how = "in full"
         compare_all(before, now, shape, found)
     expected = earlier.rows.get(table)

@@ -1,9 +1,7 @@
-"""The rows of a table that were written since a moment: read with one look at the head of each, or page by page."""
+"""The rows of a table that were written since a moment: read with one look at the head of each."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from psycopg import sql
@@ -13,13 +11,7 @@ from workbench.investigate.differences.rows import Rows, gather, rows_from
 from workbench.investigate.differences.sides import Shape, Side
 
 MOST = 1 << 16
-"""So many rows that may be new are held in memory at a time; where there are more, they are read by pages."""
-
-RANGES = 140_000
-"""The first version of PostgreSQL that reads some pages of a table without reading all."""
-
-_SMALLEST = 28  # bytes; what the shortest row takes on its page
-_LARGEST = 1 << 14  # pages read together
+"""So many rows that may be new are held in memory; where there are more, all rows are compared."""
 
 
 @dataclass(frozen=True)
@@ -47,55 +39,9 @@ def written(side: Side, shape: Shape, since: Since) -> Written:
     query = sql.SQL(
         "SELECT (SELECT count(*) FROM {}), {} FROM (SELECT {} FROM {} t WHERE {} LIMIT {}) t"
     ).format(place, gather(shape), _columns(shape), place, since.new, MOST + 1)
-    count, *found = side.connection.execute(query, binary=True).fetchone() or (0, None, None, None)
+    count, *found = side.connection.execute(query, binary=True).fetchone() or (0, None, None)
     rows = rows_from(shape, found)
     return Written(count, rows if len(rows) <= MOST else None)
-
-
-def count_written(side: Side, shape: Shape, since: Since) -> int:
-    """Count the rows that may be new."""
-    query = sql.SQL("SELECT count(*) FROM {} t WHERE {}").format(side.place(shape.table), since.new)
-    (count,) = side.connection.execute(query).fetchone() or (0,)
-    return int(count)
-
-
-def written_by_pages(side: Side, shape: Shape, since: Since) -> Iterator[Rows]:
-    """Yield the rows that may be new, at most `MOST` at a time; the next are read while some are looked at."""
-    size = "SELECT pg_relation_size(%s::regclass), current_setting('block_size')::int"
-    name = side.place(shape.table).as_string(None)
-    whole, block = side.connection.execute(size, [name]).fetchone() or (0, 1)
-    fewest = max(1, MOST // (block // _SMALLEST))  # so many pages can hold no more than MOST rows
-    with ThreadPoolExecutor(1) as thread:
-        start, pages, last = 0, fewest, whole // block
-        asked = thread.submit(_on_pages, side, shape, since, (start, start + pages))
-        while start < last:
-            rows = asked.result()
-            if len(rows) > MOST:
-                pages = max(fewest, pages // 4)
-                asked = thread.submit(_on_pages, side, shape, since, (start, start + pages))
-                continue
-            start += pages
-            if len(rows) < MOST // 4:
-                pages = min(_LARGEST, pages * 2)
-            if start < last:
-                asked = thread.submit(_on_pages, side, shape, since, (start, start + pages))
-            if len(rows):
-                yield rows
-
-
-def _on_pages(side: Side, shape: Shape, since: Since, pages: tuple[int, int]) -> Rows:
-    query = sql.SQL(
-        "SELECT {} FROM (SELECT {} FROM {} t WHERE t.ctid >= {}::tid AND t.ctid < {}::tid AND {} LIMIT {}) t"
-    ).format(
-        gather(shape),
-        _columns(shape),
-        side.place(shape.table),
-        f"({pages[0]},0)",
-        f"({pages[1]},0)",
-        since.new,
-        MOST + 1,
-    )
-    return rows_from(shape, side.connection.execute(query, binary=True).fetchone() or (None, None, None))
 
 
 def _columns(shape: Shape) -> sql.Composed:
