@@ -80,17 +80,8 @@ class Planning(Session):
         if snapshot or before:
             was = state_before(snapshot, before, settings=self.settings, live=self.database)
         request = RollbackRequest.checked(run_id, was, on_conflict, min_evidence, sync_state)
-        with self.reading() as connection:
-            return plan_rollback(
-                connection,
-                self.schema,
-                self.find_runs(),
-                request,
-                target=self.target,
-                planned_by=self.settings.operator,
-                settings=self.settings,
-                folder=self.plans_folder,
-            )
+        with self.planning() as context:
+            return plan_rollback(context, self.find_runs(), request, self.settings)
 
     def plan_tiers(
         self,
@@ -301,18 +292,8 @@ class Planning(Session):
         runs, was = self.find_runs(), None
         if snapshot or before:
             was = state_before(snapshot, before, settings=self.settings, live=self.database)
-        with self.reading() as connection:
-            return plan_rebuild(
-                connection,
-                self.schema,
-                runs,
-                snapshot=was,
-                csv_records=csv_records,
-                settings=self.settings,
-                target=self.target,
-                planned_by=self.settings.operator,
-                folder=self.plans_folder,
-            )
+        with self.planning() as context:
+            return plan_rebuild(context, runs, snapshot=was, csv_records=csv_records, settings=self.settings)
 
     def plan(self, name: str) -> Plan:
         """Return a plan by its id or its file's path."""

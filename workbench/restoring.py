@@ -45,14 +45,8 @@ class Restoring(Checkpointing, Differing):
 
     def plan_sync_state(self) -> Plan:
         """Plan to reset the sync state (guide §7.3); writes a plan file and nothing else."""
-        with self.reading() as connection:
-            return plan_sync_state(
-                connection,
-                self.schema,
-                target=self.target,
-                planned_by=self.settings.operator,
-                folder=self.plans_folder,
-            )
+        with self.planning() as context:
+            return plan_sync_state(context)
 
     def service(self, act: Literal["stop", "start"], say: Say | None = None) -> ServiceRun:
         """Stop or start the application by its configured command: see `workbench.checkpoints.service`."""

@@ -27,6 +27,7 @@ from workbench.murmurant.importers import Run
 from workbench.murmurant.references import References
 from workbench.murmurant.reports import ImportReport, ReportRecord
 from workbench.murmurant.schema import Schema, read_schema
+from workbench.plans.draft import PlanContext
 from workbench.plans.plan import Target
 from workbench.plans.store import plans_folder
 from workbench.settings import EnvironmentSettings, Settings
@@ -156,6 +157,12 @@ class Session:
         """Which database a plan is made for."""
         here, schema = self.environment, self.database.address.schema
         return Target(self.identity.system_identifier, self.identity.database, schema, here.name, here.kind)
+
+    @contextmanager
+    def planning(self) -> Iterator[PlanContext]:
+        """Give what a planner needs: a connection to read, and where the plan goes."""
+        with self.reading() as connection:
+            yield PlanContext(connection, self.schema, self.target, self.settings.operator, self.plans_folder)
 
     @property
     def plans_folder(self) -> Path:

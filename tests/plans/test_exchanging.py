@@ -14,8 +14,8 @@ from tests.plans.conftest import OWNER_OF_ALL, Ground, Grounds
 from tests.plans.test_fidelity import by_hand
 from tests.states import differences
 from workbench.errors import Drift
-from workbench.fixes.current import current_rows
 from workbench.murmurant.catalogue import Catalogue
+from workbench.plans.current import current_rows
 from workbench.plans.drafting import Updates
 from workbench.plans.plan import Plan
 from workbench.plans.writing import PlanWriter
@@ -50,7 +50,7 @@ def moving(ground: Ground, places: dict[str, Place], setting: Sequence[str] = ("
 
     def fill(writer: PlanWriter, connection: psycopg.Connection[Any], catalogue: Catalogue) -> None:
         with Updates() as updates:
-            for key, row in current_rows(connection, schema, "stay", sorted(places)):
+            for key, row in current_rows(connection, schema.catalogue, "stay", sorted(places)):
                 room, guest = places[key]
                 changes = {
                     "room": (row.values["room"], str(room)),

@@ -18,9 +18,10 @@ from psycopg.types.json import Jsonb
 from tests.plans.conftest import Ground, Grounds
 from workbench.murmurant.catalogue import Catalogue
 from workbench.plans import rows
-from workbench.plans.drafting import Updates, seen_columns, write_deletes
+from workbench.plans.drafting import Updates, write_deletes
 from workbench.plans.journal import raw
 from workbench.plans.plan import Header, Plan
+from workbench.plans.rows import seen_columns
 from workbench.plans.writing import PlanWriter
 
 TYPES = """

@@ -7,12 +7,10 @@ from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import NamedTuple
 
-from sqlalchemy import Connection
-
-from workbench.fixes.ledger import Note, Open
 from workbench.investigate.records import Fates, record_fates
 from workbench.murmurant.importers import Run, Strength
 from workbench.murmurant.schema import Schema
+from workbench.plans.draft import Draft
 
 
 class Mapped(NamedTuple):
@@ -36,8 +34,8 @@ class Effects:
         Records that were there before and that it changed: id to who touched it since, if anybody.
     mapped : list of Mapped
         Records that were there before and that it only mapped.
-    kept, unresolved : list
-        What is left alone, and what cannot be decided.
+    kept : set of (table, key)
+        Records that it made and that bear somebody's later work.
     gone : int
         Records that it made or changed and that are not there any more.
     """
@@ -45,15 +43,12 @@ class Effects:
     created: dict[str, tuple[list[str], list[str | None]]] = field(default_factory=dict)
     updated: dict[str, dict[str, str]] = field(default_factory=dict)
     mapped: list[Mapped] = field(default_factory=list)
-    kept: list[Note] = field(default_factory=list)
-    unresolved: list[Open] = field(default_factory=list)
+    kept: set[tuple[str, str]] = field(default_factory=set)
     gone: int = 0
     records: int = 0
 
 
-def find_effects(
-    connection: Connection, schema: Schema, run: Run, others: Sequence[Run], min_evidence: Strength
-) -> Effects:
+def find_effects(draft: Draft, run: Run, others: Sequence[Run], min_evidence: Strength) -> Effects:
     """Sort a run's records by what undoing it would have to do.
 
     Parameters
@@ -61,10 +56,10 @@ def find_effects(
     min_evidence : Strength
         Records attributed to the run on weaker evidence are not acted on, and are listed as unresolved.
     """
-    found = Effects()
+    found, schema = Effects(), draft.context.schema
     undone = {each.run for each in others if each.rolled_back}
     unsorted: set[str] = set()
-    for fates in record_fates(connection, schema, run, others):
+    for fates in record_fates(draft.context.connection, schema, run, others):
         found.records += len(fates.record_ids)
         if fates.action in ("existing", "skipped") or (
             fates.action == "mapped" and fates.strength < min_evidence
@@ -72,7 +67,8 @@ def find_effects(
             continue  # whether a mapping is the run's is asked of the mapping itself
         touched = "" if fates.touched_since in undone else fates.touched_since
         if fates.strength < min_evidence:
-            found.unresolved += _too_weak(schema, fates)
+            for row in _too_weak(schema, fates):
+                draft.unresolved(*row)
         elif not fates.exists:
             found.gone += len(fates.record_ids) if fates.action != "mapped" else 0
         elif fates.action == "mapped":
@@ -81,7 +77,9 @@ def find_effects(
         elif fates.action == "updated":
             found.updated.setdefault(fates.entity, {}).update((str(key), touched) for key in fates.record_ids)
         elif touched:
-            found.kept += _kept(schema, fates, touched)
+            for table, key, reason in _kept(schema, fates, touched):
+                draft.keep(table, key, reason)
+                found.kept.add((table, key))
         else:
             keys, wa_ids = found.created.setdefault(fates.entity, ([], []))
             unsorted |= {fates.entity} if keys else set()  # of several strengths, each sorted by itself
@@ -93,7 +91,7 @@ def find_effects(
     return found
 
 
-def _too_weak(schema: Schema, fates: Fates) -> list[Open]:
+def _too_weak(schema: Schema, fates: Fates) -> list[tuple[str, str, str, str]]:
     reason = f"{fates.action} by the run on {fates.strength.name} evidence only"
     resolved_by = f"--min-evidence {fates.strength.name}, or a report file that names it"
     return [
@@ -102,7 +100,7 @@ def _too_weak(schema: Schema, fates: Fates) -> list[Open]:
     ]
 
 
-def _kept(schema: Schema, fates: Fates, by: str) -> list[Note]:
+def _kept(schema: Schema, fates: Fates, by: str) -> list[tuple[str, str, str]]:
     later = f"run {by} changed it since; roll that run back first"
     after = f"{by} changed it since the run" if by in ("a person", "somebody") else later
     table = schema.table_of(fates.entity)

@@ -13,12 +13,11 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from workbench.fixes.ledger import Doomed, Note
 from workbench.murmurant.catalogue import CatalogueTable
 from workbench.murmurant.references import Reference, References
 from workbench.plans import rows
 from workbench.plans.arrays import key_array
-from workbench.plans.drafting import in_chunks
+from workbench.plans.rows import in_chunks
 
 _AT_ONCE = 1_000_000  # keys
 
@@ -26,10 +25,10 @@ _AT_ONCE = 1_000_000  # keys
 def spare_what_is_needed(
     connection: psycopg.Connection[Any],
     graph: References,
-    doomed: Doomed,
+    doomed: Mapping[str, list[str]],
     turned: Mapping[str, set[str]] | None = None,
-    kept: Iterable[Note] = (),
-) -> tuple[Doomed, list[Note]]:
+    kept: Iterable[tuple[str | None, str | None]] = (),
+) -> tuple[dict[str, list[str]], list[tuple[str, str, str]]]:
     """Take out of the rows to be deleted those that a row which stays refers to, and what these need.
 
     Parameters
@@ -40,7 +39,7 @@ def spare_what_is_needed(
         Table to keys, sorted.
     turned : mapping of str to set of str, optional
         Table to keys of rows that stay and that the plan turns to other rows, which stay.
-    kept : iterable of (table, key, reason)
+    kept : iterable of (table, key)
         The run's own rows that are listed as staying already.
 
     Returns
@@ -51,7 +50,7 @@ def spare_what_is_needed(
     order = graph.delete_order(doomed)
     left = {table: list(keys) for table, keys in doomed.items()}
     spared: dict[str, dict[str, str]] = {table: {} for table in doomed}
-    own = {(table, key) for table, key, _ in kept}
+    own = set(kept)
     while True:
         before = {table: len(keys) for table, keys in left.items()}
         for (
@@ -77,10 +76,10 @@ def _spare(
     graph: References,
     table: str,
     keys: Sequence[str],
-    left: Doomed,
+    left: Mapping[str, list[str]],
     turned: Mapping[str, set[str]],
     spared: dict[str, dict[str, str]],
-    own: set[tuple[str, str]],
+    own: set[tuple[str | None, str | None]],
 ) -> None:
     """Ask every reference to a table at once, so that the keys are sent once."""
     described = partial(rows.table_of, graph.schema.catalogue)
@@ -113,7 +112,7 @@ def _note(
     each: Reference,
     pairs: Iterable[tuple[str, str]],
     spared: dict[str, dict[str, str]],
-    own: set[tuple[str, str]],
+    own: set[tuple[str | None, str | None]],
 ) -> None:
     for parent_key, child_key in pairs:
         stays = child_key in spared.get(each.child, {}) or (each.child, child_key) in own

@@ -7,7 +7,6 @@ from contextlib import ExitStack
 
 from sqlalchemy import Connection, select, tuple_
 
-from workbench.fixes.current import current_rows
 from workbench.fixes.ledger import Ledger
 from workbench.fixes.moving import Slot, order_moves
 from workbench.investigate.mappings.by_run import written_through
@@ -15,6 +14,7 @@ from workbench.investigate.mappings.misplaced import BY_HAND, Misplaced, Wrong
 from workbench.investigate.mappings.statements import listed
 from workbench.murmurant.importers import Run
 from workbench.murmurant.schema import Schema, as_text
+from workbench.plans.current import current_rows
 from workbench.plans.drafting import Updates
 from workbench.plans.journal import raw
 
@@ -84,7 +84,7 @@ def move_registrations(
     found = []
     for layer in (*moves.layers, *([sorted(together)] if together else ())):
         updates = stack.enter_context(Updates())
-        for key, row in current_rows(raw(connection), schema, table, layer):
+        for key, row in current_rows(raw(connection), schema.catalogue, table, layer):
             changes = {
                 spelled[column]: (
                     row.values[spelled[column]],

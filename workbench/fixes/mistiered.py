@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Text, bindparam, cast, func, literal, null, select
 from sqlalchemy.dialects.postgresql import ARRAY, TIMESTAMP
 
-from workbench.fixes.current import rows_by_key
 from workbench.investigate.tiers.configuration import TierMapping
 from workbench.investigate.tiers.names import nearest_name
 from workbench.investigate.tiers.people import is_a_person_s, last_changes
@@ -18,8 +17,9 @@ from workbench.investigate.tiers.statements import CORRECTABLE, NO_LEVEL, UNKNOW
 from workbench.murmurant.schema import Schema, as_text
 from workbench.murmurant.spellings import MEMBER
 from workbench.plans import rows
-from workbench.plans.drafting import seen_columns
+from workbench.plans.current import rows_by_key
 from workbench.plans.journal import raw
+from workbench.plans.rows import seen_columns
 
 _CHUNK = 5_000
 

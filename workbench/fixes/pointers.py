@@ -16,8 +16,7 @@ from workbench.investigate.traces import TOLERANCE, within
 from workbench.murmurant.importers import MAPPING_CORRECTED, STRENGTH, Run, Strength, Trace
 from workbench.murmurant.schema import Schema, as_text, entity_of
 from workbench.murmurant.spellings import ENTITY_TYPES, SYNC_MOMENTS
-from workbench.plans.drafting import CHUNK, in_chunks
-from workbench.plans.rows import as_array
+from workbench.plans.rows import CHUNK, as_array, in_chunks
 
 _NEEDED = ("mappings.id", "mappings.entity_type", "mappings.wa_id", "mappings.target")
 

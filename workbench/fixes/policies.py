@@ -17,7 +17,6 @@ from workbench.checks import Look
 from workbench.checks.rules import ground
 from workbench.errors import Refused, UsageError
 from workbench.fixes.authors import last_authors
-from workbench.fixes.current import current_rows
 from workbench.fixes.ledger import Ledger
 from workbench.fixes.obvious import Change, Wanted, wanted_by
 from workbench.fixes.writing import write_plan
@@ -27,6 +26,7 @@ from workbench.murmurant.importers import POLICY_CORRECTED
 from workbench.murmurant.references import References
 from workbench.murmurant.schema import as_text, explain_gap
 from workbench.murmurant.spellings import CONCEPT_OF
+from workbench.plans.current import current_rows
 from workbench.plans.drafting import Updates
 from workbench.plans.journal import raw
 from workbench.plans.plan import Header, Plan, Target
@@ -173,7 +173,7 @@ def _note_updates(look: Look, draft: _Draft, updates: Updates) -> None:
     """Turn what is wanted of each row into one update of it."""
     for table in sorted({table for table, _ in draft.changes}):
         keys = sorted(key for each, key in draft.changes if each == table)
-        for key, row in current_rows(raw(look.connection), look.schema, table, keys):
+        for key, row in current_rows(raw(look.connection), look.schema.catalogue, table, keys):
             now = dict(row.values)
             for change in draft.changes[table, key].values():
                 now |= change(now)

@@ -8,17 +8,13 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import NAMESPACE_URL, uuid5
 
 from psycopg import sql
 from sqlalchemy import Connection, func, select
 
 from workbench.checkpoints.earlier import Snapshot, opened
-from workbench.errors import Refused
-from workbench.fixes.ledger import Ledger
 from workbench.hints import aim
 from workbench.investigate.mappings.origins import (
     AUDIT,
@@ -36,10 +32,9 @@ from workbench.murmurant.importers import MAPPINGS_REBUILT, Run
 from workbench.murmurant.schema import Schema, entity_of
 from workbench.murmurant.spellings import CONCEPTS, ENTITIES, ENTITY_TYPES, REGISTRATION
 from workbench.plans import journal
+from workbench.plans.draft import Draft, PlanContext
 from workbench.plans.journal import raw
-from workbench.plans.plan import Header, Plan, Section, Target, format_row
-from workbench.plans.rows import table_of
-from workbench.plans.writing import PlanWriter
+from workbench.plans.plan import Plan
 from workbench.settings import Settings
 
 KIND = "mapping-rebuild"
@@ -48,15 +43,13 @@ _BY_HAND = "find out which one it is, then `workbench plan mapping`, or the next
 _CORRECTED, _SNAPSHOT = "corrected to it on purpose (guide §4.2)", "snapshot"
 
 
-@dataclass
-class _Found:
-    """A mapping that is to be put back: its columns' values as text, and what it rests on."""
+class _Found(NamedTuple):
+    """A mapping that is to be put back, and what it rests on."""
 
     entity: str
     wa_id: str
     record: str
     because: str
-    values: dict[str, str | None] = field(default_factory=dict)
 
     @property
     def key(self) -> str:
@@ -64,31 +57,23 @@ class _Found:
 
 
 def plan_rebuild(
-    connection: Connection,
-    schema: Schema,
+    context: PlanContext,
     runs: Sequence[Run],
     *,
     snapshot: Snapshot | None = None,
     csv_records: bool = False,
     settings: Settings,
-    target: Target,
-    planned_by: str,
-    folder: Path,
 ) -> Plan:
     """Plan to put back the mappings that are missing; those that are there stay as they are.
 
     Parameters
     ----------
-    connection : sqlalchemy.Connection
-        In a reading, repeatable-read transaction.
     runs : sequence of Run
         Every run that is known, with its report files.
     snapshot : Snapshot, optional
         One that has the mappings as they were; its word counts before the others'.
     csv_records : bool
         Whether to map also what a CSV import made, which never had a mapping.
-    folder : Path
-        Where the plan file is written.
 
     Raises
     ------
@@ -97,8 +82,9 @@ def plan_rebuild(
     Refused
         When no mapping is missing that could be put back.
     """
+    connection, schema = context.connection, context.schema
     schema.require("mappings.id", *NEEDS)
-    ledger = Ledger()
+    table = schema.resolved["mappings"].table
     kept = _of_snapshot(snapshot, schema, settings) if snapshot else {}
     corrections = _corrections(connection, schema)
     told: dict[Key, list[Claim]] = defaultdict(list)
@@ -111,55 +97,42 @@ def plan_rebuild(
     places |= {(key[0], record) for key, record in corrections.items()}
     made = there(connection, schema, places)
     owners = _owners(connection, schema, told)
-    found: list[_Found] = []
-    for key in open_keys:
-        found += _decide(
-            schema, key, told[key], kept.get(key), corrections.get(key), made, owners, csv_records, ledger
-        )
-    rows = [_with_values(schema, each, told[each.entity, each.wa_id], made, kept) for each in found]
-    done = {(each.entity, each.record) for each in found} | {
-        (each.entity, each.record) for key in open_keys for each in told[key]
-    }
-    table = schema.resolved["mappings"].table
-    for bare in without_mapping(connection, schema, runs)[0]:
-        if not bare.wa_id and (bare.entity, bare.record) not in done:
-            why = f"{bare.words}, and no trace says for which Wild Apricot id it was made"
-            how = (
-                "a snapshot with its mapping (--snapshot FILE), or the import's report (--import-report FILE)"
-            )
-            ledger.unresolved.append((table, f"{bare.entity} {bare.record}", why, how))
-    if not rows:
-        left = (
-            f" {len(ledger.unresolved):,} cannot be told: {ledger.unresolved[0][2]}."
-            if ledger.unresolved
-            else ""
-        )
-        raise Refused(
-            f"No mapping is missing that could be put back.{left}",
-            "`workbench check mappings-missing` names the records that no mapping leads to.",
-        )
-    counts = Counter(each.entity for each in rows)
-    sources = Counter(each.because for each in rows)
-    by_entity = ", ".join(f"{counts[entity]:,} of {entity.lower()}s" for entity in ENTITIES if counts[entity])
-    header = Header(
-        kind=KIND,
+    with Draft(
+        context,
+        KIND,
         parameters={
             "snapshot": (snapshot.archive.name if snapshot.archive else snapshot.name) if snapshot else None,
             "csv_records": csv_records,
         },
-        reasons=(f"Puts back {len(rows):,} mappings that are missing: {by_entity}.",),
-        target=target,
-        planned_by=planned_by,
-        evidence=tuple(f"{because} ({count:,})" for because, count in sorted(sources.items())),
-        notes=tuple(_notes(ledger, snapshot)),
-        audit=(
-            {
-                "action": MAPPINGS_REBUILT,
-                "metadata": {"records_affected": len(rows), "rests_on": dict(sources)},
-            },
-        ),
-    )
-    return _write(schema, header, rows, ledger, kept, folder)
+        nothing="No mapping is missing that could be put back",
+        hint="`workbench check mappings-missing` names the records that no mapping leads to.",
+    ) as draft:
+        found: list[_Found] = []
+        for key in open_keys:
+            found += _decide(
+                draft, key, told[key], kept.get(key), corrections.get(key), made, owners, csv_records
+            )
+        for one in sorted(found):
+            draft.insert(table, _values_of(schema, one, told[one.entity, one.wa_id], made, kept))
+            draft.because(table, f"{one.key} to {one.record}", one.because)
+        done = {(each.entity, each.record) for each in found} | {
+            (each.entity, each.record) for key in open_keys for each in told[key]
+        }
+        for bare in without_mapping(connection, schema, runs)[0]:
+            if not bare.wa_id and (bare.entity, bare.record) not in done:
+                why = f"{bare.words}, and no trace says for which Wild Apricot id it was made"
+                how = "a snapshot with its mapping (--snapshot FILE), or the import's report (--import-report FILE)"
+                draft.unresolved(table, f"{bare.entity} {bare.record}", why, how)
+        counts = Counter(each.entity for each in found)
+        sources = Counter(each.because for each in found)
+        by_entity = ", ".join(
+            f"{counts[entity]:,} of {entity.lower()}s" for entity in ENTITIES if counts[entity]
+        )
+        draft.reasons.append(f"Puts back {len(found):,} mappings that are missing: {by_entity}.")
+        draft.evidence += [f"{because} ({count:,})" for because, count in sorted(sources.items())]
+        draft.notes += _notes(len(draft.listed["unresolved"]), snapshot)
+        draft.log(MAPPINGS_REBUILT, records_affected=len(found), rests_on=dict(sources))
+    return draft.plan
 
 
 def _trusted(said: Sequence[Claim]) -> Iterable[Claim]:
@@ -183,7 +156,7 @@ def _owners(
 
 
 def _decide(
-    schema: Schema,
+    draft: Draft,
     key: Key,
     told: Sequence[Claim],
     row: Mapping[str, str | None] | None,
@@ -191,13 +164,13 @@ def _decide(
     made: Mapping[Key, Any],
     owners: Mapping[Key, set[str]],
     csv_records: bool,
-    ledger: Ledger,
 ) -> list[_Found]:
     """Return the mapping of an id, or note why there is none."""
-    (entity, wa_id), table = key, schema.resolved["mappings"].table
+    schema, (entity, wa_id) = draft.context.schema, key
+    table = schema.resolved["mappings"].table
 
     def open_(why: str, how: str) -> list[_Found]:
-        ledger.unresolved.append((table, f"{entity}/{wa_id}", why, how))
+        draft.unresolved(table, f"{entity}/{wa_id}", why, aim(how, draft.context.target.environment))
         return []
 
     spelled = schema.resolved["mappings"].spelling["wa_id"]
@@ -244,21 +217,20 @@ def _decide(
     return [_Found(entity, wa_id, best.record, best.words)]
 
 
-def _with_values(
+def _values_of(
     schema: Schema,
     found: _Found,
     told: Sequence[Claim],
     made: Mapping[Key, Any],
     kept: Mapping[Key, Mapping[str, str | None]],
-) -> _Found:
-    """Fill in the row: as the snapshot had it, else with the moment and the run of the trace it rests on."""
+) -> dict[str, str | None]:
+    """Return the row: as the snapshot had it, else with the moment and the run of the trace it rests on."""
     spelling = schema.resolved["mappings"].spelling
     columns = schema.catalogue.tables[schema.resolved["mappings"].table].columns
     table = schema.table_of(found.entity)
     if found.because == _SNAPSHOT:
         row = kept[found.entity, found.wa_id]
-        found.values = {name: value for name, value in row.items() if name in columns}
-        return found
+        return {name: value for name, value in row.items() if name in columns}
     of_it = sorted(
         (each for each in told if each.record == found.record),
         key=lambda each: (each.words != found.because, str(each.at)),
@@ -274,12 +246,11 @@ def _with_values(
         "synced_at": str(moment) if moment else None,
         "updated_at": str(moment) if moment else None,
     }
-    found.values = {spelling[name]: value for name, value in values.items() if name in spelling}
+    row = {spelling[name]: value for name, value in values.items() if name in spelling}
     # Where both spellings of the column are there, both are filled.
-    found.values |= dict.fromkeys(
+    return row | dict.fromkeys(
         (name for name in CONCEPTS["mappings"].columns["target"] if name in columns), found.record
     )
-    return found
 
 
 def _of_snapshot(snapshot: Snapshot, schema: Schema, settings: Settings) -> dict[Key, dict[str, str | None]]:
@@ -334,39 +305,13 @@ def _corrections(connection: Connection, schema: Schema) -> dict[Key, str]:
     }
 
 
-def _notes(ledger: Ledger, snapshot: Snapshot | None) -> list[str]:
+def _notes(left_out: int, snapshot: Snapshot | None) -> list[str]:
     found = ["Dry run the next sync before it runs live: it should create nothing that is here already."]
     if snapshot is None:
         found.append(
             "A contact that a sync found by its e-mail, and did not change, left no trace but its mapping: such mappings"
             " are not here. The next sync finds these contacts by their e-mail again."
         )
-    if ledger.unresolved:
-        found.append(f"{len(ledger.unresolved):,} mappings are left out, each with what would decide it.")
+    if left_out:
+        found.append(f"{left_out:,} mappings are left out, each with what would decide it.")
     return found
-
-
-def _write(
-    schema: Schema,
-    header: Header,
-    found: Sequence[_Found],
-    ledger: Ledger,
-    kept: Mapping[Key, Mapping[str, str | None]],
-    folder: Path,
-) -> Plan:
-    table = schema.resolved["mappings"].table
-    key = table_of(schema.catalogue, table).primary_key
-    groups: dict[tuple[str, ...], list[_Found]] = defaultdict(list)
-    for each in found:
-        groups[tuple(sorted(each.values))].append(each)
-    with PlanWriter(folder, header) as writer:
-        for names, rows in sorted(groups.items()):
-            with writer.section(Section("insert", table, key, changed=names)):
-                for each in sorted(rows, key=lambda one: [one.values[name] or "" for name in key]):
-                    writer.block(format_row([each.values[name] for name in names]))
-        writer.notes(
-            "reason", sorted((table, f"{each.key} to {each.record}", each.because) for each in found)
-        )
-        aimed = ((*row[:3], aim(row[3], header.target.environment)) for row in ledger.unresolved)
-        writer.notes("unresolved", sorted(aimed))
-        return writer.finish()

@@ -17,7 +17,6 @@ from sqlalchemy import Connection
 
 from workbench.errors import Refused
 from workbench.fixes.corrections import Correction, resolve_corrections
-from workbench.fixes.current import current_rows
 from workbench.fixes.ledger import Ledger
 from workbench.fixes.misplacements import move_registrations
 from workbench.investigate.mappings.lookup import MappingRow, mapping_to_keep
@@ -27,6 +26,7 @@ from workbench.murmurant.importers import MAPPING_CORRECTED, Run
 from workbench.murmurant.reports import ReportRecord
 from workbench.murmurant.schema import Schema
 from workbench.murmurant.spellings import CONCEPTS, EVENT, MEMBER
+from workbench.plans.current import current_rows
 from workbench.plans.drafting import Updates, write_deletes
 from workbench.plans.journal import raw
 from workbench.plans.plan import Header, Plan, Target
@@ -205,7 +205,7 @@ def _correct(
         for name in CONCEPTS["mappings"].columns["target"]
         if name in schema.catalogue.tables[table].columns
     ]
-    for key, row in current_rows(raw(connection), schema, table, sorted(wanted)):
+    for key, row in current_rows(raw(connection), schema.catalogue, table, sorted(wanted)):
         # Where both spellings of the column are in use, every one that is filled must say the same afterwards.
         filled = {name: row.values[name] for name in columns if row.values.get(name) is not None}
         changes = {name: (old, wanted[key]) for name, old in filled.items() if old != wanted[key]}

@@ -11,14 +11,14 @@ from typing import Any, Literal, NamedTuple
 import psycopg
 from psycopg import sql
 
-from workbench.fixes.current import Current, rows_by_key
-from workbench.fixes.ledger import Conflict, Note, Open
 from workbench.fixes.three_way import Outcome, Unknown, decide
 from workbench.fixes.witnesses import Testimony, Witnesses, is_explained
 from workbench.murmurant.catalogue import CatalogueTable
 from workbench.murmurant.schema import Schema
 from workbench.plans import rows
-from workbench.plans.drafting import Updates, in_chunks, seen_columns
+from workbench.plans.current import Current, rows_by_key
+from workbench.plans.draft import Draft
+from workbench.plans.rows import in_chunks, seen_columns
 
 OnConflict = Literal["keep", "restore"]
 
@@ -51,45 +51,39 @@ def columns_of(connection: psycopg.Connection[Any], schema: str) -> dict[str, di
     return found
 
 
-@dataclass
-class Restored:
-    """What a comparison with the snapshot came to, besides the updates it noted."""
-
-    kept: list[Note] = field(default_factory=list)
-    conflicts: list[Conflict] = field(default_factory=list)
-    columns: list[Open] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    not_in_snapshot: list[tuple[str, str]] = field(default_factory=list)
-
-
 @dataclass(frozen=True)
 class Comparison:
     """The database and a snapshot of it, side by side.
 
     Attributes
     ----------
-    live, snapshot : psycopg.Connection
-        Both in reading transactions, with times in UTC.
-    schema : Schema
-        The database's.
+    draft : Draft
+        Of a plan for the live database; where the decisions go.
+    snapshot : psycopg.Connection
+        In a reading transaction, with times in UTC.
     snapshot_columns : dict of str to dict of str to Kind
         The columns each restored table has there: a column added since cannot be compared.
-    updates : Updates
-        Where the decisions go.
     """
 
-    live: psycopg.Connection[Any]
+    draft: Draft
     snapshot: psycopg.Connection[Any]
-    schema: Schema
     snapshot_schema: str
     snapshot_columns: dict[str, dict[str, Kind]]
-    updates: Updates
     on_conflict: OnConflict = "keep"
-    result: Restored = field(default_factory=Restored)
     kinds: dict[str, dict[str, Kind]] = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "kinds", columns_of(self.live, self.schema.catalogue.schema))
+
+    @property
+    def live(self) -> psycopg.Connection[Any]:
+        """The database as it is."""
+        return self.draft.context.raw
+
+    @property
+    def schema(self) -> Schema:
+        """The database's."""
+        return self.draft.context.schema
 
     def restore(
         self,
@@ -125,24 +119,33 @@ class Comparison:
                 if key not in now:
                     continue
                 if key not in before:
-                    self.result.not_in_snapshot.append((table, key))
+                    self.draft.unresolved(
+                        table,
+                        key,
+                        "updated by the run, and not in the snapshot",
+                        "an older snapshot, or the run that made it",
+                    )
                     continue
-                digest, values = now[key]
                 changes = self._decide(
-                    described, key, before[key].values, values, touched[key], known.get(key), bookkeeping
+                    described,
+                    key,
+                    before[key].values,
+                    now[key].values,
+                    touched[key],
+                    known.get(key),
+                    bookkeeping,
                 )
-                if changes:
-                    self.updates.add(table, key, digest, changes)
+                self.draft.update(table, key, changes, row=now[key])
 
     def _translate(
         self, described: CatalogueTable, now: Mapping[str, Current], before: Mapping[str, Current]
     ) -> None:
         """Write the snapshot's values as the columns of today hold them; what none can hold is unresolved, and left out."""
-        table, result = described.name, self.result
+        table, notes = described.name, self.draft.notes
         there, here = self.snapshot_columns[table], self.kinds[table]
         if gone := [name for name in there if name not in here]:
             told = f"{table} has no column {' and no '.join(map(repr, gone))} any more, as in the snapshot: it was dropped or renamed since. What the run did to it is not taken back."
-            result.notes += [told] if told not in result.notes else []
+            notes += [told] if told not in notes else []
         for name in there.keys() & here.keys() - {each for each in here if described.columns[each].generated}:
             was, kind = there[name], here[name]
             if was == kind and kind.sort != "d":
@@ -154,7 +157,7 @@ class Comparison:
             known = self._read(kind.type, values)
             for old, label in renamed.items():
                 told = f"{table}.{name}: the snapshot's {old} is {label} today, at the same place of {kind.type}."
-                result.notes += [told] if told not in result.notes else []
+                notes += [told] if told not in notes else []
             for key, row in before.items():
                 old = row.values[name]
                 if (old is None and not kind.required) or (
@@ -167,8 +170,8 @@ class Comparison:
                     shown = "empty" if old is None else repr(old) if kind.sort == "e" else "something"
                     holds = "is never empty" if old is None else f"({kind.type}) does not take that"
                     reason = f"{name} was {shown} before the run, and today's {name} {holds}"
-                    result.columns.append(
-                        (table, key, reason, "a migration that lets it, or a value by hand")
+                    self.draft.unresolved(
+                        table, key, reason, "a migration that lets it, or a value by hand", in_part=True
                     )
 
     def _read(self, type: str, values: Iterable[str]) -> dict[str, str]:
@@ -245,21 +248,21 @@ class Comparison:
         by: str,
         known: Testimony | None,
         bookkeeping: str | None,
-    ) -> dict[str, tuple[str | None, str | None]]:
+    ) -> dict[str, str | None]:
         known = known or Testimony()
         changed_at = now.get(bookkeeping or "")
         explained = is_explained(known, datetime.fromisoformat(changed_at) if changed_at else None)
-        changes: dict[str, tuple[str | None, str | None]] = {}
+        changes: dict[str, str | None] = {}
         for column in sorted(before.keys() & now.keys() - {bookkeeping}):
             run = known.left_by_run(column, now[column], explained=explained)
             outcome = decide(
                 before[column], run, now[column], touched=bool(by), run_wrote_all_it_says=known.complete
             )
             if outcome is Outcome.RESTORE:
-                changes[column] = now[column], before[column]
+                changes[column] = before[column]
             elif outcome is Outcome.KEPT:
-                self.result.kept.append(
-                    (described.name, key, f"{column} was changed by {by or 'somebody'}, not by the run")
+                self.draft.keep(
+                    described.name, key, f"{column} was changed by {by or 'somebody'}, not by the run"
                 )
             elif outcome is Outcome.CONFLICT:
                 left = "not known" if isinstance(run, Unknown) else run
@@ -268,21 +271,19 @@ class Comparison:
                     if not isinstance(run, Unknown)
                     else (f"the run or {by}: nothing tells which of them changed it")
                 )
-                self.result.conflicts.append(
-                    (
-                        described.name,
-                        key,
-                        column,
-                        before[column],
-                        left,
-                        now[column],
-                        f"{reason}; {self.on_conflict}",
-                    )
+                self.draft.conflict(
+                    described.name,
+                    key,
+                    column,
+                    before[column],
+                    left,
+                    now[column],
+                    f"{reason}; {self.on_conflict}",
                 )
                 if self.on_conflict == "restore":
-                    changes[column] = now[column], before[column]
+                    changes[column] = before[column]
         if bookkeeping and not by and now.get(bookkeeping) != before.get(bookkeeping):
-            changes[bookkeeping] = now[bookkeeping], before[bookkeeping]
+            changes[bookkeeping] = before[bookkeeping]
         return changes
 
 

@@ -10,17 +10,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
-
-from sqlalchemy import Connection
 
 from workbench.checkpoints.earlier import Snapshot, opened
 from workbench.checkpoints.restore.settling import moments_of
 from workbench.errors import Refused, unknown
 from workbench.fixes.effects import Effects, find_effects
 from workbench.fixes.keeping import spare_what_is_needed
-from workbench.fixes.ledger import Doomed, Ledger
 from workbench.fixes.pointers import (
     has_mappings,
     is_ahead,
@@ -40,17 +36,13 @@ from workbench.fixes.snapshots import (
 )
 from workbench.fixes.sync_state import reset_sync_state
 from workbench.fixes.telling import LevelZero, bundle_of, level_zero, told_by, worth_knowing
-from workbench.fixes.writing import write_plan
 from workbench.investigate.runs import pick_run
 from workbench.investigate.traces import overlaps
 from workbench.migration.bundles import bundles_holding
 from workbench.murmurant.importers import EMPTIED, ROLLED_BACK, STRENGTH, SYNC_STATE_WAS, Run, Strength, Trace
-from workbench.murmurant.references import References
-from workbench.murmurant.schema import Schema
 from workbench.murmurant.spellings import ENTITIES
-from workbench.plans.drafting import Updates
-from workbench.plans.journal import raw
-from workbench.plans.plan import Header, Plan, Target
+from workbench.plans.draft import Draft, PlanContext
+from workbench.plans.plan import Plan
 from workbench.settings import Settings
 
 
@@ -103,26 +95,14 @@ class RollbackRequest:
 
 
 def plan_rollback(
-    connection: Connection,
-    schema: Schema,
-    runs: Sequence[Run],
-    request: RollbackRequest,
-    *,
-    target: Target,
-    planned_by: str,
-    settings: Settings,
-    folder: Path,
+    context: PlanContext, runs: Sequence[Run], request: RollbackRequest, settings: Settings
 ) -> Plan | LevelZero:
     """Plan the rollback of one run.
 
     Parameters
     ----------
-    connection : sqlalchemy.Connection
-        In a reading, repeatable-read transaction; nothing else is needed.
     runs : sequence of Run
         Every run that is known here.
-    folder : Path
-        Where the plan file is written.
 
     Returns
     -------
@@ -136,19 +116,27 @@ def plan_rollback(
     Refused
         When there is nothing to roll back, or the snapshot is not one from before the run.
     """
+    connection, schema = context.connection, context.schema
     run, others = pick_run(runs, request.run)
     if run.mode == "dry":
         return level_zero(run)
-    effects = find_effects(connection, schema, run, others, request.min_evidence)
-    if not effects.records:
-        raise Refused(
-            f"Run {run.run} left no record that can be found, so there is nothing to roll back: {run.why or run.status}.",
-            "Its report file may name them: --import-report FILE.",
-        )
-    ledger = Ledger(kept=list(effects.kept), unresolved=list(effects.unresolved))
-    graph = References(schema)
-    with ExitStack() as stack:
-        updates = stack.enter_context(Updates())
+    with (
+        Draft(
+            context,
+            "rollback",
+            parameters=request.parameters(),
+            reasons=[f"Rolls back run {run.run} ({run.importer} import, {run.status}: {run.why})."],
+            nothing=f"Nothing of run {run.run} can be rolled back",
+        ) as draft,
+        ExitStack() as stack,
+    ):
+        effects = find_effects(draft, run, others, request.min_evidence)
+        if not effects.records:
+            raise Refused(
+                f"Run {run.run} left no record that can be found, so there is nothing to roll back: {run.why or run.status}.",
+                "Its report file may name them: --import-report FILE.",
+            )
+        draft.notes += worth_knowing(run, effects.gone)
         written = written_mappings(connection, schema, run)
         strength = Strength.weak if overlaps(run, others) else STRENGTH[Trace.WINDOW]
         mappings = own_mappings(
@@ -158,8 +146,8 @@ def plan_rollback(
         turned: set[str] = set()
         if request.snapshot is None:
             for fate in effects.mapped:
-                ledger.kept.append((schema.table_of(fate.entity), fate.record_id, only_mapped(fate.wa_ids)))
-            leave_updates_open(schema, effects, written, set(mappings), ledger)
+                draft.keep(schema.table_of(fate.entity), fate.record_id, only_mapped(fate.wa_ids))
+            leave_updates_open(draft, effects, written, set(mappings))
         else:
             scratch = stack.enter_context(
                 opened(
@@ -170,112 +158,76 @@ def plan_rollback(
                 )
             )
             archive = scratch.archive
-            restoration = Restoration(
-                connection,
-                schema,
-                run,
-                effects,
-                written,
-                scratch,
-                stack,
-                updates,
-                request.on_conflict,
-                target,
-            )
+            there = stack.enter_context(scratch.connect())
+            restoration = Restoration(draft, run, effects, written, scratch, there, request.on_conflict)
             mappings, turned = restoration.bring_back(
-                mappings, ledger, request.min_evidence, sync_state=not request.sync_state
+                mappings, request.min_evidence, sync_state=not request.sync_state
             )
-        states = _own_sync_states(connection, schema, run, request.min_evidence, ledger)
-        _find_what_goes(connection, graph, effects, mappings, states, turned, ledger)
+        states = _own_sync_states(draft, run, request.min_evidence)
+        _find_what_goes(draft, effects, mappings, states, turned)
         touched = bool(states or written_sync_states(connection, schema, run))
         if request.sync_state:
-            reset_sync_state(raw(connection), schema, updates, without=states)
-            ledger.notes.append(EMPTIED)
+            reset_sync_state(draft, without=states)
+            draft.note(EMPTIED)
         elif not states and not (archive and touched) and is_ahead(connection, schema, run):
-            ledger.notes.append(
+            draft.note(
                 "The sync state still says that this run's data are here. Add --sync-state, and run a full sync next:"
                 " an incremental one does not fetch them again."
             )
-        affected = sum(map(len, ledger.doomed.values())) + updates.total
-        if not affected:
-            raise _nothing_to_change(run, effects, ledger)
         bundles = bundles_holding(settings.backups, run.run)
-        told: dict[str, Any] = {"run_id": run.run, "records_affected": affected}
-        if (touched or request.sync_state) and (was := moments_of(raw(connection), schema)):
+        told: dict[str, Any] = {"run_id": run.run, "records_affected": draft.total}
+        if (touched or request.sync_state) and (was := moments_of(context.raw, schema)):
             told[SYNC_STATE_WAS] = was
         if sealed := bundle_of(run, bundles):
             told["bundle_sha256"] = sealed
-        header = Header(
-            kind="rollback",
-            parameters=request.parameters(),
-            reasons=(f"Rolls back run {run.run} ({run.importer} import, {run.status}: {run.why}).",),
-            target=target,
-            planned_by=planned_by,
-            evidence=told_by(run, archive, bundles),
-            notes=(*worth_knowing(run, effects.gone), *ledger.notes),
-            audit=({"action": ROLLED_BACK, "metadata": told},),
-        )
-        return write_plan(connection, graph, header, ledger, updates, folder)
+        draft.evidence += told_by(run, archive, bundles)
+        draft.log(ROLLED_BACK, **told)
+    return draft.plan
 
 
 def _find_what_goes(
-    connection: Connection,
-    graph: References,
-    effects: Effects,
-    mappings: list[str],
-    states: list[str],
-    turned: set[str],
-    ledger: Ledger,
+    draft: Draft, effects: Effects, mappings: list[str], states: list[str], turned: set[str]
 ) -> None:
     """Settle what is deleted: what the run made, less what something that stays needs.
 
     Mappings that are turned to another record need none of these.
     """
-    schema = graph.schema
-    doomed: Doomed = {schema.table_of(entity): keys for entity, (keys, _) in effects.created.items()}
+    connection, schema = draft.context.connection, draft.context.schema
+    doomed = {schema.table_of(entity): keys for entity, (keys, _) in effects.created.items()}
     table = schema.resolved["mappings"].table if has_mappings(schema) else ""
     if mappings:
         doomed[table] = mappings
     if states:
         doomed[schema.resolved["sync_state"].table] = states
-    ledger.doomed, spared = spare_what_is_needed(raw(connection), graph, doomed, {table: turned}, ledger.kept)
-    ledger.kept += spared
+    kept = [(row[0], row[1]) for row in draft.listed["kept"]]
+    doomed, spared = spare_what_is_needed(
+        draft.context.raw, draft.context.references, doomed, {table: turned}, kept
+    )
+    for name, key, reason in spared:
+        draft.keep(name, key, reason)
     stay: set[str] = set()
     for entity in ENTITIES:
         keys = [key for each, key, _ in spared if each == schema.table_of(entity)] if spared else []
         if keys and mappings:
             stay |= leading_to(connection, schema, mappings, entity, keys)
+    for key in sorted(stay):
+        draft.keep(table, key, LEADS_TO_KEPT)
     if stay:
-        ledger.kept += [(table, key, LEADS_TO_KEPT) for key in sorted(stay)]
-        ledger.doomed[table] = [key for key in ledger.doomed[table] if key not in stay]
+        doomed[table] = [key for key in doomed[table] if key not in stay]
+    for name, keys in doomed.items():
+        draft.delete(name, keys)
 
 
-def _own_sync_states(
-    connection: Connection, schema: Schema, run: Run, min_evidence: Strength, ledger: Ledger
-) -> list[str]:
+def _own_sync_states(draft: Draft, run: Run, min_evidence: Strength) -> list[str]:
     """Return the rows of the sync state that go with the run, for it made them."""
-    going = []
-    for key, by in sorted(made_sync_states(connection, schema, run).items()):
+    going, schema = [], draft.context.schema
+    for key, by in sorted(made_sync_states(draft.context.connection, schema, run).items()):
         table = schema.resolved["sync_state"].table
         if by:
-            ledger.kept.append((table, key, f"made by the run, but {by} wrote to it since"))
+            draft.keep(table, key, f"made by the run, but {by} wrote to it since")
         elif min_evidence > STRENGTH[Trace.WINDOW]:
             what = "made while the run was under way; only its time ties it to the run"
-            ledger.unresolved.append((table, key, what, f"--min-evidence {STRENGTH[Trace.WINDOW].name}"))
+            draft.unresolved(table, key, what, f"--min-evidence {STRENGTH[Trace.WINDOW].name}")
         else:
             going.append(key)
     return going
-
-
-def _nothing_to_change(run: Run, effects: Effects, ledger: Ledger) -> Refused:
-    why = ""
-    if ledger.unresolved:
-        table, key, reason, resolved_by = ledger.unresolved[0]
-        why = f"{table} {key}: {reason}. What would resolve it: {resolved_by}."
-    elif ledger.kept:
-        why = "{} {}: {}.".format(*ledger.kept[0])
-    return Refused(
-        f"Nothing of run {run.run} can be rolled back: {len(ledger.kept):,} rows are kept,"
-        f" {len(ledger.unresolved):,} are unresolved, {effects.gone:,} are gone already.",
-        why,
-    )

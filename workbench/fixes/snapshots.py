@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import ExitStack
+from typing import Any
 
-from sqlalchemy import Connection, exists, select
+import psycopg
+from sqlalchemy import exists, select
 
 from workbench.checkpoints.manifest import read_manifest
 from workbench.checkpoints.scratch import Archive, Scratch
 from workbench.errors import Refused, SnapshotError
 from workbench.fixes.effects import Effects
-from workbench.fixes.ledger import Ledger
 from workbench.fixes.pointers import Pointer, made_sync_states, written_sync_states
 from workbench.fixes.restoring import Comparison, OnConflict, columns_of
 from workbench.fixes.witnesses import Witnesses
 from workbench.murmurant.importers import Run, Strength
 from workbench.murmurant.schema import Schema
 from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES
-from workbench.plans.drafting import Updates
-from workbench.plans.journal import raw
-from workbench.plans.plan import Target
+from workbench.plans.draft import Draft
 
 LEADS_TO_KEPT = "leads to a record that is kept"
 ENOUGH = 100
@@ -41,9 +39,7 @@ def snapshot_tables(schema: Schema) -> list[str]:
     return [schema.resolved[each].table for each in concepts if each in schema.resolved]
 
 
-def leave_updates_open(
-    schema: Schema, effects: Effects, written: Mapping[str, Pointer], own: set[str], ledger: Ledger
-) -> None:
+def leave_updates_open(draft: Draft, effects: Effects, written: Mapping[str, Pointer], own: set[str]) -> None:
     """List what cannot go back without a snapshot (DESIGN §1, trap 2).
 
     Parameters
@@ -53,21 +49,19 @@ def leave_updates_open(
     own : set of str
         Those of them that lead to records the run created: they are its own whatever was before.
     """
+    schema = draft.context.schema
     for entity, found in effects.updated.items():
-        table = schema.table_of(entity)
-        ledger.unresolved += [
-            (table, key, "updated by the run; what it was before is not written anywhere", FROM_BEFORE)
-            for key in sorted(found)
-        ]
-    stays = {(table, key) for table, key, _ in effects.kept}
+        for key in sorted(found):
+            what = "updated by the run; what it was before is not written anywhere"
+            draft.unresolved(schema.table_of(entity), key, what, FROM_BEFORE)
     for key in sorted(written.keys() - own):
         each = written[key]
         table = schema.resolved["mappings"].table
-        if (schema.table_of(each.entity), each.target) in stays:
-            ledger.kept.append((table, key, LEADS_TO_KEPT))
+        if (schema.table_of(each.entity), each.target) in effects.kept:
+            draft.keep(table, key, LEADS_TO_KEPT)
         else:
             what = f"mapping of {each.entity} records: the run made, refreshed or re-pointed it; nothing tells which"
-            ledger.unresolved.append((table, key, what, FROM_BEFORE))
+            draft.unresolved(table, key, what, FROM_BEFORE)
 
 
 class Restoration:
@@ -75,33 +69,23 @@ class Restoration:
 
     def __init__(
         self,
-        connection: Connection,
-        schema: Schema,
+        draft: Draft,
         run: Run,
         effects: Effects,
         written: Mapping[str, Pointer],
         scratch: Scratch,
-        stack: ExitStack,
-        updates: Updates,
+        there: psycopg.Connection[Any],
         on_conflict: OnConflict,
-        target: Target,
     ) -> None:
-        self.connection, self.schema, self.run, self.effects = connection, schema, run, effects
-        self.written, self.target = written, target
+        self.draft, self.run, self.effects, self.written = draft, run, effects, written
+        self.connection, self.schema = draft.context.connection, draft.context.schema
         self.archive: Archive = scratch.archive
-        there = stack.enter_context(scratch.connect())
         self.comparison = Comparison(
-            live=raw(connection),
-            snapshot=there,
-            schema=schema,
-            snapshot_schema=scratch.schema,
-            snapshot_columns=columns_of(there, scratch.schema),
-            updates=updates,
-            on_conflict=on_conflict,
+            draft, there, scratch.schema, columns_of(there, scratch.schema), on_conflict
         )
 
     def bring_back(
-        self, own: list[str], ledger: Ledger, min_evidence: Strength, *, sync_state: bool
+        self, own: list[str], min_evidence: Strength, *, sync_state: bool
     ) -> tuple[list[str], set[str]]:
         """Compare what the run wrote with the snapshot, and note what goes back.
 
@@ -133,32 +117,18 @@ class Restoration:
             for fate in self.effects.mapped:
                 if fate.touched_since and fate.record_id:
                     self._restore(CONCEPT_OF[fate.entity], {fate.record_id: fate.touched_since}, None)
-        made, turned = self._mappings(set(own), ledger, min_evidence)
+        made, turned = self._mappings(set(own), min_evidence)
         states = written_sync_states(self.connection, self.schema, self.run) if sync_state else {}
         own_states = made_sync_states(self.connection, self.schema, self.run)
         if states := {key: by for key, by in states.items() if key not in own_states}:
             self._restore("sync_state", states, None)
-        result = self.comparison.result
-        ledger.kept += result.kept
-        ledger.conflicts += result.conflicts
-        ledger.notes += result.notes
-        ledger.columns += result.columns
-        ledger.unresolved += [
-            (
-                table,
-                key,
-                "updated by the run, and not in the snapshot",
-                "an older snapshot, or the run that made it",
-            )
-            for table, key in result.not_in_snapshot
-        ]
         return made, turned
 
     def _restore(self, concept: str, touched: dict[str, str], witnesses: Witnesses | None) -> None:
         found = self.schema.resolved[concept]
         self.comparison.restore(found.table, touched, witnesses, found.spelling.get("updated_at"))
 
-    def _mappings(self, own: set[str], ledger: Ledger, min_evidence: Strength) -> tuple[list[str], set[str]]:
+    def _mappings(self, own: set[str], min_evidence: Strength) -> tuple[list[str], set[str]]:
         written = self.written
         if not written:
             return sorted(own), set()
@@ -166,7 +136,6 @@ class Restoration:
         here = self.comparison.present(table, sorted(own.union(written)))
         self._restore("mappings", {key: each.by for key, each in written.items() if key in here}, None)
         made = own - here
-        stays = {(each, key) for each, key, _ in self.effects.kept}
         found: dict[tuple[str, str], set[str]] = {}
         for key, each in written.items():
             if key in here or key in own:
@@ -174,21 +143,19 @@ class Restoration:
             # Its time alone is weak; that it was not there before the run either makes it likely.
             strength = max(each.strength, Strength.likely)
             if each.by:
-                ledger.kept.append((table, key, f"made by the run, but {each.by} changed it since"))
-            elif (self.schema.table_of(each.entity), each.target) in stays:
-                ledger.kept.append((table, key, LEADS_TO_KEPT))
+                self.draft.keep(table, key, f"made by the run, but {each.by} changed it since")
+            elif (self.schema.table_of(each.entity), each.target) in self.effects.kept:
+                self.draft.keep(table, key, LEADS_TO_KEPT)
             elif strength >= min_evidence:
                 made.add(key)
                 found.setdefault((each.entity, each.target), set()).add(each.wa_id)
             else:
                 what = f"mapping of {each.entity} {each.wa_id}, new since the snapshot; only its time ties it to the run"
-                ledger.unresolved.append((table, key, what, f"--min-evidence {strength.name}"))
+                self.draft.unresolved(table, key, what, f"--min-evidence {strength.name}")
         new = {entity: set(keys) for entity, (keys, _) in self.effects.created.items()} if found else {}
-        ledger.kept += [
-            (self.schema.table_of(entity), key, only_mapped(", ".join(sorted(wa_ids))))
-            for (entity, key), wa_ids in found.items()
-            if key not in new.get(entity, ()) and key not in self.effects.updated.get(entity, ())
-        ]
+        for (entity, key), wa_ids in found.items():
+            if key not in new.get(entity, ()) and key not in self.effects.updated.get(entity, ()):
+                self.draft.keep(self.schema.table_of(entity), key, only_mapped(", ".join(sorted(wa_ids))))
         return sorted(made), {key for key in own & here if key in written and not written[key].by}
 
     def _refuse_a_later_snapshot(self) -> None:
@@ -210,7 +177,7 @@ class Restoration:
                 continue
             table = self.schema.table_of(entity)
             new = [*self.effects.created.get(entity, ([], []))[0]]
-            new += [key for name, key, _ in self.effects.kept if name == table]
+            new += [key for name, key in self.effects.kept if name == table]
             created = self.schema.resolved[CONCEPT_OF[entity]].spelling.get("created_at")
             ours = sorted(self.effects.updated.get(entity, ()))[:ENOUGH]
             ours = ours or self.comparison.old_keys(table, new, ENOUGH, created, self.run.started)
@@ -238,6 +205,7 @@ class Restoration:
             return None  # it was made with pg_dump alone
         if manifest.sha256 != self.archive.sha256:
             return None
-        ours = self.target.system_identifier, self.target.database
+        target = self.draft.context.target
+        ours = target.system_identifier, target.database
         theirs = manifest.target["system_identifier"], manifest.target["database"]
         return True if theirs == ours else None if theirs[0] == ours[0] else False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from tempfile import SpooledTemporaryFile
 from types import TracebackType
@@ -17,16 +17,7 @@ from workbench.plans.digests import digests_of
 from workbench.plans.plan import Section, format_pairs, format_row
 from workbench.plans.writing import PlanWriter
 
-CHUNK = 1_000_000
-"""Keys sent to the database at a time."""
-
 _IN_MEMORY = 1 << 20  # bytes of updates held before they go to a temporary file
-
-
-def in_chunks(keys: Sequence[str], size: int = CHUNK) -> Iterator[Sequence[str]]:
-    """Cut a sequence into pieces."""
-    for start in range(0, len(keys), size):
-        yield keys[start : start + size]
 
 
 def write_deletes(
@@ -47,18 +38,13 @@ def write_deletes(
     keys : sequence of str
         Sorted, so that the same keys give the same bytes.
     """
-    seen = seen_columns(catalogue, table)
+    seen = rows.seen_columns(catalogue, table)
     with writer.section(Section("delete", table, rows.table_of(catalogue, table).primary_key, seen=seen)):
-        for chunk in in_chunks(keys):
+        for chunk in rows.in_chunks(keys):
             present, digests = digests_of(connection, catalogue, table, seen, chunk)
             for start in range(0, len(present), rows.BLOCK):
                 part = slice(start, start + rows.BLOCK)
                 writer.block(format_pairs(present[part], digests[part].tolist()))
-
-
-def seen_columns(catalogue: Catalogue, table: str) -> tuple[str, ...]:
-    """Return the columns a row's digest covers: all of them."""
-    return tuple(catalogue.tables[table].columns)
 
 
 class Updates:
@@ -119,7 +105,7 @@ class Updates:
             group.seek(0)
             key = rows.table_of(catalogue, table).primary_key
             with writer.section(
-                Section("update", table, key, changed=names, seen=seen_columns(catalogue, table))
+                Section("update", table, key, changed=names, seen=rows.seen_columns(catalogue, table))
             ):
                 while block := group.read(1 << 20):
                     rest = b"" if block.endswith(b"\n") else group.readline()

@@ -23,6 +23,20 @@ _UNESCAPED = re.compile(r"^(uuid|integer|bigint|smallint|boolean|date|timestamp.
 BLOCK = 5_000
 """Rows written by the database into one text."""
 
+CHUNK = 1_000_000
+"""Keys sent to the database at a time."""
+
+
+def in_chunks(keys: Sequence[str], size: int = CHUNK) -> Iterator[Sequence[str]]:
+    """Cut a sequence into pieces."""
+    for start in range(0, len(keys), size):
+        yield keys[start : start + size]
+
+
+def seen_columns(catalogue: Catalogue, table: str) -> tuple[str, ...]:
+    """Return the columns a row's digest covers: all of them."""
+    return tuple(catalogue.tables[table].columns)
+
 
 def table_of(catalogue: Catalogue, name: str) -> CatalogueTable:
     """Return a table by its real name; one without a primary key cannot be changed by a plan."""

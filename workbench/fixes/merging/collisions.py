@@ -9,13 +9,13 @@ from typing import Any, NamedTuple
 import psycopg
 from psycopg import sql
 
-from workbench.fixes.current import Current, rows_by_key
 from workbench.fixes.merging.moving import Child, Moves
 from workbench.fixes.merging.uniques import Unique, broken_rules, colliding, uniques_of
 from workbench.murmurant.references import References
 from workbench.murmurant.schema import Schema
 from workbench.murmurant.spellings import CONCEPTS
 from workbench.plans import rows
+from workbench.plans.current import Current, rows_by_key
 
 STANDING = (
     *("CONFIRMED", "NO_SHOW", "PENDING_PAYMENT", "PENDING", "WAITLISTED"),

@@ -9,12 +9,12 @@ import pandas as pd
 from sqlalchemy import Connection
 
 from workbench.errors import WorkbenchError
-from workbench.fixes.current import rows_by_key
 from workbench.fixes.merging.moving import speaks_of
 from workbench.fixes.merging.working import Work
 from workbench.investigate.associations import count_associations
 from workbench.murmurant.references import Reference, References
 from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES
+from workbench.plans.current import rows_by_key
 from workbench.plans.journal import raw
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from sqlalchemy import Connection, select
 
 from workbench.errors import Refused, UsageError, unknown
-from workbench.fixes.current import Current, current_rows
 from workbench.fixes.ledger import Ledger
 from workbench.fixes.merging.asking import (
     Asked,
@@ -35,6 +34,7 @@ from workbench.investigate.mappings.statements import listed
 from workbench.murmurant.references import References
 from workbench.murmurant.schema import Schema, as_text
 from workbench.murmurant.spellings import ENTITIES, ENTITY_TYPES, REGISTRATION
+from workbench.plans.current import Current, current_rows
 from workbench.plans.journal import raw
 from workbench.plans.plan import Header, Plan, Target
 
@@ -183,7 +183,7 @@ def _records(
     connection: Connection, schema: Schema, table: str, merges: Sequence[Merge]
 ) -> dict[str, Current]:
     ids = sorted({each for merge in merges for each in (merge.canonical, *merge.duplicates)})
-    return dict(current_rows(raw(connection), schema, table, ids))
+    return dict(current_rows(raw(connection), schema.catalogue, table, ids))
 
 
 def _leading(

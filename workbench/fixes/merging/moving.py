@@ -13,7 +13,7 @@ from workbench.errors import Refused, SchemaGap
 from workbench.murmurant.catalogue import CatalogueTable
 from workbench.murmurant.references import Reference, References
 from workbench.plans import rows
-from workbench.plans.drafting import seen_columns
+from workbench.plans.rows import seen_columns
 
 Moves = dict[str, dict[str, str]]
 """Table to the rows that go, each with the row that takes its place."""

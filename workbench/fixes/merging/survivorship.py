@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from workbench.errors import UsageError
-from workbench.fixes.current import Current
 from workbench.fixes.merging.asking import Merge, Wishes
 from workbench.murmurant.schema import Schema
 from workbench.murmurant.spellings import CONCEPT_OF
+from workbench.plans.current import Current
 
 BY_HAND = "by hand"
 

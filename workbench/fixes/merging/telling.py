@@ -8,13 +8,13 @@ from typing import Any
 
 import psycopg
 
-from workbench.fixes.current import rows_by_key
 from workbench.fixes.merging.asking import Merge
 from workbench.fixes.merging.conservation import Conserved, in_words
 from workbench.fixes.merging.survivorship import Survival
 from workbench.fixes.merging.working import Work
 from workbench.murmurant.importers import MAPPING_CORRECTED, MERGED
 from workbench.murmurant.schema import Schema
+from workbench.plans.current import rows_by_key
 
 TOLD = 10
 """Merges told one by one; of more, the numbers are told, and the header's parameters have each."""

@@ -13,7 +13,7 @@ from workbench.investigate.differences.authors import NOBODY_KNOWN, Author, Auth
 from workbench.investigate.differences.comparing import Comparing
 from workbench.investigate.differences.found import Kind
 from workbench.investigate.differences.listing import values
-from workbench.plans.drafting import in_chunks
+from workbench.plans.rows import in_chunks
 
 _CHUNK = 100_000  # keys
 

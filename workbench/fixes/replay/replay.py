@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from workbench.errors import Refused, UsageError, unknown
-from workbench.fixes.current import rows_by_key
 from workbench.fixes.replay.doings import Doings, Sorting
 from workbench.fixes.replay.resting import leave_out_what_cannot_stand
 from workbench.fixes.restoring import OnConflict
@@ -26,8 +25,10 @@ from workbench.murmurant.importers import REPLAYED, Strength
 from workbench.murmurant.references import References
 from workbench.murmurant.schema import Schema
 from workbench.plans import rows
-from workbench.plans.drafting import Updates, in_chunks, seen_columns, write_deletes
+from workbench.plans.current import rows_by_key
+from workbench.plans.drafting import Updates, write_deletes
 from workbench.plans.plan import Header, Plan, Section, Target, format_row
+from workbench.plans.rows import in_chunks, seen_columns
 from workbench.plans.writing import PlanWriter
 
 _CHUNK = 5_000  # whole rows

@@ -14,7 +14,7 @@ from workbench.investigate.differences.sides import Side
 from workbench.murmurant.catalogue import CatalogueTable
 from workbench.murmurant.references import Reference, References
 from workbench.plans import rows
-from workbench.plans.drafting import in_chunks
+from workbench.plans.rows import in_chunks
 
 _CHUNK = 100_000  # keys
 

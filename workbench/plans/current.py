@@ -8,10 +8,9 @@ from typing import Any, NamedTuple
 import psycopg
 from psycopg import sql
 
-from workbench.murmurant.catalogue import CatalogueTable
-from workbench.murmurant.schema import Schema
+from workbench.murmurant.catalogue import Catalogue, CatalogueTable
 from workbench.plans import rows
-from workbench.plans.drafting import in_chunks, seen_columns
+from workbench.plans.rows import in_chunks, seen_columns
 
 _CHUNK = 5_000  # whole rows, so fewer at a time than keys
 
@@ -24,7 +23,7 @@ class Current(NamedTuple):
 
 
 def current_rows(
-    connection: psycopg.Connection[Any], schema: Schema, table: str, keys: Sequence[str]
+    connection: psycopg.Connection[Any], catalogue: Catalogue, table: str, keys: Sequence[str]
 ) -> Iterator[tuple[str, Current]]:
     """Yield the rows of a table that some keys name, in the order of the keys; one that is gone is left out.
 
@@ -37,11 +36,11 @@ def current_rows(
     keys : sequence of str
         Sorted, where the plan's bytes depend on their order.
     """
-    described = rows.table_of(schema.catalogue, table)
-    seen = rows.digest(described, seen_columns(schema.catalogue, table), "t")
+    described = rows.table_of(catalogue, table)
+    seen = rows.digest(described, seen_columns(catalogue, table), "t")
     names = [name for name, column in described.columns.items() if not column.generated]
     for chunk in in_chunks(keys, _CHUNK):
-        found = rows_by_key(connection, schema.catalogue.schema, described, chunk, names, seen)
+        found = rows_by_key(connection, catalogue.schema, described, chunk, names, seen)
         yield from ((key, found[key]) for key in chunk if key in found)
 
 
