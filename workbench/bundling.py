@@ -11,23 +11,21 @@ from uuid import NAMESPACE_OID, uuid5
 import pandas as pd
 
 from workbench.audit import audit_entries, record
-from workbench.errors import DatabaseUnreachable, NotLogged, NotMurmurant, Refused, UsageError
+from workbench.errors import DatabaseUnreachable, NotLogged, NotMurmurant, UsageError
 from workbench.investigate.dry_runs import rehearsals
-from workbench.investigate.invariants import Outcome, check_invariants, read_documents
 from workbench.investigate.runs import pick_run
 from workbench.migration.bundles import (
+    MANIFEST,
     Bundle,
     Discrepancy,
-    SealRequest,
-    bundles_holding,
+    bundles_frame,
     find_bundle,
     list_bundles,
     read_bundle,
-    seal,
     verify_bundle,
 )
-from workbench.migration.bundles.manifest import MANIFEST
 from workbench.migration.dry_runs import dry_run_files, list_dry_runs
+from workbench.migration.sealing import seal
 from workbench.murmurant.importers import BUNDLE_SEALED
 from workbench.session import Session
 
@@ -69,14 +67,14 @@ class Bundling(Session):
         output : path, optional
             The folder in which the bundle is made; else ``backups`` of the settings.
         redact : bool
-            Whether to seal copies without the secrets that are in the files; else such files are refused.
+            Whether to seal copies without the passwords in URLs; else files with such URLs are refused.
 
         Raises
         ------
         BundleError
             For files that cannot be sealed, naming each.
         SecretFound
-            When there is a password or key in one of them.
+            When there is a URL with a password in one of them.
         """
         if not paths and run is None:
             raise UsageError(
@@ -84,16 +82,14 @@ class Bundling(Session):
             )
         paths = paths or self._belonging_to(str(run))
         made = seal(
-            SealRequest(
-                [Path(each) for each in paths],
-                Path(output) if output else self.settings.backups,
-                self.settings.operator,
-                datetime.now(UTC),
-                run,
-                lambda: [each.run for each in self.find_runs()],
-                self.environment.name,
-                redact,
-            )
+            [Path(each) for each in paths],
+            Path(output) if output else self.settings.backups,
+            by=self.settings.operator,
+            now=datetime.now(UTC),
+            run=run,
+            known_runs=lambda: [each.run for each in self.find_runs()],
+            environment=self.environment.name,
+            redacting=redact,
         )
         return Created(made, self._not_logged(made))
 
@@ -132,9 +128,7 @@ class Bundling(Session):
 
     def bundles(self, run: str | None = None) -> pd.DataFrame:
         """List the bundles that are kept, the newest first; only those that hold a run where one is named."""
-        return bundles_frame(
-            bundles_holding(self.settings.backups, run) if run else list_bundles(self.settings.backups)
-        )
+        return bundles_frame(list_bundles(self.settings.backups, run))
 
     def verify_bundle(self, name: str | Path, digest: str | None = None) -> list[Discrepancy]:
         """Compare a bundle with what was sealed, and its digest with the one that the audit log noted then.
@@ -160,64 +154,3 @@ class Bundling(Session):
             if isinstance(facts, dict) and isinstance(facts.get("bundle"), str):
                 found.setdefault(facts["bundle"], set()).add(str(facts.get("bundle_sha256")))
         return found
-
-    def check_bundle(self, name: str | Path) -> list[Outcome]:
-        """Ask the migration invariants of a bundle's files: see `workbench.bundling.check_bundle`."""
-        return check_bundle(find_bundle(self.settings.backups, str(name)))
-
-
-def check_bundle(folder: Path) -> list[Outcome]:
-    """Ask the migration invariants of a bundle's files, as they were sealed (guide §2.3, §2.4).
-
-    Returns
-    -------
-    list of Outcome
-        See `workbench.investigate.invariants`.
-
-    Raises
-    ------
-    BundleError
-        When the folder is no bundle.
-    Refused
-        When it is not as it was sealed: what holds of altered files says nothing of the import.
-    """
-    if found := verify_bundle(folder):
-        raise Refused(
-            f"{folder.name} is not as it was sealed: {found[0].path} was {found[0].what}"
-            + (f", and {len(found) - 1} more." if len(found) > 1 else "."),
-            "`workbench bundle verify` names all of it.",
-        )
-    manifest = read_bundle(folder).manifest
-    reports = [folder / each.path for each in manifest.files if each.role in ("report", "id map")]
-    exports = [
-        folder / each.path for each in manifest.files if each.role == "export" and each.path.endswith(".csv")
-    ]
-    return check_invariants(read_documents(reports, exports, manifest.moment))
-
-
-def bundles_frame(bundles: Sequence[Bundle]) -> pd.DataFrame:
-    """Lay bundles out as a table.
-
-    Returns
-    -------
-    pandas.DataFrame
-        ``bundle``, ``run``, ``mode``, ``sealed_at`` (UTC), ``sealed_by``, ``files``, ``bytes``, ``digest``,
-        ``altered`` (whether ``bundle.json`` is another than ``bundle.sha256`` says), ``path``.
-    """
-    rows = [
-        {
-            "bundle": each.folder.name,
-            "run": each.manifest.run,
-            "mode": each.manifest.mode,
-            "sealed_at": each.manifest.moment.astimezone(UTC).replace(tzinfo=None),
-            "sealed_by": each.manifest.sealed_by,
-            "files": len(each.manifest.files),
-            "bytes": sum(one.size for one in each.manifest.files),
-            "digest": each.digest,
-            "altered": each.altered,
-            "path": str(each.folder),
-        }
-        for each in bundles
-    ]
-    columns = "bundle run mode sealed_at sealed_by files bytes digest altered path"
-    return pd.DataFrame(rows, columns=columns.split())

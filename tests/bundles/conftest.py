@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from workbench.migration.bundles import Bundle, SealRequest, seal
+from workbench.migration.bundles import Bundle
+from workbench.migration.sealing import seal
 
 LIVE, DRY = "de1dc0d5-8a0a-4769-b800-d442972b0292", "0b51d323-25d1-42c6-bcaa-bf662acb9aa9"
 NOW = datetime(2026, 11, 23, 9, 30, 1, tzinfo=UTC)
@@ -163,6 +164,6 @@ def sealed(tmp_path: Path) -> Seal:
     """Seal files into a folder of the test's own."""
 
     def made(*paths: Path, **options: Any) -> Bundle:
-        return seal(SealRequest(paths, tmp_path / "backups", "dana", options.pop("now", NOW), **options))
+        return seal(paths, tmp_path / "backups", **{"by": "dana", "now": NOW, **options})
 
     return made

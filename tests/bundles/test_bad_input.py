@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
 from tests.bundles.conftest import NOW, Seal
 from workbench.errors import BundleError, WorkbenchError
-from workbench.migration.bundles import SealRequest, seal
+from workbench.migration import sealing
+from workbench.migration.sealing import seal
 
 
 @pytest.fixture(autouse=True)
@@ -25,7 +27,8 @@ def test_everything_at_once(imported: Path, sealed: Seal, tmp_path: Path) -> Non
     (imported / "elsewhere").symlink_to("/etc")
     (imported / "line\nbreak.csv").write_text("x")
     (imported / os.fsdecode(b"\xff.csv")).write_text("x")
-    (imported / "back\\slash.csv").write_text("x")
+    for name in ("back\\slash.csv", "a%0ab.csv", "blank "):
+        (imported / name).write_text("x")
     os.mkfifo(imported / "pipe")
     (tmp_path / "empty").mkdir()
     with pytest.raises(BundleError) as caught:
@@ -33,7 +36,7 @@ def test_everything_at_once(imported: Path, sealed: Seal, tmp_path: Path) -> Non
     said = str(caught.value)
     for each in (
         "link.csv is a symbolic link", "elsewhere is a symbolic link", "line\\nbreak.csv has a line break",
-        "\\udcff.csv has a line break, a control character or bytes", "back\\slash.csv has a backslash",
+        "\\udcff.csv has a line break, a control character or bytes", "slash.csv has a \\", "a%0ab.csv has a", "blank  has a",
         "pipe is no regular file", "nothing.csv is not there",
     ):  # fmt: skip
         assert each in said
@@ -65,18 +68,16 @@ def test_unreadable(imported: Path, sealed: Seal, monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_file_that_is_being_written(imported: Path, sealed: Seal, monkeypatch: pytest.MonkeyPatch) -> None:
-    from workbench.migration.bundles import sealing
-
     export = imported / "exports" / "wa-members-export.csv"
-    copied = sealing._content
+    copied = sealing._blocks
 
-    def and_meanwhile(planned):
-        yield from copied(planned)
-        if planned.given.path == export:
-            with export.open("a") as file:
-                file.write("WA004,hiro4@example.com\n")
+    def and_meanwhile(file: BinaryIO, by_line: bool) -> Iterator[bytes]:
+        yield from copied(file, by_line)
+        if file.name == str(export):
+            with export.open("a") as more:
+                more.write("WA004,hiro4@example.com\n")
 
-    monkeypatch.setattr(sealing, "_content", and_meanwhile)
+    monkeypatch.setattr(sealing, "_blocks", and_meanwhile)
     with pytest.raises(BundleError, match=r"wa-members-export\.csv changed while"):
         sealed(imported)
 
@@ -84,7 +85,7 @@ def test_a_file_that_is_being_written(imported: Path, sealed: Seal, monkeypatch:
 def test_a_place_that_cannot_be_written(imported: Path, sealed: Seal, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(WorkbenchError, match="cannot be written") as caught:
-        seal(SealRequest([imported], tmp_path / "file" / "backups", "dana", NOW))
+        seal([imported], tmp_path / "file" / "backups", by="dana", now=NOW)
     assert caught.value.exit_code == 4
 
 

@@ -72,7 +72,7 @@ def test_what_is_wrong_has_its_exit_code(shell: Run, imported: Path, tmp_path: P
     assert shell("bundle", "create").exit_code == 2
     assert shell("bundle", "create", tmp_path / "nothing").exit_code == 2
     assert shell("bundle", "create", imported, "--run", "no-such-run").exit_code == 2
-    (imported / "club.yaml").write_text("password: hunter2\n")
+    (imported / "club.yaml").write_text("url: postgres://club:hunter2@db.example.org/club\n")
     done = shell("bundle", "create", imported)
     assert done.exit_code == 3
     assert shell("bundle", "create", imported, "--redact").exit_code == 0

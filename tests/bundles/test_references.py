@@ -81,7 +81,7 @@ def test_an_altered_bundle_is_nobodys_evidence(wb: Workbench, club: Ground) -> N
     run = club.club.last_live_run.run
     made, _ = wb.create_bundle([club.club.imports], run=run)
     assert list(wb.bundles(run)["digest"]) == [made.digest]
-    path = made.folder / "bundle.json"
+    path = made.folder / "data" / "bundle.json"
     path.chmod(0o600)
     path.write_text(path.read_text().replace('"dana"', '"robin"'))
     assert wb.bundles(run).empty
@@ -107,7 +107,7 @@ def test_what_was_sealed_anew_is_told_by_the_audit_log(wb: Workbench, club: Grou
     rewrite(made, lambda content: content.update(sealed_by="robin"))
     assert verify_bundle(made.folder) == []  # nothing in the bundle itself can tell
     (found,) = wb.verify_bundle(made.folder)
-    assert (found.path, found.what) == ("bundle.json", "altered")
+    assert (found.path, found.what) == ("data/bundle.json", "altered")
     assert f"the audit log noted {made.digest}" in found.detail
 
 

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import bagit
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.bundles.conftest import Seal
-from workbench.errors import BundleError, UsageError
-from workbench.migration.bundles import Bundle, verify_bundle
+from workbench.errors import BundleError
+from workbench.migration import bundles
+from workbench.migration.bundles import Bundle, read_bundle, verify_bundle
 
-EXPORT = "exports/exports/wa-members-export.csv"
+EXPORT = "data/exports/exports/wa-members-export.csv"
 
 
 def unlocked(path: Path) -> Path:
@@ -29,38 +32,36 @@ def found(folder: Path, digest: str | None = None) -> set[tuple[str, str]]:
 
 
 def rewrite(made: Bundle, change: Callable[[dict[str, Any]], Any], *, anew: bool = True) -> None:
-    """Change ``bundle.json`` and, as a careful forger would, ``bundle.sha256`` with it."""
-    import hashlib
-
-    path = unlocked(made.folder / "bundle.json")
+    """Change ``bundle.json`` and, as a careful forger would, the lists of digests with it."""
+    path = unlocked(made.folder / "data" / "bundle.json")
     content = json.loads(path.read_text())
     change(content)
     path.write_text(json.dumps(content))
     if anew:
-        digests = unlocked(made.folder / "bundle.sha256")
-        rest = digests.read_text().splitlines()[1:]
-        digests.write_text(
-            "\n".join([f"{hashlib.sha256(path.read_bytes()).hexdigest()}  bundle.json", *rest]) + "\n"
-        )
+        for each in made.folder.glob("*.txt"):
+            unlocked(each)
+        bagit.Bag(str(made.folder)).save(manifests=True)
 
 
 def test_altered_missing_and_added_are_told_apart(imported: Path, sealed: Seal) -> None:
     folder = sealed(imported).folder
     export = unlocked(folder / EXPORT)
     export.write_bytes(export.read_bytes().replace(b"hiro1", b"hero1"))  # as many bytes
-    (folder / "logs" / "dry_run_20261122_171836.log").unlink()
-    (folder / "reports" / "extra.json").write_text("{}")
-    with unlocked(folder / "configuration" / "membership.yaml").open("a") as file:
+    (folder / "data" / "logs" / "dry_run_20261122_171836.log").unlink()
+    (folder / "data" / "reports" / "extra.json").write_text("{}")
+    (folder / "beside.txt").write_text("")
+    with unlocked(folder / "data" / "configuration" / "membership.yaml").open("a") as file:
         file.write("# later\n")
     assert found(folder) == {
         (EXPORT, "altered"),
-        ("configuration/membership.yaml", "altered"),
-        ("logs/dry_run_20261122_171836.log", "missing"),
-        ("reports/extra.json", "added"),
+        ("beside.txt", "added"),
+        ("data/configuration/membership.yaml", "altered"),
+        ("data/logs/dry_run_20261122_171836.log", "missing"),
+        ("data/reports/extra.json", "added"),
     }
 
 
-@given(which=st.integers(0, 10), where=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
+@given(which=st.integers(0, 13), where=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_every_flipped_bit_is_noticed(
     imported: Path, sealed: Seal, which: int, where: float, bit: int
@@ -73,9 +74,9 @@ def test_every_flipped_bit_is_noticed(
     flipped[int(where * len(flipped))] ^= 1 << bit
     path.write_bytes(bytes(flipped))
     try:
-        assert verify_bundle(folder)
-    except BundleError:
-        assert path.name == "bundle.sha256"
+        names = {Path(name).name for name, _ in found(folder)}
+        assert names
+        assert path.name in names or path.name == "tagmanifest-sha256.txt"  # which names what it lists
     finally:
         path.write_bytes(content)
 
@@ -83,73 +84,77 @@ def test_every_flipped_bit_is_noticed(
 def test_a_manifest_that_was_edited(imported: Path, sealed: Seal) -> None:
     made = sealed(imported)
     rewrite(made, lambda content: content.update(sealed_by="robin"), anew=False)
-    assert found(made.folder) == {("bundle.json", "altered")}
+    assert ("data/bundle.json", "altered") in found(made.folder)
+    assert read_bundle(made.folder).altered
 
 
 def test_sealed_anew_only_the_noted_digest_tells(imported: Path, sealed: Seal) -> None:
     made = sealed(imported)
     rewrite(made, lambda content: content.update(sealed_by="robin"))
     assert found(made.folder) == set()
-    assert found(made.folder, made.digest) == {("bundle.json", "altered")}
+    assert found(made.folder, made.digest) == {("data/bundle.json", "altered")}
+
+
+def test_a_file_altered_with_the_lists_but_not_the_manifest(imported: Path, sealed: Seal) -> None:
+    made = sealed(imported)
+    unlocked(made.folder / EXPORT).write_text("x")
+    rewrite(made, lambda content: None)
+    rewrite(made, lambda content: None)
+    assert found(made.folder, read_bundle(made.folder).digest) == {("manifest-sha256.txt", "altered")}
+
+
+@pytest.mark.parametrize("path", ["../secret", "/etc/hostname", "data/../../secret", "secret"])
+def test_a_path_that_leads_outside_is_not_opened(
+    path: str, imported: Path, sealed: Seal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = sealed(imported)
+    (tmp_path / "backups" / "secret").write_text("x")
+    with unlocked(made.folder / "manifest-sha256.txt").open("a") as file:
+        file.write(f"{hashlib.sha256(b'x').hexdigest()}  {path}\n")
+    opened: list[Path] = []
+    digest = bundles.file_digest
+    monkeypatch.setattr(bundles, "file_digest", lambda path: opened.append(path.resolve()) or digest(path))
+    assert "outside" in {what for _, what in found(made.folder)}
+    assert all(each.is_relative_to(made.folder.resolve()) for each in opened)
+
+
+def test_a_list_that_leads_into_a_bundle_of_a_longer_name(imported: Path, sealed: Seal) -> None:
+    made, other = sealed(imported), sealed(imported)  # ..._2, whose path begins like the first's
+    with unlocked(made.folder / "manifest-sha256.txt").open("a") as file:
+        file.write(f"{other.digest}  ../{other.folder.name}/data/bundle.json\n")
+    assert (f"../{other.folder.name}/data/bundle.json", "outside") in found(made.folder)
 
 
 @pytest.mark.parametrize(
-    "path", ["../secret", "/etc/hostname", "reports/../../secret", "C:/x", "a\\b", "a//b", "", "./a", "a\nb"]
+    "name", [EXPORT, "data/logs", "manifest-md5.txt", "manifest-sha256.txt", "data/bundle.json"]
 )
-def test_a_path_that_leads_outside_is_not_opened(
-    path: str, imported: Path, sealed: Seal, tmp_path: Path
-) -> None:
-    import hashlib
-
+def test_links_are_not_followed(name: str, imported: Path, sealed: Seal, tmp_path: Path) -> None:
     made = sealed(imported)
-    (tmp_path / "backups" / "secret").write_text("x")
-    digest = hashlib.sha256(b"x").hexdigest()
-    rewrite(made, lambda content: content["files"][0].update(path=path, sha256=digest, size=1))
-    (outside,) = [each for each in verify_bundle(made.folder) if each.what == "outside"]
-    assert "\n" not in outside.path
-    assert "nothing was opened" in outside.detail
-
-
-def test_links_are_not_followed(imported: Path, sealed: Seal, tmp_path: Path) -> None:
-    made = sealed(imported)
-    export = made.folder / EXPORT
-    (tmp_path / "same").write_bytes(export.read_bytes())
-    export.unlink()
-    export.symlink_to(tmp_path / "same")
-    logs = made.folder / "logs"
-    logs.rename(tmp_path / "logs")
-    logs.symlink_to(tmp_path / "logs")
-    assert found(made.folder) == {
-        (EXPORT, "altered"),
-        ("logs/dry_run_20261122_171836.log", "outside"),
-        ("logs", "added"),
-    }
+    path = made.folder / name
+    if path.exists():
+        path.rename(tmp_path / "same")
+    path.symlink_to(tmp_path / "same")
+    assert name in {each for each, what in found(made.folder) if what in ("altered", "added")}
 
 
 def test_hostile_names_are_shown_harmlessly(imported: Path, sealed: Seal) -> None:
     folder = sealed(imported).folder
-    (folder / "a\nb\x1b[31m.csv").write_text("x")
-    (folder / os.fsdecode(b"\xff.csv")).write_text("x")
-    assert {each.path for each in verify_bundle(folder)} == {"a\\nb\\x1b[31m.csv", "\\udcff.csv"}
+    (folder / "data" / "a\nb\x1b[31m.csv").write_text("x")
+    (folder / "data" / os.fsdecode(b"\xff.csv")).write_text("x")
+    assert {each.path for each in verify_bundle(folder)} == {"data/a\\nb\\x1b[31m.csv", "data/\\udcff.csv"}
 
 
-def test_what_is_left_of_a_bundle(imported: Path, sealed: Seal) -> None:
+@pytest.mark.parametrize("name", ["data/bundle.json", *sorted(bundles._TAGS)])
+def test_what_is_left_of_a_bundle(name: str, imported: Path, sealed: Seal) -> None:
     made = sealed(imported)
-    (made.folder / "bundle.sha256").unlink()
-    assert found(made.folder) == {("bundle.sha256", "missing")}
-    other = sealed(imported).folder
-    (other / "bundle.json").unlink()
-    assert found(other) == {("bundle.json", "missing")}
-    cut = sealed(imported).folder
-    path = unlocked(cut / "bundle.json")
-    path.write_bytes(path.read_bytes()[:200])
-    assert found(cut) == {("bundle.json", "altered")}
+    (made.folder / name).unlink()
+    assert (name, "missing") in found(made.folder)
 
 
 def test_a_renamed_bundle_is_noticed(imported: Path, sealed: Seal) -> None:
     folder = sealed(imported).folder
     moved = folder.rename(folder.with_name("bundle_20250101_000000"))
-    assert found(moved) == {("bundle.json", "altered")}
+    assert found(moved) == {("data/bundle.json", "altered")}
 
 
 def test_what_cannot_be_read_is_not_verified(
@@ -168,27 +173,19 @@ def test_what_cannot_be_read_is_not_verified(
 
 
 @pytest.mark.parametrize(
-    ("content", "says"),
-    [
-        ("", "not JSON"),
-        ("[]", "not a bundle's manifest"),
-        ('{"workbench_bundle": 2}', "version 2"),
-        ('{"workbench_bundle": 1}', "damaged"),
-        ('{"workbench_bundle": 1, "files": [{"path": 1}], "runs": []}', "damaged"),
-        ("[" * 100_000, "not JSON"),
-    ],
+    "content", ["", "[]", '{"version": 2}', '{"files": [{"path": 1}], "runs": []}', "[" * 100_000]
 )
-def test_what_is_no_manifest_says_so(content: str, says: str, tmp_path: Path) -> None:
-    folder = tmp_path / "bundle_x"
-    folder.mkdir()
-    (folder / "bundle.json").write_text(content)
-    with pytest.raises(BundleError, match=says) as caught:
-        verify_bundle(folder)
+def test_what_is_no_manifest_says_so(content: str, imported: Path, sealed: Seal) -> None:
+    folder = sealed(imported).folder
+    unlocked(folder / "data" / "bundle.json").write_text(content)
+    assert found(folder) == {("data/bundle.json", "altered")}
+    with pytest.raises(BundleError) as caught:
+        read_bundle(folder)
     assert caught.value.exit_code == 2
 
 
 def test_what_is_no_bundle(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="no bundle"):
+    with pytest.raises(BundleError, match="no bundle"):
         verify_bundle(tmp_path / "nothing")
     with pytest.raises(BundleError, match="is not a bundle"):
         verify_bundle(tmp_path)

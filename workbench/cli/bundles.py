@@ -46,7 +46,7 @@ def create(
     ] = None,
     redact: Annotated[
         bool,
-        typer.Option("--redact", help="Seal copies with *** for passwords and keys, instead of refusing."),
+        typer.Option("--redact", help="Seal copies with *** for passwords in URLs, instead of refusing."),
     ] = False,
     environment: EnvironmentName = None,
     json: AsJson = False,
@@ -87,8 +87,7 @@ def verify(
     json: AsJson = False,
 ) -> None:
     """Name what was altered, is missing or was added since a bundle was sealed."""
-    from workbench.migration.bundles import find_bundle, verify_bundle
-    from workbench.migration.bundles.holding import bundle_folders
+    from workbench.migration.bundles import bundle_folders, find_bundle, verify_bundle
     from workbench.settings import load_settings
 
     backups = load_settings().backups
@@ -118,9 +117,8 @@ def check(
 ) -> None:
     """Ask of an import's own files what must hold: ids, counts, mappings, times (guide §2.3)."""
     import workbench
-    from workbench.bundling import check_bundle
     from workbench.investigate.invariants import outcomes_frame, violations_frame
-    from workbench.migration.bundles import find_bundle
+    from workbench.migration.bundles import check_bundle, find_bundle
     from workbench.settings import load_settings
 
     folder = find_bundle(load_settings().backups, name)
@@ -138,8 +136,7 @@ def check(
 @bundle.command("list")
 def list_(json: AsJson = False) -> None:
     """List the bundles that are kept, the newest first."""
-    from workbench.bundling import bundles_frame
-    from workbench.migration.bundles import list_bundles
+    from workbench.migration.bundles import bundles_frame, list_bundles
     from workbench.settings import load_settings
 
     found = bundles_frame(list_bundles(load_settings().backups))
@@ -190,7 +187,7 @@ def _verified(folder: Path, verify_bundle: Any, digest: str | None) -> dict[str,
         "run": read.manifest.run if read else None,
         "files": len(read.manifest.files) if read else None,
         "why": "",
-        "discrepancies": [{"path": each.path, "what": each.what, "detail": each.detail} for each in found],
+        "discrepancies": [each._asdict() for each in found],
     }
 
 
@@ -221,7 +218,7 @@ def _facts(made: Bundle) -> dict[str, Any]:
         "environment": manifest.environment,
         "totals": manifest.totals,
         "notes": manifest.notes,
-        "files": [vars(each) for each in manifest.files],
+        "files": [each.model_dump() for each in manifest.files],
     }
 
 

@@ -38,7 +38,7 @@ from workbench.fixes.sync_state import reset_sync_state
 from workbench.fixes.telling import LevelZero, bundle_of, level_zero, told_by, worth_knowing
 from workbench.investigate.runs import pick_run
 from workbench.investigate.traces import overlaps
-from workbench.migration.bundles import bundles_holding
+from workbench.migration.bundles import list_bundles
 from workbench.murmurant.importers import EMPTIED, ROLLED_BACK, STRENGTH, SYNC_STATE_WAS, Run, Strength, Trace
 from workbench.murmurant.spellings import ENTITIES
 from workbench.plans.draft import Draft, PlanContext
@@ -174,7 +174,7 @@ def plan_rollback(
                 "The sync state still says that this run's data are here. Add --sync-state, and run a full sync next:"
                 " an incremental one does not fetch them again."
             )
-        bundles = bundles_holding(settings.backups, run.run)
+        bundles = list_bundles(settings.backups, run.run)
         told: dict[str, Any] = {"run_id": run.run, "records_affected": draft.total}
         if (touched or request.sync_state) and (was := moments_of(context.raw, schema)):
             told[SYNC_STATE_WAS] = was

@@ -8,7 +8,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from workbench.errors import Refused
-from workbench.migration.bundles.manifest import file_digest
+from workbench.migration.bundles import file_digest
 from workbench.migration.dry_runs.manifest import (
     DryRun,
     KeptFile,

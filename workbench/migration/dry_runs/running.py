@@ -18,7 +18,7 @@ from types import FrameType
 
 from workbench.database.address import redact
 from workbench.errors import ReportFileError, WorkbenchError
-from workbench.migration.bundles.manifest import file_digest
+from workbench.migration.bundles import file_digest
 from workbench.migration.dry_runs.manifest import DryRun, KeptFile, iso, list_dry_runs, write_dry_run
 from workbench.migration.dry_runs.output import Redactor, follow, secrets_of
 from workbench.migration.dry_runs.telling import VARIABLE, Told

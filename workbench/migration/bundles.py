@@ -1,0 +1,398 @@
+"""Bundles: an import's inputs and outputs, sealed by SHA-256 (guide §2.3).
+
+A bundle is a BagIt bag (RFC 8493): ``sha256sum -c manifest-sha256.txt`` and ``bagit.py --validate`` prove it without
+us. In its payload ``data/bundle.json`` says who sealed what of which run, when and where, with each file's role and
+digest. The digest of ``bundle.json`` is the bundle's: whoever knows it knows the bundle.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import stat
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import pandas as pd
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+
+from workbench.errors import BundleError, Refused, unknown
+from workbench.investigate.invariants import Outcome, check_invariants, read_documents
+from workbench.migration.inputs import printable
+
+MANIFEST, DIGESTS, OF_TAGS = "data/bundle.json", "manifest-sha256.txt", "tagmanifest-sha256.txt"
+_TAGS = {"bagit.txt", "bag-info.txt", DIGESTS, OF_TAGS}
+
+_LARGEST_MANIFEST = 64 << 20
+
+logging.getLogger("bagit").addHandler(logging.NullHandler())  # what it finds is told once, by us
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class SealedFile(_Frozen):
+    """One file of a bundle.
+
+    Attributes
+    ----------
+    path : str
+        Relative to the bundle, with ``/``.
+    role : str
+        What it was to the import: export, report, id map, configuration, log, ...
+    size : int
+        In bytes.
+    run : str or None
+        The run that it speaks of, where it says so.
+    secrets : {"none found", "not looked for", "redacted"}
+        Whether URLs with a password were looked for in it, and what came of that.
+    """
+
+    path: str
+    role: str
+    size: int = Field(ge=0)
+    sha256: str = Field(pattern="^[0-9a-f]{64}$")
+    run: str | None = None
+    secrets: Literal["none found", "not looked for", "redacted"] = "none found"
+
+
+class SealedRun(_Frozen):
+    """A run that a bundle's reports speak of."""
+
+    run: str
+    importer: str
+    mode: str
+
+
+class BundleManifest(_Frozen):
+    """What ``bundle.json`` says.
+
+    Attributes
+    ----------
+    bundle : str
+        Its name, that of its folder.
+    run, importer, mode : str
+        The import that it is about; ``mode`` is ``live`` or ``dry``.
+    environment : str or None
+        Where it ran, by its name in ``workbench.toml``.
+    runs : tuple of SealedRun
+        Every run that its reports speak of: the import, and its dry run.
+    files : tuple of SealedFile
+        By path.
+    totals : dict
+        ``files``, ``bytes``, ``roles`` (role to count) and ``records`` (entity to action to count, as the
+        import's own report has them).
+    notes : tuple of str
+        What whoever relies on it should know besides.
+    """
+
+    version: Literal[1] = 1
+    bundle: str
+    run: str
+    importer: str
+    mode: str
+    environment: str | None
+    sealed_by: str
+    sealed_at: AwareDatetime
+    runs: tuple[SealedRun, ...]
+    files: tuple[SealedFile, ...]
+    totals: dict[str, Any]
+    notes: tuple[str, ...]
+
+
+class Bundle(NamedTuple):
+    """A bundle as it lies on disk; `altered`: its ``bundle.json`` is not the one that its list of digests has."""
+
+    folder: Path
+    digest: str
+    altered: bool
+    manifest: BundleManifest
+
+
+class Discrepancy(NamedTuple):
+    """One way in which a bundle is not as it was sealed.
+
+    Attributes
+    ----------
+    path : str
+        Within the bundle; letters that would steer a terminal are escaped.
+    what : {"altered", "missing", "added", "unreadable", "outside"}
+        ``outside``: a list names a path that leads out of the bundle; it was not opened.
+    detail : str
+        In words.
+    """
+
+    path: str
+    what: str
+    detail: str
+
+
+def read_bundle(folder: Path) -> Bundle:
+    """Read what a bundle says of itself; nothing is verified, only understood.
+
+    Raises
+    ------
+    BundleError
+        When the folder is no bundle, or its ``bundle.json`` is damaged.
+    """
+    path = folder / MANIFEST
+    data = _small_file(path)
+    try:
+        manifest = BundleManifest.model_validate_json(data)
+    except ValidationError as error:
+        where = ".".join(map(str, error.errors()[0]["loc"])) or "its beginning"
+        raise BundleError(
+            f"{path} is damaged, was altered or is of another version, at {where}.",
+            "Take the bundle from where it was kept.",
+        ) from None
+    digest = hashlib.sha256(data).hexdigest()
+    try:
+        listed = f"{digest}  {MANIFEST}".encode() in _small_file(folder / DIGESTS).splitlines()
+    except BundleError:
+        listed = False
+    return Bundle(folder, digest, not listed, manifest)
+
+
+def verify_bundle(folder: Path, digest: str | None = None) -> list[Discrepancy]:
+    """Compare a bundle with what was sealed, every byte.
+
+    Parameters
+    ----------
+    digest : str, optional
+        The bundle's digest as somebody noted it: in the audit log, in a plan. It alone shows a bundle that
+        was altered and sealed anew.
+
+    Returns
+    -------
+    list of Discrepancy
+        By path; empty for a bundle that is whole.
+
+    Raises
+    ------
+    BundleError
+        When the folder is no bundle at all.
+    """
+    import bagit
+
+    if not folder.is_dir():
+        raise BundleError(f"There is no bundle {folder}.", "`workbench bundle list` shows what there is.")
+    modes = dict(_walk(folder))
+    if MANIFEST not in modes and DIGESTS not in modes:
+        raise BundleError(
+            f"{folder} is not a bundle: it has no {MANIFEST}.", "`workbench bundle list` shows what there is."
+        )
+    wrong = sorted({*_of_files(folder, modes), *_of_manifest(folder, modes, digest)})
+    if not wrong:
+        try:
+            bagit.Bag(str(folder)).validate(completeness_only=True)  # every digest has been compared
+        except (bagit.BagError, ValueError) as error:
+            wrong.append(Discrepancy("bagit.txt", "altered", f"it is no valid bag: {printable(str(error))}"))
+    return wrong
+
+
+def file_digest(path: Path) -> tuple[str, int]:
+    """Return a file's SHA-256 and size; `OSError` when it cannot be read."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest(), file.tell()
+
+
+def bundle_folders(folder: Path) -> list[Path]:
+    """List every folder that is, or was, a bundle, by name."""
+    folders = [each for each in folder.iterdir() if each.is_dir()] if folder.is_dir() else []
+    named = [each for each in folders if each.name.startswith("bundle_") or (each / MANIFEST).is_file()]
+    return sorted(each for each in named if not each.is_symlink() and not each.name.startswith("."))
+
+
+def list_bundles(folder: Path, run: str | None = None) -> list[Bundle]:
+    """List the bundles of a folder, the newest first; what cannot be understood is left to `verify_bundle` to name.
+
+    Parameters
+    ----------
+    run : str, optional
+        Only those that hold anything of this run; one whose ``bundle.json`` was altered is none.
+    """
+    bundles = []
+    for each in bundle_folders(folder):
+        try:
+            bundles.append(read_bundle(each))
+        except BundleError:
+            continue  # a damaged bundle must not keep the others from being found
+    if run is not None:
+        bundles = [
+            each
+            for each in bundles
+            if not each.altered and run in (each.manifest.run, *(one.run for one in each.manifest.runs))
+        ]
+    return sorted(bundles, key=lambda each: (each.manifest.sealed_at, each.folder.name), reverse=True)
+
+
+def find_bundle(folder: Path, name: str) -> Path:
+    """Return a bundle's folder by its path, its name, or the beginning of its digest.
+
+    Raises
+    ------
+    UsageError
+        When there is none, with the nearest names.
+    """
+    if Path(name).is_dir():
+        return Path(name)
+    known = {each.name: each for each in bundle_folders(folder)}
+    if name in known:
+        return known[name]
+    of_digest = [each.folder for each in list_bundles(folder) if each.digest.startswith(name.lower())]
+    if len(name) >= 6 and len(of_digest) == 1:
+        return of_digest[0]
+    raise unknown("bundle", name, known)
+
+
+def sealed_in(bundles: Iterable[Bundle], path: Path) -> tuple[Bundle, SealedFile] | None:
+    """Return the first bundle that holds a file exactly as it is now, or None.
+
+    Judged by content, so that what was changed since it was sealed is not taken for what was.
+    """
+    try:
+        now = file_digest(path)
+    except OSError:
+        return None
+    files = ((bundle, file) for bundle in bundles for file in bundle.manifest.files)
+    return next(((bundle, file) for bundle, file in files if (file.sha256, file.size) == now), None)
+
+
+def check_bundle(folder: Path) -> list[Outcome]:
+    """Ask the migration invariants of a bundle's files, as they were sealed (guide §2.3, §2.4).
+
+    Returns
+    -------
+    list of Outcome
+        See `workbench.investigate.invariants`.
+
+    Raises
+    ------
+    BundleError
+        When the folder is no bundle.
+    Refused
+        When it is not as it was sealed: what holds of altered files says nothing of the import.
+    """
+    if wrong := verify_bundle(folder):
+        raise Refused(
+            f"{folder.name} is not as it was sealed: {wrong[0].path} was {wrong[0].what}"
+            + (f", and {len(wrong) - 1} more." if len(wrong) > 1 else "."),
+            "`workbench bundle verify` names all of it.",
+        )
+    manifest = read_bundle(folder).manifest
+    reports = [folder / file.path for file in manifest.files if file.role in ("report", "id map")]
+    exports = [
+        folder / file.path for file in manifest.files if file.role == "export" and file.path.endswith(".csv")
+    ]
+    return check_invariants(read_documents(reports, exports, manifest.sealed_at))
+
+
+def bundles_frame(bundles: Sequence[Bundle]) -> pd.DataFrame:
+    """Lay bundles out as a table.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``bundle``, ``run``, ``mode``, ``sealed_at`` (UTC), ``sealed_by``, ``files``, ``bytes``, ``digest``,
+        ``altered`` (see `Bundle`), ``path``.
+    """
+    rows = [
+        (
+            *(each.folder.name, each.manifest.run, each.manifest.mode),
+            each.manifest.sealed_at.astimezone(UTC).replace(tzinfo=None),
+            *(each.manifest.sealed_by, len(each.manifest.files)),
+            sum(file.size for file in each.manifest.files),
+            *(each.digest, each.altered, str(each.folder)),
+        )
+        for each in bundles
+    ]
+    columns = "bundle run mode sealed_at sealed_by files bytes digest altered path"
+    return pd.DataFrame(rows, columns=columns.split())
+
+
+def _small_file(path: Path) -> bytes:
+    try:
+        state = path.lstat()
+        if not stat.S_ISREG(state.st_mode) or state.st_size > _LARGEST_MANIFEST:
+            raise BundleError(f"{path} is a link, or too large: it is not one of a bundle's.")
+        return path.read_bytes()
+    except OSError as error:
+        raise BundleError(
+            f"{path} cannot be read: {error.strerror}.", "`workbench bundle list` shows what there is."
+        ) from None
+
+
+def _lines(path: Path) -> list[str]:
+    return _small_file(path).decode("utf-8", "replace").split("\n")[:-1]
+
+
+def _walk(folder: Path) -> Iterator[tuple[str, int]]:
+    """Yield the path and the mode of everything in a bundle but its folders; no link is followed."""
+    for place, folders, names in os.walk(folder):
+        for name in [*names, *folders]:
+            path = Path(place) / name
+            mode = path.lstat().st_mode
+            if not stat.S_ISDIR(mode):
+                yield path.relative_to(folder).as_posix(), mode
+
+
+def _of_files(folder: Path, modes: dict[str, int]) -> Iterator[Discrepancy]:
+    """Compare the files that are there with the lists of digests."""
+    for path in _TAGS - modes.keys():
+        yield Discrepancy(path, "missing", "without it this is no BagIt bag")
+    sealed: dict[str, str] = {}
+    lists = [name for name in (DIGESTS, OF_TAGS) if stat.S_ISREG(modes.get(name, 0))]
+    for name in lists:
+        lines = (line.split(maxsplit=1) for line in _lines(folder / name))
+        sealed |= {words[1]: words[0] for words in lines if len(words) == 2}
+    for path, digest in sealed.items():
+        if ".." in Path(path).parts or (path not in _TAGS and not path.startswith("data/")):
+            yield Discrepancy(printable(path), "outside", "it leads out of the bundle; nothing was opened")
+        elif path not in modes:
+            yield Discrepancy(printable(path), "missing", f"it was sealed with {digest}")
+        elif not stat.S_ISREG(modes[path]):
+            yield Discrepancy(printable(path), "altered", "it is a link, or no file; nothing was opened")
+        else:
+            yield from _of_file(folder, path, digest)
+    for path in modes.keys() - sealed.keys() - set(lists):
+        if len(lists) == 2 or (path not in _TAGS and not path.startswith("data/")):
+            yield Discrepancy(printable(path), "added", "it was not sealed")
+        elif path in (DIGESTS, OF_TAGS):
+            yield Discrepancy(path, "altered", "it is a link, or no file; nothing was opened")
+
+
+def _of_file(folder: Path, path: str, sealed: str) -> Iterator[Discrepancy]:
+    try:
+        digest, _ = file_digest(folder / path)
+    except OSError as error:
+        yield Discrepancy(printable(path), "unreadable", f"so it was not verified: {error.strerror}")
+    else:
+        if digest != sealed:
+            yield Discrepancy(printable(path), "altered", f"its digest is {digest}, sealed with {sealed}")
+
+
+def _of_manifest(folder: Path, modes: dict[str, int], digest: str | None) -> Iterator[Discrepancy]:
+    """Compare ``bundle.json`` with the list of digests: who checks with sha256sum must be told the same."""
+    if not stat.S_ISREG(modes.get(MANIFEST, stat.S_IFREG)):
+        return
+    try:
+        bundle = read_bundle(folder)
+    except BundleError as error:
+        yield Discrepancy(MANIFEST, "altered" if MANIFEST in modes else "missing", error.what)
+        return
+    if digest is not None and digest.lower() != bundle.digest:
+        detail = f"its digest is {bundle.digest}, not {digest.lower()[:80]}"
+        yield Discrepancy(MANIFEST, "altered", detail)
+    if folder.name != bundle.manifest.bundle:
+        yield Discrepancy(MANIFEST, "altered", f"it is of {bundle.manifest.bundle!r}")
+    if stat.S_ISREG(modes.get(DIGESTS, 0)):
+        listed = set(_lines(folder / DIGESTS))
+        sealed = {f"{file.sha256}  {file.path}" for file in bundle.manifest.files}
+        sealed.add(f"{bundle.digest}  {MANIFEST}")
+        for line in sorted(listed ^ sealed):
+            path = printable(line.partition("  ")[2])
+            yield Discrepancy(DIGESTS, "altered", f"it and {MANIFEST} do not say the same of {path}")
