@@ -15,6 +15,7 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -248,6 +249,11 @@ class Ground:
         database = replace(database_at(url or self.url, self.kind, self.name), **limits)
         return Workbench(database, options, settings, read_reports(options.import_reports), unmask=unmask)
 
+    @cached_property
+    def wb(self) -> Workbench:
+        """The workbench of this test, opened once; after a change of the schema, open another."""
+        return self.open()
+
     def workbench(self, **changes: Any) -> Workbench:
         """Open it for looking: every question on the state that the first one saw."""
         return replace(self.open(**changes), one_state=True)
@@ -296,10 +302,10 @@ class Ground:
 
     def consent(self, plan: Plan) -> None:
         """Let Erin approve."""
-        self.open().approve(plan, plan.digest, approver="erin", confirm=self.name)
+        self.wb.approve(plan, plan.digest, approver="erin", confirm=self.name)
 
     def apply(self, plan: Plan, **how: Any) -> Entry:
-        return self.open(**how).apply(plan)
+        return (self.open(**how) if how else self.wb).apply(plan)
 
     def carry_out(self, plan: Plan) -> Entry:
         """Approve and apply."""
@@ -308,7 +314,7 @@ class Ground:
 
     def undo(self, plan: Plan | str) -> Entry:
         """Plan to take back what was applied, approve and apply that."""
-        return self.carry_out(self.open().plan_undo(plan if isinstance(plan, str) else plan.id))
+        return self.carry_out(self.wb.plan_undo(plan if isinstance(plan, str) else plan.id))
 
     def proved(self, plan: Plan) -> State:
         """Carry a plan out and take it back, which restores every table; return what was there between."""
@@ -328,6 +334,24 @@ class Ground:
         assert caught.value.next_step
         assert differences(before, self.everything()) == {}
         return caught.value
+
+
+@pytest.fixture
+def application(clubs: Clubs) -> Ground:
+    """A healthy club of 60 members in the application's dialect."""
+    return clubs.clone("application", 60)
+
+
+@pytest.fixture
+def guide(clubs: Clubs) -> Ground:
+    """A healthy club of 60 members in the guide's dialect."""
+    return clubs.clone("guide", 60)
+
+
+@pytest.fixture
+def ground(clubs: Clubs, dialect: str) -> Ground:
+    """A healthy club of 60 members, in each dialect."""
+    return clubs.clone(dialect, 60)
 
 
 @pytest.fixture

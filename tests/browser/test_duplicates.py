@@ -13,7 +13,7 @@ import pytest
 from tests.browser.conftest import Desk, in_table, press
 from tests.conftest import Clubs, Ground
 from tests.duplicates.conftest import SAME_PERSON
-from tests.merging.planting import Planter
+from tests.planting import Planter
 from tests.states import differences, state
 
 pytestmark = pytest.mark.browser
@@ -137,7 +137,7 @@ def _merge_and_bring_back(page: Any, club: Ground, before: dict[str, list[str]])
 
 def _planted(club: Ground) -> tuple[set[str], set[str]]:
     """Plant one person twice, the second time with a registration, and two people who are alike."""
-    with club.workbench() as wb, Planter(psycopg.connect(club.url, autocommit=True), wb) as planter:
+    with Planter(club) as planter:
         twins = [planter.member(email=each, **SAME_PERSON) for each in TWINS]
         alike = {"firstName": "Bort", "lastName": "Zyxwv", "phone": "+1 555 010 2299"}
         sisters = [planter.member(email=each, **alike) for each in SISTERS]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.duplicates.conftest import HOSTILE, Ground
-from tests.merging.planting import Planter
+from tests.conftest import Ground
+from tests.duplicates.conftest import HOSTILE, twins
+from tests.planting import Planter
 from workbench.errors import UsageError
 from workbench.reporting import not_reviewed, pair_evidence, pairs_to_review, records_side_by_side
 
@@ -17,9 +18,9 @@ ADDRESSES = (
 
 
 def test_records_say_what_they_say_and_who_refers_to_them(ground: Ground, planter: Planter):
-    left, right = ground.twins(planter, *ADDRESSES[:2])
+    left, right = twins(planter, *ADDRESSES[:2])
     planter.registration(right, planter.event())
-    beside = ground.workbench.beside([right, left])
+    beside = ground.wb.beside([right, left])
     assert beside.ids == [right, left]
     assert beside.canonical == right
     assert beside.associations == {right: 1, left: 0}
@@ -37,9 +38,9 @@ def test_records_say_what_they_say_and_who_refers_to_them(ground: Ground, plante
 
 
 def test_a_record_that_is_not_there_is_an_error(ground: Ground, planter: Planter):
-    left, _ = ground.twins(planter, *ADDRESSES[:2])
+    left, _ = twins(planter, *ADDRESSES[:2])
     gone = "00000000-0000-0000-0000-00000000dead"
-    wb = ground.workbench
+    wb = ground.wb
     with pytest.raises(UsageError, match=f"There is no Member '{gone}'"):
         wb.beside([left, gone])
     with pytest.raises(UsageError, match="two records"):
@@ -55,7 +56,7 @@ def test_long_texts_are_cut_where_they_differ(ground: Ground, planter: Planter):
         planter.member(email=f"long{each}@example.org", firstName=long + each, lastName=HOSTILE[0])
         for each in "ab"
     )
-    shown = records_side_by_side(ground.workbench.beside([left, right]), unmask=True)
+    shown = records_side_by_side(ground.wb.beside([left, right]), unmask=True)
     assert "xa" in shown.text
     assert "xb" in shown.text
     assert "<script" not in shown.html
@@ -63,8 +64,8 @@ def test_long_texts_are_cut_where_they_differ(ground: Ground, planter: Planter):
 
 
 def test_only_what_was_called_the_same_is_gathered(ground: Ground, planter: Planter):
-    one, two, three = ground.twins(planter, *ADDRESSES)
-    wb = ground.workbench
+    one, two, three = twins(planter, *ADDRESSES)
+    wb = ground.wb
     assert wb.called_same().empty
     wb.decide(one, two, "same")
     (cluster,) = wb.called_same().to_dict("records")
@@ -86,8 +87,8 @@ def test_only_what_was_called_the_same_is_gathered(ground: Ground, planter: Plan
 
 
 def test_what_was_found_before_hears_what_is_said_now(ground: Ground, planter: Planter):
-    left, right = ground.twins(planter, *ADDRESSES[:2])
-    wb = ground.workbench
+    left, right = twins(planter, *ADDRESSES[:2])
+    wb = ground.wb
     found = wb.find_duplicates()
     assert "said of them" not in pair_evidence(found, left, right).text
     wb.decide(left, right, "different", remark="twins")

@@ -10,8 +10,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.duplicates.conftest import Ground
-from tests.merging.planting import Planter
+from tests.conftest import Ground
+from tests.duplicates.conftest import twins
+from tests.planting import Planter
 from workbench.errors import DecisionsError, UsageError, WorkbenchError
 from workbench.investigate.decisions import Decision, decisions_file, read_decisions, record_decision
 
@@ -27,8 +28,8 @@ def made(number: int, word: str = "same") -> Decision:
 
 
 def test_different_is_not_shown_as_open_nor_joined(ground: Ground, planter: Planter):
-    left, right = ground.twins(planter, *ADDRESSES[:2])
-    wb = ground.workbench
+    left, right = twins(planter, *ADDRESSES[:2])
+    wb = ground.wb
     before = wb.find_duplicates()
     assert len(before.clusters) == 1
     decided = wb.decide(right, left, "different", remark="twins", by="robin")  # in any order
@@ -48,7 +49,7 @@ def test_different_is_not_shown_as_open_nor_joined(ground: Ground, planter: Plan
 def test_same_is_confirmed_even_where_nothing_else_says_so(ground: Ground, planter: Planter):
     one = planter.member(firstName="Una", lastName="Vale", email="una@example.org")
     other = planter.member(firstName="Wim", lastName="Xander", email="wim@example.org")
-    wb = ground.workbench
+    wb = ground.wb
     assert wb.find_duplicates().clean
     wb.decide(one, other, "same")
     found = wb.find_duplicates()
@@ -57,13 +58,13 @@ def test_same_is_confirmed_even_where_nothing_else_says_so(ground: Ground, plant
     assert (cluster["decision"], cluster["offered"]) == ("same", True)
     assert found.pairs.iloc[0]["kind"] == "decided"
     assert not found.clean  # they are still two
-    ground.club.execute('DELETE FROM "Member" WHERE id::text = %s', other)
+    ground.execute('DELETE FROM "Member" WHERE id::text = %s', other)
     assert wb.find_duplicates().clean  # merged, or gone
 
 
 def test_unsure_is_shown_and_not_offered_and_takes_a_word_back(ground: Ground, planter: Planter):
-    left, right = ground.twins(planter, *ADDRESSES[:2])
-    wb = ground.workbench
+    left, right = twins(planter, *ADDRESSES[:2])
+    wb = ground.wb
     wb.decide(left, right, "different")
     wb.decide(left, right, "unsure", by="robin")
     found = wb.find_duplicates()
@@ -76,8 +77,8 @@ def test_unsure_is_shown_and_not_offered_and_takes_a_word_back(ground: Ground, p
 
 
 def test_one_may_be_left_out_of_three(ground: Ground, planter: Planter):
-    one, two, three = ground.twins(planter, *ADDRESSES)
-    wb = ground.workbench
+    one, two, three = twins(planter, *ADDRESSES)
+    wb = ground.wb
     wb.decide(one, three, "different")
     wb.decide(two, three, "different")
     (cluster,) = wb.find_duplicates().clusters.to_dict("records")
@@ -85,8 +86,8 @@ def test_one_may_be_left_out_of_three(ground: Ground, planter: Planter):
 
 
 def test_a_contradiction_is_said(ground: Ground, planter: Planter):
-    one, two, three = ground.twins(planter, *ADDRESSES)
-    wb = ground.workbench
+    one, two, three = twins(planter, *ADDRESSES)
+    wb = ground.wb
     for left, right, word in ((one, two, "same"), (two, three, "same"), (one, three, "different")):
         wb.decide(left, right, word)
     found = wb.find_duplicates()
@@ -96,21 +97,21 @@ def test_a_contradiction_is_said(ground: Ground, planter: Planter):
 
 
 def test_other_entities_are_decided_too(ground: Ground, planter: Planter):
-    spelled = ground.workbench.schema.resolved["events"].spelling
+    spelled = ground.wb.schema.resolved["events"].spelling
     one, other = (
         planter.event(**{spelled["title"]: "Café night", spelled["start"]: f"2031-05-05 {hour}:00"})
         for hour in (17, 19)
     )
-    wb = ground.workbench
+    wb = ground.wb
     assert len(wb.find_duplicates("Event").loose) == 1
     assert wb.decide(one, other, "different").entity == "Event"
     assert wb.find_duplicates("Event").clean
 
 
 def test_wrong_decisions_are_refused_and_nothing_is_kept(ground: Ground, planter: Planter):
-    left, right = ground.twins(planter, *ADDRESSES[:2])
+    left, right = twins(planter, *ADDRESSES[:2])
     event = planter.event()
-    wb = ground.workbench
+    wb = ground.wb
     for arguments, words in (
         ((left, right, "smae"), "same"),
         ((left, left, "same"), "one record"),
@@ -170,7 +171,7 @@ def test_a_broken_file_is_an_error_and_is_not_added_to(tmp_path, damage: bytes):
 
 
 def test_a_broken_file_stops_the_question(ground: Ground):
-    wb = ground.workbench
+    wb = ground.wb
     path = decisions_file(wb.settings, wb.environment.name)
     path.parent.mkdir(parents=True)
     path.write_text("{")
@@ -185,8 +186,8 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path):
 
 
 def test_a_file_holds_ids_and_no_personal_data(ground: Ground, planter: Planter):
-    left, right = ground.twins(planter, *ADDRESSES[:2])
-    wb = ground.workbench
+    left, right = twins(planter, *ADDRESSES[:2])
+    wb = ground.wb
     wb.decide(left, right, "same")
     (line,) = decisions_file(wb.settings, wb.environment.name).read_text(encoding="utf-8").splitlines()
     assert set(json.loads(line)) == {"entity", "left", "right", "decision", "by", "at", "remark"}
@@ -195,5 +196,5 @@ def test_a_file_holds_ids_and_no_personal_data(ground: Ground, planter: Planter)
 
 
 def test_an_environments_name_is_no_path(ground: Ground):
-    settings = ground.workbench.settings
+    settings = ground.wb.settings
     assert decisions_file(settings, "../../etc/x").parent == settings.reports

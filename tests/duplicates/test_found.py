@@ -7,8 +7,9 @@ from itertools import combinations
 import psycopg
 import pytest
 
-from tests.duplicates.conftest import Ground, kinds
-from tests.merging.planting import Planter
+from tests.conftest import Ground
+from tests.duplicates.conftest import kinds, twins
+from tests.planting import Planter
 from workbench.demo.breakages import break_club
 from workbench.errors import UsageError
 from workbench.investigate.duplicates.events import folded
@@ -28,7 +29,7 @@ def test_a_healthy_club_is_clean(club):
 
 
 def test_what_the_demo_plants_is_found(club):
-    with psycopg.connect(club.url) as connection:
+    with club.connect() as connection:
         truths = break_club(
             connection, club.club, ["duplicate-members", "duplicate-events", "split-registrations"]
         )
@@ -55,10 +56,8 @@ def test_what_the_demo_plants_is_found(club):
 
 
 def test_the_same_data_give_the_same_bytes(ground: Ground, planter: Planter):
-    ground.twins(
-        planter, "aurelia.quuxworthy@example.org", "aureliaquuxworthy+club@example.org", "aq@example.net"
-    )
-    one, other = ground.workbench.duplicate_members(), ground.workbench.duplicate_members()
+    twins(planter, "aurelia.quuxworthy@example.org", "aureliaquuxworthy+club@example.org", "aq@example.net")
+    one, other = ground.wb.duplicate_members(), ground.wb.duplicate_members()
     assert len(one)
     assert one.to_csv() == other.to_csv()
 
@@ -75,12 +74,12 @@ def test_the_same_data_give_the_same_bytes(ground: Ground, planter: Planter):
     ],
 )
 def test_each_kind_of_address(ground: Ground, planter: Planter, email: str, kind: str):
-    if kind == "exact" and ground.club.club.dialect == "application":
+    if kind == "exact" and ground.club.dialect == "application":
         with pytest.raises(psycopg.errors.UniqueViolation):
-            ground.twins(planter, "aurelia.quuxworthy@example.org", email)
+            twins(planter, "aurelia.quuxworthy@example.org", email)
         return
-    pair = tuple(ground.twins(planter, "aurelia.quuxworthy@example.org", email))
-    found = ground.workbench.find_duplicates()
+    pair = tuple(twins(planter, "aurelia.quuxworthy@example.org", email))
+    found = ground.wb.find_duplicates()
     assert kinds(found.pairs) == {pair: kind}
     assert found.clusters.iloc[0]["members"] == list(pair)
     row = found.pairs.iloc[0]
@@ -92,7 +91,7 @@ def test_each_kind_of_address(ground: Ground, planter: Planter, email: str, kind
 def test_a_family_with_one_address_is_not_one_person(ground: Ground, planter: Planter):
     one = planter.member(firstName="Aurelia", lastName="Quuxworthy", email="quuxworthy@example.org")
     other = planter.member(firstName="Bartholomew", lastName="Quuxworthy", email="quuxworthy+b@example.org")
-    found = ground.workbench.find_duplicates()
+    found = ground.wb.find_duplicates()
     assert set(kinds(found.pairs)) == {tuple(sorted((one, other)))}
     assert found.clusters.empty
     assert len(found.loose) == 1
@@ -112,7 +111,7 @@ def test_one_contact_on_two_members(ground: Ground, planter: Planter, dialect: s
         for key in (one, other):
             planter.mapping(990011, key)
         words = "one Wild Apricot id is mapped to both"
-    found = ground.workbench.find_duplicates()
+    found = ground.wb.find_duplicates()
     pair = tuple(sorted((one, other)))
     assert kinds(found.pairs) == {pair: "wa_id"}
     row = found.pairs.iloc[0]
@@ -122,13 +121,13 @@ def test_one_contact_on_two_members(ground: Ground, planter: Planter, dialect: s
 
 
 def test_clusters_are_of_three_and_only_all_together_sure(ground: Ground, planter: Planter):
-    keys = ground.twins(
+    keys = twins(
         planter,
         "aurelia.quuxworthy@example.org",
         "aureliaquuxworthy@example.org",
         "aurelia.quuxworthy+a@example.org",
     )
-    found = ground.workbench.find_duplicates()
+    found = ground.wb.find_duplicates()
     (cluster,) = found.clusters.to_dict("records")
     assert cluster["members"] == keys
     assert cluster["size"] == 3
@@ -148,7 +147,7 @@ def test_clusters_are_of_three_and_only_all_together_sure(ground: Ground, plante
     ],
 )
 def test_each_kind_of_event(ground: Ground, planter: Planter, title: str, start: str, kind: str | None):
-    schema = ground.workbench.schema
+    schema = ground.wb.schema
     spelled = schema.resolved["events"].spelling
     if kind == "exact" and title.startswith("CAFÉ"):
         title = "CAFé Night "  # letters beyond ASCII have a case only where the database's locale says so
@@ -158,7 +157,7 @@ def test_each_kind_of_event(ground: Ground, planter: Planter, title: str, start:
             for name, when in (("Café night", "2031-05-05 19:00"), (title, start))
         )
     )
-    found = ground.workbench.find_duplicates("Event")
+    found = ground.wb.find_duplicates("Event")
     assert kinds(found.pairs) == ({pair: kind} if kind else {})
     assert len(found.clusters) == (kind in {"exact", "normalised"})
     assert found.pairs["offered"].any() == (kind == "exact")
@@ -167,18 +166,18 @@ def test_each_kind_of_event(ground: Ground, planter: Planter, title: str, start:
 
 
 def test_registrations_on_two_records_of_one_event(ground: Ground, planter: Planter):
-    spelled = ground.workbench.schema.resolved["events"].spelling
+    spelled = ground.wb.schema.resolved["events"].spelling
     events = sorted(
         planter.event(**{spelled["title"]: "Café night", spelled["start"]: "2031-05-05 19:00"})
         for _ in range(2)
     )
     lone = planter.member(firstName="Una", lastName="Vale", email="una@example.org")
-    twins = ground.twins(planter, "aurelia.quuxworthy@example.org", "aureliaquuxworthy@example.org")
+    pair = twins(planter, "aurelia.quuxworthy@example.org", "aureliaquuxworthy@example.org")
     split_event = tuple(sorted(planter.registration(lone, event) for event in events))
     split_both = tuple(
-        sorted(planter.registration(member, event) for member, event in zip(twins, events, strict=True))
+        sorted(planter.registration(member, event) for member, event in zip(pair, events, strict=True))
     )
-    found = ground.workbench.find_duplicates("Registration")
+    found = ground.wb.find_duplicates("Registration")
     assert kinds(found.pairs) == {split_event: "split_event", split_both: "split_both"}
     assert set(found.pairs["event_cluster"]) == {events[0]}
 
@@ -192,7 +191,7 @@ def test_one_member_twice_at_one_event(ground: Ground, planter: Planter, dialect
             planter.registration(member, event)
         return
     pair = tuple(sorted((one, planter.registration(member, event))))
-    assert kinds(ground.workbench.split_registrations()) == {pair: "exact"}
+    assert kinds(ground.wb.split_registrations()) == {pair: "exact"}
 
 
 def test_a_large_group_costs_no_square():
@@ -209,7 +208,7 @@ def test_one_address_for_everybody_is_said_and_joins_nobody(ground: Ground, plan
              "Gideon", "Hester", "Ignatius", "Jocasta")  # fmt: skip
     for number, name in enumerate(names):
         planter.member(firstName=name, lastName=f"{name}son", email=f"none+{number}@example.org")
-    found = ground.workbench.find_duplicates()
+    found = ground.wb.find_duplicates()
     assert len(found.pairs) == len(names) - 1
     assert found.clusters.empty
     assert any("14 members have one e-mail address" in each for each in found.said)
@@ -217,10 +216,10 @@ def test_one_address_for_everybody_is_said_and_joins_nobody(ground: Ground, plan
 
 
 def test_a_missing_column_is_said_and_never_clean(ground: Ground):
-    events = ground.workbench.schema.resolved["events"]
-    ground.club.execute(f'ALTER TABLE "{events.table}" DROP COLUMN "{events.spelling["title"]}" CASCADE')
-    ground.club.execute('ALTER TABLE "Member" DROP COLUMN email CASCADE')
-    wb = ground.workbench
+    events = ground.wb.schema.resolved["events"]
+    ground.execute(f'ALTER TABLE "{events.table}" DROP COLUMN "{events.spelling["title"]}" CASCADE')
+    ground.execute('ALTER TABLE "Member" DROP COLUMN email CASCADE')
+    wb = ground.open()
     found = wb.find_duplicates("Event")
     assert not found.clean
     assert "title" in found.not_run
@@ -229,7 +228,7 @@ def test_a_missing_column_is_said_and_never_clean(ground: Ground):
 
 
 def test_wrong_questions_are_refused(ground: Ground, tmp_path):
-    wb = ground.workbench
+    wb = ground.wb
     with pytest.raises(UsageError, match="Member"):
         wb.find_duplicates("Membr")
     for threshold in (0, -1, 1.5):

@@ -9,18 +9,18 @@ from uuid import uuid4
 
 import pytest
 
-from tests.fixes.conftest import carry_out
-from tests.merging.conftest import Ground, Opening
+from tests.conftest import Ground
+from tests.planting import Planter
 from workbench.errors import Refused, UsageError, WorkbenchError
 
 
 @pytest.fixture
 def pair(ground: Ground) -> Iterator[tuple[Ground, str, str]]:
     """Two members who are one; whatever the test does, no plan may be left."""
-    with ground.planting() as planter:
+    with Planter(ground) as planter:
         found = planter.member(), planter.member()
     yield ground, *found
-    assert not list(ground.home.rglob("*.plan"))
+    assert not list(ground.folder.rglob("*.plan"))
 
 
 def written(folder: Path, content: str | bytes) -> Path:
@@ -32,23 +32,23 @@ def written(folder: Path, content: str | bytes) -> Path:
 def test_a_duplicate_of_itself(pair: tuple[Ground, str, str]) -> None:
     ground, one, _ = pair
     with pytest.raises(UsageError, match=rf"{one} is listed as a duplicate of itself"):
-        ground.workbench.plan_merge(one, [one])
+        ground.wb.plan_merge(one, [one])
 
 
 def test_a_duplicate_that_is_listed_twice(pair: tuple[Ground, str, str]) -> None:
     ground, one, other = pair
     with pytest.raises(UsageError, match=rf"{other} is listed twice"):
-        ground.workbench.plan_merge(one, [other, other])
+        ground.wb.plan_merge(one, [other, other])
 
 
 def test_ids_of_different_entities(pair: tuple[Ground, str, str]) -> None:
     ground, one, _ = pair
-    with ground.planting() as planter:
+    with Planter(ground) as planter:
         planter.numbers = itertools.count(1000)  # ids that the members of this club do not have
         event = planter.event()
         registration = planter.registration(one, event)
     with pytest.raises(UsageError, match=rf"{event} is an event, not a member") as caught:
-        ground.workbench.plan_merge(one, [event, registration])
+        ground.wb.plan_merge(one, [event, registration])
     assert f"{registration} is a registration, not a member" in str(caught.value)
     assert caught.value.exit_code == 2
 
@@ -57,48 +57,48 @@ def test_an_id_that_nobody_has(pair: tuple[Ground, str, str]) -> None:
     ground, one, _ = pair
     nobody = str(uuid4())
     with pytest.raises(UsageError, match=rf"There is no member '{nobody}'"):
-        ground.workbench.plan_merge(one, [nobody])
+        ground.wb.plan_merge(one, [nobody])
     with pytest.raises(UsageError, match="Robert'; DROP TABLE"):
-        ground.workbench.plan_merge(one, ["Robert'; DROP TABLE"])
+        ground.wb.plan_merge(one, ["Robert'; DROP TABLE"])
 
 
 def test_unknown_rules_and_fields(pair: tuple[Ground, str, str]) -> None:
     ground, one, other = pair
     with pytest.raises(UsageError, match=r"rule 'newst'.*|newest"):
-        ground.workbench.plan_merge(one, [other], rules="newst")
+        ground.wb.plan_merge(one, [other], rules="newst")
     with pytest.raises(UsageError, match="emial") as caught:
-        ground.workbench.plan_merge(one, [other], by_hand={"emial": other})
+        ground.wb.plan_merge(one, [other], by_hand={"emial": other})
     assert "email" in str(caught.value)
     with pytest.raises(WorkbenchError, match="not among the records to merge"):
-        ground.workbench.plan_merge(other, [one], by_hand={"email": str(uuid4())})
+        ground.wb.plan_merge(other, [one], by_hand={"email": str(uuid4())})
 
 
 def test_a_member_that_was_merged_already(ground: Ground) -> None:
-    with ground.planting() as planter:
+    with Planter(ground) as planter:
         one, other, third = planter.member(), planter.member(), planter.member()
-    done = ground.workbench.plan_merge(one, [other])
-    carry_out(ground.workbench, done)
+    done = ground.wb.plan_merge(one, [other])
+    ground.carry_out(done)
     with pytest.raises(UsageError, match=rf"{other} is gone: it was merged into {one} .*Name {one} instead"):
-        ground.workbench.plan_merge(third, [other])
-    again = ground.workbench.plan_merge(third, [one])
-    carry_out(ground.workbench, again)
+        ground.wb.plan_merge(third, [other])
+    again = ground.wb.plan_merge(third, [one])
+    ground.carry_out(again)
     with pytest.raises(UsageError, match=rf"{other} is gone: it was merged into {third}"):
-        ground.workbench.plan_merge(third, [other])
+        ground.wb.plan_merge(third, [other])
     for plan in (again, done):
-        carry_out(ground.workbench, ground.workbench.plan_undo(plan.id))
-    assert ground.workbench.plan_merge(third, [other]).total
+        ground.undo(plan)
+    assert ground.wb.plan_merge(third, [other]).total
 
 
 def test_every_bad_line_of_a_list_is_named(pair: tuple[Ground, str, str]) -> None:
     ground, one, other = pair
     nobody = str(uuid4())
     path = written(
-        ground.home,
+        ground.folder,
         f"canonical,duplicate,reason\n{one},{other},seen\n{one},{nobody},\n\n{other},{one},a chain\n{one}\n,{other},\n",
     )
     before = ground.state()
     with pytest.raises(UsageError) as caught:
-        ground.workbench.plan_merges(path)
+        ground.wb.plan_merges(path)
     said = str(caught.value)
     assert f"line 3: There is no member '{nobody}'" in said
     assert "line 5" in said
@@ -125,61 +125,56 @@ def test_every_bad_line_of_a_list_is_named(pair: tuple[Ground, str, str]) -> Non
 def test_a_file_that_is_no_list(pair: tuple[Ground, str, str], content: str | bytes, said: str) -> None:
     ground, *_ = pair
     with pytest.raises(UsageError, match=f"(?s){said}") as caught:
-        ground.workbench.plan_merges(written(ground.home, content))
+        ground.wb.plan_merges(written(ground.folder, content))
     assert caught.value.exit_code == 2
 
 
 def test_a_file_that_is_not_there(pair: tuple[Ground, str, str]) -> None:
     ground, *_ = pair
     with pytest.raises(UsageError, match="cannot be read: No such file"):
-        ground.workbench.plan_merges(ground.home / "absent.csv")
+        ground.wb.plan_merges(ground.folder / "absent.csv")
 
 
 @pytest.mark.parametrize("form", ["{one},{other}", "\ufeff", "semicolons", "clusters"])
 def test_a_list_is_read_as_people_save_it(ground: Ground, form: str) -> None:
-    with ground.planting() as planter:
+    with Planter(ground) as planter:
         one, other = planter.member(), planter.member()
         planter.mapping(990001, one)
     content = {
         "semicolons": f'canonical;duplicate;reason\r\n{one};{other};"one person; asked"\r\n',
         "clusters": f"cluster,member\n7,{other}\n7,{one}\n",
     }.get(form, f"{form if form == chr(0xFEFF) else ''}canonical,duplicate\n{one} , {other}\n")
-    plan = ground.workbench.plan_merges(written(ground.home, content))
+    plan = ground.wb.plan_merges(written(ground.folder, content))
     (merge,) = plan.header.parameters["merges"]
     assert (merge["canonical"], merge["duplicates"]) == (one, [other])
 
 
 def test_the_rule_chooses_the_one_with_more_associations_then_the_older(ground: Ground) -> None:
-    with ground.planting() as planter:
+    with Planter(ground) as planter:
         young = planter.member(createdAt="2026-02-01")
         old = planter.member(createdAt="2020-02-01")
-        assert (
-            ground.workbench.plan_merge(None, [young, old]).header.parameters["merges"][0]["canonical"] == old
-        )
+        assert ground.wb.plan_merge(None, [young, old]).header.parameters["merges"][0]["canonical"] == old
         planter.mapping(990002, young)
-    assert (
-        ground.workbench.plan_merge(None, [old, young]).header.parameters["merges"][0]["canonical"] == young
-    )
-    kept = ground.workbench.plan_merge(old, [young]).header.parameters["merges"][0]
+    assert ground.wb.plan_merge(None, [old, young]).header.parameters["merges"][0]["canonical"] == young
+    kept = ground.wb.plan_merge(old, [young]).header.parameters["merges"][0]
     assert kept["canonical"] == old  # named, so not chosen
 
 
 def test_one_of_a_cluster_can_be_left_out(ground: Ground) -> None:
-    with ground.planting() as planter:
+    with Planter(ground) as planter:
         one, other, third = (planter.member() for _ in range(3))
-    plan = ground.workbench.plan_merge(one, [other, third], leave_out=[third])
+    plan = ground.wb.plan_merge(one, [other, third], leave_out=[third])
     assert plan.changes == {"Member": {"delete": 1}}
     with pytest.raises(UsageError, match=rf"{one}' is to be left out, but others are to go into it"):
-        ground.workbench.plan_merge(one, [other], leave_out=[one])
+        ground.wb.plan_merge(one, [other], leave_out=[one])
 
 
-def test_an_edit_between_plan_and_apply_is_refused(opened: Opening) -> None:
-    ground = opened("application")
-    with ground.planting() as planter:
+def test_an_edit_between_plan_and_apply_is_refused(application: Ground) -> None:
+    with Planter(application) as planter:
         one, other = planter.member(), planter.member()
-        plan = ground.workbench.plan_merge(one, [other])
+        plan = application.wb.plan_merge(one, [other])
         planter.registration(other, planter.event())
-    before = ground.state()
+    before = application.state()
     with pytest.raises(Refused, match="EventRegistration"):
-        carry_out(ground.workbench, plan)
-    assert ground.state() == before
+        application.carry_out(plan)
+    assert application.state() == before

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from tests.conftest import Ground
 from tests.fixes.conftest import State
-from tests.merging.conftest import Ground, Opening
-from tests.merging.planting import Planter
-from tests.merging.test_every_reference import assert_nobody_speaks_of
+from tests.planting import Planter, assert_nobody_speaks_of
 from workbench.errors import Refused, UsageError
 
 STATES = [
@@ -31,130 +30,124 @@ def left(after: State, table: str, *keys: str) -> list[str]:
 
 @pytest.mark.parametrize(("ours", "theirs", "stays"), STATES)
 def test_the_registration_further_along_stays(ground: Ground, ours: str, theirs: str, stays: int) -> None:
-    with ground.planting() as planter:
+    with Planter(ground) as planter:
         canonical, duplicate = two(planter)
         event = planter.event()
         pair = [planter.registration(canonical, event, ours), planter.registration(duplicate, event, theirs)]
         alone = planter.registration(duplicate, planter.event(), "CANCELLED")
-    before = ground.state()
-    plan = ground.workbench.plan_merge(canonical, [duplicate])
+    plan = ground.wb.plan_merge(canonical, [duplicate])
     (row,) = [each for each in plan.header.parameters["conservation"] if each["column"] == "memberId"]
     assert (row["before"], row["after"], row["deleted"]) == (3, 2, 1)
     assert "further along" in row["why"]
-    after = ground.proved(plan, before)
+    after = ground.proved(plan)
     assert_nobody_speaks_of(after, duplicate)
-    table = ground.workbench.schema.table_of("Registration")
+    table = ground.wb.schema.table_of("Registration")
     assert left(after, table, *pair, alone) == [pair[stays], alone]
 
 
 @pytest.mark.parametrize("older", [0, 1])
 def test_of_two_alike_the_older_stays(ground: Ground, older: int) -> None:
     moments = ["2026-03-01", "2026-03-02"]
-    with ground.planting() as planter:
+    with Planter(ground) as planter:
         people, event = two(planter), planter.event()
         pair = [
             planter.registration(who, event, registeredAt=moments[place != older])
             for place, who in enumerate(people)
         ]
-    after = ground.apply(ground.workbench.plan_merge(people[0], [people[1]]))
-    assert left(after, ground.workbench.schema.table_of("Registration"), *pair) == [pair[older]]
+    ground.carry_out(ground.wb.plan_merge(people[0], [people[1]]))
+    after = ground.state()
+    assert left(after, ground.wb.schema.table_of("Registration"), *pair) == [pair[older]]
 
 
 def test_three_of_one_person_leave_one(ground: Ground) -> None:
-    with ground.planting() as planter:
+    with Planter(ground) as planter:
         people = [planter.member() for _ in range(3)]
         event = planter.event()
         states = ("CANCELLED", "WAITLISTED", "CONFIRMED")
         trio = [planter.registration(*pair) for pair in zip(people, [event] * 3, states, strict=True)]
         table = planter.schema.table_of("Registration")
         mapping = planter.mapping(990003, trio[0], table)
-    before = ground.state()
-    plan = ground.workbench.plan_merge(people[0], people[1:])
+    plan = ground.wb.plan_merge(people[0], people[1:])
     assert plan.changes[table] == {"delete": 2, "update": 1}
-    after = ground.proved(plan, before)
+    after = ground.proved(plan)
     assert left(after, table, *trio) == [trio[2]]
     (row,) = [row for row in after["WaIdMapping"] if mapping in row]
     assert trio[2] in row
 
 
 def test_a_registration_by_hand(ground: Ground) -> None:
-    with ground.planting() as planter:
+    with Planter(ground) as planter:
         canonical, duplicate = two(planter)
         event = planter.event()
         pair = [planter.registration(canonical, event, "CANCELLED"), planter.registration(duplicate, event)]
-    after = ground.apply(ground.workbench.plan_merge(canonical, [duplicate], keep=[pair[0]]))
-    assert left(after, ground.workbench.schema.table_of("Registration"), *pair) == pair[:1]
+    ground.carry_out(ground.wb.plan_merge(canonical, [duplicate], keep=[pair[0]]))
+    after = ground.state()
+    assert left(after, ground.wb.schema.table_of("Registration"), *pair) == pair[:1]
 
 
 def test_a_row_that_collides_with_nothing_cannot_be_kept_by_hand(ground: Ground) -> None:
-    with ground.planting() as planter:
+    with Planter(ground) as planter:
         canonical, duplicate = two(planter)
         row = planter.registration(duplicate, planter.event())
     with pytest.raises(UsageError, match="collides with no other"):
-        ground.workbench.plan_merge(canonical, [duplicate], keep=[row])
+        ground.wb.plan_merge(canonical, [duplicate], keep=[row])
 
 
-def test_an_unknown_state_is_not_guessed_at(opened: Opening) -> None:
-    ground = opened("guide")  # whose states are free text
-    with ground.planting() as planter:
+def test_an_unknown_state_is_not_guessed_at(guide: Ground) -> None:
+    with Planter(guide) as planter:
         canonical, duplicate = two(planter)
         event = planter.event()
         planter.registration(canonical, event, "CONFIRMED")
         row = planter.registration(duplicate, event, "PENCILLED_IN")
     with pytest.raises(Refused, match=row):
-        ground.workbench.plan_merge(canonical, [duplicate])
+        guide.wb.plan_merge(canonical, [duplicate])
 
 
-def test_the_loser_s_payment_moves_to_the_winner(opened: Opening) -> None:
-    ground = opened("application")
-    with ground.planting() as planter:
+def test_the_loser_s_payment_moves_to_the_winner(application: Ground) -> None:
+    with Planter(application) as planter:
         canonical, duplicate = two(planter)
         event = planter.event()
         planter.registration(canonical, event, "CONFIRMED")
         loser = planter.registration(duplicate, event, "WAITLISTED")
         payment = planter.row("PaymentIntent", registrationId=loser)
-    before = ground.state()
-    plan = ground.workbench.plan_merge(canonical, [duplicate])
+    plan = application.wb.plan_merge(canonical, [duplicate])
     assert plan.changes["PaymentIntent"] == {"update": 1}
     proof = {(each["table"], each["to"]): each for each in plan.header.parameters["conservation"]}
     assert proof["PaymentIntent", "EventRegistration"]["after"] == 1
-    after = ground.proved(plan, before)
+    after = application.proved(plan)
     assert any(payment in row for row in after["PaymentIntent"])
     assert not any(loser in row for row in after["PaymentIntent"])
 
 
-def test_payments_on_both_block(opened: Opening) -> None:
-    ground = opened("application")
-    with ground.planting() as planter:
+def test_payments_on_both_block(application: Ground) -> None:
+    with Planter(application) as planter:
         canonical, duplicate = two(planter)
         event = planter.event()
         pair = [planter.registration(who, event) for who in (canonical, duplicate)]
         payments = [planter.row("PaymentIntent", registrationId=each) for each in pair]
     with pytest.raises(Refused, match="PaymentIntent") as refused:
-        ground.workbench.plan_merge(canonical, [duplicate])
+        application.wb.plan_merge(canonical, [duplicate])
     assert all(key in refused.value.what for key in (*pair, *payments))
     with pytest.raises(Refused, match="PaymentIntent"):  # nor does a word decide over money
-        ground.workbench.plan_merge(canonical, [duplicate], keep=[pair[0]])
-    assert not list((ground.home / "plans").glob("*"))
+        application.wb.plan_merge(canonical, [duplicate], keep=[pair[0]])
+    assert not list((application.plans).glob("*"))
 
 
-def test_two_accounts_block(opened: Opening) -> None:
-    ground = opened("application")
-    with ground.planting() as planter:
+def test_two_accounts_block(application: Ground) -> None:
+    with Planter(application) as planter:
         canonical, duplicate = two(planter)
         accounts = [planter.row("UserAccount", memberId=who) for who in (canonical, duplicate)]
     for keep in ((), accounts[:1]):
         with pytest.raises(Refused, match="only one") as refused:
-            ground.workbench.plan_merge(canonical, [duplicate], keep=keep)
+            application.wb.plan_merge(canonical, [duplicate], keep=keep)
         assert all(key in refused.value.what for key in accounts)
     assert refused.value.exit_code == 3
     assert "--except" in refused.value.next_step
 
 
 @pytest.mark.parametrize("table", ["Permission", "ActivityGroupMember", "FileAccess", "CustomFieldValue"])
-def test_of_rows_that_say_the_same_the_canonical_record_s_stays(opened: Opening, table: str) -> None:
-    ground = opened("application")
-    with ground.planting() as planter:
+def test_of_rows_that_say_the_same_the_canonical_record_s_stays(application: Ground, table: str) -> None:
+    with Planter(application) as planter:
         canonical, duplicate = two(planter)
         shared = {
             "Permission": lambda: {"resourceType": "Page", "resourceId": planter.event(), "action": "edit"},
@@ -171,14 +164,12 @@ def test_of_rows_that_say_the_same_the_canonical_record_s_stays(opened: Opening,
         column = {"FileAccess": "principalId", "CustomFieldValue": "entityId"}.get(table, "memberId")
         theirs = planter.row(table, **shared, **{column: duplicate})
         ours = planter.row(table, **shared, **{column: canonical})
-    before = ground.state()
-    plan = ground.workbench.plan_merge(canonical, [duplicate])
-    assert left(ground.proved(plan, before), table, ours, theirs) == [ours]
+    plan = application.wb.plan_merge(canonical, [duplicate])
+    assert left(application.proved(plan), table, ours, theirs) == [ours]
 
 
-def test_rows_that_differ_block_until_one_is_named(opened: Opening) -> None:
-    ground = opened("application")
-    with ground.planting() as planter:
+def test_rows_that_differ_block_until_one_is_named(application: Ground) -> None:
+    with Planter(application) as planter:
         canonical, duplicate = two(planter)
         field = planter.row("CustomFieldDef")
         pair = [
@@ -186,9 +177,10 @@ def test_rows_that_differ_block_until_one_is_named(opened: Opening) -> None:
             for who in (canonical, duplicate)
         ]
     with pytest.raises(Refused, match="differ in value") as refused:
-        ground.workbench.plan_merge(canonical, [duplicate])
+        application.wb.plan_merge(canonical, [duplicate])
     assert "--keep" in refused.value.what
-    after = ground.apply(ground.workbench.plan_merge(canonical, [duplicate], keep=[pair[1]]))
+    application.carry_out(application.wb.plan_merge(canonical, [duplicate], keep=[pair[1]]))
+    after = application.state()
     assert left(after, "CustomFieldValue", *pair) == pair[1:]
 
 
@@ -201,10 +193,9 @@ def test_rows_that_differ_block_until_one_is_named(opened: Opening) -> None:
     ],
 )
 def test_any_unique_index_counts_also_a_partial_one_and_one_over_an_expression(
-    opened: Opening, index: str
+    application: Ground, index: str
 ) -> None:
-    ground = opened("application")
-    with ground.planting() as planter:
+    with Planter(application) as planter:
         planter.connection.execute('DELETE FROM "PaymentMethod"')
         planter.connection.execute(f'CREATE UNIQUE INDEX house_rule ON "PaymentMethod" {index}')  # type: ignore[arg-type]
         canonical, duplicate = two(planter)
@@ -214,55 +205,51 @@ def test_any_unique_index_counts_also_a_partial_one_and_one_over_an_expression(
         ]
         planter.row("PaymentMethod", memberId=duplicate, displayName="Amex", isDefault="false")
     with pytest.raises(Refused) as refused:
-        ground.workbench.plan_merge(canonical, [duplicate])
+        application.wb.plan_merge(canonical, [duplicate])
     assert "house_rule" in refused.value.what
     assert all(key in refused.value.what for key in pair)
 
 
 def test_events_merge_as_members_do(ground: Ground) -> None:
-    with ground.planting() as planter:
+    with Planter(ground) as planter:
         guest = planter.member()
         canonical, duplicate = planter.event(), planter.event()
         pair = [planter.registration(guest, canonical, "WAITLISTED"), planter.registration(guest, duplicate)]
         planter.registration(planter.member(), duplicate)
-    before = ground.state()
-    plan = ground.workbench.plan_merge(canonical, [duplicate], entity="Event")
-    after = ground.proved(plan, before)
+    plan = ground.wb.plan_merge(canonical, [duplicate], entity="Event")
+    after = ground.proved(plan)
     assert_nobody_speaks_of(after, duplicate)
-    assert not any(pair[0] in row for row in after[ground.workbench.schema.table_of("Registration")])
+    assert not any(pair[0] in row for row in after[ground.wb.schema.table_of("Registration")])
 
 
 def test_registrations_of_different_guests_are_not_the_same(ground: Ground) -> None:
-    with ground.planting() as planter:
+    with Planter(ground) as planter:
         event = planter.event()
         pair = [planter.registration(planter.member(), event) for _ in range(2)]
     with pytest.raises(Refused, match="not of one member"):
-        ground.workbench.plan_merge(pair[0], [pair[1]], entity="Registration")
+        ground.wb.plan_merge(pair[0], [pair[1]], entity="Registration")
 
 
-def test_registrations_twice_in_the_guide_s_database_merge(opened: Opening) -> None:
-    ground = opened("guide")
-    with ground.planting() as planter:
+def test_registrations_twice_in_the_guide_s_database_merge(guide: Ground) -> None:
+    with Planter(guide) as planter:
         guest, event = planter.member(), planter.event()
         pair = [planter.registration(guest, event) for _ in range(2)]
         planter.mapping(990004, pair[1], "Registration")
-    before = ground.state()
-    plan = ground.workbench.plan_merge(pair[0], [pair[1]], entity="Registration")
-    assert_nobody_speaks_of(ground.proved(plan, before), pair[1])
+    plan = guide.wb.plan_merge(pair[0], [pair[1]], entity="Registration")
+    assert_nobody_speaks_of(guide.proved(plan), pair[1])
 
 
-def test_a_blocked_merge_of_a_list_may_be_left_out(opened: Opening) -> None:
-    ground = opened("application")
-    with ground.planting() as planter:
+def test_a_blocked_merge_of_a_list_may_be_left_out(application: Ground) -> None:
+    with Planter(application) as planter:
         blocked, fine = two(planter), two(planter)
         for who in blocked:
             planter.row("UserAccount", memberId=who)
         planter.registration(fine[1], planter.event())
     merges = [(one, [other]) for one, other in (blocked, fine)]
     with pytest.raises(Refused, match="1 of 2 merges"):
-        ground.workbench.plan_merges(merges)
-    plan = ground.workbench.plan_merges(merges, skip_blocked=True)
+        application.wb.plan_merges(merges)
+    plan = application.wb.plan_merges(merges, skip_blocked=True)
     assert [each["key"] for each in plan.unresolved] == [blocked[1]]
     assert [each["canonical"] for each in plan.header.parameters["merges"]] == [fine[0]]
     with pytest.raises(Refused):  # nothing would be left
-        ground.workbench.plan_merges(merges[:1], skip_blocked=True)
+        application.wb.plan_merges(merges[:1], skip_blocked=True)

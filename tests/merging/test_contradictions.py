@@ -9,21 +9,22 @@ from functools import partial
 import pytest
 
 from tests.commands import Shell, at, shell  # noqa: F401
-from tests.merging.conftest import Ground, Opening
+from tests.conftest import Ground
+from tests.planting import Planter
 from workbench.errors import UsageError
 
 
 @pytest.fixture
 def people(ground: Ground) -> list[str]:
-    with ground.planting() as planter:
+    with Planter(ground) as planter:
         return [planter.member() for _ in range(4)]
 
 
 def refused(ground: Ground, merges: object, **options: object) -> str:
     with pytest.raises(UsageError) as found:
-        ground.workbench.plan_merges(merges, **options)  # type: ignore[arg-type]
+        ground.wb.plan_merges(merges, **options)  # type: ignore[arg-type]
     assert found.value.exit_code == 2
-    assert not list((ground.home / "plans").glob("*"))
+    assert not list((ground.plans).glob("*"))
     return str(found.value)
 
 
@@ -38,7 +39,7 @@ def test_a_chain(ground: Ground, people: list[str]) -> None:
 
 
 def test_an_event_among_members(ground: Ground, people: list[str]) -> None:
-    with ground.planting() as planter:
+    with Planter(ground) as planter:
         event = planter.event()
         tier = planter.row("MembershipTier")
     assert "is an event, not a member" in refused(ground, [(people[0], [event])])
@@ -48,24 +49,23 @@ def test_an_event_among_members(ground: Ground, people: list[str]) -> None:
 
 def test_a_member_who_was_merged_already(ground: Ground, people: list[str]) -> None:
     a, b, c, d, *_ = people
-    first = ground.workbench.plan_merge(b, [a])
-    ground.apply(first)
-    ground.apply(ground.workbench.plan_merge(c, [b]))
-    for plan in (ground.home / "plans").glob("*"):
+    first = ground.wb.plan_merge(b, [a])
+    ground.carry_out(first)
+    ground.carry_out(ground.wb.plan_merge(c, [b]))
+    for plan in (ground.plans).glob("*"):
         plan.unlink()
     said = refused(ground, [(d, [a])])
     assert f"merged into {c}" in said
     assert first.id in said
-    with ground.planting() as planter:  # the journal is gone, the audit log is not
+    with Planter(ground) as planter:  # the journal is gone, the audit log is not
         planter.connection.execute("DROP SCHEMA workbench CASCADE")
     said = refused(ground, [(d, [a])])
     assert f"merged into {c} (audit entry" in said
 
 
-def test_from_the_command_line(opened: Opening, at: Callable[..., Shell]) -> None:  # noqa: F811
-    ground = opened("application")
-    merge = partial(at(ground.club), "plan", "merge")
-    with ground.planting() as planter:
+def test_from_the_command_line(application: Ground, at: Callable[..., Shell]) -> None:  # noqa: F811
+    merge = partial(at(application), "plan", "merge")
+    with Planter(application) as planter:
         a, b, c, d = (planter.member() for _ in range(4))
         planter.registration(b, planter.event())
         for who in (c, d):

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
-import psycopg
 import pytest
 
-from tests.merging.conftest import LOG, Ground, Opening
-from tests.merging.planting import every_reference
+from tests.conftest import LOG, Ground
+from tests.planting import Planter, assert_nobody_speaks_of, every_reference, names
 from workbench.plans.plan import Plan
 
 ONE_TO_ONE = {("UserAccount", "memberId")}
@@ -21,13 +21,9 @@ RULES = [
 ]
 
 
-def names(rows: list[str], key: str) -> list[str]:
-    return [row for row in rows if key in row]
-
-
 def planted(ground: Ground) -> tuple[str, str, int]:
     """Make two members, the second of whom every column refers to, the first by all of them but those only one may hold."""
-    with ground.planting() as planter:
+    with Planter(ground) as planter:
         canonical = planter.member(email="Ann.Lee@example.org", updatedAt="2026-08-01")
         duplicate = planter.member(email="annlee@example.org", phone="+1 555 0100", updatedAt="2026-09-01")
         count = 0
@@ -39,26 +35,19 @@ def planted(ground: Ground) -> tuple[str, str, int]:
         return canonical, duplicate, count
 
 
-def assert_nobody_speaks_of(after: dict[str, list[str]], duplicate: str) -> None:
-    left = {
-        table: found for table, rows in after.items() if table != LOG and (found := names(rows, duplicate))
-    }
-    assert not left
-
-
 @pytest.mark.parametrize("options", RULES, ids=["canonical", "newest", "most-complete", "by-hand", "fields"])
 def test_merge_then_undo_is_the_identity(ground: Ground, options: dict[str, object]) -> None:
     canonical, duplicate, count = planted(ground)
-    if ground.workbench.dialect == "application":
-        declared = [each for each in ground.workbench.references.to("Member") if each.declared]
+    if ground.wb.dialect == "application":
+        declared = [each for each in ground.wb.references.to("Member") if each.declared]
         assert len(declared) == 62
         assert count > 62
     if "by_hand" in options:
         options = {"by_hand": {"email": duplicate}}
     before = ground.state()
-    plan = ground.workbench.plan_merge(canonical, [duplicate], **options)  # type: ignore[arg-type]
+    plan = ground.wb.plan_merge(canonical, [duplicate], **options)  # type: ignore[arg-type]
     assert ground.state() == before  # planning writes nothing
-    after = ground.proved(plan, before)
+    after = ground.proved(plan)
     assert_nobody_speaks_of(after, duplicate)
     (record,) = names(after["Member"], canonical)
     assert ("annlee@example.org" in record) is ("by_hand" in options or "newest" in str(options))
@@ -71,48 +60,46 @@ def test_merge_then_undo_is_the_identity(ground: Ground, options: dict[str, obje
 
 def test_the_proof_says_what_is_there_afterwards(ground: Ground) -> None:
     canonical, duplicate, count = planted(ground)
-    plan = ground.workbench.plan_merge(canonical, [duplicate])
+    plan = ground.wb.plan_merge(canonical, [duplicate])
     proof = plan.header.parameters["conservation"]
     assert len(proof) == count
-    carry = ground.apply(plan)
-    assert carry
+    assert ground.carry_out(plan)
     for each in proof:
         assert each["before"] == each["after"]
         assert not each["deleted"]
         table, column = each["table"], each["column"]
         (found,) = ground.ask(f'SELECT count(*) FROM "{table}" WHERE "{column}"::text = %s', canonical)
-        assert found[0] == each["after"], each
+        assert found == each["after"], each
         assert each["moved"] == (1 if (table, column) in ONE_TO_ONE else each["before"] // 2)
 
 
-def test_what_the_audit_log_tells_of_stays(opened: Opening) -> None:
-    ground = opened("application")
-    with ground.planting() as planter:
+def test_what_the_audit_log_tells_of_stays(application: Ground) -> None:
+    with Planter(application) as planter:
         canonical, duplicate = planter.member(), planter.member()
         planter.row(LOG, resourceType="Member", resourceId=duplicate, action="CREATE")
         planter.row(
             LOG, resourceType="Event", resourceId=planter.event(), action="CREATE", memberId=duplicate
         )
-    plan = ground.workbench.plan_merge(canonical, [duplicate])
+    plan = application.wb.plan_merge(canonical, [duplicate])
     assert any("history" in each for each in plan.header.notes)
-    ground.apply(plan)
-    assert ground.ask(f'SELECT count(*) FROM "{LOG}" WHERE "resourceId"::text = %s', duplicate) == [(1,)]
+    application.carry_out(plan)
+    assert application.ask(f'SELECT count(*) FROM "{LOG}" WHERE "resourceId"::text = %s', duplicate) == [1]
     # Who acted is a reference of the database, which would be emptied.
-    assert ground.ask(f'SELECT count(*) FROM "{LOG}" WHERE "memberId"::text = %s', canonical) == [(1,)]
+    assert application.ask(f'SELECT count(*) FROM "{LOG}" WHERE "memberId"::text = %s', canonical) == [1]
 
 
 def test_the_audit_log_tells_of_the_merge_and_of_each_mapping(ground: Ground) -> None:
-    with ground.planting() as planter:
+    with Planter(ground) as planter:
         canonical, duplicate = planter.member(), planter.member()
         planter.mapping(990001, canonical)
         planter.mapping(990002, duplicate)
-    plan = ground.workbench.plan_merge(canonical, [duplicate])
+    plan = ground.wb.plan_merge(canonical, [duplicate])
     assert [each["action"] for each in plan.header.audit] == [
         "migration:duplicates:merged",
         "migration:mapping:corrected",
     ]
-    ground.apply(plan)
-    told = ground.workbench.audit(action="migration:")
+    ground.carry_out(plan)
+    told = ground.wb.audit(action="migration:")
     merged = told[told["action"] == "migration:duplicates:merged"]["metadata"].iloc[0]
     corrected = told[told["action"] == "migration:mapping:corrected"]["metadata"].iloc[-1]
     assert (merged["canonical"], merged["duplicates"], merged["records_moved"]) == (canonical, [duplicate], 1)
@@ -125,7 +112,7 @@ def test_the_audit_log_tells_of_the_merge_and_of_each_mapping(ground: Ground) ->
 
 def test_the_same_database_gives_the_same_bytes_and_no_value_stands_in_the_header(ground: Ground) -> None:
     canonical, duplicate, _ = planted(ground)
-    one, other = (ground.workbench.plan_merge(canonical, [duplicate], rules="newest") for _ in range(2))
+    one, other = (ground.wb.plan_merge(canonical, [duplicate], rules="newest") for _ in range(2))
     assert isinstance(one, Plan)
     assert one.digest == other.digest
     assert "annlee" not in json.dumps([one.header.parameters, one.header.notes, one.header.audit])
@@ -133,20 +120,20 @@ def test_the_same_database_gives_the_same_bytes_and_no_value_stands_in_the_heade
 
 @pytest.mark.parametrize("filled", ["newer", "older", "both"])
 def test_mappings_move_in_whichever_spelling_they_fill(ground: Ground, filled: str) -> None:
-    guide = ground.workbench.dialect == "guide"
+    guide = ground.wb.dialect == "guide"
     own, kind = ("murmurantId", "text") if guide else ("clubosId", "uuid")
     other = "clubosId" if guide else "murmurantId"
-    with psycopg.connect(ground.club.url) as connection:
+    with ground.connect() as connection:
         connection.execute(f'ALTER TABLE "WaIdMapping" ADD COLUMN "{other}" {kind}')
         connection.execute(f'ALTER TABLE "WaIdMapping" ALTER COLUMN "{own}" DROP NOT NULL')
         connection.execute(f'UPDATE "WaIdMapping" SET "{other}" = "{own}"')
-    ground = Ground(ground.club, ground.home)  # which has another schema now
-    with ground.planting() as planter:
+    ground = replace(ground)  # which has another schema now
+    with Planter(ground) as planter:
         canonical = planter.member(email="Ann.Lee@example.org")
         duplicate = planter.member(email="annlee@example.org")
         mapping = planter.mapping(77001, duplicate)
     spelled = {"newer": ["murmurantId"], "older": ["clubosId"], "both": ["murmurantId", "clubosId"]}[filled]
-    with psycopg.connect(ground.club.url) as connection:
+    with ground.connect() as connection:
         cells = ", ".join(
             f'"{each}" = {"%(key)s::" + kind if each in spelled else "NULL"}'
             for each in ("murmurantId", "clubosId")
@@ -155,9 +142,8 @@ def test_mappings_move_in_whichever_spelling_they_fill(ground: Ground, filled: s
             f'UPDATE "WaIdMapping" SET {cells} WHERE id::text = %(mapping)s',
             {"key": duplicate, "mapping": mapping},
         )
-    before = ground.state()
-    plan = ground.workbench.plan_merge(canonical, [duplicate])
-    after = ground.proved(plan, before)
+    plan = ground.wb.plan_merge(canonical, [duplicate])
+    after = ground.proved(plan)
     assert_nobody_speaks_of(after, duplicate)
     (row,) = names(after["WaIdMapping"], mapping)
     assert row.count(canonical) == len(spelled)

@@ -9,11 +9,9 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from tests.conftest import Clubs
-from tests.merging.conftest import Ground
-from tests.merging.planting import Planter, every_reference
+from tests.conftest import Clubs, Ground
 from tests.merging.test_collisions import STATES
-from tests.merging.test_every_reference import assert_nobody_speaks_of
+from tests.planting import Planter, assert_nobody_speaks_of, every_reference
 from workbench.errors import Refused
 
 FEW = settings(
@@ -56,26 +54,25 @@ def associate(planter: Planter, people: list[str], seed: int, amount: int) -> No
 )
 def test_nothing_is_lost(
     clubs: Clubs,
-    tmp_path_factory: pytest.TempPathFactory,
     dialect: str,
     seed: int,
     clusters: list[int],
     amount: int,
     rule: str,
 ) -> None:
-    ground = Ground(clubs.clone(dialect, 60), tmp_path_factory.mktemp("merging"))
-    with ground.planting() as planter:
+    ground = clubs.clone(dialect, 60)
+    with Planter(ground) as planter:
         groups = [[planter.member() for _ in range(size)] for size in clusters]
         associate(planter, [who for group in groups for who in group], seed, amount)
     before = ground.state()
     merges = [(group[0], group[1:]) for group in groups]
     try:
-        plan = ground.workbench.plan_merges(merges, rules=rule, skip_blocked=True)
+        plan = ground.wb.plan_merges(merges, rules=rule, skip_blocked=True)
     except Refused:  # every cluster has something that only a person can tell
         assert ground.state() == before
         return
     done = {each["canonical"]: each["duplicates"] for each in plan.header.parameters["merges"]}
-    after = ground.proved(plan, before)
+    after = ground.proved(plan)
     for duplicates in done.values():
         for duplicate in duplicates:
             assert_nobody_speaks_of(after, duplicate)
@@ -86,3 +83,20 @@ def test_nothing_is_lost(
     for table, rows in before.items():
         if table != "AuditLog":
             assert len(after[table]) == len(rows) - deleted.get(table, 0)
+
+
+def test_five_hundred_merges_are_one_plan(application: Ground) -> None:
+    with Planter(application) as planter:
+        planter.connection.execute(
+            'INSERT INTO "Member" (id, "firstName", "lastName", email, "joinedAt", "membershipStatusId", "updatedAt")'
+            " SELECT md5('twin' || n)::uuid, 'A', 'B', n || '@example.net', now(), (SELECT min(id::text)::uuid FROM"
+            ' "MembershipStatus"), now() FROM generate_series(1, 1000) n'
+        )
+        found = planter.connection.execute(
+            "SELECT md5('twin' || n)::uuid::text, md5('twin' || n + 500)::uuid::text FROM generate_series(1, 500) n"
+        ).fetchall()
+        for number, (_, other) in enumerate(found[:50]):
+            planter.mapping(880000 + number, other)
+    plan = application.wb.plan_merges([(one, [other]) for one, other in found])
+    assert plan.changes == {"WaIdMapping": {"update": 50}, "Member": {"delete": 500}}
+    application.proved(plan)

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tests.merging.conftest import Opening
+from tests.conftest import Ground
+from tests.planting import Planter
 from workbench.reporting.plan_rows import plan_conservation, plan_values
 from workbench.reporting.plans import plan_sentence, plan_summary
 from workbench.reporting.reviewing import review_plan
 
 
-def test_it_tells_the_merge_and_its_proof(opened: Opening) -> None:
-    ground = opened("application")
-    with ground.planting() as planter:
+def test_it_tells_the_merge_and_its_proof(application: Ground) -> None:
+    with Planter(application) as planter:
         canonical = planter.member(email="ann.lee@example.org", updatedAt="2026-01-01")
         duplicate = planter.member(email="annlee@example.org", updatedAt="2026-02-01")
         event = planter.event()
         for who in (canonical, duplicate):
             planter.registration(who, event)
         planter.row("PaymentMethod", memberId=duplicate)
-    wb = replace(ground.workbench, unmask=False)
+    wb = replace(application.wb, unmask=False)
     plan = wb.plan_merge(canonical, [duplicate], rules={"email": "newest"}, reason="the same person")
     review = review_plan(wb, plan.id)
     assert all(each.status == "pass" for each in review.findings)
@@ -39,11 +39,10 @@ def test_it_tells_the_merge_and_its_proof(opened: Opening) -> None:
     assert canonical in proof or duplicate not in proof
 
 
-def test_of_another_kind_it_says_that_nothing_moves(opened: Opening) -> None:
-    ground = opened("guide")
-    with ground.planting() as planter:
+def test_of_another_kind_it_says_that_nothing_moves(guide: Ground) -> None:
+    with Planter(guide) as planter:
         canonical, duplicate = planter.member(), planter.member()
-    wb = ground.workbench
-    ground.apply(plan := wb.plan_merge(canonical, [duplicate]))
+    wb = guide.wb
+    guide.carry_out(plan := wb.plan_merge(canonical, [duplicate]))
     undo = wb.plan_undo(plan.id)
     assert "moves nothing" in plan_conservation(review_plan(wb, undo.id)).text

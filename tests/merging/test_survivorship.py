@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.merging.conftest import Ground
+from tests.conftest import Ground
+from tests.planting import Planter
 from workbench.investigate.associations import choose_canonical, count_associations
 from workbench.plans.plan import Plan
 
@@ -17,13 +18,13 @@ PEOPLE = (
 
 @pytest.fixture
 def trio(ground: Ground) -> list[str]:
-    with ground.planting() as planter:
+    with Planter(ground) as planter:
         return [planter.member(firstName="Ann", lastName="Lee", **each) for each in PEOPLE]
 
 
 def outcome(ground: Ground, plan: Plan, member: str) -> tuple[str | None, str | None]:
     before = ground.state()
-    ground.apply(plan)
+    ground.carry_out(plan)
     assert ground.state() != before
     ((phone, level),) = ground.ask(
         'SELECT phone, "waMembershipLevelRaw" FROM "Member" WHERE id::text = %s', member
@@ -42,12 +43,12 @@ def outcome(ground: Ground, plan: Plan, member: str) -> tuple[str | None, str | 
     ],
 )
 def test_the_rule_decides(ground: Ground, trio: list[str], rules: str, phone: str, level: str) -> None:
-    plan = ground.workbench.plan_merge(trio[0], trio[1:], rules=rules)
+    plan = ground.wb.plan_merge(trio[0], trio[1:], rules=rules)
     assert outcome(ground, plan, trio[0]) == (phone, level)
 
 
 def test_by_hand(ground: Ground, trio: list[str]) -> None:
-    plan = ground.workbench.plan_merge(
+    plan = ground.wb.plan_merge(
         trio[0], trio[1:], by_hand={"phone": trio[1], "waMembershipLevelRaw": trio[2]}
     )
     (merge,) = plan.header.parameters["merges"]
@@ -56,30 +57,30 @@ def test_by_hand(ground: Ground, trio: list[str]) -> None:
 
 
 def test_what_is_given_up_is_said_without_its_value(ground: Ground, trio: list[str]) -> None:
-    plan = ground.workbench.plan_merge(trio[0], trio[1:])
+    plan = ground.wb.plan_merge(trio[0], trio[1:])
     (merge,) = plan.header.parameters["merges"]
     assert {"phone", "waMembershipLevelRaw", "email"} <= merge["given_up"].keys()
     assert any("phone" in note and "others go" in note for note in plan.header.notes)
 
 
 def test_when_it_was_made_is_nobody_s_but_its_own(ground: Ground, trio: list[str]) -> None:
-    plan = ground.workbench.plan_merge(trio[0], trio[1:], rules="newest")
+    plan = ground.wb.plan_merge(trio[0], trio[1:], rules="newest")
     updates = [each for each in plan.operations if each.name == "update" and each.table == "Member"]
     assert updates
     assert not any({"createdAt", "updatedAt"} & set(each.changed) for each in updates)
-    plan = ground.workbench.plan_merge(trio[0], trio[1:], rules={"createdAt": "newest"})
+    plan = ground.wb.plan_merge(trio[0], trio[1:], rules={"createdAt": "newest"})
     assert any("createdAt" in each.changed for each in plan.operations)
 
 
 def test_most_associations_then_the_oldest_then_the_smallest_id(ground: Ground) -> None:
-    with ground.planting() as planter:
+    with Planter(ground) as planter:
         older, newer, twin, popular = (
             planter.member(createdAt=each)
             for each in ("2026-01-01", "2026-02-01", "2026-01-01", "2026-03-01")
         )
         planter.registration(popular, planter.event())
         planter.mapping(990010, popular)
-    wb = ground.workbench
+    wb = ground.wb
     with wb.reading() as connection:
         chosen = choose_canonical(connection, wb.schema, [older, newer, popular])
         assert (chosen.canonical, chosen.associations[popular], chosen.by) == (

@@ -12,8 +12,8 @@ import pytest
 from tests.conftest import Clubs, Ground
 from tests.duplicates.conftest import HOSTILE, SAME_PERSON
 from tests.fixes.conftest import carry_out
-from tests.merging.planting import Planter
 from tests.panels.conftest import parts, press, said, settle
+from tests.planting import Planter
 from tests.states import differences, state
 from workbench import Found
 from workbench.panels import DuplicateReview
@@ -35,7 +35,7 @@ def small(clubs: Clubs, dialect: str) -> Ground:
 
 @pytest.fixture
 def planter(small: Ground) -> Iterator[Planter]:
-    with small.workbench() as wb, Planter(psycopg.connect(small.url, autocommit=True), wb) as made:
+    with Planter(small) as made:
         yield made
 
 
@@ -277,7 +277,7 @@ def test_all_that_was_called_the_same_in_one_plan(opened: Opened, small: Ground,
 def test_a_merge_that_no_rule_decides_says_why(opened: Opened, clubs: Clubs) -> None:
     club = clubs.clone("application", 60)
     wb = opened(club)
-    with Planter(psycopg.connect(club.url, autocommit=True), wb) as planter:
+    with Planter(club) as planter:
         pair = _twins(planter, *ADDRESSES[:2])
         accounts = [planter.row("UserAccount", memberId=each) for each in pair]
     wb.decide(*pair, "same")

@@ -9,11 +9,10 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-import psycopg
 from psycopg import sql
 
+from tests.conftest import LOG, Ground, State
 from workbench.murmurant.references import Reference
-from workbench.workbench import Workbench
 
 _NUMBERS = itertools.count(1)  # no two planted rows are alike, whoever plants them
 
@@ -21,8 +20,9 @@ _NUMBERS = itertools.count(1)  # no two planted rows are alike, whoever plants t
 class Planter(AbstractContextManager["Planter"]):
     """Makes members, and rows that refer to them."""
 
-    def __init__(self, connection: psycopg.Connection[Any], wb: Workbench) -> None:
-        self.connection = connection
+    def __init__(self, ground: Ground) -> None:
+        self.connection = ground.connect(autocommit=True)
+        wb = ground.wb
         self.schema = wb.schema
         self.tables = wb.schema.catalogue.tables
         self.parents = {
@@ -103,3 +103,13 @@ class Planter(AbstractContextManager["Planter"]):
 def every_reference(planter: Planter, table: str = "Member") -> Iterator[Reference]:
     """Yield every way to refer to a table: declared, and those that only the application knows."""
     yield from planter.references.binding(table)
+
+
+def names(rows: list[str], key: str) -> list[str]:
+    return [row for row in rows if key in row]
+
+
+def assert_nobody_speaks_of(after: State, key: str) -> None:
+    """Assert that no row has an id in it; the audit log may."""
+    left = {table: rows for table in after.keys() - {LOG} if (rows := names(after[table], key))}
+    assert not left
