@@ -8,7 +8,7 @@ import pytest
 
 from tests.reporting.test_charts import HOSTILE, svg
 from workbench.demo.breakages import break_club
-from workbench.reporting.charts_policies import capacity_chart, rehearsals_chart
+from workbench.reporting.charts import capacity_chart, rehearsals_chart
 from workbench.reporting.drawing import show_figure
 
 

@@ -8,21 +8,23 @@ from workbench.reporting.beside import (
 )
 from workbench.reporting.charts import (
     actions_chart,
+    authors_chart,
+    capacity_chart,
     changes_chart,
-    counts_chart,
-    runs_chart,
-    tier_chart,
-)
-from workbench.reporting.charts_differences import authors_chart, differences_chart
-from workbench.reporting.charts_duplicates import (
     cluster_sizes_chart,
+    counts_chart,
+    differences_chart,
+    mapping_scores_chart,
     match_histogram_chart,
     match_waterfall_chart,
+    rehearsals_chart,
+    runs_chart,
+    tier_chart,
+    tier_drift_chart,
+    tier_matrix_chart,
+    ways_chart,
 )
-from workbench.reporting.charts_mappings import mapping_cycles_chart, mapping_scores_chart
-from workbench.reporting.charts_policies import capacity_chart, rehearsals_chart
-from workbench.reporting.charts_tiers import tier_drift_chart, tier_matrix_chart
-from workbench.reporting.charts_triage import ways_chart
+from workbench.reporting.cycles import mapping_cycles_chart
 from workbench.reporting.differences import (
     aftermath_facts,
     aftermath_findings,

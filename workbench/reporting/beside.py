@@ -10,7 +10,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from workbench.investigate.duplicates import Beside, Found
-from workbench.reporting.charts_duplicates import COMPARED
+from workbench.reporting.charts import COMPARED
 from workbench.reporting.masking import DOTS, mask
 from workbench.reporting.summaries import listed
 from workbench.reporting.tables import DASH, LONGEST, Shown, heading, text_of

@@ -1,12 +1,15 @@
-"""Charts: a frame in, a matplotlib figure out. No query, no pyplot, no state."""
+"""The charts of the subjects: a frame in, a matplotlib figure out, by the five kinds of `drawing`."""
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 
+from workbench.investigate.mappings.scoring import SURE
+from workbench.investigate.matching import OFFER_THRESHOLD
+from workbench.investigate.tiers.statements import CORRECTABLE, RIGHT
 from workbench.murmurant.importers import ACTIONS
 from workbench.murmurant.spellings import ENTITIES
 from workbench.reporting.drawing import (
@@ -17,76 +20,136 @@ from workbench.reporting.drawing import (
     ORANGE,
     RED,
     SKY,
-    canvas,
+    Bar,
+    Cell,
+    Moment,
+    Part,
+    Span,
+    bars,
     described,
-    finish,
-    finish_moments,
-    label_rows,
+    heat_map,
+    histogram,
+    stacked_bars,
+    time_line,
 )
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-STATUS_COLOURS = {
+_STATUSES = {
     "completed": GREEN, "incomplete": ORANGE, "interrupted": ORANGE, "failed": RED, "unknown": GREY,
 }  # fmt: skip
-CHANGE_COLOURS = {"delete": RED, "update": BLUE, "insert": GREEN}
-_DONE = {"delete": "deleted", "update": "updated", "insert": "inserted"}
+_OPERATIONS = {"delete": (RED, "deleted"), "update": (BLUE, "updated"), "insert": (GREEN, "inserted")}
+_CHANGES = (Part("added", GREEN), Part("changed", BLUE, "//"), Part("removed", RED, ".."))
+_WAYS = (
+    ("rows_reverted", "rows put right", BLUE, ""),
+    ("work_lost", "people's work lost", RED, "//"),
+    ("references_at_risk", "references at risk", ORANGE, ".."),
+)
+_REHEARSED = {"fresh": (GREEN, "-"), "stale": (ORANGE, ":"), "failed": (RED, "--"), "none": (RED, "-"), "unknown": (GREY, ":")}  # fmt: skip
+_NAMED = 15
+"""Events that have a bar, the worst first."""
+
+NOBODY_SAYS, HAVE_NONE, REST = "not known", "none", "others"
+"""Where no tier is expected, where a member has none, and what the smallest tiers are summed under."""
+
+_MOST_TIERS = 12  # a side of the map; the smallest of more are summed
+
+COMPARED = {
+    "prior": "before anything is compared",
+    "given": "first names",
+    "family": "surnames",
+    "order": "order of the names",
+    "generation": "Jr, Sr, III",
+    "email": "e-mail addresses",
+    "phone": "phone numbers",
+    "joined": "days of joining",
+    "household": "could be one household",
+}
+"""What is compared of two members, as people say it."""
 
 
 def tier_chart(frame: pd.DataFrame) -> Figure:
-    """Draw the members in each tier.
+    """Draw the members in each tier (``kind``, ``code``, ``members``: see `tier_distribution`)."""
+    kind = str(frame["kind"].iloc[0]) if len(frame) else "tier"
+    total = int(frame["members"].sum())
+    rows = [
+        Bar(_code(code), int(n), f"{int(n):,} ({int(n) / total:.0%})" if total else "0", RED if pd.isna(code) else BLUE)
+        for code, n in zip(frame["code"], frame["members"], strict=True)
+    ]  # fmt: skip
+    figure, _ = bars(rows, f"Members by membership {kind}", "members")
+    told = "; ".join(f"{row.label} {row.value:,}" for row in rows[:12])
+    return described(figure, f"Members by {kind}: {told}", rows)
+
+
+def tier_drift_chart(frame: pd.DataFrame) -> Figure:
+    """Draw which tiers gained and which lost members (``code``, ``before``, ``now``, ``change``: see `TierDrift`)."""
+    rows = []
+    for code, before, now, change in frame[["code", "before", "now", "change"]].itertuples(index=False):
+        words = f"{change:+,} (from {before:,} to {now:,})" if change else f"unchanged ({now:,})"
+        gained = change > 0
+        rows.append(
+            Bar(
+                _code(code),
+                int(change),
+                words,
+                BLUE if gained else ORANGE,
+                hatch="" if gained else "///",
+            )
+        )
+    if len(rows) > MOST:  # those that changed most; what did not change is no news
+        rows = sorted(rows, key=lambda row: (-abs(row.value), row.label))[:MOST]
+    figure, _ = bars(rows, "Members gained and lost since the earlier report", "change in members", room=0.6)
+    told = "; ".join(f"{row.label} {row.words}" for row in rows[:12])
+    return described(figure, f"Change in members by tier: {told}", rows)
+
+
+def tier_matrix_chart(frame: pd.DataFrame, kind: str = "tier") -> Figure:
+    """Draw how many members should be in which tier (or status), and in which they are, as a heat map.
 
     Parameters
     ----------
     frame : pandas.DataFrame
-        ``kind``, ``code``, ``members``: see `workbench.investigate.tiers.tier_distribution`.
+        ``expected``, ``actual``, ``members``, ``finding``: see `workbench.investigate.tiers.reviewing.tier_matrix`.
     """
-    kind = str(frame["kind"].iloc[0]) if len(frame) else "tier"
-    rows = [
-        ("none" if pd.isna(code) else str(code), int(n))
-        for code, n in zip(frame["code"], frame["members"], strict=True)
+    cells = _cells(frame)
+    last = (REST, NOBODY_SAYS, HAVE_NONE)
+    codes = sorted({code for at in cells for code in at} - set(last))
+    # The tiers in one order on both sides, so that what is right lies on the diagonal.
+    codes += [code for code in last if any(code in at for at in cells)]
+    figure = heat_map(
+        cells,
+        [code for code in codes if code != HAVE_NONE],
+        [code for code in codes if code != NOBODY_SAYS],
+        f"The {kind} of their level, and the {kind} they have",
+        (f"the {kind} members have", f"the {kind} their level gives"),
+    )
+    wrong = sum(cell.number for cell in cells.values() if cell.kind == "wrong")
+    told = [
+        f"expected {expected}, have {actual}: {count:,} {'not judged' if judged == 'open' else judged}"
+        for (expected, actual), (count, judged) in sorted(
+            cells.items(), key=lambda cell: (cell[1].kind != "wrong", -cell[1].number, cell[0])
+        )
     ]
-    if len(rows) > MOST:
-        rest = rows[MOST - 1 :]
-        rows = [*rows[: MOST - 1], (f"{len(rest)} others", sum(n for _, n in rest))]
-    figure, axes = canvas(len(rows), f"Members by membership {kind}")
-    total = sum(n for _, n in rows)
-    colours = [RED if code == "none" else BLUE for code, _ in rows]
-    bars = axes.barh(range(len(rows)), [n for _, n in rows], color=colours, height=0.7)
-    axes.bar_label(bars, [f"{n:,} ({n / total:.0%})" if total else "0" for _, n in rows], padding=4)
-    label_rows(axes, [code for code, _ in rows])
-    finish(axes, "members")
     return described(
-        figure, f"Members by {kind}: " + "; ".join(f"{code} {n:,}" for code, n in rows[:12]), rows
+        figure, f"{wrong:,} members are not in the {kind} of their level. " + "; ".join(told[:12]), told
     )
 
 
 def counts_chart(frame: pd.DataFrame) -> Figure:
     """Draw how many rows were found, and mark how many there should be (``table``, ``found``, ``expected``)."""
-    figure, axes = canvas(len(frame), "Rows found, and expected")
-    told = []
-    for at, (name, found, expected) in enumerate(
-        zip(frame["table"], frame["found"], frame["expected"], strict=True)
-    ):
+    rows = []
+    for name, count, expected in zip(frame["table"], frame["found"], frame["expected"], strict=True):
         known = not pd.isna(expected)
-        off = int(found) - int(expected) if known else 0
-        axes.barh(at, int(found), color=RED if off else BLUE, height=0.6)
-        said = f"{int(found):,}" + (f", {int(expected):,} expected" if known else "")
-        said += f" ({off:+,})" if off else ""
-        if known:
-            axes.plot([int(expected)] * 2, [at - 0.42, at + 0.42], color="black", linewidth=2)
-        end = max(int(found), int(expected) if known else 0)
-        axes.annotate(said, (end, at), xytext=(6, 0), textcoords="offset points", va="center")
-        told.append(f"{name} {said}")
-    label_rows(axes, [str(name) for name in frame["table"]])
+        off = int(count) - int(expected) if known else 0
+        words = f"{int(count):,}" + (f", {int(expected):,} expected" if known else "")
+        mark = float(expected) if known else None
+        words += f" ({off:+,})" if off else ""
+        rows.append(Bar(str(name), int(count), words, RED if off else BLUE, mark=mark))
     known = bool(frame["expected"].notna().any())
-    finish(
-        axes,
-        f"rows; {'the black mark is what was' if known else 'nobody said how many were'} expected",
-        room=0.45,
-    )
-    return described(figure, "Rows per table: " + "; ".join(told), told)
+    unit = f"rows; {'the black mark is what was' if known else 'nobody said how many were'} expected"
+    figure, _ = bars(rows, "Rows found, and expected", unit, room=0.45)
+    return described(figure, "Rows per table: " + "; ".join(f"{row.label} {row.words}" for row in rows), rows)
 
 
 def runs_chart(frame: pd.DataFrame, highlight: str = "") -> Figure:
@@ -95,110 +158,252 @@ def runs_chart(frame: pd.DataFrame, highlight: str = "") -> Figure:
     Parameters
     ----------
     frame : pandas.DataFrame
-        See `workbench.investigate.runs.runs_frame`; only the last `MOST` are drawn.
+        See `workbench.investigate.runs.runs_frame`.
     highlight : str
         The id of a run to stand out.
     """
-    from matplotlib.colors import to_rgba
-    from matplotlib.dates import date2num
-
     frame = frame.tail(MOST)
-    figure, axes = canvas(len(frame), "Import runs, and how they ended")
-    started, finished = (pd.to_datetime(frame[name]) for name in ("started", "finished"))
-    # All at once, and as plain numbers: matplotlib would convert the dates of every single line anew.
-    starts = date2num(started)
-    ends = date2num(finished.fillna(started))
-    colours = [STATUS_COLOURS.get(str(status), GREY) for status in frame["status"]]
-    dry = (frame["mode"] == "dry").to_numpy()
-    places = np.arange(len(frame))
-    if len(frame):
-        axes.hlines(places, starts, ends, colors=colours, linewidth=6)
-        filled = [to_rgba("none") if hollow else colour for hollow, colour in zip(dry, colours, strict=True)]
-        axes.scatter(starts, places, s=64, facecolors=filled, edgecolors=colours, zorder=3)
-    told = []
-    middle = np.nanmin(starts) * 0.45 + np.nanmax(starts) * 0.55 if started.notna().any() else 0.0
+    starts, ends = _moments(frame["started"]), _moments(frame["finished"])
+    rows = []
     columns = (frame[name] for name in ("run", "mode", "status", "duration"))
-    for at, (run, mode, status, duration) in enumerate(zip(*columns, strict=True)):
+    for run, mode, status, duration, start, end in zip(*columns, starts, ends, strict=True):
         words = f"{status}{', dry run' if mode == 'dry' else ''}{_lasting(duration)}"
-        told.append(f"{run} {words}")
-        if np.isnan(starts[at]):
-            axes.text(
-                0.01,
-                at,
-                f"start unknown, {words}",
-                transform=axes.get_yaxis_transform(),
-                va="center",
-                color=GREY,
-            )
-            continue
-        late = starts[at] > middle
-        axes.annotate(
-            words, (starts[at] if late else ends[at], at), va="center", ha="right" if late else "left",
-            xytext=(-9 if late else 9, 0), textcoords="offset points",
-        )  # fmt: skip
-    label_rows(axes, [("▶ " if row == highlight else "") + str(row) for row in frame["run"]])
-    finish_moments(axes, "an empty ring is a dry run", bool(started.notna().any()))
-    return described(figure, "Import runs: " + "; ".join(told[-12:]), told)
+        moments = (Moment(end, ""), Moment(start, filled=mode != "dry"))
+        marked = ("▶ " if run == highlight else "") + str(run)
+        rows.append(Span(marked, moments, words, _STATUSES.get(str(status), GREY)))
+    return time_line(rows, "Import runs, and how they ended", "an empty ring is a dry run")
+
+
+def rehearsals_chart(frame: pd.DataFrame) -> Figure:
+    """Draw each live run in time with the dry run before it, joined (see `rehearsals_frame`)."""
+    frame = frame.tail(MOST)
+    starts, dry_starts = _moments(frame["started"]), _moments(frame["dry_started"])
+    rows = []
+    columns = (frame[name] for name in ("run", "hours_before", "rehearsed"))
+    for run, hours, judged, start, dry in zip(*columns, starts, dry_starts, strict=True):
+        colour, line = _REHEARSED.get(str(judged), (GREY, ":"))
+        live = Moment(start, "o" if judged == "fresh" else "X", 34 if judged == "fresh" else 60)
+        moments = (Moment(dry, size=90, filled=False), live)
+        rows.append(Span(str(run), moments, _rehearsed(str(judged), hours), colour, line))
+    legend = "ring: dry run; dot: live run; cross: a live run to look at"
+    return time_line(rows, "Live runs, and the dry runs before them", legend)
 
 
 def actions_chart(tally: pd.DataFrame) -> Figure:
-    """Draw what a run did: records per entity, by action.
-
-    Parameters
-    ----------
-    tally : pandas.DataFrame
-        ``entity``, ``action``, ``records``: see `workbench.investigate.records.RunRecords`.
-    """
-    sums: dict[tuple[str, str], int] = {}
-    for entity, action, records in zip(tally["entity"], tally["action"], tally["records"], strict=True):
-        sums[str(entity), str(action)] = sums.get((str(entity), str(action)), 0) + int(records)
+    """Draw what a run did: records by entity and action (``entity``, ``action``, ``records``: see `RunRecords`)."""
+    sums = tally.groupby(["entity", "action"])["records"].sum().to_dict()
+    colours = dict(zip(ACTIONS, (GREEN, ORANGE, SKY, GREY, RED, RED, GREY), strict=True))
     rows = [
-        (entity, action, sums[entity, action])
+        Bar(f"{entity} {action}", int(sums[entity, action]), f"{int(sums[entity, action]):,}", colours[action])
         for entity in ENTITIES
         for action in ACTIONS
         if sums.get((entity, action))
-    ]
-    colours = dict(zip(ACTIONS, (GREEN, ORANGE, SKY, GREY, RED, RED, GREY), strict=True))
-    figure, axes = canvas(len(rows), "What the run did")
-    bars = axes.barh(
-        range(len(rows)), [n for *_, n in rows], color=[colours[action] for _, action, _ in rows], height=0.7
+    ]  # fmt: skip
+    figure, _ = bars(rows, "What the run did", "records")
+    return described(
+        figure, "What the run did: " + "; ".join(f"{row.words} {row.label}" for row in rows), rows
     )
-    axes.bar_label(bars, [f"{n:,}" for *_, n in rows], padding=4)
-    label_rows(axes, [f"{entity} {action}" for entity, action, _ in rows])
-    finish(axes, "records")
-    return described(figure, "What the run did: " + "; ".join(f"{n:,} {e} {a}" for e, a, n in rows), rows)
 
 
 def changes_chart(frame: pd.DataFrame) -> Figure:
-    """Draw how many rows of each table a plan deletes, updates and inserts.
+    """Draw how many rows of each table a plan changes (``table``, ``operation``, ``rows``: see `plan_changes`)."""
+    rows = []
+    for table, operation, count in zip(frame["table"], frame["operation"], frame["rows"], strict=True):
+        colour, done = _OPERATIONS.get(str(operation), (GREY, "changed"))
+        rows.append(Bar(str(table), int(count), f"{int(count):,} {done}", colour))
+    figure, _ = bars(rows, "Rows that would change", "rows", room=0.25)
+    told = "; ".join(f"{row.label} {row.words}" for row in rows[:MOST])
+    return described(figure, f"Rows that would change: {told}", rows)
+
+
+def differences_chart(frame: pd.DataFrame) -> Figure:
+    """Draw how many rows of each table were ``added``, ``changed`` and ``removed`` since a snapshot."""
+    return _changed(frame, "table", "Rows that differ from the snapshot")
+
+
+def authors_chart(frame: pd.DataFrame) -> Figure:
+    """Draw how many rows each run or person changed since a snapshot (``change``, ``who``, ``rows``)."""
+    wide = frame.pivot_table(index="who", columns="change", values="rows", aggfunc="sum", fill_value=0)
+    wide = wide.reindex(columns=[part.name for part in _CHANGES], fill_value=0)
+    return _changed(wide.reset_index(), "who", "Whose doing it is, by the evidence")
+
+
+def ways_chart(frame: pd.DataFrame) -> Figure:
+    """Draw what each way out puts right, loses and leaves at risk (see `workbench.triage.Triage.ways_table`)."""
+    rows, told = [], []
+    for row in frame.to_dict("records"):
+        timed = "" if pd.isna(row["minutes"]) or not row["possible"] else f", {int(row['minutes'])} min"
+        name = f"{'→ ' if row['recommended'] else ''}{row['way']}{timed}"
+        if not row["possible"]:
+            rows.append(Bar(name, 0, "not possible here", GREY))
+            told.append(f"{row['way']}: not possible here")
+            continue
+        counts = [(None if pd.isna(row[column]) else int(row[column])) for column, *_ in _WAYS]
+        said = [f"{'not known' if n is None else f'{n:,}'} {words}" for n, (_, words, *_) in zip(counts, _WAYS, strict=True)]  # fmt: skip
+        rows += [
+            Bar(name, n or 0, words, colour, hatch=hatch)
+            for n, words, (*_, colour, hatch) in zip(counts, said, _WAYS, strict=True)
+        ]
+        told.append(f"{row['way']}: {', '.join(said)}")
+    figure, _ = bars(rows, "The ways out, side by side", "rows", room=0.35)
+    return described(figure, "The ways out. " + "; ".join(told), rows)
+
+
+def capacity_chart(frame: pd.DataFrame) -> Figure:
+    """Draw who is confirmed for the events that do not fit, the worst first, with their seats as a mark.
+
+    Where all of them fit, the fullest are drawn.
 
     Parameters
     ----------
     frame : pandas.DataFrame
-        ``table``, ``operation``, ``rows``: see `workbench.reporting.plans.plan_changes`. Past
-        `MOST` bars the rest are summed in the last one.
+        See `workbench.investigate.policies.capacity.capacity_frame`.
     """
-    rows = [
-        (str(table), str(operation), int(n))
-        for table, operation, n in zip(frame["table"], frame["operation"], frame["rows"], strict=True)
-    ]
-    if len(rows) > MOST:
-        rest = rows[MOST - 1 :]
-        rows = [*rows[: MOST - 1], (f"{len(rest)} others", "", sum(n for *_, n in rest))]
-    figure, axes = canvas(len(rows), "Rows that would change")
-    colours = [CHANGE_COLOURS.get(operation, GREY) for _, operation, _ in rows]
-    bars = axes.barh(range(len(rows)), [n for *_, n in rows], color=colours, height=0.7)
-    said = [f"{n:,} {_DONE.get(operation, 'changed')}" for _, operation, n in rows]
-    axes.bar_label(bars, said, padding=4)
-    # A table is named beside the first of its bars.
-    named = [table if at == 0 or rows[at - 1][0] != table else "" for at, (table, *_) in enumerate(rows)]
-    label_rows(axes, named)
-    finish(axes, "rows", room=0.25)
-    told = [f"{table} {words}" for (table, *_), words in zip(rows, said, strict=True)]
-    return described(figure, "Rows that would change: " + "; ".join(told), rows)
+    worst = frame.assign(over=frame["confirmed"] - frame["capacity"], large=frame["state"] != "fits")
+    order = ["large", "over", "capacity"]
+    worst = worst.sort_values([*order, "confirmed"], ascending=[False, False, False, True]).head(_NAMED)
+    if worst["large"].any():
+        worst = worst[worst["large"]]
+    rows = []
+    columns = (worst[name] for name in ("capacity", "confirmed", "events", "title", "state"))
+    for capacity, taken, events, title, state in zip(*columns, strict=True):
+        name = f"{title} and {int(events) - 1} more" if events > 1 else str(title)
+        limited = ", over the limit" if "limit" in state else ""
+        words = f"{int(taken):,} confirmed for {int(capacity):,} seats{limited}"
+        colour = BLUE if state == "fits" else RED if "full" in state else ORANGE
+        rows.append(Bar(name, int(taken), words, colour, mark=float(capacity)))
+    states = frame.groupby("state", sort=False)["events"].sum()
+    told = ", ".join(f"{int(count):,} {state}" for state, count in states.items())
+    limit = "" if not len(frame) or pd.isna(frame["limit"].iloc[0]) else f"; limit {frame['limit'].iloc[0]:,}"
+    unit = f"confirmed registrations; the black mark is the seats{limit}"
+    figure, _ = bars(rows, "Seats, and who is confirmed for them", unit, room=0.9)
+    named = "; ".join(f"{row.label}: {row.words}" for row in rows[:6])
+    return described(figure, f"Events by capacity and confirmed registrations: {told}. {named}", rows)
+
+
+def mapping_scores_chart(problems: pd.DataFrame) -> Figure:
+    """Draw how many mappings are wrong how surely; right of the line a correction may be planned."""
+    scores = problems["score"].dropna().astype(float).to_numpy()
+    unit = "probability that the record is the wrong one (1 is a fact, not a judgement)"
+    figure = histogram(scores, "How surely they are wrong", unit, "problems", {SURE: f"sure from {SURE:.0%} on"}, (BLUE, RED))  # fmt: skip
+    unknown, sure = int(problems["score"].isna().sum()), int((scores >= SURE).sum())
+    words = (
+        f"{len(problems):,} problems: {sure:,} sure, {len(scores) - sure:,} doubtful, {unknown:,} not known"
+    )
+    return described(figure, words, list(scores) or ([unknown] if unknown else []))
+
+
+def match_histogram_chart(chances: pd.DataFrame, threshold: float) -> Figure:
+    """Draw how many pairs are how probably one person (``probability``); from the threshold on they are listed."""
+    chance = chances["probability"].astype(float).to_numpy()
+    lines = {threshold: f"listed from {threshold:.0%} on"}
+    lines |= {OFFER_THRESHOLD: f"sure from {OFFER_THRESHOLD:.0%} on"}
+    unit = "probability; pairs below 5% are not drawn"
+    figure = histogram(chance, "How probably two members are one person", unit, "pairs", lines, (GREY, BLUE))
+    listed = int((chance >= threshold).sum())
+    return described(
+        figure, f"{len(chance):,} pairs of members, {listed:,} of them probably one person", list(chance)
+    )
+
+
+def match_waterfall_chart(pair: pd.Series[Any] | None) -> Figure:
+    """Draw what each comparison of one pair adds to or takes from the evidence, in bits, down to its sum.
+
+    Parameters
+    ----------
+    pair : pandas.Series or None
+        A row of `match_members`, with its ``weight_`` columns in bits; None draws nothing.
+    """
+    unit = "bits of evidence (each doubles the odds; 0 is even chances)"
+    if pair is None:
+        return described(bars([], "Why two members match", unit)[0], "", [])
+    weights = {name: float(pair.get(f"weight_{name}", 0)) for name in COMPARED}
+    rows, total = [], 0.0
+    for name, worth in weights.items():
+        if abs(worth) >= 0.005:
+            colour = GREEN if worth > 0 else RED
+            rows.append(Bar(COMPARED[name], worth, f"{worth:+.1f}", colour, start=total))
+            total += worth
+    told = "; ".join(f"{row.label} {row.words}" for row in rows)
+    rows.append(Bar("all together", total, f"{total:+.1f} bits: {float(pair['probability']):.1%}"))
+    title = f"Why {str(pair['left'])[:8]}… and {str(pair['right'])[:8]}… match"
+    figure, axes = bars(rows, title, unit)
+    ends = [end for row in rows for end in (row.start, row.start + row.value)]
+    axes.set_xlim(min(*ends, 0) - 2, max(*ends, 0) + 8)
+    return described(figure, f"Bits of evidence: {told}; all together {total:+.1f}", rows)
+
+
+def cluster_sizes_chart(clusters: pd.DataFrame) -> Figure:
+    """Draw how many clusters have how many records (``size``, ``offered``)."""
+    sure = Counter(clusters["size"][clusters["offered"].astype(bool)].tolist())
+    every = Counter(clusters["size"].tolist())
+    rows = [(f"{size} records", (sure[size], every[size] - sure[size])) for size in sorted(every)]
+    figure = stacked_bars(
+        rows, (Part("sure", BLUE), Part("to look at", SKY, "///")), "How many records belong together", "clusters"
+    )  # fmt: skip
+    told = [f"{sum(counts):,} of {name} ({counts[0]:,} sure)" for name, counts in rows]
+    return described(figure, "Clusters: " + "; ".join(told), told)
+
+
+def _changed(frame: pd.DataFrame, names: str, title: str) -> Figure:
+    changes = [part.name for part in _CHANGES]
+    frame = frame.assign(total=frame[changes].sum(axis=1))
+    frame = frame[frame["total"] > 0].sort_values(["total", names], ascending=[False, True])
+    rows = [(str(row[names]), [int(row[name]) for name in changes]) for row in frame.to_dict("records")]
+    return stacked_bars(rows, _CHANGES, title, "rows")
+
+
+def _cells(frame: pd.DataFrame) -> dict[tuple[str, str], Cell]:
+    """Sum the members by expected and actual tier; what is wrong, right or not judged is never mixed."""
+    kinds = {RIGHT: "right", **dict.fromkeys(CORRECTABLE, "wrong")}
+    table = pd.DataFrame(
+        {
+            "row": frame["expected"].map(str).where(frame["expected"].notna(), NOBODY_SAYS),
+            "column": frame["actual"].map(str).where(frame["actual"].notna(), HAVE_NONE),
+            "members": frame["members"].astype(int),
+            "kind": frame["finding"].map(kinds).fillna("open"),
+        }
+    )
+    sizes: Counter[str] = Counter()
+    for row, column, members in table[["row", "column", "members"]].itertuples(index=False):
+        sizes.update(dict.fromkeys({row, column} - {NOBODY_SAYS, HAVE_NONE}, members))
+    if len(sizes) > _MOST_TIERS:
+        largest = sorted(sizes, key=lambda code: (-sizes[code], code))[: _MOST_TIERS - 1]
+        shown = {*largest, NOBODY_SAYS, HAVE_NONE}
+        for side in ("row", "column"):
+            table[side] = table[side].where(table[side].isin(shown), REST)
+    cells: dict[tuple[str, str], Cell] = {}
+    for row, column, members, kind in table.itertuples(index=False):
+        before, other = cells.get((row, column), Cell(0, kind))
+        cells[row, column] = Cell(before + members, "wrong" if "wrong" in (kind, other) else kind)
+    return cells
+
+
+def _code(code: Any) -> str:
+    return "none" if pd.isna(code) else str(code)
+
+
+def _moments(column: pd.Series[Any]) -> list[float]:
+    """Return moments as matplotlib counts them, all at once; NaN where one is not known."""
+    from matplotlib.dates import date2num
+
+    return [float(each) for each in date2num(pd.to_datetime(column))]
 
 
 def _lasting(seconds: Any) -> str:
     if seconds is None or pd.isna(seconds):
         return ""
     return f", {float(seconds):,.0f} s" if seconds < 120 else f", {float(seconds) / 60:,.0f} min"
+
+
+def _rehearsed(judged: str, hours: Any) -> str:
+    if judged == "none":
+        return "no dry run before it"
+    ago = (
+        "" if pd.isna(hours) else f"{hours:,.0f} h before" if hours >= 1 else f"{hours * 60:,.0f} min before"
+    )
+    return {
+        "fresh": f"dry run {ago}",
+        "stale": f"dry run {ago}: too long",
+        "failed": f"dry run {ago}, which failed",
+    }.get(judged, "nobody knows when its dry run was")

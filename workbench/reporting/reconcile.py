@@ -9,7 +9,7 @@ import pandas as pd
 from workbench.checks.registry import SAMPLE, Check, Finding, Severity
 from workbench.murmurant.spellings import CONCEPT_OF
 from workbench.reconcile import Reconciliation
-from workbench.reporting.drawing import BLUE, GREY, ORANGE, RED, canvas, described, finish, label_rows
+from workbench.reporting.drawing import BLUE, GREY, ORANGE, RED, Part, stacked_bars
 from workbench.reporting.masking import mask
 from workbench.reporting.summaries import listed
 from workbench.reporting.tables import Shown
@@ -98,20 +98,9 @@ def _check(name: str, severity: Severity) -> Check:
 def reconcile_chart(found: Reconciliation) -> Figure:
     """Draw of each entity how many are in both, missing, left out by design, and here only."""
     counts = found.counts[found.counts["export"].notna()]
-    names = [CONCEPT_OF[each] for each in counts["entity"]]
-    figure, axes = canvas(len(names), "Export and database")
-    told = []
-    left = [0.0] * len(names)
-    for part, (colour, hatch) in _PARTS.items():
-        values = [float(each) for each in counts[part]]
-        title = {"found": "in both"}.get(part, RECONCILE_TITLES.get(part, part).lower())
-        axes.barh(
-            range(len(names)), values, left=left, color=colour, hatch=hatch, edgecolor="white", label=title
-        )
-        left = [start + value for start, value in zip(left, values, strict=True)]
-        told += [f"{name}: {value:,.0f} {title}" for name, value in zip(names, values, strict=True) if value]
-    label_rows(axes, names)
-    finish(axes, "records")
-    if names:
-        axes.legend(loc="upper center", bbox_to_anchor=(0.4, -0.35), ncols=2, frameon=False)
-    return described(figure, "; ".join(told), names)
+    titles = {part: RECONCILE_TITLES.get(part, part).lower() for part in _PARTS} | {"found": "in both"}
+    parts = [Part(titles[part], colour, hatch) for part, (colour, hatch) in _PARTS.items()]
+    rows = [
+        (CONCEPT_OF[row["entity"]], [int(row[part]) for part in _PARTS]) for row in counts.to_dict("records")
+    ]
+    return stacked_bars(rows, parts, "Export and database", "records")

@@ -12,7 +12,7 @@ from workbench.investigate.tiers.drift import TierDrift, tiers_kept
 from workbench.investigate.tiers.reviewing import TierReview
 from workbench.investigate.tiers.statements import CORRECTABLE
 from workbench.murmurant.schema import Schema
-from workbench.reporting.charts_tiers import tier_drift_chart
+from workbench.reporting.charts import tier_drift_chart
 from workbench.reporting.drawing import show_figure
 from workbench.reporting.summaries import listed
 from workbench.reporting.tables import Shown, show

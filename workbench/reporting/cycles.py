@@ -1,14 +1,12 @@
-"""Charts of mappings: who is mapped to whom and who it should be, and how sure that is."""
+"""The drawing of wrong mappings: who is mapped to whom, and who it should be."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
 import pandas as pd
 
-from workbench.investigate.mappings.scoring import SURE
-from workbench.reporting.drawing import BLUE, GREEN, GREY, MOST, RED, canvas, described, finish, label
+from workbench.reporting.drawing import BLUE, GREEN, GREY, MOST, RED, canvas, described, label
 from workbench.reporting.masking import mask
 
 if TYPE_CHECKING:
@@ -74,41 +72,6 @@ def mapping_cycles_chart(problems: pd.DataFrame, unmask: bool = False) -> Figure
     if more:
         axes.set_xlabel(f"{more:,} more are not drawn", color="#444444")
     return described(figure, "Wrong mappings: " + "; ".join(told), told)
-
-
-def mapping_scores_chart(problems: pd.DataFrame) -> Figure:
-    """Draw how many mappings are wrong how surely; right of the line a correction may be planned."""
-    scores = problems["score"].dropna().astype(float)
-    bins = np.linspace(0, 1, 21)
-    counts, _ = np.histogram(scores, bins)
-    figure, axes = canvas(8, "How surely they are wrong")
-    if len(scores):
-        colours = [RED if edge >= SURE - 1e-9 else BLUE for edge in bins[:-1]]
-        bars = axes.bar(bins[:-1], counts, width=0.048, align="edge", color=colours)
-        axes.bar_label(bars, [f"{n:,}" if n else "" for n in counts], padding=2)
-        axes.axvline(SURE, color="black", linewidth=1.2, linestyle="--")
-        axes.annotate(
-            f"sure from {SURE:.0%} on", (SURE, 1), xycoords=("data", "axes fraction"), ha="right", va="top",
-            xytext=(-5, 0), textcoords="offset points",
-        )  # fmt: skip
-    finish(axes, "probability that the record is the wrong one (1 is a fact, not a judgement)")
-    axes.set_xlim(0, 1.01)
-    axes.xaxis.set_major_locator(_each_fifth())
-    axes.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
-    axes.set_ylabel("problems", color="#444444")
-    axes.margins(y=0.15)
-    unknown = int(problems["score"].isna().sum())
-    sure = int((scores >= SURE).sum())
-    words = (
-        f"{len(problems):,} problems: {sure:,} sure, {len(scores) - sure:,} doubtful, {unknown:,} not known"
-    )
-    return described(figure, words, list(scores) or ([unknown] if unknown else []))
-
-
-def _each_fifth() -> Any:
-    from matplotlib.ticker import MultipleLocator
-
-    return MultipleLocator(0.2)
 
 
 def _groups(rows: list[dict[Any, Any]]) -> list[list[dict[Any, Any]]]:
