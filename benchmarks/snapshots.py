@@ -13,7 +13,7 @@ from time import perf_counter
 
 from workbench import open_workbench
 from workbench.checkpoints.archive import size_of
-from workbench.database.tools import can_compress, find_tools
+from workbench.database.programs import can_compress, find_programs
 from workbench.settings import EnvironmentSettings, Settings
 from workbench.workbench import Workbench
 
@@ -23,7 +23,7 @@ COMPRESSIONS = ("none", "lz4", "zstd:1", "gzip:1")
 
 def bare(url: str, home: Path, options: list[str]) -> float:
     """Time one pg_dump that leaves its archive flushed to disk, as pg_dump does unless told otherwise."""
-    tool = next(each for each in find_tools() if each.name == "pg_dump")
+    tool = next(each for each in find_programs() if each.name == "pg_dump")
     path = home / "bare"
     _settled()
     begun = perf_counter()
@@ -49,7 +49,7 @@ def ours(wb: Workbench) -> float:
 
 def quickest_options(url: str, home: Path) -> list[str]:
     """Try what pg_dump offers here, and return the options that were quickest."""
-    tool = next(each for each in find_tools() if each.name == "pg_dump")
+    tool = next(each for each in find_programs() if each.name == "pg_dump")
     jobs = os.cpu_count() or 1
     tried = {}
     for compression in COMPRESSIONS:

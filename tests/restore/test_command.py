@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from tests.restore.conftest import Ground, Lay
 from workbench.checkpoints.restore import steps
 from workbench.cli.main import app
+from workbench.database import programs
 from workbench.errors import WorkbenchError
 
 
@@ -135,7 +136,7 @@ def test_interrupted_it_says_what_stands(place: Place, monkeypatch: pytest.Monke
     asked = _approved(place)
 
     with monkeypatch.context() as patched:
-        patched.setattr(steps, "fill", _interrupted)
+        patched.setattr(programs, "restore", _interrupted)
         code, _, err = place.run("snapshot", "restore", asked["request"], "--yes")
     assert code == 130
     live = place.ground.live

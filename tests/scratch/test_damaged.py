@@ -116,7 +116,7 @@ def test_rows_that_are_cut_short(snapshot, settings, options, tables):
         ("--schema-only", "first", "no rows of the table public.first"),
         ("--exclude-table-data=first", "first", "no rows of the table public.first"),
         ("--data-only", "first", "the rows of public.first, but not"),
-        ("--inserts", "first", "first as INSERT statements"),
+        ("--inserts", "first", "as INSERT statements"),
         ("--table=first", "first", "first .* has a column of the type public.mood"),
     ],
 )

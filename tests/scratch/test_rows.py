@@ -18,7 +18,7 @@ def test_every_row_comes_back_exactly(club, dialect, options, tmp_path, settings
         restored(path, NEEDED[dialect], settings=settings) as back,
         back.connect() as connection,
     ):
-        assert scratches() == [back.server.address.database]
+        assert scratches() == [back.database.address.database]
         for table in NEEDED[dialect]:
             assert len(rows(live, table)) >= 3
             assert rows(connection, table) == rows(live, table)

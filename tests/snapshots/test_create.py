@@ -21,7 +21,7 @@ from workbench.checkpoints.fingerprints import fingerprints
 from workbench.checkpoints.manifest import read_manifest
 from workbench.checkpoints.shelf import list_snapshots
 from workbench.database.embedded import client_tools
-from workbench.database.tools import Tool, find_tools
+from workbench.database.programs import Program, find_programs
 from workbench.errors import Refused, UsageError, WorkbenchError
 
 
@@ -91,7 +91,7 @@ def test_writing_goes_on_and_the_state_is_one(clubs, opened, form):
     try:
         with opened(club) as wb:
             made = wb.create_snapshot(format=form)
-            tool = next(each for each in find_tools() if each.name == "pg_restore")
+            tool = next(each for each in find_programs() if each.name == "pg_restore")
     finally:
         stop.set()
         writer.join()
@@ -125,7 +125,7 @@ def test_a_pg_dump_older_than_the_server_is_refused_by_name(clubs, opened, monke
     club = clubs.clone("guide")
     with opened(club, client_tools=older) as wb:
         assert wb.create_snapshot().tool_version.startswith("18")  # the next one found is new enough
-    monkeypatch.setattr("workbench.database.tools.client_tools", lambda: older)
+    monkeypatch.setattr("workbench.database.programs.client_tools", lambda: older)
     monkeypatch.setattr("shutil.which", lambda name: None)
     before = list_snapshots(backups)
     with opened(club) as wb, pytest.raises(Refused, match=r"pginstall/bin/pg_dump is pg_dump 16\.") as caught:
@@ -136,12 +136,12 @@ def test_a_pg_dump_older_than_the_server_is_refused_by_name(clubs, opened, monke
 
 def test_a_dump_that_fails_leaves_nothing(club, opened, backups, monkeypatch):
     monkeypatch.setattr(snapshot, "sequences_of", lambda _: {})
-    real = snapshot.tool_for
+    real = snapshot.program_for
 
-    def broken(*asked) -> Tool:
+    def broken(*asked) -> Program:
         return replace(real(*asked), path=Path("/bin/false"))
 
-    monkeypatch.setattr(snapshot, "tool_for", broken)
+    monkeypatch.setattr(snapshot, "program_for", broken)
     with opened(club) as wb, pytest.raises(WorkbenchError, match="pg_dump failed"):
         wb.create_snapshot(compression=None)
     assert list(backups.iterdir()) == []

@@ -24,7 +24,7 @@ from workbench.checkpoints.fingerprints import (
     tables_of,
 )
 from workbench.checkpoints.growing import Growing
-from workbench.database.tools import find_tools
+from workbench.database.programs import find_programs
 from workbench.errors import SchemaGap, SnapshotError
 
 ODD = r"""
@@ -70,7 +70,7 @@ FORMATS = {
 
 
 def tool(name):
-    return next(each for each in find_tools() if each.name == name)
+    return next(each for each in find_programs() if each.name == name)
 
 
 def dumped(url, path, form):

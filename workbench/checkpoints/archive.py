@@ -5,9 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import subprocess
 import tarfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -15,14 +14,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from workbench.checkpoints.script import contents, is_script, opened
-from workbench.database.tools import Tool, paths_of, plain_english, unconnected
-from workbench.errors import Refused, SnapshotError
-
-HOW = "Take one of the whole database with pg_dump."
-AGAIN = "Use another snapshot, or copy this one anew from where it was made."
-
-GREETING = 'unrecognized configuration parameter "transaction_timeout"'
-"""What a server before PostgreSQL 17 says to a newer pg_restore, which sets it to what it is anyway."""
+from workbench.database.programs import AGAIN, HOW, read_list
+from workbench.errors import SnapshotError
 
 _HEAD = re.compile(r"^; +(Archive created at|[A-Za-z _]+:) (.*)$", re.MULTILINE)
 
@@ -31,17 +24,6 @@ _ENTRY = re.compile(
     r"(\d+); \d+ \d+ (TABLE DATA|TABLE|SCHEMA|EXTENSION|(?:SHELL )?TYPE|DOMAIN|COLLATION|FUNCTION|AGGREGATE|CAST"
     r"|OPERATOR(?: CLASS| FAMILY)?|PROCEDURAL LANGUAGE|TEXT SEARCH \w+) (.*)"
 )
-
-# What pg_restore says of a file that it cannot read, and what that means.
-_TOO_NEW = ("unsupported version", "no data will be available")
-_UNREADABLE = (
-    ("does not appear to be a valid", "is not an archive of pg_dump, or its beginning is missing.", HOW),
-    ("input file is too short", "is not an archive of pg_dump, or its beginning is missing.", HOW),
-)
-
-
-class Unreadable(SnapshotError):
-    """No pg_restore here reads the archive: that says nothing against the archive."""
 
 
 class Entry(NamedTuple):
@@ -73,8 +55,6 @@ class Archive:
         The tables of one schema whose rows it has, sorted.
     entries : tuple of Entry
         These tables' definitions and rows, and what these can need besides; of a script none.
-    reader : Tool or None
-        The pg_restore that reads it; None for a script.
     """
 
     path: Path
@@ -85,7 +65,6 @@ class Archive:
     sha256: str
     tables: tuple[str, ...]
     entries: tuple[Entry, ...] = field(repr=False)
-    reader: Tool | None = field(default=None, repr=False)
 
 
 def read_archive(path: Path, schema: str = "public", tools: Path | None = None) -> Archive:
@@ -116,7 +95,7 @@ def read_archive(path: Path, schema: str = "public", tools: Path | None = None) 
     if is_script(path):
         database, server, tool, tables = contents(path, schema)
         return Archive(path, database, None, server, tool, sha256, tables, ())
-    program, listing = _listing(path, tools)
+    _, listing = read_list(path, tools)
     head = {key.rstrip(":"): value for key, value in _HEAD.findall(listing)}
     if head.get("Format") == "TAR":
         _refuse_cut_tar(path)
@@ -130,79 +109,7 @@ def read_archive(path: Path, schema: str = "public", tools: Path | None = None) 
         sha256=sha256,
         tables=tuple(sorted(entry.table for entry in entries if entry.kind == "TABLE DATA")),
         entries=entries,
-        reader=program,
     )
-
-
-def reader(path: Path, tools: Path | None, to: Mapping[str, str] | None = None) -> Tool:
-    """Return the first pg_restore that reads an archive, its rows too, and connects to where it is to restore it.
-
-    Parameters
-    ----------
-    path : Path
-        The archive.
-    tools : Path or None
-        The configured folder of client programs.
-    to : mapping of str to str, optional
-        libpq's parameters of a database there.
-
-    Raises
-    ------
-    Unreadable
-        When there is none: the archive is of a newer pg_dump, or compressed in a way that none here knows.
-    SnapshotError
-        When it is damaged.
-    Refused
-        When those that read it cannot connect.
-    """
-    return _listing(path, tools, to)[0]
-
-
-def _listing(path: Path, tools: Path | None, to: Mapping[str, str] | None = None) -> tuple[Tool, str]:
-    unable, unreached, damaged = [], [], ""
-    for program in paths_of("pg_restore", tools):
-        tool = Tool("pg_restore", program, "")
-        done = subprocess.run(
-            [str(program), "--list", str(path.absolute())],
-            capture_output=True,
-            env=plain_english(),
-            check=False,
-        )
-        said = done.stderr.decode(errors="replace")
-        if any(each in said for each in _TOO_NEW):
-            unable.append(f"{program}: {failure(done.stderr)}")
-        elif done.returncode:
-            damaged = damaged or failure(done.stderr)
-        elif to is not None and (reason := unconnected(tool, to, str(path.absolute()))):
-            unreached.append(f"{program}: {reason}")
-        else:
-            return tool, done.stdout.decode(errors="surrogateescape")
-    if unreached:
-        raise Refused(
-            f"No pg_restore here can connect to where {path.name} is to be restored: {'; '.join(unreached)}.",
-            "Install the client programs of the server's PostgreSQL, and name their folder in the settings: client_tools.",
-        )
-    for mark, what, next_step in _UNREADABLE:
-        if mark in damaged:
-            raise SnapshotError(f"The snapshot {path} {what}", next_step)
-    if damaged:
-        raise SnapshotError(f"The snapshot {path} is cut short or damaged: {damaged}.", AGAIN)
-    raise Unreadable(
-        f"The snapshot {path} is of a newer pg_dump than any pg_restore here, or compressed as none here can read:"
-        f" {'; '.join(unable) or 'there is none at all'}.",
-        "Install the client programs that it was made with, and name their folder in the settings: client_tools.",
-    )
-
-
-def pg_restore(path: Path, tool: Tool | None, *options: str) -> list[str]:
-    """Return the command that reads an archive; absolute, so that no name is taken for an option."""
-    assert tool is not None
-    return [str(tool.path), *options, str(path.absolute())]
-
-
-def chosen(entries: Iterable[Entry]) -> bytes:
-    """Write the list that makes pg_restore restore only these entries, in this order."""
-    return "".join(f"{entry.line}\n" for entry in entries).encode(errors="surrogateescape")
 
 
 def encoding_of(path: Path) -> str:
@@ -210,13 +117,6 @@ def encoding_of(path: Path) -> str:
     with opened(path / "toc.dat" if path.is_dir() else path) as file:
         head = file.read(8192)
     return "SQL_ASCII" if b"SET client_encoding = 'SQL_ASCII'" in head else "UTF8"
-
-
-def failure(said: bytes) -> str:
-    """Return why pg_restore failed, from what it wrote to stderr."""
-    text = said.decode(errors="replace").strip()
-    first = re.search(r"(?:error|warning): (.*)", text)
-    return first.group(1) if first else text or "pg_restore did not say why"
 
 
 def _refuse_cut_tar(path: Path) -> None:

@@ -10,11 +10,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, Any, NamedTuple
 
-from workbench.checkpoints.archive import failure
 from workbench.checkpoints.fingerprints import END_OF_DATA, END_OF_ROWS
-from workbench.database.tools import Tool, plain_english
+from workbench.database.programs import Program, failure
 from workbench.errors import SnapshotError
 
 # A line of an archive's list of contents: its number there, the table's on the server it was taken from, and
@@ -42,14 +41,14 @@ class _Entry(NamedTuple):
     names: str
 
 
-def digests_in(archive: Path, pg_restore: Tool, files: Mapping[str, str]) -> dict[str, str]:
+def digests_in(archive: Path, pg_restore: Program, files: Mapping[str, str]) -> dict[str, str]:
     """Return the SHA-256 of each table's rows and of what ends them, by the table's number.
 
     Parameters
     ----------
     archive : Path
         In pg_dump's custom or directory format.
-    pg_restore : Tool
+    pg_restore : Program
         Which reads it.
     files : mapping of str to str
         The SHA-256 of the files of a folder, where these are known: of a table that is not compressed that is it.
@@ -72,7 +71,7 @@ def digests_in(archive: Path, pg_restore: Tool, files: Mapping[str, str]) -> dic
 
 
 @contextmanager
-def rows_in(archive: Path, pg_restore: Tool, table: tuple[str, str]) -> Iterator[Iterator[Rows]]:
+def rows_in(archive: Path, pg_restore: Program, table: tuple[str, str]) -> Iterator[Iterator[Rows]]:
     """Read the rows of a table, given its schema and name, and of any that the list of contents spells alike."""
     begun = " ".join(table).replace("\n", " ").replace("\r", " ")  # as that list does
     entries = [each for each in _entries(archive, pg_restore) if each.names.startswith(f"{begun} ")]
@@ -80,10 +79,8 @@ def rows_in(archive: Path, pg_restore: Tool, table: tuple[str, str]) -> Iterator
         yield tables
 
 
-def _entries(archive: Path, tool: Tool) -> list[_Entry]:
-    done = subprocess.run(
-        [tool.path, "--list", archive.absolute()], capture_output=True, env=plain_english(), check=False
-    )
+def _entries(archive: Path, tool: Program) -> list[_Entry]:
+    done = tool.run("--list", archive.absolute())
     if done.returncode:
         raise SnapshotError(f"The archive {archive} cannot be read: {failure(done.stderr)}.")
     listing = done.stdout.decode(errors="surrogateescape")
@@ -96,19 +93,18 @@ def _size(archive: Path, entry: _Entry) -> int:
 
 
 @contextmanager
-def _rows_of(archive: Path, tool: Tool, entries: list[_Entry]) -> Iterator[Iterator[Rows]]:
+def _rows_of(archive: Path, tool: Program, entries: list[_Entry]) -> Iterator[Iterator[Rows]]:
     if not entries:
         yield iter(())
         return
     # Told to be verbose it says of which table's the rows are that follow.
     options = ["--verbose", "--data-only", "--file=-", "--use-list=/dev/stdin"]
-    with subprocess.Popen(
-        [tool.path, *options, archive.absolute()],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        env=plain_english(),
-    ) as process:
+    pipes: dict[str, Any] = {
+        "stdin": subprocess.PIPE,
+        "stdout": subprocess.PIPE,
+        "stderr": subprocess.DEVNULL,
+    }
+    with tool.started(*options, archive.absolute(), **pipes) as process:
         assert process.stdin is not None
         assert process.stdout is not None
         try:

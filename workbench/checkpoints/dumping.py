@@ -15,7 +15,7 @@ from pathlib import Path
 from workbench.checkpoints.manifest import SequenceState
 from workbench.checkpoints.parts import Part
 from workbench.database.address import redact
-from workbench.database.tools import Tool, connected, plain_english
+from workbench.database.programs import Program
 from workbench.errors import Refused, WorkbenchError
 
 Dumped = Callable[[str], None]
@@ -35,7 +35,7 @@ class Dump:
 
     Parameters
     ----------
-    tool : Tool
+    tool : Program
         Which pg_dump.
     parameters : dict
         libpq's, from `Address.parameters`.
@@ -48,28 +48,17 @@ class Dump:
     """
 
     def __init__(
-        self, tool: Tool, parameters: dict[str, str], made: Part, options: Sequence[str], dumped: Dumped
+        self, tool: Program, parameters: dict[str, str], made: Part, options: Sequence[str], dumped: Dumped
     ) -> None:
-        dbname, secret = connected(parameters)
-        self.made, self._secret = made, secret.get("PGPASSWORD", "")
+        self.made, self._secret = made, parameters.get("password", "")
         # It is flushed from here, while it is being written.
-        command = [
-            str(tool.path),
-            *options,
-            "--no-sync",
-            "--no-password",
-            "--verbose",
-            f"--file={made.archive}",
-        ]
-        self.process = subprocess.Popen(
-            [*command, dbname],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            env=plain_english(**secret),
+        self._running = tool.started(
+            *(*options, "--no-sync", "--verbose", f"--file={made.archive}"),
+            to=parameters,
             pass_fds=(made.lock,),
             umask=0o077,  # it holds the data of people
         )
+        self.process = self._running.__enter__()
         self._said: list[str] = []
         self._reader = threading.Thread(target=self._read, args=(dumped,), daemon=True)
         self._reader.start()
@@ -148,7 +137,7 @@ def _flush(path: Path) -> None:
         os.close(number)
 
 
-def sequences_in(archive: Path, pg_restore: Tool) -> dict[str, SequenceState]:
+def sequences_in(archive: Path, pg_restore: Program) -> dict[str, SequenceState]:
     """Read from an archive where its sequences stand, by qualified name as SQL spells it."""
     with tempfile.NamedTemporaryFile("w", suffix=".list") as chosen:
         listing = _said_by(pg_restore, "--list", str(archive))
@@ -164,10 +153,10 @@ def sequences_in(archive: Path, pg_restore: Tool) -> dict[str, SequenceState]:
     }
 
 
-def _said_by(tool: Tool, *options: str) -> str:
-    done = subprocess.run(
-        [tool.path, *options], capture_output=True, text=True, env=plain_english(), check=False
-    )
+def _said_by(tool: Program, *options: str) -> str:
+    done = tool.run(*options)
     if done.returncode:
-        raise WorkbenchError(f"The archive that was just written cannot be read: {done.stderr.strip()}.")
-    return done.stdout
+        raise WorkbenchError(
+            f"The archive that was just written cannot be read: {done.stderr.decode().strip()}."
+        )
+    return done.stdout.decode()

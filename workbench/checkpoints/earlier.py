@@ -16,8 +16,7 @@ from workbench.checkpoints.archive import Archive, read_archive
 from workbench.checkpoints.comparing import way_of
 from workbench.checkpoints.fingerprints import Connection
 from workbench.checkpoints.manifest import Manifest, read_manifest
-from workbench.checkpoints.scratch import Scratch, restored
-from workbench.checkpoints.scratch_server import ScratchServer
+from workbench.checkpoints.scratch import LONG, Scratch, restored
 from workbench.checkpoints.shelf import find_snapshot
 from workbench.database.connection import Database, connect, raw
 from workbench.database.environment import Environment
@@ -31,8 +30,6 @@ from workbench.settings import Settings
 
 _ENOUGH = 100
 """Records looked for to tell another club's database from this one's."""
-
-_LONG = 3600.0  # seconds that a question to a snapshot may take
 
 
 @dataclass(frozen=True)
@@ -93,7 +90,7 @@ def state_before(
     if snapshot:
         return snapshot_named(snapshot, settings, live)
     assert before is not None
-    other = replace(connect(before, settings), statement_timeout=_LONG)
+    other = replace(connect(before, settings), statement_timeout=LONG)
     with live.reading() as here, other.reading() as there:
         _refuse_the_same(raw(here), raw(there), live, other)
         _refuse_another_club(here, there, live, other)
@@ -185,7 +182,7 @@ def opened(
         database = snapshot.database
         schema = database.address.schema if snapshot.manifest is None else schema
         archive = Archive(Path(snapshot.name), database.address.database, None, "", "", "", tuple(tables), ())
-        yield Scratch(archive, ScratchServer(database.address, embedded=False), schema, database)
+        yield Scratch(archive, replace(database, address=replace(database.address, schema=schema)))
         return
     assert snapshot.archive is not None
     with restored(snapshot.archive, tables, settings=settings, schema=schema) as scratch:
@@ -214,13 +211,11 @@ def earlier(
 
     @contextmanager
     def reading(tables: Sequence[str]) -> Iterator[Side]:
-        with opened(snapshot, tables, settings=settings, schema=schema) as scratch:
-            address = replace(scratch.server.address, schema=scratch.schema)
-            place = scratch.database or Database(
-                Environment("snapshot", "development", address.where), address, _LONG
-            )
-            with replace(place, address=address).reading() as connection:
-                yield side_of(connection, address.schema, tables)
+        with (
+            opened(snapshot, tables, settings=settings, schema=schema) as scratch,
+            scratch.database.reading() as connection,
+        ):
+            yield side_of(connection, scratch.schema, tables)
 
     def unchanged(tables: Sequence[str]) -> Collection[str]:
         if now is None or manifest is None:

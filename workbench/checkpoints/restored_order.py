@@ -13,7 +13,6 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from workbench.checkpoints.archive import reader
 from workbench.checkpoints.archived import Rows, rows_in
 from workbench.checkpoints.comparing import all_contents, way_of
 from workbench.checkpoints.fingerprints import (
@@ -28,6 +27,7 @@ from workbench.checkpoints.fingerprints import (
 )
 from workbench.checkpoints.manifest import Contents, Manifest
 from workbench.checkpoints.tallies import Way
+from workbench.database.programs import read_list
 
 _NAME = rb'(?:"(?:[^"]|"")*"|[^",() ]+)'
 _STATEMENT = re.compile(rb"COPY %b\.%b \((%b(?:, %b)*)\) FROM stdin;\n" % (_NAME, _NAME, _NAME, _NAME))
@@ -66,7 +66,7 @@ def _same_lines(
 ) -> bool:
     """Whether a table has the archive's lines, and the archive what the manifest says."""
     should = all_contents(manifest)[schema].tables[table].digest
-    tool = reader(manifest.path, tools)
+    tool, _ = read_list(manifest.path, tools)
     with as_copied(connection), rows_in(manifest.path, tool, (schema, table)) as found:
         here = shapes(connection, [schema])[schema, table]
         for each in found:

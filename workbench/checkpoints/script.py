@@ -17,9 +17,9 @@ from typing import IO, Literal
 
 from psycopg import sql
 
-from workbench.checkpoints.scratch_server import WRITING, ScratchServer
-from workbench.database.tools import connected, plain_english, tool_for
-from workbench.errors import SnapshotError, WorkbenchError
+from workbench.database.connection import WITHOUT_LIMITS, Database
+from workbench.database.programs import explain, program_for
+from workbench.errors import SnapshotError
 
 AGAIN = (
     "Take it anew with `pg_dump --file=FILE` of the whole database, or copy it anew from where it was made."
@@ -117,7 +117,7 @@ def contents(path: Path, schema: str) -> tuple[str, str, str, tuple[str, ...]]:
     return "".join(databases), server, tool, tuple(sorted(tables))
 
 
-def load(scratch: ScratchServer, path: Path, schema: str, tables: list[str], tools: Path | None) -> None:
+def load(scratch: Database, path: Path, schema: str, tables: list[str], tools: Path | None) -> None:
     """Carry a whole script out in a scratch database; what only says whose things are may fail there, nothing else.
 
     Raises
@@ -125,57 +125,40 @@ def load(scratch: ScratchServer, path: Path, schema: str, tables: list[str], too
     SnapshotError
         When anything of the tables or their rows cannot be made: it is damaged, or needs another server.
     """
-    parameters = scratch.parameters(f"{WRITING} -c synchronous_commit=off")
-    dbname, secret = connected(parameters)
-    psql = tool_for("psql", "0", tools, parameters)
-    command = [str(psql.path), "--no-psqlrc", "--quiet", "--echo-errors", "--no-password"]
+    parameters = scratch.address.parameters(f"{WITHOUT_LIMITS} -c synchronous_commit=off")
+    psql = program_for("psql", "0", tools, parameters)
     # So that nothing of it can be a command to psql, which may run programs.
     key = secrets.token_hex(16).encode()
+    options = "--no-psqlrc", "--quiet", "--echo-errors", "--file=-"
     with (
         tempfile.TemporaryFile() as heard,
-        subprocess.Popen(
-            [*command, "--file=-", dbname],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=heard,
-            env=plain_english(**secret),
-        ) as process,
+        psql.started(*options, to=parameters, stdin=subprocess.PIPE, stderr=heard) as process,
     ):
         assert process.stdin is not None
-        try:
-            with suppress(BrokenPipeError), process.stdin as script:
-                script.write(b"\\restrict " + key + b"\n")
-                for kind, line, _ in _lines(path):
-                    if kind not in ("psql", "server"):
-                        script.write(line)
-                script.write(b"\n\\unrestrict " + key + b"\n")
-        except BaseException:
-            process.kill()
-            raise
+        with suppress(BrokenPipeError), process.stdin as script:
+            script.write(b"\\restrict " + key + b"\n")
+            for kind, line, _ in _lines(path):
+                if kind not in ("psql", "server"):
+                    script.write(line)
+            script.write(b"\n\\unrestrict " + key + b"\n")
         code = process.wait()
         heard.seek(0)
         said = heard.read().decode(errors="replace")
-
-    def failed(reason: str) -> WorkbenchError:
-        return SnapshotError(
-            f"The script {path} cannot be loaded whole: {reason}.",
-            "It is damaged, or needs what the scratch server lacks. " + AGAIN,
-        )
-
     for problem in re.split(
         r"^psql:[^:]*:\d+: (?=ERROR|error|FATAL)|^psql: (?=error)", said, flags=re.MULTILINE
     )[1:]:
         reason, _, statement = problem.partition("STATEMENT: ")
         if not _HARMLESS.match(statement.strip()):
-            raise scratch.explained(re.sub(r"^\w+:\s+", "", reason.splitlines()[0]), "", failed)
+            raise explain(path, reason.splitlines()[0], scratch)
     if code:
-        raise scratch.explained(said.strip()[-300:] or f"psql ended with {code}", "08000", failed)
-    with scratch.speaking_plainly(failed), scratch.connect() as connection:
+        raise scratch.explained(said.strip()[-300:] or f"psql ended with {code}", "08000")
+    with scratch.speaking_plainly(), scratch.session() as connection:
         query = "SELECT relname FROM pg_class WHERE relnamespace = to_regnamespace(quote_ident(%s)) AND relkind IN ('r', 'p')"
         there = {name for (name,) in connection.execute(query, [schema])}
         for table in tables:
             if table not in there:
-                raise failed(f"the table {sql.Identifier(schema, table).as_string(connection)} was not made")
+                name = sql.Identifier(schema, table).as_string(connection)
+                raise SnapshotError(f"The table {name} of the script {path} was not made.", AGAIN)
 
 
 _END = b"-- PostgreSQL database dump complete", b"-- PostgreSQL database cluster dump complete"

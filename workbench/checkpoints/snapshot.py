@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from workbench.checkpoints.archive import digest_of, digest_of_folder, reader, size_of
+from workbench.checkpoints.archive import digest_of, digest_of_folder, size_of
 from workbench.checkpoints.archived import digests_in
 from workbench.checkpoints.dumping import Dump, flush, sequences_in
 from workbench.checkpoints.fingerprints import Connection, as_copied, sequences_of, shapes
@@ -23,7 +23,7 @@ from workbench.checkpoints.manifest import Contents, Manifest, SequenceState
 from workbench.checkpoints.parts import part
 from workbench.checkpoints.source import LARGE, Source
 from workbench.database.encoding import encoding_for
-from workbench.database.tools import can_compress, quickest_compression, tool_for
+from workbench.database.programs import can_compress, program_for, quickest_compression, read_list
 from workbench.errors import UsageError
 from workbench.murmurant.schema import Schema
 
@@ -112,7 +112,7 @@ def create_snapshot(
     """
     moment = datetime.now(UTC)
     with source.exported() as held, part(folder, moment) as made:
-        tool = tool_for("pg_dump", held.server_version, tools, source.parameters())
+        tool = program_for("pg_dump", held.server_version, tools, source.parameters())
         form, jobs = _shape(held.database_size, wish)
         compression = wish.compression or quickest_compression(tool)
         if wish.compression and not can_compress(tool, compression):
@@ -141,7 +141,7 @@ def create_snapshot(
                 flushed = pool.submit(flush, made.archive)
                 files = growing.digests()
                 sha256 = digest_of_folder(files) if form == "directory" else digest_of(made.archive)
-                restorer = reader(made.archive, tools)
+                restorer, _ = read_list(made.archive, tools)
                 size, rows = size_of(made.archive), digests_in(made.archive, restorer, files)
                 flushed.result()
             contents = _with_digests(held.connection, tallies.contents(), rows)

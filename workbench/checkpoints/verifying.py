@@ -8,29 +8,19 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import subprocess
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter
 
-from workbench.checkpoints.archive import (
-    GREETING,
-    Unreadable,
-    digest_of,
-    encoding_of,
-    read_archive,
-    reader,
-    size_of,
-)
+from workbench.checkpoints.archive import digest_of, encoding_of, read_archive, size_of
 from workbench.checkpoints.comparing import counted, differences_from
 from workbench.checkpoints.fingerprints import Connection
 from workbench.checkpoints.manifest import Manifest, Outcome, Verification
-from workbench.checkpoints.restore.broken_keys import listed
 from workbench.checkpoints.restored_order import as_restored
-from workbench.checkpoints.scratch_server import WRITING, ScratchServer, scratch_database
-from workbench.database.connection import SPELLING, embedded_data
-from workbench.database.tools import connected, plain_english
+from workbench.database.connection import SPELLING, Database, embedded_data
+from workbench.database.databases import scratch_database
+from workbench.database.programs import Unreadable, entries_of, restore
 from workbench.errors import SnapshotError, WorkbenchError
 from workbench.settings import Settings
 
@@ -45,20 +35,8 @@ WAL = 2**30
 
 Advance = Callable[[str, int, int], None]
 
-# pg_restore failed for want of something on the scratch server; that says nothing of the snapshot.
-_LACKING = re.compile(
-    r"No space left on device|extension \"[^\"]*\" is not available|permission denied|must be (superuser|owner|able to)"
-    r"|role \"[^\"]*\" does not exist|connection to server|server closed the connection|terminating connection"
-    r"|too many clients|does not support compression|canceling statement|out of memory|could not (extend|write|open) file",
-    re.IGNORECASE,
-)
-
-
 # Whose something is to see, and who is meant, is the server's: its roles are not there.
 _OF_ROLES = re.compile(r"\d+; \d+ \d+ (POLICY|USER MAPPING) ")
-
-# The rows broke it when they were dumped, or their digests will tell: pg_restore only finds out.
-_BROKEN_KEY = re.compile(r'violates foreign key constraint "(.*)"')
 
 
 class NotAsSaidError(SnapshotError):
@@ -98,18 +76,18 @@ def verify_snapshot(
         advance("reading the archive", 0, 4)
         _refuse_another_file(manifest, settings.client_tools)
         size = size_in_range(manifest, predecessors, any_size)
-        with scratch_database(settings, encoding_of(manifest.path)) as scratch:
+        with scratch_database(settings, encoding_of(manifest.path)) as (scratch, _):
             _refuse_unfit(manifest, scratch, settings)
-            advance(f"restoring on {scratch.where}", 1, 4)
+            advance(f"restoring on {scratch.environment}", 1, 4)
             broken = _restore(manifest, scratch, settings)
             advance("comparing", 2, 4)
-            with scratch.speaking_plainly(WorkbenchError):
+            with scratch.speaking_plainly():
                 said = differences_from(
                     manifest, lambda: session(scratch), as_restored(manifest, settings.client_tools)
                 )
             advance("dropping it", 3, 4)
         refuse_differences(said)
-        return f"restored: {counted(manifest)}; {size}{_told(broken)}", scratch.where
+        return f"restored: {counted(manifest)}; {size}{_told(broken)}", scratch.environment.where
 
     return judged(proved, settings.operator)
 
@@ -177,9 +155,9 @@ def size_in_range(manifest: Manifest, predecessors: Sequence[Manifest], any_size
     )
 
 
-def session(scratch: ScratchServer) -> Connection:
+def session(scratch: Database) -> Connection:
     """Open a session that only reads."""
-    return scratch.connect(f"{WRITING} -c default_transaction_read_only=on{SPELLING}")
+    return scratch.session(f"-c default_transaction_read_only=on{SPELLING}")
 
 
 def _refuse_another_file(manifest: Manifest, tools: Path | None) -> None:
@@ -205,57 +183,35 @@ def _refuse_another_file(manifest: Manifest, tools: Path | None) -> None:
         )
 
 
-def _refuse_unfit(manifest: Manifest, scratch: ScratchServer, settings: Settings) -> None:
+def _refuse_unfit(manifest: Manifest, scratch: Database, settings: Settings) -> None:
     """Refuse a scratch server on which a restore would prove nothing, or harm what is there."""
-    with scratch.speaking_plainly(WorkbenchError), scratch.connect(autocommit=True) as connection:
+    with scratch.speaking_plainly(), scratch.session(autocommit=True) as connection:
         ours = connection.info.server_version // 10000
     theirs = int(re.split(r"\D", manifest.server_version, maxsplit=1)[0])
     if ours < theirs:
         raise WorkbenchError(
-            f"{scratch.where} is PostgreSQL {ours}, older than the snapshot's {manifest.server_version}.",
+            f"{scratch.environment} is PostgreSQL {ours}, older than the snapshot's {manifest.server_version}.",
             "Let scratch_url_env name a server of at least that version.",
         )
-    if scratch.embedded:
+    if scratch.address.embedded:
         needed = manifest.database_size + min(manifest.database_size, WAL)
         free = shutil.disk_usage(_there(embedded_data(settings))).free
         if free < needed:
             raise WorkbenchError(
-                f"There is no room to restore it on {scratch.where}: {needed / 1e6:,.0f} MB needed, {free / 1e6:,.0f} MB free.",
+                f"There is no room to restore it on {scratch.environment}: {needed / 1e6:,.0f} MB needed, {free / 1e6:,.0f} MB free.",
                 "Make room, or let scratch_url_env name another server.",
             )
 
 
-def _restore(manifest: Manifest, scratch: ScratchServer, settings: Settings) -> list[str]:
+def _restore(manifest: Manifest, scratch: Database, settings: Settings) -> list[str]:
     """Restore all that the archive has, as one owner; return the foreign keys that its rows break."""
-    parameters = scratch.parameters(f"{WRITING} -c synchronous_commit=off")
-    tool = reader(manifest.path, settings.client_tools, parameters)
-    dbname, secret = connected(parameters)
-    options = ["--no-owner", "--no-privileges", "--no-tablespaces", "--no-password"]
+    tools = settings.client_tools
+    lines = [each for each in entries_of(manifest.path, tools) if not _OF_ROLES.match(each)]
     # Two jobs at least: one alone fills tables that others may have written to, and puts rows where there is room,
     # in another order than the archive's. A subscription would begin to copy from the club's own server.
     jobs = max(2, min(os.cpu_count() or 1, 8))
-    options += ["--no-publications", "--no-subscriptions", f"--jobs={jobs}", dbname, "--use-list=/dev/stdin"]
-    lines = [each for each in listed(manifest.path, settings.client_tools) if not _OF_ROLES.match(each)]
-    done = subprocess.run(
-        [str(tool.path), *options, str(manifest.path.absolute())],
-        input="".join(f"{each}\n" for each in lines).encode(errors="surrogateescape"),
-        capture_output=True,
-        env=plain_english(**secret),
-        check=False,
-    )
-    said = done.stderr.decode(errors="replace")
-    found = re.findall(r"error: (?:could not execute query: )?(.*)", said)
-    errors = [each for each in found if GREETING not in each]
-    broken = [match.group(1) for each in errors if (match := _BROKEN_KEY.search(each))]
-    if len(broken) < len(errors) or (done.returncode and not found):
-        first = next((each for each in errors if not _BROKEN_KEY.search(each)), said.strip()[-300:])
-        reason = scratch.redacted(first.removeprefix("ERROR:").removeprefix("FATAL:").strip())
-        if _LACKING.search(first):
-            raise scratch.explained(
-                reason, "", lambda why: WorkbenchError(f"It could not be restored: {why}.")
-            )
-        raise NotAsSaidError(f"It cannot be restored: {reason}.")
-    return sorted(broken)
+    options = ["--no-owner", "--no-privileges", "--no-tablespaces", "--no-publications", "--no-subscriptions"]
+    return restore(manifest.path, scratch, tools, *options, f"--jobs={jobs}", entries=lines).unchecked_keys
 
 
 def _told(broken: list[str]) -> str:

@@ -9,7 +9,7 @@ import re
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,11 @@ SPELLING = "".join(f" -c {name}={value}" for name, value in _USUAL.items())
 """How values are written as text, whatever the database is set to: digests, plans and undo rest on it.
 
 For programs, which are told by an option. A session of ours is told once it stands: see `settle`."""
+
+WITHOUT_LIMITS = "-c statement_timeout=0 -c lock_timeout=0 -c idle_in_transaction_session_timeout=0"
+"""Options of a session that takes as long as it needs."""
+
+Session = psycopg.Connection[Any]
 
 _SET = "SELECT name, set_config(name, value, %s) FROM unnest(%s::text[], %s::text[]) AS s(name, value)"
 _STANDING = "SELECT name, current_setting(name) FROM unnest(%s::text[]) AS s(name)"
@@ -167,6 +172,14 @@ class Database:
             settle(connection, settings, local=True)
             yield connection
 
+    def at(self, name: str) -> Database:
+        """Return another database of the same server, as the same user."""
+        return replace(self, address=replace(self.address, url=self.address.url.set(database=name)))
+
+    def session(self, options: str = SPELLING, *, autocommit: bool = False) -> Session:
+        """Open a session that takes as long as it needs; the driver's errors come as they are, see `speaking_plainly`."""
+        return session(self.address.parameters(f"{WITHOUT_LIMITS} {options}"), autocommit=autocommit)
+
     def refuse_pooler(self, what: str) -> None:
         """Refuse what needs sessions of its own, where a pooler lends each transaction another one.
 
@@ -219,9 +232,62 @@ class Database:
         try:
             yield
         except DBAPIError as error:
-            raise self._explained(error.orig, limit, lost=error.connection_invalidated) from None
+            state = "08006" if error.connection_invalidated else _state(error.orig)
+            raise self.explained(str(error.orig), state, limit) from None
         except psycopg.Error as error:
-            raise self._explained(error, limit) from None
+            raise self.explained(error.diag.message_primary or str(error), _state(error), limit) from None
+
+    def redacted(self, said: str) -> str:
+        """Return the first line of what the server or a program said, without secrets; the others would quote rows."""
+        first = (said.strip() or "no reason given").splitlines()[0]
+        return redact(first, self.address.parameters().get("password", "")).rstrip(".")
+
+    def explained(self, said: str, state: str, limit: str = "statement_timeout") -> WorkbenchError:
+        """Make the error for what the server said, by its SQLSTATE: the one translation there is.
+
+        Parameters
+        ----------
+        said : str
+            The server's words, or a client program's.
+        state : str
+            The SQLSTATE; empty where it is not known.
+        limit : str
+            Which of the limits of time a question runs into.
+        """
+        where, reason = str(self.environment), self.redacted(said)
+        if is_of_pooler(reason):
+            refusal = reason.rpartition("FATAL: ")[2].strip()
+            return Refused(f"The connection pooler of {where} refuses: {refusal}.", DIRECT)
+        if re.match("connection is bad: (invalid|weak) ", reason):
+            return UsageError(
+                f"The way to connect to {where} is wrong: {reason.partition(': ')[2]}.",
+                "Correct the parameter of the URL, or the variable of the shell, that says so.",
+            )
+        if state == "57014":
+            return WorkbenchError(
+                f"A question to {where} took longer than {getattr(self, limit):g} s and was stopped: {reason}.",
+                f"Raise {limit} for this environment, or try at a quieter hour.",
+            )
+        if state == "55P03":
+            return Refused(
+                f"Somebody else is writing to tables of {where}, and did not finish within {self.lock_timeout:g} s.",
+                "Try again in a moment, stop the application, or raise lock_timeout for this environment.",
+            )
+        if state == "53100":
+            return Refused(f"There is no room on the server of {where}: {reason}.", "Make room there.")
+        if state == "42501":
+            right = " (CREATEDB)" if "create database" in reason else ""
+            return WorkbenchError(
+                f"The database user lacks a right that is needed on {where}: {reason}.",
+                f"Ask its owner for it{right}; `workbench doctor` lists what is missing for reading.",
+            )
+        # A disk that is full has a state of the same class.
+        if state.startswith(("08", "57P")) or state in {"28000", "28P01", "3D000", "53300"}:
+            return DatabaseUnreachable(
+                f"No connection to {where}: {reason}.",
+                "Check that the server runs and that the URL's host, port, user and database are right.",
+            )
+        return WorkbenchError(f"The database at {where} refused: {reason}.")
 
     def engine(self, settings: Mapping[str, str], name: str) -> Engine:
         """Return SQLAlchemy's engine, each of whose sessions has these settings and this name."""
@@ -258,47 +324,6 @@ class Database:
             connection.close()
             raise
         return connection
-
-    def _explained(self, error: BaseException | None, limit: str, lost: bool = False) -> WorkbenchError:
-        where = str(self.environment)
-        said = str(error).strip() or type(error).__name__
-        reason = redact(said.splitlines()[0], str(self.address.url.password or ""))
-        state = getattr(error, "sqlstate", None) or ""
-        if is_of_pooler(error):
-            refusal = reason.rpartition("FATAL: ")[2].strip()
-            return Refused(f"The connection pooler of {where} refuses: {refusal}.", DIRECT)
-        if re.match("connection is bad: (invalid|weak) ", reason):
-            return UsageError(
-                f"The way to connect to {where} is wrong: {reason.partition(': ')[2]}.",
-                "Correct the parameter of the URL, or the variable of the shell, that says so.",
-            )
-        if state == "57014":
-            return WorkbenchError(
-                f"A question to {where} took longer than {getattr(self, limit):g} s and was stopped: {reason}.",
-                f"Raise {limit} for this environment, or try at a quieter hour.",
-            )
-        if state == "55P03":
-            return Refused(
-                f"Somebody else is writing to tables of {where}, and did not finish within {self.lock_timeout:g} s.",
-                "Try again in a moment, stop the application, or raise lock_timeout for this environment.",
-            )
-        if state == "53100":
-            return Refused(f"There is no room on the server of {where}: {reason}.", "Make room there.")
-        if state == "42501":
-            return WorkbenchError(
-                f"The database user lacks a right that is needed on {where}: {reason}.",
-                "Ask its owner for it; `workbench doctor` lists what is missing for reading.",
-            )
-        # A lost connection has no state, or one of its own classes; a disk that is full has another (53100).
-        gone = isinstance(error, psycopg.OperationalError) and (
-            not state or state.startswith(("08", "57P")) or state in {"28000", "28P01", "3D000", "53300"}
-        )
-        if lost or gone or state.startswith("08"):
-            return DatabaseUnreachable(
-                f"No connection to {where}: {reason}.",
-                "Check that the server runs and that the URL's host, port, user and database are right.",
-            )
-        return WorkbenchError(f"The database at {where} refused: {reason}.")
 
 
 def connect(name: str, settings: Settings) -> Database:
@@ -418,6 +443,12 @@ def is_of_pooler(error: object) -> bool:
     """Whether an error, or what was said, is a pooler's: PgBouncer takes no startup options, and in one mode no transaction."""
     said = str(error)
     return "unsupported startup parameter" in said or "in statement pooling mode" in said
+
+
+def _state(error: BaseException | None) -> str:
+    """Return an error's SQLSTATE; a connection that was lost has none of the server's."""
+    state = getattr(error, "sqlstate", None) or ""
+    return state or ("08006" if isinstance(error, psycopg.OperationalError) else "")
 
 
 def _milliseconds(seconds: float) -> int:

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, text
 
 from workbench.database.address import NOT_FOLLOWED, redact
 from workbench.database.connection import Database, Identity, pooled, raw
-from workbench.database.tools import TOOLS, tool_for
+from workbench.database.programs import PROGRAMS, program_for
 from workbench.errors import Refused, ReportFileError
 from workbench.murmurant.reports import ImportReport
 from workbench.murmurant.schema import Schema, explain_gap
@@ -185,11 +185,11 @@ def _told_otherwise(database: Database) -> list[Line]:
 def _tools(identity: Identity, database: Database, configured: Path | None) -> list[Line]:
     """Tell which programs would be used: those new enough for the server that connect to it."""
     lines: list[Line] = []
-    for name in TOOLS:
+    for name in PROGRAMS:
         # pg_restore asks for an archive before it connects; it is of one build with pg_dump beside it.
         to = None if name == "pg_restore" else database.address.parameters()
         try:
-            tool = tool_for(name, identity.version, configured, to)
+            tool = program_for(name, identity.version, configured, to)
         except Refused as refusal:
             lines.append((name, "missing", str(refusal)))
         else:

@@ -12,9 +12,8 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from workbench.checkpoints.archive import digest_of, reader
+from workbench.checkpoints.archive import digest_of
 from workbench.checkpoints.manifest import Manifest
-from workbench.checkpoints.restore.broken_keys import listed
 from workbench.checkpoints.restore.cluster import Cluster, Session, Standing, name_beside
 from workbench.checkpoints.restore.in_place import refuse_what_is_not_ours
 from workbench.checkpoints.restore.request import (
@@ -29,7 +28,7 @@ from workbench.checkpoints.restore.request import (
 from workbench.checkpoints.restore.room import refuse_without_room
 from workbench.checkpoints.restore.swap import refuse_prepared
 from workbench.database.exclusion import RESTORING
-from workbench.database.tools import tool_for
+from workbench.database.programs import entries_of, program_for, read_list
 from workbench.errors import Drift, Refused, SnapshotError, WrongEnvironment
 from workbench.plans.plan import Target
 
@@ -280,9 +279,9 @@ def refuse_what_may_not_be(
     """Refuse a way of restoring that this user may not, or cannot, take, or that no program here carries out."""
     if live is not None:
         version = beside.info.parameter_status("server_version") or ""
-        tool_for("pg_dump", version, cluster.tools, cluster.parameters(live.name))  # the safety backup's
+        program_for("pg_dump", version, cluster.tools, cluster.parameters(live.name))  # the safety backup's
     to = cluster.parameters(beside.info.dbname) if way == "swap" else None
-    reader(manifest.path, cluster.tools, to)
+    read_list(manifest.path, cluster.tools, to)
     if way == "swap":
         if reason := cluster.may_rename(beside, live):
             raise Refused(
@@ -307,7 +306,9 @@ def _refuse_extensions(
 
     What the server's catalogue leaves in doubt, for a hosted server may allow more, is tried in an empty database.
     """
-    needed = [match[1] for line in listed(manifest.path, cluster.tools) if (match := _EXTENSION.match(line))]
+    needed = [
+        match[1] for line in entries_of(manifest.path, cluster.tools) if (match := _EXTENSION.match(line))
+    ]
     there: set[str] = set()
     if live is not None:
         with cluster.connect(cluster.live) as connection:

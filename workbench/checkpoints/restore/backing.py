@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
 from datetime import UTC, datetime
 
-from psycopg.conninfo import make_conninfo
-
-from workbench.checkpoints.archive import failure
 from workbench.checkpoints.restore.cluster import Cluster
-from workbench.database.tools import plain_english, tool_for
+from workbench.database.connection import SPELLING, WITHOUT_LIMITS
+from workbench.database.programs import failure, program_for
 from workbench.errors import WorkbenchError
 from workbench.settings import Settings
 
@@ -20,17 +17,16 @@ def bare_dump(cluster: Cluster, settings: Settings) -> str:
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     path = folder / f"pre_restore_{datetime.now(UTC):%Y%m%d_%H%M%S}.dump"
     part = path.with_name(f".{path.name}.part")
-    parameters = cluster.parameters(cluster.live)
-    with cluster.connect(cluster.live) as connection:
+    live = cluster.at(cluster.live)
+    parameters = live.address.parameters(f"{WITHOUT_LIMITS}{SPELLING}")
+    with live.session() as connection:
         version = connection.info.parameter_status("server_version") or ""
-    tool = tool_for("pg_dump", version, settings.client_tools, parameters)
-    secret = {"PGPASSWORD": parameters.pop("password")} if "password" in parameters else {}
-    command = [str(tool.path), "-Fc", f"--file={part}", make_conninfo("", **parameters)]
-    done = subprocess.run(command, capture_output=True, env=plain_english(**secret), check=False)
+    program = program_for("pg_dump", version, settings.client_tools, parameters)
+    done = program.run("--format=custom", f"--file={part}", to=parameters)
     if done.returncode:
         part.unlink(missing_ok=True)
         raise WorkbenchError(
-            f"The safety backup of {cluster.live} could not be made: {cluster.redacted(RuntimeError(failure(done.stderr)))}."
+            f"The safety backup of {cluster.live} could not be made: {live.redacted(failure(done.stderr))}."
         )
     part.replace(path)
     return str(path)

@@ -6,35 +6,28 @@ one session needs; but killed in the middle, the database is as it was.
 
 from __future__ import annotations
 
-import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import psycopg
 from psycopg import sql
 from sqlalchemy import Connection
 
-from workbench.checkpoints.archive import AGAIN, failure, pg_restore, reader
 from workbench.checkpoints.restore.act import Restore, Step
-from workbench.checkpoints.restore.broken_keys import is_key, listed, statements, unchecked
-from workbench.checkpoints.restore.filling import explained
 from workbench.checkpoints.restore.request import Counted, differing
 from workbench.checkpoints.restore.settling import journal_of, settle_within, settled_before
 from workbench.checkpoints.restore.steps import compare_with, counted_in, health, safety, start, stop
 from workbench.checkpoints.restore.watching import watched
 from workbench.database.connection import Database
 from workbench.database.exclusion import RESTORING
-from workbench.database.tools import plain_english
-from workbench.errors import DatabaseUnreachable, Drift, NotMurmurant, Refused, SnapshotError
+from workbench.database.programs import entries_of, restore_within
+from workbench.errors import Drift, NotMurmurant, Refused
 from workbench.murmurant.schema import read_schema
 from workbench.plans.journal import raw
-
-_END_OF_ROWS = b"\\.\n"
 
 # What no extension brought and the system does not own: it goes, also what is newer than the snapshot.
 _OWN_SCHEMAS = """
@@ -173,51 +166,13 @@ def _restore(
     restore: Restore, driver: psycopg.Connection[Any], archive: Path, kept: set[tuple[str, str]]
 ) -> None:
     tools = restore.cluster.tools
-    lines = [line for line in listed(archive, tools) if not _made_already(line, kept)]
-    keys = [line for line in lines if is_key(line)]
-    chosen = "".join(f"{line}\n" for line in lines if line not in keys).encode(errors="surrogateescape")
-    tables = sum(" TABLE DATA " in line for line in lines)
-    options = "--file=-", "--clean", "--if-exists", "--use-list=/dev/stdin"
-    command = pg_restore(archive, reader(archive, tools), *options)
-    process = subprocess.Popen(
-        command,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=plain_english(),
+    lines = [line for line in entries_of(archive, tools) if not _made_already(line, kept)]
+    broken = restore_within(
+        *(driver, archive, restore.cluster.database, tools, "--clean", "--if-exists"),
+        entries=lines,
+        advance=restore.tell,
     )
-    with process:
-        try:
-            assert process.stdin is not None
-            assert process.stdout is not None
-            assert process.stderr is not None
-            with process.stdin:
-                process.stdin.write(chosen)
-            _send(restore, driver, process.stdout, tables)
-            said = process.stderr.read()
-        except psycopg.Error as error:
-            process.kill()
-            if isinstance(error, psycopg.OperationalError) and driver.closed:
-                raise DatabaseUnreachable(
-                    f"The connection to {restore.cluster.database.environment} was lost:"
-                    f" {restore.cluster.redacted(error)}.",
-                    "Check that it runs.",
-                ) from None
-            raise explained(archive, f"ERROR: {restore.cluster.redacted(error)}", restore.cluster) from None
-        except BaseException:
-            process.kill()
-            raise
-    if process.returncode:
-        raise SnapshotError(f"The snapshot {archive} is damaged: {failure(said)}.", AGAIN)
-    broken = []
-    for statement in statements(archive, tools, keys):
-        try:
-            with driver.transaction():
-                driver.execute(statement.encode())
-        except psycopg.errors.ForeignKeyViolation as error:
-            driver.execute(unchecked(statement).encode())
-            broken.append(str(error.diag.constraint_name))
-    restore.record.facts["unchecked_keys"] = sorted(broken)
+    restore.record.facts["unchecked_keys"] = broken
 
 
 def _made_already(line: str, kept: set[tuple[str, str]]) -> bool:
@@ -226,43 +181,6 @@ def _made_already(line: str, kept: set[tuple[str, str]]) -> bool:
         if f" {kind} - {name} " in f"{line} " or f" COMMENT - {kind} {name} " in f"{line} ":
             return True
     return False
-
-
-def _send(restore: Restore, driver: psycopg.Connection[Any], script: IO[bytes], tables: int) -> None:
-    """Send a script of pg_restore's: what stands between two COPY as one request, rows as they come."""
-    gathered: list[bytes] = []
-    done, told = 0, time.monotonic()
-    for line in script:
-        if line.startswith((b"\\restrict ", b"\\unrestrict ")):
-            continue  # psql's own commands (\restrict), outside of any rows
-        if line.startswith(b"SET transaction_timeout") and driver.info.server_version < 170000:
-            continue  # a newer pg_restore's greeting, which an older server does not know
-        if not (line.startswith(b"COPY ") and line.endswith(b" FROM stdin;\n")):
-            gathered.append(line)
-            continue
-        _execute(driver, gathered)
-        done += 1
-        if time.monotonic() - told > 0.1 or done == tables:
-            restore.tell("restoring rows", done, tables)
-            told = time.monotonic()
-        with driver.cursor().copy(line) as copy:
-            for row in script:
-                if row == _END_OF_ROWS:
-                    break
-                copy.write(row)
-            else:
-                raise SnapshotError(
-                    f"The snapshot {restore.request.source.file} is damaged: rows of it have no end.", AGAIN
-                )
-    restore.tell("making keys and indexes")
-    _execute(driver, gathered)
-
-
-def _execute(driver: psycopg.Connection[Any], gathered: list[bytes]) -> None:
-    text = b"".join(gathered)
-    gathered.clear()
-    if text.strip():
-        driver.execute(text)
 
 
 IN_PLACE = [

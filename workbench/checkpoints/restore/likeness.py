@@ -7,7 +7,6 @@ settings, comment, encoding and locale are lost, unless it makes the database it
 from __future__ import annotations
 
 import re
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,10 +14,9 @@ from typing import Any
 from psycopg import sql
 from psycopg.rows import dict_row
 
-from workbench.checkpoints.archive import AGAIN, failure, pg_restore, reader
 from workbench.checkpoints.restore.cluster import Session
-from workbench.database.tools import plain_english
-from workbench.errors import Refused, SnapshotError
+from workbench.database.programs import read_list, script_of
+from workbench.errors import Refused
 
 _ITSELF = """
     SELECT pg_get_userbyid(datdba) AS owner, pg_encoding_to_char(encoding) AS encoding, datcollate, datctype,
@@ -169,21 +167,10 @@ def statements_in(archive: Path, tools: Path | None, name: str) -> tuple[str, li
     tuple of (str, list of str)
         The options of CREATE DATABASE, and the statements that set its owner, rights and settings.
     """
-    tool = reader(archive, tools)
-    done = subprocess.run(
-        pg_restore(archive, tool, "--create", "--list"), capture_output=True, env=plain_english(), check=False
-    )
-    lines = [line for line in done.stdout.splitlines() if _ABOUT.match(line)]
-    made = subprocess.run(
-        pg_restore(archive, tool, "--create", "--file=-", "--use-list=/dev/stdin"),
-        input=b"".join(line + b"\n" for line in lines),
-        capture_output=True,
-        env=plain_english(),
-        check=False,
-    )
-    if done.returncode or made.returncode:
-        raise SnapshotError(f"The snapshot {archive} is damaged: {failure(made.stderr)}.", AGAIN)
-    script = made.stdout.decode()
+    program, _ = read_list(archive, tools)
+    listing = program.run("--create", "--list", archive.absolute()).stdout.decode(errors="surrogateescape")
+    lines = [line for line in listing.splitlines() if _ABOUT.match(line)]
+    script = script_of(archive, tools, lines, "--create")
     created = re.search(r"^CREATE DATABASE (.+?) WITH TEMPLATE = template0(.*);$", script, re.MULTILINE)
     if created is None:
         return " ENCODING 'UTF8'", []
@@ -200,7 +187,7 @@ def statements_in(archive: Path, tools: Path | None, name: str) -> tuple[str, li
 
 
 # The entries of an archive's list that are about the database itself.
-_ABOUT = re.compile(rb"^\d+; \d+ \d+ (?:DATABASE|DATABASE PROPERTIES|ACL - DATABASE|COMMENT - DATABASE) ")
+_ABOUT = re.compile(r"^\d+; \d+ \d+ (?:DATABASE|DATABASE PROPERTIES|ACL - DATABASE|COMMENT - DATABASE) ")
 
 
 def create_as_dumped(beside: Session, name: str, archive: Path, tools: Path | None) -> None:

@@ -11,7 +11,6 @@ from psycopg import sql
 
 from workbench.checkpoints.restore.act import Restore, Sequences, Step, forget_unmarked
 from workbench.checkpoints.restore.cluster import name_beside
-from workbench.checkpoints.restore.filling import fill
 from workbench.checkpoints.restore.likeness import (
     create_as_dumped,
     create_like,
@@ -22,6 +21,7 @@ from workbench.checkpoints.restore.likeness import (
 from workbench.checkpoints.restore.request import Counted, more_is_lost
 from workbench.checkpoints.restore.settling import settle
 from workbench.checkpoints.restore.swap import others, refuse_who_stays, swap
+from workbench.database import programs
 from workbench.database.exclusion import HALF_MADE, is_half_made, mark_of
 from workbench.errors import Drift, Refused, SnapshotError
 
@@ -107,17 +107,17 @@ def mark_half_made(restore: Restore) -> None:
 def fill_it(restore: Restore) -> None:
     """Restore the archive into the new database."""
     _still_empty(restore)
-    broken = fill(
-        restore.cluster,
-        _new(restore),
+    made = programs.restore(
         Path(restore.request.source.file),
-        restore.around.jobs,
-        lambda what, done, of: restore.tell(f"restoring {what}", done, of),
+        restore.cluster.at(_new(restore)),
+        restore.cluster.tools,
+        f"--jobs={restore.around.jobs}",
+        advance=lambda what, done, of: restore.tell(f"restoring {what}", done, of),
     )
     # It did not wait for the disk. One commit that does takes everything before it along: without that a crash of
     # the server could lose the last indexes after the record has called this step done.
     mark_half_made(restore)
-    restore.record.note(unchecked_keys=broken)
+    restore.record.note(unchecked_keys=made.unchecked_keys)
 
 
 def verify(restore: Restore) -> None:
