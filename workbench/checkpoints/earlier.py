@@ -19,7 +19,6 @@ from workbench.checkpoints.manifest import Manifest, read_manifest
 from workbench.checkpoints.scratch import LONG, Scratch, restored
 from workbench.checkpoints.shelf import find_snapshot
 from workbench.database.connection import Database, connect, raw
-from workbench.database.environment import Environment
 from workbench.errors import SnapshotError, UsageError, WrongEnvironment
 from workbench.investigate.differences.comparing import Earlier
 from workbench.investigate.differences.recent import Moment
