@@ -103,7 +103,7 @@ def _approved(place: Place, *how: str) -> dict[str, Any]:
     return asked
 
 
-def _interrupted(*_: object) -> None:
+def _interrupted(*_: object, **__: object) -> None:
     raise KeyboardInterrupt
 
 
