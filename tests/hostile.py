@@ -70,7 +70,7 @@ def plant(connection: psycopg.Connection[Any]) -> None:
         """UPDATE "Member" SET email = '<b onclick=window.hacked=1>' || email || '"''=HYPERLINK(1)'"""
     )
     connection.execute(
-        """UPDATE "AuditLog" SET metadata = metadata || %s WHERE NOT metadata ? 'chain'""",
+        """UPDATE "AuditLog" SET metadata = metadata || %s WHERE metadata ->> 'source' IS DISTINCT FROM 'workbench'""",
         ['{"operator": "<script>window.hacked=1</script>", "error": "<img src=x onerror=window.hacked=1>"}'],
     )
     if ("WaIdMapping", "syncRunId") in there:

@@ -201,11 +201,11 @@ def test_audit_answers_the_guides_questions(clubs, at):  # noqa: F811
     club = clubs.clone("guide")
     run = at(club)
     last = club.club.last_live_run.run
-    entries = json.loads(run("audit", "--run", last, "--json").stdout)
+    entries = json.loads(run("audit", "--run", last, "--json").stdout)["entries"]
     assert [each["action"] for each in entries] == ["migration:started", "migration:completed"]
     assert json.loads(run("audit", "--operators", "--json").stdout)[0]["imports"] >= 2
     assert json.loads(run("audit", "--summary", "--json").stdout)
-    assert json.loads(run("audit", "--action", "migration:rollback", "--json").stdout) == []
+    assert json.loads(run("audit", "--action", "migration:rollback", "--json").stdout)["entries"] == []
     assert run("audit", "--operators", "--summary").returncode == 2
 
 

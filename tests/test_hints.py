@@ -91,7 +91,7 @@ TOLD = [
     "plans", "plan mapping Member 1", "plan merge a b", "plan sync-state", "plan policies", "plan rollback nowhere",
     "run nowhere", "show nowhere", "apply nowhere", "snapshot restore nowhere", "snapshot verify", "snapshot prune",
     "bundle create .", "bundle verify nowhere", "dry-run review", "dry-run", "report nowhere", "doctor", "app health",
-    "approve nowhere --digest 0", "preflight sign", "preflight waive nothing --reason R", "audit verify", "mappings 1",
+    "approve nowhere --digest 0", "preflight sign", "preflight waive nothing --reason R", "mappings 1",
 ]  # fmt: skip
 """What has a suggestion for whoever asked wrongly, or too early."""
 

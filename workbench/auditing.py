@@ -1,16 +1,22 @@
-"""The audit log, from a notebook: its questions, and whether it is whole."""
+"""The audit log, from a notebook: its questions, and whether it is as it was noted last."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import asdict
 from datetime import datetime
-from pathlib import Path
 
 import pandas as pd
 
 from workbench import audit
-from workbench.audit.verifying import Verdict
+from workbench.audit import LogState, Noted
+from workbench.checkpoints.shelf import list_snapshots
 from workbench.covering import covering
 from workbench.database.connection import raw
+from workbench.errors import PlanError
+from workbench.plans.plan import SUFFIX
+from workbench.plans.reading import read_plan
 from workbench.session import Session
 
 
@@ -42,14 +48,18 @@ class Auditing(Session):
         with self.reading() as connection:
             return audit.imports_by_operator(connection, self.schema, since)
 
-    def audit_verify(self, against: str | Path | None = None) -> Verdict:
-        """Walk the hash chain of the workbench's own entries, and name the first break.
-
-        Parameters
-        ----------
-        against : path, optional
-            What ``workbench audit verify --json`` answered earlier: its end must still be part of the chain.
-        """
-        noted = audit.read_noted(Path(against)) if against is not None else None
+    def audit_log_state(self) -> LogState:
+        """Tell whether the workbench's own entries are as a snapshot or a plan noted them last."""
         with self.reading() as connection:
-            return audit.verify_chain(audit.read_chain(raw(connection), self.schema), noted)
+            return audit.compare_with_noted(raw(connection), self.schema, self._log_notes())
+
+    def _log_notes(self) -> Iterator[tuple[str, Noted]]:
+        here = asdict(self.target)
+        for manifest in list_snapshots(self.settings.backups, self.environment.name):
+            if manifest.log is not None and manifest.target == here:
+                yield f"snapshot {manifest.snapshot}", manifest.log
+        for path in self.plans_folder.glob(f"*{SUFFIX}"):
+            with suppress(PlanError):  # `plans` tells of a damaged one
+                plan = read_plan(path)
+                if plan.header.log is not None and plan.header.target == self.target:
+                    yield f"plan {plan.id}", plan.header.log

@@ -2,59 +2,46 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from typing import Any
+from uuid import uuid4
 
-import psycopg
 import pytest
 
-from tests.audit.chained import Chained, chain_of
-from tests.audit.ground import Ground, ground_of
-from tests.conftest import DIALECTS, Clubs
+from tests.conftest import Clubs, Ground
+from workbench.audit import record
+
+Login = Callable[[str], str]
 
 
 @pytest.fixture
-def ground(clubs: Clubs, dialect: str, tmp_path: Path) -> Ground:
-    return ground_of(clubs, dialect, tmp_path)
-
-
-Role = Callable[[Ground], str]
+def ground(clubs: Clubs, dialect: str) -> Ground:
+    return clubs.clone(dialect, members=50)
 
 
 @pytest.fixture
-def roles(ground: Ground) -> Iterator[Callable[[Ground, str], str]]:
-    """Make a role with some rights; return the URL as it has it."""
-    made: list[str] = []
+def login(ground: Ground) -> Iterator[Login]:
+    """Make a role with some rights on every table; return the URL as it has it."""
+    name = f"role_of_{ground.database}"
 
-    def make(ground: Ground, rights: str) -> str:
-        name = f"role_{len(made)}_of_{ground.database.address.url.database}"
-        ground.club.execute(
-            f"CREATE ROLE {name} LOGIN; GRANT {rights} ON ALL TABLES IN SCHEMA public TO {name}"
-        )
-        made.append(name)
-        return ground.url.replace("postgres:@", f"{name}:@")
+    def make(rights: str) -> str:
+        ground.execute(f"CREATE ROLE {name} LOGIN; GRANT {rights} ON ALL TABLES IN SCHEMA public TO {name}")
+        return ground.login(name)
 
     yield make
-    with psycopg.connect(ground.url) as connection:
-        for name in made:
-            connection.execute(f"DROP OWNED BY {name}; DROP ROLE {name}")
+    ground.execute(f"DROP OWNED BY {name}; DROP ROLE {name}")
 
 
-@pytest.fixture
-def reader(roles: Callable[[Ground, str], str]) -> Role:
-    """A role that may read and no more."""
-    return lambda ground: roles(ground, "SELECT")
+def log(ground: Ground, action: str = "migration:test", url: str | None = None, **metadata: Any) -> str:
+    """Write an entry as the workbench does; return its id."""
+    schema = ground.open().schema
+    return record(ground.open(url).database, schema, action, metadata, about=str(uuid4()))
 
 
-@pytest.fixture
-def writer(roles: Callable[[Ground, str], str]) -> Role:
-    """A role that may add entries, and make nothing."""
-    return lambda ground: roles(ground, "SELECT, INSERT")
-
-
-@pytest.fixture(scope="module", params=DIALECTS)
-def chained(
-    request: pytest.FixtureRequest, clubs: Clubs, tmp_path_factory: pytest.TempPathFactory
-) -> Chained:
-    """A chain in each dialect; what is done to it is rolled back."""
-    return chain_of(clubs, request.param, tmp_path_factory.mktemp("chained"))
+def wait_for_a_lock(ground: Ground) -> None:
+    """Return when somebody waits for a lock here."""
+    deadline = time.monotonic() + 10
+    while ground.ask("SELECT count(*) FROM pg_locks WHERE NOT granted") == [0]:
+        assert time.monotonic() < deadline, "nobody waits"
+        time.sleep(0.02)

@@ -6,10 +6,9 @@ import os
 import re
 import subprocess
 from pathlib import Path
-from uuid import uuid4
 
-from tests.audit.ground import Ground
-from workbench.audit import record
+from tests.audit.conftest import log
+from tests.conftest import Ground
 from workbench.database.embedded import client_tools
 
 PAGE = Path(__file__).parents[2] / "docs" / "audit.md"
@@ -28,13 +27,8 @@ def psql(ground: Ground, folder: Path, statements: str) -> None:
 
 def test_old_entries_are_exported_and_deleted_and_brought_back(ground: Ground, tmp_path: Path) -> None:
     (script,) = re.findall(r"```sql\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
-    old, young = (
-        record(ground.database, ground.schema, "migration:test", {"odd": "\\ \"'\n"}, about=str(uuid4()))
-        for _ in range(2)
-    )
-    ground.club.execute(
-        """UPDATE "AuditLog" SET "createdAt" = now() - interval '25 months' WHERE id = %s""", old
-    )
+    old, young = log(ground, odd="\\ \"'\n"), log(ground)
+    ground.execute("""UPDATE "AuditLog" SET "createdAt" = now() - interval '25 months' WHERE id = %s""", old)
     before = rows(ground)
     psql(ground, tmp_path, script)
     after = rows(ground)
@@ -46,5 +40,4 @@ def test_old_entries_are_exported_and_deleted_and_brought_back(ground: Ground, t
 
 
 def rows(ground: Ground) -> dict[str, str]:
-    with ground.connect() as connection:
-        return dict(connection.execute('SELECT id::text, t::text FROM "AuditLog" t').fetchall())
+    return dict(ground.ask('SELECT id::text, t::text FROM "AuditLog" t'))

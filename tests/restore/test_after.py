@@ -314,11 +314,3 @@ def test_restored_and_replayed_only_the_bad_run_s_doing_is_gone(
     assert set(different) == {"Member"}
     assert ground.ask("""SELECT phone FROM "Member" WHERE id::text = %s""", person) == ["805 555 0100"]
     assert len(different["Member"][1]) == 1
-
-
-def test_the_audit_chain_of_a_restored_database_holds(guide: Ground) -> None:
-    made = guide.snapshot()
-    applied(guide)
-    guide.restore(guide.asked(made.snapshot))
-    with guide.open() as wb:
-        assert wb.audit_verify().status != "fail"

@@ -84,8 +84,8 @@ def test_clean_then_broken_then_corrected(club: Ground, at: Callable[..., Run]) 
     assert nothing.code == 3
     assert "Nothing to correct" in nothing.err
     shown = run("audit", "--action", "migration:tiers", "--json")
-    assert json.loads(shown.out)[0]["metadata"]["corrected"] == {"LAPSED -> ALUMNI": 4}
-    assert len(json.loads(shown.out)[0]["metadata"]["configuration_sha256"]) == 64
+    assert json.loads(shown.out)["entries"][0]["metadata"]["corrected"] == {"LAPSED -> ALUMNI": 4}
+    assert len(json.loads(shown.out)["entries"][0]["metadata"]["configuration_sha256"]) == 64
 
 
 def test_without_a_mapping_it_is_not_green(clubs: Clubs, at: Callable[..., Run]) -> None:

@@ -1,27 +1,27 @@
-"""Audit entries in either dialect: the questions of guide §5.2, the entries that §5.1 demands, and their chain."""
+"""Audit entries in either dialect: the questions of guide §5.2, the entries that §5.1 demands, and a digest of our own."""
 
-from workbench.audit.asking import (
+from workbench.audit.digest import LogState, Noted, compare_with_noted, own_digest
+from workbench.audit.entries import (
+    MIGRATION_ACTION,
     audit_entries,
     audit_summary,
+    has_action,
     imports_by_operator,
-    is_of_migration,
-    spoken_action,
+    migration_action,
 )
-from workbench.audit.links import read_chain
-from workbench.audit.noting import read_noted, verdict_facts
-from workbench.audit.verifying import verify_chain
 from workbench.audit.writing import record, write_entry
 
 __all__ = [
+    "MIGRATION_ACTION",
+    "LogState",
+    "Noted",
     "audit_entries",
     "audit_summary",
+    "compare_with_noted",
+    "has_action",
     "imports_by_operator",
-    "is_of_migration",
-    "read_chain",
-    "read_noted",
+    "migration_action",
+    "own_digest",
     "record",
-    "spoken_action",
-    "verdict_facts",
-    "verify_chain",
     "write_entry",
 ]

@@ -17,7 +17,6 @@ from sqlalchemy import (
     FromClause,
     String,
     Subquery,
-    and_,
     cast,
     column,
     exists,
@@ -32,8 +31,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import distinct_on
 
+from workbench.audit.entries import has_action
 from workbench.errors import WorkbenchError
-from workbench.murmurant.importers import MERGED, REDONE, ROLLBACK_ACTION, UNDONE
+from workbench.murmurant.importers import MERGED, REDONE, UNDONE
 from workbench.murmurant.schema import Schema
 from workbench.murmurant.spellings import CONCEPT_OF
 
@@ -170,7 +170,7 @@ def merged(connection: Connection, schema: Schema) -> dict[tuple[str, str], tupl
         audit = schema.audit
         rows = connection.execute(
             select(audit.c.metadata, audit.c.created_at)
-            .where(_spoken(schema, MERGED), stands(schema, audit))
+            .where(has_action(schema, MERGED), stands(schema, audit))
             .order_by(audit.c.created_at)
         )
         for facts, at in rows:
@@ -200,8 +200,8 @@ def stands(schema: Schema, audit: FromClause) -> ColumnElement[bool]:
     log = schema.audit
     about = func.coalesce(log.c.metadata["root_plan"].astext, log.c.metadata["undone_plan"].astext)
     last = (
-        select(about.label("plan"), _spoken(schema, UNDONE).label("undone"), log.c.created_at.label("at"))
-        .where(_spoken(schema, UNDONE, REDONE))
+        select(about.label("plan"), has_action(schema, UNDONE).label("undone"), log.c.created_at.label("at"))
+        .where(has_action(schema, UNDONE, REDONE))
         .ext(distinct_on(about))
         .order_by(about, log.c.created_at.desc())
         .subquery("last_undone")
@@ -209,11 +209,3 @@ def stands(schema: Schema, audit: FromClause) -> ColumnElement[bool]:
     return ~exists().where(
         last.c.undone, last.c.plan == audit.c.metadata["plan"].astext, last.c.at >= audit.c.created_at
     )
-
-
-def _spoken(schema: Schema, *actions: str) -> ColumnElement[bool]:
-    """Whether an entry's action is one of these; an enum has no room for them, and there the metadata name it."""
-    action, named = schema.audit.c.action, schema.audit.c.metadata["migrationAction"].astext
-    if schema.audit_action_is_enum:
-        return and_(cast(action, String) == ROLLBACK_ACTION, named.in_(actions))
-    return func.coalesce(named, cast(action, String)).in_(actions)

@@ -9,22 +9,14 @@ from uuid import uuid4
 import psycopg
 from psycopg import sql
 
-from workbench.audit.chain import (
-    VERSION,
-    Head,
-    Position,
-    keep_head,
-    log_of,
-    seal,
-    stored_seal,
-    take_position,
-)
 from workbench.database.connection import Database
 from workbench.database.exclusion import begin_to_write
 from workbench.errors import NotLogged, SchemaGap, WorkbenchError
 from workbench.murmurant.catalogue import CatalogueTable
 from workbench.murmurant.importers import ROLLBACK_ACTION
 from workbench.murmurant.schema import Schema
+
+_LOCK = "murmurant-workbench audit log"
 
 
 def record(database: Database, schema: Schema, action: str, metadata: dict[str, Any], *, about: str) -> str:
@@ -74,8 +66,8 @@ def write_entry(
     """Write one entry in the shape the dialect wants, in the transaction it belongs to: an apply's.
 
     Where ``action`` is the application's enum, which has no migration actions, the entry is an
-    ``UNDO`` whose metadata name the action as ``migrationAction``. It takes the next place in the
-    hash chain (`workbench.audit.chain`), and others who write one wait until the transaction ends.
+    ``UNDO`` whose metadata name the action as ``migrationAction``. Others who write one wait until the
+    transaction ends: an entry that is seen later is of a later moment.
 
     Parameters
     ----------
@@ -95,8 +87,6 @@ def write_entry(
     ------
     SchemaGap
         When there is no audit log to write to: a change that cannot be logged is not made.
-    WorkbenchError
-        When the database stores something else than was written, or hides where the chain ends.
     """
     schema.require("audit.id", "audit.action", "audit.metadata")
     found = schema.resolved["audit"]
@@ -111,57 +101,24 @@ def write_entry(
     values["metadata"] = json.dumps(facts, sort_keys=True)
     known = [name for name in (*values, "created_at") if name in found.spelling]
     _refuse_unknown_columns(described, {found.spelling[name] for name in known})
-    place = take_position(connection, schema)
-    cells = {
-        name: sql.SQL("{}::{}").format(
+    log = sql.Identifier(schema.catalogue.schema, found.table)
+    # The table first, as everywhere: an apply that changes the log itself has it already.
+    connection.execute(sql.SQL("LOCK TABLE {} IN ROW EXCLUSIVE MODE").format(log))
+    connection.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [_LOCK])
+    cells = [
+        sql.SQL("{}::{}").format(
             sql.SQL("clock_timestamp()") if name == "created_at" else sql.Literal(values[name]),
             sql.SQL(described.columns[found.spelling[name]].type),
         )
         for name in known
-    }
-    row = connection.execute(_sealed_insert(schema, cells, place)).fetchone()
-    assert row is not None
-    if row[0] != row[1]:
-        raise WorkbenchError(
-            f'The database stores an entry of "{found.table}" otherwise than it was written: it cannot be chained.',
-            "A default or a trigger of that table does this; ask its owner. Nothing was changed.",
+    ]
+    names = [sql.Identifier(found.spelling[name]) for name in known]
+    connection.execute(
+        sql.SQL("INSERT INTO {} ({}) VALUES ({})").format(
+            log, sql.SQL(", ").join(names), sql.SQL(", ").join(cells)
         )
-    keep_head(connection, schema, Head(place.number, row[0], number))
+    )
     return number
-
-
-def _sealed_insert(schema: Schema, cells: dict[str, sql.Composed], place: Position) -> sql.Composed:
-    """Build the statement that writes an entry, and returns its seal as written and as it is stored."""
-    found = schema.resolved["audit"]
-    names = [sql.Identifier(found.spelling[name]) for name in cells]
-    number, previous = sql.Literal(place.number), sql.SQL("{}::text").format(sql.Literal(place.previous))
-    chained = sql.SQL(
-        "jsonb_set(t.{metadata}::jsonb, '{{chain}}', jsonb_build_object('version', {version}, 'number', {number},"
-        " 'previous', {previous}, 'hash', {hash}))::{type}"
-    ).format(
-        metadata=sql.Identifier(found.spelling["metadata"]),
-        version=sql.Literal(VERSION),
-        number=number,
-        previous=previous,
-        hash=seal(schema, cells, row="t", number=number, previous=previous),
-        type=sql.SQL(schema.catalogue.tables[found.table].columns[found.spelling["metadata"]].type),
-    )
-    return sql.SQL(
-        "INSERT INTO {log} AS s ({names}) SELECT {values} FROM (SELECT {cells}) t"
-        " RETURNING s.{metadata}::jsonb -> 'chain' ->> 'hash', {stored}"
-    ).format(
-        log=log_of(schema),
-        names=sql.SQL(", ").join(names),
-        values=sql.SQL(", ").join(
-            chained if name == "metadata" else sql.SQL("t.{}").format(real)
-            for name, real in zip(cells, names, strict=True)
-        ),
-        cells=sql.SQL(", ").join(
-            sql.SQL("{} AS {}").format(cell, real) for cell, real in zip(cells.values(), names, strict=True)
-        ),
-        metadata=sql.Identifier(found.spelling["metadata"]),
-        stored=stored_seal(schema, "s"),
-    )
 
 
 def _refuse_unknown_columns(described: CatalogueTable, known: set[str]) -> None:

@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from workbench.audit import Noted
 from workbench.errors import SnapshotError
 
 VERSION = 2
@@ -113,6 +114,8 @@ class Manifest:
         Those of other schemas, by schema.
     database_size : int
         The room it took on its server, bytes: what a restore needs.
+    log : Noted or None
+        The digest of the workbench's own audit entries; None where there are none, or no log.
     verifications : tuple of Verification
         Oldest first.
     """
@@ -138,6 +141,7 @@ class Manifest:
     sequences: dict[str, SequenceState]
     elsewhere: dict[str, Contents] = field(default_factory=dict)
     database_size: int = 0
+    log: Noted | None = None
     verifications: tuple[Verification, ...] = ()
     version: int = VERSION
     folder: Path = field(default=Path(), compare=False)
@@ -268,7 +272,8 @@ def _parsed(found: dict[str, Any], folder: Path) -> Manifest:
     main = _contents(found)
     elsewhere = {name: _contents(each) for name, each in found.pop("elsewhere").items()}
     tried = tuple(Verification(**each) for each in found.pop("verifications"))
-    rest = {**found, "tables": main.tables, "sequences": main.sequences}
+    log = Noted(**told) if (told := found.pop("log", None)) else None
+    rest = {**found, "log": log, "tables": main.tables, "sequences": main.sequences}
     made = Manifest(**rest, elsewhere=elsewhere, verifications=tried, folder=folder)
     if made.created.tzinfo is None or not NAME.fullmatch(made.snapshot) or Path(made.file).name != made.file:
         raise ValueError("its name, file or time")

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from workbench.audit import own_digest
 from workbench.checkpoints.archive import digest_of, digest_of_folder, size_of
 from workbench.checkpoints.archived import digests_in
 from workbench.checkpoints.dumping import Dump, flush, sequences_in
@@ -176,6 +177,7 @@ def create_snapshot(
             transaction=held.transaction,
             timeline=held.timeline,
             database_size=held.database_size,
+            log=own_digest(held.connection, schema),
             tables=contents.get(here, Contents()).tables,
             sequences=states.get(here, {}),
             elsewhere=elsewhere(contents, states, here),

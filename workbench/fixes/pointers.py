@@ -10,6 +10,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.sql.expression import bindparam
 from sqlalchemy.types import Text
 
+from workbench.audit import has_action
 from workbench.audit.deeds import stands
 from workbench.fixes.effects import Effects
 from workbench.investigate.traces import TOLERANCE, within
@@ -130,12 +131,9 @@ def _corrected(connection: Connection, schema: Schema, run: Run) -> set[str]:
     if run.started is None or not schema.has("audit.action", "audit.metadata", "audit.created_at"):
         return set()
     audit = schema.audit
-    spoken = audit.c.metadata["migrationAction"].astext
-    if not schema.audit_action_is_enum:
-        spoken = func.coalesce(spoken, audit.c.action)
     rows = connection.execute(
         select(audit.c.metadata["waId"].astext).where(
-            spoken == MAPPING_CORRECTED, audit.c.created_at > run.started, stands(schema, audit)
+            has_action(schema, MAPPING_CORRECTED), audit.c.created_at > run.started, stands(schema, audit)
         )
     )
     return {row[0] for row in rows}

@@ -10,8 +10,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pandas as pd
-from sqlalchemy import ColumnElement, Connection, String, cast, func, literal, select, true, union_all
+from sqlalchemy import Connection, String, cast, func, literal, select, union_all
 
+from workbench.audit import has_action, migration_action
 from workbench.audit.deeds import stands
 from workbench.database.address import redact
 from workbench.errors import unknown
@@ -21,7 +22,6 @@ from workbench.murmurant.importers import (
     ACTIONS,
     MIGRATION_PREFIX,
     RESTORED,
-    ROLLBACK_ACTION,
     ROLLED_BACK,
     SYNC_STATE_RESET,
     SYNC_STATE_WAS,
@@ -177,17 +177,15 @@ def _from_migration_entries(connection: Connection, schema: Schema, run: Any) ->
     if not schema.has("audit.metadata", "audit.action", "audit.created_at"):
         return rewriting
     audit = schema.audit
-    # An enum has no room for the guide's free text; there the metadata name the action.
-    action = audit.c.metadata["migrationAction"].astext
-    told: ColumnElement[bool] = true()
-    if schema.audit_action_is_enum:
-        told = cast(audit.c.action, String) == ROLLBACK_ACTION  # spares reading a million metadata for a few
-    else:
-        action = func.coalesce(action, audit.c.action)
     wanted = [f"{MIGRATION_PREFIX}{each}" for each in ("started", "completed", "failed")]
     rows = connection.execute(
-        select(action.label("action"), audit.c.metadata, audit.c.created_at, schema.audit_run.label("run"))
-        .where(told, action.in_([*wanted, *_REWRITING]), stands(schema, audit))
+        select(
+            migration_action(schema).label("action"),
+            audit.c.metadata,
+            audit.c.created_at,
+            schema.audit_run.label("run"),
+        )
+        .where(has_action(schema, *wanted, *_REWRITING), stands(schema, audit))
         .order_by(audit.c.created_at)
     )
     for row in rows:

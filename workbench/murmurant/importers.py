@@ -53,9 +53,6 @@ MAPPING_CORRECTED, MERGED = "migration:mapping:corrected", "migration:duplicates
 RESTORED = "migration:rollback:level2"
 """Guide §5.1's entry for a snapshot that was restored."""
 
-AUDIT_PRUNED = "migration:audit:pruned"
-"""The entry for audit entries that were exported and deleted when they were old enough (guide §5.3)."""
-
 REPLAYED = "migration:replayed"
 """The entry for what was put back after a restore (guide §3, level 2)."""
 

@@ -33,6 +33,7 @@ from typing import IO, Any, NamedTuple, Self
 import psycopg
 from sqlalchemy import Connection
 
+from workbench.audit import own_digest
 from workbench.database.connection import raw
 from workbench.errors import Refused, WorkbenchError
 from workbench.murmurant.catalogue import Catalogue
@@ -333,6 +334,7 @@ class Draft:
             tuple(self.evidence),
             tuple(self.notes),
             tuple(self.audit),
+            own_digest(self.context.raw, self.context.schema),
         )
         with PlanWriter(self.context.folder, header) as writer:
             for step in self._steps():

@@ -24,6 +24,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from workbench.audit import Noted
 from workbench.errors import PlanError
 
 VERSION = 1
@@ -82,6 +83,8 @@ class Header:
         The operator who asked for it.
     audit : tuple of dict
         The audit entries its application will write: ``action`` and ``metadata`` (guide §5.1).
+    log : Noted or None
+        The digest of the workbench's own audit entries as they were; None where there were none.
     """
 
     kind: str
@@ -92,6 +95,7 @@ class Header:
     evidence: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     audit: tuple[dict[str, Any], ...] = ()
+    log: Noted | None = None
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from workbench.audit import Noted
 from workbench.errors import PlanError
 from workbench.plans.plan import END, NOTES, OPERATIONS, VERSION, Header, Plan, Section, Target
 
@@ -51,6 +52,7 @@ def _parse(path: Path, content: mmap.mmap) -> tuple[Header, tuple[Section, ...]]
                 **first,
                 **{name: tuple(first[name]) for name in ("reasons", "evidence", "notes", "audit")},
                 "target": Target(**first["target"]),
+                "log": Noted(**first["log"]) if first["log"] else None,
             }
         )
         sections = []

@@ -12,6 +12,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
+from workbench.audit import own_digest
 from workbench.errors import Refused, SchemaGap
 from workbench.murmurant.importers import REDONE, UNDONE
 from workbench.murmurant.schema import Schema
@@ -79,6 +80,7 @@ def plan_undo(
         planned_by=planned_by,
         evidence=(f"the journal's entry {entry.id}, with every row before and after",),
         audit=({"action": REDONE if redoes else UNDONE, "metadata": facts},),
+        log=own_digest(connection, schema),
     )
     with PlanWriter(folder, header) as writer:
         for number, section in reversed(list(enumerate(entry.sections, 1))):

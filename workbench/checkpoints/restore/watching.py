@@ -7,6 +7,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
+from workbench.audit import MIGRATION_ACTION
 from workbench.checkpoints.fingerprints import row_counts, sequences_of, tables_of
 from workbench.checkpoints.manifest import Contents, Manifest
 from workbench.checkpoints.restore.act import Expected, Sequences
@@ -14,17 +15,12 @@ from workbench.checkpoints.restore.request import Counted
 from workbench.checkpoints.row_hashes import row_hashes
 from workbench.checkpoints.tallies import Way
 from workbench.murmurant.spellings import CONCEPTS
-from workbench.plans.journal import SCHEMA
 
 # Entries that the workbench itself writes about snapshots and the like: they change nothing that could be lost.
-_OWN = """
-    coalesce({metadata} ->> 'source' = 'workbench'
-    AND coalesce({metadata} ->> 'migrationAction', {action}::text) ~ '^migration:(snapshot|preflight|dry-run):', false)
+_OWN = f"""
+    coalesce({{metadata}} ->> 'source' = 'workbench'
+    AND {MIGRATION_ACTION} ~ '^migration:(snapshot|preflight|dry-run):', false)
 """
-
-
-_HEAD = f"{SCHEMA}.audit_head"
-"""The end of the workbench's own chain of entries, which each of them moves on."""
 
 
 def expected_of(manifest: Manifest) -> Expected:
@@ -82,8 +78,7 @@ def watched(connection: psycopg.Connection[Any], main: str) -> Counted:
     (log,) = CONCEPTS["audit"].tables
     tables = tables_of(connection)
     has_log = log in tables.get(main, ())
-    everything, _ = contents(connection, main, {log: (0, None)} if has_log else None)
-    found = {table: state for table, state in everything.items() if table != _HEAD}
+    found, _ = contents(connection, main, {log: (0, None)} if has_log else None)
     if not has_log:
         return found
     columns = {

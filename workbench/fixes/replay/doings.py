@@ -226,8 +226,7 @@ class Sorting:
             self._insert(each.table, back)
         if own:
             self.done.notes.append(
-                f"{own:,} audit entries of the workbench's own are not put back: they tell of what is restored away,"
-                " and each is chained to the one before it."
+                f"{own:,} audit entries of the workbench's own are not put back: they tell of what is restored away."
             )
         self._changed(each)
 

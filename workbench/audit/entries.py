@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 
 import pandas as pd
-from sqlalchemy import ColumnElement, Connection, String, cast, func, or_, select
+from sqlalchemy import ColumnElement, Connection, String, and_, cast, func, or_, select
 
 from workbench.database.connection import frame
-from workbench.murmurant.importers import IMPORT_SOURCE, MIGRATION_PREFIX
+from workbench.murmurant.importers import IMPORT_SOURCE, MIGRATION_PREFIX, ROLLBACK_ACTION
 from workbench.murmurant.schema import Schema, as_text
 
 
@@ -42,7 +42,7 @@ def audit_entries(
     schema.require("audit.action", "audit.metadata", "audit.created_at")
     audit = schema.audit
     metadata = audit.c.metadata
-    spoken = spoken_action(schema)
+    spoken = migration_action(schema)
     query = select(
         as_text(audit.c.id).label("id"),
         audit.c.created_at.label("at"),
@@ -61,13 +61,22 @@ def audit_entries(
     return found.iloc[::-1].reset_index(drop=True)
 
 
-def spoken_action(schema: Schema) -> ColumnElement[str]:
-    """Return an entry's action as guide §5.1 names it.
+MIGRATION_ACTION = "coalesce({metadata} ->> 'migrationAction', {action}::text)"
+"""An entry's action as guide §5.1 names it, as SQL: the application's enum has no such actions; there the metadata name them."""
 
-    The application's enum has no migration actions; there the metadata name them.
-    """
+
+def migration_action(schema: Schema) -> ColumnElement[str]:
+    """Return the same for the audit log of a schema."""
     audit = schema.audit
     return func.coalesce(audit.c.metadata["migrationAction"].astext, cast(audit.c.action, String))
+
+
+def has_action(schema: Schema, *actions: str) -> ColumnElement[bool]:
+    """Whether an entry's migration action is one of these; where it is an enum, without reading a million metadata."""
+    told = migration_action(schema).in_(actions)
+    if schema.audit_action_is_enum:
+        return and_(cast(schema.audit.c.action, String) == ROLLBACK_ACTION, told)
+    return told
 
 
 def is_of_migration(schema: Schema) -> ColumnElement[bool]:
@@ -78,7 +87,7 @@ def is_of_migration(schema: Schema) -> ColumnElement[bool]:
     """
     metadata = schema.audit.c.metadata
     return or_(
-        spoken_action(schema).like(f"{MIGRATION_PREFIX}%"),
+        migration_action(schema).like(f"{MIGRATION_PREFIX}%"),
         metadata["source"].astext == IMPORT_SOURCE,
         schema.audit_run.is_not(None),
     )
@@ -94,7 +103,7 @@ def audit_summary(connection: Connection, schema: Schema, since: datetime | None
     """
     schema.require("audit.action", "audit.metadata", "audit.created_at")
     audit = schema.audit
-    action = spoken_action(schema)
+    action = migration_action(schema)
     run = schema.audit_run
     query = select(
         run.label("run"),
@@ -126,7 +135,7 @@ def imports_by_operator(
         audit.c.metadata["operator"].astext.label("operator"),
         func.count().label("imports"),
         func.sum(func.to_number(duration, "9999999999")).label("total_seconds"),
-    ).where(spoken_action(schema) == "migration:completed")
+    ).where(has_action(schema, "migration:completed"))
     if since is not None:
         query = query.where(audit.c.created_at >= since)
     return frame(connection, query.group_by("operator").order_by("operator"))

@@ -1,0 +1,121 @@
+"""``workbench audit``: the questions of guide §5.2, and the migration action of an entry in either dialect."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from psycopg import sql
+from sqlalchemy import select
+
+from tests.audit.conftest import log
+from tests.commands import Shell
+from tests.commands import at as at
+from tests.commands import shell as shell
+from tests.conftest import Ground
+from workbench.audit import MIGRATION_ACTION, has_action, migration_action
+from workbench.cli.auditing import moment_of
+
+NOW = datetime(2026, 3, 31, 12, 30, tzinfo=UTC).replace(tzinfo=None)
+AGED = """UPDATE "AuditLog" SET "createdAt" = "createdAt" - interval '{} days'"""
+
+Asked = Callable[..., Any]
+
+
+@pytest.fixture
+def asked(ground: Ground, at: Callable[..., Shell]) -> Asked:
+    """Ask the command for JSON."""
+    run = at(ground)
+
+    def ask(*arguments: str) -> Any:
+        done = run("audit", *arguments, "--json")
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    return ask
+
+
+def test_the_migration_action_is_one_however_it_is_asked(ground: Ground) -> None:
+    """Of an entry that the workbench wrote, of one of the guide's importer, and of one that is of no migration."""
+    action = "migration:rollback:level1"
+    number = log(ground, action)
+    wb = ground.open()
+    with wb.reading() as connection:
+        audit = wb.schema.audit
+        said = dict(connection.execute(select(audit.c.id, migration_action(wb.schema))).fetchall())
+        found = connection.execute(select(audit.c.id).where(has_action(wb.schema, action))).scalars()
+        assert list(found) == [number]
+    assert said[number] == action
+    expected = {"CREATE"} if wb.dialect == "application" else {"migration:started", "member:updated"}
+    assert expected < set(said.values())
+    names = {name: sql.Identifier(name) for name in ("metadata", "action")}
+    query = sql.SQL('SELECT id::text, {} FROM "AuditLog"').format(sql.SQL(MIGRATION_ACTION).format(**names))
+    with ground.connect() as driver:
+        assert dict(driver.execute(query).fetchall()) == said
+
+
+def test_rollbacks_since(ground: Ground, asked: Asked) -> None:
+    log(ground, "migration:rollback:level1", run_id="r1", records_affected=3, operator="dana")
+    log(ground, "migration:rollback:level2", backup_file="b.dump", restore_time="x", operator="erin")
+    log(ground, "migration:undone", undone_plan="p")
+    told = asked("--rollbacks", "--since", "30 days")["entries"]
+    assert [each["action"] for each in told] == ["migration:rollback:level1", "migration:rollback:level2"]
+    assert [each["operator"] for each in told] == ["dana", "erin"]
+    ground.execute(AGED.format(31))
+    assert asked("--rollbacks", "--since", "30 days")["entries"] == []
+    assert len(asked("--rollbacks", "--since", "32 days")["entries"]) == 2
+
+
+def test_imports_by_operator_this_month(ground: Ground, asked: Asked) -> None:
+    before = asked("--by-operator")
+    for duration in (30, 12.5, "no number"):
+        log(ground, "migration:completed", run_id="r1", counts={}, duration=duration, operator="gwen")
+    (told,) = [each for each in asked("--by-operator") if each not in before]
+    assert told == {"operator": "gwen", "imports": 3, "total_seconds": 42}
+    ground.execute(AGED.format(32))
+    assert "gwen" not in [each["operator"] for each in asked("--by-operator")]
+    for words in (["--operators"], ["--by-operator", "--since", "2 months"]):
+        assert [each["imports"] for each in asked(*words) if each["operator"] == "gwen"] == [3]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--by-operator", "--summary"),
+        ("--by-operator", "--rollbacks"),
+        ("--rollbacks", "--action", "migration:"),
+        ("--since", "yore"),
+        ("--since", "9999-12-31"),
+        ("--since", "99999 years"),
+        ("--run", "nobody's"),
+    ],
+)
+@pytest.mark.parametrize("dialect", ["guide"])
+def test_a_wrong_question_is_refused(
+    ground: Ground, at: Callable[..., Shell], arguments: tuple[str, ...]
+) -> None:
+    done = at(ground)("audit", *arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [
+        ("30 days", "2026-03-01T12:30:00"),
+        ("1 month", "2026-02-28T12:30:00"),
+        ("13 Months", "2025-02-28T12:30:00"),
+        ("2 years", "2024-03-31T12:30:00"),
+        ("36 hours", "2026-03-30T00:30:00"),
+        ("this month", "2026-03-01T00:00:00"),
+        ("today", "2026-03-31T00:00:00"),
+        ("this year", "2026-01-01T00:00:00"),
+        ("2026-01-31", "2026-01-31T00:00:00"),
+        ("2026-01-31T10:00:00+02:00", "2026-01-31T08:00:00"),
+    ],
+)
+def test_moments_as_people_say_them(said: str, meant: str) -> None:
+    assert moment_of(said, NOW).isoformat() == meant

@@ -1,0 +1,84 @@
+"""One entry, in a transaction of its own or in an apply's: written as the dialect wants it, or told."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from tests.audit.conftest import Login, log, wait_for_a_lock
+from tests.conftest import Ground
+from workbench.audit import record, write_entry
+from workbench.errors import NotLogged, SchemaGap, WorkbenchError
+from workbench.plans.plan import Plan
+
+SNAPSHOT = "migration:snapshot:created"
+
+
+def test_what_was_recorded_can_be_asked_for(ground: Ground) -> None:
+    number = log(ground, SNAPSHOT, operator="dana", rows=3)
+    (entry,) = ground.open().audit(action=SNAPSHOT).to_dict("records")
+    assert (entry["id"], entry["action"], entry["operator"]) == (number, SNAPSHOT, "dana")
+    assert (entry["metadata"]["rows"], entry["metadata"]["source"]) == (3, "workbench")
+    raw: list[Any] = ground.ask('SELECT action::text FROM "AuditLog" WHERE id = %s', number)
+    assert raw == ["UNDO" if ground.club.dialect == "application" else SNAPSHOT]
+    if ground.club.dialect == "application":
+        needed = ground.ask('SELECT "resourceType", "resourceId" FROM "AuditLog" WHERE id = %s', number)
+        assert all(needed[0])
+
+
+def test_a_role_that_may_not_write_is_told(ground: Ground, login: Login) -> None:
+    with pytest.raises(NotLogged) as caught:
+        log(ground, SNAPSHOT, login("SELECT"))
+    assert "What was done stands" in caught.value.next_step
+    assert ground.open().audit(action=SNAPSHOT).empty
+
+
+def test_a_role_that_may_only_add_entries_writes_them(ground: Ground, login: Login) -> None:
+    number = log(ground, SNAPSHOT, login("SELECT, INSERT"))
+    assert list(ground.open().audit(action=SNAPSHOT)["id"]) == [number]
+
+
+def test_a_server_that_is_gone_is_told(ground: Ground) -> None:
+    with pytest.raises(NotLogged):
+        log(ground, SNAPSHOT, "postgresql://nobody@127.0.0.1:1/club")
+
+
+def test_a_database_without_an_audit_log_is_told(ground: Ground) -> None:
+    ground.execute('ALTER TABLE "AuditLog" RENAME TO "AuditLogOfOld"')
+    with pytest.raises(NotLogged):
+        log(ground, SNAPSHOT)
+
+
+def test_a_column_that_nobody_knows_is_named(ground: Ground) -> None:
+    ground.execute("ALTER TABLE \"AuditLog\" ADD COLUMN clearance text NOT NULL DEFAULT 'x'")
+    ground.execute('ALTER TABLE "AuditLog" ALTER COLUMN clearance DROP DEFAULT')
+    with ground.open().database.writing() as connection, pytest.raises(SchemaGap, match="clearance"):
+        write_entry(connection, ground.open().schema, SNAPSHOT, {}, about=str(uuid4()))
+
+
+def test_the_second_waits_for_the_first(ground: Ground) -> None:
+    """So that whoever notes a digest between the two has all that is older; what is rolled back leaves nothing."""
+    wb = ground.open()
+    with wb.database.writing() as first, ThreadPoolExecutor(1) as pool:
+        write_entry(first, wb.schema, "migration:test:first", {}, about=str(uuid4()))
+        waiting = pool.submit(record, wb.database, wb.schema, "migration:test:second", {}, about=str(uuid4()))
+        wait_for_a_lock(ground)
+        assert not waiting.done()
+        first.rollback()
+        number = waiting.result(10)
+    assert list(wb.audit(action="migration:test")["id"]) == [number]
+
+
+def test_an_apply_that_cannot_log_changes_nothing(ground: Ground) -> None:
+    run = [run for run in ground.open().find_runs() if run.mode == "live"][-1].run
+    plan = ground.open().plan_rollback(run, min_evidence="weak")
+    assert isinstance(plan, Plan)
+    ground.consent(plan)
+    ground.execute('ALTER TABLE "AuditLog" ADD CONSTRAINT closed CHECK (false) NOT VALID')
+    before = ground.everything()
+    with pytest.raises(WorkbenchError):
+        ground.apply(plan)
+    assert ground.everything() == before
