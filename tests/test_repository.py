@@ -34,6 +34,7 @@ LAYERS = (
     "murmurant",
     "database",
     "settings",
+    "documents",
     "statements",
     "hints",
     "errors",

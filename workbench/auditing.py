@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import asdict
 from datetime import datetime
 
@@ -14,9 +13,8 @@ from workbench.audit import LogState, Noted
 from workbench.checkpoints.shelf import list_snapshots
 from workbench.covering import covering
 from workbench.database.connection import raw
-from workbench.errors import PlanError
-from workbench.plans.plan import SUFFIX
-from workbench.plans.reading import read_plan
+from workbench.documents import Store
+from workbench.plans.plan import Plan
 from workbench.session import Session
 
 
@@ -58,8 +56,6 @@ class Auditing(Session):
         for manifest in list_snapshots(self.settings.backups, self.environment.name):
             if manifest.log is not None and manifest.target == here:
                 yield f"snapshot {manifest.snapshot}", manifest.log
-        for path in self.plans_folder.glob(f"*{SUFFIX}"):
-            with suppress(PlanError):  # `plans` tells of a damaged one
-                plan = read_plan(path)
-                if plan.header.log is not None and plan.header.target == self.target:
-                    yield f"plan {plan.id}", plan.header.log
+        for _, plan in Store(self.plans_folder, Plan).scan():  # `plans` tells of a damaged one
+            if isinstance(plan, Plan) and plan.header.log is not None and plan.target == self.target:
+                yield f"plan {plan.id}", plan.header.log

@@ -5,6 +5,7 @@
     WorkbenchError                 4  something failed
     ├── UsageError                 2  the question was wrong: unknown run, check, parameter
     │   ├── SettingsError          2  workbench.toml or the environment's variables are wrong
+    │   ├── DocumentError          2  a file cannot be read as the document it should be
     │   └── SnapshotError          2  a snapshot cannot be read, or lacks what is needed
     ├── Refused                    3  understood, possible, and not done: the guard says no
     │   ├── SecretFound            3  a file with a password or key in it would have been sealed
@@ -16,7 +17,6 @@
     ├── NotMurmurant               4  connected, but this is not Murmurant's database
     │   └── SchemaGap              4  one table or column that is needed is missing
     ├── ReportFileError            2  an import report file cannot be read as one
-    ├── PlanError                  2  a plan file cannot be read as one
     ├── DecisionsError             2  the file of review decisions cannot be read as one
     ├── AttestationsError          2  the file of preflight attestations cannot be read as one
     ├── BundleError                2  a folder given as a bundle is not one, or a file cannot be sealed
@@ -60,6 +60,10 @@ class UsageError(WorkbenchError):
 
 class SettingsError(UsageError):
     """The settings file or a ``WORKBENCH_*`` variable is wrong."""
+
+
+class DocumentError(UsageError):
+    """A file is not the document it should be, is cut short or damaged, or of another version."""
 
 
 class SnapshotError(UsageError):
@@ -112,10 +116,6 @@ class SchemaGap(NotMurmurant):
 
 class ReportFileError(UsageError):
     """A file given as an import report is not one, or is cut short."""
-
-
-class PlanError(UsageError):
-    """A file given as a plan is not one, is cut short or damaged, or of another version."""
 
 
 class DecisionsError(UsageError):

@@ -15,6 +15,7 @@ from workbench.checkpoints.restore.gate import refuse_interrupted
 from workbench.checkpoints.restore.request import requests_folder
 from workbench.database.connection import raw
 from workbench.database.exclusion import refuse_running_restore
+from workbench.documents import Approval, approve
 from workbench.fixes.corrections import Correction, corrections_of
 from workbench.fixes.merging.asking import Asked, Named, Wishes
 from workbench.fixes.merging.listing import read_merges
@@ -30,11 +31,10 @@ from workbench.investigate.tiers.reviewing import Of
 from workbench.murmurant.spellings import MEMBER
 from workbench.plans import journal
 from workbench.plans.apply import Progress, apply_plan
-from workbench.plans.approvals import Approval, approve_plan
 from workbench.plans.journal import Entry
 from workbench.plans.plan import Plan
 from workbench.plans.restores import restores
-from workbench.plans.store import PlanState, applied_entry, find_plan, plan_states
+from workbench.plans.states import PlanState, applied_entry, plan_states, plans_in
 from workbench.plans.undo import plan_undo
 from workbench.session import Session
 
@@ -297,7 +297,7 @@ class Planning(Session):
 
     def plan(self, name: str) -> Plan:
         """Return a plan by its id or its file's path."""
-        return find_plan(self.settings, name)
+        return plans_in(self.settings).find(name)
 
     def plans(self) -> pd.DataFrame:
         """List the plans of this environment and what became of each."""
@@ -324,13 +324,13 @@ class Planning(Session):
     def approve(
         self, plan: Plan, digest: str, *, approver: str | None = None, confirm: str | None = None
     ) -> Approval:
-        """Record a person's consent to a plan: see `workbench.plans.approvals.approve_plan`."""
-        return approve_plan(
+        """Record a person's consent to a plan: see `workbench.documents.approve`."""
+        return approve(
             plan,
             digest,
-            approver=approver or self.settings.operator,
+            by=approver or self.settings.operator,
             hours=self.settings.approval_hours,
-            confirmed_environment=confirm,
+            confirm=confirm,
         )
 
     def apply(self, plan: Plan, progress: Progress | None = None) -> Entry:

@@ -26,9 +26,9 @@ from workbench.checkpoints.service import Say, ServiceRun, run_service
 from workbench.checkpoints.shelf import find_snapshot
 from workbench.checks import Finding, run_checks
 from workbench.differing import Differing
+from workbench.documents import Approval, approve
 from workbench.errors import NotMurmurant, Refused, SnapshotError, WrongEnvironment
 from workbench.fixes.sync_state import plan_sync_state
-from workbench.plans.approvals import Approval, approve_plan
 from workbench.plans.plan import Plan
 
 HEALTH_CHECKS = ("app-health", "app-pages", "app-auth-refuses", "app-auth-admits")
@@ -165,13 +165,13 @@ class Restoring(Checkpointing, Differing):
     def approve_restore(
         self, request: Request, digest: str, *, approver: str | None = None, confirm: str | None = None
     ) -> Approval:
-        """Record a person's consent to a request: see `workbench.plans.approvals.approve_plan`."""
-        return approve_plan(
+        """Record a person's consent to a request: see `workbench.documents.approve`."""
+        return approve(
             request,
             digest,
-            approver=approver or self.settings.operator,
+            by=approver or self.settings.operator,
             hours=self.settings.approval_hours,
-            confirmed_environment=confirm,
+            confirm=confirm,
         )
 
     def restore(self, request: Request, progress: Progress | None = None, say: Say | None = None) -> Record:

@@ -18,6 +18,7 @@ from workbench.checks import Look
 from workbench.checks.registry import UnknownRuns
 from workbench.database.connection import Database, Identity
 from workbench.database.environment import Environment
+from workbench.documents import Target
 from workbench.errors import NotMurmurant, SchemaGap, WorkbenchError
 from workbench.investigate.policies import Rulebook, find_rulebook
 from workbench.investigate.runs import find_runs
@@ -28,8 +29,7 @@ from workbench.murmurant.references import References
 from workbench.murmurant.reports import ImportReport, ReportRecord
 from workbench.murmurant.schema import Schema, read_schema
 from workbench.plans.draft import PlanContext
-from workbench.plans.plan import Target
-from workbench.plans.store import plans_folder
+from workbench.plans.states import plans_in
 from workbench.settings import EnvironmentSettings, Settings
 
 
@@ -167,7 +167,7 @@ class Session:
     @property
     def plans_folder(self) -> Path:
         """Where a plan that is made is written."""
-        return self.plans_in or plans_folder(self.settings)
+        return self.plans_in or plans_in(self.settings).folder
 
     def find_runs(self) -> list[Run]:
         """Find every import run, with its traces."""

@@ -8,7 +8,6 @@ from tests.stepping import Progress, Stepping
 from workbench.database.connection import Database
 from workbench.plans.apply import apply_plan
 from workbench.plans.plan import Plan
-from workbench.plans.reading import read_plan
 
 
 class Applying(Stepping):
@@ -19,5 +18,5 @@ class Applying(Stepping):
 
 
 def _apply(progress: Progress, database: Database, path: Path) -> str:
-    apply_plan(database, read_plan(path), operator="dana", progress=progress)
+    apply_plan(database, Plan.read(path), operator="dana", progress=progress)
     return "applied"

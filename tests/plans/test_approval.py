@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from tests.plans.conftest import Ground
+from workbench.documents import find_approval
 from workbench.errors import NotApproved, Refused, WorkbenchError
-from workbench.plans.approvals import find_approval
 from workbench.plans.plan import Plan
 from workbench.settings import Settings
 
@@ -57,7 +57,7 @@ def test_the_digest_may_be_given_as_tools_print_it(application: Ground) -> None:
     plan = application.planned()
     with application.open() as wb:
         for spelling in (plan.digest.upper(), f"sha256:{plan.digest}", f" {plan.digest}\n"):
-            assert wb.approve(plan, spelling, approver="erin").digest == plan.digest
+            assert wb.approve(plan, spelling, approver="erin").approves == plan.digest
 
 
 def test_an_approval_needs_a_name(application: Ground) -> None:
@@ -109,7 +109,7 @@ def test_an_approval_is_not_another_plans(application: Ground) -> None:
     number = json.loads(beside(one).read_text())["number"]
     application.apply(one)
     # Not even with the digest changed: the number was used.
-    forged = {**json.loads(beside(one).read_text()), "digest": other.digest}
+    forged = {**json.loads(beside(one).read_text()), "approves": other.digest}
     beside(other).write_text(json.dumps(forged))
     assert application.ask("SELECT approval::text FROM workbench.applied") == [number]
     refused(application, other, "approval of plan .* was used before")
@@ -163,7 +163,7 @@ def test_a_damaged_approval_is_none(application: Ground, damage: Callable[[dict[
     plan = application.approved()
     beside(plan).write_text(damage(json.loads(beside(plan).read_text())))
     before = application.everything()
-    with pytest.raises(NotApproved, match=r"approval .* cannot be read|approved") as caught:
+    with pytest.raises(NotApproved, match=r"approval") as caught:
         application.apply(plan)
     assert caught.value.next_step
     assert application.everything() == before
@@ -218,16 +218,24 @@ def test_a_changed_name_in_the_file_does_not_let_the_planner_approve(application
 def test_an_approval_says_who_and_when_and_holds_no_secret(application: Ground) -> None:
     plan = application.approved()
     facts = json.loads(beside(plan).read_text())
-    assert facts.keys() == {"number", "digest", "approver", "approved_at", "expires_at"}
-    assert (facts["approver"], facts["digest"]) == ("erin", plan.digest)
+    assert facts.keys() == {
+        "workbench_approval",
+        "number",
+        "approves",
+        "approver",
+        "approved_at",
+        "expires_at",
+    }
+    assert (facts["approver"], facts["approves"]) == ("erin", plan.digest)
     assert datetime.fromisoformat(facts["approved_at"]).utcoffset() == timedelta(0)
     assert {each.name for each in application.plans.iterdir()} == {plan.path.name, beside(plan).name}
 
 
 def test_an_approval_that_cannot_be_written_is_said_plainly(application: Ground) -> None:
     plan = application.planned()
-    plan.path.with_name(f".{plan.path.name}.approval.json.part").mkdir()
+    (beside(plan) / "in the way").mkdir(parents=True)
     with application.open() as wb, pytest.raises(WorkbenchError, match="could not be written") as caught:
         wb.approve(plan, plan.digest, approver="erin")
     assert caught.value.exit_code == 4
-    refused(application, plan, "Nobody has approved")
+    refused(application, plan, "approval .* cannot be read")
+    assert not [path for path in application.plans.iterdir() if path.suffix == ".part"]

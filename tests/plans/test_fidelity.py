@@ -148,7 +148,14 @@ def by_hand(ground: Ground, fill: Fill) -> Plan:
     with ground.open() as wb:
         metadata = {"run_id": "by hand", "records_affected": 1}
         audit = ({"action": "migration:rollback:level1", "metadata": metadata},)
-        header = Header("rollback", {"number": next(NUMBERS)}, ("By hand.",), wb.target, "dana", audit=audit)
+        header = Header(
+            kind="rollback",
+            parameters={"number": next(NUMBERS)},
+            reasons=("By hand.",),
+            target=wb.target,
+            planned_by="dana",
+            audit=audit,
+        )
         with wb.reading() as reading, PlanWriter(ground.plans, header) as writer:
             fill(writer, raw(reading), wb.schema.catalogue)
             plan = writer.finish()

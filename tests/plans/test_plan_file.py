@@ -19,14 +19,16 @@ from hypothesis import strategies as st
 
 from tests.conftest import Server
 from tests.plans.conftest import Ground
-from workbench.errors import PlanError, Refused, UsageError, WorkbenchError
+from workbench.documents import Target
+from workbench.errors import DocumentError, Refused, UsageError, WorkbenchError
 from workbench.plans.drafting import Updates
-from workbench.plans.plan import Header, Plan, Section, Target, format_row, parse_row
-from workbench.plans.reading import read_plan
+from workbench.plans.plan import Header, Plan, Section, format_row, parse_row
 from workbench.plans.writing import PlanWriter
 
-TARGET = Target("7", "club", "public", "demo", "demo")
-HEADER = Header("rollback", {"run": "r"}, ("Because.",), TARGET, "dana")
+TARGET = Target(system_identifier="7", database="club", schema="public", environment="demo", kind="demo")
+HEADER = Header(
+    kind="rollback", parameters={"run": "r"}, reasons=("Because.",), target=TARGET, planned_by="dana"
+)
 
 texts = st.text(st.characters(exclude_characters="\0", codec="utf-8"), max_size=40)
 awkward = st.sampled_from(
@@ -76,7 +78,7 @@ def test_its_digest_is_that_of_sha256sum_and_its_name_goes_with_it(guide: Ground
     said = subprocess.run(["sha256sum", plan.path], capture_output=True, text=True, check=True).stdout
     assert plan.digest == said.split()[0]
     assert plan.path.name == f"{plan.id}.plan" == f"rollback-{plan.digest[:12]}.plan"
-    again = read_plan(plan.path)
+    again = Plan.read(plan.path)
     assert again == plan
 
 
@@ -150,7 +152,7 @@ def test_a_plan_cut_short_anywhere_is_refused(application: Ground) -> None:
     with application.open() as wb:
         for place in sorted(each for each in places if each < len(whole)):
             plan.path.write_bytes(whole[:place])
-            with pytest.raises((PlanError, Refused)) as caught:
+            with pytest.raises((DocumentError, Refused)) as caught:
                 wb.plan(plan.id)
             assert caught.value.exit_code in {2, 3}
             assert caught.value.next_step
@@ -177,8 +179,8 @@ def test_a_plan_cut_short_anywhere_is_refused(application: Ground) -> None:
 )
 def test_a_file_that_is_no_plan_is_said_to_be_none(tmp_path: Path, content: bytes, said: str) -> None:
     (tmp_path / "some.plan").write_bytes(content)
-    with pytest.raises(PlanError, match=said) as caught:
-        read_plan(tmp_path / "some.plan")
+    with pytest.raises(DocumentError, match=said) as caught:
+        Plan.read(tmp_path / "some.plan")
     assert "some.plan" in caught.value.what
     assert caught.value.next_step
     assert caught.value.exit_code == 2
@@ -188,7 +190,7 @@ def test_what_cannot_be_opened_is_said_plainly(tmp_path: Path, guide: Ground) ->
     (tmp_path / "folder.plan").mkdir()
     with guide.open() as wb:
         for path, reason in ((tmp_path / "folder.plan", "directory"), (tmp_path / "no.plan", "No such file")):
-            with pytest.raises(PlanError, match=reason):
+            with pytest.raises(DocumentError, match=reason):
                 wb.plan(str(path))
         plan = guide.planned()
         assert wb.plan(plan.id[:14]) == wb.plan(str(plan.path)) == plan
@@ -222,11 +224,11 @@ def test_a_plan_whose_bytes_were_changed_is_refused(application: Ground) -> None
             assert changed != whole, name
             plan.path.write_bytes(b"".join(changed))
             for named in (plan.id, str(plan.path)):
-                with pytest.raises((PlanError, Refused), match=r"altered|cut short|damaged|not a plan"):
+                with pytest.raises((DocumentError, Refused), match=r"altered|cut short|damaged|not a plan"):
                     wb.plan(named)
             assert wb.plans()["state"].tolist() == ["damaged"]
-            for read in (read_plan, lambda _: plan):  # anew, and as it was read before the change
-                with pytest.raises((PlanError, Refused)) as caught:
+            for read in (Plan.read, lambda _: plan):  # anew, and as it was read before the change
+                with pytest.raises((DocumentError, Refused)) as caught:
                     wb.apply(read(plan.path))
                 assert caught.value.next_step
     assert application.everything() == before
@@ -240,8 +242,8 @@ def test_a_plan_with_notes_that_cannot_be_read_is_said_to_be_damaged(tmp_path: P
     content = lines(plan)
     content[-3] = note
     (tmp_path / "other.plan").write_bytes(b"".join(content))
-    with pytest.raises(PlanError, match=r"damaged|cut short|edited"):
-        _ = read_plan(tmp_path / "other.plan").kept
+    with pytest.raises(DocumentError, match=r"damaged|cut short|edited"):
+        _ = Plan.read(tmp_path / "other.plan").kept
 
 
 @contextmanager
@@ -274,7 +276,7 @@ def test_a_full_disk_leaves_neither_a_file_nor_a_change(application: Ground) -> 
 
 
 def test_a_long_header_on_a_full_disk_leaves_no_file_either(tmp_path: Path) -> None:
-    long = Header("rollback", {}, ("Because of many things. " * 1000,), TARGET, "dana")
+    long = HEADER.model_copy(update={"reasons": ("Because of many things. " * 1000,)})
     with pytest.raises(WorkbenchError, match="could not be written"), a_full_disk(1000):
         small(tmp_path / "plans", long)
     assert list((tmp_path / "plans").iterdir()) == []

@@ -17,10 +17,11 @@ from tests.imports import IMPORTERS, Imported, import_run
 from tests.reporting.conftest import HOSTILE, settings_for
 from tests.reporting.test_runner import self_contained
 from workbench.database.embedded import client_tools
-from workbench.errors import PlanError, UsageError
+from workbench.documents import Target
+from workbench.errors import DocumentError, UsageError
 from workbench.plans.drafting import write_deletes
 from workbench.plans.journal import raw
-from workbench.plans.plan import Header, Plan, Target
+from workbench.plans.plan import Header, Plan
 from workbench.plans.writing import PlanWriter
 from workbench.reporting.charts import changes_chart
 from workbench.reporting.drawing import show_figure
@@ -92,7 +93,13 @@ def clean(
     wb: Workbench, keys: list[str], target: Target | None = None, **notes: list[tuple[str | None, ...]]
 ) -> Plan:
     """Plan to delete some members, with notes as they are given."""
-    header = Header("merge", {"members": 2}, ("Merges two members.",), target or wb.target, "dana")
+    header = Header(
+        kind="merge",
+        parameters={"members": 2},
+        reasons=("Merges two members.",),
+        target=target or wb.target,
+        planned_by="dana",
+    )
     with wb.reading() as connection, PlanWriter(wb.settings.home / "plans", header) as writer:
         write_deletes(writer, raw(connection), wb.schema.catalogue, "Member", sorted(keys))
         for name, rows in notes.items():
@@ -234,7 +241,7 @@ def test_a_plan_that_cannot_be_read(imports: Imports) -> None:
         imports.review("rollback-00000")
     assert unknown.value.exit_code == 2
     plan.path.write_bytes(plan.path.read_bytes()[:-40])
-    with pytest.raises(PlanError, match=f"{plan.id}.plan is cut short") as cut:
+    with pytest.raises(DocumentError, match=f"{plan.id}.plan is .*cut short") as cut:
         imports.report(plan.id)
     assert "/plans/" not in cut.value.what
     assert not list(imports.settings.reports.glob("*.json"))

@@ -67,7 +67,7 @@ def approve(
             confirm = typer.prompt(f"This is production. Type the environment's name ({target.environment})")
         approval = wb.approve(found, digest, confirm=confirm)
     if json:
-        print_json({"plan": found.id, "digest": approval.digest, "approver": approval.approver,
+        print_json({"plan": found.id, "digest": approval.approves, "approver": approval.approver,
                     "approved_at": approval.approved_at, "expires_at": approval.expires_at})  # fmt: skip
         return
     say(

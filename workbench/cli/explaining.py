@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import workbench
@@ -42,7 +41,7 @@ def plan_facts(found: Plan, unmask: bool = False) -> dict[str, Any]:
 
 def header_facts(found: Plan) -> dict[str, Any]:
     """Return a plan's header."""
-    return asdict(found.header)
+    return found.header.model_dump(mode="json")
 
 
 def explain(found: Plan, unmask: bool = False) -> None:

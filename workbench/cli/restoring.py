@@ -127,7 +127,7 @@ def approval_of(wb: Workbench, request: Request, digest: str, confirm: str | Non
         confirm = typer.prompt(f"This is production. Type the environment's name ({target.environment})")
     approval = wb.approve_restore(request, digest, confirm=confirm)
     if json:
-        print_json({"request": request.id, "digest": approval.digest, "approver": approval.approver,
+        print_json({"request": request.id, "digest": approval.approves, "approver": approval.approver,
                     "approved_at": approval.approved_at, "expires_at": approval.expires_at})  # fmt: skip
         return
     say(

@@ -12,9 +12,9 @@ from workbench.database.embedded import recreate_database
 from workbench.demo.breakages import BREAKAGES, Truth, break_club
 from workbench.demo.club import Club, build_club
 from workbench.demo.shape import Dialect
+from workbench.documents import approval_path
 from workbench.errors import Refused
-from workbench.plans.approvals import approval_file
-from workbench.plans.store import plan_states
+from workbench.plans.states import plan_states
 from workbench.settings import DEMO, Settings
 
 
@@ -65,5 +65,5 @@ def _drop_plans(settings: Settings) -> None:
     """Drop plans and approvals of the club that was there before: with its journal went what says that they were used."""
     for state in plan_states(settings, (), DEMO):
         if state.path is not None and state.state != "damaged":
-            approval_file(state.path).unlink(missing_ok=True)
+            approval_path(state.path).unlink(missing_ok=True)
             state.path.unlink()

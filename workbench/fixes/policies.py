@@ -15,6 +15,7 @@ from sqlalchemy import select
 
 from workbench.checks import Look
 from workbench.checks.rules import ground
+from workbench.documents import Target
 from workbench.errors import Refused, UsageError
 from workbench.fixes.authors import last_authors
 from workbench.fixes.ledger import Ledger
@@ -29,7 +30,7 @@ from workbench.murmurant.spellings import CONCEPT_OF
 from workbench.plans.current import current_rows
 from workbench.plans.drafting import Updates
 from workbench.plans.journal import raw
-from workbench.plans.plan import Header, Plan, Target
+from workbench.plans.plan import Header, Plan
 
 KIND = "policies"
 LISTED = 100

@@ -15,6 +15,7 @@ from typing import Any
 import pandas as pd
 from sqlalchemy import Connection
 
+from workbench.documents import Target
 from workbench.errors import Refused
 from workbench.fixes.corrections import Correction, resolve_corrections
 from workbench.fixes.ledger import Ledger
@@ -29,7 +30,7 @@ from workbench.murmurant.spellings import CONCEPTS, EVENT, MEMBER
 from workbench.plans.current import current_rows
 from workbench.plans.drafting import Updates, write_deletes
 from workbench.plans.journal import raw
-from workbench.plans.plan import Header, Plan, Target
+from workbench.plans.plan import Header, Plan
 from workbench.plans.writing import PlanWriter
 
 _TOLD = 12

@@ -17,6 +17,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from workbench.documents import Target
 from workbench.errors import Refused, UsageError, unknown
 from workbench.fixes.ledger import Ledger
 from workbench.fixes.mistiered import Mistiered, Scope
@@ -31,7 +32,7 @@ from workbench.murmurant.references import References
 from workbench.murmurant.schema import Schema
 from workbench.murmurant.spellings import MEMBER
 from workbench.plans.drafting import Updates
-from workbench.plans.plan import Header, Plan, Target
+from workbench.plans.plan import Header, Plan
 
 CORRECTED = "migration:tiers:corrected"
 """How the audit log names it, in the spirit of guide §5.1."""

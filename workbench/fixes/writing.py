@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from sqlalchemy import Connection
@@ -43,7 +42,7 @@ def write_plan(
         When it says two things of one row: that it goes and stays, or that it is kept and open.
     """
     _refuse_contradictions(ledger)
-    header = replace(header, log=own_digest(raw(connection), graph.schema))
+    header = header.model_copy(update={"log": own_digest(raw(connection), graph.schema)})
     catalogue = graph.schema.catalogue
     order = graph.delete_order(ledger.doomed)
     going = frozenset((each.child, each.column) for table in ledger.doomed for each in graph.binding(table))

@@ -19,12 +19,12 @@ import psycopg
 from workbench.audit import write_entry
 from workbench.database.connection import Database
 from workbench.database.exclusion import begin_to_write
-from workbench.errors import DatabaseUnreachable, Drift, Refused, WorkbenchError, WrongEnvironment
+from workbench.documents import Approval, Target, refuse_other_target, valid_approval
+from workbench.errors import DatabaseUnreachable, Drift, Refused, WorkbenchError
 from workbench.murmurant.references import References
 from workbench.murmurant.schema import Schema, read_schema
 from workbench.plans import journal
 from workbench.plans.accounting import no_clash, refuse_hidden_effects, rows_touched, table_files
-from workbench.plans.approvals import Approval, valid_approval
 from workbench.plans.exchanging import step_aside
 from workbench.plans.journal import Entry
 from workbench.plans.orphans import lock_tables, refuse_missing_parents, refuse_new_children
@@ -92,7 +92,7 @@ def _apply(
 ) -> Entry:
     steps = 2 * len(plan.operations) + 3
     progress("checking the target", 0, steps)
-    _refuse_another_target(connection, database, plan)
+    refuse_other_target(plan, _target(connection, database))
     _refuse_a_second_apply(connection)
     begin_to_write(connection, database.address.database)
     journal.prepare_journal(connection)
@@ -145,23 +145,13 @@ def _silent(what: str, done: int, total: int) -> None:
     pass
 
 
-def _refuse_another_target(connection: psycopg.Connection[Any], database: Database, plan: Plan) -> None:
-    target, here = plan.header.target, database.environment
-    if (target.environment, target.kind) != (here.name, here.kind):
-        raise WrongEnvironment(
-            f"Plan {plan.id} was made for environment {target.environment!r} ({target.kind}), this is {here}.",
-            f"Apply it with --environment {target.environment}.",
-        )
+def _target(connection: psycopg.Connection[Any], database: Database) -> Target:
     row = connection.execute(
         "SELECT system_identifier::text, current_database() FROM pg_control_system()"
     ).fetchone()
-    found = (*(row or ()), database.address.schema)
-    if found != (target.system_identifier, target.database, target.schema):
-        raise WrongEnvironment(
-            f"Plan {plan.id} was made on database {target.database!r} of server {target.system_identifier};"
-            f" {here} is database {found[1]!r} of server {found[0]}.",
-            "The environment leads somewhere else than when the plan was made. Plan again.",
-        )
+    assert row is not None
+    here = database.environment
+    return Target(row[0], row[1], database.address.schema, here.name, here.kind)
 
 
 def _refuse_a_second_apply(connection: psycopg.Connection[Any]) -> None:

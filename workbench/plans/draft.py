@@ -35,6 +35,7 @@ from sqlalchemy import Connection
 
 from workbench.audit import own_digest
 from workbench.database.connection import raw
+from workbench.documents import Target
 from workbench.errors import Refused, WorkbenchError
 from workbench.murmurant.catalogue import Catalogue
 from workbench.murmurant.references import References
@@ -42,7 +43,7 @@ from workbench.murmurant.schema import Schema
 from workbench.plans import rows
 from workbench.plans.current import Current, current_rows
 from workbench.plans.digests import digests_of
-from workbench.plans.plan import NOTES, Header, Plan, Section, Target, format_pairs, format_row
+from workbench.plans.plan import NOTES, Header, Plan, Section, format_pairs, format_row
 from workbench.plans.writing import PlanWriter
 
 _IN_MEMORY = 1 << 20  # bytes of one section that are held before they go to a temporary file
@@ -326,15 +327,15 @@ class Draft:
             raise self._refusal()
         self._refuse_contradictions()
         header = Header(
-            self.kind,
-            self.parameters,
-            tuple(self.reasons),
-            self.context.target,
-            self.context.planned_by,
-            tuple(self.evidence),
-            tuple(self.notes),
-            tuple(self.audit),
-            own_digest(self.context.raw, self.context.schema),
+            kind=self.kind,
+            parameters=self.parameters,
+            reasons=tuple(self.reasons),
+            target=self.context.target,
+            planned_by=self.context.planned_by,
+            evidence=tuple(self.evidence),
+            notes=tuple(self.notes),
+            audit=tuple(self.audit),
+            log=own_digest(self.context.raw, self.context.schema),
         )
         with PlanWriter(self.context.folder, header) as writer:
             for step in self._steps():

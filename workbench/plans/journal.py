@@ -19,8 +19,8 @@ from psycopg.rows import namedtuple_row
 
 from workbench.audit.deeds import MAY_READ, image_name
 from workbench.database.connection import raw as raw
+from workbench.documents import Approval
 from workbench.errors import WorkbenchError
-from workbench.plans.approvals import Approval
 from workbench.plans.plan import Plan, Section
 
 SCHEMA = "workbench"

@@ -12,23 +12,24 @@ One file per plan, text in UTF-8, made to be read, diffed and checked with ``sha
 
 Rows are in PostgreSQL's COPY text format: a plan of a million changes is written by the database and
 read by it again, without passing through Python's memory. Nothing in a plan depends on a clock, so
-the same database and parameters give the same bytes (DESIGN §3, promise 10).
+the same database and parameters give the same bytes.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
+import mmap
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from workbench.audit import Noted
-from workbench.errors import PlanError
+from workbench.documents import Document, Target, reading_errors
+from workbench.errors import DocumentError
 
-VERSION = 1
-SUFFIX = ".plan"
 END = b"\\.\n"
 
 OPERATIONS = ("delete", "update", "insert")
@@ -46,27 +47,7 @@ _LETTERS = {value: f"\\{name}" for name, value in _ESCAPES.items()} | {"\\": "\\
 Row = tuple[str | None, ...]
 
 
-@dataclass(frozen=True)
-class Target:
-    """The database a plan was made on; it is applied to no other.
-
-    Attributes
-    ----------
-    system_identifier, database, schema : str
-        By the server's own word.
-    environment, kind : str
-        As ``workbench.toml`` names it.
-    """
-
-    system_identifier: str
-    database: str
-    schema: str
-    environment: str
-    kind: str
-
-
-@dataclass(frozen=True)
-class Header:
+class Header(Document):
     """What a plan is for.
 
     Attributes
@@ -86,6 +67,11 @@ class Header:
     log : Noted or None
         The digest of the workbench's own audit entries as they were; None where there were none.
     """
+
+    noun = "plan"
+    suffix = ".plan"
+    remedy = "Plan again."
+    indent = None
 
     kind: str
     parameters: dict[str, Any]
@@ -157,7 +143,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Plan:
-    """A plan file, read: made by `workbench.plans.reading.read_plan`, never changed.
+    """A plan file, read but for its rows; never changed.
 
     Attributes
     ----------
@@ -167,6 +153,11 @@ class Plan:
         SHA-256 of its bytes, in hexadecimal.
     """
 
+    noun: ClassVar[str] = Header.noun
+    suffix: ClassVar[str] = Header.suffix
+    remedy: ClassVar[str] = Header.remedy
+    sealed: ClassVar[bool] = True
+
     path: Path
     digest: str
     header: Header
@@ -175,7 +166,34 @@ class Plan:
     @property
     def id(self) -> str:
         """Its short name: the kind and the first digits of the digest."""
-        return plan_id(self.header.kind, self.digest)
+        return f"{self.header.kind}-{self.digest[:12]}"
+
+    @property
+    def target(self) -> Target:
+        """The database it is for."""
+        return self.header.target
+
+    @property
+    def planned_by(self) -> str:
+        """The operator who asked for it."""
+        return self.header.planned_by
+
+    @classmethod
+    def read(cls, path: Path) -> Plan:
+        """Read a plan file: its header, and where its sections lie, never its rows.
+
+        Raises
+        ------
+        DocumentError
+            When it cannot be read, is something else, cut short, or of another version.
+        """
+        with reading_errors(cls.noun, path, cls.remedy), path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+            file.seek(0)
+            header = Header.parse(file.readline(), path)
+            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+                content.readline()
+                return cls(path, digest, header, _sections(path, content))
 
     @property
     def operations(self) -> tuple[Section, ...]:
@@ -248,24 +266,46 @@ class Plan:
                 for row in self.rows(each)
             ]
         except ValueError:  # also of bytes that are no UTF-8
-            raise PlanError(
+            raise DocumentError(
                 f"The plan {self.path} is damaged: its rows of {name!r} cannot be read.", "Plan again."
             ) from None
 
 
-def plan_id(kind: str, digest: str) -> str:
-    """Return the short name of a plan."""
-    return f"{kind}-{digest[:12]}"
+def _sections(path: Path, content: mmap.mmap) -> tuple[Section, ...]:
+    try:
+        sections = []
+        while isinstance(line := json.loads(content.readline()), dict) and "section" in line:
+            start = content.tell()
+            stop = start if content[start : start + len(END)] == END else content.find(b"\n" + END, start) + 1
+            if stop <= 0:
+                raise ValueError(f"section {line['section']} without an end")
+            content.seek(stop + len(END))
+            sections.append(_section(line, start, stop))
+        if line["end"] != "workbench_plan" or content.tell() != len(content):
+            raise ValueError("something behind its end")
+        return tuple(
+            replace(section, rows=int(rows)) for section, rows in zip(sections, line["rows"], strict=True)
+        )
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise DocumentError(
+            f"The plan {path} is damaged, cut short or was edited: {type(error).__name__} at {error}.",
+            Header.remedy,
+        ) from None
+
+
+def _section(line: dict[str, Any], start: int, stop: int) -> Section:
+    name = line["section"]
+    if name in NOTES:
+        return Section(name, start=start, stop=stop)
+    if name not in OPERATIONS:
+        raise ValueError(f"section {name!r}")
+    key, changed, seen = (tuple(map(str, line.get(part, ()))) for part in ("key", "changed", "seen"))
+    return Section(name, str(line["table"]), key, changed, seen, start=start, stop=stop)
 
 
 def as_json(value: Any) -> str:
     """Return the one spelling of a value as JSON."""
     return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(", ", ": "))
-
-
-def header_line(header: Header) -> bytes:
-    """Return a plan's first line."""
-    return (as_json({"workbench_plan": VERSION, **asdict(header)}) + "\n").encode()
 
 
 def format_row(values: Sequence[str | None]) -> bytes:

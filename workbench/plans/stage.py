@@ -13,7 +13,7 @@ import psycopg
 from psycopg import sql
 
 from workbench.database.encoding import as_sent
-from workbench.errors import Drift, PlanError, SchemaGap
+from workbench.errors import DocumentError, Drift, SchemaGap
 from workbench.murmurant.catalogue import Catalogue
 from workbench.plans import rows
 from workbench.plans.arrays import BigintArray, digest_array
@@ -65,7 +65,7 @@ class Stage:
                 "Plan again.",
             )
         if section.name != "insert" and not set(section.key) <= set(section.seen):
-            raise PlanError(
+            raise DocumentError(
                 f"The plan {plan.id} is damaged: its digests do not cover the keys.", "Plan again."
             )
         self.table = rows.qualified(catalogue, section.table)
@@ -82,7 +82,7 @@ class Stage:
 
         Raises
         ------
-        PlanError
+        DocumentError
             When a row cannot be read as one of this table.
         """
         section = self.section
@@ -109,13 +109,13 @@ class Stage:
                         stream.write(as_sent(block, self.connection))
                 loaded = cursor.rowcount
         except psycopg.DataError as error:
-            raise PlanError(
+            raise DocumentError(
                 f'The plan {self.plan.id} holds a row that is none of "{section.table}":'
                 f" {str(error).splitlines()[0]}.",
                 "Plan again.",
             ) from None
         if loaded != section.rows:
-            raise PlanError(
+            raise DocumentError(
                 f"The plan {self.plan.id} is damaged: {loaded} rows where it says {section.rows}.",
                 "Plan again.",
             )
@@ -186,7 +186,7 @@ class Stage:
             ]
             return self._run(statement, [digest_array(digests)])
         except (ValueError, OverflowError, psycopg.DataError):
-            raise PlanError(
+            raise DocumentError(
                 f'The plan {self.plan.id} holds a row that is none of "{self.section.table}".', "Plan again."
             ) from None
 

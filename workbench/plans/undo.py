@@ -13,12 +13,13 @@ import psycopg
 from psycopg import sql
 
 from workbench.audit import own_digest
+from workbench.documents import Target
 from workbench.errors import Refused, SchemaGap
 from workbench.murmurant.importers import REDONE, UNDONE
 from workbench.murmurant.schema import Schema
 from workbench.plans import rows
 from workbench.plans.journal import Entry, image
-from workbench.plans.plan import Header, Plan, Section, Target
+from workbench.plans.plan import Header, Plan, Section
 from workbench.plans.writing import PlanWriter
 
 

@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from tempfile import mkstemp
 from types import TracebackType
 
-from workbench.errors import WorkbenchError
+from workbench.documents import keep, open_whole, writing_errors
 from workbench.plans.plan import (
     END,
-    SUFFIX,
     Header,
     Plan,
     Row,
     Section,
     as_json,
     format_row,
-    header_line,
-    plan_id,
 )
 
 
@@ -42,16 +37,12 @@ class PlanWriter:
         self._digest = hashlib.sha256()
         self._at = 0
         self._rows = 0
-        with self._room():
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            handle, name = mkstemp(prefix=".plan-", suffix=".part", dir=folder)
-        self._part = Path(name)
-        self._file = os.fdopen(handle, "wb")
-        try:
-            self._put(header_line(header))
-        except WorkbenchError:
-            self.__exit__(None, None, None)
-            raise
+        self._opened = ExitStack()
+        with writing_errors(Plan.noun, folder):
+            self._file = self._opened.enter_context(open_whole(folder))
+        with self._opened.pop_all() as opened:  # closed again unless the header finds room
+            self._put(header.content())
+            self._opened = opened.pop_all()
 
     def __enter__(self) -> PlanWriter:
         return self
@@ -59,9 +50,7 @@ class PlanWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with suppress(OSError):  # a full disk refuses the last block once more when it is closed
-            self._file.close()
-        self._part.unlink(missing_ok=True)
+        self._opened.close()
 
     @contextmanager
     def section(self, section: Section) -> Iterator[PlanWriter]:
@@ -102,26 +91,14 @@ class PlanWriter:
             ).encode()
         )
         digest = self._digest.hexdigest()
-        path = self.folder / f"{plan_id(self.header.kind, digest)}{SUFFIX}"
-        with self._room():
-            self._file.flush()
-            os.fsync(self._file.fileno())
-            self._file.close()
-            self._part.replace(path)
-        return Plan(path, digest, self.header, tuple(self.sections))
+        plan = Plan(self.folder, digest, self.header, tuple(self.sections))
+        path = self.folder / f"{plan.id}{Plan.suffix}"
+        with writing_errors(Plan.noun, path):
+            keep(self._file, path)
+        return replace(plan, path=path)
 
     def _put(self, data: bytes) -> None:
-        with self._room():
+        with writing_errors(Plan.noun, self.folder):
             self._file.write(data)
         self._digest.update(data)
         self._at += len(data)
-
-    @contextmanager
-    def _room(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise WorkbenchError(
-                f"The plan could not be written to {self.folder}: {error.strerror}.",
-                "Make room, or name another folder as home in workbench.toml. Nothing was changed.",
-            ) from None

@@ -16,10 +16,11 @@ from sqlalchemy import Connection
 from workbench.checks import Check, Finding
 from workbench.checks.registry import SAMPLE, NotRunError, Status
 from workbench.database.address import redact
-from workbench.errors import PlanError, Refused, SchemaGap
+from workbench.documents import Target
+from workbench.errors import DocumentError, Refused, SchemaGap
 from workbench.murmurant.schema import Schema
 from workbench.plans.journal import raw
-from workbench.plans.plan import Plan, Target
+from workbench.plans.plan import Plan
 from workbench.reporting.comparing import differing
 from workbench.reporting.verdict import Looked
 from workbench.settings import Settings
@@ -70,7 +71,7 @@ class Review:
     plan : Plan
         The plan.
     state, detail : str
-        What became of it (see `workbench.plans.store.STATES`), by whom and when.
+        What became of it (see `workbench.plans.states.STATES`), by whom and when.
     findings : list of Finding
         What decides whether it can be approved; `reason` says what was found.
     """
@@ -121,12 +122,12 @@ def review_plan(wb: Opened, name: str) -> Review:
     ------
     UsageError
         When there is no such plan, with the nearest.
-    PlanError, Refused
+    DocumentError, Refused
         When its file is cut short or was altered; no folder of this machine is named.
     """
     try:
         plan = wb.plan(name)
-    except (PlanError, Refused) as error:
+    except (DocumentError, Refused) as error:
         folders = {
             str(Path(name).parent),
             str(wb.settings.home / "plans"),

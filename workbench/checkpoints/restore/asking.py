@@ -29,8 +29,8 @@ from workbench.checkpoints.restore.room import refuse_without_room
 from workbench.checkpoints.restore.swap import refuse_prepared
 from workbench.database.exclusion import RESTORING
 from workbench.database.programs import entries_of, program_for, read_list
+from workbench.documents import Target
 from workbench.errors import Drift, Refused, SnapshotError, WrongEnvironment
-from workbench.plans.plan import Target
 
 _EXTENSION = re.compile(r"\d+; \d+ \d+ EXTENSION - (\S+) ")
 

@@ -23,8 +23,8 @@ from workbench.checkpoints.restore.record import (
 )
 from workbench.checkpoints.restore.request import Request
 from workbench.database.exclusion import hold_for_restore, is_half_made, restoring
+from workbench.documents import Approval, valid_approval
 from workbench.errors import Refused
-from workbench.plans.approvals import Approval, valid_approval
 
 _PATIENCE = 3.0  # seconds for the session of a killed restore to end
 

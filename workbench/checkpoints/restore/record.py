@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.checkpoints.restore.request import PREFIX
-from workbench.errors import PlanError, Refused, WorkbenchError
+from workbench.errors import DocumentError, Refused, WorkbenchError
 
 SUFFIX = ".progress.json"
 
@@ -99,13 +99,13 @@ def record_beside(request: Path, id: str) -> Path:
 
 
 def read_record(path: Path) -> Record | None:
-    """Return a record; None when there is none; `PlanError` when it cannot be read."""
+    """Return a record; None when there is none; `DocumentError` when it cannot be read."""
     try:
         return Record(path=path, **json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError) as error:
-        raise PlanError(
+        raise DocumentError(
             f"The record of a restore's progress, {path}, cannot be read: {type(error).__name__}.",
             "The databases' comments on the server say what it made; drop what is half made by hand.",
         ) from None

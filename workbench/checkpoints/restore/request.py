@@ -12,10 +12,10 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
-from workbench.errors import PlanError, Refused, WorkbenchError, unknown
-from workbench.plans.plan import Target
+from workbench.documents import Target
+from workbench.errors import DocumentError, Refused, WorkbenchError, unknown
 from workbench.settings import Settings
 
 VERSION = 1
@@ -121,6 +121,26 @@ class Request:
     keep_sync_state: bool = False
     kept: str = ""
 
+    noun: ClassVar[str] = "request"
+    suffix: ClassVar[str] = SUFFIX
+    remedy: ClassVar[str] = "Ask for the restore anew."
+    sealed: ClassVar[bool] = True
+
+    @property
+    def target(self) -> Target:
+        """The database it is for."""
+        return self.header.target
+
+    @property
+    def planned_by(self) -> str:
+        """Who asked for it."""
+        return self.header.planned_by
+
+    @classmethod
+    def read(cls, path: Path) -> Request:
+        """Read a request file."""
+        return read_request(path)
+
     @property
     def id(self) -> str:
         """Its short name."""
@@ -155,14 +175,14 @@ def read_request(path: Path) -> Request:
 
     Raises
     ------
-    PlanError
+    DocumentError
         When it is not one, is cut short or damaged, or of another version.
     """
     try:
         content = path.read_bytes()
         facts = json.loads(content)
         if facts.pop("workbench_restore") != VERSION:
-            raise PlanError(
+            raise DocumentError(
                 f"The request {path} is of another version of the workbench.", "Ask for the restore anew."
             )
         replaced = facts.pop("replaced")
@@ -178,9 +198,9 @@ def read_request(path: Path) -> Request:
             **facts,
         )
     except FileNotFoundError:
-        raise PlanError(f"There is no request {path}.", "Ask for the restore anew.") from None
+        raise DocumentError(f"There is no request {path}.", "Ask for the restore anew.") from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise PlanError(
+        raise DocumentError(
             f"The request {path} is damaged: {type(error).__name__}.", "Ask for the restore anew."
         ) from None
 

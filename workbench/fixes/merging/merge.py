@@ -8,6 +8,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, select
 
+from workbench.documents import Target
 from workbench.errors import Refused, UsageError, unknown
 from workbench.fixes.ledger import Ledger
 from workbench.fixes.merging.asking import (
@@ -36,7 +37,7 @@ from workbench.murmurant.schema import Schema, as_text
 from workbench.murmurant.spellings import ENTITIES, ENTITY_TYPES, REGISTRATION
 from workbench.plans.current import Current, current_rows
 from workbench.plans.journal import raw
-from workbench.plans.plan import Header, Plan, Target
+from workbench.plans.plan import Header, Plan
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from workbench.documents import Target
 from workbench.errors import Refused, UsageError, unknown
 from workbench.fixes.replay.doings import Doings, Sorting
 from workbench.fixes.replay.resting import leave_out_what_cannot_stand
@@ -27,7 +28,7 @@ from workbench.murmurant.schema import Schema
 from workbench.plans import rows
 from workbench.plans.current import rows_by_key
 from workbench.plans.drafting import Updates, write_deletes
-from workbench.plans.plan import Header, Plan, Section, Target, format_row
+from workbench.plans.plan import Header, Plan, Section, format_row
 from workbench.plans.rows import in_chunks, seen_columns
 from workbench.plans.writing import PlanWriter
 

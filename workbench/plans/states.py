@@ -10,11 +10,10 @@ from typing import Any
 
 import psycopg
 
-from workbench.errors import NotApproved, PlanError, Refused, unknown
-from workbench.plans.approvals import find_approval
+from workbench.documents import Store, find_approval
+from workbench.errors import NotApproved, Refused, WorkbenchError
 from workbench.plans.journal import Entry, entries
-from workbench.plans.plan import SUFFIX, Plan
-from workbench.plans.reading import read_plan
+from workbench.plans.plan import Plan
 from workbench.plans.restores import Gone, Restored, restores, said_of
 from workbench.settings import Settings
 
@@ -40,36 +39,9 @@ class PlanState:
     path: Path | None
 
 
-def plans_folder(settings: Settings) -> Path:
-    """Return where plan files lie."""
-    return settings.home / "plans"
-
-
-def find_plan(settings: Settings, name: str) -> Plan:
-    """Return a plan by its file's path or its id; an unambiguous beginning of the id is enough.
-
-    Raises
-    ------
-    UsageError
-        When there is no such plan, with the nearest ids.
-    Refused
-        When the file's name does not go with its content: it was altered since it was made.
-    """
-    path = Path(name)
-    if not (path.is_file() or name.endswith(SUFFIX) or "/" in name):
-        folder = plans_folder(settings)
-        known = {each.name.removesuffix(SUFFIX): each for each in sorted(folder.glob(f"*{SUFFIX}"))}
-        close = [each for each in known if each == name] or [each for each in known if each.startswith(name)]
-        if len(close) != 1 or not name:
-            raise unknown("plan", name, close or known)
-        path = known[close[0]]
-    plan = read_plan(path)
-    if path.parent.resolve() == plans_folder(settings).resolve() and path.name != f"{plan.id}{SUFFIX}":
-        raise Refused(
-            f"The plan file {path.name} was altered since it was made: its digest is now {plan.digest}.",
-            "Plan again.",
-        )
-    return plan
+def plans_in(settings: Settings) -> Store[Plan]:
+    """Return the plans on file."""
+    return Store(settings.home / "plans", Plan)
 
 
 def applied_entry(connection: psycopg.Connection[Any], settings: Settings, name: str) -> Entry:
@@ -77,7 +49,7 @@ def applied_entry(connection: psycopg.Connection[Any], settings: Settings, name:
     known = entries(connection)
     found = next((each for each in reversed(known) if each.plan == name), None)
     if found is None:
-        digest = find_plan(settings, name).digest
+        digest = plans_in(settings).find(name).digest
         found = next((each for each in reversed(known) if each.digest == digest), None)
     if found is None and (away := _taken_away(restores(connection), name)):
         raise Refused(f"Plan {name} is not applied here: {said_of(*away)}.", "There is nothing to take back.")
@@ -119,18 +91,14 @@ def plan_states(
         for restore, each in away.values()
         if each.digest not in applied and _file(settings, each.plan) is None
     ]
-    for path in sorted(plans_folder(settings).glob(f"*{SUFFIX}")):
-        try:
-            plan = read_plan(path)
-        except PlanError as error:
-            found.append(PlanState(path.name, "", environment, 0, "damaged", error.what, path))
+    for path, plan in plans_in(settings).scan():
+        if isinstance(plan, WorkbenchError):
+            found.append(PlanState(path.name, "", environment, 0, "damaged", plan.what, path))
             continue
         target = plan.header.target
         if plan.digest in applied or target.environment != environment:
             continue
-        if path.name != f"{plan.id}{SUFFIX}":
-            state = "damaged", "the file was altered since it was made"
-        elif plan.digest in away and _still(plan, away[plan.digest][1]):
+        if plan.digest in away and _still(plan, away[plan.digest][1]):
             state = _away(*away[plan.digest])
         else:
             state = _waiting(plan)
@@ -173,7 +141,7 @@ def _waiting(plan: Plan) -> tuple[str, str]:
         approval = find_approval(plan)
     except NotApproved as error:
         return "planned", f"by {plan.header.planned_by}; {error.what}"
-    if approval is None or approval.digest != plan.digest:
+    if approval is None or approval.approves != plan.digest:
         return "planned", f"by {plan.header.planned_by}; nobody has approved it"
     until = f"{approval.expires_at:%Y-%m-%d %H:%M} UTC"
     if approval.expires_at <= datetime.now(UTC):
@@ -182,5 +150,5 @@ def _waiting(plan: Plan) -> tuple[str, str]:
 
 
 def _file(settings: Settings, plan: str) -> Path | None:
-    path = plans_folder(settings) / f"{plan}{SUFFIX}"
+    path = plans_in(settings).path(plan)
     return path if path.exists() else None
