@@ -45,7 +45,7 @@ def compare(data: Path, home: Path, url: str, rounds: int = 3) -> None:
     bare, ours, whole, swaps = [], [], [], []
     with open_workbench("bench", settings=settings) as wb:
         made = wb.create_snapshot()
-        print(f"restore: {made.rows:,} rows, archive of {made.size / 1e6:,.0f} MB, {made.format}")
+        print(f"restore: {made.rows:,} rows, archive of {made.size / 1e6:,.0f} MB")
         for _ in range(rounds):
             bare.append(_bare(data, made.path))
             facts = _ours(data, wb, made.snapshot)

@@ -69,7 +69,7 @@ def test_a_server_that_asks_for_ssl(clubs, foreign, at, tmp_path, embedded_only)
         assert connection.execute('SELECT count(*) > 0 FROM "WaIdMapping"').fetchone() == (True,)
 
 
-@pytest.fixture(params=[(6, 16, 99), (11, 0, 3)], ids=["newer", "zstd"])
+@pytest.fixture(params=[(6, 16, 99), (11, 1, 3)], ids=["newer", "zstd"])
 def newer(request, tmp_path):
     """The folder of client programs whose archives the embedded ones do not read: one byte of the head is another."""
     place, ours, theirs = request.param

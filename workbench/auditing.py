@@ -10,7 +10,7 @@ import pandas as pd
 
 from workbench import audit
 from workbench.audit import LogState, Noted
-from workbench.checkpoints.shelf import list_snapshots
+from workbench.checkpoints.store import list_snapshots
 from workbench.covering import covering
 from workbench.database.connection import raw
 from workbench.documents import Store

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
@@ -10,16 +9,13 @@ from uuid import NAMESPACE_URL, uuid5
 import pandas as pd
 
 from workbench.audit import audit_entries, record
-from workbench.checkpoints import manifest, shelf
-from workbench.checkpoints.manifest import Manifest
-from workbench.checkpoints.parts import clear_left_over
-from workbench.checkpoints.snapshot import Wish, create_snapshot
-from workbench.checkpoints.source import Source
+from workbench.checkpoints import store
+from workbench.checkpoints.dump import create_snapshot
+from workbench.checkpoints.manifest import Manifest, read_manifest, write_manifest
 from workbench.checkpoints.verifying import NotAsSaidError, judged, verify_snapshot
+from workbench.database.programs import Advance
 from workbench.errors import NotLogged, UsageError, WorkbenchError
 from workbench.session import Session
-
-Advance = Callable[[str, int, int], None]
 
 
 def silent(what: str, done: int, total: int) -> None:
@@ -37,9 +33,6 @@ class Checkpointing(Session):
     def create_snapshot(
         self,
         *,
-        format: str | None = None,
-        jobs: int | None = None,
-        compression: str | None = None,
         precedes: str | None = None,
         reason: str | None = None,
         advance: Advance = silent,
@@ -48,22 +41,29 @@ class Checkpointing(Session):
 
         Parameters
         ----------
-        format, jobs, compression, precedes, reason : optional
-            See `workbench.checkpoints.snapshot.Wish`.
+        precedes, reason : str, optional
+            The run it is taken before; why it is taken.
         advance : callable
             Told what begins, how many steps are done, and how many there are.
 
         Returns
         -------
         Manifest
-            What it is; see `workbench.checkpoints.snapshot` for what can go wrong.
+            What it is; see `workbench.checkpoints.dump.create_snapshot` for what can go wrong.
         """
         self.database.refuse_pooler("A snapshot")
         self._clear()
-        wish = Wish(self.settings.operator, format, jobs, compression, precedes, reason)
-        target, folder = asdict(self.target), self.settings.backups
-        source, tools = Source(self.database), self.settings.client_tools
-        made = create_snapshot(source, self.schema, target, folder, wish, tools, advance)
+        made = create_snapshot(
+            self.database,
+            self.schema,
+            asdict(self.target),
+            self.settings.backups,
+            by=self.settings.operator,
+            precedes=precedes,
+            reason=reason,
+            tools=self.settings.client_tools,
+            advance=advance,
+        )
         self._log(
             "created",
             made,
@@ -80,22 +80,22 @@ class Checkpointing(Session):
         """List the environment's snapshots, oldest first."""
         folder = self.settings.backups
         self._clear()
-        self.said += [str(each) for each in shelf.unreadable(folder)]
-        return shelf.list_snapshots(folder, self.environment.name)
+        self.said += [str(each) for each in store.unreadable(folder)]
+        return store.list_snapshots(folder, self.environment.name)
 
     def snapshots_here(self) -> list[Manifest]:
         """List the snapshots of this very database, oldest first: of its server and its name."""
         here = self.target
         return [
             each
-            for each in shelf.list_snapshots(self.settings.backups, self.environment.name)
+            for each in store.list_snapshots(self.settings.backups, self.environment.name)
             if each.target["system_identifier"] == here.system_identifier
             and each.target["database"] == here.database
         ]
 
     def snapshot(self, name: str) -> Manifest:
         """Return one snapshot: by its name, its file, or ``latest``."""
-        return shelf.find_snapshot(self.settings.backups, name, self.environment.name)
+        return store.find_snapshot(self.settings.backups, name, self.environment.name)
 
     def verify_snapshot(
         self, name: str = "latest", *, any_size: bool = False, advance: Advance = silent
@@ -132,7 +132,7 @@ class Checkpointing(Session):
         folder, by = found.folder, self.settings.operator
         before = [
             each
-            for each in shelf.list_snapshots(folder, self.environment.name)
+            for each in store.list_snapshots(folder, self.environment.name)
             if (each.created_at, each.snapshot) < (found.created_at, found.snapshot)
         ]
         if lie := self._logged_otherwise(found):
@@ -144,10 +144,10 @@ class Checkpointing(Session):
         else:
             tried = verify_snapshot(found, before, self.settings, advance, any_size=any_size)
         path = folder / f"{found.snapshot}.json"
-        found = manifest.read_manifest(path).with_verification(tried)  # others may have verified it meanwhile
+        found = read_manifest(path).with_verification(tried)  # others may have verified it meanwhile
         unwritten = ""
         try:
-            manifest.write_manifest(found, path)
+            write_manifest(found, path)
         except OSError as error:
             unwritten = error.strerror or str(error)
         facts = {"outcome": tried.outcome, "detail": tried.detail, "where": tried.where}
@@ -181,7 +181,7 @@ class Checkpointing(Session):
         return ""
 
     def _clear(self) -> None:
-        self.said += clear_left_over(self.settings.backups)
+        self.said += store.clear_left_over(self.settings.backups)
 
     def _log(self, done: str, about: Manifest, more: dict[str, Any]) -> bool:
         """Write it into the audit log; return whether that was done, and say so where it was not."""

@@ -11,7 +11,7 @@ from typing import Literal
 import pandas as pd
 
 from workbench.checkpoints.earlier import Snapshot, earlier, state_before
-from workbench.checkpoints.shelf import list_snapshots
+from workbench.checkpoints.store import list_snapshots
 from workbench.covering import covering
 from workbench.errors import ReportFileError, SnapshotError, WrongEnvironment
 from workbench.fixes.replay.doings import Sorting

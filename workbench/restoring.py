@@ -10,20 +10,18 @@ from typing import Any, Literal
 import psycopg
 
 from workbench.checkpointing import Checkpointing
-from workbench.checkpoints.comparing import way_of
 from workbench.checkpoints.manifest import Manifest, read_manifest
 from workbench.checkpoints.restore import asking
-from workbench.checkpoints.restore.act import Expected, Progress, Sequences, Surroundings
+from workbench.checkpoints.restore.act import Progress, Surroundings
 from workbench.checkpoints.restore.asking import Seen, Wish
 from workbench.checkpoints.restore.backing import bare_dump
 from workbench.checkpoints.restore.cluster import Cluster
 from workbench.checkpoints.restore.record import Record, records
 from workbench.checkpoints.restore.request import Counted, Request, find_request, requests_folder
 from workbench.checkpoints.restore.running import STEPS, abandon_restore, restore_request, resume_restore
-from workbench.checkpoints.restore.watching import contents, expected_of, watched
-from workbench.checkpoints.restored_order import as_restored
+from workbench.checkpoints.restore.watching import expected_of, watched
 from workbench.checkpoints.service import Say, ServiceRun, run_service
-from workbench.checkpoints.shelf import find_snapshot
+from workbench.checkpoints.store import find_snapshot
 from workbench.checks import Finding, run_checks
 from workbench.differing import Differing
 from workbench.documents import Approval, approve
@@ -230,8 +228,8 @@ class Restoring(Checkpointing, Differing):
             found = self.losses(manifest.path, runs, limit=0)
         except (NotMurmurant, SnapshotError, WrongEnvironment) as error:
             note = f"Whose work would be lost could not be told, only which tables: {error.what}"
-            was = expected_of(manifest).tables
-            return Seen(now, tuple(asking.coarse_losses(was, self._comparable(manifest, now))), (note,))
+            was = expected_of(manifest)
+            return Seen(now, tuple(asking.coarse_losses(was, now)), (note,))
         rows = [
             {str(key): _plain(each) for key, each in row.items()} for row in found.authors.to_dict("records")
         ]
@@ -254,29 +252,13 @@ class Restoring(Checkpointing, Differing):
         with self._cluster.connect(name) as connection:
             return watched(connection, self.database.address.schema)
 
-    def _comparable(self, manifest: Manifest, now: Counted) -> Counted:
-        """Digest the live database's tables as a manifest's were; what is only counted stays so."""
-        with self._cluster.connect(self._cluster.live) as connection:
-            found, _ = contents(
-                connection, self.database.address.schema, expected_of(manifest).tables, way_of(manifest)
-            )
-        return {table: each if each[1] is None else found.get(table, each) for table, each in now.items()}
-
     def _around(self, request: Request | None, progress: Progress | None, say: Say | None) -> Surroundings:
-        cluster, schema = self._cluster, self.database.address.schema
+        cluster = self._cluster
         options = self.options
 
         def examine(of: Request, beside: psycopg.Connection[Any]) -> None:
             if of.way != "swap back":
                 asking.examine(cluster, beside, of, self._manifest(of))
-
-        def expected(of: Request) -> Expected:
-            return expected_of(self._manifest(of))
-
-        def within(of: Request, connection: psycopg.Connection[Any]) -> tuple[Counted, Sequences]:
-            manifest = self._manifest(of)
-            way = as_restored(manifest, self.settings.client_tools)
-            return contents(connection, schema, expected_of(manifest).tables, way)
 
         def health() -> list[dict[str, Any]]:
             return [
@@ -293,8 +275,7 @@ class Restoring(Checkpointing, Differing):
             health=health,
             backup=self._back_up,
             watch=self._watch,
-            within=within,
-            expected=expected,
+            manifest=self._manifest,
             examine=examine,
             progress=progress or _silent,
         )

@@ -171,7 +171,7 @@ def test_what_is_not_what_it_says_is_refused(clubs: Clubs, opened: Callable[[Gro
     manifest = made.folder / f"{made.snapshot}.json"
     club.execute('DELETE FROM "Registration"')
     members = made.tables["Member"]
-    lying = replace(made, tables={**made.tables, "Member": members._replace(rows=members.rows + 1)})
+    lying = replace(made, tables={**made.tables, "Member": replace(members, rows=members.rows + 1)})
     write_manifest(lying, manifest)  # with the right digest of its own
     with pytest.raises(SnapshotError, match="its manifest says"):
         wb.differences(made.snapshot)

@@ -12,7 +12,8 @@ from tests.plans.conftest import OWNER_OF_ALL
 from tests.restore.acting import Acting
 from tests.restore.conftest import LOG, Ground, Lay, assert_same, production
 from workbench.checkpoints.archive import digest_of
-from workbench.checkpoints.manifest import Manifest, TableState, write_manifest
+from workbench.checkpoints.contents import TableState
+from workbench.checkpoints.manifest import Manifest, write_manifest
 from workbench.checkpoints.restore import room
 from workbench.errors import (
     Drift,
@@ -90,9 +91,9 @@ def test_a_manifest_that_lies(guide: Ground, way: str) -> None:
     made = guide.snapshot()
     member = made.tables["Member"]
     lies = {
-        "Member has 50 rows, not 51": {"Member": TableState(51, member.digest)},
-        "Member has other contents": {"Member": TableState(member.rows, "0" * 64)},
-        "Ghost is missing": {"Ghost": TableState(0, None)},
+        "Member has 50 rows instead of 51": {"Member": TableState(51, member.digest)},
+        "Member has as many rows": {"Member": TableState(member.rows, "0" * 64)},
+        "there is no table Ghost": {"Ghost": TableState(0, "0" * 64)},
     }
     for said, lie in lies.items():
         rewritten(made, tables={**made.tables, **lie})

@@ -43,7 +43,7 @@ def test_from_create_to_prune(run, backups):
     found = read_manifest(backups / made["file"])
     assert made["snapshot"] == str(found.path)
     assert (made["created_by"], made["precedes"], made["said"]) == ("zoe", "run_1", [])
-    assert made["tables"]["Member"] == found.tables["Member"]._asdict()
+    assert made["tables"]["Member"] == vars(found.tables["Member"])
     done = run("verify")
     assert done.exit_code == 0
     assert f"{found.snapshot}: pass on the embedded server" in done.stdout
@@ -66,7 +66,7 @@ def test_exit_codes(run, backups, monkeypatch):
     path.write_bytes(path.read_bytes()[:-5])
     done = run("verify", path.stem)
     assert (done.exit_code, "cut short" in done.stdout) == (1, True)
-    for wrong in (("verify", "nothing"), ("create", "--format", "plain"), ("prune", "--yes", "--dry-run")):
+    for wrong in (("verify", "nothing"), ("prune", "--yes", "--dry-run")):
         with pytest.raises(UsageError) as caught:
             run(*wrong)
         assert caught.value.exit_code == 2

@@ -15,14 +15,15 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from workbench.checkpoints import dumping, snapshot
+from workbench.checkpoints import dump
 from workbench.checkpoints.archive import read_archive
-from workbench.checkpoints.fingerprints import fingerprints
+from workbench.checkpoints.contents import SequenceState, TableState
 from workbench.checkpoints.manifest import read_manifest
-from workbench.checkpoints.shelf import list_snapshots
+from workbench.checkpoints.store import list_snapshots
 from workbench.database.embedded import client_tools
 from workbench.database.programs import Program, find_programs
-from workbench.errors import Refused, UsageError, WorkbenchError
+from workbench.errors import Refused, WorkbenchError
+from workbench.murmurant.row_digest import table_digests
 
 
 def test_what_a_snapshot_says(club, opened, backups):
@@ -44,8 +45,8 @@ def test_what_a_snapshot_says(club, opened, backups):
     assert (made.created_by, made.precedes, made.reason) == ("dana", "sync_1", "before the re-run")
     assert made.dialect == club.club.dialect
     with psycopg.connect(club.url) as connection:
-        now = fingerprints(connection, "public", made.tables)
-        notes = fingerprints(connection, "other", ["notes"])["notes"]
+        now = table_digests(connection, "public", made.tables)
+        notes = TableState(*table_digests(connection, "other", ["notes"])["notes"])
         (xmin,) = connection.execute(
             "SELECT pg_snapshot_xmin(%s::pg_snapshot)::text", [made.transaction]
         ).fetchone()
@@ -53,10 +54,10 @@ def test_what_a_snapshot_says(club, opened, backups):
         if table == audit:
             assert state.rows == now[table].rows - 1  # the entry that says it was taken
         else:
-            assert state == now[table]
+            assert state == TableState(*now[table])
     assert int(xmin) > 0
     assert made.elsewhere["other"].tables == {"notes": notes}
-    assert made.elsewhere["other"].sequences == {"notes_id_seq": (2, True)}
+    assert made.elsewhere["other"].sequences == {"notes_id_seq": SequenceState(2, True)}
     assert entry["sha256"] == made.sha256
     assert entry["manifest"] == made.facts_digest
     assert entry["operator"] == "dana"
@@ -64,17 +65,7 @@ def test_what_a_snapshot_says(club, opened, backups):
     assert made.path.stat().st_mode & 0o077 == 0
 
 
-def test_a_folder_by_several_jobs(club, opened):
-    with opened(club) as wb:
-        made = wb.create_snapshot(format="directory", jobs=2, compression="gzip:1")
-    assert made.path.is_dir()
-    assert made.sha256 == read_archive(made.path).sha256
-    assert made.size == sum(each.stat().st_size for each in made.path.iterdir())
-    assert (made.format, made.compression) == ("directory", "gzip:1")
-
-
-@pytest.mark.parametrize("form", ["custom", "directory"])
-def test_writing_goes_on_and_the_state_is_one(clubs, opened, form):
+def test_writing_goes_on_and_the_state_is_one(clubs, opened):
     """Rows and sequences change all the while; archive and manifest agree all the same."""
     club = clubs.clone("application")
     club.execute("CREATE SEQUENCE tickets; CREATE TABLE late (id int DEFAULT nextval('tickets'))")
@@ -90,7 +81,7 @@ def test_writing_goes_on_and_the_state_is_one(clubs, opened, form):
     writer.start()
     try:
         with opened(club) as wb:
-            made = wb.create_snapshot(format=form)
+            made = wb.create_snapshot()
             tool = next(each for each in find_programs() if each.name == "pg_restore")
     finally:
         stop.set()
@@ -103,20 +94,7 @@ def test_writing_goes_on_and_the_state_is_one(clubs, opened, form):
     ).stdout
     rows = script.partition("FROM stdin;\n")[2].partition("\\.\n")[0].splitlines()
     assert made.tables["late"].rows == len(rows) > 0
-    assert dumping.sequences_in(made.path, tool)["public.tickets"] == made.sequences["tickets"]
-
-
-def test_what_cannot_be_asked_for(club, opened, backups):
-    with opened(club) as wb:
-        for wrong in (
-            {"format": "plain"},
-            {"jobs": 0},
-            {"format": "custom", "jobs": 2},
-            {"compression": "rar"},
-        ):
-            with pytest.raises(UsageError):
-                wb.create_snapshot(**wrong)
-    assert list_snapshots(backups) == []
+    assert dump.sequences_in(made.path, None)["public"]["tickets"] == made.sequences["tickets"]
 
 
 def test_a_pg_dump_older_than_the_server_is_refused_by_name(clubs, opened, monkeypatch, backups):
@@ -135,15 +113,14 @@ def test_a_pg_dump_older_than_the_server_is_refused_by_name(clubs, opened, monke
 
 
 def test_a_dump_that_fails_leaves_nothing(club, opened, backups, monkeypatch):
-    monkeypatch.setattr(snapshot, "sequences_of", lambda _: {})
-    real = snapshot.program_for
+    real = dump.program_for
 
     def broken(*asked) -> Program:
         return replace(real(*asked), path=Path("/bin/false"))
 
-    monkeypatch.setattr(snapshot, "program_for", broken)
+    monkeypatch.setattr(dump, "program_for", broken)
     with opened(club) as wb, pytest.raises(WorkbenchError, match="pg_dump failed"):
-        wb.create_snapshot(compression=None)
+        wb.create_snapshot()
     assert list(backups.iterdir()) == []
 
 
@@ -159,6 +136,7 @@ def test_a_table_that_somebody_locks(club, opened, backups):
 
 
 def test_a_disk_without_room_keeps_nothing(clubs, opened, small_disk):
+    (small_disk / "filler").write_bytes(bytes(1_000_000))
     with opened(clubs.clone("application"), backups=small_disk / "backups") as wb:
         with pytest.raises(WorkbenchError, match="no room for the snapshot"):
             wb.create_snapshot()
@@ -169,15 +147,13 @@ def test_a_disk_without_room_keeps_nothing(clubs, opened, small_disk):
 KILLED = """
 import os, signal, sys
 from workbench import open_workbench
-from workbench.checkpoints import parts, snapshot
+from workbench.checkpoints import store
 step = sys.argv[1]
 def kill(*_, **__):
     os.kill(os.getpid(), signal.SIGKILL)
 if step == "published":
-    real = parts.flush_folder
-    def once(folder):
-        kill() if any(folder.glob("backup_*.dump")) and not folder.name.startswith(".") else real(folder)
-    parts.flush_folder = once
+    real = store.write_manifest
+    store.write_manifest = lambda *given: (real(*given), kill())
 with open_workbench() as wb:
     wb.create_snapshot(advance=kill if step == "dumping" else lambda *_: None)
 """

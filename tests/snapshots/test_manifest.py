@@ -8,29 +8,22 @@ from pathlib import Path
 
 import pytest
 
-from workbench.checkpoints.manifest import (
-    Contents,
-    Manifest,
-    SequenceState,
-    TableState,
-    Verification,
-    read_manifest,
-    write_manifest,
-)
-from workbench.checkpoints.shelf import find_snapshot, list_snapshots, unreadable
+from workbench.checkpoints.contents import Contents, SequenceState, TableState
+from workbench.checkpoints.manifest import Manifest, Verification, read_manifest, write_manifest
+from workbench.checkpoints.store import find_snapshot, list_snapshots, unreadable
 from workbench.errors import SnapshotError, UsageError
 
 
 def manifest(name: str = "backup_20260101_090000", **changes) -> Manifest:
     made = Manifest(
-        snapshot=name, format="custom", compression="none", file=f"{name}.dump", sha256="ab" * 32,
+        snapshot=name, compression="zstd", file=f"{name}.dump", sha256="ab" * 32,
         size=1234, tool_version="18.4", server_version="18.4", schema="public", dialect="guide",
         target={"system_identifier": "1", "database": "club", "schema": "public", "environment": "club", "kind": "demo"},
         created_at="2026-01-01T09:00:00+00:00", created_by="dana", precedes=None, reason="Zoë's", transaction="1:1:",
         timeline={"system_identifier": "1", "timeline": "1", "database_oid": "5", "wal_position": "0/1"}, database_size=9000,
-        tables={"Member": TableState(2, "cd" * 32), "AuditLog": TableState(3, None)},
+        tables={"Member": TableState(2, "cd" * 32), "AuditLog": TableState(3, "ef" * 32)},
         sequences={"a_seq": SequenceState(4, True)},
-        elsewhere={"workbench": Contents({"journal": TableState(1, None)}, {})},
+        elsewhere={"workbench": Contents({"journal": TableState(1, "01" * 32)}, {})},
     )  # fmt: skip
     return replace(made, **changes)
 
@@ -74,7 +67,7 @@ def test_a_verification_changes_no_fact(path):
         (lambda text: text[: len(text) // 2], "cut short"),
         (lambda text: "", "cut short"),
         (lambda text: "[]", "cut short"),
-        (lambda text: text.replace('"version": 2', '"version": 3'), "of version 3"),
+        (lambda text: text.replace('"version": 3', '"version": 4'), "of version 4"),
     ],
     ids=["count", "digest", "person", "cut", "empty", "list", "version"],
 )

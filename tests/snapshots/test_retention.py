@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -11,10 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.snapshots.test_manifest import manifest
-from workbench.checkpoints import pruning
-from workbench.checkpoints.manifest import Verification, new_name, write_manifest
+from workbench.checkpoints.manifest import Verification, write_manifest
 from workbench.checkpoints.retention import Migration, audit_limit, decide_dry_runs, decide_snapshots
-from workbench.checkpoints.shelf import list_snapshots
+from workbench.checkpoints.store import list_snapshots
 from workbench.errors import Refused
 from workbench.migration.dry_runs import DryRun
 from workbench.migration.dry_runs.manifest import write_dry_run
@@ -25,7 +25,7 @@ PASSED = Verification("2026-01-02T09:00:00+00:00", "dana", "pass", "", 1.0, "")
 
 def aged(days: float, *, outcome: str = "", precedes: str | None = None):
     moment = NOW - timedelta(days=days)
-    made = manifest(new_name(moment), created_at=moment.isoformat(), precedes=precedes)
+    made = manifest(f"backup_{moment:%Y%m%d_%H%M%S}", created_at=moment.isoformat(), precedes=precedes)
     return made.with_verification(replace(PASSED, outcome=outcome)) if outcome else made
 
 
@@ -126,9 +126,8 @@ def test_dry_runs_and_the_audit_log():
 def age(found, days: float):
     """Let a snapshot have been taken earlier."""
     moment = datetime.now(UTC) - timedelta(days=days)
-    made = replace(
-        found, snapshot=new_name(moment), file=f"{new_name(moment)}.dump", created_at=moment.isoformat()
-    )
+    name = f"backup_{moment:%Y%m%d_%H%M%S}"
+    made = replace(found, snapshot=name, file=f"{name}.dump", created_at=moment.isoformat())
     found.path.rename(found.folder / made.file)
     (found.folder / f"{found.snapshot}.json").unlink()
     write_manifest(made, found.folder / f"{made.snapshot}.json")
@@ -138,7 +137,7 @@ def age(found, days: float):
 def test_only_what_was_shown_and_only_our_own_files_go(clubs, opened, backups):
     with opened(clubs.clone("guide")) as wb:
         old = age(wb.create_snapshot(), 40)
-        older = age(wb.create_snapshot(format="directory"), 50)
+        older = age(wb.create_snapshot(), 50)
         new = wb.create_snapshot()
         other = replace(older, snapshot="backup_20200101_000000", file="backup_20200101_000000.dump",
                         created_at="2020-01-01T00:00:00+00:00", target={**older.target, "environment": "other"})  # fmt: skip
@@ -170,23 +169,25 @@ def test_only_what_was_shown_and_only_our_own_files_go(clubs, opened, backups):
     }
 
 
-def test_killed_while_pruning_nothing_half_is_listed(clubs, opened, backups, monkeypatch):
+def test_killed_while_pruning_nothing_half_is_listed(clubs, opened, backups):
     with opened(clubs.clone("guide")) as wb:
         old = age(wb.create_snapshot(), 40)
         wb.create_snapshot()
         decided = wb.retention()
-        with pruning.part_of(old) as made:
+        with old.path.open() as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
             with pytest.raises(Refused, match="at work"):
                 wb.prune(decided)
-            made.take_back(old)
-            assert old not in wb.snapshots()
-        monkeypatch.setattr("workbench.checkpoints.parts.shutil.rmtree", lambda *_, **__: None)
-        second = age(wb.create_snapshot(), 41)
-        wb.prune(wb.retention())
-        monkeypatch.undo()
-        assert second not in wb.snapshots()
-    assert any("unfinished" in each for each in wb.said)
-    assert not [each for each in backups.iterdir() if each.name.startswith(".")]
+        going = backups / f".{old.snapshot}.part"
+        old.path.rename(going)  # its first step
+        assert old not in list_snapshots(backups)
+        assert old in wb.snapshots()
+        assert "whole" in wb.said[-1]
+        old.path.rename(going)
+        old.path.with_suffix(".json").unlink()  # its second
+        assert old not in wb.snapshots()
+        assert "unfinished" in wb.said[-1]
+    assert len(list(backups.iterdir())) == 2
 
 
 def test_dry_runs_go_after_seven_days_but_the_last(clubs, opened, backups):

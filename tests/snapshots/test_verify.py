@@ -13,7 +13,8 @@ from tests.conftest import database_at
 from tests.snapshots.test_manifest import manifest
 from workbench import checkpointing
 from workbench.checkpoints import verifying
-from workbench.checkpoints.manifest import Manifest, TableState, Verification, read_manifest, write_manifest
+from workbench.checkpoints.contents import TableState
+from workbench.checkpoints.manifest import Manifest, Verification, read_manifest, write_manifest
 from workbench.checkpoints.verifying import size_in_range
 from workbench.demo.club import build_club
 from workbench.errors import NotLogged, SnapshotError, UsageError, WorkbenchError
@@ -54,11 +55,10 @@ def unlog(wb) -> None:
     wb._logged_otherwise = lambda _: ""
 
 
-@pytest.mark.parametrize("form", ["custom", "directory"])
-def test_a_restore_proves_it(club, opened, form):
+def test_a_restore_proves_it(club, opened):
     club.execute("CREATE SCHEMA other; CREATE TABLE other.t (id serial); INSERT INTO other.t DEFAULT VALUES")
     with opened(club) as wb:
-        made = wb.create_snapshot(format=form, compression="gzip:1" if form == "directory" else None)
+        made = wb.create_snapshot()
         proved = wb.verify_snapshot()
         (tried,) = proved.verifications
         assert tried.outcome == "pass", tried.detail
@@ -106,9 +106,9 @@ def test_a_damaged_archive(taken, damage, monkeypatch):
     assert not wb.snapshot("latest").verified
 
 
-@pytest.mark.parametrize("at", [0.02, 0.3, 0.97])
+@pytest.mark.parametrize("at", [0.7, 0.85, 0.97])
 def test_a_damaged_archive_whose_manifest_was_made_to_fit(taken, at):
-    """Only the restore can tell, wherever the byte is."""
+    """Only the restore can tell, wherever among the rows the byte is."""
     wb, found = taken
     unlog(wb)
     flipped(found.path, at)
@@ -121,10 +121,10 @@ LIES = {
     "rows": (lambda m: {"tables": {**m.tables, "Member": TableState(7, m.tables["Member"].digest)}}, "instead of 7"),
     "digest": (lambda m: {"tables": {**m.tables, "Member": TableState(m.tables["Member"].rows, "00" * 32)}}, "but others"),
     "table": (lambda m: {"tables": {k: v for k, v in m.tables.items() if k != "Event"}}, "knows no table Event"),
-    "more": (lambda m: {"tables": {**m.tables, "Gone": TableState(0, None)}}, "there is no table Gone"),
+    "more": (lambda m: {"tables": {**m.tables, "Gone": TableState(0, "00" * 32)}}, "there is no table Gone"),
     "database": (lambda m: {"target": {**m.target, "database": "another"}}, "not of 'another'"),
     "sequence": (
-        lambda m: {"sequences": {k: v._replace(last_value=v.last_value + 9) for k, v in m.sequences.items()}},
+        lambda m: {"sequences": {k: replace(v, last_value=v.last_value + 9) for k, v in m.sequences.items()}},
         "stands at",
     ),
 }  # fmt: skip
@@ -292,7 +292,7 @@ def test_its_size_is_in_the_range_of_its_predecessors():
     assert "no predecessor" in size_in_range(
         manifest(size=9), [each.with_verification(failed) for each in before]
     )
-    assert "no predecessor" in size_in_range(manifest(size=9, compression="gzip:1"), before)
+    assert "no predecessor" in size_in_range(manifest(size=9, compression="gzip"), before)
 
 
 def test_a_snapshot_that_is_not_there(taken):

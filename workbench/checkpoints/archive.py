@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import tarfile
-from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -143,23 +141,9 @@ def digest_of(path: Path) -> str:
     """Return an archive's SHA-256: the file's; of a folder that of what ``sha256sum`` says of its files, by name."""
     if path.is_file():
         return _digest_of_file(path)
-    files = [each for each in path.rglob("*") if each.is_file()]
-    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
-        digests = pool.map(_digest_of_file, files)
-        names = [each.relative_to(path).as_posix() for each in files]
-        return digest_of_folder(dict(zip(names, digests, strict=True)))
-
-
-def digest_of_folder(files: Mapping[str, str]) -> str:
-    """Return a folder's SHA-256, given those of its files by name: that of what ``sha256sum`` says of them."""
-    lines = [f"{digest}  {name}\n" for name, digest in sorted(files.items())]
+    files = sorted((each.relative_to(path).as_posix(), each) for each in path.rglob("*") if each.is_file())
+    lines = [f"{_digest_of_file(each)}  {name}\n" for name, each in files]
     return hashlib.sha256("".join(lines).encode()).hexdigest()
-
-
-def size_of(path: Path) -> int:
-    """Return an archive's bytes, those of all files of a folder."""
-    files = [path] if path.is_file() else [each for each in path.rglob("*") if each.is_file()]
-    return sum(each.stat().st_size for each in files)
 
 
 def _digest_of_file(path: Path) -> str:

@@ -13,17 +13,17 @@ from psycopg import sql
 from sqlalchemy import Connection as Asking
 
 from workbench.checkpoints.archive import Archive, read_archive
-from workbench.checkpoints.comparing import way_of
-from workbench.checkpoints.fingerprints import Connection
+from workbench.checkpoints.contents import Connection, TableState
 from workbench.checkpoints.manifest import Manifest, read_manifest
 from workbench.checkpoints.scratch import LONG, Scratch, restored
-from workbench.checkpoints.shelf import find_snapshot
+from workbench.checkpoints.store import find_snapshot
 from workbench.database.connection import Database, connect, raw
 from workbench.errors import SnapshotError, UsageError, WrongEnvironment
 from workbench.investigate.differences.comparing import Earlier
 from workbench.investigate.differences.recent import Moment
 from workbench.investigate.differences.sides import Side, side_of
 from workbench.murmurant.catalogue import read_catalogue
+from workbench.murmurant.row_digest import table_digests
 from workbench.murmurant.schema import read_schema
 from workbench.settings import Settings
 
@@ -219,9 +219,9 @@ def earlier(
     def unchanged(tables: Sequence[str]) -> Collection[str]:
         if now is None or manifest is None:
             return ()
-        known = [each for each in tables if each in manifest.tables and manifest.tables[each].digest]
-        found = way_of(manifest)(now.connection, schema, known)
-        return [each for each in known if tuple(found[each]) == tuple(manifest.tables[each])]
+        known = [each for each in tables if each in manifest.tables]
+        digests = table_digests(now.connection, schema, known)
+        return [each for each in known if TableState(*digests[each]) == manifest.tables[each]]
 
     if manifest is None:
         if snapshot.database is not None:

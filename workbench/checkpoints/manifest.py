@@ -12,33 +12,19 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from workbench.audit import Noted
+from workbench.checkpoints.contents import Contents, SequenceState, TableState
 from workbench.errors import SnapshotError
 
-VERSION = 2
-READ = (1, 2)  # in the first, `row_hashes` made all digests
+VERSION = 3
 NAME = re.compile(r"backup_\d{8}_\d{6}")
 """A snapshot's name; the time in it is UTC."""
 
 Outcome = Literal["pass", "fail", "not run"]
-
-
-class TableState(NamedTuple):
-    """How many rows a table had, and their digest; None where only the rows were counted."""
-
-    rows: int
-    digest: str | None
-
-
-class SequenceState(NamedTuple):
-    """A sequence's last value, and whether it was handed out already."""
-
-    last_value: int
-    is_called: bool
 
 
 @dataclass(frozen=True)
@@ -70,14 +56,6 @@ class Verification:
 
 
 @dataclass(frozen=True)
-class Contents:
-    """The tables and sequences of one schema, by name."""
-
-    tables: dict[str, TableState] = field(default_factory=dict)
-    sequences: dict[str, SequenceState] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
 class Manifest:
     """What a snapshot is.
 
@@ -85,8 +63,8 @@ class Manifest:
     ----------
     snapshot : str
         Its name, such as ``backup_20260101_090000``.
-    format, compression : str
-        ``custom`` or ``directory``, and pg_dump's ``--compress``.
+    compression : str
+        ``zstd`` or ``gzip``.
     file : str
         The archive's name beside the manifest.
     sha256, size : str, int
@@ -121,7 +99,6 @@ class Manifest:
     """
 
     snapshot: str
-    format: str
     compression: str
     file: str
     sha256: str
@@ -157,10 +134,14 @@ class Manifest:
         return datetime.fromisoformat(self.created_at)
 
     @property
+    def contents(self) -> dict[str, Contents]:
+        """The tables and sequences of every schema."""
+        return {**self.elsewhere, self.schema: Contents(self.tables, self.sequences)}
+
+    @property
     def rows(self) -> int:
         """How many rows it holds, of all tables of all schemas."""
-        every = [self.tables, *(each.tables for each in self.elsewhere.values())]
-        return sum(state.rows for tables in every for state in tables.values())
+        return sum(state.rows for each in self.contents.values() for state in each.tables.values())
 
     @property
     def verified(self) -> bool:
@@ -176,11 +157,6 @@ class Manifest:
     def with_verification(self, made: Verification) -> Manifest:
         """Return it with one verification more."""
         return replace(self, verifications=(*self.verifications, made))
-
-
-def new_name(moment: datetime) -> str:
-    """Return the name of a snapshot taken at a moment."""
-    return f"backup_{moment.astimezone(UTC):%Y%m%d_%H%M%S}"
 
 
 def dumped(manifest: Manifest) -> str:
@@ -220,9 +196,9 @@ def read_manifest(path: Path) -> Manifest:
         raise SnapshotError(
             f"The manifest {path} is cut short, or is no manifest.", "Copy it anew, or take another snapshot."
         ) from None
-    if version not in READ:
+    if version != VERSION:
         raise SnapshotError(
-            f"The manifest {path} is of version {version}; this workbench reads {READ[0]} to {READ[-1]}.",
+            f"The manifest {path} is of version {version}; this workbench reads {VERSION}.",
             "Use the workbench that made it.",
         )
     if digest != _digest(found):
@@ -261,9 +237,6 @@ def flush_folder(folder: Path) -> None:
 def _plain(manifest: Manifest) -> dict[str, Any]:
     plain = asdict(manifest)
     del plain["folder"]
-    for part in (plain, *plain["elsewhere"].values()):
-        part["tables"] = {name: state._asdict() for name, state in sorted(part["tables"].items())}
-        part["sequences"] = {name: state._asdict() for name, state in sorted(part["sequences"].items())}
     plain["verifications"] = list(plain["verifications"])
     return {"version": plain.pop("version"), **plain}
 

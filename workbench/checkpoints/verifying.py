@@ -13,11 +13,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter
 
-from workbench.checkpoints.archive import digest_of, encoding_of, read_archive, size_of
-from workbench.checkpoints.comparing import counted, differences_from
-from workbench.checkpoints.fingerprints import Connection
+from workbench.checkpoints.archive import digest_of, encoding_of, read_archive
+from workbench.checkpoints.contents import contents_of, differences
 from workbench.checkpoints.manifest import Manifest, Outcome, Verification
-from workbench.checkpoints.restored_order import as_restored
 from workbench.database.connection import SPELLING, Database, embedded_data
 from workbench.database.databases import scratch_database
 from workbench.database.programs import Unreadable, entries_of, restore
@@ -82,12 +80,12 @@ def verify_snapshot(
             broken = _restore(manifest, scratch, settings)
             advance("comparing", 2, 4)
             with scratch.speaking_plainly():
-                said = differences_from(
-                    manifest, lambda: session(scratch), as_restored(manifest, settings.client_tools)
-                )
+                options = f"-c default_transaction_read_only=on{SPELLING}"
+                held = contents_of(lambda: scratch.session(options))
+                said = differences(manifest.contents, held, manifest.schema)
             advance("dropping it", 3, 4)
         refuse_differences(said)
-        return f"restored: {counted(manifest)}; {size}{_told(broken)}", scratch.environment.where
+        return f"restored: {_counted(manifest)}; {size}{_told(broken)}", scratch.environment.where
 
     return judged(proved, settings.operator)
 
@@ -127,7 +125,7 @@ def refuse_differences(said: list[str]) -> None:
 
 
 def size_in_range(manifest: Manifest, predecessors: Sequence[Manifest], any_size: bool = False) -> str:
-    """Say how a snapshot's size compares with those before it of its format and compression.
+    """Say how a snapshot's size compares with those before it of its compression.
 
     Raises
     ------
@@ -137,8 +135,8 @@ def size_in_range(manifest: Manifest, predecessors: Sequence[Manifest], any_size
     alike = [
         each.size
         for each in predecessors
-        if (each.format, each.compression, each.target["environment"])
-        == (manifest.format, manifest.compression, manifest.target["environment"])
+        if (each.compression, each.target["environment"])
+        == (manifest.compression, manifest.target["environment"])
         and not (each.verifications and each.verifications[-1].outcome == "fail")
     ][-PREDECESSORS:]
     if not alike:
@@ -155,18 +153,13 @@ def size_in_range(manifest: Manifest, predecessors: Sequence[Manifest], any_size
     )
 
 
-def session(scratch: Database) -> Connection:
-    """Open a session that only reads."""
-    return scratch.session(f"-c default_transaction_read_only=on{SPELLING}")
-
-
 def _refuse_another_file(manifest: Manifest, tools: Path | None) -> None:
     """Refuse what is not, byte for byte, the archive that was written."""
     path = manifest.path
     try:
         if not path.exists():
             raise NotAsSaidError(f"Its archive {path} is not there.")
-        size = size_of(path)
+        size = path.stat().st_size
         if size != manifest.size:
             change = "cut short" if size < manifest.size else "another file, or was added to"
             raise NotAsSaidError(f"{path.name} is {change}: {size:,} bytes instead of {manifest.size:,}.")
@@ -207,11 +200,19 @@ def _restore(manifest: Manifest, scratch: Database, settings: Settings) -> list[
     """Restore all that the archive has, as one owner; return the foreign keys that its rows break."""
     tools = settings.client_tools
     lines = [each for each in entries_of(manifest.path, tools) if not _OF_ROLES.match(each)]
-    # Two jobs at least: one alone fills tables that others may have written to, and puts rows where there is room,
-    # in another order than the archive's. A subscription would begin to copy from the club's own server.
+    # A subscription would begin to copy from the club's own server.
     jobs = max(2, min(os.cpu_count() or 1, 8))
     options = ["--no-owner", "--no-privileges", "--no-tablespaces", "--no-publications", "--no-subscriptions"]
     return restore(manifest.path, scratch, tools, *options, f"--jobs={jobs}", entries=lines).unchecked_keys
+
+
+def _counted(manifest: Manifest) -> str:
+    tables = sum(len(each.tables) for each in manifest.contents.values())
+    sequences = sum(len(each.sequences) for each in manifest.contents.values())
+    return (
+        f"{manifest.rows:,} rows of {tables:,} tables, {tables:,} digests and {sequences:,} sequences as the"
+        " manifest says"
+    )
 
 
 def _told(broken: list[str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from time import perf_counter
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -36,13 +37,6 @@ snapshot = typer.Typer(
 
 @snapshot.command()
 def create(
-    format: Annotated[
-        str | None, typer.Option(metavar="custom|directory", help="Else whichever is quickest.")
-    ] = None,
-    jobs: Annotated[int | None, typer.Option(help="Tables at a time, of the directory format.")] = None,
-    compress: Annotated[
-        str | None, typer.Option(metavar="METHOD", help="As pg_dump's; else the quickest it knows.")
-    ] = None,
     precedes: Annotated[str | None, typer.Option(metavar="RUN", help="The run it is taken before.")] = None,
     reason: Annotated[str | None, typer.Option(metavar="TEXT", help="Why it is taken.")] = None,
     acting: Acting = None,
@@ -53,21 +47,16 @@ def create(
     with open_as(environment, acting) as wb:
         banner(wb.environment)
         with progress_bar() as advance:
-            made = wb.create_snapshot(
-                format=format,
-                jobs=jobs,
-                compression=compress,
-                precedes=precedes,
-                reason=reason,
-                advance=advance,
-            )
+            begun = perf_counter()
+            made = wb.create_snapshot(precedes=precedes, reason=reason, advance=advance)
+            seconds = perf_counter() - begun
         _tell(wb)
     if json:
         print_json({**facts(made), "said": wb.said})
         return
     held = f"{made.rows:,} rows of {len(made.tables):,} tables, {_bytes(made.size)}"
     say(
-        f"{paths_below([made.path])[0]}: {held}, {made.format}, compression {made.compression}.",
+        f"{paths_below([made.path])[0]}: {held} ({made.compression}), in {seconds:,.1f} s.",
         f"SHA-256 {made.sha256}",
     )
     say(f"To prove it by restoring: {command()} snapshot verify {made.snapshot}{on()}")
@@ -151,8 +140,7 @@ def facts(made: Manifest) -> dict[str, Any]:
     """Return a manifest for JSON: its path first."""
     plain = asdict(made)
     del plain["folder"]
-    states = {name: state._asdict() for name, state in made.tables.items()}
-    return {**plain, "name": made.snapshot, "snapshot": str(made.path), "tables": states}
+    return {**plain, "name": made.snapshot, "snapshot": str(made.path)}
 
 
 def _decisions(decided: list[Decision]) -> pd.DataFrame:

@@ -33,9 +33,6 @@ _QUICKLY = f"{WITHOUT_LIMITS}{SPELLING} -c synchronous_commit=off -c maintenance
 Advance = Callable[[str, int, int], None]
 """Told what is being made, how much of it is done, and how much there is."""
 
-_QUICK = ("zstd:1", "lz4", "none", "0")
-"""Compressions by how soon a dump is done; gzip takes longer than to write what it would save. Until 15 none is 0."""
-
 # What a program does that only connects.
 _CONNECTING = {
     "pg_dump": ("--schema-only", "--table=nothing of this name"),
@@ -206,19 +203,6 @@ def program_for(
         f"No {name} here {able} the server's PostgreSQL {server}: {'; '.join(refused) or 'there is none at all'}.",
         f"Install the client programs of PostgreSQL {major}, and name their folder in the settings: client_tools.",
     )
-
-
-def quickest_compression(program: Program) -> str:
-    """Return what makes pg_dump's ``--compress`` quickest: zstd where it has that, then lz4, else none at all."""
-    return next(each for each in _QUICK if each == "0" or can_compress(program, each))
-
-
-def can_compress(program: Program, method: str) -> bool:
-    """Whether this pg_dump knows a ``--compress`` such as ``zstd:1``; asked of itself, without a server."""
-    # Before it looks for a server it refuses what it cannot do; where there is none it says so then.
-    nowhere = {"host": "/nonexistent", "dbname": "nowhere"}
-    said = program.run("--format=custom", f"--compress={method}", to=nowhere).stderr
-    return b"connection to server" in said
 
 
 class Unreadable(SnapshotError):

@@ -1,12 +1,21 @@
-"""The digest of a row: 64 bits by which it is known as unchanged, in this database and in any copy of it."""
+"""The digest of a row, 64 bits, and of a table: by which they are known as unchanged, here and in any copy.
+
+PostgreSQL makes them, of rows in any order: its hashes stay the same from version to version, for hash partitions and
+``pg_upgrade`` rest on them. They tell damage and change, and would not stop somebody who wants to deceive.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
+import psycopg
 from psycopg import sql
 
-from workbench.errors import SchemaGap
+from workbench.errors import SchemaGap, WorkbenchError
 from workbench.murmurant.catalogue import CatalogueTable
 
 # Types that PostgreSQL can hash itself, in a third of the time that their text takes; every other one goes by its text.
@@ -23,6 +32,7 @@ _SENT = {
     "bigint": "int8send",
     "timestamp without time zone": "timestamp_send",
     "timestamp with time zone": "timestamptz_send",
+    "money": "cash_send",
 }
 _HASHES = {"uuid": "uuid_hash_extended", "integer": "hashint4extended", "smallint": "hashint2extended"}
 _TEXT = re.compile(r"^(text|character varying(\(\d+\))?)$")
@@ -81,14 +91,18 @@ def comparable(table: CatalogueTable, name: str, cell: sql.Composable) -> sql.Co
     return sql.SQL('{} COLLATE "C"').format(cell) if re.match(r"text|character|name", found.type) else cell
 
 
-def portable(type: str, cell: sql.Composable) -> sql.Composable:
-    """Return a value of some type in a form that any two databases hash alike, and two values differently."""
+def portable(type: str, cell: sql.Composable, *, recoded: bool = False) -> sql.Composable:
+    """Return a value of some type in a form that any two databases hash alike, and two values differently.
+
+    Of databases of two encodings text is alike only where both recode it to UTF-8.
+    """
     if _WHOLE.match(type):
         return cell
     if sent := _SENT.get(re.sub(r"\(\d\)", "", type)):
         return sql.SQL("pg_catalog.{}({})").format(sql.Identifier(sent), cell)
-    # By its bytes, whatever the collation.
-    return sql.SQL('{} COLLATE "C"' if _TEXT.match(type) else '{}::text COLLATE "C"').format(cell)
+    shown = sql.SQL("{}" if _TEXT.match(type) else "{}::text").format(cell)
+    # By its bytes, whatever the collation; bytes alone hash as the text of "C" does.
+    return sql.SQL("convert_to({}, 'UTF8')" if recoded else '{} COLLATE "C"').format(shown)
 
 
 def hash_of(type: str, cell: sql.Composable) -> sql.Composed:
@@ -99,3 +113,102 @@ def hash_of(type: str, cell: sql.Composable) -> sql.Composed:
         return hashed([portable(type, cell)])
     shown = '{} COLLATE "C"' if _TEXT.match(type) else '{}::text COLLATE "C"'
     return sql.SQL("coalesce(pg_catalog.hashtextextended({}, 0), 0)").format(sql.SQL(shown).format(cell))
+
+
+class TableDigest(NamedTuple):
+    """How many rows a table has, and the digest of them: 64 hexadecimal digits."""
+
+    rows: int
+    digest: str
+
+
+# How values are written as text; names are written in full, rows that a policy hides are an error.
+_SETTINGS = {
+    "TimeZone": "UTC",
+    "DateStyle": "ISO",
+    "IntervalStyle": "postgres",
+    "extra_float_digits": "1",
+    "bytea_output": "hex",
+    "array_nulls": "on",
+    "xmlbinary": "base64",
+    "row_security": "off",
+    "search_path": "",
+    "jit": "off",
+    "max_parallel_workers_per_gather": "0",
+}
+
+# By name: a restored table has the columns that it inherits before its own. What the server computes is not among them.
+_COLUMNS = """
+SELECT c.relname::text, a.attname::text, format_type(a.atttypid, NULL)
+FROM pg_class c LEFT JOIN pg_attribute a
+  ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
+WHERE c.relnamespace = to_regnamespace(quote_ident(%s)) AND c.relname = ANY(%s) AND c.relkind IN ('r', 'p')
+ORDER BY c.relname, a.attname COLLATE "C"
+"""
+
+_OLDEST = 140000  # hash_record_extended
+
+
+def table_digests(
+    connection: psycopg.Connection[Any], schema: str, tables: Iterable[str]
+) -> dict[str, TableDigest]:
+    """Count and digest tables, each in one scan on the server, in any order of its rows.
+
+    Parameters
+    ----------
+    connection : psycopg.Connection
+        In a transaction, whose settings stay as they are.
+    schema : str
+        The tables' schema.
+    tables : iterable of str
+        Their names.
+
+    Returns
+    -------
+    dict of str to TableDigest
+        In the order asked for. The digest covers names and types of the columns too.
+
+    Raises
+    ------
+    SchemaGap
+        For a table that is not there.
+    WorkbenchError
+        On a server older than PostgreSQL 14, which cannot hash a row.
+    """
+    wanted = list(tables)
+    if connection.info.server_version < _OLDEST:
+        raise WorkbenchError(
+            f"The server is PostgreSQL {connection.info.server_version // 10000}, which cannot hash a row.",
+            "Digests need PostgreSQL 14 or newer.",
+        )
+    columns: dict[str, list[tuple[str, str]]] = {}
+    settings = sql.SQL(", ").join(
+        sql.SQL("set_config({}, {}, true)").format(name, value) for name, value in _SETTINGS.items()
+    )
+    with connection.transaction(force_rollback=True):
+        connection.execute(sql.SQL("SELECT {}").format(settings))
+        for table, name, kind in connection.execute(_COLUMNS, [schema, wanted]):
+            columns.setdefault(table, []).extend([(name, kind)] if name is not None else [])
+        return {table: _table_digest(connection, schema, table, columns.get(table)) for table in wanted}
+
+
+def _table_digest(
+    connection: psycopg.Connection[Any], schema: str, table: str, columns: list[tuple[str, str]] | None
+) -> TableDigest:
+    if columns is None:
+        raise SchemaGap(f'There is no table "{table}" in the schema "{schema}".', "It may have been renamed.")
+    # Text in the bytes of UTF-8, which a restored database may have instead of another encoding.
+    recoded = connection.info.parameter_status("server_encoding") not in ("UTF8", "SQL_ASCII")
+    cells = [portable(kind, sql.Identifier("t", name), recoded=recoded) for name, kind in columns]
+    # Besides the sum of the rows' hashes two of ways to mix them: PostgreSQL adds up the hashes of a row's columns, and
+    # a sum of such sums forgets who had what. The products are of halves and parts, and fit into 64 bits.
+    query = sql.SQL(
+        "SELECT count(*), sum(h), sum((h & 4294967295) * ((h >> 32) & 2147483647)),"
+        " sum(((h >> 16) & 4294967295) * ((h # (h >> 48)) & 2147483647))"
+        " FROM (SELECT {} AS h FROM ONLY {} t OFFSET 0) x"
+    ).format(hashed(cells), sql.Identifier(schema, table))
+    row = connection.execute(query).fetchone()
+    assert row is not None
+    rows, *sums = row
+    said = json.dumps([columns, rows, [int(each or 0) % 2**64 for each in sums]])
+    return TableDigest(rows, hashlib.sha256(said.encode()).hexdigest())

@@ -6,7 +6,7 @@ the application and to look. So killed at any moment, the live name holds a whol
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any
 
 import psycopg
 
+from workbench.checkpoints.manifest import Manifest
 from workbench.checkpoints.restore.cluster import Cluster, Session
 from workbench.checkpoints.restore.record import (
     ABANDONED,
@@ -32,25 +33,6 @@ from workbench.settings import Settings
 
 Progress = Callable[[str, int, int], None]
 """Told what begins, how many steps are done, and how many there are."""
-
-Sequences = Mapping[str, tuple[int | None, bool]]
-"""Sequence to its last value, and whether that was given out."""
-
-
-@dataclass(frozen=True)
-class Expected:
-    """What the snapshot's manifest says that it holds.
-
-    Attributes
-    ----------
-    tables : mapping
-        Table to rows and digest; the digest is None where none was taken.
-    sequences : mapping
-        Sequence to its last value, and whether that was given out.
-    """
-
-    tables: Counted
-    sequences: Sequences
 
 
 @dataclass(frozen=True)
@@ -71,17 +53,14 @@ class Surroundings:
         Makes the safety backup of the live database; returns its file.
     watch : callable
         Counts the rows of a database's tables, with their digests, to see whether it has changed; takes its name.
-    within : callable
-        Counts tables and reads sequences, as a manifest has them, within somebody's transaction.
-    expected : callable
-        Reads from the snapshot's manifest what it holds.
+    manifest : callable
+        Reads the snapshot's manifest.
     examine : callable
         Refuses what has become impossible since the request was made.
     progress : callable
         Told every step.
     jobs : int
-        How many sessions restore at once: two or more, for one alone does not keep the order of rows, by which
-        tables are compared (see `workbench.checkpoints.fingerprints`).
+        How many sessions restore at once.
     """
 
     settings: Settings
@@ -91,8 +70,7 @@ class Surroundings:
     health: Callable[[], list[dict[str, Any]]]
     backup: Callable[[], str]
     watch: Callable[[str], Counted]
-    within: Callable[[Request, psycopg.Connection[Any]], tuple[Counted, Sequences]]
-    expected: Callable[[Request], Expected]
+    manifest: Callable[[Request], Manifest]
     examine: Callable[[Request, psycopg.Connection[Any]], None]
     progress: Progress
     jobs: int = 2

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from psycopg import sql
 
-from workbench.checkpoints.restore.act import Restore, Sequences, Step, forget_unmarked
+from workbench.checkpoints.contents import WORKERS, Connect, contents_of, differences
+from workbench.checkpoints.restore.act import Restore, Step, forget_unmarked
 from workbench.checkpoints.restore.cluster import name_beside
 from workbench.checkpoints.restore.likeness import (
     create_as_dumped,
@@ -123,9 +124,9 @@ def fill_it(restore: Restore) -> None:
 def verify(restore: Restore) -> None:
     """Compare the new database with the manifest: tables, rows, digests, sequences."""
     name = _new(restore)
-    with ThreadPoolExecutor(1) as other, restore.cluster.connect(name) as connection:
+    with ThreadPoolExecutor(1) as other:
         analysed = other.submit(_analyse, restore, name)
-        compare_with(restore, *restore.around.within(restore.request, connection))
+        refuse_differences(restore, lambda: restore.cluster.connect(name))
         analysed.result()
 
 
@@ -134,27 +135,14 @@ def _analyse(restore: Restore, name: str) -> None:
         connection.execute("ANALYZE")
 
 
-def compare_with(restore: Restore, found: Counted, sequences: Sequences) -> None:
-    """Raise `SnapshotError` where these are not the tables and sequences of the manifest."""
-    expected, file = restore.around.expected(restore.request), restore.request.source.snapshot
-    wrong = []
-    for table in sorted({*expected.tables, *found}):
-        was, now = expected.tables.get(table), found.get(table)
-        if was is None or now is None:
-            wrong.append(f"{table} is {'not in the manifest' if was is None else 'missing'}")
-        elif was[0] != now[0]:
-            wrong.append(f"{table} has {now[0]:,} rows, not {was[0]:,}")
-        elif was[1] is not None and was[1] != now[1]:
-            wrong.append(f"{table} has other contents")
-    for each in sorted({*expected.sequences, *sequences}):
-        if expected.sequences.get(each) != sequences.get(each):
-            wrong.append(
-                f"sequence {each} stands at {sequences.get(each)}, not {expected.sequences.get(each)}"
-            )
+def refuse_differences(restore: Restore, connect: Connect, workers: int = WORKERS) -> None:
+    """Raise `SnapshotError` where a database does not hold what the manifest says."""
+    manifest = restore.around.manifest(restore.request)
+    wrong = differences(manifest.contents, contents_of(connect, workers), manifest.schema)
     if wrong:
         more = f"; and {len(wrong) - MOST_NAMED} more" if len(wrong) > MOST_NAMED else ""
         raise SnapshotError(
-            f"What {file} holds is not what its manifest says: {'; '.join(wrong[:MOST_NAMED])}{more}.",
+            f"What {manifest.snapshot} holds is not what its manifest says: {'; '.join(wrong[:MOST_NAMED])}{more}.",
             "Use another snapshot.",
         )
 

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from psycopg import sql
 
-from workbench.checkpoints.row_hashes import row_hashes
 from workbench.errors import SchemaGap
+from workbench.murmurant.row_digest import table_digests
 
 KINDS = (
     "CREATE TYPE mood AS ENUM ('glad', 'sad');"
@@ -55,7 +55,7 @@ def insert(connection, row: dict[str, str]) -> None:
 
 
 def digest(connection) -> str:
-    return row_hashes(connection, "public", ["t"])["t"].digest
+    return table_digests(connection, "public", ["t"])["t"].digest
 
 
 def test_every_type_is_told_apart(connection):
@@ -122,7 +122,7 @@ def quick(server):
             connection.execute("TRUNCATE many")
             with connection.cursor() as cursor:
                 cursor.executemany("INSERT INTO many VALUES (%s, %s, %s)", rows)
-            return row_hashes(connection, place, ["many"])["many"]
+            return table_digests(connection, place, ["many"])["many"]
 
         yield taken
 
@@ -138,4 +138,4 @@ def test_a_column_with_another_name_or_type_is_another_table(connection):
 
 def test_a_table_that_is_not_there(connection):
     with pytest.raises(SchemaGap, match='no table "gone"'):
-        row_hashes(connection, "public", ["t", "gone"])
+        table_digests(connection, "public", ["t", "gone"])

@@ -1,0 +1,239 @@
+"""The folder of snapshots: which there are, the one that is meant, one in the making, one that goes.
+
+A snapshot is ``backup_YYYYMMDD_HHMMSS.dump`` with its manifest, ``.json``, beside it. In the making the archive is called
+``.backup_YYYYMMDD_HHMMSS.part`` and locked, by pg_dump too. The manifest is written when the archive is whole, and the
+archive has its name last. So of a process that was killed there is a part without a manifest, which is removed, or a
+part with one, which is whole and gets its name. What is deleted goes the same way back.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from workbench.checkpoints.manifest import NAME, Manifest, flush_folder, read_manifest, write_manifest
+from workbench.errors import Refused, SnapshotError, UsageError, WorkbenchError, unknown
+
+_PART = re.compile(r"\.(backup_\d{8}_\d{6})\.part")
+
+
+@dataclass(frozen=True)
+class Part:
+    """An archive in the making.
+
+    Attributes
+    ----------
+    name : str
+        The snapshot's.
+    path : Path
+        Where it is written.
+    lock : int
+        The descriptor that holds its lock; a child process that inherits it holds it too.
+    """
+
+    name: str
+    path: Path
+    lock: int
+
+    def publish(self, manifest: Manifest) -> Manifest:
+        """Write the manifest of an archive that is whole and on disk, and give it its name."""
+        beside = self.path.with_name(f"{self.name}.json")
+        write_manifest(manifest, beside)
+        try:
+            self.path.rename(manifest.path)
+        except OSError:
+            beside.unlink()
+            raise
+        flush_folder(self.path.parent)
+        return manifest
+
+
+@contextmanager
+def part(folder: Path, moment: datetime) -> Iterator[Part]:
+    """Make a file for a new archive; what has no name at the end is removed, whatever happened.
+
+    Parameters
+    ----------
+    folder : Path
+        The backups; made when absent, readable by nobody else.
+    moment : datetime
+        When the snapshot is taken; where its name is taken already, the next second's is.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        made = _claimed(folder, moment)
+    except OSError as error:
+        raise WorkbenchError(
+            f"No snapshot can be made in {folder}: {error.strerror}.", "Set `backups` to another folder."
+        ) from None
+    try:
+        yield made
+    finally:
+        made.path.unlink(missing_ok=True)
+        os.close(made.lock)
+
+
+def list_snapshots(folder: Path, environment: str | None = None) -> list[Manifest]:
+    """List the snapshots of a folder, oldest first; see `unreadable` for manifests that cannot be read.
+
+    Parameters
+    ----------
+    folder : Path
+        Where they lie, if anywhere.
+    environment : str, optional
+        Only those of this environment.
+    """
+    every = [each for each in _all(folder).values() if isinstance(each, Manifest)]
+    return sorted(
+        (each for each in every if environment in (None, each.target["environment"])),
+        key=lambda each: (each.created_at, each.snapshot),
+    )
+
+
+def unreadable(folder: Path) -> list[SnapshotError]:
+    """Return what is wrong with the manifests that are listed nowhere because they cannot be read."""
+    return [each for each in _all(folder).values() if isinstance(each, SnapshotError)]
+
+
+def find_snapshot(folder: Path, name: str, environment: str | None = None) -> Manifest:
+    """Return a snapshot by its name or an unambiguous beginning, its file, or ``latest``.
+
+    Raises
+    ------
+    SnapshotError
+        When its manifest cannot be read.
+    UsageError
+        When there is none of this name.
+    """
+    every = _all(folder)
+    if name == "latest":
+        listed = list_snapshots(folder, environment)
+        newest = listed[-1].snapshot if listed else ""
+        for known, error in reversed(every.items()):
+            if isinstance(error, SnapshotError) and known > newest:
+                raise error  # it may be the one that is meant
+        if not listed:
+            of = f" of {environment}" if environment else ""
+            raise UsageError(
+                f"There is no snapshot{of} in {folder}.", "Take one with `workbench snapshot create`."
+            )
+        return listed[-1]
+    path = Path(name)
+    if path.suffix in {".dump", ".json"}:
+        for place in (path, folder / path):
+            if place.with_suffix(".json").is_file():
+                return read_manifest(place)
+            if place.suffix == ".dump" and place.exists():
+                raise UsageError(
+                    f"{place} has no manifest beside it ({place.stem}.json), so what it holds is not known.",
+                    "Put the manifest back that was written with it; `workbench snapshot diff FILE` reads any archive without one.",
+                )
+    close = [known for known in every if known == name] or [
+        known for known in every if known.startswith(name)
+    ]
+    if len(close) != 1:
+        raise unknown("snapshot", name, close or every)
+    return read_manifest(folder / f"{close[0]}.json")
+
+
+def clear_left_over(folder: Path) -> list[str]:
+    """Finish or remove what killed processes left unfinished, and say what that was, one sentence each."""
+    said = []
+    for path in sorted(folder.glob(".backup_*.part")):
+        match = _PART.fullmatch(path.name)
+        if not match or (lock := _locked(path)) is None:
+            continue
+        name = match.group(1)
+        try:
+            if path.with_name(f"{name}.json").exists():
+                path.rename(path.with_name(f"{name}.dump"))
+                said.append(f"{name} was interrupted when it was whole; it is in its place now.")
+            else:
+                path.unlink()
+                path.with_name(f".{name}.json.part").unlink(missing_ok=True)
+                said.append(f"{name} was unfinished: what was left of it is removed.")
+        except OSError as error:
+            said.append(f"{name} is unfinished, and {path} cannot be removed: {error.strerror}.")
+        finally:
+            os.close(lock)
+    return said
+
+
+def prune_snapshot(manifest: Manifest) -> None:
+    """Delete a snapshot: unlisted first, so that one that is listed is whole even if this is killed.
+
+    Parameters
+    ----------
+    manifest : Manifest
+        As it was when it was decided about.
+
+    Raises
+    ------
+    Refused
+        When it has changed since, or somebody is at work on it.
+    """
+    path, manifest_path = manifest.path, manifest.folder / f"{manifest.snapshot}.json"
+    going = path.with_name(f".{manifest.snapshot}.part")
+    lock = _locked(path) if path.exists() else None
+    try:
+        if path.exists() and lock is None:
+            raise Refused(f"Somebody else is at work on {manifest.snapshot}.", "Try again in a moment.")
+        if read_manifest(manifest_path) != manifest:
+            raise Refused(f"{manifest.snapshot} has changed since it was looked at.", "Look again.")
+        if lock is not None:
+            path.rename(going)
+        manifest_path.unlink()
+        flush_folder(manifest.folder)
+        going.unlink(missing_ok=True)
+    finally:
+        if lock is not None:
+            os.close(lock)
+
+
+def _all(folder: Path) -> dict[str, Manifest | SnapshotError]:
+    """Return every snapshot by name, or why its manifest cannot be read; none that is unfinished."""
+    snapshots: dict[str, Manifest | SnapshotError] = {}
+    for path in sorted(folder.glob("backup_*.json")):
+        if NAME.fullmatch(path.stem) and not path.with_name(f".{path.stem}.part").exists():
+            try:
+                snapshots[path.stem] = read_manifest(path)
+            except SnapshotError as error:
+                snapshots[path.stem] = error
+    return snapshots
+
+
+def _claimed(folder: Path, moment: datetime) -> Part:
+    while True:
+        name = f"backup_{moment.astimezone(UTC):%Y%m%d_%H%M%S}"
+        path = folder / f".{name}.part"
+        moment += timedelta(seconds=1)
+        if any((folder / f"{name}{suffix}").exists() for suffix in (".dump", ".json")):
+            continue
+        try:
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL, 0o600))
+        except FileExistsError:
+            continue
+        if (lock := _locked(path)) is not None:
+            return Part(name, path, lock)
+
+
+def _locked(path: Path) -> int | None:
+    """Return a descriptor that holds the file's lock; None while somebody else does, or where it is gone."""
+    try:
+        number = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if path.exists() and os.path.samestat(os.fstat(number), path.stat()):
+            return number
+    except (BlockingIOError, FileNotFoundError):
+        pass
+    os.close(number)
+    return None
