@@ -24,6 +24,9 @@ LAYERS = (
     "triage",
     "reconcile",
     "demo",
+    "tiers",
+    "policies",
+    "mappings",
     "fixes",
     "checks",
     "migration",
@@ -43,6 +46,9 @@ LAYERS = (
 # What a module, and everything under it, may not import although it stands below or outside the house.
 NEVER = {
     "workbench.fixes": ("workbench.plans.apply",),
+    "workbench.tiers": ("workbench.plans.apply",),
+    "workbench.policies": ("workbench.plans.apply",),
+    "workbench.mappings": ("workbench.plans.apply",),
     "workbench.plans.plan": ("sqlalchemy", "pandas", "time"),
     "workbench.checkpoints.retention": ("sqlalchemy", "pandas", "time"),
 }

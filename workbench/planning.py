@@ -16,18 +16,16 @@ from workbench.checkpoints.restore.request import requests_folder
 from workbench.database.connection import raw
 from workbench.database.exclusion import refuse_running_restore
 from workbench.documents import Approval, approve
-from workbench.fixes.corrections import Correction, corrections_of
 from workbench.fixes.merging.asking import Asked, Named, Wishes
 from workbench.fixes.merging.listing import read_merges
 from workbench.fixes.merging.merge import MergeRequest, plan_merges
-from workbench.fixes.policies import plan_policies
 from workbench.fixes.rebuilding import plan_rebuild
-from workbench.fixes.remapping import MappingRequest, plan_mappings
-from workbench.fixes.retiering import RetieringRequest, plan_retiering
 from workbench.fixes.rollback import RollbackRequest, plan_rollback
 from workbench.fixes.telling import LevelZero
 from workbench.investigate.tiers.configuration import Mappings, mappings_for
 from workbench.investigate.tiers.reviewing import Of
+from workbench.mappings.corrections import Correction, corrections_of
+from workbench.mappings.plan import plan_mappings
 from workbench.murmurant.spellings import MEMBER
 from workbench.plans import journal
 from workbench.plans.apply import Progress, apply_plan
@@ -36,7 +34,9 @@ from workbench.plans.plan import Plan
 from workbench.plans.restores import restores
 from workbench.plans.states import PlanState, applied_entry, plan_states, plans_in
 from workbench.plans.undo import plan_undo
+from workbench.policies.plan import plan_policies
 from workbench.session import Session
+from workbench.tiers.plan import plan_tiers
 
 Wanted = tuple[str | None, Sequence[str]] | tuple[str | None, Sequence[str], str]
 """A merge that is asked for: the record that stays, those that go, and perhaps why."""
@@ -108,17 +108,11 @@ class Planning(Session):
             Why, in your words.
         """
         read = mappings_for(mapping, self.options.mappings)
-        request = RetieringRequest.checked(read, of, levels, on_conflict, reason)
-        with self.reading() as connection:
-            return plan_retiering(
-                connection,
-                self.schema,
-                request,
-                last_import=self.look(connection).as_of,
-                target=self.target,
-                planned_by=self.settings.operator,
-                folder=self.plans_folder,
-            )
+        with self.planning() as context:
+            last_import = self.look(context.connection).as_of
+            return plan_tiers(
+                context, read, of=of, levels=levels, on_conflict=on_conflict, reason=reason, last_import=last_import
+            )  # fmt: skip
 
     def plan_merge(
         self,
@@ -216,15 +210,8 @@ class Planning(Session):
         file : path, optional
             A file of rules; else the environment's own.
         """
-        with self.reading() as connection:
-            return plan_policies(
-                self.look(connection),
-                self.rulebook(file),
-                rules,
-                target=self.target,
-                planned_by=self.settings.operator,
-                folder=self.plans_folder,
-            )
+        with self.planning() as context:
+            return plan_policies(context, self.look(context.connection), self.rulebook(file), rules)
 
     def plan_mapping(
         self, entity: str, wa_id: str | int, new_id: str, *, reason: str = "", **how: Any
@@ -259,16 +246,9 @@ class Planning(Session):
         exports: Sequence[str | Path] = (),
     ) -> Plan:
         told, runs = self.read_exports(exports), self.find_runs()
-        with self.reading() as connection:
+        with self.planning() as context:
             return plan_mappings(
-                connection,
-                self.schema,
-                runs,
-                MappingRequest(tuple(corrections), move_records, whole_cycle),
-                exports=told,
-                target=self.target,
-                planned_by=self.settings.operator,
-                folder=self.plans_folder,
+                context, runs, corrections, move_records=move_records, whole_cycle=whole_cycle, exports=told
             )
 
     def plan_rebuild(

@@ -12,7 +12,7 @@ from tests.mappings.conftest import ALL
 from tests.states import differences, state
 from workbench.demo.breakages import break_club
 from workbench.errors import Refused, UsageError
-from workbench.fixes.moving import order_moves
+from workbench.mappings.plan import refuse_taken
 
 CHECKS = ("members-wrong-person", "events-wrong-record", "registrations-wrong-event", "mappings-duplicate")
 
@@ -206,7 +206,6 @@ def test_registrations_for_one_event_change_places(broken, opened, name, forbidd
         plan = wb.plan_mappings(wb.sure_corrections(), move_records=True)
         assert not plan.conflicts
         assert plan.changes[wb.schema.table_of("Registration")] == {"update": len(right)}
-        assert ("change places" in " ".join(plan.header.notes)) is forbidden
         carry_out(wb, plan)
         assert failing(wb) == set()
         assert list(members_of(club, brought).values()) == list(right.values())
@@ -230,18 +229,14 @@ def test_what_somebody_moved_by_hand_stays(clubs, opened):
     assert plan.changes["EventRegistration"] == {"update": 1}
 
 
-def test_moves_never_collide():
+def test_moves_to_places_that_stay_taken_are_refused():
     now = {"a": ("e", "1"), "b": ("e", "2"), "c": ("e", "3"), "d": ("f", "1")}
-    chain = order_moves(now, {"a": ("e", "2"), "b": ("e", "4")}, unique=True)
-    assert chain.layers == [["b"], ["a"]]
-    swap = order_moves(now, {"a": ("e", "2"), "b": ("e", "1")}, unique=True)
-    assert (swap.layers, swap.circles, swap.refused) == ([], [["a", "b"]], {})
-    both = {"a": ("f", "1"), "d": ("e", "2"), "b": ("e", "1"), "c": ("e", "9")}
-    circle = order_moves(now, both, unique=True)
-    assert (circle.layers, circle.circles) == ([["c"]], [["a", "d", "b"]])
-    assert order_moves(now, {"a": ("e", "2"), "b": ("e", "1")}, unique=False).layers == [["a", "b"]]
-    taken = order_moves(now, {"a": ("e", "3"), "d": ("e", "1")}, unique=True)
-    assert set(taken.refused) == {"a", "d"}
+    chain = {"a": ("e", "2"), "b": ("e", "4")}
+    assert refuse_taken(now, chain) == {}
+    swap = {"a": ("e", "2"), "b": ("e", "1")}
+    assert refuse_taken(now, swap) == {}
+    assert refuse_taken(now, {"a": ("e", "3"), "d": ("e", "1")}) == {"a": "c", "d": "a"}
+    assert refuse_taken(now, {"a": ("g", "1"), "b": ("g", "1")}) == {"a": "b", "b": "a"}
 
 
 def test_a_right_mapping_and_unknown_things_plan_nothing(broken, opened):

@@ -1,0 +1,307 @@
+"""Correct wrong mappings, each with guide §4.2's audit entry, and move what came through them.
+
+A swap or a longer cycle is corrected as one: half of it would leave the rest wrong, and two ids on one
+record. What came through a wrong mapping moves only where a trace says so, and never what people entered.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
+import pandas as pd
+from sqlalchemy import Connection, select, tuple_
+
+from workbench.errors import Refused
+from workbench.investigate.mappings.by_run import written_through
+from workbench.investigate.mappings.lookup import MappingRow, mapping_to_keep
+from workbench.investigate.mappings.misplaced import BY_HAND, Misplaced, Wrong, came_through
+from workbench.investigate.mappings.problems import mapping_findings
+from workbench.investigate.mappings.statements import listed
+from workbench.mappings.corrections import Correction, resolve_corrections
+from workbench.murmurant.importers import MAPPING_CORRECTED, Run
+from workbench.murmurant.reports import ReportRecord
+from workbench.murmurant.schema import Schema, as_text
+from workbench.murmurant.spellings import CONCEPTS, EVENT, MEMBER
+from workbench.plans.current import current_rows
+from workbench.plans.draft import Draft, PlanContext
+from workbench.plans.plan import Plan
+
+Slot = tuple[str, str]
+"""Event and member: no two registrations may have the same."""
+
+_SHOWN = 12
+_EXPORT = "Wild Apricot's export of registrations, given with --export"
+_PLACE = "the place it belongs to (same event, same member)"
+
+
+def plan_mappings(
+    context: PlanContext,
+    runs: Sequence[Run],
+    corrections: Sequence[Correction],
+    *,
+    move_records: bool = False,
+    whole_cycle: bool = False,
+    exports: Sequence[ReportRecord] = (),
+) -> Plan:
+    """Plan the correction of mappings.
+
+    Parameters
+    ----------
+    corrections : sequence of Correction
+        Which id shall lead to which record.
+    move_records : bool
+        Whether what came through the wrong mappings moves too.
+    whole_cycle : bool
+        Whether the rest of a swap or cycle is corrected with the part that was named.
+    exports : sequence of ReportRecord
+        From Wild Apricot's own CSV exports, where given: whose registration is whose.
+
+    Raises
+    ------
+    UsageError
+        When a correction is not right, with every one that is not.
+    Refused
+        When there is nothing to do, or only a part of a swap or cycle was named.
+    """
+    connection, schema = context.connection, context.schema
+    resolved = resolve_corrections(connection, schema, corrections)
+    problems = mapping_findings(connection, schema, runs, exports).problems
+    completed = _completed(problems, [correction for correction, _ in resolved], whole_cycle)
+    if completed:
+        resolved = resolve_corrections(connection, schema, [*(one for one, _ in resolved), *completed])
+    corrected = [correction for correction, _ in resolved]
+    wrongs = [
+        Wrong(correction.entity, correction.wa_id, row.target, correction.new_id)
+        for correction, rows in resolved
+        for row in rows
+        if correction.entity in (MEMBER, EVENT) and row.target != correction.new_id
+    ]
+    through = came_through(connection, schema, runs, wrongs, exports)
+    with Draft(
+        context,
+        "mapping",
+        parameters={
+            "corrections": [correction.facts() for correction in corrected],
+            "move_records": move_records,
+            "whole_cycle": whole_cycle,
+        },
+        evidence=_evidence(problems, {correction.key for correction in corrected}),
+    ) as draft:
+        draft.notes += _notes(problems, corrected)
+        _correct(draft, resolved)
+        moved = 0
+        if move_records:
+            moved = _move_registrations(draft, runs, wrongs, through)
+        elif movable := sum(one.moves for one in through):
+            draft.note(
+                f"{movable:,} registrations came through these mappings and stay where they are;"
+                " --move-records would move them too."
+            )
+        draft.reasons += _reasons(resolved, moved)
+    return draft.plan
+
+
+def _completed(
+    problems: pd.DataFrame, corrections: Sequence[Correction], whole_cycle: bool
+) -> list[Correction]:
+    """Return what is missing of the cycles that are corrected in part; refuse where nobody asked for the whole."""
+    named = {correction.key: correction for correction in corrections}
+    added: list[Correction] = []
+    for _, rows in problems[problems["cycle"] != ""].groupby("cycle", sort=True):
+        rows = rows.sort_values("position")
+        keys = [f"{entity}/{wa_id}" for entity, wa_id in zip(rows["entity"], rows["wa_id"], strict=True)]
+        right = dict(zip(keys, rows["should_be"], strict=True))
+        parts = [key for key in keys if key in named and named[key].new_id == right[key]]
+        missing = [key for key in keys if key not in named]
+        if parts and missing and not whole_cycle:
+            raise _part_of_a_cycle(named[parts[0]], keys, right)
+        for key in missing if parts else ():
+            entity, wa_id = key.split("/", 1)
+            reason = named[parts[0]].reason or f"completes the correction of {parts[0]}"
+            added.append(Correction(entity, wa_id, right[key], reason))
+    return added
+
+
+def _part_of_a_cycle(part: Correction, keys: Sequence[str], right: Mapping[str, str]) -> Refused:
+    kind = "a swap" if len(keys) == 2 else f"a cycle of {len(keys)}"
+    circle = " -> ".join((*keys, keys[0]))
+    return Refused(
+        f"{part.key} is part of {kind}: {circle} (each leads to the record of the next). Corrected alone, the rest"
+        " would stay wrong, and two ids would lead to one record. Nothing was planned.",
+        "Add --whole-cycle to correct all of it: "
+        + "; ".join(f"{key} to {right[key]}" for key in keys)
+        + ". `workbench mappings --csv FILE` writes all sure corrections as a table for `plan mapping --from FILE`.",
+    )
+
+
+def _correct(draft: Draft, resolved: Sequence[tuple[Correction, list[MappingRow]]]) -> None:
+    """Note the changes of every correction, and its audit entries."""
+    schema = draft.context.schema
+    table = schema.resolved["mappings"].table
+    wanted: dict[str, str] = {}
+    surplus: list[str] = []
+    for correction, rows in resolved:
+        kept = mapping_to_keep(schema, rows, correction.new_id)
+        if kept.target != correction.new_id:
+            wanted[kept.id] = correction.new_id
+        for row in rows:
+            removed = row is not kept
+            if removed:
+                surplus.append(row.id)
+            if removed or row.target != correction.new_id:
+                draft.log(
+                    MAPPING_CORRECTED,
+                    waId=correction.wa_id,
+                    oldMurmurantId=row.target,
+                    newMurmurantId=correction.new_id,
+                    entityType=row.entity_type,
+                    reason=correction.reason or ("the id was mapped more than once" if removed else ""),
+                    **({"mappingRemoved": row.id} if removed else {}),
+                )
+    columns = [
+        name
+        for name in CONCEPTS["mappings"].columns["target"]
+        if name in schema.catalogue.tables[table].columns
+    ]
+    for key, current in current_rows(draft.context.raw, schema.catalogue, table, sorted(wanted)):
+        # Where both spellings of the column are in use, every one that is filled must say the same afterwards.
+        filled = [name for name in columns if current.values.get(name) is not None]
+        draft.update(table, key, dict.fromkeys(filled, wanted[key]), row=current)
+    if surplus:
+        draft.delete(table, surplus)
+        draft.note(f"{len(surplus):,} mappings of ids that are mapped more than once are removed.")
+
+
+def _move_registrations(
+    draft: Draft, runs: Sequence[Run], wrongs: Sequence[Wrong], through: Sequence[Misplaced]
+) -> int:
+    """Move registrations to the right event or member; list what cannot move, or must not, with the reason.
+
+    All that move are one section of the plan: at the apply those who change places step aside for one another.
+    """
+    connection, schema = draft.context.connection, draft.context.schema
+    table = schema.resolved["registrations"].table if "registrations" in schema.resolved else ""
+    wanted: dict[str, dict[str, str]] = defaultdict(dict)
+    for one in through:
+        if one.moves:
+            wanted[one.registration][one.column] = one.right
+        elif one.because == BY_HAND:
+            draft.keep(table, one.registration, one.because)
+        else:
+            why = f"on {one.now} through {one.through}: {one.because}"
+            draft.unresolved(table, one.registration, why, _EXPORT)
+    for wrong, run in written_through(connection, schema, runs, wrongs):
+        draft.unresolved(
+            schema.table_of(wrong.entity),
+            wrong.was,
+            f"run {run} wrote what it knew of WA id {wrong.wa_id} into this record",
+            "the next full sync writes each record from its own contact again; a snapshot from before tells more",
+        )
+    if not wanted:
+        return 0
+    now = _slots(connection, schema, keys=wanted)
+    after = {
+        key: (wanted[key].get("event_id", event), wanted[key].get("member_id", member))
+        for key, (event, member) in now.items()
+    }
+    now |= _slots(connection, schema, slots=set(after.values()))
+    names = [schema.resolved["registrations"].spelling[column] for column in ("event_id", "member_id")]
+    refused = refuse_taken(now, after)
+    for key, other in refused.items():
+        for name, at, right in zip(names, now[key], after[key], strict=True):
+            if at != right:
+                reason = f"{_PLACE} is taken by registration {other}"
+                draft.conflict(table, key, name, None, right, at, reason)
+    moving = sorted(after.keys() - refused.keys())
+    held = {now[key] for key in moving}
+    if exchanging := sum(after[key] in held for key in moving):
+        draft.note(f"{exchanging:,} registrations move to a place that another one leaves.")
+    for key, row in current_rows(draft.context.raw, schema.catalogue, table, moving):
+        draft.update(table, key, dict(zip(names, after[key], strict=True)), row=row, together=names)
+    return len(moving)
+
+
+def refuse_taken(now: Mapping[str, Slot], after: Mapping[str, Slot]) -> dict[str, str]:
+    """Return the registrations that cannot move, each with the one that has its place or goes there as well.
+
+    Parameters
+    ----------
+    now : mapping of str to (event, member)
+        Where every registration that moves is, and every other one in a place that somebody moves to.
+    after : mapping of str to (event, member)
+        Where those that move shall be.
+    """
+    going, refused = dict(after), dict[str, str]()
+    while True:
+        holders: dict[Slot, list[str]] = defaultdict(list)
+        for key, slot in now.items():
+            holders[going.get(key, slot)].append(key)
+        taken = {
+            key: min(other for other in holders[slot] if other != key)
+            for key, slot in going.items()
+            if len(holders[slot]) > 1
+        }
+        if not taken:
+            return refused
+        refused |= taken
+        going = {key: slot for key, slot in going.items() if key not in taken}
+
+
+def _slots(
+    connection: Connection, schema: Schema, *, keys: Collection[str] = (), slots: Collection[Slot] = ()
+) -> dict[str, Slot]:
+    """Return where registrations are, by their ids or by the places themselves."""
+    row = schema.registrations
+    key, event, member = (as_text(row.c[name]) for name in ("id", "event_id", "member_id"))
+    if keys:
+        wanted = listed("moving", value=sorted(keys))
+        chosen = key.in_(select(wanted.c.value))
+    else:
+        ordered = sorted(slots)
+        wanted = listed("slots", event=[one for one, _ in ordered], member=[one for _, one in ordered])
+        chosen = tuple_(event, member).in_(select(wanted.c.event, wanted.c.member))
+    rows = connection.execute(select(key, event, member).where(chosen))
+    return {registration: (at, who) for registration, at, who in rows}
+
+
+def _notes(problems: pd.DataFrame, corrections: Sequence[Correction]) -> list[str]:
+    known = {
+        f"{row['entity']}/{row['wa_id']}": (str(row["should_be"]), str(row["because"]))
+        for row in problems.to_dict("records")
+        if row["should_be"] and row["problem"] != "duplicate"
+    }
+    notes = []
+    named: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for one in corrections:
+        named[one.entity, one.new_id].append(one.key)
+        right, because = known.get(one.key, ("", ""))
+        if right and right != one.new_id:
+            notes.append(
+                f"{one.key} shall lead to {one.new_id}, as asked; but {because or 'the traces'}: {right}."
+            )
+    for (_, record), keys in sorted(named.items()):
+        if len(keys) > 1:
+            notes.append(f"{' and '.join(keys)} shall lead to one record, {record}.")
+    return notes
+
+
+def _reasons(resolved: Sequence[tuple[Correction, list[MappingRow]]], moved: int) -> list[str]:
+    lines = [
+        f"{one.key}: from {', '.join(dict.fromkeys(row.target for row in rows))} to {one.new_id}"
+        + (f" ({one.reason})" if one.reason else "")
+        for one, rows in resolved
+    ]
+    more = [f"and {len(lines) - _SHOWN:,} more"] if len(lines) > _SHOWN else []
+    head = f"Corrects {len(lines):,} mapping{'s' if len(lines) > 1 else ''} (guide §4.2)"
+    head += f" and moves {moved:,} registrations that came through them." if moved else "."
+    return [head, *lines[:_SHOWN], *more]
+
+
+def _evidence(problems: pd.DataFrame, keys: Collection[str]) -> Iterable[str]:
+    lines = (
+        (f"{row['entity']}/{row['wa_id']}", row["evidence"])
+        for row in problems.to_dict("records")
+        if row["problem"] != "shared-target"
+    )
+    return list(dict.fromkeys(f"{key}: {evidence}" for key, evidence in lines if key in keys))[:_SHOWN]
