@@ -20,7 +20,6 @@
     ├── DecisionsError             2  the file of review decisions cannot be read as one
     ├── AttestationsError          2  the file of preflight attestations cannot be read as one
     ├── BundleError                2  a folder given as a bundle is not one, or a file cannot be sealed
-    ├── DryRunError                2  what a dry run left cannot be read, or there is none
     ├── ImporterFailed             4  the importer itself failed, or its dry run was not one
     └── NotebookFailed             4  a cell of a report notebook failed
 
@@ -132,10 +131,6 @@ class BundleError(UsageError):
 
 class SecretFound(Refused):
     """A file with a password, key or token in it would have been sealed."""
-
-
-class DryRunError(UsageError):
-    """What a dry run left cannot be read as that, or there is no such dry run."""
 
 
 class ImporterFailed(WorkbenchError):

@@ -13,7 +13,7 @@ from workbench.checkpointing import Checkpointing
 from workbench.errors import Refused, UsageError, unknown
 from workbench.hints import aim
 from workbench.looking import Looking
-from workbench.migration.dry_runs import approved, list_dry_runs
+from workbench.migration.dry_runs import list_dry_runs
 from workbench.migration.preflight import (
     ITEMS,
     Attestation,
@@ -171,9 +171,9 @@ class Preflighting(Looking, Checkpointing):
         return [
             DryRunSeen(
                 each.name if each.reports or not each.runs else f"{each.name}, of an incremental sync",
-                each.started,
+                each.started_at,
                 each.state == "completed",
-                review.by if (review := approved(each)) else "",
+                review.by if (review := each.approval) else "",
                 _together([one.sha256 for name in names for one in each.configuration if one.file == name]),
             )
             for each in list_dry_runs(self.settings.backups, self.environment.name)

@@ -34,7 +34,7 @@ class Pruning(Checkpointing):
         ]
         moment = now or datetime.now(UTC)
         kept = {
-            each.name: each.started for each in list_dry_runs(self.settings.backups, self.environment.name)
+            each.name: each.started_at for each in list_dry_runs(self.settings.backups, self.environment.name)
         }
         return [*decide_snapshots(moment, self.snapshots(), migrations), *decide_dry_runs(moment, kept)]
 

@@ -9,24 +9,16 @@ from typing import NamedTuple, TypeVar
 from uuid import NAMESPACE_OID, uuid5
 
 import pandas as pd
+from sqlalchemy import Connection
 
 from workbench.audit import record
 from workbench.covering import covering
-from workbench.errors import DatabaseUnreachable, DryRunError, NotLogged, NotMurmurant, UsageError
+from workbench.errors import DatabaseUnreachable, DocumentError, NotLogged, NotMurmurant, UsageError
 from workbench.investigate.dry_run_review import DryRunReview, review_dry_run
 from workbench.investigate.invariants import read_documents
 from workbench.investigate.runs import find_runs, pick_run
-from workbench.migration.dry_runs import (
-    DryRun,
-    DryRunRequest,
-    approve_dry_run,
-    approved,
-    find_dry_run,
-    list_dry_runs,
-    run_dry,
-    told,
-)
-from workbench.migration.dry_runs.watching import mark, written_since
+from workbench.migration.dry_runs import DryRun, approve_dry_run, find_dry_run, list_dry_runs
+from workbench.migration.running import run_dry, told_by, transaction_mark, written_since
 from workbench.murmurant.importers import DRY_RUN_REVIEWED, Run
 from workbench.murmurant.reports import ImportReport, read_reports
 from workbench.session import Session
@@ -62,7 +54,7 @@ class Rehearsing(Session):
         show : callable, optional
             Given every piece of output as it comes; else it is printed.
         vouched : bool
-            Whether the operator says that this importer heeds ``DRY_RUN``; without that its source must show it.
+            Whether the operator says that ``DRY_RUN`` reaches an importer which another program starts elsewhere.
         reports : sequence of path
             Where it leaves its reports, besides ``import_reports`` of the environment.
         folder : path
@@ -71,25 +63,24 @@ class Rehearsing(Session):
         Raises
         ------
         Refused
-            When the importer would not be told, or nothing shows that it would heed it.
+            When the command itself says that the run is not dry, or loses the variable.
         """
-        here = Path(folder)
-        request = DryRunRequest(
-            command,
-            told(command, here, vouched=vouched),
-            self.settings.backups,
-            self.environment.name,
-            self.environment.kind,
-            self.settings.operator,
-            [*self.options.import_reports, *map(Path, reports)],
-            list(self.options.mappings),
-            here,
-        )
-        since = self._asked(self._mark)
+        told = told_by(command, Path(folder), vouched)
+        since = self._asked(transaction_mark)
         return run_dry(
-            request,
-            show or (lambda piece: print(piece, end="", flush=True)),
-            lambda: self._asked(lambda: self._written_since(since)) if since is not None else None,
+            command,
+            backups=self.settings.backups,
+            environment=self.environment.name,
+            kind=self.environment.kind,
+            operator=self.settings.operator,
+            told_by=told,
+            show=show or (lambda piece: print(piece, end="", flush=True)),
+            reports=[*self.options.import_reports, *map(Path, reports)],
+            configuration=self.options.mappings,
+            folder=Path(folder),
+            written=lambda: (
+                self._asked(lambda asked: written_since(asked, self.schema, since)) if since else None
+            ),
         )
 
     def dry_runs(self) -> pd.DataFrame:
@@ -102,24 +93,15 @@ class Rehearsing(Session):
             ``reviewed_by``, ``reviewed_at``, ``fresh`` (within ``dry_run_hours``), ``command``.
         """
         now, hours = datetime.now(UTC), self.options.dry_run_hours
-        rows = []
-        for each in list_dry_runs(self.settings.backups, self.environment.name):
-            review = approved(each)
-            rows.append(
-                {
-                    "dry_run": each.name,
-                    "started": each.started.replace(tzinfo=None),
-                    "seconds": each.seconds,
-                    "operator": each.operator,
-                    "state": each.state,
-                    "exit_code": each.exit_code,
-                    "runs": ", ".join(each.runs),
-                    "reviewed_by": review.by if review else "",
-                    "reviewed_at": review.at if review else "",
-                    "fresh": each.fresh(now, hours),
-                    "command": " ".join(each.command),
-                }
+        rows = [
+            (
+                *(run.name, run.started_at.astimezone(UTC).replace(tzinfo=None), run.seconds, run.operator),
+                *(run.state, run.exit_code, ", ".join(run.runs)),
+                *((review.by, review.at.isoformat()) if (review := run.approval) else ("", "")),
+                *(run.is_fresh(now, hours), " ".join(run.command)),
             )
+            for run in list_dry_runs(self.settings.backups, self.environment.name)
+        ]
         columns = (
             "dry_run started seconds operator state exit_code runs reviewed_by reviewed_at fresh command"
         )
@@ -140,7 +122,7 @@ class Rehearsing(Session):
 
         Raises
         ------
-        DryRunError
+        DocumentError
             When it left no report that could be reviewed.
         UsageError
             For a name that is none, or is a live run's.
@@ -187,7 +169,7 @@ class Rehearsing(Session):
                 raise
             return name, ()
         if not kept.runs:
-            raise DryRunError(
+            raise DocumentError(
                 f"{kept.name} left no report file, so there is nothing to review but its log, which is not an incremental sync's.",
                 f"It is {kept.folder / (kept.log.file if kept.log else '')}. Name the importer's folder in"
                 " import_reports, and run it again.",
@@ -196,19 +178,11 @@ class Rehearsing(Session):
             kept.folder / each.file for each in kept.evidence if each.run
         )
 
-    def _mark(self) -> str:
-        with self.database.reading() as connection:
-            return mark(connection)
-
-    def _written_since(self, since: str) -> dict[str, int]:
-        with self.database.reading() as connection:
-            return written_since(connection, self.schema, since)
-
-    @staticmethod
-    def _asked(question: Callable[[], T]) -> T | None:
+    def _asked(self, question: Callable[[Connection], T]) -> T | None:
         """Ask; a database that cannot be reached must not keep an importer from being tried out."""
         try:
-            return question()
+            with self.database.reading() as connection:
+                return question(connection)
         except (DatabaseUnreachable, NotMurmurant):
             return None
 

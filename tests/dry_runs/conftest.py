@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from tests.bundles.conftest import DRY, LIVE, api_report, csv_report
-from workbench.migration.dry_runs import DryRun, DryRunRequest, Told, run_dry
+from workbench.migration.dry_runs import DryRun
+from workbench.migration.running import run_dry
 
 Run = Callable[..., DryRun]
 
@@ -73,10 +74,10 @@ def dry(place: Path) -> Run:
     """Run a command dry, without asking whether it would heed it."""
 
     def run(command: list[str], show: Callable[[str], None] = lambda piece: None, **more: Any) -> DryRun:
-        written = more.pop("written", lambda: None)
         values = {
-            "environment": "club", "kind": "development", "operator": "dana", "reports": [place / "imports"], "folder": place,
-        } | more  # fmt: skip
-        return run_dry(DryRunRequest(command, Told("test"), place / "backups", **values), show, written)
+            "backups": place / "backups", "environment": "club", "kind": "development", "operator": "dana",
+            "told_by": "test", "reports": [place / "imports"], "folder": place,
+        }  # fmt: skip
+        return run_dry(command, show=show, **(values | more))
 
     return run

@@ -191,11 +191,11 @@ def test_the_recordings(recordings: Path, server: Any) -> None:
 
 
 def test_what_was_written_meanwhile_is_counted(club: Any) -> None:
-    from workbench.migration.dry_runs.watching import mark, written_since
+    from workbench.migration.running import transaction_mark, written_since
 
     database = database_at(club.url)
     with database.reading() as connection:
-        schema, since = read_schema(connection, "public"), mark(connection)
+        schema, since = read_schema(connection, "public"), transaction_mark(connection)
     with database.reading() as connection:
         assert written_since(connection, schema, since) == {}
     with psycopg.connect(club.url) as connection:

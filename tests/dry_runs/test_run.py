@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -13,15 +13,56 @@ import time
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from tests.bundles.conftest import DRY, LIVE, api_report
 from tests.dry_runs.conftest import API_DRY, Run, api_dry
-from workbench.errors import DryRunError, UsageError
-from workbench.migration.dry_runs import find_dry_run, kept_reports, list_dry_runs, read_dry_run
-from workbench.migration.dry_runs.output import Redactor, secrets_of
-from workbench.migration.dry_runs.running import shown_command
+from workbench.errors import DocumentError, Refused, UsageError
+from workbench.migration.dry_runs import DryRun, find_dry_run, kept_reports, list_dry_runs
+from workbench.migration.running import told_by
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "env npx tsx scripts/sync.ts --config live.yaml", "env npm run migrate:dry-run", "sh -c 'DRY_RUN=1 npx tsx sync.ts'",
+        "env DRY_RUN=true npx tsx sync.ts --dry-run", "env docker run -e DRY_RUN image", "env sudo DRY_RUN=1 npx tsx sync.ts",
+        "env ssh host 'DRY_RUN=1 npx tsx sync.ts'", "env npx --yes tsx --mode fast -i sync.ts",
+    ],
+)  # fmt: skip
+def test_what_nothing_contradicts_may_run(command: str, tmp_path: Path) -> None:
+    assert told_by(shlex.split(command), tmp_path) == "DRY_RUN=1 in its environment"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "env DRY_RUN=0 npx tsx sync.ts", "env DRY_RUN= npx tsx sync.ts", "env DRY_RUN=10 x", "sh -c 'DRY_RUN=false npx tsx sync.ts'",
+        "sh -c 'unset DRY_RUN; npx tsx sync.ts'", "env -i npx tsx sync.ts", "env - npx tsx sync.ts", "env -u DRY_RUN npx tsx sync.ts",
+        "env --unset=DRY_RUN npx tsx sync.ts", "env A=1 sh -c 'env -i npx tsx sync.ts'", "env npx tsx sync.ts --live",
+        "env npx tsx sync.ts --dry-run=false", "env npx tsx sync.ts --mode live", "env npx tsx sync.ts --no-dry-run",
+        "env npm run migrate:live", "env npx tsx migrate.ts --execute",
+    ],
+)  # fmt: skip
+def test_a_command_that_contradicts_is_refused_whoever_vouches(command: str, tmp_path: Path) -> None:
+    for vouched in (False, True):
+        with pytest.raises(Refused, match="would not be a dry run"):
+            told_by(shlex.split(command), tmp_path, vouched)
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["env sudo npx tsx sync.ts", "sh -c 'cd scripts && sudo npx tsx sync.ts'", "env /usr/bin/ssh host npx", "env docker exec app npx"],
+)  # fmt: skip
+def test_what_loses_the_variable_is_refused_unless_somebody_vouches(command: str, tmp_path: Path) -> None:
+    with pytest.raises(Refused, match="would not be told"):
+        told_by(shlex.split(command), tmp_path)
+    assert "vouches" in told_by(shlex.split(command), tmp_path, vouched=True)
+
+
+@pytest.mark.parametrize("command", [[], [""], ["no-such-program"], ["./no-such-program"]])
+def test_no_program(command: list[str], tmp_path: Path) -> None:
+    with pytest.raises(UsageError):
+        told_by(command, tmp_path)
 
 
 def test_log_reports_and_manifest_are_kept(place: Path, importer: list[str], dry: Run) -> None:
@@ -45,7 +86,7 @@ def test_log_reports_and_manifest_are_kept(place: Path, importer: list[str], dry
     assert kept.seconds is not None
     assert "PATH" in kept.variables
     assert "DRY_RUN" in kept.variables
-    assert read_dry_run(kept.folder) == kept
+    assert DryRun.read(kept.path) == kept
     assert kept.folder.stat().st_mode & 0o777 == 0o700
     assert log.stat().st_mode & 0o777 == 0o600
 
@@ -109,9 +150,9 @@ def test_no_secret_is_kept(place: Path, dry: Run, monkeypatch: pytest.MonkeyPatc
 
 def test_output_is_shown_as_it_comes(place: Path, dry: Run) -> None:
     moments: list[tuple[float, str]] = []
-    code = "import sys, time\nfor n in range(3):\n    sys.stdout.write(f'row {n} '); sys.stdout.flush(); time.sleep(0.6)\n"
+    code = "import sys, time\nfor n in range(3):\n    sys.stdout.write(f'row {n}\\r'); sys.stdout.flush(); time.sleep(0.6)\n"
     dry([sys.executable, "-c", code], lambda piece: moments.append((time.monotonic(), piece)))
-    assert "".join(piece for _, piece in moments) == "row 0 row 1 row 2 "
+    assert "".join(piece for _, piece in moments) == "row 0\rrow 1\rrow 2\r"
     assert moments[-1][0] - moments[0][0] > 0.9
 
 
@@ -132,10 +173,10 @@ def test_a_question_is_not_waited_for(dry: Run) -> None:
 RUNNER = """
 import sys
 from pathlib import Path
-from workbench.migration.dry_runs import DryRunRequest, Told, run_dry
+from workbench.migration.running import run_dry
 code = "import time, subprocess, sys; print('begun', flush=True); subprocess.run([sys.executable, '-c', 'import time; time.sleep(60)'])"
-request = DryRunRequest([sys.executable, "-c", code], Told("test"), Path(sys.argv[1]), "club", "development", "dana")
-kept = run_dry(request, lambda piece: print(piece, end="", flush=True))
+kept = run_dry([sys.executable, "-c", code], backups=Path(sys.argv[1]), environment="club", kind="development", operator="dana",
+               told_by="test", show=lambda piece: print(piece, end="", flush=True))
 print(kept.outcome, kept.signal, flush=True)
 """
 
@@ -191,64 +232,12 @@ def _sleeping(tmp_path: Path) -> list[int]:
     ]
 
 
-@given(st.lists(st.binary(max_size=20), max_size=20), st.lists(st.booleans(), max_size=20))
-@settings(max_examples=150, deadline=None)
-def test_however_output_is_cut_nothing_is_lost(pieces: list[bytes], pauses: list[bool]) -> None:
-    redactor = Redactor(())
-    shown = ""
-    for number, each in enumerate(pieces):
-        shown += redactor.feed(each)
-        if number < len(pauses) and pauses[number]:
-            shown += redactor.idle()
-    shown += redactor.finish()
-    assert shown == b"".join(pieces).decode("utf-8", "replace")
-
-
-@given(st.integers(0, 60), st.integers(0, 60), st.booleans())
-@settings(max_examples=100, deadline=None)
-def test_however_it_is_cut_no_secret_is_shown(one: int, other: int, pause: bool) -> None:
-    text = b"to postgresql://club:hunter2x@db/x and hunter3x then\nmore"
-    redactor = Redactor(("hunter3x",))
-    shown = ""
-    cuts = sorted({0, min(one, len(text)), min(other, len(text)), len(text)})
-    for start, stop in itertools.pairwise(cuts):
-        shown += redactor.feed(text[start:stop])
-        shown += redactor.idle() if pause else ""
-    shown += redactor.finish()
-    assert "hunter" not in shown
-    assert shown.startswith("to postgresql://***@db/x and *** then\nmore")
-
-
-def test_a_password_that_comes_late_is_not_shown() -> None:
-    redactor = Redactor(())
-    shown = (
-        redactor.feed(b"to db as club, password: ")
-        + redactor.idle()
-        + redactor.feed(b"hunter2 ")
-        + redactor.idle()
-    )
-    assert shown + redactor.finish() == "to db as club, password: *** "
-
-
-def test_which_variables_are_secrets() -> None:
-    found = secrets_of(
-        {"A_TOKEN": "abcdef1", "HOME": "/home/dana", "PGPASSFILE": "/home/dana/.pgpass", "URL": "x://u:longword@h/", "PGPASSWORD": "abc"}
-    )  # fmt: skip
-    assert found == ("longword", "abcdef1")
-
-
-def test_a_command_is_shown_without_secrets() -> None:
-    assert shown_command(["x", "WA_API_KEY=abc", "--password", "abc", "--file", "a.csv"]) == [
-        "x", "WA_API_KEY=***", "--password", "***", "--file", "a.csv",
-    ]  # fmt: skip
-
-
 def test_damaged_manifests(place: Path, importer: list[str], dry: Run) -> None:
     kept = dry(importer)
     with pytest.raises(UsageError, match="Nearest: dry_run_"):
         find_dry_run(place / "backups", "dry_run_2026")
     assert find_dry_run(place / "backups", DRY).name == kept.name
-    path = kept.folder / "dry_run.json"
+    path = kept.path
     good = path.read_text()
     for bad in (
         "",
@@ -259,12 +248,12 @@ def test_damaged_manifests(place: Path, importer: list[str], dry: Run) -> None:
         good.replace('"reports/', '"../'),
     ):
         path.write_text(bad)
-        with pytest.raises(DryRunError):
-            read_dry_run(kept.folder)
+        with pytest.raises(DocumentError):
+            DryRun.read(kept.path)
         assert list_dry_runs(place / "backups") == []
-    with pytest.raises(DryRunError, match="No dry run of club"):
+    with pytest.raises(DocumentError, match="No dry run of club"):
         find_dry_run(place / "backups", None, "club")
-    path.write_text(json.dumps(json.loads(good)))
+    path.write_text(good)
     assert find_dry_run(place / "backups", None, "club") == kept
 
 
@@ -283,7 +272,7 @@ def test_the_report_lies_where_the_output_says_and_the_live_runs_is_kept(place: 
     kept = dry([sys.executable, str(script)])
     assert kept.outcome == "completed"
     assert [(each.run, each.mode) for each in kept.reports] == [(API_DRY, "dry")]
-    assert read_dry_run(kept.folder).reports == kept.reports
+    assert DryRun.read(kept.path).reports == kept.reports
     report.write_text(json.dumps(api_report()))
     (again,) = dry([sys.executable, str(script)]).overwritten  # the one before named the place
     assert again.run is None  # nobody said that it is of this environment

@@ -17,7 +17,6 @@ from workbench.cli.main import app
 from workbench.demo.breakages import break_club
 from workbench.errors import UsageError
 from workbench.migration.dry_runs import list_dry_runs
-from workbench.migration.dry_runs.manifest import write_dry_run
 from workbench.reporting.kernel import kernel_variables
 from workbench.settings import load_settings
 from workbench.workbench import open_workbench
@@ -160,7 +159,7 @@ def test_a_dry_run_that_failed_and_a_snapshot_of_another_database_do_not_count(p
     place.dry_run()
     with open_workbench("club") as wb:
         (dry_run,), (taken,) = list_dry_runs(wb.settings.backups), wb.snapshots_here()
-        write_dry_run(replace(dry_run, outcome="failed", exit_code=1))
+        dry_run.model_copy(update={"outcome": "failed", "exit_code": 1}).write(dry_run.path)
         elsewhere = replace(taken, target={**taken.target, "database": "another"})
         write_manifest(elsewhere, taken.folder / f"{taken.snapshot}.json")
         evidence = wb.preflight_evidence()

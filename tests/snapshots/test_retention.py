@@ -17,7 +17,6 @@ from workbench.checkpoints.retention import Migration, audit_limit, decide_dry_r
 from workbench.checkpoints.store import list_snapshots
 from workbench.errors import Refused
 from workbench.migration.dry_runs import DryRun
-from workbench.migration.dry_runs.manifest import write_dry_run
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 PASSED = Verification("2026-01-02T09:00:00+00:00", "dana", "pass", "", 1.0, "")
@@ -196,10 +195,10 @@ def test_dry_runs_go_after_seven_days_but_the_last(clubs, opened, backups):
         started = now - timedelta(days=days)
         folder = backups / f"dry_run_{started:%Y%m%d_%H%M%S}"
         folder.mkdir(parents=True)
-        run = DryRun(folder.name, ("importer",), "demo", "demo", "dana", started.isoformat(), "DRY_RUN=1", (),
-                     finished_at=started.isoformat(), outcome="completed" if days != 8 else "running",
-                     process=os.getpid() if days == 8 else 0, folder=folder)  # fmt: skip
-        write_dry_run(run)
+        run = DryRun(name=folder.name, command=("importer",), environment="demo", kind="demo", operator="dana", started_at=started,
+                     told_by="DRY_RUN=1", variables=(), finished_at=started, outcome="completed" if days != 8 else "running",
+                     process=os.getpid() if days == 8 else 0)  # fmt: skip
+        run.write(folder / "dry_run.json")
         (folder / "importer.log").write_text("would create 3\n", encoding="utf-8")
     with opened(clubs.clone("application")) as wb:
         decided = wb.retention()

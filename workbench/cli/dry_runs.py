@@ -59,7 +59,7 @@ def run(
         typer.Option(metavar="PATH", help="Where it leaves its reports, besides import_reports."),
     ] = None,
     vouch: Annotated[
-        bool, typer.Option("--vouch", help="Say, in your name, that this importer heeds DRY_RUN=1.")
+        bool, typer.Option("--vouch", help="Say, in your name, that sudo, ssh, docker ... pass DRY_RUN=1 on.")
     ] = False,
     environment: EnvironmentName = None,
     json: AsJson = False,
@@ -101,7 +101,7 @@ def review(
     facts = _review_facts(found, unmask)
     if approval is not None:
         say_not_logged(approval.not_logged)
-        facts |= {"approved": vars(approval.dry_run.reviews[-1]), "logged": not approval.not_logged}
+        facts |= {"approved": approval.dry_run.reviews[-1].model_dump(), "logged": not approval.not_logged}
     if json:
         print_json(facts)
     else:
@@ -139,9 +139,9 @@ def dry_run_facts(kept: DryRun) -> dict[str, Any]:
         "environment": kept.environment,
         "command": kept.command,
         "told_by": kept.told_by,
-        "log": vars(kept.log) if kept.log else None,
-        "reports": [vars(each) for each in kept.reports],
-        "overwritten": [vars(each) for each in kept.overwritten],
+        "log": kept.log.model_dump() if kept.log else None,
+        "reports": [each.model_dump() for each in kept.reports],
+        "overwritten": [each.model_dump() for each in kept.overwritten],
         "runs": kept.runs,
         "configuration_sha256": kept.configuration_sha256,
         "written_meanwhile": kept.written_meanwhile,

@@ -1,0 +1,438 @@
+"""Run an importer with ``DRY_RUN=1``: what it says is shown and kept, signals are passed on, its reports collected.
+
+What the command itself contradicts is not started. Of the rest the result is believed: a report, or a log, that says
+``live`` makes the dry run ``not dry``.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import select
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+from types import FrameType
+
+from sqlalchemy import Connection, func, text
+from sqlalchemy import select as selected
+
+from workbench.database.address import redact
+from workbench.errors import Refused, ReportFileError, UsageError, WorkbenchError
+from workbench.migration.bundles import file_digest
+from workbench.migration.dry_runs import DryRun, KeptFile, list_dry_runs
+from workbench.murmurant.reports import read_report
+from workbench.murmurant.schema import Schema
+
+VARIABLE = "DRY_RUN"
+
+AFTER_THE_END, AFTER_A_SIGNAL = 2.0, 10.0
+"""Seconds that what the importer started may go on writing; and that it may take to end when it was told to."""
+
+Show = Callable[[str], None]
+Stamp = tuple[int, int, int]
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_LONGEST = 1 << 16
+_CONTRADICTION = re.compile(
+    rf"(?<!\w){VARIABLE}=(?!(?:1|true|yes|on)(?!\w))\S*|\bunset\s+(?:\S+\s+)*?{VARIABLE}\b|-u\s*{VARIABLE}\b|--unset[= ]{VARIABLE}\b"
+    r"|\benv\s+(?:-\S+\s+)*(?:-i\b|-(?=\s)|--ignore-environment)|\S+:live\b|(?<!\S)--(?:live|no-dry-?run|execute|apply|commit)(?!\S)"
+    r"|--dry-?run[= ](?:0|false|no|off)\b|--mode[= ]live\b",
+    re.IGNORECASE,
+)
+_ELSEWHERE = {
+    *("sudo", "doas", "su", "runuser", "chroot", "systemd-run", "ssh", "docker", "docker-compose", "podman"),
+    *("kubectl", "heroku", "fly", "flyctl"),
+}
+"""Programs that start others elsewhere, or without the environment they were started with."""
+
+_SECRET = re.compile(
+    r"pass|secret|token|api[-_]?key|private[-_]?key|access[-_]?key|credential", re.IGNORECASE
+)
+_IN_URL = re.compile(r"://[^\s/@:]*:([^\s@]+)@")
+_WRITTEN_TO = re.compile(r"^[^\n]*\breport\b[^:\n]*:[ \t]*(\S[^\n]*?\.json)\b", re.IGNORECASE | re.MULTILINE)
+_API_REPORT = Path("/tmp/murmurant/wa_full_sync_report.json")
+"""Where the application writes the report of every full sync, each over the one before."""
+
+_OWN_NAME_EACH = ("migration-", "id-map-")
+"""How the CSV importer's reports begin, each of which has a name of its own."""
+
+_CONFIGURATION = {".yaml", ".yml", ".toml", ".json", ".ini", ".cfg", ".conf"}
+
+
+def told_by(command: Sequence[str], folder: Path, vouched: bool = False) -> str:
+    """Say how an importer is told that the run is dry.
+
+    Parameters
+    ----------
+    folder : Path
+        Where it is started.
+    vouched : bool
+        Whether the operator says that the variable reaches an importer that another program starts elsewhere.
+
+    Raises
+    ------
+    UsageError
+        When there is no such program.
+    Refused
+        When the command itself says that the run is not dry, or loses the variable.
+    """
+    program = command[0] if command else ""
+    if not ((folder / program).is_file() if "/" in program else shutil.which(program)):
+        raise UsageError(
+            f"There is no program {program!r} here.",
+            "Write `workbench dry-run -- COMMAND...`, as in a shell.",
+        )
+    line = " ".join(command)
+    if contradiction := _CONTRADICTION.search(line):
+        raise Refused(
+            f"This would not be a dry run: the command says {redact(contradiction[0])!r}.",
+            "Nothing was started. Take that out of the command.",
+        )
+    words = line.split()
+    losing = [word for at, word in enumerate(words) if Path(word).name in _ELSEWHERE
+              and VARIABLE not in " ".join(words[at + 1 :])]  # fmt: skip
+    if losing and not vouched:
+        raise Refused(
+            f"The importer would not be told: {Path(losing[0]).name} does not pass {VARIABLE} on by itself.",
+            f"Nothing was started. Say {VARIABLE}=1 in what it runs, or with --vouch that it is told all the same.",
+        )
+    vouching = f"; the operator vouches that {Path(losing[0]).name} passes it on" if losing else ""
+    return f"{VARIABLE}=1 in its environment{vouching}"
+
+
+def run_dry(
+    command: Sequence[str],
+    *,
+    backups: Path,
+    environment: str,
+    kind: str,
+    operator: str,
+    told_by: str,
+    show: Show,
+    reports: Sequence[Path] = (),
+    configuration: Sequence[Path] = (),
+    folder: Path = Path(),
+    written: Callable[[], dict[str, int] | None] = lambda: None,
+) -> DryRun:
+    """Run an importer dry, and keep what it leaves.
+
+    The record is there from the beginning: killed at any point, what was logged so far stays, and the dry run counts
+    as interrupted. A signal is passed on to the importer and all it started.
+
+    Parameters
+    ----------
+    backups : Path
+        Where dry runs are kept.
+    environment, kind, operator : str
+        Where it is to look, and who runs it.
+    show : callable
+        Given every piece of output as it comes, without its secrets.
+    reports : sequence of Path
+        Files, or folders of them, in which the importer leaves its reports.
+    configuration : sequence of Path
+        Files it is configured with, besides those that the command names.
+    folder : Path
+        Where it is started.
+    written : callable
+        Asked at the end how many rows anybody wrote meanwhile; None where nobody looked.
+
+    Returns
+    -------
+    DryRun
+        However it ended: `DryRun.outcome` says how.
+    """
+    variables = {**os.environ, VARIABLE: "1"}
+    secrets = _secrets(variables)
+    now = datetime.now(UTC)
+    configured = tuple(_configured(command, configuration, folder))
+    digest = sha256("".join(f"{each.sha256}  {each.file}\n" for each in configured).encode()).hexdigest()
+    kept = _new_folder(backups, now)
+    run = DryRun(
+        name=kept.name,
+        command=tuple(_shown(command, secrets)),
+        environment=environment,
+        kind=kind,
+        operator=operator,
+        started_at=now,
+        told_by=told_by,
+        variables=tuple(sorted(variables)),
+        configuration=configured,
+        configuration_sha256=digest if configured else None,
+        process=os.getpid(),
+    ).write(Path(f"{kept}{DryRun.suffix}"))
+    before = _stamps(reports)
+    rescued = _rescued(run, backups, reports, folder)
+    log = kept / f"{kept.name}.log"
+    try:
+        exit_code, caught = _tee(command, variables, folder, log, lambda piece: redact(piece, *secrets), show)
+    except OSError as error:
+        _ended(run, outcome="failed")
+        raise WorkbenchError(
+            f"{command[0]} could not be run: {error.strerror or type(error).__name__}.",
+            f"{run.name} says so too.",
+        ) from None
+    finished = datetime.now(UTC)
+    named = _stamps(_named_in(log, folder))
+    started = int(now.timestamp() - 1) * 10**9  # a file system may keep whole seconds
+    after = _stamps(reports) | {
+        path: stamp for path, stamp in named.items() if path in before or stamp[0] >= started
+    }
+    files = tuple(
+        _collected(kept, [path for path, stamp in sorted(after.items()) if before.get(path) != stamp])
+    )
+    overwritten = tuple(_overwritten(kept, rescued, reports))
+    kept_log = _kept(kept, log.name, reads=not files)
+    outcome = "interrupted" if caught or exit_code < 0 else "failed" if exit_code else "completed"
+    return _ended(
+        run,
+        finished_at=finished,
+        outcome="not dry" if any(each.mode == "live" for each in (*files, kept_log)) else outcome,
+        exit_code=exit_code if exit_code >= 0 else None,
+        signal=caught or (-exit_code if exit_code < 0 else None),
+        log=kept_log,
+        reports=files,
+        overwritten=overwritten,
+        written_meanwhile=written(),
+    )
+
+
+def transaction_mark(connection: Connection) -> str:
+    """Return the transaction id from which on everything is new."""
+    return str(connection.scalar(text("SELECT pg_snapshot_xmax(pg_current_snapshot())::text")))
+
+
+def written_since(connection: Connection, schema: Schema, since: str) -> dict[str, int]:
+    """Count the rows that were written since a mark, in one scan of each table.
+
+    Returns
+    -------
+    dict of str to int
+        Real table name to rows inserted or updated since and still there; a deletion leaves no row to count.
+    """
+    counts = {}
+    for concept in filter(schema.has, ("members", "events", "registrations", "mappings")):
+        newer = text("age(xmin) <= age(CAST(CAST(:since AS text) AS xid))").bindparams(
+            since=str(int(since) % 2**32)
+        )
+        rows = connection.scalar(selected(func.count()).select_from(schema.source(concept)).where(newer))
+        if rows:
+            counts[schema.resolved[concept].table] = int(rows)
+    return counts
+
+
+def _tee(
+    command: Sequence[str],
+    variables: Mapping[str, str],
+    folder: Path,
+    log: Path,
+    clean: Callable[[str], str],
+    show: Show,
+) -> tuple[int, int]:
+    """Return the exit code (minus the signal that ended it), and the signal that we were sent, or 0."""
+    with log.open("x", encoding="utf-8") as file:
+        log.chmod(0o600)
+        process = subprocess.Popen(
+            list(command),
+            cwd=folder,
+            env=variables,
+            stdin=subprocess.DEVNULL,  # nobody is there to answer; and a question must not stop it for ever
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # so that a signal reaches it once, through us, and all that it started
+        )
+        with process, _signals_passed_on(process) as caught:
+            for piece in _lines(process, caught):
+                shown = clean(piece.decode("utf-8", "replace"))
+                file.write(shown)
+                file.flush()
+                show(shown)
+            try:
+                process.wait(AFTER_A_SIGNAL)
+            except subprocess.TimeoutExpired:  # it closed its output and went on
+                _signal_group(process, signal.SIGKILL)
+        os.fsync(file.fileno())
+    return process.returncode, caught[0][0] if caught else 0
+
+
+def _lines(process: subprocess.Popen[bytes], caught: Sequence[tuple[int, float]]) -> Iterator[bytes]:
+    """Yield whole lines as they come, so that no secret is cut in two, until the process has ended.
+
+    Something that it started and left behind may hold the pipe open; for that nobody waits long.
+    """
+    assert process.stdout is not None
+    handle, rest, ended = process.stdout.fileno(), b"", 0.0
+    while not ended or time.monotonic() - ended < AFTER_THE_END:
+        if caught and time.monotonic() - caught[0][1] > AFTER_A_SIGNAL:
+            _signal_group(process, signal.SIGKILL)
+        if select.select([handle], [], [], 0.3)[0]:
+            if not (data := os.read(handle, _LONGEST)):
+                break
+            rest += data
+            end = max(rest.rfind(b"\n"), rest.rfind(b"\r")) + 1 or (len(rest) > _LONGEST and len(rest))
+            if end:
+                yield rest[:end]
+                rest = rest[end:]
+        elif process.poll() is not None:
+            ended = ended or time.monotonic()
+    if rest:
+        yield rest
+
+
+@contextmanager
+def _signals_passed_on(process: subprocess.Popen[bytes]) -> Iterator[list[tuple[int, float]]]:
+    """Pass signals on to the importer's whole group; the second of them ends it at once."""
+    caught: list[tuple[int, float]] = []
+
+    def pass_on(number: int, frame: FrameType | None) -> None:
+        caught.append((number, time.monotonic()))
+        _signal_group(process, number if len(caught) == 1 else signal.SIGKILL)
+
+    try:
+        former = {number: signal.signal(number, pass_on) for number in _SIGNALS}
+    except ValueError:
+        former = {}  # not the main thread: in a notebook's kernel an interrupt arrives as an exception
+    try:
+        yield caught
+    except BaseException:
+        _signal_group(process, signal.SIGKILL)
+        raise
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
+
+
+def _signal_group(process: subprocess.Popen[bytes], number: int) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, number)
+
+
+def _secrets(variables: Mapping[str, str]) -> list[str]:
+    """Return the values that must not be logged: of variables named like secrets, and passwords in their URLs."""
+    values = {value for name, value in variables.items() if _SECRET.search(name) and value[:1] not in "/.~"}
+    values |= {password for value in variables.values() for password in _IN_URL.findall(value)}
+    return sorted((value for value in values if len(value) >= 6), key=len, reverse=True)
+
+
+def _shown(command: Sequence[str], secrets: Sequence[str]) -> Iterator[str]:
+    """Yield a command's words without the secrets in them: in URLs, of variables, after ``--password`` and the like."""
+    before = ""
+    for word in command:
+        name, equals, value = word.partition("=")
+        if before.startswith("-") and _SECRET.search(before) and not word.startswith("-"):
+            yield "***"
+        else:
+            yield f"{name}=***" if value and _SECRET.search(name) else redact(word, *secrets)
+        before = "" if equals else word
+
+
+def _ended(run: DryRun, **facts: object) -> DryRun:
+    finished = {"finished_at": datetime.now(UTC), "process": 0, **facts}
+    return run.model_copy(update=finished).write(run.path)
+
+
+def _new_folder(backups: Path, now: datetime) -> Path:
+    folder, number = backups / f"dry_run_{now:%Y%m%d_%H%M%S}", 1
+    try:
+        backups.mkdir(parents=True, exist_ok=True)
+        while True:
+            with suppress(FileExistsError):
+                folder.mkdir(mode=0o700)
+                return folder
+            number += 1
+            folder = backups / f"dry_run_{now:%Y%m%d_%H%M%S}_{number}"
+    except OSError as error:
+        raise WorkbenchError(
+            f"Nothing can be kept in {backups}: {error.strerror}.", "Nothing was started. Correct `backups`."
+        ) from None
+
+
+def _configured(command: Sequence[str], configuration: Sequence[Path], folder: Path) -> Iterator[KeptFile]:
+    named = [folder / word for word in command if Path(word).suffix.lower() in _CONFIGURATION]
+    for path in sorted({path.resolve() for path in [*configuration, *named] if path.is_file()}):
+        digest, size = file_digest(path)
+        yield KeptFile(file=path.name, sha256=digest, size=size)
+
+
+def _kept(folder: Path, name: str, reads: bool = True) -> KeptFile:
+    """Note a file that was kept, and what it says itself: the log of an incremental sync is its report."""
+    digest, size = file_digest(folder / name)
+    kept = KeptFile(file=name, sha256=digest, size=size)
+    with suppress(ReportFileError):
+        report = read_report(folder / name) if reads else None
+        if report is not None:
+            return kept.model_copy(update={"run": report.run_id or None, "mode": report.mode})
+    return kept
+
+
+def _copied(path: Path, folder: Path, name: str) -> KeptFile:
+    (folder / name).parent.mkdir(mode=0o700, exist_ok=True)
+    shutil.copyfile(path, folder / name)
+    return _kept(folder, name)
+
+
+def _stamps(places: Sequence[Path]) -> dict[Path, Stamp]:
+    """Return which JSON files there are, and what changes when one is written."""
+    files = [path for place in places for path in (place.glob("*.json") if place.is_dir() else [place])]
+    stamps = {}
+    for path in dict.fromkeys(path.resolve() for path in files):
+        with suppress(OSError):
+            state = path.stat()
+            stamps[path] = (state.st_mtime_ns, state.st_size, state.st_ino)
+    return stamps
+
+
+def _named_in(log: Path, folder: Path) -> list[Path]:
+    """Return the report files that an importer's output names."""
+    said = log.read_text(encoding="utf-8", errors="replace")
+    paths = dict.fromkeys(folder / name for name in _WRITTEN_TO.findall(said))
+    return [path.resolve() for path in paths if path.is_file()]
+
+
+def _rescued(
+    run: DryRun, backups: Path, places: Sequence[Path], folder: Path
+) -> dict[Path, tuple[Stamp, KeptFile]]:
+    """Copy the reports of live syncs that a dry run may write over: each has the name of the one before."""
+    logs = [each.folder / each.log.file for each in list_dry_runs(backups, run.environment) if each.log]
+    earlier = [path for log in logs[:1] if log.is_file() for path in _named_in(log, folder)]
+    rescued: dict[Path, tuple[Stamp, KeptFile]] = {}
+    for path, stamp in _stamps([*places, *earlier, _API_REPORT]).items():
+        if path.name.startswith(_OWN_NAME_EACH):
+            continue
+        with suppress(ReportFileError):  # it is no report: nothing is lost
+            if read_report(path).mode == "live":
+                rescued[path] = (
+                    stamp,
+                    _copied(path, run.folder, f"overwritten/{len(rescued) + 1}-{path.name}"),
+                )
+    return rescued
+
+
+def _overwritten(
+    folder: Path, rescued: Mapping[Path, tuple[Stamp, KeptFile]], places: Sequence[Path]
+) -> Iterator[KeptFile]:
+    """Keep the copies of what was really written over; those that nobody declared are no evidence of this environment."""
+    declared = {place.resolve() for place in places}
+    for path, (stamp, kept) in rescued.items():
+        if _stamps([path]).get(path) == stamp:
+            (folder / kept.file).unlink()
+        else:
+            yield kept if declared & {path, path.parent} else kept.model_copy(update={"run": None})
+    with suppress(OSError):
+        (folder / "overwritten").rmdir()  # where nothing is in it
+
+
+def _collected(folder: Path, written: Sequence[Path]) -> Iterator[KeptFile]:
+    """Copy the reports that were written meanwhile; one that is cut short by its name."""
+    for path in written:
+        kept = _copied(path, folder, f"reports/{path.name}")
+        if kept.mode or path.name.startswith((*_OWN_NAME_EACH, _API_REPORT.stem)):
+            yield kept
+        else:
+            (folder / kept.file).unlink()
