@@ -18,6 +18,7 @@ from workbench.investigate.matching import DEFAULT_THRESHOLD, Model
 from workbench.murmurant.schema import as_text
 from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES, EVENT, MEMBER, REGISTRATION
 from workbench.session import Session
+from workbench.statements import Statements
 
 
 class Duplicates(Session):
@@ -199,23 +200,22 @@ class Duplicates(Session):
                 f"{left} is of {one[0]}, {right} of {other[0]}: two kinds of record are never one.",
                 "Name two records of one kind.",
             )
-        made = Decision.made(
+        made = decisions.decide(
             one[0], one[1], other[1], decision, by=by or self.settings.operator, remark=remark
         )
-        decisions.record_decision(self._decisions_file, made)
-        return made
+        return self._decisions.add(made)
 
     @covering
     def decisions(self) -> pd.DataFrame:
         """List what was decided about this environment's records, the latest last."""
-        return decisions.decisions_frame(decisions.read_decisions(self._decisions_file))
+        return decisions.decisions_frame(self._decisions.read())
 
     @property
-    def _decisions_file(self) -> Path:
-        return decisions.decisions_file(self.settings, self.environment.name)
+    def _decisions(self) -> Statements[Decision]:
+        return Statements(Decision, self.settings.reports, self.environment.name)
 
     def _standing(self, entity: str) -> dict[Pair, Decision]:
-        return decisions.standing(decisions.read_decisions(self._decisions_file), entity)
+        return decisions.standing(self._decisions.read(), entity)
 
     def _known(self, key: str, entity: str | None) -> tuple[str, str]:
         """Return the entity that has a record of this id, and the id as the database spells it."""

@@ -17,8 +17,6 @@
     ├── NotMurmurant               4  connected, but this is not Murmurant's database
     │   └── SchemaGap              4  one table or column that is needed is missing
     ├── ReportFileError            2  an import report file cannot be read as one
-    ├── DecisionsError             2  the file of review decisions cannot be read as one
-    ├── AttestationsError          2  the file of preflight attestations cannot be read as one
     ├── BundleError                2  a folder given as a bundle is not one, or a file cannot be sealed
     ├── ImporterFailed             4  the importer itself failed, or its dry run was not one
     └── NotebookFailed             4  a cell of a report notebook failed
@@ -115,14 +113,6 @@ class SchemaGap(NotMurmurant):
 
 class ReportFileError(UsageError):
     """A file given as an import report is not one, or is cut short."""
-
-
-class DecisionsError(UsageError):
-    """The file of review decisions cannot be read, is cut short or damaged."""
-
-
-class AttestationsError(UsageError):
-    """The file of preflight attestations cannot be read, is cut short or damaged."""
 
 
 class BundleError(UsageError):

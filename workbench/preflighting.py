@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 from uuid import uuid4
 
 from workbench import audit
@@ -13,28 +11,25 @@ from workbench.checkpointing import Checkpointing
 from workbench.errors import Refused, UsageError, unknown
 from workbench.hints import aim
 from workbench.looking import Looking
-from workbench.migration.dry_runs import list_dry_runs
+from workbench.migration.bundles import file_digest
+from workbench.migration.dry_runs import DryRun, list_dry_runs
 from workbench.migration.preflight import (
     ITEMS,
     Attestation,
     Evidence,
+    Kind,
     Preflight,
     attest,
-    attestations_of,
-    judge,
-    preflight_file,
-)
-from workbench.migration.preflight.attestations import Kind
-from workbench.migration.preflight.evidence import (
-    DryRunSeen,
     backup_evidence,
     config_evidence,
     dry_run_evidence,
     environment_evidence,
+    holding,
+    judge,
     operator_evidence,
     rollback_evidence,
 )
-from workbench.migration.preflight.items import holding
+from workbench.statements import Statements
 
 PASSED = "migration:preflight:passed"
 """How the audit log names a checklist that was signed, in the spirit of guide §5.1."""
@@ -54,13 +49,12 @@ class Preflighting(Looking, Checkpointing):
         evidence["rollback"] = rollback_evidence(said, evidence["backup"], self._leaves_traces())
         judged = judge(evidence, words)
         name = self.environment.name
-        items = (replace(item, next_step=aim(item.next_step, name)) for item in judged.items)
-        return replace(judged, items=tuple(items))
+        return Preflight(tuple(item._replace(next_step=aim(item.next_step, name)) for item in judged.items))
 
     def preflight_evidence(self) -> dict[str, Evidence]:
         """Gather what speaks for each item without anybody's word."""
         now, last = datetime.now(UTC), self._last_import()
-        dry_runs = self._dry_runs_seen()
+        dry_runs = list_dry_runs(self.settings.backups, self.environment.name)
         hours = self.options.dry_run_hours
         return {
             "backup": backup_evidence(self.snapshots_here(), last, self.options.backup_hours, now),
@@ -100,7 +94,7 @@ class Preflighting(Looking, Checkpointing):
                 f"{evidence.next_step or 'Nothing is open there'}. To accept it as it is: `workbench preflight waive {item} --reason REASON`.",
             )
         about = evidence.about if evidence is not None else ""
-        return attest(self._attestations, item, kind, says, by=by or self.settings.operator, about=about)
+        return self._attestations.add(attest(item, kind, says, by=by or self.settings.operator, about=about))
 
     def sign_preflight(self) -> str:
         """Write into the audit log that everything on the checklist is settled; return the entry's id.
@@ -129,12 +123,12 @@ class Preflighting(Looking, Checkpointing):
         )
 
     @property
-    def _attestations(self) -> Path:
-        return preflight_file(self.settings, self.environment.name)
+    def _attestations(self) -> Statements[Attestation]:
+        return Statements(Attestation, self.settings.reports, self.environment.name)
 
     def _words(self) -> dict[str, Attestation]:
         hours, last = self.options.preflight_hours, self._last_import()
-        return holding(attestations_of(self._attestations), hours, last, datetime.now(UTC))
+        return holding(self._attestations.read(), hours, last, datetime.now(UTC))
 
     def _last_import(self) -> datetime | None:
         """Return when the last live run wrote something, with its zone."""
@@ -158,34 +152,11 @@ class Preflighting(Looking, Checkpointing):
             if each.open
         ]
 
-    def _config_evidence(self, dry_runs: list[DryRunSeen]) -> Evidence:
-        files = self.options.mappings
-        if not files or not all(file.is_file() for file in files):
-            return config_evidence("", "", [], dry_runs)
-        digest = _together([hashlib.sha256(file.read_bytes()).hexdigest() for file in files])
-        names = " and ".join(file.name for file in files)
-        return config_evidence(names, digest, self._problems(_OF_CONFIGURATION), dry_runs)
-
-    def _dry_runs_seen(self) -> list[DryRunSeen]:
-        names = [file.name for file in self.options.mappings]
-        return [
-            DryRunSeen(
-                each.name if each.reports or not each.runs else f"{each.name}, of an incremental sync",
-                each.started_at,
-                each.state == "completed",
-                review.by if (review := each.approval) else "",
-                _together([one.sha256 for name in names for one in each.configuration if one.file == name]),
-            )
-            for each in list_dry_runs(self.settings.backups, self.environment.name)
-        ]
-
-
-def _together(digests: list[str]) -> str:
-    """Return one digest for several files: a single file's is its own, none's is empty."""
-    return (
-        digests[0]
-        if len(digests) == 1
-        else hashlib.sha256("".join(digests).encode()).hexdigest()
-        if digests
-        else ""
-    )
+    def _config_evidence(self, dry_runs: list[DryRun]) -> Evidence:
+        paths = self.options.mappings
+        if not paths or not all(path.is_file() for path in paths):
+            return config_evidence({}, "", [], dry_runs)
+        files = {path.name: file_digest(path)[0] for path in paths}
+        digests = list(files.values())
+        digest = digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
+        return config_evidence(files, digest, self._problems(_OF_CONFIGURATION), dry_runs)

@@ -6,88 +6,133 @@ do not lose a line, and a line is on the disk before anybody is told that it is 
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Callable, Mapping
+import re
+from datetime import UTC, datetime
 from pathlib import Path
 from threading import Lock
-from typing import Any, TypeVar
+from typing import ClassVar, Generic, TypeVar
+from urllib.parse import quote
 
 import fasteners
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
-from workbench.errors import WorkbenchError
+from workbench.errors import DocumentError, UsageError, WorkbenchError
 
-Said = TypeVar("Said")
+LONGEST = 500
+"""Characters of a statement's own words."""
+
 _HERE = Lock()  # between threads; the lock file is between processes
-
 _MEND = (
     "Nothing was read from it. Mend that line or take it out; a copy from before the damage will do as well."
 )
 
 
-def read_statements(
-    path: Path, what: str, parse: Callable[[Any], Said], error: type[WorkbenchError]
-) -> list[Said]:
-    """Read every statement, in the order they were made; none when there is no file yet.
+class Statement(BaseModel):
+    """What one person said; a kind of it adds of what.
 
-    Parameters
+    Attributes
     ----------
-    what : str
-        What the file holds, in the plural, such as ``review decisions``.
-    parse : callable
-        Takes a line's JSON value; raises `ValueError`, `KeyError` or `TypeError` for what is no such statement.
-    error : type
-        What is raised when the file cannot be read, or a line is broken; it names the line.
+    by : str
+        Who said so.
+    at : datetime
+        When, with its zone.
     """
-    try:
-        text = path.read_bytes().decode("utf-8")
-    except FileNotFoundError:
-        return []
-    except (OSError, UnicodeDecodeError) as problem:
-        raise error(f"The {what} {path} cannot be read: {problem}.", _MEND) from None
-    lines = text.split("\n")
-    if lines.pop():
-        raise error(f"The {what} {path} break off in line {len(lines) + 1}: it is not whole.", _MEND)
-    found = []
-    for number, line in enumerate(lines, 1):
-        try:
-            found.append(parse(json.loads(line)))
-        except (ValueError, KeyError, TypeError, RecursionError):
-            raise error(
-                f"The {what} {path} are broken in line {number}: it is not one of them.", _MEND
-            ) from None
-    return found
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    noun: ClassVar[str]
+    """What a file of them holds, in the plural."""
+    stem: ClassVar[str]
+    """How its name begins."""
+
+    by: str = Field(pattern=r"\S")
+    at: AwareDatetime
 
 
-def add_statement(path: Path, what: str, facts: Mapping[str, Any], check: Callable[[], object]) -> None:
-    """Add a statement to the file.
-
-    Parameters
-    ----------
-    what : str
-        What the file holds, in the plural.
-    facts : mapping
-        The statement; times are written as ISO 8601.
-    check : callable
-        Reads the file as it is, and raises where it is broken: nothing is added to it then.
+def signed(by: str, words: str) -> tuple[str, datetime, str]:
+    """Return who says something, when, and the words, as they are kept.
 
     Raises
     ------
-    WorkbenchError
-        When it cannot be written.
+    UsageError
+        For nobody's name, or words that are too many or hold an e-mail address.
     """
-    line = json.dumps(facts, default=lambda value: value.isoformat(), ensure_ascii=False) + "\n"
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with _HERE, fasteners.InterProcessLock(path.with_name(f".{path.name}.lock")):
-            check()
-            file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+    if not by.strip():
+        raise UsageError("This is nobody's word: it needs a name.", "Give it with --as NAME.")
+    if len(words) > LONGEST:
+        raise UsageError(
+            f"What is said has {len(words):,} characters; {LONGEST} are kept.", "Make it shorter."
+        )
+    if re.search(r"\S@\S", words):
+        raise UsageError(
+            "What is said holds an e-mail address, and personal data are not kept.", "Say it without."
+        )
+    return by.strip(), datetime.now(UTC).replace(microsecond=0), words.strip()
+
+
+S = TypeVar("S", bound=Statement)
+
+
+class Statements(Generic[S]):
+    """The statements of one kind about an environment, in a file of a folder."""
+
+    def __init__(self, kind: type[S], folder: Path, environment: str) -> None:
+        self.kind = kind
+        self.path = folder / f"{kind.stem}-{quote(environment, safe='')}.jsonl"
+
+    def read(self) -> list[S]:
+        """Read every statement, in the order they were made; none when there is no file yet.
+
+        Raises
+        ------
+        DocumentError
+            When the file cannot be read, or a line is broken; it names the line.
+        """
+        name = f"The {self.kind.noun} {self.path}"
+        try:
+            text = self.path.read_bytes().decode("utf-8")
+        except FileNotFoundError:
+            return []
+        except (OSError, UnicodeDecodeError) as error:
+            raise DocumentError(f"{name} cannot be read: {error}.", _MEND) from None
+        lines = text.split("\n")
+        if lines.pop():
+            raise DocumentError(f"{name} break off in line {len(lines) + 1}: it is not whole.", _MEND)
+        statements = []
+        for number, line in enumerate(lines, 1):
             try:
-                os.write(file, line.encode("utf-8"))
-                os.fsync(file)
-            finally:
-                os.close(file)
-    except OSError as problem:
-        raise WorkbenchError(
-            f"The {what} could not be written to {path}: {problem.strerror}.", "It was not kept."
-        ) from None
+                statements.append(self.kind.model_validate_json(line))
+            except ValidationError:
+                raise DocumentError(
+                    f"{name} are broken in line {number}: it is not one of them.", _MEND
+                ) from None
+        return statements
+
+    def add(self, statement: S) -> S:
+        """Add a statement to the file.
+
+        Raises
+        ------
+        DocumentError
+            When the file is broken: nothing is added to it then.
+        WorkbenchError
+            When it cannot be written.
+        """
+        line = statement.model_dump_json() + "\n"
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with _HERE, fasteners.InterProcessLock(self.path.with_name(f".{self.path.name}.lock")):
+                self.read()
+                file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+                try:
+                    os.write(file, line.encode())
+                    os.fsync(file)
+                finally:
+                    os.close(file)
+        except OSError as error:
+            raise WorkbenchError(
+                f"The {self.kind.noun} could not be written to {self.path}: {error.strerror}.",
+                "It was not kept.",
+            ) from None
+        return statement

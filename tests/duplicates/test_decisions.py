@@ -7,14 +7,16 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
 from tests.conftest import Ground
 from tests.duplicates.conftest import twins
 from tests.planting import Planter
-from workbench.errors import DecisionsError, UsageError, WorkbenchError
-from workbench.investigate.decisions import Decision, decisions_file, read_decisions, record_decision
+from workbench.errors import DocumentError, UsageError, WorkbenchError
+from workbench.investigate.decisions import Decision, decide
+from workbench.statements import Statements
 
 ADDRESSES = (
     "aurelia.quuxworthy@example.org",
@@ -24,7 +26,11 @@ ADDRESSES = (
 
 
 def made(number: int, word: str = "same") -> Decision:
-    return Decision.made("Member", "a", f"b{number}", word, by="dana", remark=f"remark {number}")
+    return decide("Member", "a", f"b{number}", word, by="dana", remark=f"remark {number}")
+
+
+def kept(folder: Path, name: str = "club") -> Statements[Decision]:
+    return Statements(Decision, folder, name)
 
 
 def test_different_is_not_shown_as_open_nor_joined(ground: Ground, planter: Planter):
@@ -131,18 +137,19 @@ def test_wrong_decisions_are_refused_and_nothing_is_kept(ground: Ground, planter
 
 
 def test_two_sessions_at_once_lose_nothing(tmp_path):
-    path = tmp_path / "out" / "decisions-club.jsonl"
+    folder = tmp_path / "out"
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda number: record_decision(path, made(number)), range(40)))
-    assert sorted(each.right for each in read_decisions(path)) == sorted(f"b{n}" for n in range(40))
+        list(pool.map(lambda number: kept(folder).add(made(number)), range(40)))
+    assert sorted(each.right for each in kept(folder).read()) == sorted(f"b{n}" for n in range(40))
     writing = (
         "import sys; from pathlib import Path; from workbench.investigate.decisions import *\n"
-        "for n in range(25): record_decision(Path(sys.argv[1]),"
-        " Decision.made('Member', 'a', sys.argv[2] + str(n), 'same', by='dana'))"
+        "from workbench.statements import Statements\n"
+        "for n in range(25): Statements(Decision, Path(sys.argv[1]), 'club').add("
+        "decide('Member', 'a', sys.argv[2] + str(n), 'same', by='dana'))"
     )
-    sessions = [subprocess.Popen([sys.executable, "-c", writing, path, name]) for name in "cd"]
+    sessions = [subprocess.Popen([sys.executable, "-c", writing, folder, name]) for name in "cd"]
     assert [each.wait() for each in sessions] == [0, 0]
-    assert len(read_decisions(path)) == 90
+    assert len(kept(folder).read()) == 90
 
 
 @pytest.mark.parametrize(
@@ -159,37 +166,37 @@ def test_two_sessions_at_once_lose_nothing(tmp_path):
     ],
 )
 def test_a_broken_file_is_an_error_and_is_not_added_to(tmp_path, damage: bytes):
-    path = tmp_path / "decisions-club.jsonl"
-    record_decision(path, made(1))
+    path = kept(tmp_path).path
+    kept(tmp_path).add(made(1))
     whole = path.read_bytes()
     path.write_bytes(whole + damage)
-    with pytest.raises(DecisionsError, match=r"line 2|cannot be read"):
-        read_decisions(path)
-    with pytest.raises(DecisionsError):
-        record_decision(path, made(2))
+    with pytest.raises(DocumentError, match=r"line 2|cannot be read"):
+        kept(tmp_path).read()
+    with pytest.raises(DocumentError):
+        kept(tmp_path).add(made(2))
     assert path.read_bytes() == whole + damage
 
 
 def test_a_broken_file_stops_the_question(ground: Ground):
     wb = ground.wb
-    path = decisions_file(wb.settings, wb.environment.name)
+    path = kept(wb.settings.reports, wb.environment.name).path
     path.parent.mkdir(parents=True)
     path.write_text("{")
-    with pytest.raises(DecisionsError, match="break off in line 1"):
+    with pytest.raises(DocumentError, match="break off in line 1"):
         wb.duplicate_members()
 
 
 def test_a_folder_that_cannot_be_written_is_told(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(WorkbenchError, match="could not be written"):
-        record_decision(tmp_path / "file" / "decisions.jsonl", made(1))
+        kept(tmp_path / "file").add(made(1))
 
 
 def test_a_file_holds_ids_and_no_personal_data(ground: Ground, planter: Planter):
     left, right = twins(planter, *ADDRESSES[:2])
     wb = ground.wb
     wb.decide(left, right, "same")
-    (line,) = decisions_file(wb.settings, wb.environment.name).read_text(encoding="utf-8").splitlines()
+    (line,) = kept(wb.settings.reports, wb.environment.name).path.read_text(encoding="utf-8").splitlines()
     assert set(json.loads(line)) == {"entity", "left", "right", "decision", "by", "at", "remark"}
     assert "urelia" not in line
     assert "Quuxworthy" not in line
@@ -197,4 +204,4 @@ def test_a_file_holds_ids_and_no_personal_data(ground: Ground, planter: Planter)
 
 def test_an_environments_name_is_no_path(ground: Ground):
     settings = ground.wb.settings
-    assert decisions_file(settings, "../../etc/x").parent == settings.reports
+    assert kept(settings.reports, "../../etc/x").path.parent == settings.reports

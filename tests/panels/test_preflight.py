@@ -13,7 +13,6 @@ from tests.conftest import Ground
 from tests.panels.conftest import parts, press, said, settle
 from tests.states import state
 from workbench import panels
-from workbench.migration.preflight import attestations_of
 from workbench.panels import PreflightPanel
 from workbench.workbench import Workbench
 
@@ -85,7 +84,7 @@ def test_refusals_are_words_in_place_and_nothing_is_kept(
     _chosen(panel, "window", "Sunday")
     press(panel, "Vouch for it")
     assert "no name is given" in panel.work.said
-    assert not attestations_of(wb._attestations)
+    assert not wb._attestations.read()
     assert panel._buttons["withdrawn"].disabled, "there is nothing to take back"
 
 

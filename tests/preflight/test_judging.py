@@ -4,23 +4,28 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from workbench.checkpoints.manifest import Manifest, Verification
-from workbench.migration.preflight import ITEMS, Attestation, Evidence, judge
-from workbench.migration.preflight.evidence import (
-    DryRunSeen,
+from workbench.migration.dry_runs import DryRun, KeptFile, approve_dry_run
+from workbench.migration.preflight import (
+    ITEMS,
+    Attestation,
+    Evidence,
     backup_evidence,
     config_evidence,
     dry_run_evidence,
     environment_evidence,
+    holding,
+    judge,
     operator_evidence,
     rollback_evidence,
 )
-from workbench.migration.preflight.items import holding
 
 NOW = datetime(2026, 6, 1, 20, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -41,7 +46,8 @@ def snapshot(hours_ago: float, *verifications: Verification) -> Manifest:
 
 
 def word(item: str, kind: str = "attested", hours_ago: float = 1, about: str = "") -> Attestation:
-    return Attestation(item, kind, "so it is", "dana", NOW - hours_ago * HOUR, about)  # type: ignore[arg-type]
+    at = NOW - hours_ago * HOUR
+    return Attestation(item=item, kind=kind, says="so it is", by="dana", at=at, about=about)  # type: ignore[arg-type]
 
 
 def said(*words: Attestation) -> dict[str, Attestation]:
@@ -125,30 +131,49 @@ def test_a_backup_counts_when_it_is_proved_fresh_and_newer_than_the_last_import(
     assert bool(found.next_step) is not holds
 
 
+def dry_run(folder: Path, hours_ago: float, outcome: str = "completed", config: str = "") -> DryRun:
+    configuration = (KeptFile(file="m.yaml", sha256=config, size=1),) if config else ()
+    return DryRun(
+        name="dry", command=("x",), environment="club", kind="demo", operator="dana", started_at=NOW - hours_ago * HOUR,
+        told_by="test", variables=(), outcome=outcome, configuration=configuration,  # type: ignore[arg-type]
+        reports=(KeptFile(file="report.json", sha256=sha256(b"").hexdigest(), size=0, run="r", mode="dry"),),
+    ).write(folder / "dry" / "dry_run.json")  # fmt: skip
+
+
 @pytest.mark.parametrize(
-    ("dry_run", "last_import", "holds", "says"),
+    ("hours_ago", "outcome", "reviewed", "last_import", "says"),
     [
-        (DryRunSeen("dry", NOW - HOUR, True, "erin"), None, True, "reviewed by erin"),
-        (DryRunSeen("dry", NOW - HOUR, True), None, False, "nobody has reviewed"),
-        (DryRunSeen("dry", NOW - HOUR, False, "erin"), None, False, "did not come to its end"),
-        (DryRunSeen("dry", NOW - 30 * HOUR, True, "erin"), None, False, "older than 24"),
-        (DryRunSeen("dry", NOW - 2 * HOUR, True, "erin"), NOW - HOUR, False, "an import has written since"),
+        (1, "completed", True, None, "reviewed by erin"),
+        (1, "completed", False, None, "nobody has reviewed"),
+        (1, "interrupted", True, None, "did not come to its end"),
+        (1, "not dry", True, None, "did not come to its end"),
+        (30, "completed", True, None, "older than 24"),
+        (2, "completed", True, NOW - HOUR, "an import has written since"),
     ],
 )
 def test_a_dry_run_counts_when_it_is_whole_fresh_and_reviewed(
-    dry_run: DryRunSeen, last_import: datetime | None, holds: bool, says: str
+    tmp_path: Path, hours_ago: float, outcome: str, reviewed: bool, last_import: datetime | None, says: str
 ) -> None:
-    found = dry_run_evidence([dry_run], last_import, 24, NOW)
-    assert (found.holds, says in found.says) == (holds, True)
+    kept = dry_run(tmp_path, hours_ago)
+    (kept.folder / "report.json").write_text("")
+    kept = approve_dry_run(kept, "erin") if reviewed else kept
+    kept = kept.model_copy(update={"outcome": outcome}).write(kept.path)
+    found = dry_run_evidence([kept], last_import, 24, NOW)
+    assert found.holds is (says == "reviewed by erin")
+    assert says in found.says
     assert dry_run_evidence([], None, 24, NOW).holds is False
+    (kept.folder / "report.json").write_text("x")
+    assert dry_run_evidence([kept], last_import, 24, NOW).holds is False
 
 
-def test_a_configuration_is_open_where_anything_speaks_against_it() -> None:
-    same = DryRunSeen("dry", NOW, True, "erin", "a" * 64)
-    assert config_evidence("", "", [], [same]).holds is False
-    assert config_evidence("m.yaml", "a" * 64, ["a level is unknown"], [same]).holds is False
-    assert config_evidence("m.yaml", "b" * 64, [], [same]).holds is False
-    assert config_evidence("m.yaml", "a" * 64, [], [same]).holds is None  # a person reviews it
+def test_a_configuration_is_open_where_anything_speaks_against_it(tmp_path: Path) -> None:
+    same = dry_run(tmp_path, 1, config="a" * 64)
+    files = {"m.yaml": "a" * 64}
+    assert config_evidence({}, "", [], [same]).holds is False
+    assert config_evidence(files, "a" * 64, ["a level is unknown"], [same]).holds is False
+    assert config_evidence({"m.yaml": "b" * 64}, "b" * 64, [], [same]).holds is False
+    assert config_evidence({**files, "s.yaml": "b" * 64}, "c" * 64, [], [same]).holds is False
+    assert config_evidence(files, "a" * 64, [], [same]).holds is None  # a person reviews it
 
 
 def test_a_rollback_plan_is_one_that_is_possible_here() -> None:

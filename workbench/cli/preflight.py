@@ -11,8 +11,7 @@ from workbench.cli.options import Acting, AsJson, EnvironmentName, ImportReports
 from workbench.cli.output import banner, command, narrow, on, print_json, print_table, say
 
 if TYPE_CHECKING:
-    from workbench.migration.preflight import Attestation, Preflight
-    from workbench.migration.preflight.attestations import Kind
+    from workbench.migration.preflight import Attestation, Kind, Preflight
     from workbench.workbench import Workbench
 
 preflight = typer.Typer(help="The checklist before a migration (guide §6).", rich_markup_mode=None)
