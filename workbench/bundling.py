@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
-from uuid import NAMESPACE_OID, uuid5
 
 import pandas as pd
 
-from workbench.audit import audit_entries, record
-from workbench.errors import DatabaseUnreachable, NotLogged, NotMurmurant, UsageError
+from workbench.audit import audit_entries
+from workbench.errors import UsageError
 from workbench.investigate.dry_runs import rehearsals
 from workbench.investigate.runs import pick_run
 from workbench.migration.bundles import (
@@ -91,40 +90,31 @@ class Bundling(Session):
             environment=self.environment.name,
             redacting=redact,
         )
-        return Created(made, self._not_logged(made))
-
-    def _not_logged(self, made: Bundle) -> str:
-        manifest = made.manifest
         facts = {
-            "run_id": manifest.run,
-            "operator": manifest.sealed_by,
-            "bundle": manifest.bundle,
+            "run_id": made.manifest.run,
+            "operator": made.manifest.sealed_by,
+            "bundle": made.manifest.bundle,
             "bundle_sha256": made.digest,
-            "files": len(manifest.files),
+            "files": len(made.manifest.files),
         }
-        try:
-            about = str(uuid5(NAMESPACE_OID, made.digest))
-            record(self.database, self.schema, BUNDLE_SEALED, facts, about=about)
-        except (NotLogged, NotMurmurant, DatabaseUnreachable) as error:
-            return error.what
-        return ""
+        return Created(made, self.log(BUNDLE_SEALED, facts, about=made.digest))
 
     def _belonging_to(self, run_id: str) -> list[Path]:
         """List the files that are known to belong to a run: its reports, its dry run, the configuration."""
         runs = self.find_runs()
         run, _ = pick_run(runs, run_id)
-        found = [each.path for each in run.reports]
-        dry = next((each.dry for each in rehearsals(runs, 0) if each.run.run == run_id), None)
+        paths = [report.path for report in run.reports]
+        dry = next((pair.dry for pair in rehearsals(runs, 0) if pair.run.run == run_id), None)
         if dry is not None:
             kept = [each for each in list_dry_runs(self.settings.backups) if dry.run in each.runs]
-            found += dry_run_files(kept[0]) if kept else [each.path for each in dry.reports]
-        found += [path for path in self.options.mappings if path.is_file()]
-        if not found:
+            paths += dry_run_files(kept[0]) if kept else [report.path for report in dry.reports]
+        paths += [path for path in self.options.mappings if path.is_file()]
+        if not paths:
             raise UsageError(
                 f"No file is known to belong to run {run_id}: it left its traces in the database only.",
                 "Name the files: workbench bundle create FILE|FOLDER... --run RUN_ID",
             )
-        return found
+        return paths
 
     def bundles(self, run: str | None = None) -> pd.DataFrame:
         """List the bundles that are kept, the newest first; only those that hold a run where one is named."""
@@ -136,21 +126,18 @@ class Bundling(Session):
         See `workbench.migration.bundles.verify_bundle`, which asks no database.
         """
         folder = find_bundle(self.settings.backups, str(name))
-        found = verify_bundle(folder, digest)
-        noted = self._noted().get(folder.name, set())
-        if noted and not any(each.path == MANIFEST for each in found):
-            now = read_bundle(folder).digest
-            if now not in noted:
-                said = f"its digest is {now}, the audit log noted {', '.join(sorted(noted))}"
-                found.append(Discrepancy(MANIFEST, "altered", said))
-        return found
-
-    def _noted(self) -> dict[str, set[str]]:
-        """Return bundle to the digests that the audit log noted when it was sealed."""
+        wrong = verify_bundle(folder, digest)
+        if any(each.path == MANIFEST for each in wrong):
+            return wrong
         with self.reading() as connection:
             entries = audit_entries(connection, self.schema, action=BUNDLE_SEALED, limit=None)
-        found: dict[str, set[str]] = {}
-        for facts in entries["metadata"]:
-            if isinstance(facts, dict) and isinstance(facts.get("bundle"), str):
-                found.setdefault(facts["bundle"], set()).add(str(facts.get("bundle_sha256")))
-        return found
+        facts = [
+            each
+            for each in entries["metadata"]
+            if isinstance(each, dict) and each.get("bundle") == folder.name
+        ]
+        noted = {str(each.get("bundle_sha256")) for each in facts}
+        if noted and (now := read_bundle(folder).digest) not in noted:
+            detail = f"its digest is {now}, the audit log noted {', '.join(sorted(noted))}"
+            wrong.append(Discrepancy(MANIFEST, "altered", detail))
+        return wrong

@@ -6,14 +6,12 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple, TypeVar
-from uuid import NAMESPACE_OID, uuid5
 
 import pandas as pd
 from sqlalchemy import Connection
 
-from workbench.audit import record
 from workbench.covering import covering
-from workbench.errors import DatabaseUnreachable, DocumentError, NotLogged, NotMurmurant, UsageError
+from workbench.errors import DatabaseUnreachable, DocumentError, NotMurmurant, UsageError
 from workbench.investigate.dry_run_review import DryRunReview, review_dry_run
 from workbench.investigate.invariants import read_documents
 from workbench.investigate.runs import find_runs, pick_run
@@ -153,12 +151,7 @@ class Rehearsing(Session):
             "configuration_sha256": reviewed.configuration_sha256,
             "remark": review.remark,
         }
-        try:
-            about = str(uuid5(NAMESPACE_OID, review.content_sha256))
-            record(self.database, self.schema, DRY_RUN_REVIEWED, facts, about=about)
-        except (NotLogged, NotMurmurant, DatabaseUnreachable) as error:
-            return Approved(reviewed, error.what)
-        return Approved(reviewed, "")
+        return Approved(reviewed, self.log(DRY_RUN_REVIEWED, facts, about=review.content_sha256))
 
     def _reported(self, name: str | None) -> tuple[str, tuple[ImportReport, ...]]:
         """Return which run is meant, and the reports that its dry run kept."""

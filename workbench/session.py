@@ -11,15 +11,17 @@ from pathlib import Path
 from threading import RLock
 from types import TracebackType
 from typing import Any, Self
+from uuid import NAMESPACE_OID, uuid5
 
 from sqlalchemy import Connection
 
+from workbench.audit import record
 from workbench.checks import Look
 from workbench.checks.registry import UnknownRuns
 from workbench.database.connection import Database, Identity
 from workbench.database.environment import Environment
 from workbench.documents import Target
-from workbench.errors import NotMurmurant, SchemaGap, WorkbenchError
+from workbench.errors import DatabaseUnreachable, NotLogged, NotMurmurant, SchemaGap, WorkbenchError
 from workbench.investigate.policies import Rulebook, find_rulebook
 from workbench.investigate.runs import find_runs
 from workbench.investigate.tiers.documents import read_document
@@ -196,6 +198,20 @@ class Session:
     def rulebook(self, rules: str | Path | None = None) -> Rulebook:
         """Read the organisation's rules: of a file, else the environment's own, else the starter set."""
         return find_rulebook(Path(rules) if rules else self.options.policies)
+
+    def log(self, action: str, facts: dict[str, Any], *, about: str) -> str:
+        """Write into the audit log what was done; return why that could not be, or nothing: the act stands all the same.
+
+        Parameters
+        ----------
+        about : str
+            What the entry is about, by a name or digest of its own.
+        """
+        try:
+            record(self.database, self.schema, action, facts, about=str(uuid5(NAMESPACE_OID, about)))
+        except (NotLogged, NotMurmurant, DatabaseUnreachable) as error:
+            return error.what
+        return ""
 
     def look(self, connection: Connection, runs: bool = True) -> Look:
         """Gather what a check may look at: with `runs` these and the importers' reports too."""
