@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from workbench.checks.tiers import TIER_CHECKS
     from workbench.errors import WorkbenchError
     from workbench.fixes.merging.asking import MERGE_RULES
-    from workbench.fixes.telling import LevelZero
     from workbench.investigate.duplicates import Beside, Found
     from workbench.investigate.mappings.problems import MappingFindings
     from workbench.investigate.tiers.reviewing import TierReview
@@ -127,6 +126,7 @@ if TYPE_CHECKING:
         ways_chart,
     )
     from workbench.reporting.runner import ReportResult
+    from workbench.runs.telling import LevelZero
     from workbench.triage import Triage
     from workbench.workbench import Workbench, open_workbench
 
@@ -254,7 +254,7 @@ _HOME = {
     "Beside": "workbench.investigate.duplicates",
     "Found": "workbench.investigate.duplicates",
     "MERGE_RULES": "workbench.fixes.merging.asking",
-    "LevelZero": "workbench.fixes.telling",
+    "LevelZero": "workbench.runs.telling",
     "MappingFindings": "workbench.investigate.mappings.problems",
     "Plan": "workbench.plans.plan",
     "Preflight": "workbench.migration.preflight",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -13,19 +13,18 @@ import pandas as pd
 from workbench.checkpoints.earlier import Snapshot, earlier, state_before
 from workbench.checkpoints.store import list_snapshots
 from workbench.covering import covering
-from workbench.errors import ReportFileError, SnapshotError, WrongEnvironment
-from workbench.fixes.replay.doings import Sorting
-from workbench.fixes.replay.losses import Losses, losses
-from workbench.fixes.replay.replay import ReplayRequest, plan_replay, sort_doings
-from workbench.investigate.differences.authors import Authors
-from workbench.investigate.differences.comparing import Comparing, Progress, compared, keys_of
+from workbench.errors import ReportFileError, SnapshotError, UsageError, WrongEnvironment
+from workbench.history.authors import Authors
+from workbench.history.listing import by_author, listing, summary
+from workbench.history.losses import Losses, losses
+from workbench.history.plan import Replay
+from workbench.investigate.differences.comparing import Progress, compared, keys_of
 from workbench.investigate.differences.found import KINDS
-from workbench.investigate.differences.listing import by_author, listing, summary
 from workbench.investigate.differences.sides import Side, side_of
 from workbench.investigate.runs import pick_run
-from workbench.plans.hands import Hands
-from workbench.plans.journal import raw
+from workbench.murmurant.importers import Strength
 from workbench.plans.plan import Plan
+from workbench.runs.three_way import way_with_conflicts
 from workbench.session import Session
 
 SHOWN = 10
@@ -40,7 +39,7 @@ class Differences:
     snapshot, other : str
         Their names; ``other`` is empty where it is the database itself.
     tables : pandas.DataFrame
-        See `workbench.investigate.differences.listing.summary`: a row for each table that differs.
+        See `workbench.history.listing.summary`: a row for each table that differs.
     authors : pandas.DataFrame
         ``table``, ``change``, ``who``, ``evidence``, ``rows``.
     rows : pandas.DataFrame
@@ -140,8 +139,8 @@ class Differing(Session):
             When the snapshot is damaged, or not what its manifest says.
         """
         first = self._snapshot(snapshot, before)
-        with self._compared(first, other, tables, in_full, progress) as (found, was, authors):
-            return self._differing(found, was, authors, str(other or ""), tables, limit)
+        with self._compared(first, other, tables, in_full, progress) as (authors, was):
+            return self._differing(authors, was, str(other or ""), tables, limit)
 
     @covering
     def came_after(
@@ -168,12 +167,8 @@ class Differing(Session):
                 missing=f"There is no snapshot of {self.environment.name} to compare with."
                 " `workbench snapshot create` takes one; any archive of pg_dump can be named instead.",
             )
-        named = tuple(dict.fromkeys(runs))
         first = self._snapshot(snapshot or (None if before else "latest"), before)
-        asked = ReplayRequest.checked(first.name, named or ("none",), "keep", "likely")
-        with self._sorting(first, replace(asked, runs=named), progress) as (sorting, was):
-            found, authors = sorting.compared, sorting.authors
-            done = sort_doings(sorting, self.references)
+        with self._replay(first, runs, progress=progress) as (replay, was):
             given = f"--before {before}" if before else f"--snapshot {snapshot or was.name}"
             taken = f"{was.taken_at:%Y-%m-%d %H:%M} UTC" if was.taken_at else "nobody wrote down when"
             kept = was.manifest
@@ -185,19 +180,14 @@ class Differing(Session):
                 if before and was.database
                 else f"{taken}{by}{why}",
                 given,
-                differences=self._differing(found, was, authors, "", (), limit),
-                losses=losses(found, authors, done, was.name, named, limit),
+                differences=self._differing(replay.authors, was, "", (), limit),
+                losses=losses(replay, limit),
             )
 
     def _differing(
-        self,
-        found: Comparing,
-        was: Snapshot,
-        authors: Authors,
-        other: str,
-        tables: Sequence[str],
-        limit: int,
+        self, authors: Authors, was: Snapshot, other: str, tables: Sequence[str], limit: int
     ) -> Differences:
+        found = authors.compared
         audit = self.schema.resolved.get("audit")
         asked = [
             each
@@ -238,9 +228,7 @@ class Differing(Session):
         SnapshotError
             When the snapshot cannot be read, or the importers' reports that tell whose work came after it.
         """
-        named = tuple(dict.fromkeys(runs))
         first = self._snapshot(snapshot, before)
-        asked = ReplayRequest.checked(first.name, named or ("none",), "keep", min_evidence)
         try:
             _ = self.reports
         except ReportFileError as error:
@@ -248,9 +236,8 @@ class Differing(Session):
             raise SnapshotError(
                 f"Whose work came after {first.name} cannot be told: {error.what}", error.next_step
             ) from None
-        with self._sorting(first, replace(asked, runs=named), progress) as (sorting, was):
-            done = sort_doings(sorting, self.references)
-            return losses(sorting.compared, sorting.authors, done, was.name, named, limit)
+        with self._replay(first, runs, min_evidence=min_evidence, progress=progress) as (replay, _):
+            return losses(replay, limit)
 
     def plan_replay(
         self,
@@ -275,37 +262,33 @@ class Differing(Session):
         min_evidence : {"certain", "strong", "likely", "weak"}
             Records tied to a run more weakly are not put back, and are listed as unresolved.
         """
-        first = self._snapshot(snapshot, before)
-        asked = ReplayRequest.checked(first.name, runs, on_conflict, min_evidence)
-        with self._sorting(first, asked, progress) as (sorting, was):
-            sha256 = f", SHA-256 {was.manifest.sha256}" if was.manifest and was.manifest.sha256 else ""
-            return plan_replay(
-                sorting,
-                self.references,
-                replace(asked, snapshot=was.name),
-                evidence=[
-                    f"the snapshot {was.name}{sha256}",
-                    *(f"run {run.run}: {run.evidence}" for run in sorting.bad),
-                ],
-                target=self.target,
-                planned_by=self.settings.operator,
-                folder=self.plans_folder,
+        if not runs:
+            raise UsageError(
+                "No run is named whose doing is not to be put back.", "Name it with --run RUN_ID."
             )
+        first = self._snapshot(snapshot, before)
+        with self._replay(first, runs, on_conflict, min_evidence, progress) as (replay, was):
+            sha256 = f", SHA-256 {was.manifest.sha256}" if was.manifest and was.manifest.sha256 else ""
+            runs_known = [f"run {run.run}: {run.evidence}" for run in replay.bad]
+            return replay.plan([f"the snapshot {was.name}{sha256}", *runs_known])
 
     @contextmanager
-    def _sorting(
-        self, snapshot: Snapshot, asked: ReplayRequest, progress: Progress | None
-    ) -> Iterator[tuple[Sorting, Snapshot]]:
+    def _replay(
+        self,
+        snapshot: Snapshot,
+        runs: Sequence[str],
+        on_conflict: str = "keep",
+        min_evidence: str = "likely",
+        progress: Progress | None = None,
+    ) -> Iterator[tuple[Replay, Snapshot]]:
+        way, least = way_with_conflicts(on_conflict), Strength.named(min_evidence)
         known = self.find_runs()
-        bad = [pick_run(known, each)[0] for each in asked.runs]
+        bad = [pick_run(known, each)[0] for each in dict.fromkeys(runs)]
         with (
-            self._compared(snapshot, None, (), False, progress) as (found, was, authors),
-            self.reading() as live,
+            self._compared(snapshot, None, (), False, progress) as (authors, was),
+            self.planning() as context,
         ):
-            yield (
-                Sorting(live, self.schema, found, authors, bad, known, asked.on_conflict, asked.min_evidence),
-                was,
-            )
+            yield Replay(context, authors, bad, known, was.name, way, least), was
 
     @contextmanager
     def _compared(
@@ -315,7 +298,7 @@ class Differing(Session):
         tables: Sequence[str],
         in_full: bool,
         progress: Progress | None,
-    ) -> Iterator[tuple[Comparing, Snapshot, Authors]]:
+    ) -> Iterator[tuple[Authors, Snapshot]]:
         """Compare, and hold both sides open; the audit log is always among the tables: it tells who did it."""
         schema = self.schema
         name = self.database.address.schema
@@ -342,8 +325,7 @@ class Differing(Session):
                     progress=progress or (lambda what, done, total: None),
                 )
             )
-            hands = Hands(raw(live), was.taken_at)
-            yield found, was, Authors(live, schema, runs, found, was.taken_at, hands.of)
+            yield Authors(live, schema, runs, found, was.taken_at), was
 
     def _snapshot(self, name: str | Path | Snapshot | None, before: str | None = None) -> Snapshot:
         found = state_before(name, before, settings=self.settings, live=self.database)

@@ -20,8 +20,6 @@ from workbench.fixes.merging.asking import Asked, Named, Wishes
 from workbench.fixes.merging.listing import read_merges
 from workbench.fixes.merging.merge import MergeRequest, plan_merges
 from workbench.fixes.rebuilding import plan_rebuild
-from workbench.fixes.rollback import RollbackRequest, plan_rollback
-from workbench.fixes.telling import LevelZero
 from workbench.investigate.tiers.configuration import Mappings, mappings_for
 from workbench.investigate.tiers.reviewing import Of
 from workbench.mappings.corrections import Correction, corrections_of
@@ -35,6 +33,8 @@ from workbench.plans.restores import restores
 from workbench.plans.states import PlanState, applied_entry, plan_states, plans_in
 from workbench.plans.undo import plan_undo
 from workbench.policies.plan import plan_policies
+from workbench.runs.plan import plan_rollback
+from workbench.runs.telling import LevelZero
 from workbench.session import Session
 from workbench.tiers.plan import plan_tiers
 
@@ -79,9 +79,17 @@ class Planning(Session):
         was = None
         if snapshot or before:
             was = state_before(snapshot, before, settings=self.settings, live=self.database)
-        request = RollbackRequest.checked(run_id, was, on_conflict, min_evidence, sync_state)
         with self.planning() as context:
-            return plan_rollback(context, self.find_runs(), request, self.settings)
+            return plan_rollback(
+                context,
+                self.find_runs(),
+                run_id,
+                settings=self.settings,
+                snapshot=was,
+                on_conflict=on_conflict,
+                min_evidence=min_evidence,
+                sync_state=sync_state,
+            )
 
     def plan_tiers(
         self,

@@ -26,8 +26,8 @@ from workbench.checks import Finding, run_checks
 from workbench.differing import Differing
 from workbench.documents import Approval, approve
 from workbench.errors import NotMurmurant, Refused, SnapshotError, WrongEnvironment
-from workbench.fixes.sync_state import plan_sync_state
 from workbench.plans.plan import Plan
+from workbench.runs.sync_state import plan_sync_state
 
 HEALTH_CHECKS = ("app-health", "app-pages", "app-auth-refuses", "app-auth-admits")
 """What guide §7.2 asks of the application."""

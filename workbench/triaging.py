@@ -13,7 +13,6 @@ from workbench.checkpointing import Checkpointing
 from workbench.covering import covering
 from workbench.differing import Differing
 from workbench.errors import Refused, SchemaGap, UsageError, WorkbenchError
-from workbench.fixes.telling import LevelZero
 from workbench.hints import on_environment
 from workbench.investigate.runs import pick_run
 from workbench.looking import Looking
@@ -21,6 +20,7 @@ from workbench.murmurant.importers import Run
 from workbench.murmurant.spellings import ENTITIES
 from workbench.planning import Planning
 from workbench.plans.plan import NOTES, Plan
+from workbench.runs.telling import LevelZero
 from workbench.triage import Triage, Way, failure_modes, recommend, ways
 from workbench.triage.suspects import find_suspects, in_question
 from workbench.triage.ways import Checkpoint, Trial

@@ -104,7 +104,7 @@ def test_charts_of_any_size(rows: int) -> None:
 
 def test_a_conflict_is_masked(tmp_path: Path) -> None:
     from workbench.differing import CameAfter
-    from workbench.fixes.replay.losses import Losses
+    from workbench.history.losses import Losses
 
     conflicts = pd.DataFrame(
         [("Member", "1", "email", "alice@example.org", None, "al@example.org", "both changed it")],

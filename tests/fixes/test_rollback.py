@@ -11,8 +11,8 @@ from psycopg import sql
 from tests.edits import EDITS, Edit
 from tests.fixes.conftest import IMPORTS, Scene, Staging, carry_out, dump
 from workbench.errors import Refused, UsageError
-from workbench.fixes.telling import LevelZero
 from workbench.plans.plan import Plan
+from workbench.runs.telling import LevelZero
 
 
 def planned(scene: Scene, **options: object) -> Plan:
@@ -211,7 +211,7 @@ def test_an_unknown_run_is_an_error_that_names_the_nearest(staged: Staging) -> N
 def test_a_snapshot_from_after_the_run_is_refused(staged: Staging, tmp_path: Path) -> None:
     scene = staged("application", "api")
     scene.snapshot = dump(scene.club.url, tmp_path / "after.dump")
-    with pytest.raises(Refused, match="not from before the run"):
+    with pytest.raises(Refused, match="not from before run"):
         planned(scene)
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workbench.fixes.three_way import UNKNOWN, Outcome, as_stored, decide
+from workbench.runs.three_way import UNKNOWN, Outcome, as_stored, decide
 
 VALUES = st.sampled_from([None, "a", "b", "c"])
 

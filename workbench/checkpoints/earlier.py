@@ -55,6 +55,11 @@ class Snapshot:
     taken_at: datetime | None
     database: Database | None = None
 
+    @property
+    def file_name(self) -> str:
+        """How a plan's header names it: no path of this machine."""
+        return self.archive.name if self.archive else self.name
+
 
 def state_before(
     snapshot: str | Path | Snapshot | None, before: str | None, *, settings: Settings, live: Database

@@ -14,7 +14,7 @@ from workbench.cli.output import banner, command, on, print_json, print_table, p
 
 if TYPE_CHECKING:
     from workbench.differing import Differences
-    from workbench.fixes.replay.losses import Losses
+    from workbench.history.losses import Losses
 
 _FEW, _MANY = 5, 20
 

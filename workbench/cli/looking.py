@@ -121,7 +121,7 @@ def run(
         if not clean:
             say("", f"To read and to show: {command()} report run -p run_id {one.run}{on()}")
             if one.status in {"incomplete", "interrupted", "failed"} and not one.rolled_back:
-                from workbench.fixes.telling import options
+                from workbench.runs.telling import options
 
                 say("Guide §4.1:", *(f"  {each}" for each in options(one)))
     raise typer.Exit(0 if clean else 1)

@@ -101,7 +101,7 @@ def plan_rebuild(
         context,
         KIND,
         parameters={
-            "snapshot": (snapshot.archive.name if snapshot.archive else snapshot.name) if snapshot else None,
+            "snapshot": snapshot.file_name if snapshot else None,
             "csv_records": csv_records,
         },
         nothing="No mapping is missing that could be put back",

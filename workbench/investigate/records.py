@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from operator import itemgetter
 from typing import NamedTuple
@@ -308,4 +308,62 @@ def _differences(run: Run, tally: pd.DataFrame) -> list[str]:
     ]
     for name, rows in gone.groupby("entity")["records"].sum().items():
         found.append(f"{name}: {rows:,} that it created or updated no longer exist.")
+    return found
+
+
+class Wrote(NamedTuple):
+    """What a run did to one record, and who wrote to it since: ``a person``, ``somebody``, another run's id, or empty."""
+
+    run: Run
+    action: str
+    strength: Strength
+    touched_since: str
+
+    @property
+    def by_people(self) -> bool:
+        """Whether the record bears people's work since."""
+        return self.touched_since in {"a person", "somebody"}
+
+
+def writers(
+    connection: Connection,
+    schema: Schema,
+    runs: Sequence[Run],
+    known: Sequence[Run],
+    entity: str,
+    keys: Collection[str],
+) -> dict[str, list[Wrote]]:
+    """Tell who wrote some records, run by run; one that none of the runs dealt with is left out.
+
+    Parameters
+    ----------
+    runs : sequence of Run
+        The runs that are asked about, by start.
+    known : sequence of Run
+        Every run: what happened while two of them ran is weak evidence.
+    entity : str
+        ``Member``, ``Event`` or ``Registration``.
+    """
+    found: dict[str, list[Wrote]] = {}
+    wanted = set(keys)
+    for run in runs if wanted else ():
+        others = [each for each in known if each is not run]
+        for fates in record_fates(connection, schema, run, others, sorted(wanted)):
+            if fates.entity == entity:
+                wrote = Wrote(run, fates.action, fates.strength, fates.touched_since)
+                for key in wanted.intersection(each for each in fates.record_ids if each is not None):
+                    found.setdefault(key, []).append(wrote)
+    return found
+
+
+def last_writers(
+    connection: Connection, schema: Schema, runs: Sequence[Run], entity: str, keys: Collection[str]
+) -> dict[str, Wrote]:
+    """Tell which import created or updated some records last, on at least likely evidence."""
+    live = [run for run in runs if run.mode != "dry" and not run.rolled_back]
+    found = {}
+    for key, wrote in writers(connection, schema, live, runs, entity, keys).items():
+        for each in wrote:
+            if each.action in ("created", "updated") and each.strength >= Strength.likely:
+                found[key] = each
     return found

@@ -18,6 +18,7 @@ from datetime import UTC, datetime, timedelta
 from enum import IntEnum, StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from workbench.errors import unknown
 from workbench.murmurant.spellings import ENTITIES
 
 if TYPE_CHECKING:
@@ -95,6 +96,13 @@ class Strength(IntEnum):
     likely = 2
     strong = 3
     certain = 4
+
+    @classmethod
+    def named(cls, word: str) -> Strength:
+        """Return a strength by its name; `UsageError` for a word that is none."""
+        if word not in cls.__members__:
+            raise unknown("strength of evidence", word, cls.__members__)
+        return cls[word]
 
 
 class Trace(StrEnum):

@@ -13,8 +13,8 @@ from sqlalchemy import select
 from workbench.checks import Look
 from workbench.checks.rules import ground
 from workbench.errors import UsageError
-from workbench.fixes.authors import last_authors
 from workbench.investigate.policies import NoAnswerError, Rule, Rulebook
+from workbench.investigate.records import last_writers
 from workbench.investigate.traces import TOLERANCE
 from workbench.murmurant.importers import POLICY_CORRECTED
 from workbench.murmurant.schema import as_text, explain_gap
@@ -122,14 +122,14 @@ def _written_by_imports(look: Look, wanted: Wanted, table: str, draft: Draft) ->
     entity = next((name for name, concept in CONCEPT_OF.items() if concept == wanted.concept), None)
     if entity is None:
         return _older_than_the_last_run(look, wanted, table, draft)
-    authors = last_authors(look.connection, look.schema, look.runs, entity, wanted.keys)
+    authors = last_writers(look.connection, look.schema, look.runs, entity, wanted.keys)
     for key in wanted.keys:
         if (author := authors.get(key)) is None:
             why = "nothing tells that an import wrote it; it may be people's own"
             draft.unresolved(table, key, why, "the report file of the run that did (--import-report)")
-        elif author.person:
-            draft.keep(table, key, f"{author.since} changed it after run {author.run}")
-    return [key for key in wanted.keys if key in authors and not authors[key].person]
+        elif author.by_people:
+            draft.keep(table, key, f"{author.touched_since} changed it after run {author.run.run}")
+    return [key for key in wanted.keys if key in authors and not authors[key].by_people]
 
 
 def _older_than_the_last_run(look: Look, wanted: Wanted, table: str, draft: Draft) -> list[str]:

@@ -8,9 +8,9 @@ from typing import Any, Protocol
 import pandas as pd
 
 from workbench.checks.registry import Check, Finding
-from workbench.fixes.replay.losses import Losses
 from workbench.hints import on_environment
-from workbench.investigate.differences.authors import UNKNOWN
+from workbench.history.authors import UNKNOWN
+from workbench.history.losses import Losses
 from workbench.reporting.masking import mask
 from workbench.reporting.summaries import in_steps, listed
 from workbench.reporting.tables import Shown, table

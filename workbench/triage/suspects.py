@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from workbench.fixes.authors import WRITTEN, last_authors
+from workbench.investigate.records import last_writers
 from workbench.murmurant.importers import Run
 from workbench.murmurant.schema import Schema
 from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES
@@ -68,8 +68,8 @@ def find_suspects(
     found: dict[str, set[tuple[str, str]]] = defaultdict(set)
     for entity in ENTITIES if keys else ():
         if schema.has(CONCEPT_OF[entity]):
-            for key, author in last_authors(connection, schema, runs, entity, keys).items():
-                found[author.run].add((entity, key))
+            for key, author in last_writers(connection, schema, runs, entity, keys).items():
+                found[author.run.run].add((entity, key))
     suspects = [
         Suspect(each, len(found.get(each.run, ())), _written(each), named.get(each.run, ()))
         for each in runs
@@ -120,4 +120,4 @@ def _named(runs: Sequence[Run], modes: Sequence[Mode]) -> dict[str, tuple[str, .
 
 
 def _written(run: Run) -> int:
-    return sum(cells.get(action, 0) for cells in run.counts.values() for action in WRITTEN)
+    return sum(cells.get(action, 0) for cells in run.counts.values() for action in ("created", "updated"))

@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from workbench.fixes.telling import REDO_DRY, RERUN
 from workbench.murmurant.importers import Run
 from workbench.plans.plan import Plan
+from workbench.runs.telling import REDO_DRY, RERUN
 
 Name = Literal["level 0", "re-run", "level 1", "targeted", "level 2"]
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import NamedTuple
 
-from workbench.investigate.records import Fates, record_fates
+from workbench.investigate.records import record_fates
 from workbench.murmurant.importers import Run, Strength
-from workbench.murmurant.schema import Schema
 from workbench.plans.draft import Draft
+from workbench.runs.pointers import Pointer
+
+LEADS_TO_KEPT = "leads to a record that is kept"
+_FROM_BEFORE = "the state before the run: --snapshot FILE (or its name), or --before ENVIRONMENT"
 
 
 class Mapped(NamedTuple):
@@ -53,32 +56,34 @@ def find_effects(draft: Draft, run: Run, others: Sequence[Run], min_evidence: St
 
     Parameters
     ----------
-    min_evidence : Strength
-        Records attributed to the run on weaker evidence are not acted on, and are listed as unresolved.
+    draft : Draft
+        Where records are listed that stay: those that somebody touched since, and those on weaker evidence.
     """
     found, schema = Effects(), draft.context.schema
     undone = {each.run for each in others if each.rolled_back}
     unsorted: set[str] = set()
     for fates in record_fates(draft.context.connection, schema, run, others):
         found.records += len(fates.record_ids)
-        if fates.action in ("existing", "skipped") or (
-            fates.action == "mapped" and fates.strength < min_evidence
-        ):
+        weak = fates.strength < min_evidence
+        if fates.action in ("existing", "skipped") or (fates.action == "mapped" and weak):
             continue  # whether a mapping is the run's is asked of the mapping itself
+        table, pairs = schema.table_of(fates.entity), zip(fates.record_ids, fates.wa_ids, strict=True)
         touched = "" if fates.touched_since in undone else fates.touched_since
-        if fates.strength < min_evidence:
-            for row in _too_weak(schema, fates):
-                draft.unresolved(*row)
+        if weak:
+            for key, wa_id in pairs:
+                leave_too_weak(draft, table, key or f"WA id {wa_id}", fates.action, fates.strength)
         elif not fates.exists:
             found.gone += len(fates.record_ids) if fates.action != "mapped" else 0
         elif fates.action == "mapped":
-            pairs = zip(fates.record_ids, fates.wa_ids, strict=True)
             found.mapped += [Mapped(fates.entity, str(key), str(wa_ids), touched) for key, wa_ids in pairs]
         elif fates.action == "updated":
             found.updated.setdefault(fates.entity, {}).update((str(key), touched) for key in fates.record_ids)
         elif touched:
-            for table, key, reason in _kept(schema, fates, touched):
-                draft.keep(table, key, reason)
+            person = touched in ("a person", "somebody")
+            since = "it since the run" if person else "it since; roll that run back first"
+            by = touched if person else f"run {touched}"
+            for key in map(str, fates.record_ids):
+                draft.keep(table, key, f"created by the run, but {by} changed {since}")
                 found.kept.add((table, key))
         else:
             keys, wa_ids = found.created.setdefault(fates.entity, ([], []))
@@ -91,17 +96,43 @@ def find_effects(draft: Draft, run: Run, others: Sequence[Run], min_evidence: St
     return found
 
 
-def _too_weak(schema: Schema, fates: Fates) -> list[tuple[str, str, str, str]]:
-    reason = f"{fates.action} by the run on {fates.strength.name} evidence only"
-    resolved_by = f"--min-evidence {fates.strength.name}, or a report file that names it"
-    return [
-        (schema.table_of(fates.entity), key or f"WA id {wa_id}", reason, resolved_by)
-        for key, wa_id in zip(fates.record_ids, fates.wa_ids, strict=True)
-    ]
+def leave_too_weak(draft: Draft, table: str, key: str, action: str, strength: Strength) -> None:
+    """List a record that is tied to a run on weaker evidence than was asked for."""
+    draft.unresolved(
+        table,
+        key,
+        f"{action} by the run on {strength.name} evidence only",
+        f"--min-evidence {strength.name}, or a report file that names it",
+    )
 
 
-def _kept(schema: Schema, fates: Fates, by: str) -> list[tuple[str, str, str]]:
-    later = f"run {by} changed it since; roll that run back first"
-    after = f"{by} changed it since the run" if by in ("a person", "somebody") else later
-    table = schema.table_of(fates.entity)
-    return [(table, str(key), f"created by the run, but {after}") for key in fates.record_ids]
+def only_mapped(wa_ids: str) -> str:
+    """Say why a record stays that the run did not make."""
+    return f"was there before; the run only mapped WA id {wa_ids} onto it"
+
+
+def leave_updates_open(draft: Draft, effects: Effects, written: Mapping[str, Pointer], own: set[str]) -> None:
+    """List what cannot go back without a snapshot, since nothing else knows what was there.
+
+    Parameters
+    ----------
+    written : mapping of str to Pointer
+        The mappings that bear a mark of the run.
+    own : set of str
+        Those of them that lead to records the run created: they are its own whatever was before.
+    """
+    schema = draft.context.schema
+    for fate in effects.mapped:
+        draft.keep(schema.table_of(fate.entity), fate.record_id, only_mapped(fate.wa_ids))
+    for entity, found in effects.updated.items():
+        for key in sorted(found):
+            what = "updated by the run; what it was before is not written anywhere"
+            draft.unresolved(schema.table_of(entity), key, what, _FROM_BEFORE)
+    for key in sorted(written.keys() - own):
+        each = written[key]
+        table = schema.resolved["mappings"].table
+        if (schema.table_of(each.entity), each.target) in effects.kept:
+            draft.keep(table, key, LEADS_TO_KEPT)
+        else:
+            what = f"mapping of {each.entity} records: the run made, refreshed or re-pointed it; nothing tells which"
+            draft.unresolved(table, key, what, _FROM_BEFORE)

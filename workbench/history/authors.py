@@ -7,23 +7,26 @@ record that it has not. So no two clocks need to agree.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+from psycopg import sql
 from sqlalchemy import Connection, String, and_, cast, func, literal, null, select
 from sqlalchemy.dialects.postgresql import ARRAY
 
+from workbench.database.connection import raw
 from workbench.investigate.differences.comparing import Comparing
 from workbench.investigate.differences.found import KINDS, Kind
-from workbench.investigate.records import record_fates
+from workbench.investigate.records import record_fates, writers
 from workbench.investigate.traces import TOLERANCE
 from workbench.murmurant.importers import STRENGTH, Run, Strength, Trace
 from workbench.murmurant.schema import Schema, as_text, entity_of
 from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES, SYNC_MOMENTS
+from workbench.plans.journal import entries, image
 
-PERSON, SOMEBODY, UNKNOWN, WORKBENCH = "a person", "somebody", "unknown", "the workbench"
+PERSON, UNKNOWN, WORKBENCH = "a person", "unknown", "the workbench"
 
 _CHUNK = 200_000
 _ACTION_OF: dict[Kind, str] = {"added": "created", "changed": "updated", "removed": "deleted"}
@@ -76,8 +79,6 @@ class Authors:
         What differs; its audit log is among the tables.
     taken_at : datetime or None
         When the snapshot was taken (UTC, without zone): only where nothing else tells a run from before it.
-    plans : callable
-        Tells, for those of a table's rows that a plan of the workbench changed since, who applied which plan.
     """
 
     def __init__(
@@ -87,9 +88,13 @@ class Authors:
         runs: Sequence[Run],
         compared: Comparing,
         taken_at: datetime | None = None,
-        plans: Callable[[str, Sequence[str]], Mapping[str, str]] = lambda table, keys: {},
     ) -> None:
-        self.connection, self.schema, self.compared, self.plans = connection, schema, compared, plans
+        self.connection, self.schema, self.compared = connection, schema, compared
+        self.plans = [
+            each
+            for each in entries(raw(connection))
+            if taken_at is None or each.applied_at.astimezone(UTC).replace(tzinfo=None) >= taken_at
+        ]
         self.entries = _new_entries(connection, schema, compared)
         self.runs = [each for each in runs if each.mode == "live"]
         self.since = [each for each in self.runs if self._ran_since(each, taken_at)]
@@ -108,10 +113,25 @@ class Authors:
     def of(self, table: str, kind: Kind, keys: Sequence[str]) -> dict[str, Author]:
         """Return who did it, for those of some rows of which that is known."""
         found = self._by_evidence(table, kind, keys)
-        for key, who in self.plans(table, keys).items():
+        for key, who in self._by_plans(table, keys).items():
             earlier = found.get(key)
             said = f"{earlier.who}, then {who}" if earlier else who
             found[key] = Author(said, Strength.certain.name)
+        return found
+
+    def _by_plans(self, table: str, keys: Sequence[str]) -> dict[str, str]:
+        """Return, for those of some rows that a plan changed, who applied which; the last one that did."""
+        found: dict[str, str] = {}
+        for entry in self.plans:
+            for number, section in enumerate(entry.sections, 1):
+                if section.table != table or len(section.key) != 1:
+                    continue
+                moment = "before" if section.name == "delete" else "after"
+                query = sql.SQL("SELECT i.{key}::text FROM {image} i WHERE i.{key}::text = ANY (%s)").format(
+                    key=sql.Identifier(section.key[0]), image=image(entry.id, number, moment)
+                )
+                who = f"{entry.applied_by} by plan {entry.plan}"
+                found.update((row[0], who) for row in raw(self.connection).execute(query, [list(keys)]))
         return found
 
     def _by_evidence(self, table: str, kind: Kind, keys: Sequence[str]) -> dict[str, Author]:
@@ -161,26 +181,22 @@ class Authors:
     def _of_runs(self, entity: str, kind: Kind, keys: Sequence[str]) -> dict[str, Author]:
         """Ask each run since the snapshot, in order; who wrote later is named after it."""
         found: dict[str, Author] = {}
-        wanted = set(keys)
-        for run in self.since:
-            others = [each for each in self.runs if each is not run]
-            for fates in record_fates(self.connection, self.schema, run, others, list(keys)):
+        for key, wrote in writers(self.connection, self.schema, self.since, self.runs, entity, keys).items():
+            for each in wrote:
+                who, strength = each.run.run, each.strength
                 # Of a record that the guide's importer mapped, its own time alone tells that it was changed too; a
                 # later change hides that.
-                hidden = fates.action == "mapped" and run.importer == "guide" and kind == "changed"
-                if fates.entity != entity or not (
-                    fates.action == _ACTION_OF[kind] or (hidden and fates.touched_since)
-                ):
+                if each.action == "mapped" and each.run.importer == "guide" and kind == "changed":
+                    if not each.touched_since:
+                        continue
+                    who, strength = f"{who} or {each.touched_since}", Strength.weak
+                elif each.action != _ACTION_OF[kind]:
                     continue
-                who, strength = run.run, fates.strength
-                if hidden:
-                    who, strength = f"{run.run} or {fates.touched_since}", Strength.weak
-                elif fates.touched_since in (PERSON, SOMEBODY):
-                    who = f"{run.run}, then {fates.touched_since}"
-                for key in wanted.intersection(each for each in fates.record_ids if each is not None):
-                    earlier = found.get(key)
-                    said = f"{earlier.who.split(', then ')[0]}, then {who}" if earlier else who
-                    found[key] = Author(said, strength.name)
+                elif each.by_people:
+                    who = f"{who}, then {each.touched_since}"
+                earlier = found.get(key)
+                said = f"{earlier.who.split(', then ')[0]}, then {who}" if earlier else who
+                found[key] = Author(said, strength.name)
         return found
 
     def _of_entries(self, keys: Sequence[str]) -> dict[str, Author]:

@@ -9,93 +9,38 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from typing import Any
 
 from workbench.checkpoints.earlier import Snapshot, opened
 from workbench.checkpoints.restore.settling import moments_of
-from workbench.errors import Refused, unknown
-from workbench.fixes.effects import Effects, find_effects
-from workbench.fixes.keeping import spare_what_is_needed
-from workbench.fixes.pointers import (
-    has_mappings,
-    is_ahead,
-    leading_to,
-    made_sync_states,
-    own_mappings,
-    written_mappings,
-    written_sync_states,
-)
-from workbench.fixes.restoring import OnConflict
-from workbench.fixes.snapshots import (
-    LEADS_TO_KEPT,
-    Restoration,
-    leave_updates_open,
-    only_mapped,
-    snapshot_tables,
-)
-from workbench.fixes.sync_state import reset_sync_state
-from workbench.fixes.telling import LevelZero, bundle_of, level_zero, told_by, worth_knowing
+from workbench.errors import Refused
 from workbench.investigate.runs import pick_run
 from workbench.investigate.traces import overlaps
 from workbench.migration.bundles import list_bundles
 from workbench.murmurant.importers import EMPTIED, ROLLED_BACK, STRENGTH, SYNC_STATE_WAS, Run, Strength, Trace
-from workbench.murmurant.spellings import ENTITIES
+from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES
 from workbench.plans.draft import Draft, PlanContext
 from workbench.plans.plan import Plan
+from workbench.runs.effects import LEADS_TO_KEPT, Effects, find_effects, leave_updates_open
+from workbench.runs.keeping import spare_what_is_needed
+from workbench.runs.pointers import has_mappings, leading_to, own_mappings, written_mappings
+from workbench.runs.restoring import Restoration
+from workbench.runs.sync_state import is_ahead, made_sync_states, reset_sync_state, written_sync_states
+from workbench.runs.telling import LevelZero, bundle_of, level_zero, told_by, worth_knowing
+from workbench.runs.three_way import way_with_conflicts
 from workbench.settings import Settings
 
 
-@dataclass(frozen=True)
-class RollbackRequest:
-    """What was asked for.
-
-    Attributes
-    ----------
-    run : str
-        The run's id.
-    snapshot : Snapshot or None
-        The state before it.
-    on_conflict : {"keep", "restore"}
-        What becomes of a column that both the run and somebody after it changed.
-    min_evidence : Strength
-        Records tied to the run more weakly are left alone, and listed.
-    sync_state : bool
-        Whether to reset the sync state as well (guide §7.3); only a full sync fetches everything after that.
-    """
-
-    run: str
-    snapshot: Snapshot | None = None
-    on_conflict: OnConflict = "keep"
-    min_evidence: Strength = Strength.likely
-    sync_state: bool = False
-
-    @classmethod
-    def checked(
-        cls, run: str, snapshot: Snapshot | None, on_conflict: str, min_evidence: str, sync_state: bool
-    ) -> RollbackRequest:
-        """Take what was asked for in words; `UsageError` for a word that means nothing here."""
-        if min_evidence not in Strength.__members__:
-            raise unknown("strength of evidence", min_evidence, Strength.__members__)
-        if on_conflict not in ("keep", "restore"):
-            raise unknown("way with conflicts", on_conflict, ("keep", "restore"))
-        way: OnConflict = "restore" if on_conflict == "restore" else "keep"
-        return cls(run, snapshot, way, Strength[min_evidence], sync_state)
-
-    def parameters(self) -> dict[str, Any]:
-        """Return them as a plan's header has them: no path of this machine."""
-        was = self.snapshot
-        return {
-            "run": self.run,
-            "snapshot": (was.archive.name if was.archive else was.name) if was else None,
-            "on_conflict": self.on_conflict,
-            "min_evidence": self.min_evidence.name,
-            "sync_state": self.sync_state,
-        }
-
-
 def plan_rollback(
-    context: PlanContext, runs: Sequence[Run], request: RollbackRequest, settings: Settings
+    context: PlanContext,
+    runs: Sequence[Run],
+    run_id: str,
+    *,
+    settings: Settings,
+    snapshot: Snapshot | None = None,
+    on_conflict: str = "keep",
+    min_evidence: str = "likely",
+    sync_state: bool = False,
 ) -> Plan | LevelZero:
     """Plan the rollback of one run.
 
@@ -103,6 +48,14 @@ def plan_rollback(
     ----------
     runs : sequence of Run
         Every run that is known here.
+    snapshot : Snapshot, optional
+        The state before it: only that knows what rows were that the run changed.
+    on_conflict : {"keep", "restore"}
+        What becomes of a column that both the run and somebody after it changed.
+    min_evidence : {"certain", "strong", "likely", "weak"}
+        Records tied to the run more weakly are left alone, and listed.
+    sync_state : bool
+        Whether to reset the sync state as well (guide §7.3); only a full sync fetches everything after that.
 
     Returns
     -------
@@ -112,25 +65,32 @@ def plan_rollback(
     Raises
     ------
     UsageError
-        For a run that left no trace.
+        For a run that left no trace, or a word that means nothing here.
     Refused
         When there is nothing to roll back, or the snapshot is not one from before the run.
     """
     connection, schema = context.connection, context.schema
-    run, others = pick_run(runs, request.run)
+    way, least = way_with_conflicts(on_conflict), Strength.named(min_evidence)
+    run, others = pick_run(runs, run_id)
     if run.mode == "dry":
         return level_zero(run)
     with (
         Draft(
             context,
             "rollback",
-            parameters=request.parameters(),
+            parameters={
+                "run": run_id,
+                "snapshot": snapshot.file_name if snapshot else None,
+                "on_conflict": way,
+                "min_evidence": least.name,
+                "sync_state": sync_state,
+            },
             reasons=[f"Rolls back run {run.run} ({run.importer} import, {run.status}: {run.why})."],
             nothing=f"Nothing of run {run.run} can be rolled back",
         ) as draft,
         ExitStack() as stack,
     ):
-        effects = find_effects(draft, run, others, request.min_evidence)
+        effects = find_effects(draft, run, others, least)
         if not effects.records:
             raise Refused(
                 f"Run {run.run} left no record that can be found, so there is nothing to roll back: {run.why or run.status}.",
@@ -139,34 +99,25 @@ def plan_rollback(
         draft.notes += worth_knowing(run, effects.gone)
         written = written_mappings(connection, schema, run)
         strength = Strength.weak if overlaps(run, others) else STRENGTH[Trace.WINDOW]
-        mappings = own_mappings(
-            connection, schema, run, effects, written, by_time=strength >= request.min_evidence
-        )
-        archive = None
-        turned: set[str] = set()
-        if request.snapshot is None:
-            for fate in effects.mapped:
-                draft.keep(schema.table_of(fate.entity), fate.record_id, only_mapped(fate.wa_ids))
+        mappings = own_mappings(connection, schema, run, effects.created, written, by_time=strength >= least)
+        archive, turned = None, set[str]()
+        if snapshot is None:
             leave_updates_open(draft, effects, written, set(mappings))
         else:
+            # No table is needed of a snapshot but those that an importer writes to.
+            concepts = [*(CONCEPT_OF[entity] for entity in ENTITIES), "mappings", "sync_state"]
+            tables = [schema.resolved[each].table for each in concepts if each in schema.resolved]
             scratch = stack.enter_context(
-                opened(
-                    request.snapshot,
-                    snapshot_tables(schema),
-                    settings=settings,
-                    schema=schema.catalogue.schema,
-                )
+                opened(snapshot, tables, settings=settings, schema=schema.catalogue.schema)
             )
             archive = scratch.archive
             there = stack.enter_context(scratch.connect())
-            restoration = Restoration(draft, run, effects, written, scratch, there, request.on_conflict)
-            mappings, turned = restoration.bring_back(
-                mappings, request.min_evidence, sync_state=not request.sync_state
-            )
-        states = _own_sync_states(draft, run, request.min_evidence)
+            restoration = Restoration(draft, run, effects, written, snapshot, scratch, there, way)
+            mappings, turned = restoration.bring_back(mappings, least, sync_state=not sync_state)
+        states = _own_sync_states(draft, run, least)
         _find_what_goes(draft, effects, mappings, states, turned)
         touched = bool(states or written_sync_states(connection, schema, run))
-        if request.sync_state:
+        if sync_state:
             reset_sync_state(draft, without=states)
             draft.note(EMPTIED)
         elif not states and not (archive and touched) and is_ahead(connection, schema, run):
@@ -176,7 +127,7 @@ def plan_rollback(
             )
         bundles = list_bundles(settings.backups, run.run)
         told: dict[str, Any] = {"run_id": run.run, "records_affected": draft.total}
-        if (touched or request.sync_state) and (was := moments_of(context.raw, schema)):
+        if (touched or sync_state) and (was := moments_of(context.raw, schema)):
             told[SYNC_STATE_WAS] = was
         if sealed := bundle_of(run, bundles):
             told["bundle_sha256"] = sealed

@@ -1,65 +1,23 @@
-"""What is known of single values: what the run wrote, and what people changed after it."""
+"""Who knows of single values: the audit log and the run's own report say what it wrote, and what people changed after it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, cast, func, literal, null, or_, select
 from sqlalchemy.dialects.postgresql import ARRAY, TIMESTAMP
 from sqlalchemy.types import Text
 
-from workbench.fixes.three_way import UNKNOWN, Known, Unknown, Value, as_stored
-from workbench.investigate.traces import TOLERANCE
 from workbench.murmurant.importers import Run
 from workbench.murmurant.schema import Schema, as_text, entity_of
 from workbench.murmurant.spellings import CONCEPT_OF, REGISTRATION
 from workbench.plans.rows import as_array
+from workbench.runs.three_way import UNKNOWN, Testimony, Value, as_stored
 
 # What the CSV importer's report calls a column, where that is not the column's own name.
 _REPORTED = {"waMembershipLevel": "waMembershipLevelRaw"}
 _STATUS_CODE = "membershipStatusCode"
-
-
-@dataclass
-class Testimony:
-    """What is known of one row's values.
-
-    Attributes
-    ----------
-    written : dict of str to value
-        Column to what the run wrote into it.
-    complete : bool
-        Whether the run listed every column that it changed.
-    before_edits : dict of str to value
-        Column that a person changed after the run to what it held before that.
-    documented_until : datetime or None
-        When the last change by a person was logged.
-    told_in_full : bool
-        Whether each such entry says what it changed.
-    """
-
-    written: dict[str, Value] = field(default_factory=dict)
-    complete: bool = False
-    before_edits: dict[str, Value] = field(default_factory=dict)
-    documented_until: Any = None
-    told_in_full: bool = True
-
-    def left_by_run(self, column: str, now: Known, *, explained: bool) -> Value:
-        """Return a column's value as the run left it, or `UNKNOWN`.
-
-        Parameters
-        ----------
-        explained : bool
-            Whether the log tells of every change that was made to the row after the run.
-        """
-        known = self.written.get(column, UNKNOWN)
-        if not isinstance(known, Unknown):
-            return known
-        if column in self.before_edits:
-            return self.before_edits[column]
-        return now if explained else UNKNOWN
 
 
 class Witnesses:
@@ -162,13 +120,3 @@ class Witnesses:
             rows = self.connection.execute(select(statuses.c.code, as_text(statuses.c.id)))
             self._statuses = {str(code): str(key) for code, key in rows}
         return self._statuses
-
-
-def is_explained(testimony: Testimony, updated_at: Any) -> bool:
-    """Whether the log tells of the last change to a row: nobody wrote to it after the last logged one."""
-    return (
-        testimony.told_in_full
-        and testimony.documented_until is not None
-        and updated_at is not None
-        and bool(updated_at <= testimony.documented_until + TOLERANCE)
-    )

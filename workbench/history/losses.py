@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pandas as pd
 
-from workbench.fixes.replay.doings import Doings
-from workbench.investigate.differences.authors import NOBODY_KNOWN, Author, Authors
-from workbench.investigate.differences.comparing import Comparing
-from workbench.investigate.differences.found import Kind
-from workbench.investigate.differences.listing import values
+from workbench.history.authors import NOBODY_KNOWN, Author
+from workbench.history.listing import values
+from workbench.history.plan import Replay
+from workbench.investigate.differences.found import KINDS, Kind
 from workbench.plans.rows import in_chunks
 
 _CHUNK = 100_000  # keys
@@ -51,25 +49,19 @@ class Losses:
     total: int
 
 
-def losses(
-    compared: Comparing, authors: Authors, done: Doings, snapshot: str, runs: tuple[str, ...], limit: int
-) -> Losses:
+def losses(replay: Replay, limit: int) -> Losses:
     """Draw the ledger up; `limit` rows are shown of each table and change."""
-    back: dict[Kind, Mapping[str, object]] = {
-        "added": done.inserts,
-        "changed": done.updates,
-        "removed": done.deletes,
+    compared, authors, back = replay.compared, replay.authors, replay.back.by_kind
+    listed, unresolved = replay.draft.listed["conflict"], replay.draft.listed["unresolved"]
+    lost = {
+        (table, kind): set(keys) for kind, tables in back.items() for table, keys in tables.items() if keys
     }
-    lost: dict[tuple[str, Kind], set[str]] = {}
-    for kind, tables in back.items():
-        for table, keys in tables.items():
-            lost[table, kind] = set(keys)  # type: ignore[call-overload]
-    conflicts: Counter[str] = Counter()
-    for each in done.conflicts:
+    kinds, conflicts = _Kinds(replay), Counter[str]()
+    for each in listed:
         named, key = str(each[0]), str(each[1])
         conflicts[named] += 1
-        lost.setdefault((named, _kind_of(compared, done, named, key)), set()).add(key)
-    open_rows = Counter(table for table, *_ in done.unresolved)
+        lost.setdefault((named, kinds.of(named, key)), set()).add(key)
+    open_rows = Counter(str(row[0]) for row in unresolved)
     names = sorted({table for table, _ in lost} | set(open_rows))
     count = {cell: len(keys) for cell, keys in lost.items()}
     summary = pd.DataFrame(
@@ -101,25 +93,28 @@ def losses(
             for key, (was, now) in zip(sample, values(compared, compared.tables[table], sample), strict=True):
                 shown.append((table, kind, key, *by.get(key, NOBODY_KNOWN), was, now))
     return Losses(
-        snapshot,
-        runs,
+        replay.snapshot,
+        tuple(replay.names),
         summary,
         pd.DataFrame(told, columns=["table", "change", "who", "evidence", "rows"]),
         pd.DataFrame(shown, columns=["table", "change", "key", "who", "evidence", "was", "now"]),
-        pd.DataFrame(done.conflicts, columns=["table", "key", "column", "before", "run", "now", "reason"]),
-        pd.DataFrame(done.unresolved, columns=["table", "key", "reason", "resolved_by"]),
-        sum(count.values()) + len(done.unresolved),
+        pd.DataFrame(listed, columns=["table", "key", "column", "before", "run", "now", "reason"]),
+        pd.DataFrame(unresolved, columns=["table", "key", "reason", "resolved_by"]),
+        sum(count.values()) + len(unresolved),
     )
 
 
-def _kind_of(compared: Comparing, done: Doings, table: str, key: str) -> Kind:
-    if key in done.left.get(table, ()) or key in done.inserts.get(table, ()):
-        return "added"
-    if compared.before is not None and key in done.deletes.get(table, ()):
-        return "removed"
-    return "changed" if key in done.updates.get(table, ()) else _of(compared, table, key)
+class _Kinds:
+    """Tells how a row differs of which something cannot be put back."""
 
+    def __init__(self, replay: Replay) -> None:
+        self.replay = replay
+        self._keys: dict[tuple[str, Kind], set[str]] = {}
 
-def _of(compared: Comparing, table: str, key: str) -> Kind:
-    kinds: tuple[Kind, ...] = ("removed", "added", "changed")
-    return next((kind for kind in kinds if key in set(compared.tables[table].keys(kind))), "changed")
+    def of(self, table: str, key: str) -> Kind:
+        for kind in KINDS:
+            if (table, kind) not in self._keys:
+                self._keys[table, kind] = set(self.replay.compared.tables[table].keys(kind))
+            if key in self._keys[table, kind]:
+                return kind
+        return "changed"

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import pandas as pd
 from psycopg import sql
 
-from workbench.investigate.differences.authors import NOBODY_KNOWN, Authors, authors_rows
+from workbench.history.authors import NOBODY_KNOWN, Authors, authors_rows
 from workbench.investigate.differences.columns import column_names, differing
 from workbench.investigate.differences.comparing import Comparing
 from workbench.investigate.differences.found import KINDS, TableDifference

@@ -1,22 +1,21 @@
-"""The mappings and the sync state that a run wrote: which are its own, and which were there before it."""
+"""The mappings that a run wrote: which are its own, and which were there before it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Select, cast, false, func, null, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, cast, false, func, null, select
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.sql.expression import bindparam
 from sqlalchemy.types import Text
 
 from workbench.audit import has_action
 from workbench.audit.deeds import stands
-from workbench.fixes.effects import Effects
 from workbench.investigate.traces import TOLERANCE, within
 from workbench.murmurant.importers import MAPPING_CORRECTED, STRENGTH, Run, Strength, Trace
 from workbench.murmurant.schema import Schema, as_text, entity_of
-from workbench.murmurant.spellings import ENTITY_TYPES, SYNC_MOMENTS
+from workbench.murmurant.spellings import ENTITY_TYPES
 from workbench.plans.rows import CHUNK, as_array, in_chunks
 
 _NEEDED = ("mappings.id", "mappings.entity_type", "mappings.wa_id", "mappings.target")
@@ -31,7 +30,7 @@ def own_mappings(
     connection: Connection,
     schema: Schema,
     run: Run,
-    effects: Effects,
+    created: Mapping[str, tuple[list[str], list[str | None]]],
     written: Mapping[str, Pointer],
     by_time: bool,
 ) -> list[str]:
@@ -42,12 +41,14 @@ def own_mappings(
 
     Parameters
     ----------
+    created : mapping of str to (list of str, list of str or None)
+        The records that it made, by entity: ids, and the WA ids of each as text.
     written : mapping of str to Pointer
         Those that bear a mark of the run.
     by_time : bool
         Whether its time is enough to tie a mapping to the run.
     """
-    made = {entity: set(keys) for entity, (keys, _) in effects.created.items()} if written else {}
+    made = {entity: set(keys) for entity, (keys, _) in created.items()} if written else {}
     found = {
         key
         for key, each in written.items()
@@ -58,7 +59,7 @@ def own_mappings(
         return sorted(found)
     mappings = schema.mappings
     owner = mappings.c.run_id if schema.has("mappings.run_id") else null()
-    for entity, (keys, wa_ids) in effects.created.items():
+    for entity, (keys, wa_ids) in created.items():
         for start in range(0, len(keys), CHUNK):
             chunk = keys[start : start + CHUNK]
             said = dict(zip(chunk, wa_ids[start : start + CHUNK], strict=True))
@@ -137,48 +138,6 @@ def _corrected(connection: Connection, schema: Schema, run: Run) -> set[str]:
         )
     )
     return {row[0] for row in rows}
-
-
-def written_sync_states(connection: Connection, schema: Schema, run: Run) -> dict[str, str]:
-    """Return the rows of the sync state that the run wrote last: id to who wrote to them since."""
-    if run.importer == "csv" or not schema.has("sync_state.id") or not (moments := sync_moments(schema)):
-        return {}
-    state = schema.sync_state
-    later: Any = false()
-    if schema.has("sync_state.updated_at") and (end := run.finished or run.last_trace):
-        later = state.c.updated_at > end + TOLERANCE
-    rows = connection.execute(
-        select(as_text(state.c.id), later.label("later")).where(or_(*(within(each, run) for each in moments)))
-    )
-    return {key: "somebody" if touched else "" for key, touched in rows}
-
-
-def made_sync_states(connection: Connection, schema: Schema, run: Run) -> dict[str, str]:
-    """Return the rows of the sync state that the run made: id to who wrote to them since."""
-    end = run.finished or run.last_trace
-    if run.importer == "csv" or end is None or not schema.has("sync_state.id", "sync_state.created_at"):
-        return {}
-    state = schema.sync_state
-    written = [*sync_moments(schema), *([state.c.updated_at] if schema.has("sync_state.updated_at") else [])]
-    later = func.greatest(*written) > end + TOLERANCE if written else false()
-    rows = connection.execute(
-        select(as_text(state.c.id), func.coalesce(later, false())).where(within(state.c.created_at, run))
-    )
-    return {key: "a later sync" if touched else "" for key, touched in rows}
-
-
-def is_ahead(connection: Connection, schema: Schema, run: Run) -> bool:
-    """Whether the sync state remembers a sync since the run began: the next incremental one relies on what the run brought."""
-    if run.importer == "csv" or run.started is None or not schema.has("sync_state"):
-        return False
-    latest = [func.max(each) for each in sync_moments(schema)]
-    row = connection.execute(select(*latest)).one() if latest else ()
-    return any(moment is not None and moment >= run.started for moment in row)
-
-
-def sync_moments(schema: Schema) -> list[ColumnElement[Any]]:
-    """Return those of the sync state's moments that are here."""
-    return [schema.sync_state.c[each] for each in SYNC_MOMENTS if schema.has(f"sync_state.{each}")]
 
 
 def leading_to(

@@ -1,0 +1,378 @@
+"""With a snapshot from before a run: what the run updated goes back to what it was, column by column (guide §3)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from difflib import SequenceMatcher
+from typing import Any, NamedTuple
+
+import psycopg
+from psycopg import sql
+from sqlalchemy import exists, select
+
+from workbench.checkpoints.earlier import Snapshot
+from workbench.checkpoints.scratch import Scratch
+from workbench.errors import Refused
+from workbench.murmurant.catalogue import CatalogueTable
+from workbench.murmurant.importers import Run, Strength
+from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES
+from workbench.plans import rows
+from workbench.plans.current import Current, rows_by_key
+from workbench.plans.draft import Draft
+from workbench.runs.effects import LEADS_TO_KEPT, Effects, only_mapped
+from workbench.runs.pointers import Pointer
+from workbench.runs.sync_state import made_sync_states, written_sync_states
+from workbench.runs.three_way import OnConflict, Outcome, Testimony, judge
+from workbench.runs.witnesses import Witnesses
+
+_CHUNK = 5_000  # whole rows of two databases, so fewer at a time than keys
+
+_ENOUGH = 100
+"""Records looked for to tell a snapshot of this database from another's."""
+
+_KINDS = """
+    SELECT c.relname::text, a.attname::text, format_type(a.atttypid, a.atttypmod), t.typtype::text, a.attnotnull,
+           ARRAY(SELECT enumlabel::text FROM pg_enum e WHERE e.enumtypid = t.oid ORDER BY enumsortorder)
+    FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+    JOIN pg_type t ON t.oid = a.atttypid
+    WHERE c.relnamespace = to_regnamespace(quote_ident(%s)) AND c.relkind IN ('r', 'p') ORDER BY c.relname, a.attnum
+"""
+
+
+class Kind(NamedTuple):
+    """What a column may hold: its type, whether that is an enum (``e``) or a domain (``d``), and an enum's labels in order."""
+
+    type: str
+    sort: str
+    required: bool
+    labels: Sequence[str] = ()
+
+
+def _kinds(connection: psycopg.Connection[Any], schema: str) -> dict[str, dict[str, Kind]]:
+    found: dict[str, dict[str, Kind]] = {}
+    for table, column, *kind in connection.execute(_KINDS, [schema]):
+        found.setdefault(table, {})[column] = Kind(*kind)
+    return found
+
+
+class Restoration:
+    """One run's updates brought back from one snapshot.
+
+    Parameters
+    ----------
+    written : mapping of str to Pointer
+        The mappings that bear a mark of the run.
+    scratch, there : Scratch, psycopg.Connection
+        The snapshot's rows, and a session that reads them, with times in UTC.
+    """
+
+    def __init__(
+        self,
+        draft: Draft,
+        run: Run,
+        effects: Effects,
+        written: Mapping[str, Pointer],
+        snapshot: Snapshot,
+        scratch: Scratch,
+        there: psycopg.Connection[Any],
+        on_conflict: OnConflict,
+    ) -> None:
+        self.draft, self.run, self.effects, self.written = draft, run, effects, written
+        self.connection, self.schema, self.live = (
+            draft.context.connection,
+            draft.context.schema,
+            draft.context.raw,
+        )
+        self.snapshot, self.there, self.there_in = snapshot, there, scratch.schema
+        self.archive, self.named = scratch.archive, f"The snapshot {scratch.archive.path.name}"
+        self.on_conflict = on_conflict
+        self.kinds = _kinds(self.live, self.schema.catalogue.schema)
+        self.kinds_there = _kinds(there, self.there_in)
+
+    def bring_back(
+        self, own: list[str], min_evidence: Strength, *, sync_state: bool
+    ) -> tuple[list[str], set[str]]:
+        """Compare what the run wrote with the snapshot, and draft what goes back.
+
+        Parameters
+        ----------
+        own : list of str
+            Mappings that lead to records the run created.
+        sync_state : bool
+            Whether the sync state goes back too.
+
+        Returns
+        -------
+        tuple of (list of str, set of str)
+            The mappings that the run made, sorted: its own, and those onto records that were there before.
+            And those that go back to leading elsewhere.
+
+        Raises
+        ------
+        Refused
+            When the snapshot is not from before the run, or of another database.
+        """
+        for entity, (keys, _) in self.effects.created.items():
+            refuse_a_later_snapshot(
+                self.named, self.run, entity, self._in_snapshot(self.schema.table_of(entity), keys)
+            )
+        self._refuse_another_database()
+        for entity, touched in sorted(self.effects.updated.items()):
+            self._restore(
+                CONCEPT_OF[entity], touched, Witnesses(self.connection, self.schema, self.run, entity)
+            )
+        if self.run.importer == "guide":
+            # Where only a row's own time told that the run changed it, a later change hides that it did.
+            for fate in self.effects.mapped:
+                if fate.touched_since and fate.record_id:
+                    self._restore(CONCEPT_OF[fate.entity], {fate.record_id: fate.touched_since})
+        made, turned = self._mappings(set(own), min_evidence)
+        states = written_sync_states(self.connection, self.schema, self.run) if sync_state else {}
+        if states:
+            own_states = made_sync_states(self.connection, self.schema, self.run)
+            self._restore("sync_state", {key: by for key, by in states.items() if key not in own_states})
+        return made, turned
+
+    def _restore(self, concept: str, touched: dict[str, str], witnesses: Witnesses | None = None) -> None:
+        """Decide, for rows that the run updated, which columns go back; `touched` names who wrote to them after it."""
+        table, bookkeeping = (
+            self.schema.resolved[concept].table,
+            self.schema.resolved[concept].spelling.get("updated_at"),
+        )
+        described = rows.table_of(self.schema.catalogue, table)
+        seen = rows.digest(described, rows.seen_columns(self.schema.catalogue, table), "t")
+        names = [
+            name
+            for name, column in described.columns.items()
+            if name in self.kinds_there[table] and not column.generated
+        ]
+        for chunk in rows.in_chunks(sorted(touched), _CHUNK):
+            now = rows_by_key(self.live, self.schema.catalogue.schema, described, chunk, names, seen)
+            before = rows_by_key(self.there, self.there_in, described, chunk, names)
+            self._translate(described, now, before)
+            known = witnesses.ask(chunk) if witnesses else {}
+            for key in chunk:
+                if key in now and key in before:
+                    told = [known[key]] if key in known else []
+                    self._restore_row(table, key, before[key], now[key], touched[key], told, bookkeeping)
+                elif key in now:
+                    self.draft.unresolved(
+                        table,
+                        key,
+                        "updated by the run, and not in the snapshot",
+                        "an older snapshot, or the run that made it",
+                    )
+
+    def _restore_row(
+        self,
+        table: str,
+        key: str,
+        before: Current,
+        now: Current,
+        by: str,
+        known: Sequence[Testimony],
+        bookkeeping: str | None,
+    ) -> None:
+        was, has = before.values, now.values
+        changes: dict[str, str | None] = {}
+        for each in judge(was, has, known, by, bookkeeping):
+            name = each.column
+            if each.outcome is Outcome.KEPT:
+                self.draft.keep(table, key, f"{name} was changed by {by or 'somebody'}, not by the run")
+                continue
+            if each.outcome is Outcome.CONFLICT:
+                left, why = each.conflict(by)
+                self.draft.conflict(
+                    table, key, name, was[name], left, has[name], f"{why}; {self.on_conflict}"
+                )
+                if self.on_conflict == "keep":
+                    continue
+            changes[name] = was[name]
+        if bookkeeping in was and not by:
+            changes[bookkeeping] = was[bookkeeping]  # when it was written goes back with a row nobody touched
+        self.draft.update(table, key, changes, row=now)
+
+    def _translate(
+        self, described: CatalogueTable, now: Mapping[str, Current], before: Mapping[str, Current]
+    ) -> None:
+        """Write the snapshot's values as the columns of today hold them; what none can hold is unresolved, and left out."""
+        table, told = described.name, dict.fromkeys(self.draft.notes)
+        there, here = self.kinds_there[table], self.kinds[table]
+        if gone := [name for name in there if name not in here]:
+            names = " and no ".join(map(repr, gone))
+            told[
+                f"{table} has no column {names} any more, as in the snapshot: it was dropped or renamed since. What the run"
+                " did to it is not taken back."
+            ] = None
+        for name in sorted(there.keys() & here.keys()):
+            was, kind = there[name], here[name]
+            if (was == kind and kind.sort != "d") or described.columns[name].generated:
+                continue
+            renamed = _renamed(was.labels, kind.labels)
+            for old, label in renamed.items():
+                told[
+                    f"{table}.{name}: the snapshot's {old} is {label} today, at the same place of {kind.type}."
+                ] = None
+            held_there = {value for row in before.values() if (value := row.values[name]) is not None}
+            known = self._read(kind.type, {renamed.get(value, value) for value in held_there})
+            for key, row in before.items():
+                held = row.values.pop(name)
+                today = renamed.get(held, held) if held is not None else None
+                if (today is None and not kind.required) or today in known:
+                    row.values[name] = None if today is None else known[today]
+                elif key in now and now[key].values[name] != held:
+                    shown = "empty" if held is None else repr(held) if kind.sort == "e" else "something"
+                    holds = "is never empty" if held is None else f"({kind.type}) does not take that"
+                    self.draft.unresolved(
+                        table,
+                        key,
+                        f"{name} was {shown} before the run, and today's {name} {holds}",
+                        "a migration that lets it, or a value by hand",
+                        in_part=True,
+                    )
+        self.draft.notes[:] = told
+
+    def _read(self, type: str, values: Iterable[str]) -> dict[str, str]:
+        """Return values as a type of today spells them, without those that it cannot hold."""
+        wanted = sorted(values)
+        query = sql.SQL("SELECT v, v::{}::text FROM unnest(%s::text[]) v").format(sql.SQL(type))
+        try:
+            with self.live.transaction():
+                read = dict(self.live.execute(query, [wanted]).fetchall())
+        except (psycopg.DataError, psycopg.IntegrityError, psycopg.ProgrammingError):
+            if len(wanted) == 1:
+                return {}
+            half = len(wanted) // 2
+            return self._read(type, wanted[:half]) | self._read(type, wanted[half:])
+        # A cast cuts text off where an assignment would refuse it.
+        cut = type.startswith("character")
+        return {old: new for old, new in read.items() if not cut or old.rstrip() == new.rstrip()}
+
+    def _mappings(self, own: set[str], min_evidence: Strength) -> tuple[list[str], set[str]]:
+        if not self.written:
+            return sorted(own), set()
+        table, effects = self.schema.resolved["mappings"].table, self.effects
+        here = self._in_snapshot(table, sorted(own.union(self.written)))
+        self._restore("mappings", {key: each.by for key, each in self.written.items() if key in here})
+        made = own - here
+        mapped: dict[tuple[str, str], set[str]] = {}
+        for key, each in self.written.items():
+            if key in here or key in own:
+                continue
+            # Its time alone is weak; that it was not there before the run either makes it likely.
+            strength = max(each.strength, Strength.likely)
+            if each.by:
+                self.draft.keep(table, key, f"made by the run, but {each.by} changed it since")
+            elif (self.schema.table_of(each.entity), each.target) in effects.kept:
+                self.draft.keep(table, key, LEADS_TO_KEPT)
+            elif strength >= min_evidence:
+                made.add(key)
+                mapped.setdefault((each.entity, each.target), set()).add(each.wa_id)
+            else:
+                what = f"mapping of {each.entity} {each.wa_id}, new since the snapshot; only its time ties it to the run"
+                self.draft.unresolved(table, key, what, f"--min-evidence {strength.name}")
+        new = {entity: set(keys) for entity, (keys, _) in effects.created.items()} if mapped else {}
+        for (entity, key), wa_ids in mapped.items():
+            if key not in new.get(entity, ()) and key not in effects.updated.get(entity, ()):
+                self.draft.keep(self.schema.table_of(entity), key, only_mapped(", ".join(sorted(wa_ids))))
+        return sorted(made), {key for key in own & here if key in self.written and not self.written[key].by}
+
+    def _refuse_another_database(self) -> None:
+        """Refuse one that shares no record with this database, unless it was taken here or neither had any."""
+        here, strangers = self.schema.catalogue.schema, False
+        for entity in ENTITIES:
+            if not self.schema.has(CONCEPT_OF[entity]):
+                continue
+            table = self.schema.table_of(entity)
+            new = [*self.effects.created.get(entity, ([], []))[0]]
+            new += [key for name, key in self.effects.kept if name == table]
+            ours = sorted(self.effects.updated.get(entity, ()))[:_ENOUGH] or self._older(entity, new)
+            theirs = self._first_keys(self.there, self.there_in, table)
+            if self._in_snapshot(table, ours) or self._present(self.live, here, table, theirs):
+                return
+            strangers = strangers or bool(ours or theirs)
+        taken_here = self._was_taken_here()
+        if taken_here is False or (strangers and not taken_here):
+            raise Refused(
+                f"{self.named} (of database {self.archive.database!r}) is of another database: it has none of the records that were"
+                " here before the run.",
+                "Give one of this database.",
+            )
+
+    def _was_taken_here(self) -> bool | None:
+        """Whether the audit log knows the archive, or its manifest names this database; None where neither says."""
+        if self.schema.has("audit.metadata") and self.archive.sha256:
+            named = self.schema.audit.c.metadata["sha256"].astext == self.archive.sha256
+            if self.connection.execute(select(exists().where(named))).scalar_one():
+                return True
+        if self.snapshot.manifest is None:
+            return None
+        theirs, ours = self.snapshot.manifest.target, self.draft.context.target
+        if theirs["system_identifier"] != ours.system_identifier:
+            return False
+        return True if theirs["database"] == ours.database else None
+
+    def _older(self, entity: str, new: Sequence[str]) -> list[str]:
+        """Return some keys of rows that are not among the new ones, and older than the run where that is known."""
+        created = self.schema.resolved[CONCEPT_OF[entity]].spelling.get("created_at")
+        condition = sql.SQL("{} <> ALL({})").format(*self._named(self.schema.table_of(entity), new))
+        if created and self.run.started:
+            condition += sql.SQL(" AND {} < {}").format(
+                sql.Identifier(created), sql.Literal(self.run.started)
+            )
+        table = self.schema.table_of(entity)
+        return self._first_keys(self.live, self.schema.catalogue.schema, table, condition)
+
+    def _first_keys(
+        self,
+        connection: psycopg.Connection[Any],
+        schema: str,
+        table: str,
+        condition: sql.Composable = sql.SQL("true"),  # noqa: B008 - a constant
+    ) -> list[str]:
+        query = sql.SQL("SELECT {}::text FROM {} WHERE {} ORDER BY 1 LIMIT {}").format(
+            self._named(table)[0], sql.Identifier(schema, table), condition, _ENOUGH
+        )
+        return [row[0] for row in connection.execute(query)]
+
+    def _in_snapshot(self, table: str, keys: Sequence[str]) -> set[str]:
+        return self._present(self.there, self.there_in, table, keys)
+
+    def _present(
+        self, connection: psycopg.Connection[Any], schema: str, table: str, keys: Sequence[str]
+    ) -> set[str]:
+        found: set[str] = set()
+        for chunk in rows.in_chunks(keys):
+            key, values = self._named(table, chunk)
+            query = sql.SQL("SELECT {key}::text FROM {table} WHERE {key} = ANY({keys})").format(
+                key=key, table=sql.Identifier(schema, table), keys=values
+            )
+            found |= {row[0] for row in connection.execute(query)}
+        return found
+
+    def _named(self, table: str, keys: Sequence[str] = ()) -> tuple[sql.Identifier, sql.Composed]:
+        """Return a table's key, and some of its values as an array."""
+        described = rows.table_of(self.schema.catalogue, table)
+        name = rows.key_of(described)
+        type = sql.SQL(described.columns[name].type)
+        return sql.Identifier(name), sql.SQL("{}::{}[]").format(sql.Literal(rows.as_array(keys)), type)
+
+
+def refuse_a_later_snapshot(named: str, run: Run, entity: str, made: set[str]) -> None:
+    """Refuse a snapshot that has what the run created: it was taken when the run had begun."""
+    if made:
+        raise Refused(
+            f"{named} is not from before run {run.run}: it has {len(made):,} of the {entity} records that the run created,"
+            f" {min(made)} for one.",
+            "Give one that was taken before it began.",
+        )
+
+
+def _renamed(was: Sequence[str], now: Sequence[str]) -> dict[str, str]:
+    """Return the labels of an enum that were renamed: alone between two neighbours that are the same, before and now."""
+    blocks = SequenceMatcher(a=was, b=now, autojunk=False).get_opcodes()
+    return {
+        was[left]: now[right]
+        for tag, left, end, right, last in blocks
+        if tag == "replace" and end - left == last - right == 1
+    }
