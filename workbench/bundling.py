@@ -70,7 +70,7 @@ class Bundling(Session):
 
         Raises
         ------
-        BundleError
+        UsageError
             For files that cannot be sealed, naming each.
         SecretFound
             When there is a URL with a password in one of them.
@@ -91,11 +91,11 @@ class Bundling(Session):
             redacting=redact,
         )
         facts = {
-            "run_id": made.manifest.run,
-            "operator": made.manifest.sealed_by,
-            "bundle": made.manifest.bundle,
+            "run_id": made.run,
+            "operator": made.sealed_by,
+            "bundle": made.bundle,
             "bundle_sha256": made.digest,
-            "files": len(made.manifest.files),
+            "files": len(made.files),
         }
         return Created(made, self.log(BUNDLE_SEALED, facts, about=made.digest))
 

@@ -274,7 +274,7 @@ class Store(Generic[F]):
         return {
             str(path.relative_to(self.folder)).removesuffix(self.kind.suffix): path
             for path in paths
-            if not path.name.startswith(".")
+            if not any(part.startswith(".") for part in path.relative_to(self.folder).parts)
         }
 
     def write(self: Store[D], document: D, name: str = "") -> D:

@@ -8,7 +8,7 @@
     │   ├── DocumentError          2  a file cannot be read as the document it should be
     │   └── SnapshotError          2  a snapshot cannot be read, or lacks what is needed
     ├── Refused                    3  understood, possible, and not done: the guard says no
-    │   ├── SecretFound            3  a file with a password or key in it would have been sealed
+    │   ├── SecretFound            3  a file with a password in a URL would have been sealed
     │   ├── WrongEnvironment       3  name, kind and address of the target disagree
     │   ├── NotApproved            3  nobody's consent to this plan, or it has expired or been used
     │   └── Drift                  3  the database is no longer as the plan saw it
@@ -17,7 +17,6 @@
     ├── NotMurmurant               4  connected, but this is not Murmurant's database
     │   └── SchemaGap              4  one table or column that is needed is missing
     ├── ReportFileError            2  an import report file cannot be read as one
-    ├── BundleError                2  a folder given as a bundle is not one, or a file cannot be sealed
     ├── ImporterFailed             4  the importer itself failed, or its dry run was not one
     └── NotebookFailed             4  a cell of a report notebook failed
 
@@ -115,12 +114,8 @@ class ReportFileError(UsageError):
     """A file given as an import report is not one, or is cut short."""
 
 
-class BundleError(UsageError):
-    """A folder given as a bundle is not one, cannot be understood, or a file cannot be sealed."""
-
-
 class SecretFound(Refused):
-    """A file with a password, key or token in it would have been sealed."""
+    """A file with a password in a URL would have been sealed."""
 
 
 class ImporterFailed(WorkbenchError):

@@ -10,7 +10,7 @@ from typing import BinaryIO
 import pytest
 
 from tests.bundles.conftest import NOW, Seal
-from workbench.errors import BundleError, WorkbenchError
+from workbench.errors import UsageError, WorkbenchError
 from workbench.migration import sealing
 from workbench.migration.sealing import seal
 
@@ -31,7 +31,7 @@ def test_everything_at_once(imported: Path, sealed: Seal, tmp_path: Path) -> Non
         (imported / name).write_text("x")
     os.mkfifo(imported / "pipe")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(BundleError) as caught:
+    with pytest.raises(UsageError) as caught:
         sealed(imported, tmp_path / "nothing.csv", tmp_path / "empty")
     said = str(caught.value)
     for each in (
@@ -45,16 +45,16 @@ def test_everything_at_once(imported: Path, sealed: Seal, tmp_path: Path) -> Non
 
 def test_an_empty_folder(sealed: Seal, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    with pytest.raises(BundleError, match="has no file in it"):
+    with pytest.raises(UsageError, match="has no file in it"):
         sealed(tmp_path / "empty")
     (tmp_path / "empty" / ".hidden").write_text("x")
-    with pytest.raises(BundleError, match="has no file in it"):
+    with pytest.raises(UsageError, match="has no file in it"):
         sealed(tmp_path / "empty")
 
 
 def test_a_folder_that_is_a_link(imported: Path, sealed: Seal, tmp_path: Path) -> None:
     (tmp_path / "latest").symlink_to(imported)
-    with pytest.raises(BundleError, match="is a symbolic link; name the file that it leads to"):
+    with pytest.raises(UsageError, match="is a symbolic link; name the file that it leads to"):
         sealed(tmp_path / "latest")
 
 
@@ -63,7 +63,7 @@ def test_unreadable(imported: Path, sealed: Seal, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(
         os, "access", lambda path, mode: Path(path).name != "membership.yaml" and may(path, mode)
     )
-    with pytest.raises(BundleError, match=r"membership\.yaml cannot be read"):
+    with pytest.raises(UsageError, match=r"membership\.yaml cannot be read"):
         sealed(imported)
 
 
@@ -78,7 +78,7 @@ def test_a_file_that_is_being_written(imported: Path, sealed: Seal, monkeypatch:
                 more.write("WA004,hiro4@example.com\n")
 
     monkeypatch.setattr(sealing, "_blocks", and_meanwhile)
-    with pytest.raises(BundleError, match=r"wa-members-export\.csv changed while"):
+    with pytest.raises(UsageError, match=r"wa-members-export\.csv changed while"):
         sealed(imported)
 
 

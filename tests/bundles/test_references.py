@@ -115,10 +115,10 @@ def test_what_is_known_to_belong_to_a_run_is_sealed_unasked(wb: Workbench, club:
     run = club.club.last_live_run.run
     made, _ = wb.create_bundle(run=run)
     reports = [each.path.name for each in wb.reports if each.run_id == run]
-    names = [Path(each.path).name for each in made.manifest.files]
+    names = [Path(each.path).name for each in made.files]
     assert {*reports, "membership.yaml"} <= set(names)
-    assert {each.mode for each in made.manifest.runs} == {"live", "dry"}  # its dry run too
-    assert len(made.manifest.runs) == 2
+    assert {each.mode for each in made.runs} == {"live", "dry"}  # its dry run too
+    assert len(made.runs) == 2
     with pytest.raises(UsageError, match="no run 'nobody'"):
         wb.create_bundle(run="nobody")
     with pytest.raises(UsageError, match="Nothing was given"):

@@ -33,7 +33,7 @@ TOOLS = [
 
 def test_every_file_has_its_role_size_and_digest(imported: Path, sealed: Seal) -> None:
     made = sealed(imported, environment="club")
-    manifest = made.manifest
+    manifest = made
     assert (manifest.run, manifest.importer, manifest.mode) == (LIVE, "csv", "live")
     assert (manifest.bundle, manifest.sealed_by, manifest.environment) == (made.folder.name, "dana", "club")
     assert manifest.sealed_at == NOW
@@ -73,13 +73,13 @@ def test_two_files_of_one_name_are_both_kept(tmp_path: Path, sealed: Seal) -> No
         (tmp_path / place / "membership.yaml").write_text(text)
     (tmp_path / "b" / "Membership.yaml").write_text("x: 3")  # one and the same on some file systems
     made = sealed(run, *(tmp_path / "a").iterdir(), *sorted((tmp_path / "b").iterdir()))
-    paths = [each.path for each in made.manifest.files if each.role == "configuration"]
+    paths = [each.path for each in made.files if each.role == "configuration"]
     assert len({each.casefold() for each in paths}) == 3
     assert {(made.folder / each).read_text() for each in paths} == {"x: 1", "x: 2", "x: 3"}
 
 
 def test_a_file_given_twice_is_sealed_once(imported: Path, sealed: Seal) -> None:
-    assert len(sealed(imported, imported / "membership.yaml", imported / "exports").manifest.files) == 9
+    assert len(sealed(imported, imported / "membership.yaml", imported / "exports").files) == 9
 
 
 def test_hidden_files_are_passed_over_and_named(imported: Path, sealed: Seal) -> None:
@@ -87,38 +87,34 @@ def test_hidden_files_are_passed_over_and_named(imported: Path, sealed: Seal) ->
     (imported / ".git").mkdir()
     (imported / ".git" / "config").write_text("x")
     made = sealed(imported)
-    assert made.manifest.notes == (
-        "2 files and folders were passed over, hidden or of bundles: .DS_Store, .git",
-    )
-    assert not any(".git" in each.path for each in made.manifest.files)
+    assert made.notes == ("2 files and folders were passed over, hidden or of bundles: .DS_Store, .git",)
+    assert not any(".git" in each.path for each in made.files)
     named = sealed(imported, imported / ".DS_Store")  # who names a file means it
-    assert any(each.path == "data/other/.DS_Store" for each in named.manifest.files)
+    assert any(each.path == "data/other/.DS_Store" for each in named.files)
 
 
 def test_bundles_are_not_sealed_into_bundles(imported: Path, sealed: Seal, tmp_path: Path) -> None:
     one = sealed(imported)
     other = sealed(tmp_path)  # the folder that the bundles lie in, too
-    assert len(other.manifest.files) == len(one.manifest.files)
-    assert other.manifest.notes == ("1 files and folders were passed over, hidden or of bundles: backups",)
+    assert len(other.files) == len(one.files)
+    assert other.notes == ("1 files and folders were passed over, hidden or of bundles: backups",)
 
 
 def test_a_report_cut_short_is_evidence_too(imported: Path, sealed: Seal) -> None:
     path = imported / "reports" / "wa_full_sync_report.json"
     path.write_text('{"runId": "sync_1795367840787_f3yhlg", "stats": {')
     made = sealed(imported)
-    assert (
-        next(each for each in made.manifest.files if each.path.endswith("sync_report.json")).role == "report"
-    )
+    assert next(each for each in made.files if each.path.endswith("sync_report.json")).role == "report"
 
 
 def test_which_run_it_is_about(imported: Path, sealed: Seal, tmp_path: Path) -> None:
-    assert sealed(imported, run=DRY).manifest.mode == "dry"
+    assert sealed(imported, run=DRY).mode == "dry"
     with pytest.raises(UsageError, match=f"no run '{LIVE[:-1]}'.*{LIVE}"):
         sealed(imported, run=LIVE[:-1])
     with pytest.raises(UsageError, match="None of these files is an importer's report"):
         sealed(imported / "membership.yaml")
     killed = "sync_1795367840787_f3yhlg"  # it left no report, but rows
-    assert sealed(imported / "exports", run=killed, known_runs=lambda: [killed]).manifest.importer == "api"
+    assert sealed(imported / "exports", run=killed, known_runs=lambda: [killed]).importer == "api"
     other = put(tmp_path / "migration-live-2.json", csv_report("de1dc0d5-8a0a-4769-b800-d442972b0299"))
     with pytest.raises(UsageError, match="speak of 2 runs"):
         sealed(imported, other)
@@ -166,7 +162,8 @@ def test_a_large_file_is_never_whole_in_memory(imported: Path, sealed: Seal) -> 
 def test_killed_while_sealing_leaves_no_bundle(imported: Path, tmp_path: Path) -> None:
     script = (
         "import sys, time\nfrom pathlib import Path\nfrom datetime import datetime, UTC\nimport bagit\n"
-        "def slow(*args, **options):\n    print('copied', flush=True)\n    time.sleep(60)\n"
+        "make_bag = bagit.make_bag\n"
+        "def slow(*args, **options):\n    make_bag(*args, **options)\n    print('made', flush=True)\n    time.sleep(60)\n"
         "bagit.make_bag = slow\n"
         "from workbench.migration.sealing import seal\n"
         "seal([Path(sys.argv[1])], Path(sys.argv[2]), by='dana', now=datetime.now(UTC))\n"
@@ -176,7 +173,7 @@ def test_killed_while_sealing_leaves_no_bundle(imported: Path, tmp_path: Path) -
     )  # fmt: skip
     assert process.stdout is not None
     with process:
-        assert process.stdout.readline() == "copied\n"
+        assert process.stdout.readline() == "made\n"
         process.send_signal(signal.SIGKILL)
     assert list_bundles(tmp_path / "backups") == []
     assert all(each.name.startswith(".bundle_") for each in (tmp_path / "backups").iterdir())
@@ -192,7 +189,7 @@ def test_only_its_owner_may_read_it(imported: Path, sealed: Seal) -> None:
 @pytest.mark.parametrize("run", ["run1", "run2"])
 def test_the_recorded_imports(recordings: Path, sealed: Seal, run: str) -> None:
     made: Bundle = sealed(recordings / "csv_import" / run)
-    assert made.manifest.totals["roles"] == {"export": 7, "id map": 2, "report": 4}
+    assert made.totals["roles"] == {"export": 7, "id map": 2, "report": 4}
     assert verify_bundle(made.folder) == []
     assert read_bundle(made.folder) == made
     content = json.loads((made.folder / "data" / "bundle.json").read_text())

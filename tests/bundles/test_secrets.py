@@ -43,20 +43,20 @@ def test_a_copy_without_it_can_be_sealed(line: str, imported: Path, sealed: Seal
     assert b"***" in copy
     assert copy.startswith(b"a: 1\r\n")
     assert copy.endswith("\nb: é".encode())
-    (entry,) = [each for each in made.manifest.files if each.secrets == "redacted"]
-    assert made.manifest.notes == (f"{entry.path} was sealed without the passwords in its URLs",)
+    (entry,) = [each for each in made.files if each.secrets == "redacted"]
+    assert made.notes == (f"{entry.path} was sealed without the passwords in its URLs",)
     assert verify_bundle(made.folder) == []
 
 
 @pytest.mark.parametrize("line", HARMLESS)
 def test_what_is_none_is_let_through(line: str, imported: Path, sealed: Seal) -> None:
     (imported / "club.yaml").write_text(f"{line}\n")
-    assert {each.secrets for each in sealed(imported).manifest.files} == {"none found"}
+    assert {each.secrets for each in sealed(imported).files} == {"none found"}
 
 
 def test_what_nobody_can_look_into_is_said(imported: Path, sealed: Seal) -> None:
     (imported / "exports" / "members.xlsx").write_bytes(b"PK\x03\x04\0\0password=hunter2")
-    (note,) = sealed(imported).manifest.notes
+    (note,) = sealed(imported).notes
     assert note == "data/exports/exports/members.xlsx is no text: nobody looked for passwords in it"
 
 

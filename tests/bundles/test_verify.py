@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.bundles.conftest import Seal
-from workbench.errors import BundleError
+from workbench.errors import DocumentError
 from workbench.migration import bundles
 from workbench.migration.bundles import Bundle, read_bundle, verify_bundle
 
@@ -179,13 +179,13 @@ def test_what_is_no_manifest_says_so(content: str, imported: Path, sealed: Seal)
     folder = sealed(imported).folder
     unlocked(folder / "data" / "bundle.json").write_text(content)
     assert found(folder) == {("data/bundle.json", "altered")}
-    with pytest.raises(BundleError) as caught:
+    with pytest.raises(DocumentError) as caught:
         read_bundle(folder)
     assert caught.value.exit_code == 2
 
 
 def test_what_is_no_bundle(tmp_path: Path) -> None:
-    with pytest.raises(BundleError, match="no bundle"):
+    with pytest.raises(DocumentError, match="no bundle"):
         verify_bundle(tmp_path / "nothing")
-    with pytest.raises(BundleError, match="is not a bundle"):
+    with pytest.raises(DocumentError, match="is not a bundle"):
         verify_bundle(tmp_path)

@@ -283,3 +283,9 @@ def test_the_report_lies_where_the_output_says_and_the_live_runs_is_kept(place: 
     assert declared.folder / declared.overwritten[0].file in kept_reports(place / "backups", "club")
     silent = dry([sys.executable, "-c", "print('nothing')"], reports=[elsewhere])
     assert (silent.reports, silent.overwritten) == ((), ())
+
+
+def test_one_that_was_being_deleted_is_not_listed(place: Path, importer: list[str], dry: Run) -> None:
+    kept = dry(importer)
+    kept.folder.rename(kept.folder.with_name(f".{kept.name}.pruned"))
+    assert list_dry_runs(place / "backups") == []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,7 +19,7 @@ from workbench.cli.output import (
     say,
     say_not_logged,
 )
-from workbench.errors import BundleError
+from workbench.errors import DocumentError, UsageError
 
 if TYPE_CHECKING:
     from workbench.migration.bundles import Bundle, Discrepancy
@@ -60,10 +60,12 @@ def create(
         print_json({**_facts(made), "logged": not not_logged})
         return
     banner(wb.environment)
-    manifest = made.manifest
-    say(f"Sealed {len(manifest.files):,} files of run {manifest.run} in {paths_below([made.folder])[0]}.")
-    _print_files(made)
-    say(*(f"! {each}." for each in manifest.notes))
+    say(f"Sealed {len(made.files):,} files of run {made.run} in {paths_below([made.folder])[0]}.")
+    import pandas as pd
+
+    rows = [(each.path, each.role, each.size, each.sha256[:12]) for each in made.files]
+    print_table(pd.DataFrame(rows, columns=["file", "role", "bytes", "sha256"]))
+    say(*(f"! {each}." for each in made.notes))
     say(
         f"SHA-256 of bundle.json: {made.digest}",
         f"To verify it: {command()} bundle verify {made.folder.name}{on()}",
@@ -93,9 +95,9 @@ def verify(
     backups = load_settings().backups
     folders = [find_bundle(backups, name)] if name else bundle_folders(backups)
     if not folders:
-        raise BundleError(f"There is no bundle in {backups}.", "`workbench bundle create` makes one.")
+        raise UsageError(f"There is no bundle in {backups}.", "`workbench bundle create` makes one.")
     if digest and not name:
-        raise BundleError("--digest is of one bundle.", "Name the bundle too.")
+        raise UsageError("--digest is of one bundle.", "Name the bundle too.")
     if environment:
         with open_as(environment, None) as wb:
             found = {folder: _verified(folder, wb.verify_bundle, digest) for folder in folders}
@@ -147,48 +149,28 @@ def list_(json: AsJson = False) -> None:
         print_table(shown, empty="no bundles yet: `workbench bundle create` makes one")
 
 
-def bundle_facts(bundles: Sequence[Bundle]) -> list[dict[str, Any]]:
-    """Tell of bundles what another command refers to them by."""
-    return [
-        {
-            "bundle": each.folder.name,
-            "digest": each.digest,
-            "sealed_by": each.manifest.sealed_by,
-            "sealed_at": each.manifest.sealed_at,
-            "path": str(each.folder),
-        }
-        for each in bundles
-    ]
-
-
 def _verified(folder: Path, verify_bundle: Any, digest: str | None) -> dict[str, Any]:
     from workbench.migration.bundles import read_bundle
 
+    facts: dict[str, Any] = {
+        "status": "not run",
+        "digest": None,
+        "run": None,
+        "files": None,
+        "why": "",
+        "discrepancies": [],
+    }
     try:
-        found: list[Discrepancy] = verify_bundle(folder, digest)
-    except BundleError as error:
+        wrong: list[Discrepancy] = verify_bundle(folder, digest)
+    except DocumentError as error:
         if digest is not None:
             raise
-        return {
-            "status": "not run",
-            "digest": None,
-            "run": None,
-            "files": None,
-            "why": error.what,
-            "discrepancies": [],
-        }
-    try:
-        read = read_bundle(folder)
-    except BundleError:
-        read = None
-    return {
-        "status": "fail" if found else "pass",
-        "digest": read.digest if read else None,
-        "run": read.manifest.run if read else None,
-        "files": len(read.manifest.files) if read else None,
-        "why": "",
-        "discrepancies": [each._asdict() for each in found],
-    }
+        return {**facts, "why": error.what}
+    facts |= {"status": "fail" if wrong else "pass", "discrepancies": [each._asdict() for each in wrong]}
+    with suppress(DocumentError):  # which is among the discrepancies
+        bundle = read_bundle(folder)
+        facts |= {"digest": bundle.digest, "run": bundle.run, "files": len(bundle.files)}
+    return facts
 
 
 def _print_verified(folder: Path, facts: dict[str, Any]) -> None:
@@ -209,21 +191,11 @@ def _print_verified(folder: Path, facts: dict[str, Any]) -> None:
 
 
 def _facts(made: Bundle) -> dict[str, Any]:
-    manifest = made.manifest
+    named = ("sealed_by", "sealed_at", "run", "importer", "mode", "environment", "totals", "notes")
     return {
-        **bundle_facts([made])[0],
-        "run": manifest.run,
-        "importer": manifest.importer,
-        "mode": manifest.mode,
-        "environment": manifest.environment,
-        "totals": manifest.totals,
-        "notes": manifest.notes,
-        "files": [each.model_dump() for each in manifest.files],
+        "bundle": made.folder.name,
+        "digest": made.digest,
+        "path": str(made.folder),
+        **{name: getattr(made, name) for name in named},
+        "files": [each.model_dump() for each in made.files],
     }
-
-
-def _print_files(made: Bundle) -> None:
-    import pandas as pd
-
-    rows = [(each.path, each.role, each.size, each.sha256[:12]) for each in made.manifest.files]
-    print_table(pd.DataFrame(rows, columns=["file", "role", "bytes", "sha256"]))

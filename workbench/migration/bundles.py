@@ -14,19 +14,18 @@ import stat
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Self
 
 import pandas as pd
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from workbench.errors import BundleError, Refused, unknown
+from workbench.documents import Document, Store, reading_errors
+from workbench.errors import DocumentError, Refused, unknown
 from workbench.investigate.invariants import Outcome, check_invariants, read_documents
 from workbench.migration.inputs import printable
 
 MANIFEST, DIGESTS, OF_TAGS = "data/bundle.json", "manifest-sha256.txt", "tagmanifest-sha256.txt"
 _TAGS = {"bagit.txt", "bag-info.txt", DIGESTS, OF_TAGS}
-
-_LARGEST_MANIFEST = 64 << 20
 
 logging.getLogger("bagit").addHandler(logging.NullHandler())  # what it finds is told once, by us
 
@@ -68,8 +67,8 @@ class SealedRun(_Frozen):
     mode: str
 
 
-class BundleManifest(_Frozen):
-    """What ``bundle.json`` says.
+class Bundle(Document):
+    """A bundle: what its ``bundle.json`` says, whose digest is the bundle's.
 
     Attributes
     ----------
@@ -90,7 +89,11 @@ class BundleManifest(_Frozen):
         What whoever relies on it should know besides.
     """
 
-    version: Literal[1] = 1
+    noun = "bundle"
+    suffix = f"/{MANIFEST}"
+    remedy = "Take it from where it was kept; `workbench bundle list` shows what there is."
+    sealed = False
+
     bundle: str
     run: str
     importer: str
@@ -103,14 +106,22 @@ class BundleManifest(_Frozen):
     totals: dict[str, Any]
     notes: tuple[str, ...]
 
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read ``bundle.json``; nothing is verified, only understood. A link is not followed."""
+        if path.is_symlink() or (path.exists() and not path.is_file()):
+            raise DocumentError(f"{path} is a link, or no file: it is none of a bundle's.", cls.remedy)
+        return super().read(path)
 
-class Bundle(NamedTuple):
-    """A bundle as it lies on disk; `altered`: its ``bundle.json`` is not the one that its list of digests has."""
+    @property
+    def folder(self) -> Path:
+        """The bundle's folder."""
+        return self.path.parents[1]
 
-    folder: Path
-    digest: str
-    altered: bool
-    manifest: BundleManifest
+    @property
+    def altered(self) -> bool:
+        """Whether ``bundle.json`` is not the one that the list of digests has."""
+        return f"{self.digest}  {MANIFEST}" not in _lines(self.folder / DIGESTS)
 
 
 class Discrepancy(NamedTuple):
@@ -132,29 +143,8 @@ class Discrepancy(NamedTuple):
 
 
 def read_bundle(folder: Path) -> Bundle:
-    """Read what a bundle says of itself; nothing is verified, only understood.
-
-    Raises
-    ------
-    BundleError
-        When the folder is no bundle, or its ``bundle.json`` is damaged.
-    """
-    path = folder / MANIFEST
-    data = _small_file(path)
-    try:
-        manifest = BundleManifest.model_validate_json(data)
-    except ValidationError as error:
-        where = ".".join(map(str, error.errors()[0]["loc"])) or "its beginning"
-        raise BundleError(
-            f"{path} is damaged, was altered or is of another version, at {where}.",
-            "Take the bundle from where it was kept.",
-        ) from None
-    digest = hashlib.sha256(data).hexdigest()
-    try:
-        listed = f"{digest}  {MANIFEST}".encode() in _small_file(folder / DIGESTS).splitlines()
-    except BundleError:
-        listed = False
-    return Bundle(folder, digest, not listed, manifest)
+    """Read what a bundle says of itself; `DocumentError` when it is none, or damaged."""
+    return Bundle.read(folder / MANIFEST)
 
 
 def verify_bundle(folder: Path, digest: str | None = None) -> list[Discrepancy]:
@@ -173,18 +163,16 @@ def verify_bundle(folder: Path, digest: str | None = None) -> list[Discrepancy]:
 
     Raises
     ------
-    BundleError
+    DocumentError
         When the folder is no bundle at all.
     """
     import bagit
 
     if not folder.is_dir():
-        raise BundleError(f"There is no bundle {folder}.", "`workbench bundle list` shows what there is.")
+        raise DocumentError(f"There is no bundle {folder}.", Bundle.remedy)
     modes = dict(_walk(folder))
     if MANIFEST not in modes and DIGESTS not in modes:
-        raise BundleError(
-            f"{folder} is not a bundle: it has no {MANIFEST}.", "`workbench bundle list` shows what there is."
-        )
+        raise DocumentError(f"{folder} is not a bundle: it has no {MANIFEST}.", Bundle.remedy)
     wrong = sorted({*_of_files(folder, modes), *_of_manifest(folder, modes, digest)})
     if not wrong:
         try:
@@ -215,19 +203,14 @@ def list_bundles(folder: Path, run: str | None = None) -> list[Bundle]:
     run : str, optional
         Only those that hold anything of this run; one whose ``bundle.json`` was altered is none.
     """
-    bundles = []
-    for each in bundle_folders(folder):
-        try:
-            bundles.append(read_bundle(each))
-        except BundleError:
-            continue  # a damaged bundle must not keep the others from being found
+    bundles = [bundle for _, bundle in Store(folder, Bundle).scan() if isinstance(bundle, Bundle)]
     if run is not None:
         bundles = [
-            each
-            for each in bundles
-            if not each.altered and run in (each.manifest.run, *(one.run for one in each.manifest.runs))
+            bundle
+            for bundle in bundles
+            if run in (bundle.run, *(each.run for each in bundle.runs)) and not bundle.altered
         ]
-    return sorted(bundles, key=lambda each: (each.manifest.sealed_at, each.folder.name), reverse=True)
+    return sorted(bundles, key=lambda bundle: (bundle.sealed_at, bundle.folder.name), reverse=True)
 
 
 def find_bundle(folder: Path, name: str) -> Path:
@@ -258,7 +241,7 @@ def sealed_in(bundles: Iterable[Bundle], path: Path) -> tuple[Bundle, SealedFile
         now = file_digest(path)
     except OSError:
         return None
-    files = ((bundle, file) for bundle in bundles for file in bundle.manifest.files)
+    files = ((bundle, file) for bundle in bundles for file in bundle.files)
     return next(((bundle, file) for bundle, file in files if (file.sha256, file.size) == now), None)
 
 
@@ -272,7 +255,7 @@ def check_bundle(folder: Path) -> list[Outcome]:
 
     Raises
     ------
-    BundleError
+    DocumentError
         When the folder is no bundle.
     Refused
         When it is not as it was sealed: what holds of altered files says nothing of the import.
@@ -283,12 +266,12 @@ def check_bundle(folder: Path) -> list[Outcome]:
             + (f", and {len(wrong) - 1} more." if len(wrong) > 1 else "."),
             "`workbench bundle verify` names all of it.",
         )
-    manifest = read_bundle(folder).manifest
-    reports = [folder / file.path for file in manifest.files if file.role in ("report", "id map")]
+    bundle = read_bundle(folder)
+    reports = [folder / file.path for file in bundle.files if file.role in ("report", "id map")]
     exports = [
-        folder / file.path for file in manifest.files if file.role == "export" and file.path.endswith(".csv")
+        folder / file.path for file in bundle.files if file.role == "export" and file.path.endswith(".csv")
     ]
-    return check_invariants(read_documents(reports, exports, manifest.sealed_at))
+    return check_invariants(read_documents(reports, exports, bundle.sealed_at))
 
 
 def bundles_frame(bundles: Sequence[Bundle]) -> pd.DataFrame:
@@ -302,10 +285,10 @@ def bundles_frame(bundles: Sequence[Bundle]) -> pd.DataFrame:
     """
     rows = [
         (
-            *(each.folder.name, each.manifest.run, each.manifest.mode),
-            each.manifest.sealed_at.astimezone(UTC).replace(tzinfo=None),
-            *(each.manifest.sealed_by, len(each.manifest.files)),
-            sum(file.size for file in each.manifest.files),
+            *(each.folder.name, each.run, each.mode),
+            each.sealed_at.astimezone(UTC).replace(tzinfo=None),
+            *(each.sealed_by, len(each.files)),
+            sum(file.size for file in each.files),
             *(each.digest, each.altered, str(each.folder)),
         )
         for each in bundles
@@ -314,20 +297,12 @@ def bundles_frame(bundles: Sequence[Bundle]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns.split())
 
 
-def _small_file(path: Path) -> bytes:
-    try:
-        state = path.lstat()
-        if not stat.S_ISREG(state.st_mode) or state.st_size > _LARGEST_MANIFEST:
-            raise BundleError(f"{path} is a link, or too large: it is not one of a bundle's.")
-        return path.read_bytes()
-    except OSError as error:
-        raise BundleError(
-            f"{path} cannot be read: {error.strerror}.", "`workbench bundle list` shows what there is."
-        ) from None
-
-
 def _lines(path: Path) -> list[str]:
-    return _small_file(path).decode("utf-8", "replace").split("\n")[:-1]
+    """Return the lines of a list of digests; none where it is not there, or a link."""
+    if path.is_symlink() or not path.is_file():
+        return []
+    with reading_errors("list of digests", path, Bundle.remedy):
+        return path.read_bytes().decode("utf-8", "replace").split("\n")[:-1]
 
 
 def _walk(folder: Path) -> Iterator[tuple[str, int]]:
@@ -377,21 +352,23 @@ def _of_file(folder: Path, path: str, sealed: str) -> Iterator[Discrepancy]:
 
 def _of_manifest(folder: Path, modes: dict[str, int], digest: str | None) -> Iterator[Discrepancy]:
     """Compare ``bundle.json`` with the list of digests: who checks with sha256sum must be told the same."""
-    if not stat.S_ISREG(modes.get(MANIFEST, stat.S_IFREG)):
+    if not stat.S_ISREG(modes.get(MANIFEST, 0)):
+        if MANIFEST not in modes:
+            yield Discrepancy(MANIFEST, "missing", "nothing says any more what was sealed")
         return
     try:
         bundle = read_bundle(folder)
-    except BundleError as error:
-        yield Discrepancy(MANIFEST, "altered" if MANIFEST in modes else "missing", error.what)
+    except DocumentError as error:
+        yield Discrepancy(MANIFEST, "altered", error.what)
         return
     if digest is not None and digest.lower() != bundle.digest:
         detail = f"its digest is {bundle.digest}, not {digest.lower()[:80]}"
         yield Discrepancy(MANIFEST, "altered", detail)
-    if folder.name != bundle.manifest.bundle:
-        yield Discrepancy(MANIFEST, "altered", f"it is of {bundle.manifest.bundle!r}")
+    if folder.name != bundle.bundle:
+        yield Discrepancy(MANIFEST, "altered", f"it is of {bundle.bundle!r}")
     if stat.S_ISREG(modes.get(DIGESTS, 0)):
         listed = set(_lines(folder / DIGESTS))
-        sealed = {f"{file.sha256}  {file.path}" for file in bundle.manifest.files}
+        sealed = {f"{file.sha256}  {file.path}" for file in bundle.files}
         sealed.add(f"{bundle.digest}  {MANIFEST}")
         for line in sorted(listed ^ sealed):
             path = printable(line.partition("  ")[2])

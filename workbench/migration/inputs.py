@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from workbench.errors import BundleError, ReportFileError
+from workbench.errors import ReportFileError, UsageError
 from workbench.murmurant.reports import ImportReport, NotAReportError, read_report
 
 LARGEST_REPORT = 256 << 20
@@ -53,7 +53,7 @@ def gather(paths: Iterable[Path], beside: Path) -> tuple[list[Input], list[Path]
 
     Raises
     ------
-    BundleError
+    UsageError
         Naming every file that is not there, not a regular file, a link, or has a name that no list of digests
         can carry; and for folders without any file.
     """
@@ -75,7 +75,7 @@ def gather(paths: Iterable[Path], beside: Path) -> tuple[list[Input], list[Path]
         if count == len(problems):
             problems.append(f"{printable(str(given))} has no file in it")
     if problems:
-        raise BundleError(
+        raise UsageError(
             "\n  ".join([f"{len(problems)} of what was given cannot be sealed:", *problems[:_SHOWN]]),
             "Nothing was sealed. Leave these out, or put them right.",
         )

@@ -13,8 +13,8 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 from workbench.database.address import redact
-from workbench.errors import BundleError, SecretFound, UsageError, WorkbenchError, unknown
-from workbench.migration.bundles import MANIFEST, Bundle, BundleManifest, SealedFile, SealedRun, read_bundle
+from workbench.errors import SecretFound, UsageError, WorkbenchError, unknown
+from workbench.migration.bundles import MANIFEST, Bundle, SealedFile, SealedRun, read_bundle
 from workbench.migration.inputs import Input, gather, printable
 from workbench.murmurant.importers import importer_of
 from workbench.murmurant.reports import ImportReport
@@ -60,12 +60,10 @@ def seal(
 
     Raises
     ------
-    BundleError
-        For what cannot be sealed, naming each.
+    UsageError
+        For what cannot be sealed, naming each; and when it does not follow which run the bundle is about.
     SecretFound
         When there is a URL with a password in a file.
-    UsageError
-        When it does not follow which run the bundle is about.
     """
     import bagit
 
@@ -77,12 +75,12 @@ def seal(
     try:
         work.mkdir(parents=True, mode=0o700)
         files = tuple(sorted(_copied(inputs, work, redacting), key=lambda file: file.path))
-        manifest = _manifest(place.name, run, reports, files, hidden, environment, by, now)
-        (work / PurePosixPath(MANIFEST).name).write_text(manifest.model_dump_json(indent=2) + "\n", "utf-8")
+        bundle = _bundle(place.name, run, reports, files, hidden, environment, by, now)
+        (work / PurePosixPath(MANIFEST).name).write_bytes(bundle.content())
         about = {"Bagging-Date": f"{now:%Y-%m-%d}", "External-Identifier": run}
         bag = bagit.make_bag(str(work), about, checksums=["sha256"])
         if any(bag.entries.get(file.path, {}).get("sha256") != file.sha256 for file in files):
-            raise BundleError("What was copied is not what was sealed.", "Nothing was sealed. Try again.")
+            raise UsageError("What was copied is not what was sealed.", "Nothing was sealed. Try again.")
         for path in [*work.rglob("*"), work]:
             _flush(path)
         work.rename(place)
@@ -139,7 +137,7 @@ def _copied(inputs: Sequence[Input], work: Path, redacting: bool) -> list[Sealed
             size = copy.tell()
         now = each.path.stat()
         if (now.st_size, now.st_mtime_ns) != (each.state.st_size, each.state.st_mtime_ns):
-            raise BundleError(
+            raise UsageError(
                 f"{each.path} changed while it was being sealed.",
                 "Wait until the import is over, and try again.",
             )
@@ -182,7 +180,7 @@ def _free_path(given: Input, taken: set[str]) -> PurePosixPath:
     return path
 
 
-def _manifest(
+def _bundle(
     name: str,
     run: str,
     reports: Sequence[ImportReport],
@@ -191,7 +189,7 @@ def _manifest(
     environment: str | None,
     by: str,
     now: datetime,
-) -> BundleManifest:
+) -> Bundle:
     runs = {
         each.run_id: SealedRun(run=each.run_id, importer=each.importer, mode=each.mode) for each in reports
     }
@@ -204,7 +202,7 @@ def _manifest(
     if hidden:
         names = ", ".join(sorted({printable(path.name) for path in hidden})[:5])
         notes.append(f"{len(hidden)} files and folders were passed over, hidden or of bundles: {names}")
-    return BundleManifest(
+    return Bundle(
         **about.model_dump(),
         bundle=name,
         environment=environment,

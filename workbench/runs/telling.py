@@ -81,9 +81,7 @@ def _sealed(bundles: Sequence[Bundle], path: Path) -> str:
     found = sealed_in(bundles, path)
     if found is not None:
         return f", sealed in {found[0].folder.name}, SHA-256 {found[0].digest}"
-    other = [
-        each for each in bundles if any(PurePath(one.path).name == path.name for one in each.manifest.files)
-    ]
+    other = [each for each in bundles if any(PurePath(one.path).name == path.name for one in each.files)]
     return f", which is not as {other[0].folder.name} holds it (SHA-256 {other[0].digest})" if other else ""
 
 
