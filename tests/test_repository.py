@@ -27,6 +27,7 @@ LAYERS = (
     "tiers",
     "policies",
     "mappings",
+    "merging",
     "fixes",
     "history",
     "runs",
@@ -53,6 +54,7 @@ NEVER = {
     "workbench.mappings": ("workbench.plans.apply",),
     "workbench.runs": ("workbench.plans.apply",),
     "workbench.history": ("workbench.plans.apply",),
+    "workbench.merging": ("workbench.plans.apply",),
     "workbench.plans.plan": ("sqlalchemy", "pandas", "time"),
     "workbench.checkpoints.retention": ("sqlalchemy", "pandas", "time"),
 }

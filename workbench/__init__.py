@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from workbench.checks.tiers import TIER_CHECKS
     from workbench.errors import WorkbenchError
-    from workbench.fixes.merging.asking import MERGE_RULES
     from workbench.investigate.duplicates import Beside, Found
     from workbench.investigate.mappings.problems import MappingFindings
     from workbench.investigate.tiers.reviewing import TierReview
+    from workbench.merging.request import MERGE_RULES
     from workbench.migration.preflight import Preflight
     from workbench.plans.plan import Plan
     from workbench.reporting import (
@@ -253,7 +253,7 @@ __all__ = [
 _HOME = {
     "Beside": "workbench.investigate.duplicates",
     "Found": "workbench.investigate.duplicates",
-    "MERGE_RULES": "workbench.fixes.merging.asking",
+    "MERGE_RULES": "workbench.merging.request",
     "LevelZero": "workbench.runs.telling",
     "MappingFindings": "workbench.investigate.mappings.problems",
     "Plan": "workbench.plans.plan",

@@ -16,14 +16,14 @@ from workbench.checkpoints.restore.request import requests_folder
 from workbench.database.connection import raw
 from workbench.database.exclusion import refuse_running_restore
 from workbench.documents import Approval, approve
-from workbench.fixes.merging.asking import Asked, Named, Wishes
-from workbench.fixes.merging.listing import read_merges
-from workbench.fixes.merging.merge import MergeRequest, plan_merges
 from workbench.fixes.rebuilding import plan_rebuild
 from workbench.investigate.tiers.configuration import Mappings, mappings_for
 from workbench.investigate.tiers.reviewing import Of
 from workbench.mappings.corrections import Correction, corrections_of
 from workbench.mappings.plan import plan_mappings
+from workbench.merging.listing import read_merges
+from workbench.merging.plan import MergeRequest, plan_merges
+from workbench.merging.request import Asked, Named, Wishes
 from workbench.murmurant.spellings import MEMBER
 from workbench.plans import journal
 from workbench.plans.apply import Progress, apply_plan
@@ -198,15 +198,8 @@ class Planning(Session):
         return self._plan_merges(MergeRequest(asked, wishes, entity, tuple(leave_out), problems, *source))
 
     def _plan_merges(self, request: MergeRequest) -> Plan:
-        with self.reading() as connection:
-            return plan_merges(
-                connection,
-                self.schema,
-                request,
-                target=self.target,
-                planned_by=self.settings.operator,
-                folder=self.plans_folder,
-            )
+        with self.planning() as context:
+            return plan_merges(context, request)
 
     def plan_policies(self, rules: Sequence[str] = (), *, file: str | Path | None = None) -> Plan:
         """Plan the corrections that the organisation's rules ask for (guide §1.5); writes a plan file alone.

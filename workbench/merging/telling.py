@@ -8,10 +8,10 @@ from typing import Any
 
 import psycopg
 
-from workbench.fixes.merging.asking import Merge
-from workbench.fixes.merging.conservation import Conserved, in_words
-from workbench.fixes.merging.survivorship import Survival
-from workbench.fixes.merging.working import Work
+from workbench.merging.conservation import Conserved, in_words
+from workbench.merging.graph import Work
+from workbench.merging.request import Merge
+from workbench.merging.survivorship import Survival
 from workbench.murmurant.importers import MAPPING_CORRECTED, MERGED
 from workbench.murmurant.schema import Schema
 from workbench.plans.current import rows_by_key

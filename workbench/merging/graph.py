@@ -9,9 +9,9 @@ from typing import Any
 import psycopg
 
 from workbench.errors import Refused
-from workbench.fixes.merging.asking import Merge
-from workbench.fixes.merging.collisions import Blocked, Settled, parts_on_both, settle_collisions
-from workbench.fixes.merging.moving import Child, Moves, children_of, read_moving, speaks_of
+from workbench.merging.collisions import Blocked, Settled, parts_on_both, settle_collisions
+from workbench.merging.moving import Child, Moves, children_of, read_moving, speaks_of
+from workbench.merging.request import Merge
 from workbench.murmurant.references import References
 from workbench.plans import rows
 

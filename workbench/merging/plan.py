@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 from sqlalchemy import Connection, select
 
-from workbench.documents import Target
 from workbench.errors import Refused, UsageError, unknown
-from workbench.fixes.ledger import Ledger
-from workbench.fixes.merging.asking import (
+from workbench.investigate.associations import choose_canonicals
+from workbench.investigate.mappings.statements import listed
+from workbench.merging.collisions import Blocked
+from workbench.merging.conservation import prove_conservation
+from workbench.merging.graph import Work, blocked_merges, work_out
+from workbench.merging.identity import are_uuids, missing
+from workbench.merging.request import (
     Asked,
     Merge,
     Named,
@@ -23,21 +26,13 @@ from workbench.fixes.merging.asking import (
     settle,
     spell_ids,
 )
-from workbench.fixes.merging.collisions import Blocked
-from workbench.fixes.merging.conservation import prove_conservation
-from workbench.fixes.merging.identity import are_uuids, missing
-from workbench.fixes.merging.ordering import Survivors, write_merge
-from workbench.fixes.merging.survivorship import Survival, fields_of, refuse_strange_hands, survive
-from workbench.fixes.merging.telling import audit_entries, facts_of, next_sync, notes_of, reason_of
-from workbench.fixes.merging.working import Work, blocked_merges, work_out
-from workbench.investigate.associations import choose_canonicals
-from workbench.investigate.mappings.statements import listed
-from workbench.murmurant.references import References
+from workbench.merging.survivorship import fields_of, refuse_strange_hands, survive
+from workbench.merging.telling import audit_entries, facts_of, next_sync, notes_of, reason_of
 from workbench.murmurant.schema import Schema, as_text
 from workbench.murmurant.spellings import ENTITIES, ENTITY_TYPES, REGISTRATION
 from workbench.plans.current import Current, current_rows
-from workbench.plans.journal import raw
-from workbench.plans.plan import Header, Plan
+from workbench.plans.draft import Draft, PlanContext
+from workbench.plans.plan import Plan
 
 
 @dataclass(frozen=True)
@@ -69,23 +64,8 @@ class MergeRequest:
     sha256: str = ""
 
 
-def plan_merges(
-    connection: Connection,
-    schema: Schema,
-    request: MergeRequest,
-    *,
-    target: Target,
-    planned_by: str,
-    folder: Path,
-) -> Plan:
+def plan_merges(context: PlanContext, request: MergeRequest) -> Plan:
     """Plan to merge duplicates, all of them in one plan.
-
-    Parameters
-    ----------
-    connection : sqlalchemy.Connection
-        In a reading, repeatable-read transaction.
-    folder : Path
-        Where the plan file is written.
 
     Raises
     ------
@@ -94,46 +74,59 @@ def plan_merges(
     Refused
         For a merge that no rule can decide, with the rows and what to do.
     """
+    connection, schema, graph = context.connection, context.schema, context.references
     entity, wishes = request.entity, request.wishes
     if entity not in ENTITIES:
         raise unknown("entity", entity, ENTITIES)
-    table, graph = schema.table_of(entity), References(schema)
+    table = schema.table_of(entity)
     wishes = _spelled(schema, entity, wishes).checked(fields_of(schema, entity))
     merges = _merges(connection, schema, request)
     refuse_strange_hands(merges, wishes)
-    ledger = Ledger()
-    records = _records(connection, schema, table, merges)
+    ids = sorted({record for merge in merges for record in (merge.canonical, *merge.duplicates)})
+    records = dict(current_rows(context.raw, schema.catalogue, table, ids))
     if entity == REGISTRATION:
         _refuse_different_guests(schema, merges, records)
-    work = work_out(raw(connection), graph, table, merges, wishes.keep)
-    while blocked := blocked_merges(work, graph, merges):
-        if not wishes.skip_blocked or len(blocked) == len(merges):
-            raise _blocked(blocked, len(merges), wishes.skip_blocked)
-        ledger.unresolved += _left_out(table, blocked, merges)
-        merges = [each for each in merges if each.canonical not in blocked]
-        work = work_out(raw(connection), graph, table, merges, wishes.keep)
-    _refuse_idle_hands(work, wishes)
-    survivals = {each.canonical: survive(schema, entity, each, records, wishes) for each in merges}
-    conserved = prove_conservation(connection, graph, work)
-    leading = _leading(connection, schema, entity, list(records))
-    parameters = {
-        "entity": entity,
-        "file": request.file or None,
-        **wishes.parameters(),
-        "merges": [facts_of(each, survivals[each.canonical], leading) for each in merges],
-        "conservation": [each.as_fact() for each in conserved],
-    }
-    header = Header(
-        kind="merge",
-        parameters=parameters,
-        reasons=reason_of(entity, merges),
-        target=target,
-        planned_by=planned_by,
-        evidence=_evidence(request, merges),
-        notes=(*notes_of(schema, merges, survivals, conserved), *next_sync(parameters)),
-        audit=audit_entries(raw(connection), schema, entity, merges, work),
-    )
-    return write_merge(connection, graph, header, ledger, work, _survivors(records, survivals), folder)
+    with Draft(context, "merge") as draft:
+        work = work_out(context.raw, graph, table, merges, wishes.keep)
+        while blocked := blocked_merges(work, graph, merges):
+            if not wishes.skip_blocked or len(blocked) == len(merges):
+                raise _blocked(blocked, len(merges), wishes.skip_blocked)
+            _leave_out(draft, table, blocked, merges)
+            merges = [merge for merge in merges if merge.canonical not in blocked]
+            work = work_out(context.raw, graph, table, merges, wishes.keep)
+        _refuse_idle_hands(work, wishes)
+        survivals = {merge.canonical: survive(schema, entity, merge, records, wishes) for merge in merges}
+        conserved = prove_conservation(connection, graph, work)
+        leading = _leading(connection, schema, entity, list(records))
+        draft.parameters |= {
+            "entity": entity,
+            "file": request.file or None,
+            **wishes.parameters(),
+            "merges": [facts_of(merge, survivals[merge.canonical], leading) for merge in merges],
+            "conservation": [row.as_fact() for row in conserved],
+        }
+        draft.reasons += reason_of(entity, merges)
+        draft.evidence += _evidence(request, merges)
+        draft.notes += [*notes_of(schema, merges, survivals, conserved), *next_sync(draft.parameters)]
+        draft.audit += audit_entries(context.raw, schema, entity, merges, work)
+        _write_changes(draft, work)
+        for key in sorted(survivals):
+            changes = {name: new for name, (_, new) in survivals[key].values.items()}
+            draft.update(table, key, changes, row=records[key])
+    return draft.plan
+
+
+def _write_changes(draft: Draft, work: Work) -> None:
+    """Delete what goes, and lead away from it what refers to it."""
+    for table, losers in work.moves.items():
+        draft.delete(table, losers)
+    for table, child in sorted(work.children.items()):
+        for key, row in child.rows.items():
+            after = child.after(row.values, work.moves)
+            if child.rewritten:
+                draft.rewrite(table, row, {} if key in child.dropped else after)
+            elif not work.goes(table, key):
+                draft.update(table, key, after, row=row)
 
 
 def _merges(connection: Connection, schema: Schema, request: MergeRequest) -> list[Merge]:
@@ -180,13 +173,6 @@ def _spelled(schema: Schema, entity: str, wishes: Wishes) -> Wishes:
     return replace(wishes, by_hand=hands, keep=frozenset(each.strip().lower() for each in wishes.keep))
 
 
-def _records(
-    connection: Connection, schema: Schema, table: str, merges: Sequence[Merge]
-) -> dict[str, Current]:
-    ids = sorted({each for merge in merges for each in (merge.canonical, *merge.duplicates)})
-    return dict(current_rows(raw(connection), schema.catalogue, table, ids))
-
-
 def _leading(
     connection: Connection, schema: Schema, entity: str, keys: Sequence[str]
 ) -> dict[str, list[str]]:
@@ -205,11 +191,6 @@ def _leading(
     for key, each in rows:
         found.setdefault(key, []).append(each)
     return found
-
-
-def _survivors(records: dict[str, Current], survivals: dict[str, Survival]) -> Survivors:
-    """Return what changes in the records that stay."""
-    return {key: (records[key].digest, each.values) for key, each in survivals.items() if each.values}
 
 
 def _refuse_idle_hands(work: Work, wishes: Wishes) -> None:
@@ -252,20 +233,13 @@ def _blocked(blocked: dict[str, list[Blocked]], count: int, skipping: bool) -> R
     )
 
 
-def _left_out(
-    table: str, blocked: dict[str, list[Blocked]], merges: Sequence[Merge]
-) -> list[tuple[str, str, str, str]]:
-    return [
-        (
-            table,
-            duplicate,
-            f"not merged into {merge.canonical}: {each.table} {', '.join(each.keys)}: {each.reason}",
-            each.remedy,
-        )
-        for merge in merges
-        for each in blocked.get(merge.canonical, ())
-        for duplicate in merge.duplicates
-    ]
+def _leave_out(draft: Draft, table: str, blocked: dict[str, list[Blocked]], merges: Sequence[Merge]) -> None:
+    for merge in merges:
+        for each in blocked.get(merge.canonical, ()):
+            where = f"{each.table} {', '.join(each.keys)}"
+            for duplicate in merge.duplicates:
+                reason = f"not merged into {merge.canonical}: {where}: {each.reason}"
+                draft.unresolved(table, duplicate, reason, each.remedy)
 
 
 def _evidence(request: MergeRequest, merges: Sequence[Merge]) -> tuple[str, ...]:

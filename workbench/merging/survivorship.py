@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from workbench.errors import UsageError
-from workbench.fixes.merging.asking import Merge, Wishes
+from workbench.merging.request import Merge, Wishes
 from workbench.murmurant.schema import Schema
 from workbench.murmurant.spellings import CONCEPT_OF
 from workbench.plans.current import Current

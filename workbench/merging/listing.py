@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from workbench.errors import UsageError, nearest
-from workbench.fixes.merging.asking import Asked, Named, Problem
+from workbench.merging.request import Asked, Named, Problem
 from workbench.murmurant.listings import read_csv
 
 PAIRS = ("canonical", "duplicate")

@@ -10,7 +10,7 @@ from psycopg import sql
 from sqlalchemy import Connection
 
 from workbench.audit.deeds import merged
-from workbench.fixes.merging.asking import Named, Problem
+from workbench.merging.request import Named, Problem
 from workbench.murmurant.catalogue import CatalogueTable
 from workbench.murmurant.schema import Schema
 from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES

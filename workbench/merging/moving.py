@@ -13,26 +13,11 @@ from workbench.errors import Refused, SchemaGap
 from workbench.murmurant.catalogue import CatalogueTable
 from workbench.murmurant.references import Reference, References
 from workbench.plans import rows
+from workbench.plans.current import Current
 from workbench.plans.rows import seen_columns
 
 Moves = dict[str, dict[str, str]]
 """Table to the rows that go, each with the row that takes its place."""
-
-
-@dataclass(frozen=True)
-class Moving:
-    """A row that refers to something that goes.
-
-    Attributes
-    ----------
-    digest : str
-        By which an apply recognises it.
-    values : dict of str to str or None
-        Its referring columns, and those that say what they refer to, as text.
-    """
-
-    digest: str
-    values: Mapping[str, str | None]
 
 
 @dataclass(frozen=True)
@@ -53,7 +38,7 @@ class Child:
 
     described: CatalogueTable
     references: tuple[Reference, ...]
-    rows: dict[str, Moving] = field(default_factory=dict)
+    rows: dict[str, Current] = field(default_factory=dict)
     dropped: set[str] = field(default_factory=set)
 
     @property
@@ -155,7 +140,7 @@ def read_moving(connection: psycopg.Connection[Any], graph: References, child: C
         sql.SQL(", ").join(rows.in_order(described, name, "t") for name in key),
     )
     for found, digest, *values in connection.execute(query):
-        child.rows[found] = Moving(digest, dict(zip(names, values, strict=True)))
+        child.rows[found] = Current(digest, dict(zip(names, values, strict=True)))
     return child
 
 

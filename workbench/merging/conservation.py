@@ -9,9 +9,9 @@ import pandas as pd
 from sqlalchemy import Connection
 
 from workbench.errors import WorkbenchError
-from workbench.fixes.merging.moving import speaks_of
-from workbench.fixes.merging.working import Work
 from workbench.investigate.associations import count_associations
+from workbench.merging.graph import Work
+from workbench.merging.moving import speaks_of
 from workbench.murmurant.references import Reference, References
 from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES
 from workbench.plans.current import rows_by_key
