@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict
 from datetime import datetime
 
 import pandas as pd
@@ -52,9 +51,8 @@ class Auditing(Session):
             return audit.compare_with_noted(raw(connection), self.schema, self._log_notes())
 
     def _log_notes(self) -> Iterator[tuple[str, Noted]]:
-        here = asdict(self.target)
         for manifest in list_snapshots(self.settings.backups, self.environment.name):
-            if manifest.log is not None and manifest.target == here:
+            if manifest.log is not None and manifest.target == self.target:
                 yield f"snapshot {manifest.snapshot}", manifest.log
         for _, plan in Store(self.plans_folder, Plan).scan():  # `plans` tells of a damaged one
             if isinstance(plan, Plan) and plan.header.log is not None and plan.target == self.target:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
@@ -11,7 +10,7 @@ import pandas as pd
 from workbench.audit import audit_entries, record
 from workbench.checkpoints import store
 from workbench.checkpoints.dump import create_snapshot
-from workbench.checkpoints.manifest import Manifest, read_manifest, write_manifest
+from workbench.checkpoints.manifest import Manifest
 from workbench.checkpoints.verifying import NotAsSaidError, judged, verify_snapshot
 from workbench.database.programs import Advance
 from workbench.errors import NotLogged, UsageError, WorkbenchError
@@ -56,7 +55,7 @@ class Checkpointing(Session):
         made = create_snapshot(
             self.database,
             self.schema,
-            asdict(self.target),
+            self.target,
             self.settings.backups,
             by=self.settings.operator,
             precedes=precedes,
@@ -89,8 +88,8 @@ class Checkpointing(Session):
         return [
             each
             for each in store.list_snapshots(self.settings.backups, self.environment.name)
-            if each.target["system_identifier"] == here.system_identifier
-            and each.target["database"] == here.database
+            if (each.target.system_identifier, each.target.database)
+            == (here.system_identifier, here.database)
         ]
 
     def snapshot(self, name: str) -> Manifest:
@@ -116,7 +115,7 @@ class Checkpointing(Session):
 
         Raises
         ------
-        SnapshotError
+        DocumentError
             When the manifest itself cannot be read, or was edited.
         UsageError
             When there is none of that name, or it is another environment's.
@@ -124,10 +123,10 @@ class Checkpointing(Session):
             When the outcome could not be written into the manifest; it is logged all the same, and told.
         """
         found = self.snapshot(name)
-        if found.target["environment"] != self.environment.name:
+        if found.target.environment != self.environment.name:
             raise UsageError(
-                f"{found.snapshot} is of the environment {found.target['environment']!r}.",
-                f"Verify it there: --environment {found.target['environment']}.",
+                f"{found.snapshot} is of the environment {found.target.environment!r}.",
+                f"Verify it there: --environment {found.target.environment}.",
             )
         folder, by = found.folder, self.settings.operator
         before = [
@@ -143,13 +142,12 @@ class Checkpointing(Session):
             tried = judged(refused, by)
         else:
             tried = verify_snapshot(found, before, self.settings, advance, any_size=any_size)
-        path = folder / f"{found.snapshot}.json"
-        found = read_manifest(path).with_verification(tried)  # others may have verified it meanwhile
-        unwritten = ""
+        path, unwritten = found.path, ""
         try:
-            write_manifest(found, path)
-        except OSError as error:
-            unwritten = error.strerror or str(error)
+            # Others may have verified it meanwhile.
+            found = Manifest.read(Manifest.read(path).with_verification(tried).write(path).path)
+        except WorkbenchError as error:
+            unwritten = error.what
         facts = {"outcome": tried.outcome, "detail": tried.detail, "where": tried.where}
         logged = self._log("verified", found, facts)
         if unwritten:
@@ -160,7 +158,7 @@ class Checkpointing(Session):
             )
             raise WorkbenchError(
                 f"{found.snapshot}: {tried.outcome} ({tried.detail.rstrip('.')}), but that could not be written into its"
-                f" manifest {path}: {unwritten}. {where}.",
+                f" manifest {path}: {unwritten} {where}.",
                 f"Make room in {folder} and let it be written to, then verify again: until then the snapshot counts as"
                 " it did before.",
             )
@@ -188,12 +186,12 @@ class Checkpointing(Session):
         facts = {
             "operator": self.settings.operator,
             "snapshot": about.snapshot,
-            "backup_file": about.file,
+            "backup_file": about.archive.name,
             "sha256": about.sha256,
             "manifest": about.facts_digest,
             **more,
         }
-        number = str(uuid5(NAMESPACE_URL, f"{about.timeline['system_identifier']}/{about.snapshot}"))
+        number = str(uuid5(NAMESPACE_URL, f"{about.target.system_identifier}/{about.snapshot}"))
         try:
             record(self.database, self.schema, f"migration:snapshot:{done}", facts, about=number)
         except NotLogged as error:
@@ -216,14 +214,14 @@ def snapshots_frame(found: list[Manifest]) -> pd.DataFrame:
     rows = [
         (
             each.snapshot,
-            each.created_at,
+            each.created_at.isoformat(),
             each.created_by,
             each.size,
             each.rows,
             each.precedes or "",
             each.reason or "",
             each.verifications[-1].outcome if each.verifications else "",
-            each.verifications[-1].at if each.verifications else "",
+            each.verifications[-1].at.isoformat() if each.verifications else "",
         )
         for each in found
     ]

@@ -331,10 +331,10 @@ class Differing(Session):
         found = state_before(name, before, settings=self.settings, live=self.database)
         if found.manifest is not None:
             target = found.manifest.target
-            if (target["environment"], target["database"]) != (self.environment.name, self.identity.database):
+            if (target.environment, target.database) != (self.environment.name, self.identity.database):
                 raise WrongEnvironment(
-                    f"The snapshot {found.name} is of {target['environment']} (database {target['database']!r}),"
+                    f"The snapshot {found.name} is of {target.environment} (database {target.database!r}),"
                     f" not of {self.environment.name} (database {self.identity.database!r}).",
-                    f"Give one of this database, or name the other with --environment {target['environment']}.",
+                    f"Give one of this database, or name the other with --environment {target.environment}.",
                 )
         return found

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import psycopg
 
 from workbench.checkpointing import Checkpointing
-from workbench.checkpoints.manifest import Manifest, read_manifest
+from workbench.checkpoints.manifest import Manifest
 from workbench.checkpoints.restore import asking
 from workbench.checkpoints.restore.act import Progress, Surroundings
 from workbench.checkpoints.restore.asking import Seen, Wish
@@ -217,7 +217,7 @@ class Restoring(Checkpointing, Differing):
             made = self.create_snapshot(reason=f"before a restore of {self.environment.name}")
         except NotMurmurant:
             return bare_dump(self._cluster, self.settings)
-        return str(made.path)
+        return str(made.archive)
 
     def _seen(self, cluster: Cluster, manifest: Manifest, there: bool, runs: Sequence[str]) -> Seen:
         """Look at what a restore would take away: whose work, by the evidence, or else which tables."""
@@ -225,7 +225,7 @@ class Restoring(Checkpointing, Differing):
             return Seen({}, (), ("What was in it is lost already.",))
         now = self._watch(cluster.live)
         try:
-            found = self.losses(manifest.path, runs, limit=0)
+            found = self.losses(manifest.archive, runs, limit=0)
         except (NotMurmurant, SnapshotError, WrongEnvironment) as error:
             note = f"Whose work would be lost could not be told, only which tables: {error.what}"
             was = expected_of(manifest)
@@ -246,7 +246,7 @@ class Restoring(Checkpointing, Differing):
 
     def _manifest(self, request: Request) -> Manifest:
         """Read the manifest of a request's snapshot, wherever it lies."""
-        return read_manifest(Path(request.source.file))
+        return Manifest.read(Path(request.source.file))
 
     def _watch(self, name: str) -> Counted:
         with self._cluster.connect(name) as connection:

@@ -136,7 +136,7 @@ class Triaging(Looking, Planning, Checkpointing, Differing):
     def _level_2(self, run: Run | None) -> Way:
         """Measure a restore of the last proved snapshot from before the run, else of the last one from before it."""
         before = run.started.replace(tzinfo=UTC) if run is not None and run.started else None
-        usable = [each for each in self.snapshots_here() if before is None or each.created < before]
+        usable = [each for each in self.snapshots_here() if before is None or each.created_at < before]
         if not usable:
             since = f" from before {run.run}" if run is not None and before else ""
             return ways.level_2(None, f"There is no snapshot of this database{since}.", self._on)
@@ -155,7 +155,7 @@ class Triaging(Looking, Planning, Checkpointing, Differing):
         return ways.level_2(
             Checkpoint(
                 chosen.snapshot,
-                f"{chosen.created:%Y-%m-%d %H:%M} UTC",
+                f"{chosen.created_at:%Y-%m-%d %H:%M} UTC",
                 chosen.verified,
                 proof[-1] if proof else None,
                 reverts,

@@ -16,7 +16,6 @@ from tests.conftest import Clubs, Ground, Server, database_at
 from tests.differences.conftest import restore_in_place
 from tests.fixes.conftest import carry_out
 from tests.test_cli import at, shell  # noqa: F401
-from workbench.checkpoints.manifest import write_manifest
 from workbench.differing import Differences
 from workbench.errors import SnapshotError, UsageError, WrongEnvironment
 from workbench.investigate.differences.recent import Moment, Since, since
@@ -73,7 +72,7 @@ def test_short_and_long_ways_agree_on_a_club(
     assert counts(wb.differences("latest")) == {}
     work(club, dialect)
     found = wb.differences(first.snapshot)
-    long = wb.differences(first.path, in_full=True)
+    long = wb.differences(first.archive, in_full=True)
     members, registrations = len_of(club, "Member"), len_of(club, REGISTRATIONS[dialect])
     tiers = len_of(club, "MembershipTier")
     assert counts(found) == counts(long) == {
@@ -93,7 +92,7 @@ def test_short_and_long_ways_agree_on_a_club(
     club.execute('UPDATE "Member" SET phone = NULL')
     assert counts(wb.differences(first.snapshot, second.snapshot)) == counts(found)
     # A database restored since has other transaction numbers; the manifest's digests still spare the unchanged tables.
-    restore_in_place(club.url, first.path)
+    restore_in_place(club.url, first.archive)
     again = opened(club).differences(first.snapshot)
     assert counts(again) == {}
     assert again.why_in_full == "the database was restored, or made anew, since the snapshot"
@@ -168,20 +167,22 @@ def test_what_is_not_what_it_says_is_refused(clubs: Clubs, opened: Callable[[Gro
     club = clubs.clone("guide")
     wb = opened(club)
     made = wb.create_snapshot()
-    manifest = made.folder / f"{made.snapshot}.json"
+
+    def forge(**facts: object) -> None:
+        made.model_copy(update=facts).write(made.path)
+
     club.execute('DELETE FROM "Registration"')
     members = made.tables["Member"]
-    lying = replace(made, tables={**made.tables, "Member": replace(members, rows=members.rows + 1)})
-    write_manifest(lying, manifest)  # with the right digest of its own
+    forge(tables={**made.tables, "Member": replace(members, rows=members.rows + 1)})
     with pytest.raises(SnapshotError, match="its manifest says"):
         wb.differences(made.snapshot)
-    write_manifest(replace(made, sha256="0" * 64), manifest)
+    forge(sha256="0" * 64)
     with pytest.raises(SnapshotError, match="SHA-256 differs"):
         wb.differences(made.snapshot)
-    write_manifest(replace(made, target={**made.target, "environment": "other"}), manifest)
+    forge(target=replace(made.target, environment="other"))
     with pytest.raises(WrongEnvironment, match="other"):
         wb.differences(made.snapshot)
-    write_manifest(made, manifest)
+    forge()
     with pytest.raises(UsageError, match="no table 'Membr'"):
         wb.differences(made.snapshot, tables=["Membr"])
     with pytest.raises(UsageError):

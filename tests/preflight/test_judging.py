@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workbench.checkpoints.manifest import Manifest, Verification
+from workbench.documents import Target
 from workbench.migration.dry_runs import DryRun, KeptFile, approve_dry_run
 from workbench.migration.preflight import (
     ITEMS,
@@ -29,20 +30,18 @@ from workbench.migration.preflight import (
 
 NOW = datetime(2026, 6, 1, 20, tzinfo=UTC)
 HOUR = timedelta(hours=1)
-PASSED = Verification(NOW.isoformat(), "dana", "pass", "all equal", 9.0, "scratch")
+PASSED = Verification(at=NOW, by="dana", outcome="pass", detail="all equal", seconds=9.0, where="scratch")
 GOOD = {name: Evidence(True if each.by_evidence else None, "found") for name, each in ITEMS.items()}
 
 
 def snapshot(hours_ago: float, *verifications: Verification) -> Manifest:
     at = NOW - hours_ago * HOUR
-    facts = dict.fromkeys(
-        ("format", "compression", "file", "tool_version", "server_version", "schema", "dialect"), "x"
-    )
+    target = Target("1", "club", "public", "club", "production")
+    facts = dict.fromkeys(("compression", "tool_version", "server_version", "dialect"), "x")
     return Manifest(
-        snapshot=f"backup_{at:%Y%m%d_%H%M%S}", sha256="0" * 64, size=1, target={}, created_at=at.isoformat(),
-        created_by="dana", precedes=None, reason=None, transaction="1:1:", timeline={}, tables={}, sequences={},
-        verifications=verifications, **facts,
-    )  # fmt: skip
+        sha256="0" * 64, size=1, target=target, created_at=at, created_by="dana", precedes=None, reason=None,
+        transaction="1:1:", timeline={}, tables={}, sequences={}, verifications=verifications, **facts,
+    ).at(Path(f"backup_{at:%Y%m%d_%H%M%S}.json"), "")  # fmt: skip
 
 
 def word(item: str, kind: str = "attested", hours_ago: float = 1, about: str = "") -> Attestation:

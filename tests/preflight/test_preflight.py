@@ -12,7 +12,6 @@ import pytest
 from typer.testing import CliRunner
 
 from tests.bundles.conftest import DRY, csv_report
-from workbench.checkpoints.manifest import write_manifest
 from workbench.cli.main import app
 from workbench.demo.breakages import break_club
 from workbench.errors import UsageError
@@ -160,8 +159,7 @@ def test_a_dry_run_that_failed_and_a_snapshot_of_another_database_do_not_count(p
     with open_workbench("club") as wb:
         (dry_run,), (taken,) = list_dry_runs(wb.settings.backups), wb.snapshots_here()
         dry_run.model_copy(update={"outcome": "failed", "exit_code": 1}).write(dry_run.path)
-        elsewhere = replace(taken, target={**taken.target, "database": "another"})
-        write_manifest(elsewhere, taken.folder / f"{taken.snapshot}.json")
+        taken.model_copy(update={"target": replace(taken.target, database="another")}).write(taken.path)
         evidence = wb.preflight_evidence()
         assert wb.snapshots_here() == []
     assert "did not come to its end" in evidence["dry-run"].says

@@ -47,7 +47,7 @@ def test_the_audit_log_says_so(ground: Ground) -> None:
     with ground.open() as wb:
         log = wb.audit(action="migration:rollback:level2")
     facts = log["metadata"].iloc[-1]
-    assert facts["backup_file"] == made.file
+    assert facts["backup_file"] == made.archive.name
     assert facts["restore_time"] == record.facts["settled"]["restore_time"]
     assert (facts["operator"], facts["approved_by"]) == ("kim", "erin")
     assert facts["safety_backup"] == Path(record.facts["safety"]).name

@@ -13,9 +13,10 @@ from tests.restore.acting import Acting
 from tests.restore.conftest import LOG, Ground, Lay, assert_same, production
 from workbench.checkpoints.archive import digest_of
 from workbench.checkpoints.contents import TableState
-from workbench.checkpoints.manifest import Manifest, write_manifest
+from workbench.checkpoints.manifest import Manifest
 from workbench.checkpoints.restore import room
 from workbench.errors import (
+    DocumentError,
     Drift,
     NotApproved,
     Refused,
@@ -41,9 +42,7 @@ def refused(
 
 def rewritten(made: Manifest, **facts: object) -> Manifest:
     """Write a manifest anew, with its own digest right: one that lies."""
-    lie = replace(made, **facts)  # type: ignore[arg-type]
-    write_manifest(lie, made.path.with_suffix(".json"))
-    return lie
+    return made.model_copy(update=facts).write(made.path)
 
 
 @pytest.fixture
@@ -54,17 +53,17 @@ def guide(lay: Lay) -> Ground:
 def test_a_flipped_byte_and_a_cut_tail(guide: Ground) -> None:
     made = guide.snapshot()
     request = guide.asked()
-    whole = made.path.read_bytes()
+    whole = made.archive.read_bytes()
     flipped = bytearray(whole)
     flipped[len(whole) // 2] ^= 1
     for damaged in (bytes(flipped), whole[:-100], b""):
-        made.path.write_bytes(damaged)
+        made.archive.write_bytes(damaged)
         error = refused(guide, guide.asked, "is not what its manifest says: its SHA-256", SnapshotError)
         assert error.exit_code == 2
         refused(guide, lambda: guide.restore(request), "its SHA-256 is", SnapshotError)
-    made.path.unlink()
+    made.archive.unlink()
     refused(guide, guide.asked, "is not there", SnapshotError)
-    made.path.write_bytes(whole)
+    made.archive.write_bytes(whole)
     assert guide.restore(request).outcome == "done"  # none of that has used the approval up
 
 
@@ -75,10 +74,10 @@ def test_damage_that_the_manifest_vouches_for(guide: Ground, way: str) -> None:
         update={"app_stop": ("true",), "app_start": ("touch", str(guide.home / "started"))}
     )
     made = guide.snapshot()
-    whole = made.path.read_bytes()
+    whole = made.archive.read_bytes()
     for damaged in (whole[: len(whole) * 2 // 3], whole[:-2000] + bytes(1000) + whole[-1000:]):
-        made.path.write_bytes(damaged)
-        rewritten(made, sha256=digest_of(made.path), size=len(damaged))
+        made.archive.write_bytes(damaged)
+        rewritten(made, sha256=digest_of(made.archive), size=len(damaged))
         request = guide.asked(made.snapshot, in_place=way == "in place")
         error = refused(guide, lambda r=request: guide.restore(r), "backup_", WorkbenchError)  # type: ignore[misc]
         assert "is as it was. The application was started again" in error.next_step
@@ -103,14 +102,14 @@ def test_a_manifest_that_lies(guide: Ground, way: str) -> None:
 
 def test_a_manifest_that_was_edited_or_changed_since(guide: Ground) -> None:
     made = guide.snapshot()
-    path = made.path.with_suffix(".json")
+    path = made.path
     request = guide.asked()
     rewritten(made, reason="another")
     refused(
         guide, lambda: guide.restore(request), "is another than when the restore was asked for", SnapshotError
     )
     path.write_text(path.read_text().replace('"rows": 50', '"rows": 49', 1))
-    refused(guide, lambda: guide.asked(made.snapshot), "was edited", SnapshotError)
+    refused(guide, lambda: guide.asked(made.snapshot), "was edited", DocumentError)
 
 
 def test_another_database_s_snapshot(lay: Lay) -> None:
@@ -265,5 +264,5 @@ def test_a_snapshot_that_lies_elsewhere_on_the_disk(guide: Ground) -> None:
     (guide.home / "backups").rename(place)
     before = guide.whole()
     guide.execute('DELETE FROM "WaIdMapping"')
-    assert guide.restore(guide.asked(str(place / made.file))).outcome == "done"
+    assert guide.restore(guide.asked(str(place / made.archive.name))).outcome == "done"
     assert_same(before, guide.whole())

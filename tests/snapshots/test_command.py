@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from workbench import checkpointing
-from workbench.checkpoints.manifest import read_manifest
+from workbench.checkpoints.manifest import Manifest
 from workbench.cli.main import app
 from workbench.errors import NotLogged, UsageError
 
@@ -40,8 +40,8 @@ def run(clubs, server, backups, monkeypatch, tmp_path):
 def test_from_create_to_prune(run, backups):
     done = run("create", "--precedes", "run_1", "--reason", "before the re-run", "--as", "zoe", "--json")
     made = json.loads(done.stdout)
-    found = read_manifest(backups / made["file"])
-    assert made["snapshot"] == str(found.path)
+    found = Manifest.read(backups / made["file"])
+    assert made["snapshot"] == str(found.archive)
     assert (made["created_by"], made["precedes"], made["said"]) == ("zoe", "run_1", [])
     assert made["tables"]["Member"] == vars(found.tables["Member"])
     done = run("verify")
@@ -53,7 +53,7 @@ def test_from_create_to_prune(run, backups):
     assert "the last one that was verified" in run("prune").stdout
     done = run("prune", "--yes", "--json")
     assert json.loads(done.stdout)["pruned"] == []
-    assert found.path.exists()
+    assert found.archive.exists()
 
 
 def test_exit_codes(run, backups, monkeypatch):
@@ -73,7 +73,7 @@ def test_exit_codes(run, backups, monkeypatch):
     (path.with_suffix(".json")).write_text("{}", encoding="utf-8")
     done = run("list")
     assert "no snapshots yet" in done.stdout
-    assert "no manifest" in done.stderr
+    assert "is not a manifest" in done.stderr
 
 
 def test_what_was_not_logged_is_said(run, monkeypatch):

@@ -18,7 +18,7 @@ import pytest
 from workbench.checkpoints import dump
 from workbench.checkpoints.archive import read_archive
 from workbench.checkpoints.contents import SequenceState, TableState
-from workbench.checkpoints.manifest import read_manifest
+from workbench.checkpoints.manifest import Manifest
 from workbench.checkpoints.store import list_snapshots
 from workbench.database.embedded import client_tools
 from workbench.database.programs import Program, find_programs
@@ -35,13 +35,13 @@ def test_what_a_snapshot_says(club, opened, backups):
         audit = wb.schema.resolved["audit"].table
         (entry,) = wb.audit(action="migration:snapshot:created")["metadata"]
         assert wb.said == []
-    assert read_manifest(made.path) == made
-    archive = read_archive(made.path)
+    assert Manifest.read(made.path) == made
+    archive = read_archive(made.archive)
     assert (made.sha256, made.tool_version) == (archive.sha256, archive.tool_version)
-    assert made.sha256 == hashlib.sha256(made.path.read_bytes()).hexdigest()
-    assert made.size == made.path.stat().st_size
+    assert made.sha256 == hashlib.sha256(made.archive.read_bytes()).hexdigest()
+    assert made.size == made.archive.stat().st_size
     assert set(made.tables) == set(archive.tables)
-    assert made.target["system_identifier"] == target.system_identifier
+    assert made.target == target
     assert (made.created_by, made.precedes, made.reason) == ("dana", "sync_1", "before the re-run")
     assert made.dialect == club.club.dialect
     with psycopg.connect(club.url) as connection:
@@ -61,8 +61,8 @@ def test_what_a_snapshot_says(club, opened, backups):
     assert entry["sha256"] == made.sha256
     assert entry["manifest"] == made.facts_digest
     assert entry["operator"] == "dana"
-    assert sorted(each.name for each in backups.iterdir()) == [made.file, f"{made.snapshot}.json"]
-    assert made.path.stat().st_mode & 0o077 == 0
+    assert sorted(each.name for each in backups.iterdir()) == [made.archive.name, made.path.name]
+    assert made.archive.stat().st_mode & 0o077 == 0
 
 
 def test_writing_goes_on_and_the_state_is_one(clubs, opened):
@@ -87,14 +87,14 @@ def test_writing_goes_on_and_the_state_is_one(clubs, opened):
         stop.set()
         writer.join()
     script = subprocess.run(
-        [tool.path, "--data-only", "--table=late", "--file=-", made.path],
+        [tool.path, "--data-only", "--table=late", "--file=-", made.archive],
         capture_output=True,
         text=True,
         check=True,
     ).stdout
     rows = script.partition("FROM stdin;\n")[2].partition("\\.\n")[0].splitlines()
     assert made.tables["late"].rows == len(rows) > 0
-    assert dump.sequences_in(made.path, None)["public"]["tickets"] == made.sequences["tickets"]
+    assert dump.sequences_in(made.archive, None)["public"]["tickets"] == made.sequences["tickets"]
 
 
 def test_a_pg_dump_older_than_the_server_is_refused_by_name(clubs, opened, monkeypatch, backups):
@@ -147,13 +147,13 @@ def test_a_disk_without_room_keeps_nothing(clubs, opened, small_disk):
 KILLED = """
 import os, signal, sys
 from workbench import open_workbench
-from workbench.checkpoints import store
+from workbench.checkpoints.manifest import Manifest
 step = sys.argv[1]
 def kill(*_, **__):
     os.kill(os.getpid(), signal.SIGKILL)
 if step == "published":
-    real = store.write_manifest
-    store.write_manifest = lambda *given: (real(*given), kill())
+    real = Manifest.write
+    Manifest.write = lambda *given: (real(*given), kill())
 with open_workbench() as wb:
     wb.create_snapshot(advance=kill if step == "dumping" else lambda *_: None)
 """

@@ -12,19 +12,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.snapshots.test_manifest import manifest
-from workbench.checkpoints.manifest import Verification, write_manifest
+from workbench.checkpoints.manifest import Manifest, Verification
 from workbench.checkpoints.retention import Migration, audit_limit, decide_dry_runs, decide_snapshots
 from workbench.checkpoints.store import list_snapshots
 from workbench.errors import Refused
 from workbench.migration.dry_runs import DryRun
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
-PASSED = Verification("2026-01-02T09:00:00+00:00", "dana", "pass", "", 1.0, "")
+PASSED = Verification(datetime(2026, 1, 2, tzinfo=UTC), "dana", "pass", "", 1.0, "")
 
 
 def aged(days: float, *, outcome: str = "", precedes: str | None = None):
     moment = NOW - timedelta(days=days)
-    made = manifest(f"backup_{moment:%Y%m%d_%H%M%S}", created_at=moment.isoformat(), precedes=precedes)
+    made = manifest(f"backup_{moment:%Y%m%d_%H%M%S}", created_at=moment, precedes=precedes)
     return made.with_verification(replace(PASSED, outcome=outcome)) if outcome else made
 
 
@@ -95,16 +95,16 @@ def test_what_always_holds(snapshots, migrations, later):
     assert all(each.reason for each in decided)
     verified = [each for each in snapshots if each.verified]
     if snapshots:
-        assert max(verified or snapshots, key=lambda each: each.created).snapshot in keep
+        assert max(verified or snapshots, key=lambda each: each.created_at).snapshot in keep
     for each in snapshots:
-        if NOW - each.created < timedelta(days=30):
+        if NOW - each.created_at < timedelta(days=30):
             assert each.snapshot in keep
         if any(m.run == each.precedes and NOW - m.ended < timedelta(days=7) for m in migrations):
             assert each.snapshot in keep
     for migration in migrations:
-        before = [each for each in snapshots if each.created <= migration.began]
+        before = [each for each in snapshots if each.created_at <= migration.began]
         if before and NOW - migration.ended < timedelta(days=7):
-            assert max(before, key=lambda each: each.created).snapshot in keep
+            assert max(before, key=lambda each: each.created_at).snapshot in keep
     # The order in which they are given does not matter, and what goes today goes tomorrow.
     assert decide_snapshots(NOW, snapshots[::-1], migrations[::-1]) == decided
     then = decide_snapshots(NOW + timedelta(days=later / 10), snapshots, migrations)
@@ -125,12 +125,11 @@ def test_dry_runs_and_the_audit_log():
 def age(found, days: float):
     """Let a snapshot have been taken earlier."""
     moment = datetime.now(UTC) - timedelta(days=days)
-    name = f"backup_{moment:%Y%m%d_%H%M%S}"
-    made = replace(found, snapshot=name, file=f"{name}.dump", created_at=moment.isoformat())
-    found.path.rename(found.folder / made.file)
-    (found.folder / f"{found.snapshot}.json").unlink()
-    write_manifest(made, found.folder / f"{made.snapshot}.json")
-    return made
+    path = found.folder / f"backup_{moment:%Y%m%d_%H%M%S}.json"
+    made = found.model_copy(update={"created_at": moment}).write(path)
+    found.archive.rename(made.archive)
+    found.path.unlink()
+    return Manifest.read(path)
 
 
 def test_only_what_was_shown_and_only_our_own_files_go(clubs, opened, backups):
@@ -138,9 +137,8 @@ def test_only_what_was_shown_and_only_our_own_files_go(clubs, opened, backups):
         old = age(wb.create_snapshot(), 40)
         older = age(wb.create_snapshot(), 50)
         new = wb.create_snapshot()
-        other = replace(older, snapshot="backup_20200101_000000", file="backup_20200101_000000.dump",
-                        created_at="2020-01-01T00:00:00+00:00", target={**older.target, "environment": "other"})  # fmt: skip
-        write_manifest(other, backups / "backup_20200101_000000.json")
+        other = older.model_copy(update={"target": replace(older.target, environment="other")})
+        other.write(backups / "backup_20200101_000000.json")
         mine = [
             backups / name for name in ("backup_by_hand.dump", "backup_20200202_000000.dump", "notes.txt")
         ]
@@ -161,7 +159,7 @@ def test_only_what_was_shown_and_only_our_own_files_go(clubs, opened, backups):
         assert len(wb.audit(action="migration:snapshot:pruned")) == 2
     left = {each.name for each in backups.iterdir()}
     assert left == {
-        new.file,
+        new.archive.name,
         f"{new.snapshot}.json",
         "backup_20200101_000000.json",
         *(each.name for each in mine),
@@ -173,17 +171,17 @@ def test_killed_while_pruning_nothing_half_is_listed(clubs, opened, backups):
         old = age(wb.create_snapshot(), 40)
         wb.create_snapshot()
         decided = wb.retention()
-        with old.path.open() as file:
+        with old.archive.open() as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             with pytest.raises(Refused, match="at work"):
                 wb.prune(decided)
         going = backups / f".{old.snapshot}.part"
-        old.path.rename(going)  # its first step
+        old.archive.rename(going)  # its first step
         assert old not in list_snapshots(backups)
         assert old in wb.snapshots()
         assert "whole" in wb.said[-1]
-        old.path.rename(going)
-        old.path.with_suffix(".json").unlink()  # its second
+        old.archive.rename(going)
+        old.path.unlink()  # its second
         assert old not in wb.snapshots()
         assert "unfinished" in wb.said[-1]
     assert len(list(backups.iterdir())) == 2

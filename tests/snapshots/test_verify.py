@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import random
 import shutil
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import psycopg
 import pytest
@@ -14,10 +16,10 @@ from tests.snapshots.test_manifest import manifest
 from workbench import checkpointing
 from workbench.checkpoints import verifying
 from workbench.checkpoints.contents import TableState
-from workbench.checkpoints.manifest import Manifest, Verification, read_manifest, write_manifest
+from workbench.checkpoints.manifest import Manifest, Verification
 from workbench.checkpoints.verifying import size_in_range
 from workbench.demo.club import build_club
-from workbench.errors import NotLogged, SnapshotError, UsageError, WorkbenchError
+from workbench.errors import DocumentError, NotLogged, SnapshotError, UsageError, WorkbenchError
 from workbench.settings import EnvironmentSettings, Settings
 from workbench.workbench import Workbench
 
@@ -43,7 +45,7 @@ def taken(kept, opened, backups):
 
 def forge(found: Manifest, **changes) -> None:
     """Write a manifest that says something else, its own digest right."""
-    write_manifest(replace(found, **changes), found.folder / f"{found.snapshot}.json")
+    found.model_copy(update=changes).write(found.path)
 
 
 def unlogged(*_, **__) -> str:
@@ -69,7 +71,7 @@ def test_a_restore_proves_it(club, opened):
         )
         assert "no predecessor" in tried.detail
         assert proved.verified
-        assert wb.snapshots() == [proved] == [read_manifest(made.path)]
+        assert wb.snapshots() == [proved] == [Manifest.read(made.path)]
         assert proved.facts_digest == made.facts_digest
         (entry,) = wb.audit(action="migration:snapshot:verified")["metadata"]
         assert (entry["outcome"], entry["snapshot"], entry["operator"]) == ("pass", made.snapshot, "dana")
@@ -99,7 +101,7 @@ def test_a_damaged_archive(taken, damage, monkeypatch):
     wb, found = taken
     monkeypatch.setattr(verifying, "scratch_database", lambda _: pytest.fail("it came to a restore"))
     change, said = DAMAGE[damage]
-    change(found.path)
+    change(found.archive)
     tried = wb.verify_snapshot(found.snapshot).verifications[-1]
     assert (tried.outcome, tried.where) == ("fail", "")
     assert said in tried.detail
@@ -111,8 +113,8 @@ def test_a_damaged_archive_whose_manifest_was_made_to_fit(taken, at):
     """Only the restore can tell, wherever among the rows the byte is."""
     wb, found = taken
     unlog(wb)
-    flipped(found.path, at)
-    forge(found, sha256=verifying.digest_of(found.path))
+    flipped(found.archive, at)
+    forge(found, sha256=verifying.digest_of(found.archive))
     tried = wb.verify_snapshot().verifications[-1]
     assert tried.outcome == "fail", tried.detail
 
@@ -122,7 +124,7 @@ LIES = {
     "digest": (lambda m: {"tables": {**m.tables, "Member": TableState(m.tables["Member"].rows, "00" * 32)}}, "but others"),
     "table": (lambda m: {"tables": {k: v for k, v in m.tables.items() if k != "Event"}}, "knows no table Event"),
     "more": (lambda m: {"tables": {**m.tables, "Gone": TableState(0, "00" * 32)}}, "there is no table Gone"),
-    "database": (lambda m: {"target": {**m.target, "database": "another"}}, "not of 'another'"),
+    "database": (lambda m: {"target": replace(m.target, database="another")}, "not of 'another'"),
     "sequence": (
         lambda m: {"sequences": {k: replace(v, last_value=v.last_value + 9) for k, v in m.sequences.items()}},
         "stands at",
@@ -146,9 +148,9 @@ def test_a_manifest_that_lies(taken, lie):
 
 def test_a_manifest_that_was_edited_is_refused_before_anything(taken):
     wb, found = taken
-    path = found.path.with_suffix(".json")
+    path = found.path
     path.write_text(path.read_text(encoding="utf-8").replace('"rows": 2', '"rows": 3'), encoding="utf-8")
-    with pytest.raises(SnapshotError, match="was edited"):
+    with pytest.raises(DocumentError, match="was edited"):
         wb.verify_snapshot(found.snapshot)
 
 
@@ -156,10 +158,10 @@ def test_another_databases_archive_under_this_name(taken, clubs, opened, tmp_pat
     wb, found = taken
     unlog(wb)
     with opened(clubs.clone("guide"), backups=tmp_path / "others") as other:
-        path = other.create_snapshot().path
-    shutil.copy(path, found.path)
+        path = other.create_snapshot().archive
+    shutil.copy(path, found.archive)
     assert wb.verify_snapshot().verifications[-1].outcome == "fail"
-    forge(found, sha256=verifying.digest_of(found.path), size=found.path.stat().st_size)
+    forge(found, sha256=verifying.digest_of(found.archive), size=found.archive.stat().st_size)
     tried = wb.verify_snapshot().verifications[-1]
     assert tried.outcome == "fail"
     assert "is of the database" in tried.detail
@@ -203,16 +205,21 @@ def test_a_club_on_an_older_server_is_proved_there(older, backups, tmp_path, mon
 @pytest.mark.parametrize("logged", [True, False])
 def test_an_outcome_that_cannot_be_written_is_told_and_logged(taken, backups, monkeypatch, logged):
     wb, made = taken
-    (backups / f".{made.snapshot}.json.part").mkdir()  # in the way, whoever may write here
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("workbench.documents.keep", full)
     known = wb.audit(action="migration:snapshot:verified")["metadata"]
     if not logged:
         monkeypatch.setattr(checkpointing, "record", unlogged)
-    with pytest.raises(WorkbenchError, match=rf"{made.snapshot}: pass \(.* rows .*Is a directory") as caught:
+    with pytest.raises(WorkbenchError, match=rf"{made.snapshot}: pass \(.* rows .*No space left") as caught:
         wb.verify_snapshot()
     assert str(backups / f"{made.snapshot}.json") in caught.value.what
     assert ("The audit log has the outcome" in caught.value.what) is logged
     assert ("Nor is it in the audit log" in caught.value.what) is not logged
     assert "verify again" in caught.value.next_step
+    monkeypatch.undo()
     assert not wb.snapshot(made.snapshot).verified
     entries = wb.audit(action="migration:snapshot:verified")["metadata"]
     assert len(entries) - len(known) == int(logged)
@@ -288,7 +295,9 @@ def test_its_size_is_in_the_range_of_its_predecessors():
         with pytest.raises(SnapshotError, match="out of the range"):
             size_in_range(manifest(size=size), before)
         assert "accepted" in size_in_range(manifest(size=size), before, any_size=True)
-    failed = Verification("2026-01-02T09:00:00+00:00", "dana", "fail", "", 1.0, "")
+    failed = Verification(
+        at=datetime(2026, 1, 2, tzinfo=UTC), by="dana", outcome="fail", detail="", seconds=1, where=""
+    )
     assert "no predecessor" in size_in_range(
         manifest(size=9), [each.with_verification(failed) for each in before]
     )
@@ -300,6 +309,6 @@ def test_a_snapshot_that_is_not_there(taken):
     with pytest.raises(UsageError, match="Nearest"):
         wb.verify_snapshot("backup_20200101_000000")
     found = wb.snapshot("latest")
-    forge(found, target={**found.target, "environment": "another"})
+    forge(found, target=replace(found.target, environment="another"))
     with pytest.raises(UsageError, match="--environment another"):
         wb.verify_snapshot(found.snapshot)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from datetime import UTC, timedelta
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from typer.testing import CliRunner
 
 from tests.imports import IMPORTERS, import_run
 from tests.states import state
-from workbench.checkpoints.manifest import Verification, write_manifest
+from workbench.checkpoints.manifest import Verification
 from workbench.cli.main import app
 from workbench.demo.breakages import break_club
 from workbench.errors import UsageError
@@ -116,17 +115,18 @@ def test_a_proved_snapshot_from_before_the_run_is_measured(club, server, tmp_pat
     with club.workbench() as wb:
         started = next(each.started for each in wb.find_runs() if each.run == imported.run)
     # The demo's runs lie in a past of their own.
-    before = (started - timedelta(hours=1)).replace(tzinfo=UTC).isoformat()
-    manifest, aged = tmp_path / "backups" / f"{taken.snapshot}.json", replace(taken, created_at=before)
-    write_manifest(aged, manifest)
+    before = (started - timedelta(hours=1)).replace(tzinfo=UTC)
+    aged = taken.model_copy(update={"created_at": before}).write(taken.path)
     untouched = """SELECT id FROM "Member" WHERE id::text <> ALL (%s) ORDER BY id LIMIT 3"""
     touched = [key for _, key in imported.updated] + [
         key for keys in imported.created.values() for key in keys
     ]
     club.execute(f"""UPDATE "Member" SET "firstName" = 'Ann' WHERE id IN ({untouched})""", touched)
     unproved = level_2(imported.run)
-    proof = Verification(before, "dana", "pass", "all equal", 90.0, "scratch")
-    write_manifest(aged.with_verification(proof), manifest)
+    proof = Verification(
+        at=before, by="dana", outcome="pass", detail="all equal", seconds=90.0, where="scratch"
+    )
+    aged.with_verification(proof).write(aged.path)
     proved = level_2(imported.run)
     assert not level_2(earlier.run)["possible"]  # it holds what that run did
     assert not unproved["possible"]

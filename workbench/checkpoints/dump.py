@@ -25,6 +25,7 @@ from workbench.database.address import redact
 from workbench.database.connection import SPELLING, Database, session
 from workbench.database.encoding import encoding_for
 from workbench.database.programs import Advance, Program, entries_of, program_for, script_of
+from workbench.documents import Target
 from workbench.errors import Refused, WorkbenchError
 from workbench.murmurant.schema import Schema
 
@@ -79,7 +80,7 @@ class State:
 def create_snapshot(
     database: Database,
     schema: Schema,
-    target: dict[str, str],
+    target: Target,
     folder: Path,
     *,
     by: str,
@@ -96,7 +97,7 @@ def create_snapshot(
         The database.
     schema : Schema
         Murmurant's tables there.
-    target : dict
+    target : Target
         Which database that is, for the manifest.
     folder : Path
         The backups.
@@ -116,7 +117,7 @@ def create_snapshot(
     WorkbenchError
         When pg_dump fails, or there is no room; nothing is kept then.
     """
-    moment = datetime.now(UTC)
+    moment = datetime.now(UTC).replace(microsecond=0)
     with exported(database) as state, part(folder, moment) as made:
         parameters = _parameters(database, encoding_for(state.connection))
         program = program_for("pg_dump", state.server_version, tools, parameters)
@@ -130,21 +131,17 @@ def create_snapshot(
         except BaseException:
             digesting.stop()
             raise
-        here = schema.catalogue.schema
-        main = contents.pop(here, Contents())
+        main = contents.pop(target.schema, Contents())
         return made.publish(
             Manifest(
-                snapshot=made.name,
                 compression=compression,
-                file=f"{made.name}.dump",
                 sha256=sha256,
                 size=made.path.stat().st_size,
                 tool_version=program.version,
                 server_version=state.server_version,
                 target=target,
-                schema=here,
                 dialect=schema.dialect,
-                created_at=moment.isoformat(timespec="seconds"),
+                created_at=moment,
                 created_by=by,
                 precedes=precedes,
                 reason=reason,
@@ -155,7 +152,6 @@ def create_snapshot(
                 tables=main.tables,
                 sequences=main.sequences,
                 elsewhere=contents,
-                folder=folder,
             )
         )
 

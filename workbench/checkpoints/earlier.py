@@ -14,7 +14,7 @@ from sqlalchemy import Connection as Asking
 
 from workbench.checkpoints.archive import Archive, read_archive
 from workbench.checkpoints.contents import Connection, TableState
-from workbench.checkpoints.manifest import Manifest, read_manifest
+from workbench.checkpoints.manifest import Manifest
 from workbench.checkpoints.scratch import LONG, Scratch, restored
 from workbench.checkpoints.store import find_snapshot
 from workbench.database.connection import Database, connect, raw
@@ -156,12 +156,12 @@ def snapshot_named(name: str | Path, settings: Settings, live: Database) -> Snap
     if path.exists() and not path.with_suffix(".json").exists():
         return Snapshot(path.name, path, None, None)
     manifest = (
-        read_manifest(path)
+        Manifest.read(path)
         if path.exists()
         else find_snapshot(settings.backups, str(name), live.environment.name)
     )
-    taken_at = manifest.created.astimezone(UTC).replace(tzinfo=None)
-    return Snapshot(manifest.snapshot, manifest.path, manifest, taken_at)
+    taken_at = manifest.created_at.astimezone(UTC).replace(tzinfo=None)
+    return Snapshot(manifest.snapshot, manifest.archive, manifest, taken_at)
 
 
 @contextmanager

@@ -1,26 +1,21 @@
-"""The manifest beside a snapshot: what it is, what was in it, and what verifying it has shown.
-
-A snapshot is ``backup_YYYYMMDD_HHMMSS.dump`` with ``backup_YYYYMMDD_HHMMSS.json`` beside it. The archive
-comes first and the manifest last, each whole under its name or not there: what has a manifest is whole.
-"""
+"""The manifest beside a snapshot's archive: what it is, what was in it, and what verifying it has shown."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
-from datetime import datetime
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal, Self
+
+from pydantic import AwareDatetime, Field
 
 from workbench.audit import Noted
 from workbench.checkpoints.contents import Contents, SequenceState, TableState
-from workbench.errors import SnapshotError
+from workbench.documents import Document, Target
+from workbench.errors import DocumentError
 
-VERSION = 3
 NAME = re.compile(r"backup_\d{8}_\d{6}")
 """A snapshot's name; the time in it is UTC."""
 
@@ -33,8 +28,8 @@ class Verification:
 
     Attributes
     ----------
-    at : str
-        When, UTC in ISO format.
+    at : datetime
+        When.
     by : str
         Who asked for it.
     outcome : {"pass", "fail", "not run"}
@@ -47,7 +42,7 @@ class Verification:
         The scratch server.
     """
 
-    at: str
+    at: AwareDatetime
     by: str
     outcome: Outcome
     detail: str
@@ -55,28 +50,23 @@ class Verification:
     where: str
 
 
-@dataclass(frozen=True)
-class Manifest:
-    """What a snapshot is.
+class Manifest(Document):
+    """What a snapshot is; its file, and the archive beside it, have the snapshot's name.
 
     Attributes
     ----------
-    snapshot : str
-        Its name, such as ``backup_20260101_090000``.
     compression : str
         ``zstd`` or ``gzip``.
-    file : str
-        The archive's name beside the manifest.
     sha256, size : str, int
-        The archive's digest (see `workbench.checkpoints.archive.Archive`) and bytes.
+        The archive's digest and bytes.
     tool_version, server_version : str
         pg_dump's and the server's.
-    target : dict
-        The database: ``system_identifier``, ``database``, ``schema``, ``environment``, ``kind``.
-    schema, dialect : str
-        Murmurant's schema there, and which dialect it speaks.
-    created_at, created_by : str
-        When (UTC, ISO) and by whom.
+    target : Target
+        The database, and Murmurant's schema there.
+    dialect : str
+        Which dialect it speaks.
+    created_at, created_by : datetime, str
+        When it was taken, and by whom.
     precedes : str or None
         The run that it was taken before.
     reason : str or None
@@ -96,19 +86,23 @@ class Manifest:
         The digest of the workbench's own audit entries; None where there are none, or no log.
     verifications : tuple of Verification
         Oldest first.
+    seal : str
+        SHA-256 of all the rest, so that one that was edited is noticed.
     """
 
-    snapshot: str
+    noun = "manifest"
+    remedy = "Use another snapshot, or copy this one anew from where it was made."
+    version = 3
+    sealed = False
+
     compression: str
-    file: str
     sha256: str
     size: int
     tool_version: str
     server_version: str
-    target: dict[str, str]
-    schema: str
+    target: Target
     dialect: str
-    created_at: str
+    created_at: AwareDatetime
     created_by: str
     precedes: str | None
     reason: str | None
@@ -116,27 +110,31 @@ class Manifest:
     timeline: dict[str, str]
     tables: dict[str, TableState]
     sequences: dict[str, SequenceState]
-    elsewhere: dict[str, Contents] = field(default_factory=dict)
+    elsewhere: dict[str, Contents] = Field(default_factory=dict)
     database_size: int = 0
     log: Noted | None = None
     verifications: tuple[Verification, ...] = ()
-    version: int = VERSION
-    folder: Path = field(default=Path(), compare=False)
+    seal: str = ""
 
     @property
-    def path(self) -> Path:
-        """The archive."""
-        return self.folder / self.file
+    def snapshot(self) -> str:
+        """The snapshot's name, such as ``backup_20260101_090000``."""
+        return self.id
 
     @property
-    def created(self) -> datetime:
-        """When it was taken, with its zone."""
-        return datetime.fromisoformat(self.created_at)
+    def folder(self) -> Path:
+        """Where it lies."""
+        return self.path.parent
+
+    @property
+    def archive(self) -> Path:
+        """The archive beside it."""
+        return self.path.with_suffix(".dump")
 
     @property
     def contents(self) -> dict[str, Contents]:
         """The tables and sequences of every schema."""
-        return {**self.elsewhere, self.schema: Contents(self.tables, self.sequences)}
+        return {**self.elsewhere, self.target.schema: Contents(self.tables, self.sequences)}
 
     @property
     def rows(self) -> int:
@@ -152,114 +150,29 @@ class Manifest:
     @property
     def facts_digest(self) -> str:
         """The SHA-256 of all that never changes: everything but the verifications."""
-        return _digest({**_plain(self), "verifications": []})
+        return self._hash("verifications", "seal")
 
     def with_verification(self, made: Verification) -> Manifest:
         """Return it with one verification more."""
-        return replace(self, verifications=(*self.verifications, made))
+        return self.model_copy(update={"verifications": (*self.verifications, made)})
 
+    def content(self) -> bytes:
+        """Return the one spelling of it, sealed."""
+        return super(Manifest, self.model_copy(update={"seal": self._hash("seal")})).content()
 
-def dumped(manifest: Manifest) -> str:
-    """Return a manifest as JSON, its own digest last."""
-    plain = _plain(manifest)
-    return json.dumps({**plain, "digest": _digest(plain)}, ensure_ascii=False, indent=1) + "\n"
+    @classmethod
+    def parse(cls, content: bytes, path: Path) -> Self:
+        """Understand what a file holds, and refuse what was edited."""
+        manifest = super().parse(content, path)
+        if manifest.seal != manifest._hash("seal"):
+            raise DocumentError(f"The manifest {path} was edited since it was written.", cls.remedy)
+        return manifest
 
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read a manifest by its file, or by the archive it lies beside."""
+        return super().read(path.with_suffix(cls.suffix))
 
-def read_manifest(path: Path) -> Manifest:
-    """Read a manifest.
-
-    Parameters
-    ----------
-    path : Path
-        Its file, or the archive it lies beside.
-
-    Raises
-    ------
-    SnapshotError
-        When there is none, it is cut short, of another version, or was edited: its own digest tells.
-    """
-    if path.suffix == ".dump":
-        path = path.with_suffix(".json")
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not UTF-8"
-        raise SnapshotError(
-            f"The manifest {path} cannot be read: {reason}.",
-            "A snapshot is an archive of `workbench snapshot create` with its manifest beside it.",
-        ) from None
-    try:
-        found = json.loads(text)
-        digest = found.pop("digest")
-        version = found["version"]
-    except (ValueError, AttributeError, KeyError, TypeError):
-        raise SnapshotError(
-            f"The manifest {path} is cut short, or is no manifest.", "Copy it anew, or take another snapshot."
-        ) from None
-    if version != VERSION:
-        raise SnapshotError(
-            f"The manifest {path} is of version {version}; this workbench reads {VERSION}.",
-            "Use the workbench that made it.",
-        )
-    if digest != _digest(found):
-        raise SnapshotError(
-            f"The manifest {path} was edited: its own digest does not fit what it says.",
-            "Use another snapshot, or copy this one anew from where it was made.",
-        )
-    try:
-        return _parsed(found, path.parent)
-    except (TypeError, KeyError, ValueError) as error:
-        raise SnapshotError(
-            f"The manifest {path} lacks or misspells something: {error}.", "Copy it anew, or take another."
-        ) from None
-
-
-def write_manifest(manifest: Manifest, path: Path) -> None:
-    """Write a manifest whole: a temporary name, flushed, renamed."""
-    part = path.with_name(f".{path.name}.part")
-    with part.open("w", encoding="utf-8") as file:
-        file.write(dumped(manifest))
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
-    flush_folder(path.parent)
-
-
-def flush_folder(folder: Path) -> None:
-    """Have the names in a folder written to disk."""
-    number = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)
-
-
-def _plain(manifest: Manifest) -> dict[str, Any]:
-    plain = asdict(manifest)
-    del plain["folder"]
-    plain["verifications"] = list(plain["verifications"])
-    return {"version": plain.pop("version"), **plain}
-
-
-def _parsed(found: dict[str, Any], folder: Path) -> Manifest:
-    main = _contents(found)
-    elsewhere = {name: _contents(each) for name, each in found.pop("elsewhere").items()}
-    tried = tuple(Verification(**each) for each in found.pop("verifications"))
-    log = Noted(**told) if (told := found.pop("log", None)) else None
-    rest = {**found, "log": log, "tables": main.tables, "sequences": main.sequences}
-    made = Manifest(**rest, elsewhere=elsewhere, verifications=tried, folder=folder)
-    if made.created.tzinfo is None or not NAME.fullmatch(made.snapshot) or Path(made.file).name != made.file:
-        raise ValueError("its name, file or time")
-    return made
-
-
-def _contents(found: Mapping[str, Any]) -> Contents:
-    return Contents(
-        {name: TableState(**each) for name, each in found["tables"].items()},
-        {name: SequenceState(**each) for name, each in found["sequences"].items()},
-    )
-
-
-def _digest(plain: Mapping[str, Any]) -> str:
-    said = json.dumps(plain, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(said.encode(errors="surrogatepass")).hexdigest()
+    def _hash(self, *but: str) -> str:
+        facts = json.dumps(self.model_dump(mode="json", exclude=set(but)), sort_keys=True)
+        return hashlib.sha256(facts.encode()).hexdigest()

@@ -76,13 +76,13 @@ def decide_snapshots(
     list of Decision
         One each, oldest first.
     """
-    ordered = sorted(snapshots, key=lambda each: (each.created, each.snapshot))
+    ordered = sorted(snapshots, key=lambda each: (each.created_at, each.snapshot))
     verified = [each for each in ordered if each.verified]
     last = verified[-1:] or ordered[-1:]
     needed = _needed(now, ordered, migrations)
     decisions = []
     for each in ordered:
-        age = now - each.created
+        age = now - each.created_at
         days = f"{age // timedelta(days=1):,} days old"
         if each in last:
             why = "the last one that was verified" if each.verified else "the latest; none was verified"
@@ -138,7 +138,7 @@ def _needed(now: datetime, ordered: list[Manifest], migrations: Iterable[Migrati
     for migration in sorted(migrations, key=lambda each: (each.ended, each.run)):
         if now - migration.ended >= AFTER_MIGRATION:
             continue
-        before = [each for each in ordered if each.created <= migration.began]
+        before = [each for each in ordered if each.created_at <= migration.began]
         back = [each for each in ordered if each.precedes == migration.run]
         back += before[-1:] + [each for each in before if each.verified][-1:]
         needed |= {each.snapshot: migration.run for each in back}

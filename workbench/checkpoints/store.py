@@ -17,8 +17,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from workbench.checkpoints.manifest import NAME, Manifest, flush_folder, read_manifest, write_manifest
-from workbench.errors import Refused, SnapshotError, UsageError, WorkbenchError, unknown
+from workbench.checkpoints.manifest import NAME, Manifest
+from workbench.documents import Store
+from workbench.errors import Refused, UsageError, WorkbenchError, unknown
 
 _PART = re.compile(r"\.(backup_\d{8}_\d{6})\.part")
 
@@ -43,15 +44,14 @@ class Part:
 
     def publish(self, manifest: Manifest) -> Manifest:
         """Write the manifest of an archive that is whole and on disk, and give it its name."""
-        beside = self.path.with_name(f"{self.name}.json")
-        write_manifest(manifest, beside)
+        written = manifest.write(self.path.with_name(f"{self.name}.json"))
         try:
-            self.path.rename(manifest.path)
+            self.path.rename(written.archive)
         except OSError:
-            beside.unlink()
+            written.path.unlink()
             raise
         flush_folder(self.path.parent)
-        return manifest
+        return Manifest.read(written.path)
 
 
 @contextmanager
@@ -91,14 +91,14 @@ def list_snapshots(folder: Path, environment: str | None = None) -> list[Manifes
     """
     every = [each for each in _all(folder).values() if isinstance(each, Manifest)]
     return sorted(
-        (each for each in every if environment in (None, each.target["environment"])),
+        (each for each in every if environment in (None, each.target.environment)),
         key=lambda each: (each.created_at, each.snapshot),
     )
 
 
-def unreadable(folder: Path) -> list[SnapshotError]:
+def unreadable(folder: Path) -> list[WorkbenchError]:
     """Return what is wrong with the manifests that are listed nowhere because they cannot be read."""
-    return [each for each in _all(folder).values() if isinstance(each, SnapshotError)]
+    return [each for each in _all(folder).values() if isinstance(each, WorkbenchError)]
 
 
 def find_snapshot(folder: Path, name: str, environment: str | None = None) -> Manifest:
@@ -106,40 +106,43 @@ def find_snapshot(folder: Path, name: str, environment: str | None = None) -> Ma
 
     Raises
     ------
-    SnapshotError
+    DocumentError
         When its manifest cannot be read.
     UsageError
         When there is none of this name.
     """
-    every = _all(folder)
     if name == "latest":
-        listed = list_snapshots(folder, environment)
-        newest = listed[-1].snapshot if listed else ""
-        for known, error in reversed(every.items()):
-            if isinstance(error, SnapshotError) and known > newest:
-                raise error  # it may be the one that is meant
-        if not listed:
-            of = f" of {environment}" if environment else ""
-            raise UsageError(
-                f"There is no snapshot{of} in {folder}.", "Take one with `workbench snapshot create`."
-            )
-        return listed[-1]
+        return _latest(folder, environment)
     path = Path(name)
-    if path.suffix in {".dump", ".json"}:
-        for place in (path, folder / path):
-            if place.with_suffix(".json").is_file():
-                return read_manifest(place)
-            if place.suffix == ".dump" and place.exists():
-                raise UsageError(
-                    f"{place} has no manifest beside it ({place.stem}.json), so what it holds is not known.",
-                    "Put the manifest back that was written with it; `workbench snapshot diff FILE` reads any archive without one.",
-                )
-    close = [known for known in every if known == name] or [
-        known for known in every if known.startswith(name)
-    ]
-    if len(close) != 1:
-        raise unknown("snapshot", name, close or every)
-    return read_manifest(folder / f"{close[0]}.json")
+    if path.suffix not in {".dump", ".json"}:
+        known = {each: path for each, path in Store(folder, Manifest).paths().items() if NAME.fullmatch(each)}
+        close = [name] if name in known else [each for each in known if each.startswith(name)]
+        if len(close) != 1:
+            raise unknown("snapshot", name, close or known)
+        return Manifest.read(known[close[0]])
+    for place in (path, folder / path):
+        if place.with_suffix(".json").is_file():
+            return Manifest.read(place)
+        if place.suffix == ".dump" and place.exists():
+            raise UsageError(
+                f"{place} has no manifest beside it ({place.stem}.json), so what it holds is not known.",
+                "Put the manifest back that was written with it; `workbench snapshot diff FILE` reads any archive without one.",
+            )
+    raise unknown("snapshot", name, [each.snapshot for each in list_snapshots(folder)])
+
+
+def _latest(folder: Path, environment: str | None) -> Manifest:
+    listed = list_snapshots(folder, environment)
+    newest = listed[-1].snapshot if listed else ""
+    for name, error in reversed(_all(folder).items()):
+        if isinstance(error, WorkbenchError) and name > newest:
+            raise error  # it may be the one that is meant
+    if not listed:
+        of = f" of {environment}" if environment else ""
+        raise UsageError(
+            f"There is no snapshot{of} in {folder}.", "Take one with `workbench snapshot create`."
+        )
+    return listed[-1]
 
 
 def clear_left_over(folder: Path) -> list[str]:
@@ -156,7 +159,6 @@ def clear_left_over(folder: Path) -> list[str]:
                 said.append(f"{name} was interrupted when it was whole; it is in its place now.")
             else:
                 path.unlink()
-                path.with_name(f".{name}.json.part").unlink(missing_ok=True)
                 said.append(f"{name} was unfinished: what was left of it is removed.")
         except OSError as error:
             said.append(f"{name} is unfinished, and {path} cannot be removed: {error.strerror}.")
@@ -178,17 +180,16 @@ def prune_snapshot(manifest: Manifest) -> None:
     Refused
         When it has changed since, or somebody is at work on it.
     """
-    path, manifest_path = manifest.path, manifest.folder / f"{manifest.snapshot}.json"
-    going = path.with_name(f".{manifest.snapshot}.part")
-    lock = _locked(path) if path.exists() else None
+    archive, going = manifest.archive, manifest.path.with_name(f".{manifest.snapshot}.part")
+    lock = _locked(archive) if archive.exists() else None
     try:
-        if path.exists() and lock is None:
+        if archive.exists() and lock is None:
             raise Refused(f"Somebody else is at work on {manifest.snapshot}.", "Try again in a moment.")
-        if read_manifest(manifest_path) != manifest:
+        if Manifest.read(manifest.path) != manifest:
             raise Refused(f"{manifest.snapshot} has changed since it was looked at.", "Look again.")
         if lock is not None:
-            path.rename(going)
-        manifest_path.unlink()
+            archive.rename(going)
+        manifest.path.unlink()
         flush_folder(manifest.folder)
         going.unlink(missing_ok=True)
     finally:
@@ -196,16 +197,22 @@ def prune_snapshot(manifest: Manifest) -> None:
             os.close(lock)
 
 
-def _all(folder: Path) -> dict[str, Manifest | SnapshotError]:
+def flush_folder(folder: Path) -> None:
+    """Have the names in a folder written to disk."""
+    number = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
+
+
+def _all(folder: Path) -> dict[str, Manifest | WorkbenchError]:
     """Return every snapshot by name, or why its manifest cannot be read; none that is unfinished."""
-    snapshots: dict[str, Manifest | SnapshotError] = {}
-    for path in sorted(folder.glob("backup_*.json")):
-        if NAME.fullmatch(path.stem) and not path.with_name(f".{path.stem}.part").exists():
-            try:
-                snapshots[path.stem] = read_manifest(path)
-            except SnapshotError as error:
-                snapshots[path.stem] = error
-    return snapshots
+    return {
+        path.stem: each
+        for path, each in Store(folder, Manifest).scan()
+        if NAME.fullmatch(path.stem) and not path.with_name(f".{path.stem}.part").exists()
+    }
 
 
 def _claimed(folder: Path, moment: datetime) -> Part:

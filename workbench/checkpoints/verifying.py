@@ -74,7 +74,7 @@ def verify_snapshot(
         advance("reading the archive", 0, 4)
         _refuse_another_file(manifest, settings.client_tools)
         size = size_in_range(manifest, predecessors, any_size)
-        with scratch_database(settings, encoding_of(manifest.path)) as (scratch, _):
+        with scratch_database(settings, encoding_of(manifest.archive)) as (scratch, _):
             _refuse_unfit(manifest, scratch, settings)
             advance(f"restoring on {scratch.environment}", 1, 4)
             broken = _restore(manifest, scratch, settings)
@@ -82,7 +82,7 @@ def verify_snapshot(
             with scratch.speaking_plainly():
                 options = f"-c default_transaction_read_only=on{SPELLING}"
                 held = contents_of(lambda: scratch.session(options))
-                said = differences(manifest.contents, held, manifest.schema)
+                said = differences(manifest.contents, held, manifest.target.schema)
             advance("dropping it", 3, 4)
         refuse_differences(said)
         return f"restored: {_counted(manifest)}; {size}{_told(broken)}", scratch.environment.where
@@ -113,8 +113,14 @@ def judged(proved: Callable[[], tuple[str, str]], by: str) -> Verification:
     except WorkbenchError as error:
         outcome, detail = "not run", str(error)
     seconds = round(perf_counter() - begun, 1)
-    at = datetime.now(UTC).isoformat(timespec="seconds")
-    return Verification(at, by, outcome, detail, seconds, where)
+    return Verification(
+        at=datetime.now(UTC).replace(microsecond=0),
+        by=by,
+        outcome=outcome,
+        detail=detail,
+        seconds=seconds,
+        where=where,
+    )
 
 
 def refuse_differences(said: list[str]) -> None:
@@ -135,8 +141,7 @@ def size_in_range(manifest: Manifest, predecessors: Sequence[Manifest], any_size
     alike = [
         each.size
         for each in predecessors
-        if (each.compression, each.target["environment"])
-        == (manifest.compression, manifest.target["environment"])
+        if (each.compression, each.target.environment) == (manifest.compression, manifest.target.environment)
         and not (each.verifications and each.verifications[-1].outcome == "fail")
     ][-PREDECESSORS:]
     if not alike:
@@ -155,7 +160,7 @@ def size_in_range(manifest: Manifest, predecessors: Sequence[Manifest], any_size
 
 def _refuse_another_file(manifest: Manifest, tools: Path | None) -> None:
     """Refuse what is not, byte for byte, the archive that was written."""
-    path = manifest.path
+    path = manifest.archive
     try:
         if not path.exists():
             raise NotAsSaidError(f"Its archive {path} is not there.")
@@ -169,10 +174,10 @@ def _refuse_another_file(manifest: Manifest, tools: Path | None) -> None:
             )
     except OSError as error:
         raise WorkbenchError(f"{path} cannot be read: {error.strerror}.") from None
-    archive = read_archive(path, manifest.schema, tools)
-    if archive.database != manifest.target["database"]:
+    archive = read_archive(path, manifest.target.schema, tools)
+    if archive.database != manifest.target.database:
         raise NotAsSaidError(
-            f"{path.name} is of the database {archive.database!r}, not of {manifest.target['database']!r}."
+            f"{path.name} is of the database {archive.database!r}, not of {manifest.target.database!r}."
         )
 
 
@@ -199,11 +204,11 @@ def _refuse_unfit(manifest: Manifest, scratch: Database, settings: Settings) -> 
 def _restore(manifest: Manifest, scratch: Database, settings: Settings) -> list[str]:
     """Restore all that the archive has, as one owner; return the foreign keys that its rows break."""
     tools = settings.client_tools
-    lines = [each for each in entries_of(manifest.path, tools) if not _OF_ROLES.match(each)]
+    lines = [each for each in entries_of(manifest.archive, tools) if not _OF_ROLES.match(each)]
     # A subscription would begin to copy from the club's own server.
     jobs = max(2, min(os.cpu_count() or 1, 8))
     options = ["--no-owner", "--no-privileges", "--no-tablespaces", "--no-publications", "--no-subscriptions"]
-    return restore(manifest.path, scratch, tools, *options, f"--jobs={jobs}", entries=lines).unchecked_keys
+    return restore(manifest.archive, scratch, tools, *options, f"--jobs={jobs}", entries=lines).unchecked_keys
 
 
 def _counted(manifest: Manifest) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from time import perf_counter
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -56,7 +55,7 @@ def create(
         return
     held = f"{made.rows:,} rows of {len(made.tables):,} tables, {_bytes(made.size)}"
     say(
-        f"{paths_below([made.path])[0]}: {held} ({made.compression}), in {seconds:,.1f} s.",
+        f"{paths_below([made.archive])[0]}: {held} ({made.compression}), in {seconds:,.1f} s.",
         f"SHA-256 {made.sha256}",
     )
     say(f"To prove it by restoring: {command()} snapshot verify {made.snapshot}{on()}")
@@ -138,9 +137,8 @@ def listed(environment: EnvironmentName = None, json: AsJson = False) -> None:
 
 def facts(made: Manifest) -> dict[str, Any]:
     """Return a manifest for JSON: its path first."""
-    plain = asdict(made)
-    del plain["folder"]
-    return {**plain, "name": made.snapshot, "snapshot": str(made.path)}
+    plain = made.model_dump(mode="json")
+    return {**plain, "name": made.snapshot, "snapshot": str(made.archive), "file": made.archive.name}
 
 
 def _decisions(decided: list[Decision]) -> pd.DataFrame:

@@ -210,9 +210,9 @@ def backup_evidence(
     make = "`workbench snapshot create`, then `workbench snapshot verify`"
     if not snapshots:
         return Evidence(False, "there is no snapshot of this database", make)
-    last = max(snapshots, key=lambda each: (each.created, each.snapshot))
-    says = f"{last.snapshot}, {_hours(now, last.created)} hours old, {last.rows:,} rows"
-    if problem := _too_old(last.created, last_import, hours, now):
+    last = max(snapshots, key=lambda each: (each.created_at, each.snapshot))
+    says = f"{last.snapshot}, {_hours(now, last.created_at)} hours old, {last.rows:,} rows"
+    if problem := _too_old(last.created_at, last_import, hours, now):
         return Evidence(False, f"{says}: {problem}", make)
     if not last.verified:
         tried = last.verifications[-1] if last.verifications else None

@@ -84,7 +84,10 @@ class RunPicker(Panel):
         runs, snapshots = read
         self._runs.show(runs.iloc[::-1][_COLUMNS])
         self._runs.choose([self._wanted])
-        named = [(f"{each.snapshot} ({each.created_at})", each.snapshot) for each in reversed(snapshots)]
+        named = [
+            (f"{each.snapshot} ({each.created_at:%Y-%m-%d %H:%M} UTC)", each.snapshot)
+            for each in reversed(snapshots)
+        ]
         self._snapshot.options = [("none: what the run changed stays changed", None), *named]
 
     def _chosen(self, keys: list[str]) -> None:

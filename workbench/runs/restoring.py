@@ -308,9 +308,9 @@ class Restoration:
         if self.snapshot.manifest is None:
             return None
         theirs, ours = self.snapshot.manifest.target, self.draft.context.target
-        if theirs["system_identifier"] != ours.system_identifier:
+        if theirs.system_identifier != ours.system_identifier:
             return False
-        return True if theirs["database"] == ours.database else None
+        return True if theirs.database == ours.database else None
 
     def _older(self, entity: str, new: Sequence[str]) -> list[str]:
         """Return some keys of rows that are not among the new ones, and older than the run where that is known."""

@@ -127,8 +127,8 @@ def ask_for_restore(
     notes = [*seen.notes, *_worth_knowing(manifest, way, live)]
     notes += filter(None, [refuse_without_room(cluster, beside, live, manifest)])
     source = Source(
-        *(manifest.snapshot, str(manifest.path.resolve()), "dump", manifest.facts_digest, manifest.sha256),
-        *(manifest.created_at, _verified(manifest), elsewhere),
+        *(manifest.snapshot, str(manifest.archive.resolve()), "dump", manifest.facts_digest, manifest.sha256),
+        *(manifest.created_at.isoformat(), _verified(manifest), elsewhere),
     )
     draft = Request(
         *(folder, "", RequestHeader(target, planned_by), way, source),
@@ -217,21 +217,21 @@ def ask_to_swap_back(
 def refuse_another_database(manifest: Manifest, target: Target, *, allowed: bool) -> str:
     """Refuse a snapshot of another database; return where it was taken, if that is elsewhere and allowed."""
     of = manifest.target
-    place = f"database {of.get('database')} of server {of.get('system_identifier')}"
-    kind = of.get("environment"), of.get("kind")
+    place = f"database {of.database} of server {of.system_identifier}"
+    kind = of.environment, of.kind
     if kind != (target.environment, target.kind):
         raise WrongEnvironment(
             f"The snapshot {manifest.snapshot} is of environment {kind[0]!r} ({kind[1]}), this is"
             f" {target.environment!r} ({target.kind}).",
             "Restore it where it belongs.",
         )
-    if manifest.schema != target.schema:
+    if manifest.target.schema != target.schema:
         raise WrongEnvironment(
-            f"The snapshot {manifest.snapshot} is of the schema {manifest.schema!r}, the environment's is"
+            f"The snapshot {manifest.snapshot} is of the schema {manifest.target.schema!r}, the environment's is"
             f" {target.schema!r}.",
             "Restore it where it belongs.",
         )
-    if (of.get("system_identifier"), of.get("database")) == (target.system_identifier, target.database):
+    if (of.system_identifier, of.database) == (target.system_identifier, target.database):
         return ""
     if not allowed:
         raise WrongEnvironment(
@@ -244,7 +244,7 @@ def refuse_another_database(manifest: Manifest, target: Target, *, allowed: bool
 
 def refuse_damage(manifest: Manifest) -> None:
     """Refuse an archive that is not the one that the manifest speaks of."""
-    path = manifest.path
+    path = manifest.archive
     if not path.exists():
         raise SnapshotError(
             f"The archive {path} of the snapshot {manifest.snapshot} is not there.", "Copy it there anew."
@@ -281,7 +281,7 @@ def refuse_what_may_not_be(
         version = beside.info.parameter_status("server_version") or ""
         program_for("pg_dump", version, cluster.tools, cluster.parameters(live.name))  # the safety backup's
     to = cluster.parameters(beside.info.dbname) if way == "swap" else None
-    read_list(manifest.path, cluster.tools, to)
+    read_list(manifest.archive, cluster.tools, to)
     if way == "swap":
         if reason := cluster.may_rename(beside, live):
             raise Refused(
@@ -307,7 +307,7 @@ def _refuse_extensions(
     What the server's catalogue leaves in doubt, for a hosted server may allow more, is tried in an empty database.
     """
     needed = [
-        match[1] for line in entries_of(manifest.path, cluster.tools) if (match := _EXTENSION.match(line))
+        match[1] for line in entries_of(manifest.archive, cluster.tools) if (match := _EXTENSION.match(line))
     ]
     there: set[str] = set()
     if live is not None:

@@ -138,7 +138,7 @@ def _analyse(restore: Restore, name: str) -> None:
 def refuse_differences(restore: Restore, connect: Connect, workers: int = WORKERS) -> None:
     """Raise `SnapshotError` where a database does not hold what the manifest says."""
     manifest = restore.around.manifest(restore.request)
-    wrong = differences(manifest.contents, contents_of(connect, workers), manifest.schema)
+    wrong = differences(manifest.contents, contents_of(connect, workers), manifest.target.schema)
     if wrong:
         more = f"; and {len(wrong) - MOST_NAMED} more" if len(wrong) > MOST_NAMED else ""
         raise SnapshotError(

@@ -24,7 +24,7 @@ _OWN = f"""
 
 def expected_of(manifest: Manifest) -> Counted:
     """Return what a manifest says that the snapshot's tables hold, those of other schemas by their full names."""
-    return _counted(manifest.contents, manifest.schema)
+    return _counted(manifest.contents, manifest.target.schema)
 
 
 def watched(connection: psycopg.Connection[Any], main: str) -> Counted:
