@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -21,7 +20,6 @@ from workbench.murmurant.schema import Schema
 
 NEEDS = ("audit.id", "audit.action", "audit.metadata", "audit.created_at")
 
-_NEVER = datetime(1, 1, 1)  # noqa: DTZ001
 _MOMENT = sql.Literal('YYYY-MM-DD"T"HH24:MI:SS.US')
 
 # In the database's own encoding: nothing is converted, so nothing can fail to be.
@@ -32,9 +30,10 @@ _DIGEST = """
     FROM ({own}) own WHERE %(until)s::timestamp IS NULL OR at <= %(until)s::timestamp
 """
 
+# Each with the last entry before it, where what was restored ended.
 _RESTORES = """
-    SELECT at, metadata ->> 'backup_file', metadata ->> 'backup_created_at',
-        (SELECT max(before.at) FROM ({own}) before WHERE before.at < own.at)
+    SELECT to_char(at, {moment}), coalesce(metadata ->> 'backup_file', ''),
+        coalesce(to_char((SELECT max(before.at) FROM ({own}) before WHERE before.at < own.at), {moment}), '')
     FROM ({own}) own WHERE {action} = {restored} ORDER BY at
 """
 
@@ -84,20 +83,21 @@ class LogState(NamedTuple):
     restored: str = ""
 
     def __str__(self) -> str:
-        took = f"{self.restored} was restored, which took away what was noted later." if self.restored else ""
-        if self.state == "nothing noted":
-            return f"{took} Nothing else is noted of the workbench's own entries: take a snapshot.".strip()
-        noted = f"of the {self.entries:,} entries of the workbench until {self.until[:19]} UTC that {self.noted_in} notes"
-        if self.state == "holds":
-            return f"Everything {noted} is as it was. {took}".strip()
+        noted = f"the {self.entries:,} entries of the workbench that {self.noted_in} notes"
         how = (
-            f"{self.missing:,} {noted} are missing"
-            if self.missing
-            else f"{self.added:,} more are there than {noted}"
-            if self.added
-            else f"some {noted} were altered"
+            f"{self.missing:,} of {noted} are missing" if self.missing
+            else f"{self.added:,} more are there than {noted}" if self.added
+            else f"some of {noted} were altered"
+        )  # fmt: skip
+        said = {
+            "holds": f"{noted[0].upper()}{noted[1:]}, until {self.until[:19]} UTC, are as they were.",
+            "differs": f"The audit log is not as it was: {how}, until {self.until[:19]} UTC.",
+            "nothing noted": "Nothing is noted of the workbench's own entries as they are: take a snapshot.",
+        }[self.state]
+        away = (
+            f" {self.restored} was restored, and what was noted between is no more." if self.restored else ""
         )
-        return f"The audit log differs: {how}. {took}".strip()
+        return said + away
 
 
 def own_digest(connection: psycopg.Connection[Any], schema: Schema, until: str | None = None) -> Noted | None:
@@ -130,66 +130,50 @@ def compare_with_noted(
         By where each was noted.
     """
     schema.require(*NEEDS)
-    notes = sorted(notes, key=lambda each: (each[1].until, each[1].entries), reverse=True)
-    restores, restored = _restores(connection, schema, dict(notes)), ""
-    for noted_in, noted in notes:
+    newest_first = sorted(notes, key=lambda each: (each[1].until, each[1].entries), reverse=True)
+    restores = _restores(connection, schema, dict(newest_first))
+    restored = ""
+    for noted_in, noted in newest_first:
         now = own_digest(connection, schema, noted.until)
+        facts = noted_in, noted.entries, noted.until
         if now == noted:
-            return LogState("holds", noted_in, noted.entries, noted.until, restored=restored)
-        taken = [each.file for each in restores if each.since < datetime.fromisoformat(noted.until) < each.at]
+            return LogState("holds", *facts, restored=restored)
+        taken = [file for since, at, file in restores if since < noted.until < at]
         if not taken:
             more = (now.entries if now else 0) - noted.entries
-            facts = noted_in, noted.entries, noted.until, max(-more, 0), max(more, 0), restored
-            return LogState("differs", *facts)
+            return LogState("differs", *facts, max(-more, 0), max(more, 0), restored)
         restored = restored or taken[-1]
     return LogState("nothing noted", restored=restored)
 
 
-class _Restore(NamedTuple):
-    at: datetime
-    file: str
-    since: datetime
-
-
-def _restores(connection: psycopg.Connection[Any], schema: Schema, notes: dict[str, Noted]) -> list[_Restore]:
-    """Return the restores that the log tells of, each with the moment that it went back to: by the snapshot's own note."""
-    action = sql.SQL(MIGRATION_ACTION).format(
-        metadata=sql.Identifier("metadata"), action=sql.Identifier("action")
-    )
-    query = sql.SQL(_RESTORES).format(own=_own(schema), action=action, restored=sql.Literal(RESTORED))
-    restores = []
-    for at, file, created_at, before in connection.execute(query):
-        own = notes.get(f"snapshot {Path(file or '').stem}")
-        since = datetime.fromisoformat(own.until) if own else _moment(created_at) or before or _NEVER
-        restores.append(_Restore(at, file or "a snapshot", since))
-    return restores
-
-
-def _moment(said: str | None) -> datetime | None:
-    """Read when a snapshot was taken, to the second; None where that is not known, as of a database that was kept."""
-    try:
-        return datetime.fromisoformat(said or "").astimezone(UTC).replace(tzinfo=None) + timedelta(seconds=1)
-    except (ValueError, OverflowError):
-        return None
+def _restores(
+    connection: psycopg.Connection[Any], schema: Schema, notes: dict[str, Noted]
+) -> list[tuple[str, str, str]]:
+    """Return the restores that the log tells of: back to which moment, when, and of which snapshot."""
+    action = sql.SQL(MIGRATION_ACTION).format(metadata=sql.SQL("metadata"), action=sql.SQL("action"))
+    parts = {"moment": _MOMENT, "own": _own(schema), "action": action, "restored": sql.Literal(RESTORED)}
+    rows = connection.execute(sql.SQL(_RESTORES).format(**parts)).fetchall()
+    of = {at: notes.get(f"snapshot {Path(file).stem}") for at, file, _ in rows}
+    return [(noted.until if (noted := of[at]) else before, at, file) for at, file, before in rows]
 
 
 def _own(schema: Schema) -> sql.Composed:
     """Select the workbench's own entries; by their action first, which spares reading a million metadata for a few."""
     audit = schema.resolved["audit"]
     columns = schema.catalogue.tables[audit.table].columns
-    cell = {name: sql.Identifier(real) for name, real in audit.spelling.items()}
-    zoned = "with time zone" in columns[audit.spelling["created_at"]].type
+    cell: dict[str, sql.Composable] = {name: sql.Identifier(real) for name, real in audit.spelling.items()}
+    kind = {name: columns[real].type for name, real in audit.spelling.items()}
+    at = "{} AT TIME ZONE 'UTC'" if "with time zone" in kind["created_at"] else "{}::timestamp"
     told = "{action} = {undo}" if schema.audit_action_is_enum else "starts_with({action}, {prefix})"
     return sql.SQL(
-        "SELECT {id}::text AS id, {action}::text AS action, {at} AS at, {metadata} AS metadata FROM {log}"
-        f" WHERE {told} AND {{metadata}} ->> 'source' = 'workbench' AND isfinite({{at}})"
+        "SELECT {id}::text AS id, {action}::text AS action, {created_at} AS at, {metadata} AS metadata FROM {log}"
+        f" WHERE {told} AND {{metadata}} ->> 'source' = 'workbench' AND isfinite({{created_at}})"
     ).format(
-        id=cell["id"],
-        action=cell["action"],
-        at=sql.SQL("{} AT TIME ZONE 'UTC'" if zoned else "{}::timestamp").format(cell["created_at"]),
-        metadata=sql.SQL(readable_json(columns[audit.spelling["metadata"]].type)).format(
-            cell=cell["metadata"]
-        ),
+        **cell
+        | {
+            "created_at": sql.SQL(at).format(cell["created_at"]),
+            "metadata": sql.SQL(readable_json(kind["metadata"])).format(cell=cell["metadata"]),
+        },
         log=sql.Identifier(schema.catalogue.schema, audit.table),
         undo=sql.Literal(ROLLBACK_ACTION),
         prefix=sql.Literal(MIGRATION_PREFIX),

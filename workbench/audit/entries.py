@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 import pandas as pd
-from sqlalchemy import ColumnElement, Connection, String, and_, cast, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, String, and_, cast, func, or_, select
 
 from workbench.database.connection import frame
 from workbench.murmurant.importers import IMPORT_SOURCE, MIGRATION_PREFIX, ROLLBACK_ACTION
@@ -39,26 +40,14 @@ def audit_entries(
     pandas.DataFrame
         ``id``, ``at``, ``action``, ``run``, ``operator``, ``metadata``; oldest first.
     """
-    schema.require("audit.action", "audit.metadata", "audit.created_at")
-    audit = schema.audit
-    metadata = audit.c.metadata
-    spoken = migration_action(schema)
-    query = select(
-        as_text(audit.c.id).label("id"),
-        audit.c.created_at.label("at"),
-        spoken.label("action"),
-        schema.audit_run.label("run"),
-        metadata["operator"].astext.label("operator"),
-        metadata.label("metadata"),
-    ).where(is_of_migration(schema))
+    entries = _since(schema, since).where(is_of_migration(schema)).subquery("entries")
+    query = select(*entries.c["id", "at", "action", "run", "operator", "metadata"])
     if run_id is not None:
-        query = query.where(schema.audit_run == run_id)
+        query = query.where(entries.c.run == run_id)
     if action is not None:
-        query = query.where(spoken.startswith(action, autoescape=True))
-    if since is not None:
-        query = query.where(audit.c.created_at >= since)
-    found = frame(connection, query.order_by(audit.c.created_at.desc(), audit.c.id.desc()).limit(limit))
-    return found.iloc[::-1].reset_index(drop=True)
+        query = query.where(entries.c.action.startswith(action, autoescape=True))
+    latest = frame(connection, query.order_by(entries.c.at.desc(), entries.c.id.desc()).limit(limit))
+    return latest.iloc[::-1].reset_index(drop=True)
 
 
 MIGRATION_ACTION = "coalesce({metadata} ->> 'migrationAction', {action}::text)"
@@ -101,20 +90,11 @@ def audit_summary(connection: Connection, schema: Schema, since: datetime | None
     pandas.DataFrame
         ``run``, ``action``, ``entries``, ``first``, ``last``.
     """
-    schema.require("audit.action", "audit.metadata", "audit.created_at")
-    audit = schema.audit
-    action = migration_action(schema)
-    run = schema.audit_run
-    query = select(
-        run.label("run"),
-        action.label("action"),
-        func.count().label("entries"),
-        func.min(audit.c.created_at).label("first"),
-        func.max(audit.c.created_at).label("last"),
-    ).where(or_(action.like(f"{MIGRATION_PREFIX}%"), run.is_not(None)))
-    if since is not None:
-        query = query.where(audit.c.created_at >= since)
-    return frame(connection, query.group_by("run", action).order_by(func.min(audit.c.created_at), action))
+    entries = _since(schema, since).subquery("entries")
+    action, run, at = entries.c["action", "run", "at"]
+    counted = func.count().label("entries"), func.min(at).label("first"), func.max(at).label("last")
+    query = select(run, action, *counted).where(or_(action.startswith(MIGRATION_PREFIX), run.is_not(None)))
+    return frame(connection, query.group_by(run, action).order_by(func.min(at), action))
 
 
 def imports_by_operator(
@@ -127,15 +107,25 @@ def imports_by_operator(
     pandas.DataFrame
         ``operator``, ``imports``, ``total_seconds``.
     """
-    schema.require("audit.action", "audit.metadata", "audit.created_at")
-    audit = schema.audit
+    entries = _since(schema, since).where(has_action(schema, "migration:completed")).subquery("entries")
     # The guide casts every duration to int and fails on the first that is none; here those count zero.
-    duration = func.coalesce(func.substring(audit.c.metadata["duration"].astext, r"^(\d+)(?:\.\d+)?$"), "0")
+    duration = func.coalesce(func.substring(entries.c.duration, r"^(\d+)(?:\.\d+)?$"), "0")
+    total = func.sum(func.to_number(duration, "9999999999")).label("total_seconds")
+    query = select(entries.c.operator, func.count().label("imports"), total)
+    return frame(connection, query.group_by(entries.c.operator).order_by(entries.c.operator))
+
+
+def _since(schema: Schema, since: datetime | None) -> Select[Any]:
+    """Select the log's entries from a moment on."""
+    schema.require("audit.action", "audit.metadata", "audit.created_at")
+    audit, metadata = schema.audit, schema.audit.c.metadata
     query = select(
-        audit.c.metadata["operator"].astext.label("operator"),
-        func.count().label("imports"),
-        func.sum(func.to_number(duration, "9999999999")).label("total_seconds"),
-    ).where(has_action(schema, "migration:completed"))
-    if since is not None:
-        query = query.where(audit.c.created_at >= since)
-    return frame(connection, query.group_by("operator").order_by("operator"))
+        as_text(audit.c.id).label("id"),
+        audit.c.created_at.label("at"),
+        migration_action(schema).label("action"),
+        schema.audit_run.label("run"),
+        metadata["operator"].astext.label("operator"),
+        metadata["duration"].astext.label("duration"),
+        metadata.label("metadata"),
+    )
+    return query if since is None else query.where(audit.c.created_at >= since)

@@ -12,11 +12,13 @@ from psycopg import sql
 from workbench.database.connection import Database
 from workbench.database.exclusion import begin_to_write
 from workbench.errors import NotLogged, SchemaGap, WorkbenchError
-from workbench.murmurant.catalogue import CatalogueTable
 from workbench.murmurant.importers import ROLLBACK_ACTION
 from workbench.murmurant.schema import Schema
 
 _LOCK = "murmurant-workbench audit log"
+
+_TURN = "SELECT clock_timestamp() FROM pg_advisory_xact_lock(hashtextextended(%s, 0))"
+"""Waits for whoever else is writing an entry, and asks for the time then."""
 
 
 def record(database: Database, schema: Schema, action: str, metadata: dict[str, Any], *, about: str) -> str:
@@ -89,46 +91,33 @@ def write_entry(
         When there is no audit log to write to: a change that cannot be logged is not made.
     """
     schema.require("audit.id", "audit.action", "audit.metadata")
-    found = schema.resolved["audit"]
-    described = schema.catalogue.tables[found.table]
-    number = str(uuid4())
-    facts = {**metadata, "source": "workbench"}
-    values: dict[str, Any] = {"id": number, "action": action}
-    if schema.audit_action_is_enum:
-        values["action"] = ROLLBACK_ACTION
-        facts["migrationAction"] = action
-    values |= {"resource_type": "MigrationRun", "resource_id": about}
-    values["metadata"] = json.dumps(facts, sort_keys=True)
-    known = [name for name in (*values, "created_at") if name in found.spelling]
-    _refuse_unknown_columns(described, {found.spelling[name] for name in known})
-    log = sql.Identifier(schema.catalogue.schema, found.table)
+    audit = schema.resolved["audit"]
+    columns = schema.catalogue.tables[audit.table].columns
+    log = sql.Identifier(schema.catalogue.schema, audit.table)
     # The table first, as everywhere: an apply that changes the log itself has it already.
     connection.execute(sql.SQL("LOCK TABLE {} IN ROW EXCLUSIVE MODE").format(log))
-    connection.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [_LOCK])
-    cells = [
-        sql.SQL("{}::{}").format(
-            sql.SQL("clock_timestamp()") if name == "created_at" else sql.Literal(values[name]),
-            sql.SQL(described.columns[found.spelling[name]].type),
-        )
-        for name in known
-    ]
-    names = [sql.Identifier(found.spelling[name]) for name in known]
+    ((moment,),) = connection.execute(_TURN, [_LOCK]).fetchall()
+    number, facts = str(uuid4()), {**metadata, "source": "workbench"}
+    if schema.audit_action_is_enum:
+        facts["migrationAction"], action = action, ROLLBACK_ACTION
+    values = {
+        "id": number,
+        "action": action,
+        "resource_type": "MigrationRun",
+        "resource_id": about,
+        "metadata": json.dumps(facts, sort_keys=True),
+        "created_at": moment,
+    }
+    row = {audit.spelling[name]: value for name, value in values.items() if name in audit.spelling}
+    for name, column in columns.items():
+        if not column.nullable and not column.has_default and name not in row:
+            raise SchemaGap(
+                f'The table "{audit.table}" requires a column {name!r} that the workbench does not know.',
+                "Nothing was changed. A default for it would let the entry be written.",
+            )
+    cells = [sql.SQL("{}::{}").format(value, sql.SQL(columns[name].type)) for name, value in row.items()]
+    statement = sql.SQL("INSERT INTO {} ({}) VALUES ({})")
     connection.execute(
-        sql.SQL("INSERT INTO {} ({}) VALUES ({})").format(
-            log, sql.SQL(", ").join(names), sql.SQL(", ").join(cells)
-        )
+        statement.format(log, sql.SQL(", ").join(map(sql.Identifier, row)), sql.SQL(", ").join(cells))
     )
     return number
-
-
-def _refuse_unknown_columns(described: CatalogueTable, known: set[str]) -> None:
-    needed = [
-        name
-        for name, column in described.columns.items()
-        if not column.nullable and not column.has_default and name not in known
-    ]
-    if needed:
-        raise SchemaGap(
-            f'The table "{described.name}" requires a column {needed[0]!r} that the workbench does not know.',
-            "Nothing was changed. A default for it would let the entry be written.",
-        )

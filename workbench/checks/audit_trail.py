@@ -138,11 +138,11 @@ def audit_entries(look: Look) -> Rows:
         {
             "key": each.plan,
             "action": _LOGGED_AS.get(each.kind, f"migration:* for its {each.kind}"),
-            "at": _applied_at(each),
+            "at": each.at,
             "why": f"{each.applied_by} applied it, says the journal",
         }
         for each in applied
-        if each.total and each.digest not in logged and _applied_at(each) >= since
+        if each.total and each.digest not in logged and each.at >= since
     ]
     return sorted(found, key=lambda each: (each["key"], each["action"]))
 
@@ -192,10 +192,6 @@ def _logged_digests(look: Look) -> set[str]:
         metadata["source"].astext == "workbench", metadata["digest"].astext.is_not(None)
     )
     return set(look.connection.execute(digests).scalars())
-
-
-def _applied_at(entry: Entry) -> datetime:
-    return entry.applied_at.astimezone(UTC).replace(tzinfo=None)
 
 
 def _now() -> datetime:

@@ -6,11 +6,11 @@ from typing import Any
 
 from sqlalchemy import Select
 
-from workbench.audit.deeds import standing_deeds
 from workbench.checks.registry import Look, NotRunError, Rows, check
 from workbench.errors import WorkbenchError
 from workbench.investigate.duplicates import shifted_events, statements
 from workbench.investigate.duplicates.merged import written_since
+from workbench.plans.standing import standing
 
 
 @check(
@@ -103,10 +103,10 @@ def registrations_duplicate(look: Look) -> Select[*tuple[Any, ...]] | Rows:
 )
 def merges_written_over(look: Look) -> Rows:
     try:
-        deeds = [each for each in standing_deeds(look.connection) if each.kind == "merge"]
+        merges = [each for each in standing(look.connection) if each.kind == "merge"]
     except WorkbenchError as error:
         raise NotRunError(str(error)) from None
-    found = written_since(look.connection, look.schema, look.runs, deeds)
+    found = written_since(look.connection, look.schema, look.runs, merges)
     if found is None:
         raise NotRunError(
             "Records were merged here, and nothing tells what was written into them since: no audit rows of updates, no"

@@ -7,7 +7,6 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, String, Subquery, bindparam, exists, func, select
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from workbench.audit.deeds import removed, standing_deeds
 from workbench.checks.registry import Answer, Look, NotRunError, Rows, check, culprits
 from workbench.errors import WorkbenchError
 from workbench.investigate.left_out import (
@@ -21,6 +20,7 @@ from workbench.investigate.left_out import (
 from workbench.murmurant.importers import Run
 from workbench.murmurant.schema import as_text, named, same_id
 from workbench.murmurant.spellings import CONCEPT_OF, ENTITY_TYPES, EVENT, MEMBER, REGISTRATION
+from workbench.plans.standing import removed, standing
 
 
 @check(
@@ -197,7 +197,7 @@ def _missing(look: Look, entity: str) -> Rows:
     if not live:
         raise NotRunError(NO_RUNS)
     try:
-        taken = removed(look.schema, entity, standing_deeds(look.connection))
+        taken = removed(look.schema, entity, standing(look.connection))
     except WorkbenchError as error:
         raise NotRunError(str(error)) from None
     taken_of = _taken_of(look, entity, taken)

@@ -26,11 +26,12 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by, distinct_on
 
-from workbench.audit.deeds import Deed, removed
 from workbench.investigate.traces import ALONE, BITS, TOLERANCE
 from workbench.murmurant.importers import ACTIONS, Run, Strength, Trace
 from workbench.murmurant.schema import Schema, as_text, entity_of
 from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES
+from workbench.plans.journal import Entry
+from workbench.plans.standing import removed
 
 FATES = {"rollback": "rolled back", "merge": "merged into another"}
 """What a plan of some kind did with a record that it took away."""
@@ -198,7 +199,7 @@ def _joined(ids: Any, but: Any = None) -> Any:
 
 
 def with_fate(
-    schema: Schema, run: Run, merged: Subquery, others: Sequence[Run], deeds: Sequence[Deed] = ()
+    schema: Schema, run: Run, merged: Subquery, others: Sequence[Run], plans: Sequence[Entry] = ()
 ) -> Subquery:
     """Add whether each record still exists, who touched it since, and which of some plans took it away.
 
@@ -252,7 +253,7 @@ def with_fate(
     takers = [
         (literal(entity).label("entity"), taken)
         for entity in (ENTITIES if run.mode == "live" else ())
-        if (taken := removed(schema, entity, deeds, run.run)) is not None
+        if (taken := removed(schema, entity, plans, run.run)) is not None
     ]
     taken_by: Any = literal("")
     if takers:

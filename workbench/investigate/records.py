@@ -19,7 +19,6 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from workbench.audit.deeds import standing_deeds
 from workbench.database.connection import frame
 from workbench.errors import WorkbenchError
 from workbench.investigate.evidence import about, merge_traces, with_fate
@@ -28,6 +27,7 @@ from workbench.investigate.traces import record_traces
 from workbench.murmurant.importers import ACTIONS, Counts, Run, Strength, Trace
 from workbench.murmurant.schema import Schema, as_text, entity_of
 from workbench.murmurant.spellings import ENTITIES
+from workbench.plans.standing import merges_of, standing
 
 
 @dataclass(frozen=True)
@@ -85,10 +85,10 @@ def run_records(
     unread: list[str] = []
     if traces:
         try:
-            deeds = standing_deeds(connection)
+            plans = standing(connection)
         except WorkbenchError as error:
-            deeds, unread = [], [f"Whether a plan took away what is gone is not known: {error.what}"]
-        merged = with_fate(schema, run, merge_traces(traces, run), others, deeds)
+            plans, unread = [], [f"Whether a plan took away what is gone is not known: {error.what}"]
+        merged = with_fate(schema, run, merge_traces(traces, run), others, plans)
         columns = ["entity", "action", "evidence", "strength", "exists", "touched", "fate"]
         tally = frame(
             connection,
@@ -130,7 +130,7 @@ def run_records(
             )
             .limit(limit),
         )
-        into = {key: canonical for each in deeds for key, canonical in each.merges.items()}
+        into = {key: canonical for each in plans for key, canonical in merges_of(each).items()}
         listing["fate"] = [
             said.replace("into another", f"into {into[key]}") if key in into else said
             for key, said in zip(listing["record_id"], listing["fate"], strict=True)

@@ -13,7 +13,6 @@ import pandas as pd
 from sqlalchemy import Connection, String, cast, func, literal, select, union_all
 
 from workbench.audit import has_action, migration_action
-from workbench.audit.deeds import stands
 from workbench.database.address import redact
 from workbench.errors import unknown
 from workbench.investigate.endings import SyncState, judge, supersede
@@ -35,6 +34,7 @@ from workbench.murmurant.importers import (
 from workbench.murmurant.reports import ImportReport
 from workbench.murmurant.schema import Schema, entity_of
 from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES, SYNC_MOMENTS
+from workbench.plans.standing import not_taken_back
 
 Entry = tuple[str, Any, datetime]
 """An audit entry's action, metadata and time."""
@@ -185,7 +185,7 @@ def _from_migration_entries(connection: Connection, schema: Schema, run: Any) ->
             audit.c.created_at,
             schema.audit_run.label("run"),
         )
-        .where(has_action(schema, *wanted, *_REWRITING), stands(schema, audit))
+        .where(has_action(schema, *wanted, *_REWRITING), not_taken_back(schema))
         .order_by(audit.c.created_at)
     )
     for row in rows:

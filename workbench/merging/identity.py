@@ -9,12 +9,12 @@ import psycopg
 from psycopg import sql
 from sqlalchemy import Connection
 
-from workbench.audit.deeds import merged
 from workbench.merging.request import Named, Problem
 from workbench.murmurant.catalogue import CatalogueTable
 from workbench.murmurant.schema import Schema
 from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES
 from workbench.plans import journal, rows
+from workbench.plans.standing import merged
 
 _WITH_IDS = ("uuid", "text")
 

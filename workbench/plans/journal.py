@@ -17,7 +17,6 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import namedtuple_row
 
-from workbench.audit.deeds import MAY_READ, image_name
 from workbench.database.connection import raw as raw
 from workbench.documents import Approval
 from workbench.errors import WorkbenchError
@@ -45,6 +44,12 @@ _TABLE = """
         row_triggers text NOT NULL,
         undoes bigint UNIQUE REFERENCES workbench.applied (id)
     )
+"""
+
+_MAY_READ = """
+    SELECT has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE n.nspname = 'workbench' AND c.relname = 'applied'
 """
 
 _ENTRIES = """
@@ -94,6 +99,16 @@ class Entry:
         """How many rows it changed."""
         return sum(each.rows for each in self.sections)
 
+    @property
+    def at(self) -> datetime:
+        """When it was applied (UTC, without zone)."""
+        return self.applied_at.astimezone(UTC).replace(tzinfo=None)
+
+
+def image_name(entry: int, section: int, moment: str) -> str:
+    """Return the name of the table with a section's rows, ``before`` or ``after``."""
+    return f"j{entry}_{section}_{moment}"
+
 
 def image(entry: int, section: int, moment: str) -> sql.Identifier:
     """Return the name of a section's table of images, ``before`` or ``after``."""
@@ -132,7 +147,7 @@ def entries(connection: psycopg.Connection[Any]) -> list[Entry]:
     WorkbenchError
         When it may not be read, or was written by a later version of the workbench.
     """
-    allowed = connection.execute(MAY_READ).fetchone()
+    allowed = connection.execute(_MAY_READ).fetchone()
     if allowed is None:
         return []
     if not allowed[0]:

@@ -11,12 +11,12 @@ from sqlalchemy.sql.expression import bindparam
 from sqlalchemy.types import Text
 
 from workbench.audit import has_action
-from workbench.audit.deeds import stands
 from workbench.investigate.traces import TOLERANCE, within
 from workbench.murmurant.importers import MAPPING_CORRECTED, STRENGTH, Run, Strength, Trace
 from workbench.murmurant.schema import Schema, as_text, entity_of
 from workbench.murmurant.spellings import ENTITY_TYPES
 from workbench.plans.rows import CHUNK, as_array, in_chunks
+from workbench.plans.standing import not_taken_back
 
 _NEEDED = ("mappings.id", "mappings.entity_type", "mappings.wa_id", "mappings.target")
 
@@ -134,7 +134,7 @@ def _corrected(connection: Connection, schema: Schema, run: Run) -> set[str]:
     audit = schema.audit
     rows = connection.execute(
         select(audit.c.metadata["waId"].astext).where(
-            has_action(schema, MAPPING_CORRECTED), audit.c.created_at > run.started, stands(schema, audit)
+            has_action(schema, MAPPING_CORRECTED), audit.c.created_at > run.started, not_taken_back(schema)
         )
     )
     return {row[0] for row in rows}

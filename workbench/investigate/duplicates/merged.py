@@ -7,18 +7,18 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from workbench.audit.deeds import Deed
 from workbench.investigate.mappings.statements import listed
 from workbench.investigate.traces import TOLERANCE
 from workbench.murmurant.importers import IMPORT_SOURCE, Run
 from workbench.murmurant.schema import Schema, as_text
 from workbench.murmurant.spellings import CONCEPT_OF, ENTITY_TYPES
+from workbench.plans.journal import Entry
 
 _AUDIT = ("audit.action", "audit.metadata", "audit.resource_type", "audit.resource_id", "audit.created_at")
 
 
 def written_since(
-    connection: Connection, schema: Schema, runs: Sequence[Run], deeds: Sequence[Deed]
+    connection: Connection, schema: Schema, runs: Sequence[Run], plans: Sequence[Entry]
 ) -> list[dict[str, Any]] | None:
     """List what imports wrote into merged records, since the merge, for the WA id of a duplicate.
 
@@ -27,7 +27,7 @@ def written_since(
 
     Parameters
     ----------
-    deeds : sequence of Deed
+    plans : sequence of Entry
         The merges that stand.
 
     Returns
@@ -36,7 +36,7 @@ def written_since(
         ``key`` (the record that stayed), ``entity``, ``wa_id`` (the duplicate's), ``run``, ``at``, ``evidence``,
         ``plan`` (the merge); None where nothing can tell.
     """
-    merges = list(_merges(deeds))
+    merges = list(_merges(plans))
     asked: list[list[dict[str, Any]]] = []
     for entity in sorted({each["entity"] for each in merges}):
         of_it = {(each["key"], each["wa_id"]): each for each in merges if each["entity"] == entity}
@@ -55,17 +55,17 @@ def written_since(
     return [first[each] for each in sorted(first)]
 
 
-def _merges(deeds: Sequence[Deed]) -> Iterator[dict[str, Any]]:
-    for deed in deeds:
-        for each in deed.parameters.get("merges", ()):
+def _merges(plans: Sequence[Entry]) -> Iterator[dict[str, Any]]:
+    for plan in plans:
+        for each in plan.parameters.get("merges", ()):
             for duplicate in each["duplicates"]:
                 for wa_id in each.get("wa_ids", {}).get(duplicate, ()):
                     yield {
                         "key": each["canonical"],
-                        "entity": deed.parameters["entity"],
+                        "entity": plan.parameters["entity"],
                         "wa_id": wa_id,
-                        "plan": deed.plan,
-                        "merged": deed.at,
+                        "plan": plan.plan,
+                        "merged": plan.at,
                     }
 
 

@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 import pandas as pd
 from sqlalchemy import ColumnElement, Connection, Select, and_, func, or_, select
 
-from workbench.audit.deeds import merged
 from workbench.investigate.mappings.by_run import COLUMN_OF, Wrong, brought_by_runs
 from workbench.investigate.mappings.statements import corrected, latest_told, listed
 from workbench.murmurant.exports import CONTACT_ID, EVENT_ID
@@ -16,6 +15,7 @@ from workbench.murmurant.importers import Run
 from workbench.murmurant.reports import ReportRecord
 from workbench.murmurant.schema import Schema, as_text
 from workbench.murmurant.spellings import ENTITY_TYPES, EVENT, MEMBER, REGISTRATION
+from workbench.plans.standing import merged
 
 
 def brought_elsewhere(connection: Connection, schema: Schema, runs: Sequence[Run]) -> Select[Any] | None:

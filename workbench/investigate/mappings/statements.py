@@ -25,11 +25,11 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from workbench.audit.deeds import stands
 from workbench.murmurant.importers import Run
 from workbench.murmurant.reports import ReportRecord
 from workbench.murmurant.schema import Schema, as_text, entity_of, same_id
 from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES, ENTITY_TYPES, REGISTRATION
+from workbench.plans.standing import not_taken_back
 
 NEEDS = ("mappings.entity_type", "mappings.wa_id", "mappings.target")
 """Without these nothing can be said of mappings."""
@@ -196,7 +196,7 @@ def corrected(
     if taken is not None:
         unknown = and_(func.cardinality(taken) == 0, facts["oldMurmurantId"].astext == as_text(was))
         told.append(or_(unknown, corrected_id == func.any(taken)))
-    return exists().where(*told, stands(schema, entry))
+    return exists().where(*told, not_taken_back(schema, entry))
 
 
 def latest_told(
