@@ -10,12 +10,10 @@ from typing import Any, Literal
 import pandas as pd
 
 from workbench.checkpoints.earlier import state_before
-from workbench.checkpoints.restore.cluster import Cluster
-from workbench.checkpoints.restore.gate import refuse_interrupted
-from workbench.checkpoints.restore.request import requests_folder
+from workbench.checkpoints.restore.preconditions import refuse_interrupted
 from workbench.database.connection import raw
 from workbench.database.exclusion import refuse_running_restore
-from workbench.documents import Approval, approve
+from workbench.documents import Approvable, Approval, approve
 from workbench.fixes.rebuilding import plan_rebuild
 from workbench.investigate.tiers.configuration import Mappings, mappings_for
 from workbench.investigate.tiers.reviewing import Of
@@ -303,9 +301,9 @@ class Planning(Session):
             )
 
     def approve(
-        self, plan: Plan, digest: str, *, approver: str | None = None, confirm: str | None = None
+        self, plan: Approvable, digest: str, *, approver: str | None = None, confirm: str | None = None
     ) -> Approval:
-        """Record a person's consent to a plan: see `workbench.documents.approve`."""
+        """Record a person's consent to a plan, or to a request to restore: see `workbench.documents.approve`."""
         return approve(
             plan,
             digest,
@@ -323,7 +321,7 @@ class Planning(Session):
         """Refuse while a restore runs, or was interrupted; one begun elsewhere the apply itself finds on the server."""
         with self.database.reading() as connection:
             refuse_running_restore(raw(connection), self.database.address.database)
-        refuse_interrupted(requests_folder(self.settings), Cluster(self.database, self.settings.client_tools))
+        refuse_interrupted(self.settings, self.database)
 
 
 def _wishes(

@@ -7,25 +7,18 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import psycopg
-
-from workbench.checkpointing import Checkpointing
+from workbench.checkpointing import Checkpointing, silent
 from workbench.checkpoints.manifest import Manifest
-from workbench.checkpoints.restore import asking
-from workbench.checkpoints.restore.act import Progress, Surroundings
-from workbench.checkpoints.restore.asking import Seen, Wish
-from workbench.checkpoints.restore.backing import bare_dump
-from workbench.checkpoints.restore.cluster import Cluster
-from workbench.checkpoints.restore.record import Record, records
-from workbench.checkpoints.restore.request import Counted, Request, find_request, requests_folder
-from workbench.checkpoints.restore.running import STEPS, abandon_restore, restore_request, resume_restore
-from workbench.checkpoints.restore.watching import expected_of, watched
+from workbench.checkpoints.restore.act import STEPS, abandon_restore, restore_request, resume_restore
+from workbench.checkpoints.restore.asking import ask_for_restore, ask_to_swap_back
+from workbench.checkpoints.restore.request import DONE, Record, Request, Tables, records_in, requests_in
+from workbench.checkpoints.restore.steps import Progress
+from workbench.checkpoints.restore.tables import losses, tables_of
 from workbench.checkpoints.service import Say, ServiceRun, run_service
 from workbench.checkpoints.store import find_snapshot
 from workbench.checks import Finding, run_checks
 from workbench.differing import Differing
-from workbench.documents import Approval, approve
-from workbench.errors import NotMurmurant, Refused, SnapshotError, WrongEnvironment
+from workbench.errors import NotMurmurant, SnapshotError, WrongEnvironment
 from workbench.plans.plan import Plan
 from workbench.runs.sync_state import plan_sync_state
 
@@ -82,7 +75,7 @@ class Restoring(Checkpointing, Differing):
 
     def request(self, name: str) -> Request:
         """Return a request to restore by its id or its file's path."""
-        return find_request(self.settings, name)
+        return requests_in(self.settings).find(name)
 
     def request_restore(
         self,
@@ -116,77 +109,33 @@ class Restoring(Checkpointing, Differing):
             When it is another database's, or this is not possible here.
         """
         manifest = find_snapshot(self.settings.backups, snapshot, self.environment.name)
-        cluster = self._cluster
-        with cluster.beside() as beside:
-            there = cluster.live in cluster.standing(beside)
-            return asking.ask_for_restore(
-                cluster,
-                beside,
-                manifest,
-                Wish(in_place, keep_sync_state, from_elsewhere),
-                lambda: self._seen(cluster, manifest, there, runs),
-                planned_by=self.settings.operator,
-                folder=requests_folder(self.settings),
-            )
+        return ask_for_restore(
+            self.database,
+            self.settings,
+            manifest,
+            lambda tables: self._losses(manifest, tables, runs),
+            way="in place" if in_place else "swap",
+            from_elsewhere=from_elsewhere,
+            keep_sync_state=keep_sync_state,
+        )
 
     def request_undo_of_restore(self, name: str | None = None) -> Request:
         """Ask to put the database back that the last restore kept; writes a request file and nothing else."""
-        folder = requests_folder(self.settings)
-        for each in records(folder):
-            if (
-                each.environment == self.environment.name
-                and each.outcome == "under way"
-                and (each.swapped or each.facts.get("new_oid"))
-            ):
-                raise Refused(
-                    f"The restore {each.request} is not finished; what it keeps is not known before it is.",
-                    "`workbench snapshot restore --resume` finishes it; then ask again.",
-                )
-        done = [
-            each
-            for each in records(folder)
-            if each.outcome == "done" and each.environment == self.environment.name
-            and each.facts.get("kept") and name in (None, each.request)
-        ]  # fmt: skip
-        if not done:
-            raise Refused(
-                f"No restore of {self.environment.name} is known here that kept a database.",
-                "`workbench snapshot restore` restores a snapshot instead.",
-            )
-        last = max(done, key=lambda each: str(each.facts.get("ended", "")))
-        facts = {"kept": last.facts["kept"], "request": last.request, "safety": last.facts.get("safety", "")}
-        with self._cluster.beside() as beside:
-            return asking.ask_to_swap_back(
-                self._cluster, beside, facts, planned_by=self.settings.operator, folder=folder
-            )
-
-    def approve_restore(
-        self, request: Request, digest: str, *, approver: str | None = None, confirm: str | None = None
-    ) -> Approval:
-        """Record a person's consent to a request: see `workbench.documents.approve`."""
-        return approve(
-            request,
-            digest,
-            by=approver or self.settings.operator,
-            hours=self.settings.approval_hours,
-            confirm=confirm,
-        )
+        return ask_to_swap_back(self.database, self.settings, name)
 
     def restore(self, request: Request, progress: Progress | None = None, say: Say | None = None) -> Record:
-        """Carry out an approved request: see `workbench.checkpoints.restore.running.restore_request`."""
-        return restore_request(self._cluster, request, self._around(request, progress, say))
+        """Carry out an approved request: see `workbench.checkpoints.restore.act.restore_request`."""
+        return restore_request(self, request, progress or silent, say)
 
     def resume_restore(
         self, name: str | None = None, progress: Progress | None = None, say: Say | None = None
     ) -> Record:
         """Go on with the restore that was interrupted."""
-        folder = requests_folder(self.settings)
-        return resume_restore(self._cluster, folder, self._around(None, progress, say), name)
+        return resume_restore(self, name, progress or silent, say)
 
     def abandon_restore(self, name: str | None = None, say: Say | None = None) -> Record:
         """Give the restore up that was interrupted: the live database is as it was."""
-        folder = requests_folder(self.settings)
-        return abandon_restore(self._cluster, folder, self._around(None, None, say), name)
+        return abandon_restore(self, name, silent, say)
 
     def restore_steps(self, request: Request) -> list[str]:
         """Return what would be done, step by step, in words."""
@@ -196,42 +145,29 @@ class Restoring(Checkpointing, Differing):
         """Return how many seconds a restore may take, as measured here; None where nothing was measured."""
         done = [
             each
-            for each in records(requests_folder(self.settings))
-            if each.outcome == "done" and each.live == request.header.target.database
-            and each.facts.get("snapshot") == request.source.snapshot
+            for each in records_in(self.settings)
+            if each.outcome == DONE and each.live == request.target.database
+            and each.facts.get("snapshot") == request.snapshot
         ]  # fmt: skip
         if done:
             return float(sum(done[-1].facts.get("seconds", {}).values()))
         if request.way == "swap back":
             return None
-        proved = [each for each in self._manifest(request).verifications if each.outcome == "pass"]
+        proved = [each for each in Manifest.read(Path(request.file)).verifications if each.outcome == "pass"]
         return proved[-1].seconds if proved else None
 
-    @property
-    def _cluster(self) -> Cluster:
-        return Cluster(self.database, self.settings.client_tools)
-
-    def _back_up(self) -> str:
-        """Take the safety backup: a snapshot with its manifest, where the database is still one of Murmurant's."""
-        try:
-            made = self.create_snapshot(reason=f"before a restore of {self.environment.name}")
-        except NotMurmurant:
-            return bare_dump(self._cluster, self.settings)
-        return str(made.archive)
-
-    def _seen(self, cluster: Cluster, manifest: Manifest, there: bool, runs: Sequence[str]) -> Seen:
-        """Look at what a restore would take away: whose work, by the evidence, or else which tables."""
-        if not there:
-            return Seen({}, (), ("What was in it is lost already.",))
-        now = self._watch(cluster.live)
+    def _losses(
+        self, manifest: Manifest, tables: Tables, runs: Sequence[str]
+    ) -> tuple[list[dict[str, Any]], list[str]]:
+        """Tell what a restore would take away: whose work, by the evidence, or else which tables; and what could not be told."""
         try:
             found = self.losses(manifest.archive, runs, limit=0)
         except (NotMurmurant, SnapshotError, WrongEnvironment) as error:
             note = f"Whose work would be lost could not be told, only which tables: {error.what}"
-            was = expected_of(manifest)
-            return Seen(now, tuple(asking.coarse_losses(was, now)), (note,))
+            return losses(tables_of(manifest.contents, manifest.target.schema), tables), [note]
         rows = [
-            {str(key): _plain(each) for key, each in row.items()} for row in found.authors.to_dict("records")
+            {str(key): value.item() if hasattr(value, "item") else value for key, value in row.items()}
+            for row in found.authors.to_dict("records")
         ]
         notes = [f"Not counted: the doing of {', '.join(found.runs)}."] if found.runs else []
         for what, frame in (
@@ -242,48 +178,4 @@ class Restoring(Checkpointing, Differing):
                 notes.append(
                     f"{len(frame):,} rows or values {what}; `workbench snapshot losses SNAPSHOT` lists them."
                 )
-        return Seen(now, tuple(rows), tuple(notes))
-
-    def _manifest(self, request: Request) -> Manifest:
-        """Read the manifest of a request's snapshot, wherever it lies."""
-        return Manifest.read(Path(request.source.file))
-
-    def _watch(self, name: str) -> Counted:
-        with self._cluster.connect(name) as connection:
-            return watched(connection, self.database.address.schema)
-
-    def _around(self, request: Request | None, progress: Progress | None, say: Say | None) -> Surroundings:
-        cluster = self._cluster
-        options = self.options
-
-        def examine(of: Request, beside: psycopg.Connection[Any]) -> None:
-            if of.way != "swap back":
-                asking.examine(cluster, beside, of, self._manifest(of))
-
-        def health() -> list[dict[str, Any]]:
-            return [
-                {"check": each.check.id, "status": each.status, "configured": each.configured,
-                 "reason": each.reason or "; ".join(each.rows.get("answer", []))}
-                for each in self.health()
-            ]  # fmt: skip
-
-        return Surroundings(
-            settings=self.settings,
-            operator=self.settings.operator,
-            stop=(lambda: self.service("stop", say)) if options.app_stop else None,
-            start=(lambda: self.service("start", say)) if options.app_start else None,
-            health=health,
-            backup=self._back_up,
-            watch=self._watch,
-            manifest=self._manifest,
-            examine=examine,
-            progress=progress or _silent,
-        )
-
-
-def _plain(value: Any) -> Any:
-    return value.item() if hasattr(value, "item") else value
-
-
-def _silent(what: str, done: int, total: int) -> None:
-    pass
+        return rows, notes

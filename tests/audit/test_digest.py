@@ -93,7 +93,7 @@ def test_a_restore_takes_away_what_was_noted_later(ground: Ground, back: bool) -
     assert state(ground).entries == 5
     wb = ground.open()
     request = wb.request_restore(snapshot)
-    wb.approve_restore(request, request.digest, approver="erin", confirm=ground.name)
+    wb.approve(request, request.digest, approver="erin", confirm=ground.name)
     wb.restore(request)
     found = state(ground)
     assert (found.state, found.noted_in, found.entries) == ("holds", f"snapshot {snapshot}", 3)
@@ -103,7 +103,7 @@ def test_a_restore_takes_away_what_was_noted_later(ground: Ground, back: bool) -
         later = ground.open().create_snapshot().snapshot
         assert state(ground).noted_in == f"snapshot {later}"
         request = wb.request_undo_of_restore(request.id)
-        wb.approve_restore(request, request.digest, approver="erin", confirm=ground.name)
+        wb.approve(request, request.digest, approver="erin", confirm=ground.name)
         wb.restore(request)
         found = state(ground)
         assert (found.state, bool(found.restored)) == ("holds", True)

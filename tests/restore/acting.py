@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.stepping import Progress, Stepping
-from workbench.checkpoints.restore.request import read_request
-from workbench.checkpoints.restore.running import STEPS
+from workbench.checkpoints.restore.act import STEPS
+from workbench.checkpoints.restore.request import Request
 from workbench.database.connection import Database
 from workbench.settings import EnvironmentSettings, Settings
 from workbench.workbench import Workbench
@@ -32,5 +32,5 @@ def _restore(progress: Progress, opened: Opened, path: Path | None) -> str:
         if path is None:
             wb.resume_restore(progress=called)
         else:
-            wb.restore(read_request(path), called)
+            wb.restore(Request.read(path), called)
     return "done"

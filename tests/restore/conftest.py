@@ -18,8 +18,7 @@ from tests.conftest import Ground as Cloned
 from tests.restore.acting import Acting, Opened
 from tests.states import differences, state
 from workbench.checkpoints.manifest import Manifest
-from workbench.checkpoints.restore.record import Record
-from workbench.checkpoints.restore.request import Request
+from workbench.checkpoints.restore.request import Record, Request
 from workbench.settings import EnvironmentSettings, Settings
 from workbench.workbench import Workbench
 
@@ -98,7 +97,7 @@ class Ground:
         with self.open() as wb:
             request = wb.request_restore(snapshot, **how)
             if approve:
-                wb.approve_restore(request, request.digest, approver="erin", confirm=self.name)
+                wb.approve(request, request.digest, approver="erin", confirm=self.name)
         return request
 
     def restore(self, request: Request, **how: Any) -> Record:

@@ -15,7 +15,7 @@ from tests.imports import import_run
 from tests.restore.acting import Acting
 from tests.restore.conftest import LOG, Ground, Lay, assert_same
 from tests.states import differences
-from workbench.checkpoints.restore.running import STEPS
+from workbench.checkpoints.restore.act import STEPS
 from workbench.errors import NotApproved, Refused
 from workbench.plans.plan import Plan
 
@@ -145,7 +145,7 @@ def test_the_old_database_can_be_put_back(guide: Ground) -> None:
         request = wb.request_undo_of_restore()
         with pytest.raises(NotApproved):
             wb.restore(request)
-        wb.approve_restore(request, request.digest, approver="erin")
+        wb.approve(request, request.digest, approver="erin")
         back = wb.restore(request)
     assert guide.ask("SELECT oid FROM pg_database WHERE datname = current_database()") == oid
     assert_same(broken, guide.whole(leave_out=(LOG,)))
@@ -164,7 +164,7 @@ def test_an_approval_that_was_used_stays_used_when_the_old_database_comes_back(g
     plan = applied(guide)
     with guide.open() as wb:
         request = wb.request_undo_of_restore()
-        wb.approve_restore(request, request.digest, approver="erin")
+        wb.approve(request, request.digest, approver="erin")
         wb.restore(request)
     assert becomes(guide, plan)[0] == "restored away"
     with guide.open() as wb, pytest.raises((Refused, NotApproved), match="was used before"):
@@ -179,7 +179,7 @@ def test_only_the_database_that_the_last_restore_kept_can_come_back(
     first = guide.restore(guide.asked(made.snapshot)).facts["kept"]
     with guide.open() as wb:
         early = wb.request_undo_of_restore()
-        wb.approve_restore(early, early.digest, approver="erin")
+        wb.approve(early, early.digest, approver="erin")
     assert early.kept == first
     guide.execute('CREATE TABLE public."people\'s work" AS SELECT 1')
     later = guide.whole()
@@ -195,7 +195,7 @@ def test_only_the_database_that_the_last_restore_kept_can_come_back(
             wb.restore(early)
         request = wb.request_undo_of_restore()
         assert request.kept == second != first
-        wb.approve_restore(request, request.digest, approver="erin")
+        wb.approve(request, request.digest, approver="erin")
         wb.restore(request)
     assert_same(later, guide.whole())
 
@@ -208,7 +208,7 @@ def test_killed_on_the_way_back(guide: Ground, acting: Callable[..., Acting]) ->
     restored = guide.whole(())
     with guide.open() as wb:
         request = wb.request_undo_of_restore()
-        wb.approve_restore(request, request.digest, approver="erin")
+        wb.approve(request, request.digest, approver="erin")
     under_way = acting(guide, request)
     for step, now in ((1, restored), (2, restored), (3, broken)):
         assert under_way.go_on() == STEPS["swap back"][step].called
@@ -278,9 +278,9 @@ def test_what_was_written_between_backup_and_swap_is_told(
     assert under_way.finish() == "done"
     with guide.open() as wb, suppress(Refused):
         wb.resume_restore()
-    from workbench.checkpoints.restore.record import records
+    from workbench.checkpoints.restore.request import records_in
 
-    (record,) = records(guide.home / "home" / "restores")
+    (record,) = records_in(guide.settings())
     assert record.facts["written_late"] == ["Member"]
     kept = record.facts["kept"]
     assert guide.ask("""SELECT count(*) FROM "Member" WHERE email = 'late@example.org'""", database=kept) == [
@@ -304,7 +304,7 @@ def test_restored_and_replayed_only_the_bad_run_s_doing_is_gone(
         plan = wb.plan_replay(made.snapshot, [run])
         request = wb.request_restore(made.snapshot, runs=[run])
         assert any(each["table"] == "Member" and each["change"] == "changed" for each in request.losses)
-        wb.approve_restore(request, request.digest, approver="erin")
+        wb.approve(request, request.digest, approver="erin")
         wb.restore(request)
         assert_same(before, ground.whole())
         wb.approve(plan, plan.digest, approver="erin")

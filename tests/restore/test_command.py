@@ -11,10 +11,10 @@ import pytest
 from typer.testing import CliRunner
 
 from tests.restore.conftest import Ground, Lay
-from workbench.checkpoints.restore import steps
 from workbench.cli.main import app
 from workbench.database import programs
 from workbench.errors import WorkbenchError
+from workbench.workbench import Workbench
 
 
 class Place:
@@ -121,7 +121,7 @@ def test_interrupted_after_the_swap_it_can_only_be_finished(
     asked = _approved(place)
 
     with monkeypatch.context() as patched:
-        patched.setattr(steps, "counted_in", _interrupted)  # as it looks back
+        patched.setattr(Workbench, "health", _interrupted)  # as it asks the application
         code, _, err = place.run("snapshot", "restore", asked["request"], "--yes")
     assert code == 130
     assert f"What was restored is the live database {place.ground.live}." in err

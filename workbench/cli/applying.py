@@ -18,7 +18,7 @@ from workbench.cli.explaining import (
 )
 from workbench.cli.options import Acting, AsJson, EnvironmentName, Unmask, Yes, ask, open_as
 from workbench.cli.output import banner, command, on, print_json, print_table, progress_bar, say
-from workbench.cli.restoring import approval_of, show_request
+from workbench.cli.restoring import show_request
 from workbench.errors import Drift, Refused, UsageError
 
 if TYPE_CHECKING:
@@ -58,21 +58,19 @@ def approve(
 ) -> None:
     """Record a named person's consent to one digest; it holds once, and for a day."""
     with open_as(environment, acting) as wb:
-        if is_request(plan_name):
-            approval_of(wb, wb.request(plan_name), digest, confirm, json)
-            return
-        found = wb.plan(plan_name)
-        target = found.header.target
+        found = wb.request(plan_name) if is_request(plan_name) else wb.plan(plan_name)
+        target = found.target
         if confirm is None and target.kind == "production" and sys.stdin.isatty():
             confirm = typer.prompt(f"This is production. Type the environment's name ({target.environment})")
         approval = wb.approve(found, digest, confirm=confirm)
     if json:
-        print_json({"plan": found.id, "digest": approval.approves, "approver": approval.approver,
+        print_json({found.noun: found.id, "digest": approval.approves, "approver": approval.approver,
                     "approved_at": approval.approved_at, "expires_at": approval.expires_at})  # fmt: skip
         return
+    act = "snapshot restore" if is_request(plan_name) else "apply"
     say(
         f"{approval.approver} approves {found.id}, once, until {approval.expires_at:%Y-%m-%d %H:%M} UTC.",
-        f"To apply it: {command()} apply {found.id}{on(target.environment)}",
+        f"To carry it out: {command()} {act} {found.id}{on(target.environment)}",
     )
 
 

@@ -29,8 +29,7 @@ from workbench.errors import Drift, UsageError
 from workbench.murmurant.importers import EMPTIED
 
 if TYPE_CHECKING:
-    from workbench.checkpoints.restore.record import Record
-    from workbench.checkpoints.restore.request import Request
+    from workbench.checkpoints.restore.request import Record, Request
     from workbench.workbench import Workbench
 
 _ORDER = ("table", "change", "who", "evidence", "rows", "rows in the snapshot", "rows now")
@@ -120,24 +119,8 @@ def show_request(wb: Workbench, request: Request, json: bool) -> None:
     _present(wb, request, json)
 
 
-def approval_of(wb: Workbench, request: Request, digest: str, confirm: str | None, json: bool) -> None:
-    """Record a person's consent to a request, and say what goes on from there."""
-    target = request.header.target
-    if confirm is None and target.kind == "production" and sys.stdin.isatty():
-        confirm = typer.prompt(f"This is production. Type the environment's name ({target.environment})")
-    approval = wb.approve_restore(request, digest, confirm=confirm)
-    if json:
-        print_json({"request": request.id, "digest": approval.approves, "approver": approval.approver,
-                    "approved_at": approval.approved_at, "expires_at": approval.expires_at})  # fmt: skip
-        return
-    say(
-        f"{approval.approver} approves {request.id}, once, until {approval.expires_at:%Y-%m-%d %H:%M} UTC.",
-        f"To carry it out: {command()} snapshot restore {request.id}{on(target.environment)}",
-    )
-
-
 def _carry_out(wb: Workbench, request: Request, yes: bool, json: bool) -> None:
-    ask(f"Restore {request.source.snapshot} over {wb.environment}?", yes)
+    ask(f"Restore {request.snapshot} over {wb.environment}?", yes)
     try:
         with _saying_what_stands(), _progress() as advance:
             record = wb.restore(request, advance, _say)
@@ -162,15 +145,15 @@ def _present(wb: Workbench, request: Request, json: bool) -> None:
     if json:
         print_json(_facts(request) | {"estimated_seconds": estimate})
         return
-    source, target = request.source, request.header.target
+    target = request.target
     if request.way == "swap back":
-        say(f"Puts {request.kept} back as {target.database}; {source.verified}.")
+        say(f"Puts {request.kept} back as {target.database}; {request.verified}.")
     else:
         say(
-            f"Restores {source.snapshot}, taken at {source.created_at} ({source.verified}),",
+            f"Restores {request.snapshot}, taken at {request.created_at} ({request.verified}),",
             f"over database {target.database} of {target.environment} ({target.kind}): {_WAYS[request.way]}.",
-            *([f"It comes from elsewhere: {source.elsewhere}."] if source.elsewhere else []),
-            f"Asked for by {request.header.planned_by}.",
+            *([f"It comes from elsewhere: {request.elsewhere}."] if request.elsewhere else []),
+            f"Asked for by {request.planned_by}.",
         )
     say("", "Steps:", *(f"  {number}. {each}" for number, each in enumerate(wb.restore_steps(request), 1)))
     if request.way != "swap back":
@@ -195,7 +178,7 @@ def _present(wb: Workbench, request: Request, json: bool) -> None:
         "Next:",
         *(
             [
-                f"  {command()} plan replay --snapshot {source.snapshot} --run RUN_ID{option}   # before it: what is put back after it"
+                f"  {command()} plan replay --snapshot {request.snapshot} --run RUN_ID{option}   # before it: what is put back after it"
             ]
             if request.losses
             else []
@@ -268,19 +251,18 @@ def _given_up(wb: Workbench, record: Record, json: bool) -> None:
 def _facts(request: Request) -> dict[str, Any]:
     import pandas as pd
 
-    source = request.source
     return {
         "request": request.id,
         "path": str(request.path),
         "digest": request.digest,
         "way": request.way,
-        "snapshot": source.snapshot,
-        "file": source.file,
-        "created_at": source.created_at,
-        "verified": source.verified,
-        "elsewhere": source.elsewhere,
-        "environment": request.header.target.environment,
-        "database": request.header.target.database,
+        "snapshot": request.snapshot,
+        "file": request.file,
+        "created_at": request.created_at,
+        "verified": request.verified,
+        "elsewhere": request.elsewhere,
+        "environment": request.target.environment,
+        "database": request.target.database,
         "losses": workbench.mask(pd.DataFrame(list(request.losses))),
         "notes": request.notes,
         "keep_sync_state": request.keep_sync_state,

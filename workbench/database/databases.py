@@ -1,29 +1,126 @@
-"""The databases of a server: listed, made, dropped, and scratch ones, which are always dropped at the end."""
+"""The databases of a server: listed, made, renamed, dropped; and scratch ones, which are always dropped at the end."""
 
 from __future__ import annotations
 
 import os
+import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
 
 import psycopg
 from psycopg import sql
 
 from workbench.database.address import parse_address
-from workbench.database.connection import Database, Session, embedded_data
-from workbench.database.embedded import start_server
+from workbench.database.connection import SPELLING, Database, Session, embedded_data
+from workbench.database.embedded import embedded_url, start_server
 from workbench.database.environment import Environment
-from workbench.errors import UsageError, WorkbenchError
+from workbench.database.programs import read_list, script_of
+from workbench.errors import Refused, UsageError, WorkbenchError
 from workbench.settings import Settings
 
 SCRATCH = "scratch"
+_PLACES = ("postgres", "template1")
+"""Databases that nearly every server has: one that is to be renamed cannot be connected to meanwhile."""
+
+_LONGEST = 63  # bytes of a name
 
 
-def create(beside: Session, name: str, options: sql.Composable) -> None:
-    """Make an empty database, with options of CREATE DATABASE."""
-    statement = sql.SQL("CREATE DATABASE {} TEMPLATE template0 {}")
-    beside.execute(statement.format(sql.Identifier(name), options))
+@dataclass(frozen=True)
+class Standing:
+    """A database as it stands on its server.
+
+    Attributes
+    ----------
+    name, owner : str
+        Its name and its owner's.
+    oid : int
+        What it keeps when it is renamed.
+    comment : str
+        What is said of it.
+    ours : bool
+        Whether this user may do what its owner may.
+    """
+
+    name: str
+    oid: int
+    owner: str
+    comment: str
+    ours: bool
+
+
+@contextmanager
+def connect_beside(database: Database, what: str) -> Iterator[Session]:
+    """Open a session at another database of the server, from which this one can be renamed.
+
+    Parameters
+    ----------
+    what : str
+        What needs it, for the message, such as ``A restore``.
+
+    Raises
+    ------
+    Refused
+        When there is none that this user may connect to, or a pooler is in the way.
+    DatabaseUnreachable
+        When the server does not answer.
+    """
+    database.refuse_pooler(what)
+    refused = ""
+    for place in _PLACES:
+        if place == database.address.database:
+            continue
+        try:
+            connection = database.at(place).session(f"{SPELLING} -c synchronous_commit=on", autocommit=True)
+        except psycopg.OperationalError as error:
+            refused = database.redacted(str(error))
+            if "does not exist" not in refused and "FATAL" not in refused:
+                raise database.explained(str(error), "08006") from None
+            continue
+        with database.speaking_plainly(), connection:
+            yield connection
+        return
+    raise Refused(
+        f"No database beside {database.address.database} can be connected to on its server: {refused}.",
+        "Let its user connect to the database 'postgres', or restore --in-place.",
+    )
+
+
+def standing(beside: Session) -> dict[str, Standing]:
+    """Return the databases of the server by name."""
+    rows = beside.execute(
+        "SELECT d.datname, d.oid::bigint, pg_get_userbyid(d.datdba),"
+        " coalesce(shobj_description(d.oid, 'pg_database'), ''), pg_has_role(d.datdba, 'USAGE')"
+        " FROM pg_database d WHERE d.datname <> 'template0' ORDER BY 1"
+    )
+    return {row[0]: Standing(*row) for row in rows}
+
+
+def may_not_replace(beside: Session, live: Standing | None) -> str:
+    """Return why this user may not make a database and rename it to a live one's name; empty when they may."""
+    row = beside.execute(
+        "SELECT rolsuper OR rolcreatedb, rolname FROM pg_roles WHERE rolname = current_user"
+    ).fetchone()
+    assert row is not None
+    if not row[0]:
+        return f"the database user {row[1]} may not make databases (CREATEDB)"
+    if live is not None and not live.ours:
+        return f"the database user {row[1]} does not own {live.name}, {live.owner} does"
+    return ""
+
+
+def name_beside(live: str, ending: str) -> str:
+    """Return a name for a database beside the live one, no longer than a name may be."""
+    room = _LONGEST - len(ending.encode())
+    return live.encode()[:room].decode(errors="ignore") + ending
+
+
+def create(beside: Session, name: str, options: str = "") -> None:
+    """Make an empty database, with options of CREATE DATABASE as pg_dump writes them."""
+    statement = sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(name))
+    beside.execute(f"{statement.as_string(beside)} {options}".encode())
 
 
 def drop(beside: Session, name: str) -> None:
@@ -31,6 +128,62 @@ def drop(beside: Session, name: str) -> None:
     # Nothing is deleted in it first, though a full disk may leave no room for the checkpoint that this takes: to
     # write more there could take the whole server down. It can be dropped later, once there is room.
     beside.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+def rename(beside: Session, renames: Mapping[str, str], comments: Mapping[str, str]) -> None:
+    """Rename databases that nobody is connected to, in order, and comment on them; all or none."""
+    with beside.transaction():
+        beside.execute("SET LOCAL synchronous_commit = on")
+        for name, new in renames.items():
+            statement = sql.SQL("ALTER DATABASE {} RENAME TO {}")
+            beside.execute(statement.format(sql.Identifier(name), sql.Identifier(new)))
+        for name, comment in comments.items():
+            statement = sql.SQL("COMMENT ON DATABASE {} IS {}")
+            beside.execute(statement.format(sql.Identifier(name), sql.Literal(comment or None)))
+
+
+def properties_in(archive: Path, configured: Path | None, name: str) -> tuple[str, list[str], str]:
+    """Read from an archive what belongs to the database itself and not to its contents, for one of another name.
+
+    ``pg_restore`` into a new database leaves that out, unless it makes the database itself under the old name.
+
+    Returns
+    -------
+    tuple of (str, list of str, str)
+        The options of CREATE DATABASE, encoding and locale; the statements that set owner, rights and settings; the
+        statement that comments on it, or "".
+    """
+    program, _ = read_list(archive, configured)
+    listing = program.run("--create", "--list", archive.absolute()).stdout.decode(errors="surrogateescape")
+    entries = [line for line in listing.splitlines() if _OF_DATABASE.match(line)]
+    script = script_of(archive, configured, entries, "--create")
+    created = re.search(r"^CREATE DATABASE (.+?) WITH TEMPLATE = template0(.*);$", script, re.MULTILINE)
+    if created is None:
+        return " ENCODING 'UTF8'", [], ""
+    old, options = created.groups()
+    new = f"DATABASE {sql.Identifier(name).as_string(None)} "
+    about = re.compile(
+        rf"^(?:ALTER (?:ROLE .+? IN )?|GRANT .+? ON |REVOKE .+? ON |COMMENT ON )DATABASE {re.escape(old)} .*?;$",
+        re.MULTILINE | re.DOTALL,
+    )
+    statements = [each.group().replace(f"DATABASE {old} ", new, 1) for each in about.finditer(script)]
+    comment = next((each for each in statements if each.startswith("COMMENT ")), "")
+    return options, [each for each in statements if each != comment], comment
+
+
+# The entries of an archive's list that are about the database itself.
+_OF_DATABASE = re.compile(
+    r"^\d+; \d+ \d+ (?:DATABASE|DATABASE PROPERTIES|ACL - DATABASE|COMMENT - DATABASE) "
+)
+
+
+def recreate_embedded(data: Path, name: str) -> str:
+    """Drop a database of the embedded server, make it anew and empty, and return its URL."""
+    embedded = parse_address(embedded_url(data, name), named="the embedded server", embedded=True)
+    database = Database(Environment(name, "demo", "the embedded server"), embedded)
+    with connect_beside(database, "The demo") as beside:
+        drop(beside, name)
+    return embedded_url(data, name)
 
 
 @contextmanager
@@ -55,7 +208,7 @@ def scratch_database(settings: Settings, encoding: str = "UTF8") -> Iterator[tup
     """
     server = _scratch_server(settings)
     name = f"{SCRATCH}_{secrets.token_hex(8)}"
-    locale = sql.SQL("" if encoding == "UTF8" else " LC_COLLATE 'C' LC_CTYPE 'C'")
+    locale = "" if encoding == "UTF8" else " LC_COLLATE 'C' LC_CTYPE 'C'"
     with server.speaking_plainly():
         holder = server.session(autocommit=True)
     with holder:
@@ -65,7 +218,7 @@ def scratch_database(settings: Settings, encoding: str = "UTF8") -> Iterator[tup
                 holder.execute("SELECT pg_advisory_lock(hashtextextended(%s, 0))", [name])
                 if settings.scratch_url_env is None:
                     _drop_left_behind(holder)
-                create(holder, name, sql.SQL("ENCODING {}{}").format(sql.Literal(encoding), locale))
+                create(holder, name, f"ENCODING {encoding}{locale}")
             yield server.at(name), holder
         finally:
             try:

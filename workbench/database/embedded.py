@@ -86,15 +86,6 @@ def embedded_url(data: Path, database: str) -> str:
     return server.get_uri(database)
 
 
-def recreate_database(data: Path, database: str) -> str:
-    """Drop a database of the embedded server, make it anew and empty, and return its URL."""
-    server = start_server(data)
-    name = sql.Identifier(database)
-    with _administration(server) as connection:
-        connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(name))
-    return embedded_url(data, database)
-
-
 @contextmanager
 def _administration(server: PostgresServer) -> Iterator[psycopg.Connection[TupleRow]]:
     """Connect to make or drop databases, one process at a time."""

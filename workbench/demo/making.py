@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from workbench.database.address import parse_address
 from workbench.database.connection import embedded_data, session
-from workbench.database.embedded import recreate_database
+from workbench.database.databases import recreate_embedded
 from workbench.demo.breakages import BREAKAGES, Truth, break_club
 from workbench.demo.club import Club, build_club
 from workbench.demo.shape import Dialect
@@ -54,7 +54,7 @@ def make_demo(
     home = settings.home / DEMO
     shutil.rmtree(home, ignore_errors=True)
     _drop_plans(settings)
-    url = recreate_database(embedded_data(settings), DEMO)
+    url = recreate_embedded(embedded_data(settings), DEMO)
     with session(parse_address(url, named="the embedded server", embedded=True).parameters()) as connection:
         club = build_club(connection, dialect=dialect, members=members, seed=seed, imports=home / "imports")
         truths = break_club(connection, club, breakages)

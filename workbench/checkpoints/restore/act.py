@@ -1,138 +1,189 @@
-"""Restore a snapshot: an approved request, carried out step by step, and resumable after every one.
-
-Until the swap the live database is only read; the swap is one transaction; after it nothing is left but to start
-the application and to look. So killed at any moment, the live name holds a whole database: the old one or the new.
-"""
+"""The three ways to act on a request to restore: carry it out, go on with it, give it up."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from time import perf_counter
-from typing import Any
-
-import psycopg
+from time import perf_counter, sleep
 
 from workbench.checkpoints.manifest import Manifest
-from workbench.checkpoints.restore.cluster import Cluster, Session
-from workbench.checkpoints.restore.record import (
+from workbench.checkpoints.restore.in_place import IN_PLACE, settle_replacement
+from workbench.checkpoints.restore.preconditions import (
+    examine_again,
+    refuse_another_target,
+    refuse_interrupted,
+    refuse_once_more,
+    refuse_traces,
+)
+from workbench.checkpoints.restore.request import (
     ABANDONED,
     DONE,
     FAILED,
-    UNDER_WAY,
     Record,
+    Request,
+    Way,
     interrupted,
-    records,
 )
-from workbench.checkpoints.restore.request import Counted, Request, Way
-from workbench.database.exclusion import is_half_made
+from workbench.checkpoints.restore.steps import (
+    SWAP,
+    SWAP_BACK,
+    Progress,
+    Restore,
+    Step,
+    Workplace,
+    drop_half_made,
+)
+from workbench.checkpoints.service import Say
+from workbench.database.connection import Session
+from workbench.database.databases import connect_beside
+from workbench.database.exclusion import hold_for_restore, restoring, wait_for_writers
+from workbench.documents import valid_approval
 from workbench.errors import DatabaseUnreachable, Refused, WorkbenchError
-from workbench.settings import Settings
 
-Progress = Callable[[str, int, int], None]
-"""Told what begins, how many steps are done, and how many there are."""
+STEPS: dict[Way, list[Step]] = {"swap": SWAP, "in place": IN_PLACE, "swap back": SWAP_BACK}
 
-
-@dataclass(frozen=True)
-class Surroundings:
-    """What a restore needs from outside of this room.
-
-    Attributes
-    ----------
-    settings : Settings
-        Folders.
-    operator : str
-        Who carries it out.
-    stop, start : callable or None
-        Stop and start the application; None where no command is configured.
-    health : callable
-        Asks the application how it is: a list of findings as plain facts, each with its ``status``.
-    backup : callable
-        Makes the safety backup of the live database; returns its file.
-    watch : callable
-        Counts the rows of a database's tables, with their digests, to see whether it has changed; takes its name.
-    manifest : callable
-        Reads the snapshot's manifest.
-    examine : callable
-        Refuses what has become impossible since the request was made.
-    progress : callable
-        Told every step.
-    jobs : int
-        How many sessions restore at once.
-    """
-
-    settings: Settings
-    operator: str
-    stop: Callable[[], Any] | None
-    start: Callable[[], Any] | None
-    health: Callable[[], list[dict[str, Any]]]
-    backup: Callable[[], str]
-    watch: Callable[[str], Counted]
-    manifest: Callable[[Request], Manifest]
-    examine: Callable[[Request, psycopg.Connection[Any]], None]
-    progress: Progress
-    jobs: int = 2
+_PATIENCE = 3.0  # seconds for the session of a killed restore to end
+_PAUSE = 0.05
 
 
-@dataclass
-class Restore:
-    """A restore that is under way: what its steps share.
-
-    Attributes
-    ----------
-    beside : psycopg.Connection
-        A session at another database of the server, which holds the lock.
-    """
-
-    cluster: Cluster
-    request: Request
-    record: Record
-    around: Surroundings
-    beside: Session
-    place: int = 0
-    total: int = 0
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    def tell(self, what: str, done: int = 0, of: int = 0) -> None:
-        """Tell what is under way within a step."""
-        share = f" ({done:,} of {of:,})" if of else ""
-        self.around.progress(f"{what}{share}", self.place, self.total)
-
-
-@dataclass(frozen=True)
-class Step:
-    """One step: its name in the record, what it is called while it runs, and how it is done."""
-
-    name: str
-    called: str
-    carry_out: Callable[[Restore], None]
-
-
-def carry_out(restore: Restore, steps: list[Step]) -> Record:
-    """Do the steps that are not done yet; after a failure before the swap put everything back.
+def restore_request(wb: Workplace, request: Request, progress: Progress, say: Say | None = None) -> Record:
+    """Carry an approved request out: all its steps, or nothing that lasts.
 
     Raises
     ------
+    NotApproved
+        Nobody's valid approval of exactly this digest.
+    WrongEnvironment
+        Another database than the one it was made for.
+    Drift
+        The live database has changed since; nothing was changed.
+    Refused
+        It was carried out before, another restore runs or was interrupted, or it is not possible any more.
     DatabaseUnreachable
-        When the server was lost: what was done stays, to be resumed.
-    KeyboardInterrupt
-        When somebody pressed ctrl-C: the same, and it says so.
-    WorkbenchError
-        When a step failed; the message says what became of everything.
+        The server was lost on the way; `resume_restore` goes on.
     """
-    record = restore.record
-    record.outcome = UNDER_WAY
-    record.save()
+    database, settings, steps = wb.database, wb.settings, STEPS[request.way]
+    live = request.target.database
+    with _alone(wb, request) as beside:
+        refuse_another_target(database, beside, request)
+        approval = valid_approval(request)
+        refuse_interrupted(settings, database)
+        before = refuse_once_more(request, approval)
+        refuse_traces(beside, live)
+        _wait_for_writers(wb, beside, progress, len(steps))
+        progress("checking the snapshot and the server", 0, len(steps))
+        if request.way != "swap back":
+            examine_again(database, settings, beside, request, Manifest.read(Path(request.file)))
+        record = Record(
+            request=request.id,
+            approval=approval.number,
+            approved_by=approval.approver,
+            operator=settings.operator,
+            live=live,
+            environment=request.target.environment,
+            facts={
+                "begun": f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC",
+                "attempt": before.facts.get("attempt", 0) if before else 0,
+            },
+        ).write(request.path.with_name(f"{request.id}{Record.suffix}"))
+        return _carry_out(Restore(wb, request, record, beside, progress, say))
+
+
+def resume_restore(wb: Workplace, name: str | None, progress: Progress, say: Say | None = None) -> Record:
+    """Go on with the restore that was interrupted, where it stopped; `Refused` when none was."""
+    request, record = interrupted(wb.settings, wb.database.environment.name, name)
+    with _alone(wb, request) as beside:
+        refuse_another_target(wb.database, beside, request)
+        restore = Restore(wb, request, record, beside, progress, say)
+        _settle_last(restore)
+        _wait_for_writers(wb, beside, progress, len(STEPS[request.way]))
+        return _carry_out(restore)
+
+
+def abandon_restore(wb: Workplace, name: str | None, progress: Progress, say: Say | None = None) -> Record:
+    """Give the restore up that was interrupted: nothing of it stays; `Refused` when what was restored is live."""
+    request, record = interrupted(wb.settings, wb.database.environment.name, name)
+    with _alone(wb, request) as beside:
+        restore = Restore(wb, request, record, beside, progress, say)
+        _settle_last(restore)
+        if record.swapped:
+            raise Refused(
+                f"The restore {record.request} cannot be given up any more: the restored database is the live one.",
+                "`workbench snapshot restore --resume` finishes it; after that --undo puts the old database back.",
+            )
+        _put_back(restore)
+        record.outcome = ABANDONED
+        record.note()
+        return record
+
+
+@contextmanager
+def _alone(wb: Workplace, request: Request) -> Iterator[Session]:
+    """Hold the lock that lets one restore of a database run at a time, here and on the server."""
+    live = wb.database.address.database
+    another = Refused(
+        f"Another restore of {live} is running at this moment.", "Wait for it to end, or end it."
+    )
+    here = os.open(request.path.parent / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        deadline = perf_counter() + _PATIENCE
+        while not _locked(here):
+            if perf_counter() > deadline:
+                raise another
+            sleep(_PAUSE)
+        with connect_beside(wb.database, "A restore") as beside:
+            # The session of a killed one may take a moment to notice.
+            while not hold_for_restore(beside, live, wb.settings.operator):
+                if perf_counter() > deadline:
+                    raise another
+                sleep(_PAUSE)
+            with restoring():
+                yield beside
+    finally:
+        os.close(here)
+
+
+def _locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _wait_for_writers(wb: Workplace, beside: Session, progress: Progress, steps: int) -> None:
+    live, seconds = wb.database.address.database, wb.database.lock_timeout
+    wait_for_writers(beside, live, seconds, lambda what: progress(what, 0, steps))
+
+
+def _settle_last(restore: Restore) -> None:
+    """Find out whether the server committed what the record of an interrupted restore does not know of."""
+    if restore.request.way == "in place":
+        settle_replacement(restore)
+        return
+    made, live = restore.record.facts.get("new_oid"), restore.live
+    if made and live is not None and live.oid == made and "swap" not in restore.record.done:
+        restore.record.finish("swap")
+
+
+def _carry_out(restore: Restore) -> Record:
+    """Do the steps that are not done yet; after a failure before the swap put everything back.
+
+    A server that was lost, and ctrl-C, leave what was done, to be resumed; the message says what stands.
+    """
+    record, steps = restore.record, STEPS[restore.request.way]
     restore.total = len(steps)
     for restore.place, step in enumerate(steps):
         if step.name in record.done:
             continue
         begun = perf_counter()
         try:
-            restore.around.progress(step.called, restore.place, restore.total)
-            with restore.cluster.speaking_plainly():
+            restore.progress(step.called, restore.place, restore.total)
+            with restore.wb.database.speaking_plainly():
                 step.carry_out(restore)
             seconds = {**record.facts.get("seconds", {}), step.name: round(perf_counter() - begun, 3)}
             record.finish(step.name, seconds=seconds)
@@ -142,99 +193,43 @@ def carry_out(restore: Restore, steps: list[Step]) -> Record:
             raise DatabaseUnreachable(error.what, f"{_stands(record)} {_go_on(record)}") from None
         except WorkbenchError as error:
             if record.swapped:
-                error.args = (f"{error} {_stands(record)} {_go_on(record)}",)
-                error.next_step = f"{error.next_step} {_stands(record)} {_go_on(record)}".strip()
-                raise
-            _put_back(restore, error)
+                _say_more(error, f"{_stands(record)} {_go_on(record)}")
+            else:
+                _fail(restore, error)
             raise
-    restore.around.progress("done", restore.total, restore.total)
+    restore.progress("done", restore.total, restore.total)
     record.outcome = DONE
-    record.note(ended=f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}", snapshot=restore.request.source.snapshot)
+    record.note(ended=f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}", snapshot=restore.request.snapshot)
     return record
 
 
-def _go_on(record: Record) -> str:
-    """Say what can be done with a restore that stands where it is: one that has swapped is not given up any more."""
-    if record.swapped:
-        return "`workbench snapshot restore --resume` finishes it; after that --undo leads back."
-    return "`workbench snapshot restore --resume` goes on, --abandon gives up."
-
-
-def abandon(restore: Restore) -> Record:
-    """Give an interrupted restore up: drop what it made, start the application again.
-
-    Raises
-    ------
-    Refused
-        When the swap is done: what was restored is live, and `--resume` finishes it.
-    """
-    if restore.record.swapped:
-        raise Refused(
-            f"The restore {restore.record.request} cannot be given up any more: the restored database is the live one.",
-            "`workbench snapshot restore --resume` finishes it; after that --undo puts the old database back.",
-        )
-    _clean_up(restore)
-    restore.record.outcome = ABANDONED
-    restore.record.save()
-    return restore.record
-
-
-def settle_swap(restore: Restore) -> None:
-    """Find out from the databases' numbers whether a swap was committed of which the record does not know."""
+def _fail(restore: Restore, error: WorkbenchError) -> None:
+    """After a failure before the swap: put everything back, and say in the error how it stands."""
     record = restore.record
-    made, live = record.facts.get("new_oid"), restore.cluster.standing(restore.beside).get(record.live)
-    if made and live is not None and live.oid == made and "swap" not in record.done:
-        record.finish("swap")
-
-
-def find_interrupted(folder: Path, environment: str, name: str | None) -> Record:
-    """Return the restore to go on with."""
-    return interrupted(records(folder), environment, name)
-
-
-def way_name(way: Way) -> str:
-    """Say in a word or two how a request restores."""
-    return {
-        "swap": "into a new database, then renamed",
-        "in place": "in place, in one transaction",
-        "swap back": "the database that was kept becomes the live one again",
-    }[way]
-
-
-def _put_back(restore: Restore, error: WorkbenchError) -> None:
-    """After a failure before the swap: drop what was made, start the application; say so in the error."""
     try:
-        _clean_up(restore)
+        _put_back(restore)
     except WorkbenchError as trouble:
-        said = f"{_stands(restore.record)} Putting things back failed as well: {trouble} {_go_on(restore.record)}"
-    else:
-        restore.record.outcome = FAILED
-        restore.record.note(error=error.what)
-        started = " The application was started again." if restore.record.facts.get("restarted") else ""
-        said = f"Nothing was changed: {restore.record.live} is as it was.{started}"
-    error.next_step = f"{error.next_step} {said}".strip()
+        _say_more(error, f"{_stands(record)} Putting things back failed as well: {trouble} {_go_on(record)}")
+        return
+    record.outcome = FAILED
+    record.note(error=error.what)
+    started = " The application was started again." if record.facts.get("restarted") else ""
+    _say_more(error, f"Nothing was changed: {record.live} is as it was.{started}")
+
+
+def _put_back(restore: Restore) -> None:
+    """Drop what was made, and start the application."""
+    facts = restore.record.facts
+    with restore.wb.database.speaking_plainly():
+        drop_half_made(restore)
+    if facts.get("stopped") and restore.wb.options.app_start and not facts.get("restarted"):
+        restore.wb.service("start", restore.say)
+        restore.record.note(restarted=True)
+
+
+def _say_more(error: WorkbenchError, what: str) -> None:
+    error.next_step = f"{error.next_step} {what}".strip()
     error.args = (f"{error.what} {error.next_step}",)
-
-
-def _clean_up(restore: Restore) -> None:
-    record = restore.record
-    with restore.cluster.speaking_plainly():
-        standing = restore.cluster.standing(restore.beside)
-        for name, each in standing.items():
-            if is_half_made(each.comment, record.live, record.request):
-                restore.cluster.drop(restore.beside, name)
-        forget_unmarked(restore)
-    if record.facts.get("stopped") and restore.around.start and not record.facts.get("restarted"):
-        restore.around.start()
-        record.note(restarted=True)
-
-
-def forget_unmarked(restore: Restore) -> None:
-    """Drop the new database of a restore that was killed before it could mark it as its own."""
-    name, oid = restore.record.facts.get("new"), restore.record.facts.get("new_oid")
-    each = restore.cluster.standing(restore.beside).get(name or "")
-    if each is not None and not each.comment and oid is None:
-        restore.cluster.drop(restore.beside, each.name)
 
 
 def _interrupted(record: Record, step: Step) -> str:
@@ -250,3 +245,10 @@ def _stands(record: Record) -> str:
     if record.swapped:
         return f"What was restored is the live database {record.live}."
     return f"The live database {record.live} is as it was."
+
+
+def _go_on(record: Record) -> str:
+    """Say what can be done with a restore that stands where it is: one that has swapped is not given up any more."""
+    if record.swapped:
+        return "`workbench snapshot restore --resume` finishes it; after that --undo leads back."
+    return "`workbench snapshot restore --resume` goes on, --abandon gives up."

@@ -1,7 +1,8 @@
 """Replace a database's contents where it stands: the guide's ``pg_restore --clean --if-exists``, in one transaction.
 
 For whoever may not make and rename databases. Nobody can look at the tables meanwhile, and it takes as long as
-one session needs; but killed in the middle, the database is as it was.
+one session needs; but killed in the middle, the database is as it was. The transaction is ours and not pg_restore's own
+(``--single-transaction``): what is newer than the snapshot goes as well, and what came out is compared before the commit.
 """
 
 from __future__ import annotations
@@ -10,24 +11,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
 
-import psycopg
 from psycopg import sql
 from sqlalchemy import Connection
 
-from workbench.checkpoints.restore.act import Restore, Step
-from workbench.checkpoints.restore.request import Counted, differing
 from workbench.checkpoints.restore.settling import journal_of, settle_within, settled_before
-from workbench.checkpoints.restore.steps import counted_in, health, refuse_differences, safety, start, stop
-from workbench.checkpoints.restore.watching import watched
-from workbench.database.connection import Database
+from workbench.checkpoints.restore.steps import Restore, Step, health, refuse_differences, safety, start, stop
+from workbench.checkpoints.restore.tables import changed, tables_in
+from workbench.database.connection import Database, Session, raw
 from workbench.database.exclusion import RESTORING
 from workbench.database.programs import entries_of, restore_within
 from workbench.errors import Drift, NotMurmurant, Refused
 from workbench.murmurant.schema import read_schema
-from workbench.plans.journal import raw
 
 # What no extension brought and the system does not own: it goes, also what is newer than the snapshot.
 _OWN_SCHEMAS = """
@@ -63,8 +58,7 @@ _NOT_OURS = f"SELECT name, pg_get_userbyid(owner) FROM ({_OBJECTS}) o (place, st
 def replace_contents(restore: Restore) -> None:
     """Drop everything, restore everything, compare, settle, commit: one transaction."""
     record, request = restore.record, restore.request
-    live = restore.cluster.at(record.live)
-    archive = Path(request.source.file)
+    live = restore.at(record.live)
     before = journal_of(live)
     with live.speaking_plainly("apply_timeout"), _writing(live) as connection:
         driver = raw(connection)
@@ -73,10 +67,21 @@ def replace_contents(restore: Restore) -> None:
             return
         restore.tell("keeping everybody else out")
         _lock_everything(driver)
-        _refuse_later_writes(restore, watched(driver, live.address.schema))
+        # What was written after the safety backup would be nowhere any more.
+        if later := changed(record.safety_tables or {}, tables_in(driver, live.address.schema)):
+            raise Drift(
+                f"Somebody wrote to {', '.join(later)} of {record.live} after its safety backup was taken.",
+                f"{request.remedy} It shows what would be lost now; stop the application first"
+                " (`workbench app stop`), or it will change again.",
+            )
         restore.tell("dropping what is there")
         kept = _drop_everything(driver)
-        _restore(restore, driver, archive, kept)
+        entries = [line for line in entries_of(restore.archive, restore.tools) if not _stands(line, kept)]
+        record.facts["unchecked_keys"] = restore_within(
+            *(driver, restore.archive, live, restore.tools, "--clean", "--if-exists"),
+            entries=entries,
+            advance=restore.tell,
+        )
         driver.execute(sql.SQL("SET search_path TO {}").format(sql.Identifier(live.address.schema)))
         restore.tell("comparing the contents with the manifest")
         refuse_differences(restore, lambda: nullcontext(driver), 1)
@@ -92,20 +97,19 @@ def replace_contents(restore: Restore) -> None:
 
 def settle_replacement(restore: Restore) -> None:
     """Find out whether a replacement was committed of which the record does not know."""
-    record, live = restore.record, restore.cluster.at(restore.record.live)
-    with live.writing() as connection:
+    record = restore.record
+    with restore.at(record.live).writing() as connection:
         done = settled_before(connection, record)
     if done is not None and "replace" not in record.done:
         record.done += [each for each in ("stop", "safety") if each not in record.done]
         record.finish("replace", settled=asdict(done))
 
 
-def refuse_what_is_not_ours(connection: psycopg.Connection[Any]) -> None:
+def refuse_what_is_not_ours(connection: Session) -> None:
     """Refuse where something belongs to others, and could not be dropped."""
-    found = connection.execute(_NOT_OURS).fetchall()
-    if found:
-        name, owner = found[0]
-        more = f" and {len(found) - 1} more" if len(found) > 1 else ""
+    if others := connection.execute(_NOT_OURS).fetchall():
+        name, owner = others[0]
+        more = f" and {len(others) - 1} more" if len(others) > 1 else ""
         raise Refused(
             f"{name}{more} belongs to {owner}, so the database user may not replace it.",
             "Restore as its owner. Nothing was changed.",
@@ -129,7 +133,7 @@ def _writing(live: Database) -> Iterator[Connection]:
         engine.dispose()
 
 
-def _lock_everything(driver: psycopg.Connection[Any]) -> None:
+def _lock_everything(driver: Session) -> None:
     """Keep everybody from reading and writing until the end; whoever is at it may finish."""
     tables = driver.execute(_TABLES).fetchall()
     if tables:
@@ -137,50 +141,23 @@ def _lock_everything(driver: psycopg.Connection[Any]) -> None:
         driver.execute(sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(names))
 
 
-def _refuse_later_writes(restore: Restore, now: Counted) -> None:
-    """Refuse where somebody wrote after the safety backup: after this it would be nowhere any more."""
-    record = restore.record
-    later = [table for table, *_ in differing(counted_in(record.facts["safety_tables"]), now)]
-    if later:
-        raise Drift(
-            f"Somebody wrote to {', '.join(later)} of {record.live} after its safety backup was taken.",
-            "Ask for the restore anew, to see what would be lost now; stop the application first"
-            " (`workbench app stop`), or it will change again.",
-        )
-
-
-def _drop_everything(driver: psycopg.Connection[Any]) -> set[tuple[str, str]]:
-    """Drop all that is the users' own; return the schemas and extensions that stay, which the archive must not make."""
+def _drop_everything(driver: Session) -> list[str]:
+    """Drop all that is the users' own; return how the archive's list speaks of schemas and extensions that stay."""
     refuse_what_is_not_ours(driver)
     # Names are spelled in full where no schema is on the path.
     driver.execute("SET search_path TO ''")
-    statements = driver.execute(f"SELECT o.* FROM ({_OBJECTS}) o ORDER BY 1, 3").fetchall()
-    for _, statement, *_ in statements:
+    for _, statement, *_ in driver.execute(f"SELECT o.* FROM ({_OBJECTS}) o ORDER BY 1, 3").fetchall():
         driver.execute(statement)
-    schemas = driver.execute(f"SELECT 'SCHEMA', nspname FROM pg_namespace WHERE oid IN ({_OWN_SCHEMAS})")
-    kept = set(schemas.fetchall())
-    return kept | set(driver.execute("SELECT 'EXTENSION', extname FROM pg_extension").fetchall())
+    kept = driver.execute(
+        f"SELECT 'SCHEMA', nspname FROM pg_namespace WHERE oid IN ({_OWN_SCHEMAS})"
+        " UNION ALL SELECT 'EXTENSION', extname FROM pg_extension"
+    ).fetchall()
+    return [each for kind, name in kept for each in (f" {kind} - {name} ", f" COMMENT - {kind} {name} ")]
 
 
-def _restore(
-    restore: Restore, driver: psycopg.Connection[Any], archive: Path, kept: set[tuple[str, str]]
-) -> None:
-    tools = restore.cluster.tools
-    lines = [line for line in entries_of(archive, tools) if not _made_already(line, kept)]
-    broken = restore_within(
-        *(driver, archive, restore.cluster.database, tools, "--clean", "--if-exists"),
-        entries=lines,
-        advance=restore.tell,
-    )
-    restore.record.facts["unchecked_keys"] = broken
-
-
-def _made_already(line: str, kept: set[tuple[str, str]]) -> bool:
-    """Tell whether an entry of the archive's list makes, or describes, a schema or extension that is there."""
-    for kind, name in kept:
-        if f" {kind} - {name} " in f"{line} " or f" COMMENT - {kind} {name} " in f"{line} ":
-            return True
-    return False
+def _stands(entry: str, kept: list[str]) -> bool:
+    """Tell whether an entry of an archive's list makes, or describes, a schema or extension that is there."""
+    return any(each in f"{entry} " for each in kept)
 
 
 IN_PLACE = [

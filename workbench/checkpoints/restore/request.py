@@ -1,275 +1,205 @@
-"""The request to restore a snapshot: what would be done, on which database, at whose loss; a file with a digest.
+"""The request to restore a snapshot, and the record of its progress: two documents.
 
-Like a plan it is written by looking alone, read by whoever approves it, and carried out as it stands or not at
-all. No clock and no measured time is in it: the same snapshot and database give the same bytes.
+Like a plan a request is written by looking alone, read by whoever approves it, and carried out as it stands or not at
+all. No clock and no measured time is in it: the same snapshot and database give the same bytes. The record is flushed
+before and after every step. What it says and what stands on the server (the databases' numbers) together tell where a
+restore stopped that was killed.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from workbench.documents import Target
-from workbench.errors import DocumentError, Refused, WorkbenchError, unknown
-from workbench.settings import Settings
+from pydantic import ConfigDict, Field
 
-VERSION = 1
-SUFFIX = ".request"
-PREFIX = "restore-"
+from workbench.checkpoints.contents import TableState
+from workbench.documents import Document, Store, Target
+from workbench.errors import Refused, WorkbenchError
+from workbench.settings import Settings
 
 Way = Literal["swap", "in place", "swap back"]
 """A new database that is renamed; the live one's contents replaced; the database kept by a swap put back."""
 
-Counted = Mapping[str, tuple[int, str | None]]
-"""Table to its number of rows and its digest."""
+Tables = dict[str, TableState]
+"""Table to rows and digest; those of other schemas than Murmurant's by their full names."""
+
+UNDER_WAY, DONE, ABANDONED, FAILED = "under way", "done", "abandoned", "failed"
 
 
-@dataclass(frozen=True)
-class RequestHeader:
-    """For which database a request is, and who made it: what an approval looks at."""
-
-    target: Target
-    planned_by: str
-
-
-@dataclass(frozen=True)
-class Source:
-    """The snapshot that is restored.
+class Request(Document):
+    """What would be done, on which database, at whose loss.
 
     Attributes
     ----------
-    snapshot, file, kind : str
-        Its name, its archive's path, and ``dump`` or ``kept``.
-    manifest : str
-        SHA-256 of its manifest, which holds the archive's own.
-    sha256 : str
-        The archive's.
-    created_at : str
-        When it was taken (UTC, ISO).
-    verified : str
-        What is known of it having been restored before: when, by whom, with which outcome.
-    elsewhere : str
-        The server and database it was taken from, where that is not this one; else empty.
-    """
-
-    snapshot: str
-    file: str
-    kind: str
-    manifest: str
-    sha256: str
-    created_at: str
-    verified: str
-    elsewhere: str = ""
-
-
-@dataclass(frozen=True)
-class Replaced:
-    """The database that is replaced, as it was seen when the request was made.
-
-    Attributes
-    ----------
-    there : bool
-        False where no database of that name is there any more.
-    oid : int
-        Its number; 0 where it is not there.
-    tables : mapping
-        Table to rows and digest: if they differ when it is carried out, more would be lost than was shown.
-    """
-
-    there: bool
-    oid: int = 0
-    tables: Counted = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Request:
-    """A request file, read.
-
-    Attributes
-    ----------
-    path, digest
-        The file, and the SHA-256 of its bytes.
+    target, planned_by : Target, str
+        For which database, and by whom it was asked for.
     way : {"swap", "in place", "swap back"}
         How.
-    source : Source
-        From what.
-    replaced : Replaced
-        What goes.
+    snapshot, file, sha256, created_at : str
+        The snapshot's name, its archive and that one's digest, and when it was taken (UTC, ISO). For a swap back the
+        id of the restore that is undone, and the database that it kept.
+    manifest : str
+        SHA-256 of its manifest.
+    verified : str
+        What is known of it having been restored before.
+    elsewhere : str
+        The server and database it was taken from, where that is not this one; else empty.
+    oid : int
+        The number of the database that is replaced; 0 where none of that name is there any more.
+    tables : dict
+        What is in it: if that is another when it is carried out, more would be lost than was shown.
     losses : tuple of dict
-        Everything that a restore would lose, a row each: table, what, rows, by whom.
+        Everything that a restore would lose, a row each.
     notes : tuple of str
         What whoever approves should know besides.
     keep_sync_state : bool
         Whether the sync state stays as the snapshot has it, instead of being reset (guide §7.3).
-    kept : str
-        For a swap back, the name of the database that becomes the live one again.
     """
 
-    path: Path
-    digest: str
-    header: RequestHeader
+    noun: ClassVar[str] = "request"
+    suffix: ClassVar[str] = ".request"
+    remedy: ClassVar[str] = "Ask for the restore anew."
+
+    target: Target
+    planned_by: str
     way: Way
-    source: Source
-    replaced: Replaced
+    snapshot: str
+    file: str
+    oid: int
+    sha256: str = ""
+    created_at: str = ""
+    manifest: str = ""
+    verified: str = ""
+    elsewhere: str = ""
+    tables: Tables = Field(default_factory=dict)
     losses: tuple[dict[str, Any], ...] = ()
     notes: tuple[str, ...] = ()
     keep_sync_state: bool = False
-    kept: str = ""
-
-    noun: ClassVar[str] = "request"
-    suffix: ClassVar[str] = SUFFIX
-    remedy: ClassVar[str] = "Ask for the restore anew."
-    sealed: ClassVar[bool] = True
 
     @property
-    def target(self) -> Target:
-        """The database it is for."""
-        return self.header.target
+    def prefix(self) -> str:
+        """What its id begins with."""
+        return "restore"
 
     @property
-    def planned_by(self) -> str:
-        """Who asked for it."""
-        return self.header.planned_by
+    def kept(self) -> str:
+        """For a swap back, the name of the database that becomes the live one again."""
+        return self.file if self.way == "swap back" else ""
 
-    @classmethod
-    def read(cls, path: Path) -> Request:
-        """Read a request file."""
-        return read_request(path)
+
+class Record(Document):
+    """How far a restore has come.
+
+    Attributes
+    ----------
+    request, approval : str
+        The request's id, and the number of the approval that let it begin.
+    approved_by, operator : str
+        Who approved, who carries it out.
+    live, environment : str
+        The database that is replaced, and the environment's name.
+    outcome : str
+        ``under way``, ``done``, ``abandoned`` or ``failed``.
+    done : list of str
+        The steps that are done, in order.
+    facts : dict
+        What later steps need to know, and what is told in the end.
+    """
+
+    model_config = ConfigDict(frozen=False, extra="forbid")
+
+    noun = "record of a restore"
+    suffix = ".progress.json"
+    remedy = "The databases' comments on the server say what it made; drop what is half made by hand."
+    sealed = False
+
+    request: str
+    approval: str
+    approved_by: str
+    operator: str
+    live: str
+    environment: str
+    outcome: str = UNDER_WAY
+    done: list[str] = Field(default_factory=list)
+    facts: dict[str, Any] = Field(default_factory=dict)
 
     @property
-    def id(self) -> str:
-        """Its short name."""
-        return f"{PREFIX}{self.digest[:12]}"
+    def swapped(self) -> bool:
+        """Whether what was restored has become the live database, as far as the record knows."""
+        return bool({"swap", "replace"} & set(self.done))
+
+    @property
+    def safety_tables(self) -> Tables | None:
+        """What was in the live database when its safety backup was taken; None when none was."""
+        facts = self.facts.get("safety_tables")
+        return None if facts is None else {name: TableState(**state) for name, state in facts.items()}
+
+    def note(self, **facts: Any) -> None:
+        """Remember facts, on disk before anything else happens."""
+        self.facts |= facts
+        try:
+            self.write(self.path)
+        except WorkbenchError as error:
+            goes_on = "`workbench snapshot restore --resume` goes on, --abandon gives up."
+            raise WorkbenchError(error.what, f"Make room there. {goes_on}") from None
+
+    def finish(self, step: str, **facts: Any) -> None:
+        """Remember that a step is done."""
+        if step not in self.done:
+            self.done.append(step)
+        self.note(**facts)
 
 
-def requests_folder(settings: Settings) -> Path:
-    """Return where requests and the records of their progress lie."""
-    return settings.home / "restores"
+def requests_in(settings: Settings) -> Store[Request]:
+    """Return the requests of a home."""
+    return Store(settings.home / "restores", Request)
 
 
-def write_request(folder: Path, draft: Request) -> Request:
-    """Write a request under its id; what is not finished leaves no file behind."""
-    content = _spelled(draft)
-    digest = hashlib.sha256(content).hexdigest()
-    path = folder / f"{PREFIX}{digest[:12]}{SUFFIX}"
-    part = folder / f".{path.name}.part"
-    try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with part.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    except OSError as error:
-        raise WorkbenchError(f"The request could not be written to {path}: {error.strerror}.") from None
-    return replace(draft, path=path, digest=digest)
+def records_in(settings: Settings) -> list[Record]:
+    """Return the record of every restore that was begun from a home, by name; an error for one that cannot be read."""
+    store = Store(settings.home / "restores", Record)
+    return [store.read(path) for path in store.paths().values()]
 
 
-def read_request(path: Path) -> Request:
-    """Read a request file.
+def record_of(request: Request) -> Record | None:
+    """Return how far a request was carried out; None when it never was."""
+    path = request.path.with_name(f"{request.id}{Record.suffix}")
+    return Record.read(path) if path.exists() else None
+
+
+def interrupted(settings: Settings, environment: str, name: str | None = None) -> tuple[Request, Record]:
+    """Return the one restore of an environment that is neither done nor given up.
 
     Raises
     ------
-    DocumentError
-        When it is not one, is cut short or damaged, or of another version.
+    Refused
+        When there is none, or more than one and none was named, or its request was altered.
     """
-    try:
-        content = path.read_bytes()
-        facts = json.loads(content)
-        if facts.pop("workbench_restore") != VERSION:
-            raise DocumentError(
-                f"The request {path} is of another version of the workbench.", "Ask for the restore anew."
-            )
-        replaced = facts.pop("replaced")
-        tables = {table: (int(rows), digest) for table, (rows, digest) in replaced.pop("tables").items()}
-        return Request(
-            path=path,
-            digest=hashlib.sha256(content).hexdigest(),
-            header=RequestHeader(Target(**facts.pop("target")), facts.pop("planned_by")),
-            source=Source(**facts.pop("source")),
-            replaced=Replaced(**replaced, tables=tables),
-            losses=tuple(facts.pop("losses")),
-            notes=tuple(facts.pop("notes")),
-            **facts,
+    records = [
+        record
+        for record in records_in(settings)
+        if record.outcome == UNDER_WAY
+        and record.environment == environment
+        and name in (None, record.request)
+    ]
+    if not records:
+        raise Refused(f"No restore of {environment} was interrupted.", "There is nothing to go on with.")
+    if len(records) > 1:
+        raise Refused(
+            f"{len(records)} restores of {environment} were interrupted: {', '.join(each.request for each in records)}.",
+            "Name the one that is meant.",
         )
-    except FileNotFoundError:
-        raise DocumentError(f"There is no request {path}.", "Ask for the restore anew.") from None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DocumentError(
-            f"The request {path} is damaged: {type(error).__name__}.", "Ask for the restore anew."
-        ) from None
+    store = requests_in(settings)
+    return store.read(store.path(records[0].request)), records[0]
 
 
 def is_request(name: str) -> bool:
     """Tell whether a name is that of a request, and not of a snapshot."""
-    return Path(name).name.startswith(PREFIX) and not name.endswith(".dump")
+    return Path(name).name.startswith("restore-") and not name.endswith(".dump")
 
 
-def find_request(settings: Settings, name: str) -> Request:
-    """Return a request by its file's path or its id; an unambiguous beginning of the id is enough.
-
-    Raises
-    ------
-    UsageError
-        When there is none, with the nearest ids.
-    Refused
-        When it was altered since it was made.
-    """
-    folder = requests_folder(settings)
-    known = {each.name.removesuffix(SUFFIX): each for each in sorted(folder.glob(f"{PREFIX}*{SUFFIX}"))}
-    path = Path(name)
-    if not (name.endswith(SUFFIX) or "/" in name):
-        close = [each for each in known if each == name] or [each for each in known if each.startswith(name)]
-        if len(close) != 1:
-            raise unknown("request", name, close or known)
-        path = known[close[0]]
-    request = read_request(path)
-    if path.name != f"{request.id}{SUFFIX}":
-        raise Refused(
-            f"The request {path.name} was altered since it was made: its digest is now {request.digest}.",
-            "Ask for the restore anew.",
-        )
-    return request
-
-
-def more_is_lost(request: Request, now: Counted) -> list[tuple[str, str, str]]:
-    """Return the tables that are not as whoever approved the request saw them: table, what it was, what it is."""
-    return differing(request.replaced.tables, now)
-
-
-def differing(was: Counted, now: Counted) -> list[tuple[str, str, str]]:
-    """Return the tables that are not as they were: table, what it was, what it is."""
-    return [
-        (table, _told(was.get(table)), _told(now.get(table)))
-        for table in sorted({*was, *now})
-        if was.get(table) != now.get(table)
-    ]
-
-
-def _told(found: tuple[int, str | None] | None) -> str:
-    return "not there" if found is None else f"{found[0]:,} rows, {(found[1] or 'no digest')[:12]}"
-
-
-def _spelled(draft: Request) -> bytes:
-    facts: dict[str, Any] = {
-        "workbench_restore": VERSION,
-        "way": draft.way,
-        "target": asdict(draft.header.target),
-        "planned_by": draft.header.planned_by,
-        "source": asdict(draft.source),
-        "replaced": asdict(draft.replaced),
-        "losses": _sorted(draft.losses),
-        "notes": draft.notes,
-        "keep_sync_state": draft.keep_sync_state,
-        "kept": draft.kept,
-    }
-    return (json.dumps(facts, ensure_ascii=False, indent=1, sort_keys=True) + "\n").encode()
-
-
-def _sorted(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    return sorted((dict(each) for each in rows), key=lambda each: json.dumps(each, sort_keys=True))
+def sorted_rows(rows: list[dict[str, Any]]) -> tuple[dict[str, Any], ...]:
+    """Return rows in an order that depends on what they say alone."""
+    return tuple(sorted(rows, key=lambda row: json.dumps(row, sort_keys=True)))

@@ -16,8 +16,7 @@ import psycopg
 from psycopg import sql
 
 from workbench.audit import write_entry
-from workbench.checkpoints.restore.record import Record
-from workbench.checkpoints.restore.request import Request
+from workbench.checkpoints.restore.request import Record, Request
 from workbench.database.connection import Database
 from workbench.errors import NotMurmurant, SchemaGap, WorkbenchError
 from workbench.murmurant.importers import RESTORED, SYNC_STATE_WAS
@@ -85,7 +84,7 @@ def settle_within(
         connection,
         Restored(
             *(request.id, record.approval, record.approved_by, record.operator),
-            *(now, request.source.snapshot, gone),
+            *(now, request.snapshot, gone),
         ),
     )
     not_logged = _log(connection, schema, request, record, now, was)
@@ -156,11 +155,11 @@ def _log(
     if schema is None:
         return "The restored database is not Murmurant's, and has no audit log."
     facts = {
-        "backup_file": Path(request.source.file).name,
-        "restored_from": Path(request.source.file).name,
+        "backup_file": Path(request.file).name,
+        "restored_from": Path(request.file).name,
         "restore_time": now.isoformat(),
-        "backup_sha256": request.source.sha256,
-        "backup_created_at": request.source.created_at,
+        "backup_sha256": request.sha256,
+        "backup_created_at": request.created_at,
         "safety_backup": Path(record.facts.get("safety", "")).name,
         "operator": record.operator,
         "approved_by": record.approved_by,

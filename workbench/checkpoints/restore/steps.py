@@ -1,38 +1,120 @@
-"""The steps of a restore into a new database, and of the way back (guide §3, level 2)."""
+"""A restore and its steps: into a new database that is renamed, and the way back (guide §3, level 2).
+
+Until the swap the live database is only read; the swap is one transaction; after it nothing is left but to start
+the application and to look. So killed at any moment, the live name holds a whole database: the old one or the new.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-
-from psycopg import sql
+from typing import Any, Literal, Protocol
 
 from workbench.checkpoints.contents import WORKERS, Connect, contents_of, differences
-from workbench.checkpoints.restore.act import Restore, Step, forget_unmarked
-from workbench.checkpoints.restore.cluster import name_beside
-from workbench.checkpoints.restore.likeness import (
-    create_as_dumped,
-    create_like,
-    likeness_of,
-    make_as_dumped,
-    make_like,
-)
-from workbench.checkpoints.restore.request import Counted, more_is_lost
+from workbench.checkpoints.manifest import Manifest
+from workbench.checkpoints.restore.request import Record, Request
 from workbench.checkpoints.restore.settling import settle
 from workbench.checkpoints.restore.swap import others, refuse_who_stays, swap
-from workbench.database import programs
+from workbench.checkpoints.restore.tables import changed, tables_in
+from workbench.checkpoints.service import Say
+from workbench.database import databases, programs
+from workbench.database.connection import SPELLING, WITHOUT_LIMITS, Database, Session
+from workbench.database.databases import name_beside, properties_in
 from workbench.database.exclusion import HALF_MADE, is_half_made, mark_of
-from workbench.errors import Drift, Refused, SnapshotError
+from workbench.errors import Drift, NotMurmurant, Refused, SnapshotError, WorkbenchError
+from workbench.settings import EnvironmentSettings, Settings
 
+JOBS = 2
 MOST_NAMED = 5
+
+Progress = Callable[[str, int, int], None]
+"""Told what begins, how many steps are done, and how many there are."""
+
+
+class Workplace(Protocol):
+    """The workbench, as far as a restore needs it."""
+
+    database: Database
+    settings: Settings
+    options: EnvironmentSettings
+
+    def service(self, act: Literal["stop", "start"], say: Say | None = None) -> Any:
+        """Stop or start the application."""
+
+    def health(self) -> list[Any]:
+        """Ask the application how it is."""
+
+    def create_snapshot(self, *, reason: str) -> Manifest:
+        """Take a snapshot."""
+
+
+@dataclass
+class Restore:
+    """A restore that is under way: what its steps share.
+
+    Attributes
+    ----------
+    beside : psycopg.Connection
+        A session at another database of the server, which holds the lock.
+    progress, say : callable
+        Told every step, and what the application's commands write.
+    """
+
+    wb: Workplace
+    request: Request
+    record: Record
+    beside: Session
+    progress: Progress
+    say: Say | None = None
+    place: int = 0
+    total: int = 0
+
+    @property
+    def tools(self) -> Path | None:
+        """The configured folder of client programs."""
+        return self.wb.settings.client_tools
+
+    @property
+    def archive(self) -> Path:
+        """The snapshot's archive."""
+        return Path(self.request.file)
+
+    @property
+    def live(self) -> databases.Standing | None:
+        """The database that has the live name, if there is one."""
+        return databases.standing(self.beside).get(self.record.live)
+
+    @property
+    def new(self) -> Database:
+        """The database that is made beside the live one."""
+        return self.at(str(self.record.facts["new"]))
+
+    def at(self, name: str) -> Database:
+        """Return a database of the server."""
+        return self.wb.database.at(name)
+
+    def tell(self, what: str, done: int = 0, of: int = 0) -> None:
+        """Tell what is under way within a step."""
+        share = f" ({done:,} of {of:,})" if of else ""
+        self.progress(f"{what}{share}", self.place, self.total)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step: its name in the record, what it is called while it runs, and how it is done."""
+
+    name: str
+    called: str
+    carry_out: Callable[[Restore], None]
 
 
 def stop(restore: Restore) -> None:
     """Stop the application; where nobody said how, tell who is connected. Refuse early whoever would keep the swap off."""
     live = restore.record.live
-    if restore.around.stop is None:
+    if not restore.wb.options.app_stop:
         connected = others(restore.beside, [live])
         restore.record.note(stopped=False, connected=connected)
         restore.tell(f"no app_stop is configured; {connected} sessions are connected")
@@ -40,104 +122,81 @@ def stop(restore: Restore) -> None:
         restore.record.note(
             stopped=True, restarted=False
         )  # first: what may have stopped must be started again
-        restore.around.stop()
+        restore.wb.service("stop", restore.say)
     if restore.request.way != "in place":
         refuse_who_stays(restore.beside, [live])
 
 
 def safety(restore: Restore) -> None:
     """Back the live database up, and refuse when it is not what whoever approved saw."""
-    record = restore.record
-    if not restore.request.replaced.there:
+    record, request = restore.record, restore.request
+    if not request.oid:
         return
-    now, known = restore.around.watch(record.live), record.facts.get("safety_tables")
-    refuse_drift(restore, now)
-    if known is None or counted_in(known) != now:
-        file = restore.around.backup()
-        record.note(safety=file, safety_tables={name: list(each) for name, each in now.items()})
-
-
-def refuse_drift(restore: Restore, now: Counted) -> None:
-    """Refuse when the live database holds something else than when its losses were shown."""
-    different = more_is_lost(restore.request, now)
-    if different:
-        tables = ", ".join(table for table, _, _ in different[:MOST_NAMED])
+    with restore.at(record.live).session() as connection:
+        now = tables_in(connection, request.target.schema)
+    if different := changed(request.tables, now):
+        named = ", ".join(list(different)[:MOST_NAMED])
         more = f" and {len(different) - MOST_NAMED} more" if len(different) > MOST_NAMED else ""
         raise Drift(
-            f"{restore.record.live} has changed since what a restore would lose was shown: {tables}{more}.",
-            "Ask for the restore anew, to see what would be lost now; stop the application first"
-            " (`workbench app stop`), or it will change again.",
-            tuple((table, "", f"was {before}, is {after}") for table, before, after in different),
+            f"{record.live} has changed since what a restore would lose was shown: {named}{more}.",
+            f"{request.remedy} It shows what would be lost now; stop the application first (`workbench app stop`), or it"
+            " will change again.",
+            tuple(
+                (table, "", f"was {_told(was)}, is {_told(is_)}") for table, (was, is_) in different.items()
+            ),
         )
+    if record.safety_tables is None or changed(record.safety_tables, now):
+        tables = {name: asdict(state) for name, state in now.items()}
+        record.note(safety=_back_up(restore), safety_tables=tables)
 
 
 def create(restore: Restore) -> None:
     """Make a new database beside the live one, with its encoding and locale; an earlier half one goes."""
     record, beside = restore.record, restore.beside
-    for name, each in restore.cluster.standing(beside).items():
-        if is_half_made(each.comment, record.live, record.request):
-            restore.cluster.drop(beside, name)
-    forget_unmarked(restore)
-    attempt, standing = int(record.facts.get("attempt", 0)) + 1, restore.cluster.standing(beside)
+    drop_half_made(restore)
+    attempt, standing = int(record.facts.get("attempt", 0)) + 1, databases.standing(beside)
     while (name := name_beside(record.live, f"_{record.request[-6:]}_{attempt}")) in standing:
         attempt += 1
     # Noted first, so that one whose mark was never written can be found and dropped.
     record.note(attempt=attempt, new=name, new_oid=None, filling=False)
-    live = restore.cluster.standing(beside).get(record.live)
-    if live is None:
-        create_as_dumped(beside, name, Path(restore.request.source.file), restore.cluster.tools)
-    else:
-        create_like(beside, name, likeness_of(beside, live.oid))
-    mark_half_made(restore)
-    record.note(new_oid=restore.cluster.standing(beside)[name].oid)
+    databases.create(beside, name, properties_in(_living_archive(restore), restore.tools, name)[0])
+    _mark_half_made(restore)
+    record.note(new_oid=databases.standing(beside)[name].oid)
 
 
-def mark_half_made(restore: Restore) -> None:
-    """Let the new database say whose it is, committed to the disk."""
-    record = restore.record
-    begun = f" at {record.facts['begun']}" if "begun" in record.facts else ""
-    whose = f"{HALF_MADE}, begun by {record.operator}{begun}"
-    mark = mark_of(record.request, record.live, whose)
-    with restore.beside.transaction():
-        restore.beside.execute("SET LOCAL synchronous_commit = on")
-        restore.beside.execute(
-            sql.SQL("COMMENT ON DATABASE {} IS {}").format(sql.Identifier(_new(restore)), sql.Literal(mark))
-        )
-
-
-def fill_it(restore: Restore) -> None:
+def fill(restore: Restore) -> None:
     """Restore the archive into the new database."""
-    _still_empty(restore)
+    record = restore.record
+    new = databases.standing(restore.beside).get(str(record.facts["new"]))
+    if new is None or new.oid != record.facts.get("new_oid") or record.facts.get("filling"):
+        create(restore)  # an earlier attempt has filled a part of it
+    record.note(filling=True)
     made = programs.restore(
-        Path(restore.request.source.file),
-        restore.cluster.at(_new(restore)),
-        restore.cluster.tools,
-        f"--jobs={restore.around.jobs}",
+        *(restore.archive, restore.new, restore.tools, f"--jobs={JOBS}"),
         advance=lambda what, done, of: restore.tell(f"restoring {what}", done, of),
     )
     # It did not wait for the disk. One commit that does takes everything before it along: without that a crash of
     # the server could lose the last indexes after the record has called this step done.
-    mark_half_made(restore)
-    restore.record.note(unchecked_keys=made.unchecked_keys)
+    _mark_half_made(restore)
+    record.note(unchecked_keys=made.unchecked_keys)
 
 
 def verify(restore: Restore) -> None:
     """Compare the new database with the manifest: tables, rows, digests, sequences."""
-    name = _new(restore)
+
+    def analyse() -> None:
+        with restore.new.session(autocommit=True) as connection:
+            connection.execute("ANALYZE")
+
     with ThreadPoolExecutor(1) as other:
-        analysed = other.submit(_analyse, restore, name)
-        refuse_differences(restore, lambda: restore.cluster.connect(name))
+        analysed = other.submit(analyse)
+        refuse_differences(restore, restore.new.session)
         analysed.result()
-
-
-def _analyse(restore: Restore, name: str) -> None:
-    with restore.cluster.connect(name, autocommit=True) as connection:
-        connection.execute("ANALYZE")
 
 
 def refuse_differences(restore: Restore, connect: Connect, workers: int = WORKERS) -> None:
     """Raise `SnapshotError` where a database does not hold what the manifest says."""
-    manifest = restore.around.manifest(restore.request)
+    manifest = Manifest.read(restore.archive)
     wrong = differences(manifest.contents, contents_of(connect, workers), manifest.target.schema)
     if wrong:
         more = f"; and {len(wrong) - MOST_NAMED} more" if len(wrong) > MOST_NAMED else ""
@@ -147,134 +206,158 @@ def refuse_differences(restore: Restore, connect: Connect, workers: int = WORKER
         )
 
 
-def settle_it(restore: Restore) -> None:
+def settle_new(restore: Restore) -> None:
     """Write into the new database what it must say of itself."""
-    there = restore.record.live in restore.cluster.standing(restore.beside)
-    live = restore.cluster.at(restore.record.live) if there else None
-    done = settle(restore.cluster.at(_new(restore)), restore.request, restore.record, live)
-    restore.record.note(settled=asdict(done))
+    live = restore.at(restore.record.live) if restore.live else None
+    restore.record.note(settled=asdict(settle(restore.new, restore.request, restore.record, live)))
 
 
 def liken(restore: Restore) -> None:
-    """Give the new database the live one's owner, rights and settings."""
-    live = restore.cluster.standing(restore.beside).get(restore.record.live)
-    if live is not None:
-        make_like(restore.beside, _new(restore), likeness_of(restore.beside, live.oid))
-    else:
-        said = make_as_dumped(
-            restore.beside, _new(restore), Path(restore.request.source.file), restore.cluster.tools
-        )
-        restore.record.note(comment=said)
+    """Give the new database the live one's owner, rights and settings, as its safety backup has them."""
+    beside, live, new = restore.beside, restore.live, restore.new.address.database
+    _, statements, comment = properties_in(_living_archive(restore), restore.tools, new)
+    said = live.comment if live else ""
+    with beside.transaction():
+        for statement in statements:
+            beside.execute(statement.encode())
+        if live is None and comment:
+            # For a moment, so that the server takes the text out of its quotes; until the swap it says something else.
+            with beside.transaction(force_rollback=True):
+                beside.execute(comment.encode())
+                said = databases.standing(beside)[new].comment
+    restore.record.note(comment=said)
 
 
-def swap_it(restore: Restore) -> None:
+def swap_new(restore: Restore) -> None:
     """Let the new database be the live one, and keep the old one under a dated name."""
-    record, beside = restore.record, restore.beside
-    standing = restore.cluster.standing(beside)
-    live, new = standing.get(record.live), _new(restore)
-    now = datetime.now(UTC)
-    renames, comments = (
-        {new: record.live},
-        {record.live: live.comment if live else record.facts.get("comment", "")},
-    )
+    record, live, now = restore.record, restore.live, datetime.now(UTC)
+    renames, comments = {str(record.facts["new"]): record.live}, {record.live: str(record.facts["comment"])}
     if live is not None:
-        if live.oid != restore.request.replaced.oid:
+        if live.oid != restore.request.oid:
             raise Drift(
                 f"{record.live} is not the database that it was when the restore was asked for.",
-                "Somebody put another one in its place. Ask for the restore anew.",
+                f"Somebody put another one in its place. {restore.request.remedy}",
             )
         kept = name_beside(record.live, f"_before_{now:%Y%m%d_%H%M%S}")
         renames = {record.live: kept, **renames}
         comments[kept] = mark_of(record.request, record.live, f"kept at {now:%Y-%m-%d %H:%M:%S} UTC")
         record.note(kept=kept)
-    seconds = swap(restore.cluster, beside, renames, comments)
+    seconds = swap(restore.wb.database, restore.beside, renames, comments)
     record.note(swap_seconds=round(seconds, 4), downtime_end=now.isoformat())
 
 
 def start(restore: Restore) -> None:
     """Start the application, where the environment says how."""
-    if restore.around.start is None:
+    if not restore.wb.options.app_start:
         restore.tell("no app_start is configured; start the application yourself")
         return
-    restore.around.start()
+    restore.wb.service("start", restore.say)
     restore.record.note(restarted=True)
 
 
 def health(restore: Restore) -> None:
     """Ask the application how it is, and remember what it said."""
-    restore.record.note(health=restore.around.health())
+    findings = [
+        {"check": each.check.id, "status": each.status, "configured": each.configured,
+         "reason": each.reason or "; ".join(each.rows.get("answer", []))}
+        for each in restore.wb.health()
+    ]  # fmt: skip
+    restore.record.note(health=findings)
 
 
 def look_back(restore: Restore) -> None:
     """Look whether somebody wrote to the old database after its backup: that is in neither of the two."""
-    kept, known = restore.record.facts.get("kept"), restore.record.facts.get("safety_tables")
-    if kept is None or known is None or kept not in restore.cluster.standing(restore.beside):
+    kept, was = restore.record.facts.get("kept"), restore.record.safety_tables
+    if kept is None or was is None or kept not in databases.standing(restore.beside):
         return
-    was, now = counted_in(known), restore.around.watch(kept)
-    late = sorted(table for table in {*was, *now} if was.get(table) != now.get(table))
-    restore.record.note(written_late=late)
+    with restore.at(kept).session() as connection:
+        late = changed(was, tables_in(connection, restore.request.target.schema))
+    restore.record.note(written_late=list(late))
 
 
 def settle_kept(restore: Restore) -> None:
     """Write into the kept database what it takes away in its turn: the plans that were applied since, and who did it."""
-    there = restore.cluster.standing(restore.beside)
-    if restore.request.kept in there:  # else there is nothing to go back to, as is said next
-        live = restore.cluster.at(restore.record.live)
-        done = settle(restore.cluster.at(restore.request.kept), restore.request, restore.record, live)
-        restore.record.note(settled=asdict(done))
+    kept = restore.request.kept
+    if kept in databases.standing(restore.beside):  # else there is nothing to go back to, as is said next
+        live = restore.at(restore.record.live)
+        restore.record.note(settled=asdict(settle(restore.at(kept), restore.request, restore.record, live)))
 
 
-def go_back(restore: Restore) -> None:
+def swap_back(restore: Restore) -> None:
     """Put the database that a restore kept back under the live name; the restored one is kept instead."""
-    record, request, beside = restore.record, restore.request, restore.beside
-    standing = restore.cluster.standing(beside)
-    live, kept = standing.get(record.live), standing.get(request.kept)
-    if kept is None or live is None or live.oid != request.replaced.oid:
+    record, request, live = restore.record, restore.request, restore.live
+    kept = databases.standing(restore.beside).get(request.kept)
+    if kept is None or live is None or live.oid != request.oid:
         raise Refused(
             f"{record.live} and {request.kept} are not the databases that they were.",
             "`workbench snapshot restore --undo` anew shows what there is.",
         )
-    record.note(new_oid=kept.oid)
     aside = name_beside(record.live, f"_undone_{datetime.now(UTC):%Y%m%d_%H%M%S}")
-    record.note(kept=aside)
-    seconds = swap(
-        restore.cluster,
-        beside,
-        {record.live: aside, request.kept: record.live},
-        {record.live: live.comment, aside: mark_of(record.request, record.live, "put aside")},
-    )
-    record.note(swap_seconds=round(seconds, 4))
+    record.note(new_oid=kept.oid, kept=aside)
+    renames = {record.live: aside, request.kept: record.live}
+    comments = {record.live: live.comment, aside: mark_of(record.request, record.live, "put aside")}
+    record.note(swap_seconds=round(swap(restore.wb.database, restore.beside, renames, comments), 4))
 
 
-def _new(restore: Restore) -> str:
-    return str(restore.record.facts["new"])
+def drop_half_made(restore: Restore) -> None:
+    """Drop the databases that this restore made and did not finish."""
+    record, beside = restore.record, restore.beside
+    name, oid = record.facts.get("new"), record.facts.get("new_oid")
+    for each in databases.standing(beside).values():
+        # One that was killed before it could mark its database as its own had noted the name.
+        unmarked = each.name == name and oid is None and not each.comment
+        if unmarked or is_half_made(each.comment, record.live, record.request):
+            databases.drop(beside, each.name)
 
 
-def _still_empty(restore: Restore) -> None:
-    """Make the new database anew where an earlier attempt has filled a part of it."""
-    new = restore.cluster.standing(restore.beside).get(_new(restore))
-    if new is None or new.oid != restore.record.facts.get("new_oid") or restore.record.facts.get("filling"):
-        create(restore)
-    restore.record.note(filling=True)
+def _mark_half_made(restore: Restore) -> None:
+    """Let the new database say whose it is, committed to the disk."""
+    record = restore.record
+    whose = f"{HALF_MADE}, begun by {record.operator} at {record.facts['begun']}"
+    mark = mark_of(record.request, record.live, whose)
+    databases.rename(restore.beside, {}, {str(record.facts["new"]): mark})
 
 
-def counted_in(found: dict[str, list[object]]) -> Counted:
-    """Return tables and their rows as a record has kept them."""
-    return {
-        name: (int(str(rows)), None if digest is None else str(digest))
-        for name, (rows, digest) in found.items()
-    }
+def _living_archive(restore: Restore) -> Path:
+    """Return the archive that says what the live database itself is like: its safety backup, if it is there."""
+    return Path(restore.record.facts.get("safety", restore.request.file))
+
+
+def _back_up(restore: Restore) -> str:
+    """Take the safety backup: a snapshot with its manifest, or of what is not Murmurant's any more a bare dump."""
+    try:
+        reason = f"before a restore of {restore.record.environment}"
+        return str(restore.wb.create_snapshot(reason=reason).archive)
+    except NotMurmurant:
+        live, folder = restore.at(restore.record.live), restore.wb.settings.backups
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path = folder / f"pre_restore_{datetime.now(UTC):%Y%m%d_%H%M%S}.dump"
+    part = path.with_name(f".{path.name}.part")
+    parameters = live.address.parameters(f"{WITHOUT_LIMITS}{SPELLING}")
+    version = restore.beside.info.parameter_status("server_version") or ""
+    program = programs.program_for("pg_dump", version, restore.tools, parameters)
+    done = program.run("--format=custom", f"--file={part}", to=parameters)
+    if done.returncode:
+        part.unlink(missing_ok=True)
+        reason = live.redacted(programs.failure(done.stderr))
+        raise WorkbenchError(f"The safety backup of {restore.record.live} could not be made: {reason}.")
+    part.replace(path)
+    return str(path)
+
+
+def _told(state: Any) -> str:
+    return "not there" if state is None else f"{state.rows:,} rows, {state.digest[:12] or 'no digest'}"
 
 
 SWAP = [
     Step("stop", "stopping the application", stop),
     Step("safety", "backing the live database up", safety),
     Step("create", "making a new database", create),
-    Step("fill", "restoring into it", fill_it),
+    Step("fill", "restoring into it", fill),
     Step("verify", "comparing it with the manifest", verify),
-    Step("settle", "writing what was done into it", settle_it),
+    Step("settle", "writing what was done into it", settle_new),
     Step("liken", "giving it the live one's owner, rights and settings", liken),
-    Step("swap", "swapping", swap_it),
+    Step("swap", "swapping", swap_new),
     Step("start", "starting the application", start),
     Step("health", "asking the application how it is", health),
     Step("look back", "looking for late writes", look_back),
@@ -283,7 +366,7 @@ SWAP = [
 SWAP_BACK = [
     Step("stop", "stopping the application", stop),
     Step("settle", "writing what was done into the database that was kept", settle_kept),
-    Step("swap", "swapping back", go_back),
+    Step("swap", "swapping back", swap_back),
     Step("start", "starting the application", start),
     Step("health", "asking the application how it is", health),
 ]

@@ -13,9 +13,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import psycopg
-from psycopg import sql
 
-from workbench.checkpoints.restore.cluster import Cluster, Session
+from workbench.database.connection import Database, Session
+from workbench.database.databases import rename
 from workbench.errors import Refused
 
 _PATIENCE = 3.0  # seconds for sessions to end when they are told to
@@ -42,11 +42,15 @@ _END = f"""
 """
 
 
-def swap(cluster: Cluster, beside: Session, renames: Mapping[str, str], comments: Mapping[str, str]) -> float:
+def swap(
+    database: Database, beside: Session, renames: Mapping[str, str], comments: Mapping[str, str]
+) -> float:
     """Rename databases in one transaction, all or none.
 
     Parameters
     ----------
+    database : Database
+        The live one.
     beside : psycopg.Connection
         At a database that is not renamed.
     renames : mapping of str to str
@@ -68,22 +72,10 @@ def swap(cluster: Cluster, beside: Session, renames: Mapping[str, str], comments
     refuse_prepared(beside, names)
     refuse_who_stays(beside, names)
     for left in range(_TRIES - 1, -1, -1):
-        with _nobody_in(cluster, beside, names):
+        with _nobody_in(database, beside, names):
             begun = time.perf_counter()
             try:
-                with beside.transaction():
-                    for name, new in renames.items():
-                        beside.execute(
-                            sql.SQL("ALTER DATABASE {} RENAME TO {}").format(
-                                sql.Identifier(name), sql.Identifier(new)
-                            )
-                        )
-                    for name, comment in comments.items():
-                        beside.execute(
-                            sql.SQL("COMMENT ON DATABASE {} IS {}").format(
-                                sql.Identifier(name), sql.Literal(comment or None)
-                            )
-                        )
+                rename(beside, renames, comments)
                 return time.perf_counter() - begun
             except psycopg.errors.ObjectInUse:
                 if not left:
@@ -106,7 +98,7 @@ def refuse_who_stays(beside: Session, names: list[str]) -> None:
 
 
 @contextmanager
-def _nobody_in(cluster: Cluster, beside: Session, names: list[str]) -> Iterator[None]:
+def _nobody_in(database: Database, beside: Session, names: list[str]) -> Iterator[None]:
     """End whoever is connected, now and until the block is left."""
     # By their numbers: once the renames are committed, whoever comes by the live name is in the new database.
     row = beside.execute("SELECT array_agg(oid) FROM pg_database WHERE datname = ANY(%s)", [names]).fetchone()
@@ -120,7 +112,7 @@ def _nobody_in(cluster: Cluster, beside: Session, names: list[str]) -> Iterator[
         time.sleep(0.002)
     done = threading.Event()
     live = beside.execute("SELECT oid::bigint FROM pg_database WHERE datname = %s", [names[0]]).fetchone()
-    guard = threading.Thread(target=_keep_out, args=(cluster, beside.info.dbname, live, done))
+    guard = threading.Thread(target=_keep_out, args=(database.at(beside.info.dbname), live, done))
     guard.start()
     try:
         yield
@@ -129,9 +121,9 @@ def _nobody_in(cluster: Cluster, beside: Session, names: list[str]) -> Iterator[
         guard.join()
 
 
-def _keep_out(cluster: Cluster, place: str, oid: tuple[int] | None, done: threading.Event) -> None:
+def _keep_out(place: Database, oid: tuple[int] | None, done: threading.Event) -> None:
     try:
-        with cluster.connect(place, autocommit=True) as connection:
+        with place.session(autocommit=True) as connection:
             while oid and not done.wait(0.01):
                 connection.execute(_END, oid)
     except psycopg.Error:

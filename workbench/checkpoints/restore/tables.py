@@ -1,0 +1,71 @@
+"""What the tables of a live database hold: to tell whether it changed since somebody looked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import nullcontext
+from typing import Any
+
+from psycopg import sql
+
+from workbench.checkpoints.contents import Contents, TableState, contents_of
+from workbench.checkpoints.restore.request import Tables
+from workbench.database.connection import Session
+from workbench.murmurant.spellings import CONCEPTS
+
+# Entries that the workbench itself writes about snapshots and the like: they change nothing that could be lost.
+_OWN = """
+    coalesce(to_jsonb(t) -> 'metadata' ->> 'source' = 'workbench' AND coalesce(to_jsonb(t) -> 'metadata' ->> 'migrationAction',
+    to_jsonb(t) ->> 'action') ~ '^migration:(snapshot|preflight|dry-run):', false)
+"""
+
+
+def tables_in(connection: Session, main: str) -> Tables:
+    """Count and digest every table; of the audit log, which only grows, count what the workbench did not write itself.
+
+    Parameters
+    ----------
+    main : str
+        Murmurant's schema: its tables go by their names alone.
+    """
+    (log,) = CONCEPTS["audit"].tables
+    tables = tables_of(contents_of(lambda: nullcontext(connection), 1), main)
+    if log in tables:
+        query = sql.SQL("SELECT count(*) FROM {} t WHERE NOT ({})").format(
+            sql.Identifier(main, log), sql.SQL(_OWN)
+        )
+        row = connection.execute(query).fetchone()
+        tables[log] = TableState(row[0] if row else 0, "")
+    return tables
+
+
+def tables_of(contents: Mapping[str, Contents], main: str) -> Tables:
+    """Return the tables of what a database, or a manifest, holds."""
+    return {
+        name if schema == main else f"{schema}.{name}": state
+        for schema, each in contents.items()
+        for name, state in each.tables.items()
+    }
+
+
+def changed(was: Tables, now: Tables) -> dict[str, tuple[TableState | None, TableState | None]]:
+    """Return the tables that are not as they were, by name: what they were, and what they are.
+
+    One whose digest either side does not know is compared by its rows' number.
+    """
+    pairs = {table: (was.get(table), now.get(table)) for table in sorted({*was, *now})}
+    return {table: pair for table, pair in pairs.items() if not _same(*pair)}
+
+
+def losses(was: Tables, now: Tables) -> list[dict[str, Any]]:
+    """Tell table by table what is not as a snapshot has it: all of that goes, whoever did it."""
+    return [
+        {"table": table, "rows in the snapshot": one and one.rows, "rows now": other and other.rows}
+        for table, (one, other) in changed(was, now).items()
+    ]
+
+
+def _same(one: TableState | None, other: TableState | None) -> bool:
+    if one is None or other is None or not (one.digest and other.digest):
+        return (one and one.rows) == (other and other.rows)
+    return one == other
