@@ -13,9 +13,9 @@ import pytest
 from tests.bundles.conftest import DRY, LIVE, api_report, csv_report, member, put
 from tests.conftest import database_at
 from tests.dry_runs.conftest import API_DRY, api_dry
-from workbench.investigate.dry_run_review import DIFFERENT, INNOCENT, SAME, DryRunReview, review_dry_run
-from workbench.investigate.invariants import read_documents
 from workbench.investigate.runs import find_runs
+from workbench.migration.dry_run_review import DIFFERENT, INNOCENT, SAME, DryRunReview, review_dry_run
+from workbench.migration.importer_files import read_files
 from workbench.murmurant.importers import Run
 from workbench.murmurant.reports import read_reports
 from workbench.murmurant.schema import read_schema
@@ -37,7 +37,7 @@ def runs_of(clubs: Any) -> Any:
 
 def reviewed(runs: Sequence[Run], run_id: str) -> DryRunReview:
     run = next(each for each in runs if each.run == run_id)
-    return review_dry_run(run, runs, read_documents([each.path for each in run.reports], [], NOW))
+    return review_dry_run(run, runs, read_files([each.path for each in run.reports], [], NOW))
 
 
 def verdicts(found: DryRunReview) -> dict[tuple[str, str], str]:

@@ -119,8 +119,8 @@ def check(
 ) -> None:
     """Ask of an import's own files what must hold: ids, counts, mappings, times (guide §2.3)."""
     import workbench
-    from workbench.investigate.invariants import outcomes_frame, violations_frame
     from workbench.migration.bundles import check_bundle, find_bundle
+    from workbench.migration.invariants import outcomes_frame, violations_frame
     from workbench.settings import load_settings
 
     folder = find_bundle(load_settings().backups, name)

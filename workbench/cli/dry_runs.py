@@ -27,7 +27,7 @@ from workbench.errors import ImporterFailed
 if TYPE_CHECKING:
     import pandas as pd
 
-    from workbench.investigate.dry_run_review import DryRunReview
+    from workbench.migration.dry_run_review import DryRunReview
     from workbench.migration.dry_runs import DryRun
 
 _RUN = "run"

@@ -21,8 +21,9 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from workbench.documents import Document, Store, reading_errors
 from workbench.errors import DocumentError, Refused, unknown
-from workbench.investigate.invariants import Outcome, check_invariants, read_documents
+from workbench.migration.importer_files import read_files
 from workbench.migration.inputs import printable
+from workbench.migration.invariants import Outcome, check_invariants
 
 MANIFEST, DIGESTS, OF_TAGS = "data/bundle.json", "manifest-sha256.txt", "tagmanifest-sha256.txt"
 _TAGS = {"bagit.txt", "bag-info.txt", DIGESTS, OF_TAGS}
@@ -251,7 +252,7 @@ def check_bundle(folder: Path) -> list[Outcome]:
     Returns
     -------
     list of Outcome
-        See `workbench.investigate.invariants`.
+        See `workbench.migration.invariants`.
 
     Raises
     ------
@@ -271,7 +272,7 @@ def check_bundle(folder: Path) -> list[Outcome]:
     exports = [
         folder / file.path for file in bundle.files if file.role == "export" and file.path.endswith(".csv")
     ]
-    return check_invariants(read_documents(reports, exports, bundle.sealed_at))
+    return check_invariants(read_files(reports, exports, bundle.sealed_at))
 
 
 def bundles_frame(bundles: Sequence[Bundle]) -> pd.DataFrame:

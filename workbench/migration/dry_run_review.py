@@ -1,8 +1,7 @@
 """What a dry run says would be done, beside the dry run before it and the live run after it (guide §2.2).
 
-A dry run's counts may differ from the live run's for an innocent reason (DESIGN §1, trap 6): it does not look
-registrations up, so it calls those new that are there; and of events that it did not make it has no mapping, so it
-does not fetch theirs at all.
+A dry run's counts may differ from the live run's for an innocent reason: it does not look registrations up, so it
+calls those new that are there; and of events that it did not make it has no mapping, so it does not fetch theirs.
 """
 
 from __future__ import annotations
@@ -13,7 +12,8 @@ from dataclasses import dataclass
 import pandas as pd
 
 from workbench.investigate.dry_runs import rehearsals
-from workbench.investigate.invariants import Evidence, check_invariants
+from workbench.migration.importer_files import ImportFiles
+from workbench.migration.invariants import check_invariants
 from workbench.murmurant.importers import ACTIONS, Run, is_fetch_trouble
 from workbench.murmurant.reports import ReportRecord
 from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES, REGISTRATION
@@ -75,7 +75,7 @@ class DryRunReview:
         return int((~self.warnings["innocent"].astype(bool)).sum())
 
 
-def review_dry_run(run: Run, runs: Sequence[Run], evidence: Evidence, sample: int = 3) -> DryRunReview:
+def review_dry_run(run: Run, runs: Sequence[Run], files: ImportFiles, sample: int = 3) -> DryRunReview:
     """Lay out a dry run for its reviewer.
 
     Parameters
@@ -84,7 +84,7 @@ def review_dry_run(run: Run, runs: Sequence[Run], evidence: Evidence, sample: in
         A dry run.
     runs : sequence of Run
         All that are known, by start.
-    evidence : Evidence
+    files : ImportFiles
         Its report files as they were written.
     sample : int
         How many records to show of each entity and action.
@@ -104,7 +104,7 @@ def review_dry_run(run: Run, runs: Sequence[Run], evidence: Evidence, sample: in
         run,
         _would(run),
         _samples(run, sample),
-        _warnings(run, evidence),
+        _warnings(run, files),
         before,
         _since(run, before),
         live,
@@ -159,7 +159,7 @@ def _samples(run: Run, sample: int) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["entity", "action", "wa_id", "record"])
 
 
-def _warnings(run: Run, evidence: Evidence) -> pd.DataFrame:
+def _warnings(run: Run, files: ImportFiles) -> pd.DataFrame:
     rows: list[tuple[str, str, int, bool]] = []
     if run.status != "completed":
         rows.append(("ending", f"it ended as {run.status}: {run.why}", 1, False))
@@ -177,7 +177,7 @@ def _warnings(run: Run, evidence: Evidence) -> pd.DataFrame:
         where = " ".join(filter(None, (problem.entity.lower(), problem.wa_id)))
         says = f"{where}: {problem.message or 'no reason given'}".lstrip(": ")
         rows.append(("errors", says, 1, False))
-    for outcome in check_invariants(evidence):
+    for outcome in check_invariants(files):
         rows += [
             (outcome.invariant.id, f"{each.file}: {each.key}: {each.says}", 1, False)
             for each in outcome.violations

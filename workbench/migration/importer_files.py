@@ -21,38 +21,43 @@ Content = dict[str, Any]
 
 
 class Violation(NamedTuple):
-    """One thing that does not hold.
-
-    Attributes
-    ----------
-    file : str
-        The document's name.
-    key : str
-        Which record or field; no personal data.
-    says : str
-        What is wrong with it, in words.
-    """
+    """One thing that does not hold: in which file, of which record or field (no personal data), and what in words."""
 
     file: str
     key: str
     says: str
 
 
-class NotTold(Exception):
-    """Raised where nothing is there to judge by; its text says what would be."""
-
-
-@dataclass(frozen=True)
-class Document:
-    """A report or id map, read as JSON and no further.
+class Entry(NamedTuple):
+    """One thing that a file lists by its Wild Apricot id.
 
     Attributes
     ----------
-    name : str
-        How the file is called.
-    kind : {"api", "csv", "id map"}
-        Which of the three forms it has.
+    file, key, entity : str
+        Where, which one, and of what kind.
+    how : {"processed", "mapped", "exported"}
+        As a record of a report, as a pair of ids, or as a line of an export.
+    wa_id, own_id : str
+        Empty where there is none.
+    fields : dict
+        A record's.
+    document : ImporterFile or None
+        None for a line of an export.
     """
+
+    file: str
+    key: str
+    entity: str
+    how: str
+    wa_id: str
+    own_id: str
+    fields: Content
+    document: ImporterFile | None
+
+
+@dataclass(frozen=True)
+class ImporterFile:
+    """A report or id map, read as JSON and no further; of one of three forms."""
 
     name: str
     kind: Literal["api", "csv", "id map"]
@@ -71,36 +76,51 @@ class Document:
 
     def section(self, name: str) -> Content:
         """Return what it says of one entity; empty where it says nothing."""
-        value = self.content.get(name)
-        return value if isinstance(value, dict) else {}
-
-    def records(self, name: str) -> list[Content] | None:
-        """Return the records it lists of one entity; None where it lists none or not all."""
-        listed = self.section(name).get("records")
-        if not isinstance(listed, list) or self.truncated(name):
-            return None
-        return [each for each in listed if isinstance(each, dict)]
+        return mapping(self.content.get(name))
 
     def truncated(self, name: str) -> bool:
         """Whether the importer says that it did not list all of an entity's records."""
         return self.section(name).get("truncated") is True
 
+    def records(self, name: str) -> list[Content] | None:
+        """Return the records it lists of one entity; None where it lists none or not all."""
+        listed = self.section(name).get("records")
+        if self.kind != "csv" or not isinstance(listed, list) or self.truncated(name):
+            return None
+        return [each for each in listed if isinstance(each, dict)]
+
     def mappings(self, name: str) -> list[Content]:
         """Return the pairs of ids it states for one entity."""
-        section = self.section(name) if self.kind == "id map" else self.content.get("idMapping")
-        listed = (
-            section.get("mappings" if self.kind == "id map" else name) if isinstance(section, dict) else None
-        )
-        return [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
+        if self.kind == "id map":
+            listed = self.section(name).get("mappings")
+        else:
+            listed = self.section("idMapping").get(name)
+        return [each for each in sequence(listed) if isinstance(each, dict)]
+
+    def entries(self) -> Iterator[Entry]:
+        """Yield the records that were processed, where all are listed, and the pairs of ids."""
+        for name, entity in SECTIONS.items():
+            for each in self.records(name) or ():
+                if not given_up(each):
+                    wa_id = str(each.get("_waId") or "")
+                    key = f"{entity} {wa_id}" if wa_id else f"{entity} of row {each.get('_sourceRow', '?')}"
+                    own_id = str(each.get("_murmurantId") or "")
+                    yield Entry(self.name, key, entity, "processed", wa_id, own_id, each, self)
+            for number, each in enumerate(self.mappings(name), 1):
+                wa_id = str(each.get("waId") or "")
+                key = f"{entity} {wa_id}" if wa_id else f"{entity} mapping {number}"
+                yield Entry(
+                    self.name, key, entity, "mapped", wa_id, str(each.get("murmurantId") or ""), {}, self
+                )
 
 
 @dataclass(frozen=True)
-class Evidence:
+class ImportFiles:
     """An import's files.
 
     Attributes
     ----------
-    documents : tuple of Document
+    documents : tuple of ImporterFile
         By name.
     exports : dict of str to tuple of ReportRecord
         What Wild Apricot's exports list, by the file's name.
@@ -110,27 +130,26 @@ class Evidence:
         No moment in them may be later (UTC).
     """
 
-    documents: tuple[Document, ...]
+    documents: tuple[ImporterFile, ...]
     exports: Mapping[str, tuple[ReportRecord, ...]]
     unreadable: tuple[Violation, ...]
     as_of: datetime
 
-    def of_run(self, run: str) -> Iterator[Document]:
+    def of_run(self, run: str) -> Iterator[ImporterFile]:
         """Yield the documents of one run."""
         return (each for each in self.documents if each.run == run)
 
-    def full_reports(self) -> list[tuple[Document, str, list[Content]]]:
-        """List each section of which a report lists every record: the document, the section, its records."""
-        return [
-            (each, name, records)
-            for each in self.documents
-            if each.kind == "csv"
-            for name in SECTIONS
-            if (records := each.records(name)) is not None
-        ]
+    def entries(self) -> Iterator[Entry]:
+        """Yield everything that is listed by its id: by the documents, and by the exports."""
+        for document in self.documents:
+            yield from document.entries()
+        for file, lines in self.exports.items():
+            for number, line in enumerate(lines, 2):
+                key = f"{line.entity} {line.wa_id}" if line.wa_id else f"{line.entity} of row {number}"
+                yield Entry(file, key, line.entity, "exported", line.wa_id or "", "", {}, None)
 
 
-def read_documents(reports: Iterable[Path], exports: Iterable[Path], as_of: datetime) -> Evidence:
+def read_files(reports: Iterable[Path], exports: Iterable[Path], as_of: datetime) -> ImportFiles:
     """Read an import's files; what cannot be read is noted, not raised.
 
     Parameters
@@ -138,7 +157,7 @@ def read_documents(reports: Iterable[Path], exports: Iterable[Path], as_of: date
     as_of : datetime
         When they were sealed, or now; with its zone.
     """
-    documents: list[Document] = []
+    documents: list[ImporterFile] = []
     unreadable: list[Violation] = []
     for path in sorted(reports):
         try:
@@ -147,18 +166,27 @@ def read_documents(reports: Iterable[Path], exports: Iterable[Path], as_of: date
             why = error.msg if isinstance(error, json.JSONDecodeError) else type(error).__name__
             unreadable.append(Violation(path.name, "", f"it is cut short or damaged: {why}"))
             continue
-        kind = _kind(content)
-        if kind is None:
+        if (kind := _kind(content)) is None:
             unreadable.append(Violation(path.name, "", "it is no import report of a known form"))
         else:
-            documents.append(Document(path.name, kind, content))
-    listed: dict[str, tuple[ReportRecord, ...]] = {}
+            documents.append(ImporterFile(path.name, kind, content))
+    lines: dict[str, tuple[ReportRecord, ...]] = {}
     for path in sorted(exports):
         try:
-            listed[path.name] = read_exports([path])
+            lines[path.name] = read_exports([path])
         except UsageError as error:
             unreadable.append(Violation(path.name, "", error.what))
-    return Evidence(tuple(documents), listed, tuple(unreadable), as_of.astimezone(UTC))
+    return ImportFiles(tuple(documents), lines, tuple(unreadable), as_of.astimezone(UTC))
+
+
+def mapping(value: object) -> Content:
+    """Return a JSON object; an empty one for anything else."""
+    return value if isinstance(value, dict) else {}
+
+
+def sequence(value: object) -> list[Any]:
+    """Return a JSON array; an empty one for anything else."""
+    return value if isinstance(value, list) else []
 
 
 def file_name(value: object) -> str:
@@ -169,14 +197,6 @@ def file_name(value: object) -> str:
 def given_up(record: Content) -> bool:
     """Whether the importer gave up on a record: it counts as an error, and nothing was done."""
     return bool(record.get("_errors"))
-
-
-def key_of(record: Content, name: str) -> str:
-    """Name a record by its Wild Apricot id, else by its line in the source."""
-    wa_id = record.get("_waId") or record.get("waId")
-    return (
-        f"{SECTIONS[name]} {wa_id}" if wa_id else f"{SECTIONS[name]} of row {record.get('_sourceRow', '?')}"
-    )
 
 
 def _kind(content: object) -> Literal["api", "csv", "id map"] | None:
