@@ -103,7 +103,6 @@ def open_sides(stack: Any, live: str, other: str, moment: list[Any], archive: st
     """Open the live database, and the snapshot: a clone, or an archive restored on the same server."""
     from contextlib import contextmanager
 
-    from workbench.checkpoints.scratch import restored
     from workbench.database.address import Address, parse_address
     from workbench.database.connection import Database
     from workbench.database.environment import Environment
@@ -111,6 +110,7 @@ def open_sides(stack: Any, live: str, other: str, moment: list[Any], archive: st
     from workbench.investigate.differences.recent import Moment
     from workbench.investigate.differences.sides import side_of
     from workbench.settings import Settings
+    from workbench.snapshots.scratch import restored
 
     def database(address: Address) -> Database:
         return Database(Environment("bench", "development", address.where), address, 3600.0)

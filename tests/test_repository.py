@@ -34,6 +34,7 @@ LAYERS = (
     "checks",
     "migration",
     "checkpoints",
+    "snapshots",
     "investigate",
     "plans",
     "audit",
@@ -56,7 +57,7 @@ NEVER = {
     "workbench.history": ("workbench.plans.apply",),
     "workbench.merging": ("workbench.plans.apply",),
     "workbench.plans.plan": ("sqlalchemy", "pandas", "time"),
-    "workbench.checkpoints.retention": ("sqlalchemy", "pandas", "time"),
+    "workbench.snapshots.retention": ("sqlalchemy", "pandas", "time"),
 }
 
 LONGEST = 600
@@ -241,7 +242,7 @@ def test_imports_go_downward() -> None:
         ("workbench.runs.plan", "from workbench.plans import apply"),
         ("workbench.runs.plan", "from workbench.plans.apply import apply_plan"),
         ("workbench.plans.plan", "from sqlalchemy import text"),
-        ("workbench.checkpoints.retention", "def now():\n    import time"),
+        ("workbench.snapshots.retention", "def now():\n    import time"),
     ],
 )
 def test_a_wrong_import_is_seen(module: str, source: str) -> None:

@@ -9,12 +9,12 @@ import pandas as pd
 
 from workbench import audit
 from workbench.audit import LogState, Noted
-from workbench.checkpoints.store import list_snapshots
 from workbench.covering import covering
 from workbench.database.connection import raw
 from workbench.documents import Store
 from workbench.plans.plan import Plan
 from workbench.session import Session
+from workbench.snapshots.store import list_snapshots
 
 
 class Auditing(Session):

@@ -8,13 +8,13 @@ from uuid import NAMESPACE_URL, uuid5
 import pandas as pd
 
 from workbench.audit import audit_entries, record
-from workbench.checkpoints import store
-from workbench.checkpoints.dump import create_snapshot
-from workbench.checkpoints.manifest import Manifest
-from workbench.checkpoints.verifying import NotAsSaidError, judged, verify_snapshot
 from workbench.database.programs import Advance
 from workbench.errors import NotLogged, UsageError, WorkbenchError
 from workbench.session import Session
+from workbench.snapshots import store
+from workbench.snapshots.dump import create_snapshot
+from workbench.snapshots.manifest import Manifest
+from workbench.snapshots.verify import NotAsSaidError, judged, verify_snapshot
 
 
 def silent(what: str, done: int, total: int) -> None:
@@ -48,7 +48,7 @@ class Checkpointing(Session):
         Returns
         -------
         Manifest
-            What it is; see `workbench.checkpoints.dump.create_snapshot` for what can go wrong.
+            What it is; see `workbench.snapshots.dump.create_snapshot` for what can go wrong.
         """
         self.database.refuse_pooler("A snapshot")
         self._clear()

@@ -10,8 +10,6 @@ from typing import Literal
 
 import pandas as pd
 
-from workbench.checkpoints.earlier import Snapshot, earlier, state_before
-from workbench.checkpoints.store import list_snapshots
 from workbench.covering import covering
 from workbench.errors import ReportFileError, SnapshotError, UsageError, WrongEnvironment
 from workbench.history.authors import Authors
@@ -26,6 +24,8 @@ from workbench.murmurant.importers import Strength
 from workbench.plans.plan import Plan
 from workbench.runs.three_way import way_with_conflicts
 from workbench.session import Session
+from workbench.snapshots.compare import Snapshot, earlier, state_before
+from workbench.snapshots.store import list_snapshots
 
 SHOWN = 10
 

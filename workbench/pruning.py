@@ -7,11 +7,11 @@ from uuid import NAMESPACE_URL, uuid5
 
 from workbench.audit import record
 from workbench.checkpointing import Checkpointing
-from workbench.checkpoints.retention import Decision, Migration, decide_dry_runs, decide_snapshots
-from workbench.checkpoints.store import prune_snapshot
 from workbench.errors import NotLogged
 from workbench.migration.dry_runs import list_dry_runs, prune_dry_run
 from workbench.murmurant.importers import DRY_RUN_PRUNED
+from workbench.snapshots.retention import Decision, Migration, decide_dry_runs, decide_snapshots
+from workbench.snapshots.store import prune_snapshot
 
 
 class Pruning(Checkpointing):

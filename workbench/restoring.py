@@ -8,19 +8,19 @@ from pathlib import Path
 from typing import Any, Literal
 
 from workbench.checkpointing import Checkpointing, silent
-from workbench.checkpoints.manifest import Manifest
 from workbench.checkpoints.restore.act import STEPS, abandon_restore, restore_request, resume_restore
 from workbench.checkpoints.restore.asking import ask_for_restore, ask_to_swap_back
 from workbench.checkpoints.restore.request import DONE, Record, Request, Tables, records_in, requests_in
 from workbench.checkpoints.restore.steps import Progress
 from workbench.checkpoints.restore.tables import losses, tables_of
-from workbench.checkpoints.service import Say, ServiceRun, run_service
-from workbench.checkpoints.store import find_snapshot
 from workbench.checks import Finding, run_checks
 from workbench.differing import Differing
 from workbench.errors import NotMurmurant, SnapshotError, WrongEnvironment
 from workbench.plans.plan import Plan
 from workbench.runs.sync_state import plan_sync_state
+from workbench.snapshots.manifest import Manifest
+from workbench.snapshots.service import Say, ServiceRun, run_service
+from workbench.snapshots.store import find_snapshot
 
 HEALTH_CHECKS = ("app-health", "app-pages", "app-auth-refuses", "app-auth-admits")
 """What guide §7.2 asks of the application."""
@@ -40,7 +40,7 @@ class Restoring(Checkpointing, Differing):
             return plan_sync_state(context)
 
     def service(self, act: Literal["stop", "start"], say: Say | None = None) -> ServiceRun:
-        """Stop or start the application by its configured command: see `workbench.checkpoints.service`."""
+        """Stop or start the application by its configured command: see `workbench.snapshots.service`."""
         command = self.options.app_stop if act == "stop" else self.options.app_start
         return run_service(
             act, command, environment=self.environment.name, timeout=self.options.app_timeout, say=say

@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workbench.checkpoints.manifest import Manifest, Verification
 from workbench.documents import Target
 from workbench.migration.dry_runs import DryRun, KeptFile, approve_dry_run
 from workbench.migration.preflight import (
@@ -27,6 +26,7 @@ from workbench.migration.preflight import (
     operator_evidence,
     rollback_evidence,
 )
+from workbench.snapshots.manifest import Manifest, Verification
 
 NOW = datetime(2026, 6, 1, 20, tzinfo=UTC)
 HOUR = timedelta(hours=1)

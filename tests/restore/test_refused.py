@@ -11,9 +11,6 @@ import pytest
 from tests.plans.conftest import OWNER_OF_ALL
 from tests.restore.acting import Acting
 from tests.restore.conftest import LOG, Ground, Lay, assert_same, production
-from workbench.checkpoints.archive import digest_of
-from workbench.checkpoints.contents import TableState
-from workbench.checkpoints.manifest import Manifest
 from workbench.checkpoints.restore import preconditions
 from workbench.errors import (
     DocumentError,
@@ -24,6 +21,9 @@ from workbench.errors import (
     WorkbenchError,
     WrongEnvironment,
 )
+from workbench.snapshots.archive import digest_of
+from workbench.snapshots.contents import TableState
+from workbench.snapshots.manifest import Manifest
 
 
 def refused(

@@ -15,9 +15,9 @@ import pytest
 from typer.testing import CliRunner
 
 from tests.conftest import Clubs
-from workbench.checkpoints.service import ServiceRun, run_service
 from workbench.cli.main import app
 from workbench.errors import UsageError, WorkbenchError
+from workbench.snapshots.service import ServiceRun, run_service
 
 
 def run(*command: str, timeout: float = 10.0, said: list[str] | None = None) -> ServiceRun:

@@ -9,10 +9,10 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from workbench.checkpoints.scratch import restored
 from workbench.database.embedded import client_tools
 from workbench.errors import SnapshotError, WorkbenchError
 from workbench.settings import Settings
+from workbench.snapshots.scratch import restored
 
 NEEDED = {
     "guide": ("WaIdMapping", "Member", "Event", "Registration", "Odd rows"),

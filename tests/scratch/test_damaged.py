@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.scratch.ground import FORMATS, dump, execute, failure, rows
-from workbench.checkpoints.scratch import read_archive, restored
 from workbench.errors import SnapshotError
+from workbench.snapshots.scratch import read_archive, restored
 
 
 @pytest.mark.parametrize("options", FORMATS)

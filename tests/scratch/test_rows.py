@@ -6,7 +6,7 @@ import psycopg
 import pytest
 
 from tests.scratch.ground import FORMATS, NEEDED, ODD, dump, execute, rows
-from workbench.checkpoints.scratch import read_archive, restored
+from workbench.snapshots.scratch import read_archive, restored
 
 
 @pytest.mark.parametrize("options", [*FORMATS, "-Fp"])

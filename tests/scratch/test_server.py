@@ -8,9 +8,9 @@ import psycopg
 import pytest
 
 from tests.scratch.ground import execute, failure
-from workbench.checkpoints.scratch import restored
 from workbench.errors import DatabaseUnreachable, Refused, UsageError, WorkbenchError
 from workbench.settings import Settings
+from workbench.snapshots.scratch import restored
 
 
 def test_a_server_of_the_settings(snapshot, elsewhere, monkeypatch):

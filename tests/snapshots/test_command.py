@@ -8,9 +8,9 @@ import pytest
 from typer.testing import CliRunner
 
 from workbench import checkpointing
-from workbench.checkpoints.manifest import Manifest
 from workbench.cli.main import app
 from workbench.errors import NotLogged, UsageError
+from workbench.snapshots.manifest import Manifest
 
 
 @pytest.fixture

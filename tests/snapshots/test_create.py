@@ -15,15 +15,15 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from workbench.checkpoints import dump
-from workbench.checkpoints.archive import read_archive
-from workbench.checkpoints.contents import SequenceState, TableState
-from workbench.checkpoints.manifest import Manifest
-from workbench.checkpoints.store import list_snapshots
 from workbench.database.embedded import client_tools
 from workbench.database.programs import Program, find_programs
 from workbench.errors import Refused, WorkbenchError
 from workbench.murmurant.row_digest import table_digests
+from workbench.snapshots import dump
+from workbench.snapshots.archive import read_archive
+from workbench.snapshots.contents import SequenceState, TableState
+from workbench.snapshots.manifest import Manifest
+from workbench.snapshots.store import list_snapshots
 
 
 def test_what_a_snapshot_says(club, opened, backups):
@@ -147,7 +147,7 @@ def test_a_disk_without_room_keeps_nothing(clubs, opened, small_disk):
 KILLED = """
 import os, signal, sys
 from workbench import open_workbench
-from workbench.checkpoints.manifest import Manifest
+from workbench.snapshots.manifest import Manifest
 step = sys.argv[1]
 def kill(*_, **__):
     os.kill(os.getpid(), signal.SIGKILL)

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from workbench.checkpoints.contents import Contents, SequenceState, TableState
-from workbench.checkpoints.manifest import Manifest, Verification
-from workbench.checkpoints.store import find_snapshot, list_snapshots, unreadable
 from workbench.documents import Target
 from workbench.errors import DocumentError, UsageError
+from workbench.snapshots.contents import Contents, SequenceState, TableState
+from workbench.snapshots.manifest import Manifest, Verification
+from workbench.snapshots.store import find_snapshot, list_snapshots, unreadable
 
 TARGET = Target("1", "club", "public", "club", "demo")
 

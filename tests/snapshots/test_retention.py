@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.snapshots.test_manifest import manifest
-from workbench.checkpoints.manifest import Manifest, Verification
-from workbench.checkpoints.retention import Migration, audit_limit, decide_dry_runs, decide_snapshots
-from workbench.checkpoints.store import list_snapshots
 from workbench.errors import Refused
 from workbench.migration.dry_runs import DryRun
+from workbench.snapshots.manifest import Manifest, Verification
+from workbench.snapshots.retention import Migration, audit_limit, decide_dry_runs, decide_snapshots
+from workbench.snapshots.store import list_snapshots
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 PASSED = Verification(datetime(2026, 1, 2, tzinfo=UTC), "dana", "pass", "", 1.0, "")

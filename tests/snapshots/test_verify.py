@@ -14,13 +14,14 @@ import pytest
 from tests.conftest import database_at
 from tests.snapshots.test_manifest import manifest
 from workbench import checkpointing
-from workbench.checkpoints import verifying
-from workbench.checkpoints.contents import TableState
-from workbench.checkpoints.manifest import Manifest, Verification
-from workbench.checkpoints.verifying import size_in_range
 from workbench.demo.club import build_club
 from workbench.errors import DocumentError, NotLogged, SnapshotError, UsageError, WorkbenchError
 from workbench.settings import EnvironmentSettings, Settings
+from workbench.snapshots import verify
+from workbench.snapshots.archive import digest_of
+from workbench.snapshots.contents import TableState
+from workbench.snapshots.manifest import Manifest, Verification
+from workbench.snapshots.verify import size_in_range
 from workbench.workbench import Workbench
 
 
@@ -99,7 +100,7 @@ DAMAGE = {
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_a_damaged_archive(taken, damage, monkeypatch):
     wb, found = taken
-    monkeypatch.setattr(verifying, "scratch_database", lambda _: pytest.fail("it came to a restore"))
+    monkeypatch.setattr(verify, "scratch_database", lambda _: pytest.fail("it came to a restore"))
     change, said = DAMAGE[damage]
     change(found.archive)
     tried = wb.verify_snapshot(found.snapshot).verifications[-1]
@@ -114,7 +115,7 @@ def test_a_damaged_archive_whose_manifest_was_made_to_fit(taken, at):
     wb, found = taken
     unlog(wb)
     flipped(found.archive, at)
-    forge(found, sha256=verifying.digest_of(found.archive))
+    forge(found, sha256=digest_of(found.archive))
     tried = wb.verify_snapshot().verifications[-1]
     assert tried.outcome == "fail", tried.detail
 
@@ -161,7 +162,7 @@ def test_another_databases_archive_under_this_name(taken, clubs, opened, tmp_pat
         path = other.create_snapshot().archive
     shutil.copy(path, found.archive)
     assert wb.verify_snapshot().verifications[-1].outcome == "fail"
-    forge(found, sha256=verifying.digest_of(found.archive), size=found.archive.stat().st_size)
+    forge(found, sha256=digest_of(found.archive), size=found.archive.stat().st_size)
     tried = wb.verify_snapshot().verifications[-1]
     assert tried.outcome == "fail"
     assert "is of the database" in tried.detail

@@ -12,10 +12,10 @@ from typer.testing import CliRunner
 
 from tests.imports import IMPORTERS, import_run
 from tests.states import state
-from workbench.checkpoints.manifest import Verification
 from workbench.cli.main import app
 from workbench.demo.breakages import break_club
 from workbench.errors import UsageError
+from workbench.snapshots.manifest import Verification
 
 # Each in one dialect: what differs between them is proved check by check elsewhere.
 PLANTED = [

@@ -1,1 +1,1 @@
-"""Checkpoints: snapshots of the database, and what can be read from them."""
+"""The restore of a snapshot (guide §3, level 2)."""

@@ -24,8 +24,8 @@ from workbench.errors import UsageError
 if TYPE_CHECKING:
     import pandas as pd
 
-    from workbench.checkpoints.manifest import Manifest
-    from workbench.checkpoints.retention import Decision
+    from workbench.snapshots.manifest import Manifest
+    from workbench.snapshots.retention import Decision
     from workbench.workbench import Workbench
 
 snapshot = typer.Typer(

@@ -14,7 +14,6 @@ from uuid import NAMESPACE_URL, uuid5
 from psycopg import sql
 from sqlalchemy import Connection, func, select
 
-from workbench.checkpoints.earlier import Snapshot, opened
 from workbench.hints import aim
 from workbench.investigate.mappings.origins import (
     AUDIT,
@@ -36,6 +35,7 @@ from workbench.plans.draft import Draft, PlanContext
 from workbench.plans.journal import raw
 from workbench.plans.plan import Plan
 from workbench.settings import Settings
+from workbench.snapshots.compare import Snapshot, opened
 
 KIND = "mapping-rebuild"
 

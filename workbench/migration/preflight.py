@@ -13,9 +13,9 @@ from typing import Literal, NamedTuple
 
 import pandas as pd
 
-from workbench.checkpoints.manifest import Manifest
 from workbench.errors import UsageError
 from workbench.migration.dry_runs import DryRun
+from workbench.snapshots.manifest import Manifest
 from workbench.statements import Statement, signed
 
 Kind = Literal["attested", "waived", "withdrawn"]

@@ -10,8 +10,6 @@ import psycopg
 from psycopg import sql
 from sqlalchemy import exists, select
 
-from workbench.checkpoints.earlier import Snapshot
-from workbench.checkpoints.scratch import Scratch
 from workbench.errors import Refused
 from workbench.murmurant.catalogue import CatalogueTable
 from workbench.murmurant.importers import Run, Strength
@@ -24,6 +22,8 @@ from workbench.runs.pointers import Pointer
 from workbench.runs.sync_state import made_sync_states, written_sync_states
 from workbench.runs.three_way import OnConflict, Outcome, Testimony, judge
 from workbench.runs.witnesses import Witnesses
+from workbench.snapshots.compare import Snapshot
+from workbench.snapshots.scratch import Scratch
 
 _CHUNK = 5_000  # whole rows of two databases, so fewer at a time than keys
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
-from workbench.checkpoints.scratch import Archive
 from workbench.investigate.left_out import left_out_by
 from workbench.migration.bundles import Bundle, sealed_in
 from workbench.murmurant.importers import Run, Trace
+from workbench.snapshots.scratch import Archive
 
 RERUN = {
     "api": "npx tsx scripts/importing/wa_full_sync.ts",

@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter, sleep
 
-from workbench.checkpoints.manifest import Manifest
 from workbench.checkpoints.restore.in_place import IN_PLACE, settle_replacement
 from workbench.checkpoints.restore.preconditions import (
     examine_again,
@@ -37,12 +36,13 @@ from workbench.checkpoints.restore.steps import (
     Workplace,
     drop_half_made,
 )
-from workbench.checkpoints.service import Say
 from workbench.database.connection import Session
 from workbench.database.databases import connect_beside
 from workbench.database.exclusion import hold_for_restore, restoring, wait_for_writers
 from workbench.documents import valid_approval
 from workbench.errors import DatabaseUnreachable, Refused, WorkbenchError
+from workbench.snapshots.manifest import Manifest
+from workbench.snapshots.service import Say
 
 STEPS: dict[Way, list[Step]] = {"swap": SWAP, "in place": IN_PLACE, "swap back": SWAP_BACK}
 

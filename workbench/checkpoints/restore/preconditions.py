@@ -13,8 +13,6 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
-from workbench.checkpoints.archive import digest_of
-from workbench.checkpoints.manifest import Manifest
 from workbench.checkpoints.restore.in_place import refuse_what_is_not_ours
 from workbench.checkpoints.restore.request import (
     ABANDONED,
@@ -34,6 +32,8 @@ from workbench.database.programs import entries_of, program_for, read_list
 from workbench.documents import Approval, Target
 from workbench.errors import Drift, Refused, SnapshotError, WrongEnvironment
 from workbench.settings import Settings
+from workbench.snapshots.archive import digest_of
+from workbench.snapshots.manifest import Manifest
 
 _MORE = 1.1  # room than the database's size
 

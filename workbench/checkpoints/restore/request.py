@@ -14,10 +14,10 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import ConfigDict, Field
 
-from workbench.checkpoints.contents import TableState
 from workbench.documents import Document, Store, Target
 from workbench.errors import Refused, WorkbenchError
 from workbench.settings import Settings
+from workbench.snapshots.contents import TableState
 
 Way = Literal["swap", "in place", "swap back"]
 """A new database that is renamed; the live one's contents replaced; the database kept by a swap put back."""

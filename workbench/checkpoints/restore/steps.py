@@ -13,19 +13,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from workbench.checkpoints.contents import WORKERS, Connect, contents_of, differences
-from workbench.checkpoints.manifest import Manifest
 from workbench.checkpoints.restore.request import Record, Request
 from workbench.checkpoints.restore.settling import settle
 from workbench.checkpoints.restore.swap import others, refuse_who_stays, swap
 from workbench.checkpoints.restore.tables import changed, tables_in
-from workbench.checkpoints.service import Say
 from workbench.database import databases, programs
 from workbench.database.connection import SPELLING, WITHOUT_LIMITS, Database, Session
 from workbench.database.databases import name_beside, properties_in
 from workbench.database.exclusion import HALF_MADE, is_half_made, mark_of
 from workbench.errors import Drift, NotMurmurant, Refused, SnapshotError, WorkbenchError
 from workbench.settings import EnvironmentSettings, Settings
+from workbench.snapshots.contents import WORKERS, Connect, contents_of, differences
+from workbench.snapshots.manifest import Manifest
+from workbench.snapshots.service import Say
 
 JOBS = 2
 MOST_NAMED = 5

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from workbench.checkpoints.manifest import Manifest
+from workbench.snapshots.manifest import Manifest
 
 SNAPSHOTS = timedelta(days=30)
 AFTER_MIGRATION = timedelta(days=7)

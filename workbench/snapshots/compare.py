@@ -12,11 +12,6 @@ from pathlib import Path
 from psycopg import sql
 from sqlalchemy import Connection as Asking
 
-from workbench.checkpoints.archive import Archive, read_archive
-from workbench.checkpoints.contents import Connection, TableState
-from workbench.checkpoints.manifest import Manifest
-from workbench.checkpoints.scratch import LONG, Scratch, restored
-from workbench.checkpoints.store import find_snapshot
 from workbench.database.connection import Database, connect, raw
 from workbench.errors import SnapshotError, UsageError, WrongEnvironment
 from workbench.investigate.differences.comparing import Earlier
@@ -26,6 +21,11 @@ from workbench.murmurant.catalogue import read_catalogue
 from workbench.murmurant.row_digest import table_digests
 from workbench.murmurant.schema import read_schema
 from workbench.settings import Settings
+from workbench.snapshots.archive import Archive, read_archive
+from workbench.snapshots.contents import Connection, TableState
+from workbench.snapshots.manifest import Manifest
+from workbench.snapshots.scratch import LONG, Scratch, restored
+from workbench.snapshots.store import find_snapshot
 
 _ENOUGH = 100
 """Records looked for to tell another club's database from this one's."""

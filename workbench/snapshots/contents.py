@@ -140,7 +140,7 @@ def differences(
     Parameters
     ----------
     expected, actual : mapping of str to Contents
-        By schema: `workbench.checkpoints.manifest.Manifest.contents`, and `contents_of` the database.
+        By schema: `workbench.snapshots.manifest.Manifest.contents`, and `contents_of` the database.
     main : str
         The schema whose tables go by their names alone.
 

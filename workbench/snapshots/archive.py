@@ -11,9 +11,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from workbench.checkpoints.script import contents, is_script, opened
 from workbench.database.programs import AGAIN, HOW, read_list
 from workbench.errors import SnapshotError
+from workbench.snapshots.script import contents, is_script, opened
 
 _HEAD = re.compile(r"^; +(Archive created at|[A-Za-z _]+:) (.*)$", re.MULTILINE)
 

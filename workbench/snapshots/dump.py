@@ -17,10 +17,6 @@ import psycopg
 from psycopg import sql
 
 from workbench.audit import own_digest
-from workbench.checkpoints.archive import digest_of
-from workbench.checkpoints.contents import Connection, Contents, Digesting, SequenceState, joined, tables_of
-from workbench.checkpoints.manifest import Manifest
-from workbench.checkpoints.store import Part, part
 from workbench.database.address import redact
 from workbench.database.connection import SPELLING, Database, session
 from workbench.database.encoding import encoding_for
@@ -28,6 +24,10 @@ from workbench.database.programs import Advance, Program, entries_of, program_fo
 from workbench.documents import Target
 from workbench.errors import Refused, WorkbenchError
 from workbench.murmurant.schema import Schema
+from workbench.snapshots.archive import digest_of
+from workbench.snapshots.contents import Connection, Contents, Digesting, SequenceState, joined, tables_of
+from workbench.snapshots.manifest import Manifest
+from workbench.snapshots.store import Part, part
 
 COMPRESSIONS = ("zstd", "gzip")
 """What pg_dump compresses with: the first that its build knows. Before PostgreSQL 16 there is gzip alone."""
@@ -56,7 +56,7 @@ class State:
     snapshot : str
         What others import it by.
     transaction, server_version, timeline, database_size
-        See `workbench.checkpoints.manifest.Manifest`.
+        See `workbench.snapshots.manifest.Manifest`.
     tables : dict
         Every table with rows of its own, by schema, the largest first.
     """

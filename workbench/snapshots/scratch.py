@@ -16,13 +16,13 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
-from workbench.checkpoints.archive import Archive, Entry, encoding_of, read_archive
-from workbench.checkpoints.script import is_script, load
 from workbench.database.connection import Database, Session
 from workbench.database.databases import scratch_database
 from workbench.database.programs import HOW, explain, restore, restore_within, script_of
 from workbench.errors import SnapshotError, WorkbenchError, nearest
 from workbench.settings import Settings
+from workbench.snapshots.archive import Archive, Entry, encoding_of, read_archive
+from workbench.snapshots.script import is_script, load
 
 LONG = 3600.0  # seconds that a question to a snapshot may take
 

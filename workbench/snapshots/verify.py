@@ -13,14 +13,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter
 
-from workbench.checkpoints.archive import digest_of, encoding_of, read_archive
-from workbench.checkpoints.contents import contents_of, differences
-from workbench.checkpoints.manifest import Manifest, Outcome, Verification
 from workbench.database.connection import SPELLING, Database, embedded_data
 from workbench.database.databases import scratch_database
 from workbench.database.programs import Unreadable, entries_of, restore
 from workbench.errors import SnapshotError, WorkbenchError
 from workbench.settings import Settings
+from workbench.snapshots.archive import digest_of, encoding_of, read_archive
+from workbench.snapshots.contents import contents_of, differences
+from workbench.snapshots.manifest import Manifest, Outcome, Verification
 
 SHOWN = 5
 """Differences that are named; the rest are counted."""

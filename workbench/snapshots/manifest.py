@@ -12,9 +12,9 @@ from typing import Literal, Self
 from pydantic import AwareDatetime, Field
 
 from workbench.audit import Noted
-from workbench.checkpoints.contents import Contents, SequenceState, TableState
 from workbench.documents import Document, Target
 from workbench.errors import DocumentError
+from workbench.snapshots.contents import Contents, SequenceState, TableState
 
 NAME = re.compile(r"backup_\d{8}_\d{6}")
 """A snapshot's name; the time in it is UTC."""

@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from workbench.checkpoints.manifest import NAME, Manifest
 from workbench.documents import Store
 from workbench.errors import Refused, UsageError, WorkbenchError, unknown
+from workbench.snapshots.manifest import NAME, Manifest
 
 _PART = re.compile(r"\.(backup_\d{8}_\d{6})\.part")
 
