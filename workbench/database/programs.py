@@ -314,21 +314,21 @@ def restore(
     """
     parameters = database.address.parameters(_QUICKLY)
     program, listing = read_list(archive, configured, parameters)
-    lines = [line for line in listing.splitlines() if line and line[0] != ";"] if entries is None else entries
-    lines, done = list(lines), 0
+    entries = None if entries is None else list(entries)
+    lines = entries or [line for line in listing.splitlines() if line and line[0] != ";"]
+    done = 0
     outcome, broken = Restored(), set()
     tail: deque[str] = deque(maxlen=200)
     failed: list[str] = []
     entry, idle = "", False
+    chosen = () if entries is None else ("--use-list=/dev/stdin",)
     with program.started(
-        *(*options, "--verbose", "--use-list=/dev/stdin", str(archive.absolute())),
-        to=parameters,
-        stdin=subprocess.PIPE,
+        *(*options, *chosen, "--verbose", str(archive.absolute())), to=parameters, stdin=subprocess.PIPE
     ) as process:
         assert process.stdin is not None
         assert process.stderr is not None
         with suppress(BrokenPipeError), process.stdin:
-            process.stdin.write(_listed(lines))
+            process.stdin.write(_listed(entries or ()))
         for raw in process.stderr:
             line = raw.decode(errors="replace").rstrip("\n")
             tail.append(line)

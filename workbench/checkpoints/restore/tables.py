@@ -14,10 +14,13 @@ from workbench.murmurant.spellings import CONCEPTS
 from workbench.snapshots.contents import Contents, TableState, contents_of
 
 # Entries that the workbench itself writes about snapshots and the like: they change nothing that could be lost.
-_OWN = """
-    coalesce(to_jsonb(t) -> 'metadata' ->> 'source' = 'workbench' AND coalesce(to_jsonb(t) -> 'metadata' ->> 'migrationAction',
-    to_jsonb(t) ->> 'action') ~ '^migration:(snapshot|preflight|dry-run):', false)
+_OTHERS = """
+    SELECT count(*) FROM {} WHERE NOT coalesce(metadata ->> 'source' = 'workbench'
+    AND coalesce(metadata ->> 'migrationAction', action::text) ~ '^migration:(snapshot|preflight|dry-run):', false)
 """
+_COLUMNS = (
+    "SELECT attname FROM pg_attribute WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped"
+)
 
 
 def tables_in(connection: Session, main: str) -> Tables:
@@ -31,11 +34,11 @@ def tables_in(connection: Session, main: str) -> Tables:
     (log,) = CONCEPTS["audit"].tables
     tables = tables_of(contents_of(lambda: nullcontext(connection), 1), main)
     if log in tables:
-        query = sql.SQL("SELECT count(*) FROM {} t WHERE NOT ({})").format(
-            sql.Identifier(main, log), sql.SQL(_OWN)
-        )
-        row = connection.execute(query).fetchone()
-        tables[log] = TableState(row[0] if row else 0, "")
+        table, rows = sql.Identifier(main, log), tables[log].rows
+        columns = {name for (name,) in connection.execute(_COLUMNS, [table.as_string(connection)])}
+        if {"metadata", "action"} <= columns:
+            (rows,) = connection.execute(sql.SQL(_OTHERS).format(table)).fetchone() or (0,)
+        tables[log] = TableState(rows, "")
     return tables
 
 
