@@ -33,7 +33,6 @@ LAYERS = (
     "runs",
     "checks",
     "migration",
-    "checkpoints",
     "snapshots",
     "investigate",
     "plans",

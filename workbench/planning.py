@@ -9,7 +9,6 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from workbench.checkpoints.restore.preconditions import refuse_interrupted
 from workbench.database.connection import raw
 from workbench.database.exclusion import refuse_running_restore
 from workbench.documents import Approvable, Approval, approve
@@ -34,6 +33,7 @@ from workbench.runs.plan import plan_rollback
 from workbench.runs.telling import LevelZero
 from workbench.session import Session
 from workbench.snapshots.compare import state_before
+from workbench.snapshots.restore.preconditions import refuse_interrupted
 from workbench.tiers.plan import plan_tiers
 
 Wanted = tuple[str | None, Sequence[str]] | tuple[str | None, Sequence[str], str]

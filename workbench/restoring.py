@@ -8,17 +8,17 @@ from pathlib import Path
 from typing import Any, Literal
 
 from workbench.checkpointing import Checkpointing, silent
-from workbench.checkpoints.restore.act import STEPS, abandon_restore, restore_request, resume_restore
-from workbench.checkpoints.restore.asking import ask_for_restore, ask_to_swap_back
-from workbench.checkpoints.restore.request import DONE, Record, Request, Tables, records_in, requests_in
-from workbench.checkpoints.restore.steps import Progress
-from workbench.checkpoints.restore.tables import losses, tables_of
 from workbench.checks import Finding, run_checks
 from workbench.differing import Differing
 from workbench.errors import NotMurmurant, SnapshotError, WrongEnvironment
 from workbench.plans.plan import Plan
 from workbench.runs.sync_state import plan_sync_state
 from workbench.snapshots.manifest import Manifest
+from workbench.snapshots.restore.act import STEPS, abandon_restore, restore_request, resume_restore
+from workbench.snapshots.restore.asking import ask_for_restore, ask_to_swap_back
+from workbench.snapshots.restore.request import DONE, Record, Request, Tables, records_in, requests_in
+from workbench.snapshots.restore.steps import Progress
+from workbench.snapshots.restore.tables import losses, tables_of
 from workbench.snapshots.service import Say, ServiceRun, run_service
 from workbench.snapshots.store import find_snapshot
 
@@ -124,7 +124,7 @@ class Restoring(Checkpointing, Differing):
         return ask_to_swap_back(self.database, self.settings, name)
 
     def restore(self, request: Request, progress: Progress | None = None, say: Say | None = None) -> Record:
-        """Carry out an approved request: see `workbench.checkpoints.restore.act.restore_request`."""
+        """Carry out an approved request: see `workbench.snapshots.restore.act.restore_request`."""
         return restore_request(self, request, progress or silent, say)
 
     def resume_restore(

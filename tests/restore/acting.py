@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.stepping import Progress, Stepping
-from workbench.checkpoints.restore.act import STEPS
-from workbench.checkpoints.restore.request import Request
 from workbench.database.connection import Database
 from workbench.settings import EnvironmentSettings, Settings
+from workbench.snapshots.restore.act import STEPS
+from workbench.snapshots.restore.request import Request
 from workbench.workbench import Workbench
 
 _CALLED = {step.called for steps in STEPS.values() for step in steps} | {"done"}

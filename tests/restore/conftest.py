@@ -17,9 +17,9 @@ from tests.conftest import Clubs, Server, database_at
 from tests.conftest import Ground as Cloned
 from tests.restore.acting import Acting, Opened
 from tests.states import differences, state
-from workbench.checkpoints.restore.request import Record, Request
 from workbench.settings import EnvironmentSettings, Settings
 from workbench.snapshots.manifest import Manifest
+from workbench.snapshots.restore.request import Record, Request
 from workbench.workbench import Workbench
 
 LOG = "AuditLog"

@@ -15,9 +15,9 @@ from tests.imports import import_run
 from tests.restore.acting import Acting
 from tests.restore.conftest import LOG, Ground, Lay, assert_same
 from tests.states import differences
-from workbench.checkpoints.restore.act import STEPS
 from workbench.errors import NotApproved, Refused
 from workbench.plans.plan import Plan
+from workbench.snapshots.restore.act import STEPS
 
 
 @pytest.fixture
@@ -278,7 +278,7 @@ def test_what_was_written_between_backup_and_swap_is_told(
     assert under_way.finish() == "done"
     with guide.open() as wb, suppress(Refused):
         wb.resume_restore()
-    from workbench.checkpoints.restore.request import records_in
+    from workbench.snapshots.restore.request import records_in
 
     (record,) = records_in(guide.settings())
     assert record.facts["written_late"] == ["Member"]

@@ -13,8 +13,8 @@ from tests.plans.conftest import OWNER_OF_ALL
 from tests.restore.conftest import Ground, Lay, assert_same
 from tests.restore.test_crash import OwnServer, Start, broken, own
 from tests.restore.test_refused import refused
-from workbench.checkpoints.restore import swap
 from workbench.errors import Refused
+from workbench.snapshots.restore import swap
 
 __all__ = ["own"]
 

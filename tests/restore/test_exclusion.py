@@ -12,9 +12,9 @@ from tests.plans.applying import Applying
 from tests.restore.acting import Acting
 from tests.restore.conftest import LOG, Ground, Lay, assert_same
 from tests.restore.test_crash import kill
-from workbench.checkpoints.restore.act import STEPS
 from workbench.errors import Refused
 from workbench.plans.plan import Plan
+from workbench.snapshots.restore.act import STEPS
 
 Start = Callable[..., Acting]
 

@@ -14,7 +14,7 @@ import pytest
 from tests.restore.acting import Acting
 from tests.restore.conftest import Ground, assert_same
 from tests.restore.test_crash import OwnServer, Start, broken
-from workbench.checkpoints.restore.request import Record, records_in
+from workbench.snapshots.restore.request import Record, records_in
 
 MB = 2**20
 

@@ -11,7 +11,6 @@ import pytest
 from tests.plans.conftest import OWNER_OF_ALL
 from tests.restore.acting import Acting
 from tests.restore.conftest import LOG, Ground, Lay, assert_same, production
-from workbench.checkpoints.restore import preconditions
 from workbench.errors import (
     DocumentError,
     Drift,
@@ -24,6 +23,7 @@ from workbench.errors import (
 from workbench.snapshots.archive import digest_of
 from workbench.snapshots.contents import TableState
 from workbench.snapshots.manifest import Manifest
+from workbench.snapshots.restore import preconditions
 
 
 def refused(

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from workbench.checkpoints.restore.request import is_request
 from workbench.cli.explaining import (
     approval_command,
     explain,
@@ -20,6 +19,7 @@ from workbench.cli.options import Acting, AsJson, EnvironmentName, Unmask, Yes, 
 from workbench.cli.output import banner, command, on, print_json, print_table, progress_bar, say
 from workbench.cli.restoring import show_request
 from workbench.errors import Drift, Refused, UsageError
+from workbench.snapshots.restore.request import is_request
 
 if TYPE_CHECKING:
     from workbench.plans.journal import Entry

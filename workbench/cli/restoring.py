@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import workbench
-from workbench.checkpoints.restore.request import is_request
 from workbench.cli.explaining import SHOWN
 from workbench.cli.options import Acting, AsJson, EnvironmentName, Yes, ask, open_as
 from workbench.cli.output import (
@@ -27,9 +26,10 @@ from workbench.cli.output import (
 )
 from workbench.errors import Drift, UsageError
 from workbench.murmurant.importers import EMPTIED
+from workbench.snapshots.restore.request import is_request
 
 if TYPE_CHECKING:
-    from workbench.checkpoints.restore.request import Record, Request
+    from workbench.snapshots.restore.request import Record, Request
     from workbench.workbench import Workbench
 
 _ORDER = ("table", "change", "who", "evidence", "rows", "rows in the snapshot", "rows now")

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Any
 
-from workbench.checkpoints.restore.settling import moments_of
 from workbench.errors import Refused
 from workbench.investigate.runs import pick_run
 from workbench.investigate.traces import overlaps
@@ -29,6 +28,7 @@ from workbench.runs.telling import LevelZero, bundle_of, level_zero, told_by, wo
 from workbench.runs.three_way import way_with_conflicts
 from workbench.settings import Settings
 from workbench.snapshots.compare import Snapshot, opened
+from workbench.snapshots.restore.settling import moments_of
 
 
 def plan_rollback(

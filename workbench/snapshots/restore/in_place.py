@@ -15,14 +15,14 @@ from datetime import UTC, datetime
 from psycopg import sql
 from sqlalchemy import Connection
 
-from workbench.checkpoints.restore.settling import journal_of, settle_within, settled_before
-from workbench.checkpoints.restore.steps import Restore, Step, health, refuse_differences, safety, start, stop
-from workbench.checkpoints.restore.tables import changed, tables_in
 from workbench.database.connection import Database, Session, raw
 from workbench.database.exclusion import RESTORING
 from workbench.database.programs import entries_of, restore_within
 from workbench.errors import Drift, NotMurmurant, Refused
 from workbench.murmurant.schema import read_schema
+from workbench.snapshots.restore.settling import journal_of, settle_within, settled_before
+from workbench.snapshots.restore.steps import Restore, Step, health, refuse_differences, safety, start, stop
+from workbench.snapshots.restore.tables import changed, tables_in
 
 # What no extension brought and the system does not own: it goes, also what is newer than the snapshot.
 _OWN_SCHEMAS = """

@@ -10,15 +10,21 @@ from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter, sleep
 
-from workbench.checkpoints.restore.in_place import IN_PLACE, settle_replacement
-from workbench.checkpoints.restore.preconditions import (
+from workbench.database.connection import Session
+from workbench.database.databases import connect_beside
+from workbench.database.exclusion import hold_for_restore, restoring, wait_for_writers
+from workbench.documents import valid_approval
+from workbench.errors import DatabaseUnreachable, Refused, WorkbenchError
+from workbench.snapshots.manifest import Manifest
+from workbench.snapshots.restore.in_place import IN_PLACE, settle_replacement
+from workbench.snapshots.restore.preconditions import (
     examine_again,
     refuse_another_target,
     refuse_interrupted,
     refuse_once_more,
     refuse_traces,
 )
-from workbench.checkpoints.restore.request import (
+from workbench.snapshots.restore.request import (
     ABANDONED,
     DONE,
     FAILED,
@@ -27,7 +33,7 @@ from workbench.checkpoints.restore.request import (
     Way,
     interrupted,
 )
-from workbench.checkpoints.restore.steps import (
+from workbench.snapshots.restore.steps import (
     SWAP,
     SWAP_BACK,
     Progress,
@@ -36,12 +42,6 @@ from workbench.checkpoints.restore.steps import (
     Workplace,
     drop_half_made,
 )
-from workbench.database.connection import Session
-from workbench.database.databases import connect_beside
-from workbench.database.exclusion import hold_for_restore, restoring, wait_for_writers
-from workbench.documents import valid_approval
-from workbench.errors import DatabaseUnreachable, Refused, WorkbenchError
-from workbench.snapshots.manifest import Manifest
 from workbench.snapshots.service import Say
 
 STEPS: dict[Way, list[Step]] = {"swap": SWAP, "in place": IN_PLACE, "swap back": SWAP_BACK}

@@ -8,10 +8,10 @@ from typing import Any
 
 from psycopg import sql
 
-from workbench.checkpoints.restore.request import Tables
 from workbench.database.connection import Session
 from workbench.murmurant.spellings import CONCEPTS
 from workbench.snapshots.contents import Contents, TableState, contents_of
+from workbench.snapshots.restore.request import Tables
 
 # Entries that the workbench itself writes about snapshots and the like: they change nothing that could be lost.
 _OTHERS = """

@@ -5,8 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from workbench.checkpoints.restore.preconditions import Restoration, elsewhere, examine, target_of
-from workbench.checkpoints.restore.request import (
+from workbench.database.connection import Database
+from workbench.database.databases import connect_beside, may_not_replace, standing
+from workbench.errors import Refused
+from workbench.settings import Settings
+from workbench.snapshots.manifest import Manifest
+from workbench.snapshots.restore.preconditions import Restoration, elsewhere, examine, target_of
+from workbench.snapshots.restore.request import (
     DONE,
     UNDER_WAY,
     Record,
@@ -17,12 +22,7 @@ from workbench.checkpoints.restore.request import (
     requests_in,
     sorted_rows,
 )
-from workbench.checkpoints.restore.tables import tables_in
-from workbench.database.connection import Database
-from workbench.database.databases import connect_beside, may_not_replace, standing
-from workbench.errors import Refused
-from workbench.settings import Settings
-from workbench.snapshots.manifest import Manifest
+from workbench.snapshots.restore.tables import tables_in
 
 Losses = Callable[[Tables], tuple[list[dict[str, Any]], list[str]]]
 """Given what is in the live database, returns a row for everything that a restore would lose, and what could not be told."""

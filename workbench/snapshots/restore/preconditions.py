@@ -13,18 +13,6 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
-from workbench.checkpoints.restore.in_place import refuse_what_is_not_ours
-from workbench.checkpoints.restore.request import (
-    ABANDONED,
-    DONE,
-    UNDER_WAY,
-    Record,
-    Request,
-    Way,
-    record_of,
-    records_in,
-)
-from workbench.checkpoints.restore.swap import refuse_prepared
 from workbench.database.connection import Database, Session
 from workbench.database.databases import Standing, create, drop, may_not_replace, name_beside, standing
 from workbench.database.exclusion import RESTORING, is_half_made
@@ -34,6 +22,18 @@ from workbench.errors import Drift, Refused, SnapshotError, WrongEnvironment
 from workbench.settings import Settings
 from workbench.snapshots.archive import digest_of
 from workbench.snapshots.manifest import Manifest
+from workbench.snapshots.restore.in_place import refuse_what_is_not_ours
+from workbench.snapshots.restore.request import (
+    ABANDONED,
+    DONE,
+    UNDER_WAY,
+    Record,
+    Request,
+    Way,
+    record_of,
+    records_in,
+)
+from workbench.snapshots.restore.swap import refuse_prepared
 
 _MORE = 1.1  # room than the database's size
 

@@ -13,10 +13,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from workbench.checkpoints.restore.request import Record, Request
-from workbench.checkpoints.restore.settling import settle
-from workbench.checkpoints.restore.swap import others, refuse_who_stays, swap
-from workbench.checkpoints.restore.tables import changed, tables_in
 from workbench.database import databases, programs
 from workbench.database.connection import SPELLING, WITHOUT_LIMITS, Database, Session
 from workbench.database.databases import name_beside, properties_in
@@ -25,6 +21,10 @@ from workbench.errors import Drift, NotMurmurant, Refused, SnapshotError, Workbe
 from workbench.settings import EnvironmentSettings, Settings
 from workbench.snapshots.contents import WORKERS, Connect, contents_of, differences
 from workbench.snapshots.manifest import Manifest
+from workbench.snapshots.restore.request import Record, Request
+from workbench.snapshots.restore.settling import settle
+from workbench.snapshots.restore.swap import others, refuse_who_stays, swap
+from workbench.snapshots.restore.tables import changed, tables_in
 from workbench.snapshots.service import Say
 
 JOBS = 2

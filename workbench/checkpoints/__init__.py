@@ -1,1 +1,0 @@
-"""The restore of a snapshot (guide §3, level 2)."""
