@@ -14,7 +14,6 @@ from workbench.errors import ReportFileError
 from workbench.migration.dry_runs import kept_reports
 from workbench.murmurant.reports import ImportReport, read_reports
 from workbench.preflighting import Preflighting
-from workbench.pruning import Pruning
 from workbench.publishing import Publishing
 from workbench.rehearsing import Rehearsing
 from workbench.restoring import Restoring
@@ -23,7 +22,7 @@ from workbench.triaging import Triaging
 
 
 @dataclass
-class Workbench(Triaging, Preflighting, Restoring, Pruning, Bundling, Rehearsing, Publishing):
+class Workbench(Triaging, Preflighting, Restoring, Bundling, Rehearsing, Publishing):
     """An environment, opened for looking. Made by `open_workbench`.
 
     What it can be asked, what can be planned and what can be kept is in the modules of its bases.

@@ -7,7 +7,7 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from workbench import checkpointing
+from workbench import session
 from workbench.cli.main import app
 from workbench.errors import NotLogged, UsageError
 from workbench.snapshots.manifest import Manifest
@@ -80,7 +80,7 @@ def test_what_was_not_logged_is_said(run, monkeypatch):
     def refuse(*_, **__):
         raise NotLogged("migration:snapshot:created was not logged: no right to.")
 
-    monkeypatch.setattr(checkpointing, "record", refuse)
+    monkeypatch.setattr(session, "record", refuse)
     done = run("create", "--json")
     assert done.exit_code == 0
     assert json.loads(done.stdout)["said"] == ["migration:snapshot:created was not logged: no right to."]

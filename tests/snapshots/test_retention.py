@@ -15,7 +15,7 @@ from tests.snapshots.test_manifest import manifest
 from workbench.errors import Refused
 from workbench.migration.dry_runs import DryRun
 from workbench.snapshots.manifest import Manifest, Verification
-from workbench.snapshots.retention import Migration, audit_limit, decide_dry_runs, decide_snapshots
+from workbench.snapshots.retention import Migration, decide_dry_runs, decide_snapshots
 from workbench.snapshots.store import list_snapshots
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
@@ -111,15 +111,13 @@ def test_what_always_holds(snapshots, migrations, later):
     assert {each.name for each in then if each.keep} <= keep
 
 
-def test_dry_runs_and_the_audit_log():
+def test_dry_runs():
     made = {"old": NOW - timedelta(days=7), "young": NOW - timedelta(days=6.9)}
     assert [(each.name, each.keep) for each in decide_dry_runs(NOW, made)] == [
         ("old", False),
         ("young", True),
     ]
     assert [each.keep for each in decide_dry_runs(NOW, {"only": NOW - timedelta(days=70)})] == [True]
-    assert audit_limit(NOW) == datetime(2024, 6, 1, 12, tzinfo=UTC)
-    assert audit_limit(datetime(2028, 2, 29, tzinfo=UTC)) == datetime(2026, 2, 28, tzinfo=UTC)
 
 
 def age(found, days: float):

@@ -13,7 +13,7 @@ import pytest
 
 from tests.conftest import database_at
 from tests.snapshots.test_manifest import manifest
-from workbench import checkpointing
+from workbench import session
 from workbench.demo.club import build_club
 from workbench.errors import DocumentError, NotLogged, SnapshotError, UsageError, WorkbenchError
 from workbench.settings import EnvironmentSettings, Settings
@@ -213,7 +213,7 @@ def test_an_outcome_that_cannot_be_written_is_told_and_logged(taken, backups, mo
     monkeypatch.setattr("workbench.documents.keep", full)
     known = wb.audit(action="migration:snapshot:verified")["metadata"]
     if not logged:
-        monkeypatch.setattr(checkpointing, "record", unlogged)
+        monkeypatch.setattr(session, "record", unlogged)
     with pytest.raises(WorkbenchError, match=rf"{made.snapshot}: pass \(.* rows .*No space left") as caught:
         wb.verify_snapshot()
     assert str(backups / f"{made.snapshot}.json") in caught.value.what

@@ -4,7 +4,6 @@
 |---|---|
 | snapshots | 30 days; one that a migration can be taken back to until 7 days after that migration; always the last one that was verified, and where none was, the latest |
 | dry-run artefacts | 7 days; always the last dry run |
-| audit entries | 2 years |
 """
 
 from __future__ import annotations
@@ -18,7 +17,6 @@ from workbench.snapshots.manifest import Manifest
 SNAPSHOTS = timedelta(days=30)
 AFTER_MIGRATION = timedelta(days=7)
 DRY_RUNS = timedelta(days=7)
-AUDIT_YEARS = 2
 
 
 @dataclass(frozen=True)
@@ -77,24 +75,14 @@ def decide_snapshots(
         One each, oldest first.
     """
     ordered = sorted(snapshots, key=lambda each: (each.created_at, each.snapshot))
-    verified = [each for each in ordered if each.verified]
-    last = verified[-1:] or ordered[-1:]
-    needed = _needed(now, ordered, migrations)
-    decisions = []
-    for each in ordered:
-        age = now - each.created_at
-        days = f"{age // timedelta(days=1):,} days old"
-        if each in last:
-            why = "the last one that was verified" if each.verified else "the latest; none was verified"
-            decisions.append(Decision(each.snapshot, True, why))
-        elif run := needed.get(each.snapshot):
-            why = f"the way back from {run}, which ended less than {AFTER_MIGRATION.days} days ago"
-            decisions.append(Decision(each.snapshot, True, why))
-        elif age < SNAPSHOTS:
-            decisions.append(Decision(each.snapshot, True, f"{days}: less than {SNAPSHOTS.days}"))
-        else:
-            decisions.append(Decision(each.snapshot, False, f"{days}: {SNAPSHOTS.days} or more"))
-    return decisions
+    kept = {
+        name: f"the way back from {run}, which ended less than {AFTER_MIGRATION.days} days ago"
+        for name, run in _needed(now, ordered, migrations).items()
+    }
+    for last in ([each for each in ordered if each.verified] or ordered)[-1:]:
+        why = "the last one that was verified" if last.verified else "the latest; none was verified"
+        kept[last.snapshot] = why
+    return _decide(now, {each.snapshot: each.created_at for each in ordered}, SNAPSHOTS, kept)
 
 
 def decide_dry_runs(now: datetime, dry_runs: Mapping[str, datetime]) -> list[Decision]:
@@ -112,24 +100,21 @@ def decide_dry_runs(now: datetime, dry_runs: Mapping[str, datetime]) -> list[Dec
     list of Decision
         One each, oldest first.
     """
-    ordered = sorted(dry_runs.items(), key=lambda each: (each[1], each[0]))
+    moments = dict(sorted(dry_runs.items(), key=lambda each: (each[1], each[0])))
+    return _decide(now, moments, DRY_RUNS, dict.fromkeys([*moments][-1:], "the last dry run"))
+
+
+def _decide(
+    now: datetime, moments: Mapping[str, datetime], limit: timedelta, kept: Mapping[str, str]
+) -> list[Decision]:
+    """Keep what is kept for a reason, and what is younger than the limit."""
     decisions = []
-    for name, made in ordered:
-        age = now - made
-        days = f"{age // timedelta(days=1):,} days old"
-        if name == ordered[-1][0]:
-            decisions.append(Decision(name, True, "the last dry run"))
-        elif age < DRY_RUNS:
-            decisions.append(Decision(name, True, f"{days}: less than {DRY_RUNS.days}"))
-        else:
-            decisions.append(Decision(name, False, f"{days}: {DRY_RUNS.days} or more"))
+    for name, moment in moments.items():
+        age = now - moment
+        than = f"less than {limit.days}" if age < limit else f"{limit.days} or more"
+        why = kept.get(name, f"{age // timedelta(days=1):,} days old: {than}")
+        decisions.append(Decision(name, name in kept or age < limit, why))
     return decisions
-
-
-def audit_limit(now: datetime) -> datetime:
-    """Return the moment from which on audit entries are kept."""
-    leap_day = (now.month, now.day) == (2, 29)
-    return now.replace(year=now.year - AUDIT_YEARS, day=28 if leap_day else now.day)
 
 
 def _needed(now: datetime, ordered: list[Manifest], migrations: Iterable[Migration]) -> dict[str, str]:

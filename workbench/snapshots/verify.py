@@ -8,14 +8,14 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter
 
 from workbench.database.connection import SPELLING, Database, embedded_data
 from workbench.database.databases import scratch_database
-from workbench.database.programs import Unreadable, entries_of, restore
+from workbench.database.programs import Advance, Unreadable, entries_of, restore
 from workbench.errors import SnapshotError, WorkbenchError
 from workbench.settings import Settings
 from workbench.snapshots.archive import digest_of, encoding_of, read_archive
@@ -30,8 +30,6 @@ PREDECESSORS = 5
 
 WAL = 2**30
 """Room that a restore takes besides the database's: the server's log of it."""
-
-Advance = Callable[[str, int, int], None]
 
 # Whose something is to see, and who is meant, is the server's: its roles are not there.
 _OF_ROLES = re.compile(r"\d+; \d+ \d+ (POLICY|USER MAPPING) ")
@@ -48,6 +46,7 @@ def verify_snapshot(
     advance: Advance,
     *,
     any_size: bool = False,
+    lie: str = "",
 ) -> Verification:
     """Restore a dump into a scratch database, compare everything with the manifest, and drop it.
 
@@ -63,71 +62,62 @@ def verify_snapshot(
         Told what begins, and how much of it is done.
     any_size : bool
         Whether its size may be out of its predecessors' range.
+    lie : str
+        What is wrong with the manifest, where that is known before.
 
     Returns
     -------
     Verification
         ``pass``, ``fail`` or ``not run``, with the reason; nothing is changed anywhere.
     """
-
-    def proved() -> tuple[str, str]:
-        advance("reading the archive", 0, 4)
-        _refuse_another_file(manifest, settings.client_tools)
-        size = size_in_range(manifest, predecessors, any_size)
-        with scratch_database(settings, encoding_of(manifest.archive)) as (scratch, _):
-            _refuse_unfit(manifest, scratch, settings)
-            advance(f"restoring on {scratch.environment}", 1, 4)
-            broken = _restore(manifest, scratch, settings)
-            advance("comparing", 2, 4)
-            with scratch.speaking_plainly():
-                options = f"-c default_transaction_read_only=on{SPELLING}"
-                held = contents_of(lambda: scratch.session(options))
-                said = differences(manifest.contents, held, manifest.target.schema)
-            advance("dropping it", 3, 4)
-        refuse_differences(said)
-        return f"restored: {_counted(manifest)}; {size}{_told(broken)}", scratch.environment.where
-
-    return judged(proved, settings.operator)
-
-
-def judged(proved: Callable[[], tuple[str, str]], by: str) -> Verification:
-    """Make a verification of an attempt to prove a snapshot.
-
-    Parameters
-    ----------
-    proved : callable
-        Returns what was compared, and where. A `SnapshotError` of it is a failure, any other
-        `WorkbenchError` means that it could not run.
-    by : str
-        Who asks.
-    """
     begun = perf_counter()
     outcome: Outcome = "pass"
     where = ""
     try:
-        detail, where = proved()
+        if lie:
+            raise NotAsSaidError(lie)
+        detail, where = _prove(manifest, predecessors, settings, advance, any_size)
     except Unreadable as error:
         outcome, detail = "not run", str(error)
     except SnapshotError as error:
         outcome, detail = "fail", error.what
     except WorkbenchError as error:
         outcome, detail = "not run", str(error)
-    seconds = round(perf_counter() - begun, 1)
-    return Verification(
-        at=datetime.now(UTC).replace(microsecond=0),
-        by=by,
-        outcome=outcome,
-        detail=detail,
-        seconds=seconds,
-        where=where,
+    seconds, at = round(perf_counter() - begun, 1), datetime.now(UTC).replace(microsecond=0)
+    return Verification(at, settings.operator, outcome, detail, seconds, where)
+
+
+def _prove(
+    manifest: Manifest,
+    predecessors: Sequence[Manifest],
+    settings: Settings,
+    advance: Advance,
+    any_size: bool,
+) -> tuple[str, str]:
+    """Return what was compared, and where."""
+    advance("reading the archive", 0, 4)
+    _refuse_another_file(manifest, settings.client_tools)
+    size = size_in_range(manifest, predecessors, any_size)
+    with scratch_database(settings, encoding_of(manifest.archive)) as (scratch, _):
+        _refuse_unfit(manifest, scratch, settings)
+        advance(f"restoring on {scratch.environment}", 1, 4)
+        broken = _restore(manifest, scratch, settings)
+        advance("comparing", 2, 4)
+        with scratch.speaking_plainly():
+            options = f"-c default_transaction_read_only=on{SPELLING}"
+            held = contents_of(lambda: scratch.session(options))
+        advance("dropping it", 3, 4)
+    if wrong := differences(manifest.contents, held, manifest.target.schema):
+        more = f", and {len(wrong) - SHOWN:,} differences more" if len(wrong) > SHOWN else ""
+        raise NotAsSaidError(f"It is not what its manifest says: {'; '.join(wrong[:SHOWN])}{more}.")
+    tables = sum(len(each.tables) for each in manifest.contents.values())
+    sequences = sum(len(each.sequences) for each in manifest.contents.values())
+    keys = f"; its rows break {len(broken)} foreign keys, which cannot be made anew: {', '.join(broken)}"
+    return (
+        f"restored: {manifest.rows:,} rows of {tables:,} tables, {tables:,} digests and {sequences:,} sequences as"
+        f" the manifest says; {size}{keys if broken else ''}",
+        scratch.environment.where,
     )
-
-
-def refuse_differences(said: list[str]) -> None:
-    """Refuse a database that differs from its manifest; the first differences are named."""
-    if said:
-        more = f", and {len(said) - SHOWN:,} differences more" if len(said) > SHOWN else ""
-        raise NotAsSaidError(f"It is not what its manifest says: {'; '.join(said[:SHOWN])}{more}.")
 
 
 def size_in_range(manifest: Manifest, predecessors: Sequence[Manifest], any_size: bool = False) -> str:
@@ -209,21 +199,6 @@ def _restore(manifest: Manifest, scratch: Database, settings: Settings) -> list[
     jobs = max(2, min(os.cpu_count() or 1, 8))
     options = ["--no-owner", "--no-privileges", "--no-tablespaces", "--no-publications", "--no-subscriptions"]
     return restore(manifest.archive, scratch, tools, *options, f"--jobs={jobs}", entries=lines).unchecked_keys
-
-
-def _counted(manifest: Manifest) -> str:
-    tables = sum(len(each.tables) for each in manifest.contents.values())
-    sequences = sum(len(each.sequences) for each in manifest.contents.values())
-    return (
-        f"{manifest.rows:,} rows of {tables:,} tables, {tables:,} digests and {sequences:,} sequences as the"
-        " manifest says"
-    )
-
-
-def _told(broken: list[str]) -> str:
-    if not broken:
-        return ""
-    return f"; its rows break {len(broken)} foreign keys, which cannot be made anew: {', '.join(broken)}"
 
 
 def _there(path: Path) -> Path:
