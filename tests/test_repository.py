@@ -28,7 +28,6 @@ LAYERS = (
     "policies",
     "mappings",
     "merging",
-    "fixes",
     "history",
     "runs",
     "checks",
@@ -48,7 +47,6 @@ LAYERS = (
 
 # What a module, and everything under it, may not import although it stands below or outside the house.
 NEVER = {
-    "workbench.fixes": ("workbench.plans.apply",),
     "workbench.tiers": ("workbench.plans.apply",),
     "workbench.policies": ("workbench.plans.apply",),
     "workbench.mappings": ("workbench.plans.apply",),

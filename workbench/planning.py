@@ -12,11 +12,11 @@ import pandas as pd
 from workbench.database.connection import raw
 from workbench.database.exclusion import refuse_running_restore
 from workbench.documents import Approvable, Approval, approve
-from workbench.fixes.rebuilding import plan_rebuild
 from workbench.investigate.tiers.configuration import Mappings, mappings_for
 from workbench.investigate.tiers.reviewing import Of
 from workbench.mappings.corrections import Correction, corrections_of
 from workbench.mappings.plan import plan_mappings
+from workbench.mappings.rebuild import plan_rebuild
 from workbench.merging.listing import read_merges
 from workbench.merging.plan import MergeRequest, plan_merges
 from workbench.merging.request import Asked, Named, Wishes

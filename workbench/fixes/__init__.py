@@ -1,1 +1,0 @@
-"""Planners: each turns what an investigation found into a plan. None of them can apply one."""
