@@ -6,7 +6,7 @@ of each row what the snapshot has: apply refuses it until the restored database 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -86,6 +86,9 @@ class Replay:
         self.on_conflict, self.least = on_conflict, min_evidence
         self.names = [run.run for run in bad]
         self.concepts = {found.table: name for name, found in self.schema.resolved.items()}
+        self.entities = {
+            self.schema.table_of(entity): entity for entity in ENTITIES if self.schema.has(CONCEPT_OF[entity])
+        }
         self.back, before = Back(), self.compared.before
         self.draft = Draft(
             context,
@@ -226,15 +229,14 @@ class Replay:
         """Decide, column by column, what of some rows that are in both is put back."""
         assert self.compared.before is not None
         assert each.shape is not None
-        table, concept = each.table, self.concepts.get(each.table, "")
-        claims = self._claims(table, "changed", keys)
+        table, claims = each.table, self._claims(each.table, "changed", keys)
         for key, (action, strength) in sorted(claims.weak.items()):
             leave_too_weak(self.draft, table, key, action, strength)
         was = rows_of(self.compared.before, each, self.compared, keys)
         now = rows_of(self.compared.now, each, self.compared, keys)
-        known = self._testimonies(concept, self.bad, list(claims.updated))
-        others = self._testimonies(concept, self._good_writers(concept, claims.updated), list(claims.updated))
-        found = self.schema.resolved.get(concept)
+        known = self._testimonies(table, self.bad, claims.updated)
+        others = self._testimonies(table, self._good_writers(table, claims.updated), claims.updated)
+        found = self.schema.resolved.get(self.concepts.get(table, ""))
         bookkeeping = found.spelling.get("updated_at") if found else None
         for key in keys:
             if key in claims.weak or key not in was or key not in now:
@@ -287,9 +289,8 @@ class Replay:
     def _claims(self, table: str, kind: Kind, keys: Sequence[str]) -> Claims:
         """Tell what the bad runs did to some rows of a table that were added, or changed."""
         concept = self.concepts.get(table, "")
-        entity = next((each for each in ENTITIES if CONCEPT_OF[each] == concept), None)
-        if entity:
-            return self._claims_on_records(entity, keys)
+        if table in self.entities:
+            return self._claims_on_records(self.entities[table], keys)
         if concept == "audit" and kind == "added":
             who = {key: author.who for key, author in self.authors.of(table, "added", keys).items()}
             made = {key: "" for key in keys if who.get(key) in self.names}
@@ -331,13 +332,12 @@ class Replay:
             claims.weak.pop(key, None)
         return claims
 
-    def _good_writers(self, concept: str, keys: Iterable[str]) -> list[Run]:
+    def _good_writers(self, table: str, keys: Collection[str]) -> list[Run]:
         """Return the other runs since the snapshot that updated one of these rows, as far as the evidence goes."""
-        entity = next((each for each in ENTITIES if CONCEPT_OF[each] == concept), None)
         good = [run for run in self.authors.since if run.run not in self.names and not run.rolled_back]
-        if entity is None or not keys:
+        if table not in self.entities:
             return []
-        wrote = writers(self.connection, self.schema, good, (), entity, list(keys))
+        wrote = writers(self.connection, self.schema, good, (), self.entities[table], keys)
         named = {
             each.run.run
             for of_row in wrote.values()
@@ -347,13 +347,13 @@ class Replay:
         return [run for run in good if run.run in named]
 
     def _testimonies(
-        self, concept: str, runs: Sequence[Run], keys: Sequence[str]
+        self, table: str, runs: Sequence[Run], keys: Collection[str]
     ) -> dict[str, list[Testimony]]:
         """Ask for each run what is known of the values it wrote, in order of the runs."""
         found: dict[str, list[Testimony]] = {key: [] for key in keys}
-        entity = next((each for each in ENTITIES if CONCEPT_OF[each] == concept), None)
-        for run in runs if entity and keys else ():
-            for key, each in Witnesses(self.connection, self.schema, run, str(entity)).ask(keys).items():
+        for run in runs if keys and table in self.entities else ():
+            witnesses = Witnesses(self.connection, self.schema, run, self.entities[table])
+            for key, each in witnesses.ask(list(keys)).items():
                 found[key].append(each)
         return found
 
