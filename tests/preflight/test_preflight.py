@@ -9,10 +9,11 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from typer.testing import CliRunner
 
 from tests.bundles.conftest import DRY, csv_report
-from workbench.cli.main import app
+from tests.commands import Shell
+from tests.commands import shell as shell
+from tests.conftest import Ground, Server
 from workbench.demo.breakages import break_club
 from workbench.errors import UsageError
 from workbench.migration.dry_runs import list_dry_runs
@@ -28,14 +29,14 @@ if os.environ.get("DRY_RUN") == "1":
 
 
 class Place:
-    """A folder with settings for one club, and the command in it."""
+    """A club, a folder with settings for it, and the command in it."""
 
-    def __init__(self, club, folder: Path, operator: str = 'operator = "dana"\n') -> None:
-        self.club, self.folder = club, folder
-        imports = club.club.imports
+    def __init__(self, club: Ground, folder: Path, shell: Shell, *settings: str) -> None:
+        self.club, self.folder, self._shell = club, folder, shell
         (folder / "workbench.toml").write_text(
-            f'{operator}scratch_url_env = "SCRATCH_URL"\n[environments.club]\nkind = "demo"\nurl_env = "CLUB_URL"\n'
-            f'import_reports = ["{imports}"]\ntier_mapping = "{imports}/membership.yaml"\n'
+            "\n".join(settings)
+            + '\nscratch_url_env = "SCRATCH_URL"\n[environments.club]\nkind = "demo"\nurl_env = "CLUB_URL"\n'
+            f'import_reports = ["{club.imports}"]\ntier_mapping = "{club.imports}/membership.yaml"\n'
         )
         (folder / "importer.py").write_text(IMPORTER)
         (folder / "report.json").write_text(json.dumps(csv_report(DRY, dry=True)))
@@ -44,12 +45,10 @@ class Place:
         with (self.folder / "workbench.toml").open("a") as file:
             file.write(line + "\n")
 
-    def run(self, *arguments: str, code: int = 0) -> str:
-        said = CliRunner().invoke(app, [*arguments, "-e", "club"])
-        # Outside `main` a refusal arrives as what it is, and knows its exit code.
-        ended = getattr(said.exception, "exit_code", said.exit_code)
-        assert ended == code, said.output
-        return said.stdout
+    def run(self, *words: str, code: int = 0) -> str:
+        done = self._shell(*words, WORKBENCH_ENVIRONMENT="club")
+        assert done.returncode == code, done.stderr
+        return done.stdout
 
     def states(self, code: int) -> dict[str, str]:
         facts = json.loads(self.run("preflight", "--json", code=code))
@@ -57,18 +56,17 @@ class Place:
         return {each["item"]: each["state"] for each in facts["items"]}
 
     def dry_run(self) -> None:
-        name = self.club.club.imports / "migration-dry-run-2026-11-22T17-18-36-215Z-full.json"
-        command = [sys.executable, "importer.py", str(name), "report.json"]
-        CliRunner().invoke(app, ["dry-run", "-e", "club", "--", *command], catch_exceptions=False)
+        name = self.club.imports / "migration-dry-run-2026-11-22T17-18-36-215Z-full.json"
+        self.run("dry-run", "run", "--", sys.executable, "importer.py", str(name), "report.json")
 
 
 @pytest.fixture
-def place(club, server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
-    monkeypatch.chdir(tmp_path)
+def place(
+    club: Ground, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shell: Shell
+) -> Place:
     monkeypatch.setenv("CLUB_URL", club.url)
     monkeypatch.setenv("SCRATCH_URL", server.url("postgres"))
-    monkeypatch.delenv("WORKBENCH_CONFIG", raising=False)
-    return Place(club, tmp_path)
+    return Place(club, tmp_path, shell, 'operator = "dana"')
 
 
 def test_from_everything_open_to_signed_and_open_again(place: Place) -> None:
@@ -92,8 +90,8 @@ def test_from_everything_open_to_signed_and_open_again(place: Place) -> None:
     assert "Signed by dana" in place.run("preflight", "sign")
     assert "migration:preflight:passed" in place.run("audit", "--json")
 
-    (place.club.club.imports / "membership.yaml").write_text(
-        (place.club.club.imports / "membership.yaml").read_text() + "\n# edited\n"
+    (place.club.imports / "membership.yaml").write_text(
+        (place.club.imports / "membership.yaml").read_text() + "\n# edited\n"
     )
     assert place.states(code=1)["config"] == "open"  # robin's word was on another file
     place.run("preflight", "waive", "config", "--reason", "a comment only")
@@ -135,12 +133,10 @@ def test_the_wrong_database_and_an_unknown_level_are_open(place: Place) -> None:
     assert items["stakeholders"].state == "ok"
 
 
-def test_a_login_is_nobody_s_name(club, server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("CLUB_URL", club.url)
-    place = Place(club, tmp_path, operator="")
+def test_a_login_is_nobody_s_name(place: Place, shell: Shell) -> None:
+    place = Place(place.club, place.folder, shell)
     assert place.states(code=1)["operator"] == "open"
-    facts = json.loads(CliRunner().invoke(app, ["preflight", "-e", "club", "--as", "robin", "--json"]).stdout)
+    facts = json.loads(place.run("preflight", "--as", "robin", "--json", code=1))
     assert next(each for each in facts["items"] if each["item"] == "operator")["state"] == "ok"
 
 

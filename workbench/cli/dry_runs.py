@@ -128,23 +128,18 @@ def list_(environment: EnvironmentName = None, json: AsJson = False) -> None:
 
 def dry_run_facts(kept: DryRun) -> dict[str, Any]:
     """Tell of a dry run what another program needs."""
+    named = (
+        *("exit_code", "signal", "seconds", "operator", "environment", "command", "told_by", "runs"),
+        *("configuration_sha256", "written_meanwhile"),
+    )
     return {
         "dry_run": kept.name,
         "path": str(kept.folder),
         "outcome": kept.state,
-        "exit_code": kept.exit_code,
-        "signal": kept.signal,
-        "seconds": kept.seconds,
-        "operator": kept.operator,
-        "environment": kept.environment,
-        "command": kept.command,
-        "told_by": kept.told_by,
+        **{name: getattr(kept, name) for name in named},
         "log": kept.log.model_dump() if kept.log else None,
         "reports": [each.model_dump() for each in kept.reports],
         "overwritten": [each.model_dump() for each in kept.overwritten],
-        "runs": kept.runs,
-        "configuration_sha256": kept.configuration_sha256,
-        "written_meanwhile": kept.written_meanwhile,
     }
 
 
@@ -175,14 +170,12 @@ def _tell(kept: DryRun) -> None:
 def _end(kept: DryRun) -> None:
     if kept.outcome == "not dry":
         live = ", ".join(each.run for each in kept.evidence if each.mode == "live" and each.run)
-        if not live:
-            raise ImporterFailed(
-                "THIS WAS A LIVE RUN: the importer did not heed DRY_RUN=1, its output says so.",
-                f"`{command()} runs` lists it as the latest; `{command()} plan rollback RUN_ID` takes it back.",
-            )
+        says = f"its report is of live run {live}" if live else "its output says so"
         raise ImporterFailed(
-            f"THIS WAS A LIVE RUN: the importer did not heed DRY_RUN=1, its report is of live run {live}.",
-            f"`workbench run {live}` tells what it did; `workbench plan rollback {live}` takes it back.",
+            f"THIS WAS A LIVE RUN: the importer did not heed DRY_RUN=1, {says}.",
+            f"`workbench run {live}` tells what it did; `workbench plan rollback {live}` takes it back."
+            if live
+            else "`workbench runs` lists it as the latest; `workbench plan rollback RUN_ID` takes it back.",
         )
     if kept.outcome == "interrupted":
         raise typer.Exit(128 + (kept.signal or 0))
