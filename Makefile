@@ -7,7 +7,7 @@
 
 VENV := .venv
 BIN := $(VENV)/bin
-TARGETS := demo lab test check bench pictures
+TARGETS := demo lab test test-browser check bench pictures
 PYTHON ?=
 PYTEST_ARGS ?=
 ARGS ?=
@@ -31,7 +31,8 @@ ASKED := $(if $(PYTHON),$(or $(shell $(PYTHON) $(VERSION_OF) 2>/dev/null),unusab
 help:
 	@echo "make demo    a broken club, investigated and reported, from nothing      (ARGS=... is passed on)"
 	@echo "make lab     JupyterLab on the notebooks                                 (ARGS=...)"
-	@echo "make test    the tests                                  (PYTEST_ARGS='-n 2 -k rollback' is passed on)"
+	@echo "make test    the tests but those in a browser            (PYTEST_ARGS='-n 2 -k rollback' is passed on)"
+	@echo "make test-browser  the tests in a browser: JupyterLab, pages and reports in a Chromium"
 	@echo "make check   what has to hold before a commit: lint, format, types, tests, notebooks without outputs"
 	@echo "make bench   the benchmarks                                              (ARGS=...)"
 	@echo "make pictures  the pictures of docs/incident.md, taken anew in a browser"
@@ -48,14 +49,17 @@ lab:
 	$(BIN)/workbench lab $(ARGS)
 
 test:
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -m "not browser" $(PYTEST_ARGS)
+
+test-browser:
+	$(BIN)/python -m pytest -m browser $(PYTEST_ARGS)
 
 # That notebooks carry no outputs is one of the tests: tests/test_repository.py.
 check:
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -m "not browser" $(PYTEST_ARGS)
 
 bench:
 	env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m benchmarks $(ARGS)

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg
 import pytest
@@ -31,6 +31,7 @@ from workbench.database.address import parse_address
 from workbench.database.connection import Database
 from workbench.database.embedded import client_tools, start_server
 from workbench.database.environment import Environment
+from workbench.demo.breakages import Truth, break_club
 from workbench.demo.club import Club, build_club
 from workbench.errors import Refused, WorkbenchError
 from workbench.murmurant.reports import read_reports
@@ -191,72 +192,42 @@ class Clubs:
             )
 
         template = self.server.template(f"club-{dialect}-{members}", build)
-        club = self._built[dialect, members]
+        return self.copy(Ground(self.server.url(template), self.folder, self._built[dialect, members]))
+
+    def copy(self, ground: Own) -> Own:
+        """Return another like it, in a database and a folder of its own."""
         folder = self.folder / f"ground-{next(self._copies)}"
-        imports = shutil.copytree(club.imports, folder / "imports")
-        return Ground(self.server.url(self.server.create(template)), replace(club, imports=imports), folder)
+        imports = shutil.copytree(ground.imports, folder / "imports")
+        url = self.server.url(self.server.create(ground.database))
+        return replace(ground, url=url, folder=folder, club=replace(ground.club, imports=imports))
 
 
 State = dict[str, list[str]]
 LOG = "AuditLog"
+Own = TypeVar("Own", bound="Ground")
+
+
+def consent(wb: Workbench, plan: Plan) -> None:
+    """Let Erin approve."""
+    wb.approve(plan, plan.digest, approver="erin", confirm=wb.environment.name)
+
+
+def carry_out(wb: Workbench, plan: Plan) -> Entry:
+    """Approve and apply."""
+    consent(wb, plan)
+    return wb.apply(plan)
 
 
 @dataclass(frozen=True)
-class Ground:
-    """A club of one test's own, with a folder of its own: opened, asked, changed, planned for, compared.
-
-    Its folder holds `home`, `backups` and `reports` of whoever opens it. `replace` makes it another
-    environment: ``replace(ground, kind="production", name="club")``.
-    """
+class Target:
+    """A database of one test's own: asked, changed, compared."""
 
     url: str
-    club: Club
     folder: Path
-    kind: str = "demo"
-    name: str = "demo"
 
     @property
     def database(self) -> str:
         return str(conninfo_to_dict(self.url)["dbname"])
-
-    @property
-    def imports(self) -> Path:
-        return self.club.imports
-
-    @property
-    def plans(self) -> Path:
-        return self.folder / "home" / "plans"
-
-    @property
-    def options(self) -> EnvironmentSettings:
-        return EnvironmentSettings(
-            kind=self.kind,  # type: ignore[arg-type]
-            import_reports=(self.imports,),
-            tier_mapping=self.imports / "membership.yaml",
-            event_capacity_limit=100,
-        )
-
-    def open(self, url: str | None = None, *, unmask: bool = True, **changes: Any) -> Workbench:
-        """Open it for work, each question on the state of its moment; changes are of settings or of options."""
-        own = {name: changes.pop(name) for name in Settings.model_fields.keys() & changes}
-        assert EnvironmentSettings.model_fields.keys() >= changes.keys(), changes
-        options = self.options.model_copy(update=changes)
-        folders = {name: self.folder / name for name in ("home", "backups", "reports")}
-        settings = Settings(**{"operator": "dana", "scratch_url_env": "SCRATCH_URL", **folders, **own})
-        limits = {
-            name: getattr(options, name) for name in ("statement_timeout", "apply_timeout", "lock_timeout")
-        }
-        database = replace(database_at(url or self.url, self.kind, self.name), **limits)
-        return Workbench(database, options, settings, read_reports(options.import_reports), unmask=unmask)
-
-    @cached_property
-    def wb(self) -> Workbench:
-        """The workbench of this test, opened once; after a change of the schema, open another."""
-        return self.open()
-
-    def workbench(self, **changes: Any) -> Workbench:
-        """Open it for looking: every question on the state that the first one saw."""
-        return replace(self.open(**changes), one_state=True)
 
     def login(self, role: str) -> str:
         """Return the URL as another role has it."""
@@ -300,17 +271,71 @@ class Ground:
         gone, _ = found.pop(LOG, ([], []))
         return {**found, LOG: (gone, [])} if gone else found
 
+
+@dataclass(frozen=True)
+class Ground(Target):
+    """A club of one test's own, with a folder of its own: opened, asked, changed, planned for, compared.
+
+    Its folder holds `home`, `backups` and `reports` of whoever opens it. `replace` makes it another
+    environment: ``replace(ground, kind="production", name="club")``.
+    """
+
+    club: Club
+    kind: str = "demo"
+    name: str = "demo"
+
+    @property
+    def imports(self) -> Path:
+        return self.club.imports
+
+    @property
+    def plans(self) -> Path:
+        return self.folder / "home" / "plans"
+
+    @property
+    def options(self) -> EnvironmentSettings:
+        return EnvironmentSettings(
+            kind=self.kind,  # type: ignore[arg-type]
+            import_reports=(self.imports,),
+            tier_mapping=self.imports / "membership.yaml",
+            event_capacity_limit=100,
+        )
+
+    def open(self, url: str | None = None, *, unmask: bool = True, **changes: Any) -> Workbench:
+        """Open it for work, each question on the state of its moment; changes are of settings or of options."""
+        own = {name: changes.pop(name) for name in Settings.model_fields.keys() & changes}
+        assert EnvironmentSettings.model_fields.keys() >= changes.keys(), changes
+        options = self.options.model_copy(update=changes)
+        folders = {name: self.folder / name for name in ("home", "backups", "reports")}
+        settings = Settings(**{"operator": "dana", "scratch_url_env": "SCRATCH_URL", **folders, **own})
+        limits = {
+            name: getattr(options, name) for name in ("statement_timeout", "apply_timeout", "lock_timeout")
+        }
+        database = replace(database_at(url or self.url, self.kind, self.name), **limits)
+        return Workbench(database, options, settings, read_reports(options.import_reports), unmask=unmask)
+
+    @cached_property
+    def wb(self) -> Workbench:
+        """The workbench of this test, opened once; after a change of the schema, open another."""
+        return self.open()
+
+    def workbench(self, **changes: Any) -> Workbench:
+        """Open it for looking: every question on the state that the first one saw."""
+        return replace(self.open(**changes), one_state=True)
+
+    def breaks(self, *names: str) -> list[Truth]:
+        """Break it in some ways, and return the truth of each."""
+        with self.connect() as connection:
+            return break_club(connection, self.club, names)
+
     def consent(self, plan: Plan) -> None:
-        """Let Erin approve."""
-        self.wb.approve(plan, plan.digest, approver="erin", confirm=self.name)
+        consent(self.wb, plan)
 
     def apply(self, plan: Plan, **how: Any) -> Entry:
         return (self.open(**how) if how else self.wb).apply(plan)
 
     def carry_out(self, plan: Plan) -> Entry:
-        """Approve and apply."""
-        self.consent(plan)
-        return self.apply(plan)
+        return carry_out(self.wb, plan)
 
     def undo(self, plan: Plan | str) -> Entry:
         """Plan to take back what was applied, approve and apply that."""

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import psycopg
 import pytest
 from psycopg import sql
 
 from tests.commands import Shell
-from tests.conftest import RECORDINGS, SCHEMAS, Server
+from tests.conftest import RECORDINGS, SCHEMAS, Server, Target
 
 STATES = {
     "api_first": RECORDINGS / "api_sync" / "after_first",
@@ -43,16 +44,35 @@ def load(connection: psycopg.Connection[Any], folder: Path) -> None:
 EXCERPTS = Path(__file__).parent / "recordings"
 
 
-class Recording(NamedTuple):
+@dataclass(frozen=True)
+class Recording(Target):
     """A recording in a database of its own: its files, and the command line bound to it."""
 
-    url: str
-    folder: Path
+    files: Path
     run: Shell
 
     def json(self, *arguments: str) -> Any:
         """Return what a command prints as JSON, whatever its exit code says."""
         return json.loads(self.run(*arguments, "--json").stdout)
+
+    def carry_out(self, *words: str) -> dict[str, Any]:
+        """Plan, approve and apply; return what the plan said."""
+        planned: dict[str, Any] = self.json("plan", *words)
+        self.apply(planned)
+        return planned
+
+    def apply(self, planned: dict[str, Any]) -> None:
+        """Approve and apply."""
+        for step in (
+            ["approve", planned["plan"], "--digest", planned["digest"]],
+            ["apply", planned["plan"], "--yes"],
+        ):
+            done = self.run(*step, "--as", "erin")
+            assert done.returncode == 0, done.stderr
+
+    def undo(self, planned: dict[str, Any]) -> None:
+        done = self.run("undo", planned["plan"], "--as", "erin", "--yes")
+        assert done.returncode == 0, done.stderr
 
 
 @pytest.fixture
@@ -71,6 +91,8 @@ def recording(server: Server, shell: Shell, tmp_path: Path) -> Callable[..., Rec
         given = f'import_reports = ["{imports}"]' if reports else ""
         settings = f'operator = "dana"\n[environments.club]\nkind = "demo"\nurl_env = "CLUB_URL"\n{given}\n'
         (tmp_path / "workbench.toml").write_text(settings + "\n".join(more))
-        return Recording(url, folder, lambda *words: shell(*words, "--environment", "club", CLUB_URL=url))
+        return Recording(
+            url, tmp_path, folder, lambda *words: shell(*words, "--environment", "club", CLUB_URL=url)
+        )
 
     return open_

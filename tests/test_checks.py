@@ -13,7 +13,7 @@ from tests.commands import shell as shell
 from tests.conftest import DIALECTS
 from workbench.checks import REGISTRY, Look
 from workbench.checks.registry import culprits, run_checks
-from workbench.demo.breakages import BREAKAGES, break_club
+from workbench.demo.breakages import BREAKAGES
 from workbench.errors import UsageError
 
 HTTP = {"app-health", "app-pages", "app-auth-refuses", "app-auth-admits"}
@@ -63,11 +63,9 @@ def test_a_healthy_club_is_clean(club):
 @pytest.mark.parametrize("dialect", DIALECTS)
 @pytest.mark.parametrize("name", BREAKAGES)
 def test_each_breakage_is_found_with_the_right_rows(clubs, name, dialect):
-    import psycopg
 
     club = clubs.clone(dialect)
-    with psycopg.connect(club.url) as connection:
-        (truth,) = break_club(connection, club.club, [name])
+    (truth,) = club.breaks(name)
     found = findings(club)
     fired = found[truth.check]
     assert fired.status == fired.check.severity, fired.reason
@@ -79,11 +77,9 @@ def test_each_breakage_is_found_with_the_right_rows(clubs, name, dialect):
 
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_all_breakages_together_are_found(clubs, dialect):
-    import psycopg
 
     club = clubs.clone(dialect)
-    with psycopg.connect(club.url) as connection:
-        truths = break_club(connection, club.club, list(BREAKAGES))
+    truths = club.breaks(*BREAKAGES)
     found = findings(club)
     for truth in truths:
         keys = set(map(str, found[truth.check].rows.get("key", ())))

@@ -7,12 +7,10 @@ import os
 import subprocess
 import sys
 
-import psycopg
 import pytest
 
 from tests.commands import at, shell  # noqa: F401
 from tests.conftest import DIALECTS
-from workbench.demo.breakages import break_club
 
 COMMANDS = ("demo", "lab", "serve", "doctor", "runs", "run", "check", "audit", "report")
 
@@ -74,8 +72,7 @@ def test_check_says_clean_or_findings(clubs, at, dialect):  # noqa: F811
     statuses = {each["check"]: each["status"] for each in json.loads(clean.stdout)["findings"]}
     assert statuses["app-health"] == "not run"
     assert run("check", "app-health").returncode == 1  # asked for by name, it was not answered
-    with psycopg.connect(club.url) as connection:
-        (truth,) = break_club(connection, club.club, ["swapped-mappings"])
+    (truth,) = club.breaks("swapped-mappings")
     broken = run("check", "--json")
     assert broken.returncode == 1
     found = {each["check"]: each for each in json.loads(broken.stdout)["findings"]}["members-wrong-person"]
@@ -212,8 +209,7 @@ def test_audit_answers_the_guides_questions(clubs, at):  # noqa: F811
 @pytest.mark.parametrize(("question", "answer"), [("runs", 0), ("check --json", 1), ("check", 1)])
 def test_a_closed_pipe_is_no_failure_and_never_another_answer(clubs, at, tmp_path, question, answer):  # noqa: F811
     club = clubs.clone("guide")
-    with psycopg.connect(club.url) as connection:
-        break_club(connection, club.club, ["swapped-mappings"])
+    club.breaks("swapped-mappings")
     at(club)
     done = subprocess.run(
         ["bash", "-c", f"{sys.executable} -m workbench {question} -e club | head -c 5; exit ${{PIPESTATUS[0]}}"],

@@ -118,7 +118,7 @@ def test_an_archive_that_the_embedded_programs_do_not_read(clubs, newer, at, tmp
     assert able()("approve", asked["request"], "--digest", asked["digest"], "--as", "erin").returncode == 0
     done = able()("snapshot", "restore", asked["request"], "--yes")
     assert done.returncode == 0, done.stderr
-    with psycopg.connect(club.url) as connection:
+    with club.connect() as connection:
         kinds = connection.execute('SELECT count(DISTINCT "entityType") FROM "WaIdMapping"').fetchone()
     assert kinds == (3,)
 

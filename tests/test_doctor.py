@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
-import psycopg
 import pytest
 
 from tests.commands import at as at
@@ -17,14 +16,14 @@ from tests.imports import import_run
 def plain(club, at):
     """The club as a plain user has it, who may read and write its tables; and a way to change things behind them."""
     user = f"plain_of_{club.url.split('?')[0].rpartition('/')[2]}"
-    with psycopg.connect(club.url) as connection:
+    with club.connect() as connection:
         connection.execute(
             f"CREATE ROLE {user} LOGIN; GRANT ALL ON ALL TABLES IN SCHEMA public TO {user};"
             f" GRANT ALL ON DATABASE {connection.info.dbname} TO {user}"
         )
     run = at(replace(club, url=club.url.replace("postgres:@", f"{user}:@")))
     yield run, user
-    with psycopg.connect(club.url) as connection:
+    with club.connect() as connection:
         connection.execute(f"DROP OWNED BY {user}; DROP ROLE {user}")
 
 
@@ -37,7 +36,7 @@ def said(run, subject):
 def test_a_journal_of_somebody_elses_is_missing(club, plain):
     run, user = plain
     assert said(run, "journal")[0] == "ok"
-    with psycopg.connect(club.url) as connection:
+    with club.connect() as connection:
         plan = import_run(connection, club.club, "guide" if club.club.dialect == "guide" else "api").run
     for statement, state in (
         ("CREATE SCHEMA workbench", "missing"),

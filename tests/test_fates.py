@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import psycopg
 import pytest
 
 from tests.conftest import Clubs
-from workbench.demo.breakages import break_club
 from workbench.investigate.records import Fates, record_fates
 
 Told = dict[tuple[str, str | None, str | None], tuple[Any, ...]]
@@ -28,8 +26,7 @@ def test_asking_for_some_records_gives_what_asking_for_all_gives(
 ) -> None:
     cloned = clubs.clone(dialect)
     if broken:
-        with psycopg.connect(cloned.url) as connection:
-            break_club(connection, cloned.club, ("halted-batch", "duplicate-members", "split-registrations"))
+        cloned.breaks("halted-batch", "duplicate-members", "split-registrations")
     seen = 0
     with cloned.workbench() as wb, wb.reading() as connection:
         runs = [each for each in wb.find_runs() if each.mode == "live"]

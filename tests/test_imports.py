@@ -30,7 +30,7 @@ def connection(case):
 
 
 def played(club, importer, **how):
-    with psycopg.connect(club.url) as connection:
+    with club.connect() as connection:
         return import_run(connection, club.club, importer, **how)
 
 
@@ -47,7 +47,7 @@ def only_mapped_before(club):
     """Members of whom the log knows nothing: once their mapping is refreshed, no trace tells by which run."""
     if club.club.dialect == "guide":
         return set()
-    with psycopg.connect(club.url) as connection:
+    with club.connect() as connection:
         rows = connection.execute(
             """SELECT "clubosId"::text FROM "WaIdMapping" WHERE "entityType" = 'Member' AND "clubosId" NOT IN
                (SELECT "resourceId" FROM "AuditLog" WHERE metadata->>'source' = 'wa_import')"""
@@ -135,7 +135,7 @@ def test_the_same_seed_plays_the_same_run(clubs):
         for _ in range(2):
             club = clubs.clone(dialect, 50)
             done = played(club, importer, seed=3)
-            with psycopg.connect(club.url) as connection:
+            with club.connect() as connection:
                 results.append((state(connection), [(each.name, each.read_text()) for each in done.reports]))
         assert differences(results[0][0], results[1][0]) == {}
         assert results[0] == results[1]

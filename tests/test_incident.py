@@ -18,7 +18,7 @@ from tests.commands import at as at
 from tests.commands import shell as shell
 from tests.conftest import Clubs
 from tests.states import differences, state
-from workbench.demo.breakages import BREAKAGES, break_club
+from workbench.demo.breakages import BREAKAGES
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "incident.md").read_text(encoding="utf-8")
@@ -77,8 +77,7 @@ class Night:
 @pytest.mark.parametrize("dialect", ["application"])
 def test_every_command_of_the_page_runs(at: Callable[..., Shell], clubs: Clubs, dialect: str) -> None:
     club = clubs.clone(dialect)
-    with psycopg.connect(club.url) as connection:
-        break_club(connection, club.club, tuple(BREAKAGES))
+    club.breaks(*BREAKAGES)
     night = Night(at(club))
     assert len(COMMANDS) >= 15
     states = [_state(club.url)]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import psycopg
 import pytest
 
 from tests.commands import at as at
@@ -65,7 +64,7 @@ def test_triage_of_a_truncated_fetch_shows_a_partial_import(recording):
 def test_a_fetch_of_nobody_is_no_completed_run_though_nothing_warns(recording, tmp_path):
     """Not one contact came, so not one registration could be taken; the importer said nothing of it."""
     club = recording("truncated", reports=False)
-    with psycopg.connect(club.url) as connection:
+    with club.connect() as connection:
         connection.execute('DELETE FROM "EventRegistration"')
         connection.execute('DELETE FROM "Member"')
         connection.execute("""DELETE FROM "WaIdMapping" WHERE "entityType" <> 'Event'""")
@@ -142,12 +141,12 @@ def test_what_was_skipped_is_told_apart_by_the_mappings_that_were_refreshed(reco
 
 def test_where_mappings_are_gone_nothing_is_called_refused_or_existing(recording):
     club = recording("incremental")
-    with psycopg.connect(club.url) as connection:
+    with club.connect() as connection:
         connection.execute("""DELETE FROM "WaIdMapping" WHERE "waId" IN (50000, 50001, 50002)""")
     cells = run_facts(club, SECOND)["records"]["Member"]
     assert cells["skipped"] > 0
     assert "refused" not in cells
-    with psycopg.connect(club.url) as connection:
+    with club.connect() as connection:
         connection.execute("""DELETE FROM "WaIdMapping" WHERE "entityType" = 'Member'""")
         # Nor does the audit log tell of them: the application swallows a failed write of it.
         connection.execute("""DELETE FROM "AuditLog" WHERE "resourceType" = 'Member'""")
@@ -179,7 +178,7 @@ def test_the_latest_word_on_a_record_counts(recording, whole):
 def test_a_contact_that_is_mapped_since_is_left_out_no_more(recording):
     club = recording("rebooked")
     assert ("Member", "50009") in left_out(club)[0]
-    with psycopg.connect(club.url) as connection:
+    with club.connect() as connection:
         connection.execute(
             """INSERT INTO "WaIdMapping" (id, "entityType", "waId", "clubosId", "syncedAt", "updatedAt")
                SELECT gen_random_uuid(), 'Member', 50009, id, now(), now() FROM "Member" LIMIT 1"""
@@ -203,7 +202,7 @@ def test_a_fetch_far_below_what_is_mapped_is_named_with_and_without_its_report(r
     late = "sync_1796040000000_zzzzzz"
     report = json.loads((club.folder / "imports" / "wa_full_sync_report-2.json").read_text())
     none = {"created": 0, "updated": 0, "skipped": 0, "errors": 0}
-    with psycopg.connect(club.url) as connection:
+    with club.connect() as connection:
         taken = connection.execute(
             """UPDATE "WaIdMapping" SET "syncedAt" = '2026-11-30 12:00:05' WHERE "entityType" = 'Member'
                AND "waId" IN (SELECT "waId" FROM "WaIdMapping" WHERE "entityType" = 'Member' ORDER BY 1 LIMIT 5)
@@ -340,7 +339,7 @@ def test_a_later_full_sync_has_the_last_word(recording, tmp_path):
     for missing, status in ((0, "pass"), (2, "fail")):
         later["registrationDiagnostics"]["registrationsSkippedMissingMember"] = missing
         path.write_text(json.dumps(later))
-        with psycopg.connect(club.url) as connection:
+        with club.connect() as connection:
             connection.execute(
                 """UPDATE "WaIdMapping" SET "syncedAt" = '2026-11-30 14:47' WHERE "entityType" <> 'EventRegistration'"""
             )

@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
@@ -17,7 +16,6 @@ from tests.commands import Shell
 from tests.commands import at as at
 from tests.commands import shell as shell
 from tests.conftest import Clubs, Ground, Server
-from tests.fixes.conftest import dump
 from tests.states import differences, state
 
 ANSWERED = {0, 1}
@@ -39,13 +37,13 @@ def club(small: Callable[[str], Ground], dialect: str) -> Ground:
 
 def execute(club: Ground, *statements: str) -> None:
     """Change something, per cent signs and all."""
-    with psycopg.connect(club.url) as connection:
+    with club.connect() as connection:
         for each in statements:
             connection.execute(each.encode())
 
 
 def ask(club: Ground, question: str) -> list[tuple[Any, ...]]:
-    with psycopg.connect(club.url) as connection:
+    with club.connect() as connection:
         return connection.execute(question.encode()).fetchall()
 
 
@@ -63,7 +61,7 @@ def twins(club: Ground) -> tuple[str, str]:
 
 def rows(club: Ground) -> dict[str, list[str]]:
     """Every row but the audit log's, to which each change adds."""
-    with psycopg.connect(club.url) as connection:
+    with club.connect() as connection:
         return state(connection, leave_out={"AuditLog", "AuditLog 0", "AuditLog 1"})
 
 
@@ -195,7 +193,7 @@ def before(
             f"""DELETE FROM "WaIdMapping" m WHERE to_jsonb(m) ->> 'murmurantId' IN ('{made}') OR to_jsonb(m) ->> 'clubosId' IN ('{made}')""",
             f'UPDATE "Member" SET {was}',
         )
-        return run, imported, dump(earlier.url, tmp_path / "before.dump")
+        return run, imported, earlier.dump()
 
     return take
 

@@ -72,7 +72,7 @@ def answers(run, *questions):
 
 @pytest.mark.parametrize("mode", ["transaction", "session"])
 def test_behind_a_pooler_looking_planning_applying_and_undoing_work(club, pool, at, mode, tmp_path):
-    with psycopg.connect(club.url) as connection:
+    with club.connect() as connection:
         run_id = import_run(connection, club.club, "guide" if "guide" in club.club.dialect else "api").run
         before = state(connection)
     (tmp_path / "policies.toml").write_text(
@@ -86,10 +86,10 @@ def test_behind_a_pooler_looking_planning_applying_and_undoing_work(club, pool, 
     plan = json.loads(run("plan", "rollback", run_id, "--json").stdout)
     assert run("approve", plan["plan"], "--digest", plan["digest"], "--as", "robin").returncode == 0
     assert run("apply", plan["plan"], "--yes").returncode == 0
-    with psycopg.connect(club.url) as connection:
+    with club.connect() as connection:
         assert differences(before, state(connection)).keys() > {"AuditLog"}
     assert run("undo", plan["plan"], "--yes").returncode == 0
-    with psycopg.connect(club.url) as connection:
+    with club.connect() as connection:
         assert differences(before, state(connection)).keys() == {"AuditLog"}
     with psycopg.connect(
         url, autocommit=True, prepare_threshold=None
@@ -136,7 +136,7 @@ def test_the_urls_own_options_hold(clubs, at):
     own = club.club.dialect
     club.execute("ALTER SCHEMA public RENAME TO elsewhere")
     club.execute("CREATE SCHEMA public")
-    with psycopg.connect(club.url) as connection:
+    with club.connect() as connection:
         if connection.execute("SELECT to_regrole('boss')").fetchone() == (None,):
             connection.execute("CREATE ROLE boss")
         connection.execute("GRANT USAGE ON SCHEMA elsewhere TO boss")
@@ -154,7 +154,7 @@ def test_neither_the_shell_nor_the_server_changes_what_is_read(clubs, server, at
     club = clubs.clone("application")
     run = at(club)
     taken = json.loads(run("snapshot", "create", "--json").stdout)["snapshot"]
-    with psycopg.connect(club.url) as connection:
+    with club.connect() as connection:
         run_id = import_run(connection, club.club, "api").run
     ask = ("plan", "rollback", run_id, "--snapshot", taken, "--json")
     digest = json.loads(run(*ask).stdout)["digest"]

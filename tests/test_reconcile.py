@@ -143,7 +143,7 @@ def test_each_planted_fault_is_found_and_nothing_else(at, club, tmp_path):
     registrations[:] = [row for row in registrations if row[1] != str(extra)]
     folder = export.save(tmp_path / "wa")
 
-    with psycopg.connect(club.url) as connection:
+    with club.connect() as connection:
         record = dict(
             connection.execute(
                 f"""SELECT "waId"::text, "{target}"::text FROM "WaIdMapping" WHERE "entityType" = 'Member'"""

@@ -6,7 +6,6 @@ import json
 import re
 import shutil
 
-import psycopg
 import pytest
 
 from tests.conftest import DIALECTS, database_at
@@ -206,7 +205,7 @@ def test_an_unknown_run_is_an_error_with_the_nearest(club, wrong):
     with club.workbench() as wb, pytest.raises(UsageError) as caught:
         wb.run(wrong)
     assert "Nearest" in caught.value.next_step
-    with psycopg.connect(club.url) as connection:
+    with club.connect() as connection:
         assert connection.execute('SELECT count(*) FROM "Member"').fetchone() == (200,)
 
 

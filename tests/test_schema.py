@@ -145,7 +145,7 @@ def test_a_circle_of_required_references_is_said(empty_url):
 
 
 def test_dependents_are_counted_and_named(club):
-    with psycopg.connect(club.url) as connection:
+    with club.connect() as connection:
         table = "Registration" if club.club.dialect == "guide" else "EventRegistration"
         member, count = connection.execute(
             f'SELECT "memberId"::text, count(*) FROM "{table}" GROUP BY 1 ORDER BY 2 DESC LIMIT 1'  # type: ignore[arg-type]

@@ -5,13 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pandas as pd
-import psycopg
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.conftest import Clubs, Ground
-from workbench.demo.breakages import break_club
 from workbench.errors import UsageError
 from workbench.workbench import Workbench
 
@@ -31,7 +29,7 @@ def wb(club: Ground) -> Workbench:
 
 
 def someone(club: Ground, where: str = "true") -> tuple[str, str, str, str]:
-    with psycopg.connect(club.url) as connection:
+    with club.connect() as connection:
         row = connection.execute(
             f'SELECT id::text, "firstName", "lastName", email FROM "Member" WHERE {where} ORDER BY id LIMIT 1'  # type: ignore[arg-type]
         ).fetchone()
@@ -47,7 +45,7 @@ def rename(club: Ground, key: str, first: str, last: str) -> None:
 
 def test_a_person_is_found_by_anything_that_is_known_of_them(club: Ground, wb: Workbench) -> None:
     key, first, last, email = someone(club)
-    with psycopg.connect(club.url) as connection:
+    with club.connect() as connection:
         target = "murmurantId" if club.club.dialect == "guide" else "clubosId"
         mapped = connection.execute(
             f'SELECT "waId"::text FROM "WaIdMapping" WHERE "{target}"::text = %s',
@@ -152,7 +150,7 @@ def test_what_is_found_has_every_word_and_nothing_is_missed(club: Ground) -> Non
 
 
 def test_events_and_registrations_are_found_too(club: Ground, wb: Workbench) -> None:
-    with psycopg.connect(club.url) as connection:
+    with club.connect() as connection:
         table = "Registration" if club.club.dialect == "guide" else "EventRegistration"
         row = connection.execute(
             f"""SELECT r.id::text, m."lastName", m.email, e.id::text, e.title, to_char(e."startTime", 'YYYY-MM-DD')
@@ -169,8 +167,7 @@ def test_events_and_registrations_are_found_too(club: Ground, wb: Workbench) -> 
 
 
 def test_mappings_are_found_by_their_id_and_by_whom_they_lead_to(club: Ground, wb: Workbench) -> None:
-    with psycopg.connect(club.url) as connection:
-        (truth,) = break_club(connection, club.club, ["swapped-mappings"])
+    (truth,) = club.breaks("swapped-mappings")
     (key, right), (other, wrong) = sorted(truth.detail["right"].items())
     wa_id = key.split("/")[1]
     found = wb.find_mappings(wa_id)
@@ -188,8 +185,7 @@ def test_mappings_are_found_by_their_id_and_by_whom_they_lead_to(club: Ground, w
 
 
 def test_a_mapping_that_leads_nowhere_is_found_with_gaps(club: Ground, wb: Workbench) -> None:
-    with psycopg.connect(club.url) as connection:
-        (truth,) = break_club(connection, club.club, ["orphaned-mappings"])
+    (truth,) = club.breaks("orphaned-mappings")
     key = min(truth.keys)
     found = wb.find_mappings(key.split("/")[1])
     row = found[found["mapping_key"] == key].iloc[0]

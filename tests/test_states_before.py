@@ -32,7 +32,7 @@ def staged(club, server, at, monkeypatch):
     """A club after a run, and a branch of it from before; the command line, and the run's id."""
     branch = server.create(urlsplit(club.url).path[1:])
     monkeypatch.setenv("BRANCH_URL", server.url(branch))
-    with psycopg.connect(club.url) as connection:
+    with club.connect() as connection:
         run = import_run(connection, club.club, "guide" if club.club.dialect == "guide" else "api")
     return at(club, BRANCH), run.run, server.url(branch)
 
@@ -73,14 +73,14 @@ def test_a_rollback_is_the_same_from_each(club, staged, tmp_path):
     last = planned["branch"]
     assert run("approve", last["plan"], "--digest", last["digest"], "--as", "robin").returncode == 0
     assert run("apply", last["plan"], "--yes").returncode == 0
-    with psycopg.connect(club.url) as connection:
+    with club.connect() as connection:
         assert differences(before, state(connection)).keys() == {"AuditLog"}
 
 
 def test_a_name_and_latest_give_the_very_plan_that_the_file_gives(club, at):
     run = at(club)
     taken = json.loads(run("snapshot", "create", "--json").stdout)
-    with psycopg.connect(club.url) as connection:
+    with club.connect() as connection:
         run_id = import_run(connection, club.club, "guide" if club.club.dialect == "guide" else "api").run
     given = (taken["snapshot"], taken["name"], "latest")
     plans = [
@@ -117,7 +117,7 @@ def test_what_is_no_state_before_is_refused(club, clubs, staged, server, at, tmp
     plan = ("plan", "rollback", run_id)
     same = club.url  # under another name, as a hosted branch's URL that was never changed
     another = clubs.clone(club.club.dialect, 60)
-    with psycopg.connect(another.url) as connection:
+    with another.connect() as connection:
         for table in ("Member", "Event"):
             connection.execute("SET session_replication_role = replica")
             kind = "uuid" if club.club.dialect == "application" else "text"
@@ -163,7 +163,7 @@ def damaged(whole: str) -> dict[str, str]:
 def test_a_damaged_script_is_refused_by_name(clubs, at, server, tmp_path):
     club = clubs.clone("application")
     whole = script(club.url, tmp_path / "whole.sql").read_text()
-    with psycopg.connect(club.url) as connection:
+    with club.connect() as connection:
         run_id = import_run(connection, club.club, "api").run
     run = at(club)
     before = server.databases()

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import psycopg
 import pytest
 
 from tests.commands import at as at
 from tests.commands import shell as shell
-from tests.fixes.test_sync_state import carry_out
 from tests.recorded import Recording
 from tests.recorded import recording as recording
 
@@ -25,15 +23,9 @@ BEFORE, ENDED = "2026-11-30 10:56:10.709", "2026-11-30 11:13:07.559"
 """When the second full sync ended, and the incremental one."""
 
 
-def execute(club: Recording, statement: str, *parameters: Any) -> None:
-    with psycopg.connect(club.url) as connection:
-        connection.execute(statement, parameters)  # type: ignore[call-overload]
-
-
 def keep_state(club: Recording, full: str | None, incremental: str | None, both: str | None) -> None:
     """Write the sync state: the end of the last full sync, of the last incremental one, and what both write."""
-    execute(
-        club,
+    club.execute(
         """UPDATE "WaSyncState" SET "lastFullSync" = %s, "lastIncSync" = %s, "lastContactSync" = %s,
            "lastEventSync" = %s, "lastRegSync" = %s""",
         *(full, incremental, both, both, both),
@@ -93,7 +85,7 @@ def test_emptying_the_state_and_taking_it_back_changes_no_verdict(recording: Ope
     club = recording("incremental", reports=False)
     keep_state(club, BEFORE, ENDED, ENDED)
     before = statuses(club)
-    planned = carry_out(club, "sync-state")
+    planned = club.carry_out("sync-state")
     assert statuses(club) == before
     assert club.run("undo", planned["plan"], "--as", "erin", "--yes").returncode == 0
     assert statuses(club) == before
@@ -102,11 +94,10 @@ def test_emptying_the_state_and_taking_it_back_changes_no_verdict(recording: Ope
 def test_a_nightly_sync_that_broke_off_is_red_until_the_next_one(recording: Open) -> None:
     club = recording("incremental", reports=False)
     keep_state(club, BEFORE, None, BEFORE)
-    execute(club, """DELETE FROM "AuditLog" WHERE metadata->>'source' = 'workbench'""")
+    club.execute("""DELETE FROM "AuditLog" WHERE metadata->>'source' = 'workbench'""")
     assert [each["key"] for each in finding(club, "runs-interrupted")["rows"]] == [NIGHTLY]
     assert NIGHTLY in {each["key"] for each in finding(club, "runs-ended")["rows"]}
-    execute(
-        club,
+    club.execute(
         """INSERT INTO "AuditLog" (id, action, "resourceType", "resourceId", metadata, "createdAt")
            SELECT gen_random_uuid(), 'UPDATE', 'Member', id, %s::jsonb, '2026-12-01 02:00:05' FROM "Member" LIMIT 1""",
         '{"mode": "incremental", "waId": 50000, "source": "wa_import", "syncRunId": "sync_1796090400000_next01"}',
@@ -117,8 +108,7 @@ def test_a_nightly_sync_that_broke_off_is_red_until_the_next_one(recording: Open
     (run,) = [each for each in club.json("runs") if each["run"] == NIGHTLY]
     assert run["status"] != "completed"
     assert run["superseded_by"] == "sync_1796090400000_next01"
-    execute(
-        club,
+    club.execute(
         """INSERT INTO "AuditLog" (id, action, "resourceType", "resourceId", metadata, "createdAt")
            VALUES (gen_random_uuid(), 'UNDO', 'MigrationRun', gen_random_uuid(), %s::jsonb, '2026-11-30 12:00')""",
         '{"source": "workbench", "migrationAction": "migration:sync-state:reset"}',
@@ -151,12 +141,12 @@ def test_the_state_is_held_against_what_was_rolled_back(recording: Open) -> None
     assert finding(club, "sync-state")["status"] == "fail"  # emptied in part only, by the recording's reset
     keep_state(club, BEFORE, ENDED, ENDED)
     assert finding(club, "sync-state")["status"] == "pass"
-    planned = carry_out(club, "rollback", SECOND)
+    planned = club.carry_out("rollback", SECOND)
     assert "WaSyncState" not in planned["changes"]
     (row,) = finding(club, "sync-state")["rows"]
     assert row["moment"] == "lastContactSync"
     assert SECOND in row["why"]
-    carry_out(club, "sync-state")
+    club.carry_out("sync-state")
     assert finding(club, "sync-state")["status"] == "pass"
     keep_state(club, None, "2026-12-01 02:00", "2026-12-01 02:00")  # an incremental sync, that fetched a day
     assert finding(club, "sync-state")["status"] == "fail"
@@ -167,6 +157,6 @@ def test_a_rolled_back_sync_still_ended(recording: Open) -> None:
     club = recording("truncated", reports=False)
     before = statuses(club)
     assert set(before.values()) == {"completed"}
-    carry_out(club, "rollback", *before)
+    club.carry_out("rollback", *before)
     assert statuses(club) == before
     assert finding(club, "sync-state")["status"] == "pass"

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 
 from tests.commands import Shell
@@ -109,7 +108,7 @@ def test_after_plan_apply_and_undo_every_answer_is_as_before(
     at: Callable[..., Shell], clubs: Clubs, dialect: str, tmp_path: Path
 ) -> None:
     club = clubs.clone(dialect)
-    with psycopg.connect(club.url) as connection:
+    with club.connect() as connection:
         break_club(connection, club.club, tuple(BREAKAGES))
         # Mappings that somebody thinned: what `plan mapping --rebuild` puts back.
         connection.execute(
@@ -141,7 +140,7 @@ def test_after_a_replay_is_applied_and_undone_every_answer_is_as_before(
 ) -> None:
     run = at(club)
     taken = said(run, "snapshot", "create")
-    with psycopg.connect(club.url) as connection:
+    with club.connect() as connection:
         importer = "guide" if club.club.dialect == "guide" else "api"
         bad = import_run(connection, club.club, importer, seed=3, updates=4).run  # type: ignore[arg-type]
         (member,) = connection.execute(
@@ -163,7 +162,7 @@ def test_after_a_replay_is_applied_and_undone_every_answer_is_as_before(
     phone = """SELECT phone FROM "Member" WHERE id::text = %s"""
 
     def phoned() -> str | None:
-        with psycopg.connect(club.url) as connection:
+        with club.connect() as connection:
             return (connection.execute(phone, [member]).fetchone() or [None])[0]
 
     was = phoned()
@@ -185,7 +184,7 @@ def test_what_a_merge_did_is_deliberate_in_every_check_as_long_as_it_stands(
     at: Callable[..., Shell], club: Ground, entity: str
 ) -> None:
     run, table = at(club), entity.capitalize()
-    with psycopg.connect(club.url) as connection:
+    with club.connect() as connection:
         # Two whose registrations collide: some are deleted with the merge.
         column, other = ("memberId", "eventId") if entity == "member" else ("eventId", "memberId")
         of = "Registration" if club.club.dialect == "guide" else "EventRegistration"
@@ -211,8 +210,7 @@ def test_a_correction_is_believed_only_where_the_rows_are_as_it_says(
     at: Callable[..., Shell], clubs: Clubs, dialect: str, tmp_path: Path
 ) -> None:
     club = clubs.clone(dialect)
-    with psycopg.connect(club.url) as connection:
-        break_club(connection, club.club, ["registrations-on-wrong-event"])
+    club.breaks("registrations-on-wrong-event")
     run, file = at(club), str(tmp_path / "corrections.csv")
 
     def wrong() -> tuple[str, int]:

@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-import psycopg
 import pytest
 
 from tests.commands import Shell
@@ -42,7 +41,7 @@ def test_what_importers_filled_in_is_found(
     found = answers(club)
     assert (found[JOINED]["status"], found[JOINED]["count"]) == ("warn", members)
     assert (found[DRAFTS]["status"], found[DRAFTS]["count"]) == ("warn", events)
-    with psycopg.connect(club.url) as connection:
+    with club.connect() as connection:
         rows = connection.execute(
             """SELECT id::text FROM "Member" WHERE "joinedAt" >= '2026-11-30' AND "waRawData"->>'memberSince' IS NULL"""
         )
@@ -54,7 +53,7 @@ def test_what_importers_filled_in_is_found(
 
 def test_nothing_is_said_where_nothing_is_known(recording: Callable[..., Recording]) -> None:
     club = recording("csv_over_api", reports=False)
-    with psycopg.connect(club.url) as connection:
+    with club.connect() as connection:
         connection.execute('TRUNCATE "AuditLog", "WaIdMapping", "WaSyncState"')
     assert {each["status"] for each in answers(club).values()} == {"not run"}
 
@@ -85,7 +84,7 @@ def test_people_s_own_doing_is_no_fault(club: Ground, at: Callable[..., Shell]) 
     )
     assert {each["status"] for each in answers(run).values()} == {"pass"}
 
-    with psycopg.connect(club.url) as connection:
+    with club.connect() as connection:
         (member,) = connection.execute(
             """UPDATE "Member" SET "joinedAt" = "createdAt" WHERE id = (SELECT id FROM "Member"
             WHERE "lastName" <> 'Own' ORDER BY id LIMIT 1) RETURNING id::text"""

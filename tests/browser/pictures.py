@@ -11,14 +11,13 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-import psycopg
 import pytest
 from PIL import Image
 
 from tests.browser.conftest import Desk, Lab, in_table
 from tests.conftest import Clubs
 from tests.test_incident import MOST
-from workbench.demo.breakages import BREAKAGES, break_club
+from workbench.demo.breakages import BREAKAGES
 
 ROOT = Path(__file__).parents[2]
 PICTURES = ROOT / "docs" / "pictures"
@@ -29,8 +28,7 @@ pytestmark = pytest.mark.browser
 
 def test_the_pictures_of_the_incident(desk_of: Callable[..., Desk], clubs: Clubs) -> None:
     club = clubs.clone("application", members=400)
-    with psycopg.connect(club.url) as connection:
-        break_club(connection, club.club, tuple(BREAKAGES))
+    club.breaks(*BREAKAGES)
     with club.workbench() as wb:
         runs = wb.runs()
     run = runs[runs["status"] == "interrupted"]["run"].iloc[0]

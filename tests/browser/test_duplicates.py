@@ -7,14 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 
 from tests.browser.conftest import Desk, in_table, press
 from tests.conftest import Clubs, Ground
 from tests.duplicates.conftest import SAME_PERSON
 from tests.planting import Planter
-from tests.states import differences, state
 
 pytestmark = pytest.mark.browser
 
@@ -28,7 +26,7 @@ def test_reviewed_by_keys_and_merged_in_jupyterlab(desk_of: Callable[..., Desk],
     desk = desk_of(club)
     lab = desk.lab("05-duplicates.ipynb")
     lab.run_all()
-    page, before = lab.page, _state(club)
+    page, before = lab.page, club.state()
     _seen(page, 1)
     keys = page.locator(".wb-keys")
     keys.get_by_text("Keys are off").wait_for()
@@ -58,7 +56,7 @@ def test_reviewed_by_keys_and_merged_in_jupyterlab(desk_of: Callable[..., Desk],
         page.keyboard.press("s")
     said = _said(desk.folder)
     assert "dud: sisters" in said
-    assert not differences(before, _state(club)), "a word is a line in a file"
+    assert not club.changed(before), "a word is a line in a file"
     _merge_and_bring_back(page, club, before)
 
 
@@ -66,7 +64,7 @@ def test_the_same_on_a_page_without_code(desk_of: Callable[..., Desk], clubs: Cl
     club = clubs.clone("application")
     twins, sisters = _planted(club)
     desk = desk_of(club)
-    page, before = desk.serve("duplicates"), _state(club)
+    page, before = desk.serve("duplicates"), club.state()
     _seen(page, 1)
     _types_while_it_is_slow(page, desk)
     words = {"s": "Same", "d": "Different"}
@@ -115,12 +113,12 @@ def _merge_and_bring_back(page: Any, club: Ground, before: dict[str, list[str]])
     """Merge what was called the same, see it verified, and take it back; the database is what is compared."""
     press(page, "Plan this merge")
     page.get_by_text("Can this plan be approved as it is?").wait_for()
-    assert not differences(before, _state(club)), "a plan is a file"
+    assert not club.changed(before), "a plan is a file"
     press(page, "Approve")
     page.get_by_text(re.compile("dana approves merge-")).wait_for()
     press(page, "Apply")
     page.frame_locator("iframe.wb-page").get_by_role("heading", name="Post-recovery verification").wait_for()
-    changed = differences(before, _state(club))
+    changed = club.changed(before)
     gone, new = changed["Member"]
     assert (len(gone), len(new)) == (1, 0)
     assert TWINS[0] in gone[0], "the one to whom nothing refers"
@@ -132,7 +130,7 @@ def _merge_and_bring_back(page: Any, club: Ground, before: dict[str, list[str]])
     press(page, "Apply")
     page.locator(".wb-state", has_text="applied, by dana").wait_for()
     page.get_by_text("2 of 2 reviewed").wait_for()
-    assert not differences(before, _state(club))
+    assert not club.changed(before)
 
 
 def _planted(club: Ground) -> tuple[set[str], set[str]]:
@@ -158,8 +156,3 @@ def _pair(page: Any) -> set[str]:
 
 def _said(folder: Path) -> str:
     return (folder / "reports" / "decisions-club.jsonl").read_text()
-
-
-def _state(club: Ground) -> dict[str, list[str]]:
-    with psycopg.connect(club.url) as connection:
-        return state(connection, ("AuditLog",))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import psycopg
 import pytest
 
 from tests.browser.conftest import TOKEN, Desk, in_table, press
@@ -20,7 +19,7 @@ def test_nothing_in_a_value_runs_on_a_page_or_in_a_report(
     desk_of: Callable[..., Desk], clubs: Clubs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     club = clubs.clone("application", members=60)
-    with psycopg.connect(club.url) as connection:
+    with club.connect() as connection:
         break_club(connection, club.club, tuple(BREAKAGES))
         plant(connection)
     with club.workbench() as wb:

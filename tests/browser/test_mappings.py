@@ -7,26 +7,16 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import psycopg
 import pytest
 
 from tests.browser.conftest import Desk, in_table
 from tests.browser.conftest import press as press_on
-from tests.conftest import Clubs
-from tests.states import differences, state
-from workbench.demo.breakages import break_club
+from tests.conftest import Clubs, Ground
 
 pytestmark = pytest.mark.browser
 
-State = dict[str, list[str]]
 
-
-def _state(url: str) -> State:
-    with psycopg.connect(url) as connection:
-        return state(connection, ("AuditLog",))
-
-
-def correct_a_swap(page: Any, press: Callable[[str], None], url: str, right: dict[str, str]) -> None:
+def correct_a_swap(page: Any, press: Callable[[str], None], club: Ground, right: dict[str, str]) -> None:
     """Put a swap right, see it verified, take it back: wherever the panel is shown.
 
     Parameters
@@ -38,7 +28,7 @@ def correct_a_swap(page: Any, press: Callable[[str], None], url: str, right: dic
     right : dict of str to str
         The two mappings' keys, each with the record it should lead to.
     """
-    before = _state(url)
+    before = club.state()
     one, other = sorted(right)
     field = page.get_by_placeholder("a WA id, a name, an e-mail address, a title, an id")
     field.fill(one.split("/")[1])
@@ -49,16 +39,16 @@ def correct_a_swap(page: Any, press: Callable[[str], None], url: str, right: dic
     page.get_by_text(f"{one} is one half of a swap; the other half is {other}.").wait_for()
     press("Plan the correction")
     page.get_by_text("Can this plan be approved as it is?").wait_for()
-    assert not differences(before, _state(url)), "a plan is a file"
+    assert not club.changed(before), "a plan is a file"
     press("Preview")
     report = page.frame_locator("iframe.wb-page")
     report.get_by_role("heading", name="What a plan would do").wait_for()
-    assert not differences(before, _state(url)), "a report only looks"
+    assert not club.changed(before), "a report only looks"
     press("Approve")
     page.get_by_text(re.compile("dana approves mapping-")).wait_for()
     press("Apply")
     report.get_by_role("heading", name="Post-recovery verification").wait_for()
-    changed = differences(before, _state(url))
+    changed = club.changed(before)
     assert set(changed) == {"WaIdMapping"}
     was, now = changed["WaIdMapping"]
     assert len(was) == len(now) == 2
@@ -71,21 +61,19 @@ def correct_a_swap(page: Any, press: Callable[[str], None], url: str, right: dic
     press("Approve")
     press("Apply")
     page.locator(".wb-state", has_text="applied, by dana").wait_for()
-    assert not differences(before, _state(url))
+    assert not club.changed(before)
 
 
 def test_a_swap_is_put_right_and_taken_back_in_jupyterlab(desk_of: Callable[..., Desk], clubs: Clubs) -> None:
     club = clubs.clone("guide")
-    with psycopg.connect(club.url) as connection:
-        (truth,) = break_club(connection, club.club, ["swapped-mappings"])
+    (truth,) = club.breaks("swapped-mappings")
     lab = desk_of(club).lab("03-mappings.ipynb")
     lab.run_all()
-    correct_a_swap(lab.page, lab.press, club.url, truth.detail["right"])
+    correct_a_swap(lab.page, lab.press, club, truth.detail["right"])
 
 
 def test_the_same_on_a_page_without_code(desk_of: Callable[..., Desk], clubs: Clubs) -> None:
     club = clubs.clone("application")
-    with psycopg.connect(club.url) as connection:
-        (truth,) = break_club(connection, club.club, ["swapped-mappings"])
+    (truth,) = club.breaks("swapped-mappings")
     page = desk_of(club).serve("mappings")
-    correct_a_swap(page, partial(press_on, page), club.url, truth.detail["right"])
+    correct_a_swap(page, partial(press_on, page), club, truth.detail["right"])

@@ -6,17 +6,12 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-import psycopg
 import pytest
 
 from tests.browser.conftest import Desk, in_table, press
 from tests.conftest import Clubs, Ground
-from tests.states import differences, state
 
 pytestmark = pytest.mark.browser
-
-LOGS = ("AuditLog",)
-"""What every act adds to."""
 
 
 def test_a_run_is_rolled_back_and_brought_back_in_jupyterlab(
@@ -44,22 +39,22 @@ def roll_back_and_bring_back(page: Any, club: Ground) -> None:
     with club.workbench() as wb:
         runs = wb.runs()
     run = runs[runs["mode"] == "live"]["run"].iloc[0]
-    before = _state(club.url)
+    before = club.state()
 
     in_table(page, "Runs", run)
     press(page, "Plan the rollback")
     page.get_by_text("Can this plan be approved as it is?").wait_for()
-    assert not differences(before, _state(club.url)), "a plan is a file"
+    assert not club.changed(before), "a plan is a file"
     press(page, "Preview")
     report = page.frame_locator("iframe.wb-page")
     report.get_by_role("heading", name="What a plan would do").wait_for()
-    assert not differences(before, _state(club.url)), "a report only looks"
+    assert not club.changed(before), "a report only looks"
     press(page, "Approve")
     page.get_by_text(re.compile("dana approves rollback-")).wait_for()
     press(page, "Apply")
     report.get_by_role("heading", name="Post-recovery verification").wait_for()
 
-    gone = differences(before, _state(club.url))
+    gone = club.changed(before)
     counts = {table: (len(was), len(now)) for table, (was, now) in gone.items()}
     assert counts["Member"][0] > 0, counts
     assert counts["Member"][1] == 0, counts
@@ -69,9 +64,4 @@ def roll_back_and_bring_back(page: Any, club: Ground) -> None:
     press(page, "Approve")
     press(page, "Apply")
     page.locator(".wb-state", has_text="applied, by dana").wait_for()
-    assert not differences(before, _state(club.url))
-
-
-def _state(url: str) -> dict[str, list[str]]:
-    with psycopg.connect(url) as connection:
-        return state(connection, LOGS)
+    assert not club.changed(before)

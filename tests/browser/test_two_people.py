@@ -8,12 +8,11 @@ from contextlib import contextmanager
 from time import monotonic, sleep
 from typing import Any
 
-import psycopg
 import pytest
 
 from tests.browser.conftest import PATIENCE, TOKEN, Desk, in_table, press
 from tests.conftest import Clubs, Ground
-from tests.states import differences, state
+from tests.states import differences
 from workbench.plans.plan import Plan
 from workbench.workbench import open_workbench
 
@@ -44,7 +43,7 @@ def test_one_applies_and_the_other_is_told_on_production(
 ) -> None:
     desk = desk_of(clubs.clone("application"), kind="production")
     plan = planned(desk)
-    before = _state(desk.club)
+    before = desk.club.state()
     address = desk.serving("plans")
     one = desk.page(f"{address}/?token={TOKEN}")
 
@@ -70,11 +69,11 @@ def test_one_applies_and_the_other_is_told_on_production(
     two.locator(".wb-state", has_text="approved").wait_for()
     press(one, "Apply")
     one.locator(".wb-state", has_text="applied, by dana").wait_for()
-    after = _state(desk.club)
+    after = desk.club.state()
     assert differences(before, after)
     press(two, "Apply")
     two.locator(".wb-said .wb-fail", has_text=plan.id).wait_for()
-    assert not differences(after, _state(desk.club)), "nothing happens twice"
+    assert not desk.club.changed(after), "nothing happens twice"
     press(two, "Look again")
     two.locator(".wb-state", has_text="applied, by dana").wait_for()
 
@@ -84,7 +83,7 @@ def test_a_kernel_killed_while_it_applies_leaves_all_as_it_was_and_the_next_sess
 ) -> None:
     desk = desk_of(clubs.clone("guide"))
     plan = planned(desk)
-    before = _state(desk.club)
+    before = desk.club.state()
     address = desk.serving("plans")
     page = desk.page(f"{address}/?token={TOKEN}")
     in_table(page, "Plans", plan.id)
@@ -98,7 +97,7 @@ def test_a_kernel_killed_while_it_applies_leaves_all_as_it_was_and_the_next_sess
         [kernel] = desk.kernels()
         kernel.send_signal(signal.SIGKILL)
     _until(desk.club, _LET_GO)
-    assert not differences(before, _state(desk.club))
+    assert not desk.club.changed(before)
 
     said = "each => getComputedStyle(each, '::before').content"
     page.locator(".jupyter-widgets-disconnected").first.wait_for()
@@ -108,7 +107,7 @@ def test_a_kernel_killed_while_it_applies_leaves_all_as_it_was_and_the_next_sess
     next_one.locator(".wb-state", has_text="approved").wait_for()
     press(next_one, "Apply")
     next_one.locator(".wb-state", has_text="applied, by dana").wait_for()
-    assert differences(before, _state(desk.club))
+    assert desk.club.changed(before)
 
 
 def test_who_leaves_a_page_that_applies_is_asked_and_the_apply_is_finished_all_the_same(
@@ -116,7 +115,7 @@ def test_who_leaves_a_page_that_applies_is_asked_and_the_apply_is_finished_all_t
 ) -> None:
     desk = desk_of(clubs.clone("application"))
     plan = planned(desk)
-    before = _state(desk.club)
+    before = desk.club.state()
     address = desk.serving("plans")
     page = desk.page(f"{address}/?token={TOKEN}")
     asked = list[str]()
@@ -132,12 +131,12 @@ def test_who_leaves_a_page_that_applies_is_asked_and_the_apply_is_finished_all_t
         page.once("dialog", lambda dialog: (asked.append(dialog.type), dialog.accept()))
         with page.expect_event("close"):
             page.close(run_before_unload=True)
-        assert not differences(before, _state(desk.club))
+        assert not desk.club.changed(before)
     _until(desk.club, _LET_GO)
     next_one = desk.page(f"{address}/?token={TOKEN}")
     in_table(next_one, "Plans", plan.id)
     next_one.locator(".wb-state", has_text="applied, by dana").wait_for()
-    assert differences(before, _state(desk.club))
+    assert desk.club.changed(before)
     with next_one.expect_event("close"):  # nobody is asked where nothing is under way
         next_one.close(run_before_unload=True)
 
@@ -145,7 +144,7 @@ def test_who_leaves_a_page_that_applies_is_asked_and_the_apply_is_finished_all_t
 @contextmanager
 def _in_the_middle(desk: Desk, page: Any) -> Iterator[None]:
     """Apply, and hold it where every row is changed and nothing is committed."""
-    with psycopg.connect(desk.club.url) as other:
+    with desk.club.connect() as other:
         other.execute('LOCK TABLE "AuditLog" IN EXCLUSIVE MODE')  # what an apply writes last
         press(page, "Apply")
         _until(desk.club, _WAITS)
@@ -162,7 +161,7 @@ def _colour(element: Any) -> tuple[int, int, int]:
 def _until(club: Ground, query: str) -> None:
     """Wait until a query counts something."""
     until = monotonic() + PATIENCE / 1000
-    with psycopg.connect(club.url, autocommit=True) as connection:
+    with club.connect(autocommit=True) as connection:
         while monotonic() < until:
             if connection.execute(query).fetchone()[0] > 0:  # type: ignore[arg-type, index]
                 return
@@ -172,11 +171,6 @@ def _until(club: Ground, query: str) -> None:
 
 def _changes_under_way(club: Ground) -> int:
     """Count the transactions that have written something and are not committed."""
-    with psycopg.connect(club.url) as connection:
+    with club.connect() as connection:
         query = "SELECT count(*) FROM pg_stat_activity WHERE backend_xid IS NOT NULL AND datname = current_database()"
         return int(connection.execute(query).fetchone()[0])  # type: ignore[index]
-
-
-def _state(club: Ground) -> dict[str, list[str]]:
-    with psycopg.connect(club.url) as connection:
-        return state(connection, ("AuditLog",))

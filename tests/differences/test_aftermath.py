@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from tests.conftest import Ground
-from tests.differences.test_differences import REGISTRATIONS, opened, work  # noqa: F401
+from tests.differences.test_differences import REGISTRATIONS, work
 from tests.reporting.test_charts import HOSTILE, svg
 from workbench import (
     aftermath_facts,
@@ -25,14 +24,12 @@ from workbench import (
     losses_table,
 )
 from workbench.errors import UsageError
-from workbench.workbench import Workbench
 
 
 def test_no_snapshot_is_said_and_is_never_green(
     club: Ground,
-    opened: Callable[[Ground], Workbench],  # noqa: F811
 ) -> None:
-    wb = opened(club)
+    wb = club.open()
     found = wb.came_after()
     assert "There is no snapshot of demo" in found.missing
     assert {each.status for each in aftermath_findings(found)} == {"not run"}
@@ -55,10 +52,9 @@ def test_no_snapshot_is_said_and_is_never_green(
 
 def test_what_differs_and_what_a_restore_would_lose(
     club: Ground,
-    opened: Callable[[Ground], Workbench],  # noqa: F811
     dialect: str,
 ) -> None:
-    wb = opened(club)
+    wb = club.open()
     first = wb.create_snapshot(reason="before <b>work</b>")
     nothing = wb.came_after()
     assert [each.status for each in aftermath_findings(nothing)] == ["pass", "pass"]

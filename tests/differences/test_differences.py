@@ -3,42 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import psycopg
 import pytest
 
-from tests.conftest import Clubs, Ground, Server, database_at
+from tests.conftest import Clubs, Ground, database_at
 from tests.differences.conftest import restore_in_place
-from tests.fixes.conftest import carry_out
 from tests.test_cli import at, shell  # noqa: F401
 from workbench.differing import Differences
 from workbench.errors import SnapshotError, UsageError, WrongEnvironment
 from workbench.investigate.differences.recent import Moment, Since, since
 from workbench.investigate.differences.sides import side_of
-from workbench.murmurant.reports import read_reports
 from workbench.settings import Settings
 from workbench.workbench import Workbench
 
 REGISTRATIONS = {"application": "EventRegistration", "guide": "Registration"}
-
-
-@pytest.fixture
-def opened(server: Server, tmp_path: Path) -> Callable[[Ground], Workbench]:
-    """Open a club whose snapshots go to a folder of the test's own; scratch databases to the run's server."""
-
-    def make(club: Ground) -> Workbench:
-        settings = Settings(
-            operator="dana", backups=tmp_path / "backups", home=Path(server.handle.pgdata).parent
-        )
-        reports = read_reports(club.options.import_reports)
-        return Workbench(database_at(club.url, "demo", "demo"), club.options, settings, reports, unmask=True)
-
-    return make
 
 
 def counts(found: Differences) -> dict[str, tuple[Any, ...]]:
@@ -64,10 +46,8 @@ def work(club: Ground, dialect: str) -> None:
     )
 
 
-def test_short_and_long_ways_agree_on_a_club(
-    club: Ground, opened: Callable[[Ground], Workbench], dialect: str
-) -> None:
-    wb = opened(club)
+def test_short_and_long_ways_agree_on_a_club(club: Ground, dialect: str) -> None:
+    wb = club.open()
     first = wb.create_snapshot()
     assert counts(wb.differences("latest")) == {}
     work(club, dialect)
@@ -93,27 +73,27 @@ def test_short_and_long_ways_agree_on_a_club(
     assert counts(wb.differences(first.snapshot, second.snapshot)) == counts(found)
     # A database restored since has other transaction numbers; the manifest's digests still spare the unchanged tables.
     restore_in_place(club.url, first.archive)
-    again = opened(club).differences(first.snapshot)
+    again = club.open().differences(first.snapshot)
     assert counts(again) == {}
     assert again.why_in_full == "the database was restored, or made anew, since the snapshot"
 
 
 def len_of(club: Ground, table: str) -> int:
-    with psycopg.connect(club.url) as connection:
-        row = connection.execute(f'SELECT count(*) FROM "{table}"').fetchone()  # type: ignore[arg-type]
-    assert row is not None
-    return int(row[0])
+    (count,) = club.ask(f'SELECT count(*) FROM "{table}"')
+    return int(count)
 
 
-def test_logged_work_is_a_person_s(clubs: Clubs, opened: Callable[[Ground], Workbench]) -> None:
+def test_logged_work_is_a_person_s(
+    clubs: Clubs,
+) -> None:
     club = clubs.clone("application")
-    wb = opened(club)
+    wb = club.open()
     wb.create_snapshot()
     for action, table, statement in (
         ("UPDATE", "Member", 'UPDATE "Member" SET phone = NULL WHERE id = %s'),
         ("DELETE", "EventNote", 'DELETE FROM "EventNote" WHERE id = %s'),
     ):
-        with psycopg.connect(club.url) as connection:
+        with club.connect() as connection:
             key = connection.execute(f'SELECT id FROM "{table}" ORDER BY id LIMIT 1').fetchone()  # type: ignore[arg-type]
             assert key is not None
             connection.execute(statement, key)  # type: ignore[arg-type]
@@ -128,25 +108,22 @@ def test_logged_work_is_a_person_s(clubs: Clubs, opened: Callable[[Ground], Work
     }
 
 
-def test_what_a_plan_changed_bears_the_name_of_who_applied_it(
-    clubs: Clubs, opened: Callable[[Ground], Workbench], tmp_path: Path
-) -> None:
+def test_what_a_plan_changed_bears_the_name_of_who_applied_it(clubs: Clubs, tmp_path: Path) -> None:
     club = clubs.clone("guide")
-    wb = opened(club)
-    wb.settings = wb.settings.model_copy(update={"home": tmp_path, "scratch_url_env": "SCRATCH_URL"})
+    wb = club.open()
     club.execute('UPDATE "Member" SET "membershipTierId" = (SELECT max(id) FROM "MembershipTier")')
     wb.create_snapshot(reason="before the tiers")
     plan = wb.plan_tiers()
-    carry_out(wb, plan)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SCRATCH_URL", club.url)
-        told = wb.differences("latest", tables=["Member"], limit=1).authors
+    club.carry_out(plan)
+    told = wb.differences("latest", tables=["Member"], limit=1).authors
     assert set(zip(told["who"], told["evidence"], strict=True)) == {(f"dana by plan {plan.id}", "certain")}
 
 
-def test_tables_and_columns_that_came_or_went(clubs: Clubs, opened: Callable[[Ground], Workbench]) -> None:
+def test_tables_and_columns_that_came_or_went(
+    clubs: Clubs,
+) -> None:
     club = clubs.clone("application")
-    wb = opened(club)
+    wb = club.open()
     wb.create_snapshot()
     club.execute("ALTER TABLE \"Member\" ADD nick text DEFAULT '-'")
     club.execute('ALTER TABLE "Event" DROP COLUMN location')
@@ -154,7 +131,7 @@ def test_tables_and_columns_that_came_or_went(clubs: Clubs, opened: Callable[[Gr
         "CREATE TABLE brand_new (id uuid PRIMARY KEY); INSERT INTO brand_new VALUES (gen_random_uuid())"
     )
     club.execute('DROP TABLE "EventNote"')
-    found = opened(club).differences("latest").tables.set_index("table")
+    found = club.open().differences("latest").tables.set_index("table")
     assert "new columns: nick" in found.loc["Member", "remark"]
     assert "columns that are gone: location" in found.loc["Event", "remark"]
     assert found.loc["Member", ["added", "removed", "changed"]].tolist() == [0, 0, 0]
@@ -163,9 +140,11 @@ def test_tables_and_columns_that_came_or_went(clubs: Clubs, opened: Callable[[Gr
     assert pd.isna(found.loc["EventNote", "now"])
 
 
-def test_what_is_not_what_it_says_is_refused(clubs: Clubs, opened: Callable[[Ground], Workbench]) -> None:
+def test_what_is_not_what_it_says_is_refused(
+    clubs: Clubs,
+) -> None:
     club = clubs.clone("guide")
-    wb = opened(club)
+    wb = club.open()
     made = wb.create_snapshot()
 
     def forge(**facts: object) -> None:

@@ -11,8 +11,7 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from tests.conftest import Server, database_at
-from tests.fixes.conftest import HISTORY, carry_out, dump
+from tests.conftest import LOG, Server, Target, carry_out, database_at
 from tests.fixes.test_recordings import RUNS
 from tests.recorded import STATES, load
 from tests.states import differences, state
@@ -53,14 +52,14 @@ def work(url: str, statement: str, values: dict[str, str]) -> None:
 
 @pytest.mark.parametrize("importer", sorted(RUNS))
 def test_the_second_run_is_gone_and_people_s_work_is_there(
-    server: Server, recordings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, importer: str
+    server: Server, recordings: Path, tmp_path: Path, importer: str
 ) -> None:
     first, second, report = RUNS[importer]
     live, expected = (server.url(server.create()) for _ in range(2))
     for url, name in ((live, second), (expected, first)):
         with psycopg.connect(url) as connection:
             load(connection, STATES[name])
-    snapshot = dump(expected, tmp_path / "first.dump")
+    snapshot = Target(expected, tmp_path).dump()
     with psycopg.connect(live) as one, psycopg.connect(expected) as other:
         before = {row[0] for row in other.execute('SELECT id FROM "Member"')}
         now = {row[0] for row in one.execute('SELECT id FROM "Member"')}
@@ -70,11 +69,10 @@ def test_the_second_run_is_gone_and_people_s_work_is_there(
             "old_event": the_one(other, 'SELECT min(id::text) FROM "Event"'),
             "old_registration": the_one(other, 'SELECT min(id::text) FROM "EventRegistration"'),
         }
-        was = state(other, leave_out=HISTORY)
+        was = state(other, {LOG})
     work(live, WORK + RESTING, values)
     work(expected, WORK, values)
     (path,) = recordings.glob(report)
-    monkeypatch.setenv("SCRATCH_URL", server.url("postgres"))
     wb = Workbench(
         database_at(live),
         EnvironmentSettings(kind="development"),
@@ -92,8 +90,7 @@ def test_the_second_run_is_gone_and_people_s_work_is_there(
     with psycopg.connect(live) as connection:
         load(connection, STATES[first])
     carry_out(wb, plan)
-    with psycopg.connect(live) as one, psycopg.connect(expected) as other:
-        assert not differences(state(other, leave_out=HISTORY), state(one, leave_out=HISTORY))
+    club, wanted = (Target(url, tmp_path).state for url in (live, expected))
+    assert not differences(wanted(LOG), club(LOG))
     carry_out(wb, wb.plan_undo(plan.id))
-    with psycopg.connect(live) as connection:
-        assert not differences(was, state(connection, leave_out=HISTORY))
+    assert not differences(was, club(LOG))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from psycopg.rows import dict_row
 
 from tests.differences.conftest import restore_in_place
 from tests.edits import EDITS
-from tests.fixes.conftest import IMPORTS, Scene, Staging, carry_out, dump
+from tests.fixes.conftest import IMPORTS, Scene, Staging
 from workbench.errors import Drift, Refused
 from workbench.plans.plan import Plan
 from workbench.workbench import Workbench
@@ -120,8 +119,8 @@ def assert_same(found: Rows, expected: Rows, own_entries: int = 1) -> None:
 
 def prove(scene: Scene) -> None:
     """Plan, restore, apply, compare with what would be; then undo, and compare with the snapshot."""
-    after = rows_of(scene.club.url)
-    wb = scene.workbench()
+    after = rows_of(scene.url)
+    wb = scene.open()
     try:
         plan = wb.plan_replay(scene.snapshot, [scene.imported.run])
     except Refused:  # nothing that can stand without the run
@@ -134,12 +133,12 @@ def prove(scene: Scene) -> None:
         assert f"a restore to {plan.header.parameters['snapshot']} makes" in early.value.next_step
         assert "carry that restore out first" in early.value.next_step
         assert "Plan again" not in early.value.next_step
-    restore_in_place(scene.club.url, scene.snapshot)
-    before = rows_of(scene.club.url)
+    restore_in_place(scene.url, scene.snapshot)
+    before = rows_of(scene.url)
     expected = as_it_would_be(scene, before, after, plan, wb)
     if plan is not None:
         wb.apply(plan)
-    assert_same(rows_of(scene.club.url), expected, own_entries=int(plan is not None))
+    assert_same(rows_of(scene.url), expected, own_entries=int(plan is not None))
     if plan is None:
         return
     # Nothing is dropped without a word.
@@ -148,7 +147,7 @@ def prove(scene: Scene) -> None:
         lost = now.keys() - expected[table].keys() - set(scene.imported.created.get(table, ()))
         if table != "AuditLog":
             assert lost <= {key for name, key in said if name == table}
-    carry_out(replace(wb), replace(wb).plan_undo(plan.id))
+    scene.undo(plan)
     assert not scene.changed(scene.before)
 
 
@@ -180,7 +179,7 @@ def test_the_ledger_counts_what_a_restore_would_lose(staged: Staging, dialect: s
     scene = staged(
         dialect, importer, ("untouched-member", "old-member-registers", "created-member-registers")
     )
-    wb = scene.workbench()
+    wb = scene.open()
     found = wb.losses(scene.snapshot, [scene.imported.run])
     counts = found.tables.set_index("table")
     registrations = scene.imported.table["Registration"]
@@ -196,7 +195,7 @@ def test_a_conflict_stays_as_the_snapshot_has_it_where_that_is_asked_for(staged:
     scene = staged("application", "api", ("documented-updated-member-same-column", "untouched-member"))
     (edit,) = (each for each in scene.edits if each.documented)
     keep, restore = (
-        scene.workbench().plan_replay(scene.snapshot, [scene.imported.run], on_conflict=way)  # type: ignore[arg-type]
+        scene.open().plan_replay(scene.snapshot, [scene.imported.run], on_conflict=way)  # type: ignore[arg-type]
         for way in ("keep", "restore")
     )
     assert [(each["key"], each["column"]) for each in restore.conflicts] == [(edit.key, edit.columns[0])]
@@ -209,10 +208,10 @@ def test_a_conflict_stays_as_the_snapshot_has_it_where_that_is_asked_for(staged:
 def test_a_run_that_did_all_leaves_nothing_to_put_back(staged: Staging) -> None:
     scene = staged("application", "csv")
     with pytest.raises(Refused, match="Nothing was done since"):
-        scene.workbench().plan_replay(scene.snapshot, [scene.imported.run])
+        scene.open().plan_replay(scene.snapshot, [scene.imported.run])
 
 
 def test_a_snapshot_that_has_what_the_run_made_is_refused(staged: Staging, tmp_path: Path) -> None:
     scene = staged("application", "api")
     with pytest.raises(Refused, match="not from before run"):
-        scene.workbench().plan_replay(dump(scene.club.url, tmp_path / "after.dump"), [scene.imported.run])
+        scene.open().plan_replay(scene.dump(tmp_path / "after.dump"), [scene.imported.run])

@@ -10,7 +10,6 @@ import pytest
 from tests.conftest import Ground
 from tests.duplicates.conftest import kinds, twins
 from tests.planting import Planter
-from workbench.demo.breakages import break_club
 from workbench.errors import UsageError
 from workbench.investigate.duplicates.events import folded
 from workbench.investigate.duplicates.pairs import LARGEST_GROUP, within
@@ -29,10 +28,7 @@ def test_a_healthy_club_is_clean(club):
 
 
 def test_what_the_demo_plants_is_found(club):
-    with club.connect() as connection:
-        truths = break_club(
-            connection, club.club, ["duplicate-members", "duplicate-events", "split-registrations"]
-        )
+    truths = club.breaks("duplicate-members", "duplicate-events", "split-registrations")
     by_name = {each.breakage: each for each in truths}
     wb = club.workbench()
     members, events, registrations = (wb.find_duplicates(each) for each in ENTITIES)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pandas as pd
-import psycopg
 import pytest
 
 from benchmarks.planting import plant_duplicates
@@ -29,7 +28,7 @@ HOSTILE = "<script>alert(1)</script>"
 
 def test_the_charts_tell_what_they_draw(clubs: Clubs, dialect: str) -> None:
     cloned = clubs.clone(dialect)
-    with psycopg.connect(cloned.url) as connection:
+    with cloned.connect() as connection:
         truth = plant_duplicates(connection, cloned.club, share=0.05)
     with cloned.workbench() as wb:
         chances, found = wb.match_chances(), wb.find_duplicates()
@@ -74,7 +73,7 @@ def test_what_was_not_compared_is_no_pass(clubs: Clubs, dialect: str) -> None:
     assert probable_finding(healthy).status == "pass"
     assert probable_finding(replace(healthy, uncompared=("a block was too large",))).status == "not run"
     assert probable_finding(Found("Member", not_run="no names")).status == "not run"
-    with psycopg.connect(cloned.url) as connection:
+    with cloned.connect() as connection:
         plant_duplicates(connection, cloned.club, share=0.1)
     with cloned.workbench() as wb:
         found = probable_finding(wb.find_duplicates())
@@ -86,7 +85,7 @@ def test_the_page_needs_nothing_else_and_shows_hostile_names_as_text(
     clubs: Clubs, tmp_path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cloned = clubs.clone("application")
-    with psycopg.connect(cloned.url) as connection:
+    with cloned.connect() as connection:
         break_club(connection, cloned.club, ("duplicate-members", "duplicate-events", "split-registrations"))
         connection.execute('UPDATE "Member" SET "firstName" = %s', [HOSTILE])
     settings = settings_for(cloned.url, tmp_path, monkeypatch, cloned.club.imports)

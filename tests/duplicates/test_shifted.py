@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable
 from typing import Any, LiteralString
 
-import psycopg
 import pytest
 from psycopg import sql
 
@@ -38,14 +37,14 @@ def test_the_same_club_from_another_time_zone_is_found(
 ) -> None:
     club = recording("other_time_zone", whole=whole)
     # The truth: the mapping leads to one record of an id, the CSV import's id map and full report to another.
-    with psycopg.connect(club.url) as connection:
+    with club.connect() as connection:
         mapped = {
             (entity.replace("EventRegistration", "Registration"), str(wa_id)): str(target)
             for entity, wa_id, target in connection.execute(
                 'SELECT "entityType", "waId", "clubosId" FROM "WaIdMapping"'
             )
         }
-    (full,) = (club.folder / "imports").glob("*-full.json")
+    (full,) = (club.files / "imports").glob("*-full.json")
     report = json.loads(full.read_text())
     twice = {
         entity: {
@@ -79,7 +78,7 @@ def test_without_a_report_the_hours_and_the_people_tell(recording: Open) -> None
     found = asked(club.run, "events-shifted")
     # The fortieth was moved by three weeks in Wild Apricot in between: no clock parts it from its twin.
     assert (found["status"], found["count"]) == ("fail", 39)
-    with psycopg.connect(club.url) as connection:
+    with club.connect() as connection:
         ((later,),) = connection.execute(
             """SELECT count(*) FROM "Event" WHERE id::text = ANY(%s) AND "createdAt" > '2026-11-30 11:40'""",
             ([each["key"] for each in found["rows"]],),
@@ -90,7 +89,7 @@ def test_without_a_report_the_hours_and_the_people_tell(recording: Open) -> None
 
 def test_the_clock_alone_tells_where_nobody_is_on_the_second_events(recording: Open) -> None:
     club = recording("other_time_zone", whole=True, reports=False)
-    with psycopg.connect(club.url) as connection:
+    with club.connect() as connection:
         connection.execute(
             """DELETE FROM "EventRegistration" r USING "Event" e
                WHERE e.id = r."eventId" AND e."createdAt" > '2026-11-30 11:40'"""
@@ -156,7 +155,7 @@ def _sessions(
                'waId', (m."waId"::int + 500000), {target}, t.becomes))).* FROM "WaIdMapping" m
                JOIN twin t ON to_jsonb(m)->>{target} = t.was::text"""
         )
-    with psycopg.connect(club.url) as connection:
+    with club.connect() as connection:
         for statement in statements:
             connection.execute(sql.SQL(statement).format(**names))
         ((count,),) = connection.execute("SELECT count(*) FROM twin").fetchall()

@@ -8,17 +8,15 @@ import shutil
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import psycopg
 import pytest
 
 from tests.commands import shell as shell
-from tests.conftest import Server
-from tests.fixes.conftest import HISTORY, dump
+from tests.conftest import LOG, Server, Target
 from tests.recorded import Recording, load
 from tests.recorded import recording as recording
-from tests.states import differences, state
+from tests.states import differences
 
 SEEDED = "MembershipStatus"
 ALL = {"EventRegistration", "Event", "Member", "WaIdMapping", "WaSyncState"}
@@ -28,13 +26,10 @@ ALL = {"EventRegistration", "Event", "Member", "WaIdMapping", "WaSyncState"}
 def club(
     request: pytest.FixtureRequest,
     recording: Callable[..., Recording],
-    server: Server,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> Recording:
     """The first sync of an empty club, in which people cancelled and booked again."""
     found = recording("rebooked", whole=request.param)
-    monkeypatch.setenv("SCRATCH_URL", server.url("postgres"))
     toml = tmp_path / "workbench.toml"
     toml.write_text('scratch_url_env = "SCRATCH_URL"\n' + toml.read_text())
     return found
@@ -54,24 +49,7 @@ def snapshot_of(server: Server, folder: Path, *tables: Path) -> Path:
     url = server.url(server.create())
     with psycopg.connect(url) as connection:
         load(connection, seeds)
-    return dump(url, folder / "before.dump")
-
-
-def now(club: Recording) -> dict[str, list[str]]:
-    with psycopg.connect(club.url) as connection:
-        return state(connection, leave_out=HISTORY)
-
-
-def carry_out(club: Recording, planned: Any) -> None:
-    approved = club.run("approve", planned["plan"], "--digest", planned["digest"], "--as", "erin")
-    assert approved.returncode == 0, approved.stderr
-    applied = club.run("apply", planned["plan"], "--yes")
-    assert applied.returncode == 0, applied.stderr
-
-
-def rows_of(club: Recording, table: str) -> list[tuple[str, ...]]:
-    with psycopg.connect(club.url) as connection:
-        return connection.execute(f'SELECT id::text FROM "{table}"').fetchall()  # type: ignore[arg-type]
+    return Target(url, folder).dump()
 
 
 def test_a_record_is_listed_once_with_all_its_ids_and_nobody_else_s_hand(club: Recording) -> None:
@@ -80,12 +58,14 @@ def test_a_record_is_listed_once_with_all_its_ids_and_nobody_else_s_hand(club: R
     ids = Counter(each["record_id"] for each in listed)
     assert set(ids.values()) == {1}
     assert ids.keys() == {
-        key for table in ("Member", "Event", "EventRegistration") for (key,) in rows_of(club, table)
+        key
+        for table in ("Member", "Event", "EventRegistration")
+        for key in club.ask(f'SELECT id::text FROM "{table}"')
     }
     assert {each["action"] for each in listed} == {"created"}
     assert {each["touched_since"] for each in listed} == {""}
     assert not found["differences"]
-    with psycopg.connect(club.url) as connection:
+    with club.connect() as connection:
         told = connection.execute(
             """SELECT id, array_agg(DISTINCT wa ORDER BY wa) FROM (
                    SELECT "resourceId"::text AS id, metadata ->> 'waId' AS wa FROM "AuditLog" WHERE action = 'UPDATE'
@@ -101,21 +81,19 @@ def test_a_record_is_listed_once_with_all_its_ids_and_nobody_else_s_hand(club: R
 def test_the_first_sync_rolled_back_is_the_empty_club(
     club: Recording, server: Server, tmp_path: Path, seeded: bool
 ) -> None:
-    before = now(club)
-    seeds = [club.folder / f"{SEEDED}.csv"] if seeded else []
+    before = club.state(LOG)
+    seeds = [club.files / f"{SEEDED}.csv"] if seeded else []
     snapshot = snapshot_of(server, tmp_path, *seeds)
-    planned = club.json("plan", "rollback", run_of(club), "--snapshot", str(snapshot))
+    planned = club.carry_out("rollback", run_of(club), "--snapshot", str(snapshot))
     assert (planned["kept"], planned["conflicts"], planned["unresolved"]) == ([], [], [])
     assert planned["changes"] == {table: {"delete": len(before[table])} for table in ALL}
-    carry_out(club, planned)
-    assert {table: rows for table, rows in now(club).items() if rows} == {SEEDED: before[SEEDED]}
-    undone = club.run("undo", planned["plan"], "--as", "erin", "--yes")
-    assert undone.returncode == 0, undone.stderr
-    assert not differences(before, now(club))
+    assert {table: rows for table, rows in club.state(LOG).items() if rows} == {SEEDED: before[SEEDED]}
+    club.undo(planned)
+    assert not differences(before, club.state(LOG))
 
 
 def test_without_a_snapshot_nothing_but_a_person_s_work_is_kept(club: Recording) -> None:
-    with psycopg.connect(club.url) as connection:
+    with club.connect() as connection:
         found = connection.execute(
             """UPDATE "EventRegistration" SET "cancelledAt" = '2026-12-01', "updatedAt" = '2026-12-01' WHERE id = (
                    SELECT "resourceId" FROM "AuditLog" WHERE action = 'UPDATE' ORDER BY id LIMIT 1)
@@ -129,17 +107,17 @@ def test_without_a_snapshot_nothing_but_a_person_s_work_is_kept(club: Recording)
     assert "somebody" in kept["EventRegistration", registration]
     assert kept.keys() >= {("Member", member), ("Event", event)}
     assert not any("not part of the run" in reason for reason in kept.values())  # all of it is
-    before = now(club)
-    carry_out(club, planned)
-    left = now(club)
+    before = club.state(LOG)
+    club.apply(planned)
+    left = club.state(LOG)
     assert len(left["EventRegistration"]) == 1
     assert sum(map(len, left.values())) - len(left[SEEDED]) == len(kept)
-    assert club.run("undo", planned["plan"], "--as", "erin", "--yes").returncode == 0
-    assert not differences(before, now(club))
+    club.undo(planned)
+    assert not differences(before, club.state(LOG))
 
 
 def test_what_a_person_logged_between_two_bookings_is_theirs(club: Recording) -> None:
-    with psycopg.connect(club.url) as connection:
+    with club.connect() as connection:
         key = connection.execute(
             """INSERT INTO "AuditLog" (id, action, "resourceType", "resourceId", "createdAt")
                SELECT gen_random_uuid(), 'UPDATE', "resourceType", "resourceId", "createdAt" - interval '1 ms'
@@ -152,7 +130,7 @@ def test_what_a_person_logged_between_two_bookings_is_theirs(club: Recording) ->
 
 
 def test_a_snapshot_of_another_club_is_refused(club: Recording, server: Server, tmp_path: Path) -> None:
-    others = sorted(each for each in (club.folder.parent / "incremental").glob("*.csv") if each.stem in ALL)
+    others = sorted(each for each in (club.files.parent / "incremental").glob("*.csv") if each.stem in ALL)
     refused = club.run(
         "plan", "rollback", run_of(club), "--snapshot", str(snapshot_of(server, tmp_path, *others))
     )
@@ -163,7 +141,7 @@ def test_a_snapshot_of_another_club_is_refused(club: Recording, server: Server, 
 def test_the_snapshot_of_an_empty_club_is_refused_where_there_were_records_before_the_run(
     club: Recording, server: Server, tmp_path: Path
 ) -> None:
-    with psycopg.connect(club.url) as connection:
+    with club.connect() as connection:
         connection.execute(
             """UPDATE "Member" SET "createdAt" = '2026-01-01', "updatedAt" = '2026-01-01' WHERE id = (
                    SELECT "resourceId" FROM "AuditLog" WHERE "resourceType" = 'Member' ORDER BY id LIMIT 1)"""
@@ -175,7 +153,7 @@ def test_the_snapshot_of_an_empty_club_is_refused_where_there_were_records_befor
     refused = club.run(*asked)
     assert refused.returncode == 3
     assert "another database" in refused.stderr
-    with psycopg.connect(club.url) as connection:  # unless the audit log says that it was taken here
+    with club.connect() as connection:  # unless the audit log says that it was taken here
         sha256 = hashlib.sha256(snapshot.read_bytes()).hexdigest()
         connection.execute(
             """INSERT INTO "AuditLog" (id, action, "resourceType", "resourceId", metadata)
@@ -189,22 +167,24 @@ def test_a_mapping_that_the_run_turned_to_its_own_record_leads_where_it_led(
     club: Recording, server: Server, tmp_path: Path
 ) -> None:
     """It was there before, and led to nobody: it goes back, and the record that it leads to now goes."""
-    mappings = (club.folder / "WaIdMapping.csv").read_text().splitlines()
+    mappings = (club.files / "WaIdMapping.csv").read_text().splitlines()
     place = tmp_path / "WaIdMapping.csv"
     row = next(each for each in mappings if ",Member,50000," in each).split(",")
     was = [*row[:3], "00000000-0000-4000-8000-000000000000", "2026-01-01 00:00:00", "2026-01-01 00:00:00"]
     place.write_text(f"{mappings[0]}\n{','.join(was)}\n")
-    before = now(club)
+    before = club.state(LOG)
     planned = club.json(
         "plan", "rollback", run_of(club), "--snapshot", str(snapshot_of(server, tmp_path, place))
     )
     assert (planned["kept"], planned["conflicts"], planned["unresolved"]) == ([], [], [])
     assert planned["changes"]["Member"] == {"delete": len(before["Member"])}
     assert planned["changes"]["WaIdMapping"] == {"delete": len(before["WaIdMapping"]) - 1, "update": 1}
-    carry_out(club, planned)
-    assert [each for each in now(club)["WaIdMapping"] if was[3] in each] == now(club)["WaIdMapping"]
-    assert club.run("undo", planned["plan"], "--as", "erin", "--yes").returncode == 0
-    assert not differences(before, now(club))
+    club.apply(planned)
+    assert [each for each in club.state(LOG)["WaIdMapping"] if was[3] in each] == club.state(LOG)[
+        "WaIdMapping"
+    ]
+    club.undo(planned)
+    assert not differences(before, club.state(LOG))
 
 
 def test_a_person_s_hand_is_seen_below_a_run_that_was_taken_back(
@@ -213,7 +193,7 @@ def test_a_person_s_hand_is_seen_below_a_run_that_was_taken_back(
     """The second sync wrote to the record after the person did, and was rolled back: their work is still there."""
     club = recording("incremental")
     first, second = (each["run"] for each in club.json("runs")[:2])
-    with psycopg.connect(club.url) as connection:
+    with club.connect() as connection:
         found = connection.execute(
             """INSERT INTO "AuditLog" (id, action, "resourceType", "resourceId", "createdAt")
                SELECT gen_random_uuid(), 'UPDATE'::"AuditAction", "resourceType", "resourceId", max("createdAt") - interval '1 minute'
@@ -222,7 +202,7 @@ def test_a_person_s_hand_is_seen_below_a_run_that_was_taken_back(
             [first, second],
         ).fetchone()
     assert found is not None
-    carry_out(club, club.json("plan", "rollback", second))
+    club.carry_out("rollback", second)
     planned = club.json("plan", "rollback", first)
     kept = {each["key"]: each["reason"] for each in planned["kept"]}
     assert "a person" in kept[found[0]]

@@ -9,10 +9,9 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.conftest import Server, database_at
-from tests.fixes.conftest import HISTORY, carry_out, dump
+from tests.conftest import LOG, Server, Target, carry_out, database_at
 from tests.recorded import STATES, load
-from tests.states import differences, state
+from tests.states import differences
 from workbench.database.embedded import client_tools
 from workbench.murmurant.reports import read_reports
 from workbench.plans.plan import Plan
@@ -41,16 +40,15 @@ def test_the_second_run_rolled_back_is_the_first_state(
 ) -> None:
     first, second, report = RUNS[importer]
     urls = [server.url(server.create()) for _ in range(2)]
-    states = []
     for url, name in zip(urls, (first, second), strict=True):
         with psycopg.connect(url) as connection:
             load(connection, STATES[name])
-            states.append(state(connection, leave_out=HISTORY))
-    snapshot = dump(urls[0], tmp_path / "first.dump")
+    before, live = (Target(url, tmp_path) for url in urls)
+    states = [each.state(LOG) for each in (before, live)]
+    snapshot = before.dump()
     (path,) = recordings.glob(report)
     plain = tmp_path / "first.sql"
     subprocess.run([client_tools() / "pg_dump", f"--file={plain}", urls[0]], check=True)
-    monkeypatch.setenv("SCRATCH_URL", server.url("postgres"))
     monkeypatch.setenv("FIRST_URL", urls[0])
     environments = {"first": EnvironmentSettings(kind="development", url_env="FIRST_URL")}
     wb = Workbench(
@@ -69,11 +67,9 @@ def test_the_second_run_rolled_back_is_the_first_state(
         assert isinstance(same, Plan)  # all but the header, which says what it rests on
         assert same.path.read_text().split("\n", 1)[1] == plan.path.read_text().split("\n", 1)[1]
     carry_out(wb, plan)
-    with psycopg.connect(urls[1]) as connection:
-        assert not differences(states[0], state(connection, leave_out=HISTORY))
+    assert not differences(states[0], live.state(LOG))
     carry_out(wb, wb.plan_undo(plan.id))
-    with psycopg.connect(urls[1]) as connection:
-        assert not differences(states[1], state(connection, leave_out=HISTORY))
+    assert not differences(states[1], live.state(LOG))
 
 
 def test_members_who_were_there_before_are_kept_though_the_run_mapped_them(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import psycopg
@@ -9,14 +10,14 @@ import pytest
 from psycopg import sql
 
 from tests.edits import EDITS, Edit
-from tests.fixes.conftest import IMPORTS, Scene, Staging, carry_out, dump
+from tests.fixes.conftest import IMPORTS, Scene, Staging
 from workbench.errors import Refused, UsageError
 from workbench.plans.plan import Plan
 from workbench.runs.telling import LevelZero
 
 
 def planned(scene: Scene, **options: object) -> Plan:
-    plan = scene.workbench().plan_rollback(scene.imported.run, snapshot=scene.snapshot, **options)  # type: ignore[arg-type]
+    plan = scene.open().plan_rollback(scene.imported.run, snapshot=scene.snapshot, **options)  # type: ignore[arg-type]
     assert isinstance(plan, Plan)
     return plan
 
@@ -61,17 +62,16 @@ def test_every_table_is_what_it_was_before_the_run(
     assert_no_row_is_in_two_lists(plan)
     assert not plan.conflicts
     assert not plan.unresolved
-    carry_out(scene.workbench(), plan)
+    scene.carry_out(plan)
     assert not scene.changed(scene.before)
-    undo = scene.workbench().plan_undo(plan.id)
-    carry_out(scene.workbench(), undo)
+    scene.undo(plan)
     assert not scene.changed(scene.after)
 
 
 @pytest.mark.parametrize(("dialect", "importer"), IMPORTS)
 def test_what_came_under_several_ids_is_one_record(staged: Staging, dialect: str, importer: str) -> None:
     scene = staged(dialect, importer, again=3)
-    with scene.workbench() as wb:
+    with scene.open() as wb:
         found = wb.run(scene.imported.run)
     records = found.records[found.records["record_id"].notna()]
     assert not records.duplicated(["entity", "record_id"]).any()
@@ -80,7 +80,7 @@ def test_what_came_under_several_ids_is_one_record(staged: Staging, dialect: str
     assert set(records["touched_since"]) == {""}
     assert len(records[records["other_wa_ids"] != ""]) >= 9
     assert found.differences == []
-    plan = scene.workbench().plan_rollback(scene.imported.run)
+    plan = scene.open().plan_rollback(scene.imported.run)
     assert isinstance(plan, Plan)
     assert_no_row_is_in_two_lists(plan)
     assert rows_of(plan, "delete") >= {
@@ -105,7 +105,7 @@ def test_without_a_snapshot_updates_are_unresolved_and_say_what_would_resolve_th
     staged: Staging, dialect: str, importer: str
 ) -> None:
     scene = staged(dialect, importer)
-    plan = scene.workbench().plan_rollback(scene.imported.run)
+    plan = scene.open().plan_rollback(scene.imported.run)
     assert isinstance(plan, Plan)
     created = {(table, key) for table, keys in scene.imported.created.items() for key in keys}
     deleted = rows_of(plan, "delete")
@@ -116,7 +116,7 @@ def test_without_a_snapshot_updates_are_unresolved_and_say_what_would_resolve_th
     unresolved = {(each["table"], each["key"]) for each in plan.unresolved}
     assert records <= unresolved
     assert all("snapshot" in str(each["resolved_by"]) for each in plan.unresolved)
-    carry_out(scene.workbench(), plan)
+    scene.carry_out(plan)
     assert all(not added for _, added in scene.changed(scene.after).values())
 
 
@@ -125,16 +125,16 @@ def test_without_a_snapshot_updates_are_unresolved_and_say_what_would_resolve_th
 def test_what_people_did_since_stays(staged: Staging, dialect: str, importer: str, share: int) -> None:
     scene = staged(dialect, importer, sorted(EDITS)[share::4], seed=share)
     assert scene.edits
-    with psycopg.connect(scene.club.url) as connection:
+    with scene.connect() as connection:
         before = [contents(connection, edit) for edit in scene.edits]
         plan = planned(scene)
-        carry_out(scene.workbench(), plan)
+        scene.carry_out(plan)
         connection.rollback()
         assert [contents(connection, edit) for edit in scene.edits] == before
     told = {(each["table"], each["key"]) for each in (*plan.kept, *plan.conflicts)}
     changed = {(edit.table, edit.key) for edit in scene.edits if edit.columns}
     assert changed & set(scene.imported.updated) <= told
-    carry_out(scene.workbench(), scene.workbench().plan_undo(plan.id))
+    scene.undo(plan)
     assert not scene.changed(scene.after)
 
 
@@ -146,8 +146,8 @@ def test_a_conflict_is_kept_unless_it_is_to_be_restored(staged: Staging, dialect
     conflicts = {(each["table"], each["key"], each["column"]) for each in plan.conflicts}
     assert {(edit.table, edit.key, column) for column in edit.columns} <= conflicts
     again = planned(scene, on_conflict="restore")
-    carry_out(scene.workbench(), again)
-    with psycopg.connect(scene.club.url) as connection:
+    scene.carry_out(again)
+    with scene.connect() as connection:
         for column in edit.columns:
             now = connection.execute(
                 f'SELECT "{column}" FROM "{edit.table}" WHERE id::text = %s',
@@ -159,7 +159,7 @@ def test_a_conflict_is_kept_unless_it_is_to_be_restored(staged: Staging, dialect
 def test_what_a_kept_row_needs_is_kept_too(staged: Staging) -> None:
     scene = staged("application", "api", ["payment"], registrations=20)
     (edit,) = scene.edits
-    with psycopg.connect(scene.club.url) as connection:
+    with scene.connect() as connection:
         found = connection.execute(
             'SELECT r.id::text, r."memberId"::text, r."eventId"::text FROM "EventRegistration" r'
             ' JOIN "PaymentIntent" p ON p."registrationId" = r.id WHERE p.id::text = %s',
@@ -186,48 +186,46 @@ def test_weak_evidence_is_not_acted_on_and_said(staged: Staging) -> None:
 def test_the_sync_state_is_reset_on_request(staged: Staging) -> None:
     scene = staged("application", "api")
     plan = planned(scene, sync_state=True)
-    carry_out(scene.workbench(), plan)
-    with psycopg.connect(scene.club.url) as connection:
-        found = connection.execute('SELECT "lastFullSync", "lastIncSync" FROM "WaSyncState"').fetchall()
-    assert found == [(None, None)]
+    scene.carry_out(plan)
+    assert scene.ask('SELECT "lastFullSync", "lastIncSync" FROM "WaSyncState"') == [(None, None)]
 
 
 def test_a_dry_run_gets_level_zero(staged: Staging) -> None:
     scene = staged("application", "api")
-    wb = scene.workbench()
+    wb = scene.open()
     dry = next(each for each in wb.find_runs() if each.mode == "dry")
     answer = wb.plan_rollback(dry.run)
     assert isinstance(answer, LevelZero)
     assert answer.fix
-    assert not list((scene.settings.home / "plans").glob("*"))
+    assert not list((scene.plans).glob("*"))
 
 
 def test_an_unknown_run_is_an_error_that_names_the_nearest(staged: Staging) -> None:
     scene = staged("guide", "guide")
     with pytest.raises(UsageError, match=scene.imported.run):
-        scene.workbench().plan_rollback(scene.imported.run[:-1] + "x")
+        scene.open().plan_rollback(scene.imported.run[:-1] + "x")
 
 
 def test_a_snapshot_from_after_the_run_is_refused(staged: Staging, tmp_path: Path) -> None:
     scene = staged("application", "api")
-    scene.snapshot = dump(scene.club.url, tmp_path / "after.dump")
+    scene = replace(scene, snapshot=scene.dump(tmp_path / "after.dump"))
     with pytest.raises(Refused, match="not from before run"):
         planned(scene)
 
 
 def test_a_snapshot_of_another_database_is_refused(staged: Staging) -> None:
     scene, other = staged("application", "api"), staged("application", "api", club_members=50)
-    with psycopg.connect(other.club.url, autocommit=True) as connection:  # a club of other people
+    with other.connect(autocommit=True) as connection:  # a club of other people
         connection.execute("SET session_replication_role = replica")
         for table in ("Member", "Event", "EventRegistration", "WaIdMapping"):
             connection.execute(f'UPDATE "{table}" SET id = gen_random_uuid()')  # type: ignore[arg-type]
-    scene.snapshot = dump(other.club.url, other.snapshot)
+    scene = replace(scene, snapshot=other.dump(other.snapshot))
     with pytest.raises(Refused, match="another database"):
         planned(scene)
 
 
 def test_nothing_is_left_to_roll_back_twice(staged: Staging) -> None:
     scene = staged("guide", "guide")
-    carry_out(scene.workbench(), planned(scene))
+    scene.carry_out(planned(scene))
     with pytest.raises(Refused):
         planned(scene)

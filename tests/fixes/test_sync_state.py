@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-import psycopg
 import pytest
 
 from tests.commands import Shell
@@ -15,40 +14,22 @@ from tests.commands import shell as shell
 from tests.conftest import Clubs
 from tests.recorded import Recording
 from tests.recorded import recording as recording
-from tests.states import differences, state
 
 STATE = 'SELECT "lastFullSync", "lastIncSync", "lastContactSync", "lastEventSync", "lastRegSync" FROM "WaSyncState"'
-
-
-def rows(recording: Recording, question: str = STATE) -> list[tuple[Any, ...]]:
-    with psycopg.connect(recording.url) as connection:
-        return connection.execute(question).fetchall()  # type: ignore[call-overload, no-any-return]
-
-
-def carry_out(recording: Recording, *plan: str) -> dict[str, Any]:
-    """Plan, approve and apply; return what the plan said."""
-    planned = recording.json("plan", *plan)
-    approved = recording.run("approve", planned["plan"], "--digest", planned["digest"], "--as", "erin")
-    assert approved.returncode == 0, approved.stderr
-    applied = recording.run("apply", planned["plan"], "--yes")
-    assert applied.returncode == 0, applied.stderr
-    return dict(planned)
 
 
 def test_a_reset_empties_every_moment(recording: Callable[..., Recording]) -> None:
     """After the recording's own reset the three that an incremental sync goes by still stand."""
     club = recording("incremental")
-    with psycopg.connect(club.url) as connection:
-        before = state(connection, {"AuditLog"})
-        connection.execute('ALTER TABLE "WaSyncState" ADD "lastPaymentSync" timestamp(3) DEFAULT now()')
-    planned = carry_out(club, "sync-state")
+    before = club.state()
+    club.execute('ALTER TABLE "WaSyncState" ADD "lastPaymentSync" timestamp(3) DEFAULT now()')
+    planned = club.carry_out("sync-state")
     assert planned["changes"] == {"WaSyncState": {"update": 1}}
-    assert rows(club) == [(None,) * 5]
-    assert rows(club, 'SELECT "lastPaymentSync" FROM "WaSyncState"') == [(None,)]
-    assert club.run("undo", planned["plan"], "--as", "erin", "--yes").returncode == 0
-    with psycopg.connect(club.url) as connection:
-        connection.execute('ALTER TABLE "WaSyncState" DROP "lastPaymentSync"')
-        assert not differences(before, state(connection, {"AuditLog"}))
+    assert club.ask(STATE) == [(None,) * 5]
+    assert club.ask('SELECT "lastPaymentSync" FROM "WaSyncState"') == [None]
+    club.undo(planned)
+    club.execute('ALTER TABLE "WaSyncState" DROP "lastPaymentSync"')
+    assert not club.changed(before)
 
 
 @pytest.mark.parametrize("asked", [(), ("--sync-state",)])
@@ -57,9 +38,9 @@ def test_a_row_that_the_run_made_goes_with_it(
 ) -> None:
     club = recording("truncated")
     (run,) = club.json("runs")
-    planned = carry_out(club, "rollback", run["run"], *asked)
+    planned = club.carry_out("rollback", run["run"], *asked)
     assert planned["changes"]["WaSyncState"] == {"delete": 1}
-    assert rows(club) == []
+    assert club.ask(STATE) == []
 
 
 @pytest.mark.parametrize("dialect", ["guide", "application"])
@@ -68,7 +49,8 @@ def test_both_dialects_know_what_the_last_run_left_of_it(
 ) -> None:
     club = clubs.clone(dialect, 50)
     last, run = club.club.last_live_run, at(club)
-    moments = [name for (name,) in _columns(club.url) if name.startswith("last")]
+    columns = "SELECT attname FROM pg_attribute WHERE attrelid = '\"WaSyncState\"'::regclass AND attnum > 0"
+    moments = [name for name in club.ask(columns) if name.startswith("last")]
     assert len(moments) == (2 if dialect == "guide" else 5)
 
     def answer(*words: str) -> Any:
@@ -103,10 +85,3 @@ def test_both_dialects_know_what_the_last_run_left_of_it(
     club.execute('UPDATE "WaSyncState" SET "createdAt" = %s, "updatedAt" = %s', last.finished, last.finished)
     assert apply("rollback", last.run)["changes"]["WaSyncState"] == {"delete": 1}
     assert check() == "pass"
-
-
-def _columns(url: str) -> list[tuple[str]]:
-    with psycopg.connect(url) as connection:
-        return connection.execute(
-            "SELECT attname::text FROM pg_attribute WHERE attrelid = '\"WaSyncState\"'::regclass AND attnum > 0"
-        ).fetchall()

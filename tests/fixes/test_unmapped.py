@@ -7,13 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import psycopg
 import pytest
 
 from tests.commands import shell as shell
-from tests.conftest import Clubs, Server
-from tests.fixes.test_rebooked import carry_out as carry_out_by_command
-from tests.fixes.test_rebooked import now, snapshot_of
+from tests.conftest import LOG, Clubs, Server
+from tests.fixes.test_rebooked import snapshot_of
 from tests.recorded import Recording
 from tests.recorded import recording as recording
 from tests.states import differences
@@ -50,7 +48,7 @@ def lose(
 
     def stage(table: str, *, named: bool = True, mapped: bool = False) -> Lost:
         club = recording("rebooked")
-        with psycopg.connect(club.url) as connection:
+        with club.connect() as connection:
             found = connection.execute(
                 """SELECT "clubosId"::text, "waId" FROM "WaIdMapping" m JOIN "Member" t ON t.id = "clubosId"
                    WHERE (SELECT count(*) FROM "WaIdMapping" o WHERE o."clubosId" = t.id) = 1
@@ -73,14 +71,14 @@ def lose(
             if not mapped:
                 connection.execute('DELETE FROM "WaIdMapping" WHERE "clubosId" = %s', [key])
             connection.execute('DELETE FROM "AuditLog" WHERE "resourceId" = %s', [key])
-        report = json.loads((club.folder / "imports" / "report.json").read_text())
+        report = json.loads((club.files / "imports" / "report.json").read_text())
         if named:
             report["errors"] = [{"entityType": table, "waId": wa_id, "message": FAILED}]
             report["stats"][WORDS[table]]["created"] -= 1
             report["stats"][WORDS[table]]["errors"] += 1
         (tmp_path / "report.json").write_text(json.dumps(report))
         toml = tmp_path / "workbench.toml"
-        settings = toml.read_text().replace(str(club.folder / "imports"), str(tmp_path / "report.json"))
+        settings = toml.read_text().replace(str(club.files / "imports"), str(tmp_path / "report.json"))
         toml.write_text(f'scratch_url_env = "SCRATCH_URL"\n{settings}')
         monkeypatch.setenv("SCRATCH_URL", server.url("postgres"))
         return Lost(club, report["runId"], table, key)
@@ -97,16 +95,16 @@ def test_what_an_error_names_is_the_run_s(
     row = lost.row()
     assert (row["action"], row["strength"], row["touched_since"]) == ("created", "likely", "")
     assert "error in report" in row["evidence"]
-    before = now(lost.club)
+    before = lost.club.state(LOG)
     careful = lost.plan("--min-evidence", "strong")
     assert (table, lost.key) in {(each["table"], each["key"]) for each in careful["unresolved"]}
     assert careful["changes"][table]["delete"] < len(before[table])
     planned = lost.plan("--snapshot", str(snapshot_of(server, tmp_path)))
     assert (planned["kept"], planned["unresolved"]) == ([], [])
-    carry_out_by_command(lost.club, planned)
-    assert {name for name, rows in now(lost.club).items() if rows} == {"MembershipStatus"}
-    assert lost.club.run("undo", planned["plan"], "--as", "erin", "--yes").returncode == 0
-    assert not differences(before, now(lost.club))
+    lost.club.apply(planned)
+    assert {name for name, rows in lost.club.state(LOG).items() if rows} == {"MembershipStatus"}
+    lost.club.undo(planned)
+    assert not differences(before, lost.club.state(LOG))
 
 
 @pytest.mark.parametrize("table", sorted(WORDS))
@@ -117,7 +115,7 @@ def test_time_alone_is_weak_and_acted_on_when_asked(lose: Callable[..., Lost], t
     planned = lost.plan()
     assert [(each["table"], each["key"]) for each in planned["unresolved"]] == [(table, lost.key)]
     assert "weak" in planned["unresolved"][0]["resolved_by"]
-    there = now(lost.club)
+    there = lost.club.state(LOG)
     assert planned["changes"][table]["delete"] == len(there[table]) - 1
     weak = lost.plan("--min-evidence", "weak")
     assert weak["changes"][table]["delete"] == len(there[table])
@@ -126,7 +124,7 @@ def test_time_alone_is_weak_and_acted_on_when_asked(lose: Callable[..., Lost], t
 def test_a_person_who_came_meanwhile_is_not_the_run_s(lose: Callable[..., Lost]) -> None:
     """Nothing but the time fits: no raw data, and a registration made as the person registered."""
     lost = lose("EventRegistration")
-    with psycopg.connect(lost.club.url) as connection:
+    with lost.club.connect() as connection:
         registration, member = (
             str(connection.execute(statement).fetchone()[0])  # type: ignore[index]
             for statement in (
@@ -144,15 +142,15 @@ def test_a_person_who_came_meanwhile_is_not_the_run_s(lose: Callable[..., Lost])
     planned = lost.plan()
     unresolved = {(each["table"], each["key"]) for each in planned["unresolved"]}
     assert unresolved == {("EventRegistration", registration), ("Member", member)}
-    carry_out_by_command(lost.club, planned)
-    with psycopg.connect(lost.club.url) as connection:
+    lost.club.apply(planned)
+    with lost.club.connect() as connection:
         assert connection.execute('SELECT id::text FROM "EventRegistration"').fetchall() == [(registration,)]
         assert (member,) in connection.execute('SELECT id::text FROM "Member"').fetchall()
 
 
 def test_more_unmapped_registrations_than_errors_are_told_by_none(lose: Callable[..., Lost]) -> None:
     lost = lose("EventRegistration")
-    with psycopg.connect(lost.club.url) as connection:
+    with lost.club.connect() as connection:
         other = connection.execute(
             """DELETE FROM "WaIdMapping" WHERE id = (SELECT id FROM "WaIdMapping"
                WHERE "entityType" = 'EventRegistration' ORDER BY "waId" LIMIT 1) RETURNING "clubosId" """

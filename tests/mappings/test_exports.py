@@ -5,18 +5,12 @@ from __future__ import annotations
 import csv
 import json
 from dataclasses import replace
-from typing import Any
 
-import psycopg
 import pytest
 
 from tests.commands import at, shell  # noqa: F401
-from tests.fixes.conftest import carry_out
-from tests.mappings.test_plan import everything, members_of
-from tests.states import differences
+from tests.mappings.test_plan import members_of
 from workbench.errors import UsageError
-from workbench.settings import Settings
-from workbench.workbench import Workbench
 
 HEADINGS = {
     "members": "Contact ID,First name,Last name,Email,Phone,Member since",
@@ -37,26 +31,11 @@ def export(club, folder, entity):
             JOIN ({who} 'Event') e ON e.id = t."eventId"::text ORDER BY 1""",
     }
     path = folder / f"wa-{entity}-export.csv"
-    with psycopg.connect(club.url) as connection, path.open("w", newline="", encoding="utf-8-sig") as file:
+    with club.connect() as connection, path.open("w", newline="", encoding="utf-8-sig") as file:
         rows = csv.writer(file)
         rows.writerow(HEADINGS[entity].split(","))
         rows.writerows(connection.execute(questions[entity]).fetchall())
     return path
-
-
-@pytest.fixture
-def untold(tmp_path):
-    """Open a club without its importers' reports."""
-
-    def open_it(club) -> Workbench:
-        made: Any = replace(
-            club.workbench(import_reports=()),
-            settings=Settings(operator="dana", home=tmp_path / "home"),
-            one_state=False,
-        )
-        return made
-
-    return open_it
 
 
 def without_traces(club):
@@ -81,10 +60,10 @@ def swap(club, one, other):
     return right
 
 
-def test_an_export_tells_who_the_contacts_are(club, untold, tmp_path):
+def test_an_export_tells_who_the_contacts_are(club, tmp_path):
     without_traces(club)
     path = export(club, tmp_path, "members")
-    with untold(club) as wb:
+    with club.open(import_reports=()) as wb:
         healthy = wb.mapping_findings([path])
         assert not len(healthy.problems)
         assert not any("which member" in each for each in healthy.not_known)
@@ -96,19 +75,19 @@ def test_an_export_tells_who_the_contacts_are(club, untold, tmp_path):
         assert dict(zip(found["wa_id"], found["should_be"], strict=True)) == right
         assert found["sure"].all()
         assert set(found["cycle_size"]) == {2}
-        before = everything(club)
+        before = club.state()
         plan = wb.plan_mappings(wb.sure_corrections([path]), exports=[path])
-        carry_out(wb, plan)
+        club.carry_out(plan)
         assert not len(wb.mapping_findings([path]).problems)
-        carry_out(wb, wb.plan_undo(plan.id))
-    assert differences(before, everything(club)) == {}
+        club.undo(plan)
+    assert club.changed(before) == {}
 
 
-def test_two_of_one_household_are_found_but_not_for_sure(club, untold, tmp_path):
+def test_two_of_one_household_are_found_but_not_for_sure(club, tmp_path):
     without_traces(club)
     path = export(club, tmp_path, "members")
     right = swap(club, 20, 21)  # they share a family name and a phone
-    with untold(club) as wb:
+    with club.open(import_reports=()) as wb:
         found = wb.mappings([path])
     assert dict(zip(found["wa_id"], found["should_be"], strict=True)) == right
     assert found["score"].between(0.5, 0.95).all()
@@ -121,7 +100,7 @@ def misplace(club, right):
     table, target = ("Registration", "murmurantId") if guide else ("EventRegistration", "clubosId")
     one, other = right.values()
     found = {}
-    with psycopg.connect(club.url) as connection:
+    with club.connect() as connection:
         for member, wrong in ((one, other), (other, one)):
             (key,) = connection.execute(
                 f"""SELECT t.id::text FROM "{table}" t JOIN "WaIdMapping" m ON m."{target}" = t.id
@@ -141,30 +120,30 @@ def misplace(club, right):
     return found
 
 
-def test_registrations_move_as_the_export_says(club, untold, tmp_path):
+def test_registrations_move_as_the_export_says(club, tmp_path):
     path = export(club, tmp_path, "registrations")
-    with untold(club) as wb:
+    with club.open(import_reports=()) as wb:
         right = swap(club, 20, 90)
         moved = misplace(club, right)
         asked = [("Member", wa_id, record) for wa_id, record in right.items()]
         blind = wb.plan_mappings(asked, move_records=True)
         assert blind.changes == {"WaIdMapping": {"update": 2}}
-        before = everything(club)
+        before = club.state()
         plan = wb.plan_mappings(asked, move_records=True, exports=[tmp_path])
         # What is on the right member already, and what the export does not list, stays.
         assert plan.changes == {
             "WaIdMapping": {"update": 2},
             wb.schema.table_of("Registration"): {"update": 2},
         }
-        carry_out(wb, plan)
+        club.carry_out(plan)
         assert members_of(club, list(moved)) == moved
         again = wb.mapping_findings([path])
         assert not len(again.registrations)
-        carry_out(wb, wb.plan_undo(plan.id))
-    assert differences(before, everything(club)) == {}
+        club.undo(plan)
+    assert club.changed(before) == {}
 
 
-def test_what_is_no_export_is_told(club, untold, tmp_path):
+def test_what_is_no_export_is_told(club, tmp_path):
     for name, content, said in (
         ("other.csv", "Email,Name\na@example.org,Ann\n", "not one of Wild Apricot's exports"),
         ("short.csv", "Contact ID,Email\n5,a@example.org\n6\n", "line 3"),
@@ -172,9 +151,9 @@ def test_what_is_no_export_is_told(club, untold, tmp_path):
         ("latin.csv", "Contact ID,Email\n5,M\u00fcller\n", "UTF-8"),
     ):
         (tmp_path / name).write_bytes(content.encode("latin-1"))
-        with untold(club) as wb, pytest.raises(UsageError, match=said):
+        with club.open(import_reports=()) as wb, pytest.raises(UsageError, match=said):
             wb.mapping_findings([tmp_path / name])
-    with untold(club) as wb, pytest.raises(UsageError, match="nowhere"):
+    with club.open(import_reports=()) as wb, pytest.raises(UsageError, match="nowhere"):
         wb.plan_mapping("Member", "50020", "x", exports=[tmp_path / "nowhere.csv"])
 
 
@@ -191,7 +170,7 @@ def saved(path, rows, encoding="utf-8", separator=","):
         csv.writer(file, delimiter=separator).writerows(rows)
 
 
-def test_an_export_is_known_by_whatever_names_its_columns_have(club, untold, tmp_path):
+def test_an_export_is_known_by_whatever_names_its_columns_have(club, tmp_path):
     """As Wild Apricot's screens and its API write them, and as the importer's configuration calls them."""
     without_traces(club)
     path = export(club, tmp_path, "members")
@@ -199,7 +178,7 @@ def test_an_export_is_known_by_whatever_names_its_columns_have(club, untold, tmp
     written = path.read_bytes()
 
     def found(**options):
-        with untold(club) as wb:
+        with club.open(import_reports=()) as wb:
             wb = replace(wb, options=wb.options.model_copy(update=options)) if options else wb
             rows = wb.mappings([path])
             return dict(zip(rows["wa_id"], rows["should_be"], strict=True))
@@ -226,12 +205,12 @@ def test_an_export_is_known_by_whatever_names_its_columns_have(club, untold, tmp
     assert found() == right
 
 
-def test_a_cell_of_any_length_is_read(club, untold, tmp_path):
+def test_a_cell_of_any_length_is_read(club, tmp_path):
     path = export(club, tmp_path, "members")
     rows = spelled(path)
     rows[0].append("Notes")
     saved(path, [rows[0], *([*row, '<p>"a", b;\n' * 15_000] for row in rows[1:3])])
-    with untold(club) as wb:
+    with club.open(import_reports=()) as wb:
         assert len(wb.read_exports([path])) == 2
 
 
@@ -240,7 +219,7 @@ def cross(club, same_member=False):
     guide = club.club.dialect == "guide"
     table, target = ("Registration", "murmurantId") if guide else ("EventRegistration", "clubosId")
     alike, apart = ("memberId", "eventId") if same_member else ("status", "memberId")
-    with psycopg.connect(club.url) as connection:
+    with club.connect() as connection:
         rows = connection.execute(
             f"""SELECT m."waId"::text, t.id::text, o."waId"::text, u.id::text
                 FROM "{table}" t JOIN "WaIdMapping" m ON m."{target}" = t.id AND m."entityType" = '{table}'
@@ -258,10 +237,10 @@ def cross(club, same_member=False):
     return {one: first, other: second}
 
 
-def test_registrations_that_the_import_made_for_each_other_are_told(club, opened):
+def test_registrations_that_the_import_made_for_each_other_are_told(club):
     right = cross(club)
-    before = everything(club)
-    with opened(club) as wb:
+    before = club.state()
+    with club.open() as wb:
         found = wb.mappings()
         assert set(found["problem"]) == {"wrong-registration"}
         assert dict(zip(found["wa_id"], found["should_be"], strict=True)) == right
@@ -269,17 +248,17 @@ def test_registrations_that_the_import_made_for_each_other_are_told(club, opened
         assert set(found["cycle_size"]) == {2}
         plan = wb.plan_mappings(wb.sure_corrections(), move_records=True)
         assert plan.changes == {"WaIdMapping": {"update": 2}}
-        carry_out(wb, plan)
+        club.carry_out(plan)
         assert not len(wb.mappings())
-        carry_out(wb, wb.plan_undo(plan.id))
-    assert differences(before, everything(club)) == {}
+        club.undo(plan)
+    assert club.changed(before) == {}
 
 
 @pytest.mark.parametrize("same_member", [False, True])
-def test_an_export_tells_whose_a_registration_is(club, untold, tmp_path, same_member):
+def test_an_export_tells_whose_a_registration_is(club, tmp_path, same_member):
     without_traces(club)
     path = export(club, tmp_path, "registrations")
-    with untold(club) as wb:
+    with club.open(import_reports=()) as wb:
         healthy = wb.mapping_findings([path])
         assert not len(healthy.problems)
         assert not any("which registration" in each for each in healthy.not_known)
@@ -294,11 +273,11 @@ def test_an_export_tells_whose_a_registration_is(club, untold, tmp_path, same_me
         assert set(found["sure"]) == {not same_member}
 
 
-def test_a_wrong_member_accuses_none_of_her_registrations(club, untold, tmp_path):
+def test_a_wrong_member_accuses_none_of_her_registrations(club, tmp_path):
     paths = [export(club, tmp_path, each) for each in ("members", "registrations")]
     without_traces(club)
     right = swap(club, 20, 30)
-    with untold(club) as wb:
+    with club.open(import_reports=()) as wb:
         found = wb.mappings(paths)
     assert set(zip(found["problem"], found["wa_id"], strict=True)) == {
         ("wrong-person", each) for each in right

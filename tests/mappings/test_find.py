@@ -21,17 +21,17 @@ def keys_of(frame):
     return set(frame["entity"] + "/" + frame["wa_id"])
 
 
-def test_a_healthy_club_has_no_problem(club, opened):
-    with opened(club) as wb:
+def test_a_healthy_club_has_no_problem(club):
+    with club.open() as wb:
         found = wb.mapping_findings()
     assert found.clean
     assert not len(found.problems)
     assert not len(found.registrations)
 
 
-def test_everything_planted_is_found_with_the_right_record(broken, opened):
+def test_everything_planted_is_found_with_the_right_record(broken):
     club, truths = broken(*ALL)
-    with opened(club) as wb:
+    with club.open() as wb:
         found = wb.mapping_findings()
     frame = found.problems
     wrong = frame[frame["problem"].isin(["wrong-person", "wrong-event"])]
@@ -59,9 +59,9 @@ def test_everything_planted_is_found_with_the_right_record(broken, opened):
     assert found.registrations["moves"].all()
 
 
-def test_checks_and_investigation_name_the_same(broken, opened):
+def test_checks_and_investigation_name_the_same(broken):
     club, _ = broken(*ALL)
-    with opened(club) as wb:
+    with club.open() as wb:
         frame = wb.mappings()
         checks = {
             each.check.id: each
@@ -74,12 +74,12 @@ def test_checks_and_investigation_name_the_same(broken, opened):
     assert keys_of(frame[lost]) == set(checks["mappings-orphaned"].rows["key"])
 
 
-def test_people_who_changed_everything_are_not_called_wrong(club, opened):
+def test_people_who_changed_everything_are_not_called_wrong(club):
     club.execute(
         """UPDATE "Member" SET "firstName" = 'Zoe', "lastName" = 'Quux', phone = '1', email = 'zoe' || id || '@example.net'
            WHERE id IN (SELECT id FROM "Member" ORDER BY id LIMIT 20)"""
     )
-    with opened(club) as wb:
+    with club.open() as wb:
         assert not wb.mappings()["sure"].any()
         assert not len(wb.wrong_mappings())
 

@@ -4,22 +4,13 @@ from __future__ import annotations
 
 import json
 
-import psycopg
 import pytest
 
-from tests.fixes.conftest import carry_out
 from tests.mappings.conftest import ALL
-from tests.states import differences, state
-from workbench.demo.breakages import break_club
 from workbench.errors import Refused, UsageError
 from workbench.mappings.plan import refuse_taken
 
 CHECKS = ("members-wrong-person", "events-wrong-record", "registrations-wrong-event", "mappings-duplicate")
-
-
-def everything(club):
-    with psycopg.connect(club.url) as connection:
-        return state(connection, {"AuditLog"})
 
 
 def failing(wb):
@@ -27,20 +18,20 @@ def failing(wb):
 
 
 def entries(club):
-    with psycopg.connect(club.url) as connection:
+    with club.connect() as connection:
         rows = connection.execute('SELECT metadata FROM "AuditLog"').fetchall()
     return [row[0] for row in rows if row[0] and "newMurmurantId" in row[0]]
 
 
-def test_all_sure_corrections_as_one(broken, opened, tmp_path):
+def test_all_sure_corrections_as_one(broken, tmp_path):
     club, truths = broken(*ALL)
-    before = everything(club)
-    with opened(club) as wb:
+    before = club.state()
+    with club.open() as wb:
         assert failing(wb) == set(CHECKS)
         table = wb.sure_corrections()
         plan = wb.plan_mappings(table, move_records=True)
         assert wb.plan_mappings(table, move_records=True).digest == plan.digest
-        carry_out(wb, plan)
+        club.carry_out(plan)
         assert failing(wb) == set()
         assert not wb.mappings()["sure"].any()
         told = {each["waId"]: each for each in entries(club)}
@@ -52,36 +43,36 @@ def test_all_sure_corrections_as_one(broken, opened, tmp_path):
             assert facts["entityType"] == "Member"
             assert facts["reason"]
         back = wb.plan_undo(plan.id)
-        carry_out(wb, back)
-    assert differences(before, everything(club)) == {}
+        club.carry_out(back)
+    assert club.changed(before) == {}
 
 
 @pytest.mark.parametrize("name", ["swapped-mappings", "cycle-of-three"])
-def test_a_part_of_a_cycle_is_refused_and_completed(broken, opened, name):
+def test_a_part_of_a_cycle_is_refused_and_completed(broken, name):
     club, truths = broken(name)
     right = truths[name].detail["right"]
     key, record = sorted(right.items())[0]
-    with opened(club) as wb:
+    with club.open() as wb:
         with pytest.raises(Refused, match="--whole-cycle"):
             wb.plan_mapping("Member", key.split("/")[1], record)
         assert not len(wb.plans())
         plan = wb.plan_mapping("member", key.split("/")[1], record, whole_cycle=True, reason="asked them")
         assert plan.changes == {"WaIdMapping": {"update": len(right)}}
-        carry_out(wb, plan)
+        club.carry_out(plan)
         assert failing(wb) == set()
 
 
-def test_both_spellings_of_the_target_say_the_same_afterwards(broken, opened):
+def test_both_spellings_of_the_target_say_the_same_afterwards(broken):
     club, truths = broken("wrong-person")
     spare, own = ("clubosId", "murmurantId") if club.club.dialect == "guide" else ("murmurantId", "clubosId")
     kind = "text" if club.club.dialect == "guide" else "uuid"
     club.execute(f'ALTER TABLE "WaIdMapping" ADD COLUMN "{spare}" {kind}')
     club.execute(f'UPDATE "WaIdMapping" SET "{spare}" = "{own}"')
     ((key, record),) = truths["wrong-person"].detail["right"].items()
-    with opened(club) as wb:
-        carry_out(wb, wb.plan_mapping("Member", key.split("/")[1], record))
+    with club.open() as wb:
+        club.carry_out(wb.plan_mapping("Member", key.split("/")[1], record))
         assert failing(wb) == set()
-    with psycopg.connect(club.url) as connection:
+    with club.connect() as connection:
         rows = connection.execute(
             f'SELECT "{spare}"::text, "{own}"::text FROM "WaIdMapping" WHERE "waId"::text = %s AND "entityType" = %s',
             (key.split("/")[1], "Member"),
@@ -96,7 +87,7 @@ def import_through(club, taken, *others):
     table = "Registration" if guide else "EventRegistration"
     brought = [f"f0000000-0000-4000-a000-{number:012}" for number in range(len(taken))]
     moment = "2026-05-25 10:00:00"
-    with psycopg.connect(club.url) as connection:
+    with club.connect() as connection:
         (event,) = connection.execute(
             f"""SELECT e.id::text FROM "Event" e WHERE NOT EXISTS
                 (SELECT FROM "{table}" r WHERE r."eventId" = e.id AND r."memberId"::text = ANY(%s)) ORDER BY 1 LIMIT 1""",
@@ -147,7 +138,7 @@ def import_through(club, taken, *others):
 
 def members_of(club, registrations):
     table = "Registration" if club.club.dialect == "guide" else "EventRegistration"
-    with psycopg.connect(club.url) as connection:
+    with club.connect() as connection:
         return dict(
             connection.execute(
                 f'SELECT id::text, "memberId"::text FROM "{table}" WHERE id::text = ANY(%s)', (registrations,)
@@ -155,7 +146,7 @@ def members_of(club, registrations):
         )
 
 
-def test_what_a_run_brought_through_a_swap_moves_with_it(broken, opened):
+def test_what_a_run_brought_through_a_swap_moves_with_it(broken):
     club, truths = broken("swapped-mappings", "imported-through-swap")
     truth = truths["imported-through-swap"].detail
     (key, record), (_, other) = sorted(truth["right"].items())
@@ -164,8 +155,8 @@ def test_what_a_run_brought_through_a_swap_moves_with_it(broken, opened):
     assert members_of(club, list(right)) == {
         each: other if member == record else record for each, member in right.items()
     }
-    before = everything(club)
-    with opened(club) as wb:
+    before = club.state()
+    with club.open() as wb:
         found = wb.mapping_findings().registrations
         assert dict(zip(found["registration"], found["right"], strict=True)) == right
         assert set(found["through"]) == set(truth["right"])
@@ -178,17 +169,17 @@ def test_what_a_run_brought_through_a_swap_moves_with_it(broken, opened):
             "WaIdMapping": {"update": 4},
             wb.schema.table_of("Registration"): {"update": 2},
         }
-        carry_out(wb, plan)
+        club.carry_out(plan)
         assert failing(wb) == set()
         assert members_of(club, list(right)) == right
         assert not len(wb.mapping_findings().registrations)
-        carry_out(wb, wb.plan_undo(plan.id))
-    assert differences(before, everything(club)) == {}
+        club.undo(plan)
+    assert club.changed(before) == {}
 
 
 @pytest.mark.parametrize("name", ["swapped-mappings", "cycle-of-three"])
 @pytest.mark.parametrize("forbidden", [True, False], ids=["unique", "twins"])
-def test_registrations_for_one_event_change_places(broken, opened, name, forbidden):
+def test_registrations_for_one_event_change_places(broken, name, forbidden):
     club, truths = broken(name)
     index = '"EventRegistration_eventId_memberId_key"'
     if club.club.dialect == "guide" and forbidden:
@@ -200,30 +191,29 @@ def test_registrations_for_one_event_change_places(broken, opened, name, forbidd
     taken = {key.split("/")[1]: wrong for key, wrong in zip(right, leads, strict=True)}
     brought = import_through(club, taken)
     assert list(members_of(club, brought).values()) == leads
-    before = everything(club)
-    with opened(club) as wb:
+    before = club.state()
+    with club.open() as wb:
         assert wb.schema.forbids_twins("registrations", "event_id", "member_id") is forbidden
         plan = wb.plan_mappings(wb.sure_corrections(), move_records=True)
         assert not plan.conflicts
         assert plan.changes[wb.schema.table_of("Registration")] == {"update": len(right)}
-        carry_out(wb, plan)
+        club.carry_out(plan)
         assert failing(wb) == set()
         assert list(members_of(club, brought).values()) == list(right.values())
-        carry_out(wb, wb.plan_undo(plan.id))
-    assert differences(before, everything(club)) == {}
+        club.undo(plan)
+    assert club.changed(before) == {}
 
 
-def test_what_somebody_moved_by_hand_stays(clubs, opened):
+def test_what_somebody_moved_by_hand_stays(clubs):
     club = clubs.clone("application")  # the guide's audit log cannot say what a person changed
-    with psycopg.connect(club.url) as connection:
-        (truth,) = break_club(connection, club.club, ["registrations-on-wrong-event"])
+    (truth,) = club.breaks("registrations-on-wrong-event")
     moved = sorted(truth.keys)
     club.execute(
         """INSERT INTO "AuditLog" (id, action, "resourceType", "resourceId", before, "createdAt")
            VALUES (gen_random_uuid(), 'UPDATE', 'EventRegistration', %s, '{"eventId": "x"}', now())""",
         moved[0],
     )
-    with opened(club) as wb:
+    with club.open() as wb:
         plan = wb.plan_mappings(wb.sure_corrections(), move_records=True)
     assert [each["key"] for each in plan.kept] == [moved[0]]
     assert plan.changes["EventRegistration"] == {"update": 1}
@@ -239,13 +229,13 @@ def test_moves_to_places_that_stay_taken_are_refused():
     assert refuse_taken(now, {"a": ("g", "1"), "b": ("g", "1")}) == {"a": "b", "b": "a"}
 
 
-def test_a_right_mapping_and_unknown_things_plan_nothing(broken, opened):
+def test_a_right_mapping_and_unknown_things_plan_nothing(broken):
     club, truths = broken("swapped-mappings")
     right = truths["swapped-mappings"].detail["right"]
     key, record = sorted(right.items())[0]
     wa_id = key.split("/")[1]
     shape = club.club.shape
-    with opened(club) as wb:
+    with club.open() as wb:
         for arguments, said in (
             (("Membr", wa_id, record), "nearest: Member"),
             (("Member", "50", record), "not mapped"),
@@ -271,17 +261,17 @@ def test_a_right_mapping_and_unknown_things_plan_nothing(broken, opened):
         (b"entity,wa_id,new_id,resaon\nMember,1,2,x\n", "'resaon'.*nearest is 'reason'"),
     ],
 )  # fmt: skip
-def test_a_table_that_is_none_is_told(clubs, opened, tmp_path, content, said):
+def test_a_table_that_is_none_is_told(clubs, tmp_path, content, said):
     path = tmp_path / "table.csv"
     path.write_bytes(content)
-    with opened(clubs.clone("guide")) as wb:
+    with clubs.clone("guide").open() as wb:
         with pytest.raises(UsageError, match=said) as caught:
             wb.plan_mappings(path)
         assert caught.value.exit_code == 2
         assert not len(wb.plans())
 
 
-def test_every_bad_line_is_told_at_once(broken, opened, tmp_path):
+def test_every_bad_line_is_told_at_once(broken, tmp_path):
     club, truths = broken("wrong-person")
     ((key, record),) = truths["wrong-person"].detail["right"].items()
     wa_id, shape = key.split("/")[1], club.club.shape
@@ -292,7 +282,7 @@ def test_every_bad_line_is_told_at_once(broken, opened, tmp_path):
         "Member,1",
     ]  # fmt: skip
     path.write_text("\ufeff" + "\r\n".join(lines), encoding="utf-8")
-    with opened(club) as wb:
+    with club.open() as wb:
         with pytest.raises(UsageError) as caught:
             wb.plan_mappings(path)
         said = caught.value.what

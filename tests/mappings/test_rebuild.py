@@ -168,7 +168,7 @@ def test_what_a_csv_import_made_is_mapped_on_request(recording: Open) -> None:
 def test_the_ambiguous_are_left_out_and_listed(clubs: Clubs, at: At) -> None:
     club = clubs.clone("application")
     run = at(club)
-    with psycopg.connect(club.url) as connection:
+    with club.connect() as connection:
         made = connection.execute(
             """SELECT metadata->>'waId', "resourceId"::text FROM "AuditLog" WHERE action = 'CREATE'
                AND "resourceType" = 'Member' AND metadata ? 'waId' ORDER BY 1 LIMIT 6"""
@@ -241,7 +241,7 @@ def _sync_again(club: Ground) -> str:
         "name": sql.Literal(run),
         "target_name": sql.Literal("murmurantId" if guide else "clubosId"),
     }
-    with psycopg.connect(club.url) as connection:
+    with club.connect() as connection:
         connection.execute("CREATE TEMP TABLE moment AS SELECT timestamp '2026-07-01 10:00:00' AS now")
         for statement in statements:
             connection.execute(sql.SQL(statement).format(**known))

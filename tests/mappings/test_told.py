@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 
 import pandas as pd
-import psycopg
 
 from tests.commands import at, shell  # noqa: F401
 from tests.mappings.conftest import ALL
-from workbench.demo.breakages import break_club
 from workbench.investigate.mappings.telling import COLUMNS
 from workbench.reporting import mapping_cycles_chart, mapping_scores_chart, mapping_table, show_figure
 
@@ -19,8 +17,7 @@ def test_the_command_from_the_finding_to_the_plan(clubs, at, tmp_path):  # noqa:
     run = at(club)
     clean = run("mappings", "--json")
     assert (clean.returncode, json.loads(clean.stdout)["problems"]) == (0, [])
-    with psycopg.connect(club.url) as connection:
-        break_club(connection, club.club, ALL)
+    club.breaks(*ALL)
     club.execute("""UPDATE "Member" SET "lastName" = '<script>alert(1)</script>' WHERE id IN
         (SELECT "murmurantId" FROM "WaIdMapping" WHERE "waId" = '50005')""")
     found = run("mappings", "--csv", "sure.csv")

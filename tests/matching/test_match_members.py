@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-import psycopg
 import pytest
 
 from tests.conftest import database_at
-from workbench.demo.breakages import break_club
 from workbench.investigate.matching import OFFER_THRESHOLD, cluster_pairs, match_members
 from workbench.investigate.matching.scoring import COMPARISONS
 from workbench.murmurant.schema import read_schema
@@ -23,8 +21,7 @@ def test_a_healthy_club_has_no_probable_duplicates(club):
 
 
 def test_the_demos_duplicates_are_found_and_told(club):
-    with psycopg.connect(club.url) as connection:
-        (truth,) = break_club(connection, club.club, ["duplicate-members"])
+    (truth,) = club.breaks("duplicate-members")
     found = matches(club.url)
     planted = {tuple(sorted(pair)) for pair in truth.detail["pairs"].items()}
     assert set(zip(found["left"], found["right"], strict=True)) == planted

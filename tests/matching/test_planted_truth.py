@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from itertools import combinations
 
-import psycopg
 import pytest
 
 from benchmarks.another_club import another_club
@@ -28,7 +27,7 @@ def together(found):
 @pytest.fixture(scope="module", params=["guide", "application"])
 def planted(clubs, request):
     cloned = clubs.clone(request.param, members=2000)
-    with psycopg.connect(cloned.url) as connection:
+    with cloned.connect() as connection:
         truth = plant_duplicates(connection, cloned.club)
     return cloned.url, truth, matches(cloned.url)
 
@@ -89,7 +88,7 @@ def test_planting_is_repeatable(clubs, dialect):
     truths = []
     for _ in range(2):
         cloned = clubs.clone(dialect)
-        with psycopg.connect(cloned.url) as connection:
+        with cloned.connect() as connection:
             truths.append(plant_duplicates(connection, cloned.club, share=0.05))
             rows = connection.execute('SELECT md5(string_agg(m::text, chr(10) ORDER BY id)) FROM "Member" m')
             truths.append(rows.fetchone())

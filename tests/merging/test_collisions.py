@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.conftest import Ground
-from tests.fixes.conftest import State
+from tests.conftest import Ground, State
 from tests.planting import Planter, assert_nobody_speaks_of
 from workbench.errors import Refused, UsageError
 

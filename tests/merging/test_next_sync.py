@@ -8,7 +8,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 
 from tests.commands import Shell
@@ -33,7 +32,7 @@ def finding(run: Shell) -> tuple[str, list[dict[str, Any]]]:
 def with_ids(club: Ground, entity: str) -> list[tuple[str, str]]:
     """Return some records which a WA id leads to, with the ids."""
     target = "murmurantId" if club.club.dialect == "guide" else "clubosId"
-    with psycopg.connect(club.url) as connection:
+    with club.connect() as connection:
         return connection.execute(
             f"""SELECT m."{target}"::text, m."waId"::text FROM "WaIdMapping" m WHERE m."entityType" = %s
                 ORDER BY m."waId" LIMIT 12""",  # type: ignore[arg-type]

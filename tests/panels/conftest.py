@@ -4,31 +4,25 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from ipywidgets import Button, Widget
 
 from tests.conftest import Ground
-from workbench.settings import Settings
 from workbench.workbench import Workbench
 
 
 @pytest.fixture
-def opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Workbench]]:
+def opened(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Workbench]]:
     """Open a club as a notebook does, with a folder of its own for plans and reports."""
     made: list[Workbench] = []
 
     def open_club(club: Ground, **changes: Any) -> Workbench:
-        found = club.workbench()
-        kept = {"home": tmp_path / "home", "reports": tmp_path / "reports", "backups": tmp_path / "backups"}
         monkeypatch.setenv("CLUB_URL", club.url)
-        here = found.options.model_copy(update={"url_env": "CLUB_URL"})
-        settings = Settings(operator="dana", environments={"demo": here}, **{**kept, **changes})
-        one = Workbench(found.database, here, settings, found.reports)
-        made.append(one)
-        return one
+        here = club.options.model_copy(update={"url_env": "CLUB_URL"})
+        made.append(club.open(unmask=False, url_env="CLUB_URL", environments={"demo": here}, **changes))
+        return made[-1]
 
     yield open_club
     for each in made:

@@ -6,15 +6,12 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-import psycopg
 import pytest
 
-from tests.conftest import Clubs, Ground
+from tests.conftest import Clubs, Ground, carry_out
 from tests.duplicates.conftest import HOSTILE, SAME_PERSON
-from tests.fixes.conftest import carry_out
 from tests.panels.conftest import parts, press, said, settle
 from tests.planting import Planter
-from tests.states import differences, state
 from workbench import Found
 from workbench.panels import DuplicateReview
 from workbench.panels.panel import PEOPLE
@@ -48,11 +45,6 @@ def _other_twins(planter: Planter) -> list[str]:
     return _twins(planter, "b.ort@example.org", "bort@example.org", **named)
 
 
-def _state(club: Ground) -> dict[str, list[str]]:
-    with psycopg.connect(club.url) as connection:
-        return state(connection, ("AuditLog",))
-
-
 def _gone(panel: DuplicateReview) -> list[str]:
     """Return the records that go by the plan that is reviewed."""
     plan = panel.wb.plan(panel.review.plan)
@@ -78,7 +70,7 @@ def test_reviewed_merged_and_brought_back(opened: Opened, small: Ground, planter
     left, right = _twins(planter, *ADDRESSES[:2])
     event = planter.event()
     planter.registration(right, event)
-    before = _state(small)
+    before = small.state()
     panel = _review(opened(small))
     assert panel.card.pair == (left, right)
     assert "0 of 1 reviewed" in said(panel)
@@ -89,21 +81,21 @@ def test_reviewed_merged_and_brought_back(opened: Opened, small: Ground, planter
     assert f"{left} and {right}: same, says dana." in said(panel)
     assert "1 of 1 reviewed" in said(panel)
     assert panel.wb.decisions()["decision"].tolist() == ["same"]
-    assert not differences(before, _state(small)), "a word is a line in a file"
+    assert not small.changed(before), "a word is a line in a file"
     assert panel.merging.choice._stays.value == right, "the one with more associations is proposed"
     press(panel, "Plan this merge")
     plan = panel.wb.plan(panel.review.plan)
     assert "called the same by dana" in plan.header.evidence[0]
-    assert not differences(before, _state(small))
+    assert not small.changed(before)
     carry_out(panel.wb, plan)
-    gone = differences(before, _state(small))
+    gone = small.changed(before)
     assert [len(each) for each in gone["Member"]] == [1, 0]
     panel.review.show(plan)
     settle(panel)
     assert "0 of 0 reviewed" in said(panel), "it looks again by itself"
     assert panel.merging.layout.display == "none"
     carry_out(panel.wb, panel.wb.plan_undo(plan.id))
-    assert not differences(before, _state(small))
+    assert not small.changed(before)
 
 
 def test_a_word_after_a_step_is_never_said_of_the_pair_that_was_left(

@@ -50,7 +50,7 @@ def hostile(
         plant(connection)
 
     name = server.create(server.template(f"hostile-{dialect}", fill))
-    return Ground(server.url(name), built[dialect])
+    return Ground(server.url(name), tmp_path_factory.mktemp("ground"), built[dialect])
 
 
 @pytest.fixture
@@ -125,7 +125,7 @@ def test_a_file_for_a_spreadsheet_holds_no_formula(
     tmp_path: Path,
 ) -> None:
     club = clubs.clone("guide")  # where ids are text
-    with psycopg.connect(club.url) as connection:
+    with club.connect() as connection:
         break_club(connection, club.club, ("duplicate-members", "swapped-mappings"))
         connection.execute("""UPDATE "Member" SET id = '=' || id""")
         connection.execute("""UPDATE "Registration" SET "memberId" = '=' || "memberId\"""")

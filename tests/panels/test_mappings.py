@@ -6,12 +6,10 @@ from collections.abc import Callable
 from threading import Event
 from typing import Any
 
-import psycopg
 import pytest
 
 from tests.conftest import Ground
 from tests.panels.conftest import parts, press, said, settle
-from tests.states import differences, state
 from workbench.demo.breakages import break_club
 from workbench.panels import MappingCorrection
 from workbench.panels.panel import PEOPLE
@@ -22,13 +20,8 @@ HOSTILE = "<img src=x onerror=alert(1)>\u202e=1+1🦜"
 Opened = Callable[..., Workbench]
 
 
-def _state(club: Ground) -> dict[str, list[str]]:
-    with psycopg.connect(club.url) as connection:
-        return state(connection, ("AuditLog",))
-
-
 def _broken(club: Ground, *names: str) -> dict[str, dict[str, Any]]:
-    with psycopg.connect(club.url) as connection:
+    with club.connect() as connection:
         return {each.breakage: each.detail for each in break_club(connection, club.club, names)}
 
 
@@ -54,7 +47,7 @@ def _ticked(panel: MappingCorrection, words: str) -> Any:
 
 def test_a_swap_is_put_right_and_taken_back(opened: Opened, club: Ground) -> None:
     right = _broken(club, "swapped-mappings")["swapped-mappings"]["right"]
-    before = _state(club)
+    before = club.state()
     panel = _panel(opened(club))
     one, other = sorted(right)
     _choose(panel._wrong, one)
@@ -67,7 +60,7 @@ def test_a_swap_is_put_right_and_taken_back(opened: Opened, club: Ground) -> Non
     press(panel, "Plan the correction")
     plan = panel.wb.plan(panel.review.plan)
     assert plan.changes == {"WaIdMapping": {"update": 2}}
-    assert not differences(before, _state(club)), "a plan is a file"
+    assert not club.changed(before), "a plan is a file"
     press(panel.review, "Approve")
     panel.wb.apply(plan)  # its button verifies the whole database as well: see test_plans
     for key, record in right.items():
@@ -80,7 +73,7 @@ def test_a_swap_is_put_right_and_taken_back(opened: Opened, club: Ground) -> Non
     press(panel.review, "Plan the undo")
     press(panel.review, "Approve")
     panel.wb.apply(panel.wb.plan(panel.review.plan))
-    assert not differences(before, _state(club))
+    assert not club.changed(before)
 
 
 def test_half_a_swap_is_refused_in_words_and_all_that_is_sure_is_not(opened: Opened, club: Ground) -> None:

@@ -5,20 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-import psycopg
 import pytest
 
 from tests.conftest import Clubs, Ground
 from tests.panels.conftest import parts, press, said, settle
-from tests.states import differences, state
 from workbench.errors import WorkbenchError
 from workbench.panels import PlanReview, RunPicker
 from workbench.workbench import Workbench
-
-
-def _state(club: Ground) -> dict[str, list[str]]:
-    with psycopg.connect(club.url) as connection:
-        return state(connection, ("AuditLog",))
 
 
 def _picked(wb: Workbench) -> RunPicker:
@@ -31,25 +24,25 @@ def _picked(wb: Workbench) -> RunPicker:
 
 
 def test_a_run_goes_and_comes_back(opened: Callable[..., Workbench], club: Ground) -> None:
-    before = _state(club)
+    before = club.state()
     panel = _picked(opened(club))
     assert "What it did" in said(panel)
     press(panel, "Plan the rollback")
     plan = panel.review.plan
     assert plan.startswith("rollback-")
     assert panel.wb.plan(plan).digest in said(panel.review)
-    assert not differences(before, _state(club))
+    assert not club.changed(before)
     press(panel.review, "Approve")
     assert f"dana approves {plan}" in said(panel)
     press(panel.review, "Apply")
     assert "Applied: " in said(panel)
     assert "Is it safe to reopen?" in said(panel), "it is verified at once"
-    assert differences(before, _state(club))
+    assert club.changed(before)
     press(panel.review, "Plan the undo")
     assert panel.review.plan != plan
     press(panel.review, "Approve")
     press(panel.review, "Apply")
-    assert not differences(before, _state(club))
+    assert not club.changed(before)
 
 
 def test_a_dry_run_leaves_nothing_to_plan(opened: Callable[..., Workbench], club: Ground) -> None:
@@ -64,13 +57,13 @@ def test_a_dry_run_leaves_nothing_to_plan(opened: Callable[..., Workbench], club
 
 
 def test_a_preview_is_the_report_and_changes_nothing(opened: Callable[..., Workbench], club: Ground) -> None:
-    before = _state(club)
+    before = club.state()
     panel = _picked(opened(club))
     press(panel, "Plan the rollback")
     press(panel.review, "Preview")
     assert "srcdoc=" in said(panel.review)
     assert 'sandbox=""' in said(panel.review)
-    assert not differences(before, _state(club))
+    assert not club.changed(before)
 
 
 def test_a_second_session_is_told_that_the_first_applied(
@@ -82,10 +75,10 @@ def test_a_second_session_is_told_that_the_first_applied(
     two = PlanReview(opened(club), one.review.plan)
     settle(two)
     press(one.review, "Apply")
-    after = _state(club)
+    after = club.state()
     press(two, "Apply")
     assert "wb-fail" in two.work.said
-    assert not differences(after, _state(club))
+    assert not club.changed(after)
     press(two, "Look again")
     assert "applied, by dana" in said(two)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-import psycopg
 import pytest
 from ipywidgets import HTML, Widget
 
@@ -29,7 +28,7 @@ def _states(panel: PreflightPanel) -> dict[str, str]:
 
 
 def _logged(club: Ground) -> str:
-    with psycopg.connect(club.url) as connection:
+    with club.connect() as connection:
         return "\n".join(state(connection)["AuditLog"])
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import psycopg
 import pytest
 
 from tests.commands import shell as shell
@@ -13,9 +12,7 @@ from tests.conftest import Ground
 from tests.panels.conftest import parts, press, said, settle
 from tests.recorded import EXCERPTS, Recording
 from tests.recorded import recording as recording
-from tests.states import differences, state
 from workbench import open_workbench, tier_corrections
-from workbench.demo.breakages import break_club
 from workbench.panels import TierCorrection
 from workbench.workbench import Workbench
 
@@ -23,14 +20,8 @@ HOSTILE = "<img src=x onerror=alert(1)>\u202e=1+1"
 Opened = Callable[..., Workbench]
 
 
-def _state(club: Ground) -> dict[str, list[str]]:
-    with psycopg.connect(club.url) as connection:
-        return state(connection, ("AuditLog",))
-
-
 def _break(club: Ground, *names: str) -> None:
-    with psycopg.connect(club.url) as connection:
-        break_club(connection, club.club, names)
+    club.breaks(*names)
 
 
 def _panel(wb: Workbench, mapping: str = "") -> TierCorrection:
@@ -41,7 +32,7 @@ def _panel(wb: Workbench, mapping: str = "") -> TierCorrection:
 
 def test_one_level_is_corrected_then_all_and_taken_back(opened: Opened, club: Ground) -> None:
     _break(club, "all-prospect")
-    before = _state(club)
+    before = club.state()
     wb = opened(club)
     wrong = tier_corrections(wb.tier_review())
     assert list(wrong["members"]) == sorted(wrong["members"], reverse=True)
@@ -57,7 +48,7 @@ def test_one_level_is_corrected_then_all_and_taken_back(opened: Opened, club: Gr
     press(panel, "Plan the correction")
     plan = wb.plan(panel.review.plan)
     assert plan.changes == {"Member": {"update": count}}
-    assert not differences(before, _state(club)), "a plan is a file"
+    assert not club.changed(before), "a plan is a file"
     press(panel.review, "Approve")
     wb.apply(plan)
     press(panel, "Compare")
@@ -79,7 +70,7 @@ def test_one_level_is_corrected_then_all_and_taken_back(opened: Opened, club: Gr
         back = wb.plan_undo(done.id)
         wb.approve(back, back.digest)
         wb.apply(back)
-    assert not differences(before, _state(club))
+    assert not club.changed(before)
 
 
 def test_hostile_levels_and_errors_are_said_in_words(opened: Opened, club: Ground, tmp_path: Path) -> None:

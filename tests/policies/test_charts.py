@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import pandas as pd
-import psycopg
 import pytest
 
 from tests.reporting.test_charts import HOSTILE, svg
-from workbench.demo.breakages import break_club
 from workbench.reporting.charts import capacity_chart, rehearsals_chart
 from workbench.reporting.drawing import show_figure
 
@@ -51,8 +49,7 @@ def test_no_limit_and_nobody_registered():
 
 
 def test_what_the_club_shows(club):
-    with psycopg.connect(club.url) as connection:
-        broken = break_club(connection, club.club, ["over-capacity-limit", "overbooked", "stale-dry-run"])
+    broken = club.breaks("over-capacity-limit", "overbooked", "stale-dry-run")
     keys = {each.breakage: each.keys for each in broken}
     with club.workbench() as wb:
         found, rehearsed = wb.capacity(), wb.rehearsals()

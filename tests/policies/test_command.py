@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 
-import psycopg
 import pytest
 
 from tests.commands import at, shell  # noqa: F401
 from tests.policies.conftest import own_sql
-from workbench.demo.breakages import break_club
 from workbench.investigate.policies import STARTER
 
 
@@ -88,8 +86,7 @@ def test_people_are_masked_and_titles_are_text(clubs, at, tmp_path, flags):  # n
 
 def test_a_plan_by_rule_from_the_command_line(clubs, at, tmp_path):  # noqa: F811
     club = clubs.clone("guide")
-    with psycopg.connect(club.url) as connection:
-        (truth,) = break_club(connection, club.club, ["over-capacity-limit"])
+    (truth,) = club.breaks("over-capacity-limit")
     run = at(club)
     (tmp_path / "policies.toml").write_text(STARTER.read_text(encoding="utf-8").replace("# fix =", "fix ="))
     done = run("plan", "policies", "events-over-capacity-limit", "--json", "--as", "dana")

@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
-import psycopg
 import pytest
 
 from tests.conftest import DIALECTS
-from tests.fixes.conftest import HISTORY, carry_out
 from tests.policies.conftest import keys, own_sql
-from tests.states import differences, state
-from workbench.demo.breakages import break_club
 from workbench.errors import Refused, UsageError
-from workbench.settings import Settings
 
 CLAMP = "id = 'large'\ntitle = 'Too large'\nask = 'capacity-limit'\nlimit = 100\nfix = 'clamp'"
 SWAP = "id = 'backwards'\ntitle = 'Backwards'\nask = 'end-after-start'\nfix = 'swap'"
@@ -22,32 +16,21 @@ HIDE = "id = 'seen'\ntitle = 'Seen'\nask = 'visibility'\nfix = 'hide'"
 BREAKAGES = ("over-capacity-limit", "ends-before-start", "private-visible")
 
 
-def opened(club, tmp_path, **changes):
-    settings = Settings(operator="dana", home=tmp_path / "home")
-    return replace(club.workbench(**changes), settings=settings, one_state=False)
-
-
-def now(club):
-    with psycopg.connect(club.url) as connection:
-        return state(connection)
-
-
 def changed(before, club):
-    return {table for table in differences(before, now(club)) if table not in HISTORY}
+    return set(club.changed(before))
 
 
 @pytest.fixture
 def broken(club):
-    with psycopg.connect(club.url) as connection:
-        truths = break_club(connection, club.club, BREAKAGES)
+    truths = club.breaks(*BREAKAGES)
     return club, {truth.breakage: truth.keys for truth in truths}
 
 
-def test_plan_apply_silent_undo(broken, write, tmp_path):
+def test_plan_apply_silent_undo(broken, write):
     club, truth = broken
     path = write(CLAMP, SWAP, HIDE)
-    before = now(club)
-    wb = opened(club, tmp_path)
+    before = club.state()
+    wb = club.open()
     plan = wb.plan_policies(file=path)
     again = wb.plan_policies(file=path)
     assert (plan.digest, plan.kept, plan.unresolved) == (again.digest, [], [])
@@ -55,7 +38,7 @@ def test_plan_apply_silent_undo(broken, write, tmp_path):
     harmed = len(truth["over-capacity-limit"]) + len(truth["ends-before-start"])
     assert plan.changes == {"Event": {"update": harmed}, photos: {"update": len(truth["private-visible"])}}
     assert changed(before, club) == set()
-    carry_out(wb, plan)
+    club.carry_out(plan)
     assert {each.check.id: each.status for each in wb.policies(path)} == dict.fromkeys(
         ("large", "backwards", "seen"), "pass"
     )
@@ -72,7 +55,7 @@ def test_plan_apply_silent_undo(broken, write, tmp_path):
     }
     with pytest.raises(Refused, match="nothing to correct"):
         wb.plan_policies(file=path)
-    carry_out(wb, wb.plan_undo(plan.id))
+    club.undo(plan)
     assert changed(before, club) == {"workbench"} - {"workbench"}
     assert (
         set(map(str, keys({e.check.id: e for e in wb.policies(path)}["large"])))
@@ -80,29 +63,28 @@ def test_plan_apply_silent_undo(broken, write, tmp_path):
     )
 
 
-def test_what_people_changed_since_is_kept_and_listed(broken, write, tmp_path):
+def test_what_people_changed_since_is_kept_and_listed(broken, write):
     club, truth = broken
     mine = sorted(truth["over-capacity-limit"])[0]
     club.execute(
         """UPDATE "Event" SET location = 'The barn', "updatedAt" = '2026-05-31 12:00:00' WHERE id::text = %s""",
         mine,
     )
-    plan = opened(club, tmp_path).plan_policies(["large"], file=write(CLAMP, SWAP))
+    plan = club.open().plan_policies(["large"], file=write(CLAMP, SWAP))
     assert plan.changes == {"Event": {"update": len(truth["over-capacity-limit"]) - 1}}
     assert [each["key"] for each in plan.kept] == [mine]
     assert "changed it after run" in str(plan.kept[0]["reason"])
 
 
-def test_photos_written_after_the_last_import_are_kept(clubs, write, tmp_path):
+def test_photos_written_after_the_last_import_are_kept(clubs, write):
     club = clubs.clone("application")
-    with psycopg.connect(club.url) as connection:
-        break_club(connection, club.club, ["private-visible"])
+    club.breaks("private-visible")
     club.execute("""UPDATE "FileObject" SET "updatedAt" = '2026-05-31 12:00:00' WHERE "isPublic" """)
     with pytest.raises(Refused, match="kept"):
-        opened(club, tmp_path).plan_policies(file=write(HIDE))
+        club.open().plan_policies(file=write(HIDE))
 
 
-def test_what_no_import_wrote_is_left_unresolved(broken, write, tmp_path):
+def test_what_no_import_wrote_is_left_unresolved(broken, write):
     club, truth = broken
     mine = sorted(truth["over-capacity-limit"])[0]
     copied = 'INSERT INTO "Event" SELECT (jsonb_populate_record(e, %s)).* FROM "Event" e WHERE id::text = %s'
@@ -110,17 +92,17 @@ def test_what_no_import_wrote_is_left_unresolved(broken, write, tmp_path):
     if club.club.dialect == "guide":
         facts["importRunId"] = None
     club.execute(copied, json.dumps(facts), mine)
-    plan = opened(club, tmp_path).plan_policies(file=write(CLAMP))
+    plan = club.open().plan_policies(file=write(CLAMP))
     assert [(each["key"], each["reason"]) for each in plan.unresolved] == [
         (facts["id"], "nothing tells that an import wrote it; it may be people's own")
     ]
     assert plan.total == len(truth["over-capacity-limit"])
 
 
-def test_a_capacity_is_not_lowered_below_the_guests(broken, write, tmp_path):
+def test_a_capacity_is_not_lowered_below_the_guests(broken, write):
     club, truth = broken
     reg = '"Registration"' if club.club.dialect == "guide" else '"EventRegistration"'
-    with psycopg.connect(club.url) as connection:
+    with club.connect() as connection:
         guests = dict(
             connection.execute(
                 f"""SELECT "eventId"::text, count(*) FROM {reg} WHERE status::text = 'CONFIRMED' GROUP BY 1"""
@@ -128,7 +110,7 @@ def test_a_capacity_is_not_lowered_below_the_guests(broken, write, tmp_path):
         )
     most = sorted(guests.get(key, 0) for key in truth["over-capacity-limit"])[-1]
     low = CLAMP.replace("limit = 100", f"limit = {most - 1}\nwhere = {{ upcoming = false }}")
-    plan = opened(club, tmp_path).plan_policies(file=write(low))
+    plan = club.open().plan_policies(file=write(low))
     left = {str(each["key"]): str(each["reason"]) for each in plan.unresolved}
     assert {key for key in left if "do not fit" in left[key]} == {
         key for key, count in guests.items() if count > most - 1 and key in left
@@ -138,7 +120,7 @@ def test_a_capacity_is_not_lowered_below_the_guests(broken, write, tmp_path):
     )
 
 
-def test_events_that_a_swap_would_not_mend_are_unresolved(broken, write, tmp_path):
+def test_events_that_a_swap_would_not_mend_are_unresolved(broken, write):
     club, truth = broken
     one, two = sorted(truth["ends-before-start"])
     three = min(truth["over-capacity-limit"])
@@ -158,7 +140,7 @@ def test_events_that_a_swap_would_not_mend_are_unresolved(broken, write, tmp_pat
         "id = 'long'\ntitle = 'Too long'\nask = 'event-length'\nlongest_days = 31",
         "id = 'late'\ntitle = 'Too late'\nask = 'registered-in-time'",
     )
-    plan = opened(club, tmp_path).plan_policies(["backwards"], file=write(SWAP, *others))
+    plan = club.open().plan_policies(["backwards"], file=write(SWAP, *others))
     assert plan.changes == {"Event": {"update": 1}}
     left = {str(each["key"]): str(each["reason"]) for each in plan.unresolved}
     assert set(left) == {one, two}
@@ -167,7 +149,7 @@ def test_events_that_a_swap_would_not_mend_are_unresolved(broken, write, tmp_pat
     assert [row[0] for row in plan.rows(plan.operations[0])] == [three]
 
 
-def test_two_rules_about_one_event_make_one_change(clubs, write, tmp_path):
+def test_two_rules_about_one_event_make_one_change(clubs, write):
     club = clubs.clone("guide")
     club.execute(
         """UPDATE "Event" SET capacity = 500, "endTime" = "startTime" - interval '2 hours' WHERE id =
@@ -175,44 +157,43 @@ def test_two_rules_about_one_event_make_one_change(clubs, write, tmp_path):
     )
     tighter = CLAMP.replace("'large'", "'larger'").replace("100", "300")
     twice = SWAP.replace("'backwards'", "'twice'")
-    before = now(club)
-    wb = opened(club, tmp_path)
+    before = club.state()
+    wb = club.open()
     path = write(CLAMP, tighter, SWAP, twice)
     plan = wb.plan_policies(file=path)
     assert plan.changes == {"Event": {"update": 1}}
     assert plan.operations[0].changed == ("capacity", "endTime", "startTime")
     ((_, _, *values),) = plan.rows(plan.operations[0])
     assert values[0::3] == ["500", "100"]
-    carry_out(wb, plan)
+    club.carry_out(plan)
     assert {each.status for each in wb.policies(path)} == {"pass"}
-    carry_out(wb, wb.plan_undo(plan.id))
+    club.undo(plan)
     assert changed(before, club) == set()
 
 
-def test_a_hostile_title_is_text_and_stays(clubs, write, tmp_path):
+def test_a_hostile_title_is_text_and_stays(clubs, write):
     club = clubs.clone("application")
     title = '\'; DROP TABLE "Event"; --\t\\.\n=HYPERLINK(1) <script>'
-    with psycopg.connect(club.url) as connection:
-        (truth,) = break_club(connection, club.club, ["over-capacity-limit"])
+    (truth,) = club.breaks("over-capacity-limit")
     club.execute('UPDATE "Event" SET title = %s WHERE capacity = 500', title)
-    before = now(club)
-    wb = opened(club, tmp_path)
+    before = club.state()
+    wb = club.open()
     hostile_id = CLAMP.replace("'Too large'", "'''<script>alert(1)</script> '; DROP TABLE x'''")
     plan = wb.plan_policies(file=write(hostile_id))
-    carry_out(wb, plan)
-    with psycopg.connect(club.url) as connection:
+    club.carry_out(plan)
+    with club.connect() as connection:
         rows = connection.execute(
             'SELECT title, capacity FROM "Event" WHERE id::text = ANY(%s)', [list(truth.keys)]
         )
         assert set(rows.fetchall()) == {(title, 100)}
-    carry_out(wb, wb.plan_undo(plan.id))
+    club.undo(plan)
     assert changed(before, club) == set()
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_nothing_is_planned_without_a_word_of_how(clubs, write, tmp_path, dialect):
     club = clubs.clone(dialect)
-    wb = opened(club, tmp_path)
+    wb = club.open()
     plain = CLAMP.replace("\nfix = 'clamp'", "")
     for ids, file, words in (
         ((), None, "says how to correct"),
@@ -226,5 +207,5 @@ def test_nothing_is_planned_without_a_word_of_how(clubs, write, tmp_path, dialec
         wb.plan_policies(file=write(CLAMP))
     club.execute('ALTER TABLE "Event" DROP COLUMN capacity')
     with pytest.raises(Refused, match="could not be asked"):
-        opened(club, tmp_path).plan_policies(file=write(CLAMP))
-    assert not list((tmp_path / "home").rglob("*.plan"))
+        club.open().plan_policies(file=write(CLAMP))
+    assert not list(club.plans.glob("*"))

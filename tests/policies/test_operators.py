@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
-import psycopg
 import pytest
 
 from tests.conftest import database_at
 from workbench.checks import Look
 from workbench.checks.registry import run_checks
-from workbench.demo.breakages import break_club
 from workbench.demo.breakages.operators import REAL_LOOKING
 from workbench.investigate.dry_runs import rehearsals, rehearsals_frame
 from workbench.murmurant.importers import Run
@@ -54,8 +52,7 @@ def test_the_mark_goes_with_a_dump(club, server, tmp_path):
 
 
 def test_real_people_are_many_or_few(club):
-    with psycopg.connect(club.url) as connection:
-        break_club(connection, club.club, ["real-people"])
+    club.breaks("real-people")
     found = ask(club, "real-people-in-demo")
     assert (found.status, found.rows.to_dict("records")[0]["members"]) == ("warn", 3)
     assert ask(club, "real-people-in-demo", "development").status == "pass"  # a developer or two

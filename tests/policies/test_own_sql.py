@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from uuid import uuid4
 
-import psycopg
 import pytest
 
 from tests.conftest import DIALECTS
@@ -48,7 +47,7 @@ def test_a_renamed_column_is_still_masked(club, write):
         club, write(own_sql('SELECT id AS key, "lastName" AS note, email AS "at" FROM "Member"', "Member"))
     )["own"]
     assert list(found.rows.columns) == ["key", "note (lastName)", "at (email)"]
-    with psycopg.connect(club.url) as connection:
+    with club.connect() as connection:
         surnames = {row[0] for row in connection.execute('SELECT DISTINCT "lastName" FROM "Member"')}
     shown = workbench.mask(found.rows)
     assert not surnames & set(shown["note (lastName)"])
@@ -96,7 +95,7 @@ def test_what_the_server_refuses_is_not_run_and_silences_nothing(club, write):
         own_sql(sql).replace("'own'", f"'own-{place}'") for place, (sql, _) in enumerate(REFUSED.values())
     ]
     rules += ["id = 'last'\ntitle = 'Last'\nask = 'end-after-start'"]
-    with psycopg.connect(club.url) as other:
+    with club.connect() as other:
         before = state(other)
         other.commit()
         found = asked(club, write(*rules), statement_timeout=0.5)
@@ -122,7 +121,7 @@ def test_what_a_rule_sets_and_locks_ends_with_it(club, write):
     ]
     with club.workbench(statement_timeout=1.5) as wb:
         found = {each.check.id: each for each in wb.policies(write(*rules))}
-        with psycopg.connect(club.url) as other:  # while ours is open
+        with club.connect() as other:  # while ours is open
             assert other.execute("SELECT pg_try_advisory_lock(7)").fetchone() == (True,)
     assert keys(found["e"]) == {"1500ms", "pg_read_all_data", '"public"'}
     assert "took longer than 1.5 s" in found["f"].reason

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import psycopg
 import pytest
 
 from tests.conftest import DIALECTS
 from tests.policies.conftest import keys
 from workbench.checks.policies import NAMED_BY_THE_GUIDE
-from workbench.demo.breakages import break_club
 from workbench.investigate.policies import starter
 
 UNASKED = {"guide": {"registrations-past-the-deadline"}, "application": set()}
@@ -66,7 +64,7 @@ def test_each_rule_names_what_breaks_it(clubs, dialect, rule):
         "seat": f"SELECT id FROM {reg} ORDER BY id LIMIT 1",
     }
     words = {name: text if name == "reg" else f"({text})" for name, text in words.items()}
-    with psycopg.connect(club.url) as connection:
+    with club.connect() as connection:
         (broken,) = connection.execute(f"{BREAK[rule].format(**words)} RETURNING id::text").fetchall()
     found = asked(club)
     fired = found[rule]
@@ -81,19 +79,13 @@ def test_each_rule_names_what_breaks_it(clubs, dialect, rule):
 
 
 def test_visibility_is_the_demo_breakage(club):
-    with psycopg.connect(club.url) as connection:
-        (truth,) = break_club(connection, club.club, ["private-visible"])
+    (truth,) = club.breaks("private-visible")
     found = asked(club)["members-visibility"]
     assert (found.status, keys(found), found.check.risk) == ("fail", set(truth.keys), "critical")
 
 
 def test_a_check_and_its_rule_are_one_question(club):
-    with psycopg.connect(club.url) as connection:
-        break_club(
-            connection,
-            club.club,
-            ["over-capacity-limit", "overbooked", "ends-before-start", "private-visible"],
-        )
+    club.breaks("over-capacity-limit", "overbooked", "ends-before-start", "private-visible")
     with club.workbench() as wb:
         checks, rules = wb.checks(NAMED_BY_THE_GUIDE), wb.policies(ids=NAMED_BY_THE_GUIDE)
     assert [each.check.id for each in checks] == [each.check.id for each in rules]

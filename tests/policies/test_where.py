@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import psycopg
 import pytest
 
 from tests.policies.conftest import keys
@@ -23,7 +22,7 @@ def test_events_to_come_and_published_ones(club, write):
     )
     club.execute("""UPDATE "Event" SET "startTime" = now() + interval '9 days', "endTime" = NULL
                     WHERE id IN (SELECT id FROM "Event" WHERE "isPublished" ORDER BY id LIMIT 2)""")
-    with psycopg.connect(club.url) as connection:
+    with club.connect() as connection:
 
         def ids(condition):
             rows = connection.execute(f'SELECT id::text FROM "Event" WHERE capacity > 0 AND {condition}')
@@ -46,7 +45,7 @@ def test_registrations_for_such_events(club, write):
     club.execute(
         f'UPDATE "Event" SET "isPublished" = false WHERE id = (SELECT min("eventId"::text) FROM "{reg}")::{"text" if reg == "Registration" else "uuid"}'
     )
-    with psycopg.connect(club.url) as connection:
+    with club.connect() as connection:
         rows = connection.execute(
             f'SELECT r.id::text FROM "{reg}" r JOIN "Event" e ON e.id = r."eventId" WHERE NOT e."isPublished"'
         )

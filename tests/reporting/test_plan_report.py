@@ -78,7 +78,7 @@ def imports(
     clone = clubs.clone(dialect)
     snapshot = tmp_path / "before.dump"
     subprocess.run([client_tools() / "pg_dump", "-Fc", f"--file={snapshot}", clone.url], check=True)
-    with psycopg.connect(clone.url) as connection:
+    with clone.connect() as connection:
         run = import_run(connection, clone.club, IMPORTERS[dialect][0])
         for kind in ("created-event", "updated-member-same-column"):
             assert later_edit(connection, clone.club, run, kind, 1)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import pytest
 
 from tests.conftest import Clubs, Ground
-from tests.tiers.conftest import RIGHT, ask
+from tests.tiers.conftest import RIGHT
 from tests.tiers.test_review import give, mapping_of, some
 from workbench.cli.main import main
 
@@ -167,7 +167,7 @@ def test_since_an_earlier_answer(club: Ground, at: Callable[..., Run], tmp_path:
 
 def test_many_tiers_are_listed_below_each_other(clubs: Clubs, at: Callable[..., Run]) -> None:
     club = clubs.clone("guide")
-    members = [str(key) for (key,) in ask(club, 'SELECT id FROM "Member" ORDER BY id LIMIT 9')]
+    members = [str(key) for key in club.ask('SELECT id FROM "Member" ORDER BY id LIMIT 9')]
     for number, key in enumerate(members):
         club.execute(
             """INSERT INTO "MembershipTier" (id, code, name, "updatedAt") VALUES (%s, %s, '', now())""",

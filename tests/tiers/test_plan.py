@@ -12,11 +12,9 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from tests.conftest import Clubs, Ground
-from tests.fixes.conftest import carry_out
 from tests.states import differences
-from tests.tiers.conftest import RIGHT, Written, ask, opened, rows
+from tests.tiers.conftest import RIGHT, Written
 from tests.tiers.test_review import give, mapping_of, plain, some, tier
-from workbench.demo.breakages import break_club
 from workbench.errors import Refused, UsageError
 from workbench.plans.plan import Plan
 from workbench.workbench import Workbench
@@ -26,7 +24,7 @@ UPDATES = [["Alumni", "PROSPECT", 4], ["Third Year", None, 3]]
 
 @pytest.fixture
 def wb(club: Ground, tmp_path: Path) -> Workbench:
-    return opened(club, tmp_path)
+    return club.open()
 
 
 def touched(plan: Plan) -> list[str | None]:
@@ -44,10 +42,9 @@ def break_some(club: Ground) -> list[str]:
 
 def person(club: Ground, key: str, code: str, **more: Any) -> None:
     """Let a person set a member's tier, and the application log it."""
-    ((was,),) = ask(club, 'SELECT "membershipTierId"::text FROM "Member" WHERE id::text = %s', key)
+    (was,) = club.ask('SELECT "membershipTierId"::text FROM "Member" WHERE id::text = %s', key)
     give(club, [key], code)
-    ((now, actor),) = ask(
-        club,
+    ((now, actor),) = club.ask(
         'SELECT "membershipTierId"::text, (SELECT min(id::text) FROM "Member") FROM "Member" WHERE id::text = %s',
         key,
     )
@@ -71,11 +68,11 @@ def person(club: Ground, key: str, code: str, **more: Any) -> None:
 
 
 def test_plan_apply_and_undo(club: Ground, wb: Workbench) -> None:
-    healthy = rows(club)
+    healthy = club.state("AuditLog")
     wrong = break_some(club)
-    broken = rows(club)
+    broken = club.state("AuditLog")
     plan = wb.plan_tiers(reason="The import ran without its mapping.")
-    assert rows(club) == broken  # planning writes nothing
+    assert club.state("AuditLog") == broken  # planning writes nothing
     assert plan.changes == {"Member": {"update": 7}}
     assert touched(plan) == wrong
     assert (plan.kept, plan.conflicts, plan.unresolved) == ([], [], [])
@@ -84,8 +81,8 @@ def test_plan_apply_and_undo(club: Ground, wb: Workbench) -> None:
         plan.path.read_bytes()
         == wb.plan_tiers(reason="The import ran without its mapping.").path.read_bytes()
     )
-    carry_out(wb, plan)
-    assert rows(club) == healthy  # not a column besides, updatedAt among them
+    club.carry_out(plan)
+    assert club.state("AuditLog") == healthy  # not a column besides, updatedAt among them
     assert set(wb.tiers()["finding"]) == {"right"}
     assert {each.status for each in wb.checks(["tiers-wrong", "tiers-missing"])} == {"pass"}
     with pytest.raises(Refused, match="Nothing to correct"):
@@ -93,28 +90,25 @@ def test_plan_apply_and_undo(club: Ground, wb: Workbench) -> None:
     (entry,) = wb.audit(action="migration:tiers:corrected")["metadata"]
     assert entry["corrected"] == {"PROSPECT -> ALUMNI": 4, "none -> EXTENDED": 3}
     assert entry["configuration_sha256"] == wb.tier_review().mapping.sha256  # type: ignore[union-attr]
-    carry_out(wb, wb.plan_undo(plan.id))
-    assert not set(differences(broken, rows(club)))
+    club.undo(plan)
+    assert not set(differences(broken, club.state("AuditLog")))
 
 
 def test_the_images_are_counted_before_they_are_compared(club: Ground, wb: Workbench) -> None:
     # Taken for tiny, the images of 85,000 members were compared each with each: for hours.
     break_some(club)
-    carry_out(wb, wb.plan_tiers())
-    counted = ask(
-        club,
+    club.carry_out(wb.plan_tiers())
+    counted = club.ask(
         """SELECT reltuples::int FROM pg_class WHERE relnamespace = 'workbench'::regnamespace
         AND relkind = 'r' AND relname ~ '_(before|after)$'""",
     )
-    assert counted == [(7,), (7,)]
+    assert counted == [7, 7]
 
 
 def test_everything_the_demo_breaks(club: Ground, tmp_path: Path, written: Written) -> None:
-    import psycopg
 
-    with psycopg.connect(club.url) as connection:
-        break_club(connection, club.club, ["all-prospect", "wrong-tier", "null-tiers", "renamed-level"])
-    wb = opened(club, tmp_path)
+    club.breaks("all-prospect", "wrong-tier", "null-tiers", "renamed-level")
+    wb = club.open()
     with pytest.raises(
         Refused, match=r"does not name the level '3rd Year' of \d+ members, nearest: 'Third Year'"
     ):
@@ -122,7 +116,7 @@ def test_everything_the_demo_breaks(club: Ground, tmp_path: Path, written: Writt
     path = written("mended.yaml", mapping_of({**RIGHT, "3rd Year": "EXTENDED"}))
     plan = wb.plan_tiers(path)
     assert touched(plan) == list(wb.wrong_tiers(path)["key"])
-    carry_out(wb, plan)
+    club.carry_out(plan)
     assert (wb.tiers(path)["expected"] == wb.tiers(path)["actual"]).all()
     assert wb.tier_review(path).findings == []
 
@@ -176,7 +170,7 @@ def test_members_without_a_level_are_unresolved(club: Ground, wb: Workbench) -> 
     assert not set(keys) & set(touched(plan))
     assert [each["key"] for each in plan.unresolved] == keys
     assert "level is not known" in str(plan.unresolved[0]["reason"])
-    carry_out(wb, plan)
+    club.carry_out(plan)
     with pytest.raises(Refused, match="2 unresolved"):
         wb.plan_tiers()
 
@@ -220,7 +214,7 @@ def test_two_tiers_of_one_code_are_refused(club: Ground, wb: Workbench) -> None:
 
 def test_what_a_person_set_stays(clubs: Clubs, tmp_path: Path) -> None:
     club = clubs.clone("application")
-    wb = opened(club, tmp_path)
+    wb = club.open()
     chosen, elsewhere, overrun, imported, *rest = some(club, "Alumni", 6)
     person(club, chosen, "EXTENDED")
     # A person set it and something unlogged changed it again: that is nobody's choice any more.
@@ -252,10 +246,10 @@ def test_what_a_person_set_stays(clubs: Clubs, tmp_path: Path) -> None:
     restoring = wb.plan_tiers(on_conflict="restore")
     assert touched(restoring) == sorted([chosen, elsewhere, overrun, imported, *rest])
     assert restoring.kept == []
-    carry_out(wb, plan)
+    club.carry_out(plan)
     with pytest.raises(Refused, match="1 in conflict"):
         wb.plan_tiers()
-    carry_out(wb, wb.plan_tiers(on_conflict="restore"))
+    club.carry_out(wb.plan_tiers(on_conflict="restore"))
     assert wb.wrong_tiers().empty
 
 
@@ -264,7 +258,7 @@ def test_an_entry_that_does_not_say_what_became_counts(clubs: Clubs, tmp_path: P
     one, two = some(club, "Alumni", 2)
     person(club, one, "EXTENDED", after=None)
     person(club, two, "EXTENDED", before=None)
-    wb = opened(club, tmp_path)
+    wb = club.open()
     with pytest.raises(Refused, match="2 in conflict"):
         wb.plan_tiers()
 
@@ -273,14 +267,14 @@ def test_drift_says_who(clubs: Clubs, tmp_path: Path) -> None:
     from tests.tiers.test_review import saved
 
     club = clubs.clone("application")
-    wb = opened(club, tmp_path)
+    wb = club.open()
     earlier = saved(wb, tmp_path / "earlier.json")
     one, two = some(club, "Alumni", 2)
     person(club, one, "EXTENDED")
     give(club, [two], "EXTENDED")
     moved = wb.tier_drift(earlier).moved
     assert moved is not None
-    ((actor,),) = ask(club, 'SELECT min(id::text) FROM "Member"')
+    (actor,) = club.ask('SELECT min(id::text) FROM "Member"')
     assert plain(moved[["key", "by"]]) == [[one, f"member {actor}"], [two, None]]
 
 
@@ -302,17 +296,17 @@ def test_statuses_are_corrected_where_no_tier_was_made(
             *(code, level),
         )
     said = written("said.yaml", mapping_of(RIGHT, "membership_status_mapping"))
-    wb = opened(club, tmp_path, tier_mapping=said)
-    before = rows(club)
+    wb = club.open(tier_mapping=said)
+    before = club.state("AuditLog")
     plan = wb.plan_tiers()
     assert set(some(club, "Alumni", 200)) <= set(touched(plan))
     assert not set(some(club, "Newcomer", 200)) & set(touched(plan))  # set by other rules: not ours to change
     assert plan.operations[0].changed == ("membershipStatusId",)
     assert "No tier was ever made here" in " ".join(plan.header.notes)
-    carry_out(wb, plan)
+    club.carry_out(plan)
     assert wb.tier_review().correctable == 0
-    carry_out(wb, wb.plan_undo(plan.id))
-    assert rows(club) == before
+    club.undo(plan)
+    assert club.state("AuditLog") == before
 
 
 @pytest.mark.parametrize(
@@ -334,9 +328,9 @@ def test_hostile_names_are_text(club: Ground, wb: Workbench, written: Written, n
     assert json.loads(plan.path.read_bytes().splitlines()[0])["audit"][0]["metadata"]["corrected"] == {
         f"PROSPECT -> {name}": 2
     }
-    carry_out(wb, plan)
-    assert ask(club, f'SELECT count(*) FROM "Member" WHERE "membershipTierId" = {tier("PROSPECT")}') == [
-        (len(some(club, "Prospect", 200)),)
+    club.carry_out(plan)
+    assert club.ask(f'SELECT count(*) FROM "Member" WHERE "membershipTierId" = {tier("PROSPECT")}') == [
+        len(some(club, "Prospect", 200))
     ]
 
 
@@ -364,7 +358,7 @@ def test_exactly_the_wrong_members(
     levels: dict[str, str],
 ) -> None:
     club, folder = clubs.clone(dialect_, 50), tmp_path_factory.mktemp("plans")
-    keys = [str(key) for (key,) in ask(club, 'SELECT id::text FROM "Member" ORDER BY 1')]
+    keys = [str(key) for key in club.ask('SELECT id::text FROM "Member" ORDER BY 1')]
     for number, code in moves:
         give(club, [keys[number]], code)
     said = {**RIGHT, **levels}
@@ -372,16 +366,16 @@ def test_exactly_the_wrong_members(
     path.write_text(mapping_of(said))
     query = """SELECT m.id::text, m."waMembershipLevelRaw", t.code FROM "Member" m
         LEFT JOIN "MembershipTier" t ON t.id = m."membershipTierId" ORDER BY 1"""
-    before, whole = ask(club, query), rows(club)
+    before, whole = club.ask(query), club.state("AuditLog")
     wrong = [key for key, level, code in before if said[str(level)] != code]
-    wb = opened(club, folder)
+    wb = club.open()
     if not wrong:
         with pytest.raises(Refused):
             wb.plan_tiers(path)
         return
     plan = wb.plan_tiers(path)
     assert touched(plan) == wrong
-    carry_out(wb, plan)
-    assert ask(club, query) == [(key, level, said[str(level)]) for key, level, _ in before]
-    carry_out(wb, wb.plan_undo(plan.id))
-    assert rows(club) == whole
+    club.carry_out(plan)
+    assert club.ask(query) == [(key, level, said[str(level)]) for key, level, _ in before]
+    club.undo(plan)
+    assert club.state("AuditLog") == whole

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from tests.conftest import Clubs, Ground
 from tests.reporting.conftest import settings_for
 from tests.reporting.test_runner import self_contained
-from tests.tiers.conftest import RIGHT, opened
+from tests.tiers.conftest import RIGHT
 from tests.tiers.test_review import give, mapping_of, some
 from workbench.errors import UsageError
 from workbench.reporting import show_figure, tier_drift_chart, tier_matrix_chart
@@ -117,7 +117,7 @@ def test_broken_corrected_and_compared(club: Ground, tmp_path: Path, monkeypatch
     told = second.html.read_text(encoding="utf-8")
     assert "Change in members by tier: ALUMNI +4" in told
     assert all(key in told for key in keys)
-    drift = opened(club, tmp_path).tier_drift(second.json)
+    drift = club.open().tier_drift(second.json)
     assert (drift.tiers["change"] == 0).all()
     assert drift.moved is not None
     assert drift.moved.empty
@@ -132,4 +132,4 @@ def test_without_a_mapping_and_with_a_wrong_one(
     assert done.verdict["status"] == "not run"
     (tmp_path / "m.yaml").write_text("membership_status_mapping: {}")
     with pytest.raises(UsageError, match="it is empty"):
-        opened(club, tmp_path).tier_review(tmp_path / "m.yaml")
+        club.open().tier_review(tmp_path / "m.yaml")

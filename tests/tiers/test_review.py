@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from tests.conftest import Clubs, Ground
-from tests.tiers.conftest import RIGHT, Written, ask, opened
+from tests.tiers.conftest import RIGHT, Written
 from workbench.errors import SchemaGap, UsageError
 from workbench.investigate.tiers.drift import read_earlier, tiers_kept
 from workbench.workbench import Workbench
@@ -28,7 +28,7 @@ def tier(code: str) -> str:
 
 
 def some(club: Ground, level: str, count: int) -> list[str]:
-    return sorted(str(key) for (key,) in ask(club, SOME, level, count))
+    return sorted(str(key) for key in club.ask(SOME, level, count))
 
 
 def give(club: Ground, keys: list[str], code: str | None) -> None:
@@ -38,7 +38,7 @@ def give(club: Ground, keys: list[str], code: str | None) -> None:
 
 @pytest.fixture
 def wb(club: Ground, tmp_path: Path) -> Workbench:
-    return opened(club, tmp_path)
+    return club.open()
 
 
 def test_a_healthy_club_is_on_the_diagonal(club: Ground, wb: Workbench) -> None:
@@ -87,7 +87,7 @@ def test_a_tier_that_is_not_there(clubs: Clubs, tmp_path: Path) -> None:
     club = clubs.clone("guide")
     (key,) = some(club, "Alumni", 1)
     club.execute('UPDATE "Member" SET "membershipTierId" = %s WHERE id = %s', "nowhere", key)
-    wb = opened(club, tmp_path)
+    wb = club.open()
     assert list(wb.wrong_tiers()["finding"]) == ["not there"]
     assert wb.tier_review().none == 1
     assert "1 of them one that is not there" in " ".join(wb.tier_review().findings)
@@ -123,7 +123,7 @@ def test_unknown_levels_offer_the_nearest_and_match_nothing(
     assert set(covered.unknown_levels["covered_by"]) == {"PROSPECT"}
     assert covered.correctable
     assert "so it would become PROSPECT" in " ".join(covered.findings)
-    configured = opened(club, path.parent, tier_mapping=path)
+    configured = club.open(tier_mapping=path)
     assert list(configured.checks(["tiers-unmapped-level"])[0].rows["key"]) == ["ALUMNI "]
 
 
@@ -154,14 +154,14 @@ def test_codes_that_are_no_tier_are_named(club: Ground, wb: Workbench, written: 
         ["ZZZ", "Lapsed", None],
     ]
     assert "nearest: ALUMNI" in review.findings[0]
-    configured = opened(club, path.parent, tier_mapping=path)
+    configured = club.open(tier_mapping=path)
     (check,) = configured.checks(["tiers-not-seeded"])
     assert (check.status, list(check.rows["key"])) == ("fail", ["ALUMNUS", "ZZZ"])
     assert wb.checks(["tiers-not-seeded"])[0].status == "pass"
 
 
 def test_a_wrong_configuration_silences_no_other_check(club: Ground, written: Written) -> None:
-    wb = opened(club, written("m.yaml", "").parent, tier_mapping=written("m.yaml", ""))
+    wb = club.open(tier_mapping=written("m.yaml", ""))
     found = {each.check.id: each for each in wb.checks(["tiers-wrong", "tiers-missing"])}
     assert found["tiers-wrong"].status == "not run"
     assert "is empty" in found["tiers-wrong"].reason
@@ -175,12 +175,12 @@ def test_where_no_tier_was_made_the_statuses_are_judged(
     club.execute('UPDATE "Member" SET "membershipTierId" = NULL')
     club.execute('DELETE FROM "MembershipTier"')
     said = written("said.yaml", mapping_of(RIGHT, "membership_status_mapping"))
-    wb = opened(club, tmp_path, tier_mapping=said)
+    wb = club.open(tier_mapping=said)
     assert wb.tier_review().kind == "status"
     assert set(wb.tier_distribution()["kind"]) == {"status"}
     # None of its codes is a status: nothing was compared, so nothing is right.
     general = mapping_of({"Newcomer": "GENERAL"}, "membership_status_mapping")
-    strange = opened(club, tmp_path, tier_mapping=written("m.yaml", general))
+    strange = club.open(tier_mapping=written("m.yaml", general))
     (check,) = strange.checks(["tiers-wrong"])
     assert check.status == "not run"
     assert "None of the codes" in check.reason
@@ -210,7 +210,7 @@ def test_where_no_tier_was_made_the_statuses_are_judged(
 
 
 def test_without_a_mapping_there_is_only_the_distribution(club: Ground, tmp_path: Path) -> None:
-    wb = opened(club, tmp_path, tier_mapping=None)
+    wb = club.open(tier_mapping=None)
     review = wb.tier_review()
     assert review.mapping is None
     assert review.matrix.empty

@@ -15,7 +15,7 @@ from tests.conftest import Clubs
 from tests.recorded import EXCERPTS, Recording
 from tests.recorded import recording as recording
 from tests.states import state
-from tests.tiers.conftest import RIGHT, opened
+from tests.tiers.conftest import RIGHT
 from tests.tiers.test_review import mapping_of
 
 Open = Callable[..., Recording]
@@ -198,7 +198,7 @@ def test_everybody_a_prospect_is_corrected_and_taken_back(
         jsonb_build_object('membershipStatusId', "membershipStatusId") FROM "Member"
         WHERE "waMembershipLevelRaw" = 'Alumni' ORDER BY id LIMIT 1""",
     )
-    with psycopg.connect(club.url) as connection:
+    with club.connect() as connection:
         before = state(connection, leave_out={"AuditLog"})
     options = [word for file in files for word in ("--mapping", file)]
     if files == (LEVELS,):
@@ -212,7 +212,7 @@ def test_everybody_a_prospect_is_corrected_and_taken_back(
     assert club.json("tiers", *options[: 2 * len(files)])["statuses"]["wrong"] <= 1
     assert checks(club, "tiers-all-the-same")["tiers-all-the-same"]["status"] == "pass"
     assert club.run("undo", plan["id"], "--yes").returncode == 0
-    with psycopg.connect(club.url) as connection:
+    with club.connect() as connection:
         assert state(connection, leave_out={"AuditLog"}) == before
 
 
@@ -222,6 +222,6 @@ def test_the_guide_s_database_takes_its_tiers_from_the_importer_s_configuration(
     path = tmp_path / "membership.yaml"
     path.write_text(mapping_of(RIGHT, "membership_status_mapping"))
     for dialect, kind in (("guide", "tier"), ("application", "status")):
-        review = opened(clubs.clone(dialect), tmp_path, tier_mapping=path).tier_review()
+        review = clubs.clone(dialect).open(tier_mapping=path).tier_review()
         assert review.kind == kind
         assert (review.correctable, len(review.beside)) == (0, int(kind == "status"))

@@ -6,14 +6,11 @@ import json
 from datetime import UTC, timedelta
 from pathlib import Path
 
-import psycopg
 import pytest
 from typer.testing import CliRunner
 
 from tests.imports import IMPORTERS, import_run
-from tests.states import state
 from workbench.cli.main import app
-from workbench.demo.breakages import break_club
 from workbench.errors import UsageError
 from workbench.snapshots.manifest import Verification
 
@@ -33,8 +30,7 @@ PLANTED = [
 @pytest.mark.parametrize(("dialect", "breakage", "section", "way"), PLANTED)
 def test_what_is_planted_is_named_and_answered(clubs, dialect, breakage, section, way) -> None:
     club = clubs.clone(dialect)
-    with psycopg.connect(club.url) as connection:
-        break_club(connection, club.club, (breakage,))
+    club.breaks(breakage)
     with club.workbench() as wb:
         found = wb.triage()
     assert {each.section: each.state for each in found.modes if each.here} == {section: "present"}
@@ -45,23 +41,19 @@ def test_what_is_planted_is_named_and_answered(clubs, dialect, breakage, section
     assert (here == "present").any()
 
 
-def test_a_healthy_club_needs_nothing_and_nothing_is_written(club, tmp_path: Path) -> None:
-    with psycopg.connect(club.url) as connection:
-        before = state(connection)
+def test_a_healthy_club_needs_nothing_and_nothing_is_written(club) -> None:
+    before = club.state()
     with club.workbench() as wb:
-        wb.settings = wb.settings.model_copy(update={"home": tmp_path / "home"})
         found = wb.triage()
     assert found.healthy
     assert found.advice.way == "level 0"
     assert set(found.modes_table()["state"]) == {"absent"}
-    with psycopg.connect(club.url) as connection:
-        assert state(connection) == before
-    assert not (tmp_path / "home").exists()
+    assert club.state() == before
+    assert not (club.folder / "home").exists()
 
 
-def test_the_run_asked_about_is_the_one_that_is_measured(club, tmp_path: Path) -> None:
+def test_the_run_asked_about_is_the_one_that_is_measured(club) -> None:
     with club.workbench() as wb:
-        wb.settings = wb.settings.model_copy(update={"home": tmp_path / "home"})
         live = [each for each in wb.find_runs() if each.mode == "live"][-1]
         dry = next(each for each in wb.find_runs() if each.mode == "dry")
         found, rehearsed = wb.triage(live.run), wb.triage(dry.run)
@@ -84,8 +76,7 @@ def test_the_command_says_it(club, tmp_path: Path, monkeypatch: pytest.MonkeyPat
         f'operator = "dana"\n[environments.club]\nkind = "demo"\nurl_env = "CLUB_URL"\n'
         f'import_reports = ["{club.club.imports}"]\ntier_mapping = "{club.club.imports}/membership.yaml"\n'
     )
-    with psycopg.connect(club.url) as connection:
-        break_club(connection, club.club, ("swapped-mappings",))
+    club.breaks("swapped-mappings")
     said = CliRunner().invoke(app, ["triage", "-e", "club"])
     assert said.exit_code == 1
     assert "Recommended: targeted" in said.stdout
@@ -97,20 +88,15 @@ def test_the_command_says_it(club, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert {each["guide"]: each["state"] for each in facts["modes"]}["§1.2"] == "present"
 
 
-def test_a_proved_snapshot_from_before_the_run_is_measured(club, server, tmp_path, monkeypatch) -> None:
-    monkeypatch.setenv("SCRATCH_URL", server.url("postgres"))
-    settings = {"backups": tmp_path / "backups", "home": tmp_path / "home", "scratch_url_env": "SCRATCH_URL"}
-
+def test_a_proved_snapshot_from_before_the_run_is_measured(club) -> None:
     def level_2(run: str):
         with club.workbench() as wb:
-            wb.settings = wb.settings.model_copy(update=settings)
             return wb.triage(run).ways_table().set_index("way").loc["level 2"]
 
     with club.workbench() as wb:
-        wb.settings = wb.settings.model_copy(update=settings)
         taken = wb.create_snapshot()
         earlier = [each for each in wb.find_runs() if each.mode == "live"][-1]
-    with psycopg.connect(club.url) as connection:
+    with club.connect() as connection:
         imported = import_run(connection, club.club, IMPORTERS[club.club.dialect][0], seed=3, updates=2)
     with club.workbench() as wb:
         started = next(each.started for each in wb.find_runs() if each.run == imported.run)

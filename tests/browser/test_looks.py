@@ -1,4 +1,4 @@
-"""How reports look, in a real browser: on a screen, on a telephone, in a dark room and on paper."""
+"""How reports look, in a real browser: on a screen, on a telephone, in a dark room and on paper, offline."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ import pandas as pd
 import pytest
 
 from tests.conftest import Server
+from tests.reporting.conftest import club  # noqa: F401
 from tests.reporting.pages import page_of
 from workbench import open_workbench, show
 from workbench.reporting.engine import new_code_cell, new_markdown_cell, new_notebook
 from workbench.reporting.html import to_html
+from workbench.reporting.runner import run_report
 from workbench.reporting.templates import report_names
 from workbench.settings import Settings
 
@@ -62,7 +64,11 @@ def page(chromium: Any) -> Iterator[Any]:
 
 @pytest.mark.parametrize("dialect", ["application"])
 def test_every_report_can_be_read(
-    club: Settings, server: Server, page: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    club: Settings,  # noqa: F811
+    server: Server,
+    page: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     home = Path(server.handle.pgdata).parent  # the snapshot is read on the server that runs already
     monkeypatch.setenv("WORKBENCH_HOME", str(home))
@@ -142,3 +148,39 @@ def test_a_table_is_readable_at_any_length(page: Any, tmp_path: Path, rows: int)
     assert page.locator("thead").evaluate(style)[0] == "table-header-group", "repeated on every sheet"
     assert last.evaluate(style)[1] == "avoid", "no row is cut in two"
     assert table.evaluate("it => it.scrollHeight <= it.clientHeight + 1"), "nothing is left off the paper"
+
+
+@pytest.mark.parametrize("dialect", ["application"])
+def test_the_page_stands_alone(
+    club: Settings,  # noqa: F811
+    tmp_path: Path,
+    chromium: Any,
+) -> None:
+    report = run_report("post-recovery", environment="club", settings=club)
+    trouble: list[str] = []
+    page = chromium.new_page(viewport={"width": 1280, "height": 900})
+    page.on("console", lambda message: trouble.append(message.text))
+    page.on("pageerror", lambda error: trouble.append(str(error)))
+    page.on(
+        "request", lambda request: trouble.append(request.url) if request.url.startswith("http") else None
+    )
+    page.route("http*://**", lambda route: route.abort())
+    page.goto(report.html.as_uri())
+    assert page.locator("details.code pre").first.is_hidden()
+    assert not page.locator("details.code[open]").count()
+    page.locator("details.code summary").first.click()
+    assert page.locator("details.code pre").first.is_visible()
+    assert page.locator("nav a").count() >= 8
+    for link in page.locator("nav a").all():
+        assert page.locator(f"[id='{(link.get_attribute('href') or '')[1:]}']").count() == 1
+    for image in page.locator("figure img").all():
+        assert image.get_attribute("alt")
+        assert image.evaluate("it => it.complete && it.naturalWidth") > 0
+    for width in (1280, 390):
+        page.set_viewport_size({"width": width, "height": 900})
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        assert len(page.screenshot(path=tmp_path / f"{scheme}.png")) > 10_000
+    page.close()
+    assert not trouble
