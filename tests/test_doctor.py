@@ -9,6 +9,7 @@ import pytest
 
 from tests.commands import at as at
 from tests.commands import shell as shell
+from tests.dialects import one_dialect as one_dialect
 from tests.imports import import_run
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.conftest import Ground
+from tests.dialects import one_dialect as one_dialect
 from tests.duplicates.conftest import HOSTILE, twins
 from tests.planting import Planter
 from workbench.errors import UsageError

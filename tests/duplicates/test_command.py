@@ -11,6 +11,7 @@ import pytest
 
 from tests.commands import Shell
 from tests.conftest import Ground
+from tests.dialects import one_dialect as one_dialect
 from tests.duplicates.conftest import HOSTILE, twins
 from tests.planting import Planter
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Ground
+from tests.dialects import one_dialect as one_dialect
 from tests.duplicates.conftest import twins
 from tests.planting import Planter
 from workbench.errors import DocumentError, UsageError, WorkbenchError

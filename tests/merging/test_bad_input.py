@@ -10,6 +10,7 @@ from uuid import uuid4
 import pytest
 
 from tests.conftest import Ground
+from tests.dialects import one_dialect as one_dialect
 from tests.planting import Planter
 from workbench.errors import Refused, UsageError, WorkbenchError
 

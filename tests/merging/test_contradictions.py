@@ -10,6 +10,7 @@ import pytest
 
 from tests.commands import Shell, at, shell  # noqa: F401
 from tests.conftest import Ground
+from tests.dialects import one_dialect as one_dialect
 from tests.planting import Planter
 from workbench.errors import UsageError
 

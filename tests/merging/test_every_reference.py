@@ -35,7 +35,11 @@ def planted(ground: Ground) -> tuple[str, str, int]:
         return canonical, duplicate, count
 
 
-@pytest.mark.parametrize("options", RULES, ids=["canonical", "newest", "most-complete", "by-hand", "fields"])
+@pytest.mark.parametrize(
+    ("dialect", "options"),
+    [("application", each) for each in RULES] + [("guide", each) for each in RULES[:2]],
+    ids=["canonical", "newest", "most-complete", "by-hand", "fields", "guide", "guide-newest"],
+)
 def test_merge_then_undo_is_the_identity(ground: Ground, options: dict[str, object]) -> None:
     canonical, duplicate, count = planted(ground)
     if ground.wb.dialect == "application":

@@ -10,6 +10,7 @@ import pytest
 from ipywidgets import Button, Widget
 
 from tests.conftest import Ground
+from tests.dialects import one_dialect as one_dialect
 from workbench.workbench import Workbench
 
 

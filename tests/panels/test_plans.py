@@ -4,14 +4,31 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from tests.conftest import Clubs, Ground
 from tests.panels.conftest import parts, press, said, settle
+from workbench import ReportResult
 from workbench.errors import WorkbenchError
 from workbench.panels import PlanReview, RunPicker
 from workbench.workbench import Workbench
+
+
+@pytest.fixture
+def kernel() -> None:
+    """For a test whose subject is the report as well."""
+
+
+@pytest.fixture(autouse=True)
+def _quick_report(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Elsewhere a report is a page that is there at once: a kernel takes seconds."""
+    page = tmp_path / "page.html"
+    page.write_text("<p>A page.</p>")
+    made = ReportResult(page, page, page, {"headline": "Is it safe to reopen?", "status": "warn"}, 0.0)
+    if "kernel" not in request.fixturenames:
+        monkeypatch.setattr(Workbench, "report", lambda *_: made)
 
 
 def _picked(wb: Workbench) -> RunPicker:
@@ -23,6 +40,7 @@ def _picked(wb: Workbench) -> RunPicker:
     return panel
 
 
+@pytest.mark.usefixtures("kernel")
 def test_a_run_goes_and_comes_back(opened: Callable[..., Workbench], club: Ground) -> None:
     before = club.state()
     panel = _picked(opened(club))
@@ -56,6 +74,7 @@ def test_a_dry_run_leaves_nothing_to_plan(opened: Callable[..., Workbench], club
     assert panel.review.plan == ""
 
 
+@pytest.mark.usefixtures("kernel")
 def test_a_preview_is_the_report_and_changes_nothing(opened: Callable[..., Workbench], club: Ground) -> None:
     before = club.state()
     panel = _picked(opened(club))

@@ -7,6 +7,7 @@ from uuid import uuid4
 import pytest
 
 from tests.conftest import DIALECTS
+from tests.dialects import one_dialect as one_dialect
 from tests.policies.conftest import keys, own_sql
 from tests.states import state
 from workbench.errors import DatabaseUnreachable

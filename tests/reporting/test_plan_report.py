@@ -12,6 +12,7 @@ import psycopg
 import pytest
 
 from tests.conftest import Clubs, Server
+from tests.dialects import one_dialect as one_dialect
 from tests.edits import later_edit
 from tests.imports import IMPORTERS, Imported, import_run
 from tests.reporting.conftest import HOSTILE, settings_for

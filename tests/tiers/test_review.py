@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from tests.conftest import Clubs, Ground
+from tests.dialects import one_dialect as one_dialect
 from tests.tiers.conftest import RIGHT, Written
 from workbench.errors import SchemaGap, UsageError
 from workbench.investigate.tiers.drift import read_earlier, tiers_kept
