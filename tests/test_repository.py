@@ -6,6 +6,7 @@ import ast
 import json
 import re
 import subprocess
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -56,6 +57,35 @@ NEVER = {
     "workbench.plans.plan": ("sqlalchemy", "pandas", "time"),
     "workbench.snapshots.retention": ("sqlalchemy", "pandas", "time"),
 }
+
+# Lines of Python that a room may have; "facade" are the files beside the rooms. A room that is full gives something up
+# before it takes something in. Who makes one smaller lowers its number to `python tests/test_repository.py`'s, and
+# WHOLE with it; what moves from one room to another takes its lines along, and WHOLE stays. Where each is to end is in
+# docs/architecture.md.
+SIZES = {
+    "investigate": 8750,
+    "reporting": 3650,
+    "cli": 3400,
+    "snapshots": 2725,
+    "facade": 2525,
+    "demo": 2525,
+    "plans": 2225,
+    "checks": 1825,
+    "murmurant": 1825,
+    "panels": 1800,
+    "migration": 1800,
+    "merging": 1450,
+    "database": 1375,
+    "runs": 1100,
+    "history": 875,
+    "reconcile": 650,
+    "mappings": 625,
+    "triage": 525,
+    "audit": 250,
+    "tiers": 250,
+    "policies": 225,
+}
+WHOLE = 40125
 
 LONGEST = 600
 EMPTY_WORDS = {"util", "utils", "helper", "helpers", "manager", "managers"}
@@ -174,6 +204,33 @@ def wrong_imports(source: str, module: str, is_package: bool = False) -> list[st
     return wrong
 
 
+def lines_of_code(source: str) -> int:
+    """Count the lines that are neither blank, nor comment, nor docstring."""
+    documented: set[int] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and node.body:
+            first = node.body[0]
+            if (
+                isinstance(first, ast.Expr)
+                and isinstance(first.value, ast.Constant)
+                and isinstance(first.value.value, str)
+            ):
+                documented |= set(range(first.lineno, (first.end_lineno or first.lineno) + 1))
+    return sum(
+        bool(line.strip()) and not line.strip().startswith("#") and number not in documented
+        for number, line in enumerate(source.splitlines(), 1)
+    )
+
+
+def sizes() -> Counter[str]:
+    """Return the lines of Python of each room, the largest first."""
+    found: Counter[str] = Counter()
+    for path in sources():
+        inside = path.relative_to(PACKAGE).parts
+        found[inside[0] if len(inside) > 1 else "facade"] += lines_of_code(path.read_text(encoding="utf-8"))
+    return Counter(dict(found.most_common()))
+
+
 def words(name: str) -> set[str]:
     """Split a name in either case into lower-case words."""
     return {word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", name)}
@@ -268,6 +325,19 @@ def test_relative_imports_of_a_package_start_at_the_package() -> None:
     assert wrong_imports("from ..checks import registry", "workbench.investigate", is_package=True)
 
 
+def test_no_room_grows() -> None:
+    now = sizes()
+    assert now.keys() == SIZES.keys(), "a room that came or went has to be in SIZES"
+    grown = {name: f"{lines} of {SIZES[name]}" for name, lines in now.items() if lines > SIZES[name]}
+    assert not grown
+    assert now.total() <= WHOLE, "what one room took, no other gave"
+
+
+def test_a_line_of_code_is_counted_as_one() -> None:
+    source = '"""What it is.\n\nAt length.\n"""\n\n# why\nx = 1  # of it\n\n\ndef f():\n    """Do."""\n    return """a\nb"""\n'
+    assert lines_of_code(source) == 4
+
+
 def test_no_module_is_too_long_to_hold_in_the_head() -> None:
     lengths = {module_name(path): len(path.read_text(encoding="utf-8").splitlines()) for path in sources()}
     assert not {module: length for module, length in lengths.items() if length > LONGEST}
@@ -331,3 +401,9 @@ def test_names_say_something() -> None:
 @pytest.mark.parametrize("name", ["utils", "date_utils", "SnapshotManager", "_helper", "URLHelper"])
 def test_an_empty_name_is_seen(name: str) -> None:
     assert words(name) & EMPTY_WORDS
+
+
+if __name__ == "__main__":
+    for name, lines in sizes().items():
+        print(f'    "{name}": {lines},')
+    print(f"WHOLE = {sizes().total()}")
