@@ -33,6 +33,7 @@ def test_from_files_to_a_verified_bundle(run: Run, imported: Path, tmp_path: Pat
     assert made["digest"] in words.stdout
     assert run("bundle", "verify", made["digest"][:12]).returncode == 0
     assert run("bundle", "verify", made["path"]).returncode == 0
+    assert run("bundle", "verify", f"{made['path']}/data/bundle.json").returncode == 0
     assert run("bundle", "verify").returncode == 0
     assert run("bundle", "verify", "-e", "club").returncode == 0
     assert made["bundle"] in run("bundle", "list").stdout

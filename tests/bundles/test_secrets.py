@@ -14,6 +14,7 @@ SECRETS = (
     "DATABASE_URL=postgres://club:hunter2@db.example.org/club",
     "  url: 'postgresql://club:hunter2%40x@db.example.org:5432/club?schema=public'",
     "see https://club:hunter2@example.org/x",
+    "DATABASE_URL=postgres://club:hunter2à…@db.example.org/club",
 )
 HARMLESS = (
     "url_env: DATABASE_URL",
@@ -36,13 +37,13 @@ def test_a_password_is_refused_and_never_repeated(line: str, imported: Path, sea
 
 @pytest.mark.parametrize("line", SECRETS)
 def test_a_copy_without_it_can_be_sealed(line: str, imported: Path, sealed: Seal) -> None:
-    (imported / "club.yaml").write_bytes(f"a: 1\r\n{line}\nb: é".encode())
+    (imported / "club.yaml").write_bytes(f"a: 1\r\n{line}\nb: é".encode() + b"\xff")
     made = sealed(imported, redacting=True)
     copy = (made.folder / "data" / "configuration" / "club.yaml").read_bytes()
     assert b"hunter" not in copy
     assert b"***" in copy
     assert copy.startswith(b"a: 1\r\n")
-    assert copy.endswith("\nb: é".encode())
+    assert copy.endswith("\nb: é".encode() + b"\xff")
     (entry,) = [each for each in made.files if each.secrets == "redacted"]
     assert made.notes == (f"{entry.path} was sealed without the passwords in its URLs",)
     assert verify_bundle(made.folder) == []

@@ -222,8 +222,11 @@ def find_bundle(folder: Path, name: str) -> Path:
     UsageError
         When there is none, with the nearest names.
     """
-    if Path(name).is_dir():
-        return Path(name)
+    path = Path(name)
+    if path.as_posix().endswith(MANIFEST):
+        path = path.absolute().parents[1]
+    if path.is_dir():
+        return path
     known = {each.name: each for each in bundle_folders(folder)}
     if name in known:
         return known[name]

@@ -128,7 +128,7 @@ def _copied(inputs: Sequence[Input], work: Path, redacting: bool) -> list[Sealed
             source.seek(0)
             for number, block in enumerate(_blocks(source, by_line=is_text), 1):
                 if b"://" in block and is_text:
-                    clean = redact(block.decode("latin-1")).encode("latin-1")  # which keeps every byte
+                    clean = redact(block.decode(errors="surrogateescape")).encode(errors="surrogateescape")
                     if clean != block:
                         lines.append(number)
                         block = clean
