@@ -92,32 +92,24 @@ def review_dry_run(run: Run, runs: Sequence[Run], files: ImportFiles, sample: in
     earlier = [
         each
         for each in runs
-        if each.mode == "dry"
-        and (each.importer, each.sync) == (run.importer, run.sync)
-        and _is_before(each, run)
+        if (each.mode, each.importer, each.sync) == ("dry", run.importer, run.sync)
+        and each.run != run.run
+        and each.started is not None
+        and run.started is not None
+        and each.started < run.started
     ]
     before = earlier[-1] if earlier else None
-    live = next(
-        (each.run for each in rehearsals(runs, 0) if each.dry is not None and each.dry.run == run.run), None
-    )
+    pairs = rehearsals(runs, 0)
+    live = next((each.run for each in pairs if each.dry is not None and each.dry.run == run.run), None)
     return DryRunReview(
-        run,
-        _would(run),
-        _samples(run, sample),
-        _warnings(run, files),
-        before,
-        _since(run, before),
-        live,
-        _happened(run, live),
-    )
-
-
-def _is_before(one: Run, other: Run) -> bool:
-    return (
-        one.run != other.run
-        and one.started is not None
-        and other.started is not None
-        and one.started < other.started
+        run=run,
+        would=_would(run),
+        samples=_samples(run, sample),
+        warnings=_warnings(run, files),
+        before=before,
+        since=_since(run, before),
+        live=live,
+        happened=_happened(run, live),
     )
 
 
@@ -186,44 +178,44 @@ def _warnings(run: Run, files: ImportFiles) -> pd.DataFrame:
     return table.drop_duplicates(ignore_index=True)
 
 
+def _pairs(one: Run | None, other: Run | None) -> list[tuple[str, str, int | None, int | None]]:
+    """Set two runs' counts side by side, but for those that are nothing in both."""
+    if one is None or other is None:
+        return []
+    pairs = [
+        (entity, part, _part(one, entity, part), _part(other, entity, part))
+        for entity in ENTITIES
+        for part in PARTS
+    ]
+    return [pair for pair in pairs if pair[2] or pair[3]]
+
+
 def _since(run: Run, before: Run | None) -> pd.DataFrame:
-    rows = []
-    if before is not None:
-        for entity in ENTITIES:
-            for part in PARTS:
-                then, now = _part(before, entity, part), _part(run, entity, part)
-                if then or now:
-                    rows.append((entity, part, then, now, (now or 0) - (then or 0)))
+    rows = [(*pair, (pair[3] or 0) - (pair[2] or 0)) for pair in _pairs(before, run)]
     columns = ["entity", "action", "before", "now", "difference"]
     return pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(columns[2:], "Int64"))
 
 
 def _happened(run: Run, live: Run | None) -> pd.DataFrame:
+    pairs = _pairs(run, live)
+    why = _innocent([pair for pair in pairs if pair[0] == REGISTRATION and pair[1] != "errors"], run)
     rows = []
-    for entity in ENTITIES if live is not None else ():
-        assert live is not None
-        counts = {part: (_part(run, entity, part), _part(live, entity, part)) for part in PARTS}
-        why = _innocent(entity, counts, run)
-        for part, (would, did) in counts.items():
-            if would == did and not did:
-                continue
-            if (would or 0) == (did or 0):
-                verdict, reason = SAME, ""
-            elif part != "errors" and why:
-                verdict, reason = INNOCENT, why
-            else:
-                verdict, reason = DIFFERENT, _another_source(entity, run, live)
-            rows.append((entity, part, would, did, verdict, reason))
+    for entity, part, would, did in pairs:
+        if (would or 0) == (did or 0):
+            verdict = SAME, ""
+        elif entity == REGISTRATION and part != "errors" and why:
+            verdict = INNOCENT, why
+        else:
+            assert live is not None
+            verdict = DIFFERENT, _another_source(entity, run, live)
+        rows.append((entity, part, would, did, *verdict))
     columns = ["entity", "action", "would", "did", "verdict", "why"]
     return pd.DataFrame(rows, columns=columns).astype({"would": "Int64", "did": "Int64"})
 
 
-def _innocent(entity: str, counts: dict[str, tuple[int | None, int | None]], run: Run) -> str:
-    """Say why an entity's counts may differ; empty where they may not."""
-    if entity != REGISTRATION:
-        return ""
-    would = sum(one or 0 for part, (one, _) in counts.items() if part != "errors")
-    did = sum(other or 0 for part, (_, other) in counts.items() if part != "errors")
+def _innocent(pairs: Sequence[tuple[str, str, int | None, int | None]], run: Run) -> str:
+    """Say why the counts of registrations may differ; empty where they may not."""
+    would, did = sum(pair[2] or 0 for pair in pairs), sum(pair[3] or 0 for pair in pairs)
     if would == did:
         return NOT_LOOKED_UP
     unmapped = any(reason.endswith(_NOT_MAPPED) for report in run.reports for reason in report.skip_reasons)
