@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-import psycopg
 import pytest
 from psycopg import sql
-from psycopg.conninfo import conninfo_to_dict
 
-from tests.conftest import Clubs, Server, database_at
-from tests.conftest import Ground as Cloned
+from tests import conftest
+from tests.conftest import Clubs, Server
 from tests.restore.acting import Acting, Opened
 from tests.states import differences, state
-from workbench.settings import EnvironmentSettings, Settings
+from workbench.settings import EnvironmentSettings
 from workbench.snapshots.manifest import Manifest
 from workbench.snapshots.restore.request import Record, Request
-from workbench.workbench import Workbench
 
 LOG = "AuditLog"
 SYNC = "WaSyncState"
@@ -58,35 +53,23 @@ class Whole:
     shape: list[Any]
 
 
-@dataclass
-class Ground:
-    """A club of one test's own, and the snapshot of it."""
+@dataclass(frozen=True)
+class Ground(conftest.Ground):
+    """A club of one test's own, and the snapshot of it.
 
-    server: Server
-    cloned: Cloned
-    home: Path
-    options: EnvironmentSettings
-    kind: str = "demo"
-    name: str = "demo"
+    `changes` are of the environment's options, for whoever opens it from then on.
+    """
+
+    changes: dict[str, Any] = field(default_factory=dict)
 
     @property
-    def live(self) -> str:
-        return str(conninfo_to_dict(self.cloned.url)["dbname"])
+    def options(self) -> EnvironmentSettings:
+        return super().options.model_copy(update=self.changes)
 
-    def settings(self, operator: str = "dana") -> Settings:
-        return Settings(
-            operator=operator,
-            home=self.home / "home",
-            backups=self.home / "backups",
-            scratch_url_env="SCRATCH_URL",
-        )
-
-    def opened(self, url: str | None = None, operator: str = "dana") -> Opened:
-        database = database_at(url or self.cloned.url, kind=self.kind, name=self.name)
-        return database, self.options, self.settings(operator)
-
-    def open(self, **how: Any) -> Workbench:
-        return Workbench(*self.opened(**how))
+    def opened(self, **how: Any) -> Opened:
+        """Return what a process of its own opens it by."""
+        wb = self.open(**how)
+        return wb.database, wb.options, wb.settings
 
     def snapshot(self) -> Manifest:
         with self.open() as wb:
@@ -104,17 +87,6 @@ class Ground:
         with self.open(**how) as wb:
             return wb.restore(request)
 
-    def connect(self, database: str | None = None, **how: Any) -> psycopg.Connection[Any]:
-        return psycopg.connect(self.server.url(database or self.live), **how)
-
-    def execute(self, statement: str, *parameters: Any) -> None:
-        self.cloned.execute(statement, *parameters)
-
-    def ask(self, question: str, *parameters: Any, database: str | None = None) -> list[Any]:
-        with self.connect(database) as connection:
-            rows = connection.execute(question, parameters).fetchall()
-        return [row[0] if len(row) == 1 else row for row in rows]
-
     def whole(self, database: str | None = None, leave_out: tuple[str, ...] = (LOG, SYNC)) -> Whole:
         """Return everything that a restore must bring back; not what it writes itself."""
         with self.connect(database) as connection:
@@ -127,12 +99,11 @@ class Ground:
 
     def databases(self) -> list[str]:
         """Return the databases that have to do with this one."""
-        with psycopg.connect(self.server.url("postgres")) as connection:
-            found = connection.execute("SELECT datname FROM pg_database ORDER BY 1").fetchall()
-        return [name for (name,) in found if name == self.live or name.startswith(f"{self.live}_")]
+        names = self.ask("SELECT datname FROM pg_database ORDER BY 1", database="postgres")
+        return [name for name in names if name == self.database or name.startswith(f"{self.database}_")]
 
     def drop_all(self) -> None:
-        with psycopg.connect(self.server.url("postgres"), autocommit=True) as connection:
+        with self.connect("postgres", autocommit=True) as connection:
             for name in self.databases():
                 connection.execute(
                     sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
@@ -150,22 +121,23 @@ Lay = Callable[..., Ground]
 
 
 @pytest.fixture
-def lay(server: Server, clubs: Clubs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lay]:
+def lay(server: Server, clubs: Clubs, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lay]:
     """Return a function that lays a club of fifty members, in a dialect, with a folder of its own."""
     monkeypatch.setenv("SCRATCH_URL", server.url("postgres"))
     made: list[Ground] = []
-    numbers = itertools.count()
 
-    def build(dialect: str = "guide", **options: Any) -> Ground:
-        cloned = clubs.clone(dialect, 50)
-        home = tmp_path / f"ground-{next(numbers)}"
-        chosen = cloned.options.model_copy(update=options)
-        made.append(Ground(server, cloned, home, chosen))
+    def build(dialect: str = "guide", **changes: Any) -> Ground:
+        made.append(laid(clubs.clone(dialect, 50), changes))
         return made[-1]
 
     yield build
     for each in made:
         each.drop_all()
+
+
+def laid(club: conftest.Ground, changes: dict[str, Any] | None = None) -> Ground:
+    """Return a club as the tests of restores have it."""
+    return Ground(club.url, club.club, club.folder, changes=changes or {})
 
 
 @pytest.fixture

@@ -100,20 +100,20 @@ PROPERTIES = """
 
 @pytest.mark.parametrize("gone", [False, True], ids=["there", "gone altogether"])
 def test_the_database_s_own_settings_stay(guide: Ground, gone: bool) -> None:
-    owner, reader = f"owner_of_{guide.live}", f"reader_of_{guide.live}"
+    owner, reader = f"owner_of_{guide.database}", f"reader_of_{guide.database}"
     guide.execute(f"CREATE ROLE {owner}; CREATE ROLE {reader}")
     guide.snapshot()
     with guide.connect(autocommit=True) as connection:
         for statement in (
-            f"ALTER DATABASE {guide.live} OWNER TO {owner}",
-            f'ALTER DATABASE {guide.live} SET search_path TO public, "odd \'name""x", "$user"',
-            f"ALTER DATABASE {guide.live} SET work_mem TO '7MB'",
-            f"ALTER DATABASE {guide.live} SET \"my.own\" TO 'it''s; DROP TABLE x'",
-            f"ALTER ROLE {reader} IN DATABASE {guide.live} SET statement_timeout TO '3s'",
-            f"ALTER DATABASE {guide.live} CONNECTION LIMIT 77",
-            f"REVOKE ALL ON DATABASE {guide.live} FROM PUBLIC",
-            f"GRANT CONNECT ON DATABASE {guide.live} TO {reader} WITH GRANT OPTION",
-            f"COMMENT ON DATABASE {guide.live} IS 'the club''s own'",
+            f"ALTER DATABASE {guide.database} OWNER TO {owner}",
+            f'ALTER DATABASE {guide.database} SET search_path TO public, "odd \'name""x", "$user"',
+            f"ALTER DATABASE {guide.database} SET work_mem TO '7MB'",
+            f"ALTER DATABASE {guide.database} SET \"my.own\" TO 'it''s; DROP TABLE x'",
+            f"ALTER ROLE {reader} IN DATABASE {guide.database} SET statement_timeout TO '3s'",
+            f"ALTER DATABASE {guide.database} CONNECTION LIMIT 77",
+            f"REVOKE ALL ON DATABASE {guide.database} FROM PUBLIC",
+            f"GRANT CONNECT ON DATABASE {guide.database} TO {reader} WITH GRANT OPTION",
+            f"COMMENT ON DATABASE {guide.database} IS 'the club''s own'",
         ):
             connection.execute(statement)
     try:
@@ -127,7 +127,7 @@ def test_the_database_s_own_settings_stay(guide: Ground, gone: bool) -> None:
         assert guide.ask(PROPERTIES) == before
     finally:
         guide.drop_all()
-        with psycopg.connect(guide.server.url("postgres"), autocommit=True) as connection:
+        with guide.connect("postgres", autocommit=True) as connection:
             connection.execute(f"DROP ROLE {owner}")
             connection.execute(f"DROP ROLE {reader}")
 
@@ -242,7 +242,7 @@ def test_whoever_stays_connected_and_comes_back_finds_the_restored_one(guide: Gr
     def application() -> None:
         while not over.is_set():
             try:
-                with psycopg.connect(guide.cloned.url) as connection:
+                with psycopg.connect(guide.url) as connection:
                     while not over.is_set():
                         connection.execute('SELECT count(*) FROM "Member"')
                         time.sleep(0.002)
@@ -280,7 +280,7 @@ def test_what_was_written_between_backup_and_swap_is_told(
         wb.resume_restore()
     from workbench.snapshots.restore.request import records_in
 
-    (record,) = records_in(guide.settings())
+    (record,) = records_in(guide.open().settings)
     assert record.facts["written_late"] == ["Member"]
     kept = record.facts["kept"]
     assert guide.ask("""SELECT count(*) FROM "Member" WHERE email = 'late@example.org'""", database=kept) == [
@@ -296,7 +296,7 @@ def test_restored_and_replayed_only_the_bad_run_s_doing_is_gone(
     made = ground.snapshot()
     before = ground.whole()
     with ground.connect() as connection:
-        run = import_run(connection, ground.cloned.club, importer, seed=3, updates=4).run  # type: ignore[arg-type]
+        run = import_run(connection, ground.club, importer, seed=3, updates=4).run  # type: ignore[arg-type]
     person = ground.ask("""UPDATE "Member" SET phone = '805 555 0100' WHERE id = (SELECT min(id::text) FROM "Member")::uuid
         RETURNING id::text""" if dialect == "application" else """UPDATE "Member" SET phone = '805 555 0100'
         WHERE id = (SELECT min(id) FROM "Member") RETURNING id""")[0]  # fmt: skip

@@ -41,14 +41,13 @@ class Place:
 @pytest.fixture
 def place(lay: Lay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     ground = lay("guide")
-    folder = ground.home
-    folder.mkdir()
+    folder = ground.folder
     (folder / "workbench.toml").write_text(
         'operator = "dana"\nhome = "home"\nbackups = "backups"\nscratch_url_env = "SCRATCH_URL"\n'
         f'[environments.demo]\nkind = "demo"\nurl_env = "CLUB_URL"\napp_start = ["touch", "{tmp_path}/started"]\n'
     )
     monkeypatch.setenv("WORKBENCH_CONFIG", str(folder / "workbench.toml"))
-    monkeypatch.setenv("CLUB_URL", ground.cloned.url.replace("postgres:@", "postgres:hunter22secret@"))
+    monkeypatch.setenv("CLUB_URL", ground.url.replace("postgres:@", "postgres:hunter22secret@"))
     return Place(ground)
 
 
@@ -83,7 +82,9 @@ def test_asked_approved_carried_out_and_put_back(place: Place, tmp_path: Path) -
     assert (tmp_path / "started").exists()
     assert (
         "hunter22"
-        not in out + err + (place.ground.home / "home" / "restores" / f"{request}.progress.json").read_text()
+        not in out
+        + err
+        + (place.ground.folder / "home" / "restores" / f"{request}.progress.json").read_text()
     )
     again = place.asks("snapshot", "restore", made["name"])
     assert again["estimated_seconds"] > 0
@@ -124,7 +125,7 @@ def test_interrupted_after_the_swap_it_can_only_be_finished(
         patched.setattr(Workbench, "health", _interrupted)  # as it asks the application
         code, _, err = place.run("snapshot", "restore", asked["request"], "--yes")
     assert code == 130
-    assert f"What was restored is the live database {place.ground.live}." in err
+    assert f"What was restored is the live database {place.ground.database}." in err
     assert "--resume` finishes it" in err
     assert "--abandon" not in err
     assert place.run("snapshot", "restore", "--undo")[0] == 3
@@ -139,7 +140,7 @@ def test_interrupted_it_says_what_stands(place: Place, monkeypatch: pytest.Monke
         patched.setattr(programs, "restore", _interrupted)
         code, _, err = place.run("snapshot", "restore", asked["request"], "--yes")
     assert code == 130
-    live = place.ground.live
+    live = place.ground.database
     assert f"Interrupted while restoring into it. The live database {live} is as it was." in err
     assert "--resume` goes on, --abandon gives up" in err
     code, _, err = place.run("snapshot", "restore", "--resume", "--yes", "--in-place")
@@ -166,7 +167,7 @@ def test_what_makes_no_sense_is_said(place: Place) -> None:
 
 
 def test_it_is_carried_out_where_the_importers_reports_are_gone(place: Place) -> None:
-    toml = place.ground.home / "workbench.toml"
+    toml = place.ground.folder / "workbench.toml"
     toml.write_text(toml.read_text() + 'import_reports = ["nowhere"]\n')
     made = place.asks("snapshot", "create")
     place.ground.execute("""UPDATE "Member" SET phone = '805 555 0177'""")

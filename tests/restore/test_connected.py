@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from tests.plans.conftest import OWNER_OF_ALL
-from tests.restore.conftest import Ground, Lay, assert_same
+from tests.restore.conftest import Ground, Lay, assert_same, laid
 from tests.restore.test_crash import OwnServer, Start, broken, own
 from tests.restore.test_refused import refused
 from workbench.errors import Refused
@@ -27,10 +27,10 @@ def test_a_prepared_transaction_is_named_before_anything_begins(
         connection.execute("ALTER SYSTEM SET max_prepared_transactions = 2")
     own.crash()  # it is started with that now
     cloned = own.clubs.clone("guide", 50)
-    ground = Ground(own.server, cloned, tmp_path, cloned.options)
+    ground = laid(cloned)
     before, after = broken(ground)
     requests = [ground.asked(), ground.asked(in_place=True)]
-    said = f"The prepared transaction 'payments-7' of postgres waits in {ground.live} since 2"
+    said = f"The prepared transaction 'payments-7' of postgres waits in {ground.database} since 2"
     with ground.connect() as connection:
         connection.execute("""UPDATE "Member" SET email = 'late@example.org'""")
         connection.execute("PREPARE TRANSACTION 'payments-7'")
@@ -40,7 +40,7 @@ def test_a_prepared_transaction_is_named_before_anything_begins(
         assert "ROLLBACK PREPARED 'payments-7'" in caught.value.next_step
     with pytest.raises(Refused, match=said):
         ground.asked()
-    assert ground.databases() == [ground.live]
+    assert ground.databases() == [ground.database]
     assert_same(after, ground.whole())
     with ground.connect(autocommit=True) as connection:
         connection.execute("ROLLBACK PREPARED 'payments-7'")
@@ -52,14 +52,14 @@ def test_a_prepared_transaction_is_named_before_anything_begins(
 def owned(lay: Lay) -> Iterator[tuple[Ground, Ground]]:
     """A club, and the same as its owner has it, who may make databases and is nobody's superior."""
     ground = lay("guide")
-    name = f"owner_of_{ground.live}"
-    ground.execute(f"CREATE ROLE {name} LOGIN CREATEDB; ALTER DATABASE {ground.live} OWNER TO {name}")
+    name = f"owner_of_{ground.database}"
+    ground.execute(f"CREATE ROLE {name} LOGIN CREATEDB; ALTER DATABASE {ground.database} OWNER TO {name}")
     with ground.connect() as connection:
         connection.execute(f"ALTER SCHEMA public OWNER TO {name};" + OWNER_OF_ALL.replace("ROLE", name))
-    url = ground.cloned.url.replace("postgres:@", f"{name}:@")
-    yield ground, replace(ground, cloned=replace(ground.cloned, url=url))
+    url = ground.login(name)
+    yield ground, replace(ground, url=url)
     ground.drop_all()
-    with psycopg.connect(ground.server.url("postgres")) as connection:
+    with ground.connect("postgres") as connection:
         connection.execute(f"DROP OWNED BY {name}; DROP ROLE {name}")
 
 
@@ -77,8 +77,8 @@ def test_who_may_not_be_disconnected_is_named_before_anything_is_restored(
         with pytest.raises(Refused, match=r"postgres \(nightly report, pid \d+\)") as caught:
             theirs.restore(request)
         assert "GRANT pg_signal_backend" in caught.value.next_step
-        assert f"Nothing was changed: {ground.live} is as it was" in caught.value.next_step
-    assert ground.databases() == [ground.live]
+        assert f"Nothing was changed: {ground.database} is as it was" in caught.value.next_step
+    assert ground.databases() == [ground.database]
     assert_same(after, ground.whole())
     # One that comes later is seen at the swap.
     running = acting(theirs, theirs.asked(snapshot))
@@ -89,7 +89,7 @@ def test_who_may_not_be_disconnected_is_named_before_anything_is_restored(
         said = running.finish()
     assert said.startswith("Refused 3: "), said
     assert "postgres (nightly report, pid " in said
-    assert ground.databases() == [ground.live]
+    assert ground.databases() == [ground.database]
     assert_same(after, ground.whole())
     assert theirs.restore(theirs.asked(snapshot)).outcome == "done"
     assert_same(before, ground.whole())
@@ -105,7 +105,7 @@ def test_an_extension_that_only_a_superuser_may_make_is_named_when_asked(
     ground.execute('DELETE FROM "WaIdMapping"')
     error = refused(ground, lambda: theirs.asked(snapshot), "vector")
     assert "--in-place" in error.next_step
-    assert ground.databases() == [ground.live]
+    assert ground.databases() == [ground.database]
     assert theirs.restore(theirs.asked(snapshot, in_place=True)).outcome == "done"
     assert_same(before, ground.whole())
     ground.execute("DROP EXTENSION vector")

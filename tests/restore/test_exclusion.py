@@ -79,7 +79,7 @@ def test_an_apply_is_refused_while_a_restore_runs(ground: Ground, acting: Start)
         running.go_on()
     assert seen == [step.called for step in STEPS["swap"]]
     (said,) = refusals
-    assert f"restored over {ground.live} at this moment, begun by dana at 2" in said
+    assert f"restored over {ground.database} at this moment, begun by dana at 2" in said
     assert "Wait for it to end" in said
     assert running.finish() == "done"
     apply(ground, planned(ground))
@@ -115,11 +115,11 @@ def test_a_restore_waits_for_an_apply(ground: Ground, applying: Callable[..., Ap
     with ground.open() as wb:
         wb.database = hasty
         with pytest.raises(
-            Refused, match=f"A plan is being applied to {ground.live} at this moment"
+            Refused, match=f"A plan is being applied to {ground.database} at this moment"
         ) as caught:
             wb.restore(request)
         assert "Nothing was changed" in caught.value.next_step
-        assert ground.databases() == [ground.live]
+        assert ground.databases() == [ground.database]
         told = []
 
         def progress(what: str, done: int, total: int) -> None:
@@ -148,7 +148,7 @@ def test_what_an_apply_changed_before_it_is_seen(lay: Lay, applying: Callable[..
 
     with ground.open() as wb, pytest.raises(Refused, match="has changed since what a restore would lose"):
         wb.restore(request, progress)
-    assert ground.databases() == [ground.live]
+    assert ground.databases() == [ground.database]
 
 
 def test_after_an_interrupted_one_nothing_is_applied_from_anywhere(
@@ -165,10 +165,10 @@ def test_after_an_interrupted_one_nothing_is_applied_from_anywhere(
     killed.go_on(2)
     kill(ground, killed)
     refused(ground, plan, "was interrupted after its step 'create'")
-    elsewhere = replace(ground, home=tmp_path / "elsewhere")
+    elsewhere = replace(ground, folder=tmp_path / "elsewhere")
     error = refused(elsewhere, planned(elsewhere), "was interrupted: when it goes on")
     assert "begun by dana at 2" in error.what
-    assert f"drop the database {ground.live}_" in error.next_step
+    assert f"drop the database {ground.database}_" in error.next_step
     with ground.open() as wb:
         wb.abandon_restore()
     apply(ground, plan)
@@ -184,9 +184,9 @@ def test_what_is_written_after_the_safety_backup_is_not_replaced_in_place(
     ground.execute("""UPDATE "Member" SET email = email || '.late'""")
     after = ground.whole(leave_out=())
     said = running.finish()
-    assert said.startswith(f"Drift 3: Somebody wrote to Member of {ground.live} after its safety backup"), (
-        said
-    )
-    assert f"Nothing was changed: {ground.live} is as it was" in said
+    assert said.startswith(
+        f"Drift 3: Somebody wrote to Member of {ground.database} after its safety backup"
+    ), said
+    assert f"Nothing was changed: {ground.database} is as it was" in said
     assert_same(after, ground.whole(leave_out=()))
     assert ground.restore(ground.asked(in_place=True)).outcome == "done"

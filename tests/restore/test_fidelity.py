@@ -76,7 +76,7 @@ def test_what_was_broken_is_whole_again(lay: Lay, dialect: str, breaking: str, w
     assert {value for _, value in ground.ask(moments)} == {None}
     assert ground.ask("SELECT nextval('tickets')") == [114]
     if way == "swap":
-        (kept,) = (each for each in ground.databases() if each != ground.live)
+        (kept,) = (each for each in ground.databases() if each != ground.database)
         assert record.facts["kept"] == kept
 
 

@@ -6,13 +6,14 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import psycopg
 import pytest
 
 from tests.restore.acting import Acting
-from tests.restore.conftest import Ground, assert_same
+from tests.restore.conftest import assert_same, laid
 from tests.restore.test_crash import OwnServer, Start, broken
 from workbench.snapshots.restore.request import Record, records_in
 
@@ -46,7 +47,7 @@ class FullDisk:
     def __init__(self, own: OwnServer, folder: Path, home: Path) -> None:
         cloned = own.clubs.clone("guide", 50)
         self.own, self.folder, self.filler = own, folder, folder / "filler"
-        self.ground = Ground(own.server, cloned, home, cloned.options)
+        self.ground = replace(laid(cloned), folder=home)
         self.before, self.after = broken(self.ground)
         with self.ground.open() as wb:
             (self.snapshot,) = [each.snapshot for each in wb.snapshots()]
@@ -63,7 +64,7 @@ class FullDisk:
         if down:
             self.own.crash()
         assert_same(self.after, self.ground.whole())
-        found = records_in(self.ground.settings())
+        found = records_in(self.ground.open().settings)
         record = max(found, key=lambda each: each.path.stat().st_mtime_ns)  # two may have begun in one second
         assert record.outcome == ("under way" if "--resume" in said else "failed"), said
         return record
@@ -89,7 +90,7 @@ def test_the_disk_is_full(
         if full.fail(running, left).outcome == "under way":
             with ground.open() as wb:
                 assert wb.abandon_restore().outcome == "abandoned"
-        assert ground.databases() == [ground.live]
+        assert ground.databases() == [ground.database]
         assert_same(full.after, ground.whole())
     running = acting(ground, ground.asked(full.snapshot))
     running.go_on(3)

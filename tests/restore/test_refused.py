@@ -70,9 +70,7 @@ def test_a_flipped_byte_and_a_cut_tail(guide: Ground) -> None:
 @pytest.mark.parametrize("way", ["swap", "in place"])
 def test_damage_that_the_manifest_vouches_for(guide: Ground, way: str) -> None:
     """Caught while it is restored, or by the comparison; and the application is started again."""
-    guide.options = guide.options.model_copy(
-        update={"app_stop": ("true",), "app_start": ("touch", str(guide.home / "started"))}
-    )
+    guide.changes.update(app_stop=("true",), app_start=("touch", str(guide.folder / "started")))
     made = guide.snapshot()
     whole = made.archive.read_bytes()
     for damaged in (whole[: len(whole) * 2 // 3], whole[:-2000] + bytes(1000) + whole[-1000:]):
@@ -81,8 +79,8 @@ def test_damage_that_the_manifest_vouches_for(guide: Ground, way: str) -> None:
         request = guide.asked(made.snapshot, in_place=way == "in place")
         error = refused(guide, lambda r=request: guide.restore(r), "backup_", WorkbenchError)  # type: ignore[misc]
         assert "is as it was. The application was started again" in error.next_step
-        assert (guide.home / "started").exists()
-        (guide.home / "started").unlink()
+        assert (guide.folder / "started").exists()
+        (guide.folder / "started").unlink()
 
 
 @pytest.mark.parametrize("way", ["swap", "in place"])
@@ -115,11 +113,11 @@ def test_a_manifest_that_was_edited_or_changed_since(guide: Ground) -> None:
 def test_another_database_s_snapshot(lay: Lay) -> None:
     theirs, ours = lay("guide"), lay("guide")
     made = theirs.snapshot()
-    shutil.copytree(theirs.home / "backups", ours.home / "backups")
-    error = refused(ours, ours.asked, f"was taken from database {theirs.live}", WrongEnvironment)
+    shutil.copytree(theirs.folder / "backups", ours.folder / "backups")
+    error = refused(ours, ours.asked, f"was taken from database {theirs.database}", WrongEnvironment)
     assert error.exit_code == 3
     request = ours.asked(from_elsewhere=True)
-    assert theirs.live in request.elsewhere
+    assert theirs.database in request.elsewhere
     assert ours.restore(request).outcome == "done"
     # Of another environment it is never taken, whatever is said.
     other = replace(ours, name="other")
@@ -198,12 +196,12 @@ def test_on_production_another_person_types_the_name(guide: Ground) -> None:
 
 
 def test_an_approval_that_a_failed_restore_used(guide: Ground) -> None:
-    guide.options = guide.options.model_copy(update={"app_stop": ("false",)})
+    guide.changes["app_stop"] = ("false",)
     guide.snapshot()
     request = guide.asked()
     error = refused(guide, lambda: guide.restore(request), "failed with exit code 1", WorkbenchError)
     assert "is as it was" in error.next_step
-    guide.options = guide.options.model_copy(update={"app_stop": ("true",)})
+    guide.changes["app_stop"] = ("true",)
     refused(guide, lambda: guide.restore(request), "approval of .* was used before; that restore failed")
     with guide.open() as wb:
         wb.approve(request, request.digest, approver="erin")
@@ -219,8 +217,8 @@ def test_two_at_once(guide: Ground, acting: Callable[..., Acting]) -> None:
     with pytest.raises(Refused, match=r"Another restore of .* is running"):
         refused_here(second)
     # From another home as well: the server knows.
-    other = replace(guide, home=guide.home.with_name("other"))
-    shutil.copytree(guide.home / "backups", other.home / "backups")
+    other = replace(guide, folder=guide.folder / "other")
+    shutil.copytree(guide.folder / "backups", other.folder / "backups")
     with pytest.raises(Refused, match=r"Another restore of .* is running"):
         other.restore(other.asked())
     under_way.kill()
@@ -234,13 +232,13 @@ def test_two_at_once(guide: Ground, acting: Callable[..., Acting]) -> None:
 
 
 def test_who_may_not_rename_may_restore_in_place(guide: Ground) -> None:
-    name = f"owner_of_{guide.live}"
-    guide.execute(f"CREATE ROLE {name} LOGIN; GRANT CREATE ON DATABASE {guide.live} TO {name}")
+    name = f"owner_of_{guide.database}"
+    guide.execute(f"CREATE ROLE {name} LOGIN; GRANT CREATE ON DATABASE {guide.database} TO {name}")
     with guide.connect() as connection:
         connection.execute(f"ALTER SCHEMA public OWNER TO {name};" + OWNER_OF_ALL.replace("ROLE", name))
     try:
-        url = guide.cloned.url.replace("postgres:@", f"{name}:@")
-        theirs = replace(guide, cloned=replace(guide.cloned, url=url))
+        url = guide.login(name)
+        theirs = replace(guide, url=url)
         before = guide.whole()
         theirs.snapshot()
         guide.execute('DELETE FROM "WaIdMapping"')
@@ -260,8 +258,8 @@ def test_who_may_not_rename_may_restore_in_place(guide: Ground) -> None:
 
 def test_a_snapshot_that_lies_elsewhere_on_the_disk(guide: Ground) -> None:
     made = guide.snapshot()
-    place = guide.home / "usb stick"
-    (guide.home / "backups").rename(place)
+    place = guide.folder / "usb stick"
+    (guide.folder / "backups").rename(place)
     before = guide.whole()
     guide.execute('DELETE FROM "WaIdMapping"')
     assert guide.restore(guide.asked(str(place / made.archive.name))).outcome == "done"
