@@ -54,6 +54,13 @@ def test_every_name_comes_back(clubs, server, at, tmp_path, encoding):
         assert answer(*question)
     taken = answer("snapshot", "create")["name"]
     assert run("snapshot", "verify").returncode == 0
+    first = """WHERE id = (SELECT min(id) FROM "Member")"""
+    ask(f"""UPDATE "Member" SET "firstName" = '>' || "firstName" {first}""")
+    (members,) = (
+        each for each in answer("snapshot", "diff", "latest")["tables"] if each["table"] == "Member"
+    )
+    assert (members["changed"], members["columns"]) == (1, "firstName 1")
+    ask(f"""UPDATE "Member" SET "firstName" = substr("firstName", 2) {first}""")
     newest = answer("runs")[-1]["run"]
     plan = answer("plan", "rollback", newest)
     assert plan["changes"]["Member"]["delete"] > 4

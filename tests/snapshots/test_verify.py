@@ -78,6 +78,37 @@ def test_a_restore_proves_it(club, opened):
         assert (entry["outcome"], entry["snapshot"], entry["operator"]) == ("pass", made.snapshot, "dana")
 
 
+ODD = """
+CREATE SCHEMA "odd.one"; CREATE SEQUENCE "odd.one"."it's ""a"" seq"; SELECT nextval('"odd.one"."it''s ""a"" seq"');
+CREATE TABLE parted (id int, at date) PARTITION BY RANGE (at);
+CREATE TABLE parted_1 PARTITION OF parted FOR VALUES FROM ('2026-01-01') TO ('2026-02-01');
+CREATE TABLE parted_2 PARTITION OF parted FOR VALUES FROM ('2026-02-01') TO ('2026-03-01');
+INSERT INTO parted SELECT n, date '2026-01-01' + n FROM generate_series(1, 50) n;
+CREATE TABLE base (id int, note text); CREATE TABLE heir (own int) INHERITS (base);
+ALTER TABLE base ADD COLUMN later text;
+INSERT INTO heir SELECT n, 'note', -n, 'later' FROM generate_series(1, 50) n; DELETE FROM heir WHERE mod(id, 3) = 0;
+INSERT INTO heir VALUES (99, 'in a gap', 0, '');
+CREATE TABLE made (a int, twice int GENERATED ALWAYS AS (a * 2) STORED); INSERT INTO made VALUES (4);
+CREATE TYPE mood AS ENUM ('glad', 'sad'); CREATE TABLE named (what regclass, moods mood[]);
+INSERT INTO named VALUES ('base', '{sad,glad}');
+CREATE TABLE bare (); INSERT INTO bare DEFAULT VALUES;
+CREATE UNLOGGED TABLE "a.b" (x float8); INSERT INTO "a.b" VALUES ('-0'), ('NaN');
+"""
+
+
+def test_tables_of_every_kind_are_proved(clubs, opened):
+    """Whose rows or columns come back in another order, whose values go by names, whose names are odd."""
+    club = clubs.clone("guide", 50)
+    club.execute(ODD)
+    club.execute(f'ALTER DATABASE "{club.database}" SET search_path = "odd.one", public')
+    with opened(club) as wb:
+        made = wb.create_snapshot()
+        tried = wb.verify_snapshot().verifications[-1]
+    assert tried.outcome == "pass", tried.detail
+    assert {"parted_1", "heir", "made", "named", "bare", "a.b"} <= set(made.tables)
+    assert made.elsewhere["odd.one"].sequences['it\'s "a" seq'].last_value == 1
+
+
 def flipped(path, at: float) -> None:
     content = bytearray(path.read_bytes())
     place = int(at * (len(content) - 1))

@@ -166,7 +166,12 @@ def snapshot_named(name: str | Path, settings: Settings, live: Database) -> Snap
 
 @contextmanager
 def opened(
-    snapshot: Snapshot, tables: Sequence[str], *, settings: Settings, schema: str = "public"
+    snapshot: Snapshot,
+    tables: Sequence[str],
+    *,
+    settings: Settings,
+    schema: str = "public",
+    encoding: str = "UTF8",
 ) -> Iterator[Scratch]:
     """Make some tables of a snapshot readable, for as long as the block lasts.
 
@@ -176,6 +181,8 @@ def opened(
         Those that are needed.
     schema : str
         The schema they are in, of an archive; another environment has its own.
+    encoding : str
+        That of the database with which they are compared.
 
     Raises
     ------
@@ -189,7 +196,7 @@ def opened(
         yield Scratch(archive, replace(database, address=replace(database.address, schema=schema)))
         return
     assert snapshot.archive is not None
-    with restored(snapshot.archive, tables, settings=settings, schema=schema) as scratch:
+    with restored(snapshot.archive, tables, settings=settings, schema=schema, encoding=encoding) as scratch:
         if snapshot.manifest is not None and scratch.archive.sha256 != snapshot.manifest.sha256:
             raise SnapshotError(
                 f"The archive {snapshot.archive} is not the one its manifest was written for: its SHA-256 differs.",
@@ -212,11 +219,12 @@ def earlier(
         The schema of Murmurant's tables.
     """
     manifest = snapshot.manifest
+    encoding = (now and now.connection.info.parameter_status("server_encoding")) or "UTF8"
 
     @contextmanager
     def reading(tables: Sequence[str]) -> Iterator[Side]:
         with (
-            opened(snapshot, tables, settings=settings, schema=schema) as scratch,
+            opened(snapshot, tables, settings=settings, schema=schema, encoding=encoding) as scratch,
             scratch.database.reading() as connection,
         ):
             yield side_of(connection, scratch.schema, tables)

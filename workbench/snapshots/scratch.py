@@ -79,7 +79,7 @@ class Scratch:
 
 @contextmanager
 def restored(
-    path: Path, tables: Sequence[str], *, settings: Settings, schema: str = "public"
+    path: Path, tables: Sequence[str], *, settings: Settings, schema: str = "public", encoding: str = "UTF8"
 ) -> Iterator[Scratch]:
     """Restore some tables of an archive into a scratch database, for as long as the block lasts.
 
@@ -93,6 +93,8 @@ def restored(
         Says where the scratch database is made.
     schema : str
         The tables' schema.
+    encoding : str
+        That of the database with which they are compared: by the bytes of their text.
 
     Yields
     ------
@@ -115,7 +117,9 @@ def restored(
     archive = read_archive(path, schema, tools)
     wanted = list(dict.fromkeys(tables))
     definitions, rows = _needed(archive, wanted, schema)
-    with scratch_database(settings, encoding_of(path)) as (made, holder):
+    if (held := encoding_of(path)) == "SQL_ASCII":
+        encoding = held
+    with scratch_database(settings, encoding) as (made, holder):
         scratch = replace(made, address=replace(made.address, schema=schema), statement_timeout=LONG)
         _refuse_an_older_server(holder, scratch, archive)
         if is_script(path):
