@@ -103,6 +103,16 @@ def test_a_file_altered_with_the_lists_but_not_the_manifest(imported: Path, seal
     assert found(made.folder, read_bundle(made.folder).digest) == {("manifest-sha256.txt", "altered")}
 
 
+def test_what_bagit_itself_would_not_accept_is_no_pass(imported: Path, sealed: Seal) -> None:
+    made = sealed(imported)
+    for each in made.folder.glob("*.txt"):
+        unlocked(each)
+    bag = bagit.Bag(str(made.folder))
+    bag.info["Payload-Oxum"] = "1.1"
+    bag.save()  # with the lists of digests made anew
+    assert found(made.folder) == {("bagit.txt", "altered")}
+
+
 @pytest.mark.parametrize("path", ["../secret", "/etc/hostname", "data/../../secret", "secret"])
 def test_a_path_that_leads_outside_is_not_opened(
     path: str, imported: Path, sealed: Seal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
