@@ -47,7 +47,7 @@ def compare(data: Path, home: Path, url: str, rounds: int = 3) -> None:
         made = wb.create_snapshot()
         print(f"restore: {made.rows:,} rows, archive of {made.size / 1e6:,.0f} MB")
         for _ in range(rounds):
-            bare.append(_bare(data, made.path))
+            bare.append(_bare(data, made.archive))
             facts = _ours(data, wb, made.snapshot)
             ours.append(sum(facts["seconds"][step] for step in COMPARED))
             whole.append(sum(facts["seconds"].values()))

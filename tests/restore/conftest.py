@@ -137,7 +137,7 @@ def lay(server: Server, clubs: Clubs, monkeypatch: pytest.MonkeyPatch) -> Iterat
 
 def laid(club: conftest.Ground, changes: dict[str, Any] | None = None) -> Ground:
     """Return a club as the tests of restores have it."""
-    return Ground(club.url, club.club, club.folder, changes=changes or {})
+    return Ground(url=club.url, folder=club.folder, club=club.club, changes=changes or {})
 
 
 @pytest.fixture

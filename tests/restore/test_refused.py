@@ -256,6 +256,19 @@ def test_who_may_not_rename_may_restore_in_place(guide: Ground) -> None:
             )
 
 
+@pytest.mark.parametrize("way", ["swap", "in place"])
+def test_a_role_that_the_server_has_not_got_any_more(guide: Ground, way: str) -> None:
+    """It says nothing against the snapshot, and the live database stays."""
+    name = f"treasurer_of_{guide.database}"
+    guide.execute(f"CREATE ROLE {name}; CREATE TABLE dues (x int); ALTER TABLE dues OWNER TO {name}")
+    guide.snapshot()
+    guide.execute(f"DROP TABLE dues; DROP ROLE {name}")
+    request = guide.asked(in_place=way == "in place")
+    error = refused(guide, lambda: guide.restore(request), f'role "{name}" does not exist')
+    assert error.exit_code == 3
+    assert "is as it was" in error.next_step
+
+
 def test_a_snapshot_that_lies_elsewhere_on_the_disk(guide: Ground) -> None:
     made = guide.snapshot()
     place = guide.folder / "usb stick"
