@@ -55,5 +55,5 @@ class Auditing(Session):
             if manifest.log is not None and manifest.target == self.target:
                 yield f"snapshot {manifest.snapshot}", manifest.log
         for _, plan in Store(self.plans_folder, Plan).scan():  # `plans` tells of a damaged one
-            if isinstance(plan, Plan) and plan.header.log is not None and plan.target == self.target:
-                yield f"plan {plan.id}", plan.header.log
+            if isinstance(plan, Plan) and plan.log is not None and plan.target == self.target:
+                yield f"plan {plan.id}", plan.log

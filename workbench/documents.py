@@ -2,13 +2,11 @@
 
 A kind of document is one class. What it holds are its fields; how it is kept is here::
 
-    class Request(Document):
+    class Request(Approvable):
         noun = "request"                  # what an error calls it
         suffix = ".request"               # its file is NAME.request
         remedy = "Ask for the restore anew."
         prefix = "restore"                # its id: restore- and the first digits of its digest
-        target: Target
-        planned_by: str
         losses: tuple[Loss, ...] = ()     # Loss: a pydantic model too, or a frozen dataclass
 
     store = Store(settings.home / "restores", Request)
@@ -38,7 +36,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, BinaryIO, ClassVar, Generic, Protocol, Self, TypeVar
+from typing import Annotated, Any, BinaryIO, ClassVar, Generic, Self, TypeVar
 from uuid import UUID, uuid4
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
@@ -223,36 +221,10 @@ def keep(file: BinaryIO, path: Path) -> None:
         os.close(folder)
 
 
-class Filed(Protocol):
-    """What a `Store` keeps: a `Document`, or what is read and written as one but is too big for a value."""
-
-    noun: ClassVar[str]
-    suffix: ClassVar[str]
-    remedy: ClassVar[str]
-    sealed: ClassVar[bool]
-
-    @property
-    def id(self) -> str:
-        """Its short name."""
-
-    @property
-    def path(self) -> Path:
-        """Its file."""
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 of the file's bytes."""
-
-    @classmethod
-    def read(cls, path: Path) -> Self:
-        """Read a file."""
-
-
-F = TypeVar("F", bound=Filed)
 D = TypeVar("D", bound=Document)
 
 
-class Store(Generic[F]):
+class Store(Generic[D]):
     """The documents of one kind in one folder.
 
     Parameters
@@ -261,7 +233,7 @@ class Store(Generic[F]):
         Where they lie; made when something is written to it, for its owner's eyes only.
     """
 
-    def __init__(self, folder: Path, kind: type[F]) -> None:
+    def __init__(self, folder: Path, kind: type[D]) -> None:
         self.folder, self.kind = folder, kind
 
     def path(self, name: str) -> Path:
@@ -277,11 +249,11 @@ class Store(Generic[F]):
             if not any(part.startswith(".") for part in path.relative_to(self.folder).parts)
         }
 
-    def write(self: Store[D], document: D, name: str = "") -> D:
+    def write(self, document: D, name: str = "") -> D:
         """Write a document under its id, or under a name where it is not sealed."""
         return document.write(self.path(name or document.id))
 
-    def read(self, path: Path) -> F:
+    def read(self, path: Path) -> D:
         """Read a document; `Refused` when it is sealed, lies here, and its name does not go with its bytes."""
         document = self.kind.read(path)
         if (
@@ -295,7 +267,7 @@ class Store(Generic[F]):
             )
         return document
 
-    def scan(self) -> Iterator[tuple[Path, F | WorkbenchError]]:
+    def scan(self) -> Iterator[tuple[Path, D | WorkbenchError]]:
         """Yield every file, and the document or what is wrong with it: what cannot be read is not passed over."""
         for path in self.paths().values():
             try:
@@ -303,7 +275,7 @@ class Store(Generic[F]):
             except (DocumentError, Refused) as error:
                 yield path, error
 
-    def find(self, name: str) -> F:
+    def find(self, name: str) -> D:
         """Return a document by its file's path, or its id or name; an unambiguous beginning is enough.
 
         Raises
@@ -313,7 +285,7 @@ class Store(Generic[F]):
         DocumentError, Refused
             When it cannot be read, or was edited.
         """
-        document: F = find(name, self)
+        document: D = find(name, self)
         return document
 
 
@@ -331,16 +303,19 @@ def find(name: str, *stores: Store[Any]) -> Any:
     return store.read(path)
 
 
-class Approvable(Filed, Protocol):
-    """What a person can consent to: made by somebody for one database."""
+class Approvable(Document):
+    """What a person can consent to.
 
-    @property
-    def target(self) -> Target:
-        """The database."""
+    Attributes
+    ----------
+    target : Target
+        The database it was made for.
+    planned_by : str
+        Who made it.
+    """
 
-    @property
-    def planned_by(self) -> str:
-        """Who made it."""
+    target: Target
+    planned_by: str
 
 
 class Approval(Document):

@@ -25,7 +25,6 @@ from workbench.plans import journal
 from workbench.plans.apply import Progress, apply_plan
 from workbench.plans.journal import Entry
 from workbench.plans.plan import Plan
-from workbench.plans.restores import restores
 from workbench.plans.states import PlanState, applied_entry, plan_states, plans_in
 from workbench.plans.undo import plan_undo
 from workbench.policies.plan import plan_policies
@@ -283,7 +282,7 @@ class Planning(Session):
         with self.reading() as connection:
             asked = journal.raw(connection)
             states = plan_states(
-                self.settings, journal.entries(asked), self.environment.name, restores(asked)
+                self.settings, journal.entries(asked), self.environment.name, journal.restores(asked)
             )
         return pd.DataFrame(states, columns=[each.name for each in fields(PlanState)]).drop(columns="path")
 

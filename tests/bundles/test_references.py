@@ -36,16 +36,16 @@ def test_a_plan_cites_the_bundle_that_holds_its_reports(wb: Workbench, club: Gro
     run = club.club.last_live_run.run
     before = wb.plan_rollback(run)
     assert isinstance(before, Plan)
-    assert "sealed" not in str(before.header.evidence)
-    assert "bundle_sha256" not in before.header.audit[0]["metadata"]
+    assert "sealed" not in str(before.evidence)
+    assert "bundle_sha256" not in before.audit[0]["metadata"]
     made, not_logged = wb.create_bundle([club.club.imports], run=run)
     assert not_logged == ""
     plan = wb.plan_rollback(run)
     assert isinstance(plan, Plan)
-    cited = [each for each in plan.header.evidence if each.startswith("report file")]
+    cited = [each for each in plan.evidence if each.startswith("report file")]
     assert cited
     assert all(each.endswith(f", sealed in {made.folder.name}, SHA-256 {made.digest}") for each in cited)
-    assert plan.header.audit[0]["metadata"]["bundle_sha256"] == made.digest
+    assert plan.audit[0]["metadata"]["bundle_sha256"] == made.digest
     assert plan.changes == before.changes
     wb.approve(plan, plan.digest, approver="robin")
     wb.apply(plan)
@@ -60,8 +60,8 @@ def test_a_report_that_changed_since_is_said_to(wb: Workbench, club: Ground) -> 
         path.write_text(path.read_text() + "\n")
     plan = wb.plan_rollback(run)
     assert isinstance(plan, Plan)
-    assert f"which is not as {made.folder.name} holds it" in str(plan.header.evidence)
-    assert "bundle_sha256" not in plan.header.audit[0]["metadata"]
+    assert f"which is not as {made.folder.name} holds it" in str(plan.evidence)
+    assert "bundle_sha256" not in plan.audit[0]["metadata"]
 
 
 @pytest.mark.parametrize("dialect", ["guide"])
@@ -73,8 +73,8 @@ def test_a_bundle_that_holds_some_of_the_reports_is_not_all(wb: Workbench, club:
     several[0].write_text(several[0].read_text() + "\n")
     plan = wb.plan_rollback(run)
     assert isinstance(plan, Plan)
-    assert f", sealed in {made.folder.name}" in str(plan.header.evidence)
-    assert "bundle_sha256" not in plan.header.audit[0]["metadata"]
+    assert f", sealed in {made.folder.name}" in str(plan.evidence)
+    assert "bundle_sha256" not in plan.audit[0]["metadata"]
 
 
 def test_an_altered_bundle_is_nobodys_evidence(wb: Workbench, club: Ground) -> None:
@@ -88,7 +88,7 @@ def test_an_altered_bundle_is_nobodys_evidence(wb: Workbench, club: Ground) -> N
     assert list(wb.bundles()["altered"]) == [True]
     plan = wb.plan_rollback(run)
     assert isinstance(plan, Plan)
-    assert "sealed" not in str(plan.header.evidence)
+    assert "sealed" not in str(plan.evidence)
 
 
 def test_the_audit_log_notes_its_digest(wb: Workbench, club: Ground) -> None:

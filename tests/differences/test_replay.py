@@ -130,7 +130,7 @@ def prove(scene: Scene) -> None:
         wb.approve(plan, plan.digest, approver="robin")
         with pytest.raises(Drift) as early:  # it is for the restored database
             wb.apply(plan)
-        assert f"a restore to {plan.header.parameters['snapshot']} makes" in early.value.next_step
+        assert f"a restore to {plan.parameters['snapshot']} makes" in early.value.next_step
         assert "carry that restore out first" in early.value.next_step
         assert "Plan again" not in early.value.next_step
     restore_in_place(scene.url, scene.snapshot)
@@ -202,7 +202,7 @@ def test_a_conflict_stays_as_the_snapshot_has_it_where_that_is_asked_for(staged:
     for plan, comes in ((keep, True), (restore, False)):
         sections = [each for each in plan.operations if edit.columns[0] in each.changed]
         assert any(row[0] == edit.key for each in sections for row in plan.rows(each)) is comes
-    assert any("nothing tells who wrote them" in each for each in keep.header.notes)
+    assert any("nothing tells who wrote them" in each for each in keep.notes)
 
 
 def test_a_run_that_did_all_leaves_nothing_to_put_back(staged: Staging) -> None:

@@ -163,7 +163,7 @@ def test_what_a_run_brought_through_a_swap_moves_with_it(broken):
         assert found["moves"].all()
         stays = wb.plan_mapping("Member", key.split("/")[1], record, whole_cycle=True)
         assert stays.changes == {"WaIdMapping": {"update": 2}}
-        assert "--move-records" in " ".join(stays.header.notes)
+        assert "--move-records" in " ".join(stays.notes)
         plan = wb.plan_mappings(wb.sure_corrections(), move_records=True)
         assert plan.changes == {
             "WaIdMapping": {"update": 4},
@@ -289,7 +289,7 @@ def test_every_bad_line_is_told_at_once(broken, tmp_path):
         assert all(f"line {number}:" in said for number in (3, 4, 5, 6, 7))
         assert "line 2:" not in said
         path.write_text("\ufeff" + "\r\n".join(lines[:2]), encoding="utf-8")
-        assert wb.plan_mappings(path).header.parameters["corrections"][0]["reason"] == "=1+1"
+        assert wb.plan_mappings(path).parameters["corrections"][0]["reason"] == "=1+1"
 
 
 def test_values_are_data_in_tables(tmp_path):

@@ -146,7 +146,7 @@ def test_a_list_is_read_as_people_save_it(ground: Ground, form: str) -> None:
         "clusters": f"cluster,member\n7,{other}\n7,{one}\n",
     }.get(form, f"{form if form == chr(0xFEFF) else ''}canonical,duplicate\n{one} , {other}\n")
     plan = ground.wb.plan_merges(written(ground.folder, content))
-    (merge,) = plan.header.parameters["merges"]
+    (merge,) = plan.parameters["merges"]
     assert (merge["canonical"], merge["duplicates"]) == (one, [other])
 
 
@@ -154,10 +154,10 @@ def test_the_rule_chooses_the_one_with_more_associations_then_the_older(ground: 
     with Planter(ground) as planter:
         young = planter.member(createdAt="2026-02-01")
         old = planter.member(createdAt="2020-02-01")
-        assert ground.wb.plan_merge(None, [young, old]).header.parameters["merges"][0]["canonical"] == old
+        assert ground.wb.plan_merge(None, [young, old]).parameters["merges"][0]["canonical"] == old
         planter.mapping(990002, young)
-    assert ground.wb.plan_merge(None, [old, young]).header.parameters["merges"][0]["canonical"] == young
-    kept = ground.wb.plan_merge(old, [young]).header.parameters["merges"][0]
+    assert ground.wb.plan_merge(None, [old, young]).parameters["merges"][0]["canonical"] == young
+    kept = ground.wb.plan_merge(old, [young]).parameters["merges"][0]
     assert kept["canonical"] == old  # named, so not chosen
 
 

@@ -35,7 +35,7 @@ def test_the_registration_further_along_stays(ground: Ground, ours: str, theirs:
         pair = [planter.registration(canonical, event, ours), planter.registration(duplicate, event, theirs)]
         alone = planter.registration(duplicate, planter.event(), "CANCELLED")
     plan = ground.wb.plan_merge(canonical, [duplicate])
-    (row,) = [each for each in plan.header.parameters["conservation"] if each["column"] == "memberId"]
+    (row,) = [each for each in plan.parameters["conservation"] if each["column"] == "memberId"]
     assert (row["before"], row["after"], row["deleted"]) == (3, 2, 1)
     assert "further along" in row["why"]
     after = ground.proved(plan)
@@ -111,7 +111,7 @@ def test_the_loser_s_payment_moves_to_the_winner(application: Ground) -> None:
         payment = planter.row("PaymentIntent", registrationId=loser)
     plan = application.wb.plan_merge(canonical, [duplicate])
     assert plan.changes["PaymentIntent"] == {"update": 1}
-    proof = {(each["table"], each["to"]): each for each in plan.header.parameters["conservation"]}
+    proof = {(each["table"], each["to"]): each for each in plan.parameters["conservation"]}
     assert proof["PaymentIntent", "EventRegistration"]["after"] == 1
     after = application.proved(plan)
     assert any(payment in row for row in after["PaymentIntent"])
@@ -249,6 +249,6 @@ def test_a_blocked_merge_of_a_list_may_be_left_out(application: Ground) -> None:
         application.wb.plan_merges(merges)
     plan = application.wb.plan_merges(merges, skip_blocked=True)
     assert [each["key"] for each in plan.unresolved] == [blocked[1]]
-    assert [each["canonical"] for each in plan.header.parameters["merges"]] == [fine[0]]
+    assert [each["canonical"] for each in plan.parameters["merges"]] == [fine[0]]
     with pytest.raises(Refused):  # nothing would be left
         application.wb.plan_merges(merges[:1], skip_blocked=True)

@@ -65,7 +65,7 @@ def test_merge_then_undo_is_the_identity(ground: Ground, options: dict[str, obje
 def test_the_proof_says_what_is_there_afterwards(ground: Ground) -> None:
     canonical, duplicate, count = planted(ground)
     plan = ground.wb.plan_merge(canonical, [duplicate])
-    proof = plan.header.parameters["conservation"]
+    proof = plan.parameters["conservation"]
     assert len(proof) == count
     assert ground.carry_out(plan)
     for each in proof:
@@ -85,7 +85,7 @@ def test_what_the_audit_log_tells_of_stays(application: Ground) -> None:
             LOG, resourceType="Event", resourceId=planter.event(), action="CREATE", memberId=duplicate
         )
     plan = application.wb.plan_merge(canonical, [duplicate])
-    assert any("history" in each for each in plan.header.notes)
+    assert any("history" in each for each in plan.notes)
     application.carry_out(plan)
     assert application.ask(f'SELECT count(*) FROM "{LOG}" WHERE "resourceId"::text = %s', duplicate) == [1]
     # Who acted is a reference of the database, which would be emptied.
@@ -98,7 +98,7 @@ def test_the_audit_log_tells_of_the_merge_and_of_each_mapping(ground: Ground) ->
         planter.mapping(990001, canonical)
         planter.mapping(990002, duplicate)
     plan = ground.wb.plan_merge(canonical, [duplicate])
-    assert [each["action"] for each in plan.header.audit] == [
+    assert [each["action"] for each in plan.audit] == [
         "migration:duplicates:merged",
         "migration:mapping:corrected",
     ]
@@ -119,7 +119,7 @@ def test_the_same_database_gives_the_same_bytes_and_no_value_stands_in_the_heade
     one, other = (ground.wb.plan_merge(canonical, [duplicate], rules="newest") for _ in range(2))
     assert isinstance(one, Plan)
     assert one.digest == other.digest
-    assert "annlee" not in json.dumps([one.header.parameters, one.header.notes, one.header.audit])
+    assert "annlee" not in json.dumps([one.parameters, one.notes, one.audit])
 
 
 @pytest.mark.parametrize("filled", ["newer", "older", "both"])

@@ -71,12 +71,12 @@ def test_nothing_is_lost(
     except Refused:  # every cluster has something that only a person can tell
         assert ground.state() == before
         return
-    done = {each["canonical"]: each["duplicates"] for each in plan.header.parameters["merges"]}
+    done = {each["canonical"]: each["duplicates"] for each in plan.parameters["merges"]}
     after = ground.proved(plan)
     for duplicates in done.values():
         for duplicate in duplicates:
             assert_nobody_speaks_of(after, duplicate)
-    for each in plan.header.parameters["conservation"]:
+    for each in plan.parameters["conservation"]:
         assert each["before"] - each["deleted"] == each["after"]
         assert bool(each["deleted"]) is bool(each["why"])
     deleted = {table: cells.get("delete", 0) for table, cells in plan.changes.items()}

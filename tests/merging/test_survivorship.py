@@ -52,16 +52,16 @@ def test_by_hand(ground: Ground, trio: list[str]) -> None:
     plan = ground.wb.plan_merge(
         trio[0], trio[1:], by_hand={"phone": trio[1], "waMembershipLevelRaw": trio[2]}
     )
-    (merge,) = plan.header.parameters["merges"]
+    (merge,) = plan.parameters["merges"]
     assert merge["fields"]["phone"] == {"from": trio[1], "rule": "by hand"}
     assert outcome(ground, plan, trio[0]) == ("1", None)
 
 
 def test_what_is_given_up_is_said_without_its_value(ground: Ground, trio: list[str]) -> None:
     plan = ground.wb.plan_merge(trio[0], trio[1:])
-    (merge,) = plan.header.parameters["merges"]
+    (merge,) = plan.parameters["merges"]
     assert {"phone", "waMembershipLevelRaw", "email"} <= merge["given_up"].keys()
-    assert any("phone" in note and "others go" in note for note in plan.header.notes)
+    assert any("phone" in note and "others go" in note for note in plan.notes)
 
 
 def test_when_it_was_made_is_nobody_s_but_its_own(ground: Ground, trio: list[str]) -> None:

@@ -48,7 +48,7 @@ def _other_twins(planter: Planter) -> list[str]:
 def _gone(panel: DuplicateReview) -> list[str]:
     """Return the records that go by the plan that is reviewed."""
     plan = panel.wb.plan(panel.review.plan)
-    found = [each for merge in plan.header.parameters["merges"] for each in merge["duplicates"]]
+    found = [each for merge in plan.parameters["merges"] for each in merge["duplicates"]]
     assert plan.changes["Member"]["delete"] == len(found)
     return sorted(found)
 
@@ -85,7 +85,7 @@ def test_reviewed_merged_and_brought_back(opened: Opened, small: Ground, planter
     assert panel.merging.choice._stays.value == right, "the one with more associations is proposed"
     press(panel, "Plan this merge")
     plan = panel.wb.plan(panel.review.plan)
-    assert "called the same by dana" in plan.header.evidence[0]
+    assert "called the same by dana" in plan.evidence[0]
     assert not small.changed(before)
     carry_out(panel.wb, plan)
     gone = small.changed(before)
@@ -246,7 +246,7 @@ def test_fields_are_chosen(opened: Opened, small: Ground, planter: Planter) -> N
         "canonical": stays, "duplicates": [other], "rules": {"*": "newest"}, "by_hand": {"email": other}, "keep": [],
     }  # fmt: skip
     press(panel, "Plan this merge")
-    assert wb.plan(panel.review.plan).header.parameters["by_hand"] == [f"email={other}"]
+    assert wb.plan(panel.review.plan).parameters["by_hand"] == [f"email={other}"]
     choice._fields["email"].value = ("rule", "most-complete")
     assert choice.asked["rules"] == {"*": "newest", "email": "most-complete"}
 
@@ -262,7 +262,7 @@ def test_all_that_was_called_the_same_in_one_plan(opened: Opened, small: Ground,
     press(panel, "Look again")
     press(panel, "Plan all 2 of them")
     assert len(_gone(panel)) == 2
-    (reason,) = wb.plan(panel.review.plan).header.evidence
+    (reason,) = wb.plan(panel.review.plan).evidence
     assert reason == "reason given: called the same by dana"
 
 

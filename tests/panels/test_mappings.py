@@ -129,7 +129,7 @@ def test_an_id_is_led_to_a_person_who_was_searched_for(opened: Opened, club: Gro
     press(panel, "Plan the correction")
     plan = wb.plan(panel.review.plan)
     assert plan.changes == {"WaIdMapping": {"update": 1}}
-    assert plan.header.audit[0]["metadata"]["reason"] == "asked her on the phone"
+    assert plan.audit[0]["metadata"]["reason"] == "asked her on the phone"
     assert "<img" not in said(panel)
 
 

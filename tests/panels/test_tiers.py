@@ -60,7 +60,7 @@ def test_one_level_is_corrected_then_all_and_taken_back(opened: Opened, club: Gr
     press(panel, "Plan the correction")
     rest = wb.plan(panel.review.plan)
     assert rest.total == int(wrong["members"].sum()) - count
-    assert "by the policy" in " ".join(rest.header.reasons)
+    assert "by the policy" in " ".join(rest.reasons)
     press(panel.review, "Approve")
     wb.apply(rest)
     press(panel, "Compare")

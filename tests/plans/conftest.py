@@ -127,7 +127,7 @@ class Ground:
     def retargeted(self, plan: Plan, **elsewhere: str) -> Plan:
         """Write a plan as it would have been made here, or elsewhere."""
         target = replace(plan.target, **{"database": self.database, **elsewhere})
-        with PlanWriter(self.plans, plan.header.model_copy(update={"target": target})) as writer:
+        with PlanWriter(self.plans, plan.model_copy(update={"target": target})) as writer:
             for section in plan.sections:
                 with writer.section(section):
                     for block in plan.blocks(section):

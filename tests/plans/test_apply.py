@@ -278,7 +278,7 @@ def test_the_tables_may_lie_in_a_schema_of_another_name(application: Ground) -> 
     with application.open(url=url) as wb:
         plan = wb.plan_rollback(application.imported.run, sync_state=True)
         assert isinstance(plan, Plan)
-        assert plan.header.target.schema == "The club"
+        assert plan.target.schema == "The club"
         wb.approve(plan, plan.digest, approver="erin")
         with pytest.raises(NotMurmurant):
             application.apply(plan)  # not where the URL leads without it

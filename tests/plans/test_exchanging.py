@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
-import psycopg
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
@@ -14,11 +12,9 @@ from tests.plans.conftest import OWNER_OF_ALL, Ground, Grounds
 from tests.plans.test_fidelity import by_hand
 from tests.states import differences
 from workbench.errors import Drift
-from workbench.murmurant.catalogue import Catalogue
 from workbench.plans.current import current_rows
-from workbench.plans.drafting import Updates
+from workbench.plans.draft import Draft
 from workbench.plans.plan import Plan
-from workbench.plans.writing import PlanWriter
 
 TABLES = """
 CREATE TABLE room (id int PRIMARY KEY);
@@ -45,19 +41,13 @@ def house(grounds: Grounds, places: Sequence[Place], rooms: int = 3, guests: int
 
 def moving(ground: Ground, places: dict[str, Place], setting: Sequence[str] = ("room", "guest")) -> Plan:
     """Plan that some stays get other rooms and guests, in one section."""
-    with ground.open() as wb:
-        schema = wb.schema
 
-    def fill(writer: PlanWriter, connection: psycopg.Connection[Any], catalogue: Catalogue) -> None:
-        with Updates() as updates:
-            for key, row in current_rows(connection, schema.catalogue, "stay", sorted(places)):
-                room, guest = places[key]
-                changes = {
-                    "room": (row.values["room"], str(room)),
-                    "guest": (row.values["guest"], f"g{guest}"),
-                }
-                updates.add("stay", key, row.digest, changes)
-            updates.write(writer, catalogue, frozenset(), among=False)
+    def fill(draft: Draft) -> None:
+        for key, row in current_rows(draft.connection, draft.catalogue, "stay", sorted(places)):
+            room, guest = places[key]
+            draft.update(
+                "stay", key, {"room": str(room), "guest": f"g{guest}"}, row=row, together=("room", "guest")
+            )
 
     return by_hand(ground, fill)
 

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-import psycopg
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
@@ -16,13 +15,10 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from tests.plans.conftest import Ground, Grounds
-from workbench.murmurant.catalogue import Catalogue
 from workbench.plans import rows
-from workbench.plans.drafting import Updates, write_deletes
-from workbench.plans.journal import raw
-from workbench.plans.plan import Header, Plan
+from workbench.plans.draft import Draft
+from workbench.plans.plan import Plan
 from workbench.plans.rows import seen_columns
-from workbench.plans.writing import PlanWriter
 
 TYPES = """
 CREATE TYPE mood AS ENUM ('glad', 'SAD', 'so so', 'it''s "odd"');
@@ -140,63 +136,47 @@ def bits(ground: Ground, name: str = "Everything") -> bytes:
         return b"".join(map(bytes, stream))
 
 
-Fill = Callable[[PlanWriter, psycopg.Connection[Any], Catalogue], None]
+Fill = Callable[[Draft], None]
 
 
 def by_hand(ground: Ground, fill: Fill) -> Plan:
     """Write a plan that no planner would make, and approve it."""
     with ground.open() as wb:
-        metadata = {"run_id": "by hand", "records_affected": 1}
-        audit = ({"action": "migration:rollback:level1", "metadata": metadata},)
-        header = Header(
-            kind="rollback",
-            parameters={"number": next(NUMBERS)},
-            reasons=("By hand.",),
-            target=wb.target,
-            planned_by="dana",
-            audit=audit,
-        )
-        with wb.reading() as reading, PlanWriter(ground.plans, header) as writer:
-            fill(writer, raw(reading), wb.schema.catalogue)
-            plan = writer.finish()
-        wb.approve(plan, plan.digest, approver="erin")
-    return plan
+        parameters = {"number": next(NUMBERS)}
+        with (
+            wb.planning() as context,
+            Draft(context, "rollback", parameters=parameters, reasons=["By hand."]) as draft,
+        ):
+            fill(draft)
+            draft.log("migration:rollback:level1", run_id="by hand", records_affected=1)
+        wb.approve(draft.plan, draft.plan.digest, approver="erin")
+    return draft.plan
 
 
 def deletion(name: str) -> Fill:
     """Delete all rows of a table."""
 
-    def fill(writer: PlanWriter, connection: psycopg.Connection[Any], catalogue: Catalogue) -> None:
-        key = sql.Identifier(*catalogue.tables[name].primary_key)
-        query = sql.SQL("SELECT {}::text FROM {} ORDER BY 1").format(key, sql.Identifier(name))
-        keys = [row[0] for row in connection.execute(query)]
-        write_deletes(writer, connection, catalogue, name, keys)
+    def fill(draft: Draft) -> None:
+        key = sql.Identifier(*draft.catalogue.tables[name].primary_key)
+        query = sql.SQL("SELECT {}::text FROM {}").format(key, sql.Identifier(name))
+        draft.delete(name, [row[0] for row in draft.connection.execute(query)])
 
     return fill
 
 
-def rotation(writer: PlanWriter, connection: psycopg.Connection[Any], catalogue: Catalogue) -> None:
+def rotation(draft: Draft) -> None:
     """Give each row of "Everything" the values of the next one."""
-    described = catalogue.tables["Everything"]
+    described = draft.catalogue.tables["Everything"]
     names = [
         name
-        for name, each in described.columns.items()
-        if not each.generated and name not in ("id", "always")
+        for name, column in described.columns.items()
+        if not column.generated and name not in ("id", "always")
     ]
     cells = sql.SQL(", ").join(sql.SQL("{}::text").format(sql.Identifier("t", name)) for name in names)
-    digest = rows.digest(described, seen_columns(catalogue, "Everything"), "t")
-    query = sql.SQL('SELECT t.id::text, {}::text, {} FROM "Everything" t ORDER BY t.id').format(digest, cells)
-    found = connection.execute(query).fetchall()
-    with Updates() as updates:
-        for now, following in zip(found, [*found[1:], found[0]], strict=True):
-            pairs = dict(zip(names, zip(now[2:], following[2:], strict=True), strict=True))
-            updates.add(
-                "Everything",
-                now[0],
-                now[1],
-                {name: each for name, each in pairs.items() if each[0] != each[1]},
-            )
-        updates.write(writer, catalogue, frozenset(), among=False)
+    query = sql.SQL('SELECT t.id::text, {} FROM "Everything" t ORDER BY t.id').format(cells)
+    found = draft.connection.execute(query).fetchall()
+    for now, following in zip(found, [*found[1:], found[0]], strict=True):
+        draft.update("Everything", now[0], dict(zip(names, following[1:], strict=True)))
 
 
 def test_deleted_rows_come_back_bit_for_bit(everything: Ground) -> None:

@@ -21,12 +21,12 @@ from tests.conftest import Server
 from tests.plans.conftest import Ground
 from workbench.documents import Target
 from workbench.errors import DocumentError, Refused, UsageError, WorkbenchError
-from workbench.plans.drafting import Updates
-from workbench.plans.plan import Header, Plan, Section, format_row, parse_row
+from workbench.plans.draft import Draft
+from workbench.plans.plan import Plan, Section, format_row, parse_row
 from workbench.plans.writing import PlanWriter
 
 TARGET = Target(system_identifier="7", database="club", schema="public", environment="demo", kind="demo")
-HEADER = Header(
+HEADER = Plan(
     kind="rollback", parameters={"run": "r"}, reasons=("Because.",), target=TARGET, planned_by="dana"
 )
 
@@ -41,7 +41,7 @@ def lines(plan: Plan) -> list[bytes]:
     return plan.path.read_bytes().splitlines(keepends=True)
 
 
-def small(folder: Path, header: Header = HEADER) -> Plan:
+def small(folder: Path, header: Plan = HEADER) -> Plan:
     """Write a plan of one change and one note."""
     with PlanWriter(folder, header) as writer:
         with writer.section(Section("delete", "Event", ("id",), seen=("id",))):
@@ -282,15 +282,15 @@ def test_a_long_header_on_a_full_disk_leaves_no_file_either(tmp_path: Path) -> N
     assert list((tmp_path / "plans").iterdir()) == []
 
 
-def test_many_updates_on_a_full_disk_are_said_plainly_too() -> None:
+def test_many_changes_on_a_full_disk_are_said_plainly_too(application: Ground) -> None:
     """Past a megabyte they wait in a temporary file, which may find no room either."""
 
     def add_many() -> None:
-        with Updates() as updates:
+        with application.open() as wb, wb.planning() as context, Draft(context, "rollback") as draft:
             for number in range(3000):
-                updates.add("Member", str(number), "1", {"waRawData": ("x" * 1000, None)})
+                draft.insert("Member", {"id": str(number), "waRawData": "x" * 1000})
 
-    with pytest.raises(WorkbenchError), a_full_disk(500_000):
+    with pytest.raises(WorkbenchError, match="Make room"), a_full_disk(500_000):
         add_many()
 
 

@@ -17,12 +17,12 @@ from tests.edits import later_edit
 from tests.imports import IMPORTERS, Imported, import_run
 from tests.reporting.conftest import HOSTILE, settings_for
 from tests.reporting.test_runner import self_contained
+from workbench.database.connection import raw
 from workbench.database.embedded import client_tools
 from workbench.documents import Target
 from workbench.errors import DocumentError, UsageError
-from workbench.plans.drafting import write_deletes
-from workbench.plans.journal import raw
-from workbench.plans.plan import Header, Plan
+from workbench.plans.plan import Plan, Section
+from workbench.plans.rows import deleted, seen_columns
 from workbench.plans.writing import PlanWriter
 from workbench.reporting.charts import changes_chart
 from workbench.reporting.drawing import show_figure
@@ -94,15 +94,19 @@ def clean(
     wb: Workbench, keys: list[str], target: Target | None = None, **notes: list[tuple[str | None, ...]]
 ) -> Plan:
     """Plan to delete some members, with notes as they are given."""
-    header = Header(
+    plan = Plan(
         kind="merge",
         parameters={"members": 2},
         reasons=("Merges two members.",),
         target=target or wb.target,
         planned_by="dana",
     )
-    with wb.reading() as connection, PlanWriter(wb.settings.home / "plans", header) as writer:
-        write_deletes(writer, raw(connection), wb.schema.catalogue, "Member", sorted(keys))
+    catalogue = wb.schema.catalogue
+    section = Section("delete", "Member", ("id",), seen=seen_columns(catalogue, "Member"))
+    with wb.reading() as connection, PlanWriter(wb.settings.home / "plans", plan) as writer:
+        with writer.section(section):
+            for block in deleted(raw(connection), catalogue, "Member", sorted(keys)):
+                writer.block(block)
         for name, rows in notes.items():
             writer.notes(name, rows)
         return writer.finish()

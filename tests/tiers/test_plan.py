@@ -76,7 +76,7 @@ def test_plan_apply_and_undo(club: Ground, wb: Workbench) -> None:
     assert plan.changes == {"Member": {"update": 7}}
     assert touched(plan) == wrong
     assert (plan.kept, plan.conflicts, plan.unresolved) == ([], [], [])
-    assert plan.header.reasons[1] == "The import ran without its mapping."
+    assert plan.reasons[1] == "The import ran without its mapping."
     assert (
         plan.path.read_bytes()
         == wb.plan_tiers(reason="The import ran without its mapping.").path.read_bytes()
@@ -133,7 +133,7 @@ def test_only_some_levels(club: Ground, wb: Workbench) -> None:
     assert plan.total == 4
     assert sorted(str(each["key"]) for each in plan.unresolved) == lapsed
     assert "does not name their level 'Lapsd' (nearest: 'Lapsed')" in str(plan.unresolved[0]["reason"])
-    assert plan.header.parameters["levels"] == ["Alumni"]
+    assert plan.parameters["levels"] == ["Alumni"]
     with pytest.raises(UsageError, match="Nearest: 'Alumni'"):
         wb.plan_tiers(levels=["alumni"])
     with pytest.raises(Refused, match="Lapsd"):
@@ -151,8 +151,7 @@ def test_the_default_covers_and_says_so(club: Ground, wb: Workbench, written: Wr
     gold = some(club, "Gold", 200)
     assert touched(plan) == gold
     assert (
-        f"No line names the level 'Gold' of {len(gold)} members; the default makes it PROSPECT."
-        in plan.header.notes
+        f"No line names the level 'Gold' of {len(gold)} members; the default makes it PROSPECT." in plan.notes
     )
     club.execute(
         """UPDATE "Member" SET "waMembershipLevelRaw" = 'lapsed ' WHERE "waMembershipLevelRaw" = 'Gold'"""
@@ -302,7 +301,7 @@ def test_statuses_are_corrected_where_no_tier_was_made(
     assert set(some(club, "Alumni", 200)) <= set(touched(plan))
     assert not set(some(club, "Newcomer", 200)) & set(touched(plan))  # set by other rules: not ours to change
     assert plan.operations[0].changed == ("membershipStatusId",)
-    assert "No tier was ever made here" in " ".join(plan.header.notes)
+    assert "No tier was ever made here" in " ".join(plan.notes)
     club.carry_out(plan)
     assert wb.tier_review().correctable == 0
     club.undo(plan)

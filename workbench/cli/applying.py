@@ -170,7 +170,7 @@ def _to_do(found: Plan) -> list[str]:
     """Say what is to be done elsewhere, lest the next sync undoes what was applied."""
     from workbench.merging.telling import next_sync
 
-    return list(next_sync(found.header.parameters)) if found.header.kind == "merge" else []
+    return list(next_sync(found.parameters)) if found.kind == "merge" else []
 
 
 def _counted(changes: Mapping[str, Mapping[str, int]]) -> str:

@@ -34,36 +34,35 @@ def plan_facts(found: Plan, unmask: bool = False) -> dict[str, Any]:
         "kept": found.kept,
         "conflicts": masked_conflicts(found.conflicts, unmask),
         "unresolved": found.unresolved,
-        "reasons": found.reasons,
-        "notes": found.header.notes,
+        "reasons": found.because,
+        "notes": found.notes,
     }
 
 
 def header_facts(found: Plan) -> dict[str, Any]:
-    """Return a plan's header."""
-    return found.header.model_dump(mode="json")
+    """Return a plan's found."""
+    return found.model_dump(mode="json")
 
 
 def explain(found: Plan, unmask: bool = False) -> None:
     """Print why a plan was made, what changes, what stays and what is open."""
     import pandas as pd
 
-    header = found.header
     say(
-        *header.reasons,
-        f"Planned by {header.planned_by} for {header.target.environment} ({header.target.kind}).",
+        *found.reasons,
+        f"Planned by {found.planned_by} for {found.target.environment} ({found.target.kind}).",
     )
-    say("It rests on: " + "; ".join(header.evidence) + "." if header.evidence else "", *header.notes)
+    say("It rests on: " + "; ".join(found.evidence) + "." if found.evidence else "", *found.notes)
     rows = [
         (table, operation, count)
         for table, cells in found.changes.items()
         for operation, count in cells.items()
     ]
     print_table(pd.DataFrame(rows, columns=["table", "operation", "rows"]), "What changes", empty="nothing")
-    if conserved := header.parameters.get("conservation"):
+    if conserved := found.parameters.get("conservation"):
         print_table(pd.DataFrame(conserved), "Rows that refer to the records concerned, before and after")
     for title, notes in (
-        ("What the changes rest on", found.reasons),
+        ("What the changes rest on", found.because),
         ("Kept", found.kept),
         ("Conflicts", masked_conflicts(found.conflicts, unmask)),
         ("Unresolved", found.unresolved),
@@ -93,7 +92,7 @@ def masked_conflicts(conflicts: list[dict[str, Any]], unmask: bool) -> list[dict
 
 def next_steps(found: Plan) -> None:
     """Print the commands that go on from a plan."""
-    option = on(found.header.target.environment)
+    option = on(found.target.environment)
     say(
         "",
         f"Plan    {paths_below([found.path])[0]}",
@@ -107,6 +106,6 @@ def next_steps(found: Plan) -> None:
 
 def approval_command(found: Plan) -> str:
     """Return the command that approves exactly this plan."""
-    target = found.header.target
+    target = found.target
     confirm = f" --as NAME --confirm {target.environment}" if target.kind == "production" else ""
     return f"{command()} approve {found.id} --digest {found.digest}{confirm}{on(target.environment)}"

@@ -99,7 +99,7 @@ def merge(
                 head, named if choose else named[1:], entity=_ENTITY[entity], rules=rules, by_hand=hands,
                 keep=keep or (), leave_out=left_out or (), reason=reason,
             )  # fmt: skip
-    present(wb.environment, made, json, unmask, conservation=made.header.parameters["conservation"])
+    present(wb.environment, made, json, unmask, conservation=made.parameters["conservation"])
 
 
 def _taken_apart(given: Sequence[str] | None, option: str, form: str) -> dict[str, str]:

@@ -29,7 +29,6 @@ from workbench.plans.exchanging import step_aside
 from workbench.plans.journal import Entry
 from workbench.plans.orphans import lock_tables, refuse_missing_parents, refuse_new_children
 from workbench.plans.plan import Plan
-from workbench.plans.restores import approval_was_used
 from workbench.plans.stage import Stage
 
 Progress = Callable[[str, int, int], None]
@@ -171,12 +170,9 @@ def _refuse_once_more(connection: psycopg.Connection[Any], plan: Plan, approval:
                 f"Plan {plan.id} was applied by {each.applied_by} at {each.applied_at:%Y-%m-%d %H:%M:%S} UTC.",
                 "Nothing is applied twice. Plan again if there is more to correct.",
             )
-    used = connection.execute(
-        "SELECT 1 FROM workbench.applied WHERE approval = %s", [approval.number]
-    ).fetchone()
-    if used is not None or approval_was_used(connection, approval.number):
+    if journal.was_used(connection, approval.number):
         raise Refused(f"The approval of plan {plan.id} was used before.", "Approve it again.")
-    undoes = plan.header.parameters.get("undoes")
+    undoes = plan.parameters.get("undoes")
     if undoes is None:
         return None
     undone = next((each for each in known if each.id == undoes), None)
@@ -208,10 +204,10 @@ def _refuse_drift(plan: Plan, different: list[tuple[str, str, str]]) -> None:
         table, key, reason = different[0]
         more = f", and {len(different) - 1} more" if len(different) > 1 else ""
         next_step = "Plan again; the new plan will see what is there now."
-        if plan.header.kind == "replay":
+        if plan.kind == "replay":
             # It expects the snapshot's rows, and planned again it would expect them again.
             next_step = (
-                f"It is for the database that a restore to {plan.header.parameters['snapshot']} makes: carry that restore"
+                f"It is for the database that a restore to {plan.parameters['snapshot']} makes: carry that restore"
                 " out first, then apply this plan. Where it was done, somebody has changed these rows since."
             )
         raise Drift(
@@ -224,17 +220,17 @@ def _refuse_drift(plan: Plan, different: list[tuple[str, str, str]]) -> None:
 def _write_audit(
     connection: psycopg.Connection[Any], schema: Schema, plan: Plan, approval: Approval, operator: str
 ) -> Counter[tuple[str, str]]:
-    for each in plan.header.audit:
+    for each in plan.audit:
         facts = {
             **each["metadata"],
             "operator": operator,
             "approved_by": approval.approver,
-            "environment": plan.header.target.environment,
+            "environment": plan.target.environment,
             "plan": plan.id,
             "digest": plan.digest,
         }
         write_entry(connection, schema, each["action"], facts, about=approval.number)
-    return Counter({(schema.resolved["audit"].table, "insert"): len(plan.header.audit)})
+    return Counter({(schema.resolved["audit"].table, "insert"): len(plan.audit)})
 
 
 def _outcome(database: Database, plan: Plan) -> str:

@@ -19,7 +19,7 @@ becomes no plan: it is refused with `nothing`, and the first reason why a row st
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
@@ -42,8 +42,7 @@ from workbench.murmurant.references import References
 from workbench.murmurant.schema import Schema
 from workbench.plans import rows
 from workbench.plans.current import Current, current_rows
-from workbench.plans.digests import digests_of
-from workbench.plans.plan import NOTES, Header, Plan, Section, format_pairs, format_row
+from workbench.plans.plan import NOTES, Plan, Section, format_row
 from workbench.plans.writing import PlanWriter
 
 _IN_MEMORY = 1 << 20  # bytes of one section that are held before they go to a temporary file
@@ -326,7 +325,7 @@ class Draft:
         if not self.total:
             raise self._refusal()
         self._refuse_contradictions()
-        header = Header(
+        header = Plan(
             kind=self.kind,
             parameters=self.parameters,
             reasons=tuple(self.reasons),
@@ -352,20 +351,13 @@ class Draft:
         section = Section(step.operation, step.table, key, step.columns, seen)
         with writer.section(section):
             if step.operation == "delete":
-                for block in self._deletes(step.table, seen):
+                keys = self._doomed.get(step.table, ())
+                for block in rows.deleted(self.connection, self.catalogue, step.table, keys) if keys else ():
                     writer.block(block)
             if file := self._written.get(step):
                 file.seek(0)
                 while block := file.read(1 << 20):
                     writer.block(block + (b"" if block.endswith(b"\n") else file.readline()))
-
-    def _deletes(self, table: str, seen: tuple[str, ...]) -> Iterator[bytes]:
-        """Yield the rows of a delete, each with its digest; the database hands both out by the million."""
-        for chunk in rows.in_chunks(self._doomed.get(table, ())):
-            present, digests = digests_of(self.connection, self.catalogue, table, seen, chunk)
-            for start in range(0, len(present), rows.BLOCK):
-                part = slice(start, start + rows.BLOCK)
-                yield format_pairs(present[part], digests[part].tolist())
 
     def _steps(self) -> list[Step]:
         """Order the sections: nothing goes before what refers to it was led away, nor comes after what refers to it."""

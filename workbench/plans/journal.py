@@ -1,9 +1,12 @@
 """The journal: what an apply really did, with full images of the rows, kept in the club's own database.
 
-Schema ``workbench``, made on first use. One row in ``workbench.applied`` for each apply, and for each
-section of its plan a table with the rows as they were (``j<n>_<section>_before``) and as they became
-(``..._after``), with the columns and types of the table they come from: an image then is exact to the
-bit, and costs a third less than one in JSON.
+Schema ``workbench``, made on first use. One row in ``workbench.applied`` for each apply, and for each section of its
+plan a table with the rows as they were (``j<n>_<section>_before``) and as they became (``..._after``), with the columns
+and types of the table they come from: an image then is exact to the bit, and costs a third less than one in JSON.
+
+One row in ``workbench.restored`` for each restore that made the database what it is, with the applies that it took
+away: written before the restored database becomes the live one. Without it a plan that was applied after the snapshot
+would look as if nobody had ever applied it, and its approval, which holds once, would hold again.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ from typing import Any
 
 import psycopg
 from psycopg import sql
-from psycopg.rows import namedtuple_row
+from psycopg.rows import dict_row, namedtuple_row
 
 from workbench.database.connection import raw as raw
 from workbench.documents import Approval
@@ -25,7 +28,7 @@ from workbench.plans.plan import Plan, Section
 SCHEMA = "workbench"
 VERSION = 1
 
-_TABLE = """
+_TABLES = """
     CREATE TABLE IF NOT EXISTS workbench.applied (
         id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
         version integer NOT NULL,
@@ -43,17 +46,21 @@ _TABLE = """
         applied_at timestamptz NOT NULL,
         row_triggers text NOT NULL,
         undoes bigint UNIQUE REFERENCES workbench.applied (id)
+    );
+    CREATE TABLE IF NOT EXISTS workbench.restored (
+        id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        request text NOT NULL,
+        approval uuid NOT NULL UNIQUE,
+        approved_by text NOT NULL,
+        restored_by text NOT NULL,
+        restored_at timestamptz NOT NULL,
+        snapshot text NOT NULL,
+        gone jsonb
     )
 """
 
-_MAY_READ = """
-    SELECT has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')
-    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-    WHERE n.nspname = 'workbench' AND c.relname = 'applied'
-"""
-
 _ENTRIES = """
-    SELECT each.*, undo.plan AS undone_by FROM workbench.applied each
+    SELECT each.*, each.approval::text AS approval_number, undo.plan AS undone_by FROM workbench.applied each
     LEFT JOIN workbench.applied undo ON undo.undoes = each.id ORDER BY each.id
 """
 
@@ -70,6 +77,8 @@ class Entry:
         The plan's id, kind, digest and environment.
     sections : tuple of Section
         What was changed, in order.
+    approval : str
+        The number of the approval that it used.
     row_triggers : {"off", "on"}
         Whether the database's row triggers, foreign keys' among them, fired.
     undoes : int or None
@@ -87,6 +96,7 @@ class Entry:
     sections: tuple[Section, ...]
     planned_by: str
     approved_by: str
+    approval: str
     approved_at: datetime
     applied_by: str
     applied_at: datetime
@@ -110,33 +120,103 @@ def image_name(entry: int, section: int, moment: str) -> str:
     return f"j{entry}_{section}_{moment}"
 
 
+@dataclass(frozen=True)
+class Gone:
+    """An apply that a restore took away.
+
+    Attributes
+    ----------
+    plan, kind, digest, environment : str
+        The plan's id, kind, digest and environment.
+    changes : int
+        How many rows it had changed.
+    approval : str
+        The number of the approval that it used.
+    approved_by, applied_by, applied_at : str
+        Who, and when (ISO, UTC).
+    """
+
+    plan: str
+    kind: str
+    digest: str
+    environment: str
+    changes: int
+    approval: str
+    approved_by: str
+    applied_by: str
+    applied_at: str
+
+
+@dataclass(frozen=True)
+class Restored:
+    """One restore, as the restored database knows it.
+
+    Attributes
+    ----------
+    request : str
+        The id of what was approved.
+    approval, approved_by, restored_by : str
+        The approval's number, and who.
+    restored_at : datetime
+        When the restored database was ready to become the live one.
+    snapshot : str
+        The snapshot's name.
+    gone : tuple of Gone or None
+        The applies that the restored journal does not have; None where the database that was replaced
+        could not be asked.
+    """
+
+    request: str
+    approval: str
+    approved_by: str
+    restored_by: str
+    restored_at: datetime
+    snapshot: str
+    gone: tuple[Gone, ...] | None
+
+
 def image(entry: int, section: int, moment: str) -> sql.Identifier:
     """Return the name of a section's table of images, ``before`` or ``after``."""
     return sql.Identifier(SCHEMA, image_name(entry, section, moment))
 
 
 def prepare_journal(connection: psycopg.Connection[Any]) -> None:
-    """Make the schema and its table where they are not there yet.
+    """Make the schema and its tables where they are not there yet.
 
     Raises
     ------
     WorkbenchError
         When the role may not; nothing was changed.
     """
-    with connection.cursor() as cursor:
-        known = cursor.execute("SELECT to_regclass('workbench.applied')").fetchone()
-        if known is not None and known[0] is not None:
-            return
-        try:
-            if cursor.execute("SELECT to_regnamespace('workbench')").fetchone() == (None,):
-                cursor.execute("CREATE SCHEMA workbench")
-            cursor.execute(_TABLE)
-        except psycopg.errors.InsufficientPrivilege:
-            raise WorkbenchError(
-                "The journal cannot be made: the database user may not create the schema 'workbench', or it is somebody else's.",
-                "`workbench doctor` says whose. Ask the database's owner: CREATE SCHEMA workbench AUTHORIZATION <user>."
-                " Nothing was changed.",
-            ) from None
+    schema, *tables = connection.execute(
+        "SELECT to_regnamespace('workbench'), to_regclass('workbench.applied'), to_regclass('workbench.restored')"
+    ).fetchone() or (None,)
+    if tables and None not in tables:
+        return
+    try:
+        connection.execute(_TABLES if schema else f"CREATE SCHEMA workbench; {_TABLES}")
+    except psycopg.errors.InsufficientPrivilege:
+        raise WorkbenchError(
+            "The journal cannot be made: the database user may not create the schema 'workbench', or it is somebody else's.",
+            "`workbench doctor` says whose. Ask the database's owner: CREATE SCHEMA workbench AUTHORIZATION <user>."
+            " Nothing was changed.",
+        ) from None
+
+
+def may_read(connection: psycopg.Connection[Any], table: str) -> bool:
+    """Tell whether a table of the journal is there; `WorkbenchError` when it may not be read."""
+    row = connection.execute(
+        "SELECT has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')"
+        " FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+        " WHERE n.nspname = 'workbench' AND c.relname = %s",
+        [table],
+    ).fetchone()
+    if row == (False,):
+        raise WorkbenchError(
+            f"The database user may not read the journal (workbench.{table}), so nobody knows which plans were applied here.",
+            "Ask the database's owner for USAGE on the schema workbench, and SELECT on its tables.",
+        )
+    return row is not None
 
 
 def entries(connection: psycopg.Connection[Any]) -> list[Entry]:
@@ -147,21 +227,65 @@ def entries(connection: psycopg.Connection[Any]) -> list[Entry]:
     WorkbenchError
         When it may not be read, or was written by a later version of the workbench.
     """
-    allowed = connection.execute(_MAY_READ).fetchone()
-    if allowed is None:
+    if not may_read(connection, "applied"):
         return []
-    if not allowed[0]:
-        raise WorkbenchError(
-            "The database user may not read the journal, so nobody knows which plans were applied here.",
-            "Ask the database's owner for USAGE on the schema workbench, and SELECT on its tables.",
-        )
     with connection.cursor(row_factory=namedtuple_row) as cursor:
         return [_entry(row) for row in cursor.execute(_ENTRIES)]
 
 
 def find_entry(connection: psycopg.Connection[Any], digest: str) -> Entry | None:
     """Return the last apply of the plan with this digest, if there was one."""
-    return next((each for each in reversed(entries(connection)) if each.digest == digest), None)
+    return next((entry for entry in reversed(entries(connection)) if entry.digest == digest), None)
+
+
+def restores(connection: psycopg.Connection[Any]) -> list[Restored]:
+    """Return every restore that made this database what it is, oldest first; raises as `entries` does."""
+    if not may_read(connection, "restored"):
+        return []
+    query = (
+        "SELECT request, approval::text, approved_by, restored_by, restored_at, snapshot, gone"
+        " FROM workbench.restored ORDER BY id"
+    )
+    with connection.cursor(row_factory=dict_row) as cursor:
+        return [Restored(**row | {"gone": _gone(row["gone"])}) for row in cursor.execute(query)]
+
+
+def _gone(applies: list[dict[str, Any]] | None) -> tuple[Gone, ...] | None:
+    return None if applies is None else tuple(Gone(**apply) for apply in applies)
+
+
+def applied_here(connection: psycopg.Connection[Any]) -> tuple[Gone, ...]:
+    """Return every apply that a database knows of, also those that restores took away from it before.
+
+    A restore takes away from these what the snapshot does not know.
+    """
+    before = (gone for restore in restores(connection) for gone in restore.gone or ())
+    applied = (
+        Gone(
+            *(entry.plan, entry.kind, entry.digest, entry.environment, entry.total, entry.approval),
+            *(entry.approved_by, entry.applied_by, f"{entry.applied_at.astimezone(UTC):%Y-%m-%d %H:%M:%S}"),
+        )
+        for entry in entries(connection)
+    )
+    return (*before, *applied)
+
+
+def was_used(connection: psycopg.Connection[Any], approval: str) -> bool:
+    """Tell whether an approval was used: by an apply, by one that a restore took away, or by a restore."""
+    return any(gone.approval == approval for gone in applied_here(connection)) or any(
+        restore.approval == approval for restore in restores(connection)
+    )
+
+
+def note_restore(connection: psycopg.Connection[Any], restore: Restored) -> None:
+    """Write what a restore took away into the database it made, in the transaction that settles it."""
+    prepare_journal(connection)
+    facts = asdict(restore)
+    connection.execute(
+        "INSERT INTO workbench.restored (request, approval, approved_by, restored_by, restored_at, snapshot, gone)"
+        " VALUES (%(request)s, %(approval)s, %(approved_by)s, %(restored_by)s, %(restored_at)s, %(snapshot)s, %(gone)s)",
+        facts | {"gone": None if restore.gone is None else json.dumps(facts["gone"])},
+    )
 
 
 def reserve(connection: psycopg.Connection[Any]) -> int:
@@ -182,25 +306,21 @@ def record(
     undoes: int | None,
 ) -> Entry:
     """Write an apply's entry, in the transaction that changes the rows."""
-    header = plan.header
-    now = datetime.now(UTC)
+    entry = Entry(
+        *(number, plan.id, plan.kind, plan.digest, plan.target.environment, plan.parameters, plan.operations),
+        *(plan.planned_by, approval.approver, approval.number, approval.approved_at, applied_by),
+        *(datetime.now(UTC), row_triggers, undoes, None),
+    )
+    facts = asdict(entry) | {"version": VERSION}
+    facts |= {name: json.dumps(facts[name]) for name in ("parameters", "sections")}
+    del facts["undone_by"]
     connection.execute(
-        "INSERT INTO workbench.applied (id, version, plan, kind, digest, environment, parameters, sections,"
-        " planned_by, approved_by, approval, approved_at, applied_by, applied_at, row_triggers, undoes)"
-        " OVERRIDING SYSTEM VALUE"
-        " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
-        [
-            *(number, VERSION, plan.id, header.kind, plan.digest, header.target.environment),
-            *(json.dumps(header.parameters), json.dumps([asdict(each) for each in plan.operations])),
-            *(header.planned_by, approval.approver, approval.number, approval.approved_at),
-            *(applied_by, now, row_triggers, undoes),
-        ],
+        sql.SQL("INSERT INTO workbench.applied ({}) OVERRIDING SYSTEM VALUE VALUES ({})").format(
+            sql.SQL(", ").join(map(sql.Identifier, facts)), sql.SQL(", ").join(map(sql.Placeholder, facts))
+        ),
+        facts,
     )
-    return Entry(
-        *(number, plan.id, header.kind, plan.digest, header.target.environment, header.parameters),
-        *(plan.operations, header.planned_by, approval.approver, approval.approved_at, applied_by, now),
-        *(row_triggers, undoes, None),
-    )
+    return entry
 
 
 def _entry(row: Any) -> Entry:
@@ -209,9 +329,7 @@ def _entry(row: Any) -> Entry:
             f"The journal entry {row.id} was written by a later version of the workbench.",
             "Use that version.",
         )
-    sections = tuple(
-        Section(**{**each, **{name: tuple(each[name]) for name in ("key", "changed", "seen")}})
-        for each in row.sections
+    facts = {field.name: getattr(row, field.name) for field in fields(Entry)}
+    return Entry(
+        **facts | {"sections": tuple(map(Section.of, row.sections)), "approval": row.approval_number}
     )
-    known = {each.name: getattr(row, each.name) for each in fields(Entry)}
-    return Entry(**{**known, "sections": sections})

@@ -20,14 +20,17 @@ from __future__ import annotations
 import hashlib
 import json
 import mmap
+import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, Self
+
+from pydantic import PrivateAttr
 
 from workbench.audit import Noted
-from workbench.documents import Document, Target, reading_errors
+from workbench.documents import Approvable, reading_errors
 from workbench.errors import DocumentError
 
 END = b"\\.\n"
@@ -41,47 +44,7 @@ NOTES = {
 }
 """What a plan says besides its changes, and in which columns."""
 
-_ESCAPES = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
-_LETTERS = {value: f"\\{name}" for name, value in _ESCAPES.items()} | {"\\": "\\\\"}
-
 Row = tuple[str | None, ...]
-
-
-class Header(Document):
-    """What a plan is for.
-
-    Attributes
-    ----------
-    kind : str
-        ``rollback``, ``undo``, ...
-    parameters : dict
-        What was asked for.
-    reasons, evidence, notes : tuple of str
-        Why, resting on what, and what whoever approves it should know besides.
-    target : Target
-        The database.
-    planned_by : str
-        The operator who asked for it.
-    audit : tuple of dict
-        The audit entries its application will write: ``action`` and ``metadata`` (guide §5.1).
-    log : Noted or None
-        The digest of the workbench's own audit entries as they were; None where there were none.
-    """
-
-    noun = "plan"
-    suffix = ".plan"
-    remedy = "Plan again."
-    indent = None
-
-    kind: str
-    parameters: dict[str, Any]
-    reasons: tuple[str, ...]
-    target: Target
-    planned_by: str
-    evidence: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
-    audit: tuple[dict[str, Any], ...] = ()
-    log: Noted | None = None
 
 
 @dataclass(frozen=True)
@@ -118,69 +81,79 @@ class Section:
     @property
     def columns(self) -> tuple[str, ...]:
         """What each row of the section holds, in order."""
-        if self.name == "delete":
-            return (*self.key, "digest")
-        if self.name == "update":
-            return (
-                *self.key,
-                "digest",
-                *(f"old {each}" for each in self.changed),
-                *(f"new {each}" for each in self.changed),
-            )
-        return self.changed if self.name == "insert" else NOTES[self.name]
-
-    def as_line(self) -> dict[str, Any]:
-        """Return what stands in the file above the rows."""
         if self.name in NOTES:
-            return {"section": self.name, "columns": self.columns}
-        line: dict[str, Any] = {"section": self.name, "table": self.table, "key": self.key}
-        if self.changed:
-            line["changed"] = self.changed
-        if self.seen:
-            line["seen"] = self.seen
-        return line
+            return NOTES[self.name]
+        if self.name == "insert":
+            return self.changed
+        images = (f"{moment} {name}" for moment in ("old", "new") for name in self.changed)
+        return (*self.key, "digest", *images)
+
+    def line(self) -> bytes:
+        """Return what stands in the file above the rows."""
+        facts: dict[str, Any] = {"section": self.name}
+        if self.name in NOTES:
+            facts["columns"] = self.columns
+        else:
+            facts |= {"table": self.table, "key": self.key}
+            facts |= {name: value for name in ("changed", "seen") if (value := getattr(self, name))}
+        return json_line(facts)
+
+    @classmethod
+    def of(cls, facts: dict[str, Any]) -> Section:
+        """Read a section from what stands in the file above its rows, or in the journal."""
+        name = facts.get("section") or facts["name"]
+        if name in NOTES:
+            return cls(name)
+        if name not in OPERATIONS:
+            raise ValueError(f"section {name!r}")
+        key, changed, seen = (tuple(map(str, facts.get(part, ()))) for part in ("key", "changed", "seen"))
+        return cls(name, str(facts["table"]), key, changed, seen, int(facts.get("rows", 0)))
 
 
-@dataclass(frozen=True)
-class Plan:
-    """A plan file, read but for its rows; never changed.
+class Plan(Approvable):
+    """A plan: its fields are the file's first line, its rows stay in the file; never changed.
 
     Attributes
     ----------
-    path : Path
-        The file.
-    digest : str
-        SHA-256 of its bytes, in hexadecimal.
+    kind : str
+        ``rollback``, ``undo``, ...
+    parameters : dict
+        What was asked for.
+    reasons, evidence, notes : tuple of str
+        Why, resting on what, and what whoever approves it should know besides.
+    target : Target
+        The database.
+    planned_by : str
+        The operator who asked for it.
+    audit : tuple of dict
+        The audit entries its application will write: ``action`` and ``metadata`` (guide §5.1).
+    log : Noted or None
+        The digest of the workbench's own audit entries as they were; None where there were none.
     """
 
-    noun: ClassVar[str] = Header.noun
-    suffix: ClassVar[str] = Header.suffix
-    remedy: ClassVar[str] = Header.remedy
-    sealed: ClassVar[bool] = True
+    noun = "plan"
+    suffix = ".plan"
+    remedy = "Plan again."
+    indent = None
 
-    path: Path
-    digest: str
-    header: Header
-    sections: tuple[Section, ...] = field(repr=False)
+    kind: str
+    parameters: dict[str, Any]
+    reasons: tuple[str, ...]
+    evidence: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    audit: tuple[dict[str, Any], ...] = ()
+    log: Noted | None = None
 
-    @property
-    def id(self) -> str:
-        """Its short name: the kind and the first digits of the digest."""
-        return f"{self.header.kind}-{self.digest[:12]}"
-
-    @property
-    def target(self) -> Target:
-        """The database it is for."""
-        return self.header.target
+    _sections: tuple[Section, ...] = PrivateAttr(())
 
     @property
-    def planned_by(self) -> str:
-        """The operator who asked for it."""
-        return self.header.planned_by
+    def prefix(self) -> str:
+        """What its id begins with."""
+        return self.kind
 
     @classmethod
-    def read(cls, path: Path) -> Plan:
-        """Read a plan file: its header, and where its sections lie, never its rows.
+    def read(cls, path: Path) -> Self:
+        """Read a plan file: its first line, and where its sections lie, never its rows.
 
         Raises
         ------
@@ -190,29 +163,40 @@ class Plan:
         with reading_errors(cls.noun, path, cls.remedy), path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
             file.seek(0)
-            header = Header.parse(file.readline(), path)
+            plan = cls.parse(file.readline(), path)
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
                 content.readline()
-                return cls(path, digest, header, _sections(path, content))
+                return plan.at(path, digest, _sections(path, content))
+
+    def at(self, path: Path, digest: str, sections: tuple[Section, ...] = ()) -> Self:
+        """Return it as the plan that lies in a file, with these sections."""
+        plan = super().at(path, digest)
+        plan._sections = sections
+        return plan
+
+    @property
+    def sections(self) -> tuple[Section, ...]:
+        """What the file holds behind its first line, in order."""
+        return self._sections
 
     @property
     def operations(self) -> tuple[Section, ...]:
         """The sections that change something, in the order they are applied."""
-        return tuple(each for each in self.sections if each.name in OPERATIONS)
+        return tuple(section for section in self.sections if section.name in OPERATIONS)
 
     @property
     def changes(self) -> dict[str, dict[str, int]]:
         """Table to operation to the number of rows."""
-        found: dict[str, dict[str, int]] = {}
-        for each in self.operations:
-            cells = found.setdefault(each.table, {})
-            cells[each.name] = cells.get(each.name, 0) + each.rows
-        return found
+        changes: dict[str, dict[str, int]] = {}
+        for section in self.operations:
+            cells = changes.setdefault(section.table, {})
+            cells[section.name] = cells.get(section.name, 0) + section.rows
+        return changes
 
     @property
     def total(self) -> int:
         """How many rows it changes."""
-        return sum(each.rows for each in self.operations)
+        return sum(section.rows for section in self.operations)
 
     @cached_property
     def kept(self) -> list[dict[str, str | None]]:
@@ -230,7 +214,7 @@ class Plan:
         return self._noted("unresolved")
 
     @cached_property
-    def reasons(self) -> list[dict[str, str | None]]:
+    def because(self) -> list[dict[str, str | None]]:
         """What single changes rest on, where that is not one thing for all: ``table``, ``key``, ``reason``."""
         return self._noted("reason")
 
@@ -242,32 +226,23 @@ class Plan:
                 yield parse_row(file.readline())
 
     def blocks(self, section: Section, size: int = 1 << 20) -> Iterator[bytes]:
-        """Yield a section's rows as they are in the file, for COPY."""
+        """Yield a section's rows as they are in the file, for COPY: whole lines, many at a time."""
         with self.path.open("rb") as file:
             file.seek(section.start)
-            left = section.stop - section.start
-            while left > 0 and (block := file.read(min(size, left))):
-                left -= len(block)
-                yield block
-
-    def lines(self, section: Section) -> Iterator[list[bytes]]:
-        """Yield a section's rows as they are in the file, many at a time."""
-        rest = b""
-        for block in self.blocks(section):
-            *whole, rest = (rest + block).split(b"\n")
-            yield whole
+            while (left := section.stop - file.tell()) > 0:
+                yield file.read(min(size, left)) + (file.readline() if left > size else b"")
 
     def _noted(self, name: str) -> list[dict[str, str | None]]:
         try:
             return [
-                dict(zip(each.columns, row, strict=True))
-                for each in self.sections
-                if each.name == name
-                for row in self.rows(each)
+                dict(zip(section.columns, row, strict=True))
+                for section in self.sections
+                if section.name == name
+                for row in self.rows(section)
             ]
         except ValueError:  # also of bytes that are no UTF-8
             raise DocumentError(
-                f"The plan {self.path} is damaged: its rows of {name!r} cannot be read.", "Plan again."
+                f"The plan {self.path} is damaged: its rows of {name!r} cannot be read.", self.remedy
             ) from None
 
 
@@ -278,9 +253,9 @@ def _sections(path: Path, content: mmap.mmap) -> tuple[Section, ...]:
             start = content.tell()
             stop = start if content[start : start + len(END)] == END else content.find(b"\n" + END, start) + 1
             if stop <= 0:
-                raise ValueError(f"section {line['section']} without an end")
+                raise ValueError(f"section {line['section']!r} without an end")
             content.seek(stop + len(END))
-            sections.append(_section(line, start, stop))
+            sections.append(replace(Section.of(line), start=start, stop=stop))
         if line["end"] != "workbench_plan" or content.tell() != len(content):
             raise ValueError("something behind its end")
         return tuple(
@@ -289,58 +264,34 @@ def _sections(path: Path, content: mmap.mmap) -> tuple[Section, ...]:
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise DocumentError(
             f"The plan {path} is damaged, cut short or was edited: {type(error).__name__} at {error}.",
-            Header.remedy,
+            Plan.remedy,
         ) from None
 
 
-def _section(line: dict[str, Any], start: int, stop: int) -> Section:
-    name = line["section"]
-    if name in NOTES:
-        return Section(name, start=start, stop=stop)
-    if name not in OPERATIONS:
-        raise ValueError(f"section {name!r}")
-    key, changed, seen = (tuple(map(str, line.get(part, ()))) for part in ("key", "changed", "seen"))
-    return Section(name, str(line["table"]), key, changed, seen, start=start, stop=stop)
+def json_line(value: Any) -> bytes:
+    """Return the one spelling of a value as a line of JSON."""
+    return (json.dumps(value, ensure_ascii=False, sort_keys=True) + "\n").encode()
 
 
-def as_json(value: Any) -> str:
-    """Return the one spelling of a value as JSON."""
-    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(", ", ": "))
+_ESCAPES = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
+_ESCAPED = str.maketrans({letter: f"\\{name}" for name, letter in _ESCAPES.items()} | {"\\": "\\\\"})
+
+
+def escaped(value: str) -> str:
+    """Write a value that is not NULL in COPY's text format."""
+    return value.translate(_ESCAPED)
 
 
 def format_row(values: Sequence[str | None]) -> bytes:
     """Write a row in COPY's text format."""
-    cells = (
-        "\\N" if value is None else "".join(_LETTERS.get(letter, letter) for letter in value)
-        for value in values
-    )
+    cells = ("\\N" if value is None else escaped(value) for value in values)
     return ("\t".join(cells) + "\n").encode()
-
-
-def format_pairs(keys: Sequence[str], digests: Sequence[int]) -> bytes:
-    """Write rows of a key and a digest; in a twentieth of the time, where no key needs escaping."""
-    text = "".join([f"{key}\t{digest}\n" for key, digest in zip(keys, digests, strict=True)])
-    own = {"\t": len(keys), "\n": len(keys)}
-    if all(text.count(letter) == own.get(letter, 0) for letter in _LETTERS):
-        return text.encode()
-    return b"".join(format_row((key, str(digest))) for key, digest in zip(keys, digests, strict=True))
 
 
 def parse_row(line: bytes) -> Row:
     """Read a row in COPY's text format."""
-    return tuple(_unescaped(cell) for cell in line.decode().removesuffix("\n").split("\t"))
-
-
-def _unescaped(cell: str) -> str | None:
-    if cell == "\\N":
-        return None
-    if "\\" not in cell:
-        return cell
-    found, rest = [], iter(cell)
-    for letter in rest:
-        if letter == "\\":
-            following = next(rest, "\\")
-            found.append(_ESCAPES.get(following, following))
-        else:
-            found.append(letter)
-    return "".join(found)
+    cells = line.decode().removesuffix("\n").split("\t")
+    return tuple(
+        None if cell == "\\N" else re.sub(r"\\(.)", lambda escape: _ESCAPES.get(escape[1], escape[1]), cell)
+        for cell in cells
+    )

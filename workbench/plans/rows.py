@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import psycopg
 from psycopg import sql
 
@@ -13,6 +14,7 @@ from workbench.errors import Refused, SchemaGap
 from workbench.murmurant.catalogue import Catalogue, CatalogueTable
 from workbench.murmurant.row_digest import comparable as comparable
 from workbench.murmurant.row_digest import digest as digest
+from workbench.plans.plan import escaped
 
 _PLAIN = re.compile(r"[0-9a-f,-]+")  # of ids as they mostly are, nothing needs quotes
 
@@ -140,6 +142,31 @@ def blocks(
         cursor.itersize = 4
         for (block,) in cursor.execute(query, values):
             yield block.encode()
+
+
+def deleted(
+    connection: psycopg.Connection[Any], catalogue: Catalogue, table: str, keys: Sequence[str]
+) -> Iterator[bytes]:
+    """Yield what a plan says of rows that it deletes, in the order of their keys; those that are gone are left out."""
+    described = table_of(catalogue, table)
+    key = key_of(described)
+    # As bytes, and in no order: the server sorts a million rows, and the driver reads them, in many times the time.
+    query = sql.SQL(
+        "SELECT string_agg(int8send(k.place) || int8send({}), '') FROM {} t"
+        " JOIN unnest(%s::{}[]) WITH ORDINALITY k(key, place) ON {} = k.key"
+    ).format(
+        digest(described, seen_columns(catalogue, table), "t"),
+        qualified(catalogue, table),
+        sql.SQL(described.columns[key].type),
+        sql.Identifier("t", key),
+    )
+    for chunk in in_chunks(keys):
+        row = connection.execute(query, [as_array(chunk)], binary=True).fetchone()
+        pairs = np.frombuffer((row and row[0]) or b"", ">i8").reshape(-1, 2)
+        pairs = pairs[np.argsort(pairs[:, 0])]
+        for start in range(0, len(pairs), BLOCK):
+            cells = ((chunk[place - 1], digest) for place, digest in pairs[start : start + BLOCK].tolist())
+            yield "".join([f"{escaped(key)}\t{digest}\n" for key, digest in cells]).encode()
 
 
 def copied(described: CatalogueTable, name: str, alias: str) -> sql.Composed:

@@ -6,7 +6,9 @@ the same join that compares every row with what the plan saw.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg
@@ -16,15 +18,14 @@ from workbench.database.encoding import as_sent
 from workbench.errors import DocumentError, Drift, SchemaGap
 from workbench.murmurant.catalogue import Catalogue
 from workbench.plans import rows
-from workbench.plans.arrays import BigintArray, digest_array
 from workbench.plans.journal import image
 from workbench.plans.plan import Plan, Section
 
 SHOWN = 20
 """How many rows that differ are named."""
 
-_ANALYSED = 1000  # rows; below it the planner's guess is good enough
 _MUCH = 50  # a fiftieth of a table or more is much of it
+_ANALYSED = 1000  # rows; below it the planner's guess is good enough
 
 
 class Stage:
@@ -102,18 +103,11 @@ class Stage:
             )
         )
         copy = sql.SQL("COPY {} FROM STDIN").format(self.staged)
-        try:
-            with self.connection.cursor() as cursor:
-                with cursor.copy(copy) as stream:
-                    for block in self.plan.blocks(section):
-                        stream.write(as_sent(block, self.connection))
-                loaded = cursor.rowcount
-        except psycopg.DataError as error:
-            raise DocumentError(
-                f'The plan {self.plan.id} holds a row that is none of "{section.table}":'
-                f" {str(error).splitlines()[0]}.",
-                "Plan again.",
-            ) from None
+        with self._readable(), self.connection.cursor() as cursor:
+            with cursor.copy(copy) as stream:
+                for block in self.plan.blocks(section):
+                    stream.write(as_sent(block, self.connection))
+            loaded = cursor.rowcount
         if loaded != section.rows:
             raise DocumentError(
                 f"The plan {self.plan.id} is damaged: {loaded} rows where it says {section.rows}.",
@@ -133,9 +127,7 @@ class Stage:
         if self.section.name == "delete" and self._takes_much():
             if self._keep_by_digest() == self.section.rows:
                 return []
-            self._run(
-                sql.SQL("DROP TABLE {}").format(self.before)
-            )  # which of them differ, only their keys tell
+            self._run(sql.SQL("DROP TABLE {}").format(self.before))  # only keys tell which of them differ
         self.load()
         match = rows.keys_match(self.section.key, "t", "s")
         if self.section.name == "insert":
@@ -171,23 +163,30 @@ class Stage:
     def _keep_by_digest(self) -> int:
         """Keep the rows whose digest the plan names; return how many there are.
 
-        A digest covers a row's key too. A million digests are looked up in a third of the time that
-        staging and joining a million keys takes; the planner must not estimate them one by one, hence CASE.
+        A digest covers a row's key too. A million digests are looked up in half the time that staging and joining a
+        million keys takes; the planner must not estimate them one by one, hence CASE.
         """
         statement = sql.SQL(
             "CREATE TABLE {} AS SELECT t.*, t.ctid AS {} FROM {} t"
             " WHERE CASE WHEN {} = ANY (%s::bigint[]) THEN true END"
         ).format(self.before, _PLACE, self.table, rows.digest(self.described, self.section.seen, "t"))
+        digests = b",".join(
+            digest
+            for block in self.plan.blocks(self.section)
+            for digest in re.findall(rb"\t(-?[0-9]+)\n", block)
+        )
+        with self._readable():
+            return self.connection.execute(statement, [f"{{{digests.decode()}}}"]).rowcount
+
+    @contextmanager
+    def _readable(self) -> Iterator[None]:
         try:
-            digests = [
-                int(line[line.rindex(b"\t") + 1 :])
-                for lines in self.plan.lines(self.section)
-                for line in lines
-            ]
-            return self._run(statement, [digest_array(digests)])
-        except (ValueError, OverflowError, psycopg.DataError):
+            yield
+        except psycopg.DataError as error:
             raise DocumentError(
-                f'The plan {self.plan.id} holds a row that is none of "{self.section.table}".', "Plan again."
+                f'The plan {self.plan.id} holds a row that is none of "{self.section.table}":'
+                f" {str(error).splitlines()[0]}.",
+                self.plan.remedy,
             ) from None
 
     def carry_out(self, moved: bool = False) -> None:
@@ -310,8 +309,8 @@ class Stage:
         found = self.connection.execute(query).fetchall()
         return [(self.section.table, str(row[0]), reason or str(row[1])) for row in found]
 
-    def _run(self, statement: sql.Composed, values: Sequence[BigintArray] = ()) -> int:
-        return self.connection.execute(statement, values).rowcount
+    def _run(self, statement: sql.Composed) -> int:
+        return self.connection.execute(statement).rowcount
 
 
 _DIGEST = sql.Identifier("~digest")  # no column of Murmurant's begins with a tilde

@@ -12,9 +12,8 @@ import psycopg
 
 from workbench.documents import Store, find_approval
 from workbench.errors import NotApproved, Refused, WorkbenchError
-from workbench.plans.journal import Entry, entries
+from workbench.plans.journal import Entry, Gone, Restored, entries, restores
 from workbench.plans.plan import Plan
-from workbench.plans.restores import Gone, Restored, restores, said_of
 from workbench.settings import Settings
 
 STATES = ("planned", "approved", "expired", "applied", "undone", "restored away", "damaged")
@@ -46,19 +45,24 @@ def plans_in(settings: Settings) -> Store[Plan]:
 
 def applied_entry(connection: psycopg.Connection[Any], settings: Settings, name: str) -> Entry:
     """Return what the journal says of a plan, by its id or its file; `Refused` when it was not applied."""
-    known = entries(connection)
-    found = next((each for each in reversed(known) if each.plan == name), None)
-    if found is None:
+    newest_first = entries(connection)[::-1]
+    entry = next((entry for entry in newest_first if entry.plan == name), None)
+    if entry is None:
         digest = plans_in(settings).find(name).digest
-        found = next((each for each in reversed(known) if each.digest == digest), None)
-    if found is None and (away := _taken_away(restores(connection), name)):
-        raise Refused(f"Plan {name} is not applied here: {said_of(*away)}.", "There is nothing to take back.")
-    if found is None:
-        raise Refused(
-            f"Plan {name} was not applied here, so there is nothing to take back.",
-            "`workbench plans` shows what was.",
-        )
-    return found
+        entry = next((entry for entry in newest_first if entry.digest == digest), None)
+    if entry is not None:
+        return entry
+    for restore in reversed(restores(connection)):
+        for gone in restore.gone or ():
+            if name in (gone.plan, gone.digest):
+                raise Refused(
+                    f"Plan {name} is not applied here: {_taken_away(restore, gone)}.",
+                    "There is nothing to take back.",
+                )
+    raise Refused(
+        f"Plan {name} was not applied here, so there is nothing to take back.",
+        "`workbench plans` shows what was.",
+    )
 
 
 def plan_states(
@@ -71,39 +75,32 @@ def plan_states(
     restored : sequence of Restored
         The restores that made the database what it is: what they took away is not applied any more.
     """
-    applied = {each.digest: each for each in journal}
-    found = [
+    plans = plans_in(settings)
+    on_file = plans.paths()
+    applied = {entry.digest for entry in journal}
+    away = {gone.digest: (restore, gone) for restore in restored for gone in restore.gone or ()}
+    states = [
         PlanState(
-            each.plan, each.kind, each.environment, each.total, *_applied(each), _file(settings, each.plan)
+            *(entry.plan, entry.kind, entry.environment, entry.total, *_applied(entry)),
+            on_file.get(entry.plan),
         )
-        for each in journal
+        for entry in journal
     ]
-    away = {each.digest: (restore, each) for restore in restored for each in restore.gone or ()}
-    found += [
+    states += [
         PlanState(
-            each.plan,
-            each.kind,
-            each.environment,
-            each.changes,
-            *_away(restore, each),
-            _file(settings, each.plan),
+            *(gone.plan, gone.kind, gone.environment, gone.changes),
+            *("restored away", _taken_away(restore, gone), None),
         )
-        for restore, each in away.values()
-        if each.digest not in applied and _file(settings, each.plan) is None
+        for restore, gone in away.values()
+        if gone.digest not in applied and gone.plan not in on_file
     ]
-    for path, plan in plans_in(settings).scan():
+    for path, plan in plans.scan():
         if isinstance(plan, WorkbenchError):
-            found.append(PlanState(path.name, "", environment, 0, "damaged", plan.what, path))
-            continue
-        target = plan.header.target
-        if plan.digest in applied or target.environment != environment:
-            continue
-        if plan.digest in away and _still(plan, away[plan.digest][1]):
-            state = _away(*away[plan.digest])
-        else:
-            state = _waiting(plan)
-        found.append(PlanState(plan.id, plan.header.kind, target.environment, plan.total, *state, path))
-    return found
+            states.append(PlanState(path.name, "", environment, 0, "damaged", plan.what, path))
+        elif plan.digest not in applied and plan.target.environment == environment:
+            state = _waiting(plan, away.get(plan.digest))
+            states.append(PlanState(plan.id, plan.kind, environment, plan.total, *state, path))
+    return states
 
 
 def _applied(entry: Entry) -> tuple[str, str]:
@@ -113,42 +110,25 @@ def _applied(entry: Entry) -> tuple[str, str]:
     return ("undone", f"{done}; taken back by {entry.undone_by}") if entry.undone_by else ("applied", done)
 
 
-def _away(restore: Restored, gone: Gone) -> tuple[str, str]:
-    return "restored away", said_of(restore, gone)
+def _taken_away(restore: Restored, gone: Gone) -> str:
+    return (
+        f"applied by {gone.applied_by} at {gone.applied_at} UTC, approved by {gone.approved_by}; gone since"
+        f" {restore.restored_by} restored {restore.snapshot} at {restore.restored_at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    )
 
 
-def _still(plan: Plan, gone: Gone) -> bool:
-    """Tell whether nobody has approved a plan again since a restore took it away."""
-    try:
-        approval = find_approval(plan)
-    except NotApproved:
-        return False
-    return approval is None or approval.number == gone.approval
-
-
-def _taken_away(restored: Sequence[Restored], name: str) -> tuple[Restored, Gone] | None:
-    found = [
-        (restore, each)
-        for restore in restored
-        for each in restore.gone or ()
-        if name in (each.plan, each.digest)
-    ]
-    return found[-1] if found else None
-
-
-def _waiting(plan: Plan) -> tuple[str, str]:
+def _waiting(plan: Plan, away: tuple[Restored, Gone] | None) -> tuple[str, str]:
     try:
         approval = find_approval(plan)
     except NotApproved as error:
-        return "planned", f"by {plan.header.planned_by}; {error.what}"
+        return "planned", f"by {plan.planned_by}; {error.what}"
+    if away and (
+        approval is None or approval.number == away[1].approval
+    ):  # nobody has approved it again since
+        return "restored away", _taken_away(*away)
     if approval is None or approval.approves != plan.digest:
-        return "planned", f"by {plan.header.planned_by}; nobody has approved it"
+        return "planned", f"by {plan.planned_by}; nobody has approved it"
     until = f"{approval.expires_at:%Y-%m-%d %H:%M} UTC"
     if approval.expires_at <= datetime.now(UTC):
         return "expired", f"{approval.approver}'s approval expired at {until}"
     return "approved", f"by {approval.approver}, until {until}"
-
-
-def _file(settings: Settings, plan: str) -> Path | None:
-    path = plans_in(settings).path(plan)
-    return path if path.exists() else None

@@ -19,7 +19,7 @@ from workbench.murmurant.importers import REDONE, UNDONE
 from workbench.murmurant.schema import Schema
 from workbench.plans import rows
 from workbench.plans.journal import Entry, image
-from workbench.plans.plan import Header, Plan, Section
+from workbench.plans.plan import Plan, Section
 from workbench.plans.writing import PlanWriter
 
 
@@ -64,7 +64,7 @@ def plan_undo(
     redoes = undoing and not entry.parameters.get("redoes", False)
     facts = {"undone_plan": entry.plan, "root_plan": root, "records_affected": entry.total}
     facts |= {"run_id": run} if run else {}
-    header = Header(
+    plan = Plan(
         kind="undo",
         parameters={
             "undoes": entry.id,
@@ -83,7 +83,7 @@ def plan_undo(
         audit=({"action": REDONE if redoes else UNDONE, "metadata": facts},),
         log=own_digest(connection, schema),
     )
-    with PlanWriter(folder, header) as writer:
+    with PlanWriter(folder, plan) as writer:
         for number, section in reversed(list(enumerate(entry.sections, 1))):
             _reverse(connection, schema, entry, number, section, writer)
         return writer.finish()

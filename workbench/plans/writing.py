@@ -10,15 +10,7 @@ from pathlib import Path
 from types import TracebackType
 
 from workbench.documents import keep, open_whole, writing_errors
-from workbench.plans.plan import (
-    END,
-    Header,
-    Plan,
-    Row,
-    Section,
-    as_json,
-    format_row,
-)
+from workbench.plans.plan import END, Plan, Row, Section, format_row, json_line
 
 
 class PlanWriter:
@@ -30,21 +22,20 @@ class PlanWriter:
         Where plans lie; made when absent, readable by its owner only: a plan may hold old values.
     """
 
-    def __init__(self, folder: Path, header: Header) -> None:
-        self.header = header
-        self.folder = folder
+    def __init__(self, folder: Path, plan: Plan) -> None:
+        self.plan, self.folder = plan, folder
         self.sections: list[Section] = []
         self._digest = hashlib.sha256()
         self._at = 0
         self._rows = 0
         self._opened = ExitStack()
-        with writing_errors(Plan.noun, folder):
-            self._file = self._opened.enter_context(open_whole(folder))
-        with self._opened.pop_all() as opened:  # closed again unless the header finds room
-            self._put(header.content())
-            self._opened = opened.pop_all()
 
     def __enter__(self) -> PlanWriter:
+        with ExitStack() as opened:  # closed again unless the first line finds room
+            with writing_errors(Plan.noun, self.folder):
+                self._file = opened.enter_context(open_whole(self.folder))
+            self._put(self.plan.content())
+            self._opened = opened.pop_all()
         return self
 
     def __exit__(
@@ -67,7 +58,7 @@ class PlanWriter:
         if not rows:
             return
         if self._pending is not None:
-            self._put((as_json(self._pending.as_line()) + "\n").encode())
+            self._put(self._pending.line())
             self.sections.append(replace(self._pending, start=self._at))
             self._pending = None
         self._rows += rows.count(b"\n")
@@ -85,17 +76,12 @@ class PlanWriter:
 
     def finish(self) -> Plan:
         """Give the file its name, the plan's id, and return the plan."""
-        self._put(
-            (
-                as_json({"end": "workbench_plan", "rows": [each.rows for each in self.sections]}) + "\n"
-            ).encode()
-        )
+        self._put(json_line({"end": "workbench_plan", "rows": [section.rows for section in self.sections]}))
         digest = self._digest.hexdigest()
-        plan = Plan(self.folder, digest, self.header, tuple(self.sections))
-        path = self.folder / f"{plan.id}{Plan.suffix}"
+        path = self.folder / f"{self.plan.kind}-{digest[:12]}{Plan.suffix}"
         with writing_errors(Plan.noun, path):
             keep(self._file, path)
-        return replace(plan, path=path)
+        return self.plan.at(path, digest, tuple(self.sections))
 
     def _put(self, data: bytes) -> None:
         with writing_errors(Plan.noun, self.folder):

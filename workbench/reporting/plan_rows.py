@@ -92,7 +92,7 @@ def plan_values(review: Review) -> Shown:
 
 def plan_conservation(review: Review) -> Shown:
     """Show the proof of a plan that moves rows from one record to another: what refers to them, before and after."""
-    counted = review.plan.header.parameters.get("conservation") or []
+    counted = review.plan.parameters.get("conservation") or []
     caption = "Rows that refer to the records concerned"
     if not counted:
         words = "This plan moves nothing from one record to another."

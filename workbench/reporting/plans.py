@@ -38,14 +38,14 @@ _OTHERWISE = {"delete": "deletes", "update": "changes", "insert": "adds"}
 
 def plan_sentence(plan: Plan) -> str:
     """Say in one sentence what a plan would do."""
-    parameters = plan.header.parameters
-    if plan.header.kind == "rollback":
+    parameters = plan.parameters
+    if plan.kind == "rollback":
         opening = f"Rolls back run {parameters.get('run')}"
-    elif plan.header.kind == "undo":
+    elif plan.kind == "undo":
         opening = f"Takes back plan {parameters.get('plan')}"
     else:
-        opening = " ".join(plan.header.reasons).rstrip(".") or f"A plan of the kind {plan.header.kind}"
-    verbs = _GOING_BACK if plan.header.kind in ("rollback", "undo") else _OTHERWISE
+        opening = " ".join(plan.reasons).rstrip(".") or f"A plan of the kind {plan.kind}"
+    verbs = _GOING_BACK if plan.kind in ("rollback", "undo") else _OTHERWISE
     parts = []
     for operation in OPERATIONS:
         rows = [_many(name, cells[operation]) for name, cells in _in_order(plan) if cells.get(operation)]
@@ -67,24 +67,24 @@ def plan_answer(review: Review) -> Shown:
 
 def plan_summary(review: Review) -> Shown:
     """Tell what a plan is: what for, by whom, resting on what, and what to know besides."""
-    plan, header, target = review.plan, review.plan.header, review.plan.header.target
+    plan, target = review.plan, review.plan.target
     # What has a structure of its own is shown in tables, or too long for a line.
     asked = "; ".join(
         f"{name.replace('_', ' ')} {_value(value)}"
-        for name, value in header.parameters.items()
+        for name, value in plan.parameters.items()
         if value not in (None, [], {}, "") and not _structured(value)
     )
     facts = {
         "Plan": f"{plan.id}, in the file {plan.path.name}",
         "What it would do": plan_sentence(plan),
         "State": f"{review.state}, {review.detail}",
-        "Planned by": header.planned_by,
+        "Planned by": plan.planned_by,
         "For": f"{target.environment} ({target.kind}): database {target.database}, schema {target.schema}, server {target.system_identifier}",
-        "Why": " ".join(header.reasons),
-        "Evidence": "; ".join(header.evidence) or "none is named",
-        "To know besides": " ".join(header.notes),
+        "Why": " ".join(plan.reasons),
+        "Evidence": "; ".join(plan.evidence) or "none is named",
+        "To know besides": " ".join(plan.notes),
         "Asked for": asked,
-        "Audit log": _logged(header.audit),
+        "Audit log": _logged(plan.audit),
     }
     unmask = review.wb.shows_people
     return listed({what: said if unmask else mask_text(said) for what, said in facts.items() if said})
@@ -128,7 +128,7 @@ def plan_changes(plan: Plan) -> pd.DataFrame:
 
 def plan_approval(review: Review) -> Shown:
     """Show the digest to approve, and the commands to approve, apply, verify and take back."""
-    plan, target = review.plan, review.plan.header.target
+    plan, target = review.plan, review.plan.target
     on = on_environment(target.environment)
     undo = f"workbench undo {plan.id}{on}"
     if review.state == "applied":
@@ -140,7 +140,7 @@ def plan_approval(review: Review) -> Shown:
     else:
         second, confirm, back = "", "", ""
         if target.kind == PRODUCTION:
-            second = f", by a second person: {plan.header.planned_by} planned it"
+            second = f", by a second person: {plan.planned_by} planned it"
             confirm = f" --as NAME --confirm {quote(target.environment)}"
             back = " (it stops at the plan of the way back, which a second person approves)"
         until = f"; it holds once, for {review.wb.settings.approval_hours:g} hours"

@@ -85,7 +85,7 @@ class Review:
     @property
     def here(self) -> bool:
         """Whether this is the database that the plan was made on."""
-        return self.plan.header.target == self.wb.target
+        return self.plan.target == self.wb.target
 
     @property
     def refused(self) -> bool:
@@ -99,7 +99,7 @@ class Review:
         return {
             "plan": plan.id,
             "digest": plan.digest,
-            "kind": plan.header.kind,
+            "kind": plan.kind,
             "state": self.state,
             "changes": plan.changes,
             "kept": noted(plan, "kept"),
@@ -158,11 +158,11 @@ def _state(wb: Opened, plan: Plan) -> tuple[str, str]:
     mine = known[known["plan"] == plan.id]
     if len(mine):
         return str(mine["state"].iloc[0]), str(mine["detail"].iloc[0])
-    return "planned", f"by {plan.header.planned_by}; it is not among the plans of {wb.environment.name}"
+    return "planned", f"by {plan.planned_by}; it is not among the plans of {wb.environment.name}"
 
 
 def _target(wb: Opened, plan: Plan) -> Finding:
-    made, here = plan.header.target, wb.target
+    made, here = plan.target, wb.target
     if made == here:
         said = f"{made.database}, schema {made.schema}, on server {made.system_identifier}, as {made.environment} ({made.kind})"
         return Finding(_TARGET, "pass", 0, reason=f"It is: {said}.")

@@ -13,7 +13,6 @@ from psycopg import sql
 
 from workbench.murmurant.references import Reference, References
 from workbench.plans import rows
-from workbench.plans.arrays import key_array
 
 
 def spare_what_is_needed(
@@ -114,7 +113,7 @@ def _needed(
         source += sql.SQL(" JOIN unnest(%s::{}[]) AS d(id) ON {}{} = d.id{}").format(
             sql.SQL(parent_type), column, cast, cast
         )
-        values.append(key_array(keys, parent_type))
+        values.append(rows.as_array(keys))
         if free:
             child_type = child.columns[rows.key_of(child)].type
             conditions.append(
@@ -122,7 +121,7 @@ def _needed(
                     sql.SQL(child_type), sql.Identifier("c", named[0])
                 )
             )
-            values.append(key_array(free, child_type))
+            values.append(rows.as_array(free))
     query = sql.SQL(
         "SELECT DISTINCT ON ({column}) {column}::text, {key} FROM {source} WHERE {conditions} ORDER BY {column}, 2"
     )

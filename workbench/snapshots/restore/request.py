@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import ConfigDict, Field
 
-from workbench.documents import Document, Store, Target
+from workbench.documents import Approvable, Document, Store
 from workbench.errors import Refused, WorkbenchError
 from workbench.settings import Settings
 from workbench.snapshots.contents import TableState
@@ -28,7 +28,7 @@ Tables = dict[str, TableState]
 UNDER_WAY, DONE, ABANDONED, FAILED = "under way", "done", "abandoned", "failed"
 
 
-class Request(Document):
+class Request(Approvable):
     """What would be done, on which database, at whose loss.
 
     Attributes
@@ -62,8 +62,6 @@ class Request(Document):
     suffix: ClassVar[str] = ".request"
     remedy: ClassVar[str] = "Ask for the restore anew."
 
-    target: Target
-    planned_by: str
     way: Way
     snapshot: str
     file: str

@@ -20,7 +20,7 @@ from workbench.database.connection import Database
 from workbench.errors import NotMurmurant, SchemaGap, WorkbenchError
 from workbench.murmurant.importers import RESTORED, SYNC_STATE_WAS
 from workbench.murmurant.schema import Schema, read_schema
-from workbench.plans.restores import Gone, Restored, applied_here, note_restore, restores
+from workbench.plans.journal import Gone, Restored, applied_here, note_restore, restores
 from workbench.snapshots.restore.request import Record, Request
 
 _RESTORES = UUID("7f0c1c1e-6f2b-4b53-9a42-3a1f6e0b6a11")  # so that a request's id names a resource
