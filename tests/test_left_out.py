@@ -69,7 +69,7 @@ def test_a_fetch_of_nobody_is_no_completed_run_though_nothing_warns(recording, t
         connection.execute('DELETE FROM "Member"')
         connection.execute("""DELETE FROM "WaIdMapping" WHERE "entityType" <> 'Event'""")
         connection.execute("""DELETE FROM "AuditLog" WHERE "resourceType" <> 'Event'""")
-    report = json.loads((club.folder / "imports" / "report.json").read_text())
+    report = json.loads((club.files / "imports" / "report.json").read_text())
     none = {"created": 0, "updated": 0, "errors": 0}
     report["warnings"] = []
     report["fetched"]["contacts"] = 0
@@ -200,7 +200,7 @@ def test_a_fetch_far_below_what_is_mapped_is_named_with_and_without_its_report(r
     """A third full sync that gets 5 contacts, and says nothing of it."""
     club = recording("incremental")
     late = "sync_1796040000000_zzzzzz"
-    report = json.loads((club.folder / "imports" / "wa_full_sync_report-2.json").read_text())
+    report = json.loads((club.files / "imports" / "wa_full_sync_report-2.json").read_text())
     none = {"created": 0, "updated": 0, "skipped": 0, "errors": 0}
     with club.connect() as connection:
         taken = connection.execute(
@@ -255,7 +255,7 @@ def test_a_sync_that_found_everything_as_it_was_is_complete_though_it_warns_that
     recording, tmp_path
 ):
     club = recording("rebooked", reports=False)
-    report = json.loads((club.folder / "imports" / "report.json").read_text())
+    report = json.loads((club.files / "imports" / "report.json").read_text())
     seats = report["stats"]["registrations"]
     total = seats["created"] + seats["updated"]
     report["stats"]["registrations"] = {"created": 0, "updated": 0, "skipped": total, "errors": 0}
@@ -271,7 +271,7 @@ def test_a_sync_that_found_everything_as_it_was_is_complete_though_it_warns_that
 
 def test_a_key_that_nobody_knows_is_shown_by_its_name(recording, tmp_path):
     club = recording("rebooked", reports=False)
-    report = json.loads((club.folder / "imports" / "report.json").read_text())
+    report = json.loads((club.files / "imports" / "report.json").read_text())
     report["registrationDiagnostics"]["registrationsQuarantined"] = 12
     path = tmp_path / "report.json"
     path.write_text(json.dumps(report))
@@ -318,7 +318,7 @@ def test_a_run_that_only_logs_its_counts_is_believed_as_far_as_they_go(clubs, at
 def test_a_later_full_sync_has_the_last_word(recording, tmp_path):
     """It left nobody out: whoever an earlier one left out is in, or is in Wild Apricot no more."""
     club = recording("rebooked")
-    report = json.loads((club.folder / "imports" / "report.json").read_text())
+    report = json.loads((club.files / "imports" / "report.json").read_text())
     people, seats = report["fetched"]["contacts"], report["fetched"]["registrations"]
     none = {"created": 0, "updated": 0, "errors": 0}
     lost = {name: 0 for name in report["registrationDiagnostics"] if name.startswith("registrationsSkipped")}

@@ -38,15 +38,13 @@ def test_the_demos_mark_in_another_place(club, kind, fires):
     assert "demo data" not in set(found.rows.get("says", ()))
 
 
-def test_the_mark_goes_with_a_dump(club, server, tmp_path):
+def test_the_mark_goes_with_a_dump(club, server):
     import subprocess
 
     from workbench.database.embedded import client_tools
 
-    dump = tmp_path / "club.dump"
-    subprocess.run([client_tools() / "pg_dump", "-Fc", "-f", dump, club.url], check=True)
     url = server.url(server.create())
-    subprocess.run([client_tools() / "pg_restore", "-d", url, dump], check=True)
+    subprocess.run([client_tools() / "pg_restore", "-d", url, club.dump()], check=True)
     found = ask(replace(club, url=url), "environment-wrong", "production")
     assert "demo data" in set(found.rows["says"])
 

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
-import psycopg
 import pytest
 
-from tests.conftest import Clubs, Server
+from tests.conftest import Clubs, Ground
 from tests.dialects import one_dialect as one_dialect
 from tests.edits import later_edit
 from tests.imports import IMPORTERS, Imported, import_run
 from tests.reporting.conftest import HOSTILE, settings_for
 from tests.reporting.test_runner import self_contained
 from workbench.database.connection import raw
-from workbench.database.embedded import client_tools
 from workbench.documents import Target
 from workbench.errors import DocumentError, UsageError
 from workbench.plans.plan import Plan, Section
@@ -43,16 +40,15 @@ from workbench.workbench import Workbench, open_workbench
 SURNAME, EMAIL = "Quixotelli", "q.quixotelli@example.org"
 
 
-@dataclass(frozen=True)
-class Imports:
+@dataclass(frozen=True, kw_only=True)
+class Imports(Ground):
     """A club after one more import run, and a snapshot from before it."""
 
-    url: str
     settings: Settings
     run: Imported
     snapshot: Path
 
-    def open(self, unmask: bool = False) -> Workbench:
+    def open(self, unmask: bool = False) -> Workbench:  # type: ignore[override]
         return open_workbench("club", settings=self.settings, unmask=unmask)
 
     def plan(self, snapshot: bool = True) -> Plan:
@@ -67,27 +63,20 @@ class Imports:
     def report(self, name: str, unmask: bool = False) -> ReportResult:
         return run_report("plan", {"plan": name}, environment="club", settings=self.settings, unmask=unmask)
 
-    def execute(self, statement: str, *parameters: object) -> None:
-        with psycopg.connect(self.url) as connection:
-            connection.execute(statement, parameters)  # type: ignore[arg-type]
-
 
 @pytest.fixture
-def imports(
-    clubs: Clubs, server: Server, dialect: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Imports:
+def imports(clubs: Clubs, dialect: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Imports:
     clone = clubs.clone(dialect)
-    snapshot = tmp_path / "before.dump"
-    subprocess.run([client_tools() / "pg_dump", "-Fc", f"--file={snapshot}", clone.url], check=True)
+    snapshot = clone.dump(tmp_path / "before.dump")
     with clone.connect() as connection:
         run = import_run(connection, clone.club, IMPORTERS[dialect][0])
         for kind in ("created-event", "updated-member-same-column"):
             assert later_edit(connection, clone.club, run, kind, 1)
         hostile = 'UPDATE "Member" SET "firstName" = %s, "lastName" = %s, email = %s WHERE id = %s'
         connection.execute(hostile, [HOSTILE[0], SURNAME, EMAIL, run.created["Member"][0]])
-    monkeypatch.setenv("SCRATCH_URL", server.url("postgres"))
-    settings = settings_for(clone.url, tmp_path, monkeypatch, imports=clone.club.imports)
-    return Imports(clone.url, settings.model_copy(update={"scratch_url_env": "SCRATCH_URL"}), run, snapshot)
+    settings = settings_for(clone.url, tmp_path, monkeypatch, imports=clone.imports)
+    settings = settings.model_copy(update={"scratch_url_env": "SCRATCH_URL"})
+    return Imports(**vars(clone), settings=settings, run=run, snapshot=snapshot)
 
 
 def clean(
