@@ -6,6 +6,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.filesize import decimal
 
 from workbench.cli.options import Acting, AsJson, EnvironmentName, open_as
 from workbench.cli.output import (
@@ -53,7 +54,7 @@ def create(
     if json:
         print_json({**facts(made), "said": wb.said})
         return
-    held = f"{made.rows:,} rows of {len(made.tables):,} tables, {_bytes(made.size)}"
+    held = f"{made.rows:,} rows of {len(made.tables):,} tables, {decimal(made.size)}"
     say(
         f"{paths_below([made.archive])[0]}: {held} ({made.compression}), in {seconds:,.1f} s.",
         f"SHA-256 {made.sha256}",
@@ -152,12 +153,3 @@ def _decisions(decided: list[Decision]) -> pd.DataFrame:
 def _tell(wb: Workbench) -> None:
     for line in wb.said:
         stderr().print(line)
-
-
-def _bytes(size: int) -> str:
-    value, unit = float(size), "bytes"
-    for unit in ("bytes", "kB", "MB", "GB", "TB"):
-        if value < 1000 or unit == "TB":
-            break
-        value /= 1000
-    return f"{value:,.0f} {unit}" if value >= 100 or unit == "bytes" else f"{value:,.1f} {unit}"

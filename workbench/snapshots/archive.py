@@ -7,7 +7,6 @@ import re
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,7 +14,7 @@ from workbench.database.programs import AGAIN, HOW, read_list
 from workbench.errors import SnapshotError
 from workbench.snapshots.script import contents, is_script, opened
 
-_HEAD = re.compile(r"^; +(Archive created at|[A-Za-z _]+:) (.*)$", re.MULTILINE)
+_HEAD = re.compile(r"^; +([A-Za-z _]+:) (.*)$", re.MULTILINE)
 
 # What rows can need besides their table. A name is followed by its owner's, after the last space.
 _ENTRY = re.compile(
@@ -43,10 +42,8 @@ class Archive:
         The file, or the folder of the directory format.
     database : str
         The database it was taken from.
-    created : datetime or None
-        When, on the clock of the machine that took it: an archive does not say its time zone.
-    server_version, tool_version : str
-        The versions of the server and of pg_dump, such as ``18.4``.
+    server_version : str
+        The server's, such as ``18.4``.
     sha256 : str
         The file's digest; for a folder that of the lines ``sha256sum`` makes of its files, by name.
     tables : tuple of str
@@ -57,9 +54,7 @@ class Archive:
 
     path: Path
     database: str
-    created: datetime | None
     server_version: str
-    tool_version: str
     sha256: str
     tables: tuple[str, ...]
     entries: tuple[Entry, ...] = field(repr=False)
@@ -91,8 +86,8 @@ def read_archive(path: Path, schema: str = "public", tools: Path | None = None) 
     except OSError as error:
         raise SnapshotError(f"The snapshot {path} cannot be read: {error.strerror}.", AGAIN) from None
     if is_script(path):
-        database, server, tool, tables = contents(path, schema)
-        return Archive(path, database, None, server, tool, sha256, tables, ())
+        database, server, tables = contents(path, schema)
+        return Archive(path, database, server, sha256, tables, ())
     _, listing = read_list(path, tools)
     head = {key.rstrip(":"): value for key, value in _HEAD.findall(listing)}
     if head.get("Format") == "TAR":
@@ -101,9 +96,7 @@ def read_archive(path: Path, schema: str = "public", tools: Path | None = None) 
     return Archive(
         path=path,
         database=head.get("dbname", ""),
-        created=_moment(head.get("Archive created at", "")),
         server_version=head.get("Dumped from database version", ""),
-        tool_version=head.get("Dumped by pg_dump version", ""),
         sha256=sha256,
         tables=tuple(sorted(entry.table for entry in entries if entry.kind == "TABLE DATA")),
         entries=entries,
@@ -149,10 +142,3 @@ def digest_of(path: Path) -> str:
 def _digest_of_file(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _moment(text: str) -> datetime | None:
-    try:
-        return datetime.fromisoformat(text[:19])
-    except ValueError:
-        return None

@@ -71,8 +71,8 @@ def is_script(path: Path) -> bool:
     return not archived and (named or b"-- PostgreSQL database" in head)
 
 
-def contents(path: Path, schema: str) -> tuple[str, str, str, tuple[str, ...]]:
-    """Read which database a script is of, the versions of server and pg_dump, and the tables whose rows it has.
+def contents(path: Path, schema: str) -> tuple[str, str, tuple[str, ...]]:
+    """Read which database a script is of, its server's version, and the tables whose rows it has.
 
     Raises
     ------
@@ -81,14 +81,12 @@ def contents(path: Path, schema: str) -> tuple[str, str, str, tuple[str, ...]]:
     """
     made: set[str] = set()
     filled: dict[str, set[str]] = {"copy": set(), "insert": set()}
-    here, databases, complete = "", set(), False
-    versions = {b"database version": "", b"by pg_dump version": ""}
+    here, server, databases, complete = "", "", set(), False
     for kind, line, found in _lines(path):
         if kind == "comment":
             complete = complete or line.startswith(_END)
-            for told in versions:
-                if line.startswith((b"-- Dumped " + told, b"-- Dumped from " + told)):
-                    versions[told] = line.partition(b"version ")[2].split()[0].decode()
+            if line.startswith(b"-- Dumped from database version"):
+                server = line.partition(b"version ")[2].split()[0].decode()
         elif kind == "psql" and found is not None:
             if found[1] not in (b"restrict", b"unrestrict", b"connect"):
                 raise SnapshotError(
@@ -113,8 +111,7 @@ def contents(path: Path, schema: str) -> tuple[str, str, str, tuple[str, ...]]:
     if not databases:
         raise SnapshotError(f"The script {path} has no rows: it is of the schema alone.", AGAIN)
     tables = filled["copy"] | (made if filled["insert"] else set())
-    server, tool = versions.values()
-    return "".join(databases), server, tool, tuple(sorted(tables))
+    return "".join(databases), server, tuple(sorted(tables))
 
 
 def load(scratch: Database, path: Path, schema: str, tables: list[str], tools: Path | None) -> None:
