@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 
 from psycopg import sql
 from sqlalchemy import Connection, String, and_, cast, func, literal, null, select
-from sqlalchemy.dialects.postgresql import ARRAY
 
 from workbench.database.connection import raw
 from workbench.investigate.differences.comparing import Comparing
@@ -25,6 +24,7 @@ from workbench.murmurant.importers import STRENGTH, Run, Strength, Trace
 from workbench.murmurant.schema import Schema, as_text, entity_of
 from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES, SYNC_MOMENTS
 from workbench.plans.journal import entries, image
+from workbench.plans.rows import among
 
 PERSON, UNKNOWN, WORKBENCH = "a person", "unknown", "the workbench"
 
@@ -204,7 +204,7 @@ class Authors:
         workbench = func.coalesce(audit.c.metadata["source"].astext, "").like("workbench%")
         rows = self.connection.execute(
             select(as_text(audit.c.id), self.schema.audit_run, workbench).where(
-                as_text(audit.c.id).in_(_among(keys))
+                as_text(audit.c.id).in_(among(keys))
             )
         )
         return {key: Author(WORKBENCH if own else run or PERSON, "certain") for key, run, own in rows}
@@ -217,7 +217,7 @@ class Authors:
         moment = mappings.c.synced_at if self.schema.has("mappings.synced_at") else literal(None)
         rows = self.connection.execute(
             select(as_text(mappings.c.id), cast(owner, String), moment).where(
-                as_text(mappings.c.id).in_(_among(keys))
+                as_text(mappings.c.id).in_(among(keys))
             )
         )
         since = {each.run for each in self.since}
@@ -237,7 +237,7 @@ class Authors:
         state = self.schema.sync_state
         last = func.greatest(*(state.c[each] for each in moments))
         rows = self.connection.execute(
-            select(as_text(state.c.id), last).where(as_text(state.c.id).in_(_among(keys)))
+            select(as_text(state.c.id), last).where(as_text(state.c.id).in_(among(keys)))
         )
         return {key: Author(by.run, Strength.likely.name) for key, at in rows if (by := self._running(at))}
 
@@ -287,7 +287,7 @@ def _new_entries(connection: Connection, schema: Schema, compared: Comparing) ->
         source = func.coalesce(audit.c.metadata["source"].astext, "")
         rows = connection.execute(
             select(schema.audit_run, spoken, *subject, source.like("workbench%")).where(
-                and_(as_text(audit.c.id).in_(_among(keys)))
+                and_(as_text(audit.c.id).in_(among(keys)))
             )
         )
         for run, action, kind, key, own in rows:
@@ -303,7 +303,3 @@ def _new_entries(connection: Connection, schema: Schema, compared: Comparing) ->
             elif action == "DELETE":
                 found.of_runs[where] = run
     return found
-
-
-def _among(keys: Sequence[str]) -> Any:
-    return select(func.unnest(cast(literal(list(keys), type_=ARRAY(String())), ARRAY(String()))))

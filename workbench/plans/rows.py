@@ -9,6 +9,9 @@ from typing import Any
 import numpy as np
 import psycopg
 from psycopg import sql
+from sqlalchemy import Select, bindparam, cast, func, select
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.types import Text
 
 from workbench.errors import Refused, SchemaGap
 from workbench.murmurant.catalogue import Catalogue, CatalogueTable
@@ -100,6 +103,12 @@ def as_array(keys: Sequence[str]) -> str:
     if _PLAIN.fullmatch(plain) and plain.count(",") == len(keys) - 1 and "" not in keys:
         return "{" + plain + "}"
     return "{" + ",".join(f'"{_escaped(key)}"' for key in keys) + "}"
+
+
+def among(keys: Sequence[str]) -> Select[Any]:
+    """Select some keys, sent as one array, for a column's text to be among them."""
+    array = cast(bindparam("keys", as_array(keys), type_=Text(), unique=True), ARRAY(Text()))
+    return select(func.unnest(array))
 
 
 def is_uuid(key: str) -> bool:

@@ -5,17 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Select, cast, false, func, null, select
-from sqlalchemy.dialects.postgresql import ARRAY
-from sqlalchemy.sql.expression import bindparam
-from sqlalchemy.types import Text
+from sqlalchemy import ColumnElement, Connection, false, null, select
 
 from workbench.audit import has_action
 from workbench.investigate.traces import TOLERANCE, within
 from workbench.murmurant.importers import MAPPING_CORRECTED, STRENGTH, Run, Strength, Trace
 from workbench.murmurant.schema import Schema, as_text, entity_of
 from workbench.murmurant.spellings import ENTITY_TYPES
-from workbench.plans.rows import CHUNK, as_array, in_chunks
+from workbench.plans.rows import CHUNK, among, in_chunks
 from workbench.plans.standing import not_taken_back
 
 _NEEDED = ("mappings.id", "mappings.entity_type", "mappings.wa_id", "mappings.target")
@@ -67,7 +64,7 @@ def own_mappings(
                 select(as_text(mappings.c.id), as_text(mappings.c.target), as_text(mappings.c.wa_id)).where(
                     owner.is_(None),
                     mappings.c.entity_type.in_(ENTITY_TYPES[entity]),
-                    as_text(mappings.c.target).in_(_among(chunk)),
+                    as_text(mappings.c.target).in_(among(chunk)),
                 )
             )
             found |= {key for key, target, wa_id in rows if wa_id in (said[target] or "").split(", ")}
@@ -150,13 +147,8 @@ def leading_to(
         rows = connection.execute(
             select(as_text(mappings.c.id)).where(
                 mappings.c.entity_type.in_(ENTITY_TYPES[entity]),
-                as_text(mappings.c.target).in_(_among(chunk)),
+                as_text(mappings.c.target).in_(among(chunk)),
             )
         )
         found |= {row[0] for row in rows}
     return found.intersection(ids)
-
-
-def _among(keys: Sequence[str]) -> Select[Any]:
-    array = cast(bindparam("keys", as_array(keys), type_=Text()), ARRAY(Text()))
-    return select(func.unnest(array))

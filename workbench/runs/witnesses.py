@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, cast, func, literal, null, or_, select
-from sqlalchemy.dialects.postgresql import ARRAY, TIMESTAMP
-from sqlalchemy.types import Text
+from sqlalchemy import Connection, bindparam, null, or_, select
+from sqlalchemy.dialects.postgresql import TIMESTAMP
 
 from workbench.murmurant.importers import Run
 from workbench.murmurant.schema import Schema, as_text, entity_of
 from workbench.murmurant.spellings import CONCEPT_OF, REGISTRATION
-from workbench.plans.rows import as_array
+from workbench.plans.rows import among
 from workbench.runs.three_way import UNKNOWN, Testimony, Value, as_stored
 
 # What the CSV importer's report calls a column, where that is not the column's own name.
@@ -62,9 +61,7 @@ class Witnesses:
                 before.label("before"),
             )
             .where(
-                as_text(audit.c.resource_id).in_(
-                    select(func.unnest(cast(literal(as_array(list(found)), Text()), ARRAY(Text()))))
-                ),
+                as_text(audit.c.resource_id).in_(among(list(found))),
                 entity_of(audit.c.resource_type) == self.entity,
                 or_(
                     owner == self.run.run,
