@@ -69,7 +69,7 @@ SIZES = {
     "snapshots": 2725,
     "facade": 2525,
     "demo": 2525,
-    "plans": 2225,
+    "plans": 1950,
     "checks": 1825,
     "murmurant": 1825,
     "panels": 1800,
@@ -85,7 +85,7 @@ SIZES = {
     "tiers": 250,
     "policies": 225,
 }
-WHOLE = 40125
+WHOLE = 39850
 
 LONGEST = 600
 EMPTY_WORDS = {"util", "utils", "helper", "helpers", "manager", "managers"}
