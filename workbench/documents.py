@@ -138,7 +138,7 @@ class Document(BaseModel):
         except (ValueError, RecursionError):
             facts = None
         if not isinstance(facts, dict) or _mark(cls) not in facts:
-            state = "is empty" if not content else f"is not a {cls.noun} of the workbench, or is cut short"
+            state = "is empty" if not content else f"is no {cls.noun} of the workbench, or is cut short"
             raise DocumentError(f"{path} {state}.", cls.remedy)
         if (version := facts.pop(_mark(cls))) != cls.version:
             raise DocumentError(

@@ -73,7 +73,7 @@ def test_exit_codes(run, backups, monkeypatch):
     (path.with_suffix(".json")).write_text("{}", encoding="utf-8")
     done = run("list")
     assert "no snapshots yet" in done.stdout
-    assert "is not a manifest" in done.stderr
+    assert "is no manifest" in done.stderr
 
 
 def test_what_was_not_logged_is_said(run, monkeypatch):

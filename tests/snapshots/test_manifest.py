@@ -70,7 +70,7 @@ def test_a_verification_changes_no_fact(tmp_path):
         (lambda text: text.replace('"tables"', '"tabels"'), "damaged"),
         (lambda text: text[: len(text) // 2], "cut short"),
         (lambda text: "", "is empty"),
-        (lambda text: "[]", "is not a manifest"),
+        (lambda text: "[]", "is no manifest"),
         (lambda text: text.replace('_manifest": 3', '_manifest": 4'), "of version 4"),
     ],
     ids=["count", "digest", "person", "seal", "more", "lacks", "cut", "empty", "list", "version"],
