@@ -31,7 +31,7 @@ ASKED := $(if $(PYTHON),$(or $(shell $(PYTHON) $(VERSION_OF) 2>/dev/null),unusab
 help:
 	@echo "make demo    a broken club, investigated and reported, from nothing      (ARGS=... is passed on)"
 	@echo "make lab     JupyterLab on the notebooks                                 (ARGS=...)"
-	@echo "make test    the tests but those in a browser            (PYTEST_ARGS='-n 2 -k rollback' is passed on)"
+	@echo "make test    the tests but those in a browser            (PYTEST_ARGS='-n 0 -k rollback' is passed on)"
 	@echo "make test-browser  the tests in a browser: JupyterLab, pages and reports in a Chromium"
 	@echo "make check   what has to hold before a commit: lint, format, types, tests, notebooks without outputs"
 	@echo "make bench   the benchmarks                                              (ARGS=...)"
@@ -48,8 +48,9 @@ demo:
 lab:
 	$(BIN)/workbench lab $(ARGS)
 
+# A worker for every core, each with a server of its own.
 test:
-	$(BIN)/python -m pytest -m "not browser" $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n logical -m "not browser" $(PYTEST_ARGS)
 
 test-browser:
 	$(BIN)/python -m pytest -m browser $(PYTEST_ARGS)
@@ -59,7 +60,7 @@ check:
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -m "not browser" $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n logical -m "not browser" $(PYTEST_ARGS)
 
 bench:
 	env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m benchmarks $(ARGS)

@@ -93,9 +93,9 @@ class Server:
 
     def drop_since(self, before: set[str]) -> None:
         """Drop every database made since, by whomever; templates and what is kept aside."""
-        made = self.databases() - before - self._kept
         with psycopg.connect(self.handle.get_uri(), autocommit=True) as connection:
-            for name in sorted(made):
+            now = {name for (name,) in connection.execute("SELECT datname FROM pg_database")}
+            for name in sorted(now - before - self._kept):
                 connection.execute(
                     sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
                 )
