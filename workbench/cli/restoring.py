@@ -251,21 +251,15 @@ def _given_up(wb: Workbench, record: Record, json: bool) -> None:
 def _facts(request: Request) -> dict[str, Any]:
     import pandas as pd
 
+    same = "way", "snapshot", "file", "created_at", "verified", "elsewhere", "notes", "keep_sync_state"
     return {
         "request": request.id,
         "path": str(request.path),
         "digest": request.digest,
-        "way": request.way,
-        "snapshot": request.snapshot,
-        "file": request.file,
-        "created_at": request.created_at,
-        "verified": request.verified,
-        "elsewhere": request.elsewhere,
         "environment": request.target.environment,
         "database": request.target.database,
         "losses": workbench.mask(pd.DataFrame(list(request.losses))),
-        "notes": request.notes,
-        "keep_sync_state": request.keep_sync_state,
+        **{name: getattr(request, name) for name in same},
     }
 
 

@@ -13,16 +13,16 @@ from time import perf_counter, sleep
 from workbench.database.connection import Session
 from workbench.database.databases import connect_beside
 from workbench.database.exclusion import hold_for_restore, restoring, wait_for_writers
-from workbench.documents import valid_approval
+from workbench.documents import refuse_other_target, valid_approval
 from workbench.errors import DatabaseUnreachable, Refused, WorkbenchError
 from workbench.snapshots.manifest import Manifest
 from workbench.snapshots.restore.in_place import IN_PLACE, settle_replacement
 from workbench.snapshots.restore.preconditions import (
     examine_again,
-    refuse_another_target,
     refuse_interrupted,
     refuse_once_more,
     refuse_traces,
+    target_of,
 )
 from workbench.snapshots.restore.request import (
     ABANDONED,
@@ -69,7 +69,7 @@ def restore_request(wb: Workplace, request: Request, progress: Progress, say: Sa
     database, settings, steps = wb.database, wb.settings, STEPS[request.way]
     live = request.target.database
     with _alone(wb, request) as beside:
-        refuse_another_target(database, beside, request)
+        refuse_other_target(request, target_of(database, beside))
         approval = valid_approval(request)
         refuse_interrupted(settings, database)
         before = refuse_once_more(request, approval)
@@ -97,7 +97,7 @@ def resume_restore(wb: Workplace, name: str | None, progress: Progress, say: Say
     """Go on with the restore that was interrupted, where it stopped; `Refused` when none was."""
     request, record = interrupted(wb.settings, wb.database.environment.name, name)
     with _alone(wb, request) as beside:
-        refuse_another_target(wb.database, beside, request)
+        refuse_other_target(request, target_of(wb.database, beside))
         restore = Restore(wb, request, record, beside, progress, say)
         _settle_last(restore)
         _wait_for_writers(wb, beside, progress, len(STEPS[request.way]))

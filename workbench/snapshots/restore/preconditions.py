@@ -309,23 +309,6 @@ PRECONDITIONS: tuple[Callable[[Restoration], str | None], ...] = (
 """Each refuses, or returns a note for whoever approves."""
 
 
-def refuse_another_target(database: Database, beside: Session, request: Request) -> None:
-    """Refuse a request that was made for another database."""
-    made, here = request.target, target_of(database, beside)
-    if (made.environment, made.kind) != (here.environment, here.kind):
-        raise WrongEnvironment(
-            f"The request {request.id} was made for environment {made.environment!r} ({made.kind}), this is"
-            f" {database.environment}.",
-            f"Carry it out with --environment {made.environment}.",
-        )
-    if made != here:
-        raise WrongEnvironment(
-            f"The request {request.id} was made for database {made.database!r} of server {made.system_identifier};"
-            f" {database.environment} is database {here.database!r} of server {here.system_identifier}.",
-            f"The environment leads somewhere else than when it was made. {request.remedy}",
-        )
-
-
 def refuse_interrupted(settings: Settings, database: Database) -> None:
     """Refuse while a restore of this database, begun in this home, is neither done nor given up."""
     here = database.environment.name, database.address.database
