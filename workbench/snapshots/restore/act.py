@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -68,7 +66,7 @@ def restore_request(wb: Workplace, request: Request, progress: Progress, say: Sa
     """
     database, settings, steps = wb.database, wb.settings, STEPS[request.way]
     live = request.target.database
-    with _alone(wb, request) as beside:
+    with _alone(wb) as beside:
         refuse_other_target(request, target_of(database, beside))
         approval = valid_approval(request)
         refuse_interrupted(settings, database)
@@ -96,7 +94,7 @@ def restore_request(wb: Workplace, request: Request, progress: Progress, say: Sa
 def resume_restore(wb: Workplace, name: str | None, progress: Progress, say: Say | None = None) -> Record:
     """Go on with the restore that was interrupted, where it stopped; `Refused` when none was."""
     request, record = interrupted(wb.settings, wb.database.environment.name, name)
-    with _alone(wb, request) as beside:
+    with _alone(wb) as beside:
         refuse_other_target(request, target_of(wb.database, beside))
         restore = Restore(wb, request, record, beside, progress, say)
         _settle_last(restore)
@@ -107,7 +105,7 @@ def resume_restore(wb: Workplace, name: str | None, progress: Progress, say: Say
 def abandon_restore(wb: Workplace, name: str | None, progress: Progress, say: Say | None = None) -> Record:
     """Give the restore up that was interrupted: nothing of it stays; `Refused` when what was restored is live."""
     request, record = interrupted(wb.settings, wb.database.environment.name, name)
-    with _alone(wb, request) as beside:
+    with _alone(wb) as beside:
         restore = Restore(wb, request, record, beside, progress, say)
         _settle_last(restore)
         if record.swapped:
@@ -122,37 +120,19 @@ def abandon_restore(wb: Workplace, name: str | None, progress: Progress, say: Sa
 
 
 @contextmanager
-def _alone(wb: Workplace, request: Request) -> Iterator[Session]:
-    """Hold the lock that lets one restore of a database run at a time, here and on the server."""
-    live = wb.database.address.database
-    another = Refused(
-        f"Another restore of {live} is running at this moment.", "Wait for it to end, or end it."
-    )
-    here = os.open(request.path.parent / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        deadline = perf_counter() + _PATIENCE
-        while not _locked(here):
+def _alone(wb: Workplace) -> Iterator[Session]:
+    """Hold the server's lock that lets one restore of a database run at a time, wherever it was begun."""
+    live, deadline = wb.database.address.database, perf_counter() + _PATIENCE
+    with connect_beside(wb.database, "A restore") as beside:
+        # The session of a killed one may take a moment to notice.
+        while not hold_for_restore(beside, live, wb.settings.operator):
             if perf_counter() > deadline:
-                raise another
+                raise Refused(
+                    f"Another restore of {live} is running at this moment.", "Wait for it to end, or end it."
+                )
             sleep(_PAUSE)
-        with connect_beside(wb.database, "A restore") as beside:
-            # The session of a killed one may take a moment to notice.
-            while not hold_for_restore(beside, live, wb.settings.operator):
-                if perf_counter() > deadline:
-                    raise another
-                sleep(_PAUSE)
-            with restoring():
-                yield beside
-    finally:
-        os.close(here)
-
-
-def _locked(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+        with restoring():
+            yield beside
 
 
 def _wait_for_writers(wb: Workplace, beside: Session, progress: Progress, steps: int) -> None:
