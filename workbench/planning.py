@@ -288,16 +288,8 @@ class Planning(Session):
 
     def plan_undo(self, name: str) -> Plan:
         """Plan to take back what a plan did; writes a plan file and nothing else."""
-        with self.reading() as connection:
-            found = journal.raw(connection)
-            return plan_undo(
-                found,
-                self.schema,
-                applied_entry(found, self.settings, name),
-                target=self.target,
-                planned_by=self.settings.operator,
-                folder=self.plans_folder,
-            )
+        with self.planning() as context:
+            return plan_undo(context, applied_entry(context.raw, self.settings, name))
 
     def approve(
         self, plan: Approvable, digest: str, *, approver: str | None = None, confirm: str | None = None

@@ -6,42 +6,29 @@ accepted before: what was deleted is inserted, children last; what was updated g
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import psycopg
 from psycopg import sql
 
 from workbench.audit import own_digest
-from workbench.documents import Target
 from workbench.errors import Refused, SchemaGap
 from workbench.murmurant.importers import REDONE, UNDONE
 from workbench.murmurant.schema import Schema
 from workbench.plans import rows
+from workbench.plans.draft import PlanContext
 from workbench.plans.journal import Entry, image
 from workbench.plans.plan import Plan, Section
 from workbench.plans.writing import PlanWriter
 
 
-def plan_undo(
-    connection: psycopg.Connection[Any],
-    schema: Schema,
-    entry: Entry,
-    *,
-    target: Target,
-    planned_by: str,
-    folder: Path,
-) -> Plan:
+def plan_undo(context: PlanContext, entry: Entry) -> Plan:
     """Plan the reverse of an apply.
 
     Parameters
     ----------
-    connection : psycopg.Connection
-        In a reading transaction.
     entry : Entry
         From the journal.
-    folder : Path
-        Where plans lie.
 
     Returns
     -------
@@ -77,15 +64,15 @@ def plan_undo(
             f"Takes back plan {entry.plan}, which {entry.applied_by} applied at"
             f" {entry.applied_at:%Y-%m-%d %H:%M:%S} UTC and {entry.approved_by} had approved.",
         ),
-        target=target,
-        planned_by=planned_by,
+        target=context.target,
+        planned_by=context.planned_by,
         evidence=(f"the journal's entry {entry.id}, with every row before and after",),
         audit=({"action": REDONE if redoes else UNDONE, "metadata": facts},),
-        log=own_digest(connection, schema),
+        log=own_digest(context.raw, context.schema),
     )
-    with PlanWriter(folder, plan) as writer:
+    with PlanWriter(context.folder, plan) as writer:
         for number, section in reversed(list(enumerate(entry.sections, 1))):
-            _reverse(connection, schema, entry, number, section, writer)
+            _reverse(context.raw, context.schema, entry, number, section, writer)
         return writer.finish()
 
 
