@@ -66,7 +66,7 @@ SIZES = {
     "investigate": 8750,
     "reporting": 3650,
     "cli": 3400,
-    "snapshots": 2725,
+    "snapshots": 2700,
     "facade": 2525,
     "demo": 2525,
     "plans": 1950,
