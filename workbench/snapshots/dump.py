@@ -217,11 +217,11 @@ def _dump(program: Program, parameters: dict[str, str], state: State, made: Part
     options.append(f"--lock-wait-timeout={_lock_timeout(state.database)}")
     for compression in COMPRESSIONS:
         # Level 6 is gzip's own; before PostgreSQL 16 a number alone says so.
-        options.append(f"--compress={'6' if compression == 'gzip' else compression}")
+        method = f"--compress={'6' if compression == 'gzip' else compression}"
         begun, errors = 0, []
         # Files with the data of people; pg_dump holds the lock too, and may outlive us.
         how = {"pass_fds": (made.lock,), "umask": 0o077}
-        with program.started(*options, to=parameters, **how) as process:
+        with program.started(*options, method, to=parameters, **how) as process:
             assert process.stderr is not None
             for line in process.stderr:
                 text = line.decode(errors="replace").rstrip()
