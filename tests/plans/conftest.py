@@ -26,8 +26,7 @@ from workbench.demo.history import Importer
 from workbench.errors import Refused, WorkbenchError
 from workbench.murmurant.reports import read_reports
 from workbench.plans.journal import Entry
-from workbench.plans.plan import Plan
-from workbench.plans.writing import PlanWriter
+from workbench.plans.plan import Plan, write_plan
 from workbench.settings import Settings
 from workbench.workbench import Workbench
 
@@ -127,12 +126,8 @@ class Ground:
     def retargeted(self, plan: Plan, **elsewhere: str) -> Plan:
         """Write a plan as it would have been made here, or elsewhere."""
         target = replace(plan.target, **{"database": self.database, **elsewhere})
-        with PlanWriter(self.plans, plan.model_copy(update={"target": target})) as writer:
-            for section in plan.sections:
-                with writer.section(section):
-                    for block in plan.blocks(section):
-                        writer.block(block)
-            return writer.finish()
+        sections = ((section, plan.blocks(section)) for section in plan.sections)
+        return write_plan(self.plans, plan.model_copy(update={"target": target}), sections)
 
     def undo(self, name: str) -> Plan:
         """Plan to take a plan back, and let Erin approve."""

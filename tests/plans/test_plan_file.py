@@ -22,8 +22,7 @@ from tests.plans.conftest import Ground
 from workbench.documents import Target
 from workbench.errors import DocumentError, Refused, UsageError, WorkbenchError
 from workbench.plans.draft import Draft
-from workbench.plans.plan import Plan, Section, format_row, parse_row
-from workbench.plans.writing import PlanWriter
+from workbench.plans.plan import Plan, Section, format_row, parse_row, write_plan
 
 TARGET = Target(system_identifier="7", database="club", schema="public", environment="demo", kind="demo")
 HEADER = Plan(
@@ -43,11 +42,9 @@ def lines(plan: Plan) -> list[bytes]:
 
 def small(folder: Path, header: Plan = HEADER) -> Plan:
     """Write a plan of one change and one note."""
-    with PlanWriter(folder, header) as writer:
-        with writer.section(Section("delete", "Event", ("id",), seen=("id",))):
-            writer.row(["a", "1"])
-        writer.notes("kept", [("Member", "b", "tab\there, \\. there")])
-        return writer.finish()
+    change = Section("delete", "Event", ("id",), seen=("id",)), [format_row(["a", "1"])]
+    note = Section("kept"), [format_row(["Member", "b", "tab\there, \\. there"])]
+    return write_plan(folder, header, [change, note])
 
 
 def test_a_plan_is_text_with_a_header_its_sections_and_notes(ground: Ground) -> None:

@@ -18,9 +18,8 @@ from tests.reporting.test_runner import self_contained
 from workbench.database.connection import raw
 from workbench.documents import Target
 from workbench.errors import DocumentError, UsageError
-from workbench.plans.plan import Plan, Section
+from workbench.plans.plan import Plan, Section, format_row, write_plan
 from workbench.plans.rows import deleted, seen_columns
-from workbench.plans.writing import PlanWriter
 from workbench.reporting.charts import changes_chart
 from workbench.reporting.drawing import show_figure
 from workbench.reporting.plan_rows import (
@@ -92,13 +91,10 @@ def clean(
     )
     catalogue = wb.schema.catalogue
     section = Section("delete", "Member", ("id",), seen=seen_columns(catalogue, "Member"))
-    with wb.reading() as connection, PlanWriter(wb.settings.home / "plans", plan) as writer:
-        with writer.section(section):
-            for block in deleted(raw(connection), catalogue, "Member", sorted(keys)):
-                writer.block(block)
-        for name, rows in notes.items():
-            writer.notes(name, rows)
-        return writer.finish()
+    with wb.reading() as connection:
+        changes = (section, deleted(raw(connection), catalogue, "Member", sorted(keys)))
+        noted = ((Section(name), map(format_row, rows)) for name, rows in notes.items())
+        return write_plan(wb.settings.home / "plans", plan, [changes, *noted])
 
 
 def statuses(review: Review) -> dict[str, str]:

@@ -19,7 +19,7 @@ becomes no plan: it is refused with `nothing`, and the first reason why a row st
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
@@ -42,8 +42,7 @@ from workbench.murmurant.references import References
 from workbench.murmurant.schema import Schema
 from workbench.plans import rows
 from workbench.plans.current import Current, current_rows
-from workbench.plans.plan import NOTES, Plan, Section, format_row
-from workbench.plans.writing import PlanWriter
+from workbench.plans.plan import NOTES, Plan, Section, format_row, write_plan
 
 _IN_MEMORY = 1 << 20  # bytes of one section that are held before they go to a temporary file
 
@@ -336,28 +335,24 @@ class Draft:
             audit=tuple(self.audit),
             log=own_digest(self.context.raw, self.context.schema),
         )
-        with PlanWriter(self.context.folder, header) as writer:
-            for step in self._steps():
-                self._write(writer, step)
-            for name, listed in self.listed.items():
-                writer.notes(
-                    name, sorted(dict.fromkeys(listed), key=lambda row: [each or "" for each in row])
-                )
-            return writer.finish()
+        return write_plan(self.context.folder, header, self._sections())
 
-    def _write(self, writer: PlanWriter, step: Step) -> None:
-        key = rows.table_of(self.catalogue, step.table).primary_key
-        seen = () if step.operation == "insert" else tuple(self.catalogue.tables[step.table].columns)
-        section = Section(step.operation, step.table, key, step.columns, seen)
-        with writer.section(section):
-            if step.operation == "delete":
-                keys = self._doomed.get(step.table, ())
-                for block in rows.deleted(self.connection, self.catalogue, step.table, keys) if keys else ():
-                    writer.block(block)
-            if file := self._written.get(step):
-                file.seek(0)
-                while block := file.read(1 << 20):
-                    writer.block(block + (b"" if block.endswith(b"\n") else file.readline()))
+    def _sections(self) -> Iterator[tuple[Section, Iterable[bytes]]]:
+        for step in self._steps():
+            key = rows.table_of(self.catalogue, step.table).primary_key
+            seen = () if step.operation == "insert" else tuple(self.catalogue.tables[step.table].columns)
+            yield Section(step.operation, step.table, key, step.columns, seen), self._blocks(step)
+        for name, listed in self.listed.items():
+            notes = sorted(dict.fromkeys(listed), key=lambda row: [each or "" for each in row])
+            yield Section(name), map(format_row, notes)
+
+    def _blocks(self, step: Step) -> Iterator[bytes]:
+        if step.operation == "delete" and (keys := self._doomed.get(step.table)):
+            yield from rows.deleted(self.connection, self.catalogue, step.table, keys)
+        if file := self._written.get(step):
+            file.seek(0)
+            while block := file.read(1 << 20):
+                yield block + (b"" if block.endswith(b"\n") else file.readline())
 
     def _steps(self) -> list[Step]:
         """Order the sections: nothing goes before what refers to it was led away, nor comes after what refers to it."""

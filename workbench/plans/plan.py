@@ -21,7 +21,7 @@ import hashlib
 import json
 import mmap
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -30,7 +30,7 @@ from typing import Any, Self
 from pydantic import PrivateAttr
 
 from workbench.audit import Noted
-from workbench.documents import Approvable, reading_errors
+from workbench.documents import Approvable, keep, open_whole, reading_errors, writing_errors
 from workbench.errors import DocumentError
 
 END = b"\\.\n"
@@ -244,6 +244,42 @@ class Plan(Approvable):
             raise DocumentError(
                 f"The plan {self.path} is damaged: its rows of {name!r} cannot be read.", self.remedy
             ) from None
+
+
+def write_plan(folder: Path, plan: Plan, sections: Iterable[tuple[Section, Iterable[bytes]]]) -> Plan:
+    """Write a plan under its id, readable by its owner only, for it may hold old values; whole, or no file is left.
+
+    Parameters
+    ----------
+    folder : Path
+        Where plans lie; made when absent.
+    sections : iterable of (Section, iterable of bytes)
+        Each with its rows as `format_row` writes them, many at a time; one without rows is not written.
+    """
+    digest = hashlib.sha256()
+    written: list[Section] = []
+    with writing_errors(plan.noun, folder), open_whole(folder) as file:
+
+        def put(data: bytes) -> None:
+            file.write(data)
+            digest.update(data)
+
+        put(plan.content())
+        for section, blocks in sections:
+            start = rows = 0
+            for block in filter(None, blocks):
+                if not rows:
+                    put(section.line())
+                    start = file.tell()
+                rows += block.count(b"\n")
+                put(block)
+            if rows:
+                written.append(replace(section, rows=rows, start=start, stop=file.tell()))
+                put(END)
+        put(json_line({"end": "workbench_plan", "rows": [section.rows for section in written]}))
+        path = folder / f"{plan.kind}-{digest.hexdigest()[:12]}{plan.suffix}"
+        keep(file, path)
+    return plan.at(path, digest.hexdigest(), tuple(written))
 
 
 def _sections(path: Path, content: mmap.mmap) -> tuple[Section, ...]:

@@ -6,6 +6,7 @@ accepted before: what was deleted is inserted, children last; what was updated g
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import psycopg
@@ -18,8 +19,7 @@ from workbench.murmurant.schema import Schema
 from workbench.plans import rows
 from workbench.plans.draft import PlanContext
 from workbench.plans.journal import Entry, image
-from workbench.plans.plan import Plan, Section
-from workbench.plans.writing import PlanWriter
+from workbench.plans.plan import Plan, Section, write_plan
 
 
 def plan_undo(context: PlanContext, entry: Entry) -> Plan:
@@ -70,10 +70,11 @@ def plan_undo(context: PlanContext, entry: Entry) -> Plan:
         audit=({"action": REDONE if redoes else UNDONE, "metadata": facts},),
         log=own_digest(context.raw, context.schema),
     )
-    with PlanWriter(context.folder, plan) as writer:
-        for number, section in reversed(list(enumerate(entry.sections, 1))):
-            _reverse(context.raw, context.schema, entry, number, section, writer)
-        return writer.finish()
+    backwards = reversed(list(enumerate(entry.sections, 1)))
+    sections = (
+        _reverse(context.raw, context.schema, entry, number, section) for number, section in backwards
+    )
+    return write_plan(context.folder, plan, sections)
 
 
 def _reverse(
@@ -82,8 +83,7 @@ def _reverse(
     entry: Entry,
     number: int,
     section: Section,
-    writer: PlanWriter,
-) -> None:
+) -> tuple[Section, Iterator[bytes]]:
     described = rows.table_of(schema.catalogue, section.table)
     before, after = image(entry.id, number, "before"), image(entry.id, number, "after")
     key = section.key
@@ -114,10 +114,12 @@ def _reverse(
             source = sql.SQL("{} JOIN {} o ON {}").format(source, before, rows.keys_match(key, "b", "o"))
         else:
             reverse = Section("delete", section.table, key, seen=seen)
+    return reverse, _images(entry, section, rows.blocks(connection, cells, source, order))
+
+
+def _images(entry: Entry, section: Section, blocks: Iterator[bytes]) -> Iterator[bytes]:
     try:
-        with writer.section(reverse):
-            for block in rows.blocks(connection, cells, source, order):
-                writer.block(block)
+        yield from blocks
     except psycopg.errors.UndefinedColumn:
         raise SchemaGap(
             f'The table "{section.table}" has other columns than when plan {entry.plan} was applied.',
