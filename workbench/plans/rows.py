@@ -169,13 +169,14 @@ def deleted(
         sql.SQL(described.columns[key].type),
         sql.Identifier("t", key),
     )
+    written = str if _UNESCAPED.match(described.columns[key].type) else escaped
     for chunk in in_chunks(keys):
         row = connection.execute(query, [as_array(chunk)], binary=True).fetchone()
         pairs = np.frombuffer((row and row[0]) or b"", ">i8").reshape(-1, 2)
         pairs = pairs[np.argsort(pairs[:, 0])]
         for start in range(0, len(pairs), BLOCK):
             cells = ((chunk[place - 1], digest) for place, digest in pairs[start : start + BLOCK].tolist())
-            yield "".join([f"{escaped(key)}\t{digest}\n" for key, digest in cells]).encode()
+            yield "".join([f"{written(key)}\t{digest}\n" for key, digest in cells]).encode()
 
 
 def copied(described: CatalogueTable, name: str, alias: str) -> sql.Composed:
