@@ -302,7 +302,7 @@ def test_a_remark_with_an_address_is_refused_in_words(
     panel = _review(opened(small))
     panel.card._remark.value = "asked robin@example.org"
     press(panel, "Same")
-    assert "decisions hold no personal data" in panel.work.said
+    assert "personal data are not kept" in panel.work.said
     assert panel.wb.decisions().empty
     assert "0 of 1 reviewed" in said(panel)
 

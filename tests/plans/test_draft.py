@@ -7,7 +7,9 @@ from collections.abc import Callable
 import pytest
 
 from tests.conftest import Clubs, Ground
+from workbench.database.connection import SPELLING
 from workbench.errors import Refused, WorkbenchError
+from workbench.plans import rows
 from workbench.plans.current import current_rows
 from workbench.plans.draft import Draft
 from workbench.plans.plan import Plan
@@ -143,3 +145,19 @@ def test_a_circle_that_nothing_opens_is_refused(house: Ground) -> None:
     with pytest.raises(Refused, match="circle"):
         drafted(house, fill)
     assert list(house.plans.iterdir()) == []
+
+
+def test_what_is_deleted_is_told_alike_however_it_is_read(clubs: Clubs) -> None:
+    club = clubs.clone("application", 50)
+    keys = sorted(club.ask('SELECT id::text FROM "EventRegistration"'))
+    gone = [key for key in keys if key.startswith("0")]
+    club.execute('DELETE FROM "EventRegistration" WHERE id::text = ANY(%s)', gone)
+    told = {}
+    for rows_known in (10**9, 1):  # looked up one by one; the table read through
+        club.execute("UPDATE pg_class SET reltuples = %s WHERE relname = 'EventRegistration'", rows_known)
+        with club.connect(options=SPELLING) as connection:
+            catalogue = club.wb.schema.catalogue
+            told[rows_known] = b"".join(rows.deleted(connection, catalogue, "EventRegistration", keys))
+    assert told[1] == told[10**9]
+    assert [line.split("\t")[0] for line in told[1].decode().splitlines()] == sorted({*keys} - {*gone})
+    assert gone
