@@ -1,6 +1,6 @@
 """A later import run on a live club, for tests that undo the run.
 
-The run leaves what its importer leaves (DESIGN §1), as the recordings of the real ones show it.
+The run leaves what its importer leaves, as the recordings of the real ones show it.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Imported:
     updated : dict
         Table and id to column to the values before and after.
     mapped : tuple of str
-        Members who were there before and whom it only mapped (DESIGN §1, trap 1).
+        Members who were there before and whom it only mapped.
     """
 
     run: str

@@ -403,6 +403,16 @@ def test_an_empty_name_is_seen(name: str) -> None:
     assert words(name) & EMPTY_WORDS
 
 
+def test_no_source_cites_a_page_that_is_not_here() -> None:
+    pages = re.compile("DES" r"IGN\b|\b[Pp]romise [0-9]")
+    sources = [path for path in repository_files() if path.suffix in {".py", ".sql", ".ipynb"}]
+    citing = [
+        str(path.relative_to(ROOT)) for path in sources if pages.search(path.read_text(encoding="utf-8"))
+    ]
+    assert sources
+    assert not citing
+
+
 if __name__ == "__main__":
     for name, lines in sizes().items():
         print(f'    "{name}": {lines},')

@@ -1,4 +1,4 @@
-"""Settings from ``workbench.toml`` and ``WORKBENCH_*`` variables (DESIGN §5).
+"""Settings from ``workbench.toml`` and ``WORKBENCH_*`` variables.
 
 A database URL is never stored here: an environment names the *variable* that holds it.
 """

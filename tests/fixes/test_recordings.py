@@ -75,7 +75,7 @@ def test_the_second_run_rolled_back_is_the_first_state(
 def test_members_who_were_there_before_are_kept_though_the_run_mapped_them(
     server: Server, recordings: Path, tmp_path: Path
 ) -> None:
-    """DESIGN §1, trap 1: the guide's own SQL would delete these two."""
+    """The guide's own SQL would delete these two."""
     url = server.url(server.create())
     with psycopg.connect(url) as connection:
         load(connection, STATES["api_second"])

@@ -92,7 +92,7 @@ class LogState(NamedTuple):
         said = {
             "holds": f"{noted[0].upper()}{noted[1:]}, until {self.until[:19]} UTC, are as they were.",
             "differs": f"The audit log is not as it was: {how}, until {self.until[:19]} UTC.",
-            "nothing noted": "Nothing is noted of the workbench's own entries as they are: take a snapshot.",
+            "nothing noted": "No digest of the workbench's own entries was noted yet: the next snapshot or plan notes one.",
         }[self.state]
         away = (
             f" {self.restored} was restored, and what was noted between is no more." if self.restored else ""

@@ -1,6 +1,6 @@
 """Connections: one engine per environment, and reading transactions that cannot write.
 
-Promise 1 of the design: looking never writes, and one report sees one consistent state.
+Looking never writes, and one report sees one consistent state.
 """
 
 from __future__ import annotations

@@ -168,7 +168,7 @@ class Shape:
         return member < self.first_members and member % 20 == 9
 
     def adopts(self, member: int) -> bool:
-        """Whether the second run met a member of the CSV import and only mapped it (DESIGN §1, trap 1)."""
+        """Whether the second run met a member of the CSV import and only mapped it."""
         return self.origin("Member", member) == "csv" and (member - self.first_members) % 2 == 0
 
     def mapped(self, entity: str, index: int) -> bool:

@@ -1,4 +1,4 @@
-"""What ties records to a run, one selection for each kind of trace (DESIGN §1, §2 "Evidence").
+"""What ties records to a run, one selection for each kind of trace.
 
 Every selection has the same columns: ``entity``, ``action``, ``said`` (how directly the trace tells
 what was done), ``record_id``, ``wa_id``, ``at``, ``traces`` (a bit of `BITS`) and ``strength``; and, where it has the record
@@ -205,7 +205,7 @@ def _mapping_window(schema: Schema, run: Run, others: Sequence[Run], entity: str
     """Select mappings written while the run ran: all that tells of records it left as they were.
 
     A record known to an earlier run under the same WA id was there before; one known under
-    another WA id, or to nobody, was only mapped (DESIGN §1, trap 1).
+    another WA id, or to nobody, was only mapped.
     """
     mappings, source = schema.mappings, schema.entity(entity)
     known_as: ColumnElement[bool] = literal(False)

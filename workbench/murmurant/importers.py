@@ -1,4 +1,4 @@
-"""What each kind of import leaves behind, and how strong each trace is (DESIGN §1).
+"""What each kind of import leaves behind, and how strong each trace is.
 
 ============  ==========================  ===========================================================
 importer      run id                      traces
@@ -132,7 +132,7 @@ STRENGTH = {
 _API_RUN = re.compile(r"^sync_(\d{12,14})_\w+$")
 _UUID = re.compile(r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$", re.IGNORECASE)
 
-# What an interrupted sync says of itself while it also says success (DESIGN §1, trap 5).
+# What an interrupted sync says of itself while it also says success.
 _FETCH_TROUBLE = re.compile(
     r"fetch error|timed? ?out|timeout|ECONN|socket hang up|network|rate limit|too many requests|abort|\b429\b|\b50[234]\b",
     re.IGNORECASE,

@@ -236,7 +236,7 @@ def _soft(schema: Schema) -> list[Reference]:
     ):
         if schema.has(f"{concept}.{kind}", f"{concept}.{column}"):
             child = schema.resolved[concept]
-            # Both spellings may be in use (DESIGN §1): what only the older one tells is a reference all the same.
+            # Both spellings may be in use: what only the older one tells is a reference all the same.
             spellings = [
                 each for each in CONCEPTS[concept].columns[column] if each in tables[child.table].columns
             ]

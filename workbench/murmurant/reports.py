@@ -82,7 +82,7 @@ class ReportRecord:
     Attributes
     ----------
     entity, action : str
-        In the words of DESIGN §5.
+        As people say them: ``Member``, ``created``.
     wa_id : str or None
         Wild Apricot's id, where the report gives it.
     record_id : str or None

@@ -1,7 +1,7 @@
 """Murmurant's tables as one database has them: the dialect, resolved table by table and column by column.
 
 The live catalogue decides which spelling of a concept is in use, and the rest of the package says
-``schema.members.c.email`` (DESIGN §1).
+``schema.members.c.email``.
 """
 
 from __future__ import annotations

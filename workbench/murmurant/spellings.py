@@ -1,6 +1,6 @@
 """The one place that spells Murmurant's table and column names.
 
-The guide and the application spell the same things differently (DESIGN §1), and mixtures occur. Each
+The guide and the application spell the same things differently, and mixtures occur. Each
 concept lists the spellings it may have; `workbench.murmurant.schema` finds out which are in use.
 """
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 MEMBER, EVENT, REGISTRATION = "Member", "Event", "Registration"
 ENTITIES = (MEMBER, EVENT, REGISTRATION)
-"""The entities an importer brings, in the words of DESIGN §5, parents first."""
+"""The entities an importer brings, parents first."""
 
 ENTITY_TYPES = {MEMBER: ("Member",), EVENT: ("Event",), REGISTRATION: ("Registration", "EventRegistration")}
 """How ``entityType`` and ``resourceType`` may spell each entity."""

@@ -1,4 +1,4 @@
-"""An account of everything a transaction did, held against the plan: promise 5, no hidden effects."""
+"""An account of everything a transaction did, held against the plan: no hidden effects."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Personal data, masked by what a column is called: promise 9 of the design.
+"""Personal data, masked by what a column is called.
 
 Ids, Wild Apricot ids, titles and counts stay: with them somebody who may can look the person up.
 """

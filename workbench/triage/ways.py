@@ -1,6 +1,6 @@
 """The ways out of a failed migration, each with what it costs here: guide §3, §4 and its quick reference card.
 
-A figure is measured on this database, or it is not there: an unknown cost is never a zero (promise 8).
+A figure is measured on this database, or it is not there: an unknown cost is never a zero.
 """
 
 from __future__ import annotations

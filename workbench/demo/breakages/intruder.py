@@ -1,6 +1,6 @@
 """One more import run, planted into a club's past after its own: complete, or cut short somewhere.
 
-A run leaves what its importer leaves (DESIGN §1): records, mappings, audit entries, a report file, the
+A run leaves what its importer leaves: records, mappings, audit entries, a report file, the
 sync state. Each breakage that needs a run has a day of its own, and records of its own.
 """
 

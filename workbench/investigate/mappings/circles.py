@@ -1,6 +1,6 @@
 """Swaps and longer cycles among wrong mappings: pure, who leads to whose record.
 
-Correcting one half of a swap leaves the other wrong, and two ids on one record meanwhile (DESIGN §1, trap 7).
+Correcting one half of a swap leaves the other wrong, and two ids on one record meanwhile.
 """
 
 from __future__ import annotations

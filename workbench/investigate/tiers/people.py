@@ -1,4 +1,4 @@
-"""Who last changed a member's tier, where the audit log tells: promise 6 of the design rests on it."""
+"""Who last changed a member's tier, where the audit log tells: what a person set is never overwritten."""
 
 from __future__ import annotations
 
