@@ -35,7 +35,7 @@ print(json.dumps({
     "seconds": seconds,
     "megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
     "ran": sum(each.status != "not run" for each in found),
-    "slowest": {each.check.id: round(each.seconds, 2) for each in slowest},
+    "slowest": {each.check: round(each.seconds, 2) for each in slowest},
 }))
 """
 

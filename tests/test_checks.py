@@ -12,7 +12,8 @@ from tests.commands import at as at
 from tests.commands import shell as shell
 from tests.conftest import DIALECTS
 from workbench.checks import REGISTRY, Look
-from workbench.checks.registry import culprits, run_checks
+from workbench.checks.finding import culprits
+from workbench.checks.registry import run_checks
 from workbench.demo.breakages import BREAKAGES
 from workbench.errors import UsageError
 
@@ -42,7 +43,7 @@ UNPLANTED = HTTP | {
 def findings(club, **changes):
     with club.workbench(**changes) as wb:
         # All the rows found, to be compared with the truth.
-        return {each.check.id: each for each in wb.checks(sample=1_000_000)}
+        return {each.check: each for each in wb.checks(sample=1_000_000)}
 
 
 def finding(club, check, **changes):
@@ -68,7 +69,7 @@ def test_each_breakage_is_found_with_the_right_rows(clubs, name, dialect):
     (truth,) = club.breaks(name)
     found = findings(club)
     fired = found[truth.check]
-    assert fired.status == fired.check.severity, fired.reason
+    assert fired.status == fired.severity, fired.reason
     assert set(map(str, fired.rows["key"])) == set(truth.keys)
     assert fired.count == culprits(fired.rows)
     others = {check for check, each in found.items() if each.status in {"fail", "warn"}} - {truth.check}

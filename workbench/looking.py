@@ -11,8 +11,8 @@ from pydantic import ValidationError
 
 from workbench.auditing import Auditing
 from workbench.checks import Finding, run_checks
+from workbench.checks.finding import SAMPLE
 from workbench.checks.integrity import table_counts
-from workbench.checks.registry import SAMPLE
 from workbench.checks.rules import ground, run_rules
 from workbench.covering import covering
 from workbench.duplicates import Duplicates

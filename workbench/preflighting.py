@@ -145,9 +145,7 @@ class Preflighting(Looking, Checkpointing):
 
     def _problems(self, checks: tuple[str, ...]) -> list[str]:
         return [
-            f"the check {each.check.id} found {each.count:,}"
-            if each.count
-            else f"{each.check.title}: {each.reason}"
+            f"the check {each.check} found {each.count:,}" if each.count else f"{each.title}: {each.reason}"
             for each in self.checks(checks)
             if each.open
         ]

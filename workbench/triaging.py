@@ -60,7 +60,7 @@ class Triaging(Looking, Planning, Checkpointing, Differing):
             (each.count for each in modes if each.section == "§7.1" and each.state != "not known"), None
         )
         here = {each.section for each in modes if each.here}
-        lost = any(each.check.id == "mappings-missing" and each.status == "fail" for each in findings)
+        lost = any(each.check == "mappings-missing" and each.status == "fail" for each in findings)
         with self._trials():
             rolled_back = self._try_rollback(run)
             trials = self._try_corrections(here, lost)

@@ -64,8 +64,7 @@ def test_checks_and_investigation_name_the_same(broken):
     with club.open() as wb:
         frame = wb.mappings()
         checks = {
-            each.check.id: each
-            for each in wb.checks(["members-wrong-person", "mappings-orphaned"], sample=999)
+            each.check: each for each in wb.checks(["members-wrong-person", "mappings-orphaned"], sample=999)
         }
     assert keys_of(frame[frame["problem"] == "wrong-person"]) == set(
         checks["members-wrong-person"].rows["key"]

@@ -15,7 +15,7 @@ from workbench.errors import DatabaseUnreachable
 
 def asked(club, path, **options):
     with club.workbench(**options) as wb:
-        return {each.check.id: each for each in wb.policies(path)}
+        return {each.check: each for each in wb.policies(path)}
 
 
 def test_a_rule_of_ones_own_is_a_finding_like_any(club, write):
@@ -121,7 +121,7 @@ def test_what_a_rule_sets_and_locks_ends_with_it(club, write):
         own_sql("SELECT pg_sleep(30)::text AS key").replace("'own'", "'f'"),
     ]
     with club.workbench(statement_timeout=1.5) as wb:
-        found = {each.check.id: each for each in wb.policies(write(*rules))}
+        found = {each.check: each for each in wb.policies(write(*rules))}
         with club.connect() as other:  # while ours is open
             assert other.execute("SELECT pg_try_advisory_lock(7)").fetchone() == (True,)
     assert keys(found["e"]) == {"1500ms", "pg_read_all_data", '"public"'}
@@ -144,7 +144,7 @@ def test_a_role_that_may_only_read_asks_as_itself(clubs, write, dialect):
         mine = replace(club, url=club.url.replace("postgres:@", f"{role}:@"))
         assert role in mine.url
         with mine.workbench(import_reports=()) as wb:
-            found = {each.check.id: each for each in wb.policies(path)}
+            found = {each.check: each for each in wb.policies(path)}
         assert set(found["own"].rows["who"]) == {role}
         assert found["m"].status == "not run"
     finally:

@@ -9,7 +9,7 @@ from tests.policies.conftest import keys
 
 def found(club, path):
     with club.workbench() as wb:
-        return {each.check.id: each for each in wb.policies(path, sample=100_000)}
+        return {each.check: each for each in wb.policies(path, sample=100_000)}
 
 
 def test_events_to_come_and_published_ones(club, write):

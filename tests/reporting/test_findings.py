@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -53,8 +54,8 @@ def finding(status: Any, check: str = "mappings-orphaned", rows: int = 0, key: s
     found = pd.DataFrame(
         {"key": [f"{key}{n}" for n in range(rows)], "email": ["<b>alice@example.org"] * rows}
     )
-    return Finding(
-        REGISTRY[check], status, None if status == "not run" else rows, found, "because", "SELECT '<i>'"
+    return REGISTRY[check].finding(
+        status, None if status == "not run" else rows, rows=found, reason="because", query="SELECT '<i>'"
     )
 
 
@@ -131,6 +132,6 @@ def test_what_is_said_of_other_runs_is_not_this_one_s_fault() -> None:
     mine = finding("fail", "runs-interrupted", rows=3)
     assert [(each.status, each.count) for each in about_run([mine], "k1")] == [("fail", 1)]
     assert [(each.status, each.count) for each in about_run([mine], "other")] == [("pass", 0)]
-    cut = Finding(mine.check, "fail", 50, mine.rows)
+    cut = replace(mine, count=50)
     assert about_run([cut], "other")[0].status == "fail"  # it may be among those not shown
     assert about_run([finding("not run", "runs-ended")], "k1")[0].status == "not run"

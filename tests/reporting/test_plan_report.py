@@ -98,7 +98,7 @@ def clean(
 
 
 def statuses(review: Review) -> dict[str, str]:
-    return {each.check.id.removeprefix("plan-"): each.status for each in review.findings}
+    return {each.check.removeprefix("plan-"): each.status for each in review.findings}
 
 
 def test_the_report_of_a_rollback(imports: Imports) -> None:

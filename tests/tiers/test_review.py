@@ -163,7 +163,7 @@ def test_codes_that_are_no_tier_are_named(club: Ground, wb: Workbench, written: 
 
 def test_a_wrong_configuration_silences_no_other_check(club: Ground, written: Written) -> None:
     wb = club.open(tier_mapping=written("m.yaml", ""))
-    found = {each.check.id: each for each in wb.checks(["tiers-wrong", "tiers-missing"])}
+    found = {each.check: each for each in wb.checks(["tiers-wrong", "tiers-missing"])}
     assert found["tiers-wrong"].status == "not run"
     assert "is empty" in found["tiers-wrong"].reason
     assert found["tiers-missing"].status == "pass"

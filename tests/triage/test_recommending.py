@@ -32,7 +32,7 @@ PLANTED = {
 def found(*bad: str, status: str = "fail") -> list[Finding]:
     rows = pd.DataFrame({"key": ["x"]})
     return [
-        Finding(check, status, 1, rows) if check.id in bad else Finding(check, "pass", 0)
+        check.finding(status, 1, rows=rows) if check.id in bad else check.finding("pass", 0)
         for check in REGISTRY.values()
     ]
 
@@ -56,7 +56,7 @@ def test_nothing_wrong_needs_nothing() -> None:
 
 def test_what_could_not_be_asked_is_said_with_it() -> None:
     asked = [
-        Finding(each.check, "not run", reason="no table") if each.check.guide == "§1.4" else each
+        REGISTRY[each.check].finding("not run", reason="no table") if each.guide == "§1.4" else each
         for each in found()
     ]
     modes = failure_modes(asked)

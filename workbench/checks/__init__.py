@@ -11,7 +11,8 @@ from workbench.checks import (
     policies,
     tiers,
 )
-from workbench.checks.registry import REGISTRY, Check, Finding, Look, choose, run_checks
+from workbench.checks.finding import Finding
+from workbench.checks.registry import REGISTRY, Check, Look, choose, run_checks
 
 __all__ = [
     "REGISTRY",

@@ -7,7 +7,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, String, Subquery, bindparam, exists, func, select
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from workbench.checks.registry import Answer, Look, NotRunError, Rows, check, culprits
+from workbench.checks.finding import culprits
+from workbench.checks.registry import Answer, Look, NotRunError, Rows, check
 from workbench.errors import WorkbenchError
 from workbench.investigate.left_out import (
     left_out_by,

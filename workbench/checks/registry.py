@@ -6,15 +6,16 @@ A check that could not run is never green: what it lacks is its finding.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from time import perf_counter
-from typing import Any, Literal
+from typing import Any
 
 import pandas as pd
 from sqlalchemy import Connection, Select, func
 from sqlalchemy.exc import DBAPIError
 
+from workbench.checks.finding import SAMPLE, Finding, Severity, Status, culprits, section
 from workbench.database.address import redact
 from workbench.database.connection import frame
 from workbench.database.environment import Environment
@@ -24,12 +25,6 @@ from workbench.murmurant.importers import Run
 from workbench.murmurant.reports import ImportReport
 from workbench.murmurant.schema import Schema, explain_gap
 from workbench.settings import EnvironmentSettings
-
-Status = Literal["pass", "fail", "warn", "not run", "waived"]
-Severity = Literal["fail", "warn"]
-
-SAMPLE = 20
-"""How many of the rows found a finding carries, unless asked for more."""
 
 
 class UnknownRuns(Sequence[Run]):
@@ -93,7 +88,6 @@ class Look:
         return max(filter(None, ends), default=None)
 
 
-RISKS = ("critical", "high", "medium")
 _RISK_OF = {"§1.6": "critical", "§1.2": "high", "§1.4": "high", "§7.1": "high", "§7.3": "high"}
 """The guide's risk level of a section (§1); what it does not say is medium."""
 
@@ -158,53 +152,20 @@ class Check:
     risk: str = "medium"
     here: Callable[[Look], Check] | None = None
 
-
-def culprits(rows: pd.DataFrame) -> int:
-    """Count what rows stand for: one each, or as many ``records`` (``missing`` ones) as a row says, one where it does not."""
-    counted = next((rows[name] for name in ("records", "missing") if name in rows), None)
-    return len(rows) if counted is None else int(counted.fillna(1).sum())
-
-
-@dataclass(frozen=True)
-class Finding:
-    """The answer of one check.
-
-    Attributes
-    ----------
-    status : {"pass", "fail", "warn", "not run", "waived"}
-        Never ``pass`` when it could not run.
-    count : int or None
-        How many of what its title names are at fault, by `culprits`; None when it did not run.
-    rows : pandas.DataFrame
-        A sample of them, with their ``key`` first.
-    configured : bool
-        False when it did not run because nobody configured what it needs.
-    reason : str
-        Why it did not run, or who waived it and why.
-    query : str
-        The SQL that was asked; empty where the answer came from elsewhere.
-    seconds : float
-        How long it took.
-    """
-
-    check: Check
-    status: Status
-    count: int | None = None
-    rows: pd.DataFrame = field(default_factory=pd.DataFrame)
-    reason: str = ""
-    query: str = ""
-    seconds: float = 0.0
-    configured: bool = True
-
-    @property
-    def bad(self) -> bool:
-        """Whether it is anything but a pass or a waiver."""
-        return self.status in {"fail", "warn", "not run"}
-
-    @property
-    def open(self) -> bool:
-        """Whether somebody has to look at it: bad, and not merely never configured."""
-        return self.bad and self.configured
+    def finding(self, status: Status, count: int | None = None, **more: Any) -> Finding:
+        """Return an answer to it."""
+        return Finding(
+            self.id,
+            self.title,
+            status,
+            count,
+            guide=self.guide,
+            question=self.question,
+            remedy=self.remedy,
+            severity=self.severity,
+            risk=self.risk,
+            **more,
+        )
 
 
 REGISTRY: dict[str, Check] = {}
@@ -245,7 +206,7 @@ def choose(ids: Sequence[str]) -> list[Check]:
 
 def in_guide_order(check: Check) -> tuple[int, ...]:
     """Return where a check stands in the guide."""
-    return tuple(int(part) for part in check.guide.strip("§").split("."))
+    return section(check.guide)
 
 
 def run_check(chosen: Check, look: Look) -> Finding:
@@ -256,17 +217,16 @@ def run_check(chosen: Check, look: Look) -> Finding:
     chosen = replace(chosen, question=aim(chosen.question, here), remedy=aim(chosen.remedy, here))
     missing = look.schema.missing(*chosen.needs)
     if missing:
-        return Finding(chosen, "not run", reason=" ".join(explain_gap(missing[0])))
+        return chosen.finding("not run", reason=" ".join(explain_gap(missing[0])))
     try:
         # A savepoint of its own: a question that the database refuses must not silence the others.
         with look.connection.begin_nested():
             return _asked(chosen, look, begun)
     except SchemaGap as error:
-        return Finding(chosen, "not run", reason=aim(str(error), here), seconds=perf_counter() - begun)
+        return chosen.finding("not run", reason=aim(str(error), here), seconds=perf_counter() - begun)
     except NotRunError as error:
         configured = not isinstance(error, NotConfiguredError)
-        return Finding(
-            chosen,
+        return chosen.finding(
             "not run",
             reason=aim(str(error), here),
             seconds=perf_counter() - begun,
@@ -276,7 +236,7 @@ def run_check(chosen: Check, look: Look) -> Finding:
         if error.connection_invalidated:
             raise
         reason = f"The database refused the question: {redact(str(error.orig).splitlines()[0])}."
-        return Finding(chosen, "not run", reason=reason, seconds=perf_counter() - begun)
+        return chosen.finding("not run", reason=reason, seconds=perf_counter() - begun)
 
 
 def _asked(chosen: Check, look: Look, begun: float) -> Finding:
@@ -294,7 +254,7 @@ def _asked(chosen: Check, look: Look, begun: float) -> Finding:
         rows = pd.DataFrame(asked)
         query, count, rows = "", culprits(rows), rows.head(look.sample)
     status: Status = chosen.severity if count else "pass"
-    return Finding(chosen, status, count, rows, query=query, seconds=perf_counter() - begun)
+    return chosen.finding(status, count, rows=rows, query=query, seconds=perf_counter() - begun)
 
 
 def run_checks(
@@ -324,8 +284,8 @@ def asked(look: Look, chosen: Sequence[Check], waived: Mapping[str, str], by: st
     """Ask some checks, and mark as waived what somebody accepts."""
     found = [run_check(each, look) for each in chosen]
     return [
-        replace(each, status="waived", reason=f"by {by}: {waived[each.check.id]}")
-        if each.bad and each.check.id in waived
+        replace(each, status="waived", reason=f"by {by}: {waived[each.check]}")
+        if each.bad and each.check in waived
         else each
         for each in found
     ]

@@ -8,10 +8,10 @@ from typing import Any
 
 from sqlalchemy import Select
 
+from workbench.checks.finding import Finding
 from workbench.checks.registry import (
     Answer,
     Check,
-    Finding,
     Look,
     NotConfiguredError,
     NotRunError,

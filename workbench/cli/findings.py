@@ -62,20 +62,20 @@ def show_findings(
 
 def _print(found: list[Finding], asked: Asked, unmask: bool) -> None:
     """Print one line each, then the rows of what is at fault, all of the sample where asked by name, then the count."""
-    from workbench.checks.registry import culprits
+    from workbench.checks.finding import culprits
 
     print_table(_digest(found))
     for each in (one for one in found if one.bad and one.status != "not run"):
         count = f"{each.count:,}"
         if each.count != len(each.rows) and each.count == culprits(each.rows):
             count += f", in {len(each.rows):,} row{'s' * (len(each.rows) != 1)}"
-        say("", f"{each.check.guide} {each.check.title} ({each.check.id}): {each.status}, {count}")
-        say(f"  {each.check.question}", f"  {each.check.remedy}")
+        say("", f"{each.guide} {each.title} ({each.check}): {each.status}, {count}")
+        say(f"  {each.question}", f"  {each.remedy}")
         rows = each.rows if asked.by_name else each.rows.head(_FEW)
         print_table(workbench.mask(rows, unmask=unmask))
         shown = culprits(rows)
         if (each.count or 0) > shown:
-            more = f"{command()} {asked.command} {each.check.id} --limit {each.count}{on()}"
+            more = f"{command()} {asked.command} {each.check} --limit {each.count}{on()}"
             say(f"  {shown:,} of {each.count:,}; more: {more}")
     counts = {
         status: sum(each.status == status for each in found)
@@ -86,15 +86,15 @@ def _print(found: list[Finding], asked: Asked, unmask: bool) -> None:
 
 def _facts(found: Finding, unmask: bool) -> dict[str, Any]:
     return {
-        "check": found.check.id,
-        "title": found.check.title,
-        "guide": found.check.guide,
+        "check": found.check,
+        "title": found.title,
+        "guide": found.guide,
         "status": found.status,
         "count": found.count,
         "reason": found.reason,
         "configured": found.configured,
-        "question": found.check.question,
-        "remedy": found.check.remedy,
+        "question": found.question,
+        "remedy": found.remedy,
         "rows": workbench.mask(found.rows, unmask=unmask),
         "query": found.query,
     }
@@ -103,9 +103,6 @@ def _facts(found: Finding, unmask: bool) -> dict[str, Any]:
 def _digest(found: list[Finding]) -> pd.DataFrame:
     import pandas as pd
 
-    rows = [
-        (each.check.guide, each.status, each.check.id, each.count, each.reason or each.check.title)
-        for each in found
-    ]
+    rows = [(each.guide, each.status, each.check, each.count, each.reason or each.title) for each in found]
     table = pd.DataFrame(rows, columns=["guide", "status", "check", "count", "finding"])
     return table.astype({"count": "Int64"})

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Protocol
 
 import pandas as pd
 
-from workbench.checks.registry import Check, Finding
+from workbench.checks.finding import Finding
 from workbench.hints import on_environment
 from workbench.history.authors import UNKNOWN
 from workbench.history.losses import Losses
@@ -72,44 +73,36 @@ class Aftermath(Protocol):
         """What a restore would lose."""
 
 
-def _asked_elsewhere(_: Any) -> list[dict[str, Any]]:
-    raise TypeError("A snapshot is compared by the workbench, not asked of the database.")
-
-
-_LOSES = Check(
+_LOSES = partial(
+    Finding,
     "restore-loses",
     "Work that a restore would lose",
-    "§3",
-    "Data loss between the backup and the present",
-    "warn",
-    "Could the snapshot be restored without losing anybody's work?",
-    "Before a restore, plan what is put back after it: `workbench plan replay --snapshot SNAPSHOT --run BAD_RUN`.",
-    (),
-    _asked_elsewhere,
-    "critical",
+    guide="§3",
+    question="Could the snapshot be restored without losing anybody's work?",
+    remedy="Before a restore, plan what is put back after it: `workbench plan replay --snapshot SNAPSHOT --run BAD_RUN`.",
+    severity="warn",
+    risk="critical",
 )
-_UNEXPLAINED = Check(
+_UNEXPLAINED = partial(
+    Finding,
     "changes-unexplained",
     "Changes that nothing explains",
-    "§5.2",
-    "Changes without an entry in the audit log",
-    "warn",
-    "Does something tell of every change who made it?",
-    "Ask who works on the database itself; give the importers' report files (`--import-report`), which may tell.",
-    (),
-    _asked_elsewhere,
+    guide="§5.2",
+    question="Does something tell of every change who made it?",
+    remedy="Ask who works on the database itself; give the importers' report files (`--import-report`), which may tell.",
+    severity="warn",
 )
 
 
 def aftermath_findings(found: Aftermath) -> list[Finding]:
     """Return what a restore would lose, and what nobody is known to have done, as findings."""
     if found.differences is None or found.losses is None:
-        return [Finding(each, "not run", reason=found.missing) for each in (_LOSES, _UNEXPLAINED)]
+        return [made("not run", reason=found.missing) for made in (_LOSES, _UNEXPLAINED)]
     lost, unknown = found.losses, _by_nobody(found.differences.authors)
     rows = lost.tables.rename(columns={"table": "key"})
     return [
-        Finding(_LOSES, "warn" if lost.total else "pass", lost.total, rows),
-        Finding(_UNEXPLAINED, "warn" if len(unknown) else "pass", int(unknown["rows"].sum()), unknown),
+        _LOSES("warn" if lost.total else "pass", lost.total, rows),
+        _UNEXPLAINED("warn" if len(unknown) else "pass", int(unknown["rows"].sum()), unknown),
     ]
 
 

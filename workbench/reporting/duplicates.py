@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from workbench.checks.registry import Check, Finding, Status
+from workbench.checks.finding import Finding, Status
 from workbench.hints import on_environment
 from workbench.investigate.duplicates import Found
 from workbench.reporting.summaries import in_steps, listed
@@ -23,24 +23,6 @@ DUPLICATE_CHECKS = (
 """The checks that the report of the duplicates rests on, besides the probable ones."""
 
 
-def _asked_elsewhere(_: Any) -> list[dict[str, Any]]:
-    raise TypeError("Probable duplicates are compared by the workbench, not asked of the database.")
-
-
-_PROBABLE = Check(
-    "members-probably-one",
-    "Members who are probably one person, though no address says so",
-    "§1.4",
-    "Member appears twice in list",
-    "warn",
-    "Is there nobody who appears twice, under another name, address or number?",
-    "Look at each pair, say whether it is one person (`workbench duplicates --decide LEFT RIGHT WORD`), and merge what is (§4.4).",
-    (),
-    _asked_elsewhere,
-    "high",
-)
-
-
 def probable_finding(found: Found) -> Finding:
     """Return the answer to whether members are probably one person, as one finding among the others.
 
@@ -49,12 +31,22 @@ def probable_finding(found: Found) -> Finding:
     rows = found.open[found.open["kind"] == "probable"].copy() if not found.not_run else pd.DataFrame()
     if len(rows):
         rows.insert(0, "key", rows["left"] + " " + rows["right"])
-    status: Status = "warn" if len(rows) else "pass"
     reason = found.not_run or "; ".join(found.uncompared)
-    if reason and not len(rows):
-        return Finding(_PROBABLE, "not run", reason=reason)
+    status: Status = "warn" if len(rows) else "not run" if reason else "pass"
     shown = rows[["key", "probability", "why", "against"]] if len(rows) else rows
-    return Finding(_PROBABLE, status, len(rows), shown.reset_index(drop=True), reason=reason)
+    return Finding(
+        "members-probably-one",
+        "Members who are probably one person, though no address says so",
+        status,
+        None if status == "not run" else len(rows),
+        shown.reset_index(drop=True),
+        reason,
+        guide="§1.4",
+        question="Is there nobody who appears twice, under another name, address or number?",
+        remedy="Look at each pair, say whether it is one person (`workbench duplicates --decide LEFT RIGHT WORD`), and merge what is (§4.4).",
+        severity="warn",
+        risk="high",
+    )
 
 
 def duplicates_summary(found: Sequence[Found]) -> Shown:

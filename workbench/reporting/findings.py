@@ -9,7 +9,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from workbench.checks import REGISTRY, Finding
-from workbench.checks.registry import RISKS, culprits
+from workbench.checks.finding import RISKS, culprits
 from workbench.errors import UsageError
 from workbench.reporting.tables import Shown, prose, status_mark, table
 from workbench.reporting.verdict import WORST_FIRST, answered, tally, worst
@@ -84,8 +84,8 @@ def findings_table(findings: Sequence[Finding]) -> Shown:
     rows = [
         {
             "status": each.status,
-            "guide": each.check.guide,
-            "check": each.check.title,
+            "guide": each.guide,
+            "check": each.title,
             "found": each.count,
         }
         for each in ordered
@@ -100,7 +100,7 @@ def coverage_table(findings: Sequence[Finding]) -> Shown:
 
     A check that was not among those asked shows as not run, never as passed.
     """
-    found = {each.check.id: each for each in findings}
+    found = {each.check: each for each in findings}
     items = [(each.guide, each.symptom, each.id) for each in REGISTRY.values()]
     items += [(guide, item, check) for (guide, item), check in _ASKED_TWICE.items()]
     rows = []
@@ -138,27 +138,22 @@ def findings_in_full(findings: Sequence[Finding], unmask: bool = False) -> Shown
 
 def next_steps(findings: Sequence[Finding]) -> Shown:
     """List what to do in the order of urgency: what failed, by the guide's risk levels, what warns, the rest."""
-    urgent = sorted(findings, key=lambda each: RISKS.index(each.check.risk))
-    steps = [
-        (each, each.check.remedy) for status in ("fail", "warn") for each in urgent if each.status == status
-    ]
+    urgent = sorted(findings, key=lambda each: RISKS.index(each.risk))
+    steps = [(each, each.remedy) for status in ("fail", "warn") for each in urgent if each.status == status]
     steps += [(each, each.reason) for each in findings if each.status == "not run"]
     if not steps:
         return Shown('<p class="wb-note">Nothing is left to do.</p>', "Nothing is left to do.")
     items = Markup("").join(
         Markup("<li>{} <strong>{}</strong> ({}): {}</li>").format(
-            status_mark(each.status), each.check.title, each.check.guide, prose(what)
+            status_mark(each.status), each.title, each.guide, prose(what)
         )
         for each, what in steps
     )
-    text = "\n".join(
-        f"- {each.status}: {each.check.title} ({each.check.guide}): {what}" for each, what in steps
-    )
+    text = "\n".join(f"- {each.status}: {each.title} ({each.guide}): {what}" for each, what in steps)
     return Shown(Markup('<ol class="wb-steps">{}</ol>').format(items), text)
 
 
 def _in_full(finding: Finding, unmask: bool) -> tuple[str, str]:
-    check = finding.check
     count = "" if finding.count is None else f"{finding.count:,} found."
     sample = table(
         finding.rows,
@@ -170,10 +165,10 @@ def _in_full(finding: Finding, unmask: bool) -> tuple[str, str]:
         finding.query
     )
     lines = {
-        "The question": check.question,
+        "The question": finding.question,
         "Found": count,
         "Why": finding.reason,
-        ("If it fails" if finding.status == "not run" else "What to do"): check.remedy,
+        ("If it fails" if finding.status == "not run" else "What to do"): finding.remedy,
     }
     told = Markup("").join(
         Markup("<dt>{}</dt><dd>{}</dd>").format(what, prose(words)) for what, words in lines.items() if words
@@ -183,14 +178,14 @@ def _in_full(finding: Finding, unmask: bool) -> tuple[str, str]:
     ).format(
         finding.status.replace(" ", "-"),
         status_mark(finding.status),
-        check.title,
-        f"guide {check.guide}",
-        check.id,
+        finding.title,
+        f"guide {finding.guide}",
+        finding.check,
         told,
         Markup(sample.html) if len(finding.rows) else "",
         query if finding.query else "",
     )
     said = "\n".join(f"  {what}: {words}" for what, words in lines.items() if words)
-    return str(html), f"{finding.status}: {check.title} ({check.guide})\n{said}" + (
+    return str(html), f"{finding.status}: {finding.title} ({finding.guide})\n{said}" + (
         f"\n{sample.text}" if len(finding.rows) else ""
     )

@@ -92,11 +92,9 @@ def plan_summary(review: Review) -> Shown:
 
 def plan_checks(review: Review) -> Shown:
     """List what decides whether a plan can be approved, with what was found and what to do."""
-    rows = [
-        {"status": each.status, "check": each.check.title, "found": each.reason} for each in review.findings
-    ]
+    rows = [{"status": each.status, "check": each.title, "found": each.reason} for each in review.findings]
     shown = table(pd.DataFrame(rows), "What was checked", review.wb.shows_people, limit=len(rows))
-    steps = [each.check.remedy for each in review.findings if each.bad]
+    steps = [each.remedy for each in review.findings if each.bad]
     if not steps:
         return shown
     items = Markup("").join(Markup("<li>{}</li>").format(prose(each)) for each in steps)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from workbench.checks import Check, Finding
-from workbench.checks.registry import Status
+from workbench.checks.finding import Finding, Status
 from workbench.migration.preflight import Preflight
 from workbench.reporting.summaries import in_steps, listed
 from workbench.reporting.tables import Shown
@@ -15,21 +14,15 @@ def preflight_findings(found: Preflight) -> list[Finding]:
     """Return the checklist as findings: an open item fails, a waived one is waived, by whom and why."""
     return [
         Finding(
-            Check(
-                id=f"preflight-{each.id}",
-                title=each.title,
-                guide="§6",
-                symptom=each.asks,
-                severity="fail",
-                question=f"{each.title}: {each.asks}?",
-                remedy=each.next_step,
-                needs=(),
-                ask=lambda look: [],
-                risk="critical",
-            ),
+            f"preflight-{each.id}",
+            each.title,
             _STATUS[each.state],
             1 if each.state == "open" else 0,
             reason=each.by or each.evidence,
+            guide="§6",
+            question=f"{each.title}: {each.asks}?",
+            remedy=each.next_step,
+            risk="critical",
         )
         for each in found.items
     ]

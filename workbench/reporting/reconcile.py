@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from workbench.checks.registry import SAMPLE, Check, Finding, Severity
+from workbench.checks.finding import SAMPLE, Finding
 from workbench.murmurant.spellings import CONCEPT_OF
 from workbench.reconcile import Reconciliation
 from workbench.reporting.drawing import BLUE, GREY, ORANGE, RED, Part, stacked_bars
@@ -61,37 +61,35 @@ def reconcile_summary(found: Reconciliation) -> Shown:
 def reconcile_findings(found: Reconciliation) -> list[Finding]:
     """Return a comparison as findings, for the verdict of a report: go or no-go, and what there is to look at."""
     against = pd.DataFrame({"key": [*found.why]})
-    findings = [Finding(_check("go", "fail"), "pass" if found.go else "fail", len(against), against)]
+    findings = [_finding("go", "pass" if found.go else "fail", len(against), against)]
     for name in ("missing", "differs", "extra"):
         rows = getattr(found, name)
         ids = rows["wa_id"] if name == "missing" else rows["wa_id"].fillna(rows["record_id"])
         sample = rows.assign(key=rows["entity"] + "/" + ids).head(SAMPLE)
-        findings.append(Finding(_check(name, "warn"), "warn" if len(rows) else "pass", len(rows), sample))
+        findings.append(_finding(name, "warn" if len(rows) else "pass", len(rows), sample))
     for things in found.counts.loc[found.counts["export"].isna(), "entity"].map(CONCEPT_OF):
         why = next((each for each in found.not_compared if each.startswith(things)), "")
-        check = _check(things, "warn")
-        findings.append(Finding(check, "not run", reason=why, configured=False))
+        findings.append(_finding(things, "not run", reason=why, configured=False))
     return findings
 
 
-def _check(name: str, severity: Severity) -> Check:
+def _finding(name: str, *answer: Any, **more: Any) -> Finding:
     title = {
         "go": "Go or no-go",
         "missing": "Records of the export in the database",
         "differs": "Fields of records that are in both",
         "extra": "Records of the database in the export",
     }.get(name, f"Comparison of {name} with an export")
-    remedy = "Each row names the command that leads to a correction; an export must list the whole club."
-    return Check(
+    return Finding(
         f"reconcile-{name}",
         title,
-        "§7.1",
-        title,
-        severity,
-        "Do the export and the database agree?",
-        remedy,
-        (),
-        lambda _: [],
+        *answer,
+        **more,
+        guide="§7.1",
+        question="Do the export and the database agree?",
+        remedy="Each row names the command that leads to a correction; an export must list the whole club.",
+        severity="fail" if name == "go" else "warn",
+        risk="high",
     )
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,8 +15,7 @@ import pandas as pd
 import psycopg
 from sqlalchemy import Connection
 
-from workbench.checks import Check, Finding
-from workbench.checks.registry import SAMPLE, NotRunError, Status
+from workbench.checks.finding import SAMPLE, Finding, Status
 from workbench.database.address import redact
 from workbench.documents import Target
 from workbench.errors import DocumentError, Refused, SchemaGap
@@ -165,7 +166,7 @@ def _target(wb: Opened, plan: Plan) -> Finding:
     made, here = plan.target, wb.target
     if made == here:
         said = f"{made.database}, schema {made.schema}, on server {made.system_identifier}, as {made.environment} ({made.kind})"
-        return Finding(_TARGET, "pass", 0, reason=f"It is: {said}.")
+        return _TARGET("pass", 0, reason=f"It is: {said}.")
     pairs = {
         "environment": (f"{made.environment} ({made.kind})", f"{here.environment} ({here.kind})"),
         "database": (made.database, here.database),
@@ -173,21 +174,19 @@ def _target(wb: Opened, plan: Plan) -> Finding:
         "server": (made.system_identifier, here.system_identifier),
     }
     differ = [f"{what} {was}, this is {now}" for what, (was, now) in pairs.items() if was != now]
-    return Finding(_TARGET, "fail", len(differ), reason=f"It was made for {'; for '.join(differ)}.")
+    return _TARGET("fail", len(differ), reason=f"It was made for {'; for '.join(differ)}.")
 
 
 def _once(plan: Plan, state: str, detail: str) -> Finding:
     if state in _WENT:
-        return Finding(
-            _ONCE, "fail", 1, pd.DataFrame({"key": [plan.id]}), reason=f"It was {state}: {detail}."
-        )
-    return Finding(_ONCE, "pass", 0, reason=f"The journal does not have it. It is {state}: {detail}.")
+        return _ONCE("fail", 1, pd.DataFrame({"key": [plan.id]}), reason=f"It was {state}: {detail}.")
+    return _ONCE("pass", 0, reason=f"The journal does not have it. It is {state}: {detail}.")
 
 
-def _counted(check: Check, count: int, what: str) -> Finding:
+def _counted(made: Callable[..., Finding], count: int, what: str) -> Finding:
     status: Status = "warn" if count else "pass"
     said = f"{count:,} {what}; they are listed below." if count else f"Nothing is {what}."
-    return Finding(check, status, count, reason=said)
+    return made(status, count, reason=said)
 
 
 def _rows(wb: Opened, plan: Plan) -> Finding:
@@ -203,18 +202,17 @@ def _rows(wb: Opened, plan: Plan) -> Finding:
                     seen += len(first)
                     different += differing(raw(connection), wb.schema.catalogue, section, first)
         except SchemaGap as error:
-            return Finding(_ROWS, "fail", 1, reason=error.what)
+            return _ROWS("fail", 1, reason=error.what)
         except (psycopg.DataError, psycopg.errors.InsufficientPrivilege) as error:
             said = redact(str(error).splitlines()[0])
-            return Finding(_ROWS, "not run", reason=f"The database refused the comparison: {said}.")
+            return _ROWS("not run", reason=f"The database refused the comparison: {said}.")
     told = f"{seen:,} of {plan.total:,} rows were compared with the database"
     if not different:
-        return Finding(_ROWS, "pass", 0, reason=f"{told}: each is as the plan saw it.")
+        return _ROWS("pass", 0, reason=f"{told}: each is as the plan saw it.")
     table, key, reason = different[0]
     more = f", and {len(different) - 1:,} more" if len(different) > 1 else ""
     shown = pd.DataFrame(different[:SAMPLE], columns=["table", "key", "reason"])[["key", "table", "reason"]]
-    return Finding(
-        _ROWS,
+    return _ROWS(
         "fail",
         len(different),
         shown,
@@ -222,64 +220,50 @@ def _rows(wb: Opened, plan: Plan) -> Finding:
     )
 
 
-def _by_itself(look: object) -> list[dict[str, Any]]:
-    raise NotRunError("This is asked of a plan: `workbench report plan -p plan PLAN`.")
-
-
-_TARGET = Check(
+_TARGET = partial(
+    Finding,
     "plan-target",
     "It was made for this database",
-    "§1.6",
-    "Wrong environment targeted",
-    "fail",
-    "Are environment, server, database and schema those that the plan was made on?",
-    "Look at it on its own environment (`--environment NAME`), or plan again here.",
-    (),
-    _by_itself,
-    "critical",
+    guide="§1.6",
+    severity="fail",
+    question="Are environment, server, database and schema those that the plan was made on?",
+    remedy="Look at it on its own environment (`--environment NAME`), or plan again here.",
+    risk="critical",
 )
-_ONCE = Check(
+_ONCE = partial(
+    Finding,
     "plan-applied",
     "It has not been applied yet",
-    "§3",
-    "A correction applied twice",
-    "fail",
-    "Does the journal in the database know it?",
-    "Nothing is applied twice. Plan again if there is more to correct; `workbench undo PLAN` takes back what it did.",
-    (),
-    _by_itself,
+    guide="§3",
+    severity="fail",
+    question="Does the journal in the database know it?",
+    remedy="Nothing is applied twice. Plan again if there is more to correct; `workbench undo PLAN` takes back what it did.",
 )
-_ROWS = Check(
+_ROWS = partial(
+    Finding,
     "plan-rows",
     "The rows it would change are as it saw them",
-    "§3",
-    "Rows changed since the plan was made",
-    "fail",
-    "Are the rows still there, and still as they were?",
-    "Plan again: the new plan will see what is there now.",
-    (),
-    _by_itself,
-    "high",
+    guide="§3",
+    severity="fail",
+    question="Are the rows still there, and still as they were?",
+    remedy="Plan again: the new plan will see what is there now.",
+    risk="high",
 )
-_CONFLICTS = Check(
+_CONFLICTS = partial(
+    Finding,
     "plan-conflicts",
     "Nobody else wrote to the columns it would change",
-    "§3",
-    "Work of people after the run",
-    "warn",
-    "Did somebody write to the same column after the run did?",
-    "Read each conflict below and decide who is right; what the plan does about it is said beside it.",
-    (),
-    _by_itself,
+    guide="§3",
+    severity="warn",
+    question="Did somebody write to the same column after the run did?",
+    remedy="Read each conflict below and decide who is right; what the plan does about it is said beside it.",
 )
-_OPEN = Check(
+_OPEN = partial(
+    Finding,
     "plan-unresolved",
     "Nothing is left undecided",
-    "§3",
-    "Evidence that is missing",
-    "warn",
-    "Is there anything that could not be decided for want of evidence?",
-    "Read below what is left undecided, and what would decide it; until then it stays as it is.",
-    (),
-    _by_itself,
+    guide="§3",
+    severity="warn",
+    question="Is there anything that could not be decided for want of evidence?",
+    remedy="Read below what is left undecided, and what would decide it; until then it stays as it is.",
 )

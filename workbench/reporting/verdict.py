@@ -9,8 +9,7 @@ from typing import Any, Protocol
 
 from markupsafe import Markup
 
-from workbench.checks import Finding
-from workbench.checks.registry import Status
+from workbench.checks.finding import Finding, Status, section
 from workbench.database.connection import Identity
 from workbench.database.environment import Environment
 from workbench.reporting.masking import mask_text
@@ -174,16 +173,16 @@ def conclude(
     display({MIME: {**(facts or {}), **verdict.as_json()}, **shown._repr_mimebundle_()}, raw=True)  # type: ignore[no-untyped-call]
 
 
-def _in_order(finding: Finding) -> tuple[list[int], str]:
-    return [int(part) for part in finding.check.guide.strip("§").split(".")], finding.check.id
+def _in_order(finding: Finding) -> tuple[tuple[int, ...], str]:
+    return section(finding.guide), finding.check
 
 
 def _told(finding: Finding, unmask: bool) -> dict[str, Any]:
     keys = [visible(str(key)) for key in finding.rows["key"]] if "key" in finding.rows else []
     return {
-        "check": finding.check.id,
-        "title": finding.check.title,
-        "guide": finding.check.guide,
+        "check": finding.check,
+        "title": finding.title,
+        "guide": finding.guide,
         "status": finding.status,
         "open": finding.open,
         "count": finding.count,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from workbench.checks.registry import Finding
+from workbench.checks.finding import Finding
 from workbench.murmurant.importers import Run
 from workbench.triage.modes import Mode
 from workbench.triage.recommending import Advice

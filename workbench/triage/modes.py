@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from workbench.checks.registry import Finding
+from workbench.checks.finding import Finding
 
 State = Literal["present", "suspected", "absent", "not known"]
 
@@ -72,11 +72,11 @@ class Mode:
         if self.findings or self.unanswered:
             return "; ".join(
                 [
-                    *(f"{each.check.title} ({each.count:,})" for each in self.findings),
-                    *(f"{each.check.title}: could not be asked" for each in self.unanswered),
+                    *(f"{each.title} ({each.count:,})" for each in self.findings),
+                    *(f"{each.title}: could not be asked" for each in self.unanswered),
                 ]
             )
-        rest = "; ".join(f"{each.check.title}: not configured" for each in self.unasked)
+        rest = "; ".join(f"{each.title}: not configured" for each in self.unasked)
         return f"every other check passed; {rest}" if rest else "every check passed"
 
 
@@ -86,10 +86,10 @@ def failure_modes(findings: Sequence[Finding]) -> tuple[Mode, ...]:
 
 
 def _mode(section: str, family: _Family, findings: Sequence[Finding]) -> Mode:
-    own = [each for each in findings if each.check.guide in family.sections]
+    own = [each for each in findings if each.guide in family.sections]
     shown = sorted(
         (each for each in own if each.status in {"fail", "warn"}),
-        key=lambda each: (each.status != "fail", -(each.count or 0), each.check.id),
+        key=lambda each: (each.status != "fail", -(each.count or 0), each.check),
     )
     unanswered = tuple(each for each in own if each.status == "not run" and each.configured)
     unasked = tuple(each for each in own if each.status == "not run" and not each.configured)

@@ -42,7 +42,7 @@ def recommend(
         unknown = [each.name for each in modes if each.state == "not known"]
         open_ = f" Not everything could be asked: {', '.join(unknown).lower()}." if unknown else ""
         return Advice("level 0", f"No failure was found, so there is nothing to recover from.{open_}")
-    if any(each.check.id == WRONG_DATABASE for mode in here for each in mode.findings):
+    if any(each.check == WRONG_DATABASE for mode in here for each in mode.findings):
         return _whole(
             ways, "The data and the environment disagree: an import may have run against the wrong database."
         )
@@ -57,15 +57,15 @@ def recommend(
         return _one_run(ways, bad[0])
     present = [each for each in here if each.state == "present"]
     if not present:
-        names = ", ".join(each.check.title for mode in here for each in mode.findings)
-        unasked = ", ".join(each.check.title for mode in modes for each in mode.unanswered)
+        names = ", ".join(each.title for mode in here for each in mode.findings)
+        unasked = ", ".join(each.title for mode in modes for each in mode.unanswered)
         rest = f" Not everything could be asked: {unasked}." if unasked else ""
         return Advice(
             "level 0",
             f"Only warnings: {names}. Look at each of them first; nothing has to be taken back for them alone.{rest}",
         )
     failed = [each for mode in present for each in mode.findings if each.status == "fail"]
-    if {each.check.id for each in failed} == {LEFT_OUT} and ways["re-run"].possible:
+    if {each.check for each in failed} == {LEFT_OUT} and ways["re-run"].possible:
         rows = failed[0].rows.head(3)
         names = ", ".join(f"{key} ({why})" for key, why in zip(rows["key"], rows["reason"], strict=True))
         return Advice(
@@ -91,7 +91,7 @@ def recommend(
             f"What is wrong ({names}) lies in single records, and no run is bad as a whole:"
             " correcting them leaves everything else alone.",
         )
-    worst = present[0].findings[0].check
+    worst = present[0].findings[0]
     return Advice(
         None,
         f"No correction of it could be planned by itself: a person has to decide. {worst.title}: {worst.remedy}",

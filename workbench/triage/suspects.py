@@ -115,7 +115,7 @@ def _named(runs: Sequence[Run], modes: Sequence[Mode]) -> dict[str, tuple[str, .
         for finding in mode.findings:
             if "key" in finding.rows:
                 for key in ids.intersection(finding.rows["key"].dropna().astype(str)):
-                    found[key].append(finding.check.id)
+                    found[key].append(finding.check)
     return {run: tuple(sorted(checks)) for run, checks in found.items()}
 
 

@@ -258,7 +258,7 @@ def start(restore: Restore) -> None:
 def health(restore: Restore) -> None:
     """Ask the application how it is, and remember what it said."""
     findings = [
-        {"check": each.check.id, "status": each.status, "configured": each.configured,
+        {"check": each.check, "status": each.status, "configured": each.configured,
          "reason": each.reason or "; ".join(each.rows.get("answer", []))}
         for each in restore.wb.health()
     ]  # fmt: skip
