@@ -25,7 +25,6 @@ LAYERS = (
     "triage",
     "reconcile",
     "demo",
-    "tiers",
     "policies",
     "mappings",
     "merging",
@@ -35,6 +34,7 @@ LAYERS = (
     "migration",
     "snapshots",
     "investigate",
+    "tiers",
     "plans",
     "audit",
     "murmurant",
@@ -42,6 +42,7 @@ LAYERS = (
     "settings",
     "documents",
     "statements",
+    "normalise",
     "hints",
     "errors",
 )
@@ -63,7 +64,7 @@ NEVER = {
 # WHOLE with it; what moves from one room to another takes its lines along, and WHOLE stays. Where each is to end is in
 # docs/architecture.md.
 SIZES = {
-    "investigate": 8750,
+    "investigate": 8150,
     "reporting": 3635,
     "cli": 3400,
     "snapshots": 2700,
@@ -82,7 +83,7 @@ SIZES = {
     "mappings": 625,
     "triage": 525,
     "audit": 250,
-    "tiers": 250,
+    "tiers": 850,
     "policies": 225,
 }
 WHOLE = 39850

@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from workbench.errors import WorkbenchError
     from workbench.investigate.duplicates import Beside, Found
     from workbench.investigate.mappings.problems import MappingFindings
-    from workbench.investigate.tiers.reviewing import TierReview
     from workbench.merging.request import MERGE_RULES
     from workbench.migration.preflight import Preflight
     from workbench.plans.plan import Plan
     from workbench.reporting import *
     from workbench.reporting.runner import ReportResult
     from workbench.runs.telling import LevelZero
+    from workbench.tiers.review import TierReview
     from workbench.triage import Triage
     from workbench.workbench import Workbench, open_workbench
 
@@ -40,7 +40,7 @@ _HOME = {
     "Preflight": "workbench.migration.preflight",
     "ReportResult": "workbench.reporting.runner",
     "TIER_CHECKS": "workbench.checks.tiers",
-    "TierReview": "workbench.investigate.tiers.reviewing",
+    "TierReview": "workbench.tiers.review",
     "Triage": "workbench.triage",
     "WorkbenchError": "workbench.errors",
     "Workbench": "workbench.workbench",

@@ -26,13 +26,13 @@ from workbench.investigate.policies.capacity import capacity_frame
 from workbench.investigate.readiness import readiness
 from workbench.investigate.records import RunRecords, run_records
 from workbench.investigate.runs import pick_run, runs_frame
-from workbench.investigate.tiers import drift, reviewing
-from workbench.investigate.tiers.configuration import Mappings, mappings_for
 from workbench.murmurant.exports import read_export_files
 from workbench.murmurant.reports import ImportReport
 from workbench.reconcile import Reconciliation, reconcile
 from workbench.searching import Searching
 from workbench.settings import ReconcileSettings
+from workbench.tiers import queries, review
+from workbench.tiers.configuration import Mappings, mappings_for
 
 
 class Looking(Duplicates, Auditing, Searching):
@@ -109,9 +109,9 @@ class Looking(Duplicates, Auditing, Searching):
     def tier_distribution(self) -> pd.DataFrame:
         """Count the members in each tier (guide §4.3)."""
         with self.reading() as connection:
-            return reviewing.tier_distribution(connection, self.schema)
+            return review.tier_distribution(connection, self.schema)
 
-    def tiers(self, mapping: Mappings = None, of: reviewing.Of | None = None) -> pd.DataFrame:
+    def tiers(self, mapping: Mappings = None, of: review.Of | None = None) -> pd.DataFrame:
         """Count the members by ``level``, ``expected`` and ``actual`` tier: ``members``, ``finding`` (guide §1.3).
 
         Parameters
@@ -123,8 +123,8 @@ class Looking(Duplicates, Auditing, Searching):
         """
         read = mappings_for(mapping, self.options.mappings)
         with self.reading() as connection:
-            used = reviewing.compared(connection, self.schema, read, of)
-            return reviewing.tier_matrix(connection, self.schema, *used)
+            used = review.compared(connection, self.schema, read, of)
+            return queries.tier_matrix(connection, self.schema, *used)
 
     @covering
     def wrong_tiers(
@@ -132,7 +132,7 @@ class Looking(Duplicates, Auditing, Searching):
         mapping: Mappings = None,
         limit: int | None = None,
         levels: Sequence[str] = (),
-        of: reviewing.Of | None = None,
+        of: review.Of | None = None,
     ) -> pd.DataFrame:
         """List the members with another tier than their level says, or none: ``key``, ``expected``, ``actual``, ...
 
@@ -140,22 +140,15 @@ class Looking(Duplicates, Auditing, Searching):
         """
         read = mappings_for(mapping, self.options.mappings)
         with self.reading() as connection:
-            used = reviewing.compared(connection, self.schema, read, of)
-            return reviewing.wrong_tiers(connection, self.schema, *used, limit, levels)
+            used = review.compared(connection, self.schema, read, of)
+            return queries.wrong_tiers(connection, self.schema, *used, limit, levels)
 
-    def tier_review(self, mapping: Mappings = None) -> reviewing.TierReview:
+    def tier_review(self, mapping: Mappings = None) -> review.TierReview:
         """Look at tiers and statuses from all sides; without any mapping, at their distribution only."""
         given = mapping is not None or self.options.mappings
         read = mappings_for(mapping, self.options.mappings) if given else ()
         with self.reading() as connection:
-            return reviewing.review_tiers(connection, self.schema, read)
-
-    @covering
-    def tier_drift(self, since: str | Path) -> drift.TierDrift:
-        """Tell which tiers gained and lost since an earlier report or saved answer, and who moved."""
-        earlier = drift.read_earlier(Path(since))
-        with self.reading() as connection:
-            return drift.tier_drift(connection, self.schema, earlier, self.identity)
+            return review.review_tiers(connection, self.schema, read)
 
     @covering
     def mapping_findings(self, exports: Sequence[str | Path] = ()) -> MappingFindings:

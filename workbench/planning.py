@@ -12,8 +12,6 @@ import pandas as pd
 from workbench.database.connection import raw
 from workbench.database.exclusion import refuse_running_restore
 from workbench.documents import Approvable, Approval, approve
-from workbench.investigate.tiers.configuration import Mappings, mappings_for
-from workbench.investigate.tiers.reviewing import Of
 from workbench.mappings.corrections import Correction, corrections_of
 from workbench.mappings.plan import plan_mappings
 from workbench.mappings.rebuild import plan_rebuild
@@ -33,7 +31,9 @@ from workbench.runs.telling import LevelZero
 from workbench.session import Session
 from workbench.snapshots.compare import state_before
 from workbench.snapshots.restore.preconditions import refuse_interrupted
+from workbench.tiers.configuration import Mappings, mappings_for
 from workbench.tiers.plan import plan_tiers
+from workbench.tiers.review import Of
 
 Wanted = tuple[str | None, Sequence[str]] | tuple[str | None, Sequence[str], str]
 """A merge that is asked for: the record that stays, those that go, and perhaps why."""

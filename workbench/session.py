@@ -24,7 +24,6 @@ from workbench.documents import Target
 from workbench.errors import DatabaseUnreachable, NotLogged, NotMurmurant, SchemaGap, WorkbenchError
 from workbench.investigate.policies import Rulebook, find_rulebook
 from workbench.investigate.runs import find_runs
-from workbench.investigate.tiers.documents import read_document
 from workbench.murmurant.exports import configured_headings, read_exports
 from workbench.murmurant.importers import Run
 from workbench.murmurant.references import References
@@ -33,6 +32,7 @@ from workbench.murmurant.schema import Schema, read_schema
 from workbench.plans.draft import PlanContext
 from workbench.plans.states import plans_in
 from workbench.settings import EnvironmentSettings, Settings
+from workbench.tiers.configuration import read_document
 
 
 @dataclass
@@ -183,7 +183,7 @@ class Session:
         """What the files say that ``tier_mapping`` and ``status_mapping`` lead to: the importer's configuration, for one."""
         found: dict[str, Any] = {}
         for file in self.options.mappings:
-            found |= read_document(file, "tier mapping")[0]
+            found |= read_document(file)[0]
         return found
 
     @property

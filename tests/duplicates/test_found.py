@@ -11,7 +11,7 @@ from tests.conftest import Ground
 from tests.duplicates.conftest import kinds, twins
 from tests.planting import Planter
 from workbench.errors import UsageError
-from workbench.investigate.duplicates.events import folded
+from workbench.investigate.duplicates.events import plain_title
 from workbench.investigate.duplicates.pairs import LARGEST_GROUP, within
 
 ENTITIES = ("Member", "Event", "Registration")
@@ -244,9 +244,9 @@ def test_wrong_questions_are_refused(ground: Ground, tmp_path):
     ],
 )
 def test_titles_fold(one: str, other: str):
-    assert folded(one) == folded(other)
+    assert plain_title(one) == plain_title(other)
 
 
 def test_titles_of_signs_stay_apart():
-    assert folded("!!!") != folded("???")
-    assert folded("") == ""
+    assert plain_title("!!!") != plain_title("???")
+    assert plain_title("") == ""

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from tests.tiers.conftest import Written
 from workbench.errors import UsageError
-from workbench.investigate.tiers.configuration import read_tier_mapping
-from workbench.investigate.tiers.names import folded, lookalike, nearest_name
+from workbench.normalise import lookalike, nearest_name, normalise
+from workbench.tiers.configuration import read_tier_mapping
 
 LEVELS = {"Newcomer": "NEWCOMER", "2nd Year": "NEWCOMER", "Alumni": "ALUMNI"}
 
@@ -118,7 +118,7 @@ WRONG = {
     "only a default": ("m.yaml", "membership_status_mapping: {_default: A}", "is empty"),
     "no mapping": ("m.yaml", "membership_status_mapping: NEWCOMER", "no mapping of levels"),
     "a level twice": ("m.yaml", "membership_status_mapping:\n  A: B\n  C: D\n  A: E\n", "twice, on lines 2 and 4"),
-    "a level twice in JSON": ("m.json", '{"membership_status_mapping": {"A": "B", "A": "C"}}', "stands twice"),
+    "a level twice in JSON": ("m.json", '{"membership_status_mapping": {"A": "B", "A": "C"}}', "twice"),
     "a level twice in TOML": ("m.toml", "[membership_status_mapping]\nA='B'\nA='C'", "cannot be read as TOML"),
     "the mapping twice": ("m.yaml", "membership_status_mapping: {A: B}\nmembership_status_mapping: {A: C}", "twice"),
     "a level without a tier": ("m.yaml", "membership_status_mapping:\n  A:\n", "no tier code for level 'A'"),
@@ -129,10 +129,9 @@ WRONG = {
     "a default that is a list": ("m.yaml", "membership_status_mapping: {A: B, _default: [C]}", "not text"),
     "a zero byte": ("m.json", '{"membership_status_mapping": {"A\\u0000": "B"}}', "no database holds"),
     "half a character": ("m.json", '{"membership_status_mapping": {"A": "\\ud800"}}', "no database holds"),
-    "itself": ("m.yaml", "membership_status_mapping: &a {A: *a}", "contains itself"),
+    "itself": ("m.yaml", "membership_status_mapping: &a {A: *a}", "recursive"),
     "too deep": ("m.json", "[" * 100_000, "nested too deeply"),
     "an object": ("m.yaml", "membership_status_mapping: !!python/object/apply:os.system ['true']", "no mapping"),
-    "too large": ("m.yaml", "#" * 1_000_001, "no configuration"),
 }  # fmt: skip
 
 
@@ -191,4 +190,4 @@ def test_names_that_are_nearly_the_same_are_offered() -> None:
     assert lookalike("third year", known) == "Third Year"
     assert lookalike("Third Year", known) is None
     assert lookalike("3rd Year", known) is None
-    assert folded(" Ünïted\tStates ") == "united states"
+    assert normalise(" Ünïted\tStates ", punctuation=True) == "united states"

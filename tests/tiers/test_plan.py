@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tests.conftest import Clubs, Ground
 from tests.states import differences
 from tests.tiers.conftest import RIGHT, Written
-from tests.tiers.test_review import give, mapping_of, plain, some, tier
+from tests.tiers.test_review import give, mapping_of, some, tier
 from workbench.errors import Refused, UsageError
 from workbench.plans.plan import Plan
 from workbench.workbench import Workbench
@@ -260,21 +260,6 @@ def test_an_entry_that_does_not_say_what_became_counts(clubs: Clubs, tmp_path: P
     wb = club.open()
     with pytest.raises(Refused, match="2 in conflict"):
         wb.plan_tiers()
-
-
-def test_drift_says_who(clubs: Clubs, tmp_path: Path) -> None:
-    from tests.tiers.test_review import saved
-
-    club = clubs.clone("application")
-    wb = club.open()
-    earlier = saved(wb, tmp_path / "earlier.json")
-    one, two = some(club, "Alumni", 2)
-    person(club, one, "EXTENDED")
-    give(club, [two], "EXTENDED")
-    moved = wb.tier_drift(earlier).moved
-    assert moved is not None
-    (actor,) = club.ask('SELECT min(id::text) FROM "Member"')
-    assert plain(moved[["key", "by"]]) == [[one, f"member {actor}"], [two, None]]
 
 
 def test_statuses_are_corrected_where_no_tier_was_made(

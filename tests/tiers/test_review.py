@@ -1,4 +1,4 @@
-"""The distribution, the matrix, unknown levels and codes, and what changed since: each proved both ways."""
+"""The distribution, the matrix, unknown levels and codes: each proved both ways."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from tests.conftest import Clubs, Ground
 from tests.dialects import one_dialect as one_dialect
 from tests.tiers.conftest import RIGHT, Written
 from workbench.errors import SchemaGap, UsageError
-from workbench.investigate.tiers.drift import read_earlier, tiers_kept
 from workbench.workbench import Workbench
 
 SOME = 'SELECT id::text FROM "Member" WHERE "waMembershipLevelRaw" = %s ORDER BY id LIMIT %s'
@@ -225,73 +224,3 @@ def test_without_levels_nothing_is_compared(club: Ground, wb: Workbench) -> None
     club.execute('ALTER TABLE "Member" DROP COLUMN "waMembershipLevelRaw"')
     with pytest.raises(SchemaGap, match="waMembershipLevelRaw"):
         wb.tiers()
-
-
-def saved(wb: Workbench, path: Path, **more: object) -> Path:
-    with wb.reading() as connection:
-        kept = tiers_kept(connection, wb.schema)
-    path.write_text(json.dumps({"tiers": kept, **more}), encoding="utf-8")
-    return path
-
-
-def test_drift_names_tiers_and_people(club: Ground, wb: Workbench, tmp_path: Path) -> None:
-    earlier = saved(wb, tmp_path / "earlier.json", made_at="2026-06-01T00:00:00+00:00")
-    still = wb.tier_drift(earlier)
-    assert (still.tiers["change"] == 0).all()
-    assert still.moved is not None
-    assert still.moved.empty
-    assert still.notes == ()
-    keys = some(club, "Alumni", 3)
-    give(club, keys[:2], "LAPSED")
-    give(club, keys[2:], None)
-    drift = wb.tier_drift(earlier)
-    assert dict(plain(drift.tiers[["code", "change"]])) == {
-        "ALUMNI": -3, "EXTENDED": 0, "LAPSED": 2, "NEWCOMER": 0, "PROSPECT": 0, None: 1,
-    }  # fmt: skip
-    assert drift.moved is not None
-    assert plain(drift.moved[["key", "before", "now", "what"]]) == [
-        [key, "ALUMNI", None if key == keys[2] else "LAPSED", "moved"] for key in keys
-    ]
-    assert drift.moved["by"].isna().all()
-
-
-def test_drift_against_numbers_alone_and_another_database(
-    club: Ground, wb: Workbench, tmp_path: Path
-) -> None:
-    rows = [{"code": "ALUMNI", "members": 7}, {"code": None, "members": 1}]
-    path = tmp_path / "saved.json"
-    path.write_text(
-        json.dumps(
-            {"kind": "tier", "distribution": rows, "database": {"system_identifier": "1", "database": "x"}}
-        )
-    )
-    drift = wb.tier_drift(path)
-    assert drift.moved is None
-    assert len(drift.notes) == 2
-    assert "about database 'x' of server 1" in drift.notes[0]
-    assert "kept numbers only" in drift.notes[1]
-    assert drift.tiers["before"].sum() == 8
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["", "[]", "{}", '{"tiers": 3}', '{"kind": "tier", "distribution": [{"code": 1, "members": 2}]}',
-     '{"kind": "tier", "distribution": [{"code": "A", "members": "2"}]}',
-     '{"kind": "planet", "distribution": []}',
-     '{"kind": "tier", "distribution": [{"code": "A", "members": 2, "ids": ["x"]}]}',
-     '{"kind": "tier", "distribution": [{"code": "A", "members": 2}, {"code": "A", "members": 1}]}'],
-)  # fmt: skip
-def test_what_is_no_earlier_report(tmp_path: Path, text: str) -> None:
-    path = tmp_path / "earlier.json"
-    path.write_text(text)
-    with pytest.raises(UsageError, match=r"earlier\.json"):
-        read_earlier(path)
-    with pytest.raises(UsageError, match="cannot be read"):
-        read_earlier(tmp_path / "none.json")
-
-
-def test_tiers_and_statuses_are_not_compared(wb: Workbench, tmp_path: Path) -> None:
-    path = tmp_path / "earlier.json"
-    path.write_text('{"kind": "status", "distribution": [{"code": "active", "members": 2}]}')
-    with pytest.raises(UsageError, match="cannot be compared"):
-        wb.tier_drift(path)

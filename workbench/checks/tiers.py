@@ -9,9 +9,9 @@ from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by
 
 from workbench.checks.registry import Look, NotConfiguredError, NotRunError, Rows, check
 from workbench.errors import UsageError
-from workbench.investigate.tiers.configuration import TierMapping, distinct, read_tier_mapping
-from workbench.investigate.tiers.reviewing import unknown_codes, unknown_levels, why_not_compared
-from workbench.investigate.tiers.statements import (
+from workbench.murmurant.schema import as_text, named
+from workbench.tiers.configuration import TierMapping, distinct, read_tier_mapping
+from workbench.tiers.queries import (
     CORRECTABLE,
     OF_ITS_OWN,
     RIGHT,
@@ -21,9 +21,11 @@ from workbench.investigate.tiers.statements import (
     has_level,
     in_use,
     judged,
+    unknown_codes,
+    unknown_levels,
     without,
 )
-from workbench.murmurant.schema import as_text, named
+from workbench.tiers.review import why_not_compared
 
 TIER_CHECKS = (
     "tiers-all-the-same",

@@ -15,8 +15,7 @@ from workbench.cli.output import banner, command, on, paths_below, print_json, p
 if TYPE_CHECKING:
     import pandas as pd
 
-    from workbench.investigate.tiers.drift import TierDrift
-    from workbench.investigate.tiers.reviewing import TierReview
+    from workbench.tiers.review import TierReview
     from workbench.workbench import Workbench
 
 Mapping = Annotated[
@@ -33,12 +32,6 @@ _SHOWN = 20
 
 def tiers(
     mapping: Mapping = None,
-    since: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE", help="An earlier report's verdict, or saved --json: what changed since."
-        ),
-    ] = None,
     environment: EnvironmentName = None,
     json: AsJson = False,
     unmask: Unmask = False,
@@ -46,21 +39,18 @@ def tiers(
     """Compare every member's membership tier with what their Wild Apricot level should give."""
     with open_as(environment, None, one_state=True) as wb:
         found = wb.tier_review(mapping or None)
-        drift = wb.tier_drift(since) if since is not None else None
         if json:
-            print_json(_facts(wb, found, drift, unmask))
+            print_json(_facts(wb, found, unmask))
         else:
             banner(wb.environment)
             for each in found.both.values():
                 _tell(each, len(found.both) > 1, unmask)
-            if drift is not None:
-                _tell_drift(drift, unmask)
             _next(wb, found, mapping)
     wrong = found.mapping is None or any(each.findings for each in found.both.values())
     raise typer.Exit(1 if wrong else 0)
 
 
-def _facts(wb: Workbench, found: TierReview, drift: TierDrift | None, unmask: bool) -> dict[str, Any]:
+def _facts(wb: Workbench, found: TierReview, unmask: bool) -> dict[str, Any]:
     def masked(frame: pd.DataFrame) -> pd.DataFrame:
         return workbench.mask(frame, unmask=unmask)
 
@@ -99,14 +89,6 @@ def _facts(wb: Workbench, found: TierReview, drift: TierDrift | None, unmask: bo
         **both[found.kind],
         "tiers": both.get("tier"),
         "statuses": both.get("status"),
-        "drift": None
-        if drift is None
-        else {
-            "since": drift.earlier.made_at or None,
-            "tiers": masked(drift.tiers),
-            "moved": None if drift.moved is None else masked(drift.moved),
-            "notes": drift.notes,
-        },
     }
 
 
@@ -147,7 +129,7 @@ def _side_by_side(found: TierReview) -> pd.DataFrame:
     """Lay the matrix out with a column for each code; what is wrong bears a mark before its number."""
     import pandas as pd
 
-    from workbench.investigate.tiers.statements import CORRECTABLE
+    from workbench.tiers.queries import CORRECTABLE
 
     matrix = found.matrix
     codes = sorted({code for code in matrix["actual"] if isinstance(code, str)})
@@ -169,22 +151,6 @@ def _side_by_side(found: TierReview) -> pd.DataFrame:
 
 def _named(name: object, nothing: str) -> str:
     return name if isinstance(name, str) else nothing
-
-
-def _tell_drift(drift: TierDrift, unmask: bool) -> None:
-    since = f"{drift.earlier.name}{f' of {drift.earlier.made_at}' if drift.earlier.made_at else ''}"
-    shown = drift.tiers.assign(
-        code=[_named(code, "(none)") for code in drift.tiers["code"]],
-        change=[f"{change:+,}" if change else "0" for change in drift.tiers["change"]],
-    )
-    say("")
-    print_table(workbench.mask(shown, unmask), f"Since {since}")
-    if drift.moved is not None:
-        more = f", {_SHOWN} of them" if len(drift.moved) > _SHOWN else ""
-        print_table(
-            workbench.mask(drift.moved.head(_SHOWN), unmask), f"Who moved ({len(drift.moved):,}{more})"
-        )
-    say(*drift.notes)
 
 
 def _next(wb: Workbench, found: TierReview, mapping: list[Path] | None) -> None:

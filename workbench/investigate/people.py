@@ -10,9 +10,9 @@ from sqlalchemy import Connection, select
 
 from workbench.errors import SchemaGap, unknown
 from workbench.investigate.searching import BY_ID, BY_WORDS, ENOUGH, Hit, hits, is_one_of, sought, wa_ids_of
-from workbench.investigate.tiers.statements import in_use
 from workbench.murmurant.schema import Schema, as_text, named, same_id
 from workbench.murmurant.spellings import ENTITIES, EVENT, MEMBER, REGISTRATION
+from workbench.tiers.queries import in_use
 
 PERSON = ("first_name", "last_name", "email")
 HAPPENING = ("title", "start")

@@ -20,7 +20,6 @@ from workbench.reporting.charts import (
     rehearsals_chart,
     runs_chart,
     tier_chart,
-    tier_drift_chart,
     tier_matrix_chart,
     ways_chart,
 )
@@ -96,12 +95,9 @@ from workbench.reporting.reviewing import Review, review_plan
 from workbench.reporting.summaries import looked_at, run_counts, run_differences, run_said, run_summary
 from workbench.reporting.tables import Shown, heading, prose, show, text_of, visible
 from workbench.reporting.tiers import (
-    tier_changes,
     tier_configuration,
     tier_corrections,
-    tier_facts,
     tier_levels,
-    tier_moves,
 )
 from workbench.reporting.triage import triage_advice, triage_steps, triage_summary, triage_ways
 from workbench.reporting.verdict import conclude

@@ -9,7 +9,6 @@ import pandas as pd
 
 from workbench.investigate.mappings.scoring import SURE
 from workbench.investigate.matching import OFFER_THRESHOLD
-from workbench.investigate.tiers.statements import CORRECTABLE, RIGHT
 from workbench.murmurant.importers import ACTIONS
 from workbench.murmurant.spellings import ENTITIES
 from workbench.reporting.drawing import (
@@ -32,6 +31,7 @@ from workbench.reporting.drawing import (
     stacked_bars,
     time_line,
 )
+from workbench.tiers.queries import CORRECTABLE, RIGHT
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -82,35 +82,13 @@ def tier_chart(frame: pd.DataFrame) -> Figure:
     return described(figure, f"Members by {kind}: {told}", rows)
 
 
-def tier_drift_chart(frame: pd.DataFrame) -> Figure:
-    """Draw which tiers gained and which lost members (``code``, ``before``, ``now``, ``change``: see `TierDrift`)."""
-    rows = []
-    for code, before, now, change in frame[["code", "before", "now", "change"]].itertuples(index=False):
-        words = f"{change:+,} (from {before:,} to {now:,})" if change else f"unchanged ({now:,})"
-        gained = change > 0
-        rows.append(
-            Bar(
-                _code(code),
-                int(change),
-                words,
-                BLUE if gained else ORANGE,
-                hatch="" if gained else "///",
-            )
-        )
-    if len(rows) > MOST:  # those that changed most; what did not change is no news
-        rows = sorted(rows, key=lambda row: (-abs(row.value), row.label))[:MOST]
-    figure, _ = bars(rows, "Members gained and lost since the earlier report", "change in members", room=0.6)
-    told = "; ".join(f"{row.label} {row.words}" for row in rows[:12])
-    return described(figure, f"Change in members by tier: {told}", rows)
-
-
 def tier_matrix_chart(frame: pd.DataFrame, kind: str = "tier") -> Figure:
     """Draw how many members should be in which tier (or status), and in which they are, as a heat map.
 
     Parameters
     ----------
     frame : pandas.DataFrame
-        ``expected``, ``actual``, ``members``, ``finding``: see `workbench.investigate.tiers.reviewing.tier_matrix`.
+        ``expected``, ``actual``, ``members``, ``finding``: see `workbench.tiers.queries.tier_matrix`.
     """
     cells = _cells(frame)
     last = (REST, NOBODY_SAYS, HAVE_NONE)

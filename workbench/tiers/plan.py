@@ -9,18 +9,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import Any, Literal
+from typing import Literal
 
-from sqlalchemy import ColumnElement, Text, bindparam, cast, func, literal, null, select
-from sqlalchemy.dialects.postgresql import ARRAY, TIMESTAMP
+from sqlalchemy import select
 
 from workbench.errors import Refused, UsageError, unknown
-from workbench.investigate.tiers.configuration import TierMapping
-from workbench.investigate.tiers.names import nearest_name
-from workbench.investigate.tiers.people import is_a_person_s, last_changes, tells_of_members
-from workbench.investigate.tiers.reviewing import Of, TierReview, compared, known_codes, review_tiers
-from workbench.investigate.tiers.statements import (
-    CORRECTABLE,
+from workbench.murmurant.spellings import MEMBER
+from workbench.normalise import nearest_name
+from workbench.plans.draft import Draft, PlanContext
+from workbench.plans.plan import Plan
+from workbench.tiers.configuration import TierMapping
+from workbench.tiers.queries import (
     IGNORED,
     NO_LEVEL,
     OF_ITS_OWN,
@@ -28,11 +27,11 @@ from workbench.investigate.tiers.statements import (
     InUse,
     comparisons,
     judged,
+    known_codes,
+    mistiered,
+    tells_of_members,
 )
-from workbench.murmurant.schema import as_text
-from workbench.murmurant.spellings import MEMBER
-from workbench.plans.draft import Draft, PlanContext
-from workbench.plans.plan import Plan
+from workbench.tiers.review import Of, TierReview, compared, review_tiers
 
 CORRECTED = "migration:tiers:corrected"
 """How the audit log names it, in the spirit of guide §5.1."""
@@ -101,21 +100,21 @@ def plan_tiers(
     ) as draft:
         for key, why, remedy in _undecided(context, used, mapping):
             draft.unresolved(table, key, why, remedy)
-        for row in _mistiered(context, used, mapping, levels, last_import):
-            if row.person:
+        for row in connection.execute(mistiered(schema, used, mapping, levels)):
+            if row.by_a_person:
                 who = f"member {row.by}" if row.by else "a person"
                 when = f" on {row.at:%Y-%m-%d}" if row.at else ""
-                said = f"{who} changed it{when}, says the audit log; the configuration gives {row.expected}"
+                why = f"{who} changed it{when}, says the audit log; the configuration gives {row.expected}"
                 way = (
                     "restore" if on_conflict == "restore" else "keep (--on-conflict restore would change it)"
                 )
-                draft.conflict(table, row.key, column, None, row.was, row.held, f"{said}; {way}")
+                draft.conflict(table, row.key, column, None, row.was, row.held, f"{why}; {way}")
                 if on_conflict == "keep":
-                    draft.keep(table, row.key, f"{column}: {said}")
+                    draft.keep(table, row.key, f"{column}: {why}")
                     continue
             draft.update(table, row.key, {column: row.right})
             corrected[f"{row.actual or 'none'} -> {row.expected}"] += 1
-            since += row.later
+            since += bool(last_import and row.written and row.written > last_import)
         among = f" of the level {', '.join(map(repr, levels))}" if levels else ""
         draft.reasons.append(
             f"Gives {draft.total:,} of {review.members:,} members{among} the membership {review.kind} that"
@@ -141,44 +140,6 @@ def plan_tiers(
             records_affected=draft.total,
         )
     return draft.plan
-
-
-def _mistiered(
-    context: PlanContext,
-    used: InUse,
-    mapping: TierMapping,
-    levels: Sequence[str],
-    last_import: datetime | None,
-) -> Iterator[Any]:
-    """Yield the members to correct: what they hold and should hold, what the log says of a person, whether written since."""
-    members = judged(context.schema, used, mapping)
-    changes = last_changes(context.schema, used)
-    codes = used.codes.alias("should_be")
-    source: Any = members.join(codes, codes.c.code == members.c.expected)
-    person: list[Any] = [literal(False), cast(null(), Text), cast(null(), TIMESTAMP), cast(null(), Text)]
-    if changes is not None:
-        source = source.outerjoin(changes, changes.c.key == members.c.key)
-        by_person = func.coalesce(is_a_person_s(changes, members.c.held), False)
-        person = [by_person, changes.c.by, changes.c.at, changes.c.was]
-    later: ColumnElement[bool] = literal(False)
-    if last_import is not None:
-        later = func.coalesce(members.c.written > last_import, False)
-    names = ("person", "by", "at", "was")
-    query = (
-        select(
-            *(members.c[name] for name in ("key", "expected", "actual", "held")),
-            as_text(codes.c.id).label("right"),
-            *(column.label(name) for column, name in zip(person, names, strict=True)),
-            later.label("later"),
-        )
-        .select_from(source)
-        .where(members.c.finding.in_(CORRECTABLE))
-        .order_by(members.c.key.collate("C"))
-    )
-    if levels:
-        wanted = bindparam("wanted", list(levels), type_=ARRAY(Text()))
-        query = query.where(members.c.level.in_(select(func.unnest(wanted))))
-    yield from context.connection.execute(query)
 
 
 def _undecided(context: PlanContext, used: InUse, mapping: TierMapping) -> Iterator[tuple[str, str, str]]:

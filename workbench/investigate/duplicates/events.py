@@ -7,7 +7,6 @@ as many hours apart, and are two events: there the people differ, or one import 
 
 from __future__ import annotations
 
-import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -24,6 +23,7 @@ from workbench.investigate.mappings.statements import NEEDS, listed
 from workbench.murmurant.importers import Run
 from workbench.murmurant.schema import Schema, as_text
 from workbench.murmurant.spellings import EVENT
+from workbench.normalise import normalise
 
 _STEP, _FURTHEST = timedelta(minutes=15), timedelta(hours=14)
 """Time zones differ by whole, half and quarter hours, and from one end of the world to UTC by fourteen."""
@@ -77,13 +77,15 @@ def duplicate_events(
         for pair in within(group):
             found[pair] = Candidate("exact", None, True, "same title and start", "", True)
     events = _events(connection, schema)
-    for same in _together((folded(each.title), each.start, each) for each in events.values()).values():
+    for same in _together((plain_title(each.title), each.start, each) for each in events.values()).values():
         for pair in within([each.key for each in same]):
             words = "same title but for its spelling, same start"
             found.setdefault(pair, Candidate("normalised", None, False, words, "", True))
     for shift in shifted_events(connection, schema, runs, events):
         found.setdefault(shift.pair, shift.candidate)
-    for day in _together((folded(each.title), each.start.date(), each) for each in events.values()).values():
+    for day in _together(
+        (plain_title(each.title), each.start.date(), each) for each in events.values()
+    ).values():
         # One of each time of the day speaks for the others of that time.
         firsts: dict[datetime, Event] = {}
         for each in sorted(day, key=lambda one: one.key):
@@ -99,12 +101,9 @@ def duplicate_events(
     return gathered
 
 
-def folded(title: str) -> str:
-    """Return a title without case, accents, signs and more than one space in a row."""
-    apart = unicodedata.normalize("NFKD", title.casefold())
-    plain = "".join(each if each.isalnum() else " " for each in apart if not unicodedata.combining(each))
-    # A title of nothing but signs is itself.
-    return " ".join(plain.split()) or title.strip()
+def plain_title(title: str) -> str:
+    """Return a title as it is compared; one of nothing but signs is itself."""
+    return normalise(title) or title.strip()
 
 
 @dataclass(frozen=True)
@@ -174,7 +173,9 @@ class Shift:
         hours = f"{_lasting(self.apart)} later"
         told = [
             f"one Wild Apricot event ({self.wa_id}) led to both" if self.wa_id else "",
-            f"same title, {hours}" if folded(self.earlier.title) == folded(self.later.title) else hours,
+            f"same title, {hours}"
+            if plain_title(self.earlier.title) == plain_title(self.later.title)
+            else hours,
             f"{self.shared} of {self.people} people are on both" if self.people else "",
             f"{self.alike} pairs are as far apart, or an hour more or less: another time zone"
             if self.alike >= _MANY and self.by_the_clock
@@ -185,7 +186,7 @@ class Shift:
     @property
     def candidate(self) -> Candidate:
         """The pair, to be reviewed; offered where Wild Apricot's own id says it, and the titles agree."""
-        same = folded(self.earlier.title) == folded(self.later.title)
+        same = plain_title(self.earlier.title) == plain_title(self.later.title)
         if self.wa_id:
             return Candidate("wa_id", None, same, self.words, "" if same else "the titles differ", same)
         return Candidate("shifted", None, False, self.words, "no Wild Apricot id says so", True)
@@ -204,7 +205,7 @@ def shifted_events(
     Two that one import made, or that have an id each, are two events, however much they are alike.
     """
     events = events if events is not None else _events(connection, schema)
-    groups = _together((folded(each.title), "", each) for each in events.values())
+    groups = _together((plain_title(each.title), "", each) for each in events.values())
     close = [pair for same in groups.values() for pair in _within_a_zone(same)]
     twice: dict[Pair, str] = {}
     if schema.has(*NEEDS):
@@ -280,7 +281,7 @@ def _empty_twins(shifts: Sequence[Shift], people: Mapping[str, set[str]]) -> Cou
     for shift in shifts:
         second = shift.made_later
         if second.made and shift.by_the_clock and not people.get(second.key):
-            titles[shift.apart, second.made.date()].add(folded(second.title))
+            titles[shift.apart, second.made.date()].add(plain_title(second.title))
     counts: Counter[timedelta] = Counter()
     for (apart, _), names in titles.items():
         if len(names) >= _TITLES:

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import Literal
 
+from workbench.normalise import normalise
+
 SURE = 0.95
 """From this score on, with the right record known, a correction may be planned without asking anybody else."""
 
@@ -151,14 +153,8 @@ def alike(name: str, one: str, other: str) -> bool:
         return _address(one) == _address(other)
     if name in {"joined", "start", "member", "event"}:
         return one == other
-    left, right = _plain(one), _plain(other)
+    left, right = normalise(one), normalise(other)
     return left == right or SequenceMatcher(None, left, right).ratio() >= _ALIKE
-
-
-def _plain(text: str) -> str:
-    """Write a name without case, accents and punctuation."""
-    apart = unicodedata.normalize("NFKD", text.casefold())
-    return " ".join(re.findall(r"\w+", "".join(each for each in apart if not unicodedata.combining(each))))
 
 
 def _digits(text: str) -> str:

@@ -6,23 +6,8 @@ import re
 import unicodedata
 from typing import NamedTuple
 
-# Letters that do not come apart into a letter and an accent: o with stroke, d with stroke, eth, ...
-_LETTERS = str.maketrans(
-    {
-        "\u00f8": "o",
-        "\u0111": "d",
-        "\u00f0": "d",
-        "\u0142": "l",
-        "\u0127": "h",
-        "\u0131": "i",
-        "\u00e6": "ae",
-        "\u0153": "oe",
-        "\u00fe": "th",
-        # Apostrophes and dots stand within a word, they do not part it.
-        **dict.fromkeys("'.`\u00b4\u2019\u02bc"),
-    }
-)
-_ACCENTS = re.compile("[\u0300-\u036f]")  # not the vowel signs of other scripts, which are letters
+from workbench.normalise import normalise
+
 _TITLES = frozenset(["mr", "mrs", "ms", "miss", "mx", "dr", "prof", "rev", "sir"])
 _SUFFIXES = {
     "jr": "2", "jnr": "2", "junior": "2", "ii": "2", "2nd": "2",
@@ -64,18 +49,9 @@ class Address(NamedTuple):
     tag: str = ""
 
 
-def fold(text: str) -> str:
-    """Return text in lower case, without accents, apostrophes and any other punctuation."""
-    plain = unicodedata.normalize("NFKD", text).casefold().translate(_LETTERS)
-    plain = unicodedata.normalize("NFC", _ACCENTS.sub("", plain))
-    if not plain.isalnum():
-        plain = "".join(sign if unicodedata.category(sign)[0] in "LMN" else " " for sign in plain)
-    return " ".join(plain.split())
-
-
 def fold_name(text: str | None) -> Name:
     """Fold a first name or surname; titles go, and a generation (Jr, III) is told apart."""
-    words = fold(text or "").split()
+    words = normalise(text or "").split()
     generation = ""
     while len(words) > 1 and words[-1] in _SUFFIXES:
         generation = _SUFFIXES[words.pop()]
@@ -116,7 +92,7 @@ def own_part(local: str, names: tuple[str, ...]) -> str:
 
     The more of it, the less likely that a namesake has the same.
     """
-    rest = local if local.isascii() and local.isalnum() else fold(local).replace(" ", "")
+    rest = local if local.isascii() and local.isalnum() else normalise(local).replace(" ", "")
     words = sorted({word for name in names for word in name.split()}, key=lambda word: (-len(word), word))
     for word in words:
         if len(word) > 1:

@@ -10,9 +10,9 @@ from importlib.resources import files
 import numpy as np
 import numpy.typing as npt
 
-from workbench.investigate.matching.folding import fold
 from workbench.investigate.matching.model import Model
 from workbench.investigate.matching.people import MISSING, NO_DAY, Ints, Longs, People, says_own
+from workbench.normalise import normalise
 
 Floats = npt.NDArray[np.float64]
 
@@ -36,13 +36,13 @@ def _census() -> Iterator[list[str]]:
 @cache
 def census(kind: str) -> dict[str, float]:
     """Return the share of people with each ``given`` or ``family`` name; see the head of ``census.tsv``."""
-    return {fold(name): int(share) / 1e6 for known, name, share, _ in _census() if known == kind}
+    return {normalise(name): int(share) / 1e6 for known, name, share, _ in _census() if known == kind}
 
 
 @cache
 def men() -> dict[str, float]:
     """Return the share of men among the bearers of each given name."""
-    return {fold(name): int(share) / 1000 for known, name, _, share in _census() if known == "given"}
+    return {normalise(name): int(share) / 1000 for known, name, _, share in _census() if known == "given"}
 
 
 @dataclass(frozen=True)

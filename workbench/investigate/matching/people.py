@@ -14,8 +14,9 @@ import numpy as np
 import numpy.typing as npt
 from sqlalchemy import Connection, select
 
-from workbench.investigate.matching.folding import fold, fold_email, fold_name, fold_phone, own_part
+from workbench.investigate.matching.folding import fold_email, fold_name, fold_phone, own_part
 from workbench.murmurant.schema import Schema, as_text, explain_gap
+from workbench.normalise import normalise
 
 Ints = npt.NDArray[np.int32]
 Longs = npt.NDArray[np.int64]
@@ -204,7 +205,7 @@ def _fold(
             crc32(email.plain.encode()) if email else 0,
             crc32(email.dotted.encode()) if email else 0,
             len(own_part(email.local, (given.words, family.words))) if email else 0,
-            int(bool(email and given.words and fold(email.tag).startswith(given.words))),
+            int(bool(email and given.words and normalise(email.tag).startswith(given.words))),
             _day(row.joined_at),
         )
 
