@@ -68,7 +68,7 @@ SIZES = {
     "reporting": 3635,
     "cli": 3400,
     "snapshots": 2700,
-    "facade": 2525,
+    "facade": 2560,
     "demo": 2525,
     "plans": 1950,
     "checks": 1840,

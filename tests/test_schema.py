@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import select
 
 from tests.conftest import SCHEMAS, database_at
+from workbench.database.connection import raw
 from workbench.errors import NotMurmurant, SchemaGap
 from workbench.murmurant.references import References
 from workbench.murmurant.schema import read_schema
@@ -15,7 +16,7 @@ from workbench.murmurant.spellings import ENTITIES
 
 def schema_of(url):
     with database_at(url).reading() as connection:
-        return read_schema(connection)
+        return read_schema(raw(connection))
 
 
 @pytest.fixture
@@ -66,7 +67,7 @@ def test_both_spellings_at_once_are_read_as_one(tables):
             (gen_random_uuid(), 'Member', 3, '{member}', 'newer', now())""",
     )
     with database_at(url).reading() as connection:
-        mappings = read_schema(connection).mappings
+        mappings = read_schema(raw(connection)).mappings
         found = dict(connection.execute(select(mappings.c.wa_id, mappings.c.target)).all())
     assert found == {1: member, 2: "abc", 3: "newer"}
 

@@ -464,10 +464,13 @@ def refuse_other_target(document: Approvable, here: Target) -> None:
         )
     if target != here:
         raise WrongEnvironment(
-            f"{name} was made for database {target.database!r} of server {target.system_identifier};"
-            f" {here.environment} is database {here.database!r} of server {here.system_identifier}.",
+            f"{name} was made for {_place(target)}; {here.environment} is {_place(here)}.",
             f"The environment leads somewhere else than when it was made. {document.remedy}",
         )
+
+
+def _place(target: Target) -> str:
+    return f"database {target.database!r}, schema {target.schema!r}, of server {target.system_identifier}"
 
 
 def _same_person(one: str, other: str) -> bool:

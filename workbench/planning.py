@@ -12,6 +12,7 @@ import pandas as pd
 from workbench.database.connection import raw
 from workbench.database.exclusion import refuse_running_restore
 from workbench.documents import Approvable, Approval, approve
+from workbench.errors import Refused
 from workbench.mappings.corrections import Correction, corrections_of
 from workbench.mappings.plan import plan_mappings
 from workbench.mappings.rebuild import plan_rebuild
@@ -309,10 +310,13 @@ class Planning(Session):
         return apply_plan(self.database, plan, operator=self.settings.operator, progress=progress)
 
     def _refuse_restores(self) -> None:
-        """Refuse while a restore runs, or was interrupted; one begun elsewhere the apply itself finds on the server."""
-        with self.database.reading() as connection:
-            refuse_running_restore(raw(connection), self.database.address.database)
-        refuse_interrupted(self.settings, self.database)
+        """Refuse while a restore begun here is not done; one begun elsewhere the apply itself finds on the server."""
+        try:
+            refuse_interrupted(self.settings, self.database)
+        except Refused:  # unless it goes on at this moment, which the server knows
+            with self.database.reading() as connection:
+                refuse_running_restore(raw(connection), self.database.address.database)
+            raise
 
 
 def _wishes(

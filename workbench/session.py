@@ -18,7 +18,7 @@ from sqlalchemy import Connection
 from workbench.audit import record
 from workbench.checks import Look
 from workbench.checks.registry import UnknownRuns
-from workbench.database.connection import Database, Identity
+from workbench.database.connection import Database, Identity, raw
 from workbench.database.environment import Environment
 from workbench.documents import Target
 from workbench.errors import DatabaseUnreachable, NotLogged, NotMurmurant, SchemaGap, WorkbenchError
@@ -122,7 +122,7 @@ class Session:
         """Murmurant's tables as they are here."""
         with self.reading() as connection:
             try:
-                return read_schema(connection, self.database.address.schema)
+                return read_schema(raw(connection), self.database.address.schema)
             except NotMurmurant:
                 if self.options.url_env is not None:
                     raise

@@ -92,7 +92,7 @@ def both_ways(url: str, earlier: Moment, clone: str | None = None) -> Iterator[t
     with ExitStack() as stack:
         reading = [stack.enter_context(database_at(each).reading()) for each in (clone or url, url)]
         was, now = (
-            Side(raw(each), read_catalogue(each, schema))
+            Side(raw(each), read_catalogue(raw(each), schema))
             for each, schema in zip(reading, (old, "public"), strict=True)
         )
         rows = {

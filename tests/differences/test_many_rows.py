@@ -61,7 +61,7 @@ def test_a_clone_that_cannot_be_opened_matters_where_something_changed(empty_url
     def compare() -> tuple[bool, str]:
         with (
             database_at(empty_url).reading() as reading,
-            compared(told, Side(raw(reading), read_catalogue(reading)), keys={"a": ("id",)}) as found,
+            compared(told, Side(raw(reading), read_catalogue(raw(reading))), keys={"a": ("id",)}) as found,
         ):
             return found.before is None, found.tables["a"].how
 

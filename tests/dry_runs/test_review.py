@@ -13,6 +13,7 @@ import pytest
 from tests.bundles.conftest import DRY, LIVE, api_report, csv_report, member, put
 from tests.conftest import database_at
 from tests.dry_runs.conftest import API_DRY, api_dry
+from workbench.database.connection import raw
 from workbench.investigate.runs import find_runs
 from workbench.migration.dry_run_review import DIFFERENT, INNOCENT, SAME, DryRunReview, review_dry_run
 from workbench.migration.importer_files import read_files
@@ -164,7 +165,7 @@ def test_the_recordings(recordings: Path, server: Any) -> None:
     def runs(state: str, *folders: Path) -> list[Run]:
         template = server.template(f"recorded-{state}", lambda connection: load(connection, STATES[state]))
         with database_at(server.url(server.create(template))).reading() as connection:
-            return find_runs(connection, read_schema(connection, "public"), read_reports(folders))
+            return find_runs(connection, read_schema(raw(connection), "public"), read_reports(folders))
 
     api = runs("api_second", recordings / "api_sync")
     found = reviewed(api, "sync_1795367838359_u3b25u")
@@ -195,7 +196,7 @@ def test_what_was_written_meanwhile_is_counted(club: Any) -> None:
 
     database = database_at(club.url)
     with database.reading() as connection:
-        schema, since = read_schema(connection, "public"), transaction_mark(connection)
+        schema, since = read_schema(raw(connection), "public"), transaction_mark(connection)
     with database.reading() as connection:
         assert written_since(connection, schema, since) == {}
     with psycopg.connect(club.url) as connection:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import database_at
+from workbench.database.connection import raw
 from workbench.investigate.matching import OFFER_THRESHOLD, cluster_pairs, match_members
 from workbench.investigate.matching.scoring import COMPARISONS
 from workbench.murmurant.schema import read_schema
@@ -13,7 +14,7 @@ from workbench.murmurant.schema import read_schema
 
 def matches(url, **options):
     with database_at(url).reading() as connection:
-        return match_members(connection, read_schema(connection), **options)
+        return match_members(connection, read_schema(raw(connection)), **options)
 
 
 def test_a_healthy_club_has_no_probable_duplicates(club):

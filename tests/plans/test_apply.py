@@ -15,7 +15,7 @@ from tests.plans.applying import Applying
 from tests.plans.conftest import OWNER_OF_ALL, Ground, Grounds
 from tests.states import differences
 from workbench.demo.history import Importer
-from workbench.errors import NotMurmurant, Refused, SchemaGap, WorkbenchError, WrongEnvironment
+from workbench.errors import Refused, SchemaGap, WorkbenchError, WrongEnvironment
 from workbench.plans.plan import Plan
 
 CHECKS = ["audit-metadata", "members-missing", "records-missing"]
@@ -280,7 +280,7 @@ def test_the_tables_may_lie_in_a_schema_of_another_name(application: Ground) -> 
         assert isinstance(plan, Plan)
         assert plan.target.schema == "The club"
         wb.approve(plan, plan.digest, approver="erin")
-        with pytest.raises(NotMurmurant):
+        with pytest.raises(WrongEnvironment):
             application.apply(plan)  # not where the URL leads without it
         wb.apply(plan)
         assert wb.plans()["state"].tolist() == ["applied"]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import Connection, text
+import psycopg
 
-_COLUMNS = text(
-    """
+_COLUMNS = """
     SELECT c.relname AS table_name, a.attname AS column_name,
            format_type(a.atttypid, a.atttypmod) AS type, t.typtype = 'e' AS is_enum, NOT a.attnotnull AS nullable, a.attgenerated <> '' AS generated,
            a.atthasdef OR a.attidentity <> '' AS has_default,
@@ -19,38 +19,32 @@ _COLUMNS = text(
     JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
     JOIN pg_type t ON t.oid = a.atttypid
     LEFT JOIN pg_collation o ON o.oid = a.attcollation
-    WHERE c.relnamespace = to_regnamespace(quote_ident(:schema)) AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
+    WHERE c.relnamespace = to_regnamespace(quote_ident(%(schema)s)) AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
       AND NOT c.relispartition  -- their rows are the partitioned table's
-      AND (CAST(:tables AS text[]) IS NULL OR c.relname = ANY (CAST(:tables AS text[])))
+      AND (%(tables)s::text[] IS NULL OR c.relname = ANY (%(tables)s::text[]))
     ORDER BY c.relname, a.attnum
-    """
-)
+"""
 
-_KEYS = text(
-    """
+_KEYS = """
     SELECT c.relname AS table_name, i.indisprimary AS is_primary,
            array_agg(a.attname::text ORDER BY k.position) AS columns
     FROM pg_index i
     JOIN pg_class c ON c.oid = i.indrelid
     CROSS JOIN LATERAL unnest(i.indkey::int2[]) WITH ORDINALITY AS k(attnum, position)
     JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = k.attnum
-    WHERE c.relnamespace = to_regnamespace(quote_ident(:schema)) AND i.indisunique AND i.indpred IS NULL
+    WHERE c.relnamespace = to_regnamespace(quote_ident(%(schema)s)) AND i.indisunique AND i.indpred IS NULL
       AND i.indexprs IS NULL AND k.position <= i.indnkeyatts
-      AND (CAST(:tables AS text[]) IS NULL OR c.relname = ANY (CAST(:tables AS text[])))
+      AND (%(tables)s::text[] IS NULL OR c.relname = ANY (%(tables)s::text[]))
     GROUP BY i.indexrelid, c.relname, i.indisprimary
     ORDER BY c.relname, i.indisprimary DESC, 3
-    """
-)
+"""
 
-_IN_PARTS = text(
-    """
-    SELECT c.relname FROM pg_class c WHERE c.relnamespace = to_regnamespace(quote_ident(:schema))
+_IN_PARTS = """
+    SELECT c.relname FROM pg_class c WHERE c.relnamespace = to_regnamespace(quote_ident(%(schema)s))
       AND (c.relkind = 'p' OR c.relhassubclass)
-    """
-)
+"""
 
-_FOREIGN_KEYS = text(
-    """
+_FOREIGN_KEYS = """
     SELECT f.conname AS name, child.relname AS child, parent.relname AS parent,
            (SELECT array_agg(a.attname::text ORDER BY k.n) FROM unnest(f.conkey) WITH ORDINALITY k(num, n)
             JOIN pg_attribute a ON a.attrelid = f.conrelid AND a.attnum = k.num) AS child_columns,
@@ -62,11 +56,10 @@ _FOREIGN_KEYS = text(
     JOIN pg_class child ON child.oid = f.conrelid
     JOIN pg_class parent ON parent.oid = f.confrelid
     WHERE f.contype = 'f' AND f.conparentid = 0
-      AND child.relnamespace = to_regnamespace(quote_ident(:schema))
-      AND (CAST(:tables AS text[]) IS NULL OR child.relname = ANY (CAST(:tables AS text[])))
+      AND child.relnamespace = to_regnamespace(quote_ident(%(schema)s))
+      AND (%(tables)s::text[] IS NULL OR child.relname = ANY (%(tables)s::text[]))
     ORDER BY child.relname, f.conname
-    """
-)
+"""
 
 
 @dataclass(frozen=True)
@@ -131,29 +124,25 @@ class Catalogue:
 
 
 def read_catalogue(
-    connection: Connection, schema: str = "public", tables: Collection[str] | None = None
+    connection: psycopg.Connection[Any], schema: str = "public", tables: Collection[str] | None = None
 ) -> Catalogue:
     """Read the description of every table in `schema`, or of some, from the system catalogue."""
     asked = {"schema": schema, "tables": None if tables is None else sorted(tables)}
+    cursor = connection.cursor()
     columns: dict[str, dict[str, Column]] = {}
-    for table, *column in connection.execute(_COLUMNS, asked):
+    for table, *column in cursor.execute(_COLUMNS, asked):
         columns.setdefault(table, {})[column[0]] = Column(*column)
     primary: dict[str, tuple[str, ...]] = {}
     unique: dict[str, list[tuple[str, ...]]] = {}
-    for table, is_primary, names in connection.execute(_KEYS, asked):
+    for table, is_primary, names in cursor.execute(_KEYS, asked):
         unique.setdefault(table, []).append(tuple(names))
         if is_primary:
             primary[table] = tuple(names)
     keys = tuple(
-        ForeignKey(
-            row.name,
-            row.child,
-            tuple(row.child_columns),
-            row.parent,
-            tuple(row.parent_columns),
-            row.on_delete,
+        ForeignKey(name, child, tuple(child_columns), parent, tuple(parent_columns), on_delete)
+        for name, child, parent, child_columns, parent_columns, on_delete in cursor.execute(
+            _FOREIGN_KEYS, asked
         )
-        for row in connection.execute(_FOREIGN_KEYS, asked)
     )
     for table, found in columns.items():  # what has no primary key is named by what is unique and never empty
         sets = [
@@ -163,7 +152,7 @@ def read_catalogue(
         ]
         if table not in primary and sets:
             primary[table] = sets[0]
-    in_parts = set(connection.scalars(_IN_PARTS, {"schema": schema}))
+    in_parts = {name for (name,) in cursor.execute(_IN_PARTS, asked)}
     tables = {
         name: CatalogueTable(
             name, found, primary.get(name, ()), tuple(unique.get(name, ())), in_parts=name in in_parts

@@ -11,11 +11,11 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any
 
+import psycopg
 from psycopg import sql
 from sqlalchemy import Column as SqlColumn
 from sqlalchemy import (
     ColumnElement,
-    Connection,
     FromClause,
     MetaData,
     Table,
@@ -236,7 +236,7 @@ class Schema:
         return select(*kept, both).subquery("mappings")
 
 
-def read_schema(connection: Connection, schema: str = "public") -> Schema:
+def read_schema(connection: psycopg.Connection[Any], schema: str = "public") -> Schema:
     """Reflect the live database and resolve its dialect.
 
     Raises

@@ -29,6 +29,7 @@ from workbench.plans.exchanging import step_aside
 from workbench.plans.journal import Entry
 from workbench.plans.orphans import lock_tables, refuse_missing_parents, refuse_new_children
 from workbench.plans.plan import Plan
+from workbench.plans.rows import occupied
 from workbench.plans.stage import Stage
 
 Progress = Callable[[str, int, int], None]
@@ -71,11 +72,9 @@ def apply_plan(database: Database, plan: Plan, *, operator: str, progress: Progr
         The connection was lost; the message says whether the plan was applied before that.
     """
     approval = valid_approval(plan)
-    with database.reading() as reading:
-        schema = read_schema(reading, database.address.schema)
     try:
         with database.writing() as connection, no_clash(plan):
-            return _apply(connection, database, schema, plan, approval, operator, progress or _silent)
+            return _apply(connection, database, plan, approval, operator, progress or _silent)
     except DatabaseUnreachable as error:
         raise DatabaseUnreachable(error.what, _outcome(database, plan)) from None
 
@@ -83,7 +82,6 @@ def apply_plan(database: Database, plan: Plan, *, operator: str, progress: Progr
 def _apply(
     connection: psycopg.Connection[Any],
     database: Database,
-    schema: Schema,
     plan: Plan,
     approval: Approval,
     operator: str,
@@ -94,6 +92,7 @@ def _apply(
     refuse_other_target(plan, _target(connection, database))
     _refuse_a_second_apply(connection)
     begin_to_write(connection, database.address.database)
+    schema = read_schema(connection, database.address.schema)
     journal.prepare_journal(connection)
     undoes = _refuse_once_more(connection, plan, approval)
     # For joins of a million rows: room to hash them, no compiler for statements that run once; and an index
@@ -109,6 +108,7 @@ def _apply(
     progress("waiting for others to finish writing", 1, steps)
     graph = References(schema)
     lock_tables(connection, graph, plan.operations)
+    holding = occupied(connection, schema.catalogue)
     files, already = table_files(connection), rows_touched(connection, schema)
     row_triggers = _switch_row_triggers_off(connection)
     different: list[tuple[str, str, str]] = []
@@ -123,7 +123,7 @@ def _apply(
         section = stage.section
         progress(f"{section.name} of {section.rows:,} rows of {section.table}", place, steps)
         if section.name == "delete":
-            refuse_new_children(stage, graph)
+            refuse_new_children(stage, graph, holding)
         besides[section.table, "update"] += step_aside(stage, graph)
         stage.carry_out(moved=section.table in updated)
         updated |= {section.table} if section.name == "update" else set()

@@ -6,7 +6,7 @@ tenths of the time of the guide's own SQL. Here each reference is one join.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import psycopg
@@ -50,8 +50,13 @@ def leading(graph: References, section: Section) -> list[Reference]:
     ]
 
 
-def refuse_new_children(stage: Stage, graph: References) -> None:
+def refuse_new_children(stage: Stage, graph: References, holding: Collection[str]) -> None:
     """Refuse when a row that is not part of the plan refers to what is about to be deleted.
+
+    Parameters
+    ----------
+    holding : collection of str
+        The tables that may hold a row: under the lock, none comes to the others.
 
     Raises
     ------
@@ -59,13 +64,11 @@ def refuse_new_children(stage: Stage, graph: References) -> None:
         With the rows that refer.
     """
     catalogue = graph.schema.catalogue
-    found: list[tuple[str, str, str]] = []
-    holding = rows.occupied(stage.connection, catalogue)  # nobody else can write to these tables now
+    questions = []
     for each in graph.binding(stage.section.table):
         if each.child not in holding:
             continue
-        child = catalogue.tables[each.child]
-        key = child.primary_key or (each.column,)
+        key = catalogue.tables[each.child].primary_key or (each.column,)
         own: sql.Composable = sql.SQL("")
         if each.child == stage.section.table:
             own = sql.SQL(" AND NOT EXISTS (SELECT FROM {} b WHERE {})").format(
@@ -76,21 +79,27 @@ def refuse_new_children(stage: Stage, graph: References) -> None:
             kind = sql.SQL(" AND {}::text = ANY({})").format(
                 sql.Identifier("c", each.kind_column), sql.Literal(list(each.kinds))
             )
-        # Without a limit: it would make the planner hope to be done soon, and go row by row.
-        query = sql.SQL("SELECT {} FROM {} c JOIN {} p ON {}{}{}").format(
-            *(rows.key_text(key, "c"), rows.qualified(catalogue, each.child), stage.before),
-            *(_same(graph, each, "c", "p"), kind, own),
-        )
-        for row in stage.connection.execute(query).fetchmany(SHOWN):
-            found.append(
-                (each.child, str(row[0]), f'refers to a row of "{each.parent}" that would be deleted')
+        reason = f'refers to a row of "{each.parent}" that would be deleted'
+        questions.append(
+            sql.SQL("SELECT {}, {}, {} FROM {} c JOIN {} p ON {}{}{}").format(
+                *(sql.Literal(each.child), rows.key_text(key, "c"), sql.Literal(reason)),
+                *(
+                    rows.qualified(catalogue, each.child),
+                    stage.before,
+                    _same(graph, each, "c", "p"),
+                    kind,
+                    own,
+                ),
             )
+        )
+    # Without a limit: it would make the planner hope to be done soon, and go row by row.
+    found = _first(stage, questions)
     if found:
         raise Drift(
             f"Rows that the plan does not know refer to rows it deletes ({found[0][0]} {found[0][1]}"
             f"{' and others' if len(found) > 1 else ''}); nothing was changed.",
             "They are newer than the plan. Plan again: it will keep what they need.",
-            tuple(found[:SHOWN]),
+            tuple(found),
         )
 
 
@@ -102,25 +111,37 @@ def refuse_missing_parents(stage: Stage, graph: References) -> None:
     Drift
         With the rows that would hang in the air.
     """
-    found: list[tuple[str, str, str]] = []
+    questions = []
     for each in leading(graph, stage.section):
-        query = sql.SQL(
-            "SELECT {} FROM {} c LEFT JOIN {} p ON {} WHERE {} IS NOT NULL AND {} IS NULL LIMIT {}"
-        ).format(
-            *(rows.key_text(stage.section.key, "c"), stage.after),
-            *(rows.qualified(graph.schema.catalogue, each.parent), _same(graph, each, "c", "p")),
-            *(sql.Identifier("c", each.column), sql.Identifier("p", each.parent_column), SHOWN),
-        )
-        for row in stage.connection.execute(query):
-            found.append(
-                (each.child, str(row[0]), f'would refer by {each.column} to no row of "{each.parent}"')
+        reason = f'would refer by {each.column} to no row of "{each.parent}"'
+        questions.append(
+            sql.SQL(
+                "SELECT {}, {}, {} FROM {} c LEFT JOIN {} p ON {} WHERE {} IS NOT NULL AND {} IS NULL"
+            ).format(
+                *(
+                    sql.Literal(each.child),
+                    rows.key_text(stage.section.key, "c"),
+                    sql.Literal(reason),
+                    stage.after,
+                ),
+                *(rows.qualified(graph.schema.catalogue, each.parent), _same(graph, each, "c", "p")),
+                *(sql.Identifier("c", each.column), sql.Identifier("p", each.parent_column)),
             )
+        )
+    found = _first(stage, questions)
     if found:
         raise Drift(
             f"What the plan writes refers to rows that are gone ({found[0][0]} {found[0][1]}); nothing was changed.",
             "Somebody deleted them since. Plan again.",
-            tuple(found[:SHOWN]),
+            tuple(found),
         )
+
+
+def _first(stage: Stage, questions: Sequence[sql.Composed]) -> list[tuple[str, str, str]]:
+    """Ask all questions at once; return table, key and reason of the first rows."""
+    if not questions:
+        return []
+    return stage.connection.execute(sql.SQL(" UNION ALL ").join(questions)).fetchmany(SHOWN)
 
 
 def _same(graph: References, each: Reference, child: str, parent: str) -> sql.Composed:

@@ -120,8 +120,8 @@ def _refuse_the_same(here: Connection, there: Connection, live: Database, other:
 
 def _refuse_another_club(here: Asking, there: Asking, live: Database, other: Database) -> None:
     """Refuse a database with members or events of its own, of which this one has none."""
-    ours = read_schema(here, live.address.schema)
-    theirs = read_schema(there, other.address.schema)
+    ours = read_schema(raw(here), live.address.schema)
+    theirs = read_schema(raw(there), other.address.schema)
     strangers = False
     for concept in ("members", "events"):
         if not (ours.has(concept) and theirs.has(concept)):
@@ -239,7 +239,7 @@ def earlier(
     if manifest is None:
         if snapshot.database is not None:
             with snapshot.database.reading() as connection:
-                there = tuple(read_catalogue(connection, snapshot.database.address.schema).tables)
+                there = tuple(read_catalogue(raw(connection), snapshot.database.address.schema).tables)
         else:
             assert snapshot.archive is not None
             there = read_archive(snapshot.archive, schema, settings.client_tools).tables

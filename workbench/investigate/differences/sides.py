@@ -201,4 +201,4 @@ def side_of(connection: Connection, schema: str, tables: Collection[str] | None 
         " SET LOCAL parallel_tuple_cost = 0; SET LOCAL parallel_setup_cost = 100;"
         " SET LOCAL min_parallel_table_scan_size = '64MB'; SET LOCAL min_parallel_index_scan_size = '4MB'"
     )
-    return Side(found, read_catalogue(connection, schema, tables))
+    return Side(found, read_catalogue(found, schema, tables))

@@ -86,7 +86,7 @@ def replace_contents(restore: Restore) -> None:
         restore.tell("comparing the contents with the manifest")
         refuse_differences(restore, lambda: nullcontext(driver), 1)
         try:
-            schema = read_schema(connection, live.address.schema)
+            schema = read_schema(driver, live.address.schema)
         except NotMurmurant:
             schema = None
         now = datetime.now(UTC).replace(microsecond=0)

@@ -16,7 +16,7 @@ import psycopg
 from psycopg import sql
 
 from workbench.audit import write_entry
-from workbench.database.connection import Database
+from workbench.database.connection import Database, raw
 from workbench.errors import NotMurmurant, SchemaGap, WorkbenchError
 from workbench.murmurant.importers import RESTORED, SYNC_STATE_WAS
 from workbench.murmurant.schema import Schema, read_schema
@@ -111,7 +111,7 @@ def journal_of(live: Database) -> tuple[Gone, ...] | None:
 
 def _schema(reading: Any, database: Database) -> Schema | None:
     try:
-        return read_schema(reading, database.address.schema)
+        return read_schema(raw(reading), database.address.schema)
     except NotMurmurant:
         return None
 
