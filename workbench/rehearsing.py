@@ -15,7 +15,7 @@ from workbench.errors import DatabaseUnreachable, DocumentError, NotMurmurant, U
 from workbench.investigate.runs import find_runs, pick_run
 from workbench.migration.dry_run_review import DryRunReview, review_dry_run
 from workbench.migration.dry_runs import DryRun, approve_dry_run, find_dry_run, list_dry_runs
-from workbench.migration.importer_files import read_files
+from workbench.migration.invariants import read_files
 from workbench.migration.running import run_dry, told_by, transaction_mark, written_since
 from workbench.murmurant.importers import DRY_RUN_REVIEWED, Run
 from workbench.murmurant.reports import ImportReport, read_reports
@@ -131,7 +131,9 @@ class Rehearsing(Session):
             runs = find_runs(connection, self.schema, list(known.values()))
         run = _dry(runs, run_id)
         paths = [each.path for each in run.reports if each.path.suffix == ".json"]
-        return review_dry_run(run, runs, read_files(paths, [], datetime.now(UTC)), sample)
+        return review_dry_run(
+            run, runs, read_files(paths, [], datetime.now(UTC)), sample, self.options.expected
+        )
 
     def approve_dry_run(self, name: str | None = None, *, remark: str = "") -> Approved:
         """Record that the operator read a dry run and approves of it, in its manifest and in the audit log.

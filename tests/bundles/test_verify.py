@@ -197,5 +197,5 @@ def test_what_is_no_manifest_says_so(content: str, imported: Path, sealed: Seal)
 def test_what_is_no_bundle(tmp_path: Path) -> None:
     with pytest.raises(DocumentError, match="no bundle"):
         verify_bundle(tmp_path / "nothing")
-    with pytest.raises(DocumentError, match="is not a bundle"):
+    with pytest.raises(DocumentError, match="no bundle"):
         verify_bundle(tmp_path)

@@ -16,7 +16,7 @@ from tests.dry_runs.conftest import API_DRY, api_dry
 from workbench.database.connection import raw
 from workbench.investigate.runs import find_runs
 from workbench.migration.dry_run_review import DIFFERENT, INNOCENT, SAME, DryRunReview, review_dry_run
-from workbench.migration.importer_files import read_files
+from workbench.migration.invariants import read_files
 from workbench.murmurant.importers import Run
 from workbench.murmurant.reports import read_reports
 from workbench.murmurant.schema import read_schema
@@ -140,6 +140,18 @@ def test_warnings(tmp_path: Path, runs_of: Any) -> None:
     assert found.open == 3
     assert found.live is None
     assert found.happened.empty
+
+
+def test_what_is_not_as_expected_is_open(tmp_path: Path, runs_of: Any) -> None:
+    runs = runs_of(csv_pair(tmp_path, csv_report()))
+    run = next(each for each in runs if each.run == DRY)
+    files = read_files([each.path for each in run.reports], [], NOW)
+    assert review_dry_run(run, runs, files, expected={"members": 3, "events": 1}).open == 0
+    found = review_dry_run(run, runs, files, expected={"members": 2000, "events": 1})
+    assert [(row.what, "2,000 members" in row.says) for row in found.warnings.itertuples()] == [
+        ("expected", True)
+    ]
+    assert found.open == 1
 
 
 def test_the_dry_run_before(tmp_path: Path, runs_of: Any) -> None:

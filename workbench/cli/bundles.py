@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,7 +22,7 @@ from workbench.cli.output import (
 from workbench.errors import DocumentError, UsageError
 
 if TYPE_CHECKING:
-    from workbench.migration.bundles import Bundle, Discrepancy
+    from workbench.migration.bundles import Bundle
 
 bundle = typer.Typer(
     no_args_is_help=True, help="Seal what an import read and wrote by SHA-256, and verify it (guide §2.3)."
@@ -89,6 +89,8 @@ def verify(
     json: AsJson = False,
 ) -> None:
     """Name what was altered, is missing or was added since a bundle was sealed."""
+    import pandas as pd
+
     from workbench.migration.bundles import bundle_folders, find_bundle, verify_bundle
     from workbench.settings import load_settings
 
@@ -98,17 +100,22 @@ def verify(
         raise UsageError(f"There is no bundle in {backups}.", "`workbench bundle create` makes one.")
     if digest and not name:
         raise UsageError("--digest is of one bundle.", "Name the bundle too.")
-    if environment:
-        with open_as(environment, None) as wb:
-            found = {folder: _verified(folder, wb.verify_bundle, digest) for folder in folders}
-    else:
-        found = {folder: _verified(folder, verify_bundle, digest) for folder in folders}
+    with open_as(environment, None) if environment else nullcontext() as wb:
+        verify = wb.verify_bundle if wb else verify_bundle
+        facts = [_verified(folder, verify, digest) for folder in folders]
     if json:
-        print_json([{"bundle": folder.name, "path": str(folder), **facts} for folder, facts in found.items()])
-    else:
-        for folder, facts in found.items():
-            _print_verified(folder, facts)
-    raise typer.Exit(1 if any(facts["status"] != "pass" for facts in found.values()) else 0)
+        print_json(facts)
+    for each in () if json else facts:
+        place = paths_below([Path(each["path"])])[0]
+        if each["status"] == "not run":
+            say(f"{place}: not verified. {each['why']}")
+        elif each["status"] == "fail":
+            wrong = pd.DataFrame(each["discrepancies"])
+            print_table(wrong, title=f"{place}: not as it was sealed")
+        else:
+            say(f"{place}: as it was sealed, {each['files']:,} files, run {each['run']}.")
+            say(f"SHA-256 of bundle.json: {each['digest']}")
+    raise typer.Exit(1 if any(each["status"] != "pass" for each in facts) else 0)
 
 
 @bundle.command("check")
@@ -120,19 +127,18 @@ def check(
     """Ask of an import's own files what must hold: ids, counts, mappings, times (guide §2.3)."""
     import workbench
     from workbench.migration.bundles import check_bundle, find_bundle
-    from workbench.migration.invariants import outcomes_frame, violations_frame
     from workbench.settings import load_settings
 
     folder = find_bundle(load_settings().backups, name)
-    outcomes = check_bundle(folder)
-    found = workbench.mask(violations_frame(outcomes), unmask=unmask)
+    outcomes, violations = check_bundle(folder)
+    violations = workbench.mask(violations, unmask=unmask)
     if json:
-        print_json({"bundle": folder.name, "invariants": outcomes_frame(outcomes), "violations": found})
+        print_json({"bundle": folder.name, "invariants": outcomes, "violations": violations})
     else:
         say(f"{paths_below([folder])[0]}: what must hold of an import's own files.")
-        print_table(outcomes_frame(outcomes).drop(columns=["invariant"]))
-        print_table(found, title="What does not hold", empty="nothing")
-    raise typer.Exit(1 if any(each.status == "fail" for each in outcomes) else 0)
+        print_table(outcomes.drop(columns=["invariant"]))
+        print_table(violations, title="What does not hold", empty="nothing")
+    raise typer.Exit(1 if (outcomes["status"] == "fail").any() else 0)
 
 
 @bundle.command("list")
@@ -149,19 +155,19 @@ def list_(json: AsJson = False) -> None:
         print_table(shown, empty="no bundles yet: `workbench bundle create` makes one")
 
 
-def _verified(folder: Path, verify_bundle: Any, digest: str | None) -> dict[str, Any]:
+def _verified(folder: Path, verify: Any, digest: str | None) -> dict[str, Any]:
     from workbench.migration.bundles import read_bundle
 
     facts: dict[str, Any] = {
+        "bundle": folder.name,
+        "path": str(folder),
         "status": "not run",
         "digest": None,
         "run": None,
-        "files": None,
-        "why": "",
-        "discrepancies": [],
     }
+    facts |= {"files": None, "why": "", "discrepancies": []}
     try:
-        wrong: list[Discrepancy] = verify_bundle(folder, digest)
+        wrong = verify(folder, digest)
     except DocumentError as error:
         if digest is not None:
             raise
@@ -171,23 +177,6 @@ def _verified(folder: Path, verify_bundle: Any, digest: str | None) -> dict[str,
         bundle = read_bundle(folder)
         facts |= {"digest": bundle.digest, "run": bundle.run, "files": len(bundle.files)}
     return facts
-
-
-def _print_verified(folder: Path, facts: dict[str, Any]) -> None:
-    import pandas as pd
-
-    place = paths_below([folder])[0]
-    if facts["status"] == "not run":
-        say(f"{place}: not verified. {facts['why']}")
-    elif facts["status"] == "pass":
-        say(
-            f"{place}: as it was sealed, {facts['files']:,} files, run {facts['run']}.",
-            f"SHA-256 of bundle.json: {facts['digest']}",
-        )
-    else:
-        print_table(
-            pd.DataFrame(facts["discrepancies"]), title=f"{place}: not as it was sealed", empty="nothing"
-        )
 
 
 def _facts(made: Bundle) -> dict[str, Any]:

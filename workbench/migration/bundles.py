@@ -21,9 +21,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from workbench.documents import Document, Store, reading_errors
 from workbench.errors import DocumentError, Refused, unknown
-from workbench.migration.importer_files import read_files
-from workbench.migration.inputs import printable
-from workbench.migration.invariants import Outcome, check_invariants
+from workbench.migration.invariants import check_invariants, read_files
 
 MANIFEST, DIGESTS, OF_TAGS = "data/bundle.json", "manifest-sha256.txt", "tagmanifest-sha256.txt"
 _TAGS = {"bagit.txt", "bag-info.txt", DIGESTS, OF_TAGS}
@@ -169,18 +167,34 @@ def verify_bundle(folder: Path, digest: str | None = None) -> list[Discrepancy]:
     """
     import bagit
 
-    if not folder.is_dir():
-        raise DocumentError(f"There is no bundle {folder}.", Bundle.remedy)
-    modes = dict(_walk(folder))
+    modes = dict(_walk(folder)) if folder.is_dir() else {}
     if MANIFEST not in modes and DIGESTS not in modes:
-        raise DocumentError(f"{folder} is not a bundle: it has no {MANIFEST}.", Bundle.remedy)
-    wrong = sorted({*_of_files(folder, modes), *_of_manifest(folder, modes, digest)})
+        raise DocumentError(f"{folder} is no bundle: it has no {MANIFEST}.", Bundle.remedy)
+    lists = [name for name in (DIGESTS, OF_TAGS) if stat.S_ISREG(modes.get(name, 0))]
+    lines = [line.split(maxsplit=1) for name in lists for line in _lines(folder / name)]
+    sealed = {words[1]: words[0] for words in lines if len(words) == 2}
+    wrong = []
+    if stat.S_ISREG(modes.get(MANIFEST, 0)):
+        try:
+            bundle = read_bundle(folder)
+            wrong = _of_manifest(bundle, digest)
+            sealed = {**{file.path: file.sha256 for file in bundle.files}, **sealed}
+        except DocumentError as error:
+            wrong = [Discrepancy(MANIFEST, "altered", error.what)]
+    for path in {*modes, *sealed, *_TAGS, MANIFEST}:
+        if problem := _problem(folder, path, modes.get(path), sealed.get(path)):
+            wrong.append(Discrepancy(printable(path), *problem))
     if not wrong:
         try:
             bagit.Bag(str(folder)).validate(completeness_only=True)  # every digest has been compared
         except (bagit.BagError, ValueError) as error:
-            wrong.append(Discrepancy("bagit.txt", "altered", f"it is no valid bag: {printable(str(error))}"))
-    return wrong
+            wrong = [Discrepancy("bagit.txt", "altered", f"it is no valid bag: {printable(str(error))}")]
+    return sorted(set(wrong))
+
+
+def printable(text: str) -> str:
+    """Escape the letters that would steer a terminal, or break a line."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
 
 
 def file_digest(path: Path) -> tuple[str, int]:
@@ -249,13 +263,13 @@ def sealed_in(bundles: Iterable[Bundle], path: Path) -> tuple[Bundle, SealedFile
     return next(((bundle, file) for bundle, file in files if (file.sha256, file.size) == now), None)
 
 
-def check_bundle(folder: Path) -> list[Outcome]:
+def check_bundle(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Ask the migration invariants of a bundle's files, as they were sealed (guide §2.3, §2.4).
 
     Returns
     -------
-    list of Outcome
-        See `workbench.migration.invariants`.
+    pandas.DataFrame, pandas.DataFrame
+        See `workbench.migration.invariants.check_invariants`.
 
     Raises
     ------
@@ -271,10 +285,9 @@ def check_bundle(folder: Path) -> list[Outcome]:
             "`workbench bundle verify` names all of it.",
         )
     bundle = read_bundle(folder)
-    reports = [folder / file.path for file in bundle.files if file.role in ("report", "id map")]
-    exports = [
-        folder / file.path for file in bundle.files if file.role == "export" and file.path.endswith(".csv")
-    ]
+    paths = {file.path: file.role for file in bundle.files}
+    reports = [folder / path for path, role in paths.items() if role in ("report", "id map")]
+    exports = [folder / path for path, role in paths.items() if role == "export" and path.endswith(".csv")]
     return check_invariants(read_files(reports, exports, bundle.sealed_at))
 
 
@@ -319,61 +332,35 @@ def _walk(folder: Path) -> Iterator[tuple[str, int]]:
                 yield path.relative_to(folder).as_posix(), mode
 
 
-def _of_files(folder: Path, modes: dict[str, int]) -> Iterator[Discrepancy]:
-    """Compare the files that are there with the lists of digests."""
-    for path in _TAGS - modes.keys():
-        yield Discrepancy(path, "missing", "without it this is no BagIt bag")
-    sealed: dict[str, str] = {}
-    lists = [name for name in (DIGESTS, OF_TAGS) if stat.S_ISREG(modes.get(name, 0))]
-    for name in lists:
-        lines = (line.split(maxsplit=1) for line in _lines(folder / name))
-        sealed |= {words[1]: words[0] for words in lines if len(words) == 2}
-    for path, digest in sealed.items():
-        if ".." in Path(path).parts or (path not in _TAGS and not path.startswith("data/")):
-            yield Discrepancy(printable(path), "outside", "it leads out of the bundle; nothing was opened")
-        elif path not in modes:
-            yield Discrepancy(printable(path), "missing", f"it was sealed with {digest}")
-        elif not stat.S_ISREG(modes[path]):
-            yield Discrepancy(printable(path), "altered", "it is a link, or no file; nothing was opened")
-        else:
-            yield from _of_file(folder, path, digest)
-    for path in modes.keys() - sealed.keys() - set(lists):
-        if len(lists) == 2 or (path not in _TAGS and not path.startswith("data/")):
-            yield Discrepancy(printable(path), "added", "it was not sealed")
-        elif path in (DIGESTS, OF_TAGS):
-            yield Discrepancy(path, "altered", "it is a link, or no file; nothing was opened")
-
-
-def _of_file(folder: Path, path: str, sealed: str) -> Iterator[Discrepancy]:
+def _problem(folder: Path, path: str, mode: int | None, sealed: str | None) -> tuple[str, str] | None:
+    """Compare a file with the digest that it was sealed with; nothing outside the bundle is opened."""
+    if ".." in Path(path).parts or not (path in _TAGS or path.startswith("data/")):
+        if sealed is None:
+            return "added", "it was not sealed"
+        return "outside", "it leads out of the bundle; nothing was opened"
+    if mode is None:
+        return "missing", f"it was sealed with {sealed}" if sealed else "without it this is no bundle"
+    if not stat.S_ISREG(mode):
+        return "altered", "it is a link, or no file; nothing was opened"
+    if sealed is None:
+        return None if path in _TAGS or path == MANIFEST else ("added", "it was not sealed")
     try:
         digest, _ = file_digest(folder / path)
     except OSError as error:
-        yield Discrepancy(printable(path), "unreadable", f"so it was not verified: {error.strerror}")
-    else:
-        if digest != sealed:
-            yield Discrepancy(printable(path), "altered", f"its digest is {digest}, sealed with {sealed}")
+        return "unreadable", f"so it was not verified: {error.strerror}"
+    return None if digest == sealed else ("altered", f"its digest is {digest}, sealed with {sealed}")
 
 
-def _of_manifest(folder: Path, modes: dict[str, int], digest: str | None) -> Iterator[Discrepancy]:
+def _of_manifest(bundle: Bundle, digest: str | None) -> list[Discrepancy]:
     """Compare ``bundle.json`` with the list of digests: who checks with sha256sum must be told the same."""
-    if not stat.S_ISREG(modes.get(MANIFEST, 0)):
-        if MANIFEST not in modes:
-            yield Discrepancy(MANIFEST, "missing", "nothing says any more what was sealed")
-        return
-    try:
-        bundle = read_bundle(folder)
-    except DocumentError as error:
-        yield Discrepancy(MANIFEST, "altered", error.what)
-        return
+    wrong = []
     if digest is not None and digest.lower() != bundle.digest:
-        detail = f"its digest is {bundle.digest}, not {digest.lower()[:80]}"
-        yield Discrepancy(MANIFEST, "altered", detail)
-    if folder.name != bundle.bundle:
-        yield Discrepancy(MANIFEST, "altered", f"it is of {bundle.bundle!r}")
-    if stat.S_ISREG(modes.get(DIGESTS, 0)):
-        listed = set(_lines(folder / DIGESTS))
-        sealed = {f"{file.sha256}  {file.path}" for file in bundle.files}
-        sealed.add(f"{bundle.digest}  {MANIFEST}")
+        wrong.append((MANIFEST, f"its digest is {bundle.digest}, not {digest.lower()[:80]}"))
+    if bundle.folder.name != bundle.bundle:
+        wrong.append((MANIFEST, f"it is of {bundle.bundle!r}"))
+    if listed := set(_lines(bundle.folder / DIGESTS)):
+        sealed = {f"{file.sha256}  {file.path}" for file in bundle.files} | {f"{bundle.digest}  {MANIFEST}"}
         for line in sorted(listed ^ sealed):
             path = printable(line.partition("  ")[2])
-            yield Discrepancy(DIGESTS, "altered", f"it and {MANIFEST} do not say the same of {path}")
+            wrong.append((DIGESTS, f"it and {MANIFEST} do not say the same of {path}"))
+    return [Discrepancy(path, "altered", detail) for path, detail in wrong]

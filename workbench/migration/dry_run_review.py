@@ -6,19 +6,18 @@ calls those new that are there; and of events that it did not make it has no map
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
 from workbench.investigate.dry_runs import rehearsals
-from workbench.migration.importer_files import ImportFiles
-from workbench.migration.invariants import check_invariants
+from workbench.migration.invariants import ImportFiles, check_invariants
 from workbench.murmurant.importers import ACTIONS, Run, is_fetch_trouble
-from workbench.murmurant.reports import ReportRecord
 from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES, REGISTRATION
 
-PARTS = ("created", "updated", "existing", "errors")
+PARTS = ["created", "updated", "existing", "errors"]
 """What may become of a record; ``existing`` is all that the importers call skipped, whatever the reason."""
 
 SAME, INNOCENT, DIFFERENT = "same", "innocent", "different"
@@ -75,7 +74,13 @@ class DryRunReview:
         return int((~self.warnings["innocent"].astype(bool)).sum())
 
 
-def review_dry_run(run: Run, runs: Sequence[Run], files: ImportFiles, sample: int = 3) -> DryRunReview:
+def review_dry_run(
+    run: Run,
+    runs: Sequence[Run],
+    files: ImportFiles,
+    sample: int = 3,
+    expected: Mapping[Any, int] | None = None,
+) -> DryRunReview:
     """Lay out a dry run for its reviewer.
 
     Parameters
@@ -88,142 +93,120 @@ def review_dry_run(run: Run, runs: Sequence[Run], files: ImportFiles, sample: in
         Its report files as they were written.
     sample : int
         How many records to show of each entity and action.
+    expected : mapping of str to int, optional
+        How many ``members``, ``events`` and ``registrations`` there should be.
     """
-    earlier = [
-        each
-        for each in runs
-        if (each.mode, each.importer, each.sync) == ("dry", run.importer, run.sync)
-        and each.run != run.run
-        and each.started is not None
-        and run.started is not None
-        and each.started < run.started
-    ]
+    kind = "dry", run.importer, run.sync
+    dated = [each for each in runs if each.started and (each.mode, each.importer, each.sync) == kind]
+    earlier = [each for each in dated if run.started and each.started and each.started < run.started]
     before = earlier[-1] if earlier else None
     pairs = rehearsals(runs, 0)
     live = next((each.run for each in pairs if each.dry is not None and each.dry.run == run.run), None)
+    since = _side_by_side(before, run, "before", "now")
+    would = _counts(run).set_axis(["would_create", "would_update", "would_skip", "errors", "fetched"], axis=1)
     return DryRunReview(
         run=run,
-        would=_would(run),
+        would=would.rename_axis("entity").reset_index(),
         samples=_samples(run, sample),
-        warnings=_warnings(run, files),
+        warnings=pd.DataFrame(
+            [*_warnings(run, expected or {}), *_violations(files)],
+            columns=["what", "says", "count", "innocent"],
+        ).drop_duplicates(ignore_index=True),
         before=before,
-        since=_since(run, before),
+        since=since.assign(difference=since["now"].fillna(0) - since["before"].fillna(0)),
         live=live,
         happened=_happened(run, live),
     )
 
 
-def _part(run: Run, entity: str, part: str) -> int | None:
-    """Return a run's count; None where nothing says it."""
-    if part == "errors":
-        return run.errors.get(entity)
+def _counts(run: Run) -> pd.DataFrame:
+    """Return what a run did, or would do, by entity and part; missing where nothing says it."""
     # A dry run leaves nothing but its report; of a live run the traces are better than its word.
-    cells = (run.reported if run.mode == "dry" else run.counts).get(entity)
-    if cells is None:
-        return None
-    if part == "existing":
-        return sum(cells.get(each, 0) for each in ACTIONS[2:])
-    return cells.get(part, 0)
+    cells = run.reported if run.mode == "dry" else run.counts
+    rows = {}
+    for entity in ENTITIES:
+        of = cells.get(entity)
+        skipped = sum(of.get(each, 0) for each in ACTIONS[2:]) if of is not None else None
+        written = [of.get(each, 0) if of is not None else None for each in PARTS[:2]]
+        rows[entity] = [*written, skipped, run.errors.get(entity), run.fetched.get(entity)]
+    return pd.DataFrame.from_dict(rows, orient="index", columns=[*PARTS, "fetched"]).astype("Int64")
 
 
-def _would(run: Run) -> pd.DataFrame:
-    rows = [
-        (entity, *(_part(run, entity, part) for part in PARTS), run.fetched.get(entity))
-        for entity in ENTITIES
-    ]
-    columns = ["entity", "would_create", "would_update", "would_skip", "errors", "fetched"]
-    return pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(columns[1:], "Int64"))
+def _side_by_side(one: Run | None, other: Run | None, *names: str) -> pd.DataFrame:
+    """Set two runs' counts side by side, but for those that are nothing in both."""
+    columns = ["entity", "action", *names]
+    if one is None or other is None:
+        return pd.DataFrame(columns=columns).astype(dict.fromkeys(names, "Int64"))
+    sides = [_counts(each)[PARTS].stack() for each in (one, other)]
+    table = pd.concat(sides, axis=1).reset_index().set_axis(columns, axis=1)
+    return table[table[list(names)].fillna(0).ne(0).any(axis=1)].reset_index(drop=True)
 
 
 def _samples(run: Run, sample: int) -> pd.DataFrame:
-    listed: dict[tuple[str, str], list[ReportRecord]] = {}
-    for report in run.reports:
-        for record in report.records:
-            some = listed.setdefault((record.entity, record.action), [])
-            if len(some) < sample:
-                some.append(record)
+    records = [record for report in run.reports for record in report.records]
     rows = [
         (entity, action, each.wa_id, each.fields)
         for entity in ENTITIES
-        for action in ("created", "updated", "existing")
-        for each in listed.get((entity, action), [])
+        for action in PARTS[:3]
+        for each in [record for record in records if (record.entity, record.action) == (entity, action)][
+            :sample
+        ]
     ]
     return pd.DataFrame(rows, columns=["entity", "action", "wa_id", "record"])
 
 
-def _warnings(run: Run, files: ImportFiles) -> pd.DataFrame:
-    rows: list[tuple[str, str, int, bool]] = []
+def _warnings(run: Run, expected: Mapping[Any, int]) -> Iterator[tuple[str, str, int, bool]]:
     if run.status != "completed":
-        rows.append(("ending", f"it ended as {run.status}: {run.why}", 1, False))
+        yield "ending", f"it ended as {run.status}: {run.why}", 1, False
+    for entity, counts in _counts(run)[PARTS].iterrows():
+        things, count = CONCEPT_OF[str(entity)], int(counts.fillna(0).sum())
+        if run.sync != "incremental" and things in expected and count != expected[things]:
+            # A sync's dry run fetches the registrations of those events only that are mapped.
+            innocent = entity == REGISTRATION and run.importer == "api"
+            yield "expected", f"{expected[things]:,} {things} are expected, it has {count:,}", 1, innocent
     for report in run.reports:
         for reason, count in sorted(report.skip_reasons.items()):
-            innocent = reason.endswith(_NOT_MAPPED) and not is_fetch_trouble(reason)
-            rows.append(("skipped", reason, count, innocent))
-    rows += [
-        ("errors", f"{CONCEPT_OF[entity]} that could not be read", count, False)
-        for entity, count in run.errors.items()
-        if count
-    ]
-    rows += [("warnings", each.message or each.code, 1, False) for each in run.warnings]
+            yield "skipped", reason, count, reason.endswith(_NOT_MAPPED) and not is_fetch_trouble(reason)
+    for name, count in run.errors.items():
+        if count:
+            yield "errors", f"{CONCEPT_OF[name]} that could not be read", count, False
+    for warning in run.warnings:
+        yield "warnings", warning.message or warning.code, 1, False
     for problem in run.problems:
         where = " ".join(filter(None, (problem.entity.lower(), problem.wa_id)))
-        says = f"{where}: {problem.message or 'no reason given'}".lstrip(": ")
-        rows.append(("errors", says, 1, False))
-    for outcome in check_invariants(files):
-        rows += [
-            (outcome.invariant.id, f"{each.file}: {each.key}: {each.says}", 1, False)
-            for each in outcome.violations
-        ]
-    table = pd.DataFrame(rows, columns=["what", "says", "count", "innocent"])
-    return table.drop_duplicates(ignore_index=True)
+        yield "errors", f"{where}: {problem.message or 'no reason given'}".lstrip(": "), 1, False
 
 
-def _pairs(one: Run | None, other: Run | None) -> list[tuple[str, str, int | None, int | None]]:
-    """Set two runs' counts side by side, but for those that are nothing in both."""
-    if one is None or other is None:
-        return []
-    pairs = [
-        (entity, part, _part(one, entity, part), _part(other, entity, part))
-        for entity in ENTITIES
-        for part in PARTS
-    ]
-    return [pair for pair in pairs if pair[2] or pair[3]]
-
-
-def _since(run: Run, before: Run | None) -> pd.DataFrame:
-    rows = [(*pair, (pair[3] or 0) - (pair[2] or 0)) for pair in _pairs(before, run)]
-    columns = ["entity", "action", "before", "now", "difference"]
-    return pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(columns[2:], "Int64"))
+def _violations(files: ImportFiles) -> Iterator[tuple[str, str, int, bool]]:
+    for name, *violation in check_invariants(files)[1].itertuples(index=False):
+        yield str(name), ": ".join(map(str, violation)), 1, False
 
 
 def _happened(run: Run, live: Run | None) -> pd.DataFrame:
-    pairs = _pairs(run, live)
-    why = _innocent([pair for pair in pairs if pair[0] == REGISTRATION and pair[1] != "errors"], run)
-    rows = []
-    for entity, part, would, did in pairs:
-        if (would or 0) == (did or 0):
-            verdict = SAME, ""
-        elif entity == REGISTRATION and part != "errors" and why:
-            verdict = INNOCENT, why
-        else:
-            assert live is not None
-            verdict = DIFFERENT, _another_source(entity, run, live)
-        rows.append((entity, part, would, did, *verdict))
-    columns = ["entity", "action", "would", "did", "verdict", "why"]
-    return pd.DataFrame(rows, columns=columns).astype({"would": "Int64", "did": "Int64"})
+    table = _side_by_side(run, live, "would", "did")
+    sides = table[["would", "did"]].fillna(0)
+    seats = (table["entity"] == REGISTRATION) & (table["action"] != "errors")
+    innocent = _innocent(int(sides.loc[seats, "would"].sum()), int(sides.loc[seats, "did"].sum()), run)
+    same = sides["would"] == sides["did"]
+    excused = ~same & seats & bool(innocent)
+    verdict = pd.Series(DIFFERENT, index=table.index, dtype=object).mask(same, SAME).mask(excused, INNOCENT)
+    why = [
+        innocent if each == INNOCENT else _another_source(entity, run, live) if each == DIFFERENT else ""
+        for entity, each in zip(table["entity"], verdict, strict=True)
+    ]
+    return table.assign(verdict=verdict, why=why)
 
 
-def _innocent(pairs: Sequence[tuple[str, str, int | None, int | None]], run: Run) -> str:
+def _innocent(would: int, did: int, run: Run) -> str:
     """Say why the counts of registrations may differ; empty where they may not."""
-    would, did = sum(pair[2] or 0 for pair in pairs), sum(pair[3] or 0 for pair in pairs)
     if would == did:
         return NOT_LOOKED_UP
     unmapped = any(reason.endswith(_NOT_MAPPED) for report in run.reports for reason in report.skip_reasons)
     return NOT_FETCHED if would < did and unmapped else ""
 
 
-def _another_source(entity: str, run: Run, live: Run) -> str:
-    then, now = run.fetched.get(entity), live.fetched.get(entity)
+def _another_source(entity: str, run: Run, live: Run | None) -> str:
+    then, now = run.fetched.get(entity), live.fetched.get(entity) if live else None
     if then is None or now is None or then == now:
         return ""
     return f"the source had {then:,} {CONCEPT_OF[entity]} then, and {now:,} in the live run"

@@ -17,7 +17,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from workbench.errors import UsageError
-from workbench.murmurant.listings import decoded, plain_value, read_csv
+from workbench.murmurant.listings import decoded, read_csv
 from workbench.murmurant.reports import ReportRecord
 from workbench.murmurant.spellings import EVENT, MEMBER, REGISTRATION
 
@@ -248,17 +248,13 @@ def _read(path: Path, headings: Headings) -> Iterator[Export]:
             yield _export(path, rows, headings, entity)
         return
     listing = read_csv(path, wide=True)
-    width = len(listing.header)
-    wrong = [
-        f"line {number}: it has {len(row)} columns where the header has {width}; a cell with a separator in it needs quotes"
-        for number, row in listing.rows
-        if len(row) != width
-    ]
+    lines = listing.lines(range(len(listing.header)))
+    wrong = [f"line {line.number}: {line.problem}" for line in lines if line.problem]
     if wrong:
         more = [f"and {len(wrong) - 5:,} lines more"] if len(wrong) > 5 else []
         raise UsageError("\n  ".join([f"{path} is damaged:", *wrong[:5], *more]), "Export it once more.")
-    cells = pd.DataFrame([row for _, row in listing.rows], columns=range(width))
-    yield _export(path, cells.set_axis(listing.header, axis=1), headings)
+    cells = pd.DataFrame([line.cells for line in lines], dtype=object).set_axis(listing.header, axis=1)
+    yield _export(path, cells, headings)
 
 
 def _export(path: Path, cells: pd.DataFrame, headings: Headings, entity: str = "") -> Export:
@@ -281,15 +277,10 @@ def _export(path: Path, cells: pd.DataFrame, headings: Headings, entity: str = "
             " configuration names them (tier_mapping or status_mapping in workbench.toml leads to it).",
         )
     columns = known[fit[0]]
-    rows = {
-        field: pd.Series(
-            [plain_value(cell.strip()) for cell in cells.iloc[:, at]], dtype=object, index=range(len(cells))
-        )
-        for field, at in columns.items()
-    }
+    rows = cells.iloc[:, list(columns.values())].set_axis(list(columns), axis=1).astype(object)
     for field in {"wa_id", "contact", "event"} & set(rows):  # a spreadsheet may have made 50012.0 of an id
         rows[field] = rows[field].str.replace(r"^(\d+)\.0+$", r"\1", regex=True)
-    return Export(path, fit[0], pd.DataFrame(rows))
+    return Export(path, fit[0], rows)
 
 
 def _fits(entity: str, columns: Mapping[str, int]) -> bool:
@@ -339,26 +330,21 @@ def _json_rows(path: Path) -> Iterator[tuple[pd.DataFrame, str]]:
 
 
 def _flat(row: Mapping[str, Any]) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for key, value in row.items():
-        if isinstance(value, Mapping):
-            found |= {
-                f"{key} {inner}": _text(each)
-                for inner, each in value.items()
-                if not isinstance(each, Mapping | list)
-            }
-        elif key != "FieldValues":
-            found[key] = _text(value)
-    for each in row.get("FieldValues") or ():
-        if isinstance(each, Mapping) and each.get("FieldName"):
-            value = each.get("Value")
-            found.setdefault(
-                str(each["FieldName"]), _text(value.get("Label") if isinstance(value, Mapping) else value)
-            )
-    return found
+    """Return an entry's values by name, those of a part of it by both names, and its fields by theirs."""
+    fields = [each for each in row.get("FieldValues") or () if isinstance(each, Mapping)]
+    values = {str(each["FieldName"]): each.get("Value") for each in fields if each.get("FieldName")}
+    flat = {name: each.get("Label") if isinstance(each, Mapping) else each for name, each in values.items()}
+    for name, value in row.items():
+        parts = (
+            {f"{name} {inner}": each for inner, each in value.items()}
+            if isinstance(value, Mapping)
+            else {name: value}
+        )
+        flat |= {key: each for key, each in parts.items() if not isinstance(each, list | Mapping)}
+    return {name: _text(value) for name, value in flat.items()}
 
 
 def _text(value: Any) -> str:
     if value is None or isinstance(value, list | Mapping):
         return ""
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    return (str(value).lower() if isinstance(value, bool) else str(value)).strip()

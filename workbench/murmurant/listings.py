@@ -32,7 +32,7 @@ class Line(NamedTuple):
     """
 
     number: int
-    cells: dict[str, str]
+    cells: dict[Any, str]
     problem: str = ""
 
 
@@ -57,9 +57,14 @@ class Listing:
     header: list[str]
     rows: list[tuple[int, list[str]]]
 
-    def lines(self, columns: Sequence[str]) -> list[Line]:
+    def lines(self, columns: Sequence[Any]) -> list[Line]:
         """Return its lines, with the cells under these names, in the order of the header."""
-        return [self._line(number, row, columns) for number, row in self.rows]
+        lines = []
+        for number, row in self.rows:
+            cells = {name: plain_value(cell.strip()) for name, cell in zip(columns, row, strict=False)}
+            said = f"it has {len(row)} columns where the header has {len(columns)}; a cell with a separator in it needs quotes"
+            lines.append(Line(number, cells) if len(row) == len(columns) else Line(number, {}, said))
+        return lines
 
     def columns(self, needed: Sequence[str], optional: Sequence[str] = ()) -> list[str]:
         """Return which of the columns that it must have, and may have, each heading means; case does not matter.
@@ -86,13 +91,6 @@ class Listing:
             if header.count(name) > 1:
                 raise UsageError(f"{self.path} has the column {name!r} twice.", "Leave one of them out.")
         return [wanted[name] for name in header]
-
-    def _line(self, number: int, row: list[str], columns: Sequence[str]) -> Line:
-        if len(row) != len(columns):
-            said = f"it has {len(row)} columns where the header has {len(columns)}"
-            return Line(number, {}, f"{said}; a cell with a separator in it needs quotes")
-        cells = zip(columns, row, strict=True)
-        return Line(number, {name: plain_value(cell.strip()) for name, cell in cells})
 
 
 def read_csv(path: Path, wide: bool = False) -> Listing:

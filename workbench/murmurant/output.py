@@ -11,7 +11,7 @@ from workbench.murmurant.spellings import EVENT, MEMBER, REGISTRATION
 
 _LOGGED = re.compile(r"^\[WA-IMPORT\] \[(INFO|WARN|ERROR)\] ?")
 _ENTITIES = {"members": MEMBER, "events": EVENT, "registrations": REGISTRATION}
-_WORDS = {"member": MEMBER, "contact": MEMBER, "event": EVENT, "registration": REGISTRATION, "eventregistration": REGISTRATION}  # fmt: skip
+ENTITY_WORDS = {"member": MEMBER, "contact": MEMBER, "event": EVENT, "registration": REGISTRATION, "eventregistration": REGISTRATION}  # fmt: skip
 _COUNTED = re.compile(
     r"^[\s-]*(Members|Events|Registrations):\s+(\d+) created, (\d+) updated(?:, (\d+) skipped)?(?:, (\d+) errors)?\s*$"
 )
@@ -100,7 +100,7 @@ def _problems(lines: list[str], fatal: str) -> tuple[Problem, ...]:
     listing = False
     for line in lines:
         if match := _GIVEN_UP.match(line):
-            found.append(Problem(_WORDS.get(match[1].lower(), match[1]), match[2], None, match[3]))
+            found.append(Problem(ENTITY_WORDS.get(match[1].lower(), match[1]), match[2], None, match[3]))
             listing = True
         elif listing and (line.startswith(("===", "  ... and ")) or not line):
             listing = not line and listing  # an importer's message may have empty lines in it

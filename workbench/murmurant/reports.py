@@ -12,67 +12,420 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Generic, Literal, TypeVar
+
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
+from pydantic.alias_generators import to_camel
 
 from workbench.errors import ReportFileError
 from workbench.murmurant.importers import Problem, ReportWarning, importer_of
-from workbench.murmurant.output import read_output
+from workbench.murmurant.output import ENTITY_WORDS, read_output
 from workbench.murmurant.spellings import EVENT, MEMBER, REGISTRATION
 
-_SECTIONS = {"members": MEMBER, "events": EVENT, "registrations": REGISTRATION}
-_ACTIONS = {"create": "created", "update": "updated", "skip": "existing"}
-_COUNTS = ("created", "updated", "skipped")
-_ENTITY_WORDS = {
-    "member": MEMBER, "contact": MEMBER, "event": EVENT, "registration": REGISTRATION, "eventregistration": REGISTRATION,
-}  # fmt: skip
+SECTIONS = {"members": MEMBER, "events": EVENT, "registrations": REGISTRATION}
+"""An importer's names of the entities."""
 
-_HEAD = dict.fromkeys(
-    ("runId", "startedAt", "dryRun", "success", "config", "environment", "operator", "truncated")
-)
-_WARNING = dict.fromkeys(("code", "severity", "message", "entity", "entityType", "waId", "sourceRow"))
-_PROBLEM = dict.fromkeys(
-    ("entity", "entityType", "waId", "sourceRow", "message", "error", "reason", "details")
-)
-_PARTS = dict.fromkeys((*_COUNTS, "errors"))
-_DIAGNOSTICS = dict.fromkeys(
-    (
-        "eventsProcessed", "eventsSkippedUnmapped", "registrationFetchCalls", "registrationsFetchedTotal",
-        "registrationsTransformedOk", "registrationsSkippedMissingEvent", "registrationsSkippedMissingMember",
-        "registrationsSkippedTransformError", "registrationsUpserted",
-    )
-)  # fmt: skip
-_PAIR = dict.fromkeys(("waId", "murmurantId", "email", "title", "identifier"))
-_RECORD = dict.fromkeys(("_sourceRow", "_waId", "_action", "_murmurantId", "_errors"))
-_API_KEYS: dict[str, Any] = {
-    **_HEAD,
-    **dict.fromkeys(("version", "finishedAt", "durationMs", "totalErrorCount")),
-    "fetched": dict.fromkeys(("contacts", "events", "registrations")),
-    "warnings": _WARNING,
-    "stats": dict.fromkeys(_SECTIONS, _PARTS),
-    "registrationDiagnostics": {**_DIAGNOSTICS, "topSkipReasons": dict.fromkeys(("reason", "count"))},
-    "errors": _PROBLEM,
-}
-_SECTION_KEYS = {**_PARTS, **dict.fromkeys(("totalRows", "parsed", "file", "truncated")), "records": _RECORD}
-_CSV_KEYS: dict[str, Any] = {
-    **_HEAD,
-    "completedAt": None,
-    "summary": {**_PARTS, "totalRecords": None, "duration_ms": None},
-    **dict.fromkeys(_SECTIONS, _SECTION_KEYS),
-    "warnings": _WARNING,
-    "errors": _PROBLEM,
-    "idMapping": dict.fromkeys(_SECTIONS, _PAIR),
-}
-_ID_MAP_SECTION = {
-    "mappings": _PAIR,
-    "counts": dict.fromkeys(("total", "mapped", "missing", "duplicates")),
-    **dict.fromkeys(("duplicateWaIds", "missingWaIds")),
-}
-_ID_MAP_KEYS: dict[str, Any] = {
-    **_HEAD,
-    "generatedAt": None,
-    **dict.fromkeys(_SECTIONS, _ID_MAP_SECTION),
-}
-"""What the three formats are known to say; any other key is shown by its name, for nobody reads it."""
+PARTS = {"create": "created", "update": "updated", "skip": "skipped"}
+"""What an importer may do with a record, and where it counts that; what it gave up on counts as ``errors``."""
+
+
+def _listed(value: object) -> object:
+    return value if isinstance(value, list) else [value] if value else []
+
+
+def read_moment(value: object) -> datetime:
+    """Read a moment, in UTC and without zone; `ValueError` for what is none."""
+    moment = datetime.fromisoformat(str(value))
+    return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
+
+
+Id = Annotated[str, BeforeValidator(lambda value: "" if value is None else str(value))]
+Word = Annotated[
+    str | None, BeforeValidator(lambda value: value if isinstance(value, str) and value else None)
+]
+Row = Annotated[int | None, BeforeValidator(lambda value: str(value) if str(value).isdecimal() else None)]
+Moment = Annotated[
+    datetime | None, BeforeValidator(lambda value: None if value is None else read_moment(value))
+]
+T = TypeVar("T")
+
+
+class Part(BaseModel):
+    """A part of a report as it is written, by the importer's own names; whatever nobody knows of is kept."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, alias_generator=to_camel)
+
+    def numbers(self, path: str = "") -> Iterator[tuple[str, int]]:
+        """Yield everything that is counted in it, at any level but in lists, by its path."""
+        for key, value in self.by_key().items():
+            if isinstance(value, Part):
+                yield from value.numbers(f"{path}{key}.")
+            elif type(value) is int:
+                yield f"{path}{key}", value
+
+    def unread(self, path: str = "") -> Iterator[str]:
+        """Yield the keys, at any level, that nobody knows."""
+        yield from (f"{path}{key}" for key in self.model_extra or ())
+        for key, value in self.by_key().items():
+            for each in value if isinstance(value, list) else [value]:
+                if isinstance(each, Part):
+                    yield from each.unread(f"{path}{key}[]." if isinstance(value, list) else f"{path}{key}.")
+
+    def by_key(self) -> dict[str, Any]:
+        """Return everything in it by the keys of the file."""
+        known = {info.alias or "": getattr(self, name) for name, info in type(self).model_fields.items()}
+        return {**known, **(self.model_extra or {})}
+
+
+class Sections(Part, Generic[T]):
+    """Something that a report says of each entity."""
+
+    members: T | None = None
+    events: T | None = None
+    registrations: T | None = None
+
+    @property
+    def sections(self) -> dict[str, T]:
+        """What it says, by the section's name."""
+        return {name: section for name in SECTIONS if (section := getattr(self, name)) is not None}
+
+
+class Counts(Part):
+    """How many records of an entity there were of each fate."""
+
+    created: int
+    updated: int
+    skipped: int
+    errors: int = 0
+
+    @property
+    def total(self) -> int:
+        """All of them."""
+        return self.created + self.updated + self.skipped + self.errors
+
+
+class Notice(Part):
+    """What an importer warns of, or why it gave up on a record."""
+
+    code: Id = ""
+    severity: Id = ""
+    entity: Id = ""
+    entity_type: Id = ""
+    wa_id: Id = ""
+    source_row: Row = None
+    message: Id = ""
+    error: Id = ""
+    reason: Id = ""
+    details: Any = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _worded(cls, value: object) -> object:
+        return value if isinstance(value, dict) else {"message": str(value)}
+
+    def warning(self) -> ReportWarning:
+        """Return it as a warning, with what it is about."""
+        about = " ".join(filter(None, (self.entity, self.entity_type, self.wa_id)))
+        if self.source_row:
+            about = f"{about} in row {self.source_row}".strip()
+        message = self.message or "no reason given"
+        return ReportWarning(self.code, self.severity, f"{about}: {message}" if about else message)
+
+    def problem(self) -> Problem:
+        """Return it as the word on a record that the importer gave up on."""
+        word = self.entity or self.entity_type
+        message = self.message or self.error or self.reason
+        return Problem(ENTITY_WORDS.get(word.lower(), word), self.wa_id or None, self.source_row, message)
+
+
+Notices = Annotated[list[Notice], BeforeValidator(_listed)]
+
+
+class _Report(Part):
+    """What all three formats may say of a run."""
+
+    run_id: Annotated[str, Field(min_length=1)]
+    started_at: Moment = None
+    ended_at: Annotated[
+        Moment, Field(validation_alias=AliasChoices("finishedAt", "completedAt", "generatedAt"))
+    ] = None
+    dry_run: bool
+    success: bool | None = None
+    config: Annotated[
+        dict[str, Any], BeforeValidator(lambda value: value if isinstance(value, dict) else {})
+    ] = {}
+    environment: Word = None
+    operator: Word = None
+    truncated: Any = None
+    warnings: Notices = []
+    errors: Notices = []
+
+    @property
+    def pairs(self) -> dict[str, list[Pair]]:
+        """The pairs of ids that it states, by the section's name."""
+        return {}
+
+    def facts(self) -> dict[str, Any]:
+        """Return what it says, as fields of an `ImportReport`."""
+        return {
+            "run_id": self.run_id,
+            "importer": importer_of(self.run_id),
+            "mode": "dry" if self.dry_run else "live",
+            "started": self.started_at,
+            "finished": self.ended_at,
+            "success": self.success,
+            "warnings": tuple(each.warning() for each in self.warnings),
+            "problems": tuple(each.problem() for each in self.errors),
+            "unread": tuple(dict.fromkeys(self.unread())),
+            "identities": tuple(
+                (SECTIONS[name], pair.wa_id, pair.murmurant_id)
+                for name, pairs in self.pairs.items()
+                for pair in pairs
+                if pair.murmurant_id
+            ),
+            **{name: getattr(self, name) for name in ("config", "environment", "operator")},
+        }
+
+
+class SkipReason(Part):
+    """Why a sync skipped registrations, and how many."""
+
+    reason: Id
+    count: int
+
+
+class Diagnostics(Part):
+    """What became of a sync's registrations."""
+
+    events_processed: int | None = None
+    events_skipped_unmapped: int | None = None
+    registration_fetch_calls: int | None = None
+    registrations_fetched_total: int | None = None
+    registrations_transformed_ok: int | None = None
+    registrations_skipped_missing_event: int | None = None
+    registrations_skipped_missing_member: int | None = None
+    registrations_skipped_transform_error: int | None = None
+    registrations_upserted: int | None = None
+    top_skip_reasons: list[SkipReason] = []
+
+    @property
+    def lost(self) -> tuple[int, int] | None:
+        """How many had no member or event, and how many were refused; None where it does not say."""
+        member, event = self.registrations_skipped_missing_member, self.registrations_skipped_missing_event
+        refused = self.registrations_skipped_transform_error
+        return None if member is None or event is None or refused is None else (member + event, refused)
+
+
+class Fetched(Part):
+    """How much a sync fetched."""
+
+    contacts: int = 0
+    events: int = 0
+    registrations: int = 0
+
+
+class ApiReport(_Report):
+    """A report of the API sync."""
+
+    version: Any = None
+    duration_ms: int | None = None
+    fetched: Fetched = Fetched()
+    stats: Sections[Counts]
+    registration_diagnostics: Diagnostics = Diagnostics()
+    total_error_count: int | None = None
+
+    def facts(self) -> dict[str, Any]:
+        """Return what it says; of what was skipped, what for want of a member or event, and what was refused."""
+        stats, told = self.stats.sections, self.registration_diagnostics
+        counts = {SECTIONS[name]: _cells(section) for name, section in stats.items()}
+        seats = self.stats.registrations
+        if seats and seats.skipped and told.lost and seats.skipped >= sum(told.lost):
+            parts = dict(zip(("unlinked", "refused"), told.lost, strict=True))
+            cells = counts[REGISTRATION]
+            cells["existing"] = cells.pop("skipped") - sum(told.lost)
+            cells |= {action: count for action, count in parts.items() if count}
+        return {
+            **super().facts(),
+            "importer": "api",
+            "sync": "full",  # an incremental sync writes none
+            "counts": counts,
+            "errors": {SECTIONS[name]: section.errors for name, section in stats.items()},
+            "fetched": dict(zip(SECTIONS.values(), dict(self.fetched.numbers()).values(), strict=False)),
+            "skip_reasons": {each.reason: each.count for each in told.top_skip_reasons},
+            "diagnostics": dict(told.numbers()),
+        }
+
+
+class Record(Part):
+    """One row of an export, as the CSV importer transformed it; its own fields are those without ``_``."""
+
+    source_row: Annotated[Row, Field(alias="_sourceRow")] = None
+    wa_id: Annotated[Id, Field(alias="_waId")] = ""
+    action: Annotated[Literal["create", "update", "skip"], Field(alias="_action")]
+    murmurant_id: Annotated[Id, Field(alias="_murmurantId")] = ""
+    errors: Annotated[list[Id], BeforeValidator(_listed), Field(alias="_errors")] = []
+    """One with errors was given up on: it counts as an error, and nothing was done."""
+
+    def unread(self, path: str = "") -> Iterator[str]:
+        """Yield only the importer's own keys: the others are the record's fields."""
+        yield from (key for key in super().unread(path) if key.startswith(f"{path}_"))
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """What was written or would have been."""
+        return {name: value for name, value in (self.model_extra or {}).items() if name[:1] != "_"}
+
+
+class Section(Counts):
+    """What the CSV importer says of an entity; `records` is a list, or how many there are, as ``[60]``."""
+
+    total_rows: int
+    parsed: int | None = None
+    file: Word = None
+    truncated: bool | None = None
+    records: list[Record] | str | None = None
+
+    @property
+    def listed(self) -> list[Record]:
+        """The records that are listed."""
+        return self.records if isinstance(self.records, list) else []
+
+
+class Summary(Part):
+    """The sums over all entities."""
+
+    total_records: int | None = None
+    created: int | None = None
+    updated: int | None = None
+    skipped: int | None = None
+    errors: int | None = None
+    duration_ms: Annotated[int | None, Field(alias="duration_ms")] = None
+
+
+class Pair(Part):
+    """A Wild Apricot id and the record it became."""
+
+    wa_id: Id = ""
+    murmurant_id: Id = ""
+    email: Any = None
+    title: Any = None
+    identifier: Any = None
+
+
+Pairs = Annotated[list[Pair], BeforeValidator(_listed)]
+
+
+class CsvReport(_Report, Sections[Section]):
+    """A report of the CSV importer, with or without its records."""
+
+    summary: Summary
+    members: Section
+    id_mapping: Sections[Pairs] | None = None
+
+    @property
+    def pairs(self) -> dict[str, list[Pair]]:
+        """Those of ``idMapping``."""
+        return self.id_mapping.sections if self.id_mapping else {}
+
+    def facts(self) -> dict[str, Any]:
+        """Return what it says; a row that was skipped was there already where it is paired with a record."""
+        sections = {SECTIONS[name]: section for name, section in self.sections.items()}
+        listed = [(entity, each) for entity, section in sections.items() for each in section.listed]
+        records = tuple(_record(entity, each) for entity, each in listed if not each.errors)
+        counts = {entity: _cells(section) for entity, section in sections.items()}
+        facts = super().facts()
+        for entity, cells in counts.items():
+            paired = max(
+                sum(each.entity == entity and each.action == "existing" for each in records),
+                sum(each[0] == entity for each in facts["identities"]) - cells["created"] - cells["updated"],
+            )
+            if "skipped" in cells and paired >= cells["skipped"]:
+                cells["existing"] = cells.pop("skipped")
+        given_up = [
+            Problem(entity, each.wa_id or None, each.source_row, message)
+            for entity, each in listed
+            for message in each.errors
+        ]
+        return {
+            **facts,
+            "counts": counts,
+            "errors": {entity: section.errors for entity, section in sections.items()},
+            "fetched": {entity: section.total_rows for entity, section in sections.items()},
+            "files": {entity: section.file for entity, section in sections.items() if section.file},
+            "records": records,
+            "problems": tuple(dict.fromkeys((*facts["problems"], *given_up))),
+        }
+
+
+class IdMapCounts(Part):
+    """How many ids of an entity were paired."""
+
+    total: int | None = None
+    mapped: int | None = None
+    missing: int | None = None
+    duplicates: int | None = None
+
+
+class IdMapSection(Part):
+    """The pairs of one entity."""
+
+    mappings: Pairs = []
+    counts: IdMapCounts = IdMapCounts()
+    duplicate_wa_ids: list[Id] = []
+    missing_wa_ids: list[Id] = []
+
+
+class IdMap(_Report, Sections[IdMapSection]):
+    """The CSV importer's id map."""
+
+    members: IdMapSection
+
+    @property
+    def pairs(self) -> dict[str, list[Pair]]:
+        """All of it."""
+        return {name: section.mappings for name, section in self.sections.items()}
+
+    def facts(self) -> dict[str, Any]:
+        """Return what it says: pairs, and which ids have none."""
+        sections = {SECTIONS[name]: section for name, section in self.sections.items()}
+        facts = super().facts()
+        twice = tuple(
+            ReportWarning(
+                "DUPLICATE_WA_ID", "medium", f"{entity} {wa_id} stands more than once in the export."
+            )
+            for entity, section in sections.items()
+            for wa_id in section.duplicate_wa_ids
+        )
+        return {
+            **facts,
+            "finished": None,
+            "warnings": facts["warnings"] + twice,
+            "missing": tuple(
+                (entity, each) for entity, part in sections.items() for each in part.missing_wa_ids
+            ),
+        }
+
+
+Written = ApiReport | CsvReport | IdMap
+
+
+def _form(content: Any) -> type[Written] | None:
+    """Tell the formats apart by the keys that only one of them has."""
+    if not isinstance(content, dict) or not isinstance(content.get("runId"), str):
+        return None
+    if isinstance(content.get("stats"), dict):
+        return ApiReport
+    if isinstance(content.get("summary"), dict) and "members" in content:
+        return CsvReport
+    return IdMap if "generatedAt" in content and isinstance(content.get("members"), dict) else None
 
 
 @dataclass(frozen=True)
@@ -130,6 +483,8 @@ class ImportReport:
         Empty in a summary.
     identities : tuple of (entity, wa_id, record_id)
         What an id map or a summary's ``idMapping`` pairs, without saying what was done.
+    written : ApiReport, CsvReport, IdMap or None
+        The file as it was written; None for a log.
     """
 
     path: Path
@@ -155,6 +510,7 @@ class ImportReport:
     operator: str | None = None
     records: tuple[ReportRecord, ...] = ()
     identities: tuple[tuple[str, str, str], ...] = ()
+    written: Written | None = field(default=None, repr=False)
 
 
 def read_reports(paths: Iterable[Path]) -> tuple[ImportReport, ...]:
@@ -168,17 +524,17 @@ def read_reports(paths: Iterable[Path]) -> tuple[ImportReport, ...]:
     ReportFileError
         For a named file that is not there, not a report, or cut short.
     """
-    found: dict[Path, ImportReport] = {}
+    reports: dict[Path, ImportReport] = {}
     for path in paths:
         if path.is_dir():
             for each in sorted(path.glob("*.json")):
                 try:
-                    found[each.resolve()] = read_report(each)
+                    reports[each.resolve()] = read_report(each)
                 except NotAReportError:
                     continue  # a folder may hold anything; a report that is cut short still raises
         else:
-            found[path.resolve()] = read_report(path)
-    return tuple(sorted(found.values(), key=lambda report: (report.run_id, report.path.name)))
+            reports[path.resolve()] = read_report(path)
+    return tuple(sorted(reports.values(), key=lambda report: (report.run_id, report.path.name)))
 
 
 class NotAReportError(ReportFileError):
@@ -208,228 +564,30 @@ def read_report(path: Path) -> ImportReport:
         raise ReportFileError(
             f"The report file {path} {state} (line {error.lineno}: {error.msg}).", again
         ) from None
-    known = "API sync report, CSV import report or id map"
-    if not isinstance(content, dict) or not isinstance(content.get("runId"), str) or not content["runId"]:
-        raise NotAReportError(f"{path} is not an import report: no runId ({known}).", again)
+    except RecursionError:
+        raise ReportFileError(f"The report file {path} is damaged: it is nested too deeply.", again) from None
+    if (form := _form(content)) is None:
+        known = "API sync report, CSV import report or id map, with its runId"
+        raise NotAReportError(f"{path} is not an import report of a known form ({known}).", again)
     try:
-        if isinstance(content.get("stats"), dict):
-            return _api(path, content)
-        if isinstance(content.get("summary"), dict) and "members" in content:
-            return _csv(path, content)
-        if "generatedAt" in content and isinstance(content.get("members"), dict):
-            return _id_map(path, content)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        written = form.model_validate(content)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        says = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
         raise ReportFileError(
-            f"The report file {path} is not in the form it claims: {type(error).__name__} at {error}.", again
+            f"The report file {path} is not in the form it claims: {says}.", again
         ) from None
-    raise NotAReportError(f"{path} is not an import report of a known form ({known}).", again)
+    return ImportReport(path=path, written=written, **written.facts())
 
 
-def _api(path: Path, content: dict[str, Any]) -> ImportReport:
-    stats = content["stats"]
-    fetched = content.get("fetched", {})
-    told = content.get("registrationDiagnostics", {})
-    diagnostics = {name: value for name, value in told.items() if type(value) is int}
-    counts = {entity: _counts(stats[section]) for section, entity in _SECTIONS.items() if section in stats}
-    if REGISTRATION in counts and counts[REGISTRATION].get("skipped"):
-        counts[REGISTRATION] = _told_apart(counts[REGISTRATION], diagnostics)
-    return ImportReport(
-        path=path,
-        importer="api",
-        sync="full",  # an incremental sync writes none
-        counts=counts,
-        errors={entity: int(stats[name]["errors"]) for name, entity in _SECTIONS.items() if name in stats},
-        fetched={
-            MEMBER: int(fetched.get("contacts", 0)),
-            EVENT: int(fetched.get("events", 0)),
-            REGISTRATION: int(fetched.get("registrations", 0)),
-        },
-        skip_reasons={str(each["reason"]): int(each["count"]) for each in told.get("topSkipReasons", [])},
-        diagnostics=diagnostics,
-        problems=_problems(content),
-        unread=tuple(_unread(content, _API_KEYS)),
-        **_head(content, finished="finishedAt"),
-    )
+def _cells(counts: Counts) -> dict[str, int]:
+    """Return the counts; what was skipped may have been there already, or be refused, and nothing is called by either yet."""
+    skipped = "skipped" if counts.skipped else "existing"
+    return {"created": counts.created, "updated": counts.updated, skipped: counts.skipped}
 
 
-def _told_apart(cells: dict[str, int], diagnostics: dict[str, int]) -> dict[str, int]:
-    """Tell what was skipped for want of a member or event from what was refused and what was there already."""
-    lost = ("MissingMember", "MissingEvent", "TransformError")
-    if not all(f"registrationsSkipped{each}" in diagnostics for each in lost):
-        return cells
-    member, event, refused = (diagnostics[f"registrationsSkipped{each}"] for each in lost)
-    existing = cells["skipped"] - member - event - refused
-    if existing < 0:
-        return cells  # it contradicts itself
-    parts = {"unlinked": member + event, "refused": refused}
-    written = {"created": cells["created"], "updated": cells["updated"], "existing": existing}
-    return {**written, **{action: count for action, count in parts.items() if count}}
-
-
-def _csv(path: Path, content: dict[str, Any]) -> ImportReport:
-    sections = {entity: content[name] for name, entity in _SECTIONS.items() if name in content}
-    listed = [
-        (entity, each)
-        for entity, section in sections.items()
-        if isinstance(section.get("records"), list)
-        for each in section["records"]
-    ]
-    # One with errors was given up on: counted as an error, and nothing was done.
-    records = tuple(_record(entity, each) for entity, each in listed if not each.get("_errors"))
-    identities = tuple(
-        (entity, str(each["waId"]), str(each["murmurantId"]))
-        for name, entity in _SECTIONS.items()
-        for each in (content.get("idMapping") or {}).get(name, [])
-        if each.get("murmurantId")
-    )
-    given_up = tuple(
-        Problem(entity, _id(each.get("_waId")), _row(each.get("_sourceRow")), str(message))
-        for entity, each in listed
-        for message in _as_list(each.get("_errors"))
-    )
-    counts = {entity: _counts(section) for entity, section in sections.items()}
-    for entity, cells in counts.items():
-        # An export's row that was skipped was there already, where the report pairs it with a record.
-        paired = max(
-            sum(each.entity == entity and each.action == "existing" for each in records),
-            sum(each[0] == entity for each in identities) - cells["created"] - cells["updated"],
-        )
-        if "skipped" in cells and paired >= cells["skipped"]:
-            cells["existing"] = cells.pop("skipped")
-    return ImportReport(
-        path=path,
-        counts=counts,
-        errors={entity: int(section.get("errors", 0)) for entity, section in sections.items()},
-        fetched={entity: int(section["totalRows"]) for entity, section in sections.items()},
-        files={entity: name for entity, each in sections.items() if (name := _word(each.get("file")))},
-        records=records,
-        identities=identities,
-        problems=tuple(dict.fromkeys((*_problems(content), *given_up))),
-        unread=tuple(_unread(content, _CSV_KEYS)),
-        **{"importer": importer_of(content["runId"]), **_head(content, finished="completedAt")},
-    )
-
-
-def _id_map(path: Path, content: dict[str, Any]) -> ImportReport:
-    sections = {entity: content[name] for name, entity in _SECTIONS.items() if content.get(name)}
-    identities = tuple(
-        (entity, str(each["waId"]), str(each["murmurantId"]))
-        for entity, section in sections.items()
-        for each in section.get("mappings", [])
-    )
-    head = _head(content, finished="")
-    head["warnings"] += tuple(
-        ReportWarning("DUPLICATE_WA_ID", "medium", f"{entity} {wa_id} stands more than once in the export.")
-        for entity, section in sections.items()
-        for wa_id in section.get("duplicateWaIds", [])
-    )
-    return ImportReport(
-        path=path,
-        importer=importer_of(content["runId"]),
-        identities=identities,
-        missing=tuple(
-            (entity, str(wa_id))
-            for entity, section in sections.items()
-            for wa_id in section.get("missingWaIds", [])
-        ),
-        unread=tuple(_unread(content, _ID_MAP_KEYS)),
-        **head,
-    )
-
-
-def _head(content: dict[str, Any], finished: str) -> dict[str, Any]:
-    config = content.get("config")
-    return {
-        "run_id": content["runId"],
-        "mode": "dry" if content["dryRun"] else "live",
-        "started": _moment(content.get("startedAt")),
-        "finished": _moment(content.get(finished)) if finished else None,
-        "success": content.get("success"),
-        "warnings": tuple(map(_warning, _as_list(content.get("warnings")))),
-        "config": config if isinstance(config, dict) else {},
-        "environment": _word(content.get("environment")),
-        "operator": _word(content.get("operator")),
-    }
-
-
-def _word(value: object) -> str | None:
-    return value if isinstance(value, str) and value else None
-
-
-def _record(entity: str, each: dict[str, Any]) -> ReportRecord:
-    record_id = each.get("_murmurantId")
-    action = _ACTIONS[each["_action"]]
-    return ReportRecord(
-        entity=entity,
-        action=action if record_id or action != "existing" else "skipped",
-        wa_id=str(each.get("_waId") or "") or None,
-        record_id=None if record_id is None or str(record_id).startswith("dry-") else str(record_id),
-        fields={name: value for name, value in each.items() if not name.startswith("_")},
-    )
-
-
-def _counts(section: dict[str, Any]) -> dict[str, int]:
-    """Read the counts; what was skipped may have been there already, or be refused, and nothing is called by either yet."""
-    created, updated, skipped = (int(section[name]) for name in _COUNTS)
-    return {"created": created, "updated": updated, "skipped" if skipped else "existing": skipped}
-
-
-def _warning(each: object) -> ReportWarning:
-    if not isinstance(each, dict):
-        return ReportWarning("", "", str(each))
-    about = " ".join(str(each[name]) for name in ("entity", "entityType", "waId") if each.get(name))
-    if each.get("sourceRow"):
-        about = f"{about} in row {each['sourceRow']}".strip()
-    message = str(each.get("message") or "no reason given")
-    return ReportWarning(
-        str(each.get("code") or ""),
-        str(each.get("severity") or ""),
-        f"{about}: {message}" if about else message,
-    )
-
-
-def _problems(content: dict[str, Any]) -> tuple[Problem, ...]:
-    found = []
-    for each in _as_list(content.get("errors")):
-        if isinstance(each, dict):
-            word = str(each.get("entity") or each.get("entityType") or "")
-            entity = _ENTITY_WORDS.get(word.lower(), word)
-            message = str(each.get("message") or each.get("error") or each.get("reason") or "")
-            found.append(Problem(entity, _id(each.get("waId")), _row(each.get("sourceRow")), message))
-        else:
-            found.append(Problem("", None, None, str(each)))
-    return tuple(found)
-
-
-def _unread(value: object, known: dict[str, Any] | None, path: str = "") -> Iterator[str]:
-    """Yield the keys, at any level, that no part of this module reads, each once."""
-    if not known:
-        return
-    if isinstance(value, list):
-        names = (name for each in value for name in _unread(each, known, f"{path}[]"))
-        yield from dict.fromkeys(names)
-    elif isinstance(value, dict):
-        for key, each in value.items():
-            if key in known:
-                yield from _unread(each, known[key], f"{path}.{key}".lstrip("."))
-            elif known is not _RECORD or key.startswith("_"):  # the others are the record's own fields
-                yield f"{path}.{key}".lstrip(".")
-
-
-def _as_list(value: object) -> list[Any]:
-    return value if isinstance(value, list) else [value] if value else []
-
-
-def _id(value: object) -> str | None:
-    return str(value) if value not in (None, "") else None
-
-
-def _row(value: object) -> int | None:
-    return int(str(value)) if str(value).isdecimal() else None
-
-
-def _moment(value: object) -> datetime | None:
-    if value is None:
-        return None
-    moment = datetime.fromisoformat(str(value))
-    return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
+def _record(entity: str, record: Record) -> ReportRecord:
+    found = record.murmurant_id
+    action = PARTS[record.action] if record.action != "skip" else "existing" if found else "skipped"
+    record_id = None if not found or found.startswith("dry-") else found
+    return ReportRecord(entity, action, record.wa_id or None, record_id, record.fields)
