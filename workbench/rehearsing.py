@@ -76,7 +76,7 @@ class Rehearsing(Session):
             reports=[*self.options.import_reports, *map(Path, reports)],
             configuration=self.options.mappings,
             folder=Path(folder),
-            written=lambda: (
+            written_meanwhile=lambda: (
                 self._asked(lambda asked: written_since(asked, self.schema, since)) if since else None
             ),
         )

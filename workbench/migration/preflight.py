@@ -201,7 +201,7 @@ def backup_evidence(
     Parameters
     ----------
     snapshots : sequence of Manifest
-        Of this database, oldest first.
+        Of this database.
     last_import : datetime or None
         When the last live run wrote something.
     hours : float
@@ -215,17 +215,12 @@ def backup_evidence(
     if problem := _too_old(last.created_at, last_import, hours, now):
         return Evidence(False, f"{says}: {problem}", make)
     if not last.verified:
-        tried = last.verifications[-1] if last.verifications else None
-        why = (
-            f"its verification was {tried.outcome}: {tried.detail}"
-            if tried
-            else "nobody has restored it to see"
-        )
+        tried = [f"its verification was {each.outcome}: {each.detail}" for each in last.verifications[-1:]]
+        why = tried[0] if tried else "nobody has restored it to see"
         return Evidence(False, f"{says}: {why}", f"`workbench snapshot verify {last.snapshot}`")
     proof = [each for each in last.verifications if each.outcome == "pass"][-1]
-    return Evidence(
-        True, f"{says}; proved by restoring, by {proof.by} ({proof.seconds:.0f} s)", about=last.sha256
-    )
+    proved = f"{says}; proved by restoring, by {proof.by} ({proof.seconds:.0f} s)"
+    return Evidence(True, proved, about=last.sha256)
 
 
 def dry_run_evidence(
@@ -233,14 +228,13 @@ def dry_run_evidence(
 ) -> Evidence:
     """Guide §2.2: a dry run that came to its end, is fresh, came after the last import, and was reviewed by somebody."""
     make = "`workbench dry-run -- COMMAND...`, then `workbench dry-run review --approve`"
-    if not dry_runs:
-        return Evidence(False, "there is no dry run", make)
     last = _last(dry_runs)
+    if last is None:
+        return Evidence(False, "there is no dry run", make)
     kind = ", of an incremental sync" if last.runs and not last.reports else ""
     says = f"{last.name}{kind}, {_hours(now, last.started_at)} hours old"
-    if last.state != "completed":
-        return Evidence(False, f"{says}: it did not come to its end", make)
-    if problem := _too_old(last.started_at, last_import, hours, now):
+    unfinished = "" if last.state == "completed" else "it did not come to its end"
+    if problem := unfinished or _too_old(last.started_at, last_import, hours, now):
         return Evidence(False, f"{says}: {problem}", make)
     if (review := last.approval) is None:
         return Evidence(False, f"{says}: nobody has reviewed it", "`workbench dry-run review --approve`")
@@ -262,20 +256,14 @@ def config_evidence(
         What the checks found wrong with it here, or could not ask.
     """
     if not files:
-        return Evidence(
-            False,
-            "no configuration is named",
-            "Set tier_mapping, and status_mapping where members have both, for this environment.",
-        )
+        step = "Set tier_mapping, and status_mapping where members have both, for this environment."
+        return Evidence(False, "no configuration is named", step)
     says = f"{' and '.join(files)}, SHA-256 {digest[:12]}"
     if problems:
-        why = "`workbench tiers` shows each level and its tier."
-        return Evidence(False, f"{says}: {'; '.join(problems)}", why, digest)
-    had = (
-        {each.file: each.sha256 for each in _last(dry_runs).configuration if each.file in files}
-        if dry_runs
-        else {}
-    )
+        step = "`workbench tiers` shows each level and its tier."
+        return Evidence(False, f"{says}: {'; '.join(problems)}", step, digest)
+    last = _last(dry_runs)
+    had = {each.file: each.sha256 for each in last.configuration if each.file in files} if last else {}
     if had and had != files:
         return Evidence(False, f"{says}: the dry run had another", "Run the dry run again.", digest)
     return Evidence(None, f"{says}: every level and tier it names is here", about=digest)
@@ -285,24 +273,18 @@ def operator_evidence(operator: str, named: bool) -> Evidence:
     """Guide §6: who is running this, by name, and not merely whoever is logged in."""
     if named:
         return Evidence(True, operator)
-    return Evidence(
-        False, f"nobody is named; the login is {operator}", "--as NAME, or operator = NAME in workbench.toml"
-    )
+    step = "--as NAME, or operator = NAME in workbench.toml"
+    return Evidence(False, f"nobody is named; the login is {operator}", step)
 
 
 def environment_evidence(environment: str, address_pinned: bool, problems: Sequence[str]) -> Evidence:
     """Guide §6's last verification command: which database this is, and that its data say the same."""
     if problems:
         return Evidence(False, f"{environment}: {'; '.join(problems)}", "`workbench check environment-wrong`")
-    if not address_pinned:
-        return Evidence(
-            None,
-            f"{environment}; nothing in its data contradicts that",
-            "address = HOST/DATABASE in workbench.toml pins it.",
-        )
-    return Evidence(
-        True, f"{environment}, its address as workbench.toml demands; nothing in its data contradicts that"
-    )
+    agrees = "nothing in its data contradicts that"
+    if address_pinned:
+        return Evidence(True, f"{environment}, its address as workbench.toml demands; {agrees}")
+    return Evidence(None, f"{environment}; {agrees}", "address = HOST/DATABASE in workbench.toml pins it.")
 
 
 def rollback_evidence(attested: str, backup: Evidence, traces: bool) -> Evidence:
@@ -316,26 +298,22 @@ def rollback_evidence(attested: str, backup: Evidence, traces: bool) -> Evidence
         Whether imports leave traces in this database, or report files.
     """
     named = re.search(r"\blevel[\s-]*([12])\b", attested, re.IGNORECASE)
-    if named is None:
-        step = '`workbench preflight attest rollback "level 1"`'
-        if not attested:
-            return Evidence(None, "no level is predetermined", step)
-        # None would let any word settle it.
+    step = '`workbench preflight attest rollback "level 1"`'
+    if named is None and not attested:
+        return Evidence(None, "no level is predetermined", step)
+    if named is None:  # None would let any word settle it
         says = "no level is predetermined: what was attested names neither level 1 nor level 2"
         return Evidence(False, says, f'{step}, or "level 2" where a proved snapshot is to be restored')
     if named[1] == "2" and not backup.holds:
         return Evidence(False, f"level 2, but {backup.says}", backup.next_step)
     if named[1] == "1" and not traces:
-        return Evidence(
-            False,
-            "level 1, but no import has left a trace here by which it could be taken back",
-            "Configure import_reports, or choose level 2.",
-        )
+        says = "level 1, but no import has left a trace here by which it could be taken back"
+        return Evidence(False, says, "Configure import_reports, or choose level 2.")
     return Evidence(None, f"level {named[1]} is possible here")
 
 
-def _last(dry_runs: Sequence[DryRun]) -> DryRun:
-    return max(dry_runs, key=lambda each: (each.started_at, each.name))
+def _last(dry_runs: Sequence[DryRun]) -> DryRun | None:
+    return max(dry_runs, key=lambda each: (each.started_at, each.name), default=None)
 
 
 def _hours(now: datetime, since: datetime) -> str:

@@ -13,10 +13,11 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from hashlib import sha256
+from itertools import count
 from pathlib import Path
 from types import FrameType
 
@@ -119,7 +120,7 @@ def run_dry(
     reports: Sequence[Path] = (),
     configuration: Sequence[Path] = (),
     folder: Path = Path(),
-    written: Callable[[], dict[str, int] | None] = lambda: None,
+    written_meanwhile: Callable[[], dict[str, int] | None] = lambda: None,
 ) -> DryRun:
     """Run an importer dry, and keep what it leaves.
 
@@ -140,7 +141,7 @@ def run_dry(
         Files it is configured with, besides those that the command names.
     folder : Path
         Where it is started.
-    written : callable
+    written_meanwhile : callable
         Asked at the end how many rows anybody wrote meanwhile; None where nobody looked.
 
     Returns
@@ -154,6 +155,7 @@ def run_dry(
     configured = tuple(_configured(command, configuration, folder))
     digest = sha256("".join(f"{each.sha256}  {each.file}\n" for each in configured).encode()).hexdigest()
     kept = _new_folder(backups, now)
+    log = f"{kept.name}.log"
     run = DryRun(
         name=kept.name,
         command=tuple(_shown(command, secrets)),
@@ -167,40 +169,53 @@ def run_dry(
         configuration_sha256=digest if configured else None,
         process=os.getpid(),
     ).write(Path(f"{kept}{DryRun.suffix}"))
-    before = _stamps(reports)
-    rescued = _rescued(run, backups, reports, folder)
-    log = kept / f"{kept.name}.log"
+    earlier = [each.folder / each.log.file for each in list_dry_runs(backups, environment) if each.log]
+    places = [*reports, *(path for each in earlier[:1] for path in _named_in(each, folder)), _API_REPORT]
+    before = _stamps(places)
+    rescued = dict(_rescued(kept, before))
     try:
-        exit_code, caught = _tee(command, variables, folder, log, lambda piece: redact(piece, *secrets), show)
+        code, caught = _tee(
+            command, variables, folder, kept / log, lambda piece: redact(piece, *secrets), show
+        )
     except OSError as error:
-        _ended(run, outcome="failed")
+        run.model_copy(update={"finished_at": datetime.now(UTC), "process": 0, "outcome": "failed"}).write(
+            run.path
+        )
         raise WorkbenchError(
             f"{command[0]} could not be run: {error.strerror or type(error).__name__}.",
             f"{run.name} says so too.",
         ) from None
     finished = datetime.now(UTC)
-    named = _stamps(_named_in(log, folder))
-    started = int(now.timestamp() - 1) * 10**9  # a file system may keep whole seconds
-    after = _stamps(reports) | {
-        path: stamp for path, stamp in named.items() if path in before or stamp[0] >= started
-    }
-    files = tuple(
-        _collected(kept, [path for path, stamp in sorted(after.items()) if before.get(path) != stamp])
-    )
-    overwritten = tuple(_overwritten(kept, rescued, reports))
-    kept_log = _kept(kept, log.name, reads=not files)
-    outcome = "interrupted" if caught or exit_code < 0 else "failed" if exit_code else "completed"
-    return _ended(
-        run,
-        finished_at=finished,
-        outcome="not dry" if any(each.mode == "live" for each in (*files, kept_log)) else outcome,
-        exit_code=exit_code if exit_code >= 0 else None,
-        signal=caught or (-exit_code if exit_code < 0 else None),
-        log=kept_log,
-        reports=files,
-        overwritten=overwritten,
-        written_meanwhile=written(),
-    )
+    since = int(now.timestamp() - 1) * 10**9  # a file system may keep whole seconds
+    named = _stamps(_named_in(kept / log, folder)).items()
+    after = _stamps(reports) | {path: stamp for path, stamp in named if path in before or stamp[0] >= since}
+    written = sorted(path for path, stamp in after.items() if stamp != before.get(path))
+    files = tuple(file for path in written if (file := _collected(kept, path)))
+    declared = {place.resolve() for place in reports}
+    overwritten = []
+    for path, file in rescued.items():
+        if _stamps([path]).get(path) == before[path]:
+            (kept / file.file).unlink()
+        else:  # what nobody declared is no evidence of this environment
+            of_here = bool(declared & {path, path.parent})
+            overwritten.append(file if of_here else file.model_copy(update={"run": None}))
+    with suppress(OSError):
+        (kept / "overwritten").rmdir()  # where nothing is in it
+    kept_log = _kept(kept, log)
+    outcome = "interrupted" if caught or code < 0 else "failed" if code else "completed"
+    return run.model_copy(
+        update={
+            "finished_at": finished,
+            "process": 0,
+            "outcome": "not dry" if any(each.mode == "live" for each in (*files, kept_log)) else outcome,
+            "exit_code": code if code >= 0 else None,
+            "signal": caught or (-code if code < 0 else None),
+            "log": kept_log,
+            "reports": files,
+            "overwritten": tuple(overwritten),
+            "written_meanwhile": written_meanwhile(),
+        }
+    ).write(run.path)
 
 
 def transaction_mark(connection: Connection) -> str:
@@ -332,25 +347,20 @@ def _shown(command: Sequence[str], secrets: Sequence[str]) -> Iterator[str]:
         before = "" if equals else word
 
 
-def _ended(run: DryRun, **facts: object) -> DryRun:
-    finished = {"finished_at": datetime.now(UTC), "process": 0, **facts}
-    return run.model_copy(update=finished).write(run.path)
-
-
 def _new_folder(backups: Path, now: datetime) -> Path:
-    folder, number = backups / f"dry_run_{now:%Y%m%d_%H%M%S}", 1
+    name = f"dry_run_{now:%Y%m%d_%H%M%S}"
     try:
         backups.mkdir(parents=True, exist_ok=True)
-        while True:
+        for number in count(1):
+            folder = backups / (f"{name}_{number}" if number > 1 else name)
             with suppress(FileExistsError):
                 folder.mkdir(mode=0o700)
-                return folder
-            number += 1
-            folder = backups / f"dry_run_{now:%Y%m%d_%H%M%S}_{number}"
+                break
     except OSError as error:
         raise WorkbenchError(
             f"Nothing can be kept in {backups}: {error.strerror}.", "Nothing was started. Correct `backups`."
         ) from None
+    return folder
 
 
 def _configured(command: Sequence[str], configuration: Sequence[Path], folder: Path) -> Iterator[KeptFile]:
@@ -360,21 +370,17 @@ def _configured(command: Sequence[str], configuration: Sequence[Path], folder: P
         yield KeptFile(file=path.name, sha256=digest, size=size)
 
 
-def _kept(folder: Path, name: str, reads: bool = True) -> KeptFile:
-    """Note a file that was kept, and what it says itself: the log of an incremental sync is its report."""
+def _kept(folder: Path, name: str, source: Path | None = None) -> KeptFile:
+    """Note a file of a dry run, copied if it lies elsewhere, and what it says itself: an incremental sync's log is its report."""
+    if source is not None:
+        (folder / name).parent.mkdir(mode=0o700, exist_ok=True)
+        shutil.copyfile(source, folder / name)
     digest, size = file_digest(folder / name)
     kept = KeptFile(file=name, sha256=digest, size=size)
     with suppress(ReportFileError):
-        report = read_report(folder / name) if reads else None
-        if report is not None:
-            return kept.model_copy(update={"run": report.run_id or None, "mode": report.mode})
+        report = read_report(folder / name)
+        kept = kept.model_copy(update={"run": report.run_id or None, "mode": report.mode})
     return kept
-
-
-def _copied(path: Path, folder: Path, name: str) -> KeptFile:
-    (folder / name).parent.mkdir(mode=0o700, exist_ok=True)
-    shutil.copyfile(path, folder / name)
-    return _kept(folder, name)
 
 
 def _stamps(places: Sequence[Path]) -> dict[Path, Stamp]:
@@ -390,49 +396,23 @@ def _stamps(places: Sequence[Path]) -> dict[Path, Stamp]:
 
 def _named_in(log: Path, folder: Path) -> list[Path]:
     """Return the report files that an importer's output names."""
-    said = log.read_text(encoding="utf-8", errors="replace")
+    said = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
     paths = dict.fromkeys(folder / name for name in _WRITTEN_TO.findall(said))
-    return [path.resolve() for path in paths if path.is_file()]
+    return [path for path in paths if path.is_file()]
 
 
-def _rescued(
-    run: DryRun, backups: Path, places: Sequence[Path], folder: Path
-) -> dict[Path, tuple[Stamp, KeptFile]]:
+def _rescued(folder: Path, paths: Iterable[Path]) -> Iterator[tuple[Path, KeptFile]]:
     """Copy the reports of live syncs that a dry run may write over: each has the name of the one before."""
-    logs = [each.folder / each.log.file for each in list_dry_runs(backups, run.environment) if each.log]
-    earlier = [path for log in logs[:1] if log.is_file() for path in _named_in(log, folder)]
-    rescued: dict[Path, tuple[Stamp, KeptFile]] = {}
-    for path, stamp in _stamps([*places, *earlier, _API_REPORT]).items():
-        if path.name.startswith(_OWN_NAME_EACH):
-            continue
+    for number, path in enumerate(paths, 1):
         with suppress(ReportFileError):  # it is no report: nothing is lost
-            if read_report(path).mode == "live":
-                rescued[path] = (
-                    stamp,
-                    _copied(path, run.folder, f"overwritten/{len(rescued) + 1}-{path.name}"),
-                )
-    return rescued
+            if not path.name.startswith(_OWN_NAME_EACH) and read_report(path).mode == "live":
+                yield path, _kept(folder, f"overwritten/{number}-{path.name}", path)
 
 
-def _overwritten(
-    folder: Path, rescued: Mapping[Path, tuple[Stamp, KeptFile]], places: Sequence[Path]
-) -> Iterator[KeptFile]:
-    """Keep the copies of what was really written over; those that nobody declared are no evidence of this environment."""
-    declared = {place.resolve() for place in places}
-    for path, (stamp, kept) in rescued.items():
-        if _stamps([path]).get(path) == stamp:
-            (folder / kept.file).unlink()
-        else:
-            yield kept if declared & {path, path.parent} else kept.model_copy(update={"run": None})
-    with suppress(OSError):
-        (folder / "overwritten").rmdir()  # where nothing is in it
-
-
-def _collected(folder: Path, written: Sequence[Path]) -> Iterator[KeptFile]:
-    """Copy the reports that were written meanwhile; one that is cut short by its name."""
-    for path in written:
-        kept = _copied(path, folder, f"reports/{path.name}")
-        if kept.mode or path.name.startswith((*_OWN_NAME_EACH, _API_REPORT.stem)):
-            yield kept
-        else:
-            (folder / kept.file).unlink()
+def _collected(folder: Path, path: Path) -> KeptFile | None:
+    """Copy a report that was written meanwhile; one that is cut short is known by its name."""
+    kept = _kept(folder, f"reports/{path.name}", path)
+    if kept.mode or path.name.startswith((*_OWN_NAME_EACH, _API_REPORT.stem)):
+        return kept
+    (folder / kept.file).unlink()
+    return None

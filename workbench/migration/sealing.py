@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from workbench.database.address import redact
 from workbench.errors import ReportFileError, SecretFound, UsageError, WorkbenchError, unknown
@@ -35,6 +35,10 @@ _ROLES = {
 """What a file is by its name, and in which folder of a bundle it lies."""
 
 _FOLDERS = {**dict(_ROLES.values()), "other": "other"}
+_NOTES = {
+    "redacted": "was sealed without the passwords in its URLs",
+    "not looked for": "is no text: nobody looked for passwords in it",
+}
 _BLOCK, _SHOWN = 1 << 20, 20
 
 
@@ -79,6 +83,10 @@ def seal(
     roles = {path: _role(path) for path in inputs}
     reports = [report for _, report, _ in roles.values() if report is not None]
     run = _which_run(run, reports, known_runs)
+    runs = {
+        each.run_id: SealedRun(run=each.run_id, importer=each.importer, mode=each.mode) for each in reports
+    }
+    about = runs.get(run) or SealedRun(run=run, importer=importer_of(run), mode="live")
     place = _free_name(folder, f"bundle_{now.astimezone(UTC):%Y%m%d_%H%M%S}")
     work = folder / f".{place.name}-{os.getpid()}.partial"
     try:
@@ -87,13 +95,9 @@ def seal(
         for path, name in inputs.items():
             role, report, state = roles[path]
             target = _free_path(PurePosixPath(_FOLDERS[role]) / name, taken)
-            copy, lines = _copied(path, work / target, state)
+            facts, lines = _copied(path, work / target, state)
             refused += [f"{path}, line {number}" for number in lines]
-            files.append(
-                copy.model_copy(
-                    update={"path": f"data/{target}", "role": role, "run": report and report.run_id}
-                )
-            )
+            files.append(SealedFile(path=f"data/{target}", role=role, run=report and report.run_id, **facts))
         if refused and not redacting:
             more = [f"and {len(refused) - _SHOWN} more"] if len(refused) > _SHOWN else []
             raise SecretFound(
@@ -101,10 +105,29 @@ def seal(
                 "Nothing was sealed. Seal copies with *** in their place (--redact), or leave these files out.",
             )
         files.sort(key=lambda file: file.path)
-        bundle = _bundle(place.name, run, reports, tuple(files), hidden, environment, by, now)
+        notes = [f"{file.path} {_NOTES[file.secrets]}" for file in files if file.secrets in _NOTES]
+        if hidden:
+            names = ", ".join(sorted({printable(path.name) for path in hidden})[:5])
+            notes.append(f"{len(hidden)} files and folders were passed over, hidden or of bundles: {names}")
+        bundle = Bundle(
+            **about.model_dump(),
+            bundle=place.name,
+            environment=environment,
+            sealed_by=by,
+            sealed_at=now.astimezone(UTC).replace(microsecond=0),
+            runs=tuple(runs[each] for each in sorted(runs)),
+            files=tuple(files),
+            totals={
+                "files": len(files),
+                "bytes": sum(file.size for file in files),
+                "roles": dict(sorted(Counter(file.role for file in files).items())),
+                "records": next((r.counts for r in reversed(reports) if r.run_id == run and r.counts), {}),
+            },
+            notes=tuple(notes),
+        )
         (work / PurePosixPath(MANIFEST).name).write_bytes(bundle.content())
-        about = {"Bagging-Date": f"{now:%Y-%m-%d}", "External-Identifier": run}
-        bag = bagit.make_bag(str(work), about, checksums=["sha256"])
+        tags = {"Bagging-Date": f"{now:%Y-%m-%d}", "External-Identifier": run}
+        bag = bagit.make_bag(str(work), tags, checksums=["sha256"])
         if any(bag.entries.get(file.path, {}).get("sha256") != file.sha256 for file in files):
             raise UsageError("What was copied is not what was sealed.", "Nothing was sealed. Try again.")
         for path in [*work.rglob("*"), work]:
@@ -222,7 +245,7 @@ def _which_run(
     )
 
 
-def _copied(path: Path, target: Path, before: os.stat_result) -> tuple[SealedFile, list[int]]:
+def _copied(path: Path, target: Path, before: os.stat_result) -> tuple[dict[str, Any], list[int]]:
     """Copy a file without the passwords in its URLs; return what was copied, and in which lines there was one."""
     target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     digest, lines = hashlib.sha256(), list[int]()
@@ -243,7 +266,7 @@ def _copied(path: Path, target: Path, before: os.stat_result) -> tuple[SealedFil
             f"{path} changed while it was being sealed.", "Wait until the import is over, and try again."
         )
     secrets = "redacted" if lines else "none found" if is_text else "not looked for"
-    return SealedFile(path=target.name, role="", size=size, sha256=digest.hexdigest(), secrets=secrets), lines
+    return {"size": size, "sha256": digest.hexdigest(), "secrets": secrets}, lines
 
 
 def _blocks(file: BinaryIO, by_line: bool) -> Iterator[bytes]:
@@ -261,46 +284,6 @@ def _free_path(wanted: PurePosixPath, taken: set[str]) -> PurePosixPath:
         path = wanted.with_name(f"{wanted.stem}~{number}{wanted.suffix}")
     taken.add(key)
     return path
-
-
-def _bundle(
-    name: str,
-    run: str,
-    reports: Sequence[ImportReport],
-    files: tuple[SealedFile, ...],
-    hidden: Sequence[Path],
-    environment: str | None,
-    by: str,
-    now: datetime,
-) -> Bundle:
-    runs = {
-        each.run_id: SealedRun(run=each.run_id, importer=each.importer, mode=each.mode) for each in reports
-    }
-    about = runs.get(run) or SealedRun(run=run, importer=importer_of(run), mode="live")
-    words = {
-        "redacted": "was sealed without the passwords in its URLs",
-        "not looked for": "is no text: nobody looked for passwords in it",
-    }
-    notes = [f"{file.path} {words[file.secrets]}" for file in files if file.secrets in words]
-    if hidden:
-        names = ", ".join(sorted({printable(path.name) for path in hidden})[:5])
-        notes.append(f"{len(hidden)} files and folders were passed over, hidden or of bundles: {names}")
-    return Bundle(
-        **about.model_dump(),
-        bundle=name,
-        environment=environment,
-        sealed_by=by,
-        sealed_at=now.astimezone(UTC).replace(microsecond=0),
-        runs=tuple(runs[each] for each in sorted(runs)),
-        files=files,
-        totals={
-            "files": len(files),
-            "bytes": sum(file.size for file in files),
-            "roles": dict(sorted(Counter(file.role for file in files).items())),
-            "records": next((r.counts for r in reversed(reports) if r.run_id == run and r.counts), {}),
-        },
-        notes=tuple(notes),
-    )
 
 
 def _free_name(folder: Path, name: str) -> Path:
