@@ -35,8 +35,8 @@ def queries(settings: Settings) -> float:
         wb.checks()
         wb.counts()
         wb.tier_distribution()
-        wb.runs()
-        wb.audit_summary()
+        wb.runs.frame()
+        wb.audit.counts()
     return perf_counter() - begun
 
 

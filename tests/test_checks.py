@@ -140,7 +140,7 @@ def test_registrations_that_vanished_are_found(club):
     table = "Registration" if club.club.dialect == "guide" else "EventRegistration"
     run = club.club.last_live_run.run
     with club.workbench() as wb:
-        records = wb.run(run).records
+        records = wb.runs.records(run).records
     created = records[(records["entity"] == "Registration") & (records["action"] == "created")]
     club.execute(f'DELETE FROM "{table}" WHERE id::text = %s', created.iloc[0]["record_id"])
     found = finding(club, "records-missing")
@@ -184,7 +184,7 @@ def test_a_run_that_was_rolled_back_is_not_missed(club):
     run = club.club.last_live_run.run
     table = "Registration" if club.club.dialect == "guide" else "EventRegistration"
     with club.workbench() as wb:
-        records = wb.run(run).records
+        records = wb.runs.records(run).records
     created = records[(records["entity"] == "Registration") & (records["action"] == "created")]
     club.execute(f'DELETE FROM "{table}" WHERE id::text = %s', created.iloc[0]["record_id"])
     facts = f'{{"run_id": "{run}", "records_affected": 1, "migrationAction": "migration:rollback:level1"}}'

@@ -65,7 +65,7 @@ def test_the_workbench_finds_what_the_run_did(case, seed):
     mapped = {*done.mapped, *(str(target) for _, target in done.repointed.values())}
     with club.workbench() as wb:
         runs = wb.find_runs()
-        found = wb.run(done.run)
+        found = wb.runs.records(done.run)
     last = runs[-1]
     assert (last.run, last.importer, last.mode, last.status) == (done.run, importer, "live", "completed")
     assert (last.started, last.finished) == (naive(done.started), naive(done.finished))

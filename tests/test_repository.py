@@ -30,6 +30,16 @@ LAYERS = (
     "merging",
     "history",
     "runs",
+    "covering",
+    "answer",
+    "session",
+    "reporting.findings",
+    "reporting.summaries",
+    "reporting.verdict",
+    "reporting.charts",
+    "reporting.drawing",
+    "reporting.tables",
+    "reporting.masking",
     "checks",
     "migration",
     "snapshots",
@@ -65,10 +75,10 @@ NEVER = {
 # docs/architecture.md.
 SIZES = {
     "investigate": 8150,
-    "reporting": 3635,
-    "cli": 3400,
+    "reporting": 3510,
+    "cli": 3225,
     "snapshots": 2700,
-    "facade": 2560,
+    "facade": 2785,
     "demo": 2525,
     "plans": 1950,
     "checks": 1840,
@@ -77,11 +87,11 @@ SIZES = {
     "migration": 1775,
     "merging": 1450,
     "database": 1375,
-    "runs": 1100,
+    "runs": 1275,
     "history": 875,
     "reconcile": 650,
     "mappings": 625,
-    "triage": 525,
+    "triage": 575,
     "audit": 250,
     "tiers": 850,
     "policies": 225,
@@ -153,8 +163,12 @@ def sources() -> list[Path]:
 def room(module: str) -> str:
     """Return the room of a module of the package: its second name, or the facade.
 
-    The facade, which `import workbench` gives, is every file beside the rooms that is none of them itself.
+    The facade, which `import workbench` gives, is every file beside the rooms that is none of them itself. A module of
+    a room may stand further down by itself.
     """
+    parts = module.split(".")
+    if (own := ".".join(parts[1:3])) in LAYERS:
+        return own
     name = module.partition(".")[2].partition(".")[0]
     is_file = not name or (PACKAGE / f"{name}.py").is_file()
     return "facade" if is_file and name not in LAYERS else name

@@ -91,7 +91,7 @@ def test_api_runs_have_their_reports_counts(recorded, recordings, run, file, sta
     expected = told(recordings / "api_sync" / file)
     assert shown(found.counts) == expected
     assert found.status == status
-    assert shown(wb.run(run).run.counts) == expected
+    assert shown(wb.runs.records(run).run.counts) == expected
 
 
 @pytest.mark.recordings
@@ -100,7 +100,7 @@ def test_csv_runs_have_their_reports_counts(recorded, recordings, number):
     wb = recorded("csv_run2", "csv_import/run1/reports", "csv_import/run2/reports")
     for path in (recordings / f"csv_import/run{number}/reports").glob("migration-*-full.json"):
         run = json.loads(path.read_text())["runId"]
-        found = wb.run(run)
+        found = wb.runs.records(run)
         # A record that the CSV importer gave up on bears the action "skip"; its summary counts an error.
         assert shown(found.run.counts) == told(path)
         assert found.run.status == "completed"
@@ -114,7 +114,7 @@ def test_without_report_files_the_database_tells_what_it_can(recorded):
     first, second = wb.find_runs()
     assert (first.status, second.status) == ("unknown", "completed")
     assert "report" in first.why
-    assert shown(wb.run(SECOND).run.counts, False) == {
+    assert shown(wb.runs.records(SECOND).run.counts, False) == {
         "Member": {"created": 32, "updated": 20, "mapped": 2, "existing": 100},
         "Event": {"updated": 5, "existing": 35},
         "Registration": {"created": 146, "updated": 233},
@@ -123,7 +123,7 @@ def test_without_report_files_the_database_tells_what_it_can(recorded):
 
 @pytest.mark.recordings
 def test_ids_mapped_onto_members_who_existed_are_found(recorded):
-    records = recorded("api_second", "api_sync").run(SECOND).records
+    records = recorded("api_second", "api_sync").runs.records(SECOND).records
     mapped = records[records["action"] == "mapped"]
     assert sorted(mapped["wa_id"]) == ["60002", "60006"]
     assert set(mapped["strength"]) == {"likely"}
@@ -131,7 +131,7 @@ def test_ids_mapped_onto_members_who_existed_are_found(recorded):
 
 @pytest.mark.recordings
 def test_what_a_later_run_touched_names_that_run(recorded):
-    records = recorded("api_second", "api_sync").run(FIRST).records
+    records = recorded("api_second", "api_sync").runs.records(FIRST).records
     touched = records[records["touched_since"] != ""]
     assert set(touched["touched_since"]) == {SECOND}
     assert len(touched[touched["entity"] == "Member"]) == 20
@@ -140,7 +140,7 @@ def test_what_a_later_run_touched_names_that_run(recorded):
 
 @pytest.mark.recordings
 def test_a_csv_import_is_invisible_without_its_reports(recorded):
-    assert recorded("csv_run2").runs().empty
+    assert recorded("csv_run2").runs.frame().empty
 
 
 @pytest.mark.recordings
@@ -149,7 +149,7 @@ def test_an_id_map_alone_names_the_run_but_not_what_it_did(recorded, recordings)
     wb = recorded("csv_run2", path.relative_to(recordings))
     (run,) = wb.find_runs()
     assert run.status == "unknown"
-    assert wb.run(run.run).differences
+    assert wb.runs.records(run.run).differences
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
@@ -162,7 +162,7 @@ def test_every_run_of_a_club_is_found_with_its_counts(clubs, dialect):
         found = runs[fact.run]
         assert (found.importer, found.mode, found.status) == (fact.importer, fact.mode, "completed")
         truth = {entity: {a: n for a, n in cells.items() if n} for entity, cells in fact.counts.items()}
-        detail = wb.run(fact.run)
+        detail = wb.runs.records(fact.run)
         live = fact.mode == "live"
         assert shown(detail.run.counts, not live) == (truth if live else shown(truth)), fact.run
         assert detail.differences == []
@@ -174,12 +174,12 @@ def test_every_run_of_a_club_is_found_with_its_counts(clubs, dialect):
 def test_a_record_that_is_gone_is_said(club):
     run = club.club.last_live_run
     wb = club.workbench()
-    records = wb.run(run.run).records
+    records = wb.runs.records(run.run).records
     victim = records[(records["entity"] == "Registration") & (records["action"] == "created")].iloc[0]
     wb.close()
     table = "Registration" if club.club.dialect == "guide" else "EventRegistration"
     club.execute(f'DELETE FROM "{table}" WHERE id::text = %s', victim["record_id"])
-    found = club.workbench().run(run.run)
+    found = club.workbench().runs.records(run.run)
     assert any("no longer exist" in each for each in found.differences)
     gone = found.records[found.records["record_id"] == victim["record_id"]]
     assert not gone["exists"].any()
@@ -188,7 +188,7 @@ def test_a_record_that_is_gone_is_said(club):
 def test_a_later_hand_is_seen(club):
     run = club.club.last_live_run
     wb = club.workbench()
-    records = wb.run(run.run).records
+    records = wb.runs.records(run.run).records
     victim = records[
         (records["entity"] == "Member") & (records["action"] == "created") & (records["touched_since"] == "")
     ].iloc[0]
@@ -196,14 +196,14 @@ def test_a_later_hand_is_seen(club):
     club.execute(
         """UPDATE "Member" SET phone = '1', "updatedAt" = now() WHERE id::text = %s""", victim["record_id"]
     )
-    records = club.workbench().run(run.run).records
+    records = club.workbench().runs.records(run.run).records
     assert set(records[records["record_id"] == victim["record_id"]]["touched_since"]) == {"somebody"}
 
 
 @pytest.mark.parametrize("wrong", ["sync_123", '\'; DROP TABLE "Member"; --', "", "%", "$1"])
 def test_an_unknown_run_is_an_error_with_the_nearest(club, wrong):
     with club.workbench() as wb, pytest.raises(UsageError) as caught:
-        wb.run(wrong)
+        wb.runs.records(wrong)
     assert "Nearest" in caught.value.next_step
     with club.connect() as connection:
         assert connection.execute('SELECT count(*) FROM "Member"').fetchone() == (200,)
@@ -222,7 +222,7 @@ def test_a_run_id_with_quotes_is_found_like_any_other(clubs):
         club.execute(f'UPDATE "{table}" SET "{column}" = %s WHERE "{column}" = %s', hostile, old)
     with club.workbench(import_reports=()) as wb:
         assert (
-            shown(wb.run(hostile).run.counts, False)["Member"]["created"]
+            shown(wb.runs.records(hostile).run.counts, False)["Member"]["created"]
             == club.club.last_live_run.counts["Member"]["created"]
         )
 
@@ -235,7 +235,7 @@ def test_a_run_without_records_never_looks_like_success(clubs):
            ('migration:completed', '{"run_id": "run_empty", "counts": {}, "duration": 1}')"""
     )
     with club.workbench() as wb:
-        found = wb.run("run_empty")
+        found = wb.runs.records("run_empty")
     assert any("No record of this run" in each for each in found.differences)
 
 
@@ -265,7 +265,7 @@ def test_all_kinds_of_import_in_one_database(clubs):
     with club.workbench() as wb:
         assert wb.dialect == "mixed"
         assert {each.importer for each in wb.find_runs()} == {"api", "csv", "guide"}
-        found = wb.run("run_by_hand")
+        found = wb.runs.records("run_by_hand")
     assert shown(found.run.counts, False) == {"Member": {"mapped": 1}}
 
 
@@ -279,7 +279,7 @@ def test_one_wa_id_on_two_records_hides_neither(clubs):
         run,
     )
     with club.workbench(import_reports=()) as wb:
-        records = wb.run(run).records
+        records = wb.runs.records(run).records
     twins = records[records.duplicated(["entity", "wa_id"], keep=False)]
     assert sorted(twins["action"]) == ["created", "mapped"]
 
@@ -290,11 +290,11 @@ def test_a_report_and_a_run_id_on_the_record_are_one_trace(clubs):
     run = next(each for each in reversed(club.club.runs) if each.importer == "csv" and each.mode == "live")
     club.execute('ALTER TABLE "Member" ADD "importRunId" text')
     with club.workbench() as wb:
-        records = wb.run(run.run).records
+        records = wb.runs.records(run.run).records
     created = records[(records["entity"] == "Member") & (records["action"] == "created")]["record_id"]
     club.execute('UPDATE "Member" SET "importRunId" = %s WHERE id::text = ANY(%s)', run.run, list(created))
     with club.workbench() as wb:
-        found = wb.run(run.run)
+        found = wb.runs.records(run.run)
     assert found.run.counts["Member"]["created"] == run.counts["Member"]["created"]
     assert found.differences == []
 

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from workbench.reporting.runner import ReportResult
     from workbench.runs.telling import LevelZero
     from workbench.tiers.review import TierReview
-    from workbench.triage import Triage
     from workbench.workbench import Workbench, open_workbench
 
 __version__ = "0.1.0"
@@ -41,7 +40,6 @@ _HOME = {
     "ReportResult": "workbench.reporting.runner",
     "TIER_CHECKS": "workbench.checks.tiers",
     "TierReview": "workbench.tiers.review",
-    "Triage": "workbench.triage",
     "WorkbenchError": "workbench.errors",
     "Workbench": "workbench.workbench",
     "open_workbench": "workbench.workbench",

@@ -1,59 +1,128 @@
-"""The audit log, from a notebook: its questions, and whether it is as it was noted last."""
+"""The audit log's migration entries (guide §5.2), and whether the workbench's own are as they were noted last."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
+from typing import Any
 
 import pandas as pd
 
 from workbench import audit
+from workbench.answer import Answer, Table
 from workbench.audit import LogState, Noted
-from workbench.covering import covering
+from workbench.covering import answering, covering
 from workbench.database.connection import raw
 from workbench.documents import Store
+from workbench.investigate.runs import pick_run
+from workbench.murmurant.spellings import RUN_ID_KEYS
 from workbench.plans.plan import Plan
 from workbench.session import Session
 from workbench.snapshots.store import list_snapshots
 
+_ELSEWHERE = {*RUN_ID_KEYS, "operator", "source", "migrationAction"}
 
-class Auditing(Session):
-    """What the audit log says of migrations."""
+
+class Audit:
+    """What the audit log says of migrations: ``wb.audit()``, or its entries counted by run or by operator."""
+
+    def __init__(self, wb: Session) -> None:
+        self.wb = wb
+
+    @answering
+    def __call__(
+        self,
+        run_id: str | None = None,
+        action: str | None = None,
+        since: datetime | None = None,
+        limit: int | None = 200,
+    ) -> Answer:
+        """List the migration entries, the latest `limit`, and tell whether the workbench's own are as they were.
+
+        Parameters
+        ----------
+        run_id, action : str, optional
+            Only entries of this run; only actions that begin with this. `UsageError` for a run that left no trace.
+        since : datetime, optional
+            Only entries at or after this moment (UTC, without zone).
+        """
+        if run_id is not None:
+            pick_run(self.wb.find_runs(), run_id)
+        entries = self.entries(run_id, action, since, limit)
+        cut = limit is not None and len(entries) == limit
+        total = int(self.counts(since)["entries"].sum()) if cut else len(entries)
+        more = (
+            ""
+            if total <= len(entries)
+            else "The latest ones; more: --limit N, or --summary for all of them, counted."
+        )
+        log = self.state()
+        brief = entries.assign(metadata=[_brief(each) for each in entries["metadata"]])
+        table = Table(
+            brief[["at", "action", "operator", "metadata", "run", "id"]], empty=_none("such entry", since)
+        )
+        return Answer(
+            parts={"entries": table._replace(total=total, note=more), "log": f"\n{log}"},
+            facts={"entries": entries, "log": log._asdict()},
+        )
+
+    @answering
+    def summary(self, since: datetime | None = None) -> Answer:
+        """Count the entries by run and action."""
+        return _counts(self.counts(since), _none("such entry", since))
+
+    @answering
+    def operators(self, since: datetime | None = None) -> Answer:
+        """Tell who ran imports, how many and how long."""
+        with self.wb.reading() as connection:
+            counts = audit.imports_by_operator(connection, self.wb.schema, since)
+        return _counts(counts, _none("import", since, " logged who ran it"))
 
     @covering
-    def audit(
+    def entries(
         self,
         run_id: str | None = None,
         action: str | None = None,
         since: datetime | None = None,
         limit: int | None = 200,
     ) -> pd.DataFrame:
-        """List the audit log's migration entries (guide §5.2)."""
-        with self.reading() as connection:
+        """Return the entries as they are: see `workbench.audit.audit_entries`."""
+        with self.wb.reading() as connection:
             return audit.audit_entries(
-                connection, self.schema, run_id=run_id, action=action, since=since, limit=limit
+                connection, self.wb.schema, run_id=run_id, action=action, since=since, limit=limit
             )
 
     @covering
-    def audit_summary(self, since: datetime | None = None) -> pd.DataFrame:
-        """Count migration entries by run and action."""
-        with self.reading() as connection:
-            return audit.audit_summary(connection, self.schema, since)
+    def counts(self, since: datetime | None = None) -> pd.DataFrame:
+        """Return the entries counted by run and action: see `workbench.audit.audit_summary`."""
+        with self.wb.reading() as connection:
+            return audit.audit_summary(connection, self.wb.schema, since)
 
-    def imports_by_operator(self, since: datetime | None = None) -> pd.DataFrame:
-        """Tell who ran imports, how many and how long (guide §5.2)."""
-        with self.reading() as connection:
-            return audit.imports_by_operator(connection, self.schema, since)
-
-    def audit_log_state(self) -> LogState:
+    def state(self) -> LogState:
         """Tell whether the workbench's own entries are as a snapshot or a plan noted them last."""
-        with self.reading() as connection:
-            return audit.compare_with_noted(raw(connection), self.schema, self._log_notes())
+        with self.wb.reading() as connection:
+            return audit.compare_with_noted(raw(connection), self.wb.schema, self._notes())
 
-    def _log_notes(self) -> Iterator[tuple[str, Noted]]:
-        for manifest in list_snapshots(self.settings.backups, self.environment.name):
-            if manifest.log is not None and manifest.target == self.target:
+    def _notes(self) -> Iterator[tuple[str, Noted]]:
+        wb = self.wb
+        for manifest in list_snapshots(wb.settings.backups, wb.environment.name):
+            if manifest.log is not None and manifest.target == wb.target:
                 yield f"snapshot {manifest.snapshot}", manifest.log
-        for _, plan in Store(self.plans_folder, Plan).scan():  # `plans` tells of a damaged one
-            if isinstance(plan, Plan) and plan.log is not None and plan.target == self.target:
+        for _, plan in Store(wb.plans_folder, Plan).scan():  # `plans` tells of a damaged one
+            if isinstance(plan, Plan) and plan.log is not None and plan.target == wb.target:
                 yield f"plan {plan.id}", plan.log
+
+
+def _counts(counts: pd.DataFrame, empty: str) -> Answer:
+    return Answer(parts={"counts": Table(counts, empty=empty)}, facts=counts)
+
+
+def _none(what: str, since: datetime | None, more: str = "") -> str:
+    return f"no {what}{f' since {since:%Y-%m-%d %H:%M} UTC' if since else ''}{more}"
+
+
+def _brief(metadata: Any) -> str:
+    """Say an entry's metadata without what stands in columns of its own."""
+    if not isinstance(metadata, dict):
+        return str(metadata)
+    return ", ".join(f"{key}: {value}" for key, value in metadata.items() if key not in _ELSEWHERE)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import fields, is_dataclass, replace
 from functools import wraps
@@ -10,6 +11,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import pandas as pd
 
+from workbench.answer import Answer
 from workbench.reporting.masking import mask
 from workbench.session import Session
 
@@ -17,31 +19,58 @@ _within = ContextVar("_within", default=False)
 """Whether a question is being asked by another one."""
 
 _Asked = ParamSpec("_Asked")
-_Answer = TypeVar("_Answer")
-_S = TypeVar("_S", bound=Session)
+_Result = TypeVar("_Result")
+_Owner = TypeVar("_Owner")
 
 
 def covering(
-    question: Callable[Concatenate[_S, _Asked], _Answer],
-) -> Callable[Concatenate[_S, _Asked], _Answer]:
-    """Mask people in the frames that a question answers with, unless `Session.unmask`.
+    question: Callable[Concatenate[_Owner, _Asked], _Result],
+) -> Callable[Concatenate[_Owner, _Asked], _Result]:
+    """Mask people in the frames that a question of a `Session`, or of a subject with one, returns, unless `Session.unmask`.
 
     A panel masks what it shows by its own switch, and a question asked within another sees everything.
     """
 
     @wraps(question)
-    def ask(wb: _S, /, *args: _Asked.args, **kwargs: _Asked.kwargs) -> _Answer:
+    def ask(owner: _Owner, /, *args: _Asked.args, **kwargs: _Asked.kwargs) -> _Result:
+        wb = _session(owner)
         if wb.unmask or wb.people is not None or _within.get():
-            return question(wb, *args, **kwargs)
-        token = _within.set(True)
-        try:
-            answer = question(wb, *args, **kwargs)
-        finally:
-            _within.reset(token)
-        covered: _Answer = cover(answer)
+            return question(owner, *args, **kwargs)
+        with _seeing_everything():
+            answer = question(owner, *args, **kwargs)
+        covered: _Result = cover(answer)
         return covered
 
     return ask
+
+
+def answering(
+    question: Callable[Concatenate[_Owner, _Asked], Answer],
+) -> Callable[Concatenate[_Owner, _Asked], Answer]:
+    """Let an answer know its environment, and whether it may show people: it masks itself where it is shown."""
+
+    @wraps(question)
+    def ask(owner: _Owner, /, *args: _Asked.args, **kwargs: _Asked.kwargs) -> Answer:
+        wb = _session(owner)
+        with _seeing_everything():
+            answer = question(owner, *args, **kwargs)
+        return replace(answer, environment=wb.environment.name, unmask=wb.shows_people)
+
+    return ask
+
+
+def _session(owner: Any) -> Session:
+    wb: Session = getattr(owner, "wb", owner)
+    return wb
+
+
+@contextmanager
+def _seeing_everything() -> Iterator[None]:
+    token = _within.set(True)
+    try:
+        yield
+    finally:
+        _within.reset(token)
 
 
 def cover(answer: Any) -> Any:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
 from pydantic import ValidationError
 
-from workbench.auditing import Auditing
+from workbench.answer import Answer, Table, findings_answer
+from workbench.auditing import Audit
 from workbench.checks import Finding, run_checks
 from workbench.checks.finding import SAMPLE
 from workbench.checks.integrity import table_counts
 from workbench.checks.rules import ground, run_rules
-from workbench.covering import covering
+from workbench.covering import answering, covering
 from workbench.duplicates import Duplicates
 from workbench.errors import ReportFileError, UsageError
 from workbench.hints import on_environment
@@ -24,47 +26,52 @@ from workbench.investigate.mappings.problems import MappingFindings, mapping_fin
 from workbench.investigate.mappings.telling import sure_corrections
 from workbench.investigate.policies.capacity import capacity_frame
 from workbench.investigate.readiness import readiness
-from workbench.investigate.records import RunRecords, run_records
-from workbench.investigate.runs import pick_run, runs_frame
 from workbench.murmurant.exports import read_export_files
 from workbench.murmurant.reports import ImportReport
 from workbench.reconcile import Reconciliation, reconcile
+from workbench.runs.questions import Runs
 from workbench.searching import Searching
 from workbench.settings import ReconcileSettings
 from workbench.tiers import queries, review
 from workbench.tiers.configuration import Mappings, mappings_for
 
 
-class Looking(Duplicates, Auditing, Searching):
+class Looking(Duplicates, Searching):
     """The questions."""
 
-    def readiness(self) -> pd.DataFrame:
-        """Tell what works here and what is missing: ``subject``, ``state``, ``detail``."""
+    @answering
+    def doctor(self) -> Answer:
+        """Tell what works here and what is missing: connection, dialect, rights, tools, configuration."""
         try:
             reports: tuple[ImportReport, ...] | ReportFileError = self.reports
         except ReportFileError as error:
             reports = error
         with self.reading() as connection:
-            return readiness(
-                connection,
-                self.schema,
-                self.database,
-                self.identity,
-                self.options,
-                reports,
-                self.settings.client_tools,
+            tools = self.settings.client_tools
+            state = readiness(
+                connection, self.schema, self.database, self.identity, self.options, reports, tools
             )
+        missing = int((state["state"] == "missing").sum())
+        return Answer(parts={"state": Table(state)}, facts=state.to_dict("records"), code=int(missing > 0))
 
-    def runs(self) -> pd.DataFrame:
-        """List every import run: one row each, see `workbench.investigate.runs.runs_frame`."""
-        return runs_frame(self.find_runs())
+    @cached_property
+    def runs(self) -> Runs:
+        """The import runs."""
+        return Runs(self)
 
-    @covering
-    def run(self, run_id: str, limit: int | None = None) -> RunRecords:
-        """Tell record by record what one run did; `UsageError` for an id that left no trace."""
-        run, others = pick_run(self.find_runs(), run_id)
-        with self.reading() as connection:
-            return run_records(connection, self.schema, run, others, limit)
+    @cached_property
+    def audit(self) -> Audit:
+        """The audit log's migration entries."""
+        return Audit(self)
+
+    @answering
+    def check(
+        self, ids: Sequence[str] = (), waive: Mapping[str, str] | None = None, sample: int = SAMPLE
+    ) -> Answer:
+        """Ask what the guide says to check, all of it or what is named, on one state of the database."""
+        findings = self.checks(ids, waive, sample)
+        facts = {"environment": vars(self.environment), "dialect": self.dialect}
+        return findings_answer(findings, facts=facts, report="post-recovery", by_name=bool(ids))
 
     @covering
     def checks(

@@ -9,8 +9,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
 
+from workbench.answer import Answer
 from workbench.checkpointing import Checkpointing
-from workbench.covering import covering
+from workbench.covering import answering
 from workbench.differing import Differing
 from workbench.errors import Refused, SchemaGap, UsageError, WorkbenchError
 from workbench.hints import on_environment
@@ -21,7 +22,7 @@ from workbench.murmurant.spellings import ENTITIES
 from workbench.planning import Planning
 from workbench.plans.plan import NOTES, Plan
 from workbench.runs.telling import LevelZero
-from workbench.triage import Triage, Way, failure_modes, recommend, ways
+from workbench.triage import Way, failure_modes, recommend, triage_answer, ways
 from workbench.triage.suspects import find_suspects, in_question
 from workbench.triage.ways import Checkpoint, Trial
 
@@ -32,8 +33,8 @@ CULPRITS = 20_000
 class Triaging(Looking, Planning, Checkpointing, Differing):
     """The first look on a bad night."""
 
-    @covering
-    def triage(self, run_id: str | None = None) -> Triage:
+    @answering
+    def triage(self, run_id: str | None = None) -> Answer:
         """Name the failure modes that are here, and lay the ways out side by side (guide §1, §3, §4).
 
         Every way's figures are measured on this database: plans are made, counted and thrown away.
@@ -72,7 +73,9 @@ class Triaging(Looking, Planning, Checkpointing, Differing):
             self._level_2(run),
         )
         advice = recommend(modes, {each.name: each for each in out}, run, suspects)
-        return Triage(run, asked is not None, modes, suspects, out, trials, advice, tuple(findings))
+        return triage_answer(
+            run, asked is not None, modes, suspects, out, trials, advice, findings, self.environment
+        )
 
     @contextmanager
     def _trials(self) -> Iterator[None]:

@@ -36,7 +36,7 @@ CHANGES = {
 
 
 def state(ground: Ground, url: str | None = None) -> LogState:
-    return ground.open(url).audit_log_state()
+    return ground.open(url).audit.state()
 
 
 def note(ground: Ground) -> tuple[str, str]:

@@ -19,7 +19,7 @@ SNAPSHOT = "migration:snapshot:created"
 
 def test_what_was_recorded_can_be_asked_for(ground: Ground) -> None:
     number = log(ground, SNAPSHOT, operator="dana", rows=3)
-    (entry,) = ground.open().audit(action=SNAPSHOT).to_dict("records")
+    (entry,) = ground.open().audit.entries(action=SNAPSHOT).to_dict("records")
     assert (entry["id"], entry["action"], entry["operator"]) == (number, SNAPSHOT, "dana")
     assert (entry["metadata"]["rows"], entry["metadata"]["source"]) == (3, "workbench")
     raw: list[Any] = ground.ask('SELECT action::text FROM "AuditLog" WHERE id = %s', number)
@@ -33,12 +33,12 @@ def test_a_role_that_may_not_write_is_told(ground: Ground, login: Login) -> None
     with pytest.raises(NotLogged) as caught:
         log(ground, SNAPSHOT, login("SELECT"))
     assert "What was done stands" in caught.value.next_step
-    assert ground.open().audit(action=SNAPSHOT).empty
+    assert ground.open().audit.entries(action=SNAPSHOT).empty
 
 
 def test_a_role_that_may_only_add_entries_writes_them(ground: Ground, login: Login) -> None:
     number = log(ground, SNAPSHOT, login("SELECT, INSERT"))
-    assert list(ground.open().audit(action=SNAPSHOT)["id"]) == [number]
+    assert list(ground.open().audit.entries(action=SNAPSHOT)["id"]) == [number]
 
 
 def test_a_server_that_is_gone_is_told(ground: Ground) -> None:
@@ -69,7 +69,7 @@ def test_the_second_waits_for_the_first(ground: Ground) -> None:
         assert not waiting.done()
         first.rollback()
         number = waiting.result(10)
-    assert list(wb.audit(action="migration:test")["id"]) == [number]
+    assert list(wb.audit.entries(action="migration:test")["id"]) == [number]
 
 
 def test_an_apply_that_cannot_log_changes_nothing(ground: Ground) -> None:

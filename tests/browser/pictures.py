@@ -30,7 +30,7 @@ def test_the_pictures_of_the_incident(desk_of: Callable[..., Desk], clubs: Clubs
     club = clubs.clone("application", members=400)
     club.breaks(*BREAKAGES)
     with club.workbench() as wb:
-        runs = wb.runs()
+        runs = wb.runs.frame()
     run = runs[runs["status"] == "interrupted"]["run"].iloc[0]
     desk = desk_of(club, kind="demo")
     address = desk.lab("00-start.ipynb")

@@ -23,7 +23,7 @@ def test_nothing_in_a_value_runs_on_a_page_or_in_a_report(
         break_club(connection, club.club, tuple(BREAKAGES))
         plant(connection)
     with club.workbench() as wb:
-        runs = wb.runs()
+        runs = wb.runs.frame()
     run = runs[runs["mode"] == "live"]["run"].iloc[0]
     desk = desk_of(club)
     address = desk.serving("runs", "--unmask")

@@ -74,7 +74,7 @@ def test_every_report_can_be_read(
     monkeypatch.setenv("WORKBENCH_HOME", str(home))
     club = club.model_copy(update={"home": home})
     with open_workbench("club", settings=club) as wb:
-        runs = wb.runs()
+        runs = wb.runs.frame()
         wb.create_snapshot(reason="before the plan")
         plan = wb.plan_sync_state()
     contacts = tmp_path / "contacts.csv"

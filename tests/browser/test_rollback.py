@@ -37,7 +37,7 @@ def test_the_same_on_a_page_without_code(desk_of: Callable[..., Desk], clubs: Cl
 def roll_back_and_bring_back(page: Any, club: Ground) -> None:
     """Do it on whatever page has the panel; the database is what is compared."""
     with club.workbench() as wb:
-        runs = wb.runs()
+        runs = wb.runs.frame()
     run = runs[runs["mode"] == "live"]["run"].iloc[0]
     before = club.state()
 

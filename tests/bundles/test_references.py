@@ -49,7 +49,11 @@ def test_a_plan_cites_the_bundle_that_holds_its_reports(wb: Workbench, club: Gro
     assert plan.changes == before.changes
     wb.approve(plan, plan.digest, approver="robin")
     wb.apply(plan)
-    entries = wb.audit(action="migration:rollback:level1") if wb.dialect == "guide" else wb.audit(run)
+    entries = (
+        wb.audit.entries(action="migration:rollback:level1")
+        if wb.dialect == "guide"
+        else wb.audit.entries(run)
+    )
     assert made.digest in entries["metadata"].astype(str).iloc[-1]
 
 
@@ -95,7 +99,7 @@ def test_the_audit_log_notes_its_digest(wb: Workbench, club: Ground) -> None:
     run = club.club.last_live_run.run
     runs = [each.run for each in wb.find_runs()]
     made, _ = wb.create_bundle([club.club.imports], run=run)
-    entries = wb.audit(run_id=run)
+    entries = wb.audit.entries(run_id=run)
     facts = [each for each in entries["metadata"] if "bundle" in each]
     assert [(each["bundle_sha256"], each["operator"]) for each in facts] == [(made.digest, "dana")]
     assert [each.run for each in wb.find_runs()] == runs  # the entry is no run's trace

@@ -72,7 +72,7 @@ def test_every_table_is_what_it_was_before_the_run(
 def test_what_came_under_several_ids_is_one_record(staged: Staging, dialect: str, importer: str) -> None:
     scene = staged(dialect, importer, again=3)
     with scene.open() as wb:
-        found = wb.run(scene.imported.run)
+        found = wb.runs.records(scene.imported.run)
     records = found.records[found.records["record_id"].notna()]
     assert not records.duplicated(["entity", "record_id"]).any()
     created = {key for table in scene.imported.table.values() for key in scene.imported.created[table]}

@@ -166,13 +166,13 @@ def test_in_the_guide_s_dialect_where_records_bear_no_run_id(clubs: Clubs) -> No
     for table in ("Member", "Event", "Registration"):
         club.execute(f'ALTER TABLE "{table}" DROP "importRunId"')
     with club.workbench(import_reports=()) as wb:
-        before = wb.run(run).records
+        before = wb.runs.records(run).records
     victim = before[(before["entity"] == "Registration") & (before["action"] == "created")].iloc[0][
         "record_id"
     ]
     club.execute('DELETE FROM "WaIdMapping" WHERE "murmurantId" = %s', victim)
     with club.workbench(import_reports=()) as wb:
-        records = wb.run(run).records
+        records = wb.runs.records(run).records
     (row,) = records[records["record_id"] == victim].to_dict("records")
     assert (row["action"], row["strength"], row["evidence"]) == ("created", "weak", "own time")
     assert len(records) == len(before)

@@ -103,7 +103,7 @@ def test_the_audit_log_tells_of_the_merge_and_of_each_mapping(ground: Ground) ->
         "migration:mapping:corrected",
     ]
     ground.carry_out(plan)
-    told = ground.wb.audit(action="migration:")
+    told = ground.wb.audit.entries(action="migration:")
     merged = told[told["action"] == "migration:duplicates:merged"]["metadata"].iloc[0]
     corrected = told[told["action"] == "migration:mapping:corrected"]["metadata"].iloc[-1]
     assert (merged["canonical"], merged["duplicates"], merged["records_moved"]) == (canonical, [duplicate], 1)

@@ -148,7 +148,7 @@ def test_a_file_for_a_spreadsheet_holds_no_formula(
 
 def _a_live_run(wb: Workbench) -> str:
     """Return a live run's id, a hostile one where the dialect lets it be."""
-    runs = wb.runs()
+    runs = wb.runs.frame()
     return str(min(runs[runs["mode"] == "live"]["run"], key=lambda each: TRAP not in each))
 
 

@@ -32,7 +32,7 @@ def _quick_report(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatc
 
 
 def _picked(wb: Workbench) -> RunPicker:
-    runs = wb.runs()
+    runs = wb.runs.frame()
     panel = RunPicker(wb)
     settle(panel)
     panel._runs._table.selected_rows = [panel._runs._keys.index(runs[runs["mode"] == "live"]["run"].iloc[-1])]
@@ -65,7 +65,7 @@ def test_a_run_goes_and_comes_back(opened: Callable[..., Workbench], club: Groun
 
 def test_a_dry_run_leaves_nothing_to_plan(opened: Callable[..., Workbench], club: Ground) -> None:
     wb = opened(club)
-    runs = wb.runs()
+    runs = wb.runs.frame()
     panel = RunPicker(wb, runs[runs["mode"] == "dry"]["run"].iloc[0])
     settle(panel)
     press(panel, "Plan the rollback")

@@ -44,7 +44,7 @@ def test_plan_apply_silent_undo(broken, write):
     )
     assert changed(before, club) == {"Event", photos}
     # The day that the breakage put before the start is a start now, and the start the end.
-    entries = wb.audit(action="migration:policy:corrected")
+    entries = wb.audit.entries(action="migration:policy:corrected")
     assert list(entries["action"]) == ["migration:policy:corrected"] * 3
     facts = {each["rule"]: each for each in entries["metadata"]}
     assert set(facts["large"]["records"]) == truth["over-capacity-limit"]

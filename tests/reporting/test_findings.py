@@ -17,10 +17,10 @@ from workbench.database.environment import Environment
 from workbench.errors import UsageError
 from workbench.reporting.findings import (
     about_run,
-    answer,
     coverage_table,
     findings_in_full,
     findings_table,
+    in_short,
     next_steps,
     waivers,
 )
@@ -78,10 +78,10 @@ def test_the_worst_finding_is_the_verdict() -> None:
 
 
 def test_only_a_pass_says_yes() -> None:
-    assert "Safe? Yes." in answer([finding("pass")], "Safe?").text
+    assert "Safe? Yes." in in_short([finding("pass")], "Safe?").text
     for status in ("fail", "warn", "not run"):
-        assert "Yes" not in answer([finding("pass"), finding(status)], "Safe?").text
-    assert "Yes" not in answer([], "Safe?").text
+        assert "Yes" not in in_short([finding("pass"), finding(status)], "Safe?").text
+    assert "Yes" not in in_short([], "Safe?").text
 
 
 def test_a_finding_in_full() -> None:

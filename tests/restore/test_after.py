@@ -45,7 +45,7 @@ def test_the_audit_log_says_so(ground: Ground) -> None:
     request = ground.asked()
     record = ground.restore(request, operator="kim")
     with ground.open() as wb:
-        log = wb.audit(action="migration:rollback:level2")
+        log = wb.audit.entries(action="migration:rollback:level2")
     facts = log["metadata"].iloc[-1]
     assert facts["backup_file"] == made.archive.name
     assert facts["restore_time"] == record.facts["settled"]["restore_time"]

@@ -36,7 +36,7 @@ def test_it_is_emptied_and_given_back(club: Ground, tmp_path: Path) -> None:
             found = connection.execute('SELECT "lastFullSync", "lastIncSync" FROM "WaSyncState"').fetchall()
         assert found == [(None, None)]
         assert set(differences(before, seen(club))) == {"WaSyncState"}
-        log = wb.audit(action="migration:sync-state:reset")
+        log = wb.audit.entries(action="migration:sync-state:reset")
         assert log["metadata"].iloc[-1]["records_affected"] == 1
         with pytest.raises(Refused, match="nothing to reset"):
             wb.plan_sync_state()

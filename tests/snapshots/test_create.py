@@ -33,7 +33,7 @@ def test_what_a_snapshot_says(club, opened, backups):
         made = wb.create_snapshot(precedes="sync_1", reason="before the re-run")
         target = wb.target
         audit = wb.schema.resolved["audit"].table
-        (entry,) = wb.audit(action="migration:snapshot:created")["metadata"]
+        (entry,) = wb.audit.entries(action="migration:snapshot:created")["metadata"]
         assert wb.said == []
     assert Manifest.read(made.path) == made
     archive = read_archive(made.archive)
@@ -141,7 +141,7 @@ def test_a_disk_without_room_keeps_nothing(clubs, opened, small_disk):
         with pytest.raises(WorkbenchError, match="no room for the snapshot"):
             wb.create_snapshot()
         assert list((small_disk / "backups").iterdir()) == []
-        assert wb.audit(action="migration:snapshot").empty
+        assert wb.audit.entries(action="migration:snapshot").empty
 
 
 KILLED = """

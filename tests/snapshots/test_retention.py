@@ -154,7 +154,7 @@ def test_only_what_was_shown_and_only_our_own_files_go(clubs, opened, backups):
         assert gone == [older.snapshot]
         assert wb.snapshots() == [old, new]
         assert wb.prune(decided) == [old.snapshot]
-        assert len(wb.audit(action="migration:snapshot:pruned")) == 2
+        assert len(wb.audit.entries(action="migration:snapshot:pruned")) == 2
     left = {each.name for each in backups.iterdir()}
     assert left == {
         new.archive.name,
@@ -202,5 +202,5 @@ def test_dry_runs_go_after_seven_days_but_the_last(clubs, opened, backups):
         with pytest.raises(Refused, match="runs, or has changed"):
             wb.prune(decided[1:])
         assert wb.prune(decided[:1]) == [decided[0].name]
-        assert list(wb.audit(action="migration:dry-run:pruned")["operator"]) == ["dana"]
+        assert list(wb.audit.entries(action="migration:dry-run:pruned")["operator"]) == ["dana"]
     assert sorted(each.name for each in backups.iterdir()) == sorted(each.name for each in decided[1:])

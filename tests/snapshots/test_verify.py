@@ -74,7 +74,7 @@ def test_a_restore_proves_it(club, opened):
         assert proved.verified
         assert wb.snapshots() == [proved] == [Manifest.read(made.path)]
         assert proved.facts_digest == made.facts_digest
-        (entry,) = wb.audit(action="migration:snapshot:verified")["metadata"]
+        (entry,) = wb.audit.entries(action="migration:snapshot:verified")["metadata"]
         assert (entry["outcome"], entry["snapshot"], entry["operator"]) == ("pass", made.snapshot, "dana")
 
 
@@ -242,7 +242,7 @@ def test_an_outcome_that_cannot_be_written_is_told_and_logged(taken, backups, mo
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr("workbench.documents.keep", full)
-    known = wb.audit(action="migration:snapshot:verified")["metadata"]
+    known = wb.audit.entries(action="migration:snapshot:verified")["metadata"]
     if not logged:
         monkeypatch.setattr(session, "record", unlogged)
     with pytest.raises(WorkbenchError, match=rf"{made.snapshot}: pass \(.* rows .*No space left") as caught:
@@ -253,7 +253,7 @@ def test_an_outcome_that_cannot_be_written_is_told_and_logged(taken, backups, mo
     assert "verify again" in caught.value.next_step
     monkeypatch.undo()
     assert not wb.snapshot(made.snapshot).verified
-    entries = wb.audit(action="migration:snapshot:verified")["metadata"]
+    entries = wb.audit.entries(action="migration:snapshot:verified")["metadata"]
     assert len(entries) - len(known) == int(logged)
     last = entries.iloc[-1] if logged else {}  # oldest first; the module's other tests logged theirs before
     assert not logged or (last["outcome"], last["snapshot"]) == ("pass", made.snapshot)

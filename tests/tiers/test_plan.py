@@ -87,7 +87,7 @@ def test_plan_apply_and_undo(club: Ground, wb: Workbench) -> None:
     assert {each.status for each in wb.checks(["tiers-wrong", "tiers-missing"])} == {"pass"}
     with pytest.raises(Refused, match="Nothing to correct"):
         wb.plan_tiers()
-    (entry,) = wb.audit(action="migration:tiers:corrected")["metadata"]
+    (entry,) = wb.audit.entries(action="migration:tiers:corrected")["metadata"]
     assert entry["corrected"] == {"PROSPECT -> ALUMNI": 4, "none -> EXTENDED": 3}
     assert entry["configuration_sha256"] == wb.tier_review().mapping.sha256  # type: ignore[union-attr]
     club.undo(plan)

@@ -33,21 +33,23 @@ def test_what_is_planted_is_named_and_answered(clubs, dialect, breakage, section
     club.breaks(breakage)
     with club.workbench() as wb:
         found = wb.triage()
-    assert {each.section: each.state for each in found.modes if each.here} == {section: "present"}
-    assert found.advice.way == way
-    assert not found.healthy
-    assert list(found.ways_table()["recommended"]) == [each.name == way for each in found.ways]
-    here = found.card().set_index("failure")["here"]
-    assert (here == "present").any()
+    states = {each["guide"]: each["state"] for each in found.facts["modes"]}
+    assert {guide: state for guide, state in states.items() if state in ("present", "suspected")} == {
+        section: "present"
+    }
+    assert found.facts["recommended"] == way
+    assert found.code == 1
+    assert [each["way"] for each in found.facts["ways"] if each["recommended"]] == [way] * bool(way)
+    assert (found.tables.card["here"] == "present").any()
 
 
 def test_a_healthy_club_needs_nothing_and_nothing_is_written(club) -> None:
     before = club.state()
     with club.workbench() as wb:
         found = wb.triage()
-    assert found.healthy
-    assert found.advice.way == "level 0"
-    assert set(found.modes_table()["state"]) == {"absent"}
+    assert found.code == 0
+    assert found.facts["recommended"] == "level 0"
+    assert set(found.tables.modes["state"]) == {"absent"}
     assert club.state() == before
     assert not (club.folder / "home").exists()
 
@@ -60,13 +62,13 @@ def test_the_run_asked_about_is_the_one_that_is_measured(club) -> None:
         plan = wb.plan_rollback(live.run)
         with pytest.raises(UsageError, match="no run"):
             wb.triage("sync_0")
-    ways = found.ways_table().set_index("way")
-    assert found.asked
-    assert found.run == live
+    ways = found.tables.ways.set_index("way")
+    assert found.facts["asked"]
+    assert found.facts["run"] == live.run
     assert ways.loc["level 1", "rows_reverted"] == plan.total
     assert ways.loc["level 1", "work_lost"] == 0
-    assert rehearsed.advice.way == "level 0"
-    assert not rehearsed.ways_table().set_index("way").loc["level 1", "possible"]
+    assert rehearsed.facts["recommended"] == "level 0"
+    assert not rehearsed.tables.ways.set_index("way").loc["level 1", "possible"]
 
 
 def test_the_command_says_it(club, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,7 +93,7 @@ def test_the_command_says_it(club, tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_a_proved_snapshot_from_before_the_run_is_measured(club) -> None:
     def level_2(run: str):
         with club.workbench() as wb:
-            return wb.triage(run).ways_table().set_index("way").loc["level 2"]
+            return next(each for each in wb.triage(run).facts["ways"] if each["way"] == "level 2")
 
     with club.workbench() as wb:
         taken = wb.create_snapshot()

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 import workbench
+from workbench.answer import plain
 from workbench.cli.options import Acting, AsJson, EnvironmentName, Unmask, open_as
-from workbench.cli.output import banner, command, on, paths_below, plain, print_json, print_table, say, stderr
+from workbench.cli.output import banner, command, on, paths_below, print_json, print_table, say, stderr
 from workbench.errors import UsageError
 from workbench.murmurant.listings import write_csv
 from workbench.murmurant.spellings import ENTITIES

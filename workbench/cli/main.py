@@ -21,7 +21,6 @@ from workbench.cli import (
     making,
     mappings,
     merging,
-    place,
     planning,
     policies,
     preflight,
@@ -31,7 +30,6 @@ from workbench.cli import (
     serving,
     snapshots,
     tiers,
-    triage,
 )
 from workbench.cli.options import joined_parameters
 from workbench.cli.output import ReaderGoneError, complain, say_what_was_odd
@@ -53,8 +51,8 @@ app = typer.Typer(
 app.command()(making.demo)
 app.command()(serving.lab)
 app.command()(serving.serve)
-app.command()(place.doctor)
-app.command()(triage.triage)
+app.command()(looking.doctor)
+app.command()(looking.triage)
 app.add_typer(preflight.preflight, name="preflight")
 app.command()(looking.runs)
 app.command()(looking.run)

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 import workbench
+from workbench.answer import plain
 from workbench.cli.options import AsJson, EnvironmentName, ImportReports, Unmask, Waivers, waivers
-from workbench.cli.output import banner, command, paths_below, plain, print_json, progress_bar, say
+from workbench.cli.output import banner, command, paths_below, print_json, progress_bar, say
 from workbench.errors import UsageError
 
 if TYPE_CHECKING:

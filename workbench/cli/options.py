@@ -1,19 +1,23 @@
-"""Options that several commands share, each spelled once."""
+"""What commands share: options, each spelled once, and the one way from a question's answer to the terminal."""
 
 from __future__ import annotations
 
+import inspect
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
 import workbench
-from workbench.cli.output import asked_of
+from workbench.cli.output import asked_of, banner, print_answer, print_json, progress_bar
 from workbench.errors import Refused, UsageError
 
 if TYPE_CHECKING:
+    from workbench.answer import Answer
     from workbench.workbench import Workbench
 
 
@@ -101,3 +105,78 @@ def open_as(environment: str | None, acting: str | None, **options: Any) -> Work
     if acting:
         settings = settings.model_copy(update={"operator": acting})
     return workbench.open_workbench(environment, settings=settings, unmask=True, **options)
+
+
+_SHARED: dict[str, tuple[Any, Any]] = {
+    "import_report": (ImportReports, None),
+    "acting": (Acting, None),
+    "unmask": (Unmask, False),
+    "environment": (EnvironmentName, None),
+    "json": (AsJson, False),
+}
+
+
+def answers(
+    *shared: str, one_state: bool = True
+) -> Callable[[Callable[..., Answer | None]], Callable[..., None]]:
+    """Turn a function of a workbench into a command that prints its answer and exits with its code.
+
+    The function takes the opened workbench, then its own arguments and options, and perhaps ``advance``, which is told
+    the progress. ``--environment`` and ``--json`` come by themselves.
+
+    Parameters
+    ----------
+    shared : str
+        What else of ``import_report``, ``acting`` and ``unmask`` the command takes; the function is not given them.
+    one_state : bool
+        Whether every question of the command sees the database as it was at the first one.
+    """
+    names = [*shared, "environment", "json"]
+
+    def register(act: Callable[..., Answer | None]) -> Callable[..., None]:
+        signature = inspect.signature(act)
+        hints = get_type_hints(act, localns=_NOT_IMPORTED, include_extras=True)
+        own = [
+            parameter.replace(annotation=hints[name])
+            for name, parameter in signature.parameters.items()
+            if name not in ("wb", "advance")
+        ]
+        more = [
+            inspect.Parameter(
+                name, inspect.Parameter.KEYWORD_ONLY, annotation=_SHARED[name][0], default=_SHARED[name][1]
+            )
+            for name in names
+        ]
+
+        @wraps(act)
+        def command(**given: Any) -> None:
+            environment, acting, reports, json, unmask = (
+                given.pop(name, None) for name in ("environment", "acting", "import_report", "json", "unmask")
+            )
+            with open_as(environment, acting, import_reports=reports or (), one_state=one_state) as wb:
+                if not json:
+                    banner(wb.environment)
+                if "advance" in signature.parameters:
+                    with progress_bar() as advance:
+                        answer = act(wb, **given, advance=advance)
+                else:
+                    answer = act(wb, **given)
+                name = wb.environment.name
+            if answer is None:
+                return
+            answer = replace(answer, environment=name, unmask=bool(unmask))
+            if json:
+                print_json(answer.as_json())
+            else:
+                print_answer(answer)
+            raise typer.Exit(answer.code)
+
+        command.__signature__ = inspect.Signature([*own, *more])  # type: ignore[attr-defined]
+        command.__annotations__ = {each.name: each.annotation for each in (*own, *more)}
+        return command
+
+    return register
+
+
+_NOT_IMPORTED = {"Workbench": object, "Answer": object, "Advance": object}
+"""Types that a command's function names and that are too heavy to load before it is called."""

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import date, datetime
-from decimal import Decimal
+from datetime import datetime
 from numbers import Integral
 from pathlib import Path
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 from rich.console import Console
@@ -24,6 +25,8 @@ from workbench.hints import DEFAULT, aim, odd, on_environment
 if TYPE_CHECKING:
     import pandas as pd
 
+    from workbench.answer import Answer
+    from workbench.checks import Finding
     from workbench.database.environment import Environment
 
 _KIND_STYLE = {"production": "bold white on red", "staging": "bold black on yellow"}
@@ -38,7 +41,8 @@ Advance = Callable[[str, int, int], None]
 """Told what begins, how many steps are done, and how many there are."""
 
 _CLIP = 300
-_LEAST, _LONG = (8, 20), 60  # letters a line, below which a short and a long text cannot be read
+_LONG = 24  # letters a line, below which a sentence cannot be read
+_FEW = 3  # rows that are laid out one cell a line rather than lose a column
 _IDS = {"run", "key", "id", "record_id", "check"}
 
 
@@ -88,31 +92,10 @@ def banner(environment: Environment) -> None:
 
 def print_json(value: Any) -> None:
     """Write one JSON document to stdout, keys in the order given."""
+    from workbench.answer import plain
+
     plain_ascii = (sys.stdout.encoding or "").lower().replace("-", "") != "utf8"
     write(json.dumps(plain(value), ensure_ascii=plain_ascii, indent=2) + "\n")
-
-
-def plain(value: Any) -> Any:
-    """Turn frames, times and exact numbers into what JSON has."""
-    import pandas as pd
-
-    if isinstance(value, pd.DataFrame):
-        return [plain(row) for row in value.to_dict("records")]
-    if isinstance(value, Mapping):
-        return {str(key): plain(each) for key, each in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [plain(each) for each in value]
-    if isinstance(value, str | bool | None.__class__):
-        return value
-    if pd.isna(value):
-        return None
-    if isinstance(value, datetime | date):
-        return value.isoformat()
-    if isinstance(value, Decimal):
-        return int(value) if value == value.to_integral_value() else float(value)
-    if hasattr(value, "item"):
-        return value.item()
-    return value if isinstance(value, int | float) else str(value)
 
 
 def print_table(
@@ -120,6 +103,7 @@ def print_table(
     title: str = "",
     empty: str = "none",
     *,
+    first: Sequence[str] = (),
     as_message: bool = False,
     limit: int | None = None,
 ) -> None:
@@ -127,6 +111,8 @@ def print_table(
 
     Parameters
     ----------
+    first : sequence of str
+        The columns that are kept on a terminal without room for all.
     as_message : bool
         Whether it goes with the messages, to stderr.
     limit : int, optional
@@ -149,7 +135,8 @@ def print_table(
     if not len(frame):
         console.print(Text(f"{title}: {empty}" if title else empty))
         return
-    if _too_wide(frame, console.width):
+    chosen = _chosen(frame, first, console.width)
+    if len(chosen) < min(2, len(frame.columns)) or (len(chosen) < len(frame.columns) and len(frame) <= _FEW):
         console.print(_stacked(frame, title))
         return
     table = Table(
@@ -159,23 +146,44 @@ def print_table(
         pad_edge=False,
         box=None,
     )
-    for name in frame.columns:
+    for name in chosen:
         number = pd.api.types.is_numeric_dtype(frame[name]) and not pd.api.types.is_bool_dtype(frame[name])
-        whole = name in _IDS  # an id that is broken in two cannot be copied
         justify: Literal["left", "right"] = "right" if number else "left"
-        table.add_column(str(name).replace("_", " "), justify=justify, overflow="fold", no_wrap=whole)
-    for row in frame.itertuples(index=False):
+        whole = _room(frame, name) == _longest(
+            frame, name
+        )  # an id or a word that is broken in two cannot be read
+        table.add_column(_words(name), justify=justify, overflow="fold", no_wrap=whole)
+    for row in frame[chosen].itertuples(index=False):
         table.add_row(*(Text(_cell(value), style=STATUS_STYLE.get(str(value), "")) for value in row))
     console.print(table)
+    if left_out := [_words(name) for name in frame.columns if name not in chosen]:
+        say(f"  Not shown for want of room: {', '.join(left_out)}. A wider terminal or --json has them.")
 
 
-def _too_wide(frame: pd.DataFrame, width: int) -> bool:
-    """Whether a column of text would be left with a few letters a line, beside ids that are not broken."""
-    needed = 2 * (len(frame.columns) - 1)
-    for name in frame.columns:
-        longest = max(len(str(name)), *(len(_cell(value)) for value in frame[name]))
-        needed += longest if name in _IDS else min(longest, _LEAST[longest > _LONG])
-    return needed > width
+def _chosen(frame: pd.DataFrame, first: Sequence[str], width: int) -> list[Any]:
+    """Return the columns for which there is room, in the frame's order; those to be kept are taken first."""
+    room, taken = width + 2, set()
+    for name in dict.fromkeys([*(each for each in first if each in frame), *frame.columns]):
+        needed = _room(frame, name) + 2
+        if needed <= room:
+            room -= needed
+            taken.add(name)
+    return [name for name in frame.columns if name in taken]
+
+
+def _room(frame: pd.DataFrame, name: Any) -> int:
+    """Return the letters a line that a column needs at least: a sentence is folded, and nothing else."""
+    longest = _longest(frame, name)
+    sentence = longest > _LONG and name not in _IDS and any(" " in _cell(value) for value in frame[name])
+    return max(_LONG, len(_words(name))) if sentence else longest
+
+
+def _longest(frame: pd.DataFrame, name: Any) -> int:
+    return max(len(_words(name)), *(len(_cell(value)) for value in frame[name]))
+
+
+def _words(name: Any) -> str:
+    return str(name).replace("_", " ")
 
 
 def _stacked(frame: pd.DataFrame, title: str) -> Table:
@@ -189,8 +197,55 @@ def _stacked(frame: pd.DataFrame, title: str) -> Table:
             table.add_row()
         for name, value in row.items():
             if text := _cell(value):
-                table.add_row(str(name).replace("_", " "), Text(text, style=STATUS_STYLE.get(str(value), "")))
+                table.add_row(_words(name), Text(text, style=STATUS_STYLE.get(str(value), "")))
     return table
+
+
+def print_answer(answer: Answer) -> None:
+    """Print what a question returned: its headline, its parts and findings in their order, and what to do next."""
+    from workbench.answer import Table as Rows
+
+    say(*(answer.text(line) for line in answer.headline.splitlines()))
+    for part in answer.parts.values():
+        if isinstance(part, str):
+            say(*(answer.text(line) if line else "" for line in part.splitlines() or [""]))
+        elif isinstance(part, Mapping):
+            say(*(f"{what}: {answer.text(fact)}" for what, fact in part.items()))
+        elif isinstance(part, Rows):
+            if len(part.frame) or part.empty:
+                rows = answer.masked(part)
+                of_all = max(part.total or 0, len(part.frame))
+                more = f" ({len(rows):,} of {of_all:,})" if len(rows) < of_all else ""
+                print_table(rows, f"{part.caption}{more}", empty=part.empty, first=part.first)
+            if part.note:
+                say(f"  {answer.text(part.note)}")
+    for finding in answer.findings if answer.sample != 0 else ():
+        _print_finding(finding, answer)
+    if answer.next_steps:
+        say("", "Next:")
+        for sentence, words in answer.next_steps:
+            text = answer.text(sentence)
+            say(f"  {text.rstrip('.:')}:" if text and words else f"  {text}" if text else "")
+            say(*([f"  {'  ' * bool(text)}{command()} {words}{on()}"] if words else []))
+
+
+def _print_finding(finding: Finding, answer: Answer) -> None:
+    """Print what a finding asks, what to do about it, and a sample of its rows."""
+    from workbench.answer import many
+    from workbench.checks.finding import culprits
+    from workbench.reporting.masking import mask
+
+    if not finding.bad or finding.status == "not run":
+        return
+    rows, total, all_shown = finding.rows, finding.count or 0, culprits(finding.rows)
+    of_rows = f", in {many(len(rows), 'row')}" if total == all_shown != len(rows) else ""
+    say("", f"{finding.guide} {finding.title} ({finding.check}): {finding.status}, {total:,}{of_rows}")
+    say(f"  {finding.question}", f"  {finding.remedy}")
+    rows = rows if answer.sample is None else rows.head(answer.sample)
+    print_table(mask(rows, answer.unmask), first=("key", "why", "evidence", "reason"))
+    if total > (shown := culprits(rows)):
+        more = f"{command()} {answer.asked_by} {finding.check} --limit {total}{on()}"
+        say(f"  {shown:,} of {total:,}; more: {more}")
 
 
 def narrow() -> bool:
@@ -221,11 +276,28 @@ def command() -> str:
 
 
 def say(*lines: str) -> None:
-    """Print lines to stdout as they are; one with a command to paste is never broken."""
-    console, program = stdout(), f"{command()} "
+    """Print lines to stdout; on a terminal they are broken between words, and never within a command."""
+    console = stdout()
     for line in lines:
         text = aim(line, _asked, command())
-        console.print(Text(text), soft_wrap=program in text or console.soft_wrap)
+        if not console.soft_wrap:
+            text = "\n".join(_folded(text, console.width))
+        console.print(Text(text), soft_wrap=True)
+
+
+def _folded(text: str, width: int) -> list[str]:
+    """Break a line between words under its own indentation; a command, in backquotes or to a line's end, stays whole."""
+    whole = re.sub(rf"`[^`]*`|{re.escape(command())} .*$", lambda found: found[0].replace(" ", "\0"), text)
+    indent = " " * (len(text) - len(text.lstrip()))
+    lines = wrap(
+        whole,
+        width,
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+        drop_whitespace=True,
+    )
+    return [each.replace("\0", " ") for each in lines] or [""]
 
 
 def say_not_logged(why: str) -> None:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from workbench.cli.explaining import present
-from workbench.cli.findings import Asked, answer_findings
 from workbench.cli.options import (
     Acting,
     AsJson,
@@ -16,10 +15,15 @@ from workbench.cli.options import (
     ImportReports,
     Unmask,
     Waivers,
+    answers,
     open_as,
     waivers,
 )
 from workbench.cli.output import write
+
+if TYPE_CHECKING:
+    from workbench.answer import Answer
+    from workbench.workbench import Workbench
 
 RulesFile = Annotated[
     Path | None,
@@ -29,38 +33,51 @@ RulesFile = Annotated[
 ]
 
 
+def _starter(value: bool) -> None:
+    """Print the starter set; it needs no database."""
+    if value:
+        from workbench.investigate.policies import STARTER
+
+        write(STARTER.read_text(encoding="utf-8"))
+        raise typer.Exit
+
+
+@answers("import_report", "unmask")
 def policies(
+    wb: Workbench,
     rules_asked: Annotated[
         list[str] | None, typer.Argument(metavar="[RULE]...", help="All when none is named.")
     ] = None,
     rules: RulesFile = None,
     starter: Annotated[
         bool,
-        typer.Option("--starter", help="Print the starter set, to be saved as policies.toml and edited."),
+        typer.Option(
+            "--starter",
+            callback=_starter,
+            is_eager=True,
+            help="Print the starter set, to be saved as policies.toml and edited.",
+        ),
     ] = False,
-    environment: EnvironmentName = None,
-    json: AsJson = False,
-    import_report: ImportReports = None,
     waive: Waivers = None,
-    unmask: Unmask = False,
     limit: Annotated[
         int, typer.Option(min=1, help="How many rows a finding shows; its count is of all.")
     ] = 20,
-) -> None:
+) -> Answer:
     """Ask the organisation's own rules, of policies.toml or the starter set, and show who breaks them."""
-    from workbench.investigate.policies import STARTER, read_rulebook
+    from workbench.answer import findings_answer
 
-    if starter:
-        write(STARTER.read_text(encoding="utf-8"))
-        return
     chosen = rules_asked or []
-    if rules is not None:  # what is wrong with the file should not need a database to be told
-        read_rulebook(rules).choose(chosen)
-    with open_as(environment, None, import_reports=import_report or (), one_state=True) as wb:
-        found = wb.policies(rules, chosen, waivers(waive), sample=limit)
-        at = wb.rulebook(rules).name
-    asked = Asked("policies", "policies", bool(chosen))
-    answer_findings(wb, found, asked, json=json, unmask=unmask, rules=at)
+    findings = wb.policies(rules, chosen, waivers(waive), sample=limit)
+    name = wb.rulebook(rules).name
+    facts = {"rules": name, "environment": vars(wb.environment), "dialect": wb.dialect}
+    return findings_answer(
+        findings,
+        facts=facts,
+        asked_by="policies",
+        report="policies",
+        by_name=bool(chosen),
+        headline=f"Rules: {name}.",
+    )
 
 
 def plan_policies(

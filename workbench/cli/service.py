@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from workbench.cli.explaining import present
-from workbench.cli.findings import Asked, show_findings
-from workbench.cli.options import Acting, AsJson, EnvironmentName, Unmask, open_as
+from workbench.cli.options import Acting, AsJson, EnvironmentName, Unmask, answers, open_as
 from workbench.cli.output import banner, print_json, say, stderr
+
+if TYPE_CHECKING:
+    from workbench.answer import Answer
+    from workbench.workbench import Workbench
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -30,24 +34,24 @@ def start(environment: EnvironmentName = None, json: AsJson = False) -> None:
 
 
 @app.command("health")
+@answers("unmask", one_state=False)
 def health(
+    wb: Workbench,
     wait: Annotated[
         float | None,
         typer.Option(
             metavar="SECONDS", min=0, help="How long to go on asking; 0 asks once. [app_health_limit]"
         ),
     ] = None,
-    environment: EnvironmentName = None,
-    json: AsJson = False,
-    unmask: Unmask = False,
-) -> None:
+) -> Answer:
     """Ask the application until it is well: its health check, key pages, sign-in (guide §7.2)."""
-    with open_as(environment, None) as wb:
-        found = wb.health(wait)
-        show_findings(wb, found, Asked("check", "post-recovery", by_name=True), json=json, unmask=unmask)
+    from workbench.answer import findings_answer
+
+    findings = wb.health(wait)
+    facts = {"environment": vars(wb.environment), "dialect": wb.dialect}
     # Its own health check was asked for by name: nobody having configured it is no pass.
-    well = not any(each.open for each in found) and found[0].status == "pass"
-    raise typer.Exit(0 if well else 1)
+    well = not any(each.open for each in findings) and findings[0].status == "pass"
+    return replace(findings_answer(findings, facts=facts, by_name=True), next_steps=(), code=0 if well else 1)
 
 
 def plan_sync_state(

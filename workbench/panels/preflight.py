@@ -13,7 +13,7 @@ from workbench import (
     Shown,
     Workbench,
     WorkbenchError,
-    answer,
+    in_short,
     mask_text,
     preflight_findings,
     prose,
@@ -98,7 +98,7 @@ class PreflightPanel(Panel):
 
     def _lay_out(self, found: Preflight) -> None:
         self.found = found
-        self._answer.value = answer(preflight_findings(found), "May the import begin?").html
+        self._answer.value = in_short(preflight_findings(found), "May the import begin?").html
         self._items.show(self._told(found, self.wb.shows_people))
         self._explain()
 

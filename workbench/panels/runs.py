@@ -6,11 +6,12 @@ from typing import Any, Literal
 
 from ipywidgets import Checkbox, Dropdown, VBox
 
-from workbench import LevelZero, Plan, Shown, Workbench, run_counts, run_summary, show
+from workbench import LevelZero, Plan, Shown, Workbench, listed, show
 from workbench.panels.controls import button
 from workbench.panels.panel import WIDE, Panel, seeing, words
 from workbench.panels.plans import PlanReview
 from workbench.panels.table import Table
+from workbench.runs.questions import run_counts, run_summary
 
 _COLUMNS = [
     "run",
@@ -72,13 +73,13 @@ class RunPicker(Panel):
         )
         self._records.layout.display = "none"
         self.work.observe(lambda _: self._offer(), "busy")
-        self.work.start("Reading the runs", lambda _: (wb.runs(), wb.snapshots_here()), self._lay_out)
+        self.work.start("Reading the runs", lambda _: (wb.runs.frame(), wb.snapshots_here()), self._lay_out)
         if run:
             self._chosen([run])
 
     def static(self) -> Shown:
         """Return the runs, the latest first."""
-        return show(self.wb.runs().iloc[::-1][_COLUMNS], "Runs", self.wb.unmask, limit=40)
+        return show(self.wb.runs.frame().iloc[::-1][_COLUMNS], "Runs", self.wb.unmask, limit=40)
 
     def _lay_out(self, read: tuple[Any, Any]) -> None:
         runs, snapshots = read
@@ -104,7 +105,7 @@ class RunPicker(Panel):
         if keys:
             self.work.start(
                 f"Reading {keys[0]}",
-                lambda _: self.wb.run(keys[0], limit=_RECORDS),
+                lambda _: self.wb.runs.records(keys[0], limit=_RECORDS),
                 lambda did: self._tell(keys[0], did),
             )
 
@@ -122,10 +123,10 @@ class RunPicker(Panel):
     def redraw(self) -> None:
         """Sum up the chosen run again."""
         if self._did is not None and self.run:
-            summary = run_summary(self._did, self.wb.shows_people)
+            summary = listed(run_summary(self._did.run))
             self._summary.children = (
                 words(summary),
-                words(show(run_counts(self._did), "Found and reported")),
+                words(show(run_counts(self._did.run), "Found and reported")),
                 words(show(self._did.left_out, "Left out", self.wb.shows_people)),
             )
 

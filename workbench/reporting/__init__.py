@@ -49,10 +49,10 @@ from workbench.reporting.findings import (
     OPERATOR_CHECKS,
     RUN_CHECKS,
     about_run,
-    answer,
     coverage_table,
     findings_in_full,
     findings_table,
+    in_short,
     next_steps,
     waivers,
 )
@@ -92,12 +92,11 @@ from workbench.reporting.reconcile import (
     reconcile_tables,
 )
 from workbench.reporting.reviewing import Review, review_plan
-from workbench.reporting.summaries import looked_at, run_counts, run_differences, run_said, run_summary
+from workbench.reporting.summaries import listed, looked_at
 from workbench.reporting.tables import Shown, heading, prose, show, text_of, visible
 from workbench.reporting.tiers import (
     tier_configuration,
     tier_corrections,
     tier_levels,
 )
-from workbench.reporting.triage import triage_advice, triage_steps, triage_summary, triage_ways
 from workbench.reporting.verdict import conclude

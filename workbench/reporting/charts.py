@@ -207,7 +207,7 @@ def authors_chart(frame: pd.DataFrame) -> Figure:
 
 
 def ways_chart(frame: pd.DataFrame) -> Figure:
-    """Draw what each way out puts right, loses and leaves at risk (see `workbench.triage.Triage.ways_table`)."""
+    """Draw what each way out puts right, loses and leaves at risk (the table ``ways`` of a triage)."""
     rows, told = [], []
     for row in frame.to_dict("records"):
         timed = "" if pd.isna(row["minutes"]) or not row["possible"] else f", {int(row['minutes'])} min"

@@ -69,7 +69,7 @@ def about_run(findings: Sequence[Finding], run_id: str) -> list[Finding]:
     return narrowed
 
 
-def answer(findings: Sequence[Finding], question: str) -> Shown:
+def in_short(findings: Sequence[Finding], question: str) -> Shown:
     """Answer the report's question in one line, from the worst of the findings."""
     status = worst(findings)
     html = Markup('<p class="wb-answer wb-{}"><strong>{}</strong><br>{}</p>').format(

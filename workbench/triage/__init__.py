@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from workbench.triage.answer import Triage
+from workbench.triage.answer import triage_answer
 from workbench.triage.modes import Mode, failure_modes
 from workbench.triage.recommending import recommend
 from workbench.triage.ways import Way
 
-__all__ = ["Mode", "Triage", "Way", "failure_modes", "recommend"]
+__all__ = ["Mode", "Way", "failure_modes", "recommend", "triage_answer"]

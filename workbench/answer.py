@@ -1,0 +1,281 @@
+"""What a question returns: one value that shows itself in a terminal, in a notebook or report, and as JSON.
+
+An answer is put together once, where the question is asked. No surface knows what it is about: the terminal's renderer is
+`workbench.cli.output.print_answer`, a notebook's and a report's is here. In what people read a command is written between
+backquotes and without its environment, as ``the `workbench runs` list``; the renderers add the environment.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+
+from workbench.hints import DEFAULT, aim, on_environment
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+    from workbench.checks import Finding
+
+Value = TypeVar("Value")
+
+
+class Table(NamedTuple):
+    """A frame with its caption, for every surface.
+
+    Attributes
+    ----------
+    frame : pandas.DataFrame
+        Its columns, the more important ones first.
+    empty : str
+        What is said instead of a table without rows; where it is empty too, nothing is.
+    first : tuple of str
+        The columns that are kept where there is no room for all; else those at the left.
+    limit : int, optional
+        The most rows that are shown.
+    total : int, optional
+        How many rows there are in all, where the frame is a sample.
+    note : str
+        What is said below it.
+    """
+
+    frame: pd.DataFrame
+    caption: str = ""
+    empty: str = "none"
+    first: tuple[str, ...] = ()
+    limit: int | None = None
+    total: int | None = None
+    note: str = ""
+
+
+class Step(NamedTuple):
+    """What to do next: a sentence, and the command that does it, as ``plan tiers``."""
+
+    sentence: str
+    command: str = ""
+
+    def line(self, environment: str) -> str:
+        """Return both as one line."""
+        command = f"`workbench {self.command}{on_environment(environment)}`" if self.command else ""
+        return ": ".join(filter(None, (self.sentence.rstrip(".:") if command else self.sentence, command)))
+
+
+Part = str | Mapping[str, str] | Table | Callable[[], "Figure"]
+"""What an answer is made of: lines of text, facts by what they are about, a table, or what draws a figure when one is wanted."""
+
+
+class Named(dict[str, Value], Generic[Value]):
+    """A mapping whose values are attributes as well, so that Tab completes them."""
+
+    def __getattr__(self, name: str) -> Value:
+        try:
+            return self[name]
+        except KeyError:
+            raise AttributeError(f"{name!r} is not one of {', '.join(self)}") from None
+
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *self]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a question returns.
+
+    Attributes
+    ----------
+    headline : str
+        The answer in a sentence or two.
+    parts : mapping of str to Part
+        Text, facts, tables and figures by name, in the order in which they are read.
+    findings : sequence of Finding
+        The findings it rests on.
+    next_steps : sequence of Step
+        What to do about it.
+    facts : Any
+        The same for machines: what ``--json`` prints.
+    asked_by : str
+        The command that asks one of the findings again, by its id.
+    sample : int, optional
+        The most rows of a finding that a terminal shows; 0 where it shows no finding at all.
+    code : int
+        The exit code of a command: 0 clean, 1 where somebody has to look at it.
+    environment : str
+        What its commands are to ask.
+    unmask : bool
+        Whether personal data are shown.
+    """
+
+    headline: str = ""
+    parts: Mapping[str, Part] = field(default_factory=dict)
+    findings: Sequence[Finding] = ()
+    next_steps: Sequence[Step] = ()
+    facts: Any = None
+    asked_by: str = "check"
+    sample: int | None = None
+    code: int = 0
+    environment: str = DEFAULT
+    unmask: bool = False
+
+    @property
+    def tables(self) -> Named[pd.DataFrame]:
+        """The frames, by name; people masked unless `unmask`."""
+        from workbench.reporting.masking import mask
+
+        return Named({name: mask(each.frame, self.unmask) for name, each in self._each(Table)})
+
+    @property
+    def figures(self) -> Named[Figure]:
+        """The figures, by name."""
+        return Named({name: part() for name, part in self.parts.items() if callable(part)})
+
+    def masked(self, table: Table) -> pd.DataFrame:
+        """Return the rows of a table that are shown."""
+        from workbench.reporting.masking import mask
+
+        return mask(table.frame if table.limit is None else table.frame.head(table.limit), self.unmask)
+
+    def text(self, sentence: str) -> str:
+        """Return a sentence as it is shown: people masked, control characters visible."""
+        from workbench.reporting.masking import mask_text
+        from workbench.reporting.tables import visible
+
+        return visible(sentence if self.unmask else mask_text(sentence))
+
+    def as_json(self) -> Any:
+        """Return the facts as `json.dumps` takes them."""
+        return plain(self.facts, self.unmask)
+
+    def _each(self, kind: type[Any]) -> Iterator[tuple[str, Any]]:
+        return ((name, part) for name, part in self.parts.items() if isinstance(part, kind))
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        from workbench.reporting.tables import Shown
+
+        shown = list(self._shown())
+        html = "\n".join(each.html for each in shown)
+        bundle: dict[str, str] = Shown(html, "\n\n".join(each.text for each in shown))._repr_mimebundle_()
+        return bundle
+
+    def _shown(self) -> Iterator[Any]:
+        """Yield each part as a page shows it."""
+        from markupsafe import Markup
+
+        from workbench.reporting.drawing import show_figure
+        from workbench.reporting.findings import findings_in_full
+        from workbench.reporting.summaries import listed
+        from workbench.reporting.tables import Shown, prose, show
+
+        def paragraph(sentence: str, kind: str = "note") -> Shown:
+            text = self.text(sentence)
+            return Shown(
+                Markup('<p class="wb-{}">{}</p>').format(kind, prose(text, self.environment)),
+                aim(text, self.environment),
+            )
+
+        if self.headline:
+            yield paragraph(self.headline, "answer")
+        for part in self.parts.values():
+            if isinstance(part, str):
+                yield from (paragraph(line) for line in part.splitlines() if line)
+            elif isinstance(part, Mapping):
+                yield listed({what: self.text(fact) for what, fact in part.items()})
+            elif isinstance(part, Table):
+                if len(part.frame) or part.empty:
+                    limit = part.limit or max(len(part.frame), 1)
+                    yield show(part.frame, part.caption, self.unmask, limit=limit, total=part.total)
+                if part.note:
+                    yield paragraph(part.note)
+            else:
+                yield show_figure(part())
+        if self.findings:
+            yield findings_in_full(self.findings, self.unmask)
+        if self.next_steps:
+            lines = [self.text(each.line(self.environment)) for each in self.next_steps]
+            items = Markup("").join(Markup("<li>{}</li>").format(prose(line)) for line in lines)
+            yield Shown(Markup('<ol class="wb-steps">{}</ol>').format(items), "\n".join(lines))
+
+    def __repr__(self) -> str:
+        return self._repr_mimebundle_()["text/plain"]
+
+
+def plain(value: Any, unmask: bool = True) -> Any:
+    """Turn frames, times and exact numbers into what JSON has; people in frames masked unless `unmask`."""
+    import pandas as pd
+
+    if isinstance(value, pd.DataFrame):
+        from workbench.reporting.masking import mask
+
+        return [plain(row, unmask) for row in mask(value, unmask).to_dict("records")]
+    if isinstance(value, Mapping):
+        return {str(key): plain(one, unmask) for key, one in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain(one, unmask) for one in value]
+    if isinstance(value, str | bool | None.__class__):
+        return value
+    if pd.isna(value):
+        return None
+    if isinstance(value, datetime | date):
+        return value.isoformat()
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    if hasattr(value, "item"):
+        return value.item()
+    return value if isinstance(value, int | float) else str(value)
+
+
+def many(count: int, noun: str, plural: str = "") -> str:
+    """Count things in words: ``1 entry``, ``1,200 entries``."""
+    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
+
+
+def findings_answer(
+    findings: Sequence[Finding],
+    *,
+    facts: Mapping[str, Any],
+    asked_by: str = "check",
+    report: str = "",
+    by_name: bool = False,
+    headline: str = "",
+) -> Answer:
+    """Answer with findings: one line each, then what is wrong in full.
+
+    Parameters
+    ----------
+    facts : mapping
+        What stands beside the findings for machines.
+    report : str
+        The report that shows the same as a page.
+    by_name : bool
+        Whether they were asked for by name: then what nobody configured counts, and all of a sample is shown.
+    """
+    import pandas as pd
+
+    concern = any(each.open or (each.bad and by_name) for each in findings)
+    rows = [(each.guide, each.status, each.check, each.count, each.reason or each.title) for each in findings]
+    digest = pd.DataFrame(rows, columns=["guide", "status", "check", "count", "finding"])
+    counts = Counter[str](each.status for each in findings)
+    told = [f"{counts[status]} {status}" for status in WORST_FIRST if counts[status]]
+    return Answer(
+        headline,
+        {"findings": Table(digest.astype({"count": "Int64"})), "counts": ", ".join(told)},
+        findings,
+        [Step("The same as a page to read", f"report {report}")] if concern and report else (),
+        {**facts, "findings": [finding_facts(each) for each in findings]},
+        asked_by,
+        None if by_name else 3,
+        int(concern),
+    )
+
+
+def finding_facts(finding: Finding) -> dict[str, Any]:
+    """Return a finding for machines."""
+    told = "check title guide status count reason configured question remedy rows query"
+    return {name: getattr(finding, name) for name in told.split()}
+
+
+WORST_FIRST = ("fail", "warn", "not run", "waived", "pass")

@@ -1,0 +1,214 @@
+"""What the import runs did: all of them, and one record by record (guide §2, §5.1)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from workbench.answer import Answer, Step, Table, many
+from workbench.covering import answering, covering
+from workbench.investigate.records import RunRecords, run_records
+from workbench.investigate.runs import in_words, pick_run, runs_frame
+from workbench.migration.bundles import bundles_frame, list_bundles
+from workbench.murmurant.importers import ACTIONS, Run
+from workbench.murmurant.spellings import ENTITIES
+from workbench.reporting.masking import mask_text
+from workbench.runs.telling import options
+from workbench.session import Session
+
+_FIRST = ("run", "status", "started", "importer", "members", "registrations")
+
+_IMPORTERS = {
+    "api": "the sync with Wild Apricot",
+    "csv": "an import of CSV files",
+    "guide": "an import as the guide describes it",
+}
+_ENDINGS = {
+    "completed": "reached its end",
+    "incomplete": "reached its end and did not bring what it should",
+    "failed": "failed",
+    "interrupted": "stopped midway",
+    "unknown": "ended nobody knows how",
+}
+
+
+class Runs:
+    """The import runs of an environment: ``wb.runs()`` lists them, ``wb.runs["sync_..."]`` tells what one did."""
+
+    def __init__(self, wb: Session) -> None:
+        self.wb = wb
+
+    @answering
+    def __call__(self) -> Answer:
+        """List every import run: when, by whom, what it did, how it ended and how we know."""
+        runs = self.wb.find_runs()
+        table = runs_frame(runs)
+        ended = table["status"].where(table["rolled_back"].eq(""), table["status"] + ", rolled back")
+        shown = table.assign(status=ended).drop(columns=["finished", "why", "rolled_back", "evidence"])
+        empty = "No import run left a trace here. Report files are evidence too: --import-report."
+        open_ = [run for run in runs if run.status != "completed" and not run.rolled_back]
+        told = [run for run in runs if run in open_ or run.rolled_back or run.problems]
+        ends = f"{len(open_)} neither completed nor rolled back" if open_ else "all completed or rolled back"
+        summary = f"{many(len(runs), 'run')}, {ends}." if runs else ""
+        return Answer(
+            parts={
+                "runs": Table(shown.rename(columns={"duration": "seconds"}), empty=empty, first=_FIRST),
+                "endings": "\n".join(f"\n{_ending(run)} Evidence: {run.evidence}." for run in told),
+                "summary": f"\n{summary}" if summary else "",
+            },
+            next_steps=[Step("What one did, record by record", f"run {(open_ or runs)[-1].run}")]
+            if runs
+            else (),
+            facts=[_facts(run) for run in runs],
+        )
+
+    def __getitem__(self, run_id: str) -> Answer:
+        return self.run(run_id)
+
+    @answering
+    def run(self, run_id: str, limit: int | None = 50) -> Answer:
+        """Tell record by record what one run did, by which evidence, and what became of it since."""
+        records = self.records(run_id, limit)
+        bundles = bundles_frame(list_bundles(self.wb.settings.backups, run_id))
+        run, tally = records.run, records.tally
+        open_ = records.left_out[records.left_out["since"] == ""]
+        clean = not records.differences and bool(
+            run.rolled_back or (run.status == "completed" and open_.empty)
+        )
+        total, listed = int(tally["records"].sum()), len(records.records)
+        more = f"What is gone or touched first. More: `workbench run {run.run} --limit {total}`."
+        steps = [] if clean else [Step("To read and to show", f"report run -p run_id {run.run}")]
+        if run.status in {"incomplete", "interrupted", "failed"} and not run.rolled_back:
+            steps += [Step(option) for option in options(run)]
+        unread = "nothing, by its report" if run.reported else "not known: there is no report"
+        return Answer(
+            f"Run {run.run} {_ENDINGS.get(run.status, '')} ({run.status}): {run.why}.",
+            {
+                "summary": run_summary(run),
+                "bundles": "\n".join(
+                    f"Sealed by {each.sealed_by} in {each.bundle}, SHA-256 {each.digest}."
+                    for each in bundles.itertuples()
+                ),
+                "counts": Table(run_counts(run), "What it did, by WA id", "no record of it was found"),
+                "differences": "\n".join(f"! {each}" for each in records.differences),
+                "said": Table(_said(run), "What its reports say besides", "nothing" if run.reports else ""),
+                "problems": Table(records.problems, "Errors", "none that they list" if run.reports else ""),
+                "left_out": Table(records.left_out.drop(columns=["key", "run"]), "Left out", unread),
+                "tally": Table(tally, "Records by evidence", "no record can be named"),
+                "records": Table(
+                    records.records,
+                    "Records",
+                    "no record can be named",
+                    total=total,
+                    note=more if total > listed else "",
+                ),
+            },
+            next_steps=steps,
+            facts={
+                **_facts(run),
+                "differences": records.differences,
+                "left_out": records.left_out,
+                "tally": tally,
+                "listed": records.records,
+                "bundles": bundles[["bundle", "digest", "sealed_at", "sealed_by", "path"]],
+            },
+            code=0 if clean else 1,
+        )
+
+    def frame(self) -> pd.DataFrame:
+        """Return every import run as a row: see `workbench.investigate.runs.runs_frame`."""
+        return runs_frame(self.wb.find_runs())
+
+    @covering
+    def records(self, run_id: str, limit: int | None = None) -> RunRecords:
+        """Return what one run did as frames; `UsageError` for an id that left no trace."""
+        run, others = pick_run(self.wb.find_runs(), run_id)
+        with self.wb.reading() as connection:
+            return run_records(connection, self.wb.schema, run, others, limit)
+
+
+def run_summary(run: Run) -> dict[str, str]:
+    """Say in plain words what a run was, what became of it and how this is known."""
+    dry = "A dry run, which writes nothing, of " if run.mode == "dry" else ""
+    fetched = {"full": ", fetching everything", "incremental": ", fetching only what had changed"}.get(
+        run.sync, ""
+    )
+    who = f", by {run.operator}" if run.operator else ""
+    when = (
+        f"It started on {run.started:%Y-%m-%d %H:%M} UTC" if run.started else "When it started is not known"
+    )
+    lasted = f" and took {run.duration:,.0f} seconds." if run.duration is not None else "."
+    return {
+        "What it was": f"{dry}{_IMPORTERS.get(run.importer, run.importer)}{fetched}{who}. {when}{lasted}",
+        "What it did": "; ".join(f"{entity}: {in_words(run.counts.get(entity, {}))}" for entity in ENTITIES),
+        **({"What became of it": f"It was {run.became}."} if run.rolled_back else {}),
+        "Evidence": run.evidence or "none at all",
+    }
+
+
+def run_counts(run: Run) -> pd.DataFrame:
+    """Lay out what was found beside what the importer reported.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``entity``, ``action``, ``found``, ``reported``, ``difference``; where one side says nothing, a gap.
+    """
+    rows = [
+        (entity, action, run.traced.get(entity, {}).get(action), run.reported.get(entity, {}).get(action))
+        for entity in ENTITIES
+        for action in ACTIONS
+        if run.traced.get(entity, {}).get(action) or run.reported.get(entity, {}).get(action)
+    ]
+    columns = ["entity", "action", "found", "reported"]
+    frame = pd.DataFrame(rows, columns=columns).astype({"found": "Int64", "reported": "Int64"})
+    return frame.assign(difference=frame["found"] - frame["reported"])
+
+
+def _said(run: Run) -> pd.DataFrame:
+    """Lay out what a run's reports say besides counts and records: warnings, diagnostics, reasons to skip, unknown keys."""
+    rows = [
+        (f"warning, {each.severity or 'not rated'}", f"{each.code} {mask_text(each.message)}".strip())
+        for each in run.warnings
+    ]
+    for report in run.reports:
+        rows += [(name, f"{count:,}") for name, count in report.diagnostics.items() if count]
+        rows += [(mask_text(reason), f"{count:,}") for reason, count in report.skip_reasons.items()]
+    rows += [(f"unknown key in {report}", key) for report, key in run.unread]
+    return pd.DataFrame(rows, columns=["what", "said"]).drop_duplicates(ignore_index=True)
+
+
+def _ending(run: Run) -> str:
+    """Say how a run ended, and what became of it since."""
+    became = f" It was {run.became}." if run.rolled_back else ""
+    return f"{run.run}: {run.status}, {run.why}.{became}"
+
+
+def _facts(run: Run) -> dict[str, Any]:
+    """Return a run for machines; free text of its reports masked."""
+    as_they_are = "run importer mode status operator started finished duration traced reported errors fetched"
+    return {
+        **{name: getattr(run, name) for name in as_they_are.split()},
+        "sync": run.sync or None,
+        "why": mask_text(run.why),
+        "rolled_back": run.rollback,
+        "records": run.counts,
+        "superseded_by": run.superseded_by or None,
+        "warnings": [
+            {"code": each.code, "severity": each.severity, "message": mask_text(each.message)}
+            for each in run.warnings
+        ],
+        "problems": [
+            {"entity": each.entity, "wa_id": each.wa_id, "row": each.row, "message": mask_text(each.message)}
+            for each in run.problems
+        ],
+        "diagnostics": {name: count for report in run.reports for name, count in report.diagnostics.items()},
+        "skip_reasons": {
+            mask_text(reason): count
+            for report in run.reports
+            for reason, count in report.skip_reasons.items()
+        },
+        "unknown_keys": [{"report": report, "key": key} for report, key in run.unread],
+        "evidence": [{"trace": str(trace), "count": count} for trace, count in run.traces.items()],
+    }
