@@ -4,99 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
-
-import pandas as pd
 
 from workbench.covering import covering
 from workbench.errors import ReportFileError, SnapshotError, UsageError, WrongEnvironment
 from workbench.history.authors import Authors
-from workbench.history.listing import by_author, listing, summary
-from workbench.history.losses import Losses, losses
+from workbench.history.differences import Progress, compared, opened_side, side_of
+from workbench.history.ledger import CameAfter, Differences, Losses, differences_of, losses_of
 from workbench.history.plan import Replay
-from workbench.investigate.differences.comparing import Progress, compared, keys_of
-from workbench.investigate.differences.found import KINDS
-from workbench.investigate.differences.sides import Side, side_of
 from workbench.investigate.runs import pick_run
 from workbench.murmurant.importers import Strength
 from workbench.plans.plan import Plan
 from workbench.runs.three_way import way_with_conflicts
 from workbench.session import Session
-from workbench.snapshots.compare import Snapshot, earlier, state_before
+from workbench.snapshots.compare import Snapshot, state_before
 from workbench.snapshots.store import list_snapshots
 
 SHOWN = 10
-
-
-@dataclass(frozen=True)
-class Differences:
-    """What differs between a snapshot and what came after it.
-
-    Attributes
-    ----------
-    snapshot, other : str
-        Their names; ``other`` is empty where it is the database itself.
-    tables : pandas.DataFrame
-        See `workbench.history.listing.summary`: a row for each table that differs.
-    authors : pandas.DataFrame
-        ``table``, ``change``, ``who``, ``evidence``, ``rows``.
-    rows : pandas.DataFrame
-        Rows that differ, up to a limit for each table and change.
-    same : tuple of str
-        The tables in which nothing differs.
-    why_in_full : str
-        Why rows were compared in full, where all had to be.
-    """
-
-    snapshot: str
-    other: str
-    tables: pd.DataFrame
-    authors: pd.DataFrame
-    rows: pd.DataFrame
-    same: tuple[str, ...]
-    why_in_full: str = ""
-
-
-@dataclass(frozen=True)
-class CameAfter:
-    """What came after a snapshot, and what restoring it would lose; or why that cannot be said.
-
-    Attributes
-    ----------
-    snapshot : str
-        Its name; empty where there is none.
-    about : str
-        When it was taken, by whom and why, as far as it says.
-    given : str
-        How a command is told of it: ``--snapshot NAME`` or ``--before ENVIRONMENT``.
-    missing : str
-        Why nothing was compared; empty where it was.
-    differences : Differences or None
-        What differs.
-    losses : Losses or None
-        What a restore would lose.
-    """
-
-    snapshot: str
-    about: str = ""
-    given: str = ""
-    missing: str = ""
-    differences: Differences | None = None
-    losses: Losses | None = None
-
-    @property
-    def tables(self) -> pd.DataFrame:
-        """The tables that differ; none where nothing was compared."""
-        names = ["table", "before", "now", *KINDS, "columns", "compared", "remark"]
-        return self.differences.tables if self.differences else pd.DataFrame(columns=names)
-
-    @property
-    def authors(self) -> pd.DataFrame:
-        """Who did it; nobody where nothing was compared."""
-        names = ["table", "change", "who", "evidence", "rows"]
-        return self.differences.authors if self.differences else pd.DataFrame(columns=names)
 
 
 class Differing(Session):
@@ -127,7 +52,7 @@ class Differing(Session):
         limit : int
             How many rows of each table and change are listed; the counts are of all.
         in_full : bool
-            Whether every row is compared, whatever the server's transaction numbers say.
+            Whether every row is compared, whatever the snapshot's own digests say.
 
         Raises
         ------
@@ -136,11 +61,11 @@ class Differing(Session):
         WrongEnvironment
             For a snapshot of another database.
         SnapshotError
-            When the snapshot is damaged, or not what its manifest says.
+            When the snapshot is damaged, not what its manifest says, or of text that cannot be compared.
         """
         first = self._snapshot(snapshot, before)
-        with self._compared(first, other, tables, in_full, progress) as (authors, was):
-            return self._differing(authors, was, str(other or ""), tables, limit)
+        with self._compared(first, other, tables, in_full, progress) as authors:
+            return differences_of(authors, first.name, str(other or ""), tables, limit)
 
     @covering
     def came_after(
@@ -168,42 +93,20 @@ class Differing(Session):
                 " `workbench snapshot create` takes one; any archive of pg_dump can be named instead.",
             )
         first = self._snapshot(snapshot or (None if before else "latest"), before)
-        with self._replay(first, runs, progress=progress) as (replay, was):
-            given = f"--before {before}" if before else f"--snapshot {snapshot or was.name}"
-            taken = f"{was.taken_at:%Y-%m-%d %H:%M} UTC" if was.taken_at else "nobody wrote down when"
-            kept = was.manifest
-            by = f", by {kept.created_by}" if kept and kept.created_by else ""
-            why = f", {kept.reason}" if kept and kept.reason else ""
+        with self._replay(first, runs, progress=progress) as replay:
+            about = f"the environment {before}"
+            if not before:
+                about = f"{first.taken_at:%Y-%m-%d %H:%M} UTC" if first.taken_at else "nobody wrote down when"
+            if kept := first.manifest:
+                about += f", by {kept.created_by}" if kept.created_by else ""
+                about += f", {kept.reason}" if kept.reason else ""
             return CameAfter(
-                was.name,
-                f"the environment {was.database.environment}"
-                if before and was.database
-                else f"{taken}{by}{why}",
-                given,
-                differences=self._differing(replay.authors, was, "", (), limit),
-                losses=losses(replay, limit),
+                first.name,
+                about,
+                f"--before {before}" if before else f"--snapshot {snapshot or first.name}",
+                differences=differences_of(replay.authors, first.name, "", (), limit),
+                losses=losses_of(replay, limit),
             )
-
-    def _differing(
-        self, authors: Authors, was: Snapshot, other: str, tables: Sequence[str], limit: int
-    ) -> Differences:
-        found = authors.compared
-        audit = self.schema.resolved.get("audit")
-        asked = [
-            each
-            for each in found.tables.values()
-            if not tables or each.table in tables or audit is None or each.table != audit.table
-        ]
-        names = [each.table for each in asked if each.differs]
-        return Differences(
-            was.name,
-            other,
-            summary(found, names),
-            by_author(authors, names),
-            listing(found, authors, names, limit),
-            tuple(each.table for each in asked if not each.differs),
-            found.why,
-        )
 
     @covering
     def losses(
@@ -236,8 +139,8 @@ class Differing(Session):
             raise SnapshotError(
                 f"Whose work came after {first.name} cannot be told: {error.what}", error.next_step
             ) from None
-        with self._replay(first, runs, min_evidence=min_evidence, progress=progress) as (replay, _):
-            return losses(replay, limit)
+        with self._replay(first, runs, min_evidence=min_evidence, progress=progress) as replay:
+            return losses_of(replay, limit)
 
     def plan_replay(
         self,
@@ -267,10 +170,10 @@ class Differing(Session):
                 "No run is named whose doing is not to be put back.", "Name it with --run RUN_ID."
             )
         first = self._snapshot(snapshot, before)
-        with self._replay(first, runs, on_conflict, min_evidence, progress) as (replay, was):
-            sha256 = f", SHA-256 {was.manifest.sha256}" if was.manifest and was.manifest.sha256 else ""
+        with self._replay(first, runs, on_conflict, min_evidence, progress) as replay:
+            sha256 = f", SHA-256 {first.manifest.sha256}" if first.manifest and first.manifest.sha256 else ""
             runs_known = [f"run {run.run}: {run.evidence}" for run in replay.bad]
-            return replay.plan([f"the snapshot {was.name}{sha256}", *runs_known])
+            return replay.plan([f"the snapshot {first.name}{sha256}", *runs_known])
 
     @contextmanager
     def _replay(
@@ -280,61 +183,52 @@ class Differing(Session):
         on_conflict: str = "keep",
         min_evidence: str = "likely",
         progress: Progress | None = None,
-    ) -> Iterator[tuple[Replay, Snapshot]]:
+    ) -> Iterator[Replay]:
         way, least = way_with_conflicts(on_conflict), Strength.named(min_evidence)
         known = self.find_runs()
-        bad = [pick_run(known, each)[0] for each in dict.fromkeys(runs)]
-        with (
-            self._compared(snapshot, None, (), False, progress) as (authors, was),
-            self.planning() as context,
-        ):
-            yield Replay(context, authors, bad, known, was.name, way, least), was
+        bad = [pick_run(known, run)[0] for run in dict.fromkeys(runs)]
+        with self._compared(snapshot, None, (), False, progress) as authors, self.planning() as context:
+            yield Replay(context, authors, bad, known, snapshot.name, way, least)
 
     @contextmanager
     def _compared(
         self,
-        was: Snapshot,
+        snapshot: Snapshot,
         other: str | Path | None,
         tables: Sequence[str],
         in_full: bool,
         progress: Progress | None,
-    ) -> Iterator[tuple[Authors, Snapshot]]:
+    ) -> Iterator[Authors]:
         """Compare, and hold both sides open; the audit log is always among the tables: it tells who did it."""
-        schema = self.schema
-        name = self.database.address.schema
-        only = list(tables)
+        schema, runs, only = self.schema, self.find_runs(), set(tables)
         if only and "audit" in schema.resolved:
-            only.append(schema.resolved["audit"].table)
-        runs = self.find_runs()
+            only.add(schema.resolved["audit"].table)
         with ExitStack() as stack:
             live = stack.enter_context(self.reading())
-            now: Side = side_of(live, name)
-            if other is None:
-                start = earlier(was, self.settings, now, name)
-            else:
-                later = earlier(self._snapshot(other), self.settings, None, name)
-                start = earlier(was, self.settings, None, name)
-                now = stack.enter_context(later.opened(sorted(later.tables)))
-            found = stack.enter_context(
+            now = side_of(live, schema.catalogue.schema)
+            if other is not None:
+                now = stack.enter_context(opened_side(self._snapshot(other), now, self.settings))
+            comparison = stack.enter_context(
                 compared(
-                    start,
+                    snapshot,
                     now,
-                    keys=keys_of(schema.catalogue.tables),
+                    schema.catalogue,
+                    self.settings,
                     only=only,
                     in_full=in_full,
                     progress=progress or (lambda what, done, total: None),
                 )
             )
-            yield Authors(live, schema, runs, found, was.taken_at), was
+            yield Authors(live, schema, runs, comparison, snapshot.taken_at)
 
-    def _snapshot(self, name: str | Path | Snapshot | None, before: str | None = None) -> Snapshot:
-        found = state_before(name, before, settings=self.settings, live=self.database)
-        if found.manifest is not None:
-            target = found.manifest.target
+    def _snapshot(self, name: str | Path | None, before: str | None = None) -> Snapshot:
+        snapshot = state_before(name, before, settings=self.settings, live=self.database)
+        if snapshot.manifest is not None:
+            target = snapshot.manifest.target
             if (target.environment, target.database) != (self.environment.name, self.identity.database):
                 raise WrongEnvironment(
-                    f"The snapshot {found.name} is of {target.environment} (database {target.database!r}),"
+                    f"The snapshot {snapshot.name} is of {target.environment} (database {target.database!r}),"
                     f" not of {self.environment.name} (database {self.identity.database!r}).",
                     f"Give one of this database, or name the other with --environment {target.environment}.",
                 )
-        return found
+        return snapshot

@@ -24,6 +24,7 @@ from workbench import (
     losses_table,
 )
 from workbench.errors import UsageError
+from workbench.history.ledger import CameAfter, Losses
 
 
 def test_no_snapshot_is_said_and_is_never_green(
@@ -99,9 +100,6 @@ def test_charts_of_any_size(rows: int) -> None:
 
 
 def test_a_conflict_is_masked(tmp_path: Path) -> None:
-    from workbench.differing import CameAfter
-    from workbench.history.losses import Losses
-
     conflicts = pd.DataFrame(
         [("Member", "1", "email", "alice@example.org", None, "al@example.org", "both changed it")],
         columns=["table", "key", "column", "before", "run", "now", "reason"],

@@ -1,22 +1,24 @@
-"""The short way, by transaction numbers, and the long way, row by row, always find the same."""
+"""What the comparison finds is what reading both databases whole, row by row, finds."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from typing import Any
 
 import psycopg
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from psycopg.conninfo import conninfo_to_dict
 
 from tests.conftest import Server, database_at
-from workbench.investigate.differences.comparing import Comparing, Earlier, compared, keys_of
-from workbench.investigate.differences.recent import Moment, Since, since
-from workbench.investigate.differences.sides import Side
-from workbench.murmurant.catalogue import read_catalogue
-from workbench.plans.journal import raw
+from workbench.errors import SnapshotError, WorkbenchError
+from workbench.history import differences
+from workbench.history.differences import Comparison, compared, side_of
+from workbench.settings import Settings
+from workbench.snapshots.compare import Snapshot
 
 TABLES = """
     SET client_min_messages = warning;
@@ -26,15 +28,14 @@ TABLES = """
     CREATE TABLE by_text (id text PRIMARY KEY, word text, number int);
     CREATE TABLE by_pair (a text, b int, word text, PRIMARY KEY (a, b));
     CREATE TABLE by_nothing (word text, number int);
-    CREATE TABLE elsewhere (n int);
     INSERT INTO by_uuid SELECT md5('u' || n)::uuid, 'w' || n, 'calm', n, '{}' FROM generate_series(1, 40) n;
-    INSERT INTO by_text SELECT 'key ' || n, 'w' || n, n FROM generate_series(1, 40) n;
+    INSERT INTO by_text SELECT 'key "\\, ' || n, 'w' || n, n FROM generate_series(1, 40) n;
     INSERT INTO by_pair SELECT chr(97 + n % 4) || '/', n, 'w' || n FROM generate_series(1, 40) n;
     INSERT INTO by_nothing SELECT 'w' || n % 5, n % 3 FROM generate_series(1, 40) n;
 """
 KEY = {
     "by_uuid": "md5('u' || %(n)s)::uuid = id",
-    "by_text": "id = 'key ' || %(n)s",
+    "by_text": "number = %(n)s",
     "by_pair": "b = %(n)s",
     "by_nothing": "word = 'w' || %(n)s %% 5 AND number = %(n)s %% 3",
 }
@@ -44,180 +45,169 @@ NEW = {
     "by_pair": "INSERT INTO by_pair VALUES ('n/', %(n)s, 'new') ON CONFLICT DO NOTHING",
     "by_nothing": "INSERT INTO by_nothing VALUES ('new', %(n)s %% 3)",
 }
-KINDS = ("update", "touch", "revert", "delete", "reinsert", "insert", "rename", "aborted", "within")
-CLEANING = ("VACUUM FREEZE {}", "VACUUM FULL {}", "CLUSTER {} USING {}_pkey", "ALTER TABLE {} ADD more int DEFAULT 7",
-            "ALTER TABLE {} DROP COLUMN word", "ALTER TYPE mood RENAME VALUE 'calm' TO 'quiet'")  # fmt: skip
-
-EDIT = st.tuples(st.sampled_from(KINDS), st.sampled_from(sorted(KEY)), st.integers(1, 60))
-
-
-def edit(connection: psycopg.Connection[Any], kind: str, table: str, n: int) -> None:
-    """Do one thing to one row."""
-    here, values = KEY[table], {"n": n}
-
-    def run(statement: str) -> None:
-        connection.execute(statement, values)  # type: ignore[arg-type]
-
-    with connection.transaction():
-        if kind == "update":
-            run(f"UPDATE {table} SET word = word || '!' WHERE {here}")
-        elif kind == "touch":
-            run(f"UPDATE {table} SET word = word WHERE {here}")
-        elif kind == "revert":
-            run(f"UPDATE {table} SET word = word || '!' WHERE {here}")
-            run(f"UPDATE {table} SET word = rtrim(word, '!') WHERE {here}")
-        elif kind == "delete":
-            run(f"DELETE FROM {table} WHERE {here}")
-        elif kind == "reinsert":
-            run(f"CREATE TEMP TABLE kept ON COMMIT DROP AS SELECT * FROM {table} WHERE {here}")
-            run(f"DELETE FROM {table} WHERE {here}")
-            run(f"INSERT INTO {table} SELECT * FROM kept")
-            run("DROP TABLE kept")
-        elif kind == "insert":
-            run(NEW[table])
-        elif kind == "rename" and table == "by_text":
-            run("UPDATE by_text SET id = id || '+' WHERE id = 'key ' || %(n)s")
-        elif kind == "aborted":
-            with connection.transaction(force_rollback=True):
-                run(f"UPDATE {table} SET word = 'never' WHERE {here}")
-        elif kind == "within":
-            with connection.transaction():
-                run(f"UPDATE {table} SET word = 'inner' WHERE {here}")
+EDITS = {
+    "update": "UPDATE {table} SET word = word || '!' WHERE {here}",
+    "empty": "UPDATE {table} SET word = NULL WHERE {here}",
+    "revert": "UPDATE {table} SET word = rtrim(word, '!') WHERE {here}",
+    "delete": "DELETE FROM {table} WHERE {here}",
+    "exchange": "UPDATE by_text t SET word = o.word FROM by_text o"
+    " WHERE (t.number, o.number) IN ((%(n)s, %(n)s - 1), (%(n)s - 1, %(n)s))",
+    "rename": "UPDATE by_text SET id = id || '+' WHERE number = %(n)s",
+    "insert": "{new}",
+}
+REDEFINED = (
+    "ALTER TABLE by_text ADD more int DEFAULT 7",
+    "ALTER TABLE by_text DROP COLUMN word",
+    "ALTER TABLE by_text ALTER number TYPE text",
+    "ALTER TABLE by_pair ALTER b TYPE bigint",
+    "ALTER TYPE mood RENAME VALUE 'calm' TO 'quiet'",
+)
+EDIT = st.tuples(st.sampled_from(sorted(EDITS)), st.sampled_from(sorted(KEY)), st.integers(1, 60))
 
 
 @contextmanager
-def both_ways(url: str, earlier: Moment, clone: str | None = None) -> Iterator[tuple[Comparing, Comparing]]:
-    """Compare a clone, or the copy in the schema "before", with the tables as they are: the short and the long way."""
-    old = "public" if clone else "before"
-    with ExitStack() as stack:
-        reading = [stack.enter_context(database_at(each).reading()) for each in (clone or url, url)]
-        was, now = (
-            Side(raw(each), read_catalogue(raw(each), schema))
-            for each, schema in zip(reading, (old, "public"), strict=True)
-        )
-        rows = {
-            name: was.connection.execute(f"SELECT count(*) FROM {old}.{name}").fetchone()[0]  # type: ignore[index,arg-type]
-            for name in was.tables
-        }
-
-        @contextmanager
-        def opened(tables: Sequence[str]) -> Iterator[Side]:
-            assert set(tables) <= set(was.tables)
-            yield was
-
-        told = Earlier("test", opened, set(was.tables), rows, earlier)
-        keys = keys_of(now.catalogue.tables)
-        assert isinstance(since(now, earlier), Since)
-        yield (
-            stack.enter_context(compared(told, now, keys=keys)),
-            stack.enter_context(compared(told, now, keys=keys, in_full=True)),
-        )
+def comparing(url: str, before: str = "", schema: str = "public") -> Iterator[Comparison]:
+    """Compare another database, or a schema of this one, with the tables as they are."""
+    database = database_at(before or url)
+    snapshot = Snapshot(
+        "test", None, None, None, replace(database, address=replace(database.address, schema=schema))
+    )
+    with database_at(url).reading() as connection:
+        now = side_of(connection, "public")
+        with compared(snapshot, now, now.catalogue, Settings()) as comparison:
+            yield comparison
 
 
-def moment(connection: psycopg.Connection[Any]) -> Moment:
-    row = connection.execute(
-        "SELECT s.system_identifier::text, (SELECT oid::text FROM pg_database WHERE datname = current_database()),"
-        " c.timeline_id, pg_current_snapshot()::text FROM pg_control_system() s, pg_control_checkpoint() c"
-    ).fetchone()
-    assert row is not None
-    return Moment(*row)
+def read(connection: psycopg.Connection[Any], schema: str, table: str) -> list[dict[str, Any]]:
+    """Return a table's rows, every value as PostgreSQL writes it."""
+    cursor = connection.execute(f'SELECT * FROM {schema}."{table}" LIMIT 0')  # type: ignore[arg-type]
+    names = [column.name for column in cursor.description or ()]
+    cells = ", ".join(f'"{name}"::text' for name in names)
+    rows = connection.execute(f'SELECT {cells} FROM {schema}."{table}"')  # type: ignore[arg-type]
+    return [dict(zip(names, row, strict=True)) for row in rows]
 
 
-def snapshot(connection: psycopg.Connection[Any]) -> Moment:
-    """Copy every table as it is to this transaction, and say which moment that is."""
-    connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
-    with connection.transaction():
-        now = moment(connection)
-        connection.execute("CREATE SCHEMA before")
-        for table in KEY:
-            connection.execute(f"CREATE TABLE before.{table} AS SELECT * FROM public.{table}")  # type: ignore[arg-type]
-    return now
-
-
-def connection_name(url: str) -> str:
-    return str(conninfo_to_dict(url)["dbname"])
-
-
-def facts(found: Comparing) -> dict[str, Any]:
-    return {
-        name: (each.before, each.now, sorted(each.added), sorted(each.removed), sorted(each.changed), each.columns)
-        for name, each in found.tables.items()
-    }  # fmt: skip
+def by_hand(before: list[dict[str, Any]], now: list[dict[str, Any]], key: tuple[str, ...]) -> Any:
+    """Return the rows that came, went and changed, and in how many each column did."""
+    was, has = ({tuple(row[name] for name in key): row for row in rows} for rows in (before, now))
+    both = [(was[each], has[each]) for each in was.keys() & has.keys()]
+    columns = Counter(
+        name for one, other in both for name in one.keys() & other.keys() if one[name] != other[name]
+    )
+    changed = sum(any(one[name] != other[name] for name in one.keys() & other.keys()) for one, other in both)
+    return len(has.keys() - was.keys()), len(was.keys() - has.keys()), changed, columns
 
 
 @settings(
-    max_examples=25,
+    max_examples=20,
     derandomize=True,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(
-    earlier=st.lists(EDIT, max_size=4),
-    under_way=st.lists(EDIT, max_size=4),
-    later=st.lists(EDIT, max_size=12),
-    cleaning=st.lists(st.sampled_from(CLEANING), max_size=2, unique=True),
-    committed=st.booleans(),
+    edits=st.lists(EDIT, max_size=12),
+    redefined=st.lists(st.sampled_from(REDEFINED), max_size=2, unique=True),
+    rows_at_once=st.sampled_from([1 << 18, 8]),
+    buckets=st.sampled_from([1 << 18, 2]),
 )
-def test_both_ways_find_the_same(
-    empty_url: str,
-    earlier: list[Any],
-    under_way: list[Any],
-    later: list[Any],
-    cleaning: list[str],
-    committed: bool,
+def test_as_by_hand(
+    empty_url: str, edits: list[tuple[str, str, int]], redefined: list[str], rows_at_once: int, buckets: int
 ) -> None:
-    url = empty_url
-    with (
-        psycopg.connect(url, autocommit=True) as one,
-        psycopg.connect(url) as other,
-        psycopg.connect(url) as taker,
-    ):
-        one.execute(TABLES)
-        for each in earlier:
-            edit(one, *each)
-        other.execute("SELECT 1")  # begins a transaction, in which each edit is a subtransaction
-        for number, each in enumerate(under_way):
-            edit(other, *each)
-            one.execute("INSERT INTO elsewhere VALUES (%s)", [number])  # somebody finishes in between
-        taken = snapshot(taker)
-        other.commit() if committed else other.rollback()
-        for each in later:
-            edit(one, *each)
-        for statement in cleaning:
-            if "ALTER TYPE" not in statement:
-                one.execute(statement.format("by_text", "by_text"))  # type: ignore[arg-type]
-            elif one.execute("SELECT FROM pg_enum WHERE enumlabel = 'calm'").rowcount:
-                one.execute(statement)  # type: ignore[arg-type]
-        taker.close()
-    with both_ways(url, taken) as (short, long):
-        assert facts(short) == facts(long)
-        assert all(each.how == "in full" for each in long.tables.values())
-        if not cleaning:
-            assert {name for name, each in short.tables.items() if each.how == "by transaction"} == {"by_uuid", "by_text", "by_pair"}  # fmt: skip
-
-
-def test_rows_gone_from_a_large_table(server: Server, empty_url: str) -> None:
-    """More pages than one, some emptied and filled anew; and a table that was written anew."""
     with psycopg.connect(empty_url, autocommit=True) as connection:
-        connection.execute("CREATE TABLE a (id uuid PRIMARY KEY, word text)")
+        connection.execute(TABLES)
+        connection.execute("CREATE SCHEMA before")
+        for table in KEY:
+            connection.execute(f"CREATE TABLE before.{table} AS SELECT * FROM public.{table}")  # type: ignore[arg-type]
+        was = {table: read(connection, "before", table) for table in KEY}
+        for kind, table, n in edits:
+            statement = EDITS[kind].format(table=table, here=KEY[table], new=NEW[table])
+            connection.execute(statement, {"n": n})  # type: ignore[arg-type]
+        for statement in redefined:
+            connection.execute(statement)  # type: ignore[arg-type]
+        now = {table: read(connection, "public", table) for table in KEY}
+        # A label that was renamed is renamed in the copy, too, which has the type from here.
+        was["by_uuid"] = read(connection, "before", "by_uuid")
+    with pytest.MonkeyPatch.context() as patch, ExitStack() as stack:
+        patch.setattr(differences, "_SLICE", rows_at_once)
+        patch.setattr(differences, "_BUCKETS", buckets)
+        comparison = stack.enter_context(comparing(empty_url, schema="before"))
+        for name, key in (("by_uuid", ("id",)), ("by_text", ("id",)), ("by_pair", ("a", "b"))):
+            found = comparison.tables[name]
+            assert (found.before, found.now) == (len(was[name]), len(now[name]))
+            facts = len(found.added), len(found.removed), len(found.changed), found.columns
+            assert facts == by_hand(was[name], now[name], key), name
+            for rows in (found.added, found.removed, found.changed):
+                assert rows == sorted(rows)
+                for one, other in comparison.values(name, rows):
+                    assert one != other
+        one, other = (Counter(tuple(row.items()) for row in rows["by_nothing"]) for rows in (was, now))
+        found = comparison.tables["by_nothing"]
+        assert (len(found.added), len(found.removed)) == ((other - one).total(), (one - other).total())
+
+
+def test_slices_of_a_large_table(server: Server, empty_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(differences, "_SLICE", 500)
+    monkeypatch.setattr(differences, "_CHUNK", 300)
+    with psycopg.connect(empty_url, autocommit=True) as connection:
+        for table, key in (("a", "md5(n::text)::uuid"), ("b", "'key ' || n")):
+            connection.execute(
+                f"CREATE TABLE {table} AS SELECT {key} AS id, n, 'w' AS word FROM generate_series(1, 4000) n;"
+                f"ALTER TABLE {table} ADD PRIMARY KEY (id)"
+            )  # type: ignore[arg-type]
+    clone = server.url(server.create(psycopg.conninfo.conninfo_to_dict(empty_url)["dbname"]))  # type: ignore[arg-type]
+    with psycopg.connect(empty_url, autocommit=True) as connection:
+        for table, new in (("a", "gen_random_uuid()"), ("b", "'new ' || n")):
+            connection.execute(
+                f"UPDATE {table} SET word = 'x' WHERE n > 3000; DELETE FROM {table} WHERE n <= 700;"
+                f"INSERT INTO {table} SELECT {new}, n, '' FROM generate_series(1, 300) n"
+            )  # type: ignore[arg-type]
+    with comparing(empty_url, clone) as comparison:
+        for found in comparison.tables.values():
+            assert (found.before, found.now) == (4000, 3600)
+            assert (len(found.added), len(found.removed), len(found.changed)) == (300, 700, 1000)
+            assert found.columns == {"word": 1000}
+
+
+def test_rows_that_a_new_key_does_not_tell_apart_are_refused(empty_url: str) -> None:
+    with psycopg.connect(empty_url, autocommit=True) as connection:
         connection.execute(
-            "INSERT INTO a SELECT md5(n::text)::uuid, repeat('w', 100) FROM generate_series(1, 4000) n"
+            "CREATE TABLE a (id int PRIMARY KEY); INSERT INTO a VALUES (1);"
+            "CREATE SCHEMA before; CREATE TABLE before.a (id int); INSERT INTO before.a VALUES (1), (1)"
         )
-        connection.execute("CREATE TABLE b (LIKE a INCLUDING ALL); INSERT INTO b TABLE a")
-        taken = moment(connection)
-    clone = server.url(server.create(connection_name(empty_url)))
-    with psycopg.connect(empty_url, autocommit=True) as connection:
-        for table in ("a", "b"):
-            connection.execute(f"DELETE FROM {table} WHERE id < '20000000-0000-0000-0000-000000000000'")  # type: ignore[arg-type]
-            connection.execute(f"VACUUM {table}")  # type: ignore[arg-type]
+    with pytest.raises(WorkbenchError, match="told apart by id"), comparing(empty_url, schema="before"):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("encodings", "same"), [(("LATIN1", "UTF8"), True), (("UTF8", "LATIN1"), True), (("SQL_ASCII", "UTF8"), False)]
+)  # fmt: skip
+def test_text_of_two_encodings_is_compared_by_its_characters(
+    server: Server, encodings: tuple[str, str], same: bool
+) -> None:
+    urls = []
+    for encoding in encodings:
+        name = server.create()
+        with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
+            connection.execute(f"DROP DATABASE {name}")  # type: ignore[arg-type]
             connection.execute(
-                f"INSERT INTO {table} SELECT gen_random_uuid(), 'new' FROM generate_series(1, 300)"
+                f"CREATE DATABASE {name} TEMPLATE template0 ENCODING '{encoding}' LC_COLLATE 'C' LC_CTYPE 'C'"
             )  # type: ignore[arg-type]
+        urls.append(server.url(name))
+        with psycopg.connect(urls[-1], client_encoding="UTF8") as connection:
             connection.execute(
-                f"UPDATE {table} SET word = 'x' WHERE id > 'f0000000-0000-0000-0000-000000000000'"
-            )  # type: ignore[arg-type]
-        connection.execute("VACUUM FULL b")
-    with both_ways(empty_url, taken, clone) as (short, long):
-        assert facts(short) == facts(long)
-        assert len(short.tables["a"].removed) > 400
-        assert {each.how for each in short.tables.values()} == {"by transaction"}
+                "CREATE TABLE a (id text PRIMARY KEY, name varchar(20), doc jsonb);"
+                "INSERT INTO a VALUES ('é', 'González', '{\"ñ\": \"ü\"}'), ('è', 'Ä', NULL)"
+            )
+    before, now = urls
+    if not same:
+        with pytest.raises(SnapshotError, match="SQL_ASCII"), comparing(now, before):
+            pass
+        return
+    with comparing(now, before) as comparison:
+        assert not comparison.different
+    with psycopg.connect(now) as connection:
+        connection.execute("UPDATE a SET name = 'Gonzàlez' WHERE id = 'é'")
+    with comparing(now, before) as comparison:
+        found = comparison.tables["a"]
+        assert (found.changed, found.columns) == (["é"], {"name": 1})
+        assert list(comparison.values("a", found.changed)) == [({"name": "González"}, {"name": "Gonzàlez"})]

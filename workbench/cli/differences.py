@@ -13,8 +13,7 @@ from workbench.cli.options import Acting, AsJson, Before, EnvironmentName, Impor
 from workbench.cli.output import banner, command, on, print_json, print_table, progress_bar, say
 
 if TYPE_CHECKING:
-    from workbench.differing import Differences
-    from workbench.history.losses import Losses
+    from workbench.history.ledger import Differences, Losses
 
 _FEW, _MANY = 5, 20
 
@@ -45,7 +44,7 @@ def diff(
         int, typer.Option(min=0, help="How many rows of each table and change are shown; all are counted.")
     ] = _FEW,
     full: Annotated[
-        bool, typer.Option("--full", help="Compare every row, whatever the transaction numbers say.")
+        bool, typer.Option("--full", help="Compare every row, whatever the snapshot's digests say.")
     ] = False,
     environment: EnvironmentName = None,
     json: AsJson = False,

@@ -6,23 +6,20 @@ of each row what the snapshot has: apply refuses it until the restored database 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from workbench.errors import Refused
 from workbench.history.authors import WORKBENCH, Authors
-from workbench.history.listing import rows_of
-from workbench.history.standing import Back, Columns, clash, leave_out_what_cannot_stand
-from workbench.investigate.differences.found import Kind, TableDifference
+from workbench.history.differences import Kind, TableDifference, Values, rows_of
+from workbench.history.standing import Back, Columns, Standing
 from workbench.investigate.records import record_fates, writers
 from workbench.murmurant.catalogue import Catalogue
 from workbench.murmurant.importers import REPLAYED, Run, Strength
-from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES
-from workbench.plans import rows
-from workbench.plans.current import rows_by_key
 from workbench.plans.draft import Draft, PlanContext
 from workbench.plans.plan import Plan
+from workbench.plans.rows import in_chunks
 from workbench.runs.effects import leave_too_weak
 from workbench.runs.pointers import written_mappings
 from workbench.runs.restoring import refuse_a_later_snapshot
@@ -30,10 +27,7 @@ from workbench.runs.sync_state import written_sync_states
 from workbench.runs.three_way import OnConflict, Outcome, Testimony, Unknown, judge
 from workbench.runs.witnesses import Witnesses
 
-_KEYS = 100_000
-_ROWS = 5_000  # whole rows of two databases, so fewer at a time than keys
-
-BAD_ROW = "was made by the run"
+_ROWS = 5_000  # whole rows of two databases at a time
 
 
 @dataclass
@@ -80,16 +74,12 @@ class Replay:
         on_conflict: OnConflict = "keep",
         min_evidence: Strength = Strength.likely,
     ) -> None:
-        self.context, self.connection, self.schema = context, context.connection, context.schema
-        self.authors, self.compared = authors, authors.compared
+        self.connection, self.schema = context.connection, context.schema
+        self.authors, self.comparison = authors, authors.comparison
         self.bad, self.known, self.snapshot = bad, known, snapshot
         self.on_conflict, self.least = on_conflict, min_evidence
         self.names = [run.run for run in bad]
-        self.concepts = {found.table: name for name, found in self.schema.resolved.items()}
-        self.entities = {
-            self.schema.table_of(entity): entity for entity in ENTITIES if self.schema.has(CONCEPT_OF[entity])
-        }
-        self.back, before = Back(), self.compared.before
+        self.back, before = Back(), self.comparison.before
         self.draft = Draft(
             context,
             "replay",
@@ -104,9 +94,11 @@ class Replay:
             catalogue=_as_restored(before.catalogue, self.schema.catalogue) if before else None,
         )
         self._refuse_what_is_no_restore()
-        for difference in self.compared.different:
+        for difference in self.comparison.different:
             self._sort(difference)
-        leave_out_what_cannot_stand(self.compared, context.references, self.back, self.draft)
+        if before is not None:
+            standing = Standing(self.comparison, before, context.references, self.back, self.draft)
+            standing.leave_out_the_rest()
 
     def plan(self, evidence: Iterable[str]) -> Plan:
         """Write what comes back as a plan.
@@ -127,14 +119,27 @@ class Replay:
                 f" {', '.join(self.names)}."
             )
             draft.evidence += evidence
-            draft.notes[:0] = [
-                "For the restored database: before the restore its rows are not as this plan expects them.",
-                *self._by_nobody(),
-            ]
+            unknown = sum(
+                len(set(keys) - self.authors.of(table, kind).keys())
+                for kind, tables in self.back.by_kind.items()
+                for table, keys in tables.items()
+            )
+            if unknown:
+                draft.notes.insert(
+                    0,
+                    f"Of {unknown:,} rows that are put back nothing tells who wrote them; no run left a mark on them.",
+                )
+            draft.notes.insert(
+                0, "For the restored database: before the restore its rows are not as this plan expects them."
+            )
             for table, keys in self.back.deletes.items():
                 draft.delete(table, keys)
             for table, keys in sorted(self.back.inserts.items()):
-                self._insert(table, sorted(keys))
+                shape = self.comparison.tables[table].shape
+                for chunk in in_chunks(sorted(keys), _ROWS):
+                    values = rows_of(self.comparison.now, shape, chunk, shape.columns)
+                    for key in chunk:
+                        draft.insert(table, values[key])
             for table, changed in self.back.updates.items():
                 for key, columns in changed.items():
                     draft.update(table, key, {name: new for name, (_, new) in columns.items()})
@@ -142,113 +147,78 @@ class Replay:
             draft.log(REPLAYED, backup_file=self.snapshot, records_affected=draft.total, **whose)
         return draft.plan
 
-    def _insert(self, table: str, keys: Sequence[str]) -> None:
-        shape, now = self.compared.tables[table].shape, self.compared.now
-        assert shape is not None
-        there = self.draft.catalogue.tables[table]
-        names = [name for name in shape.columns if not there.columns[name].generated]
-        described = replace(now.catalogue.tables[table], primary_key=there.primary_key)
-        for chunk in rows.in_chunks(keys, _ROWS):
-            found = rows_by_key(now.connection, now.schema, described, chunk, names)
-            for key in chunk:
-                self.draft.insert(table, found[key].values)
-
-    def _by_nobody(self) -> list[str]:
-        """Say how many rows come back of which nothing tells who wrote them."""
-        count = 0
-        for kind, tables in self.back.by_kind.items():
-            for table, keys in tables.items():
-                for chunk in rows.in_chunks(sorted(keys), _KEYS):
-                    count += len(chunk) - len(self.authors.of(table, kind, chunk))
-        told = (
-            f"Of {count:,} rows that are put back nothing tells who wrote them; no run left a mark on them."
-        )
-        return [told] if count else []
-
     def _refuse_what_is_no_restore(self) -> None:
         for run in self.bad:
             if run.mode == "dry":
                 raise Refused(f"{run.run} was a dry run: it wrote nothing, so nothing is lost by keeping it.")
-            others = [each for each in self.known if each is not run]
+            others = [other for other in self.known if other is not run]
             for fates in record_fates(self.connection, self.schema, run, others):
                 if fates.action == "created" and fates.exists and fates.strength >= self.least:
                     made = {key for key in fates.record_ids if key is not None}
-                    for chunk in self.compared.tables[self.schema.table_of(fates.entity)].added.chunks(_KEYS):
-                        made.difference_update(chunk)
+                    made.difference_update(self.comparison.tables[self.schema.table_of(fates.entity)].added)
                     refuse_a_later_snapshot("The snapshot", run, fates.entity, made)
 
-    def _sort(self, each: TableDifference) -> None:
+    def _sort(self, difference: TableDifference) -> None:
         """Go through a table that differs."""
-        shape = each.shape
-        if shape is None or len(shape.key) != 1:
-            reason = "it is not in the snapshot" if each.before is None else "it is gone"
-            reason = "its rows have no key of one column" if shape else reason
+        table, shape = difference.table, difference.shape
+        missing = difference.before is None or difference.now is None
+        if missing or len(shape.key) != 1:
+            reason = "it is not in the snapshot" if difference.before is None else "it is gone"
+            reason = reason if missing else "its rows have no key of one column"
             how = "the migration that made the table, or by hand from the safety backup"
-            if each.rows:
-                self.draft.unresolved(each.table, "", f"{each.rows:,} rows differ, and {reason}", how)
+            if difference.rows:
+                self.draft.unresolved(table, "", f"{difference.rows:,} rows differ, and {reason}", how)
             return
         if columns := (*shape.only_now, *shape.retyped):
             self.draft.note(
-                f"{each.table}: columns that the snapshot has not so ({', '.join(columns)}) are not put back."
+                f"{table}: columns that the snapshot has not so ({', '.join(columns)}) are not put back."
             )
-        for chunk in each.added.chunks(_KEYS):
-            self._added(each.table, chunk)
-        for chunk in each.changed.chunks(_ROWS):
-            self._changed(each, chunk)
-        for chunk in each.removed.chunks(_KEYS):
-            by_runs = self.authors.entries.of_runs
-            self.back.deletes[each.table].update(
-                key for key in chunk if by_runs.get((each.table, key)) not in self.names
-            )
+        self._added(table, difference.added)
+        for chunk in in_chunks(difference.changed, _ROWS):
+            self._changed(difference, chunk)
+        by_runs = self.authors.deleted_by_run
+        self.back.deletes[table].update(
+            key for key in difference.removed if by_runs.get((table, key)) not in self.names
+        )
 
     def _added(self, table: str, keys: Sequence[str]) -> None:
         claims, left = self._claims(table, "added", keys), self.back.left[table]
         for key in sorted(claims.updated.keys() - claims.made.keys()):
-            clash(
-                self.draft,
-                table,
-                key,
-                "added since, and changed by the run after that: it is put back as it is now, for what it was in between is"
-                " not known",
+            reason = (
+                "added since, and changed by the run after that: it is put back as it is now, for what it was"
             )
+            self.draft.conflict(table, key, "", None, None, None, f"{reason} in between is not known")
         for key, by in sorted(claims.made.items()):
-            left[key] = BAD_ROW
+            left[key] = "was made by the run"
             if by:
-                clash(
-                    self.draft,
-                    table,
-                    key,
-                    f"made by the run, but {by} changed it since: that goes with it",
-                )
-        for key, (action, strength) in sorted(claims.weak.items()):
+                reason = f"made by the run, but {by} changed it since: that goes with it"
+                self.draft.conflict(table, key, "", None, None, None, reason)
+        for key in claims.weak:
             left[key] = "may have been made by the run"
-            leave_too_weak(self.draft, table, key, action, strength)
+        self._leave_weak(table, claims)
         self.back.inserts[table].update(key for key in keys if key not in left)
 
-    def _changed(self, each: TableDifference, keys: Sequence[str]) -> None:
-        """Decide, column by column, what of some rows that are in both is put back."""
-        assert self.compared.before is not None
-        assert each.shape is not None
-        table, claims = each.table, self._claims(each.table, "changed", keys)
+    def _leave_weak(self, table: str, claims: Claims) -> None:
         for key, (action, strength) in sorted(claims.weak.items()):
             leave_too_weak(self.draft, table, key, action, strength)
-        was = rows_of(self.compared.before, each, self.compared, keys)
-        now = rows_of(self.compared.now, each, self.compared, keys)
+
+    def _changed(self, difference: TableDifference, keys: Sequence[str]) -> None:
+        """Decide, column by column, what of some rows that are in both is put back."""
+        before, shape, table = self.comparison.before, difference.shape, difference.table
+        assert before is not None
+        claims = self._claims(table, "changed", keys)
+        self._leave_weak(table, claims)
+        names = [name for name in shape.columns if name not in shape.retyped]
+        was, now = (rows_of(side, shape, keys, names) for side in (before, self.comparison.now))
         known = self._testimonies(table, self.bad, claims.updated)
         others = self._testimonies(table, self._good_writers(table, claims.updated), claims.updated)
-        found = self.schema.resolved.get(self.concepts.get(table, ""))
-        bookkeeping = found.spelling.get("updated_at") if found else None
         for key in keys:
-            if key in claims.weak or key not in was or key not in now:
+            if key in claims.weak:
                 continue
-            before, after = ({name: row[key][name] for name in each.shape.columns} for row in (was, now))
+            columns = {name: (old, now[key][name]) for name, old in was[key].items() if old != now[key][name]}
             if key in claims.updated:
                 by = claims.updated[key]
-                columns = self._judge(table, key, before, after, by, known[key], others[key], bookkeeping)
-            else:
-                columns = {
-                    name: (before[name], after[name]) for name in before if before[name] != after[name]
-                }
+                columns = self._judge(table, key, was[key], now[key], by, known[key], others[key])
             if columns:
                 self.back.updates[table][key] = columns
 
@@ -256,25 +226,26 @@ class Replay:
         self,
         table: str,
         key: str,
-        before: Mapping[str, str | None],
-        now: Mapping[str, str | None],
+        before: Values,
+        now: Values,
         by: str,
         known: Sequence[Testimony],
         others: Sequence[Testimony],
-        bookkeeping: str | None,
     ) -> Columns:
         """Decide for a row that a bad run updated, `others` being what the good ones say of it."""
+        resolved = self.schema.resolved.get(self.authors.concepts.get(table, ""))
+        bookkeeping = resolved.spelling.get("updated_at") if resolved else None
         columns: Columns = {}
-        for each in judge(before, now, known, by, bookkeeping):
-            name = each.column
-            if each.outcome is Outcome.RESTORE:
+        for verdict in judge(before, now, known, by, bookkeeping):
+            name = verdict.column
+            if verdict.outcome is Outcome.RESTORE:
                 # Another run may have written it before this one; that stays done.
-                earlier = [one.written[name] for one in others if name in one.written]
+                earlier = [testimony.written[name] for testimony in others if name in testimony.written]
                 if earlier and not isinstance(earlier[-1], Unknown):
                     columns[name] = before[name], earlier[-1]
                 continue
-            if each.outcome is Outcome.CONFLICT:
-                left, why = each.conflict(by)
+            if verdict.outcome is Outcome.CONFLICT:
+                left, why = verdict.conflict(by)
                 stays = self.on_conflict == "restore"
                 what = "stays as the snapshot has it" if stays else "what is there now is put back"
                 self.draft.conflict(table, key, name, before[name], left, now[name], f"{why}; {what}")
@@ -288,46 +259,45 @@ class Replay:
 
     def _claims(self, table: str, kind: Kind, keys: Sequence[str]) -> Claims:
         """Tell what the bad runs did to some rows of a table that were added, or changed."""
-        concept = self.concepts.get(table, "")
-        if table in self.entities:
-            return self._claims_on_records(self.entities[table], keys)
+        if table in self.authors.entities:
+            return self._claims_on_records(table, keys)
+        concept = self.authors.concepts.get(table, "")
         if concept == "audit" and kind == "added":
-            who = {key: author.who for key, author in self.authors.of(table, "added", keys).items()}
-            made = {key: "" for key in keys if who.get(key) in self.names}
+            who = {key: author.who for key, author in self.authors.of(table, "added").items()}
             own = [key for key in keys if who.get(key) == WORKBENCH]
             self.back.left[table] |= dict.fromkeys(own, "is the workbench's own")
-            told = "The workbench's own audit entries are not put back: they tell of what is restored away."
-            if own and told not in self.draft.notes:
-                self.draft.note(told)
-            return Claims(made)
-        written = {key: by for key, by in self._written.get(concept, {}).items() if key in set(keys)}
+            if own:
+                self.draft.note(
+                    "The workbench's own audit entries are not put back: they tell of what is restored away."
+                )
+            return Claims({key: "" for key in keys if who.get(key) in self.names})
+        wanted = set(keys)
+        written = {key: by for key, by in self._written.get(concept, {}).items() if key in wanted}
         return Claims(written, written)
 
     @cached_property
     def _written(self) -> dict[str, dict[str, str]]:
         """The mappings and sync states that a bad run wrote, to who wrote to them since."""
-        found: dict[str, dict[str, str]] = {"mappings": {}, "sync_state": {}}
+        written: dict[str, dict[str, str]] = {"mappings": {}, "sync_state": {}}
         for run in self.bad:
             pointers = written_mappings(self.connection, self.schema, run)
-            found["mappings"] |= {key: each.by for key, each in pointers.items()}
-            found["sync_state"] |= written_sync_states(self.connection, self.schema, run)
-        return found
+            written["mappings"] |= {key: pointer.by for key, pointer in pointers.items()}
+            written["sync_state"] |= written_sync_states(self.connection, self.schema, run)
+        return written
 
-    def _claims_on_records(self, entity: str, keys: Sequence[str]) -> Claims:
-        claims = Claims()
+    def _claims_on_records(self, table: str, keys: Sequence[str]) -> Claims:
+        claims, entity = Claims(), self.authors.entities[table]
         for key, wrote in writers(self.connection, self.schema, self.bad, self.known, entity, keys).items():
-            for each in wrote:
-                by = "" if each.touched_since in self.names else each.touched_since
+            for write in wrote:
+                by = "" if write.touched_since in self.names else write.touched_since
                 # Of a record that the guide's importer mapped, a later change hides that it was changed too.
-                hidden = each.action == "mapped" and each.run.importer == "guide" and by
-                if each.action not in ("created", "updated") and not hidden:
+                hidden = write.action == "mapped" and write.run.importer == "guide" and by
+                if write.action not in ("created", "updated") and not hidden:
                     continue
-                if each.strength < self.least:
-                    claims.weak[key] = each.action, each.strength
-                elif each.action == "created":
-                    claims.made[key] = by
+                if write.strength < self.least:
+                    claims.weak[key] = write.action, write.strength
                 else:
-                    claims.updated[key] = by
+                    (claims.made if write.action == "created" else claims.updated)[key] = by
         for key in claims.made.keys() | claims.updated.keys():
             claims.weak.pop(key, None)
         return claims
@@ -335,14 +305,14 @@ class Replay:
     def _good_writers(self, table: str, keys: Collection[str]) -> list[Run]:
         """Return the other runs since the snapshot that updated one of these rows, as far as the evidence goes."""
         good = [run for run in self.authors.since if run.run not in self.names and not run.rolled_back]
-        if table not in self.entities:
+        if table not in self.authors.entities:
             return []
-        wrote = writers(self.connection, self.schema, good, (), self.entities[table], keys)
+        wrote = writers(self.connection, self.schema, good, (), self.authors.entities[table], keys)
         named = {
-            each.run.run
+            write.run.run
             for of_row in wrote.values()
-            for each in of_row
-            if each.action == "updated" and each.strength >= Strength.likely
+            for write in of_row
+            if write.action == "updated" and write.strength >= Strength.likely
         }
         return [run for run in good if run.run in named]
 
@@ -350,19 +320,19 @@ class Replay:
         self, table: str, runs: Sequence[Run], keys: Collection[str]
     ) -> dict[str, list[Testimony]]:
         """Ask for each run what is known of the values it wrote, in order of the runs."""
-        found: dict[str, list[Testimony]] = {key: [] for key in keys}
-        for run in runs if keys and table in self.entities else ():
-            witnesses = Witnesses(self.connection, self.schema, run, self.entities[table])
-            for key, each in witnesses.ask(list(keys)).items():
-                found[key].append(each)
-        return found
+        testimonies: dict[str, list[Testimony]] = {key: [] for key in keys}
+        for run in runs if keys and table in self.authors.entities else ():
+            witnesses = Witnesses(self.connection, self.schema, run, self.authors.entities[table])
+            for key, testimony in witnesses.ask(list(keys)).items():
+                testimonies[key].append(testimony)
+        return testimonies
 
 
 def _as_restored(before: Catalogue, live: Catalogue) -> Catalogue:
     """Return how the restored database will describe itself: the snapshot's columns, the live one's keys."""
     tables = {
-        name: replace(found, primary_key=live.tables[name].primary_key, unique=live.tables[name].unique)
-        for name, found in before.tables.items()
+        name: replace(table, primary_key=live.tables[name].primary_key, unique=live.tables[name].unique)
+        for name, table in before.tables.items()
         if name in live.tables
     }
     return replace(before, tables=tables)

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from psycopg import sql
 
-from workbench.investigate.differences.comparing import Comparing
-from workbench.investigate.differences.found import Kind
-from workbench.investigate.differences.sides import Side
-from workbench.murmurant.catalogue import CatalogueTable
+from workbench.history.differences import Comparison, Kind, Shape, Side, Values, rows_of
 from workbench.murmurant.references import Reference, References
-from workbench.plans import rows
-from workbench.plans.current import rows_by_key
 from workbench.plans.draft import Draft
+from workbench.plans.rows import as_array, in_chunks
 
 _CHUNK = 100_000  # keys
 
@@ -47,159 +43,165 @@ class Back:
     @property
     def by_kind(self) -> dict[Kind, dict[str, set[str]]]:
         """The rows that are put back, by how they differ and by table."""
-        updates = {table: set(changed) for table, changed in self.updates.items()}
+        updates = {table: set(rows) for table, rows in self.updates.items()}
         return {"added": self.inserts, "changed": updates, "removed": self.deletes}
 
 
-def clash(draft: Draft, table: str, key: str, reason: str, column: str = "", now: str | None = None) -> None:
-    """List a row that cannot be put back."""
-    draft.conflict(table, key, column, None, None, now, reason)
-
-
-def leave_out_what_cannot_stand(compared: Comparing, graph: References, back: Back, draft: Draft) -> None:
-    """Take out what rests on a row that does not come back, and what the snapshot has no place for.
+@dataclass(frozen=True)
+class Standing:
+    """Takes out what rests on a row that does not come back, and what the snapshot has no place for.
 
     A registration of a member whom only the bad run made cannot be put back; nor can the person who was
     entered under an address that the snapshot's own member has. Each is listed as a conflict.
     """
-    # The audit log's own references tell of what was there once.
-    audit = graph.schema.resolved.get("audit")
-    references = [each for each in graph.all if each.declared or audit is None or each.child != audit.table]
-    before = compared.before
-    while before is not None:
+
+    comparison: Comparison
+    before: Side
+    graph: References
+    back: Back
+    draft: Draft
+
+    def leave_out_the_rest(self) -> None:
+        """Take out whatever cannot stand, until all that is left can."""
+        catalogue, back = self.graph.schema.catalogue, self.back
+        # The audit log's own references tell of what was there once.
+        audit = self.graph.schema.resolved.get("audit")
+        references = [
+            reference
+            for reference in self.graph.all
+            if reference.declared or audit is None or reference.child != audit.table
+        ]
+        out = 1
+        while out:
+            out = 0
+            for reference in references:
+                out += self._leave_out_resting(reference) + self._keep_needed(reference)
+            for table in sorted(back.inserts.keys() | back.updates.keys()):
+                described, there = catalogue.tables[table], self.before.catalogue.tables[table].columns
+                for unique in described.unique:
+                    if unique != described.primary_key and set(unique) <= there.keys():
+                        out += self._leave_out_twins(table, unique)
+
+    def clash(self, table: str, key: str, reason: str, column: str = "", now: str | None = None) -> None:
+        """List a row that cannot be put back."""
+        self.draft.conflict(table, key, column, None, None, now, reason)
+
+    def _leave_out(self, table: str, key: str, reason: str, column: str = "", now: str | None = None) -> int:
+        """Leave out a row that was to be inserted."""
+        self.back.inserts[table].discard(key)
+        self.back.left[table][key] = "cannot come back"
+        self.clash(table, key, reason, column, now)
+        return 1
+
+    def _withdraw(self, table: str, key: str, column: str, reason: str) -> int:
+        """Leave one column as the snapshot has it."""
+        was, now = self.back.updates[table][key].pop(column)
+        self.draft.conflict(table, key, column, was, None, now, reason)
+        if not self.back.updates[table][key]:
+            del self.back.updates[table][key]
+        return 1
+
+    def _leave_out_resting(self, reference: Reference) -> int:
+        """Leave out rows to be inserted, and values to be put back, that refer to a row which does not come back."""
+        child, parent, column = reference.child, reference.parent, reference.column
+        kind, gone, out = reference.kind_column, self.back.left.get(parent), 0
+        if not gone:
+            return 0
+        names = [column, kind] if kind else [column]
+        for key, values in self._values(child, sorted(self.back.inserts.get(child, ())), names):
+            to = values[column]
+            if to in gone and not (kind and values[kind] not in reference.kinds):
+                reason = f"rests on {parent} {to}, which {gone[to]} and does not come back"
+                out += self._leave_out(child, key, reason, column, to)
+        for key, columns in sorted(self.back.updates.get(child, {}).items()):
+            new = columns.get(column, (None, None))[1]
+            if new in gone:
+                reason = f"leads to {parent} {new}, which {gone[new]} and does not come back"
+                out += self._withdraw(child, key, column, reason)
+        return out
+
+    def _keep_needed(self, reference: Reference) -> int:
+        """Keep rows that somebody deleted, where a row of the snapshot goes on referring to them."""
+        going, child, column = self.back.deletes.get(reference.parent), reference.child, reference.column
         out = 0
-        for each in references:
-            out += _leave_out_resting(compared.now, graph, each, back, draft)
-            out += _keep_needed(before, graph, each, back, draft)
-        for table in sorted(back.inserts.keys() | back.updates.keys()):
-            described = graph.schema.catalogue.tables[table]
-            there = before.catalogue.tables[table].columns if table in before.tables else {}
-            for unique in described.unique:
-                if unique != described.primary_key and set(unique) <= set(there):
-                    out += _leave_out_twins(compared.now, before, described, unique, back, draft)
-        if not out:
-            break
+        if not going or child not in self.before.tables or len(self._shape(child).key) != 1:
+            return 0
+        for chunk in in_chunks(sorted(going), _CHUNK):
+            names = (column, reference.kind_column) if reference.kind_column else (column,)
+            for key, (to, *kind) in self._holding(child, (column,), [(key,) for key in chunk], names):
+                put = self.back.updates.get(child, {}).get(key, {}).get(column)
+                if (
+                    to not in going
+                    or key in self.back.deletes.get(child, ())
+                    or (kind and kind[0] not in reference.kinds)
+                    or (put and put[1] != to)
+                ):
+                    continue
+                going.discard(to)
+                self.clash(
+                    reference.parent,
+                    to,
+                    f"was deleted since, but {child} {key} refers to it again ({column})",
+                )
+                out += 1
+        return out
 
-
-def _leave_out_resting(now: Side, graph: References, each: Reference, back: Back, draft: Draft) -> int:
-    """Leave out rows to be inserted, and values to be put back, that refer to a row which does not come back."""
-    gone, child, out = back.left.get(each.parent), each.child, 0
-    if not gone:
-        return 0
-    described = graph.schema.catalogue.tables[child]
-    names = [each.column, *([each.kind_column] if each.kind_column else [])]
-    for key, values in _values_of(now, described, sorted(back.inserts.get(child, ())), names):
-        to = values[each.column]
-        if to is None or to not in gone or (each.kind_column and values[each.kind_column] not in each.kinds):
-            continue
-        back.inserts[child].discard(key)
-        back.left[child][key] = "cannot come back"
-        reason = f"rests on {each.parent} {to}, which {gone[to]} and does not come back"
-        clash(draft, child, key, reason, each.column, to)
-        out += 1
-    for key, columns in sorted(back.updates.get(child, {}).items()):
-        new = columns.get(each.column, (None, None))[1]
-        if new is not None and new in gone:
-            reason = f"leads to {each.parent} {new}, which {gone[new]} and does not come back"
-            _withdraw(back, draft, child, key, each.column, reason)
-            out += 1
-    return out
-
-
-def _keep_needed(before: Side, graph: References, each: Reference, back: Back, draft: Draft) -> int:
-    """Keep rows that somebody deleted, where a row of the snapshot goes on referring to them."""
-    going, child, out = back.deletes.get(each.parent), each.child, 0
-    described = graph.schema.catalogue.tables[child]
-    if not going or child not in before.tables or len(described.primary_key) != 1:
-        return 0
-    for chunk in rows.in_chunks(sorted(going), _CHUNK):
-        for key, (to, *kind) in _holding(
-            before, described, (each.column,), [(parent,) for parent in chunk], each.kind_column
-        ):
-            if to not in going or key in back.deletes.get(child, ()) or (kind and kind[0] not in each.kinds):
-                continue
-            put = back.updates.get(child, {}).get(key, {}).get(each.column)
-            if put and put[1] != to:
-                continue
-            going.discard(to)
-            reason = f"was deleted since, but {child} {key} refers to it again ({each.column})"
-            clash(draft, each.parent, to, reason)
-            out += 1
-    return out
-
-
-def _leave_out_twins(
-    now: Side, before: Side, described: CatalogueTable, unique: tuple[str, ...], back: Back, draft: Draft
-) -> int:
-    """Leave out rows whose place a row of the snapshot has, by a unique key of the table."""
-    table, out = described.name, 0
-    inserts, updates = back.inserts.get(table, set()), back.updates.get(table, {})
-    setting = {key for key, columns in updates.items() if set(unique) & columns.keys()}
-    for chunk in rows.in_chunks(sorted(inserts | setting), _CHUNK):
-        wanted = {}
-        for key, values in _values_of(now, described, chunk, unique):
-            # What stays of a changed row as the snapshot has it counts as well.
-            put = {name: new for name, (_, new) in updates.get(key, {}).items()}
-            wanted[key] = tuple(put.get(name, values[name]) for name in unique)
-        holders: dict[tuple[str | None, ...], list[str]] = {}
-        for key, held in _holding(before, described, unique, sorted({*wanted.values()}, key=str)):
-            holders.setdefault(held, []).append(key)
-        for key, place in sorted(wanted.items()):
-            for holder in holders.get(place, ()):
-                moves = set(unique) & updates.get(holder, {}).keys()
-                if holder == key or holder in back.deletes.get(table, ()) or moves:
+    def _leave_out_twins(self, table: str, unique: tuple[str, ...]) -> int:
+        """Leave out rows whose place a row of the snapshot has, by a unique key of the table."""
+        out, inserts, updates = 0, self.back.inserts.get(table, set()), self.back.updates.get(table, {})
+        setting = {key for key, columns in updates.items() if set(unique) & columns.keys()}
+        for chunk in in_chunks(sorted(inserts | setting), _CHUNK):
+            wanted = {}
+            for key, values in self._values(table, chunk, unique):
+                # What stays of a changed row as the snapshot has it counts as well.
+                put = {name: new for name, (_, new) in updates.get(key, {}).items()}
+                wanted[key] = tuple(put.get(name, values[name]) for name in unique)
+            holders = defaultdict(list)
+            for key, place in self._holding(table, unique, sorted({*wanted.values()}, key=str), unique):
+                moves = set(unique) & updates.get(key, {}).keys()
+                if not moves and key not in self.back.deletes.get(table, ()):
+                    holders[place].append(key)
+            for key, place in wanted.items():
+                holder = next((holder for holder in holders[place] if holder != key), None)
+                if holder is None:
                     continue
                 what = f"the snapshot's {table} {holder} has the same {', '.join(unique)}"
                 if key in inserts:
-                    inserts.discard(key)
-                    back.left[table][key] = "cannot come back"
-                    clash(draft, table, key, f"was added since, but {what}")
-                else:
-                    for name in sorted(set(unique) & updates[key].keys()):
-                        _withdraw(back, draft, table, key, name, what)
-                out += 1
-                break
-    return out
+                    out += self._leave_out(table, key, f"was added since, but {what}")
+                    continue
+                for name in sorted(set(unique) & updates[key].keys()):
+                    out += self._withdraw(table, key, name, what)
+        return out
 
+    def _shape(self, table: str) -> Shape:
+        return self.comparison.tables[table].shape
 
-def _withdraw(back: Back, draft: Draft, table: str, key: str, column: str, reason: str) -> None:
-    """Leave one column as the snapshot has it."""
-    was, now = back.updates[table][key].pop(column)
-    draft.conflict(table, key, column, was, None, now, reason)
-    if not back.updates[table][key]:
-        del back.updates[table][key]
+    def _values(self, table: str, keys: Sequence[str], names: Sequence[str]) -> Iterator[tuple[str, Values]]:
+        """Yield columns of some rows as they are now, in the order of their keys."""
+        for chunk in in_chunks(keys, _CHUNK):
+            values = rows_of(self.comparison.now, self._shape(table), chunk, names)
+            yield from ((key, values[key]) for key in chunk if key in values)
 
-
-def _values_of(
-    side: Side, described: CatalogueTable, keys: Sequence[str], names: Sequence[str]
-) -> Iterator[tuple[str, Mapping[str, str | None]]]:
-    for chunk in rows.in_chunks(keys, _CHUNK):
-        found = rows_by_key(side.connection, side.schema, described, chunk, names)
-        yield from ((key, found[key].values) for key in chunk if key in found)
-
-
-def _holding(
-    side: Side,
-    described: CatalogueTable,
-    names: Sequence[str],
-    places: Sequence[tuple[str | None, ...]],
-    also: str | None = None,
-) -> list[tuple[str, tuple[str | None, ...]]]:
-    """Return which rows hold some values, and which; with another column of theirs, where one is asked for."""
-    if not places:
-        return []
-    asked = [sql.Identifier("k", f"v{number}") for number in range(len(names))]
-    cells = [sql.SQL("t.{}::text").format(sql.Identifier(name)) for name in names]
-    more = [sql.SQL("t.{}::text").format(sql.Identifier(also))] if also else []
-    query = sql.SQL("SELECT t.{}::text, {} FROM {} t JOIN unnest({}) AS k({}) ON {} ORDER BY 1").format(
-        sql.Identifier(rows.key_of(described)),
-        sql.SQL(", ").join([*cells, *more]),
-        side.place(described.name),
-        sql.SQL(", ").join([sql.SQL("%s::text[]")] * len(names)),
-        sql.SQL(", ").join(sql.Identifier(f"v{number}") for number in range(len(names))),
-        sql.SQL(" AND ").join(
-            sql.SQL("{} = {}").format(cell, name) for cell, name in zip(cells, asked, strict=True)
-        ),
-    )
-    found = side.connection.execute(query, [list(each) for each in zip(*places, strict=True)])
-    return [(row[0], tuple(row[1:])) for row in found]
+    def _holding(
+        self,
+        table: str,
+        unique: Sequence[str],
+        places: Sequence[tuple[str | None, ...]],
+        names: Sequence[str],
+    ) -> list[tuple[str, tuple[str | None, ...]]]:
+        """Return which rows of the snapshot hold some values in some columns, and more columns of theirs."""
+        complete = [place for place in places if None not in place]
+        if not complete:
+            return []
+        cells = [sql.SQL("t.{}::text").format(sql.Identifier(name)) for name in names]
+        query = sql.SQL("SELECT {}, {} FROM {} t WHERE ({}) IN (SELECT * FROM unnest({})) ORDER BY 1").format(
+            self._shape(table).key_text,
+            sql.SQL(", ").join(cells),
+            self.before.place(table),
+            sql.SQL(", ").join(sql.SQL("t.{}::text").format(sql.Identifier(name)) for name in unique),
+            sql.SQL(", ").join(
+                sql.SQL("{}::text[]").format(sql.Literal(as_array(values)))
+                for values in zip(*complete, strict=True)
+            ),
+        )
+        return [(key, tuple(values)) for key, *values in self.before.connection.execute(query)]

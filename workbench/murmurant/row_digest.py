@@ -76,9 +76,9 @@ def digest(table: CatalogueTable, seen: tuple[str, ...], alias: str) -> sql.Comp
     return hashed([comparable(table, name, sql.Identifier(alias, name)) for name in seen])
 
 
-def hashed(cells: list[sql.Composable], seed: int = 0) -> sql.Composed:
+def hashed(cells: list[sql.Composable]) -> sql.Composed:
     """Return the 64-bit hash of some values together; the order counts."""
-    return sql.SQL("hash_record_extended(ROW({}), {})").format(sql.SQL(", ").join(cells), seed)
+    return sql.SQL("hash_record_extended(ROW({}), 0)").format(sql.SQL(", ").join(cells))
 
 
 def comparable(table: CatalogueTable, name: str, cell: sql.Composable) -> sql.Composable:
@@ -106,7 +106,7 @@ def portable(type: str, cell: sql.Composable, *, recoded: bool = False) -> sql.C
 
 
 def hash_of(type: str, cell: sql.Composable) -> sql.Composed:
-    """Return the 64-bit hash of one value, alike in any two databases; no row is made for most types, which costs much."""
+    """Return the 64-bit hash of one value, alike in any two databases of one encoding; no row is made for most types, which costs much."""
     if whole := _HASHES.get(type):
         return sql.SQL("coalesce(pg_catalog.{}({}, 0), 0)").format(sql.Identifier(whole), cell)
     if type == "bytea" or re.sub(r"\(\d\)", "", type) in _SENT:

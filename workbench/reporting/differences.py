@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import pandas as pd
 
 from workbench.checks.finding import Finding
 from workbench.hints import on_environment
 from workbench.history.authors import UNKNOWN
-from workbench.history.losses import Losses
+from workbench.history.ledger import CameAfter
 from workbench.reporting.masking import mask
 from workbench.reporting.summaries import in_steps, listed
 from workbench.reporting.tables import Shown, table
@@ -19,58 +19,6 @@ from workbench.reporting.verdict import Looked
 from workbench.reporting.whose import masked_value
 
 _MANY = 60
-
-
-class Compared(Protocol):
-    """What differs; see `workbench.differing.Differences`."""
-
-    @property
-    def tables(self) -> pd.DataFrame:
-        """A row for each table that differs."""
-
-    @property
-    def authors(self) -> pd.DataFrame:
-        """Rows counted by table, change and who did it."""
-
-    @property
-    def rows(self) -> pd.DataFrame:
-        """Some of the rows."""
-
-    @property
-    def same(self) -> tuple[str, ...]:
-        """The tables in which nothing differs."""
-
-    @property
-    def why_in_full(self) -> str:
-        """Why all rows were compared, where they were."""
-
-
-class Aftermath(Protocol):
-    """What came after a snapshot; see `workbench.differing.CameAfter`."""
-
-    @property
-    def snapshot(self) -> str:
-        """Its name."""
-
-    @property
-    def about(self) -> str:
-        """When it was taken, by whom and why."""
-
-    @property
-    def given(self) -> str:
-        """How a command is told of it."""
-
-    @property
-    def missing(self) -> str:
-        """Why nothing was compared."""
-
-    @property
-    def differences(self) -> Compared | None:
-        """What differs."""
-
-    @property
-    def losses(self) -> Losses | None:
-        """What a restore would lose."""
 
 
 _LOSES = partial(
@@ -94,7 +42,7 @@ _UNEXPLAINED = partial(
 )
 
 
-def aftermath_findings(found: Aftermath) -> list[Finding]:
+def aftermath_findings(found: CameAfter) -> list[Finding]:
     """Return what a restore would lose, and what nobody is known to have done, as findings."""
     if found.differences is None or found.losses is None:
         return [made("not run", reason=found.missing) for made in (_LOSES, _UNEXPLAINED)]
@@ -106,7 +54,7 @@ def aftermath_findings(found: Aftermath) -> list[Finding]:
     ]
 
 
-def aftermath_summary(found: Aftermath) -> Shown:
+def aftermath_summary(found: CameAfter) -> Shown:
     """Say with which snapshot the database was compared, how much differs, and what a restore would lose."""
     if found.differences is None or found.losses is None:
         return listed({"Compared": f"nothing. {found.missing}"})
@@ -126,30 +74,30 @@ def aftermath_summary(found: Aftermath) -> Shown:
     return listed(facts)
 
 
-def aftermath_table(found: Aftermath) -> Shown:
+def aftermath_table(found: CameAfter) -> Shown:
     """Show what differs, table by table."""
     rows = None if found.differences is None else found.differences.tables
     return _shown(found, rows, "Tables that differ", False)
 
 
-def aftermath_rows(found: Aftermath, unmask: bool = False) -> Shown:
+def aftermath_rows(found: CameAfter, unmask: bool = False) -> Shown:
     """Show some of the rows that differ, as they were and as they are."""
     rows = None if found.differences is None else differing_rows(found.differences.rows, unmask)
     return _shown(found, rows, "Rows that differ, some of each table", unmask)
 
 
-def losses_table(found: Aftermath) -> Shown:
+def losses_table(found: CameAfter) -> Shown:
     """Show what a restore would lose, table by table."""
     return _shown(found, None if found.losses is None else found.losses.tables, "Lost by a restore", False)
 
 
-def losses_rows(found: Aftermath, unmask: bool = False) -> Shown:
+def losses_rows(found: CameAfter, unmask: bool = False) -> Shown:
     """Show some of the rows that a restore would lose."""
     rows = None if found.losses is None else differing_rows(found.losses.rows, unmask)
     return _shown(found, rows, "Rows that would be lost, some of each table", unmask)
 
 
-def losses_conflicts(found: Aftermath, unmask: bool = False) -> Shown:
+def losses_conflicts(found: CameAfter, unmask: bool = False) -> Shown:
     """Show what could not be put back after a restore, each with its reason."""
     rows = None
     if found.losses is not None:
@@ -162,7 +110,7 @@ def losses_conflicts(found: Aftermath, unmask: bool = False) -> Shown:
     return _shown(found, rows, "Could not be put back", unmask)
 
 
-def aftermath_steps(looked: Looked, found: Aftermath) -> Shown:
+def aftermath_steps(looked: Looked, found: CameAfter) -> Shown:
     """Say what to do next, as commands."""
     on = on_environment(looked.environment.name)
     if found.losses is None:
@@ -181,7 +129,7 @@ def aftermath_steps(looked: Looked, found: Aftermath) -> Shown:
     )
 
 
-def aftermath_facts(found: Aftermath) -> dict[str, Any]:
+def aftermath_facts(found: CameAfter) -> dict[str, Any]:
     """Return what the verdict carries besides: the snapshot, and the counts."""
     if found.differences is None or found.losses is None:
         return {"snapshot": None}
@@ -209,7 +157,7 @@ def _by_nobody(authors: pd.DataFrame) -> pd.DataFrame:
     return unknown[["table", "change", "rows"]].rename(columns={"table": "key"}).reset_index(drop=True)
 
 
-def _shown(found: Aftermath, rows: pd.DataFrame | None, caption: str, unmask: bool) -> Shown:
+def _shown(found: CameAfter, rows: pd.DataFrame | None, caption: str, unmask: bool) -> Shown:
     if rows is None:
         return listed({caption: f"not run. {found.missing}"})
     return table(rows, caption, unmask, limit=_MANY)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -14,15 +14,10 @@ from sqlalchemy import Connection as Asking
 
 from workbench.database.connection import Database, connect, raw
 from workbench.errors import SnapshotError, UsageError, WrongEnvironment
-from workbench.investigate.differences.comparing import Earlier
-from workbench.investigate.differences.recent import Moment
-from workbench.investigate.differences.sides import Side, side_of
-from workbench.murmurant.catalogue import read_catalogue
-from workbench.murmurant.row_digest import table_digests
 from workbench.murmurant.schema import read_schema
 from workbench.settings import Settings
-from workbench.snapshots.archive import Archive, read_archive
-from workbench.snapshots.contents import Connection, TableState
+from workbench.snapshots.archive import Archive
+from workbench.snapshots.contents import Connection
 from workbench.snapshots.manifest import Manifest
 from workbench.snapshots.scratch import LONG, Scratch, restored
 from workbench.snapshots.store import find_snapshot
@@ -203,55 +198,3 @@ def opened(
                 "Use another snapshot, or copy this one anew from where it was made.",
             )
         yield scratch
-
-
-def earlier(
-    snapshot: Snapshot, settings: Settings, now: Side | None = None, schema: str = "public"
-) -> Earlier:
-    """Make a snapshot ready to be compared.
-
-    Parameters
-    ----------
-    now : Side or None
-        The live database, where it is that which the snapshot is compared with: then the transaction numbers
-        and the digests of the manifest can spare reading what is as it was.
-    schema : str
-        The schema of Murmurant's tables.
-    """
-    manifest = snapshot.manifest
-    encoding = (now and now.connection.info.parameter_status("server_encoding")) or "UTF8"
-
-    @contextmanager
-    def reading(tables: Sequence[str]) -> Iterator[Side]:
-        with (
-            opened(snapshot, tables, settings=settings, schema=schema, encoding=encoding) as scratch,
-            scratch.database.reading() as connection,
-        ):
-            yield side_of(connection, scratch.schema, tables)
-
-    def unchanged(tables: Sequence[str]) -> Collection[str]:
-        if now is None or manifest is None:
-            return ()
-        known = [each for each in tables if each in manifest.tables]
-        digests = table_digests(now.connection, schema, known)
-        return [each for each in known if TableState(*digests[each]) == manifest.tables[each]]
-
-    if manifest is None:
-        if snapshot.database is not None:
-            with snapshot.database.reading() as connection:
-                there = tuple(read_catalogue(raw(connection), snapshot.database.address.schema).tables)
-        else:
-            assert snapshot.archive is not None
-            there = read_archive(snapshot.archive, schema, settings.client_tools).tables
-        return Earlier(snapshot.name, reading, there)
-    rows = {table: state.rows for table, state in manifest.tables.items()}
-    moment = moment_of(manifest) if now is not None else None
-    return Earlier(snapshot.name, reading, set(rows), rows, moment, unchanged)
-
-
-def moment_of(manifest: Manifest) -> Moment:
-    """Return when a snapshot was taken, in the server's own terms."""
-    told = manifest.timeline
-    return Moment(
-        told["system_identifier"], told["database_oid"], int(told["timeline"]), manifest.transaction
-    )

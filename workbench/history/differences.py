@@ -1,0 +1,496 @@
+"""What differs between a snapshot and a database, row by row: digests of both sides, merged.
+
+The server makes a digest of each row (`workbench.murmurant.row_digest`), and one of all rows whose keys have a hash in
+common: a bucket. Of the buckets that differ the keys and digests of the rows are fetched. That needs no index, which a
+restored table has not; of rows that are as they were nothing travels, and whatever the size of a table no more than
+`_SLICE` rows of each side are held at a time.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Literal
+
+import numpy as np
+import psycopg
+from numpy.typing import NDArray
+from psycopg import sql
+from sqlalchemy import Connection
+
+from workbench.database.connection import raw
+from workbench.errors import SnapshotError, WorkbenchError, unknown
+from workbench.murmurant.catalogue import Catalogue, CatalogueTable, read_catalogue
+from workbench.murmurant.row_digest import hash_of, hashed, portable, table_digests
+from workbench.plans.rows import as_array, in_chunks
+from workbench.settings import Settings
+from workbench.snapshots.archive import read_archive
+from workbench.snapshots.compare import Snapshot, opened
+
+Kind = Literal["added", "removed", "changed"]
+KINDS: tuple[Kind, ...] = ("added", "removed", "changed")
+
+Progress = Callable[[str, int, int], None]
+"""Told what begins, how many steps are done, and how many there are."""
+
+Values = dict[str, str | None]
+
+_SLICE = 1 << 18  # rows of a side, their keys and digests, that are held at a time
+_BUCKETS, _FEW = 1 << 18, 4  # the most buckets, and the rows that are in each as long as there are fewer
+_CHUNK = 50_000  # changed rows, a digest for each of some twenty columns
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the two databases.
+
+    Attributes
+    ----------
+    connection : psycopg.Connection
+        In a reading, repeatable-read transaction, with values spelled as `database.connection.SPELLING` says.
+    catalogue : Catalogue
+        What it says of itself. A restored archive has no keys: these come from the live database.
+    """
+
+    connection: psycopg.Connection[Any]
+    catalogue: Catalogue
+
+    @property
+    def tables(self) -> set[str]:
+        """The tables that hold rows of their own."""
+        return {
+            name
+            for name, table in self.catalogue.tables.items()
+            if not any(column.in_view for column in table.columns.values())
+        }
+
+    @property
+    def encoding(self) -> str:
+        """The database's, as PostgreSQL spells it."""
+        return self.connection.info.parameter_status("server_encoding") or "UTF8"
+
+    def place(self, table: str) -> sql.Identifier:
+        """Return a table's name with its schema."""
+        return sql.Identifier(self.catalogue.schema, table)
+
+    def count(self, table: str) -> int:
+        """Count a table's rows."""
+        row = self.connection.execute(sql.SQL("SELECT count(*) FROM {}").format(self.place(table))).fetchone()
+        return int(row[0]) if row else 0
+
+
+def side_of(connection: Connection, schema: str, tables: Collection[str] | None = None) -> Side:
+    """Make a side of a database that is being read; all of its tables, or some."""
+    # Nothing is compiled for questions that are asked once; and rows that a policy hides are an error, not absent.
+    # Several processes read a large table, and pass few of its rows on, which the planner does not know.
+    raw(connection).execute(
+        "SET LOCAL jit = off; SET LOCAL row_security = off; SET LOCAL work_mem = '64MB';"
+        " SET LOCAL parallel_tuple_cost = 0; SET LOCAL parallel_setup_cost = 100;"
+        " SET LOCAL min_parallel_table_scan_size = '64MB'; SET LOCAL min_parallel_index_scan_size = '4MB'"
+    )
+    return Side(raw(connection), read_catalogue(raw(connection), schema, tables))
+
+
+@contextmanager
+def opened_side(
+    snapshot: Snapshot, now: Side, settings: Settings, tables: Collection[str] | None = None
+) -> Iterator[Side]:
+    """Make a snapshot a side, for as long as the block lasts: all of its tables, or some."""
+    schema = now.catalogue.schema
+    wanted = sorted(_tables_in(snapshot, schema, settings) if tables is None else tables)
+    with (
+        opened(snapshot, wanted, settings=settings, schema=schema, encoding=now.encoding) as scratch,
+        scratch.database.reading() as connection,
+    ):
+        yield side_of(connection, scratch.schema, wanted)
+
+
+@dataclass(frozen=True)
+class Shape:
+    """How the rows of one table are told apart and compared in both databases.
+
+    Attributes
+    ----------
+    table : str
+        Real name, the same in both.
+    key : tuple of str
+        The columns that name a row; empty where nothing does, so that rows only come and go.
+    types : dict of str to str
+        What is compared, and its type as PostgreSQL spells it: the columns that both have and that somebody writes.
+        A column whose types differ has none here, and is compared by its text.
+    only_before, only_now, retyped : tuple of str
+        Columns that one of them has not, or has as another type.
+    recoded : bool
+        Whether the databases have different encodings, so that text is compared by its characters.
+    """
+
+    table: str
+    key: tuple[str, ...]
+    types: Mapping[str, str]
+    only_before: tuple[str, ...] = ()
+    only_now: tuple[str, ...] = ()
+    retyped: tuple[str, ...] = ()
+    recoded: bool = False
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """What is compared."""
+        return tuple(self.types)
+
+    def hash(self, names: Iterable[str]) -> sql.Composed:
+        """Return the expression of the 64-bit hash of some columns, alike in both databases."""
+        cells = [(self.types[name], sql.Identifier("t", name)) for name in names]
+        if len(cells) == 1 and not self.recoded:
+            return hash_of(*cells[0])
+        return hashed([portable(type, cell, recoded=self.recoded) for type, cell in cells])
+
+    @property
+    def key_text(self) -> sql.Composable:
+        """The expression of a row's key as one text, parted by slashes; a row without one goes by its hash."""
+        if not self.key:
+            return sql.SQL("{}::text").format(self.hash(self.columns))
+        # No two keys may read alike, whatever they hold.
+        form = "t.{}::text" if len(self.key) == 1 else r"replace(replace(t.{}::text, '\', '\\'), '/', '\/')"
+        return sql.SQL(" || '/' || ").join(sql.SQL(form).format(sql.Identifier(name)) for name in self.key)
+
+    def among(self, keys: Sequence[str]) -> sql.Composed:
+        """Return the condition that a row's key is one of some: by an index where that can be."""
+        type = self.types[self.key[0]] if len(self.key) == 1 else ""
+        by = sql.Identifier("t", self.key[0]) if type else self.key_text
+        return sql.SQL("{} = ANY ({}::{}[])").format(by, sql.Literal(as_array(keys)), sql.SQL(type or "text"))
+
+
+def shape_of(
+    before: CatalogueTable, now: CatalogueTable, key: tuple[str, ...], *, recoded: bool = False
+) -> Shape:
+    """Find out how two tables of one name are compared; the key is as the live database says."""
+    was = {name: column.type for name, column in before.columns.items() if not column.generated}
+    has = {name: column.type for name, column in now.columns.items() if not column.generated}
+    types = {name: type if was[name] == type else "" for name, type in has.items() if name in was}
+    return Shape(
+        now.name,
+        key if set(key) <= set(types) else (),
+        types,
+        tuple(name for name in was if name not in has),
+        tuple(name for name in has if name not in was),
+        tuple(name for name, type in types.items() if not type),
+        recoded,
+    )
+
+
+@dataclass
+class TableDifference:
+    """What differs in one table.
+
+    Attributes
+    ----------
+    shape : Shape
+        How its rows are compared.
+    before, now : int or None
+        How many rows it has on either side; None where the table is not there.
+    added, removed, changed : list of str
+        The rows concerned, by key, sorted.
+    columns : Counter of str
+        Column to the number of rows in which it changed.
+    how : str
+        ``by digest`` of the whole table, or ``in full``.
+    """
+
+    shape: Shape
+    before: int | None = None
+    now: int | None = None
+    added: list[str] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)
+    changed: list[str] = field(default_factory=list)
+    columns: Counter[str] = field(default_factory=Counter)
+    how: str = "in full"
+
+    @property
+    def table(self) -> str:
+        """Real name."""
+        return self.shape.table
+
+    def keys(self, kind: Kind) -> list[str]:
+        """Return the keys of the rows of one kind."""
+        return {"added": self.added, "removed": self.removed, "changed": self.changed}[kind]
+
+    @property
+    def rows(self) -> int:
+        """How many rows differ."""
+        return len(self.added) + len(self.removed) + len(self.changed)
+
+    @property
+    def differs(self) -> bool:
+        """Whether anything does, rows or columns."""
+        return bool(self.rows or self.shape.only_before or self.shape.only_now or self.shape.retyped)
+
+    @property
+    def remarks(self) -> Iterator[str]:
+        """What to know of it besides."""
+        if self.before is None:
+            yield "it is new"
+        if self.now is None:
+            yield "it is gone"
+        for what, names in (
+            ("new columns", self.shape.only_now),
+            ("columns that are gone", self.shape.only_before),
+            ("columns of another type", self.shape.retyped),
+        ):
+            if names:
+                yield f"{what}: {', '.join(names)}"
+        if not self.shape.key:
+            yield "its rows have no key, so they only come and go"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Both sides, held open, and what differs.
+
+    Attributes
+    ----------
+    before : Side or None
+        The snapshot; None where it did not need to be opened.
+    now : Side
+        The database, or the later snapshot.
+    tables : dict of str to TableDifference
+        Every table that was looked at, by name.
+    why : str
+        Why every row had to be compared, where that is so of all tables.
+    """
+
+    before: Side | None
+    now: Side
+    tables: dict[str, TableDifference]
+    why: str = ""
+
+    @property
+    def different(self) -> list[TableDifference]:
+        """The tables in which anything differs."""
+        return [difference for difference in self.tables.values() if difference.differs]
+
+    def values(self, table: str, keys: Sequence[str]) -> Iterator[tuple[Values | None, Values | None]]:
+        """Yield what some rows were and are, in the order of their keys; of a row that is in both, what changed."""
+        shape = self.tables[table].shape
+        was, now = (
+            rows_of(side, shape, keys) if side and shape.key else {} for side in (self.before, self.now)
+        )
+        both = [key for key in keys if key in was and key in now]
+        changed = dict(zip(both, _differing(self.before, self.now, shape, both), strict=True)) if both else {}
+        for key in keys:
+            if key in changed:
+                names = [name for name, differs in zip(shape.columns, changed[key], strict=True) if differs]
+                yield {name: was[key][name] for name in names}, {name: now[key][name] for name in names}
+            else:
+                yield was.get(key), now.get(key)
+
+
+@contextmanager
+def compared(
+    snapshot: Snapshot,
+    now: Side,
+    live: Catalogue,
+    settings: Settings,
+    *,
+    only: Collection[str] = (),
+    in_full: bool = False,
+    progress: Progress = lambda what, done, total: None,
+) -> Iterator[Comparison]:
+    """Compare a snapshot with what is now; both can be asked for rows while the block lasts.
+
+    Of a snapshot with a manifest only the tables are restored whose digest is another one now.
+
+    Parameters
+    ----------
+    now : Side
+        The database, or a later snapshot.
+    live : Catalogue
+        That of the database, which says by which columns rows are named.
+    only : collection of str
+        The tables to compare; else all.
+    in_full : bool
+        Whether every row is compared, whatever the manifest's digests say.
+
+    Raises
+    ------
+    UsageError
+        For a table that neither has.
+    SnapshotError
+        When the snapshot is not what its manifest says, or has text that cannot be compared with the database's.
+    """
+    states = snapshot.manifest.tables if snapshot.manifest else {}
+    there, here = _tables_in(snapshot, now.catalogue.schema, settings), now.tables
+    for name in only:
+        if name not in there | here:
+            raise unknown("table", name, sorted(there | here))
+    wanted = sorted(set(only) or there | here)
+    counts, same = {}, set()
+    for number, table in enumerate(wanted):
+        progress(f"looking at {table}", number, len(wanted))
+        if table not in here:
+            continue
+        counts[table], state = now.count(table), states.get(table)
+        if state and not in_full and counts[table] == state.rows:
+            digest = table_digests(now.connection, now.catalogue.schema, [table])[table]
+            if digest == (state.rows, state.digest):
+                same.add(table)
+    needed = [table for table in wanted if table in there and table not in same]
+    with ExitStack() as stack:
+        before = stack.enter_context(opened_side(snapshot, now, settings, needed)) if needed else None
+        recoded = before is not None and _recoded(snapshot, before, now)
+        why = "you asked for it" if in_full else "" if states else "it comes without digests of its tables"
+        comparison = Comparison(before, now, {}, why)
+        for number, table in enumerate(wanted):
+            progress(f"comparing {table}", number, len(wanted))
+            was = before.catalogue.tables.get(table) if before else None
+            has = now.catalogue.tables.get(table) if table in here else None
+            described = has or was
+            assert described is not None
+            key = live.tables[table].primary_key if table in live.tables else ()
+            difference = TableDifference(
+                shape_of(was or described, described, key, recoded=recoded), now=counts.get(table)
+            )
+            comparison.tables[table] = difference
+            if table in same:
+                difference.how, difference.before = "by digest", difference.now
+                continue
+            if before is not None and was is not None:
+                difference.before = before.count(table)
+                if table in states and difference.before != states[table].rows:
+                    raise SnapshotError(
+                        f"The snapshot {snapshot.name} has {difference.before:,} rows of {table},"
+                        f" its manifest says {states[table].rows:,}.",
+                        "One of the two was altered: use another snapshot.",
+                    )
+            _compare(before, now, difference)
+        yield comparison
+
+
+def rows_of(
+    side: Side, shape: Shape, keys: Sequence[str], names: Iterable[str] | None = None
+) -> dict[str, Values]:
+    """Return rows of one side by their keys, every value as text; all columns, or some."""
+    described = side.catalogue.tables.get(shape.table)
+    if described is None or not keys:
+        return {}
+    names = list(described.columns if names is None else names)
+    cells = [shape.key_text, *(sql.SQL("t.{}::text").format(sql.Identifier(name)) for name in names)]
+    query = sql.SQL("SELECT {} FROM {} t WHERE {}").format(
+        sql.SQL(", ").join(cells), side.place(shape.table), shape.among(keys)
+    )
+    return {row[0]: dict(zip(names, row[1:], strict=True)) for row in side.connection.execute(query)}
+
+
+def _compare(before: Side | None, now: Side, difference: TableDifference) -> None:
+    """Find the buckets of a table that differ, and fetch the keys and digests of their rows from both sides."""
+    shape, buckets = difference.shape, 1
+    sides = (before if difference.before is not None else None, now if difference.now is not None else None)
+    rows = max(difference.before or 0, difference.now or 0)
+    while buckets < _BUCKETS and rows > _FEW * buckets:
+        buckets *= 2
+    bucket = sql.SQL("{} & {}").format(shape.hash(shape.key or shape.columns), buckets - 1)
+    different = np.arange(buckets)
+    if shape.key and all(sides):
+        was, has = _of_both(partial(_bucket_digests, shape=shape, bucket=bucket, buckets=buckets), *sides)
+        different = np.flatnonzero(was != has)
+    for part in in_chunks([*map(str, different)], max(1, _SLICE * buckets // max(1, rows))):
+        within = sql.SQL("{} = ANY ({}::bigint[])").format(bucket, sql.Literal(as_array(part)))
+        was, has = _of_both(partial(_digests, shape=shape, within=within), *sides)
+        if shape.key:
+            difference.removed += was.keys() - has.keys()
+            difference.added += has.keys() - was.keys()
+            difference.changed += [key for key, digest in has.items() if was.get(key, digest) != digest]
+            continue
+        for key in was.keys() | has.keys():  # of rows without a key some of a kind may have come or gone
+            more = has.get(key, 0) - was.get(key, 0)
+            (difference.added if more > 0 else difference.removed).extend([key] * abs(more))
+    for kind in KINDS:
+        difference.keys(kind).sort()
+    for chunk in in_chunks(difference.changed, _CHUNK):
+        counts = _differing(before, now, shape, chunk).sum(axis=0)
+        difference.columns.update({name: int(n) for name, n in zip(shape.columns, counts, strict=True) if n})
+
+
+def _differing(before: Side | None, now: Side, shape: Shape, keys: Sequence[str]) -> NDArray[np.bool_]:
+    """Tell for rows that are in both, and for each column compared, whether it differs: rows by columns."""
+    was, has = _of_both(partial(_column_digests, shape=shape, keys=keys), before, now)
+    different: NDArray[np.bool_] = was != has
+    return different
+
+
+def _of_both(ask: Callable[[Side], Any], *sides: Side | None) -> list[Any]:
+    """Ask both sides at the same time; nothing is known of one that is not there."""
+    with ThreadPoolExecutor(2) as threads:
+        return list(threads.map(lambda side: ask(side) if side else {}, sides))
+
+
+def _gathered(side: Side, rows: sql.Composed) -> tuple[list[str], bytes]:
+    """Return the keys ``k`` of some rows, and their bytes ``d`` in one piece: in the same order."""
+    query = sql.SQL("SELECT array_agg(k), string_agg(d, '') FROM ({}) t").format(rows)
+    keys, digests = side.connection.execute(query, binary=True).fetchone() or (None, None)
+    return keys or [], digests or b""
+
+
+def _bucket_digests(side: Side, shape: Shape, bucket: sql.Composed, buckets: int) -> NDArray[np.int64]:
+    """Return a digest of the rows in each bucket; nought for one without rows."""
+    # A row's digest is a sum over its columns, so digests are hashed once more: else two rows could exchange values.
+    query = sql.SQL(
+        "SELECT string_agg(int8send(b) || int8send(d), '')"
+        " FROM (SELECT {} AS b, bit_xor(hashint8extended({}, 0)) AS d FROM {} t GROUP BY 1) t"
+    ).format(bucket, shape.hash(shape.columns), side.place(shape.table))
+    (found,) = side.connection.execute(query, binary=True).fetchone() or (None,)
+    pairs, digests = np.frombuffer(found or b"", ">i8").reshape(-1, 2), np.zeros(buckets, np.int64)
+    digests[pairs[:, 0]] = pairs[:, 1]
+    return digests
+
+
+def _digests(side: Side, shape: Shape, within: sql.Composed) -> dict[str, int]:
+    """Return the digest of each row of a slice by its key; of rows without one how many there are of a kind."""
+    digest = shape.hash(shape.columns) if shape.key else sql.SQL("count(*)")
+    rows = sql.SQL("SELECT {} AS k, int8send({}) AS d FROM {} t WHERE {} {}").format(
+        shape.key_text, digest, side.place(shape.table), within, sql.SQL("" if shape.key else "GROUP BY 1")
+    )
+    keys, digests = _gathered(side, rows)
+    found = dict(zip(keys, np.frombuffer(digests, ">i8").tolist(), strict=True))
+    if len(found) < len(keys) or None in found:
+        raise WorkbenchError(
+            f"Rows of {shape.table} in {side.connection.info.dbname} cannot be told apart by {', '.join(shape.key)}.",
+            "The table's key was changed since the snapshot: compare the other tables with --table.",
+        )
+    return found
+
+
+def _column_digests(side: Side, shape: Shape, keys: Sequence[str]) -> NDArray[np.int64]:
+    """Return the digests of some rows' columns: rows, in the order of the keys, by columns."""
+    cells = sql.SQL(" || ").join(sql.SQL("int8send({})").format(shape.hash([name])) for name in shape.columns)
+    rows = sql.SQL("SELECT {} AS k, {} AS d FROM {} t WHERE {}").format(
+        shape.key_text, cells, side.place(shape.table), shape.among(keys)
+    )
+    found, digests = _gathered(side, rows)
+    places = {key: place for place, key in enumerate(found)}
+    return np.frombuffer(digests, ">i8").reshape(-1, len(shape.columns))[[places[key] for key in keys]]
+
+
+def _tables_in(snapshot: Snapshot, schema: str, settings: Settings) -> set[str]:
+    """Return the tables whose rows a snapshot has."""
+    if snapshot.manifest is not None:
+        return set(snapshot.manifest.tables)
+    if snapshot.archive is not None:
+        return set(read_archive(snapshot.archive, schema, settings.client_tools).tables)
+    assert snapshot.database is not None
+    with snapshot.database.reading() as connection:
+        return side_of(connection, snapshot.database.address.schema).tables
+
+
+def _recoded(snapshot: Snapshot, before: Side, now: Side) -> bool:
+    """Whether text has to be brought into one encoding; refuse what has none, whose characters nobody knows."""
+    if before.encoding != now.encoding and "SQL_ASCII" in (before.encoding, now.encoding):
+        raise SnapshotError(
+            f"{snapshot.name} keeps text as {before.encoding}, the database compared with it as {now.encoding}:"
+            " of text in SQL_ASCII nothing tells which characters its bytes mean, so the two cannot be compared.",
+            "Compare with a copy in the same encoding.",
+        )
+    return before.encoding != now.encoding
