@@ -10,9 +10,9 @@ from typing import Any
 from unittest.mock import patch
 
 import psycopg
+from nbformat import NotebookNode, read
 from psycopg import sql
 
-from workbench.reporting.engine import NotebookNode, read
 from workbench.reporting.html import to_html
 from workbench.reporting.templates import report_template
 from workbench.reporting.verdict import MIME
@@ -51,7 +51,7 @@ WORDS = (
 
 _OURS = """
 a abbr b body br caption circle code col colgroup dd details div dl dt em figcaption figure footer g h1 h2 h3 h4 head
-header hr html i iframe img kbd li link main mark meta nav ol p path pre rect section small span strong style summary sup svg
+header hr html i iframe img input kbd label li link main mark meta nav ol p path pre rect section small span strong style summary sup svg
 table tbody td th thead time title tr tt ul
 """
 ELEMENTS = frozenset(_OURS.split())
@@ -99,7 +99,7 @@ def _fill(connection: psycopg.Connection[Any], table: str, column: str, place: i
 
 def page_of(name: str, given: dict[str, Any]) -> str:
     """Run a report's cells here, without a kernel, and return the page that would be made of them."""
-    notebook: NotebookNode = read(report_template(name))
+    notebook: NotebookNode = read(report_template(name), as_version=4)
     known: dict[str, Any] = {}
     verdict: dict[str, Any] = {
         "made_at": "2026-05-01T10:00:00",

@@ -13,7 +13,6 @@ from tests.conftest import Server
 from tests.reporting.conftest import club  # noqa: F401
 from tests.reporting.pages import page_of
 from workbench import open_workbench, show
-from workbench.reporting.engine import new_code_cell, new_markdown_cell, new_notebook
 from workbench.reporting.html import to_html
 from workbench.reporting.runner import run_report
 from workbench.reporting.templates import report_names
@@ -98,7 +97,7 @@ def test_every_report_can_be_read(
         page.set_viewport_size({"width": 390, "height": 800})
         assert page.evaluate("document.documentElement.scrollWidth") <= 390, name
         page.emulate_media(media="print")
-        for hidden in ("nav", "details.code", "a.skip"):
+        for hidden in ("nav", ".code", "a.skip"):
             assert not page.locator(hidden).first.is_visible(), (name, hidden)
         page.set_viewport_size({"width": 690, "height": 900})  # a sheet of A4 between its margins
         wide = "[...document.querySelectorAll('table')].filter(it => it.scrollWidth > innerWidth).length"
@@ -125,7 +124,7 @@ def test_a_table_is_readable_at_any_length(page: Any, tmp_path: Path, rows: int)
             "why": "It was changed by a person after the run, and so it is kept as it is now.",
         }
     )
-    from nbformat.v4 import new_output
+    from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
     shown = show(frame, "Records", limit=rows)
     cell = new_code_cell("1", outputs=[new_output("display_data", data={"text/html": shown.html})])
@@ -166,10 +165,12 @@ def test_the_page_stands_alone(
     )
     page.route("http*://**", lambda route: route.abort())
     page.goto(report.html.as_uri())
-    assert page.locator("details.code pre").first.is_hidden()
-    assert not page.locator("details.code[open]").count()
-    page.locator("details.code summary").first.click()
-    assert page.locator("details.code pre").first.is_visible()
+    assert page.locator(".code pre").first.is_hidden()
+    page.get_by_label("Show the code").check()
+    assert page.locator(".code pre").first.is_visible()
+    page.emulate_media(media="print")
+    assert page.locator(".code pre").first.is_hidden(), "off on paper"
+    page.emulate_media(media="screen")
     assert page.locator("nav a").count() >= 8
     for link in page.locator("nav a").all():
         assert page.locator(f"[id='{(link.get_attribute('href') or '')[1:]}']").count() == 1

@@ -11,6 +11,7 @@ from ipywidgets import Button, Widget
 
 from tests.conftest import Ground
 from tests.dialects import one_dialect as one_dialect
+from workbench.panels.table import Table
 from workbench.workbench import Workbench
 
 
@@ -62,3 +63,26 @@ def said(panel: Widget) -> str:
     return "\n".join(
         str(each.value) for each in parts(panel) if isinstance(getattr(each, "value", None), str)
     )
+
+
+def table(panel: Widget, caption: str) -> Table:
+    """Return the table of a panel that is called so."""
+    return next(each for each in parts(panel) if isinstance(each, Table) and each.caption == caption)
+
+
+def choose(panel: Widget, caption: str, *keys: str) -> Table:
+    """Click on rows of a table, or on none, and wait for what follows."""
+    made = table(panel, caption)
+    made._table.selected_rows = [made.names.index(key) for key in keys]
+    settle(panel)
+    return made
+
+
+def field(panel: Widget, words: str) -> Any:
+    """Return what has these words beside it: a box to tick, a line to type in."""
+    return next(each for each in parts(panel) if words in str(getattr(each, "description", "")))
+
+
+def offered(panel: Any) -> set[str]:
+    """Return the buttons of a panel's row that can be pressed."""
+    return {title for title, each in panel.buttons.items() if not each.disabled}

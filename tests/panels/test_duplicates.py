@@ -10,7 +10,7 @@ import pytest
 
 from tests.conftest import Clubs, Ground, carry_out
 from tests.duplicates.conftest import HOSTILE, SAME_PERSON
-from tests.panels.conftest import parts, press, said, settle
+from tests.panels.conftest import field, parts, press, said, settle
 from tests.planting import Planter
 from workbench import Found
 from workbench.panels import DuplicateReview
@@ -61,8 +61,8 @@ def _review(wb: Workbench, **how: float) -> DuplicateReview:
 
 def _key(panel: DuplicateReview, key: str, of: str | None = None) -> None:
     """Press a key as the browser tells of it."""
-    about = panel.card._keys.of if of is None else of
-    panel.card._keys._handle_custom_msg({"key": key, "about": about}, [])
+    about = panel.card.keyboard.of if of is None else of
+    panel.card.keyboard._handle_custom_msg({"key": key, "about": about}, [])
     settle(panel)
 
 
@@ -72,7 +72,7 @@ def test_reviewed_merged_and_brought_back(opened: Opened, small: Ground, planter
     planter.registration(right, event)
     before = small.state()
     panel = _review(opened(small))
-    assert panel.card.pair == (left, right)
+    assert panel.card.pair == f"{left} {right}"
     assert "0 of 1 reviewed" in said(panel)
     assert "similar e-mail" in said(panel) or "same e-mail but for" in said(panel)
     assert "≠</span> differs" in said(panel)
@@ -82,7 +82,7 @@ def test_reviewed_merged_and_brought_back(opened: Opened, small: Ground, planter
     assert "1 of 1 reviewed" in said(panel)
     assert panel.wb.decisions()["decision"].tolist() == ["same"]
     assert not small.changed(before), "a word is a line in a file"
-    assert panel.merging.choice._stays.value == right, "the one with more associations is proposed"
+    assert panel.merging.stays.value == right, "the one with more associations is proposed"
     press(panel, "Plan this merge")
     plan = panel.wb.plan(panel.review.plan)
     assert "called the same by dana" in plan.evidence[0]
@@ -104,34 +104,34 @@ def test_a_word_after_a_step_is_never_said_of_the_pair_that_was_left(
     _twins(planter, *ADDRESSES[:2])
     _other_twins(planter)
     panel = _review(opened(small))
-    second = panel._order[1]
-    seen, gate = panel.card._keys.of, threading.Event()
+    second = panel.order[1]
+    seen, gate = panel.card.keyboard.of, threading.Event()
     panel.work.start("Being slow", lambda _: gate.wait(60))
     for key in ("ArrowDown", "s"):
-        panel.card._keys._handle_custom_msg({"key": key, "about": seen}, [])
-    panel.card._say["same"].click()
+        panel.card.keyboard._handle_custom_msg({"key": key, "about": seen}, [])
+    field(panel.card, "Same").click()
     gate.set()
     settle(panel)
     assert panel.card.pair == second
     assert panel.wb.decisions().empty
     _key(panel, "d")
-    assert panel.wb.decisions()[["left", "right"]].to_numpy().tolist() == [[*second]]
+    assert panel.wb.decisions()[["left", "right"]].to_numpy().tolist() == [second.split(" ")]
 
 
 def test_keys_say_and_step_and_never_twice(opened: Opened, small: Ground, planter: Planter) -> None:
     one = _twins(planter, *ADDRESSES[:2])
     two = _other_twins(planter)
     panel = _review(opened(small))
-    assert len(panel._order) == 2
-    first, second = panel._order
-    assert {first, second} == {tuple(one), tuple(two)}
+    assert len(panel.order) == 2
+    first, second = panel.order
+    assert {first, second} == {" ".join(one), " ".join(two)}
     _key(panel, "ArrowDown")
     assert panel.card.pair == second
     _key(panel, "ArrowDown")
     assert panel.card.pair == second, "it ends where it ends"
-    _key(panel, "ArrowUp", of=" ".join(first))  # a step counts, whatever the browser had heard of by then
+    _key(panel, "ArrowUp", of=first)  # a step counts, whatever the browser had heard of by then
     assert panel.card.pair == first
-    seen = panel.card._keys.of
+    seen = panel.card.keyboard.of
     panel.card._remark.value = "a sister"
     _key(panel, "d")
     assert panel.card.pair == second
@@ -139,21 +139,21 @@ def test_keys_say_and_step_and_never_twice(opened: Opened, small: Ground, plante
     _key(panel, "s", seen)  # pressed in haste, when the first was still to be seen
     _key(panel, "x")
     assert panel.wb.decisions()[["left", "right", "decision", "remark"]].to_numpy().tolist() == [
-        [*first, "different", "a sister"]
+        [*first.split(" "), "different", "a sister"]
     ]
     _key(panel, "u")
     assert "2 of 2 reviewed, 1 of them unsure" in said(panel)
     assert "Nothing is left" in said(panel)
-    panel._find.value = "ZYXWV bort@"
-    assert panel._order == [tuple(two)]
-    panel._find.value = one[0]
-    assert panel._order == [tuple(one)]
-    panel._find.value = "nobody"
-    assert panel._order == []
-    panel._find.value = " "
-    panel._which.value = "unsure"
-    assert panel._order == [second]
-    panel._pairs._table.selected_rows = [0]
+    panel.find.value = "ZYXWV bort@"
+    assert panel.order == [" ".join(two)]
+    panel.find.value = one[0]
+    assert panel.order == [" ".join(one)]
+    panel.find.value = "nobody"
+    assert panel.order == []
+    panel.find.value = " "
+    panel.which.value = "unsure"
+    assert panel.order == [second]
+    panel.table._table.selected_rows = [0]
     settle(panel)
     assert panel.card.pair == second
 
@@ -165,10 +165,9 @@ def test_a_word_on_others_leaves_what_is_chosen_about_a_merge(
     wb = opened(small)
     wb.decide(one, two, "same")
     panel = _review(wb)
-    choice = panel.merging.choice
-    stays = one if choice._stays.value == two else two
-    choice._stays.value, choice._keep.value = stays, "row-1"
-    assert panel.card.pair is not None
+    choice = panel.merging
+    stays = one if choice.stays.value == two else two
+    choice.stays.value, choice.keep.value = stays, "row-1"
     assert three in panel.card.pair
     press(panel, "Unsure")
     assert panel.wb.decisions()["decision"].tolist() == ["same", "unsure"]
@@ -183,14 +182,14 @@ def test_a_word_for_what_was_seen_before_another_kind_was_chosen(
     panel = _review(opened(small))
     gate = threading.Event()
     panel.work.start("Being slow", lambda _: gate.wait(20))
-    panel._entity.value = "Registration"
-    panel.card._say["same"].click()
+    panel.entity.value = "Registration"
+    field(panel.card, "Same").click()
     gate.set()
     settle(panel)
     assert panel.wb.decisions()[["left", "right"]].to_numpy().tolist() == [[left, right]]
     assert panel.found is not None
     assert panel.found.entity == "Registration", "what is listed is what was chosen"
-    panel._entity.value = "Member"
+    panel.entity.value = "Member"
     settle(panel)
     assert "1 of 1 reviewed" in said(panel)
 
@@ -220,9 +219,9 @@ def test_what_nobody_reviewed_stays(opened: Opened, small: Ground, planter: Plan
     assert gone in (one, two)
     wb.decide(two, three, "same", by="robin")
     press(panel, "Look again")
-    assert "says dana, robin" in str(panel.merging._group.options)
-    panel.merging.choice._goes[three].value = False
-    panel.merging.choice._stays.value = one
+    assert "says dana, robin" in str(panel.merging.group.options)
+    panel.merging.goes[three].value = False
+    panel.merging.stays.value = one
     press(panel, "Plan this merge")
     assert _gone(panel) == [two]
     wb.decide(one, three, "unsure")
@@ -236,18 +235,18 @@ def test_fields_are_chosen(opened: Opened, small: Ground, planter: Planter) -> N
     wb = opened(small)
     wb.decide(left, right, "same")
     panel = _review(wb)
-    choice = panel.merging.choice
-    assert "email" in choice._fields
-    stays = choice._stays.value
+    choice = panel.merging
+    assert "email" in choice.fields
+    stays = choice.stays.value
     other = right if stays == left else left
-    choice._fields["email"].value = ("record", other)
-    choice._rule.value = "newest"
+    choice.fields["email"].value = ("record", other)
+    choice.rule.value = "newest"
     assert choice.asked == {
         "canonical": stays, "duplicates": [other], "rules": {"*": "newest"}, "by_hand": {"email": other}, "keep": [],
     }  # fmt: skip
     press(panel, "Plan this merge")
     assert wb.plan(panel.review.plan).parameters["by_hand"] == [f"email={other}"]
-    choice._fields["email"].value = ("rule", "most-complete")
+    choice.fields["email"].value = ("rule", "most-complete")
     assert choice.asked["rules"] == {"*": "newest", "email": "most-complete"}
 
 
@@ -257,7 +256,7 @@ def test_all_that_was_called_the_same_in_one_plan(opened: Opened, small: Ground,
     wb = opened(small)
     wb.decide(*one, "same")
     panel = _review(wb)
-    assert panel.merging._all.layout.display == "none"
+    assert panel.merging.all.layout.display == "none"
     wb.decide(*two, "same")
     press(panel, "Look again")
     press(panel, "Plan all 2 of them")
@@ -313,12 +312,12 @@ def test_hostile_names_are_text(opened: Opened, small: Ground, planter: Planter)
     wb = opened(small)
     wb.unmask = True
     panel = _review(wb)
-    for pair in panel._order:
-        panel._show(pair)
+    for pair in panel.order:
+        panel.choose([pair])
         settle(panel)
         press(panel, "Same")
-    for pair in panel._order:
-        panel._show(pair)
+    for pair in panel.order:
+        panel.choose([pair])
         settle(panel)
         shown = said(panel)
         assert "<script" not in shown
@@ -338,13 +337,13 @@ def test_people_are_seen_on_the_screen_and_covered_where_they_leave_it(
     panel = _review(wb)
 
     def screen() -> str:
-        choices = [choice.options for choice in panel.merging.choice._fields.values()]
-        return f"{said(panel)}{choices}{panel._pairs._table._dt_args['data_json']}".casefold()
+        choices = [choice.options for choice in panel.merging.fields.values()]
+        return f"{said(panel)}{choices}{panel.table._table._dt_args['data_json']}".casefold()
 
     assert "quuxworthy" in screen()
     assert "quuxworthy" not in panel.static().html.casefold()
     switch = next(part for part in parts(panel) if getattr(part, "description", "") == PEOPLE)
-    field = next(iter(panel.merging.choice._fields.values()))
+    field = next(iter(panel.merging.fields.values()))
     field.value = chosen = ("record", right)
     switch.value = False
     settle(panel)
@@ -375,7 +374,7 @@ def test_events_and_registrations_too(opened: Opened, small: Ground, planter: Pl
         for each in twins:
             planter.registration(member, each)
     panel = _review(opened(small))
-    panel._entity.value = entity
+    panel.entity.value = entity
     settle(panel)
     assert "0 of 1 reviewed" in said(panel)
     press(panel, "Same")

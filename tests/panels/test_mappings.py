@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 
 from tests.conftest import Ground
-from tests.panels.conftest import parts, press, said, settle
+from tests.panels.conftest import choose, field, parts, press, said, settle
 from workbench.demo.breakages import break_club
 from workbench.panels import MappingCorrection
 from workbench.panels.panel import PEOPLE
-from workbench.panels.table import Table
 from workbench.workbench import Workbench
 
 HOSTILE = "<img src=x onerror=alert(1)>\u202e=1+1🦜"
+WRONG = MappingCorrection.caption
 Opened = Callable[..., Workbench]
 
 
@@ -31,18 +31,9 @@ def _panel(wb: Workbench, **how: Any) -> MappingCorrection:
     return panel
 
 
-def _choose(table: Table, *keys: str) -> None:
-    """Click on rows."""
-    table._table.selected_rows = [table._keys.index(each) for each in keys]
-
-
 def _type(panel: MappingCorrection, search: Any, typed: str) -> None:
     search._typed.value = typed
     settle(panel)
-
-
-def _ticked(panel: MappingCorrection, words: str) -> Any:
-    return next(each for each in parts(panel) if words in str(getattr(each, "description", "")))
 
 
 def test_a_swap_is_put_right_and_taken_back(opened: Opened, club: Ground) -> None:
@@ -50,11 +41,11 @@ def test_a_swap_is_put_right_and_taken_back(opened: Opened, club: Ground) -> Non
     before = club.state()
     panel = _panel(opened(club))
     one, other = sorted(right)
-    _choose(panel._wrong, one)
+    choose(panel, WRONG, one)
     assert f"{one} is one half of a swap; the other half is {other}" in said(panel._circles)
     assert "What is known of it" in said(panel._evidence)
     press(panel, "Add to the corrections")
-    assert panel.corrections.rows[one]["new_id"] == right[one]
+    assert panel.corrections[one]["new_id"] == right[one]
     assert panel.chosen == []
     assert other in said(panel._circles), "it is still said of what is listed"
     press(panel, "Plan the correction")
@@ -65,11 +56,11 @@ def test_a_swap_is_put_right_and_taken_back(opened: Opened, club: Ground) -> Non
     panel.wb.apply(plan)  # its button verifies the whole database as well: see test_plans
     for key, record in right.items():
         assert panel.wb.find_mappings(key.split("/")[1]).iloc[0]["target"] == record
-    assert one in panel._wrong._keys
+    assert one in panel.table.names
     press(panel.review, "Look again")
     settle(panel)
-    assert one not in panel._wrong._keys, "it looks again by itself"
-    assert panel.corrections.rows == {}, "what was corrected is on no list any more"
+    assert one not in panel.table.names, "it looks again by itself"
+    assert panel.corrections == {}, "what was corrected is on no list any more"
     press(panel.review, "Plan the undo")
     press(panel.review, "Approve")
     panel.wb.apply(panel.wb.plan(panel.review.plan))
@@ -81,17 +72,17 @@ def test_half_a_swap_is_refused_in_words_and_all_that_is_sure_is_not(opened: Ope
     panel = _panel(opened(club))
     for of_it in right.values():
         key = min(of_it["right"])
-        _choose(panel._wrong, key)
+        choose(panel, WRONG, key)
         press(panel, "Add to the corrections")
-        _ticked(panel, "rest of a swap").value = False
+        field(panel, "rest of a swap").value = False
         press(panel, "Plan the correction")
         assert "wb-fail" in panel.work.said
         assert all(each in panel.work.said for each in of_it["right"]), "the whole circle is named"
         assert panel.review.plan == ""
-        panel.corrections.remove([key])
+        panel.remove([key])
     assert all(each in panel.static().text for of_it in right.values() for each in of_it["right"].values())
     press(panel, "Add all that are sure")
-    assert set(panel.corrections.rows) == {key for each in right.values() for key in each["right"]}
+    assert set(panel.corrections) == {key for each in right.values() for key in each["right"]}
     assert "is a swap, and all of it is chosen" in said(panel._circles)
     assert "a cycle of 3" in said(panel._circles)
     press(panel, "Plan the correction")
@@ -110,22 +101,22 @@ def test_an_id_is_led_to_a_person_who_was_searched_for(opened: Opened, club: Gro
     panel = _panel(wb)
     _type(panel, panel._search, f" {wa_id} ")
     key = f"Member/{wa_id}"
-    _choose(panel._search._table, key)
-    assert first["key"] in panel._search._table._table._dt_args["data_json"]
+    choose(panel, "Mappings found", key)
+    assert first["key"] in panel._search.table._table._dt_args["data_json"]
     press(panel, "Add to the corrections")
     assert f"Nothing tells where {key} should lead" in said(panel)
-    assert not panel.corrections.rows
+    assert not panel.corrections
     _type(panel, panel._target, "zz " + HOSTILE)
-    assert HOSTILE not in panel._target._table._table._dt_args["data_json"], "masked, and text"
-    _choose(panel._target._table, second["key"])
+    assert HOSTILE not in panel._target.table._table._dt_args["data_json"], "masked, and text"
+    choose(panel, "Records found", second["key"])
     assert f"to {second['key']}, as chosen below" in said(panel)
-    _ticked(panel, "Reason").value = "asked her on the phone"
+    field(panel, "Reason").value = "asked her on the phone"
     press(panel, "Add to the corrections")
-    row = panel.corrections.rows[key]
+    row = panel.corrections[key]
     assert (row["new_id"], row["leads_to_id"]) == (second["key"], first["key"])
     assert row["should_be_person"] == f"{HOSTILE} Zz"
     assert "<img" not in said(panel)
-    assert not panel._target.chosen
+    assert not panel._target.table.chosen
     press(panel, "Plan the correction")
     plan = wb.plan(panel.review.plan)
     assert plan.changes == {"WaIdMapping": {"update": 1}}
@@ -139,29 +130,29 @@ def test_events_are_corrected_too_and_kinds_are_not_mixed(opened: Opened, club: 
     problems = panel._problems
     event = problems[problems["problem"] == "wrong-event"].iloc[0]
     key = f"Event/{event['wa_id']}"
-    _choose(panel._wrong, key)
+    choose(panel, WRONG, key)
     right = panel.wb.find_records(event["should_be"], "Event").iloc[0]
     _type(panel, panel._target, f"{right['title']}")
-    assert right["key"] in panel._target._table._keys
-    _choose(panel._target._table, right["key"])
+    assert right["key"] in panel._target.table.names
+    choose(panel, "Records found", right["key"])
     press(panel, "Add to the corrections")
-    assert panel.corrections.rows[key]["should_be_person"] == right["title"]
-    panel.corrections.remove([key])
-    person = next(each for each in panel._wrong._keys if each.startswith("Member/"))
-    _choose(panel._wrong, key)
+    assert panel.corrections[key]["should_be_person"] == right["title"]
+    panel.remove([key])
+    person = next(each for each in panel.table.names if each.startswith("Member/"))
+    choose(panel, WRONG, key)
     press(panel, "Add to the corrections")
-    assert panel.corrections.rows[key]["new_id"] == event["should_be"]
-    _ticked(panel, "move the registrations").value = True
+    assert panel.corrections[key]["new_id"] == event["should_be"]
+    field(panel, "move the registrations").value = True
     press(panel, "Plan the correction")
     changes = panel.wb.plan(panel.review.plan).changes
     assert changes["WaIdMapping"] == {"update": 2}, "the other half of the swap too"
     assert len(changes) == 2, "its registrations move with it"
-    _choose(panel._wrong, key, person)
+    choose(panel, WRONG, key, person)
     _type(panel, panel._target, event["should_be"])
-    _choose(panel._target._table, event["should_be"])
+    choose(panel, "Records found", event["should_be"])
     press(panel, "Add to the corrections")
     assert "are of two kinds" in said(panel)
-    assert person not in panel.corrections.rows
+    assert person not in panel.corrections
 
 
 def test_errors_are_said_in_words(opened: Opened, club: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -169,14 +160,14 @@ def test_errors_are_said_in_words(opened: Opened, club: Ground, monkeypatch: pyt
     press(panel._search, "Find")
     assert "There is nothing to search for." in panel._search.work.said
     _type(panel, panel._search, "example")
-    _choose(panel._search._table, panel._search._table._keys[0])
+    choose(panel, "Mappings found", panel._search.table.names[0])
     assert "Chosen: Member/" in said(panel)
     _type(panel, panel._search, "nobody at all")
     assert "Chosen: " not in said(panel), "what is not there any more is not chosen"
     assert panel._add.disabled
     assert "Mappings found: none" in said(panel)
     assert "wb-fail" not in panel._search.work.said
-    monkeypatch.setattr(panel, "_exports", ["no-such-file.csv"])
+    monkeypatch.setattr(panel, "exports", ["no-such-file.csv"])
     press(panel, "Look again")
     assert "no-such-file.csv" in panel.work.said
 
@@ -186,7 +177,7 @@ def test_a_healthy_club_has_nothing_to_correct(opened: Opened, club: Ground) -> 
     found = wb.mapping_findings()
     panel = MappingCorrection(wb, found)
     assert not panel.work.busy, "what was asked already is not asked again"
-    assert "Problems with mappings, the worst first: none" in said(panel)
+    assert f"{WRONG}: none" in said(panel)
     assert panel._sure.disabled
     assert panel._add.disabled
     assert "none" in panel.static().text
@@ -201,14 +192,14 @@ def test_people_are_seen_until_they_are_covered(opened: Opened, club: Ground) ->
     wb.unmask = False
     assert name not in wb.mapping_findings().problems.to_string()
     panel = _panel(wb)
-    _choose(panel._wrong, panel._wrong._keys[0])
+    choose(panel, WRONG, panel.table.names[0])
     press(panel, "Add to the corrections")
     switch = next(part for part in parts(panel) if getattr(part, "description", "") == PEOPLE)
     for shown in (True, False, True):
         switch.value = shown
         settle(panel)
-        screen = said(panel) + panel._wrong._table._dt_args["data_json"]
-        screen += panel.corrections._table._table._dt_args["data_json"]
+        screen = said(panel) + panel.table._table._dt_args["data_json"]
+        screen += panel._listed._table._dt_args["data_json"]
         assert (name in screen) is shown
         assert name not in panel.static().html
 
@@ -231,6 +222,6 @@ def test_a_search_is_answered_while_the_mappings_are_still_looked_at(opened: Ope
     panel._search._typed.value = "example"
     panel._search.work.wait()
     assert panel.work.busy
-    assert len(panel._search.answer) == 50
+    assert len(panel._search.table.names) == 50
     goes_on.set()
     settle(panel)

@@ -9,7 +9,7 @@ import pytest
 from ipywidgets import HTML, Widget
 
 from tests.conftest import Ground
-from tests.panels.conftest import parts, press, said, settle
+from tests.panels.conftest import choose, parts, press, said, settle
 from tests.states import state
 from workbench import panels
 from workbench.panels import PreflightPanel
@@ -18,7 +18,7 @@ from workbench.workbench import Workbench
 
 def _chosen(panel: PreflightPanel, item: str, says: str = "") -> None:
     """Choose an item, and write what is to be said of it."""
-    panel._items._table.selected_rows = [panel._items._keys.index(item)]
+    choose(panel, "Checklist", item)
     panel._says.value = says
 
 
@@ -36,9 +36,9 @@ def test_from_everything_open_to_signed(opened: Callable[..., Workbench], club: 
     wb = opened(club)
     panel = PreflightPanel(wb)
     settle(panel)
-    assert len(_states(panel)) == len(panel._items._keys) == 8
+    assert len(_states(panel)) == len(panel.table.names) == 8
     assert {name for name, state in _states(panel).items() if state == "ok"} == {"operator"}
-    assert panel._sign.disabled
+    assert panel.buttons["Sign as dana"].disabled
     assert panel._word.layout.display == "none", "nothing is offered before an item is chosen"
 
     panel._who.value = "robin"
@@ -84,7 +84,7 @@ def test_refusals_are_words_in_place_and_nothing_is_kept(
     press(panel, "Vouch for it")
     assert "no name is given" in panel.work.said
     assert not wb._attestations.read()
-    assert panel._buttons["withdrawn"].disabled, "there is nothing to take back"
+    assert panel.buttons["Take back"].disabled, "there is nothing to take back"
 
 
 def test_what_is_written_while_a_word_is_kept_stays(opened: Callable[..., Workbench], club: Ground) -> None:
@@ -93,8 +93,8 @@ def test_what_is_written_while_a_word_is_kept_stays(opened: Callable[..., Workbe
     gate = threading.Event()
     _chosen(panel, "window", "Sunday")
     panel.work.start("Being slow", lambda _: gate.wait(20))
-    panel._buttons["waived"].disabled = False  # as the page has it, which has not heard yet
-    panel._buttons["waived"].click()
+    panel.buttons["Waive it"].disabled = False  # as the page has it, which has not heard yet
+    panel.buttons["Waive it"].click()
     assert panel._says.value == ""
     panel._says.value = "of the next one"
     gate.set()

@@ -9,7 +9,7 @@ import pytest
 
 from tests.commands import shell as shell
 from tests.conftest import Ground
-from tests.panels.conftest import parts, press, said, settle
+from tests.panels.conftest import choose, field, press, said, settle, table
 from tests.recorded import EXCERPTS, Recording
 from tests.recorded import recording as recording
 from workbench import open_workbench, tier_corrections
@@ -17,6 +17,8 @@ from workbench.panels import TierCorrection
 from workbench.workbench import Workbench
 
 HOSTILE = "<img src=x onerror=alert(1)>\u202e=1+1"
+LEVELS = "Levels with members in another tier"
+MEMBERS = "Members in another tier than their level's"
 Opened = Callable[..., Workbench]
 
 
@@ -40,11 +42,10 @@ def test_one_level_is_corrected_then_all_and_taken_back(opened: Opened, club: Gr
     panel = _panel(wb)
     assert "Nearly everybody has the same" in said(panel)
     level, count = str(wrong.iloc[0]["level"]), int(wrong.iloc[0]["members"])
-    panel._levels._table.selected_rows = [panel._levels._keys.index(level)]
-    settle(panel)
-    assert panel.levels == [level]
-    assert len(panel._members._keys) == count
-    assert set(panel._members._keys) == set(wb.wrong_tiers(levels=[level])["key"])
+    levels, members = choose(panel, LEVELS, level), table(panel, MEMBERS)
+    assert panel.chosen == [level]
+    assert len(members.names) == count
+    assert set(members.names) == set(wb.wrong_tiers(levels=[level])["key"])
     press(panel, "Plan the correction")
     plan = wb.plan(panel.review.plan)
     assert plan.changes == {"Member": {"update": count}}
@@ -52,11 +53,9 @@ def test_one_level_is_corrected_then_all_and_taken_back(opened: Opened, club: Gr
     press(panel.review, "Approve")
     wb.apply(plan)
     press(panel, "Compare")
-    assert level not in panel._levels._keys
-    assert panel.levels == []
-    next(
-        each for each in parts(panel) if getattr(each, "description", "") == "Reason"
-    ).value = "by the policy"
+    assert level not in levels.names
+    assert panel.chosen == []
+    field(panel, "Reason").value = "by the policy"
     press(panel, "Plan the correction")
     rest = wb.plan(panel.review.plan)
     assert rest.total == int(wrong["members"].sum()) - count
@@ -65,7 +64,7 @@ def test_one_level_is_corrected_then_all_and_taken_back(opened: Opened, club: Gr
     wb.apply(rest)
     press(panel, "Compare")
     assert not wb.tier_review().correctable
-    assert panel._act.layout.display == "none"
+    assert panel._correction.layout.display == "none"
     for done in (rest, plan):
         back = wb.plan_undo(done.id)
         wb.approve(back, back.digest)
@@ -77,7 +76,7 @@ def test_hostile_levels_and_errors_are_said_in_words(opened: Opened, club: Groun
     club.execute('UPDATE "Member" SET "waMembershipLevelRaw" = %s', HOSTILE)
     panel = _panel(opened(club))
     assert "No line maps the level" in said(panel)
-    press_it = next(each for each in parts(panel) if getattr(each, "description", "") == "Tier mapping")
+    press_it = field(panel, "Tier mapping")
     press_it.value = "no-such-file.yaml"
     settle(panel)
     assert "no-such-file.yaml" in panel.work.said
@@ -95,7 +94,7 @@ def test_hostile_levels_and_errors_are_said_in_words(opened: Opened, club: Groun
     assert "NOSUCHTIER" in panel.work.said
     assert panel.review.plan == ""
     assert "<img" not in said(panel)
-    assert "<img" not in panel._levels._table._dt_args["data_json"]
+    assert "<img" not in table(panel, LEVELS)._table._dt_args["data_json"]
 
 
 def test_without_a_mapping_it_says_so(opened: Opened, club: Ground) -> None:
@@ -103,7 +102,7 @@ def test_without_a_mapping_it_says_so(opened: Opened, club: Ground) -> None:
     wb.options = wb.options.model_copy(update={"tier_mapping": None})
     panel = _panel(wb)
     assert "no tier mapping is configured" in said(panel)
-    assert panel._act.layout.display == "none"
+    assert panel._correction.layout.display == "none"
     assert panel.work.said == ""
 
 
@@ -127,10 +126,10 @@ def test_tiers_and_statuses_are_corrected_apart(
     )
     monkeypatch.setenv("CLUB_URL", club.url)
     panel = _panel(open_workbench("club"))
-    for of, column, count in (("tiers", "membershipTierId", 2), ("statuses", "membershipStatusId", 1)):
+    for of, column, count in (("tier", "membershipTierId", 2), ("status", "membershipStatusId", 1)):
         panel._of.value = of
         settle(panel)
-        assert len(panel._members._keys) == count
+        assert len(table(panel, MEMBERS).names) == count
         press(panel, "Plan the correction")
         plan = panel.wb.plan(panel.review.plan)
         assert plan.changes == {"Member": {"update": count}}

@@ -6,7 +6,8 @@ import ast
 import json
 from typing import Any
 
-from workbench.reporting.engine import NotebookNode, read
+from nbformat import NotebookNode, read
+
 from workbench.reporting.html import to_html
 from workbench.reporting.templates import report_template
 from workbench.reporting.verdict import MIME
@@ -22,7 +23,7 @@ def executed(
     displayed: list[dict[str, Any]] = []
     panels: list[Any] = []
     verdict: dict[str, Any] = {}
-    notebook, names = read(report_template(name)), dict[str, Any]()
+    notebook, names = read(report_template(name), as_version=4), dict[str, Any]()
     environment = next(each for each in settings.environments if each != "demo")
     with monkeypatch.context() as only_now:
         only_now.setattr("IPython.display.display", lambda data, raw: displayed.append(data))

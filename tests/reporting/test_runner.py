@@ -50,7 +50,7 @@ def test_the_post_recovery_report(club: Settings) -> None:
     assert verdict["made_at"].endswith("+00:00")
     self_contained(page)
     assert "Is it safe to reopen? No." in page
-    assert page.count('<details class="code">') == sum(
+    assert page.count('<div class="code">') == sum(
         each["cell_type"] == "code" for each in json.loads(notebook)["cells"]
     )
     assert steps[0][1] == 0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -121,9 +120,3 @@ def test_a_run_id_goes_through_as_it_is(run_id: str) -> None:
     namespace: dict[str, Any] = {}
     exec(PythonTranslator.codify(values), namespace)
     assert namespace["run_id"] == run_id
-
-
-def test_importing_the_engine_leaves_other_imports_alone() -> None:
-    import workbench.reporting.engine  # noqa: F401
-
-    assert sys.modules.get("rfc3987_syntax", ...) is not None

@@ -4,14 +4,12 @@ A panel holds no query and no rule of its own. It calls what the workbench offer
 comes back, errors included, in place and in words. Where there is no browser it leaves a static table.
 """
 
+from workbench.panels.corrections import RunPicker, TierCorrection
 from workbench.panels.duplicates import DuplicateReview
 from workbench.panels.mappings import MappingCorrection
-from workbench.panels.panel import opened
+from workbench.panels.panel import Where, opened
 from workbench.panels.plans import PlanReview
 from workbench.panels.preflight import PreflightPanel
-from workbench.panels.runs import RunPicker
-from workbench.panels.tiers import TierCorrection
-from workbench.panels.where import Where
 
 __all__ = [
     "DuplicateReview",

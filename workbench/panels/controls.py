@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 from ipywidgets import Button, Checkbox, Text
 
-from workbench.panels.panel import WIDE
+WIDE = {"description_width": "initial"}
+"""A field's style: what it is for is read whole."""
 
 
 def button(title: str, icon: str, act: Callable[[], None], tip: str = "") -> Button:
@@ -23,9 +24,7 @@ def button(title: str, icon: str, act: Callable[[], None], tip: str = "") -> But
 
 def tick(what: str, on: bool = False) -> Checkbox:
     """Return a box to tick."""
-    made = Checkbox(on, description=what, indent=False)
-    made.layout.width = "auto"
-    return made
+    return Checkbox(on, description=what, indent=False, layout={"width": "auto"})
 
 
 def line(title: str, placeholder: str, value: str = "", width: str = "34rem") -> Text:

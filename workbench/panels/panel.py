@@ -1,4 +1,4 @@
-"""What all panels share: the banner that says where one is, a place for what went wrong, and a static likeness."""
+"""What all panels share: the banner, a place for what went wrong, rows to choose from, and a static likeness."""
 
 from __future__ import annotations
 
@@ -7,19 +7,48 @@ from collections.abc import Callable, Iterator, Sequence
 from copy import copy
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-from ipywidgets import HTML, Checkbox, VBox, Widget
+from anywidget import AnyWidget
+from ipywidgets import HTML, Button, HBox, VBox, Widget
 from markupsafe import Markup
+from traitlets import Unicode
 
-from workbench import Shown, Workbench, WorkbenchError, open_workbench, prose, visible
+from workbench import Shown, Workbench, WorkbenchError, looked_at, open_workbench, prose, visible
+from workbench.panels.controls import button, tick
+from workbench.panels.table import Table
 from workbench.panels.work import Work
 
 PEOPLE = "Show names, addresses and numbers of people"
 """The switch of every panel."""
 
-WIDE = {"description_width": "initial"}
-"""A field's style: what it is for is read whole."""
+
+class Heading(AnyWidget):
+    """A panel's heading, to which whoever looks elsewhere can be led."""
+
+    _esm = Path(__file__).parent / "heading.js"
+    title = Unicode().tag(sync=True)
+
+    def lead(self) -> None:
+        """Scroll here, and give it the focus."""
+        self.send({"lead": True})
+
+
+class Told(HTML):
+    """What a report would show, shown again when people are to be seen or covered."""
+
+    def __init__(self) -> None:
+        self._made: tuple[Callable[[], Shown], ...] = ()
+        super().__init__()
+
+    def tell(self, *made: Callable[[], Shown]) -> None:
+        """Show what these make, one below the other, instead of what is there."""
+        self._made = made
+        self.redraw()
+
+    def redraw(self) -> None:
+        """Make it again."""
+        self.value = Markup("\n").join(Markup(make().html) for make in self._made)
 
 
 class Panel(VBox):
@@ -32,52 +61,24 @@ class Panel(VBox):
     title : str
         What it is for, as people say it.
     parts : sequence of Widget
-        What it is made of, from top to bottom; then comes what it says of its work.
-    below : sequence of Widget
-        What follows from it.
+        What it is made of, from top to bottom.
     switch : bool
         Whether it has the switch that shows people or covers them; a panel within another has none.
 
-    Attributes
-    ----------
-    work : Work
-        What it is doing, and what became of it.
     """
 
-    def __init__(
-        self,
-        wb: Workbench,
-        title: str,
-        parts: Sequence[Widget],
-        below: Sequence[Widget] = (),
-        switch: bool = True,
-    ) -> None:
-        self.wb = wb
-        people = Checkbox(wb.shows_people, description=PEOPLE, indent=False, layout={"width": "auto"})
+    def __init__(self, wb: Workbench, title: str, parts: Sequence[Widget], switch: bool = True) -> None:
+        self.wb, self.heading = wb, Heading(title=title)
+        people = tick(PEOPLE, wb.shows_people)
         people.observe(lambda change: self._uncover(change["new"]), "value")
-        heading = HTML(Markup("<h3>{}</h3>").format(title))
-        style = HTML(f"<style>{_style()}</style>")
-        super().__init__(
-            [style, banner(wb), heading, *([people] if switch else []), *parts, self.work, *below]
-        )
+        people.layout.display = "" if switch else "none"
+        super().__init__([HTML(f"<style>{_style()}</style>"), banner(wb), self.heading, people, *parts])
         self.add_class("wb-panel")
-
-    @property
-    def work(self) -> Work:
-        """What the panel is doing."""
-        # Made when it is first asked for, since the parts that use it are made before the panel is.
-        if "_work" not in self.__dict__:
-            self.__dict__["_work"] = Work(self.wb.environment.name)
-        found: Work = self.__dict__["_work"]
-        return found
-
-    def redraw(self) -> None:
-        """Show again what the panel itself shows of people; its tables follow by themselves."""
 
     def _uncover(self, shown: bool) -> None:
         self.wb.people = shown
         for part in _within(self):
-            if isinstance(part, Panel) or hasattr(part, "redraw"):
+            if hasattr(part, "redraw"):
                 part.redraw()
 
     def static(self) -> Shown:
@@ -91,6 +92,140 @@ class Panel(VBox):
             "text/html": shown.html,
             "text/plain": shown.text,
         }
+
+
+class Where(Panel):
+    """Says which environment one is in, in a banner that is red on production, and how it is looked at."""
+
+    def __init__(self, wb: Workbench) -> None:
+        told = Told()
+        super().__init__(wb, "This is the database you look at", [told], switch=False)
+        told.tell(self.static)
+
+    def static(self) -> Shown:
+        """Return the same facts."""
+        return looked_at(self.wb)
+
+
+class Chooser(Panel):
+    """Rows to choose from, what is known of those that are chosen, and what can be done about them.
+
+    A subclass says what these are. `rows` and `known` ask the workbench, beside the page; `lay_out` and `tell` show what
+    they return; `actions` are the buttons, and `offered` names those that can be pressed now.
+
+    What is done is done about what is seen. A page shows what it was told last, and a click on it may arrive when
+    something else is chosen: until that is read no button can be pressed, and then there are new ones.
+
+    Attributes
+    ----------
+    wanted, shown : list of str, and that or None
+        The keys that are chosen, and those of which all that is known is seen.
+    work : Work
+        What it is doing, and what became of it.
+    """
+
+    title: ClassVar[str]
+    key: ClassVar[str]
+    caption: ClassVar[str]
+    several: ClassVar[bool] = False
+    reading: ClassVar[str]
+    """What is being done while the rows are read."""
+
+    def __init__(self, wb: Workbench, wanted: Sequence[str] = (), *, switch: bool = True) -> None:
+        self.wb = seeing(wb)
+        self.wanted = list(wanted)
+        self.shown: list[str] | None = None
+        self.buttons: dict[str, Button] = {}
+        self.work, self.row = Work(wb.environment.name), HBox()
+        self.table = Table(
+            self.key,
+            self.caption,
+            several=self.several,
+            wb=self.wb,
+            chosen=lambda _: self.choose(self.chosen),
+        )
+        super().__init__(self.wb, self.title, self.parts(), switch)
+        self._renew()
+        self.work.observe(lambda _: self.offer(), "busy")
+
+    def parts(self) -> list[Widget]:
+        """Make what is seen, from top to bottom: `table`, the `row` of buttons and `work` are made already."""
+        raise NotImplementedError
+
+    @property
+    def chosen(self) -> list[str]:
+        """The keys that are chosen on the page."""
+        return self.table.chosen
+
+    def actions(self) -> dict[str, tuple[str, Callable[[], None], str]]:
+        """Return the buttons: title to icon, what it does, and what it is for."""
+        raise NotImplementedError
+
+    def offered(self) -> set[str]:
+        """Return the titles of the buttons that can be pressed, nothing else being done."""
+        return set(self.buttons)
+
+    def rows(self) -> Any:
+        """Read the rows."""
+
+    def lay_out(self, rows: Any) -> None:
+        """Show the rows."""
+
+    def known(self, keys: list[str]) -> Any:
+        """Read what is known of the rows of these keys."""
+
+    def tell(self, known: Any) -> None:
+        """Show what is known, or that nothing is chosen."""
+
+    def look(self) -> None:
+        """Read everything as it is now."""
+        self.work.start(self.reading, lambda _: self.rows(), self.lay_out_anew)
+
+    def lay_out_anew(self, rows: Any) -> None:
+        """Show rows that were read, and read again what is known of the chosen ones."""
+        self.lay_out(rows)
+        self.table.choose(self.wanted)
+        self._read()
+
+    def choose(self, keys: list[str]) -> None:
+        """Read what is known of other rows, or again of those whose reading failed."""
+        self.wanted = keys
+        if keys != self.shown:
+            self.shown = None
+            self._read()
+        self.offer()
+
+    def offer(self) -> None:
+        """Let those buttons be pressed that can be."""
+        on = set() if self.work.busy or self.shown != self.wanted else self.offered()
+        for title, each in self.buttons.items():
+            each.disabled = title not in on
+
+    def _read(self) -> None:
+        keys = self.wanted
+        what = f"Reading {', '.join(keys)}" if len(keys) == 1 else self.reading
+        self.work.start(
+            what,
+            lambda _: self.known(keys) if keys == self.wanted else None,
+            lambda known: self._tell(keys, known),
+        )
+
+    def _tell(self, keys: list[str], known: Any) -> None:
+        if keys != self.wanted:
+            return
+        if keys != self.shown:  # what is pressed beside the one before, and on its way, is not heard
+            self._renew()
+        self.shown = keys
+        self.tell(known)
+
+    def _renew(self) -> None:
+        for each in self.buttons.values():
+            each.disabled = True
+        self.buttons = {
+            title: button(title, icon, act, tip) for title, (icon, act, tip) in self.actions().items()
+        }
+        self.row.children = tuple(self.buttons.values())
+        self.offer()
 
 
 def seeing(wb: Workbench) -> Workbench:
@@ -119,11 +254,6 @@ def banner(wb: Workbench) -> HTML:
     made = HTML(Markup('<div class="wb-banner wb-kind-{}" role="status">{}</div>').format(here.kind, words))
     made.add_class("wb-where")
     return made
-
-
-def words(shown: Shown) -> HTML:
-    """Show what a report would show, as it stands there."""
-    return HTML(shown.html)
 
 
 def opened(panel: Callable[[Workbench], Panel], *, unmask: bool = False) -> Widget:

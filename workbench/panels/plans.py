@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ipywidgets import HTML, Button, HBox, Tab, VBox
+from ipywidgets import HTML, HBox, Tab, VBox, Widget
 from markupsafe import Markup
+from traitlets import Unicode
 
 from workbench import (
+    LevelZero,
     Plan,
     ReportResult,
     Review,
@@ -33,26 +35,34 @@ from workbench import (
     show,
 )
 from workbench.panels.controls import button, line
-from workbench.panels.page import page
-from workbench.panels.panel import Panel, seeing, words
-from workbench.panels.table import Table
+from workbench.panels.panel import Chooser
 from workbench.panels.work import Advance
 
-_PARTS: dict[str, tuple[Callable[[Review], Shown], ...]] = {
-    "In short": (plan_summary, plan_checks),
+_PARTS: dict[str, tuple[str, tuple[Callable[[Review], Shown], ...]]] = {
+    "In short": ("", (plan_summary, plan_checks)),
     "What changes": (
-        lambda review: show(plan_changes(review.plan), "Rows by table"),
-        plan_values,
-        plan_conservation,
+        "",
+        (lambda review: show(plan_changes(review.plan), "Rows by table"), plan_values, plan_conservation),
     ),
-    "Who is affected": (plan_affected,),
-    "Kept": (plan_kept,),
-    "Conflicts": (plan_conflicts,),
-    "Undecided": (plan_unresolved,),
+    "Who is affected": ("", (plan_affected,)),
+    "Kept": ("kept", (plan_kept,)),
+    "Conflicts": ("conflicts", (plan_conflicts,)),
+    "Undecided": ("unresolved", (plan_unresolved,)),
 }
+"""The tabs: which of the plan's counts stands in the title, and what is shown."""
+
+_DIGEST = Markup(
+    '<dl><dt>Plan</dt><dd class="wb-id">{}</dd><dt>State</dt><dd class="wb-state">{}, {}</dd>'
+    '<dt>Digest</dt><dd class="wb-id wb-copy">{}</dd></dl>'
+)
+_PAGE = Markup(
+    '<iframe class="wb-page" sandbox="" title="{}" srcdoc="{}"></iframe>'
+    '<p class="wb-note">The same page is kept as <code>{}</code>.</p>'
+)
+"""A report in a frame of its own, that can neither run scripts nor reach the notebook."""
 
 
-class PlanReview(Panel):
+class PlanReview(Chooser):
     """Choose a plan, read it, and carry it out or take it back.
 
     Parameters
@@ -65,146 +75,123 @@ class PlanReview(Panel):
         Whether the plans of the environment are listed, to choose from.
     """
 
+    title, key, caption = "Review a plan", "plan", "Plans"
+    reading = "Reading the plans"
+
+    done = Unicode()
+    """The plan that was last seen applied: with it, the database is another."""
+
     def __init__(self, wb: Workbench, plan: str = "", *, listed: bool = True) -> None:
-        wb = seeing(wb)
         self._review: Review | None = None
-        self._listed = listed
-        self._wanted = ""  # the plan that is to be seen
-        self._followers: list[Callable[[], None]] = []
-        self._followed = ("", "")  # the plan, and its state, that they were last told of
-        self._choice = Table("plan", "Plans", wb=wb, chosen=self._chosen)
-        self._answer, self._digest, self._page = HTML(), HTML(), VBox()
-        self._parts = Tab([VBox() for _ in _PARTS], titles=list(_PARTS))
-        self._who = line("Approved by", "whose consent it is", wb.settings.operator, "20rem")
-        self._where = line("Type the environment's name", wb.environment.name, width="26rem")
-        self._where.layout.display = "" if wb.environment.production else "none"
-        self._buttons: dict[str, Button] = {}
-        self._row = HBox()
-        # Beside the name that consents stands what it is consent to.
-        self._act = VBox([self._digest, HBox([self._who, self._where]), self._row])
-        self._shown = VBox([self._answer, self._parts, self._act, self._page])
-        parts = [*([self._choice] if listed else []), self._shown]
-        super().__init__(wb, "Review a plan", parts, switch=listed)
-        self.work.observe(lambda _: self._offer(), "busy")
+        self._listed, self._leads = listed, False
+        super().__init__(wb, [plan] if plan else [], switch=listed)
         if listed or plan:
-            self.show(plan)
-        else:  # within another panel, which will show the plan it makes
-            self._shown.layout.display = "none"
+            self.look()
+
+    def parts(self) -> list[Widget]:
+        """Lay out the plans, one plan's parts, and what can be done with it."""
+        self._answer, self._digest, self._page = HTML(), HTML(), HTML()
+        self._tabs = Tab([HTML() for _ in _PARTS], titles=list(_PARTS))
+        self._who = line("Approved by", "whose consent it is", self.wb.settings.operator, "20rem")
+        self._where = line("Type the environment's name", self.wb.environment.name, width="26rem")
+        self._where.layout.display = "" if self.wb.environment.production else "none"
+        again = button("Look again", "refresh", self.look, "See what became of the plans since")
+        # Beside the name that consents stands what it is consent to.
+        consent = [self._digest, HBox([self._who, self._where]), HBox([self.row, again])]
+        self._seen = VBox([self._answer, self._tabs, *consent])
+        self._seen.layout.display = "none"
+        return [*([self.table] if self._listed else []), self._seen, self.work, self._page]
 
     @property
     def plan(self) -> str:
-        """The id of the plan that is shown; empty when none is."""
+        """The id of the plan that is seen; empty when none is."""
         return self._review.plan.id if self._review else ""
 
-    @property
-    def state(self) -> str:
-        """What became of it so far: planned, approved, applied, ...; empty when none is shown."""
-        return self._review.state if self._review else ""
-
-    def show(self, plan: str | Plan) -> None:
-        """Show a plan, and the list of plans as it is now."""
-        name = self._wanted = plan.id if isinstance(plan, Plan) else plan
-        self.work.start(
-            "Reading the plan" if name else "Reading the plans", lambda _: self._read(name), self._lay_out
-        )
+    def show(self, plan: Plan | str) -> None:
+        """Show a plan, and lead whoever asked for it there."""
+        self.wanted, self._leads = [plan if isinstance(plan, str) else plan.id], True
+        self.offer()
+        self.look()
 
     def redraw(self) -> None:
         """Show the plan again, with people or without them."""
         if self.plan:
-            self.show(self.plan)
-
-    def follow(self, told: Callable[[], None]) -> None:
-        """Have somebody told whenever a plan that was applied is shown: the database is another by then."""
-        self._followers.append(told)
+            self.look()
 
     def static(self) -> Shown:
         """Return the plans and what became of each."""
         return show(self.wb.plans(), "Plans", self.wb.unmask, limit=40)
 
-    def _read(self, name: str) -> tuple[Any, Review | None, list[list[HTML]]]:
-        review = review_plan(self.wb, name) if name else None
-        parts = [[words(part(review)) for part in parts] for parts in _PARTS.values()] if review else []
-        return self.wb.plans(), review, parts
+    def rows(self) -> Any:
+        """Read the plans, where they are listed."""
+        return self.wb.plans() if self._listed else None
 
-    def _lay_out(self, read: tuple[Any, Review | None, list[list[HTML]]]) -> None:
-        plans, review, parts = read
-        if review is None or self._review is None or review.plan.digest != self._review.plan.digest:
-            self._renew()
-            self._page.children = ()  # it is another plan's
+    def lay_out(self, plans: Any) -> None:
+        """Show the plans, the latest first."""
+        if plans is not None:
+            self.table.show(plans.iloc[::-1])
+
+    def known(self, keys: list[str]) -> tuple[Review, list[str]] | None:
+        """Read a plan beside the database."""
+        if not keys:
+            return None
+        review = review_plan(self.wb, keys[0])
+        return review, ["\n".join(part(review).html for part in parts) for _, parts in _PARTS.values()]
+
+    def tell(self, known: tuple[Review, list[str]] | None) -> None:
+        """Show the plan."""
+        review, parts = known or (None, [])
+        if review is None or review.plan.id != self.plan:
+            self._page.value = ""  # it is another plan's
         self._review = review
-        self._choice.show(plans.iloc[::-1])
-        self._choice.choose([self.plan])
-        self._shown.layout.display = "" if self._review else "none"
-        if self._review is None:
+        self._seen.layout.display = "" if review else "none"
+        if review is None:
             return
-        for at, (title, part) in enumerate(zip(_PARTS, parts, strict=True)):
-            self._parts.children[at].children = part
-            self._parts.set_title(at, f"{title}{self._count(title)}")
-        self._answer.value = plan_answer(self._review).html
-        self._digest.value = Markup(
-            '<dl><dt>Plan</dt><dd class="wb-id">{}</dd><dt>State</dt><dd class="wb-state">{}, {}</dd>'
-            '<dt>Digest</dt><dd class="wb-id wb-copy">{}</dd></dl>'
-        ).format(self.plan, self._review.state, self._review.detail, self._review.plan.digest)
-        self._offer()
+        for number, ((title, (counted, _)), part) in enumerate(zip(_PARTS.items(), parts, strict=True)):
+            self._tabs.children[number].value = part
+            self._tabs.set_title(number, f"{title} ({review.facts[counted]:,})" if counted else title)
+        self._answer.value = plan_answer(review).html
+        self._digest.value = _DIGEST.format(self.plan, review.state, review.detail, review.plan.digest)
+        if self._leads:
+            self._leads = False
+            self.heading.lead()
+        if review.state == "applied":
+            self.done = self.plan
 
-    def _renew(self) -> None:
-        """Make the buttons anew: one that was pressed beside another plan, on its way until now, is not heard."""
-        for each in self._buttons.values():
-            each.disabled = True
-        self._buttons = {
-            "preview": button(
-                "Preview", "search", self._preview, "Make the verification report; nothing is applied"
-            ),
-            "approve": button("Approve", "check", self._approve, "Consent to exactly this plan, once"),
-            "apply": button("Apply", "play", self._apply, "Carry the approved plan out, whole or not at all"),
-            "undo": button("Plan the undo", "undo", self._undo, "Plan to take back what this plan did"),
+    def actions(self) -> dict[str, tuple[str, Callable[[], None], str]]:
+        """Return what leads from a plan to the database and back."""
+        return {
+            "Preview": ("search", self._preview, "Make the verification report; nothing is applied"),
+            "Approve": ("check", self._approve, "Consent to exactly this plan, once"),
+            "Apply": ("play", self._apply, "Carry the approved plan out, whole or not at all"),
+            "Plan the undo": ("undo", self._undo, "Plan to take back what this plan did"),
         }
-        again = button(
-            "Look again", "refresh", lambda: self.show(self.plan), "See what became of the plans since"
-        )
-        for each in self._buttons.values():
-            each.disabled = True  # until it is known what can be done with this one
-        self._row.children = (*self._buttons.values(), again)
 
-    def _count(self, title: str) -> str:
-        assert self._review is not None
-        facts = self._review.facts
-        counted = {"Kept": "kept", "Conflicts": "conflicts", "Undecided": "unresolved"}
-        return f" ({facts[counted[title]]:,})" if title in counted else ""
-
-    def _offer(self) -> None:
-        """Offer what can be done with the plan as it stands."""
-        # Another row is chosen in two messages, and a click on a button may come between them.
-        left = self._listed and self._choice.lists(self.plan) and self._choice.chosen != [self.plan]
-        review, busy = self._review, self.work.busy or left
-        state = review.state if review else ""
-        able = review is not None and review.here and not review.refused
+    def offered(self) -> set[str]:
+        """Return what can be done with the plan as it stands."""
+        review = self._review
+        if review is None:
+            return set()
+        able = review.here and not review.refused
         on = {
-            "preview": review is not None,
-            "approve": able and state in {"planned", "expired", "undone"},
-            "apply": able and state == "approved",
-            "undo": review is not None and review.here and state == "applied",
+            "Approve": able and review.state in {"planned", "expired", "undone"},
+            "Apply": able and review.state == "approved",
+            "Plan the undo": review.here and review.state == "applied",
         }
-        for name, each in self._buttons.items():
-            each.disabled = busy or not on[name]
-        if not busy and self._followed != (now := (self.plan, state)):
-            self._followed = now
-            for told in self._followers if state == "applied" else ():
-                told()
+        return {"Preview", *(title for title, possible in on.items() if possible)}
 
-    def _chosen(self, keys: list[str]) -> None:
-        if keys and keys[0] != self.plan:
-            self.show(keys[0])
-        else:
-            self._offer()
+    def _report(self, name: str, parameters: dict[str, str], what: str) -> None:
+        plan = self.plan
+
+        def then(made: ReportResult) -> None:
+            if self.plan == plan:  # a page below another plan would be taken for that plan's
+                self._page.value = _PAGE.format(made.verdict["headline"], made.html.read_text(), made.html)
+            self.work.say(str(made.verdict["headline"]), str(made.verdict["status"]).replace(" ", "-"))
+
+        self.work.start(what, lambda advance: self.wb.report(name, parameters, advance), then)
 
     def _preview(self) -> None:
-        name = self.plan
-        self.work.start(
-            "Making the report",
-            lambda advance: self.wb.report("plan", {"plan": name}, advance),
-            lambda made: self._print(made, name),
-        )
+        self._report("plan", {"plan": self.plan}, "Making the report")
 
     def _approve(self) -> None:
         assert self._review is not None
@@ -219,20 +206,19 @@ class PlanReview(Panel):
             made = self.wb.approve(plan, plan.digest, approver=who, confirm=where or None)
             return f"{made.approver} approves {plan.id}, once, until {made.expires_at:%Y-%m-%d %H:%M} UTC."
 
-        self.work.start("Recording the approval", consent, self._then)
+        def then(sentence: str) -> str:
+            self.look()
+            return sentence
+
+        self.work.start("Recording the approval", consent, then)
 
     def _apply(self) -> None:
         assert self._review is not None
         plan = self._review.plan
 
         def verify(_: Any) -> str:
-            if self._wanted == plan.id:
-                self.show(plan)
-            self.work.start(
-                "Verifying",
-                lambda advance: self.wb.report("post-recovery", {}, advance),
-                lambda made: self._print(made, plan.id),
-            )
+            self.look()
+            self._report("post-recovery", {}, "Verifying")
             return (
                 f"Applied: {plan.total:,} changes, and nothing else, by {plan.id}."
                 " The check of the whole database follows."
@@ -244,20 +230,59 @@ class PlanReview(Panel):
 
     def _undo(self) -> None:
         name = self.plan
-        self.work.start("Planning the undo", lambda _: self.wb.plan_undo(name), self._to_the_undo)
 
-    def _to_the_undo(self, plan: Plan) -> str:
-        self.show(plan)
-        return (
-            f"This is the plan that takes back {self.plan}: read it, approve it and apply it like any other."
-        )
+        def then(plan: Plan) -> str:
+            self.show(plan)
+            return (
+                f"This is the plan that takes back {name}: read it, approve it and apply it like any other."
+            )
 
-    def _then(self, sentence: str) -> str:
-        self.show(self.plan)
-        return sentence
+        self.work.start("Planning the undo", lambda _: self.wb.plan_undo(name), then)
 
-    def _print(self, made: ReportResult, name: str) -> None:
-        if self.plan == name:  # a page below another plan would be taken for that plan's
-            self._page.children = (page(made),)
-        status = str(made.verdict["status"]).replace(" ", "-")
-        self.work.say(str(made.verdict["headline"]), status)
+
+class Planner(Chooser):
+    """Choose, plan, and review what was planned below.
+
+    A subclass says, beside what every `Chooser` does, in `planning` how the plan is made of what is chosen now.
+
+    Attributes
+    ----------
+    review : PlanReview
+        Where the plan is reviewed, approved and applied.
+    """
+
+    act = ("Plan the correction", "wrench")
+
+    def __init__(self, wb: Workbench, wanted: list[str] | None = None) -> None:
+        super().__init__(wb, wanted or [])
+        self.review.observe(lambda _: self.applied(), "done")
+
+    def parts(self) -> list[Widget]:
+        """Make the button, and the review below it."""
+        self.review = PlanReview(self.wb, listed=False)
+        self.review.layout.display = "none"
+        return [self.row, self.work, self.review]
+
+    def actions(self) -> dict[str, tuple[str, Callable[[], None], str]]:
+        """Return the button that plans."""
+        title, icon = self.act
+        return {title: (icon, lambda: self.plan(self.planning()), "Write a plan; nothing is changed")}
+
+    def planning(self) -> Callable[[], Plan | LevelZero]:
+        """Return what makes the plan of what is chosen now."""
+        raise NotImplementedError
+
+    def applied(self) -> None:
+        """See how things are, now that a plan was applied."""
+        self.look()
+
+    def plan(self, make: Callable[[], Plan | LevelZero], work: Any = None) -> None:
+        """Make a plan, and show its review."""
+        (work or self.work).start(self.act[0].replace("Plan", "Planning", 1), lambda _: make(), self._planned)
+
+    def _planned(self, plan: Plan | LevelZero) -> str | None:
+        self.review.layout.display = "none" if isinstance(plan, LevelZero) else ""
+        if isinstance(plan, LevelZero):
+            return " ".join((str(plan), "To put right before it is run again:", *plan.fix))
+        self.review.show(plan)
+        return None

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Literal
 
-from ipywidgets import HTML, HBox, VBox
+import pandas as pd
+from ipywidgets import HTML, HBox, VBox, Widget
 from markupsafe import Markup
 
 from workbench import (
@@ -21,21 +23,18 @@ from workbench import (
     visible,
 )
 from workbench.panels.controls import button, line
-from workbench.panels.panel import Panel, seeing
-from workbench.panels.table import Table
+from workbench.panels.panel import Chooser
 from workbench.panels.work import Advance
 
-_COLUMNS = ["item", "state", "title", "evidence", "by"]
 _Word = Literal["attested", "waived", "withdrawn"]
-_WORDS: dict[_Word, tuple[str, str, str]] = {
-    "attested": ("Vouch for it", "check", "It is so, by this person's word"),
-    "waived": ("Waive it", "forward", "It may stay open, by this person's decision"),
-    "withdrawn": ("Take back", "times", "What was said of it holds no more"),
+_WORDS: dict[str, tuple[_Word, str, str, str]] = {
+    "Vouch for it": ("attested", "check", "vouches for", "It is so, by this person's word"),
+    "Waive it": ("waived", "forward", "waives", "It may stay open, by this person's decision"),
+    "Take back": ("withdrawn", "times", "takes back what was said of", "What was said of it holds no more"),
 }
-_SAID = {"attested": "vouches for", "waived": "waives", "withdrawn": "takes back what was said of"}
 
 
-class PreflightPanel(Panel):
+class PreflightPanel(Chooser):
     """Every item of the checklist with its evidence; to vouch for, to waive, and to sign.
 
     Nobody's word makes true what evidence contradicts: that takes a waiver, with a name and a reason.
@@ -51,96 +50,81 @@ class PreflightPanel(Panel):
         The checklist as it was last answered.
     """
 
+    title, key, caption = "May the import begin?", "item", "Checklist"
+    reading = "Answering the checklist"
+
     def __init__(self, wb: Workbench) -> None:
-        wb = seeing(wb)
         self.found: Preflight | None = None
-        self._answer, self._detail = HTML(), HTML()
-        self._items = Table("item", "Checklist", wb=wb, chosen=lambda _: self._explain())
-        operator = wb.settings.operator if wb.settings.operator_named else ""
-        self._who = line("Name", "whose word it is", operator, "20rem")
-        self._says = line(
-            "In words", "what is vouched for, or why it may stay open; no personal data", width="36rem"
-        )
-        self._buttons = {
-            kind: button(title, icon, partial(self._say, kind), tip)
-            for kind, (title, icon, tip) in _WORDS.items()
-        }
-        self._sign = button(
-            f"Sign as {wb.settings.operator}",
-            "pencil",
-            self._write,
-            "Write into the audit log that everything is settled; possible once nothing is open",
-        )
-        again = button("Look again", "refresh", self.look, "Answer the checklist as it is now")
-        self._word = VBox([self._detail, HBox([self._who, self._says]), HBox(list(self._buttons.values()))])
-        self._word.layout.display = "none"
-        super().__init__(
-            wb,
-            "May the import begin?",
-            [self._answer, self._items, self._word, HBox([self._sign, again])],
-        )
-        self.work.observe(lambda _: self._offer(), "busy")
+        self._sign = f"Sign as {wb.settings.operator}"
+        super().__init__(wb)
         self.look()
 
-    def look(self) -> None:
-        """Answer the checklist anew."""
-        self.work.start("Answering the checklist", lambda _: self.wb.preflight(), self._lay_out)
+    def parts(self) -> list[Widget]:
+        """Lay out the answer, the items, and what can be said of one."""
+        self._answer, self._detail = HTML(), HTML()
+        operator = self.wb.settings.operator if self.wb.settings.operator_named else ""
+        self._who = line("Name", "whose word it is", operator, "20rem")
+        what = "what is vouched for, or why it may stay open; no personal data"
+        self._says = line("In words", what, width="36rem")
+        self._word = VBox([self._detail, HBox([self._who, self._says])])
+        again = button("Look again", "refresh", self.look, "Answer the checklist as it is now")
+        return [self._answer, self.table, self._word, HBox([self.row, again]), self.work]
+
+    def actions(self) -> dict[str, tuple[str, Callable[[], None], str]]:
+        """Return what can be said of an item, and the signature under all of them."""
+        words = {title: (icon, partial(self._say, title), tip) for title, (_, icon, _, tip) in _WORDS.items()}
+        sign = "Write into the audit log that everything is settled; possible once nothing is open"
+        return {**words, self._sign: ("pencil", self._write, sign)}
+
+    def offered(self) -> set[str]:
+        """Offer a word on the chosen item, and to sign where nothing is open."""
+        words = set(_WORDS) if self._item else set()
+        taken_back = set() if self._item and self._item.by else {"Take back"}
+        return words - taken_back | ({self._sign} if self.found and self.found.clear else set())
 
     def static(self) -> Shown:
         """Return the checklist as it is now."""
-        return show(self._told(self.wb.preflight(), self.wb.unmask), "Checklist", self.wb.unmask)
+        return show(_told(self.wb.preflight(), self.wb.unmask), "Checklist", self.wb.unmask)
 
-    def _told(self, found: Preflight, unmask: bool) -> Any:
-        told = found.table()[_COLUMNS]
-        if not unmask:
-            told = told.assign(evidence=told["evidence"].map(mask_text))
-        return told
+    def rows(self) -> Preflight:
+        """Answer the checklist anew."""
+        return self.wb.preflight()
 
-    def _lay_out(self, found: Preflight) -> None:
+    def lay_out(self, found: Preflight) -> None:
+        """Show the checklist."""
         self.found = found
-        self._answer.value = in_short(preflight_findings(found), "May the import begin?").html
-        self._items.show(self._told(found, self.wb.shows_people))
-        self._explain()
+        self._answer.value = in_short(preflight_findings(found), self.title).html
+        self.table.show(_told(found, self.wb.shows_people))
 
     def redraw(self) -> None:
         """Show the checklist again."""
         if self.found is not None:
-            self._lay_out(self.found)
+            self.lay_out_anew(self.found)
 
-    def _explain(self) -> None:
+    def tell(self, _: Any) -> None:
         """Say of the chosen item all that is known, and offer to speak for it."""
         item = self._item
         self._word.layout.display = "none" if item is None else ""
         if item is None:
-            self._offer()
             return
-        evidence = item.evidence if self.wb.shows_people else mask_text(item.evidence)
         facts = {
             item.title: item.asks,
-            "Evidence": evidence,
+            "Evidence": item.evidence if self.wb.shows_people else mask_text(item.evidence),
             "Word": item.by or "nobody's",
             "State": item.state,
             "Next step": item.next_step or "none",
         }
-        row = Markup("<dt>{}</dt><dd>{}</dd>")
-        rows = Markup("").join(
-            row.format(name, prose(visible(value), self.wb.environment.name)) for name, value in facts.items()
-        )
-        self._detail.value = Markup("<dl>{}</dl>").format(rows)
-        self._offer()
+        row, where = Markup("<dt>{}</dt><dd>{}</dd>"), self.wb.environment.name
+        rows = [row.format(name, prose(visible(value), where)) for name, value in facts.items()]
+        self._detail.value = Markup("<dl>{}</dl>").format(Markup("").join(rows))
 
     @property
     def _item(self) -> Any:
-        chosen = self._items.chosen
-        return next((each for each in self.found.items if each.id in chosen), None) if self.found else None
+        items = self.found.items if self.found else ()
+        return next((item for item in items if [item.id] == self.wanted), None)
 
-    def _offer(self) -> None:
-        item, busy = self._item, self.work.busy
-        for kind, one in self._buttons.items():
-            one.disabled = busy or item is None or (kind == "withdrawn" and not item.by)
-        self._sign.disabled = busy or self.found is None or not self.found.clear
-
-    def _say(self, kind: _Word) -> None:
+    def _say(self, title: str) -> None:
+        kind, _, verb, _ = _WORDS[title]
         item, says, who = self._item, self._says.value, self._who.value.strip()
         self._says.value = ""  # at once: by the time it is kept, somebody may be writing of the next item
 
@@ -155,11 +139,11 @@ class PreflightPanel(Panel):
                 self._says.value = self._says.value or says
                 raise
 
-        def said(made: Any) -> str:
+        def then(made: Any) -> str:
             self.look()
-            return f"{made.by} {_SAID[made.kind]} {item.title.lower()}."
+            return f"{made.by} {verb} {item.title.lower()}."
 
-        self.work.start("Keeping the word", keep, said)
+        self.work.start("Keeping the word", keep, then)
 
     def _write(self) -> None:
         def signed(entry: str) -> str:
@@ -167,3 +151,8 @@ class PreflightPanel(Panel):
             return f"Signed by {self.wb.settings.operator}: audit entry {entry}."
 
         self.work.start("Signing", lambda _: self.wb.sign_preflight(), signed)
+
+
+def _told(found: Preflight, unmask: bool) -> pd.DataFrame:
+    frame = found.table()[["item", "state", "title", "evidence", "by"]]
+    return frame if unmask else frame.assign(evidence=frame["evidence"].map(mask_text))

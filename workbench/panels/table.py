@@ -1,4 +1,4 @@
-"""A table that people search, sort and choose in. Rows are known by their keys, never by where they stand."""
+"""Tables that people search, sort and choose in. Rows are known by their keys, never by where they stand."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pandas as pd
-from ipywidgets import HTML, VBox
+from ipywidgets import HTML, HBox, VBox
 from itables.widget import ITable
 from markupsafe import Markup
 
 from workbench import Workbench, heading, mask, text_of
+from workbench.panels.controls import button, line
+from workbench.panels.work import Work
 
 MOST = 2_000
 """Rows that are sent to the browser; who looks for more asks the database."""
@@ -42,7 +44,7 @@ class Table(VBox):
     wb : Workbench
         Says whether people are shown.
     chosen : callable, optional
-        Told the keys of the chosen rows whenever they change.
+        Told the keys of the chosen rows whenever a person changes them.
     """
 
     def __init__(
@@ -52,12 +54,10 @@ class Table(VBox):
         *,
         several: bool = False,
         wb: Workbench,
-        chosen: Callable[[list[str]], None] | None = None,
+        chosen: Callable[[list[str]], None] = lambda _: None,
     ) -> None:
-        self._key, self._caption, self._wb = key, caption, wb
-        self._shown: tuple[pd.DataFrame, int | None] | None = None
-        self._keys: list[str] = []
-        self._told = chosen
+        self.key, self.caption, self._wb, self._told = key, caption, wb, chosen
+        self._frame, self._total, self.names = pd.DataFrame(columns=[key]), 0, list[str]()
         self._ours = False  # a change that is nobody's choice
         self._about = HTML()
         self._table = ITable(
@@ -69,7 +69,7 @@ class Table(VBox):
             keys=True,
             scrollX=True,
         )
-        self._table.observe(self._changed, "selected_rows")
+        self._table.observe(lambda _: None if self._ours else self._told(self.chosen), "selected_rows")
         super().__init__([self._about, self._table])
         self.add_class("wb-choose")
 
@@ -77,19 +77,20 @@ class Table(VBox):
     def chosen(self) -> list[str]:
         """The keys of the chosen rows."""
         # A page that has not heard of a shorter table yet may choose what is there no more.
-        return [self._keys[place] for place in self._table.selected_rows if place < len(self._keys)]
-
-    def lists(self, key: str) -> bool:
-        """Tell whether a row of that key is there."""
-        return key in self._keys
+        return [self.names[place] for place in self._table.selected_rows if place < len(self.names)]
 
     def choose(self, keys: Sequence[str]) -> None:
         """Choose rows by their keys; those that are not there are passed over."""
         self._ours = True
-        self._table.selected_rows = [self._keys.index(each) for each in keys if each in self._keys]
+        self._table.selected_rows = [self.names.index(key) for key in keys if key in self.names]
         self._ours = False
 
-    def show(self, frame: pd.DataFrame, total: int | None = None) -> None:
+    def row(self, key: str) -> dict[str, Any]:
+        """Return a row by its key; an empty one where there is none."""
+        rows = self._frame[self._frame[self.key] == key].to_dict("records")
+        return {str(name): value for name, value in rows[0].items()} if rows else {}
+
+    def show(self, frame: pd.DataFrame, total: int = 0) -> None:
         """Show a frame instead of what is there; what was chosen stays chosen where it is still there.
 
         Parameters
@@ -99,44 +100,86 @@ class Table(VBox):
         total : int, optional
             How many rows there are in all, where the frame is a part of them.
         """
-        self._shown = frame, total
         before = self.chosen
-        shown = frame.head(MOST)
-        self._keys = [str(each) for each in shown[self._key]]
-        kept = [self._keys.index(each) for each in before if each in self._keys]
+        self._frame, self._total = frame, max(total, len(frame))
+        self.names = [str(key) for key in frame[self.key].head(MOST)]
+        kept = [self.names.index(key) for key in before if key in self.names]
         self._ours = True
-        self._table.update(_as_shown(shown, self._wb.shows_people), selected_rows=kept, **_WHOLE)
+        shown = _as_shown(frame.head(MOST), self._wb.shows_people)
+        self._table.update(shown, selected_rows=kept, **_WHOLE)
         self._ours = False
-        of_all = max(len(frame), total or 0)
-        cut = f"; the first {len(shown):,} of {of_all:,}" if of_all > len(shown) else ""
+        cut = f"; the first {len(shown):,} of {self._total:,}" if self._total > len(shown) else ""
         self._about.value = Markup('<p class="wb-caption">{}: {}{}</p>').format(
-            self._caption, f"{of_all:,}" if of_all else "none", cut
+            self.caption, f"{self._total:,}" if self._total else "none", cut
         )
 
     def redraw(self) -> None:
         """Show the same rows again, with people or without them."""
-        if self._shown is not None:
-            self.show(*self._shown)
+        self.show(self._frame, self._total)
 
-    def _changed(self, _: Any) -> None:
-        if self._told is not None and not self._ours:
-            self._told(self.chosen)
+
+class Search(VBox):
+    """A field to search in beside whatever else a panel does, and the table of what was found.
+
+    Parameters
+    ----------
+    title, what : str
+        What the field is called, and what to type into it.
+    ask : callable
+        Given what was typed; returns a frame, whose ``attrs`` say how many were ``found`` in all, and whether there may
+        be ``more``.
+    table : Table
+        Where the answer goes.
+    changed : callable
+        Called when there is another answer, and with it another choice.
+    """
+
+    def __init__(
+        self,
+        title: str,
+        what: str,
+        ask: Callable[[str], pd.DataFrame],
+        table: Table,
+        changed: Callable[[], None],
+        environment: str,
+    ) -> None:
+        self._ask, self.table, self._changed, self.work = ask, table, changed, Work(environment)
+        self._typed = line(title, what)
+        # Enter, or leaving the field, is a change; the button asks again for the same.
+        self._typed.observe(lambda change: self._search() if change["new"].strip() else None, "value")
+        find = button("Find", "search", lambda: None if self.work.busy else self._search())
+        table.layout.display = "none"
+        super().__init__([HBox([self._typed, find]), self.work, table])
+
+    def clear(self) -> None:
+        """Forget what was typed, and what was found."""
+        self._typed.value = ""
+        self._lay_out(None)
+
+    def _search(self) -> None:
+        typed = self._typed.value
+        self.work.start("Searching", lambda _: self._ask(typed), self._lay_out)
+
+    def _lay_out(self, found: pd.DataFrame | None) -> str | None:
+        self.table.layout.display = "none" if found is None else ""
+        frame = pd.DataFrame(columns=[self.table.key]) if found is None else found
+        self.table.show(frame, int(frame.attrs.get("found", 0)))
+        self._changed()
+        return "There may be more: type more of what you know." if frame.attrs.get("more") else None
 
 
 def _as_shown(frame: pd.DataFrame, unmask: bool) -> pd.DataFrame:
     """Return a frame of texts, and of numbers, which are to be sorted as such."""
-    masked = mask(frame, unmask)
-    columns = {}
+    masked, shown = mask(frame, unmask), {}
     for column in masked.columns:
         values = masked[column]
-        if pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values):
-            columns[heading(column)] = values
-        else:
-            columns[heading(column)] = pd.Series(
-                [_cut(text_of(each, column)) for each in values], dtype=object
-            )
-    return pd.DataFrame({name: list(values) for name, values in columns.items()})
+        number = pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)
+        shown[heading(column)] = [
+            value if number else shorten(text_of(value, column), LONGEST) for value in values
+        ]
+    return pd.DataFrame(shown)
 
 
-def _cut(text: str) -> str:
-    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
+def shorten(text: str, longest: int) -> str:
+    """Cut a text that is too long."""
+    return text if len(text) <= longest else text[: longest - 1] + "…"

@@ -45,16 +45,13 @@ class Work(VBox):
     def __init__(self, environment: str) -> None:
         self._environment = environment
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="panel")
-        self._waiting: list[Future[None]] = []
-        self._doing, self._said = HTML(), HTML()
+        self._jobs: list[Future[None]] = []
+        self._begun, self._lock, self._worker = 0, RLock(), Thread()
+        self._doing, self._bar, self._said = HTML(), IntProgress(0, 0, 1), HTML()
         self._said.add_class("wb-said")
-        self._bar = IntProgress(0, 0, 1)
-        self._bar.layout.display = "none"
         self._heard = 0.0
-        self._begun, self._lock = 0, RLock()
-        self._worker: Thread | None = None
-        self._sentences: list[Markup] = []
         super().__init__([self._doing, self._bar, self._said])
+        self._rest()
 
     @property
     def said(self) -> str:
@@ -84,29 +81,26 @@ class Work(VBox):
         """
         with self._lock:
             if current_thread() is not self._worker:
-                self._sentences = []  # a person asked for something new; what follows from it is said below it
-                self._said.value = ""
+                self._said.value = (
+                    ""  # a person asked for something new; what follows from it is said below it
+                )
             self._begun += 1
             self.busy = True
-            self._waiting = [each for each in self._waiting if not each.done() or each.exception()]
-            self._waiting.append(self._pool.submit(self._run, what, act, then, lasting))
+            self._jobs = [job for job in self._jobs if not job.done() or job.exception()]
+            self._jobs.append(self._pool.submit(self._run, what, act, then, lasting))
 
     def wait(self) -> None:
         """Wait until all is done that was begun."""
-        while True:
-            with self._lock:  # what is being done may begin something more
-                if not self._waiting:
-                    return
-                first = self._waiting.pop(0)
-            first.result()
+        while self._jobs:  # what is being done may begin something more
+            with self._lock:
+                job = self._jobs.pop(0)
+            job.result()
 
     def say(self, sentence: str, tone: str = "pass") -> None:
         """Show a sentence below the panel; commands in backticks are set as such."""
-        said = Markup('<p class="wb-{}" role="alert">{}</p>').format(
+        self._said.value += Markup('<p class="wb-{}" role="alert">{}</p>').format(
             tone, prose(visible(sentence), self._environment)
         )
-        self._sentences.append(said)
-        self._said.value = Markup("").join(self._sentences)
 
     def _run(
         self,
@@ -132,10 +126,13 @@ class Work(VBox):
             self.say(f"This failed in a way that was not foreseen ({type(error).__name__}: {error}).", "fail")
             raise
         finally:
-            self._doing.value, self._bar.layout.display, self._heard = "", "none", 0.0
+            self._rest()
             with self._lock:
                 self._begun -= 1
                 self.busy = self._begun > 0
+
+    def _rest(self) -> None:
+        self._doing.value, self._bar.layout.display, self._heard = "", "none", 0.0
 
     def _advance(self, step: str, done: int, total: int) -> None:
         if done < total and monotonic() - self._heard < _PAUSE:

@@ -9,9 +9,8 @@ from __future__ import annotations
 import base64
 import io
 import warnings
-from collections.abc import Mapping, Sequence
-from importlib import import_module
-from threading import Thread
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -36,14 +35,15 @@ STYLE: dict[Any, Any] = {
 }
 
 
-def prepare_charts() -> None:
-    """Import matplotlib in the background, while the database thinks about something else; no matplotlibrc holds."""
+@contextmanager
+def styled() -> Iterator[None]:
+    """Draw in the style of these charts, whatever a matplotlibrc says."""
+    from matplotlib import rc_context, rcdefaults, rcParams
 
-    def prepare() -> None:
-        import_module("matplotlib").rcdefaults()
-        import_module("matplotlib.backends.backend_svg")
-
-    Thread(target=prepare, daemon=True).start()
+    with rc_context():
+        rcdefaults()
+        rcParams.update(STYLE)
+        yield
 
 
 def show_figure(figure: Figure, alt: str = "") -> Shown:
@@ -56,10 +56,8 @@ def show_figure(figure: Figure, alt: str = "") -> Shown:
     alt : str
         What it shows, in words; the chart's own words when left out.
     """
-    from matplotlib import rc_context
-
     words, target = visible(alt or str(figure.get_label())), io.BytesIO()
-    with rc_context(STYLE), warnings.catch_warnings():
+    with styled(), warnings.catch_warnings():
         # matplotlib's font may lack a letter; the SVG holds text, and the reader's fonts have it.
         warnings.filterwarnings("ignore", message=r"(Glyph .* missing|Matplotlib currently does not)")
         figure.savefig(target, format="svg", metadata={"Date": None, "Creator": None})
@@ -345,10 +343,9 @@ def canvas(
     rows: int, title: str, width: float = WIDTH, margin: float = 1.1, height: float = BAR
 ) -> tuple[Figure, Axes]:
     """Return an empty figure with room for so many rows (sizes in inches), and its axes."""
-    from matplotlib import rc_context
     from matplotlib.figure import Figure
 
-    with rc_context(STYLE):
+    with styled():
         figure = Figure(figsize=(width, margin + height * max(rows, 1)), layout="constrained")
         axes = figure.add_subplot()
     axes.set_title(title, loc="left", fontweight="bold", fontsize=11, pad=8)

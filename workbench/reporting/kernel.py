@@ -1,4 +1,4 @@
-"""The kernel a report runs in: this very interpreter, whatever kernels are registered."""
+"""A notebook, executed by papermill in this very interpreter, whatever kernels are registered."""
 
 from __future__ import annotations
 
@@ -6,38 +6,35 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
+from nbclient.exceptions import DeadKernelError
+from nbformat import NotebookNode
+from papermill import PapermillExecutionError, execute_notebook
+from papermill.engines import NBClientEngine, papermill_engines
 
 from workbench.errors import ReportFileError
 from workbench.settings import Settings, config_file
 
 # The folder in which the command was given may hold files that are named like modules: it is searched last. Settings
-# of IPython and matplotlib, and start-up files, have no say in a report.
-# A figure costs half a second of imports: they are done while the database answers the first questions. At the end
-# the interpreter would take all that was imported apart again, another third of a second for nothing: what is
-# registered first runs last, when everybody who has something to put away has done so.
+# of IPython, and start-up files, have no say in a report.
 _START = """
-import atexit, os, sys
+import os, sys
 sys.path.sort(key=os.getcwd().__eq__)
-atexit.register(os._exit, 0)
 from ipykernel.kernelapp import IPKernelApp
 class ReportKernel(IPKernelApp):
     def load_config_file(self, *_, **__): pass
-    def init_code(self):
-        from workbench.reporting.drawing import prepare_charts
-        prepare_charts()
+    def init_code(self): pass
 ReportKernel.launch_instance()
 """
-
-
 _NOT_FOR_IT = {"IPYTHONDIR", "MPLBACKEND", "PYTHONSTARTUP"}
 
 
-class OwnKernel(AsyncKernelManager):
+class _Kernel(AsyncKernelManager):
     """Starts ``sys.executable``; a kernel spec of the user's that says ``python3`` may be another Python."""
 
     variables: dict[str, str]
@@ -52,16 +49,55 @@ class OwnKernel(AsyncKernelManager):
     async def start_kernel(self, **options: Any) -> None:  # type: ignore[override]
         """Start it with the variables that let it find what this process found."""
         ours = {name: value for name, value in os.environ.items() if name not in _NOT_FOR_IT}
-        variables = {**ours, **self.variables}
         # On its way out a kernel tells the terminal that it was interrupted; nobody has to know.
-        options |= {"env": variables, "stderr": subprocess.DEVNULL}
+        options |= {"env": {**ours, **self.variables}, "stderr": subprocess.DEVNULL}
         # What is shown passes through local ports, which other users of the machine can reach.
         await super().start_kernel(**{**options, "transport_encryption": "auto"})
 
 
-def kernel_class(variables: dict[str, str]) -> type[OwnKernel]:
-    """Return a kernel manager that hands these variables to its kernel."""
-    return type("ReportKernel", (OwnKernel,), {"variables": variables})
+class _KeepingEngine(NBClientEngine):  # type: ignore[misc, unused-ignore]
+    """Hands out the notebook it executes, which papermill drops when the kernel dies."""
+
+    @classmethod
+    def execute_managed_notebook(
+        cls, nb_man: Any, kernel_name: str, *, kept: list[NotebookNode], **options: Any
+    ) -> Any:
+        kept.append(nb_man.nb)
+        return super().execute_managed_notebook(nb_man, kernel_name, **options)
+
+
+papermill_engines.register("workbench", _KeepingEngine)
+
+
+def execute(
+    path: Path, parameters: dict[str, Any], variables: dict[str, str], begin: Callable[..., None]
+) -> tuple[NotebookNode, Exception | None]:
+    """Execute a notebook; return it, and what stopped it if something did.
+
+    Parameters
+    ----------
+    path : Path
+        Of the notebook; it is not changed.
+    parameters : dict
+        By name, of the declared types.
+    variables : dict of str to str
+        For the kernel, besides this process's own.
+    begin : callable
+        Told the cell, as ``cell`` and ``cell_index``, before it is run.
+    """
+    kept: list[NotebookNode] = []
+    kernel = type("ReportKernel", (_Kernel,), {"variables": variables})
+    how = {"kernel_manager_class": kernel, "on_cell_start": begin, "kept": kept}
+    quiet = {"progress_bar": False, "log_output": False}
+    try:
+        execute_notebook(
+            str(path), None, parameters, engine_name="workbench", kernel_name="python3", **quiet, **how
+        )
+    except (PapermillExecutionError, DeadKernelError, RuntimeError) as error:
+        if not kept:
+            raise
+        return kept[0], error
+    return kept[0], None
 
 
 def kernel_variables(environment: str, settings: Settings, import_reports: list[Path]) -> dict[str, str]:

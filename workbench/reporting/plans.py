@@ -18,7 +18,7 @@ from workbench.murmurant.spellings import CONCEPTS
 from workbench.plans import journal
 from workbench.plans.plan import OPERATIONS, Plan
 from workbench.reporting.masking import mask_text
-from workbench.reporting.reviewing import QUESTION, Opened, Review, noted
+from workbench.reporting.reviewing import QUESTION, WENT, Opened, Review, noted
 from workbench.reporting.summaries import listed
 from workbench.reporting.tables import Shown, prose, show, table, visible
 from workbench.reporting.verdict import answered, conclude, tally, worst
@@ -61,6 +61,8 @@ def plan_answer(review: Review) -> Shown:
     """Say what a plan would do, and whether it can be approved as it is."""
     status = worst(review.findings)
     words = _summed_up(review), answered(QUESTION, status), tally(review.findings)
+    if review.state in WENT:  # whether it can be approved is the question no more
+        status, words = "pass", (plan_sentence(review.plan), f"It was {review.state}: {review.detail}.", "")
     html = Markup('<p class="wb-answer wb-{}">{}<br><strong>{}</strong> {}</p>')
     return Shown(html.format(status.replace(" ", "-"), *map(visible, words)), "\n".join(map(visible, words)))
 
@@ -92,9 +94,11 @@ def plan_summary(review: Review) -> Shown:
 
 def plan_checks(review: Review) -> Shown:
     """List what decides whether a plan can be approved, with what was found and what to do."""
-    rows = [{"status": each.status, "check": each.title, "found": each.reason} for each in review.findings]
+    went = review.state in WENT  # then it is no fault that it was applied
+    findings = [each for each in review.findings if not went or each.status != "fail"]
+    rows = [{"status": each.status, "check": each.title, "found": each.reason} for each in findings]
     shown = table(pd.DataFrame(rows), "What was checked", review.wb.shows_people, limit=len(rows))
-    steps = [each.remedy for each in review.findings if each.bad]
+    steps = [each.remedy for each in findings if each.bad]
     if not steps:
         return shown
     items = Markup("").join(Markup("<li>{}</li>").format(prose(each)) for each in steps)

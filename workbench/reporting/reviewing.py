@@ -31,7 +31,7 @@ QUESTION = "Can this plan be approved as it is?"
 COMPARED = 500
 """Rows of each section that are compared with the database; apply compares every one."""
 
-_WENT = ("applied", "undone")
+WENT = ("applied", "undone")
 
 
 class Opened(Looked, Protocol):
@@ -178,7 +178,7 @@ def _target(wb: Opened, plan: Plan) -> Finding:
 
 
 def _once(plan: Plan, state: str, detail: str) -> Finding:
-    if state in _WENT:
+    if state in WENT:
         return _ONCE("fail", 1, pd.DataFrame({"key": [plan.id]}), reason=f"It was {state}: {detail}.")
     return _ONCE("pass", 0, reason=f"The journal does not have it. It is {state}: {detail}.")
 

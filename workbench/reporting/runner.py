@@ -11,22 +11,18 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from threading import Thread
 from time import perf_counter
 from typing import Any
+
+import nbformat
+from nbformat import NotebookNode
+from papermill.execute import ERROR_MARKER_TAG
 
 from workbench import errors
 from workbench.database.address import parse_address, redact
 from workbench.errors import NotebookFailed, UsageError, WorkbenchError
-from workbench.reporting.engine import (
-    ERROR_MARKER_TAG,
-    NotebookNode,
-    as_text,
-    execute,
-    read,
-)
-from workbench.reporting.html import to_html, warm_up
-from workbench.reporting.kernel import kernel_class, kernel_variables
+from workbench.reporting.html import to_html
+from workbench.reporting.kernel import execute, kernel_variables
 from workbench.reporting.masking import mask_text
 from workbench.reporting.templates import checked_parameters, report_parameters, report_template
 from workbench.reporting.verdict import MIME
@@ -146,7 +142,7 @@ def run_report(
         _write(target, ".html", page)
         if failure is None:
             _write(target, ".json", json.dumps(verdict, indent=2, ensure_ascii=False) + "\n")
-        _write(target, ".ipynb", as_text(notebook))
+        _write(target, ".ipynb", nbformat.writes(notebook) + "\n")  # type: ignore[no-untyped-call, unused-ignore]
     finally:
         for ending in (".ipynb", ".html", ".json"):
             _part(target, ending).unlink(missing_ok=True)
@@ -162,25 +158,19 @@ def run_report(
 
 
 def _execute(
-    template: Path,
-    parameters: dict[str, Any],
-    variables: dict[str, str],
-    progress: Progress | None,
+    template: Path, parameters: dict[str, Any], variables: dict[str, str], progress: Progress | None
 ) -> tuple[NotebookNode, Exception | None]:
-    """Execute the notebook; return it, and what stopped it if something did."""
-    Thread(target=warm_up, daemon=True).start()
-    headings: list[str] = []
-    under = ""
-    for cell in read(template).cells:
+    """Execute the notebook, telling the heading of each cell before it is run."""
+    headings = [""]
+    for cell in nbformat.read(template, as_version=4).cells:  # type: ignore[no-untyped-call, unused-ignore]
         found = re.match(r"#+ (.*)", cell.source) if cell.cell_type == "markdown" else None
-        under = found[1] if found else under
-        headings.append(under)
+        headings.append(found[1] if found else headings[-1])
 
     def begin(cell: NotebookNode, cell_index: int) -> None:
         if progress is not None:
-            progress(headings[min(cell_index, len(headings) - 1)], cell_index, len(headings) + 1)
+            progress(headings[min(cell_index + 1, len(headings) - 1)], cell_index, len(headings))
 
-    return execute(template, parameters, kernel_manager_class=kernel_class(variables), on_cell_start=begin)
+    return execute(template, parameters, variables, begin)
 
 
 def _taken_out(notebook: NotebookNode) -> dict[str, Any]:

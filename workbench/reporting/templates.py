@@ -5,40 +5,32 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+from pydantic import TypeAdapter, ValidationError
 
 from workbench.errors import UsageError, unknown
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 _ROOTS = (_PACKAGE.parent / "notebooks", _PACKAGE / "notebooks")
-FOLDERS = tuple(folder for root in _ROOTS for folder in (root / "reports", root))
-"""Where the notebooks lie, in a repository and in an installed wheel: the reports, then the investigations."""
+FOLDERS = tuple(folder for root in (*_ROOTS, Path("notebooks")) for folder in (root / "reports", root))
+"""Where the notebooks lie, in a repository, in an installed wheel, and in the working folder: reports first."""
 
 REQUIRED = "required"
 """How the comment of a parameter begins that has to be given."""
 
-_KINDS: dict[str, tuple[type, ...]] = {
-    "str": (str,),
-    "int": (int,),
-    "float": (float, int),
-    "bool": (bool,),
-    "list": (list,),
+_KINDS: dict[str, tuple[type, str]] = {
+    "str": (str, "text"),
+    "int": (int, "a whole number"),
+    "float": (float, "a number"),
+    "bool": (bool, "true or false"),
+    "list": (list, "a list"),
 }
-_SPOKEN = {
-    "str": "text",
-    "int": "a whole number",
-    "float": "a number",
-    "bool": "true or false",
-    "list": "a list",
-}
-_TRUTHS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
-@dataclass(frozen=True)
-class Parameter:
+class Parameter(NamedTuple):
     """One parameter of a report notebook, as its tagged cell declares it.
 
     Attributes
@@ -55,11 +47,6 @@ class Parameter:
     kind: str
     default: str
     purpose: str
-
-    @property
-    def optional(self) -> bool:
-        """Whether it may be None."""
-        return self.default == "None"
 
 
 def notebooks_folder() -> Path:
@@ -83,11 +70,10 @@ def report_template(name: str) -> Path:
 def _templates() -> dict[str, Path]:
     """Find every notebook that declares parameters, by its name without the number that orders it."""
     found: dict[str, Path] = {}
-    for folder in FOLDERS:
-        for path in sorted(folder.glob("*.ipynb")):
-            name = re.sub(r"^\d+[-_]", "", path.stem)
-            if name not in found and _declares_parameters(path):
-                found[name] = path
+    for path in (path for folder in FOLDERS for path in sorted(folder.glob("*.ipynb"))):
+        name = re.sub(r"^\d+[-_]", "", path.stem)
+        if name not in found and _declares_parameters(path):
+            found[name] = path
     return found
 
 
@@ -102,7 +88,7 @@ def _declares_parameters(path: Path) -> bool:
 
 @cache
 def _inspected(path: Path) -> dict[str, Any]:
-    from workbench.reporting.engine import inspect_notebook  # slow to import, and not for listing names
+    from papermill import inspect_notebook  # slow to import, and not for listing names
 
     found: dict[str, Any] = inspect_notebook(path)
     return found
@@ -110,12 +96,11 @@ def _inspected(path: Path) -> dict[str, Any]:
 
 def report_parameters(name: str) -> dict[str, Parameter]:
     """Return the parameters a report takes, by name."""
-    found = _inspected(report_template(name))
     return {
         each["name"]: Parameter(
             each["name"], each["inferred_type_name"], each["default"].strip(), each["help"].strip()
         )
-        for each in found.values()
+        for each in _inspected(report_template(name)).values()
     }
 
 
@@ -143,41 +128,23 @@ def checked_parameters(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _converted(parameter: Parameter, value: Any) -> Any:
-    wanted = _KINDS.get(parameter.kind)
-    if wanted is None:
+    if parameter.kind not in _KINDS:
         return value
-    if parameter.optional and (value is None or (isinstance(value, str) and value.lower() in {"", "none"})):
+    if parameter.default == "None" and (value is None or str(value).lower() in {"", "none"}):
         return None
-    if isinstance(value, str):
-        value = _from_text(parameter, value)
-    elif isinstance(value, tuple):
-        value = list(value)
-    if isinstance(value, wanted) and (parameter.kind == "bool" or not isinstance(value, bool)):
-        return value
-    raise _wrong(parameter, value)
-
-
-def _from_text(parameter: Parameter, text: str) -> Any:
+    kind, spoken = _KINDS[parameter.kind]
+    is_text = isinstance(value, str)
     try:
-        if parameter.kind == "int":
-            return int(re.sub(r"(?<=\d)[,_](?=\d{3})", "", text))
-        if parameter.kind == "float":
-            return float(text)
-        if parameter.kind == "bool":
-            return _TRUTHS[text.strip().lower()]
-        if parameter.kind == "list":
-            return (
-                json.loads(text)
-                if text.lstrip().startswith("[")
-                else [each.strip() for each in text.split(",") if each.strip()]
-            )
-    except (ValueError, KeyError):
-        raise _wrong(parameter, text) from None
-    return text
-
-
-def _wrong(parameter: Parameter, value: Any) -> UsageError:
-    return UsageError(
-        f"The parameter {parameter.name} must be {_SPOKEN[parameter.kind]}, not {value!r}.",
-        'Lists are written a,b or ["a", "b"].' if parameter.kind == "list" else "",
-    )
+        if is_text and kind is int:
+            value = re.sub(r",(?=\d{3})", "", value)
+        elif is_text and kind is list:
+            split = [part.strip() for part in value.split(",") if part.strip()]
+            value = json.loads(value) if value.lstrip().startswith("[") else split
+        elif isinstance(value, tuple):
+            value = list(value)
+        return TypeAdapter(kind).validate_python(value, strict=not is_text)
+    except (ValueError, ValidationError):
+        raise UsageError(
+            f"The parameter {parameter.name} must be {spoken}, not {value!r}.",
+            'Lists are written a,b or ["a", "b"].' if kind is list else "",
+        ) from None
