@@ -9,8 +9,7 @@ from __future__ import annotations
 import base64
 import io
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -35,17 +34,6 @@ STYLE: dict[Any, Any] = {
 }
 
 
-@contextmanager
-def styled() -> Iterator[None]:
-    """Draw in the style of these charts, whatever a matplotlibrc says."""
-    from matplotlib import rc_context, rcdefaults, rcParams
-
-    with rc_context():
-        rcdefaults()
-        rcParams.update(STYLE)
-        yield
-
-
 def show_figure(figure: Figure, alt: str = "") -> Shown:
     """Show a figure inside the page itself, with alternative text for who cannot see it.
 
@@ -56,8 +44,10 @@ def show_figure(figure: Figure, alt: str = "") -> Shown:
     alt : str
         What it shows, in words; the chart's own words when left out.
     """
+    from matplotlib import rc_context
+
     words, target = visible(alt or str(figure.get_label())), io.BytesIO()
-    with styled(), warnings.catch_warnings():
+    with rc_context(STYLE), warnings.catch_warnings():
         # matplotlib's font may lack a letter; the SVG holds text, and the reader's fonts have it.
         warnings.filterwarnings("ignore", message=r"(Glyph .* missing|Matplotlib currently does not)")
         figure.savefig(target, format="svg", metadata={"Date": None, "Creator": None})
@@ -343,9 +333,10 @@ def canvas(
     rows: int, title: str, width: float = WIDTH, margin: float = 1.1, height: float = BAR
 ) -> tuple[Figure, Axes]:
     """Return an empty figure with room for so many rows (sizes in inches), and its axes."""
+    from matplotlib import rc_context
     from matplotlib.figure import Figure
 
-    with styled():
+    with rc_context(STYLE):
         figure = Figure(figsize=(width, margin + height * max(rows, 1)), layout="constrained")
         axes = figure.add_subplot()
     axes.set_title(title, loc="left", fontweight="bold", fontsize=11, pad=8)

@@ -21,14 +21,15 @@ from workbench.errors import ReportFileError
 from workbench.settings import Settings, config_file
 
 # The folder in which the command was given may hold files that are named like modules: it is searched last. Settings
-# of IPython, and start-up files, have no say in a report.
+# of IPython and matplotlib, and start-up files, have no say in a report.
 _START = """
 import os, sys
 sys.path.sort(key=os.getcwd().__eq__)
+import matplotlib
 from ipykernel.kernelapp import IPKernelApp
 class ReportKernel(IPKernelApp):
     def load_config_file(self, *_, **__): pass
-    def init_code(self): pass
+    def init_code(self): matplotlib.rcdefaults()
 ReportKernel.launch_instance()
 """
 _NOT_FOR_IT = {"IPYTHONDIR", "MPLBACKEND", "PYTHONSTARTUP"}
