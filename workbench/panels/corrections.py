@@ -14,8 +14,7 @@ from workbench import (
     Shown,
     TierReview,
     Workbench,
-    run_counts,
-    run_summary,
+    listed,
     show,
     tier_configuration,
     tier_corrections,
@@ -24,6 +23,7 @@ from workbench.panels.controls import WIDE, button, line, tick
 from workbench.panels.panel import Told
 from workbench.panels.plans import Planner
 from workbench.panels.table import MOST, Table
+from workbench.runs.questions import run_counts, run_summary
 
 _COLUMNS = [
     "run",
@@ -77,11 +77,11 @@ class RunPicker(Planner):
 
     def static(self) -> Shown:
         """Return the runs, the latest first."""
-        return show(self.wb.runs().iloc[::-1][_COLUMNS], "Runs", self.wb.unmask, limit=40)
+        return show(self.wb.runs.frame().iloc[::-1][_COLUMNS], "Runs", self.wb.unmask, limit=40)
 
     def rows(self) -> Any:
         """Read the runs, and the snapshots that may hold old values."""
-        return self.wb.runs(), self.wb.snapshots_here()
+        return self.wb.runs.frame(), self.wb.snapshots_here()
 
     def lay_out(self, rows: Any) -> None:
         """Show the runs, the latest first."""
@@ -97,7 +97,7 @@ class RunPicker(Planner):
 
     def known(self, keys: list[str]) -> Any:
         """Read what a run did."""
-        return self.wb.run(keys[0], limit=MOST) if keys else None
+        return self.wb.runs.records(keys[0], limit=MOST) if keys else None
 
     def tell(self, did: Any) -> None:
         """Show what a run did, and its records."""
@@ -106,8 +106,8 @@ class RunPicker(Planner):
             self._summary.tell()
             return
         self._summary.tell(
-            lambda: run_summary(did, self.wb.shows_people),
-            lambda: show(run_counts(did), "Found and reported"),
+            lambda: listed(run_summary(did.run)),
+            lambda: show(run_counts(did.run), "Found and reported"),
             lambda: show(did.left_out, "Left out", self.wb.shows_people),
         )
         numbered = did.records.assign(record=range(1, len(did.records) + 1))
