@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from workbench.checks.tiers import TIER_CHECKS
+    from workbench.duplicates import Beside, Found
     from workbench.errors import WorkbenchError
-    from workbench.investigate.duplicates import Beside, Found
-    from workbench.investigate.mappings.problems import MappingFindings
+    from workbench.mappings.problems import MappingFindings
     from workbench.merging.request import MERGE_RULES
     from workbench.migration.preflight import Preflight
     from workbench.plans.plan import Plan
@@ -30,11 +30,11 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
-    "Beside": "workbench.investigate.duplicates",
-    "Found": "workbench.investigate.duplicates",
+    "Beside": "workbench.duplicates",
+    "Found": "workbench.duplicates",
     "MERGE_RULES": "workbench.merging.request",
     "LevelZero": "workbench.runs.telling",
-    "MappingFindings": "workbench.investigate.mappings.problems",
+    "MappingFindings": "workbench.mappings.problems",
     "Plan": "workbench.plans.plan",
     "Preflight": "workbench.migration.preflight",
     "ReportResult": "workbench.reporting.runner",

@@ -17,15 +17,14 @@ from workbench.checks.finding import SAMPLE
 from workbench.checks.integrity import table_counts
 from workbench.checks.rules import ground, run_rules
 from workbench.covering import answering, covering
-from workbench.duplicates import Duplicates
+from workbench.deduplicating import Duplicates
 from workbench.errors import ReportFileError, UsageError
 from workbench.hints import on_environment
 from workbench.investigate.dry_runs import rehearsals, rehearsals_frame
-from workbench.investigate.mappings.lookup import mapped
-from workbench.investigate.mappings.problems import MappingFindings, mapping_findings
-from workbench.investigate.mappings.telling import sure_corrections
 from workbench.investigate.policies.capacity import capacity_frame
 from workbench.investigate.readiness import readiness
+from workbench.mappings.problems import MappingFindings, mapping_findings, sure_corrections
+from workbench.mappings.queries import mapped
 from workbench.murmurant.exports import read_export_files
 from workbench.murmurant.reports import ImportReport
 from workbench.reconcile import Reconciliation, reconcile

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from workbench.covering import covering
-from workbench.investigate import people
-from workbench.investigate.mappings import finding
+from workbench.mappings import search
 from workbench.murmurant.spellings import MEMBER
 from workbench.session import Session
 
@@ -16,17 +15,17 @@ class Searching(Session):
 
     @covering
     def find_people(self, text: str, limit: int = 50) -> pd.DataFrame:
-        """Find people by id, WA id, or words of name and e-mail: see `workbench.investigate.people.find_people`."""
+        """Find people by id, WA id, or words of name and e-mail: see `workbench.mappings.search.find_records`."""
         return self.find_records(text, MEMBER, limit)
 
     @covering
     def find_records(self, text: str, entity: str = MEMBER, limit: int = 50) -> pd.DataFrame:
-        """Find people, events or registrations: see `workbench.investigate.people`."""
+        """Find people, events or registrations: see `workbench.mappings.search`."""
         with self.reading() as connection:
-            return people.find_records(connection, self.schema, entity, text, limit)
+            return search.find_records(connection, self.schema, entity, text, limit)
 
     @covering
     def find_mappings(self, text: str, limit: int = 50) -> pd.DataFrame:
-        """Find mappings by WA id, or by the person or event they lead to: see `workbench.investigate.mappings.finding`."""
+        """Find mappings by WA id, or by the person or event they lead to: see `workbench.mappings.search`."""
         with self.reading() as connection:
-            return finding.find_mappings(connection, self.schema, text, limit)
+            return search.find_mappings(connection, self.schema, text, limit)

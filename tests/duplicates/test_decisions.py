@@ -15,8 +15,8 @@ from tests.conftest import Ground
 from tests.dialects import one_dialect as one_dialect
 from tests.duplicates.conftest import twins
 from tests.planting import Planter
+from workbench.duplicates.decisions import Decision, decide
 from workbench.errors import DocumentError, UsageError, WorkbenchError
-from workbench.investigate.decisions import Decision, decide
 from workbench.statements import Statements
 
 ADDRESSES = (
@@ -143,7 +143,7 @@ def test_two_sessions_at_once_lose_nothing(tmp_path):
         list(pool.map(lambda number: kept(folder).add(made(number)), range(40)))
     assert sorted(each.right for each in kept(folder).read()) == sorted(f"b{n}" for n in range(40))
     writing = (
-        "import sys; from pathlib import Path; from workbench.investigate.decisions import *\n"
+        "import sys; from pathlib import Path; from workbench.duplicates.decisions import *\n"
         "from workbench.statements import Statements\n"
         "for n in range(25): Statements(Decision, Path(sys.argv[1]), 'club').add("
         "decide('Member', 'a', sys.argv[2] + str(n), 'same', by='dana'))"

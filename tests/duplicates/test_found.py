@@ -10,9 +10,9 @@ import pytest
 from tests.conftest import Ground
 from tests.duplicates.conftest import kinds, twins
 from tests.planting import Planter
+from workbench.duplicates.events import plain_title
+from workbench.duplicates.pairs import LARGEST_GROUP, within
 from workbench.errors import UsageError
-from workbench.investigate.duplicates.events import plain_title
-from workbench.investigate.duplicates.pairs import LARGEST_GROUP, within
 
 ENTITIES = ("Member", "Event", "Registration")
 

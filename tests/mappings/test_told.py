@@ -8,7 +8,7 @@ import pandas as pd
 
 from tests.commands import at, shell  # noqa: F401
 from tests.mappings.conftest import ALL
-from workbench.investigate.mappings.telling import COLUMNS
+from workbench.mappings.problems import COLUMNS
 from workbench.reporting import mapping_cycles_chart, mapping_scores_chart, mapping_table, show_figure
 
 

@@ -7,7 +7,7 @@ import pytest
 from tests.conftest import Ground
 from tests.dialects import one_dialect as one_dialect
 from tests.planting import Planter
-from workbench.investigate.associations import choose_canonical, count_associations
+from workbench.duplicates.associations import choose_canonical, count_associations
 from workbench.plans.plan import Plan
 
 PEOPLE = (

@@ -7,9 +7,9 @@ from typing import Any
 from sqlalchemy import Select
 
 from workbench.checks.registry import Look, NotRunError, Rows, check
+from workbench.duplicates import shifted_events, statements
+from workbench.duplicates.merged import written_since
 from workbench.errors import WorkbenchError
-from workbench.investigate.duplicates import shifted_events, statements
-from workbench.investigate.duplicates.merged import written_since
 from workbench.plans.standing import standing
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Select, column, exists, func, select, text, union
 
 from workbench.checks.registry import Look, NotConfiguredError, NotRunError, Rows, check
-from workbench.investigate.mappings.statements import NEEDS, leading_nowhere
+from workbench.mappings.queries import NEEDS, leading_nowhere
 from workbench.murmurant.references import literal, quoted
 from workbench.murmurant.row_digest import odd_value
 from workbench.murmurant.schema import as_text, same_id

@@ -8,10 +8,10 @@ from sqlalchemy import Select
 
 from workbench.checks.partial import NO_RUNS
 from workbench.checks.registry import Look, NotRunError, Rows, check
-from workbench.investigate.mappings.misplaced import brought_elsewhere
-from workbench.investigate.mappings.origins import imported_twice, without_mapping
-from workbench.investigate.mappings.statements import NEEDS, mapped_twice, shared_targets
-from workbench.investigate.mappings.witnesses import anything_told, contradicted
+from workbench.mappings.contradictions import contradicted
+from workbench.mappings.misplaced import brought_elsewhere
+from workbench.mappings.queries import NEEDS, mapped_twice, shared_targets
+from workbench.mappings.traces import imported_twice, without_mapping
 from workbench.murmurant.spellings import EVENT, MEMBER
 
 _NO_EVIDENCE = (
@@ -161,8 +161,8 @@ def records_imported_twice(look: Look) -> Rows:
 
 
 def _contradicted(look: Look, entity: str) -> Select[Any]:
-    asked = contradicted(look.schema, entity, look.runs)
-    if asked is None or not anything_told(look.connection, look.schema, entity, look.runs):
+    asked = contradicted(look.connection, look.schema, entity, look.runs)
+    if asked is None:
         raise NotRunError(
             _NO_EVIDENCE.format(what=f"which {entity.lower()} a Wild Apricot id was imported as")
         )

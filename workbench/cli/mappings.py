@@ -62,7 +62,7 @@ def mappings(
     unmask: Unmask = False,
 ) -> None:
     """List ids that lead to the wrong person or record, twice or nowhere; worst first, cycles drawn."""
-    from workbench.investigate.mappings.telling import PROBLEMS, cycles_of, sure_corrections
+    from workbench.mappings.problems import PROBLEMS, cycles_of, sure_corrections
     from workbench.murmurant.listings import write_csv
     from workbench.reporting.mappings import csv_remark
 

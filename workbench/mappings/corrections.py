@@ -10,8 +10,8 @@ from typing import Any
 from sqlalchemy import Connection
 
 from workbench.errors import Refused, UsageError, nearest
-from workbench.investigate.mappings.contacts import record_facts
-from workbench.investigate.mappings.lookup import MappingRow, ids_like, mapping_rows
+from workbench.mappings.identity import record_facts
+from workbench.mappings.queries import MappingRow, ids_like, mapping_rows
 from workbench.murmurant.listings import read_csv
 from workbench.murmurant.schema import Schema
 from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES, ENTITY_TYPES

@@ -13,15 +13,13 @@ import pandas as pd
 from sqlalchemy import Connection, select, tuple_
 
 from workbench.errors import Refused
-from workbench.investigate.mappings.by_run import written_through
-from workbench.investigate.mappings.lookup import MappingRow, mapping_to_keep
-from workbench.investigate.mappings.misplaced import BY_HAND, Misplaced, Wrong, came_through
-from workbench.investigate.mappings.problems import mapping_findings
-from workbench.investigate.mappings.statements import listed
 from workbench.mappings.corrections import Correction, resolve_corrections
+from workbench.mappings.misplaced import BY_HAND, Misplaced, Wrong, came_through, written_through
+from workbench.mappings.problems import mapping_findings
+from workbench.mappings.queries import MappingRow, mapping_to_keep
 from workbench.murmurant.importers import MAPPING_CORRECTED, Run
 from workbench.murmurant.reports import ReportRecord
-from workbench.murmurant.schema import Schema, as_text
+from workbench.murmurant.schema import Schema, as_text, is_one_of, values_table
 from workbench.murmurant.spellings import CONCEPTS, EVENT, MEMBER
 from workbench.plans.current import current_rows
 from workbench.plans.draft import Draft, PlanContext
@@ -254,12 +252,10 @@ def _slots(
     """Return where registrations are, by their ids or by the places themselves."""
     row = schema.registrations
     key, event, member = (as_text(row.c[name]) for name in ("id", "event_id", "member_id"))
-    if keys:
-        wanted = listed("moving", value=sorted(keys))
-        chosen = key.in_(select(wanted.c.value))
-    else:
-        ordered = sorted(slots)
-        wanted = listed("slots", event=[one for one, _ in ordered], member=[one for _, one in ordered])
+    chosen = is_one_of(row.c.id, keys)
+    if slots:
+        events, members = zip(*sorted(slots), strict=True)
+        wanted = values_table("slots", event=events, member=members)
         chosen = tuple_(event, member).in_(select(wanted.c.event, wanted.c.member))
     rows = connection.execute(select(key, event, member).where(chosen))
     return {registration: (at, who) for registration, at, who in rows}

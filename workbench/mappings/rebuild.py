@@ -15,18 +15,8 @@ from psycopg import sql
 from sqlalchemy import func, select
 
 from workbench.hints import aim
-from workbench.investigate.mappings.origins import (
-    AUDIT,
-    RAW,
-    Claim,
-    Key,
-    claims,
-    leading_to,
-    mapped_ids,
-    there,
-    without_mapping,
-)
-from workbench.investigate.mappings.statements import NEEDS
+from workbench.mappings.queries import NEEDS, Key, mapping_rows
+from workbench.mappings.traces import AUDIT, RAW, Claim, claims, mapped_ids, there, without_mapping
 from workbench.murmurant.importers import MAPPINGS_REBUILT, Run
 from workbench.murmurant.schema import Schema, entity_of
 from workbench.murmurant.spellings import CONCEPTS, ENTITIES, ENTITY_TYPES, REGISTRATION
@@ -167,8 +157,8 @@ class _Traces:
                 if each.action == "created":
                     self.owners[each.place].add(each.wa_id)
         made_for = {record for _, record in self.owners}
-        for (entity, wa_id), record in leading_to(connection, self.schema, made_for):
-            self.owners[entity, record].add(wa_id)
+        for row in mapping_rows(connection, self.schema, records=made_for):
+            self.owners[row.entity, row.target].add(row.wa_id)
 
     def decide(self, key: Key) -> _Lost:
         """Return the mapping of an id; `_Open` where there is none."""

@@ -8,8 +8,8 @@ from typing import Any
 import pandas as pd
 from sqlalchemy import Connection
 
+from workbench.duplicates.associations import count_associations
 from workbench.errors import WorkbenchError
-from workbench.investigate.associations import count_associations
 from workbench.merging.graph import Work
 from workbench.merging.moving import speaks_of
 from workbench.murmurant.references import Reference, References

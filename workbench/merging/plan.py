@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
+from workbench.duplicates.associations import choose_canonicals
 from workbench.errors import Refused, UsageError, unknown
-from workbench.investigate.associations import choose_canonicals
-from workbench.investigate.mappings.statements import listed
+from workbench.mappings.queries import mapping_rows
 from workbench.merging.collisions import Blocked
 from workbench.merging.conservation import prove_conservation
 from workbench.merging.graph import Work, blocked_merges, work_out
@@ -28,8 +28,8 @@ from workbench.merging.request import (
 )
 from workbench.merging.survivorship import fields_of, refuse_strange_hands, survive
 from workbench.merging.telling import audit_entries, facts_of, next_sync, notes_of, reason_of
-from workbench.murmurant.schema import Schema, as_text
-from workbench.murmurant.spellings import ENTITIES, ENTITY_TYPES, REGISTRATION
+from workbench.murmurant.schema import Schema
+from workbench.murmurant.spellings import ENTITIES, REGISTRATION
 from workbench.plans.current import Current, current_rows
 from workbench.plans.draft import Draft, PlanContext
 from workbench.plans.plan import Plan
@@ -179,18 +179,10 @@ def _leading(
     """Return the WA ids that lead to each of some records."""
     if not schema.has("mappings.entity_type", "mappings.wa_id", "mappings.target"):
         return {}
-    mappings, wanted = schema.mappings, listed("merging", value=sorted(keys))
-    target, wa_id = as_text(mappings.c.target), as_text(mappings.c.wa_id)
-    rows = connection.execute(
-        select(target, wa_id)
-        .where(mappings.c.entity_type.in_(ENTITY_TYPES[entity]), target.in_(select(wanted.c.value)))
-        .distinct()
-        .order_by(wa_id)
-    )
-    found: dict[str, list[str]] = {}
-    for key, each in rows:
-        found.setdefault(key, []).append(each)
-    return found
+    leading: dict[str, list[str]] = {}
+    for row in mapping_rows(connection, schema, records=keys, entity=entity):
+        leading.setdefault(row.target, []).append(row.wa_id)
+    return {key: sorted(set(wa_ids)) for key, wa_ids in leading.items()}
 
 
 def _refuse_idle_hands(work: Work, wishes: Wishes) -> None:

@@ -6,6 +6,8 @@ The live catalogue decides which spelling of a concept is in use, and the rest o
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -20,14 +22,16 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
+    bindparam,
     cast,
     func,
     literal_column,
     select,
 )
-from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TIMESTAMP
 from sqlalchemy.types import (
     UUID,
+    BigInteger,
     Boolean,
     Integer,
     Interval,
@@ -41,6 +45,8 @@ from workbench.errors import NotMurmurant, SchemaGap
 from workbench.murmurant.catalogue import Catalogue, Column, read_catalogue
 from workbench.murmurant.row_digest import readable_json
 from workbench.murmurant.spellings import CONCEPT_OF, CONCEPTS, REGISTRATION, RUN_ID_KEYS
+
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 @dataclass(frozen=True)
@@ -288,6 +294,25 @@ def same_id(left: ColumnElement[Any], right: ColumnElement[Any]) -> ColumnElemen
     if left.type.compile() == right.type.compile() and not isinstance(left.type, NullType):
         return left == right
     return as_text(left) == as_text(right)
+
+
+def is_one_of(column: ColumnElement[Any], ids: Iterable[str]) -> ColumnElement[bool]:
+    """Whether an id is one of some, compared as the column has it, so that an index serves."""
+    wanted: list[Any] = sorted({each for each in ids if each})
+    kind: TypeEngine[Any] = Text()
+    if isinstance(column.type, UUID):
+        kind, wanted = UUID(as_uuid=False), [each for each in wanted if _UUID.fullmatch(each)]
+    elif isinstance(column.type, Integer):
+        kind, wanted = BigInteger(), [int(each) for each in wanted if re.fullmatch(r"[0-9]{1,18}", each)]
+    else:
+        column = as_text(column)
+    return column == func.any(bindparam(None, wanted, type_=ARRAY(kind)))
+
+
+def values_table(name: str, /, **columns: Sequence[str | None]) -> Any:
+    """Return lists of texts of one length as a table to join with."""
+    arrays = [bindparam(None, list(values), type_=ARRAY(Text())) for values in columns.values()]
+    return func.unnest(*arrays).table_valued(*columns, name=name).render_derived()
 
 
 def entity_of(column: ColumnElement[str]) -> ColumnElement[str]:

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup
 
-from workbench.investigate.duplicates import Beside, Found
+from workbench.duplicates import Beside, Found
 from workbench.reporting.charts import COMPARED
 from workbench.reporting.masking import DOTS, mask
 from workbench.reporting.summaries import listed

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from workbench.investigate.mappings.scoring import SURE
 from workbench.investigate.matching import OFFER_THRESHOLD
+from workbench.mappings.identity import SURE
 from workbench.murmurant.importers import ACTIONS
 from workbench.murmurant.spellings import ENTITIES
 from workbench.reporting.drawing import (

@@ -32,7 +32,7 @@ def mapping_cycles_chart(problems: pd.DataFrame, unmask: bool = False) -> Figure
     Parameters
     ----------
     problems : pandas.DataFrame
-        See `workbench.investigate.mappings.problems.MappingFindings`; at most `MOST` mappings are drawn.
+        See `workbench.mappings.problems.MappingFindings`; at most `MOST` mappings are drawn.
     unmask : bool
         Whether people's names may be seen.
     """

@@ -8,8 +8,8 @@ from typing import Any
 import pandas as pd
 
 from workbench.checks.finding import Finding, Status
+from workbench.duplicates import Found
 from workbench.hints import on_environment
-from workbench.investigate.duplicates import Found
 from workbench.reporting.summaries import in_steps, listed
 from workbench.reporting.tables import Shown
 from workbench.reporting.verdict import Looked

@@ -9,8 +9,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from workbench.hints import on_environment
-from workbench.investigate.mappings.problems import MappingFindings
-from workbench.investigate.mappings.telling import PROBLEMS, cycles_of, sure_corrections
+from workbench.mappings.problems import PROBLEMS, MappingFindings, cycles_of, sure_corrections
 from workbench.murmurant.spellings import EVENT, MEMBER, REGISTRATION
 from workbench.reporting.summaries import in_steps, listed
 from workbench.reporting.tables import Shown, table, visible

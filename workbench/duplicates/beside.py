@@ -10,9 +10,9 @@ from sqlalchemy import Connection, Text, any_, cast, column, select, table
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from workbench.database.connection import frame
+from workbench.duplicates.associations import choose_canonicals, count_associations
+from workbench.duplicates.found import describe_records
 from workbench.errors import UsageError
-from workbench.investigate.associations import choose_canonicals, count_associations
-from workbench.investigate.duplicates.found import describe_records
 from workbench.murmurant.schema import Schema, as_text
 from workbench.murmurant.spellings import CONCEPT_OF, EVENT, MEMBER, REGISTRATION
 
@@ -29,7 +29,7 @@ class Beside:
         A row for each, in the order in which they were asked for: ``id``, and every field that a merge may
         choose the value of, under its own name, as text (None for NULL).
     referring : pandas.DataFrame
-        What refers to each: see `workbench.investigate.associations.count_associations`.
+        What refers to each: see `workbench.duplicates.associations.count_associations`.
     canonical, by : str
         The record that the guide's rule would keep, and what decided.
     associations : dict of str to int

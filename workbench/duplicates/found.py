@@ -11,9 +11,9 @@ from sqlalchemy import Connection, any_, cast, select
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from workbench.database.connection import frame
-from workbench.investigate.decisions import Decision, Pair
-from workbench.investigate.duplicates.clusters import CLUSTER_COLUMNS
-from workbench.investigate.duplicates.pairs import COLUMNS, open_pairs
+from workbench.duplicates.clusters import CLUSTER_COLUMNS
+from workbench.duplicates.decisions import Decision, Pair
+from workbench.duplicates.pairs import COLUMNS, open_pairs
 from workbench.murmurant.schema import Schema, as_text, named
 from workbench.murmurant.spellings import EVENT, MEMBER, REGISTRATION
 
@@ -33,9 +33,9 @@ class Found:
     entity : str
         ``Member``, ``Event`` or ``Registration``.
     pairs : pandas.DataFrame
-        Every pair, those called different too: see `workbench.investigate.duplicates.pairs.gather`.
+        Every pair, those called different too: see `workbench.duplicates.pairs.gather`.
     clusters : pandas.DataFrame
-        See `workbench.investigate.duplicates.clusters.duplicate_clusters`.
+        See `workbench.duplicates.clusters.duplicate_clusters`.
     records : pandas.DataFrame
         The records concerned: ``id``, and what people know them by.
     said : tuple of str

@@ -15,13 +15,13 @@ from datetime import date, datetime, timedelta
 import pandas as pd
 from sqlalchemy import Connection, null, select
 
-from workbench.investigate.decisions import Decision, Pair
-from workbench.investigate.duplicates import statements
-from workbench.investigate.duplicates.pairs import LARGEST_GROUP, Candidate, gather, those_there, within
-from workbench.investigate.mappings.origins import claims, imported_twice, leading_to, there
-from workbench.investigate.mappings.statements import NEEDS, listed
+from workbench.duplicates import statements
+from workbench.duplicates.decisions import Decision, Pair
+from workbench.duplicates.pairs import LARGEST_GROUP, Candidate, gather, those_there, within
+from workbench.mappings.queries import NEEDS, mapping_rows
+from workbench.mappings.traces import claims, imported_twice, there
 from workbench.murmurant.importers import Run
-from workbench.murmurant.schema import Schema, as_text
+from workbench.murmurant.schema import Schema, as_text, is_one_of
 from workbench.murmurant.spellings import EVENT
 from workbench.normalise import normalise
 
@@ -59,7 +59,7 @@ def duplicate_events(
     Returns
     -------
     pandas.DataFrame
-        See `workbench.investigate.duplicates.pairs.gather`; an event's pair has no probability.
+        See `workbench.duplicates.pairs.gather`; an event's pair has no probability.
 
     Raises
     ------
@@ -310,9 +310,8 @@ def _surely_apart(
             ids[claim.record].add(claim.wa_id)
             if claim.action == "created" and claim.run:
                 makers[claim.record] = claim.run
-    for (entity, wa_id), record in leading_to(connection, schema, keys):
-        if entity == EVENT:
-            ids[record].add(wa_id)
+    for row in mapping_rows(connection, schema, records=keys, entity=EVENT):
+        ids[row.target].add(row.wa_id)
     for (_, record), made in there(connection, schema, {(EVENT, key) for key in keys}).items():
         if made.run:
             makers.setdefault(record, made.run)
@@ -330,10 +329,10 @@ def _people(connection: Connection, schema: Schema, events: Collection[str]) -> 
     """Return who is on each of some events."""
     found: dict[str, set[str]] = defaultdict(set)
     if events and schema.has("registrations.event_id", "registrations.member_id"):
-        on, wanted = schema.registrations, listed("wanted", value=sorted(events))
+        on = schema.registrations
         rows = connection.execute(
             select(as_text(on.c.event_id), as_text(on.c.member_id)).where(
-                as_text(on.c.event_id).in_(select(wanted.c.value)), on.c.member_id.is_not(None)
+                is_one_of(on.c.event_id, events), on.c.member_id.is_not(None)
             )
         )
         for event, member in rows:

@@ -9,11 +9,11 @@ from pathlib import Path
 import pandas as pd
 from sqlalchemy import UUID, select
 
+from workbench import duplicates
 from workbench.covering import covering
+from workbench.duplicates import Beside, Found, decisions
+from workbench.duplicates.decisions import Decision, Pair, Word
 from workbench.errors import SchemaGap, UsageError, unknown
-from workbench.investigate import decisions, duplicates
-from workbench.investigate.decisions import Decision, Pair, Word
-from workbench.investigate.duplicates import Beside, Found
 from workbench.investigate.matching import DEFAULT_THRESHOLD, Model
 from workbench.murmurant.schema import as_text
 from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES, EVENT, MEMBER, REGISTRATION
@@ -64,7 +64,7 @@ class Duplicates(Session):
         Returns
         -------
         pandas.DataFrame
-            See `workbench.investigate.duplicates.duplicate_members`.
+            See `workbench.duplicates.duplicate_members`.
         """
         return self._members(threshold, self.match_chances(threshold, model))
 
@@ -80,7 +80,7 @@ class Duplicates(Session):
 
     @covering
     def duplicate_events(self) -> pd.DataFrame:
-        """List the pairs of events that may be one: see `workbench.investigate.duplicates.duplicate_events`."""
+        """List the pairs of events that may be one: see `workbench.duplicates.duplicate_events`."""
         runs = self.find_runs()
         with self.reading() as connection:
             return duplicates.duplicate_events(
@@ -144,7 +144,7 @@ class Duplicates(Session):
 
     @covering
     def called_same(self, entity: str = MEMBER) -> pd.DataFrame:
-        """Gather the records that people called the same: see `workbench.investigate.duplicates.called_same`."""
+        """Gather the records that people called the same: see `workbench.duplicates.called_same`."""
         if entity not in ENTITIES:
             raise unknown("entity", entity, ENTITIES)
         with self.reading() as connection:
@@ -152,7 +152,7 @@ class Duplicates(Session):
 
     @covering
     def beside(self, ids: Sequence[str], entity: str = MEMBER) -> Beside:
-        """Lay whole records side by side: see `workbench.investigate.duplicates.records_beside`."""
+        """Lay whole records side by side: see `workbench.duplicates.records_beside`."""
         if entity not in ENTITIES:
             raise unknown("entity", entity, ENTITIES)
         with self.reading() as connection:

@@ -9,11 +9,11 @@ import pandas as pd
 from sqlalchemy import ColumnElement, Connection, any_, cast, or_, select, tuple_
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from workbench.investigate.decisions import Decision, Pair
-from workbench.investigate.duplicates import statements
-from workbench.investigate.duplicates.pairs import Candidate, gather, those_there, within
-from workbench.investigate.mappings.origins import imported_twice
-from workbench.investigate.mappings.statements import NEEDS
+from workbench.duplicates import statements
+from workbench.duplicates.decisions import Decision, Pair
+from workbench.duplicates.pairs import Candidate, gather, those_there, within
+from workbench.mappings.queries import NEEDS
+from workbench.mappings.traces import imported_twice
 from workbench.murmurant.importers import Run
 from workbench.murmurant.schema import Schema, as_text
 from workbench.murmurant.spellings import REGISTRATION
@@ -47,7 +47,7 @@ def split_registrations(
     Returns
     -------
     pandas.DataFrame
-        See `workbench.investigate.duplicates.pairs.gather`, with ``event`` and ``member`` (of the left one) and
+        See `workbench.duplicates.pairs.gather`, with ``event`` and ``member`` (of the left one) and
         ``member_cluster``, ``event_cluster``: what to merge first. ``kind`` is ``exact`` (one event, one
         member), ``split_member``, ``split_event`` or ``split_both``; or ``wa_id``, in no cluster: one registration of Wild
         Apricot led to two, for people or events that are not one.

@@ -7,10 +7,9 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from workbench.investigate.mappings.statements import listed
 from workbench.investigate.traces import TOLERANCE
 from workbench.murmurant.importers import IMPORT_SOURCE, Run
-from workbench.murmurant.schema import Schema, as_text
+from workbench.murmurant.schema import Schema, as_text, values_table
 from workbench.murmurant.spellings import CONCEPT_OF, ENTITY_TYPES
 from workbench.plans.journal import Entry
 
@@ -79,7 +78,7 @@ def _told(merge: dict[str, Any], run: Any, at: Any, evidence: str) -> dict[str, 
 
 
 def _pairs(merges: Pairs) -> Any:
-    return listed("merged", key=[key for key, _ in merges], wa_id=[wa_id for _, wa_id in merges])
+    return values_table("merged", key=[key for key, _ in merges], wa_id=[wa_id for _, wa_id in merges])
 
 
 def _logged(connection: Connection, schema: Schema, entity: str, merges: Pairs) -> list[dict[str, Any]]:

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 import pandas as pd
 from sqlalchemy import Connection
 
-from workbench.investigate.decisions import Decision, Pair, pairs_called
-from workbench.investigate.duplicates.clusters import duplicate_clusters
-from workbench.investigate.duplicates.pairs import gather, those_there
+from workbench.duplicates.clusters import duplicate_clusters
+from workbench.duplicates.decisions import Decision, Pair, pairs_called
+from workbench.duplicates.pairs import gather, those_there
 from workbench.murmurant.schema import Schema
 from workbench.murmurant.spellings import CONCEPT_OF
 
@@ -32,7 +32,7 @@ def called_same(
     Returns
     -------
     pandas.DataFrame
-        `REVIEWED_COLUMNS`: as of `workbench.investigate.duplicates.clusters.duplicate_clusters`, and who decided.
+        `REVIEWED_COLUMNS`: as of `workbench.duplicates.clusters.duplicate_clusters`, and who decided.
         ``attrs["said"]`` lists what contradicts itself, and is therefore left out.
     """
     schema.require(CONCEPT_OF[entity])

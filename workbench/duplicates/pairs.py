@@ -9,7 +9,7 @@ from itertools import combinations
 import pandas as pd
 from sqlalchemy import Connection, select
 
-from workbench.investigate.decisions import Decision, Pair, pairs_called
+from workbench.duplicates.decisions import Decision, Pair, pairs_called
 from workbench.investigate.matching import cluster_pairs
 from workbench.murmurant.schema import Schema, as_text
 

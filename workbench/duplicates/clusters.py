@@ -8,7 +8,7 @@ from itertools import combinations
 import pandas as pd
 from sqlalchemy import Connection
 
-from workbench.investigate.associations import choose_canonicals
+from workbench.duplicates.associations import choose_canonicals
 from workbench.murmurant.schema import Schema
 
 CLUSTER_COLUMNS = [
@@ -26,7 +26,7 @@ def duplicate_clusters(
     Parameters
     ----------
     pairs : pandas.DataFrame
-        See `workbench.investigate.duplicates.pairs.gather`.
+        See `workbench.duplicates.pairs.gather`.
     entity : str
         ``Member``, ``Event`` or ``Registration``.
 

@@ -9,10 +9,10 @@ from typing import NamedTuple
 import pandas as pd
 from sqlalchemy import Connection
 
+from workbench.duplicates import statements
+from workbench.duplicates.decisions import Decision, Pair
+from workbench.duplicates.pairs import LARGEST_GROUP, Candidate, gather, those_there, within
 from workbench.errors import SchemaGap
-from workbench.investigate.decisions import Decision, Pair
-from workbench.investigate.duplicates import statements
-from workbench.investigate.duplicates.pairs import LARGEST_GROUP, Candidate, gather, those_there, within
 from workbench.investigate.matching import DEFAULT_THRESHOLD, Model, match_members
 from workbench.murmurant.schema import Schema, explain_gap
 
@@ -69,7 +69,7 @@ def duplicate_members(
     Returns
     -------
     pandas.DataFrame
-        See `workbench.investigate.duplicates.pairs.gather`; ``kind`` is ``exact`` (the guide's query),
+        See `workbench.duplicates.pairs.gather`; ``kind`` is ``exact`` (the guide's query),
         ``normalised``, ``wa_id``, ``probable``, or ``decided``. ``attrs["said"]`` lists what was left out.
     """
     grounds, said = _grounds(connection, schema)

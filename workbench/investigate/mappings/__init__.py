@@ -1,1 +1,0 @@
-"""Wild Apricot ids that lead to the wrong record, or nowhere: found, scored, and told in words (guide §1.2)."""

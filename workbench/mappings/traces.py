@@ -1,0 +1,386 @@
+"""Which record a Wild Apricot id became, by every trace of an import but the mappings themselves (guide §1.2, §1.4).
+
+An API sync leaves a mapping for all that it makes. A CSV import leaves none, by design: what it made is known by its
+report alone, a later API sync finds its members by their e-mail, and makes its events anew.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, Select, Subquery, case, func, literal, null, or_, select, union_all
+
+from workbench.mappings.queries import KINDS, Key, mapping_rows
+from workbench.murmurant.importers import Run, Trace
+from workbench.murmurant.reports import ReportRecord
+from workbench.murmurant.schema import Schema, as_text, entity_of, is_one_of, same_id, values_table
+from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES, ENTITY_TYPES, MEMBER, REGISTRATION
+
+LOGGED = ("audit.metadata", "audit.resource_type", "audit.resource_id", "audit.action")
+"""What the audit log must have to say which record an import wrote."""
+
+AUDIT, RAW, REPORT = "audit row", "raw data", "report"
+BY_AUDIT, BY_REPORT = "its audit row created another record", "its report created another record"
+
+
+def reported(runs: Sequence[Run], *, pairs: bool = False) -> Iterator[tuple[Run, ReportRecord]]:
+    """Yield the records that the reports of live runs list; with `pairs`, also what their id maps pair, as ``paired``."""
+    for run in runs:
+        reports = sorted(run.reports, key=lambda one: one.path.name) if run.mode == "live" else []
+        yield from ((run, record) for report in reports for record in report.records)
+        for report in reports if pairs else ():
+            for entity, wa_id, record_id in report.identities:
+                yield run, ReportRecord(entity, "paired", wa_id, record_id, {})
+
+
+def latest_told(
+    runs: Sequence[Run], entity: str, exports: Sequence[ReportRecord] = ()
+) -> dict[str, ReportRecord]:
+    """Return what is told of each WA id: by the reports of live runs, the latest run's word; by an export before all."""
+    records = [*(record for _, record in reported(runs)), *exports]
+    return {one.wa_id: one for one in records if one.entity == entity and one.wa_id is not None}
+
+
+def created_for(schema: Schema, entity: str, runs: Sequence[Run]) -> Subquery | None:
+    """Return which record was created for which WA id: ``wa_id``, ``record_id``, ``witness``, as text."""
+    parts: list[Select[Any]] = []
+    if schema.has(*LOGGED):
+        audit = schema.audit
+        parts.append(
+            select(
+                audit.c.metadata["waId"].astext.label("wa_id"),
+                as_text(audit.c.resource_id).label("record_id"),
+                literal(BY_AUDIT).label("witness"),
+            ).where(audit.c.action == "CREATE", audit.c.resource_type.in_(ENTITY_TYPES[entity]))
+        )
+    pairs = {
+        (one.wa_id, one.record_id)
+        for _, one in reported(runs)
+        if one.entity == entity and one.action == "created" and one.wa_id and one.record_id
+    }
+    if pairs:
+        wa_ids, records = zip(*sorted(pairs), strict=True)
+        made = values_table(f"made_{entity.lower()}", wa_id=wa_ids, record_id=records)
+        parts.append(select(made.c.wa_id, made.c.record_id, literal(BY_REPORT).label("witness")))
+    return union_all(*parts).subquery(f"created_{CONCEPT_OF[entity]}") if parts else None
+
+
+class Claim(NamedTuple):
+    """A trace that says which record an id became.
+
+    Attributes
+    ----------
+    entity, wa_id, record : str
+        The id, and the record.
+    action : {"created", "updated", "existing", "paired"}
+        What the import did with it; ``paired`` where an id map does not say.
+    trace, importer, run : str
+        Where it stands, and whose word it is; raw data name no run.
+    at : datetime or None
+        When that was.
+    """
+
+    entity: str
+    wa_id: str
+    record: str
+    action: str
+    trace: str
+    importer: str
+    run: str
+    at: datetime | None
+
+    @property
+    def key(self) -> Key:
+        """The id: entity and number."""
+        return self.entity, self.wa_id
+
+    @property
+    def place(self) -> Key:
+        """The record: entity and its own id."""
+        return self.entity, self.record
+
+    @property
+    def maps(self) -> bool:
+        """Whether the importer leaves a mapping where it does this.
+
+        It does not for a registration that it finds by its member and event, nor does a CSV import at all.
+        """
+        updates = self.action == "updated" and self.entity != REGISTRATION
+        return self.importer != "csv" and (self.action == "created" or updates)
+
+    @property
+    def independent(self) -> bool:
+        """Whether it does not merely follow the mapping: a record was made, or a CSV import looked for it itself."""
+        return self.action == "created" or self.importer == "csv"
+
+    @property
+    def words(self) -> str:
+        """What says so, in words."""
+        return f"{self.trace}{f' of {self.run}' if self.run else ''}: {self.action}"
+
+
+def claims(
+    connection: Connection,
+    schema: Schema,
+    runs: Sequence[Run],
+    *,
+    records: Collection[str] | None = None,
+    wa_ids: Collection[str] | None = None,
+) -> list[Claim]:
+    """Return what the audit log, raw data and reports say of some records and ids; of all where none are named.
+
+    A run that was rolled back says nothing: what it did was taken back.
+    """
+    known = {run.run: run for run in runs}
+    everything = records is None and wa_ids is None
+    logged = [
+        Claim._make((*row, known[run].importer if run in known else "api", run, at))
+        for *row, run, at in _logged(connection, schema, records, wa_ids)
+        if run not in known or not known[run].rolled_back
+    ]
+    return logged + [
+        claim
+        for claim in reported_claims(runs)
+        if everything or claim.record in (records or ()) or claim.wa_id in (wa_ids or ())
+    ]
+
+
+def _logged(
+    connection: Connection, schema: Schema, records: Collection[str] | None, wa_ids: Collection[str] | None
+) -> Iterator[Any]:
+    """Yield what audit rows and raw data say: entity, id, record, action, trace, run, moment."""
+
+    def asked(record: Any, wa_id: Any) -> Any:
+        sought = ((record, records), (wa_id, wa_ids))
+        ways = [is_one_of(column, values) for column, values in sought if values is not None]
+        return or_(*ways) if ways else literal(True)
+
+    if schema.has(*LOGGED):
+        audit = schema.audit
+        wa_id, record = audit.c.metadata["waId"].astext, as_text(audit.c.resource_id)
+        yield from connection.execute(
+            select(
+                entity_of(audit.c.resource_type),
+                wa_id,
+                record,
+                case((audit.c.action == "CREATE", "created"), else_="updated"),
+                literal(AUDIT),
+                func.coalesce(schema.audit_run, ""),
+                audit.c.created_at if schema.has("audit.created_at") else null(),
+            ).where(
+                audit.c.action.in_(["CREATE", "UPDATE"]),
+                audit.c.resource_type.in_(KINDS),
+                asked(record, wa_id),
+                wa_id.is_not(None),
+                func.coalesce(audit.c.metadata["source"].astext, "").not_like("workbench%"),
+            )
+        )
+    if schema.has("members.wa_raw"):
+        members = schema.members
+        wa_id, record = members.c.wa_raw["waContactId"].astext, as_text(members.c.id)
+        made = members.c.created_at if schema.has("members.created_at") else null()
+        yield from connection.execute(
+            select(literal(MEMBER), wa_id, record, literal("created"), literal(RAW), literal(""), made).where(
+                asked(record, wa_id), wa_id.is_not(None)
+            )
+        )
+
+
+def reported_claims(runs: Sequence[Run]) -> list[Claim]:
+    """Return what the reports of runs that stand say, each pair of id and record once for each run."""
+    found: dict[tuple[Key, str, str], Claim] = {}
+    for run, one in reported([run for run in runs if not run.rolled_back], pairs=True):
+        if one.wa_id and one.record_id:
+            who = (REPORT, run.importer, run.run, run.started)
+            claim = Claim(one.entity, one.wa_id, one.record_id, one.action, *who)
+            found.setdefault((claim.key, claim.record, run.run), claim)
+    return list(found.values())
+
+
+class Made(NamedTuple):
+    """A record that exists: when it was made, and the run that it names itself, where that is known."""
+
+    at: datetime | None
+    run: str
+
+
+def there(connection: Connection, schema: Schema, places: Iterable[Key]) -> dict[Key, Made]:
+    """Return which records exist."""
+    wanted: dict[str, set[str]] = defaultdict(set)
+    for entity, record in places:
+        wanted[entity].add(record)
+    found: dict[Key, Made] = {}
+    for entity, ids in wanted.items():
+        if schema.has(CONCEPT_OF[entity]):
+            source = schema.entity(entity)
+            facts = [source.c[name] if name in source.c else null() for name in ("created_at", "run_id")]
+            rows = connection.execute(select(as_text(source.c.id), *facts).where(is_one_of(source.c.id, ids)))
+            found |= {(entity, key): Made(at, run or "") for key, at, run in rows}
+    return found
+
+
+def mapped_ids(connection: Connection, schema: Schema, keys: Collection[Key]) -> dict[Key, str]:
+    """Return the record that each of some ids leads to, of those that are mapped."""
+    rows = mapping_rows(connection, schema, wa_ids={wa_id for _, wa_id in keys})
+    return {key: row.target for row in rows if (key := (row.entity, row.wa_id)) in keys}
+
+
+def bare_records(connection: Connection, schema: Schema) -> dict[Key, str]:
+    """Return the records that no mapping leads to, and none was led away from on purpose: to the run they name."""
+    mappings, bare = schema.mappings, dict[Key, str]()
+    for entity in ENTITIES:
+        if schema.has(CONCEPT_OF[entity]):
+            record = schema.entity(entity)
+            leads_here = (
+                select(mappings.c.id)
+                .where(
+                    mappings.c.entity_type.in_(ENTITY_TYPES[entity]), same_id(mappings.c.target, record.c.id)
+                )
+                .exists()
+            )
+            run = record.c.run_id if "run_id" in record.c else null()
+            rows = connection.execute(
+                select(as_text(record.c.id), run).select_from(record).where(~leads_here)
+            )
+            bare |= {(entity, key): run_id or "" for key, run_id in rows}
+    away = {(entity, old) for entity, _, old in led_away(connection, schema)} if bare else set()
+    return {place: run for place, run in bare.items() if place not in away}
+
+
+class Bare(NamedTuple):
+    """A record that an import made and no mapping leads to; `wa_id` is empty where no trace tells it."""
+
+    entity: str
+    record: str
+    wa_id: str
+    run: str
+    importer: str
+    words: str
+
+
+def without_mapping(connection: Connection, schema: Schema, runs: Sequence[Run]) -> tuple[list[Bare], int]:
+    """List the records that an import made and no mapping leads to, those of CSV imports too.
+
+    One whose Wild Apricot id leads to another record is none of them: it is there twice, or its mapping is wrong.
+
+    Returns
+    -------
+    list of Bare, int
+        And how many more records have no mapping, which nothing ties to an import: people may have entered them.
+    """
+    known = {run.run: run for run in runs if run.mode == "live" and not run.rolled_back}
+    bare = bare_records(connection, schema)
+    told = claims(connection, schema, runs, records={record for _, record in bare}) if bare else []
+    made = [claim for claim in told if claim.action == "created" and claim.place in bare]
+    led = mapped_ids(connection, schema, {claim.key for claim in made})
+    elsewhere = {claim.place for claim in made if claim.key in led}
+    found: dict[Key, Bare] = {}
+    for claim in sorted(made, key=lambda one: (one.importer == "csv", one.trace != AUDIT, one[:3])):
+        if claim.place not in elsewhere:
+            lost = Bare(claim.entity, claim.record, claim.wa_id, claim.run, claim.importer, claim.words)
+            found.setdefault(claim.place, lost)
+    for (entity, record), run_id in bare.items():
+        run = known.get(run_id)
+        # An id that looks like a CSV import's may be another's: then mappings name it too.
+        if (
+            run
+            and (run.importer != "csv" or Trace.MAPPING in run.traces)
+            and (entity, record) not in elsewhere
+        ):
+            lost = Bare(entity, record, "", run_id, run.importer, f"it names the run {run_id}")
+            found.setdefault((entity, record), lost)
+    return sorted(found.values()), len(bare) - len(found) - len(elsewhere)
+
+
+class Again(NamedTuple):
+    """A record that was made, or taken, for a WA id that has another one already.
+
+    Attributes
+    ----------
+    record : str
+        The later one.
+    first : str
+        The record that was there before it.
+    run : str
+        The run that made or took the later one; empty where nothing tells.
+    leads_to : str
+        Which of them the id's mapping leads to; empty where it has none.
+    """
+
+    entity: str
+    wa_id: str
+    record: str
+    first: str
+    run: str
+    leads_to: str
+    words: str
+
+
+def imported_twice(connection: Connection, schema: Schema, runs: Sequence[Run]) -> list[Again]:
+    """List the WA ids that became more than one record, by the mapping, the audit log and the id maps together.
+
+    A mapping that leads to the record of another id is wrong, and no second record of this one; so is what was
+    corrected on purpose.
+    """
+    bare = {record for _, record in bare_records(connection, schema)}
+    suspected = claims(connection, schema, runs, records=bare) if bare else []
+    keys = {claim.key for claim in (*suspected, *reported_claims(runs))}
+    if not keys:
+        return []
+    told = [
+        claim
+        for claim in claims(connection, schema, runs, wa_ids={wa_id for _, wa_id in keys})
+        if claim.key in keys and claim.trace != RAW and (claim.trace == REPORT or claim.maps)
+    ]
+    led = mapped_ids(connection, schema, keys)
+    targets = {(entity, target) for (entity, _), target in led.items()}
+    moments = there(connection, schema, {*(claim.place for claim in told), *targets})
+    owners: dict[Key, set[str]] = defaultdict(set)
+    claimed: dict[Key, list[Claim]] = defaultdict(list)
+    for claim in told:
+        if claim.place in moments:
+            claimed[claim.key].append(claim)
+            if claim.independent:
+                owners[claim.place].add(claim.wa_id)
+    for row in mapping_rows(connection, schema, records=led.values()):
+        owners[row.entity, row.target].add(row.wa_id)
+    away = led_away(connection, schema)
+    found = []
+    for (entity, wa_id), of_id in sorted(claimed.items()):
+        target = led.get((entity, wa_id), "")
+        own = {claim.record for claim in of_id if claim.independent}
+        others = {claim.record for claim in of_id} | ({target} if (entity, target) in moments else set())
+        rival = {record for record in others - own if owners[entity, record] - {wa_id}}
+        first, *later = sorted(
+            (record for record in others - rival if (entity, wa_id, record) not in away),
+            key=lambda record: (str(moments[entity, record].at or "~"), record),
+        ) or [""]
+        for record in later:
+            of_it = [claim for claim in of_id if claim.record == record]
+            of_it.sort(key=lambda claim: (claim.action != "created", str(claim.at or "~")))
+            run = of_it[0].run if of_it else moments[entity, record].run
+            words = of_it[0].words if of_it else "the mapping leads to it"
+            found.append(Again(entity, wa_id, record, first, run, target, words))
+    return found
+
+
+def led_away(connection: Connection, schema: Schema) -> set[tuple[str, str, str]]:
+    """Return entity, WA id and the record that the id was led away from on purpose (guide §4.2's audit entry).
+
+    Only what holds today: of a correction that was taken back the entry is still there.
+    """
+    if not schema.has("audit.metadata"):
+        return set()
+    facts = schema.audit.c.metadata
+    entity = entity_of(func.coalesce(facts["entityType"].astext, ""))
+    columns = [facts[name].astext for name in ("waId", "oldMurmurantId", "newMurmurantId")]
+    query = select(entity, *columns).where(*(column.is_not(None) for column in columns))
+    # An entry made by hand, as the guide's own SQL makes it, names no entity.
+    told = [
+        (kind, *row) for given, *row in connection.execute(query) for kind in ([given] if given else ENTITIES)
+    ]
+    led = mapped_ids(connection, schema, {(kind, wa_id) for kind, wa_id, *_ in told})
+    return {(kind, wa_id, old) for kind, wa_id, old, new in told if led.get((kind, wa_id)) == new}
