@@ -44,7 +44,7 @@ def compare(data: Path, home: Path, url: str, rounds: int = 3) -> None:
     )
     bare, ours, whole, swaps = [], [], [], []
     with open_workbench("bench", settings=settings) as wb:
-        made = wb.create_snapshot()
+        made = wb.snapshots.create()
         print(f"restore: {made.rows:,} rows, archive of {made.size / 1e6:,.0f} MB")
         for _ in range(rounds):
             bare.append(_bare(data, made.archive))
@@ -74,9 +74,9 @@ def _bare(data: Path, archive: Path) -> float:
 
 
 def _ours(data: Path, wb: Workbench, snapshot: str) -> dict:  # type: ignore[type-arg]
-    request = wb.request_restore(snapshot)
+    request = wb.restores.ask(snapshot)
     wb.approve(request, request.digest, approver="erin")
-    facts = wb.restore(request).facts
+    facts = wb.restores.carry_out(request).facts
     with psycopg.connect(start_server(data).get_uri(), autocommit=True) as connection:
         connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(facts["kept"])))
     return facts

@@ -9,14 +9,14 @@ from pathlib import Path
 from time import perf_counter
 
 from workbench import open_workbench
-from workbench.database.programs import find_programs
+from workbench.database.programs import program_for
 from workbench.settings import EnvironmentSettings, Settings
 from workbench.workbench import Workbench
 
 
 def bare(url: str, home: Path) -> float:
     """Time one pg_dump, which leaves its archive flushed to disk."""
-    tool = next(each for each in find_programs() if each.name == "pg_dump")
+    tool = program_for("pg_dump", "0")
     path = home / "bare"
     os.sync()  # what others wrote is not waited for in our time
     begun = perf_counter()
@@ -31,7 +31,7 @@ def ours(wb: Workbench) -> float:
     """Time one snapshot; it is removed."""
     os.sync()
     begun = perf_counter()
-    made = wb.create_snapshot()
+    made = wb.snapshots.create()
     seconds = perf_counter() - begun
     print(f"  snapshot create  {seconds:6.2f} s {made.size / 1e6:7.0f} MB ({made.compression})")
     shutil.rmtree(wb.settings.backups)

@@ -9,7 +9,7 @@ import pytest
 
 from tests.commands import Shell, at, shell  # noqa: F401
 from tests.conftest import Clubs, Ground
-from workbench.errors import ReportFileError, SnapshotError
+from workbench.errors import DocumentError, ReportFileError
 from workbench.workbench import open_workbench
 
 
@@ -61,7 +61,7 @@ def test_reports_that_are_not_there_keep_nobody_from_what_needs_none(
         with pytest.raises(ReportFileError, match=r"No such file.* environments\.club\.import_reports"):
             wb.find_runs()
         with pytest.raises(
-            SnapshotError, match=r"Whose work came after .*environments\.club\.import_reports"
+            DocumentError, match=r"Whose work came after .*environments\.club\.import_reports"
         ):
             wb.losses("latest")
         away.rename(club.club.imports)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from workbench.covering import covering
-from workbench.errors import ReportFileError, SnapshotError, UsageError, WrongEnvironment
+from workbench.errors import DocumentError, ReportFileError, UsageError, WrongEnvironment
 from workbench.history.authors import Authors
 from workbench.history.differences import Progress, compared, opened_side, side_of
 from workbench.history.ledger import CameAfter, Differences, Losses, differences_of, losses_of
@@ -60,7 +60,7 @@ class Differing(Session):
             For a snapshot or table that is not there.
         WrongEnvironment
             For a snapshot of another database.
-        SnapshotError
+        DocumentError
             When the snapshot is damaged, not what its manifest says, or of text that cannot be compared.
         """
         first = self._snapshot(snapshot, before)
@@ -128,7 +128,7 @@ class Differing(Session):
 
         Raises
         ------
-        SnapshotError
+        DocumentError
             When the snapshot cannot be read, or the importers' reports that tell whose work came after it.
         """
         first = self._snapshot(snapshot, before)
@@ -136,7 +136,7 @@ class Differing(Session):
             _ = self.reports
         except ReportFileError as error:
             # As for a snapshot that cannot be read: a restore goes on without, and tells the tables alone.
-            raise SnapshotError(
+            raise DocumentError(
                 f"Whose work came after {first.name} cannot be told: {error.what}", error.next_step
             ) from None
         with self._replay(first, runs, min_evidence=min_evidence, progress=progress) as replay:

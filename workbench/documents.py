@@ -214,11 +214,16 @@ def keep(file: BinaryIO, path: Path) -> None:
     os.fsync(file.fileno())
     file.close()
     Path(file.name).replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
+    flush_folder(path.parent)
+
+
+def flush_folder(folder: Path) -> None:
+    """Have the names in a folder written to the disk."""
+    number = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(folder)
+        os.fsync(number)
     finally:
-        os.close(folder)
+        os.close(number)
 
 
 D = TypeVar("D", bound=Document)

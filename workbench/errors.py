@@ -5,8 +5,7 @@
     WorkbenchError                 4  something failed
     ├── UsageError                 2  the question was wrong: unknown run, check, parameter
     │   ├── SettingsError          2  workbench.toml or the environment's variables are wrong
-    │   ├── DocumentError          2  a file cannot be read as the document it should be
-    │   └── SnapshotError          2  a snapshot cannot be read, or lacks what is needed
+    │   └── DocumentError          2  a file cannot be read as the document, the snapshot it should be
     ├── Refused                    3  understood, possible, and not done: the guard says no
     │   ├── SecretFound            3  a file with a password in a URL would have been sealed
     │   ├── WrongEnvironment       3  name, kind and address of the target disagree
@@ -59,11 +58,7 @@ class SettingsError(UsageError):
 
 
 class DocumentError(UsageError):
-    """A file is not the document it should be, is cut short or damaged, or of another version."""
-
-
-class SnapshotError(UsageError):
-    """A file given as a snapshot is not one, is cut short or damaged, or lacks what is needed of it."""
+    """A file is not the document or snapshot it should be, is cut short or damaged, of another version, or lacks something."""
 
 
 class Refused(WorkbenchError):

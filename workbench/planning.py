@@ -28,10 +28,11 @@ from workbench.plans.states import PlanState, applied_entry, plan_states, plans_
 from workbench.plans.undo import plan_undo
 from workbench.policies.plan import plan_policies
 from workbench.runs.plan import plan_rollback
+from workbench.runs.sync_state import plan_sync_state
 from workbench.runs.telling import LevelZero
 from workbench.session import Session
 from workbench.snapshots.compare import state_before
-from workbench.snapshots.restore.preconditions import refuse_interrupted
+from workbench.snapshots.restore.request import refuse_interrupted
 from workbench.tiers.configuration import Mappings, mappings_for
 from workbench.tiers.plan import plan_tiers
 from workbench.tiers.review import Of
@@ -88,6 +89,11 @@ class Planning(Session):
                 min_evidence=min_evidence,
                 sync_state=sync_state,
             )
+
+    def plan_sync_state(self) -> Plan:
+        """Plan to reset the sync state (guide §7.3); writes a plan file and nothing else."""
+        with self.planning() as context:
+            return plan_sync_state(context)
 
     def plan_tiers(
         self,

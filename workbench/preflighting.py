@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from uuid import uuid4
 
 from workbench import audit
-from workbench.checkpointing import Checkpointing
 from workbench.errors import Refused, UsageError, unknown
 from workbench.hints import aim
 from workbench.looking import Looking
@@ -29,6 +28,7 @@ from workbench.migration.preflight import (
     operator_evidence,
     rollback_evidence,
 )
+from workbench.restoring import Restoring
 from workbench.statements import Statements
 
 PASSED = "migration:preflight:passed"
@@ -38,7 +38,7 @@ _OF_CONFIGURATION = ("tiers-unmapped-level", "tiers-not-seeded")
 _OF_ENVIRONMENT = ("environment-wrong",)
 
 
-class Preflighting(Looking, Checkpointing):
+class Preflighting(Looking, Restoring):
     """The questions of the checklist, and the file of what people vouch for."""
 
     def preflight(self) -> Preflight:
@@ -57,7 +57,7 @@ class Preflighting(Looking, Checkpointing):
         dry_runs = list_dry_runs(self.settings.backups, self.environment.name)
         hours = self.options.dry_run_hours
         return {
-            "backup": backup_evidence(self.snapshots_here(), last, self.options.backup_hours, now),
+            "backup": backup_evidence(self.snapshots.here(), last, self.options.backup_hours, now),
             "dry-run": dry_run_evidence(dry_runs, last, hours, now),
             "config": self._config_evidence(dry_runs),
             "operator": operator_evidence(self.settings.operator, self.settings.operator_named),

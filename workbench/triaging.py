@@ -10,9 +10,7 @@ from tempfile import TemporaryDirectory
 from time import perf_counter
 
 from workbench.answer import Answer
-from workbench.checkpointing import Checkpointing
 from workbench.covering import answering
-from workbench.differing import Differing
 from workbench.errors import Refused, SchemaGap, UsageError, WorkbenchError
 from workbench.hints import on_environment
 from workbench.investigate.runs import pick_run
@@ -21,6 +19,7 @@ from workbench.murmurant.importers import Run
 from workbench.murmurant.spellings import ENTITIES
 from workbench.planning import Planning
 from workbench.plans.plan import NOTES, Plan
+from workbench.restoring import Restoring
 from workbench.runs.telling import LevelZero
 from workbench.triage import Way, failure_modes, recommend, triage_answer, ways
 from workbench.triage.suspects import find_suspects, in_question
@@ -30,7 +29,7 @@ CULPRITS = 20_000
 """How many rows of a finding are traced to the run that wrote them."""
 
 
-class Triaging(Looking, Planning, Checkpointing, Differing):
+class Triaging(Looking, Planning, Restoring):
     """The first look on a bad night."""
 
     @answering
@@ -139,7 +138,7 @@ class Triaging(Looking, Planning, Checkpointing, Differing):
     def _level_2(self, run: Run | None) -> Way:
         """Measure a restore of the last proved snapshot from before the run, else of the last one from before it."""
         before = run.started.replace(tzinfo=UTC) if run is not None and run.started else None
-        usable = [each for each in self.snapshots_here() if before is None or each.created_at < before]
+        usable = [each for each in self.snapshots.here() if before is None or each.created_at < before]
         if not usable:
             since = f" from before {run.run}" if run is not None and before else ""
             return ways.level_2(None, f"There is no snapshot of this database{since}.", self._on)

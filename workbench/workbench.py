@@ -16,13 +16,12 @@ from workbench.murmurant.reports import ImportReport, read_reports
 from workbench.preflighting import Preflighting
 from workbench.publishing import Publishing
 from workbench.rehearsing import Rehearsing
-from workbench.restoring import Restoring
 from workbench.settings import DEMO, EnvironmentSettings, Settings, load_settings
 from workbench.triaging import Triaging
 
 
 @dataclass
-class Workbench(Triaging, Preflighting, Restoring, Bundling, Rehearsing, Publishing):
+class Workbench(Triaging, Preflighting, Bundling, Rehearsing, Publishing):
     """An environment, opened for looking. Made by `open_workbench`.
 
     What it can be asked, what can be planned and what can be kept is in the modules of its bases.

@@ -42,7 +42,7 @@ def state(ground: Ground, url: str | None = None) -> LogState:
 def note(ground: Ground) -> tuple[str, str]:
     """Write some entries and take a snapshot that notes them; return the first's id, and the snapshot's name."""
     first, *_ = [log(ground, n=number) for number in range(3)]
-    return first, ground.open().create_snapshot().snapshot
+    return first, ground.open().snapshots.create().snapshot
 
 
 def digest(ground: Ground, options: str = "") -> Noted | None:
@@ -89,22 +89,22 @@ def test_a_restore_takes_away_what_was_noted_later(ground: Ground, back: bool) -
     """And excuses nothing from before the snapshot; nor does the way back to the database that was replaced."""
     first, snapshot = note(ground)
     log(ground)
-    ground.open().create_snapshot()
+    ground.open().snapshots.create()
     assert state(ground).entries == 5
     wb = ground.open()
-    request = wb.request_restore(snapshot)
+    request = wb.restores.ask(snapshot)
     wb.approve(request, request.digest, approver="erin", confirm=ground.name)
-    wb.restore(request)
+    wb.restores.carry_out(request)
     found = state(ground)
     assert (found.state, found.noted_in, found.entries) == ("holds", f"snapshot {snapshot}", 3)
     assert found.restored == f"{snapshot}.dump"
     if back:
         log(ground)
-        later = ground.open().create_snapshot().snapshot
+        later = ground.open().snapshots.create().snapshot
         assert state(ground).noted_in == f"snapshot {later}"
-        request = wb.request_undo_of_restore(request.id)
+        request = wb.restores.ask_undo(request.id)
         wb.approve(request, request.digest, approver="erin", confirm=ground.name)
-        wb.restore(request)
+        wb.restores.carry_out(request)
         found = state(ground)
         assert (found.state, bool(found.restored)) == ("holds", True)
         assert found.entries > 5

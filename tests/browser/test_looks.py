@@ -74,7 +74,7 @@ def test_every_report_can_be_read(
     club = club.model_copy(update={"home": home})
     with open_workbench("club", settings=club) as wb:
         runs = wb.runs.frame()
-        wb.create_snapshot(reason="before the plan")
+        wb.snapshots.create(reason="before the plan")
         plan = wb.plan_sync_state()
     contacts = tmp_path / "contacts.csv"
     contacts.write_text(

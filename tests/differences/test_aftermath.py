@@ -56,7 +56,7 @@ def test_what_differs_and_what_a_restore_would_lose(
     dialect: str,
 ) -> None:
     wb = club.open()
-    first = wb.create_snapshot(reason="before <b>work</b>")
+    first = wb.snapshots.create(reason="before <b>work</b>")
     nothing = wb.came_after()
     assert [each.status for each in aftermath_findings(nothing)] == ["pass", "pass"]
     assert "Nothing would be lost" in aftermath_steps(wb, nothing).text

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.conftest import Server, database_at
-from workbench.errors import SnapshotError, WorkbenchError
+from workbench.errors import DocumentError, WorkbenchError
 from workbench.history import differences
 from workbench.history.differences import Comparison, compared, side_of
 from workbench.settings import Settings
@@ -200,7 +200,7 @@ def test_text_of_two_encodings_is_compared_by_its_characters(
             )
     before, now = urls
     if not same:
-        with pytest.raises(SnapshotError, match="SQL_ASCII"), comparing(now, before):
+        with pytest.raises(DocumentError, match="SQL_ASCII"), comparing(now, before):
             pass
         return
     with comparing(now, before) as comparison:

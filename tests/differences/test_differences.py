@@ -13,7 +13,7 @@ import pytest
 from tests.conftest import Clubs, Ground, database_at
 from tests.differences.conftest import restore_in_place
 from tests.test_cli import at, shell  # noqa: F401
-from workbench.errors import SnapshotError, UsageError, WrongEnvironment
+from workbench.errors import DocumentError, UsageError, WrongEnvironment
 from workbench.history.ledger import Differences
 from workbench.settings import Settings
 from workbench.workbench import Workbench
@@ -46,7 +46,7 @@ def work(club: Ground, dialect: str) -> None:
 
 def test_short_and_long_ways_agree_on_a_club(club: Ground, dialect: str, tmp_path: Path) -> None:
     wb = club.open()
-    first = wb.create_snapshot()
+    first = wb.snapshots.create()
     assert counts(wb.differences("latest")) == {}
     work(club, dialect)
     found = wb.differences(first.snapshot)
@@ -66,7 +66,7 @@ def test_short_and_long_ways_agree_on_a_club(club: Ground, dialect: str, tmp_pat
     assert {row["phone"] for row in phones["now"]} == {"5550001111"}
     assert set(found.authors.set_index("table").loc["Member", "who":"evidence"]) == {"unknown", "none"}  # type: ignore[misc]
     # Between two snapshots, both restored.
-    second = wb.create_snapshot()
+    second = wb.snapshots.create()
     club.execute('UPDATE "Member" SET phone = NULL')
     assert counts(wb.differences(first.snapshot, second.snapshot)) == counts(found)
     restore_in_place(club.url, first.archive)
@@ -87,7 +87,7 @@ def test_logged_work_is_a_person_s(
 ) -> None:
     club = clubs.clone("application")
     wb = club.open()
-    wb.create_snapshot()
+    wb.snapshots.create()
     for action, table, statement in (
         ("UPDATE", "Member", 'UPDATE "Member" SET phone = NULL WHERE id = %s'),
         ("DELETE", "EventNote", 'DELETE FROM "EventNote" WHERE id = %s'),
@@ -111,7 +111,7 @@ def test_what_a_plan_changed_bears_the_name_of_who_applied_it(clubs: Clubs, tmp_
     club = clubs.clone("guide")
     wb = club.open()
     club.execute('UPDATE "Member" SET "membershipTierId" = (SELECT max(id) FROM "MembershipTier")')
-    wb.create_snapshot(reason="before the tiers")
+    wb.snapshots.create(reason="before the tiers")
     plan = wb.plan_tiers()
     club.carry_out(plan)
     told = wb.differences("latest", tables=["Member"], limit=1).authors
@@ -123,7 +123,7 @@ def test_tables_and_columns_that_came_or_went(
 ) -> None:
     club = clubs.clone("application")
     wb = club.open()
-    wb.create_snapshot()
+    wb.snapshots.create()
     club.execute("ALTER TABLE \"Member\" ADD nick text DEFAULT '-'")
     club.execute('ALTER TABLE "Event" DROP COLUMN location')
     club.execute(
@@ -144,7 +144,7 @@ def test_what_is_not_what_it_says_is_refused(
 ) -> None:
     club = clubs.clone("guide")
     wb = club.open()
-    made = wb.create_snapshot()
+    made = wb.snapshots.create()
 
     def forge(**facts: object) -> None:
         made.model_copy(update=facts).write(made.path)
@@ -152,10 +152,10 @@ def test_what_is_not_what_it_says_is_refused(
     club.execute('DELETE FROM "Registration"')
     members = made.tables["Member"]
     forge(tables={**made.tables, "Member": replace(members, rows=members.rows + 1)})
-    with pytest.raises(SnapshotError, match="its manifest says"):
+    with pytest.raises(DocumentError, match="its manifest says"):
         wb.differences(made.snapshot)
     forge(sha256="0" * 64)
-    with pytest.raises(SnapshotError, match="SHA-256 differs"):
+    with pytest.raises(DocumentError, match="SHA-256 differs"):
         wb.differences(made.snapshot)
     forge(target=replace(made.target, environment="other"))
     with pytest.raises(WrongEnvironment, match="other"):
@@ -171,7 +171,7 @@ def test_the_commands(clubs: Clubs, at: Any, shell: Any, tmp_path: Path) -> None
     club = clubs.clone("application")
     at(club)
     settings = Settings(operator="dana", backups=tmp_path / "backups", home=tmp_path)
-    Workbench(database_at(club.url, "demo", "club"), club.options, settings).create_snapshot()
+    Workbench(database_at(club.url, "demo", "club"), club.options, settings).snapshots.create()
 
     def run(*arguments: str) -> Any:
         at_club = {"CLUB_URL": club.url, "WORKBENCH_SCRATCH_URL_ENV": "CLUB_URL"}

@@ -153,10 +153,10 @@ def test_a_dry_run_that_failed_and_a_snapshot_of_another_database_do_not_count(p
     place.run("snapshot", "create")
     place.dry_run()
     with open_workbench("club") as wb:
-        (dry_run,), (taken,) = list_dry_runs(wb.settings.backups), wb.snapshots_here()
+        (dry_run,), (taken,) = list_dry_runs(wb.settings.backups), wb.snapshots.here()
         dry_run.model_copy(update={"outcome": "failed", "exit_code": 1}).write(dry_run.path)
         taken.model_copy(update={"target": replace(taken.target, database="another")}).write(taken.path)
         evidence = wb.preflight_evidence()
-        assert wb.snapshots_here() == []
+        assert wb.snapshots.here() == []
     assert "did not come to its end" in evidence["dry-run"].says
     assert "no snapshot of this database" in evidence["backup"].says

@@ -7,8 +7,8 @@ from pathlib import Path
 from tests.stepping import Progress, Stepping
 from workbench.database.connection import Database
 from workbench.settings import EnvironmentSettings, Settings
-from workbench.snapshots.restore.act import STEPS
 from workbench.snapshots.restore.request import Request
+from workbench.snapshots.restore.restores import STEPS
 from workbench.workbench import Workbench
 
 _CALLED = {step.called for steps in STEPS.values() for step in steps} | {"done"}
@@ -30,7 +30,7 @@ def _restore(progress: Progress, opened: Opened, path: Path | None) -> str:
 
     with Workbench(*opened) as wb:
         if path is None:
-            wb.resume_restore(progress=called)
+            wb.restores.resume(progress=called)
         else:
-            wb.restore(Request.read(path), called)
+            wb.restores.carry_out(Request.read(path), called)
     return "done"

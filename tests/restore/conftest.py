@@ -73,19 +73,19 @@ class Ground(conftest.Ground):
 
     def snapshot(self) -> Manifest:
         with self.open() as wb:
-            return wb.create_snapshot()
+            return wb.snapshots.create()
 
     def asked(self, snapshot: str = "latest", approve: bool = True, **how: Any) -> Request:
         """Ask for a restore, and let Erin approve."""
         with self.open() as wb:
-            request = wb.request_restore(snapshot, **how)
+            request = wb.restores.ask(snapshot, **how)
             if approve:
                 wb.approve(request, request.digest, approver="erin", confirm=self.name)
         return request
 
     def restore(self, request: Request, **how: Any) -> Record:
         with self.open(**how) as wb:
-            return wb.restore(request)
+            return wb.restores.carry_out(request)
 
     def whole(self, database: str | None = None, leave_out: tuple[str, ...] = (LOG, SYNC)) -> Whole:
         """Return everything that a restore must bring back; not what it writes itself."""

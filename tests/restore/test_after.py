@@ -17,7 +17,7 @@ from tests.restore.conftest import LOG, Ground, Lay, assert_same
 from tests.states import differences
 from workbench.errors import NotApproved, Refused
 from workbench.plans.plan import Plan
-from workbench.snapshots.restore.act import STEPS
+from workbench.snapshots.restore.restores import STEPS
 
 
 @pytest.fixture
@@ -142,11 +142,11 @@ def test_the_old_database_can_be_put_back(guide: Ground) -> None:
     record = guide.restore(guide.asked(made.snapshot))
     restored = guide.whole()
     with guide.open() as wb:
-        request = wb.request_undo_of_restore()
+        request = wb.restores.ask_undo()
         with pytest.raises(NotApproved):
-            wb.restore(request)
+            wb.restores.carry_out(request)
         wb.approve(request, request.digest, approver="erin")
-        back = wb.restore(request)
+        back = wb.restores.carry_out(request)
     assert guide.ask("SELECT oid FROM pg_database WHERE datname = current_database()") == oid
     assert_same(broken, guide.whole(leave_out=(LOG,)))
     assert_same(restored, guide.whole(back.facts["kept"]))
@@ -154,7 +154,7 @@ def test_the_old_database_can_be_put_back(guide: Ground) -> None:
     assert said["approved_by"] == "erin"
     assert record.facts["kept"] not in guide.databases()
     with guide.open() as wb, pytest.raises(Refused, match="was carried out by dana"):
-        wb.restore(request)
+        wb.restores.carry_out(request)
 
 
 def test_an_approval_that_was_used_stays_used_when_the_old_database_comes_back(guide: Ground) -> None:
@@ -163,9 +163,9 @@ def test_an_approval_that_was_used_stays_used_when_the_old_database_comes_back(g
     guide.restore(guide.asked(made.snapshot, keep_sync_state=True))
     plan = applied(guide)
     with guide.open() as wb:
-        request = wb.request_undo_of_restore()
+        request = wb.restores.ask_undo()
         wb.approve(request, request.digest, approver="erin")
-        wb.restore(request)
+        wb.restores.carry_out(request)
     assert becomes(guide, plan)[0] == "restored away"
     with guide.open() as wb, pytest.raises((Refused, NotApproved), match="was used before"):
         wb.apply(plan)
@@ -178,7 +178,7 @@ def test_only_the_database_that_the_last_restore_kept_can_come_back(
     guide.execute('DELETE FROM "WaIdMapping"')
     first = guide.restore(guide.asked(made.snapshot)).facts["kept"]
     with guide.open() as wb:
-        early = wb.request_undo_of_restore()
+        early = wb.restores.ask_undo()
         wb.approve(early, early.digest, approver="erin")
     assert early.kept == first
     guide.execute('CREATE TABLE public."people\'s work" AS SELECT 1')
@@ -189,14 +189,14 @@ def test_only_the_database_that_the_last_restore_kept_can_come_back(
     under_way.kill()  # the swap is done
     with guide.open() as wb:
         with pytest.raises(Refused, match="is not finished"):
-            wb.request_undo_of_restore()
-        second = wb.resume_restore().facts["kept"]
+            wb.restores.ask_undo()
+        second = wb.restores.resume().facts["kept"]
         with pytest.raises(Refused, match="are not the databases that they were"):
-            wb.restore(early)
-        request = wb.request_undo_of_restore()
+            wb.restores.carry_out(early)
+        request = wb.restores.ask_undo()
         assert request.kept == second != first
         wb.approve(request, request.digest, approver="erin")
-        wb.restore(request)
+        wb.restores.carry_out(request)
     assert_same(later, guide.whole())
 
 
@@ -207,7 +207,7 @@ def test_killed_on_the_way_back(guide: Ground, acting: Callable[..., Acting]) ->
     guide.restore(guide.asked(made.snapshot))
     restored = guide.whole(())
     with guide.open() as wb:
-        request = wb.request_undo_of_restore()
+        request = wb.restores.ask_undo()
         wb.approve(request, request.digest, approver="erin")
     under_way = acting(guide, request)
     for step, now in ((1, restored), (2, restored), (3, broken)):
@@ -277,7 +277,7 @@ def test_what_was_written_between_backup_and_swap_is_told(
     )
     assert under_way.finish() == "done"
     with guide.open() as wb, suppress(Refused):
-        wb.resume_restore()
+        wb.restores.resume()
     from workbench.snapshots.restore.request import records_in
 
     (record,) = records_in(guide.open().settings)
@@ -302,10 +302,10 @@ def test_restored_and_replayed_only_the_bad_run_s_doing_is_gone(
         WHERE id = (SELECT min(id) FROM "Member") RETURNING id""")[0]  # fmt: skip
     with ground.open() as wb:
         plan = wb.plan_replay(made.snapshot, [run])
-        request = wb.request_restore(made.snapshot, runs=[run])
+        request = wb.restores.ask(made.snapshot, runs=[run])
         assert any(each["table"] == "Member" and each["change"] == "changed" for each in request.losses)
         wb.approve(request, request.digest, approver="erin")
-        wb.restore(request)
+        wb.restores.carry_out(request)
         assert_same(before, ground.whole())
         wb.approve(plan, plan.digest, approver="erin")
         wb.apply(plan)

@@ -14,7 +14,7 @@ from tests.restore.conftest import Ground, Lay
 from workbench.cli.main import app
 from workbench.database import programs
 from workbench.errors import WorkbenchError
-from workbench.workbench import Workbench
+from workbench.snapshots.application import Application
 
 
 class Place:
@@ -122,7 +122,7 @@ def test_interrupted_after_the_swap_it_can_only_be_finished(
     asked = _approved(place)
 
     with monkeypatch.context() as patched:
-        patched.setattr(Workbench, "health", _interrupted)  # as it asks the application
+        patched.setattr(Application, "health", _interrupted)  # as it asks the application
         code, _, err = place.run("snapshot", "restore", asked["request"], "--yes")
     assert code == 130
     assert f"What was restored is the live database {place.ground.database}." in err
@@ -152,7 +152,7 @@ def test_interrupted_it_says_what_stands(place: Place, monkeypatch: pytest.Monke
 def test_the_latest_is_the_latest_of_this_environment(place: Place) -> None:
     made = place.asks("snapshot", "create")
     with replace(place.ground, name="other").open() as wb:
-        wb.create_snapshot()
+        wb.snapshots.create()
     assert place.asks("snapshot", "restore", "latest")["snapshot"] == made["name"]
 
 

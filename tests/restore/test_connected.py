@@ -70,7 +70,7 @@ def test_who_may_not_be_disconnected_is_named_before_anything_is_restored(
     ground, theirs = owned
     before, after = broken(theirs)
     with theirs.open() as wb:
-        (snapshot,) = [each.snapshot for each in wb.snapshots()]
+        (snapshot,) = [each.snapshot for each in wb.snapshots.all()]
     request = theirs.asked(snapshot)
     with ground.connect(application_name="nightly report") as connection:
         connection.execute("SELECT 1")

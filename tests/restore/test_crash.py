@@ -17,7 +17,7 @@ from tests.conftest import Clubs, Server, _quick_folder
 from tests.restore.acting import Acting
 from tests.restore.conftest import Ground, Lay, Whole, assert_same, laid
 from workbench.errors import Refused
-from workbench.snapshots.restore.act import STEPS
+from workbench.snapshots.restore.restores import STEPS
 
 Start = Callable[..., Acting]
 
@@ -78,7 +78,7 @@ def test_killed_before_every_step_it_is_resumed(lay: Lay, acting: Start, way: st
     assert ground.ask(entries) == [1]
     assert len(ground.databases()) == (2 if way == "swap" else 1)
     with ground.open() as wb, pytest.raises(Refused, match="was interrupted"):
-        wb.resume_restore()
+        wb.restores.resume()
 
 
 @pytest.mark.parametrize("place", [3, 5, SWAPPED - 1, SWAPPED])
@@ -90,12 +90,12 @@ def test_killed_before_a_step_it_is_given_up(lay: Lay, acting: Start, place: int
     kill(ground, killed)
     with ground.open() as wb:
         if place < SWAPPED:
-            assert wb.abandon_restore().outcome == "abandoned"
+            assert wb.restores.abandon().outcome == "abandoned"
             assert_same(after, ground.whole())
             assert ground.databases() == [ground.database]
         else:
             with pytest.raises(Refused, match="cannot be given up any more"):
-                wb.abandon_restore()
+                wb.restores.abandon()
             assert_same(before, ground.whole())
 
 

@@ -14,7 +14,7 @@ from tests.restore.conftest import LOG, Ground, Lay, assert_same
 from tests.restore.test_crash import kill
 from workbench.errors import Refused
 from workbench.plans.plan import Plan
-from workbench.snapshots.restore.act import STEPS
+from workbench.snapshots.restore.restores import STEPS
 
 Start = Callable[..., Acting]
 
@@ -92,14 +92,14 @@ def test_what_is_logged_meanwhile_says_that_it_is_not(lay: Lay, acting: Start) -
     running = acting(ground, ground.asked())
     running.go_on(2)
     with ground.open() as wb:
-        made = wb.create_snapshot()
-        (said,) = [each for each in wb.said if "was not logged" in each]
+        made = wb.snapshots.create()
+        (said,) = [each for each in wb.snapshots.said if "was not logged" in each]
     assert "is being restored over" in said
     assert ground.ask(LOGGED, made.snapshot) == [0]
     assert running.finish() == "done"
     (kept,) = [name for name in ground.databases() if "_before_" in name]
     with ground.open() as wb:
-        _, safety, _ = sorted(each.snapshot for each in wb.snapshots())
+        _, safety, _ = sorted(each.snapshot for each in wb.snapshots.all())
     assert ground.ask(LOGGED, safety, database=kept) == [1]
 
 
@@ -117,7 +117,7 @@ def test_a_restore_waits_for_an_apply(ground: Ground, applying: Callable[..., Ap
         with pytest.raises(
             Refused, match=f"A plan is being applied to {ground.database} at this moment"
         ) as caught:
-            wb.restore(request)
+            wb.restores.carry_out(request)
         assert "Nothing was changed" in caught.value.next_step
         assert ground.databases() == [ground.database]
         told = []
@@ -128,7 +128,9 @@ def test_a_restore_waits_for_an_apply(ground: Ground, applying: Callable[..., Ap
             told.append(what)
 
         wb.database = database
-        assert wb.restore(request, progress).outcome == "done"  # being refused has not used the approval up
+        assert (
+            wb.restores.carry_out(request, progress).outcome == "done"
+        )  # being refused has not used the approval up
     assert "waiting for an apply to end" in told
     assert_same(before, ground.whole())
     assert ground.ask("SELECT count(*) FROM workbench.applied") == [0]
@@ -147,7 +149,7 @@ def test_what_an_apply_changed_before_it_is_seen(lay: Lay, applying: Callable[..
             assert running.finish() == "applied"
 
     with ground.open() as wb, pytest.raises(Refused, match="has changed since what a restore would lose"):
-        wb.restore(request, progress)
+        wb.restores.carry_out(request, progress)
     assert ground.databases() == [ground.database]
 
 
@@ -170,7 +172,7 @@ def test_after_an_interrupted_one_nothing_is_applied_from_anywhere(
     assert "begun by dana at 2" in error.what
     assert f"drop the database {ground.database}_" in error.next_step
     with ground.open() as wb:
-        wb.abandon_restore()
+        wb.restores.abandon()
     apply(ground, plan)
 
 

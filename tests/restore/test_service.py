@@ -14,15 +14,18 @@ import psutil
 import pytest
 from typer.testing import CliRunner
 
-from tests.conftest import Clubs
+from tests.conftest import Clubs, database_at
 from workbench.cli.main import app
 from workbench.errors import UsageError, WorkbenchError
-from workbench.snapshots.service import ServiceRun, run_service
+from workbench.settings import EnvironmentSettings, Settings
+from workbench.snapshots.application import CommandRun
+from workbench.workbench import Workbench
 
 
-def run(*command: str, timeout: float = 10.0, said: list[str] | None = None) -> ServiceRun:
-    say = None if said is None else said.append
-    return run_service("stop", command, environment="club", timeout=timeout, say=say)
+def run(*command: str, timeout: float = 10.0, said: list[str] | None = None) -> CommandRun:
+    options = EnvironmentSettings(kind="demo", app_stop=command, app_timeout=timeout)
+    wb = Workbench(database_at("postgresql://nowhere/club", "demo", "club"), options, Settings())
+    return wb.app.stop(None if said is None else said.append)
 
 
 def python(code: str) -> tuple[str, ...]:

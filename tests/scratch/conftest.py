@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import psycopg
@@ -51,10 +52,22 @@ def small(server, template) -> str:
     return server.url(server.create(template))
 
 
+@pytest.fixture(scope="module")
+def dumps(tmp_path_factory) -> dict[tuple[str, ...], Path]:
+    """The dumps that were made of the database for looking, by pg_dump's options."""
+    return {}
+
+
 @pytest.fixture
-def snapshot(server, template, tmp_path):
-    """Dump the database for looking."""
-    return lambda *options: dump(server.url(template), tmp_path, *options)
+def snapshot(server, template, dumps, tmp_path, tmp_path_factory):
+    """Return a copy of a dump of the database for looking; each is made once."""
+
+    def copy(*options: str) -> Path:
+        if options not in dumps:
+            dumps[options] = dump(server.url(template), tmp_path_factory.mktemp("dumps"), *options)
+        return Path(shutil.copy(dumps[options], tmp_path / "snapshot"))
+
+    return copy
 
 
 @pytest.fixture

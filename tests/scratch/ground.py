@@ -10,7 +10,7 @@ import pytest
 from psycopg import sql
 
 from workbench.database.embedded import client_tools
-from workbench.errors import SnapshotError, WorkbenchError
+from workbench.errors import DocumentError, WorkbenchError
 from workbench.settings import Settings
 from workbench.snapshots.scratch import restored
 
@@ -32,8 +32,6 @@ INSERT INTO "Odd rows" (said, at, half, exact, place, free, raw, many) VALUES
     ('', '0044-03-15 BC', '-0', 12345678901234567890.123, (NULL, NULL), 0, '', NULL);
 """
 
-FORMATS = ("-Fc", "-Ft", "-Fd")
-
 
 def execute(url: str, statement: str) -> None:
     with psycopg.connect(url) as connection:
@@ -52,7 +50,7 @@ def rows(connection, table: str) -> list[str]:
 
 
 def failure(
-    path: Path, tables: list[str], settings: Settings, said: str, kind: type[WorkbenchError] = SnapshotError
+    path: Path, tables: list[str], settings: Settings, said: str, kind: type[WorkbenchError] = DocumentError
 ) -> WorkbenchError:
     """Restore what cannot be restored; return the error, which says `said`."""
     with pytest.raises(kind, match=said) as caught, restored(path, tables, settings=settings):

@@ -2,35 +2,22 @@
 
 from __future__ import annotations
 
-import shutil
-import tarfile
-from pathlib import Path
-
 import pytest
 
-from tests.scratch.ground import FORMATS, dump, execute, failure, rows
-from workbench.errors import SnapshotError
+from tests.scratch.ground import dump, execute, failure, rows
+from workbench.errors import DocumentError
 from workbench.snapshots.scratch import read_archive, restored
 
 
-@pytest.mark.parametrize("options", FORMATS)
-def test_what_an_archive_says_of_itself(snapshot, template, tmp_path, options):
-    path = snapshot(options)
+def test_what_an_archive_says_of_itself(snapshot, template):
+    path = snapshot("-Fc")
     archive = read_archive(path)
     assert archive.tables == ("first", "second")
     assert archive.database == template
     assert archive.server_version.startswith("18")
-    # An archive says the time of a clock, without its zone.
-
-    copy = tmp_path / "copy"
-    if path.is_dir():
-        shutil.copytree(path, copy)
-    else:
-        shutil.copy(path, copy)
-    assert read_archive(copy).sha256 == archive.sha256
-    with (copy / "more" if copy.is_dir() else copy).open("ab") as file:
+    with path.open("ab") as file:
         file.write(b"x")
-    assert read_archive(copy).sha256 != archive.sha256
+    assert read_archive(path).sha256 != archive.sha256
 
 
 def of_a_newer_server(data: bytes) -> bytes:
@@ -47,8 +34,7 @@ def of_a_newer_server(data: bytes) -> bytes:
         pytest.param("-Fc", lambda data: data[:3], "not an archive", id="three bytes"),
         pytest.param("-Fc", lambda data: data[:40], "cut short", id="head cut"),
         pytest.param("-Fc", lambda data: data[:1500], "cut short", id="list cut"),
-        pytest.param("-Ft", lambda data: data[:300], "not an archive", id="tar's head cut"),
-        pytest.param("-Ft", lambda data: data[:1500], "cut short", id="tar's list cut"),
+        pytest.param("-Ft", lambda data: data, "not an archive of pg_dump's custom", id="tar"),
         pytest.param("-Fc", lambda data: b"\x1f\x8b" + data, "not an archive", id="something else"),
         pytest.param("-Fc", lambda data: data[:6] + b"\x63" + data[7:], "newer pg_dump", id="newer format"),
         pytest.param("-Fc", of_a_newer_server, "was taken from PostgreSQL 99", id="newer server"),
@@ -64,44 +50,19 @@ def test_a_file_that_cannot_be_read(snapshot, settings, options, damage, said):
 
 
 def test_a_file_that_is_not_there(tmp_path):
-    with pytest.raises(SnapshotError, match="There is no snapshot"):
+    with pytest.raises(DocumentError, match="There is no snapshot"):
         read_archive(tmp_path / "nowhere.dump")
-    with pytest.raises(SnapshotError, match="not an archive"):
+    with pytest.raises(DocumentError, match="Is a directory"):
         read_archive(tmp_path)
 
 
-def cut(path: Path, table: str) -> None:
-    """Cut an archive short in the middle of a table's rows."""
-    (number,) = (e.number for e in read_archive(path).entries if (e.kind, e.table) == ("TABLE DATA", table))
-    if path.is_dir():
-        (file,) = path.glob(f"{number}.dat*")
-        size = file.stat().st_size // 2
-    elif tarfile.is_tarfile(path):
-        with tarfile.open(path) as tar:
-            member = tar.getmember(f"{number}.dat")
-        file, size = path, member.offset_data + member.size // 2
-    else:
-        file, size = path, path.stat().st_size // 4  # of two tables alike, in the first
-    # Where rows are not compressed, at a row's end: what is left looks whole.
-    kept = file.read_bytes()[:size]
-    file.write_bytes(kept if file.suffix == ".gz" else kept[: kept.rindex(b"\n") + 1])
-
-
-@pytest.mark.parametrize(
-    ("options", "tables"),
-    [
-        ("-Fc", ["first"]),
-        ("-Fc -Z0", ["first"]),
-        ("-Ft", ["first"]),
-        ("-Fd", ["first", "second"]),
-        ("-Fd -Z0", ["first"]),
-        ("-Fd -Z0", ["first", "second"]),
-    ],
-)
-def test_rows_that_are_cut_short(snapshot, settings, options, tables):
+@pytest.mark.parametrize("options", ["-Fc", "-Fc -Z0"])
+def test_rows_that_are_cut_short(snapshot, settings, options):
     path = snapshot(*options.split())
-    cut(path, "first")
-    assert str(path) in failure(path, tables, settings, "cut short or damaged").what
+    kept = path.read_bytes()[: path.stat().st_size // 4]  # of two tables alike, in the first
+    # Where rows are not compressed, at a row's end: what is left looks whole.
+    path.write_bytes(kept[: kept.rindex(b"\n") + 1] if "-Z0" in options else kept)
+    assert str(path) in failure(path, ["first"], settings, "cut short or damaged").what
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ import psycopg
 import pytest
 
 from workbench.database.embedded import client_tools
-from workbench.database.programs import Program, find_programs
+from workbench.database.programs import Program
 from workbench.errors import Refused, WorkbenchError
 from workbench.murmurant.row_digest import table_digests
 from workbench.snapshots import dump
@@ -30,11 +30,11 @@ def test_what_a_snapshot_says(club, opened, backups):
     club.execute("CREATE SCHEMA other; CREATE TABLE other.notes (id serial PRIMARY KEY, said text)")
     club.execute("INSERT INTO other.notes (said) VALUES ('a'), ('b')")
     with opened(club) as wb:
-        made = wb.create_snapshot(precedes="sync_1", reason="before the re-run")
+        made = wb.snapshots.create(precedes="sync_1", reason="before the re-run")
         target = wb.target
         audit = wb.schema.resolved["audit"].table
         (entry,) = wb.audit.entries(action="migration:snapshot:created")["metadata"]
-        assert wb.said == []
+        assert wb.snapshots.said == []
     assert Manifest.read(made.path) == made
     archive = read_archive(made.archive)
     assert made.sha256 == archive.sha256
@@ -81,13 +81,12 @@ def test_writing_goes_on_and_the_state_is_one(clubs, opened):
     writer.start()
     try:
         with opened(club) as wb:
-            made = wb.create_snapshot()
-            tool = next(each for each in find_programs() if each.name == "pg_restore")
+            made = wb.snapshots.create()
     finally:
         stop.set()
         writer.join()
     script = subprocess.run(
-        [tool.path, "--data-only", "--table=late", "--file=-", made.archive],
+        [client_tools() / "pg_restore", "--data-only", "--table=late", "--file=-", made.archive],
         capture_output=True,
         text=True,
         check=True,
@@ -102,12 +101,12 @@ def test_a_pg_dump_older_than_the_server_is_refused_by_name(clubs, opened, monke
     older = client_tools().parent.parent / "pginstall" / "bin"
     club = clubs.clone("guide")
     with opened(club, client_tools=older) as wb:
-        assert wb.create_snapshot().tool_version.startswith("18")  # the next one found is new enough
+        assert wb.snapshots.create().tool_version.startswith("18")  # the next one found is new enough
     monkeypatch.setattr("workbench.database.programs.client_tools", lambda: older)
     monkeypatch.setattr("shutil.which", lambda name: None)
     before = list_snapshots(backups)
     with opened(club) as wb, pytest.raises(Refused, match=r"pginstall/bin/pg_dump is pg_dump 16\.") as caught:
-        wb.create_snapshot()
+        wb.snapshots.create()
     assert "server's PostgreSQL 18" in str(caught.value)
     assert list_snapshots(backups) == before
 
@@ -120,7 +119,7 @@ def test_a_dump_that_fails_leaves_nothing(club, opened, backups, monkeypatch):
 
     monkeypatch.setattr(dump, "program_for", broken)
     with opened(club) as wb, pytest.raises(WorkbenchError, match="pg_dump failed"):
-        wb.create_snapshot()
+        wb.snapshots.create()
     assert list(backups.iterdir()) == []
 
 
@@ -131,7 +130,7 @@ def test_a_table_that_somebody_locks(club, opened, backups):
         with psycopg.connect(club.url) as other:
             other.execute('LOCK TABLE "Member" IN ACCESS EXCLUSIVE MODE')
             with pytest.raises(Refused, match="Somebody else"):
-                wb.create_snapshot()
+                wb.snapshots.create()
     assert not backups.exists() or list(backups.iterdir()) == []
 
 
@@ -139,7 +138,7 @@ def test_a_disk_without_room_keeps_nothing(clubs, opened, small_disk):
     (small_disk / "filler").write_bytes(bytes(1_000_000))
     with opened(clubs.clone("application"), backups=small_disk / "backups") as wb:
         with pytest.raises(WorkbenchError, match="no room for the snapshot"):
-            wb.create_snapshot()
+            wb.snapshots.create()
         assert list((small_disk / "backups").iterdir()) == []
         assert wb.audit.entries(action="migration:snapshot").empty
 
@@ -155,7 +154,7 @@ if step == "published":
     real = Manifest.write
     Manifest.write = lambda *given: (real(*given), kill())
 with open_workbench() as wb:
-    wb.create_snapshot(advance=kill if step == "dumping" else lambda *_: None)
+    wb.snapshots.create(advance=kill if step == "dumping" else lambda *_: None)
 """
 
 
@@ -185,10 +184,10 @@ def test_killed_on_the_way_nothing_half_is_listed(clubs, opened, backups, tmp_pa
     deadline = time.monotonic() + 20
     with opened(club, kind="development") as wb:
         # pg_dump may outlive its parent for a moment, and holds the lock as long.
-        while not wb.said and time.monotonic() < deadline:
-            found = wb.snapshots()
+        while not wb.snapshots.said and time.monotonic() < deadline:
+            found = wb.snapshots.all()
             time.sleep(0.05)
-        (said,) = wb.said
+        (said,) = wb.snapshots.said
     assert mine.exists()
     if step == "published":
         assert "whole" in said

@@ -132,9 +132,9 @@ def age(found, days: float):
 
 def test_only_what_was_shown_and_only_our_own_files_go(clubs, opened, backups):
     with opened(clubs.clone("guide")) as wb:
-        old = age(wb.create_snapshot(), 40)
-        older = age(wb.create_snapshot(), 50)
-        new = wb.create_snapshot()
+        old = age(wb.snapshots.create(), 40)
+        older = age(wb.snapshots.create(), 50)
+        new = wb.snapshots.create()
         other = older.model_copy(update={"target": replace(older.target, environment="other")})
         other.write(backups / "backup_20200101_000000.json")
         mine = [
@@ -142,7 +142,7 @@ def test_only_what_was_shown_and_only_our_own_files_go(clubs, opened, backups):
         ]
         for path in mine:
             path.write_text("a person's own", encoding="utf-8")
-        decided = wb.retention()
+        decided = wb.snapshots.retention()
         assert [(each.name, each.keep) for each in decided] == [
             (older.snapshot, False), (old.snapshot, False), (new.snapshot, True)]  # fmt: skip
         assert [each.snapshot for each in list_snapshots(backups, "demo")] == [
@@ -150,10 +150,10 @@ def test_only_what_was_shown_and_only_our_own_files_go(clubs, opened, backups):
             old.snapshot,
             new.snapshot,
         ]
-        gone = wb.prune([each for each in decided if each.name != old.snapshot])
+        gone = wb.snapshots.prune([each for each in decided if each.name != old.snapshot])
         assert gone == [older.snapshot]
-        assert wb.snapshots() == [old, new]
-        assert wb.prune(decided) == [old.snapshot]
+        assert wb.snapshots.all() == [old, new]
+        assert wb.snapshots.prune(decided) == [old.snapshot]
         assert len(wb.audit.entries(action="migration:snapshot:pruned")) == 2
     left = {each.name for each in backups.iterdir()}
     assert left == {
@@ -166,22 +166,22 @@ def test_only_what_was_shown_and_only_our_own_files_go(clubs, opened, backups):
 
 def test_killed_while_pruning_nothing_half_is_listed(clubs, opened, backups):
     with opened(clubs.clone("guide")) as wb:
-        old = age(wb.create_snapshot(), 40)
-        wb.create_snapshot()
-        decided = wb.retention()
+        old = age(wb.snapshots.create(), 40)
+        wb.snapshots.create()
+        decided = wb.snapshots.retention()
         with old.archive.open() as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             with pytest.raises(Refused, match="at work"):
-                wb.prune(decided)
+                wb.snapshots.prune(decided)
         going = backups / f".{old.snapshot}.part"
         old.archive.rename(going)  # its first step
         assert old not in list_snapshots(backups)
-        assert old in wb.snapshots()
-        assert "whole" in wb.said[-1]
+        assert old in wb.snapshots.all()
+        assert "whole" in wb.snapshots.said[-1]
         old.archive.rename(going)
         old.path.unlink()  # its second
-        assert old not in wb.snapshots()
-        assert "unfinished" in wb.said[-1]
+        assert old not in wb.snapshots.all()
+        assert "unfinished" in wb.snapshots.said[-1]
     assert len(list(backups.iterdir())) == 2
 
 
@@ -197,10 +197,10 @@ def test_dry_runs_go_after_seven_days_but_the_last(clubs, opened, backups):
         run.write(folder / "dry_run.json")
         (folder / "importer.log").write_text("would create 3\n", encoding="utf-8")
     with opened(clubs.clone("application")) as wb:
-        decided = wb.retention()
+        decided = wb.snapshots.retention()
         assert [each.keep for each in decided] == [False, False, True]
         with pytest.raises(Refused, match="runs, or has changed"):
-            wb.prune(decided[1:])
-        assert wb.prune(decided[:1]) == [decided[0].name]
+            wb.snapshots.prune(decided[1:])
+        assert wb.snapshots.prune(decided[:1]) == [decided[0].name]
         assert list(wb.audit.entries(action="migration:dry-run:pruned")["operator"]) == ["dana"]
     assert sorted(each.name for each in backups.iterdir()) == sorted(each.name for each in decided[1:])

@@ -15,7 +15,7 @@ from tests.conftest import database_at
 from tests.snapshots.test_manifest import manifest
 from workbench import session
 from workbench.demo.club import build_club
-from workbench.errors import DocumentError, NotLogged, SnapshotError, UsageError, WorkbenchError
+from workbench.errors import DocumentError, NotLogged, UsageError, WorkbenchError
 from workbench.settings import EnvironmentSettings, Settings
 from workbench.snapshots import verify
 from workbench.snapshots.archive import digest_of
@@ -38,10 +38,10 @@ def taken(kept, opened, backups):
     club, store = kept
     if not any(store.iterdir()):
         with opened(club, backups=store) as wb:
-            wb.create_snapshot()
+            wb.snapshots.create()
     shutil.copytree(store, backups)
     with opened(club) as wb:
-        yield wb, wb.snapshot("latest")
+        yield wb, wb.snapshots.find("latest")
 
 
 def forge(found: Manifest, **changes) -> None:
@@ -55,14 +55,14 @@ def unlogged(*_, **__) -> str:
 
 def unlog(wb) -> None:
     """Act as where the audit log knows nothing of it, so that only the restore can tell."""
-    wb._logged_otherwise = lambda _: ""
+    wb.snapshots._rewritten = lambda _: ""
 
 
 def test_a_restore_proves_it(club, opened):
     club.execute("CREATE SCHEMA other; CREATE TABLE other.t (id serial); INSERT INTO other.t DEFAULT VALUES")
     with opened(club) as wb:
-        made = wb.create_snapshot()
-        proved = wb.verify_snapshot()
+        made = wb.snapshots.create()
+        proved = wb.snapshots.verify()
         (tried,) = proved.verifications
         assert tried.outcome == "pass", tried.detail
         assert tried.where == "the embedded server"
@@ -72,7 +72,7 @@ def test_a_restore_proves_it(club, opened):
         )
         assert "no predecessor" in tried.detail
         assert proved.verified
-        assert wb.snapshots() == [proved] == [Manifest.read(made.path)]
+        assert wb.snapshots.all() == [proved] == [Manifest.read(made.path)]
         assert proved.facts_digest == made.facts_digest
         (entry,) = wb.audit.entries(action="migration:snapshot:verified")["metadata"]
         assert (entry["outcome"], entry["snapshot"], entry["operator"]) == ("pass", made.snapshot, "dana")
@@ -102,8 +102,8 @@ def test_tables_of_every_kind_are_proved(clubs, opened):
     club.execute(ODD)
     club.execute(f'ALTER DATABASE "{club.database}" SET search_path = "odd.one", public')
     with opened(club) as wb:
-        made = wb.create_snapshot()
-        tried = wb.verify_snapshot().verifications[-1]
+        made = wb.snapshots.create()
+        tried = wb.snapshots.verify().verifications[-1]
     assert tried.outcome == "pass", tried.detail
     assert {"parted_1", "heir", "made", "named", "bare", "a.b"} <= set(made.tables)
     assert made.elsewhere["odd.one"].sequences['it\'s "a" seq'].last_value == 1
@@ -134,10 +134,10 @@ def test_a_damaged_archive(taken, damage, monkeypatch):
     monkeypatch.setattr(verify, "scratch_database", lambda _: pytest.fail("it came to a restore"))
     change, said = DAMAGE[damage]
     change(found.archive)
-    tried = wb.verify_snapshot(found.snapshot).verifications[-1]
+    tried = wb.snapshots.verify(found.snapshot).verifications[-1]
     assert (tried.outcome, tried.where) == ("fail", "")
     assert said in tried.detail
-    assert not wb.snapshot("latest").verified
+    assert not wb.snapshots.find("latest").verified
 
 
 @pytest.mark.parametrize("at", [0.7, 0.85, 0.97])
@@ -147,7 +147,7 @@ def test_a_damaged_archive_whose_manifest_was_made_to_fit(taken, at):
     unlog(wb)
     flipped(found.archive, at)
     forge(found, sha256=digest_of(found.archive))
-    tried = wb.verify_snapshot().verifications[-1]
+    tried = wb.snapshots.verify().verifications[-1]
     assert tried.outcome == "fail", tried.detail
 
 
@@ -169,11 +169,11 @@ def test_a_manifest_that_lies(taken, lie):
     wb, found = taken
     change, said = LIES[lie]
     forge(found, **change(found))
-    tried = wb.verify_snapshot().verifications[-1]
+    tried = wb.snapshots.verify().verifications[-1]
     assert tried.outcome == "fail"
     assert "was rewritten: the audit log knows another, by dana" in tried.detail
     unlog(wb)
-    tried = wb.verify_snapshot().verifications[-1]
+    tried = wb.snapshots.verify().verifications[-1]
     assert tried.outcome == "fail"
     assert said in tried.detail
 
@@ -183,18 +183,18 @@ def test_a_manifest_that_was_edited_is_refused_before_anything(taken):
     path = found.path
     path.write_text(path.read_text(encoding="utf-8").replace('"rows": 2', '"rows": 3'), encoding="utf-8")
     with pytest.raises(DocumentError, match="was edited"):
-        wb.verify_snapshot(found.snapshot)
+        wb.snapshots.verify(found.snapshot)
 
 
 def test_another_databases_archive_under_this_name(taken, clubs, opened, tmp_path):
     wb, found = taken
     unlog(wb)
     with opened(clubs.clone("guide"), backups=tmp_path / "others") as other:
-        path = other.create_snapshot().archive
+        path = other.snapshots.create().archive
     shutil.copy(path, found.archive)
-    assert wb.verify_snapshot().verifications[-1].outcome == "fail"
+    assert wb.snapshots.verify().verifications[-1].outcome == "fail"
     forge(found, sha256=digest_of(found.archive), size=found.archive.stat().st_size)
-    tried = wb.verify_snapshot().verifications[-1]
+    tried = wb.snapshots.verify().verifications[-1]
     assert tried.outcome == "fail"
     assert "is of the database" in tried.detail
 
@@ -203,7 +203,7 @@ def test_an_older_scratch_server_proves_nothing(taken, older, monkeypatch):
     wb, _ = taken
     monkeypatch.setenv("SCRATCH_URL", older)
     wb.settings = wb.settings.model_copy(update={"scratch_url_env": "SCRATCH_URL"})
-    tried = wb.verify_snapshot().verifications[-1]
+    tried = wb.snapshots.verify().verifications[-1]
     assert tried.outcome == "not run"
     assert "PostgreSQL 16, older than the snapshot's 18" in tried.detail
     with psycopg.connect(older) as connection:
@@ -223,8 +223,8 @@ def test_a_club_on_an_older_server_is_proved_there(older, backups, tmp_path, mon
     settings = Settings(operator="dana", backups=backups, home=tmp_path, scratch_url_env="SCRATCH_URL")
     try:
         with Workbench(database_at(url, "demo", "demo"), EnvironmentSettings(kind="demo"), settings) as wb:
-            wb.create_snapshot()
-            (tried,) = wb.verify_snapshot().verifications
+            wb.snapshots.create()
+            (tried,) = wb.snapshots.verify().verifications
             assert tried.outcome == "pass", tried.detail
             with psycopg.connect(url) as connection:
                 connection.execute("""UPDATE "Member" SET email = email || '.x'""")
@@ -246,13 +246,13 @@ def test_an_outcome_that_cannot_be_written_is_told_and_logged(taken, backups, mo
     if not logged:
         monkeypatch.setattr(session, "record", unlogged)
     with pytest.raises(WorkbenchError, match=rf"{made.snapshot}: pass \(.* rows .*No space left") as caught:
-        wb.verify_snapshot()
+        wb.snapshots.verify()
     assert str(backups / f"{made.snapshot}.json") in caught.value.what
     assert ("The audit log has the outcome" in caught.value.what) is logged
     assert ("Nor is it in the audit log" in caught.value.what) is not logged
     assert "verify again" in caught.value.next_step
     monkeypatch.undo()
-    assert not wb.snapshot(made.snapshot).verified
+    assert not wb.snapshots.find(made.snapshot).verified
     entries = wb.audit.entries(action="migration:snapshot:verified")["metadata"]
     assert len(entries) - len(known) == int(logged)
     last = entries.iloc[-1] if logged else {}  # oldest first; the module's other tests logged theirs before
@@ -263,10 +263,10 @@ def test_without_a_scratch_server_it_is_not_run(taken, monkeypatch):
     wb, _ = taken
     wb.settings = wb.settings.model_copy(update={"scratch_url_env": "SCRATCH_URL"})
     monkeypatch.delenv("SCRATCH_URL", raising=False)
-    tried = wb.verify_snapshot().verifications[-1]
+    tried = wb.snapshots.verify().verifications[-1]
     assert (tried.outcome, "SCRATCH_URL" in tried.detail) == ("not run", True)
     monkeypatch.setenv("SCRATCH_URL", "postgresql://dana:hunter2@127.0.0.1:1/postgres")
-    tried = wb.verify_snapshot().verifications[-1]
+    tried = wb.snapshots.verify().verifications[-1]
     assert (tried.outcome, "No connection" in tried.detail, "hunter2" in tried.detail) == (
         "not run",
         True,
@@ -288,7 +288,7 @@ def test_a_scratch_server_without_room(taken, server, small_disk, monkeypatch):
     try:
         monkeypatch.setenv("SCRATCH_URL", server.url("postgres").replace("postgres:@", "cramped:@"))
         wb.settings = wb.settings.model_copy(update={"scratch_url_env": "SCRATCH_URL"})
-        tried = wb.verify_snapshot().verifications[-1]
+        tried = wb.snapshots.verify().verifications[-1]
     finally:
         with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
             connection.execute("DROP ROLE cramped")
@@ -302,7 +302,7 @@ def test_an_embedded_server_without_room_is_not_filled(taken, monkeypatch):
     wb, _ = taken
     usage = shutil.disk_usage("/")
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1000))
-    tried = wb.verify_snapshot().verifications[-1]
+    tried = wb.snapshots.verify().verifications[-1]
     assert (tried.outcome, "no room" in tried.detail) == ("not run", True)
 
 
@@ -313,8 +313,8 @@ def test_rows_that_break_their_foreign_keys_are_proved_and_told(clubs, opened):
         ' WHERE id = (SELECT min(id::text)::uuid FROM "EventRegistration")'
     )
     with opened(club) as wb:
-        wb.create_snapshot()
-        tried = wb.verify_snapshot().verifications[-1]
+        wb.snapshots.create()
+        tried = wb.snapshots.verify().verifications[-1]
     assert tried.outcome == "pass"
     assert "break 1 foreign keys, which cannot be made anew: EventRegistration_memberId_fkey" in tried.detail
 
@@ -324,7 +324,7 @@ def test_its_size_is_in_the_range_of_its_predecessors():
     assert "900 to 1,200" in size_in_range(manifest(size=2400), before)
     assert size_in_range(manifest(size=450), before)
     for size in (449, 2401):
-        with pytest.raises(SnapshotError, match="out of the range"):
+        with pytest.raises(DocumentError, match="out of the range"):
             size_in_range(manifest(size=size), before)
         assert "accepted" in size_in_range(manifest(size=size), before, any_size=True)
     failed = Verification(
@@ -339,8 +339,8 @@ def test_its_size_is_in_the_range_of_its_predecessors():
 def test_a_snapshot_that_is_not_there(taken):
     wb, _ = taken
     with pytest.raises(UsageError, match="Nearest"):
-        wb.verify_snapshot("backup_20200101_000000")
-    found = wb.snapshot("latest")
+        wb.snapshots.verify("backup_20200101_000000")
+    found = wb.snapshots.find("latest")
     forge(found, target=replace(found.target, environment="another"))
     with pytest.raises(UsageError, match="--environment another"):
-        wb.verify_snapshot(found.snapshot)
+        wb.snapshots.verify(found.snapshot)

@@ -96,7 +96,7 @@ def test_a_proved_snapshot_from_before_the_run_is_measured(club) -> None:
             return next(each for each in wb.triage(run).facts["ways"] if each["way"] == "level 2")
 
     with club.workbench() as wb:
-        taken = wb.create_snapshot()
+        taken = wb.snapshots.create()
         earlier = [each for each in wb.find_runs() if each.mode == "live"][-1]
     with club.connect() as connection:
         imported = import_run(connection, club.club, IMPORTERS[club.club.dialect][0], seed=3, updates=2)

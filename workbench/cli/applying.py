@@ -35,7 +35,7 @@ def show(
     """Explain a plan in words and tables: what changes, what is kept and why, what is unresolved."""
     with open_as(environment, None) as wb:
         if is_request(plan_name):
-            show_request(wb, wb.request(plan_name), json)
+            show_request(wb, wb.restores.find(plan_name), json)
             return
         found = wb.plan(plan_name)
     if json:
@@ -58,7 +58,7 @@ def approve(
 ) -> None:
     """Record a named person's consent to one digest; it holds once, and for a day."""
     with open_as(environment, acting) as wb:
-        found = wb.request(plan_name) if is_request(plan_name) else wb.plan(plan_name)
+        found = wb.restores.find(plan_name) if is_request(plan_name) else wb.plan(plan_name)
         target = found.target
         if confirm is None and target.kind == "production" and sys.stdin.isatty():
             confirm = typer.prompt(f"This is production. Type the environment's name ({target.environment})")

@@ -14,7 +14,6 @@ import workbench
 from workbench.cli.explaining import SHOWN
 from workbench.cli.options import Acting, AsJson, EnvironmentName, Yes, ask, open_as
 from workbench.cli.output import (
-    Advance,
     banner,
     command,
     on,
@@ -30,8 +29,13 @@ from workbench.snapshots.restore.request import is_request
 
 if TYPE_CHECKING:
     from workbench.snapshots.restore.request import Record, Request
+    from workbench.snapshots.restore.steps import Progress
     from workbench.workbench import Workbench
 
+_WAYS = {
+    "swap": "restored into a new database beside it, compared, then renamed",
+    "in place": "its contents replaced in one transaction",
+}
 _ORDER = ("table", "change", "who", "evidence", "rows", "rows in the snapshot", "rows now")
 _EVERY = 2.0  # seconds between two lines of progress within a step
 
@@ -88,64 +92,62 @@ def restore(
         if not json:
             banner(wb.environment)
         if undo:
-            _present(wb, wb.request_undo_of_restore(name), json)
+            show_request(wb, wb.restores.ask_undo(name), json)
         elif abandon:
             ask(f"Give the interrupted restore of {wb.environment} up?", yes)
-            _given_up(wb, wb.abandon_restore(name, _say), json)
+            record = wb.restores.abandon(name, _say)
+            if json:
+                print_json(_record_facts(record))
+                return
+            started = " The application was started again." if record.facts.get("restarted") else ""
+            say(f"Given up: {record.live} is as it was, and what was half made is dropped.{started}")
         elif resume:
             ask(f"Go on with the interrupted restore of {wb.environment}?", yes)
-            with _saying_what_stands(), _progress() as advance:
-                record = wb.resume_restore(name, advance, _say)
-            _ended(wb, record, json)
+            with _acting() as advance:
+                record = wb.restores.resume(name, advance, _say)
+            _ended(record, json)
         elif name is None:
             raise UsageError(
                 "Nothing was named.", "Name a snapshot (`workbench snapshot list`) or a request."
             )
         elif is_request(name):
-            _carry_out(wb, wb.request(name), yes, json)
+            request = wb.restores.find(name)
+            ask(f"Restore {request.snapshot} over {wb.environment}?", yes)
+            with _acting() as advance:
+                record = wb.restores.carry_out(request, advance, _say)
+            _ended(record, json)
         else:
-            request = wb.request_restore(
+            request = wb.restores.ask(
                 name,
                 in_place=in_place,
                 keep_sync_state=keep_sync_state,
                 from_elsewhere=from_elsewhere,
                 runs=run or (),
             )
-            _present(wb, request, json)
+            show_request(wb, request, json)
 
 
 def show_request(wb: Workbench, request: Request, json: bool) -> None:
     """Explain a request: what would be done, and what would be lost."""
-    _present(wb, request, json)
-
-
-def _carry_out(wb: Workbench, request: Request, yes: bool, json: bool) -> None:
-    ask(f"Restore {request.snapshot} over {wb.environment}?", yes)
-    try:
-        with _saying_what_stands(), _progress() as advance:
-            record = wb.restore(request, advance, _say)
-    except Drift as error:
-        if error.rows:
-            import pandas as pd
-
-            rows = [(table, what) for table, _, what in error.rows]
-            print_table(
-                pd.DataFrame(rows, columns=["table", "what is different"]),
-                "Not as it was shown",
-                as_message=True,
-            )
-        raise
-    _ended(wb, record, json)
-
-
-def _present(wb: Workbench, request: Request, json: bool) -> None:
     import pandas as pd
 
-    estimate = wb.estimated_restore(request)
+    estimate, target = wb.restores.estimate(request), request.target
+    losses = pd.DataFrame(list(request.losses))
     if json:
-        print_json(_facts(request) | {"estimated_seconds": estimate})
+        same = "way", "snapshot", "file", "created_at", "verified", "elsewhere", "notes", "keep_sync_state"
+        print_json(
+            {
+                "request": request.id,
+                "path": str(request.path),
+                "digest": request.digest,
+                "environment": target.environment,
+                "database": target.database,
+                "losses": workbench.mask(losses),
+                **{name: getattr(request, name) for name in same},
+                "estimated_seconds": estimate,
+            }
+        )
         return
-    target = request.target
     if request.way == "swap back":
         say(f"Puts {request.kept} back as {target.database}; {request.verified}.")
     else:
@@ -155,112 +157,66 @@ def _present(wb: Workbench, request: Request, json: bool) -> None:
             *([f"It comes from elsewhere: {request.elsewhere}."] if request.elsewhere else []),
             f"Asked for by {request.planned_by}.",
         )
-    say("", "Steps:", *(f"  {number}. {each}" for number, each in enumerate(wb.restore_steps(request), 1)))
+    steps = enumerate(wb.restores.steps(request), 1)
+    say("", "Steps:", *(f"  {number}. {step}" for number, step in steps), "")
     if request.way != "swap back":
-        losses = pd.DataFrame(list(request.losses))
-        losses = losses[[each for each in _ORDER if each in losses]]
         more = f"; {SHOWN} of {len(losses)}" if len(losses) > SHOWN else ""
+        shown = workbench.mask(losses[[each for each in _ORDER if each in losses]][:SHOWN])
+        print_table(shown, f"What was done since, and would be lost{more}", empty="nothing")
         say("")
-        print_table(
-            workbench.mask(losses[:SHOWN]), f"What was done since, and would be lost{more}", empty="nothing"
-        )
-    say("", *request.notes)
+    say(*request.notes)
     if estimate is not None:
         say(f"About {max(estimate / 60, 0.1):.1f} minutes, as measured here.")
     elif request.way != "swap back":
         say("How long it takes was never measured here; `workbench snapshot verify` would.")
     option = on(target.environment)
     confirm = f" --as NAME --confirm {target.environment}" if target.kind == "production" else ""
+    replay = f"  {command()} plan replay --snapshot {request.snapshot} --run RUN_ID{option}   # before it: what is put back after it"
     say(
         "",
         f"Request {request.id}",
         f"Digest  {request.digest}",
         "Next:",
-        *(
-            [
-                f"  {command()} plan replay --snapshot {request.snapshot} --run RUN_ID{option}   # before it: what is put back after it"
-            ]
-            if request.losses
-            else []
-        ),
+        *([replay] if request.losses else []),
         f"  {command()} approve {request.id} --digest {request.digest}{confirm}{option}",
         f"  {command()} snapshot restore {request.id}{option}",
     )
 
 
-_WAYS = {
-    "swap": "restored into a new database beside it, compared, then renamed",
-    "in place": "its contents replaced in one transaction",
-}
-
-
-def _ended(wb: Workbench, record: Record, json: bool) -> None:
+def _ended(record: Record, json: bool) -> None:
     facts = record.facts
-    bad = [each for each in facts.get("health", ()) if each["status"] == "fail"]
-    late = facts.get("written_late") or []
+    health, late, kept = facts.get("health", ()), facts.get("written_late") or [], facts.get("kept")
     if json:
         print_json(_record_facts(record))
     else:
         settled = facts.get("settled", {})
-        seconds = sum(facts.get("seconds", {}).values())
-        holds = (
-            "the database that was kept"
-            if "swap" in record.done and "fill" not in record.done
-            else "what the snapshot holds"
-        )
-        lines = [f"Restored: {record.live} is {holds} ({seconds:.1f} s"]
+        back = "swap" in record.done and "fill" not in record.done
+        holds = "the database that was kept" if back else "what the snapshot holds"
+        took = f"{sum(facts.get('seconds', {}).values()):.1f} s"
         if "swap_seconds" in facts:
-            lines[0] += f"; the swap itself {facts['swap_seconds'] * 1000:.0f} ms"
-        lines[0] += ")."
-        lines += [f"Safety backup: {facts['safety']}"] if facts.get("safety") else []
-        if kept := facts.get("kept"):
-            lines.append(f"The old database is kept as {kept}; drop it when it is no longer needed.")
-        if gone := settled.get("gone"):
-            lines.append(f"{gone} applied plans are not applied any more: `workbench plans` names them.")
-        if settled.get("sync_state"):
-            lines.append(EMPTIED)
-        if unchecked := facts.get("unchecked_keys"):
-            lines.append(
-                f"Rows of the snapshot itself break {len(unchecked)} foreign keys, which are there but not valid:"
-                f" {', '.join(unchecked)}. `workbench check` lists the rows."
-            )
-        if settled.get("not_logged"):
-            lines.append(f"The audit log does not say so: {settled['not_logged']}")
-        if late:
-            lines.append(
-                f"Somebody wrote to {', '.join(late)} after the safety backup: that is in {facts.get('kept')} alone."
-            )
-        say(*lines)
-        for each in facts.get("health", ()):
+            took += f"; the swap itself {facts['swap_seconds'] * 1000:.0f} ms"
+        unchecked = facts.get("unchecked_keys") or []
+        lines = {
+            f"Restored: {record.live} is {holds} ({took}).": True,
+            f"Safety backup: {facts.get('safety')}": facts.get("safety"),
+            f"The old database is kept as {kept}; drop it when it is no longer needed.": kept,
+            f"{settled.get('gone')} applied plans are not applied any more: `workbench plans` names them.": settled.get(
+                "gone"
+            ),
+            EMPTIED: settled.get("sync_state"),
+            f"Rows of the snapshot itself break {len(unchecked)} foreign keys, which are there but not valid:"
+            f" {', '.join(unchecked)}. `workbench check` lists the rows.": unchecked,
+            f"The audit log does not say so: {settled.get('not_logged')}": settled.get("not_logged"),
+            f"Somebody wrote to {', '.join(late)} after the safety backup: that is in {kept} alone.": late,
+        }
+        say(*(line for line, so in lines.items() if so))
+        for each in health:
             reason = f" ({each['reason']})" if each["reason"] else ""
             say(f"  {each['check']}: {each['status']}{reason}")
         say("", f"To verify: {command()} report post-recovery{on()}")
-        if facts.get("kept"):
+        if kept:
             say(f"To put the old database back: {command()} snapshot restore --undo{on()}")
-    raise typer.Exit(1 if bad or late else 0)
-
-
-def _given_up(wb: Workbench, record: Record, json: bool) -> None:
-    if json:
-        print_json(_record_facts(record))
-        return
-    started = " The application was started again." if record.facts.get("restarted") else ""
-    say(f"Given up: {record.live} is as it was, and what was half made is dropped.{started}")
-
-
-def _facts(request: Request) -> dict[str, Any]:
-    import pandas as pd
-
-    same = "way", "snapshot", "file", "created_at", "verified", "elsewhere", "notes", "keep_sync_state"
-    return {
-        "request": request.id,
-        "path": str(request.path),
-        "digest": request.digest,
-        "environment": request.target.environment,
-        "database": request.target.database,
-        "losses": workbench.mask(pd.DataFrame(list(request.losses))),
-        **{name: getattr(request, name) for name in same},
-    }
+    raise typer.Exit(1 if late or any(each["status"] == "fail" for each in health) else 0)
 
 
 def _record_facts(record: Record) -> dict[str, Any]:
@@ -273,10 +229,19 @@ def _say(line: str) -> None:
 
 
 @contextmanager
-def _saying_what_stands() -> Iterator[None]:
-    """After ctrl-C say what stands, and how to go on."""
+def _acting() -> Iterator[Progress]:
+    """Show how far it is, which tables are not as they were shown, and after ctrl-C what stands and how to go on."""
     try:
-        yield
+        with progress_bar() if sys.stderr.isatty() else _lines() as advance:
+            yield advance
+    except Drift as error:
+        if error.rows:
+            import pandas as pd
+
+            rows = [(table, what) for table, _, what in error.rows]
+            table = pd.DataFrame(rows, columns=["table", "what is different"])
+            print_table(table, "Not as it was shown", as_message=True)
+        raise
     except KeyboardInterrupt as interrupt:
         if interrupt.args:
             stderr().print(f"workbench: {interrupt}")
@@ -284,20 +249,14 @@ def _saying_what_stands() -> Iterator[None]:
 
 
 @contextmanager
-def _progress() -> Iterator[Advance]:
-    """Show a bar on a terminal, and else a line for every step, and now and then within one."""
-    if sys.stderr.isatty():
-        with progress_bar() as advance:
-            yield advance
-        return
-    console = stderr()
-    last = [-1, 0.0]
+def _lines() -> Iterator[Progress]:
+    """Write a line for every step, and now and then within one."""
+    console, last = stderr(), [-1, 0.0]
 
     def tell(what: str, done: int, total: int) -> None:
         now = time.monotonic()
-        if done == last[0] and now - last[1] < _EVERY:
-            return
-        last[:] = [done, now]
-        console.print(f"[{min(done + 1, total)}/{total}] {what}")
+        if done != last[0] or now - last[1] >= _EVERY:
+            last[:] = [done, now]
+            console.print(f"[{min(done + 1, total)}/{total}] {what}")
 
     yield tell

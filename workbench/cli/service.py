@@ -47,7 +47,7 @@ def health(
     """Ask the application until it is well: its health check, key pages, sign-in (guide §7.2)."""
     from workbench.answer import findings_answer
 
-    findings = wb.health(wait)
+    findings = wb.app.health(wait)
     facts = {"environment": vars(wb.environment), "dialect": wb.dialect}
     # Its own health check was asked for by name: nobody having configured it is no pass.
     well = not any(each.open for each in findings) and findings[0].status == "pass"
@@ -67,7 +67,8 @@ def _run(act: Literal["stop", "start"], environment: str | None, json: bool) -> 
         if not json:
             banner(wb.environment)
         console = stderr()
-        done = wb.service(act, lambda line: console.print(f"  {line}"))
+        run = wb.app.stop if act == "stop" else wb.app.start
+        done = run(lambda line: console.print(f"  {line}"))
     if json:
         print_json({"act": act, "command": done.command, "exit_code": done.exit_code,
                     "seconds": round(done.seconds, 3), "output": done.output})  # fmt: skip

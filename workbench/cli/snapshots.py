@@ -23,10 +23,7 @@ from workbench.cli.output import (
 from workbench.errors import UsageError
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from workbench.snapshots.manifest import Manifest
-    from workbench.snapshots.retention import Decision
     from workbench.workbench import Workbench
 
 snapshot = typer.Typer(
@@ -46,20 +43,20 @@ def create(
     """Take a snapshot: an archive of pg_dump with a manifest of what was in it."""
     with open_as(environment, acting) as wb:
         banner(wb.environment)
+        begun = perf_counter()
         with progress_bar() as advance:
-            begun = perf_counter()
-            made = wb.create_snapshot(precedes=precedes, reason=reason, advance=advance)
-            seconds = perf_counter() - begun
-        _tell(wb)
+            made = wb.snapshots.create(precedes=precedes, reason=reason, advance=advance)
+        seconds = perf_counter() - begun
+        said = _tell(wb)
     if json:
-        print_json({**facts(made), "said": wb.said})
+        print_json({**facts(made), "said": said})
         return
     held = f"{made.rows:,} rows of {len(made.tables):,} tables, {decimal(made.size)}"
     say(
         f"{paths_below([made.archive])[0]}: {held} ({made.compression}), in {seconds:,.1f} s.",
         f"SHA-256 {made.sha256}",
+        f"To prove it by restoring: {command()} snapshot verify {made.snapshot}{on()}",
     )
-    say(f"To prove it by restoring: {command()} snapshot verify {made.snapshot}{on()}")
 
 
 @snapshot.command()
@@ -78,14 +75,14 @@ def verify(
     with open_as(environment, acting) as wb:
         banner(wb.environment)
         with progress_bar() as advance:
-            found = wb.verify_snapshot(name, any_size=any_size, advance=advance)
-        _tell(wb)
-    tried = found.verifications[-1]
+            manifest = wb.snapshots.verify(name, any_size=any_size, advance=advance)
+        said = _tell(wb)
+    tried = manifest.verifications[-1]
     if json:
-        print_json({**facts(found), "outcome": tried.outcome, "detail": tried.detail, "said": wb.said})
+        print_json({**facts(manifest), "outcome": tried.outcome, "detail": tried.detail, "said": said})
     else:
         where = f" on {tried.where}" if tried.where else ""
-        say(f"{found.snapshot}: {tried.outcome}{where}, {tried.seconds:.1f} s.", f"  {tried.detail}")
+        say(f"{manifest.snapshot}: {tried.outcome}{where}, {tried.seconds:.1f} s.", f"  {tried.detail}")
     raise typer.Exit({"pass": 0, "fail": 1, "not run": 3}[tried.outcome])
 
 
@@ -104,16 +101,18 @@ def prune(
         raise UsageError("--dry-run and --yes exclude each other.", "Give one.")
     with open_as(environment, acting) as wb:
         banner(wb.environment)
-        decided = wb.retention()
+        decided = wb.snapshots.retention()
         if not json:
-            frame = _decisions(decided)
-            print_table(frame, empty="no snapshots yet", as_message=yes)
-        gone = wb.prune(decided) if yes else []
-        _tell(wb)
+            import pandas as pd
+
+            rows = [(each.name, "keep" if each.keep else "delete", each.reason) for each in decided]
+            table = pd.DataFrame(rows, columns=["snapshot", "decision", "reason"])
+            print_table(table, empty="no snapshots yet", as_message=yes)
+        gone = wb.snapshots.prune(decided) if yes else []
+        said = _tell(wb)
     going = [each.name for each in decided if not each.keep]
     if json:
-        print_json({"decisions": [vars(each) for each in decided], "pruned": gone,
-                    "said": wb.said})  # fmt: skip
+        print_json({"decisions": [vars(each) for each in decided], "pruned": gone, "said": said})
     elif yes:
         say(f"Deleted: {', '.join(gone) or 'nothing'}.")
     elif going:
@@ -123,17 +122,13 @@ def prune(
 @snapshot.command(name="list")
 def listed(environment: EnvironmentName = None, json: AsJson = False) -> None:
     """List the environment's snapshots: when, by whom, how large, whether proved by restoring."""
-    from workbench.checkpointing import snapshots_frame
-
     with open_as(environment, None) as wb:
-        found = wb.snapshots()
-        if not json:
+        if json:
+            print_json([facts(each) for each in wb.snapshots.all()])
+        else:
             banner(wb.environment)
+            print_table(wb.snapshots(), empty="no snapshots yet")
         _tell(wb)
-    if json:
-        print_json([facts(each) for each in found])
-    else:
-        print_table(snapshots_frame(found), empty="no snapshots yet")
 
 
 def facts(made: Manifest) -> dict[str, Any]:
@@ -142,14 +137,7 @@ def facts(made: Manifest) -> dict[str, Any]:
     return {**plain, "name": made.snapshot, "snapshot": str(made.archive), "file": made.archive.name}
 
 
-def _decisions(decided: list[Decision]) -> pd.DataFrame:
-    """Return decisions as a frame: ``snapshot``, ``decision``, ``reason``."""
-    import pandas as pd
-
-    rows = [(each.name, "keep" if each.keep else "delete", each.reason) for each in decided]
-    return pd.DataFrame(rows, columns=["snapshot", "decision", "reason"])
-
-
-def _tell(wb: Workbench) -> None:
-    for line in wb.said:
+def _tell(wb: Workbench) -> list[str]:
+    for line in wb.snapshots.said:
         stderr().print(line)
+    return wb.snapshots.said

@@ -17,6 +17,7 @@ from typing import Any
 
 import psycopg
 
+from workbench.database.databases import standing
 from workbench.errors import Refused
 
 RESTORING = "murmurant-workbench restore"
@@ -35,11 +36,6 @@ _HOLDERS = """
         AND (l.classid::bigint << 32) | l.objid::bigint = hashtextextended(%s, 0)
         AND (%s::text IS NULL OR l.database = (SELECT oid FROM pg_database WHERE datname = %s::text))
     ORDER BY 4, 1 LIMIT 1
-"""
-
-_COMMENTS = """
-    SELECT datname::text, shobj_description(oid, 'pg_database') FROM pg_database
-    WHERE starts_with(shobj_description(oid, 'pg_database'), %s) ORDER BY 1
 """
 
 _own: ContextVar[bool] = ContextVar("_own", default=False)
@@ -86,7 +82,7 @@ def begin_to_write(connection: psycopg.Connection[Any], live: str, *, logging: b
     connection.execute("SELECT pg_advisory_xact_lock_shared(hashtextextended(%s, 0))", [_WRITING])
     if not (logging and _own.get()):
         refuse_running_restore(connection, live)
-        _refuse_half_made(connection, live)
+        refuse_half_made(connection, live)
 
 
 def refuse_running_restore(connection: psycopg.Connection[Any], live: str) -> None:
@@ -102,11 +98,11 @@ def refuse_running_restore(connection: psycopg.Connection[Any], live: str) -> No
         )
 
 
-def _refuse_half_made(connection: psycopg.Connection[Any], live: str) -> None:
-    """Refuse while a database stands on the server that a restore has not finished."""
-    for name, comment in connection.execute(_COMMENTS, [RESTORING]).fetchall():
-        if is_half_made(comment, live):
-            request, _, more = comment.removeprefix(f"{RESTORING} ").partition(" of ")
+def refuse_half_made(connection: psycopg.Connection[Any], live: str) -> None:
+    """Refuse while a database stands on the server that a restore, wherever it was begun, has not finished."""
+    for name, database in standing(connection).items():
+        if is_half_made(database.comment, live):
+            request, _, more = database.comment.removeprefix(f"{RESTORING} ").partition(" of ")
             begun = more.removeprefix(f"{live}: {HALF_MADE}").removeprefix(", ")
             raise Refused(
                 f"The restore {request} of {live}{f', {begun},' if begun else ''} was interrupted: when it goes on, what"

@@ -13,7 +13,7 @@ import subprocess
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +23,15 @@ from psycopg.conninfo import make_conninfo
 from workbench.database.address import NOT_FOLLOWED, redact
 from workbench.database.connection import SPELLING, WITHOUT_LIMITS, Database, Session, session
 from workbench.database.embedded import client_tools
-from workbench.errors import Refused, SnapshotError, WorkbenchError
+from workbench.errors import DocumentError, Refused, WorkbenchError
 
 PROGRAMS = ("psql", "pg_dump", "pg_restore")
-HOW = "Take one of the whole database with pg_dump."
+HOW = "Take one of the whole database with pg_dump -Fc."
 AGAIN = "Use another snapshot, or copy this one anew from where it was made."
 _QUICKLY = f"{WITHOUT_LIMITS}{SPELLING} -c synchronous_commit=off -c maintenance_work_mem=256MB"
+
+COMPRESSIONS = ("zstd", "gzip")
+"""What pg_dump compresses with: the first that its build knows. Before PostgreSQL 16 there is gzip alone."""
 
 Advance = Callable[[str, int, int], None]
 """Told what is being made, how much of it is done, and how much there is."""
@@ -65,8 +68,8 @@ _MEANINGS = (
 
 # What pg_restore says of a file that it cannot read.
 _TOO_NEW = ("unsupported version", "no data will be available")
-_NO_ARCHIVE = ("does not appear to be a valid", "input file is too short")
 
+_DUMPING = re.compile(r'dumping contents of table "(.*)"')
 _ERROR = re.compile(r"^pg_restore: (?:\[[^]]*\] )?error: (.*)")
 _ENTRY = re.compile(r"^pg_restore: from TOC entry (\d+);")
 _MADE = re.compile(r"^pg_restore: (?:finished item|creating) (?:\d+ )?(.*)")
@@ -149,27 +152,6 @@ class Program:
         return redact(failure(done.stderr), to.get("password", "")).rstrip(".")
 
 
-@dataclass
-class Restored:
-    """What became of a restore.
-
-    Attributes
-    ----------
-    unchecked_keys : list of str
-        Foreign keys that rows of the archive break: made, but not checked against these rows.
-    failures : dict of str to str
-        Only where failing was allowed: the number of an entry to what pg_restore said of it, "" for what was of none.
-    """
-
-    unchecked_keys: list[str] = field(default_factory=list)
-    failures: dict[str, str] = field(default_factory=dict)
-
-
-def find_programs(configured: Path | None = None) -> list[Program]:
-    """Find every client program: those of the configured folder first, of the embedded wheel, on the PATH."""
-    return [each for name in PROGRAMS for each in _programs(name, configured)]
-
-
 def program_for(
     name: str, server: str, configured: Path | None = None, to: Mapping[str, str] | None = None
 ) -> Program:
@@ -205,7 +187,7 @@ def program_for(
     )
 
 
-class Unreadable(SnapshotError):
+class Unreadable(DocumentError):
     """No pg_restore here reads the archive: that says nothing against the archive."""
 
 
@@ -225,7 +207,7 @@ def read_list(
     ------
     Unreadable
         When there is none: the archive is of a newer pg_dump, or compressed in a way that none here knows.
-    SnapshotError
+    DocumentError
         When it is damaged.
     Refused
         When those that read it cannot connect.
@@ -248,12 +230,8 @@ def read_list(
             f"No pg_restore here can connect to where {archive.name} is to be restored: {'; '.join(unreached)}.",
             "Install the client programs of the server's PostgreSQL, and name their folder in the settings: client_tools.",
         )
-    if any(each in damaged for each in _NO_ARCHIVE):
-        raise SnapshotError(
-            f"The snapshot {archive} is not an archive of pg_dump, or its beginning is missing.", HOW
-        )
     if damaged:
-        raise SnapshotError(f"The snapshot {archive} is cut short or damaged: {damaged}.", AGAIN)
+        raise DocumentError(f"The snapshot {archive} is cut short or damaged: {damaged}.", AGAIN)
     raise Unreadable(
         f"The snapshot {archive} is of a newer pg_dump than any pg_restore here, or compressed as none here can read:"
         f" {'; '.join(unable) or 'there is none at all'}.",
@@ -272,8 +250,61 @@ def script_of(archive: Path, configured: Path | None, entries: Iterable[str], *o
     listed = "--file=-", "--use-list=/dev/stdin", archive.absolute()
     done = program.run(*options, *listed, given=_listed(entries))
     if done.returncode:
-        raise SnapshotError(f"The snapshot {archive} is cut short or damaged: {failure(done.stderr)}.", AGAIN)
+        raise DocumentError(f"The snapshot {archive} is cut short or damaged: {failure(done.stderr)}.", AGAIN)
     return done.stdout.decode(errors="surrogateescape")
+
+
+def dump(
+    program: Program,
+    database: Database,
+    to: Mapping[str, str],
+    path: Path,
+    *options: str,
+    lock: int | None = None,
+    advance: Callable[[str], None] = lambda _: None,
+) -> str:
+    """Dump a database into an archive of the custom format, and return how that is compressed.
+
+    Parameters
+    ----------
+    to : mapping of str to str
+        libpq's parameters of the database.
+    *options : str
+        Of pg_dump.
+    lock : int, optional
+        The descriptor of a lock on the file, which pg_dump holds too: it may outlive us.
+    advance : callable
+        Told of every table.
+    """
+    wait = f"--lock-wait-timeout={max(1, int(database.lock_timeout * 1000))}"
+    # Files with the data of people.
+    how = {"pass_fds": () if lock is None else (lock,), "umask": 0o077}
+    for compression in COMPRESSIONS:
+        # Level 6 is gzip's own; before PostgreSQL 16 a number alone says so.
+        method = f"--compress={'6' if compression == 'gzip' else compression}"
+        errors = []
+        command = "--format=custom", "--verbose", f"--file={path}", wait, method, *options
+        with program.started(*command, to=to, **how) as process:
+            assert process.stderr is not None
+            for line in process.stderr:
+                text = line.decode(errors="replace").rstrip()
+                if match := _DUMPING.search(text):
+                    advance(f"dumping {match.group(1)}")
+                elif "error:" in text or "FATAL:" in text or "ERROR:" in text:
+                    errors.append(database.redacted(text))
+        if process.returncode == 0:
+            return compression
+        if not any("compress" in each for each in errors):  # else this build does not know it
+            break
+    said = (errors or [f"it ended with {process.returncode}"])[0]
+    if any("No space left on device" in each for each in errors):
+        raise WorkbenchError(
+            f"There is no room for the snapshot in {path.parent}.",
+            "Make room there, or set `backups` to another folder. Nothing was kept of it.",
+        )
+    if "lock timeout" in said or "could not obtain lock" in said:
+        raise database.explained(said, "55P03")
+    raise WorkbenchError(f"pg_dump failed: {said}.", "Nothing was kept of it.")
 
 
 def restore(
@@ -282,9 +313,9 @@ def restore(
     configured: Path | None,
     *options: str,
     entries: Iterable[str] | None = None,
-    advance: Advance | None = None,
+    advance: Advance = lambda *_: None,
     failing: bool = False,
-) -> Restored:
+) -> tuple[list[str], dict[str, str]]:
     """Restore an archive into a database.
 
     A row can get past a foreign key while triggers are off, and stay. pg_restore checks all rows when it makes the
@@ -303,9 +334,15 @@ def restore(
     failing : bool
         Whether to go on after an error, and return it; else the first one ends it.
 
+    Returns
+    -------
+    tuple of (list of str, dict of str to str)
+        Foreign keys that rows of the archive break: made, but not checked against these rows. Where failing is
+        allowed, the number of an entry to what pg_restore said of it, "" for what was of none.
+
     Raises
     ------
-    SnapshotError
+    DocumentError
         When the archive is damaged.
     Refused
         When there is no room, or the server lacks a role, an extension or a right that the archive needs.
@@ -314,21 +351,22 @@ def restore(
     """
     parameters = database.address.parameters(_QUICKLY)
     program, listing = read_list(archive, configured, parameters)
-    entries = None if entries is None else list(entries)
-    lines = entries or [line for line in listing.splitlines() if line and line[0] != ";"]
-    done = 0
-    outcome, broken = Restored(), set()
+    lines = (
+        [line for line in listing.splitlines() if line and line[0] != ";"]
+        if entries is None
+        else list(entries)
+    )
+    broken: set[tuple[str, str]] = set()
+    failures: dict[str, str] = {}
     tail: deque[str] = deque(maxlen=200)
     failed: list[str] = []
-    entry, idle = "", False
-    chosen = () if entries is None else ("--use-list=/dev/stdin",)
-    with program.started(
-        *(*options, *chosen, "--verbose", str(archive.absolute())), to=parameters, stdin=subprocess.PIPE
-    ) as process:
+    done, entry, idle = 0, "", False
+    command = *options, "--use-list=/dev/stdin", "--verbose", str(archive.absolute())
+    with program.started(*command, to=parameters, stdin=subprocess.PIPE) as process:
         assert process.stdin is not None
         assert process.stderr is not None
         with suppress(BrokenPipeError), process.stdin:
-            process.stdin.write(_listed(entries or ()))
+            process.stdin.write(_listed(lines))
         for raw in process.stderr:
             line = raw.decode(errors="replace").rstrip("\n")
             tail.append(line)
@@ -336,8 +374,7 @@ def restore(
                 failed.append(line)
             elif made := _MADE.match(line):
                 done += 1
-                if advance:
-                    advance(made[1].strip(), min(done, len(lines)), len(lines))
+                advance(made[1].strip(), min(done, len(lines)), len(lines))
             elif named := _ENTRY.match(line):
                 entry = named[1]
             elif key := _BROKEN.search(line):
@@ -346,30 +383,37 @@ def restore(
                 idle = True
             elif error := _ERROR.match(line):
                 if failing:
-                    outcome.failures.setdefault(entry, error[1])
+                    failures.setdefault(entry, error[1])
                     continue
                 # Not by --exit-on-error, which would end it at a foreign key that rows break.
                 failed.append(line)
                 process.terminate()
         code = process.wait()
-    if failed or (code and not (code == 1 and (broken or idle or outcome.failures))):
+    if failed or (code and not (code == 1 and (broken or idle or failures))):
         raise explain(archive, "\n".join(failed or tail), database)
-    if broken:
-        keys = [
-            line
-            for line in lines
-            if " FK CONSTRAINT " in line and any(f" {table} {name} " in line for table, name in broken)
-        ]
+    keys = [
+        line
+        for line in lines
+        if " FK CONSTRAINT " in line and any(f" {table} {name} " in line for table, name in broken)
+    ]
+    if keys:
         with database.speaking_plainly(), session(parameters, autocommit=True) as connection:
-            for statement in _STATEMENT.findall(script_of(archive, configured, keys)):
-                connection.execute(unchecked(statement).encode(errors="surrogateescape"))
-    outcome.unchecked_keys = sorted(name for _, name in broken)
-    return outcome
+            _make_keys(connection, archive, configured, keys)
+    return sorted(name for _, name in broken), failures
 
 
-def unchecked(statement: str) -> str:
-    """Return the statement that makes a foreign key without checking the rows that are there."""
-    return statement if statement.endswith(" NOT VALID;") else f"{statement.removesuffix(';')} NOT VALID;"
+def _make_keys(connection: Session, archive: Path, configured: Path | None, keys: list[str]) -> list[str]:
+    """Make foreign keys; return those that rows break, which are made without a check of the rows that are there."""
+    broken = []
+    for statement in _STATEMENT.findall(script_of(archive, configured, keys)) if keys else ():
+        try:
+            with connection.transaction():
+                connection.execute(statement.encode(errors="surrogateescape"))
+        except psycopg.errors.ForeignKeyViolation as error:
+            unchecked = f"{statement.removesuffix(';').removesuffix(' NOT VALID')} NOT VALID;"
+            connection.execute(unchecked.encode(errors="surrogateescape"))
+            broken.append(str(error.diag.constraint_name))
+    return sorted(broken)
 
 
 def restore_within(
@@ -390,7 +434,7 @@ def restore_within(
 
     Raises
     ------
-    SnapshotError, Refused, DatabaseUnreachable
+    DocumentError, Refused, DatabaseUnreachable
         As `restore`; whoever opened the transaction rolls it back.
     """
     lines = list(entries)
@@ -406,7 +450,6 @@ def restore_within(
             connection.execute(text)
         gathered.clear()
 
-    broken = []
     try:
         with program.started(*options, *more, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
             assert process.stdin is not None
@@ -432,34 +475,27 @@ def restore_within(
                             break
                         copy.write(row)
                     else:
-                        raise SnapshotError(
+                        raise DocumentError(
                             f"The snapshot {archive} is cut short or damaged: rows have no end.", AGAIN
                         )
             said = process.stderr.read()
             if process.wait():
-                raise SnapshotError(
+                raise DocumentError(
                     f"The snapshot {archive} is cut short or damaged: {failure(said)}.", AGAIN
                 )
             if done < tables:
-                raise SnapshotError(
+                raise DocumentError(
                     f"The snapshot {archive} has its rows as INSERT statements.",
                     "Take one with pg_dump's defaults, without --inserts.",
                 )
             advance("making keys and indexes", tables, tables)
             send()
-        for statement in _STATEMENT.findall(script_of(archive, configured, keys)) if keys else ():
-            try:
-                with connection.transaction():
-                    connection.execute(statement.encode(errors="surrogateescape"))
-            except psycopg.errors.ForeignKeyViolation as error:
-                connection.execute(unchecked(statement).encode(errors="surrogateescape"))
-                broken.append(str(error.diag.constraint_name))
+        return _make_keys(connection, archive, configured, keys)
     except psycopg.Error as error:
         if connection.closed:
             raise database.explained(str(error), "08006") from None
         primary = error.diag.message_primary or str(error).split("\n")[0]
         raise explain(archive, f"ERROR: {primary}", database) from None
-    return sorted(broken)
 
 
 def explain(archive: Path, said: str, database: Database) -> WorkbenchError:
@@ -476,7 +512,7 @@ def explain(archive: Path, said: str, database: Database) -> WorkbenchError:
                 "Provide it there, as the server that the snapshot was taken from has it.",
             )
         return database.explained(reason, state)
-    return SnapshotError(
+    return DocumentError(
         f"The snapshot {archive} cannot be restored, it is cut short or damaged: {database.redacted(reason)}.",
         AGAIN,
     )

@@ -23,7 +23,7 @@ from psycopg import sql
 from sqlalchemy import Connection
 
 from workbench.database.connection import raw
-from workbench.errors import SnapshotError, WorkbenchError, unknown
+from workbench.errors import DocumentError, WorkbenchError, unknown
 from workbench.murmurant.catalogue import Catalogue, CatalogueTable, read_catalogue
 from workbench.murmurant.row_digest import hash_of, hashed, portable, table_digests
 from workbench.plans.rows import as_array, in_chunks
@@ -318,7 +318,7 @@ def compared(
     ------
     UsageError
         For a table that neither has.
-    SnapshotError
+    DocumentError
         When the snapshot is not what its manifest says, or has text that cannot be compared with the database's.
     """
     states = snapshot.manifest.tables if snapshot.manifest else {}
@@ -360,7 +360,7 @@ def compared(
             if before is not None and was is not None:
                 difference.before = before.count(table)
                 if table in states and difference.before != states[table].rows:
-                    raise SnapshotError(
+                    raise DocumentError(
                         f"The snapshot {snapshot.name} has {difference.before:,} rows of {table},"
                         f" its manifest says {states[table].rows:,}.",
                         "One of the two was altered: use another snapshot.",
@@ -488,7 +488,7 @@ def _tables_in(snapshot: Snapshot, schema: str, settings: Settings) -> set[str]:
 def _recoded(snapshot: Snapshot, before: Side, now: Side) -> bool:
     """Whether text has to be brought into one encoding; refuse what has none, whose characters nobody knows."""
     if before.encoding != now.encoding and "SQL_ASCII" in (before.encoding, now.encoding):
-        raise SnapshotError(
+        raise DocumentError(
             f"{snapshot.name} keeps text as {before.encoding}, the database compared with it as {now.encoding}:"
             " of text in SQL_ASCII nothing tells which characters its bytes mean, so the two cannot be compared.",
             "Compare with a copy in the same encoding.",

@@ -167,6 +167,27 @@ class DryRun(Document):
         """Whether it started within the last hours."""
         return timedelta(0) <= now - self.started_at <= timedelta(hours=hours)
 
+    def prune(self) -> None:
+        """Delete it: unlisted first, so that one that is listed is whole even if this is killed.
+
+        Raises
+        ------
+        Refused
+            When it runs, or has changed since it was looked at.
+        WorkbenchError
+            When it cannot be deleted.
+        """
+        if self.state == "running" or DryRun.read(self.path).digest != self.digest:
+            raise Refused(f"{self.name} runs, or has changed since it was looked at.", "Look again.")
+        hidden = self.folder.with_name(f".{self.name}.pruned")
+        try:
+            self.folder.rename(hidden)
+            shutil.rmtree(hidden)
+        except OSError as error:
+            raise WorkbenchError(
+                f"{self.name} could not be deleted: {error.strerror}.", f"Delete {hidden} by hand."
+            ) from None
+
 
 def list_dry_runs(folder: Path, environment: str | None = None) -> list[DryRun]:
     """List the dry runs that are kept, the latest first; what cannot be read is left to `find_dry_run` to name."""
@@ -245,25 +266,3 @@ def approve_dry_run(run: DryRun, by: str, remark: str = "") -> DryRun:
     now = datetime.now(UTC).replace(microsecond=0)
     review = Review(by=name, at=now, remark=remark.strip(), content_sha256=run.content_sha256)
     return run.model_copy(update={"reviews": (*run.reviews, review)}).write(run.path)
-
-
-def prune_dry_run(run: DryRun) -> None:
-    """Delete a dry run: unlisted first, so that one that is listed is whole even if this is killed.
-
-    Raises
-    ------
-    Refused
-        When it runs, or has changed since it was looked at.
-    WorkbenchError
-        When it cannot be deleted.
-    """
-    if run.state == "running" or DryRun.read(run.path).digest != run.digest:
-        raise Refused(f"{run.name} runs, or has changed since it was looked at.", "Look again.")
-    hidden = run.folder.with_name(f".{run.name}.pruned")
-    try:
-        run.folder.rename(hidden)
-        shutil.rmtree(hidden)
-    except OSError as error:
-        raise WorkbenchError(
-            f"{run.name} could not be deleted: {error.strerror}.", f"Delete {hidden} by hand."
-        ) from None

@@ -81,7 +81,7 @@ class RunPicker(Planner):
 
     def rows(self) -> Any:
         """Read the runs, and the snapshots that may hold old values."""
-        return self.wb.runs.frame(), self.wb.snapshots_here()
+        return self.wb.runs.frame(), self.wb.snapshots.here()
 
     def lay_out(self, rows: Any) -> None:
         """Show the runs, the latest first."""

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import re
-import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from workbench.database.programs import AGAIN, HOW, read_list
-from workbench.errors import SnapshotError
+from workbench.database.connection import Database, Session
+from workbench.database.programs import AGAIN, HOW, Unreadable, read_list
+from workbench.errors import DocumentError
+from workbench.snapshots.manifest import Manifest
 from workbench.snapshots.script import contents, is_script, opened
 
 _HEAD = re.compile(r"^; +([A-Za-z _]+:) (.*)$", re.MULTILINE)
@@ -39,13 +40,13 @@ class Archive:
     Attributes
     ----------
     path : Path
-        The file, or the folder of the directory format.
+        The file.
     database : str
         The database it was taken from.
     server_version : str
         The server's, such as ``18.4``.
     sha256 : str
-        The file's digest; for a folder that of the lines ``sha256sum`` makes of its files, by name.
+        The file's digest.
     tables : tuple of str
         The tables of one schema whose rows it has, sorted.
     entries : tuple of Entry
@@ -66,7 +67,7 @@ def read_archive(path: Path, schema: str = "public", tools: Path | None = None) 
     Parameters
     ----------
     path : Path
-        An archive in pg_dump's custom, tar or directory format, or a plain script, which is read to its end.
+        An archive of ``pg_dump -Fc``, or a plain script, which is read to its end.
     schema : str
         The schema whose tables are listed.
     tools : Path or None
@@ -74,24 +75,26 @@ def read_archive(path: Path, schema: str = "public", tools: Path | None = None) 
 
     Raises
     ------
-    SnapshotError
+    DocumentError
         When there is none, or it is something else, cut short, or no pg_restore here reads it.
     """
+    if not path.exists():
+        raise DocumentError(f"There is no snapshot {path}.", f"Correct the name. {HOW}")
     try:
-        if not path.exists():
-            raise SnapshotError(f"There is no snapshot {path}.", f"Correct the name. {HOW}")
-        if path.is_file() and path.stat().st_size == 0:
-            raise SnapshotError(f"The snapshot {path} is empty.", AGAIN)
+        if path.stat().st_size == 0:
+            raise DocumentError(f"The snapshot {path} is empty.", AGAIN)
         sha256 = digest_of(path)
+        with path.open("rb") as file:
+            archived = file.read(5) == b"PGDMP"
     except OSError as error:
-        raise SnapshotError(f"The snapshot {path} cannot be read: {error.strerror}.", AGAIN) from None
+        raise DocumentError(f"The snapshot {path} cannot be read: {error.strerror}.", AGAIN) from None
     if is_script(path):
         database, server, tables = contents(path, schema)
         return Archive(path, database, server, sha256, tables, ())
-    _, listing = read_list(path, tools)
+    if not archived:
+        raise DocumentError(f"The snapshot {path} is not an archive of pg_dump's custom format.", HOW)
+    listing = read_list(path, tools)[1]
     head = {key.rstrip(":"): value for key, value in _HEAD.findall(listing)}
-    if head.get("Format") == "TAR":
-        _refuse_cut_tar(path)
     entries = tuple(_entries(listing, schema))
     return Archive(
         path=path,
@@ -105,18 +108,8 @@ def read_archive(path: Path, schema: str = "public", tools: Path | None = None) 
 
 def encoding_of(path: Path) -> str:
     """Return the encoding of the database in which the text of an archive or script fits: SQL_ASCII holds any bytes."""
-    with opened(path / "toc.dat" if path.is_dir() else path) as file:
-        head = file.read(8192)
-    return "SQL_ASCII" if b"SET client_encoding = 'SQL_ASCII'" in head else "UTF8"
-
-
-def _refuse_cut_tar(path: Path) -> None:
-    """Refuse a tar archive that is cut short: pg_restore would wait for the rest for ever."""
-    try:
-        with tarfile.open(path, "r:") as tar:
-            tar.getmembers()
-    except tarfile.ReadError as error:
-        raise SnapshotError(f"The snapshot {path} is cut short or damaged: {error}.", AGAIN) from None
+    with opened(path) as file:
+        return "SQL_ASCII" if b"SET client_encoding = 'SQL_ASCII'" in file.read(8192) else "UTF8"
 
 
 def _entries(listing: str, schema: str) -> Iterator[Entry]:
@@ -131,14 +124,40 @@ def _entries(listing: str, schema: str) -> Iterator[Entry]:
 
 
 def digest_of(path: Path) -> str:
-    """Return an archive's SHA-256: the file's; of a folder that of what ``sha256sum`` says of its files, by name."""
-    if path.is_file():
-        return _digest_of_file(path)
-    files = sorted((each.relative_to(path).as_posix(), each) for each in path.rglob("*") if each.is_file())
-    lines = [f"{_digest_of_file(each)}  {name}\n" for name, each in files]
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
-
-
-def _digest_of_file(path: Path) -> str:
+    """Return a file's SHA-256."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def refuse_damaged(manifest: Manifest) -> None:
+    """Refuse an archive that is not, byte for byte, the one that its manifest was written for."""
+    path, size = manifest.archive, 0
+    try:
+        size, digest = path.stat().st_size, digest_of(path)
+    except FileNotFoundError:
+        raise DocumentError(f"The archive {path} of {manifest.snapshot} is not there.", AGAIN) from None
+    except OSError as error:
+        raise Unreadable(f"The archive {path} cannot be read: {error.strerror}.", AGAIN) from None
+    if (size, digest) != (manifest.size, manifest.sha256):
+        change = (
+            "cut short"
+            if size < manifest.size
+            else "added to"
+            if size > manifest.size
+            else "damaged, or another"
+        )
+        raise DocumentError(
+            f"The archive {path} is not what its manifest says: its SHA-256 is {digest}, not {manifest.sha256}; it is"
+            f" {change}: {size:,} bytes instead of {manifest.size:,}.",
+            AGAIN,
+        )
+
+
+def refuse_older_server(of: str, version: str, connection: Session, where: Database, remedy: str) -> None:
+    """Refuse a server that is older than the one a snapshot was taken from: that says nothing against the snapshot."""
+    ours = connection.info.server_version // 10000
+    if (theirs := re.match(r"\d+", version)) and int(theirs.group()) > ours:
+        raise Unreadable(
+            f"The snapshot {of} was taken from PostgreSQL {version}; {where.environment} is older: of version {ours}.",
+            remedy,
+        )

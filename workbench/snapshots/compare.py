@@ -13,7 +13,7 @@ from psycopg import sql
 from sqlalchemy import Connection as Asking
 
 from workbench.database.connection import Database, connect, raw
-from workbench.errors import SnapshotError, UsageError, WrongEnvironment
+from workbench.errors import DocumentError, UsageError, WrongEnvironment
 from workbench.murmurant.schema import read_schema
 from workbench.settings import Settings
 from workbench.snapshots.archive import Archive
@@ -74,7 +74,7 @@ def state_before(
     ------
     UsageError
         When both are given, or neither, or there is none of this name.
-    SnapshotError
+    DocumentError
         When its manifest was edited, or does not fit the archive.
     WrongEnvironment
         When the other environment is another club's, or leads to this very database.
@@ -142,7 +142,7 @@ def snapshot_named(name: str | Path, settings: Settings, live: Database) -> Snap
 
     Raises
     ------
-    SnapshotError
+    DocumentError
         When its manifest was edited, or does not fit the archive.
     UsageError
         When there is none of this name.
@@ -181,7 +181,7 @@ def opened(
 
     Raises
     ------
-    SnapshotError
+    DocumentError
         When the archive is damaged, not what its manifest says, or lacks a table.
     """
     if snapshot.database is not None:
@@ -193,7 +193,7 @@ def opened(
     assert snapshot.archive is not None
     with restored(snapshot.archive, tables, settings=settings, schema=schema, encoding=encoding) as scratch:
         if snapshot.manifest is not None and scratch.archive.sha256 != snapshot.manifest.sha256:
-            raise SnapshotError(
+            raise DocumentError(
                 f"The archive {snapshot.archive} is not the one its manifest was written for: its SHA-256 differs.",
                 "Use another snapshot, or copy this one anew from where it was made.",
             )

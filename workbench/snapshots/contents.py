@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import queue
-import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +19,8 @@ Connect = Callable[[], AbstractContextManager[Connection]]
 """Opens a session that sees the state that is wanted."""
 
 WORKERS = 2
+SHOWN = 5
+"""Differences that are named; the rest are counted."""
 
 # Tables with rows of their own: no view, no partitioned parent, none that an extension brings.
 _RELATIONS = """
@@ -55,8 +56,11 @@ class Contents:
     sequences: dict[str, SequenceState] = field(default_factory=dict)
 
 
-class Digesting:
-    """The tables of a database, being counted and digested while something else goes on.
+@contextmanager
+def digesting(
+    connect: Connect, tables: Mapping[str, list[str]], workers: int = WORKERS
+) -> Iterator[Callable[[], dict[str, dict[str, TableState]]]]:
+    """Count and digest tables while the block does something else; yield what waits for their states.
 
     Parameters
     ----------
@@ -67,45 +71,28 @@ class Digesting:
     workers : int
         Sessions at a time.
     """
+    names = iter([(schema, name) for schema, each in tables.items() for name in each])
 
-    def __init__(self, connect: Connect, tables: Mapping[str, list[str]], workers: int = WORKERS) -> None:
-        self._connect = connect
-        self._wanted: queue.SimpleQueue[tuple[str, str]] = queue.SimpleQueue()
-        for schema, names in tables.items():
-            for name in names:
-                self._wanted.put((schema, name))
-        self._states: dict[str, dict[str, TableState]] = {schema: {} for schema in tables}
-        self._sessions: list[Connection] = []
-        self._stopped = threading.Event()
-        self._pool = ThreadPoolExecutor(workers)
-        self._work = [self._pool.submit(self._run) for _ in range(workers)]
+    def work() -> dict[tuple[str, str], TableState]:
+        with connect() as connection:
+            return {
+                (schema, name): TableState(*table_digests(connection, schema, [name])[name])
+                for schema, name in names
+            }
 
-    def states(self) -> dict[str, dict[str, TableState]]:
-        """Wait for the end, and return the tables' states by schema and name."""
+    with ThreadPoolExecutor(workers) as pool:
+        working = [pool.submit(work) for _ in range(workers)]
+
+        def states() -> dict[str, dict[str, TableState]]:
+            digests = {key: state for each in working for key, state in each.result().items()}
+            return {
+                schema: {name: digests[schema, name] for name in sorted(tables[schema])} for schema in tables
+            }
+
         try:
-            for each in self._work:
-                each.result()
+            yield states
         finally:
-            self.stop()
-        return {schema: dict(sorted(tables.items())) for schema, tables in self._states.items()}
-
-    def stop(self) -> None:
-        """End it early."""
-        self._stopped.set()
-        for each in self._sessions:
-            with suppress(psycopg.Error):
-                each.cancel_safe(timeout=5)
-        self._pool.shutdown()
-
-    def _run(self) -> None:
-        with self._connect() as connection:
-            self._sessions.append(connection)
-            with suppress(queue.Empty):
-                while not self._stopped.is_set():
-                    schema, table = self._wanted.get_nowait()
-                    digest = table_digests(connection, schema, [table])[table]
-                    self._states[schema][table] = TableState(*digest)
-            self._sessions.remove(connection)
+            deque(names, 0)  # whoever leaves early wants no more of them
 
 
 def contents_of(connect: Connect, workers: int = WORKERS) -> dict[str, Contents]:
@@ -119,7 +106,8 @@ def contents_of(connect: Connect, workers: int = WORKERS) -> dict[str, Contents]
     """
     with connect() as connection:
         tables, sequences = tables_of(connection), sequences_of(connection)
-    return joined(Digesting(connect, tables, workers).states(), sequences)
+    with digesting(connect, tables, workers) as states:
+        return joined(states(), sequences)
 
 
 def joined(
@@ -132,9 +120,18 @@ def joined(
     }
 
 
+def named(contents: Mapping[str, Contents], main: str, of: str = "tables") -> dict[str, Any]:
+    """Return the tables (or ``sequences``) of all schemas in one: those of the schema `main` by their names alone."""
+    return {
+        name if schema == main else f"{schema}.{name}": state
+        for schema, each in contents.items()
+        for name, state in getattr(each, of).items()
+    }
+
+
 def differences(
     expected: Mapping[str, Contents], actual: Mapping[str, Contents], main: str = "public"
-) -> list[str]:
+) -> str:
     """Compare what a database holds with what a manifest says, or with what another holds.
 
     Parameters
@@ -146,26 +143,26 @@ def differences(
 
     Returns
     -------
-    list of str
-        Each difference in words, by schema and name; empty when there is none.
+    str
+        The first differences in words, and how many there are besides; empty when there is none.
     """
-    said: list[str] = []
-    for schema in sorted({*expected, *actual}):
-        should, there = expected.get(schema, Contents()), actual.get(schema, Contents())
-        prefix = "" if schema == main else f"{schema}."
-        said += _missing(f"table {prefix}", should.tables, there.tables)
-        for name in sorted(should.tables.keys() & there.tables.keys()):
-            one, other = should.tables[name], there.tables[name]
-            if one.rows != other.rows:
-                said.append(f"{prefix}{name} has {other.rows:,} rows instead of {one.rows:,}")
-            elif one.digest != other.digest:
-                said.append(f"{prefix}{name} has as many rows, {one.rows:,}, but others")
-        said += _missing(f"sequence {prefix}", should.sequences, there.sequences)
-        for name in sorted(should.sequences.keys() & there.sequences.keys()):
-            if should.sequences[name] != there.sequences[name]:
-                at, due = there.sequences[name].last_value, should.sequences[name].last_value
-                said.append(f"sequence {prefix}{name} stands at {at} instead of {due}")
-    return said
+    wrong = []
+    for of in ("tables", "sequences"):
+        should, there = named(expected, main, of), named(actual, main, of)
+        for name in sorted({*should, *there}):
+            was, now = should.get(name), there.get(name)
+            if now is None:
+                wrong.append(f"there is no {of[:-1]} {name}")
+            elif was is None:
+                wrong.append(f"the manifest knows no {of[:-1]} {name}")
+            elif was != now and of == "sequences":
+                wrong.append(f"sequence {name} stands at {now.last_value} instead of {was.last_value}")
+            elif was != now and was.rows != now.rows:
+                wrong.append(f"{name} has {now.rows:,} rows instead of {was.rows:,}")
+            elif was != now:
+                wrong.append(f"{name} has as many rows, {was.rows:,}, but others")
+    more = f"; and {len(wrong) - SHOWN:,} more" if len(wrong) > SHOWN else ""
+    return "; ".join(wrong[:SHOWN]) + more
 
 
 def tables_of(connection: Connection) -> dict[str, list[str]]:
@@ -192,8 +189,3 @@ def _by_schema(connection: Connection, kind: str) -> dict[str, list[str]]:
     for schema, name in connection.execute(_RELATIONS, [kind]):
         relations.setdefault(schema, []).append(name)
     return relations
-
-
-def _missing(kind: str, should: Mapping[str, Any], there: Mapping[str, Any]) -> Iterator[str]:
-    yield from (f"there is no {kind}{name}" for name in sorted(should.keys() - there.keys()))
-    yield from (f"the manifest knows no {kind}{name}" for name in sorted(there.keys() - should.keys()))

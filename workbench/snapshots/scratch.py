@@ -19,12 +19,14 @@ from psycopg import sql
 from workbench.database.connection import Database, Session
 from workbench.database.databases import scratch_database
 from workbench.database.programs import HOW, explain, restore, restore_within, script_of
-from workbench.errors import SnapshotError, WorkbenchError, nearest
+from workbench.errors import DocumentError, WorkbenchError, nearest
 from workbench.settings import Settings
-from workbench.snapshots.archive import Archive, Entry, encoding_of, read_archive
+from workbench.snapshots.archive import Archive, Entry, encoding_of, read_archive, refuse_older_server
 from workbench.snapshots.script import is_script, load
 
 LONG = 3600.0  # seconds that a question to a snapshot may take
+
+SCRATCH_REMEDY = "Let scratch_url_env name a server of at least that version."
 
 _BARE = "--no-owner", "--no-privileges", "--no-tablespaces", "--no-table-access-method"
 
@@ -86,7 +88,7 @@ def restored(
     Parameters
     ----------
     path : Path
-        An archive in pg_dump's custom, tar or directory format, or a plain script, which is loaded whole.
+        An archive of ``pg_dump -Fc``, or a plain script, which is loaded whole.
     tables : sequence of str
         The tables that are needed, all of one schema.
     settings : Settings
@@ -103,7 +105,7 @@ def restored(
 
     Raises
     ------
-    SnapshotError
+    DocumentError
         When the archive cannot be read, lacks a table or its rows, is damaged where they are, or
         needs a newer server or another extension than the scratch server's.
     UsageError
@@ -121,7 +123,7 @@ def restored(
         encoding = held
     with scratch_database(settings, encoding) as (made, holder):
         scratch = replace(made, address=replace(made.address, schema=schema), statement_timeout=LONG)
-        _refuse_an_older_server(holder, scratch, archive)
+        refuse_older_server(str(path), archive.server_version, holder, scratch, SCRATCH_REMEDY)
         if is_script(path):
             load(scratch, path, schema, wanted, tools)
         else:
@@ -137,36 +139,25 @@ def _needed(archive: Archive, tables: list[str], schema: str) -> tuple[list[Entr
     for table in tables:
         if table not in definitions and table not in rows and table not in archive.tables:
             close = nearest(table, archive.tables)
-            raise SnapshotError(
+            raise DocumentError(
                 f"The snapshot {archive.path} has no table {schema}.{table}.",
                 f"Nearest: {', '.join(close)}." if close else HOW,
             )
         if not archive.entries:
             continue  # a script
         if table not in rows:
-            raise SnapshotError(
+            raise DocumentError(
                 f"The snapshot {archive.path} has no rows of the table {schema}.{table}.", HOW
             )
         if table not in definitions:
-            raise SnapshotError(
+            raise DocumentError(
                 f"The snapshot {archive.path} has the rows of {schema}.{table}, but not its columns' types.",
                 HOW,
             )
-    # In a tar archive the rows of a table can only be reached from those before it.
     return (
         [entry for entry in definitions.values() if entry.table in tables],
         [entry for entry in rows.values() if entry.table in tables],
     )
-
-
-def _refuse_an_older_server(holder: Session, scratch: Database, archive: Archive) -> None:
-    theirs, ours = re.match(r"\d+", archive.server_version), holder.info.server_version // 10000
-    if theirs and int(theirs.group()) > ours:
-        raise SnapshotError(
-            f"The snapshot {archive.path} was taken from PostgreSQL {archive.server_version};"
-            f" {scratch.environment} is of version {ours}.",
-            "Let scratch_url_env name a server of at least that version.",
-        )
 
 
 def _define(scratch: Database, archive: Archive, definitions: list[Entry], tools: Path | None) -> None:
@@ -177,7 +168,7 @@ def _define(scratch: Database, archive: Archive, definitions: list[Entry], tools
         # Failures are allowed: an extension or a type that cannot be made here matters only to the table that
         # needs it, so what counts is which tables are there afterwards.
         entries = [each.line for each in archive.entries if not each.table or each in definitions]
-        failures = restore(archive.path, scratch, tools, *_BARE, entries=entries, failing=True).failures
+        _, failures = restore(archive.path, scratch, tools, *_BARE, entries=entries, failing=True)
         there = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = %s", [schema])
         made = {name for (name,) in there}
         for entry in definitions:
@@ -204,25 +195,21 @@ def _not_made(scratch: Database, archive: Archive, entry: Entry, said: str) -> W
     """Make the error for a table that could not be made."""
     table = f"The table {entry.table} of the snapshot {archive.path}"
     if unknown := re.search(r'type "(.+)" does not exist', said):
-        return SnapshotError(
+        return DocumentError(
             f"{table} has a column of the type {unknown.group(1)}, which the scratch server does not have.",
             f"If it is an extension's, let scratch_url_env name a server with that extension. If not: {HOW}",
         )
     error = explain(archive.path, f"error: {said}", scratch)
-    if not isinstance(error, SnapshotError):
+    if not isinstance(error, DocumentError):
         return error
-    return SnapshotError(
+    return DocumentError(
         f"{table} cannot be made in the scratch database: {scratch.redacted(said.rpartition('ERROR: ')[2])}.",
         "Let scratch_url_env name a server that has what it needs.",
     )
 
 
 def _fill(scratch: Database, archive: Archive, rows: list[Entry], tools: Path | None) -> None:
-    """Copy the tables' rows, all or none.
-
-    In a transaction of ours: of a folder that is cut short pg_restore itself restores what rows there are and calls
-    that a success; and where the disk is full this frees what it took.
-    """
+    """Copy the tables' rows, all or none: in a transaction, which gives back what it took where the disk is full."""
     with scratch.speaking_plainly(), scratch.session() as connection:
         for entry in rows:
             # The server's log, full, would take the server down.

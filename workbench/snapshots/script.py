@@ -19,7 +19,7 @@ from psycopg import sql
 
 from workbench.database.connection import WITHOUT_LIMITS, Database
 from workbench.database.programs import explain, program_for
-from workbench.errors import SnapshotError
+from workbench.errors import DocumentError
 
 AGAIN = (
     "Take it anew with `pg_dump --file=FILE` of the whole database, or copy it anew from where it was made."
@@ -76,7 +76,7 @@ def contents(path: Path, schema: str) -> tuple[str, str, tuple[str, ...]]:
 
     Raises
     ------
-    SnapshotError
+    DocumentError
         When it is cut short, has no rows, or is of several databases.
     """
     made: set[str] = set()
@@ -89,7 +89,7 @@ def contents(path: Path, schema: str) -> tuple[str, str, tuple[str, ...]]:
                 server = line.partition(b"version ")[2].split()[0].decode()
         elif kind == "psql" and found is not None:
             if found[1] not in (b"restrict", b"unrestrict", b"connect"):
-                raise SnapshotError(
+                raise DocumentError(
                     f"The script {path} has a command of psql's, \\{found[1].decode(errors='replace')}, which no dump has.",
                     AGAIN,
                 )
@@ -103,13 +103,13 @@ def contents(path: Path, schema: str) -> tuple[str, str, tuple[str, ...]]:
             if found[1] is None or _bare(found[1]) == schema:
                 (made if kind == "table" else filled[kind]).add(_bare(found[2]))
     if not complete:
-        raise SnapshotError(f"The script {path} is cut short: the last line of a dump is not there.", AGAIN)
+        raise DocumentError(f"The script {path} is cut short: the last line of a dump is not there.", AGAIN)
     if len(databases) > 1:
-        raise SnapshotError(
+        raise DocumentError(
             f"The script {path} is of several databases: {', '.join(sorted(databases))}.", AGAIN
         )
     if not databases:
-        raise SnapshotError(f"The script {path} has no rows: it is of the schema alone.", AGAIN)
+        raise DocumentError(f"The script {path} has no rows: it is of the schema alone.", AGAIN)
     tables = filled["copy"] | (made if filled["insert"] else set())
     return "".join(databases), server, tuple(sorted(tables))
 
@@ -119,7 +119,7 @@ def load(scratch: Database, path: Path, schema: str, tables: list[str], tools: P
 
     Raises
     ------
-    SnapshotError
+    DocumentError
         When anything of the tables or their rows cannot be made: it is damaged, or needs another server.
     """
     parameters = scratch.address.parameters(f"{WITHOUT_LIMITS} -c synchronous_commit=off")
@@ -155,7 +155,7 @@ def load(scratch: Database, path: Path, schema: str, tables: list[str], tools: P
         for table in tables:
             if table not in there:
                 name = sql.Identifier(schema, table).as_string(connection)
-                raise SnapshotError(f"The table {name} of the script {path} was not made.", AGAIN)
+                raise DocumentError(f"The table {name} of the script {path} was not made.", AGAIN)
 
 
 _END = b"-- PostgreSQL database dump complete", b"-- PostgreSQL database cluster dump complete"
@@ -172,7 +172,7 @@ def _lines(path: Path) -> Iterator[tuple[Kind, bytes, re.Match[bytes] | None]]:
             for number, line in enumerate(file):
                 text = line.removeprefix(b"\xef\xbb\xbf") if number == 0 else line
                 if number == 0 and text.startswith((b"\xff\xfe", b"\xfe\xff")):
-                    raise SnapshotError(
+                    raise DocumentError(
                         f"The script {path} is in UTF-16, as PowerShell's > writes, which may have changed names in it.",
                         AGAIN,
                     )
@@ -191,7 +191,7 @@ def _lines(path: Path) -> Iterator[tuple[Kind, bytes, re.Match[bytes] | None]]:
                         inserting, quotes = False, 0
                 yield ("rows" if inserting and found is None else kind), text, found
     except _DAMAGED as error:
-        raise SnapshotError(f"The script {path} is cut short or damaged: {error}.", AGAIN) from None
+        raise DocumentError(f"The script {path} is cut short or damaged: {error}.", AGAIN) from None
 
 
 def opened(path: Path) -> IO[bytes]:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from workbench.documents import Store
+from workbench.documents import Store, flush_folder
 from workbench.errors import Refused, UsageError, WorkbenchError, unknown
 from workbench.snapshots.manifest import NAME, Manifest
 
@@ -79,26 +79,28 @@ def part(folder: Path, moment: datetime) -> Iterator[Part]:
         os.close(made.lock)
 
 
-def list_snapshots(folder: Path, environment: str | None = None) -> list[Manifest]:
-    """List the snapshots of a folder, oldest first; see `unreadable` for manifests that cannot be read.
+def scan(folder: Path) -> dict[str, Manifest | WorkbenchError]:
+    """Return every snapshot by name, or why its manifest cannot be read; none that is unfinished."""
+    return {
+        path.stem: manifest
+        for path, manifest in Store(folder, Manifest).scan()
+        if NAME.fullmatch(path.stem) and not path.with_name(f".{path.stem}.part").exists()
+    }
 
-    Parameters
-    ----------
-    folder : Path
-        Where they lie, if anywhere.
-    environment : str, optional
-        Only those of this environment.
+
+def list_snapshots(folder: Path, environment: str | None = None) -> list[Manifest]:
+    """List the snapshots of a folder, oldest first; of one environment, or of all.
+
+    What cannot be read is not among them: see `scan`.
     """
-    every = [each for each in _all(folder).values() if isinstance(each, Manifest)]
     return sorted(
-        (each for each in every if environment in (None, each.target.environment)),
+        (
+            each
+            for each in scan(folder).values()
+            if isinstance(each, Manifest) and environment in (None, each.target.environment)
+        ),
         key=lambda each: (each.created_at, each.snapshot),
     )
-
-
-def unreadable(folder: Path) -> list[WorkbenchError]:
-    """Return what is wrong with the manifests that are listed nowhere because they cannot be read."""
-    return [each for each in _all(folder).values() if isinstance(each, WorkbenchError)]
 
 
 def find_snapshot(folder: Path, name: str, environment: str | None = None) -> Manifest:
@@ -134,7 +136,7 @@ def find_snapshot(folder: Path, name: str, environment: str | None = None) -> Ma
 def _latest(folder: Path, environment: str | None) -> Manifest:
     listed = list_snapshots(folder, environment)
     newest = listed[-1].snapshot if listed else ""
-    for name, error in reversed(_all(folder).items()):
+    for name, error in reversed(scan(folder).items()):
         if isinstance(error, WorkbenchError) and name > newest:
             raise error  # it may be the one that is meant
     if not listed:
@@ -195,24 +197,6 @@ def prune_snapshot(manifest: Manifest) -> None:
     finally:
         if lock is not None:
             os.close(lock)
-
-
-def flush_folder(folder: Path) -> None:
-    """Have the names in a folder written to disk."""
-    number = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)
-
-
-def _all(folder: Path) -> dict[str, Manifest | WorkbenchError]:
-    """Return every snapshot by name, or why its manifest cannot be read; none that is unfinished."""
-    return {
-        path.stem: each
-        for path, each in Store(folder, Manifest).scan()
-        if NAME.fullmatch(path.stem) and not path.with_name(f".{path.stem}.part").exists()
-    }
 
 
 def _claimed(folder: Path, moment: datetime) -> Part:

@@ -10,20 +10,17 @@ import re
 import shutil
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from time import perf_counter
 
 from workbench.database.connection import SPELLING, Database, embedded_data
 from workbench.database.databases import scratch_database
 from workbench.database.programs import Advance, Unreadable, entries_of, restore
-from workbench.errors import SnapshotError, WorkbenchError
+from workbench.errors import DocumentError, WorkbenchError
 from workbench.settings import Settings
-from workbench.snapshots.archive import digest_of, encoding_of, read_archive
+from workbench.snapshots.archive import encoding_of, read_archive, refuse_damaged, refuse_older_server
 from workbench.snapshots.contents import contents_of, differences
 from workbench.snapshots.manifest import Manifest, Outcome, Verification
-
-SHOWN = 5
-"""Differences that are named; the rest are counted."""
+from workbench.snapshots.scratch import SCRATCH_REMEDY
 
 PREDECESSORS = 5
 """Snapshots before it with which its size is compared."""
@@ -33,10 +30,6 @@ WAL = 2**30
 
 # Whose something is to see, and who is meant, is the server's: its roles are not there.
 _OF_ROLES = re.compile(r"\d+; \d+ \d+ (POLICY|USER MAPPING) ")
-
-
-class NotAsSaidError(SnapshotError):
-    """The snapshot is not what its manifest says."""
 
 
 def verify_snapshot(
@@ -75,11 +68,11 @@ def verify_snapshot(
     where = ""
     try:
         if lie:
-            raise NotAsSaidError(lie)
+            raise DocumentError(lie)
         detail, where = _prove(manifest, predecessors, settings, advance, any_size)
     except Unreadable as error:
         outcome, detail = "not run", str(error)
-    except SnapshotError as error:
+    except DocumentError as error:
         outcome, detail = "fail", error.what
     except WorkbenchError as error:
         outcome, detail = "not run", str(error)
@@ -96,7 +89,12 @@ def _prove(
 ) -> tuple[str, str]:
     """Return what was compared, and where."""
     advance("reading the archive", 0, 4)
-    _refuse_another_file(manifest, settings.client_tools)
+    refuse_damaged(manifest)
+    archive = read_archive(manifest.archive, manifest.target.schema, settings.client_tools)
+    if archive.database != manifest.target.database:
+        raise DocumentError(
+            f"{archive.path.name} is of the database {archive.database!r}, not of {manifest.target.database!r}."
+        )
     size = size_in_range(manifest, predecessors, any_size)
     with scratch_database(settings, encoding_of(manifest.archive)) as (scratch, _):
         _refuse_unfit(manifest, scratch, settings)
@@ -108,8 +106,7 @@ def _prove(
             held = contents_of(lambda: scratch.session(options))
         advance("dropping it", 3, 4)
     if wrong := differences(manifest.contents, held, manifest.target.schema):
-        more = f", and {len(wrong) - SHOWN:,} differences more" if len(wrong) > SHOWN else ""
-        raise NotAsSaidError(f"It is not what its manifest says: {'; '.join(wrong[:SHOWN])}{more}.")
+        raise DocumentError(f"It is not what its manifest says: {wrong}.")
     tables = sum(len(each.tables) for each in manifest.contents.values())
     sequences = sum(len(each.sequences) for each in manifest.contents.values())
     keys = f"; its rows break {len(broken)} foreign keys, which cannot be made anew: {', '.join(broken)}"
@@ -125,7 +122,7 @@ def size_in_range(manifest: Manifest, predecessors: Sequence[Manifest], any_size
 
     Raises
     ------
-    SnapshotError
+    DocumentError
         When it is less than half the smallest, or more than twice the largest, and that was not allowed.
     """
     alike = [
@@ -142,48 +139,19 @@ def size_in_range(manifest: Manifest, predecessors: Sequence[Manifest], any_size
         return f"{manifest.size:,} bytes, its predecessors {span}"
     if any_size:
         return f"{manifest.size:,} bytes, out of the range of its predecessors ({span}), which was accepted"
-    raise NotAsSaidError(
+    raise DocumentError(
         f"Its size, {manifest.size:,} bytes, is out of the range of its predecessors ({span}): has something been lost?"
         " --any-size accepts it."
     )
 
 
-def _refuse_another_file(manifest: Manifest, tools: Path | None) -> None:
-    """Refuse what is not, byte for byte, the archive that was written."""
-    path = manifest.archive
-    try:
-        if not path.exists():
-            raise NotAsSaidError(f"Its archive {path} is not there.")
-        size = path.stat().st_size
-        if size != manifest.size:
-            change = "cut short" if size < manifest.size else "another file, or was added to"
-            raise NotAsSaidError(f"{path.name} is {change}: {size:,} bytes instead of {manifest.size:,}.")
-        if digest_of(path) != manifest.sha256:
-            raise NotAsSaidError(
-                f"{path.name} is damaged, or another file: its SHA-256 is not the manifest's."
-            )
-    except OSError as error:
-        raise WorkbenchError(f"{path} cannot be read: {error.strerror}.") from None
-    archive = read_archive(path, manifest.target.schema, tools)
-    if archive.database != manifest.target.database:
-        raise NotAsSaidError(
-            f"{path.name} is of the database {archive.database!r}, not of {manifest.target.database!r}."
-        )
-
-
 def _refuse_unfit(manifest: Manifest, scratch: Database, settings: Settings) -> None:
     """Refuse a scratch server on which a restore would prove nothing, or harm what is there."""
     with scratch.speaking_plainly(), scratch.session(autocommit=True) as connection:
-        ours = connection.info.server_version // 10000
-    theirs = int(re.split(r"\D", manifest.server_version, maxsplit=1)[0])
-    if ours < theirs:
-        raise WorkbenchError(
-            f"{scratch.environment} is PostgreSQL {ours}, older than the snapshot's {manifest.server_version}.",
-            "Let scratch_url_env name a server of at least that version.",
-        )
+        refuse_older_server(manifest.snapshot, manifest.server_version, connection, scratch, SCRATCH_REMEDY)
     if scratch.address.embedded:
         needed = manifest.database_size + min(manifest.database_size, WAL)
-        free = shutil.disk_usage(_there(embedded_data(settings))).free
+        free = shutil.disk_usage(embedded_data(settings)).free
         if free < needed:
             raise WorkbenchError(
                 f"There is no room to restore it on {scratch.environment}: {needed / 1e6:,.0f} MB needed, {free / 1e6:,.0f} MB free.",
@@ -198,8 +166,4 @@ def _restore(manifest: Manifest, scratch: Database, settings: Settings) -> list[
     # A subscription would begin to copy from the club's own server.
     jobs = max(2, min(os.cpu_count() or 1, 8))
     options = ["--no-owner", "--no-privileges", "--no-tablespaces", "--no-publications", "--no-subscriptions"]
-    return restore(manifest.archive, scratch, tools, *options, f"--jobs={jobs}", entries=lines).unchecked_keys
-
-
-def _there(path: Path) -> Path:
-    return path if path.exists() else _there(path.parent)
+    return restore(manifest.archive, scratch, tools, *options, f"--jobs={jobs}", entries=lines)[0]

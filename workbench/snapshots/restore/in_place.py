@@ -7,21 +7,15 @@ one session needs; but killed in the middle, the database is as it was. The tran
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
-from dataclasses import asdict
-from datetime import UTC, datetime
+from contextlib import nullcontext
 
 from psycopg import sql
-from sqlalchemy import Connection
 
-from workbench.database.connection import Database, Session, raw
-from workbench.database.exclusion import RESTORING
+from workbench.database.connection import SPELLING, Session
 from workbench.database.programs import entries_of, restore_within
-from workbench.errors import Drift, NotMurmurant, Refused
-from workbench.murmurant.schema import read_schema
-from workbench.snapshots.restore.settling import journal_of, settle_within, settled_before
-from workbench.snapshots.restore.steps import Restore, Step, health, refuse_differences, safety, start, stop
+from workbench.errors import Drift, Refused
+from workbench.snapshots.restore.settling import journal_of, schema_of, settle_within, settled_before
+from workbench.snapshots.restore.steps import Restore, in_place, refuse_differences
 from workbench.snapshots.restore.tables import changed, tables_in
 
 # What no extension brought and the system does not own: it goes, also what is newer than the snapshot.
@@ -60,10 +54,11 @@ def replace_contents(restore: Restore) -> None:
     record, request = restore.record, restore.request
     live = restore.at(record.live)
     before = journal_of(live)
-    with live.speaking_plainly("apply_timeout"), _writing(live) as connection:
-        driver = raw(connection)
+    waiting = f"-c lock_timeout={int(live.lock_timeout * 1000)} -c default_transaction_read_only=off"
+    options = f"{SPELLING} {waiting} -c maintenance_work_mem=256MB"
+    with live.speaking_plainly("apply_timeout"), live.session(options) as driver:
         if (done := settled_before(driver, record)) is not None:
-            record.note(settled=asdict(done))
+            record.note(settled=done)
             return
         restore.tell("keeping everybody else out")
         _lock_everything(driver)
@@ -85,14 +80,9 @@ def replace_contents(restore: Restore) -> None:
         driver.execute(sql.SQL("SET search_path TO {}").format(sql.Identifier(live.address.schema)))
         restore.tell("comparing the contents with the manifest")
         refuse_differences(restore, lambda: nullcontext(driver), 1)
-        try:
-            schema = read_schema(driver, live.address.schema)
-        except NotMurmurant:
-            schema = None
-        now = datetime.now(UTC).replace(microsecond=0)
-        settled = settle_within(driver, schema, request, record, before, now)
+        settled = settle_within(driver, schema_of(driver, live), request, record, before)
         restore.tell("committing")
-    record.note(settled=asdict(settled))
+    record.note(settled=settled)
 
 
 def settle_replacement(restore: Restore) -> None:
@@ -101,8 +91,7 @@ def settle_replacement(restore: Restore) -> None:
     with restore.at(record.live).writing() as connection:
         done = settled_before(connection, record)
     if done is not None and "replace" not in record.done:
-        record.done += [each for each in ("stop", "safety") if each not in record.done]
-        record.finish("replace", settled=asdict(done))
+        record.note("stop", "safety", "replace", settled=done)
 
 
 def refuse_what_is_not_ours(connection: Session) -> None:
@@ -114,23 +103,6 @@ def refuse_what_is_not_ours(connection: Session) -> None:
             f"{name}{more} belongs to {owner}, so the database user may not replace it.",
             "Restore as its owner. Nothing was changed.",
         )
-
-
-@contextmanager
-def _writing(live: Database) -> Iterator[Connection]:
-    """Open one writing transaction, as SQLAlchemy's and the driver's at once."""
-    settings = {
-        "statement_timeout": "0",
-        "lock_timeout": str(int(live.lock_timeout * 1000)),
-        "default_transaction_read_only": "off",
-        "maintenance_work_mem": "256MB",
-    }
-    engine = live.engine(settings, RESTORING)
-    try:
-        with engine.begin() as connection:
-            yield connection
-    finally:
-        engine.dispose()
 
 
 def _lock_everything(driver: Session) -> None:
@@ -160,10 +132,4 @@ def _stands(entry: str, kept: list[str]) -> bool:
     return any(each in f"{entry} " for each in kept)
 
 
-IN_PLACE = [
-    Step("stop", "stopping the application", stop),
-    Step("safety", "backing the live database up", safety),
-    Step("replace", "replacing the contents in one transaction", replace_contents),
-    Step("start", "starting the application", start),
-    Step("health", "asking the application how it is", health),
-]
+IN_PLACE = in_place(replace_contents)

@@ -8,24 +8,23 @@ restore stopped that was killed.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from pydantic import ConfigDict, Field
 
+from workbench.database.connection import Database
 from workbench.documents import Approvable, Document, Store
 from workbench.errors import Refused, WorkbenchError
 from workbench.settings import Settings
 from workbench.snapshots.contents import TableState
+from workbench.snapshots.restore.tables import Tables
 
 Way = Literal["swap", "in place", "swap back"]
 """A new database that is renamed; the live one's contents replaced; the database kept by a swap put back."""
 
-Tables = dict[str, TableState]
-"""Table to rows and digest; those of other schemas than Murmurant's by their full names."""
-
 UNDER_WAY, DONE, ABANDONED, FAILED = "under way", "done", "abandoned", "failed"
+GO_ON = "`workbench snapshot restore --resume` goes on, --abandon gives up."
 
 
 class Request(Approvable):
@@ -131,23 +130,17 @@ class Record(Document):
     @property
     def safety_tables(self) -> Tables | None:
         """What was in the live database when its safety backup was taken; None when none was."""
-        facts = self.facts.get("safety_tables")
-        return None if facts is None else {name: TableState(**state) for name, state in facts.items()}
+        tables = self.facts.get("safety_tables")
+        return None if tables is None else {name: TableState(**state) for name, state in tables.items()}
 
-    def note(self, **facts: Any) -> None:
-        """Remember facts, on disk before anything else happens."""
+    def note(self, *done: str, **facts: Any) -> None:
+        """Remember facts, and steps that are done, on disk before anything else happens."""
+        self.done += [each for each in done if each not in self.done]
         self.facts |= facts
         try:
             self.write(self.path)
         except WorkbenchError as error:
-            goes_on = "`workbench snapshot restore --resume` goes on, --abandon gives up."
-            raise WorkbenchError(error.what, f"Make room there. {goes_on}") from None
-
-    def finish(self, step: str, **facts: Any) -> None:
-        """Remember that a step is done."""
-        if step not in self.done:
-            self.done.append(step)
-        self.note(**facts)
+            raise WorkbenchError(error.what, f"Make room there. {GO_ON}") from None
 
 
 def requests_in(settings: Settings) -> Store[Request]:
@@ -155,16 +148,11 @@ def requests_in(settings: Settings) -> Store[Request]:
     return Store(settings.home / "restores", Request)
 
 
-def records_in(settings: Settings) -> list[Record]:
+def records_in(settings: Settings, environment: str | None = None) -> list[Record]:
     """Return the record of every restore that was begun from a home, by name; an error for one that cannot be read."""
     store = Store(settings.home / "restores", Record)
-    return [store.read(path) for path in store.paths().values()]
-
-
-def record_of(request: Request) -> Record | None:
-    """Return how far a request was carried out; None when it never was."""
-    path = request.path.with_name(f"{request.id}{Record.suffix}")
-    return Record.read(path) if path.exists() else None
+    records = [store.read(path) for path in store.paths().values()]
+    return [each for each in records if environment in (None, each.environment)]
 
 
 def interrupted(settings: Settings, environment: str, name: str | None = None) -> tuple[Request, Record]:
@@ -176,11 +164,9 @@ def interrupted(settings: Settings, environment: str, name: str | None = None) -
         When there is none, or more than one and none was named, or its request was altered.
     """
     records = [
-        record
-        for record in records_in(settings)
-        if record.outcome == UNDER_WAY
-        and record.environment == environment
-        and name in (None, record.request)
+        each
+        for each in records_in(settings, environment)
+        if each.outcome == UNDER_WAY and name in (None, each.request)
     ]
     if not records:
         raise Refused(f"No restore of {environment} was interrupted.", "There is nothing to go on with.")
@@ -193,11 +179,18 @@ def interrupted(settings: Settings, environment: str, name: str | None = None) -
     return store.read(store.path(records[0].request)), records[0]
 
 
+def refuse_interrupted(settings: Settings, database: Database) -> None:
+    """Refuse while a restore of this database, begun in this home, is neither done nor given up."""
+    for record in records_in(settings, database.environment.name):
+        if record.outcome == UNDER_WAY and record.live == database.address.database:
+            last = f"its step '{record.done[-1]}'" if record.done else "it began"
+            raise Refused(
+                f"The restore {record.request} of {record.live}, begun by {record.operator} at"
+                f" {record.facts['begun']}, was interrupted after {last}.",
+                "`workbench snapshot restore --resume` goes on with it, --abandon gives it up.",
+            )
+
+
 def is_request(name: str) -> bool:
     """Tell whether a name is that of a request, and not of a snapshot."""
     return Path(name).name.startswith("restore-") and not name.endswith(".dump")
-
-
-def sorted_rows(rows: list[dict[str, Any]]) -> tuple[dict[str, Any], ...]:
-    """Return rows in an order that depends on what they say alone."""
-    return tuple(sorted(rows, key=lambda row: json.dumps(row, sort_keys=True)))

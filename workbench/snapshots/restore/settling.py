@@ -6,17 +6,15 @@ sync state reset (guide §7.3), the audit entry (§5.1), and which plans are not
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid5
 
-import psycopg
 from psycopg import sql
 
 from workbench.audit import write_entry
-from workbench.database.connection import Database, raw
+from workbench.database.connection import Database, Session, raw
 from workbench.errors import NotMurmurant, SchemaGap, WorkbenchError
 from workbench.murmurant.importers import RESTORED, SYNC_STATE_WAS
 from workbench.murmurant.schema import Schema, read_schema
@@ -25,27 +23,10 @@ from workbench.snapshots.restore.request import Record, Request
 
 _RESTORES = UUID("7f0c1c1e-6f2b-4b53-9a42-3a1f6e0b6a11")  # so that a request's id names a resource
 
-
-@dataclass(frozen=True)
-class Settled:
-    """What was written into the restored database.
-
-    Attributes
-    ----------
-    restore_time : str
-        The moment (UTC, ISO), as the audit entry has it.
-    gone : int or None
-        How many applied plans are not applied any more; None where nobody can know.
-    sync_state : int or None
-        How many rows of the sync state were emptied; None where a killed restore did it and did not say.
-    not_logged : str
-        Why there is no audit entry; empty where there is one.
-    """
-
-    restore_time: str
-    gone: int | None
-    sync_state: int | None
-    not_logged: str
+Settled = dict[str, Any]
+"""What was written: ``restore_time``, the moment (UTC, ISO) as the audit entry has it; ``gone``, how many applied plans
+are not applied any more, None where nobody can know; ``sync_state``, how many rows of it were emptied, None where a
+killed restore did it and did not say; ``not_logged``, why there is no audit entry, or nothing."""
 
 
 def settle(database: Database, request: Request, record: Record, live: Database | None) -> Settled:
@@ -58,46 +39,45 @@ def settle(database: Database, request: Request, record: Record, live: Database 
     live : Database or None
         The one it replaces, whose journal is asked; None where that is not there any more.
     """
-    now = datetime.now(UTC).replace(microsecond=0)
     before = None if live is None else journal_of(live)
     with database.reading() as reading:
-        schema = _schema(reading, database)
+        schema = schema_of(raw(reading), database)
     with database.writing() as connection:
-        if (done := settled_before(connection, record)) is not None:
-            return done
-        return settle_within(connection, schema, request, record, before, now)
+        return settled_before(connection, record) or settle_within(
+            connection, schema, request, record, before
+        )
 
 
 def settle_within(
-    connection: psycopg.Connection[Any],
+    connection: Session,
     schema: Schema | None,
     request: Request,
     record: Record,
     before: tuple[Gone, ...] | None,
-    now: datetime,
 ) -> Settled:
     """Write it in a transaction that is somebody else's."""
+    now = datetime.now(UTC).replace(microsecond=0)
     known = {each.approval for each in applied_here(connection)}
     gone = None if before is None else tuple(each for each in before if each.approval not in known)
-    emptied, was = (0, {}) if request.keep_sync_state or schema is None else _empty(connection, schema)
-    note_restore(
-        connection,
-        Restored(
-            *(request.id, record.approval, record.approved_by, record.operator),
-            *(now, request.snapshot, gone),
-        ),
-    )
+    was = {} if request.keep_sync_state or schema is None else moments_of(connection, schema)
+    emptied = _empty(connection, schema, was) if was and schema else 0
+    approved = record.approval, record.approved_by, record.operator
+    note_restore(connection, Restored(request.id, *approved, now, request.snapshot, gone))
     not_logged = _log(connection, schema, request, record, now, was)
-    return Settled(now.isoformat(), None if gone is None else len(gone), emptied, not_logged)
+    return _settled(now, gone, emptied, not_logged)
 
 
-def settled_before(connection: psycopg.Connection[Any], record: Record) -> Settled | None:
+def settled_before(connection: Session, record: Record) -> Settled | None:
     """Return what was written already by a restore that was killed right after it; None when nothing was."""
     for each in restores(connection):
         if each.approval == record.approval:
-            gone = None if each.gone is None else len(each.gone)
-            return Settled(each.restored_at.isoformat(), gone, None, "")
+            return _settled(each.restored_at, each.gone, None, "")
     return None
+
+
+def _settled(at: datetime, gone: tuple[Gone, ...] | None, emptied: int | None, not_logged: str) -> Settled:
+    lost = None if gone is None else len(gone)
+    return {"restore_time": at.isoformat(), "gone": lost, "sync_state": emptied, "not_logged": not_logged}
 
 
 def journal_of(live: Database) -> tuple[Gone, ...] | None:
@@ -109,43 +89,40 @@ def journal_of(live: Database) -> tuple[Gone, ...] | None:
         return None  # it may be broken in any way: that is why it is replaced
 
 
-def _schema(reading: Any, database: Database) -> Schema | None:
+def schema_of(connection: Session, database: Database) -> Schema | None:
+    """Return Murmurant's tables; None where the database does not hold them."""
     try:
-        return read_schema(raw(reading), database.address.schema)
+        return read_schema(connection, database.address.schema)
     except NotMurmurant:
         return None
 
 
-def moments_of(connection: psycopg.Connection[Any], schema: Schema) -> dict[str, str]:
+def moments_of(connection: Session, schema: Schema) -> dict[str, str]:
     """Return the latest of each moment of the sync state, by its real name; nothing of those that are empty."""
-    found, names = schema.resolved.get("sync_state"), schema.sync_moments
-    if found is None or not names:
+    concept, names = schema.resolved.get("sync_state"), schema.sync_moments
+    if concept is None or not names:
         return {}
     statement = sql.SQL("SELECT {} FROM {}").format(
         sql.SQL(", ").join(sql.SQL("max({})::text").format(sql.Identifier(each)) for each in names),
-        sql.Identifier(schema.catalogue.schema, found.table),
+        sql.Identifier(schema.catalogue.schema, concept.table),
     )
     latest = connection.execute(statement).fetchone() or ()
     return {name: value for name, value in zip(names, latest, strict=True) if value}
 
 
-def _empty(connection: psycopg.Connection[Any], schema: Schema) -> tuple[int, dict[str, str]]:
-    """Empty the sync state; return how many rows of it, and the latest of each moment that was there."""
-    was = moments_of(connection, schema)
-    if not was:
-        return 0, {}
-    table = sql.Identifier(schema.catalogue.schema, schema.resolved["sync_state"].table)
-    columns = [sql.Identifier(each) for each in was]
+def _empty(connection: Session, schema: Schema, moments: dict[str, str]) -> int:
+    """Empty the sync state; return how many rows of it."""
+    columns = [sql.Identifier(each) for each in moments]
     statement = sql.SQL("UPDATE {} SET {} WHERE {}").format(
-        table,
+        sql.Identifier(schema.catalogue.schema, schema.resolved["sync_state"].table),
         sql.SQL(", ").join(sql.SQL("{} = NULL").format(each) for each in columns),
         sql.SQL(" OR ").join(sql.SQL("{} IS NOT NULL").format(each) for each in columns),
     )
-    return connection.execute(statement).rowcount, was
+    return connection.execute(statement).rowcount
 
 
 def _log(
-    connection: psycopg.Connection[Any],
+    connection: Session,
     schema: Schema | None,
     request: Request,
     record: Record,

@@ -11,44 +11,26 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any
 
 from workbench.database import databases, programs
 from workbench.database.connection import SPELLING, WITHOUT_LIMITS, Database, Session
 from workbench.database.databases import name_beside, properties_in
 from workbench.database.exclusion import HALF_MADE, is_half_made, mark_of
-from workbench.errors import Drift, NotMurmurant, Refused, SnapshotError, WorkbenchError
-from workbench.settings import EnvironmentSettings, Settings
-from workbench.snapshots.contents import WORKERS, Connect, contents_of, differences
+from workbench.errors import DocumentError, Drift, NotMurmurant, Refused
+from workbench.session import Session as Workbench
+from workbench.snapshots.application import Application, Say
+from workbench.snapshots.contents import SHOWN, WORKERS, Connect, contents_of, differences
 from workbench.snapshots.manifest import Manifest
 from workbench.snapshots.restore.request import Record, Request
 from workbench.snapshots.restore.settling import settle
 from workbench.snapshots.restore.swap import others, refuse_who_stays, swap
 from workbench.snapshots.restore.tables import changed, tables_in
-from workbench.snapshots.service import Say
 
 JOBS = 2
-MOST_NAMED = 5
 
 Progress = Callable[[str, int, int], None]
 """Told what begins, how many steps are done, and how many there are."""
-
-
-class Workplace(Protocol):
-    """The workbench, as far as a restore needs it."""
-
-    database: Database
-    settings: Settings
-    options: EnvironmentSettings
-
-    def service(self, act: Literal["stop", "start"], say: Say | None = None) -> Any:
-        """Stop or start the application."""
-
-    def health(self) -> list[Any]:
-        """Ask the application how it is."""
-
-    def create_snapshot(self, *, reason: str) -> Manifest:
-        """Take a snapshot."""
 
 
 @dataclass
@@ -63,7 +45,9 @@ class Restore:
         Told every step, and what the application's commands write.
     """
 
-    wb: Workplace
+    wb: Workbench
+    app: Application
+    create_snapshot: Callable[..., Manifest]
     request: Request
     record: Record
     beside: Session
@@ -83,9 +67,19 @@ class Restore:
         return Path(self.request.file)
 
     @property
+    def living_archive(self) -> Path:
+        """The archive that says what the live database itself is like: its safety backup, if there is one."""
+        return Path(self.record.facts.get("safety", self.request.file))
+
+    @property
+    def standing(self) -> dict[str, databases.Standing]:
+        """The databases of the server."""
+        return databases.standing(self.beside)
+
+    @property
     def live(self) -> databases.Standing | None:
         """The database that has the live name, if there is one."""
-        return databases.standing(self.beside).get(self.record.live)
+        return self.standing.get(self.record.live)
 
     @property
     def new(self) -> Database:
@@ -114,15 +108,14 @@ class Step:
 def stop(restore: Restore) -> None:
     """Stop the application; where nobody said how, tell who is connected. Refuse early whoever would keep the swap off."""
     live = restore.record.live
-    if not restore.wb.options.app_stop:
-        connected = others(restore.beside, [live])
+    if restore.wb.options.app_stop:
+        # Noted first: what may have stopped must be started again.
+        restore.record.note(stopped=True, restarted=False)
+        restore.app.stop(restore.say)
+    else:
+        connected = len(others(restore.beside, [live]))
         restore.record.note(stopped=False, connected=connected)
         restore.tell(f"no app_stop is configured; {connected} sessions are connected")
-    else:
-        restore.record.note(
-            stopped=True, restarted=False
-        )  # first: what may have stopped must be started again
-        restore.wb.service("stop", restore.say)
     if restore.request.way != "in place":
         refuse_who_stays(restore.beside, [live])
 
@@ -135,10 +128,9 @@ def safety(restore: Restore) -> None:
     with restore.at(record.live).session() as connection:
         now = tables_in(connection, request.target.schema)
     if different := changed(request.tables, now):
-        named = ", ".join(list(different)[:MOST_NAMED])
-        more = f" and {len(different) - MOST_NAMED} more" if len(different) > MOST_NAMED else ""
+        more = f" and {len(different) - SHOWN} more" if len(different) > SHOWN else ""
         raise Drift(
-            f"{record.live} has changed since what a restore would lose was shown: {named}{more}.",
+            f"{record.live} has changed since what a restore would lose was shown: {', '.join(list(different)[:SHOWN])}{more}.",
             f"{request.remedy} It shows what would be lost now; stop the application first (`workbench app stop`), or it"
             " will change again.",
             tuple(
@@ -147,38 +139,38 @@ def safety(restore: Restore) -> None:
         )
     if record.safety_tables is None or changed(record.safety_tables, now):
         tables = {name: asdict(state) for name, state in now.items()}
-        record.note(safety=_back_up(restore), safety_tables=tables)
+        record.note(safety=str(_back_up(restore)), safety_tables=tables)
 
 
 def create(restore: Restore) -> None:
     """Make a new database beside the live one, with its encoding and locale; an earlier half one goes."""
-    record, beside = restore.record, restore.beside
+    record = restore.record
     drop_half_made(restore)
-    attempt, standing = int(record.facts.get("attempt", 0)) + 1, databases.standing(beside)
+    standing, attempt = restore.standing, int(record.facts.get("attempt", 0)) + 1
     while (name := name_beside(record.live, f"_{record.request[-6:]}_{attempt}")) in standing:
         attempt += 1
     # Noted first, so that one whose mark was never written can be found and dropped.
     record.note(attempt=attempt, new=name, new_oid=None, filling=False)
-    databases.create(beside, name, properties_in(_living_archive(restore), restore.tools, name)[0])
+    databases.create(restore.beside, name, properties_in(restore.living_archive, restore.tools, name)[0])
     _mark_half_made(restore)
-    record.note(new_oid=databases.standing(beside)[name].oid)
+    record.note(new_oid=restore.standing[name].oid)
 
 
 def fill(restore: Restore) -> None:
     """Restore the archive into the new database."""
     record = restore.record
-    new = databases.standing(restore.beside).get(str(record.facts["new"]))
+    new = restore.standing.get(str(record.facts["new"]))
     if new is None or new.oid != record.facts.get("new_oid") or record.facts.get("filling"):
         create(restore)  # an earlier attempt has filled a part of it
     record.note(filling=True)
-    made = programs.restore(
+    unchecked, _ = programs.restore(
         *(restore.archive, restore.new, restore.tools, f"--jobs={JOBS}"),
         advance=lambda what, done, of: restore.tell(f"restoring {what}", done, of),
     )
     # It did not wait for the disk. One commit that does takes everything before it along: without that a crash of
     # the server could lose the last indexes after the record has called this step done.
     _mark_half_made(restore)
-    record.note(unchecked_keys=made.unchecked_keys)
+    record.note(unchecked_keys=unchecked)
 
 
 def verify(restore: Restore) -> None:
@@ -195,27 +187,24 @@ def verify(restore: Restore) -> None:
 
 
 def refuse_differences(restore: Restore, connect: Connect, workers: int = WORKERS) -> None:
-    """Raise `SnapshotError` where a database does not hold what the manifest says."""
+    """Raise `DocumentError` where a database does not hold what the manifest says."""
     manifest = Manifest.read(restore.archive)
-    wrong = differences(manifest.contents, contents_of(connect, workers), manifest.target.schema)
-    if wrong:
-        more = f"; and {len(wrong) - MOST_NAMED} more" if len(wrong) > MOST_NAMED else ""
-        raise SnapshotError(
-            f"What {manifest.snapshot} holds is not what its manifest says: {'; '.join(wrong[:MOST_NAMED])}{more}.",
-            "Use another snapshot.",
+    if wrong := differences(manifest.contents, contents_of(connect, workers), manifest.target.schema):
+        raise DocumentError(
+            f"What {manifest.snapshot} holds is not what its manifest says: {wrong}.", "Use another snapshot."
         )
 
 
 def settle_new(restore: Restore) -> None:
     """Write into the new database what it must say of itself."""
     live = restore.at(restore.record.live) if restore.live else None
-    restore.record.note(settled=asdict(settle(restore.new, restore.request, restore.record, live)))
+    restore.record.note(settled=settle(restore.new, restore.request, restore.record, live))
 
 
 def liken(restore: Restore) -> None:
     """Give the new database the live one's owner, rights and settings, as its safety backup has them."""
     beside, live, new = restore.beside, restore.live, restore.new.address.database
-    _, statements, comment = properties_in(_living_archive(restore), restore.tools, new)
+    _, statements, comment = properties_in(restore.living_archive, restore.tools, new)
     said = live.comment if live else ""
     with beside.transaction():
         for statement in statements:
@@ -224,7 +213,7 @@ def liken(restore: Restore) -> None:
             # For a moment, so that the server takes the text out of its quotes; until the swap it says something else.
             with beside.transaction(force_rollback=True):
                 beside.execute(comment.encode())
-                said = databases.standing(beside)[new].comment
+                said = restore.standing[new].comment
     restore.record.note(comment=said)
 
 
@@ -251,7 +240,7 @@ def start(restore: Restore) -> None:
     if not restore.wb.options.app_start:
         restore.tell("no app_start is configured; start the application yourself")
         return
-    restore.wb.service("start", restore.say)
+    restore.app.start(restore.say)
     restore.record.note(restarted=True)
 
 
@@ -260,7 +249,7 @@ def health(restore: Restore) -> None:
     findings = [
         {"check": each.check, "status": each.status, "configured": each.configured,
          "reason": each.reason or "; ".join(each.rows.get("answer", []))}
-        for each in restore.wb.health()
+        for each in restore.app.health()
     ]  # fmt: skip
     restore.record.note(health=findings)
 
@@ -268,7 +257,7 @@ def health(restore: Restore) -> None:
 def look_back(restore: Restore) -> None:
     """Look whether somebody wrote to the old database after its backup: that is in neither of the two."""
     kept, was = restore.record.facts.get("kept"), restore.record.safety_tables
-    if kept is None or was is None or kept not in databases.standing(restore.beside):
+    if kept is None or was is None or kept not in restore.standing:
         return
     with restore.at(kept).session() as connection:
         late = changed(was, tables_in(connection, restore.request.target.schema))
@@ -277,16 +266,15 @@ def look_back(restore: Restore) -> None:
 
 def settle_kept(restore: Restore) -> None:
     """Write into the kept database what it takes away in its turn: the plans that were applied since, and who did it."""
-    kept = restore.request.kept
-    if kept in databases.standing(restore.beside):  # else there is nothing to go back to, as is said next
-        live = restore.at(restore.record.live)
-        restore.record.note(settled=asdict(settle(restore.at(kept), restore.request, restore.record, live)))
+    kept, record = restore.request.kept, restore.record
+    if kept in restore.standing:  # else there is nothing to go back to, as is said next
+        record.note(settled=settle(restore.at(kept), restore.request, record, restore.at(record.live)))
 
 
 def swap_back(restore: Restore) -> None:
     """Put the database that a restore kept back under the live name; the restored one is kept instead."""
     record, request, live = restore.record, restore.request, restore.live
-    kept = databases.standing(restore.beside).get(request.kept)
+    kept = restore.standing.get(request.kept)
     if kept is None or live is None or live.oid != request.oid:
         raise Refused(
             f"{record.live} and {request.kept} are not the databases that they were.",
@@ -301,13 +289,13 @@ def swap_back(restore: Restore) -> None:
 
 def drop_half_made(restore: Restore) -> None:
     """Drop the databases that this restore made and did not finish."""
-    record, beside = restore.record, restore.beside
+    record = restore.record
     name, oid = record.facts.get("new"), record.facts.get("new_oid")
-    for each in databases.standing(beside).values():
+    for each in restore.standing.values():
         # One that was killed before it could mark its database as its own had noted the name.
         unmarked = each.name == name and oid is None and not each.comment
         if unmarked or is_half_made(each.comment, record.live, record.request):
-            databases.drop(beside, each.name)
+            databases.drop(restore.beside, each.name)
 
 
 def _mark_half_made(restore: Restore) -> None:
@@ -318,16 +306,11 @@ def _mark_half_made(restore: Restore) -> None:
     databases.rename(restore.beside, {}, {str(record.facts["new"]): mark})
 
 
-def _living_archive(restore: Restore) -> Path:
-    """Return the archive that says what the live database itself is like: its safety backup, if it is there."""
-    return Path(restore.record.facts.get("safety", restore.request.file))
-
-
-def _back_up(restore: Restore) -> str:
+def _back_up(restore: Restore) -> Path:
     """Take the safety backup: a snapshot with its manifest, or of what is not Murmurant's any more a bare dump."""
     try:
         reason = f"before a restore of {restore.record.environment}"
-        return str(restore.wb.create_snapshot(reason=reason).archive)
+        return restore.create_snapshot(reason=reason).archive
     except NotMurmurant:
         live, folder = restore.at(restore.record.live), restore.wb.settings.backups
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -336,37 +319,45 @@ def _back_up(restore: Restore) -> str:
     parameters = live.address.parameters(f"{WITHOUT_LIMITS}{SPELLING}")
     version = restore.beside.info.parameter_status("server_version") or ""
     program = programs.program_for("pg_dump", version, restore.tools, parameters)
-    done = program.run("--format=custom", f"--file={part}", to=parameters)
-    if done.returncode:
+    try:
+        programs.dump(program, live, parameters, part)
+        return part.replace(path)
+    finally:
         part.unlink(missing_ok=True)
-        reason = live.redacted(programs.failure(done.stderr))
-        raise WorkbenchError(f"The safety backup of {restore.record.live} could not be made: {reason}.")
-    part.replace(path)
-    return str(path)
 
 
 def _told(state: Any) -> str:
     return "not there" if state is None else f"{state.rows:,} rows, {state.digest[:12] or 'no digest'}"
 
 
+_STOP = Step("stop", "stopping the application", stop)
+_SAFETY = Step("safety", "backing the live database up", safety)
+_AFTER = [
+    Step("start", "starting the application", start),
+    Step("health", "asking the application how it is", health),
+]
+
 SWAP = [
-    Step("stop", "stopping the application", stop),
-    Step("safety", "backing the live database up", safety),
+    _STOP,
+    _SAFETY,
     Step("create", "making a new database", create),
     Step("fill", "restoring into it", fill),
     Step("verify", "comparing it with the manifest", verify),
     Step("settle", "writing what was done into it", settle_new),
     Step("liken", "giving it the live one's owner, rights and settings", liken),
     Step("swap", "swapping", swap_new),
-    Step("start", "starting the application", start),
-    Step("health", "asking the application how it is", health),
+    *_AFTER,
     Step("look back", "looking for late writes", look_back),
 ]
 
 SWAP_BACK = [
-    Step("stop", "stopping the application", stop),
+    _STOP,
     Step("settle", "writing what was done into the database that was kept", settle_kept),
     Step("swap", "swapping back", swap_back),
-    Step("start", "starting the application", start),
-    Step("health", "asking the application how it is", health),
+    *_AFTER,
 ]
+
+
+def in_place(replace: Callable[[Restore], None]) -> list[Step]:
+    """Return the steps around a replacement of the contents where they stand."""
+    return [_STOP, _SAFETY, Step("replace", "replacing the contents in one transaction", replace), *_AFTER]

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 
 import psycopg
 
 from workbench.database.connection import Database, Session
-from workbench.database.databases import rename
+from workbench.database.databases import rename, standing
 from workbench.errors import Refused
 
 _PATIENCE = 3.0  # seconds for sessions to end when they are told to
@@ -37,7 +37,7 @@ _STAY = f"{_OTHERS} AND NOT {_MAY_BE_ENDED} ORDER BY 1"
 _END = f"""
     SELECT count(pg_terminate_backend(pid)) FROM (
         SELECT a.pid FROM pg_stat_activity a JOIN pg_roles r ON r.oid = a.usesysid
-        WHERE a.datid = %s AND a.pid <> pg_backend_pid() AND {_MAY_BE_ENDED} OFFSET 0
+        WHERE a.datid = ANY(%s::oid[]) AND a.pid <> pg_backend_pid() AND {_MAY_BE_ENDED} OFFSET 0
     ) them
 """
 
@@ -54,7 +54,7 @@ def swap(
     beside : psycopg.Connection
         At a database that is not renamed.
     renames : mapping of str to str
-        Old name to new, in order.
+        Old name to new, in order; the live one first, if it is there.
     comments : mapping of str to str
         New name to the database's comment from then on; empty for none.
 
@@ -79,21 +79,21 @@ def swap(
                 return time.perf_counter() - begun
             except psycopg.errors.ObjectInUse:
                 if not left:
-                    raise _stayed(names, beside.execute(_OTHERS, [names]).fetchall()) from None
+                    raise _stayed(names, others(beside, names)) from None
     raise AssertionError("unreachable")
 
 
-def others(beside: Session, names: list[str]) -> int:
-    """Count who is connected to these databases."""
-    return len(beside.execute(_OTHERS, [names]).fetchall())
+def others(beside: Session, names: list[str]) -> list[tuple[int, str, str]]:
+    """Return who is connected to these databases: process, user and application."""
+    return beside.execute(_OTHERS, [names]).fetchall()
 
 
 def refuse_who_stays(beside: Session, names: list[str]) -> None:
     """Refuse while somebody is connected whose session this user may not end."""
     deadline = time.monotonic() + _PATIENCE
-    while found := beside.execute(_STAY, [names]).fetchall():
+    while staying := beside.execute(_STAY, [names]).fetchall():
         if time.monotonic() > deadline:
-            raise _stayed(names, found)
+            raise _stayed(names, staying)
         time.sleep(_PAUSE)
 
 
@@ -101,18 +101,22 @@ def refuse_who_stays(beside: Session, names: list[str]) -> None:
 def _nobody_in(database: Database, beside: Session, names: list[str]) -> Iterator[None]:
     """End whoever is connected, now and until the block is left."""
     # By their numbers: once the renames are committed, whoever comes by the live name is in the new database.
-    row = beside.execute("SELECT array_agg(oid) FROM pg_database WHERE datname = ANY(%s)", [names]).fetchone()
-    numbers = row[0] if row and row[0] else []
+    numbers = {name: each.oid for name, each in standing(beside).items() if name in names}
     deadline = time.monotonic() + _PATIENCE
     while True:
-        for each in numbers:
-            beside.execute(_END, [each])
+        beside.execute(_END, [list(numbers.values())])
         if not others(beside, names) or time.monotonic() > deadline:
             break  # the rename will say who stays
         time.sleep(0.002)
     done = threading.Event()
-    live = beside.execute("SELECT oid::bigint FROM pg_database WHERE datname = %s", [names[0]]).fetchone()
-    guard = threading.Thread(target=_keep_out, args=(database.at(beside.info.dbname), live, done))
+
+    def keep_out() -> None:
+        # What could not be ended shows in the rename, which says so.
+        with suppress(psycopg.Error), database.at(beside.info.dbname).session(autocommit=True) as connection:
+            while not done.wait(0.01):
+                connection.execute(_END, [[numbers[name] for name in names[:1] if name in numbers]])
+
+    guard = threading.Thread(target=keep_out)
     guard.start()
     try:
         yield
@@ -121,17 +125,8 @@ def _nobody_in(database: Database, beside: Session, names: list[str]) -> Iterato
         guard.join()
 
 
-def _keep_out(place: Database, oid: tuple[int] | None, done: threading.Event) -> None:
-    try:
-        with place.session(autocommit=True) as connection:
-            while oid and not done.wait(0.01):
-                connection.execute(_END, oid)
-    except psycopg.Error:
-        return  # what could not be ended shows in the rename, which says so
-
-
-def _stayed(names: list[str], found: Sequence[tuple[int, str, str]]) -> Refused:
-    who = "; ".join(f"{user} ({application or 'unnamed'}, pid {pid})" for pid, user, application in found)
+def _stayed(names: list[str], sessions: list[tuple[int, str, str]]) -> Refused:
+    who = "; ".join(f"{user} ({application or 'unnamed'}, pid {pid})" for pid, user, application in sessions)
     return Refused(
         f"Somebody stayed connected to {names[0]}, and it could not be renamed: {who or 'gone by now'}.",
         "Stop what is connected; or let the database user end other people's sessions (GRANT pg_signal_backend;"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from contextlib import nullcontext
 from typing import Any
 
@@ -10,8 +9,10 @@ from psycopg import sql
 
 from workbench.database.connection import Session
 from workbench.murmurant.spellings import CONCEPTS
-from workbench.snapshots.contents import Contents, TableState, contents_of
-from workbench.snapshots.restore.request import Tables
+from workbench.snapshots.contents import TableState, contents_of, named
+
+Tables = dict[str, TableState]
+"""Table to rows and digest; those of other schemas than Murmurant's by their full names."""
 
 # Entries that the workbench itself writes about snapshots and the like: they change nothing that could be lost.
 _OTHERS = """
@@ -32,7 +33,7 @@ def tables_in(connection: Session, main: str) -> Tables:
         Murmurant's schema: its tables go by their names alone.
     """
     (log,) = CONCEPTS["audit"].tables
-    tables = tables_of(contents_of(lambda: nullcontext(connection), 1), main)
+    tables: Tables = named(contents_of(lambda: nullcontext(connection), 1), main)
     if log in tables:
         table, rows = sql.Identifier(main, log), tables[log].rows
         columns = {name for (name,) in connection.execute(_COLUMNS, [table.as_string(connection)])}
@@ -40,15 +41,6 @@ def tables_in(connection: Session, main: str) -> Tables:
             (rows,) = connection.execute(sql.SQL(_OTHERS).format(table)).fetchone() or (0,)
         tables[log] = TableState(rows, "")
     return tables
-
-
-def tables_of(contents: Mapping[str, Contents], main: str) -> Tables:
-    """Return the tables of what a database, or a manifest, holds."""
-    return {
-        name if schema == main else f"{schema}.{name}": state
-        for schema, each in contents.items()
-        for name, state in each.tables.items()
-    }
 
 
 def changed(was: Tables, now: Tables) -> dict[str, tuple[TableState | None, TableState | None]]:

@@ -1,0 +1,475 @@
+"""``wb.restores``: a restore of a snapshot asked for, carried out, gone on with, given up, taken back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from time import perf_counter, sleep
+from typing import Any
+
+from workbench.database.connection import Session
+from workbench.database.databases import connect_beside, may_not_replace, standing
+from workbench.database.exclusion import hold_for_restore, refuse_half_made, restoring, wait_for_writers
+from workbench.documents import refuse_other_target, valid_approval
+from workbench.errors import (
+    DatabaseUnreachable,
+    DocumentError,
+    Drift,
+    NotMurmurant,
+    Refused,
+    WorkbenchError,
+    WrongEnvironment,
+)
+from workbench.session import Session as Workbench
+from workbench.snapshots.application import Application, Say
+from workbench.snapshots.contents import named
+from workbench.snapshots.manifest import Manifest
+from workbench.snapshots.namespace import Snapshots, silent
+from workbench.snapshots.restore.in_place import IN_PLACE, settle_replacement
+from workbench.snapshots.restore.preconditions import elsewhere, examine, target_of
+from workbench.snapshots.restore.request import (
+    ABANDONED,
+    DONE,
+    FAILED,
+    GO_ON,
+    UNDER_WAY,
+    Record,
+    Request,
+    Way,
+    interrupted,
+    records_in,
+    refuse_interrupted,
+    requests_in,
+)
+from workbench.snapshots.restore.steps import (
+    SWAP,
+    SWAP_BACK,
+    Progress,
+    Restore,
+    Step,
+    drop_half_made,
+)
+from workbench.snapshots.restore.tables import Tables, losses, tables_in
+
+STEPS: dict[Way, list[Step]] = {"swap": SWAP, "in place": IN_PLACE, "swap back": SWAP_BACK}
+
+_PATIENCE = 3.0  # seconds for the session of a killed restore to end
+_PAUSE = 0.05
+
+
+class Restores:
+    """``wb.restores``: snapshots put back over the live database (guide §3, level 2).
+
+    One is asked for, which writes a request and nothing else; approved as a plan is, by ``wb.approve``; and carried
+    out: all its steps, or nothing that lasts.
+    """
+
+    def __init__(
+        self, wb: Workbench, snapshots: Snapshots, app: Application, losses: Callable[..., Any]
+    ) -> None:
+        self._wb, self._snapshots, self._app, self._tell_losses = wb, snapshots, app, losses
+
+    def ask(
+        self,
+        snapshot: str,
+        *,
+        in_place: bool = False,
+        keep_sync_state: bool = False,
+        from_elsewhere: bool = False,
+        runs: Sequence[str] = (),
+    ) -> Request:
+        """Ask for the restore of a snapshot; writes a request file and nothing else.
+
+        Parameters
+        ----------
+        snapshot : str
+            Its name or its file.
+        in_place : bool
+            Whether to replace the live database's contents in one transaction, instead of the database.
+        keep_sync_state : bool
+            Whether the sync state stays as the snapshot has it, instead of being reset (guide §7.3).
+        from_elsewhere : bool
+            Whether a snapshot of another server will do: the club has moved since.
+        runs : sequence of str
+            The bad runs, whose doing is not counted among what would be lost.
+
+        Raises
+        ------
+        DocumentError
+            When it is not what its manifest says, or needs a newer server.
+        WrongEnvironment
+            When it is another database's.
+        Refused
+            When this user may not do it this way, or there is no room.
+        """
+        database, settings = self._wb.database, self._wb.settings
+        way: Way = "in place" if in_place else "swap"
+        manifest = self._snapshots.find(snapshot)
+        with connect_beside(database, "A restore") as beside:
+            live = standing(beside).get(database.address.database)
+            notes = examine(
+                beside, database, settings, manifest, way=way, live=live, from_elsewhere=from_elsewhere
+            )
+            tables: Tables = {}
+            lost: list[dict[str, Any]] = []
+            more = ["What was in it is lost already."]
+            if live is not None:
+                with database.session() as connection:
+                    tables = tables_in(connection, database.address.schema)
+                lost, more = self._losses(manifest, tables, runs)
+            target, verified = target_of(database, beside), "never verified"
+            if manifest.verifications:
+                last = manifest.verifications[-1]
+                verified = f"{last.outcome} at {last.at} by {last.by} ({last.detail})"
+            request = Request(
+                target=target,
+                planned_by=settings.operator,
+                way=way,
+                snapshot=manifest.snapshot,
+                file=str(manifest.archive.resolve()),
+                oid=live.oid if live else 0,
+                sha256=manifest.sha256,
+                created_at=manifest.created_at.isoformat(),
+                manifest=manifest.facts_digest,
+                verified=verified,
+                elsewhere=elsewhere(manifest, target),
+                tables=tables,
+                losses=tuple(sorted(lost, key=lambda row: json.dumps(row, sort_keys=True))),
+                notes=(*more, *notes),
+                keep_sync_state=keep_sync_state,
+            )
+        return requests_in(settings).write(request)
+
+    def ask_undo(self, name: str | None = None) -> Request:
+        """Ask to put the database back that a restore kept, the last one or that of a name; writes a request file.
+
+        Raises
+        ------
+        Refused
+            When there is none, it is not there any more, or this user may not rename.
+        """
+        database, settings = self._wb.database, self._wb.settings
+        last = self._last_that_kept(name)
+        with connect_beside(database, "A restore") as beside:
+            there = standing(beside)
+            live, kept = there.get(database.address.database), there.get(str(last.facts["kept"]))
+            if live is None or kept is None:
+                backup = last.facts.get("safety")
+                raise Refused(
+                    f"The database {last.facts['kept']}, as {database.address.database} was before {last.request}, is"
+                    " not there any more.",
+                    f"Its safety backup is {backup}: restore that."
+                    if backup
+                    else "No safety backup of it is known.",
+                )
+            if reason := may_not_replace(beside, live):
+                raise Refused(
+                    f"The databases cannot be renamed: {reason}.",
+                    "Ask somebody who may. Nothing was changed.",
+                )
+            request = Request(
+                target=target_of(database, beside),
+                planned_by=settings.operator,
+                way="swap back",
+                snapshot=last.request,
+                file=kept.name,
+                oid=live.oid,
+                verified=f"kept by {last.request}",
+                notes=(
+                    f"What was written to {live.name} since the restore stays in the database that is put aside; nothing"
+                    " is deleted.",
+                ),
+                keep_sync_state=True,
+            )
+        return requests_in(settings).write(request)
+
+    def find(self, name: str) -> Request:
+        """Return a request by its id, an unambiguous beginning of it, or its file."""
+        return requests_in(self._wb.settings).find(name)
+
+    def carry_out(self, request: Request, progress: Progress = silent, say: Say | None = None) -> Record:
+        """Carry an approved request out: all its steps, or nothing that lasts.
+
+        Parameters
+        ----------
+        progress, say : callable, optional
+            Told every step, and what the application's commands write.
+
+        Raises
+        ------
+        NotApproved
+            Nobody's valid approval of exactly this digest.
+        WrongEnvironment
+            Another database than the one it was made for.
+        Drift
+            The live database has changed since; nothing was changed.
+        Refused
+            It was carried out before, another restore runs or was interrupted, or it is not possible any more.
+        DatabaseUnreachable
+            The server was lost on the way; `resume` goes on.
+        """
+        database, settings, live = self._wb.database, self._wb.settings, request.target.database
+        with self._alone() as beside:
+            refuse_other_target(request, target_of(database, beside))
+            approval = valid_approval(request)
+            refuse_interrupted(settings, database)
+            path = request.path.with_name(f"{request.id}{Record.suffix}")
+            before = Record.read(path) if path.exists() else None
+            _refuse_once_more(request, before, approval.number)
+            refuse_half_made(beside, live)
+            self._wait_for_writers(beside, request, progress)
+            progress("checking the snapshot and the server", 0, len(STEPS[request.way]))
+            self._refuse_impossible(beside, request)
+            record = Record(
+                request=request.id,
+                approval=approval.number,
+                approved_by=approval.approver,
+                operator=settings.operator,
+                live=live,
+                environment=request.target.environment,
+                facts={
+                    "begun": f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC",
+                    "attempt": before.facts.get("attempt", 0) if before else 0,
+                },
+            ).write(path)
+            return _carry_out(self._restore(request, record, beside, progress, say))
+
+    def resume(self, name: str | None = None, progress: Progress = silent, say: Say | None = None) -> Record:
+        """Go on with the restore that was interrupted, where it stopped; `Refused` when none was."""
+        with self._interrupted(name, progress, say) as restore:
+            self._wait_for_writers(restore.beside, restore.request, progress)
+            return _carry_out(restore)
+
+    def abandon(self, name: str | None = None, say: Say | None = None) -> Record:
+        """Give the restore up that was interrupted: nothing of it stays; `Refused` when what was restored is live."""
+        with self._interrupted(name, silent, say) as restore:
+            record = restore.record
+            if record.swapped:
+                raise Refused(
+                    f"The restore {record.request} cannot be given up any more: the restored database is the live one.",
+                    "`workbench snapshot restore --resume` finishes it; after that --undo puts the old database back.",
+                )
+            _put_back(restore)
+            record.outcome = ABANDONED
+            record.note()
+            return record
+
+    def steps(self, request: Request) -> list[str]:
+        """Return what would be done, step by step, in words."""
+        return [each.called for each in STEPS[request.way]]
+
+    def estimate(self, request: Request) -> float | None:
+        """Return how many seconds a restore may take, as measured here; None where nothing was measured."""
+        for record in reversed(records_in(self._wb.settings)):
+            here = record.outcome == DONE and record.live == request.target.database
+            if here and record.facts.get("snapshot") == request.snapshot:
+                return float(sum(record.facts.get("seconds", {}).values()))
+        if request.way == "swap back":
+            return None
+        proved = [each for each in Manifest.read(Path(request.file)).verifications if each.outcome == "pass"]
+        return proved[-1].seconds if proved else None
+
+    def _losses(
+        self, manifest: Manifest, tables: Tables, runs: Sequence[str]
+    ) -> tuple[list[dict[str, Any]], list[str]]:
+        """Tell what a restore would take away: whose work, by the evidence, or else which tables; and what could not be told."""
+        try:
+            lost = self._tell_losses(manifest.archive, runs, limit=0)
+        except (NotMurmurant, DocumentError, WrongEnvironment) as error:
+            note = f"Whose work would be lost could not be told, only which tables: {error.what}"
+            return losses(named(manifest.contents, manifest.target.schema), tables), [note]
+        rows = [
+            {str(key): value.item() if hasattr(value, "item") else value for key, value in row.items()}
+            for row in lost.authors.to_dict("records")
+        ]
+        notes = [f"Not counted: the doing of {', '.join(lost.runs)}."] if lost.runs else []
+        for what, frame in (
+            ("cannot be put back by a replay", lost.conflicts),
+            ("are unresolved", lost.unresolved),
+        ):
+            if len(frame):
+                notes.append(
+                    f"{len(frame):,} rows or values {what}; `workbench snapshot losses SNAPSHOT` lists them."
+                )
+        return rows, notes
+
+    def _last_that_kept(self, name: str | None) -> Record:
+        environment = self._wb.environment.name
+        records = records_in(self._wb.settings, environment)
+        for each in records:
+            if each.outcome == UNDER_WAY and (each.swapped or each.facts.get("new_oid")):
+                raise Refused(
+                    f"The restore {each.request} is not finished; what it keeps is not known before it is.",
+                    "`workbench snapshot restore --resume` finishes it; then ask again.",
+                )
+        kept = [
+            each
+            for each in records
+            if each.outcome == DONE and each.facts.get("kept") and name in (None, each.request)
+        ]
+        if not kept:
+            raise Refused(
+                f"No restore of {environment} is known here that kept a database.",
+                "`workbench snapshot restore` restores a snapshot instead.",
+            )
+        return max(kept, key=lambda each: str(each.facts.get("ended", "")))
+
+    @contextmanager
+    def _alone(self) -> Iterator[Session]:
+        """Hold the server's lock that lets one restore of a database run at a time, wherever it was begun."""
+        live, deadline = self._wb.database.address.database, perf_counter() + _PATIENCE
+        with connect_beside(self._wb.database, "A restore") as beside:
+            # The session of a killed one may take a moment to notice.
+            while not hold_for_restore(beside, live, self._wb.settings.operator):
+                if perf_counter() > deadline:
+                    raise Refused(
+                        f"Another restore of {live} is running at this moment.",
+                        "Wait for it to end, or end it.",
+                    )
+                sleep(_PAUSE)
+            with restoring():
+                yield beside
+
+    @contextmanager
+    def _interrupted(self, name: str | None, progress: Progress, say: Say | None) -> Iterator[Restore]:
+        """Take up the restore that was interrupted, and find out whether the server committed what its record does not know."""
+        request, record = interrupted(self._wb.settings, self._wb.environment.name, name)
+        with self._alone() as beside:
+            refuse_other_target(request, target_of(self._wb.database, beside))
+            restore = self._restore(request, record, beside, progress, say)
+            made, live = record.facts.get("new_oid"), restore.live
+            if request.way == "in place":
+                settle_replacement(restore)
+            elif made and live is not None and live.oid == made:
+                record.note("swap")
+            yield restore
+
+    def _restore(
+        self, request: Request, record: Record, beside: Session, progress: Progress, say: Say | None
+    ) -> Restore:
+        return Restore(self._wb, self._app, self._snapshots.create, request, record, beside, progress, say)
+
+    def _wait_for_writers(self, beside: Session, request: Request, progress: Progress) -> None:
+        database, steps = self._wb.database, len(STEPS[request.way])
+        live, seconds = database.address.database, database.lock_timeout
+        wait_for_writers(beside, live, seconds, lambda what: progress(what, 0, steps))
+
+    def _refuse_impossible(self, beside: Session, request: Request) -> None:
+        """Refuse what has become impossible since a request was made, before anything is touched."""
+        if request.way == "swap back":
+            return
+        manifest, live = Manifest.read(Path(request.file)), standing(beside).get(request.target.database)
+        if manifest.facts_digest != request.manifest:
+            raise DocumentError(
+                f"The manifest of {manifest.snapshot} is another than when the restore was asked for.",
+                request.remedy,
+            )
+        if (live.oid if live else 0) != request.oid:
+            raise Drift(
+                f"{request.target.database} is not the database that it was when the restore was asked for.",
+                request.remedy,
+            )
+        examine(
+            beside,
+            self._wb.database,
+            self._wb.settings,
+            manifest,
+            way=request.way,
+            live=live,
+            from_elsewhere=bool(request.elsewhere),
+        )
+
+
+def _refuse_once_more(request: Request, before: Record | None, approval: str) -> None:
+    """Refuse a request that was carried out, or an approval that was used."""
+    if before is not None and before.outcome == DONE:
+        raise Refused(
+            f"The request {request.id} was carried out by {before.operator} at"
+            f" {before.facts.get('settled', {}).get('restore_time', 'a moment not noted')}.",
+            f"Nothing is restored twice by one request. {request.remedy}",
+        )
+    if before is not None and before.approval == approval:
+        ended = "was given up" if before.outcome == ABANDONED else "failed"
+        raise Refused(
+            f"The approval of {request.id} was used before; that restore {ended}.", "Approve it again."
+        )
+
+
+def _carry_out(restore: Restore) -> Record:
+    """Do the steps that are not done yet; after a failure before the swap put everything back.
+
+    A server that was lost, and ctrl-C, leave what was done, to be resumed; the message says what stands.
+    """
+    record, steps = restore.record, STEPS[restore.request.way]
+    restore.total = len(steps)
+    for restore.place, step in enumerate(steps):
+        if step.name in record.done:
+            continue
+        begun = perf_counter()
+        try:
+            restore.progress(step.called, restore.place, restore.total)
+            with restore.wb.database.speaking_plainly():
+                step.carry_out(restore)
+            seconds = {**record.facts.get("seconds", {}), step.name: round(perf_counter() - begun, 3)}
+            record.note(step.name, seconds=seconds)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(f"Interrupted while {step.called}. {_stands(record, step)}") from None
+        except DatabaseUnreachable as error:
+            raise DatabaseUnreachable(error.what, _stands(record)) from None
+        except WorkbenchError as error:
+            if record.swapped:
+                _say_more(error, _stands(record))
+            else:
+                _fail(restore, error)
+            raise
+    restore.progress("done", restore.total, restore.total)
+    record.outcome = DONE
+    record.note(ended=f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}", snapshot=restore.request.snapshot)
+    return record
+
+
+def _fail(restore: Restore, error: WorkbenchError) -> None:
+    """After a failure before the swap: put everything back, and say in the error how it stands."""
+    record = restore.record
+    try:
+        _put_back(restore)
+    except WorkbenchError as trouble:
+        _say_more(error, f"Putting things back failed as well: {trouble} {_stands(record)}")
+        return
+    record.outcome = FAILED
+    record.note(error=error.what)
+    started = " The application was started again." if record.facts.get("restarted") else ""
+    _say_more(error, f"Nothing was changed: {record.live} is as it was.{started}")
+
+
+def _put_back(restore: Restore) -> None:
+    """Drop what was made, and start the application."""
+    facts = restore.record.facts
+    with restore.wb.database.speaking_plainly():
+        drop_half_made(restore)
+    if facts.get("stopped") and restore.wb.options.app_start and not facts.get("restarted"):
+        restore.app.start(restore.say)
+        restore.record.note(restarted=True)
+
+
+def _say_more(error: WorkbenchError, what: str) -> None:
+    error.next_step = f"{error.next_step} {what}".strip()
+    error.args = (f"{error.what} {error.next_step}",)
+
+
+def _stands(record: Record, step: Step | None = None) -> str:
+    """Say what stands, and what can be done: one that has swapped is not given up any more."""
+    stopped = step and record.facts.get("stopped") and not record.facts.get("restarted")
+    application = " The application is stopped." if stopped else ""
+    if record.swapped:
+        return (
+            f"What was restored is the live database {record.live}.{application} `workbench snapshot restore --resume`"
+            " finishes it; after that --undo leads back."
+        )
+    stands = f"The live database {record.live} is as it was."
+    if step and step.name in {"swap", "replace"}:
+        stands = f"The live database {record.live} is whole: the one that was there, or the restored one."
+    return f"{stands}{application} {GO_ON}"
