@@ -11,9 +11,8 @@ import pytest
 from tests.commands import at as at
 from tests.commands import shell as shell
 from tests.conftest import DIALECTS
-from workbench.checks import REGISTRY, Look
+from workbench.checks import REGISTRY, Look, run_checks
 from workbench.checks.finding import culprits
-from workbench.checks.registry import run_checks
 from workbench.demo.breakages import BREAKAGES
 from workbench.errors import UsageError
 

@@ -135,10 +135,7 @@ def test_where_the_option_goes():
         == "See `workbench run X -e club`, `workbench plans -e club`."
     )
     assert aim("`workbench dry-run -- npm run x`", "club") == "`workbench dry-run -e club -- npm run x`"
-    assert (
-        aim("`workbench policies --starter > p.toml`", "club")
-        == "`workbench policies --starter -e club > p.toml`"
-    )
+    assert aim("`workbench plan rollback x > p.txt`", "club") == "`workbench plan rollback x -e club > p.txt`"
     assert (
         aim("`workbench check -e other`, `workbench demo`", "club")
         == "`workbench check -e other`, `workbench demo`"

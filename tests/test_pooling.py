@@ -75,9 +75,8 @@ def test_behind_a_pooler_looking_planning_applying_and_undoing_work(club, pool, 
     with club.connect() as connection:
         run_id = import_run(connection, club.club, "guide" if "guide" in club.club.dialect else "api").run
         before = state(connection)
-    (tmp_path / "policies.toml").write_text(
-        "[[rules]]\nid = 'own'\ntitle = 'Own'\nask = 'sql'\nscope = 'Event'\nsql = '''SELECT id AS key FROM \"Event\" LIMIT 1'''\n"
-    )
+    (tmp_path / "policies").mkdir()
+    (tmp_path / "policies" / "own.sql").write_text("-- title = 'Own'\n\nSELECT id AS key FROM events LIMIT 1")
     questions = ("runs", f"run {run_id}", "policies own", "mappings", "duplicates")
     direct = answers(at(club), *questions)
     url = pool(club.url, mode)

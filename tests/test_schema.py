@@ -143,20 +143,3 @@ def test_a_circle_of_required_references_is_said(empty_url):
         )
     with pytest.raises(ValueError, match="circle"):
         References(schema_of(empty_url)).delete_order(["Member", "B"])
-
-
-def test_dependents_are_counted_and_named(club):
-    with club.connect() as connection:
-        table = "Registration" if club.club.dialect == "guide" else "EventRegistration"
-        member, count = connection.execute(
-            f'SELECT "memberId"::text, count(*) FROM "{table}" GROUP BY 1 ORDER BY 2 DESC LIMIT 1'  # type: ignore[arg-type]
-        ).fetchone()
-    wb = club.workbench()
-    with wb.reading() as connection:
-        found = wb.references.dependents(
-            connection, "Member", [member, "no-such-id" if club.club.dialect == "guide" else member]
-        )
-    row = found[found["child"] == table].iloc[0]
-    assert row["rows"] == count
-    assert len(row["sample"]) == min(count, 5)
-    wb.close()

@@ -151,15 +151,16 @@ def test_a_wrong_value_in_the_file_stays_the_files_beside_variables(write, monke
 def test_files_that_notepad_saved_are_read_or_named(club, at, tmp_path):
     """A byte order mark and its line ends are taken as they come; another encoding is named with the file."""
     (tmp_path / "tiers.yaml").write_bytes((club.club.imports / "membership.yaml").read_bytes())
-    (tmp_path / "ours.toml").write_text(
-        '[[rule]]\nid = "own"\ntitle = "Élan"\nask = "sql"\nscope = "Event"\nsql = \'SELECT id AS key FROM "Event" LIMIT 1\'\n'
+    (tmp_path / "ours").mkdir()
+    (tmp_path / "ours" / "own.sql").write_text(
+        "-- title = 'Élan'\n\nSELECT id AS key FROM events LIMIT 1", encoding="utf-8"
     )
     (tmp_path / "wrong.csv").write_text(
         "entity,wa_id,new_id,reason\nMember,999999999,nobody,é\n", encoding="utf-8"
     )
-    settings = 'policies = "ours.toml"'
+    settings = 'policies = "ours"'
     run = at(club, settings)
-    files = [tmp_path / name for name in ("workbench.toml", "tiers.yaml", "ours.toml", "wrong.csv")]
+    files = [tmp_path / name for name in ("workbench.toml", "tiers.yaml", "ours/own.sql", "wrong.csv")]
     plain = {each: each.read_text(encoding="utf-8").replace("dana", "Zoé") for each in files}
     commands = [
         ("tiers", "--mapping", "tiers.yaml", "--json"),

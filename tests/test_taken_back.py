@@ -21,13 +21,11 @@ TIMES = {"seconds", "asked_at", "at", "digest", "plan", "path", "trial"}
 """What differs between any two answers to the same question."""
 
 
-RULES = """
-[[rule]]
-id = "large"
-title = "Too large"
-ask = "capacity-limit"
-limit = 100
-fix = "clamp"
+RULE = """-- title = "Too large"
+
+SELECT id AS key FROM events WHERE capacity > 100
+-- fix
+SELECT 'events' AS "table", id AS key, 'capacity' AS "column", 100 AS value FROM events WHERE capacity > 100
 """
 
 
@@ -91,8 +89,9 @@ def planners(run: Shell, folder: Path) -> Iterator[list[str]]:
     yield ["mapping", "--from", file, "--move-records"]
     yield ["mapping", "--rebuild"]
     yield ["tiers", "--level", "Newcomer"]
-    rules = folder / "rules.toml"
-    rules.write_text(RULES)
+    rules = folder / "rules"
+    rules.mkdir(exist_ok=True)
+    (rules / "large.sql").write_text(RULE)
     yield ["policies", "--rules", str(rules)]
     yield ["sync-state"]
     for entity, found in said(run, "duplicates").items():

@@ -15,16 +15,16 @@ from workbench.auditing import Audit
 from workbench.checks import Finding, run_checks
 from workbench.checks.finding import SAMPLE
 from workbench.checks.integrity import table_counts
-from workbench.checks.rules import ground, run_rules
+from workbench.checks.rules import run_rules
 from workbench.covering import answering, covering
 from workbench.deduplicating import Duplicates
 from workbench.errors import ReportFileError, UsageError
 from workbench.hints import on_environment
 from workbench.investigate.dry_runs import rehearsals, rehearsals_frame
-from workbench.investigate.policies.capacity import capacity_frame
 from workbench.investigate.readiness import readiness
 from workbench.mappings.problems import MappingFindings, mapping_findings, sure_corrections
 from workbench.mappings.queries import mapped
+from workbench.murmurant.canonical import ask, words_of
 from workbench.murmurant.exports import read_export_files
 from workbench.murmurant.reports import ImportReport
 from workbench.reconcile import Reconciliation, reconcile
@@ -72,6 +72,34 @@ class Looking(Duplicates, Searching):
         facts = {"environment": vars(self.environment), "dialect": self.dialect}
         return findings_answer(findings, facts=facts, report="post-recovery", by_name=bool(ids))
 
+    def sql(self, query: str, limit: int | None = None, without: Sequence[str] = ()) -> pd.DataFrame:
+        """Ask in SQL, of ``members``, ``events``, ``registrations``, ``mappings``, ``audit``, ... alike in either dialect.
+
+        Parameters
+        ----------
+        query : str
+            One SELECT; the relations and their columns are those of `workbench.murmurant.spellings`, besides them
+            ``runs``, ``reported`` and ``here``.
+        limit : int, optional
+            The most rows.
+        without : sequence of str
+            What it mentions and can do without, where it is not here: ``mappings``, ``events.status``.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Its rows, ids as text.
+
+        Raises
+        ------
+        SchemaGap
+            For what it mentions and this database does not have.
+        """
+        with self.reading() as connection:
+            canonical = self.look(connection, runs=bool({"runs", "reported"} & words_of(query))).canonical
+            canonical.require(query, without)
+            return ask(connection, canonical, query, limit=limit)[1]
+
     @covering
     def checks(
         self, ids: Sequence[str] = (), waive: Mapping[str, str] | None = None, sample: int = SAMPLE
@@ -90,15 +118,10 @@ class Looking(Duplicates, Searching):
         waive: Mapping[str, str] | None = None,
         sample: int = SAMPLE,
     ) -> list[Finding]:
-        """Ask the organisation's rules (guide §1.5): those of a file, of the environment's, or the starter set."""
+        """Ask the organisation's rules (guide §1.5): those of a folder, of the environment's, or the starter set."""
         with self.reading() as connection:
             look = replace(self.look(connection), sample=sample)
             return run_rules(look, self.rulebook(rules), ids, waive, by=self.settings.operator)
-
-    def capacity(self, rules: str | Path | None = None) -> pd.DataFrame:
-        """Count events by capacity and confirmed registrations, see `workbench.investigate.policies.capacity`."""
-        with self.reading() as connection:
-            return capacity_frame(ground(self.look(connection, runs=False)), self.rulebook(rules))
 
     def rehearsals(self) -> pd.DataFrame:
         """Tell which dry run came before each live run (guide §1.6), see `workbench.investigate.dry_runs`."""

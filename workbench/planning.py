@@ -213,7 +213,7 @@ class Planning(Session):
         rules : sequence of str
             Which rules to correct by; every one that says how, when empty.
         file : path, optional
-            A file of rules; else the environment's own.
+            A folder of rules; else the environment's own.
         """
         with self.planning() as context:
             return plan_policies(context, self.look(context.connection), self.rulebook(file), rules)

@@ -120,7 +120,7 @@ class EnvironmentSettings(BaseModel):
     event_capacity_limit : int or None
         The organisation's largest allowed event (guide §1.5), in seats.
     policies : Path or None
-        The organisation's rules (guide §1.5); else ``policies.toml`` beside the settings file, where there
+        The folder of the organisation's rules (guide §1.5); else ``policies`` beside the settings file, where there
         is one; else the starter set.
     expected : dict of str to int
         Row counts that must be met (guide §7.1): ``members``, ``events``, ``registrations``.
@@ -338,7 +338,7 @@ def _anchored(settings: Settings, root: Path) -> Settings:
     def absolute(path: Path) -> Path:
         return path if path.is_absolute() else root / path
 
-    rules = root / "policies.toml" if (root / "policies.toml").is_file() else None
+    rules = root / "policies" if (root / "policies").is_dir() else None
     environments = {
         name: each.model_copy(
             update={

@@ -14,19 +14,36 @@ Write = Callable[..., Path]
 
 @pytest.fixture
 def write(tmp_path: Path) -> Write:
-    """Write a file of rules."""
+    """Write a folder of rules, each by its id, with underscores for hyphens."""
 
-    def written(*rules: str, name: str = "policies.toml") -> Path:
-        path = tmp_path / name
-        path.write_text("\n".join(f"[[rule]]\n{each}" for each in rules), encoding="utf-8")
+    def written(folder: str = "policies", **rules: str) -> Path:
+        path = tmp_path / folder
+        path.mkdir(exist_ok=True)
+        for name, text in rules.items():
+            (path / f"{name.replace('_', '-')}.sql").write_text(text, encoding="utf-8")
         return path
 
     return written
 
 
-def own_sql(sql: str, scope: str = "Event") -> str:
-    """Return a rule of the organisation's own."""
-    return f"id = 'own'\ntitle = 'Our own'\nscope = '{scope}'\nsql = '''\n{sql}\n'''"
+def rule(sql: str, fix: str = "", **header: object) -> str:
+    """Return the file of a rule."""
+    head = {"title": "Our own", **header}
+    lines = [f"-- {key} = {value!r}" for key, value in head.items()]
+    return "\n".join([*lines, "", sql, *(["-- fix", fix] if fix else []), ""])
+
+
+def starter(name: str, *changes: tuple[str, str]) -> str:
+    """Return a rule of the starter set, with some of its words changed."""
+    from workbench.checks.rules import STARTER
+
+    text = next(
+        folder / f"{name}.sql" for folder in STARTER if (folder / f"{name}.sql").is_file()
+    ).read_text()
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new)
+    return text
 
 
 def keys(found: Finding) -> set[str]:

@@ -1,4 +1,4 @@
-"""The two charts stand whatever they are given, tell nothing by colour alone, and come out the same each time."""
+"""The chart of dry runs stands whatever it is given, tells nothing by colour alone, and comes out the same each time."""
 
 from __future__ import annotations
 
@@ -6,15 +6,8 @@ import pandas as pd
 import pytest
 
 from tests.reporting.test_charts import HOSTILE, svg
-from workbench.reporting.charts import capacity_chart, rehearsals_chart
+from workbench.reporting.charts import rehearsals_chart
 from workbench.reporting.drawing import show_figure
-
-
-def seats(count: int, limit: int | None = 100) -> pd.DataFrame:
-    states = ["fits", "over the limit", "over-full", "over-full and over the limit"]
-    rows = [(40 + 37 * n, 20 + 60 * n, states[n % 4], 1 + n, f"{HOSTILE}{n}") for n in range(count)]
-    frame = pd.DataFrame(rows, columns=["capacity", "confirmed", "state", "events", "title"])
-    return frame.assign(limit=pd.array([limit] * count, dtype="Int64"))
 
 
 def runs(count: int) -> pd.DataFrame:
@@ -31,36 +24,16 @@ def runs(count: int) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize("rows", [0, 1, 2, 5, 60])
-@pytest.mark.parametrize(("chart", "frames"), [(capacity_chart, seats), (rehearsals_chart, runs)])
-def test_a_chart_of_any_size(chart, frames, rows):
-    drawn = svg(chart(frames(rows)))
-    assert drawn == svg(chart(frames(rows)))
+def test_a_chart_of_any_size(rows):
+    drawn = svg(rehearsals_chart(runs(rows)))
+    assert drawn == svg(rehearsals_chart(runs(rows)))
     assert "<script" not in drawn.replace("&lt;script", "")
     assert ("nothing to show" in drawn) == (rows == 0)
 
 
-def test_no_limit_and_nobody_registered():
-    svg(capacity_chart(seats(4, limit=None)))
-    svg(capacity_chart(seats(3).assign(confirmed=0, capacity=0)))
-    every = seats(8).assign(state="over the limit")
-    assert "8 over the limit" in show_figure(capacity_chart(every.assign(events=1))).html.replace(
-        "&#x27;", "'"
-    )
-
-
 def test_what_the_club_shows(club):
-    broken = club.breaks("over-capacity-limit", "overbooked", "stale-dry-run")
-    keys = {each.breakage: each.keys for each in broken}
+    (broken,) = club.breaks("stale-dry-run")
     with club.workbench() as wb:
-        found, rehearsed = wb.capacity(), wb.rehearsals()
-        counts = found.groupby("state")["events"].sum()
-        with wb.reading() as connection:
-            total = connection.exec_driver_sql('SELECT count(capacity) FROM "Event"').scalar_one()
-    assert counts["over the limit"] == len(keys["over-capacity-limit"])
-    assert counts["over-full"] == len(keys["overbooked"])
-    assert counts.sum() == total
-    assert set(rehearsed.loc[rehearsed["rehearsed"] == "stale", "run"]) == keys["stale-dry-run"]
-    words = show_figure(capacity_chart(found)).html
-    assert f"{len(keys['overbooked'])} over-full" in words
-    assert "confirmed for" in words
+        rehearsed = wb.rehearsals()
+    assert set(rehearsed.loc[rehearsed["rehearsed"] == "stale", "run"]) == set(broken.keys)
     assert "too long" in show_figure(rehearsals_chart(rehearsed)).html

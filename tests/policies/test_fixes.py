@@ -7,12 +7,24 @@ import json
 import pytest
 
 from tests.conftest import DIALECTS
-from tests.policies.conftest import keys, own_sql
+from tests.policies.conftest import keys, rule, starter
 from workbench.errors import Refused, UsageError
 
-CLAMP = "id = 'large'\ntitle = 'Too large'\nask = 'capacity-limit'\nlimit = 100\nfix = 'clamp'"
-SWAP = "id = 'backwards'\ntitle = 'Backwards'\nask = 'end-after-start'\nfix = 'swap'"
-HIDE = "id = 'seen'\ntitle = 'Seen'\nask = 'visibility'\nfix = 'hide'"
+SEATS = "(SELECT count(*) AS taken FROM registrations WHERE event_id = events.id AND status = 'CONFIRMED') AS seats"
+
+
+def clamp(limit=100, where="true"):
+    """Return a rule of a limit, with its correction."""
+    return rule(
+        f"SELECT id AS key, title, capacity FROM events, here WHERE capacity > {limit} AND {where}",
+        f"""SELECT 'events' AS "table", id AS key, 'capacity' AS "column", {limit} AS value,
+                   CASE WHEN taken > {limit} THEN taken || ' do not fit ' || {limit} END AS doubt
+            FROM events, here, LATERAL {SEATS} WHERE capacity > {limit} AND {where}""",
+        title="Too large",
+    )
+
+
+CLAMP, SWAP, HIDE = clamp(), starter("events-invalid-dates"), starter("members-visibility")
 BREAKAGES = ("over-capacity-limit", "ends-before-start", "private-visible")
 
 
@@ -28,7 +40,7 @@ def broken(club):
 
 def test_plan_apply_silent_undo(broken, write):
     club, truth = broken
-    path = write(CLAMP, SWAP, HIDE)
+    path = write(large=CLAMP, backwards=SWAP, seen=HIDE)
     before = club.state()
     wb = club.open()
     plan = wb.plan_policies(file=path)
@@ -67,7 +79,7 @@ def test_what_people_changed_since_is_kept_and_listed(broken, write):
         """UPDATE "Event" SET location = 'The barn', "updatedAt" = '2026-05-31 12:00:00' WHERE id::text = %s""",
         mine,
     )
-    plan = club.open().plan_policies(["large"], file=write(CLAMP, SWAP))
+    plan = club.open().plan_policies(["large"], file=write(large=CLAMP, backwards=SWAP))
     assert plan.changes == {"Event": {"update": len(truth["over-capacity-limit"]) - 1}}
     assert [each["key"] for each in plan.kept] == [mine]
     assert "changed it after run" in str(plan.kept[0]["reason"])
@@ -78,7 +90,7 @@ def test_photos_written_after_the_last_import_are_kept(clubs, write):
     club.breaks("private-visible")
     club.execute("""UPDATE "FileObject" SET "updatedAt" = '2026-05-31 12:00:00' WHERE "isPublic" """)
     with pytest.raises(Refused, match="kept"):
-        club.open().plan_policies(file=write(HIDE))
+        club.open().plan_policies(file=write(seen=HIDE))
 
 
 def test_what_no_import_wrote_is_left_unresolved(broken, write):
@@ -89,7 +101,7 @@ def test_what_no_import_wrote_is_left_unresolved(broken, write):
     if club.club.dialect == "guide":
         facts["importRunId"] = None
     club.execute(copied, json.dumps(facts), mine)
-    plan = club.open().plan_policies(file=write(CLAMP))
+    plan = club.open().plan_policies(file=write(large=CLAMP))
     assert [(each["key"], each["reason"]) for each in plan.unresolved] == [
         (facts["id"], "nothing tells that an import wrote it; it may be people's own")
     ]
@@ -106,15 +118,12 @@ def test_a_capacity_is_not_lowered_below_the_guests(broken, write):
             ).fetchall()
         )
     most = sorted(guests.get(key, 0) for key in truth["over-capacity-limit"])[-1]
-    low = CLAMP.replace("limit = 100", f"limit = {most - 1}\nwhere = {{ upcoming = false }}")
-    plan = club.open().plan_policies(file=write(low))
+    plan = club.open().plan_policies(file=write(low=clamp(most - 1, "NOT start > now")))
     left = {str(each["key"]): str(each["reason"]) for each in plan.unresolved}
     assert {key for key in left if "do not fit" in left[key]} == {
         key for key, count in guests.items() if count > most - 1 and key in left
     }
-    assert any(
-        f"{most} confirmed registrations do not fit the limit of {most - 1}" in each for each in left.values()
-    )
+    assert any(f"{most} do not fit {most - 1}" in each for each in left.values())
 
 
 def test_events_that_a_swap_would_not_mend_are_unresolved(broken, write):
@@ -133,16 +142,18 @@ def test_events_that_a_swap_would_not_mend_are_unresolved(broken, write):
     club.execute(
         """UPDATE "Event" SET "endTime" = "startTime" - interval '2 hours' WHERE id::text = %s""", three
     )
-    others = (
-        "id = 'long'\ntitle = 'Too long'\nask = 'event-length'\nlongest_days = 31",
-        "id = 'late'\ntitle = 'Too late'\nask = 'registered-in-time'",
+    path = write(
+        backwards=SWAP,
+        long=starter("events-too-long"),
+        late=starter("registrations-after-the-end"),
+        named=starter("events-titled"),
     )
-    plan = club.open().plan_policies(["backwards"], file=write(SWAP, *others))
+    plan = club.open().plan_policies(["backwards"], file=path)
     assert plan.changes == {"Event": {"update": 1}}
     left = {str(each["key"]): str(each["reason"]) for each in plan.unresolved}
     assert set(left) == {one, two}
-    assert "Too long" in left[one]
-    assert "Too late" in left[two]
+    assert "(long)" in left[one]
+    assert "(late)" in left[two]
     assert [row[0] for row in plan.rows(plan.operations[0])] == [three]
 
 
@@ -152,11 +163,9 @@ def test_two_rules_about_one_event_make_one_change(clubs, write):
         """UPDATE "Event" SET capacity = 500, "endTime" = "startTime" - interval '2 hours' WHERE id =
            (SELECT id FROM "Event" WHERE id NOT IN (SELECT "eventId" FROM "Registration") AND "importRunId" IS NOT NULL ORDER BY id LIMIT 1)"""
     )
-    tighter = CLAMP.replace("'large'", "'larger'").replace("100", "300")
-    twice = SWAP.replace("'backwards'", "'twice'")
     before = club.state()
     wb = club.open()
-    path = write(CLAMP, tighter, SWAP, twice)
+    path = write(large=CLAMP, backwards=SWAP, twice=SWAP)
     plan = wb.plan_policies(file=path)
     assert plan.changes == {"Event": {"update": 1}}
     assert plan.operations[0].changed == ("capacity", "endTime", "startTime")
@@ -168,6 +177,14 @@ def test_two_rules_about_one_event_make_one_change(clubs, write):
     assert changed(before, club) == set()
 
 
+def test_what_two_rules_want_differently_is_left_alone(broken, write):
+    club, truth = broken
+    with pytest.raises(Refused, match="nothing to correct"):
+        club.open().plan_policies(file=write(large=CLAMP, larger=clamp(300)))
+    plan = club.open().plan_policies(file=write(backwards=SWAP))
+    assert {str(each["key"]) for each in plan.unresolved} == truth["over-capacity-limit"]
+
+
 def test_a_hostile_title_is_text_and_stays(clubs, write):
     club = clubs.clone("application")
     title = '\'; DROP TABLE "Event"; --\t\\.\n=HYPERLINK(1) <script>'
@@ -175,8 +192,8 @@ def test_a_hostile_title_is_text_and_stays(clubs, write):
     club.execute('UPDATE "Event" SET title = %s WHERE capacity = 500', title)
     before = club.state()
     wb = club.open()
-    hostile_id = CLAMP.replace("'Too large'", "'''<script>alert(1)</script> '; DROP TABLE x'''")
-    plan = wb.plan_policies(file=write(hostile_id))
+    hostile = CLAMP.replace("'Too large'", "'''<script>alert(1)</script> '; DROP TABLE x'''")
+    plan = wb.plan_policies(file=write(large=hostile))
     club.carry_out(plan)
     with club.connect() as connection:
         rows = connection.execute(
@@ -191,18 +208,21 @@ def test_a_hostile_title_is_text_and_stays(clubs, write):
 def test_nothing_is_planned_without_a_word_of_how(clubs, write, tmp_path, dialect):
     club = clubs.clone(dialect)
     wb = club.open()
-    plain = CLAMP.replace("\nfix = 'clamp'", "")
+    alone = rule("SELECT id AS key FROM events WHERE capacity > 100")
+    odd = """SELECT 'events' AS "table", id AS key, 'colour' AS "column", 'red' AS value FROM events"""
+    less = """SELECT 'events' AS "table", id AS key FROM events"""
     for ids, file, words in (
         ((), None, "says how to correct"),
-        (["large"], write(plain, SWAP, name="a.toml"), "does not say how"),
-        (["larg"], write(CLAMP, name="b.toml"), "large"),
-        (["own"], write(own_sql("SELECT 1 AS key"), name="c.toml"), "does not say how"),
+        (["large"], write("a", large=alone, backwards=SWAP), "does not say how"),
+        (["larg"], write("b", large=CLAMP), "large"),
+        ((), write("c", own=rule("SELECT 1 AS key", odd)), "events.colour"),
+        ((), write("d", own=rule("SELECT 1 AS key", less)), "column, value"),
     ):
         with pytest.raises(UsageError, match=words):
             wb.plan_policies(ids, file=file)
     with pytest.raises(Refused, match="nothing to correct"):
-        wb.plan_policies(file=write(CLAMP))
+        wb.plan_policies(file=write(large=CLAMP))
     club.execute('ALTER TABLE "Event" DROP COLUMN capacity')
     with pytest.raises(Refused, match="could not be asked"):
-        club.open().plan_policies(file=write(CLAMP))
+        club.open().plan_policies(file=write(large=CLAMP))
     assert not list(club.plans.glob("*"))

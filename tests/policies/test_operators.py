@@ -8,8 +8,7 @@ from dataclasses import replace
 import pytest
 
 from tests.conftest import database_at
-from workbench.checks import Look
-from workbench.checks.registry import run_checks
+from workbench.checks import Look, run_checks
 from workbench.demo.breakages.operators import REAL_LOOKING
 from workbench.investigate.dry_runs import rehearsals, rehearsals_frame
 from workbench.murmurant.importers import Run

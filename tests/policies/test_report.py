@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import json
 
+from tests.policies.conftest import rule, starter
 from tests.reporting.conftest import HOSTILE, club  # noqa: F401
 from workbench.reporting.runner import run_report
 
 
-def test_the_report_is_made(club, tmp_path):  # noqa: F811
-    rules = tmp_path / "mine.toml"
-    rules.write_text(
-        "[[rule]]\nid = 'large'\ntitle = '<i>Too</i> large'\nask = 'capacity-limit'\nlimit = 60\n"
-        "[[rule]]\nid = 'seen'\ntitle = 'Seen'\nask = 'visibility'\n"
-        "[[rule]]\nid = 'own'\ntitle = 'Own'\nscope = 'Member'\n"
-        """sql = '''SELECT id AS key, "firstName" AS note FROM "Member" WHERE "firstName" LIKE '<%' '''\n""",
-        encoding="utf-8",
+def test_the_report_is_made(club, write):  # noqa: F811
+    rules = write(
+        large=rule("SELECT id AS key, title FROM events WHERE capacity > 60", title="<i>Too</i> large"),
+        seen=starter("members-visibility"),
+        own=rule("""SELECT id AS key, "firstName" AS note FROM "Member" WHERE "firstName" LIKE '<%'"""),
     )
     given = {"rules": str(rules), "waive": ["seen=known", "real-people-in-demo=ours"]}
     made = run_report("policies", given, environment="club", settings=club)
@@ -32,5 +30,5 @@ def test_the_report_is_made(club, tmp_path):  # noqa: F811
     for secret in (*HOSTILE, "<i>Too"):
         assert secret not in page
     assert "http://" not in page.replace("http://www.w3.org", "")
-    assert page.count("data:image/svg+xml;base64,") >= 2
+    assert page.count("data:image/svg+xml;base64,") >= 1
     assert "dry run" in page

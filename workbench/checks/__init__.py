@@ -1,33 +1,7 @@
-"""The checks, one module per section family of the guide; importing this registers them all."""
+"""The checks: each a file with a header and a SELECT, or the name of a function here; found, read and run."""
 
-from workbench.checks import (
-    application,
-    audit_trail,
-    duplicates,
-    integrity,
-    mappings,
-    operations,
-    partial,
-    policies,
-    tiers,
-)
 from workbench.checks.finding import Finding
-from workbench.checks.registry import REGISTRY, Check, Look, choose, run_checks
+from workbench.checks.registry import REGISTRY, Check, Look
+from workbench.checks.rules import choose, run_checks
 
-__all__ = [
-    "REGISTRY",
-    "Check",
-    "Finding",
-    "Look",
-    "application",
-    "audit_trail",
-    "choose",
-    "duplicates",
-    "integrity",
-    "mappings",
-    "operations",
-    "partial",
-    "policies",
-    "run_checks",
-    "tiers",
-]
+__all__ = ["REGISTRY", "Check", "Finding", "Look", "choose", "run_checks"]

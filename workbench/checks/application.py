@@ -4,49 +4,22 @@ from __future__ import annotations
 
 import os
 
-from workbench.checks.registry import Look, NotConfiguredError, NotRunError, Rows, check
+from workbench.checks.registry import Look, NotConfiguredError, NotRunError, Rows
 
 TIMEOUT = 5.0
 """Seconds the application has to answer."""
 
 HEALTH = "/api/v1/health"
 
-_AFTER = "Look at the application's log; until it is well, tell people that it is not."
 
-
-@check(
-    "app-health",
-    "The application's health check",
-    guide="§7.2",
-    symptom="API health check",
-    question="Does the application say that it is well?",
-    remedy=_AFTER,
-)
 def app_health(look: Look) -> Rows:
     return _unless_ok(look, HEALTH)
 
 
-@check(
-    "app-pages",
-    "Key pages of the application",
-    guide="§7.2",
-    symptom="Key pages of the application",
-    question="Do the key pages load, or send a stranger to the sign-in page?",
-    remedy=_AFTER,
-)
 def app_pages(look: Look) -> Rows:
     return [row for page in look.settings.app_pages for row in _unless_ok(look, page, signed_out=True)]
 
 
-@check(
-    "app-auth-refuses",
-    "Access without signing in",
-    guide="§7.2",
-    symptom="Auth still works",
-    question="Is a page for signed-in people refused to somebody who is not?",
-    remedy="Take the application down: people's data are open to everybody.",
-    risk="critical",
-)
 def app_auth_refuses(look: Look) -> Rows:
     page = look.settings.app_auth_page
     status, trouble = _get(look, page)
@@ -57,14 +30,6 @@ def app_auth_refuses(look: Look) -> Rows:
     return [{"key": page, "answer": f"{status} without signing in"}]
 
 
-@check(
-    "app-auth-admits",
-    "Signing in to the application",
-    guide="§7.2",
-    symptom="Auth still works",
-    question="Is a page for signed-in people shown to somebody who is?",
-    remedy=_AFTER,
-)
 def app_auth_admits(look: Look) -> Rows:
     name = look.settings.app_token_env
     if look.settings.app_url is None:

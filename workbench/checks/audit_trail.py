@@ -3,54 +3,23 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
-from sqlalchemy import Select, and_, case, func, or_, select
+from sqlalchemy import select
 
-from workbench.audit import migration_action
-from workbench.checks.partial import NO_RUNS
-from workbench.checks.registry import Look, NotRunError, Rows, check
+from workbench.checks.registry import NO_RUNS, Look, NotRunError, Rows
 from workbench.database.connection import raw
 from workbench.errors import WorkbenchError
 from workbench.murmurant.importers import (
-    BUNDLE_SEALED,
-    DRY_RUN_REVIEWED,
-    IMPORT_SOURCE,
     ROLLED_BACK,
     Run,
     Trace,
 )
-from workbench.murmurant.schema import as_text
 from workbench.plans.journal import Entry, entries
-
-REQUIRED_METADATA = {
-    "migration:started": ("run_id", "mode", "operator"),
-    "migration:completed": ("run_id", "counts", "duration"),
-    "migration:failed": ("run_id", "error", "last_batch"),
-    "migration:rollback:level1": ("run_id", "records_affected"),
-    "migration:rollback:level2": ("backup_file", "restore_time"),
-    "migration:mapping:corrected": ("waId", "oldMurmurantId", "newMurmurantId"),
-    "migration:policy:corrected": ("rule", "records_affected", "rules_sha256"),
-    BUNDLE_SEALED: ("run_id", "bundle", "bundle_sha256", "operator"),
-    DRY_RUN_REVIEWED: ("run_id", "dry_run", "content_sha256", "operator"),
-}
-"""The table of guide §5.1: action to the metadata its entry must have."""
 
 KEPT = timedelta(days=731)
 """How long the guide keeps migration entries, at least (§5.3)."""
 
-REQUIRED_OF_SYNC = ("syncRunId", "waId", "mode")
-"""What the API sync writes into every audit row of its own."""
 
-
-@check(
-    "runs-ended",
-    "Start and end entries of runs",
-    guide="§5.1",
-    symptom="Import begins, and neither finishes nor errors",
-    question="Did every run that started also log that it completed or failed?",
-    remedy="Nothing says how far it came. `workbench run RUN_ID` shows what it did; then §4.1, re-run or roll back.",
-)
 def runs_ended(look: Look) -> Rows:
     live = [run for run in look.runs if run.mode == "live"]
     if not live:
@@ -77,50 +46,6 @@ def runs_ended(look: Look) -> Rows:
     return open_ended
 
 
-@check(
-    "audit-metadata",
-    "Required facts in audit entries",
-    guide="§5.1",
-    symptom="Metadata Required",
-    question="Does every migration entry, and every row the sync logged, carry the metadata it must?",
-    remedy="The run can still be found by other evidence, but less surely: `workbench run RUN_ID` says how surely.",
-    needs=("audit.action", "audit.metadata"),
-)
-def audit_metadata(look: Look) -> Select[Any]:
-    audit = look.schema.audit
-    metadata, action = audit.c.metadata, migration_action(look.schema)
-    required: dict[Any, tuple[str, ...]] = {(metadata["source"].astext == IMPORT_SOURCE): REQUIRED_OF_SYNC}
-    required |= {(action == name): keys for name, keys in REQUIRED_METADATA.items()}
-
-    def absent(key: str) -> Any:
-        return func.coalesce(metadata[key].astext, "") == ""
-
-    def lacks(keys: tuple[str, ...]) -> Any:
-        """Which of the keys are absent or empty, in words."""
-        return func.concat_ws(", ", *(case((absent(key), key)) for key in keys))
-
-    return (
-        select(
-            as_text(audit.c.id).label("key"),
-            action.label("action"),
-            look.schema.audit_run.label("run"),
-            case(*((which, lacks(keys)) for which, keys in required.items())).label("lacks"),
-        )
-        .where(or_(*(and_(which, or_(*map(absent, keys))) for which, keys in required.items())))
-        .order_by("key")
-    )
-
-
-@check(
-    "audit-entries",
-    "Audit trail of operations",
-    guide="§5.1",
-    symptom="Every migration operation MUST create audit log entries",
-    question="Did every run of the last two years log what its importer logs, and does every plan applied since have its entry?",
-    remedy="An importer's entry that was never written cannot be written afterwards: keep its report file. One that the"
-    " workbench wrote was taken out of the log: a snapshot or a backup has it.",
-    needs=("audit.action", "audit.metadata", "audit.created_at"),
-)
 def audit_entries(look: Look) -> Rows:
     applied = _applied(look)
     live = [run for run in look.runs if run.mode == "live"]

@@ -5,10 +5,9 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Select, column, exists, func, select, text, union
+from sqlalchemy import Select, column, exists, func, select, text
 
-from workbench.checks.registry import Look, NotConfiguredError, NotRunError, Rows, check
-from workbench.mappings.queries import NEEDS, leading_nowhere
+from workbench.checks.registry import Look, NotConfiguredError, NotRunError, Rows
 from workbench.murmurant.references import literal, quoted
 from workbench.murmurant.row_digest import odd_value
 from workbench.murmurant.schema import as_text, same_id
@@ -22,30 +21,6 @@ A_YEAR = timedelta(days=365)
 """So far back at least an incremental sync looks at events; the application's own default is two years."""
 
 
-@check(
-    "mappings-orphaned",
-    "Records behind mappings",
-    guide="§7.1",
-    symptom="No orphaned mappings",
-    question="Does every mapping lead to a record that exists?",
-    remedy="Something deleted the records and left the mappings: the next sync will skip these people. Remove the"
-    " mappings, or bring the records back from a snapshot.",
-    needs=NEEDS,
-)
-def mappings_orphaned(look: Look) -> Select[*tuple[Any, ...]]:
-    return leading_nowhere(look.schema)
-
-
-@check(
-    "values-odd",
-    "Dates and JSON outside what can be read",
-    guide="§7.1",
-    symptom="Data integrity",
-    question="Is every date one of the years 1 to 9999, and does every JSON text hold letters only?",
-    remedy="Correct them in the application. Until then such a date counts as very early or very late, and what is no"
-    " letter in JSON is shown as it is written.",
-    severity="warn",
-)
 def values_odd(look: Look) -> Select[*tuple[Any, ...]] | Rows:
     catalogue = look.schema.catalogue
     asked = []
@@ -74,43 +49,6 @@ def values_odd(look: Look) -> Select[*tuple[Any, ...]] | Rows:
     return select(found).order_by(found.c.table, found.c.column, found.c.key) if asked else []
 
 
-@check(
-    "registrations-orphaned",
-    "Members and events behind registrations",
-    guide="§7.1",
-    symptom="No orphaned registrations",
-    question="Does every registration belong to a member and an event that exist?",
-    remedy="Bring the member or event back from a snapshot, or remove the registration.",
-    needs=("members", "events", "registrations.member_id", "registrations.event_id"),
-)
-def registrations_orphaned(look: Look) -> Select[*tuple[Any, ...]]:
-    schema = look.schema
-    row, members, events = schema.registrations, schema.members, schema.events
-    # Two plain anti-joins; as alternatives of one condition they would be asked row by row.
-    orphans = union(
-        select(row.c.id).where(~exists().where(same_id(members.c.id, row.c.member_id))),
-        select(row.c.id).where(~exists().where(same_id(events.c.id, row.c.event_id))),
-    ).subquery("orphans")
-    return (
-        select(
-            as_text(row.c.id).label("key"),
-            as_text(row.c.member_id).label("member"),
-            as_text(row.c.event_id).label("event"),
-        )
-        .select_from(row.join(orphans, orphans.c.id == row.c.id))
-        .order_by("key")
-    )
-
-
-@check(
-    "counts-as-expected",
-    "Row counts against expectations",
-    guide="§7.1",
-    symptom="Counts match expectations",
-    question="Are there as many members, events and registrations as there should be?",
-    remedy="Find out which run brought or took the difference: `workbench runs`, `workbench run RUN_ID`.",
-    needs=("members", "events", "registrations"),
-)
 def counts_as_expected(look: Look) -> Rows:
     expected = look.settings.expected
     if not expected:
@@ -126,16 +64,6 @@ def counts_as_expected(look: Look) -> Rows:
     ]
 
 
-@check(
-    "sync-state",
-    "Sync state against the data",
-    guide="§7.3",
-    symptom="Sync state needs attention after Level 2",
-    question="Is the last sync that the state remembers one that the data have, and would the next one fetch what is gone?",
-    remedy="An incremental sync would not fetch what is missing. Empty the sync state (`workbench plan sync-state`) and run"
-    " a full sync: only that fetches everything (§7.3).",
-    needs=("sync_state.id", "sync_state.last_full_sync"),
-)
 def sync_state(look: Look) -> Rows:
     known = [look.as_of] if look.as_of else []
     if look.schema.has("mappings.synced_at"):

@@ -6,11 +6,10 @@ from typing import Any
 
 from sqlalchemy import Select
 
-from workbench.checks.partial import NO_RUNS
-from workbench.checks.registry import Look, NotRunError, Rows, check
+from workbench.checks.registry import NO_RUNS, Look, NotRunError, Rows
 from workbench.mappings.contradictions import contradicted
 from workbench.mappings.misplaced import brought_elsewhere
-from workbench.mappings.queries import NEEDS, mapped_twice, shared_targets
+from workbench.mappings.queries import shared_targets
 from workbench.mappings.traces import imported_twice, without_mapping
 from workbench.murmurant.spellings import EVENT, MEMBER
 
@@ -20,41 +19,14 @@ _NO_EVIDENCE = (
 )
 
 
-@check(
-    "members-wrong-person",
-    "People that member mappings lead to",
-    guide="§1.2",
-    symptom="Member linked to wrong person",
-    question="Does every contact's Wild Apricot id lead to the record that was made for that contact?",
-    remedy="Find out who each one is, then correct the mapping (§4.2); a swap is corrected as one.",
-    needs=(*NEEDS, "members"),
-)
 def members_wrong_person(look: Look) -> Select[Any]:
     return _contradicted(look, MEMBER)
 
 
-@check(
-    "events-wrong-record",
-    "Records that event mappings lead to",
-    guide="§1.2",
-    symptom="Event registrations on wrong event",
-    question="Does every event's Wild Apricot id lead to the record that was made for it?",
-    remedy="Correct the mapping (§4.2), and move the registrations that came through it.",
-    needs=(*NEEDS, "events"),
-)
 def events_wrong_record(look: Look) -> Select[Any]:
     return _contradicted(look, EVENT)
 
 
-@check(
-    "registrations-wrong-event",
-    "Event and person of each registration",
-    guide="§1.2",
-    symptom="Event registrations on wrong event",
-    question="Is every registration still on the event and the person that its import brought it for?",
-    remedy="Correct the event's or the member's mapping first (§4.2), then move the registration back.",
-    needs=("registrations.event_id", "registrations.member_id"),
-)
 def registrations_wrong_event(look: Look) -> Select[Any]:
     asked = brought_elsewhere(look.connection, look.schema, look.runs)
     if asked is None:
@@ -62,45 +34,10 @@ def registrations_wrong_event(look: Look) -> Select[Any]:
     return asked
 
 
-@check(
-    "mappings-duplicate",
-    "Mappings per Wild Apricot id",
-    guide="§1.2",
-    symptom="Duplicate mappings",
-    question="Is each Wild Apricot id of each kind mapped once?",
-    remedy="Keep the mapping that leads to the right record and remove the other (§4.2).",
-    needs=NEEDS,
-)
-def mappings_duplicate(look: Look) -> Select[Any]:
-    return mapped_twice(look.schema)
-
-
-@check(
-    "mappings-shared-target",
-    "Wild Apricot ids per record",
-    guide="§1.2",
-    symptom="Duplicate mappings",
-    severity="warn",
-    question="Is each record the target of one Wild Apricot id only?",
-    remedy="Usually one contact who was twice in Wild Apricot, found by e-mail: harmless if it is one person, and never"
-    " to be rolled back by deleting the member. If they are two people, one of them has no record: correct it (§4.2).",
-    needs=NEEDS,
-)
 def mappings_shared_target(look: Look) -> Select[Any]:
     return shared_targets(look.schema)
 
 
-@check(
-    "mappings-missing",
-    "A mapping for each record that an import made",
-    guide="§1.2",
-    symptom="Manual database edits conflicting with import",
-    question="Does a Wild Apricot id lead to every record that an API sync made? (A CSV import leaves no mapping, by design:"
-    " what it made is not counted here; `workbench mappings` says how much it is.)",
-    remedy="Before the next sync: `workbench plan mapping --rebuild` puts the mappings back. Without them a sync finds members"
-    " by their e-mail and registrations by their event and member, but makes every event and all of its registrations anew.",
-    needs=NEEDS,
-)
 def mappings_missing(look: Look) -> Rows:
     if not look.runs:
         raise NotRunError(NO_RUNS)
@@ -132,17 +69,6 @@ def mappings_missing(look: Look) -> Rows:
     return found
 
 
-@check(
-    "records-imported-twice",
-    "One record for each Wild Apricot id",
-    guide="§1.4",
-    symptom="Duplicate events",
-    question="Do mapping, audit log and the imports' id maps name one record for each Wild Apricot id?",
-    remedy="An event, or a registration, that is there twice: `workbench duplicates --entity event`, then merge them (§4.4), or"
-    " roll back the run that made the second (§3). A member: the import took this contact for somebody else, and wrote"
-    " over that person's data.",
-    needs=NEEDS,
-)
 def records_imported_twice(look: Look) -> Rows:
     if not look.runs:
         raise NotRunError(NO_RUNS)

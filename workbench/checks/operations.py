@@ -8,8 +8,7 @@ from typing import Any
 
 from sqlalchemy import func, select, text
 
-from workbench.checks.partial import NO_RUNS
-from workbench.checks.registry import Look, NotRunError, Rows, check
+from workbench.checks.registry import NO_RUNS, Look, NotRunError, Rows
 from workbench.database.address import redact
 from workbench.database.environment import DEMO_MARK, kinds_in
 from workbench.investigate.dry_runs import rehearsals
@@ -36,15 +35,6 @@ _RESERVED = r"@(.*\.)?(example\.(com|net|org)|.*\.(test|example|invalid|localhos
 """Domains that no person has an address at (RFC 2606): test data."""
 
 
-@check(
-    "environment-wrong",
-    "Environment that the data come from",
-    guide="§1.6",
-    symptom="Wrong environment targeted",
-    question="Did every run mean this environment, and are there no test people in it?",
-    remedy="Stop. Nothing smaller than the snapshot from before the run is sure to take it all back (level 2).",
-    needs=("members.email",),
-)
 def environment_wrong(look: Look) -> Rows:
     here = {look.environment.name.lower(), look.environment.kind}
     found: Rows = [
@@ -85,16 +75,6 @@ def environment_wrong(look: Look) -> Rows:
     return found
 
 
-@check(
-    "real-people-in-demo",
-    "People in a demo or development database",
-    guide="§1.6",
-    symptom="Wrong environment targeted",
-    severity="warn",
-    question="Are the people of a demo made up, and is a development database no copy of the club?",
-    remedy="Find out who loaded them, and from where; then make the database anew without them (`workbench demo`).",
-    needs=("members.email",),
-)
 def real_people_in_demo(look: Look) -> Rows:
     kind = look.environment.kind
     if kind not in {"demo", "development"}:
@@ -119,14 +99,6 @@ def real_people_in_demo(look: Look) -> Rows:
     return [{"key": name, "members": members, "here": kind, "evidence": size} for name, members in rows]
 
 
-@check(
-    "config-differs",
-    "Configuration of live runs and their dry runs",
-    guide="§1.6",
-    symptom="Incorrect config file used",
-    question="Did every live run use the configuration, the files and the source that its dry run was reviewed with?",
-    remedy="Compare the two configurations; where they differ, so does what was imported. Roll the run back if it matters.",
-)
 def config_differs(look: Look) -> Rows:
     found: Rows = []
     for each in rehearsals(look.runs, look.settings.dry_run_hours):
@@ -168,16 +140,6 @@ def config_differs(look: Look) -> Rows:
     return found
 
 
-@check(
-    "live-run-without-dry-run",
-    "Dry runs before live runs",
-    guide="§1.6",
-    symptom="Premature execution",
-    severity="warn",
-    question="Was there a dry run of the same importer, to its end, in the day before every live run? An incremental sync,"
-    " which runs every night, is rehearsed once.",
-    remedy="What is done is done: check the run's records (`workbench run RUN_ID`); next time, dry run first (§2.2).",
-)
 def live_run_without_dry_run(look: Look) -> Rows:
     if not look.runs:
         raise NotRunError(NO_RUNS)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from sqlalchemy import ColumnElement, Select, String, Subquery, bindparam, exists, func, select
+from sqlalchemy import ColumnElement, String, Subquery, bindparam, exists, func, select
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from workbench.checks.finding import culprits
-from workbench.checks.registry import Answer, Look, NotRunError, Rows, check
+from workbench.checks.registry import NO_RUNS, Answer, Look, NotRunError, Rows
 from workbench.errors import WorkbenchError
 from workbench.investigate.left_out import (
     left_out_by,
@@ -19,68 +17,19 @@ from workbench.investigate.left_out import (
     warned_of,
 )
 from workbench.murmurant.importers import Run
-from workbench.murmurant.schema import as_text, named, same_id
+from workbench.murmurant.schema import as_text, same_id
 from workbench.murmurant.spellings import CONCEPT_OF, ENTITY_TYPES, EVENT, MEMBER, REGISTRATION
 from workbench.plans.standing import removed, standing
 
 
-@check(
-    "members-missing",
-    "Imported members that should be here",
-    guide="§1.1",
-    symptom="Some members imported, others missing",
-    question="Is every member that a run says it created still here, and did it deal with every contact it fetched?",
-    remedy="`workbench run RUN_ID` lists what is gone. Run the importer again (§4.1 option A), or roll the run back first.",
-    needs=("members",),
-)
 def members_missing(look: Look) -> Rows:
     return _missing(look, MEMBER)
 
 
-@check(
-    "records-missing",
-    "Imported events and registrations that should be here",
-    guide="§2.4",
-    symptom="Count verification",
-    question="Is every event and registration that a run says it created still here?",
-    remedy="`workbench run RUN_ID` lists what is gone. Run the importer again (§4.1 option A), or roll the run back first.",
-    needs=("events", "registrations"),
-)
 def records_missing(look: Look) -> Rows:
     return _missing(look, EVENT) + _missing(look, REGISTRATION)
 
 
-@check(
-    "events-without-registrations",
-    "Registrations of past events",
-    guide="§1.1",
-    symptom="Events imported but registrations failed",
-    severity="warn",
-    question="Did every published event that was over when the last run ended have somebody registered?",
-    remedy="Look at one in the source. If it has attendees there, the registrations failed: run the importer again (§4.1).",
-    needs=("events.start", "registrations.event_id"),
-)
-def events_without_registrations(look: Look) -> Select[Any]:
-    events, registrations = look.schema.events, look.schema.registrations
-    query = select(as_text(events.c.id).label("key"), *named(events, "title", "start")).where(
-        events.c.start < (look.as_of or func.now()),
-        ~exists().where(same_id(registrations.c.event_id, events.c.id)),
-    )
-    for flag in ("published", "requires_registration"):
-        if look.schema.has(f"events.{flag}"):
-            query = query.where(events.c[flag])
-    return query.order_by(events.c.start, events.c.id)
-
-
-@check(
-    "runs-interrupted",
-    "Completion of import runs",
-    guide="§1.1",
-    symptom="Transaction rolled back mid-batch",
-    question="Did every run reach its end and fetch what it should, by the evidence and not by its own word?",
-    remedy="Where it fetched too little or its report warns, put that right first (credentials, filters). Then run the"
-    " importer again, it skips what is done (§4.1 option A), or roll the run back and start afresh (option B).",
-)
 def runs_interrupted(look: Look) -> Rows:
     if not look.runs:
         raise NotRunError(NO_RUNS)
@@ -95,16 +44,6 @@ def runs_interrupted(look: Look) -> Rows:
     ]
 
 
-@check(
-    "records-left-out",
-    "Completeness of imports",
-    guide="§1.1",
-    symptom="Some members imported, others missing",
-    question="Did every run take all that it fetched, or did a later one bring in what it left out?",
-    remedy="Put each right where it comes from (a missing name, an e-mail address that two contacts share; a contact that"
-    " the API account may not see), then run the importer again: as it is, it leaves the same ones out."
-    " `workbench run RUN_ID` lists them.",
-)
 def records_left_out(look: Look) -> Answer:
     live = [run for run in look.runs if run.mode == "live" and not run.rolled_back]
     if not live:
@@ -133,16 +72,6 @@ def records_left_out(look: Look) -> Answer:
     return Answer(culprits(table), table.head(look.sample))
 
 
-@check(
-    "runs-as-reported",
-    "Run reports against their traces",
-    guide="§2.4",
-    symptom="Count verification",
-    severity="warn",
-    question="Does every update that a run reports have its trace, and did no run create more than it says?",
-    remedy="Where traces are fewer, the audit log lost some: what those updates changed cannot be told. Where there are"
-    " more, the report is not of this run as it ended: `workbench run RUN_ID`.",
-)
 def runs_as_reported(look: Look) -> Rows:
     live = [run for run in look.runs if run.mode == "live" and run.reported and not run.rolled_back]
     if not live:
@@ -158,12 +87,6 @@ def runs_as_reported(look: Look) -> Rows:
                 numbers = {"reported": said.get(action, 0), "traced": seen.get(action, 0)}
                 found.append({"key": run.run, "entity": entity, "action": action, **numbers})
     return found
-
-
-NO_RUNS = (
-    "No import run left a trace: no run id in the database, no audit row, no report file."
-    " Give the importer's report files with --import-report."
-)
 
 
 def _made_up(look: Look, run: Run) -> bool:

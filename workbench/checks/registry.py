@@ -1,30 +1,59 @@
-"""The registry of checks: what a check is, what it answers, and how one is run.
+"""A check: one file with a header and a SELECT, or the name of a function; how it is found, read and run.
 
 A check that could not run is never green: what it lacks is its finding.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cached_property
+from importlib import import_module
+from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import pandas as pd
+import psycopg
+from psycopg import sql
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sqlalchemy import Connection, Select, func
 from sqlalchemy.exc import DBAPIError
 
 from workbench.checks.finding import SAMPLE, Finding, Severity, Status, culprits, section
 from workbench.database.address import redact
-from workbench.database.connection import frame
+from workbench.database.connection import frame, raw
 from workbench.database.environment import Environment
-from workbench.errors import SchemaGap, unknown
+from workbench.errors import SchemaGap, UsageError, nearest
 from workbench.hints import aim
+from workbench.murmurant.canonical import Canonical, Relation, ask
 from workbench.murmurant.importers import Run
 from workbench.murmurant.reports import ImportReport
 from workbench.murmurant.schema import Schema, explain_gap
 from workbench.settings import EnvironmentSettings
+
+PACKAGE = Path(__file__).parent.parent
+
+NO_RUNS = (
+    "No import run left a trace: no run id in the database, no audit row, no report file."
+    " Give the importer's report files with --import-report."
+)
+
+_RISK_OF = {"§1.6": "critical", "§1.2": "high", "§1.4": "high", "§7.1": "high", "§7.3": "high"}
+"""The guide's risk level of a section (§1); what it does not say is medium."""
+
+Rows = list[dict[str, Any]]
+
+
+class NotRunError(Exception):
+    """Raised by a check that cannot answer here; its text says why and what would change that."""
+
+
+class NotConfiguredError(NotRunError):
+    """Raised by a check that nobody has asked for: it needs a setting that is not there."""
 
 
 class UnknownRuns(Sequence[Run]):
@@ -66,8 +95,6 @@ class Look:
         The most rows that a finding carries; its count is of all.
     production_members : int or None
         How many members the settings expect of the club itself.
-    as_of : datetime or None
-        The end of the last run: "now", as far as the imported data know. UTC, without zone.
     """
 
     connection: Connection
@@ -81,17 +108,60 @@ class Look:
 
     @property
     def as_of(self) -> datetime | None:
-        """The end of the last run; None where none is known."""
+        """The end of the last run: "now", as far as the imported data know; None where none is known. UTC, without zone."""
         if isinstance(self.runs, UnknownRuns):
             return None
         ends = (each.finished or each.last_trace for each in self.runs if each.mode == "live")
         return max(filter(None, ends), default=None)
 
+    @cached_property
+    def canonical(self) -> Canonical:
+        """The tables as relations, and with them ``here``, ``runs`` and ``reported``."""
+        return Canonical(self.schema, {"here": self._here, "runs": self._runs, "reported": self._reported})
 
-_RISK_OF = {"§1.6": "critical", "§1.2": "high", "§1.4": "high", "§7.1": "high", "§7.3": "high"}
-"""The guide's risk level of a section (§1); what it does not say is medium."""
+    def _here(self) -> Relation:
+        """Give what is known of this environment as one row: ``as_of``, ``now``, ``capacity_limit``, ``environment``, ``kind``."""
+        limit, as_of = self.settings.event_capacity_limit, sql.Literal(self.as_of).as_string()
+        why = "No limit is configured. Set event_capacity_limit for this environment, or write it into the rule."
+        name, kind = (
+            sql.Literal(each).as_string() for each in (self.environment.name, self.environment.kind)
+        )
+        return Relation(
+            f"SELECT {as_of}::timestamp AS as_of, greatest(now() AT TIME ZONE 'UTC', {as_of}::timestamp) AS now,"
+            f" {'NULL' if limit is None else limit}::integer AS capacity_limit, {name} AS environment, {kind} AS kind".replace(
+                "%", "%%"
+            ),
+            {"capacity_limit": NotConfiguredError(why)} if limit is None else {},
+        )
 
-Rows = list[dict[str, Any]]
+    def _runs(self) -> Relation:
+        """Give the live import runs: ``run``, ``importer``, ``status``, ``started``, ``ended``, ``rolled_back``."""
+        live = [each for each in self.runs if each.mode == "live"]
+        lacking = {} if live else {"": NotRunError(NO_RUNS)}
+        return _listed(
+            {
+                "run": ("text", [each.run for each in live]),
+                "importer": ("text", [each.importer for each in live]),
+                "status": ("text", [each.status for each in live]),
+                "started": ("timestamp", [each.started for each in live]),
+                "ended": ("timestamp", [each.finished or each.last_trace for each in live]),
+                "rolled_back": ("boolean", [each.rolled_back for each in live]),
+            },
+            lacking,
+        )
+
+    def _reported(self) -> Relation:
+        """Give what the reports of live runs say of single records: ``reported_by``, ``entity``, ``record_id``, ``reported_as``."""
+        told = [
+            (run.run, each.entity, each.record_id, each.action)
+            for run in self.runs
+            if run.mode == "live"
+            for report in run.reports
+            for each in report.records
+            if each.record_id
+        ]
+        names = ("reported_by", "entity", "record_id", "reported_as")
+        return _listed({name: ("text", [row[at] for row in told]) for at, name in enumerate(names)}, {})
 
 
 @dataclass(frozen=True)
@@ -103,25 +173,13 @@ class Answer:
     query: str = ""
 
 
-Question = Callable[[Look], "Select[*tuple[Any, ...]] | Rows | Answer"]
-
-
-class NotRunError(Exception):
-    """Raised by a check that cannot answer here; its text says why and what would change that."""
-
-
-class NotConfiguredError(NotRunError):
-    """Raised by a check that nobody has asked for: it needs a setting that is not there."""
-
-
-@dataclass(frozen=True)
-class Check:
-    """A named read-only question, tied to a section of the guide.
+class Check(BaseModel):
+    """A named read-only question, tied to a section of the guide: the header of its file, and what is asked.
 
     Attributes
     ----------
     id, title : str
-        For commands and for people.
+        The file's name, for commands; and for people.
     guide : str
         Section, such as ``§1.2``.
     symptom : str
@@ -131,26 +189,75 @@ class Check:
     question, remedy : str
         In plain words: what is asked, and what to do when the answer is bad.
     needs : tuple of str
-        Tables and columns without which it cannot run.
-    ask : callable
-        Returns the culprits: a statement, or rows; each has a ``key``.
+        Relations and columns without which it cannot run, besides those that its SQL mentions.
+    without : tuple of str
+        Those it mentions and can do without.
+    either : tuple of tuple of str
+        Sets of what it needs, one of which is enough.
+    optional : bool
+        Whether a database that lacks them may leave it unanswered without that being a finding.
+    unique : tuple of str
+        Columns that settle it where a unique index holds them: then there is nothing to find.
     risk : {"critical", "high", "medium"}
         How urgent a finding is, as the guide rates its section.
-    here : callable, optional
-        Returns the check as an environment's own rules have it.
+    answer : str
+        The function that answers it, ``module.name`` under ``workbench.checks``: it takes a `Look` and returns the
+        culprits, a statement or rows, each with a ``key``.
+    sql, fix : str
+        The SELECT of the culprits, with a ``key``; and that of what would correct them.
+    harmless : tuple of str, optional
+        Of a rule of an organisation's own, the columns of made-up text that name no person: others are masked.
     """
 
-    id: str
-    title: str
-    guide: str
-    symptom: str
-    severity: Severity
-    question: str
-    remedy: str
-    needs: tuple[str, ...]
-    ask: Question
-    risk: str = "medium"
-    here: Callable[[Look], Check] | None = None
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    id: Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=80)]
+    title: Annotated[str, Field(min_length=1)]
+    guide: Annotated[str, Field(pattern=r"^§[1-9]\d*(\.[1-9]\d*)*$")] = "§1.5"
+    symptom: str = ""
+    severity: Severity = "fail"
+    question: str = "Does everything keep to this rule?"
+    remedy: str = "Correct the records in the application, or the source and import again."
+    needs: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
+    either: tuple[tuple[str, ...], ...] = ()
+    optional: bool = False
+    unique: tuple[str, ...] = ()
+    risk: Literal["critical", "high", "medium"] | None = None
+    answer: str = ""
+    sql: str = ""
+    fix: str = ""
+    harmless: tuple[str, ...] | None = None
+
+    def require(self, look: Look, query: str) -> None:
+        """Raise what is known of the first thing that it cannot do without and that is not here."""
+        if missing := look.schema.missing(*self.needs):
+            raise SchemaGap(*explain_gap(missing[0]))
+        lacking = [look.schema.missing(*group) for group in self.either]
+        if lacking and all(lacking):
+            raise SchemaGap(" Nor: ".join(" ".join(explain_gap(each[0])) for each in lacking))
+        look.canonical.require(query, self.without)
+
+    def ask(self, look: Look) -> Answer:
+        """Ask it; what it cannot do without and is not here is raised."""
+        self.require(look, self.sql)
+        if self.answer:
+            module, _, name = self.answer.partition(".")
+            return _in_full(getattr(import_module(f"workbench.checks.{module}"), name)(look), look)
+        if self.unique:
+            concept = self.unique[0].partition(".")[0]
+            if look.schema.forbids_twins(concept, *(each.partition(".")[2] for each in self.unique)):
+                return Answer(0, pd.DataFrame())
+        return Answer(
+            *ask(
+                look.connection,
+                look.canonical,
+                self.sql,
+                limit=look.sample,
+                keyed=True,
+                harmless=self.harmless,
+            )
+        )
 
     def finding(self, status: Status, count: int | None = None, **more: Any) -> Finding:
         """Return an answer to it."""
@@ -163,129 +270,161 @@ class Check:
             question=self.question,
             remedy=self.remedy,
             severity=self.severity,
-            risk=self.risk,
+            risk=self.risk or _RISK_OF.get(self.guide, "medium"),
             **more,
         )
 
 
-REGISTRY: dict[str, Check] = {}
-
-
-def check(
-    id: str,
-    title: str,
-    *,
-    guide: str,
-    symptom: str,
-    question: str,
-    remedy: str,
-    severity: Severity = "fail",
-    needs: tuple[str, ...] = (),
-    risk: str = "",
-) -> Callable[[Question], Question]:
-    """Register a check; see `Check` for the parameters."""
-
-    def register(ask: Question) -> Question:
-        if id in REGISTRY:
-            raise ValueError(f"Two checks are called {id!r}.")
-        rated = risk or _RISK_OF.get(guide, "medium")
-        REGISTRY[id] = Check(id, title, guide, symptom, severity, question, remedy, needs, ask, rated)
-        return ask
-
-    return register
-
-
-def choose(ids: Sequence[str]) -> list[Check]:
-    """Return the named checks, or all in the order of the guide; an unknown id is a `UsageError`."""
-    for each in ids:
-        if each not in REGISTRY:
-            raise unknown("check", each, REGISTRY)
-    chosen = [REGISTRY[each] for each in dict.fromkeys(ids)] if ids else list(REGISTRY.values())
-    return sorted(chosen, key=in_guide_order)
-
-
-def in_guide_order(check: Check) -> tuple[int, ...]:
-    """Return where a check stands in the guide."""
-    return section(check.guide)
-
-
-def run_check(chosen: Check, look: Look) -> Finding:
-    """Ask one question and return its finding."""
-    begun = perf_counter()
-    chosen = chosen.here(look) if chosen.here else chosen
-    here = look.environment.name
-    chosen = replace(chosen, question=aim(chosen.question, here), remedy=aim(chosen.remedy, here))
-    missing = look.schema.missing(*chosen.needs)
-    if missing:
-        return chosen.finding("not run", reason=" ".join(explain_gap(missing[0])))
-    try:
-        # A savepoint of its own: a question that the database refuses must not silence the others.
-        with look.connection.begin_nested():
-            return _asked(chosen, look, begun)
-    except SchemaGap as error:
-        return chosen.finding("not run", reason=aim(str(error), here), seconds=perf_counter() - begun)
-    except NotRunError as error:
-        configured = not isinstance(error, NotConfiguredError)
-        return chosen.finding(
-            "not run",
-            reason=aim(str(error), here),
-            seconds=perf_counter() - begun,
-            configured=configured,
-        )
-    except DBAPIError as error:
-        if error.connection_invalidated:
-            raise
-        reason = f"The database refused the question: {redact(str(error.orig).splitlines()[0])}."
-        return chosen.finding("not run", reason=reason, seconds=perf_counter() - begun)
-
-
-def _asked(chosen: Check, look: Look, begun: float) -> Finding:
-    asked = chosen.ask(look)
-    if isinstance(asked, Select):
-        query = str(asked.compile(dialect=look.connection.dialect))
-        rows = frame(
-            look.connection, asked.add_columns(func.count().over().label("of_all")).limit(look.sample)
-        )
-        count = int(rows["of_all"].iloc[0]) if len(rows) else 0
-        rows = rows.drop(columns="of_all")
-    elif isinstance(asked, Answer):
-        query, count, rows = asked.query, asked.count, asked.rows
-    else:
-        rows = pd.DataFrame(asked)
-        query, count, rows = "", culprits(rows), rows.head(look.sample)
-    status: Status = chosen.severity if count else "pass"
-    return chosen.finding(status, count, rows=rows, query=query, seconds=perf_counter() - begun)
-
-
-def run_checks(
-    look: Look, ids: Sequence[str] = (), waivers: Mapping[str, str] | None = None, by: str = ""
-) -> list[Finding]:
-    """Run checks in the order of the guide.
-
-    Parameters
-    ----------
-    ids : sequence of str
-        Which; all when empty.
-    waivers : mapping of str to str, optional
-        Check id to the reason why its finding is accepted.
-    by : str
-        Who accepts them. A finding that passes needs no waiver and stays a pass.
+def read_check(path: Path) -> Check:
+    """Read a check's file: its header, as comments of SQL or alone in TOML, then the SELECT, then after ``-- fix`` another.
 
     Raises
     ------
     UsageError
-        For an id that does not exist.
+        For a file that cannot be read, and for everything that is wrong with it, at once.
     """
-    choose(list(waivers or {}))
-    return asked(look, choose(ids), waivers or {}, by)
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+        lines = text.splitlines()
+        head = next((n for n, line in enumerate(lines) if not line.startswith("--")), len(lines))
+        if path.suffix == ".toml":
+            header, sql, fix = tomllib.loads(text), "", ""
+        else:
+            header = tomllib.loads("\n".join(line[2:].removeprefix(" ") for line in lines[:head]))
+            sql, _, fix = (part.strip() for part in _partitioned("\n".join(lines[head:])))
+    except OSError as error:
+        raise UsageError(f"The check {path} cannot be read: {error.strerror}.") from None
+    except UnicodeDecodeError as error:
+        raise UsageError(
+            f"The check {path} is not UTF-8 (byte {error.start}).", "Save the file as UTF-8 and try again."
+        ) from None
+    except ValueError as error:
+        raise UsageError(f"The check {path} has no header that can be read: {error}.", _HOW) from None
+    try:
+        check = Check.model_validate({"id": path.stem, **header, "sql": sql, "fix": fix})
+    except ValidationError as error:
+        raise UsageError(f"The check {path} is wrong: {'; '.join(_problems(error))}.", _HOW) from None
+    if not check.sql.rstrip(";") and not check.answer:
+        raise UsageError(f"The check {path} asks nothing.", _HOW)
+    if "\0" in text or (check.sql and check.answer):
+        raise UsageError(f"The check {path} is not one SELECT.", _HOW)
+    return check
 
 
-def asked(look: Look, chosen: Sequence[Check], waived: Mapping[str, str], by: str) -> list[Finding]:
-    """Ask some checks, and mark as waived what somebody accepts."""
-    found = [run_check(each, look) for each in chosen]
-    return [
-        replace(each, status="waived", reason=f"by {by}: {waived[each.check]}")
-        if each.bad and each.check in waived
-        else each
-        for each in found
-    ]
+_HOW = "See `docs/architecture.md`, or `workbench policies --starter FOLDER` for examples."
+
+
+def _partitioned(body: str) -> tuple[str, str, str]:
+    parts = re.split(r"^-- fix *$", body, maxsplit=1, flags=re.MULTILINE)
+    return parts[0], "", parts[1] if len(parts) > 1 else ""
+
+
+def _problems(error: ValidationError) -> list[str]:
+    told = []
+    for each in error.errors(include_url=False, include_context=False):
+        where = ".".join(map(str, each["loc"]))
+        close = nearest(where, Check.model_fields, count=1) if each["type"] == "extra_forbidden" else []
+        told.append(f"{where}: {each['msg']}" + (f" (did you mean {close[0]!r}?)" if close else ""))
+    return told
+
+
+def in_folder(folder: Path) -> dict[str, Check]:
+    """Read the checks of one folder, by id."""
+    paths = sorted({*folder.glob("*.sql"), *folder.glob("*.toml")})
+    return {check.id: check for check in map(read_check, paths)}
+
+
+def in_package(package: Path = PACKAGE) -> dict[str, Check]:
+    """Read the checks of every room, by id, in the order of the guide."""
+    folders = sorted({package / "checks", *package.glob("*/checks")})
+    found = [check for folder in folders for check in in_folder(folder).values()]
+    return {check.id: check for check in sorted(found, key=lambda each: (section(each.guide), each.id))}
+
+
+REGISTRY: dict[str, Check] = in_package()
+"""Every check that comes with the workbench."""
+
+
+def run_check(
+    check: Check,
+    look: Look,
+    waivers: Mapping[str, str] | None = None,
+    by: str = "",
+    unasked: NotRunError | None = None,
+) -> Finding:
+    """Ask one question and return its finding.
+
+    Parameters
+    ----------
+    waivers : mapping of str to str, optional
+        Check id to the reason why its finding is accepted.
+    by : str
+        Who accepts it.
+    unasked : NotRunError, optional
+        Why it cannot be asked, where that is known before.
+    """
+    begun, here, session = perf_counter(), look.environment.name, raw(look.connection)
+    words = {"question": aim(check.question, here), "remedy": aim(check.remedy, here)}
+    check, answer, configured = check.model_copy(update=words), Answer(0, pd.DataFrame()), True
+    status: Status = "not run"
+    try:
+        if unasked is not None:
+            raise unasked
+        # A savepoint of its own: a question that the database refuses must not silence the others.
+        with look.connection.begin_nested():
+            answer = check.ask(look)
+        status, reason = (check.severity if answer.count else "pass"), ""
+    except (SchemaGap, NotRunError, UsageError) as error:
+        reason = aim(str(error), here)
+        configured = not isinstance(error, NotConfiguredError)
+        configured = configured and not (check.optional and isinstance(error, SchemaGap))
+    except (DBAPIError, psycopg.Error) as error:
+        if session.closed:
+            raise
+        told = error.orig if isinstance(error, DBAPIError) else error
+        reason = f"The database refused the question: {_said(told, look.settings.statement_timeout)}"
+    finding = check.finding(
+        status,
+        None if status == "not run" else answer.count,
+        rows=answer.rows,
+        reason=reason,
+        query=answer.query,
+        seconds=perf_counter() - begun,
+        configured=configured,
+    )
+    if finding.bad and waivers and check.id in waivers:
+        return replace(finding, status="waived", reason=f"by {by}: {waivers[check.id]}")
+    return finding
+
+
+def _in_full(asked: Select[Any] | Rows | Answer, look: Look) -> Answer:
+    """Count what a function answered, and take a sample of it."""
+    if isinstance(asked, Answer):
+        return asked
+    if isinstance(asked, Select):
+        counted = asked.add_columns(func.count().over().label("of_all")).limit(look.sample)
+        rows = frame(look.connection, counted)
+        count = int(rows["of_all"].iloc[0]) if len(rows) else 0
+        query = str(asked.compile(dialect=look.connection.dialect))
+        return Answer(count, rows.drop(columns="of_all"), query)
+    rows = pd.DataFrame(asked)
+    return Answer(culprits(rows), rows.head(look.sample))
+
+
+def _listed(columns: Mapping[str, tuple[str, list[Any]]], lacking: Mapping[str, Exception]) -> Relation:
+    """Return lists of equal length as a relation, each with its type."""
+    arrays = ", ".join(f"%({name})s::{kind}[]" for name, (kind, _) in columns.items())
+    return Relation(
+        f"SELECT * FROM unnest({arrays}) AS listed({', '.join(columns)})",
+        lacking,
+        {name: values for name, (_, values) in columns.items()},
+    )
+
+
+def _said(error: BaseException | None, seconds: float) -> str:
+    """Say what the server said, in its own words where it is its word."""
+    if isinstance(error, psycopg.errors.QueryCanceled):
+        return f"it took longer than {seconds:g} s and was stopped."
+    said = redact((str(error).strip() or type(error).__name__).splitlines()[0].rstrip("."))
+    hint = error.diag.message_hint if isinstance(error, psycopg.Error) else None
+    return f"{said}." + (f" {redact(hint)}" if hint else "")

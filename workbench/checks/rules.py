@@ -1,135 +1,160 @@
-"""An organisation's rules as checks: asked, masked, waived and shown like any other (guide §1.5)."""
+"""An organisation's own rules: checks in a folder of its own, asked like any other (guide §1.5)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from shutil import copyfile
 
-from sqlalchemy import Select
-
-from workbench.checks.finding import Finding
+from workbench.checks.finding import Finding, section
 from workbench.checks.registry import (
-    Answer,
+    PACKAGE,
+    REGISTRY,
     Check,
     Look,
     NotConfiguredError,
     NotRunError,
-    Question,
-    asked,
-    in_guide_order,
+    in_folder,
+    read_check,
+    run_check,
 )
-from workbench.errors import UsageError
-from workbench.investigate.policies import Ground, NoAnswerError, OwnSql, Rule, Rulebook, find_rulebook
-from workbench.murmurant.schema import explain_gap
+from workbench.errors import UsageError, unknown
+
+STARTER = (PACKAGE / "policies" / "checks", PACKAGE / "policies" / "starter")
+"""The rules that hold where an organisation has written down none of its own; the first folder's are checks too."""
 
 
-def run_rules(
-    look: Look,
-    book: Rulebook,
-    ids: Sequence[str] = (),
-    waivers: Mapping[str, str] | None = None,
-    by: str = "",
-) -> list[Finding]:
-    """Ask the rules of a file, all or the named ones, in the order of the guide, then of the file.
+@dataclass(frozen=True)
+class Rules:
+    """The rules of a folder.
+
+    Attributes
+    ----------
+    name : str
+        The folder's name; ``starter set`` for ours.
+    sha256 : str
+        Of its files, one after the other.
+    checks : dict of str to Check
+        By id, in the order of the guide.
+    """
+
+    name: str
+    sha256: str
+    checks: dict[str, Check]
+
+    def choose(self, ids: Sequence[str]) -> list[Check]:
+        """Return the named rules, or all; an unknown id is a `UsageError` with the nearest."""
+        for each in ids:
+            if each not in self.checks:
+                raise unknown(f"rule in {self.name} called", each, self.checks)
+        return [self.checks[each] for each in dict.fromkeys(ids or self.checks)]
+
+
+def read_rules(path: Path | None) -> Rules:
+    """Read the rules of a folder, or of one file; without any, the starter set.
 
     Raises
     ------
     UsageError
-        For an id that the file does not have, and a rule about a run that left no trace.
+        For a folder that is not there or holds no rule, and for what is wrong with any of its files.
     """
-    book.choose(list(waivers or {}))
-    checks = [rule_check(each) for each in book.choose(list(ids))]
-    return asked(look, sorted(checks, key=in_guide_order), waivers or {}, by)
+    folders = (path,) if path else STARTER
+    files = [file for each in folders for file in (sorted(each.glob("*.sql")) if each.is_dir() else [each])]
+    if not files:
+        raise UsageError(
+            f"The folder {path} holds no rule, a file NAME.sql.",
+            "`workbench policies --starter FOLDER` makes one to begin with.",
+        )
+    checks = sorted(map(read_check, files), key=lambda each: (section(each.guide), each.id))
+    if named := [each.id for each in checks if each.answer]:
+        raise UsageError(f"The rule {named[0]} names a function; a rule is a SELECT.", "Write the SELECT.")
+    if path is not None:
+        checks = [each.model_copy(update={"harmless": each.harmless or ()}) for each in checks]
+    else:  # whether and how to correct, an organisation says itself
+        checks = [each.model_copy(update={"fix": ""}) for each in checks]
+    content = b"".join(file.read_bytes() for file in files)
+    name = path.name if path else "starter set"
+    return Rules(name, sha256(content).hexdigest(), {each.id: each for each in checks})
 
 
-def rule_check(rule: Rule) -> Check:
-    """Return a rule as a check."""
-    return Check(
-        rule.id,
-        rule.title,
-        rule.guide,
-        rule.symptom or rule.title,
-        rule.severity,
-        rule.question,
-        rule.remedy,
-        (),
-        _question(rule),
-        rule.risk,
-    )
+def run_rules(
+    look: Look,
+    rules: Rules,
+    ids: Sequence[str] = (),
+    waivers: Mapping[str, str] | None = None,
+    by: str = "",
+) -> list[Finding]:
+    """Ask rules, all or the named ones, in the order of the guide.
+
+    Raises
+    ------
+    UsageError
+        For an id that is not among them.
+    """
+    rules.choose(list(waivers or {}))
+    return [run_check(each, look, waivers, by) for each in rules.choose(ids)]
 
 
-def ground(look: Look) -> Ground:
-    """Return what a rule is asked of."""
-    settings = look.settings
-    return Ground(
-        look.connection,
-        look.schema,
-        settings.event_capacity_limit,
-        look.runs,
-        look.as_of,
-        look.sample,
-        settings.statement_timeout,
-    )
+def run_checks(
+    look: Look, ids: Sequence[str] = (), waivers: Mapping[str, str] | None = None, by: str = ""
+) -> list[Finding]:
+    """Run checks in the order of the guide; where an environment has rules of its own, by these.
 
+    Parameters
+    ----------
+    ids : sequence of str
+        Which; all when empty.
+    waivers : mapping of str to str, optional
+        Check id to the reason why its finding is accepted.
+    by : str
+        Who accepts them. A finding that passes needs no waiver and stays a pass.
 
-def ruled_here(starter: Rule) -> Callable[[Look], Check]:
-    """Let a check be what the environment's own rules make of it."""
-
-    def here(look: Look) -> Check:
+    Raises
+    ------
+    UsageError
+        For an id that does not exist.
+    """
+    choose(list(waivers or {}))
+    own: Rules | NotRunError | None = None
+    if look.settings.policies:
         try:
-            book = find_rulebook(look.settings.policies)
+            own = read_rules(look.settings.policies)
         except UsageError as error:
-            return _unasked(starter, NotRunError(str(error)))
-        rule = book.rule(starter.id)
-        if rule is None:
-            return _unasked(starter, NotConfiguredError(f"{book.name} has no rule {starter.id!r}."))
-        return replace(rule_check(rule), ask=_without_stopping_others(_question(rule)))
-
-    return here
-
-
-def _without_stopping_others(question: Question) -> Question:
-    """Let a rule that is wrong in itself leave its own check unanswered, and no other."""
-
-    def ask(look: Look) -> Any:
-        try:
-            return question(look)
-        except UsageError as error:
-            raise NotRunError(str(error)) from None
-
-    return ask
+            own = NotRunError(str(error))
+    findings = []
+    for check in choose(ids):
+        why: NotRunError | None = None
+        if own is not None and check.id in _RULED:
+            if isinstance(own, NotRunError):
+                why = own
+            elif check.id in own.checks:
+                check = own.checks[check.id]
+            else:
+                why = NotConfiguredError(f"{own.name} has no rule {check.id!r}.")
+        findings.append(run_check(check, look, waivers, by, why))
+    return findings
 
 
-def _unasked(rule: Rule, why: NotRunError) -> Check:
-    def ask(look: Look) -> Answer:
-        raise why
-
-    return Check(
-        rule.id,
-        rule.title,
-        rule.guide,
-        rule.symptom,
-        rule.severity,
-        rule.question,
-        rule.remedy,
-        (),
-        ask,
-        rule.risk,
+def choose(ids: Sequence[str]) -> list[Check]:
+    """Return the named checks, or all in the order of the guide; an unknown id is a `UsageError`."""
+    for each in ids:
+        if each not in REGISTRY:
+            raise unknown("check", each, REGISTRY)
+    return sorted(
+        (REGISTRY[each] for each in dict.fromkeys(ids or REGISTRY)), key=lambda each: section(each.guide)
     )
 
 
-def _question(rule: Rule) -> Question:
-    def ask(look: Look) -> Select[Any] | Answer:
-        missing = look.schema.missing(*rule.needs)
-        if missing:
-            raise (NotConfiguredError if rule.optional else NotRunError)(" ".join(explain_gap(missing[0])))
-        try:
-            if isinstance(rule, OwnSql):
-                answered = rule.answer(ground(look))
-                return Answer(answered.count, answered.rows, answered.query)
-            return rule.culprits(ground(look))
-        except NoAnswerError as error:
-            raise (NotRunError if error.configured else NotConfiguredError)(str(error)) from None
+_RULED = frozenset(in_folder(STARTER[0]))
 
-    return ask
+
+def copy_starter(folder: Path) -> list[Path]:
+    """Copy the starter set into a folder that is not there yet, or is empty; return its files."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UsageError(f"{folder} is there already.", "Name a new folder.")
+    folder.mkdir(parents=True, exist_ok=True)
+    return [
+        Path(copyfile(file, folder / file.name)) for each in STARTER for file in sorted(each.glob("*.sql"))
+    ]

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Select, String, bindparam, func, literal, select, union_all
 from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by
 
-from workbench.checks.registry import Look, NotConfiguredError, NotRunError, Rows, check
+from workbench.checks.registry import Look, NotConfiguredError, NotRunError, Rows
 from workbench.errors import UsageError
 from workbench.murmurant.schema import as_text, named
 from workbench.tiers.configuration import TierMapping, distinct, read_tier_mapping
@@ -37,30 +37,12 @@ TIER_CHECKS = (
 """The checks of guide §1.3: of tiers, and of statuses as far as a configuration speaks of them."""
 
 
-@check(
-    "tiers-all-the-same",
-    "Distribution of members over tiers",
-    guide="§1.3",
-    symptom="All members as PROSPECT",
-    question="Are the members spread over tiers and over statuses, unless their levels or Wild Apricot say otherwise?",
-    remedy="Put the mapping right; then `workbench plan tiers` (`--of statuses`), or the importer again (§4.3).",
-    needs=("members",),
-)
 def tiers_all_the_same(look: Look) -> Rows:
     pairs = comparisons(look.connection, look.schema, _mappings(look)[0])
     found = [(used.kind, *used.everybody) for used, _ in pairs if used.everybody]
     return [{"key": code, "kind": kind, "members": members, "of": of} for kind, code, members, of in found]
 
 
-@check(
-    "tiers-wrong",
-    "Tier of each member by Wild Apricot level",
-    guide="§1.3",
-    symptom="Wrong tier for membership level",
-    question="Does every member have the tier, and the status, that the configuration gives their membership level?",
-    remedy="`workbench plan tiers` (`--of statuses`) corrects exactly these, once the mapping is right; or run the importer again (§4.3).",
-    needs=("members.level",),
-)
 def tiers_wrong(look: Look) -> Select[Any]:
     pairs, gaps = _compared(look)
     parts: list[Select[Any]] = []
@@ -99,15 +81,6 @@ def tiers_wrong(look: Look) -> Select[Any]:
     )
 
 
-@check(
-    "tiers-unmapped-level",
-    "Membership levels in the configuration",
-    guide="§1.3",
-    symptom="WA membership level name changed",
-    question="Does the configuration give a tier, and a status, for every membership level that members have?",
-    remedy="Add the level to the mapping; a renamed level in Wild Apricot needs a new line.",
-    needs=("members.level",),
-)
 def tiers_unmapped_level(look: Look) -> Select[Any]:
     pairs, gaps = _compared(look)
     rows: list[tuple[str, str | None, str]] = []
@@ -135,15 +108,6 @@ def tiers_unmapped_level(look: Look) -> Select[Any]:
     )
 
 
-@check(
-    "tiers-not-seeded",
-    "Configured tiers in the database",
-    guide="§1.3",
-    symptom="Missing tier seed data",
-    question="Is there a tier, or a status, for every code of the configuration?",
-    remedy="Seed it, or correct its code in the mapping.",
-    needs=("members",),
-)
 def tiers_not_seeded(look: Look) -> Rows:
     pairs, gaps = _compared(look)
     rows: Rows = []
@@ -157,15 +121,6 @@ def tiers_not_seeded(look: Look) -> Rows:
     return rows
 
 
-@check(
-    "tiers-missing",
-    "Members with and without a tier",
-    guide="§1.3",
-    symptom="Null tiers",
-    question="Does every member have a tier that exists (or, where no tiers are used, a status)?",
-    remedy="Seed the missing tiers and put the tier mapping right; then `workbench plan tiers`, or the importer again (§4.3).",
-    needs=("members",),
-)
 def tiers_missing(look: Look) -> Select[Any]:
     used = in_use(look.connection, look.schema)
     off = next((each for each in _mappings(look)[0] if not each.enabled), None)

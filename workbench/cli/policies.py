@@ -19,26 +19,24 @@ from workbench.cli.options import (
     open_as,
     waivers,
 )
-from workbench.cli.output import write
+from workbench.cli.output import say
 
 if TYPE_CHECKING:
     from workbench.answer import Answer
     from workbench.workbench import Workbench
 
-RulesFile = Annotated[
+RulesFolder = Annotated[
     Path | None,
-    typer.Option(
-        "--rules", metavar="FILE", help="A file of rules; else policies.toml, else the starter set."
-    ),
+    typer.Option("--rules", metavar="FOLDER", help="A folder of rules; else policies, else the starter set."),
 ]
 
 
-def _starter(value: bool) -> None:
-    """Print the starter set; it needs no database."""
-    if value:
-        from workbench.investigate.policies import STARTER
+def _starter(folder: Path | None) -> None:
+    """Copy the starter set; it needs no database."""
+    if folder is not None:
+        from workbench.checks.rules import copy_starter
 
-        write(STARTER.read_text(encoding="utf-8"))
+        say(f"{len(copy_starter(folder))} rules are in {folder}; each is a file to read and edit.")
         raise typer.Exit
 
 
@@ -48,22 +46,23 @@ def policies(
     rules_asked: Annotated[
         list[str] | None, typer.Argument(metavar="[RULE]...", help="All when none is named.")
     ] = None,
-    rules: RulesFile = None,
+    rules: RulesFolder = None,
     starter: Annotated[
-        bool,
+        Path | None,
         typer.Option(
             "--starter",
+            metavar="FOLDER",
             callback=_starter,
             is_eager=True,
-            help="Print the starter set, to be saved as policies.toml and edited.",
+            help="Copy the starter set into a new folder, to be edited.",
         ),
-    ] = False,
+    ] = None,
     waive: Waivers = None,
     limit: Annotated[
         int, typer.Option(min=1, help="How many rows a finding shows; its count is of all.")
     ] = 20,
 ) -> Answer:
-    """Ask the organisation's own rules, of policies.toml or the starter set, and show who breaks them."""
+    """Ask the organisation's own rules, of the folder policies or the starter set, and show who breaks them."""
     from workbench.answer import findings_answer
 
     chosen = rules_asked or []
@@ -84,7 +83,7 @@ def plan_policies(
     rules_meant: Annotated[
         list[str] | None, typer.Argument(metavar="[RULE]...", help="All that say how when none is named.")
     ] = None,
-    rules: RulesFile = None,
+    rules: RulesFolder = None,
     environment: EnvironmentName = None,
     json: AsJson = False,
     import_report: ImportReports = None,
@@ -92,11 +91,11 @@ def plan_policies(
     unmask: Unmask = False,
 ) -> None:
     """Plan what the organisation's rules say how to correct: capacity to the limit, start and end swapped."""
-    from workbench.investigate.policies import read_rulebook
+    from workbench.checks.rules import read_rules
 
     chosen = rules_meant or []
     if rules is not None:
-        read_rulebook(rules).choose(chosen)
+        read_rules(rules).choose(chosen)
     with open_as(environment, acting, import_reports=import_report or ()) as wb:
         made = wb.plan_policies(chosen, file=rules)
         present(wb.environment, made, json, unmask)

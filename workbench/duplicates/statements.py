@@ -40,22 +40,8 @@ def mailboxes(schema: Schema) -> Subquery:
     )
 
 
-def sharing_mailbox(schema: Schema) -> Select[*tuple[Any, ...]]:
-    """Return the members who share a mailbox, group by group: the guide's query (§4.4), whatever the spelling."""
-    members, groups = schema.members, mailboxes(schema)
-    return (
-        select(
-            as_text(members.c.id).label("key"),
-            *named(members, "first_name", "last_name", "email"),
-            groups.c.members,
-        )
-        .select_from(members.join(groups, groups.c.address == normalised_email(members.c.email)))
-        .order_by(groups.c.address, "key")
-    )
-
-
 def in_mailboxes(schema: Schema) -> Select[*tuple[Any, ...]]:
-    """Return the same members with the mailbox they share: ``address``, ``key``, ``email``."""
+    """Return the members who share a mailbox, with it: ``address``, ``key``, ``email``."""
     members, groups = schema.members, mailboxes(schema)
     return (
         select(groups.c.address, as_text(members.c.id).label("key"), members.c.email)
@@ -79,29 +65,6 @@ def twin_events(schema: Schema) -> Select[*tuple[Any, ...]]:
         .select_from(events.join(twins, and_(twins.c.title == same[0], twins.c.start == events.c.start)))
         .order_by(twins.c.start, twins.c.title, "key")
     )
-
-
-def split_by_mailbox(schema: Schema) -> Select[*tuple[Any, ...]]:
-    """Return the registrations for one event of members who share a mailbox."""
-    members, registrations, groups = schema.members, schema.registrations, mailboxes(schema)
-    of_duplicates = (
-        select(
-            as_text(registrations.c.id).label("key"),
-            as_text(registrations.c.event_id).label("event"),
-            as_text(registrations.c.member_id).label("member"),
-            members.c.email.label("email"),
-            func.count()
-            .over(partition_by=[registrations.c.event_id, groups.c.address])
-            .label("registrations"),
-        )
-        .select_from(
-            registrations.join(members, same_id(members.c.id, registrations.c.member_id)).join(
-                groups, groups.c.address == normalised_email(members.c.email)
-            )
-        )
-        .subquery("of_duplicates")
-    )
-    return select(of_duplicates).where(of_duplicates.c.registrations > 1).order_by("event", "email", "key")
 
 
 def registered_twice(schema: Schema) -> Select[*tuple[Any, ...]] | None:

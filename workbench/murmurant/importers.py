@@ -37,8 +37,6 @@ or event for it. ``refused``: the importer could not take it. ``skipped``: it is
 SYNCS = ("full", "incremental")
 """What a sync may fetch, as ``metadata.mode`` of its audit rows says."""
 
-STATUSES = ("completed", "incomplete", "failed", "interrupted", "unknown")
-
 MIGRATION_PREFIX = "migration:"
 """How the guide's audit actions begin (§5.1)."""
 

@@ -6,16 +6,10 @@ resource, and in the guide dialect every foreign key (it declares none).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from itertools import pairwise
-from typing import Any
-
-import pandas as pd
-from sqlalchemy import Connection, bindparam, text
-from sqlalchemy.dialects.postgresql import ARRAY
-from sqlalchemy.types import Text
 
 from workbench.murmurant.schema import Schema
 from workbench.murmurant.spellings import CONCEPT_OF, CONCEPTS, ENTITY_TYPES
@@ -115,31 +109,6 @@ class References:
             each for each in self.to(table) if each.declared or audit is None or each.child != audit.table
         )
 
-    def dependents(self, connection: Connection, table: str, keys: Sequence[str]) -> pd.DataFrame:
-        """Count and name the rows that refer to the given rows.
-
-        Parameters
-        ----------
-        table : str
-            Real name of the table.
-        keys : sequence of str
-            Primary key values, as text.
-
-        Returns
-        -------
-        pandas.DataFrame
-            One row per reference that is in use: ``child``, ``column``, ``on_delete``,
-            ``declared``, ``rows`` (count), ``sample`` (up to five keys).
-        """
-        found = []
-        for each in self.to(table):
-            rows, sample = connection.execute(
-                self._counting(each), {"keys": list(keys), "kinds": list(each.kinds)}
-            ).one()
-            if rows:
-                found.append((each.child, each.column, each.on_delete, each.declared, rows, list(sample)))
-        return pd.DataFrame(found, columns=["child", "column", "on_delete", "declared", "rows", "sample"])
-
     def delete_order(self, tables: Iterable[str]) -> DeleteOrder:
         """Order tables so that no row is deleted before the rows that refer to it.
 
@@ -173,25 +142,6 @@ class References:
                     gone = [each for each in loose if (each.parent, each.child) == pair] or gone
                 broken.extend(gone)
                 edges = [each for each in edges if each not in gone]
-
-    def _counting(self, each: Reference) -> Any:
-        quote = quoted
-        key = self.schema.catalogue.tables[each.child].primary_key or (each.column,)
-        parent_type = self.schema.catalogue.tables[each.parent].columns[each.parent_column].type
-        child_type = self.schema.catalogue.tables[each.child].columns[each.column].type
-        # Compare in the child's own type, so that an index on the reference can serve.
-        cast = child_type if child_type == parent_type else "text"
-        column = quote(each.column) if cast == child_type else f"{quote(each.column)}::text"
-        kind = f" AND {quote(each.kind_column)} = ANY(:kinds)" if each.kind_column else ""
-        shown = " || '/' || ".join(f"{quote(name)}::text" for name in key)
-        statement = text(
-            f"SELECT count(*), coalesce((array_agg({shown} ORDER BY {shown}))[1:5], ARRAY[]::text[])"
-            f" FROM {quote(self.schema.catalogue.schema)}.{quote(each.child)}"
-            f" WHERE {column} = ANY(CAST(:keys AS {cast}[])){kind}"
-        )
-        if each.kind_column:
-            statement = statement.bindparams(bindparam("kinds", type_=ARRAY(Text())))
-        return statement.bindparams(bindparam("keys", type_=ARRAY(Text())))
 
 
 def _declared(schema: Schema) -> list[Reference]:

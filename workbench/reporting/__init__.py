@@ -9,7 +9,6 @@ from workbench.reporting.beside import (
 from workbench.reporting.charts import (
     actions_chart,
     authors_chart,
-    capacity_chart,
     changes_chart,
     cluster_sizes_chart,
     counts_chart,

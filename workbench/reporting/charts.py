@@ -227,38 +227,6 @@ def ways_chart(frame: pd.DataFrame) -> Figure:
     return described(figure, "The ways out. " + "; ".join(told), rows)
 
 
-def capacity_chart(frame: pd.DataFrame) -> Figure:
-    """Draw who is confirmed for the events that do not fit, the worst first, with their seats as a mark.
-
-    Where all of them fit, the fullest are drawn.
-
-    Parameters
-    ----------
-    frame : pandas.DataFrame
-        See `workbench.investigate.policies.capacity.capacity_frame`.
-    """
-    worst = frame.assign(over=frame["confirmed"] - frame["capacity"], large=frame["state"] != "fits")
-    order = ["large", "over", "capacity"]
-    worst = worst.sort_values([*order, "confirmed"], ascending=[False, False, False, True]).head(_NAMED)
-    if worst["large"].any():
-        worst = worst[worst["large"]]
-    rows = []
-    columns = (worst[name] for name in ("capacity", "confirmed", "events", "title", "state"))
-    for capacity, taken, events, title, state in zip(*columns, strict=True):
-        name = f"{title} and {int(events) - 1} more" if events > 1 else str(title)
-        limited = ", over the limit" if "limit" in state else ""
-        words = f"{int(taken):,} confirmed for {int(capacity):,} seats{limited}"
-        colour = BLUE if state == "fits" else RED if "full" in state else ORANGE
-        rows.append(Bar(name, int(taken), words, colour, mark=float(capacity)))
-    states = frame.groupby("state", sort=False)["events"].sum()
-    told = ", ".join(f"{int(count):,} {state}" for state, count in states.items())
-    limit = "" if not len(frame) or pd.isna(frame["limit"].iloc[0]) else f"; limit {frame['limit'].iloc[0]:,}"
-    unit = f"confirmed registrations; the black mark is the seats{limit}"
-    figure, _ = bars(rows, "Seats, and who is confirmed for them", unit, room=0.9)
-    named = "; ".join(f"{row.label}: {row.words}" for row in rows[:6])
-    return described(figure, f"Events by capacity and confirmed registrations: {told}. {named}", rows)
-
-
 def mapping_scores_chart(problems: pd.DataFrame) -> Figure:
     """Draw how many mappings are wrong how surely; right of the line a correction may be planned."""
     scores = problems["score"].dropna().astype(float).to_numpy()

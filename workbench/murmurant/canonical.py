@@ -1,0 +1,293 @@
+"""One schema for both dialects: each thing that the guide speaks of as a relation, written before a question.
+
+``SELECT id, email FROM members`` is asked of either dialect. The relations are common table expressions, for looking
+creates nothing; a column is cast only where its type differs from the canonical one, so that indexes serve. What a
+database lacks is there as well, NULL or empty, and known to be lacking: a question that mentions it is not asked.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+import pandas as pd
+import psycopg
+from sqlalchemy import Connection
+
+from workbench.database.connection import raw
+from workbench.errors import SchemaGap, UsageError
+from workbench.murmurant.catalogue import Column
+from workbench.murmurant.row_digest import readable_json
+from workbench.murmurant.schema import Schema, explain_gap
+from workbench.murmurant.spellings import CONCEPTS, RUN_ID_KEYS, TYPES
+
+_ENTITY = {"entity_type", "resource_type"}
+_RESERVED = {"end"}
+_TEXTS = {psycopg.adapters.types[name].oid for name in ("text", "varchar", "bpchar", "json", "jsonb", "xml")}
+_FROM_METADATA = {
+    "run_id": "coalesce({})".format(", ".join(f"metadata ->> '{key}'" for key in RUN_ID_KEYS)),
+    "migration_action": "coalesce(metadata ->> 'migrationAction', action)",
+}
+"""What an audit row says besides, in its metadata: the run it belongs to, and its action as the guide calls it."""
+
+
+@dataclass(frozen=True)
+class Relation:
+    """Something to select from.
+
+    Attributes
+    ----------
+    select : str
+        Its rows, as SQL with the driver's placeholders.
+    lacking : dict of str to Exception
+        The columns that this database does not have, each with what to raise where it is asked for; under ``""``
+        for the relation as a whole.
+    parameters : dict
+        What its placeholders stand for.
+    """
+
+    select: str
+    lacking: Mapping[str, Exception] = field(default_factory=dict)
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Canonical:
+    """The relations of one database.
+
+    Parameters
+    ----------
+    schema : Schema
+        The tables as they are here.
+    besides : dict of str to callable
+        Further relations, made when a question mentions them: what is known from elsewhere.
+    """
+
+    def __init__(self, schema: Schema, besides: Mapping[str, Callable[[], Relation]] | None = None) -> None:
+        self.schema = schema
+        self._made: dict[str, Relation] = {}
+        self._besides = dict(besides or {})
+        columns = [
+            schema.catalogue.tables[table.table].columns[real]
+            for table in schema.resolved.values()
+            for name, real in table.spelling.items()
+            if TYPES.get(name) == "id"
+        ]
+        self._id = "uuid" if {each.type for each in columns} == {"uuid"} and not self._spare else "text"
+
+    def relation(self, name: str) -> Relation:
+        """Return one of them by its name."""
+        if name not in self._made:
+            self._made[name] = self._besides[name]() if name in self._besides else self._of_table(name)
+        return self._made[name]
+
+    def mentioned(self, query: str) -> list[str]:
+        """Return the relations that a query names, by its words alone."""
+        words = words_of(query)
+        return [name for name in (*CONCEPTS, *self._besides) if name in words]
+
+    def require(self, query: str, without: Collection[str] = ()) -> None:
+        """Raise what is known of the first relation or column that a query mentions and this database lacks.
+
+        Parameters
+        ----------
+        without : collection of str
+            What it can do without: a relation (``mappings``) or a column (``events.status``).
+        """
+        words = words_of(query)
+        for name in self.mentioned(query):
+            if name in CONCEPTS:
+                self.schema.refuse_unreadable(name)
+            for column, gap in self.relation(name).lacking.items():
+                word = f'"{column}"' if column in _RESERVED else column
+                need = f"{name}.{column}" if column else name
+                if (not column or word in words) and not {name, need} & {*without}:
+                    raise gap
+
+    def around(self, query: str, instead: Mapping[str, Relation] | None = None) -> tuple[str, dict[str, Any]]:
+        """Return the relations that a query mentions as its beginning, ``WITH ...``, and their parameters.
+
+        Parameters
+        ----------
+        instead : mapping of str to Relation, optional
+            What stands in for some of them.
+        """
+        chosen = {name: (instead or {}).get(name) or self.relation(name) for name in self.mentioned(query)}
+        parts = (f"{name} AS NOT MATERIALIZED ({each.select})" for name, each in chosen.items())
+        parameters = {key: value for each in chosen.values() for key, value in each.parameters.items()}
+        return ("WITH " + ",\n".join(parts) + "\n" if chosen else ""), parameters
+
+    @property
+    def _spare(self) -> str | None:
+        """The older spelling of a mapping's target, where both are in use."""
+        found = self.schema.resolved.get("mappings")
+        older = CONCEPTS["mappings"].columns["target"][1]
+        if found is None or found.spelling.get("target") == older:
+            return None
+        return older if older in self.schema.catalogue.tables[found.table].columns else None
+
+    def _of_table(self, name: str) -> Relation:
+        found, known = self.schema.resolved.get(name), CONCEPTS[name].columns
+        there = self.schema.catalogue.tables[found.table].columns if found else {}
+        spelling = found.spelling if found else {}
+        columns, lacking = [], {}
+        for column in known:
+            if column in spelling:
+                value = self._cell(name, column, there[spelling[column]])
+            else:
+                lacking[column] = SchemaGap(*explain_gap(f"{name}.{column}"))
+                value = f"NULL::{self.type_of(column)}"
+            columns.append(f"{value} AS {_quoted(column)}")
+        if found is None:
+            lacking = {"": SchemaGap(*explain_gap(name))}
+            rows = f"SELECT {', '.join(columns)} WHERE false"
+        else:
+            table = f"{_quoted(self.schema.catalogue.schema)}.{_quoted(found.table)}"
+            rows = f"SELECT {', '.join(columns)} FROM {table}"
+        if name == "audit":
+            told = ", ".join(f"{value} AS {column}" for column, value in _FROM_METADATA.items())
+            rows = f"SELECT *, {told} FROM ({rows}) AS entries"
+            if "metadata" in lacking:
+                lacking |= dict.fromkeys(_FROM_METADATA, lacking["metadata"])
+        return Relation(rows, lacking)
+
+    def type_of(self, column: str) -> str:
+        """Return the type that a column has here, by its canonical name."""
+        kind = TYPES.get(column, "text")
+        return self._id if kind == "id" else kind
+
+    def _cell(self, relation: str, column: str, described: Column) -> str:
+        """Read a column as the canonical schema has it; as it is where it is that already."""
+        cell, kind = _quoted(described.name), TYPES.get(column, "text")
+        if column == "target" and relation == "mappings" and self._spare:
+            return f"coalesce({cell}::text, {_quoted(self._spare)}::text)"
+        if kind == "id" or kind == "text":
+            if described.loose:
+                cell = f'{cell} COLLATE "C"'
+            same = (
+                described.type == self._id
+                if kind == "id"
+                else not (described.is_enum or described.type in {"integer", "bigint", "smallint", "uuid"})
+            )
+            cell = cell if same else f"{cell}::text"
+            return f"replace({cell}, 'EventRegistration', 'Registration')" if column in _ENTITY else cell
+        if kind == "jsonb" and described.type == "json":
+            return readable_json("json", cell).replace("%", "%%")
+        if kind == "timestamp" and "with time zone" in described.type:
+            return f"({cell} AT TIME ZONE 'UTC')"
+        return f"{cell}::timestamp" if kind == "timestamp" and described.type == "date" else cell
+
+
+def ask(
+    connection: Connection,
+    canonical: Canonical,
+    query: str,
+    *,
+    limit: int | None = None,
+    keyed: bool = False,
+    instead: Mapping[str, Relation] | None = None,
+    harmless: Collection[str] | None = None,
+) -> tuple[int, pd.DataFrame, str]:
+    """Ask one question of the canonical relations, whatever it sets or locks ends with it.
+
+    It goes by the extended protocol, in which a text is one statement, and stands inside a SELECT, so it can be
+    nothing but a question; the transaction it is asked in is read-only and limited in time.
+
+    Parameters
+    ----------
+    query : str
+        A SELECT; with `keyed` one column of it must be called ``key``, and the rows come by it.
+    limit : int, optional
+        The most rows to return.
+    instead : mapping of str to Relation, optional
+        What stands in for a relation.
+    harmless : collection of str, optional
+        Where it is given, a column is named by what it is of too, and text of unknown origin is named as such unless
+        it is among these: masking judges by names.
+
+    Returns
+    -------
+    tuple
+        How many rows there are, the first of them (ids as text, ``key`` first), and the SQL that was asked.
+
+    Raises
+    ------
+    psycopg.Error
+        What the server refuses.
+    UsageError
+        For rows without a ``key``, or with two columns of one name.
+    """
+    if re.search(r"\$\d", re.sub("'[^']*'", "", query)):
+        raise UsageError("The SELECT has a parameter, such as $1, and nothing to put in its place.")
+    before, parameters = canonical.around(query, instead)
+    body = query.strip().rstrip(";").replace("%", "%%")
+    head, tail = "*", ""
+    if keyed:
+        head = 'key::text COLLATE "C" AS "key", count(*) OVER () AS "of all", answer.*'
+        tail = ' ORDER BY key::text COLLATE "C", answer::text COLLATE "C"'
+    asked = f"{before}SELECT {head} FROM (\n{body}\n) AS answer{tail} LIMIT %(most)s"
+    session = raw(connection)
+    with session.transaction(force_rollback=True), session.cursor() as cursor:
+        try:
+            cursor.execute(asked.encode(), {**parameters, "most": limit})
+        except (psycopg.errors.UndefinedColumn, psycopg.errors.AmbiguousColumn) as error:
+            if keyed and re.search(r'"key"', error.diag.message_primary or ""):
+                raise UsageError(
+                    f"The SELECT needs one column called key: {error.diag.message_primary}."
+                ) from None
+            raise
+        names = [each.name for each in cursor.description or ()]
+        if twins := sorted({name for name in names[2 * keyed :] if names[2 * keyed :].count(name) > 1}):
+            raise UsageError(f"The SELECT has more than one column called {', '.join(twins)}.")
+        rows = [tuple(map(_plain, row)) for row in cursor]
+        shown = names if harmless is None else _with_origins(cursor, names, harmless)
+    with session.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_unlock_all()")
+    count = len(rows)
+    if keyed:
+        at = [0, *(place for place, name in enumerate(names) if place > 1 and name != "key")]
+        count = rows[0][1] if rows else 0
+        shown, rows = [shown[place] for place in at], [tuple(row[place] for place in at) for row in rows]
+    return count, pd.DataFrame.from_records(rows, columns=shown), f"{before}{body}".replace("%%", "%")
+
+
+def _with_origins(cursor: psycopg.Cursor[Any], names: list[str], harmless: Collection[str]) -> list[str]:
+    """Add to a name that of the column it is of, where that is another, and to made-up text that it is content."""
+    result, description = cursor.pgresult, cursor.description or ()
+    assert result is not None
+    origins = [(result.ftable(place), result.ftablecol(place)) for place in range(len(names))]
+    found = cursor.execute(
+        "SELECT attrelid::int8, attnum::int, attname::text FROM pg_attribute"
+        " WHERE (attrelid::int8, attnum::int) IN (SELECT * FROM unnest(%s::int8[], %s::int[]))",
+        [[table for table, _ in origins], [column for _, column in origins]],
+    )
+    real = {(table, column): name for table, column, name in found}
+    spelled = {
+        (spelling, name)
+        for each in CONCEPTS.values()
+        for name, some in each.columns.items()
+        for spelling in some
+    }
+    shown = []
+    for name, origin, column in zip(names, origins, description, strict=True):
+        own = real.get(origin) or ("content" if column.type_code in _TEXTS else name)
+        known = name == "key" or name in harmless or own.lower() == name.lower() or (own, name) in spelled
+        shown.append(name if known else f"{name} ({own})")
+    return shown
+
+
+def words_of(query: str) -> set[str]:
+    """Return the words of a query in small letters, those in quotes also with them."""
+    return set(re.findall(r'"\w+"|\w+', query.lower())) | set(re.findall(r"\w+", query.lower()))
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""').replace("%", "%%") + '"'
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, UUID):
+        return str(value)
+    return bytes(value).hex() if isinstance(value, bytes | memoryview) else value
