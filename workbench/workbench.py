@@ -5,27 +5,30 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
-from workbench.bundling import Bundling
 from workbench.database.connection import connect
 from workbench.errors import ReportFileError
+from workbench.migrating import Migration
 from workbench.migration.dry_runs import kept_reports
 from workbench.murmurant.reports import ImportReport, read_reports
-from workbench.preflighting import Preflighting
 from workbench.publishing import Publishing
-from workbench.rehearsing import Rehearsing
 from workbench.settings import DEMO, EnvironmentSettings, Settings, load_settings
 from workbench.triaging import Triaging
 
 
 @dataclass
-class Workbench(Triaging, Preflighting, Bundling, Rehearsing, Publishing):
+class Workbench(Triaging, Publishing):
     """An environment, opened for looking. Made by `open_workbench`.
 
     What it can be asked, what can be planned and what can be kept is in the modules of its bases.
     """
+
+    @cached_property
+    def migration(self) -> Migration:
+        """What goes before an import."""
+        return Migration(self)
 
 
 def open_workbench(

@@ -38,7 +38,7 @@ def test_a_plan_cites_the_bundle_that_holds_its_reports(wb: Workbench, club: Gro
     assert isinstance(before, Plan)
     assert "sealed" not in str(before.evidence)
     assert "bundle_sha256" not in before.audit[0]["metadata"]
-    made, not_logged = wb.create_bundle([club.club.imports], run=run)
+    made, not_logged = wb.migration.seal([club.club.imports], run=run)
     assert not_logged == ""
     plan = wb.plan_rollback(run)
     assert isinstance(plan, Plan)
@@ -59,7 +59,7 @@ def test_a_plan_cites_the_bundle_that_holds_its_reports(wb: Workbench, club: Gro
 
 def test_a_report_that_changed_since_is_said_to(wb: Workbench, club: Ground) -> None:
     run = club.club.last_live_run.run
-    made, _ = wb.create_bundle([club.club.imports], run=run)
+    made, _ = wb.migration.seal([club.club.imports], run=run)
     for path in club.club.imports.glob("*.json"):
         path.write_text(path.read_text() + "\n")
     plan = wb.plan_rollback(run)
@@ -71,7 +71,7 @@ def test_a_report_that_changed_since_is_said_to(wb: Workbench, club: Ground) -> 
 @pytest.mark.parametrize("dialect", ["guide"])
 def test_a_bundle_that_holds_some_of_the_reports_is_not_all(wb: Workbench, club: Ground) -> None:
     run = club.club.last_live_run.run
-    made, _ = wb.create_bundle([club.club.imports], run=run)
+    made, _ = wb.migration.seal([club.club.imports], run=run)
     several = sorted({each.path for each in wb.reports if each.run_id == run})
     assert len(several) > 1
     several[0].write_text(several[0].read_text() + "\n")
@@ -83,13 +83,13 @@ def test_a_bundle_that_holds_some_of_the_reports_is_not_all(wb: Workbench, club:
 
 def test_an_altered_bundle_is_nobodys_evidence(wb: Workbench, club: Ground) -> None:
     run = club.club.last_live_run.run
-    made, _ = wb.create_bundle([club.club.imports], run=run)
-    assert list(wb.bundles(run)["digest"]) == [made.digest]
+    made, _ = wb.migration.seal([club.club.imports], run=run)
+    assert list(wb.migration.bundles(run)["digest"]) == [made.digest]
     path = made.folder / "data" / "bundle.json"
     path.chmod(0o600)
     path.write_text(path.read_text().replace('"dana"', '"robin"'))
-    assert wb.bundles(run).empty
-    assert list(wb.bundles()["altered"]) == [True]
+    assert wb.migration.bundles(run).empty
+    assert list(wb.migration.bundles()["altered"]) == [True]
     plan = wb.plan_rollback(run)
     assert isinstance(plan, Plan)
     assert "sealed" not in str(plan.evidence)
@@ -98,7 +98,7 @@ def test_an_altered_bundle_is_nobodys_evidence(wb: Workbench, club: Ground) -> N
 def test_the_audit_log_notes_its_digest(wb: Workbench, club: Ground) -> None:
     run = club.club.last_live_run.run
     runs = [each.run for each in wb.find_runs()]
-    made, _ = wb.create_bundle([club.club.imports], run=run)
+    made, _ = wb.migration.seal([club.club.imports], run=run)
     entries = wb.audit.entries(run_id=run)
     facts = [each for each in entries["metadata"] if "bundle" in each]
     assert [(each["bundle_sha256"], each["operator"]) for each in facts] == [(made.digest, "dana")]
@@ -106,33 +106,33 @@ def test_the_audit_log_notes_its_digest(wb: Workbench, club: Ground) -> None:
 
 
 def test_what_was_sealed_anew_is_told_by_the_audit_log(wb: Workbench, club: Ground) -> None:
-    made, _ = wb.create_bundle([club.club.imports], run=club.club.last_live_run.run)
-    assert wb.verify_bundle(made.folder) == []
+    made, _ = wb.migration.seal([club.club.imports], run=club.club.last_live_run.run)
+    assert wb.migration.verify(made.folder) == []
     rewrite(made, lambda content: content.update(sealed_by="robin"))
     assert verify_bundle(made.folder) == []  # nothing in the bundle itself can tell
-    (found,) = wb.verify_bundle(made.folder)
+    (found,) = wb.migration.verify(made.folder)
     assert (found.path, found.what) == ("data/bundle.json", "altered")
     assert f"the audit log noted {made.digest}" in found.detail
 
 
 def test_what_is_known_to_belong_to_a_run_is_sealed_unasked(wb: Workbench, club: Ground) -> None:
     run = club.club.last_live_run.run
-    made, _ = wb.create_bundle(run=run)
+    made, _ = wb.migration.seal(run=run)
     reports = [each.path.name for each in wb.reports if each.run_id == run]
     names = [Path(each.path).name for each in made.files]
     assert {*reports, "membership.yaml"} <= set(names)
     assert {each.mode for each in made.runs} == {"live", "dry"}  # its dry run too
     assert len(made.runs) == 2
     with pytest.raises(UsageError, match="no run 'nobody'"):
-        wb.create_bundle(run="nobody")
+        wb.migration.seal(run="nobody")
     with pytest.raises(UsageError, match="Nothing was given"):
-        wb.create_bundle()
+        wb.migration.seal()
 
 
 def test_without_an_audit_log_the_bundle_is_made_and_says_so(wb: Workbench, club: Ground) -> None:
     run = club.club.last_live_run.run
     club.execute('ALTER TABLE "AuditLog" RENAME TO "AuditLogOfOld"')
-    made, not_logged = wb.create_bundle([club.club.imports], run=run)
+    made, not_logged = wb.migration.seal([club.club.imports], run=run)
     assert "was not logged" in not_logged
     assert not made.altered
 
@@ -142,7 +142,7 @@ def test_the_run_shows_it(club: Ground, tmp_path: Path, monkeypatch: pytest.Monk
     settings = settings_for(club.url, tmp_path, monkeypatch, imports=club.club.imports)
     run = club.club.last_live_run.run
     with open_workbench("club", settings=settings) as wb:
-        made, _ = wb.create_bundle([club.club.imports], run=run)
+        made, _ = wb.migration.seal([club.club.imports], run=run)
     done = CliRunner().invoke(app, ["run", run, "-e", "club", "--json"])
     assert [each["digest"] for each in json.loads(done.stdout)["bundles"]] == [made.digest]
     assert made.digest in CliRunner().invoke(app, ["run", run, "-e", "club"]).stdout

@@ -74,7 +74,7 @@ def test_run_review_and_approve(run: Run, importer: list[str], place: Path) -> N
         facts = entries["metadata"].iloc[-1]
         assert facts["migrationAction"] == "migration:dry-run:reviewed"
         assert facts["operator"] == "robin"
-        assert list(wb.dry_runs()["reviewed_by"]) == ["robin"]
+        assert list(wb.migration.dry_runs()["reviewed_by"]) == ["robin"]
 
 
 def test_the_kept_report_is_evidence_when_the_live_run_overwrote_it(

@@ -123,11 +123,11 @@ def test_the_wrong_database_and_an_unknown_level_are_open(place: Place) -> None:
         break_club(connection, place.club.club, ("wrong-environment", "renamed-level"))
     place.run("preflight", "attest", "stakeholders", "the board knows")
     with open_workbench("club") as wb:
-        items = {each.id: each for each in wb.preflight().items}
+        items = {each.id: each for each in wb.migration.checklist().items}
         with pytest.raises(UsageError, match="evidence settles this"):
-            wb.attest("environment", "it is the right one")
+            wb.migration.attest("environment", "it is the right one")
         with pytest.raises(UsageError, match="windo"):
-            wb.attest("windo", "tonight")
+            wb.migration.attest("windo", "tonight")
     assert items["environment"].state == items["config"].state == "open"
     assert "environment-wrong" in items["environment"].evidence
     assert items["stakeholders"].state == "ok"
@@ -156,7 +156,7 @@ def test_a_dry_run_that_failed_and_a_snapshot_of_another_database_do_not_count(p
         (dry_run,), (taken,) = list_dry_runs(wb.settings.backups), wb.snapshots.here()
         dry_run.model_copy(update={"outcome": "failed", "exit_code": 1}).write(dry_run.path)
         taken.model_copy(update={"target": replace(taken.target, database="another")}).write(taken.path)
-        evidence = wb.preflight_evidence()
+        evidence = wb.migration.evidence()
         assert wb.snapshots.here() == []
     assert "did not come to its end" in evidence["dry-run"].says
     assert "no snapshot of this database" in evidence["backup"].says

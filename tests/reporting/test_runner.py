@@ -108,7 +108,7 @@ def test_the_report_of_a_run_and_people_when_asked_for(club: Settings) -> None:
         for key in each["keys"]
     )
     with open_workbench("club", settings=club) as wb:
-        sealed, _ = wb.create_bundle(club.environments["club"].import_reports, run=run_id)
+        sealed, _ = wb.migration.seal(club.environments["club"].import_reports, run=run_id)
     second = run_report("run", {"run_id": run_id}, environment="club", settings=club)
     assert second.verdict["status"] == "fail"
     told = second.html.read_text(encoding="utf-8")

@@ -54,7 +54,7 @@ def create(
 ) -> None:
     """Seal files into a bundle: copied, listed with their digests, and written whole or not at all."""
     with open_as(environment, acting) as wb:
-        made, not_logged = wb.create_bundle(files or (), run=run, output=output, redact=redact)
+        made, not_logged = wb.migration.seal(files or (), run=run, output=output, redact=redact)
     say_not_logged(not_logged)
     if json:
         print_json({**_facts(made), "logged": not not_logged})
@@ -101,7 +101,7 @@ def verify(
     if digest and not name:
         raise UsageError("--digest is of one bundle.", "Name the bundle too.")
     with open_as(environment, None) if environment else nullcontext() as wb:
-        verify = wb.verify_bundle if wb else verify_bundle
+        verify = wb.migration.verify if wb else verify_bundle
         facts = [_verified(folder, verify, digest) for folder in folders]
     if json:
         print_json(facts)

@@ -9,26 +9,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-import workbench
-from workbench.cli.options import Acting, AsJson, EnvironmentName, ImportReports, Unmask, open_as
+from workbench.cli.options import Acting, AsJson, EnvironmentName, answers, open_as
 from workbench.cli.output import (
     banner,
     command,
     on,
     paths_below,
     print_json,
-    print_table,
     say,
-    say_not_logged,
     write,
 )
 from workbench.errors import ImporterFailed
 
 if TYPE_CHECKING:
-    import pandas as pd
-
-    from workbench.migration.dry_run_review import DryRunReview
+    from workbench.answer import Answer
     from workbench.migration.dry_runs import DryRun
+    from workbench.workbench import Workbench
 
 _RUN = "run"
 
@@ -69,7 +65,9 @@ def run(
     with open_as(environment, acting) as wb:
         banner(wb.environment)
         stream = sys.stderr if json else sys.stdout
-        kept = wb.dry_run(words, show=lambda piece: write(piece, stream), vouched=vouch, reports=report or ())
+        kept = wb.migration.dry_run(
+            words, show=lambda piece: write(piece, stream), vouched=vouch, reports=report or ()
+        )
     if json:
         print_json(dry_run_facts(kept))
     else:
@@ -78,7 +76,9 @@ def run(
 
 
 @dry_run.command("review")
+@answers("import_report", "acting", "unmask", one_state=False)
 def review(
+    wb: Workbench,
     name: Annotated[
         str | None, typer.Argument(metavar="[RUN]", help="A dry run's name or run id; else the latest.")
     ] = None,
@@ -87,71 +87,44 @@ def review(
     ] = False,
     remark: Annotated[str, typer.Option(help="With --approve: what should be known besides.")] = "",
     sample: Annotated[int, typer.Option(min=0, help="How many records to show of each kind.")] = 3,
-    environment: EnvironmentName = None,
-    json: AsJson = False,
-    import_report: ImportReports = None,
-    acting: Acting = None,
-    unmask: Unmask = False,
-) -> None:
+) -> Answer:
     """Show what a dry run would do, beside the one before it and the live run after it."""
-    with open_as(environment, acting, import_reports=import_report or ()) as wb:
-        found = wb.review_dry_run(name, sample)
-        approval = wb.approve_dry_run(name, remark=remark) if approve else None
-        environment_shown = wb.environment
-    facts = _review_facts(found, unmask)
-    if approval is not None:
-        say_not_logged(approval.not_logged)
-        facts |= {"approved": approval.dry_run.reviews[-1].model_dump(), "logged": not approval.not_logged}
-    if json:
-        print_json(facts)
-    else:
-        banner(environment_shown)
-        _print_review(found, facts)
-        if approval is not None:
-            given = approval.dry_run.reviews[-1]
-            say("", f"{given.by} reviewed {approval.dry_run.name} and approves of it.")
-    raise typer.Exit(0 if approval is not None or not (found.open or found.different) else 1)
+    found = wb.migration.review(name, sample)
+    if not approve:
+        return found.answer()
+    approved, not_logged = wb.migration.approve(name, remark=remark)
+    return found.answer(approved.reviews[-1], not_logged)
 
 
 @dry_run.command("list")
-def list_(environment: EnvironmentName = None, json: AsJson = False) -> None:
+@answers(one_state=False)
+def list_(wb: Workbench) -> Answer:
     """List the dry runs of an environment that are kept, the latest first."""
-    with open_as(environment, None) as wb:
-        found = wb.dry_runs()
-        if json:
-            print_json(found)
-            return
-        banner(wb.environment)
-        shown = found[["dry_run", "seconds", "operator", "state", "runs", "reviewed_by", "fresh"]]
-        print_table(shown, empty="no dry run is kept: `workbench dry-run -- COMMAND...` makes one")
+    from workbench.answer import Answer, Table
+
+    runs = wb.migration.dry_runs()
+    shown = runs[["dry_run", "seconds", "operator", "state", "runs", "reviewed_by", "fresh"]]
+    empty = "no dry run is kept: `workbench dry-run -- COMMAND...` makes one"
+    return Answer(parts={"runs": Table(shown, empty=empty)}, facts=runs)
 
 
 def dry_run_facts(kept: DryRun) -> dict[str, Any]:
     """Tell of a dry run what another program needs."""
-    named = (
-        *("exit_code", "signal", "seconds", "operator", "environment", "command", "told_by", "runs"),
-        *("configuration_sha256", "written_meanwhile"),
-    )
+    named = "exit_code signal seconds operator environment command told_by runs configuration_sha256 written_meanwhile"
     return {
         "dry_run": kept.name,
         "path": str(kept.folder),
         "outcome": kept.state,
-        **{name: getattr(kept, name) for name in named},
-        "log": kept.log.model_dump() if kept.log else None,
-        "reports": [each.model_dump() for each in kept.reports],
-        "overwritten": [each.model_dump() for each in kept.overwritten],
+        **{name: getattr(kept, name) for name in named.split()},
+        **kept.model_dump(include={"log", "reports", "overwritten"}),
     }
 
 
 def _tell(kept: DryRun) -> None:
-    place = paths_below([kept.folder])[0]
+    place, *copies = paths_below([kept.folder, *(kept.folder / each.file for each in kept.overwritten)])
     say("", f"Dry run {kept.name}: {kept.state}, {kept.seconds or 0:,.1f} s. It is kept in {place}.")
-    for each in kept.reports:
-        say(f"  report {Path(each.file).name}, run {each.run or 'unknown'}")
-    for each in kept.overwritten:
-        say(
-            f"  It wrote over a live run's report; a copy is kept: {paths_below([kept.folder / each.file])[0]}."
-        )
+    say(*(f"  report {Path(each.file).name}, run {each.run or 'unknown'}" for each in kept.reports))
+    say(*(f"  It wrote over a live run's report; a copy is kept: {each}." for each in copies))
     if kept.outcome == "completed" and not kept.evidence:
         say(
             "! It left no report file where import_reports, --report or its log say, so it cannot be reviewed."
@@ -185,43 +158,3 @@ def _end(kept: DryRun) -> None:
             f"Its log is {paths_below([kept.folder / f'{kept.name}.log'])[0]}.",
         )
     raise typer.Exit(0 if kept.evidence and not kept.written_meanwhile else 1)
-
-
-def _review_facts(found: DryRunReview, unmask: bool) -> dict[str, Any]:
-    return {
-        "run": found.run.run,
-        "importer": found.run.importer,
-        "status": found.run.status,
-        "started": found.run.started,
-        "would": found.would,
-        "samples": workbench.mask(found.samples, unmask=unmask),
-        "warnings": workbench.mask(found.warnings, unmask=unmask),
-        "before": found.before.run if found.before else None,
-        "since": found.since,
-        "live": found.live.run if found.live else None,
-        "happened": found.happened,
-        "open": found.open,
-        "different": found.different,
-    }
-
-
-def _print_review(found: DryRunReview, facts: dict[str, Any]) -> None:
-    run = found.run
-    say(f"Dry run {run.run} ({run.importer}): {run.status}, {workbench.mask_text(run.why)}.")
-    print_table(found.would, title="What it would do")
-    samples: pd.DataFrame = facts["samples"]
-    shown = samples.assign(record=[_in_words(each) for each in samples["record"]])
-    print_table(shown, title="Samples", empty="its reports list no records")
-    print_table(facts["warnings"], title="Warnings", empty="none")
-    if found.before is not None:
-        print_table(found.since, title=f"Since the dry run before, {found.before.run}", empty="no counts")
-    else:
-        say("There is no dry run of this importer before it to compare it with.")
-    if found.live is not None:
-        print_table(found.happened, title=f"What really happened, in {found.live.run}", empty="no counts")
-
-
-def _in_words(record: Any) -> str:
-    if not isinstance(record, dict):
-        return str(record)
-    return ", ".join(f"{key}: {value}" for key, value in record.items())

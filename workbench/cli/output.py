@@ -331,6 +331,8 @@ def _cell(value: Any) -> str:
 
     if value is None or (not isinstance(value, str | list | dict) and pd.isna(value)):
         return ""
+    if isinstance(value, dict):
+        value = ", ".join(f"{key}: {one}" for key, one in value.items())
     if isinstance(value, datetime):
         return value.strftime("%Y-%m-%d %H:%M:%S")
     if isinstance(value, bool):

@@ -6,16 +6,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-import workbench
-from workbench.cli.options import Acting, AsJson, EnvironmentName, ImportReports, open_as
-from workbench.cli.output import banner, command, narrow, on, print_json, print_table, say
+from workbench.cli.options import Acting, AsJson, EnvironmentName, ImportReports, answers, open_as
+from workbench.cli.output import banner, print_json, say
 
 if TYPE_CHECKING:
-    from workbench.migration.preflight import Attestation, Kind, Preflight
+    from workbench.answer import Answer
+    from workbench.migration.preflight import Kind
     from workbench.workbench import Workbench
 
 preflight = typer.Typer(help="The checklist before a migration (guide §6).", rich_markup_mode=None)
 Item = Annotated[str, typer.Argument(metavar="ITEM", help="As `workbench preflight` names it.")]
+
+
+@answers("import_report", "acting")
+def _answer(wb: Workbench) -> Answer:
+    return wb.migration.preflight()
 
 
 @preflight.callback(invoke_without_command=True)
@@ -30,16 +35,8 @@ def checklist(
 
     Exit code 1 while anything is open.
     """
-    if context.invoked_subcommand is not None:
-        return
-    with open_as(environment, acting, import_reports=import_report or (), one_state=True) as wb:
-        found = wb.preflight()
-        if json:
-            print_json({"environment": vars(wb.environment), "clear": found.clear, "items": found.table()})
-        else:
-            banner(wb.environment)
-            _print(wb, found)
-    raise typer.Exit(0 if found.clear else 1)
+    if context.invoked_subcommand is None:
+        _answer(environment=environment, acting=acting, json=json, import_report=import_report)
 
 
 @preflight.command("attest")
@@ -78,7 +75,7 @@ def withdraw(
 def sign(environment: EnvironmentName = None, acting: Acting = None, json: AsJson = False) -> None:
     """Write into the audit log that everything is settled; refused while anything is open."""
     with open_as(environment, acting) as wb:
-        entry = wb.sign_preflight()
+        entry = wb.migration.sign()
         if json:
             print_json({"signed": True, "by": wb.settings.operator, "audit_entry": entry})
         else:
@@ -90,39 +87,10 @@ def _say_word(
     environment: str | None, acting: str | None, json: bool, item: str, says: str, kind: Kind
 ) -> None:
     with open_as(environment, acting) as wb:
-        made: Attestation = wb.attest(item, says, kind)
+        word = wb.migration.attest(item, says, kind)
         if json:
-            print_json(vars(made))
-        else:
-            banner(wb.environment)
-            say(
-                f"{item}: {made.kind} by {made.by}."
-                + (
-                    f" It holds for {wb.options.preflight_hours:g} hours, and for the next import only."
-                    if kind != "withdrawn"
-                    else ""
-                )
-            )
-
-
-def _print(wb: Workbench, found: Preflight) -> None:
-    table = found.table()
-    table["evidence"] = table["evidence"].map(workbench.mask_text)
-    print_table(
-        table[["item", "state", "title"]] if narrow() else table[["item", "state", "title", "evidence", "by"]]
-    )
-    for each in found.items if narrow() else ():
-        say(
-            "",
-            f"{each.title} ({each.asks}): {each.state}",
-            f"  {workbench.mask_text(each.evidence)}",
-            *([f"  {each.by}"] if each.by else []),
-        )
-    if found.open:
-        say("", "Open:", *(f"  {each.title}: {each.next_step}" for each in found.open))
-    say(
-        "",
-        f"{len(found.items) - len(found.open)} of {len(found.items)} settled."
-        + ("" if found.open else f" To log that: {command()} preflight sign{on()}"),
-    )
-    say(f"To read and to show: {command()} report preflight{on()}")
+            print_json(vars(word))
+            return
+        banner(wb.environment)
+        holds = f" It holds for {wb.options.preflight_hours:g} hours, and for the next import only."
+        say(f"{item}: {word.kind} by {word.by}.{'' if kind == 'withdrawn' else holds}")

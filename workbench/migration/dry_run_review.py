@@ -12,7 +12,9 @@ from typing import Any
 
 import pandas as pd
 
+from workbench.answer import Answer, Part, Table
 from workbench.investigate.dry_runs import rehearsals
+from workbench.migration.dry_runs import Review
 from workbench.migration.invariants import ImportFiles, check_invariants
 from workbench.murmurant.importers import ACTIONS, Run, is_fetch_trouble
 from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES, REGISTRATION
@@ -72,6 +74,39 @@ class DryRunReview:
     def open(self) -> int:
         """How many warnings there are that a dry run is not innocent of."""
         return int((~self.warnings["innocent"].astype(bool)).sum())
+
+    def answer(self, approval: Review | None = None, not_logged: str = "") -> Answer:
+        """Return it as an answer; with the approval, where one was just given, and why the audit log does not say so."""
+        run = self.run
+        facts: dict[str, Any] = {"samples": self.samples, "warnings": self.warnings, "since": self.since}
+        parts: dict[str, Part] = {
+            "would": Table(self.would, "What it would do"),
+            "samples": Table(self.samples, "Samples", "its reports list no records"),
+            "warnings": Table(self.warnings, "Warnings"),
+            "before": "There is no dry run of this importer before it to compare it with.",
+        }
+        if self.before is not None:
+            parts["before"] = Table(self.since, f"Since the dry run before, {self.before.run}", "no counts")
+        if self.live is not None:
+            parts["happened"] = Table(self.happened, f"What really happened, in {self.live.run}", "no counts")
+        if approval is not None:
+            parts["approved"] = f"\n{approval.by} reviewed it and approves of it."
+            parts["logged"] = f"Not in the audit log: {not_logged}" if not_logged else ""
+            facts |= {"approved": approval.model_dump(), "logged": not not_logged}
+        return Answer(
+            f"Dry run {run.run} ({run.importer}): {run.status}, {run.why}.",
+            parts,
+            facts={
+                **{name: getattr(run, name) for name in ("run", "importer", "status", "started")},
+                "would": self.would,
+                "before": self.before.run if self.before else None,
+                "live": self.live.run if self.live else None,
+                **facts,
+                "happened": self.happened,
+                **{name: getattr(self, name) for name in ("open", "different")},
+            },
+            code=int(approval is None and bool(self.open or self.different)),
+        )
 
 
 def review_dry_run(

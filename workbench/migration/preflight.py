@@ -13,6 +13,8 @@ from typing import Literal, NamedTuple
 
 import pandas as pd
 
+from workbench.answer import Step
+from workbench.checks.finding import Finding, Status
 from workbench.errors import UsageError
 from workbench.migration.dry_runs import DryRun
 from workbench.snapshots.manifest import Manifest
@@ -127,6 +129,32 @@ class Preflight:
     def clear(self) -> bool:
         """Whether the migration may begin."""
         return not self.open
+
+    @property
+    def findings(self) -> list[Finding]:
+        """The items as findings: an open one fails, a waived one is waived, by whom and why."""
+        statuses: dict[State, Status] = {"ok": "pass", "open": "fail", "waived": "waived"}
+        return [
+            Finding(
+                f"preflight-{each.id}",
+                each.title,
+                statuses[each.state],
+                int(each.state == "open"),
+                reason=each.by or each.evidence,
+                guide="§6",
+                question=f"{each.title}: {each.asks}?",
+                remedy=each.next_step,
+                risk="critical",
+            )
+            for each in self.items
+        ]
+
+    @property
+    def steps(self) -> list[Step]:
+        """What would settle what is open."""
+        if self.clear:
+            return [Step("Log that nothing is open", "preflight sign")]
+        return [Step(f"{each.title}: {each.next_step}") for each in self.open]
 
     def table(self) -> pd.DataFrame:
         """Return it as a frame: ``item``, ``title``, ``asks``, ``state``, ``evidence``, ``by``, ``next_step``."""

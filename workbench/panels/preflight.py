@@ -17,7 +17,6 @@ from workbench import (
     WorkbenchError,
     in_short,
     mask_text,
-    preflight_findings,
     prose,
     show,
     visible,
@@ -84,16 +83,16 @@ class PreflightPanel(Chooser):
 
     def static(self) -> Shown:
         """Return the checklist as it is now."""
-        return show(_told(self.wb.preflight(), self.wb.unmask), "Checklist", self.wb.unmask)
+        return show(_told(self.wb.migration.checklist(), self.wb.unmask), "Checklist", self.wb.unmask)
 
     def rows(self) -> Preflight:
         """Answer the checklist anew."""
-        return self.wb.preflight()
+        return self.wb.migration.checklist()
 
     def lay_out(self, found: Preflight) -> None:
         """Show the checklist."""
         self.found = found
-        self._answer.value = in_short(preflight_findings(found), self.title).html
+        self._answer.value = in_short(found.findings, self.title).html
         self.table.show(_told(found, self.wb.shows_people))
 
     def redraw(self) -> None:
@@ -134,7 +133,7 @@ class PreflightPanel(Chooser):
                     raise WorkbenchError(
                         "This is nobody's word: no name is given.", "Write into “Name” whose word it is."
                     )
-                return self.wb.attest(item.id, says, kind, by=who)
+                return self.wb.migration.attest(item.id, says, kind, by=who)
             except WorkbenchError:
                 self._says.value = self._says.value or says
                 raise
@@ -150,7 +149,7 @@ class PreflightPanel(Chooser):
             self.look()
             return f"Signed by {self.wb.settings.operator}: audit entry {entry}."
 
-        self.work.start("Signing", lambda _: self.wb.sign_preflight(), signed)
+        self.work.start("Signing", lambda _: self.wb.migration.sign(), signed)
 
 
 def _told(found: Preflight, unmask: bool) -> pd.DataFrame:

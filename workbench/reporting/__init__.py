@@ -81,7 +81,6 @@ from workbench.reporting.plans import (
     plan_summary,
     plan_verdict,
 )
-from workbench.reporting.preflight import preflight_findings, preflight_list, preflight_steps
 from workbench.reporting.reconcile import (
     RECONCILE_TITLES,
     reconcile_chart,
