@@ -8,7 +8,6 @@ from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
-from pydantic import ValidationError
 
 from workbench.answer import Answer, Table, findings_answer
 from workbench.auditing import Audit
@@ -18,19 +17,16 @@ from workbench.checks.integrity import table_counts
 from workbench.checks.rules import run_rules
 from workbench.covering import answering, covering
 from workbench.deduplicating import Duplicates
-from workbench.errors import ReportFileError, UsageError
-from workbench.hints import on_environment
+from workbench.errors import ReportFileError
 from workbench.investigate.dry_runs import rehearsals, rehearsals_frame
 from workbench.investigate.readiness import readiness
 from workbench.mappings.problems import MappingFindings, mapping_findings, sure_corrections
 from workbench.mappings.queries import mapped
 from workbench.murmurant.canonical import ask, words_of
-from workbench.murmurant.exports import read_export_files
 from workbench.murmurant.reports import ImportReport
-from workbench.reconcile import Reconciliation, reconcile
+from workbench.reconcile import Reconcile
 from workbench.runs.questions import Runs
 from workbench.searching import Searching
-from workbench.settings import ReconcileSettings
 from workbench.tiers import queries, review
 from workbench.tiers.configuration import Mappings, mappings_for
 
@@ -192,46 +188,10 @@ class Looking(Duplicates, Searching):
         with self.reading() as connection:
             return mapping_findings(connection, self.schema, runs, told)
 
-    @covering  # type: ignore[arg-type]  # of a question with any further arguments mypy knows no position
-    def reconcile(self, exports: Sequence[str | Path], **accepted: str | None) -> Reconciliation:
-        """Compare Wild Apricot's own exports with the database, to tell whether everybody is here.
-
-        Parameters
-        ----------
-        exports : sequence of path
-            Its exports of contacts, events and registrations, CSV or JSON, or folders of them.
-        accepted : str
-            ``missing_at_most``, ``differs_at_most``, ``extra_at_most`` (a number, or ``0.5%``) and ``time_zone``,
-            instead of what is configured.
-
-        Raises
-        ------
-        UsageError
-            For a file that is no export, or is damaged; for a limit that is none.
-        """
-        given = {name: each for name, each in accepted.items() if each is not None}
-        try:
-            settings = ReconcileSettings.model_validate({**self.options.reconcile.model_dump(), **given})
-        except ValidationError as error:
-            one = error.errors(include_url=False)[0]
-            raise UsageError(
-                f"{'.'.join(map(str, one['loc']))}: {one['msg']}.", "Correct it and try again."
-            ) from None
-        files = read_export_files(map(Path, exports), self.headings)
-        try:
-            reports = self.reports
-        except ReportFileError:  # they help to find a record, and are not needed for it
-            reports = ()
-        with self.reading() as connection:
-            return reconcile(
-                connection,
-                self.schema,
-                files,
-                reports=reports,
-                accepted=settings,
-                configuration=self.import_configuration,
-                on=on_environment(self.environment.name),
-            )
+    @cached_property
+    def reconcile(self) -> Reconcile:
+        """Wild Apricot's own exports beside the database."""
+        return Reconcile(self)
 
     def mapped(self, wa_id: str | int) -> pd.DataFrame:
         """List the mappings of a WA id, of whatever entity; of one that is not mapped, those that begin like it.

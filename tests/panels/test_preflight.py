@@ -83,7 +83,7 @@ def test_refusals_are_words_in_place_and_nothing_is_kept(
     _chosen(panel, "window", "Sunday")
     press(panel, "Vouch for it")
     assert "no name is given" in panel.work.said
-    assert not wb._attestations.read()
+    assert not wb.migration._attestations.read()
     assert panel.buttons["Take back"].disabled, "there is nothing to take back"
 
 

@@ -314,19 +314,11 @@ def _sums_of_csv(report: CsvReport, full: CsvReport, files: ImportFiles) -> Iter
             for part in (*PARTS.values(), "errors"):
                 yield f"{name}.{part}", getattr(section, part), done[part], "such records listed are"
         elif isinstance(section.records, str) and not section.truncated:
-            number = int(match[1]) if (match := re.fullmatch(r"\[(\d{1,9})\]", section.records)) else -1
-            yield f"{name}.records", number, rows, "the rows are"
-        if other := full.sections.get(name):
-            for where, part in {
-                "totalRows": "total_rows",
-                **{each: each for each in (*PARTS.values(), "errors")},
-            }.items():
-                yield (
-                    f"{name}.{where}",
-                    getattr(section, part),
-                    getattr(other, part),
-                    "another report of the run says",
-                )
+            listed = re.fullmatch(r"\[(\d{1,9})\]", section.records)
+            yield f"{name}.records", int(listed[1]) if listed else -1, rows, "the rows are"
+        theirs = dict(full.sections[name].numbers()) if name in full.sections else {}
+        for part, number in section.numbers():
+            yield f"{name}.{part}", number, theirs.get(part), "another report of the run says"
     for part in (*PARTS.values(), "errors"):
         stated, parts = getattr(report.summary, part), sum(getattr(each, part) for each in sections.values())
         yield f"summary.{part}", stated, parts, "its parts come to"

@@ -81,14 +81,6 @@ from workbench.reporting.plans import (
     plan_summary,
     plan_verdict,
 )
-from workbench.reporting.reconcile import (
-    RECONCILE_TITLES,
-    reconcile_chart,
-    reconcile_counts,
-    reconcile_findings,
-    reconcile_summary,
-    reconcile_tables,
-)
 from workbench.reporting.reviewing import Review, review_plan
 from workbench.reporting.summaries import listed, looked_at
 from workbench.reporting.tables import Shown, heading, prose, show, text_of, visible
