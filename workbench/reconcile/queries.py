@@ -5,41 +5,41 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 import pandas as pd
-from sqlalchemy import Connection, select
-from sqlalchemy.exc import DBAPIError
+import psycopg
+from sqlalchemy import Connection
 
-from workbench.database.connection import frame
+from workbench.murmurant.canonical import Canonical, ask
 from workbench.murmurant.reports import ImportReport
-from workbench.murmurant.schema import Schema, as_text, entity_of, named, same_id
-from workbench.murmurant.spellings import CONCEPT_OF, ENTITY_TYPES, EVENT, MEMBER, REGISTRATION
+from workbench.murmurant.schema import Schema
+from workbench.murmurant.spellings import CONCEPT_OF, EVENT, MEMBER, REGISTRATION
 
 BY_MAPPING, BY_RAW_DATA, BY_REPORT = "mapping", "raw data", "import report"
 
 _COLUMNS = {
     MEMBER: ("first_name", "last_name", "email", "phone", "joined_at", "level", "updated_at"),
     EVENT: ("title", "start", "end", "capacity", "updated_at"),
-    REGISTRATION: ("updated_at",),
+    REGISTRATION: ("member_id", "event_id", "status", "updated_at"),
 }
+_MAPPED = "SELECT entity_type AS entity, wa_id, target AS record_id FROM mappings ORDER BY wa_id, target"
+_RAW = "SELECT wa_raw ->> 'waContactId' AS wa_id, id AS record_id FROM members ORDER BY 1, 2"
 _IDS = ["entity", "wa_id", "record_id", "by"]
 
 
 def records(connection: Connection, schema: Schema, entity: str) -> pd.DataFrame | None:
     """Return every record of an entity by ``record_id``, with what can be compared of it; None without its table."""
-    if not schema.has(CONCEPT_OF[entity]):
+    relation, canonical = CONCEPT_OF[entity], Canonical(schema)
+    if not schema.has(relation):
         return None
-    source = table = schema.entity(entity)
-    columns = [as_text(table.c.id).label("record_id"), *named(table, *_COLUMNS[entity])]
-    if entity == REGISTRATION:
-        texts = ("member_id", "event_id", "status")
-        columns += [as_text(table.c[name]).label(name) for name in texts if name in table.c]
+    columns = [f'thing."{name}"' for name in _COLUMNS[entity] if schema.has(f"{relation}.{name}")]
+    source = f"{relation} AS thing"
     if entity == MEMBER and schema.has("members.status_id", "statuses.code"):
-        source = table.outerjoin(schema.statuses, same_id(schema.statuses.c.id, table.c.status_id))
-        columns.append(schema.statuses.c.code.label("status"))
-    found = frame(connection, select(*columns).select_from(source).order_by("record_id"))
-    found = found.astype(object).rename(columns={"joined_at": "joined"})
-    for name in {"joined", "start", "end", "updated_at"} & set(found):
-        found[name] = pd.to_datetime(found[name], errors="coerce").astype("datetime64[us]")
-    return found
+        columns.append("statuses.code AS status")
+        source += " LEFT JOIN statuses ON statuses.id = thing.status_id"
+    query = f"SELECT {', '.join(['thing.id AS record_id', *columns])} FROM {source} ORDER BY record_id"
+    table = ask(connection, canonical, query)[1].astype(object).rename(columns={"joined_at": "joined"})
+    for name in {"joined", "start", "end", "updated_at"} & set(table):
+        table[name] = pd.to_datetime(table[name], errors="coerce").astype("datetime64[us]")
+    return table
 
 
 def known_ids(
@@ -55,29 +55,13 @@ def known_ids(
     list of str
         In words.
     """
-    parts, unread = [pd.DataFrame(columns=_IDS, dtype=object)], []
+    parts, unread, canonical = [pd.DataFrame(columns=_IDS, dtype=object)], [], Canonical(schema)
     if schema.has("mappings.entity_type", "mappings.wa_id", "mappings.target"):
-        table = schema.mappings
-        entity, wa_id, target = (
-            entity_of(table.c.entity_type),
-            as_text(table.c.wa_id),
-            as_text(table.c.target),
-        )
-        spellings = [each for name in entities for each in ENTITY_TYPES[name]]
-        asked = select(entity.label("entity"), wa_id.label("wa_id"), target.label("record_id")).where(
-            table.c.entity_type.in_(spellings)
-        )
-        parts.append(frame(connection, asked.order_by("wa_id", "record_id")).assign(by=BY_MAPPING))
-    if MEMBER in entities and schema.has("members.id", "members.wa_raw"):
-        contact, key = schema.members.c.wa_raw["waContactId"].astext, as_text(schema.members.c.id)
-        asked = select(contact.label("wa_id"), key.label("record_id")).where(contact.is_not(None))
+        parts.append(ask(connection, canonical, _MAPPED)[1].assign(by=BY_MAPPING))
+    if schema.has("members.id", "members.wa_raw"):
         try:
-            with connection.begin_nested():
-                rows = frame(connection, asked.order_by("wa_id", "record_id"))
-            parts.append(rows.assign(entity=MEMBER, by=BY_RAW_DATA))
-        except DBAPIError as error:
-            if error.connection_invalidated:
-                raise
+            parts.append(ask(connection, canonical, _RAW)[1].assign(entity=MEMBER, by=BY_RAW_DATA))
+        except (psycopg.DataError, psycopg.ProgrammingError):
             unread.append("Members' raw Wild Apricot data cannot be read, and were not used.")
     told = [
         (entity, wa_id, record_id, BY_REPORT)
@@ -89,4 +73,5 @@ def known_ids(
         )
     ]
     parts.append(pd.DataFrame(told, columns=_IDS, dtype=object))
-    return pd.concat(parts, ignore_index=True)[_IDS].astype(object).dropna(), unread
+    known = pd.concat(parts, ignore_index=True)[_IDS].astype(object).dropna()
+    return known[known["entity"].isin(entities)], unread
