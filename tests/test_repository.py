@@ -96,7 +96,7 @@ SIZES = {
     "database": 1375,
     "runs": 1275,
     "history": 1050,
-    "reconcile": 745,
+    "reconcile": 730,
     "mappings": 2200,
     "triage": 575,
     "audit": 250,

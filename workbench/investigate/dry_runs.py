@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import timedelta
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -14,8 +14,7 @@ UNFINISHED = frozenset({"incomplete", "failed", "interrupted"})
 """How a dry run may end that shows nothing of what the live run will do."""
 
 
-@dataclass(frozen=True)
-class Rehearsal:
+class Rehearsal(NamedTuple):
     """A live run and the last dry run of the same importer before it; of an incremental sync, that of one.
 
     Attributes
@@ -70,20 +69,10 @@ def rehearsals_frame(found: Sequence[Rehearsal]) -> pd.DataFrame:
         One row per live run: ``run``, ``importer``, ``started``, ``rehearsed`` (``fresh``, ``stale``, ``failed``,
         ``none`` or ``unknown``), ``hours_before``, ``dry_run``, ``dry_started``.
     """
-    rows = [
-        (
-            each.run.run,
-            each.run.importer,
-            each.run.started,
-            each.judged,
-            round(each.hours, 1) if each.hours is not None else None,
-            each.dry.run if each.dry else None,
-            each.dry.started if each.dry else None,
-        )
-        for each in found
-    ]
     columns = ["run", "importer", "started", "rehearsed", "hours_before", "dry_run", "dry_started"]
-    table = pd.DataFrame(rows, columns=columns)
-    for name in ("started", "dry_started"):
-        table[name] = pd.to_datetime(table[name])
-    return table.astype({"hours_before": "float64"})
+    rows = [
+        (run.run, run.importer, run.started, judged, hours, dry and dry.run, dry and dry.started)
+        for run, dry, hours, judged in found
+    ]
+    table = pd.DataFrame(rows, columns=columns).astype({"hours_before": "float64"}).round({"hours_before": 1})
+    return table.assign(**{name: pd.to_datetime(table[name]) for name in ("started", "dry_started")})
