@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
@@ -84,6 +85,15 @@ def test_a_question_in_canonical_names(both, dialect):
         with pytest.raises(UsageError):
             wb.sql("SELECT $1")
         assert len(wb.sql("SELECT 'a' AS still")) == 1
+    people = "SELECT last_name AS event, first_name || ' ' || last_name AS level, first_name AS key, status FROM members, registrations LIMIT 9"
+    with replace(club.workbench(), unmask=False) as wb:
+        covered = wb.sql(people)
+    with replace(club.workbench(), unmask=True) as wb:
+        plain = wb.sql(people)
+    assert [*covered] == [*plain] == ["event", "level", "key", "status"]
+    assert (covered["status"] == plain["status"]).all()
+    for column in ("event", "level", "key"):
+        assert not (covered[column] == plain[column]).any()
 
 
 def test_what_is_absent_is_told(clubs):

@@ -25,6 +25,7 @@ from workbench.mappings.queries import mapped
 from workbench.murmurant.canonical import ask, words_of
 from workbench.murmurant.reports import ImportReport
 from workbench.reconcile import Reconcile
+from workbench.reporting.masking import mask
 from workbench.runs.questions import Runs
 from workbench.searching import Searching
 from workbench.tiers import queries, review
@@ -84,7 +85,7 @@ class Looking(Duplicates, Searching):
         Returns
         -------
         pandas.DataFrame
-            Its rows, ids as text.
+            Its rows, ids as text; people are masked, and text that the SELECT makes up, unless opened with `unmask`.
 
         Raises
         ------
@@ -94,7 +95,9 @@ class Looking(Duplicates, Searching):
         with self.reading() as connection:
             canonical = self.look(connection, runs=bool({"runs", "reported"} & words_of(query))).canonical
             canonical.require(query, without)
-            return ask(connection, canonical, query, limit=limit)[1]
+            _, rows, _ = ask(connection, canonical, query, limit=limit, harmless=())
+            names = rows.attrs.pop("names")
+            return (rows if self.shows_people else mask(rows)).set_axis(names, axis=1)
 
     @covering
     def checks(

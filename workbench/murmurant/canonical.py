@@ -204,8 +204,8 @@ def ask(
     instead : mapping of str to Relation, optional
         What stands in for a relation.
     harmless : collection of str, optional
-        Where it is given, a column is named by what it is of too, and text of unknown origin is named as such unless
-        it is among these: masking judges by names.
+        Where it is given, a column is named by what it is of, and made-up text is called content unless its name is
+        among these, or a relation's: masking judges by names. Those of the query are ``attrs["names"]``.
 
     Returns
     -------
@@ -242,19 +242,26 @@ def ask(
         if twins := sorted({name for name in names[2 * keyed :] if names[2 * keyed :].count(name) > 1}):
             raise UsageError(f"The SELECT has more than one column called {', '.join(twins)}.")
         rows = [tuple(map(_plain, row)) for row in cursor]
-        shown = names if harmless is None else _with_origins(cursor, names, harmless)
+        shown = (
+            names
+            if harmless is None
+            else _with_origins(cursor, names, {*harmless, "key"} if keyed else harmless)
+        )
     with session.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_unlock_all()")
     count = len(rows)
     if keyed:
         at = [0, *(place for place, name in enumerate(names) if place > 1 and name != "key")]
         count = rows[0][1] if rows else 0
-        shown, rows = [shown[place] for place in at], [tuple(row[place] for place in at) for row in rows]
-    return count, pd.DataFrame.from_records(rows, columns=shown), f"{before}{body}".replace("%%", "%")
+        names, shown = [names[place] for place in at], [shown[place] for place in at]
+        rows = [tuple(row[place] for place in at) for row in rows]
+    frame = pd.DataFrame.from_records(rows, columns=shown)
+    frame.attrs["names"] = names
+    return count, frame, f"{before}{body}".replace("%%", "%")
 
 
 def _with_origins(cursor: psycopg.Cursor[Any], names: list[str], harmless: Collection[str]) -> list[str]:
-    """Add to a name that of the column it is of, where that is another, and to made-up text that it is content."""
+    """Name each column by the one that it is of, where that is another, and made-up text content."""
     result, description = cursor.pgresult, cursor.description or ()
     assert result is not None
     origins = [(result.ftable(place), result.ftablecol(place)) for place in range(len(names))]
@@ -264,17 +271,19 @@ def _with_origins(cursor: psycopg.Cursor[Any], names: list[str], harmless: Colle
         [[table for table, _ in origins], [column for _, column in origins]],
     )
     real = {(table, column): name for table, column, name in found}
+    canonical = {name for each in CONCEPTS.values() for name in each.columns} | {*_FROM_METADATA}
     spelled = {
         (spelling, name)
         for each in CONCEPTS.values()
         for name, some in each.columns.items()
         for spelling in some
     }
-    shown = []
+    shown: list[str] = []
     for name, origin, column in zip(names, origins, description, strict=True):
         own = real.get(origin) or ("content" if column.type_code in _TEXTS else name)
-        known = name == "key" or name in harmless or own.lower() == name.lower() or (own, name) in spelled
-        shown.append(name if known else f"{name} ({own})")
+        known = name in harmless or (own == "content" and name in canonical)
+        own = name if known or own.lower() == name.lower() or (own, name) in spelled else own
+        shown.append(own if own not in shown else f"{own} {len(shown) + 1}")
     return shown
 
 

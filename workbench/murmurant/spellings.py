@@ -28,26 +28,16 @@ SYNC_MOMENTS = (
 """The sync state's moments: the ends of the last full, of the last incremental, and of either's three parts."""
 
 TYPES: dict[str, str] = {
-    **dict.fromkeys(
-        (
-            "id",
-            "tier_id",
-            "status_id",
-            "photo_id",
-            "event_id",
-            "member_id",
-            "target",
-            "resource_id",
-            "file_id",
-        ),
-        "id",
-    ),
-    **dict.fromkeys(("start", "end", "opens", "deadline", "joined_at", "registered_at"), "timestamp"),
-    **dict.fromkeys(("synced_at", "created_at", "updated_at", *SYNC_MOMENTS), "timestamp"),
-    **dict.fromkeys(("is_private", "published", "requires_registration", "is_public"), "boolean"),
-    **dict.fromkeys(("before", "after", "metadata", "wa_raw"), "jsonb"),
-    "capacity": "integer",
-}
+    name: kind
+    for kind, names in {
+        "id": "id tier_id status_id photo_id event_id member_id target resource_id file_id",
+        "timestamp": "start end opens deadline joined_at registered_at synced_at created_at updated_at",
+        "boolean": "is_private published requires_registration is_public",
+        "jsonb": "before after metadata wa_raw",
+        "integer": "capacity",
+    }.items()
+    for name in names.split()
+} | dict.fromkeys(SYNC_MOMENTS, "timestamp")
 """What a column holds where it is not text; an id is a ``uuid`` where every id of a database is one, else text."""
 
 RUN_ID_KEYS = ("syncRunId", "run_id", "runId", "importRunId")

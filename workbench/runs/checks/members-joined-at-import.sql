@@ -28,6 +28,6 @@ WITH told AS (
   FROM told
   WHERE run IS NOT NULL
      -- Of an import without a trace only its writes tell: several members in a minute, each joining as it is written.
-     OR (known AND joined_at BETWEEN updated_at - interval '1 s' AND updated_at + interval '1 s')
+     OR (joined_at BETWEEN updated_at - interval '1 s' AND updated_at + interval '1 s' AND known)
 )
 SELECT key, joined_at, created_at, run FROM near WHERE by_run OR nearby >= 3
