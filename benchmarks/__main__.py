@@ -39,12 +39,11 @@ def main() -> None:
     )
     parser.add_argument("--rows", type=int, default=1_000_000, help="size of the run that is rolled back")
     chosen = parser.parse_args()
-    if chosen.only in (None, "duplicates"):
-        duplicates.compare(chosen.members)
     with tempfile.TemporaryDirectory(prefix="workbench-bench-") as folder:
         home = Path(folder)
         server = start_server(home / "postgres")
         if chosen.only in (None, "duplicates"):
+            duplicates.compare(home / "postgres", chosen.members)
             duplicates.from_database(home / "postgres", home, chosen.members)
         if chosen.only in (None, "checks", "snapshots", "restore"):
             url = embedded_url(home / "postgres", "bench")

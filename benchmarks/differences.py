@@ -17,7 +17,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from benchmarks.rollback import CODES, EVENTS, MEMBERS, NUMBERED, REGISTRATIONS, TAGS, _as_url
 from workbench.database.embedded import client_tools, embedded_url
-from workbench.demo.rows import schema
+from workbench.demo.club import schema
 
 TABLES = ("Member", "Event", "EventRegistration")
 

@@ -19,11 +19,9 @@ from time import monotonic, sleep
 import psutil
 import psycopg
 
-from benchmarks.planting import draw_crowd, plant_duplicates
+from benchmarks.planting import plant_duplicates
 from workbench.database.embedded import embedded_url
-from workbench.demo.club import Club, build_club
-from workbench.demo.people import today
-from workbench.demo.shape import ANCHOR
+from workbench.demo.club import build_club
 
 Pair = tuple[str, str]
 
@@ -38,21 +36,22 @@ SECONDS, MEGABYTES = 900, 6000
 _SCRIPT = Path(__file__).with_name("duplicates_by.py")
 
 
-def write_people(folder: Path, members: int, seed: int) -> set[Pair]:
+def write_people(data: Path, folder: Path, members: int, seed: int) -> set[Pair]:
     """Write a club with planted duplicates as CSV; return all pairs of records of one person."""
-    club = Club("application", members, seed, folder, (), ANCHOR, 0)
-    crowd = draw_crowd(club)
+    with psycopg.connect(embedded_url(data, "people")) as connection:
+        club = build_club(
+            connection, dialect="application", members=members, seed=seed, imports=folder / "imports"
+        )
+        truth = plant_duplicates(connection, club)
+        query = 'SELECT id::text, "firstName", "lastName", email, phone, "joinedAt"::date FROM "Member" ORDER BY id'
+        people = connection.execute(query).fetchall()
     with (folder / "members.csv").open("w", encoding="utf-8", newline="") as file:
         rows = csv.writer(file)
         rows.writerow(["id", "first_name", "last_name", "email", "phone", "joined"])
-        there = (today(club.shape, index)[0] for index in range(members))
-        for people in (there, crowd.people):
-            for one in people:
-                family = crowd.renamed.get(one.id, one.family)
-                rows.writerow([one.id, one.given, family, one.email, one.phone, f"{one.joined:%Y-%m-%d}"])
+        rows.writerows(people)
     with (folder / "truth.csv").open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file).writerows(sorted(crowd.truth.pairs))
-    return set(crowd.truth.persons)
+        csv.writer(file).writerows(sorted(truth.pairs))
+    return set(truth.persons)
 
 
 def make_environment(folder: Path) -> Path:
@@ -184,7 +183,7 @@ def from_database(data: Path, home: Path, members: int) -> None:
     )
 
 
-def compare(members: int, seed: int = 1) -> None:
+def compare(data: Path, members: int, seed: int = 1) -> None:
     """Print each way's precision, recall, F1, seconds and peak memory; the others at their best threshold.
 
     Ours are counted in clusters at the default threshold, the others in clusters or in pairs, as is better for them.
@@ -193,7 +192,7 @@ def compare(members: int, seed: int = 1) -> None:
 
     with tempfile.TemporaryDirectory(prefix="workbench-duplicates-") as name:
         folder = Path(name)
-        right = write_people(folder, members, seed)
+        right = write_people(data, folder, members, seed)
         print(f"duplicates: {members:,} members, {len(right):,} pairs of records of one person (seed {seed})")
         others: Path | str
         try:

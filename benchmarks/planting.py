@@ -12,9 +12,11 @@ from itertools import combinations
 from typing import Any
 
 import psycopg
+from psycopg.types.json import Jsonb
 
 from benchmarks.variants import (
     Dice,
+    Person,
     housemate,
     other_day,
     other_email,
@@ -22,13 +24,10 @@ from benchmarks.variants import (
     other_phone,
     stranger,
 )
-from workbench.demo import application, guide
-from workbench.demo.breakages.ground import all_victims
+from workbench.demo.breakages import victims
 from workbench.demo.club import Club
-from workbench.demo.people import HOSTILE_MEMBER, Person, today
-from workbench.demo.rows import Row, copy
-from workbench.demo.shape import ANCHOR, stamp
 
+_HOSTILE = 3
 _BEYOND = 10_000_000  # numbers that no import and no breakage gives
 _LOOKALIKES = ("stranger", "father", "twin", "spouse", "child")
 
@@ -68,31 +67,10 @@ class PlantedPeople:
         )
 
 
-@dataclass(frozen=True)
-class Crowd:
-    """What is to be planted: new records, new surnames of members who are there, and the truth."""
-
-    people: tuple[Person, ...]
-    renamed: dict[str, str]
-    truth: PlantedPeople
-
-
 def plant_duplicates(
     connection: psycopg.Connection[Any], club: Club, *, share: float = 0.01, seed: int | None = None
 ) -> PlantedPeople:
-    """Plant duplicates of a share of the members, and half as many look-alikes; see `draw_crowd`."""
-    crowd = draw_crowd(club, share=share, seed=seed)
-    with connection.transaction():
-        for member, family in crowd.renamed.items():
-            connection.execute('UPDATE "Member" SET "lastName" = %s WHERE id = %s', (family, member))
-        columns = guide.MEMBER_COLUMNS if club.dialect == "guide" else application.MEMBER_COLUMNS
-        copy(connection, "Member", columns, (_row(club, one) for one in crowd.people))
-        connection.execute('ANALYZE "Member"')
-    return crowd.truth
-
-
-def draw_crowd(club: Club, *, share: float = 0.01, seed: int | None = None) -> Crowd:
-    """Draw duplicates of a share of the members, and half as many look-alikes.
+    """Plant duplicates of a share of the members, and half as many look-alikes.
 
     Every duplicate can be known: where the e-mail address is another one, either the phone number is the
     same, or names and day of joining are. A tenth of the people come a third time. In the application's
@@ -106,41 +84,62 @@ def draw_crowd(club: Club, *, share: float = 0.01, seed: int | None = None) -> C
         Else the club's.
     """
     seed = club.seed if seed is None else seed
-    rows: list[Person] = []
+    rows: list[tuple[Person, str]] = []  # each with the id of the member it looks like
     taken: set[str] = set()
     clusters: dict[str, list[str]] = {}
     lookalikes: list[tuple[str, str, str]] = []
-    renamed: dict[str, str] = {}
     wanted = max(1, round(club.members * share))
-    victims = _victims(club, seed)
+    people = _people(connection, club, seed)
     while len(rows) < wanted:
-        one = next(victims)
+        one = next(people)
         copies = 2 if Dice(seed, "copies", one.number).roll(10) == 0 else 1
         for _ in range(min(copies, wanted - len(rows))):
-            again = _add(club, rows, taken, _again(club, one, Dice(seed, "again", _BEYOND + len(rows))))
+            again = _add(club, rows, taken, one, _again(club, one, Dice(seed, "again", _BEYOND + len(rows))))
             clusters.setdefault(one.id, [one.id]).append(again.id)
-    for place in range(max(1, wanted // 2)):
-        one, way = next(victims), _LOOKALIKES[place % len(_LOOKALIKES)]
-        dice = Dice(seed, way, one.number)
-        other = stranger(one, dice) if way == "stranger" else housemate(one, dice, way)
-        if way == "father" and dice.roll(2):
-            renamed[one.id] = f"{one.family} Jr"
-        lookalikes.append((one.id, _add(club, rows, taken, other).id, way))
-    return Crowd(tuple(rows), renamed, PlantedPeople(tuple(map(tuple, clusters.values())), tuple(lookalikes)))
+    with connection.transaction():
+        for place in range(max(1, wanted // 2)):
+            one, way = next(people), _LOOKALIKES[place % len(_LOOKALIKES)]
+            dice = Dice(seed, way, one.number)
+            other = stranger(one, dice) if way == "stranger" else housemate(one, dice, way)
+            if way == "father" and dice.roll(2):
+                query = 'UPDATE "Member" SET "lastName" = %s WHERE id = %s'
+                connection.execute(query, (f"{one.family} Jr", one.id))
+            lookalikes.append((one.id, _add(club, rows, taken, one, other).id, way))
+        for row, original in rows:
+            connection.execute(
+                """INSERT INTO "Member" SELECT (jsonb_populate_record(m, %s)).* FROM "Member" m WHERE id = %s""",
+                (Jsonb(_columns(row)), original),
+            )
+        connection.execute('ANALYZE "Member"')
+    return PlantedPeople(tuple(map(tuple, clusters.values())), tuple(lookalikes))
 
 
-def _victims(club: Club, seed: int) -> Iterator[Person]:
+def _people(connection: psycopg.Connection[Any], club: Club, seed: int) -> Iterator[Person]:
     """Yield members in an order of the seed's own; none that a breakage harms, nobody twice."""
-    spared = set(all_victims(club)) | {club.shape.id("Member", HOSTILE_MEMBER)}
-    dice = Dice(seed, "victims", 0)
+    query = 'SELECT id::text, "firstName", "lastName", email, phone, "joinedAt" FROM "Member"'
+    there = {row[0]: row for row in connection.execute(query)}
+    spared = {key for *_, key, _ in victims(club)} | {club.id("Member", _HOSTILE)}
+    dice = Dice(seed, "people", 0)
     seen: set[int] = set()
     while len(seen) < club.members:
-        index = dice.roll(club.members)
-        if index not in seen:
-            seen.add(index)
-            one, _ = today(club.shape, index)
-            if one.id not in spared:
-                yield one
+        number = dice.roll(club.members)
+        if number not in seen:
+            seen.add(number)
+            if (key := club.id("Member", number)) not in spared:
+                yield Person(number, *there[key])
+
+
+def _columns(one: Person) -> dict[str, Any]:
+    """Return a new record's columns; nobody's import brought it."""
+    own = {
+        "id": one.id,
+        "firstName": one.given,
+        "lastName": one.family,
+        "email": one.email,
+        "phone": one.phone,
+    }
+    none = dict.fromkeys(("profilePhotoId", "waRawData", "importRunId"))
+    return {**own, "joinedAt": one.joined.isoformat(), **none}
 
 
 def _again(club: Club, one: Person, dice: Dice) -> Person:
@@ -159,7 +158,9 @@ def _again(club: Club, one: Person, dice: Dice) -> Person:
     return other_name(again, dice, name)
 
 
-def _add(club: Club, rows: list[Person], taken: set[str], one: Person) -> Person:
+def _add(
+    club: Club, rows: list[tuple[Person, str]], taken: set[str], original: Person, one: Person
+) -> Person:
     """Give a new record its number, and its address a sign more where that is taken."""
     number = _BEYOND + len(rows)
     email = one.email
@@ -168,12 +169,6 @@ def _add(club: Club, rows: list[Person], taken: set[str], one: Person) -> Person
             local, domain = email.split("@")
             email = f"{local}x@{domain}"
     taken.add(email)
-    rows.append(one._replace(number=number, id=club.shape.id("Member", number), email=email))
-    return rows[-1]
-
-
-def _row(club: Club, one: Person) -> Row:
-    made = stamp(ANCHOR)
-    if club.dialect == "guide":
-        return guide.member_row(guide.tier_ids(club.shape)[one.level], one, None, made, made)
-    return application.member_row(club.shape, one, made, made, None)
+    added = one._replace(number=number, id=club.id("Member", number), email=email)
+    rows.append((added, original.id))
+    return added

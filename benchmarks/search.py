@@ -17,8 +17,8 @@ import psycopg
 from psycopg import sql
 
 from benchmarks.rollback import CODES, MAPPINGS, MEMBERS, NUMBERED, TAGS
-from workbench.demo.rows import schema
-from workbench.demo.shape import Dialect
+from workbench.demo.club import schema
+from workbench.demo.history import Dialect
 from workbench.panels import MappingCorrection
 from workbench.settings import EnvironmentSettings, Settings
 from workbench.workbench import Workbench, open_workbench

@@ -5,17 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
+from random import Random
 from typing import Any, LiteralString, NamedTuple
 
 from psycopg import sql
 
-from tests.imports import Columns, Connection, Imported, set_columns
-from workbench.demo import application, guide
-from workbench.demo.breakages.ground import words
+from tests.imports import FAMILY, GIVEN, Columns, Connection, Imported, insert, set_columns
 from workbench.demo.club import Club
-from workbench.demo.names import family_name, given_name
-from workbench.demo.rows import copy
-from workbench.demo.shape import draw, ident, stamp
 
 
 class Edit(NamedTuple):
@@ -46,10 +42,10 @@ class _Desk(NamedTuple):
         """Pick a record of some, or an old one."""
         table = self.imported.table[entity]
         beside = [*beside, *(self.new(entity) if among is None else ())]
-        query: LiteralString = """SELECT id::text FROM {table} WHERE (%s OR id = ANY(%s::{ids}))
-            AND NOT id = ANY(%s::{ids}) ORDER BY md5(%s::text || id) LIMIT 1"""
+        query: LiteralString = """SELECT id::text FROM {table} WHERE (%s OR id::text = ANY(%s))
+            AND NOT id::text = ANY(%s) ORDER BY md5(%s::text || id) LIMIT 1"""
         found = self.connection.execute(
-            sql.SQL(query).format(table=sql.Identifier(table), **words(self.club)),
+            sql.SQL(query).format(table=sql.Identifier(table)),
             (among is None, list(among or ()), beside, f"{self.kind} {self.seed}"),
         ).fetchone()
         return found and str(found[0])
@@ -69,43 +65,54 @@ class _Desk(NamedTuple):
             sql.SQL("SELECT {} FROM {} WHERE id = %s").format(sql.Identifier(column), sql.Identifier(table)),
             (key,),
         ).fetchall()
-        now = value or self.other_value(column, was)
-        set_columns(self.connection, table, key, {column: now, "updatedAt": stamp(self.moment)})
+        before, _ = self.imported.updated.get((table, key), {}).get(column, (None, None))
+        now = value or self.other_value(column, was, before)
+        set_columns(self.connection, table, key, {column: now, "updatedAt": self.moment})
         return self.done("UPDATE", table, key, {column: was}, {column: now})
 
-    def other_value(self, column: str, was: Any) -> Any:
-        roll = draw(self.seed, self.kind, 0)
-        tiers = guide.tier_ids(self.club.shape).values()
+    def other_value(self, column: str, was: Any, before: Any) -> Any:
+        """Return neither what is there nor what was there before the run."""
+        roll = Random(f"{self.seed} {self.kind}").randrange(10_000)
+        tiers = [str(key) for (key,) in self.connection.execute('SELECT id FROM "MembershipTier"')]
         offered = {
-            "phone": [f"805557{(roll + n) % 10_000:04d}" for n in range(2)],
-            "firstName": [given_name(roll), "Zenobia"],
-            "lastName": [family_name(roll), "Quist"],
+            "phone": [f"805557{(roll + n) % 10_000:04d}" for n in range(3)],
+            "firstName": [GIVEN[roll % len(GIVEN)], "Zenobia"],
+            "lastName": [FAMILY[roll % len(FAMILY)], "Quist"],
             "title": [f"{was} (new room)"],
             "membershipTierId": sorted(tiers),
-            "status": (["NO_SHOW", "CONFIRMED", "CANCELLED"] * 2)[roll % 3 :],
+            "status": ["NO_SHOW", "CONFIRMED", "CANCELLED"],
         }
-        return next(value for value in offered[column] if value != str(was))
+        return next(value for value in offered[column] if value not in {str(was), str(before)})
 
     def add(self, table: str, key: str | None, **columns: Any) -> Edit | None:
         """Add a row that hangs on a record, unless there is no such record."""
         if key is None or None in columns.values():
             return None
-        mine, at = ident(self.seed, f"{self.kind} {self.imported.run}", 0), stamp(self.moment)
-        names = " ".join(["id", *columns, "createdAt", "updatedAt"])
-        copy(self.connection, table, names, [(mine, *columns.values(), at, at)])
+        mine, at = self.club.id(f"{self.seed} {self.kind} {self.imported.run}", 0), self.moment
+        insert(self.connection, table, {"id": mine, **columns, "createdAt": at, "updatedAt": at})
         return self.done("CREATE", table, mine, None, columns)
 
     @property
     def moment(self) -> datetime:
-        return self.imported.finished + timedelta(days=1, minutes=self.seed % 1000, seconds=len(self.kind))
+        after = timedelta(days=1, minutes=self.seed % 1000, seconds=len(self.kind))
+        return (self.imported.finished + after).replace(tzinfo=None)
 
     def done(self, action: str, table: str, key: str, was: Columns | None, now: Columns) -> Edit:
         documented = self.kind.startswith("documented-")
         if documented:
-            entry = (ident(self.seed, f"audit {self.kind} {self.imported.run}", 0), action, table, key)
             texts = [None if each is None else json.dumps(each, default=str) for each in (was, now)]
-            row = (*entry, self.pick("Member"), *texts, None, stamp(self.moment))
-            copy(self.connection, "AuditLog", application.AUDIT_COLUMNS, [row])
+            entry = {
+                "action": action,
+                "resourceType": table,
+                "resourceId": key,
+                "memberId": self.pick("Member"),
+            }
+            entry["id"] = self.club.id(f"{self.seed} audit {self.kind} {self.imported.run}", 0)
+            insert(
+                self.connection,
+                "AuditLog",
+                {**entry, "before": texts[0], "after": texts[1], "createdAt": self.moment},
+            )
         return Edit(self.kind, table, key, tuple(was or ()), documented)
 
 
@@ -132,7 +139,7 @@ def _register(desk: _Desk, who: list[str] | None, where: list[str] | None) -> Ed
     table, event = desk.imported.table["Registration"], desk.pick("Event", where)
     guests = desk.others(table, "memberId", "eventId", event)
     member = desk.pick("Member", who, beside=guests)
-    facts = {"status": "CONFIRMED", "registeredAt": stamp(desk.moment)}
+    facts = {"status": "CONFIRMED", "registeredAt": desk.moment}
     return desk.add(table, event, eventId=event, memberId=member, **facts)
 
 

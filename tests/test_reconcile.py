@@ -122,7 +122,7 @@ def test_a_healthy_club_is_all_here(at, clubs, tmp_path, dialect, how):
 def test_each_planted_fault_is_found_and_nothing_else(at, club, tmp_path):
     """One member deleted, one only there, one only here, one renamed, one mapping and one registration astray."""
     export = Exported(club.url)
-    shape, target, table = club.club.shape, export.target, export.table
+    shape, target, table = club.club, export.target, export.table
     gone, renamed, mailed, astray, other, moved = (
         str(shape.wa_id("Member", each)) for each in (20, 30, 31, 40, 90, 50)
     )
@@ -212,7 +212,7 @@ def test_each_planted_fault_is_found_and_nothing_else(at, club, tmp_path):
 
 def test_a_swap_is_two_wrong_people_and_corrected_as_one(at, club, tmp_path):
     export = Exported(club.url)
-    folder, shape = export.save(tmp_path / "wa"), club.club.shape
+    folder, shape = export.save(tmp_path / "wa"), club.club
     one, other = (str(shape.wa_id("Member", each)) for each in (40, 90))
     club.execute(
         f"""UPDATE "WaIdMapping" m SET "{export.target}" = o."{export.target}" FROM "WaIdMapping" o
@@ -244,7 +244,7 @@ def test_a_time_zone_too_many_is_said_once(at, club, tmp_path):
     assert (shift["entity"], shift["hours"], shift["also"]) == ("Event", 8, None)
     assert shift["rows"] == told["counts"]["Event"]["export"]
     # Eight hours west of a database in UTC nothing is wrong; what is moved by an hour is not summer time.
-    first = club.club.shape.wa_id("Event", 3)
+    first = club.club.wa_id("Event", 3)
     target = Exported(club.url).target
     club.execute(
         f"""UPDATE "Event" SET "startTime" = "startTime" + interval '1 hour' WHERE id::text =
@@ -281,7 +281,7 @@ def test_a_part_of_the_club_is_no_answer(at, club, tmp_path):
 
 
 def test_which_side_is_newer_is_told_where_it_is_known(at, club, tmp_path):
-    export, shape = Exported(club.url), club.club.shape
+    export, shape = Exported(club.url), club.club
     members = export["User"]
     for index, moment in ((20, "12/01/2030 10:00"), (30, "12/01/2020 10:00"), (40, "")):
         row = members[number(members, shape.wa_id("Member", index))]

@@ -6,7 +6,7 @@ import json
 
 import psycopg
 
-from workbench.demo.rows import schema
+from workbench.demo.club import schema
 
 ACTIONS = {"r": "RESTRICT", "c": "CASCADE", "n": "SET NULL"}
 

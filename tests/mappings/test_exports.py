@@ -47,7 +47,7 @@ def without_traces(club):
 
 def swap(club, one, other):
     """Let two members' ids lead to each other's record; return the right records by id."""
-    shape = club.club.shape
+    shape = club.club
     right = {str(shape.wa_id("Member", n)): shape.id("Member", n) for n in (one, other)}
     target = "murmurantId" if club.club.dialect == "guide" else "clubosId"
     kind = "text" if club.club.dialect == "guide" else "uuid"

@@ -234,7 +234,7 @@ def test_a_right_mapping_and_unknown_things_plan_nothing(broken):
     right = truths["swapped-mappings"].detail["right"]
     key, record = sorted(right.items())[0]
     wa_id = key.split("/")[1]
-    shape = club.club.shape
+    shape = club.club
     with club.open() as wb:
         for arguments, said in (
             (("Membr", wa_id, record), "nearest: Member"),
@@ -274,7 +274,7 @@ def test_a_table_that_is_none_is_told(clubs, tmp_path, content, said):
 def test_every_bad_line_is_told_at_once(broken, tmp_path):
     club, truths = broken("wrong-person")
     ((key, record),) = truths["wrong-person"].detail["right"].items()
-    wa_id, shape = key.split("/")[1], club.club.shape
+    wa_id, shape = key.split("/")[1], club.club
     path = tmp_path / "table.csv"
     lines = [
         "Entity, wa_id ,new_id,reason", f"Member,{wa_id},{record},=1+1", f"Member,{wa_id},{shape.id('Member', 0)},",

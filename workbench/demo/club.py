@@ -2,30 +2,44 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from functools import cached_property
-from itertools import chain
+from hashlib import md5
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import psycopg
 from psycopg import sql
 
 from workbench.database.environment import DEMO_MARK
-from workbench.demo import application, doings, guide
-from workbench.demo.history import Run, history
-from workbench.demo.listings import csv_name, listing
-from workbench.demo.people import LEVELS
-from workbench.demo.reports import CSV_CONFIG, GUIDE_CONFIG, write_api_report, write_listing
-from workbench.demo.rows import copy, schema
-from workbench.demo.shape import ANCHOR, Dialect, Origin, Shape
+from workbench.demo.history import ANCHOR, STARTS, Dialect, Importer, Run
+from workbench.demo.importing import begin_run, demo_file, end_run, staging
+
+LEVELS = {
+    "Newcomer": "NEWCOMER",
+    "2nd Year": "NEWCOMER",
+    "Third Year": "EXTENDED",
+    "Alumni": "ALUMNI",
+    "Prospect": "PROSPECT",
+    "Extended Newcomer": "EXTENDED",
+    "New Member": "NEWCOMER",
+    "Lapsed": "LAPSED",
+}
+"""The membership levels, and the tier that ``membership.yaml`` maps each to."""
+
+_PACE = timedelta(milliseconds=2)  # what an importer takes per record
+_AFTER_THE_ROWS, _AFTER_THE_IMPORTS = "-- After the rows", "-- After the imports"
 
 
 @dataclass(frozen=True)
 class Club:
-    """What `build_club` built.
+    """A club: its size and seed, where its importers left their files, and its past.
+
+    Members, events and registrations are numbered, and come in stretches: brought by the first run, by the
+    CSV import (in the application's dialect only), and by the second run. Everything about the n-th of them
+    follows from the seed and n by hashing, in ``sql/common.sql``.
 
     Attributes
     ----------
@@ -33,29 +47,63 @@ class Club:
         The folder with the importers' report files and ``membership.yaml``.
     runs : tuple of Run
         Its past, dry runs included, in order of time.
-    anchor : datetime
-        Its present, in UTC.
     registrations : int
         How many registrations it has.
+    anchor : datetime
+        Its present, in UTC.
     """
 
     dialect: Dialect
     members: int
     seed: int
     imports: Path
-    runs: tuple[Run, ...]
-    anchor: datetime
-    registrations: int
+    runs: tuple[Run, ...] = ()
+    registrations: int = 0
+    anchor: datetime = field(default=ANCHOR)
 
-    @cached_property
-    def shape(self) -> Shape:
-        """Where the club's parts lie."""
-        return Shape(self.dialect, self.members, self.seed)
+    def __post_init__(self) -> None:
+        if not 50 <= self.members <= 1_000_000:
+            raise ValueError(f"A club has 50 to 1,000,000 members, not {self.members}.")
 
     @property
     def last_live_run(self) -> Run:
         """The latest run that wrote."""
         return [run for run in self.runs if run.mode == "live"][-1]
+
+    @cached_property
+    def sizes(self) -> dict[str, int]:
+        """Where the stretches of members and events end."""
+        members, in_csv = self.members, self.dialect == "application"
+        first_members, events = members * 7 // 10, max(18, members // 5)
+        first_events = events * 3 // 4
+        return {
+            "members": members,
+            "first_members": first_members,
+            "csv_members": first_members + (min(500, max(3, members // 20)) if in_csv else 0),
+            "csv_updates": (min(4000, first_members) + 15) // 20 if in_csv else 0,
+            "all_events": events,
+            "first_events": first_events,
+            "csv_events": first_events + (min(8, max(2, events // 20)) if in_csv else 0),
+            # From here on, the first run's events lay ahead of it and went on taking registrations.
+            "open_events": first_events - max(2, first_events // 8),
+            "registrations": self.registrations,
+            "wide": 100 if members > 200_000 else 1,
+        }
+
+    def id(self, kind: str, number: int) -> str:
+        """Return Murmurant's id of a record, as `demo.id` makes it."""
+        return str(UUID(md5(f"{self.seed}:{kind}:{number}".encode(), usedforsecurity=False).hexdigest()))
+
+    def wa_id(self, entity: str, number: int) -> int:
+        """Return the Wild Apricot id of a record, as `demo.wa_id` makes it."""
+        base = {"Member": 50_000, "Event": 9_000, "Registration": 700_000}[entity]
+        return base * self.sizes["wide"] + number
+
+
+def schema(dialect: Dialect) -> tuple[str, str]:
+    """Return a dialect's tables, and what is built once they are filled: indexes and foreign keys."""
+    before, _, after = demo_file(f"schemas/{dialect}.sql").rpartition(_AFTER_THE_ROWS)
+    return before, after
 
 
 def build_club(
@@ -77,7 +125,7 @@ def build_club(
     dialect : {"guide", "application"}
         Which of the two worlds to build.
     members : int
-        50 to 1,000,000. Memory does not grow with it.
+        50 to 1,000,000.
     imports : Path
         Where the importers leave their files; made if missing.
 
@@ -86,10 +134,9 @@ def build_club(
     ValueError
         When the database is not empty, or the size is out of range.
     """
-    shape = Shape(dialect, members, seed)
+    club = Club(dialect, members, seed, imports)
     tables, indexes = schema(dialect)
-    seen: Counter[str] = Counter()
-    world = guide if dialect == "guide" else application
+    seeds, _, doings = demo_file(f"sql/{dialect}/club.sql").partition(_AFTER_THE_IMPORTS)
     with connection.transaction():
         taken = connection.execute(
             "SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1 LIMIT 1"
@@ -97,58 +144,41 @@ def build_club(
         if taken is not None:
             raise ValueError(f"A club is built on an empty database; this one has a table {taken[0]}.")
         connection.execute(tables)
-        for part in chain(
-            world.tables(shape, seen), doings.tables(shape) if dialect == "application" else ()
-        ):
-            copy(connection, *part)
-        runs = history(shape, seen)
-        for part in world.closing(shape, runs):
-            copy(connection, *part)
+        imports.mkdir(parents=True, exist_ok=True)
+        _write_levels(club)
+        with staging(connection, club):
+            connection.execute(demo_file("sql/club.sql"))
+            if seeds:
+                connection.execute(seeds)
+            ((registrations,),) = connection.execute("SELECT count(*) FROM demo.booking").fetchall()
+            club = replace(club, registrations=registrations)
+            records = members + club.sizes["all_events"] + registrations + 2000
+            runs: list[Run] = []
+            for origin, started in STARTS.items():
+                if origin == "csv" and dialect == "guide":
+                    continue
+                importer: Importer = "csv" if origin == "csv" else "guide" if dialect == "guide" else "api"
+                length = _PACE * (5000 if origin == "csv" else records)
+                first = {"first": "", "csv": "first", "second": "csv"}[origin]
+                numbers = [club.sizes[f"{first}_{name}"] if first else 0 for name in ("members", "events")]
+                begin_run(connection, importer, started, length, (*numbers, 0), pace=_PACE)
+                connection.execute("CALL demo.fill(%s)", (origin,))
+                runs += end_run(connection, club)
+            connection.execute(doings)
         connection.execute("SET LOCAL maintenance_work_mem = '256MB'")  # for the indexes of a large club
         connection.execute(indexes)
-        if dialect == "application":
-            # COPY gave the support cases their numbers; the next one must not take one of them.
-            connection.execute(
-                """SELECT setval('"SupportCase_caseNumber_seq"', max("caseNumber")) FROM "SupportCase" """
-            )
-        mark = sql.SQL("COMMENT ON TABLE {} IS {}")
         connection.execute(
-            mark.format(sql.Identifier("Member"), sql.Literal(f"{DEMO_MARK}: nobody in it is real"))
+            sql.SQL('COMMENT ON TABLE "Member" IS {}').format(f"{DEMO_MARK}: nobody in it is real")
         )
         connection.execute("ANALYZE")
-        imports.mkdir(parents=True, exist_ok=True)
-        _write_files(shape, runs, imports, seen)
-    return Club(
-        dialect, members, seed, imports, runs, ANCHOR, sum(seen[o] for o in ("first", "csv", "second"))
-    )
+    return replace(club, runs=tuple(runs))
 
 
-def _write_files(shape: Shape, runs: tuple[Run, ...], imports: Path, seen: Counter[str]) -> None:
-    levels = "\n".join(f'  "{level}": {code}' for level, (_, code, _) in LEVELS.items())
+def _write_levels(club: Club) -> None:
+    levels = "\n".join(f'  "{level}": {code}' for level, code in LEVELS.items())
     # The application's tiers come from its policies; the guide knows one mapping only.
-    key = "membership_status_mapping" if shape.dialect == "guide" else "membership.tiers.waMapping"
-    (imports / "membership.yaml").write_text(
+    key = "membership_status_mapping" if club.dialect == "guide" else "membership.tiers.waMapping"
+    (club.imports / "membership.yaml").write_text(
         f"# Which membership tier each Wild Apricot membership level becomes.\n{key}:\n{levels}\n",
         encoding="utf-8",
     )
-    origins: tuple[Origin, ...] = (
-        ("first", "second") if shape.dialect == "guide" else ("first", "csv", "second")
-    )
-    for run, origin in zip(runs, (o for o in origins for _ in ("dry", "live")), strict=True):
-        if run.importer == "api":
-            _write_sync(shape, run, origin, imports)
-        elif run.importer == "csv":
-            write_listing(imports, run, CSV_CONFIG, listing(shape, origin, run.mode, csv_name(shape)))
-        else:
-            names = listing(shape, origin, run.mode, lambda entity, index: str(shape.wa_id(entity, index)))
-            write_listing(imports, run, GUIDE_CONFIG, names)
-
-
-def _write_sync(shape: Shape, run: Run, origin: Origin, imports: Path) -> None:
-    fetched = sum(run.counts["Event"].values())
-    unmapped: range = range(0)
-    if run.mode == "dry":
-        first = 0 if origin == "first" else shape.csv_events
-        last = shape.first_events if origin == "first" else shape.events
-        unmapped = range(shape.wa_id("Event", first), shape.wa_id("Event", last))
-    write_api_report(imports, run, mapped_events=fetched - len(unmapped), unmapped=unmapped)

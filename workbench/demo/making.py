@@ -11,7 +11,7 @@ from workbench.database.connection import embedded_data, session
 from workbench.database.databases import recreate_embedded
 from workbench.demo.breakages import BREAKAGES, Truth, break_club
 from workbench.demo.club import Club, build_club
-from workbench.demo.shape import Dialect
+from workbench.demo.history import Dialect
 from workbench.documents import approval_path
 from workbench.errors import Refused
 from workbench.plans.states import plan_states

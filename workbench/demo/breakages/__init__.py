@@ -1,20 +1,109 @@
-"""Each way of breaking a club that the guide describes, planted on purpose, with the truth of it."""
+"""Each way of breaking a club that the guide describes, planted on purpose, with the truth of it.
+
+A breakage is a file of SQL beside this one. Its head says where the guide describes it, the guide's words for what
+people see, every check it can make fire (the main one first), how many members and events of its own it harms
+(``demo.victim``), and whether it plants an import run. What its last statement returns is the truth: ``key``, and
+under any other name what a repair has to know.
+"""
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from importlib.resources import files
+from typing import Any
 
-from workbench.demo.breakages import duplicates, integrity, mappings, operators, partial, policies, tiers
-from workbench.demo.breakages.intruder import DAYS
-from workbench.demo.breakages.truth import BREAKAGES, Breakage, Connection, Truth
+import psycopg
+from psycopg.rows import dict_row
+
 from workbench.demo.club import Club
+from workbench.demo.history import STARTS
+from workbench.demo.importing import DRY_RUN_LEAD, begin_run, demo_file, end_run, staging
 
 __all__ = ["BREAKAGES", "Breakage", "Truth", "break_club"]
 
-_ROOMS = (partial, mappings, tiers, duplicates, policies, operators, integrity)  # each registers its own
+Connection = psycopg.Connection[Any]
 
-for _name in sorted(BREAKAGES, key=lambda name: BREAKAGES[name].guide):
-    BREAKAGES[_name] = BREAKAGES.pop(_name)
+_AFTER_THE_RUN = "-- After the run"
+_QUIET = (5, 7, 8, 10, 11, 12, 14, 15, 17, 18, 19)  # of twenty: no household, nobody changed later
+_NUMBERS_EACH = 20  # records of one entity that a planted run may have
+_EVENTS_EACH = 3
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What one breakage broke.
+
+    Attributes
+    ----------
+    breakage, check : str
+        Its name, and the check that must find it before all others.
+    keys : frozenset of str
+        What the check must name: ids of records, ``Member/50049`` for a mapping (entity, slash, WA
+        id), a run's id for a run.
+    detail : dict
+        More for people and for tests of the repair, such as what was right before.
+    """
+
+    breakage: str
+    check: str
+    keys: frozenset[str]
+    detail: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Breakage:
+    """A way to break a club.
+
+    Attributes
+    ----------
+    guide : str
+        The section of the guide that describes it.
+    symptom : str
+        The guide's words for what people see.
+    checks : tuple of str
+        Every check it can make fire, the main one first.
+    """
+
+    name: str
+    guide: str
+    symptom: str
+    checks: tuple[str, ...]
+    head: dict[str, str]
+    statements: str
+
+    def run(self, dialect: str) -> dict[str, Any] | None:
+        """Return how the import run that it plants differs from others, if it plants one."""
+        told = self.head.get("run") or self.head.get(f"run in {dialect}")
+        return json.loads(told) if told else None
+
+    def sql(self, dialect: str) -> tuple[str, str]:
+        """Return its statements for a dialect: those before the import run, and those after it."""
+        both, *parts = re.split(r"^-- Only in the (\w+)\n", self.statements, flags=re.MULTILINE)
+        own = "".join(text for only, text in zip(parts[::2], parts[1::2], strict=True) if only == dialect)
+        before, _, after = (both + own).partition(_AFTER_THE_RUN)
+        return before, after
+
+
+def _read() -> dict[str, Breakage]:
+    read = []
+    for path in files("workbench.demo").joinpath("breakages").iterdir():
+        if path.name.endswith(".sql"):
+            text = demo_file(f"breakages/{path.name}")
+            head = dict(
+                re.findall(r"^-- (guide|symptom|checks|members|events|run[ \w]*): (.+)$", text, re.MULTILINE)
+            )
+            checks = tuple(head["checks"].split())
+            name = path.name.removesuffix(".sql")
+            read.append(Breakage(name, head["guide"], head["symptom"], checks, head, text))
+    return {breakage.name: breakage for breakage in sorted(read, key=lambda each: (each.guide, each.name))}
+
+
+BREAKAGES = _read()
+"""Every breakage by its name, in the guide's order."""
 
 
 def break_club(connection: Connection, club: Club, names: Iterable[str]) -> tuple[Truth, ...]:
@@ -35,7 +124,77 @@ def break_club(connection: Connection, club: Club, names: Iterable[str]) -> tupl
         For a name that is not in `BREAKAGES`.
     """
     wanted = {BREAKAGES[name].name for name in names}
-    runs = [name for name in DAYS if name in wanted]
-    rest = [name for name in BREAKAGES if name in wanted and name not in DAYS]
-    with connection.transaction():
-        return tuple(BREAKAGES[name].plant(connection, club) for name in (*runs, *rest))
+    planted = [breakage for breakage in BREAKAGES.values() if breakage.name in wanted]
+    planted.sort(key=lambda each: (each.run(club.dialect) or {}).get("day", 99))
+    with connection.transaction(), staging(connection, club):
+        with connection.cursor().copy("COPY demo.allotted FROM STDIN") as rows:
+            for row in victims(club):
+                rows.write_row(row)
+        return tuple(_plant(connection, club, breakage) for breakage in planted)
+
+
+def victims(club: Club) -> list[tuple[str, str, int, int, str, int]]:
+    """Return whom each breakage may harm: breakage, entity, place in its turn, number, id and WA id.
+
+    All are among what the first run brought (what the last run brought is for ``members-missing``), and not
+    among those that a later run or a person changed; events are past, and have free places.
+    """
+    sizes = club.sizes
+    members = iter(n for n in range(sizes["first_members"]) if n % 20 in _QUIET)
+    # The CSV lists the first two events.
+    free = [n for n in range(2, min(sizes["open_events"], 200)) if n % 6 != 5 and n % 15 < 13 and n % 12 != 8]
+    events, takers = iter(free), sum("events" in each.head for each in BREAKAGES.values())
+    turn = min(_EVENTS_EACH, len(free) // takers)
+    found = []
+    for name, breakage in BREAKAGES.items():
+        wanted = {"Member": int(breakage.head.get("members", 0)), "Event": turn * ("events" in breakage.head)}
+        for entity, numbers in (("Member", members), ("Event", events)):
+            for place in range(wanted[entity]):
+                number = next(numbers)
+                if entity == "Member" or place < int(breakage.head["events"]):
+                    found.append(
+                        (name, entity, place, number, club.id(entity, number), club.wa_id(entity, number))
+                    )
+    return found
+
+
+def _plant(connection: Connection, club: Club, breakage: Breakage) -> Truth:
+    connection.execute("SELECT set_config('demo.breakage', %s, true)", (breakage.name,))
+    before, after = breakage.sql(club.dialect)
+    run = breakage.run(club.dialect)
+    if run is None:
+        return Truth(breakage.name, breakage.checks[0], *_execute(connection, before))
+    day, lead = run.pop("day"), run.pop("dry_run_lead", DRY_RUN_LEAD / timedelta(hours=1))
+    own = (club.members, club.sizes["all_events"], club.registrations)
+    run_id = begin_run(
+        connection,
+        run.pop("importer", "guide" if club.dialect == "guide" else "api"),
+        STARTS["second"] + timedelta(days=1 + day, hours=1),
+        timedelta(minutes=2),
+        [number + _NUMBERS_EACH * day for number in own],
+        dry_run_lead=None if lead is None else timedelta(hours=lead),
+        **run,
+    )
+    keys, detail = _execute(connection, before)
+    if not keys:
+        connection.execute("CALL demo.fill_small(%s)", (day,))
+        keys = frozenset({run_id})
+    end_run(connection, club)
+    if after.strip():
+        keys, detail = _execute(connection, after)
+    return Truth(breakage.name, breakage.checks[0], keys, {**detail, "run": run_id})
+
+
+def _execute(connection: Connection, statements: str) -> tuple[frozenset[str], dict[str, Any]]:
+    """Execute statements; return the keys that the last of them gives, and the rest by name."""
+    keys: set[str] = set()
+    detail: dict[str, Any] = {}
+    with connection.cursor(row_factory=dict_row) as cursor:
+        cursor.execute(statements)
+        while cursor.nextset():
+            pass
+        for row in cursor.fetchall() if cursor.description else ():
+            keys.add(str(row.pop("key")))
+            for name, part in row.items():
+                detail.setdefault(name, {}).update(part)
+    return frozenset(keys), detail

@@ -1090,580 +1090,171 @@ CREATE TABLE "WidgetType" (
 
 -- After the rows
 
-ALTER TABLE "ActivityGroup" ADD CONSTRAINT "ActivityGroup_pkey" PRIMARY KEY ("id");
-ALTER TABLE "ActivityGroupAnnouncement" ADD CONSTRAINT "ActivityGroupAnnouncement_pkey" PRIMARY KEY ("id");
-ALTER TABLE "ActivityGroupMember" ADD CONSTRAINT "ActivityGroupMember_pkey" PRIMARY KEY ("id");
-ALTER TABLE "Asset" ADD CONSTRAINT "Asset_pkey" PRIMARY KEY ("id");
-ALTER TABLE "AudienceRule" ADD CONSTRAINT "AudienceRule_pkey" PRIMARY KEY ("id");
-ALTER TABLE "AuditLog" ADD CONSTRAINT "AuditLog_pkey" PRIMARY KEY ("id");
-ALTER TABLE "AuthChallenge" ADD CONSTRAINT "AuthChallenge_pkey" PRIMARY KEY ("id");
-ALTER TABLE "Committee" ADD CONSTRAINT "Committee_pkey" PRIMARY KEY ("id");
-ALTER TABLE "CommitteeRole" ADD CONSTRAINT "CommitteeRole_pkey" PRIMARY KEY ("id");
-ALTER TABLE "CustomFieldDef" ADD CONSTRAINT "CustomFieldDef_pkey" PRIMARY KEY ("id");
-ALTER TABLE "CustomFieldValue" ADD CONSTRAINT "CustomFieldValue_pkey" PRIMARY KEY ("id");
-ALTER TABLE "DeliveryLog" ADD CONSTRAINT "DeliveryLog_pkey" PRIMARY KEY ("id");
-ALTER TABLE "DigitalDelivery" ADD CONSTRAINT "DigitalDelivery_pkey" PRIMARY KEY ("id");
-ALTER TABLE "EmailLog" ADD CONSTRAINT "EmailLog_pkey" PRIMARY KEY ("id");
-ALTER TABLE "EmailMagicLink" ADD CONSTRAINT "EmailMagicLink_pkey" PRIMARY KEY ("id");
-ALTER TABLE "EmailSuppressionList" ADD CONSTRAINT "EmailSuppressionList_pkey" PRIMARY KEY ("id");
-ALTER TABLE "EmailTrackingConfig" ADD CONSTRAINT "EmailTrackingConfig_pkey" PRIMARY KEY ("id");
-ALTER TABLE "Event" ADD CONSTRAINT "Event_pkey" PRIMARY KEY ("id");
-ALTER TABLE "EventNote" ADD CONSTRAINT "EventNote_pkey" PRIMARY KEY ("id");
-ALTER TABLE "EventPostmortem" ADD CONSTRAINT "EventPostmortem_pkey" PRIMARY KEY ("id");
-ALTER TABLE "EventRegistration" ADD CONSTRAINT "EventRegistration_pkey" PRIMARY KEY ("id");
-ALTER TABLE "FileAccess" ADD CONSTRAINT "FileAccess_pkey" PRIMARY KEY ("id");
-ALTER TABLE "FileObject" ADD CONSTRAINT "FileObject_pkey" PRIMARY KEY ("id");
-ALTER TABLE "FileTag" ADD CONSTRAINT "FileTag_pkey" PRIMARY KEY ("id");
-ALTER TABLE "GovernanceAnnotation" ADD CONSTRAINT "GovernanceAnnotation_pkey" PRIMARY KEY ("id");
-ALTER TABLE "GovernanceMeeting" ADD CONSTRAINT "GovernanceMeeting_pkey" PRIMARY KEY ("id");
-ALTER TABLE "GovernanceMinutes" ADD CONSTRAINT "GovernanceMinutes_pkey" PRIMARY KEY ("id");
-ALTER TABLE "GovernanceMotion" ADD CONSTRAINT "GovernanceMotion_pkey" PRIMARY KEY ("id");
-ALTER TABLE "GovernanceReviewFlag" ADD CONSTRAINT "GovernanceReviewFlag_pkey" PRIMARY KEY ("id");
-ALTER TABLE "JobRun" ADD CONSTRAINT "JobRun_pkey" PRIMARY KEY ("id");
-ALTER TABLE "MailingList" ADD CONSTRAINT "MailingList_pkey" PRIMARY KEY ("id");
-ALTER TABLE "Member" ADD CONSTRAINT "Member_pkey" PRIMARY KEY ("id");
-ALTER TABLE "MemberServiceHistory" ADD CONSTRAINT "MemberServiceHistory_pkey" PRIMARY KEY ("id");
-ALTER TABLE "MembershipStatus" ADD CONSTRAINT "MembershipStatus_pkey" PRIMARY KEY ("id");
-ALTER TABLE "MembershipTier" ADD CONSTRAINT "MembershipTier_pkey" PRIMARY KEY ("id");
-ALTER TABLE "MessageCampaign" ADD CONSTRAINT "MessageCampaign_pkey" PRIMARY KEY ("id");
-ALTER TABLE "MessageTemplate" ADD CONSTRAINT "MessageTemplate_pkey" PRIMARY KEY ("id");
-ALTER TABLE "Navigation" ADD CONSTRAINT "Navigation_pkey" PRIMARY KEY ("id");
-ALTER TABLE "Page" ADD CONSTRAINT "Page_pkey" PRIMARY KEY ("id");
-ALTER TABLE "PageRevision" ADD CONSTRAINT "PageRevision_pkey" PRIMARY KEY ("id");
-ALTER TABLE "PasskeyCredential" ADD CONSTRAINT "PasskeyCredential_pkey" PRIMARY KEY ("id");
-ALTER TABLE "PaymentIntent" ADD CONSTRAINT "PaymentIntent_pkey" PRIMARY KEY ("id");
-ALTER TABLE "PaymentMethod" ADD CONSTRAINT "PaymentMethod_pkey" PRIMARY KEY ("id");
-ALTER TABLE "Permission" ADD CONSTRAINT "Permission_pkey" PRIMARY KEY ("id");
-ALTER TABLE "Photo" ADD CONSTRAINT "Photo_pkey" PRIMARY KEY ("id");
-ALTER TABLE "PhotoAlbum" ADD CONSTRAINT "PhotoAlbum_pkey" PRIMARY KEY ("id");
-ALTER TABLE "Product" ADD CONSTRAINT "Product_pkey" PRIMARY KEY ("id");
-ALTER TABLE "ProductVariant" ADD CONSTRAINT "ProductVariant_pkey" PRIMARY KEY ("id");
-ALTER TABLE "RoleAssignment" ADD CONSTRAINT "RoleAssignment_pkey" PRIMARY KEY ("id");
-ALTER TABLE "Session" ADD CONSTRAINT "Session_pkey" PRIMARY KEY ("id");
-ALTER TABLE "ShippingAddress" ADD CONSTRAINT "ShippingAddress_pkey" PRIMARY KEY ("id");
-ALTER TABLE "StarlingAudit" ADD CONSTRAINT "StarlingAudit_pkey" PRIMARY KEY ("id");
-ALTER TABLE "StarlingConversation" ADD CONSTRAINT "StarlingConversation_pkey" PRIMARY KEY ("id");
-ALTER TABLE "StarlingKnowledge" ADD CONSTRAINT "StarlingKnowledge_pkey" PRIMARY KEY ("id");
-ALTER TABLE "StarlingMessage" ADD CONSTRAINT "StarlingMessage_pkey" PRIMARY KEY ("id");
-ALTER TABLE "StarlingStaging" ADD CONSTRAINT "StarlingStaging_pkey" PRIMARY KEY ("id");
-ALTER TABLE "StoreOrder" ADD CONSTRAINT "StoreOrder_pkey" PRIMARY KEY ("id");
-ALTER TABLE "StoreOrderItem" ADD CONSTRAINT "StoreOrderItem_pkey" PRIMARY KEY ("id");
-ALTER TABLE "SupportCase" ADD CONSTRAINT "SupportCase_pkey" PRIMARY KEY ("id");
-ALTER TABLE "SupportCaseNote" ADD CONSTRAINT "SupportCaseNote_pkey" PRIMARY KEY ("id");
-ALTER TABLE "Template" ADD CONSTRAINT "Template_pkey" PRIMARY KEY ("id");
-ALTER TABLE "Term" ADD CONSTRAINT "Term_pkey" PRIMARY KEY ("id");
-ALTER TABLE "Theme" ADD CONSTRAINT "Theme_pkey" PRIMARY KEY ("id");
-ALTER TABLE "TicketTier" ADD CONSTRAINT "TicketTier_pkey" PRIMARY KEY ("id");
-ALTER TABLE "TransitionAssignment" ADD CONSTRAINT "TransitionAssignment_pkey" PRIMARY KEY ("id");
-ALTER TABLE "TransitionPlan" ADD CONSTRAINT "TransitionPlan_pkey" PRIMARY KEY ("id");
-ALTER TABLE "UserAccount" ADD CONSTRAINT "UserAccount_pkey" PRIMARY KEY ("id");
-ALTER TABLE "WaContactFieldDef" ADD CONSTRAINT "WaContactFieldDef_pkey" PRIMARY KEY ("id");
-ALTER TABLE "WaFieldMapping" ADD CONSTRAINT "WaFieldMapping_pkey" PRIMARY KEY ("id");
-ALTER TABLE "WaIdMapping" ADD CONSTRAINT "WaIdMapping_pkey" PRIMARY KEY ("id");
-ALTER TABLE "WaResourceMapping" ADD CONSTRAINT "WaResourceMapping_pkey" PRIMARY KEY ("id");
-ALTER TABLE "WaSyncState" ADD CONSTRAINT "WaSyncState_pkey" PRIMARY KEY ("id");
-ALTER TABLE "WidgetData" ADD CONSTRAINT "WidgetData_pkey" PRIMARY KEY ("id");
-ALTER TABLE "WidgetType" ADD CONSTRAINT "WidgetType_pkey" PRIMARY KEY ("id");
+-- Every table's key is its id. Prisma names keys and indexes after their table and columns.
+DO $$
+BEGIN
+    EXECUTE (
+        SELECT string_agg(format('ALTER TABLE %I ADD CONSTRAINT %I PRIMARY KEY (id)', tablename, tablename || '_pkey'), ';')
+        FROM pg_tables WHERE schemaname = 'public'
+    );
 
-CREATE UNIQUE INDEX "ActivityGroup_slug_key" ON "ActivityGroup" ("slug");
-CREATE INDEX "ActivityGroup_approvedById_idx" ON "ActivityGroup" ("approvedById");
-CREATE INDEX "ActivityGroup_category_idx" ON "ActivityGroup" ("category");
-CREATE INDEX "ActivityGroup_proposedById_idx" ON "ActivityGroup" ("proposedById");
-CREATE INDEX "ActivityGroup_slug_idx" ON "ActivityGroup" ("slug");
-CREATE INDEX "ActivityGroup_status_idx" ON "ActivityGroup" ("status");
-CREATE INDEX "ActivityGroupAnnouncement_expiresAt_idx" ON "ActivityGroupAnnouncement" ("expiresAt");
-CREATE INDEX "ActivityGroupAnnouncement_groupId_publishedAt_idx" ON "ActivityGroupAnnouncement" ("groupId", "publishedAt");
-CREATE UNIQUE INDEX "ActivityGroupMember_groupId_memberId_joinedAt_key" ON "ActivityGroupMember" ("groupId", "memberId", "joinedAt");
-CREATE INDEX "ActivityGroupMember_groupId_leftAt_idx" ON "ActivityGroupMember" ("groupId", "leftAt");
-CREATE INDEX "ActivityGroupMember_memberId_idx" ON "ActivityGroupMember" ("memberId");
-CREATE INDEX "Asset_type_idx" ON "Asset" ("type");
-CREATE INDEX "AudienceRule_name_idx" ON "AudienceRule" ("name");
-CREATE INDEX "AuditLog_action_idx" ON "AuditLog" ("action");
-CREATE INDEX "AuditLog_createdAt_idx" ON "AuditLog" ("createdAt");
-CREATE INDEX "AuditLog_memberId_idx" ON "AuditLog" ("memberId");
-CREATE INDEX "AuditLog_resourceType_resourceId_idx" ON "AuditLog" ("resourceType", "resourceId");
-CREATE UNIQUE INDEX "AuthChallenge_challenge_key" ON "AuthChallenge" ("challenge");
-CREATE INDEX "AuthChallenge_challenge_idx" ON "AuthChallenge" ("challenge");
-CREATE INDEX "AuthChallenge_email_idx" ON "AuthChallenge" ("email");
-CREATE INDEX "AuthChallenge_expiresAt_idx" ON "AuthChallenge" ("expiresAt");
-CREATE INDEX "AuthChallenge_userAccountId_idx" ON "AuthChallenge" ("userAccountId");
-CREATE UNIQUE INDEX "Committee_slug_key" ON "Committee" ("slug");
-CREATE INDEX "Committee_isActive_idx" ON "Committee" ("isActive");
-CREATE UNIQUE INDEX "CommitteeRole_committeeId_slug_key" ON "CommitteeRole" ("committeeId", "slug");
-CREATE INDEX "CommitteeRole_committeeId_idx" ON "CommitteeRole" ("committeeId");
-CREATE UNIQUE INDEX "CustomFieldDef_entityType_slug_key" ON "CustomFieldDef" ("entityType", "slug");
-CREATE INDEX "CustomFieldDef_entityType_isActive_idx" ON "CustomFieldDef" ("entityType", "isActive");
-CREATE UNIQUE INDEX "CustomFieldValue_customFieldDefId_entityId_key" ON "CustomFieldValue" ("customFieldDefId", "entityId");
-CREATE INDEX "CustomFieldValue_customFieldDefId_idx" ON "CustomFieldValue" ("customFieldDefId");
-CREATE INDEX "CustomFieldValue_entityId_idx" ON "CustomFieldValue" ("entityId");
-CREATE INDEX "DeliveryLog_campaignId_idx" ON "DeliveryLog" ("campaignId");
-CREATE INDEX "DeliveryLog_recipientEmail_idx" ON "DeliveryLog" ("recipientEmail");
-CREATE INDEX "DeliveryLog_recipientId_idx" ON "DeliveryLog" ("recipientId");
-CREATE INDEX "DeliveryLog_status_idx" ON "DeliveryLog" ("status");
-CREATE UNIQUE INDEX "DigitalDelivery_downloadToken_key" ON "DigitalDelivery" ("downloadToken");
-CREATE INDEX "DigitalDelivery_downloadToken_idx" ON "DigitalDelivery" ("downloadToken");
-CREATE INDEX "DigitalDelivery_expiresAt_idx" ON "DigitalDelivery" ("expiresAt");
-CREATE INDEX "DigitalDelivery_orderId_idx" ON "DigitalDelivery" ("orderId");
-CREATE INDEX "EmailLog_memberId_idx" ON "EmailLog" ("memberId");
-CREATE INDEX "EmailLog_sentAt_idx" ON "EmailLog" ("sentAt");
-CREATE INDEX "EmailLog_status_idx" ON "EmailLog" ("status");
-CREATE UNIQUE INDEX "EmailMagicLink_tokenHash_key" ON "EmailMagicLink" ("tokenHash");
-CREATE INDEX "EmailMagicLink_email_idx" ON "EmailMagicLink" ("email");
-CREATE INDEX "EmailMagicLink_expiresAt_idx" ON "EmailMagicLink" ("expiresAt");
-CREATE INDEX "EmailMagicLink_tokenHash_idx" ON "EmailMagicLink" ("tokenHash");
-CREATE UNIQUE INDEX "EmailSuppressionList_email_key" ON "EmailSuppressionList" ("email");
-CREATE INDEX "EmailSuppressionList_email_idx" ON "EmailSuppressionList" ("email");
-CREATE INDEX "EmailSuppressionList_expiresAt_idx" ON "EmailSuppressionList" ("expiresAt");
-CREATE INDEX "EmailSuppressionList_reason_idx" ON "EmailSuppressionList" ("reason");
-CREATE INDEX "Event_activityGroupId_idx" ON "Event" ("activityGroupId");
-CREATE INDEX "Event_approvedById_idx" ON "Event" ("approvedById");
-CREATE INDEX "Event_canceledById_idx" ON "Event" ("canceledById");
-CREATE INDEX "Event_category_idx" ON "Event" ("category");
-CREATE INDEX "Event_changesRequestedById_idx" ON "Event" ("changesRequestedById");
-CREATE INDEX "Event_clonedFromId_idx" ON "Event" ("clonedFromId");
-CREATE INDEX "Event_committeeId_idx" ON "Event" ("committeeId");
-CREATE INDEX "Event_eventChairId_idx" ON "Event" ("eventChairId");
-CREATE INDEX "Event_publishedById_idx" ON "Event" ("publishedById");
-CREATE INDEX "Event_startTime_idx" ON "Event" ("startTime");
-CREATE INDEX "Event_status_idx" ON "Event" ("status");
-CREATE INDEX "Event_submittedById_idx" ON "Event" ("submittedById");
-CREATE INDEX "EventNote_authorId_idx" ON "EventNote" ("authorId");
-CREATE INDEX "EventNote_eventId_idx" ON "EventNote" ("eventId");
-CREATE INDEX "EventNote_eventId_noteType_idx" ON "EventNote" ("eventId", "noteType");
-CREATE UNIQUE INDEX "EventPostmortem_eventId_key" ON "EventPostmortem" ("eventId");
-CREATE INDEX "EventPostmortem_createdById_idx" ON "EventPostmortem" ("createdById");
-CREATE INDEX "EventPostmortem_eventId_idx" ON "EventPostmortem" ("eventId");
-CREATE INDEX "EventPostmortem_status_idx" ON "EventPostmortem" ("status");
-CREATE UNIQUE INDEX "EventRegistration_eventId_memberId_key" ON "EventRegistration" ("eventId", "memberId");
-CREATE INDEX "EventRegistration_eventId_idx" ON "EventRegistration" ("eventId");
-CREATE INDEX "EventRegistration_eventId_status_waitlistPosition_idx" ON "EventRegistration" ("eventId", "status", "waitlistPosition");
-CREATE INDEX "EventRegistration_memberId_eventId_idx" ON "EventRegistration" ("memberId", "eventId");
-CREATE INDEX "EventRegistration_memberId_idx" ON "EventRegistration" ("memberId");
-CREATE INDEX "EventRegistration_ticketTierId_idx" ON "EventRegistration" ("ticketTierId");
-CREATE UNIQUE INDEX "FileAccess_fileId_principalType_principalId_permission_key" ON "FileAccess" ("fileId", "principalType", "principalId", "permission");
-CREATE INDEX "FileAccess_expiresAt_idx" ON "FileAccess" ("expiresAt");
-CREATE INDEX "FileAccess_fileId_idx" ON "FileAccess" ("fileId");
-CREATE INDEX "FileAccess_principalType_principalId_idx" ON "FileAccess" ("principalType", "principalId");
-CREATE UNIQUE INDEX "FileObject_storageKey_key" ON "FileObject" ("storageKey");
-CREATE INDEX "FileObject_createdAt_idx" ON "FileObject" ("createdAt");
-CREATE INDEX "FileObject_isPublic_idx" ON "FileObject" ("isPublic");
-CREATE INDEX "FileObject_mimeType_idx" ON "FileObject" ("mimeType");
-CREATE INDEX "FileObject_uploadedById_idx" ON "FileObject" ("uploadedById");
-CREATE UNIQUE INDEX "FileTag_fileId_tag_key" ON "FileTag" ("fileId", "tag");
-CREATE INDEX "FileTag_fileId_idx" ON "FileTag" ("fileId");
-CREATE INDEX "FileTag_tag_idx" ON "FileTag" ("tag");
-CREATE INDEX "GovernanceAnnotation_createdById_idx" ON "GovernanceAnnotation" ("createdById");
-CREATE INDEX "GovernanceAnnotation_isPublished_idx" ON "GovernanceAnnotation" ("isPublished");
-CREATE INDEX "GovernanceAnnotation_motionId_idx" ON "GovernanceAnnotation" ("motionId");
-CREATE INDEX "GovernanceAnnotation_targetType_targetId_idx" ON "GovernanceAnnotation" ("targetType", "targetId");
-CREATE UNIQUE INDEX "GovernanceMeeting_date_type_key" ON "GovernanceMeeting" ("date", "type");
-CREATE INDEX "GovernanceMeeting_createdById_idx" ON "GovernanceMeeting" ("createdById");
-CREATE INDEX "GovernanceMeeting_date_idx" ON "GovernanceMeeting" ("date");
-CREATE INDEX "GovernanceMeeting_type_idx" ON "GovernanceMeeting" ("type");
-CREATE UNIQUE INDEX "GovernanceMinutes_meetingId_version_key" ON "GovernanceMinutes" ("meetingId", "version");
-CREATE INDEX "GovernanceMinutes_createdAt_idx" ON "GovernanceMinutes" ("createdAt");
-CREATE INDEX "GovernanceMinutes_meetingId_idx" ON "GovernanceMinutes" ("meetingId");
-CREATE INDEX "GovernanceMinutes_status_idx" ON "GovernanceMinutes" ("status");
-CREATE UNIQUE INDEX "GovernanceMotion_meetingId_motionNumber_key" ON "GovernanceMotion" ("meetingId", "motionNumber");
-CREATE INDEX "GovernanceMotion_meetingId_idx" ON "GovernanceMotion" ("meetingId");
-CREATE INDEX "GovernanceMotion_result_idx" ON "GovernanceMotion" ("result");
-CREATE INDEX "GovernanceReviewFlag_createdById_idx" ON "GovernanceReviewFlag" ("createdById");
-CREATE INDEX "GovernanceReviewFlag_dueDate_idx" ON "GovernanceReviewFlag" ("dueDate");
-CREATE INDEX "GovernanceReviewFlag_flagType_idx" ON "GovernanceReviewFlag" ("flagType");
-CREATE INDEX "GovernanceReviewFlag_status_idx" ON "GovernanceReviewFlag" ("status");
-CREATE INDEX "GovernanceReviewFlag_targetType_targetId_idx" ON "GovernanceReviewFlag" ("targetType", "targetId");
-CREATE UNIQUE INDEX "JobRun_jobName_scheduledFor_key" ON "JobRun" ("jobName", "scheduledFor");
-CREATE INDEX "JobRun_createdAt_idx" ON "JobRun" ("createdAt");
-CREATE INDEX "JobRun_jobName_idx" ON "JobRun" ("jobName");
-CREATE INDEX "JobRun_scheduledFor_idx" ON "JobRun" ("scheduledFor");
-CREATE INDEX "JobRun_status_idx" ON "JobRun" ("status");
-CREATE UNIQUE INDEX "MailingList_slug_key" ON "MailingList" ("slug");
-CREATE INDEX "MailingList_isActive_idx" ON "MailingList" ("isActive");
-CREATE UNIQUE INDEX "Member_email_key" ON "Member" ("email");
-CREATE UNIQUE INDEX "Member_profilePhotoId_key" ON "Member" ("profilePhotoId");
-CREATE INDEX "Member_membershipStatusId_idx" ON "Member" ("membershipStatusId");
-CREATE INDEX "Member_membershipTierId_idx" ON "Member" ("membershipTierId");
-CREATE INDEX "MemberServiceHistory_committeeId_idx" ON "MemberServiceHistory" ("committeeId");
-CREATE INDEX "MemberServiceHistory_endAt_idx" ON "MemberServiceHistory" ("endAt");
-CREATE INDEX "MemberServiceHistory_eventId_idx" ON "MemberServiceHistory" ("eventId");
-CREATE INDEX "MemberServiceHistory_memberId_endAt_idx" ON "MemberServiceHistory" ("memberId", "endAt");
-CREATE INDEX "MemberServiceHistory_memberId_idx" ON "MemberServiceHistory" ("memberId");
-CREATE INDEX "MemberServiceHistory_serviceType_idx" ON "MemberServiceHistory" ("serviceType");
-CREATE INDEX "MemberServiceHistory_startAt_idx" ON "MemberServiceHistory" ("startAt");
-CREATE INDEX "MemberServiceHistory_termId_idx" ON "MemberServiceHistory" ("termId");
-CREATE INDEX "MemberServiceHistory_transitionPlanId_idx" ON "MemberServiceHistory" ("transitionPlanId");
-CREATE UNIQUE INDEX "MembershipStatus_code_key" ON "MembershipStatus" ("code");
-CREATE UNIQUE INDEX "MembershipTier_code_key" ON "MembershipTier" ("code");
-CREATE INDEX "MembershipTier_sortOrder_idx" ON "MembershipTier" ("sortOrder");
-CREATE INDEX "MessageCampaign_mailingListId_idx" ON "MessageCampaign" ("mailingListId");
-CREATE INDEX "MessageCampaign_messageTemplateId_idx" ON "MessageCampaign" ("messageTemplateId");
-CREATE INDEX "MessageCampaign_scheduledAt_idx" ON "MessageCampaign" ("scheduledAt");
-CREATE INDEX "MessageCampaign_status_idx" ON "MessageCampaign" ("status");
-CREATE UNIQUE INDEX "MessageTemplate_slug_key" ON "MessageTemplate" ("slug");
-CREATE INDEX "MessageTemplate_isActive_idx" ON "MessageTemplate" ("isActive");
-CREATE UNIQUE INDEX "Navigation_slug_key" ON "Navigation" ("slug");
-CREATE INDEX "Navigation_isActive_idx" ON "Navigation" ("isActive");
-CREATE INDEX "Navigation_sortOrder_idx" ON "Navigation" ("sortOrder");
-CREATE UNIQUE INDEX "Page_slug_key" ON "Page" ("slug");
-CREATE INDEX "Page_publishAt_idx" ON "Page" ("publishAt");
-CREATE INDEX "Page_status_idx" ON "Page" ("status");
-CREATE INDEX "Page_templateId_idx" ON "Page" ("templateId");
-CREATE INDEX "Page_visibility_idx" ON "Page" ("visibility");
-CREATE INDEX "PageRevision_pageId_createdAt_idx" ON "PageRevision" ("pageId", "createdAt");
-CREATE INDEX "PageRevision_pageId_stackPosition_idx" ON "PageRevision" ("pageId", "stackPosition");
-CREATE UNIQUE INDEX "PasskeyCredential_credentialId_key" ON "PasskeyCredential" ("credentialId");
-CREATE INDEX "PasskeyCredential_credentialId_idx" ON "PasskeyCredential" ("credentialId");
-CREATE INDEX "PasskeyCredential_isRevoked_idx" ON "PasskeyCredential" ("isRevoked");
-CREATE INDEX "PasskeyCredential_userAccountId_idx" ON "PasskeyCredential" ("userAccountId");
-CREATE UNIQUE INDEX "PaymentIntent_idempotencyKey_key" ON "PaymentIntent" ("idempotencyKey");
-CREATE INDEX "PaymentIntent_createdAt_idx" ON "PaymentIntent" ("createdAt");
-CREATE INDEX "PaymentIntent_providerRef_idx" ON "PaymentIntent" ("providerRef");
-CREATE INDEX "PaymentIntent_registrationId_idx" ON "PaymentIntent" ("registrationId");
-CREATE INDEX "PaymentIntent_status_idx" ON "PaymentIntent" ("status");
-CREATE INDEX "PaymentMethod_memberId_idx" ON "PaymentMethod" ("memberId");
-CREATE INDEX "PaymentMethod_memberId_status_idx" ON "PaymentMethod" ("memberId", "status");
-CREATE INDEX "PaymentMethod_memberId_type_status_idx" ON "PaymentMethod" ("memberId", "type", "status");
-CREATE UNIQUE INDEX "Permission_resourceType_resourceId_memberId_action_key" ON "Permission" ("resourceType", "resourceId", "memberId", "action");
-CREATE INDEX "Permission_memberId_idx" ON "Permission" ("memberId");
-CREATE INDEX "Permission_resourceType_resourceId_idx" ON "Permission" ("resourceType", "resourceId");
-CREATE INDEX "Permission_roleSlug_idx" ON "Permission" ("roleSlug");
-CREATE INDEX "Photo_albumId_idx" ON "Photo" ("albumId");
-CREATE INDEX "Photo_uploaderId_idx" ON "Photo" ("uploaderId");
-CREATE UNIQUE INDEX "PhotoAlbum_coverPhotoId_key" ON "PhotoAlbum" ("coverPhotoId");
-CREATE UNIQUE INDEX "PhotoAlbum_eventId_key" ON "PhotoAlbum" ("eventId");
-CREATE UNIQUE INDEX "Product_slug_key" ON "Product" ("slug");
-CREATE INDEX "Product_isActive_isPublic_idx" ON "Product" ("isActive", "isPublic");
-CREATE INDEX "Product_slug_idx" ON "Product" ("slug");
-CREATE INDEX "Product_sortOrder_idx" ON "Product" ("sortOrder");
-CREATE INDEX "Product_type_idx" ON "Product" ("type");
-CREATE UNIQUE INDEX "ProductVariant_sku_key" ON "ProductVariant" ("sku");
-CREATE INDEX "ProductVariant_productId_idx" ON "ProductVariant" ("productId");
-CREATE INDEX "ProductVariant_productId_isActive_idx" ON "ProductVariant" ("productId", "isActive");
-CREATE INDEX "ProductVariant_sku_idx" ON "ProductVariant" ("sku");
-CREATE INDEX "RoleAssignment_committeeId_idx" ON "RoleAssignment" ("committeeId");
-CREATE INDEX "RoleAssignment_committeeRoleId_idx" ON "RoleAssignment" ("committeeRoleId");
-CREATE INDEX "RoleAssignment_memberId_idx" ON "RoleAssignment" ("memberId");
-CREATE INDEX "RoleAssignment_termId_committeeId_idx" ON "RoleAssignment" ("termId", "committeeId");
-CREATE INDEX "RoleAssignment_termId_idx" ON "RoleAssignment" ("termId");
-CREATE UNIQUE INDEX "Session_tokenHash_key" ON "Session" ("tokenHash");
-CREATE INDEX "Session_expiresAt_idx" ON "Session" ("expiresAt");
-CREATE INDEX "Session_revokedAt_idx" ON "Session" ("revokedAt");
-CREATE INDEX "Session_tokenHash_idx" ON "Session" ("tokenHash");
-CREATE INDEX "Session_userAccountId_idx" ON "Session" ("userAccountId");
-CREATE INDEX "ShippingAddress_customerId_idx" ON "ShippingAddress" ("customerId");
-CREATE INDEX "StarlingAudit_action_idx" ON "StarlingAudit" ("action");
-CREATE INDEX "StarlingAudit_conversationId_idx" ON "StarlingAudit" ("conversationId");
-CREATE INDEX "StarlingAudit_createdAt_idx" ON "StarlingAudit" ("createdAt");
-CREATE INDEX "StarlingAudit_userId_idx" ON "StarlingAudit" ("userId");
-CREATE INDEX "StarlingConversation_updatedAt_idx" ON "StarlingConversation" ("updatedAt");
-CREATE INDEX "StarlingConversation_userId_idx" ON "StarlingConversation" ("userId");
-CREATE INDEX "StarlingKnowledge_organization_id_idx" ON "StarlingKnowledge" ("organization_id");
-CREATE INDEX "StarlingKnowledge_source_idx" ON "StarlingKnowledge" ("source");
-CREATE INDEX "StarlingKnowledge_source_type_idx" ON "StarlingKnowledge" ("source_type");
-CREATE INDEX "StarlingKnowledge_visibility_idx" ON "StarlingKnowledge" ("visibility");
-CREATE INDEX "StarlingMessage_conversationId_idx" ON "StarlingMessage" ("conversationId");
-CREATE INDEX "StarlingMessage_createdAt_idx" ON "StarlingMessage" ("createdAt");
-CREATE INDEX "StarlingStaging_conversationId_idx" ON "StarlingStaging" ("conversationId");
-CREATE INDEX "StarlingStaging_expiresAt_idx" ON "StarlingStaging" ("expiresAt");
-CREATE INDEX "StarlingStaging_userId_idx" ON "StarlingStaging" ("userId");
-CREATE UNIQUE INDEX "StoreOrder_idempotencyKey_key" ON "StoreOrder" ("idempotencyKey");
-CREATE UNIQUE INDEX "StoreOrder_orderNumber_key" ON "StoreOrder" ("orderNumber");
-CREATE INDEX "StoreOrder_createdAt_idx" ON "StoreOrder" ("createdAt");
-CREATE INDEX "StoreOrder_customerId_idx" ON "StoreOrder" ("customerId");
-CREATE INDEX "StoreOrder_guestEmail_idx" ON "StoreOrder" ("guestEmail");
-CREATE INDEX "StoreOrder_orderNumber_idx" ON "StoreOrder" ("orderNumber");
-CREATE INDEX "StoreOrder_sessionId_idx" ON "StoreOrder" ("sessionId");
-CREATE INDEX "StoreOrder_status_idx" ON "StoreOrder" ("status");
-CREATE INDEX "StoreOrderItem_orderId_idx" ON "StoreOrderItem" ("orderId");
-CREATE INDEX "StoreOrderItem_productId_idx" ON "StoreOrderItem" ("productId");
-CREATE UNIQUE INDEX "SupportCase_caseNumber_key" ON "SupportCase" ("caseNumber");
-CREATE INDEX "SupportCase_category_idx" ON "SupportCase" ("category");
-CREATE INDEX "SupportCase_closedAt_idx" ON "SupportCase" ("closedAt");
-CREATE INDEX "SupportCase_ownerId_idx" ON "SupportCase" ("ownerId");
-CREATE INDEX "SupportCase_receivedAt_idx" ON "SupportCase" ("receivedAt");
-CREATE INDEX "SupportCase_status_idx" ON "SupportCase" ("status");
-CREATE INDEX "SupportCase_submitterId_idx" ON "SupportCase" ("submitterId");
-CREATE INDEX "SupportCaseNote_caseId_idx" ON "SupportCaseNote" ("caseId");
-CREATE INDEX "SupportCaseNote_createdAt_idx" ON "SupportCaseNote" ("createdAt");
-CREATE UNIQUE INDEX "Template_slug_key" ON "Template" ("slug");
-CREATE INDEX "Template_isActive_idx" ON "Template" ("isActive");
-CREATE INDEX "Template_type_idx" ON "Template" ("type");
-CREATE UNIQUE INDEX "Theme_slug_key" ON "Theme" ("slug");
-CREATE INDEX "Theme_isDefault_idx" ON "Theme" ("isDefault");
-CREATE INDEX "Theme_status_idx" ON "Theme" ("status");
-CREATE INDEX "TicketTier_eventId_idx" ON "TicketTier" ("eventId");
-CREATE INDEX "TicketTier_eventId_isActive_idx" ON "TicketTier" ("eventId", "isActive");
-CREATE INDEX "TransitionAssignment_committeeId_idx" ON "TransitionAssignment" ("committeeId");
-CREATE INDEX "TransitionAssignment_memberId_idx" ON "TransitionAssignment" ("memberId");
-CREATE INDEX "TransitionAssignment_transitionPlanId_idx" ON "TransitionAssignment" ("transitionPlanId");
-CREATE INDEX "TransitionPlan_effectiveAt_idx" ON "TransitionPlan" ("effectiveAt");
-CREATE INDEX "TransitionPlan_status_idx" ON "TransitionPlan" ("status");
-CREATE INDEX "TransitionPlan_targetTermId_idx" ON "TransitionPlan" ("targetTermId");
-CREATE UNIQUE INDEX "UserAccount_email_key" ON "UserAccount" ("email");
-CREATE UNIQUE INDEX "UserAccount_memberId_key" ON "UserAccount" ("memberId");
-CREATE UNIQUE INDEX "WaContactFieldDef_waFieldId_key" ON "WaContactFieldDef" ("waFieldId");
-CREATE INDEX "WaContactFieldDef_fieldName_idx" ON "WaContactFieldDef" ("fieldName");
-CREATE INDEX "WaContactFieldDef_systemCode_idx" ON "WaContactFieldDef" ("systemCode");
-CREATE UNIQUE INDEX "WaFieldMapping_waFieldDefId_key" ON "WaFieldMapping" ("waFieldDefId");
-CREATE UNIQUE INDEX "WaIdMapping_entityType_waId_key" ON "WaIdMapping" ("entityType", "waId");
-CREATE INDEX "WaIdMapping_entityType_clubosId_idx" ON "WaIdMapping" ("entityType", "clubosId");
-CREATE INDEX "WaIdMapping_syncedAt_idx" ON "WaIdMapping" ("syncedAt");
-CREATE UNIQUE INDEX "WaResourceMapping_fileObjectId_key" ON "WaResourceMapping" ("fileObjectId");
-CREATE UNIQUE INDEX "WaResourceMapping_waResourceUrl_key" ON "WaResourceMapping" ("waResourceUrl");
-CREATE INDEX "WaResourceMapping_fileObjectId_idx" ON "WaResourceMapping" ("fileObjectId");
-CREATE INDEX "WaResourceMapping_status_idx" ON "WaResourceMapping" ("status");
-CREATE UNIQUE INDEX "WidgetData_widgetTypeId_scopeType_scopeId_key" ON "WidgetData" ("widgetTypeId", "scopeType", "scopeId");
-CREATE INDEX "WidgetData_scopeType_scopeId_idx" ON "WidgetData" ("scopeType", "scopeId");
-CREATE INDEX "WidgetData_widgetTypeId_idx" ON "WidgetData" ("widgetTypeId");
-CREATE UNIQUE INDEX "WidgetType_slug_key" ON "WidgetType" ("slug");
-CREATE INDEX "WidgetType_slug_idx" ON "WidgetType" ("slug");
-CREATE INDEX "WidgetType_status_idx" ON "WidgetType" ("status");
+    -- The unique indexes of a table, and its others; a plus joins the columns of one.
+    EXECUTE (
+        SELECT string_agg(format('CREATE %s INDEX %I ON %I ("%s")', uniqueness, concat_ws('_', name, replace(columns, '+', '_'), ending),
+            name, replace(columns, '+', '", "')), ';')
+        FROM (VALUES
+            ('ActivityGroup', 'slug', 'approvedById category proposedById slug status'),
+            ('ActivityGroupAnnouncement', '', 'expiresAt groupId+publishedAt'),
+            ('ActivityGroupMember', 'groupId+memberId+joinedAt', 'groupId+leftAt memberId'),
+            ('Asset', '', 'type'),
+            ('AudienceRule', '', 'name'),
+            ('AuditLog', '', 'action createdAt memberId resourceType+resourceId'),
+            ('AuthChallenge', 'challenge', 'challenge email expiresAt userAccountId'),
+            ('Committee', 'slug', 'isActive'),
+            ('CommitteeRole', 'committeeId+slug', 'committeeId'),
+            ('CustomFieldDef', 'entityType+slug', 'entityType+isActive'),
+            ('CustomFieldValue', 'customFieldDefId+entityId', 'customFieldDefId entityId'),
+            ('DeliveryLog', '', 'campaignId recipientEmail recipientId status'),
+            ('DigitalDelivery', 'downloadToken', 'downloadToken expiresAt orderId'),
+            ('EmailLog', '', 'memberId sentAt status'),
+            ('EmailMagicLink', 'tokenHash', 'email expiresAt tokenHash'),
+            ('EmailSuppressionList', 'email', 'email expiresAt reason'),
+            ('Event', '', 'activityGroupId approvedById canceledById category changesRequestedById clonedFromId
+                committeeId eventChairId publishedById startTime status submittedById'),
+            ('EventNote', '', 'authorId eventId eventId+noteType'),
+            ('EventPostmortem', 'eventId', 'createdById eventId status'),
+            ('EventRegistration', 'eventId+memberId', 'eventId eventId+status+waitlistPosition memberId+eventId
+                memberId ticketTierId'),
+            ('FileAccess', 'fileId+principalType+principalId+permission', 'expiresAt fileId
+                principalType+principalId'),
+            ('FileObject', 'storageKey', 'createdAt isPublic mimeType uploadedById'),
+            ('FileTag', 'fileId+tag', 'fileId tag'),
+            ('GovernanceAnnotation', '', 'createdById isPublished motionId targetType+targetId'),
+            ('GovernanceMeeting', 'date+type', 'createdById date type'),
+            ('GovernanceMinutes', 'meetingId+version', 'createdAt meetingId status'),
+            ('GovernanceMotion', 'meetingId+motionNumber', 'meetingId result'),
+            ('GovernanceReviewFlag', '', 'createdById dueDate flagType status targetType+targetId'),
+            ('JobRun', 'jobName+scheduledFor', 'createdAt jobName scheduledFor status'),
+            ('MailingList', 'slug', 'isActive'),
+            ('Member', 'email profilePhotoId', 'membershipStatusId membershipTierId'),
+            ('MemberServiceHistory', '', 'committeeId endAt eventId memberId+endAt memberId serviceType startAt termId
+                transitionPlanId'),
+            ('MembershipStatus', 'code', ''),
+            ('MembershipTier', 'code', 'sortOrder'),
+            ('MessageCampaign', '', 'mailingListId messageTemplateId scheduledAt status'),
+            ('MessageTemplate', 'slug', 'isActive'),
+            ('Navigation', 'slug', 'isActive sortOrder'),
+            ('Page', 'slug', 'publishAt status templateId visibility'),
+            ('PageRevision', '', 'pageId+createdAt pageId+stackPosition'),
+            ('PasskeyCredential', 'credentialId', 'credentialId isRevoked userAccountId'),
+            ('PaymentIntent', 'idempotencyKey', 'createdAt providerRef registrationId status'),
+            ('PaymentMethod', '', 'memberId memberId+status memberId+type+status'),
+            ('Permission', 'resourceType+resourceId+memberId+action', 'memberId resourceType+resourceId roleSlug'),
+            ('Photo', '', 'albumId uploaderId'),
+            ('PhotoAlbum', 'coverPhotoId eventId', ''),
+            ('Product', 'slug', 'isActive+isPublic slug sortOrder type'),
+            ('ProductVariant', 'sku', 'productId productId+isActive sku'),
+            ('RoleAssignment', '', 'committeeId committeeRoleId memberId termId+committeeId termId'),
+            ('Session', 'tokenHash', 'expiresAt revokedAt tokenHash userAccountId'),
+            ('ShippingAddress', '', 'customerId'),
+            ('StarlingAudit', '', 'action conversationId createdAt userId'),
+            ('StarlingConversation', '', 'updatedAt userId'),
+            ('StarlingKnowledge', '', 'organization_id source source_type visibility'),
+            ('StarlingMessage', '', 'conversationId createdAt'),
+            ('StarlingStaging', '', 'conversationId expiresAt userId'),
+            ('StoreOrder', 'idempotencyKey orderNumber', 'createdAt customerId guestEmail orderNumber sessionId
+                status'),
+            ('StoreOrderItem', '', 'orderId productId'),
+            ('SupportCase', 'caseNumber', 'category closedAt ownerId receivedAt status submitterId'),
+            ('SupportCaseNote', '', 'caseId createdAt'),
+            ('Template', 'slug', 'isActive type'),
+            ('Theme', 'slug', 'isDefault status'),
+            ('TicketTier', '', 'eventId eventId+isActive'),
+            ('TransitionAssignment', '', 'committeeId memberId transitionPlanId'),
+            ('TransitionPlan', '', 'effectiveAt status targetTermId'),
+            ('UserAccount', 'email memberId', ''),
+            ('WaContactFieldDef', 'waFieldId', 'fieldName systemCode'),
+            ('WaFieldMapping', 'waFieldDefId', ''),
+            ('WaIdMapping', 'entityType+waId', 'entityType+clubosId syncedAt'),
+            ('WaResourceMapping', 'fileObjectId waResourceUrl', 'fileObjectId status'),
+            ('WidgetData', 'widgetTypeId+scopeType+scopeId', 'scopeType+scopeId widgetTypeId'),
+            ('WidgetType', 'slug', 'slug status')
+        ) AS t (name, uniques, others) CROSS JOIN LATERAL (
+            SELECT 'UNIQUE' AS uniqueness, 'key' AS ending, regexp_split_to_table(uniques, '\s+') AS columns
+            UNION ALL SELECT '', 'idx', regexp_split_to_table(others, '\s+')
+        ) AS i WHERE columns <> ''
+    );
 
-ALTER TABLE "ActivityGroup" ADD CONSTRAINT "ActivityGroup_approvedById_fkey" FOREIGN KEY ("approvedById")
-    REFERENCES "Member" ("id") ON DELETE SET NULL ON UPDATE CASCADE;
-ALTER TABLE "ActivityGroup" ADD CONSTRAINT "ActivityGroup_deactivatedById_fkey" FOREIGN KEY ("deactivatedById")
-    REFERENCES "Member" ("id") ON DELETE SET NULL ON UPDATE CASCADE;
-ALTER TABLE "ActivityGroup" ADD CONSTRAINT "ActivityGroup_proposedById_fkey" FOREIGN KEY ("proposedById")
-    REFERENCES "Member" ("id") ON DELETE RESTRICT ON UPDATE CASCADE;
-ALTER TABLE "ActivityGroup" ADD CONSTRAINT "ActivityGroup_rejectedById_fkey" FOREIGN KEY ("rejectedById")
-    REFERENCES "Member" ("id") ON DELETE SET NULL ON UPDATE CASCADE;
-ALTER TABLE "ActivityGroupAnnouncement" ADD CONSTRAINT "ActivityGroupAnnouncement_createdById_fkey" FOREIGN KEY ("createdById")
-    REFERENCES "Member" ("id") ON DELETE RESTRICT ON UPDATE CASCADE;
-ALTER TABLE "ActivityGroupAnnouncement" ADD CONSTRAINT "ActivityGroupAnnouncement_groupId_fkey" FOREIGN KEY ("groupId")
-    REFERENCES "ActivityGroup" ("id") ON DELETE CASCADE ON UPDATE CASCADE;
-ALTER TABLE "ActivityGroupMember" ADD CONSTRAINT "ActivityGroupMember_groupId_fkey" FOREIGN KEY ("groupId")
-    REFERENCES "ActivityGroup" ("id") ON DELETE CASCADE ON UPDATE CASCADE;
-ALTER TABLE "ActivityGroupMember" ADD CONSTRAINT "ActivityGroupMember_memberId_fkey" FOREIGN KEY ("memberId")
-    REFERENCES "Member" ("id") ON DELETE RESTRICT ON UPDATE CASCADE;
-ALTER TABLE "AuditLog" ADD CONSTRAINT "AuditLog_memberId_fkey" FOREIGN KEY ("memberId")
-    REFERENCES "Member" ("id") ON DELETE SET NULL ON UPDATE CASCADE;
-ALTER TABLE "CommitteeRole" ADD CONSTRAINT "CommitteeRole_committeeId_fkey" FOREIGN KEY ("committeeId")
-    REFERENCES "Committee" ("id") ON DELETE RESTRICT ON UPDATE CASCADE;
-ALTER TABLE "CustomFieldValue" ADD CONSTRAINT "CustomFieldValue_customFieldDefId_fkey" FOREIGN KEY ("customFieldDefId")
-    REFERENCES "CustomFieldDef" ("id") ON DELETE RESTRICT ON UPDATE CASCADE;
-ALTER TABLE "DeliveryLog" ADD CONSTRAINT "DeliveryLog_campaignId_fkey" FOREIGN KEY ("campaignId")
-    REFERENCES "MessageCampaign" ("id") ON DELETE RESTRICT ON UPDATE CASCADE;
-ALTER TABLE "DeliveryLog" ADD CONSTRAINT "DeliveryLog_recipientId_fkey" FOREIGN KEY ("recipientId")
-    REFERENCES "Member" ("id") ON DELETE SET NULL ON UPDATE CASCADE;
-ALTER TABLE "DigitalDelivery" ADD CONSTRAINT "DigitalDelivery_orderId_fkey" FOREIGN KEY ("orderId")
-    REFERENCES "StoreOrder" ("id") ON DELETE CASCADE ON UPDATE CASCADE;
-ALTER TABLE "EmailLog" ADD CONSTRAINT "EmailLog_memberId_fkey" FOREIGN KEY ("memberId")
-    REFERENCES "Member" ("id") ON DELETE SET NULL ON UPDATE CASCADE;
-ALTER TABLE "Event" ADD CONSTRAINT "Event_activityGroupId_fkey" FOREIGN KEY ("activityGroupId")
-    REFERENCES "ActivityGroup" ("id") ON DELETE SET NULL ON UPDATE CASCADE;
-ALTER TABLE "Event" ADD CONSTRAINT "Event_approvedById_fkey" FOREIGN KEY ("approvedById")
-    REFERENCES "Member" ("id") ON DELETE SET NULL ON UPDATE CASCADE;
-ALTER TABLE "Event" ADD CONSTRAINT "Event_canceledById_fkey" FOREIGN KEY ("canceledById")
-    REFERENCES "Member" ("id") ON DELETE SET NULL ON UPDATE CASCADE;
-ALTER TABLE "Event" ADD CONSTRAINT "Event_changesRequestedById_fkey" FOREIGN KEY ("changesRequestedById")
-    REFERENCES "Member" ("id") ON DELETE SET NULL ON UPDATE CASCADE;
-ALTER TABLE "Event" ADD CONSTRAINT "Event_clonedFromId_fkey" FOREIGN KEY ("clonedFromId")
-    REFERENCES "Event" ("id") ON DELETE SET NULL ON UPDATE CASCADE;
-ALTER TABLE "Event" ADD CONSTRAINT "Event_committeeId_fkey" FOREIGN KEY ("committeeId")
-    REFERENCES "Committee" ("id") ON DELETE SET NULL ON UPDATE CASCADE;
-ALTER TABLE "Event" ADD CONSTRAINT "Event_eventChairId_fkey" FOREIGN KEY ("eventChairId")
-    REFERENCES "Member" ("id") ON DELETE SET NULL ON UPDATE CASCADE;
-ALTER TABLE "Event" ADD CONSTRAINT "Event_publishedById_fkey" FOREIGN KEY ("publishedById")
-    REFERENCES "Member" ("id") ON DELETE SET NULL ON UPDATE CASCADE;
-ALTER TABLE "Event" ADD CONSTRAINT "Event_submittedById_fkey" FOREIGN KEY ("submittedById")
-    REFERENCES "Member" ("id") ON DELETE SET NULL ON UPDATE CASCADE;
-ALTER TABLE "EventNote" ADD CONSTRAINT "EventNote_authorId_fkey" FOREIGN KEY ("authorId")
-    REFERENCES "Member" ("id") ON DELETE CASCADE ON UPDATE CASCADE;
-ALTER TABLE "EventNote" ADD CONSTRAINT "EventNote_eventId_fkey" FOREIGN KEY ("eventId")
-    REFERENCES "Event" ("id") ON DELETE CASCADE ON UPDATE CASCADE;
-ALTER TABLE "EventPostmortem" ADD CONSTRAINT "EventPostmortem_approvedBy_fkey" FOREIGN KEY ("approvedBy")
-    REFERENCES "Member" ("id") ON DELETE SET NULL ON UPDATE CASCADE;
-ALTER TABLE "EventPostmortem" ADD CONSTRAINT "EventPostmortem_createdById_fkey" FOREIGN KEY ("createdById")
-    REFERENCES "Member" ("id") ON DELETE SET NULL ON UPDATE CASCADE;
-ALTER TABLE "EventPostmortem" ADD CONSTRAINT "EventPostmortem_eventId_fkey" FOREIGN KEY ("eventId")
-    REFERENCES "Event" ("id") ON DELETE CASCADE ON UPDATE CASCADE;
-ALTER TABLE "EventRegistration" ADD CONSTRAINT "EventRegistration_eventId_fkey" FOREIGN KEY ("eventId")
-    REFERENCES "Event" ("id") ON DELETE RESTRICT ON UPDATE CASCADE;
-ALTER TABLE "EventRegistration" ADD CONSTRAINT "EventRegistration_memberId_fkey" FOREIGN KEY ("memberId")
-    REFERENCES "Member" ("id") ON DELETE RESTRICT ON UPDATE CASCADE;
-ALTER TABLE "EventRegistration" ADD CONSTRAINT "EventRegistration_ticketTierId_fkey" FOREIGN KEY ("ticketTierId")
-    REFERENCES "TicketTier" ("id") ON DELETE SET NULL ON UPDATE CASCADE;
-ALTER TABLE "FileAccess" ADD CONSTRAINT "FileAccess_fileId_fkey" FOREIGN KEY ("fileId")
-    REFERENCES "FileObject" ("id") ON DELETE CASCADE ON UPDATE CASCADE;
-ALTER TABLE "FileAccess" ADD CONSTRAINT "FileAccess_grantedById_fkey" FOREIGN KEY ("grantedById")
-    REFERENCES "Member" ("id") ON DELETE SET NULL ON UPDATE CASCADE;
-ALTER TABLE "FileObject" ADD CONSTRAINT "FileObject_uploadedById_fkey" FOREIGN KEY ("uploadedById")
-    REFERENCES "Member" ("id") ON DELETE SET NULL ON UPDATE CASCADE;
-ALTER TABLE "FileTag" ADD CONSTRAINT "FileTag_fileId_fkey" FOREIGN KEY ("fileId")
-    REFERENCES "FileObject" ("id") ON DELETE CASCADE ON UPDATE CASCADE;
-ALTER TABLE "GovernanceAnnotation" ADD CONSTRAINT "GovernanceAnnotation_createdById_fkey" FOREIGN KEY ("createdById")
-    REFERENCES "Member" ("id") ON DELETE SET NULL ON UPDATE CASCADE;
-ALTER TABLE "GovernanceAnnotation" ADD CONSTRAINT "GovernanceAnnotation_motionId_fkey" FOREIGN KEY ("motionId")
-    REFERENCES "GovernanceMotion" ("id") ON DELETE CASCADE ON UPDATE CASCADE;
-ALTER TABLE "GovernanceMeeting" ADD CONSTRAINT "GovernanceMeeting_createdById_fkey" FOREIGN KEY ("createdById")
-    REFERENCES "Member" ("id") ON DELETE SET NULL ON UPDATE CASCADE;
-ALTER TABLE "GovernanceMinutes" ADD CONSTRAINT "GovernanceMinutes_approvedById_fkey" FOREIGN KEY ("approvedById")
-    REFERENCES "Member" ("id") ON DELETE SET NULL ON UPDATE CASCADE;
-ALTER TABLE "GovernanceMinutes" ADD CONSTRAINT "GovernanceMinutes_createdById_fkey" FOREIGN KEY ("createdById")
-    REFERENCES "Member" ("id") ON DELETE SET NULL ON UPDATE CASCADE;
-ALTER TABLE "GovernanceMinutes" ADD CONSTRAINT "GovernanceMinutes_lastEditedById_fkey" FOREIGN KEY ("lastEditedById")
-    REFERENCES "Member" ("id") ON DELETE SET NULL ON UPDATE CASCADE;
-ALTER TABLE "GovernanceMinutes" ADD CONSTRAINT "GovernanceMinutes_meetingId_fkey" FOREIGN KEY ("meetingId")
-    REFERENCES "GovernanceMeeting" ("id") ON DELETE CASCADE ON UPDATE CASCADE;
-ALTER TABLE "GovernanceMinutes" ADD CONSTRAINT "GovernanceMinutes_publishedById_fkey" FOREIGN KEY ("publishedById")
-    REFERENCES "Member" ("id") ON DELETE SET NULL ON UPDATE CASCADE;
-ALTER TABLE "GovernanceMinutes" ADD CONSTRAINT "GovernanceMinutes_reviewedById_fkey" FOREIGN KEY ("reviewedById")
-    REFERENCES "Member" ("id") ON DELETE SET NULL ON UPDATE CASCADE;
-ALTER TABLE "GovernanceMinutes" ADD CONSTRAINT "GovernanceMinutes_submittedById_fkey" FOREIGN KEY ("submittedById")
-    REFERENCES "Member" ("id") ON DELETE SET NULL ON UPDATE CASCADE;
-ALTER TABLE "GovernanceMotion" ADD CONSTRAINT "GovernanceMotion_createdById_fkey" FOREIGN KEY ("createdById")
-    REFERENCES "Member" ("id") ON DELETE SET NULL ON UPDATE CASCADE;
-ALTER TABLE "GovernanceMotion" ADD CONSTRAINT "GovernanceMotion_meetingId_fkey" FOREIGN KEY ("meetingId")
-    REFERENCES "GovernanceMeeting" ("id") ON DELETE CASCADE ON UPDATE CASCADE;
-ALTER TABLE "GovernanceMotion" ADD CONSTRAINT "GovernanceMotion_movedById_fkey" FOREIGN KEY ("movedById")
-    REFERENCES "Member" ("id") ON DELETE SET NULL ON UPDATE CASCADE;
-ALTER TABLE "GovernanceMotion" ADD CONSTRAINT "GovernanceMotion_secondedById_fkey" FOREIGN KEY ("secondedById")
-    REFERENCES "Member" ("id") ON DELETE SET NULL ON UPDATE CASCADE;
-ALTER TABLE "GovernanceReviewFlag" ADD CONSTRAINT "GovernanceReviewFlag_createdById_fkey" FOREIGN KEY ("createdById")
-    REFERENCES "Member" ("id") ON DELETE SET NULL ON UPDATE CASCADE;
-ALTER TABLE "GovernanceReviewFlag" ADD CONSTRAINT "GovernanceReviewFlag_resolvedById_fkey" FOREIGN KEY ("resolvedById")
-    REFERENCES "Member" ("id") ON DELETE SET NULL ON UPDATE CASCADE;
-ALTER TABLE "MailingList" ADD CONSTRAINT "MailingList_audienceRuleId_fkey" FOREIGN KEY ("audienceRuleId")
-    REFERENCES "AudienceRule" ("id") ON DELETE SET NULL ON UPDATE CASCADE;
-ALTER TABLE "Member" ADD CONSTRAINT "Member_membershipStatusId_fkey" FOREIGN KEY ("membershipStatusId")
-    REFERENCES "MembershipStatus" ("id") ON DELETE RESTRICT ON UPDATE CASCADE;
-ALTER TABLE "Member" ADD CONSTRAINT "Member_membershipTierId_fkey" FOREIGN KEY ("membershipTierId")
-    REFERENCES "MembershipTier" ("id") ON DELETE SET NULL ON UPDATE CASCADE;
-ALTER TABLE "Member" ADD CONSTRAINT "Member_profilePhotoId_fkey" FOREIGN KEY ("profilePhotoId")
-    REFERENCES "FileObject" ("id") ON DELETE SET NULL ON UPDATE CASCADE;
-ALTER TABLE "MemberServiceHistory" ADD CONSTRAINT "MemberServiceHistory_committeeId_fkey" FOREIGN KEY ("committeeId")
-    REFERENCES "Committee" ("id") ON DELETE SET NULL ON UPDATE CASCADE;
-ALTER TABLE "MemberServiceHistory" ADD CONSTRAINT "MemberServiceHistory_createdById_fkey" FOREIGN KEY ("createdById")
-    REFERENCES "Member" ("id") ON DELETE SET NULL ON UPDATE CASCADE;
-ALTER TABLE "MemberServiceHistory" ADD CONSTRAINT "MemberServiceHistory_eventId_fkey" FOREIGN KEY ("eventId")
-    REFERENCES "Event" ("id") ON DELETE SET NULL ON UPDATE CASCADE;
-ALTER TABLE "MemberServiceHistory" ADD CONSTRAINT "MemberServiceHistory_memberId_fkey" FOREIGN KEY ("memberId")
-    REFERENCES "Member" ("id") ON DELETE RESTRICT ON UPDATE CASCADE;
-ALTER TABLE "MemberServiceHistory" ADD CONSTRAINT "MemberServiceHistory_termId_fkey" FOREIGN KEY ("termId")
-    REFERENCES "Term" ("id") ON DELETE SET NULL ON UPDATE CASCADE;
-ALTER TABLE "MemberServiceHistory" ADD CONSTRAINT "MemberServiceHistory_transitionPlanId_fkey" FOREIGN KEY ("transitionPlanId")
-    REFERENCES "TransitionPlan" ("id") ON DELETE SET NULL ON UPDATE CASCADE;
-ALTER TABLE "MessageCampaign" ADD CONSTRAINT "MessageCampaign_audienceRuleId_fkey" FOREIGN KEY ("audienceRuleId")
-    REFERENCES "AudienceRule" ("id") ON DELETE SET NULL ON UPDATE CASCADE;
-ALTER TABLE "MessageCampaign" ADD CONSTRAINT "MessageCampaign_createdById_fkey" FOREIGN KEY ("createdById")
-    REFERENCES "Member" ("id") ON DELETE SET NULL ON UPDATE CASCADE;
-ALTER TABLE "MessageCampaign" ADD CONSTRAINT "MessageCampaign_mailingListId_fkey" FOREIGN KEY ("mailingListId")
-    REFERENCES "MailingList" ("id") ON DELETE SET NULL ON UPDATE CASCADE;
-ALTER TABLE "MessageCampaign" ADD CONSTRAINT "MessageCampaign_messageTemplateId_fkey" FOREIGN KEY ("messageTemplateId")
-    REFERENCES "MessageTemplate" ("id") ON DELETE RESTRICT ON UPDATE CASCADE;
-ALTER TABLE "MessageTemplate" ADD CONSTRAINT "MessageTemplate_templateId_fkey" FOREIGN KEY ("templateId")
-    REFERENCES "Template" ("id") ON DELETE SET NULL ON UPDATE CASCADE;
-ALTER TABLE "Navigation" ADD CONSTRAINT "Navigation_audienceRuleId_fkey" FOREIGN KEY ("audienceRuleId")
-    REFERENCES "AudienceRule" ("id") ON DELETE SET NULL ON UPDATE CASCADE;
-ALTER TABLE "Page" ADD CONSTRAINT "Page_audienceRuleId_fkey" FOREIGN KEY ("audienceRuleId")
-    REFERENCES "AudienceRule" ("id") ON DELETE SET NULL ON UPDATE CASCADE;
-ALTER TABLE "Page" ADD CONSTRAINT "Page_createdById_fkey" FOREIGN KEY ("createdById")
-    REFERENCES "Member" ("id") ON DELETE SET NULL ON UPDATE CASCADE;
-ALTER TABLE "Page" ADD CONSTRAINT "Page_templateId_fkey" FOREIGN KEY ("templateId")
-    REFERENCES "Template" ("id") ON DELETE SET NULL ON UPDATE CASCADE;
-ALTER TABLE "Page" ADD CONSTRAINT "Page_themeId_fkey" FOREIGN KEY ("themeId")
-    REFERENCES "Theme" ("id") ON DELETE SET NULL ON UPDATE CASCADE;
-ALTER TABLE "Page" ADD CONSTRAINT "Page_updatedById_fkey" FOREIGN KEY ("updatedById")
-    REFERENCES "Member" ("id") ON DELETE SET NULL ON UPDATE CASCADE;
-ALTER TABLE "PageRevision" ADD CONSTRAINT "PageRevision_createdById_fkey" FOREIGN KEY ("createdById")
-    REFERENCES "Member" ("id") ON DELETE SET NULL ON UPDATE CASCADE;
-ALTER TABLE "PageRevision" ADD CONSTRAINT "PageRevision_pageId_fkey" FOREIGN KEY ("pageId")
-    REFERENCES "Page" ("id") ON DELETE CASCADE ON UPDATE CASCADE;
-ALTER TABLE "PasskeyCredential" ADD CONSTRAINT "PasskeyCredential_revokedById_fkey" FOREIGN KEY ("revokedById")
-    REFERENCES "Member" ("id") ON DELETE SET NULL ON UPDATE CASCADE;
-ALTER TABLE "PasskeyCredential" ADD CONSTRAINT "PasskeyCredential_userAccountId_fkey" FOREIGN KEY ("userAccountId")
-    REFERENCES "UserAccount" ("id") ON DELETE CASCADE ON UPDATE CASCADE;
-ALTER TABLE "PaymentIntent" ADD CONSTRAINT "PaymentIntent_registrationId_fkey" FOREIGN KEY ("registrationId")
-    REFERENCES "EventRegistration" ("id") ON DELETE CASCADE ON UPDATE CASCADE;
-ALTER TABLE "PaymentMethod" ADD CONSTRAINT "PaymentMethod_memberId_fkey" FOREIGN KEY ("memberId")
-    REFERENCES "Member" ("id") ON DELETE CASCADE ON UPDATE CASCADE;
-ALTER TABLE "Permission" ADD CONSTRAINT "Permission_memberId_fkey" FOREIGN KEY ("memberId")
-    REFERENCES "Member" ("id") ON DELETE SET NULL ON UPDATE CASCADE;
-ALTER TABLE "Photo" ADD CONSTRAINT "Photo_albumId_fkey" FOREIGN KEY ("albumId")
-    REFERENCES "PhotoAlbum" ("id") ON DELETE RESTRICT ON UPDATE CASCADE;
-ALTER TABLE "Photo" ADD CONSTRAINT "Photo_uploaderId_fkey" FOREIGN KEY ("uploaderId")
-    REFERENCES "Member" ("id") ON DELETE RESTRICT ON UPDATE CASCADE;
-ALTER TABLE "PhotoAlbum" ADD CONSTRAINT "PhotoAlbum_coverPhotoId_fkey" FOREIGN KEY ("coverPhotoId")
-    REFERENCES "Photo" ("id") ON DELETE SET NULL ON UPDATE CASCADE;
-ALTER TABLE "PhotoAlbum" ADD CONSTRAINT "PhotoAlbum_eventId_fkey" FOREIGN KEY ("eventId")
-    REFERENCES "Event" ("id") ON DELETE SET NULL ON UPDATE CASCADE;
-ALTER TABLE "ProductVariant" ADD CONSTRAINT "ProductVariant_productId_fkey" FOREIGN KEY ("productId")
-    REFERENCES "Product" ("id") ON DELETE CASCADE ON UPDATE CASCADE;
-ALTER TABLE "RoleAssignment" ADD CONSTRAINT "RoleAssignment_committeeId_fkey" FOREIGN KEY ("committeeId")
-    REFERENCES "Committee" ("id") ON DELETE RESTRICT ON UPDATE CASCADE;
-ALTER TABLE "RoleAssignment" ADD CONSTRAINT "RoleAssignment_committeeRoleId_fkey" FOREIGN KEY ("committeeRoleId")
-    REFERENCES "CommitteeRole" ("id") ON DELETE RESTRICT ON UPDATE CASCADE;
-ALTER TABLE "RoleAssignment" ADD CONSTRAINT "RoleAssignment_memberId_fkey" FOREIGN KEY ("memberId")
-    REFERENCES "Member" ("id") ON DELETE RESTRICT ON UPDATE CASCADE;
-ALTER TABLE "RoleAssignment" ADD CONSTRAINT "RoleAssignment_termId_fkey" FOREIGN KEY ("termId")
-    REFERENCES "Term" ("id") ON DELETE RESTRICT ON UPDATE CASCADE;
-ALTER TABLE "Session" ADD CONSTRAINT "Session_impersonatingMemberId_fkey" FOREIGN KEY ("impersonatingMemberId")
-    REFERENCES "Member" ("id") ON DELETE SET NULL ON UPDATE CASCADE;
-ALTER TABLE "Session" ADD CONSTRAINT "Session_revokedById_fkey" FOREIGN KEY ("revokedById")
-    REFERENCES "Member" ("id") ON DELETE SET NULL ON UPDATE CASCADE;
-ALTER TABLE "Session" ADD CONSTRAINT "Session_userAccountId_fkey" FOREIGN KEY ("userAccountId")
-    REFERENCES "UserAccount" ("id") ON DELETE CASCADE ON UPDATE CASCADE;
-ALTER TABLE "ShippingAddress" ADD CONSTRAINT "ShippingAddress_customerId_fkey" FOREIGN KEY ("customerId")
-    REFERENCES "Member" ("id") ON DELETE SET NULL ON UPDATE CASCADE;
-ALTER TABLE "StarlingConversation" ADD CONSTRAINT "StarlingConversation_userId_fkey" FOREIGN KEY ("userId")
-    REFERENCES "Member" ("id") ON DELETE RESTRICT ON UPDATE CASCADE;
-ALTER TABLE "StarlingMessage" ADD CONSTRAINT "StarlingMessage_conversationId_fkey" FOREIGN KEY ("conversationId")
-    REFERENCES "StarlingConversation" ("id") ON DELETE CASCADE ON UPDATE CASCADE;
-ALTER TABLE "StarlingStaging" ADD CONSTRAINT "StarlingStaging_conversationId_fkey" FOREIGN KEY ("conversationId")
-    REFERENCES "StarlingConversation" ("id") ON DELETE CASCADE ON UPDATE CASCADE;
-ALTER TABLE "StoreOrder" ADD CONSTRAINT "StoreOrder_customerId_fkey" FOREIGN KEY ("customerId")
-    REFERENCES "Member" ("id") ON DELETE SET NULL ON UPDATE CASCADE;
-ALTER TABLE "StoreOrder" ADD CONSTRAINT "StoreOrder_shippingAddressId_fkey" FOREIGN KEY ("shippingAddressId")
-    REFERENCES "ShippingAddress" ("id") ON DELETE SET NULL ON UPDATE CASCADE;
-ALTER TABLE "StoreOrderItem" ADD CONSTRAINT "StoreOrderItem_orderId_fkey" FOREIGN KEY ("orderId")
-    REFERENCES "StoreOrder" ("id") ON DELETE CASCADE ON UPDATE CASCADE;
-ALTER TABLE "StoreOrderItem" ADD CONSTRAINT "StoreOrderItem_productId_fkey" FOREIGN KEY ("productId")
-    REFERENCES "Product" ("id") ON DELETE RESTRICT ON UPDATE CASCADE;
-ALTER TABLE "StoreOrderItem" ADD CONSTRAINT "StoreOrderItem_variantId_fkey" FOREIGN KEY ("variantId")
-    REFERENCES "ProductVariant" ("id") ON DELETE SET NULL ON UPDATE CASCADE;
-ALTER TABLE "SupportCase" ADD CONSTRAINT "SupportCase_closedById_fkey" FOREIGN KEY ("closedById")
-    REFERENCES "Member" ("id") ON DELETE SET NULL ON UPDATE CASCADE;
-ALTER TABLE "SupportCase" ADD CONSTRAINT "SupportCase_ownerId_fkey" FOREIGN KEY ("ownerId")
-    REFERENCES "Member" ("id") ON DELETE SET NULL ON UPDATE CASCADE;
-ALTER TABLE "SupportCase" ADD CONSTRAINT "SupportCase_relatedEventId_fkey" FOREIGN KEY ("relatedEventId")
-    REFERENCES "Event" ("id") ON DELETE SET NULL ON UPDATE CASCADE;
-ALTER TABLE "SupportCase" ADD CONSTRAINT "SupportCase_relatedMemberId_fkey" FOREIGN KEY ("relatedMemberId")
-    REFERENCES "Member" ("id") ON DELETE SET NULL ON UPDATE CASCADE;
-ALTER TABLE "SupportCase" ADD CONSTRAINT "SupportCase_submitterId_fkey" FOREIGN KEY ("submitterId")
-    REFERENCES "Member" ("id") ON DELETE SET NULL ON UPDATE CASCADE;
-ALTER TABLE "SupportCaseNote" ADD CONSTRAINT "SupportCaseNote_authorId_fkey" FOREIGN KEY ("authorId")
-    REFERENCES "Member" ("id") ON DELETE SET NULL ON UPDATE CASCADE;
-ALTER TABLE "SupportCaseNote" ADD CONSTRAINT "SupportCaseNote_caseId_fkey" FOREIGN KEY ("caseId")
-    REFERENCES "SupportCase" ("id") ON DELETE CASCADE ON UPDATE CASCADE;
-ALTER TABLE "TicketTier" ADD CONSTRAINT "TicketTier_eventId_fkey" FOREIGN KEY ("eventId")
-    REFERENCES "Event" ("id") ON DELETE CASCADE ON UPDATE CASCADE;
-ALTER TABLE "TransitionAssignment" ADD CONSTRAINT "TransitionAssignment_committeeId_fkey" FOREIGN KEY ("committeeId")
-    REFERENCES "Committee" ("id") ON DELETE SET NULL ON UPDATE CASCADE;
-ALTER TABLE "TransitionAssignment" ADD CONSTRAINT "TransitionAssignment_existingServiceId_fkey" FOREIGN KEY ("existingServiceId")
-    REFERENCES "MemberServiceHistory" ("id") ON DELETE SET NULL ON UPDATE CASCADE;
-ALTER TABLE "TransitionAssignment" ADD CONSTRAINT "TransitionAssignment_memberId_fkey" FOREIGN KEY ("memberId")
-    REFERENCES "Member" ("id") ON DELETE RESTRICT ON UPDATE CASCADE;
-ALTER TABLE "TransitionAssignment" ADD CONSTRAINT "TransitionAssignment_transitionPlanId_fkey" FOREIGN KEY ("transitionPlanId")
-    REFERENCES "TransitionPlan" ("id") ON DELETE CASCADE ON UPDATE CASCADE;
-ALTER TABLE "TransitionPlan" ADD CONSTRAINT "TransitionPlan_appliedById_fkey" FOREIGN KEY ("appliedById")
-    REFERENCES "Member" ("id") ON DELETE SET NULL ON UPDATE CASCADE;
-ALTER TABLE "TransitionPlan" ADD CONSTRAINT "TransitionPlan_createdById_fkey" FOREIGN KEY ("createdById")
-    REFERENCES "Member" ("id") ON DELETE SET NULL ON UPDATE CASCADE;
-ALTER TABLE "TransitionPlan" ADD CONSTRAINT "TransitionPlan_presidentApprovedById_fkey" FOREIGN KEY ("presidentApprovedById")
-    REFERENCES "Member" ("id") ON DELETE SET NULL ON UPDATE CASCADE;
-ALTER TABLE "TransitionPlan" ADD CONSTRAINT "TransitionPlan_targetTermId_fkey" FOREIGN KEY ("targetTermId")
-    REFERENCES "Term" ("id") ON DELETE RESTRICT ON UPDATE CASCADE;
-ALTER TABLE "TransitionPlan" ADD CONSTRAINT "TransitionPlan_vpActivitiesApprovedById_fkey" FOREIGN KEY ("vpActivitiesApprovedById")
-    REFERENCES "Member" ("id") ON DELETE SET NULL ON UPDATE CASCADE;
-ALTER TABLE "UserAccount" ADD CONSTRAINT "UserAccount_memberId_fkey" FOREIGN KEY ("memberId")
-    REFERENCES "Member" ("id") ON DELETE RESTRICT ON UPDATE CASCADE;
-ALTER TABLE "WaFieldMapping" ADD CONSTRAINT "WaFieldMapping_customFieldDefId_fkey" FOREIGN KEY ("customFieldDefId")
-    REFERENCES "CustomFieldDef" ("id") ON DELETE SET NULL ON UPDATE CASCADE;
-ALTER TABLE "WaFieldMapping" ADD CONSTRAINT "WaFieldMapping_waFieldDefId_fkey" FOREIGN KEY ("waFieldDefId")
-    REFERENCES "WaContactFieldDef" ("id") ON DELETE RESTRICT ON UPDATE CASCADE;
-ALTER TABLE "WaResourceMapping" ADD CONSTRAINT "WaResourceMapping_fileObjectId_fkey" FOREIGN KEY ("fileObjectId")
-    REFERENCES "FileObject" ("id") ON DELETE SET NULL ON UPDATE CASCADE;
-ALTER TABLE "WidgetData" ADD CONSTRAINT "WidgetData_widgetTypeId_fkey" FOREIGN KEY ("widgetTypeId")
-    REFERENCES "WidgetType" ("id") ON DELETE RESTRICT ON UPDATE CASCADE;
-ALTER TABLE "WidgetType" ADD CONSTRAINT "WidgetType_approvedById_fkey" FOREIGN KEY ("approvedById")
-    REFERENCES "Member" ("id") ON DELETE SET NULL ON UPDATE CASCADE;
+    -- What becomes of the rows that refer to a record when it goes, and the columns by which they refer to it.
+    EXECUTE (
+        SELECT string_agg(format('ALTER TABLE %I ADD CONSTRAINT %I FOREIGN KEY (%I) REFERENCES %I (id) ON DELETE %s ON UPDATE CASCADE',
+            split_part(child, '.', 1), replace(child, '.', '_') || '_fkey', split_part(child, '.', 2), parent, rule), ';')
+        FROM (VALUES
+            ('ActivityGroup', 'SET NULL', 'Event.activityGroupId'),
+            ('ActivityGroup', 'CASCADE', 'ActivityGroupAnnouncement.groupId ActivityGroupMember.groupId'),
+            ('AudienceRule', 'SET NULL', 'MailingList.audienceRuleId MessageCampaign.audienceRuleId
+                Navigation.audienceRuleId Page.audienceRuleId'),
+            ('Committee', 'SET NULL', 'Event.committeeId MemberServiceHistory.committeeId
+                TransitionAssignment.committeeId'),
+            ('Committee', 'RESTRICT', 'CommitteeRole.committeeId RoleAssignment.committeeId'),
+            ('CommitteeRole', 'RESTRICT', 'RoleAssignment.committeeRoleId'),
+            ('CustomFieldDef', 'SET NULL', 'WaFieldMapping.customFieldDefId'),
+            ('CustomFieldDef', 'RESTRICT', 'CustomFieldValue.customFieldDefId'),
+            ('Event', 'SET NULL', 'Event.clonedFromId MemberServiceHistory.eventId PhotoAlbum.eventId
+                SupportCase.relatedEventId'),
+            ('Event', 'RESTRICT', 'EventRegistration.eventId'),
+            ('Event', 'CASCADE', 'EventNote.eventId EventPostmortem.eventId TicketTier.eventId'),
+            ('EventRegistration', 'CASCADE', 'PaymentIntent.registrationId'),
+            ('FileObject', 'SET NULL', 'Member.profilePhotoId WaResourceMapping.fileObjectId'),
+            ('FileObject', 'CASCADE', 'FileAccess.fileId FileTag.fileId'),
+            ('GovernanceMeeting', 'CASCADE', 'GovernanceMinutes.meetingId GovernanceMotion.meetingId'),
+            ('GovernanceMotion', 'CASCADE', 'GovernanceAnnotation.motionId'),
+            ('MailingList', 'SET NULL', 'MessageCampaign.mailingListId'),
+            ('Member', 'SET NULL', 'ActivityGroup.approvedById ActivityGroup.deactivatedById
+                ActivityGroup.rejectedById AuditLog.memberId DeliveryLog.recipientId EmailLog.memberId
+                Event.approvedById Event.canceledById Event.changesRequestedById Event.eventChairId
+                Event.publishedById Event.submittedById EventPostmortem.approvedBy EventPostmortem.createdById
+                FileAccess.grantedById FileObject.uploadedById GovernanceAnnotation.createdById
+                GovernanceMeeting.createdById GovernanceMinutes.approvedById GovernanceMinutes.createdById
+                GovernanceMinutes.lastEditedById GovernanceMinutes.publishedById GovernanceMinutes.reviewedById
+                GovernanceMinutes.submittedById GovernanceMotion.createdById GovernanceMotion.movedById
+                GovernanceMotion.secondedById GovernanceReviewFlag.createdById GovernanceReviewFlag.resolvedById
+                MemberServiceHistory.createdById MessageCampaign.createdById Page.createdById Page.updatedById
+                PageRevision.createdById PasskeyCredential.revokedById Permission.memberId
+                Session.impersonatingMemberId Session.revokedById ShippingAddress.customerId StoreOrder.customerId
+                SupportCase.closedById SupportCase.ownerId SupportCase.relatedMemberId SupportCase.submitterId
+                SupportCaseNote.authorId TransitionPlan.appliedById TransitionPlan.createdById
+                TransitionPlan.presidentApprovedById TransitionPlan.vpActivitiesApprovedById WidgetType.approvedById'),
+            ('Member', 'RESTRICT', 'ActivityGroup.proposedById ActivityGroupAnnouncement.createdById
+                ActivityGroupMember.memberId EventRegistration.memberId MemberServiceHistory.memberId Photo.uploaderId
+                RoleAssignment.memberId StarlingConversation.userId TransitionAssignment.memberId
+                UserAccount.memberId'),
+            ('Member', 'CASCADE', 'EventNote.authorId PaymentMethod.memberId'),
+            ('MemberServiceHistory', 'SET NULL', 'TransitionAssignment.existingServiceId'),
+            ('MembershipStatus', 'RESTRICT', 'Member.membershipStatusId'),
+            ('MembershipTier', 'SET NULL', 'Member.membershipTierId'),
+            ('MessageCampaign', 'RESTRICT', 'DeliveryLog.campaignId'),
+            ('MessageTemplate', 'RESTRICT', 'MessageCampaign.messageTemplateId'),
+            ('Page', 'CASCADE', 'PageRevision.pageId'),
+            ('Photo', 'SET NULL', 'PhotoAlbum.coverPhotoId'),
+            ('PhotoAlbum', 'RESTRICT', 'Photo.albumId'),
+            ('Product', 'RESTRICT', 'StoreOrderItem.productId'),
+            ('Product', 'CASCADE', 'ProductVariant.productId'),
+            ('ProductVariant', 'SET NULL', 'StoreOrderItem.variantId'),
+            ('ShippingAddress', 'SET NULL', 'StoreOrder.shippingAddressId'),
+            ('StarlingConversation', 'CASCADE', 'StarlingMessage.conversationId StarlingStaging.conversationId'),
+            ('StoreOrder', 'CASCADE', 'DigitalDelivery.orderId StoreOrderItem.orderId'),
+            ('SupportCase', 'CASCADE', 'SupportCaseNote.caseId'),
+            ('Template', 'SET NULL', 'MessageTemplate.templateId Page.templateId'),
+            ('Term', 'SET NULL', 'MemberServiceHistory.termId'),
+            ('Term', 'RESTRICT', 'RoleAssignment.termId TransitionPlan.targetTermId'),
+            ('Theme', 'SET NULL', 'Page.themeId'),
+            ('TicketTier', 'SET NULL', 'EventRegistration.ticketTierId'),
+            ('TransitionPlan', 'SET NULL', 'MemberServiceHistory.transitionPlanId'),
+            ('TransitionPlan', 'CASCADE', 'TransitionAssignment.transitionPlanId'),
+            ('UserAccount', 'CASCADE', 'PasskeyCredential.userAccountId Session.userAccountId'),
+            ('WaContactFieldDef', 'RESTRICT', 'WaFieldMapping.waFieldDefId'),
+            ('WidgetType', 'RESTRICT', 'WidgetData.widgetTypeId')
+        ) AS r (parent, rule, children) CROSS JOIN LATERAL regexp_split_to_table(children, '\s+') AS child
+    );
+END $$;

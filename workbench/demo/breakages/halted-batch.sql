@@ -1,0 +1,4 @@
+-- guide: §1.1
+-- symptom: Transaction rolled back mid-batch
+-- checks: runs-interrupted records-left-out
+-- run: {"day": 1, "end": "failed"}

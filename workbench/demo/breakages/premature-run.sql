@@ -1,0 +1,5 @@
+-- guide: §1.6
+-- symptom: Premature execution
+-- checks: live-run-without-dry-run
+-- run: {"day": 0, "dry_run_lead": null}
+-- More than a day after the last dry run of the club, and before any other's.

@@ -1,0 +1,4 @@
+-- guide: §5.1
+-- symptom: Import begins, and neither finishes nor errors
+-- checks: runs-ended runs-interrupted members-missing records-missing records-left-out
+-- run: {"day": 2, "end": "killed"}

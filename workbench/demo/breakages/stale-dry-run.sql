@@ -1,0 +1,5 @@
+-- guide: §1.6
+-- symptom: Premature execution
+-- checks: live-run-without-dry-run
+-- run: {"day": 9, "dry_run_lead": 98}
+-- The dry run was four days before; between the dry runs of others, not on top of one.

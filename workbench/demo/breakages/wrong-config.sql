@@ -1,0 +1,6 @@
+-- guide: §1.6
+-- symptom: Incorrect config file used
+-- checks: config-differs
+-- run in guide: {"day": 4, "config": {"file": "staging.yaml"}}
+-- run in application: {"day": 4, "importer": "csv", "config": {"target": "murmurant-staging"}}
+-- Another configuration than the dry run's; in the application, only the CSV importer's reports tell it.

@@ -1,0 +1,5 @@
+-- guide: §1.6
+-- symptom: Wrong environment targeted
+-- checks: environment-wrong
+-- run: {"day": 3, "environment": "development"}
+-- The run took this database for the development one.
