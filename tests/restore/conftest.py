@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -61,6 +62,7 @@ class Ground(conftest.Ground):
     """
 
     changes: dict[str, Any] = field(default_factory=dict)
+    kept: Manifest | None = None
 
     @property
     def options(self) -> EnvironmentSettings:
@@ -74,6 +76,16 @@ class Ground(conftest.Ground):
     def snapshot(self) -> Manifest:
         with self.open() as wb:
             return wb.snapshots.create()
+
+    def taken(self) -> Manifest:
+        """Return a snapshot of the club as it was laid: a copy of the one that all tests share."""
+        if self.kept is None:
+            return self.snapshot()
+        backups = self.folder / "backups"
+        backups.mkdir(exist_ok=True)
+        shutil.copy(self.kept.archive, backups)
+        target = replace(self.kept.target, database=self.database, environment=self.name, kind=self.kind)
+        return self.kept.model_copy(update={"target": target}).write(backups / self.kept.path.name)
 
     def asked(self, snapshot: str = "latest", approve: bool = True, **how: Any) -> Request:
         """Ask for a restore, and let Erin approve."""
@@ -120,14 +132,24 @@ def assert_same(before: Whole, after: Whole) -> None:
 Lay = Callable[..., Ground]
 
 
+@pytest.fixture(scope="session")
+def shared() -> dict[str, Manifest]:
+    """The snapshot of a club as it is laid, by dialect; each is taken once."""
+    return {}
+
+
 @pytest.fixture
-def lay(server: Server, clubs: Clubs, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lay]:
+def lay(
+    server: Server, clubs: Clubs, shared: dict[str, Manifest], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Lay]:
     """Return a function that lays a club of fifty members, in a dialect, with a folder of its own."""
     monkeypatch.setenv("SCRATCH_URL", server.url("postgres"))
     made: list[Ground] = []
 
     def build(dialect: str = "guide", **changes: Any) -> Ground:
-        made.append(laid(clubs.clone(dialect, 50), changes))
+        if dialect not in shared:
+            shared[dialect] = laid(clubs.clone(dialect, 50)).snapshot()
+        made.append(laid(clubs.clone(dialect, 50), changes, shared[dialect]))
         return made[-1]
 
     yield build
@@ -135,9 +157,11 @@ def lay(server: Server, clubs: Clubs, monkeypatch: pytest.MonkeyPatch) -> Iterat
         each.drop_all()
 
 
-def laid(club: conftest.Ground, changes: dict[str, Any] | None = None) -> Ground:
+def laid(
+    club: conftest.Ground, changes: dict[str, Any] | None = None, kept: Manifest | None = None
+) -> Ground:
     """Return a club as the tests of restores have it."""
-    return Ground(url=club.url, folder=club.folder, club=club.club, changes=changes or {})
+    return Ground(url=club.url, folder=club.folder, club=club.club, changes=changes or {}, kept=kept)
 
 
 @pytest.fixture

@@ -41,7 +41,7 @@ def becomes(ground: Ground, plan: Plan) -> tuple[str, str]:
 
 
 def test_the_audit_log_says_so(ground: Ground) -> None:
-    made = ground.snapshot()
+    made = ground.taken()
     request = ground.asked()
     record = ground.restore(request, operator="kim")
     with ground.open() as wb:
@@ -57,7 +57,7 @@ def test_the_audit_log_says_so(ground: Ground) -> None:
 @pytest.mark.parametrize(("dialect", "way"), [("application", "swap"), ("guide", "in place")])
 def test_plans_that_were_applied_since_are_not_applied_any_more(lay: Lay, dialect: str, way: str) -> None:
     ground = lay(dialect)
-    made = ground.snapshot()
+    made = ground.taken()
     plan = applied(ground)
     assert becomes(ground, plan)[0] == "applied"
     record = ground.restore(ground.asked(made.snapshot, in_place=way == "in place", keep_sync_state=True))
@@ -133,7 +133,7 @@ def test_the_database_s_own_settings_stay(guide: Ground, gone: bool) -> None:
 
 
 def test_the_old_database_can_be_put_back(guide: Ground) -> None:
-    made = guide.snapshot()
+    made = guide.taken()
     guide.execute('DELETE FROM "WaIdMapping"')
     broken, oid = (
         guide.whole(leave_out=(LOG,)),
@@ -158,7 +158,7 @@ def test_the_old_database_can_be_put_back(guide: Ground) -> None:
 
 
 def test_an_approval_that_was_used_stays_used_when_the_old_database_comes_back(guide: Ground) -> None:
-    made = guide.snapshot()
+    made = guide.taken()
     guide.execute('DELETE FROM "WaIdMapping"')
     guide.restore(guide.asked(made.snapshot, keep_sync_state=True))
     plan = applied(guide)
@@ -174,7 +174,7 @@ def test_an_approval_that_was_used_stays_used_when_the_old_database_comes_back(g
 def test_only_the_database_that_the_last_restore_kept_can_come_back(
     guide: Ground, acting: Callable[..., Acting]
 ) -> None:
-    made = guide.snapshot()
+    made = guide.taken()
     guide.execute('DELETE FROM "WaIdMapping"')
     first = guide.restore(guide.asked(made.snapshot)).facts["kept"]
     with guide.open() as wb:
@@ -201,7 +201,7 @@ def test_only_the_database_that_the_last_restore_kept_can_come_back(
 
 
 def test_killed_on_the_way_back(guide: Ground, acting: Callable[..., Acting]) -> None:
-    made = guide.snapshot()
+    made = guide.taken()
     guide.execute('DELETE FROM "WaIdMapping"')
     broken = guide.whole(())
     guide.restore(guide.asked(made.snapshot))
@@ -224,7 +224,7 @@ def test_the_application_is_stopped_before_and_started_after(lay: Lay, tmp_path:
     ground = lay(
         "guide", app_stop=("sh", "-c", f"echo stop >> {log}"), app_start=("sh", "-c", f"echo start >> {log}")
     )
-    ground.snapshot()
+    ground.taken()
     record = ground.restore(ground.asked())
     assert log.read_text() == "stop\nstart\n"
     assert record.facts["stopped"] is True
@@ -233,7 +233,7 @@ def test_the_application_is_stopped_before_and_started_after(lay: Lay, tmp_path:
 
 def test_whoever_stays_connected_and_comes_back_finds_the_restored_one(guide: Ground) -> None:
     """An application that nobody stopped: its sessions end, it comes back, and never sees no database."""
-    made = guide.snapshot()
+    made = guide.taken()
     guide.execute('DELETE FROM "WaIdMapping"')
     request = guide.asked(made.snapshot)
     over = threading.Event()
@@ -268,7 +268,7 @@ def test_whoever_stays_connected_and_comes_back_finds_the_restored_one(guide: Gr
 def test_what_was_written_between_backup_and_swap_is_told(
     guide: Ground, acting: Callable[..., Acting]
 ) -> None:
-    guide.snapshot()
+    guide.taken()
     under_way = acting(guide, guide.asked())
     while under_way.step != "comparing it with the manifest":
         under_way.go_on()
@@ -293,7 +293,7 @@ def test_restored_and_replayed_only_the_bad_run_s_doing_is_gone(
     lay: Lay, dialect: str, importer: str
 ) -> None:
     ground = lay(dialect)
-    made = ground.snapshot()
+    made = ground.taken()
     before = ground.whole()
     with ground.connect() as connection:
         run = import_run(connection, ground.club, importer, seed=3, updates=4).run  # type: ignore[arg-type]

@@ -51,7 +51,7 @@ def test_a_prepared_transaction_is_named_before_anything_begins(
 @pytest.fixture
 def owned(lay: Lay) -> Iterator[tuple[Ground, Ground]]:
     """A club, and the same as its owner has it, who may make databases and is nobody's superior."""
-    ground = lay("guide")
+    ground = replace(lay("guide"), kept=None)  # its owner takes the snapshot
     name = f"owner_of_{ground.database}"
     ground.execute(f"CREATE ROLE {name} LOGIN CREATEDB; ALTER DATABASE {ground.database} OWNER TO {name}")
     with ground.connect() as connection:

@@ -47,7 +47,7 @@ def kill(ground: Ground, killed: Acting) -> None:
 def broken(ground: Ground) -> tuple[Whole, Whole]:
     """Take a snapshot and break the club; return how it was and how it is."""
     before = ground.whole()
-    ground.snapshot()
+    ground.taken()
     ground.execute(BREAK)
     return before, ground.whole()
 
@@ -81,22 +81,24 @@ def test_killed_before_every_step_it_is_resumed(lay: Lay, acting: Start, way: st
         wb.restores.resume()
 
 
-@pytest.mark.parametrize("place", [3, 5, SWAPPED - 1, SWAPPED])
-def test_killed_before_a_step_it_is_given_up(lay: Lay, acting: Start, place: int) -> None:
+def test_killed_before_a_step_it_is_given_up(lay: Lay, acting: Start) -> None:
+    """One request, approved anew each time; after the swap it can only be finished."""
     ground = lay("guide")
     before, after = broken(ground)
-    killed = acting(ground, ground.asked())
-    killed.go_on(place)
-    kill(ground, killed)
-    with ground.open() as wb:
-        if place < SWAPPED:
-            assert wb.restores.abandon().outcome == "abandoned"
-            assert_same(after, ground.whole())
-            assert ground.databases() == [ground.database]
-        else:
-            with pytest.raises(Refused, match="cannot be given up any more"):
-                wb.restores.abandon()
-            assert_same(before, ground.whole())
+    request = ground.asked(approve=False)
+    for place in (3, 5, SWAPPED - 1, SWAPPED):
+        with ground.open() as wb:
+            wb.approve(request, request.digest, approver="erin")
+            killed = acting(ground, request)
+            killed.go_on(place)
+            kill(ground, killed)
+            if place < SWAPPED:
+                assert wb.restores.abandon().outcome == "abandoned"
+                assert_same(after, ground.whole())
+                assert ground.databases() == [ground.database]
+    with ground.open() as wb, pytest.raises(Refused, match="cannot be given up any more"):
+        wb.restores.abandon()
+    assert_same(before, ground.whole())
 
 
 @pytest.mark.parametrize("way", ["swap", "in place"])

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.dialects import one_dialect as one_dialect
 from tests.plans.applying import Applying
 from tests.restore.acting import Acting
 from tests.restore.conftest import LOG, Ground, Lay, assert_same
@@ -62,7 +63,7 @@ def refused(ground: Ground, plan: Plan, said: str) -> Refused:
 
 def test_an_apply_is_refused_while_a_restore_runs(ground: Ground, acting: Start) -> None:
     """From its first moment to its last, also after the swap; undo and what only logs go through the same door."""
-    ground.snapshot()
+    ground.taken()
     done = planned(ground)
     apply(ground, done)
     ground.execute(BREAK)
@@ -88,7 +89,7 @@ def test_an_apply_is_refused_while_a_restore_runs(ground: Ground, acting: Start)
 def test_what_is_logged_meanwhile_says_that_it_is_not(lay: Lay, acting: Start) -> None:
     """Except for the restore's own safety backup: that is in the log of the database it saves."""
     ground = lay("application")
-    ground.snapshot()
+    ground.taken()
     running = acting(ground, ground.asked())
     running.go_on(2)
     with ground.open() as wb:
@@ -139,7 +140,7 @@ def test_a_restore_waits_for_an_apply(ground: Ground, applying: Callable[..., Ap
 def test_what_an_apply_changed_before_it_is_seen(lay: Lay, applying: Callable[..., Applying]) -> None:
     """The restore that waited for it finds another database than the one that was approved to be lost."""
     ground = lay("guide")
-    ground.snapshot()
+    ground.taken()
     plan, request = planned(ground), ground.asked()
     running = applying(ground, plan)
     running.go_on(2)
@@ -157,7 +158,7 @@ def test_after_an_interrupted_one_nothing_is_applied_from_anywhere(
     lay: Lay, acting: Start, tmp_path: Path
 ) -> None:
     ground = lay("guide")
-    ground.snapshot()
+    ground.taken()
     plan = planned(ground)
     killed = acting(ground, ground.asked())
     killed.go_on(1)
@@ -179,7 +180,7 @@ def test_after_an_interrupted_one_nothing_is_applied_from_anywhere(
 def test_what_is_written_after_the_safety_backup_is_not_replaced_in_place(
     ground: Ground, acting: Start
 ) -> None:
-    ground.snapshot()
+    ground.taken()
     ground.execute(BREAK)
     running = acting(ground, ground.asked(in_place=True))
     assert running.go_on(2) == "replacing the contents in one transaction"

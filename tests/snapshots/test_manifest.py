@@ -66,14 +66,9 @@ def test_a_verification_changes_no_fact(tmp_path):
         (lambda text: text.replace("cd" * 32, "ce" * 32), "was edited"),
         (lambda text: text.replace("dana", "dora"), "was edited"),
         (lambda text: json.dumps({**json.loads(text), "seal": ""}), "was edited"),
-        (lambda text: json.dumps({**json.loads(text), "more": 1}), "damaged: more"),
-        (lambda text: text.replace('"tables"', '"tabels"'), "damaged"),
         (lambda text: text[: len(text) // 2], "cut short"),
-        (lambda text: "", "is empty"),
-        (lambda text: "[]", "is no manifest"),
-        (lambda text: text.replace('_manifest": 3', '_manifest": 4'), "of version 4"),
     ],
-    ids=["count", "digest", "person", "seal", "more", "lacks", "cut", "empty", "list", "version"],
+    ids=["count", "digest", "person", "seal", "cut"],
 )
 def test_a_manifest_that_lies(tmp_path, edit, said):
     path = written(tmp_path).path

@@ -17,7 +17,7 @@ import pandas as pd
 import psycopg
 from psycopg.conninfo import make_conninfo
 from psycopg.rows import tuple_row
-from sqlalchemy import Connection, Engine, Executable, create_engine, text
+from sqlalchemy import Connection, Executable, create_engine, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
@@ -122,7 +122,12 @@ class Database:
             timeout or lacks a right is a `WorkbenchError` that says so.
         """
         settings = self._limits(self.statement_timeout) | {"default_transaction_read_only": "on"}
-        engine = self.engine(settings, "murmurant-workbench")
+        engine = create_engine(
+            "postgresql+psycopg://",
+            creator=lambda: self._open(settings, "murmurant-workbench"),
+            poolclass=NullPool,
+            hide_parameters=True,
+        )
         try:
             with self.speaking_plainly(), engine.connect() as plain:
                 connection = plain.execution_options(
@@ -288,15 +293,6 @@ class Database:
                 "Check that the server runs and that the URL's host, port, user and database are right.",
             )
         return WorkbenchError(f"The database at {where} refused: {reason}.")
-
-    def engine(self, settings: Mapping[str, str], name: str) -> Engine:
-        """Return SQLAlchemy's engine, each of whose sessions has these settings and this name."""
-        return create_engine(
-            "postgresql+psycopg://",
-            creator=lambda: self._open(settings, name),
-            poolclass=NullPool,
-            hide_parameters=True,
-        )
 
     def _limits(self, seconds: float) -> dict[str, str]:
         quoted = self.address.schema.replace('"', '""')

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from workbench.checks import Finding, run_checks
 from workbench.database.address import redact
@@ -126,16 +126,12 @@ class Application:
             )
         begun, lines = time.monotonic(), list[str]()
         which = f"The command that is to {act} the application, {shlex.join(command)},"
-        try:
-            with _started(command) as (process, heard):
-                while (ended := _has_ended(process)) is False and time.monotonic() < begun + timeout:
-                    _hear(heard(False), lines, say)
-                if not ended:
-                    _end(process)
-                _hear(heard(True), lines, say)
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or str(error)
-            raise WorkbenchError(f"{which} cannot be run: {reason}.", f"Correct {key}.") from None
+        with _started(command, which, f"Correct {key}.") as (process, heard):
+            while (ended := _has_ended(process)) is False and time.monotonic() < begun + timeout:
+                _hear(heard(False), lines, say)
+            if not ended:
+                _end(process)
+            _hear(heard(True), lines, say)
         last = next((f"; it said last: {each.strip()}" for each in reversed(lines) if each.strip()), "")
         if not ended:
             raise WorkbenchError(
@@ -153,7 +149,7 @@ class Application:
 
 @contextmanager
 def _started(
-    command: Sequence[str],
+    command: Sequence[str], which: str, remedy: str
 ) -> Iterator[tuple[subprocess.Popen[bytes], Callable[[bool], list[bytes]]]]:
     """Start a command; yield it, and what returns the lines that it wrote since, the last one whole or not."""
     # Into a file, not a pipe: what the command leaves running must not die because nobody listens any more.
@@ -166,13 +162,16 @@ def _started(
             return [*whole, rest] if last and rest else whole
 
         # In a session of its own: on a timeout it is ended with everything it started.
-        process = subprocess.Popen(
-            list(command),
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+        own: dict[str, Any] = {
+            "stdin": subprocess.DEVNULL,
+            "stderr": subprocess.STDOUT,
+            "start_new_session": True,
+        }
+        try:
+            process: subprocess.Popen[bytes] = subprocess.Popen(list(command), stdout=output, **own)
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            raise WorkbenchError(f"{which} cannot be run: {reason}.", remedy) from None
         try:
             yield process, heard
         except BaseException:

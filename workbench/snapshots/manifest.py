@@ -7,7 +7,7 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import AwareDatetime, Field
 
@@ -151,6 +151,11 @@ class Manifest(Document):
     def facts_digest(self) -> str:
         """The SHA-256 of all that never changes: everything but the verifications."""
         return self._hash("verifications", "seal")
+
+    def facts(self) -> dict[str, Any]:
+        """Return it for machines: as ``--json`` has it, with its archive's path."""
+        plain = self.model_dump(mode="json")
+        return {**plain, "name": self.snapshot, "snapshot": str(self.archive), "file": self.archive.name}
 
     def with_verification(self, made: Verification) -> Manifest:
         """Return it with one verification more."""

@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from workbench.answer import Answer, Table
 from workbench.audit import audit_entries
 from workbench.database.programs import Advance
 from workbench.errors import UsageError, WorkbenchError
@@ -35,7 +36,7 @@ class Snapshot:
 
 
 class Snapshots:
-    """``wb.snapshots``: called, a frame of them, oldest first; by name or ``latest`` in brackets, one of them.
+    """``wb.snapshots``: called, an answer that lists them, oldest first; by name or ``latest`` in brackets, one of them.
 
     Attributes
     ----------
@@ -47,23 +48,25 @@ class Snapshots:
         self._wb, self._folder, self._dry_runs = wb, wb.settings.backups, dry_runs
         self.said: list[str] = []
 
-    def __call__(self) -> pd.DataFrame:
-        """List them.
+    def __call__(self) -> Answer:
+        """List them: ``tables.snapshots``.
 
-        Returns
-        -------
-        pandas.DataFrame
-            ``snapshot``, ``created_at``, ``created_by``, ``size``, ``rows``, ``precedes``, ``reason``,
-            ``verified`` (``pass``, ``fail``, ``not run``, or empty where it was never tried), ``verified_at``.
+        Its columns are ``snapshot``, ``created_at``, ``created_by``, ``size``, ``rows``, ``precedes``, ``reason``,
+        ``verified`` (``pass``, ``fail``, ``not run``, or empty where it was never tried), ``verified_at``.
         """
-        rows = []
-        for each in self.all():
+        rows, manifests = [], self.all()
+        for each in manifests:
             last = each.verifications[-1] if each.verifications else None
             tried = (last.outcome, last.at.isoformat()) if last else ("", "")
             taken = each.snapshot, each.created_at.isoformat(), each.created_by, each.size, each.rows
             rows.append((*taken, each.precedes or "", each.reason or "", *tried))
         columns = "snapshot created_at created_by size rows precedes reason verified verified_at"
-        return pd.DataFrame(rows, columns=columns.split())
+        table = Table(
+            pd.DataFrame(rows, columns=columns.split()),
+            empty="no snapshots yet",
+            first=("snapshot", "verified"),
+        )
+        return Answer(parts={"snapshots": table}, facts=[each.facts() for each in manifests])
 
     def __getitem__(self, name: str) -> Snapshot:
         manifest = self.find(name)
