@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from workbench.checks.tiers import TIER_CHECKS
-    from workbench.duplicates import Beside, Found
+    from workbench.duplicates.pairs import Found
+    from workbench.duplicates.records import Beside
+    from workbench.duplicates.request import MERGE_RULES
     from workbench.errors import WorkbenchError
     from workbench.mappings.problems import MappingFindings
-    from workbench.merging.request import MERGE_RULES
     from workbench.migration.preflight import Preflight
     from workbench.plans.plan import Plan
     from workbench.reporting import *
@@ -30,9 +31,9 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
-    "Beside": "workbench.duplicates",
-    "Found": "workbench.duplicates",
-    "MERGE_RULES": "workbench.merging.request",
+    "Beside": "workbench.duplicates.records",
+    "Found": "workbench.duplicates.pairs",
+    "MERGE_RULES": "workbench.duplicates.request",
     "LevelZero": "workbench.runs.telling",
     "MappingFindings": "workbench.mappings.problems",
     "Plan": "workbench.plans.plan",

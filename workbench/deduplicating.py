@@ -9,10 +9,14 @@ from pathlib import Path
 import pandas as pd
 from sqlalchemy import UUID, select
 
-from workbench import duplicates
 from workbench.covering import covering
-from workbench.duplicates import Beside, Found, decisions
+from workbench.duplicates import decisions
 from workbench.duplicates.decisions import Decision, Pair, Word
+from workbench.duplicates.events import duplicate_events
+from workbench.duplicates.members import FLOOR, duplicate_members, left_uncompared, match_chances
+from workbench.duplicates.pairs import Found, called_same, duplicate_clusters
+from workbench.duplicates.records import Beside, describe_records, records_beside
+from workbench.duplicates.registrations import split_registrations
 from workbench.errors import SchemaGap, UsageError, unknown
 from workbench.investigate.matching import DEFAULT_THRESHOLD, Model
 from workbench.murmurant.schema import as_text
@@ -40,12 +44,10 @@ class Duplicates(Session):
                 f"The threshold {threshold} is not a probability.", "Give a number above 0, up to 1."
             )
         chosen = Model.read(model) if isinstance(model, str | Path) else model or Model.shipped()
-        key = min(threshold, duplicates.FLOOR), chosen.model_dump_json()
+        key = min(threshold, FLOOR), chosen.model_dump_json()
         if key not in self._chances or not self.one_state:
             with self.reading() as connection:
-                self._chances[key] = duplicates.match_chances(
-                    connection, self.schema, threshold=threshold, model=chosen
-                )
+                self._chances[key] = match_chances(connection, self.schema, threshold=threshold, model=chosen)
         return self._chances[key].copy()
 
     @covering
@@ -70,7 +72,7 @@ class Duplicates(Session):
 
     def _members(self, threshold: float, chances: pd.DataFrame) -> pd.DataFrame:
         with self.reading() as connection:
-            return duplicates.duplicate_members(
+            return duplicate_members(
                 connection,
                 self.schema,
                 threshold=threshold,
@@ -83,9 +85,7 @@ class Duplicates(Session):
         """List the pairs of events that may be one: see `workbench.duplicates.duplicate_events`."""
         runs = self.find_runs()
         with self.reading() as connection:
-            return duplicates.duplicate_events(
-                connection, self.schema, decisions=self._standing(EVENT), runs=runs
-            )
+            return duplicate_events(connection, self.schema, decisions=self._standing(EVENT), runs=runs)
 
     @covering
     def split_registrations(
@@ -95,7 +95,7 @@ class Duplicates(Session):
         members, events = self.duplicate_members(threshold, model), self.duplicate_events()
         runs = self.find_runs()
         with self.reading() as connection:
-            return duplicates.split_registrations(
+            return split_registrations(
                 connection,
                 self.schema,
                 members=members,
@@ -127,13 +127,13 @@ class Duplicates(Session):
             else:
                 raise unknown("entity", entity, ENTITIES)
             with self.reading() as connection:
-                clusters = duplicates.duplicate_clusters(connection, self.schema, pairs, entity)
+                clusters = duplicate_clusters(connection, self.schema, pairs, entity)
                 ids = {*pairs["left"], *pairs["right"]}
-                records = duplicates.describe_records(connection, self.schema, entity, ids)
+                records = describe_records(connection, self.schema, entity, ids)
         except SchemaGap as gap:
             return Found(entity, not_run=str(gap))
         said = list(pairs.attrs.get("said", []))
-        uncompared = duplicates.left_uncompared(self.schema, said) if entity == MEMBER else said
+        uncompared = left_uncompared(self.schema, said) if entity == MEMBER else said
         found = Found(entity, pairs, clusters, records, tuple(said), tuple(uncompared))
         return found if chances is None else replace(found, chances=chances)
 
@@ -148,7 +148,7 @@ class Duplicates(Session):
         if entity not in ENTITIES:
             raise unknown("entity", entity, ENTITIES)
         with self.reading() as connection:
-            return duplicates.called_same(connection, self.schema, entity, self._standing(entity))
+            return called_same(connection, self.schema, entity, self._standing(entity))
 
     @covering
     def beside(self, ids: Sequence[str], entity: str = MEMBER) -> Beside:
@@ -156,13 +156,13 @@ class Duplicates(Session):
         if entity not in ENTITIES:
             raise unknown("entity", entity, ENTITIES)
         with self.reading() as connection:
-            return duplicates.records_beside(connection, self.schema, entity, ids)
+            return records_beside(connection, self.schema, entity, ids)
 
     @covering
     def duplicate_clusters(self, pairs: pd.DataFrame, entity: str = MEMBER) -> pd.DataFrame:
         """Gather pairs into clusters, with the record that would stay: see `duplicates.duplicate_clusters`."""
         with self.reading() as connection:
-            return duplicates.duplicate_clusters(connection, self.schema, pairs, entity)
+            return duplicate_clusters(connection, self.schema, pairs, entity)
 
     def decide(
         self,

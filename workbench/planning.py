@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,13 +12,12 @@ import pandas as pd
 from workbench.database.connection import raw
 from workbench.database.exclusion import refuse_running_restore
 from workbench.documents import Approvable, Approval, approve
+from workbench.duplicates.plan import plan_merges
+from workbench.duplicates.request import Asked, MergeRequest, Named, Wishes, read_merges
 from workbench.errors import Refused
 from workbench.mappings.corrections import Correction, corrections_of
 from workbench.mappings.plan import plan_mappings
 from workbench.mappings.rebuild import plan_rebuild
-from workbench.merging.listing import read_merges
-from workbench.merging.plan import MergeRequest, plan_merges
-from workbench.merging.request import Asked, Named, Wishes
 from workbench.murmurant.spellings import MEMBER
 from workbench.plans import journal
 from workbench.plans.apply import Progress, apply_plan
@@ -190,16 +189,14 @@ class Planning(Session):
         """
         wishes = _wishes(rules, by_hand, keep, skip_blocked)
         if isinstance(merges, str | Path):
-            listing = read_merges(Path(merges))
-            asked, problems = tuple(listing.asked), tuple(listing.problems)
-            source = listing.name, listing.sha256
+            request = read_merges(Path(merges))
         else:
-            asked = tuple(
+            asked = (
                 Asked(Named(head) if head is not None else None, tuple(map(Named, others)), *why)
                 for head, others, *why in merges
             )
-            problems, source = (), ("", "")
-        return self._plan_merges(MergeRequest(asked, wishes, entity, tuple(leave_out), problems, *source))
+            request = MergeRequest(tuple(asked))
+        return self._plan_merges(replace(request, wishes=wishes, entity=entity, exceptions=tuple(leave_out)))
 
     def _plan_merges(self, request: MergeRequest) -> Plan:
         with self.planning() as context:

@@ -11,7 +11,7 @@ from benchmarks.planting import plant_duplicates
 from tests.conftest import Clubs
 from tests.reporting.conftest import settings_for
 from workbench.demo.breakages import break_club
-from workbench.duplicates import Found
+from workbench.duplicates.pairs import Found
 from workbench.reporting import (
     cluster_sizes_chart,
     duplicates_table,

@@ -115,9 +115,9 @@ def test_every_bad_line_of_a_list_is_named(pair: tuple[Ground, str, str]) -> Non
     [
         ("", "is empty"),
         ("\n\n", "is empty"),
-        ("cannonical,duplicate\na,b\n", "'cannonical' that means nothing here.*Did you mean 'canonical'"),
-        ("canonical\na\n", "has no column duplicate"),
-        ("canonical,canonical\na,b\n", "names a column twice"),
+        ("cannonical,duplicate\na,b\n", "no column 'canonical'; it has 'cannonical'"),
+        ("canonical\na\n", "has no column 'duplicate'"),
+        ("canonical,duplicate,canonical\na,b,c\n", "'canonical' twice"),
         ("canonical,duplicate\nMüller,b\n".encode("latin-1"), "is not in UTF-8: line 2 has the byte 0xfc"),
         ("canonical,duplicate\na,b\n".encode("utf-16"), "is in UTF-16"),
         (b"canonical,duplicate\na,\0\n", "zero byte"),

@@ -7,7 +7,7 @@ import pytest
 from tests.conftest import Ground
 from tests.dialects import one_dialect as one_dialect
 from tests.planting import Planter
-from workbench.duplicates.associations import choose_canonical, count_associations
+from workbench.duplicates.associations import choose_canonicals, count_associations
 from workbench.plans.plan import Plan
 
 PEOPLE = (
@@ -83,14 +83,14 @@ def test_most_associations_then_the_oldest_then_the_smallest_id(ground: Ground) 
         planter.mapping(990010, popular)
     wb = ground.wb
     with wb.reading() as connection:
-        chosen = choose_canonical(connection, wb.schema, [older, newer, popular])
+        chosen = choose_canonicals(connection, wb.schema, [[older, newer, popular]])[0]
         assert (chosen.canonical, chosen.associations[popular], chosen.by) == (
             popular,
             2,
             "most associations",
         )
-        assert choose_canonical(connection, wb.schema, [newer, older]).canonical == older
-        alike = choose_canonical(connection, wb.schema, [twin, older])
+        assert choose_canonicals(connection, wb.schema, [[newer, older]])[0].canonical == older
+        alike = choose_canonicals(connection, wb.schema, [[twin, older]])[0]
         assert alike.canonical == min(twin, older)
         assert "smallest id" in alike.by
         counted = count_associations(connection, wb.schema, [popular, older])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from workbench.checks.registry import Look, NotRunError, Rows
-from workbench.duplicates import shifted_events
+from workbench.duplicates.events import shifted_events
 from workbench.duplicates.merged import written_since
 from workbench.errors import WorkbenchError
 from workbench.plans.standing import standing

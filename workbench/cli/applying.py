@@ -168,7 +168,7 @@ def _applied(found: Plan, entry: Entry) -> dict[str, Any]:
 
 def _to_do(found: Plan) -> list[str]:
     """Say what is to be done elsewhere, lest the next sync undoes what was applied."""
-    from workbench.merging.telling import next_sync
+    from workbench.duplicates.plan import next_sync
 
     return list(next_sync(found.parameters)) if found.kind == "merge" else []
 

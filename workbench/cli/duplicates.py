@@ -19,7 +19,7 @@ from workbench.murmurant.spellings import ENTITIES
 if TYPE_CHECKING:
     import pandas as pd
 
-    from workbench.duplicates import Found
+    from workbench.duplicates.pairs import Found
     from workbench.workbench import Workbench
 
 _NOUNS = {"Member": "members", "Event": "events", "Registration": "registrations"}

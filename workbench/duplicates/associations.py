@@ -6,13 +6,13 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import pandas as pd
-from sqlalchemy import Connection, any_, bindparam, cast, select, text
+from sqlalchemy import Connection, bindparam, select, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.types import Text
 
 from workbench.database.connection import frame
 from workbench.murmurant.references import Reference, References, literal, quoted
-from workbench.murmurant.schema import Schema, as_text
+from workbench.murmurant.schema import Schema, as_text, is_one_of
 from workbench.murmurant.spellings import MEMBER
 
 COLUMNS = ["id", "child", "column", "rows"]
@@ -121,13 +121,6 @@ def choose_canonicals(
     return found
 
 
-def choose_canonical(
-    connection: Connection, schema: Schema, ids: Sequence[str], entity: str = MEMBER
-) -> Choice:
-    """Choose the one of some doubles that stays: see `choose_canonicals`."""
-    return choose_canonicals(connection, schema, [ids], entity)[0]
-
-
 def _readable(schema: Schema, each: Reference) -> bool:
     columns = schema.catalogue.tables[each.child].columns
     return all(columns[name].readable for name in (each.column, each.kind_column) if name)
@@ -155,6 +148,6 @@ def _born(connection: Connection, schema: Schema, ids: Sequence[str], entity: st
     source = schema.entity(entity)
     if "created_at" not in source.c:
         return {}
-    wanted = any_(cast(list(ids), ARRAY(source.c.id.type)))
-    rows = connection.execute(select(as_text(source.c.id), source.c.created_at).where(source.c.id == wanted))
+    query = select(as_text(source.c.id), source.c.created_at).where(is_one_of(source.c.id, ids))
+    rows = connection.execute(query)
     return {key: made.isoformat() for key, made in rows if made is not None}

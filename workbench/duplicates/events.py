@@ -15,7 +15,7 @@ from datetime import date, datetime, timedelta
 import pandas as pd
 from sqlalchemy import Connection, null, select
 
-from workbench.duplicates import statements
+from workbench.duplicates import queries
 from workbench.duplicates.decisions import Decision, Pair
 from workbench.duplicates.pairs import LARGEST_GROUP, Candidate, gather, those_there, within
 from workbench.mappings.queries import NEEDS, mapping_rows
@@ -68,7 +68,7 @@ def duplicate_events(
     """
     schema.require("events.title", "events.start")
     twins: dict[tuple[str, datetime], list[str]] = defaultdict(list)
-    for row in connection.execute(statements.twin_events(schema)):
+    for row in connection.execute(queries.twin_events(schema)):
         twins[row.title.strip(" ").lower(), row.start].append(row.key)
     said: list[str] = []
     found: dict[Pair, Candidate] = {}

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import pandas as pd
 from sqlalchemy import Connection
 
-from workbench.duplicates import statements
+from workbench.duplicates import queries
 from workbench.duplicates.decisions import Decision, Pair
 from workbench.duplicates.pairs import LARGEST_GROUP, Candidate, gather, those_there, within
 from workbench.errors import SchemaGap
@@ -104,7 +104,7 @@ def _grounds(connection: Connection, schema: Schema) -> tuple[Grounds, list[str]
     if missing := schema.missing("members.email"):
         said.append(" ".join(explain_gap(missing[0])))
     else:
-        rows = connection.execute(statements.in_mailboxes(schema)).all()
+        rows = connection.execute(queries.in_mailboxes(schema)).all()
         for _, members in groupby(rows, key=lambda row: row.address):
             email = {row.key: row.email for row in members}
             said += _large(len(email), "one e-mail address")
@@ -112,8 +112,8 @@ def _grounds(connection: Connection, schema: Schema) -> tuple[Grounds, list[str]
                 kind = "exact" if email[left] == email[right] else "normalised"
                 found.setdefault((left, right), {})[kind] = _SAME_ADDRESS[kind]
     for needs, question, words in (
-        (("members.wa_raw",), statements.contacts_twice, "made from one Wild Apricot contact"),
-        (_MAPPED, statements.mapped_twice, "one Wild Apricot id is mapped to both"),
+        (("members.wa_raw",), queries.contacts_twice, "made from one Wild Apricot contact"),
+        (_MAPPED, queries.mapped_twice, "one Wild Apricot id is mapped to both"),
     ):
         if not schema.has(*needs):
             continue

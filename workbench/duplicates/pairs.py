@@ -1,24 +1,35 @@
-"""Pairs of records that may be one: listed once, with what people decided, and gathered into clusters."""
+"""Pairs of records that may be one: listed once, with what people decided, and gathered into clusters (guide §4.4)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import combinations
+from typing import Any
 
 import pandas as pd
 from sqlalchemy import Connection, select
 
+from workbench.duplicates.associations import choose_canonicals
 from workbench.duplicates.decisions import Decision, Pair, pairs_called
 from workbench.investigate.matching import cluster_pairs
-from workbench.murmurant.schema import Schema, as_text
+from workbench.murmurant.schema import Schema, as_text, is_one_of
+from workbench.murmurant.spellings import CONCEPT_OF
 
 COLUMNS = [
     *("kind", "left", "right", "probability", "offered", "why", "against", "cluster"),
     *("decision", "decided_by", "remark"),
 ]
+CLUSTER_COLUMNS = [
+    *("cluster", "size", "members", "canonical", "by", "associations"),
+    *("probability", "offered", "decision", "why", "against"),
+]
+REVIEWED_COLUMNS = ["cluster", "size", "members", "canonical", "by", "associations", "decided_by"]
+
 LARGEST_GROUP = 12
 """Up to so many records of one group are listed each beside each; of more, each beside the first."""
+
+_TOLD = 3
 
 
 @dataclass(frozen=True)
@@ -81,36 +92,32 @@ def gather(
     """
     known = set(there)
     same = {pair for pair in pairs_called(decisions, "same") if pair in candidates or known.issuperset(pair)}
-    apart = pairs_called(decisions, "different")
-    listed = {**{pair: Candidate("decided", why="called the same") for pair in same}, **candidates}
+    listed = {**dict.fromkeys(same, Candidate("decided", why="called the same")), **candidates}
     links = [
-        (*pair, 2.0 if pair in same else _strength(each))
-        for pair, each in listed.items()
-        if pair in same or each.joins
+        (*pair, 2.0 if pair in same else 1.0 if one.probability is None else one.probability)
+        for pair, one in listed.items()
+        if pair in same or one.joins
     ]
+    apart = pairs_called(decisions, "different")
     clusters = cluster_pairs(pd.DataFrame(links, columns=["left", "right", "probability"]), apart)
     home = dict(zip(clusters["member"].tolist(), clusters["cluster"].tolist(), strict=True))
     rows = []
-    for pair, each in listed.items():
-        said = decisions.get(pair)
-        word = said.decision if said else ""
-        together = home.get(pair[0], "") if home.get(pair[0]) == home.get(pair[1]) else ""
-        rows.append(
-            (
-                *(each.kind, *pair, each.probability, each.offered and not word, each.why, each.against),
-                *(together, word, said.by if said else "", said.remark if said else ""),
-            )
-        )
-    found = pd.DataFrame(rows, columns=COLUMNS).astype({"probability": "float64", "offered": "bool"})
-    found = found.sort_values(
+    for pair, one in listed.items():
+        decision = decisions.get(pair)
+        word = (decision.decision, decision.by, decision.remark) if decision else ("", "", "")
+        cluster = home.get(pair[0], "") if home.get(pair[0]) == home.get(pair[1]) else ""
+        offered = one.offered and not decision
+        rows.append((one.kind, *pair, one.probability, offered, one.why, one.against, cluster, *word))
+    pairs = pd.DataFrame(rows, columns=COLUMNS).astype({"probability": "float64", "offered": "bool"})
+    pairs = pairs.sort_values(
         ["probability", "left", "right"], ascending=[False, True, True], kind="stable", ignore_index=True
     )
-    found.attrs["said"] = [
+    pairs.attrs["said"] = [
         f"{left} and {right} were called the same, and others that belong to them different: look at these again."
         for left, right in sorted(same)
         if home.get(left) != home.get(right) or left not in home
     ]
-    return found
+    return pairs
 
 
 def open_pairs(pairs: pd.DataFrame) -> pd.DataFrame:
@@ -122,12 +129,189 @@ def those_there(
     connection: Connection, schema: Schema, concept: str, decisions: Mapping[Pair, Decision]
 ) -> list[str]:
     """Return which of the records that were decided about still exist."""
-    wanted = sorted({each for pair in decisions for each in pair})
-    if not wanted:
-        return []
-    key = as_text(schema.source(concept).c.id)
-    return sorted(connection.scalars(select(key).where(key.in_(wanted))))
+    wanted = {key for pair in decisions for key in pair}
+    key = schema.source(concept).c.id
+    return sorted(connection.scalars(select(as_text(key)).where(is_one_of(key, wanted)))) if wanted else []
 
 
-def _strength(each: Candidate) -> float:
-    return each.probability if each.probability is not None else 1.0
+def duplicate_clusters(
+    connection: Connection, schema: Schema, pairs: pd.DataFrame, entity: str
+) -> pd.DataFrame:
+    """Gather pairs into clusters, and choose for each the record that the guide's rule would keep.
+
+    Parameters
+    ----------
+    pairs : pandas.DataFrame
+        See `gather`.
+    entity : str
+        ``Member``, ``Event`` or ``Registration``.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `CLUSTER_COLUMNS`: ``cluster``, ``size``, ``members`` (ids), ``canonical`` and ``by`` (most associations,
+        then the oldest), ``associations`` (id to count), ``probability`` (the least of its pairs), ``offered``
+        (everybody in it beside everybody else is sure enough, or was called the same), ``decision`` (``same``
+        where all pairs were, ``unsure`` where one was), ``why``, ``against``. Offered ones first, then the most
+        probable.
+    """
+    inside = open_pairs(pairs[pairs["cluster"] != ""])
+    groups = [(str(name), group) for name, group in inside.groupby("cluster", sort=True)]
+    ids = [sorted({*group["left"], *group["right"]}) for _, group in groups]
+    choices = choose_canonicals(connection, schema, ids, entity)
+    rows = []
+    for (name, group), members, choice in zip(groups, ids, choices, strict=True):
+        sure = group[group["offered"] | (group["decision"] == "same")]
+        sure_pairs = set(zip(sure["left"], sure["right"], strict=True))
+        words = set(group["decision"])
+        rows.append(
+            (
+                *(name, len(members), members, choice.canonical, choice.by, choice.associations),
+                group["probability"].min(),
+                # To merge them is to say of any two that they are one; a chain of likenesses does not say that.
+                all(pair in sure_pairs for pair in combinations(members, 2)),
+                "unsure" if "unsure" in words else "same" if words == {"same"} else "",
+                *(_some_of(group[side].tolist()) for side in ("why", "against")),
+            )
+        )
+    clusters = pd.DataFrame(rows, columns=CLUSTER_COLUMNS).astype(
+        {"probability": "float64", "offered": "bool"}
+    )
+    order = ["offered", "probability", "cluster"]
+    return clusters.sort_values(order, ascending=[False, False, True], kind="stable", ignore_index=True)
+
+
+def _some_of(words: Sequence[str]) -> str:
+    several = list(filter(None, dict.fromkeys(words)))
+    more = f" | and {len(several) - _TOLD} more" if len(several) > _TOLD else ""
+    return " | ".join(several[:_TOLD]) + more
+
+
+def called_same(
+    connection: Connection, schema: Schema, entity: str, decisions: Mapping[Pair, Decision]
+) -> pd.DataFrame:
+    """Gather records that were called the same, by nothing but these words.
+
+    However alike records are, one that nobody said anything of is in none of these clusters. Records that were
+    called the same, some of them beside a third, are one; where somebody was unsure of two of them none are.
+
+    Parameters
+    ----------
+    decisions : mapping
+        The decision that holds for each pair of the entity.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `REVIEWED_COLUMNS`: as of `duplicate_clusters`, and who decided. ``attrs["said"]`` lists what contradicts
+        itself, and is therefore left out.
+    """
+    schema.require(CONCEPT_OF[entity])
+    pairs = gather({}, decisions, those_there(connection, schema, CONCEPT_OF[entity], decisions))
+    clusters = duplicate_clusters(connection, schema, pairs, entity).sort_values("cluster", ignore_index=True)
+    said, doubtful = list(pairs.attrs["said"]), []
+    for place, members in enumerate(clusters["members"]):
+        for left, right in pairs_called(decisions, "unsure"):
+            if {left, right} <= set(members):
+                doubtful.append(place)
+                said.append(
+                    f"{left} and {right} were both called the same as a third, but somebody was unsure of the two:"
+                    " look at them again."
+                )
+    by = pairs.groupby("cluster")["decided_by"].agg(lambda names: ", ".join(sorted(set(names))))
+    clusters["decided_by"] = [by.get(name, "") for name in clusters["cluster"]]
+    reviewed = clusters.drop(index=doubtful).reset_index(drop=True)[REVIEWED_COLUMNS]
+    reviewed.attrs["said"] = said
+    return reviewed
+
+
+@dataclass(frozen=True)
+class Found:
+    """The duplicates of one entity.
+
+    Attributes
+    ----------
+    entity : str
+        ``Member``, ``Event`` or ``Registration``.
+    pairs : pandas.DataFrame
+        Every pair, those called different too: see `gather`.
+    clusters : pandas.DataFrame
+        See `duplicate_clusters`.
+    records : pandas.DataFrame
+        The records concerned: ``id``, and what people know them by.
+    said : tuple of str
+        What was left out, and which decisions contradict each other.
+    uncompared : tuple of str
+        What of it means that there may be more.
+    not_run : str
+        Why nothing was found out; else empty.
+    chances : pandas.DataFrame
+        Of members: how every comparison weighed, see `workbench.investigate.matching.match_members`.
+    """
+
+    entity: str
+    pairs: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=COLUMNS))
+    clusters: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=CLUSTER_COLUMNS))
+    records: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=["id"]))
+    said: tuple[str, ...] = ()
+    uncompared: tuple[str, ...] = ()
+    not_run: str = ""
+    chances: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=["left", "right"]))
+
+    @property
+    def open(self) -> pd.DataFrame:
+        """The pairs that somebody has to do something about."""
+        return open_pairs(self.pairs)
+
+    @property
+    def loose(self) -> pd.DataFrame:
+        """Those of them that are in no cluster: a family's address, two sittings of an event."""
+        return self.open[self.open["cluster"] == ""]
+
+    @property
+    def different(self) -> int:
+        """How many pairs were called different."""
+        return len(self.pairs) - len(self.open)
+
+    @property
+    def sure(self) -> pd.DataFrame:
+        """The clusters that may be merged without another look."""
+        return self.clusters[self.clusters["offered"].astype(bool)]
+
+    @property
+    def clean(self) -> bool:
+        """Whether nothing was found, and nothing was left out that might have been."""
+        return self.open.empty and not self.uncompared and not self.not_run
+
+    def chance(self, left: str, right: str) -> pd.Series[Any] | None:
+        """Return how the comparisons of a pair weighed; None where it was not compared, or is too improbable."""
+        rows = self.chances[(self.chances["left"] == left) & (self.chances["right"] == right)]
+        return rows.iloc[0] if len(rows) else None
+
+    def about(self, words: str) -> pd.Series[bool]:
+        """Tell of each pair whether one of the two is known by all of these words, or has such an id."""
+        rows = self.records.astype(object).fillna("").itertuples(index=False)
+        known = [" ".join(map(str, row)).casefold() for row in rows]
+        wanted = words.casefold().split()
+        ids = {
+            key
+            for key, text in zip(self.records["id"], known, strict=True)
+            if all(word in text for word in wanted)
+        }
+        return self.pairs["left"].isin(ids) | self.pairs["right"].isin(ids)
+
+    def decided(self, decisions: Mapping[Pair, Decision]) -> Found:
+        """Return the same pairs with what is said of them now; nothing is compared anew, nor gathered anew.
+
+        Parameters
+        ----------
+        decisions : mapping
+            The decision that holds for each pair of the entity.
+        """
+        pairs = self.pairs.copy()
+        said = [decisions.get(pair) for pair in zip(pairs["left"], pairs["right"], strict=True)]
+        pairs["decision"] = [one.decision if one else "" for one in said]
+        pairs["decided_by"] = [one.by if one else "" for one in said]
+        pairs["remark"] = [one.remark if one else "" for one in said]
+        pairs["offered"] = pairs["offered"].astype(bool) & (pairs["decision"] == "")
+        return replace(self, pairs=pairs)

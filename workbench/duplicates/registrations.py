@@ -6,16 +6,15 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 import pandas as pd
-from sqlalchemy import ColumnElement, Connection, any_, cast, or_, select, tuple_
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy import Connection, or_, select, tuple_
 
-from workbench.duplicates import statements
+from workbench.duplicates import queries
 from workbench.duplicates.decisions import Decision, Pair
 from workbench.duplicates.pairs import Candidate, gather, those_there, within
 from workbench.mappings.queries import NEEDS
 from workbench.mappings.traces import imported_twice
 from workbench.murmurant.importers import Run
-from workbench.murmurant.schema import Schema, as_text
+from workbench.murmurant.schema import Schema, as_text, is_one_of
 from workbench.murmurant.spellings import REGISTRATION
 
 _WORDS = {
@@ -101,12 +100,8 @@ def _concerned(
     """Return the registrations of members and events that are there twice, and those that are there twice themselves."""
     registrations = schema.registrations
     member, event = registrations.c.member_id, registrations.c.event_id
-    wanted: list[ColumnElement[bool]] = [
-        column == any_(cast(ids, ARRAY(column.type)))
-        for column, ids in ((member, members), (event, events))
-        if ids
-    ]
-    if (twice := statements.registered_twice(schema)) is not None:
+    wanted = [is_one_of(column, ids) for column, ids in ((member, members), (event, events)) if ids]
+    if (twice := queries.registered_twice(schema)) is not None:
         pairs = twice.order_by(None).subquery("twice")
         wanted.append(tuple_(as_text(event), as_text(member)).in_(select(pairs.c.event, pairs.c.member)))
     if not wanted:
@@ -123,7 +118,7 @@ def _read(connection: Connection, schema: Schema, ids: set[str]) -> dict[str, tu
         return {}
     of = schema.registrations.c
     key = as_text(of.id)
-    asked = select(key, as_text(of.event_id), as_text(of.member_id)).where(key.in_(sorted(ids)))
+    asked = select(key, as_text(of.event_id), as_text(of.member_id)).where(is_one_of(of.id, ids))
     return {str(row[0]): (row[1] or "", row[2] or "") for row in connection.execute(asked)}
 
 

@@ -9,7 +9,8 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup
 
-from workbench.duplicates import Beside, Found
+from workbench.duplicates.pairs import Found
+from workbench.duplicates.records import Beside
 from workbench.reporting.charts import COMPARED
 from workbench.reporting.masking import DOTS, mask
 from workbench.reporting.summaries import listed

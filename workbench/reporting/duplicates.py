@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from workbench.checks.finding import Finding, Status
-from workbench.duplicates import Found
+from workbench.duplicates.pairs import Found
 from workbench.hints import on_environment
 from workbench.reporting.summaries import in_steps, listed
 from workbench.reporting.tables import Shown

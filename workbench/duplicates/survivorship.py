@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from workbench.duplicates.request import Merge, Wishes
 from workbench.errors import UsageError
-from workbench.merging.request import Merge, Wishes
 from workbench.murmurant.schema import Schema
 from workbench.murmurant.spellings import CONCEPT_OF
 from workbench.plans.current import Current

@@ -90,38 +90,25 @@ def contacts_twice(schema: Schema) -> Select[*tuple[Any, ...]]:
     """Return the members whose raw Wild Apricot data are one contact's: ``contact``, ``key``."""
     members = schema.members
     contact = members.c.wa_raw["waContactId"].astext
-    several = (
-        select(contact.label("contact"))
-        .where(contact.is_not(None), contact != "")
-        .group_by(contact)
-        .having(func.count() > 1)
-        .subquery("several")
-    )
-    return (
-        select(contact.label("contact"), as_text(members.c.id).label("key"))
-        .select_from(members.join(several, several.c.contact == contact))
-        .order_by("contact", "key")
-    )
+    named_here = contact.is_not(None) & (contact != "")
+    return _of_several(select(contact.label("contact"), as_text(members.c.id).label("key")).where(named_here))
 
 
 def mapped_twice(schema: Schema) -> Select[*tuple[Any, ...]]:
     """Return the members to whom one Wild Apricot id was mapped, where there are several: ``contact``, ``key``."""
     mappings, members = schema.mappings, schema.members
-    of_members = (
+    return _of_several(
         select(as_text(mappings.c.wa_id).label("contact"), as_text(members.c.id).label("key"))
         .select_from(mappings.join(members, same_id(members.c.id, mappings.c.target)))
         .where(mappings.c.entity_type.in_(ENTITY_TYPES[MEMBER]))
         .distinct()
-        .subquery("of_members")
     )
-    several = (
-        select(of_members.c.contact)
-        .group_by(of_members.c.contact)
-        .having(func.count() > 1)
-        .subquery("several")
-    )
-    return (
-        select(of_members.c.contact, of_members.c.key)
-        .select_from(of_members.join(several, several.c.contact == of_members.c.contact))
-        .order_by("contact", "key")
-    )
+
+
+def _of_several(pairs: Select[*tuple[Any, ...]]) -> Select[*tuple[Any, ...]]:
+    """Return the pairs of contact and member whose contact has more than one."""
+    pair = pairs.subquery("pair")
+    count = func.count().over(partition_by=pair.c.contact)
+    counted = select(pair.c.contact, pair.c.key, count.label("members")).subquery("counted")
+    several = select(counted.c.contact, counted.c.key).where(counted.c.members > 1)
+    return several.order_by("contact", "key")

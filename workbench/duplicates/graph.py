@@ -8,10 +8,10 @@ from typing import Any
 
 import psycopg
 
+from workbench.duplicates.collisions import Blocked, Settled, parts_on_both, settle_collisions
+from workbench.duplicates.moving import Child, Moves, children_of, read_moving, speaks_of
+from workbench.duplicates.request import Merge
 from workbench.errors import Refused
-from workbench.merging.collisions import Blocked, Settled, parts_on_both, settle_collisions
-from workbench.merging.moving import Child, Moves, children_of, read_moving, speaks_of
-from workbench.merging.request import Merge
 from workbench.murmurant.references import References
 from workbench.plans import rows
 

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import psycopg
 from psycopg import sql
 
-from workbench.merging.moving import Child, Moves
-from workbench.merging.uniques import Unique, broken_rules, colliding, uniques_of
+from workbench.duplicates.moving import Child, Moves
+from workbench.duplicates.uniques import Unique, broken_rules, colliding, uniques_of
 from workbench.murmurant.references import References
 from workbench.murmurant.schema import Schema
 from workbench.murmurant.spellings import CONCEPTS

@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from workbench.merging.moving import Child, Moves, as_array, compared, of_its_kind, referring
+from workbench.duplicates.moving import Child, Moves, as_array, compared, of_its_kind, referring
 from workbench.murmurant.references import References
 from workbench.murmurant.schema import Schema
 from workbench.plans import rows

@@ -1,20 +1,33 @@
-"""Whole records beside one another: what each says in every field, and what refers to it (guide §4.4)."""
+"""What people know records by, and whole records side by side with what refers to each (guide §4.4)."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
-from sqlalchemy import Connection, Text, any_, cast, column, select, table
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy import Connection, Text, cast, column, select, table
 
 from workbench.database.connection import frame
 from workbench.duplicates.associations import choose_canonicals, count_associations
-from workbench.duplicates.found import describe_records
 from workbench.errors import UsageError
-from workbench.murmurant.schema import Schema, as_text
+from workbench.murmurant.schema import Schema, as_text, is_one_of, named
 from workbench.murmurant.spellings import CONCEPT_OF, EVENT, MEMBER, REGISTRATION
+
+_KNOWN_BY = {
+    MEMBER: ("first_name", "last_name", "email", "phone", "joined_at"),
+    EVENT: ("title", "start", "capacity"),
+    REGISTRATION: ("event_id", "member_id", "status", "registered_at"),
+}
+
+
+def describe_records(connection: Connection, schema: Schema, entity: str, ids: Iterable[str]) -> pd.DataFrame:
+    """Return what people know these records by: ``id`` and the entity's own columns, as far as they are there."""
+    source = schema.entity(entity)
+    key = as_text(source.c.id).label("id")
+    query = select(key, *named(source, *_KNOWN_BY[entity])).where(is_one_of(source.c.id, ids)).order_by(key)
+    rows = frame(connection, query)
+    return rows.astype({name: "str" for name in ("event_id", "member_id") if name in rows})
 
 
 @dataclass(frozen=True)
@@ -50,16 +63,13 @@ class Beside:
     @property
     def ids(self) -> list[str]:
         """The records, in order."""
-        return [str(each) for each in self.records["id"]]
+        return list(map(str, self.records["id"]))
 
     @property
     def differing(self) -> list[str]:
         """The fields in which they do not all say the same, in the table's own order."""
-        return [
-            str(name)
-            for name in self.records.columns
-            if name != "id" and self.records[name].nunique(dropna=False) > 1
-        ]
+        several = self.records.drop(columns="id").nunique(dropna=False) > 1
+        return [str(name) for name in several.index[several]]
 
 
 def records_beside(connection: Connection, schema: Schema, entity: str, ids: Sequence[str]) -> Beside:
@@ -74,38 +84,30 @@ def records_beside(connection: Connection, schema: Schema, entity: str, ids: Seq
     if len(asked) < 2:
         raise UsageError("It takes two records to lay one beside another.", "Name the other one, too.")
     records = _whole(connection, schema, entity, asked)
-    if gone := [each for each in asked if each not in set(records["id"])]:
+    if gone := [key for key in asked if key not in set(records["id"])]:
         raise UsageError(
             f"There is no {entity} {', '.join(map(repr, gone))} here.", "A record that was merged is gone."
         )
     counted = count_associations(connection, schema, asked, entity)
     (choice,) = choose_canonicals(connection, schema, [asked], entity, counted=counted)
-    return Beside(
-        entity,
-        records.set_index("id").loc[asked].reset_index(),
-        counted,
-        choice.canonical,
-        choice.by,
-        choice.associations,
-        _told(connection, schema, entity, asked),
-    )
+    told = pd.DataFrame({"id": asked})
+    if entity == REGISTRATION:
+        told = _whose(connection, schema, asked)
+    ordered = records.set_index("id").loc[asked].reset_index()
+    return Beside(entity, ordered, counted, choice.canonical, choice.by, choice.associations, told)
 
 
-def _told(connection: Connection, schema: Schema, entity: str, ids: Sequence[str]) -> pd.DataFrame:
+def _whose(connection: Connection, schema: Schema, ids: Sequence[str]) -> pd.DataFrame:
     """Return whose registrations these are, and for what, in people's words."""
-    found = pd.DataFrame({"id": list(ids)})
-    if entity != REGISTRATION:
-        return found
+    told = pd.DataFrame({"id": list(ids)})
     registrations = describe_records(connection, schema, REGISTRATION, ids)
     for name, kind in (("member", MEMBER), ("event", EVENT)):
-        column = f"{name}_id"
-        if column not in registrations or not schema.has(CONCEPT_OF[kind]):
-            continue
-        known = describe_records(connection, schema, kind, registrations[column].dropna())
-        known = known.add_prefix(f"{name}_")
-        told = registrations[["id", column]].merge(known, on=column, how="left").drop(columns=column)
-        found = found.merge(told, on="id", how="left")
-    return found
+        if f"{name}_id" in registrations and schema.has(CONCEPT_OF[kind]):
+            known = describe_records(connection, schema, kind, registrations[f"{name}_id"].dropna())
+            link = registrations[["id", f"{name}_id"]]
+            known = link.merge(known.add_prefix(f"{name}_"), on=f"{name}_id", how="left")
+            told = told.merge(known.drop(columns=f"{name}_id"), on="id", how="left")
+    return told
 
 
 def _whole(connection: Connection, schema: Schema, entity: str, ids: Sequence[str]) -> pd.DataFrame:
@@ -118,8 +120,6 @@ def _whole(connection: Connection, schema: Schema, entity: str, ids: Sequence[st
         if about.readable and not about.generated and each not in described.primary_key
     ]
     source = table(name, column(key.name, key.type), *map(column, own), schema=schema.catalogue.schema)
-    wanted = any_(cast(sorted(ids), ARRAY(key.type)))
-    question = select(
-        as_text(source.c[key.name]).label("id"), *(cast(source.c[each], Text).label(each) for each in own)
-    ).where(source.c[key.name] == wanted)
-    return frame(connection, question).astype(object)
+    cells = (cast(source.c[each], Text).label(each) for each in own)
+    query = select(as_text(source.c[key.name]).label("id"), *cells).where(is_one_of(source.c[key.name], ids))
+    return frame(connection, query).astype(object)
