@@ -45,6 +45,12 @@ LAYERS = (
     "reporting.masking",
     "checks",
     "duplicates",
+    "runs.discovery",
+    "runs.status",
+    "runs.records",
+    "runs.attribution",
+    "runs.left_out",
+    "runs.traces",
     "mappings",
     "snapshots",
     "investigate",
@@ -78,7 +84,7 @@ NEVER = {
 # WHOLE with it; what moves from one room to another takes its lines along, and WHOLE stays. Where each is to end is in
 # docs/architecture.md.
 SIZES = {
-    "investigate": 4300,
+    "investigate": 1450,
     "reporting": 3510,
     "cli": 3225,
     "snapshots": 2700,
@@ -91,7 +97,7 @@ SIZES = {
     "migration": 1575,
     "duplicates": 2325,
     "database": 1375,
-    "runs": 1275,
+    "runs": 2775,
     "history": 1050,
     "reconcile": 730,
     "mappings": 2200,

@@ -14,9 +14,9 @@ from workbench.audit import LogState, Noted
 from workbench.covering import answering, covering
 from workbench.database.connection import raw
 from workbench.documents import Store
-from workbench.investigate.runs import pick_run
 from workbench.murmurant.spellings import RUN_ID_KEYS
 from workbench.plans.plan import Plan
+from workbench.runs.discovery import pick_run
 from workbench.session import Session
 from workbench.snapshots.store import list_snapshots
 

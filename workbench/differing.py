@@ -13,9 +13,9 @@ from workbench.history.authors import Authors
 from workbench.history.differences import Progress, compared, opened_side, side_of
 from workbench.history.ledger import CameAfter, Differences, Losses, differences_of, losses_of
 from workbench.history.plan import Replay
-from workbench.investigate.runs import pick_run
 from workbench.murmurant.importers import Strength
 from workbench.plans.plan import Plan
+from workbench.runs.discovery import pick_run
 from workbench.runs.three_way import way_with_conflicts
 from workbench.session import Session
 from workbench.snapshots.compare import Snapshot, state_before

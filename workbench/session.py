@@ -23,7 +23,6 @@ from workbench.database.connection import Database, Identity, raw
 from workbench.database.environment import Environment
 from workbench.documents import Target
 from workbench.errors import DatabaseUnreachable, NotLogged, NotMurmurant, SchemaGap, WorkbenchError
-from workbench.investigate.runs import find_runs
 from workbench.murmurant.exports import configured_headings, read_exports
 from workbench.murmurant.importers import Run
 from workbench.murmurant.references import References
@@ -31,6 +30,7 @@ from workbench.murmurant.reports import ImportReport, ReportRecord
 from workbench.murmurant.schema import Schema, read_schema
 from workbench.plans.draft import PlanContext
 from workbench.plans.states import plans_in
+from workbench.runs.discovery import find_runs
 from workbench.settings import EnvironmentSettings, Settings
 from workbench.tiers.configuration import read_document
 

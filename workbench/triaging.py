@@ -13,13 +13,13 @@ from workbench.answer import Answer
 from workbench.covering import answering
 from workbench.errors import Refused, SchemaGap, UsageError, WorkbenchError
 from workbench.hints import on_environment
-from workbench.investigate.runs import pick_run
 from workbench.looking import Looking
 from workbench.murmurant.importers import Run
 from workbench.murmurant.spellings import ENTITIES
 from workbench.planning import Planning
 from workbench.plans.plan import NOTES, Plan
 from workbench.restoring import Restoring
+from workbench.runs.discovery import pick_run
 from workbench.runs.telling import LevelZero
 from workbench.triage import Way, failure_modes, recommend, triage_answer, ways
 from workbench.triage.suspects import find_suspects, in_question

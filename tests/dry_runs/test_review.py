@@ -14,12 +14,12 @@ from tests.bundles.conftest import DRY, LIVE, api_report, csv_report, member, pu
 from tests.conftest import database_at
 from tests.dry_runs.conftest import API_DRY, api_dry
 from workbench.database.connection import raw
-from workbench.investigate.runs import find_runs
 from workbench.migration.dry_run_review import DIFFERENT, INNOCENT, SAME, DryRunReview, review_dry_run
 from workbench.migration.invariants import read_files
 from workbench.murmurant.importers import Run
 from workbench.murmurant.reports import read_reports
 from workbench.murmurant.schema import read_schema
+from workbench.runs.discovery import find_runs
 
 NOW = datetime(2026, 11, 25, tzinfo=UTC)
 

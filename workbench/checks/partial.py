@@ -8,7 +8,11 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from workbench.checks.finding import culprits
 from workbench.checks.registry import NO_RUNS, Answer, Look, NotRunError, Rows
 from workbench.errors import WorkbenchError
-from workbench.investigate.left_out import (
+from workbench.murmurant.importers import Run
+from workbench.murmurant.schema import as_text, same_id
+from workbench.murmurant.spellings import CONCEPT_OF, ENTITY_TYPES, EVENT, MEMBER, REGISTRATION
+from workbench.plans.standing import removed, standing
+from workbench.runs.left_out import (
     left_out_by,
     left_out_frame,
     lost_of,
@@ -16,10 +20,6 @@ from workbench.investigate.left_out import (
     still_left_out,
     warned_of,
 )
-from workbench.murmurant.importers import Run
-from workbench.murmurant.schema import as_text, same_id
-from workbench.murmurant.spellings import CONCEPT_OF, ENTITY_TYPES, EVENT, MEMBER, REGISTRATION
-from workbench.plans.standing import removed, standing
 
 
 def members_missing(look: Look) -> Rows:

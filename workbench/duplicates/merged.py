@@ -7,11 +7,11 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from workbench.investigate.traces import TOLERANCE
 from workbench.murmurant.importers import IMPORT_SOURCE, Run
 from workbench.murmurant.schema import Schema, as_text, values_table
 from workbench.murmurant.spellings import CONCEPT_OF, ENTITY_TYPES
 from workbench.plans.journal import Entry
+from workbench.runs.traces import TOLERANCE
 
 _AUDIT = ("audit.action", "audit.metadata", "audit.resource_type", "audit.resource_id", "audit.created_at")
 

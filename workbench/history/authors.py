@@ -16,13 +16,13 @@ from sqlalchemy import ColumnElement, Connection, String, cast, func, literal, n
 
 from workbench.database.connection import raw
 from workbench.history.differences import Comparison, Kind
-from workbench.investigate.records import writers
-from workbench.investigate.traces import TOLERANCE
 from workbench.murmurant.importers import STRENGTH, Run, Strength, Trace
 from workbench.murmurant.schema import Schema, as_text, entity_of
 from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES, SYNC_MOMENTS
 from workbench.plans.journal import entries, image
 from workbench.plans.rows import among, in_chunks
+from workbench.runs.records import writers
+from workbench.runs.traces import TOLERANCE
 
 PERSON, UNKNOWN, WORKBENCH = "a person", "unknown", "the workbench"
 

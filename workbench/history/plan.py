@@ -14,7 +14,6 @@ from workbench.errors import Refused
 from workbench.history.authors import WORKBENCH, Authors
 from workbench.history.differences import Kind, TableDifference, Values, rows_of
 from workbench.history.standing import Back, Columns, Standing
-from workbench.investigate.records import record_fates, writers
 from workbench.murmurant.catalogue import Catalogue
 from workbench.murmurant.importers import REPLAYED, Run, Strength
 from workbench.plans.draft import Draft, PlanContext
@@ -22,6 +21,7 @@ from workbench.plans.plan import Plan
 from workbench.plans.rows import in_chunks
 from workbench.runs.effects import leave_too_weak
 from workbench.runs.pointers import written_mappings
+from workbench.runs.records import record_fates, writers
 from workbench.runs.restoring import refuse_a_later_snapshot
 from workbench.runs.sync_state import written_sync_states
 from workbench.runs.three_way import OnConflict, Outcome, Testimony, Unknown, judge

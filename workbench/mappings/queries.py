@@ -71,11 +71,12 @@ def mapping_rows(
 ) -> list[MappingRow]:
     """Return the mappings with some keys (``Member/50012``), ids of their own, WA ids or records, sorted by key."""
     mappings = schema.mappings
-    columns = [mappings.c.id, mappings.c.entity_type, _entity(schema), mappings.c.wa_id, mappings.c.target]
+    own: Any = mappings.c.id if "id" in mappings.c else null()
+    columns = [own, mappings.c.entity_type, _entity(schema), mappings.c.wa_id, mappings.c.target]
     synced = mappings.c.synced_at if "synced_at" in mappings.c else null()
     sought = (
         (mapping_key(schema).element, keys),
-        (mappings.c.id, ids),
+        (own, ids),
         (mappings.c.wa_id, wa_ids),
         (mappings.c.target, records),
     )

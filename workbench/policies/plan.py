@@ -20,8 +20,6 @@ from workbench.checks import Check, Look
 from workbench.checks.registry import NotRunError
 from workbench.checks.rules import Rules
 from workbench.errors import SchemaGap, UsageError
-from workbench.investigate.records import last_writers
-from workbench.investigate.traces import TOLERANCE
 from workbench.murmurant.canonical import Relation, ask, words_of
 from workbench.murmurant.importers import POLICY_CORRECTED
 from workbench.murmurant.schema import as_text
@@ -29,6 +27,8 @@ from workbench.murmurant.spellings import CONCEPT_OF, CONCEPTS
 from workbench.plans.current import current_rows
 from workbench.plans.draft import Draft, PlanContext
 from workbench.plans.plan import Plan
+from workbench.runs.records import last_writers
+from workbench.runs.traces import TOLERANCE
 
 LISTED = 100
 """Records that an audit entry names; the journal has them all."""

@@ -136,7 +136,7 @@ def runs_chart(frame: pd.DataFrame, highlight: str = "") -> Figure:
     Parameters
     ----------
     frame : pandas.DataFrame
-        See `workbench.investigate.runs.runs_frame`.
+        See `workbench.runs.discovery.runs_frame`.
     highlight : str
         The id of a run to stand out.
     """

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import NamedTuple
 
-from workbench.investigate.records import record_fates
 from workbench.murmurant.importers import Run, Strength
 from workbench.plans.draft import Draft
 from workbench.runs.pointers import Pointer
+from workbench.runs.records import record_fates
 
 LEADS_TO_KEPT = "leads to a record that is kept"
 _FROM_BEFORE = "the state before the run: --snapshot FILE (or its name), or --before ENVIRONMENT"

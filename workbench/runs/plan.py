@@ -12,20 +12,21 @@ from contextlib import ExitStack
 from typing import Any
 
 from workbench.errors import Refused
-from workbench.investigate.runs import pick_run
-from workbench.investigate.traces import overlaps
+from workbench.mappings.queries import mapping_rows
 from workbench.migration.bundles import list_bundles
 from workbench.murmurant.importers import EMPTIED, ROLLED_BACK, STRENGTH, SYNC_STATE_WAS, Run, Strength, Trace
 from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES
 from workbench.plans.draft import Draft, PlanContext
 from workbench.plans.plan import Plan
+from workbench.runs.discovery import pick_run
 from workbench.runs.effects import LEADS_TO_KEPT, Effects, find_effects, leave_updates_open
 from workbench.runs.keeping import spare_what_is_needed
-from workbench.runs.pointers import has_mappings, leading_to, own_mappings, written_mappings
+from workbench.runs.pointers import has_mappings, own_mappings, written_mappings
 from workbench.runs.restoring import Restoration
 from workbench.runs.sync_state import is_ahead, made_sync_states, reset_sync_state, written_sync_states
 from workbench.runs.telling import LevelZero, bundle_of, level_zero, told_by, worth_knowing
 from workbench.runs.three_way import way_with_conflicts
+from workbench.runs.traces import overlaps
 from workbench.settings import Settings
 from workbench.snapshots.compare import Snapshot, opened
 from workbench.snapshots.restore.settling import moments_of
@@ -160,7 +161,8 @@ def _find_what_goes(
     for entity in ENTITIES:
         keys = [key for each, key, _ in spared if each == schema.table_of(entity)] if spared else []
         if keys and mappings:
-            stay |= leading_to(connection, schema, mappings, entity, keys)
+            stay |= {row.id for row in mapping_rows(connection, schema, records=keys, entity=entity)}
+    stay.intersection_update(mappings)
     for key in sorted(stay):
         draft.keep(table, key, LEADS_TO_KEPT)
     if stay:

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, false, null, select
 
 from workbench.audit import has_action
-from workbench.investigate.traces import TOLERANCE, within
+from workbench.mappings.queries import NEEDS
 from workbench.murmurant.importers import MAPPING_CORRECTED, STRENGTH, Run, Strength, Trace
 from workbench.murmurant.schema import Schema, as_text, entity_of
 from workbench.murmurant.spellings import ENTITY_TYPES
-from workbench.plans.rows import CHUNK, among, in_chunks
+from workbench.plans.rows import CHUNK, among
 from workbench.plans.standing import not_taken_back
-
-_NEEDED = ("mappings.id", "mappings.entity_type", "mappings.wa_id", "mappings.target")
+from workbench.runs.traces import TOLERANCE, within
 
 
 def has_mappings(schema: Schema) -> bool:
     """Whether there is a table of mappings that can be read."""
-    return schema.has(*_NEEDED)
+    return schema.has("mappings.id", *NEEDS)
 
 
 def own_mappings(
@@ -135,20 +134,3 @@ def _corrected(connection: Connection, schema: Schema, run: Run) -> set[str]:
         )
     )
     return {row[0] for row in rows}
-
-
-def leading_to(
-    connection: Connection, schema: Schema, ids: Sequence[str], entity: str, keys: Sequence[str]
-) -> set[str]:
-    """Return those of some mappings that lead to one of these records."""
-    mappings = schema.mappings
-    found: set[str] = set()
-    for chunk in in_chunks(keys):
-        rows = connection.execute(
-            select(as_text(mappings.c.id)).where(
-                mappings.c.entity_type.in_(ENTITY_TYPES[entity]),
-                as_text(mappings.c.target).in_(among(chunk)),
-            )
-        )
-        found |= {row[0] for row in rows}
-    return found.intersection(ids)

@@ -8,12 +8,12 @@ import pandas as pd
 
 from workbench.answer import Answer, Step, Table, many
 from workbench.covering import answering, covering
-from workbench.investigate.records import RunRecords, run_records
-from workbench.investigate.runs import in_words, pick_run, runs_frame
 from workbench.migration.bundles import bundles_frame, list_bundles
 from workbench.murmurant.importers import ACTIONS, Run
 from workbench.murmurant.spellings import ENTITIES
 from workbench.reporting.masking import mask_text
+from workbench.runs.discovery import in_words, pick_run, runs_frame
+from workbench.runs.records import RunRecords, run_records
 from workbench.runs.telling import options
 from workbench.session import Session
 
@@ -117,7 +117,7 @@ class Runs:
         )
 
     def frame(self) -> pd.DataFrame:
-        """Return every import run as a row: see `workbench.investigate.runs.runs_frame`."""
+        """Return every import run as a row: see `workbench.runs.discovery.runs_frame`."""
         return runs_frame(self.wb.find_runs())
 
     @covering

@@ -8,13 +8,13 @@ from typing import Any
 from psycopg import sql
 from sqlalchemy import ColumnElement, Connection, false, func, or_, select
 
-from workbench.investigate.traces import TOLERANCE, within
 from workbench.murmurant.importers import EMPTIED, SYNC_STATE_RESET, SYNC_STATE_WAS, Run
 from workbench.murmurant.schema import Schema, as_text
 from workbench.murmurant.spellings import SYNC_MOMENTS
 from workbench.plans import rows
 from workbench.plans.draft import Draft, PlanContext
 from workbench.plans.plan import Plan
+from workbench.runs.traces import TOLERANCE, within
 from workbench.snapshots.restore.settling import moments_of
 
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
-from workbench.investigate.left_out import left_out_by
 from workbench.migration.bundles import Bundle, sealed_in
 from workbench.murmurant.importers import Run, Trace
+from workbench.runs.left_out import left_out_by
 from workbench.snapshots.scratch import Archive
 
 RERUN = {

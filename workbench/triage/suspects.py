@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from workbench.investigate.records import last_writers
 from workbench.murmurant.importers import Run
 from workbench.murmurant.schema import Schema
 from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES
+from workbench.runs.records import last_writers
 from workbench.triage.modes import Mode
 
 WRONG_DATABASE = "environment-wrong"

@@ -26,12 +26,12 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by, distinct_on
 
-from workbench.investigate.traces import ALONE, BITS, TOLERANCE
 from workbench.murmurant.importers import ACTIONS, Run, Strength, Trace
 from workbench.murmurant.schema import Schema, as_text, entity_of
 from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES
 from workbench.plans.journal import Entry
 from workbench.plans.standing import removed
+from workbench.runs.traces import ALONE, BITS, TOLERANCE
 
 FATES = {"rollback": "rolled back", "merge": "merged into another"}
 """What a plan of some kind did with a record that it took away."""

@@ -8,26 +8,25 @@ from operator import itemgetter
 from typing import NamedTuple
 
 import pandas as pd
-from sqlalchemy import (
-    Connection,
-    String,
-    bindparam,
-    func,
-    select,
-    text,
-    true,
-)
+from sqlalchemy import Connection, String, func, select, text, true
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from workbench.database.connection import frame
 from workbench.errors import WorkbenchError
-from workbench.investigate.evidence import about, merge_traces, with_fate
-from workbench.investigate.left_out import left_out_frame, left_out_since, not_explained
-from workbench.investigate.traces import record_traces
+from workbench.mappings.queries import NEEDS, mapping_rows
 from workbench.murmurant.importers import ACTIONS, Counts, Run, Strength, Trace
-from workbench.murmurant.schema import Schema, as_text, entity_of
+from workbench.murmurant.schema import Schema
 from workbench.murmurant.spellings import ENTITIES
 from workbench.plans.standing import merges_of, standing
+from workbench.runs.attribution import about, merge_traces, with_fate
+from workbench.runs.left_out import left_out_frame, left_out_since, not_explained
+from workbench.runs.traces import record_traces
+
+_TALLY = ["entity", "action", "evidence", "strength", "exists", "touched", "fate"]
+_RECORDS = [
+    *("entity", "action", "record_id", "wa_id", "other_wa_ids", "evidence"),
+    *("strength", "exists", "touched_since", "fate"),
+]
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,7 @@ class RunRecords:
     differences : list of str
         Where what was found and what the importer reported disagree.
     left_out : pandas.DataFrame
-        What it left out, see `workbench.investigate.left_out.left_out_frame`; of a full sync without a report, or of
+        What it left out, see `workbench.runs.left_out.left_out_frame`; of a full sync without a report, or of
         one that fetched too little, also what it did not refresh.
     """
 
@@ -89,79 +88,23 @@ def run_records(
         except WorkbenchError as error:
             plans, unread = [], [f"Whether a plan took away what is gone is not known: {error.what}"]
         merged = with_fate(schema, run, merge_traces(traces, run), others, plans)
-        columns = ["entity", "action", "evidence", "strength", "exists", "touched", "fate"]
-        tally = frame(
-            connection,
-            select(
-                *(merged.c[name] for name in columns),
-                func.count().label("records"),
-                *(func.sum(merged.c[name]).label(name) for name in ACTIONS),
-            )
-            .group_by(*(merged.c[name] for name in columns))
-            .order_by(*(merged.c[name] for name in columns)),
-        )
-        listing = frame(
-            connection,
-            select(
-                *(
-                    merged.c[name]
-                    for name in (
-                        "entity",
-                        "action",
-                        "record_id",
-                        "wa_id",
-                        "other_wa_ids",
-                        "evidence",
-                        "strength",
-                    )
-                ),
-                merged.c["exists"],
-                merged.c.touched_since,
-                merged.c.fate,
-            )
-            .order_by(
-                # What is gone or was touched since comes first: it is what somebody looks for.
-                merged.c["exists"],
-                merged.c.touched.desc(),
-                merged.c.entity,
-                merged.c.action,
-                merged.c.wa_id,
-                merged.c.record_id,
-            )
-            .limit(limit),
-        )
-        into = {key: canonical for each in plans for key, canonical in merges_of(each).items()}
+        by = [merged.c[name] for name in _TALLY]
+        counts = (func.sum(merged.c[name]).label(name) for name in ACTIONS)
+        query = select(*by, func.count().label("records"), *counts).group_by(*by).order_by(*by)
+        tally = frame(connection, query)
+        columns = (merged.c[name] for name in _RECORDS)
+        # What is gone or was touched since comes first: it is what somebody looks for.
+        first = (merged.c["exists"], merged.c.touched.desc())
+        order = (merged.c[name] for name in ("entity", "action", "wa_id", "record_id"))
+        listing = frame(connection, select(*columns).order_by(*first, *order).limit(limit))
+        into = {key: canonical for plan in plans for key, canonical in merges_of(plan).items()}
         listing["fate"] = [
-            said.replace("into another", f"into {into[key]}") if key in into else said
-            for key, said in zip(listing["record_id"], listing["fate"], strict=True)
+            fate.replace("into another", f"into {into[key]}") if key in into else fate
+            for key, fate in zip(listing["record_id"], listing["fate"], strict=True)
         ]
     else:
-        columns = [
-            "entity",
-            "action",
-            "evidence",
-            "strength",
-            "exists",
-            "touched",
-            "fate",
-            "records",
-            *ACTIONS,
-        ]
-        tally = pd.DataFrame(columns=columns)
-        listing = pd.DataFrame(
-            columns=[
-                "entity",
-                "action",
-                "record_id",
-                "wa_id",
-                "other_wa_ids",
-                "evidence",
-                "strength",
-                "exists",
-                "touched_since",
-                "fate",
-            ]
-        )
+        tally = pd.DataFrame(columns=[*_TALLY, "records", *ACTIONS])
+        listing = pd.DataFrame(columns=_RECORDS)
     listing["other_wa_ids"] = _other_wa_ids(connection, schema, listing)
     for table in (tally, listing):
         table["strength"] = [Strength(value).name for value in table["strength"]]
@@ -175,16 +118,9 @@ def run_records(
 def _other_wa_ids(connection: Connection, schema: Schema, listing: pd.DataFrame) -> list[str]:
     """Add the WA ids that other runs mapped onto the records to those that this one met them by."""
     mapped: dict[tuple[str, str], set[str]] = {}
-    if schema.has("mappings.target", "mappings.entity_type", "mappings.wa_id"):
-        mappings = schema.mappings
-        keys = bindparam("keys", listing["record_id"].dropna().tolist(), type_=ARRAY(String()))
-        rows = connection.execute(
-            select(
-                entity_of(mappings.c.entity_type), as_text(mappings.c.target), as_text(mappings.c.wa_id)
-            ).where(as_text(mappings.c.target).in_(select(func.unnest(keys))))
-        )
-        for entity, key, wa_id in rows:
-            mapped.setdefault((entity, key), set()).add(wa_id)
+    records = listing["record_id"].dropna()
+    for row in mapping_rows(connection, schema, records=records) if schema.has(*NEEDS) else ():
+        mapped.setdefault((row.entity, row.target), set()).add(row.wa_id)
     names = ("entity", "record_id", "wa_id", "other_wa_ids")
     return [
         ", ".join(sorted({*filter(None, others.split(", ")), *mapped.get((entity, key), ())} - {wa_id}))

@@ -13,10 +13,11 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 import pandas as pd
-from sqlalchemy import TIMESTAMP, Connection, String, bindparam, except_, func, select
+from sqlalchemy import TIMESTAMP, Connection, bindparam, except_, func, select
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from workbench.database.address import redact
+from workbench.mappings.queries import NEEDS, mapping_rows
 from workbench.murmurant.importers import ReportWarning, Run, is_fetch_trouble
 from workbench.murmurant.schema import Schema, as_text, entity_of
 from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES, ENTITY_TYPES, EVENT, MEMBER, REGISTRATION
@@ -24,7 +25,7 @@ from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES, ENTITY_TYPES, EV
 _REFRESHED = (MEMBER, EVENT)
 """Whose mappings a sync refreshes whether they changed or not; a registration's only when it is new."""
 
-_NEEDS = ("mappings.synced_at", "mappings.entity_type", "mappings.wa_id")
+_NEEDS = ("mappings.synced_at", *NEEDS)
 _CLOCKS = timedelta(seconds=1)  # how far an application server's clock and its database's may differ
 
 _NO_MEMBER = re.compile(r"^(?:Member not mapped: WA contact|Member not found:) (\S+)$")
@@ -443,11 +444,11 @@ def _mapped(connection: Connection, schema: Schema, wa_ids: set[str]) -> dict[tu
     """Return when the mappings of some WA ids were last refreshed."""
     if not wa_ids or not schema.has(*_NEEDS):
         return {}
-    mappings = schema.mappings
-    entity, wa_id = entity_of(mappings.c.entity_type), as_text(mappings.c.wa_id)
-    ids = bindparam("ids", sorted(wa_ids), type_=ARRAY(String()))
-    query = select(entity, wa_id, func.max(mappings.c.synced_at)).where(wa_id == func.any(ids))
-    return {(row[0], row[1]): row[2] for row in connection.execute(query.group_by(entity, wa_id))}
+    moments: dict[tuple[str, str], datetime] = {}
+    for row in mapping_rows(connection, schema, wa_ids=wa_ids):
+        if row.synced is not None:
+            moments[row.entity, row.wa_id] = max(row.synced, moments.get((row.entity, row.wa_id), row.synced))
+    return moments
 
 
 def not_refreshed(connection: Connection, schema: Schema, run: Run, entity: str) -> list[LeftOut]:

@@ -15,8 +15,6 @@ from sqlalchemy import Connection, String, cast, func, literal, select, union_al
 from workbench.audit import has_action, migration_action
 from workbench.database.address import redact
 from workbench.errors import unknown
-from workbench.investigate.endings import SyncState, judge, supersede
-from workbench.investigate.left_out import weigh
 from workbench.murmurant.importers import (
     ACTIONS,
     MIGRATION_PREFIX,
@@ -35,6 +33,8 @@ from workbench.murmurant.reports import ImportReport
 from workbench.murmurant.schema import Schema, entity_of
 from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES, SYNC_MOMENTS
 from workbench.plans.standing import not_taken_back
+from workbench.runs.left_out import weigh
+from workbench.runs.status import SyncState, judge, supersede
 
 Entry = tuple[str, Any, datetime]
 """An audit entry's action, metadata and time."""
