@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.commands import at, shell  # noqa: F401
-from workbench.cli.main import app
+from workbench.cli.app import app
 from workbench.cli.options import joined_parameters
 from workbench.hints import OF_NO_ENVIRONMENT, aim
 

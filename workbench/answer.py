@@ -105,7 +105,7 @@ class Answer:
     code : int
         The exit code of a command: 0 clean, 1 where somebody has to look at it.
     environment : str
-        What its commands are to ask.
+        What its commands are to ask; the default one where it is empty.
     unmask : bool
         Whether personal data are shown.
     """
@@ -118,7 +118,7 @@ class Answer:
     asked_by: str = "check"
     sample: int | None = None
     code: int = 0
-    environment: str = DEFAULT
+    environment: str = ""
     unmask: bool = False
 
     @property
@@ -173,8 +173,8 @@ class Answer:
         def paragraph(sentence: str, kind: str = "note") -> Shown:
             text = self.text(sentence)
             return Shown(
-                Markup('<p class="wb-{}">{}</p>').format(kind, prose(text, self.environment)),
-                aim(text, self.environment),
+                Markup('<p class="wb-{}">{}</p>').format(kind, prose(text, self.environment or DEFAULT)),
+                aim(text, self.environment or DEFAULT),
             )
 
         if self.headline:
@@ -195,7 +195,7 @@ class Answer:
         if self.findings:
             yield findings_in_full(self.findings, self.unmask)
         if self.next_steps:
-            lines = [self.text(each.line(self.environment)) for each in self.next_steps]
+            lines = [self.text(each.line(self.environment or DEFAULT)) for each in self.next_steps]
             items = Markup("").join(Markup("<li>{}</li>").format(prose(line)) for line in lines)
             yield Shown(Markup('<ol class="wb-steps">{}</ol>').format(items), "\n".join(lines))
 

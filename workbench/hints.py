@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from pathlib import Path
 from shlex import quote
 
 odd: set[str] = set()
@@ -44,3 +46,12 @@ def aim(text: str, environment: str, program: str = "workbench") -> str:
         )
 
     return _COMMAND.sub(aimed, text)
+
+
+def paths_below(paths: Sequence[Path], folder: Path | None = None) -> list[str]:
+    """Show paths relative to the working directory where they lie below it."""
+    here = (folder or Path.cwd()).resolve()
+    return [
+        str(path.resolve().relative_to(here)) if path.resolve().is_relative_to(here) else str(path)
+        for path in paths
+    ]

@@ -9,12 +9,14 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from workbench.answer import Answer
 from workbench.database.connection import raw
 from workbench.database.exclusion import refuse_running_restore
 from workbench.documents import Approvable, Approval, approve
 from workbench.duplicates.plan import plan_merges
 from workbench.duplicates.request import Asked, MergeRequest, Named, Wishes, read_merges
 from workbench.errors import Refused
+from workbench.explaining import explain
 from workbench.mappings.corrections import Correction, corrections_of
 from workbench.mappings.plan import plan_mappings
 from workbench.mappings.rebuild import plan_rebuild
@@ -276,6 +278,10 @@ class Planning(Session):
             was = state_before(snapshot, before, settings=self.settings, live=self.database)
         with self.planning() as context:
             return plan_rebuild(context, runs, snapshot=was, csv_records=csv_records, settings=self.settings)
+
+    def explain(self, plan: Plan, **facts: Any) -> Answer:
+        """Explain a plan in a sentence and in tables: see `workbench.explaining.explain`."""
+        return explain(self, plan, **facts)
 
     def plan(self, name: str) -> Plan:
         """Return a plan by its id or its file's path."""

@@ -13,7 +13,7 @@ from tests.bundles.test_verify import rewrite
 from tests.conftest import Clubs, Ground
 from tests.reporting.conftest import settings_for
 from workbench import open_workbench
-from workbench.cli.main import app
+from workbench.cli.app import app
 from workbench.errors import UsageError
 from workbench.migration.bundles import verify_bundle
 from workbench.plans.plan import Plan

@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from tests.restore.conftest import Ground, Lay
-from workbench.cli.main import app
+from workbench.cli.app import app
 from workbench.database import programs
 from workbench.errors import WorkbenchError
 from workbench.snapshots.application import Application

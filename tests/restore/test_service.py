@@ -15,7 +15,7 @@ import pytest
 from typer.testing import CliRunner
 
 from tests.conftest import Clubs, database_at
-from workbench.cli.main import app
+from workbench.cli.app import app
 from workbench.errors import UsageError, WorkbenchError
 from workbench.settings import EnvironmentSettings, Settings
 from workbench.snapshots.application import CommandRun

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from workbench import session
-from workbench.cli.main import app
+from workbench.cli.app import app
 from workbench.errors import NotLogged, UsageError
 from workbench.snapshots.manifest import Manifest
 

@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from tests.imports import IMPORTERS, import_run
-from workbench.cli.main import app
+from workbench.cli.app import app
 from workbench.errors import UsageError
 from workbench.snapshots.manifest import Verification
 

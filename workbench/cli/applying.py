@@ -4,24 +4,17 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from workbench.cli.explaining import (
-    approval_command,
-    explain,
-    header_facts,
-    next_steps,
-    plan_facts,
-)
-from workbench.cli.options import Acting, AsJson, EnvironmentName, Unmask, Yes, ask, open_as
-from workbench.cli.output import banner, command, on, print_json, print_table, progress_bar, say
-from workbench.cli.restoring import show_request
+from workbench.cli.options import AsJson, EnvironmentName, Unmask, Yes, answers, ask, is_request, open_as
+from workbench.cli.output import command, on, print_answer, print_json, print_table, progress_bar
 from workbench.errors import Drift, Refused, UsageError
-from workbench.snapshots.restore.request import is_request
 
 if TYPE_CHECKING:
+    from workbench.answer import Answer
     from workbench.plans.journal import Entry
     from workbench.plans.plan import Plan
     from workbench.workbench import Workbench
@@ -33,122 +26,118 @@ def show(
     plan_name: PlanName, environment: EnvironmentName = None, json: AsJson = False, unmask: Unmask = False
 ) -> None:
     """Explain a plan in words and tables: what changes, what is kept and why, what is unresolved."""
+    from workbench.cli.restoring import show_request
+
     with open_as(environment, None) as wb:
         if is_request(plan_name):
             show_request(wb, wb.restores.find(plan_name), json)
             return
-        found = wb.plan(plan_name)
+        wb.people = unmask
+        plan = wb.plan(plan_name)
+        answer = wb.explain(plan, header=plan.model_dump(mode="json"))
     if json:
-        print_json({**plan_facts(found, unmask), "header": header_facts(found)})
-        return
-    explain(found, unmask)
-    next_steps(found)
+        print_json(answer.as_json())
+    else:
+        print_answer(answer)
 
 
+@answers("acting", one_state=False)
 def approve(
+    wb: Workbench,
     plan_name: PlanName,
     digest: Annotated[str, typer.Option(help="The SHA-256 of the plan that was read.")],
-    acting: Acting = None,
     confirm: Annotated[
         str | None,
         typer.Option(metavar="ENVIRONMENT", help="On production: the environment's name, typed out."),
     ] = None,
-    environment: EnvironmentName = None,
-    json: AsJson = False,
-) -> None:
+) -> Answer:
     """Record a named person's consent to one digest; it holds once, and for a day."""
-    with open_as(environment, acting) as wb:
-        found = wb.restores.find(plan_name) if is_request(plan_name) else wb.plan(plan_name)
-        target = found.target
-        if confirm is None and target.kind == "production" and sys.stdin.isatty():
-            confirm = typer.prompt(f"This is production. Type the environment's name ({target.environment})")
-        approval = wb.approve(found, digest, confirm=confirm)
-    if json:
-        print_json({found.noun: found.id, "digest": approval.approves, "approver": approval.approver,
-                    "approved_at": approval.approved_at, "expires_at": approval.expires_at})  # fmt: skip
-        return
-    act = "snapshot restore" if is_request(plan_name) else "apply"
-    say(
-        f"{approval.approver} approves {found.id}, once, until {approval.expires_at:%Y-%m-%d %H:%M} UTC.",
-        f"To carry it out: {command()} {act} {found.id}{on(target.environment)}",
+    from workbench.answer import Answer, Step
+
+    request = is_request(plan_name)
+    document = wb.restores.find(plan_name) if request else wb.plan(plan_name)
+    target = document.target
+    if confirm is None and target.kind == "production" and sys.stdin.isatty():
+        confirm = typer.prompt(f"This is production. Type the environment's name ({target.environment})")
+    approval = wb.approve(document, digest, confirm=confirm)
+    return Answer(
+        f"{approval.approver} approves {document.id}, once, until {approval.expires_at:%Y-%m-%d %H:%M} UTC.",
+        next_steps=[Step("To carry it out", f"{'snapshot restore' if request else 'apply'} {document.id}")],
+        facts={
+            document.noun: document.id,
+            "digest": approval.approves,
+            "approver": approval.approver,
+            "approved_at": approval.approved_at,
+            "expires_at": approval.expires_at,
+        },
+        environment=target.environment,
     )
 
 
-def apply(
-    plan_name: PlanName,
-    yes: Yes = False,
-    acting: Acting = None,
-    environment: EnvironmentName = None,
-    json: AsJson = False,
-) -> None:
+@answers("acting", one_state=False)
+def apply(wb: Workbench, plan_name: PlanName, yes: Yes = False) -> Answer:
     """Carry out an approved plan: whole, or not at all."""
+    from workbench.answer import Answer, Step, many
+    from workbench.documents import valid_approval
+
     if is_request(plan_name):
         raise UsageError(
             f"{plan_name} is the request to restore a snapshot.",
             f"To carry it out: {command()} snapshot restore {plan_name}{on()}",
         )
-    with open_as(environment, acting) as wb:
-        found = wb.plan(plan_name)
-        banner(wb.environment)
-        ask(f"Apply {found.id}, {found.total:,} changes, to {wb.environment}?", yes)
-        entry = _apply(wb, found)
-    if json:
-        print_json(_applied(found, entry))
-        return
-    say(
-        f"Applied: {_counted(found.changes)}. Nothing else was touched.",
-        *_to_do(found),
-        *([] if entry.row_triggers == "off" else [_TRIGGERS_ON]),
-        f"To verify: {command()} report post-recovery{on()}",
-        f"To take it back: {command()} undo {found.id}{on()}",
+    plan = wb.plan(plan_name)
+    valid_approval(plan)  # without one nobody needs to be asked
+    ask(f"Apply {plan.id}, {many(plan.total, 'change')}, to {wb.environment}?", yes)
+    entry = _apply(wb, plan)
+    triggers = "" if entry.row_triggers == "off" else f"\n{_TRIGGERS_ON}"
+    return Answer(
+        f"Applied: {_counted(plan.changes)}. Nothing else was touched.{triggers}",
+        next_steps=[
+            *(Step(line) for line in _to_do(plan)),
+            Step("To verify", "report post-recovery"),
+            Step("To take it back", f"undo {plan.id}"),
+        ],
+        facts=_applied(plan, entry),
     )
 
 
-def undo(
-    plan_name: PlanName,
-    yes: Yes = False,
-    acting: Acting = None,
-    environment: EnvironmentName = None,
-    json: AsJson = False,
-) -> None:
+@answers("acting", one_state=False)
+def undo(wb: Workbench, plan_name: PlanName, yes: Yes = False) -> Answer:
     """Take back what a plan did: plan the reverse, approve it in the operator's name, apply it."""
-    with open_as(environment, acting) as wb:
-        reverse = wb.plan_undo(plan_name)
-        banner(wb.environment)
-        if wb.environment.production:
-            if json:
-                print_json({**plan_facts(reverse), "applied": False})
-            else:
-                explain(reverse)
-                say("On production another person approves the undo:", f"  {approval_command(reverse)}")
-            raise typer.Exit(Refused.exit_code)
-        ask(f"Take back {plan_name}, {reverse.total:,} changes, on {wb.environment}?", yes)
-        wb.approve(reverse, reverse.digest)
-        entry = _apply(wb, reverse)
-    if json:
-        print_json(_applied(reverse, entry))
-        return
-    say(f"Taken back: {_counted(reverse.changes)}. Every row is as it was before {plan_name}.")
+    from workbench.answer import Answer, Step, many
+    from workbench.explaining import approval_command
+
+    reverse = wb.plan_undo(plan_name)
+    if wb.environment.production:
+        explained = wb.explain(reverse, applied=False)
+        steps = [Step("On production another person approves the undo", approval_command(reverse))]
+        return replace(explained, next_steps=steps, code=Refused.exit_code)
+    ask(f"Take back {plan_name}, {many(reverse.total, 'change')}, on {wb.environment}?", yes)
+    wb.approve(reverse, reverse.digest)
+    entry = _apply(wb, reverse)
+    return Answer(
+        f"Taken back: {_counted(reverse.changes)}. Every row is as it was before {plan_name}.",
+        facts=_applied(reverse, entry),
+    )
 
 
-def plans(environment: EnvironmentName = None, json: AsJson = False) -> None:
+@answers(one_state=False)
+def plans(wb: Workbench) -> Answer:
     """List all plans of an environment, and what became of each."""
-    with open_as(environment, None) as wb:
-        found = wb.plans()
-        if json:
-            print_json(found)
-        else:
-            banner(wb.environment)
-            print_table(found, empty="no plans yet")
+    from workbench.answer import Answer, Table
+
+    frame = wb.plans()
+    table = Table(frame, empty="no plans yet", first=("plan", "state", "kind", "detail"))
+    return Answer(parts={"plans": table}, facts=frame.to_dict("records"))
 
 
 _TRIGGERS_ON = "The database user may not switch row triggers off, so the database checked each row by itself: slower, no less safe."
 
 
-def _apply(wb: Workbench, found: Plan) -> Entry:
+def _apply(wb: Workbench, plan: Plan) -> Entry:
     try:
         with progress_bar() as advance:
-            return wb.apply(found, advance)
+            return wb.apply(plan, advance)
     except Drift as error:
         if error.rows:
             import pandas as pd
@@ -161,16 +150,17 @@ def _apply(wb: Workbench, found: Plan) -> Entry:
         raise
 
 
-def _applied(found: Plan, entry: Entry) -> dict[str, Any]:
-    return {"plan": str(found.path), "id": found.id, "digest": found.digest, "changes": found.changes,
-            "to_do": _to_do(found), "applied": True, "applied_at": entry.applied_at, "journal": entry.id, "row_triggers": entry.row_triggers}  # fmt: skip
+def _applied(plan: Plan, entry: Entry) -> dict[str, Any]:
+    facts = {"plan": str(plan.path), "id": plan.id, "digest": plan.digest, "changes": plan.changes}
+    done = {"applied": True, "applied_at": entry.applied_at, "journal": entry.id}
+    return {**facts, "to_do": _to_do(plan), **done, "row_triggers": entry.row_triggers}
 
 
-def _to_do(found: Plan) -> list[str]:
+def _to_do(plan: Plan) -> list[str]:
     """Say what is to be done elsewhere, lest the next sync undoes what was applied."""
     from workbench.duplicates.plan import next_sync
 
-    return list(next_sync(found.parameters)) if found.kind == "merge" else []
+    return list(next_sync(plan.parameters)) if plan.kind == "merge" else []
 
 
 def _counted(changes: Mapping[str, Mapping[str, int]]) -> str:

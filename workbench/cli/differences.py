@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 import workbench
-from workbench.cli.explaining import masked_conflicts, present
-from workbench.cli.options import Acting, AsJson, Before, EnvironmentName, ImportReports, Unmask, open_as
-from workbench.cli.output import banner, command, on, print_json, print_table, progress_bar, say
+from workbench.cli.options import AsJson, Before, EnvironmentName, ImportReports, Unmask, answers, open_as
+from workbench.cli.output import Advance, banner, command, on, print_json, print_table, progress_bar, say
 
 if TYPE_CHECKING:
+    from workbench.answer import Answer
     from workbench.history.ledger import Differences, Losses
+    from workbench.workbench import Workbench
 
 _FEW, _MANY = 5, 20
 
@@ -117,7 +119,9 @@ def losses(
     raise typer.Exit(1 if found.total else 0)
 
 
+@answers("import_report", "acting", "unmask")
 def replay(
+    wb: Workbench,
     run: Annotated[
         list[str],
         typer.Option("--run", metavar="RUN_ID", help="A bad run, whose doing is not put back; repeatable."),
@@ -131,26 +135,18 @@ def replay(
         typer.Option(help="What both a run and somebody after it changed: put back, or as in the snapshot."),
     ] = "keep",
     min_evidence: Evidence = "likely",
-    environment: EnvironmentName = None,
-    json: AsJson = False,
-    import_report: ImportReports = None,
-    acting: Acting = None,
-    unmask: Unmask = False,
-) -> None:
+    *,
+    advance: Advance,
+) -> Answer:
     """Plan, before a restore, what is put back after it: everybody's work since but the bad run's doing."""
-    with open_as(environment, acting, import_reports=import_report or (), one_state=True) as wb:
-        with progress_bar() as advance:
-            made = wb.plan_replay(
-                snapshot,
-                run,
-                before=before,
-                on_conflict=on_conflict,
-                min_evidence=min_evidence,
-                progress=advance,
-            )
-        present(wb.environment, made, json, unmask)
-        if not json:
-            say("Apply it after the restore; until then it is refused, for its rows are the snapshot's.")
+    from workbench.answer import Step
+
+    plan = wb.plan_replay(
+        snapshot, run, before=before, on_conflict=on_conflict, min_evidence=min_evidence, progress=advance
+    )
+    answer = wb.explain(plan)
+    after = "Apply it after the restore; until then it is refused, for its rows are the snapshot's."
+    return replace(answer, next_steps=[*answer.next_steps, Step(after)])
 
 
 def losses_facts(found: Losses, unmask: bool) -> dict[str, Any]:
@@ -185,6 +181,8 @@ def tell_losses(found: Losses, unmask: bool) -> None:
 
 
 def _conflicts(found: Losses, unmask: bool) -> list[dict[str, Any]]:
+    from workbench.explaining import masked_conflicts
+
     rows = [
         dict(zip(found.conflicts.columns, each, strict=True))
         for each in found.conflicts.itertuples(index=False)

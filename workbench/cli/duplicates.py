@@ -13,8 +13,6 @@ from workbench.answer import plain
 from workbench.cli.options import Acting, AsJson, EnvironmentName, Unmask, open_as
 from workbench.cli.output import banner, command, on, paths_below, print_json, print_table, say, stderr
 from workbench.errors import UsageError
-from workbench.murmurant.listings import write_csv
-from workbench.murmurant.spellings import ENTITIES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -69,6 +67,8 @@ def duplicates(
 
     Decisions (--decide) are kept beside the reports and respected the next time.
     """
+    from workbench.murmurant.spellings import ENTITIES
+
     _one_question(decide, decisions, listing, remark, entity)
     with open_as(environment, acting, one_state=True) as wb:
         if not json:
@@ -242,6 +242,8 @@ def _go_on(found: list[Found], listing: Path | None) -> None:
 
 def _write_listing(path: Path, found: Found) -> None:
     """Write the sure clusters in the form that ``plan merge --from`` reads: ids, and why."""
+    from workbench.murmurant.listings import write_csv
+
     rows = (
         {"cluster": cluster["cluster"], "member": each, "reason": cluster["why"]}
         for _, cluster in found.sure.iterrows()

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import workbench
-from workbench.cli.explaining import present
-from workbench.cli.options import Acting, AsJson, Before, EnvironmentName, ImportReports, Unmask, open_as
+from workbench.cli.options import AsJson, Before, EnvironmentName, ImportReports, Unmask, answers, open_as
 from workbench.cli.output import banner, command, narrow, on, print_json, print_table, say
 from workbench.cli.planning import plan
 from workbench.errors import UsageError, unknown
@@ -17,6 +16,7 @@ from workbench.errors import UsageError, unknown
 if TYPE_CHECKING:
     import pandas as pd
 
+    from workbench.answer import Answer
     from workbench.workbench import Workbench
 
 Exports = Annotated[
@@ -163,7 +163,9 @@ def _say_what_next(
 
 
 @plan.command("mapping")
+@answers("import_report", "acting", "unmask", one_state=False)
 def plan_mapping(
+    wb: Workbench,
     entity: Annotated[
         str | None, typer.Argument(metavar="ENTITY", help="Member, Event or Registration.")
     ] = None,
@@ -205,13 +207,8 @@ def plan_mapping(
         bool,
         typer.Option("--csv-records", help="With --rebuild: map what a CSV import made, too."),
     ] = False,
-    environment: EnvironmentName = None,
-    json: AsJson = False,
-    import_report: ImportReports = None,
     export: Exports = None,
-    acting: Acting = None,
-    unmask: Unmask = False,
-) -> None:
+) -> Answer:
     """Plan to lead Wild Apricot ids to the right records (guide §4.2), one or a table of them; or put lost ones back."""
     one = [each for each in (entity, wa_id, new_id) if each is not None]
     if rebuild:
@@ -220,10 +217,7 @@ def plan_mapping(
                 "To put lost mappings back and to correct wrong ones are two questions.",
                 "Give --rebuild with --snapshot or --before, --csv-records and --import-report alone.",
             )
-        with open_as(environment, acting, import_reports=import_report or ()) as wb:
-            made = wb.plan_rebuild(snapshot=snapshot, before=before, csv_records=csv_records)
-            present(wb.environment, made, json, unmask)
-        return
+        return wb.explain(wb.plan_rebuild(snapshot=snapshot, before=before, csv_records=csv_records))
     if snapshot is not None or csv_records:
         raise UsageError(
             "--snapshot and --csv-records go with --rebuild.", "Add --rebuild, or leave them out."
@@ -236,9 +230,6 @@ def plan_mapping(
             "For example `workbench plan mapping Member 50012 NEW_ID`, or `workbench plan mapping --from FILE.csv`.",
         )
     how = {"move_records": move_records, "whole_cycle": whole_cycle, "exports": export or ()}
-    with open_as(environment, acting, import_reports=import_report or ()) as wb:
-        if table is not None:
-            made = wb.plan_mappings(table, **how)
-        else:
-            made = wb.plan_mapping(str(entity), str(wa_id), str(new_id), reason=reason, **how)
-        present(wb.environment, made, json, unmask)
+    if table is not None:
+        return wb.explain(wb.plan_mappings(table, **how))
+    return wb.explain(wb.plan_mapping(str(entity), str(wa_id), str(new_id), reason=reason, **how))

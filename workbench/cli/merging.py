@@ -4,19 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from workbench.cli.explaining import present
-from workbench.cli.options import Acting, AsJson, EnvironmentName, Unmask, open_as
+from workbench.cli.options import answers
 from workbench.errors import UsageError
+
+if TYPE_CHECKING:
+    from workbench.answer import Answer
+    from workbench.workbench import Workbench
 
 _ENTITY = {"member": "Member", "event": "Event", "registration": "Registration"}
 _FORM = "canonical,duplicate[,reason] or cluster,member[,reason]"
 
 
+@answers("acting", "unmask", one_state=False)
 def merge(
+    wb: Workbench,
     canonical: Annotated[
         str | None, typer.Argument(metavar="CANONICAL", help="The record that stays.", show_default=False)
     ] = None,
@@ -62,11 +67,7 @@ def merge(
     entity: Annotated[
         Literal["member", "event", "registration"], typer.Option(help="What the records are.")
     ] = "member",
-    environment: EnvironmentName = None,
-    json: AsJson = False,
-    acting: Acting = None,
-    unmask: Unmask = False,
-) -> None:
+) -> Answer:
     """Plan to merge duplicates: every reference moves to the record that stays, and the duplicates go.
 
     Name the record that stays and its duplicates, or give a list with --from: a line for each duplicate
@@ -75,31 +76,31 @@ def merge(
     rules = {"*": str(rule), **_taken_apart(field, "--field", "NAME=RULE")}
     hands = _taken_apart(by_hand, "--set", "NAME=ID")
     named = [each for each in (canonical, *(duplicates or ())) if each is not None]
-    with open_as(environment, acting) as wb:
-        if listing is not None:
-            if named or choose or reason:
-                raise UsageError(
-                    "--from names the merges, so records, --choose or --reason beside it say something else.",
-                    "Give one or the other.",
-                )
-            made = wb.plan_merges(
-                listing, entity=_ENTITY[entity], rules=rules, by_hand=hands, keep=keep or (),
-                leave_out=left_out or (), skip_blocked=skip_blocked,
-            )  # fmt: skip
-        else:
-            if len(named) < 2:
-                raise UsageError(
-                    "A merge needs the record that stays and at least one duplicate.",
-                    "Write `workbench plan merge CANONICAL DUPLICATE...`, or `workbench plan merge --from FILE`.",
-                )
-            if skip_blocked:
-                raise UsageError("--skip-blocked is for a list of merges.", "Use it with --from.")
-            head = None if choose else named[0]
-            made = wb.plan_merge(
-                head, named if choose else named[1:], entity=_ENTITY[entity], rules=rules, by_hand=hands,
-                keep=keep or (), leave_out=left_out or (), reason=reason,
-            )  # fmt: skip
-    present(wb.environment, made, json, unmask, conservation=made.parameters["conservation"])
+    how: dict[str, Any] = {
+        "entity": _ENTITY[entity],
+        "rules": rules,
+        "by_hand": hands,
+        "keep": keep or (),
+        "leave_out": left_out or (),
+    }
+    if listing is not None:
+        if named or choose or reason:
+            raise UsageError(
+                "--from names the merges, so records, --choose or --reason beside it say something else.",
+                "Give one or the other.",
+            )
+        plan = wb.plan_merges(listing, skip_blocked=skip_blocked, **how)
+    else:
+        if len(named) < 2:
+            raise UsageError(
+                "A merge needs the record that stays and at least one duplicate.",
+                "Write `workbench plan merge CANONICAL DUPLICATE...`, or `workbench plan merge --from FILE`.",
+            )
+        if skip_blocked:
+            raise UsageError("--skip-blocked is for a list of merges.", "Use it with --from.")
+        head = None if choose else named[0]
+        plan = wb.plan_merge(head, named if choose else named[1:], reason=reason, **how)
+    return wb.explain(plan, conservation=plan.parameters["conservation"])
 
 
 def _taken_apart(given: Sequence[str] | None, option: str, form: str) -> dict[str, str]:

@@ -94,6 +94,13 @@ def ask(question: str, yes: bool) -> None:
         raise Refused("Not done: the answer was no.", "Nothing was changed.")
 
 
+def is_request(name: str) -> bool:
+    """Tell whether a name is that of a request to restore, and not of a plan or a snapshot."""
+    from workbench.snapshots.restore.request import is_request
+
+    return is_request(name)
+
+
 def open_as(environment: str | None, acting: str | None, **options: Any) -> Workbench:
     """Open an environment in somebody's name; in the operator's where nobody is named.
 
@@ -154,6 +161,7 @@ def answers(
                 given.pop(name, None) for name in ("environment", "acting", "import_report", "json", "unmask")
             )
             with open_as(environment, acting, import_reports=reports or (), one_state=one_state) as wb:
+                wb.people = bool(unmask)
                 if not json:
                     banner(wb.environment)
                 if "advance" in signature.parameters:
@@ -164,7 +172,7 @@ def answers(
                 name = wb.environment.name
             if answer is None:
                 return
-            answer = replace(answer, environment=name, unmask=bool(unmask))
+            answer = replace(answer, environment=answer.environment or name, unmask=bool(unmask))
             if json:
                 print_json(answer.as_json())
             else:

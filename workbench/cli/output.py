@@ -21,6 +21,7 @@ from rich.text import Text
 
 from workbench.errors import WorkbenchError
 from workbench.hints import DEFAULT, aim, odd, on_environment
+from workbench.hints import paths_below as paths_below
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -225,8 +226,10 @@ def print_answer(answer: Answer) -> None:
         say("", "Next:")
         for sentence, words in answer.next_steps:
             text = answer.text(sentence)
-            say(f"  {text.rstrip('.:')}:" if text and words else f"  {text}" if text else "")
-            say(*([f"  {'  ' * bool(text)}{command()} {words}{on()}"] if words else []))
+            if text:
+                say(f"  {text.rstrip('.:')}:" if words else f"  {text}")
+            if words:
+                say(f"{'    ' if text else '  '}{command()} {words}{on(answer.environment)}")
 
 
 def _print_finding(finding: Finding, answer: Answer) -> None:
@@ -287,6 +290,8 @@ def say(*lines: str) -> None:
 
 def _folded(text: str, width: int) -> list[str]:
     """Break a line between words under its own indentation; a command, in backquotes or to a line's end, stays whole."""
+    if text.lstrip().startswith(f"{command()} "):
+        return [text]
     whole = re.sub(rf"`[^`]*`|{re.escape(command())} .*$", lambda found: found[0].replace(" ", "\0"), text)
     indent = " " * (len(text) - len(text.lstrip()))
     lines = wrap(
@@ -315,15 +320,6 @@ def say_what_was_odd() -> None:
         )
         stderr().print(Text(f"{told} `workbench check values-odd{on()}` names their rows.", style="yellow"))
         odd.clear()
-
-
-def paths_below(paths: Sequence[Path], folder: Path | None = None) -> list[str]:
-    """Show paths relative to the working directory where they lie below it."""
-    here = (folder or Path.cwd()).resolve()
-    return [
-        str(path.resolve().relative_to(here)) if path.resolve().is_relative_to(here) else str(path)
-        for path in paths
-    ]
 
 
 def _cell(value: Any) -> str:

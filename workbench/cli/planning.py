@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 import workbench
-from workbench.cli.explaining import present
-from workbench.cli.options import Acting, AsJson, Before, EnvironmentName, ImportReports, Unmask, open_as
-from workbench.cli.output import banner, print_json, say
+from workbench.cli.options import Before, answers
+
+if TYPE_CHECKING:
+    from workbench.answer import Answer
+    from workbench.workbench import Workbench
 
 plan = typer.Typer(
     no_args_is_help=True, help="Plan a correction: a file to read, approve and apply. Writes nothing else."
@@ -17,7 +19,9 @@ plan = typer.Typer(
 
 
 @plan.command("rollback")
+@answers("import_report", "acting", "unmask", one_state=False)
 def rollback(
+    wb: Workbench,
     run_id: Annotated[str, typer.Argument(metavar="RUN_ID")],
     snapshot: Annotated[
         str | None,
@@ -37,29 +41,23 @@ def rollback(
     sync_state: Annotated[
         bool, typer.Option("--sync-state", help="Reset the sync state as well (guide §7.3).")
     ] = False,
-    environment: EnvironmentName = None,
-    json: AsJson = False,
-    import_report: ImportReports = None,
-    acting: Acting = None,
-    unmask: Unmask = False,
-) -> None:
+) -> Answer:
     """Plan to roll one run back, without losing what anybody did since."""
-    with open_as(environment, acting, import_reports=import_report or ()) as wb:
-        made = wb.plan_rollback(
-            run_id,
-            snapshot=snapshot,
-            before=before,
-            on_conflict=on_conflict,
-            min_evidence=min_evidence,
-            sync_state=sync_state,
-        )
-        if isinstance(made, workbench.LevelZero):
-            if json:
-                print_json({"plan": None, "digest": None, "level": 0, "run": made.run, "fix": made.fix,
-                            "changes": {}, "kept": [], "conflicts": [], "unresolved": []})  # fmt: skip
-                return
-            banner(wb.environment)
-            say(str(made))
-            say("To fix before it is run again:", *(f"  {each}" for each in made.fix))
-            return
-        present(wb.environment, made, json, unmask)
+    plan = wb.plan_rollback(
+        run_id,
+        snapshot=snapshot,
+        before=before,
+        on_conflict=on_conflict,
+        min_evidence=min_evidence,
+        sync_state=sync_state,
+    )
+    if not isinstance(plan, workbench.LevelZero):
+        return wb.explain(plan)
+    from workbench.answer import Answer
+
+    none: dict[str, Any] = {"plan": None, "digest": None, "level": 0, "run": plan.run, "fix": plan.fix}
+    return Answer(
+        str(plan),
+        {"fix": "\n".join(("To fix before it is run again:", *(f"  {line}" for line in plan.fix)))},
+        facts={**none, "changes": {}, "kept": [], "conflicts": [], "unresolved": []},
+    )

@@ -7,16 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from workbench.cli.explaining import present
 from workbench.cli.options import (
-    Acting,
-    AsJson,
-    EnvironmentName,
-    ImportReports,
-    Unmask,
     Waivers,
     answers,
-    open_as,
     waivers,
 )
 from workbench.cli.output import say
@@ -79,23 +72,13 @@ def policies(
     )
 
 
+@answers("import_report", "acting", "unmask", one_state=False)
 def plan_policies(
+    wb: Workbench,
     rules_meant: Annotated[
         list[str] | None, typer.Argument(metavar="[RULE]...", help="All that say how when none is named.")
     ] = None,
     rules: RulesFolder = None,
-    environment: EnvironmentName = None,
-    json: AsJson = False,
-    import_report: ImportReports = None,
-    acting: Acting = None,
-    unmask: Unmask = False,
-) -> None:
+) -> Answer:
     """Plan what the organisation's rules say how to correct: capacity to the limit, start and end swapped."""
-    from workbench.checks.rules import read_rules
-
-    chosen = rules_meant or []
-    if rules is not None:
-        read_rules(rules).choose(chosen)
-    with open_as(environment, acting, import_reports=import_report or ()) as wb:
-        made = wb.plan_policies(chosen, file=rules)
-        present(wb.environment, made, json, unmask)
+    return wb.explain(wb.plan_policies(rules_meant or [], file=rules))

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import workbench
-from workbench.cli.explaining import SHOWN
-from workbench.cli.options import Acting, AsJson, EnvironmentName, Yes, ask, open_as
+from workbench.cli.options import Acting, AsJson, EnvironmentName, Yes, ask, is_request, open_as
 from workbench.cli.output import (
     banner,
     command,
@@ -24,8 +23,6 @@ from workbench.cli.output import (
     stderr,
 )
 from workbench.errors import Drift, UsageError
-from workbench.murmurant.importers import EMPTIED
-from workbench.snapshots.restore.request import is_request
 
 if TYPE_CHECKING:
     from workbench.snapshots.restore.request import Record, Request
@@ -36,6 +33,7 @@ _WAYS = {
     "swap": "restored into a new database beside it, compared, then renamed",
     "in place": "its contents replaced in one transaction",
 }
+SHOWN = 20
 _ORDER = ("table", "change", "who", "evidence", "rows", "rows in the snapshot", "rows now")
 _EVERY = 2.0  # seconds between two lines of progress within a step
 
@@ -184,6 +182,8 @@ def show_request(wb: Workbench, request: Request, json: bool) -> None:
 
 
 def _ended(record: Record, json: bool) -> None:
+    from workbench.murmurant.importers import EMPTIED
+
     facts = record.facts
     health, late, kept = facts.get("health", ()), facts.get("written_late") or [], facts.get("kept")
     if json:

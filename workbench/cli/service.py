@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from workbench.cli.explaining import present
-from workbench.cli.options import Acting, AsJson, EnvironmentName, Unmask, answers, open_as
-from workbench.cli.output import banner, print_json, say, stderr
+from workbench.cli.options import answers
+from workbench.cli.output import stderr
 
 if TYPE_CHECKING:
     from workbench.answer import Answer
@@ -22,15 +21,17 @@ app = typer.Typer(
 
 
 @app.command("stop")
-def stop(environment: EnvironmentName = None, json: AsJson = False) -> None:
+@answers(one_state=False)
+def stop(wb: Workbench) -> Answer:
     """Stop the application: runs the environment's app_stop, shows what it says, waits for its end."""
-    _run("stop", environment, json)
+    return _run(wb, "stop", "Stopped")
 
 
 @app.command("start")
-def start(environment: EnvironmentName = None, json: AsJson = False) -> None:
+@answers(one_state=False)
+def start(wb: Workbench) -> Answer:
     """Start the application: runs the environment's app_start, shows what it says, waits for its end."""
-    _run("start", environment, json)
+    return _run(wb, "start", "Started")
 
 
 @app.command("health")
@@ -54,24 +55,23 @@ def health(
     return replace(findings_answer(findings, facts=facts, by_name=True), next_steps=(), code=0 if well else 1)
 
 
-def plan_sync_state(
-    environment: EnvironmentName = None, json: AsJson = False, acting: Acting = None, unmask: Unmask = False
-) -> None:
+@answers("acting", "unmask", one_state=False)
+def plan_sync_state(wb: Workbench) -> Answer:
     """Plan to empty the sync state (guide §7.3); a full sync has to follow, for only that fetches everything."""
-    with open_as(environment, acting) as wb:
-        present(wb.environment, wb.plan_sync_state(), json, unmask)
+    return wb.explain(wb.plan_sync_state())
 
 
-def _run(act: Literal["stop", "start"], environment: str | None, json: bool) -> None:
-    with open_as(environment, None) as wb:
-        if not json:
-            banner(wb.environment)
-        console = stderr()
-        run = wb.app.stop if act == "stop" else wb.app.start
-        done = run(lambda line: console.print(f"  {line}"))
-    if json:
-        print_json({"act": act, "command": done.command, "exit_code": done.exit_code,
-                    "seconds": round(done.seconds, 3), "output": done.output})  # fmt: skip
-        return
-    past = {"stop": "Stopped", "start": "Started"}[act]
-    say(f"{past}: the command ended with exit code 0 after {done.seconds:.1f} s.")
+def _run(wb: Workbench, act: Literal["stop", "start"], past: str) -> Answer:
+    from workbench.answer import Answer
+
+    console = stderr()
+    run = wb.app.stop if act == "stop" else wb.app.start
+    done = run(lambda line: console.print(f"  {line}"))
+    facts = {
+        "act": act,
+        "command": done.command,
+        "exit_code": done.exit_code,
+        "seconds": round(done.seconds, 3),
+    }
+    said = f"{past}: the command ended with exit code 0 after {done.seconds:.1f} s."
+    return Answer(said, facts={**facts, "output": done.output})

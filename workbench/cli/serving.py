@@ -15,14 +15,12 @@ from tempfile import NamedTemporaryFile
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from markupsafe import Markup
 
 import workbench
 from workbench.cli.options import Acting, EnvironmentName, Unmask, open_as
 from workbench.cli.output import banner, stderr
 from workbench.cli.saving import without_outputs
 from workbench.errors import Refused, WorkbenchError, unknown
-from workbench.settings import config_file
 
 if TYPE_CHECKING:
     from workbench.workbench import Workbench
@@ -96,6 +94,8 @@ def serve(
         banner(wb.environment)
         os.environ.update(_surroundings(wb))  # the kernels inherit them
 
+        from markupsafe import Markup
+
         def listening(address: str) -> None:
             stderr().print(f"The page is at\n    {address}\nCtrl-C ends it.")
             if browser:
@@ -137,6 +137,8 @@ def _surroundings(wb: Workbench) -> dict[str, str]:
 
     It runs in its notebook's folder; plans, reports and backups belong where the command was given.
     """
+    from workbench.settings import config_file
+
     settings = wb.settings
     found = {
         f"WORKBENCH_{each.upper()}": str(getattr(settings, each)) for each in ("home", "reports", "backups")

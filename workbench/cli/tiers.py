@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 import workbench
-from workbench.cli.explaining import present
-from workbench.cli.options import Acting, AsJson, EnvironmentName, Unmask, open_as
+from workbench.cli.options import AsJson, EnvironmentName, Unmask, answers, open_as
 from workbench.cli.output import banner, command, on, paths_below, print_json, print_table, say
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from workbench.answer import Answer
     from workbench.tiers.review import TierReview
     from workbench.workbench import Workbench
 
@@ -186,7 +186,9 @@ def _said(text: str, unmask: bool) -> str:
     return visible(text if unmask else workbench.mask_text(text))
 
 
+@answers("acting", "unmask", one_state=False)
 def plan_tiers(
+    wb: Workbench,
     mapping: Mapping = None,
     of: Annotated[
         Literal["tiers", "statuses"] | None,
@@ -205,14 +207,7 @@ def plan_tiers(
     reason: Annotated[
         str | None, typer.Option(metavar="TEXT", help="Why, in your words, for the plan.")
     ] = None,
-    environment: EnvironmentName = None,
-    json: AsJson = False,
-    acting: Acting = None,
-    unmask: Unmask = False,
-) -> None:
+) -> Answer:
     """Plan to give members the tier of their Wild Apricot level: exactly those who have another."""
-    with open_as(environment, acting) as wb:
-        made = wb.plan_tiers(
-            mapping or None, of=of, levels=level or (), on_conflict=on_conflict, reason=reason
-        )
-        present(wb.environment, made, json, unmask)
+    plan = wb.plan_tiers(mapping or None, of=of, levels=level or (), on_conflict=on_conflict, reason=reason)
+    return wb.explain(plan)

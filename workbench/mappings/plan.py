@@ -6,7 +6,7 @@ record. What came through a wrong mapping moves only where a trace says so, and 
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import pandas as pd
@@ -96,7 +96,7 @@ def plan_mappings(
                 f"{movable:,} registrations came through these mappings and stay where they are;"
                 " --move-records would move them too."
             )
-        draft.reasons += _reasons(resolved, moved)
+        draft.reasons.append(_reason(problems, resolved, moved))
     return draft.plan
 
 
@@ -147,6 +147,8 @@ def _correct(draft: Draft, resolved: Sequence[tuple[Correction, list[MappingRow]
             removed = row is not kept
             if removed:
                 surplus.append(row.id)
+            if correction.reason and (removed or row.target != correction.new_id):
+                draft.because(table, row.id, correction.reason)
             if removed or row.target != correction.new_id:
                 draft.log(
                     MAPPING_CORRECTED,
@@ -168,7 +170,10 @@ def _correct(draft: Draft, resolved: Sequence[tuple[Correction, list[MappingRow]
         draft.update(table, key, dict.fromkeys(filled, wanted[key]), row=current)
     if surplus:
         draft.delete(table, surplus)
-        draft.note(f"{len(surplus):,} mappings of ids that are mapped more than once are removed.")
+        one = len(surplus) == 1
+        draft.note(
+            f"{len(surplus):,} mapping{'' if one else 's'} of ids that are mapped more than once {'is' if one else 'are'} removed."
+        )
 
 
 def _move_registrations(
@@ -282,16 +287,21 @@ def _notes(problems: pd.DataFrame, corrections: Sequence[Correction]) -> list[st
     return notes
 
 
-def _reasons(resolved: Sequence[tuple[Correction, list[MappingRow]]], moved: int) -> list[str]:
-    lines = [
-        f"{one.key}: from {', '.join(dict.fromkeys(row.target for row in rows))} to {one.new_id}"
-        + (f" ({one.reason})" if one.reason else "")
-        for one, rows in resolved
+def _reason(
+    problems: pd.DataFrame, resolved: Sequence[tuple[Correction, list[MappingRow]]], moved: int
+) -> str:
+    """Say in one line what is corrected: how many, and which swaps and cycles among them."""
+    keys = {one.key for one, _ in resolved}
+    places = problems[problems["cycle"].ne("") & (problems["entity"] + "/" + problems["wa_id"]).isin(keys)]
+    sizes = Counter(places.drop_duplicates(["cycle", "position"]).groupby("cycle").size().tolist())
+    kinds = [
+        f"{n} swap{'s' * (n > 1)}" if size == 2 else f"{n} cycle{'s' * (n > 1)} of {size}"
+        for size, n in sorted(sizes.items())
     ]
-    more = [f"and {len(lines) - _SHOWN:,} more"] if len(lines) > _SHOWN else []
-    head = f"Corrects {len(lines):,} mapping{'s' if len(lines) > 1 else ''} (guide §4.2)"
-    head += f" and moves {moved:,} registrations that came through them." if moved else "."
-    return [head, *lines[:_SHOWN], *more]
+    alone = len(resolved) - sum(size * n for size, n in sizes.items())
+    kinds += [f"{alone:,} by {'itself' if alone == 1 else 'themselves'}"] if kinds and alone > 0 else []
+    head = f"Corrects {len(resolved):,} mapping{'s' * (len(resolved) > 1)}{': ' if kinds else ''}{', '.join(kinds)} (guide §4.2)"
+    return f"{head} and moves {moved:,} registrations that came through them." if moved else f"{head}."
 
 
 def _evidence(problems: pd.DataFrame, keys: Collection[str]) -> Iterable[str]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 
 import pandas as pd
@@ -58,18 +58,20 @@ def plan_affected(review: Review) -> Shown:
     shown = [Shown(Markup('<p class="wb-note">{}</p>').format(words), words)] if words else []
     for entity in ENTITIES:
         concept = CONCEPT_OF[entity]
-        total = sum(
-            each.rows for each in review.plan.operations if CONCEPT_OF_TABLE.get(each.table) == concept
-        )
+        frame, total = affected_rows(review, concept)
         caption = f"{concept.capitalize()} that would change"
-        shown.append(
-            table(_affected(review, concept), caption, review.wb.shows_people, limit=SHOWN, total=total)
-        )
+        shown.append(table(frame, caption, review.wb.shows_people, limit=SHOWN, total=total))
     return _one_after_another(shown)
 
 
 def plan_values(review: Review) -> Shown:
     """Show the old and the new values of what a plan updates, column by column, masked unless asked otherwise."""
+    frame, total = value_rows(review)
+    return table(frame, "Values that would change", review.wb.shows_people, limit=SHOWN, total=total)
+
+
+def value_rows(review: Review) -> tuple[pd.DataFrame, int]:
+    """Return some old and new values, with whose they are: ``record``, ``column``, ``now``, ``would_be``, ``key``; and how many there are."""
     updates = [each for each in review.plan.operations if each.name == "update"]
     total = sum(each.rows * len(_told(each)) for each in updates)
     rows = fairly([_values(review.plan, each) for each in _known_first(updates)], SHOWN)
@@ -87,7 +89,7 @@ def plan_values(review: Review) -> Shown:
             for name, key, column, old, new in rows
         ]
     )
-    return table(frame, "Values that would change", review.wb.shows_people, limit=SHOWN, total=total)
+    return frame, total
 
 
 def plan_conservation(review: Review) -> Shown:
@@ -180,9 +182,15 @@ def plan_unresolved(review: Review) -> Shown:
     )
 
 
-def _affected(review: Review, concept: str) -> pd.DataFrame:
-    """Lay out whose rows of one kind change, a few of each operation."""
-    sections = [each for each in review.plan.operations if CONCEPT_OF_TABLE.get(each.table) == concept]
+def affected_rows(
+    review: Review, concept: str, operations: Sequence[str] = OPERATIONS
+) -> tuple[pd.DataFrame, int]:
+    """Lay out whose rows of one kind change, a few of each operation; and count them all."""
+    sections = [
+        each
+        for each in review.plan.operations
+        if each.name in operations and CONCEPT_OF_TABLE.get(each.table) == concept
+    ]
     rows = fairly(
         [_each(review.plan, [one for one in sections if one.name == name]) for name in OPERATIONS], SHOWN
     )
@@ -203,11 +211,9 @@ def _affected(review: Review, concept: str) -> pd.DataFrame:
         ]
     )
     # Which columns are set says something of updates only.
-    return (
-        frame
-        if any(section.name == "update" for section, _ in rows)
-        else frame.drop(columns="columns", errors="ignore")
-    )
+    if not any(section.name == "update" for section, _ in rows):
+        frame = frame.drop(columns="columns", errors="ignore")
+    return frame, sum(each.rows for each in sections)
 
 
 def _facts(review: Review, concept: str, live: list[str], brought: Rows) -> Rows:
