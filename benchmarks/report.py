@@ -34,7 +34,7 @@ def queries(settings: Settings) -> float:
     with open_workbench(DEMO, settings=settings, one_state=True) as wb:
         wb.checks()
         wb.counts()
-        wb.tier_distribution()
+        wb.tiers.distribution()
         wb.runs.frame()
         wb.audit.counts()
     return perf_counter() - begun

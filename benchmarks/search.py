@@ -93,7 +93,7 @@ def compare(url: str, members: int, rounds: int = 5) -> None:
     here = EnvironmentSettings(kind="development", url_env="SEARCH_URL")
     with open_workbench("bench", settings=Settings(environments={"bench": here})) as wb:
         begun = perf_counter()
-        found = wb.mapping_findings()
+        found = wb.mappings.findings()
         print(f"{members:,} members; every mapping looked at in {perf_counter() - begun:.1f} s, once")
         panel = MappingCorrection(wb, found)
         for what, typed in SOUGHT.items():

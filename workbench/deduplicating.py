@@ -9,12 +9,14 @@ from pathlib import Path
 import pandas as pd
 from sqlalchemy import UUID, select
 
-from workbench.covering import covering
+from workbench.answer import Answer
+from workbench.covering import answering, covering
 from workbench.duplicates import decisions
 from workbench.duplicates.decisions import Decision, Pair, Word
 from workbench.duplicates.events import duplicate_events
 from workbench.duplicates.members import FLOOR, duplicate_members, left_uncompared, match_chances
 from workbench.duplicates.pairs import Found, called_same, duplicate_clusters
+from workbench.duplicates.questions import duplicates_answer
 from workbench.duplicates.records import Beside, describe_records, records_beside
 from workbench.duplicates.registrations import split_registrations
 from workbench.errors import SchemaGap, UsageError, unknown
@@ -103,6 +105,31 @@ class Duplicates(Session):
                 decisions=self._standing(REGISTRATION),
                 runs=runs,
             )
+
+    @answering
+    def duplicates(
+        self,
+        entity: str | None = None,
+        threshold: float = DEFAULT_THRESHOLD,
+        model: Model | str | Path | None = None,
+        *,
+        limit: int | None = None,
+        listing: Path | None = None,
+        found: Sequence[Found] = (),
+    ) -> Answer:
+        """Tell which members, events and registrations are there more than once, and which may be merged.
+
+        Parameters
+        ----------
+        limit, listing
+            As for `workbench.duplicates.questions.duplicates_answer`.
+        found : sequence of Found
+            What was found already, instead of looking anew.
+        """
+        entities = [entity] if entity else ENTITIES
+        found = found or [self.find_duplicates(one, threshold, model) for one in entities]
+        facts = {"environment": vars(self.environment), "dialect": self.dialect}
+        return duplicates_answer(found, facts=facts, unmask=self.shows_people, limit=limit, listing=listing)
 
     @covering
     def find_duplicates(

@@ -20,16 +20,14 @@ from workbench.deduplicating import Duplicates
 from workbench.errors import ReportFileError
 from workbench.investigate.dry_runs import rehearsals, rehearsals_frame
 from workbench.investigate.readiness import readiness
-from workbench.mappings.problems import MappingFindings, mapping_findings, sure_corrections
-from workbench.mappings.queries import mapped
+from workbench.mappings.questions import Mappings
 from workbench.murmurant.canonical import ask, words_of
 from workbench.murmurant.reports import ImportReport
 from workbench.reconcile import Reconcile
 from workbench.reporting.masking import mask
 from workbench.runs.questions import Runs
 from workbench.searching import Searching
-from workbench.tiers import queries, review
-from workbench.tiers.configuration import Mappings, mappings_for
+from workbench.tiers.questions import Tiers
 
 
 class Looking(Duplicates, Searching):
@@ -54,6 +52,16 @@ class Looking(Duplicates, Searching):
     def runs(self) -> Runs:
         """The import runs."""
         return Runs(self)
+
+    @cached_property
+    def tiers(self) -> Tiers:
+        """The membership tiers, beside the levels of Wild Apricot."""
+        return Tiers(self)
+
+    @cached_property
+    def mappings(self) -> Mappings:
+        """Which Wild Apricot id leads to which record."""
+        return Mappings(self)
 
     @cached_property
     def audit(self) -> Audit:
@@ -134,88 +142,7 @@ class Looking(Duplicates, Searching):
         rows = [(name, count, expected.get(name)) for name, count in found.items()]
         return pd.DataFrame(rows, columns=["table", "found", "expected"]).astype({"expected": "Int64"})
 
-    def tier_distribution(self) -> pd.DataFrame:
-        """Count the members in each tier (guide §4.3)."""
-        with self.reading() as connection:
-            return review.tier_distribution(connection, self.schema)
-
-    def tiers(self, mapping: Mappings = None, of: review.Of | None = None) -> pd.DataFrame:
-        """Count the members by ``level``, ``expected`` and ``actual`` tier: ``members``, ``finding`` (guide §1.3).
-
-        Parameters
-        ----------
-        mapping : path, or sequence of path
-            A tier policy, the importer's configuration, or both; else the environment's.
-        of : {"tiers", "statuses"}, optional
-            Which of the two; else what the configuration speaks of, tiers first.
-        """
-        read = mappings_for(mapping, self.options.mappings)
-        with self.reading() as connection:
-            used = review.compared(connection, self.schema, read, of)
-            return queries.tier_matrix(connection, self.schema, *used)
-
-    @covering
-    def wrong_tiers(
-        self,
-        mapping: Mappings = None,
-        limit: int | None = None,
-        levels: Sequence[str] = (),
-        of: review.Of | None = None,
-    ) -> pd.DataFrame:
-        """List the members with another tier than their level says, or none: ``key``, ``expected``, ``actual``, ...
-
-        The parameters are those of `tiers`, with the most rows and the levels wanted.
-        """
-        read = mappings_for(mapping, self.options.mappings)
-        with self.reading() as connection:
-            used = review.compared(connection, self.schema, read, of)
-            return queries.wrong_tiers(connection, self.schema, *used, limit, levels)
-
-    def tier_review(self, mapping: Mappings = None) -> review.TierReview:
-        """Look at tiers and statuses from all sides; without any mapping, at their distribution only."""
-        given = mapping is not None or self.options.mappings
-        read = mappings_for(mapping, self.options.mappings) if given else ()
-        with self.reading() as connection:
-            return review.review_tiers(connection, self.schema, read)
-
-    @covering
-    def mapping_findings(self, exports: Sequence[str | Path] = ()) -> MappingFindings:
-        """Find what is wrong with the mappings, and which registrations came through them (guide §1.2).
-
-        Parameters
-        ----------
-        exports : sequence of path
-            Wild Apricot's own CSV exports, or folders of them, as evidence.
-        """
-        told, runs = self.read_exports(exports), self.find_runs()
-        with self.reading() as connection:
-            return mapping_findings(connection, self.schema, runs, told)
-
     @cached_property
     def reconcile(self) -> Reconcile:
         """Wild Apricot's own exports beside the database."""
         return Reconcile(self)
-
-    def mapped(self, wa_id: str | int) -> pd.DataFrame:
-        """List the mappings of a WA id, of whatever entity; of one that is not mapped, those that begin like it.
-
-        Returns
-        -------
-        pandas.DataFrame
-            ``entity``, ``wa_id``, ``mapping``, ``target``, ``synced_at``.
-        """
-        with self.reading() as connection:
-            return mapped(connection, self.schema, str(wa_id))
-
-    def mappings(self, exports: Sequence[str | Path] = ()) -> pd.DataFrame:
-        """List every problem with a mapping, worst first: see `MappingFindings.problems`."""
-        return self.mapping_findings(exports).problems
-
-    def wrong_mappings(self, exports: Sequence[str | Path] = ()) -> pd.DataFrame:
-        """List the mappings that lead to the wrong person, event or registration, worst first."""
-        found = self.mappings(exports)
-        return found[found["problem"].str.startswith("wrong-")].reset_index(drop=True)
-
-    def sure_corrections(self, exports: Sequence[str | Path] = ()) -> pd.DataFrame:
-        """List the corrections of mappings that need no more asking: what `plan_mappings` takes."""
-        return sure_corrections(self.mappings(exports))

@@ -102,7 +102,7 @@ class Triaging(Looking, Planning, Restoring):
             found["mappings"] = _attempt(
                 f"workbench mappings --csv corrections.csv{self._on};"
                 f" workbench plan mapping --from corrections.csv --move-records{self._on}",
-                lambda: self.plan_mappings(self.sure_corrections(), move_records=True),
+                lambda: self.plan_mappings(self.mappings.sure(), move_records=True),
             )
         if "§1.3" in here:
             found["tiers"] = _attempt(f"workbench plan tiers{self._on}", self.plan_tiers)

@@ -12,9 +12,9 @@ from tests.conftest import Clubs
 from tests.reporting.conftest import settings_for
 from workbench.demo.breakages import break_club
 from workbench.duplicates.pairs import Found
+from workbench.duplicates.questions import duplicates_table
 from workbench.reporting import (
     cluster_sizes_chart,
-    duplicates_table,
     match_histogram_chart,
     match_waterfall_chart,
     pair_to_look_at,

@@ -64,21 +64,21 @@ def test_an_export_tells_who_the_contacts_are(club, tmp_path):
     without_traces(club)
     path = export(club, tmp_path, "members")
     with club.open(import_reports=()) as wb:
-        healthy = wb.mapping_findings([path])
+        healthy = wb.mappings.findings([path])
         assert not len(healthy.problems)
         assert not any("which member" in each for each in healthy.not_known)
         right = swap(club, 20, 30)
-        blind = wb.mapping_findings()
+        blind = wb.mappings.findings()
         assert not len(blind.problems)
         assert any("which member" in each for each in blind.not_known)
-        found = wb.mapping_findings([path]).problems
+        found = wb.mappings.findings([path]).problems
         assert dict(zip(found["wa_id"], found["should_be"], strict=True)) == right
         assert found["sure"].all()
         assert set(found["cycle_size"]) == {2}
         before = club.state()
-        plan = wb.plan_mappings(wb.sure_corrections([path]), exports=[path])
+        plan = wb.plan_mappings(wb.mappings.sure([path]), exports=[path])
         club.carry_out(plan)
-        assert not len(wb.mapping_findings([path]).problems)
+        assert not len(wb.mappings.findings([path]).problems)
         club.undo(plan)
     assert club.changed(before) == {}
 
@@ -88,7 +88,7 @@ def test_two_of_one_household_are_found_but_not_for_sure(club, tmp_path):
     path = export(club, tmp_path, "members")
     right = swap(club, 20, 21)  # they share a family name and a phone
     with club.open(import_reports=()) as wb:
-        found = wb.mappings([path])
+        found = wb.mappings.problems([path])
     assert dict(zip(found["wa_id"], found["should_be"], strict=True)) == right
     assert found["score"].between(0.5, 0.95).all()
     assert not found["sure"].any()
@@ -137,7 +137,7 @@ def test_registrations_move_as_the_export_says(club, tmp_path):
         }
         club.carry_out(plan)
         assert members_of(club, list(moved)) == moved
-        again = wb.mapping_findings([path])
+        again = wb.mappings.findings([path])
         assert not len(again.registrations)
         club.undo(plan)
     assert club.changed(before) == {}
@@ -152,7 +152,7 @@ def test_what_is_no_export_is_told(club, tmp_path):
     ):
         (tmp_path / name).write_bytes(content.encode("latin-1"))
         with club.open(import_reports=()) as wb, pytest.raises(UsageError, match=said):
-            wb.mapping_findings([tmp_path / name])
+            wb.mappings.findings([tmp_path / name])
     with club.open(import_reports=()) as wb, pytest.raises(UsageError, match="nowhere"):
         wb.plan_mapping("Member", "50020", "x", exports=[tmp_path / "nowhere.csv"])
 
@@ -180,7 +180,7 @@ def test_an_export_is_known_by_whatever_names_its_columns_have(club, tmp_path):
     def found(**options):
         with club.open(import_reports=()) as wb:
             wb = replace(wb, options=wb.options.model_copy(update=options)) if options else wb
-            rows = wb.mappings([path])
+            rows = wb.mappings.problems([path])
             return dict(zip(rows["wa_id"], rows["should_be"], strict=True))
 
     saved(path, spelled(path, Contact_ID="User ID", Email="e-Mail"), "utf-16", "\t")
@@ -241,15 +241,15 @@ def test_registrations_that_the_import_made_for_each_other_are_told(club):
     right = cross(club)
     before = club.state()
     with club.open() as wb:
-        found = wb.mappings()
+        found = wb.mappings.problems()
         assert set(found["problem"]) == {"wrong-registration"}
         assert dict(zip(found["wa_id"], found["should_be"], strict=True)) == right
         assert found["sure"].all()
         assert set(found["cycle_size"]) == {2}
-        plan = wb.plan_mappings(wb.sure_corrections(), move_records=True)
+        plan = wb.plan_mappings(wb.mappings.sure(), move_records=True)
         assert plan.changes == {"WaIdMapping": {"update": 2}}
         club.carry_out(plan)
-        assert not len(wb.mappings())
+        assert not len(wb.mappings.problems())
         club.undo(plan)
     assert club.changed(before) == {}
 
@@ -259,14 +259,14 @@ def test_an_export_tells_whose_a_registration_is(club, tmp_path, same_member):
     without_traces(club)
     path = export(club, tmp_path, "registrations")
     with club.open(import_reports=()) as wb:
-        healthy = wb.mapping_findings([path])
+        healthy = wb.mappings.findings([path])
         assert not len(healthy.problems)
         assert not any("which registration" in each for each in healthy.not_known)
         right = cross(club, same_member)
-        blind = wb.mapping_findings()
+        blind = wb.mappings.findings()
         assert not len(blind.problems)
         assert any("which registration" in each for each in blind.not_known)
-        found = wb.mappings([path])
+        found = wb.mappings.problems([path])
         assert set(found["problem"]) == {"wrong-registration"}
         assert dict(zip(found["wa_id"], found["should_be"], strict=True)) == right
         # Of one member's two, one may have been moved to another event on purpose.
@@ -278,7 +278,7 @@ def test_a_wrong_member_accuses_none_of_her_registrations(club, tmp_path):
     without_traces(club)
     right = swap(club, 20, 30)
     with club.open(import_reports=()) as wb:
-        found = wb.mappings(paths)
+        found = wb.mappings.problems(paths)
     assert set(zip(found["problem"], found["wa_id"], strict=True)) == {
         ("wrong-person", each) for each in right
     }

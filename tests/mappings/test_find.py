@@ -23,7 +23,7 @@ def keys_of(frame):
 
 def test_a_healthy_club_has_no_problem(club):
     with club.open() as wb:
-        found = wb.mapping_findings()
+        found = wb.mappings.findings()
     assert found.clean
     assert not len(found.problems)
     assert not len(found.registrations)
@@ -32,7 +32,7 @@ def test_a_healthy_club_has_no_problem(club):
 def test_everything_planted_is_found_with_the_right_record(broken):
     club, truths = broken(*ALL)
     with club.open() as wb:
-        found = wb.mapping_findings()
+        found = wb.mappings.findings()
     frame = found.problems
     wrong = frame[frame["problem"].isin(["wrong-person", "wrong-event"])]
     right = {
@@ -62,7 +62,7 @@ def test_everything_planted_is_found_with_the_right_record(broken):
 def test_checks_and_investigation_name_the_same(broken):
     club, _ = broken(*ALL)
     with club.open() as wb:
-        frame = wb.mappings()
+        frame = wb.mappings.problems()
         checks = {
             each.check: each for each in wb.checks(["members-wrong-person", "mappings-orphaned"], sample=999)
         }
@@ -79,8 +79,8 @@ def test_people_who_changed_everything_are_not_called_wrong(club):
            WHERE id IN (SELECT id FROM "Member" ORDER BY id LIMIT 20)"""
     )
     with club.open() as wb:
-        assert not wb.mappings()["sure"].any()
-        assert not len(wb.wrong_mappings())
+        assert not wb.mappings.problems()["sure"].any()
+        assert not wb.mappings.problems()["problem"].str.startswith("wrong-").any()
 
 
 @pytest.mark.recordings
@@ -102,9 +102,9 @@ def test_recordings_give_no_false_alarm(server, recordings, state, tmp_path):
     )
     if state.startswith("csv"):
         exports = [recordings / "csv_import" / state.removeprefix("csv_") / "export"]
-        assert not len(wb.wrong_mappings(exports))
+        assert not wb.mappings.problems(exports)["problem"].str.startswith("wrong-").any()
         return
-    frame = wb.mappings()
+    frame = wb.mappings.problems()
     assert set(frame["problem"]) <= {"shared-target"}
     assert not frame["sure"].any()
 

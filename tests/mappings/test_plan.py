@@ -28,12 +28,12 @@ def test_all_sure_corrections_as_one(broken, tmp_path):
     before = club.state()
     with club.open() as wb:
         assert failing(wb) == set(CHECKS)
-        table = wb.sure_corrections()
+        table = wb.mappings.sure()
         plan = wb.plan_mappings(table, move_records=True)
         assert wb.plan_mappings(table, move_records=True).digest == plan.digest
         club.carry_out(plan)
         assert failing(wb) == set()
-        assert not wb.mappings()["sure"].any()
+        assert not wb.mappings.problems()["sure"].any()
         told = {each["waId"]: each for each in entries(club)}
         right = truths["swapped-mappings"].detail["right"]
         for key, record in right.items():
@@ -157,14 +157,14 @@ def test_what_a_run_brought_through_a_swap_moves_with_it(broken):
     }
     before = club.state()
     with club.open() as wb:
-        found = wb.mapping_findings().registrations
+        found = wb.mappings.findings().registrations
         assert dict(zip(found["registration"], found["right"], strict=True)) == right
         assert set(found["through"]) == set(truth["right"])
         assert found["moves"].all()
         stays = wb.plan_mapping("Member", key.split("/")[1], record, whole_cycle=True)
         assert stays.changes == {"WaIdMapping": {"update": 2}}
         assert "--move-records" in " ".join(stays.notes)
-        plan = wb.plan_mappings(wb.sure_corrections(), move_records=True)
+        plan = wb.plan_mappings(wb.mappings.sure(), move_records=True)
         assert plan.changes == {
             "WaIdMapping": {"update": 4},
             wb.schema.table_of("Registration"): {"update": 2},
@@ -172,7 +172,7 @@ def test_what_a_run_brought_through_a_swap_moves_with_it(broken):
         club.carry_out(plan)
         assert failing(wb) == set()
         assert members_of(club, list(right)) == right
-        assert not len(wb.mapping_findings().registrations)
+        assert not len(wb.mappings.findings().registrations)
         club.undo(plan)
     assert club.changed(before) == {}
 
@@ -194,7 +194,7 @@ def test_registrations_for_one_event_change_places(broken, name, forbidden):
     before = club.state()
     with club.open() as wb:
         assert wb.schema.forbids_twins("registrations", "event_id", "member_id") is forbidden
-        plan = wb.plan_mappings(wb.sure_corrections(), move_records=True)
+        plan = wb.plan_mappings(wb.mappings.sure(), move_records=True)
         assert not plan.conflicts
         assert plan.changes[wb.schema.table_of("Registration")] == {"update": len(right)}
         club.carry_out(plan)
@@ -214,7 +214,7 @@ def test_what_somebody_moved_by_hand_stays(clubs):
         moved[0],
     )
     with club.open() as wb:
-        plan = wb.plan_mappings(wb.sure_corrections(), move_records=True)
+        plan = wb.plan_mappings(wb.mappings.sure(), move_records=True)
     assert [each["key"] for each in plan.kept] == [moved[0]]
     assert plan.changes["EventRegistration"] == {"update": 1}
 

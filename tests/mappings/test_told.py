@@ -9,7 +9,8 @@ import pandas as pd
 from tests.commands import at, shell  # noqa: F401
 from tests.mappings.conftest import ALL
 from workbench.mappings.problems import COLUMNS
-from workbench.reporting import mapping_cycles_chart, mapping_scores_chart, mapping_table, show_figure
+from workbench.mappings.questions import mapping_table
+from workbench.reporting import mapping_cycles_chart, mapping_scores_chart, show_figure
 
 
 def test_the_command_from_the_finding_to_the_plan(clubs, at, tmp_path):  # noqa: F811

@@ -174,7 +174,7 @@ def test_errors_are_said_in_words(opened: Opened, club: Ground, monkeypatch: pyt
 
 def test_a_healthy_club_has_nothing_to_correct(opened: Opened, club: Ground) -> None:
     wb = opened(club)
-    found = wb.mapping_findings()
+    found = wb.mappings.findings()
     panel = MappingCorrection(wb, found)
     assert not panel.work.busy, "what was asked already is not asked again"
     assert f"{WRONG}: none" in said(panel)
@@ -188,9 +188,9 @@ def test_people_are_seen_until_they_are_covered(opened: Opened, club: Ground) ->
     _broken(club, "swapped-mappings")
     wb = opened(club)
     wb.unmask = True
-    name = wb.mapping_findings().problems.iloc[0]["person"]
+    name = wb.mappings.findings().problems.iloc[0]["person"]
     wb.unmask = False
-    assert name not in wb.mapping_findings().problems.to_string()
+    assert name not in wb.mappings.findings().problems.to_string()
     panel = _panel(wb)
     choose(panel, WRONG, panel.table.names[0])
     press(panel, "Add to the corrections")

@@ -36,16 +36,16 @@ def test_one_level_is_corrected_then_all_and_taken_back(opened: Opened, club: Gr
     _break(club, "all-prospect")
     before = club.state()
     wb = opened(club)
-    wrong = tier_corrections(wb.tier_review())
+    wrong = tier_corrections(wb.tiers.review())
     assert list(wrong["members"]) == sorted(wrong["members"], reverse=True)
-    assert int(wrong["members"].sum()) == wb.tier_review().correctable == len(wb.wrong_tiers())
+    assert int(wrong["members"].sum()) == wb.tiers.review().correctable == len(wb.tiers.wrong())
     panel = _panel(wb)
     assert "Nearly everybody has the same" in said(panel)
     level, count = str(wrong.iloc[0]["level"]), int(wrong.iloc[0]["members"])
     levels, members = choose(panel, LEVELS, level), table(panel, MEMBERS)
     assert panel.chosen == [level]
     assert len(members.names) == count
-    assert set(members.names) == set(wb.wrong_tiers(levels=[level])["key"])
+    assert set(members.names) == set(wb.tiers.wrong(levels=[level])["key"])
     press(panel, "Plan the correction")
     plan = wb.plan(panel.review.plan)
     assert plan.changes == {"Member": {"update": count}}
@@ -63,7 +63,7 @@ def test_one_level_is_corrected_then_all_and_taken_back(opened: Opened, club: Gr
     press(panel.review, "Approve")
     wb.apply(rest)
     press(panel, "Compare")
-    assert not wb.tier_review().correctable
+    assert not wb.tiers.review().correctable
     assert panel._correction.layout.display == "none"
     for done in (rest, plan):
         back = wb.plan_undo(done.id)

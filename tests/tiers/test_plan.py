@@ -83,13 +83,13 @@ def test_plan_apply_and_undo(club: Ground, wb: Workbench) -> None:
     )
     club.carry_out(plan)
     assert club.state("AuditLog") == healthy  # not a column besides, updatedAt among them
-    assert set(wb.tiers()["finding"]) == {"right"}
+    assert set(wb.tiers.matrix()["finding"]) == {"right"}
     assert {each.status for each in wb.checks(["tiers-wrong", "tiers-missing"])} == {"pass"}
     with pytest.raises(Refused, match="Nothing to correct"):
         wb.plan_tiers()
     (entry,) = wb.audit.entries(action="migration:tiers:corrected")["metadata"]
     assert entry["corrected"] == {"PROSPECT -> ALUMNI": 4, "none -> EXTENDED": 3}
-    assert entry["configuration_sha256"] == wb.tier_review().mapping.sha256  # type: ignore[union-attr]
+    assert entry["configuration_sha256"] == wb.tiers.review().mapping.sha256  # type: ignore[union-attr]
     club.undo(plan)
     assert not set(differences(broken, club.state("AuditLog")))
 
@@ -115,10 +115,10 @@ def test_everything_the_demo_breaks(club: Ground, tmp_path: Path, written: Writt
         wb.plan_tiers()
     path = written("mended.yaml", mapping_of({**RIGHT, "3rd Year": "EXTENDED"}))
     plan = wb.plan_tiers(path)
-    assert touched(plan) == list(wb.wrong_tiers(path)["key"])
+    assert touched(plan) == list(wb.tiers.wrong(path)["key"])
     club.carry_out(plan)
-    assert (wb.tiers(path)["expected"] == wb.tiers(path)["actual"]).all()
-    assert wb.tier_review(path).findings == []
+    assert (wb.tiers.matrix(path)["expected"] == wb.tiers.matrix(path)["actual"]).all()
+    assert wb.tiers.review(path).findings == []
 
 
 def test_only_some_levels(club: Ground, wb: Workbench) -> None:
@@ -239,7 +239,7 @@ def test_what_a_person_set_stays(clubs: Clubs, tmp_path: Path) -> None:
     assert "changed it on 2026-05-31, says the audit log; the configuration gives ALUMNI; keep" in str(
         conflict["reason"]
     )
-    assert wb.wrong_tiers().set_index("key")["by_a_person"].to_dict() == {
+    assert wb.tiers.wrong().set_index("key")["by_a_person"].to_dict() == {
         key: key == chosen for key in (chosen, elsewhere, overrun, imported, *rest)
     }
     restoring = wb.plan_tiers(on_conflict="restore")
@@ -249,7 +249,7 @@ def test_what_a_person_set_stays(clubs: Clubs, tmp_path: Path) -> None:
     with pytest.raises(Refused, match="1 in conflict"):
         wb.plan_tiers()
     club.carry_out(wb.plan_tiers(on_conflict="restore"))
-    assert wb.wrong_tiers().empty
+    assert wb.tiers.wrong().empty
 
 
 def test_an_entry_that_does_not_say_what_became_counts(clubs: Clubs, tmp_path: Path) -> None:
@@ -288,7 +288,7 @@ def test_statuses_are_corrected_where_no_tier_was_made(
     assert plan.operations[0].changed == ("membershipStatusId",)
     assert "No tier was ever made here" in " ".join(plan.notes)
     club.carry_out(plan)
-    assert wb.tier_review().correctable == 0
+    assert wb.tiers.review().correctable == 0
     club.undo(plan)
     assert club.state("AuditLog") == before
 

@@ -31,7 +31,7 @@ def test_a_sync_brings_levels_and_statuses_of_its_own(
     server: Server, recordings: Path, tmp_path: Path, written: Written
 ) -> None:
     wb = recorded(server, "api_second", tmp_path)
-    review = wb.tier_review(written("m.yaml", mapping_of(RIGHT, "membership_status_mapping")))
+    review = wb.tiers.review(written("m.yaml", mapping_of(RIGHT, "membership_status_mapping")))
     assert review.kind == "status"
     assert review.members == review.distribution["members"].sum()
     assert review.unknown_levels.empty
@@ -47,7 +47,7 @@ def test_a_csv_import_loses_the_levels(
     server: Server, recordings: Path, tmp_path: Path, written: Written
 ) -> None:
     wb = recorded(server, "csv_run2", tmp_path)
-    review = wb.tier_review(written("m.yaml", mapping_of(RIGHT, "membership_status_mapping")))
+    review = wb.tiers.review(written("m.yaml", mapping_of(RIGHT, "membership_status_mapping")))
     assert review.kind == "status"
     assert review.unknown_codes.empty  # it sets the status from the level, by the very mapping
     assert review.count("no level") == review.members

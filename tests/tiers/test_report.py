@@ -80,7 +80,7 @@ def test_broken_corrected_and_compared(club: Ground, tmp_path: Path, monkeypatch
     first = run_report("tiers", {}, environment="club", settings=settings)
     page = first.html.read_text(encoding="utf-8")
     self_contained(page)
-    assert "Has every member the tier of their level? No." in page
+    assert "Are members in the right tier? No." in page
     assert "<b>3rd" not in page
     assert "dana@" not in page
     assert "workbench plan tiers" in page
@@ -110,4 +110,4 @@ def test_without_a_mapping_and_with_a_wrong_one(
     assert done.verdict["status"] == "not run"
     (tmp_path / "m.yaml").write_text("membership_status_mapping: {}")
     with pytest.raises(UsageError, match="it is empty"):
-        club.open().tier_review(tmp_path / "m.yaml")
+        club.open().tiers.review(tmp_path / "m.yaml")

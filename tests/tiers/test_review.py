@@ -42,7 +42,7 @@ def wb(club: Ground, tmp_path: Path) -> Workbench:
 
 
 def test_a_healthy_club_is_on_the_diagonal(club: Ground, wb: Workbench) -> None:
-    found = wb.tiers()
+    found = wb.tiers.matrix()
     assert list(found.columns) == ["level", "expected", "actual", "members", "finding"]
     assert set(found["finding"]) == {"right"}
     assert (found["expected"] == found["actual"]).all()
@@ -50,8 +50,8 @@ def test_a_healthy_club_is_on_the_diagonal(club: Ground, wb: Workbench) -> None:
         found[["level", "actual"]].itertuples(index=False)
     )
     assert found["members"].sum() == club.club.members
-    assert wb.wrong_tiers().empty
-    review = wb.tier_review()
+    assert wb.tiers.wrong().empty
+    review = wb.tiers.review()
     assert review.findings == []
     assert (review.kind, review.none, review.everybody) == ("tier", 0, None)
     assert review.unknown_levels.empty
@@ -62,25 +62,25 @@ def test_wrong_and_missing_tiers_are_off_the_diagonal(club: Ground, wb: Workbenc
     wrong, none = some(club, "Alumni", 3), some(club, "Third Year", 2)
     give(club, wrong, "PROSPECT")
     give(club, none, None)
-    found = wb.tiers()
+    found = wb.tiers.matrix()
     off = found[found["finding"] != "right"]
     assert off[["level", "expected", "members", "finding"]].to_numpy().tolist() == [
         ["Alumni", "ALUMNI", 3, "wrong"],
         ["Third Year", "EXTENDED", 2, "none"],
     ]
-    listed = wb.wrong_tiers()
+    listed = wb.tiers.wrong()
     assert list(listed["key"]) == sorted([*wrong, *none])
     assert not listed["by_a_person"].any()
-    assert len(wb.wrong_tiers(limit=2)) == 2
-    review = wb.tier_review()
+    assert len(wb.tiers.wrong(limit=2)) == 2
+    review = wb.tiers.review()
     assert (review.correctable, review.none) == (5, 2)
     assert len(review.findings) == 2
 
 
 def test_everybody_in_one_is_named(club: Ground, wb: Workbench) -> None:
     club.execute(f'UPDATE "Member" SET "membershipTierId" = {tier("PROSPECT")}')
-    assert wb.tier_review().everybody == ("PROSPECT", 200, 200)
-    assert "200 of 200 have PROSPECT" in wb.tier_review().findings[0]
+    assert wb.tiers.review().everybody == ("PROSPECT", 200, 200)
+    assert "200 of 200 have PROSPECT" in wb.tiers.review().findings[0]
 
 
 def test_a_tier_that_is_not_there(clubs: Clubs, tmp_path: Path) -> None:
@@ -88,9 +88,9 @@ def test_a_tier_that_is_not_there(clubs: Clubs, tmp_path: Path) -> None:
     (key,) = some(club, "Alumni", 1)
     club.execute('UPDATE "Member" SET "membershipTierId" = %s WHERE id = %s', "nowhere", key)
     wb = club.open()
-    assert list(wb.wrong_tiers()["finding"]) == ["not there"]
-    assert wb.tier_review().none == 1
-    assert "1 of them one that is not there" in " ".join(wb.tier_review().findings)
+    assert list(wb.tiers.wrong()["finding"]) == ["not there"]
+    assert wb.tiers.review().none == 1
+    assert "1 of them one that is not there" in " ".join(wb.tiers.review().findings)
 
 
 def test_unknown_levels_offer_the_nearest_and_match_nothing(
@@ -101,7 +101,7 @@ def test_unknown_levels_offer_the_nearest_and_match_nothing(
         club.execute(
             'UPDATE "Member" SET "waMembershipLevelRaw" = %s WHERE "waMembershipLevelRaw" = %s', name, level
         )
-    review = wb.tier_review()
+    review = wb.tiers.review()
     found = {
         row.level: (row.nearest, row.covered_by, row.lookalike) for row in review.unknown_levels.itertuples()
     }
@@ -112,13 +112,13 @@ def test_unknown_levels_offer_the_nearest_and_match_nothing(
     }
     assert len(review.open_levels) == len(review.findings) == 3
     assert set(review.matrix.loc[review.matrix["expected"].isna(), "finding"]) == {"unknown level"}
-    assert wb.wrong_tiers().empty
+    assert wb.tiers.wrong().empty
     (check,) = wb.checks(["tiers-unmapped-level"])
     assert dict(plain(check.rows[["key", "nearest"]])) == {level: near for level, (near, *_) in found.items()}
 
     # A default covers what is another level, but not what only looks like another one.
     path = written("m.yaml", "membership.tiers.default: PROSPECT\n" + mapping_of(RIGHT))
-    covered = wb.tier_review(path)
+    covered = wb.tiers.review(path)
     assert list(covered.open_levels["level"]) == ["ALUMNI "]
     assert set(covered.unknown_levels["covered_by"]) == {"PROSPECT"}
     assert covered.correctable
@@ -140,15 +140,15 @@ def test_members_without_a_level_are_not_judged(club: Ground, wb: Workbench) -> 
         """UPDATE "Member" SET "waMembershipLevelRaw" = CASE WHEN "lastName" < 'M' THEN ' ' END
         WHERE "waMembershipLevelRaw" = 'Lapsed'"""
     )
-    found = wb.tiers()
+    found = wb.tiers.matrix()
     assert set(found.loc[found["finding"] != "right", "finding"]) == {"no level"}
-    assert wb.tier_review().findings == []
+    assert wb.tiers.review().findings == []
     assert wb.checks(["tiers-unmapped-level"])[0].status == "pass"
 
 
 def test_codes_that_are_no_tier_are_named(club: Ground, wb: Workbench, written: Written) -> None:
     path = written("m.yaml", mapping_of({**RIGHT, "Alumni": "ALUMNUS", "Lapsed": "ZZZ"}))
-    review = wb.tier_review(path)
+    review = wb.tiers.review(path)
     assert review.unknown_codes.to_numpy().tolist() == [
         ["ALUMNUS", "Alumni", "ALUMNI"],
         ["ZZZ", "Lapsed", None],
@@ -176,8 +176,8 @@ def test_where_no_tier_was_made_the_statuses_are_judged(
     club.execute('DELETE FROM "MembershipTier"')
     said = written("said.yaml", mapping_of(RIGHT, "membership_status_mapping"))
     wb = club.open(tier_mapping=said)
-    assert wb.tier_review().kind == "status"
-    assert set(wb.tier_distribution()["kind"]) == {"status"}
+    assert wb.tiers.review().kind == "status"
+    assert set(wb.tiers.distribution()["kind"]) == {"status"}
     # None of its codes is a status: nothing was compared, so nothing is right.
     general = mapping_of({"Newcomer": "GENERAL"}, "membership_status_mapping")
     strange = club.open(tier_mapping=written("m.yaml", general))
@@ -200,7 +200,7 @@ def test_where_no_tier_was_made_the_statuses_are_judged(
     for level, code in {**RIGHT, "Lapsed": "ALUMNI"}.items():
         if level != "Newcomer":
             club.execute(status, code, level)
-    review = wb.tier_review()
+    review = wb.tiers.review()
     lapsed = len(some(club, "Lapsed", 200))
     assert review.correctable == lapsed
     assert review.count("of its own") == len(some(club, "Newcomer", 200))
@@ -211,11 +211,11 @@ def test_where_no_tier_was_made_the_statuses_are_judged(
 
 def test_without_a_mapping_there_is_only_the_distribution(club: Ground, tmp_path: Path) -> None:
     wb = club.open(tier_mapping=None)
-    review = wb.tier_review()
+    review = wb.tiers.review()
     assert review.mapping is None
     assert review.matrix.empty
     assert review.members == 200
-    for ask_ in (wb.tiers, wb.wrong_tiers, wb.plan_tiers):
+    for ask_ in (wb.tiers.matrix, wb.tiers.wrong, wb.plan_tiers):
         with pytest.raises(UsageError, match="No tier mapping is configured"):
             ask_()
 
@@ -223,4 +223,4 @@ def test_without_a_mapping_there_is_only_the_distribution(club: Ground, tmp_path
 def test_without_levels_nothing_is_compared(club: Ground, wb: Workbench) -> None:
     club.execute('ALTER TABLE "Member" DROP COLUMN "waMembershipLevelRaw"')
     with pytest.raises(SchemaGap, match="waMembershipLevelRaw"):
-        wb.tiers()
+        wb.tiers.matrix()

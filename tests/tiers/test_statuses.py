@@ -222,6 +222,6 @@ def test_the_guide_s_database_takes_its_tiers_from_the_importer_s_configuration(
     path = tmp_path / "membership.yaml"
     path.write_text(mapping_of(RIGHT, "membership_status_mapping"))
     for dialect, kind in (("guide", "tier"), ("application", "status")):
-        review = clubs.clone(dialect).open(tier_mapping=path).tier_review()
+        review = clubs.clone(dialect).open(tier_mapping=path).tiers.review()
         assert review.kind == kind
         assert (review.correctable, len(review.beside)) == (0, int(kind == "status"))

@@ -209,7 +209,7 @@ def print_answer(answer: Answer) -> None:
     say(*(answer.text(line) for line in answer.headline.splitlines()))
     for part in answer.parts.values():
         if isinstance(part, str):
-            say(*(answer.text(line) if line else "" for line in part.splitlines() or [""]))
+            say(*(answer.text(line) if line else "" for line in part.splitlines()))
         elif isinstance(part, Mapping):
             say(*(f"{what}: {answer.text(fact)}" for what, fact in part.items()))
         elif isinstance(part, Rows):

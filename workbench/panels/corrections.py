@@ -16,7 +16,6 @@ from workbench import (
     Workbench,
     listed,
     show,
-    tier_configuration,
     tier_corrections,
 )
 from workbench.panels.controls import WIDE, button, line, tick
@@ -24,6 +23,7 @@ from workbench.panels.panel import Told
 from workbench.panels.plans import Planner
 from workbench.panels.table import MOST, Table
 from workbench.runs.questions import run_counts, run_summary
+from workbench.tiers.questions import configuration
 
 _COLUMNS = [
     "run",
@@ -177,7 +177,7 @@ class TierCorrection(Planner):
 
     def rows(self) -> Any:
         """Compare every member with the configuration."""
-        return self.wb.tier_review(self._asked["mapping"])
+        return self.wb.tiers.review(self._asked["mapping"])
 
     def lay_out(self, review: TierReview) -> None:
         """Show the levels, of tiers or of statuses."""
@@ -188,7 +188,7 @@ class TierCorrection(Planner):
             self._of.value = review.kind  # which lays it out
             return
         found = review.both[self._of.value]
-        told = [lambda: tier_configuration(found)]
+        told = [lambda: listed(configuration(found))]
         if found.findings:
             rows = pd.DataFrame({"finding": found.findings})
             told.append(lambda: show(rows, "What is wrong", self.wb.shows_people, limit=40))
@@ -201,7 +201,7 @@ class TierCorrection(Planner):
         """Read the members of some levels, or of all."""
         if self._found is None or not self._found.correctable:
             return None
-        return self.wb.wrong_tiers(**self._asked, limit=MOST, levels=levels)
+        return self.wb.tiers.wrong(**self._asked, limit=MOST, levels=levels)
 
     def tell(self, members: Any) -> None:
         """Show the members."""

@@ -15,14 +15,14 @@ from workbench import (
     Plan,
     Shown,
     Workbench,
+    listed,
     mapping_circles,
     mapping_corrections,
-    mapping_summary,
-    mapping_table,
     prose,
     show,
     visible,
 )
+from workbench.mappings.questions import mapping_table, summary
 from workbench.panels.controls import button, line, tick
 from workbench.panels.panel import Told
 from workbench.panels.plans import Planner
@@ -118,13 +118,13 @@ class MappingCorrection(Planner):
 
     def rows(self) -> MappingFindings:
         """Look for what is wrong, as it is now."""
-        return self.wb.mapping_findings(self.exports)
+        return self.wb.mappings.findings(self.exports)
 
     def lay_out(self, found: MappingFindings) -> None:
         """Show what is wrong."""
         self._problems = found.problems
         if not len(found.problems):
-            self._evidence.tell(lambda: mapping_summary(found))
+            self._evidence.tell(lambda: listed(summary(found)))
         self.table.show(mapping_table(found.problems)[_WRONG])
         self._sure.disabled = not found.problems["sure"].any()
         self.wanted = self.chosen

@@ -38,9 +38,6 @@ from workbench.reporting.differences import (
 from workbench.reporting.drawing import show_figure
 from workbench.reporting.duplicates import (
     DUPLICATE_CHECKS,
-    duplicate_steps,
-    duplicates_summary,
-    duplicates_table,
     pair_to_look_at,
     probable_finding,
 )
@@ -59,9 +56,6 @@ from workbench.reporting.mappings import (
     MAPPING_CHECKS,
     mapping_circles,
     mapping_corrections,
-    mapping_steps,
-    mapping_summary,
-    mapping_table,
 )
 from workbench.reporting.masking import mask, mask_text
 from workbench.reporting.plan_rows import (
@@ -85,8 +79,6 @@ from workbench.reporting.reviewing import Review, review_plan
 from workbench.reporting.summaries import listed, looked_at
 from workbench.reporting.tables import Shown, heading, prose, show, text_of, visible
 from workbench.reporting.tiers import (
-    tier_configuration,
     tier_corrections,
-    tier_levels,
 )
 from workbench.reporting.verdict import conclude

@@ -1,19 +1,14 @@
-"""Wrong mappings for people: the table, worst first, and what to do next."""
+"""Wrong mappings for a panel: the corrections the traces tell, and the swaps and cycles that a choice is part of."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import Any
 
 import pandas as pd
 from markupsafe import Markup
 
-from workbench.hints import on_environment
-from workbench.mappings.problems import PROBLEMS, MappingFindings, cycles_of, sure_corrections
-from workbench.murmurant.spellings import EVENT, MEMBER, REGISTRATION
-from workbench.reporting.summaries import in_steps, listed
+from workbench.mappings.problems import cycles_of, sure_corrections
 from workbench.reporting.tables import Shown, table, visible
-from workbench.reporting.verdict import Looked
 
 MAPPING_CHECKS = (
     "members-wrong-person",
@@ -26,120 +21,6 @@ MAPPING_CHECKS = (
     "records-imported-twice",
 )
 """The checks that the report of the mappings rests on."""
-
-
-def mapping_summary(found: MappingFindings) -> Shown:
-    """Count the problems by kind, in words; and say what could not be found out."""
-    counts = found.problems["problem"].value_counts()
-    facts = {name: f"{counts[name]:,}: {words}" for name, words in PROBLEMS.items() if name in counts}
-    circles = cycles_of(found.problems)
-    if circles:
-        facts["swaps and cycles"] = "; ".join(" → ".join((*each, each[0])) for each in circles[:8])
-    if len(circles) > 8:
-        facts["swaps and cycles"] += f"; and {len(circles) - 8:,} more"
-    if found.without_mapping:
-        facts["made by a CSV import"] = csv_remark(found)
-    facts |= {f"not known ({number})": each for number, each in enumerate(found.not_known, 1)}
-    return listed(facts or {"mappings": "no problem found"})
-
-
-def mapping_table(problems: pd.DataFrame) -> pd.DataFrame:
-    """Put problems into the words of a table that is read late at night.
-
-    Returns
-    -------
-    pandas.DataFrame
-        ``problem``, ``mapping_key``, ``how_surely``, ``why``, ``contact``, ``person``, ``title``,
-        ``leads_to_id`` and ``should_be_id``.
-    """
-    rows = problems.to_dict("records")
-    return pd.DataFrame(
-        {
-            "problem": problems["problem"],
-            "mapping_key": problems["entity"] + "/" + problems["wa_id"],
-            "how_surely": [_surely(row["score"]) for row in rows],
-            "why": [_why(row) for row in rows],
-            "contact": problems["contact"],
-            "person": problems["person"],
-            "title": problems["title"],
-            "leads_to_id": problems["target"],
-            "should_be_id": problems["should_be"],
-        }
-    )
-
-
-def mapping_steps(looked: Looked, found: MappingFindings) -> Shown:
-    """Say what to do next, as commands."""
-    on = on_environment(looked.environment.name)
-    corrections = sure_corrections(found.problems)
-    moves = " --move-records" if found.registrations["moves"].any() else ""
-    unsure = found.problems[~found.problems["sure"] & found.problems["problem"].str.startswith("wrong-")]
-    steps = []
-    if len(corrections):
-        steps += [
-            f"{len(corrections):,} corrections are sure. `workbench mappings --csv corrections.csv{on}` writes them as a"
-            " table; read it, and leave out what you know better.",
-            f"`workbench plan mapping --from corrections.csv{moves}{on}` plans them as one; nothing is written yet.",
-        ]
-    if len(unsure):
-        first = unsure.iloc[0]
-        steps.append(
-            f"{len(unsure):,} are not sure: find out who each one is, then"
-            f" `workbench plan mapping {first['entity']} {first['wa_id']} NEW_ID{on}`."
-        )
-    if (found.problems["problem"] == "shared-target").any():
-        steps.append(
-            f"Two ids on one record are mostly one contact who was twice in Wild Apricot. `workbench duplicates{on}` and"
-            " Wild Apricot itself tell; never delete the member for it."
-        )
-    steps += [f"{said}: `workbench {command}{on}`." for said, command in other_steps(found.problems)]
-    steps = steps or ["Nothing is wrong, as far as the traces tell."]
-    return in_steps(steps)
-
-
-def other_steps(problems: pd.DataFrame) -> list[tuple[str, str]]:
-    """Return what to do about ids that are lost or became two records: in words, and the command."""
-    counts = problems["problem"].value_counts()
-    found = []
-    if "no-mapping" in counts:
-        found.append((f"{counts['no-mapping']:,} mappings are gone; put them back", "plan mapping --rebuild"))
-    if "two-records" in counts:
-        entities = set(problems[problems["problem"] == "two-records"]["entity"])
-        for entity in (EVENT, MEMBER, REGISTRATION):
-            if entity in entities and (entity != REGISTRATION or EVENT not in entities):
-                said = f"{entity}s of which an import made, or took, another record: look at both"
-                command = "duplicates" if entity != MEMBER else "check records-imported-twice"
-                found.append((said, command + ("" if entity == MEMBER else f" --entity {entity.lower()}")))
-    return found
-
-
-def csv_remark(found: MappingFindings) -> str:
-    """Say what a CSV import made without mappings, and what the next API sync makes of that."""
-    made = ", ".join(
-        f"{count:,} {entity.lower()}s" for entity, count in sorted(found.without_mapping.items())
-    )
-    return (
-        f"{made} were made by a CSV import, which leaves no mapping. That is no fault; but the next API sync finds members"
-        " by their e-mail alone, and makes these events, with all of their registrations, once more."
-        " Where the export has Wild Apricot's own ids, `workbench plan mapping --rebuild --csv-records` maps them first."
-    )
-
-
-def _surely(score: Any) -> str:
-    if score is None or score != score:
-        return "not known"
-    return "a fact" if score >= 1 else f"{score:.1%}"
-
-
-def _why(row: dict[Any, Any]) -> str:
-    came = int(row["registrations"])
-    parts = (
-        str(row["evidence"]),
-        f"different: {row['differs']}" if row["differs"] else "",
-        f"the same: {row['agrees']}" if row["agrees"] else "",
-        f"{came} registration{'s' if came > 1 else ''} came through it" if came else "",
-    )
-    return "; ".join(filter(None, parts))
 
 
 def mapping_corrections(problems: pd.DataFrame, keys: Collection[str] | None = None) -> pd.DataFrame:
@@ -175,6 +56,8 @@ def mapping_circles(problems: pd.DataFrame, keys: Collection[str], unmask: bool 
     keys : collection of str
         Of mappings (``Member/50012``).
     """
+    from workbench.mappings.questions import mapping_table
+
     told, places = [], []
     for circle in cycles_of(problems):
         named = [key for key in circle if key in keys]

@@ -1,0 +1,257 @@
+"""Mappings that lead to the wrong record, twice or nowhere, and what to do about them (guide §1.2, §4.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from workbench.answer import Answer, Step, Table, many
+from workbench.covering import answering, covering
+from workbench.errors import unknown
+from workbench.mappings.problems import (
+    PROBLEMS,
+    MappingFindings,
+    cycles_of,
+    mapping_findings,
+    sure_corrections,
+)
+from workbench.mappings.queries import mapped
+from workbench.murmurant.listings import write_csv
+from workbench.murmurant.spellings import EVENT, MEMBER, REGISTRATION
+from workbench.session import Session
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_MOST = 8
+_FIRST = ("problem", "mapping_key", "how_surely", "why")
+
+
+class Mappings:
+    """Which Wild Apricot id leads to which record: ``wb.mappings()`` lists what is wrong with that, worst first."""
+
+    def __init__(self, wb: Session) -> None:
+        self.wb = wb
+
+    @answering
+    def __call__(
+        self,
+        exports: Sequence[str | Path] = (),
+        *,
+        problem: Sequence[str] = (),
+        wa_id: str | None = None,
+        csv: Path | None = None,
+        limit: int = 20,
+    ) -> Answer:
+        """List ids that lead to the wrong person or record, twice or nowhere; worst first, cycles drawn.
+
+        Parameters
+        ----------
+        exports : sequence of path
+            Wild Apricot's own CSV exports, or folders of them, as evidence.
+        problem, wa_id : sequence of str, str
+            Only these problems; only this id. `UsageError` for one that is none.
+        csv : path, optional
+            Where to write the sure corrections, as the table that `plan_mappings` takes.
+        """
+        for name in problem:
+            if name not in PROBLEMS:
+                raise unknown("problem of mappings", name, PROBLEMS)
+        found = self.findings(exports)
+        problems = found.problems
+        if wa_id is not None:
+            if not (problems["wa_id"] == wa_id).any():
+                self._refuse_unmapped(wa_id)
+            problems = problems[problems["wa_id"] == wa_id]
+        if problem:
+            problems = problems[problems["problem"].isin(problem)]
+        problems = problems.reset_index(drop=True)
+        keys = set(problems["entity"] + "/" + problems["wa_id"])
+        through = found.registrations[found.registrations["through"].isin(keys)].reset_index(drop=True)
+        cycles = [cycle for cycle in cycles_of(found.problems) if keys.intersection(cycle)]
+        corrections = sure_corrections(problems)
+        written = csv if csv is not None and len(corrections) else None
+        if written is not None:
+            write_csv(written, list(corrections.columns), corrections.to_dict("records"))
+        unwritten = f"\n{csv} was not written: no correction is sure." if csv and not written else ""
+        count = (
+            f"{many(len(problems), 'problem')}; {many(len(corrections), 'correction')} sure."
+            if len(problems)
+            else ""
+        )
+        return Answer(
+            f"{count}{unwritten}",
+            {
+                "summary": summary(found, problems, cycles),
+                "drawn": lambda: _drawn("cycles", problems, self.wb.shows_people),
+                "problems": Table(
+                    mapping_table(problems), "Problems, worst first", "no problem found", _FIRST, limit,
+                    note=f"More: `workbench mappings --limit {len(problems)}`." if len(problems) > limit else "",
+                ),
+                "scores": lambda: _drawn("scores", problems, self.wb.shows_people),
+                "registrations": Table(through, "Registrations that came through them", "", limit=limit),
+            },
+            next_steps=_steps(problems, corrections, written, moves=bool(through["moves"].any())),
+            facts={
+                "environment": self.wb.environment.name,
+                "dialect": self.wb.dialect,
+                "counts": dict(problems["problem"].value_counts(sort=False)),
+                "cycles": cycles,
+                "problems": problems,
+                "registrations": through.to_dict("records"),
+                "sure": len(corrections),
+                "csv": str(written) if written else None,
+                "not_known": found.not_known,
+                "without_mapping": found.without_mapping,
+            },
+            code=int(bool(len(problems) or found.not_known)),
+        )  # fmt: skip
+
+    @covering
+    def findings(self, exports: Sequence[str | Path] = ()) -> MappingFindings:
+        """Return what is wrong with the mappings, and which registrations came through them, as frames."""
+        records, runs = self.wb.read_exports(exports), self.wb.find_runs()
+        with self.wb.reading() as connection:
+            return mapping_findings(connection, self.wb.schema, runs, records)
+
+    def problems(self, exports: Sequence[str | Path] = ()) -> pd.DataFrame:
+        """Return every problem with a mapping, worst first: see `MappingFindings.problems`."""
+        return self.findings(exports).problems
+
+    def sure(self, exports: Sequence[str | Path] = ()) -> pd.DataFrame:
+        """Return the corrections that need no more asking: what `plan_mappings` takes."""
+        return sure_corrections(self.problems(exports))
+
+    def _refuse_unmapped(self, wa_id: str) -> None:
+        """Refuse a WA id that is not mapped at all: nothing found must not read as nothing wrong."""
+        with self.wb.reading() as connection:
+            near = mapped(connection, self.wb.schema, wa_id)
+        if not (near["wa_id"] == wa_id).any():
+            raise unknown("mapping of WA id", wa_id, near["wa_id"])
+
+
+def summary(
+    found: MappingFindings,
+    problems: pd.DataFrame | None = None,
+    cycles: Sequence[Sequence[str]] | None = None,
+) -> dict[str, str]:
+    """Count the problems by kind, draw the cycles in words, and say what could not be found out."""
+    problems = found.problems if problems is None else problems
+    cycles = cycles_of(problems) if cycles is None else cycles
+    counts = problems["problem"].value_counts()
+    facts = {name: f"{counts[name]:,}: {words}" for name, words in PROBLEMS.items() if name in counts}
+    if cycles:
+        drawn = "; ".join(" -> ".join((*cycle, cycle[0])) for cycle in cycles[:_MOST])
+        more = f"; and {len(cycles) - _MOST:,} more" if len(cycles) > _MOST else ""
+        facts["swaps and cycles, each id leading to the record of the next"] = f"{drawn}{more}"
+    if found.without_mapping:
+        made = sorted(found.without_mapping.items())
+        names = ", ".join(f"{count:,} {entity.lower()}s" for entity, count in made)
+        facts["made by a CSV import, which leaves no mapping"] = (
+            f"{names}. That is no fault; but the next API sync finds members by their e-mail alone, and makes these events,"
+            " with all of their registrations, once more. Where the export has Wild Apricot's own ids,"
+            " `workbench plan mapping --rebuild --csv-records` maps them first."
+        )
+    facts |= {f"not known ({number})": reason for number, reason in enumerate(found.not_known, 1)}
+    return facts or {"mappings": "no problem found"}
+
+
+def _drawn(kind: str, problems: pd.DataFrame, unmask: bool) -> Figure:
+    """Draw the cycles, or the scores; what draws is loaded only for a page."""
+    from workbench.reporting.charts import mapping_scores_chart
+    from workbench.reporting.cycles import mapping_cycles_chart
+
+    return mapping_cycles_chart(problems, unmask) if kind == "cycles" else mapping_scores_chart(problems)
+
+
+def mapping_table(problems: pd.DataFrame) -> pd.DataFrame:
+    """Put problems into the words of a table that is read late at night.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``problem``, ``mapping_key``, ``how_surely``, ``why``, ``contact``, ``person``, ``title``,
+        ``leads_to_id`` and ``should_be_id``.
+    """
+    rows = problems.to_dict("records")
+    return pd.DataFrame(
+        {
+            "problem": problems["problem"],
+            "mapping_key": problems["entity"] + "/" + problems["wa_id"],
+            "how_surely": [_surely(row["score"]) for row in rows],
+            "why": [_why(row) for row in rows],
+            "contact": problems["contact"],
+            "person": problems["person"],
+            "title": problems["title"],
+            "leads_to_id": problems["target"],
+            "should_be_id": problems["should_be"],
+        }
+    )
+
+
+def _steps(
+    problems: pd.DataFrame, corrections: pd.DataFrame, written: Path | None, *, moves: bool
+) -> list[Step]:
+    """Say what to do next: the sure corrections, else the first one by itself; and what is lost or doubled."""
+    move, counts, steps = " --move-records" if moves else "", problems["problem"].value_counts(), []
+    if len(corrections):
+        if written is None:
+            steps.append(
+                Step(
+                    "Write the sure ones as a table, and leave out what you know better",
+                    "mappings --csv corrections.csv",
+                )
+            )
+        steps.append(
+            Step(
+                "Plan them as one; nothing is written yet",
+                f"plan mapping --from {written or 'corrections.csv'}{move}",
+            )
+        )
+    single = problems[
+        ~problems["sure"].astype(bool) & ~problems["problem"].isin(["no-mapping", "two-records"])
+    ]
+    if len(single):
+        first = single.iloc[0]
+        whole, right = " --whole-cycle" if first["cycle"] else "", first["should_be"] or "NEW_ID"
+        words = (
+            f"{len(single):,} are not sure: find out who each one is; then, with the id of the right record"
+        )
+        steps.append(Step(words, f"plan mapping {first['entity']} {first['wa_id']} {right}{whole}{move}"))
+    if "shared-target" in counts:
+        words = "Two ids on one record are mostly one contact who was twice in Wild Apricot; never delete the member for it"
+        steps.append(Step(words, "duplicates"))
+    if "no-mapping" in counts:
+        words = f"{many(counts['no-mapping'], 'mapping')} {'is' if counts['no-mapping'] == 1 else 'are'} gone; put back"
+        steps.append(Step(words, "plan mapping --rebuild"))
+    doubled = set(problems.loc[problems["problem"] == "two-records", "entity"])
+    for entity in (EVENT, MEMBER, REGISTRATION):
+        if entity in doubled and (entity != REGISTRATION or EVENT not in doubled):
+            words = f"{entity}s of which an import made, or took, another record: look at both"
+            check = (
+                "check records-imported-twice"
+                if entity == MEMBER
+                else f"duplicates --entity {entity.lower()}"
+            )
+            steps.append(Step(words, check))
+    return [*steps, Step("The same, drawn", "report mappings")] if steps else []
+
+
+def _surely(score: Any) -> str:
+    if score is None or score != score:
+        return "not known"
+    return "a fact" if score >= 1 else f"{score:.1%}"
+
+
+def _why(row: dict[Any, Any]) -> str:
+    came = int(row["registrations"])
+    parts = (
+        str(row["evidence"]),
+        f"different: {row['differs']}" if row["differs"] else "",
+        f"the same: {row['agrees']}" if row["agrees"] else "",
+        f"{many(came, 'registration')} came through it" if came else "",
+    )
+    return "; ".join(filter(None, parts))
