@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -29,21 +29,20 @@ def run(
     return wb.runs.run(run_id, limit)
 
 
-def _known(checks: list[str] | None) -> list[str] | None:
+def _known(checks: list[str] | None, **_: Any) -> None:
     """Refuse a misspelt check before any database is opened."""
     if checks:
         from workbench.checks import choose
 
         choose(checks)
-    return checks
 
 
-@answers("import_report", "unmask")
+@answers("import_report", "unmask", first=_known)
 def check(
     wb: Workbench,
     checks: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[CHECK]...", callback=_known, help="All when none is named."),
+        typer.Argument(metavar="[CHECK]...", help="All when none is named."),
     ] = None,
     waive: Waivers = None,
     limit: Annotated[

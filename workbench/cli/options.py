@@ -124,7 +124,7 @@ _SHARED: dict[str, tuple[Any, Any]] = {
 
 
 def answers(
-    *shared: str, one_state: bool = True
+    *shared: str, one_state: bool = True, first: Callable[..., Answer | None] | None = None
 ) -> Callable[[Callable[..., Answer | None]], Callable[..., None]]:
     """Turn a function of a workbench into a command that prints its answer and exits with its code.
 
@@ -137,6 +137,8 @@ def answers(
         What else of ``import_report``, ``acting`` and ``unmask`` the command takes; the function is not given them.
     one_state : bool
         Whether every question of the command sees the database as it was at the first one.
+    first : callable, optional
+        Asked with the command's own arguments before any database is opened; where it answers, none is.
     """
     names = [*shared, "environment", "json"]
 
@@ -160,19 +162,22 @@ def answers(
             environment, acting, reports, json, unmask = (
                 given.pop(name, None) for name in ("environment", "acting", "import_report", "json", "unmask")
             )
-            with open_as(environment, acting, import_reports=reports or (), one_state=one_state) as wb:
-                wb.people = bool(unmask)
-                if not json:
-                    banner(wb.environment)
-                if "advance" in signature.parameters:
-                    with progress_bar() as advance:
-                        answer = act(wb, **given, advance=advance)
-                else:
-                    answer = act(wb, **given)
-                name = wb.environment.name
+            answer = first(**given) if first else None
+            if answer is None:
+                with open_as(environment, acting, import_reports=reports or (), one_state=one_state) as wb:
+                    wb.people = bool(unmask)
+                    if not json:
+                        banner(wb.environment)
+                    if "advance" in signature.parameters:
+                        with progress_bar() as advance:
+                            answer = act(wb, **given, advance=advance)
+                    else:
+                        answer = act(wb, **given)
+                    if answer is not None:
+                        answer = replace(answer, environment=answer.environment or wb.environment.name)
             if answer is None:
                 return
-            answer = replace(answer, environment=answer.environment or name, unmask=bool(unmask))
+            answer = replace(answer, unmask=bool(unmask))
             if json:
                 print_json(answer.as_json())
             else:

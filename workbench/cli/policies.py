@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,7 +12,6 @@ from workbench.cli.options import (
     answers,
     waivers,
 )
-from workbench.cli.output import say
 
 if TYPE_CHECKING:
     from workbench.answer import Answer
@@ -24,16 +23,17 @@ RulesFolder = Annotated[
 ]
 
 
-def _starter(folder: Path | None) -> None:
+def _starter(starter: Path | None, **_: Any) -> Answer | None:
     """Copy the starter set; it needs no database."""
-    if folder is not None:
-        from workbench.checks.rules import copy_starter
+    if starter is None:
+        return None
+    from workbench.answer import Answer
+    from workbench.checks.rules import copy_starter
 
-        say(f"{len(copy_starter(folder))} rules are in {folder}; each is a file to read and edit.")
-        raise typer.Exit
+    return Answer(f"{len(copy_starter(starter))} rules are in {starter}; each is a file to read and edit.")
 
 
-@answers("import_report", "unmask")
+@answers("import_report", "unmask", first=_starter)
 def policies(
     wb: Workbench,
     rules_asked: Annotated[
@@ -45,8 +45,6 @@ def policies(
         typer.Option(
             "--starter",
             metavar="FOLDER",
-            callback=_starter,
-            is_eager=True,
             help="Copy the starter set into a new folder, to be edited.",
         ),
     ] = None,
