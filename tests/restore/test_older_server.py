@@ -61,9 +61,7 @@ def test_an_older_server(lay: Lay, old: OldServer, tmp_path: Path) -> None:
     with psycopg.connect(old.url("club")) as connection:
         build_club(connection, dialect="guide", members=50, imports=tmp_path / "imports")
     ground = replace(newer, url=old.url("club"))
-    with pytest.raises(
-        DocumentError, match=rf"taken from PostgreSQL \d+\.\d+; the server of .* is of version {OLD}"
-    ):
+    with pytest.raises(DocumentError, match=rf"taken from PostgreSQL \d+\.\d+; .* of version {OLD}"):
         ground.asked(made.snapshot, from_elsewhere=True)
     before = ground.whole()
     own = ground.snapshot()

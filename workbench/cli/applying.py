@@ -26,15 +26,16 @@ def show(
     plan_name: PlanName, environment: EnvironmentName = None, json: AsJson = False, unmask: Unmask = False
 ) -> None:
     """Explain a plan in words and tables: what changes, what is kept and why, what is unresolved."""
-    from workbench.cli.restoring import show_request
+    from workbench.cli.restoring import request_answer
 
     with open_as(environment, None) as wb:
         if is_request(plan_name):
-            show_request(wb, wb.restores.find(plan_name), json)
-            return
-        wb.people = unmask
-        plan = wb.plan(plan_name)
-        answer = wb.explain(plan, header=plan.model_dump(mode="json"))
+            answer = request_answer(wb, wb.restores.find(plan_name))
+            answer = replace(answer, environment=wb.environment.name, unmask=unmask)
+        else:
+            wb.people = unmask
+            plan = wb.plan(plan_name)
+            answer = wb.explain(plan, header=plan.model_dump(mode="json"))
     if json:
         print_json(answer.as_json())
     else:

@@ -96,9 +96,7 @@ def ask(question: str, yes: bool) -> None:
 
 def is_request(name: str) -> bool:
     """Tell whether a name is that of a request to restore, and not of a plan or a snapshot."""
-    from workbench.snapshots.restore.request import is_request
-
-    return is_request(name)
+    return Path(name).name.startswith("restore-") and not name.endswith(".dump")
 
 
 def open_as(environment: str | None, acting: str | None, **options: Any) -> Workbench:

@@ -10,35 +10,27 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-import workbench
-from workbench.cli.options import Acting, AsJson, EnvironmentName, Yes, ask, is_request, open_as
-from workbench.cli.output import (
-    banner,
-    command,
-    on,
-    print_json,
-    print_table,
-    progress_bar,
-    say,
-    stderr,
-)
+from workbench.cli.options import Yes, answers, ask, is_request
+from workbench.cli.output import Advance, print_table, progress_bar, stderr
 from workbench.errors import Drift, UsageError
 
 if TYPE_CHECKING:
+    from workbench.answer import Answer
     from workbench.snapshots.restore.request import Record, Request
-    from workbench.snapshots.restore.steps import Progress
     from workbench.workbench import Workbench
 
 _WAYS = {
     "swap": "restored into a new database beside it, compared, then renamed",
     "in place": "its contents replaced in one transaction",
 }
-SHOWN = 20
 _ORDER = ("table", "change", "who", "evidence", "rows", "rows in the snapshot", "rows now")
+_SHOWN = 20  # losses; the rest are counted
 _EVERY = 2.0  # seconds between two lines of progress within a step
 
 
+@answers("acting", one_state=False)
 def restore(
+    wb: Workbench,
     name: Annotated[
         str | None,
         typer.Argument(
@@ -68,10 +60,7 @@ def restore(
         bool, typer.Option("--undo", help="Ask to put the database back that the last one kept.")
     ] = False,
     yes: Yes = False,
-    acting: Acting = None,
-    environment: EnvironmentName = None,
-    json: AsJson = False,
-) -> None:
+) -> Answer:
     """Restore a snapshot over the live database: SNAPSHOT asks and writes a request, REQUEST carries it out.
 
     Asking changes nothing. An approved request (`approve REQUEST --digest D`) stops the application, backs the live
@@ -86,140 +75,132 @@ def restore(
             "--in-place, --keep-sync-state, --from-elsewhere and --run belong to asking for a restore.",
             "What was asked for and approved is carried out as it is; else ask anew.",
         )
-    with open_as(environment, acting) as wb:
-        if not json:
-            banner(wb.environment)
-        if undo:
-            show_request(wb, wb.restores.ask_undo(name), json)
-        elif abandon:
-            ask(f"Give the interrupted restore of {wb.environment} up?", yes)
-            record = wb.restores.abandon(name, _say)
-            if json:
-                print_json(_record_facts(record))
-                return
-            started = " The application was started again." if record.facts.get("restarted") else ""
-            say(f"Given up: {record.live} is as it was, and what was half made is dropped.{started}")
-        elif resume:
-            ask(f"Go on with the interrupted restore of {wb.environment}?", yes)
-            with _acting() as advance:
-                record = wb.restores.resume(name, advance, _say)
-            _ended(record, json)
-        elif name is None:
-            raise UsageError(
-                "Nothing was named.", "Name a snapshot (`workbench snapshot list`) or a request."
-            )
-        elif is_request(name):
-            request = wb.restores.find(name)
-            ask(f"Restore {request.snapshot} over {wb.environment}?", yes)
-            with _acting() as advance:
-                record = wb.restores.carry_out(request, advance, _say)
-            _ended(record, json)
-        else:
-            request = wb.restores.ask(
-                name,
-                in_place=in_place,
-                keep_sync_state=keep_sync_state,
-                from_elsewhere=from_elsewhere,
-                runs=run or (),
-            )
-            show_request(wb, request, json)
+    if undo:
+        return request_answer(wb, wb.restores.ask_undo(name))
+    if abandon:
+        ask(f"Give the interrupted restore of {wb.environment} up?", yes)
+        return _given_up(wb.restores.abandon(name, _say))
+    if resume:
+        ask(f"Go on with the interrupted restore of {wb.environment}?", yes)
+        with _acting() as advance:
+            return _ended(wb.restores.resume(name, advance, _say))
+    if name is None:
+        raise UsageError("Nothing was named.", "Name a snapshot (`workbench snapshot list`) or a request.")
+    if is_request(name):
+        request = wb.restores.find(name)
+        ask(f"Restore {request.snapshot} over {wb.environment}?", yes)
+        with _acting() as advance:
+            return _ended(wb.restores.carry_out(request, advance, _say))
+    how = {"in_place": in_place, "keep_sync_state": keep_sync_state, "from_elsewhere": from_elsewhere}
+    return request_answer(wb, wb.restores.ask(name, runs=run or (), **how))
 
 
-def show_request(wb: Workbench, request: Request, json: bool) -> None:
+def request_answer(wb: Workbench, request: Request) -> Answer:
     """Explain a request: what would be done, and what would be lost."""
     import pandas as pd
 
+    from workbench.answer import Answer, Step, Table
+
     estimate, target = wb.restores.estimate(request), request.target
     losses = pd.DataFrame(list(request.losses))
-    if json:
-        same = "way", "snapshot", "file", "created_at", "verified", "elsewhere", "notes", "keep_sync_state"
-        print_json(
-            {
-                "request": request.id,
-                "path": str(request.path),
-                "digest": request.digest,
-                "environment": target.environment,
-                "database": target.database,
-                "losses": workbench.mask(losses),
-                **{name: getattr(request, name) for name in same},
-                "estimated_seconds": estimate,
-            }
-        )
-        return
     if request.way == "swap back":
-        say(f"Puts {request.kept} back as {target.database}; {request.verified}.")
+        headline = f"Puts {request.kept} back as {target.database}; {request.verified}."
     else:
-        say(
-            f"Restores {request.snapshot}, taken at {request.created_at} ({request.verified}),",
-            f"over database {target.database} of {target.environment} ({target.kind}): {_WAYS[request.way]}.",
-            *([f"It comes from elsewhere: {request.elsewhere}."] if request.elsewhere else []),
-            f"Asked for by {request.planned_by}.",
+        elsewhere = f"It comes from elsewhere: {request.elsewhere}.\n" if request.elsewhere else ""
+        headline = (
+            f"Restores {request.snapshot}, taken at {request.created_at} ({request.verified}),\n"
+            f"over database {target.database} of {target.environment} ({target.kind}): {_WAYS[request.way]}.\n"
+            f"{elsewhere}Asked for by {request.planned_by}."
         )
-    steps = enumerate(wb.restores.steps(request), 1)
-    say("", "Steps:", *(f"  {number}. {step}" for number, step in steps), "")
+    steps = "\n".join(f"  {number}. {step}" for number, step in enumerate(wb.restores.steps(request), 1))
+    parts: dict[str, Any] = {"steps": f"\nSteps:\n{steps}\n"}
     if request.way != "swap back":
-        more = f"; {SHOWN} of {len(losses)}" if len(losses) > SHOWN else ""
-        shown = workbench.mask(losses[[each for each in _ORDER if each in losses]][:SHOWN])
-        print_table(shown, f"What was done since, and would be lost{more}", empty="nothing")
-        say("")
-    say(*request.notes)
+        shown = losses[[each for each in _ORDER if each in losses]]
+        caption = "What was done since, and would be lost"
+        parts["losses"] = Table(shown, caption, empty="nothing", limit=_SHOWN)
+    notes = list(request.notes)
     if estimate is not None:
-        say(f"About {max(estimate / 60, 0.1):.1f} minutes, as measured here.")
+        notes.append(f"About {max(estimate / 60, 0.1):.1f} minutes, as measured here.")
     elif request.way != "swap back":
-        say("How long it takes was never measured here; `workbench snapshot verify` would.")
-    option = on(target.environment)
+        notes.append("How long it takes was never measured here; `workbench snapshot verify` would.")
+    parts["notes"] = "\n".join(notes)
+    parts["request"] = f"\nRequest {request.id}\nDigest  {request.digest}"
     confirm = f" --as NAME --confirm {target.environment}" if target.kind == "production" else ""
-    replay = f"  {command()} plan replay --snapshot {request.snapshot} --run RUN_ID{option}   # before it: what is put back after it"
-    say(
-        "",
-        f"Request {request.id}",
-        f"Digest  {request.digest}",
-        "Next:",
-        *([replay] if request.losses else []),
-        f"  {command()} approve {request.id} --digest {request.digest}{confirm}{option}",
-        f"  {command()} snapshot restore {request.id}{option}",
+    before = Step(
+        "Before it, what is put back after it", f"plan replay --snapshot {request.snapshot} --run RUN_ID"
+    )
+    same = "way", "snapshot", "file", "created_at", "verified", "elsewhere", "notes", "keep_sync_state"
+    return Answer(
+        headline,
+        parts,
+        next_steps=[
+            *([before] if request.losses else []),
+            Step("", f"approve {request.id} --digest {request.digest}{confirm}"),
+            Step("", f"snapshot restore {request.id}"),
+        ],
+        facts={
+            "request": request.id,
+            "path": str(request.path),
+            "digest": request.digest,
+            "environment": target.environment,
+            "database": target.database,
+            "losses": losses,
+            **{name: getattr(request, name) for name in same},
+            "estimated_seconds": estimate,
+        },
     )
 
 
-def _ended(record: Record, json: bool) -> None:
+def _ended(record: Record) -> Answer:
+    from workbench.answer import Answer, Step
     from workbench.murmurant.importers import EMPTIED
 
-    facts = record.facts
+    facts, settled = record.facts, record.facts.get("settled", {})
     health, late, kept = facts.get("health", ()), facts.get("written_late") or [], facts.get("kept")
-    if json:
-        print_json(_record_facts(record))
-    else:
-        settled = facts.get("settled", {})
-        back = "swap" in record.done and "fill" not in record.done
-        holds = "the database that was kept" if back else "what the snapshot holds"
-        took = f"{sum(facts.get('seconds', {}).values()):.1f} s"
-        if "swap_seconds" in facts:
-            took += f"; the swap itself {facts['swap_seconds'] * 1000:.0f} ms"
-        unchecked = facts.get("unchecked_keys") or []
-        lines = {
-            f"Restored: {record.live} is {holds} ({took}).": True,
-            f"Safety backup: {facts.get('safety')}": facts.get("safety"),
-            f"The old database is kept as {kept}; drop it when it is no longer needed.": kept,
-            f"{settled.get('gone')} applied plans are not applied any more: `workbench plans` names them.": settled.get(
-                "gone"
-            ),
-            EMPTIED: settled.get("sync_state"),
+    back = "swap" in record.done and "fill" not in record.done
+    holds = "the database that was kept" if back else "what the snapshot holds"
+    took = f"{sum(facts.get('seconds', {}).values()):.1f} s"
+    if "swap_seconds" in facts:
+        took += f"; the swap itself {facts['swap_seconds'] * 1000:.0f} ms"
+    lines = [f"Restored: {record.live} is {holds} ({took})."]
+    if safety := facts.get("safety"):
+        lines.append(f"Safety backup: {safety}")
+    if kept:
+        lines.append(f"The old database is kept as {kept}; drop it when it is no longer needed.")
+    if gone := settled.get("gone"):
+        lines.append(f"{gone} applied plans are not applied any more: `workbench plans` names them.")
+    if settled.get("sync_state"):
+        lines.append(EMPTIED)
+    if unchecked := facts.get("unchecked_keys"):
+        lines.append(
             f"Rows of the snapshot itself break {len(unchecked)} foreign keys, which are there but not valid:"
-            f" {', '.join(unchecked)}. `workbench check` lists the rows.": unchecked,
-            f"The audit log does not say so: {settled.get('not_logged')}": settled.get("not_logged"),
-            f"Somebody wrote to {', '.join(late)} after the safety backup: that is in {kept} alone.": late,
-        }
-        say(*(line for line, so in lines.items() if so))
-        for each in health:
-            reason = f" ({each['reason']})" if each["reason"] else ""
-            say(f"  {each['check']}: {each['status']}{reason}")
-        say("", f"To verify: {command()} report post-recovery{on()}")
-        if kept:
-            say(f"To put the old database back: {command()} snapshot restore --undo{on()}")
-    raise typer.Exit(1 if late or any(each["status"] == "fail" for each in health) else 0)
+            f" {', '.join(unchecked)}. `workbench check` lists the rows."
+        )
+    if not_logged := settled.get("not_logged"):
+        lines.append(f"The audit log does not say so: {not_logged}")
+    if late:
+        lines.append(f"Somebody wrote to {', '.join(late)} after the safety backup: that is in {kept} alone.")
+    for each in health:
+        reason = f" ({each['reason']})" if each["reason"] else ""
+        lines.append(f"  {each['check']}: {each['status']}{reason}")
+    undo = [Step("To put the old database back", "snapshot restore --undo")] if kept else []
+    return Answer(
+        "\n".join(lines),
+        next_steps=[Step("To verify", "report post-recovery"), *undo],
+        facts=_facts(record),
+        code=1 if late or any(each["status"] == "fail" for each in health) else 0,
+    )
 
 
-def _record_facts(record: Record) -> dict[str, Any]:
+def _given_up(record: Record) -> Answer:
+    from workbench.answer import Answer
+
+    started = " The application was started again." if record.facts.get("restarted") else ""
+    said = f"Given up: {record.live} is as it was, and what was half made is dropped.{started}"
+    return Answer(said, facts=_facts(record))
+
+
+def _facts(record: Record) -> dict[str, Any]:
     facts = {key: value for key, value in record.facts.items() if key not in {"safety_tables"}}
     return {"request": record.request, "outcome": record.outcome, "done": record.done, **facts}
 
@@ -229,7 +210,7 @@ def _say(line: str) -> None:
 
 
 @contextmanager
-def _acting() -> Iterator[Progress]:
+def _acting() -> Iterator[Advance]:
     """Show how far it is, which tables are not as they were shown, and after ctrl-C what stands and how to go on."""
     try:
         with progress_bar() if sys.stderr.isatty() else _lines() as advance:
@@ -249,7 +230,7 @@ def _acting() -> Iterator[Progress]:
 
 
 @contextmanager
-def _lines() -> Iterator[Progress]:
+def _lines() -> Iterator[Advance]:
     """Write a line for every step, and now and then within one."""
     console, last = stderr(), [-1, 0.0]
 

@@ -8,7 +8,6 @@ restore stopped that was killed.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from pydantic import ConfigDict, Field
@@ -189,8 +188,3 @@ def refuse_interrupted(settings: Settings, database: Database) -> None:
                 f" {record.facts['begun']}, was interrupted after {last}.",
                 "`workbench snapshot restore --resume` goes on with it, --abandon gives it up.",
             )
-
-
-def is_request(name: str) -> bool:
-    """Tell whether a name is that of a request, and not of a snapshot."""
-    return Path(name).name.startswith("restore-") and not name.endswith(".dump")
