@@ -13,7 +13,6 @@ from sqlalchemy import (
     String,
     Subquery,
     and_,
-    bindparam,
     case,
     cast,
     distinct,
@@ -27,7 +26,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by, distinct_on
 
 from workbench.murmurant.importers import ACTIONS, Run, Strength, Trace
-from workbench.murmurant.schema import Schema, as_text, entity_of
+from workbench.murmurant.schema import Schema, as_text, entity_of, is_one_of
 from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES
 from workbench.plans.journal import Entry
 from workbench.plans.standing import removed
@@ -40,8 +39,7 @@ FATES = {"rollback": "rolled back", "merge": "merged into another"}
 def about(trace: Select[Any], ids: Sequence[str]) -> Select[Any]:
     """Restrict a trace to some records, and to what names a WA id only: another trace knows whose that is."""
     seen = trace.subquery()
-    wanted = select(func.unnest(bindparam("only", list(ids), type_=ARRAY(String()))))
-    return select(seen).where(or_(seen.c.record_id.is_(None), seen.c.record_id.in_(wanted)))
+    return select(seen).where(or_(seen.c.record_id.is_(None), is_one_of(seen.c.record_id, ids)))
 
 
 def merge_traces(traces: Sequence[Select[Any]], run: Run) -> Subquery:

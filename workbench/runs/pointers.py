@@ -10,9 +10,9 @@ from sqlalchemy import ColumnElement, Connection, false, null, select
 from workbench.audit import has_action
 from workbench.mappings.queries import NEEDS
 from workbench.murmurant.importers import MAPPING_CORRECTED, STRENGTH, Run, Strength, Trace
-from workbench.murmurant.schema import Schema, as_text, entity_of
+from workbench.murmurant.schema import Schema, as_text, entity_of, is_one_of
 from workbench.murmurant.spellings import ENTITY_TYPES
-from workbench.plans.rows import CHUNK, among
+from workbench.plans.rows import CHUNK
 from workbench.plans.standing import not_taken_back
 from workbench.runs.traces import TOLERANCE, within
 
@@ -63,7 +63,7 @@ def own_mappings(
                 select(as_text(mappings.c.id), as_text(mappings.c.target), as_text(mappings.c.wa_id)).where(
                     owner.is_(None),
                     mappings.c.entity_type.in_(ENTITY_TYPES[entity]),
-                    as_text(mappings.c.target).in_(among(chunk)),
+                    is_one_of(mappings.c.target, chunk),
                 )
             )
             found |= {key for key, target, wa_id in rows if wa_id in (said[target] or "").split(", ")}

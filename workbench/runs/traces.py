@@ -18,7 +18,6 @@ from sqlalchemy import (
     Select,
     String,
     and_,
-    bindparam,
     case,
     cast,
     exists,
@@ -28,10 +27,10 @@ from sqlalchemy import (
     or_,
     select,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, TIMESTAMP
+from sqlalchemy.dialects.postgresql import TIMESTAMP
 
 from workbench.murmurant.importers import STRENGTH, Run, Strength, Trace
-from workbench.murmurant.schema import Schema, as_text, entity_of
+from workbench.murmurant.schema import Schema, as_text, entity_of, values_table
 from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES, ENTITY_TYPES, EVENT, MEMBER, REGISTRATION
 
 TOLERANCE = timedelta(seconds=1)
@@ -317,14 +316,10 @@ def _unmapped(schema: Schema, run: Run, others: Sequence[Run], entity: str) -> S
 
 def _report_records(run: Run) -> Select[Any]:
     report = max(run.reports, key=lambda each: len(each.records))
-    arrays = {
-        "report_entity": [each.entity for each in report.records],
-        "report_action": [each.action for each in report.records],
-        "report_id": [each.record_id for each in report.records],
-        "report_wa": [each.wa_id for each in report.records],
-    }
-    rows = func.unnest(*(bindparam(name, values, type_=ARRAY(String())) for name, values in arrays.items()))
-    named = rows.table_valued("entity", "action", "record_id", "wa_id", name="reported").render_derived()
+    columns = ("entity", "action", "record_id", "wa_id")
+    named = values_table(
+        "reported", **{name: [getattr(row, name) for row in report.records] for name in columns}
+    )
     return _row(
         named.c.entity,
         named.c.action,

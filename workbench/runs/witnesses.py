@@ -9,9 +9,8 @@ from sqlalchemy import Connection, bindparam, null, or_, select
 from sqlalchemy.dialects.postgresql import TIMESTAMP
 
 from workbench.murmurant.importers import Run
-from workbench.murmurant.schema import Schema, as_text, entity_of
+from workbench.murmurant.schema import Schema, as_text, entity_of, is_one_of
 from workbench.murmurant.spellings import CONCEPT_OF, REGISTRATION
-from workbench.plans.rows import among
 from workbench.runs.three_way import UNKNOWN, Testimony, Value, as_stored
 
 # What the CSV importer's report calls a column, where that is not the column's own name.
@@ -61,7 +60,7 @@ class Witnesses:
                 before.label("before"),
             )
             .where(
-                as_text(audit.c.resource_id).in_(among(list(found))),
+                is_one_of(audit.c.resource_id, found),
                 entity_of(audit.c.resource_type) == self.entity,
                 or_(
                     owner == self.run.run,

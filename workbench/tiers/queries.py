@@ -14,7 +14,6 @@ from sqlalchemy import (
     Select,
     String,
     Subquery,
-    bindparam,
     case,
     cast,
     exists,
@@ -24,12 +23,12 @@ from sqlalchemy import (
     or_,
     select,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, distinct_on
+from sqlalchemy.dialects.postgresql import distinct_on
 
 from workbench.database.connection import frame
 from workbench.errors import SchemaGap
 from workbench.murmurant.importers import IMPORT_SOURCE
-from workbench.murmurant.schema import Schema, as_text, entity_of, same_id
+from workbench.murmurant.schema import Schema, as_text, entity_of, is_one_of, same_id, values_table
 from workbench.murmurant.spellings import MEMBER
 from workbench.normalise import lookalike, nearest_name
 from workbench.tiers.configuration import TierMapping
@@ -154,7 +153,7 @@ def _everybody(
     members, reasons = schema.members, []
     if mapping is not None and schema.has("members.level"):
         lines = [level for level, given in mapping.levels.items() if given == code]
-        reasons.append(_one_of(members.c.level, "lines", lines))
+        reasons.append(is_one_of(members.c.level, lines))
     if used.kind == "status" and schema.has("members.wa_raw"):
         reasons.append(_status_in_wa(schema) == code)
     if reasons:
@@ -185,14 +184,6 @@ def has_level(schema: Schema) -> ColumnElement[bool]:
     return func.coalesce(func.btrim(schema.members.c.level), "") != ""
 
 
-def _texts(name: str, values: Sequence[str]) -> Any:
-    return bindparam(name, list(values), type_=ARRAY(String()), unique=True)
-
-
-def _one_of(column: ColumnElement[Any], name: str, values: Sequence[str]) -> ColumnElement[bool]:
-    return column == func.any(_texts(name, values))
-
-
 def judged(schema: Schema, used: InUse, mapping: TierMapping) -> Subquery:
     """Select every member with what the configuration says of them beside what they have.
 
@@ -212,22 +203,19 @@ def judged(schema: Schema, used: InUse, mapping: TierMapping) -> Subquery:
     schema.require("members.level")
     members, code = schema.members, used.codes.c.code
     held, level = members.c[used.column], members.c.level
-    lines = func.unnest(
-        _texts("levels", list(mapping.levels)), _texts("tiers", list(mapping.levels.values()))
-    )
-    known = lines.table_valued("level", "tier", name="expected").render_derived()
+    known = values_table("expected", level=list(mapping.levels), tier=list(mapping.levels.values()))
     wanted = case((has_level(schema), func.coalesce(known.c.tier, cast(literal(mapping.default), String))))
     # What nearly everybody has without a reason is no rule of its own.
     given = [*mapping.codes, *([used.everybody[0]] if used.everybody else [])]
     strange: Any = literal(False)
     as_in_wa: Any = literal(False)
     if used.kind == "status":
-        strange = code.is_not(None) & ~_one_of(code, "given", given)
+        strange = code.is_not(None) & ~is_one_of(code, given)
         if schema.has("members.wa_raw"):
             as_in_wa = func.coalesce(code == _status_in_wa(schema), False)
     finding = case(
         (~has_level(schema), NO_LEVEL),
-        (_one_of(level, "ignored", mapping.ignored), IGNORED),
+        (is_one_of(level, mapping.ignored), IGNORED),
         (wanted.is_(None), UNKNOWN_LEVEL),
         (strange, OF_ITS_OWN),
         (code == wanted, RIGHT),
@@ -338,7 +326,7 @@ def mistiered(
         .order_by(members.c.key.collate("C"))
         .limit(limit)
     )
-    return query.where(_one_of(members.c.level, "wanted", levels)) if levels else query
+    return query.where(is_one_of(members.c.level, levels)) if levels else query
 
 
 def wrong_tiers(
