@@ -21,10 +21,9 @@ from workbench.mappings.queries import (
     NO_RECORD,
     OF_ANOTHER,
     MappingRow,
-    leading_nowhere,
-    mapped_twice,
     mapping_rows,
     mapping_to_keep,
+    rows_of_check,
     shared_targets,
 )
 from workbench.mappings.traces import imported_twice, without_mapping
@@ -120,8 +119,11 @@ def mapping_findings(
             f"Nothing here says which {entity.lower()} a Wild Apricot id was imported as: no audit rows of creations,"
             " no report that lists records. Give the importer's full report with --import-report."
         )
-    nowhere = {row.key: row.why for row in connection.execute(leading_nowhere(schema))}
-    twice = {row.key for row in connection.execute(mapped_twice(schema))}
+    unseen = tuple(f"{entity}/" for entity in ENTITIES if not schema.has(CONCEPT_OF[entity]))
+    orphaned = rows_of_check(connection, schema, "mappings-orphaned")
+    reasons = zip(orphaned["key"].tolist(), orphaned["why"].tolist(), strict=True)
+    nowhere: dict[str, str] = {key: why for key, why in reasons if not key.startswith(unseen)}
+    twice: set[str] = set(rows_of_check(connection, schema, "mappings-duplicate")["key"].tolist())
     shared = {row.key for row in connection.execute(shared_targets(schema))}
     again = {f"{one.entity}/{one.wa_id}": one for one in imported_twice(connection, schema, runs)}
     rows = mapping_rows(connection, schema, ids=against, keys={*nowhere, *twice, *shared, *again})

@@ -1,12 +1,10 @@
-"""Mappings looked up, and what can be wrong with one by its own form (guide §1.2, §7.1).
-
-The checks and the investigation ask the same statements.
-"""
+"""Mappings looked up, and what can be wrong with one by its own form (guide §1.2, §7.1)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from importlib.resources import files
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -19,22 +17,21 @@ from sqlalchemy import (
     exists,
     false,
     func,
-    literal,
     null,
     or_,
     select,
-    union_all,
 )
 
-from workbench.murmurant.schema import Schema, as_text, entity_of, is_one_of, same_id
-from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES, ENTITY_TYPES, REGISTRATION
+from workbench.murmurant.canonical import Canonical, ask
+from workbench.murmurant.schema import Schema, as_text, entity_of, is_one_of
+from workbench.murmurant.spellings import ENTITY_TYPES
 from workbench.plans.standing import not_taken_back
 
 NEEDS = ("mappings.entity_type", "mappings.wa_id", "mappings.target")
 """Without these nothing can be said of mappings."""
 
-NO_RECORD, UNKNOWN_TYPE, OF_ANOTHER = "no such record", "unknown entity type", "the id of another entity: "
-"""Why a mapping leads nowhere; the last one names the entity."""
+NO_RECORD, OF_ANOTHER = "no such record", "the id of another entity: "
+"""Why a mapping leads nowhere, as the check ``mappings-orphaned`` says it; the latter names the entity."""
 
 KINDS = tuple(spelling for spellings in ENTITY_TYPES.values() for spelling in spellings)
 """Every way in which a mapping may spell its entity."""
@@ -138,26 +135,11 @@ def mapping_to_keep(schema: Schema, rows: Sequence[MappingRow], right: str) -> M
     )
 
 
-def mapped_twice(schema: Schema) -> Select[Any]:
-    """Select the WA ids that are mapped more than once: ``key``, ``mappings`` (how many), ``targets``."""
-    mappings = schema.mappings
-    # Ids of different kinds may agree; so first those that occur twice at all, which an index can tell.
-    one, other = mappings.alias("one"), mappings.alias("other")
-    twice = select(one.c.wa_id).group_by(one.c.wa_id).having(func.count() > 1)
-    if schema.forbids_twins("mappings", "entity_type", "wa_id"):
-        # Only under two spellings of one kind can an id occur twice here.
-        first, second = ENTITY_TYPES[REGISTRATION]
-        twice = select(one.c.wa_id).where(
-            one.c.entity_type == first, other.c.entity_type == second, other.c.wa_id == one.c.wa_id
-        )
-    targets = func.string_agg(as_text(mappings.c.target), literal(", "))
-    return (
-        select(mapping_key(schema), func.count().label("mappings"), targets.label("targets"))
-        .where(mappings.c.wa_id.in_(twice))
-        .group_by("key")
-        .having(func.count() > 1)
-        .order_by("key")
-    )
+def rows_of_check(connection: Connection, schema: Schema, check: str) -> pd.DataFrame:
+    """Return what one of this room's checks that are SQL finds, all of it."""
+    file = files("workbench.mappings").joinpath("checks", f"{check}.sql")
+    _, _, query = file.read_text(encoding="utf-8").partition("\n\n")
+    return ask(connection, Canonical(schema), query)[1]
 
 
 def shared_targets(schema: Schema) -> Select[Any]:
@@ -192,29 +174,6 @@ def shared_targets(schema: Schema) -> Select[Any]:
     return (
         select(rows.c.key, rows.c.target, rows.c.wa_ids).where(different, by_chance).order_by("target", "key")
     )
-
-
-def leading_nowhere(schema: Schema) -> Select[Any]:
-    """Select the mappings whose record does not exist: ``key``, ``target``, ``why``.
-
-    A target that is the id of another entity's record is told as that.
-    """
-    mappings = schema.mappings
-    there = {
-        entity: exists().where(same_id(schema.entity(entity).c.id, mappings.c.target))
-        for entity in ENTITIES
-        if schema.has(CONCEPT_OF[entity])
-    }
-    target = as_text(mappings.c.target).label("target")
-    unknown = or_(mappings.c.entity_type.not_in(KINDS), mappings.c.entity_type.is_(None))
-    parts = [select(mapping_key(schema), target, literal(UNKNOWN_TYPE).label("why")).where(unknown)]
-    for entity, is_there in there.items():
-        others = [(one, literal(OF_ANOTHER + other)) for other, one in there.items() if other != entity]
-        why: Any = case(*others, else_=NO_RECORD) if others else literal(NO_RECORD)
-        of_it = mappings.c.entity_type.in_(ENTITY_TYPES[entity])
-        parts.append(select(mapping_key(schema), target, why.label("why")).where(of_it, ~is_there))
-    every = union_all(*parts).subquery("orphans")
-    return select(every).order_by(every.c.key)
 
 
 def corrected(
