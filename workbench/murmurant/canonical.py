@@ -230,6 +230,8 @@ def ask(
     asked = f"{before}SELECT {head} FROM (\n{body}\n) AS answer{tail} LIMIT %(most)s"
     session = raw(connection)
     with session.transaction(force_rollback=True), session.cursor() as cursor:
+        # A million ids in memory, not spilled to disk batch by batch.
+        cursor.execute("SELECT set_config('work_mem', '64MB', true)")
         try:
             cursor.execute(asked.encode(), {**parameters, "most": limit})
         except (psycopg.errors.UndefinedColumn, psycopg.errors.AmbiguousColumn) as error:
