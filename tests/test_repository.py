@@ -89,10 +89,10 @@ NEVER = {
 # docs/architecture.md.
 SIZES = {
     "investigate": 1450,
-    "reporting": 3200,
+    "reporting": 3075,
     "cli": 2650,
     "snapshots": 2700,
-    "facade": 2785,
+    "facade": 2625,
     "demo": 2525,
     "plans": 1950,
     "checks": 1340,
@@ -102,7 +102,7 @@ SIZES = {
     "duplicates": 2475,
     "database": 1375,
     "runs": 2775,
-    "history": 1050,
+    "history": 1300,
     "reconcile": 730,
     "mappings": 2400,
     "triage": 575,

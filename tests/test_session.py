@@ -63,7 +63,7 @@ def test_reports_that_are_not_there_keep_nobody_from_what_needs_none(
         with pytest.raises(
             DocumentError, match=r"Whose work came after .*environments\.club\.import_reports"
         ):
-            wb.losses("latest")
+            wb.history.losses("latest")
         away.rename(club.club.imports)
         assert wb.find_runs()[0].reports, "looked for once more"
 

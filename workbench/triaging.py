@@ -146,12 +146,10 @@ class Triaging(Looking, Planning, Restoring):
         proof = [each.seconds for each in chosen.verifications if each.outcome == "pass"]
         reverts, loses, why = None, None, ""
         try:
-            lost = self.losses(
-                chosen.snapshot, [run.run] if run is not None and run.mode != "dry" else [], limit=1
-            )
-            loses = lost.total
-            differs = self.differences(chosen.snapshot, limit=1).tables
-            reverts = int(differs[["added", "changed", "removed"]].to_numpy().sum()) - loses
+            bad = [run.run] if run is not None and run.mode != "dry" else []
+            came_after = self.history.since(chosen.snapshot, bad, limit=1).facts
+            loses = came_after["lost"]
+            reverts = sum(sum(counts.values()) for counts in came_after["differs"].values()) - loses
         except WorkbenchError as error:
             why = str(error)
         return ways.level_2(

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from tests.conftest import Server, database_at
 from workbench.errors import DocumentError, WorkbenchError
 from workbench.history import differences
-from workbench.history.differences import Comparison, compared, side_of
+from workbench.history.differences import KINDS, Comparison, compared, side_of
 from workbench.settings import Settings
 from workbench.snapshots.compare import Snapshot
 
@@ -136,9 +136,11 @@ def test_as_by_hand(
             assert (found.before, found.now) == (len(was[name]), len(now[name]))
             facts = len(found.added), len(found.removed), len(found.changed), found.columns
             assert facts == by_hand(was[name], now[name], key), name
-            for rows in (found.added, found.removed, found.changed):
+            for kind in KINDS:
+                rows = found.keys(kind)
                 assert rows == sorted(rows)
-                for one, other in comparison.values(name, rows):
+                for one, other in comparison.values(name, kind, rows):
+                    assert (one is None, other is None) == (kind == "added", kind == "removed")
                     assert one != other
         one, other = (Counter(tuple(row.items()) for row in rows["by_nothing"]) for rows in (was, now))
         found = comparison.tables["by_nothing"]
@@ -207,7 +209,14 @@ def test_text_of_two_encodings_is_compared_by_its_characters(
         assert not comparison.different
     with psycopg.connect(now) as connection:
         connection.execute("UPDATE a SET name = 'Gonzàlez' WHERE id = 'é'")
+    added, at = ("€", now) if encodings[1] == "UTF8" else ("ø", now)
+    with psycopg.connect(at, client_encoding="UTF8") as connection:
+        connection.execute("INSERT INTO a VALUES (%s, 'new')", [added])
     with comparing(now, before) as comparison:
         found = comparison.tables["a"]
         assert (found.changed, found.columns) == (["é"], {"name": 1})
-        assert list(comparison.values("a", found.changed)) == [({"name": "González"}, {"name": "Gonzàlez"})]
+        assert list(comparison.values("a", "changed", found.changed)) == [
+            ({"name": "González"}, {"name": "Gonzàlez"})
+        ]
+        assert found.added == [added]
+        assert [now and now["name"] for _, now in comparison.values("a", "added", [added])] == ["new"]

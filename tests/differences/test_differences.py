@@ -13,18 +13,18 @@ import pytest
 from tests.conftest import Clubs, Ground, database_at
 from tests.differences.conftest import restore_in_place
 from tests.test_cli import at, shell  # noqa: F401
+from workbench.answer import Answer
 from workbench.errors import DocumentError, UsageError, WrongEnvironment
-from workbench.history.ledger import Differences
 from workbench.settings import Settings
 from workbench.workbench import Workbench
 
 REGISTRATIONS = {"application": "EventRegistration", "guide": "Registration"}
 
 
-def counts(found: Differences) -> dict[str, tuple[Any, ...]]:
+def counts(answer: Answer) -> dict[str, tuple[Any, ...]]:
     return {
         row.table: (row.before, row.now, row.added, row.removed, row.changed, row.columns)
-        for row in found.tables.itertuples()
+        for row in answer.facts["tables"].itertuples()
         if row.table != "AuditLog"
     }
 
@@ -47,10 +47,10 @@ def work(club: Ground, dialect: str) -> None:
 def test_short_and_long_ways_agree_on_a_club(club: Ground, dialect: str, tmp_path: Path) -> None:
     wb = club.open()
     first = wb.snapshots.create()
-    assert counts(wb.differences("latest")) == {}
+    assert counts(wb.history.differences("latest")) == {}
     work(club, dialect)
-    found = wb.differences(first.snapshot)
-    long = wb.differences(first.archive, in_full=True)
+    found = wb.history.differences(first.snapshot)
+    long = wb.history.differences(first.archive, in_full=True)
     members, registrations = len_of(club, "Member"), len_of(club, REGISTRATIONS[dialect])
     tiers = len_of(club, "MembershipTier")
     assert counts(found) == counts(long) == {
@@ -58,23 +58,28 @@ def test_short_and_long_ways_agree_on_a_club(club: Ground, dialect: str, tmp_pat
         REGISTRATIONS[dialect]: (registrations + 1, registrations, 0, 1, 0, ""),
         "MembershipTier": (tiers - 1, tiers, 1, 0, 0, ""),
     }  # fmt: skip
-    assert set(found.tables["compared"]) == {"in full"}
-    assert (found.why_in_full, long.why_in_full) == ("", "you asked for it")
-    pd.testing.assert_frame_equal(found.rows, long.rows)
-    phones = found.rows[found.rows["table"] == "Member"]
+    assert set(found.facts["tables"]["compared"]) == {"in full"}
+    whys = [each.facts["compared_in_full_because"] for each in (found, long)]
+    assert whys == [None, "you asked for it"]
+    rows = found.facts["rows"]
+    pd.testing.assert_frame_equal(rows, long.facts["rows"])
+    phones = rows[rows["table"] == "Member"]
     assert all(set(row) == {"phone"} for row in phones["now"])
     assert {row["phone"] for row in phones["now"]} == {"5550001111"}
-    assert set(found.authors.set_index("table").loc["Member", "who":"evidence"]) == {"unknown", "none"}  # type: ignore[misc]
+    assert set(found.facts["authors"].set_index("table").loc["Member", "who":"evidence"]) == {
+        "unknown",
+        "none",
+    }  # type: ignore[misc]
     # Between two snapshots, both restored.
     second = wb.snapshots.create()
     club.execute('UPDATE "Member" SET phone = NULL')
-    assert counts(wb.differences(first.snapshot, second.snapshot)) == counts(found)
+    assert counts(wb.history.differences(first.snapshot, second.snapshot)) == counts(found)
     restore_in_place(club.url, first.archive)
     # What the manifest's digests know as unchanged is not restored: the archive is not even read.
     first.archive.rename(tmp_path / "elsewhere")
     first.archive.write_bytes(b"")
-    again = club.open().differences(first.snapshot)
-    assert (counts(again), again.why_in_full) == ({}, "")
+    again = club.open().history.differences(first.snapshot)
+    assert (counts(again), again.facts["compared_in_full_because"]) == ({}, None)
 
 
 def len_of(club: Ground, table: str) -> int:
@@ -100,7 +105,7 @@ def test_logged_work_is_a_person_s(
                 'INSERT INTO "AuditLog" (id, action, "resourceType", "resourceId") VALUES (gen_random_uuid(), %s, %s, %s)',
                 [action, table, key[0]],
             )
-    told = wb.differences("latest", tables=["Member", "EventNote"]).authors
+    told = wb.history.differences("latest", tables=["Member", "EventNote"]).facts["authors"]
     assert {tuple(row) for row in told.itertuples(index=False)} == {
         ("Member", "changed", "a person", "certain", 1),
         ("EventNote", "removed", "a person", "certain", 1),
@@ -114,7 +119,7 @@ def test_what_a_plan_changed_bears_the_name_of_who_applied_it(clubs: Clubs, tmp_
     wb.snapshots.create(reason="before the tiers")
     plan = wb.plan_tiers()
     club.carry_out(plan)
-    told = wb.differences("latest", tables=["Member"], limit=1).authors
+    told = wb.history.differences("latest", tables=["Member"], limit=1).facts["authors"]
     assert set(zip(told["who"], told["evidence"], strict=True)) == {(f"dana by plan {plan.id}", "certain")}
 
 
@@ -130,7 +135,7 @@ def test_tables_and_columns_that_came_or_went(
         "CREATE TABLE brand_new (id uuid PRIMARY KEY); INSERT INTO brand_new VALUES (gen_random_uuid())"
     )
     club.execute('DROP TABLE "EventNote"')
-    found = club.open().differences("latest").tables.set_index("table")
+    found = club.open().history.differences("latest").facts["tables"].set_index("table")
     assert "new columns: nick" in found.loc["Member", "remark"]
     assert "columns that are gone: location" in found.loc["Event", "remark"]
     assert found.loc["Member", ["added", "removed", "changed"]].tolist() == [0, 0, 0]
@@ -153,18 +158,18 @@ def test_what_is_not_what_it_says_is_refused(
     members = made.tables["Member"]
     forge(tables={**made.tables, "Member": replace(members, rows=members.rows + 1)})
     with pytest.raises(DocumentError, match="its manifest says"):
-        wb.differences(made.snapshot)
+        wb.history.differences(made.snapshot)
     forge(sha256="0" * 64)
     with pytest.raises(DocumentError, match="SHA-256 differs"):
-        wb.differences(made.snapshot)
+        wb.history.differences(made.snapshot)
     forge(target=replace(made.target, environment="other"))
     with pytest.raises(WrongEnvironment, match="other"):
-        wb.differences(made.snapshot)
+        wb.history.differences(made.snapshot)
     forge()
     with pytest.raises(UsageError, match="no table 'Membr'"):
-        wb.differences(made.snapshot, tables=["Membr"])
+        wb.history.differences(made.snapshot, tables=["Membr"])
     with pytest.raises(UsageError):
-        wb.differences("backup_20000101_000000")
+        wb.history.differences("backup_20000101_000000")
 
 
 def test_the_commands(clubs: Clubs, at: Any, shell: Any, tmp_path: Path) -> None:  # noqa: F811

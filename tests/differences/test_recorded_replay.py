@@ -80,7 +80,7 @@ def test_the_second_run_is_gone_and_people_s_work_is_there(
         read_reports([path]),
     )
     run = json.loads(path.read_text(encoding="utf-8"))["runId"]
-    plan = wb.plan_replay(snapshot, [run])
+    plan = wb.history.plan_replay(snapshot, [run])
     assert plan.changes["EventRegistration"] == {"delete": 1, "insert": 1}
     assert {(each["table"], each["key"]) for each in plan.conflicts} == {("EventRegistration", OTHER)}
     name = str(conninfo_to_dict(live)["dbname"])

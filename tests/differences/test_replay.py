@@ -122,7 +122,7 @@ def prove(scene: Scene) -> None:
     after = rows_of(scene.url)
     wb = scene.open()
     try:
-        plan = wb.plan_replay(scene.snapshot, [scene.imported.run])
+        plan = wb.history.plan_replay(scene.snapshot, [scene.imported.run])
     except Refused:  # nothing that can stand without the run
         plan = None
     assert not scene.changed(scene.after)  # planning writes nothing
@@ -180,22 +180,21 @@ def test_the_ledger_counts_what_a_restore_would_lose(staged: Staging, dialect: s
         dialect, importer, ("untouched-member", "old-member-registers", "created-member-registers")
     )
     wb = scene.open()
-    found = wb.losses(scene.snapshot, [scene.imported.run])
-    counts = found.tables.set_index("table")
+    found = wb.history.losses(scene.snapshot, [scene.imported.run]).facts
+    counts = found["tables"].set_index("table")
     registrations = scene.imported.table["Registration"]
     assert counts.loc["Member", "changed"] == 1
     assert counts.loc[registrations, "added"] == 2
     assert counts.loc[registrations, "conflicts"] == 2  # of a new member; on the run's event
     assert "Event" not in counts.index
-    everything = wb.losses(scene.snapshot)
-    assert everything.total > found.total
+    assert wb.history.losses(scene.snapshot).facts["total"] > found["total"]
 
 
 def test_a_conflict_stays_as_the_snapshot_has_it_where_that_is_asked_for(staged: Staging) -> None:
     scene = staged("application", "api", ("documented-updated-member-same-column", "untouched-member"))
     (edit,) = (each for each in scene.edits if each.documented)
     keep, restore = (
-        scene.open().plan_replay(scene.snapshot, [scene.imported.run], on_conflict=way)  # type: ignore[arg-type]
+        scene.open().history.plan_replay(scene.snapshot, [scene.imported.run], on_conflict=way)  # type: ignore[arg-type]
         for way in ("keep", "restore")
     )
     assert [(each["key"], each["column"]) for each in restore.conflicts] == [(edit.key, edit.columns[0])]
@@ -208,10 +207,10 @@ def test_a_conflict_stays_as_the_snapshot_has_it_where_that_is_asked_for(staged:
 def test_a_run_that_did_all_leaves_nothing_to_put_back(staged: Staging) -> None:
     scene = staged("application", "csv")
     with pytest.raises(Refused, match="Nothing was done since"):
-        scene.open().plan_replay(scene.snapshot, [scene.imported.run])
+        scene.open().history.plan_replay(scene.snapshot, [scene.imported.run])
 
 
 def test_a_snapshot_that_has_what_the_run_made_is_refused(staged: Staging, tmp_path: Path) -> None:
     scene = staged("application", "api")
     with pytest.raises(Refused, match="not from before run"):
-        scene.open().plan_replay(scene.dump(tmp_path / "after.dump"), [scene.imported.run])
+        scene.open().history.plan_replay(scene.dump(tmp_path / "after.dump"), [scene.imported.run])

@@ -301,7 +301,7 @@ def test_restored_and_replayed_only_the_bad_run_s_doing_is_gone(
         RETURNING id::text""" if dialect == "application" else """UPDATE "Member" SET phone = '805 555 0100'
         WHERE id = (SELECT min(id) FROM "Member") RETURNING id""")[0]  # fmt: skip
     with ground.open() as wb:
-        plan = wb.plan_replay(made.snapshot, [run])
+        plan = wb.history.plan_replay(made.snapshot, [run])
         request = wb.restores.ask(made.snapshot, runs=[run])
         assert any(each["table"] == "Member" and each["change"] == "changed" for each in request.losses)
         wb.approve(request, request.digest, approver="erin")

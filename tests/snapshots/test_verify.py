@@ -230,7 +230,10 @@ def test_a_club_on_an_older_server_is_proved_there(older, backups, tmp_path, mon
             assert tried.outcome == "pass", tried.detail
             with psycopg.connect(url) as connection:
                 connection.execute("""UPDATE "Member" SET email = email || '.x'""")
-            assert len(wb.differences("latest", tables=["Member"], in_full=True, limit=60).rows) == 50
+            assert (
+                len(wb.history.differences("latest", tables=["Member"], in_full=True, limit=60).facts["rows"])
+                == 50
+            )
     finally:
         with psycopg.connect(older, autocommit=True) as connection:
             connection.execute("DROP DATABASE old_club WITH (FORCE)")

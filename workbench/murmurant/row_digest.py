@@ -18,15 +18,9 @@ from psycopg import sql
 from workbench.errors import SchemaGap, WorkbenchError
 from workbench.murmurant.catalogue import CatalogueTable
 
-# Types that PostgreSQL can hash itself, in a third of the time that their text takes; every other one goes by its text.
-# Floating point is not among them: its zero hashes as NULL does, and as its negative zero. Nor are enums: they hash by
-# a number that a restored database gives anew, and a plan made before a restore must know its rows after it.
-_HASHED = re.compile(
-    r"^(text|uuid|integer|bigint|smallint|boolean|bytea|date|name|oid|inet"
-    r"|character( varying)?(\(\d+\))?|timestamp(\(\d\))? with(out)? time zone)(\[\])?$"
-)
-
-# What is hashed whole, whatever the database; of others PostgreSQL would fold both halves into one: 1 as 2^32.
+# What is hashed whole, in a third of the time that its text takes. Of wider numbers PostgreSQL would fold both halves into
+# one, 1 as 2^32, so their bytes are hashed; and every other type goes by its text. Floating point hashes its zero as NULL;
+# enums hash by a number that a restored database gives anew, and a plan made before a restore must know its rows after it.
 _WHOLE = re.compile(r"^(uuid|integer|smallint|boolean|bytea|date)$")
 _SENT = {
     "bigint": "int8send",
@@ -73,7 +67,7 @@ def digest(table: CatalogueTable, seen: tuple[str, ...], alias: str) -> sql.Comp
                 f'The table "{table.name}" has lost its column {name!r} since.',
                 "Its rows cannot be compared with what they were, nor brought back whole.",
             )
-    return hashed([comparable(table, name, sql.Identifier(alias, name)) for name in seen])
+    return hashed([portable(table.columns[name].type, sql.Identifier(alias, name)) for name in seen])
 
 
 def hashed(cells: list[sql.Composable]) -> sql.Composed:
@@ -81,18 +75,8 @@ def hashed(cells: list[sql.Composable]) -> sql.Composed:
     return sql.SQL("hash_record_extended(ROW({}), 0)").format(sql.SQL(", ").join(cells))
 
 
-def comparable(table: CatalogueTable, name: str, cell: sql.Composable) -> sql.Composable:
-    """Return a column's value in a form whose equality means that nothing changed."""
-    found = table.columns[name]
-    whole = not found.is_enum and _HASHED.match(found.type)
-    if not whole:
-        return sql.SQL('{}::text COLLATE "C"').format(cell)
-    # A collation of the column's own may take what differs for the same; hashed, its letters are those of "C".
-    return sql.SQL('{} COLLATE "C"').format(cell) if re.match(r"text|character|name", found.type) else cell
-
-
 def portable(type: str, cell: sql.Composable, *, recoded: bool = False) -> sql.Composable:
-    """Return a value of some type in a form that any two databases hash alike, and two values differently.
+    """Return a value of some type in a form that any two databases hash alike, and whose equality means that nothing changed.
 
     Of databases of two encodings text is alike only where both recode it to UTF-8.
     """

@@ -16,7 +16,6 @@ from sqlalchemy.types import Text
 
 from workbench.errors import Refused, SchemaGap
 from workbench.murmurant.catalogue import Catalogue, CatalogueTable
-from workbench.murmurant.row_digest import comparable as comparable
 from workbench.murmurant.row_digest import digest as digest
 from workbench.plans.plan import escaped
 

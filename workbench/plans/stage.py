@@ -17,6 +17,7 @@ from psycopg import sql
 from workbench.database.encoding import as_sent
 from workbench.errors import DocumentError, Drift, SchemaGap
 from workbench.murmurant.catalogue import Catalogue
+from workbench.murmurant.row_digest import portable
 from workbench.plans import rows
 from workbench.plans.journal import image
 from workbench.plans.plan import Plan, Section
@@ -295,9 +296,8 @@ class Stage:
     def _expected(self, name: str) -> tuple[sql.Composable, sql.Composable]:
         """Return a column as it became and as it should be, in a form that can be compared."""
         wanted = sql.Identifier("s", name) if self.section.name == "insert" else self.becomes(name, "s", "b")
-        return rows.comparable(self.described, name, sql.Identifier("a", name)), rows.comparable(
-            self.described, name, wanted
-        )
+        type = self.described.columns[name].type
+        return portable(type, sql.Identifier("a", name)), portable(type, wanted)
 
     def becomes(self, name: str, staged: str, before: str) -> sql.Composable:
         """Return what a column of an updated row shall be, by the aliases of the staged rows and of those before."""

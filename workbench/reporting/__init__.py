@@ -8,11 +8,9 @@ from workbench.reporting.beside import (
 )
 from workbench.reporting.charts import (
     actions_chart,
-    authors_chart,
     changes_chart,
     cluster_sizes_chart,
     counts_chart,
-    differences_chart,
     mapping_scores_chart,
     match_histogram_chart,
     match_waterfall_chart,
@@ -23,18 +21,6 @@ from workbench.reporting.charts import (
     ways_chart,
 )
 from workbench.reporting.cycles import mapping_cycles_chart
-from workbench.reporting.differences import (
-    aftermath_facts,
-    aftermath_findings,
-    aftermath_rows,
-    aftermath_steps,
-    aftermath_summary,
-    aftermath_table,
-    differing_rows,
-    losses_conflicts,
-    losses_rows,
-    losses_table,
-)
 from workbench.reporting.drawing import show_figure
 from workbench.reporting.duplicates import (
     DUPLICATE_CHECKS,

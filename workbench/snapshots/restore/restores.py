@@ -277,18 +277,18 @@ class Restores:
     ) -> tuple[list[dict[str, Any]], list[str]]:
         """Tell what a restore would take away: whose work, by the evidence, or else which tables; and what could not be told."""
         try:
-            lost = self._tell_losses(manifest.archive, runs, limit=0)
+            lost = self._tell_losses(manifest.archive, runs, limit=0).facts
         except (NotMurmurant, DocumentError, WrongEnvironment) as error:
             note = f"Whose work would be lost could not be told, only which tables: {error.what}"
             return losses(named(manifest.contents, manifest.target.schema), tables), [note]
         rows = [
             {str(key): value.item() if hasattr(value, "item") else value for key, value in row.items()}
-            for row in lost.authors.to_dict("records")
+            for row in lost["authors"].to_dict("records")
         ]
-        notes = [f"Not counted: the doing of {', '.join(lost.runs)}."] if lost.runs else []
+        notes = [f"Not counted: the doing of {', '.join(lost['runs'])}."] if lost["runs"] else []
         for what, frame in (
-            ("cannot be put back by a replay", lost.conflicts),
-            ("are unresolved", lost.unresolved),
+            ("cannot be put back by a replay", lost["conflicts"]),
+            ("are unresolved", lost["unresolved"]),
         ):
             if len(frame):
                 notes.append(
