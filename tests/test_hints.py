@@ -65,6 +65,7 @@ FILLED = {
     "named": "--run X",
     "found.given": "--snapshot X",
     "kind": "member",
+    **dict.fromkeys(("len(problems)", "total"), "9"),
     **dict.fromkeys(("on", "self._on", "moves", "entity", "option"), ""),
 }
 

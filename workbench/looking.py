@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
@@ -48,22 +47,22 @@ class Looking(Duplicates, Searching):
         missing = int((state["state"] == "missing").sum())
         return Answer(parts={"state": Table(state)}, facts=state.to_dict("records"), code=int(missing > 0))
 
-    @cached_property
+    @property
     def runs(self) -> Runs:
         """The import runs."""
         return Runs(self)
 
-    @cached_property
+    @property
     def tiers(self) -> Tiers:
         """The membership tiers, beside the levels of Wild Apricot."""
         return Tiers(self)
 
-    @cached_property
+    @property
     def mappings(self) -> Mappings:
         """Which Wild Apricot id leads to which record."""
         return Mappings(self)
 
-    @cached_property
+    @property
     def audit(self) -> Audit:
         """The audit log's migration entries."""
         return Audit(self)
@@ -142,7 +141,7 @@ class Looking(Duplicates, Searching):
         rows = [(name, count, expected.get(name)) for name, count in found.items()]
         return pd.DataFrame(rows, columns=["table", "found", "expected"]).astype({"expected": "Int64"})
 
-    @cached_property
+    @property
     def reconcile(self) -> Reconcile:
         """Wild Apricot's own exports beside the database."""
         return Reconcile(self)

@@ -207,8 +207,7 @@ def test_people_are_seen_until_they_are_covered(opened: Opened, club: Ground) ->
 def test_too_many_are_cut_and_it_is_said(
     opened: Opened, club: Ground, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("people", "mappings.finding", "searching"):
-        monkeypatch.setattr(f"workbench.investigate.{module}.ENOUGH", 60)
+    monkeypatch.setattr("workbench.mappings.search.ENOUGH", 60)
     panel = _panel(opened(club))
     _type(panel, panel._search, "example")
     assert "the first 50 of 6" in said(panel._search)
