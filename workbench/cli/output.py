@@ -245,7 +245,7 @@ def _print_finding(finding: Finding, answer: Answer) -> None:
     say("", f"{finding.guide} {finding.title} ({finding.check}): {finding.status}, {total:,}{of_rows}")
     say(f"  {finding.question}", f"  {finding.remedy}")
     rows = rows if answer.sample is None else rows.head(answer.sample)
-    print_table(mask(rows, answer.unmask), first=("key", "why", "evidence", "reason"))
+    print_table(mask(rows, answer.unmask), first=("key", "why", "reason", "evidence", "run"))
     if total > (shown := culprits(rows)):
         more = f"{command()} {answer.asked_by} {finding.check} --limit {total}{on()}"
         say(f"  {shown:,} of {total:,}; more: {more}")
