@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cached_property
-
 from workbench.history.questions import History
 from workbench.migration.dry_runs import list_dry_runs
 from workbench.session import Session
@@ -15,22 +13,22 @@ from workbench.snapshots.restore.restores import Restores
 class Restoring(Session):
     """What is done before a migration, and when nothing smaller than the whole database will do."""
 
-    @cached_property
+    @property
     def snapshots(self) -> Snapshots:
         """The environment's snapshots."""
         return Snapshots(self, lambda: list_dry_runs(self.settings.backups, self.environment.name))
 
-    @cached_property
+    @property
     def history(self) -> History:
         """What came after a snapshot."""
         return History(self)
 
-    @cached_property
+    @property
     def app(self) -> Application:
         """The environment's application."""
         return Application(self)
 
-    @cached_property
+    @property
     def restores(self) -> Restores:
         """The restores of snapshots over this database."""
         return Restores(self, self.snapshots, self.app, self.history.losses)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 from threading import Event
 from typing import Any
 
@@ -12,7 +13,7 @@ from tests.conftest import Ground
 from tests.panels.conftest import choose, field, parts, press, said, settle
 from workbench.demo.breakages import break_club
 from workbench.panels import MappingCorrection
-from workbench.panels.panel import PEOPLE
+from workbench.panels.panel import PEOPLE, seeing
 from workbench.workbench import Workbench
 
 HOSTILE = "<img src=x onerror=alert(1)>\u202e=1+1🦜"
@@ -224,3 +225,19 @@ def test_a_search_is_answered_while_the_mappings_are_still_looked_at(opened: Ope
     assert len(panel._search.table.names) == 50
     goes_on.set()
     settle(panel)
+
+
+def test_whatever_is_asked_shows_people_as_the_panels_own_switch_says(opened: Opened, club: Ground) -> None:
+    wb = opened(club)
+    held_by = {name: vars(getattr(wb, name)).values() for name in dir(wb) if _is_namespace(wb, name)}
+    assert held_by.keys() >= {"runs", "mappings", "tiers", "history", "migration", "snapshots", "restores"}
+    seen = seeing(wb)
+    for name in held_by:
+        held = vars(getattr(seen, name)).values()
+        assert any(value is seen for value in held), name
+        assert not any(value is wb for value in held), name
+
+
+def _is_namespace(wb: Workbench, name: str) -> bool:
+    is_made = isinstance(getattr(type(wb), name, None), property | cached_property)
+    return is_made and any(value is wb for value in getattr(getattr(wb, name), "__dict__", {}).values())
