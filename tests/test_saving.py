@@ -14,7 +14,7 @@ from workbench.reporting.templates import FOLDERS
 
 @pytest.mark.parametrize(
     "path",
-    [each for folder in FOLDERS for each in sorted(folder.glob("*.ipynb"))],
+    sorted({each.resolve() for folder in FOLDERS for each in folder.glob("*.ipynb")}),
     ids=lambda path: path.stem,
 )
 def test_a_notebook_that_was_run_is_saved_as_it_was(path: Path, tmp_path: Path) -> None:

@@ -219,7 +219,7 @@ def test_a_run_that_could_not_be_read_can_be_chosen_again(
     [row] = runs._table.selected_rows
     other = row - 1 if row else row + 1
     with monkeypatch.context() as broken:
-        broken.setattr(Workbench, "run", fail)
+        broken.setattr(type(panel.wb.runs), "records", fail)
         runs._table.selected_rows = [other]
         settle(panel)
     assert "The server is away." in said(panel)

@@ -62,7 +62,7 @@ CREATE FUNCTION demo.stats(
 ) IMMUTABLE
 BEGIN ATOMIC
     SELECT c.created, c.updated, existing + mapped, c.created + c.updated + existing + mapped,
-        JSON_OBJECT('created': c.created, 'updated': c.updated, 'skipped': existing + mapped, 'errors': 0)
+        json_build_object('created', c.created, 'updated', c.updated, 'skipped', existing + mapped, 'errors', 0)
     FROM jsonb_to_record(counts->entity) AS c (created int, updated int, mapped int, existing int);
 END;
 
@@ -76,23 +76,23 @@ BEGIN ATOMIC
     ), skipped AS (
         SELECT count(*) FILTER (WHERE outcome.mode = 'dry') AS unmapped FROM demo.new_event
     )
-    SELECT JSON_OBJECT(
-        'version': 1, 'runId': outcome.run, 'startedAt': demo.iso(outcome.started),
-        'finishedAt': demo.iso(outcome.finished), 'durationMs': demo.milliseconds(outcome), 'success': true,
-        'dryRun': outcome.mode = 'dry',
-        'fetched': JSON_OBJECT('contacts': m.total, 'events': e.total, 'registrations': r.total),
-        'warnings': JSON_ARRAY(), 'stats': JSON_OBJECT('members': m.stats, 'events': e.stats, 'registrations': r.stats),
-        'registrationDiagnostics': JSON_OBJECT(
-            'eventsProcessed': e.total, 'eventsSkippedUnmapped': unmapped, 'registrationFetchCalls': e.total - unmapped,
-            'registrationsFetchedTotal': r.total, 'registrationsTransformedOk': r.total,
-            'registrationsSkippedMissingEvent': 0, 'registrationsSkippedMissingMember': 0,
-            'registrationsSkippedTransformError': 0,
-            'registrationsUpserted': CASE outcome.mode WHEN 'live' THEN r.created + r.updated ELSE 0 END,
-            'topSkipReasons': (
-                SELECT coalesce(JSON_ARRAYAGG(JSON_OBJECT('reason': reason, 'count': 1) ORDER BY n), '[]')
+    SELECT json_build_object(
+        'version', 1, 'runId', outcome.run, 'startedAt', demo.iso(outcome.started),
+        'finishedAt', demo.iso(outcome.finished), 'durationMs', demo.milliseconds(outcome), 'success', true,
+        'dryRun', outcome.mode = 'dry',
+        'fetched', json_build_object('contacts', m.total, 'events', e.total, 'registrations', r.total),
+        'warnings', '[]'::json, 'stats', json_build_object('members', m.stats, 'events', e.stats, 'registrations', r.stats),
+        'registrationDiagnostics', json_build_object(
+            'eventsProcessed', e.total, 'eventsSkippedUnmapped', unmapped, 'registrationFetchCalls', e.total - unmapped,
+            'registrationsFetchedTotal', r.total, 'registrationsTransformedOk', r.total,
+            'registrationsSkippedMissingEvent', 0, 'registrationsSkippedMissingMember', 0,
+            'registrationsSkippedTransformError', 0,
+            'registrationsUpserted', CASE outcome.mode WHEN 'live' THEN r.created + r.updated ELSE 0 END,
+            'topSkipReasons', (
+                SELECT coalesce(json_agg(json_build_object('reason', reason, 'count', 1) ORDER BY n), '[]')
                 FROM (SELECT * FROM reasons ORDER BY n LIMIT 10) top
             )),
-        'errors': JSON_ARRAY(), 'totalErrorCount': 0)
+        'errors', '[]'::json, 'totalErrorCount', 0)
     FROM skipped, demo.stats(outcome.counts, 'Member') m, demo.stats(outcome.counts, 'Event') e,
         demo.stats(outcome.counts, 'Registration') r;
 END;
@@ -111,20 +111,20 @@ BEGIN ATOMIC
         SELECT id, shown_id FROM listed WHERE dry AND action = 'create' AND listed.entity <> 'Registration'
     )
     SELECT l.entity, place, l.name, l.shown_id, coalesce(m.email, e.title), CASE l.entity
-        WHEN 'Member' THEN JSON_OBJECT(
-            '_sourceRow': place + 1, 'firstName': m."firstName", 'lastName': m."lastName", 'email': m.email,
-            'joinedAt': demo.iso(m."joinedAt"), 'membershipStatusCode': demo.tier(m."waMembershipLevelRaw"),
-            'phone': m.phone, 'waMembershipLevel': m."waMembershipLevelRaw",
-            '_waId': l.name, '_action': l.action, '_murmurantId': l.shown_id)
-        WHEN 'Event' THEN JSON_OBJECT(
-            '_sourceRow': place + 1, 'title': e.title, 'startTime': demo.iso(e."startTime"),
-            'isPublished': e."isPublished", 'description': 'Come along', 'category': e.category, 'location': e.location,
-            'endTime': demo.iso(e."endTime"), 'capacity': e.capacity,
-            '_waId': l.name, '_action': l.action, '_murmurantId': l.shown_id)
-        ELSE JSON_OBJECT(
-            '_sourceRow': place + 1, 'memberId': coalesce(who.shown_id, r."memberId"::text),
-            'eventId': coalesce(what.shown_id, r."eventId"::text), 'status': r.status,
-            'registeredAt': demo.iso(r."registeredAt"), '_waId': l.name, '_action': l.action, '_murmurantId': l.shown_id)
+        WHEN 'Member' THEN json_build_object(
+            '_sourceRow', place + 1, 'firstName', m."firstName", 'lastName', m."lastName", 'email', m.email,
+            'joinedAt', demo.iso(m."joinedAt"), 'membershipStatusCode', demo.tier(m."waMembershipLevelRaw"),
+            'phone', m.phone, 'waMembershipLevel', m."waMembershipLevelRaw",
+            '_waId', l.name, '_action', l.action, '_murmurantId', l.shown_id)
+        WHEN 'Event' THEN json_build_object(
+            '_sourceRow', place + 1, 'title', e.title, 'startTime', demo.iso(e."startTime"),
+            'isPublished', e."isPublished", 'description', 'Come along', 'category', e.category, 'location', e.location,
+            'endTime', demo.iso(e."endTime"), 'capacity', e.capacity,
+            '_waId', l.name, '_action', l.action, '_murmurantId', l.shown_id)
+        ELSE json_build_object(
+            '_sourceRow', place + 1, 'memberId', coalesce(who.shown_id, r."memberId"::text),
+            'eventId', coalesce(what.shown_id, r."eventId"::text), 'status', r.status,
+            'registeredAt', demo.iso(r."registeredAt"), '_waId', l.name, '_action', l.action, '_murmurantId', l.shown_id)
     END
     FROM listed l
     LEFT JOIN "Member" m ON l.entity = 'Member' AND m.id = l.source
@@ -144,43 +144,45 @@ BEGIN ATOMIC
         SELECT section, s.*, l.* FROM (
             VALUES ('members', 'Member', 'email'), ('events', 'Event', 'title'), ('registrations', 'Registration', '')
         ) AS e (section, entity, identifier), demo.stats(outcome.counts, entity) s, LATERAL (
-            SELECT count(*) AS rows, coalesce(JSON_ARRAYAGG(record ORDER BY place), '[]') AS records,
-                coalesce(JSON_ARRAYAGG(
-                    JSON_OBJECT('waId': wa_id, 'murmurantId': murmurant_id, e.identifier: l.identifier) ORDER BY place
+            SELECT count(*) AS rows, coalesce(json_agg(record ORDER BY place), '[]') AS records,
+                coalesce(json_agg(
+                    json_build_object('waId', wa_id, 'murmurantId', murmurant_id, e.identifier, l.identifier) ORDER BY place
                 ), '[]') AS pairs,
-                coalesce(JSON_ARRAYAGG(
-                    JSON_OBJECT('waId': wa_id, 'murmurantId': murmurant_id, 'identifier': l.identifier) ORDER BY place
+                coalesce(json_agg(
+                    json_build_object('waId', wa_id, 'murmurantId', murmurant_id, 'identifier', l.identifier) ORDER BY place
                 ), '[]') AS mappings
             FROM listed l WHERE l.entity = e.entity
         ) l
     ), facts AS (
-        SELECT whole, section, JSON_OBJECT('totalRows': total, 'parsed': total, 'created': created, 'updated': updated,
-                'skipped': skipped, 'errors': 0, 'truncated': CASE WHEN rows < total THEN true END,
-                'records': CASE WHEN whole THEN records ELSE to_json('[' || rows || ']') END,
-                'file': 'exports/wa-' || section || '-export.csv' ABSENT ON NULL) AS part,
-            JSON_OBJECT('mappings': mappings,
-                'counts': JSON_OBJECT('total': rows, 'mapped': rows, 'missing': 0, 'duplicates': 0),
-                'duplicateWaIds': JSON_ARRAY(), 'missingWaIds': JSON_ARRAY()) AS id_map
+        SELECT whole, section, jsonb_build_object('totalRows', total, 'parsed', total, 'created', created, 'updated', updated,
+                'skipped', skipped, 'errors', 0,
+                'records', CASE WHEN whole THEN records ELSE to_json('[' || rows || ']') END,
+                'file', 'exports/wa-' || section || '-export.csv')
+                || CASE WHEN rows < total THEN '{"truncated": true}'::jsonb ELSE '{}' END AS part,
+            json_build_object('mappings', mappings,
+                'counts', json_build_object('total', rows, 'mapped', rows, 'missing', 0, 'duplicates', 0),
+                'duplicateWaIds', '[]'::json, 'missingWaIds', '[]'::json) AS id_map
         FROM sections, (VALUES (false), (true)) AS w (whole)
     ), summary AS (
         SELECT CASE outcome.mode WHEN 'dry' THEN 'dry-run' ELSE 'live' END || '-'
                 || translate(demo.iso(outcome.finished), ':.', '--') AS ending,
             CASE WHEN bool_or(rows < total) THEN true END AS cut,
-            JSON_OBJECT('totalRecords': sum(total), 'created': sum(created), 'updated': sum(updated),
-                'skipped': sum(skipped), 'errors': 0, 'duration_ms': demo.milliseconds(outcome)) AS totals
+            json_build_object('totalRecords', sum(total), 'created', sum(created), 'updated', sum(updated),
+                'skipped', sum(skipped), 'errors', 0, 'duration_ms', demo.milliseconds(outcome)) AS totals
         FROM sections
     )
-    SELECT 'migration-' || ending || CASE WHEN whole THEN '-full' ELSE '' END || '.json', JSON_OBJECT(
-        'runId': outcome.run, 'startedAt': demo.iso(outcome.started), 'dryRun': outcome.mode = 'dry',
-        'config': outcome.config::json, 'summary': totals, 'truncated': cut,
-        'members': m.part, 'events': e.part, 'registrations': r.part, 'errors': JSON_ARRAY(),
-        'idMapping': (SELECT JSON_OBJECTAGG(section: pairs) FROM sections WHERE section <> 'registrations'),
-        'completedAt': demo.iso(outcome.finished) ABSENT ON NULL)
+    SELECT 'migration-' || ending || CASE WHEN whole THEN '-full' ELSE '' END || '.json', (jsonb_build_object(
+        'runId', outcome.run, 'startedAt', demo.iso(outcome.started), 'dryRun', outcome.mode = 'dry',
+        'config', outcome.config::json, 'summary', totals,
+        'members', m.part, 'events', e.part, 'registrations', r.part, 'errors', '[]'::json,
+        'idMapping', (SELECT json_object_agg(section, pairs) FROM sections WHERE section <> 'registrations'),
+        'completedAt', demo.iso(outcome.finished))
+        || CASE WHEN cut THEN '{"truncated": true}'::jsonb ELSE '{}' END)::json
     FROM summary, facts m JOIN facts e USING (whole) JOIN facts r USING (whole)
     WHERE m.section = 'members' AND e.section = 'events' AND r.section = 'registrations'
     UNION ALL
-    SELECT 'id-map-' || ending || '.json', JSON_OBJECT('runId': outcome.run, 'generatedAt': demo.iso(outcome.finished),
-        'dryRun': outcome.mode = 'dry', 'members': m.id_map, 'events': e.id_map)
+    SELECT 'id-map-' || ending || '.json', json_build_object('runId', outcome.run, 'generatedAt', demo.iso(outcome.finished),
+        'dryRun', outcome.mode = 'dry', 'members', m.id_map, 'events', e.id_map)
     FROM summary, facts m JOIN facts e USING (whole) WHERE whole AND m.section = 'members' AND e.section = 'events';
 END;
 
