@@ -23,7 +23,7 @@ def answer() -> Answer:
     return Answer(
         "Ask zoe@example.org.",
         {"people": Table(PEOPLE, "People"), "said": "See `workbench runs`."},
-        next_steps=[Step("To approve it", COMMAND)],
+        next_steps=[Step("To approve it", COMMAND), Step("As a page", "report runs")],
         facts={"people": PEOPLE},
         code=1,
         environment="club",
@@ -43,6 +43,7 @@ def test_commands_ask_the_answers_environment(answer: Answer, capsys) -> None:
     page = answer._repr_mimebundle_()["text/plain"]
     print_answer(answer)
     assert f"workbench {COMMAND} -e club" in page
+    assert "workbench report" not in page
     assert f"{COMMAND} -e club" in capsys.readouterr().out
     assert "workbench runs -e club" in page
 

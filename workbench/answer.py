@@ -194,8 +194,10 @@ class Answer:
                 yield show_figure(part())
         if self.findings:
             yield findings_in_full(self.findings, self.unmask)
-        if self.next_steps:
-            lines = [self.text(each.line(self.environment or DEFAULT)) for each in self.next_steps]
+        # A page does not lead to itself.
+        steps = [each for each in self.next_steps if not each.command.startswith("report ")]
+        if steps:
+            lines = [self.text(each.line(self.environment or DEFAULT)) for each in steps]
             items = Markup("").join(Markup("<li>{}</li>").format(prose(line)) for line in lines)
             yield Shown(Markup('<ol class="wb-steps">{}</ol>').format(items), "\n".join(lines))
 

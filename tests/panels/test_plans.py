@@ -123,7 +123,7 @@ def test_what_stands_in_its_place_on_paper(opened: Callable[..., Workbench], clu
         assert any("wb-banner" in str(getattr(each, "value", "")) for each in parts(panel))
 
 
-def test_only_what_can_be_done_with_a_plan_isoffered(opened: Callable[..., Workbench], clubs: Clubs) -> None:
+def test_only_what_can_be_done_with_a_plan_is_offered(opened: Callable[..., Workbench], clubs: Clubs) -> None:
     panel = _picked(opened(clubs.clone("application")))
     press(panel, "Plan the rollback")
     assert offered(panel.review) == {"Preview", "Approve"}

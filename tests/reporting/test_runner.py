@@ -113,7 +113,7 @@ def test_the_report_of_a_run_and_people_when_asked_for(club: Settings) -> None:
     assert second.verdict["status"] == "fail"
     told = second.html.read_text(encoding="utf-8")
     assert sealed.digest in told
-    assert "interrupted" in told
+    assert "stopped midway (interrupted)" in told
     assert run_id in told
 
 

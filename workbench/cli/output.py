@@ -157,8 +157,12 @@ def print_table(
     for row in frame[chosen].itertuples(index=False):
         table.add_row(*(Text(_cell(value), style=STATUS_STYLE.get(str(value), "")) for value in row))
     console.print(table)
-    if left_out := [_words(name) for name in frame.columns if name not in chosen]:
-        say(f"  Not shown for want of room: {', '.join(left_out)}. A wider terminal or --json has them.")
+    if left_out := [name for name in frame.columns if name not in chosen]:
+        names = ", ".join(map(_words, left_out))
+        say(f"  Not shown for want of room: {names}. A wider terminal or --json has them.")
+        values = {name: frame[name].map(_cell) for name in left_out}
+        alike = [f"{_words(name)} {cells.iloc[0]}" for name, cells in values.items() if cells.nunique() == 1]
+        say(f"  The same in every row: {', '.join(alike)}." if alike else "")
 
 
 def _chosen(frame: pd.DataFrame, first: Sequence[str], width: int) -> list[Any]:

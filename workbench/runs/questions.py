@@ -29,7 +29,7 @@ _ENDINGS = {
     "incomplete": "reached its end and did not bring what it should",
     "failed": "failed",
     "interrupted": "stopped midway",
-    "unknown": "ended nobody knows how",
+    "unknown": "left no trace of how it ended",
 }
 
 
