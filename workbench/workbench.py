@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 from workbench.database.connection import connect
@@ -25,7 +25,7 @@ class Workbench(Triaging, Publishing):
     What it can be asked, what can be planned and what can be kept is in the modules of its bases.
     """
 
-    @property
+    @cached_property
     def migration(self) -> Migration:
         """What goes before an import."""
         return Migration(self)

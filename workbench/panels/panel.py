@@ -236,6 +236,10 @@ def seeing(wb: Workbench) -> Workbench:
     if wb.people is not None:
         return wb  # a panel within another
     seen = copy(wb)
+    # What was made for the other one, a namespace with what it remembers, is made anew for this one.
+    for name, made in vars(wb).items():
+        if any(held is wb for held in getattr(made, "__dict__", {}).values()):
+            del seen.__dict__[name]
     seen.__dict__["_opened_as"] = wb  # what it holds open closes when nobody holds this any more
     seen.people = wb.unmask or not wb.environment.production
     return seen
