@@ -16,7 +16,7 @@ from random import Random
 from typing import NamedTuple
 
 from benchmarks.variants import CALLED
-from workbench.investigate.matching.people import Row
+from workbench.duplicates.matching.people import Row
 
 Pair = tuple[str, str]
 

@@ -188,7 +188,7 @@ def compare(data: Path, members: int, seed: int = 1) -> None:
 
     Ours are counted in clusters at the default threshold, the others in clusters or in pairs, as is better for them.
     """
-    from workbench.investigate.matching import DEFAULT_THRESHOLD
+    from workbench.duplicates.matching import DEFAULT_THRESHOLD
 
     with tempfile.TemporaryDirectory(prefix="workbench-duplicates-") as name:
         folder = Path(name)

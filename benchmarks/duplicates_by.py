@@ -24,8 +24,8 @@ COLUMNS = ("id", "first_name", "last_name", "email", "phone", "joined")
 
 def ours(members: list[dict[str, str]], _truth: Path) -> Pairs:
     """Match with the shipped model, at any probability from 0.05 on."""
-    from workbench.investigate.matching.matching import match_people
-    from workbench.investigate.matching.people import Row, gather
+    from workbench.duplicates.matching.matching import match_people
+    from workbench.duplicates.matching.people import Row, gather
 
     rows = (
         Row(*(each[name] for name in COLUMNS[:-1]), date.fromisoformat(each["joined"])) for each in members

@@ -14,13 +14,13 @@ from workbench.covering import answering, covering
 from workbench.duplicates import decisions
 from workbench.duplicates.decisions import Decision, Pair, Word
 from workbench.duplicates.events import duplicate_events
+from workbench.duplicates.matching import DEFAULT_THRESHOLD, Model
 from workbench.duplicates.members import FLOOR, duplicate_members, left_uncompared, match_chances
 from workbench.duplicates.pairs import Found, called_same, duplicate_clusters
 from workbench.duplicates.questions import duplicates_answer
 from workbench.duplicates.records import Beside, describe_records, records_beside
 from workbench.duplicates.registrations import split_registrations
 from workbench.errors import SchemaGap, UsageError, unknown
-from workbench.investigate.matching import DEFAULT_THRESHOLD, Model
 from workbench.murmurant.schema import as_text
 from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES, EVENT, MEMBER, REGISTRATION
 from workbench.session import Session
@@ -39,7 +39,7 @@ class Duplicates(Session):
     ) -> pd.DataFrame:
         """Compare members: every pair that is at least 5% probable, with its evidence in bits.
 
-        See `workbench.investigate.matching.match_members`; `UsageError` for a threshold that is no probability.
+        See `workbench.duplicates.matching.match_members`; `UsageError` for a threshold that is no probability.
         """
         if not 0 < threshold <= 1:
             raise UsageError(

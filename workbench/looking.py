@@ -17,14 +17,14 @@ from workbench.checks.rules import run_rules
 from workbench.covering import answering, covering
 from workbench.deduplicating import Duplicates
 from workbench.errors import ReportFileError
-from workbench.investigate.dry_runs import rehearsals, rehearsals_frame
-from workbench.investigate.readiness import readiness
 from workbench.mappings.questions import Mappings
 from workbench.murmurant.canonical import ask, words_of
 from workbench.murmurant.reports import ImportReport
+from workbench.readiness import readiness
 from workbench.reconcile import Reconcile
 from workbench.reporting.masking import mask
 from workbench.runs.questions import Runs
+from workbench.runs.rehearsals import rehearsals, rehearsals_frame
 from workbench.searching import Searching
 from workbench.tiers.questions import Tiers
 
@@ -130,7 +130,7 @@ class Looking(Duplicates, Searching):
             return run_rules(look, self.rulebook(rules), ids, waive, by=self.settings.operator)
 
     def rehearsals(self) -> pd.DataFrame:
-        """Tell which dry run came before each live run (guide §1.6), see `workbench.investigate.dry_runs`."""
+        """Tell which dry run came before each live run (guide §1.6), see `workbench.runs.rehearsals`."""
         return rehearsals_frame(rehearsals(self.find_runs(), self.options.dry_run_hours))
 
     def counts(self) -> pd.DataFrame:

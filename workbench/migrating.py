@@ -25,7 +25,6 @@ from workbench.errors import (
     unknown,
 )
 from workbench.hints import aim
-from workbench.investigate.dry_runs import rehearsals
 from workbench.migration import preflight
 from workbench.migration.bundles import (
     MANIFEST,
@@ -48,6 +47,7 @@ from workbench.murmurant.importers import BUNDLE_SEALED, DRY_RUN_REVIEWED
 from workbench.murmurant.reports import ImportReport, read_reports
 from workbench.reporting.masking import mask_text
 from workbench.runs.discovery import find_runs, pick_run
+from workbench.runs.rehearsals import rehearsals
 from workbench.statements import Statements
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 
-from workbench.investigate.matching.people import Row
+from workbench.duplicates.matching.people import Row
 
 GIVEN = ("Anna", "Peter", "James", "Mary", "Laura", "Kevin", "Susan", "Paul", "Ruth", "George")
 FAMILY = (

@@ -4,7 +4,7 @@ import pandas as pd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workbench.investigate.matching import cluster_pairs
+from workbench.duplicates.matching import cluster_pairs
 
 
 def pairs(*links):

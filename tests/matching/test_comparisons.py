@@ -7,11 +7,11 @@ from datetime import date
 import pytest
 
 from tests.matching.people import ONE, strangers
-from workbench.investigate.matching import DEFAULT_THRESHOLD
-from workbench.investigate.matching.matching import match_people
-from workbench.investigate.matching.people import gather
-from workbench.investigate.matching.pet_names import kinship
-from workbench.investigate.matching.scoring import COMPARISONS
+from workbench.duplicates.matching import DEFAULT_THRESHOLD
+from workbench.duplicates.matching.matching import match_people
+from workbench.duplicates.matching.people import gather
+from workbench.duplicates.matching.pet_names import kinship
+from workbench.duplicates.matching.scoring import COMPARISONS
 
 
 def judged(one=ONE, threshold=0.0, **other):

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from tests.conftest import database_at
 from tests.matching.people import ONE, strangers
 from workbench.database.connection import raw
+from workbench.duplicates.matching import Model, match_members
+from workbench.duplicates.matching.blocking import LARGEST_BLOCK, Blocks
+from workbench.duplicates.matching.matching import match_people
+from workbench.duplicates.matching.people import Row, gather
 from workbench.errors import SchemaGap, UsageError
-from workbench.investigate.matching import Model, match_members
-from workbench.investigate.matching.blocking import LARGEST_BLOCK, Blocks
-from workbench.investigate.matching.matching import match_people
-from workbench.investigate.matching.people import Row, gather
 from workbench.murmurant.schema import read_schema
 
 SECOND = ONE._replace(id="x2", first_name="Bob")

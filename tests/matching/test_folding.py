@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workbench.investigate.matching.folding import fold_email, fold_name, fold_phone, own_part
-from workbench.investigate.matching.pet_names import kinship
+from workbench.duplicates.matching.folding import fold_email, fold_name, fold_phone, own_part
+from workbench.duplicates.matching.pet_names import kinship
 from workbench.normalise import normalise
 
 

@@ -7,8 +7,8 @@ import pytest
 
 from tests.conftest import database_at
 from workbench.database.connection import raw
-from workbench.investigate.matching import OFFER_THRESHOLD, cluster_pairs, match_members
-from workbench.investigate.matching.scoring import COMPARISONS
+from workbench.duplicates.matching import OFFER_THRESHOLD, cluster_pairs, match_members
+from workbench.duplicates.matching.scoring import COMPARISONS
 from workbench.murmurant.schema import read_schema
 
 

@@ -9,9 +9,9 @@ import pytest
 from benchmarks.another_club import another_club
 from benchmarks.planting import plant_duplicates
 from tests.matching.test_match_members import matches
-from workbench.investigate.matching import cluster_pairs
-from workbench.investigate.matching.matching import match_people
-from workbench.investigate.matching.people import gather
+from workbench.duplicates.matching import cluster_pairs
+from workbench.duplicates.matching.matching import match_people
+from workbench.duplicates.matching.people import gather
 
 
 def pairs_of(found):

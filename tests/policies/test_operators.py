@@ -9,8 +9,8 @@ import pytest
 
 from tests.conftest import database_at
 from workbench.checks import Look, run_checks
-from workbench.investigate.dry_runs import rehearsals, rehearsals_frame
 from workbench.murmurant.importers import Run
+from workbench.runs.rehearsals import rehearsals, rehearsals_frame
 from workbench.settings import EnvironmentSettings, Settings
 
 

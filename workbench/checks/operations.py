@@ -11,10 +11,10 @@ from sqlalchemy import func, select, text
 from workbench.checks.registry import NO_RUNS, Look, NotRunError, Rows
 from workbench.database.address import redact
 from workbench.database.environment import DEMO_MARK, kinds_in
-from workbench.investigate.dry_runs import rehearsals
 from workbench.murmurant.importers import Run
 from workbench.murmurant.schema import as_text
 from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES, REGISTRATION
+from workbench.runs.rehearsals import rehearsals
 
 A_CLUB = 50
 """So many real-looking people in a development database are a club's, where nothing says how large it is."""

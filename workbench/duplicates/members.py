@@ -11,9 +11,9 @@ from sqlalchemy import Connection
 
 from workbench.duplicates import queries
 from workbench.duplicates.decisions import Decision, Pair
+from workbench.duplicates.matching import DEFAULT_THRESHOLD, Model, match_members
 from workbench.duplicates.pairs import LARGEST_GROUP, Candidate, gather, those_there, within
 from workbench.errors import SchemaGap
-from workbench.investigate.matching import DEFAULT_THRESHOLD, Model, match_members
 from workbench.murmurant.schema import Schema, explain_gap
 
 FLOOR = 0.05

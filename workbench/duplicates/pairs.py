@@ -12,7 +12,7 @@ from sqlalchemy import Connection, select
 
 from workbench.duplicates.associations import choose_canonicals
 from workbench.duplicates.decisions import Decision, Pair, pairs_called
-from workbench.investigate.matching import cluster_pairs
+from workbench.duplicates.matching import cluster_pairs
 from workbench.murmurant.schema import Schema, as_text, is_one_of
 from workbench.murmurant.spellings import CONCEPT_OF
 
@@ -246,7 +246,7 @@ class Found:
     not_run : str
         Why nothing was found out; else empty.
     chances : pandas.DataFrame
-        Of members: how every comparison weighed, see `workbench.investigate.matching.match_members`.
+        Of members: how every comparison weighed, see `workbench.duplicates.matching.match_members`.
     """
 
     entity: str

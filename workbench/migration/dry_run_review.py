@@ -13,11 +13,11 @@ from typing import Any
 import pandas as pd
 
 from workbench.answer import Answer, Part, Table
-from workbench.investigate.dry_runs import rehearsals
 from workbench.migration.dry_runs import Review
 from workbench.migration.invariants import ImportFiles, check_invariants
 from workbench.murmurant.importers import ACTIONS, Run, is_fetch_trouble
 from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES, REGISTRATION
+from workbench.runs.rehearsals import rehearsals
 
 PARTS = ["created", "updated", "existing", "errors"]
 """What may become of a record; ``existing`` is all that the importers call skipped, whatever the reason."""

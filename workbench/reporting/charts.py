@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from workbench.investigate.matching import OFFER_THRESHOLD
+from workbench.duplicates.matching import OFFER_THRESHOLD
 from workbench.mappings.identity import SURE
 from workbench.murmurant.importers import ACTIONS
 from workbench.murmurant.spellings import ENTITIES

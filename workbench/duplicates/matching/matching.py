@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 from sqlalchemy import Connection
 
-from workbench.investigate.matching import contacts, names
-from workbench.investigate.matching.blocking import Blocks
-from workbench.investigate.matching.frequencies import count_frequencies
-from workbench.investigate.matching.model import DEFAULT_THRESHOLD, OFFER_THRESHOLD, Model
-from workbench.investigate.matching.people import People, read_people
-from workbench.investigate.matching.scoring import COMPARISONS, Scores, probability, score_pairs
-from workbench.investigate.matching.why import explain
+from workbench.duplicates.matching import contacts, names
+from workbench.duplicates.matching.blocking import Blocks
+from workbench.duplicates.matching.frequencies import count_frequencies
+from workbench.duplicates.matching.model import DEFAULT_THRESHOLD, OFFER_THRESHOLD, Model
+from workbench.duplicates.matching.people import People, read_people
+from workbench.duplicates.matching.scoring import COMPARISONS, Scores, probability, score_pairs
+from workbench.duplicates.matching.why import explain
 from workbench.murmurant.schema import Schema
 
 

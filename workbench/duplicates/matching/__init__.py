@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from workbench.investigate.matching.clusters import cluster_pairs
-from workbench.investigate.matching.matching import match_members
-from workbench.investigate.matching.model import DEFAULT_THRESHOLD, OFFER_THRESHOLD, Model
+from workbench.duplicates.matching.clusters import cluster_pairs
+from workbench.duplicates.matching.matching import match_members
+from workbench.duplicates.matching.model import DEFAULT_THRESHOLD, OFFER_THRESHOLD, Model
 
 __all__ = ["DEFAULT_THRESHOLD", "OFFER_THRESHOLD", "Model", "cluster_pairs", "match_members"]

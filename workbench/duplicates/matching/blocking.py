@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from workbench.investigate.matching.people import MISSING, NO_DAY, Longs, People
+from workbench.duplicates.matching.people import MISSING, NO_DAY, Longs, People
 
 LARGEST_BLOCK = 50
 """Members that may share a key: 1225 pairs."""

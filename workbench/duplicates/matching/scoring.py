@@ -7,15 +7,15 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from workbench.investigate.matching.contacts import (
+from workbench.duplicates.matching.contacts import (
     compare_days,
     compare_emails,
     compare_generations,
     compare_phones,
 )
-from workbench.investigate.matching.frequencies import Floats, Frequencies
-from workbench.investigate.matching.model import Model
-from workbench.investigate.matching.names import (
+from workbench.duplicates.matching.frequencies import Floats, Frequencies
+from workbench.duplicates.matching.model import Model
+from workbench.duplicates.matching.names import (
     INITIAL,
     NEAR,
     PART,
@@ -25,7 +25,7 @@ from workbench.investigate.matching.names import (
     Levels,
     compare_names,
 )
-from workbench.investigate.matching.people import Longs, People
+from workbench.duplicates.matching.people import Longs, People
 
 COMPARISONS = ("prior", "given", "family", "order", "generation", "email", "phone", "joined", "household")
 """What has a weight, in the order of the columns."""

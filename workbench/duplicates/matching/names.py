@@ -9,10 +9,10 @@ import numpy.typing as npt
 from rapidfuzz.distance import OSA, JaroWinkler
 from rapidfuzz.process import cpdist
 
-from workbench.investigate.matching.frequencies import Floats, Frequencies, NameShares
-from workbench.investigate.matching.model import Family, Given, Model
-from workbench.investigate.matching.people import MISSING, Ints, Longs, People
-from workbench.investigate.matching.pet_names import kinship
+from workbench.duplicates.matching.frequencies import Floats, Frequencies, NameShares
+from workbench.duplicates.matching.model import Family, Given, Model
+from workbench.duplicates.matching.people import MISSING, Ints, Longs, People
+from workbench.duplicates.matching.pet_names import kinship
 
 Levels = npt.NDArray[np.int8]
 

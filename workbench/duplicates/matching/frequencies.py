@@ -10,8 +10,8 @@ from importlib.resources import files
 import numpy as np
 import numpy.typing as npt
 
-from workbench.investigate.matching.model import Model
-from workbench.investigate.matching.people import MISSING, NO_DAY, Ints, Longs, People, says_own
+from workbench.duplicates.matching.model import Model
+from workbench.duplicates.matching.people import MISSING, NO_DAY, Ints, Longs, People, says_own
 from workbench.normalise import normalise
 
 Floats = npt.NDArray[np.float64]
@@ -29,7 +29,7 @@ first names and a hundred and fifty thousand surnames.
 
 
 def _census() -> Iterator[list[str]]:
-    text = files("workbench.investigate.matching").joinpath("census.tsv").read_text(encoding="utf-8")
+    text = files("workbench.duplicates.matching").joinpath("census.tsv").read_text(encoding="utf-8")
     return (line.split("\t") for line in text.splitlines() if not line.startswith("#"))
 
 

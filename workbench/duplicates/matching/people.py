@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from sqlalchemy import Connection, select
 
-from workbench.investigate.matching.folding import fold_email, fold_name, fold_phone, own_part
+from workbench.duplicates.matching.folding import fold_email, fold_name, fold_phone, own_part
 from workbench.murmurant.schema import Schema, as_text, explain_gap
 from workbench.normalise import normalise
 

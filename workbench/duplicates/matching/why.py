@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from workbench.investigate.matching import contacts, names
-from workbench.investigate.matching.scoring import Scores
+from workbench.duplicates.matching import contacts, names
+from workbench.duplicates.matching.scoring import Scores
 
 _GIVEN = {
     names.SAME: "same first name",

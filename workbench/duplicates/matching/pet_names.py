@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from functools import cache
 
-from workbench.investigate.matching.frequencies import census, men
+from workbench.duplicates.matching.frequencies import census, men
 
 _ONE_SEX = 0.01  # names of one sex, up to slips of the census; Alex and Sam are not
 

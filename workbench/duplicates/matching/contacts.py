@@ -7,10 +7,10 @@ import numpy.typing as npt
 from rapidfuzz.distance import OSA
 from rapidfuzz.process import cpdist
 
-from workbench.investigate.matching.frequencies import MONTH, Floats, Frequencies
-from workbench.investigate.matching.model import Model
-from workbench.investigate.matching.names import Compared, Levels
-from workbench.investigate.matching.people import MISSING, NO_DAY, Ints, Longs, People, says_own
+from workbench.duplicates.matching.frequencies import MONTH, Floats, Frequencies
+from workbench.duplicates.matching.model import Model
+from workbench.duplicates.matching.names import Compared, Levels
+from workbench.duplicates.matching.people import MISSING, NO_DAY, Ints, Longs, People, says_own
 
 UNKNOWN, SAME, RESPELLED, DOTTED, SIMILAR, TELLING, OWN, DIFFERENT = range(8)
 """How two addresses, numbers, days compare; the first for one that is missing."""

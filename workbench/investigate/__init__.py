@@ -1,1 +1,0 @@
-"""Questions to the database: arguments in, a frame out, nothing written."""
