@@ -218,7 +218,7 @@ options = EnvironmentSettings(kind="development")
 with Workbench(database, options, Settings(operator="bench", home=Path(home))) as wb:
     begun = perf_counter()
     if what == "plan":
-        plan = wb.plan_rollback(name)
+        plan = wb.runs.plan_rollback(name)
     else:
         plan = wb.plan(name)
         wb.approve(plan, plan.digest)

@@ -90,10 +90,10 @@ NEVER = {
 SIZES = {
     "duplicates": 3675,
     "reporting": 2825,
-    "runs": 2800,
+    "runs": 2850,
     "snapshots": 2650,
     "mappings": 2375,
-    "facade": 2525,
+    "facade": 2500,
     "cli": 2325,
     "murmurant": 2025,
     "plans": 1950,

@@ -200,11 +200,24 @@ def test_a_later_hand_is_seen(club):
     assert set(records[records["record_id"] == victim["record_id"]]["touched_since"]) == {"somebody"}
 
 
-@pytest.mark.parametrize("wrong", ["sync_123", '\'; DROP TABLE "Member"; --', "", "%", "$1"])
-def test_an_unknown_run_is_an_error_with_the_nearest(club, wrong):
-    with club.workbench() as wb, pytest.raises(UsageError) as caught:
-        wb.runs.records(wrong)
-    assert "Nearest" in caught.value.next_step
+def test_a_run_is_named_by_its_id_or_an_unambiguous_beginning(club):
+    with club.workbench() as wb:
+        names = [run.run for run in wb.find_runs()]
+        for name in names:
+            short = next(
+                name[:n] for n in range(1, 99) if sum(each.startswith(name[:n]) for each in names) == 1
+            )
+            assert wb.runs.records(short).run.run == name
+        several = next(
+            name[:n]
+            for name in names
+            for n in (5, 3, 1)
+            if sum(each.startswith(name[:n]) for each in names) > 1
+        )
+        for wrong in ("sync_123", '\'; DROP TABLE "Member"; --', "", "%", "$1", several):
+            with pytest.raises(UsageError) as caught:
+                wb.runs.records(wrong)
+            assert "Nearest" in caught.value.next_step
     with club.connect() as connection:
         assert connection.execute('SELECT count(*) FROM "Member"').fetchone() == (200,)
 

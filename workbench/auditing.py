@@ -47,7 +47,7 @@ class Audit:
             Only entries at or after this moment (UTC, without zone).
         """
         if run_id is not None:
-            pick_run(self.wb.find_runs(), run_id)
+            run_id = pick_run(self.wb.find_runs(), run_id)[0].run
         entries = self.entries(run_id, action, since, limit)
         cut = limit is not None and len(entries) == limit
         total = int(self.counts(since)["entries"].sum()) if cut else len(entries)

@@ -397,6 +397,7 @@ class Migration:
         """List the files that are known to belong to a run: its reports, its dry run, the configuration."""
         runs = self.wb.find_runs()
         run, _ = pick_run(runs, run_id)
+        run_id = run.run
         paths = [report.path for report in run.reports]
         dry = next((pair.dry for pair in rehearsals(runs, 0) if pair.run.run == run_id), None)
         if dry is not None:

@@ -28,9 +28,6 @@ from workbench.plans.plan import Plan
 from workbench.plans.states import PlanState, applied_entry, plan_states, plans_in
 from workbench.plans.undo import plan_undo
 from workbench.policies.plan import plan_policies
-from workbench.runs.plan import plan_rollback
-from workbench.runs.sync_state import plan_sync_state
-from workbench.runs.telling import LevelZero
 from workbench.session import Session
 from workbench.snapshots.compare import state_before
 from workbench.snapshots.restore.request import refuse_interrupted
@@ -44,57 +41,6 @@ Wanted = tuple[str | None, Sequence[str]] | tuple[str | None, Sequence[str], str
 
 class Planning(Session):
     """The corrections."""
-
-    def plan_rollback(
-        self,
-        run_id: str,
-        *,
-        snapshot: str | Path | None = None,
-        before: str | None = None,
-        on_conflict: Literal["keep", "restore"] = "keep",
-        min_evidence: str = "likely",
-        sync_state: bool = False,
-    ) -> Plan | LevelZero:
-        """Plan to roll one run back (guide §3); writes a plan file and nothing else.
-
-        Parameters
-        ----------
-        snapshot : str or path, optional
-            A snapshot from before the run, by its name, its file or ``latest``, or any dump of pg_dump: only the state
-            before knows what rows were that the run changed.
-        before : str, optional
-            Instead, another environment that holds the state before the run.
-        on_conflict : {"keep", "restore"}
-            What becomes of a column that both the run and somebody after it changed.
-        min_evidence : {"certain", "strong", "likely", "weak"}
-            Records tied to the run more weakly are left alone, and listed as unresolved.
-        sync_state : bool
-            Whether to empty the sync state as well (guide §7.3); a full sync has to follow.
-
-        Returns
-        -------
-        Plan or LevelZero
-            Level 0 for a dry run, which wrote nothing: what to fix.
-        """
-        was = None
-        if snapshot or before:
-            was = state_before(snapshot, before, settings=self.settings, live=self.database)
-        with self.planning() as context:
-            return plan_rollback(
-                context,
-                self.find_runs(),
-                run_id,
-                settings=self.settings,
-                snapshot=was,
-                on_conflict=on_conflict,
-                min_evidence=min_evidence,
-                sync_state=sync_state,
-            )
-
-    def plan_sync_state(self) -> Plan:
-        """Plan to reset the sync state (guide §7.3); writes a plan file and nothing else."""
-        with self.planning() as context:
-            return plan_sync_state(context)
 
     def plan_tiers(
         self,
@@ -267,7 +213,7 @@ class Planning(Session):
         Parameters
         ----------
         snapshot : str or path, optional
-            A snapshot that still has the mappings, as `plan_rollback` takes it.
+            A snapshot that still has the mappings, as `wb.runs.plan_rollback` takes it.
         before : str, optional
             Instead, another environment that has them; it is only read.
         csv_records : bool

@@ -90,7 +90,9 @@ class Triaging(Looking, Planning, Restoring):
     def _try_rollback(self, run: Run | None) -> Trial | None:
         if run is None or run.mode == "dry":
             return None
-        return _attempt(f"workbench plan rollback {run.run}{self._on}", lambda: self.plan_rollback(run.run))
+        return _attempt(
+            f"workbench plan rollback {run.run}{self._on}", lambda: self.runs.plan_rollback(run.run)
+        )
 
     def _try_corrections(self, here: set[str], lost: bool) -> dict[str, Trial]:
         """Plan what each failure that is here can be corrected by; `lost` where mappings are missing."""

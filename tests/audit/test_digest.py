@@ -56,7 +56,7 @@ def test_what_was_noted_last_holds_and_goes_on(ground: Ground) -> None:
     found = state(ground)
     assert (found.state, found.noted_in, found.entries) == ("holds", f"snapshot {snapshot}", 3)
     run = [run for run in ground.open().find_runs() if run.mode == "live"][-1].run
-    plan = ground.open().plan_rollback(run, min_evidence="weak")
+    plan = ground.open().runs.plan_rollback(run, min_evidence="weak")
     assert isinstance(plan, Plan)
     found = state(ground)
     assert (found.state, found.noted_in, found.entries) == ("holds", f"plan {plan.id}", 4)

@@ -92,7 +92,7 @@ def test_the_one_entry_that_is_missing_is_named(ground: Ground, clock: Clock, ac
 
 def test_a_plan_that_was_applied_and_is_not_logged_is_named(ground: Ground) -> None:
     run = [run for run in ground.open().find_runs() if run.mode == "live"][-1].run
-    plan = ground.open().plan_rollback(run, min_evidence="weak")
+    plan = ground.open().runs.plan_rollback(run, min_evidence="weak")
     assert isinstance(plan, Plan)
     ground.carry_out(plan)
     for name in ("audit-entries", "audit-metadata"):

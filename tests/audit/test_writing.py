@@ -74,7 +74,7 @@ def test_the_second_waits_for_the_first(ground: Ground) -> None:
 
 def test_an_apply_that_cannot_log_changes_nothing(ground: Ground) -> None:
     run = [run for run in ground.open().find_runs() if run.mode == "live"][-1].run
-    plan = ground.open().plan_rollback(run, min_evidence="weak")
+    plan = ground.open().runs.plan_rollback(run, min_evidence="weak")
     assert isinstance(plan, Plan)
     ground.consent(plan)
     ground.execute('ALTER TABLE "AuditLog" ADD CONSTRAINT closed CHECK (false) NOT VALID')

@@ -75,7 +75,7 @@ def test_every_report_can_be_read(
     with open_workbench("club", settings=club) as wb:
         runs = wb.runs.frame()
         wb.snapshots.create(reason="before the plan")
-        plan = wb.plan_sync_state()
+        plan = wb.runs.plan_sync_state()
     contacts = tmp_path / "contacts.csv"
     contacts.write_text(
         "Contact ID,First name,Last name,Email\n50000,Ann,Lee,ann@example.org\n9,Bob,,b@example.org\n"

@@ -31,7 +31,7 @@ def planned(monkeypatch: pytest.MonkeyPatch) -> Callable[[Desk], Plan]:
         monkeypatch.setenv("CLUB_URL", desk.club.url)
         with open_workbench("club") as wb:
             runs = wb.runs.frame()
-            made = wb.plan_rollback(runs[runs["mode"] == "live"]["run"].iloc[0])
+            made = wb.runs.plan_rollback(runs[runs["mode"] == "live"]["run"].iloc[0])
         assert isinstance(made, Plan)
         return made
 

@@ -34,13 +34,13 @@ def wb(club: Ground, tmp_path: Path) -> Workbench:
 
 def test_a_plan_cites_the_bundle_that_holds_its_reports(wb: Workbench, club: Ground) -> None:
     run = club.club.last_live_run.run
-    before = wb.plan_rollback(run)
+    before = wb.runs.plan_rollback(run)
     assert isinstance(before, Plan)
     assert "sealed" not in str(before.evidence)
     assert "bundle_sha256" not in before.audit[0]["metadata"]
     made, not_logged = wb.migration.seal([club.club.imports], run=run)
     assert not_logged == ""
-    plan = wb.plan_rollback(run)
+    plan = wb.runs.plan_rollback(run)
     assert isinstance(plan, Plan)
     cited = [each for each in plan.evidence if each.startswith("report file")]
     assert cited
@@ -62,7 +62,7 @@ def test_a_report_that_changed_since_is_said_to(wb: Workbench, club: Ground) -> 
     made, _ = wb.migration.seal([club.club.imports], run=run)
     for path in club.club.imports.glob("*.json"):
         path.write_text(path.read_text() + "\n")
-    plan = wb.plan_rollback(run)
+    plan = wb.runs.plan_rollback(run)
     assert isinstance(plan, Plan)
     assert f"which is not as {made.folder.name} holds it" in str(plan.evidence)
     assert "bundle_sha256" not in plan.audit[0]["metadata"]
@@ -75,7 +75,7 @@ def test_a_bundle_that_holds_some_of_the_reports_is_not_all(wb: Workbench, club:
     several = sorted({each.path for each in wb.reports if each.run_id == run})
     assert len(several) > 1
     several[0].write_text(several[0].read_text() + "\n")
-    plan = wb.plan_rollback(run)
+    plan = wb.runs.plan_rollback(run)
     assert isinstance(plan, Plan)
     assert f", sealed in {made.folder.name}" in str(plan.evidence)
     assert "bundle_sha256" not in plan.audit[0]["metadata"]
@@ -90,7 +90,7 @@ def test_an_altered_bundle_is_nobodys_evidence(wb: Workbench, club: Ground) -> N
     path.write_text(path.read_text().replace('"dana"', '"robin"'))
     assert wb.migration.bundles(run).empty
     assert list(wb.migration.bundles()["altered"]) == [True]
-    plan = wb.plan_rollback(run)
+    plan = wb.runs.plan_rollback(run)
     assert isinstance(plan, Plan)
     assert "sealed" not in str(plan.evidence)
 

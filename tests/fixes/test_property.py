@@ -57,7 +57,7 @@ def test_people_s_work_stays_and_undo_is_the_identity(
         theirs = [(edit, contents(connection, edit)) for edit in scene.edits]
     wb = scene.open()
     try:
-        plan = wb.plan_rollback(
+        plan = wb.runs.plan_rollback(
             scene.imported.run,
             snapshot=scene.snapshot if with_snapshot else None,
             on_conflict=on_conflict,  # type: ignore[arg-type]

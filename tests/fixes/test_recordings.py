@@ -58,12 +58,12 @@ def test_the_second_run_rolled_back_is_the_first_state(
         read_reports([path]),
     )
     run = json.loads(path.read_text(encoding="utf-8"))["runId"]
-    plan = wb.plan_rollback(run, snapshot=snapshot)
+    plan = wb.runs.plan_rollback(run, snapshot=snapshot)
     assert isinstance(plan, Plan)
     assert plan.changes == EXPECTED[importer]
     assert not plan.conflicts
     assert not plan.unresolved
-    for same in (wb.plan_rollback(run, snapshot=plain), wb.plan_rollback(run, before="first")):
+    for same in (wb.runs.plan_rollback(run, snapshot=plain), wb.runs.plan_rollback(run, before="first")):
         assert isinstance(same, Plan)  # all but the header, which says what it rests on
         assert same.path.read_text().split("\n", 1)[1] == plan.path.read_text().split("\n", 1)[1]
     carry_out(wb, plan)
@@ -86,7 +86,7 @@ def test_members_who_were_there_before_are_kept_though_the_run_mapped_them(
         Settings(operator="dana", home=tmp_path),
         read_reports([path]),
     )
-    plan = wb.plan_rollback(json.loads(path.read_text(encoding="utf-8"))["runId"])
+    plan = wb.runs.plan_rollback(json.loads(path.read_text(encoding="utf-8"))["runId"])
     assert isinstance(plan, Plan)
     said = " ".join(str(each["reason"]) for each in plan.kept)
     assert "60002" in said

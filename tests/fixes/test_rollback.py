@@ -17,7 +17,7 @@ from workbench.runs.telling import LevelZero
 
 
 def planned(scene: Scene, **options: object) -> Plan:
-    plan = scene.open().plan_rollback(scene.imported.run, snapshot=scene.snapshot, **options)  # type: ignore[arg-type]
+    plan = scene.open().runs.plan_rollback(scene.imported.run, snapshot=scene.snapshot, **options)  # type: ignore[arg-type]
     assert isinstance(plan, Plan)
     return plan
 
@@ -80,7 +80,7 @@ def test_what_came_under_several_ids_is_one_record(staged: Staging, dialect: str
     assert set(records["touched_since"]) == {""}
     assert len(records[records["other_wa_ids"] != ""]) >= 9
     assert found.differences == []
-    plan = scene.open().plan_rollback(scene.imported.run)
+    plan = scene.open().runs.plan_rollback(scene.imported.run)
     assert isinstance(plan, Plan)
     assert_no_row_is_in_two_lists(plan)
     assert rows_of(plan, "delete") >= {
@@ -105,7 +105,7 @@ def test_without_a_snapshot_updates_are_unresolved_and_say_what_would_resolve_th
     staged: Staging, dialect: str, importer: str
 ) -> None:
     scene = staged(dialect, importer)
-    plan = scene.open().plan_rollback(scene.imported.run)
+    plan = scene.open().runs.plan_rollback(scene.imported.run)
     assert isinstance(plan, Plan)
     created = {(table, key) for table, keys in scene.imported.created.items() for key in keys}
     deleted = rows_of(plan, "delete")
@@ -194,7 +194,7 @@ def test_a_dry_run_gets_level_zero(staged: Staging) -> None:
     scene = staged("application", "api")
     wb = scene.open()
     dry = next(each for each in wb.find_runs() if each.mode == "dry")
-    answer = wb.plan_rollback(dry.run)
+    answer = wb.runs.plan_rollback(dry.run)
     assert isinstance(answer, LevelZero)
     assert answer.fix
     assert not list((scene.plans).glob("*"))
@@ -203,7 +203,7 @@ def test_a_dry_run_gets_level_zero(staged: Staging) -> None:
 def test_an_unknown_run_is_an_error_that_names_the_nearest(staged: Staging) -> None:
     scene = staged("guide", "guide")
     with pytest.raises(UsageError, match=scene.imported.run):
-        scene.open().plan_rollback(scene.imported.run[:-1] + "x")
+        scene.open().runs.plan_rollback(scene.imported.run[:-1] + "x")
 
 
 def test_a_snapshot_from_after_the_run_is_refused(staged: Staging, tmp_path: Path) -> None:

@@ -107,7 +107,7 @@ def test_every_report_shows_values_as_text(
     )
     with open_workbench("club") as wb:
         run = _a_live_run(wb)
-        plan = wb.plan_rollback(run)
+        plan = wb.runs.plan_rollback(run)
     assert isinstance(plan, Plan)
     contacts = f"Contact ID,First name,Last name,Email\n990001,{TRAP},{TRAP},odd@example.org\n"
     (tmp_path / "contacts.csv").write_text(contacts)

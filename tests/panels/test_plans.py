@@ -144,7 +144,7 @@ def test_a_click_on_what_was_left_or_in_haste_is_not_heard(
     settle(panel)
     assert len(wb.plans()) == 1
     first, approve = review.plan, review.buttons["Approve"]
-    second = wb.plan_sync_state().id
+    second = wb.runs.plan_sync_state().id
     review.show(second)
     settle(review)
     assert review.plan == second
@@ -238,7 +238,7 @@ def test_a_page_below_a_plan_is_that_plan_s_and_consent_has_a_name(
     panel = _picked(opened(clubs.clone("guide")))
     review, gate = panel.review, threading.Event()
     press(panel, "Plan the rollback")
-    first, second = review.plan, panel.wb.plan_sync_state().id
+    first, second = review.plan, panel.wb.runs.plan_sync_state().id
     press(review, "Preview")
     assert "A page." in review._page.value
     review.show(second)

@@ -108,7 +108,7 @@ class Ground:
         """Plan to roll the run back: all of it with a snapshot, else what it created and the sync state."""
         with self.open(**who) as wb:
             how: dict[str, Any] = {"snapshot": self.snapshot} if snapshot else {"sync_state": True}
-            made = wb.plan_rollback(self.imported.run, **how)
+            made = wb.runs.plan_rollback(self.imported.run, **how)
         assert isinstance(made, Plan)
         return made
 

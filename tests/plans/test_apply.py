@@ -276,7 +276,7 @@ def test_the_tables_may_lie_in_a_schema_of_another_name(application: Ground) -> 
     application.execute('ALTER SCHEMA public RENAME TO "The club"; CREATE SCHEMA public')
     url = f"{application.url}&schema=The%20club"
     with application.open(url=url) as wb:
-        plan = wb.plan_rollback(application.imported.run, sync_state=True)
+        plan = wb.runs.plan_rollback(application.imported.run, sync_state=True)
         assert isinstance(plan, Plan)
         assert plan.target.schema == "The club"
         wb.approve(plan, plan.digest, approver="erin")

@@ -52,7 +52,7 @@ class Imports(Ground):
 
     def plan(self, snapshot: bool = True) -> Plan:
         with self.open() as wb:
-            found = wb.plan_rollback(self.run.run, snapshot=self.snapshot if snapshot else None)
+            found = wb.runs.plan_rollback(self.run.run, snapshot=self.snapshot if snapshot else None)
         assert isinstance(found, Plan)
         return found
 

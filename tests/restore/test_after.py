@@ -27,7 +27,7 @@ def guide(lay: Lay) -> Ground:
 
 def applied(ground: Ground) -> Plan:
     with ground.open() as wb:
-        plan = wb.plan_sync_state()
+        plan = wb.runs.plan_sync_state()
         wb.approve(plan, plan.digest, approver="erin")
         wb.apply(plan)
     return plan

@@ -27,9 +27,9 @@ def seen(club: Ground) -> dict[str, list[str]]:
 def test_it_is_emptied_and_given_back(club: Ground, tmp_path: Path) -> None:
     before = seen(club)
     with opened(club, tmp_path) as wb:
-        plan = wb.plan_sync_state()
+        plan = wb.runs.plan_sync_state()
         assert plan.changes == {"WaSyncState": {"update": 1}}
-        assert plan.digest == wb.plan_sync_state().digest
+        assert plan.digest == wb.runs.plan_sync_state().digest
         wb.approve(plan, plan.digest, approver="erin")
         wb.apply(plan)
         with psycopg.connect(club.url) as connection:
@@ -39,7 +39,7 @@ def test_it_is_emptied_and_given_back(club: Ground, tmp_path: Path) -> None:
         log = wb.audit.entries(action="migration:sync-state:reset")
         assert log["metadata"].iloc[-1]["records_affected"] == 1
         with pytest.raises(Refused, match="nothing to reset"):
-            wb.plan_sync_state()
+            wb.runs.plan_sync_state()
         back = wb.plan_undo(plan.id)
         wb.approve(back, back.digest, approver="erin")
         wb.apply(back)
@@ -49,5 +49,5 @@ def test_it_is_emptied_and_given_back(club: Ground, tmp_path: Path) -> None:
 def test_a_club_without_one_says_so(club: Ground, tmp_path: Path) -> None:
     club.execute('DROP TABLE "WaSyncState"')
     with opened(club, tmp_path) as wb, pytest.raises(SchemaGap, match="WaSyncState"):
-        wb.plan_sync_state()
+        wb.runs.plan_sync_state()
     assert not list(tmp_path.rglob("*.plan"))

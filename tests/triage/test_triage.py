@@ -59,7 +59,7 @@ def test_the_run_asked_about_is_the_one_that_is_measured(club) -> None:
         live = [each for each in wb.find_runs() if each.mode == "live"][-1]
         dry = next(each for each in wb.find_runs() if each.mode == "dry")
         found, rehearsed = wb.triage(live.run), wb.triage(dry.run)
-        plan = wb.plan_rollback(live.run)
+        plan = wb.runs.plan_rollback(live.run)
         with pytest.raises(UsageError, match="no run"):
             wb.triage("sync_0")
     ways = found.tables.ways.set_index("way")

@@ -22,7 +22,7 @@ def runs(wb: Workbench) -> Answer:
 @answers("import_report")
 def run(
     wb: Workbench,
-    run_id: Annotated[str, typer.Argument(help="As `workbench runs` shows it.")],
+    run_id: Annotated[str, typer.Argument(help="As `workbench runs` shows it, or its beginning.")],
     limit: Annotated[int, typer.Option(min=1, help="How many records to list; the counts are of all.")] = 50,
 ) -> Answer:
     """Tell record by record what one run did, by which evidence, and what became of it since."""

@@ -43,7 +43,7 @@ def rollback(
     ] = False,
 ) -> Answer:
     """Plan to roll one run back, without losing what anybody did since."""
-    plan = wb.plan_rollback(
+    plan = wb.runs.plan_rollback(
         run_id,
         snapshot=snapshot,
         before=before,

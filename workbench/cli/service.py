@@ -58,7 +58,7 @@ def health(
 @answers("acting", "unmask", one_state=False)
 def plan_sync_state(wb: Workbench) -> Answer:
     """Plan to empty the sync state (guide §7.3); a full sync has to follow, for only that fetches everything."""
-    return wb.explain(wb.plan_sync_state())
+    return wb.explain(wb.runs.plan_sync_state())
 
 
 def _run(wb: Workbench, act: Literal["stop", "start"], past: str) -> Answer:

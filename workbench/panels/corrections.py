@@ -120,7 +120,7 @@ class RunPicker(Planner):
     def planning(self) -> Callable[[], Plan | LevelZero]:
         """Plan to roll the run back."""
         run, snapshot, conflict = self.run, self._snapshot.value, _on_conflict(self._restore)
-        return lambda: self.wb.plan_rollback(run, snapshot=snapshot, on_conflict=conflict)
+        return lambda: self.wb.runs.plan_rollback(run, snapshot=snapshot, on_conflict=conflict)
 
 
 class TierCorrection(Planner):

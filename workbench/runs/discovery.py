@@ -81,17 +81,18 @@ def find_runs(connection: Connection, schema: Schema, reports: Sequence[ImportRe
 
 
 def pick_run(runs: Sequence[Run], run_id: str) -> tuple[Run, list[Run]]:
-    """Return one run and all the others.
+    """Return one run, named by its id or an unambiguous beginning of it, and all the others.
 
     Raises
     ------
     UsageError
-        For an id that left no trace, with the nearest ids that did.
+        For an id that left no trace, with the nearest ids that did; for a beginning of several, with these.
     """
-    for each in runs:
-        if each.run == run_id:
-            return each, [other for other in runs if other is not each]
-    raise unknown("run", run_id, [each.run for each in runs])
+    close = [run for run in runs if run.run == run_id]
+    close = close or [run for run in runs if run_id and run.run.startswith(run_id)]
+    if len(close) != 1:
+        raise unknown("run", run_id, [run.run for run in close or runs])
+    return close[0], [run for run in runs if run is not close[0]]
 
 
 def runs_frame(runs: Sequence[Run]) -> pd.DataFrame:

@@ -80,7 +80,7 @@ def plan_rollback(
             context,
             "rollback",
             parameters={
-                "run": run_id,
+                "run": run.run,
                 "snapshot": snapshot.file_name if snapshot else None,
                 "on_conflict": way,
                 "min_evidence": least.name,

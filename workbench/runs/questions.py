@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 import pandas as pd
 
@@ -11,11 +12,15 @@ from workbench.covering import answering, covering
 from workbench.migration.bundles import bundles_frame, list_bundles
 from workbench.murmurant.importers import ACTIONS, Run
 from workbench.murmurant.spellings import ENTITIES
+from workbench.plans.plan import Plan
 from workbench.reporting.masking import mask_text
 from workbench.runs.discovery import in_words, pick_run, runs_frame
+from workbench.runs.plan import plan_rollback
 from workbench.runs.records import RunRecords, run_records
-from workbench.runs.telling import options
+from workbench.runs.sync_state import plan_sync_state
+from workbench.runs.telling import LevelZero, options
 from workbench.session import Session
+from workbench.snapshots.compare import state_before
 
 _FIRST = ("run", "status", "started", "importer", "members", "registrations")
 
@@ -70,8 +75,8 @@ class Runs:
     def run(self, run_id: str, limit: int | None = 50) -> Answer:
         """Tell record by record what one run did, by which evidence, and what became of it since."""
         records = self.records(run_id, limit)
-        bundles = bundles_frame(list_bundles(self.wb.settings.backups, run_id))
         run, tally = records.run, records.tally
+        bundles = bundles_frame(list_bundles(self.wb.settings.backups, run.run))
         open_ = records.left_out[records.left_out["since"] == ""]
         clean = not records.differences and bool(
             run.rolled_back or (run.status == "completed" and open_.empty)
@@ -119,6 +124,59 @@ class Runs:
     def frame(self) -> pd.DataFrame:
         """Return every import run as a row: see `workbench.runs.discovery.runs_frame`."""
         return runs_frame(self.wb.find_runs())
+
+    def plan_rollback(
+        self,
+        run_id: str,
+        *,
+        snapshot: str | Path | None = None,
+        before: str | None = None,
+        on_conflict: Literal["keep", "restore"] = "keep",
+        min_evidence: str = "likely",
+        sync_state: bool = False,
+    ) -> Plan | LevelZero:
+        """Plan to roll one run back (guide §3); writes a plan file and nothing else.
+
+        Parameters
+        ----------
+        run_id : str
+            Its id, or an unambiguous beginning of it.
+        snapshot : str or path, optional
+            A snapshot from before the run, by its name, its file or ``latest``, or any dump of pg_dump: only the state
+            before knows what rows were that the run changed.
+        before : str, optional
+            Instead, another environment that holds the state before the run.
+        on_conflict : {"keep", "restore"}
+            What becomes of a column that both the run and somebody after it changed.
+        min_evidence : {"certain", "strong", "likely", "weak"}
+            Records tied to the run more weakly are left alone, and listed as unresolved.
+        sync_state : bool
+            Whether to empty the sync state as well (guide §7.3); a full sync has to follow.
+
+        Returns
+        -------
+        Plan or LevelZero
+            Level 0 for a dry run, which wrote nothing: what to fix.
+        """
+        was = None
+        if snapshot or before:
+            was = state_before(snapshot, before, settings=self.wb.settings, live=self.wb.database)
+        with self.wb.planning() as context:
+            return plan_rollback(
+                context,
+                self.wb.find_runs(),
+                run_id,
+                settings=self.wb.settings,
+                snapshot=was,
+                on_conflict=on_conflict,
+                min_evidence=min_evidence,
+                sync_state=sync_state,
+            )
+
+    def plan_sync_state(self) -> Plan:
+        """Plan to reset the sync state (guide §7.3); writes a plan file and nothing else."""
+        with self.wb.planning() as context:
+            return plan_sync_state(context)
 
     @covering
     def records(self, run_id: str, limit: int | None = None) -> RunRecords:
