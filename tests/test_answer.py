@@ -52,7 +52,9 @@ def test_a_narrow_terminal_leaves_columns_out_and_names_them(capsys, monkeypatch
     monkeypatch.setenv("COLUMNS", "40")
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
     wide = pd.DataFrame({name: ["x" * 18] * 5 for name in ("first_one", "second", "third", "last")})
-    print_answer(Answer(parts={"wide": Table(wide, first=("last",))}, next_steps=[Step("Then", COMMAND)]))
+    print_answer(
+        Answer(unmask=True, parts={"wide": Table(wide, first=("last",))}, next_steps=[Step("Then", COMMAND)])
+    )
     lines = capsys.readouterr().out.splitlines()
     assert "first one" in lines[0]
     assert "last" in lines[0]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
 import psycopg
 import pytest
 from sqlalchemy import select
@@ -46,6 +49,22 @@ def test_each_dialect_is_recognised(tables, dialect):
     assert schema.table_of("Registration") == expected[0]
     assert schema.resolved["mappings"].spelling["target"] == expected[1]
     assert schema.has("mappings.run_id") == (dialect == "guide")
+
+
+def test_two_threads_that_ask_at_once_get_the_same_table(tables, monkeypatch):
+    """A query with two tables of one name is refused."""
+    schema, both = schema_of(tables("guide")), Barrier(2, timeout=20)
+    build = type(schema)._build
+
+    def together(self, resolved):
+        made = build(self, resolved)
+        both.wait()
+        return made
+
+    monkeypatch.setattr(type(schema), "_build", together)
+    with ThreadPoolExecutor(2) as pool:
+        one, other = pool.map(schema.source, ["audit"] * 2)
+    assert one is other is schema.audit
 
 
 def test_a_renamed_target_in_the_application_is_a_mixture(tables):

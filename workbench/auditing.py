@@ -16,6 +16,7 @@ from workbench.database.connection import raw
 from workbench.documents import Store
 from workbench.murmurant.spellings import RUN_ID_KEYS
 from workbench.plans.plan import Plan
+from workbench.reporting.masking import mask
 from workbench.runs.discovery import pick_run
 from workbench.session import Session
 from workbench.snapshots.store import list_snapshots
@@ -57,7 +58,9 @@ class Audit:
             else "The latest ones; more: --limit N, or --summary for all of them, counted."
         )
         log = self.state()
-        brief = entries.assign(metadata=[_brief(each) for each in entries["metadata"]])
+        shown = mask(entries, self.wb.shows_people)
+        brief = shown.assign(metadata=[_brief(each) for each in shown["metadata"]])
+        brief.attrs["harmless"] = ("metadata",)  # it is masked already
         table = Table(
             brief[["at", "action", "operator", "metadata", "run", "id"]], empty=_none("such entry", since)
         )

@@ -24,8 +24,8 @@ def explain(wb: Opened, plan: Plan, **facts: Any) -> Answer:
     review, target = Review(wb, plan, "", "", []), plan.target
     values, updated = value_rows(review)
     rows: dict[str, Table] = {}
-    for concept in CONCEPT_OF.values():
-        frame, total = affected_rows(review, concept, ("delete", "insert"))
+    for entity, concept in CONCEPT_OF.items():
+        frame, total = affected_rows(review, entity, ("delete", "insert"))
         rows[concept] = Table(
             frame,
             f"{concept.capitalize()} that would change",

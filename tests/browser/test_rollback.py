@@ -44,6 +44,7 @@ def roll_back_and_bring_back(page: Any, club: Ground) -> None:
     in_table(page, "Runs", run)
     press(page, "Plan the rollback")
     page.get_by_text("Can this plan be approved as it is?").wait_for()
+    _led_to_the_review(page)
     assert not club.changed(before), "a plan is a file"
     press(page, "Preview")
     report = page.frame_locator("iframe.wb-page")
@@ -53,6 +54,7 @@ def roll_back_and_bring_back(page: Any, club: Ground) -> None:
     page.get_by_text(re.compile("dana approves rollback-")).wait_for()
     press(page, "Apply")
     report.get_by_role("heading", name="Post-recovery verification").wait_for()
+    assert page.locator(".wb-answer.wb-fail").count() == 0, "what was applied is no fault"
 
     gone = club.changed(before)
     counts = {table: (len(was), len(now)) for table, (was, now) in gone.items()}
@@ -65,3 +67,10 @@ def roll_back_and_bring_back(page: Any, club: Ground) -> None:
     press(page, "Apply")
     page.locator(".wb-state", has_text="applied, by dana").wait_for()
     assert not club.changed(before)
+
+
+def _led_to_the_review(page: Any) -> None:
+    """Whoever pressed a button above is led to where the plan is told, by sight and by focus."""
+    heading = page.get_by_role("heading", name="Review a plan")
+    page.wait_for_function("document.activeElement.textContent === 'Review a plan'")
+    assert 0 <= heading.bounding_box()["y"] < page.viewport_size["height"] / 2

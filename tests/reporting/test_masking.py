@@ -70,10 +70,30 @@ def test_nor_inside_a_json_cell(key: str, original: str) -> None:
         ("table_name", "Member", "Member"),
         ("members", 3, 3),
         ("by_a_person", False, False),
+        ("householdMotto", "Ann and Bob forever", DOTS),
+        ("favourite", "2f1c77aa-9a52-4f2e-8a6e-7f2f5e2f8a11", "2f1c77aa-9a52-4f2e-8a6e-7f2f5e2f8a11"),
+        ("lastSeen", "2026-05-01 10:00:59+00", "2026-05-01 10:00:59+00"),
+        ("extra", 7, 7),
+        ("extra", "+15550109955", DOTS),
     ],
 )
 def test_what_is_masked_and_what_stays(column: str, value: object, expected: object) -> None:
     assert mask(pd.DataFrame({column: [value]}))[column][0] == expected
+
+
+def test_text_is_somebody_s_unless_its_column_is_known_to_be_harmless() -> None:
+    """Also under the keys of a document, and where a row names the column that its values are of."""
+    seen = mask(
+        pd.DataFrame({"why": ["a rule"], "motto": ["Ann's"], "kept": [{"motto": "Ann's", "status": "ok"}]})
+    )
+    assert seen.iloc[0].tolist() == ["a rule", DOTS, {"motto": DOTS, "status": "ok"}]
+    declared = pd.DataFrame({"motto": ["a rule's"], "email": ["ann@example.org"]})
+    declared.attrs["harmless"] = ("motto", "email")
+    assert mask(declared).iloc[0].tolist() == ["a rule's", f"a{DOTS}@example.org"]
+    frame = pd.DataFrame(
+        {"column": ["motto", "status"], "before": ["Ann's", "PAID"], "now": ["Bob's", "DUE"]}
+    )
+    assert mask(frame)[["before", "now"]].to_numpy().tolist() == [[DOTS, DOTS], ["PAID", "DUE"]]
 
 
 def test_a_row_s_own_names_are_masked_in_the_text_beside_them() -> None:
@@ -103,7 +123,7 @@ def test_two_columns_of_one_name_and_no_rows_at_all() -> None:
 
 
 def test_kinds_by_name() -> None:
-    assert [kind_of(each) for each in ("e-mail", "memberEmail", "mobile", "event_name", "id", "")] == [
-        "email", "email", "phone", None, None, None,
+    assert [kind_of(each) for each in ("e-mail", "memberEmail", "mobile", "event_name", "id", "motto")] == [
+        "email", "email", "phone", None, None, "unknown",
     ]  # fmt: skip
     assert mask_text("mail bob@club.example now") == f"mail b{DOTS}@club.example now"

@@ -258,7 +258,7 @@ def ask(
         names, shown = [names[place] for place in at], [shown[place] for place in at]
         rows = [tuple(row[place] for place in at) for row in rows]
     frame = pd.DataFrame.from_records(rows, columns=shown)
-    frame.attrs["names"] = names
+    frame.attrs |= {"names": names, "harmless": tuple(harmless or ())}
     return count, frame, f"{before}{body}".replace("%%", "%")
 
 

@@ -132,7 +132,8 @@ class Schema:
         if concept not in self._sources:
             self.refuse_unreadable(concept)
             self.require(concept)
-            self._sources[concept] = self._build(self.resolved[concept])
+            # Panels ask in threads of their own: the first one made is everybody's, for two would not be one table.
+            self._sources.setdefault(concept, self._build(self.resolved[concept]))
         return self._sources[concept]
 
     members = property(lambda self: self.source("members"))

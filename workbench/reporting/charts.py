@@ -47,8 +47,6 @@ _WAYS = (
     ("references_at_risk", "references at risk", ORANGE, ".."),
 )
 _REHEARSED = {"fresh": (GREEN, "-"), "stale": (ORANGE, ":"), "failed": (RED, "--"), "none": (RED, "-"), "unknown": (GREY, ":")}  # fmt: skip
-_NAMED = 15
-"""Events that have a bar, the worst first."""
 
 NOBODY_SAYS, HAVE_NONE, REST = "not known", "none", "others"
 """Where no tier is expected, where a member has none, and what the smallest tiers are summed under."""
@@ -77,9 +75,7 @@ def tier_chart(frame: pd.DataFrame) -> Figure:
         Bar(_code(code), int(n), f"{int(n):,} ({int(n) / total:.0%})" if total else "0", RED if pd.isna(code) else BLUE)
         for code, n in zip(frame["code"], frame["members"], strict=True)
     ]  # fmt: skip
-    figure, _ = bars(rows, f"Members by membership {kind}", "members")
-    told = "; ".join(f"{row.label} {row.value:,}" for row in rows[:12])
-    return described(figure, f"Members by {kind}: {told}", rows)
+    return bars(rows, f"Members by membership {kind}", "members")
 
 
 def tier_matrix_chart(frame: pd.DataFrame, kind: str = "tier") -> Figure:
@@ -126,8 +122,7 @@ def counts_chart(frame: pd.DataFrame) -> Figure:
         rows.append(Bar(str(name), int(count), words, RED if off else BLUE, mark=mark))
     known = bool(frame["expected"].notna().any())
     unit = f"rows; {'the black mark is what was' if known else 'nobody said how many were'} expected"
-    figure, _ = bars(rows, "Rows found, and expected", unit, room=0.45)
-    return described(figure, "Rows per table: " + "; ".join(f"{row.label} {row.words}" for row in rows), rows)
+    return bars(rows, "Rows per table", unit, room=0.45)
 
 
 def runs_chart(frame: pd.DataFrame, highlight: str = "") -> Figure:
@@ -177,10 +172,7 @@ def actions_chart(tally: pd.DataFrame) -> Figure:
         for action in ACTIONS
         if sums.get((entity, action))
     ]  # fmt: skip
-    figure, _ = bars(rows, "What the run did", "records")
-    return described(
-        figure, "What the run did: " + "; ".join(f"{row.words} {row.label}" for row in rows), rows
-    )
+    return bars(rows, "What the run did", "records")
 
 
 def changes_chart(frame: pd.DataFrame) -> Figure:
@@ -189,9 +181,7 @@ def changes_chart(frame: pd.DataFrame) -> Figure:
     for table, operation, count in zip(frame["table"], frame["operation"], frame["rows"], strict=True):
         colour, done = _OPERATIONS.get(str(operation), (GREY, "changed"))
         rows.append(Bar(str(table), int(count), f"{int(count):,} {done}", colour))
-    figure, _ = bars(rows, "Rows that would change", "rows", room=0.25)
-    told = "; ".join(f"{row.label} {row.words}" for row in rows[:MOST])
-    return described(figure, f"Rows that would change: {told}", rows)
+    return bars(rows, "Rows that would change", "rows", room=0.25)
 
 
 def differences_chart(frame: pd.DataFrame) -> Figure:
@@ -208,23 +198,20 @@ def authors_chart(frame: pd.DataFrame) -> Figure:
 
 def ways_chart(frame: pd.DataFrame) -> Figure:
     """Draw what each way out puts right, loses and leaves at risk (the table ``ways`` of a triage)."""
-    rows, told = [], []
+    rows = []
     for row in frame.to_dict("records"):
         timed = "" if pd.isna(row["minutes"]) or not row["possible"] else f", {int(row['minutes'])} min"
         name = f"{'→ ' if row['recommended'] else ''}{row['way']}{timed}"
         if not row["possible"]:
             rows.append(Bar(name, 0, "not possible here", GREY))
-            told.append(f"{row['way']}: not possible here")
             continue
-        counts = [(None if pd.isna(row[column]) else int(row[column])) for column, *_ in _WAYS]
-        said = [f"{'not known' if n is None else f'{n:,}'} {words}" for n, (_, words, *_) in zip(counts, _WAYS, strict=True)]  # fmt: skip
-        rows += [
-            Bar(name, n or 0, words, colour, hatch=hatch)
-            for n, words, (*_, colour, hatch) in zip(counts, said, _WAYS, strict=True)
-        ]
-        told.append(f"{row['way']}: {', '.join(said)}")
-    figure, _ = bars(rows, "The ways out, side by side", "rows", room=0.35)
-    return described(figure, "The ways out. " + "; ".join(told), rows)
+        for column, words, colour, hatch in _WAYS:
+            unknown = pd.isna(row[column])
+            count = 0 if unknown else int(row[column])
+            rows.append(
+                Bar(name, count, f"{'not known' if unknown else f'{count:,}'} {words}", colour, hatch=hatch)
+            )
+    return bars(rows, "The ways out, side by side", "rows", room=0.35)
 
 
 def mapping_scores_chart(problems: pd.DataFrame) -> Figure:
@@ -260,23 +247,17 @@ def match_waterfall_chart(pair: pd.Series[Any] | None) -> Figure:
     pair : pandas.Series or None
         A row of `match_members`, with its ``weight_`` columns in bits; None draws nothing.
     """
-    unit = "bits of evidence (each doubles the odds; 0 is even chances)"
-    if pair is None:
-        return described(bars([], "Why two members match", unit)[0], "", [])
-    weights = {name: float(pair.get(f"weight_{name}", 0)) for name in COMPARED}
-    rows, total = [], 0.0
-    for name, worth in weights.items():
+    rows, total = list[Bar](), 0.0
+    for name, words in COMPARED.items() if pair is not None else ():
+        worth = float(pair.get(f"weight_{name}", 0))  # type: ignore[union-attr]
         if abs(worth) >= 0.005:
-            colour = GREEN if worth > 0 else RED
-            rows.append(Bar(COMPARED[name], worth, f"{worth:+.1f}", colour, start=total))
+            rows.append(Bar(words, worth, f"{worth:+.1f}", GREEN if worth > 0 else RED, start=total))
             total += worth
-    told = "; ".join(f"{row.label} {row.words}" for row in rows)
-    rows.append(Bar("all together", total, f"{total:+.1f} bits: {float(pair['probability']):.1%}"))
-    title = f"Why {str(pair['left'])[:8]}… and {str(pair['right'])[:8]}… match"
-    figure, axes = bars(rows, title, unit)
-    ends = [end for row in rows for end in (row.start, row.start + row.value)]
-    axes.set_xlim(min(*ends, 0) - 2, max(*ends, 0) + 8)
-    return described(figure, f"Bits of evidence: {told}; all together {total:+.1f}", rows)
+    title = "Why two members match"
+    if pair is not None:
+        rows.append(Bar("all together", total, f"{total:+.1f} bits: {float(pair['probability']):.1%}"))
+        title = f"Why {str(pair['left'])[:8]}… and {str(pair['right'])[:8]}… match"
+    return bars(rows, title, "bits of evidence (each doubles the odds; 0 is even chances)")
 
 
 def cluster_sizes_chart(clusters: pd.DataFrame) -> Figure:

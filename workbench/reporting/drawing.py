@@ -102,7 +102,7 @@ class Cell(NamedTuple):
     kind: str
 
 
-def bars(rows: Sequence[Bar], title: str, unit: str, *, room: float = 0.18) -> tuple[Figure, Axes]:
+def bars(rows: Sequence[Bar], title: str, unit: str, told: str = "", *, room: float = 0.18) -> Figure:
     """Draw horizontal bars, the first on top; of more than `MOST` the rest are summed in the last one.
 
     Parameters
@@ -111,6 +111,8 @@ def bars(rows: Sequence[Bar], title: str, unit: str, *, room: float = 0.18) -> t
         Of rows with the same label in succession only the first is labelled.
     unit : str
         What is counted.
+    told : str
+        The alternative text; else the title, and what stands beside the bars.
     room : float
         Space for words beside the longest bar, as a share of it.
     """
@@ -123,28 +125,22 @@ def bars(rows: Sequence[Bar], title: str, unit: str, *, room: float = 0.18) -> t
         axes.barh(
             place, row.value, 0.7, left=row.start, color=row.colour, hatch=row.hatch, edgecolor="white", linewidth=0.4
         )  # fmt: skip
+        end = max(row.start, row.start + row.value)
         if row.mark is not None:
             axes.plot([row.mark] * 2, [place - 0.42, place + 0.42], color="black", linewidth=2)
-        backwards = row.value < 0 and not row.start
-        end = (
-            row.value
-            if backwards
-            else max(row.start, row.start + row.value, row.start if row.mark is None else row.mark)
-        )
-        axes.annotate(
-            row.words, (end, place), xytext=(-5 if backwards else 5, 0), textcoords="offset points", va="center",
-            ha="right" if backwards else "left",
-        )  # fmt: skip
+            end = max(end, row.mark)
+        axes.annotate(row.words, (end, place), xytext=(5, 0), textcoords="offset points", va="center")
     _label_rows(
         axes, [row.label if at == 0 or rows[at - 1].label != row.label else "" for at, row in enumerate(rows)]
     )
     _finish(axes, unit, room)
-    ends = [each for row in rows for each in (row.start, row.start + row.value)]
+    ends = [end for row in rows for end in (row.start, row.start + row.value)]
     if min(ends, default=0) < 0:
-        far = max(map(abs, ends)) or 1
-        axes.set_xlim(min(ends) - 0.9 * far, max(*ends, 0) + 0.9 * far)
+        far = max(map(abs, ends))
+        axes.set_xlim(min(ends) - 0.1 * far, max(*ends, 0) + 0.5 * far)
         axes.axvline(0, color="#444444", linewidth=0.8)
-    return figure, axes
+    said = told or f"{title}: " + "; ".join(f"{row.label} {row.words}" for row in rows)
+    return described(figure, said, rows)
 
 
 def stacked_bars(

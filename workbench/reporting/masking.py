@@ -1,4 +1,4 @@
-"""Personal data, masked by what a column is called.
+"""Personal data, masked: what is declared to be somebody's, and all text of columns that nobody declared harmless.
 
 Ids, Wild Apricot ids, titles and counts stay: with them somebody who may can look the person up.
 """
@@ -14,69 +14,87 @@ import pandas as pd
 
 DOTS = "•••"
 
-Kind = Literal["name", "email", "phone", "text"]
+Kind = Literal["name", "email", "phone", "text", "unknown"]
 
-_WORDS: dict[str, Kind] = {
-    **dict.fromkeys(
-        ("name", "names", "firstname", "lastname", "fullname", "surname", "nickname", "username"), "name"
-    ),
-    **dict.fromkeys(("told", "claimed", "contact", "person", "guest", "spouse", "partner"), "name"),
-    **dict.fromkeys(("email", "emails", "mail", "gmail"), "email"),
-    **dict.fromkeys(("phone", "phones", "mobile", "cell", "tel", "telephone", "fax"), "phone"),
-    **dict.fromkeys(
-        ("address", "street", "city", "zip", "postcode", "postal", "birthday", "birth", "dob"), "text"
-    ),
-    **dict.fromkeys(
-        ("note", "notes", "comment", "comments", "content", "bio", "biography", "remark", "remarks"), "text"
-    ),
-    **dict.fromkeys(
-        ("message", "diet", "dietary", "allergies", "medical", "emergency", "password", "token"), "text"
-    ),
+# fmt: off
+_PERSONAL: dict[Kind, set[str]] = {
+    "name": {
+        "name", "names", "firstname", "lastname", "fullname", "surname", "nickname", "username", "told", "claimed",
+        "contact", "person", "guest", "spouse", "partner",
+    },
+    "email": {
+        "email", "emails", "mail", "gmail",
+    },
+    "phone": {
+        "phone", "phones", "mobile", "cell", "tel", "telephone", "fax",
+    },
+    "text": {
+        "address", "street", "city", "zip", "postcode", "postal", "birthday", "birth", "dob", "note", "notes",
+        "comment", "comments", "content", "bio", "biography", "remark", "remarks", "message", "diet", "dietary",
+        "allergies", "medical", "emergency", "password", "token",
+    },
 }
+"""Words in the names of columns that hold personal data, by its kind."""
+
 # "table_name" and the like name things, not people; an id or a count of persons is neither.
 _OF_THINGS = {
-    *("table", "column", "file", "tier", "event", "check", "level", "environment", "report", "importer"),
-    *("key", "id", "ids", "count", "tag"),
+    "table", "column", "file", "tier", "event", "check", "level", "environment", "report", "importer", "key", "id",
+    "ids", "count", "tag",
 }
-_KEPT = {"id", "run", "ids", "key", "title", "uuid", "target"}
-_METADATA = {"metadata", "before", "after", "changes"}
-_HARMLESS = {
-    *("syncRunId", "run_id", "runId", "importRunId", "waId", "mode", "source", "operator", "environment"),
-    *(
-        "oldStatus",
-        "newStatus",
-        "status",
-        "entityType",
-        "resourceType",
-        "migrationAction",
-        "version",
-        "target",
-        "file",
-    ),
-    *("request", "restored_from", "backup_sha256", "backup_created_at", "safety_backup"),
-    *("cutoff", "export_file", "snapshot", "outcome", "kind"),
-    *("plan", "undone_plan", "root_plan", "digest", "approved_by", "records_affected"),
-    *("configuration", "configuration_sha256", "column", "corrected"),
-    *("rule", "fix", "rules", "rules_sha256", "records"),
-    *("bundle", "bundle_sha256", "dry_run", "content_sha256"),
-    *("entity", "canonical", "duplicates", "records_moved", "records_deleted"),
-    *("oldMurmurantId", "newMurmurantId", "backup_file", "restore_time", "last_batch", "duration"),
+_IDENTIFIERS = {"id", "run", "ids", "key", "uuid", "target"}
+_HARMLESS = _OF_THINGS | _IDENTIFIERS | {
+    "title", "uuid", "status", "code", "kind", "type", "state", "mode", "sync", "operation", "action", "fate",
+    "decision", "strength", "severity", "risk", "outcome", "entity", "event", "events", "member", "members",
+    "registration", "registrations", "import", "mapping", "tiers", "photo", "cluster", "cycle", "left", "right",
+    "operator", "importer", "by", "who", "author", "authors", "through", "back", "since", "at", "when", "started",
+    "finished", "moment", "version", "why", "reason", "because", "evidence", "finding", "problem", "failure",
+    "symptom", "guide", "item", "subject", "section", "question", "remedy", "what", "would", "should", "said",
+    "says", "asks", "agrees", "differs", "lacks", "live", "targets", "source", "child", "modes", "ways",
+    "commands", "missing", "holds", "bundles", "files", "verified", "role", "redacted", "export", "trace",
+    "config", "duration", "start", "end", "against", "surely", "how", "it", "here", "be", "actual", "expected",
+    "nearest", "found", "canonical", "stays", "survives", "rehearsed", "dry", "way", "step", "rule", "policy",
+    "waived", "plan", "command", "change", "changes", "row", "record", "records", "detail", "value", "values",
+    "sha256", "digest", "size", "database", "schema", "server", "snapshot", "backup", "bundle", "path", "request",
+    "setting", "where", "columns", "compared", "levels", "newer", "next", "field",
 }
-"""Keys of audit metadata whose values say what was done, never whose record it was."""
+"""Words in the names of columns that hold no personal data; text of any other column may be somebody's."""
 
+_DOCUMENTS = {"metadata", "before", "after", "changes"}
+"""What columns are called that hold documents of any shape."""
+
+_DOCUMENTED = {
+    "syncRunId", "run_id", "runId", "importRunId", "waId", "mode", "source", "operator", "environment", "oldStatus",
+    "newStatus", "status", "entityType", "resourceType", "migrationAction", "version", "target", "file", "request",
+    "restored_from", "backup_sha256", "backup_created_at", "safety_backup", "cutoff", "export_file", "snapshot",
+    "outcome", "kind", "plan", "undone_plan", "root_plan", "digest", "approved_by", "records_affected",
+    "configuration", "configuration_sha256", "column", "corrected", "rule", "fix", "rules", "rules_sha256",
+    "records", "bundle", "bundle_sha256", "dry_run", "content_sha256", "entity", "canonical", "duplicates",
+    "records_moved", "records_deleted", "oldMurmurantId", "newMurmurantId", "backup_file", "restore_time",
+    "last_batch", "duration",
+}
+"""Keys of documents, such as audit metadata, whose values say what was done, never whose record it was."""
+# fmt: on
+
+_KIND_OF: dict[str, Kind] = {word: kind for kind, words in _PERSONAL.items() for word in words}
 _VALUES = {"export", "here", "before", "run", "now"}
 """What values are called in a frame whose rows name the field they are of, in ``field`` or ``column``."""
 
-_SHA256 = re.compile(r"[0-9a-f]{64}")
+_PLAIN = re.compile(
+    r"\W*\d[\d,]{0,5}(\.\d+)?\W*|true|false|[0-9a-f]{64}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+    r"|\d{4}-\d\d-\d\d([ T]\d\d:\d\d(:\d\d(\.\d+)?)?( ?(UTC|Z|[+-]\d\d(:?\d\d)?))?)?|\W*"
+)
+"""Text that is nobody's in any column: a small number, a digest, an id, a moment."""
+
 _EMAIL = re.compile(r"[^\s@<>()\[\],;:\"'/\\|=]+@[^\s@<>()\[\],;:\"'/\\|=]+")
 
 
 def kind_of(column: object) -> Kind | None:
-    """Tell what personal data a column of this name holds; None when it holds none."""
+    """Tell what personal data a column of this name holds: None when it holds none, ``unknown`` when nobody knows."""
     words = words_of(column)
-    if not words or _OF_THINGS & set(words):
+    if _OF_THINGS & set(words):
         return None
-    return next((_WORDS[word] for word in reversed(words) if word in _WORDS), None)
+    known = next((_KIND_OF[word] for word in reversed(words) if word in _KIND_OF), None)
+    return known or (None if _HARMLESS & set(words) else "unknown")
 
 
 def words_of(column: object) -> list[str]:
@@ -87,14 +105,17 @@ def words_of(column: object) -> list[str]:
 
 def is_identifier(column: object) -> bool:
     """Whether a column holds ids or keys, which are shown as they are: unmasked, digits not grouped."""
-    return bool(_KEPT & set(words_of(column))) and "title" not in words_of(column)
+    words = set(words_of(column))
+    return bool(_IDENTIFIERS & words) and "title" not in words
 
 
 def mask(frame: pd.DataFrame, unmask: bool = False) -> pd.DataFrame:
     """Mask what is personal in a frame.
 
-    Columns are judged by their names, JSON cells by their inner keys. E-mail addresses are masked
-    wherever they stand, and the row's own names in any text beside them; ids and titles stay.
+    Columns are judged by their names, and text of one that is not known is masked, unless ``frame.attrs["harmless"]``
+    names it. In documents everything is, but
+    what is known to be harmless. E-mail addresses are masked wherever they stand, and the row's own names in any
+    text beside them; ids and titles stay.
 
     Parameters
     ----------
@@ -111,13 +132,15 @@ def mask(frame: pd.DataFrame, unmask: bool = False) -> pd.DataFrame:
     if unmask:
         return frame.copy()
     columns = list(frame.columns)
-    rows = [_mask_row(columns, row) for row in frame.itertuples(index=False, name=None)]
+    harmless = frame.attrs.get("harmless", ())
+    judged = ["code" if name in harmless and kind_of(name) == "unknown" else name for name in columns]
+    rows = [_mask_row(judged, row) for row in frame.itertuples(index=False, name=None)]
     masked = pd.DataFrame(rows, index=frame.index, columns=range(len(columns)), dtype=object)
-    for position in range(len(columns)):
+    for position, column in enumerate(columns):
         # A column in which nothing can be hidden keeps its type: numbers and dates stay what they are.
-        if frame.dtypes.iloc[position].kind in "iufbM" and kind_of(columns[position]) is None:
+        if frame.dtypes.iloc[position].kind in "iufbM" and kind_of(column) in (None, "unknown"):
             masked[position] = frame.iloc[:, position]
-    masked.columns = frame.columns
+    masked.columns, masked.attrs = frame.columns, dict(frame.attrs)
     return masked
 
 
@@ -132,30 +155,35 @@ def _mask_row(columns: list[Any], row: tuple[Any, ...]) -> list[Any]:
     if of:  # a value is as personal as the field that it is of
         kind = "full_name" if of == "person" else of
         cells = [(kind if column in _VALUES else column, value) for column, value in cells]
-    own = [str(value) for column, value in cells if kind_of(column) and isinstance(value, str)]
+    own = [
+        value
+        for column, value in cells
+        if isinstance(value, str) and kind_of(column) not in (None, "unknown")
+    ]
     return [_mask_cell(column, value, own) for column, value in cells]
 
 
 def _mask_cell(column: object, value: Any, own: Iterable[str] = ()) -> Any:
     kind = kind_of(column)
     if isinstance(value, dict):
-        if _METADATA & set(words_of(column)):
-            return _mask_metadata(value)
-        return {key: _mask_cell(key if kind is None else column, inner, own) for key, inner in value.items()}
+        if _DOCUMENTS & set(words_of(column)):
+            return _mask_document(value)
+        own_kind = kind in (None, "unknown")
+        return {key: _mask_cell(key if own_kind else column, inner, own) for key, inner in value.items()}
     if isinstance(value, list | tuple | set):
         return [_mask_cell(column, inner, own) for inner in value]
-    if value is None or value is pd.NaT or value is pd.NA or value != value:
-        return value
-    if isinstance(value, bool):
+    if value is None or value is pd.NaT or value is pd.NA or value != value or isinstance(value, bool):
         return value  # yes or no is nobody's name: "by_a_person"
-    if kind is not None:
+    if kind not in (None, "unknown"):
         return _mask_value(kind, str(value))
     if not isinstance(value, str):
         return value
     if value[:1] in "{[" and (parsed := _json(value)) is not None:
         return json.dumps(_mask_cell(column, parsed, own), ensure_ascii=False)
+    if kind == "unknown":
+        return value if _PLAIN.fullmatch(value) else DOTS
     value = mask_text(value)
-    if _KEPT & set(words_of(column)):
+    if is_identifier(column) or "title" in words_of(column):
         return value
     for each in own:
         if len(each) > 2 and each in value:
@@ -163,18 +191,17 @@ def _mask_cell(column: object, value: Any, own: Iterable[str] = ()) -> Any:
     return value
 
 
-def _mask_metadata(value: Any, key: str = "") -> Any:
-    """Mask all words of a JSON document whose shape is anybody's, but those known to name no person."""
+def _mask_document(value: Any, key: str = "") -> Any:
+    """Mask all words of a document whose shape is anybody's, but those known to name no person."""
     if isinstance(value, dict):
-        return {inner: _mask_metadata(each, inner) for inner, each in value.items()}
+        return {inner: _mask_document(each, inner) for inner, each in value.items()}
     if isinstance(value, list):
-        return [_mask_metadata(each, key) for each in value]
-    if not isinstance(value, str) or not value or key in _HARMLESS or _SHA256.fullmatch(value):
-        return value
-    return DOTS
+        return [_mask_document(each, key) for each in value]
+    harmless = not isinstance(value, str) or key in _DOCUMENTED or re.fullmatch(r"[0-9a-f]{64}|", value)
+    return value if harmless else DOTS
 
 
-def _mask_value(kind: Kind, value: str) -> str:
+def _mask_value(kind: Kind | None, value: str) -> str:
     if DOTS in value:
         return value  # masked before
     if not value.strip():

@@ -12,24 +12,21 @@ from itertools import islice
 
 import pandas as pd
 from markupsafe import Markup
+from sqlalchemy import Connection
 
-from workbench.murmurant.spellings import CONCEPT_OF, CONCEPTS, ENTITIES
+from workbench.mappings.search import records_in_words
+from workbench.murmurant.spellings import CONCEPT_OF, CONCEPTS, ENTITIES, EVENT, MEMBER, REGISTRATION
 from workbench.plans.plan import OPERATIONS, Plan, Row, Section
 from workbench.reporting.reviewing import Review, noted
 from workbench.reporting.tables import Shown, table
 from workbench.reporting.whose import (
-    CONCEPT_OF_TABLE,
-    Facts,
+    ENTITY_OF_TABLE,
     Pair,
     Rows,
-    events,
     fairly,
     in_words,
     masked_value,
-    members,
-    registrations,
     spoken_values,
-    with_names,
 )
 
 SHOWN = 40
@@ -40,9 +37,9 @@ _SEARCHED = 20_000
 
 _FATES = {"delete": "deleted", "update": "changed", "insert": "added"}
 _COLUMNS = {
-    "members": ("first_name", "last_name", "email"),
-    "events": ("event", "start"),
-    "registrations": ("first_name", "last_name", "event"),
+    MEMBER: {"first_name": "first_name", "last_name": "last_name", "email": "email"},
+    EVENT: {"event": "title", "start": "start"},
+    REGISTRATION: {"first_name": "first_name", "last_name": "last_name", "event": "title"},
 }
 # A word with three digits names a record: an id, a number, a run. Possessive, so that no text takes long.
 _NAMES = re.compile(r"(?<![\w-])(?:[A-Za-z_-]*+\d){3}+[\w-]*+")
@@ -57,9 +54,8 @@ def plan_affected(review: Review) -> Shown:
         words = "The plan was applied, so what it deleted is not there to be named."
     shown = [Shown(Markup('<p class="wb-note">{}</p>').format(words), words)] if words else []
     for entity in ENTITIES:
-        concept = CONCEPT_OF[entity]
-        frame, total = affected_rows(review, concept)
-        caption = f"{concept.capitalize()} that would change"
+        frame, total = affected_rows(review, entity)
+        caption = f"{CONCEPT_OF[entity].capitalize()} that would change"
         shown.append(table(frame, caption, review.wb.shows_people, limit=SHOWN, total=total))
     return _one_after_another(shown)
 
@@ -117,23 +113,13 @@ def plan_conservation(review: Review) -> Shown:
 
 def plan_kept(review: Review) -> Shown:
     """Show what a plan leaves alone: the reasons, counted, then rows."""
-    reasons, rows = _grouped(review.plan, "kept")
-    words = _words(review, [(str(each[0]), str(each[1])) for each in rows])
-    frame = pd.DataFrame(
-        [{"record": _record(words, name, key), "reason": reason, "key": key} for name, key, reason in rows]
-    )
-    counts = pd.DataFrame(
-        [(name, what, n) for (name, what), n in reasons], columns=["table", "reason", "rows"]
-    )
-    unmask, total = review.wb.shows_people, noted(review.plan, "kept")
-    if not total:
-        return table(counts, "Rows that are kept")
-    return _one_after_another(
-        [
-            table(counts, "Why rows are kept", unmask, limit=SHOWN),
-            table(frame, "Rows that are kept", unmask, limit=SHOWN, total=total),
-        ]
-    )
+    return _left(review, "kept", "Why rows are kept", "Rows that are kept", "reason")
+
+
+def plan_unresolved(review: Review) -> Shown:
+    """Show what a plan leaves undecided, and what would decide it: counted, then rows."""
+    columns = "reason", "what_would_decide_it"
+    return _left(review, "unresolved", "What would decide them", "Rows left undecided", *columns)
 
 
 def plan_conflicts(review: Review) -> Shown:
@@ -160,36 +146,29 @@ def plan_conflicts(review: Review) -> Shown:
     )
 
 
-def plan_unresolved(review: Review) -> Shown:
-    """Show what a plan leaves undecided, and what would decide it: counted, then rows."""
-    reasons, rows = _grouped(review.plan, "unresolved")
-    words = _words(review, [(str(each[0]), str(each[1])) for each in rows])
-    counts = pd.DataFrame(
-        [(name, why, by, n) for (name, why, by), n in reasons],
-        columns=["table", "reason", "what_would_decide_it", "rows"],
-    )
+def _left(review: Review, name: str, why: str, caption: str, *columns: str) -> Shown:
+    """Count the notes of one kind by their reasons, and show some of the rows."""
+    total, unmask = noted(review.plan, name), review.wb.shows_people
+    reasons, rows = _grouped(review.plan, name)
+    words = _words(review, [(str(row[0]), str(row[1])) for row in rows])
     frame = pd.DataFrame(
-        [{"record": _record(words, name, key), "reason": reason, "key": key} for name, key, reason, _ in rows]
+        [{"record": _record(words, row[0], row[1]), "reason": row[2], "key": row[1]} for row in rows]
     )
-    unmask, total = review.wb.shows_people, noted(review.plan, "unresolved")
+    shown = table(frame, caption, unmask, limit=SHOWN, total=total)
     if not total:
-        return table(counts, "Rows left undecided")
-    return _one_after_another(
-        [
-            table(counts, "What would decide them", unmask, limit=SHOWN),
-            table(frame, "Rows left undecided", unmask, limit=SHOWN, total=total),
-        ]
-    )
+        return shown
+    counts = pd.DataFrame([(*kind, count) for kind, count in reasons], columns=["table", *columns, "rows"])
+    return _one_after_another([table(counts, why, unmask, limit=SHOWN), shown])
 
 
 def affected_rows(
-    review: Review, concept: str, operations: Sequence[str] = OPERATIONS
+    review: Review, entity: str, operations: Sequence[str] = OPERATIONS
 ) -> tuple[pd.DataFrame, int]:
     """Lay out whose rows of one kind change, a few of each operation; and count them all."""
     sections = [
         each
         for each in review.plan.operations
-        if each.name in operations and CONCEPT_OF_TABLE.get(each.table) == concept
+        if each.name in operations and ENTITY_OF_TABLE.get(each.table) == entity
     ]
     rows = fairly(
         [_each(review.plan, [one for one in sections if one.name == name]) for name in OPERATIONS], SHOWN
@@ -197,17 +176,23 @@ def affected_rows(
     brought = {
         _key(section, row): _canonical(section, row) for section, row in rows if section.name == "insert"
     }
-    live = [_key(section, row) for section, row in rows if section.name != "insert"]
-    known = _facts(review, concept, live, brought)
+    known = brought
+    if review.here:
+        live = [_key(section, row) for section, row in rows if section.name != "insert"]
+        with review.wb.reading() as connection:
+            if entity == REGISTRATION:
+                brought = _with_names(review, connection, brought)
+            known = records_in_words(connection, review.wb.schema, entity, live) | brought
     frame = pd.DataFrame(
         [
             {
                 "would_be": _FATES[section.name],
-                **{name: _named(known.get(_key(section, row), {}), name) for name in _COLUMNS[concept]},
+                **{shown: known.get(key, {}).get(name) for shown, name in _COLUMNS[entity].items()},
                 "columns": ", ".join(_told(section)) if section.name == "update" else None,
-                "key": _key(section, row),
+                "key": key,
             }
             for section, row in rows
+            for key in [_key(section, row)]
         ]
     )
     # Which columns are set says something of updates only.
@@ -216,39 +201,29 @@ def affected_rows(
     return frame, sum(each.rows for each in sections)
 
 
-def _facts(review: Review, concept: str, live: list[str], brought: Rows) -> Rows:
-    if not review.here:
-        return brought
-    ask = {"members": members, "events": events, "registrations": registrations}[concept]
-    schema = review.wb.schema
-    with review.wb.reading() as connection:
-        found = ask(connection, schema, live)
-        if concept == "registrations" and brought:
-            brought = with_names(connection, schema, brought, _put_back(review.plan, brought))
-    return found | brought
-
-
-def _put_back(plan: Plan, found: Rows) -> dict[str, Rows]:
-    """Return the members and events that a plan would put back and that some registrations refer to."""
-    wanted = {str(value) for facts in found.values() for value in facts.values()}
-    there: dict[str, Rows] = {}
-    for concept in ("members", "events"):
-        sections = [
+def _with_names(review: Review, connection: Connection, registrations: Rows) -> Rows:
+    """Name who comes to what in registrations that a plan would put back, and perhaps member and event with them."""
+    known: dict[str, Rows] = {}
+    for entity, column in ((MEMBER, "member_id"), (EVENT, "event_id")):
+        wanted = {str(facts[column]) for facts in registrations.values() if facts.get(column)}
+        inserts = [
             each
-            for each in plan.operations
-            if each.name == "insert" and CONCEPT_OF_TABLE.get(each.table) == concept
+            for each in review.plan.operations
+            if each.name == "insert" and ENTITY_OF_TABLE.get(each.table) == entity
         ]
-        there[concept] = {
+        back = islice(_each(review.plan, inserts), _SEARCHED) if wanted else ()
+        known[column] = records_in_words(connection, review.wb.schema, entity, sorted(wanted)) | {
             _key(section, row): _canonical(section, row)
-            for section, row in islice(_each(plan, sections), _SEARCHED)
+            for section, row in back
             if _key(section, row) in wanted
         }
-    return there
-
-
-def _named(facts: Facts, name: str) -> object:
-    """Return a fact; of an event its title, whichever way it is called."""
-    return facts.get(name, facts.get("title") if name == "event" else None)
+    return {
+        key: {
+            **known["event_id"].get(str(facts.get("event_id")), {}),
+            **known["member_id"].get(str(facts.get("member_id")), {}),
+        }
+        for key, facts in registrations.items()
+    }
 
 
 def _each(plan: Plan, sections: list[Section]) -> Iterator[tuple[Section, Row]]:
@@ -261,9 +236,9 @@ def _key(section: Section, row: Row) -> str:
     return "/".join(str(row[section.columns.index(each)]) for each in section.key)
 
 
-def _canonical(section: Section, row: Row) -> Facts:
+def _canonical(section: Section, row: Row) -> dict[str, object]:
     """Return an inserted row under the columns' canonical names."""
-    spelled = CONCEPTS[CONCEPT_OF_TABLE[section.table]].columns
+    spelled = CONCEPTS[CONCEPT_OF[ENTITY_OF_TABLE[section.table]]].columns
     names = {real: name for name, reals in spelled.items() for real in reals}
     return {names[real]: value for real, value in zip(section.columns, row, strict=True) if real in names}
 
