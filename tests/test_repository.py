@@ -93,7 +93,7 @@ SIZES = {
     "runs": 2850,
     "snapshots": 2650,
     "mappings": 2375,
-    "facade": 2500,
+    "facade": 2450,
     "cli": 2325,
     "murmurant": 2025,
     "plans": 1950,
@@ -102,12 +102,12 @@ SIZES = {
     "database": 1375,
     "checks": 1350,
     "history": 1300,
-    "tiers": 1050,
+    "tiers": 1075,
     "reconcile": 750,
     "triage": 575,
     "demo": 425,
     "audit": 250,
-    "policies": 225,
+    "policies": 275,
 }
 WHOLE = 33350
 

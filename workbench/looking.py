@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import pandas as pd
 
@@ -13,13 +12,13 @@ from workbench.auditing import Audit
 from workbench.checks import Finding, run_checks
 from workbench.checks.finding import SAMPLE
 from workbench.checks.integrity import table_counts
-from workbench.checks.rules import run_rules
 from workbench.covering import answering, covering
 from workbench.deduplicating import Duplicates
 from workbench.errors import ReportFileError
 from workbench.mappings.questions import Mappings
 from workbench.murmurant.canonical import ask, words_of
 from workbench.murmurant.reports import ImportReport
+from workbench.policies.questions import Policies
 from workbench.readiness import readiness
 from workbench.reconcile import Reconcile
 from workbench.reporting.masking import mask
@@ -116,18 +115,10 @@ class Looking(Duplicates, Searching):
                 replace(self.look(connection), sample=sample), ids, waive, by=self.settings.operator
             )
 
-    @covering
-    def policies(
-        self,
-        rules: str | Path | None = None,
-        ids: Sequence[str] = (),
-        waive: Mapping[str, str] | None = None,
-        sample: int = SAMPLE,
-    ) -> list[Finding]:
-        """Ask the organisation's rules (guide §1.5): those of a folder, of the environment's, or the starter set."""
-        with self.reading() as connection:
-            look = replace(self.look(connection), sample=sample)
-            return run_rules(look, self.rulebook(rules), ids, waive, by=self.settings.operator)
+    @property
+    def policies(self) -> Policies:
+        """The organisation's own rules."""
+        return Policies(self)
 
     def rehearsals(self) -> pd.DataFrame:
         """Tell which dry run came before each live run (guide §1.6), see `workbench.runs.rehearsals`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pandas as pd
 
@@ -27,13 +27,9 @@ from workbench.plans.journal import Entry
 from workbench.plans.plan import Plan
 from workbench.plans.states import PlanState, applied_entry, plan_states, plans_in
 from workbench.plans.undo import plan_undo
-from workbench.policies.plan import plan_policies
 from workbench.session import Session
 from workbench.snapshots.compare import state_before
 from workbench.snapshots.restore.request import refuse_interrupted
-from workbench.tiers.configuration import Mappings, mappings_for
-from workbench.tiers.plan import plan_tiers
-from workbench.tiers.review import Of
 
 Wanted = tuple[str | None, Sequence[str]] | tuple[str | None, Sequence[str], str]
 """A merge that is asked for: the record that stays, those that go, and perhaps why."""
@@ -41,37 +37,6 @@ Wanted = tuple[str | None, Sequence[str]] | tuple[str | None, Sequence[str], str
 
 class Planning(Session):
     """The corrections."""
-
-    def plan_tiers(
-        self,
-        mapping: Mappings = None,
-        *,
-        of: Of | None = None,
-        levels: Sequence[str] = (),
-        on_conflict: Literal["keep", "restore"] = "keep",
-        reason: str | None = None,
-    ) -> Plan:
-        """Plan to give members the tier of their level (guide §4.3); writes a plan file and nothing else.
-
-        Parameters
-        ----------
-        mapping : path or sequence of path, optional
-            A tier policy, the importer's configuration or both; else those of the environment.
-        of : {"tiers", "statuses"}, optional
-            What is corrected: tiers; statuses only where no tier was ever made, or when they are asked for.
-        levels : sequence of str
-            Only members of these Wild Apricot levels.
-        on_conflict : {"keep", "restore"}
-            What becomes of a tier that a person set after the import.
-        reason : str, optional
-            Why, in your words.
-        """
-        read = mappings_for(mapping, self.options.mappings)
-        with self.planning() as context:
-            last_import = self.look(context.connection).as_of
-            return plan_tiers(
-                context, read, of=of, levels=levels, on_conflict=on_conflict, reason=reason, last_import=last_import
-            )  # fmt: skip
 
     def plan_merge(
         self,
@@ -149,19 +114,6 @@ class Planning(Session):
     def _plan_merges(self, request: MergeRequest) -> Plan:
         with self.planning() as context:
             return plan_merges(context, request)
-
-    def plan_policies(self, rules: Sequence[str] = (), *, file: str | Path | None = None) -> Plan:
-        """Plan the corrections that the organisation's rules ask for (guide §1.5); writes a plan file alone.
-
-        Parameters
-        ----------
-        rules : sequence of str
-            Which rules to correct by; every one that says how, when empty.
-        file : path, optional
-            A folder of rules; else the environment's own.
-        """
-        with self.planning() as context:
-            return plan_policies(context, self.look(context.connection), self.rulebook(file), rules)
 
     def plan_mapping(
         self, entity: str, wa_id: str | int, new_id: str, *, reason: str = "", **how: Any

@@ -18,7 +18,6 @@ from sqlalchemy import Connection
 from workbench.audit import record
 from workbench.checks import Look
 from workbench.checks.registry import UnknownRuns
-from workbench.checks.rules import Rules, read_rules
 from workbench.database.connection import Database, Identity, raw
 from workbench.database.environment import Environment
 from workbench.documents import Target
@@ -194,10 +193,6 @@ class Session:
     def read_exports(self, paths: Sequence[str | Path]) -> tuple[ReportRecord, ...]:
         """Read Wild Apricot's own exports as records: see `workbench.murmurant.exports`."""
         return read_exports(map(Path, paths), self.headings) if paths else ()
-
-    def rulebook(self, rules: str | Path | None = None) -> Rules:
-        """Read the organisation's rules: of a folder, else the environment's own, else the starter set."""
-        return read_rules(Path(rules) if rules else self.options.policies)
 
     def log(self, action: str, facts: dict[str, Any], *, about: str) -> str:
         """Write into the audit log what was done; return why that could not be, or nothing: the act stands all the same.

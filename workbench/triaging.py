@@ -107,12 +107,12 @@ class Triaging(Looking, Planning, Restoring):
                 lambda: self.plan_mappings(self.mappings.sure(), move_records=True),
             )
         if "§1.3" in here:
-            found["tiers"] = _attempt(f"workbench plan tiers{self._on}", self.plan_tiers)
+            found["tiers"] = _attempt(f"workbench plan tiers{self._on}", self.tiers.plan)
         if "§1.4" in here:
             for entity in ENTITIES:
                 found[f"duplicates of {entity.lower()}s"] = self._try_merges(entity)
         if "§1.5" in here:
-            found["policies"] = _attempt(f"workbench plan policies{self._on}", self.plan_policies)
+            found["policies"] = _attempt(f"workbench plan policies{self._on}", self.policies.plan)
         return found
 
     def _try_merges(self, entity: str) -> Trial:

@@ -117,7 +117,7 @@ def test_what_a_plan_changed_bears_the_name_of_who_applied_it(clubs: Clubs, tmp_
     wb = club.open()
     club.execute('UPDATE "Member" SET "membershipTierId" = (SELECT max(id) FROM "MembershipTier")')
     wb.snapshots.create(reason="before the tiers")
-    plan = wb.plan_tiers()
+    plan = wb.tiers.plan()
     club.carry_out(plan)
     told = wb.history.differences("latest", tables=["Member"], limit=1).facts["authors"]
     assert set(zip(told["who"], told["evidence"], strict=True)) == {(f"dana by plan {plan.id}", "certain")}

@@ -43,15 +43,15 @@ def test_plan_apply_silent_undo(broken, write):
     path = write(large=CLAMP, backwards=SWAP, seen=HIDE)
     before = club.state()
     wb = club.open()
-    plan = wb.plan_policies(file=path)
-    again = wb.plan_policies(file=path)
+    plan = wb.policies.plan(rules=path)
+    again = wb.policies.plan(rules=path)
     assert (plan.digest, plan.kept, plan.unresolved) == (again.digest, [], [])
     photos = "FileObject" if club.club.dialect == "application" else "Member"
     harmed = len(truth["over-capacity-limit"]) + len(truth["ends-before-start"])
     assert plan.changes == {"Event": {"update": harmed}, photos: {"update": len(truth["private-visible"])}}
     assert changed(before, club) == set()
     club.carry_out(plan)
-    assert {each.check: each.status for each in wb.policies(path)} == dict.fromkeys(
+    assert {each.check: each.status for each in wb.policies.findings(path)} == dict.fromkeys(
         ("large", "backwards", "seen"), "pass"
     )
     assert changed(before, club) == {"Event", photos}
@@ -61,14 +61,15 @@ def test_plan_apply_silent_undo(broken, write):
     facts = {each["rule"]: each for each in entries["metadata"]}
     assert set(facts["large"]["records"]) == truth["over-capacity-limit"]
     assert facts["large"]["records_affected"] == len(truth["over-capacity-limit"])
-    assert facts["large"]["rules_sha256"] == wb.rulebook(path).sha256
+    assert facts["large"]["rules_sha256"] == wb.policies.rules(path).sha256
     assert {each.check: each.status for each in wb.checks(["audit-metadata"])} == {"audit-metadata": "pass"}
     with pytest.raises(Refused, match="nothing to correct"):
-        wb.plan_policies(file=path)
+        wb.policies.plan(rules=path)
     club.undo(plan)
     assert changed(before, club) == {"workbench"} - {"workbench"}
     assert (
-        set(map(str, keys({e.check: e for e in wb.policies(path)}["large"]))) == truth["over-capacity-limit"]
+        set(map(str, keys({e.check: e for e in wb.policies.findings(path)}["large"])))
+        == truth["over-capacity-limit"]
     )
 
 
@@ -79,7 +80,7 @@ def test_what_people_changed_since_is_kept_and_listed(broken, write):
         """UPDATE "Event" SET location = 'The barn', "updatedAt" = '2026-05-31 12:00:00' WHERE id::text = %s""",
         mine,
     )
-    plan = club.open().plan_policies(["large"], file=write(large=CLAMP, backwards=SWAP))
+    plan = club.open().policies.plan(["large"], rules=write(large=CLAMP, backwards=SWAP))
     assert plan.changes == {"Event": {"update": len(truth["over-capacity-limit"]) - 1}}
     assert [each["key"] for each in plan.kept] == [mine]
     assert "changed it after run" in str(plan.kept[0]["reason"])
@@ -90,7 +91,7 @@ def test_photos_written_after_the_last_import_are_kept(clubs, write):
     club.breaks("private-visible")
     club.execute("""UPDATE "FileObject" SET "updatedAt" = '2026-05-31 12:00:00' WHERE "isPublic" """)
     with pytest.raises(Refused, match="kept"):
-        club.open().plan_policies(file=write(seen=HIDE))
+        club.open().policies.plan(rules=write(seen=HIDE))
 
 
 def test_what_no_import_wrote_is_left_unresolved(broken, write):
@@ -101,7 +102,7 @@ def test_what_no_import_wrote_is_left_unresolved(broken, write):
     if club.club.dialect == "guide":
         facts["importRunId"] = None
     club.execute(copied, json.dumps(facts), mine)
-    plan = club.open().plan_policies(file=write(large=CLAMP))
+    plan = club.open().policies.plan(rules=write(large=CLAMP))
     assert [(each["key"], each["reason"]) for each in plan.unresolved] == [
         (facts["id"], "nothing tells that an import wrote it; it may be people's own")
     ]
@@ -118,7 +119,7 @@ def test_a_capacity_is_not_lowered_below_the_guests(broken, write):
             ).fetchall()
         )
     most = sorted(guests.get(key, 0) for key in truth["over-capacity-limit"])[-1]
-    plan = club.open().plan_policies(file=write(low=clamp(most - 1, "NOT start > now")))
+    plan = club.open().policies.plan(rules=write(low=clamp(most - 1, "NOT start > now")))
     left = {str(each["key"]): str(each["reason"]) for each in plan.unresolved}
     assert {key for key in left if "do not fit" in left[key]} == {
         key for key, count in guests.items() if count > most - 1 and key in left
@@ -148,7 +149,7 @@ def test_events_that_a_swap_would_not_mend_are_unresolved(broken, write):
         late=starter("registrations-after-the-end"),
         named=starter("events-titled"),
     )
-    plan = club.open().plan_policies(["backwards"], file=path)
+    plan = club.open().policies.plan(["backwards"], rules=path)
     assert plan.changes == {"Event": {"update": 1}}
     left = {str(each["key"]): str(each["reason"]) for each in plan.unresolved}
     assert set(left) == {one, two}
@@ -166,13 +167,13 @@ def test_two_rules_about_one_event_make_one_change(clubs, write):
     before = club.state()
     wb = club.open()
     path = write(large=CLAMP, backwards=SWAP, twice=SWAP)
-    plan = wb.plan_policies(file=path)
+    plan = wb.policies.plan(rules=path)
     assert plan.changes == {"Event": {"update": 1}}
     assert plan.operations[0].changed == ("capacity", "endTime", "startTime")
     ((_, _, *values),) = plan.rows(plan.operations[0])
     assert values[0::3] == ["500", "100"]
     club.carry_out(plan)
-    assert {each.status for each in wb.policies(path)} == {"pass"}
+    assert {each.status for each in wb.policies.findings(path)} == {"pass"}
     club.undo(plan)
     assert changed(before, club) == set()
 
@@ -180,8 +181,8 @@ def test_two_rules_about_one_event_make_one_change(clubs, write):
 def test_what_two_rules_want_differently_is_left_alone(broken, write):
     club, truth = broken
     with pytest.raises(Refused, match="nothing to correct"):
-        club.open().plan_policies(file=write(large=CLAMP, larger=clamp(300)))
-    plan = club.open().plan_policies(file=write(backwards=SWAP))
+        club.open().policies.plan(rules=write(large=CLAMP, larger=clamp(300)))
+    plan = club.open().policies.plan(rules=write(backwards=SWAP))
     assert {str(each["key"]) for each in plan.unresolved} == truth["over-capacity-limit"]
 
 
@@ -193,7 +194,7 @@ def test_a_hostile_title_is_text_and_stays(clubs, write):
     before = club.state()
     wb = club.open()
     hostile = CLAMP.replace("'Too large'", "'''<script>alert(1)</script> '; DROP TABLE x'''")
-    plan = wb.plan_policies(file=write(large=hostile))
+    plan = wb.policies.plan(rules=write(large=hostile))
     club.carry_out(plan)
     with club.connect() as connection:
         rows = connection.execute(
@@ -219,10 +220,10 @@ def test_nothing_is_planned_without_a_word_of_how(clubs, write, tmp_path, dialec
         ((), write("d", own=rule("SELECT 1 AS key", less)), "column, value"),
     ):
         with pytest.raises(UsageError, match=words):
-            wb.plan_policies(ids, file=file)
+            wb.policies.plan(ids, rules=file)
     with pytest.raises(Refused, match="nothing to correct"):
-        wb.plan_policies(file=write(large=CLAMP))
+        wb.policies.plan(rules=write(large=CLAMP))
     club.execute('ALTER TABLE "Event" DROP COLUMN capacity')
     with pytest.raises(Refused, match="could not be asked"):
-        club.open().plan_policies(file=write(large=CLAMP))
+        club.open().policies.plan(rules=write(large=CLAMP))
     assert not list(club.plans.glob("*"))

@@ -15,7 +15,7 @@ from workbench.errors import DatabaseUnreachable
 
 def asked(club, path, **options):
     with club.workbench(**options) as wb:
-        return {each.check: each for each in wb.policies(path)}
+        return {each.check: each for each in wb.policies.findings(path)}
 
 
 def test_a_rule_of_ones_own_is_a_finding_like_any(club, write):
@@ -32,7 +32,7 @@ def test_a_rule_of_ones_own_is_a_finding_like_any(club, write):
     assert list(found.rows["key"]) == sorted(found.rows["key"])
     assert "outing" in found.query
     with club.workbench() as wb:
-        (waived,) = wb.policies(path, waive={"own": "so be it"})
+        (waived,) = wb.policies.findings(path, waive={"own": "so be it"})
     assert (waived.status, waived.reason, waived.count) == ("waived", "by dana: so be it", found.count)
 
 
@@ -123,7 +123,7 @@ def test_what_a_rule_sets_and_locks_ends_with_it(club, write):
         f=rule("SELECT pg_sleep(30)::text AS key"),
     )
     with club.workbench(statement_timeout=1.5) as wb:
-        found = {each.check: each for each in wb.policies(path)}
+        found = {each.check: each for each in wb.policies.findings(path)}
         with club.connect() as other:  # while ours is open
             assert other.execute("SELECT pg_try_advisory_lock(7)").fetchone() == (True,)
     assert keys(found["e"]) == {"1500ms", '"public"'}
@@ -146,7 +146,7 @@ def test_a_role_that_may_only_read_asks_as_itself(clubs, write, dialect):
         mine = replace(club, url=club.url.replace("postgres:@", f"{role}:@"))
         assert role in mine.url
         with mine.workbench(import_reports=()) as wb:
-            found = {each.check: each for each in wb.policies(path)}
+            found = {each.check: each for each in wb.policies.findings(path)}
         assert keys(found["own"]) == {role}
         assert found["m"].status == "not run"
         club.execute('ALTER TABLE "Event" ENABLE ROW LEVEL SECURITY')

@@ -105,8 +105,8 @@ def test_what_is_absent_is_never_green_nor_red(clubs, write, sql, lacks):
     if lacks:
         club.execute(lacks)
     with club.workbench() as wb:
-        (found,) = wb.policies(write(mine=rule(sql)))
-        (optional,) = wb.policies(write(mine=rule(sql).replace("\n", "\n-- optional = true\n", 1)))
+        (found,) = wb.policies.findings(write(mine=rule(sql)))
+        (optional,) = wb.policies.findings(write(mine=rule(sql).replace("\n", "\n-- optional = true\n", 1)))
     assert (found.status, found.count, found.open) == ("not run", None, True)
     assert (optional.status, optional.open) == ("not run", False)
 
@@ -122,7 +122,7 @@ def test_a_rule_asks_of_its_time_and_place(club, write):
         large=rule("SELECT id AS key FROM events, here WHERE capacity > capacity_limit"),
     )
     with club.workbench(event_capacity_limit=0) as wb:
-        found = {each.check: each for each in wb.policies(path, sample=10_000)}
+        found = {each.check: each for each in wb.policies.findings(path, sample=10_000)}
     with club.connect() as connection:
         (every, seats) = connection.execute(
             'SELECT array_agg(id::text), count(capacity) FROM "Event"'

@@ -33,7 +33,7 @@ ALSO = {"events-have-seats": set(), "events-start-in-range": {"registrations-aft
 
 def asked(club, **options):
     with club.workbench(**options) as wb:
-        return {each.check: each for each in wb.policies(sample=10_000)}
+        return {each.check: each for each in wb.policies.findings(sample=10_000)}
 
 
 def test_the_healthy_club_keeps_every_rule(club):
@@ -88,7 +88,7 @@ def test_visibility_is_the_demo_breakage(club):
 def test_a_check_and_its_rule_are_one_question(club):
     club.breaks("over-capacity-limit", "overbooked", "ends-before-start", "private-visible")
     with club.workbench() as wb:
-        checks, rules = wb.checks(NAMED_BY_THE_GUIDE), wb.policies(ids=NAMED_BY_THE_GUIDE)
+        checks, rules = wb.checks(NAMED_BY_THE_GUIDE), wb.policies.findings(ids=NAMED_BY_THE_GUIDE)
     assert [each.check for each in checks] == [each.check for each in rules]
     for check, same in zip(checks, rules, strict=True):
         assert (check.status, check.count, check.query, check.title) == (

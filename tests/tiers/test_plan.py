@@ -71,7 +71,7 @@ def test_plan_apply_and_undo(club: Ground, wb: Workbench) -> None:
     healthy = club.state("AuditLog")
     wrong = break_some(club)
     broken = club.state("AuditLog")
-    plan = wb.plan_tiers(reason="The import ran without its mapping.")
+    plan = wb.tiers.plan(reason="The import ran without its mapping.")
     assert club.state("AuditLog") == broken  # planning writes nothing
     assert plan.changes == {"Member": {"update": 7}}
     assert touched(plan) == wrong
@@ -79,14 +79,14 @@ def test_plan_apply_and_undo(club: Ground, wb: Workbench) -> None:
     assert plan.reasons[1] == "The import ran without its mapping."
     assert (
         plan.path.read_bytes()
-        == wb.plan_tiers(reason="The import ran without its mapping.").path.read_bytes()
+        == wb.tiers.plan(reason="The import ran without its mapping.").path.read_bytes()
     )
     club.carry_out(plan)
     assert club.state("AuditLog") == healthy  # not a column besides, updatedAt among them
     assert set(wb.tiers.matrix()["finding"]) == {"right"}
     assert {each.status for each in wb.checks(["tiers-wrong", "tiers-missing"])} == {"pass"}
     with pytest.raises(Refused, match="Nothing to correct"):
-        wb.plan_tiers()
+        wb.tiers.plan()
     (entry,) = wb.audit.entries(action="migration:tiers:corrected")["metadata"]
     assert entry["corrected"] == {"PROSPECT -> ALUMNI": 4, "none -> EXTENDED": 3}
     assert entry["configuration_sha256"] == wb.tiers.review().mapping.sha256  # type: ignore[union-attr]
@@ -97,7 +97,7 @@ def test_plan_apply_and_undo(club: Ground, wb: Workbench) -> None:
 def test_the_images_are_counted_before_they_are_compared(club: Ground, wb: Workbench) -> None:
     # Taken for tiny, the images of 85,000 members were compared each with each: for hours.
     break_some(club)
-    club.carry_out(wb.plan_tiers())
+    club.carry_out(wb.tiers.plan())
     counted = club.ask(
         """SELECT reltuples::int FROM pg_class WHERE relnamespace = 'workbench'::regnamespace
         AND relkind = 'r' AND relname ~ '_(before|after)$'""",
@@ -112,9 +112,9 @@ def test_everything_the_demo_breaks(club: Ground, tmp_path: Path, written: Writt
     with pytest.raises(
         Refused, match=r"does not name the level '3rd Year' of \d+ members, nearest: 'Third Year'"
     ):
-        wb.plan_tiers()
+        wb.tiers.plan()
     path = written("mended.yaml", mapping_of({**RIGHT, "3rd Year": "EXTENDED"}))
-    plan = wb.plan_tiers(path)
+    plan = wb.tiers.plan(path)
     assert touched(plan) == list(wb.tiers.wrong(path)["key"])
     club.carry_out(plan)
     assert (wb.tiers.matrix(path)["expected"] == wb.tiers.matrix(path)["actual"]).all()
@@ -128,16 +128,16 @@ def test_only_some_levels(club: Ground, wb: Workbench) -> None:
     )
     lapsed = some(club, "Lapsd", 200)
     with pytest.raises(Refused, match="nearest: 'Lapsed'"):
-        wb.plan_tiers()
-    plan = wb.plan_tiers(levels=["Alumni"])
+        wb.tiers.plan()
+    plan = wb.tiers.plan(levels=["Alumni"])
     assert plan.total == 4
     assert sorted(str(each["key"]) for each in plan.unresolved) == lapsed
     assert "does not name their level 'Lapsd' (nearest: 'Lapsed')" in str(plan.unresolved[0]["reason"])
     assert plan.parameters["levels"] == ["Alumni"]
     with pytest.raises(UsageError, match="Nearest: 'Alumni'"):
-        wb.plan_tiers(levels=["alumni"])
+        wb.tiers.plan(levels=["alumni"])
     with pytest.raises(Refused, match="Lapsd"):
-        wb.plan_tiers(levels=["Alumni", "Lapsd"])
+        wb.tiers.plan(levels=["Alumni", "Lapsd"])
 
 
 def test_the_default_covers_and_says_so(club: Ground, wb: Workbench, written: Written) -> None:
@@ -147,7 +147,7 @@ def test_the_default_covers_and_says_so(club: Ground, wb: Workbench, written: Wr
     path = written(
         "policy.json", json.dumps({"membership": {"tiers": {"waMapping": RIGHT, "defaultCode": "PROSPECT"}}})
     )
-    plan = wb.plan_tiers(path)
+    plan = wb.tiers.plan(path)
     gold = some(club, "Gold", 200)
     assert touched(plan) == gold
     assert (
@@ -157,7 +157,7 @@ def test_the_default_covers_and_says_so(club: Ground, wb: Workbench, written: Wr
         """UPDATE "Member" SET "waMembershipLevelRaw" = 'lapsed ' WHERE "waMembershipLevelRaw" = 'Gold'"""
     )
     with pytest.raises(Refused, match=r"nearest: 'Lapsed' \(the default would make it PROSPECT\)"):
-        wb.plan_tiers(path)
+        wb.tiers.plan(path)
 
 
 def test_members_without_a_level_are_unresolved(club: Ground, wb: Workbench) -> None:
@@ -165,13 +165,13 @@ def test_members_without_a_level_are_unresolved(club: Ground, wb: Workbench) -> 
     keys = some(club, "Newcomer", 2)
     club.execute('UPDATE "Member" SET "waMembershipLevelRaw" = NULL WHERE id::text = ANY(%s)', keys)
     give(club, keys, None)
-    plan = wb.plan_tiers()
+    plan = wb.tiers.plan()
     assert not set(keys) & set(touched(plan))
     assert [each["key"] for each in plan.unresolved] == keys
     assert "level is not known" in str(plan.unresolved[0]["reason"])
     club.carry_out(plan)
     with pytest.raises(Refused, match="2 unresolved"):
-        wb.plan_tiers()
+        wb.tiers.plan()
 
 
 @pytest.mark.parametrize(
@@ -187,7 +187,7 @@ def test_a_configuration_with_unknown_tiers_plans_nothing(
 ) -> None:
     break_some(club)
     with pytest.raises(UsageError) as caught:
-        wb.plan_tiers(written("m.yaml", mapping_of(levels)))
+        wb.tiers.plan(written("m.yaml", mapping_of(levels)))
     assert words in str(caught.value)
     assert not wb.plans().shape[0]
 
@@ -196,7 +196,7 @@ def test_a_tier_that_was_never_seeded_is_named(club: Ground, wb: Workbench) -> N
     give(club, some(club, "Lapsed", 200), "PROSPECT")
     club.execute("""DELETE FROM "MembershipTier" WHERE code = 'LAPSED'""")
     with pytest.raises(UsageError, match=r"no row here: 'LAPSED' \(for Lapsed\)"):
-        wb.plan_tiers()
+        wb.tiers.plan()
 
 
 def test_two_tiers_of_one_code_are_refused(club: Ground, wb: Workbench) -> None:
@@ -208,7 +208,7 @@ def test_two_tiers_of_one_code_are_refused(club: Ground, wb: Workbench) -> None:
     )
     break_some(club)
     with pytest.raises(Refused, match="more than one tier 'ALUMNI'"):
-        wb.plan_tiers()
+        wb.tiers.plan()
 
 
 def test_what_a_person_set_stays(clubs: Clubs, tmp_path: Path) -> None:
@@ -231,7 +231,7 @@ def test_what_a_person_set_stays(clubs: Clubs, tmp_path: Path) -> None:
         club, imported, "LAPSED", metadata={"source": "wa_import", "syncRunId": "sync_1795367857622_qkvvgm"}
     )
     give(club, rest, "PROSPECT")
-    plan = wb.plan_tiers()
+    plan = wb.tiers.plan()
     assert touched(plan) == sorted([elsewhere, overrun, imported, *rest])
     assert [each["key"] for each in plan.kept] == [chosen]
     (conflict,) = plan.conflicts
@@ -242,13 +242,13 @@ def test_what_a_person_set_stays(clubs: Clubs, tmp_path: Path) -> None:
     assert wb.tiers.wrong().set_index("key")["by_a_person"].to_dict() == {
         key: key == chosen for key in (chosen, elsewhere, overrun, imported, *rest)
     }
-    restoring = wb.plan_tiers(on_conflict="restore")
+    restoring = wb.tiers.plan(on_conflict="restore")
     assert touched(restoring) == sorted([chosen, elsewhere, overrun, imported, *rest])
     assert restoring.kept == []
     club.carry_out(plan)
     with pytest.raises(Refused, match="1 in conflict"):
-        wb.plan_tiers()
-    club.carry_out(wb.plan_tiers(on_conflict="restore"))
+        wb.tiers.plan()
+    club.carry_out(wb.tiers.plan(on_conflict="restore"))
     assert wb.tiers.wrong().empty
 
 
@@ -259,7 +259,7 @@ def test_an_entry_that_does_not_say_what_became_counts(clubs: Clubs, tmp_path: P
     person(club, two, "EXTENDED", before=None)
     wb = club.open()
     with pytest.raises(Refused, match="2 in conflict"):
-        wb.plan_tiers()
+        wb.tiers.plan()
 
 
 def test_statuses_are_corrected_where_no_tier_was_made(
@@ -282,7 +282,7 @@ def test_statuses_are_corrected_where_no_tier_was_made(
     said = written("said.yaml", mapping_of(RIGHT, "membership_status_mapping"))
     wb = club.open(tier_mapping=said)
     before = club.state("AuditLog")
-    plan = wb.plan_tiers()
+    plan = wb.tiers.plan()
     assert set(some(club, "Alumni", 200)) <= set(touched(plan))
     assert not set(some(club, "Newcomer", 200)) & set(touched(plan))  # set by other rules: not ours to change
     assert plan.operations[0].changed == ("membershipStatusId",)
@@ -305,7 +305,7 @@ def test_hostile_names_are_text(club: Ground, wb: Workbench, written: Written, n
     keys = some(club, name, 2)
     give(club, keys, "PROSPECT")
     levels = {level: code for level, code in RIGHT.items() if level != "Alumni"}
-    plan = wb.plan_tiers(
+    plan = wb.tiers.plan(
         written("m.json", json.dumps({"membership.tiers.waMapping": {**levels, name: name}}))
     )
     assert touched(plan) == keys
@@ -355,9 +355,9 @@ def test_exactly_the_wrong_members(
     wb = club.open()
     if not wrong:
         with pytest.raises(Refused):
-            wb.plan_tiers(path)
+            wb.tiers.plan(path)
         return
-    plan = wb.plan_tiers(path)
+    plan = wb.tiers.plan(path)
     assert touched(plan) == wrong
     club.carry_out(plan)
     assert club.ask(query) == [(key, level, said[str(level)]) for key, level, _ in before]

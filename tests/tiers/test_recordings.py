@@ -40,7 +40,7 @@ def test_a_sync_brings_levels_and_statuses_of_its_own(
     assert review.count("of its own") == review.members
     assert set(review.unknown_codes["code"]) == set(RIGHT.values())
     with pytest.raises(UsageError, match="no row here"):
-        wb.plan_tiers(tmp_path / "m.yaml")
+        wb.tiers.plan(tmp_path / "m.yaml")
 
 
 def test_a_csv_import_loses_the_levels(
@@ -52,4 +52,4 @@ def test_a_csv_import_loses_the_levels(
     assert review.unknown_codes.empty  # it sets the status from the level, by the very mapping
     assert review.count("no level") == review.members
     with pytest.raises(Refused, match=r"\d+ unresolved"):
-        wb.plan_tiers(tmp_path / "m.yaml")
+        wb.tiers.plan(tmp_path / "m.yaml")

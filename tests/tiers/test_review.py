@@ -215,7 +215,7 @@ def test_without_a_mapping_there_is_only_the_distribution(club: Ground, tmp_path
     assert review.mapping is None
     assert review.matrix.empty
     assert review.members == 200
-    for ask_ in (wb.tiers.matrix, wb.tiers.wrong, wb.plan_tiers):
+    for ask_ in (wb.tiers.matrix, wb.tiers.wrong, wb.tiers.plan):
         with pytest.raises(UsageError, match="No tier mapping is configured"):
             ask_()
 

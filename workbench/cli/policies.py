@@ -54,20 +54,7 @@ def policies(
     ] = 20,
 ) -> Answer:
     """Ask the organisation's own rules, of the folder policies or the starter set, and show who breaks them."""
-    from workbench.answer import findings_answer
-
-    chosen = rules_asked or []
-    findings = wb.policies(rules, chosen, waivers(waive), sample=limit)
-    name = wb.rulebook(rules).name
-    facts = {"rules": name, "environment": vars(wb.environment), "dialect": wb.dialect}
-    return findings_answer(
-        findings,
-        facts=facts,
-        asked_by="policies",
-        report="policies",
-        by_name=bool(chosen),
-        headline=f"Rules: {name}.",
-    )
+    return wb.policies(rules, rules_asked or [], waivers(waive), sample=limit)
 
 
 @answers("import_report", "acting", "unmask", one_state=False)
@@ -79,4 +66,4 @@ def plan_policies(
     rules: RulesFolder = None,
 ) -> Answer:
     """Plan what the organisation's rules say how to correct: capacity to the limit, start and end swapped."""
-    return wb.explain(wb.plan_policies(rules_meant or [], file=rules))
+    return wb.explain(wb.policies.plan(rules_meant or [], rules=rules))

@@ -52,5 +52,5 @@ def plan_tiers(
     ] = None,
 ) -> Answer:
     """Plan to give members the tier of their Wild Apricot level: exactly those who have another."""
-    plan = wb.plan_tiers(mapping or None, of=of, levels=level or (), on_conflict=on_conflict, reason=reason)
+    plan = wb.tiers.plan(mapping or None, of=of, levels=level or (), on_conflict=on_conflict, reason=reason)
     return wb.explain(plan)

@@ -215,7 +215,7 @@ class TierCorrection(Planner):
         """Plan to correct the chosen levels."""
         asked = {**self._asked, "levels": self.chosen, "on_conflict": _on_conflict(self._conflict)}
         reason = self._reason.value.strip() or None
-        return lambda: self.wb.plan_tiers(**asked, reason=reason)
+        return lambda: self.wb.tiers.plan(**asked, reason=reason)
 
 
 _OF = {"tier": "tiers", "status": "statuses"}

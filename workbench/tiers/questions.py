@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 
 from workbench.answer import Answer, Part, Step, Table
 from workbench.covering import answering, covering
 from workbench.hints import paths_below
+from workbench.plans.plan import Plan
 from workbench.reporting.masking import mask_text
 from workbench.reporting.tables import visible
 from workbench.session import Session
 from workbench.tiers import queries
 from workbench.tiers.configuration import Mappings, mappings_for
+from workbench.tiers.plan import plan_tiers
 from workbench.tiers.queries import CORRECTABLE
 from workbench.tiers.review import Of, TierReview, compared, review_tiers, tier_distribution
 
@@ -105,6 +107,45 @@ class Tiers:
         with self.wb.reading() as connection:
             used = compared(connection, self.wb.schema, read, of)
             return queries.wrong_tiers(connection, self.wb.schema, *used, limit, levels)
+
+    def plan(
+        self,
+        mapping: Mappings = None,
+        *,
+        of: Of | None = None,
+        levels: Sequence[str] = (),
+        on_conflict: Literal["keep", "restore"] = "keep",
+        reason: str | None = None,
+    ) -> Plan:
+        """Plan to give members the tier of their level (guide §4.3); writes a plan file and nothing else.
+
+        Parameters
+        ----------
+        mapping : path or sequence of path, optional
+            A tier policy, the importer's configuration or both; else those of the environment.
+        of : {"tiers", "statuses"}, optional
+            What is corrected: tiers; statuses only where no tier was ever made, or when they are asked for.
+        levels : sequence of str
+            Only members of these Wild Apricot levels.
+        on_conflict : {"keep", "restore"}
+            What becomes of a tier that a person set after the import.
+        reason : str, optional
+            Why, in your words.
+
+        Raises
+        ------
+        UsageError
+            When the configuration names a tier that is not here, or a level is asked for that nobody has.
+        Refused
+            When no configuration speaks of what is to be corrected, it leaves a level open, a tier cannot be told
+            apart, or nothing is wrong.
+        """
+        read = mappings_for(mapping, self.wb.options.mappings)
+        with self.wb.planning() as context:
+            last_import = self.wb.look(context.connection).as_of
+            return plan_tiers(
+                context, read, of=of, levels=levels, on_conflict=on_conflict, reason=reason, last_import=last_import
+            )  # fmt: skip
 
 
 def _headline(found: TierReview) -> str:
