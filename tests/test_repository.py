@@ -92,7 +92,7 @@ SIZES = {
     "reporting": 2825,
     "runs": 2850,
     "snapshots": 2650,
-    "mappings": 2375,
+    "mappings": 2400,
     "facade": 2450,
     "cli": 2325,
     "murmurant": 2025,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,6 @@ from workbench.duplicates.plan import plan_merges
 from workbench.duplicates.request import Asked, MergeRequest, Named, Wishes, read_merges
 from workbench.errors import Refused
 from workbench.explaining import explain
-from workbench.mappings.corrections import Correction, corrections_of
-from workbench.mappings.plan import plan_mappings
-from workbench.mappings.rebuild import plan_rebuild
 from workbench.murmurant.spellings import MEMBER
 from workbench.plans import journal
 from workbench.plans.apply import Progress, apply_plan
@@ -28,7 +25,6 @@ from workbench.plans.plan import Plan
 from workbench.plans.states import PlanState, applied_entry, plan_states, plans_in
 from workbench.plans.undo import plan_undo
 from workbench.session import Session
-from workbench.snapshots.compare import state_before
 from workbench.snapshots.restore.request import refuse_interrupted
 
 Wanted = tuple[str | None, Sequence[str]] | tuple[str | None, Sequence[str], str]
@@ -114,68 +110,6 @@ class Planning(Session):
     def _plan_merges(self, request: MergeRequest) -> Plan:
         with self.planning() as context:
             return plan_merges(context, request)
-
-    def plan_mapping(
-        self, entity: str, wa_id: str | int, new_id: str, *, reason: str = "", **how: Any
-    ) -> Plan:
-        """Plan to lead one WA id to the right record (guide §4.2); `how` as in `plan_mappings`."""
-        return self._plan_mappings(
-            [Correction(entity, str(wa_id).strip(), str(new_id).strip(), reason)], **how
-        )
-
-    def plan_mappings(self, source: str | Path | Iterable[Any], **how: Any) -> Plan:
-        """Plan to correct many mappings as one; writes a plan file and nothing else.
-
-        Parameters
-        ----------
-        source : path, frame or iterable
-            A CSV file, or rows, with ``entity``, ``wa_id``, ``new_id`` and perhaps ``reason``.
-        move_records : bool
-            Whether registrations that came through the wrong mappings move too.
-        whole_cycle : bool
-            Whether the rest of a swap or cycle is corrected with the part that was named.
-        exports : sequence of path
-            Wild Apricot's own CSV exports, or folders of them, as evidence.
-        """
-        return self._plan_mappings(corrections_of(source), **how)
-
-    def _plan_mappings(
-        self,
-        corrections: Sequence[Correction],
-        *,
-        move_records: bool = False,
-        whole_cycle: bool = False,
-        exports: Sequence[str | Path] = (),
-    ) -> Plan:
-        told, runs = self.read_exports(exports), self.find_runs()
-        with self.planning() as context:
-            return plan_mappings(
-                context, runs, corrections, move_records=move_records, whole_cycle=whole_cycle, exports=told
-            )
-
-    def plan_rebuild(
-        self,
-        *,
-        snapshot: str | Path | None = None,
-        before: str | None = None,
-        csv_records: bool = False,
-    ) -> Plan:
-        """Plan to put lost mappings back, by the audit log, the imports' reports, or a snapshot; writes a plan file alone.
-
-        Parameters
-        ----------
-        snapshot : str or path, optional
-            A snapshot that still has the mappings, as `wb.runs.plan_rollback` takes it.
-        before : str, optional
-            Instead, another environment that has them; it is only read.
-        csv_records : bool
-            Whether to map also what a CSV import made, which never had a mapping.
-        """
-        runs, was = self.find_runs(), None
-        if snapshot or before:
-            was = state_before(snapshot, before, settings=self.settings, live=self.database)
-        with self.planning() as context:
-            return plan_rebuild(context, runs, snapshot=was, csv_records=csv_records, settings=self.settings)
 
     def explain(self, plan: Plan, **facts: Any) -> Answer:
         """Explain a plan in a sentence and in tables: see `workbench.explaining.explain`."""

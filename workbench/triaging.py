@@ -99,12 +99,12 @@ class Triaging(Looking, Planning, Restoring):
         found: dict[str, Trial] = {}
         if lost:
             command = f"workbench plan mapping --rebuild{self._on}"
-            found["lost mappings"] = _attempt(command, self.plan_rebuild)
+            found["lost mappings"] = _attempt(command, self.mappings.plan_rebuild)
         if "§1.2" in here:
             found["mappings"] = _attempt(
                 f"workbench mappings --csv corrections.csv{self._on};"
                 f" workbench plan mapping --from corrections.csv --move-records{self._on}",
-                lambda: self.plan_mappings(self.mappings.sure(), move_records=True),
+                lambda: self.mappings.plan(self.mappings.sure(), move_records=True),
             )
         if "§1.3" in here:
             found["tiers"] = _attempt(f"workbench plan tiers{self._on}", self.tiers.plan)

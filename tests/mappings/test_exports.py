@@ -76,7 +76,7 @@ def test_an_export_tells_who_the_contacts_are(club, tmp_path):
         assert found["sure"].all()
         assert set(found["cycle_size"]) == {2}
         before = club.state()
-        plan = wb.plan_mappings(wb.mappings.sure([path]), exports=[path])
+        plan = wb.mappings.plan(wb.mappings.sure([path]), exports=[path])
         club.carry_out(plan)
         assert not len(wb.mappings.findings([path]).problems)
         club.undo(plan)
@@ -126,10 +126,10 @@ def test_registrations_move_as_the_export_says(club, tmp_path):
         right = swap(club, 20, 90)
         moved = misplace(club, right)
         asked = [("Member", wa_id, record) for wa_id, record in right.items()]
-        blind = wb.plan_mappings(asked, move_records=True)
+        blind = wb.mappings.plan(asked, move_records=True)
         assert blind.changes == {"WaIdMapping": {"update": 2}}
         before = club.state()
-        plan = wb.plan_mappings(asked, move_records=True, exports=[tmp_path])
+        plan = wb.mappings.plan(asked, move_records=True, exports=[tmp_path])
         # What is on the right member already, and what the export does not list, stays.
         assert plan.changes == {
             "WaIdMapping": {"update": 2},
@@ -154,7 +154,7 @@ def test_what_is_no_export_is_told(club, tmp_path):
         with club.open(import_reports=()) as wb, pytest.raises(UsageError, match=said):
             wb.mappings.findings([tmp_path / name])
     with club.open(import_reports=()) as wb, pytest.raises(UsageError, match="nowhere"):
-        wb.plan_mapping("Member", "50020", "x", exports=[tmp_path / "nowhere.csv"])
+        wb.mappings.plan(("Member", "50020", "x"), exports=[tmp_path / "nowhere.csv"])
 
 
 def spelled(path, **names):
@@ -246,7 +246,7 @@ def test_registrations_that_the_import_made_for_each_other_are_told(club):
         assert dict(zip(found["wa_id"], found["should_be"], strict=True)) == right
         assert found["sure"].all()
         assert set(found["cycle_size"]) == {2}
-        plan = wb.plan_mappings(wb.mappings.sure(), move_records=True)
+        plan = wb.mappings.plan(wb.mappings.sure(), move_records=True)
         assert plan.changes == {"WaIdMapping": {"update": 2}}
         club.carry_out(plan)
         assert not len(wb.mappings.problems())

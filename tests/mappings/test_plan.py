@@ -29,8 +29,8 @@ def test_all_sure_corrections_as_one(broken, tmp_path):
     with club.open() as wb:
         assert failing(wb) == set(CHECKS)
         table = wb.mappings.sure()
-        plan = wb.plan_mappings(table, move_records=True)
-        assert wb.plan_mappings(table, move_records=True).digest == plan.digest
+        plan = wb.mappings.plan(table, move_records=True)
+        assert wb.mappings.plan(table, move_records=True).digest == plan.digest
         club.carry_out(plan)
         assert failing(wb) == set()
         assert not wb.mappings.problems()["sure"].any()
@@ -54,9 +54,9 @@ def test_a_part_of_a_cycle_is_refused_and_completed(broken, name):
     key, record = sorted(right.items())[0]
     with club.open() as wb:
         with pytest.raises(Refused, match="--whole-cycle"):
-            wb.plan_mapping("Member", key.split("/")[1], record)
+            wb.mappings.plan(("Member", key.split("/")[1], record))
         assert not len(wb.plans())
-        plan = wb.plan_mapping("member", key.split("/")[1], record, whole_cycle=True, reason="asked them")
+        plan = wb.mappings.plan(("member", key.split("/")[1], record, "asked them"), whole_cycle=True)
         assert plan.changes == {"WaIdMapping": {"update": len(right)}}
         club.carry_out(plan)
         assert failing(wb) == set()
@@ -70,7 +70,7 @@ def test_both_spellings_of_the_target_say_the_same_afterwards(broken):
     club.execute(f'UPDATE "WaIdMapping" SET "{spare}" = "{own}"')
     ((key, record),) = truths["wrong-person"].detail["right"].items()
     with club.open() as wb:
-        club.carry_out(wb.plan_mapping("Member", key.split("/")[1], record))
+        club.carry_out(wb.mappings.plan(("Member", key.split("/")[1], record)))
         assert failing(wb) == set()
     with club.connect() as connection:
         rows = connection.execute(
@@ -161,10 +161,10 @@ def test_what_a_run_brought_through_a_swap_moves_with_it(broken):
         assert dict(zip(found["registration"], found["right"], strict=True)) == right
         assert set(found["through"]) == set(truth["right"])
         assert found["moves"].all()
-        stays = wb.plan_mapping("Member", key.split("/")[1], record, whole_cycle=True)
+        stays = wb.mappings.plan(("Member", key.split("/")[1], record), whole_cycle=True)
         assert stays.changes == {"WaIdMapping": {"update": 2}}
         assert "--move-records" in " ".join(stays.notes)
-        plan = wb.plan_mappings(wb.mappings.sure(), move_records=True)
+        plan = wb.mappings.plan(wb.mappings.sure(), move_records=True)
         assert plan.changes == {
             "WaIdMapping": {"update": 4},
             wb.schema.table_of("Registration"): {"update": 2},
@@ -194,7 +194,7 @@ def test_registrations_for_one_event_change_places(broken, name, forbidden):
     before = club.state()
     with club.open() as wb:
         assert wb.schema.forbids_twins("registrations", "event_id", "member_id") is forbidden
-        plan = wb.plan_mappings(wb.mappings.sure(), move_records=True)
+        plan = wb.mappings.plan(wb.mappings.sure(), move_records=True)
         assert not plan.conflicts
         assert plan.changes[wb.schema.table_of("Registration")] == {"update": len(right)}
         club.carry_out(plan)
@@ -214,7 +214,7 @@ def test_what_somebody_moved_by_hand_stays(clubs):
         moved[0],
     )
     with club.open() as wb:
-        plan = wb.plan_mappings(wb.mappings.sure(), move_records=True)
+        plan = wb.mappings.plan(wb.mappings.sure(), move_records=True)
     assert [each["key"] for each in plan.kept] == [moved[0]]
     assert plan.changes["EventRegistration"] == {"update": 1}
 
@@ -243,9 +243,9 @@ def test_a_right_mapping_and_unknown_things_plan_nothing(broken):
             (("Member", wa_id, "nobody"), "there is no Member|There is no Member"),
         ):
             with pytest.raises(UsageError, match=said):
-                wb.plan_mapping(*arguments)
+                wb.mappings.plan(arguments)
         with pytest.raises(Refused, match="nothing to do"):
-            wb.plan_mapping("Member", shape.wa_id("Member", 18), shape.id("Member", 18))
+            wb.mappings.plan(("Member", str(shape.wa_id("Member", 18)), shape.id("Member", 18)))
         assert not len(wb.plans())
 
 
@@ -266,7 +266,7 @@ def test_a_table_that_is_none_is_told(clubs, tmp_path, content, said):
     path.write_bytes(content)
     with clubs.clone("guide").open() as wb:
         with pytest.raises(UsageError, match=said) as caught:
-            wb.plan_mappings(path)
+            wb.mappings.plan(path)
         assert caught.value.exit_code == 2
         assert not len(wb.plans())
 
@@ -284,12 +284,12 @@ def test_every_bad_line_is_told_at_once(broken, tmp_path):
     path.write_text("\ufeff" + "\r\n".join(lines), encoding="utf-8")
     with club.open() as wb:
         with pytest.raises(UsageError) as caught:
-            wb.plan_mappings(path)
+            wb.mappings.plan(path)
         said = caught.value.what
         assert all(f"line {number}:" in said for number in (3, 4, 5, 6, 7))
         assert "line 2:" not in said
         path.write_text("\ufeff" + "\r\n".join(lines[:2]), encoding="utf-8")
-        assert wb.plan_mappings(path).parameters["corrections"][0]["reason"] == "=1+1"
+        assert wb.mappings.plan(path).parameters["corrections"][0]["reason"] == "=1+1"
 
 
 def test_values_are_data_in_tables(tmp_path):

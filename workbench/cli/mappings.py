@@ -101,7 +101,7 @@ def plan_mapping(
                 "To put lost mappings back and to correct wrong ones are two questions.",
                 "Give --rebuild with --snapshot or --before, --csv-records and --import-report alone.",
             )
-        return wb.explain(wb.plan_rebuild(snapshot=snapshot, before=before, csv_records=csv_records))
+        return wb.explain(wb.mappings.plan_rebuild(snapshot=snapshot, before=before, csv_records=csv_records))
     if snapshot is not None or csv_records:
         raise UsageError(
             "--snapshot and --csv-records go with --rebuild.", "Add --rebuild, or leave them out."
@@ -113,7 +113,8 @@ def plan_mapping(
             "What is to be corrected? An entity, a WA id and the new record's id are needed.",
             "For example `workbench plan mapping Member 50012 NEW_ID`, or `workbench plan mapping --from FILE.csv`.",
         )
-    how = {"move_records": move_records, "whole_cycle": whole_cycle, "exports": export or ()}
-    if table is not None:
-        return wb.explain(wb.plan_mappings(table, **how))
-    return wb.explain(wb.plan_mapping(str(entity), str(wa_id), str(new_id), reason=reason, **how))
+    asked = table or (str(entity), str(wa_id), str(new_id), reason)
+    planned = wb.mappings.plan(
+        asked, move_records=move_records, whole_cycle=whole_cycle, exports=export or ()
+    )
+    return wb.explain(planned)

@@ -57,7 +57,7 @@ class Correction:
 
 
 def corrections_of(source: str | Path | Iterable[Any]) -> list[Correction]:
-    """Take corrections from a CSV file, or from rows: mappings by name, or tuples in the order of the columns.
+    """Take corrections from a CSV file; from rows, by name or in the order of the columns; or from one such tuple.
 
     Raises
     ------
@@ -74,6 +74,8 @@ def corrections_of(source: str | Path | Iterable[Any]) -> list[Correction]:
             )
             for line in listing.lines(listing.columns(NEEDED, OPTIONAL))
         ]
+    if isinstance(source, tuple) and all(isinstance(cell, str) for cell in source):
+        return [Correction(*(cell.strip() for cell in source))]
     found = []
     rows = source.to_dict("records") if hasattr(source, "to_dict") else source
     for number, row in enumerate(rows, 1):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,8 @@ import pandas as pd
 from workbench.answer import Answer, Step, Table, many
 from workbench.covering import answering, covering
 from workbench.errors import unknown
+from workbench.mappings.corrections import corrections_of
+from workbench.mappings.plan import plan_mappings
 from workbench.mappings.problems import (
     PROBLEMS,
     MappingFindings,
@@ -19,9 +21,12 @@ from workbench.mappings.problems import (
     sure_corrections,
 )
 from workbench.mappings.queries import mapped
+from workbench.mappings.rebuild import plan_rebuild
 from workbench.murmurant.listings import write_csv
 from workbench.murmurant.spellings import EVENT, MEMBER, REGISTRATION
+from workbench.plans.plan import Plan
 from workbench.session import Session
+from workbench.snapshots.compare import state_before
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -55,7 +60,7 @@ class Mappings:
         problem, wa_id : sequence of str, str
             Only these problems; only this id. `UsageError` for one that is none.
         csv : path, optional
-            Where to write the sure corrections, as the table that `plan_mappings` takes.
+            Where to write the sure corrections, as the table that `plan` takes.
         """
         for name in problem:
             if name not in PROBLEMS:
@@ -122,8 +127,57 @@ class Mappings:
         return self.findings(exports).problems
 
     def sure(self, exports: Sequence[str | Path] = ()) -> pd.DataFrame:
-        """Return the corrections that need no more asking: what `plan_mappings` takes."""
+        """Return the corrections that need no more asking: what `plan` takes."""
         return sure_corrections(self.problems(exports))
+
+    def plan(
+        self,
+        corrections: str | Path | Iterable[Any],
+        *,
+        move_records: bool = False,
+        whole_cycle: bool = False,
+        exports: Sequence[str | Path] = (),
+    ) -> Plan:
+        """Plan to lead ids to the right records (guide §4.2), one or many as one; writes a plan file and nothing else.
+
+        Parameters
+        ----------
+        corrections : path, frame, iterable, or one tuple of str
+            A CSV file, or rows, with ``entity``, ``wa_id``, ``new_id`` and perhaps ``reason``; or one such row.
+        move_records : bool
+            Whether registrations that came through the wrong mappings move too.
+        whole_cycle : bool
+            Whether the rest of a swap or cycle is corrected with the part that was named.
+        exports : sequence of path
+            Wild Apricot's own CSV exports, or folders of them, as evidence.
+        """
+        asked = corrections_of(corrections)
+        records, runs = self.wb.read_exports(exports), self.wb.find_runs()
+        with self.wb.planning() as context:
+            return plan_mappings(
+                context, runs, asked, move_records=move_records, whole_cycle=whole_cycle, exports=records
+            )
+
+    def plan_rebuild(
+        self, *, snapshot: str | Path | None = None, before: str | None = None, csv_records: bool = False
+    ) -> Plan:
+        """Plan to put lost mappings back, by the audit log, the imports' reports, or a snapshot; writes a plan file alone.
+
+        Parameters
+        ----------
+        snapshot : str or path, optional
+            A snapshot that still has the mappings: its name, its file, ``latest``, or any dump of pg_dump.
+        before : str, optional
+            Instead, another environment that has them; it is only read.
+        csv_records : bool
+            Whether to map also what a CSV import made, which never had a mapping.
+        """
+        wb, was = self.wb, None
+        runs = wb.find_runs()
+        if snapshot or before:
+            was = state_before(snapshot, before, settings=wb.settings, live=wb.database)
+        with wb.planning() as context:
+            return plan_rebuild(context, runs, snapshot=was, csv_records=csv_records, settings=wb.settings)
 
     def _refuse_unmapped(self, wa_id: str) -> None:
         """Refuse a WA id that is not mapped at all: nothing found must not read as nothing wrong."""

@@ -172,7 +172,7 @@ class MappingCorrection(Planner):
         names = ("entity", "wa_id", "new_id", "reason")
         rows = [{name: row[name] for name in names} for row in self.corrections.values()]
         how = {"move_records": self._move.value, "whole_cycle": self._whole.value, "exports": self.exports}
-        return lambda: self.wb.plan_mappings(rows, **how)
+        return lambda: self.wb.mappings.plan(rows, **how)
 
     def _rechoose(self, _: object = None) -> None:
         self.choose(self.chosen)

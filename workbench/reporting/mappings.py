@@ -24,7 +24,7 @@ MAPPING_CHECKS = (
 
 
 def mapping_corrections(problems: pd.DataFrame, keys: Collection[str] | None = None) -> pd.DataFrame:
-    """Return where the traces say that some mappings should lead: what `Workbench.plan_mappings` takes.
+    """Return where the traces say that some mappings should lead: what `Mappings.plan` takes.
 
     Parameters
     ----------
