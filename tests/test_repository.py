@@ -88,12 +88,12 @@ NEVER = {
 # WHOLE with it; what moves from one room to another takes its lines along, and WHOLE stays. Where each is to end is in
 # docs/architecture.md.
 SIZES = {
-    "duplicates": 3675,
+    "duplicates": 3825,
     "reporting": 2825,
     "runs": 2850,
     "snapshots": 2650,
     "mappings": 2400,
-    "facade": 2450,
+    "facade": 2300,
     "cli": 2325,
     "murmurant": 2025,
     "plans": 1950,

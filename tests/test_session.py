@@ -91,7 +91,7 @@ def test_frames_cover_people_unless_asked_otherwise(
     for unmask in (False, True):
         with open_workbench("club", unmask=unmask) as wb:
             people = wb.find_people("quuxworthy")
-            pairs = wb.find_duplicates("Member", 0.05).records
+            pairs = wb.duplicates.find("Member", 0.05).records
         assert len(people) == 3
         assert ("Quuxworthy" in people.to_string()) is unmask
         assert ("aurelia.quuxworthy" in people.to_string()) is unmask

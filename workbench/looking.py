@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 
 import pandas as pd
 
@@ -13,7 +14,7 @@ from workbench.checks import Finding, run_checks
 from workbench.checks.finding import SAMPLE
 from workbench.checks.integrity import table_counts
 from workbench.covering import answering, covering
-from workbench.deduplicating import Duplicates
+from workbench.duplicates.questions import Duplicates
 from workbench.errors import ReportFileError
 from workbench.mappings.questions import Mappings
 from workbench.murmurant.canonical import ask, words_of
@@ -28,7 +29,7 @@ from workbench.searching import Searching
 from workbench.tiers.questions import Tiers
 
 
-class Looking(Duplicates, Searching):
+class Looking(Searching):
     """The questions."""
 
     @answering
@@ -60,6 +61,11 @@ class Looking(Duplicates, Searching):
     def mappings(self) -> Mappings:
         """Which Wild Apricot id leads to which record."""
         return Mappings(self)
+
+    @cached_property
+    def duplicates(self) -> Duplicates:
+        """What is there more than once, what people say of it, and its merging."""
+        return Duplicates(self)
 
     @property
     def audit(self) -> Audit:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import fields, replace
-from pathlib import Path
+from dataclasses import fields
 from typing import Any
 
 import pandas as pd
@@ -13,11 +11,8 @@ from workbench.answer import Answer
 from workbench.database.connection import raw
 from workbench.database.exclusion import refuse_running_restore
 from workbench.documents import Approvable, Approval, approve
-from workbench.duplicates.plan import plan_merges
-from workbench.duplicates.request import Asked, MergeRequest, Named, Wishes, read_merges
 from workbench.errors import Refused
 from workbench.explaining import explain
-from workbench.murmurant.spellings import MEMBER
 from workbench.plans import journal
 from workbench.plans.apply import Progress, apply_plan
 from workbench.plans.journal import Entry
@@ -27,89 +22,9 @@ from workbench.plans.undo import plan_undo
 from workbench.session import Session
 from workbench.snapshots.restore.request import refuse_interrupted
 
-Wanted = tuple[str | None, Sequence[str]] | tuple[str | None, Sequence[str], str]
-"""A merge that is asked for: the record that stays, those that go, and perhaps why."""
-
 
 class Planning(Session):
     """The corrections."""
-
-    def plan_merge(
-        self,
-        canonical: str | None,
-        duplicates: Sequence[str],
-        *,
-        entity: str = MEMBER,
-        rules: str | Mapping[str, str] = "canonical",
-        by_hand: Mapping[str, str] | None = None,
-        keep: Sequence[str] = (),
-        leave_out: Sequence[str] = (),
-        reason: str = "",
-    ) -> Plan:
-        """Plan to merge duplicates into one record (guide §4.4); writes a plan file and nothing else.
-
-        Parameters
-        ----------
-        canonical : str or None
-            The record that stays; None leaves the choice to the rule: most associations, then the oldest.
-        duplicates : sequence of str
-            The records that go; where the rule chooses, all of them.
-        rules, by_hand, keep, leave_out
-            As for `plan_merges`.
-        reason : str
-            Why, for whoever approves it.
-        """
-        head = Named(canonical) if canonical is not None else None
-        asked = Asked(head, tuple(map(Named, duplicates)), reason)
-        return self._plan_merges(
-            MergeRequest((asked,), _wishes(rules, by_hand, keep), entity, tuple(leave_out))
-        )
-
-    def plan_merges(
-        self,
-        merges: str | Path | Sequence[Wanted],
-        *,
-        entity: str = MEMBER,
-        rules: str | Mapping[str, str] = "canonical",
-        by_hand: Mapping[str, str] | None = None,
-        keep: Sequence[str] = (),
-        leave_out: Sequence[str] = (),
-        skip_blocked: bool = False,
-    ) -> Plan:
-        """Plan many merges as one plan (guide §4.4); writes a plan file and nothing else.
-
-        Parameters
-        ----------
-        merges : path, or sequence of (canonical, duplicates) or (canonical, duplicates, reason)
-            A CSV file with the columns ``canonical,duplicate`` or ``cluster,member``, and perhaps ``reason``.
-            Of a sequence a canonical record of None leaves the choice to the rule, as in `plan_merge`.
-        entity : {"Member", "Event", "Registration"}
-            What they are.
-        rules : str or mapping of str to str
-            ``canonical``, ``newest`` or ``most-complete``, for all fields or field by field (``"*"`` for the others).
-        by_hand : mapping of str to str
-            Field to the record whose value it is to have.
-        keep : sequence of str
-            Rows that stay where two would become one and no rule can tell.
-        leave_out : sequence of str
-            Records of a cluster that are not merged.
-        skip_blocked : bool
-            Whether to leave out merges that no rule can decide, and list them as unresolved.
-        """
-        wishes = _wishes(rules, by_hand, keep, skip_blocked)
-        if isinstance(merges, str | Path):
-            request = read_merges(Path(merges))
-        else:
-            asked = (
-                Asked(Named(head) if head is not None else None, tuple(map(Named, others)), *why)
-                for head, others, *why in merges
-            )
-            request = MergeRequest(tuple(asked))
-        return self._plan_merges(replace(request, wishes=wishes, entity=entity, exceptions=tuple(leave_out)))
-
-    def _plan_merges(self, request: MergeRequest) -> Plan:
-        with self.planning() as context:
-            return plan_merges(context, request)
 
     def explain(self, plan: Plan, **facts: Any) -> Answer:
         """Explain a plan in a sentence and in tables: see `workbench.explaining.explain`."""
@@ -158,15 +73,3 @@ class Planning(Session):
             with self.database.reading() as connection:
                 refuse_running_restore(raw(connection), self.database.address.database)
             raise
-
-
-def _wishes(
-    rules: str | Mapping[str, str],
-    by_hand: Mapping[str, str] | None,
-    keep: Sequence[str],
-    skip_blocked: bool = False,
-) -> Wishes:
-    named = {"*": rules} if isinstance(rules, str) else dict(rules)
-    rule = named.pop("*", "canonical")
-    hands = tuple(sorted((by_hand or {}).items()))
-    return Wishes(rule, named, hands, frozenset(keep), skip_blocked)

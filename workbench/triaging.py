@@ -121,7 +121,7 @@ class Triaging(Looking, Planning, Restoring):
         command = f"workbench duplicates{of} --to {file}{self._on}; workbench plan merge{of} --from {file}{self._on}"
 
         def make() -> Plan:
-            clusters = self.find_duplicates(entity).clusters
+            clusters = self.duplicates.find(entity).clusters
             sure = clusters[clusters["offered"]]
             if sure.empty:
                 raise Refused(f"No cluster is sure enough to be merged without a review, of {len(clusters)}.")
@@ -129,7 +129,7 @@ class Triaging(Looking, Planning, Restoring):
                 (canonical, [each for each in members if each != canonical])
                 for canonical, members in zip(sure["canonical"], sure["members"], strict=True)
             ]
-            return self.plan_merges(pairs, entity=entity, skip_blocked=True)
+            return self.duplicates.plan_merges(pairs, entity=entity, skip_blocked=True)
 
         return _attempt(command, make)
 

@@ -21,7 +21,7 @@ ADDRESSES = (
 def test_records_say_what_they_say_and_who_refers_to_them(ground: Ground, planter: Planter):
     left, right = twins(planter, *ADDRESSES[:2])
     planter.registration(right, planter.event())
-    beside = ground.wb.beside([right, left])
+    beside = ground.wb.duplicates.beside([right, left])
     assert beside.ids == [right, left]
     assert beside.canonical == right
     assert beside.associations == {right: 1, left: 0}
@@ -43,10 +43,10 @@ def test_a_record_that_is_not_there_is_an_error(ground: Ground, planter: Planter
     gone = "00000000-0000-0000-0000-00000000dead"
     wb = ground.wb
     with pytest.raises(UsageError, match=f"There is no Member '{gone}'"):
-        wb.beside([left, gone])
+        wb.duplicates.beside([left, gone])
     with pytest.raises(UsageError, match="two records"):
-        wb.beside([left, left])
-    for asked in (wb.called_same, lambda each: wb.beside([left, gone], each)):
+        wb.duplicates.beside([left, left])
+    for asked in (wb.duplicates.called_same, lambda each: wb.duplicates.beside([left, gone], each)):
         with pytest.raises(UsageError, match="Member"):
             asked("Membr")
 
@@ -57,7 +57,7 @@ def test_long_texts_are_cut_where_they_differ(ground: Ground, planter: Planter):
         planter.member(email=f"long{each}@example.org", firstName=long + each, lastName=HOSTILE[0])
         for each in "ab"
     )
-    shown = records_side_by_side(ground.wb.beside([left, right]), unmask=True)
+    shown = records_side_by_side(ground.wb.duplicates.beside([left, right]), unmask=True)
     assert "xa" in shown.text
     assert "xb" in shown.text
     assert "<script" not in shown.html
@@ -67,34 +67,34 @@ def test_long_texts_are_cut_where_they_differ(ground: Ground, planter: Planter):
 def test_only_what_was_called_the_same_is_gathered(ground: Ground, planter: Planter):
     one, two, three = twins(planter, *ADDRESSES)
     wb = ground.wb
-    assert wb.called_same().empty
-    wb.decide(one, two, "same")
-    (cluster,) = wb.called_same().to_dict("records")
+    assert wb.duplicates.called_same().empty
+    wb.duplicates.decide(one, two, "same")
+    (cluster,) = wb.duplicates.called_same().to_dict("records")
     assert (cluster["members"], cluster["decided_by"]) == ([one, two], "dana")
-    found = wb.find_duplicates()
+    found = wb.duplicates.find()
     assert not_reviewed(found, [one, two]) == [three]
-    wb.decide(two, three, "same", by="robin")
-    (cluster,) = wb.called_same().to_dict("records")
+    wb.duplicates.decide(two, three, "same", by="robin")
+    (cluster,) = wb.duplicates.called_same().to_dict("records")
     assert (cluster["members"], cluster["decided_by"]) == ([one, two, three], "dana, robin")
-    wb.decide(one, three, "unsure")
-    doubtful = wb.called_same()
+    wb.duplicates.decide(one, three, "unsure")
+    doubtful = wb.duplicates.called_same()
     assert doubtful.empty
     assert "unsure of the two" in doubtful.attrs["said"][0]
-    wb.decide(one, three, "different")
-    torn = wb.called_same()
+    wb.duplicates.decide(one, three, "different")
+    torn = wb.duplicates.called_same()
     assert torn.attrs["said"]
     assert all({one, three} - set(each) for each in torn["members"])
-    assert wb.called_same("Event").empty
+    assert wb.duplicates.called_same("Event").empty
 
 
 def test_what_was_found_before_hears_what_is_said_now(ground: Ground, planter: Planter):
     left, right = twins(planter, *ADDRESSES[:2])
     wb = ground.wb
-    found = wb.find_duplicates()
+    found = wb.duplicates.find()
     assert "said of them" not in pair_evidence(found, left, right).text
-    wb.decide(left, right, "different", remark="twins")
+    wb.duplicates.decide(left, right, "different", remark="twins")
     assert found.pairs["decision"].tolist() == [""]
-    now = wb.decided(found)
+    now = wb.duplicates.decided(found)
     assert now.pairs[["decision", "decided_by", "remark", "offered"]].to_numpy().tolist() == [
         ["different", "dana", "twins", False]
     ]

@@ -37,12 +37,12 @@ def kept(folder: Path, name: str = "club") -> Statements[Decision]:
 def test_different_is_not_shown_as_open_nor_joined(ground: Ground, planter: Planter):
     left, right = twins(planter, *ADDRESSES[:2])
     wb = ground.wb
-    before = wb.find_duplicates()
+    before = wb.duplicates.find()
     assert len(before.clusters) == 1
-    decided = wb.decide(right, left, "different", remark="twins", by="robin")  # in any order
+    decided = wb.duplicates.decide(right, left, "different", remark="twins", by="robin")  # in any order
     assert (decided.left, decided.right, decided.by) == (left, right, "robin")
     assert datetime.now(UTC) - decided.at < timedelta(minutes=1)
-    found = wb.find_duplicates()
+    found = wb.duplicates.find()
     assert found.clean
     assert found.clusters.empty
     assert found.open.empty
@@ -57,28 +57,28 @@ def test_same_is_confirmed_even_where_nothing_else_says_so(ground: Ground, plant
     one = planter.member(firstName="Una", lastName="Vale", email="una@example.org")
     other = planter.member(firstName="Wim", lastName="Xander", email="wim@example.org")
     wb = ground.wb
-    assert wb.find_duplicates().clean
-    wb.decide(one, other, "same")
-    found = wb.find_duplicates()
+    assert wb.duplicates.find().clean
+    wb.duplicates.decide(one, other, "same")
+    found = wb.duplicates.find()
     (cluster,) = found.clusters.to_dict("records")
     assert cluster["members"] == sorted((one, other))
     assert (cluster["decision"], cluster["offered"]) == ("same", True)
     assert found.pairs.iloc[0]["kind"] == "decided"
     assert not found.clean  # they are still two
     ground.execute('DELETE FROM "Member" WHERE id::text = %s', other)
-    assert wb.find_duplicates().clean  # merged, or gone
+    assert wb.duplicates.find().clean  # merged, or gone
 
 
 def test_unsure_is_shown_and_not_offered_and_takes_a_word_back(ground: Ground, planter: Planter):
     left, right = twins(planter, *ADDRESSES[:2])
     wb = ground.wb
-    wb.decide(left, right, "different")
-    wb.decide(left, right, "unsure", by="robin")
-    found = wb.find_duplicates()
+    wb.duplicates.decide(left, right, "different")
+    wb.duplicates.decide(left, right, "unsure", by="robin")
+    found = wb.duplicates.find()
     (cluster,) = found.clusters.to_dict("records")
     assert (cluster["decision"], cluster["offered"]) == ("unsure", False)
     assert not found.clean
-    listed = wb.decisions()
+    listed = wb.duplicates.decisions()
     assert listed["decision"].tolist() == ["different", "unsure"]
     assert listed["holds"].tolist() == [False, True]
 
@@ -86,9 +86,9 @@ def test_unsure_is_shown_and_not_offered_and_takes_a_word_back(ground: Ground, p
 def test_one_may_be_left_out_of_three(ground: Ground, planter: Planter):
     one, two, three = twins(planter, *ADDRESSES)
     wb = ground.wb
-    wb.decide(one, three, "different")
-    wb.decide(two, three, "different")
-    (cluster,) = wb.find_duplicates().clusters.to_dict("records")
+    wb.duplicates.decide(one, three, "different")
+    wb.duplicates.decide(two, three, "different")
+    (cluster,) = wb.duplicates.find().clusters.to_dict("records")
     assert cluster["members"] == [one, two]
 
 
@@ -96,8 +96,8 @@ def test_a_contradiction_is_said(ground: Ground, planter: Planter):
     one, two, three = twins(planter, *ADDRESSES)
     wb = ground.wb
     for left, right, word in ((one, two, "same"), (two, three, "same"), (one, three, "different")):
-        wb.decide(left, right, word)
-    found = wb.find_duplicates()
+        wb.duplicates.decide(left, right, word)
+    found = wb.duplicates.find()
     assert any("called the same, and others" in each for each in found.said)
     assert not any({one, three} <= set(each) for each in found.clusters["members"])
     assert not found.clean
@@ -110,9 +110,9 @@ def test_other_entities_are_decided_too(ground: Ground, planter: Planter):
         for hour in (17, 19)
     )
     wb = ground.wb
-    assert len(wb.find_duplicates("Event").loose) == 1
-    assert wb.decide(one, other, "different").entity == "Event"
-    assert wb.find_duplicates("Event").clean
+    assert len(wb.duplicates.find("Event").loose) == 1
+    assert wb.duplicates.decide(one, other, "different").entity == "Event"
+    assert wb.duplicates.find("Event").clean
 
 
 def test_wrong_decisions_are_refused_and_nothing_is_kept(ground: Ground, planter: Planter):
@@ -127,14 +127,14 @@ def test_wrong_decisions_are_refused_and_nothing_is_kept(ground: Ground, planter
         ((left, event, "same"), "two kinds of record"),
     ):
         with pytest.raises(UsageError, match=words):
-            wb.decide(*arguments)
+            wb.duplicates.decide(*arguments)
     with pytest.raises(UsageError, match="personal data"):
-        wb.decide(left, right, "same", remark="is aurelia@example.org")
+        wb.duplicates.decide(left, right, "same", remark="is aurelia@example.org")
     with pytest.raises(UsageError, match="characters"):
-        wb.decide(left, right, "same", remark="x" * 501)
+        wb.duplicates.decide(left, right, "same", remark="x" * 501)
     with pytest.raises(UsageError, match="name"):
-        wb.decide(left, right, "same", by=" ")
-    assert wb.decisions().empty
+        wb.duplicates.decide(left, right, "same", by=" ")
+    assert wb.duplicates.decisions().empty
 
 
 def test_two_sessions_at_once_lose_nothing(tmp_path):
@@ -184,7 +184,7 @@ def test_a_broken_file_stops_the_question(ground: Ground):
     path.parent.mkdir(parents=True)
     path.write_text("{")
     with pytest.raises(DocumentError, match="break off in line 1"):
-        wb.duplicate_members()
+        wb.duplicates.find()
 
 
 def test_a_folder_that_cannot_be_written_is_told(tmp_path):
@@ -196,7 +196,7 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path):
 def test_a_file_holds_ids_and_no_personal_data(ground: Ground, planter: Planter):
     left, right = twins(planter, *ADDRESSES[:2])
     wb = ground.wb
-    wb.decide(left, right, "same")
+    wb.duplicates.decide(left, right, "same")
     (line,) = kept(wb.settings.reports, wb.environment.name).path.read_text(encoding="utf-8").splitlines()
     assert set(json.loads(line)) == {"entity", "left", "right", "decision", "by", "at", "remark"}
     assert "urelia" not in line

@@ -20,7 +20,7 @@ ENTITIES = ("Member", "Event", "Registration")
 def test_a_healthy_club_is_clean(club):
     wb = club.workbench()
     for entity in ENTITIES:
-        found = wb.find_duplicates(entity)
+        found = wb.duplicates.find(entity)
         assert found.clean, found.pairs
         assert found.pairs.empty
         assert found.clusters.empty
@@ -31,7 +31,7 @@ def test_what_the_demo_plants_is_found(club):
     truths = club.breaks("duplicate-members", "duplicate-events", "split-registrations")
     by_name = {each.breakage: each for each in truths}
     wb = club.workbench()
-    members, events, registrations = (wb.find_duplicates(each) for each in ENTITIES)
+    members, events, registrations = (wb.duplicates.find(each) for each in ENTITIES)
     people = {
         frozenset(pair)
         for name in ("duplicate-members", "split-registrations")
@@ -53,7 +53,7 @@ def test_what_the_demo_plants_is_found(club):
 
 def test_the_same_data_give_the_same_bytes(ground: Ground, planter: Planter):
     twins(planter, "aurelia.quuxworthy@example.org", "aureliaquuxworthy+club@example.org", "aq@example.net")
-    one, other = ground.wb.duplicate_members(), ground.wb.duplicate_members()
+    one, other = ground.wb.duplicates.find().pairs, ground.wb.duplicates.find().pairs
     assert len(one)
     assert one.to_csv() == other.to_csv()
 
@@ -75,7 +75,7 @@ def test_each_kind_of_address(ground: Ground, planter: Planter, email: str, kind
             twins(planter, "aurelia.quuxworthy@example.org", email)
         return
     pair = tuple(twins(planter, "aurelia.quuxworthy@example.org", email))
-    found = ground.wb.find_duplicates()
+    found = ground.wb.duplicates.find()
     assert kinds(found.pairs) == {pair: kind}
     assert found.clusters.iloc[0]["members"] == list(pair)
     row = found.pairs.iloc[0]
@@ -87,7 +87,7 @@ def test_each_kind_of_address(ground: Ground, planter: Planter, email: str, kind
 def test_a_family_with_one_address_is_not_one_person(ground: Ground, planter: Planter):
     one = planter.member(firstName="Aurelia", lastName="Quuxworthy", email="quuxworthy@example.org")
     other = planter.member(firstName="Bartholomew", lastName="Quuxworthy", email="quuxworthy+b@example.org")
-    found = ground.wb.find_duplicates()
+    found = ground.wb.duplicates.find()
     assert set(kinds(found.pairs)) == {tuple(sorted((one, other)))}
     assert found.clusters.empty
     assert len(found.loose) == 1
@@ -107,7 +107,7 @@ def test_one_contact_on_two_members(ground: Ground, planter: Planter, dialect: s
         for key in (one, other):
             planter.mapping(990011, key)
         words = "one Wild Apricot id is mapped to both"
-    found = ground.wb.find_duplicates()
+    found = ground.wb.duplicates.find()
     pair = tuple(sorted((one, other)))
     assert kinds(found.pairs) == {pair: "wa_id"}
     row = found.pairs.iloc[0]
@@ -123,7 +123,7 @@ def test_clusters_are_of_three_and_only_all_together_sure(ground: Ground, plante
         "aureliaquuxworthy@example.org",
         "aurelia.quuxworthy+a@example.org",
     )
-    found = ground.wb.find_duplicates()
+    found = ground.wb.duplicates.find()
     (cluster,) = found.clusters.to_dict("records")
     assert cluster["members"] == keys
     assert cluster["size"] == 3
@@ -153,7 +153,7 @@ def test_each_kind_of_event(ground: Ground, planter: Planter, title: str, start:
             for name, when in (("Café night", "2031-05-05 19:00"), (title, start))
         )
     )
-    found = ground.wb.find_duplicates("Event")
+    found = ground.wb.duplicates.find("Event")
     assert kinds(found.pairs) == ({pair: kind} if kind else {})
     assert len(found.clusters) == (kind in {"exact", "normalised"})
     assert found.pairs["offered"].any() == (kind == "exact")
@@ -173,7 +173,7 @@ def test_registrations_on_two_records_of_one_event(ground: Ground, planter: Plan
     split_both = tuple(
         sorted(planter.registration(member, event) for member, event in zip(pair, events, strict=True))
     )
-    found = ground.wb.find_duplicates("Registration")
+    found = ground.wb.duplicates.find("Registration")
     assert kinds(found.pairs) == {split_event: "split_event", split_both: "split_both"}
     assert set(found.pairs["event_cluster"]) == {events[0]}
 
@@ -187,7 +187,7 @@ def test_one_member_twice_at_one_event(ground: Ground, planter: Planter, dialect
             planter.registration(member, event)
         return
     pair = tuple(sorted((one, planter.registration(member, event))))
-    assert kinds(ground.wb.split_registrations()) == {pair: "exact"}
+    assert kinds(ground.wb.duplicates.find("Registration").pairs) == {pair: "exact"}
 
 
 def test_a_large_group_costs_no_square():
@@ -204,7 +204,7 @@ def test_one_address_for_everybody_is_said_and_joins_nobody(ground: Ground, plan
              "Gideon", "Hester", "Ignatius", "Jocasta")  # fmt: skip
     for number, name in enumerate(names):
         planter.member(firstName=name, lastName=f"{name}son", email=f"none+{number}@example.org")
-    found = ground.wb.find_duplicates()
+    found = ground.wb.duplicates.find()
     assert len(found.pairs) == len(names) - 1
     assert found.clusters.empty
     assert any("14 members have one e-mail address" in each for each in found.said)
@@ -216,22 +216,22 @@ def test_a_missing_column_is_said_and_never_clean(ground: Ground):
     ground.execute(f'ALTER TABLE "{events.table}" DROP COLUMN "{events.spelling["title"]}" CASCADE')
     ground.execute('ALTER TABLE "Member" DROP COLUMN email CASCADE')
     wb = ground.open()
-    found = wb.find_duplicates("Event")
+    found = wb.duplicates.find("Event")
     assert not found.clean
     assert "title" in found.not_run
-    assert any('"email"' in each for each in wb.find_duplicates("Member").said)
-    assert not wb.find_duplicates("Registration").clean
+    assert any('"email"' in each for each in wb.duplicates.find("Member").said)
+    assert not wb.duplicates.find("Registration").clean
 
 
 def test_wrong_questions_are_refused(ground: Ground, tmp_path):
     wb = ground.wb
     with pytest.raises(UsageError, match="Member"):
-        wb.find_duplicates("Membr")
+        wb.duplicates.find("Membr")
     for threshold in (0, -1, 1.5):
         with pytest.raises(UsageError, match="not a probability"):
-            wb.duplicate_members(threshold)
+            wb.duplicates.find("Member", threshold)
     with pytest.raises(UsageError, match="cannot be read"):
-        wb.duplicate_members(model=tmp_path / "none.json")
+        wb.duplicates.find("Member", model=tmp_path / "none.json")
 
 
 @pytest.mark.parametrize(

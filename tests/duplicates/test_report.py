@@ -31,7 +31,7 @@ def test_the_charts_tell_what_they_draw(clubs: Clubs, dialect: str) -> None:
     with cloned.connect() as connection:
         truth = plant_duplicates(connection, cloned.club, share=0.05)
     with cloned.workbench() as wb:
-        chances, found = wb.match_chances(), wb.find_duplicates()
+        chances, found = wb.duplicates.chances(), wb.duplicates.find()
     pair = pair_to_look_at(chances, 0.7)
     assert pair is not None
     assert pair["probability"] == chances["probability"][chances["probability"] >= 0.7].min()
@@ -69,14 +69,14 @@ def test_nothing_is_drawn_as_nothing() -> None:
 def test_what_was_not_compared_is_no_pass(clubs: Clubs, dialect: str) -> None:
     cloned = clubs.clone(dialect)
     with cloned.workbench() as wb:
-        healthy = wb.find_duplicates()
+        healthy = wb.duplicates.find()
     assert probable_finding(healthy).status == "pass"
     assert probable_finding(replace(healthy, uncompared=("a block was too large",))).status == "not run"
     assert probable_finding(Found("Member", not_run="no names")).status == "not run"
     with cloned.connect() as connection:
         plant_duplicates(connection, cloned.club, share=0.1)
     with cloned.workbench() as wb:
-        found = probable_finding(wb.find_duplicates())
+        found = probable_finding(wb.duplicates.find())
     assert (found.status, found.count) == ("warn", len(found.rows))
     assert found.count
 

@@ -33,13 +33,13 @@ def written(folder: Path, content: str | bytes) -> Path:
 def test_a_duplicate_of_itself(pair: tuple[Ground, str, str]) -> None:
     ground, one, _ = pair
     with pytest.raises(UsageError, match=rf"{one} is listed as a duplicate of itself"):
-        ground.wb.plan_merge(one, [one])
+        ground.wb.duplicates.plan_merges([(one, [one])])
 
 
 def test_a_duplicate_that_is_listed_twice(pair: tuple[Ground, str, str]) -> None:
     ground, one, other = pair
     with pytest.raises(UsageError, match=rf"{other} is listed twice"):
-        ground.wb.plan_merge(one, [other, other])
+        ground.wb.duplicates.plan_merges([(one, [other, other])])
 
 
 def test_ids_of_different_entities(pair: tuple[Ground, str, str]) -> None:
@@ -49,7 +49,7 @@ def test_ids_of_different_entities(pair: tuple[Ground, str, str]) -> None:
         event = planter.event()
         registration = planter.registration(one, event)
     with pytest.raises(UsageError, match=rf"{event} is an event, not a member") as caught:
-        ground.wb.plan_merge(one, [event, registration])
+        ground.wb.duplicates.plan_merges([(one, [event, registration])])
     assert f"{registration} is a registration, not a member" in str(caught.value)
     assert caught.value.exit_code == 2
 
@@ -58,36 +58,36 @@ def test_an_id_that_nobody_has(pair: tuple[Ground, str, str]) -> None:
     ground, one, _ = pair
     nobody = str(uuid4())
     with pytest.raises(UsageError, match=rf"There is no member '{nobody}'"):
-        ground.wb.plan_merge(one, [nobody])
+        ground.wb.duplicates.plan_merges([(one, [nobody])])
     with pytest.raises(UsageError, match="Robert'; DROP TABLE"):
-        ground.wb.plan_merge(one, ["Robert'; DROP TABLE"])
+        ground.wb.duplicates.plan_merges([(one, ["Robert'; DROP TABLE"])])
 
 
 def test_unknown_rules_and_fields(pair: tuple[Ground, str, str]) -> None:
     ground, one, other = pair
     with pytest.raises(UsageError, match=r"rule 'newst'.*|newest"):
-        ground.wb.plan_merge(one, [other], rules="newst")
+        ground.wb.duplicates.plan_merges([(one, [other])], rules="newst")
     with pytest.raises(UsageError, match="emial") as caught:
-        ground.wb.plan_merge(one, [other], by_hand={"emial": other})
+        ground.wb.duplicates.plan_merges([(one, [other])], by_hand={"emial": other})
     assert "email" in str(caught.value)
     with pytest.raises(WorkbenchError, match="not among the records to merge"):
-        ground.wb.plan_merge(other, [one], by_hand={"email": str(uuid4())})
+        ground.wb.duplicates.plan_merges([(other, [one])], by_hand={"email": str(uuid4())})
 
 
 def test_a_member_that_was_merged_already(ground: Ground) -> None:
     with Planter(ground) as planter:
         one, other, third = planter.member(), planter.member(), planter.member()
-    done = ground.wb.plan_merge(one, [other])
+    done = ground.wb.duplicates.plan_merges([(one, [other])])
     ground.carry_out(done)
     with pytest.raises(UsageError, match=rf"{other} is gone: it was merged into {one} .*Name {one} instead"):
-        ground.wb.plan_merge(third, [other])
-    again = ground.wb.plan_merge(third, [one])
+        ground.wb.duplicates.plan_merges([(third, [other])])
+    again = ground.wb.duplicates.plan_merges([(third, [one])])
     ground.carry_out(again)
     with pytest.raises(UsageError, match=rf"{other} is gone: it was merged into {third}"):
-        ground.wb.plan_merge(third, [other])
+        ground.wb.duplicates.plan_merges([(third, [other])])
     for plan in (again, done):
         ground.undo(plan)
-    assert ground.wb.plan_merge(third, [other]).total
+    assert ground.wb.duplicates.plan_merges([(third, [other])]).total
 
 
 def test_every_bad_line_of_a_list_is_named(pair: tuple[Ground, str, str]) -> None:
@@ -99,7 +99,7 @@ def test_every_bad_line_of_a_list_is_named(pair: tuple[Ground, str, str]) -> Non
     )
     before = ground.state()
     with pytest.raises(UsageError) as caught:
-        ground.wb.plan_merges(path)
+        ground.wb.duplicates.plan_merges(path)
     said = str(caught.value)
     assert f"line 3: There is no member '{nobody}'" in said
     assert "line 5" in said
@@ -126,14 +126,14 @@ def test_every_bad_line_of_a_list_is_named(pair: tuple[Ground, str, str]) -> Non
 def test_a_file_that_is_no_list(pair: tuple[Ground, str, str], content: str | bytes, said: str) -> None:
     ground, *_ = pair
     with pytest.raises(UsageError, match=f"(?s){said}") as caught:
-        ground.wb.plan_merges(written(ground.folder, content))
+        ground.wb.duplicates.plan_merges(written(ground.folder, content))
     assert caught.value.exit_code == 2
 
 
 def test_a_file_that_is_not_there(pair: tuple[Ground, str, str]) -> None:
     ground, *_ = pair
     with pytest.raises(UsageError, match="cannot be read: No such file"):
-        ground.wb.plan_merges(ground.folder / "absent.csv")
+        ground.wb.duplicates.plan_merges(ground.folder / "absent.csv")
 
 
 @pytest.mark.parametrize("form", ["{one},{other}", "\ufeff", "semicolons", "clusters"])
@@ -145,7 +145,7 @@ def test_a_list_is_read_as_people_save_it(ground: Ground, form: str) -> None:
         "semicolons": f'canonical;duplicate;reason\r\n{one};{other};"one person; asked"\r\n',
         "clusters": f"cluster,member\n7,{other}\n7,{one}\n",
     }.get(form, f"{form if form == chr(0xFEFF) else ''}canonical,duplicate\n{one} , {other}\n")
-    plan = ground.wb.plan_merges(written(ground.folder, content))
+    plan = ground.wb.duplicates.plan_merges(written(ground.folder, content))
     (merge,) = plan.parameters["merges"]
     assert (merge["canonical"], merge["duplicates"]) == (one, [other])
 
@@ -154,26 +154,31 @@ def test_the_rule_chooses_the_one_with_more_associations_then_the_older(ground: 
     with Planter(ground) as planter:
         young = planter.member(createdAt="2026-02-01")
         old = planter.member(createdAt="2020-02-01")
-        assert ground.wb.plan_merge(None, [young, old]).parameters["merges"][0]["canonical"] == old
+        assert (
+            ground.wb.duplicates.plan_merges([(None, [young, old])]).parameters["merges"][0]["canonical"]
+            == old
+        )
         planter.mapping(990002, young)
-    assert ground.wb.plan_merge(None, [old, young]).parameters["merges"][0]["canonical"] == young
-    kept = ground.wb.plan_merge(old, [young]).parameters["merges"][0]
+    assert (
+        ground.wb.duplicates.plan_merges([(None, [old, young])]).parameters["merges"][0]["canonical"] == young
+    )
+    kept = ground.wb.duplicates.plan_merges([(old, [young])]).parameters["merges"][0]
     assert kept["canonical"] == old  # named, so not chosen
 
 
 def test_one_of_a_cluster_can_be_left_out(ground: Ground) -> None:
     with Planter(ground) as planter:
         one, other, third = (planter.member() for _ in range(3))
-    plan = ground.wb.plan_merge(one, [other, third], leave_out=[third])
+    plan = ground.wb.duplicates.plan_merges([(one, [other, third])], leave_out=[third])
     assert plan.changes == {"Member": {"delete": 1}}
     with pytest.raises(UsageError, match=rf"{one}' is to be left out, but others are to go into it"):
-        ground.wb.plan_merge(one, [other], leave_out=[one])
+        ground.wb.duplicates.plan_merges([(one, [other])], leave_out=[one])
 
 
 def test_an_edit_between_plan_and_apply_is_refused(application: Ground) -> None:
     with Planter(application) as planter:
         one, other = planter.member(), planter.member()
-        plan = application.wb.plan_merge(one, [other])
+        plan = application.wb.duplicates.plan_merges([(one, [other])])
         planter.registration(other, planter.event())
     before = application.state()
     with pytest.raises(Refused, match="EventRegistration"):

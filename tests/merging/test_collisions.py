@@ -34,7 +34,7 @@ def test_the_registration_further_along_stays(ground: Ground, ours: str, theirs:
         event = planter.event()
         pair = [planter.registration(canonical, event, ours), planter.registration(duplicate, event, theirs)]
         alone = planter.registration(duplicate, planter.event(), "CANCELLED")
-    plan = ground.wb.plan_merge(canonical, [duplicate])
+    plan = ground.wb.duplicates.plan_merges([(canonical, [duplicate])])
     (row,) = [each for each in plan.parameters["conservation"] if each["column"] == "memberId"]
     assert (row["before"], row["after"], row["deleted"]) == (3, 2, 1)
     assert "further along" in row["why"]
@@ -53,7 +53,7 @@ def test_of_two_alike_the_older_stays(ground: Ground, older: int) -> None:
             planter.registration(who, event, registeredAt=moments[place != older])
             for place, who in enumerate(people)
         ]
-    ground.carry_out(ground.wb.plan_merge(people[0], [people[1]]))
+    ground.carry_out(ground.wb.duplicates.plan_merges([(people[0], [people[1]])]))
     after = ground.state()
     assert left(after, ground.wb.schema.table_of("Registration"), *pair) == [pair[older]]
 
@@ -66,7 +66,7 @@ def test_three_of_one_person_leave_one(ground: Ground) -> None:
         trio = [planter.registration(*pair) for pair in zip(people, [event] * 3, states, strict=True)]
         table = planter.schema.table_of("Registration")
         mapping = planter.mapping(990003, trio[0], table)
-    plan = ground.wb.plan_merge(people[0], people[1:])
+    plan = ground.wb.duplicates.plan_merges([(people[0], people[1:])])
     assert plan.changes[table] == {"delete": 2, "update": 1}
     after = ground.proved(plan)
     assert left(after, table, *trio) == [trio[2]]
@@ -79,7 +79,7 @@ def test_a_registration_by_hand(ground: Ground) -> None:
         canonical, duplicate = two(planter)
         event = planter.event()
         pair = [planter.registration(canonical, event, "CANCELLED"), planter.registration(duplicate, event)]
-    ground.carry_out(ground.wb.plan_merge(canonical, [duplicate], keep=[pair[0]]))
+    ground.carry_out(ground.wb.duplicates.plan_merges([(canonical, [duplicate])], keep=[pair[0]]))
     after = ground.state()
     assert left(after, ground.wb.schema.table_of("Registration"), *pair) == pair[:1]
 
@@ -89,7 +89,7 @@ def test_a_row_that_collides_with_nothing_cannot_be_kept_by_hand(ground: Ground)
         canonical, duplicate = two(planter)
         row = planter.registration(duplicate, planter.event())
     with pytest.raises(UsageError, match="collides with no other"):
-        ground.wb.plan_merge(canonical, [duplicate], keep=[row])
+        ground.wb.duplicates.plan_merges([(canonical, [duplicate])], keep=[row])
 
 
 def test_an_unknown_state_is_not_guessed_at(guide: Ground) -> None:
@@ -99,7 +99,7 @@ def test_an_unknown_state_is_not_guessed_at(guide: Ground) -> None:
         planter.registration(canonical, event, "CONFIRMED")
         row = planter.registration(duplicate, event, "PENCILLED_IN")
     with pytest.raises(Refused, match=row):
-        guide.wb.plan_merge(canonical, [duplicate])
+        guide.wb.duplicates.plan_merges([(canonical, [duplicate])])
 
 
 def test_the_loser_s_payment_moves_to_the_winner(application: Ground) -> None:
@@ -109,7 +109,7 @@ def test_the_loser_s_payment_moves_to_the_winner(application: Ground) -> None:
         planter.registration(canonical, event, "CONFIRMED")
         loser = planter.registration(duplicate, event, "WAITLISTED")
         payment = planter.row("PaymentIntent", registrationId=loser)
-    plan = application.wb.plan_merge(canonical, [duplicate])
+    plan = application.wb.duplicates.plan_merges([(canonical, [duplicate])])
     assert plan.changes["PaymentIntent"] == {"update": 1}
     proof = {(each["table"], each["to"]): each for each in plan.parameters["conservation"]}
     assert proof["PaymentIntent", "EventRegistration"]["after"] == 1
@@ -125,10 +125,10 @@ def test_payments_on_both_block(application: Ground) -> None:
         pair = [planter.registration(who, event) for who in (canonical, duplicate)]
         payments = [planter.row("PaymentIntent", registrationId=each) for each in pair]
     with pytest.raises(Refused, match="PaymentIntent") as refused:
-        application.wb.plan_merge(canonical, [duplicate])
+        application.wb.duplicates.plan_merges([(canonical, [duplicate])])
     assert all(key in refused.value.what for key in (*pair, *payments))
     with pytest.raises(Refused, match="PaymentIntent"):  # nor does a word decide over money
-        application.wb.plan_merge(canonical, [duplicate], keep=[pair[0]])
+        application.wb.duplicates.plan_merges([(canonical, [duplicate])], keep=[pair[0]])
     assert not list((application.plans).glob("*"))
 
 
@@ -138,7 +138,7 @@ def test_two_accounts_block(application: Ground) -> None:
         accounts = [planter.row("UserAccount", memberId=who) for who in (canonical, duplicate)]
     for keep in ((), accounts[:1]):
         with pytest.raises(Refused, match="only one") as refused:
-            application.wb.plan_merge(canonical, [duplicate], keep=keep)
+            application.wb.duplicates.plan_merges([(canonical, [duplicate])], keep=keep)
         assert all(key in refused.value.what for key in accounts)
     assert refused.value.exit_code == 3
     assert "--except" in refused.value.next_step
@@ -163,7 +163,7 @@ def test_of_rows_that_say_the_same_the_canonical_record_s_stays(application: Gro
         column = {"FileAccess": "principalId", "CustomFieldValue": "entityId"}.get(table, "memberId")
         theirs = planter.row(table, **shared, **{column: duplicate})
         ours = planter.row(table, **shared, **{column: canonical})
-    plan = application.wb.plan_merge(canonical, [duplicate])
+    plan = application.wb.duplicates.plan_merges([(canonical, [duplicate])])
     assert left(application.proved(plan), table, ours, theirs) == [ours]
 
 
@@ -176,9 +176,9 @@ def test_rows_that_differ_block_until_one_is_named(application: Ground) -> None:
             for who in (canonical, duplicate)
         ]
     with pytest.raises(Refused, match="differ in value") as refused:
-        application.wb.plan_merge(canonical, [duplicate])
+        application.wb.duplicates.plan_merges([(canonical, [duplicate])])
     assert "--keep" in refused.value.what
-    application.carry_out(application.wb.plan_merge(canonical, [duplicate], keep=[pair[1]]))
+    application.carry_out(application.wb.duplicates.plan_merges([(canonical, [duplicate])], keep=[pair[1]]))
     after = application.state()
     assert left(after, "CustomFieldValue", *pair) == pair[1:]
 
@@ -204,7 +204,7 @@ def test_any_unique_index_counts_also_a_partial_one_and_one_over_an_expression(
         ]
         planter.row("PaymentMethod", memberId=duplicate, displayName="Amex", isDefault="false")
     with pytest.raises(Refused) as refused:
-        application.wb.plan_merge(canonical, [duplicate])
+        application.wb.duplicates.plan_merges([(canonical, [duplicate])])
     assert "house_rule" in refused.value.what
     assert all(key in refused.value.what for key in pair)
 
@@ -215,7 +215,7 @@ def test_events_merge_as_members_do(ground: Ground) -> None:
         canonical, duplicate = planter.event(), planter.event()
         pair = [planter.registration(guest, canonical, "WAITLISTED"), planter.registration(guest, duplicate)]
         planter.registration(planter.member(), duplicate)
-    plan = ground.wb.plan_merge(canonical, [duplicate], entity="Event")
+    plan = ground.wb.duplicates.plan_merges([(canonical, [duplicate])], entity="Event")
     after = ground.proved(plan)
     assert_nobody_speaks_of(after, duplicate)
     assert not any(pair[0] in row for row in after[ground.wb.schema.table_of("Registration")])
@@ -226,7 +226,7 @@ def test_registrations_of_different_guests_are_not_the_same(ground: Ground) -> N
         event = planter.event()
         pair = [planter.registration(planter.member(), event) for _ in range(2)]
     with pytest.raises(Refused, match="not of one member"):
-        ground.wb.plan_merge(pair[0], [pair[1]], entity="Registration")
+        ground.wb.duplicates.plan_merges([(pair[0], [pair[1]])], entity="Registration")
 
 
 def test_registrations_twice_in_the_guide_s_database_merge(guide: Ground) -> None:
@@ -234,7 +234,7 @@ def test_registrations_twice_in_the_guide_s_database_merge(guide: Ground) -> Non
         guest, event = planter.member(), planter.event()
         pair = [planter.registration(guest, event) for _ in range(2)]
         planter.mapping(990004, pair[1], "Registration")
-    plan = guide.wb.plan_merge(pair[0], [pair[1]], entity="Registration")
+    plan = guide.wb.duplicates.plan_merges([(pair[0], [pair[1]])], entity="Registration")
     assert_nobody_speaks_of(guide.proved(plan), pair[1])
 
 
@@ -246,9 +246,9 @@ def test_a_blocked_merge_of_a_list_may_be_left_out(application: Ground) -> None:
         planter.registration(fine[1], planter.event())
     merges = [(one, [other]) for one, other in (blocked, fine)]
     with pytest.raises(Refused, match="1 of 2 merges"):
-        application.wb.plan_merges(merges)
-    plan = application.wb.plan_merges(merges, skip_blocked=True)
+        application.wb.duplicates.plan_merges(merges)
+    plan = application.wb.duplicates.plan_merges(merges, skip_blocked=True)
     assert [each["key"] for each in plan.unresolved] == [blocked[1]]
     assert [each["canonical"] for each in plan.parameters["merges"]] == [fine[0]]
     with pytest.raises(Refused):  # nothing would be left
-        application.wb.plan_merges(merges[:1], skip_blocked=True)
+        application.wb.duplicates.plan_merges(merges[:1], skip_blocked=True)

@@ -23,7 +23,7 @@ def people(ground: Ground) -> list[str]:
 
 def refused(ground: Ground, merges: object, **options: object) -> str:
     with pytest.raises(UsageError) as found:
-        ground.wb.plan_merges(merges, **options)  # type: ignore[arg-type]
+        ground.wb.duplicates.plan_merges(merges, **options)  # type: ignore[arg-type]
     assert found.value.exit_code == 2
     assert not list((ground.plans).glob("*"))
     return str(found.value)
@@ -50,9 +50,9 @@ def test_an_event_among_members(ground: Ground, people: list[str]) -> None:
 
 def test_a_member_who_was_merged_already(ground: Ground, people: list[str]) -> None:
     a, b, c, d, *_ = people
-    first = ground.wb.plan_merge(b, [a])
+    first = ground.wb.duplicates.plan_merges([(b, [a])])
     ground.carry_out(first)
-    ground.carry_out(ground.wb.plan_merge(c, [b]))
+    ground.carry_out(ground.wb.duplicates.plan_merges([(c, [b])]))
     for plan in (ground.plans).glob("*"):
         plan.unlink()
     said = refused(ground, [(d, [a])])

@@ -49,7 +49,7 @@ def test_merge_then_undo_is_the_identity(ground: Ground, options: dict[str, obje
     if "by_hand" in options:
         options = {"by_hand": {"email": duplicate}}
     before = ground.state()
-    plan = ground.wb.plan_merge(canonical, [duplicate], **options)  # type: ignore[arg-type]
+    plan = ground.wb.duplicates.plan_merges([(canonical, [duplicate])], **options)  # type: ignore[arg-type]
     assert ground.state() == before  # planning writes nothing
     after = ground.proved(plan)
     assert_nobody_speaks_of(after, duplicate)
@@ -64,7 +64,7 @@ def test_merge_then_undo_is_the_identity(ground: Ground, options: dict[str, obje
 
 def test_the_proof_says_what_is_there_afterwards(ground: Ground) -> None:
     canonical, duplicate, count = planted(ground)
-    plan = ground.wb.plan_merge(canonical, [duplicate])
+    plan = ground.wb.duplicates.plan_merges([(canonical, [duplicate])])
     proof = plan.parameters["conservation"]
     assert len(proof) == count
     assert ground.carry_out(plan)
@@ -84,7 +84,7 @@ def test_what_the_audit_log_tells_of_stays(application: Ground) -> None:
         planter.row(
             LOG, resourceType="Event", resourceId=planter.event(), action="CREATE", memberId=duplicate
         )
-    plan = application.wb.plan_merge(canonical, [duplicate])
+    plan = application.wb.duplicates.plan_merges([(canonical, [duplicate])])
     assert any("history" in each for each in plan.notes)
     application.carry_out(plan)
     assert application.ask(f'SELECT count(*) FROM "{LOG}" WHERE "resourceId"::text = %s', duplicate) == [1]
@@ -97,7 +97,7 @@ def test_the_audit_log_tells_of_the_merge_and_of_each_mapping(ground: Ground) ->
         canonical, duplicate = planter.member(), planter.member()
         planter.mapping(990001, canonical)
         planter.mapping(990002, duplicate)
-    plan = ground.wb.plan_merge(canonical, [duplicate])
+    plan = ground.wb.duplicates.plan_merges([(canonical, [duplicate])])
     assert [each["action"] for each in plan.audit] == [
         "migration:duplicates:merged",
         "migration:mapping:corrected",
@@ -116,7 +116,9 @@ def test_the_audit_log_tells_of_the_merge_and_of_each_mapping(ground: Ground) ->
 
 def test_the_same_database_gives_the_same_bytes_and_no_value_stands_in_the_header(ground: Ground) -> None:
     canonical, duplicate, _ = planted(ground)
-    one, other = (ground.wb.plan_merge(canonical, [duplicate], rules="newest") for _ in range(2))
+    one, other = (
+        ground.wb.duplicates.plan_merges([(canonical, [duplicate])], rules="newest") for _ in range(2)
+    )
     assert isinstance(one, Plan)
     assert one.digest == other.digest
     assert "annlee" not in json.dumps([one.parameters, one.notes, one.audit])
@@ -146,7 +148,7 @@ def test_mappings_move_in_whichever_spelling_they_fill(ground: Ground, filled: s
             f'UPDATE "WaIdMapping" SET {cells} WHERE id::text = %(mapping)s',
             {"key": duplicate, "mapping": mapping},
         )
-    plan = ground.wb.plan_merge(canonical, [duplicate])
+    plan = ground.wb.duplicates.plan_merges([(canonical, [duplicate])])
     after = ground.proved(plan)
     assert_nobody_speaks_of(after, duplicate)
     (row,) = names(after["WaIdMapping"], mapping)

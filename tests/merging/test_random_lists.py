@@ -67,7 +67,7 @@ def test_nothing_is_lost(
     before = ground.state()
     merges = [(group[0], group[1:]) for group in groups]
     try:
-        plan = ground.wb.plan_merges(merges, rules=rule, skip_blocked=True)
+        plan = ground.wb.duplicates.plan_merges(merges, rules=rule, skip_blocked=True)
     except Refused:  # every cluster has something that only a person can tell
         assert ground.state() == before
         return
@@ -97,6 +97,6 @@ def test_five_hundred_merges_are_one_plan(application: Ground) -> None:
         ).fetchall()
         for number, (_, other) in enumerate(found[:50]):
             planter.mapping(880000 + number, other)
-    plan = application.wb.plan_merges([(one, [other]) for one, other in found])
+    plan = application.wb.duplicates.plan_merges([(one, [other]) for one, other in found])
     assert plan.changes == {"WaIdMapping": {"update": 50}, "Member": {"delete": 500}}
     application.proved(plan)

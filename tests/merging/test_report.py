@@ -20,7 +20,7 @@ def test_it_tells_the_merge_and_its_proof(application: Ground) -> None:
             planter.registration(who, event)
         planter.row("PaymentMethod", memberId=duplicate)
     wb = replace(application.wb, unmask=False)
-    plan = wb.plan_merge(canonical, [duplicate], rules={"email": "newest"}, reason="the same person")
+    plan = wb.duplicates.plan_merges([(canonical, [duplicate], "the same person")], rules={"email": "newest"})
     review = review_plan(wb, plan.id)
     assert all(each.status == "pass" for each in review.findings)
     sentence = plan_sentence(plan)
@@ -43,6 +43,6 @@ def test_of_another_kind_it_says_that_nothing_moves(guide: Ground) -> None:
     with Planter(guide) as planter:
         canonical, duplicate = planter.member(), planter.member()
     wb = guide.wb
-    guide.carry_out(plan := wb.plan_merge(canonical, [duplicate]))
+    guide.carry_out(plan := wb.duplicates.plan_merges([(canonical, [duplicate])]))
     undo = wb.plan_undo(plan.id)
     assert "moves nothing" in plan_conservation(review_plan(wb, undo.id)).text

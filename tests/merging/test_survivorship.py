@@ -44,13 +44,13 @@ def outcome(ground: Ground, plan: Plan, member: str) -> tuple[str | None, str | 
     ],
 )
 def test_the_rule_decides(ground: Ground, trio: list[str], rules: str, phone: str, level: str) -> None:
-    plan = ground.wb.plan_merge(trio[0], trio[1:], rules=rules)
+    plan = ground.wb.duplicates.plan_merges([(trio[0], trio[1:])], rules=rules)
     assert outcome(ground, plan, trio[0]) == (phone, level)
 
 
 def test_by_hand(ground: Ground, trio: list[str]) -> None:
-    plan = ground.wb.plan_merge(
-        trio[0], trio[1:], by_hand={"phone": trio[1], "waMembershipLevelRaw": trio[2]}
+    plan = ground.wb.duplicates.plan_merges(
+        [(trio[0], trio[1:])], by_hand={"phone": trio[1], "waMembershipLevelRaw": trio[2]}
     )
     (merge,) = plan.parameters["merges"]
     assert merge["fields"]["phone"] == {"from": trio[1], "rule": "by hand"}
@@ -58,18 +58,18 @@ def test_by_hand(ground: Ground, trio: list[str]) -> None:
 
 
 def test_what_is_given_up_is_said_without_its_value(ground: Ground, trio: list[str]) -> None:
-    plan = ground.wb.plan_merge(trio[0], trio[1:])
+    plan = ground.wb.duplicates.plan_merges([(trio[0], trio[1:])])
     (merge,) = plan.parameters["merges"]
     assert {"phone", "waMembershipLevelRaw", "email"} <= merge["given_up"].keys()
     assert any("phone" in note and "others go" in note for note in plan.notes)
 
 
 def test_when_it_was_made_is_nobody_s_but_its_own(ground: Ground, trio: list[str]) -> None:
-    plan = ground.wb.plan_merge(trio[0], trio[1:], rules="newest")
+    plan = ground.wb.duplicates.plan_merges([(trio[0], trio[1:])], rules="newest")
     updates = [each for each in plan.operations if each.name == "update" and each.table == "Member"]
     assert updates
     assert not any({"createdAt", "updatedAt"} & set(each.changed) for each in updates)
-    plan = ground.wb.plan_merge(trio[0], trio[1:], rules={"createdAt": "newest"})
+    plan = ground.wb.duplicates.plan_merges([(trio[0], trio[1:])], rules={"createdAt": "newest"})
     assert any("createdAt" in each.changed for each in plan.operations)
 
 

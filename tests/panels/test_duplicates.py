@@ -13,6 +13,7 @@ from tests.duplicates.conftest import HOSTILE, SAME_PERSON
 from tests.panels.conftest import field, parts, press, said, settle
 from tests.planting import Planter
 from workbench import Found
+from workbench.duplicates.questions import Duplicates
 from workbench.panels import DuplicateReview
 from workbench.panels.panel import PEOPLE
 from workbench.workbench import Workbench
@@ -80,7 +81,7 @@ def test_reviewed_merged_and_brought_back(opened: Opened, small: Ground, planter
     press(panel, "Same")
     assert f"{left} and {right}: same, says dana." in said(panel)
     assert "1 of 1 reviewed" in said(panel)
-    assert panel.wb.decisions()["decision"].tolist() == ["same"]
+    assert panel.wb.duplicates.decisions()["decision"].tolist() == ["same"]
     assert not small.changed(before), "a word is a line in a file"
     assert panel.merging.stays.value == right, "the one with more associations is proposed"
     press(panel, "Plan this merge")
@@ -113,9 +114,9 @@ def test_a_word_after_a_step_is_never_said_of_the_pair_that_was_left(
     gate.set()
     settle(panel)
     assert panel.card.pair == second
-    assert panel.wb.decisions().empty
+    assert panel.wb.duplicates.decisions().empty
     _key(panel, "d")
-    assert panel.wb.decisions()[["left", "right"]].to_numpy().tolist() == [second.split(" ")]
+    assert panel.wb.duplicates.decisions()[["left", "right"]].to_numpy().tolist() == [second.split(" ")]
 
 
 def test_keys_say_and_step_and_never_twice(opened: Opened, small: Ground, planter: Planter) -> None:
@@ -138,7 +139,7 @@ def test_keys_say_and_step_and_never_twice(opened: Opened, small: Ground, plante
     assert panel.card.remark == ""
     _key(panel, "s", seen)  # pressed in haste, when the first was still to be seen
     _key(panel, "x")
-    assert panel.wb.decisions()[["left", "right", "decision", "remark"]].to_numpy().tolist() == [
+    assert panel.wb.duplicates.decisions()[["left", "right", "decision", "remark"]].to_numpy().tolist() == [
         [*first.split(" "), "different", "a sister"]
     ]
     _key(panel, "u")
@@ -163,14 +164,14 @@ def test_a_word_on_others_leaves_what_is_chosen_about_a_merge(
 ) -> None:
     one, two, three = _twins(planter, *ADDRESSES)
     wb = opened(small)
-    wb.decide(one, two, "same")
+    wb.duplicates.decide(one, two, "same")
     panel = _review(wb)
     choice = panel.merging
     stays = one if choice.stays.value == two else two
     choice.stays.value, choice.keep.value = stays, "row-1"
     assert three in panel.card.pair
     press(panel, "Unsure")
-    assert panel.wb.decisions()["decision"].tolist() == ["same", "unsure"]
+    assert panel.wb.duplicates.decisions()["decision"].tolist() == ["same", "unsure"]
     assert choice.asked["canonical"] == stays
     assert choice.asked["keep"] == ["row-1"]
 
@@ -186,7 +187,7 @@ def test_a_word_for_what_was_seen_before_another_kind_was_chosen(
     field(panel.card, "Same").click()
     gate.set()
     settle(panel)
-    assert panel.wb.decisions()[["left", "right"]].to_numpy().tolist() == [[left, right]]
+    assert panel.wb.duplicates.decisions()[["left", "right"]].to_numpy().tolist() == [[left, right]]
     assert panel.found is not None
     assert panel.found.entity == "Registration", "what is listed is what was chosen"
     panel.entity.value = "Member"
@@ -196,13 +197,13 @@ def test_a_word_for_what_was_seen_before_another_kind_was_chosen(
 
 def test_another_threshold_lists_anew(opened: Opened, small: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
     panel = _review(opened(small))
-    asked, find = list[float](), Workbench.find_duplicates
+    asked, find = list[float](), Duplicates.find
 
-    def listen(wb: Workbench, entity: str, threshold: float, *more: object) -> Found:
+    def listen(wb: Duplicates, entity: str, threshold: float, *more: object) -> Found:
         asked.append(threshold)
         return find(wb, entity, threshold, *more)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Workbench, "find_duplicates", listen)
+    monkeypatch.setattr(Duplicates, "find", listen)
     panel._threshold.value = 0.95
     settle(panel)
     assert asked == [0.95]
@@ -211,20 +212,20 @@ def test_another_threshold_lists_anew(opened: Opened, small: Ground, monkeypatch
 def test_what_nobody_reviewed_stays(opened: Opened, small: Ground, planter: Planter) -> None:
     one, two, three = _twins(planter, *ADDRESSES)
     wb = opened(small)
-    wb.decide(one, two, "same")
+    wb.duplicates.decide(one, two, "same")
     panel = _review(wb)
     assert "Nobody said of these that they are the same" in said(panel.merging)
     press(panel, "Plan this merge")
     (gone,) = _gone(panel)
     assert gone in (one, two)
-    wb.decide(two, three, "same", by="robin")
+    wb.duplicates.decide(two, three, "same", by="robin")
     press(panel, "Look again")
     assert "says dana, robin" in str(panel.merging.group.options)
     panel.merging.goes[three].value = False
     panel.merging.stays.value = one
     press(panel, "Plan this merge")
     assert _gone(panel) == [two]
-    wb.decide(one, three, "unsure")
+    wb.duplicates.decide(one, three, "unsure")
     press(panel, "Look again")
     assert panel.merging.layout.display == "none"
     assert "somebody was unsure of the two" in said(panel)
@@ -233,7 +234,7 @@ def test_what_nobody_reviewed_stays(opened: Opened, small: Ground, planter: Plan
 def test_fields_are_chosen(opened: Opened, small: Ground, planter: Planter) -> None:
     left, right = _twins(planter, *ADDRESSES[:2])
     wb = opened(small)
-    wb.decide(left, right, "same")
+    wb.duplicates.decide(left, right, "same")
     panel = _review(wb)
     choice = panel.merging
     assert "email" in choice.fields
@@ -254,10 +255,10 @@ def test_all_that_was_called_the_same_in_one_plan(opened: Opened, small: Ground,
     one = _twins(planter, *ADDRESSES[:2])
     two = _other_twins(planter)
     wb = opened(small)
-    wb.decide(*one, "same")
+    wb.duplicates.decide(*one, "same")
     panel = _review(wb)
     assert panel.merging.all.layout.display == "none"
-    wb.decide(*two, "same")
+    wb.duplicates.decide(*two, "same")
     press(panel, "Look again")
     press(panel, "Plan all 2 of them")
     assert len(_gone(panel)) == 2
@@ -271,7 +272,7 @@ def test_a_merge_that_no_rule_decides_says_why(opened: Opened, clubs: Clubs) -> 
     with Planter(club) as planter:
         pair = _twins(planter, *ADDRESSES[:2])
         accounts = [planter.row("UserAccount", memberId=each) for each in pair]
-    wb.decide(*pair, "same")
+    wb.duplicates.decide(*pair, "same")
     panel = _review(wb)
     press(panel, "Plan this merge")
     assert "wb-fail" in panel.merging.work.said
@@ -283,7 +284,7 @@ def test_a_merge_that_no_rule_decides_says_why(opened: Opened, clubs: Clubs) -> 
 def test_a_record_that_is_gone_is_said_in_words(opened: Opened, small: Ground, planter: Planter) -> None:
     left, right = _twins(planter, *ADDRESSES[:2])
     wb = opened(small)
-    wb.decide(left, right, "same")
+    wb.duplicates.decide(left, right, "same")
     panel = _review(wb)
     small.execute('DELETE FROM "Member" WHERE id::text = %s', left)
     press(panel, "Plan this merge")
@@ -302,7 +303,7 @@ def test_a_remark_with_an_address_is_refused_in_words(
     panel.card._remark.value = "asked robin@example.org"
     press(panel, "Same")
     assert "personal data are not kept" in panel.work.said
-    assert panel.wb.decisions().empty
+    assert panel.wb.duplicates.decisions().empty
     assert "0 of 1 reviewed" in said(panel)
 
 
@@ -333,7 +334,7 @@ def test_people_are_seen_on_the_screen_and_covered_where_they_leave_it(
 ) -> None:
     left, right = _twins(planter, *ADDRESSES[:2])
     wb = opened(small)
-    wb.decide(left, right, "same")
+    wb.duplicates.decide(left, right, "same")
     panel = _review(wb)
 
     def screen() -> str:

@@ -60,7 +60,7 @@ def duplicates(
     of = entity.capitalize() if entity else None
     if decide is not None:
         left, right, word = decide
-        made = wb.decide(left, right, word, remark=remark, entity=of)
+        made = wb.duplicates.decide(left, right, word, remark=remark, entity=of)
         said = {"same": "one and the same", "different": "different", "unsure": "not decided yet"}[
             made.decision
         ]
@@ -71,7 +71,7 @@ def duplicates(
             facts=vars(made),
         )
     if decisions:
-        frame = wb.decisions()
+        frame = wb.duplicates.decisions()
         return Answer(parts={"decisions": Table(frame, empty="Nothing was decided yet.")}, facts=frame)
     options: dict[str, Any] = {"threshold": threshold} if threshold else {}
     return wb.duplicates(of, model=model, limit=limit, listing=listing, **options)

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from workbench.answer import Answer
     from workbench.workbench import Workbench
 
-_ENTITY = {"member": "Member", "event": "Event", "registration": "Registration"}
 _FORM = "canonical,duplicate[,reason] or cluster,member[,reason]"
 
 
@@ -76,30 +75,31 @@ def merge(
     rules = {"*": str(rule), **_taken_apart(field, "--field", "NAME=RULE")}
     hands = _taken_apart(by_hand, "--set", "NAME=ID")
     named = [each for each in (canonical, *(duplicates or ())) if each is not None]
-    how: dict[str, Any] = {
-        "entity": _ENTITY[entity],
-        "rules": rules,
-        "by_hand": hands,
-        "keep": keep or (),
-        "leave_out": left_out or (),
-    }
+    merges: Any = listing
     if listing is not None:
         if named or choose or reason:
             raise UsageError(
                 "--from names the merges, so records, --choose or --reason beside it say something else.",
                 "Give one or the other.",
             )
-        plan = wb.plan_merges(listing, skip_blocked=skip_blocked, **how)
+    elif len(named) < 2:
+        raise UsageError(
+            "A merge needs the record that stays and at least one duplicate.",
+            "Write `workbench plan merge CANONICAL DUPLICATE...`, or `workbench plan merge --from FILE`.",
+        )
+    elif skip_blocked:
+        raise UsageError("--skip-blocked is for a list of merges.", "Use it with --from.")
     else:
-        if len(named) < 2:
-            raise UsageError(
-                "A merge needs the record that stays and at least one duplicate.",
-                "Write `workbench plan merge CANONICAL DUPLICATE...`, or `workbench plan merge --from FILE`.",
-            )
-        if skip_blocked:
-            raise UsageError("--skip-blocked is for a list of merges.", "Use it with --from.")
-        head = None if choose else named[0]
-        plan = wb.plan_merge(head, named if choose else named[1:], reason=reason, **how)
+        merges = [(None, named, reason) if choose else (named[0], named[1:], reason)]
+    plan = wb.duplicates.plan_merges(
+        merges,
+        entity=entity.capitalize(),
+        rules=rules,
+        by_hand=hands,
+        keep=keep or (),
+        leave_out=left_out or (),
+        skip_blocked=skip_blocked,
+    )
     return wb.explain(plan, conservation=plan.parameters["conservation"])
 
 

@@ -1,25 +1,300 @@
-"""What is there more than once, told for every surface: clusters with their records, pairs in none, and what to do (guide §1.4, §4.4)."""
+"""What is there more than once, what people say of it, and the plan that merges it, for every surface (guide §1.4, §4.4)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from shlex import quote
 from typing import Any
 
 import pandas as pd
+from sqlalchemy import UUID, select
 
 from workbench.answer import Answer, Part, Step, Table, many
-from workbench.duplicates.pairs import Found
+from workbench.covering import answering, covering
+from workbench.duplicates import decisions
+from workbench.duplicates.decisions import Decision, Pair, Word
+from workbench.duplicates.events import duplicate_events
+from workbench.duplicates.matching import DEFAULT_THRESHOLD, Model
+from workbench.duplicates.members import FLOOR, duplicate_members, left_uncompared, match_chances
+from workbench.duplicates.pairs import Found, called_same, duplicate_clusters
+from workbench.duplicates.plan import plan_merges
+from workbench.duplicates.records import Beside, describe_records, records_beside
+from workbench.duplicates.registrations import split_registrations
+from workbench.duplicates.request import Asked, MergeRequest, Named, Wishes, read_merges
+from workbench.errors import SchemaGap, UsageError, unknown
 from workbench.hints import aim
 from workbench.murmurant.listings import write_csv
-from workbench.murmurant.spellings import EVENT, MEMBER, REGISTRATION
+from workbench.murmurant.schema import as_text
+from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES, EVENT, MEMBER, REGISTRATION
+from workbench.plans.plan import Plan
 from workbench.reporting.masking import mask
+from workbench.session import Session
+from workbench.statements import Statements
 
 NOUNS = {MEMBER: "members", EVENT: "events", REGISTRATION: "registrations"}
 _OWN = {"status": "registration_status"}  # a column called status would be shown as a finding's
 _PAIRS = ("kind", "left", "right", "probability", "why", "against", "decision", "decided_by", "remark")
 _BEFORE = {"split_member": "member", "split_event": "event", "split_both": "member and event"}
+
+Wanted = tuple[str | None, Sequence[str]] | tuple[str | None, Sequence[str], str]
+"""A merge that is asked for: the record that stays, those that go, and perhaps why."""
+
+
+class Duplicates:
+    """What is there more than once: ``wb.duplicates()`` lists it, and says which may be merged.
+
+    `Duplicates.find` gives the same as frames, `Duplicates.decide` keeps what somebody says of two records, and
+    `Duplicates.plan_merges` plans to merge them.
+    """
+
+    def __init__(self, wb: Session) -> None:
+        self.wb = wb
+        self._compared: dict[tuple[float, str], pd.DataFrame] = {}
+
+    @answering
+    def __call__(
+        self,
+        entity: str | None = None,
+        threshold: float = DEFAULT_THRESHOLD,
+        model: Model | str | Path | None = None,
+        *,
+        limit: int | None = None,
+        listing: Path | None = None,
+        found: Sequence[Found] = (),
+    ) -> Answer:
+        """Tell which members, events and registrations are there more than once, and which may be merged.
+
+        Parameters
+        ----------
+        entity, threshold, model
+            As for `find`; without an entity, of all three.
+        limit : int, optional
+            How many clusters and pairs of each entity are told; else ten, and all for machines.
+        listing : path, optional
+            Where to write the sure clusters of the first entity, as the table that `plan_merges` takes.
+        found : sequence of Found
+            What was found already, instead of looking anew.
+        """
+        found = found or [self.find(one, threshold, model) for one in ([entity] if entity else ENTITIES)]
+        facts = {"environment": vars(self.wb.environment), "dialect": self.wb.dialect}
+        return duplicates_answer(
+            found, facts=facts, unmask=self.wb.shows_people, limit=limit, listing=listing
+        )
+
+    @covering
+    def find(
+        self,
+        entity: str = MEMBER,
+        threshold: float = DEFAULT_THRESHOLD,
+        model: Model | str | Path | None = None,
+    ) -> Found:
+        """Find one entity's duplicates: pairs, clusters, records, and what could not be told.
+
+        A table or column that is missing is no error here: the result says that it was not run, and why.
+
+        Parameters
+        ----------
+        entity : {"Member", "Event", "Registration"}
+            Of what.
+        threshold : float
+            The least probability of two members whom nothing but their likeness brought together.
+        model : Model or path, optional
+            Trained parameters; else those shipped.
+        """
+        if entity not in ENTITIES:
+            raise unknown("entity", entity, ENTITIES)
+        schema = self.wb.schema
+        try:
+            chances = self.chances(threshold, model) if entity != EVENT else pd.DataFrame()
+            pairs = self._pairs(entity, threshold, chances)
+            with self.wb.reading() as connection:
+                clusters = duplicate_clusters(connection, schema, pairs, entity)
+                records = describe_records(connection, schema, entity, {*pairs["left"], *pairs["right"]})
+        except SchemaGap as gap:
+            return Found(entity, not_run=str(gap))
+        said = list(pairs.attrs.get("said", []))
+        uncompared = left_uncompared(schema, said) if entity == MEMBER else said
+        found = Found(entity, pairs, clusters, records, tuple(said), tuple(uncompared))
+        return replace(found, chances=chances) if entity == MEMBER else found
+
+    def _pairs(self, entity: str, threshold: float, chances: pd.DataFrame) -> pd.DataFrame:
+        """List the pairs of an entity; of registrations, counting duplicates of members and events as one."""
+        schema, known = self.wb.schema, self._standing(entity)
+        if entity == MEMBER:
+            with self.wb.reading() as connection:
+                return duplicate_members(
+                    connection, schema, threshold=threshold, chances=chances, decisions=known
+                )
+        runs = self.wb.find_runs()
+        if entity == EVENT:
+            with self.wb.reading() as connection:
+                return duplicate_events(connection, schema, decisions=known, runs=runs)
+        members, events = (self._pairs(each, threshold, chances) for each in (MEMBER, EVENT))
+        with self.wb.reading() as connection:
+            return split_registrations(
+                connection, schema, members=members, events=events, decisions=known, runs=runs
+            )
+
+    def chances(
+        self, threshold: float = DEFAULT_THRESHOLD, model: Model | str | Path | None = None
+    ) -> pd.DataFrame:
+        """Compare members: every pair that is at least 5% probable, with its evidence in bits.
+
+        See `workbench.duplicates.matching.match_members`; `UsageError` for a threshold that is no probability.
+        """
+        if not 0 < threshold <= 1:
+            raise UsageError(
+                f"The threshold {threshold} is not a probability.", "Give a number above 0, up to 1."
+            )
+        chosen = Model.read(model) if isinstance(model, str | Path) else model or Model.shipped()
+        key = min(threshold, FLOOR), chosen.model_dump_json()
+        if key not in self._compared or not self.wb.one_state:
+            with self.wb.reading() as connection:
+                self._compared[key] = match_chances(
+                    connection, self.wb.schema, threshold=threshold, model=chosen
+                )
+        return self._compared[key].copy()
+
+    @covering
+    def decided(self, found: Found) -> Found:
+        """Return what was found before with what is said of the pairs now; nothing is compared anew."""
+        return found.decided(self._standing(found.entity))
+
+    @covering
+    def called_same(self, entity: str = MEMBER) -> pd.DataFrame:
+        """Gather the records that people called the same: see `workbench.duplicates.pairs.called_same`."""
+        if entity not in ENTITIES:
+            raise unknown("entity", entity, ENTITIES)
+        with self.wb.reading() as connection:
+            return called_same(connection, self.wb.schema, entity, self._standing(entity))
+
+    @covering
+    def beside(self, ids: Sequence[str], entity: str = MEMBER) -> Beside:
+        """Lay whole records side by side: see `workbench.duplicates.records.records_beside`."""
+        if entity not in ENTITIES:
+            raise unknown("entity", entity, ENTITIES)
+        with self.wb.reading() as connection:
+            return records_beside(connection, self.wb.schema, entity, ids)
+
+    def decide(
+        self,
+        left: str,
+        right: str,
+        decision: Word | str,
+        *,
+        remark: str = "",
+        by: str | None = None,
+        entity: str | None = None,
+    ) -> Decision:
+        """Keep what somebody says of two records: ``same``, ``different`` or ``unsure``.
+
+        Nothing is written to the database: it is a line in a file beside the reports.
+
+        Parameters
+        ----------
+        left, right : str
+            Their ids, in any order.
+        remark : str
+            Why, without personal data.
+        by : str, optional
+            Who says so; else the operator.
+        entity : {"Member", "Event", "Registration"}, optional
+            What they are; else what has records with these ids.
+
+        Raises
+        ------
+        UsageError
+            When a record is not there, or they are of different entities.
+        """
+        (kind, one), (other_kind, other) = self._known(left, entity), self._known(right, entity)
+        if kind != other_kind:
+            raise UsageError(
+                f"{left} is of {kind}, {right} of {other_kind}: two kinds of record are never one.",
+                "Name two records of one kind.",
+            )
+        by = by or self.wb.settings.operator
+        return self._decisions.add(decisions.decide(kind, one, other, decision, by=by, remark=remark))
+
+    @covering
+    def decisions(self) -> pd.DataFrame:
+        """List what was decided about this environment's records, the latest last."""
+        return decisions.decisions_frame(self._decisions.read())
+
+    def plan_merges(
+        self,
+        merges: str | Path | Sequence[Wanted],
+        *,
+        entity: str = MEMBER,
+        rules: str | Mapping[str, str] = "canonical",
+        by_hand: Mapping[str, str] | None = None,
+        keep: Sequence[str] = (),
+        leave_out: Sequence[str] = (),
+        skip_blocked: bool = False,
+    ) -> Plan:
+        """Plan merges, one or many, as one plan (guide §4.4); writes a plan file and nothing else.
+
+        Parameters
+        ----------
+        merges : path, or sequence of (canonical, duplicates) or (canonical, duplicates, reason)
+            The record that stays and those that go into it; a canonical record of None leaves the choice among the
+            others to the rule: most associations, then the oldest. Or a CSV file with the columns
+            ``canonical,duplicate`` or ``cluster,member``, and perhaps ``reason``.
+        entity : {"Member", "Event", "Registration"}
+            What they are.
+        rules : str or mapping of str to str
+            ``canonical``, ``newest`` or ``most-complete``, for all fields or field by field (``"*"`` for the others).
+        by_hand : mapping of str to str
+            Field to the record whose value it is to have.
+        keep : sequence of str
+            Rows that stay where two would become one and no rule can tell.
+        leave_out : sequence of str
+            Records that are not merged.
+        skip_blocked : bool
+            Whether to leave out merges that no rule can decide, and list them as unresolved.
+        """
+        named = {"*": rules} if isinstance(rules, str) else dict(rules)
+        rule = named.pop("*", "canonical")
+        hands = tuple(sorted((by_hand or {}).items()))
+        wishes = Wishes(rule, named, hands, frozenset(keep), skip_blocked)
+        if isinstance(merges, str | Path):
+            request = read_merges(Path(merges))
+        else:
+            asked = (
+                Asked(Named(head) if head is not None else None, tuple(map(Named, others)), *why)
+                for head, others, *why in merges
+            )
+            request = MergeRequest(tuple(asked))
+        request = replace(request, wishes=wishes, entity=entity, exceptions=tuple(leave_out))
+        with self.wb.planning() as context:
+            return plan_merges(context, request)
+
+    @property
+    def _decisions(self) -> Statements[Decision]:
+        return Statements(Decision, self.wb.settings.reports, self.wb.environment.name)
+
+    def _standing(self, entity: str) -> dict[Pair, Decision]:
+        return decisions.standing(self._decisions.read(), entity)
+
+    def _known(self, key: str, entity: str | None) -> tuple[str, str]:
+        """Return the entity that has a record of this id, and the id as the database spells it."""
+        schema = self.wb.schema
+        with self.wb.reading() as connection:
+            for each in [entity] if entity else ENTITIES:
+                if each not in ENTITIES:
+                    raise unknown("entity", each, ENTITIES)
+                if not schema.has(CONCEPT_OF[each]):
+                    continue
+                column = schema.entity(each).c.id
+                spelled = key.strip().lower() if isinstance(column.type, UUID) else key.strip()
+                found = connection.scalar(select(as_text(column)).where(as_text(column) == spelled))
+                if found is not None:
+                    return each, str(found)
+        raise UsageError(
+            f"There is no {entity or 'Member, Event or Registration'} {key!r} here.",
+            "`workbench duplicates` shows the ids; a record that was merged is gone.",
+        )
 
 
 def duplicates_answer(
@@ -30,17 +305,7 @@ def duplicates_answer(
     limit: int | None = None,
     listing: Path | None = None,
 ) -> Answer:
-    """Answer with what is there more than once, and with the command that merges each cluster.
-
-    Parameters
-    ----------
-    facts : mapping
-        What stands beside the findings for machines.
-    limit : int, optional
-        How many clusters and pairs of each entity are told; else ten, and all for machines.
-    listing : path, optional
-        Where to write the sure clusters of the first entity, as the table that `plan_merges` takes.
-    """
+    """Answer with what is there more than once, and with the command that merges each cluster."""
     environment = facts["environment"]["name"]
     if listing is not None:
         _write_listing(listing, found[0])

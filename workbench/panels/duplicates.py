@@ -105,10 +105,10 @@ class DuplicateReview(Planner):
     def rows(self) -> tuple[Found, pd.DataFrame]:
         """Find the pairs, what was said of them, and the clusters that were called the same."""
         entity = self.entity.value
-        found = self._before.get(entity) or self.wb.find_duplicates(
+        found = self._before.get(entity) or self.wb.duplicates.find(
             entity, self._threshold.value, self._model
         )
-        return self.wb.decided(found), self.wb.called_same(entity)
+        return self.wb.duplicates.decided(found), self.wb.duplicates.called_same(entity)
 
     def lay_out(self, read: tuple[Found, pd.DataFrame]) -> None:
         """Show the pairs, and begin with the first that nobody looked at."""
@@ -169,7 +169,9 @@ class DuplicateReview(Planner):
     def known(self, keys: list[str]) -> tuple[Found, Beside] | None:
         """Read the two."""
         found = self.found
-        return (found, self.wb.beside(keys[0].split(" "), found.entity)) if keys and found else None
+        return (
+            (found, self.wb.duplicates.beside(keys[0].split(" "), found.entity)) if keys and found else None
+        )
 
     def tell(self, known: tuple[Found, Beside] | None) -> None:
         """Lay the two side by side."""
@@ -197,8 +199,8 @@ class DuplicateReview(Planner):
 
         def decide(_: Advance) -> tuple[Found, pd.DataFrame]:
             left, right = pair.split(" ")
-            self.wb.decide(left, right, word, remark=remark, entity=found.entity)
-            return self.wb.decided(found), self.wb.called_same(found.entity)
+            self.wb.duplicates.decide(left, right, word, remark=remark, entity=found.entity)
+            return self.wb.duplicates.decided(found), self.wb.duplicates.called_same(found.entity)
 
         def then(read: tuple[Found, pd.DataFrame]) -> str:
             told = f"{pair.replace(' ', ' and ')}: {word}, says {self.wb.settings.operator}."
@@ -222,7 +224,7 @@ class DuplicateReview(Planner):
         assert found is not None
         self.merging.work.start(
             "Reading what would be merged",
-            lambda _: self.wb.beside(members, found.entity),
+            lambda _: self.wb.duplicates.beside(members, found.entity),
             lambda beside: self.merging.show(beside, not_reviewed(found, beside.ids)),
         )
 
@@ -232,6 +234,6 @@ class DuplicateReview(Planner):
         asked = merging.asked_of_all() if several else merging.asked_of_one()
 
         def make() -> Plan:
-            return (self.wb.plan_merges if several else self.wb.plan_merge)(**asked, entity=entity)
+            return self.wb.duplicates.plan_merges(**asked, entity=entity)
 
         self.plan(make, merging.work)

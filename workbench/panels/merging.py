@@ -86,7 +86,7 @@ class Merging(VBox):
 
     @property
     def asked(self) -> dict[str, Any]:
-        """What is chosen, as the arguments of `Workbench.plan_merge`."""
+        """What is chosen: which record stays, which go into it, and by which rules."""
         chosen = {name: each.value for name, each in self.fields.items()}
         stays = str(self.stays.value)
         return {
@@ -99,12 +99,14 @@ class Merging(VBox):
         }
 
     def asked_of_one(self) -> dict[str, Any]:
-        """Return the arguments of `Workbench.plan_merge` for the cluster that is chosen."""
+        """Return the arguments of `plan_merges` for the cluster that is chosen."""
         (by,) = self._same["decided_by"][self._same["cluster"] == self.group.value]
-        return {**self.asked, "reason": f"called the same by {by}"}
+        how = self.asked
+        merge = how.pop("canonical"), how.pop("duplicates"), f"called the same by {by}"
+        return {"merges": [merge], **how}
 
     def asked_of_all(self) -> dict[str, Any]:
-        """Return the arguments of `Workbench.plan_merges` for every cluster: by the rule, no field chosen by hand."""
+        """Return the arguments of `plan_merges` for every cluster: by the rule, no field chosen by hand."""
         clusters = zip(self._same["members"], self._same["decided_by"], strict=True)
         merges = [(None, members, f"called the same by {by}") for members, by in clusters]
         return {"merges": merges, "rules": str(self.rule.value), "skip_blocked": len(merges) > 1}
