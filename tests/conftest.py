@@ -14,8 +14,9 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -34,7 +35,7 @@ from workbench.database.environment import Environment
 from workbench.demo.breakages import Truth, break_club
 from workbench.demo.club import Club, build_club
 from workbench.errors import Refused, WorkbenchError
-from workbench.murmurant.reports import read_reports
+from workbench.murmurant.reports import ImportReport, NotAReportError, read_report, read_reports
 from workbench.plans.journal import Entry
 from workbench.plans.plan import Plan
 from workbench.settings import EnvironmentSettings, Settings
@@ -202,6 +203,23 @@ class Clubs:
         return replace(ground, url=url, folder=folder, club=replace(ground.club, imports=imports))
 
 
+@cache
+def _report(name: str, content: bytes) -> ImportReport:
+    """Read what a report file says once, however many tests have a copy of it."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, name)
+        path.write_bytes(content)
+        return read_report(path)
+
+
+def _reports(folder: Path) -> tuple[ImportReport, ...]:
+    reports = []
+    for path in sorted(folder.glob("*.json")):
+        with suppress(NotAReportError):
+            reports.append(replace(_report(path.name, path.read_bytes()), path=path))
+    return tuple(sorted(reports, key=lambda report: (report.run_id, report.path.name)))
+
+
 State = dict[str, list[str]]
 LOG = "AuditLog"
 Own = TypeVar("Own", bound="Ground")
@@ -312,7 +330,9 @@ class Ground(Target):
             name: getattr(options, name) for name in ("statement_timeout", "apply_timeout", "lock_timeout")
         }
         database = replace(database_at(url or self.url, self.kind, self.name), **limits)
-        return Workbench(database, options, settings, read_reports(options.import_reports), unmask=unmask)
+        given = options.import_reports == (self.imports,)
+        reports = _reports(self.imports) if given else read_reports(options.import_reports)
+        return Workbench(database, options, settings, reports, unmask=unmask)
 
     @cached_property
     def wb(self) -> Workbench:

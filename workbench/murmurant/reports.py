@@ -74,10 +74,11 @@ class Part(BaseModel):
     def unread(self, path: str = "") -> Iterator[str]:
         """Yield the keys, at any level, that nobody knows."""
         yield from (f"{path}{key}" for key in self.model_extra or ())
-        for key, value in self.by_key().items():
+        for name, value in self.__dict__.items():
+            inside = f"{path}{type(self).model_fields[name].alias}{'[]' if isinstance(value, list) else ''}."
             for each in value if isinstance(value, list) else [value]:
                 if isinstance(each, Part):
-                    yield from each.unread(f"{path}{key}[]." if isinstance(value, list) else f"{path}{key}.")
+                    yield from each.unread(inside)
 
     def by_key(self) -> dict[str, Any]:
         """Return everything in it by the keys of the file."""
