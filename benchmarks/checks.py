@@ -21,13 +21,14 @@ from workbench.database.connection import Database
 from workbench.database.environment import Environment
 from workbench.murmurant.reports import read_reports
 from workbench.settings import EnvironmentSettings, Settings
+from workbench.session import Session
 from workbench.workbench import Workbench
 url, imports = sys.argv[1], Path(sys.argv[2])
 options = EnvironmentSettings(kind="demo", tier_mapping=imports / "membership.yaml", event_capacity_limit=100)
 address = parse_address(url, named="the benchmark's URL")
 begun = perf_counter()
 database = Database(Environment("demo", "demo", address.where), address)
-with Workbench(database, options, Settings(), read_reports([imports]), one_state=True) as wb:
+with Workbench(Session(database, options, Settings(), read_reports([imports]), one_state=True)) as wb:
     found = wb.checks()
 seconds = perf_counter() - begun
 slowest = sorted(found, key=lambda each: -each.seconds)[:8]

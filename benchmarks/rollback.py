@@ -210,12 +210,13 @@ from workbench.database.address import parse_address
 from workbench.database.connection import Database
 from workbench.database.environment import Environment
 from workbench.settings import EnvironmentSettings, Settings
+from workbench.session import Session
 from workbench.workbench import Workbench
 url, home, what, name = sys.argv[1:]
 address = parse_address(url, named="the benchmark's URL")
 database = Database(Environment("bench", "development", address.where), address)
 options = EnvironmentSettings(kind="development")
-with Workbench(database, options, Settings(operator="bench", home=Path(home))) as wb:
+with Workbench(Session(database, options, Settings(operator="bench", home=Path(home)))) as wb:
     begun = perf_counter()
     if what == "plan":
         plan = wb.runs.plan_rollback(name)

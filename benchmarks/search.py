@@ -117,9 +117,9 @@ def _answer(panel: MappingCorrection, search: Any, typed: str) -> None:
 
 
 def _in_pandas(wb: Workbench, typed: str) -> None:
-    target = "murmurantId" if wb.schema.dialect == "guide" else "clubosId"
+    target = "murmurantId" if wb.session.schema.dialect == "guide" else "clubosId"
     with psycopg.connect(
-        wb.database.address.url.set(drivername="postgresql").render_as_string(False)
+        wb.session.database.address.url.set(drivername="postgresql").render_as_string(False)
     ) as each:
         rows = each.execute(
             sql.SQL(

@@ -46,7 +46,7 @@ def compare(url: str, home: Path, rounds: int = 5) -> None:
     print("taking a snapshot")
     bares, mine = [], []
     with open_workbench("bench", settings=settings) as wb:
-        wb.schema, wb.target  # noqa: B018
+        wb.session.schema, wb.session.target  # noqa: B018
         for _round in range(rounds):
             bares.append(bare(url, home))
             mine.append(ours(wb))

@@ -38,6 +38,7 @@ from workbench.errors import Refused, WorkbenchError
 from workbench.murmurant.reports import ImportReport, NotAReportError, read_report, read_reports
 from workbench.plans.journal import Entry
 from workbench.plans.plan import Plan
+from workbench.session import Session
 from workbench.settings import EnvironmentSettings, Settings
 from workbench.workbench import Workbench
 
@@ -332,7 +333,7 @@ class Ground(Target):
         database = replace(database_at(url or self.url, self.kind, self.name), **limits)
         given = options.import_reports == (self.imports,)
         reports = _reports(self.imports) if given else read_reports(options.import_reports)
-        return Workbench(database, options, settings, reports, unmask=unmask)
+        return Workbench(Session(database, options, settings, reports, unmask=unmask))
 
     @cached_property
     def wb(self) -> Workbench:
@@ -341,7 +342,7 @@ class Ground(Target):
 
     def workbench(self, **changes: Any) -> Workbench:
         """Open it for looking: every question on the state that the first one saw."""
-        return replace(self.open(**changes), one_state=True)
+        return Workbench(replace(self.open(**changes).session, one_state=True))
 
     def breaks(self, *names: str) -> list[Truth]:
         """Break it in some ways, and return the truth of each."""

@@ -23,12 +23,12 @@ class Planter(AbstractContextManager["Planter"]):
     def __init__(self, ground: Ground) -> None:
         self.connection = ground.connect(autocommit=True)
         wb = ground.wb
-        self.schema = wb.schema
-        self.tables = wb.schema.catalogue.tables
+        self.schema = wb.session.schema
+        self.tables = wb.session.schema.catalogue.tables
         self.parents = {
-            (key.child, key.child_columns[0]): key.parent for key in wb.schema.catalogue.foreign_keys
+            (key.child, key.child_columns[0]): key.parent for key in wb.session.schema.catalogue.foreign_keys
         }
-        self.references = wb.references
+        self.references = wb.session.references
 
     def __exit__(self, *_: object) -> None:
         self.connection.close()

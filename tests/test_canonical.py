@@ -30,8 +30,8 @@ def both(clubs):
 def test_a_relation_has_the_same_columns_in_both_dialects(both, relation):
     seen = {}
     for dialect, club in both.items():
-        with club.workbench() as wb, wb.reading() as connection:
-            before, given = Canonical(wb.schema).around(f"SELECT FROM {relation}")
+        with club.workbench() as wb, wb.session.reading() as connection:
+            before, given = Canonical(wb.session.schema).around(f"SELECT FROM {relation}")
             assert not given
             rows = connection.exec_driver_sql(f"{before}SELECT * FROM {relation} LIMIT 0".replace("%", "%%"))
             names = {each.name: each.type_code for each in rows.cursor.description}
@@ -53,8 +53,8 @@ def test_a_relation_has_the_same_columns_in_both_dialects(both, relation):
     ],
 )
 def test_indexes_serve(both, dialect, question):
-    with both[dialect].workbench() as wb, wb.reading() as connection:
-        before, _ = Canonical(wb.schema).around(question)
+    with both[dialect].workbench() as wb, wb.session.reading() as connection:
+        before, _ = Canonical(wb.session.schema).around(question)
         connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
         plan = "\n".join(row[0] for row in connection.exec_driver_sql(f"EXPLAIN {before}{question}"))
     assert "Seq Scan" not in plan, plan

@@ -265,15 +265,15 @@ def test_without_evidence_nothing_is_green(clubs):
 
 
 def test_test_people_in_production_are_found(club):
-    with club.workbench() as wb, wb.reading() as connection:
+    with club.workbench() as wb, wb.session.reading() as connection:
         from dataclasses import replace
 
-        look = wb.look(connection)
+        look = wb.session.look(connection)
         production = Look(
             connection,
-            wb.schema,
+            wb.session.schema,
             replace(wb.environment, name="live", kind="production"),
-            wb.options,
+            wb.session.options,
             look.runs,
         )
         (found,) = run_checks(production, ["environment-wrong"])

@@ -28,14 +28,14 @@ def test_asking_for_some_records_gives_what_asking_for_all_gives(
     if broken:
         cloned.breaks("halted-batch", "duplicate-members", "split-registrations")
     seen = 0
-    with cloned.workbench() as wb, wb.reading() as connection:
-        runs = [each for each in wb.find_runs() if each.mode == "live"]
+    with cloned.workbench() as wb, wb.session.reading() as connection:
+        runs = [each for each in wb.session.find_runs() if each.mode == "live"]
         for run in runs:
             others = [each for each in runs if each is not run]
-            every = told(record_fates(connection, wb.schema, run, others))
+            every = told(record_fates(connection, wb.session.schema, run, others))
             ids = sorted({key for _, key, _ in every if key is not None})
             some = [*ids[::7], "nobody"]
-            found = told(record_fates(connection, wb.schema, run, others, some))
+            found = told(record_fates(connection, wb.session.schema, run, others, some))
             assert {key: each for key, each in found.items() if key[1] is not None} == {
                 key: each for key, each in every.items() if key[1] in some
             }

@@ -64,7 +64,7 @@ def test_the_workbench_finds_what_the_run_did(case, seed):
     updated = {entity: set(done.updates(table)) for entity, table in done.table.items()}
     mapped = {*done.mapped, *(str(target) for _, target in done.repointed.values())}
     with club.workbench() as wb:
-        runs = wb.find_runs()
+        runs = wb.session.find_runs()
         found = wb.runs.records(done.run)
     last = runs[-1]
     assert (last.run, last.importer, last.mode, last.status) == (done.run, importer, "live", "completed")
@@ -145,7 +145,7 @@ def test_runs_follow_one_another(clubs):
     club = clubs.clone("application", 50)
     runs = [played(club, importer, seed=seed) for seed, importer in enumerate(("api", "csv", "api"), 1)]
     with club.workbench() as wb:
-        assert [each.run for each in wb.find_runs()][-3:] == [each.run for each in runs]
+        assert [each.run for each in wb.session.find_runs()][-3:] == [each.run for each in runs]
 
 
 def test_every_edit_changes_exactly_what_it_says(case, connection):

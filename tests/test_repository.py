@@ -35,6 +35,7 @@ LAYERS = (
     "mappings.questions",
     "duplicates.questions",
     "tiers.questions",
+    "audit.questions",
     "migration",
     "covering",
     "answer",
@@ -106,7 +107,7 @@ SIZES = {
     "reconcile": 750,
     "triage": 575,
     "demo": 425,
-    "audit": 250,
+    "audit": 335,
     "policies": 275,
 }
 WHOLE = 33350

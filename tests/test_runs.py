@@ -13,6 +13,7 @@ from tests.recorded import STATES, load
 from workbench.errors import UsageError
 from workbench.murmurant.importers import Strength, importer_of, start_in_run_id
 from workbench.murmurant.reports import read_reports
+from workbench.session import Session
 from workbench.settings import EnvironmentSettings, Settings
 from workbench.workbench import Workbench
 
@@ -34,7 +35,7 @@ def recorded(server, recordings):
         options = EnvironmentSettings(kind="development", url_env="UNUSED")
         database = database_at(server.url(server.create(template)))
         files = read_reports([recordings / each for each in reports])
-        opened.append(Workbench(database, options, Settings(operator="dana"), files, one_state=True))
+        opened.append(Workbench(Session(database, options, Settings(operator="dana"), files, one_state=True)))
         return opened[-1]
 
     yield _open
@@ -87,7 +88,7 @@ def shown(counts, mapped_is_existing=True):
 )
 def test_api_runs_have_their_reports_counts(recorded, recordings, run, file, status):
     wb = recorded("api_second", "api_sync")
-    found = {each.run: each for each in wb.find_runs()}[run]
+    found = {each.run: each for each in wb.session.find_runs()}[run]
     expected = told(recordings / "api_sync" / file)
     assert shown(found.counts) == expected
     assert found.status == status
@@ -111,7 +112,7 @@ def test_csv_runs_have_their_reports_counts(recorded, recordings, number):
 @pytest.mark.recordings
 def test_without_report_files_the_database_tells_what_it_can(recorded):
     wb = recorded("api_second")
-    first, second = wb.find_runs()
+    first, second = wb.session.find_runs()
     assert (first.status, second.status) == ("unknown", "completed")
     assert "report" in first.why
     assert shown(wb.runs.records(SECOND).run.counts, False) == {
@@ -147,7 +148,7 @@ def test_a_csv_import_is_invisible_without_its_reports(recorded):
 def test_an_id_map_alone_names_the_run_but_not_what_it_did(recorded, recordings):
     path = next((recordings / "csv_import/run2/reports").glob("id-map-live-*.json"))
     wb = recorded("csv_run2", path.relative_to(recordings))
-    (run,) = wb.find_runs()
+    (run,) = wb.session.find_runs()
     assert run.status == "unknown"
     assert wb.runs.records(run.run).differences
 
@@ -156,7 +157,7 @@ def test_an_id_map_alone_names_the_run_but_not_what_it_did(recorded, recordings)
 def test_every_run_of_a_club_is_found_with_its_counts(clubs, dialect):
     club = clubs.clone(dialect)
     wb = club.workbench()
-    runs = {each.run: each for each in wb.find_runs()}
+    runs = {each.run: each for each in wb.session.find_runs()}
     assert list(runs) == [each.run for each in club.club.runs]
     for fact in club.club.runs:
         found = runs[fact.run]
@@ -202,7 +203,7 @@ def test_a_later_hand_is_seen(club):
 
 def test_a_run_is_named_by_its_id_or_an_unambiguous_beginning(club):
     with club.workbench() as wb:
-        names = [run.run for run in wb.find_runs()]
+        names = [run.run for run in wb.session.find_runs()]
         for name in names:
             short = next(
                 name[:n] for n in range(1, 99) if sum(each.startswith(name[:n]) for each in names) == 1
@@ -262,7 +263,7 @@ def test_a_killed_sync_is_interrupted(clubs):
     last = club.club.last_live_run
     shutil.rmtree(club.club.imports)
     with club.workbench(import_reports=()) as wb:
-        found = {each.run: each for each in wb.find_runs()}[last.run]
+        found = {each.run: each for each in wb.session.find_runs()}[last.run]
     assert found.status == "interrupted"
 
 
@@ -276,8 +277,8 @@ def test_all_kinds_of_import_in_one_database(clubs):
            FROM "Member" ORDER BY id LIMIT 1"""
     )
     with club.workbench() as wb:
-        assert wb.dialect == "mixed"
-        assert {each.importer for each in wb.find_runs()} == {"api", "csv", "guide"}
+        assert wb.session.dialect == "mixed"
+        assert {each.importer for each in wb.session.find_runs()} == {"api", "csv", "guide"}
         found = wb.runs.records("run_by_hand")
     assert shown(found.run.counts, False) == {"Member": {"mapped": 1}}
 
@@ -321,7 +322,7 @@ def test_metadata_of_any_form_is_survived(clubs):
            ('migration:failed', '[1, 2]'), ('migration:started', '"text"'), ('migration:started', NULL)"""
     )
     with club.workbench() as wb:
-        assert "odd" in {each.run for each in wb.find_runs()}
+        assert "odd" in {each.run for each in wb.session.find_runs()}
         assert wb.checks()
 
 

@@ -115,7 +115,7 @@ def test_who_acts_goes_along_and_who_is_only_logged_in_does_not(
 ) -> None:
     with clubs.clone("guide").workbench() as wb:
         assert _surroundings(wb)["WORKBENCH_OPERATOR"] == "dana"
-        wb.settings = Settings()
+        wb.session.settings = Settings()
         assert "WORKBENCH_OPERATOR" not in _surroundings(wb)
 
 

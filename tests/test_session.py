@@ -20,9 +20,9 @@ def club(clubs: Clubs) -> Ground:
 
 def test_one_state_answers_one_thread_at_a_time(club: Ground) -> None:
     with club.workbench() as wb, ThreadPoolExecutor(4) as pool:
-        assert wb.one_state
+        assert wb.session.one_state
         first = wb.counts()
-        with wb.reading():
+        with wb.session.reading():
             asked = [pool.submit(wb.counts) for _ in range(4)]
             assert not wait(asked, timeout=0.3).done, "they wait for their turn"
             assert wb.counts().equals(first), "who has it may ask on"
@@ -59,13 +59,13 @@ def test_reports_that_are_not_there_keep_nobody_from_what_needs_none(
     with open_workbench("club") as wb:
         wb.counts()
         with pytest.raises(ReportFileError, match=r"No such file.* environments\.club\.import_reports"):
-            wb.find_runs()
+            wb.session.find_runs()
         with pytest.raises(
             DocumentError, match=r"Whose work came after .*environments\.club\.import_reports"
         ):
             wb.history.losses("latest")
         away.rename(club.club.imports)
-        assert wb.find_runs()[0].reports, "looked for once more"
+        assert wb.session.find_runs()[0].reports, "looked for once more"
 
 
 def test_a_report_that_somebody_names_is_read_at_once(club: Ground, at) -> None:  # noqa: F811

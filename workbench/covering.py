@@ -26,7 +26,7 @@ _Owner = TypeVar("_Owner")
 def covering(
     question: Callable[Concatenate[_Owner, _Asked], _Result],
 ) -> Callable[Concatenate[_Owner, _Asked], _Result]:
-    """Mask people in the frames that a question of a `Session`, or of a subject with one, returns, unless `Session.unmask`.
+    """Mask people in the frames that a question of a workbench, or of one of its subjects, returns, unless `Session.unmask`.
 
     A panel masks what it shows by its own switch, and a question asked within another sees everything.
     """
@@ -60,8 +60,8 @@ def answering(
 
 
 def _session(owner: Any) -> Session:
-    wb: Session = getattr(owner, "wb", owner)
-    return wb
+    held = getattr(owner, "wb", owner)
+    return held if isinstance(held, Session) else held.session
 
 
 @contextmanager

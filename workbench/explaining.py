@@ -37,7 +37,7 @@ def explain(wb: Opened, plan: Plan, **facts: Any) -> Answer:
     left = {
         "because": ("What the changes rest on", plan.because),
         "kept": ("Kept", plan.kept),
-        "conflicts": ("Conflicts", masked_conflicts(plan.conflicts, wb.shows_people)),
+        "conflicts": ("Conflicts", masked_conflicts(plan.conflicts, wb.session.shows_people)),
         "unresolved": ("Unresolved", plan.unresolved),
     }
     conserved = pd.DataFrame(plan.parameters.get("conservation") or [])
@@ -68,9 +68,9 @@ def explain(wb: Opened, plan: Plan, **facts: Any) -> Answer:
             Step("", approval_command(plan)),
             Step("", f"apply {plan.id}"),
         ],
-        facts={**plan_facts(plan, wb.shows_people), **facts},
+        facts={**plan_facts(plan, wb.session.shows_people), **facts},
         environment=target.environment,
-        unmask=wb.shows_people,
+        unmask=wb.session.shows_people,
     )
 
 

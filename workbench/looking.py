@@ -9,14 +9,16 @@ from functools import cached_property
 import pandas as pd
 
 from workbench.answer import Answer, Table, findings_answer
-from workbench.auditing import Audit
+from workbench.audit.questions import Audit
 from workbench.checks import Finding, run_checks
 from workbench.checks.finding import SAMPLE
 from workbench.checks.integrity import table_counts
 from workbench.covering import answering, covering
 from workbench.duplicates.questions import Duplicates
 from workbench.errors import ReportFileError
+from workbench.history.questions import History
 from workbench.mappings.questions import Mappings
+from workbench.migration.dry_runs import list_dry_runs
 from workbench.murmurant.canonical import ask, words_of
 from workbench.murmurant.reports import ImportReport
 from workbench.policies.questions import Policies
@@ -26,6 +28,9 @@ from workbench.reporting.masking import mask
 from workbench.runs.questions import Runs
 from workbench.runs.rehearsals import rehearsals, rehearsals_frame
 from workbench.searching import Searching
+from workbench.snapshots.application import Application
+from workbench.snapshots.namespace import Snapshots
+from workbench.snapshots.restore.restores import Restores
 from workbench.tiers.questions import Tiers
 
 
@@ -36,41 +41,68 @@ class Looking(Searching):
     def doctor(self) -> Answer:
         """Tell what works here and what is missing: connection, dialect, rights, tools, configuration."""
         try:
-            reports: tuple[ImportReport, ...] | ReportFileError = self.reports
+            reports: tuple[ImportReport, ...] | ReportFileError = self.session.reports
         except ReportFileError as error:
             reports = error
-        with self.reading() as connection:
-            tools = self.settings.client_tools
+        with self.session.reading() as connection:
+            tools = self.session.settings.client_tools
             state = readiness(
-                connection, self.schema, self.database, self.identity, self.options, reports, tools
+                connection,
+                self.session.schema,
+                self.session.database,
+                self.session.identity,
+                self.session.options,
+                reports,
+                tools,
             )
         missing = int((state["state"] == "missing").sum())
         return Answer(parts={"state": Table(state)}, facts=state.to_dict("records"), code=int(missing > 0))
 
+    @cached_property
+    def snapshots(self) -> Snapshots:
+        """The environment's snapshots."""
+        here = self.session
+        return Snapshots(here, lambda: list_dry_runs(here.settings.backups, here.environment.name))
+
+    @cached_property
+    def history(self) -> History:
+        """What came after a snapshot."""
+        return History(self.session)
+
+    @cached_property
+    def app(self) -> Application:
+        """The environment's application."""
+        return Application(self.session)
+
+    @cached_property
+    def restores(self) -> Restores:
+        """The restores of snapshots over this database."""
+        return Restores(self.session, self.snapshots, self.app, self.history.losses)
+
     @property
     def runs(self) -> Runs:
         """The import runs."""
-        return Runs(self)
+        return Runs(self.session)
 
     @property
     def tiers(self) -> Tiers:
         """The membership tiers, beside the levels of Wild Apricot."""
-        return Tiers(self)
+        return Tiers(self.session)
 
     @property
     def mappings(self) -> Mappings:
         """Which Wild Apricot id leads to which record."""
-        return Mappings(self)
+        return Mappings(self.session)
 
     @cached_property
     def duplicates(self) -> Duplicates:
         """What is there more than once, what people say of it, and its merging."""
-        return Duplicates(self)
+        return Duplicates(self.session)
 
     @property
     def audit(self) -> Audit:
         """The audit log's migration entries."""
-        return Audit(self)
+        return Audit(self.session)
 
     @answering
     def check(
@@ -78,7 +110,7 @@ class Looking(Searching):
     ) -> Answer:
         """Ask what the guide says to check, all of it or what is named, on one state of the database."""
         findings = self.checks(ids, waive, sample)
-        facts = {"environment": vars(self.environment), "dialect": self.dialect}
+        facts = {"environment": vars(self.session.environment), "dialect": self.session.dialect}
         return findings_answer(findings, facts=facts, report="post-recovery", by_name=bool(ids))
 
     def sql(self, query: str, limit: int | None = None, without: Sequence[str] = ()) -> pd.DataFrame:
@@ -104,41 +136,48 @@ class Looking(Searching):
         SchemaGap
             For what it mentions and this database does not have.
         """
-        with self.reading() as connection:
-            canonical = self.look(connection, runs=bool({"runs", "reported"} & words_of(query))).canonical
+        with self.session.reading() as connection:
+            canonical = self.session.look(
+                connection, runs=bool({"runs", "reported"} & words_of(query))
+            ).canonical
             canonical.require(query, without)
             _, rows, _ = ask(connection, canonical, query, limit=limit, harmless=())
             names = rows.attrs.pop("names")
-            return (rows if self.shows_people else mask(rows)).set_axis(names, axis=1)
+            return (rows if self.session.shows_people else mask(rows)).set_axis(names, axis=1)
 
     @covering
     def checks(
         self, ids: Sequence[str] = (), waive: Mapping[str, str] | None = None, sample: int = SAMPLE
     ) -> list[Finding]:
         """Run checks, all or the named ones, on one state of the database; `sample` rows to a finding."""
-        with self.reading() as connection:
+        with self.session.reading() as connection:
             return run_checks(
-                replace(self.look(connection), sample=sample), ids, waive, by=self.settings.operator
+                replace(self.session.look(connection), sample=sample),
+                ids,
+                waive,
+                by=self.session.settings.operator,
             )
 
     @property
     def policies(self) -> Policies:
         """The organisation's own rules."""
-        return Policies(self)
+        return Policies(self.session)
 
     def rehearsals(self) -> pd.DataFrame:
         """Tell which dry run came before each live run (guide §1.6), see `workbench.runs.rehearsals`."""
-        return rehearsals_frame(rehearsals(self.find_runs(), self.options.dry_run_hours))
+        return rehearsals_frame(rehearsals(self.session.find_runs(), self.session.options.dry_run_hours))
 
     def counts(self) -> pd.DataFrame:
         """Count the rows that matter beside what is expected: ``table``, ``found``, ``expected``."""
-        with self.reading() as connection:
-            found = table_counts(self.look(connection, runs=False))
-        expected: Mapping[str, int] = {str(key): value for key, value in self.options.expected.items()}
+        with self.session.reading() as connection:
+            found = table_counts(self.session.look(connection, runs=False))
+        expected: Mapping[str, int] = {
+            str(key): value for key, value in self.session.options.expected.items()
+        }
         rows = [(name, count, expected.get(name)) for name, count in found.items()]
         return pd.DataFrame(rows, columns=["table", "found", "expected"]).astype({"expected": "Int64"})
 
     @property
     def reconcile(self) -> Reconcile:
         """Wild Apricot's own exports beside the database."""
-        return Reconcile(self)
+        return Reconcile(self.session)

@@ -107,11 +107,11 @@ class Migration:
             operator=wb.settings.operator,
             told_by=told,
             show=show or (lambda piece: print(piece, end="", flush=True)),
-            reports=[*wb.options.import_reports, *map(Path, reports)],
-            configuration=wb.options.mappings,
+            reports=[*wb.session.options.import_reports, *map(Path, reports)],
+            configuration=wb.session.options.mappings,
             folder=Path(folder),
             written_meanwhile=lambda: (
-                self._asked(lambda asked: written_since(asked, wb.schema, since)) if since else None
+                self._asked(lambda asked: written_since(asked, wb.session.schema, since)) if since else None
             ),
         )
 
@@ -124,7 +124,7 @@ class Migration:
             ``dry_run``, ``started`` (UTC), ``seconds``, ``operator``, ``state``, ``exit_code``, ``runs``,
             ``reviewed_by``, ``reviewed_at``, ``fresh`` (within ``dry_run_hours``), ``command``.
         """
-        now, hours = datetime.now(UTC), self.wb.options.dry_run_hours
+        now, hours = datetime.now(UTC), self.wb.session.options.dry_run_hours
         rows = [
             (
                 *(run.name, run.started_at.astimezone(UTC).replace(tzinfo=None), run.seconds, run.operator),
@@ -154,14 +154,14 @@ class Migration:
             For a name that is none, or is a live run's.
         """
         run_id, kept = self._reported(name)
-        reports = {(each.run_id, each.path.name): each for each in (*self.wb.reports, *kept)}
-        with self.wb.reading() as connection:
-            runs = find_runs(connection, self.wb.schema, list(reports.values()))
+        reports = {(each.run_id, each.path.name): each for each in (*self.wb.session.reports, *kept)}
+        with self.wb.session.reading() as connection:
+            runs = find_runs(connection, self.wb.session.schema, list(reports.values()))
         run, _ = pick_run(runs, run_id)
         if run.mode != "dry":
             raise UsageError(f"{run_id} was a live run.", f"`workbench run {run_id}` tells what it did.")
         files = read_files([each.path for each in run.reports], [], datetime.now(UTC))
-        return review_dry_run(run, runs, files, sample, self.wb.options.expected)
+        return review_dry_run(run, runs, files, sample, self.wb.session.options.expected)
 
     def approve(self, name: str | None = None, *, remark: str = "") -> tuple[DryRun, str]:
         """Record that the operator read a dry run and approves of it, in its manifest and in the audit log.
@@ -190,7 +190,7 @@ class Migration:
             "configuration_sha256": reviewed.configuration_sha256,
             "remark": review.remark,
         }
-        return reviewed, wb.log(DRY_RUN_REVIEWED, facts, about=review.content_sha256)
+        return reviewed, wb.session.log(DRY_RUN_REVIEWED, facts, about=review.content_sha256)
 
     def seal(
         self,
@@ -238,13 +238,13 @@ class Migration:
             by=wb.settings.operator,
             now=datetime.now(UTC),
             run=run,
-            known_runs=lambda: [each.run for each in wb.find_runs()],
+            known_runs=lambda: [each.run for each in wb.session.find_runs()],
             environment=wb.environment.name,
             redacting=redact,
         )
         about = {"run_id": made.run, "operator": made.sealed_by, "bundle": made.bundle}
         facts = {**about, "bundle_sha256": made.digest, "files": len(made.files)}
-        return made, wb.log(BUNDLE_SEALED, facts, about=made.digest)
+        return made, wb.session.log(BUNDLE_SEALED, facts, about=made.digest)
 
     def bundles(self, run: str | None = None) -> pd.DataFrame:
         """List the bundles that are kept, the newest first; only those that hold a run where one is named."""
@@ -259,8 +259,10 @@ class Migration:
         wrong = verify_bundle(folder, digest)
         if any(each.path == MANIFEST for each in wrong):
             return wrong
-        with self.wb.reading() as connection:
-            entries = audit.audit_entries(connection, self.wb.schema, action=BUNDLE_SEALED, limit=None)
+        with self.wb.session.reading() as connection:
+            entries = audit.audit_entries(
+                connection, self.wb.session.schema, action=BUNDLE_SEALED, limit=None
+            )
         facts = [each for each in entries["metadata"] if isinstance(each, dict)]
         noted = {str(each.get("bundle_sha256")) for each in facts if each.get("bundle") == folder.name}
         if noted and (now := read_bundle(folder).digest) not in noted:
@@ -289,7 +291,7 @@ class Migration:
         """Answer the checklist as its items."""
         evidence, words = self.evidence(), self._words()
         said = words["rollback"].says if "rollback" in words and words["rollback"].kind == "attested" else ""
-        traces = bool(self.wb.reports) or any(each.traces for each in self.wb.find_runs())
+        traces = bool(self.wb.session.reports) or any(each.traces for each in self.wb.session.find_runs())
         evidence["rollback"] = preflight.rollback_evidence(said, evidence["backup"], traces)
         items, name = preflight.judge(evidence, words).items, self.wb.environment.name
         return Preflight(tuple(item._replace(next_step=aim(item.next_step, name)) for item in items))
@@ -299,9 +301,9 @@ class Migration:
         wb, now, last = self.wb, datetime.now(UTC), self._last_import()
         dry_runs, pinned = (
             list_dry_runs(wb.settings.backups, wb.environment.name),
-            wb.options.address is not None,
+            wb.session.options.address is not None,
         )
-        paths = wb.options.mappings
+        paths = wb.session.options.mappings
         files = {path.name: file_digest(path)[0] for path in paths if path.is_file()}
         if len(files) < len(paths):
             files = {}
@@ -309,8 +311,10 @@ class Migration:
         digest = digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
         problems = self._problems(_OF_CONFIGURATION) if files else []
         return {
-            "backup": preflight.backup_evidence(wb.snapshots.here(), last, wb.options.backup_hours, now),
-            "dry-run": preflight.dry_run_evidence(dry_runs, last, wb.options.dry_run_hours, now),
+            "backup": preflight.backup_evidence(
+                wb.snapshots.here(), last, wb.session.options.backup_hours, now
+            ),
+            "dry-run": preflight.dry_run_evidence(dry_runs, last, wb.session.options.dry_run_hours, now),
             "config": preflight.config_evidence(files, digest, problems, dry_runs),
             "operator": preflight.operator_evidence(wb.settings.operator, wb.settings.operator_named),
             "environment": preflight.environment_evidence(
@@ -369,19 +373,19 @@ class Migration:
             for each in checklist.items
         }
         facts = {"operator": wb.settings.operator, "environment": wb.environment.name, "items": items}
-        return audit.record(wb.database, wb.schema, PASSED, facts, about=str(uuid4()))
+        return audit.record(wb.session.database, wb.session.schema, PASSED, facts, about=str(uuid4()))
 
     @cached_property
     def _attestations(self) -> Statements[Attestation]:
         return Statements(Attestation, self.wb.settings.reports, self.wb.environment.name)
 
     def _words(self) -> dict[str, Attestation]:
-        hours, last = self.wb.options.preflight_hours, self._last_import()
+        hours, last = self.wb.session.options.preflight_hours, self._last_import()
         return preflight.holding(self._attestations.read(), hours, last, datetime.now(UTC))
 
     def _last_import(self) -> datetime | None:
         """Return when the last live run wrote something, with its zone."""
-        live = [each for each in self.wb.find_runs() if each.mode == "live"]
+        live = [each for each in self.wb.session.find_runs() if each.mode == "live"]
         ends = (each.last_trace or each.finished or each.started for each in live)
         last = max(filter(None, ends), default=None)
         return last.replace(tzinfo=UTC) if last is not None else None
@@ -395,7 +399,7 @@ class Migration:
 
     def _belonging_to(self, run_id: str) -> list[Path]:
         """List the files that are known to belong to a run: its reports, its dry run, the configuration."""
-        runs = self.wb.find_runs()
+        runs = self.wb.session.find_runs()
         run, _ = pick_run(runs, run_id)
         run_id = run.run
         paths = [report.path for report in run.reports]
@@ -403,7 +407,7 @@ class Migration:
         if dry is not None:
             kept = [each for each in list_dry_runs(self.wb.settings.backups) if dry.run in each.runs]
             paths += dry_run_files(kept[0]) if kept else [report.path for report in dry.reports]
-        paths += [path for path in self.wb.options.mappings if path.is_file()]
+        paths += [path for path in self.wb.session.options.mappings if path.is_file()]
         if not paths:
             raise UsageError(
                 f"No file is known to belong to run {run_id}: it left its traces in the database only.",
@@ -416,7 +420,7 @@ class Migration:
         try:
             kept = find_dry_run(self.wb.settings.backups, name, self.wb.environment.name)
         except UsageError:
-            if name is None or not any(each.run_id == name for each in self.wb.reports):
+            if name is None or not any(each.run_id == name for each in self.wb.session.reports):
                 raise
             return name, ()
         if not kept.runs:
@@ -431,7 +435,7 @@ class Migration:
     def _asked(self, question: Callable[[Connection], T]) -> T | None:
         """Ask; a database that cannot be reached must not keep an importer from being tried out."""
         try:
-            with self.wb.database.reading() as connection:
+            with self.wb.session.database.reading() as connection:
                 return question(connection)
         except (DatabaseUnreachable, NotMurmurant):
             return None

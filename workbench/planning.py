@@ -23,8 +23,10 @@ from workbench.session import Session
 from workbench.snapshots.restore.request import refuse_interrupted
 
 
-class Planning(Session):
+class Planning:
     """The corrections."""
+
+    session: Session
 
     def explain(self, plan: Plan, **facts: Any) -> Answer:
         """Explain a plan in a sentence and in tables: see `workbench.explaining.explain`."""
@@ -32,21 +34,24 @@ class Planning(Session):
 
     def plan(self, name: str) -> Plan:
         """Return a plan by its id or its file's path."""
-        return plans_in(self.settings).find(name)
+        return plans_in(self.session.settings).find(name)
 
     def plans(self) -> pd.DataFrame:
         """List the plans of this environment and what became of each."""
-        with self.reading() as connection:
+        with self.session.reading() as connection:
             asked = journal.raw(connection)
             states = plan_states(
-                self.settings, journal.entries(asked), self.environment.name, journal.restores(asked)
+                self.session.settings,
+                journal.entries(asked),
+                self.session.environment.name,
+                journal.restores(asked),
             )
         return pd.DataFrame(states, columns=[each.name for each in fields(PlanState)]).drop(columns="path")
 
     def plan_undo(self, name: str) -> Plan:
         """Plan to take back what a plan did; writes a plan file and nothing else."""
-        with self.planning() as context:
-            return plan_undo(context, applied_entry(context.raw, self.settings, name))
+        with self.session.planning() as context:
+            return plan_undo(context, applied_entry(context.raw, self.session.settings, name))
 
     def approve(
         self, plan: Approvable, digest: str, *, approver: str | None = None, confirm: str | None = None
@@ -55,21 +60,23 @@ class Planning(Session):
         return approve(
             plan,
             digest,
-            by=approver or self.settings.operator,
-            hours=self.settings.approval_hours,
+            by=approver or self.session.settings.operator,
+            hours=self.session.settings.approval_hours,
             confirm=confirm,
         )
 
     def apply(self, plan: Plan, progress: Progress | None = None) -> Entry:
         """Carry out an approved plan, whole or not at all; the only act here that writes rows."""
         self._refuse_restores()
-        return apply_plan(self.database, plan, operator=self.settings.operator, progress=progress)
+        return apply_plan(
+            self.session.database, plan, operator=self.session.settings.operator, progress=progress
+        )
 
     def _refuse_restores(self) -> None:
         """Refuse while a restore begun here is not done; one begun elsewhere the apply itself finds on the server."""
         try:
-            refuse_interrupted(self.settings, self.database)
+            refuse_interrupted(self.session.settings, self.session.database)
         except Refused:  # unless it goes on at this moment, which the server knows
-            with self.database.reading() as connection:
-                refuse_running_restore(raw(connection), self.database.address.database)
+            with self.session.database.reading() as connection:
+                refuse_running_restore(raw(connection), self.session.database.address.database)
             raise

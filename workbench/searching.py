@@ -10,8 +10,10 @@ from workbench.murmurant.spellings import MEMBER
 from workbench.session import Session
 
 
-class Searching(Session):
+class Searching:
     """The questions of somebody who knows a name, an address or a number; the database answers, a screenful at a time."""
+
+    session: Session
 
     @covering
     def find_people(self, text: str, limit: int = 50) -> pd.DataFrame:
@@ -21,11 +23,11 @@ class Searching(Session):
     @covering
     def find_records(self, text: str, entity: str = MEMBER, limit: int = 50) -> pd.DataFrame:
         """Find people, events or registrations: see `workbench.mappings.search`."""
-        with self.reading() as connection:
-            return search.find_records(connection, self.schema, entity, text, limit)
+        with self.session.reading() as connection:
+            return search.find_records(connection, self.session.schema, entity, text, limit)
 
     @covering
     def find_mappings(self, text: str, limit: int = 50) -> pd.DataFrame:
         """Find mappings by WA id, or by the person or event they lead to: see `workbench.mappings.search`."""
-        with self.reading() as connection:
-            return search.find_mappings(connection, self.schema, text, limit)
+        with self.session.reading() as connection:
+            return search.find_mappings(connection, self.session.schema, text, limit)

@@ -18,7 +18,6 @@ from workbench.murmurant.importers import Run
 from workbench.murmurant.spellings import ENTITIES
 from workbench.planning import Planning
 from workbench.plans.plan import NOTES, Plan
-from workbench.restoring import Restoring
 from workbench.runs.discovery import pick_run
 from workbench.runs.telling import LevelZero
 from workbench.triage import Way, failure_modes, recommend, triage_answer, ways
@@ -29,7 +28,7 @@ CULPRITS = 20_000
 """How many rows of a finding are traced to the run that wrote them."""
 
 
-class Triaging(Looking, Planning, Restoring):
+class Triaging(Looking, Planning):
     """The first look on a bad night."""
 
     @answering
@@ -49,12 +48,12 @@ class Triaging(Looking, Planning, Restoring):
         UsageError
             For a run that left no trace.
         """
-        runs = self.find_runs()
+        runs = self.session.find_runs()
         asked = pick_run(runs, run_id)[0] if run_id is not None else None
         findings = self.checks(sample=CULPRITS)
         modes = failure_modes(findings)
-        with self.reading() as connection:
-            suspects = find_suspects(connection, self.schema, runs, modes)
+        with self.session.reading() as connection:
+            suspects = find_suspects(connection, self.session.schema, runs, modes)
         run = asked or in_question(runs, suspects)
         dangling = next(
             (each.count for each in modes if each.section == "§7.1" and each.state != "not known"), None
@@ -73,19 +72,19 @@ class Triaging(Looking, Planning, Restoring):
         )
         advice = recommend(modes, {each.name: each for each in out}, run, suspects)
         return triage_answer(
-            run, asked is not None, modes, suspects, out, trials, advice, findings, self.environment
+            run, asked is not None, modes, suspects, out, trials, advice, findings, self.session.environment
         )
 
     @contextmanager
     def _trials(self) -> Iterator[None]:
         """Let plans be made where nobody finds them, and be gone at the end."""
-        before = self.plans_in
+        before = self.session.plans_in
         with TemporaryDirectory(prefix="workbench-triage-") as folder:
-            self.plans_in = Path(folder)
+            self.session.plans_in = Path(folder)
             try:
                 yield
             finally:
-                self.plans_in = before
+                self.session.plans_in = before
 
     def _try_rollback(self, run: Run | None) -> Trial | None:
         if run is None or run.mode == "dry":
@@ -135,7 +134,7 @@ class Triaging(Looking, Planning, Restoring):
 
     @property
     def _on(self) -> str:
-        return on_environment(self.environment.name)
+        return on_environment(self.session.environment.name)
 
     def _level_2(self, run: Run | None) -> Way:
         """Measure a restore of the last proved snapshot from before the run, else of the last one from before it."""

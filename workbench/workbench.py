@@ -4,31 +4,99 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
 
 from workbench.database.connection import connect
+from workbench.database.environment import Environment
 from workbench.errors import ReportFileError
 from workbench.migrating import Migration
 from workbench.migration.dry_runs import kept_reports
 from workbench.murmurant.reports import ImportReport, read_reports
-from workbench.publishing import Publishing
+from workbench.session import Session
 from workbench.settings import DEMO, EnvironmentSettings, Settings, load_settings
 from workbench.triaging import Triaging
 
+if TYPE_CHECKING:
+    from workbench.reporting.runner import Progress, ReportResult
 
-@dataclass
-class Workbench(Triaging, Publishing):
+
+class Workbench(Triaging):
     """An environment, opened for looking. Made by `open_workbench`.
 
-    What it can be asked, what can be planned and what can be kept is in the modules of its bases.
+    Attributes
+    ----------
+    session : Session
+        What every subject stands on: connection, schema, settings, and whether people are shown.
     """
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the transaction in which everything is seen as it was at one moment."""
+        self.session.close()
+
+    @property
+    def environment(self) -> Environment:
+        """Name, kind and address."""
+        return self.session.environment
+
+    @property
+    def settings(self) -> Settings:
+        """What is configured for every environment."""
+        return self.session.settings
+
+    @property
+    def unmask(self) -> bool:
+        """Whether personal data may leave the room."""
+        return self.session.unmask
 
     @cached_property
     def migration(self) -> Migration:
         """What goes before an import."""
         return Migration(self)
+
+    def report(
+        self, name: str, parameters: Mapping[str, Any] | None = None, progress: Progress | None = None
+    ) -> ReportResult:
+        """Run a report on this environment: an executed notebook, a page and a verdict; nothing is changed (guide §7).
+
+        Parameters
+        ----------
+        name : str
+            Of a notebook that declares parameters, without its ending: ``post-recovery``, ``plan``, ...
+        parameters : mapping, optional
+            As its tagged cell declares them.
+        progress : callable, optional
+            Told the heading that begins, how many cells are done, and how many there are.
+
+        Raises
+        ------
+        UsageError
+            For an unknown report or parameter, or a wrong value; nothing was run then.
+        NotebookFailed
+            When a cell failed; notebook and page were kept.
+        """
+        # Half a second of imports that only a report needs.
+        from workbench.reporting.runner import run_report
+
+        return run_report(
+            name,
+            parameters,
+            environment=self.environment.name,
+            settings=self.settings,
+            unmask=self.unmask,
+            import_reports=[each.path for each in self.session.reports],
+            progress=progress,
+        )
 
 
 def open_workbench(
@@ -83,7 +151,8 @@ def open_workbench(
         chosen = chosen.model_copy(update={"tier_mapping": Path(tier_mapping), "status_mapping": None})
     given = read_reports(map(Path, import_reports))  # what somebody names is to be used: said at once
     reports = partial(_reports, name, chosen, settings.backups, given)
-    return Workbench(connect(name, settings), chosen, settings, reports, one_state=one_state, unmask=unmask)
+    database = connect(name, settings)
+    return Workbench(Session(database, chosen, settings, reports, one_state=one_state, unmask=unmask))
 
 
 def _reports(

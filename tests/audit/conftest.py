@@ -35,8 +35,8 @@ def login(ground: Ground) -> Iterator[Login]:
 
 def log(ground: Ground, action: str = "migration:test", url: str | None = None, **metadata: Any) -> str:
     """Write an entry as the workbench does; return its id."""
-    schema = ground.open().schema
-    return record(ground.open(url).database, schema, action, metadata, about=str(uuid4()))
+    schema = ground.open().session.schema
+    return record(ground.open(url).session.database, schema, action, metadata, about=str(uuid4()))
 
 
 def wait_for_a_lock(ground: Ground) -> None:

@@ -47,7 +47,7 @@ def note(ground: Ground) -> tuple[str, str]:
 
 def digest(ground: Ground, options: str = "") -> Noted | None:
     with ground.connect(options=options) as connection:
-        return own_digest(connection, ground.open().schema)
+        return own_digest(connection, ground.open().session.schema)
 
 
 def test_what_was_noted_last_holds_and_goes_on(ground: Ground) -> None:
@@ -55,7 +55,7 @@ def test_what_was_noted_last_holds_and_goes_on(ground: Ground) -> None:
     _, snapshot = note(ground)
     found = state(ground)
     assert (found.state, found.noted_in, found.entries) == ("holds", f"snapshot {snapshot}", 3)
-    run = [run for run in ground.open().find_runs() if run.mode == "live"][-1].run
+    run = [run for run in ground.open().session.find_runs() if run.mode == "live"][-1].run
     plan = ground.open().runs.plan_rollback(run, min_evidence="weak")
     assert isinstance(plan, Plan)
     found = state(ground)
@@ -71,7 +71,7 @@ def test_what_was_noted_last_holds_and_goes_on(ground: Ground) -> None:
 
 def test_what_was_altered_deleted_or_put_in_is_told(ground: Ground) -> None:
     _, second, _ = (log(ground, n=number) for number in range(3))
-    schema, noted = ground.open().schema, digest(ground)
+    schema, noted = ground.open().session.schema, digest(ground)
     assert noted is not None
     for change, missing_and_added in CHANGES.items():
         with ground.connect() as connection:
@@ -119,8 +119,8 @@ def test_it_takes_select_and_no_more(ground: Ground, login: Login) -> None:
     assert state(ground, url).noted_in == f"snapshot {snapshot}"
     ground.execute(f'REVOKE SELECT ON "AuditLog" FROM role_of_{ground.database}')
     wb = ground.open(url)
-    with wb.reading() as connection:
-        assert own_digest(raw(connection), wb.schema) is None
+    with wb.session.reading() as connection:
+        assert own_digest(raw(connection), wb.session.schema) is None
 
 
 def test_it_is_the_same_however_a_session_or_a_column_spells_things(ground: Ground) -> None:

@@ -43,13 +43,13 @@ def test_the_migration_action_is_one_however_it_is_asked(ground: Ground) -> None
     action = "migration:rollback:level1"
     number = log(ground, action)
     wb = ground.open()
-    with wb.reading() as connection:
-        audit = wb.schema.audit
-        said = dict(connection.execute(select(audit.c.id, migration_action(wb.schema))).fetchall())
-        found = connection.execute(select(audit.c.id).where(has_action(wb.schema, action))).scalars()
+    with wb.session.reading() as connection:
+        audit = wb.session.schema.audit
+        said = dict(connection.execute(select(audit.c.id, migration_action(wb.session.schema))).fetchall())
+        found = connection.execute(select(audit.c.id).where(has_action(wb.session.schema, action))).scalars()
         assert list(found) == [number]
     assert said[number] == action
-    expected = {"CREATE"} if wb.dialect == "application" else {"migration:started", "member:updated"}
+    expected = {"CREATE"} if wb.session.dialect == "application" else {"migration:started", "member:updated"}
     assert expected < set(said.values())
     names = {name: sql.Identifier(name) for name in ("metadata", "action")}
     query = sql.SQL('SELECT id::text, {} FROM "AuditLog"').format(sql.SQL(MIGRATION_ACTION).format(**names))

@@ -55,16 +55,18 @@ def test_a_database_without_an_audit_log_is_told(ground: Ground) -> None:
 def test_a_column_that_nobody_knows_is_named(ground: Ground) -> None:
     ground.execute("ALTER TABLE \"AuditLog\" ADD COLUMN clearance text NOT NULL DEFAULT 'x'")
     ground.execute('ALTER TABLE "AuditLog" ALTER COLUMN clearance DROP DEFAULT')
-    with ground.open().database.writing() as connection, pytest.raises(SchemaGap, match="clearance"):
-        write_entry(connection, ground.open().schema, SNAPSHOT, {}, about=str(uuid4()))
+    with ground.open().session.database.writing() as connection, pytest.raises(SchemaGap, match="clearance"):
+        write_entry(connection, ground.open().session.schema, SNAPSHOT, {}, about=str(uuid4()))
 
 
 def test_the_second_waits_for_the_first(ground: Ground) -> None:
     """So that whoever notes a digest between the two has all that is older; what is rolled back leaves nothing."""
     wb = ground.open()
-    with wb.database.writing() as first, ThreadPoolExecutor(1) as pool:
-        write_entry(first, wb.schema, "migration:test:first", {}, about=str(uuid4()))
-        waiting = pool.submit(record, wb.database, wb.schema, "migration:test:second", {}, about=str(uuid4()))
+    with wb.session.database.writing() as first, ThreadPoolExecutor(1) as pool:
+        write_entry(first, wb.session.schema, "migration:test:first", {}, about=str(uuid4()))
+        waiting = pool.submit(
+            record, wb.session.database, wb.session.schema, "migration:test:second", {}, about=str(uuid4())
+        )
         wait_for_a_lock(ground)
         assert not waiting.done()
         first.rollback()
@@ -73,7 +75,7 @@ def test_the_second_waits_for_the_first(ground: Ground) -> None:
 
 
 def test_an_apply_that_cannot_log_changes_nothing(ground: Ground) -> None:
-    run = [run for run in ground.open().find_runs() if run.mode == "live"][-1].run
+    run = [run for run in ground.open().session.find_runs() if run.mode == "live"][-1].run
     plan = ground.open().runs.plan_rollback(run, min_evidence="weak")
     assert isinstance(plan, Plan)
     ground.consent(plan)

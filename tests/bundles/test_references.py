@@ -51,7 +51,7 @@ def test_a_plan_cites_the_bundle_that_holds_its_reports(wb: Workbench, club: Gro
     wb.apply(plan)
     entries = (
         wb.audit.entries(action="migration:rollback:level1")
-        if wb.dialect == "guide"
+        if wb.session.dialect == "guide"
         else wb.audit.entries(run)
     )
     assert made.digest in entries["metadata"].astype(str).iloc[-1]
@@ -72,7 +72,7 @@ def test_a_report_that_changed_since_is_said_to(wb: Workbench, club: Ground) -> 
 def test_a_bundle_that_holds_some_of_the_reports_is_not_all(wb: Workbench, club: Ground) -> None:
     run = club.club.last_live_run.run
     made, _ = wb.migration.seal([club.club.imports], run=run)
-    several = sorted({each.path for each in wb.reports if each.run_id == run})
+    several = sorted({each.path for each in wb.session.reports if each.run_id == run})
     assert len(several) > 1
     several[0].write_text(several[0].read_text() + "\n")
     plan = wb.runs.plan_rollback(run)
@@ -97,12 +97,12 @@ def test_an_altered_bundle_is_nobodys_evidence(wb: Workbench, club: Ground) -> N
 
 def test_the_audit_log_notes_its_digest(wb: Workbench, club: Ground) -> None:
     run = club.club.last_live_run.run
-    runs = [each.run for each in wb.find_runs()]
+    runs = [each.run for each in wb.session.find_runs()]
     made, _ = wb.migration.seal([club.club.imports], run=run)
     entries = wb.audit.entries(run_id=run)
     facts = [each for each in entries["metadata"] if "bundle" in each]
     assert [(each["bundle_sha256"], each["operator"]) for each in facts] == [(made.digest, "dana")]
-    assert [each.run for each in wb.find_runs()] == runs  # the entry is no run's trace
+    assert [each.run for each in wb.session.find_runs()] == runs  # the entry is no run's trace
 
 
 def test_what_was_sealed_anew_is_told_by_the_audit_log(wb: Workbench, club: Ground) -> None:
@@ -118,7 +118,7 @@ def test_what_was_sealed_anew_is_told_by_the_audit_log(wb: Workbench, club: Grou
 def test_what_is_known_to_belong_to_a_run_is_sealed_unasked(wb: Workbench, club: Ground) -> None:
     run = club.club.last_live_run.run
     made, _ = wb.migration.seal(run=run)
-    reports = [each.path.name for each in wb.reports if each.run_id == run]
+    reports = [each.path.name for each in wb.session.reports if each.run_id == run]
     names = [Path(each.path).name for each in made.files]
     assert {*reports, "membership.yaml"} <= set(names)
     assert {each.mode for each in made.runs} == {"live", "dry"}  # its dry run too

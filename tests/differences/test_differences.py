@@ -15,6 +15,7 @@ from tests.differences.conftest import restore_in_place
 from tests.test_cli import at, shell  # noqa: F401
 from workbench.answer import Answer
 from workbench.errors import DocumentError, UsageError, WrongEnvironment
+from workbench.session import Session
 from workbench.settings import Settings
 from workbench.workbench import Workbench
 
@@ -176,7 +177,7 @@ def test_the_commands(clubs: Clubs, at: Any, shell: Any, tmp_path: Path) -> None
     club = clubs.clone("application")
     at(club)
     settings = Settings(operator="dana", backups=tmp_path / "backups", home=tmp_path)
-    Workbench(database_at(club.url, "demo", "club"), club.options, settings).snapshots.create()
+    Workbench(Session(database_at(club.url, "demo", "club"), club.options, settings)).snapshots.create()
 
     def run(*arguments: str) -> Any:
         at_club = {"CLUB_URL": club.url, "WORKBENCH_SCRATCH_URL_ENV": "CLUB_URL"}

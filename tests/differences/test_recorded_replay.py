@@ -16,6 +16,7 @@ from tests.fixes.test_recordings import RUNS
 from tests.recorded import STATES, load
 from tests.states import differences, state
 from workbench.murmurant.reports import read_reports
+from workbench.session import Session
 from workbench.settings import EnvironmentSettings, Settings
 from workbench.workbench import Workbench
 
@@ -74,10 +75,12 @@ def test_the_second_run_is_gone_and_people_s_work_is_there(
     work(expected, WORK, values)
     (path,) = recordings.glob(report)
     wb = Workbench(
-        database_at(live),
-        EnvironmentSettings(kind="development"),
-        Settings(operator="dana", home=tmp_path, scratch_url_env="SCRATCH_URL"),
-        read_reports([path]),
+        Session(
+            database_at(live),
+            EnvironmentSettings(kind="development"),
+            Settings(operator="dana", home=tmp_path, scratch_url_env="SCRATCH_URL"),
+            read_reports([path]),
+        )
     )
     run = json.loads(path.read_text(encoding="utf-8"))["runId"]
     plan = wb.history.plan_replay(snapshot, [run])

@@ -51,8 +51,10 @@ def rows_of(url: str) -> Rows:
 
 
 def references_of(wb: Workbench) -> list[tuple[str, str, str]]:
-    audit = wb.schema.resolved["audit"].table
-    return [(each.child, each.column, each.parent) for each in wb.references.all if each.child != audit]
+    audit = wb.session.schema.resolved["audit"].table
+    return [
+        (each.child, each.column, each.parent) for each in wb.session.references.all if each.child != audit
+    ]
 
 
 def as_it_would_be(scene: Scene, before: Rows, after: Rows, plan: Plan | None, wb: Workbench) -> Rows:

@@ -84,13 +84,13 @@ def test_the_kept_report_is_evidence_when_the_live_run_overwrote_it(
     for each in (place / "imports").iterdir():
         each.unlink()
     with open_workbench("club") as wb:
-        assert DRY in [each.run for each in wb.find_runs()]
-        (kept,) = [each for each in wb.find_runs() if each.run == DRY]
+        assert DRY in [each.run for each in wb.session.find_runs()]
+        (kept,) = [each for each in wb.session.find_runs() if each.run == DRY]
         assert len(kept.reports) == 1
         report = kept.reports[0].path
     report.write_text("{")  # what was altered is no evidence, and must not keep anything from being opened
     with open_workbench("club") as wb:
-        assert DRY not in [each.run for each in wb.find_runs()]
+        assert DRY not in [each.run for each in wb.session.find_runs()]
     assert run("dry-run", "review", "--approve").returncode == 2
 
 

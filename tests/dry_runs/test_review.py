@@ -30,8 +30,10 @@ def runs_of(clubs: Any) -> Any:
     club = clubs.clone("guide", 60)
 
     def found(paths: Sequence[Path]) -> list[Run]:
-        with club.workbench(import_reports=()) as wb, wb.reading() as connection:
-            return [each for each in find_runs(connection, wb.schema, read_reports(paths)) if each.reports]
+        with club.workbench(import_reports=()) as wb, wb.session.reading() as connection:
+            return [
+                each for each in find_runs(connection, wb.session.schema, read_reports(paths)) if each.reports
+            ]
 
     return found
 

@@ -104,7 +104,7 @@ def test_a_contradiction_is_said(ground: Ground, planter: Planter):
 
 
 def test_other_entities_are_decided_too(ground: Ground, planter: Planter):
-    spelled = ground.wb.schema.resolved["events"].spelling
+    spelled = ground.wb.session.schema.resolved["events"].spelling
     one, other = (
         planter.event(**{spelled["title"]: "Café night", spelled["start"]: f"2031-05-05 {hour}:00"})
         for hour in (17, 19)

@@ -143,7 +143,7 @@ def test_clusters_are_of_three_and_only_all_together_sure(ground: Ground, plante
     ],
 )
 def test_each_kind_of_event(ground: Ground, planter: Planter, title: str, start: str, kind: str | None):
-    schema = ground.wb.schema
+    schema = ground.wb.session.schema
     spelled = schema.resolved["events"].spelling
     if kind == "exact" and title.startswith("CAFÉ"):
         title = "CAFé Night "  # letters beyond ASCII have a case only where the database's locale says so
@@ -162,7 +162,7 @@ def test_each_kind_of_event(ground: Ground, planter: Planter, title: str, start:
 
 
 def test_registrations_on_two_records_of_one_event(ground: Ground, planter: Planter):
-    spelled = ground.wb.schema.resolved["events"].spelling
+    spelled = ground.wb.session.schema.resolved["events"].spelling
     events = sorted(
         planter.event(**{spelled["title"]: "Café night", spelled["start"]: "2031-05-05 19:00"})
         for _ in range(2)
@@ -212,7 +212,7 @@ def test_one_address_for_everybody_is_said_and_joins_nobody(ground: Ground, plan
 
 
 def test_a_missing_column_is_said_and_never_clean(ground: Ground):
-    events = ground.wb.schema.resolved["events"]
+    events = ground.wb.session.schema.resolved["events"]
     ground.execute(f'ALTER TABLE "{events.table}" DROP COLUMN "{events.spelling["title"]}" CASCADE')
     ground.execute('ALTER TABLE "Member" DROP COLUMN email CASCADE')
     wb = ground.open()

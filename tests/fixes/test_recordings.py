@@ -15,6 +15,7 @@ from tests.states import differences
 from workbench.database.embedded import client_tools
 from workbench.murmurant.reports import read_reports
 from workbench.plans.plan import Plan
+from workbench.session import Session
 from workbench.settings import EnvironmentSettings, Settings
 from workbench.workbench import Workbench
 
@@ -52,10 +53,14 @@ def test_the_second_run_rolled_back_is_the_first_state(
     monkeypatch.setenv("FIRST_URL", urls[0])
     environments = {"first": EnvironmentSettings(kind="development", url_env="FIRST_URL")}
     wb = Workbench(
-        database_at(urls[1]),
-        EnvironmentSettings(kind="development"),
-        Settings(operator="dana", home=tmp_path, scratch_url_env="SCRATCH_URL", environments=environments),
-        read_reports([path]),
+        Session(
+            database_at(urls[1]),
+            EnvironmentSettings(kind="development"),
+            Settings(
+                operator="dana", home=tmp_path, scratch_url_env="SCRATCH_URL", environments=environments
+            ),
+            read_reports([path]),
+        )
     )
     run = json.loads(path.read_text(encoding="utf-8"))["runId"]
     plan = wb.runs.plan_rollback(run, snapshot=snapshot)
@@ -81,10 +86,12 @@ def test_members_who_were_there_before_are_kept_though_the_run_mapped_them(
         load(connection, STATES["api_second"])
     (path,) = recordings.glob(RUNS["api"][2])
     wb = Workbench(
-        database_at(url),
-        EnvironmentSettings(kind="development"),
-        Settings(operator="dana", home=tmp_path),
-        read_reports([path]),
+        Session(
+            database_at(url),
+            EnvironmentSettings(kind="development"),
+            Settings(operator="dana", home=tmp_path),
+            read_reports([path]),
+        )
     )
     plan = wb.runs.plan_rollback(json.loads(path.read_text(encoding="utf-8"))["runId"])
     assert isinstance(plan, Plan)

@@ -193,7 +193,7 @@ def test_the_sync_state_is_reset_on_request(staged: Staging) -> None:
 def test_a_dry_run_gets_level_zero(staged: Staging) -> None:
     scene = staged("application", "api")
     wb = scene.open()
-    dry = next(each for each in wb.find_runs() if each.mode == "dry")
+    dry = next(each for each in wb.session.find_runs() if each.mode == "dry")
     answer = wb.runs.plan_rollback(dry.run)
     assert isinstance(answer, LevelZero)
     assert answer.fix

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-from dataclasses import replace
 
 import pytest
 
@@ -133,7 +132,7 @@ def test_registrations_move_as_the_export_says(club, tmp_path):
         # What is on the right member already, and what the export does not list, stays.
         assert plan.changes == {
             "WaIdMapping": {"update": 2},
-            wb.schema.table_of("Registration"): {"update": 2},
+            wb.session.schema.table_of("Registration"): {"update": 2},
         }
         club.carry_out(plan)
         assert members_of(club, list(moved)) == moved
@@ -179,7 +178,7 @@ def test_an_export_is_known_by_whatever_names_its_columns_have(club, tmp_path):
 
     def found(**options):
         with club.open(import_reports=()) as wb:
-            wb = replace(wb, options=wb.options.model_copy(update=options)) if options else wb
+            wb.session.options = wb.session.options.model_copy(update=options)
             rows = wb.mappings.problems([path])
             return dict(zip(rows["wa_id"], rows["should_be"], strict=True))
 
@@ -211,7 +210,7 @@ def test_a_cell_of_any_length_is_read(club, tmp_path):
     rows[0].append("Notes")
     saved(path, [rows[0], *([*row, '<p>"a", b;\n' * 15_000] for row in rows[1:3])])
     with club.open(import_reports=()) as wb:
-        assert len(wb.read_exports([path])) == 2
+        assert len(wb.session.read_exports([path])) == 2
 
 
 def cross(club, same_member=False):

@@ -13,6 +13,7 @@ from tests.recorded import STATES, load
 from workbench.mappings.identity import SURE, judge
 from workbench.mappings.problems import find_cycles
 from workbench.murmurant.reports import read_reports
+from workbench.session import Session
 from workbench.settings import EnvironmentSettings, Settings
 from workbench.workbench import Workbench
 
@@ -95,10 +96,12 @@ def test_recordings_give_no_false_alarm(server, recordings, state, tmp_path):
     else:
         paths = [recordings / "csv_import" / state.removeprefix("csv_") / "reports"]
     wb = Workbench(
-        database_at(url),
-        EnvironmentSettings(kind="development"),
-        Settings(home=tmp_path),
-        read_reports(paths),
+        Session(
+            database_at(url),
+            EnvironmentSettings(kind="development"),
+            Settings(home=tmp_path),
+            read_reports(paths),
+        )
     )
     if state.startswith("csv"):
         exports = [recordings / "csv_import" / state.removeprefix("csv_") / "export"]

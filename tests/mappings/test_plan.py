@@ -167,7 +167,7 @@ def test_what_a_run_brought_through_a_swap_moves_with_it(broken):
         plan = wb.mappings.plan(wb.mappings.sure(), move_records=True)
         assert plan.changes == {
             "WaIdMapping": {"update": 4},
-            wb.schema.table_of("Registration"): {"update": 2},
+            wb.session.schema.table_of("Registration"): {"update": 2},
         }
         club.carry_out(plan)
         assert failing(wb) == set()
@@ -193,10 +193,10 @@ def test_registrations_for_one_event_change_places(broken, name, forbidden):
     assert list(members_of(club, brought).values()) == leads
     before = club.state()
     with club.open() as wb:
-        assert wb.schema.forbids_twins("registrations", "event_id", "member_id") is forbidden
+        assert wb.session.schema.forbids_twins("registrations", "event_id", "member_id") is forbidden
         plan = wb.mappings.plan(wb.mappings.sure(), move_records=True)
         assert not plan.conflicts
-        assert plan.changes[wb.schema.table_of("Registration")] == {"update": len(right)}
+        assert plan.changes[wb.session.schema.table_of("Registration")] == {"update": len(right)}
         club.carry_out(plan)
         assert failing(wb) == set()
         assert list(members_of(club, brought).values()) == list(right.values())

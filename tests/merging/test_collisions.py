@@ -40,7 +40,7 @@ def test_the_registration_further_along_stays(ground: Ground, ours: str, theirs:
     assert "further along" in row["why"]
     after = ground.proved(plan)
     assert_nobody_speaks_of(after, duplicate)
-    table = ground.wb.schema.table_of("Registration")
+    table = ground.wb.session.schema.table_of("Registration")
     assert left(after, table, *pair, alone) == [pair[stays], alone]
 
 
@@ -55,7 +55,7 @@ def test_of_two_alike_the_older_stays(ground: Ground, older: int) -> None:
         ]
     ground.carry_out(ground.wb.duplicates.plan_merges([(people[0], [people[1]])]))
     after = ground.state()
-    assert left(after, ground.wb.schema.table_of("Registration"), *pair) == [pair[older]]
+    assert left(after, ground.wb.session.schema.table_of("Registration"), *pair) == [pair[older]]
 
 
 def test_three_of_one_person_leave_one(ground: Ground) -> None:
@@ -81,7 +81,7 @@ def test_a_registration_by_hand(ground: Ground) -> None:
         pair = [planter.registration(canonical, event, "CANCELLED"), planter.registration(duplicate, event)]
     ground.carry_out(ground.wb.duplicates.plan_merges([(canonical, [duplicate])], keep=[pair[0]]))
     after = ground.state()
-    assert left(after, ground.wb.schema.table_of("Registration"), *pair) == pair[:1]
+    assert left(after, ground.wb.session.schema.table_of("Registration"), *pair) == pair[:1]
 
 
 def test_a_row_that_collides_with_nothing_cannot_be_kept_by_hand(ground: Ground) -> None:
@@ -218,7 +218,7 @@ def test_events_merge_as_members_do(ground: Ground) -> None:
     plan = ground.wb.duplicates.plan_merges([(canonical, [duplicate])], entity="Event")
     after = ground.proved(plan)
     assert_nobody_speaks_of(after, duplicate)
-    assert not any(pair[0] in row for row in after[ground.wb.schema.table_of("Registration")])
+    assert not any(pair[0] in row for row in after[ground.wb.session.schema.table_of("Registration")])
 
 
 def test_registrations_of_different_guests_are_not_the_same(ground: Ground) -> None:

@@ -42,8 +42,8 @@ def planted(ground: Ground) -> tuple[str, str, int]:
 )
 def test_merge_then_undo_is_the_identity(ground: Ground, options: dict[str, object]) -> None:
     canonical, duplicate, count = planted(ground)
-    if ground.wb.dialect == "application":
-        declared = [each for each in ground.wb.references.to("Member") if each.declared]
+    if ground.wb.session.dialect == "application":
+        declared = [each for each in ground.wb.session.references.to("Member") if each.declared]
         assert len(declared) == 62
         assert count > 62
     if "by_hand" in options:
@@ -126,7 +126,7 @@ def test_the_same_database_gives_the_same_bytes_and_no_value_stands_in_the_heade
 
 @pytest.mark.parametrize("filled", ["newer", "older", "both"])
 def test_mappings_move_in_whichever_spelling_they_fill(ground: Ground, filled: str) -> None:
-    guide = ground.wb.dialect == "guide"
+    guide = ground.wb.session.dialect == "guide"
     own, kind = ("murmurantId", "text") if guide else ("clubosId", "uuid")
     other = "clubosId" if guide else "murmurantId"
     with ground.connect() as connection:

@@ -82,17 +82,17 @@ def test_most_associations_then_the_oldest_then_the_smallest_id(ground: Ground) 
         planter.registration(popular, planter.event())
         planter.mapping(990010, popular)
     wb = ground.wb
-    with wb.reading() as connection:
-        chosen = choose_canonicals(connection, wb.schema, [[older, newer, popular]])[0]
+    with wb.session.reading() as connection:
+        chosen = choose_canonicals(connection, wb.session.schema, [[older, newer, popular]])[0]
         assert (chosen.canonical, chosen.associations[popular], chosen.by) == (
             popular,
             2,
             "most associations",
         )
-        assert choose_canonicals(connection, wb.schema, [[newer, older]])[0].canonical == older
-        alike = choose_canonicals(connection, wb.schema, [[twin, older]])[0]
+        assert choose_canonicals(connection, wb.session.schema, [[newer, older]])[0].canonical == older
+        alike = choose_canonicals(connection, wb.session.schema, [[twin, older]])[0]
         assert alike.canonical == min(twin, older)
         assert "smallest id" in alike.by
-        counted = count_associations(connection, wb.schema, [popular, older])
+        counted = count_associations(connection, wb.session.schema, [popular, older])
     assert set(counted["id"]) == {popular}
-    assert sorted(counted["child"]) == sorted(["WaIdMapping", wb.schema.table_of("Registration")])
+    assert sorted(counted["child"]) == sorted(["WaIdMapping", wb.session.schema.table_of("Registration")])

@@ -311,7 +311,7 @@ def test_hostile_names_are_text(opened: Opened, small: Ground, planter: Planter)
     for number, name in enumerate(HOSTILE):
         _twins(planter, f"h{number}.x@example.org", f"h{number}x@example.org", firstName=name, lastName=name)
     wb = opened(small)
-    wb.unmask = True
+    wb.session.unmask = True
     panel = _review(wb)
     for pair in panel.order:
         panel.choose([pair])
@@ -326,7 +326,7 @@ def test_hostile_names_are_text(opened: Opened, small: Ground, planter: Planter)
     table = panel.static().html
     assert "<script" not in table
     assert "&lt;script&gt;" in table
-    wb.unmask = False
+    wb.session.unmask = False
 
 
 def test_people_are_seen_on_the_screen_and_covered_where_they_leave_it(
@@ -359,7 +359,7 @@ def test_people_are_seen_on_the_screen_and_covered_where_they_leave_it(
 def test_people_are_covered_at_first_on_production(opened: Opened, small: Ground, planter: Planter) -> None:
     _twins(planter, *ADDRESSES[:2])
     wb = opened(small)
-    wb.database = replace(wb.database, environment=replace(wb.environment, kind="production"))
+    wb.session.database = replace(wb.session.database, environment=replace(wb.environment, kind="production"))
     panel = _review(wb)
     assert "quuxworthy" not in said(panel).casefold()
     next(part for part in parts(panel) if getattr(part, "description", "") == PEOPLE).value = True

@@ -58,7 +58,7 @@ def hostile(
 def seen(opened: Callable[..., Workbench], hostile: Ground) -> Workbench:
     """The hostile club as who may see personal data opens it."""
     wb = opened(hostile)
-    wb.unmask = True
+    wb.session.unmask = True
     return wb
 
 

@@ -14,7 +14,7 @@ PEOPLE = pd.DataFrame(
 )
 
 
-SEEING = SimpleNamespace(shows_people=True)
+SEEING = SimpleNamespace(session=SimpleNamespace(shows_people=True))
 
 
 def test_rows_stay_chosen_by_key_when_their_places_change() -> None:
@@ -49,11 +49,11 @@ def test_every_value_is_text_and_numbers_are_sorted_as_numbers() -> None:
 
 
 def test_people_are_masked_unless_asked_for() -> None:
-    wb = SimpleNamespace(shows_people=False)
+    wb = SimpleNamespace(session=SimpleNamespace(shows_people=False))
     table = Table("key", "People", wb=wb)
     table.show(PEOPLE)
     for shown in (False, True, False):
-        wb.shows_people = shown
+        wb.session.shows_people = shown
         table.redraw()
         assert ("Ann" in table._table._dt_args["data_json"]) is shown
 

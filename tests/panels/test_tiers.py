@@ -99,7 +99,7 @@ def test_hostile_levels_and_errors_are_said_in_words(opened: Opened, club: Groun
 
 def test_without_a_mapping_it_says_so(opened: Opened, club: Ground) -> None:
     wb = opened(club)
-    wb.options = wb.options.model_copy(update={"tier_mapping": None})
+    wb.session.options = wb.session.options.model_copy(update={"tier_mapping": None})
     panel = _panel(wb)
     assert "no tier mapping is configured" in said(panel)
     assert panel._correction.layout.display == "none"

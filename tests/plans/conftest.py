@@ -27,6 +27,7 @@ from workbench.errors import Refused, WorkbenchError
 from workbench.murmurant.reports import read_reports
 from workbench.plans.journal import Entry
 from workbench.plans.plan import Plan, write_plan
+from workbench.session import Session
 from workbench.settings import Settings
 from workbench.workbench import Workbench
 
@@ -93,15 +94,17 @@ class Ground:
         """Open it as some environment, by somebody."""
         database = replace(database_at(url or self.url, kind=kind, name=name), **limits)
         return Workbench(
-            database,
-            self.cloned.options,
-            Settings(
-                operator=operator,
-                home=home or self.home,
-                approval_hours=hours,
-                scratch_url_env="SCRATCH_URL",
-            ),
-            read_reports(self.cloned.options.import_reports),
+            Session(
+                database,
+                self.cloned.options,
+                Settings(
+                    operator=operator,
+                    home=home or self.home,
+                    approval_hours=hours,
+                    scratch_url_env="SCRATCH_URL",
+                ),
+                read_reports(self.cloned.options.import_reports),
+            )
         )
 
     def planned(self, *, snapshot: bool = False, **who: Any) -> Plan:
@@ -287,7 +290,7 @@ def applying() -> Iterator[Callable[[Ground, Plan], Applying]]:
 
     def start(ground: Ground, plan: Plan, **limits: Any) -> Applying:
         with ground.open(**limits) as wb:
-            started.append(Applying(wb.database, plan))
+            started.append(Applying(wb.session.database, plan))
         return started[-1]
 
     yield start

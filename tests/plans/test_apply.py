@@ -85,7 +85,7 @@ def test_the_checks_leave_a_run_that_was_rolled_back_alone(ground: Ground) -> No
     def asked() -> tuple[set[str], bool]:
         """Return which checks do not pass, and whether the run counts as rolled back."""
         with ground.open() as wb:
-            (run,) = [each for each in wb.find_runs() if each.run == ground.imported.run]
+            (run,) = [each for each in wb.session.find_runs() if each.run == ground.imported.run]
             return {each.check for each in wb.checks(CHECKS) if each.status != "pass"}, run.rolled_back
 
     assert asked() == (set(), False)

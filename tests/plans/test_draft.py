@@ -37,7 +37,11 @@ def house(clubs: Clubs) -> Ground:
 
 
 def drafted(ground: Ground, fill: Callable[[Draft], None]) -> Plan:
-    with ground.open() as wb, wb.planning() as context, Draft(context, "merge", reasons=["Why."]) as draft:
+    with (
+        ground.open() as wb,
+        wb.session.planning() as context,
+        Draft(context, "merge", reasons=["Why."]) as draft,
+    ):
         fill(draft)
     return draft.plan
 
@@ -156,7 +160,7 @@ def test_what_is_deleted_is_told_alike_however_it_is_read(clubs: Clubs) -> None:
     for rows_known in (10**9, 1):  # looked up one by one; the table read through
         club.execute("UPDATE pg_class SET reltuples = %s WHERE relname = 'EventRegistration'", rows_known)
         with club.connect(options=SPELLING) as connection:
-            catalogue = club.wb.schema.catalogue
+            catalogue = club.wb.session.schema.catalogue
             told[rows_known] = b"".join(rows.deleted(connection, catalogue, "EventRegistration", keys))
     assert told[1] == told[10**9]
     assert [line.split("\t")[0] for line in told[1].decode().splitlines()] == sorted({*keys} - {*gone})

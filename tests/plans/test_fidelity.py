@@ -144,7 +144,7 @@ def by_hand(ground: Ground, fill: Fill) -> Plan:
     with ground.open() as wb:
         parameters = {"number": next(NUMBERS)}
         with (
-            wb.planning() as context,
+            wb.session.planning() as context,
             Draft(context, "rollback", parameters=parameters, reasons=["By hand."]) as draft,
         ):
             fill(draft)
@@ -234,8 +234,8 @@ def test_whatever_the_database_is_set_to(everything: Ground, setting: str) -> No
 
 def test_a_change_of_any_column_shows_in_the_digest(everything: Ground) -> None:
     with everything.open() as wb:
-        described = wb.schema.catalogue.tables["Everything"]
-        digest = rows.digest(described, seen_columns(wb.schema.catalogue, "Everything"), "t")
+        described = wb.session.schema.catalogue.tables["Everything"]
+        digest = rows.digest(described, seen_columns(wb.session.schema.catalogue, "Everything"), "t")
     one, other = "t.mood = 'so so'", "mood = 'it''s \"odd\"'"
     question = sql.SQL('SELECT {} FROM "Everything" t WHERE {}').format(digest, sql.SQL(one))
     with everything.connect() as connection:

@@ -251,7 +251,7 @@ def test_many_changes_on_a_full_disk_are_said_plainly_too(application: Ground) -
     """Past a megabyte they wait in a temporary file, which may find no room either."""
 
     def add_many() -> None:
-        with application.open() as wb, wb.planning() as context, Draft(context, "rollback") as draft:
+        with application.open() as wb, wb.session.planning() as context, Draft(context, "rollback") as draft:
             for number in range(3000):
                 draft.insert("Member", {"id": str(number), "waRawData": "x" * 1000})
 

@@ -12,14 +12,16 @@ from workbench.checks import Look, run_checks
 from workbench.murmurant.importers import Run
 from workbench.runs.rehearsals import rehearsals, rehearsals_frame
 from workbench.settings import EnvironmentSettings, Settings
+from workbench.workbench import Workbench
 
 
 def ask(club, check, kind="demo", settings=None, **options):
     """Ask one check as if the club were an environment of another kind."""
     wb = club.workbench(**options)
-    wb = replace(wb, database=database_at(club.url, kind=kind, name=kind), settings=settings or wb.settings)
-    with wb, wb.reading() as connection:
-        look: Look = wb.look(connection)
+    database = database_at(club.url, kind=kind, name=kind)
+    wb = Workbench(replace(wb.session, database=database, settings=settings or wb.settings))
+    with wb, wb.session.reading() as connection:
+        look: Look = wb.session.look(connection)
         (found,) = run_checks(look, [check])
     return found
 

@@ -43,10 +43,12 @@ ITEMS = {  # the guide's own words, section by section
 }
 
 LOOKED: Any = SimpleNamespace(
-    environment=Environment("club", "staging", "host/club"),
-    identity=Identity("1", "club", "18", "reader"),
-    dialect="guide",
-    unmask=False,
+    session=SimpleNamespace(
+        environment=Environment("club", "staging", "host/club"),
+        identity=Identity("1", "club", "18", "reader"),
+        dialect="guide",
+        unmask=False,
+    )
 )
 
 

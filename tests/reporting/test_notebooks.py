@@ -14,6 +14,7 @@ from workbench import open_workbench
 from workbench.reporting.runner import run_report
 from workbench.reporting.templates import notebooks_folder, report_names
 from workbench.settings import Settings
+from workbench.workbench import Workbench
 
 FOLDER = notebooks_folder()
 NUMBERED = sorted(FOLDER.glob("[0-9][0-9]-*.ipynb"))
@@ -92,4 +93,4 @@ def test_it_is_said_how_the_database_is_looked_at(club: Settings) -> None:
 
     with open_workbench("club", settings=club) as wb:
         assert "as it is at each question" in looked_at(wb).text
-        assert "one state" in looked_at(replace(wb, one_state=True)).text
+        assert "one state" in looked_at(Workbench(replace(wb.session, one_state=True))).text

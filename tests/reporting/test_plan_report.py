@@ -86,12 +86,12 @@ def clean(
         kind="merge",
         parameters={"members": 2},
         reasons=("Merges two members.",),
-        target=target or wb.target,
+        target=target or wb.session.target,
         planned_by="dana",
     )
-    catalogue = wb.schema.catalogue
+    catalogue = wb.session.schema.catalogue
     section = Section("delete", "Member", ("id",), seen=seen_columns(catalogue, "Member"))
-    with wb.reading() as connection:
+    with wb.session.reading() as connection:
         changes = (section, deleted(raw(connection), catalogue, "Member", sorted(keys)))
         noted = ((Section(name), map(format_row, rows)) for name, rows in notes.items())
         return write_plan(wb.settings.home / "plans", plan, [changes, *noted])
@@ -180,7 +180,7 @@ def test_what_makes_a_plan_unfit_to_be_approved(imports: Imports) -> None:
     assert statuses(drifted)["rows"] == "fail"
     assert "workbench approve" not in plan_approval(drifted).text
     # Made for another database, it names nobody of this one.
-    foreign = clean(wb, keys, replace(wb.target, database="another", environment="club-2"))
+    foreign = clean(wb, keys, replace(wb.session.target, database="another", environment="club-2"))
     review = imports.review(foreign.id)
     assert "for database another, this is club" in plan_answer(review).text
     assert {"target": "fail"}.items() <= statuses(review).items()

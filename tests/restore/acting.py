@@ -6,6 +6,7 @@ from pathlib import Path
 
 from tests.stepping import Progress, Stepping
 from workbench.database.connection import Database
+from workbench.session import Session
 from workbench.settings import EnvironmentSettings, Settings
 from workbench.snapshots.restore.request import Request
 from workbench.snapshots.restore.restores import STEPS
@@ -28,7 +29,7 @@ def _restore(progress: Progress, opened: Opened, path: Path | None) -> str:
         if what in _CALLED:  # not what is told within a step
             progress(what, done, total)
 
-    with Workbench(*opened) as wb:
+    with Workbench(Session(*opened)) as wb:
         if path is None:
             wb.restores.resume(progress=called)
         else:

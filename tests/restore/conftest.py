@@ -71,7 +71,7 @@ class Ground(conftest.Ground):
     def opened(self, **how: Any) -> Opened:
         """Return what a process of its own opens it by."""
         wb = self.open(**how)
-        return wb.database, wb.options, wb.settings
+        return wb.session.database, wb.session.options, wb.settings
 
     def snapshot(self) -> Manifest:
         with self.open() as wb:

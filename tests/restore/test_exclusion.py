@@ -114,7 +114,7 @@ def test_a_restore_waits_for_an_apply(ground: Ground, applying: Callable[..., Ap
     database = ground.opened()[0]
     hasty = replace(database, lock_timeout=0.2)
     with ground.open() as wb:
-        wb.database = hasty
+        wb.session.database = hasty
         with pytest.raises(
             Refused, match=f"A plan is being applied to {ground.database} at this moment"
         ) as caught:
@@ -128,7 +128,7 @@ def test_a_restore_waits_for_an_apply(ground: Ground, applying: Callable[..., Ap
                 running.kill()
             told.append(what)
 
-        wb.database = database
+        wb.session.database = database
         assert (
             wb.restores.carry_out(request, progress).outcome == "done"
         )  # being refused has not used the approval up

@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 from tests.conftest import Clubs, database_at
 from workbench.cli.app import app
 from workbench.errors import UsageError, WorkbenchError
+from workbench.session import Session
 from workbench.settings import EnvironmentSettings, Settings
 from workbench.snapshots.application import CommandRun
 from workbench.workbench import Workbench
@@ -24,7 +25,7 @@ from workbench.workbench import Workbench
 
 def run(*command: str, timeout: float = 10.0, said: list[str] | None = None) -> CommandRun:
     options = EnvironmentSettings(kind="demo", app_stop=command, app_timeout=timeout)
-    wb = Workbench(database_at("postgresql://nowhere/club", "demo", "club"), options, Settings())
+    wb = Workbench(Session(database_at("postgresql://nowhere/club", "demo", "club"), options, Settings()))
     return wb.app.stop(None if said is None else said.append)
 
 

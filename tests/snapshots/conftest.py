@@ -14,6 +14,7 @@ import pytest
 
 from tests.conftest import Ground, _quick_folder, database_at
 from workbench.murmurant.reports import read_reports
+from workbench.session import Session
 from workbench.settings import Settings
 from workbench.workbench import Workbench
 
@@ -32,10 +33,12 @@ def opened(server, backups) -> Opened:
     def make(club: Ground, kind: str = "demo", **changes: Any) -> Workbench:
         settings = Settings(operator="dana", backups=backups, home=Path(server.handle.pgdata).parent)
         return Workbench(
-            database_at(club.url, kind=kind, name=kind),
-            club.options.model_copy(update={"kind": kind}),
-            settings.model_copy(update=changes),
-            read_reports(club.options.import_reports),
+            Session(
+                database_at(club.url, kind=kind, name=kind),
+                club.options.model_copy(update={"kind": kind}),
+                settings.model_copy(update=changes),
+                read_reports(club.options.import_reports),
+            )
         )
 
     return make

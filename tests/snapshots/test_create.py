@@ -31,8 +31,8 @@ def test_what_a_snapshot_says(club, opened, backups):
     club.execute("INSERT INTO other.notes (said) VALUES ('a'), ('b')")
     with opened(club) as wb:
         made = wb.snapshots.create(precedes="sync_1", reason="before the re-run")
-        target = wb.target
-        audit = wb.schema.resolved["audit"].table
+        target = wb.session.target
+        audit = wb.session.schema.resolved["audit"].table
         (entry,) = wb.audit.entries(action="migration:snapshot:created")["metadata"]
         assert wb.snapshots.said == []
     assert Manifest.read(made.path) == made
@@ -125,8 +125,8 @@ def test_a_dump_that_fails_leaves_nothing(club, opened, backups, monkeypatch):
 
 def test_a_table_that_somebody_locks(club, opened, backups):
     with opened(club) as wb:
-        wb.database = replace(wb.database, lock_timeout=0.2)
-        assert wb.schema
+        wb.session.database = replace(wb.session.database, lock_timeout=0.2)
+        assert wb.session.schema
         with psycopg.connect(club.url) as other:
             other.execute('LOCK TABLE "Member" IN ACCESS EXCLUSIVE MODE')
             with pytest.raises(Refused, match="Somebody else"):

@@ -16,6 +16,7 @@ from tests.snapshots.test_manifest import manifest
 from workbench import session
 from workbench.demo.club import build_club
 from workbench.errors import DocumentError, NotLogged, UsageError, WorkbenchError
+from workbench.session import Session
 from workbench.settings import EnvironmentSettings, Settings
 from workbench.snapshots import verify
 from workbench.snapshots.archive import digest_of
@@ -204,7 +205,7 @@ def test_another_databases_archive_under_this_name(taken, clubs, opened, tmp_pat
 def test_an_older_scratch_server_proves_nothing(taken, older, monkeypatch):
     wb, _ = taken
     monkeypatch.setenv("SCRATCH_URL", older)
-    wb.settings = wb.settings.model_copy(update={"scratch_url_env": "SCRATCH_URL"})
+    wb.session.settings = wb.settings.model_copy(update={"scratch_url_env": "SCRATCH_URL"})
     tried = wb.snapshots.verify().verifications[-1]
     assert tried.outcome == "not run"
     assert "of version 16" in tried.detail
@@ -224,7 +225,9 @@ def test_a_club_on_an_older_server_is_proved_there(older, backups, tmp_path, mon
         build_club(connection, dialect="guide", members=50, imports=tmp_path / "imports")
     settings = Settings(operator="dana", backups=backups, home=tmp_path, scratch_url_env="SCRATCH_URL")
     try:
-        with Workbench(database_at(url, "demo", "demo"), EnvironmentSettings(kind="demo"), settings) as wb:
+        with Workbench(
+            Session(database_at(url, "demo", "demo"), EnvironmentSettings(kind="demo"), settings)
+        ) as wb:
             wb.snapshots.create()
             (tried,) = wb.snapshots.verify().verifications
             assert tried.outcome == "pass", tried.detail
@@ -266,7 +269,7 @@ def test_an_outcome_that_cannot_be_written_is_told_and_logged(taken, backups, mo
 
 def test_without_a_scratch_server_it_is_not_run(taken, monkeypatch):
     wb, _ = taken
-    wb.settings = wb.settings.model_copy(update={"scratch_url_env": "SCRATCH_URL"})
+    wb.session.settings = wb.settings.model_copy(update={"scratch_url_env": "SCRATCH_URL"})
     monkeypatch.delenv("SCRATCH_URL", raising=False)
     tried = wb.snapshots.verify().verifications[-1]
     assert (tried.outcome, "SCRATCH_URL" in tried.detail) == ("not run", True)
@@ -292,7 +295,7 @@ def test_a_scratch_server_without_room(taken, server, small_disk, monkeypatch):
         connection.execute("ALTER ROLE cramped SET default_tablespace = narrow")
     try:
         monkeypatch.setenv("SCRATCH_URL", server.url("postgres").replace("postgres:@", "cramped:@"))
-        wb.settings = wb.settings.model_copy(update={"scratch_url_env": "SCRATCH_URL"})
+        wb.session.settings = wb.settings.model_copy(update={"scratch_url_env": "SCRATCH_URL"})
         tried = wb.snapshots.verify().verifications[-1]
     finally:
         with psycopg.connect(server.url("postgres"), autocommit=True) as connection:

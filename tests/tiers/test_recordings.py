@@ -12,6 +12,7 @@ from tests.recorded import STATES, load
 from tests.tiers.conftest import RIGHT, Written
 from tests.tiers.test_review import mapping_of
 from workbench.errors import Refused, UsageError
+from workbench.session import Session
 from workbench.settings import EnvironmentSettings, Settings
 from workbench.workbench import Workbench
 
@@ -24,7 +25,7 @@ def recorded(server: Server, name: str, home: Path) -> Workbench:
 
     url = server.url(server.create(server.template(f"recorded-tiers-{name}", fill)))
     options = EnvironmentSettings(kind="development", url_env="CLUB_URL")
-    return Workbench(database_at(url), options, Settings(operator="dana", home=home))
+    return Workbench(Session(database_at(url), options, Settings(operator="dana", home=home)))
 
 
 def test_a_sync_brings_levels_and_statuses_of_its_own(

@@ -56,8 +56,8 @@ def test_a_healthy_club_needs_nothing_and_nothing_is_written(club) -> None:
 
 def test_the_run_asked_about_is_the_one_that_is_measured(club) -> None:
     with club.workbench() as wb:
-        live = [each for each in wb.find_runs() if each.mode == "live"][-1]
-        dry = next(each for each in wb.find_runs() if each.mode == "dry")
+        live = [each for each in wb.session.find_runs() if each.mode == "live"][-1]
+        dry = next(each for each in wb.session.find_runs() if each.mode == "dry")
         found, rehearsed = wb.triage(live.run), wb.triage(dry.run)
         plan = wb.runs.plan_rollback(live.run)
         with pytest.raises(UsageError, match="no run"):
@@ -97,11 +97,11 @@ def test_a_proved_snapshot_from_before_the_run_is_measured(club) -> None:
 
     with club.workbench() as wb:
         taken = wb.snapshots.create()
-        earlier = [each for each in wb.find_runs() if each.mode == "live"][-1]
+        earlier = [each for each in wb.session.find_runs() if each.mode == "live"][-1]
     with club.connect() as connection:
         imported = import_run(connection, club.club, IMPORTERS[club.club.dialect][0], seed=3, updates=2)
     with club.workbench() as wb:
-        started = next(each.started for each in wb.find_runs() if each.run == imported.run)
+        started = next(each.started for each in wb.session.find_runs() if each.run == imported.run)
     # The demo's runs lie in a past of their own.
     before = (started - timedelta(hours=1)).replace(tzinfo=UTC)
     aged = taken.model_copy(update={"created_at": before}).write(taken.path)

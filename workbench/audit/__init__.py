@@ -6,9 +6,7 @@ from workbench.audit.digest import compare_with_noted as compare_with_noted
 from workbench.audit.digest import own_digest as own_digest
 from workbench.audit.entries import MIGRATION_ACTION as MIGRATION_ACTION
 from workbench.audit.entries import audit_entries as audit_entries
-from workbench.audit.entries import audit_summary as audit_summary
 from workbench.audit.entries import has_action as has_action
-from workbench.audit.entries import imports_by_operator as imports_by_operator
 from workbench.audit.entries import migration_action as migration_action
 from workbench.audit.writing import record as record
 from workbench.audit.writing import write_entry as write_entry

@@ -33,7 +33,7 @@ def show(
             answer = request_answer(wb, wb.restores.find(plan_name))
             answer = replace(answer, environment=wb.environment.name, unmask=unmask)
         else:
-            wb.people = unmask
+            wb.session.people = unmask
             plan = wb.plan(plan_name)
             answer = wb.explain(plan, header=plan.model_dump(mode="json"))
     if json:

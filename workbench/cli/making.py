@@ -43,7 +43,7 @@ def demo(
         )
         advance("investigating it", 1, 3)
         with workbench.open_workbench(DEMO, settings=settings, one_state=True) as wb:
-            runs = wb.find_runs()
+            runs = wb.session.find_runs()
             findings = wb.checks()
         advance("writing the report", 2, 3)
         result = run_report("post-recovery", {}, environment=DEMO, settings=settings)

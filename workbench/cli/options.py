@@ -163,7 +163,7 @@ def answers(
             answer = first(**given) if first else None
             if answer is None:
                 with open_as(environment, acting, import_reports=reports or (), one_state=one_state) as wb:
-                    wb.people = bool(unmask)
+                    wb.session.people = bool(unmask)
                     if not json:
                         banner(wb.environment)
                     if "advance" in signature.parameters:

@@ -92,5 +92,5 @@ def _say_word(
             print_json(vars(word))
             return
         banner(wb.environment)
-        holds = f" It holds for {wb.options.preflight_hours:g} hours, and for the next import only."
+        holds = f" It holds for {wb.session.options.preflight_hours:g} hours, and for the next import only."
         say(f"{item}: {word.kind} by {word.by}.{'' if kind == 'withdrawn' else holds}")

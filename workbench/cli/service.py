@@ -49,7 +49,7 @@ def health(
     from workbench.answer import findings_answer
 
     findings = wb.app.health(wait)
-    facts = {"environment": vars(wb.environment), "dialect": wb.dialect}
+    facts = {"environment": vars(wb.environment), "dialect": wb.session.dialect}
     # Its own health check was asked for by name: nobody having configured it is no pass.
     well = not any(each.open for each in findings) and findings[0].status == "pass"
     return replace(findings_answer(findings, facts=facts, by_name=True), next_steps=(), code=0 if well else 1)

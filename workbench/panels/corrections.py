@@ -108,7 +108,7 @@ class RunPicker(Planner):
         self._summary.tell(
             lambda: listed(run_summary(did.run)),
             lambda: show(run_counts(did.run), "Found and reported"),
-            lambda: show(did.left_out, "Left out", self.wb.shows_people),
+            lambda: show(did.left_out, "Left out", self.wb.session.shows_people),
         )
         numbered = did.records.assign(record=range(1, len(did.records) + 1))
         self._records.show(numbered, int(did.tally["records"].sum()))
@@ -145,7 +145,7 @@ class TierCorrection(Planner):
 
     def parts(self) -> list[Widget]:
         """Lay out what is compared with what, the levels, their members, and what a correction is asked for."""
-        configured = " and ".join(path.name for path in self.wb.options.mappings)
+        configured = " and ".join(path.name for path in self.wb.session.options.mappings)
         self._mapping.placeholder = configured or "a tier policy, or the importer's configuration"
         self._mapping.observe(lambda _: self.look(), "value")
         self._of = ToggleButtons(options=[("Tiers", "tier"), ("Statuses", "status")])
@@ -191,7 +191,7 @@ class TierCorrection(Planner):
         told = [lambda: listed(configuration(found))]
         if found.findings:
             rows = pd.DataFrame({"finding": found.findings})
-            told.append(lambda: show(rows, "What is wrong", self.wb.shows_people, limit=40))
+            told.append(lambda: show(rows, "What is wrong", self.wb.session.shows_people, limit=40))
         self._summary.tell(*told)
         self.table.show(tier_corrections(found))
         self.wanted = self.chosen

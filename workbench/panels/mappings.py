@@ -148,10 +148,12 @@ class MappingCorrection(Planner):
             return
         known = mapping_table(problems[(problems["entity"] + "/" + problems["wa_id"]).isin(keys)])
         self._evidence.tell(
-            *[lambda: show(known, "What is known of it", self.wb.shows_people, limit=40)][: len(known)]
+            *[lambda: show(known, "What is known of it", self.wb.session.shows_people, limit=40)][
+                : len(known)
+            ]
         )
         of_it = [*keys, *self.corrections]
-        self._circles.tell(lambda: mapping_circles(problems, of_it, self.wb.shows_people))
+        self._circles.tell(lambda: mapping_circles(problems, of_it, self.wb.session.shows_people))
 
     def offered(self) -> set[str]:
         """Offer to plan once something is on the list."""

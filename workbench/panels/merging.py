@@ -158,7 +158,7 @@ class Merging(VBox):
         self._grid.children = [part for pair in labelled for part in pair]
         self.keep.value = ""
         self._rest.value = _REST.format(", ".join(rest)) if rest else ""
-        self._table.tell(lambda: records_side_by_side(beside, self._wb.shows_people))
+        self._table.tell(lambda: records_side_by_side(beside, self._wb.session.shows_people))
         self._settle()
         self._proposed, self._beside = self.asked, beside
 
@@ -171,7 +171,7 @@ class Merging(VBox):
 
     def _values(self, beside: Beside) -> dict[str, list[tuple[str, tuple[str, str]]]]:
         """Return what each field that differs can be: by a rule, or that of a record."""
-        shown = mask(beside.records, self._wb.shows_people).set_index("id")
+        shown = mask(beside.records, self._wb.session.shows_people).set_index("id")
         rules = [
             ("by the rule above", _BY_RULE),
             *((f"rule: {name}", ("rule", name)) for name in MERGE_RULES),

@@ -121,7 +121,7 @@ class PairCard(VBox):
         left, right = beside.ids
         self._title.value = Markup("<h4>{}</h4>").format(place)
         self._evidence.tell(lambda: pair_evidence(found, left, right))
-        self._records.tell(lambda: records_side_by_side(beside, self._wb.shows_people))
+        self._records.tell(lambda: records_side_by_side(beside, self._wb.session.shows_people))
         self._remark.value = ""
         self._chance = found.chance(left, right)
         self._chart.layout.display = "none" if self._chance is None else ""

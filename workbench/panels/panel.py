@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from copy import copy
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
@@ -69,14 +69,14 @@ class Panel(VBox):
 
     def __init__(self, wb: Workbench, title: str, parts: Sequence[Widget], switch: bool = True) -> None:
         self.wb, self.heading = wb, Heading(title=title)
-        people = tick(PEOPLE, wb.shows_people)
+        people = tick(PEOPLE, wb.session.shows_people)
         people.observe(lambda change: self._uncover(change["new"]), "value")
         people.layout.display = "" if switch else "none"
         super().__init__([HTML(f"<style>{_style()}</style>"), banner(wb), self.heading, people, *parts])
         self.add_class("wb-panel")
 
     def _uncover(self, shown: bool) -> None:
-        self.wb.people = shown
+        self.wb.session.people = shown
         for part in _within(self):
             if hasattr(part, "redraw"):
                 part.redraw()
@@ -233,16 +233,9 @@ def seeing(wb: Workbench) -> Workbench:
 
     They are seen at first, but not on production.
     """
-    if wb.people is not None:
+    if wb.session.people is not None:
         return wb  # a panel within another
-    seen = copy(wb)
-    # What was made for the other one, a namespace with what it remembers, is made anew for this one.
-    for name, made in vars(wb).items():
-        if any(held is wb for held in getattr(made, "__dict__", {}).values()):
-            del seen.__dict__[name]
-    seen.__dict__["_opened_as"] = wb  # what it holds open closes when nobody holds this any more
-    seen.people = wb.unmask or not wb.environment.production
-    return seen
+    return Workbench(replace(wb.session, people=wb.unmask or not wb.environment.production))
 
 
 def _within(widget: Widget) -> Iterator[Widget]:

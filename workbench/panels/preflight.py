@@ -93,7 +93,7 @@ class PreflightPanel(Chooser):
         """Show the checklist."""
         self.found = found
         self._answer.value = in_short(found.findings, self.title).html
-        self.table.show(_told(found, self.wb.shows_people))
+        self.table.show(_told(found, self.wb.session.shows_people))
 
     def redraw(self) -> None:
         """Show the checklist again."""
@@ -108,7 +108,7 @@ class PreflightPanel(Chooser):
             return
         facts = {
             item.title: item.asks,
-            "Evidence": item.evidence if self.wb.shows_people else mask_text(item.evidence),
+            "Evidence": item.evidence if self.wb.session.shows_people else mask_text(item.evidence),
             "Word": item.by or "nobody's",
             "State": item.state,
             "Next step": item.next_step or "none",

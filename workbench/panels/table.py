@@ -105,7 +105,7 @@ class Table(VBox):
         self.names = [str(key) for key in frame[self.key].head(MOST)]
         kept = [self.names.index(key) for key in before if key in self.names]
         self._ours = True
-        shown = _as_shown(frame.head(MOST), self._wb.shows_people)
+        shown = _as_shown(frame.head(MOST), self._wb.session.shows_people)
         self._table.update(shown, selected_rows=kept, **_WHOLE)
         self._ours = False
         cut = f"; the first {len(shown):,} of {self._total:,}" if self._total > len(shown) else ""

@@ -56,14 +56,14 @@ def plan_affected(review: Review) -> Shown:
     for entity in ENTITIES:
         frame, total = affected_rows(review, entity)
         caption = f"{CONCEPT_OF[entity].capitalize()} that would change"
-        shown.append(table(frame, caption, review.wb.shows_people, limit=SHOWN, total=total))
+        shown.append(table(frame, caption, review.wb.session.shows_people, limit=SHOWN, total=total))
     return _one_after_another(shown)
 
 
 def plan_values(review: Review) -> Shown:
     """Show the old and the new values of what a plan updates, column by column, masked unless asked otherwise."""
     frame, total = value_rows(review)
-    return table(frame, "Values that would change", review.wb.shows_people, limit=SHOWN, total=total)
+    return table(frame, "Values that would change", review.wb.session.shows_people, limit=SHOWN, total=total)
 
 
 def value_rows(review: Review) -> tuple[pd.DataFrame, int]:
@@ -105,7 +105,7 @@ def plan_conservation(review: Review) -> Shown:
             for each in counted
         ]
     )
-    shown = table(frame, caption, review.wb.shows_people, limit=SHOWN * 3)
+    shown = table(frame, caption, review.wb.session.shows_people, limit=SHOWN * 3)
     why = [f"{each['table']}, {each['deleted']:,} deleted: {each['why']}." for each in counted if each["why"]]
     notes = Markup("").join(Markup('<p class="wb-note">{}</p>').format(each) for each in why)
     return Shown(Markup("{}{}").format(Markup(shown.html), notes), "\n".join([shown.text, *why]))
@@ -142,13 +142,13 @@ def plan_conflicts(review: Review) -> Shown:
         ]
     )
     return table(
-        frame, "Conflicts", review.wb.shows_people, limit=SHOWN, total=noted(review.plan, "conflict")
+        frame, "Conflicts", review.wb.session.shows_people, limit=SHOWN, total=noted(review.plan, "conflict")
     )
 
 
 def _left(review: Review, name: str, why: str, caption: str, *columns: str) -> Shown:
     """Count the notes of one kind by their reasons, and show some of the rows."""
-    total, unmask = noted(review.plan, name), review.wb.shows_people
+    total, unmask = noted(review.plan, name), review.wb.session.shows_people
     reasons, rows = _grouped(review.plan, name)
     words = _words(review, [(str(row[0]), str(row[1])) for row in rows])
     frame = pd.DataFrame(
@@ -179,10 +179,10 @@ def affected_rows(
     known = brought
     if review.here:
         live = [_key(section, row) for section, row in rows if section.name != "insert"]
-        with review.wb.reading() as connection:
+        with review.wb.session.reading() as connection:
             if entity == REGISTRATION:
                 brought = _with_names(review, connection, brought)
-            known = records_in_words(connection, review.wb.schema, entity, live) | brought
+            known = records_in_words(connection, review.wb.session.schema, entity, live) | brought
     frame = pd.DataFrame(
         [
             {
@@ -212,7 +212,7 @@ def _with_names(review: Review, connection: Connection, registrations: Rows) -> 
             if each.name == "insert" and ENTITY_OF_TABLE.get(each.table) == entity
         ]
         back = islice(_each(review.plan, inserts), _SEARCHED) if wanted else ()
-        known[column] = records_in_words(connection, review.wb.schema, entity, sorted(wanted)) | {
+        known[column] = records_in_words(connection, review.wb.session.schema, entity, sorted(wanted)) | {
             _key(section, row): _canonical(section, row)
             for section, row in back
             if _key(section, row) in wanted
@@ -287,8 +287,8 @@ def _grouped(plan: Plan, name: str) -> tuple[list[tuple[tuple[str, ...], int]], 
 def _words(review: Review, pairs: list[Pair]) -> dict[Pair, str]:
     if not review.here:
         return {}
-    with review.wb.reading() as connection:
-        return in_words(connection, review.wb.schema, pairs, review.wb.shows_people)
+    with review.wb.session.reading() as connection:
+        return in_words(connection, review.wb.session.schema, pairs, review.wb.session.shows_people)
 
 
 def _record(words: dict[Pair, str], name: str | None, key: str | None) -> str:
@@ -300,12 +300,12 @@ def _record(words: dict[Pair, str], name: str | None, key: str | None) -> str:
 def _spoken(review: Review, values: list[str | None]) -> dict[str, str]:
     if not review.here:
         return {}
-    with review.wb.reading() as connection:
-        return spoken_values(connection, review.wb.schema, values, review.wb.shows_people)
+    with review.wb.session.reading() as connection:
+        return spoken_values(connection, review.wb.session.schema, values, review.wb.session.shows_people)
 
 
 def _value(review: Review, spoken: dict[str, str], column: str, value: str | None) -> str | None:
-    return spoken.get(value or "") or masked_value(column, value, review.wb.shows_people)
+    return spoken.get(value or "") or masked_value(column, value, review.wb.session.shows_people)
 
 
 def _one_after_another(shown: list[Shown]) -> Shown:

@@ -88,7 +88,7 @@ def plan_summary(review: Review) -> Shown:
         "Asked for": asked,
         "Audit log": _logged(plan.audit),
     }
-    unmask = review.wb.shows_people
+    unmask = review.wb.session.shows_people
     return listed({what: said if unmask else mask_text(said) for what, said in facts.items() if said})
 
 
@@ -97,7 +97,7 @@ def plan_checks(review: Review) -> Shown:
     went = review.state in WENT  # then it is no fault that it was applied
     findings = [each for each in review.findings if not went or each.status != "fail"]
     rows = [{"status": each.status, "check": each.title, "found": each.reason} for each in findings]
-    shown = table(pd.DataFrame(rows), "What was checked", review.wb.shows_people, limit=len(rows))
+    shown = table(pd.DataFrame(rows), "What was checked", review.wb.session.shows_people, limit=len(rows))
     steps = [each.remedy for each in findings if each.bad]
     if not steps:
         return shown
@@ -145,7 +145,7 @@ def plan_approval(review: Review) -> Shown:
             second = f", by a second person: {plan.planned_by} planned it"
             confirm = f" --as NAME --confirm {quote(target.environment)}"
             back = " (it stops at the plan of the way back, which a second person approves)"
-        until = f"; it holds once, for {review.wb.settings.approval_hours:g} hours"
+        until = f"; it holds once, for {review.wb.session.settings.approval_hours:g} hours"
         approve = f"workbench approve {plan.id} --digest {plan.digest}{confirm}{on}"
         steps = {
             f"To approve exactly this{second}{until}": approve,
@@ -172,7 +172,7 @@ class Applied(Shown):
 
 def applied_plans(wb: Opened) -> Applied:
     """List the plans that were applied to this database, by its own journal."""
-    with wb.reading() as connection:
+    with wb.session.reading() as connection:
         try:
             with connection.begin_nested():
                 entries = journal.entries(journal.raw(connection))
@@ -198,7 +198,7 @@ def applied_plans(wb: Opened) -> Applied:
         {"plan": each.plan, "digest": each.digest, "state": "undone" if each.undone_by else "applied"}
         for each in entries
     ]
-    return _applied(show(pd.DataFrame(rows), "Plans applied here", wb.unmask, limit=40), facts)
+    return _applied(show(pd.DataFrame(rows), "Plans applied here", wb.session.unmask, limit=40), facts)
 
 
 def _unread() -> pd.DataFrame:
@@ -218,7 +218,7 @@ def _summed_up(review: Review) -> str:
     """Say what a plan would do, and why it cannot where it cannot."""
     why = [each.reason for each in review.findings if each.status == "fail"]
     words = " ".join([plan_sentence(review.plan), *why])
-    return words if review.wb.shows_people else mask_text(words)
+    return words if review.wb.session.shows_people else mask_text(words)
 
 
 def _in_order(plan: Plan) -> list[tuple[str, Mapping[str, int]]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -13,18 +12,14 @@ from typing import Any, Protocol
 
 import pandas as pd
 import psycopg
-from sqlalchemy import Connection
 
 from workbench.checks.finding import SAMPLE, Finding, Status
 from workbench.database.address import redact
-from workbench.documents import Target
 from workbench.errors import DocumentError, Refused, SchemaGap
-from workbench.murmurant.schema import Schema
 from workbench.plans.journal import raw
 from workbench.plans.plan import Plan
 from workbench.reporting.comparing import differing
-from workbench.reporting.verdict import Looked
-from workbench.settings import Settings
+from workbench.session import Session
 
 QUESTION = "Can this plan be approved as it is?"
 
@@ -34,25 +29,12 @@ COMPARED = 500
 WENT = ("applied", "undone")
 
 
-class Opened(Looked, Protocol):
+class Opened(Protocol):
     """What the report of a plan needs of an opened workbench."""
 
-    settings: Settings
-
     @property
-    def shows_people(self) -> bool:
-        """Whether personal data are shown."""
-
-    @property
-    def schema(self) -> Schema:
-        """Murmurant's tables as they are here."""
-
-    @property
-    def target(self) -> Target:
-        """Which database a plan made here is for."""
-
-    def reading(self) -> AbstractContextManager[Connection]:
-        """Give a connection in a read-only transaction."""
+    def session(self) -> Session:
+        """What every subject stands on."""
 
     def plan(self, name: str) -> Plan:
         """Return a plan by its id or its file's path."""
@@ -86,7 +68,7 @@ class Review:
     @property
     def here(self) -> bool:
         """Whether this is the database that the plan was made on."""
-        return self.plan.target == self.wb.target
+        return self.plan.target == self.wb.session.target
 
     @property
     def refused(self) -> bool:
@@ -131,8 +113,8 @@ def review_plan(wb: Opened, name: str) -> Review:
     except (DocumentError, Refused) as error:
         folders = {
             str(Path(name).parent),
-            str(wb.settings.home / "plans"),
-            str(wb.settings.home.resolve() / "plans"),
+            str(wb.session.settings.home / "plans"),
+            str(wb.session.settings.home.resolve() / "plans"),
         }
         what = error.what
         for each in sorted(folders, key=len, reverse=True):
@@ -159,11 +141,11 @@ def _state(wb: Opened, plan: Plan) -> tuple[str, str]:
     mine = known[known["plan"] == plan.id]
     if len(mine):
         return str(mine["state"].iloc[0]), str(mine["detail"].iloc[0])
-    return "planned", f"by {plan.planned_by}; it is not among the plans of {wb.environment.name}"
+    return "planned", f"by {plan.planned_by}; it is not among the plans of {wb.session.environment.name}"
 
 
 def _target(wb: Opened, plan: Plan) -> Finding:
-    made, here = plan.target, wb.target
+    made, here = plan.target, wb.session.target
     if made == here:
         said = f"{made.database}, schema {made.schema}, on server {made.system_identifier}, as {made.environment} ({made.kind})"
         return _TARGET("pass", 0, reason=f"It is: {said}.")
@@ -192,7 +174,7 @@ def _counted(made: Callable[..., Finding], count: int, what: str) -> Finding:
 def _rows(wb: Opened, plan: Plan) -> Finding:
     """Compare the first rows of each section; only apply, which keeps everybody else from writing, can tell of all."""
     seen, different = 0, []
-    with wb.reading() as connection:
+    with wb.session.reading() as connection:
         try:
             with (
                 connection.begin_nested()
@@ -200,7 +182,7 @@ def _rows(wb: Opened, plan: Plan) -> Finding:
                 for section in plan.operations:
                     first = list(islice(plan.rows(section), COMPARED))
                     seen += len(first)
-                    different += differing(raw(connection), wb.schema.catalogue, section, first)
+                    different += differing(raw(connection), wb.session.schema.catalogue, section, first)
         except SchemaGap as error:
             return _ROWS("fail", 1, reason=error.what)
         except (psycopg.DataError, psycopg.errors.InsufficientPrivilege) as error:

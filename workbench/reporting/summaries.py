@@ -12,16 +12,16 @@ from workbench.reporting.verdict import Looked
 
 def looked_at(looked: Looked) -> Shown:
     """Tell which database a report is about, and how it was looked at."""
-    identity = looked.identity
-    seen = "one state for the whole report" if looked.one_state else "as it is at each question"
+    state, identity = looked.session, looked.session.identity
+    seen = "one state for the whole report" if state.one_state else "as it is at each question"
     return listed(
         {
-            "Environment": f"{looked.environment.name} ({looked.environment.kind})",
-            "Database": f"{identity.database} at {looked.environment.where}",
+            "Environment": f"{state.environment.name} ({state.environment.kind})",
+            "Database": f"{identity.database} at {state.environment.where}",
             "Server": f"PostgreSQL {identity.version}, system {identity.system_identifier}",
             "Connected as": f"{identity.user}, read only, {seen}",
-            "Dialect": looked.dialect,
-            "Personal data": "shown" if looked.unmask else "masked",
+            "Dialect": state.dialect,
+            "Personal data": "shown" if state.unmask else "masked",
         }
     )
 

@@ -36,8 +36,8 @@ _WORDS: dict[str, str] = {
 }
 
 
-class Looked(Protocol):
-    """What `conclude` needs to know of an opened workbench."""
+class State(Protocol):
+    """What a report says of the database that it looked at."""
 
     @property
     def environment(self) -> Environment:
@@ -58,6 +58,14 @@ class Looked(Protocol):
     @property
     def one_state(self) -> bool:
         """Whether everything is seen as it was at one moment."""
+
+
+class Looked(Protocol):
+    """What `conclude` needs of an opened workbench."""
+
+    @property
+    def session(self) -> State:
+        """What every subject stands on."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +126,7 @@ def tally(findings: Sequence[Finding]) -> str:
 
 def judge(looked: Looked, findings: Sequence[Finding], report: str, question: str) -> Verdict:
     """Sum up findings as a verdict."""
-    status = worst(findings)
+    status, state = worst(findings), looked.session
     found = Counter(each.status for each in findings)
     return Verdict(
         report=report,
@@ -127,13 +135,13 @@ def judge(looked: Looked, findings: Sequence[Finding], report: str, question: st
         tally=tally(findings),
         counts={each: found[each] for each in WORST_FIRST},
         environment={
-            "name": looked.environment.name,
-            "kind": looked.environment.kind,
-            "where": looked.environment.where,
+            "name": state.environment.name,
+            "kind": state.environment.kind,
+            "where": state.environment.where,
         },
-        database=asdict(looked.identity),
-        dialect=looked.dialect,
-        findings=[_told(each, looked.unmask) for each in sorted(findings, key=_in_order)],
+        database=asdict(state.identity),
+        dialect=state.dialect,
+        findings=[_told(each, state.unmask) for each in sorted(findings, key=_in_order)],
     )
 
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pandas as pd
 
-from workbench import audit
 from workbench.answer import Answer, Table
-from workbench.audit import LogState, Noted
+from workbench.audit.digest import LogState, Noted, compare_with_noted
+from workbench.audit.entries import audit_entries, audit_summary, imports_by_operator
 from workbench.covering import answering, covering
 from workbench.database.connection import raw
 from workbench.documents import Store
@@ -78,7 +78,7 @@ class Audit:
     def operators(self, since: datetime | None = None) -> Answer:
         """Tell who ran imports, how many and how long."""
         with self.wb.reading() as connection:
-            counts = audit.imports_by_operator(connection, self.wb.schema, since)
+            counts = imports_by_operator(connection, self.wb.schema, since)
         return _counts(counts, _none("import", since, " logged who ran it"))
 
     @covering
@@ -91,7 +91,7 @@ class Audit:
     ) -> pd.DataFrame:
         """Return the entries as they are: see `workbench.audit.audit_entries`."""
         with self.wb.reading() as connection:
-            return audit.audit_entries(
+            return audit_entries(
                 connection, self.wb.schema, run_id=run_id, action=action, since=since, limit=limit
             )
 
@@ -99,12 +99,12 @@ class Audit:
     def counts(self, since: datetime | None = None) -> pd.DataFrame:
         """Return the entries counted by run and action: see `workbench.audit.audit_summary`."""
         with self.wb.reading() as connection:
-            return audit.audit_summary(connection, self.wb.schema, since)
+            return audit_summary(connection, self.wb.schema, since)
 
     def state(self) -> LogState:
         """Tell whether the workbench's own entries are as a snapshot or a plan noted them last."""
         with self.wb.reading() as connection:
-            return audit.compare_with_noted(raw(connection), self.wb.schema, self._notes())
+            return compare_with_noted(raw(connection), self.wb.schema, self._notes())
 
     def _notes(self) -> Iterator[tuple[str, Noted]]:
         wb = self.wb
