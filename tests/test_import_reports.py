@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workbench.errors import ReportFileError
+from workbench.errors import DocumentError
 from workbench.murmurant.reports import read_report, read_reports
 
 API = {
@@ -111,17 +111,17 @@ def test_a_csv_report_names_each_row_that_it_gave_up_on_once(write):
 )
 def test_what_is_no_report_is_said_plainly(write, content, said):
     path = write(content)
-    with pytest.raises(ReportFileError, match=said) as caught:
+    with pytest.raises(DocumentError, match=said) as caught:
         read_report(path)
     assert str(path) in str(caught.value)
     assert caught.value.exit_code == 2
 
 
 def test_a_file_that_is_not_there_or_not_text_is_said_plainly(tmp_path):
-    with pytest.raises(ReportFileError, match="cannot be read"):
+    with pytest.raises(DocumentError, match="cannot be read"):
         read_reports([tmp_path / "none.json"])
     (tmp_path / "binary.json").write_bytes(b"\xff\xfe\x00\x01")
-    with pytest.raises(ReportFileError, match="not text"):
+    with pytest.raises(DocumentError, match="not text"):
         read_report(tmp_path / "binary.json")
 
 
@@ -130,7 +130,7 @@ def test_a_folder_may_hold_other_files_but_no_report_cut_short(write, tmp_path):
     write({"something": "else"}, "other.json")
     assert len(read_reports([tmp_path])) == 1
     write(json.dumps(API)[:100], "cut.json")
-    with pytest.raises(ReportFileError, match=r"cut\.json"):
+    with pytest.raises(DocumentError, match=r"cut\.json"):
         read_reports([tmp_path])
 
 
@@ -138,5 +138,5 @@ def test_a_folder_may_hold_other_files_but_no_report_cut_short(write, tmp_path):
 def test_every_cut_is_noticed(tmp_path_factory, cut):
     path = tmp_path_factory.mktemp("cut") / "report.json"
     path.write_text(json.dumps(API)[:cut], encoding="utf-8")
-    with pytest.raises(ReportFileError):
+    with pytest.raises(DocumentError):
         read_report(path)

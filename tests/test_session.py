@@ -9,7 +9,7 @@ import pytest
 
 from tests.commands import Shell, at, shell  # noqa: F401
 from tests.conftest import Clubs, Ground
-from workbench.errors import DocumentError, ReportFileError
+from workbench.errors import DocumentError
 from workbench.workbench import open_workbench
 
 
@@ -58,7 +58,7 @@ def test_reports_that_are_not_there_keep_nobody_from_what_needs_none(
     monkeypatch.setenv("CLUB_URL", club.url)
     with open_workbench("club") as wb:
         wb.counts()
-        with pytest.raises(ReportFileError, match=r"No such file.* environments\.club\.import_reports"):
+        with pytest.raises(DocumentError, match=r"No such file.* environments\.club\.import_reports"):
             wb.session.find_runs()
         with pytest.raises(
             DocumentError, match=r"Whose work came after .*environments\.club\.import_reports"

@@ -10,7 +10,7 @@ import pytest
 
 from tests.commands import at as at
 from tests.commands import shell as shell
-from workbench.errors import SettingsError, UsageError
+from workbench.errors import UsageError
 from workbench.settings import load_settings
 
 
@@ -65,7 +65,7 @@ def test_variables_override_the_file(write, monkeypatch):
 )
 def test_a_mistake_is_named_with_what_was_meant(write, text, said):
     write(text)
-    with pytest.raises(SettingsError, match=said) as caught:
+    with pytest.raises(UsageError, match=said) as caught:
         load_settings()
     assert caught.value.exit_code == 2
 
@@ -74,7 +74,7 @@ def test_a_mistake_is_named_with_what_was_meant(write, text, said):
 def test_a_url_where_a_variables_name_belongs_is_refused_and_not_repeated(write, table):
     key = "url_env" if table else "scratch_url_env"
     write(f'{table}{key} = "postgresql://dana:hunter2@db/club"\n')
-    with pytest.raises(SettingsError, match=f"{key}: .*the name of a variable") as caught:
+    with pytest.raises(UsageError, match=f"{key}: .*the name of a variable") as caught:
         load_settings()
     assert "hunter2" not in str(caught.value)
 
@@ -88,14 +88,14 @@ def test_the_scratch_server_is_the_embedded_one_unless_a_variable_is_named(write
 
 def test_a_wrong_value_is_not_repeated(write):
     write('[environments.club]\nkind = "postgresql://dana:hunter2@db/club"\nurl_env = "X"\n')
-    with pytest.raises(SettingsError) as caught:
+    with pytest.raises(UsageError) as caught:
         load_settings()
     assert "hunter2" not in str(caught.value)
 
 
 def test_a_config_that_is_named_and_absent_is_an_error(monkeypatch, tmp_path):
     monkeypatch.setenv("WORKBENCH_CONFIG", str(tmp_path / "nowhere.toml"))
-    with pytest.raises(SettingsError, match="not there"):
+    with pytest.raises(UsageError, match="not there"):
         load_settings()
 
 
@@ -141,7 +141,7 @@ def test_a_wrong_value_in_the_file_stays_the_files_beside_variables(write, monke
         "WORKBENCH_ENVIRONMENTS__OTHER__LOCK_TIMEOUT": "3",
     }.items():
         monkeypatch.setenv(variable, value)
-    with pytest.raises(SettingsError) as caught:
+    with pytest.raises(UsageError) as caught:
         load_settings()
     assert str(caught.value).count(str(path)) == 1
     assert "variable" not in str(caught.value).lower()

@@ -3,11 +3,9 @@
 ::
 
     WorkbenchError                 4  something failed
-    ├── UsageError                 2  the question was wrong: unknown run, check, parameter
-    │   ├── SettingsError          2  workbench.toml or the environment's variables are wrong
-    │   └── DocumentError          2  a file cannot be read as the document, the snapshot it should be
+    ├── UsageError                 2  the question was wrong: unknown run, check, parameter, setting
+    │   └── DocumentError          2  a file cannot be read as the document, snapshot or import report it should be
     ├── Refused                    3  understood, possible, and not done: the guard says no
-    │   ├── SecretFound            3  a file with a password in a URL would have been sealed
     │   ├── WrongEnvironment       3  name, kind and address of the target disagree
     │   ├── NotApproved            3  nobody's consent to this plan, or it has expired or been used
     │   └── Drift                  3  the database is no longer as the plan saw it
@@ -15,8 +13,6 @@
     ├── NotLogged                  4  what was done stands, and the audit log does not say so
     ├── NotMurmurant               4  connected, but this is not Murmurant's database
     │   └── SchemaGap              4  one table or column that is needed is missing
-    ├── ReportFileError            2  an import report file cannot be read as one
-    ├── ImporterFailed             4  the importer itself failed, or its dry run was not one
     └── NotebookFailed             4  a cell of a report notebook failed
 
 A message says what happened, to which object, and (``next_step``) what to do about it.
@@ -53,12 +49,8 @@ class UsageError(WorkbenchError):
     exit_code = 2
 
 
-class SettingsError(UsageError):
-    """The settings file or a ``WORKBENCH_*`` variable is wrong."""
-
-
 class DocumentError(UsageError):
-    """A file is not the document or snapshot it should be, is cut short or damaged, of another version, or lacks something."""
+    """A file is not the document, snapshot or import report it should be, is cut short or damaged, of another version, or lacks something."""
 
 
 class Refused(WorkbenchError):
@@ -103,18 +95,6 @@ class NotMurmurant(WorkbenchError):
 
 class SchemaGap(NotMurmurant):
     """One table or column that a question needs is not there."""
-
-
-class ReportFileError(UsageError):
-    """A file given as an import report is not one, or is cut short."""
-
-
-class SecretFound(Refused):
-    """A file with a password in a URL would have been sealed."""
-
-
-class ImporterFailed(WorkbenchError):
-    """The importer that was run failed, or did not do what a dry run does."""
 
 
 class NotebookFailed(WorkbenchError):

@@ -15,7 +15,7 @@ from workbench.checks.finding import SAMPLE
 from workbench.checks.integrity import table_counts
 from workbench.covering import answering, covering
 from workbench.duplicates.questions import Duplicates
-from workbench.errors import ReportFileError
+from workbench.errors import DocumentError
 from workbench.history.questions import History
 from workbench.mappings.questions import Mappings
 from workbench.migration.dry_runs import list_dry_runs
@@ -41,8 +41,8 @@ class Looking(Searching):
     def doctor(self) -> Answer:
         """Tell what works here and what is missing: connection, dialect, rights, tools, configuration."""
         try:
-            reports: tuple[ImportReport, ...] | ReportFileError = self.session.reports
-        except ReportFileError as error:
+            reports: tuple[ImportReport, ...] | DocumentError = self.session.reports
+        except DocumentError as error:
             reports = error
         with self.session.reading() as connection:
             tools = self.session.settings.client_tools

@@ -224,7 +224,7 @@ class Migration:
         ------
         UsageError
             For files that cannot be sealed, naming each.
-        SecretFound
+        Refused
             When there is a URL with a password in one of them.
         """
         wb = self.wb

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, text
 from workbench.database.address import NOT_FOLLOWED, redact
 from workbench.database.connection import Database, Identity, pooled, raw
 from workbench.database.programs import PROGRAMS, program_for
-from workbench.errors import Refused, ReportFileError
+from workbench.errors import DocumentError, Refused
 from workbench.murmurant.reports import ImportReport
 from workbench.murmurant.schema import Schema, explain_gap
 from workbench.murmurant.spellings import CONCEPTS
@@ -51,14 +51,14 @@ def readiness(
     database: Database,
     identity: Identity,
     options: EnvironmentSettings,
-    reports: tuple[ImportReport, ...] | ReportFileError,
+    reports: tuple[ImportReport, ...] | DocumentError,
     client_tools: Path | None = None,
 ) -> pd.DataFrame:
     """Tell what works here and what is missing.
 
     Parameters
     ----------
-    reports : tuple of ImportReport or ReportFileError
+    reports : tuple of ImportReport or DocumentError
         The importers' report files, or why they cannot be read.
     client_tools : Path or None
         The configured folder of client programs.
@@ -197,8 +197,8 @@ def _tools(identity: Identity, database: Database, configured: Path | None) -> l
     return lines
 
 
-def _reports(found: tuple[ImportReport, ...] | ReportFileError) -> Line:
-    if isinstance(found, ReportFileError):
+def _reports(found: tuple[ImportReport, ...] | DocumentError) -> Line:
+    if isinstance(found, DocumentError):
         return "import reports", "missing", str(found)
     if not found:
         told = "none: a CSV import and every dry run leave nothing else (--import-report, import_reports)"

@@ -138,7 +138,7 @@ class Session:
 
         Raises
         ------
-        ReportFileError
+        DocumentError
             When a path that is configured is not there, or what lies there is damaged.
         """
         return self.reports_from() if callable(self.reports_from) else self.reports_from

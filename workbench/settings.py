@@ -23,7 +23,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from workbench.errors import SettingsError, UsageError, nearest, unknown
+from workbench.errors import UsageError, nearest, unknown
 
 Kind = Literal["demo", "development", "staging", "production"]
 
@@ -251,13 +251,13 @@ def load_settings() -> Settings:
 
     Raises
     ------
-    SettingsError
+    UsageError
         For a file that is not TOML, an unknown key (with the nearest known one) or a wrong value; it names the
         variable where one set it.
     """
     path = config_file()
     if "WORKBENCH_CONFIG" in os.environ and not path.is_file():
-        raise SettingsError(f"WORKBENCH_CONFIG names {path}, which is not there.", "Correct or unset it.")
+        raise UsageError(f"WORKBENCH_CONFIG names {path}, which is not there.", "Correct or unset it.")
     try:
         settings = Settings()
     except ValidationError as error:
@@ -265,21 +265,19 @@ def load_settings() -> Settings:
         for each in error.errors(include_url=False):
             problems.setdefault(_source(path, dict(each)), []).append(_problem(dict(each)))
         told = "; ".join(f"{source}: {'; '.join(listed)}" for source, listed in problems.items())
-        raise SettingsError(f"{told}.", "Correct the settings and try again.") from None
+        raise UsageError(f"{told}.", "Correct the settings and try again.") from None
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
-        raise SettingsError(
-            f"{path} is not UTF-8 (line {line}).", "Save it as UTF-8 and try again."
-        ) from None
+        raise UsageError(f"{path} is not UTF-8 (line {line}).", "Save it as UTF-8 and try again.") from None
     except (ValueError, OSError) as error:  # no TOML, or unreadable; or a variable's value that is no JSON
         cause = error.__cause__
         for name, value in os.environ.items():
             if isinstance(cause, json.JSONDecodeError) and value == cause.doc and _is_ours(name):
-                raise SettingsError(
+                raise UsageError(
                     f"The variable {name} is not JSON: {cause.msg}.",
                     """Write a list as '["word", "word"]', a table as '{"key": "value"}'.""",
                 ) from None
-        raise SettingsError(f"{path} cannot be read: {error}.", "Correct the file and try again.") from None
+        raise UsageError(f"{path} cannot be read: {error}.", "Correct the file and try again.") from None
     return _anchored(settings, path.resolve().parent)
 
 
@@ -362,7 +360,7 @@ def _anchored(settings: Settings, root: Path) -> Settings:
         )
     for name, each in environments.items():
         if each.url_env is None and each.kind != "demo":
-            raise SettingsError(
+            raise UsageError(
                 f"environments.{name} has no url_env.",
                 "Name the variable that holds its database URL; only a demo goes without.",
             )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from workbench.database.connection import connect
 from workbench.database.environment import Environment
-from workbench.errors import ReportFileError
+from workbench.errors import DocumentError
 from workbench.migrating import Migration
 from workbench.migration.dry_runs import kept_reports
 from workbench.murmurant.reports import ImportReport, read_reports
@@ -131,7 +131,7 @@ def open_workbench(
     ------
     UsageError
         For an unknown environment, or one whose URL is not set.
-    ReportFileError
+    DocumentError
         For a path in `import_reports` that is no report. Those that are configured are read when they are
         first asked for: see `Session.reports`.
     WrongEnvironment
@@ -163,8 +163,8 @@ def _reports(
     own = [each for each in chosen.import_reports if chosen.url_env or each.exists()]
     try:
         configured = read_reports(own)
-    except ReportFileError as error:
-        raise ReportFileError(
+    except DocumentError as error:
+        raise DocumentError(
             f"{error.what} The setting environments.{name}.import_reports leads there.",
             "Correct it in workbench.toml, or put the importer's file or folder where it says, whole.",
         ) from None

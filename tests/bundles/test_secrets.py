@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.bundles.conftest import Seal
-from workbench.errors import SecretFound
+from workbench.errors import Refused
 from workbench.migration.bundles import verify_bundle
 
 SECRETS = (
@@ -28,7 +28,7 @@ HARMLESS = (
 @pytest.mark.parametrize("line", SECRETS)
 def test_a_password_is_refused_and_never_repeated(line: str, imported: Path, sealed: Seal) -> None:
     (imported / "club.yaml").write_text(f"a: 1\n{line}\nb: 2\n")
-    with pytest.raises(SecretFound, match=r"club\.yaml, line 2") as caught:
+    with pytest.raises(Refused, match=r"club\.yaml, line 2") as caught:
         sealed(imported)
     assert "hunter" not in str(caught.value)
     assert caught.value.exit_code == 3
@@ -64,5 +64,5 @@ def test_what_nobody_can_look_into_is_said(imported: Path, sealed: Seal) -> None
 def test_the_line_is_right_far_into_a_large_file(imported: Path, sealed: Seal) -> None:
     line = b"postgres://club:hunter2@db/club\n"
     (imported / "large.log").write_bytes(b"a line that says nothing\n" * 100_000 + line)
-    with pytest.raises(SecretFound, match="line 100001"):
+    with pytest.raises(Refused, match="line 100001"):
         sealed(imported)

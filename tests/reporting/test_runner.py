@@ -13,7 +13,7 @@ import pytest
 from tests.reporting.conftest import HOSTILE, settings_for
 from tests.test_serving import beside
 from workbench import open_workbench
-from workbench.errors import DatabaseUnreachable, NotebookFailed, ReportFileError, UsageError
+from workbench.errors import DatabaseUnreachable, DocumentError, NotebookFailed, UsageError
 from workbench.reporting.runner import _named_files, run_report
 from workbench.settings import Settings
 
@@ -246,7 +246,7 @@ def test_what_is_refused_before_anything_runs(anywhere: Settings) -> None:
             run_report(name, parameters, environment="club", settings=anywhere)
     with pytest.raises(UsageError, match="no environment"):
         run_report("run", {"run_id": "x"}, environment="clab", settings=anywhere)
-    with pytest.raises(ReportFileError, match="not there"):
+    with pytest.raises(DocumentError, match="not there"):
         run_report(
             "post-recovery", {}, environment="club", settings=anywhere, import_reports=["nowhere.json"]
         )

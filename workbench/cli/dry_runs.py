@@ -19,7 +19,7 @@ from workbench.cli.output import (
     say,
     write,
 )
-from workbench.errors import ImporterFailed
+from workbench.errors import WorkbenchError
 
 if TYPE_CHECKING:
     from workbench.answer import Answer
@@ -144,7 +144,7 @@ def _end(kept: DryRun) -> None:
     if kept.outcome == "not dry":
         live = ", ".join(each.run for each in kept.evidence if each.mode == "live" and each.run)
         says = f"its report is of live run {live}" if live else "its output says so"
-        raise ImporterFailed(
+        raise WorkbenchError(
             f"THIS WAS A LIVE RUN: the importer did not heed DRY_RUN=1, {says}.",
             f"`workbench run {live}` tells what it did; `workbench plan rollback {live}` takes it back."
             if live
@@ -153,7 +153,7 @@ def _end(kept: DryRun) -> None:
     if kept.outcome == "interrupted":
         raise typer.Exit(128 + (kept.signal or 0))
     if kept.outcome == "failed":
-        raise ImporterFailed(
+        raise WorkbenchError(
             f"The importer failed with exit code {kept.exit_code}.",
             f"Its log is {paths_below([kept.folder / f'{kept.name}.log'])[0]}.",
         )

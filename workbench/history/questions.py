@@ -14,7 +14,7 @@ import pandas as pd
 from workbench.answer import Answer, Part, Step, Table
 from workbench.checks.finding import Finding
 from workbench.covering import answering
-from workbench.errors import DocumentError, ReportFileError, UsageError, WrongEnvironment
+from workbench.errors import DocumentError, UsageError, WrongEnvironment
 from workbench.history.authors import UNKNOWN, Authors
 from workbench.history.differences import KINDS, Progress, compared, opened_side, side_of
 from workbench.history.ledger import differences_of, losses_of
@@ -118,7 +118,7 @@ class History:
         first = self._snapshot(snapshot, before)
         try:
             _ = self.wb.reports
-        except ReportFileError as error:
+        except DocumentError as error:
             # As for a snapshot that cannot be read: a restore goes on without, and tells the tables alone.
             raise DocumentError(
                 f"Whose work came after {first.name} cannot be told: {error.what}", error.next_step

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from workbench.errors import ReportFileError, UsageError
+from workbench.errors import DocumentError, UsageError
 from workbench.murmurant.exports import read_exports
 from workbench.murmurant.importers import start_in_run_id
 from workbench.murmurant.reports import (
@@ -124,7 +124,7 @@ def read_files(reports: Iterable[Path], exports: Iterable[Path], as_of: datetime
         try:
             if (report := read_report(path).written) is not None:  # a log is none
                 written[path.name] = report
-        except ReportFileError as error:
+        except DocumentError as error:
             unreadable.append(Violation(path.name, "", error.what.replace(str(path), path.name)))
     for path in sorted(exports):
         try:

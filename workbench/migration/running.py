@@ -25,7 +25,7 @@ from sqlalchemy import Connection, func, text
 from sqlalchemy import select as selected
 
 from workbench.database.address import redact
-from workbench.errors import Refused, ReportFileError, UsageError, WorkbenchError
+from workbench.errors import DocumentError, Refused, UsageError, WorkbenchError
 from workbench.migration.bundles import file_digest
 from workbench.migration.dry_runs import DryRun, KeptFile, list_dry_runs
 from workbench.murmurant.reports import read_report
@@ -377,7 +377,7 @@ def _kept(folder: Path, name: str, source: Path | None = None) -> KeptFile:
         shutil.copyfile(source, folder / name)
     digest, size = file_digest(folder / name)
     kept = KeptFile(file=name, sha256=digest, size=size)
-    with suppress(ReportFileError):
+    with suppress(DocumentError):
         report = read_report(folder / name)
         kept = kept.model_copy(update={"run": report.run_id or None, "mode": report.mode})
     return kept
@@ -404,7 +404,7 @@ def _named_in(log: Path, folder: Path) -> list[Path]:
 def _rescued(folder: Path, paths: Iterable[Path]) -> Iterator[tuple[Path, KeptFile]]:
     """Copy the reports of live syncs that a dry run may write over: each has the name of the one before."""
     for number, path in enumerate(paths, 1):
-        with suppress(ReportFileError):  # it is no report: nothing is lost
+        with suppress(DocumentError):  # it is no report: nothing is lost
             if not path.name.startswith(_OWN_NAME_EACH) and read_report(path).mode == "live":
                 yield path, _kept(folder, f"overwritten/{number}-{path.name}", path)
 

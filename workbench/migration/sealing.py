@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
 from workbench.database.address import redact
-from workbench.errors import ReportFileError, SecretFound, UsageError, WorkbenchError, unknown
+from workbench.errors import DocumentError, Refused, UsageError, WorkbenchError, unknown
 from workbench.migration.bundles import MANIFEST, Bundle, SealedFile, SealedRun, printable, read_bundle
 from workbench.murmurant.importers import importer_of
 from workbench.murmurant.reports import ImportReport, NotAReportError, read_report
@@ -74,7 +74,7 @@ def seal(
     UsageError
         For what cannot be sealed, naming each: what is not there, a link, no regular file, or has a name that no list
         of digests can carry; and when it does not follow which run the bundle is about.
-    SecretFound
+    Refused
         When there is a URL with a password in a file.
     """
     import bagit
@@ -100,7 +100,7 @@ def seal(
             files.append(SealedFile(path=f"data/{target}", role=role, run=report and report.run_id, **facts))
         if refused and not redacting:
             more = [f"and {len(refused) - _SHOWN} more"] if len(refused) > _SHOWN else []
-            raise SecretFound(
+            raise Refused(
                 "\n  ".join(["What was given has URLs with a password in it:", *refused[:_SHOWN], *more]),
                 "Nothing was sealed. Seal copies with *** in their place (--redact), or leave these files out.",
             )
@@ -221,7 +221,7 @@ def _role(path: Path) -> tuple[str, ImportReport | None, os.stat_result]:
         report = read_report(path)
     except NotAReportError:
         return "configuration", None, state
-    except ReportFileError:
+    except DocumentError:
         return role, None, state  # cut short, it is evidence all the same: what a killed importer left
     return ("report" if report.counts else "id map"), report, state
 

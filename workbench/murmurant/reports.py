@@ -25,7 +25,7 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 
-from workbench.errors import ReportFileError
+from workbench.errors import DocumentError
 from workbench.murmurant.importers import Problem, ReportWarning, importer_of
 from workbench.murmurant.output import ENTITY_WORDS, read_output
 from workbench.murmurant.spellings import EVENT, MEMBER, REGISTRATION
@@ -522,7 +522,7 @@ def read_reports(paths: Iterable[Path]) -> tuple[ImportReport, ...]:
 
     Raises
     ------
-    ReportFileError
+    DocumentError
         For a named file that is not there, not a report, or cut short.
     """
     reports: dict[Path, ImportReport] = {}
@@ -538,7 +538,7 @@ def read_reports(paths: Iterable[Path]) -> tuple[ImportReport, ...]:
     return tuple(sorted(reports.values(), key=lambda report: (report.run_id, report.path.name)))
 
 
-class NotAReportError(ReportFileError):
+class NotAReportError(DocumentError):
     """The file is sound JSON, but no importer's report."""
 
 
@@ -547,26 +547,26 @@ def read_report(path: Path) -> ImportReport:
 
     Raises
     ------
-    ReportFileError
+    DocumentError
         When it cannot be read, is cut short, or is something else.
     """
     again = "Give a file that the importer wrote, whole."
     try:
         content = json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
-        raise ReportFileError(f"The report file {path} cannot be read: {error.strerror}.", again) from None
+        raise DocumentError(f"The report file {path} cannot be read: {error.strerror}.", again) from None
     except UnicodeDecodeError:
-        raise ReportFileError(f"The report file {path} is not text in UTF-8.", again) from None
+        raise DocumentError(f"The report file {path} is not text in UTF-8.", again) from None
     except json.JSONDecodeError as error:
         if facts := read_output(error.doc):
             return ImportReport(path=path, run_id="" if facts["mode"] == "live" else path.stem, **facts)
         begun = error.doc.lstrip()[:1] in {"", "{"}
         state = "is cut short or damaged" if begun else "is not JSON"
-        raise ReportFileError(
+        raise DocumentError(
             f"The report file {path} {state} (line {error.lineno}: {error.msg}).", again
         ) from None
     except RecursionError:
-        raise ReportFileError(f"The report file {path} is damaged: it is nested too deeply.", again) from None
+        raise DocumentError(f"The report file {path} is damaged: it is nested too deeply.", again) from None
     if (form := _form(content)) is None:
         known = "API sync report, CSV import report or id map, with its runId"
         raise NotAReportError(f"{path} is not an import report of a known form ({known}).", again)
@@ -575,9 +575,7 @@ def read_report(path: Path) -> ImportReport:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         says = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
-        raise ReportFileError(
-            f"The report file {path} is not in the form it claims: {says}.", again
-        ) from None
+        raise DocumentError(f"The report file {path} is not in the form it claims: {says}.", again) from None
     return ImportReport(path=path, written=written, **written.facts())
 
 

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from workbench.answer import Answer, Part, Step, Table
 from workbench.checks.finding import Finding
 from workbench.covering import answering
-from workbench.errors import ReportFileError, UsageError
+from workbench.errors import DocumentError, UsageError
 from workbench.hints import on_environment
 from workbench.murmurant.exports import read_export_files
 from workbench.murmurant.spellings import CONCEPT_OF
@@ -119,7 +119,7 @@ class Reconcile:
         files = read_export_files(map(Path, exports), wb.headings)
         try:
             reports = wb.reports
-        except ReportFileError:  # they help to find a record, and are not needed for it
+        except DocumentError:  # they help to find a record, and are not needed for it
             reports = ()
         on = on_environment(wb.environment.name)
         with wb.reading() as connection:

@@ -17,7 +17,7 @@ from nbformat import NotebookNode
 from papermill import PapermillExecutionError, execute_notebook
 from papermill.engines import NBClientEngine, papermill_engines
 
-from workbench.errors import ReportFileError
+from workbench.errors import DocumentError
 from workbench.settings import Settings, config_file
 
 # The folder in which the command was given may hold files that are named like modules: it is searched last. Settings
@@ -110,12 +110,12 @@ def kernel_variables(environment: str, settings: Settings, import_reports: list[
 
     Raises
     ------
-    ReportFileError
+    DocumentError
         For an import report that is not there.
     """
     for path in import_reports:
         if not path.exists():
-            raise ReportFileError(f"The import report {path} is not there.", "Check its name.")
+            raise DocumentError(f"The import report {path} is not there.", "Check its name.")
     chosen = settings.environment(environment)
     files = (*chosen.import_reports, *(path.resolve() for path in import_reports))
     chosen = chosen.model_copy(update={"import_reports": files})
