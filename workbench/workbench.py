@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Self
 from workbench.database.connection import connect
 from workbench.database.environment import Environment
 from workbench.errors import DocumentError
-from workbench.migrating import Migration
 from workbench.migration.dry_runs import kept_reports
+from workbench.migration.questions import Migration
 from workbench.murmurant.reports import ImportReport, read_reports
 from workbench.session import Session
 from workbench.settings import DEMO, EnvironmentSettings, Settings, load_settings

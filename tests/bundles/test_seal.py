@@ -60,7 +60,7 @@ def test_other_tools_accept_it_and_notice_a_change(tool: list[str], imported: Pa
         return subprocess.run(tool, cwd=made.folder, capture_output=True, check=False).returncode
 
     assert check() == 0
-    export = made.folder / "data" / "exports" / "exports" / "wa-members-export.csv"
+    export = made.folder / "data" / "exports" / "wa-members-export.csv"
     export.chmod(0o600)
     export.write_bytes(export.read_bytes().replace(b"hiro1", b"hero1"))
     assert check() == 1
@@ -90,7 +90,7 @@ def test_hidden_files_are_passed_over_and_named(imported: Path, sealed: Seal) ->
     assert made.notes == ("2 files and folders were passed over, hidden or of bundles: .DS_Store, .git",)
     assert not any(".git" in each.path for each in made.files)
     named = sealed(imported, imported / ".DS_Store")  # who names a file means it
-    assert any(each.path == "data/other/.DS_Store" for each in named.files)
+    assert any(each.path == "data/.DS_Store" for each in named.files)
 
 
 def test_bundles_are_not_sealed_into_bundles(imported: Path, sealed: Seal, tmp_path: Path) -> None:

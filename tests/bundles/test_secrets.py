@@ -39,7 +39,7 @@ def test_a_password_is_refused_and_never_repeated(line: str, imported: Path, sea
 def test_a_copy_without_it_can_be_sealed(line: str, imported: Path, sealed: Seal) -> None:
     (imported / "club.yaml").write_bytes(f"a: 1\r\n{line}\nb: é".encode() + b"\xff")
     made = sealed(imported, redacting=True)
-    copy = (made.folder / "data" / "configuration" / "club.yaml").read_bytes()
+    copy = (made.folder / "data" / "club.yaml").read_bytes()
     assert b"hunter" not in copy
     assert b"***" in copy
     assert copy.startswith(b"a: 1\r\n")
@@ -58,7 +58,7 @@ def test_what_is_none_is_let_through(line: str, imported: Path, sealed: Seal) ->
 def test_what_nobody_can_look_into_is_said(imported: Path, sealed: Seal) -> None:
     (imported / "exports" / "members.xlsx").write_bytes(b"PK\x03\x04\0\0password=hunter2")
     (note,) = sealed(imported).notes
-    assert note == "data/exports/exports/members.xlsx is no text: nobody looked for passwords in it"
+    assert note == "data/exports/members.xlsx is no text: nobody looked for passwords in it"
 
 
 def test_the_line_is_right_far_into_a_large_file(imported: Path, sealed: Seal) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import psycopg
@@ -14,8 +15,8 @@ from tests.bundles.conftest import DRY, LIVE, api_report, csv_report, member, pu
 from tests.conftest import database_at
 from tests.dry_runs.conftest import API_DRY, api_dry
 from workbench.database.connection import raw
-from workbench.migration.dry_run_review import DIFFERENT, INNOCENT, SAME, DryRunReview, review_dry_run
 from workbench.migration.invariants import read_files
+from workbench.migration.review import DIFFERENT, INNOCENT, SAME, review_dry_run
 from workbench.murmurant.importers import Run
 from workbench.murmurant.reports import read_reports
 from workbench.murmurant.schema import read_schema
@@ -38,12 +39,13 @@ def runs_of(clubs: Any) -> Any:
     return found
 
 
-def reviewed(runs: Sequence[Run], run_id: str) -> DryRunReview:
+def reviewed(runs: Sequence[Run], run_id: str) -> Any:
     run = next(each for each in runs if each.run == run_id)
-    return review_dry_run(run, runs, read_files([each.path for each in run.reports], [], NOW))
+    files = read_files([each.path for each in run.reports], [], NOW)
+    return SimpleNamespace(**review_dry_run(run, runs, files).facts)
 
 
-def verdicts(found: DryRunReview) -> dict[tuple[str, str], str]:
+def verdicts(found: Any) -> dict[tuple[str, str], str]:
     return {(row.entity, row.action): row.verdict for row in found.happened.itertuples()}
 
 
@@ -66,7 +68,7 @@ def test_counts_samples_and_no_warning(tmp_path: Path, runs_of: Any) -> None:
     assert found.samples["record"][0]["email"] == "hiro1@example.com"
     assert (found.open, found.different, found.before) == (0, 0, None)
     assert found.live is not None
-    assert found.live.run == LIVE
+    assert found.live == LIVE
     assert set(verdicts(found).values()) == {SAME}
 
 
@@ -148,8 +150,8 @@ def test_what_is_not_as_expected_is_open(tmp_path: Path, runs_of: Any) -> None:
     runs = runs_of(csv_pair(tmp_path, csv_report()))
     run = next(each for each in runs if each.run == DRY)
     files = read_files([each.path for each in run.reports], [], NOW)
-    assert review_dry_run(run, runs, files, expected={"members": 3, "events": 1}).open == 0
-    found = review_dry_run(run, runs, files, expected={"members": 2000, "events": 1})
+    assert review_dry_run(run, runs, files, expected={"members": 3, "events": 1}).facts["open"] == 0
+    found = SimpleNamespace(**review_dry_run(run, runs, files, expected={"members": 2000, "events": 1}).facts)
     assert [(row.what, "2,000 members" in row.says) for row in found.warnings.itertuples()] == [
         ("expected", True)
     ]
@@ -164,7 +166,7 @@ def test_the_dry_run_before(tmp_path: Path, runs_of: Any) -> None:
     runs = runs_of(paths)
     found = reviewed(runs, DRY)
     assert found.before is not None
-    assert found.before.run == early
+    assert found.before == early
     rows = {
         (row.entity, row.action): (row.before, row.now, row.difference) for row in found.since.itertuples()
     }
@@ -184,7 +186,7 @@ def test_the_recordings(recordings: Path, server: Any) -> None:
     api = runs("api_second", recordings / "api_sync")
     found = reviewed(api, "sync_1795367838359_u3b25u")
     assert found.live is not None
-    assert found.live.run == "sync_1795367840787_f3yhlg"
+    assert found.live == "sync_1795367840787_f3yhlg"
     assert verdicts(found) == {
         ("Member", "created"): SAME, ("Event", "created"): SAME, ("Registration", "created"): INNOCENT,
     }  # fmt: skip

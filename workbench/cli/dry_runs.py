@@ -89,11 +89,7 @@ def review(
     sample: Annotated[int, typer.Option(min=0, help="How many records to show of each kind.")] = 3,
 ) -> Answer:
     """Show what a dry run would do, beside the one before it and the live run after it."""
-    found = wb.migration.review(name, sample)
-    if not approve:
-        return found.answer()
-    approved, not_logged = wb.migration.approve(name, remark=remark)
-    return found.answer(approved.reviews[-1], not_logged)
+    return wb.migration.review(name, sample, approve=approve, remark=remark)
 
 
 @dry_run.command("list")

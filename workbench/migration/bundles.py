@@ -11,15 +11,16 @@ import hashlib
 import logging
 import os
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC
+from itertools import count
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, Literal, NamedTuple
 
 import pandas as pd
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from workbench.documents import Document, Store, reading_errors
+from workbench.documents import Document, Store
 from workbench.errors import DocumentError, Refused, unknown
 from workbench.migration.invariants import check_invariants, read_files
 
@@ -29,11 +30,7 @@ _TAGS = {"bagit.txt", "bag-info.txt", DIGESTS, OF_TAGS}
 logging.getLogger("bagit").addHandler(logging.NullHandler())  # what it finds is told once, by us
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class SealedFile(_Frozen):
+class SealedFile(BaseModel):
     """One file of a bundle.
 
     Attributes
@@ -50,6 +47,8 @@ class SealedFile(_Frozen):
         Whether URLs with a password were looked for in it, and what came of that.
     """
 
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
     path: str
     role: str
     size: int = Field(ge=0)
@@ -58,8 +57,10 @@ class SealedFile(_Frozen):
     secrets: Literal["none found", "not looked for", "redacted"] = "none found"
 
 
-class SealedRun(_Frozen):
+class SealedRun(BaseModel):
     """A run that a bundle's reports speak of."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     run: str
     importer: str
@@ -105,13 +106,6 @@ class Bundle(Document):
     totals: dict[str, Any]
     notes: tuple[str, ...]
 
-    @classmethod
-    def read(cls, path: Path) -> Self:
-        """Read ``bundle.json``; nothing is verified, only understood. A link is not followed."""
-        if path.is_symlink() or (path.exists() and not path.is_file()):
-            raise DocumentError(f"{path} is a link, or no file: it is none of a bundle's.", cls.remedy)
-        return super().read(path)
-
     @property
     def folder(self) -> Path:
         """The bundle's folder."""
@@ -120,7 +114,7 @@ class Bundle(Document):
     @property
     def altered(self) -> bool:
         """Whether ``bundle.json`` is not the one that the list of digests has."""
-        return f"{self.digest}  {MANIFEST}" not in _lines(self.folder / DIGESTS)
+        return _listed(self.folder / DIGESTS).get(MANIFEST) != self.digest
 
 
 class Discrepancy(NamedTuple):
@@ -130,8 +124,8 @@ class Discrepancy(NamedTuple):
     ----------
     path : str
         Within the bundle; letters that would steer a terminal are escaped.
-    what : {"altered", "missing", "added", "unreadable", "outside"}
-        ``outside``: a list names a path that leads out of the bundle; it was not opened.
+    what : {"altered", "missing", "added"}
+        What became of it.
     detail : str
         In words.
     """
@@ -147,7 +141,7 @@ def read_bundle(folder: Path) -> Bundle:
 
 
 def verify_bundle(folder: Path, digest: str | None = None) -> list[Discrepancy]:
-    """Compare a bundle with what was sealed, every byte.
+    """Compare a bundle with what was sealed, every byte. What lies outside it, or is a link, is not opened.
 
     Parameters
     ----------
@@ -167,29 +161,39 @@ def verify_bundle(folder: Path, digest: str | None = None) -> list[Discrepancy]:
     """
     import bagit
 
-    modes = dict(_walk(folder)) if folder.is_dir() else {}
-    if MANIFEST not in modes and DIGESTS not in modes:
+    there = {path.relative_to(folder).as_posix(): _digest_here(path) for path in _files(folder)}
+    if MANIFEST not in there and DIGESTS not in there:
         raise DocumentError(f"{folder} is no bundle: it has no {MANIFEST}.", Bundle.remedy)
-    lists = [name for name in (DIGESTS, OF_TAGS) if stat.S_ISREG(modes.get(name, 0))]
-    lines = [line.split(maxsplit=1) for name in lists for line in _lines(folder / name)]
-    sealed = {words[1]: words[0] for words in lines if len(words) == 2}
-    wrong = []
-    if stat.S_ISREG(modes.get(MANIFEST, 0)):
+    lists = _listed(folder / DIGESTS) | _listed(folder / OF_TAGS)
+    wrong, sealed = [], dict(lists)
+    if there.get(MANIFEST, "").isalnum():
         try:
             bundle = read_bundle(folder)
-            wrong = _of_manifest(bundle, digest)
-            sealed = {**{file.path: file.sha256 for file in bundle.files}, **sealed}
         except DocumentError as error:
-            wrong = [Discrepancy(MANIFEST, "altered", error.what)]
-    for path in {*modes, *sealed, *_TAGS, MANIFEST}:
-        if problem := _problem(folder, path, modes.get(path), sealed.get(path)):
-            wrong.append(Discrepancy(printable(path), *problem))
+            wrong.append(Discrepancy(MANIFEST, "altered", error.what))
+        else:
+            sealed = {file.path: file.sha256 for file in bundle.files} | {MANIFEST: bundle.digest}
+            if digest is not None and digest.lower() != bundle.digest:
+                says = f"its digest is {bundle.digest}, not {digest.lower()[:80]}"
+                wrong.append(Discrepancy(MANIFEST, "altered", says))
+            if folder.resolve().name != bundle.bundle:
+                wrong.append(Discrepancy(MANIFEST, "altered", f"it is of {bundle.bundle!r}"))
+    for path in {*there, *lists, *sealed, *_TAGS, MANIFEST}:
+        here = there.get(path)
+        # What is sealed stands in two lists, the tags in one, and their own list in none.
+        expected = {lists.get(path), sealed.get(path)} if path.startswith("data/") else {lists.get(path)}
+        if (expected != {here} and not (path == OF_TAGS and here and here.isalnum())) or here is None:
+            what = "missing" if here is None else "added" if expected == {None} else "altered"
+            said = " and ".join(sorted(filter(None, expected))) or "nothing"
+            wrong.append(
+                Discrepancy(printable(path), what, f"sealed was {said}, here is {here or 'nothing'}")
+            )
     if not wrong:
         try:
             bagit.Bag(str(folder)).validate(completeness_only=True)  # every digest has been compared
         except (bagit.BagError, ValueError) as error:
-            wrong = [Discrepancy("bagit.txt", "altered", f"it is no valid bag: {printable(str(error))}")]
-    return sorted(set(wrong))
+            wrong.append(Discrepancy("bagit.txt", "altered", f"it is no valid bag: {printable(str(error))}"))
+    return sorted(wrong)
 
 
 def printable(text: str) -> str:
@@ -203,11 +207,17 @@ def file_digest(path: Path) -> tuple[str, int]:
         return hashlib.file_digest(file, "sha256").hexdigest(), file.tell()
 
 
+def free_name(folder: Path, stem: str) -> Path:
+    """Return a path in a folder that nothing has yet: the stem's, or the next number's."""
+    paths = (folder / (f"{stem}_{number}" if number > 1 else stem) for number in count(1))
+    return next(path for path in paths if not os.path.lexists(path))
+
+
 def bundle_folders(folder: Path) -> list[Path]:
     """List every folder that is, or was, a bundle, by name."""
-    folders = [each for each in folder.iterdir() if each.is_dir()] if folder.is_dir() else []
-    named = [each for each in folders if each.name.startswith("bundle_") or (each / MANIFEST).is_file()]
-    return sorted(each for each in named if not each.is_symlink() and not each.name.startswith("."))
+    inside = sorted(folder.iterdir()) if folder.is_dir() else []
+    folders = [each for each in inside if each.is_dir() and not each.is_symlink() and each.name[0] != "."]
+    return [each for each in folders if each.name.startswith("bundle_") or (each / MANIFEST).is_file()]
 
 
 def list_bundles(folder: Path, run: str | None = None) -> list[Bundle]:
@@ -218,13 +228,10 @@ def list_bundles(folder: Path, run: str | None = None) -> list[Bundle]:
     run : str, optional
         Only those that hold anything of this run; one whose ``bundle.json`` was altered is none.
     """
-    bundles = [bundle for _, bundle in Store(folder, Bundle).scan() if isinstance(bundle, Bundle)]
+    bundles = [each for _, each in Store(folder, Bundle).scan() if isinstance(each, Bundle)]
     if run is not None:
-        bundles = [
-            bundle
-            for bundle in bundles
-            if run in (bundle.run, *(each.run for each in bundle.runs)) and not bundle.altered
-        ]
+        named = [each for each in bundles if run in {each.run, *(one.run for one in each.runs)}]
+        bundles = [each for each in named if not each.altered]
     return sorted(bundles, key=lambda bundle: (bundle.sealed_at, bundle.folder.name), reverse=True)
 
 
@@ -236,18 +243,16 @@ def find_bundle(folder: Path, name: str) -> Path:
     UsageError
         When there is none, with the nearest names.
     """
-    path = Path(name)
-    if path.as_posix().endswith(MANIFEST):
-        path = path.absolute().parents[1]
+    path = Path(name.removesuffix(Bundle.suffix)).absolute()
     if path.is_dir():
         return path
     known = {each.name: each for each in bundle_folders(folder)}
-    if name in known:
-        return known[name]
     of_digest = [each.folder for each in list_bundles(folder) if each.digest.startswith(name.lower())]
-    if len(name) >= 6 and len(of_digest) == 1:
-        return of_digest[0]
-    raise unknown("bundle", name, known)
+    if name in known or len(name) < 6 or len(of_digest) != 1:
+        of_digest = [known[name]] if name in known else []
+    if not of_digest:
+        raise unknown("bundle", name, known)
+    return of_digest[0]
 
 
 def sealed_in(bundles: Iterable[Bundle], path: Path) -> tuple[Bundle, SealedFile] | None:
@@ -264,12 +269,7 @@ def sealed_in(bundles: Iterable[Bundle], path: Path) -> tuple[Bundle, SealedFile
 
 
 def check_bundle(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Ask the migration invariants of a bundle's files, as they were sealed (guide §2.3, §2.4).
-
-    Returns
-    -------
-    pandas.DataFrame, pandas.DataFrame
-        See `workbench.migration.invariants.check_invariants`.
+    """Ask the migration invariants of a bundle's files, as they were sealed: see `check_invariants` (guide §2.3, §2.4).
 
     Raises
     ------
@@ -279,16 +279,16 @@ def check_bundle(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
         When it is not as it was sealed: what holds of altered files says nothing of the import.
     """
     if wrong := verify_bundle(folder):
+        more = f", and {len(wrong) - 1} more" if len(wrong) > 1 else ""
         raise Refused(
-            f"{folder.name} is not as it was sealed: {wrong[0].path} was {wrong[0].what}"
-            + (f", and {len(wrong) - 1} more." if len(wrong) > 1 else "."),
+            f"{folder.name} is not as it was sealed: {wrong[0].path} was {wrong[0].what}{more}.",
             "`workbench bundle verify` names all of it.",
         )
     bundle = read_bundle(folder)
-    paths = {file.path: file.role for file in bundle.files}
-    reports = [folder / path for path, role in paths.items() if role in ("report", "id map")]
-    exports = [folder / path for path, role in paths.items() if role == "export" and path.endswith(".csv")]
-    return check_invariants(read_files(reports, exports, bundle.sealed_at))
+    reports = [folder / file.path for file in bundle.files if file.role in ("report", "id map")]
+    exports = [folder / file.path for file in bundle.files if file.role == "export"]
+    csv = [path for path in exports if path.suffix.lower() == ".csv"]
+    return check_invariants(read_files(reports, csv, bundle.sealed_at))
 
 
 def bundles_frame(bundles: Sequence[Bundle]) -> pd.DataFrame:
@@ -301,66 +301,40 @@ def bundles_frame(bundles: Sequence[Bundle]) -> pd.DataFrame:
         ``altered`` (see `Bundle`), ``path``.
     """
     rows = [
-        (
-            *(each.folder.name, each.run, each.mode),
-            each.sealed_at.astimezone(UTC).replace(tzinfo=None),
-            *(each.sealed_by, len(each.files)),
-            sum(file.size for file in each.files),
-            *(each.digest, each.altered, str(each.folder)),
-        )
+        {
+            **each.model_dump(include={"run", "mode", "sealed_by"}),
+            "bundle": each.folder.name,
+            "path": str(each.folder),
+            "digest": each.digest,
+            "sealed_at": each.sealed_at.astimezone(UTC).replace(tzinfo=None),
+            "files": len(each.files),
+            "bytes": sum(file.size for file in each.files),
+            "altered": each.altered,
+        }
         for each in bundles
     ]
     columns = "bundle run mode sealed_at sealed_by files bytes digest altered path"
     return pd.DataFrame(rows, columns=columns.split())
 
 
-def _lines(path: Path) -> list[str]:
-    """Return the lines of a list of digests; none where it is not there, or a link."""
-    if path.is_symlink() or not path.is_file():
-        return []
-    with reading_errors("list of digests", path, Bundle.remedy):
-        return path.read_bytes().decode("utf-8", "replace").split("\n")[:-1]
+def _files(folder: Path) -> list[Path]:
+    """List everything in a bundle but its folders; a link to one is not entered, and stands for itself."""
+    return [path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir()]
 
 
-def _walk(folder: Path) -> Iterator[tuple[str, int]]:
-    """Yield the path and the mode of everything in a bundle but its folders; no link is followed."""
-    for place, folders, names in os.walk(folder):
-        for name in [*names, *folders]:
-            path = Path(place) / name
-            mode = path.lstat().st_mode
-            if not stat.S_ISDIR(mode):
-                yield path.relative_to(folder).as_posix(), mode
-
-
-def _problem(folder: Path, path: str, mode: int | None, sealed: str | None) -> tuple[str, str] | None:
-    """Compare a file with the digest that it was sealed with; nothing outside the bundle is opened."""
-    if ".." in Path(path).parts or not (path in _TAGS or path.startswith("data/")):
-        if sealed is None:
-            return "added", "it was not sealed"
-        return "outside", "it leads out of the bundle; nothing was opened"
-    if mode is None:
-        return "missing", f"it was sealed with {sealed}" if sealed else "without it this is no bundle"
-    if not stat.S_ISREG(mode):
-        return "altered", "it is a link, or no file; nothing was opened"
-    if sealed is None:
-        return None if path in _TAGS or path == MANIFEST else ("added", "it was not sealed")
+def _digest_here(path: Path) -> str:
+    """Return the SHA-256 of a file of a bundle, or in words why there is none."""
+    if not stat.S_ISREG(path.lstat().st_mode):
+        return "a link, or no file"
     try:
-        digest, _ = file_digest(folder / path)
+        return file_digest(path)[0]
     except OSError as error:
-        return "unreadable", f"so it was not verified: {error.strerror}"
-    return None if digest == sealed else ("altered", f"its digest is {digest}, sealed with {sealed}")
+        return f"what cannot be read: {error.strerror}"
 
 
-def _of_manifest(bundle: Bundle, digest: str | None) -> list[Discrepancy]:
-    """Compare ``bundle.json`` with the list of digests: who checks with sha256sum must be told the same."""
-    wrong = []
-    if digest is not None and digest.lower() != bundle.digest:
-        wrong.append((MANIFEST, f"its digest is {bundle.digest}, not {digest.lower()[:80]}"))
-    if bundle.folder.name != bundle.bundle:
-        wrong.append((MANIFEST, f"it is of {bundle.bundle!r}"))
-    if listed := set(_lines(bundle.folder / DIGESTS)):
-        sealed = {f"{file.sha256}  {file.path}" for file in bundle.files} | {f"{bundle.digest}  {MANIFEST}"}
-        for line in sorted(listed ^ sealed):
-            path = printable(line.partition("  ")[2])
-            wrong.append((DIGESTS, f"it and {MANIFEST} do not say the same of {path}"))
-    return [Discrepancy(path, "altered", detail) for path, detail in wrong]
+def _listed(path: Path) -> dict[str, str]:
+    """Return path to digest of a list of digests; nothing where it is not there, or a link."""
+    if path.is_symlink() or not path.is_file():
+        return {}
+    lines = path.read_bytes().decode("utf-8", "replace").split("\n")
+    return {words[1]: words[0] for line in lines if len(words := line.split(maxsplit=1)) == 2}

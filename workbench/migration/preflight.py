@@ -29,19 +29,17 @@ class ChecklistItem(NamedTuple):
 
     title: str
     asks: str
-    by_evidence: bool
+    by_evidence: bool = False
 
 
 ITEMS = {
     "backup": ChecklistItem("Backup created", "pg_dump completed and verified", True),
     "dry-run": ChecklistItem("Dry run executed", "results reviewed and approved", True),
-    "config": ChecklistItem("Config reviewed", "tier and status mappings checked", False),
-    "window": ChecklistItem("Maintenance window", "scheduled if needed", False),
-    "rollback": ChecklistItem("Rollback plan", "level 1 or 2 predetermined", False),
+    "config": ChecklistItem("Config reviewed", "tier and status mappings checked"),
+    "window": ChecklistItem("Maintenance window", "scheduled if needed"),
+    "rollback": ChecklistItem("Rollback plan", "level 1 or 2 predetermined"),
     "operator": ChecklistItem("Operator identified", "who is running this, logged", True),
-    "stakeholders": ChecklistItem(
-        "Stakeholders notified", "board and operations aware of the migration", False
-    ),
+    "stakeholders": ChecklistItem("Stakeholders notified", "board and operations aware of the migration"),
     "environment": ChecklistItem("Environment verified", "the target is the one that is meant", True),
 }
 """Guide §6's seven items, and its verification of the environment as an eighth."""
@@ -136,14 +134,11 @@ class Preflight:
         statuses: dict[State, Status] = {"ok": "pass", "open": "fail", "waived": "waived"}
         return [
             Finding(
-                f"preflight-{each.id}",
-                each.title,
-                statuses[each.state],
-                int(each.state == "open"),
+                *(f"preflight-{each.id}", each.title, statuses[each.state], int(each.state == "open")),
                 reason=each.by or each.evidence,
-                guide="§6",
                 question=f"{each.title}: {each.asks}?",
                 remedy=each.next_step,
+                guide="§6",
                 risk="critical",
             )
             for each in self.items

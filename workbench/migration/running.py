@@ -8,27 +8,26 @@ from __future__ import annotations
 
 import os
 import re
-import select
 import shutil
 import signal
 import subprocess
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from hashlib import sha256
-from itertools import count
 from pathlib import Path
+from threading import Event, Thread, Timer
 from types import FrameType
+from typing import Any
 
 from sqlalchemy import Connection, func, text
 from sqlalchemy import select as selected
 
 from workbench.database.address import redact
 from workbench.errors import DocumentError, Refused, UsageError, WorkbenchError
-from workbench.migration.bundles import file_digest
-from workbench.migration.dry_runs import DryRun, KeptFile, list_dry_runs
-from workbench.murmurant.reports import read_report
+from workbench.migration.bundles import file_digest, free_name
+from workbench.migration.dry_runs import DryRun, KeptFile
+from workbench.murmurant.reports import ImportReport, read_report
 from workbench.murmurant.schema import Schema
 
 VARIABLE = "DRY_RUN"
@@ -47,11 +46,12 @@ _CONTRADICTION = re.compile(
     r"|--dry-?run[= ](?:0|false|no|off)\b|--mode[= ]live\b",
     re.IGNORECASE,
 )
-_ELSEWHERE = {
-    *("sudo", "doas", "su", "runuser", "chroot", "systemd-run", "ssh", "docker", "docker-compose", "podman"),
-    *("kubectl", "heroku", "fly", "flyctl"),
-}
-"""Programs that start others elsewhere, or without the environment they were started with."""
+_ELSEWHERE = re.compile(
+    r"(?<!\S)(?:\S*/)?(sudo|doas|su|runuser|chroot|systemd-run|ssh|docker|docker-compose|podman|kubectl|heroku|fly|flyctl)"
+    rf"(?!\S)(?!.*{VARIABLE})",
+    re.DOTALL,
+)
+"""Programs that start others elsewhere, or without the environment they were started with, and are told nothing of it."""
 
 _SECRET = re.compile(
     r"pass|secret|token|api[-_]?key|private[-_]?key|access[-_]?key|credential", re.IGNORECASE
@@ -96,15 +96,13 @@ def told_by(command: Sequence[str], folder: Path, vouched: bool = False) -> str:
             f"This would not be a dry run: the command says {redact(contradiction[0])!r}.",
             "Nothing was started. Take that out of the command.",
         )
-    words = line.split()
-    losing = [word for at, word in enumerate(words) if Path(word).name in _ELSEWHERE
-              and VARIABLE not in " ".join(words[at + 1 :])]  # fmt: skip
+    losing = _ELSEWHERE.search(line)
     if losing and not vouched:
         raise Refused(
-            f"The importer would not be told: {Path(losing[0]).name} does not pass {VARIABLE} on by itself.",
+            f"The importer would not be told: {losing[1]} does not pass {VARIABLE} on by itself.",
             f"Nothing was started. Say {VARIABLE}=1 in what it runs, or with --vouch that it is told all the same.",
         )
-    vouching = f"; the operator vouches that {Path(losing[0]).name} passes it on" if losing else ""
+    vouching = f"; the operator vouches that {losing[1]} passes it on" if losing else ""
     return f"{VARIABLE}=1 in its environment{vouching}"
 
 
@@ -155,7 +153,7 @@ def run_dry(
     configured = tuple(_configured(command, configuration, folder))
     digest = sha256("".join(f"{each.sha256}  {each.file}\n" for each in configured).encode()).hexdigest()
     kept = _new_folder(backups, now)
-    log = f"{kept.name}.log"
+    log = kept / f"{kept.name}.log"
     run = DryRun(
         name=kept.name,
         command=tuple(_shown(command, secrets)),
@@ -169,53 +167,47 @@ def run_dry(
         configuration_sha256=digest if configured else None,
         process=os.getpid(),
     ).write(Path(f"{kept}{DryRun.suffix}"))
-    earlier = [each.folder / each.log.file for each in list_dry_runs(backups, environment) if each.log]
-    places = [*reports, *(path for each in earlier[:1] for path in _named_in(each, folder)), _API_REPORT]
-    before = _stamps(places)
-    rescued = dict(_rescued(kept, before))
+
+    def ended(**facts: Any) -> DryRun:
+        facts |= {"finished_at": datetime.now(UTC), "process": 0}
+        return run.model_copy(update=facts).write(run.path)
+
+    before = _stamps([*reports, _API_REPORT])
+    at_risk = [path for path in before if _may_be_lost(path)]
+    copies = [_copied(kept, f"overwritten/{at}-{path.name}", path) for at, path in enumerate(at_risk, 1)]
     try:
-        code, caught = _tee(
-            command, variables, folder, kept / log, lambda piece: redact(piece, *secrets), show
-        )
+        code, caught = _tee(command, variables, folder, log, lambda text: redact(text, *secrets), show)
     except OSError as error:
-        run.model_copy(update={"finished_at": datetime.now(UTC), "process": 0, "outcome": "failed"}).write(
-            run.path
-        )
+        ended(outcome="failed")
         raise WorkbenchError(
             f"{command[0]} could not be run: {error.strerror or type(error).__name__}.",
             f"{run.name} says so too.",
         ) from None
-    finished = datetime.now(UTC)
     since = int(now.timestamp() - 1) * 10**9  # a file system may keep whole seconds
-    named = _stamps(_named_in(kept / log, folder)).items()
-    after = _stamps(reports) | {path: stamp for path, stamp in named if path in before or stamp[0] >= since}
-    written = sorted(path for path, stamp in after.items() if stamp != before.get(path))
-    files = tuple(file for path in written if (file := _collected(kept, path)))
-    declared = {place.resolve() for place in reports}
+    after, named = _stamps(reports), _stamps(_named_in(log, folder))
+    written = {path for path, stamp in after.items() if stamp != before.get(path)}
+    written |= {path for path, stamp in named.items() if stamp[0] >= since}
+    files = [_copied(kept, f"reports/{path.name}", path) for path in sorted(written) if _is_report(path)]
     overwritten = []
-    for path, file in rescued.items():
+    for path, copy in zip(at_risk, copies, strict=True):
         if _stamps([path]).get(path) == before[path]:
-            (kept / file.file).unlink()
+            (kept / copy.file).unlink()
         else:  # what nobody declared is no evidence of this environment
-            of_here = bool(declared & {path, path.parent})
-            overwritten.append(file if of_here else file.model_copy(update={"run": None}))
-    with suppress(OSError):
-        (kept / "overwritten").rmdir()  # where nothing is in it
-    kept_log = _kept(kept, log)
-    outcome = "interrupted" if caught or code < 0 else "failed" if code else "completed"
-    return run.model_copy(
-        update={
-            "finished_at": finished,
-            "process": 0,
-            "outcome": "not dry" if any(each.mode == "live" for each in (*files, kept_log)) else outcome,
-            "exit_code": code if code >= 0 else None,
-            "signal": caught or (-code if code < 0 else None),
-            "log": kept_log,
-            "reports": files,
-            "overwritten": tuple(overwritten),
-            "written_meanwhile": written_meanwhile(),
-        }
-    ).write(run.path)
+            overwritten.append(copy if path in after else copy.model_copy(update={"run": None}))
+    told, outcome = _noted(kept, log.name), "completed"
+    if any(each.mode == "live" for each in (*files, told)):
+        outcome = "not dry"
+    elif code:
+        outcome = "interrupted" if caught or code < 0 else "failed"
+    return ended(
+        outcome=outcome,
+        exit_code=code if code >= 0 else None,
+        signal=caught or (-code if code < 0 else None),
+        log=told,
+        reports=tuple(files),
+        overwritten=tuple(overwritten),
+        written_meanwhile=written_meanwhile(),
+    )
 
 
 def transaction_mark(connection: Connection) -> str:
@@ -251,6 +243,7 @@ def _tee(
     show: Show,
 ) -> tuple[int, int]:
     """Return the exit code (minus the signal that ended it), and the signal that we were sent, or 0."""
+    over, failures = Event(), list[Exception]()
     with log.open("x", encoding="utf-8") as file:
         log.chmod(0o600)
         process = subprocess.Popen(
@@ -262,52 +255,59 @@ def _tee(
             stderr=subprocess.STDOUT,
             start_new_session=True,  # so that a signal reaches it once, through us, and all that it started
         )
-        with process, _signals_passed_on(process) as caught:
-            for piece in _lines(process, caught):
-                shown = clean(piece.decode("utf-8", "replace"))
-                file.write(shown)
-                file.flush()
-                show(shown)
+
+        def pump() -> None:
             try:
-                process.wait(AFTER_A_SIGNAL)
-            except subprocess.TimeoutExpired:  # it closed its output and went on
+                for piece in _lines(process):
+                    if over.is_set():
+                        return
+                    shown = clean(piece.decode("utf-8", "replace"))
+                    file.write(shown)
+                    file.flush()
+                    show(shown)
+            except Exception as error:  # noqa: BLE001 - raised again once the importer has ended
+                failures.append(error)
                 _signal_group(process, signal.SIGKILL)
+
+        reader = Thread(target=pump, daemon=True)
+        reader.start()
+        with _signals_passed_on(process) as caught:
+            process.wait()
+        reader.join(AFTER_THE_END)  # something that it left behind may hold the pipe open
+        over.set()
         os.fsync(file.fileno())
-    return process.returncode, caught[0][0] if caught else 0
+    if failures:
+        raise failures[0]
+    return process.returncode, caught[0] if caught else 0
 
 
-def _lines(process: subprocess.Popen[bytes], caught: Sequence[tuple[int, float]]) -> Iterator[bytes]:
-    """Yield whole lines as they come, so that no secret is cut in two, until the process has ended.
-
-    Something that it started and left behind may hold the pipe open; for that nobody waits long.
-    """
+def _lines(process: subprocess.Popen[bytes]) -> Iterator[bytes]:
+    """Yield whole lines as they come, so that no secret is cut in two."""
     assert process.stdout is not None
-    handle, rest, ended = process.stdout.fileno(), b"", 0.0
-    while not ended or time.monotonic() - ended < AFTER_THE_END:
-        if caught and time.monotonic() - caught[0][1] > AFTER_A_SIGNAL:
-            _signal_group(process, signal.SIGKILL)
-        if select.select([handle], [], [], 0.3)[0]:
-            if not (data := os.read(handle, _LONGEST)):
-                break
+    rest = b""
+    with process.stdout as pipe:
+        while data := os.read(pipe.fileno(), _LONGEST):
             rest += data
             end = max(rest.rfind(b"\n"), rest.rfind(b"\r")) + 1 or (len(rest) > _LONGEST and len(rest))
             if end:
                 yield rest[:end]
                 rest = rest[end:]
-        elif process.poll() is not None:
-            ended = ended or time.monotonic()
     if rest:
         yield rest
 
 
 @contextmanager
-def _signals_passed_on(process: subprocess.Popen[bytes]) -> Iterator[list[tuple[int, float]]]:
-    """Pass signals on to the importer's whole group; the second of them ends it at once."""
-    caught: list[tuple[int, float]] = []
+def _signals_passed_on(process: subprocess.Popen[bytes]) -> Iterator[list[int]]:
+    """Pass signals on to the importer's whole group; the second of them, or ten seconds, end it."""
+    caught: list[int] = []
+    patience = Timer(AFTER_A_SIGNAL, _signal_group, (process, signal.SIGKILL))
+    patience.daemon = True
 
     def pass_on(number: int, frame: FrameType | None) -> None:
-        caught.append((number, time.monotonic()))
+        caught.append(number)
         _signal_group(process, number if len(caught) == 1 else signal.SIGKILL)
+        if len(caught) == 1:
+            patience.start()
 
     try:
         former = {number: signal.signal(number, pass_on) for number in _SIGNALS}
@@ -319,6 +319,7 @@ def _signals_passed_on(process: subprocess.Popen[bytes]) -> Iterator[list[tuple[
         _signal_group(process, signal.SIGKILL)
         raise
     finally:
+        patience.cancel()
         for number, handler in former.items():
             signal.signal(number, handler)
 
@@ -348,14 +349,10 @@ def _shown(command: Sequence[str], secrets: Sequence[str]) -> Iterator[str]:
 
 
 def _new_folder(backups: Path, now: datetime) -> Path:
-    name = f"dry_run_{now:%Y%m%d_%H%M%S}"
+    folder = free_name(backups, f"dry_run_{now:%Y%m%d_%H%M%S}")
     try:
         backups.mkdir(parents=True, exist_ok=True)
-        for number in count(1):
-            folder = backups / (f"{name}_{number}" if number > 1 else name)
-            with suppress(FileExistsError):
-                folder.mkdir(mode=0o700)
-                break
+        folder.mkdir(mode=0o700)
     except OSError as error:
         raise WorkbenchError(
             f"Nothing can be kept in {backups}: {error.strerror}.", "Nothing was started. Correct `backups`."
@@ -370,17 +367,35 @@ def _configured(command: Sequence[str], configuration: Sequence[Path], folder: P
         yield KeptFile(file=path.name, sha256=digest, size=size)
 
 
-def _kept(folder: Path, name: str, source: Path | None = None) -> KeptFile:
-    """Note a file of a dry run, copied if it lies elsewhere, and what it says itself: an incremental sync's log is its report."""
-    if source is not None:
-        (folder / name).parent.mkdir(mode=0o700, exist_ok=True)
-        shutil.copyfile(source, folder / name)
+def _copied(folder: Path, name: str, source: Path) -> KeptFile:
+    (folder / name).parent.mkdir(mode=0o700, exist_ok=True)
+    shutil.copyfile(source, folder / name)
+    return _noted(folder, name)
+
+
+def _noted(folder: Path, name: str) -> KeptFile:
+    """Note a file of a dry run, and what it says itself: an incremental sync's log is its report."""
     digest, size = file_digest(folder / name)
-    kept = KeptFile(file=name, sha256=digest, size=size)
+    report = _read(folder / name)
+    told = (report.run_id or None, report.mode) if report else (None, None)
+    return KeptFile(file=name, sha256=digest, size=size, run=told[0], mode=told[1])
+
+
+def _read(path: Path) -> ImportReport | None:
     with suppress(DocumentError):
-        report = read_report(folder / name)
-        kept = kept.model_copy(update={"run": report.run_id or None, "mode": report.mode})
-    return kept
+        return read_report(path)
+    return None
+
+
+def _is_report(path: Path) -> bool:
+    """Whether a file is an importer's report; one that is cut short is known by its name."""
+    return path.name.startswith((*_OWN_NAME_EACH, _API_REPORT.stem)) or _read(path) is not None
+
+
+def _may_be_lost(path: Path) -> bool:
+    """Whether a file is the report of a live sync, which a dry run may write over: each has the name of the one before."""
+    report = None if path.name.startswith(_OWN_NAME_EACH) else _read(path)
+    return report is not None and report.mode == "live"
 
 
 def _stamps(places: Sequence[Path]) -> dict[Path, Stamp]:
@@ -399,20 +414,3 @@ def _named_in(log: Path, folder: Path) -> list[Path]:
     said = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
     paths = dict.fromkeys(folder / name for name in _WRITTEN_TO.findall(said))
     return [path for path in paths if path.is_file()]
-
-
-def _rescued(folder: Path, paths: Iterable[Path]) -> Iterator[tuple[Path, KeptFile]]:
-    """Copy the reports of live syncs that a dry run may write over: each has the name of the one before."""
-    for number, path in enumerate(paths, 1):
-        with suppress(DocumentError):  # it is no report: nothing is lost
-            if not path.name.startswith(_OWN_NAME_EACH) and read_report(path).mode == "live":
-                yield path, _kept(folder, f"overwritten/{number}-{path.name}", path)
-
-
-def _collected(folder: Path, path: Path) -> KeptFile | None:
-    """Copy a report that was written meanwhile; one that is cut short is known by its name."""
-    kept = _kept(folder, f"reports/{path.name}", path)
-    if kept.mode or path.name.startswith((*_OWN_NAME_EACH, _API_REPORT.stem)):
-        return kept
-    (folder / kept.file).unlink()
-    return None

@@ -9,14 +9,25 @@ import shutil
 import stat
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
+from functools import partial
+from itertools import count
 from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO
+from typing import NoReturn
 
 from workbench.database.address import redact
+from workbench.documents import flush_folder
 from workbench.errors import DocumentError, Refused, UsageError, WorkbenchError, unknown
-from workbench.migration.bundles import MANIFEST, Bundle, SealedFile, SealedRun, printable, read_bundle
+from workbench.migration.bundles import (
+    MANIFEST,
+    Bundle,
+    SealedFile,
+    SealedRun,
+    free_name,
+    printable,
+    read_bundle,
+)
 from workbench.murmurant.importers import importer_of
 from workbench.murmurant.reports import ImportReport, NotAReportError, read_report
 
@@ -24,17 +35,17 @@ LARGEST_REPORT = 256 << 20
 """A JSON file larger than this is sealed unread: the importers list at most 20,000 records of a kind."""
 
 _ROLES = {
-    r"dry_run\.json": ("dry-run manifest", "logs"),
-    r"dry_run_\d{8}_\d{6}.*\.log": ("dry-run log", "logs"),
-    r"id-map-.*\.json": ("id map", "reports"),
-    r"(wa_full_sync_report|migration-(dry-run|live)-).*\.json": ("report", "reports"),
-    r".*\.(csv|tsv|xlsx|xls)": ("export", "exports"),
-    r"\.env.*|.*\.(ya?ml|toml|ini|cfg|conf|env|properties)": ("configuration", "configuration"),
-    r".*\.(log|txt|out|err)": ("log", "logs"),
+    r"dry_run\.json": "dry-run manifest",
+    r"dry_run_\d{8}_\d{6}.*\.log": "dry-run log",
+    r"id-map-.*\.json": "id map",
+    r"(wa_full_sync_report|migration-(dry-run|live)-).*\.json": "report",
+    r".*\.(csv|tsv|xlsx|xls)": "export",
+    r"\.env.*|.*\.(ya?ml|toml|ini|cfg|conf|env|properties)": "configuration",
+    r".*\.(log|txt|out|err)": "log",
+    r".*": "other",
 }
-"""What a file is by its name, and in which folder of a bundle it lies."""
+"""What a file is by its name."""
 
-_FOLDERS = {**dict(_ROLES.values()), "other": "other"}
 _NOTES = {
     "redacted": "was sealed without the passwords in its URLs",
     "not looked for": "is no text: nobody looked for passwords in it",
@@ -79,36 +90,37 @@ def seal(
     """
     import bagit
 
-    inputs, hidden = _gather(paths, folder.resolve())
-    roles = {path: _role(path) for path in inputs}
-    reports = [report for _, report, _ in roles.values() if report is not None]
+    names, passed_over = _gather(paths, folder.resolve())
+    roles = {path: _role(path) for path in names}
+    reports = [report for _, report in roles.values() if report is not None]
     run = _which_run(run, reports, known_runs)
     runs = {
         each.run_id: SealedRun(run=each.run_id, importer=each.importer, mode=each.mode) for each in reports
     }
     about = runs.get(run) or SealedRun(run=run, importer=importer_of(run), mode="live")
-    place = _free_name(folder, f"bundle_{now.astimezone(UTC):%Y%m%d_%H%M%S}")
+    place = free_name(folder, f"bundle_{now.astimezone(UTC):%Y%m%d_%H%M%S}")
     work = folder / f".{place.name}-{os.getpid()}.partial"
+    files, secrets = [], []
     try:
         work.mkdir(parents=True, mode=0o700)
-        files, taken, refused = [], set[str](), list[str]()
-        for path, name in inputs.items():
-            role, report, state = roles[path]
-            target = _free_path(PurePosixPath(_FOLDERS[role]) / name, taken)
-            facts, lines = _copied(path, work / target, state)
-            refused += [f"{path}, line {number}" for number in lines]
-            files.append(SealedFile(path=f"data/{target}", role=role, run=report and report.run_id, **facts))
-        if refused and not redacting:
-            more = [f"and {len(refused) - _SHOWN} more"] if len(refused) > _SHOWN else []
+        for path, name in names.items():
+            role, report = roles[path]
+            file, lines = _copied(path, work / name)
+            secrets += [f"{path}, line {line}" for line in lines]
+            told = {"role": role, "run": report and report.run_id, "path": f"data/{name}"}
+            files.append(file.model_copy(update=told))
+        if secrets and not redacting:
             raise Refused(
-                "\n  ".join(["What was given has URLs with a password in it:", *refused[:_SHOWN], *more]),
+                _listed("What was given has URLs with a password in it:", secrets),
                 "Nothing was sealed. Seal copies with *** in their place (--redact), or leave these files out.",
             )
         files.sort(key=lambda file: file.path)
         notes = [f"{file.path} {_NOTES[file.secrets]}" for file in files if file.secrets in _NOTES]
-        if hidden:
-            names = ", ".join(sorted({printable(path.name) for path in hidden})[:5])
-            notes.append(f"{len(hidden)} files and folders were passed over, hidden or of bundles: {names}")
+        if passed_over:
+            some = ", ".join(sorted({printable(path.name) for path in passed_over})[:5])
+            notes.append(
+                f"{len(passed_over)} files and folders were passed over, hidden or of bundles: {some}"
+            )
         bundle = Bundle(
             **about.model_dump(),
             bundle=place.name,
@@ -131,9 +143,11 @@ def seal(
         if any(bag.entries.get(file.path, {}).get("sha256") != file.sha256 for file in files):
             raise UsageError("What was copied is not what was sealed.", "Nothing was sealed. Try again.")
         for path in [*work.rglob("*"), work]:
-            _flush(path)
+            flush_folder(path)
+            if path.is_file():
+                path.chmod(0o400)
         work.rename(place)
-        _flush(folder)
+        flush_folder(folder)
     except (OSError, bagit.BagError) as error:
         raise WorkbenchError(
             f"The bundle cannot be written to {folder}: {error}.",
@@ -144,51 +158,51 @@ def seal(
     return read_bundle(place)
 
 
-def _gather(paths: Iterable[Path], beside: Path) -> tuple[dict[Path, str], list[Path]]:
-    """Return the files that were given, each once, with their names in a bundle; and what was passed over."""
-    inputs: dict[tuple[int, int], tuple[Path, str]] = {}
-    hidden: list[Path] = []
+def _gather(paths: Iterable[Path], bundles: Path) -> tuple[dict[Path, PurePosixPath], list[Path]]:
+    """Return the files that were given, each once, with their paths in a bundle; and what was passed over."""
+    names: dict[Path, PurePosixPath] = {}
+    passed_over: list[Path] = []
     problems: list[str] = []
+    taken = {PurePosixPath(MANIFEST).name}
     for given in paths:
+        inside, hidden = [given], list[Path]()
         try:
-            files = list(_files(given, beside, hidden))
-            if not files:
+            if given.is_dir() and not given.is_symlink():
+                inside, hidden = _inside(given, bundles)
+            if not inside:
                 problems.append(f"{printable(str(given))} has no file in it")
-            for path, name in files:
+            for path in inside:
+                name = path.name if path == given else path.relative_to(given).as_posix()
                 if problem := _refusal(path, name):
                     problems.append(f"{printable(str(path))} {problem}")
-                else:
-                    state = path.stat()
-                    inputs.setdefault((state.st_dev, state.st_ino), (path, name))
+                elif path.resolve() not in names:  # no link: its one place
+                    names[path.resolve()] = _free_path(PurePosixPath(name), taken)
         except OSError as error:
             problems.append(f"{printable(str(error.filename or given))} cannot be read: {error.strerror}")
+        passed_over += hidden
     if problems:
         raise UsageError(
-            "\n  ".join([f"{len(problems)} of what was given cannot be sealed:", *problems[:_SHOWN]]),
+            _listed(f"{len(problems)} of what was given cannot be sealed:", problems),
             "Nothing was sealed. Leave these out, or put them right.",
         )
-    return dict(inputs.values()), hidden
+    return names, passed_over
 
 
-def _files(given: Path, beside: Path, hidden: list[Path]) -> Iterator[tuple[Path, str]]:
-    if given.is_symlink() or not given.is_dir():
-        yield given, given.name
-        return
-
-    def stop(error: OSError) -> None:
-        raise error
-
-    for place, folders, names in os.walk(given, onerror=stop):
-        paths = [Path(place) / name for name in sorted([*folders, *names])]
-        passed_over = [path for path in paths if path.name.startswith(".") or path.resolve() == beside]
-        hidden += passed_over
-        entered = [
-            path for path in paths if path.is_dir() and not path.is_symlink() and path not in passed_over
-        ]
+def _inside(folder: Path, bundles: Path) -> tuple[list[Path], list[Path]]:
+    """Return what lies in a folder at any depth, and what is passed over: what is hidden, and the bundles' own folder."""
+    inside: list[Path] = []
+    hidden: list[Path] = []
+    for place, folders, files in os.walk(folder, onerror=_fail):
+        paths = [Path(place) / name for name in sorted([*folders, *files])]
+        hidden += [path for path in paths if path.name.startswith(".") or path.resolve() == bundles]
+        entered = [path for path in paths if path.is_dir() and not path.is_symlink() and path not in hidden]
         folders[:] = [path.name for path in entered]
-        for path in paths:
-            if path not in passed_over and path not in entered:
-                yield path, path.relative_to(given).as_posix()
+        inside += [path for path in paths if path not in hidden and path not in entered]
+    return inside, hidden
+
+
+def _fail(error: OSError) -> NoReturn:
+    raise error
 
 
 def _refusal(path: Path, name: str) -> str:
@@ -201,29 +215,26 @@ def _refusal(path: Path, name: str) -> str:
         return "is a symbolic link; name the file that it leads to"
     if not stat.S_ISREG(mode):
         return "is no regular file"
-    if not name.isprintable():  # lone surrogates are what is no UTF-8
-        return "has a line break, a control character or bytes that are no UTF-8 in its name; rename it"
-    if "\\" in name or name.endswith(" ") or re.search("%0[AD]", name, re.IGNORECASE):
-        return r"has a \, a %0A or %0D, or a space at the end of its name, which lists of digests escape; rename it"
-    return "" if os.access(path, os.R_OK) else "cannot be read: Permission denied"
+    # Lone surrogates are what is no UTF-8; what lists of digests escape is not read alike by every tool.
+    if not name.isprintable() or re.search(r"\\| $|%0[AD]", name, re.IGNORECASE):
+        return r"has a control character, a \, %0A or %0D, or a space at the end of its name, or is no UTF-8; rename it"
+    path.open("rb").close()
+    return ""
 
 
-def _role(path: Path) -> tuple[str, ImportReport | None, os.stat_result]:
-    """Tell what a file was to the import, what it says where it is an importer's report, and its state before it was read."""
-    state = path.stat()
-    matching = (
-        role for pattern, (role, _) in _ROLES.items() if re.fullmatch(pattern, path.name, re.IGNORECASE)
-    )
-    role = next(matching, "other")
-    if path.suffix.lower() != ".json" or role == "dry-run manifest" or state.st_size > LARGEST_REPORT:
-        return role, None, state
+def _role(path: Path) -> tuple[str, ImportReport | None]:
+    """Tell what a file was to the import, and what it says where it is an importer's report."""
+    role = next(each for name, each in _ROLES.items() if re.fullmatch(name, path.name, re.IGNORECASE))
+    is_json = path.suffix.lower() == ".json" and role != "dry-run manifest"
+    if not is_json or path.stat().st_size > LARGEST_REPORT:
+        return role, None
     try:
         report = read_report(path)
     except NotAReportError:
-        return "configuration", None, state
+        return "configuration", None
     except DocumentError:
-        return role, None, state  # cut short, it is evidence all the same: what a killed importer left
-    return ("report" if report.counts else "id map"), report, state
+        return role, None  # cut short, it is evidence all the same: what a killed importer left
+    return ("report" if report.counts else "id map"), report
 
 
 def _which_run(
@@ -245,14 +256,16 @@ def _which_run(
     )
 
 
-def _copied(path: Path, target: Path, before: os.stat_result) -> tuple[dict[str, Any], list[int]]:
+def _copied(path: Path, target: Path) -> tuple[SealedFile, list[int]]:
     """Copy a file without the passwords in its URLs; return what was copied, and in which lines there was one."""
     target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    digest, lines = hashlib.sha256(), list[int]()
+    digest, lines, before = hashlib.sha256(), list[int](), path.stat()
     with path.open("rb") as source, target.open("xb") as copy:
         is_text = b"\0" not in source.read(8192)
         source.seek(0)
-        for number, block in enumerate(_blocks(source, by_line=is_text), 1):
+        # Lines, those without any end in pieces that memory can hold; what is no text, block by block.
+        read = source.readline if is_text else source.read
+        for number, block in enumerate(iter(partial(read, _BLOCK), b""), 1):
             clean = block
             if b"://" in block and is_text:
                 clean = redact(block.decode(errors="surrogateescape")).encode(errors="surrogateescape")
@@ -266,40 +279,19 @@ def _copied(path: Path, target: Path, before: os.stat_result) -> tuple[dict[str,
             f"{path} changed while it was being sealed.", "Wait until the import is over, and try again."
         )
     secrets = "redacted" if lines else "none found" if is_text else "not looked for"
-    return {"size": size, "sha256": digest.hexdigest(), "secrets": secrets}, lines
-
-
-def _blocks(file: BinaryIO, by_line: bool) -> Iterator[bytes]:
-    """Yield lines, those without any end in pieces that memory can hold; what is no text, block by block."""
-    read = file.readline if by_line else file.read
-    while block := read(_BLOCK):
-        yield block
+    return SealedFile(path="", role="", size=size, sha256=digest.hexdigest(), secrets=secrets), lines
 
 
 def _free_path(wanted: PurePosixPath, taken: set[str]) -> PurePosixPath:
     """Return a path that no other file has, on a file system that minds neither case nor Unicode's form either."""
-    path, number = wanted, 1
+    paths = (wanted.with_name(f"{wanted.stem}~{number}{wanted.suffix}") for number in count(2))
+    path = wanted
     while (key := unicodedata.normalize("NFC", str(path)).casefold()) in taken:
-        number += 1
-        path = wanted.with_name(f"{wanted.stem}~{number}{wanted.suffix}")
+        path = next(paths)
     taken.add(key)
     return path
 
 
-def _free_name(folder: Path, name: str) -> Path:
-    place, number = folder / name, 1
-    while place.exists() or place.is_symlink():
-        number += 1
-        place = folder / f"{name}_{number}"
-    return place
-
-
-def _flush(path: Path) -> None:
-    """Bring a file or a folder to the disk; what is sealed is only to be read."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-    if path.is_file():
-        path.chmod(0o400)
+def _listed(headline: str, lines: Sequence[str]) -> str:
+    more = [f"and {len(lines) - _SHOWN} more"] if len(lines) > _SHOWN else []
+    return "\n  ".join([headline, *lines[:_SHOWN], *more])

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property
+from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import Any, TypeVar
 from uuid import uuid4
 
 import pandas as pd
@@ -15,7 +16,7 @@ from sqlalchemy import Connection
 
 from workbench import audit
 from workbench.answer import Answer, Table
-from workbench.covering import answering, covering
+from workbench.covering import answering
 from workbench.errors import (
     DatabaseUnreachable,
     DocumentError,
@@ -37,10 +38,10 @@ from workbench.migration.bundles import (
     read_bundle,
     verify_bundle,
 )
-from workbench.migration.dry_run_review import DryRunReview, review_dry_run
 from workbench.migration.dry_runs import DryRun, approve_dry_run, dry_run_files, find_dry_run, list_dry_runs
 from workbench.migration.invariants import read_files
 from workbench.migration.preflight import ITEMS, Attestation, Evidence, Kind, Preflight
+from workbench.migration.review import review_dry_run
 from workbench.migration.running import run_dry, told_by, transaction_mark, written_since
 from workbench.migration.sealing import seal
 from workbench.murmurant.importers import BUNDLE_SEALED, DRY_RUN_REVIEWED
@@ -50,14 +51,8 @@ from workbench.runs.discovery import find_runs, pick_run
 from workbench.runs.rehearsals import rehearsals
 from workbench.statements import Statements
 
-if TYPE_CHECKING:
-    from workbench.workbench import Workbench
-
 PASSED = "migration:preflight:passed"
 """How the audit log names a checklist that was signed, in the spirit of guide §5.1."""
-
-_OF_CONFIGURATION = ("tiers-unmapped-level", "tiers-not-seeded")
-_OF_ENVIRONMENT = ("environment-wrong",)
 
 T = TypeVar("T")
 
@@ -65,8 +60,8 @@ T = TypeVar("T")
 class Migration:
     """An environment's dry runs, its checklist and its bundles: ``wb.migration``."""
 
-    def __init__(self, wb: Workbench) -> None:
-        self.wb = wb
+    def __init__(self, wb: Any) -> None:
+        self.wb = wb  # asks other subjects besides its session
 
     def dry_run(
         self,
@@ -124,27 +119,42 @@ class Migration:
             ``dry_run``, ``started`` (UTC), ``seconds``, ``operator``, ``state``, ``exit_code``, ``runs``,
             ``reviewed_by``, ``reviewed_at``, ``fresh`` (within ``dry_run_hours``), ``command``.
         """
-        now, hours = datetime.now(UTC), self.wb.session.options.dry_run_hours
         rows = [
-            (
-                *(run.name, run.started_at.astimezone(UTC).replace(tzinfo=None), run.seconds, run.operator),
-                *(run.state, run.exit_code, ", ".join(run.runs)),
-                *((review.by, review.at.isoformat()) if (review := run.approval) else ("", "")),
-                *(run.is_fresh(now, hours), " ".join(run.command)),
-            )
-            for run in list_dry_runs(self.wb.settings.backups, self.wb.environment.name)
+            {
+                **run.model_dump(include={"operator", "exit_code"}),
+                "dry_run": run.name,
+                "seconds": run.seconds,
+                "state": run.state,
+                "runs": ", ".join(run.runs),
+                "started": run.started_at.astimezone(UTC).replace(tzinfo=None),
+                "reviewed_by": run.approval.by if run.approval else "",
+                "reviewed_at": run.approval.at.isoformat() if run.approval else "",
+                "fresh": run.is_fresh(datetime.now(UTC), self.wb.session.options.dry_run_hours),
+                "command": " ".join(run.command),
+            }
+            for run in self._kept
         ]
         names = "dry_run started seconds operator state exit_code runs reviewed_by reviewed_at fresh command"
         return pd.DataFrame(rows, columns=names.split())
 
-    @covering
-    def review(self, name: str | None = None, sample: int = 3) -> DryRunReview:
+    @property
+    def _kept(self) -> list[DryRun]:
+        return list_dry_runs(self.wb.settings.backups, self.wb.environment.name)
+
+    @answering
+    def review(
+        self, name: str | None = None, sample: int = 3, *, approve: bool = False, remark: str = ""
+    ) -> Answer:
         """Lay out what a dry run would do, beside the dry run before and the live run after it.
 
         Parameters
         ----------
         name : str, optional
             A dry run, by its name or run id; also of one that only left its report. Else the latest.
+        approve : bool
+            Whether to record in its manifest and in the audit log that the operator read it and approves of it.
+        remark : str
+            What should be known of the approval.
 
         Raises
         ------
@@ -152,45 +162,37 @@ class Migration:
             When it left no report that could be reviewed.
         UsageError
             For a name that is none, or is a live run's.
+        Refused
+            When it cannot be approved: it did not come to its end, left no report, was altered since; on production,
+            when who ran it would.
         """
+        wb = self.wb
         run_id, kept = self._reported(name)
-        reports = {(each.run_id, each.path.name): each for each in (*self.wb.session.reports, *kept)}
-        with self.wb.session.reading() as connection:
-            runs = find_runs(connection, self.wb.session.schema, list(reports.values()))
+        reports = {(each.run_id, each.path.name): each for each in (*wb.session.reports, *kept)}
+        with wb.session.reading() as connection:
+            runs = find_runs(connection, wb.session.schema, list(reports.values()))
         run, _ = pick_run(runs, run_id)
         if run.mode != "dry":
             raise UsageError(f"{run_id} was a live run.", f"`workbench run {run_id}` tells what it did.")
         files = read_files([each.path for each in run.reports], [], datetime.now(UTC))
-        return review_dry_run(run, runs, files, sample, self.wb.session.options.expected)
-
-    def approve(self, name: str | None = None, *, remark: str = "") -> tuple[DryRun, str]:
-        """Record that the operator read a dry run and approves of it, in its manifest and in the audit log.
-
-        Returns
-        -------
-        DryRun
-            With the review.
-        str
-            Why the audit log does not say so; empty where it does.
-
-        Raises
-        ------
-        Refused
-            When it did not come to its end, left no report, was altered since; on production, when who ran it would.
-        """
-        wb = self.wb
-        kept = find_dry_run(wb.settings.backups, name, wb.environment.name)
-        reviewed = approve_dry_run(kept, wb.settings.operator, remark)
+        answer = review_dry_run(run, runs, files, sample, wb.session.options.expected)
+        if not approve:
+            return answer
+        found = find_dry_run(wb.settings.backups, name, wb.environment.name)
+        reviewed = approve_dry_run(found, wb.settings.operator, remark)
         review = reviewed.reviews[-1]
-        facts = {
-            "run_id": reviewed.runs[0] if reviewed.runs else None,
+        entry = {
+            "run_id": reviewed.runs[0],
             "operator": review.by,
             "dry_run": reviewed.name,
-            "content_sha256": review.content_sha256,
+            **review.model_dump(include={"content_sha256", "remark"}),
             "configuration_sha256": reviewed.configuration_sha256,
-            "remark": review.remark,
         }
-        return reviewed, wb.session.log(DRY_RUN_REVIEWED, facts, about=review.content_sha256)
+        not_logged = wb.session.log(DRY_RUN_REVIEWED, entry, about=review.content_sha256)
+        said = f"\n{review.by} reviewed it and approves of it."
+        said += f"\nNot in the audit log: {not_logged}" if not_logged else ""
+        facts = {**answer.facts, "approved": review.model_dump(), "logged": not not_logged}
+        return replace(answer, parts={**answer.parts, "approved": said}, facts=facts, code=0)
 
     def seal(
         self,
@@ -298,28 +300,20 @@ class Migration:
 
     def evidence(self) -> dict[str, Evidence]:
         """Gather what speaks for each item without anybody's word."""
-        wb, now, last = self.wb, datetime.now(UTC), self._last_import()
-        dry_runs, pinned = (
-            list_dry_runs(wb.settings.backups, wb.environment.name),
-            wb.session.options.address is not None,
-        )
-        paths = wb.session.options.mappings
-        files = {path.name: file_digest(path)[0] for path in paths if path.is_file()}
-        if len(files) < len(paths):
-            files = {}
-        digests = list(files.values())
-        digest = digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
-        problems = self._problems(_OF_CONFIGURATION) if files else []
+        wb, now, last, dry_runs = self.wb, datetime.now(UTC), self._last_import(), self._kept
+        options, here = wb.session.options, str(wb.environment)
+        paths = options.mappings
+        files = {path.name: file_digest(path)[0] for path in paths if all(each.is_file() for each in paths)}
+        digest = "".join(files.values())
+        digest = sha256(digest.encode()).hexdigest() if len(files) > 1 else digest
+        doubts = self._problems("tiers-unmapped-level", "tiers-not-seeded") if files else []
+        odd = self._problems("environment-wrong")
         return {
-            "backup": preflight.backup_evidence(
-                wb.snapshots.here(), last, wb.session.options.backup_hours, now
-            ),
-            "dry-run": preflight.dry_run_evidence(dry_runs, last, wb.session.options.dry_run_hours, now),
-            "config": preflight.config_evidence(files, digest, problems, dry_runs),
+            "backup": preflight.backup_evidence(wb.snapshots.here(), last, options.backup_hours, now),
+            "dry-run": preflight.dry_run_evidence(dry_runs, last, options.dry_run_hours, now),
+            "config": preflight.config_evidence(files, digest, doubts, dry_runs),
             "operator": preflight.operator_evidence(wb.settings.operator, wb.settings.operator_named),
-            "environment": preflight.environment_evidence(
-                str(wb.environment), pinned, self._problems(_OF_ENVIRONMENT)
-            ),
+            "environment": preflight.environment_evidence(here, options.address is not None, odd),
         }
 
     def attest(self, item: str, says: str, kind: Kind = "attested", *, by: str | None = None) -> Attestation:
@@ -390,7 +384,7 @@ class Migration:
         last = max(filter(None, ends), default=None)
         return last.replace(tzinfo=UTC) if last is not None else None
 
-    def _problems(self, checks: tuple[str, ...]) -> list[str]:
+    def _problems(self, *checks: str) -> list[str]:
         return [
             f"the check {each.check} found {each.count:,}" if each.count else f"{each.title}: {each.reason}"
             for each in self.wb.checks(checks)
