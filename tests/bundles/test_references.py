@@ -29,7 +29,7 @@ def club(clubs: Clubs, dialect: str) -> Ground:
 @pytest.fixture
 def wb(club: Ground, tmp_path: Path) -> Workbench:
     settings = Settings(operator="dana", home=tmp_path, backups=tmp_path / "backups")
-    return replace(club.workbench(), settings=settings, one_state=False)
+    return Workbench(replace(club.workbench().session, settings=settings, one_state=False))
 
 
 def test_a_plan_cites_the_bundle_that_holds_its_reports(wb: Workbench, club: Ground) -> None:
