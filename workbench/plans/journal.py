@@ -11,14 +11,13 @@ would look as if nobody had ever applied it, and its approval, which holds once,
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
 from psycopg import sql
-from psycopg.rows import dict_row, namedtuple_row
+from psycopg.types.json import Jsonb
+from pydantic import BaseModel, ConfigDict
 
 from workbench.database.connection import raw as raw
 from workbench.documents import Approval
@@ -60,13 +59,12 @@ _TABLES = """
 """
 
 _ENTRIES = """
-    SELECT each.*, each.approval::text AS approval_number, undo.plan AS undone_by FROM workbench.applied each
-    LEFT JOIN workbench.applied undo ON undo.undoes = each.id ORDER BY each.id
+    SELECT to_jsonb(applied) || jsonb_build_object('undone_by', undo.plan) FROM workbench.applied
+    LEFT JOIN workbench.applied undo ON undo.undoes = applied.id ORDER BY applied.id
 """
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(BaseModel):
     """One apply, as the journal has it.
 
     Attributes
@@ -87,6 +85,8 @@ class Entry:
         The plan that took this one back.
     """
 
+    model_config = ConfigDict(frozen=True)
+
     id: int
     plan: str
     kind: str
@@ -102,7 +102,7 @@ class Entry:
     applied_at: datetime
     row_triggers: str
     undoes: int | None
-    undone_by: str | None
+    undone_by: str | None = None
 
     @property
     def total(self) -> int:
@@ -115,40 +115,7 @@ class Entry:
         return self.applied_at.astimezone(UTC).replace(tzinfo=None)
 
 
-def image_name(entry: int, section: int, moment: str) -> str:
-    """Return the name of the table with a section's rows, ``before`` or ``after``."""
-    return f"j{entry}_{section}_{moment}"
-
-
-@dataclass(frozen=True)
-class Gone:
-    """An apply that a restore took away.
-
-    Attributes
-    ----------
-    plan, kind, digest, environment : str
-        The plan's id, kind, digest and environment.
-    changes : int
-        How many rows it had changed.
-    approval : str
-        The number of the approval that it used.
-    approved_by, applied_by, applied_at : str
-        Who, and when (ISO, UTC).
-    """
-
-    plan: str
-    kind: str
-    digest: str
-    environment: str
-    changes: int
-    approval: str
-    approved_by: str
-    applied_by: str
-    applied_at: str
-
-
-@dataclass(frozen=True)
-class Restored:
+class Restored(BaseModel):
     """One restore, as the restored database knows it.
 
     Attributes
@@ -161,10 +128,12 @@ class Restored:
         When the restored database was ready to become the live one.
     snapshot : str
         The snapshot's name.
-    gone : tuple of Gone or None
+    gone : tuple of Entry or None
         The applies that the restored journal does not have; None where the database that was replaced
         could not be asked.
     """
+
+    model_config = ConfigDict(frozen=True)
 
     request: str
     approval: str
@@ -172,7 +141,12 @@ class Restored:
     restored_by: str
     restored_at: datetime
     snapshot: str
-    gone: tuple[Gone, ...] | None
+    gone: tuple[Entry, ...] | None
+
+
+def image_name(entry: int, section: int, moment: str) -> str:
+    """Return the name of the table with a section's rows, ``before`` or ``after``."""
+    return f"j{entry}_{section}_{moment}"
 
 
 def image(entry: int, section: int, moment: str) -> sql.Identifier:
@@ -229,8 +203,13 @@ def entries(connection: psycopg.Connection[Any]) -> list[Entry]:
     """
     if not may_read(connection, "applied"):
         return []
-    with connection.cursor(row_factory=namedtuple_row) as cursor:
-        return [_entry(row) for row in cursor.execute(_ENTRIES)]
+    rows = [facts for (facts,) in connection.execute(_ENTRIES)]
+    if later := [facts["id"] for facts in rows if facts["version"] > VERSION]:
+        raise WorkbenchError(
+            f"The journal entry {later[0]} was written by a later version of the workbench.",
+            "Use that version.",
+        )
+    return [Entry.model_validate(facts) for facts in rows]
 
 
 def find_entry(connection: psycopg.Connection[Any], digest: str) -> Entry | None:
@@ -242,49 +221,38 @@ def restores(connection: psycopg.Connection[Any]) -> list[Restored]:
     """Return every restore that made this database what it is, oldest first; raises as `entries` does."""
     if not may_read(connection, "restored"):
         return []
-    query = (
-        "SELECT request, approval::text, approved_by, restored_by, restored_at, snapshot, gone"
-        " FROM workbench.restored ORDER BY id"
-    )
-    with connection.cursor(row_factory=dict_row) as cursor:
-        return [Restored(**row | {"gone": _gone(row["gone"])}) for row in cursor.execute(query)]
+    query = "SELECT to_jsonb(restored) FROM workbench.restored ORDER BY id"
+    return [Restored.model_validate(facts) for (facts,) in connection.execute(query)]
 
 
-def _gone(applies: list[dict[str, Any]] | None) -> tuple[Gone, ...] | None:
-    return None if applies is None else tuple(Gone(**apply) for apply in applies)
-
-
-def applied_here(connection: psycopg.Connection[Any]) -> tuple[Gone, ...]:
+def applied_here(connection: psycopg.Connection[Any]) -> tuple[Entry, ...]:
     """Return every apply that a database knows of, also those that restores took away from it before.
 
     A restore takes away from these what the snapshot does not know.
     """
     before = (gone for restore in restores(connection) for gone in restore.gone or ())
-    applied = (
-        Gone(
-            *(entry.plan, entry.kind, entry.digest, entry.environment, entry.total, entry.approval),
-            *(entry.approved_by, entry.applied_by, f"{entry.applied_at.astimezone(UTC):%Y-%m-%d %H:%M:%S}"),
-        )
-        for entry in entries(connection)
-    )
-    return (*before, *applied)
+    return (*before, *entries(connection))
 
 
 def was_used(connection: psycopg.Connection[Any], approval: str) -> bool:
     """Tell whether an approval was used: by an apply, by one that a restore took away, or by a restore."""
-    return any(gone.approval == approval for gone in applied_here(connection)) or any(
-        restore.approval == approval for restore in restores(connection)
-    )
+    applies = {each.approval for each in applied_here(connection)}
+    return approval in applies | {each.approval for each in restores(connection)}
 
 
 def note_restore(connection: psycopg.Connection[Any], restore: Restored) -> None:
     """Write what a restore took away into the database it made, in the transaction that settles it."""
     prepare_journal(connection)
-    facts = asdict(restore)
+    _insert(connection, "restored", restore.model_dump(mode="json"))
+
+
+def _insert(connection: psycopg.Connection[Any], table: str, facts: dict[str, Any]) -> None:
+    columns = sql.SQL(", ").join(map(sql.Identifier, facts))
     connection.execute(
-        "INSERT INTO workbench.restored (request, approval, approved_by, restored_by, restored_at, snapshot, gone)"
-        " VALUES (%(request)s, %(approval)s, %(approved_by)s, %(restored_by)s, %(restored_at)s, %(snapshot)s, %(gone)s)",
-        facts | {"gone": None if restore.gone is None else json.dumps(facts["gone"])},
+        sql.SQL(
+            "INSERT INTO {0} ({1}) OVERRIDING SYSTEM VALUE SELECT {1} FROM jsonb_populate_record(NULL::{0}, %s)"
+        ).format(sql.Identifier(SCHEMA, table), columns),
+        [Jsonb(facts)],
     )
 
 
@@ -307,29 +275,22 @@ def record(
 ) -> Entry:
     """Write an apply's entry, in the transaction that changes the rows."""
     entry = Entry(
-        *(number, plan.id, plan.kind, plan.digest, plan.target.environment, plan.parameters, plan.operations),
-        *(plan.planned_by, approval.approver, approval.number, approval.approved_at, applied_by),
-        *(datetime.now(UTC), row_triggers, undoes, None),
+        id=number,
+        plan=plan.id,
+        kind=plan.kind,
+        digest=plan.digest,
+        environment=plan.target.environment,
+        parameters=plan.parameters,
+        sections=plan.operations,
+        planned_by=plan.planned_by,
+        approved_by=approval.approver,
+        approval=approval.number,
+        approved_at=approval.approved_at,
+        applied_by=applied_by,
+        applied_at=datetime.now(UTC),
+        row_triggers=row_triggers,
+        undoes=undoes,
     )
-    facts = asdict(entry) | {"version": VERSION}
-    facts |= {name: json.dumps(facts[name]) for name in ("parameters", "sections")}
-    del facts["undone_by"]
-    connection.execute(
-        sql.SQL("INSERT INTO workbench.applied ({}) OVERRIDING SYSTEM VALUE VALUES ({})").format(
-            sql.SQL(", ").join(map(sql.Identifier, facts)), sql.SQL(", ").join(map(sql.Placeholder, facts))
-        ),
-        facts,
-    )
+    facts = entry.model_dump(mode="json", exclude={"undone_by"})
+    _insert(connection, "applied", facts | {"version": VERSION})
     return entry
-
-
-def _entry(row: Any) -> Entry:
-    if row.version > VERSION:
-        raise WorkbenchError(
-            f"The journal entry {row.id} was written by a later version of the workbench.",
-            "Use that version.",
-        )
-    facts = {field.name: getattr(row, field.name) for field in fields(Entry)}
-    return Entry(
-        **facts | {"sections": tuple(map(Section.of, row.sections)), "approval": row.approval_number}
-    )

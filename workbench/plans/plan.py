@@ -100,14 +100,14 @@ class Section:
 
     @classmethod
     def of(cls, facts: dict[str, Any]) -> Section:
-        """Read a section from what stands in the file above its rows, or in the journal."""
-        name = facts.get("section") or facts["name"]
+        """Read a section from what stands in the file above its rows."""
+        name = facts["section"]
         if name in NOTES:
             return cls(name)
         if name not in OPERATIONS:
             raise ValueError(f"section {name!r}")
         key, changed, seen = (tuple(map(str, facts.get(part, ()))) for part in ("key", "changed", "seen"))
-        return cls(name, str(facts["table"]), key, changed, seen, int(facts.get("rows", 0)))
+        return cls(name, str(facts["table"]), key, changed, seen)
 
 
 class Plan(Approvable):

@@ -12,7 +12,7 @@ import psycopg
 
 from workbench.documents import Store, find_approval
 from workbench.errors import NotApproved, Refused, WorkbenchError
-from workbench.plans.journal import Entry, Gone, Restored, entries, restores
+from workbench.plans.journal import Entry, Restored, entries, restores
 from workbench.plans.plan import Plan
 from workbench.settings import Settings
 
@@ -79,18 +79,14 @@ def plan_states(
     on_file = plans.paths()
     applied = {entry.digest for entry in journal}
     away = {gone.digest: (restore, gone) for restore in restored for gone in restore.gone or ()}
-    states = [
-        PlanState(
-            *(entry.plan, entry.kind, entry.environment, entry.total, *_applied(entry)),
-            on_file.get(entry.plan),
-        )
-        for entry in journal
-    ]
+
+    def of(entry: Entry, what: str, detail: str) -> PlanState:
+        known = entry.plan, entry.kind, entry.environment, entry.total
+        return PlanState(*known, what, detail, on_file.get(entry.plan))
+
+    states = [of(entry, *_applied(entry)) for entry in journal]
     states += [
-        PlanState(
-            *(gone.plan, gone.kind, gone.environment, gone.changes),
-            *("restored away", _taken_away(restore, gone), None),
-        )
+        of(gone, "restored away", _taken_away(restore, gone))
         for restore, gone in away.values()
         if gone.digest not in applied and gone.plan not in on_file
     ]
@@ -104,20 +100,20 @@ def plan_states(
 
 
 def _applied(entry: Entry) -> tuple[str, str]:
-    done = (
-        f"by {entry.applied_by} at {entry.applied_at:%Y-%m-%d %H:%M:%S} UTC, approved by {entry.approved_by}"
-    )
+    done = _done(entry)
     return ("undone", f"{done}; taken back by {entry.undone_by}") if entry.undone_by else ("applied", done)
 
 
-def _taken_away(restore: Restored, gone: Gone) -> str:
-    return (
-        f"applied by {gone.applied_by} at {gone.applied_at} UTC, approved by {gone.approved_by}; gone since"
-        f" {restore.restored_by} restored {restore.snapshot} at {restore.restored_at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
-    )
+def _done(entry: Entry) -> str:
+    return f"by {entry.applied_by} at {entry.at:%Y-%m-%d %H:%M:%S} UTC, approved by {entry.approved_by}"
 
 
-def _waiting(plan: Plan, away: tuple[Restored, Gone] | None) -> tuple[str, str]:
+def _taken_away(restore: Restored, gone: Entry) -> str:
+    at = restore.restored_at.astimezone(UTC)
+    return f"applied {_done(gone)}; gone since {restore.restored_by} restored {restore.snapshot} at {at:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _waiting(plan: Plan, away: tuple[Restored, Entry] | None) -> tuple[str, str]:
     try:
         approval = find_approval(plan)
     except NotApproved as error:

@@ -18,7 +18,7 @@ from workbench.database.connection import Database, Session, raw
 from workbench.errors import NotMurmurant, SchemaGap, WorkbenchError
 from workbench.murmurant.importers import RESTORED, SYNC_STATE_WAS
 from workbench.murmurant.schema import Schema, read_schema
-from workbench.plans.journal import Gone, Restored, applied_here, note_restore, restores
+from workbench.plans.journal import Entry, Restored, applied_here, note_restore, restores
 from workbench.snapshots.restore.request import Record, Request
 
 _RESTORES = UUID("7f0c1c1e-6f2b-4b53-9a42-3a1f6e0b6a11")  # so that a request's id names a resource
@@ -53,7 +53,7 @@ def settle_within(
     schema: Schema | None,
     request: Request,
     record: Record,
-    before: tuple[Gone, ...] | None,
+    before: tuple[Entry, ...] | None,
 ) -> Settled:
     """Write it in a transaction that is somebody else's."""
     now = datetime.now(UTC).replace(microsecond=0)
@@ -61,8 +61,16 @@ def settle_within(
     gone = None if before is None else tuple(each for each in before if each.approval not in known)
     was = {} if request.keep_sync_state or schema is None else moments_of(connection, schema)
     emptied = _empty(connection, schema, was) if was and schema else 0
-    approved = record.approval, record.approved_by, record.operator
-    note_restore(connection, Restored(request.id, *approved, now, request.snapshot, gone))
+    restored = Restored(
+        request=request.id,
+        approval=record.approval,
+        approved_by=record.approved_by,
+        restored_by=record.operator,
+        restored_at=now,
+        snapshot=request.snapshot,
+        gone=gone,
+    )
+    note_restore(connection, restored)
     not_logged = _log(connection, schema, request, record, now, was)
     return _settled(now, gone, emptied, not_logged)
 
@@ -75,12 +83,12 @@ def settled_before(connection: Session, record: Record) -> Settled | None:
     return None
 
 
-def _settled(at: datetime, gone: tuple[Gone, ...] | None, emptied: int | None, not_logged: str) -> Settled:
+def _settled(at: datetime, gone: tuple[Entry, ...] | None, emptied: int | None, not_logged: str) -> Settled:
     lost = None if gone is None else len(gone)
     return {"restore_time": at.isoformat(), "gone": lost, "sync_state": emptied, "not_logged": not_logged}
 
 
-def journal_of(live: Database) -> tuple[Gone, ...] | None:
+def journal_of(live: Database) -> tuple[Entry, ...] | None:
     """Return every apply that the database knows that is replaced; None where it cannot tell."""
     try:
         with live.writing() as connection:
