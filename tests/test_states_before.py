@@ -55,10 +55,6 @@ def test_a_rollback_is_the_same_from_each(club, staged, tmp_path):
         "archive": ("--snapshot", str(script(branch, tmp_path / "before.dump", "-Fc"))),
         "script": ("--snapshot", str(plain)),
         "packed script": ("--snapshot", str(tmp_path / "before.sql.gz")),
-        "inserts": (
-            "--snapshot",
-            str(script(branch, tmp_path / "inserts.sql", "--inserts", "--create", "--clean")),
-        ),
         "branch": ("--before", "branch"),
     }
     planned = {}
@@ -155,6 +151,7 @@ def damaged(whole: str) -> dict[str, str]:
             "SET lock_timeout = 0;", "\\! touch was-here\nSET lock_timeout = 0;"
         ),
         "a command within a line": whole.replace("SET lock_timeout = 0;", "SELECT 1 \\g |touch was-here"),
+        "rows as INSERT": 'INSERT INTO public."Member" VALUES (1);\n' + whole,
         "the schema alone": re.sub(r"^COPY .*?^\\\.\n", "", whole, flags=re.MULTILINE | re.DOTALL),
         "empty": "",
     }

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from tests.restore.conftest import Ground, Lay
 from workbench.cli.app import app
-from workbench.database import programs
+from workbench.database import archives
 from workbench.errors import WorkbenchError
 from workbench.snapshots.application import Application
 
@@ -78,7 +78,7 @@ def test_asked_approved_carried_out_and_put_back(place: Place, tmp_path: Path) -
         "app-health: not run",
     ):
         assert said in out
-    assert "[8/11] swapping" in err
+    assert "[7/10] swapping" in err
     assert (tmp_path / "started").exists()
     assert (
         "hunter22"
@@ -137,11 +137,11 @@ def test_interrupted_it_says_what_stands(place: Place, monkeypatch: pytest.Monke
     asked = _approved(place)
 
     with monkeypatch.context() as patched:
-        patched.setattr(programs, "restore", _interrupted)
+        patched.setattr(archives, "restore", _interrupted)
         code, _, err = place.run("snapshot", "restore", asked["request"], "--yes")
     assert code == 130
     live = place.ground.database
-    assert f"Interrupted while restoring into it. The live database {live} is as it was." in err
+    assert f"Interrupted while restoring into a new database. The live database {live} is as it was." in err
     assert "--resume` goes on, --abandon gives up" in err
     code, _, err = place.run("snapshot", "restore", "--resume", "--yes", "--in-place")
     assert (code, "belong to asking for a restore" in err) == (2, True)

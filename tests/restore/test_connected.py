@@ -82,7 +82,7 @@ def test_who_may_not_be_disconnected_is_named_before_anything_is_restored(
     assert_same(after, ground.whole())
     # One that comes later is seen at the swap.
     running = acting(theirs, theirs.asked(snapshot))
-    running.go_on(7)
+    running.go_on(6)
     assert running.step == "swapping"
     with ground.connect(application_name="nightly report") as connection:
         connection.execute("SELECT 1")

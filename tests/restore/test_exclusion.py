@@ -167,7 +167,7 @@ def test_after_an_interrupted_one_nothing_is_applied_from_anywhere(
     killed = acting(ground, None)
     killed.go_on(2)
     kill(ground, killed)
-    refused(ground, plan, "was interrupted after its step 'create'")
+    refused(ground, plan, "was interrupted after its step 'fill'")
     elsewhere = replace(ground, folder=tmp_path / "elsewhere")
     error = refused(elsewhere, planned(elsewhere), "was interrupted: when it goes on")
     assert "begun by dana at 2" in error.what

@@ -57,7 +57,9 @@ def test_a_flipped_byte_and_a_cut_tail(guide: Ground) -> None:
     flipped[len(whole) // 2] ^= 1
     for damaged in (bytes(flipped), whole[:-100]):
         made.archive.write_bytes(damaged)
-        error = refused(guide, guide.asked, "is not what its manifest says: its SHA-256", DocumentError)
+        error = refused(
+            guide, guide.asked, "another than its manifest was written for: its SHA-256", DocumentError
+        )
         assert error.exit_code == 2
         refused(guide, lambda: guide.restore(request), "its SHA-256 is", DocumentError)
     made.archive.unlink()
@@ -214,7 +216,7 @@ def test_two_at_once(guide: Ground, acting: Callable[..., Acting]) -> None:
     guide.taken()
     first, second = guide.asked(), guide.asked(keep_sync_state=True)
     under_way = acting(guide, first)
-    under_way.go_on(4)
+    under_way.go_on(3)
     refused_here = guide.restore
     with pytest.raises(Refused, match=r"Another restore of .* is running"):
         refused_here(second)

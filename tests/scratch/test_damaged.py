@@ -68,14 +68,13 @@ def test_rows_that_are_cut_short(snapshot, settings, options):
 @pytest.mark.parametrize(
     ("option", "table", "said"),
     [
-        ("--table=*", "third", "no table public.third"),
+        ("--table=*", "third", "no rows of the table public.third"),
         ("--table=*", "frist", "Nearest: first"),
-        ("--table=second", "first", "no table public.first"),
+        ("--table=second", "first", "no rows of the table public.first"),
         ("--schema-only", "first", "no rows of the table public.first"),
         ("--exclude-table-data=first", "first", "no rows of the table public.first"),
-        ("--data-only", "first", "the rows of public.first, but not"),
-        ("--inserts", "first", "as INSERT statements"),
-        ("--table=first", "first", "first .* has a column of the type public.mood"),
+        ("--data-only", "first", "first of .* has rows, but not"),
+        ("--table=first", "first", "first .* type .public.mood. does not exist"),
     ],
 )
 def test_a_table_that_the_archive_lacks(snapshot, settings, option, table, said):
@@ -91,7 +90,7 @@ def test_an_extension_matters_to_the_table_that_needs_it(small, tmp_path, settin
     path.write_bytes(path.read_bytes().replace(b"vector", b"rotcev"))  # which no server has
     with restored(path, ["first"], settings=settings) as back, back.connect() as connection:
         assert len(rows(connection, "first")) == 3000
-    failure(path, ["first", "third"], settings, r"third .* of the type public\.rotcev")
+    failure(path, ["first", "third"], settings, r"third .* type .public\.rotcev. does not exist")
 
 
 def test_what_rows_need_besides_their_table(small, tmp_path, settings):

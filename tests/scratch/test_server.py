@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from tests.scratch.ground import execute, failure
-from workbench.errors import DatabaseUnreachable, Refused, UsageError, WorkbenchError
+from workbench.errors import DatabaseUnreachable, UsageError, WorkbenchError
 from workbench.settings import Settings
 from workbench.snapshots.scratch import restored
 
@@ -48,16 +48,6 @@ def test_a_server_that_is_not_there(snapshot, monkeypatch):
     monkeypatch.setenv("SCRATCH_URL", "postgresql://dana:hunter2@127.0.0.1:1/postgres?password=hunter3")
     error = failure(path, ["first"], settings, r"scratch .* at 127\.0\.0\.1:1", DatabaseUnreachable)
     assert "hunter" not in str(error)
-
-
-def test_a_full_disk(snapshot, settings, monkeypatch):
-    path = snapshot("-Fc")
-
-    def full(*_):
-        raise psycopg.errors.DiskFull("could not extend file: No space left on device")
-
-    monkeypatch.setattr(psycopg.Copy, "write", full)
-    assert failure(path, ["first"], settings, "no room", Refused).exit_code == 3
 
 
 def test_what_could_not_be_dropped_is_said(snapshot, elsewhere, monkeypatch, server):

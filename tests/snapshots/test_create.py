@@ -93,7 +93,7 @@ def test_writing_goes_on_and_the_state_is_one(clubs, opened):
     ).stdout
     rows = script.partition("FROM stdin;\n")[2].partition("\\.\n")[0].splitlines()
     assert made.tables["late"].rows == len(rows) > 0
-    assert dump.sequences_in(made.archive, None)["public"]["tickets"] == made.sequences["tickets"]
+    assert dump.sequences_in(made.archive, None)["public", "tickets"] == made.sequences["tickets"]
 
 
 def test_a_pg_dump_older_than_the_server_is_refused_by_name(clubs, opened, monkeypatch, backups):

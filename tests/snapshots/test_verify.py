@@ -124,9 +124,9 @@ DAMAGE = {
     "last byte": (lambda path: flipped(path, 1), "damaged"),
     "middle": (lambda path: flipped(path, 0.5), "damaged"),
     "contents": (lambda path: flipped(path, 0.01), "damaged"),
-    "cut": (lambda path: path.write_bytes(path.read_bytes()[:-1]), "cut short"),
-    "empty": (lambda path: path.write_bytes(b""), "cut short"),
-    "longer": (lambda path: path.write_bytes(path.read_bytes() + b"x"), "added to"),
+    "cut": (lambda path: path.write_bytes(path.read_bytes()[:-1]), "cut short or another"),
+    "empty": (lambda path: path.write_bytes(b""), "it has 0 bytes"),
+    "longer": (lambda path: path.write_bytes(path.read_bytes() + b"x"), "another than its manifest"),
     "gone": (lambda path: path.unlink(), "not there"),
 }
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -17,7 +16,6 @@ from workbench.database.address import parse_address
 from workbench.database.connection import SPELLING, Database, Session, embedded_data
 from workbench.database.embedded import embedded_url, start_server
 from workbench.database.environment import Environment
-from workbench.database.programs import read_list, script_of
 from workbench.errors import Refused, UsageError, WorkbenchError
 from workbench.settings import Settings
 
@@ -140,41 +138,6 @@ def rename(beside: Session, renames: Mapping[str, str], comments: Mapping[str, s
         for name, comment in comments.items():
             statement = sql.SQL("COMMENT ON DATABASE {} IS {}")
             beside.execute(statement.format(sql.Identifier(name), sql.Literal(comment or None)))
-
-
-def properties_in(archive: Path, configured: Path | None, name: str) -> tuple[str, list[str], str]:
-    """Read from an archive what belongs to the database itself and not to its contents, for one of another name.
-
-    ``pg_restore`` into a new database leaves that out, unless it makes the database itself under the old name.
-
-    Returns
-    -------
-    tuple of (str, list of str, str)
-        The options of CREATE DATABASE, encoding and locale; the statements that set owner, rights and settings; the
-        statement that comments on it, or "".
-    """
-    program, _ = read_list(archive, configured)
-    listing = program.run("--create", "--list", archive.absolute()).stdout.decode(errors="surrogateescape")
-    entries = [line for line in listing.splitlines() if _OF_DATABASE.match(line)]
-    script = script_of(archive, configured, entries, "--create")
-    created = re.search(r"^CREATE DATABASE (.+?) WITH TEMPLATE = template0(.*);$", script, re.MULTILINE)
-    if created is None:
-        return " ENCODING 'UTF8'", [], ""
-    old, options = created.groups()
-    new = f"DATABASE {sql.Identifier(name).as_string(None)} "
-    about = re.compile(
-        rf"^(?:ALTER (?:ROLE .+? IN )?|GRANT .+? ON |REVOKE .+? ON |COMMENT ON )DATABASE {re.escape(old)} .*?;$",
-        re.MULTILINE | re.DOTALL,
-    )
-    statements = [each.group().replace(f"DATABASE {old} ", new, 1) for each in about.finditer(script)]
-    comment = next((each for each in statements if each.startswith("COMMENT ")), "")
-    return options, [each for each in statements if each != comment], comment
-
-
-# The entries of an archive's list that are about the database itself.
-_OF_DATABASE = re.compile(
-    r"^\d+; \d+ \d+ (?:DATABASE|DATABASE PROPERTIES|ACL - DATABASE|COMMENT - DATABASE) "
-)
 
 
 def recreate_embedded(data: Path, name: str) -> str:

@@ -12,11 +12,10 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from workbench.checks import Finding, run_checks
 from workbench.database.address import redact
@@ -27,12 +26,8 @@ HEALTH_CHECKS = ("app-health", "app-pages", "app-auth-refuses", "app-auth-admits
 """What guide §7.2 asks of the application."""
 
 Say = Callable[[str], None]
-"""Told each line that a command writes, as it comes."""
+"""Told each line that a command wrote, once it has ended."""
 
-Heard = Callable[[list[Finding], float], None]
-"""Told each round's findings, and how many seconds after the first."""
-
-_PAUSE = 0.1  # seconds between two looks at what a command has written
 _ROUND = 0.25  # seconds between two rounds of questions
 _TAIL = 50  # lines of the output that are kept
 
@@ -74,7 +69,7 @@ class Application:
         Parameters
         ----------
         say : callable, optional
-            Told each line of its output.
+            Told each line of its output, also where it fails.
 
         Raises
         ------
@@ -89,15 +84,13 @@ class Application:
         """Run the command that starts it (``app_start``), likewise."""
         return self._run("start", say)
 
-    def health(self, limit: float | None = None, told: Heard | None = None) -> list[Finding]:
+    def health(self, limit: float | None = None) -> list[Finding]:
         """Ask the application how it is (guide §7.2), again and again until it is well.
 
         Parameters
         ----------
         limit : float, optional
             How long to go on asking, seconds; else ``app_health_limit``. 0 asks once.
-        told : callable, optional
-            Told each round's findings.
 
         Returns
         -------
@@ -105,14 +98,11 @@ class Application:
             Those of the last round: what nobody configured is ``not run``, never a pass.
         """
         wait = self._wb.options.app_health_limit if limit is None else limit
-        begun = time.monotonic()
+        deadline = time.monotonic() + wait
         while True:
             with self._wb.reading() as connection:
                 findings = run_checks(self._wb.look(connection, runs=False), HEALTH_CHECKS)
-            passed = time.monotonic() - begun
-            if told:
-                told(findings, passed)
-            if not any(each.open for each in findings) or passed + _ROUND > wait:
+            if not any(each.open for each in findings) or time.monotonic() + _ROUND > deadline:
                 return findings
             time.sleep(_ROUND)
 
@@ -124,76 +114,59 @@ class Application:
                 f"How to {act} the application of {self._wb.environment.name} is not configured.",
                 f'Name the command in workbench.toml: {key} = ["systemctl", "{act}", "murmurant"]',
             )
-        begun, lines = time.monotonic(), list[str]()
-        which = f"The command that is to {act} the application, {shlex.join(command)},"
-        with _started(command, which, f"Correct {key}.") as (process, heard):
-            while (ended := _has_ended(process)) is False and time.monotonic() < begun + timeout:
-                _hear(heard(False), lines, say)
-            if not ended:
-                _end(process)
-            _hear(heard(True), lines, say)
-        last = next((f"; it said last: {each.strip()}" for each in reversed(lines) if each.strip()), "")
-        if not ended:
+        begun, which = (
+            time.monotonic(),
+            f"The command that is to {act} the application, {shlex.join(command)},",
+        )
+        code, lines = _carried_out(command, timeout, which, f"Correct {key}.")
+        if say:
+            for line in lines:
+                say(line)
+        last = next((f"; it said last: {line.strip()}" for line in reversed(lines) if line.strip()), "")
+        if code is None:
             raise WorkbenchError(
                 f"{which} did not end within {timeout:g} s and was killed{last}.",
                 f"It must return once the application is {'stopped' if act == 'stop' else 'started'}; or raise"
                 " app_timeout for this environment.",
             )
-        if process.returncode:
+        if code:
             raise WorkbenchError(
-                f"{which} failed with exit code {process.returncode}{last}.",
-                f"Look at its output; {key} names it.",
+                f"{which} failed with exit code {code}{last}.", f"Look at its output; {key} names it."
             )
         return CommandRun(act, tuple(command), 0, time.monotonic() - begun, tuple(lines[-_TAIL:]))
 
 
-@contextmanager
-def _started(
-    command: Sequence[str], which: str, remedy: str
-) -> Iterator[tuple[subprocess.Popen[bytes], Callable[[bool], list[bytes]]]]:
-    """Start a command; yield it, and what returns the lines that it wrote since, the last one whole or not."""
-    # Into a file, not a pipe: what the command leaves running must not die because nobody listens any more.
-    with tempfile.NamedTemporaryFile() as output, Path(output.name).open("rb") as written:
-        rest = b""
-
-        def heard(last: bool) -> list[bytes]:
-            nonlocal rest
-            *whole, rest = (rest + written.read()).split(b"\n")
-            return [*whole, rest] if last and rest else whole
-
-        # In a session of its own: on a timeout it is ended with everything it started.
-        own: dict[str, Any] = {
-            "stdin": subprocess.DEVNULL,
-            "stderr": subprocess.STDOUT,
-            "start_new_session": True,
-        }
+def _carried_out(
+    command: tuple[str, ...], timeout: float, which: str, remedy: str
+) -> tuple[int | None, list[str]]:
+    """Run a command; return its exit code, None when it took too long, and the lines that it wrote."""
+    # Into a file, not a pipe: what the command leaves running must neither hold us up nor die because nobody listens.
+    with tempfile.TemporaryFile() as output:
         try:
-            process: subprocess.Popen[bytes] = subprocess.Popen(list(command), stdout=output, **own)
+            # In a session of its own: on a timeout it is ended with everything it started.
+            process = subprocess.Popen(
+                list(command),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or str(error)
             raise WorkbenchError(f"{which} cannot be run: {reason}.", remedy) from None
+        code = None
         try:
-            yield process, heard
-        except BaseException:
-            _end(process)
-            raise
-
-
-def _has_ended(process: subprocess.Popen[bytes]) -> bool:
-    with suppress(subprocess.TimeoutExpired):
-        process.wait(_PAUSE)
-    return process.returncode is not None
-
-
-def _hear(written: list[bytes], lines: list[str], say: Say | None) -> None:
-    for line in written:
-        text = redact(line.decode(errors="replace").rstrip("\r"))
-        lines.append("".join(letter if letter.isprintable() else " " for letter in text))
-        if say:
-            say(lines[-1])
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+            with suppress(subprocess.TimeoutExpired):
+                code = process.wait(timeout)
+        finally:
+            if code is None:
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+        output.seek(0)
+        text = redact(output.read().decode(errors="replace").replace("\r\n", "\n"))
+    return code, [
+        "".join(letter if letter.isprintable() else " " for letter in line)
+        for line in text.removesuffix("\n").split("\n")
+        if text
+    ]

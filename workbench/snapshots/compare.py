@@ -187,7 +187,7 @@ def opened(
     if snapshot.database is not None:
         database = snapshot.database
         schema = database.address.schema if snapshot.manifest is None else schema
-        archive = Archive(Path(snapshot.name), database.address.database, "", "", tuple(tables), ())
+        archive = Archive(Path(snapshot.name), database.address.database, "", "", tuple(tables))
         yield Scratch(archive, replace(database, address=replace(database.address, schema=schema)))
         return
     assert snapshot.archive is not None

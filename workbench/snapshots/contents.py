@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,11 +17,14 @@ Connection = psycopg.Connection[Any]
 Connect = Callable[[], AbstractContextManager[Connection]]
 """Opens a session that sees the state that is wanted."""
 
+Name = tuple[str, str]
+"""Schema and relation."""
+
 WORKERS = 2
 SHOWN = 5
 """Differences that are named; the rest are counted."""
 
-# Tables with rows of their own: no view, no partitioned parent, none that an extension brings.
+# Relations with rows of their own: no view, no partitioned parent, none that an extension brings.
 _RELATIONS = """
 SELECT n.nspname::text, c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind = %s AND c.relpersistence <> 't' AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'
@@ -56,45 +58,6 @@ class Contents:
     sequences: dict[str, SequenceState] = field(default_factory=dict)
 
 
-@contextmanager
-def digesting(
-    connect: Connect, tables: Mapping[str, list[str]], workers: int = WORKERS
-) -> Iterator[Callable[[], dict[str, dict[str, TableState]]]]:
-    """Count and digest tables while the block does something else; yield what waits for their states.
-
-    Parameters
-    ----------
-    connect : callable
-        Opens a session that sees the state that is wanted.
-    tables : mapping of str to list of str
-        The tables, by schema, the largest first: see `tables_of`.
-    workers : int
-        Sessions at a time.
-    """
-    names = iter([(schema, name) for schema, each in tables.items() for name in each])
-
-    def work() -> dict[tuple[str, str], TableState]:
-        with connect() as connection:
-            return {
-                (schema, name): TableState(*table_digests(connection, schema, [name])[name])
-                for schema, name in names
-            }
-
-    with ThreadPoolExecutor(workers) as pool:
-        working = [pool.submit(work) for _ in range(workers)]
-
-        def states() -> dict[str, dict[str, TableState]]:
-            digests = {key: state for each in working for key, state in each.result().items()}
-            return {
-                schema: {name: digests[schema, name] for name in sorted(tables[schema])} for schema in tables
-            }
-
-        try:
-            yield states
-        finally:
-            deque(names, 0)  # whoever leaves early wants no more of them
-
-
 def contents_of(connect: Connect, workers: int = WORKERS) -> dict[str, Contents]:
     """Return what a database holds, by schema.
 
@@ -106,18 +69,34 @@ def contents_of(connect: Connect, workers: int = WORKERS) -> dict[str, Contents]
     """
     with connect() as connection:
         tables, sequences = tables_of(connection), sequences_of(connection)
-    with digesting(connect, tables, workers) as states:
-        return joined(states(), sequences)
+    return by_schema(digests_of(connect, iter(tables), workers), sequences)
 
 
-def joined(
-    tables: Mapping[str, dict[str, TableState]], sequences: Mapping[str, dict[str, SequenceState]]
+def digests_of(connect: Connect, tables: Iterator[Name], workers: int = WORKERS) -> dict[Name, TableState]:
+    """Count and digest tables, some at a time; give the largest first."""
+
+    def work() -> dict[Name, TableState]:
+        with connect() as connection:
+            return {
+                (schema, name): TableState(*table_digests(connection, schema, [name])[name])
+                for schema, name in tables
+            }
+
+    with ThreadPoolExecutor(workers) as pool:
+        working = [pool.submit(work) for _ in range(workers)]
+        return {name: state for each in working for name, state in each.result().items()}
+
+
+def by_schema(
+    tables: Mapping[Name, TableState], sequences: Mapping[Name, SequenceState]
 ) -> dict[str, Contents]:
     """Return tables and sequences as the contents of each schema."""
-    return {
-        schema: Contents(tables.get(schema, {}), sequences.get(schema, {}))
-        for schema in sorted({*tables, *sequences})
-    }
+    contents = {schema: Contents() for schema, _ in sorted({*tables, *sequences})}
+    for (schema, name), table in sorted(tables.items()):
+        contents[schema].tables[name] = table
+    for (schema, name), sequence in sorted(sequences.items()):
+        contents[schema].sequences[name] = sequence
+    return contents
 
 
 def named(contents: Mapping[str, Contents], main: str, of: str = "tables") -> dict[str, Any]:
@@ -165,27 +144,18 @@ def differences(
     return "; ".join(wrong[:SHOWN]) + more
 
 
-def tables_of(connection: Connection) -> dict[str, list[str]]:
-    """List the tables with rows of their own, by schema, the largest first."""
-    return _by_schema(connection, "r")
+def tables_of(connection: Connection) -> list[Name]:
+    """List the tables with rows of their own, the largest first."""
+    return connection.execute(_RELATIONS, ["r"]).fetchall()
 
 
-def sequences_of(connection: Connection) -> dict[str, dict[str, SequenceState]]:
-    """Read the state of every sequence, by schema; no transaction holds it still."""
-    states: dict[str, dict[str, SequenceState]] = {}
-    for schema, names in _by_schema(connection, "S").items():
-        query = sql.SQL(" UNION ALL ").join(
-            sql.SQL("SELECT {}, last_value, is_called FROM {}").format(name, sql.Identifier(schema, name))
-            for name in sorted(names)
-        )
-        states[schema] = {
-            str(name): SequenceState(last, called) for name, last, called in connection.execute(query)
-        }
-    return states
-
-
-def _by_schema(connection: Connection, kind: str) -> dict[str, list[str]]:
-    relations: dict[str, list[str]] = {}
-    for schema, name in connection.execute(_RELATIONS, [kind]):
-        relations.setdefault(schema, []).append(name)
-    return relations
+def sequences_of(connection: Connection) -> dict[Name, SequenceState]:
+    """Read the state of every sequence; no transaction holds it still."""
+    names = connection.execute(_RELATIONS, ["S"]).fetchall()
+    if not names:
+        return {}
+    query = sql.SQL(" UNION ALL ").join(
+        sql.SQL("SELECT {}, {}, last_value, is_called FROM {}").format(*name, sql.Identifier(*name))
+        for name in names
+    )
+    return {(schema, name): SequenceState(*state) for schema, name, *state in connection.execute(query)}

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import itertools
 import re
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,12 +19,22 @@ import psycopg
 from psycopg import sql
 
 from workbench.audit import own_digest
+from workbench.database.archives import Advance, read_listing
 from workbench.database.connection import SPELLING, Database, session
 from workbench.database.encoding import encoding_for
-from workbench.database.programs import Advance, dump, entries_of, program_for, script_of
+from workbench.database.programs import dump, program_for
+from workbench.murmurant.schema import Schema
 from workbench.session import Session as Workbench
 from workbench.snapshots.archive import digest_of
-from workbench.snapshots.contents import Connection, Contents, SequenceState, digesting, joined, tables_of
+from workbench.snapshots.contents import (
+    Connection,
+    Contents,
+    Name,
+    SequenceState,
+    by_schema,
+    digests_of,
+    tables_of,
+)
 from workbench.snapshots.manifest import Manifest
 from workbench.snapshots.store import part
 
@@ -43,12 +55,19 @@ _SEQUENCE = re.compile(
 
 
 def create_snapshot(
-    wb: Workbench, advance: Advance, *, precedes: str | None = None, reason: str | None = None
+    wb: Workbench,
+    schema: Schema | None,
+    advance: Advance,
+    *,
+    precedes: str | None = None,
+    reason: str | None = None,
 ) -> Manifest:
     """Take a snapshot with pg_dump: written under a temporary name, flushed, then listed.
 
     Parameters
     ----------
+    schema : Schema or None
+        Murmurant's tables; None where the database does not hold them any more.
     advance : callable
         Told what begins, how many tables are done, and how many there are.
     precedes, reason : str, optional
@@ -63,18 +82,19 @@ def create_snapshot(
     WorkbenchError
         When pg_dump fails, or there is no room; nothing is kept then.
     """
-    database, schema, target, tools = wb.database, wb.schema, wb.target, wb.settings.client_tools
+    database, target, tools = wb.database, wb.target, wb.settings.client_tools
     moment = datetime.now(UTC).replace(microsecond=0)
     with (
         database.speaking_plainly("lock_timeout"),
         _exporting(database) as connection,
         part(wb.settings.backups, moment) as made,
+        ThreadPoolExecutor(1) as pool,
     ):
         with connection.cursor(row_factory=psycopg.rows.dict_row) as cursor:
             state = cursor.execute(_STATE).fetchone()
         assert state is not None
         tables = tables_of(connection)
-        total = sum(map(len, tables.values()))
+        waiting, total = iter(tables), len(tables)
         parameters = _parameters(database, encoding_for(connection))
         program = program_for("pg_dump", state["version"], tools, parameters)
 
@@ -83,7 +103,8 @@ def create_snapshot(
             other.execute(sql.SQL("SET TRANSACTION SNAPSHOT {}").format(state["snapshot"]))
             return other
 
-        with digesting(connect, tables) as states:
+        digests = pool.submit(digests_of, connect, waiting)
+        try:
             begun = itertools.count(1)
             compression = dump(
                 *(program, database, parameters, made.path, f"--snapshot={state['snapshot']}"),
@@ -92,7 +113,9 @@ def create_snapshot(
             )
             advance("checking what was written", total, total)
             sha256, sequences = digest_of(made.path), sequences_in(made.path, tools)
-            contents = joined(states(), sequences)
+            contents = by_schema(digests.result(), sequences)
+        finally:
+            deque(waiting, 0)  # after a failure nobody wants the rest
         main = contents.pop(target.schema, Contents())
         return made.publish(
             Manifest(
@@ -102,7 +125,7 @@ def create_snapshot(
                 tool_version=program.version,
                 server_version=state["version"],
                 target=target,
-                dialect=schema.dialect,
+                dialect=schema.dialect if schema else "",
                 created_at=moment,
                 created_by=wb.settings.operator,
                 precedes=precedes,
@@ -110,7 +133,7 @@ def create_snapshot(
                 transaction=state["transaction"],
                 timeline={name: state[name] for name in _TIMELINE},
                 database_size=state["size"],
-                log=own_digest(connection, schema),
+                log=own_digest(connection, schema) if schema else None,
                 tables=main.tables,
                 sequences=main.sequences,
                 elsewhere=contents,
@@ -122,11 +145,7 @@ def create_snapshot(
 def _exporting(database: Database) -> Iterator[Connection]:
     """Open a transaction whose state others may see, the tables locked against anything that would empty or drop them."""
     with _session(database) as connection:
-        names = [
-            sql.SQL("ONLY {}").format(sql.Identifier(schema, name))
-            for schema, tables in tables_of(connection).items()
-            for name in tables
-        ]
+        names = [sql.SQL("ONLY {}").format(sql.Identifier(*name)) for name in tables_of(connection)]
         connection.rollback()
         if names:
             # Before the state is chosen, so that no TRUNCATE comes between it and pg_dump's own lock.
@@ -150,14 +169,15 @@ def _parameters(database: Database, encoding: str = "UTF8") -> dict[str, str]:
     return database.address.parameters(f"{limits}{SPELLING} -c client_encoding={encoding}")
 
 
-def sequences_in(archive: Path, tools: Path | None) -> dict[str, dict[str, SequenceState]]:
-    """Read from an archive where its sequences stand, by schema and name: no transaction holds them still."""
-    entries = [line for line in entries_of(archive, tools) if " SEQUENCE SET " in line]
-    script = script_of(archive, tools, entries) if entries else ""
-    states: dict[str, dict[str, SequenceState]] = {}
-    for schema, name, last, called in _SEQUENCE.findall(script):
-        states.setdefault(_bare(schema), {})[_bare(name)] = SequenceState(int(last), called == "true")
-    return states
+def sequences_in(archive: Path, tools: Path | None) -> dict[Name, SequenceState]:
+    """Read from an archive where its sequences stand: no transaction holds them still."""
+    listing = read_listing(archive, tools)
+    entries = listing.of("SEQUENCE SET")
+    script = listing.script(entries) if entries else ""
+    return {
+        (_bare(schema), _bare(name)): SequenceState(int(last), called == "true")
+        for schema, name, last, called in _SEQUENCE.findall(script)
+    }
 
 
 def _bare(name: str) -> str:

@@ -12,8 +12,8 @@ import pandas as pd
 
 from workbench.answer import Answer, Table
 from workbench.audit import audit_entries
-from workbench.database.programs import Advance
-from workbench.errors import UsageError, WorkbenchError
+from workbench.database.archives import Advance
+from workbench.errors import NotMurmurant, UsageError, WorkbenchError
 from workbench.murmurant.importers import DRY_RUN_PRUNED
 from workbench.session import Session
 from workbench.snapshots import store
@@ -92,7 +92,12 @@ class Snapshots:
         return store.find_snapshot(self._folder, name, self._wb.environment.name)
 
     def create(
-        self, *, precedes: str | None = None, reason: str | None = None, advance: Advance = silent
+        self,
+        *,
+        precedes: str | None = None,
+        reason: str | None = None,
+        advance: Advance = silent,
+        of_anything: bool = False,
     ) -> Manifest:
         """Take a snapshot, listed when it is whole; see `workbench.snapshots.dump.create_snapshot`.
 
@@ -102,10 +107,18 @@ class Snapshots:
             The run it is taken before; why it is taken.
         advance : callable
             Told what begins, how many steps are done, and how many there are.
+        of_anything : bool
+            Whether the database may be one that does not hold Murmurant's tables any more.
         """
         self._wb.database.refuse_pooler("A snapshot")
         self.said += store.clear_left_over(self._folder)
-        made = create_snapshot(self._wb, advance, precedes=precedes, reason=reason)
+        try:
+            schema = self._wb.schema
+        except NotMurmurant:
+            if not of_anything:
+                raise
+            schema = None
+        made = create_snapshot(self._wb, schema, advance, precedes=precedes, reason=reason)
         self._log("created", made, size=made.size, rows=made.rows, precedes=precedes, reason=reason)
         return made
 

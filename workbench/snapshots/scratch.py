@@ -9,25 +9,30 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psycopg
 from psycopg import sql
 
+from workbench.database.archives import Listing, restore
 from workbench.database.connection import Database, Session
 from workbench.database.databases import scratch_database
-from workbench.database.programs import HOW, explain, restore, restore_within, script_of
-from workbench.errors import DocumentError, WorkbenchError, nearest
+from workbench.errors import DocumentError, nearest
 from workbench.settings import Settings
-from workbench.snapshots.archive import Archive, Entry, encoding_of, read_archive, refuse_older_server
-from workbench.snapshots.script import is_script, load
+from workbench.snapshots.archive import HOW, Archive, encoding_of, read_archive, refuse_older_server
+from workbench.snapshots.script import load
 
 LONG = 3600.0  # seconds that a question to a snapshot may take
 
 SCRATCH_REMEDY = "Let scratch_url_env name a server of at least that version."
 
+# What rows can need besides their table.
+_NEEDED = (
+    *("SCHEMA", "EXTENSION", "(?:SHELL )?TYPE", "DOMAIN", "COLLATION", "FUNCTION", "AGGREGATE", "CAST"),
+    *("OPERATOR(?: CLASS| FAMILY)?", "PROCEDURAL LANGUAGE", r"TEXT SEARCH \w+"),
+)
 _BARE = "--no-owner", "--no-privileges", "--no-tablespaces", "--no-table-access-method"
 
 # In a definition of pg_dump's, which has a column to a line: what a table needs for none of its rows.
@@ -71,11 +76,10 @@ class Scratch:
 
     def connect(self) -> Session:
         """Open a session that can only read: times in UTC, dates as ISO, the schema on the search path."""
-        if self.holder is None:
-            return self.database.look()
         with self.database.speaking_plainly():
-            # A crash of the server empties unlogged tables; it would have ended that session too.
-            self.holder.execute("SELECT 1")
+            if self.holder is not None:
+                # A crash of the server empties unlogged tables; it would have ended that session too.
+                self.holder.execute("SELECT 1")
             return self.database.look()
 
 
@@ -117,106 +121,70 @@ def restored(
     """
     tools = settings.client_tools
     archive = read_archive(path, schema, tools)
-    wanted = list(dict.fromkeys(tables))
-    definitions, rows = _needed(archive, wanted, schema)
+    for table in tables:
+        if table not in archive.tables:
+            close = nearest(table, archive.tables)
+            raise DocumentError(
+                f"The snapshot {path} has no rows of the table {schema}.{table}.",
+                f"Nearest: {', '.join(close)}." if close else HOW,
+            )
     if (held := encoding_of(path)) == "SQL_ASCII":
         encoding = held
     with scratch_database(settings, encoding) as (made, holder):
         scratch = replace(made, address=replace(made.address, schema=schema), statement_timeout=LONG)
         refuse_older_server(str(path), archive.server_version, holder, scratch, SCRATCH_REMEDY)
-        if is_script(path):
-            load(scratch, path, schema, wanted, tools)
+        if archive.listing is None:
+            load(scratch, path, tools)
         else:
-            _define(scratch, archive, definitions, tools)
-            _fill(scratch, archive, rows, tools)
+            definitions = archive.listing.tables("TABLE", schema)
+            _define(scratch, archive.listing, {each: definitions.get(each, "") for each in tables}, tools)
+            rows = archive.listing.tables("TABLE DATA", schema)
+            restore(path, scratch, tools, "--jobs=2", entries=[rows[each] for each in dict.fromkeys(tables)])
         yield Scratch(archive, scratch, holder)
 
 
-def _needed(archive: Archive, tables: list[str], schema: str) -> tuple[list[Entry], list[Entry]]:
-    """Find the entries of the tables' definitions and of their rows, both in the archive's order."""
-    definitions = {entry.table: entry for entry in archive.entries if entry.kind == "TABLE"}
-    rows = {entry.table: entry for entry in archive.entries if entry.kind == "TABLE DATA"}
-    for table in tables:
-        if table not in definitions and table not in rows and table not in archive.tables:
-            close = nearest(table, archive.tables)
-            raise DocumentError(
-                f"The snapshot {archive.path} has no table {schema}.{table}.",
-                f"Nearest: {', '.join(close)}." if close else HOW,
-            )
-        if not archive.entries:
-            continue  # a script
-        if table not in rows:
-            raise DocumentError(
-                f"The snapshot {archive.path} has no rows of the table {schema}.{table}.", HOW
-            )
-        if table not in definitions:
-            raise DocumentError(
-                f"The snapshot {archive.path} has the rows of {schema}.{table}, but not its columns' types.",
-                HOW,
-            )
-    return (
-        [entry for entry in definitions.values() if entry.table in tables],
-        [entry for entry in rows.values() if entry.table in tables],
-    )
-
-
-def _define(scratch: Database, archive: Archive, definitions: list[Entry], tools: Path | None) -> None:
+def _define(scratch: Database, listing: Listing, definitions: dict[str, str], tools: Path | None) -> None:
     """Make the tables, still without rows."""
     schema = scratch.address.schema
     with scratch.speaking_plainly(), scratch.session(autocommit=True) as connection:
         connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema)))
         # Failures are allowed: an extension or a type that cannot be made here matters only to the table that
         # needs it, so what counts is which tables are there afterwards.
-        entries = [each.line for each in archive.entries if not each.table or each in definitions]
-        _, failures = restore(archive.path, scratch, tools, *_BARE, entries=entries, failing=True)
+        wanted = {*listing.of(*_NEEDED), *definitions.values()}
+        entries = [entry for entry in listing.entries if entry in wanted]
+        restore(listing.path, scratch, tools, *_BARE, entries=entries, failing=True)
         there = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = %s", [schema])
         made = {name for (name,) in there}
-        for entry in definitions:
-            if entry.table not in made and not _made_bare(connection, archive, entry, tools):
-                raise _not_made(scratch, archive, entry, failures.get(entry.number) or failures.get("", ""))
+        for table, entry in definitions.items():
+            if table not in made:
+                _make_bare(connection, scratch, listing, table, entry)
+            # The server's log, full, would take the server down.
+            unlogged = sql.SQL("ALTER TABLE {} SET UNLOGGED").format(sql.Identifier(schema, table))
+            connection.execute(unlogged)
         # A function that looks into other tables would find these empty: the rows passed it where they come from.
         for (statement,) in connection.execute(_CHECKS).fetchall():
             connection.execute(statement)
 
 
-def _made_bare(connection: Session, archive: Archive, entry: Entry, tools: Path | None) -> bool:
-    """Make a table without its defaults and checks, which its rows do not need; return whether that went."""
-    script = script_of(archive.path, tools, [entry.line])
-    _, begun, rest = script.partition("\nCREATE ")
+def _make_bare(connection: Session, scratch: Database, listing: Listing, table: str, entry: str) -> None:
+    """Make a table without its defaults and checks, which its rows do not need."""
+    name = f"The table {table} of the snapshot {listing.path}"
+    if not entry:
+        raise DocumentError(f"{name} has rows, but not its columns' types.", HOW)
+    _, begun, rest = listing.script([entry]).partition("\nCREATE ")
     columns, closed, tail = rest.partition("\n)")
     statement = begun + _WITHOUT.sub("", columns) + closed + tail.partition(";\n")[0]
-    with suppress(psycopg.Error):
+    try:
         connection.execute(statement.encode(errors="surrogateescape"))
-        return bool(closed)
-    return False
-
-
-def _not_made(scratch: Database, archive: Archive, entry: Entry, said: str) -> WorkbenchError:
-    """Make the error for a table that could not be made."""
-    table = f"The table {entry.table} of the snapshot {archive.path}"
-    if unknown := re.search(r'type "(.+)" does not exist', said):
-        return DocumentError(
-            f"{table} has a column of the type {unknown.group(1)}, which the scratch server does not have.",
-            f"If it is an extension's, let scratch_url_env name a server with that extension. If not: {HOW}",
-        )
-    error = explain(archive.path, f"error: {said}", scratch)
-    if not isinstance(error, DocumentError):
-        return error
-    return DocumentError(
-        f"{table} cannot be made in the scratch database: {scratch.redacted(said.rpartition('ERROR: ')[2])}.",
-        "Let scratch_url_env name a server that has what it needs.",
-    )
-
-
-def _fill(scratch: Database, archive: Archive, rows: list[Entry], tools: Path | None) -> None:
-    """Copy the tables' rows, all or none: in a transaction, which gives back what it took where the disk is full."""
-    with scratch.speaking_plainly(), scratch.session() as connection:
-        for entry in rows:
-            # The server's log, full, would take the server down.
-            table = sql.Identifier(scratch.address.schema, entry.table)
-            connection.execute(sql.SQL("ALTER TABLE {} SET UNLOGGED").format(table))
-        entries = [each.line for each in rows]
-        restore_within(connection, archive.path, scratch, tools, entries=entries)
+    except (
+        psycopg.errors.UndefinedObject,
+        psycopg.errors.InvalidSchemaName,
+        psycopg.errors.UndefinedFunction,
+    ) as error:
+        raise DocumentError(
+            f"{name} cannot be made in the scratch database: {scratch.redacted(str(error.diag.message_primary))}.",
+            f"If that is an extension's, let scratch_url_env name a server with it. If not: {HOW}",
+        ) from None
 
 
 __all__ = ["LONG", "Archive", "Scratch", "read_archive", "restored"]

@@ -6,15 +6,14 @@ A check that could not run is never a pass: it is *not run*, with what kept it f
 from __future__ import annotations
 
 import os
-import re
 import shutil
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from time import perf_counter
 
+from workbench.database.archives import Advance, Listing, Unreadable, restore
 from workbench.database.connection import SPELLING, Database, embedded_data
 from workbench.database.databases import scratch_database
-from workbench.database.programs import Advance, Unreadable, entries_of, restore
 from workbench.errors import DocumentError, WorkbenchError
 from workbench.settings import Settings
 from workbench.snapshots.archive import encoding_of, read_archive, refuse_damaged, refuse_older_server
@@ -27,9 +26,6 @@ PREDECESSORS = 5
 
 WAL = 2**30
 """Room that a restore takes besides the database's: the server's log of it."""
-
-# Whose something is to see, and who is meant, is the server's: its roles are not there.
-_OF_ROLES = re.compile(r"\d+; \d+ \d+ (POLICY|USER MAPPING) ")
 
 
 def verify_snapshot(
@@ -99,7 +95,8 @@ def _prove(
     with scratch_database(settings, encoding_of(manifest.archive)) as (scratch, _):
         _refuse_unfit(manifest, scratch, settings)
         advance(f"restoring on {scratch.environment}", 1, 4)
-        broken = _restore(manifest, scratch, settings)
+        assert archive.listing is not None
+        broken = _restore(archive.listing, scratch, settings)
         advance("comparing", 2, 4)
         with scratch.speaking_plainly():
             options = f"-c default_transaction_read_only=on{SPELLING}"
@@ -159,11 +156,12 @@ def _refuse_unfit(manifest: Manifest, scratch: Database, settings: Settings) -> 
             )
 
 
-def _restore(manifest: Manifest, scratch: Database, settings: Settings) -> list[str]:
+def _restore(listing: Listing, scratch: Database, settings: Settings) -> list[str]:
     """Restore all that the archive has, as one owner; return the foreign keys that its rows break."""
-    tools = settings.client_tools
-    lines = [each for each in entries_of(manifest.archive, tools) if not _OF_ROLES.match(each)]
+    # Whose something is to see, and who is meant, is the server's: its roles are not there.
+    of_roles = listing.of("POLICY", "USER MAPPING")
+    entries = [entry for entry in listing.entries if entry not in of_roles]
     # A subscription would begin to copy from the club's own server.
-    jobs = max(2, min(os.cpu_count() or 1, 8))
-    options = ["--no-owner", "--no-privileges", "--no-tablespaces", "--no-publications", "--no-subscriptions"]
-    return restore(manifest.archive, scratch, tools, *options, f"--jobs={jobs}", entries=lines)[0]
+    options = "--no-owner", "--no-privileges", "--no-tablespaces", "--no-publications", "--no-subscriptions"
+    jobs = f"--jobs={max(2, min(os.cpu_count() or 1, 8))}"
+    return restore(listing.path, scratch, settings.client_tools, *options, jobs, entries=entries)

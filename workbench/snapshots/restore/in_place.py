@@ -11,14 +11,13 @@ from contextlib import nullcontext
 
 from psycopg import sql
 
+from workbench.database.archives import read_listing, restore_within
 from workbench.database.connection import SPELLING, Session
-from workbench.database.programs import entries_of, restore_within
 from workbench.errors import Drift, Refused
 from workbench.snapshots.restore.settling import journal_of, schema_of, settle_within, settled_before
-from workbench.snapshots.restore.steps import Restore, in_place, refuse_differences
+from workbench.snapshots.restore.steps import AFTER, SAFETY, STOP, Restore, Step, refuse_differences
 from workbench.snapshots.restore.tables import changed, tables_in
 
-# What no extension brought and the system does not own: it goes, also what is newer than the snapshot.
 _OWN_SCHEMAS = """
     SELECT n.oid FROM pg_namespace n WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
     AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_namespace'::regclass AND d.objid = n.oid AND d.deptype = 'e')
@@ -29,30 +28,35 @@ _TABLES = f"""
     WHERE c.relkind IN ('r', 'p') AND c.relnamespace IN ({_OWN_SCHEMAS}) ORDER BY 1, 2
 """
 
+# What no extension brought and the system does not own: it goes, also what is newer than the snapshot.
 _OBJECTS = f"""
-    SELECT 1, format('DROP %s IF EXISTS %s CASCADE', CASE c.relkind WHEN 'v' THEN 'VIEW' WHEN 'm' THEN 'MATERIALIZED VIEW'
-        WHEN 'f' THEN 'FOREIGN TABLE' WHEN 'S' THEN 'SEQUENCE' WHEN 'c' THEN 'TYPE' ELSE 'TABLE' END, c.oid::regclass),
-        c.oid::regclass::text, c.relowner
-    FROM pg_class c WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S', 'c') AND c.relnamespace IN ({_OWN_SCHEMAS})
-    AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype IN ('e', 'i'))
-    UNION ALL
-    SELECT 2, format('DROP ROUTINE IF EXISTS %s CASCADE', p.oid::regprocedure), p.oid::regprocedure::text, p.proowner
-    FROM pg_proc p WHERE p.pronamespace IN ({_OWN_SCHEMAS})
-    AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype IN ('e', 'i'))
-    UNION ALL
-    SELECT 3, format('DROP %s IF EXISTS %s CASCADE', CASE t.typtype WHEN 'd' THEN 'DOMAIN' ELSE 'TYPE' END, t.oid::regtype),
-        t.oid::regtype::text, t.typowner
-    FROM pg_type t WHERE t.typtype IN ('e', 'd', 'r') AND t.typnamespace IN ({_OWN_SCHEMAS})
-    AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_type'::regclass AND d.objid = t.oid AND d.deptype IN ('e', 'i'))
+    SELECT format('DROP %s IF EXISTS %s CASCADE', replace(i.type, 'composite ', ''), i.identity), i.identity, o.owner
+    FROM (
+        SELECT 1, 'pg_class'::regclass, oid, relnamespace, relowner FROM pg_class WHERE relkind = ANY ('{{r,p,v,m,f,S,c}}')
+        UNION ALL SELECT 2, 'pg_proc'::regclass, oid, pronamespace, proowner FROM pg_proc
+        UNION ALL SELECT 3, 'pg_type'::regclass, oid, typnamespace, typowner FROM pg_type WHERE typtype IN ('e', 'd', 'r')
+    ) o (place, class, oid, schema, owner), pg_identify_object(o.class, o.oid, 0) i
+    WHERE o.schema IN ({_OWN_SCHEMAS})
+    AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = o.class AND d.objid = o.oid AND d.deptype IN ('e', 'i'))
+    ORDER BY o.place, i.identity
 """
 
-_NOT_OURS = f"SELECT name, pg_get_userbyid(owner) FROM ({_OBJECTS}) o (place, statement, name, owner) WHERE NOT pg_has_role(owner, 'USAGE') ORDER BY 1"
+_NOT_OURS = (
+    f"SELECT identity, pg_get_userbyid(owner) FROM ({_OBJECTS}) o WHERE NOT pg_has_role(owner, 'USAGE')"
+)
+
+# How an archive's list speaks of the schemas and extensions that stay.
+_KEPT = f"""
+    SELECT format(' %s - %s ', kind, name), format(' COMMENT - %s %s ', kind, name) FROM (
+        SELECT 'SCHEMA', nspname FROM pg_namespace WHERE oid IN ({_OWN_SCHEMAS})
+        UNION ALL SELECT 'EXTENSION', extname FROM pg_extension) kept (kind, name)
+"""
 
 
 def replace_contents(restore: Restore) -> None:
     """Drop everything, restore everything, compare, settle, commit: one transaction."""
     record, request = restore.record, restore.request
-    live = restore.at(record.live)
+    live, listing = restore.at(record.live), read_listing(restore.archive, restore.tools)
     before = journal_of(live)
     waiting = f"-c lock_timeout={int(live.lock_timeout * 1000)} -c default_transaction_read_only=off"
     options = f"{SPELLING} {waiting} -c maintenance_work_mem=256MB"
@@ -61,7 +65,9 @@ def replace_contents(restore: Restore) -> None:
             record.note(settled=done)
             return
         restore.tell("keeping everybody else out")
-        _lock_everything(driver)
+        if tables := driver.execute(_TABLES).fetchall():
+            names = sql.SQL(", ").join(sql.Identifier(*each) for each in tables)
+            driver.execute(sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(names))
         # What was written after the safety backup would be nowhere any more.
         if later := changed(record.safety_tables or {}, tables_in(driver, live.address.schema)):
             raise Drift(
@@ -70,12 +76,13 @@ def replace_contents(restore: Restore) -> None:
                 " (`workbench app stop`), or it will change again.",
             )
         restore.tell("dropping what is there")
-        kept = _drop_everything(driver)
-        entries = [line for line in entries_of(restore.archive, restore.tools) if not _stands(line, kept)]
+        refuse_what_is_not_ours(driver)
+        for statement, *_ in driver.execute(_OBJECTS).fetchall():
+            driver.execute(statement)
+        kept = [mark for marks in driver.execute(_KEPT) for mark in marks]
+        entries = [entry for entry in listing.entries if not any(mark in f"{entry} " for mark in kept)]
         record.facts["unchecked_keys"] = restore_within(
-            *(driver, restore.archive, live, restore.tools, "--clean", "--if-exists"),
-            entries=entries,
-            advance=restore.tell,
+            driver, listing, live, "--clean", "--if-exists", entries=entries, advance=restore.tell
         )
         driver.execute(sql.SQL("SET search_path TO {}").format(sql.Identifier(live.address.schema)))
         restore.tell("comparing the contents with the manifest")
@@ -97,39 +104,16 @@ def settle_replacement(restore: Restore) -> None:
 def refuse_what_is_not_ours(connection: Session) -> None:
     """Refuse where something belongs to others, and could not be dropped."""
     if others := connection.execute(_NOT_OURS).fetchall():
-        name, owner = others[0]
         more = f" and {len(others) - 1} more" if len(others) > 1 else ""
         raise Refused(
-            f"{name}{more} belongs to {owner}, so the database user may not replace it.",
+            f"{others[0][0]}{more} belongs to {others[0][1]}, so the database user may not replace it.",
             "Restore as its owner. Nothing was changed.",
         )
 
 
-def _lock_everything(driver: Session) -> None:
-    """Keep everybody from reading and writing until the end; whoever is at it may finish."""
-    tables = driver.execute(_TABLES).fetchall()
-    if tables:
-        names = sql.SQL(", ").join(sql.Identifier(*each) for each in tables)
-        driver.execute(sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(names))
-
-
-def _drop_everything(driver: Session) -> list[str]:
-    """Drop all that is the users' own; return how the archive's list speaks of schemas and extensions that stay."""
-    refuse_what_is_not_ours(driver)
-    # Names are spelled in full where no schema is on the path.
-    driver.execute("SET search_path TO ''")
-    for _, statement, *_ in driver.execute(f"SELECT o.* FROM ({_OBJECTS}) o ORDER BY 1, 3").fetchall():
-        driver.execute(statement)
-    kept = driver.execute(
-        f"SELECT 'SCHEMA', nspname FROM pg_namespace WHERE oid IN ({_OWN_SCHEMAS})"
-        " UNION ALL SELECT 'EXTENSION', extname FROM pg_extension"
-    ).fetchall()
-    return [each for kind, name in kept for each in (f" {kind} - {name} ", f" COMMENT - {kind} {name} ")]
-
-
-def _stands(entry: str, kept: list[str]) -> bool:
-    """Tell whether an entry of an archive's list makes, or describes, a schema or extension that is there."""
-    return any(each in f"{entry} " for each in kept)
-
-
-IN_PLACE = in_place(replace_contents)
+IN_PLACE = [
+    STOP,
+    SAFETY,
+    Step("replace", "replacing the contents in one transaction", replace_contents),
+    *AFTER,
+]

@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import re
-import secrets
 import shutil
-from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import psycopg
-from psycopg import sql
-
+from workbench.database.archives import Listing, read_listing
 from workbench.database.connection import Database, Session
-from workbench.database.databases import Standing, create, drop, may_not_replace, name_beside
+from workbench.database.databases import Standing, may_not_replace
 from workbench.database.exclusion import RESTORING
-from workbench.database.programs import entries_of, program_for, read_list
+from workbench.database.programs import program_for
 from workbench.documents import Target
 from workbench.errors import Refused, WrongEnvironment
 from workbench.settings import Settings
@@ -28,14 +21,17 @@ from workbench.snapshots.restore.swap import refuse_prepared
 
 _MORE = 1.1  # room than the database's size
 
-_EXTENSION = re.compile(r"\d+; \d+ \d+ EXTENSION - (\S+) ")
-
 _ROOM = """
-    SELECT coalesce((SELECT pg_database_size(oid) FROM pg_database WHERE oid = %(live)s), 0),
+    SELECT coalesce((SELECT pg_database_size(oid) FROM pg_database WHERE oid = %s), 0),
         pg_size_bytes(current_setting('max_wal_size')),
-        CASE WHEN pg_has_role('pg_read_all_settings', 'USAGE') THEN current_setting('data_directory') END,
-        pg_tablespace_location(dattablespace)
-    FROM pg_database WHERE oid = %(live)s OR (%(live)s = 0 AND datname = 'template0')
+        CASE WHEN pg_has_role('pg_read_all_settings', 'USAGE') THEN current_setting('data_directory') END
+"""
+
+# The extensions that this user may make in a database of their own.
+_EXTENSIONS = """
+    SELECT name FROM pg_available_extensions e JOIN pg_available_extension_versions v USING (name)
+    WHERE v.version = e.default_version
+    AND (v.trusted OR NOT v.superuser OR (SELECT rolsuper FROM pg_roles WHERE rolname = current_user))
 """
 
 
@@ -68,16 +64,12 @@ def examine(
     remedy = "Restore it on a server of at least that version."
     refuse_older_server(manifest.snapshot, manifest.server_version, beside, database, remedy)
     if live is not None:  # for the safety backup
-        program_for(
-            "pg_dump",
-            beside.info.parameter_status("server_version") or "",
-            settings.client_tools,
-            database.address.parameters(),
-        )
+        version = beside.info.parameter_status("server_version") or ""
+        program_for("pg_dump", version, settings.client_tools, database.address.parameters())
     place = database.at(beside.info.dbname).address.parameters() if way == "swap" else None
-    read_list(manifest.archive, settings.client_tools, place)
-    _refuse_rights(beside, database, way, live)
-    _refuse_extensions(beside, database, manifest, settings, way, live)
+    listing = read_listing(manifest.archive, settings.client_tools, place)
+    there = _refuse_rights(beside, database, way, live)
+    _refuse_extensions(beside, database, listing, way, there)
     notes = []
     if not manifest.verified:
         notes.append(
@@ -112,13 +104,10 @@ def elsewhere(manifest: Manifest, target: Target) -> str:
 
 def _refuse_another_database(manifest: Manifest, target: Target, from_elsewhere: bool) -> None:
     of = manifest.target
-    for ours, theirs, what in (
-        (f"{target.environment!r} ({target.kind})", f"{of.environment!r} ({of.kind})", "environment"),
-        (repr(target.schema), repr(of.schema), "schema"),
-    ):
-        if ours != theirs:
+    for what in ("environment", "kind", "schema"):
+        if (theirs := getattr(of, what)) != (ours := getattr(target, what)):
             raise WrongEnvironment(
-                f"The snapshot {manifest.snapshot} is of {what} {theirs}, this is {ours}.",
+                f"The snapshot {manifest.snapshot} is of {what} {theirs!r}, this is {ours!r}.",
                 "Restore it where it belongs.",
             )
     if (place := elsewhere(manifest, target)) and not from_elsewhere:
@@ -129,71 +118,42 @@ def _refuse_another_database(manifest: Manifest, target: Target, from_elsewhere:
         )
 
 
-def _refuse_rights(beside: Session, database: Database, way: Way, live: Standing | None) -> None:
+def _refuse_rights(beside: Session, database: Database, way: Way, live: Standing | None) -> set[str]:
+    """Refuse who may not restore this way; return the extensions of the live database."""
     name = database.address.database
-    if way == "swap":
-        if reason := may_not_replace(beside, live):
-            raise Refused(
-                f"{name} cannot be restored into a new database: {reason}.",
-                "Restore it in place, in one transaction: --in-place.",
-            )
-    elif live is None:
+    if way == "swap" and (reason := may_not_replace(beside, live)):
         raise Refused(
-            f"There is no database {name} to be restored in place.", "Restore it without --in-place."
+            f"{name} cannot be restored into a new database: {reason}.",
+            "Restore it in place, in one transaction: --in-place.",
         )
-    else:
-        with database.session() as connection:
+    if live is None:
+        if way == "in place":
+            raise Refused(
+                f"There is no database {name} to be restored in place.", "Restore it without --in-place."
+            )
+        return set()
+    with database.session() as connection:
+        if way == "in place":
             refuse_what_is_not_ours(connection)
+        return {name for (name,) in connection.execute("SELECT extname FROM pg_extension")}
 
 
 def _refuse_extensions(
-    beside: Session,
-    database: Database,
-    manifest: Manifest,
-    settings: Settings,
-    way: Way,
-    live: Standing | None,
+    beside: Session, database: Database, listing: Listing, way: Way, there: set[str]
 ) -> None:
-    """Refuse where this user may not make an extension that the snapshot needs: tried in an empty database."""
-    name, there = database.address.database, set[str]()
-    entries = entries_of(manifest.archive, settings.client_tools)
-    needed = [match[1] for line in entries if (match := _EXTENSION.match(line))]
-    if needed and live is not None:
-        with database.session() as connection:
-            there = {each for (each,) in connection.execute("SELECT extname FROM pg_extension")}
-    needed = [each for each in needed if way == "swap" or each not in there]
-    refused: dict[str, str] = {}
-    with _place_to_try(beside, name, way, needed) as place:
-        for each in needed:
-            with database.at(place).session() as connection:
-                try:
-                    extension = sql.Identifier(each)
-                    connection.execute(sql.SQL("CREATE EXTENSION IF NOT EXISTS {} CASCADE").format(extension))
-                except psycopg.Error as error:
-                    refused[each] = database.redacted(str(error))
-                connection.rollback()
-    if refused:
-        names = ", ".join(refused)
+    """Refuse where this user may not make an extension that the snapshot needs."""
+    needed = {entry.split("EXTENSION - ")[1].split()[0] for entry in listing.of("EXTENSION")}
+    if way == "in place":
+        needed -= there
+    if lacking := needed.difference(name for (name,) in beside.execute(_EXTENSIONS)):
+        names, place = ", ".join(sorted(lacking)), database.address.database
         raise Refused(
-            f"The extension {names}, which {manifest.snapshot} needs, cannot be made"
-            f" {'in' if way == 'in place' else 'in a new database beside'} {name}: {min(refused.values())}.",
-            f"It stands in {name} already: restore --in-place."
-            if there.issuperset(refused)
-            else f"Let a superuser CREATE EXTENSION {names} in {name}, then restore --in-place.",
+            f"The extension {names}, which {listing.path.stem} needs, cannot be made"
+            f" {'in' if way == 'in place' else 'in a new database beside'} {place} by this user.",
+            f"It stands in {place} already: restore --in-place."
+            if there.issuperset(lacking)
+            else f"Let a superuser CREATE EXTENSION {names} in {place}, then restore --in-place.",
         )
-
-
-@contextmanager
-def _place_to_try(beside: Session, live: str, way: Way, needed: list[str]) -> Iterator[str]:
-    if way == "in place" or not needed:
-        yield live
-        return
-    empty = name_beside(live, f"_try_{secrets.token_hex(3)}")
-    create(beside, empty)
-    try:
-        yield empty
-    finally:
-        drop(beside, empty)
 
 
 def _refuse_without_room(
@@ -203,26 +163,15 @@ def _refuse_without_room(
 
     Both ways of restoring need that much: also in place nothing of the old is freed before the commit.
     """
-    row = beside.execute(_ROOM, {"live": live.oid if live else 0}).fetchone()
-    here = database.address.on_this_machine
-    if row is None or row[2] is None or not here or not Path(row[2]).is_dir():
+    size, log, folder = beside.execute(_ROOM, [live.oid if live else 0]).fetchone() or (0, 0, None)
+    if folder is None or not database.address.on_this_machine or not Path(folder).is_dir():
         return False
-    data, size = Path(row[2]), int(max(row[0], manifest.database_size or manifest.size * 4) * _MORE)
-    needed: Counter[int] = Counter()
-    free: dict[int, int] = {}
-    for folder, size_there in ((Path(row[3] or data), size), (data / "pg_wal", min(size, row[1]))):
-        known = data
-        with suppress(OSError):  # what only the server's own user may look into
-            folder.stat()
-            known = folder
-        disk = known.stat().st_dev
-        needed[disk] += size_there
-        free[disk] = shutil.disk_usage(known).free
-    for disk, size_there in needed.items():
-        if free[disk] < size_there:
-            raise Refused(
-                f"There is no room on the server for a second database: {free[disk] / 1e6:,.0f} MB are free,"
-                f" {size_there / 1e6:,.0f} MB are needed, for it and the log that is written with it.",
-                "Make room there first: a disk that is full can stop the whole server.",
-            )
+    size = max(size, manifest.database_size) * _MORE
+    needed, free = size + min(size, log), shutil.disk_usage(folder).free
+    if free < needed:
+        raise Refused(
+            f"There is no room on the server for a second database: {free / 1e6:,.0f} MB are free,"
+            f" {needed / 1e6:,.0f} MB are needed, for it and the log that is written with it.",
+            "Make room there first: a disk that is full can stop the whole server.",
+        )
     return True

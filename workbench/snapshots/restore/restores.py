@@ -11,7 +11,7 @@ from time import perf_counter, sleep
 from typing import Any
 
 from workbench.database.connection import Session
-from workbench.database.databases import connect_beside, may_not_replace, standing
+from workbench.database.databases import Standing, connect_beside, may_not_replace, standing
 from workbench.database.exclusion import hold_for_restore, refuse_half_made, restoring, wait_for_writers
 from workbench.documents import refuse_other_target, valid_approval
 from workbench.errors import (
@@ -44,14 +44,7 @@ from workbench.snapshots.restore.request import (
     refuse_interrupted,
     requests_in,
 )
-from workbench.snapshots.restore.steps import (
-    SWAP,
-    SWAP_BACK,
-    Progress,
-    Restore,
-    Step,
-    drop_half_made,
-)
+from workbench.snapshots.restore.steps import SWAP, SWAP_BACK, Progress, Restore, Step, drop_half_made
 from workbench.snapshots.restore.tables import Tables, losses, tables_in
 
 STEPS: dict[Way, list[Step]] = {"swap": SWAP, "in place": IN_PLACE, "swap back": SWAP_BACK}
@@ -71,6 +64,7 @@ class Restores:
         self, wb: Workbench, snapshots: Snapshots, app: Application, losses: Callable[..., Any]
     ) -> None:
         self._wb, self._snapshots, self._app, self._tell_losses = wb, snapshots, app, losses
+        self._live = wb.database.address.database
 
     def ask(
         self,
@@ -109,17 +103,17 @@ class Restores:
         way: Way = "in place" if in_place else "swap"
         manifest = self._snapshots.find(snapshot)
         with connect_beside(database, "A restore") as beside:
-            live = standing(beside).get(database.address.database)
-            notes = examine(
-                beside, database, settings, manifest, way=way, live=live, from_elsewhere=from_elsewhere
-            )
+            live = standing(beside).get(self._live)
+            notes = self._examine(beside, manifest, way, live, from_elsewhere)
             tables: Tables = {}
             lost: list[dict[str, Any]] = []
-            more = ["What was in it is lost already."]
-            if live is not None:
+            if live is None:
+                notes.insert(0, "What was in it is lost already.")
+            else:
                 with database.session() as connection:
                     tables = tables_in(connection, database.address.schema)
                 lost, more = self._losses(manifest, tables, runs)
+                notes = more + notes
             target, verified = target_of(database, beside), "never verified"
             if manifest.verifications:
                 last = manifest.verifications[-1]
@@ -138,7 +132,7 @@ class Restores:
                 elsewhere=elsewhere(manifest, target),
                 tables=tables,
                 losses=tuple(sorted(lost, key=lambda row: json.dumps(row, sort_keys=True))),
-                notes=(*more, *notes),
+                notes=tuple(notes),
                 keep_sync_state=keep_sync_state,
             )
         return requests_in(settings).write(request)
@@ -155,21 +149,18 @@ class Restores:
         last = self._last_that_kept(name)
         with connect_beside(database, "A restore") as beside:
             there = standing(beside)
-            live, kept = there.get(database.address.database), there.get(str(last.facts["kept"]))
+            live, kept = there.get(self._live), there.get(str(last.facts["kept"]))
             if live is None or kept is None:
-                backup = last.facts.get("safety")
                 raise Refused(
-                    f"The database {last.facts['kept']}, as {database.address.database} was before {last.request}, is"
-                    " not there any more.",
-                    f"Its safety backup is {backup}: restore that."
-                    if backup
-                    else "No safety backup of it is known.",
+                    f"The database {last.facts['kept']}, as {self._live} was before {last.request}, is not there any more.",
+                    f"Restore its safety backup instead: {last.facts.get('safety', 'none is known')}.",
                 )
             if reason := may_not_replace(beside, live):
                 raise Refused(
                     f"The databases cannot be renamed: {reason}.",
                     "Ask somebody who may. Nothing was changed.",
                 )
+            stays = f"What was written to {live.name} since the restore stays in the database that is put aside; nothing is deleted."
             request = Request(
                 target=target_of(database, beside),
                 planned_by=settings.operator,
@@ -178,10 +169,7 @@ class Restores:
                 file=kept.name,
                 oid=live.oid,
                 verified=f"kept by {last.request}",
-                notes=(
-                    f"What was written to {live.name} since the restore stays in the database that is put aside; nothing"
-                    " is deleted.",
-                ),
+                notes=(stays,),
                 keep_sync_state=True,
             )
         return requests_in(settings).write(request)
@@ -211,15 +199,14 @@ class Restores:
         DatabaseUnreachable
             The server was lost on the way; `resume` goes on.
         """
-        database, settings, live = self._wb.database, self._wb.settings, request.target.database
-        with self._alone() as beside:
-            refuse_other_target(request, target_of(database, beside))
+        settings = self._wb.settings
+        with self._alone(request) as beside:
             approval = valid_approval(request)
-            refuse_interrupted(settings, database)
+            refuse_interrupted(settings, self._wb.database)
             path = request.path.with_name(f"{request.id}{Record.suffix}")
-            before = Record.read(path) if path.exists() else None
-            _refuse_once_more(request, before, approval.number)
-            refuse_half_made(beside, live)
+            if path.exists():
+                _refuse_once_more(request, Record.read(path), approval.number)
+            refuse_half_made(beside, self._live)
             self._wait_for_writers(beside, request, progress)
             progress("checking the snapshot and the server", 0, len(STEPS[request.way]))
             self._refuse_impossible(beside, request)
@@ -228,12 +215,9 @@ class Restores:
                 approval=approval.number,
                 approved_by=approval.approver,
                 operator=settings.operator,
-                live=live,
+                live=self._live,
                 environment=request.target.environment,
-                facts={
-                    "begun": f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC",
-                    "attempt": before.facts.get("attempt", 0) if before else 0,
-                },
+                facts={"begun": f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"},
             ).write(path)
             return _carry_out(self._restore(request, record, beside, progress, say))
 
@@ -262,11 +246,10 @@ class Restores:
         return [each.called for each in STEPS[request.way]]
 
     def estimate(self, request: Request) -> float | None:
-        """Return how many seconds a restore may take, as measured here; None where nothing was measured."""
-        for record in reversed(records_in(self._wb.settings)):
-            here = record.outcome == DONE and record.live == request.target.database
-            if here and record.facts.get("snapshot") == request.snapshot:
-                return float(sum(record.facts.get("seconds", {}).values()))
+        """Return how many seconds a restore of this snapshot took here, or else its verification; None where none was made."""
+        for record in reversed(records_in(self._wb.settings, request.target.environment)):
+            if record.outcome == DONE and record.facts.get("snapshot") == request.snapshot:
+                return float(sum(record.facts["seconds"].values()))
         if request.way == "swap back":
             return None
         proved = [each for each in Manifest.read(Path(request.file)).verifications if each.outcome == "pass"]
@@ -281,10 +264,7 @@ class Restores:
         except (NotMurmurant, DocumentError, WrongEnvironment) as error:
             note = f"Whose work would be lost could not be told, only which tables: {error.what}"
             return losses(named(manifest.contents, manifest.target.schema), tables), [note]
-        rows = [
-            {str(key): value.item() if hasattr(value, "item") else value for key, value in row.items()}
-            for row in lost["authors"].to_dict("records")
-        ]
+        rows = json.loads(lost["authors"].to_json(orient="records"))
         notes = [f"Not counted: the doing of {', '.join(lost['runs'])}."] if lost["runs"] else []
         for what, frame in (
             ("cannot be put back by a replay", lost["conflicts"]),
@@ -297,48 +277,45 @@ class Restores:
         return rows, notes
 
     def _last_that_kept(self, name: str | None) -> Record:
-        environment = self._wb.environment.name
-        records = records_in(self._wb.settings, environment)
+        records = records_in(self._wb.settings, self._wb.environment.name)
         for each in records:
             if each.outcome == UNDER_WAY and (each.swapped or each.facts.get("new_oid")):
                 raise Refused(
                     f"The restore {each.request} is not finished; what it keeps is not known before it is.",
                     "`workbench snapshot restore --resume` finishes it; then ask again.",
                 )
-        kept = [
-            each
-            for each in records
-            if each.outcome == DONE and each.facts.get("kept") and name in (None, each.request)
-        ]
+        kept = [each for each in records if each.outcome == DONE and each.facts.get("kept")]
+        if name is not None:
+            kept = [each for each in kept if each.request == name]
         if not kept:
             raise Refused(
-                f"No restore of {environment} is known here that kept a database.",
+                f"No restore of {self._wb.environment.name} is known here that kept a database.",
                 "`workbench snapshot restore` restores a snapshot instead.",
             )
-        return max(kept, key=lambda each: str(each.facts.get("ended", "")))
+        return max(kept, key=lambda each: str(each.facts["ended"]))
 
     @contextmanager
-    def _alone(self) -> Iterator[Session]:
+    def _alone(self, request: Request) -> Iterator[Session]:
         """Hold the server's lock that lets one restore of a database run at a time, wherever it was begun."""
-        live, deadline = self._wb.database.address.database, perf_counter() + _PATIENCE
+        deadline = perf_counter() + _PATIENCE
         with connect_beside(self._wb.database, "A restore") as beside:
             # The session of a killed one may take a moment to notice.
-            while not hold_for_restore(beside, live, self._wb.settings.operator):
+            while not hold_for_restore(beside, self._live, self._wb.settings.operator):
                 if perf_counter() > deadline:
                     raise Refused(
-                        f"Another restore of {live} is running at this moment.",
+                        f"Another restore of {self._live} is running at this moment.",
                         "Wait for it to end, or end it.",
                     )
                 sleep(_PAUSE)
             with restoring():
+                refuse_other_target(request, target_of(self._wb.database, beside))
                 yield beside
 
     @contextmanager
     def _interrupted(self, name: str | None, progress: Progress, say: Say | None) -> Iterator[Restore]:
         """Take up the restore that was interrupted, and find out whether the server committed what its record does not know."""
         request, record = interrupted(self._wb.settings, self._wb.environment.name, name)
-        with self._alone() as beside:
-            refuse_other_target(request, target_of(self._wb.database, beside))
+        with self._alone(request) as beside:
             restore = self._restore(request, record, beside, progress, say)
             made, live = record.facts.get("new_oid"), restore.live
             if request.way == "in place":
@@ -353,15 +330,14 @@ class Restores:
         return Restore(self._wb, self._app, self._snapshots.create, request, record, beside, progress, say)
 
     def _wait_for_writers(self, beside: Session, request: Request, progress: Progress) -> None:
-        database, steps = self._wb.database, len(STEPS[request.way])
-        live, seconds = database.address.database, database.lock_timeout
-        wait_for_writers(beside, live, seconds, lambda what: progress(what, 0, steps))
+        steps, seconds = len(STEPS[request.way]), self._wb.database.lock_timeout
+        wait_for_writers(beside, self._live, seconds, lambda what: progress(what, 0, steps))
 
     def _refuse_impossible(self, beside: Session, request: Request) -> None:
         """Refuse what has become impossible since a request was made, before anything is touched."""
         if request.way == "swap back":
             return
-        manifest, live = Manifest.read(Path(request.file)), standing(beside).get(request.target.database)
+        manifest, live = Manifest.read(Path(request.file)), standing(beside).get(self._live)
         if manifest.facts_digest != request.manifest:
             raise DocumentError(
                 f"The manifest of {manifest.snapshot} is another than when the restore was asked for.",
@@ -369,29 +345,26 @@ class Restores:
             )
         if (live.oid if live else 0) != request.oid:
             raise Drift(
-                f"{request.target.database} is not the database that it was when the restore was asked for.",
+                f"{self._live} is not the database that it was when the restore was asked for.",
                 request.remedy,
             )
-        examine(
-            beside,
-            self._wb.database,
-            self._wb.settings,
-            manifest,
-            way=request.way,
-            live=live,
-            from_elsewhere=bool(request.elsewhere),
-        )
+        self._examine(beside, manifest, request.way, live, bool(request.elsewhere))
+
+    def _examine(
+        self, beside: Session, manifest: Manifest, way: Way, live: Standing | None, from_elsewhere: bool
+    ) -> list[str]:
+        how: dict[str, Any] = {"way": way, "live": live, "from_elsewhere": from_elsewhere}
+        return examine(beside, self._wb.database, self._wb.settings, manifest, **how)
 
 
-def _refuse_once_more(request: Request, before: Record | None, approval: str) -> None:
+def _refuse_once_more(request: Request, before: Record, approval: str) -> None:
     """Refuse a request that was carried out, or an approval that was used."""
-    if before is not None and before.outcome == DONE:
+    if before.outcome == DONE:
         raise Refused(
-            f"The request {request.id} was carried out by {before.operator} at"
-            f" {before.facts.get('settled', {}).get('restore_time', 'a moment not noted')}.",
+            f"The request {request.id} was carried out by {before.operator} at {before.facts['ended']}.",
             f"Nothing is restored twice by one request. {request.remedy}",
         )
-    if before is not None and before.approval == approval:
+    if before.approval == approval:
         ended = "was given up" if before.outcome == ABANDONED else "failed"
         raise Refused(
             f"The approval of {request.id} was used before; that restore {ended}.", "Approve it again."

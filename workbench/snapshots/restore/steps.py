@@ -6,6 +6,7 @@ the application and to look. So killed at any moment, the live name holds a whol
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -13,11 +14,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from workbench.database import databases, programs
-from workbench.database.connection import SPELLING, WITHOUT_LIMITS, Database, Session
-from workbench.database.databases import name_beside, properties_in
+from workbench.database import archives, databases
+from workbench.database.connection import Database, Session
+from workbench.database.databases import name_beside
 from workbench.database.exclusion import HALF_MADE, is_half_made, mark_of
-from workbench.errors import DocumentError, Drift, NotMurmurant, Refused
+from workbench.errors import DocumentError, Drift, Refused
 from workbench.session import Session as Workbench
 from workbench.snapshots.application import Application, Say
 from workbench.snapshots.contents import SHOWN, WORKERS, Connect, contents_of, differences
@@ -26,8 +27,6 @@ from workbench.snapshots.restore.request import Record, Request
 from workbench.snapshots.restore.settling import settle
 from workbench.snapshots.restore.swap import others, refuse_who_stays, swap
 from workbench.snapshots.restore.tables import changed, tables_in
-
-JOBS = 2
 
 Progress = Callable[[str, int, int], None]
 """Told what begins, how many steps are done, and how many there are."""
@@ -39,6 +38,8 @@ class Restore:
 
     Attributes
     ----------
+    create_snapshot : callable
+        Takes the safety backup.
     beside : psycopg.Connection
         A session at another database of the server, which holds the lock.
     progress, say : callable
@@ -67,11 +68,6 @@ class Restore:
         return Path(self.request.file)
 
     @property
-    def living_archive(self) -> Path:
-        """The archive that says what the live database itself is like: its safety backup, if there is one."""
-        return Path(self.record.facts.get("safety", self.request.file))
-
-    @property
     def standing(self) -> dict[str, databases.Standing]:
         """The databases of the server."""
         return databases.standing(self.beside)
@@ -89,6 +85,11 @@ class Restore:
     def at(self, name: str) -> Database:
         """Return a database of the server."""
         return self.wb.database.at(name)
+
+    def properties(self) -> tuple[str, list[str], str]:
+        """Return what the live database itself is like, for the new one: as its safety backup has it, if there is one."""
+        archive = Path(self.record.facts.get("safety", self.request.file))
+        return archives.read_listing(archive, self.tools).properties_for(self.new.address.database)
 
     def tell(self, what: str, done: int = 0, of: int = 0) -> None:
         """Tell what is under way within a step."""
@@ -120,7 +121,7 @@ def stop(restore: Restore) -> None:
         refuse_who_stays(restore.beside, [live])
 
 
-def safety(restore: Restore) -> None:
+def back_up(restore: Restore) -> None:
     """Back the live database up, and refuse when it is not what whoever approved saw."""
     record, request = restore.record, restore.request
     if not request.oid:
@@ -138,33 +139,23 @@ def safety(restore: Restore) -> None:
             ),
         )
     if record.safety_tables is None or changed(record.safety_tables, now):
+        made = restore.create_snapshot(reason=f"before a restore of {record.environment}", of_anything=True)
         tables = {name: asdict(state) for name, state in now.items()}
-        record.note(safety=str(_back_up(restore)), safety_tables=tables)
-
-
-def create(restore: Restore) -> None:
-    """Make a new database beside the live one, with its encoding and locale; an earlier half one goes."""
-    record = restore.record
-    drop_half_made(restore)
-    standing, attempt = restore.standing, int(record.facts.get("attempt", 0)) + 1
-    while (name := name_beside(record.live, f"_{record.request[-6:]}_{attempt}")) in standing:
-        attempt += 1
-    # Noted first, so that one whose mark was never written can be found and dropped.
-    record.note(attempt=attempt, new=name, new_oid=None, filling=False)
-    databases.create(restore.beside, name, properties_in(restore.living_archive, restore.tools, name)[0])
-    _mark_half_made(restore)
-    record.note(new_oid=restore.standing[name].oid)
+        record.note(safety=str(made.archive), safety_tables=tables)
 
 
 def fill(restore: Restore) -> None:
-    """Restore the archive into the new database."""
+    """Make a new database beside the live one, with its encoding and locale, and restore the archive into it."""
     record = restore.record
-    new = restore.standing.get(str(record.facts["new"]))
-    if new is None or new.oid != record.facts.get("new_oid") or record.facts.get("filling"):
-        create(restore)  # an earlier attempt has filled a part of it
-    record.note(filling=True)
-    unchecked, _ = programs.restore(
-        *(restore.archive, restore.new, restore.tools, f"--jobs={JOBS}"),
+    drop_half_made(restore)
+    # Noted first, so that one whose mark was never written can be found and dropped.
+    name = name_beside(record.live, f"_{record.request[-6:]}_{secrets.token_hex(3)}")
+    record.note(new=name, new_oid=None)
+    databases.create(restore.beside, name, restore.properties()[0])
+    _mark_half_made(restore)
+    record.note(new_oid=restore.standing[name].oid)
+    unchecked = archives.restore(
+        *(restore.archive, restore.new, restore.tools, "--jobs=2"),
         advance=lambda what, done, of: restore.tell(f"restoring {what}", done, of),
     )
     # It did not wait for the disk. One commit that does takes everything before it along: without that a crash of
@@ -203,8 +194,8 @@ def settle_new(restore: Restore) -> None:
 
 def liken(restore: Restore) -> None:
     """Give the new database the live one's owner, rights and settings, as its safety backup has them."""
-    beside, live, new = restore.beside, restore.live, restore.new.address.database
-    _, statements, comment = properties_in(restore.living_archive, restore.tools, new)
+    beside, live = restore.beside, restore.live
+    _, statements, comment = restore.properties()
     said = live.comment if live else ""
     with beside.transaction():
         for statement in statements:
@@ -213,7 +204,7 @@ def liken(restore: Restore) -> None:
             # For a moment, so that the server takes the text out of its quotes; until the swap it says something else.
             with beside.transaction(force_rollback=True):
                 beside.execute(comment.encode())
-                said = restore.standing[new].comment
+                said = restore.standing[restore.new.address.database].comment
     restore.record.note(comment=said)
 
 
@@ -257,11 +248,10 @@ def health(restore: Restore) -> None:
 def look_back(restore: Restore) -> None:
     """Look whether somebody wrote to the old database after its backup: that is in neither of the two."""
     kept, was = restore.record.facts.get("kept"), restore.record.safety_tables
-    if kept is None or was is None or kept not in restore.standing:
-        return
-    with restore.at(kept).session() as connection:
-        late = changed(was, tables_in(connection, restore.request.target.schema))
-    restore.record.note(written_late=list(late))
+    if was is not None and kept in restore.standing:
+        with restore.at(str(kept)).session() as connection:
+            late = changed(was, tables_in(connection, restore.request.target.schema))
+        restore.record.note(written_late=list(late))
 
 
 def settle_kept(restore: Restore) -> None:
@@ -290,11 +280,10 @@ def swap_back(restore: Restore) -> None:
 def drop_half_made(restore: Restore) -> None:
     """Drop the databases that this restore made and did not finish."""
     record = restore.record
-    name, oid = record.facts.get("new"), record.facts.get("new_oid")
     for each in restore.standing.values():
         # One that was killed before it could mark its database as its own had noted the name.
-        unmarked = each.name == name and oid is None and not each.comment
-        if unmarked or is_half_made(each.comment, record.live, record.request):
+        named = each.name == record.facts.get("new") and record.facts.get("new_oid") is None
+        if (named and not each.comment) or is_half_made(each.comment, record.live, record.request):
             databases.drop(restore.beside, each.name)
 
 
@@ -306,58 +295,32 @@ def _mark_half_made(restore: Restore) -> None:
     databases.rename(restore.beside, {}, {str(record.facts["new"]): mark})
 
 
-def _back_up(restore: Restore) -> Path:
-    """Take the safety backup: a snapshot with its manifest, or of what is not Murmurant's any more a bare dump."""
-    try:
-        reason = f"before a restore of {restore.record.environment}"
-        return restore.create_snapshot(reason=reason).archive
-    except NotMurmurant:
-        live, folder = restore.at(restore.record.live), restore.wb.settings.backups
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    path = folder / f"pre_restore_{datetime.now(UTC):%Y%m%d_%H%M%S}.dump"
-    part = path.with_name(f".{path.name}.part")
-    parameters = live.address.parameters(f"{WITHOUT_LIMITS}{SPELLING}")
-    version = restore.beside.info.parameter_status("server_version") or ""
-    program = programs.program_for("pg_dump", version, restore.tools, parameters)
-    try:
-        programs.dump(program, live, parameters, part)
-        return part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
 def _told(state: Any) -> str:
     return "not there" if state is None else f"{state.rows:,} rows, {state.digest[:12] or 'no digest'}"
 
 
-_STOP = Step("stop", "stopping the application", stop)
-_SAFETY = Step("safety", "backing the live database up", safety)
-_AFTER = [
+STOP = Step("stop", "stopping the application", stop)
+SAFETY = Step("safety", "backing the live database up", back_up)
+AFTER = [
     Step("start", "starting the application", start),
     Step("health", "asking the application how it is", health),
 ]
 
 SWAP = [
-    _STOP,
-    _SAFETY,
-    Step("create", "making a new database", create),
-    Step("fill", "restoring into it", fill),
+    STOP,
+    SAFETY,
+    Step("fill", "restoring into a new database", fill),
     Step("verify", "comparing it with the manifest", verify),
     Step("settle", "writing what was done into it", settle_new),
     Step("liken", "giving it the live one's owner, rights and settings", liken),
     Step("swap", "swapping", swap_new),
-    *_AFTER,
+    *AFTER,
     Step("look back", "looking for late writes", look_back),
 ]
 
 SWAP_BACK = [
-    _STOP,
+    STOP,
     Step("settle", "writing what was done into the database that was kept", settle_kept),
     Step("swap", "swapping back", swap_back),
-    *_AFTER,
+    *AFTER,
 ]
-
-
-def in_place(replace: Callable[[Restore], None]) -> list[Step]:
-    """Return the steps around a replacement of the contents where they stand."""
-    return [_STOP, _SAFETY, Step("replace", "replacing the contents in one transaction", replace), *_AFTER]

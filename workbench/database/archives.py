@@ -1,0 +1,320 @@
+"""Archives of ``pg_dump -Fc``: what they list, the SQL in them, and how they are restored."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+from psycopg import sql
+
+from workbench.database.connection import SPELLING, WITHOUT_LIMITS, Database, Session, session
+from workbench.database.programs import AGAIN, Program, explain, failure, programs
+from workbench.errors import DocumentError, Refused
+
+Advance = Callable[[str, int, int], None]
+"""Told what is being made, how much of it is done, and how much there is."""
+
+_QUICKLY = f"{WITHOUT_LIMITS}{SPELLING} -c synchronous_commit=off -c maintenance_work_mem=256MB"
+
+# What pg_restore says of a file that it cannot read.
+_TOO_NEW = ("unsupported version", "no data will be available")
+
+_ERROR = re.compile(r"^pg_restore: (?:\[[^]]*\] )?error: ")
+_MADE = re.compile(r"^pg_restore: (?:finished item|creating) (?:\d+ )?(.*)")
+_BROKEN = re.compile(r'on table "(.+)" violates foreign key constraint "(.+)"')
+_KEY = re.compile(r"^ALTER TABLE .*?;$", re.MULTILINE | re.DOTALL)
+# The entries that are about the database itself.
+_OWN = re.compile(r"\d+; \d+ \d+ (?:DATABASE|DATABASE PROPERTIES|ACL - DATABASE|COMMENT - DATABASE) ")
+# What a server before PostgreSQL 17 says to a newer pg_restore, which sets it to what it is anyway; and what every
+# server says to whoever restores an extension's comment and does not own it.
+_IDLE = re.compile('unrecognized configuration parameter "transaction_timeout"|must be owner of extension')
+
+
+class Unreadable(DocumentError):
+    """No pg_restore here reads the archive: that says nothing against the archive."""
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What an archive lists.
+
+    Attributes
+    ----------
+    path : Path
+        The archive.
+    program : Program
+        A pg_restore that reads it.
+    head : dict of str to str
+        What it says of itself, such as ``dbname``.
+    entries : list of str
+        Line by line as pg_restore writes them.
+    """
+
+    path: Path
+    program: Program
+    head: dict[str, str]
+    entries: list[str]
+
+    def of(self, *kinds: str) -> list[str]:
+        """Return the entries of some kinds, such as ``TABLE DATA``: regular expressions."""
+        wanted = re.compile(rf"\d+; \d+ \d+ (?:{'|'.join(kinds)}) ")
+        return [entry for entry in self.entries if wanted.match(entry)]
+
+    def tables(self, kind: str, schema: str) -> dict[str, str]:
+        """Return the entries of a kind by table, of one schema."""
+        named = re.compile(rf"\d+; \d+ \d+ {kind} {re.escape(schema)} (.*) \S*$")  # the owner's name is last
+        return {match[1]: entry for entry in self.entries if (match := named.match(entry))}
+
+    def script(self, entries: Iterable[str], *options: str) -> str:
+        """Return the SQL that makes some entries; not for rows, which would be held in memory."""
+        listed = "--file=-", "--use-list=/dev/stdin", self.path.absolute()
+        done = self.program.run(*options, *listed, given=_listed(entries))
+        if done.returncode:
+            raise _damaged(self.path, failure(done.stderr))
+        return done.stdout.decode(errors="surrogateescape")
+
+    def properties_for(self, name: str) -> tuple[str, list[str], str]:
+        """Read what belongs to the database itself and not to its contents, for one of another name.
+
+        ``pg_restore`` into a new database leaves that out, unless it makes the database itself under the old name.
+
+        Returns
+        -------
+        tuple of (str, list of str, str)
+            The options of CREATE DATABASE, encoding and locale; the statements that set owner, rights and settings; the
+            statement that comments on it, or "".
+        """
+        said = self.program.run("--create", "--list", self.path.absolute()).stdout
+        entries = [entry for entry in said.decode(errors="surrogateescape").splitlines() if _OWN.match(entry)]
+        script = self.script(entries, "--create")
+        created = re.search(r"^CREATE DATABASE (.+?) WITH TEMPLATE = template0(.*);$", script, re.MULTILINE)
+        if created is None:
+            return " ENCODING 'UTF8'", [], ""
+        old, options = created.groups()
+        about = rf"^(?:ALTER (?:ROLE .+? IN )?|GRANT .+? ON |REVOKE .+? ON |COMMENT ON )DATABASE {re.escape(old)} .*?;$"
+        new = f"DATABASE {sql.Identifier(name).as_string(None)} "
+        statements = [
+            statement.replace(f"DATABASE {old} ", new, 1)
+            for statement in re.findall(about, script, re.MULTILINE | re.DOTALL)
+        ]
+        comment = next((each for each in statements if each.startswith("COMMENT ")), "")
+        return options, [each for each in statements if each != comment], comment
+
+
+def read_listing(archive: Path, configured: Path | None, to: Mapping[str, str] | None = None) -> Listing:
+    """Read an archive's list with the first pg_restore that reads it, its rows too.
+
+    Parameters
+    ----------
+    configured : Path or None
+        The configured folder of client programs.
+    to : mapping of str to str, optional
+        libpq's parameters of a database that the program is to connect to as well.
+
+    Raises
+    ------
+    Unreadable
+        When there is none: the archive is of a newer pg_dump, or compressed in a way that none here knows.
+    DocumentError
+        When it is damaged.
+    Refused
+        When those that read it cannot connect.
+    """
+    unable, unreached, damaged = [], [], ""
+    for program in programs("pg_restore", configured):
+        done = program.run("--list", archive.absolute())
+        said = done.stderr.decode(errors="replace")
+        if any(each in said for each in _TOO_NEW):
+            unable.append(f"{program.path}: {failure(done.stderr)}")
+        elif done.returncode:
+            damaged = damaged or failure(done.stderr)
+        elif to is not None and (reason := program.unconnected(to, archive.absolute())):
+            unreached.append(f"{program.path}: {reason}")
+        else:
+            lines = done.stdout.decode(errors="surrogateescape").splitlines()
+            head = dict(re.findall(r"^; +([A-Za-z _]+): (.*)$", "\n".join(lines), re.MULTILINE))
+            return Listing(archive, program, head, [line for line in lines if line and line[0] != ";"])
+    if unreached:
+        raise Refused(
+            f"No pg_restore here can connect to where {archive.name} is to be restored: {'; '.join(unreached)}.",
+            "Install the client programs of the server's PostgreSQL, and name their folder in the settings: client_tools.",
+        )
+    if damaged:
+        raise _damaged(archive, damaged)
+    raise Unreadable(
+        f"The snapshot {archive} is of a newer pg_dump than any pg_restore here, or compressed as none here can read:"
+        f" {'; '.join(unable) or 'there is none at all'}.",
+        "Install the client programs that it was made with, and name their folder in the settings: client_tools.",
+    )
+
+
+def restore(
+    archive: Path,
+    database: Database,
+    configured: Path | None,
+    *options: str,
+    entries: Iterable[str] | None = None,
+    advance: Advance = lambda *_: None,
+    failing: bool = False,
+) -> list[str]:
+    """Restore an archive into a database, and return the foreign keys that its rows break.
+
+    A row can get past a foreign key while triggers are off, and stay. pg_restore checks all rows when it makes the
+    key, and fails; here such a key is made without a check of what is there already (NOT VALID).
+
+    Parameters
+    ----------
+    configured : Path or None
+        The configured folder of client programs.
+    *options : str
+        Of pg_restore.
+    entries : iterable of str, optional
+        Which entries of the archive, as it lists them; else all.
+    advance : callable, optional
+        Told of every table, index and key.
+    failing : bool
+        Whether to go on after an error, as pg_restore does; else the first one ends it.
+
+    Raises
+    ------
+    DocumentError
+        When the archive is damaged.
+    Refused
+        When there is no room, or the server lacks a role, an extension or a right that the archive needs.
+    DatabaseUnreachable
+        When the connection is lost.
+    """
+    parameters = database.address.parameters(_QUICKLY)
+    listing = read_listing(archive, configured, parameters)
+    lines = listing.entries if entries is None else list(entries)
+    broken: set[tuple[str, str]] = set()
+    tail: deque[str] = deque(maxlen=200)
+    failed, tolerated, done = False, failing, 0
+    command = *options, "--use-list=/dev/stdin", "--verbose", str(archive.absolute())
+    with listing.program.started(*command, to=parameters, stdin=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        assert process.stderr is not None
+        with suppress(BrokenPipeError), process.stdin:
+            process.stdin.write(_listed(lines))
+        for raw in process.stderr:
+            line = raw.decode(errors="replace").rstrip("\n")
+            if not failed:
+                tail.append(line)
+            if made := _MADE.match(line):
+                done += 1
+                advance(made[1].strip(), min(done, len(lines)), len(lines))
+            elif key := _BROKEN.search(line):
+                broken.add((key[1], key[2]))
+            elif _IDLE.search(line):
+                tolerated = True
+            elif _ERROR.match(line) and not failing and not failed:
+                # Not by --exit-on-error, which would end it at a foreign key that rows break.
+                failed = True
+                tail = deque([line])
+                process.terminate()
+        code = process.wait()
+    if failed or (code and not (code == 1 and (broken or tolerated))):
+        raise explain(archive, "\n".join(tail), database)
+    keys = [
+        entry for entry in listing.of("FK CONSTRAINT") for key in broken if f" {key[0]} {key[1]} " in entry
+    ]
+    if keys:
+        with database.speaking_plainly(), session(parameters, autocommit=True) as connection:
+            make_keys(connection, listing, keys)
+    return sorted(name for _, name in broken)
+
+
+def make_keys(connection: Session, listing: Listing, keys: list[str]) -> list[str]:
+    """Make foreign keys; return those that rows break, which are made without a check of the rows that are there."""
+    broken = []
+    for statement in _KEY.findall(listing.script(keys)) if keys else ():
+        try:
+            with connection.transaction():
+                connection.execute(statement.encode(errors="surrogateescape"))
+        except psycopg.errors.ForeignKeyViolation as error:
+            unchecked = f"{statement.removesuffix(';').removesuffix(' NOT VALID')} NOT VALID;"
+            connection.execute(unchecked.encode(errors="surrogateescape"))
+            broken.append(str(error.diag.constraint_name))
+    return sorted(broken)
+
+
+def restore_within(
+    connection: Session,
+    listing: Listing,
+    database: Database,
+    *options: str,
+    entries: list[str],
+    advance: Advance,
+) -> list[str]:
+    """Restore entries of an archive within a transaction that is open; pg_restore's own would end before it is compared.
+
+    Returns
+    -------
+    list of str
+        The foreign keys that rows of the archive break: made, but not checked against these rows.
+
+    Raises
+    ------
+    DocumentError, Refused, DatabaseUnreachable
+        As `restore`; whoever opened the transaction rolls it back.
+    """
+    keys = [entry for entry in entries if " FK CONSTRAINT " in entry]
+    tables, done = sum(" TABLE DATA " in entry for entry in entries), 0
+    command = *options, "--file=-", "--use-list=/dev/stdin", str(listing.path.absolute())
+    gathered: list[bytes] = []
+
+    def send() -> None:
+        if text := b"".join(gathered).strip():
+            connection.execute(text)
+        gathered.clear()
+
+    try:
+        with listing.program.started(*command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            assert process.stderr is not None
+            with process.stdin:
+                process.stdin.write(_listed(entry for entry in entries if entry not in keys))
+            for line in process.stdout:
+                if line.startswith((b"\\restrict ", b"\\unrestrict ")):
+                    continue  # psql's own commands, outside of any rows
+                if line.startswith(b"SET transaction_timeout") and connection.info.server_version < 170000:
+                    continue
+                if not (line.startswith(b"COPY ") and line.endswith(b" FROM stdin;\n")):
+                    gathered.append(line)
+                    continue
+                send()
+                done += 1
+                advance("restoring rows", done, tables)
+                with connection.cursor().copy(line) as copy:
+                    for row in process.stdout:
+                        if row == b"\\.\n":
+                            break
+                        copy.write(row)
+                    else:
+                        raise _damaged(listing.path, "rows have no end")
+            said = process.stderr.read()
+            if process.wait():
+                raise _damaged(listing.path, failure(said))
+            advance("making keys and indexes", tables, tables)
+            send()
+        return make_keys(connection, listing, keys)
+    except psycopg.Error as error:
+        if connection.closed:
+            raise database.explained(str(error), "08006") from None
+        primary = error.diag.message_primary or str(error).split("\n")[0]
+        raise explain(listing.path, f"ERROR: {primary}", database) from None
+
+
+def _damaged(archive: Path, why: str) -> DocumentError:
+    return DocumentError(f"The snapshot {archive} is cut short or damaged: {why}.", AGAIN)
+
+
+def _listed(entries: Iterable[str]) -> bytes:
+    return "".join(f"{entry}\n" for entry in entries).encode(errors="surrogateescape")
