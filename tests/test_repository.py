@@ -392,6 +392,25 @@ def _leads(page: Path, link: str) -> bool:
     return heading in {re.sub(r"[^\w -]", "", each).lower().replace(" ", "-") for each in headings}
 
 
+SIGN = re.compile(r"§\d(?:\.\d)?")
+
+
+def test_every_section_that_is_cited_is_in_the_guide() -> None:
+    sections = set(re.findall(r"(?m)^#+ (§\S+)$", (ROOT / "docs" / "guide.md").read_text()))
+    files = [path for suffix in ("py", "sql", "toml", "ipynb", "j2") for path in PACKAGE.rglob(f"*.{suffix}")]
+    files += [*ROOT.glob("notebooks/*.ipynb"), *ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]
+    cited = {sign: path.name for path in files for sign in SIGN.findall(path.read_text())}
+    assert len(cited) > 20
+    assert {sign: name for sign, name in cited.items() if sign not in sections} == {}
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/snapshots.md", "docs/corrections.md", "docs/audit.md"])
+def test_a_section_leads_to_the_guide(page: str) -> None:
+    prose = re.sub(r"(?s)```.*?```|`[^`\n]*`", "", (ROOT / page).read_text())
+    assert [sign for sign in SIGN.findall(prose) if f"[{sign}](" not in prose] == []
+    assert "guide.md#" in prose
+
+
 @pytest.mark.parametrize("link", ["docs/nowhere.md", "README.md#nowhere", "#nowhere"])
 def test_a_link_to_nowhere_is_seen(link: str) -> None:
     assert not _leads(ROOT / "README.md", link)
