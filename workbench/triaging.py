@@ -148,9 +148,9 @@ class Triaging(Looking, Planning):
         reverts, loses, why = None, None, ""
         try:
             bad = [run.run] if run is not None and run.mode != "dry" else []
-            came_after = self.history.since(chosen.snapshot, bad, limit=1).facts
-            loses = came_after["lost"]
-            reverts = sum(sum(counts.values()) for counts in came_after["differs"].values()) - loses
+            came_after = self.history.losses(chosen.snapshot, bad, limit=1).facts
+            loses = came_after["total"]
+            reverts = came_after["differing"] - loses
         except WorkbenchError as error:
             why = str(error)
         return ways.level_2(

@@ -24,40 +24,36 @@ def statuses(answer: Answer) -> list[tuple[str, Any]]:
 
 
 def test_no_snapshot_is_said_and_is_never_green(club: Ground) -> None:
-    wb = club.open()
-    found = wb.history.since()
-    assert statuses(found) == [("not run", None)] * 2
-    assert found.facts == {"snapshot": None}
-    assert "There is no snapshot of demo" in page(found)
-    assert "workbench snapshot create" in page(found)
+    history = club.open().history
+    for found in (history.differences(""), history.losses("")):
+        assert statuses(found) == [("not run", None)]
+        assert found.facts == {"snapshot": None}
+        assert "There is no snapshot of demo" in page(found)
+        assert "workbench snapshot create" in page(found)
     with pytest.raises(UsageError):
-        wb.history.since("backup_20200101_000000")
+        history.losses("backup_20200101_000000")
 
 
 def test_what_differs_and_what_a_restore_would_lose(club: Ground, dialect: str) -> None:
-    wb = club.open()
-    first = wb.snapshots.create(reason="before <b>work</b>")
-    nothing = wb.history.since()
-    assert statuses(nothing) == [("pass", 0), ("pass", 0)]
-    assert len(nothing.next_steps) == 1
+    history = club.open().history
+    first = club.open().snapshots.create(reason="before <b>work</b>")
+    nothing = [history.differences(""), history.losses("")]
+    assert [statuses(found) for found in nothing] == [[("pass", 0)]] * 2
     work(club, dialect)
-    found = wb.history.since()
-    assert found.facts["snapshot"] == first.snapshot
-    alone = wb.history.differences(first.snapshot).facts
-    assert set(found.facts["differs"]) == set(alone["tables"]["table"])
-    pd.testing.assert_frame_equal(found.tables.authors, alone["authors"])
-    assert found.facts["lost"] == wb.history.losses(first.snapshot).facts["total"] == 4
-    assert statuses(found) == [("warn", 4), ("warn", 4)]
-    shown = page(found)
-    assert "before &lt;b&gt;work" in shown
-    assert REGISTRATIONS[dialect] in shown
-    assert "--run BAD_RUN" in shown
-    assert "5550001111" in shown
-    masked = page(club.open(unmask=False).history.since())
-    assert REGISTRATIONS[dialect] in masked
-    assert "5550001111" not in masked
-    assert "2 changed" in svg(found.figures.changes)
-    assert "unknown" in svg(found.figures.whose)
+    changed, lost = history.differences(""), history.losses("")
+    assert changed.facts["snapshot"] == lost.facts["snapshot"] == first.snapshot
+    assert (lost.facts["total"], lost.facts["differing"]) == (4, changed.facts["authors"]["rows"].sum())
+    assert [statuses(found) for found in (changed, lost)] == [[("warn", 4)]] * 2
+    for found in (changed, lost):
+        assert REGISTRATIONS[dialect] in page(found)
+        assert "5550001111" in page(found)
+    assert "snapshot losses" in page(changed)
+    masked = club.open(unmask=False).history
+    for found in (masked.differences(""), masked.losses("")):
+        assert REGISTRATIONS[dialect] in page(found)
+        assert "5550001111" not in page(found)
+    assert "2 changed" in svg(changed.figures.changes)
+    assert "unknown" in svg(changed.figures.whose)
 
 
 @pytest.mark.parametrize("rows", [0, 1, 41])

@@ -41,7 +41,7 @@ Values = dict[str, str | None]
 
 _SLICE = 1 << 18  # rows of a side, their keys and digests, that are held at a time
 _BUCKETS, _FEW = 1 << 18, 4  # the most buckets, and the rows that are in each as long as there are fewer
-_CHUNK = 50_000  # changed rows, a digest for each of some twenty columns
+_CHUNK = 20_000  # changed rows, whole, of both sides
 
 
 @dataclass(frozen=True)
@@ -278,12 +278,10 @@ class Comparison:
         shape = self.tables[table].shape
         was = rows_of(self.before, shape, keys) if self.before and kind != "added" else {}
         now = rows_of(self.now, shape, keys) if kind != "removed" else {}
-        both = [key for key in keys if key in was and key in now]
-        changed = dict(zip(both, _differing(self.before, self.now, shape, both), strict=True)) if both else {}
         for key in keys:
             one, other = was.get(key), now.get(key)
             if one and other:
-                names = [name for name, differs in zip(shape.columns, changed[key], strict=True) if differs]
+                names = _changed(shape, one, other)
                 one, other = ({name: row[name] for name in names} for row in (one, other))
             yield one, other
 
@@ -411,28 +409,19 @@ def _compare(before: Side | None, now: Side, difference: TableDifference) -> Non
     for kind in KINDS:
         difference.keys(kind).sort()
     for chunk in in_chunks(difference.changed, _CHUNK):
-        counts = _differing(before, now, shape, chunk).sum(axis=0)
-        difference.columns.update({name: int(n) for name, n in zip(shape.columns, counts, strict=True) if n})
+        was, has = _of_both(partial(rows_of, shape=shape, keys=chunk, names=shape.columns), before, now)
+        difference.columns.update(name for key in chunk for name in _changed(shape, was[key], has[key]))
 
 
-def _differing(before: Side | None, now: Side, shape: Shape, keys: Sequence[str]) -> NDArray[np.bool_]:
-    """Tell for rows that are in both, and for each column compared, whether it differs: rows by columns."""
-    was, has = _of_both(partial(_column_digests, shape=shape, keys=keys), before, now)
-    different: NDArray[np.bool_] = was != has
-    return different
+def _changed(shape: Shape, was: Values, now: Values) -> list[str]:
+    """Return the columns of a row that are not as they were."""
+    return [name for name in shape.columns if was[name] != now[name]]
 
 
 def _of_both(ask: Callable[[Side], Any], *sides: Side | None) -> list[Any]:
     """Ask both sides at the same time; nothing is known of one that is not there."""
     with ThreadPoolExecutor(2) as threads:
         return list(threads.map(lambda side: ask(side) if side else {}, sides))
-
-
-def _gathered(side: Side, rows: sql.Composed) -> tuple[list[str], bytes]:
-    """Return the keys ``k`` of some rows, and their bytes ``d`` in one piece: in the same order."""
-    query = sql.SQL("SELECT array_agg(k), string_agg(d, '') FROM ({}) t").format(rows)
-    keys, digests = side.connection.execute(query, binary=True).fetchone() or (None, None)
-    return keys or [], digests or b""
 
 
 def _bucket_digests(side: Side, shape: Shape, bucket: sql.Composed, buckets: int) -> NDArray[np.int64]:
@@ -451,28 +440,21 @@ def _bucket_digests(side: Side, shape: Shape, bucket: sql.Composed, buckets: int
 def _digests(side: Side, shape: Shape, within: sql.Composed) -> dict[str, int]:
     """Return the digest of each row of a slice by its key; of rows without one how many there are of a kind."""
     digest = shape.hash(shape.columns) if shape.key else sql.SQL("count(*)")
-    rows = sql.SQL("SELECT {} AS k, int8send({}) AS d FROM {} t WHERE {} {}").format(
-        shape.key_text, digest, side.place(shape.table), within, sql.SQL("" if shape.key else "GROUP BY 1")
+    query = sql.SQL(
+        "SELECT array_agg(k), string_agg(int8send(d), '') FROM (SELECT {} AS k, {} AS d FROM {} t WHERE {} {}) t"
+    ).format(
+        *(shape.key_text, digest, side.place(shape.table), within),
+        sql.SQL("" if shape.key else "GROUP BY 1"),
     )
-    keys, digests = _gathered(side, rows)
-    found = dict(zip(keys, np.frombuffer(digests, ">i8").tolist(), strict=True))
+    keys, digests = side.connection.execute(query, binary=True).fetchone() or (None, None)
+    keys = keys or []
+    found = dict(zip(keys, np.frombuffer(digests or b"", ">i8").tolist(), strict=True))
     if len(found) < len(keys) or None in found:
         raise WorkbenchError(
             f"Rows of {shape.table} in {side.connection.info.dbname} cannot be told apart by {', '.join(shape.key)}.",
             "The table's key was changed since the snapshot: compare the other tables with --table.",
         )
     return found
-
-
-def _column_digests(side: Side, shape: Shape, keys: Sequence[str]) -> NDArray[np.int64]:
-    """Return the digests of some rows' columns: rows, in the order of the keys, by columns."""
-    cells = sql.SQL(" || ").join(sql.SQL("int8send({})").format(shape.hash([name])) for name in shape.columns)
-    rows = sql.SQL("SELECT {} AS k, {} AS d FROM {} t WHERE {}").format(
-        shape.key_text, cells, side.place(shape.table), shape.among(keys)
-    )
-    found, digests = _gathered(side, rows)
-    places = {key: place for place, key in enumerate(found)}
-    return np.frombuffer(digests, ">i8").reshape(-1, len(shape.columns))[[places[key] for key in keys]]
 
 
 def _tables_in(snapshot: Snapshot, schema: str, settings: Settings) -> set[str]:

@@ -66,7 +66,7 @@ def losses_of(replay: Replay, limit: int) -> dict[str, Any]:
     -------
     dict
         ``snapshot``; ``runs``, whose doing is not counted: it is what the restore is for;
-        ``total``: how many rows would be lost, whether or not a replay puts them back;
+        ``total``: how many rows would be lost, whether or not a replay puts them back; ``differing``: how many differ at all;
         ``tables``: ``table``, rows ``added``, ``changed`` and ``removed`` since, and of these the ``conflicts`` (rows and
         values that a replay cannot put back, or that a run wrote too) and what is ``unresolved``;
         ``authors`` and ``rows`` as of `differences_of`; ``conflicts`` and ``unresolved`` as a replay would list them.
@@ -95,6 +95,7 @@ def losses_of(replay: Replay, limit: int) -> dict[str, Any]:
         "snapshot": replay.snapshot,
         "runs": replay.names,
         "total": sum(map(len, cells.values())) + len(unresolved),
+        "differing": sum(difference.rows for difference in replay.comparison.different),
         "tables": pd.DataFrame(summary, columns=["table", *back, "conflicts", "unresolved"]),
         **_whose(replay.authors, cells, limit),
         "conflicts": pd.DataFrame(conflicts, columns=named),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
@@ -16,7 +16,7 @@ from workbench.checks.finding import Finding
 from workbench.covering import answering
 from workbench.errors import DocumentError, UsageError, WrongEnvironment
 from workbench.history.authors import UNKNOWN, Authors
-from workbench.history.differences import KINDS, Progress, compared, opened_side, side_of
+from workbench.history.differences import Progress, compared, opened_side, side_of
 from workbench.history.ledger import differences_of, losses_of
 from workbench.history.plan import Replay
 from workbench.murmurant.importers import Strength
@@ -86,20 +86,35 @@ class History:
         in_full : bool
             Whether every row is compared, whatever the snapshot's own digests say.
         """
-        first = self._snapshot(snapshot, before)
+        if (first := self._snapshot(snapshot, before)) is None:
+            return self._without_snapshot(_UNEXPLAINED)
         with self._compared(first, other, tables, in_full, progress) as authors:
             facts = differences_of(authors, first.name, str(other or ""), tables, limit)
         since = f"between {first.name} and {other}" if other else f"since {first.name}"
-        why, same = facts["compared_in_full_because"], len(facts["same"])
+        why, same, whose = facts["compared_in_full_because"], len(facts["same"]), facts["authors"]
+        nobody = whose.loc[whose["who"] == UNKNOWN, ["table", "change", "rows"]].rename(
+            columns={"table": "key"}
+        )
+        unexplained = _UNEXPLAINED(
+            "warn" if len(nobody) else "pass", int(nobody["rows"].sum()), nobody.reset_index(drop=True)
+        )
         if facts["tables"].empty:
-            return Answer(f"Nothing changed {since}: {same} tables are as they were.", facts=facts)
-        given = f"--before {before}" if before else shlex.quote(str(snapshot))
+            said = f"Nothing changed {since}: {same} tables are as they were."
+            return Answer(said, findings=[unexplained], facts=facts, sample=0)
+        given = f"--before {before}" if before else shlex.quote(str(snapshot or first.name))
         step = Step("What a restore would lose", f"snapshot losses {given} --run RUN_ID")
+        parts = _parts(facts, f"What changed {since} ({same} other tables are as they were)")
+        parts |= {
+            "changes": partial(differences_chart, facts["tables"]),
+            "whose": partial(authors_chart, whose),
+        }
         return Answer(
             f"Every row was compared: {why}." if why else "",
-            _parts(facts, f"What changed {since} ({same} other tables are as they were)"),
-            next_steps=() if other else [step],
-            facts=facts,
+            parts,
+            [unexplained],
+            () if other else [step],
+            facts,
+            sample=0,
             code=1,
         )
 
@@ -115,7 +130,8 @@ class History:
         progress: Progress | None = None,
     ) -> Answer:
         """Tell what a restore to a snapshot would lose: all that was done since but the doing of the bad runs."""
-        first = self._snapshot(snapshot, before)
+        if (first := self._snapshot(snapshot, before)) is None:
+            return self._without_snapshot(_LOSES)
         try:
             _ = self.wb.reports
         except DocumentError as error:
@@ -126,91 +142,33 @@ class History:
         with self._replay(first, runs, min_evidence=min_evidence, progress=progress) as replay:
             facts = losses_of(replay, limit)
         but = f" but the doing of {', '.join(facts['runs'])}" if runs else ""
-        if not facts["total"]:
-            return Answer(f"A restore to {first.name} would lose nothing{but}.", facts=facts)
-        given = f"--before {before}" if before else f"--snapshot {shlex.quote(str(snapshot))}"
-        return Answer(
-            parts=_lost_parts(facts, f"A restore to {first.name} would lose {facts['total']:,} rows{but}"),
-            next_steps=[_replay_step(given, facts["runs"])] if runs else (),
-            facts=facts,
-            code=1,
+        lost = facts["total"]
+        finding = _LOSES("warn" if lost else "pass", lost, facts["tables"].rename(columns={"table": "key"}))
+        if not lost:
+            said = f"A restore to {first.name} would lose nothing{but}."
+            return Answer(said, findings=[finding], facts=facts, sample=0)
+        named = " ".join(f"--run {run}" for run in facts["runs"] or ["BAD_RUN"])
+        given = f"--before {before}" if before else f"--snapshot {shlex.quote(str(snapshot or first.name))}"
+        steps = [
+            Step("Perhaps no restore is needed; the ways out side by side", "triage"),
+            Step("Before the restore, plan what is put back after it", f"plan replay {given} {named}"),
+        ]
+        parts = _parts(facts, f"A restore to {first.name} would lose {lost:,} rows{but}")
+        parts["conflicts"] = Table(facts["conflicts"], "Conflicts: could not be put back", "", limit=_MANY)
+        parts["unresolved"] = Table(facts["unresolved"], "Unresolved", "", limit=_MANY)
+        return Answer("", parts, [finding], steps if runs else steps[:1], facts, sample=0, code=1)
+
+    def _without_snapshot(self, finding: Callable[..., Finding]) -> Answer:
+        missing = finding(
+            "not run", reason=f"There is no snapshot of {self.wb.environment.name} to compare with."
         )
-
-    @answering
-    def since(
-        self,
-        snapshot: str | Path = "",
-        runs: Sequence[str] = (),
-        *,
-        before: str | None = None,
-        limit: int = SHOWN,
-        progress: Progress | None = None,
-    ) -> Answer:
-        """Compare a snapshot, else the latest, with the database once: what differs, and what a restore would lose.
-
-        Where there is no snapshot at all, its findings are ``not run``.
-        """
-        environment = self.wb.environment.name
-        if not snapshot and not before and not list_snapshots(self.wb.settings.backups, environment):
-            missing = f"There is no snapshot of {environment} to compare with."
-            findings = [finding("not run", reason=missing) for finding in (_LOSES, _UNEXPLAINED)]
-            rows = [(finding.check, finding.status, finding.reason) for finding in findings]
-            return Answer(
-                f"{missing} Any archive of pg_dump can be named instead.",
-                {"findings": Table(pd.DataFrame(rows, columns=["check", "status", "reason"]))},
-                findings,
-                next_steps=[Step("Take a snapshot", "snapshot create --reason TEXT")],
-                facts={"snapshot": None},
-            )
-        first = self._snapshot(snapshot or (None if before else "latest"), before)
-        with self._replay(first, runs, progress=progress) as replay:
-            lost = losses_of(replay, limit)
-            differing = differences_of(replay.authors, first.name, "", (), limit)
-        tables, authors = differing["tables"], differing["authors"]
-        nobody = authors[authors["who"] == UNKNOWN][["table", "change", "rows"]].reset_index(drop=True)
-        nobody, losing = (frame.rename(columns={"table": "key"}) for frame in (nobody, lost["tables"]))
-        given = f"--before {before}" if before else f"--snapshot {snapshot or first.name}"
-        counts = {kind: int(tables[kind].sum()) for kind in KINDS}
-        summary = {
-            "Snapshot": _about(first, before),
-            "Since then": ", ".join(f"{count:,} {kind}" for kind, count in counts.items())
-            + f", in {len(tables)} tables; {len(differing['same'])} are as they were",
-            "The bad runs": ", ".join(lost["runs"]) or "none was named: everything since then counts as work",
-            "A restore would lose": f"{lost['total']:,} rows"
-            + (" that are not the bad runs' doing" if runs else ""),
-            "Cannot be put back after it": f"{len(lost['conflicts']):,} conflicts, {len(lost['unresolved']):,} undecided",
-        }
-        if why := differing["compared_in_full_because"]:
-            summary["Every row was compared"] = why
-        parts: dict[str, Part] = {"summary": summary}
-        if len(tables):
-            parts["changes"] = partial(differences_chart, tables)
-            parts["whose"] = partial(authors_chart, authors)
-        parts |= _parts(differing, "Tables that differ")
-        parts |= {f"lost_{name}": part for name, part in _lost_parts(lost, "Lost by a restore").items()}
-        steps = [Step("Nothing would be lost by a restore to it.")]
-        if lost["total"]:
-            named = _named(lost["runs"] or ["BAD_RUN"])
-            steps = [
-                *([] if runs else [Step("Name the bad runs, so that their doing is not counted as work.")]),
-                Step("Perhaps no restore is needed; the ways out side by side", "triage"),
-                _replay_step(given, lost["runs"] or ["BAD_RUN"]),
-                Step("Then ask for the restore", f"snapshot restore {first.name} {named}"),
-            ]
+        told = pd.DataFrame([{name: getattr(missing, name) for name in ("check", "status", "reason")}])
         return Answer(
-            f"A restore to {first.name} would lose {lost['total']:,} rows.",
-            parts,
-            [
-                _LOSES("warn" if lost["total"] else "pass", lost["total"], losing),
-                _UNEXPLAINED("warn" if len(nobody) else "pass", int(nobody["rows"].sum()), nobody),
-            ],
-            steps,
-            {
-                "snapshot": first.name,
-                "runs": lost["runs"],
-                "differs": tables[["table", *KINDS]].set_index("table").to_dict("index"),
-                "lost": lost["total"],
-            },
+            f"{missing.reason} Any archive of pg_dump can be named instead.",
+            {"findings": Table(told)},
+            [missing],
+            next_steps=[Step("Take a snapshot", "snapshot create --reason TEXT")],
+            facts={"snapshot": None},
         )
 
     def plan_replay(
@@ -238,7 +196,8 @@ class History:
             raise UsageError(
                 "No run is named whose doing is not to be put back.", "Name it with --run RUN_ID."
             )
-        first = self._snapshot(snapshot, before)
+        if (first := self._snapshot(snapshot, before)) is None:
+            raise UsageError("There is no snapshot to put back to.", "`workbench snapshot create` takes one.")
         with self._replay(first, runs, on_conflict, min_evidence, progress) as replay:
             sha256 = f", SHA-256 {first.manifest.sha256}" if first.manifest and first.manifest.sha256 else ""
             evidence = [f"run {run.run}: {run.evidence}" for run in replay.bad]
@@ -280,7 +239,9 @@ class History:
             live = stack.enter_context(self.wb.reading())
             now = side_of(live, schema.catalogue.schema)
             if other is not None:
-                now = stack.enter_context(opened_side(self._snapshot(other), now, settings))
+                later = self._snapshot(other)
+                assert later is not None
+                now = stack.enter_context(opened_side(later, now, settings))
             comparison = stack.enter_context(
                 compared(
                     snapshot, now, schema.catalogue, settings, only=only, in_full=in_full, progress=progress
@@ -288,8 +249,13 @@ class History:
             )
             yield Authors(live, schema, runs, comparison, snapshot.taken_at)
 
-    def _snapshot(self, name: str | Path | None, before: str | None = None) -> Snapshot:
+    def _snapshot(self, name: str | Path | None, before: str | None = None) -> Snapshot | None:
+        """Find a snapshot of this database; the latest where its name is empty, None where there is no such."""
         wb = self.wb
+        if name == "":
+            if not before and not list_snapshots(wb.settings.backups, wb.environment.name):
+                return None
+            name = None if before else "latest"
         snapshot = state_before(name, before, settings=wb.settings, live=wb.database)
         if snapshot.manifest is not None:
             target = snapshot.manifest.target
@@ -300,25 +266,6 @@ class History:
                     f"Give one of this database, or name the other with --environment {target.environment}.",
                 )
         return snapshot
-
-
-def _named(runs: Sequence[str]) -> str:
-    return " ".join(f"--run {run}" for run in runs)
-
-
-def _replay_step(given: str, runs: Sequence[str]) -> Step:
-    return Step("Before the restore, plan what is put back after it", f"plan replay {given} {_named(runs)}")
-
-
-def _about(snapshot: Snapshot, before: str | None) -> str:
-    """Say which state this is: when it was taken, by whom and why, as far as it says."""
-    if before:
-        return f"the environment {before}"
-    kept = snapshot.manifest
-    told = [f"{snapshot.taken_at:%Y-%m-%d %H:%M} UTC" if snapshot.taken_at else "nobody wrote down when"]
-    if kept is not None:
-        told += [f"by {kept.created_by}"] * bool(kept.created_by) + [kept.reason or ""] * bool(kept.reason)
-    return f"{snapshot.name}: {', '.join(told)}"
 
 
 def _parts(facts: dict[str, Any], caption: str) -> dict[str, Part]:
@@ -336,12 +283,4 @@ def _parts(facts: dict[str, Any], caption: str) -> dict[str, Part]:
         "tables": Table(facts["tables"], caption),
         "authors": Table(facts["authors"], "Who did it, by the evidence"),
         "rows": Table(shown, "Rows, some of each table", "", limit=_MANY),
-    }
-
-
-def _lost_parts(facts: dict[str, Any], caption: str) -> dict[str, Part]:
-    return {
-        **_parts(facts, caption),
-        "conflicts": Table(facts["conflicts"], "Conflicts: could not be put back", "", limit=_MANY),
-        "unresolved": Table(facts["unresolved"], "Unresolved", "", limit=_MANY),
     }
