@@ -1,165 +1,148 @@
-"""``workbench tiers`` and ``workbench plan tiers`` as their user meets them."""
+"""``workbench tiers``, ``workbench plan tiers`` and the report as their user meets them."""
 
 from __future__ import annotations
 
 import json
-import sys
+import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
+import pandas as pd
 import pytest
 
-from tests.conftest import Clubs, Ground
-from tests.tiers.conftest import RIGHT
-from tests.tiers.test_review import give, mapping_of, some
-from workbench.cli.main import main
+from tests.commands import Shell
+from tests.commands import at as at
+from tests.commands import shell as shell
+from tests.conftest import Ground
+from tests.reporting.conftest import settings_for
+from tests.reporting.test_charts import svg
+from tests.reporting.test_runner import self_contained
+from tests.tiers.conftest import RIGHT, Written, give, mapping_of, rename, some
+from workbench.reporting import tier_matrix_chart
+from workbench.reporting.runner import run_report
+
+At = Callable[..., Shell]
 
 
-class Done(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-
-Run = Callable[..., Done]
-
-
-@pytest.fixture
-def at(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[..., Run]:
-    """Run the command against a club, in an empty folder, in this process."""
-
-    def bind(club: Ground, *, mapping: bool = True) -> Run:
-        line = f'tier_mapping = "{club.club.imports}/membership.yaml"\n' if mapping else ""
-        (tmp_path / "workbench.toml").write_text(
-            f'operator = "dana"\n[environments.club]\nkind = "demo"\nurl_env = "CLUB_URL"\n{line}'
-        )
-        monkeypatch.chdir(tmp_path)
-        monkeypatch.setenv("CLUB_URL", club.url)
-        monkeypatch.delenv("WORKBENCH_CONFIG", raising=False)
-
-        def run(*arguments: str) -> Done:
-            monkeypatch.setattr(sys, "argv", ["workbench", *arguments, "-e", "club"])
-            with pytest.raises(SystemExit) as ended:
-                main()
-            return Done(int(ended.value.code or 0), *capsys.readouterr())
-
-        return run
-
-    return bind
-
-
-def test_clean_then_broken_then_corrected(club: Ground, at: Callable[..., Run]) -> None:
-    run = at(club)
+def test_clean_then_broken_then_corrected(guide: Ground, at: At) -> None:
+    run = at(guide)
     clean = run("tiers")
-    assert clean.code == 0, clean.err
-    assert "Every member has the tier of their level." in clean.out
-    assert "club (demo)" in clean.err
-    keys = some(club, "Alumni", 4)
-    give(club, keys, "LAPSED")
+    assert clean.returncode == 0, clean.stderr
+    assert "Every member has the tier of their level." in clean.stdout
+    give(guide, some(guide, "Alumni", 2), "LAPSED")
     broken = run("tiers")
-    assert broken.code == 1
-    assert "✗ 4" in broken.out
-    assert "! 4 members have another tier than their level says, or none." in broken.out
-    assert "plan tiers -e club" in broken.out
-    told = json.loads(run("tiers", "--json").out)
-    assert (told["kind"], told["wrong"], told["none"], told["everybody"]) == ("tier", 4, 0, None)
+    assert broken.returncode == 1
+    for words in ("✗ 2", "! 2 members have another tier", "plan tiers -e club"):
+        assert words in broken.stdout
+    told = json.loads(run("tiers", "--json").stdout)
+    assert (told["kind"], told["wrong"], told["none"], told["everybody"]) == ("tier", 2, 0, None)
     assert {"distribution", "matrix", "unknown_levels", "unknown_codes", "mapping"} <= set(told)
-    assert {
-        "level": "Alumni",
-        "expected": "ALUMNI",
-        "actual": "LAPSED",
-        "members": 4,
-        "finding": "wrong",
-    } in told["matrix"]
-    plan = json.loads(run("plan", "tiers", "--json", "--reason", "as the board decided").out)
-    assert plan["changes"] == {"Member": {"update": 4}}
+    row = {"level": "Alumni", "expected": "ALUMNI", "actual": "LAPSED", "members": 2, "finding": "wrong"}
+    assert row in told["matrix"]
+    plan = json.loads(run("plan", "tiers", "--json", "--reason", "as the board decided").stdout)
+    assert plan["changes"] == {"Member": {"update": 2}}
     assert {"plan", "digest", "kept", "conflicts", "unresolved"} <= set(plan)
-    assert run("approve", plan["id"], "--digest", plan["digest"], "--as", "robin").code == 0
-    assert run("apply", plan["id"], "--yes").code == 0
-    assert run("tiers").code == 0
+    assert run("approve", plan["id"], "--digest", plan["digest"], "--as", "robin").returncode == 0
+    assert run("apply", plan["id"], "--yes").returncode == 0
+    assert run("tiers").returncode == 0
     nothing = run("plan", "tiers")
-    assert nothing.code == 3
-    assert "Nothing to correct" in nothing.err
-    shown = run("audit", "--action", "migration:tiers", "--json")
-    assert json.loads(shown.out)["entries"][0]["metadata"]["corrected"] == {"LAPSED -> ALUMNI": 4}
-    assert len(json.loads(shown.out)["entries"][0]["metadata"]["configuration_sha256"]) == 64
+    assert (nothing.returncode, "Nothing to correct" in nothing.stderr) == (3, True)
+    shown = json.loads(run("audit", "--action", "migration:tiers", "--json").stdout)
+    assert shown["entries"][0]["metadata"]["corrected"] == {"LAPSED -> ALUMNI": 2}
 
-
-def test_without_a_mapping_it_is_not_green(clubs: Clubs, at: Callable[..., Run]) -> None:
-    run = at(clubs.clone("guide"), mapping=False)
-    done = run("tiers")
-    assert done.code == 1
-    assert "NEWCOMER" in done.out
-    assert "no tier mapping is configured" in done.out
-    assert json.loads(run("tiers", "--json").out)["matrix"] is None
-    refused = run("plan", "tiers")
-    assert (refused.code, "--mapping FILE" in refused.err) == (2, True)
-
-
-def test_bad_configurations_are_wrong_usage(clubs: Clubs, at: Callable[..., Run], tmp_path: Path) -> None:
-    club = clubs.clone("guide")
-    give(club, some(club, "Alumni", 4), "LAPSED")
-    run, path = at(club), tmp_path / "m.yaml"
-    for text, words in (
-        ("", "is empty"),
-        ("membership_status_maping: {A: B}", "may be meant"),
-        ("membership_status_mapping: {A: B, A: C}", "twice"),
-        ("{", "cannot be read as YAML"),
-    ):
-        path.write_text(text)
-        for command in (("tiers",), ("plan", "tiers")):
-            done = run(*command, "--mapping", str(path))
-            assert (done.code, words in done.err, done.out) == (2, True, ""), (text, done)
-    for command in (("tiers",), ("plan", "tiers")):
-        assert run(*command, "--mapping", "nowhere.yaml").code == 2
-    path.write_text(mapping_of({**RIGHT, "Alumni": "ALUMNUS"}))
-    unknown = run("plan", "tiers", "--mapping", str(path))
-    assert (unknown.code, "nearest: ALUMNI" in unknown.err) == (2, True)
-    named = run("tiers", "--mapping", str(path))
-    assert named.code == 1  # a finding of the investigation
-    assert "The tier 'ALUMNUS' (for Alumni) does not exist here; nearest: ALUMNI." in named.out
-    assert "First put the configuration right" in named.out
-    assert run("plan", "tiers", "--level", "alumni").code == 2
-    assert run("plan", "tiers", "--reason", " ").code == 2
-    assert not list(tmp_path.glob(".workbench/plans/*"))
-
-
-def test_an_unknown_level_is_named_and_refused(club: Ground, at: Callable[..., Run]) -> None:
-    hostile = "3rd\tYear\x1b[31m dana@example.org"
-    club.execute(
-        'UPDATE "Member" SET "waMembershipLevelRaw" = %s WHERE "waMembershipLevelRaw" = %s',
-        "3rd Year",
-        "Third Year",
-    )
-    club.execute(
-        'UPDATE "Member" SET "waMembershipLevelRaw" = %s WHERE "waMembershipLevelRaw" = %s', hostile, "Lapsed"
-    )
-    give(club, some(club, "Alumni", 1), "LAPSED")
-    run = at(club)
-    done = run("tiers")
-    assert done.code == 1
-    assert "No line maps the level '3rd Year'" in done.out
-    assert "nearest: 'Third Year'" in done.out
-    assert "\x1b" not in done.out
-    assert "dana@" not in done.out
-    assert "dana@example.org" in run("tiers", "--unmask", "--json").out
-    refused = run("plan", "tiers")
-    assert (refused.code, "nearest: 'Third Year'" in refused.err, "\x1b" in refused.err) == (3, True, False)
-    assert run("plan", "tiers", "--level", "Alumni").code == 0
-
-
-def test_many_tiers_are_listed_below_each_other(clubs: Clubs, at: Callable[..., Run]) -> None:
-    club = clubs.clone("guide")
-    members = [str(key) for key in club.ask('SELECT id FROM "Member" ORDER BY id LIMIT 9')]
+    members = [str(key) for key in guide.ask('SELECT id FROM "Member" ORDER BY id LIMIT 9')]
     for number, key in enumerate(members):
-        club.execute(
+        guide.execute(
             """INSERT INTO "MembershipTier" (id, code, name, "updatedAt") VALUES (%s, %s, '', now())""",
             *(str(number), f"T{number}"),
         )
-        club.execute('UPDATE "Member" SET "membershipTierId" = %s WHERE id = %s', str(number), key)
-    done = at(club)("tiers")
-    assert done.code == 1
-    assert "level\texpected\tactual\tmembers\tfinding" in done.out
+        guide.execute('UPDATE "Member" SET "membershipTierId" = %s WHERE id = %s', str(number), key)
+    many = run("tiers")  # listed below each other
+    assert (many.returncode, "level\texpected\tactual\tmembers\tfinding" in many.stdout) == (1, True)
+
+
+def test_wrong_usage_and_what_is_not_configured(guide: Ground, at: At, tmp_path: Path) -> None:
+    give(guide, some(guide, "Alumni", 2), "LAPSED")
+    run, path = at(guide), tmp_path / "m.yaml"
+    path.write_text("membership_status_mapping: {A: B, A: C}")
+    for file in (str(path), "nowhere.yaml"):
+        for command in (("tiers",), ("plan", "tiers")):
+            done = run(*command, "--mapping", file)
+            assert (done.returncode, file in done.stderr, done.stdout) == (2, True, "")
+    path.write_text(mapping_of({**RIGHT, "Alumni": "ALUMNUS"}))
+    unknown = run("plan", "tiers", "--mapping", str(path))
+    assert (unknown.returncode, "nearest: ALUMNI" in unknown.stderr) == (2, True)
+    named = run("tiers", "--mapping", str(path))
+    assert (named.returncode, "First put the configuration right" in named.stdout) == (1, True)
+    assert run("plan", "tiers", "--level", "alumni").returncode == 2
+    assert run("plan", "tiers", "--reason", " ").returncode == 2
+    assert not list(tmp_path.glob(".workbench/plans/*"))
+    settings = (tmp_path / "workbench.toml").read_text()
+    (tmp_path / "workbench.toml").write_text(re.sub("tier_mapping.*\n", "", settings))
+    done = run("tiers")
+    assert (done.returncode, "NEWCOMER" in done.stdout) == (1, True)
+    assert "no tier mapping is configured" in done.stdout
+    assert json.loads(run("tiers", "--json").stdout)["matrix"] is None
+    refused = run("plan", "tiers")
+    assert (refused.returncode, "--mapping FILE" in refused.stderr) == (2, True)
+
+
+HOSTILE = "3rd\tYear\x1b[31m <b>of</b> dana@example.org"
+
+
+def test_an_unknown_level_is_named_refused_and_masked(guide: Ground, at: At) -> None:
+    rename(guide, "Third Year", "3rd Year")
+    rename(guide, "Lapsed", HOSTILE)
+    give(guide, some(guide, "Alumni", 1), "LAPSED")
+    run = at(guide)
+    done = run("tiers")
+    assert done.returncode == 1
+    assert "No line maps the level '3rd Year'" in done.stdout
+    assert "nearest: 'Third Year'" in done.stdout
+    assert not {"\x1b", "dana@"} & {sign for sign in ("\x1b", "dana@") if sign in done.stdout}
+    assert "dana@example.org" in run("tiers", "--unmask", "--json").stdout
+    refused = run("plan", "tiers")
+    assert (refused.returncode, "nearest: 'Third Year'" in refused.stderr, "\x1b" in refused.stderr) == (
+        *(3, True, False),
+    )
+    assert run("plan", "tiers", "--level", "Alumni").returncode == 0
+
+
+def test_the_report(application: Ground, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = settings_for(application.url, tmp_path, monkeypatch, imports=application.imports)
+    give(application, some(application, "Alumni", 2), "LAPSED")
+    rename(application, "Third Year", HOSTILE)
+    made = run_report("tiers", {}, environment="club", settings=settings)
+    page = made.html.read_text(encoding="utf-8")
+    self_contained(page)
+    assert "Are members in the right tier? No." in page
+    assert "workbench plan tiers" in page
+    assert "<b>of" not in page
+    assert "dana@" not in page
+    verdict = json.loads(made.json.read_text(encoding="utf-8"))
+    assert {each["check"]: each["status"] for each in verdict["findings"]} == {
+        "tiers-all-the-same": "pass",
+        "tiers-missing": "pass",
+        "tiers-not-seeded": "pass",
+        "tiers-unmapped-level": "fail",
+        "tiers-wrong": "fail",
+    }
+
+
+@pytest.mark.parametrize("size", [0, 2, 40])
+def test_the_matrix_is_drawn_at_any_size(size: int, written: Written) -> None:
+    codes = [f"$x_1$ <script>&\u202e\x00 {'long ' * 20}名前{n}" for n in range(size)]
+    rows = [("level", code, code, 3, "right") for code in codes]
+    rows += [("level", code, None, 1, "none") for code in codes[:2]]
+    rows += [("level", codes[0], code, 2, "wrong") for code in codes[1:]]
+    rows += [(None, None, code, 5, "no level") for code in codes[:1]]
+    matrix = pd.DataFrame(rows, columns=["level", "expected", "actual", "members", "finding"])
+    figure = tier_matrix_chart(matrix)
+    drawn = svg(figure)
+    assert "script" not in re.findall(r"<(\w+)", drawn)
+    assert drawn == svg(tier_matrix_chart(matrix))
+    # Right and wrong differ by more than colour: by a sign, and by the hatch of what is wrong.
+    assert [sign in drawn for sign in ("✓ 3", "✗ 2", "? 5", "<pattern")] == [size > 0] * 4
+    assert ("others" in drawn) is (size > 12)
+    wrong = 0 if not size else 2 + 2 * (size - 1)
+    assert str(figure.get_label()).startswith(f"{wrong} members are not" if size else "Nothing to show")

@@ -9,8 +9,7 @@ import pytest
 
 from tests.conftest import Server, database_at
 from tests.recorded import STATES, load
-from tests.tiers.conftest import RIGHT, Written
-from tests.tiers.test_review import mapping_of
+from tests.tiers.conftest import RIGHT, Written, mapping_of
 from workbench.errors import Refused, UsageError
 from workbench.session import Session
 from workbench.settings import EnvironmentSettings, Settings

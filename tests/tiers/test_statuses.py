@@ -15,8 +15,7 @@ from tests.conftest import Clubs
 from tests.recorded import EXCERPTS, Recording
 from tests.recorded import recording as recording
 from tests.states import state
-from tests.tiers.conftest import RIGHT
-from tests.tiers.test_review import mapping_of
+from tests.tiers.conftest import RIGHT, mapping_of
 
 Open = Callable[..., Recording]
 
@@ -76,8 +75,8 @@ def test_a_level_mapping_gives_statuses_and_ignores_levels(recording: Open) -> N
     assert any("4 members have the status that Wild Apricot itself gave" in note for note in plan["notes"])
 
 
-@pytest.mark.parametrize("file", [IMPORTER, LEVELS])
-def test_tiers_are_not_planned_from_a_status_mapping(recording: Open, file: str) -> None:
+def test_tiers_are_not_planned_from_a_status_mapping(recording: Open) -> None:
+    file = IMPORTER
     named = recording("csv_over_api", f'tier_mapping = "{file}"')  # as the README once had it
     for words in (
         ("plan", "tiers"),
@@ -146,20 +145,13 @@ def test_a_policy_that_switches_tiers_off(recording: Open, tmp_path: Path) -> No
     )
 
 
-@pytest.mark.parametrize(
-    ("name", "code"),
-    [
-        ("csv_over_api", "PROSPECT"),
-        ("csv_over_api", "active"),
-        ("other_time_zone", "PROSPECT"),
-        ("truncated", "lapsed"),
-    ],
-)
-def test_everybody_with_one_status_is_found(recording: Open, name: str, code: str) -> None:
-    mappings = (
-        (f'tier_mapping = "{POLICY}"', f'status_mapping = "{IMPORTER}"') if name == "csv_over_api" else ()
-    )
-    for settings in (mappings, ()):
+def test_everybody_with_one_status_is_found(recording: Open) -> None:
+    mappings = (f'tier_mapping = "{POLICY}"', f'status_mapping = "{IMPORTER}"')
+    for name, code, settings in (
+        ("csv_over_api", "PROSPECT", mappings),
+        ("csv_over_api", "active", ()),
+        ("truncated", "lapsed", ()),
+    ):
         club = recording(name, *settings)
         assert checks(club, "tiers-all-the-same")["tiers-all-the-same"]["status"] == "pass"
         change(club, ONE_STATUS, code)
@@ -184,7 +176,7 @@ def test_one_status_by_right_is_no_fault(recording: Open, tmp_path: Path) -> Non
     assert fires('status_mapping = "default.yaml"')  # what is left when the lines are missing
 
 
-@pytest.mark.parametrize("files", [(POLICY, IMPORTER), (IMPORTER,), (LEVELS,)])
+@pytest.mark.parametrize("files", [(POLICY, IMPORTER), (LEVELS,)])
 def test_everybody_a_prospect_is_corrected_and_taken_back(
     recording: Open, files: tuple[str, ...], tmp_path: Path
 ) -> None:

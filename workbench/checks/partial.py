@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import pandas as pd
 from sqlalchemy import ColumnElement, String, Subquery, bindparam, exists, func, select
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from workbench.checks.finding import culprits
-from workbench.checks.registry import NO_RUNS, Answer, Look, NotRunError, Rows
+from workbench.checks.registry import NO_RUNS, Look, NotRunError, Rows
 from workbench.errors import WorkbenchError
 from workbench.murmurant.importers import Run
 from workbench.murmurant.schema import as_text, same_id
@@ -44,7 +44,7 @@ def runs_interrupted(look: Look) -> Rows:
     ]
 
 
-def records_left_out(look: Look) -> Answer:
+def records_left_out(look: Look) -> pd.DataFrame:
     live = [run for run in look.runs if run.mode == "live" and not run.rolled_back]
     if not live:
         raise NotRunError(NO_RUNS)
@@ -68,8 +68,7 @@ def records_left_out(look: Look) -> Answer:
         raise NotRunError(
             f"Whom an import left out is not known: {', '.join(unknown)}. Give its report with --import-report."
         )
-    table = left_out_frame(left_out).drop(columns="since")
-    return Answer(culprits(table), table.head(look.sample))
+    return left_out_frame(left_out).drop(columns="since")
 
 
 def runs_as_reported(look: Look) -> Rows:

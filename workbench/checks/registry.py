@@ -29,11 +29,13 @@ from workbench.database.connection import frame, raw
 from workbench.database.environment import Environment
 from workbench.errors import SchemaGap, UsageError, nearest
 from workbench.hints import aim
-from workbench.murmurant.canonical import Canonical, Relation, ask
+from workbench.murmurant.canonical import Canonical, Relation, ask, listed
 from workbench.murmurant.importers import Run
 from workbench.murmurant.reports import ImportReport
 from workbench.murmurant.schema import Schema, explain_gap
 from workbench.settings import EnvironmentSettings
+from workbench.tiers.configuration import TierMapping, distinct, read_tier_mapping
+from workbench.tiers.review import TierReview, review_tiers
 
 PACKAGE = Path(__file__).parent.parent
 
@@ -115,6 +117,20 @@ class Look:
         return max(filter(None, ends), default=None)
 
     @cached_property
+    def tiers(self) -> tuple[TierReview, list[str]]:
+        """The tiers as the configurations judge them; one that is wrong silences no other, and is told beside."""
+        mappings: list[TierMapping] = []
+        wrong = []
+        for path in self.settings.mappings:
+            try:
+                mappings = [*distinct([*mappings, read_tier_mapping(path)])]
+            except UsageError as error:
+                wrong.append(str(error))
+        if not self.schema.has("members.level"):
+            mappings = [each for each in mappings if not each.enabled]
+        return review_tiers(self.connection, self.schema, mappings), wrong
+
+    @cached_property
     def canonical(self) -> Canonical:
         """The tables as relations, and with them ``here``, ``runs`` and ``reported``."""
         return Canonical(self.schema, {"here": self._here, "runs": self._runs, "reported": self._reported})
@@ -138,7 +154,7 @@ class Look:
         """Give the live import runs: ``run``, ``importer``, ``status``, ``started``, ``ended``, ``rolled_back``."""
         live = [each for each in self.runs if each.mode == "live"]
         lacking = {} if live else {"": NotRunError(NO_RUNS)}
-        return _listed(
+        return listed(
             {
                 "run": ("text", [each.run for each in live]),
                 "importer": ("text", [each.importer for each in live]),
@@ -161,16 +177,11 @@ class Look:
             if each.record_id
         ]
         names = ("reported_by", "entity", "record_id", "reported_as")
-        return _listed({name: ("text", [row[at] for row in told]) for at, name in enumerate(names)}, {})
+        return listed({name: ("text", [row[at] for row in told]) for at, name in enumerate(names)}, {})
 
 
-@dataclass(frozen=True)
-class Answer:
-    """What a question came to that was asked already: how many culprits, and a sample of them."""
-
-    count: int
-    rows: pd.DataFrame
-    query: str = ""
+Asked = tuple[int, pd.DataFrame, str]
+"""What a question came to: how many culprits, a sample of them, and the SQL."""
 
 
 class Check(BaseModel):
@@ -238,7 +249,7 @@ class Check(BaseModel):
             raise SchemaGap(" Nor: ".join(" ".join(explain_gap(each[0])) for each in lacking))
         look.canonical.require(query, self.without)
 
-    def ask(self, look: Look) -> Answer:
+    def ask(self, look: Look) -> Asked:
         """Ask it; what it cannot do without and is not here is raised."""
         self.require(look, self.sql)
         if self.answer:
@@ -247,16 +258,9 @@ class Check(BaseModel):
         if self.unique:
             concept = self.unique[0].partition(".")[0]
             if look.schema.forbids_twins(concept, *(each.partition(".")[2] for each in self.unique)):
-                return Answer(0, pd.DataFrame())
-        return Answer(
-            *ask(
-                look.connection,
-                look.canonical,
-                self.sql,
-                limit=look.sample,
-                keyed=True,
-                harmless=self.harmless,
-            )
+                return 0, pd.DataFrame(), ""
+        return ask(
+            look.connection, look.canonical, self.sql, limit=look.sample, keyed=True, harmless=self.harmless
         )
 
     def finding(self, status: Status, count: int | None = None, **more: Any) -> Finding:
@@ -365,15 +369,15 @@ def run_check(
     """
     begun, here, session = perf_counter(), look.environment.name, raw(look.connection)
     words = {"question": aim(check.question, here), "remedy": aim(check.remedy, here)}
-    check, answer, configured = check.model_copy(update=words), Answer(0, pd.DataFrame()), True
+    check, asked, configured = check.model_copy(update=words), (0, pd.DataFrame(), ""), True
     status: Status = "not run"
     try:
         if unasked is not None:
             raise unasked
         # A savepoint of its own: a question that the database refuses must not silence the others.
         with look.connection.begin_nested():
-            answer = check.ask(look)
-        status, reason = (check.severity if answer.count else "pass"), ""
+            asked = check.ask(look)
+        status, reason = (check.severity if asked[0] else "pass"), ""
     except (SchemaGap, NotRunError, UsageError) as error:
         reason = aim(str(error), here)
         configured = not isinstance(error, NotConfiguredError)
@@ -385,10 +389,10 @@ def run_check(
         reason = f"The database refused the question: {_said(told, look.settings.statement_timeout)}"
     finding = check.finding(
         status,
-        None if status == "not run" else answer.count,
-        rows=answer.rows,
+        None if status == "not run" else asked[0],
+        rows=asked[1],
         reason=reason,
-        query=answer.query,
+        query=asked[2],
         seconds=perf_counter() - begun,
         configured=configured,
     )
@@ -397,28 +401,18 @@ def run_check(
     return finding
 
 
-def _in_full(asked: Select[Any] | Rows | Answer, look: Look) -> Answer:
+def _in_full(asked: Select[Any] | Rows | pd.DataFrame | Asked, look: Look) -> Asked:
     """Count what a function answered, and take a sample of it."""
-    if isinstance(asked, Answer):
+    if isinstance(asked, tuple):
         return asked
     if isinstance(asked, Select):
         counted = asked.add_columns(func.count().over().label("of_all")).limit(look.sample)
         rows = frame(look.connection, counted)
         count = int(rows["of_all"].iloc[0]) if len(rows) else 0
         query = str(asked.compile(dialect=look.connection.dialect))
-        return Answer(count, rows.drop(columns="of_all"), query)
+        return count, rows.drop(columns="of_all"), query
     rows = pd.DataFrame(asked)
-    return Answer(culprits(rows), rows.head(look.sample))
-
-
-def _listed(columns: Mapping[str, tuple[str, list[Any]]], lacking: Mapping[str, Exception]) -> Relation:
-    """Return lists of equal length as a relation, each with its type."""
-    arrays = ", ".join(f"%({name})s::{kind}[]" for name, (kind, _) in columns.items())
-    return Relation(
-        f"SELECT * FROM unnest({arrays}) AS listed({', '.join(columns)})",
-        lacking,
-        {name: values for name, (_, values) in columns.items()},
-    )
+    return culprits(rows), rows.head(look.sample), ""
 
 
 def _said(error: BaseException | None, seconds: float) -> str:

@@ -2,30 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+import pandas as pd
 
-from sqlalchemy import Select, String, bindparam, func, literal, select, union_all
-from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by
-
-from workbench.checks.registry import Look, NotConfiguredError, NotRunError, Rows
-from workbench.errors import UsageError
-from workbench.murmurant.schema import as_text, named
-from workbench.tiers.configuration import TierMapping, distinct, read_tier_mapping
-from workbench.tiers.queries import (
-    CORRECTABLE,
-    OF_ITS_OWN,
-    RIGHT,
-    WRONG,
-    InUse,
-    comparisons,
-    has_level,
-    in_use,
-    judged,
-    unknown_codes,
-    unknown_levels,
-    without,
-)
-from workbench.tiers.review import why_not_compared
+from workbench.checks.registry import Asked, Look, NotConfiguredError, NotRunError, Rows
+from workbench.murmurant.canonical import ask
+from workbench.tiers.review import CORRECTABLE, KINDS, OF_ITS_OWN, RIGHT, WRONG, TierReview, members_of
 
 TIER_CHECKS = (
     "tiers-all-the-same",
@@ -38,135 +19,91 @@ TIER_CHECKS = (
 
 
 def tiers_all_the_same(look: Look) -> Rows:
-    pairs = comparisons(look.connection, look.schema, _mappings(look)[0])
-    found = [(used.kind, *used.everybody) for used, _ in pairs if used.everybody]
-    return [{"key": code, "kind": kind, "members": members, "of": of} for kind, code, members, of in found]
+    everybody = [(one.kind, *one.everybody) for one in look.tiers[0].both.values() if one.everybody]
+    return [
+        {"key": code, "kind": kind, "members": members, "of": of} for kind, code, members, of in everybody
+    ]
 
 
-def tiers_wrong(look: Look) -> Select[Any]:
-    pairs, gaps = _compared(look)
-    parts: list[Select[Any]] = []
-    for used, mapping in pairs:
-        strange = unknown_codes(look.connection, used, mapping)
-        each = judged(look.schema, used, mapping)
-        known = func.count().filter(each.c.finding.in_((RIGHT, *CORRECTABLE)))
-        own = func.count().filter(each.c.finding == OF_ITS_OWN)
-        members, compared, others = look.connection.execute(
-            select(func.count(), known, own).select_from(each)
-        ).one()
-        if len(strange) == len(mapping.codes):
+def tiers_wrong(look: Look) -> pd.DataFrame:
+    reviews, gaps = _compared(look)
+    wrong = []
+    for one in reviews:
+        known, name = one.count(RIGHT, *CORRECTABLE), one.mapping and one.mapping.name
+        if one.mapping and len(one.unknown_codes) == len(one.mapping.codes):
             gaps.append(
-                f"None of the codes in {mapping.name} is a {used.kind} here, so nothing can be compared."
+                f"None of the codes in {name} is a {one.kind} here, so nothing can be compared."
                 " Seed the tiers, or name the configuration of this club."
             )
-        elif members and (not compared or others > compared):
+        elif one.members and (not known or one.count(OF_ITS_OWN) > known):
             gaps.append(
-                f"Only {compared:,} of {members:,} members can be compared with {mapping.name}: the others have no"
-                f" level, or a {used.kind} that it does not give. Name the configuration that the import had."
+                f"Only {known:,} of {one.members:,} members can be compared with {name}: the others have no"
+                f" level, or a {one.kind} that it does not give. Name the configuration that the import had."
             )
-        else:
-            told = (each.c.level.label("wa_level"), each.c.expected, each.c.actual.label("found"))
-            kind = literal(used.kind).label("kind")
-            parts.append(select(each.c.key, kind, *told).where(each.c.finding == WRONG))
-    if not parts:
-        raise NotRunError(" ".join(gaps))
-    wrong = union_all(*parts).subquery("wrong")
-    _refuse_green(look.connection.execute(select(wrong.c.key).limit(1)).first() is None, gaps)
-    joined = (
-        func.string_agg(wrong.c[name], aggregate_order_by(literal(", "), wrong.c.kind.desc())).label(name)
-        for name in ("kind", "expected", "found")
-    )
-    return (
-        select(wrong.c.key, wrong.c.wa_level, *joined).group_by(wrong.c.key, wrong.c.wa_level).order_by("key")
-    )
+        elif one.count(WRONG):
+            rows = members_of(look.connection, look.schema, one, [WRONG])
+            wrong.append(rows.assign(kind=one.kind, wa_level=rows["level"], found=rows["actual"]))
+    if not wrong:
+        return pd.DataFrame(_unless(gaps, []))
+    by_member = pd.concat(wrong).groupby(["key", "wa_level"])[["kind", "expected", "found"]]
+    return by_member.agg(", ".join).reset_index()
 
 
-def tiers_unmapped_level(look: Look) -> Select[Any]:
-    pairs, gaps = _compared(look)
-    rows: list[tuple[str, str | None, str]] = []
-    for _, mapping in pairs:
-        found = unknown_levels(look.connection, look.schema, mapping)
-        # What the default covers on purpose is no fault; a name that only looks like a known one is.
-        found = found[found["covered_by"].isna() | found["lookalike"]]
-        rows += [
-            (level, near, mapping.name) for level, near in zip(found["level"], found["nearest"], strict=True)
-        ]
-    _refuse_green(not rows, gaps)
-    level = look.schema.members.c.level
-    names = ("level", "nearest", "mapping")
-    arrays = (
-        bindparam(name, [None if row[at] is None else str(row[at]) for row in rows], type_=ARRAY(String()))
-        for at, name in enumerate(names)
-    )
-    unknown = func.unnest(*arrays).table_valued(*names, name="unknown").render_derived()
-    return (
-        select(level.label("key"), func.count().label("members"), unknown.c.nearest, unknown.c.mapping)
-        .select_from(look.schema.members.join(unknown, unknown.c.level == level))
-        .where(has_level(look.schema))
-        .group_by(level, unknown.c.nearest, unknown.c.mapping)
-        .order_by(level, unknown.c.mapping)
-    )
+def tiers_unmapped_level(look: Look) -> Rows:
+    reviews, gaps = _compared(look)
+    # What the default covers on purpose is no fault; a name that only looks like a known one is.
+    rows = [
+        {"key": level, "members": members, "nearest": near, "mapping": one.mapping and one.mapping.name}
+        for one in reviews
+        for level, members, near, *_ in one.open_levels.itertuples(index=False)
+    ]
+    return _unless(gaps, sorted(rows, key=lambda row: (row["key"], row["mapping"])))
 
 
 def tiers_not_seeded(look: Look) -> Rows:
-    pairs, gaps = _compared(look)
-    rows: Rows = []
-    for used, mapping in pairs:
-        found = unknown_codes(look.connection, used, mapping).rename(columns={"code": "key"})
-        rows += [
-            {**{str(name): value for name, value in row.items()}, "kind": used.kind}
-            for row in found.to_dict("records")
-        ]
-    _refuse_green(not rows, gaps)
-    return rows
-
-
-def tiers_missing(look: Look) -> Select[Any]:
-    used = in_use(look.connection, look.schema)
-    off = next((each for each in _mappings(look)[0] if not each.enabled), None)
-    if used.kind == "tier" and off is not None:
-        raise NotConfiguredError(
-            f"No tier is to be expected: membership.tiers.enabled is false in {off.name}."
-        )
-    members = look.schema.members
-    held = as_text(members.c[used.column]).label(used.column)
-    return (
-        select(as_text(members.c.id).label("key"), *named(members, "level"), held)
-        .where(without(look.schema, used))
-        .order_by("key")
+    reviews, gaps = _compared(look)
+    return _unless(
+        gaps,
+        [
+            {"key": code, "levels": levels, "nearest": near, "kind": one.kind}
+            for one in reviews
+            for code, levels, near in one.unknown_codes.itertuples(index=False)
+        ],
     )
 
 
-def _compared(look: Look) -> tuple[list[tuple[InUse, TierMapping]], list[str]]:
-    """Return what has a configuration, tiers first, and why the first of what is used here has none, if so."""
-    mappings, wrong = _mappings(look)
-    pairs = comparisons(look.connection, look.schema, mappings)
-    used, mapping = pairs[0]
-    why = f"Nothing says which {used.kind} a level becomes: {why_not_compared(used.kind, mappings)}."
-    gaps = wrong or ([why] if mapping is None else [])
-    known = [(used, mapping) for used, mapping in pairs if mapping is not None]
-    if not known and wrong:
-        raise NotRunError(" ".join(wrong))
-    if not known:
+def tiers_missing(look: Look) -> Asked:
+    review, _ = look.tiers
+    kind = review.kinds[0]
+    if kind == "tier" and review.off:
         raise NotConfiguredError(
-            f"{why} Name the file that does as {used.kind}_mapping for this environment."
+            f"No tier is to be expected: membership.tiers.enabled is false in {review.off}."
         )
-    return known, gaps
+    query = f"""SELECT m.id AS key, m.level, m.{kind}_id FROM members AS m
+        WHERE NOT EXISTS (SELECT FROM {KINDS[kind]} AS c WHERE c.id = m.{kind}_id)"""
+    return ask(look.connection, look.canonical, query, limit=look.sample, keyed=True)
 
 
-def _refuse_green(clean: bool, gaps: list[str]) -> None:
-    """Raise `NotRunError` where nothing was found, and not all was asked."""
-    if clean and gaps:
+def _compared(look: Look) -> tuple[list[TierReview], list[str]]:
+    """Return what has a configuration, tiers first, and why the first of what is used here has none, if so."""
+    review, wrong = look.tiers
+    both = [*review.both.values()]
+    if known := [one for one in both if one.mapping]:
+        return known, wrong or [_why_not(one) for one in both[:1] if not one.mapping]
+    if wrong:
+        raise NotRunError(" ".join(wrong))
+    kind = both[0].kind
+    raise NotConfiguredError(
+        f"{_why_not(both[0])} Name the file that does as {kind}_mapping for this environment."
+    )
+
+
+def _why_not(review: TierReview) -> str:
+    return f"Nothing says which {review.kind} a level becomes: {review.not_compared}."
+
+
+def _unless(gaps: list[str], rows: Rows) -> Rows:
+    """Return rows; where there are none, and not all was asked, that is not green."""
+    if not rows and gaps:
         raise NotRunError(" ".join(gaps))
-
-
-def _mappings(look: Look) -> tuple[tuple[TierMapping, ...], list[str]]:
-    """Read the configurations; one that is wrong must not silence the other, nor the other checks."""
-    found: list[TierMapping] = []
-    wrong = []
-    for path in look.settings.mappings:
-        try:
-            found = list(distinct([*found, read_tier_mapping(path)]))
-        except UsageError as error:
-            wrong.append(str(error))
-    return tuple(found), wrong
+    return rows

@@ -14,11 +14,10 @@ from typing import Any
 import pandas as pd
 from sqlalchemy import UUID, ColumnElement, Connection, Text, and_, bindparam, func, null, select, text
 
-from workbench.errors import SchemaGap, UsageError, unknown
+from workbench.errors import UsageError, unknown
 from workbench.mappings.queries import NEEDS, MappingRow, mapping_rows
 from workbench.murmurant.schema import Schema, as_text, is_one_of, same_id
 from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES, ENTITY_TYPES, EVENT, MEMBER, REGISTRATION
-from workbench.tiers.queries import in_use
 
 BY_ID, BY_WA_ID, BY_WORDS = "id", "WA id", "words"
 """What a record was found by, the surest first."""
@@ -57,8 +56,8 @@ def find_records(
     Returns
     -------
     pandas.DataFrame
-        ``key``; of members ``first_name``, ``last_name``, ``email``, ``tier`` (its code, or the status's where no tier
-        was ever made), of events ``title``, ``start``, of registrations ``first_name``, ``last_name``, ``title``,
+        ``key``; of members ``first_name``, ``last_name``, ``email``, ``tier`` (its code, or the status's where they have
+        none), of events ``title``, ``start``, of registrations ``first_name``, ``last_name``, ``title``,
         ``status``; ``wa_ids`` (those that lead here), ``found_by`` (``id``, ``WA id`` or ``words``); the surest first,
         then by name. ``attrs["found"]`` is how many there are, counted up to `ENOUGH`; ``attrs["more"]`` whether there
         may be more.
@@ -172,12 +171,13 @@ def records_in_words(
         name: record.c[name] for name in (*_SEARCHED[entity], "status") if name in record.c
     }
     if entity == MEMBER:
-        try:
-            used = in_use(connection, schema)
-            source = source.outerjoin(used.codes, same_id(used.codes.c.id, record.c[used.column]))
-            columns["tier"] = used.codes.c.code
-        except SchemaGap:
-            columns["tier"] = null()
+        held: list[Any] = [null()]
+        for of, name in (("statuses", "status_id"), ("tiers", "tier_id")):
+            if schema.has(f"{of}.code", f"members.{name}"):
+                codes = schema.source(of)
+                source = source.outerjoin(codes, same_id(codes.c.id, record.c[name]))
+                held.insert(0, codes.c.code)
+        columns["tier"] = func.coalesce(*held)
     for parent, name in ((MEMBER, "member_id"), (EVENT, "event_id")) if entity == REGISTRATION else ():
         if name in record.c and schema.has(CONCEPT_OF[parent]):
             other = schema.entity(parent)

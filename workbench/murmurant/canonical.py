@@ -289,6 +289,18 @@ def _with_origins(cursor: psycopg.Cursor[Any], names: list[str], harmless: Colle
     return shown
 
 
+def listed(
+    columns: Mapping[str, tuple[str, list[Any]]], lacking: Mapping[str, Exception] | None = None
+) -> Relation:
+    """Return lists of equal length as a relation, each with its type."""
+    arrays = ", ".join(f"%(listed_{name})s::{kind}[]" for name, (kind, _) in columns.items())
+    return Relation(
+        f"SELECT * FROM unnest({arrays}) AS listed({', '.join(columns)})",
+        lacking or {},
+        {f"listed_{name}": values for name, (_, values) in columns.items()},
+    )
+
+
 def words_of(query: str) -> set[str]:
     """Return the words of a query in small letters, those in quotes also with them."""
     return set(re.findall(r'"\w+"|\w+', query.lower())) | set(re.findall(r"\w+", query.lower()))

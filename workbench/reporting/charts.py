@@ -31,7 +31,7 @@ from workbench.reporting.drawing import (
     stacked_bars,
     time_line,
 )
-from workbench.tiers.queries import CORRECTABLE, RIGHT
+from workbench.tiers.review import CORRECTABLE, RIGHT
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -84,7 +84,7 @@ def tier_matrix_chart(frame: pd.DataFrame, kind: str = "tier") -> Figure:
     Parameters
     ----------
     frame : pandas.DataFrame
-        ``expected``, ``actual``, ``members``, ``finding``: see `workbench.tiers.queries.tier_matrix`.
+        ``expected``, ``actual``, ``members``, ``finding``: see `workbench.tiers.review.TierReview`.
     """
     cells = _cells(frame)
     last = (REST, NOBODY_SAYS, HAVE_NONE)

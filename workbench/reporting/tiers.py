@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from workbench.tiers.queries import CORRECTABLE
-from workbench.tiers.review import TierReview
+from workbench.tiers.review import CORRECTABLE, TierReview
 
 
 def tier_corrections(review: TierReview) -> pd.DataFrame:

@@ -15,7 +15,9 @@ import hashlib
 import json
 import re
 import tomllib
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -33,6 +35,7 @@ _NEEDS = (
     f"It needs {IMPORTER_KEY} (the importer's configuration), {POLICY_KEY} (a tier policy) or the"
     f" {LEVELS_KEY} of a membership_levels_mapping.json: what gives Wild Apricot levels their codes."
 )
+_CORRECT = "Correct the file, or name another with --mapping."
 
 Mappings = str | Path | Sequence[str | Path] | None
 """One file, or one for tiers and one for statuses."""
@@ -52,8 +55,6 @@ class TierMapping:
         Wild Apricot level to code, letter by letter.
     default : str or None
         The code of every level it does not name.
-    remarks : tuple of str
-        What whoever uses it should know.
     ignored : tuple of str
         Levels that it leaves out on purpose.
     enabled : bool
@@ -65,7 +66,6 @@ class TierMapping:
     kind: Literal["importer's configuration", "tier policy", "level mapping"]
     levels: dict[str, str]
     default: str | None = None
-    remarks: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
     enabled: bool = True
 
@@ -79,26 +79,16 @@ class TierMapping:
         """Every code it gives, sorted."""
         return tuple(sorted({*self.levels.values(), *([self.default] if self.default else [])}))
 
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What whoever uses it should know."""
+        off = f"{ENABLED} is false in {self.name}: an importer that obeys it sets no tier at all."
+        return () if self.enabled else (off,)
+
     def levels_of(self, code: str) -> list[str]:
         """Return the levels that become a code; the default's are said as such."""
         levels = sorted(level for level, given in self.levels.items() if given == code)
         return [*levels, "every other level"] if code == self.default else levels
-
-
-def read_tier_mapping(path: Path) -> TierMapping:
-    """Read the mapping of levels to codes from any of the three kinds of file, in YAML, JSON or TOML.
-
-    Raises
-    ------
-    UsageError
-        When the file cannot be read, says nothing of tiers or says it twice, or when a level or a
-        code is not plain text.
-    """
-    document, content = read_document(path)
-    try:
-        return _understood(path.name, hashlib.sha256(content).hexdigest(), document)
-    except _WrongError as error:
-        raise UsageError(f"The tier mapping {path} {error}.", error.remedy) from None
 
 
 def mappings_for(named: Mappings, configured: Sequence[Path]) -> tuple[TierMapping, ...]:
@@ -132,44 +122,48 @@ def distinct(mappings: Sequence[TierMapping]) -> tuple[TierMapping, ...]:
 
 
 class _WrongError(Exception):
-    """What is wrong with a file, in words that follow its name."""
+    """What is wrong with a file, in words that follow its name, and what to do."""
 
-    def __init__(self, what: str, remedy: str = "Correct the file, or name another with --mapping.") -> None:
-        super().__init__(what)
-        self.remedy = remedy
+
+@contextmanager
+def _about(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except UnicodeDecodeError as error:
+        raise UsageError(
+            f"The tier mapping {path} is not UTF-8 (byte {error.start + 1}).", _CORRECT
+        ) from None
+    except OSError as error:
+        raise UsageError(f"The tier mapping {path} cannot be read: {error.strerror}.", _CORRECT) from None
+    except _WrongError as error:
+        what, *remedy = error.args
+        raise UsageError(f"The tier mapping {path} {what}.", *remedy or [_CORRECT]) from None
 
 
 class _StrictLoader(yaml.BaseLoader):
     """YAML in which every scalar is text and no key stands twice; nothing is executed."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        lines: dict[str, int] = {}
-        for key, _ in node.value:
-            line = key.start_mark.line + 1
-            if not isinstance(key, yaml.ScalarNode) or key.tag == "null":
-                raise _WrongError(f"has a key on line {line} that is not text")
-            if key.value in lines:
-                raise _WrongError(f"has the key {key.value!r} twice, on lines {lines[key.value]} and {line}")
-            lines[key.value] = line
-        return super().construct_mapping(node, deep=True)
+        return _unique([(self.construct_object(key, deep=True), value) for key, value in node.value]) and (
+            super().construct_mapping(node, deep=True)
+        )
 
 
 _StrictLoader.add_implicit_resolver("null", re.compile(r"^(~|null|Null|NULL|)$"), ["~", "n", "N", ""])
 _StrictLoader.add_constructor("null", lambda loader, node: None)
 
 
-def _from_json(text: str) -> Any:
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        for number, (key, _) in enumerate(pairs):
-            if any(key == other for other, _ in pairs[:number]):
-                raise _WrongError(f"has the key {key!r} twice")
-        return dict(pairs)
-
-    return json.loads(text, object_pairs_hook=unique)
+def _unique(pairs: Sequence[tuple[Any, Any]]) -> dict[str, Any]:
+    counts = Counter(str(key) for key, _ in pairs)
+    if twice := [key for key, count in counts.items() if count > 1]:
+        raise _WrongError(f"has the key {twice[0]!r} twice")
+    if not all(isinstance(key, str) for key, _ in pairs):
+        raise _WrongError("has a key that is not text")
+    return dict(pairs)
 
 
 _FORMATS: dict[str, Callable[[str], Any]] = {
-    "JSON": _from_json,
+    "JSON": lambda text: json.loads(text, object_pairs_hook=_unique),
     "TOML": tomllib.loads,
     "YAML": lambda text: yaml.load(text, _StrictLoader),
 }
@@ -184,103 +178,76 @@ def read_document(path: Path) -> tuple[dict[str, Any], bytes]:
     UsageError
         When it cannot be read, is empty or no mapping, or has a key twice.
     """
-    try:
+    with _about(path):
         content = path.read_bytes()
         text = content.decode("utf-8-sig")
         if not text.strip():
             raise _WrongError("is empty")
-        document = _parsed(path.suffix.lower().removeprefix("."), text)
+        ending = path.suffix.upper().removeprefix(".").replace("YML", "YAML")
+        wrong = []
+        for name in [ending] if ending in _FORMATS else _FORMATS:
+            try:
+                document = _FORMATS[name](text)
+                break
+            except RecursionError:
+                wrong.append(f"{name}: nested too deeply")
+            except (ValueError, yaml.YAMLError) as error:
+                wrong.append(f"{name}: {' '.join(str(error).split())}")
+        else:
+            raise _WrongError(f"cannot be read as {'; '.join(wrong)}")
         if not isinstance(document, dict):
             raise _WrongError("is no mapping of keys to values")
-    except UnicodeDecodeError as error:
-        wrong = _WrongError(f"is not UTF-8 (byte {error.start + 1})", "Save it as UTF-8 and try again.")
-    except OSError as error:
-        wrong = _WrongError(f"cannot be read: {error.strerror}")
-    except _WrongError as error:
-        wrong = error
-    else:
         return document, content
-    raise UsageError(f"The tier mapping {path} {wrong}.", wrong.remedy)
 
 
-def _parsed(ending: str, text: str) -> Any:
-    by_ending = {"yaml": "YAML", "yml": "YAML", "json": "JSON", "toml": "TOML"}.get(ending)
-    wrong = []
-    for name in [by_ending] if by_ending else _FORMATS:
-        try:
-            return _FORMATS[name](text)
-        except RecursionError:
-            wrong.append(f"{name}: nested too deeply")
-        except (ValueError, yaml.YAMLError) as error:
-            wrong.append(f"{name}: {' '.join(str(error).split())}")
-    raise _WrongError(
-        f"cannot be read as {wrong[0]}"
-        if by_ending
-        else f"is neither JSON, TOML nor YAML ({'; '.join(wrong)})"
-    )
+def read_tier_mapping(path: Path) -> TierMapping:
+    """Read the mapping of levels to codes from any of the three kinds of file, in YAML, JSON or TOML.
 
-
-def _understood(name: str, digest: str, document: dict[str, Any]) -> TierMapping:
-    policies = _policies(document)
-    listed = document.get(LEVELS_KEY)
-    is_list = isinstance(listed, list) and any(isinstance(row, dict) and "waName" in row for row in listed)
-    present = [
-        key
-        for key, there in (
-            (IMPORTER_KEY, IMPORTER_KEY in document),
-            (POLICY_KEY, POLICY_KEY in policies),
-            (LEVELS_KEY, is_list),
-        )
-        if there
-    ]
-    if len(present) > 1:
-        raise _WrongError(f"has both {present[0]} and {present[1]}", "Leave the one that counts.")
-    if is_list:
-        mapped, ignored = _level_list(listed or [])
-        return TierMapping(name, digest, "level mapping", _levels(LEVELS_KEY, mapped), ignored=ignored)
-    if IMPORTER_KEY in document:
-        table = _table(IMPORTER_KEY, document[IMPORTER_KEY])
-        given_default = table.pop("_default", None)
-        default = None if given_default is None else _code(f"{IMPORTER_KEY}._default", given_default)
-        return TierMapping(name, digest, "importer's configuration", _levels(IMPORTER_KEY, table), default)
-    known = (POLICY_KEY, *_DEFAULTS, ENABLED)
-    for key in policies if POLICY_KEY in policies else ():
-        if key not in known and (close := get_close_matches(key, known, 1, 0.8)):
-            raise _WrongError(f"has a policy {key!r} that is not known", f"Nearest: {close[0]}.")
-    if POLICY_KEY not in policies:
-        inner = [
-            f"{key}.{each}" for key, value in document.items() if isinstance(value, dict) for each in value
-        ]
-        near = (
-            f". Its {key!r} may be meant for {close[0]}"
-            for key in (*document, *policies, *inner)
-            if (close := get_close_matches(key, (IMPORTER_KEY, POLICY_KEY), 1, 0.75))
-        )
-        raise _WrongError(f"says nothing of tiers{next(near, '')}", _NEEDS)
-    given = [key for key in _DEFAULTS if policies.get(key) is not None]
-    if len(given) > 1:
-        raise _WrongError(f"gives its default twice, as {given[0]} and {given[1]}", "Leave one.")
-    default = _code(given[0], policies[given[0]]) if given else None
-    levels = _levels(POLICY_KEY, _table(POLICY_KEY, policies[POLICY_KEY]))
-    off = str(policies.get(ENABLED, "true")).lower() == "false"
-    remark = f"{ENABLED} is false in {name}: an importer that obeys it sets no tier at all."
-    return TierMapping(
-        name, digest, "tier policy", levels, default, (remark,) if off else (), enabled=not off
-    )
+    Raises
+    ------
+    UsageError
+        When the file cannot be read, says nothing of tiers or says it twice, or when a level or a
+        code is not plain text.
+    """
+    document, content = read_document(path)
+    digest = hashlib.sha256(content).hexdigest()
+    with _about(path):
+        policies, levels = _policies(document), document.get(LEVELS_KEY)
+        says = {
+            IMPORTER_KEY: IMPORTER_KEY in document,
+            POLICY_KEY: POLICY_KEY in policies,
+            LEVELS_KEY: isinstance(levels, list)
+            and any(isinstance(row, dict) and "waName" in row for row in levels),
+        }
+        present = [key for key, there in says.items() if there]
+        if len(present) > 1:
+            raise _WrongError(f"has both {present[0]} and {present[1]}", "Leave the one that counts.")
+        if says[LEVELS_KEY]:
+            mapped, ignored = _level_list(list(levels or ()))
+            return TierMapping(path.name, digest, "level mapping", _levels(mapped), ignored=ignored)
+        if says[IMPORTER_KEY]:
+            table = _table(document[IMPORTER_KEY])
+            default = _default({"_default": table.pop("_default", None)})
+            return TierMapping(path.name, digest, "importer's configuration", _levels(table), default)
+        known = (IMPORTER_KEY, POLICY_KEY, *_DEFAULTS, ENABLED)
+        for key in {*policies, *(() if says[POLICY_KEY] else document)} - {*known}:
+            if not POLICY.startswith(f"{key}.") and (close := get_close_matches(key, known, 1, 0.8)):
+                raise _WrongError(f"has a key {key!r} that is not known", f"Nearest: {close[0]}.")
+        if not says[POLICY_KEY]:
+            raise _WrongError("says nothing of tiers", _NEEDS)
+        default = _default({key: policies.get(key) for key in _DEFAULTS})
+        on = str(policies.get(ENABLED, "true")).lower() != "false"
+        table = _table(policies[POLICY_KEY])
+        return TierMapping(path.name, digest, "tier policy", _levels(table), default, enabled=on)
 
 
 def _policies(document: dict[str, Any]) -> dict[str, Any]:
     """Return the policies on tiers by their full names, whichever way they are written down."""
-    policies: dict[str, Any] = {}
     bundle = document.get("policies")
     rows = [row for row in bundle if isinstance(row, dict)] if isinstance(bundle, list) else []
     captured = {str(row.get("key", "")): row.get("value") for row in rows}
-    for above in (captured, bundle if isinstance(bundle, dict) else {}, document):
-        for key, value in _dotted(above):
-            if key in policies:
-                raise _WrongError(f"has {key} twice", "Leave the one that counts.")
-            policies[key] = value
-    return policies
+    named = [*_dotted(captured), *_dotted(bundle if isinstance(bundle, dict) else {}), *_dotted(document)]
+    return _unique(named)
 
 
 def _dotted(value: dict[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
@@ -292,51 +259,54 @@ def _dotted(value: dict[str, Any], above: str = "") -> Iterator[tuple[str, Any]]
             yield from _dotted(inner, f"{name}.")
 
 
-def _table(key: str, value: Any) -> dict[str, Any]:
+def _level_list(rows: list[Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Return the levels of a captured ``membership_levels_mapping.json``, and those it ignores."""
+    if not all(isinstance(row, dict) and isinstance(row.get("waName"), str) for row in rows):
+        raise _WrongError("has a level without waName")
+    named = _unique([(row["waName"], row) for row in rows])
+    ignored = [name for name, row in named.items() if str(row.get("ignore", "false")).lower() == "true"]
+    codes = {
+        name: row["murmurantTier"] if row.get("murmurantTier") is not None else row.get("clubosTier")
+        for name, row in named.items()
+        if name not in ignored
+    }
+    return codes, tuple(map(_text, ignored))
+
+
+def _table(value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise _WrongError(f"has {key}, but that is no mapping of levels to codes", _NEEDS)
+        raise _WrongError("has what should be a mapping of levels to codes, and is none", _NEEDS)
     return dict(value)
 
 
-def _level_list(rows: list[Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """Return the levels of a captured ``membership_levels_mapping.json``, and those it ignores."""
-    mapped: dict[str, Any] = {}
-    ignored: list[str] = []
-    for row in rows:
-        name = row.get("waName") if isinstance(row, dict) else None
-        if not isinstance(name, str):
-            raise _WrongError("has a level without waName", "Correct the line.")
-        if name in mapped or name in ignored:
-            raise _WrongError(f"has the level {name!r} twice", "Correct the line.")
-        if str(row.get("ignore", "false")).lower() == "true":
-            ignored.append(_text("level", name))
-        else:
-            mapped[name] = (
-                row["murmurantTier"] if row.get("murmurantTier") is not None else row.get("clubosTier")
-            )
-    return mapped, tuple(ignored)
-
-
-def _levels(key: str, table: dict[str, Any]) -> dict[str, str]:
+def _levels(table: dict[str, Any]) -> dict[str, str]:
     if not table:
-        raise _WrongError(f"has {key}, and it is empty", _NEEDS)
-    if not all(level.strip() for level in table):
-        raise _WrongError(f"has a level without a name in {key}", "Name it, or take the line out.")
-    return {_text("level", level): _code(f"level {level!r}", code) for level, code in table.items()}
+        raise _WrongError("names its levels, but it is empty", _NEEDS)
+    return {_text(level): _code(f"level {level!r}", code) for level, code in table.items()}
+
+
+def _default(given: dict[str, Any]) -> str | None:
+    named = [key for key, code in given.items() if code is not None]
+    if len(named) > 1:
+        raise _WrongError(f"gives its default twice, as {named[0]} and {named[1]}", "Leave one.")
+    return _code(named[0], given[named[0]]) if named else None
 
 
 def _code(what: str, code: Any) -> str:
-    if code is None or (isinstance(code, str) and not code.strip()):
-        raise _WrongError(f"gives no tier code for {what}", "Give it one, or take the line out.")
     if not isinstance(code, str):
-        raise _WrongError(
-            f"gives {what} a tier that is not text but {code!r}", "A tier code is text: NEWCOMER."
+        what = (
+            f"gives no tier code for {what}"
+            if code is None
+            else f"gives {what} a tier that is not text: {code!r}"
         )
-    return _text("tier code", code)
+        raise _WrongError(what, "A tier code is text: NEWCOMER.")
+    return _text(code)
 
 
-def _text(what: str, text: str) -> str:
-    """Return a text that a database can hold: a zero byte or half a character is in none."""
+def _text(text: str) -> str:
+    """Return a name that a database can hold: a zero byte or half a character is in none."""
+    if not text.strip():
+        raise _WrongError("has a level or a tier code without a name", "Name it, or take the line out.")
     if "\0" in text or any("\ud800" <= sign <= "\udfff" for sign in text):
-        raise _WrongError(f"has a {what} {text!r} with a character no database holds", "Correct the line.")
+        raise _WrongError(f"has the name {text!r} with a character no database holds")
     return text

@@ -1,4 +1,4 @@
-"""Who is in which membership tier, and who should be (guide §1.3, §4.3), told for every surface."""
+"""Who is in which membership tier, and who should be (guide §1.3, §4.3): asked, told on every surface, corrected."""
 
 from __future__ import annotations
 
@@ -10,16 +10,15 @@ import pandas as pd
 
 from workbench.answer import Answer, Part, Step, Table
 from workbench.covering import answering, covering
+from workbench.errors import SchemaGap, UsageError, unknown
 from workbench.hints import paths_below
 from workbench.plans.plan import Plan
 from workbench.reporting.masking import mask_text
 from workbench.reporting.tables import visible
 from workbench.session import Session
-from workbench.tiers import queries
 from workbench.tiers.configuration import Mappings, mappings_for
 from workbench.tiers.plan import plan_tiers
-from workbench.tiers.queries import CORRECTABLE
-from workbench.tiers.review import Of, TierReview, compared, review_tiers, tier_distribution
+from workbench.tiers.review import CORRECTABLE, KINDS, Of, TierReview, compared, members_of, review_tiers
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -43,30 +42,28 @@ class Tiers:
         mapping : path, or sequence of path
             A tier policy, the importer's configuration, or both; else the environment's.
         """
-        wb, found = self.wb, self.review(mapping)
-        both = found.both
-        facts = {kind: _facts(one, wb.shows_people) for kind, one in both.items()}
+        wb, review = self.wb, self.review(mapping)
+        facts = {kind: _facts(one, wb.shows_people) for kind, one in review.both.items()}
         parts: dict[str, Part] = {}
-        for one in both.values():
-            parts |= _parts(one, beside=len(both) > 1)
+        for one in review.both.values():
+            parts |= _parts(one, beside=bool(review.beside))
         given = [mapping] if isinstance(mapping, str | Path) else mapping or []
         named = "".join(f" --mapping {path}" for path in paths_below([Path(path) for path in given]))
-        wrong = found.mapping is None or any(one.findings for one in both.values())
         return Answer(
-            _headline(found),
+            _headline(review),
             parts,
-            next_steps=_steps(found, named),
+            next_steps=_steps(review, named),
             facts={
                 "environment": wb.environment.name,
                 "database": {
                     "system_identifier": wb.identity.system_identifier,
                     "database": wb.identity.database,
                 },
-                **facts[found.kind],
+                **facts[review.kind],
                 "tiers": facts.get("tier"),
                 "statuses": facts.get("status"),
             },
-            code=int(wrong),
+            code=int(review.mapping is None or any(one.findings for one in review.both.values())),
         )
 
     def review(self, mapping: Mappings = None) -> TierReview:
@@ -77,22 +74,13 @@ class Tiers:
             return review_tiers(connection, self.wb.schema, read)
 
     def distribution(self) -> pd.DataFrame:
-        """Count the members in each tier (guide §4.3)."""
-        with self.wb.reading() as connection:
-            return tier_distribution(connection, self.wb.schema)
-
-    def matrix(self, mapping: Mappings = None, of: Of | None = None) -> pd.DataFrame:
-        """Count the members by ``level``, ``expected`` and ``actual`` tier: ``members``, ``finding``.
-
-        Parameters
-        ----------
-        of : {"tiers", "statuses"}, optional
-            Which of the two; else what the configuration speaks of, tiers first.
-        """
-        read = mappings_for(mapping, self.wb.options.mappings)
-        with self.wb.reading() as connection:
-            used = compared(connection, self.wb.schema, read, of)
-            return queries.tier_matrix(connection, self.wb.schema, *used)
+        """Count the members in each tier (guide §4.3), with those who have none: ``kind``, ``code``, ``members``."""
+        try:
+            with self.wb.reading() as connection:
+                first = next(iter(review_tiers(connection, self.wb.schema).both.values()))
+        except SchemaGap:
+            return pd.DataFrame(columns=["kind", "code", "members"])
+        return first.distribution
 
     @covering
     def wrong(
@@ -102,11 +90,28 @@ class Tiers:
         levels: Sequence[str] = (),
         of: Of | None = None,
     ) -> pd.DataFrame:
-        """List the members with another tier than their level says, or none: ``key``, ``expected``, ``actual``, ..."""
+        """List the members with another tier than their level says, or none.
+
+        Parameters
+        ----------
+        limit : int, optional
+            The most to return.
+        levels : sequence of str
+            Only members of these Wild Apricot levels; of all, when empty.
+        of : {"tiers", "statuses"}, optional
+            Which of the two; else what the configuration speaks of, tiers first.
+
+        Returns
+        -------
+        pandas.DataFrame
+            ``key``, ``level``, ``expected``, ``actual``, ``finding``, ``by_a_person`` (whether the audit log says that
+            somebody set it by hand); in the order of the ids.
+        """
         read = mappings_for(mapping, self.wb.options.mappings)
         with self.wb.reading() as connection:
-            used = compared(connection, self.wb.schema, read, of)
-            return queries.wrong_tiers(connection, self.wb.schema, *used, limit, levels)
+            review = compared(review_tiers(connection, self.wb.schema, read), of)
+            rows = members_of(connection, self.wb.schema, review, levels=levels, limit=limit)
+        return rows[["key", "level", "expected", "actual", "finding", "by_a_person"]]
 
     def plan(
         self,
@@ -140,147 +145,132 @@ class Tiers:
             When no configuration speaks of what is to be corrected, it leaves a level open, a tier cannot be told
             apart, or nothing is wrong.
         """
+        if on_conflict not in ("keep", "restore"):
+            raise unknown("way with conflicts", on_conflict, ("keep", "restore"))
+        if reason is not None and not reason.strip():
+            raise UsageError("The reason is empty.", "Say why, or leave --reason out.")
         read = mappings_for(mapping, self.wb.options.mappings)
         with self.wb.planning() as context:
-            last_import = self.wb.look(context.connection).as_of
+            found = review_tiers(context.connection, context.schema, read)
+            review = compared(found, of or KINDS[next(iter(found.both))])
+            assert review.mapping is not None  # or it had been refused
             return plan_tiers(
-                context, read, of=of, levels=levels, on_conflict=on_conflict, reason=reason, last_import=last_import
-            )  # fmt: skip
+                context,
+                review,
+                review.mapping,
+                levels=levels,
+                on_conflict=on_conflict,
+                reason=reason,
+                last_import=self.wb.look(context.connection).as_of,
+            )
 
 
-def _headline(found: TierReview) -> str:
-    if found.mapping is None:
-        return f"Who should be in which {found.kind} was not asked: {found.not_compared}."
-    told = [
-        f"{one.correctable:,} have another {one.kind} than their level's"
-        for one in found.both.values()
-        if one.mapping
-    ]
-    return f"Of {found.members:,} members {', '.join(told)}."
+def _headline(review: TierReview) -> str:
+    if review.mapping is None:
+        return f"Who should be in which {review.kind} was not asked: {review.not_compared}."
+    told = (f"{one.correctable:,} have another {kind} than their level's" for kind, one in review.both.items() if one.mapping)  # fmt: skip
+    return f"Of {review.members:,} members {', '.join(told)}."
 
 
-def _parts(found: TierReview, *, beside: bool) -> dict[str, Part]:
-    kind, mapping = found.kind, found.mapping
-    shares = [f"{members / max(found.members, 1):.0%}" for members in found.distribution["members"]]
-    held = found.distribution.drop(columns="kind").assign(share=shares)
-    held["code"] = [_named(code, "(none)") for code in held["code"]]
+def _parts(review: TierReview, *, beside: bool) -> dict[str, Part]:
+    kind, levels, codes = review.kind, review.unknown_levels, review.unknown_codes
+    held = review.distribution.drop(columns="kind")
+    held["share"] = [f"{members / max(review.members, 1):.0%}" for members in held["members"]]
+    held["code"] = held["code"].fillna("(none)")
     parts: dict[str, Part] = {
-        f"{kind}_distribution": Table(held, f"Members by {kind}", "no members"),
-        f"{kind}_drawn": lambda: _drawn("distribution", found),
+        "distribution": Table(held, f"Members by {kind}", "no members"),
+        "drawn": lambda: _drawn("distribution", review),
     }
-    if mapping is None and beside:
-        parts[f"{kind}_configuration"] = f"Not compared with the members' levels: {found.not_compared}."
-    elif mapping is not None:
-        parts[f"{kind}_configuration"] = configuration(found)
-        parts[f"{kind}_matrix"] = Table(
-            _side_by_side(found), "Level, what it should be, and what members have"
-        )
-        parts[f"{kind}_matrix_drawn"] = lambda: _drawn("matrix", found)
-    levels, codes = found.unknown_levels, found.unknown_codes
-    parts[f"{kind}_unknown_levels"] = Table(
-        levels.drop(columns="lookalike", errors="ignore"),
-        f"Levels no line names ({len(levels):,})",
-        "",
-        limit=_SHOWN,
-    )
-    parts[f"{kind}_unknown_codes"] = Table(
-        codes, f"Codes that do not exist here ({len(codes):,})", "", limit=_SHOWN
-    )
-    parts[f"{kind}_findings"] = "\n".join(f"! {line}" for line in found.findings)
-    return parts
+    if review.mapping is not None:
+        parts["configuration"] = configuration(review)
+        parts["matrix"] = Table(_side_by_side(review), "Level, what it should be, and what members have")
+        parts["matrix_drawn"] = lambda: _drawn("matrix", review)
+    elif beside:
+        parts["configuration"] = f"Not compared with the members' levels: {review.not_compared}."
+    named = f"Levels no line names ({len(levels):,})"
+    parts["unknown_levels"] = Table(levels.drop(columns="lookalike"), named, "", limit=_SHOWN)
+    parts["unknown_codes"] = Table(codes, f"Codes that do not exist here ({len(codes):,})", "", limit=_SHOWN)
+    parts["findings"] = "\n".join(f"! {line}" for line in review.findings)
+    return {f"{kind}_{name}": part for name, part in parts.items()}
 
 
-def configuration(found: TierReview) -> dict[str, str]:
+def configuration(review: TierReview) -> dict[str, str]:
     """Tell which configuration the tiers were compared with, and what it comes to."""
-    mapping = found.mapping
+    mapping = review.mapping
     if mapping is None:
-        return {"Compared with": f"nothing: {found.not_compared}"}
+        return {"Compared with": f"nothing: {review.not_compared}"}
+    default = f"becomes {mapping.default}" if mapping.default else "is an error: there is no default"
     facts = {
         "Compared with": f"{mapping.name} ({mapping.kind}), SHA-256 {mapping.sha256}",
-        "Every other level": f"becomes {mapping.default}"
-        if mapping.default
-        else "is an error: there is no default",
-        "Members": f"{found.members:,}, of whom {found.correctable:,} have another {found.kind} than their level's",
+        "Every other level": default,
+        "Members": f"{review.members:,}, of whom {review.correctable:,} have another {review.kind} than their level's",
     }
-    if found.kind == "status" and not found.beside:
+    if review.kinds == ("status",):
         facts["Statuses"] = "No tier was ever made here, so statuses stand in"
     if mapping.ignored:
         facts["Ignored levels"] = ", ".join(mapping.ignored)
-    if found.as_in_wa:
-        facts["Mind"] = f"{found.as_in_wa:,} of them have the status that Wild Apricot gave their contact"
+    if review.as_in_wa:
+        facts["Mind"] = f"{review.as_in_wa:,} of them have the status that Wild Apricot gave their contact"
     return facts | {f"Mind {number}": remark for number, remark in enumerate(mapping.remarks, 1)}
 
 
-def _drawn(what: str, found: TierReview) -> Figure:
+def _drawn(what: str, review: TierReview) -> Figure:
     from workbench.reporting.charts import tier_chart, tier_matrix_chart
 
-    return (
-        tier_chart(found.distribution)
-        if what == "distribution"
-        else tier_matrix_chart(found.matrix, found.kind)
-    )
+    if what == "distribution":
+        return tier_chart(review.distribution)
+    return tier_matrix_chart(review.matrix, review.kind)
 
 
-def _side_by_side(found: TierReview) -> pd.DataFrame:
+def _side_by_side(review: TierReview) -> pd.DataFrame:
     """Lay the matrix out with a column for each code; what is wrong bears a mark before its number."""
-    matrix = found.matrix
-    codes = sorted({code for code in matrix["actual"] if isinstance(code, str)})
-    if len(codes) > _WIDEST:
+    matrix = review.matrix
+    if matrix.empty or matrix["actual"].nunique() > _WIDEST:
         return matrix.sort_values(["finding", "level"], kind="stable")
-    cells: dict[tuple[str, str], dict[str, str]] = {}
-    told = matrix[["level", "expected", "actual", "members", "finding"]]
-    for level, expected, actual, members, finding in told.itertuples(index=False):
-        row = cells.setdefault((_named(level, "(none)"), _named(expected, "?")), {})
-        mark, column = "✗ " if finding in CORRECTABLE else "", _named(actual, "(none)")
-        # A reference to nothing and none at all share a column.
-        row[column] = f"{row[column]} + {mark}{members:,}" if column in row else f"{mark}{members:,}"
-    columns = [*codes, *(["(none)"] if matrix["actual"].isna().any() else [])]
-    rows = [(*names, *(row.get(column, "") for column in columns)) for names, row in cells.items()]
-    return pd.DataFrame(rows, columns=["level", "expected", *columns])
+    named = matrix.astype(object).fillna({"level": "(none)", "expected": "?", "actual": "(none)"})
+    marks = named["finding"].isin(CORRECTABLE).map({True: "✗ ", False: ""})
+    cells = named.assign(cell=marks + named["members"].map("{:,}".format))
+    # A reference to nothing and none at all share a column.
+    wide = cells.pivot_table("cell", ["level", "expected"], "actual", " + ".join, fill_value="", sort=False)
+    last = [name for name in ("(none)",) if name in wide]
+    return wide[[*sorted({*map(str, wide)} - {*last}), *last]].reset_index().rename_axis(columns=None)
 
 
-def _named(name: object, nothing: str) -> str:
-    return name if isinstance(name, str) else nothing
-
-
-def _steps(found: TierReview, named: str) -> list[Step]:
-    if found.mapping is None:
+def _steps(review: TierReview, named: str) -> list[Step]:
+    if review.mapping is None:
         return [Step("Name a tier policy, or the importer's configuration", "tiers --mapping FILE")]
     steps = []
-    for one in found.both.values():
-        of = " --of statuses" if one.kind == "status" and len(found.both) > 1 else ""
-        if len(one.unknown_codes) or len(one.open_levels):
-            name = one.mapping.name if one.mapping else ""
-            words = f"First put the configuration right ({name}; guide §4.3), or seed the {one.kind}; then"
+    for kind, one in review.both.items():
+        of = " --of statuses" if kind == "status" and len(review.both) > 1 else ""
+        if one.mapping and (len(one.unknown_codes) or len(one.open_levels)):
+            words = f"First put the configuration right ({one.mapping.name}; guide §4.3), or seed the {kind}; then"
             steps.append(Step(words, f"tiers{named}"))
         elif one.correctable:
             steps.append(Step("To correct them", f"plan tiers{of}{named}"))
         elif not one.findings and one.mapping:
             but = ", ".join(f"{count:,} {why}" for why, count in one.not_judged.items())
             steps.append(
-                Step(f"Every member has the {one.kind} of their level{f', but for {but}' if but else ''}.")
+                Step(f"Every member has the {kind} of their level{f', but for {but}' if but else ''}.")
             )
         elif one.none or one.everybody:
             steps.append(Step("What to do", "check tiers-missing tiers-all-the-same"))
     return steps
 
 
-def _facts(found: TierReview, unmask: bool) -> dict[str, Any]:
-    mapping, everybody = found.mapping, found.everybody
+def _facts(review: TierReview, unmask: bool) -> dict[str, Any]:
+    mapping, everybody = review.mapping, review.everybody
     told = ["name", "sha256", "kind", "default", "ignored", "remarks"]
     return {
-        "kind": found.kind,
-        "members": found.members,
-        "distribution": found.distribution[["code", "members"]],
-        "mapping": None if mapping is None else {name: getattr(mapping, name) for name in told},
-        "not_compared": found.not_compared or None,
-        "matrix": None if mapping is None else found.matrix,
-        "wrong": None if mapping is None else found.correctable,
-        "none": found.none,
-        "everybody": None
-        if everybody is None
-        else dict(zip(("code", "members", "of"), everybody, strict=True)),
-        "unknown_levels": found.unknown_levels,
-        "unknown_codes": found.unknown_codes,
-        "findings": [visible(line if unmask else mask_text(line)) for line in found.findings],
+        "kind": review.kind,
+        "members": review.members,
+        "distribution": review.distribution[["code", "members"]],
+        "mapping": mapping and {name: getattr(mapping, name) for name in told},
+        "not_compared": review.not_compared or None,
+        "matrix": mapping and review.matrix,
+        "wrong": review.correctable if mapping else None,
+        "none": review.none,
+        "everybody": everybody and dict(zip(("code", "members", "of"), everybody, strict=True)),
+        "unknown_levels": review.unknown_levels,
+        "unknown_codes": review.unknown_codes,
+        "findings": [visible(line if unmask else mask_text(line)) for line in review.findings],
     }
