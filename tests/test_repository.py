@@ -96,7 +96,7 @@ SIZES = {
     "mappings": 2400,
     "facade": 2025,
     "cli": 2325,
-    "murmurant": 2050,
+    "murmurant": 2045,
     "plans": 1900,
     "panels": 1575,
     "migration": 1725,

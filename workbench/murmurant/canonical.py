@@ -132,7 +132,8 @@ class Canonical:
         found, known = self.schema.resolved.get(name), CONCEPTS[name].columns
         there = self.schema.catalogue.tables[found.table].columns if found else {}
         spelling = found.spelling if found else {}
-        columns, lacking = [], {}
+        columns: list[str] = []
+        lacking: dict[str, Exception] = {}
         for column in known:
             if column in spelling:
                 value = self._cell(name, column, there[spelling[column]])
@@ -151,6 +152,12 @@ class Canonical:
             rows = f"SELECT *, {told} FROM ({rows}) AS entries"
             if "metadata" in lacking:
                 lacking |= dict.fromkeys(_FROM_METADATA, lacking["metadata"])
+        if name == "members":  # by the tier's code, as people say it
+            tiers = self.relation("tiers")
+            code = f"(SELECT code FROM ({tiers.select}) AS tiers WHERE tiers.id = people.tier_id)"
+            rows = f"SELECT *, {code} AS tier FROM ({rows}) AS people"
+            if gap := lacking.get("tier_id") or next(iter(tiers.lacking.values()), None):
+                lacking["tier"] = gap
         return Relation(rows, lacking)
 
     def type_of(self, column: str) -> str:
@@ -273,7 +280,7 @@ def _with_origins(cursor: psycopg.Cursor[Any], names: list[str], harmless: Colle
         [[table for table, _ in origins], [column for _, column in origins]],
     )
     real = {(table, column): name for table, column, name in found}
-    canonical = {name for each in CONCEPTS.values() for name in each.columns} | {*_FROM_METADATA}
+    canonical = {name for each in CONCEPTS.values() for name in each.columns} | {*_FROM_METADATA, "tier"}
     spelled = {
         (spelling, name)
         for each in CONCEPTS.values()
