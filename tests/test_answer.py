@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pandas as pd
 import pytest
-import typer
-from typer.testing import CliRunner
 
+from tests.commands import Shell, shell  # noqa: F401
 from workbench.answer import Answer, Step, Table, many
-from workbench.cli.options import answers
 from workbench.cli.output import print_answer
 
 PEOPLE = pd.DataFrame({"key": ["k1"], "email": ["zoe@example.org"], "count": [1]})
@@ -62,16 +61,9 @@ def test_a_narrow_terminal_leaves_columns_out_and_names_them(capsys, monkeypatch
     assert any(COMMAND in line for line in lines)  # wider than the terminal, and not broken
 
 
-def test_a_command_may_answer_before_a_database_is_opened(answer: Answer) -> None:
-    app = typer.Typer()
-
-    @app.command()
-    @answers("unmask", first=lambda word: answer if word else None)
-    def ask(wb: Workbench, word: str = "") -> Answer:  # noqa: F821
-        raise AssertionError(wb, word)
-
-    done = CliRunner().invoke(app, ["--word", "now", "--json", "-e", "nowhere"])
-    assert (done.exit_code, json.loads(done.stdout)["people"][0]["count"]) == (1, 1)
+def test_a_command_may_answer_before_a_database_is_opened(shell: Shell, tmp_path: Path) -> None:  # noqa: F811
+    done = shell("policies", "--starter", "rules", "-e", "nowhere")
+    assert (done.returncode, list((tmp_path / "rules").iterdir()) != []) == (0, True), done.stderr
 
 
 def test_one_is_one() -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from workbench.cli.notebooks import _SAVING
 from workbench.cli.saving import without_outputs
-from workbench.cli.serving import _SAVING
 from workbench.reporting.templates import FOLDERS
 
 

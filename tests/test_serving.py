@@ -22,7 +22,7 @@ import workbench
 from tests.browser.conftest import free_port
 from tests.commands import Shell, at, shell  # noqa: F401
 from tests.conftest import Clubs, Ground
-from workbench.cli.serving import SHORTEST, _here, _surroundings
+from workbench.cli.notebooks import SHORTEST, _here, _surroundings
 from workbench.panels.serving import PAGES, Served, page_of
 from workbench.settings import Settings
 

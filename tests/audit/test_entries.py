@@ -17,7 +17,7 @@ from tests.commands import at as at
 from tests.commands import shell as shell
 from tests.conftest import Ground
 from workbench.audit import MIGRATION_ACTION, has_action, migration_action
-from workbench.cli.auditing import moment_of
+from workbench.cli.looking import moment_of
 
 NOW = datetime(2026, 3, 31, 12, 30, tzinfo=UTC).replace(tzinfo=None)
 AGED = """UPDATE "AuditLog" SET "createdAt" = "createdAt" - interval '{} days'"""

@@ -1,35 +1,47 @@
-"""``runs``, ``run``, ``check``, ``doctor``: what is here, and what is wrong with it."""
+"""What is here, what an import did, and what is wrong: the questions."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
-import typer
-
-from workbench.cli.options import Waivers, answers, waivers
+from workbench.cli.command import answers
+from workbench.cli.options import waivers
+from workbench.errors import UsageError
 
 if TYPE_CHECKING:
     from workbench.answer import Answer
     from workbench.workbench import Workbench
 
 
-@answers("import_report", one_state=False)
+@answers("doctor", "import_report")
+def doctor(wb: Workbench) -> Answer:
+    """Tell what works here and what is missing: connection, dialect, rights, tools, configuration."""
+    return wb.doctor()
+
+
+@answers("triage", "import_report")
+def triage(wb: Workbench, run_id: str | None = None) -> Answer:
+    """Name the failures that are here, and lay the ways out side by side, with what each would cost."""
+    return wb.triage(run_id)
+
+
+@answers("runs", "import_report", one_state=False)
 def runs(wb: Workbench) -> Answer:
     """List every import run: when, by whom, what it did, how it ended and how we know."""
     return wb.runs()
 
 
-@answers("import_report")
-def run(
-    wb: Workbench,
-    run_id: Annotated[str, typer.Argument(help="As `workbench runs` shows it, or its beginning.")],
-    limit: Annotated[int, typer.Option(min=1, help="How many records to list; the counts are of all.")] = 50,
-) -> Answer:
+@answers("run", "import_report")
+def run(wb: Workbench, run_id: str, limit: int = 50) -> Answer:
     """Tell record by record what one run did, by which evidence, and what became of it since."""
     return wb.runs.run(run_id, limit)
 
 
-def _known(checks: list[str] | None, **_: Any) -> None:
+def _known(checks: list[str], **_: Any) -> None:
     """Refuse a misspelt check before any database is opened."""
     if checks:
         from workbench.checks import choose
@@ -37,34 +49,182 @@ def _known(checks: list[str] | None, **_: Any) -> None:
         choose(checks)
 
 
-@answers("import_report", "unmask", first=_known)
-def check(
-    wb: Workbench,
-    checks: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[CHECK]...", help="All when none is named."),
-    ] = None,
-    waive: Waivers = None,
-    limit: Annotated[
-        int, typer.Option(min=1, help="How many rows a finding shows; its count is of all.")
-    ] = 20,
-) -> Answer:
+@answers("check", "import_report", "unmask", first=_known)
+def check(wb: Workbench, checks: Sequence[str] = (), waive: Sequence[str] = (), limit: int = 20) -> Answer:
     """Ask what the guide says to check, and show each finding with its section of the guide."""
-    return wb.check(checks or (), waivers(waive), sample=limit)
+    return wb.check(checks, waivers(waive), sample=limit)
 
 
-@answers("import_report")
-def doctor(wb: Workbench) -> Answer:
-    """Tell what works here and what is missing: connection, dialect, rights, tools, configuration."""
-    return wb.doctor()
-
-
-@answers("import_report")
-def triage(
+@answers("audit", "unmask")
+def audit(
     wb: Workbench,
-    run_id: Annotated[
-        str | None, typer.Argument(help="The run in question; else the one most to blame.")
-    ] = None,
+    run_id: str | None = None,
+    action: str | None = None,
+    rollbacks: bool = False,
+    since: str | None = None,
+    by_operator: bool = False,
+    operators: bool = False,
+    summary: bool = False,
+    limit: int = 200,
 ) -> Answer:
-    """Name the failures that are here, and lay the ways out side by side, with what each would cost."""
-    return wb.triage(run_id)
+    """List the audit log's migration entries (guide §5.2), and tell whether the workbench's own are as they were."""
+    given = {
+        "--run": run_id, "--action": action, "--rollbacks": rollbacks,
+        "--by-operator": by_operator, "--operators": operators, "--summary": summary,
+    }  # fmt: skip
+    asked = [flag for flag, value in given.items() if value]
+    if len(asked) > 1 and (summary or by_operator or operators or {"--action", "--rollbacks"} <= {*asked}):
+        raise UsageError(f"{' and '.join(asked)} are two questions.", "Ask one at a time.")
+    moment = moment_of(since or ("this month" if by_operator else ""), datetime.now(UTC).replace(tzinfo=None))
+    if summary:
+        return wb.audit.summary(moment)
+    if by_operator or operators:
+        return wb.audit.operators(moment)
+    return wb.audit(run_id, "migration:rollback:" if rollbacks else action, moment, limit)
+
+
+def moment_of(said: str, now: datetime) -> datetime | None:
+    """Return the moment that a text means, in UTC without zone, as `now` is; None for no text.
+
+    Parameters
+    ----------
+    said : str
+        A date or a moment (UTC unless it names a zone), ``today``, ``this month``, ``this year``, or how
+        long ago: ``30 days``, ``2 years``.
+
+    Raises
+    ------
+    UsageError
+        For anything else, and for a moment that is still to come.
+    """
+    import pandas as pd
+
+    begun: dict[str, Any] = {"today": {}, "this month": {"day": 1}, "this year": {"month": 1, "day": 1}}
+    text = said.strip().lower()
+    if not text:
+        return None
+    try:
+        if text in begun:
+            moment = now.replace(hour=0, minute=0, second=0, microsecond=0, **begun[text])
+        elif ago := re.fullmatch(r"(\d{1,6})\s*(hour|day|week|month|year)s?", text):
+            span: Any = {f"{ago[2]}s": int(ago[1])}
+            moment = (pd.Timestamp(now) - pd.DateOffset(**span)).to_pydatetime()
+        else:
+            moment = datetime.fromisoformat(said.strip())
+            moment = moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
+    except (ValueError, OverflowError):
+        raise UsageError(
+            f"{said!r} is no moment.",
+            'Write a date (2026-01-31), "today", "this month", or how long ago: "30 days", "2 years".',
+        ) from None
+    if moment > now:
+        raise UsageError(
+            f"{said!r} is still to come.", 'Write a moment that has passed: "30 days", 2026-01-31.'
+        )
+    return moment
+
+
+@answers("tiers", "unmask")
+def tiers(wb: Workbench, mapping: Sequence[Path] = ()) -> Answer:
+    """Compare every member's membership tier with what their Wild Apricot level should give."""
+    return wb.tiers(mapping or None)
+
+
+def _starter(starter: Path | None, **_: Any) -> Answer | None:
+    """Copy the starter set; it needs no database."""
+    if starter is None:
+        return None
+    from workbench.answer import Answer
+    from workbench.checks.rules import copy_starter
+
+    return Answer(f"{len(copy_starter(starter))} rules are in {starter}; each is a file to read and edit.")
+
+
+@answers("policies", "import_report", "unmask", first=_starter)
+def policies(
+    wb: Workbench,
+    rules_asked: Sequence[str] = (),
+    rules: Path | None = None,
+    starter: Path | None = None,
+    waive: Sequence[str] = (),
+    limit: int = 20,
+) -> Answer:
+    """Ask the organisation's own rules, of the folder policies or the starter set, and show who breaks them."""
+    return wb.policies(rules, rules_asked, waivers(waive), sample=limit)
+
+
+@answers("duplicates", "acting", "unmask")
+def duplicates(
+    wb: Workbench,
+    entity: Literal["member", "event", "registration"] | None = None,
+    threshold: float | None = None,
+    model: Path | None = None,
+    limit: int | None = None,
+    listing: Path | None = None,
+    decide: tuple[str, str, str] | None = None,
+    remark: str = "",
+    decisions: bool = False,
+) -> Answer:
+    """Find members, events and registrations that are there more than once, and say which may be merged.
+
+    Decisions (--decide) are kept beside the reports and respected the next time.
+    """
+    from workbench.answer import Answer, Step, Table
+
+    if remark and decide is None:
+        raise UsageError("A remark belongs to a decision.", "Give it with --decide LEFT RIGHT WORD.")
+    if sum((decide is not None, decisions, listing is not None)) > 1:
+        raise UsageError("--decide, --decisions and --to are three questions.", "Ask one at a time.")
+    if listing is not None and entity is None:
+        raise UsageError("A list of merges is of one entity.", "Name it with --entity.")
+    of = entity.capitalize() if entity else None
+    if decide is not None:
+        made = wb.duplicates.decide(*decide, remark=remark, entity=of)
+        words = {"same": "one and the same", "different": "different", "unsure": "not decided yet"}
+        return Answer(
+            f"{made.entity} {made.left} and {made.right}: {words[made.decision]}, by {made.by}.",
+            next_steps=[Step("Kept beside the reports; all of them", "duplicates --decisions")],
+            facts=vars(made),
+        )
+    if decisions:
+        frame = wb.duplicates.decisions()
+        return Answer(parts={"decisions": Table(frame, empty="Nothing was decided yet.")}, facts=frame)
+    least: dict[str, Any] = {"threshold": threshold} if threshold else {}
+    return wb.duplicates(of, model=model, limit=limit, listing=listing, **least)
+
+
+@answers("mappings", "import_report", "unmask")
+def mappings(
+    wb: Workbench,
+    problem: Sequence[str] = (),
+    wa_id: str | None = None,
+    limit: int = 20,
+    csv: Path | None = None,
+    export: Sequence[Path] = (),
+) -> Answer:
+    """List ids that lead to the wrong person or record, twice or nowhere; worst first, cycles drawn."""
+    return wb.mappings(export, problem=problem, wa_id=wa_id, csv=csv, limit=limit)
+
+
+@answers("reconcile", "import_report", "unmask")
+def reconcile(
+    wb: Workbench,
+    export: Sequence[Path],
+    missing_at_most: str | None = None,
+    differs_at_most: str | None = None,
+    extra_at_most: str | None = None,
+    time_zone: str | None = None,
+    limit: int = 20,
+) -> Answer:
+    """Tell whether everybody is here: Wild Apricot's exports beside the database; go or no-go.
+
+    Exit code 0 means go.
+    """
+    return wb.reconcile(
+        export,
+        limit,
+        missing_at_most=missing_at_most,
+        differs_at_most=differs_at_most,
+        extra_at_most=extra_at_most,
+        time_zone=time_zone,
+    )

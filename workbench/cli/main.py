@@ -16,14 +16,10 @@ _BROKEN_PIPE = 141  # as a shell reports a program that SIGPIPE ended
 def main() -> NoReturn:
     """Run the command line; every failure ends in one plain message and its exit code."""
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(
-            stream, TextIOWrapper
-        ):  # a terminal that knows fewer letters shows escapes, and goes on
+        if isinstance(stream, TextIOWrapper):  # a terminal of fewer letters shows escapes, and goes on
             stream.reconfigure(errors="backslashreplace")
-    if sys.argv[1:] == ["--version"]:
-        sys.stdout.write(
-            f"murmurant-workbench {__version__}\n"
-        )  # a script asks it often, and needs no command loaded
+    if sys.argv[1:] == ["--version"]:  # a script asks it often, and needs no command loaded
+        sys.stdout.write(f"murmurant-workbench {__version__}\n")
         sys.exit(0)
     from workbench.cli.app import app
     from workbench.cli.options import joined_parameters
@@ -44,13 +40,12 @@ def main() -> NoReturn:
         if os.environ.get("WORKBENCH_DEBUG"):
             raise
         what = f"{type(error).__name__}: {error}" if isinstance(error, OSError) else type(error).__name__
-        complain(
-            WorkbenchError(
-                f"This failed in a way that was not foreseen ({what}).",
-                "WORKBENCH_DEBUG=1 shows where; please report it.",
-            )
+        unforeseen = WorkbenchError(
+            f"This failed in a way that was not foreseen ({what}).",
+            "WORKBENCH_DEBUG=1 shows where; please report it.",
         )
-        sys.exit(WorkbenchError.exit_code)
+        complain(unforeseen)
+        sys.exit(unforeseen.exit_code)
     finally:
         say_what_was_odd()
     sys.exit(0)

@@ -1,24 +1,28 @@
-"""What commands share: options, each spelled once, and the one way from a question's answer to the terminal."""
+"""Every option of every command, each spelled once: its name in a function, its words for whoever asks for help."""
 
 from __future__ import annotations
 
-import inspect
-import sys
-from collections.abc import Callable, Sequence
-from dataclasses import replace
-from functools import wraps
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+from typing import Any
 
 import typer
 
-import workbench
-from workbench.cli.output import asked_of, banner, print_answer, print_json, progress_bar
-from workbench.errors import Refused, UsageError
+from workbench.cli.output import asked_of
+from workbench.errors import UsageError
 
-if TYPE_CHECKING:
-    from workbench.answer import Answer
-    from workbench.workbench import Workbench
+Option = Callable[[str], Any]
+"""Given the name of a parameter, it makes what typer wants to know of it."""
+
+
+def option(help: str, *flags: str, **how: Any) -> Option:
+    """Describe an option; its flag is the parameter's name unless another is given."""
+    return lambda name: typer.Option(*(flags or [f"--{name.replace('_', '-')}"]), help=help, **how)
+
+
+def argument(metavar: str, help: str = "") -> Option:
+    """Describe an argument."""
+    return lambda name: typer.Argument(metavar=metavar, help=help or None, show_default=False)
 
 
 def _note(environment: str | None) -> str | None:
@@ -26,168 +30,213 @@ def _note(environment: str | None) -> str | None:
     return environment
 
 
-EnvironmentName = Annotated[
-    str | None,
-    typer.Option(
+_ALL, _MANY = "All when none is named.", "Repeatable."
+
+OPTIONS: dict[str, Option] = {
+    # Of several commands.
+    "environment": option(
+        "A name from workbench.toml. [default: demo]",
         "--environment",
         "-e",
         envvar="WORKBENCH_ENVIRONMENT",
         callback=_note,
-        help="A name from workbench.toml. [default: demo]",
+        show_default=False,
     ),
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Pure JSON on stdout.")]
-ImportReports = Annotated[
-    list[Path] | None,
-    typer.Option(
-        "--import-report", metavar="FILE", help="An importer's report file, or a folder of them, as evidence."
-    ),
-]
-Acting = Annotated[str | None, typer.Option("--as", metavar="NAME", help="Who is acting; else the operator.")]
-Before = Annotated[
-    str | None,
-    typer.Option(
-        "--before",
+    "json": option("Pure JSON on stdout."),
+    "acting": option("Who is acting; else the operator.", "--as", metavar="NAME"),
+    "unmask": option("Show personal data as they are."),
+    "import_report": option("An importer's report file, or a folder of them, as evidence.", metavar="FILE"),
+    "yes": option("Answer the questions a terminal would be asked.", "--yes", "-y"),
+    "limit": option("How many rows of each kind to show; all are counted.", min=1),
+    "waive": option("Accept a check's finding, in the operator's name.", metavar="CHECK=REASON"),
+    "reason": option("Why, in your words, for whoever approves it.", metavar="TEXT"),
+    "remark": option("What should be known besides, without personal data.", metavar="TEXT"),
+    "run": option(f"The run in question. {_MANY}", metavar="RUN_ID"),
+    "run_id": argument("RUN_ID", "As `workbench runs` shows it, or its beginning."),
+    "before": option(
+        "Instead of a snapshot: another environment that holds the state before. It is only read.",
         metavar="ENVIRONMENT",
-        help="Instead of a snapshot: another environment that holds the state before, such as a branch. It is only read.",
     ),
-]
-Unmask = Annotated[bool, typer.Option("--unmask", help="Show personal data as they are.")]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Answer the questions a terminal would be asked.")]
-Waivers = Annotated[
-    list[str] | None,
-    typer.Option("--waive", metavar="CHECK=REASON", help="Accept a check's finding, in the operator's name."),
-]
+    "snapshot": option("A snapshot's name, its file, `latest`, or any dump of pg_dump.", metavar="SNAPSHOT"),
+    "on_conflict": option("What becomes of what both a run and somebody after it changed."),
+    "min_evidence": option("What is tied to the run more weakly is left alone, and listed."),
+    "export": option(
+        "Wild Apricot's own export, CSV or JSON, or a folder of them, as evidence.", metavar="FILE"
+    ),
+    "browser": option("Open a browser as well.", "--browser/--no-browser"),
+    "port": option("Where to listen, on this machine only."),
+    # To look.
+    "checks": argument("[CHECK]...", _ALL),
+    "action": option("Only actions that begin with this: migration:rollback."),
+    "audit run_id": option("Only entries of this run.", "--run", metavar="RUN_ID"),
+    "audit limit": option("How many entries to list, the latest.", min=1),
+    "rollbacks": option("Only rollbacks, of either level."),
+    "since": option('A date, a moment (UTC), "this month", or how long ago: "30 days".', metavar="WHEN"),
+    "by_operator": option("Who ran imports, how many, how long; this month, or --since."),
+    "operators": option("The same, of all time."),
+    "summary": option("Entries counted by run and action."),
+    "mapping": option(
+        "A tier policy, the importer's configuration or a membership_levels_mapping.json: YAML, JSON or TOML; twice for one"
+        " of tiers and one of statuses. [default: the environment's tier_mapping and status_mapping]",
+        metavar="FILE",
+        show_default=False,
+    ),
+    "problem": option(f"Only this: wrong-person, duplicate, ... {_MANY}", metavar="PROBLEM"),
+    "mappings wa_id": option("Only this Wild Apricot id.", metavar="N"),
+    "csv": option(
+        "Write the sure corrections as the table that `plan mapping --from` reads.", metavar="FILE"
+    ),
+    "duplicates entity": option("Of what; else of all three."),
+    "threshold": option("The least probability of a pair. [default: 0.7]", min=0.01, max=1.0),
+    "model": option("Trained parameters as JSON; else those shipped.", metavar="FILE"),
+    "duplicates limit": option(
+        "How many clusters and pairs of each to list. [default: 10; JSON: all]", min=1
+    ),
+    "duplicates listing": option(
+        "Write the sure clusters as a list for `plan merge --from`.", "--to", metavar="FILE"
+    ),
+    "decide": option("Say of two records that they are: same, different, unsure.", metavar="LEFT RIGHT WORD"),
+    "decisions": option("List what was decided, and by whom."),
+    "rules_asked": argument("[RULE]...", _ALL),
+    "rules": option("A folder of rules; else policies, else the starter set.", metavar="FOLDER"),
+    "starter": option("Copy the starter set into a new folder, to be edited.", metavar="FOLDER"),
+    "missing_at_most": option(
+        "How many of each kind may be missing here; else as configured [0].", metavar="N|N%"
+    ),
+    "differs_at_most": option("How many of each kind may differ; else as configured [0].", metavar="N|N%"),
+    "extra_at_most": option(
+        "How many may be here and not in the export; else as configured [20%].", metavar="N|N%"
+    ),
+    "time_zone": option("Of the export's times: America/Los_Angeles.", metavar="ZONE"),
+    # To plan and apply.
+    "plan_name": argument("PLAN", "A plan's id, an unambiguous beginning of it, or its file's path."),
+    "digest": option("The SHA-256 of what was read.", metavar="SHA256"),
+    "confirm": option("On production: the environment's name, typed out.", metavar="ENVIRONMENT"),
+    "sync_state": option("Reset the sync state as well (guide §7.3)."),
+    "of": option(
+        "What is corrected. [default: tiers; statuses where no tier was ever made]", show_default=False
+    ),
+    "level": option(f"Only members of this Wild Apricot level. {_MANY}", metavar="LEVEL"),
+    "entity": argument("ENTITY", "Member, Event or Registration."),
+    "wa_id": argument("WA_ID"),
+    "new_id": argument("NEW_ID", "The record it should lead to."),
+    "table": option("Many at once: columns entity, wa_id, new_id, reason.", "--from", metavar="FILE.csv"),
+    "move_records": option("Move the registrations that came through the wrong mapping too."),
+    "whole_cycle": option("Correct the rest of a swap or cycle with the part that is named."),
+    "rebuild": option(
+        "Put back the mappings that are missing, by all traces of them, or by --snapshot or --before."
+    ),
+    "csv_records": option("With --rebuild: map what a CSV import made, too."),
+    "canonical": argument("CANONICAL", "The record that stays."),
+    "duplicates": argument("DUPLICATE...", "The records that go into it."),
+    "listing": option(
+        "Many merges as a CSV file in UTF-8: canonical,duplicate[,reason] or cluster,member[,reason].",
+        "--from",
+        metavar="FILE",
+    ),
+    "choose": option(
+        "Let the rule choose which of the records named stays: most associations, then the oldest."
+    ),
+    "left_out": option("Leave this record as it is.", "--except", metavar="ID"),
+    "rule": option("Whose value a field has: the canonical record's, the newest, or any rather than none."),
+    "field": option("Another rule for one field (phone=newest).", metavar="NAME=RULE"),
+    "by_hand": option("Take one field from the record named (email=ID).", "--set", metavar="NAME=ID"),
+    "keep": option("The row that stays where two become one and no rule can tell.", metavar="ID"),
+    "skip_blocked": option("Leave out merges that no rule can decide, and list them."),
+    "plan merge entity": option("What the records are."),
+    # Of snapshots.
+    "precedes": option("The run it is taken before.", metavar="RUN"),
+    "snapshot verify name": argument("SNAPSHOT", "Its name, its file, or latest."),
+    "any_size": option("Accept a size out of its predecessors' range."),
+    "dry_run": option("Only show what would go; so does neither option."),
+    "since_snapshot": argument(
+        "SNAPSHOT", "Its name, its file, `latest`, or any dump of pg_dump; or give --before."
+    ),
+    "other": argument("OTHER", "A later snapshot; else the database as it is."),
+    "snapshot diff table": option(f"Only this table. {_MANY}", metavar="NAME"),
+    "snapshot diff limit": option(
+        "How many rows of each table and change are shown; all are counted.", min=0
+    ),
+    "snapshot losses limit": option(
+        "How many rows of each table and change are shown; all are counted.", min=0
+    ),
+    "full": option("Compare every row, whatever the snapshot's digests say."),
+    "snapshot restore name": argument(
+        "[SNAPSHOT | REQUEST]", "A snapshot, to ask for its restore; or an approved request, to carry it out."
+    ),
+    "in_place": option("Replace the contents in one transaction; nothing is renamed."),
+    "keep_sync_state": option("Leave the sync state as the snapshot has it (§7.3)."),
+    "from_elsewhere": option("A snapshot of another server will do: the club has moved."),
+    "resume": option("Go on with one that was interrupted."),
+    "abandon": option("Give up one that was interrupted."),
+    "undo": option("Ask to put the database back that the last one kept."),
+    "wait": option("How long to go on asking; 0 asks once. [app_health_limit]", metavar="SECONDS", min=0),
+    # Before an import.
+    "item": argument("ITEM", "As `workbench preflight` names it."),
+    "says": argument("TEXT", "What you vouch for, without personal data."),
+    "words": argument("-- COMMAND...", "The importer, as in a shell."),
+    "report": option("Where it leaves its reports, besides import_reports.", metavar="PATH"),
+    "vouch": option("Say, in your name, that sudo, ssh, docker ... pass DRY_RUN=1 on."),
+    "dry-run review name": argument("[RUN]", "A dry run's name or run id; else the latest."),
+    "approve": option("Record that you read it and approve of it, in your name."),
+    "sample": option("How many records to show of each kind.", min=0),
+    "files": argument(
+        "FILE|FOLDER...", "Exports, configuration, reports, logs; else what is known to belong to --run."
+    ),
+    "output": option("Where the bundle's folder is made. [default: backups]", metavar="DIR"),
+    "redact": option("Seal copies with *** for passwords in URLs, instead of refusing."),
+    "bundle verify name": argument("[BUNDLE]", "A folder, a name or a digest; else all of them."),
+    "bundle verify environment": option(
+        "Compare with what its audit log noted, too. [default: no database]",
+        "--environment",
+        "-e",
+        show_default=False,
+    ),
+    "name": argument("BUNDLE", "A folder, a name or a digest."),
+    # Of notebooks and the demo.
+    "report name": argument("NAME", "post-recovery, run, plan, or a notebook of your own in notebooks/"),
+    "parameter": option(f"A parameter of the report. {_MANY}", "--parameter", "-p", metavar="KEY VALUE"),
+    "panel": argument("PANEL", "runs, plans, mappings, tiers, duplicates or preflight."),
+    "host": option("Where else than on this machine: only with a token in WORKBENCH_TOKEN."),
+    "members": option("Size of the club.", min=50, max=1_000_000),
+    "dialect": option("Whose tables it has."),
+    "seed": option("The same seed makes the same club."),
+    "healthy": option("Leave it as it should be."),
+}
+"""By the parameter's name; where a command means something else by it, by the command and the name."""
 
 
-def waivers(given: Sequence[str] | None) -> dict[str, str]:
+def pairs(given: Iterable[str], flag: str, form: str) -> dict[str, str]:
+    """Take ``NAME=VALUE`` apart; `UsageError` where one of the two is missing, or a name comes twice."""
+    taken: dict[str, str] = {}
+    for each in given:
+        name, _, value = (part.strip() for part in each.partition("="))
+        if not name or not value:
+            raise UsageError(f"{flag} {each!r} is not of the form {form}.", f"Write it as {form}.")
+        if name in taken:
+            raise UsageError(f"{flag} names {name!r} twice.", "Name it once.")
+        taken[name] = value
+    return taken
+
+
+def waivers(given: Sequence[str]) -> dict[str, str]:
     """Take ``CHECK=REASON`` apart; a waiver without a reason is a `UsageError`."""
-    found = {}
-    for each in given or ():
-        check, _, reason = each.partition("=")
-        if not reason.strip():
-            raise UsageError(f"The waiver {each!r} gives no reason.", "Write it as CHECK=REASON.")
-        found[check.strip()] = reason.strip()
-    return found
+    return pairs(given, "--waive", "CHECK=REASON")
 
 
 def joined_parameters(arguments: Sequence[str]) -> list[str]:
     """Turn ``-p KEY VALUE`` into ``-p KEY=VALUE``, which is what the option parser can take repeatedly."""
-    found: list[str] = []
+    joined: list[str] = []
     rest = list(arguments)
     while rest:
-        found.append(rest.pop(0))
-        if found[-1] == "--":  # what follows is another program's
-            return found + rest
-        if found[-1] in {"-p", "--parameter"} and len(rest) > 1 and "=" not in rest[0]:
-            found.append(f"{rest.pop(0)}={rest.pop(0)}")
-    return found
+        joined.append(rest.pop(0))
+        if joined[-1] == "--":  # what follows is another program's
+            return joined + rest
+        if joined[-1] in {"-p", "--parameter"} and len(rest) > 1 and "=" not in rest[0]:
+            joined.append(f"{rest.pop(0)}={rest.pop(0)}")
+    return joined
 
 
-def ask(question: str, yes: bool) -> None:
-    """Ask whoever sits at the terminal; without an answer that is yes nothing is done (`Refused`)."""
-    if yes:
-        return
-    if not sys.stdin.isatty():
-        raise Refused("Nobody is here to be asked.", "Add --yes to go on without a question.")
-    if not typer.confirm(question, err=True):
-        raise Refused("Not done: the answer was no.", "Nothing was changed.")
-
-
-def is_request(name: str) -> bool:
+def is_request(name: str | None) -> bool:
     """Tell whether a name is that of a request to restore, and not of a plan or a snapshot."""
-    return Path(name).name.startswith("restore-") and not name.endswith(".dump")
-
-
-def open_as(environment: str | None, acting: str | None, **options: Any) -> Workbench:
-    """Open an environment in somebody's name; in the operator's where nobody is named.
-
-    What it answers is masked where it is shown: each command has its ``--unmask``.
-    """
-    from workbench.settings import load_settings
-
-    settings = load_settings()
-    if acting:
-        settings = settings.model_copy(update={"operator": acting})
-    return workbench.open_workbench(environment, settings=settings, unmask=True, **options)
-
-
-_SHARED: dict[str, tuple[Any, Any]] = {
-    "import_report": (ImportReports, None),
-    "acting": (Acting, None),
-    "unmask": (Unmask, False),
-    "environment": (EnvironmentName, None),
-    "json": (AsJson, False),
-}
-
-
-def answers(
-    *shared: str, one_state: bool = True, first: Callable[..., Answer | None] | None = None
-) -> Callable[[Callable[..., Answer | None]], Callable[..., None]]:
-    """Turn a function of a workbench into a command that prints its answer and exits with its code.
-
-    The function takes the opened workbench, then its own arguments and options, and perhaps ``advance``, which is told
-    the progress. ``--environment`` and ``--json`` come by themselves.
-
-    Parameters
-    ----------
-    shared : str
-        What else of ``import_report``, ``acting`` and ``unmask`` the command takes; the function is not given them.
-    one_state : bool
-        Whether every question of the command sees the database as it was at the first one.
-    first : callable, optional
-        Asked with the command's own arguments before any database is opened; where it answers, none is.
-    """
-    names = [*shared, "environment", "json"]
-
-    def register(act: Callable[..., Answer | None]) -> Callable[..., None]:
-        signature = inspect.signature(act)
-        hints = get_type_hints(act, localns=_NOT_IMPORTED, include_extras=True)
-        own = [
-            parameter.replace(annotation=hints[name])
-            for name, parameter in signature.parameters.items()
-            if name not in ("wb", "advance")
-        ]
-        more = [
-            inspect.Parameter(
-                name, inspect.Parameter.KEYWORD_ONLY, annotation=_SHARED[name][0], default=_SHARED[name][1]
-            )
-            for name in names
-        ]
-
-        @wraps(act)
-        def command(**given: Any) -> None:
-            environment, acting, reports, json, unmask = (
-                given.pop(name, None) for name in ("environment", "acting", "import_report", "json", "unmask")
-            )
-            answer = first(**given) if first else None
-            if answer is None:
-                with open_as(environment, acting, import_reports=reports or (), one_state=one_state) as wb:
-                    wb.session.people = bool(unmask)
-                    if not json:
-                        banner(wb.environment)
-                    if "advance" in signature.parameters:
-                        with progress_bar() as advance:
-                            answer = act(wb, **given, advance=advance)
-                    else:
-                        answer = act(wb, **given)
-                    if answer is not None:
-                        answer = replace(answer, environment=answer.environment or wb.environment.name)
-            if answer is None:
-                return
-            answer = replace(answer, unmask=bool(unmask))
-            if json:
-                print_json(answer.as_json())
-            else:
-                print_answer(answer)
-            raise typer.Exit(answer.code)
-
-        command.__signature__ = inspect.Signature([*own, *more])  # type: ignore[attr-defined]
-        command.__annotations__ = {each.name: each.annotation for each in (*own, *more)}
-        return command
-
-    return register
-
-
-_NOT_IMPORTED = {"Workbench": object, "Answer": object, "Advance": object}
-"""Types that a command's function names and that are too heavy to load before it is called."""
+    return name is not None and Path(name).name.startswith("restore-") and not name.endswith(".dump")

@@ -1,48 +1,45 @@
-"""``plan``: corrections, each as a file to read, approve and apply."""
+"""Corrections: each planned as a file to read, then approved, applied and taken back."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 import typer
 
-import workbench
-from workbench.cli.options import Before, answers
+from workbench.cli.command import answers, ask
+from workbench.cli.options import is_request, pairs
+from workbench.cli.output import Advance, command_line
+from workbench.errors import Refused, UsageError
 
 if TYPE_CHECKING:
     from workbench.answer import Answer
+    from workbench.plans.journal import Entry
+    from workbench.plans.plan import Plan
     from workbench.workbench import Workbench
 
-plan = typer.Typer(
-    no_args_is_help=True, help="Plan a correction: a file to read, approve and apply. Writes nothing else."
-)
+Evidence = Literal["certain", "strong", "likely", "weak"]
+OnConflict = Literal["keep", "restore"]
+Entity = Literal["member", "event", "registration"]
 
 
-@plan.command("rollback")
-@answers("import_report", "acting", "unmask", one_state=False)
-def rollback(
+@answers("plan rollback", "import_report", "acting", "unmask", one_state=False)
+def plan_rollback(
     wb: Workbench,
-    run_id: Annotated[str, typer.Argument(metavar="RUN_ID")],
-    snapshot: Annotated[
-        str | None,
-        typer.Option(
-            metavar="SNAPSHOT",
-            help="From before the run: a snapshot's name, its file, `latest`, or any dump of pg_dump.",
-        ),
-    ] = None,
-    before: Before = None,
-    on_conflict: Annotated[
-        Literal["keep", "restore"], typer.Option(help="What both the run and somebody after it changed.")
-    ] = "keep",
-    min_evidence: Annotated[
-        Literal["certain", "strong", "likely", "weak"],
-        typer.Option(help="Leave alone what is tied to the run more weakly."),
-    ] = "likely",
-    sync_state: Annotated[
-        bool, typer.Option("--sync-state", help="Reset the sync state as well (guide §7.3).")
-    ] = False,
+    run_id: str,
+    snapshot: str | None = None,
+    before: str | None = None,
+    on_conflict: OnConflict = "keep",
+    min_evidence: Evidence = "likely",
+    sync_state: bool = False,
 ) -> Answer:
     """Plan to roll one run back, without losing what anybody did since."""
+    from workbench.answer import Answer
+    from workbench.runs.telling import LevelZero
+
     plan = wb.runs.plan_rollback(
         run_id,
         snapshot=snapshot,
@@ -51,13 +48,266 @@ def rollback(
         min_evidence=min_evidence,
         sync_state=sync_state,
     )
-    if not isinstance(plan, workbench.LevelZero):
+    if not isinstance(plan, LevelZero):
         return wb.explain(plan)
-    from workbench.answer import Answer
-
     none: dict[str, Any] = {"plan": None, "digest": None, "level": 0, "run": plan.run, "fix": plan.fix}
     return Answer(
         str(plan),
         {"fix": "\n".join(("To fix before it is run again:", *(f"  {line}" for line in plan.fix)))},
         facts={**none, "changes": {}, "kept": [], "conflicts": [], "unresolved": []},
+    )
+
+
+@answers("plan mapping", "import_report", "acting", "unmask", one_state=False)
+def plan_mapping(
+    wb: Workbench,
+    entity: str | None = None,
+    wa_id: str | None = None,
+    new_id: str | None = None,
+    table: Path | None = None,
+    reason: str = "",
+    move_records: bool = False,
+    whole_cycle: bool = False,
+    rebuild: bool = False,
+    snapshot: str | None = None,
+    before: str | None = None,
+    csv_records: bool = False,
+    export: Sequence[Path] = (),
+) -> Answer:
+    """Plan to lead Wild Apricot ids to the right records (guide §4.2), one or a table of them; or put lost ones back."""
+    one = [each for each in (entity, wa_id, new_id) if each is not None]
+    if rebuild:
+        if one or table is not None or reason or move_records or whole_cycle or export:
+            raise UsageError(
+                "To put lost mappings back and to correct wrong ones are two questions.",
+                "Give --rebuild with --snapshot or --before, --csv-records and --import-report alone.",
+            )
+        return wb.explain(wb.mappings.plan_rebuild(snapshot=snapshot, before=before, csv_records=csv_records))
+    if snapshot is not None or before is not None or csv_records:
+        raise UsageError(
+            "--snapshot, --before and --csv-records go with --rebuild.", "Add --rebuild, or leave them out."
+        )
+    if table is not None and (one or reason):
+        raise UsageError("A table and a single correction are two questions.", "Give --from FILE.csv alone.")
+    if table is None and len(one) < 3:
+        raise UsageError(
+            "What is to be corrected? An entity, a WA id and the new record's id are needed.",
+            "For example `workbench plan mapping Member 50012 NEW_ID`, or `workbench plan mapping --from FILE.csv`.",
+        )
+    asked = table or (str(entity), str(wa_id), str(new_id), reason)
+    return wb.explain(
+        wb.mappings.plan(asked, move_records=move_records, whole_cycle=whole_cycle, exports=export)
+    )
+
+
+@answers("plan tiers", "acting", "unmask", one_state=False)
+def plan_tiers(
+    wb: Workbench,
+    mapping: Sequence[Path] = (),
+    of: Literal["tiers", "statuses"] | None = None,
+    level: Sequence[str] = (),
+    on_conflict: OnConflict = "keep",
+    reason: str | None = None,
+) -> Answer:
+    """Plan to give members the tier of their Wild Apricot level: exactly those who have another."""
+    plan = wb.tiers.plan(mapping or None, of=of, levels=level, on_conflict=on_conflict, reason=reason)
+    return wb.explain(plan)
+
+
+@answers("plan merge", "acting", "unmask", one_state=False)
+def plan_merge(
+    wb: Workbench,
+    canonical: str | None = None,
+    duplicates: Sequence[str] = (),
+    listing: Path | None = None,
+    choose: bool = False,
+    left_out: Sequence[str] = (),
+    rule: Literal["canonical", "newest", "most-complete"] = "canonical",
+    field: Sequence[str] = (),
+    by_hand: Sequence[str] = (),
+    keep: Sequence[str] = (),
+    skip_blocked: bool = False,
+    reason: str = "",
+    entity: Entity = "member",
+) -> Answer:
+    """Plan to merge duplicates: every reference moves to the record that stays, and the duplicates go.
+
+    Name the record that stays and its duplicates, or give a list with --from: a line for each duplicate
+    (canonical,duplicate), or for each member of a cluster (cluster,member), where the rule chooses which stays.
+    """
+    rules = {"*": str(rule), **pairs(field, "--field", "NAME=RULE")}
+    hands = pairs(by_hand, "--set", "NAME=ID")
+    named = [each for each in (canonical, *duplicates) if each is not None]
+    merges: Any = listing
+    if listing is not None:
+        if named or choose or reason:
+            raise UsageError(
+                "--from names the merges, so records, --choose or --reason beside it say something else.",
+                "Give one or the other.",
+            )
+    elif len(named) < 2:
+        raise UsageError(
+            "A merge needs the record that stays and at least one duplicate.",
+            "Write `workbench plan merge CANONICAL DUPLICATE...`, or `workbench plan merge --from FILE`.",
+        )
+    elif skip_blocked:
+        raise UsageError("--skip-blocked is for a list of merges.", "Use it with --from.")
+    else:
+        merges = [(None, named, reason) if choose else (named[0], named[1:], reason)]
+    plan = wb.duplicates.plan_merges(
+        merges,
+        entity=entity.capitalize(),
+        rules=rules,
+        by_hand=hands,
+        keep=keep,
+        leave_out=left_out,
+        skip_blocked=skip_blocked,
+    )
+    return wb.explain(plan, conservation=plan.parameters["conservation"])
+
+
+@answers("plan policies", "import_report", "acting", "unmask", one_state=False)
+def plan_policies(wb: Workbench, rules_asked: Sequence[str] = (), rules: Path | None = None) -> Answer:
+    """Plan what the organisation's rules say how to correct: capacity to the limit, start and end swapped."""
+    return wb.explain(wb.policies.plan(rules_asked, rules=rules))
+
+
+@answers("plan sync-state", "acting", "unmask", one_state=False)
+def plan_sync_state(wb: Workbench) -> Answer:
+    """Plan to empty the sync state (guide §7.3); a full sync has to follow, for only that fetches everything."""
+    return wb.explain(wb.runs.plan_sync_state())
+
+
+@answers("plan replay", "import_report", "acting", "unmask")
+def plan_replay(
+    wb: Workbench,
+    run: Sequence[str],
+    snapshot: str | None = None,
+    before: str | None = None,
+    on_conflict: OnConflict = "keep",
+    min_evidence: Evidence = "likely",
+    *,
+    advance: Advance,
+) -> Answer:
+    """Plan, before a restore, what is put back after it: everybody's work since but the bad run's doing."""
+    from workbench.answer import Step
+
+    plan = wb.history.plan_replay(
+        snapshot, run, before=before, on_conflict=on_conflict, min_evidence=min_evidence, progress=advance
+    )
+    answer = wb.explain(plan)
+    after = "Apply it after the restore; until then it is refused, for its rows are the snapshot's."
+    return replace(answer, next_steps=[*answer.next_steps, Step(after)])
+
+
+@answers("plans", one_state=False)
+def plans(wb: Workbench) -> Answer:
+    """List all plans of an environment, and what became of each."""
+    from workbench.answer import Answer, Table
+
+    frame = wb.plans()
+    table = Table(frame, empty="no plans yet", first=("plan", "state", "kind", "detail"))
+    return Answer(parts={"plans": table}, facts=frame.to_dict("records"))
+
+
+@answers("show", "unmask", one_state=False)
+def show(wb: Workbench, plan_name: str) -> Answer:
+    """Explain a plan in words and tables: what changes, what is kept and why, what is unresolved."""
+    if is_request(plan_name):
+        from workbench.cli.restoring import request_answer
+
+        return request_answer(wb, wb.restores.find(plan_name))
+    plan = wb.plan(plan_name)
+    return wb.explain(plan, header=plan.model_dump(mode="json"))
+
+
+@answers("approve", "acting", one_state=False)
+def approve(wb: Workbench, plan_name: str, digest: str, confirm: str | None = None) -> Answer:
+    """Record a named person's consent to one digest; it holds once, and for a day."""
+    from workbench.answer import Answer, Step
+
+    request = is_request(plan_name)
+    document = wb.restores.find(plan_name) if request else wb.plan(plan_name)
+    target = document.target
+    if confirm is None and target.kind == "production" and sys.stdin.isatty():
+        confirm = typer.prompt(f"This is production. Type the environment's name ({target.environment})")
+    approval = wb.approve(document, digest, confirm=confirm)
+    facts = approval.model_dump(include={"approver", "approved_at", "expires_at"})
+    return Answer(
+        f"{approval.approver} approves {document.id}, once, until {approval.expires_at:%Y-%m-%d %H:%M} UTC.",
+        next_steps=[Step("To carry it out", f"{'snapshot restore' if request else 'apply'} {document.id}")],
+        facts={document.noun: document.id, "digest": approval.approves, **facts},
+        environment=target.environment,
+    )
+
+
+@answers("apply", "acting", one_state=False)
+def apply(wb: Workbench, plan_name: str, yes: bool = False, *, advance: Advance) -> Answer:
+    """Carry out an approved plan: whole, or not at all."""
+    from workbench.answer import Answer, Step, many
+    from workbench.documents import valid_approval
+
+    if is_request(plan_name):
+        raise UsageError(
+            f"{plan_name} is the request to restore a snapshot.",
+            f"To carry it out: {command_line(f'snapshot restore {plan_name}')}",
+        )
+    plan = wb.plan(plan_name)
+    valid_approval(plan)  # without one nobody needs to be asked
+    ask(f"Apply {plan.id}, {many(plan.total, 'change')}, to {wb.environment}?", yes)
+    entry = wb.apply(plan, advance)
+    triggers = "" if entry.row_triggers == "off" else f"\n{_TRIGGERS_ON}"
+    return Answer(
+        f"Applied: {_counted(plan.changes)}. Nothing else was touched.{triggers}",
+        next_steps=[
+            *(Step(line) for line in _to_do(plan)),
+            Step("To verify", "report post-recovery"),
+            Step("To take it back", f"undo {plan.id}"),
+        ],
+        facts=_applied(plan, entry),
+    )
+
+
+@answers("undo", "acting", one_state=False)
+def undo(wb: Workbench, plan_name: str, yes: bool = False, *, advance: Advance) -> Answer:
+    """Take back what a plan did: plan the reverse, approve it in the operator's name, apply it."""
+    from workbench.answer import Answer, Step, many
+    from workbench.explaining import approval_command
+
+    reverse = wb.plan_undo(plan_name)
+    if wb.environment.production:
+        explained = wb.explain(reverse, applied=False)
+        steps = [Step("On production another person approves the undo", approval_command(reverse))]
+        return replace(explained, next_steps=steps, code=Refused.exit_code)
+    ask(f"Take back {plan_name}, {many(reverse.total, 'change')}, on {wb.environment}?", yes)
+    wb.approve(reverse, reverse.digest)
+    entry = wb.apply(reverse, advance)
+    return Answer(
+        f"Taken back: {_counted(reverse.changes)}. Every row is as it was before {plan_name}.",
+        facts=_applied(reverse, entry),
+    )
+
+
+_TRIGGERS_ON = "The database user may not switch row triggers off, so the database checked each row by itself: slower, no less safe."
+
+
+def _applied(plan: Plan, entry: Entry) -> dict[str, Any]:
+    facts = {"plan": str(plan.path), "id": plan.id, "digest": plan.digest, "changes": plan.changes}
+    done = {"applied": True, "applied_at": entry.applied_at, "journal": entry.id}
+    return {**facts, "to_do": _to_do(plan), **done, "row_triggers": entry.row_triggers}
+
+
+def _to_do(plan: Plan) -> list[str]:
+    """Say what is to be done elsewhere, lest the next sync undoes what was applied."""
+    from workbench.duplicates.plan import next_sync
+
+    return list(next_sync(plan.parameters)) if plan.kind == "merge" else []
+
+
+def _counted(changes: Mapping[str, Mapping[str, int]]) -> str:
+    past = {"delete": "deleted", "update": "updated", "insert": "inserted"}
+    return "; ".join(
+        f"{count:,} {past[operation]} in {table}"
+        for table, cells in changes.items()
+        for operation, count in cells.items()
     )

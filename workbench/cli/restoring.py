@@ -1,18 +1,18 @@
-"""``snapshot restore``: level 2 of the guide (§3), asked for, approved, carried out, resumed, given up, taken back."""
+"""Snapshots: taken before a migration, proved, compared, restored (guide §3, level 2); and the application beside them."""
 
 from __future__ import annotations
 
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Sequence
+from dataclasses import replace
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, Literal
 
-import typer
-
-from workbench.cli.options import Yes, answers, ask, is_request
-from workbench.cli.output import Advance, print_table, progress_bar, stderr
-from workbench.errors import Drift, UsageError
+from workbench.cli.command import answers, ask
+from workbench.cli.options import is_request
+from workbench.cli.output import Advance, stderr
+from workbench.errors import UsageError
+from workbench.hints import paths_below
 
 if TYPE_CHECKING:
     from workbench.answer import Answer
@@ -23,43 +23,139 @@ _WAYS = {
     "swap": "restored into a new database beside it, compared, then renamed",
     "in place": "its contents replaced in one transaction",
 }
-_ORDER = ("table", "change", "who", "evidence", "rows", "rows in the snapshot", "rows now")
+_LOST = ("table", "change", "who", "evidence", "rows", "rows in the snapshot", "rows now")
 _SHOWN = 20  # losses; the rest are counted
 _EVERY = 2.0  # seconds between two lines of progress within a step
 
 
-@answers("acting", one_state=False)
+@answers("snapshot create", "acting", one_state=False)
+def create(
+    wb: Workbench, precedes: str | None = None, reason: str | None = None, *, advance: Advance
+) -> Answer:
+    """Take a snapshot: an archive of pg_dump with a manifest of what was in it."""
+    from rich.filesize import decimal
+
+    from workbench.answer import Answer, Step
+
+    begun = perf_counter()
+    made = wb.snapshots.create(precedes=precedes, reason=reason, advance=advance)
+    held = f"{made.rows:,} rows of {len(made.tables):,} tables, {decimal(made.size)} ({made.compression})"
+    return Answer(
+        f"{paths_below([made.archive])[0]}: {held}, in {perf_counter() - begun:,.1f} s.\nSHA-256 {made.sha256}",
+        next_steps=[Step("To prove it by restoring", f"snapshot verify {made.snapshot}")],
+        facts={**made.facts(), "said": _told(wb)},
+    )
+
+
+@answers("snapshot verify", "acting", one_state=False)
+def verify(wb: Workbench, name: str = "latest", any_size: bool = False, *, advance: Advance) -> Answer:
+    """Prove a snapshot: restore all of it elsewhere, compare every count and digest, and drop it again.
+
+    Exit code 0 when it passes, 1 when it fails, 3 when it could not be tried.
+    """
+    from workbench.answer import Answer
+
+    manifest = wb.snapshots.verify(name, any_size=any_size, advance=advance)
+    tried = manifest.verifications[-1]
+    where = f" on {tried.where}" if tried.where else ""
+    return Answer(
+        f"{manifest.snapshot}: {tried.outcome}{where}, {tried.seconds:.1f} s.\n  {tried.detail}",
+        facts={**manifest.facts(), "outcome": tried.outcome, "detail": tried.detail, "said": _told(wb)},
+        code={"pass": 0, "fail": 1, "not run": 3}[tried.outcome],
+    )
+
+
+@answers("snapshot list", one_state=False)
+def listed(wb: Workbench) -> Answer:
+    """List the environment's snapshots: when, by whom, how large, whether proved by restoring."""
+    answer = wb.snapshots()
+    _told(wb)
+    return answer
+
+
+@answers("snapshot prune", "acting", one_state=False)
+def prune(wb: Workbench, dry_run: bool = False, yes: bool = False) -> Answer:
+    """Show which snapshots and dry runs the guide lets go, and why; with --yes delete these."""
+    import pandas as pd
+
+    from workbench.answer import Answer, Step, Table
+
+    if dry_run and yes:
+        raise UsageError("--dry-run and --yes exclude each other.", "Give one.")
+    decided = wb.snapshots.retention()
+    gone = wb.snapshots.prune(decided) if yes else []
+    going = sum(not each.keep for each in decided)
+    rows = [(each.name, "keep" if each.keep else "delete", each.reason) for each in decided]
+    frame = pd.DataFrame(rows, columns=["snapshot", "decision", "reason"])
+    return Answer(
+        f"Deleted: {', '.join(gone) or 'nothing'}." if yes else "",
+        {"decisions": Table(frame, empty="no snapshots yet")},
+        next_steps=[Step(f"To delete {going:,}", "snapshot prune --yes")] if going and not yes else (),
+        facts={"decisions": [vars(each) for each in decided], "pruned": gone, "said": _told(wb)},
+    )
+
+
+def _told(wb: Workbench) -> list[str]:
+    for line in wb.snapshots.said:
+        stderr().print(line)
+    return wb.snapshots.said
+
+
+@answers("snapshot diff", "import_report", "unmask")
+def diff(
+    wb: Workbench,
+    since_snapshot: str | None = None,
+    other: str | None = None,
+    before: str | None = None,
+    table: Sequence[str] = (),
+    limit: int = 5,
+    full: bool = False,
+    *,
+    advance: Advance,
+) -> Answer:
+    """Compare a snapshot with the database, or with a later one: rows, columns, and who did it.
+
+    Exit code 1 where anything differs.
+    """
+    return wb.history.differences(
+        since_snapshot, other, before=before, tables=table, limit=limit, in_full=full, progress=advance
+    )
+
+
+@answers("snapshot losses", "import_report", "unmask")
+def losses(
+    wb: Workbench,
+    since_snapshot: str | None = None,
+    before: str | None = None,
+    run: Sequence[str] = (),
+    limit: int = 5,
+    min_evidence: Literal["certain", "strong", "likely", "weak"] = "likely",
+    *,
+    advance: Advance,
+) -> Answer:
+    """Tell what a restore to a snapshot would lose: all that was done since but the bad run's doing.
+
+    Exit code 1 where anything would be lost.
+    """
+    return wb.history.losses(
+        since_snapshot, run, before=before, limit=limit, min_evidence=min_evidence, progress=advance
+    )
+
+
+@answers("snapshot restore", "acting", one_state=False)
 def restore(
     wb: Workbench,
-    name: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="[SNAPSHOT | REQUEST]",
-            help="A snapshot, to ask for its restore; or an approved request, to carry it out.",
-        ),
-    ] = None,
-    in_place: Annotated[
-        bool, typer.Option("--in-place", help="Replace the contents in one transaction; nothing is renamed.")
-    ] = False,
-    keep_sync_state: Annotated[
-        bool, typer.Option("--keep-sync-state", help="Leave the sync state as the snapshot has it (§7.3).")
-    ] = False,
-    from_elsewhere: Annotated[
-        bool,
-        typer.Option("--from-elsewhere", help="A snapshot of another server will do: the club has moved."),
-    ] = False,
-    run: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--run", metavar="RUN_ID", help="A bad run, whose doing is not counted as lost; repeatable."
-        ),
-    ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with one that was interrupted.")] = False,
-    abandon: Annotated[bool, typer.Option("--abandon", help="Give up one that was interrupted.")] = False,
-    undo: Annotated[
-        bool, typer.Option("--undo", help="Ask to put the database back that the last one kept.")
-    ] = False,
-    yes: Yes = False,
+    name: str | None = None,
+    in_place: bool = False,
+    keep_sync_state: bool = False,
+    from_elsewhere: bool = False,
+    run: Sequence[str] = (),
+    resume: bool = False,
+    abandon: bool = False,
+    undo: bool = False,
+    yes: bool = False,
+    *,
+    advance: Advance,
 ) -> Answer:
     """Restore a snapshot over the live database: SNAPSHOT asks and writes a request, REQUEST carries it out.
 
@@ -70,7 +166,7 @@ def restore(
     if resume + abandon + undo > 1:
         raise UsageError("--resume, --abandon and --undo are three different things.", "Choose one.")
     asking = in_place or keep_sync_state or from_elsewhere or run
-    if asking and (resume or abandon or undo or (name is not None and is_request(name))):
+    if asking and (resume or abandon or undo or is_request(name)):
         raise UsageError(
             "--in-place, --keep-sync-state, --from-elsewhere and --run belong to asking for a restore.",
             "What was asked for and approved is carried out as it is; else ask anew.",
@@ -82,17 +178,15 @@ def restore(
         return _given_up(wb.restores.abandon(name, _say))
     if resume:
         ask(f"Go on with the interrupted restore of {wb.environment}?", yes)
-        with _acting() as advance:
-            return _ended(wb.restores.resume(name, advance, _say))
+        return _ended(wb.restores.resume(name, _in_lines(advance), _say))
     if name is None:
         raise UsageError("Nothing was named.", "Name a snapshot (`workbench snapshot list`) or a request.")
     if is_request(name):
         request = wb.restores.find(name)
         ask(f"Restore {request.snapshot} over {wb.environment}?", yes)
-        with _acting() as advance:
-            return _ended(wb.restores.carry_out(request, advance, _say))
+        return _ended(wb.restores.carry_out(request, _in_lines(advance), _say))
     how = {"in_place": in_place, "keep_sync_state": keep_sync_state, "from_elsewhere": from_elsewhere}
-    return request_answer(wb, wb.restores.ask(name, runs=run or (), **how))
+    return request_answer(wb, wb.restores.ask(name, runs=run, **how))
 
 
 def request_answer(wb: Workbench, request: Request) -> Answer:
@@ -103,6 +197,9 @@ def request_answer(wb: Workbench, request: Request) -> Answer:
 
     estimate, target = wb.restores.estimate(request), request.target
     losses = pd.DataFrame(list(request.losses))
+    steps = "\n".join(f"  {number}. {step}" for number, step in enumerate(wb.restores.steps(request), 1))
+    parts: dict[str, Any] = {"steps": f"\nSteps:\n{steps}\n"}
+    notes = list(request.notes)
     if request.way == "swap back":
         headline = f"Puts {request.kept} back as {target.database}; {request.verified}."
     else:
@@ -112,29 +209,22 @@ def request_answer(wb: Workbench, request: Request) -> Answer:
             f"over database {target.database} of {target.environment} ({target.kind}): {_WAYS[request.way]}.\n"
             f"{elsewhere}Asked for by {request.planned_by}."
         )
-    steps = "\n".join(f"  {number}. {step}" for number, step in enumerate(wb.restores.steps(request), 1))
-    parts: dict[str, Any] = {"steps": f"\nSteps:\n{steps}\n"}
-    if request.way != "swap back":
-        shown = losses[[each for each in _ORDER if each in losses]]
-        caption = "What was done since, and would be lost"
-        parts["losses"] = Table(shown, caption, empty="nothing", limit=_SHOWN)
-    notes = list(request.notes)
+        shown = losses[[each for each in _LOST if each in losses]]
+        parts["losses"] = Table(shown, "What was done since, and would be lost", "nothing", limit=_SHOWN)
+        if estimate is None:
+            notes.append("How long it takes was never measured here; `workbench snapshot verify` would.")
     if estimate is not None:
         notes.append(f"About {max(estimate / 60, 0.1):.1f} minutes, as measured here.")
-    elif request.way != "swap back":
-        notes.append("How long it takes was never measured here; `workbench snapshot verify` would.")
     parts["notes"] = "\n".join(notes)
     parts["request"] = f"\nRequest {request.id}\nDigest  {request.digest}"
     confirm = f" --as NAME --confirm {target.environment}" if target.kind == "production" else ""
-    before = Step(
-        "Before it, what is put back after it", f"plan replay --snapshot {request.snapshot} --run RUN_ID"
-    )
+    replayed = f"plan replay --snapshot {request.snapshot} --run RUN_ID"
     same = "way", "snapshot", "file", "created_at", "verified", "elsewhere", "notes", "keep_sync_state"
     return Answer(
         headline,
         parts,
         next_steps=[
-            *([before] if request.losses else []),
+            *([Step("Before it, what is put back after it", replayed)] if request.losses else []),
             Step("", f"approve {request.id} --digest {request.digest}{confirm}"),
             Step("", f"snapshot restore {request.id}"),
         ],
@@ -201,7 +291,7 @@ def _given_up(record: Record) -> Answer:
 
 
 def _facts(record: Record) -> dict[str, Any]:
-    facts = {key: value for key, value in record.facts.items() if key not in {"safety_tables"}}
+    facts = {key: value for key, value in record.facts.items() if key != "safety_tables"}
     return {"request": record.request, "outcome": record.outcome, "done": record.done, **facts}
 
 
@@ -209,30 +299,12 @@ def _say(line: str) -> None:
     stderr().print(f"  {line}")
 
 
-@contextmanager
-def _acting() -> Iterator[Advance]:
-    """Show how far it is, which tables are not as they were shown, and after ctrl-C what stands and how to go on."""
-    try:
-        with progress_bar() if sys.stderr.isatty() else _lines() as advance:
-            yield advance
-    except Drift as error:
-        if error.rows:
-            import pandas as pd
-
-            rows = [(table, what) for table, _, what in error.rows]
-            table = pd.DataFrame(rows, columns=["table", "what is different"])
-            print_table(table, "Not as it was shown", as_message=True)
-        raise
-    except KeyboardInterrupt as interrupt:
-        if interrupt.args:
-            stderr().print(f"workbench: {interrupt}")
-        raise
-
-
-@contextmanager
-def _lines() -> Iterator[Advance]:
-    """Write a line for every step, and now and then within one."""
-    console, last = stderr(), [-1, 0.0]
+def _in_lines(advance: Advance) -> Advance:
+    """Where there is no terminal, write a line for every step, and now and then within one."""
+    console = stderr()
+    if console.is_terminal:
+        return advance
+    last = [-1, 0.0]
 
     def tell(what: str, done: int, total: int) -> None:
         now = time.monotonic()
@@ -240,4 +312,39 @@ def _lines() -> Iterator[Advance]:
             last[:] = [done, now]
             console.print(f"[{min(done + 1, total)}/{total}] {what}")
 
-    yield tell
+    return tell
+
+
+@answers("app stop", one_state=False)
+def stop(wb: Workbench) -> Answer:
+    """Stop the application: runs the environment's app_stop, shows what it says, waits for its end."""
+    return _run(wb, "stop", "Stopped")
+
+
+@answers("app start", one_state=False)
+def start(wb: Workbench) -> Answer:
+    """Start the application: runs the environment's app_start, shows what it says, waits for its end."""
+    return _run(wb, "start", "Started")
+
+
+def _run(wb: Workbench, act: Literal["stop", "start"], past: str) -> Answer:
+    from workbench.answer import Answer
+
+    done = (wb.app.stop if act == "stop" else wb.app.start)(_say)
+    facts = {"act": act, "command": done.command, "exit_code": done.exit_code}
+    return Answer(
+        f"{past}: the command ended with exit code 0 after {done.seconds:.1f} s.",
+        facts={**facts, "seconds": round(done.seconds, 3), "output": done.output},
+    )
+
+
+@answers("app health", "unmask", one_state=False)
+def health(wb: Workbench, wait: float | None = None) -> Answer:
+    """Ask the application until it is well: its health check, key pages, sign-in (guide §7.2)."""
+    from workbench.answer import findings_answer
+
+    findings = wb.app.health(wait)
+    facts = {"environment": vars(wb.environment), "dialect": wb.session.dialect}
+    # Its own health check was asked for by name: nobody having configured it is no pass.
+    well = not any(each.open for each in findings) and findings[0].status == "pass"
+    return replace(findings_answer(findings, facts=facts, by_name=True), next_steps=(), code=0 if well else 1)

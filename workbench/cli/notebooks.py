@@ -1,4 +1,4 @@
-"""``lab`` and ``serve``: the notebooks in JupyterLab, or one panel as a page; for a browser on this machine."""
+"""Notebooks: run as reports, opened in JupyterLab, served as pages; and the demo club to try them on."""
 
 from __future__ import annotations
 
@@ -8,21 +8,26 @@ import signal
 import subprocess
 import sys
 import webbrowser
+from collections.abc import Sequence
 from contextlib import suppress
 from ipaddress import ip_address
 from pathlib import Path
 from tempfile import NamedTemporaryFile
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Any, Literal
 
 import typer
 
 import workbench
-from workbench.cli.options import Acting, EnvironmentName, Unmask, open_as
-from workbench.cli.output import banner, stderr
+from workbench.cli.command import answers, command, open_as
+from workbench.cli.options import pairs, waivers
+from workbench.cli.output import Advance, banner, progress, stderr
 from workbench.cli.saving import without_outputs
 from workbench.errors import Refused, WorkbenchError, unknown
+from workbench.hints import paths_below
 
 if TYPE_CHECKING:
+    from workbench.answer import Answer
+    from workbench.reporting.runner import ReportResult
     from workbench.workbench import Workbench
 
 TOKEN = "WORKBENCH_TOKEN"
@@ -37,20 +42,45 @@ _SHARE = (
 _START = "00-start.ipynb"
 _SAVING = f"{without_outputs.__module__}.{without_outputs.__name__}"
 
-Browser = Annotated[bool, typer.Option(help="Open a browser as well.")]
+
+@answers("report", "import_report", "unmask", one_state=False)
+def report(
+    wb: Workbench, name: str, parameter: Sequence[str] = (), waive: Sequence[str] = (), *, advance: Advance
+) -> Answer:
+    """Run a report notebook: an executed notebook, a self-contained HTML file and a JSON verdict."""
+    from workbench.answer import Answer
+
+    parameters: dict[str, Any] = {**pairs(parameter, "--parameter", "KEY VALUE")}
+    if waive:
+        parameters["waive"] = [f"{check}={reason}" for check, reason in waivers(waive).items()]
+    result = wb.report(name, parameters, progress=advance)
+    files = paths_below([result.html, result.notebook, result.json])
+    return Answer(
+        "\n".join((f"{name}: {result.verdict['status']}", *files)),
+        facts=_report_facts(result),
+        code=int(any(each["open"] for each in result.verdict["findings"])),
+    )
 
 
-def lab(
-    environment: EnvironmentName = None,
-    browser: Browser = True,
-    port: Annotated[int, typer.Option(help="Where to listen, on this machine only.")] = 8888,
-) -> None:
+def _report_facts(result: ReportResult) -> dict[str, Any]:
+    verdict = result.verdict
+    return {
+        "report": str(result.html),
+        "notebook": str(result.notebook),
+        "json": str(result.json),
+        **{name: verdict[name] for name in ("status", "headline")},
+        "counts": verdict.get("counts", {}),
+    }
+
+
+@command("lab")
+def lab(environment: str | None = None, browser: bool = True, port: int = 8888) -> None:
     """Open JupyterLab on the notebooks, with the environment set."""
     with workbench.open_workbench(environment) as wb:  # a wrong environment shows now, not in the first cell
         banner(wb.environment)
         from workbench.reporting.templates import notebooks_folder
 
-        command = [
+        words = [
             sys.executable,
             "-P",  # a file of one's own is no module of JupyterLab's
             "-m",
@@ -65,22 +95,21 @@ def lab(
             "--ip=127.0.0.1",
             "--KernelManager.transport_encryption=auto",  # other users of the machine can reach local ports
         ]
-        command += [] if browser else ["--no-browser"]
-        command += ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
-        ended = _run(command, {**os.environ, **_surroundings(wb)})
+        words += [] if browser else ["--no-browser"]
+        words += ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
+        ended = _run(words, {**os.environ, **_surroundings(wb)})
     raise typer.Exit(4 if ended else 0)
 
 
+@command("serve")
 def serve(
-    panel: Annotated[str, typer.Argument(help="runs, plans, mappings, tiers, duplicates or preflight.")],
-    environment: EnvironmentName = None,
-    acting: Acting = None,
-    browser: Browser = True,
-    port: Annotated[int, typer.Option(help="Where to listen.")] = 8866,
-    host: Annotated[
-        str, typer.Option(help=f"Where else than on this machine: only with a token in {TOKEN}.")
-    ] = "127.0.0.1",
-    unmask: Unmask = False,
+    panel: str,
+    environment: str | None = None,
+    acting: str | None = None,
+    browser: bool = True,
+    port: int = 8866,
+    host: str = "127.0.0.1",
+    unmask: bool = False,
 ) -> None:
     """Serve one panel as a page without code, to whoever has the token."""
     token = _token(host)
@@ -125,10 +154,8 @@ def _token(host: str) -> str:
 
 def _here(host: str) -> bool:
     """Tell whether nobody but this machine gets there."""
-    if host == "localhost":
-        return True
     with suppress(ValueError):
-        return ip_address(host).is_loopback
+        return host == "localhost" or ip_address(host).is_loopback
     return False
 
 
@@ -140,25 +167,25 @@ def _surroundings(wb: Workbench) -> dict[str, str]:
     from workbench.settings import config_file
 
     settings = wb.settings
-    found = {
+    variables = {
         f"WORKBENCH_{each.upper()}": str(getattr(settings, each)) for each in ("home", "reports", "backups")
     }
-    found["WORKBENCH_ENVIRONMENT"] = wb.environment.name
+    variables["WORKBENCH_ENVIRONMENT"] = wb.environment.name
     if settings.operator_named:
-        found["WORKBENCH_OPERATOR"] = settings.operator
+        variables["WORKBENCH_OPERATOR"] = settings.operator
     if config_file().is_file():
-        found["WORKBENCH_CONFIG"] = str(config_file().resolve())
+        variables["WORKBENCH_CONFIG"] = str(config_file().resolve())
     paths = [str(_SHARE), *filter(None, [os.environ.get("JUPYTER_PATH")])]
-    return {**found, "JUPYTER_PATH": os.pathsep.join(paths)}
+    return {**variables, "JUPYTER_PATH": os.pathsep.join(paths)}
 
 
-def _run(command: list[str], variables: dict[str, str]) -> int:
+def _run(words: list[str], variables: dict[str, str]) -> int:
     """Run a server in the foreground, and outlive it: the embedded database is ours to stop.
 
     Ctrl-C is the server's; it reaches it from the terminal by itself. Whoever ends this process ends it.
     """
     try:
-        process = subprocess.Popen(command, env=variables)
+        process = subprocess.Popen(words, env=variables)
     except OSError as error:
         raise WorkbenchError(
             f"JupyterLab could not be started: {error}.", "Run `make lab`, it sets up what is missing."
@@ -172,3 +199,44 @@ def _run(command: list[str], variables: dict[str, str]) -> int:
     finally:
         signal.signal(signal.SIGINT, before[0])
         signal.signal(signal.SIGTERM, before[1])
+
+
+@answers("demo", opens=False)
+def demo(
+    members: int = 2000,
+    dialect: Literal["guide", "application"] = "application",
+    seed: int = 1,
+    healthy: bool = False,
+) -> Answer:
+    """Make a broken club on the embedded server, investigate it and leave a verification report."""
+    from workbench.answer import Answer, Step
+    from workbench.demo.breakages import BREAKAGES
+    from workbench.demo.making import make_demo
+    from workbench.settings import DEMO, load_settings
+
+    settings = load_settings()
+    planted = () if healthy else tuple(BREAKAGES)
+    with progress() as advance:
+        advance("making the club", 0, 3)
+        made = make_demo(settings, dialect=dialect, members=members, seed=seed, breakages=planted)
+        advance("investigating it", 1, 3)
+        with workbench.open_workbench(DEMO, settings=settings, one_state=True) as wb:
+            runs, findings = wb.session.find_runs(), wb.check().findings
+            advance("writing the report", 2, 3)
+            result = wb.report("post-recovery")
+    bad = sum(each.status in {"fail", "warn"} for each in findings)
+    telling = next((each for each in runs if each.status != "completed"), runs[-1])
+    return Answer(
+        f"A club of {members:,} members ({dialect} dialect), {len(runs)} import runs, {len(made.truths)} faults planted.\n"
+        f"{len(findings)} checks: {bad} found something.\n{result.verdict['headline']}\n"
+        f"Verification report: {paths_below([result.html])[0]}",
+        next_steps=[Step("", "runs"), Step("", "check"), Step("", f"report run -p run_id {telling.run}")],
+        facts={
+            "members": members,
+            "dialect": dialect,
+            "planted": sorted(each.breakage for each in made.truths),
+            "runs": len(runs),
+            "findings": bad,
+            **_report_facts(result),
+        },
+    )

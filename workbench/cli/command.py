@@ -1,0 +1,259 @@
+"""A command made of a function: its options out of one table, its answer printed one way, its exit code the answer's."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import wraps
+from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin, get_type_hints
+
+import typer
+from typer.core import TyperGroup
+
+import workbench
+from workbench.cli.options import OPTIONS
+from workbench.cli.output import banner, print_answer, print_json, progress, stderr
+from workbench.errors import Refused
+
+if TYPE_CHECKING:
+    from workbench.answer import Answer
+    from workbench.workbench import Workbench
+
+SECTIONS = {
+    "looking": "Look",
+    "planning": "Plan and apply",
+    "restoring": "Snapshots and the application",
+    "preparing": "Before an import",
+    "notebooks": "Notebooks and reports",
+}
+"""What a user comes for, by the module that has its commands."""
+
+_SHARED: dict[str, tuple[Any, Any]] = {
+    "import_report": (list[str], []),
+    "acting": (str | None, None),
+    "unmask": (bool, False),
+    "environment": (str | None, None),
+    "json": (bool, False),
+}
+_NOT_IMPORTED = dict.fromkeys(("Workbench", "Answer", "Advance"), object)
+"""Types that a command's function names and that are too heavy to load before it is called."""
+
+
+class Grouped(TyperGroup):
+    """Lists its commands by what a user comes for."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write a section of the help for each group of commands."""
+        commands: dict[str, Any] = dict(self.commands)
+        for section in SECTIONS.values():
+            of_it = {n: each for n, each in commands.items() if each.rich_help_panel == section}
+            width = formatter.width - 6 - max(map(len, of_it))
+            with formatter.section(section):
+                formatter.write_dl([(name, each.get_short_help_str(width)) for name, each in of_it.items()])
+
+
+class WithDefault(TyperGroup):
+    """A group that is a command as well: ``preflight``, ``dry-run -- COMMAND...``; that one is hidden among its commands."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Put the name of the command there, where none of the others is called."""
+        hidden = next(name for name, each in self.commands.items() if each.hidden)
+        if not {*args[:1]} & {*self.commands, "--help", "-h"} and ("--" in args or not self.no_args_is_help):
+            args = [hidden, *args]
+        return super().parse_args(ctx, args)
+
+
+app = typer.Typer(
+    name="workbench",
+    cls=Grouped,
+    help="See what an import into Murmurant did, find what is wrong, plan the correction, apply it and take it back."
+    " Nothing is written to the club's data but by `apply`, `undo` and `snapshot restore`.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit codes: 0 clean, 1 findings, 2 wrong usage, 3 refused, 4 failed. For example `workbench triage -e club`,"
+    " `workbench plan rollback RUN_ID --snapshot latest -e club`, `workbench report post-recovery -e club`.",
+)
+_GROUPS = {
+    "plan": ("planning", "Plan a correction: a file to read, approve and apply. Writes nothing else."),
+    "snapshot": (
+        "restoring",
+        "Snapshots of the database: taken before a migration, proved by restoring, pruned.",
+    ),
+    "app": (
+        "restoring",
+        "Stop or start the application by the environment's own commands, or ask how it is.",
+    ),
+    "preflight": (
+        "preparing",
+        "Answer the checklist before a migration (guide §6); exit code 1 while anything is open.",
+    ),
+    "dry-run": (
+        "preparing",
+        "Run an importer with DRY_RUN=1 and keep what it says: workbench dry-run -- npx tsx ... Then review it.",
+    ),
+    "bundle": ("preparing", "Seal what an import read and wrote by SHA-256, and verify it (guide §2.3)."),
+}
+_groups: dict[str, typer.Typer] = {}
+
+
+@app.callback(invoke_without_command=True)
+def _version(version: bool = typer.Option(False, "--version", help="Show the version and exit.")) -> None:
+    if version:
+        typer.echo(f"murmurant-workbench {workbench.__version__}")
+        raise typer.Exit
+
+
+def command(
+    path: str, *shared: str, given: Sequence[str] = (), hidden: bool = False
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Register a function as the command of that name; what it takes, but for what is `given`, are its options.
+
+    Parameters
+    ----------
+    path : str
+        Its name, behind its group's where it is of one: ``plan tiers``.
+    shared : str
+        What it takes besides, by keyword.
+    """
+    group, _, name = path.rpartition(" ")
+
+    def register(act: Callable[..., None]) -> Callable[..., None]:
+        hints = get_type_hints(act, localns=_NOT_IMPORTED)
+        own = [
+            (each.name, _typed(hints[each.name]), [] if each.default == () else each.default)
+            for each in inspect.signature(act).parameters.values()
+            if each.name not in given
+        ]
+        parameters = [
+            inspect.Parameter(
+                name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=default,
+                annotation=Annotated[kind, (OPTIONS.get(f"{path} {name}") or OPTIONS[name])(name)],
+            )
+            for name, kind, default in (*own, *((name, *_SHARED[name]) for name in shared))
+        ]
+
+        @wraps(act)
+        def run(**values: Any) -> None:
+            act(**values)
+
+        run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        run.__annotations__ = {each.name: each.annotation for each in parameters}
+        section = SECTIONS.get(act.__module__.rpartition(".")[2], "")
+        (_group(group) if group else app).command(name, hidden=hidden, rich_help_panel=section)(run)
+        return run
+
+    return register
+
+
+def _typed(kind: Any) -> Any:
+    """Return a type as typer knows it."""
+    return list[get_args(kind)[0]] if get_origin(kind) is Sequence else kind  # type: ignore[misc]
+
+
+def _group(name: str) -> typer.Typer:
+    if name not in _groups:
+        module, said = _GROUPS[name]
+        kind = WithDefault if name in ("preflight", "dry-run") else TyperGroup
+        _groups[name] = typer.Typer(
+            cls=kind, help=said, no_args_is_help=name != "preflight", rich_markup_mode=None
+        )
+        app.add_typer(_groups[name], name=name, rich_help_panel=SECTIONS[module])
+    return _groups[name]
+
+
+def answers(
+    path: str,
+    *shared: str,
+    one_state: bool = True,
+    opens: bool = True,
+    hidden: bool = False,
+    first: Callable[..., Answer | None] | None = None,
+) -> Callable[[Callable[..., Answer]], Callable[..., None]]:
+    """Make a function of a workbench a command that prints its answer and exits with its code.
+
+    The function takes the opened workbench, then its own arguments and options, and perhaps ``advance``, which is told
+    the progress, and ``as_json``. ``--environment`` and ``--json`` come by themselves.
+
+    Parameters
+    ----------
+    shared : str
+        What else of ``import_report``, ``acting`` and ``unmask`` the command takes; the function is not given them.
+    one_state : bool
+        Whether every question of the command sees the database as it was at the first one.
+    opens : bool
+        Whether a database is opened; else the function takes no workbench.
+    first : callable, optional
+        Asked with the command's own arguments before any database is opened; where it answers, none is.
+    """
+    names = (*shared, "environment", "json") if opens else (*shared, "json")
+
+    def register(act: Callable[..., Answer]) -> Callable[..., None]:
+        takes = inspect.signature(act).parameters
+
+        @wraps(act)
+        def run(*, json: bool, **given: Any) -> None:
+            around = {name: given.pop(name) for name in shared}
+            unmask = around.get("unmask", False)
+            if "as_json" in takes:
+                given["as_json"] = json
+            answer = first(**given) if first else None
+            if answer is None and not opens:
+                answer = act(**given)
+            elif answer is None:
+                environment, reports = given.pop("environment"), around.get("import_report", ())
+                with open_as(
+                    environment,
+                    around.get("acting"),
+                    import_reports=reports,
+                    one_state=one_state,
+                    unmask=unmask,
+                ) as wb:
+                    wb.session.people = unmask
+                    if not json:
+                        banner(wb.environment)
+                    with progress() as advance:
+                        more = {"advance": advance} if "advance" in takes else {}
+                        try:
+                            answer = act(wb, **given, **more)
+                        except KeyboardInterrupt as interrupt:
+                            if interrupt.args:  # what stands, and how to go on
+                                stderr().print(f"workbench: {interrupt}")
+                            raise
+                    answer = replace(answer, environment=answer.environment or wb.environment.name)
+            answer = replace(answer, unmask=unmask)
+            if json:
+                print_json(answer.as_json())
+            else:
+                print_answer(answer)
+            raise typer.Exit(answer.code)
+
+        run.__signature__ = inspect.signature(act)  # type: ignore[attr-defined]
+        return command(path, *names, given=("wb", "advance", "as_json", "json"), hidden=hidden)(run)
+
+    return register
+
+
+def open_as(environment: str | None, acting: str | None, **options: Any) -> Workbench:
+    """Open an environment in somebody's name; in the operator's where nobody is named."""
+    from workbench.settings import load_settings
+
+    settings = load_settings()
+    if acting:
+        settings = settings.model_copy(update={"operator": acting})
+    return workbench.open_workbench(environment, settings=settings, **options)
+
+
+def ask(question: str, yes: bool) -> None:
+    """Ask whoever sits at the terminal; without an answer that is yes nothing is done (`Refused`)."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise Refused("Nobody is here to be asked.", "Add --yes to go on without a question.")
+    if not typer.confirm(question, err=True):
+        raise Refused("Not done: the answer was no.", "Nothing was changed.")

@@ -1,0 +1,271 @@
+"""Before an import: the checklist (guide §6), the importer run dry (§2.2), what it reads and writes sealed (§2.3)."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from contextlib import nullcontext, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from workbench.cli.command import answers, open_as
+from workbench.cli.output import complain, say_not_logged, write
+from workbench.errors import DocumentError, UsageError, WorkbenchError
+from workbench.hints import paths_below
+
+if TYPE_CHECKING:
+    from workbench.answer import Answer
+    from workbench.migration.bundles import Bundle
+    from workbench.migration.dry_runs import DryRun
+    from workbench.migration.preflight import Kind
+    from workbench.workbench import Workbench
+
+
+@answers("preflight list", "import_report", "acting", hidden=True)
+def preflight(wb: Workbench) -> Answer:
+    """Answer the checklist before a migration: by evidence where there is any, else by a named person's word."""
+    return wb.migration.preflight()
+
+
+@answers("preflight attest", "acting")
+def attest(wb: Workbench, item: str, says: str) -> Answer:
+    """Vouch for an item that only a person can know: the window, the stakeholders, the rollback level."""
+    return _say_word(wb, item, says, "attested")
+
+
+@answers("preflight waive", "acting")
+def waive(wb: Workbench, item: str, reason: str) -> Answer:
+    """Accept that an item stays open, by name and with a reason."""
+    return _say_word(wb, item, reason, "waived")
+
+
+@answers("preflight withdraw", "acting")
+def withdraw(wb: Workbench, item: str) -> Answer:
+    """Take back what was said of an item."""
+    return _say_word(wb, item, "", "withdrawn")
+
+
+@answers("preflight sign", "acting")
+def sign(wb: Workbench) -> Answer:
+    """Write into the audit log that everything is settled; refused while anything is open."""
+    from workbench.answer import Answer
+
+    entry, by = wb.migration.sign(), wb.settings.operator
+    facts = {"signed": True, "by": by, "audit_entry": entry}
+    return Answer(f"Signed by {by}: audit entry {entry}.", facts=facts)
+
+
+def _say_word(wb: Workbench, item: str, says: str, kind: Kind) -> Answer:
+    from workbench.answer import Answer
+
+    word = wb.migration.attest(item, says, kind)
+    hours = wb.session.options.preflight_hours
+    holds = "" if kind == "withdrawn" else f" It holds for {hours:g} hours, and for the next import only."
+    return Answer(f"{item}: {word.kind} by {word.by}.{holds}", facts=vars(word))
+
+
+@answers("dry-run run", "acting", hidden=True)
+def dry_run(
+    wb: Workbench, words: Sequence[str], report: Sequence[Path] = (), vouch: bool = False, *, as_json: bool
+) -> Answer:
+    """Run an importer with DRY_RUN=1; keep its log, its reports and what is known of it."""
+    from workbench.answer import Answer, Step
+
+    stream = sys.stderr if as_json else sys.stdout
+    kept = wb.migration.dry_run(words, show=lambda piece: write(piece, stream), vouched=vouch, reports=report)
+    code = 0 if kept.evidence and not kept.written_meanwhile else 1
+    if kept.outcome == "interrupted":
+        code = 128 + (kept.signal or 0)
+    elif (failure := _failure(kept)) is not None:
+        complain(failure)
+        code = failure.exit_code
+    steps = [Step("To review it", f"dry-run review {kept.name}")] if kept.runs else ()
+    return Answer("\n" + "\n".join(_told(kept)), next_steps=steps, facts=dry_run_facts(kept), code=code)
+
+
+def dry_run_facts(kept: DryRun) -> dict[str, Any]:
+    """Tell of a dry run what another program needs."""
+    named = "exit_code signal seconds operator environment command told_by runs configuration_sha256 written_meanwhile"
+    return {
+        "dry_run": kept.name,
+        "path": str(kept.folder),
+        "outcome": kept.state,
+        **{name: getattr(kept, name) for name in named.split()},
+        **kept.model_dump(include={"log", "reports", "overwritten"}),
+    }
+
+
+def _told(kept: DryRun) -> list[str]:
+    place, *copies = paths_below([kept.folder, *(kept.folder / each.file for each in kept.overwritten)])
+    lines = [f"Dry run {kept.name}: {kept.state}, {kept.seconds or 0:,.1f} s. It is kept in {place}."]
+    lines += [f"  report {Path(each.file).name}, run {each.run or 'unknown'}" for each in kept.reports]
+    lines += [f"  It wrote over a live run's report; a copy is kept: {each}." for each in copies]
+    if kept.outcome == "completed" and not kept.evidence:
+        lines.append(
+            "! It left no report file where import_reports, --report or its log say, so it cannot be reviewed."
+        )
+    if kept.written_meanwhile is None:
+        lines.append(
+            "! Whether anything was written meanwhile was not looked at: the database could not be read."
+        )
+    elif kept.written_meanwhile:
+        rows = ", ".join(f"{count:,} rows of {table}" for table, count in kept.written_meanwhile.items())
+        lines.append(
+            f"! Meanwhile {rows} were written. A dry run writes none: was it somebody else, or not a dry run?"
+        )
+    return lines
+
+
+def _failure(kept: DryRun) -> WorkbenchError | None:
+    if kept.outcome == "not dry":
+        live = ", ".join(each.run for each in kept.evidence if each.mode == "live" and each.run)
+        says = f"its report is of live run {live}" if live else "its output says so"
+        return WorkbenchError(
+            f"THIS WAS A LIVE RUN: the importer did not heed DRY_RUN=1, {says}.",
+            f"`workbench run {live}` tells what it did; `workbench plan rollback {live}` takes it back."
+            if live
+            else "`workbench runs` lists it as the latest; `workbench plan rollback RUN_ID` takes it back.",
+        )
+    if kept.outcome == "failed":
+        log = paths_below([kept.folder / f"{kept.name}.log"])[0]
+        return WorkbenchError(f"The importer failed with exit code {kept.exit_code}.", f"Its log is {log}.")
+    return None
+
+
+@answers("dry-run review", "import_report", "acting", "unmask", one_state=False)
+def review(
+    wb: Workbench, name: str | None = None, approve: bool = False, remark: str = "", sample: int = 3
+) -> Answer:
+    """Show what a dry run would do, beside the one before it and the live run after it."""
+    return wb.migration.review(name, sample, approve=approve, remark=remark)
+
+
+@answers("dry-run list", one_state=False)
+def list_dry_runs(wb: Workbench) -> Answer:
+    """List the dry runs of an environment that are kept, the latest first."""
+    from workbench.answer import Answer, Table
+
+    runs = wb.migration.dry_runs()
+    shown = runs[["dry_run", "seconds", "operator", "state", "runs", "reviewed_by", "fresh"]]
+    empty = "no dry run is kept: `workbench dry-run -- COMMAND...` makes one"
+    return Answer(parts={"runs": Table(shown, empty=empty)}, facts=runs)
+
+
+@answers("bundle create", "acting", one_state=False)
+def create_bundle(
+    wb: Workbench,
+    files: Sequence[Path] = (),
+    run: str | None = None,
+    output: Path | None = None,
+    redact: bool = False,
+) -> Answer:
+    """Seal files into a bundle: copied, listed with their digests, and written whole or not at all."""
+    import pandas as pd
+
+    from workbench.answer import Answer, Step, Table
+
+    made, not_logged = wb.migration.seal(files, run=run, output=output, redact=redact)
+    say_not_logged(not_logged)
+    rows = [(each.path, each.role, each.size, each.sha256[:12]) for each in made.files]
+    notes = "\n".join((*(f"! {each}." for each in made.notes), f"SHA-256 of bundle.json: {made.digest}"))
+    return Answer(
+        f"Sealed {len(made.files):,} files of run {made.run} in {paths_below([made.folder])[0]}.",
+        {"files": Table(pd.DataFrame(rows, columns=["file", "role", "bytes", "sha256"])), "notes": notes},
+        next_steps=[Step("To verify it", f"bundle verify {made.folder.name}")],
+        facts={**_facts(made), "logged": not not_logged},
+    )
+
+
+@answers("bundle verify", opens=False)
+def verify_bundles(
+    name: str | None = None, digest: str | None = None, environment: str | None = None
+) -> Answer:
+    """Name what was altered, is missing or was added since a bundle was sealed."""
+    import pandas as pd
+
+    from workbench.answer import Answer, Table
+    from workbench.migration.bundles import bundle_folders, find_bundle, verify_bundle
+    from workbench.settings import load_settings
+
+    backups = load_settings().backups
+    folders = [find_bundle(backups, name)] if name else bundle_folders(backups)
+    if not folders:
+        raise UsageError(f"There is no bundle in {backups}.", "`workbench bundle create` makes one.")
+    if digest and not name:
+        raise UsageError("--digest is of one bundle.", "Name the bundle too.")
+    with open_as(environment, None) if environment else nullcontext() as wb:
+        verify = wb.migration.verify if wb else verify_bundle
+        facts = [_verified(folder, verify, digest) for folder in folders]
+    parts: dict[str, Any] = {}
+    for each in facts:
+        place = paths_below([Path(each["path"])])[0]
+        said = {
+            "not run": f"{place}: not verified. {each['why']}",
+            "pass": f"{place}: as it was sealed, {each['files'] or 0:,} files, run {each['run']}.\n"
+            f"SHA-256 of bundle.json: {each['digest']}",
+        }
+        wrong = pd.DataFrame(each["discrepancies"])
+        parts[place] = said.get(each["status"]) or Table(wrong, f"{place}: not as it was sealed")
+    return Answer("", parts, facts=facts, code=int(any(each["status"] != "pass" for each in facts)))
+
+
+def _verified(folder: Path, verify: Any, digest: str | None) -> dict[str, Any]:
+    from workbench.migration.bundles import read_bundle
+
+    facts: dict[str, Any] = {"bundle": folder.name, "path": str(folder), "status": "not run"}
+    facts |= {"digest": None, "run": None, "files": None, "why": "", "discrepancies": []}
+    try:
+        wrong = verify(folder, digest)
+    except DocumentError as error:
+        if digest is not None:
+            raise
+        return {**facts, "why": error.what}
+    facts |= {"status": "fail" if wrong else "pass", "discrepancies": [each._asdict() for each in wrong]}
+    with suppress(DocumentError):  # which is among the discrepancies
+        bundle = read_bundle(folder)
+        facts |= {"digest": bundle.digest, "run": bundle.run, "files": len(bundle.files)}
+    return facts
+
+
+def _facts(made: Bundle) -> dict[str, Any]:
+    named = ("sealed_by", "sealed_at", "run", "importer", "mode", "environment", "totals", "notes")
+    return {
+        "bundle": made.folder.name,
+        "digest": made.digest,
+        "path": str(made.folder),
+        **{name: getattr(made, name) for name in named},
+        "files": [each.model_dump() for each in made.files],
+    }
+
+
+@answers("bundle check", "unmask", opens=False)
+def check_bundle(name: str) -> Answer:
+    """Ask of an import's own files what must hold: ids, counts, mappings, times (guide §2.3)."""
+    from workbench.answer import Answer, Table
+    from workbench.migration.bundles import check_bundle, find_bundle
+    from workbench.settings import load_settings
+
+    folder = find_bundle(load_settings().backups, name)
+    outcomes, violations = check_bundle(folder)
+    return Answer(
+        f"{paths_below([folder])[0]}: what must hold of an import's own files.",
+        {
+            "invariants": Table(outcomes.drop(columns=["invariant"])),
+            "violations": Table(violations, "What does not hold", "nothing"),
+        },
+        facts={"bundle": folder.name, "invariants": outcomes, "violations": violations},
+        code=int((outcomes["status"] == "fail").any()),
+    )
+
+
+@answers("bundle list", opens=False)
+def list_bundles() -> Answer:
+    """List the bundles that are kept, the newest first."""
+    from workbench.answer import Answer, Table
+    from workbench.migration.bundles import bundles_frame, list_bundles
+    from workbench.settings import load_settings
+
+    bundles = bundles_frame(list_bundles(load_settings().backups))
+    shown = bundles.drop(columns=["path", "altered", "mode"]).assign(digest=bundles["digest"].str[:12])
+    empty = "no bundles yet: `workbench bundle create` makes one"
+    return Answer(parts={"bundles": Table(shown, empty=empty)}, facts=bundles)
