@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -130,6 +131,19 @@ def assert_same(before: Whole, after: Whole) -> None:
 
 
 Lay = Callable[..., Ground]
+
+SESSIONS = "application_name LIKE 'murmurant-workbench%' AND pid <> pg_backend_pid()"
+
+
+def kill(ground: Ground, killed: Acting) -> None:
+    """Kill it, and wait until the server has noticed."""
+    killed.kill()
+    deadline = time.monotonic() + 10
+    with ground.connect("postgres", autocommit=True) as connection:
+        question = f"SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE {SESSIONS})"
+        while connection.execute(question).fetchone() != (True,):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
 
 
 @pytest.fixture(scope="session")

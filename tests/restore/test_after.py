@@ -5,15 +5,15 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
 
 from tests.imports import import_run
 from tests.restore.acting import Acting
-from tests.restore.conftest import LOG, Ground, Lay, assert_same
+from tests.restore.conftest import LOG, SYNC, Ground, Lay, assert_same
 from tests.states import differences
 from workbench.errors import NotApproved, Refused
 from workbench.plans.plan import Plan
@@ -40,53 +40,55 @@ def becomes(ground: Ground, plan: Plan) -> tuple[str, str]:
     return str(row["state"]), str(row["detail"])
 
 
-def test_the_audit_log_says_so(ground: Ground) -> None:
-    made = ground.taken()
-    request = ground.asked()
-    record = ground.restore(request, operator="kim")
+def said_of_it(ground: Ground, request: str) -> dict[str, Any]:
+    """Return what the audit log says of a restore."""
     with ground.open() as wb:
-        log = wb.audit.entries(action="migration:rollback:level2")
-    facts = log["metadata"].iloc[-1]
+        log = wb.audit.entries(action="migration:rollback:level2")["metadata"]
+    (facts,) = [each for each in log if each["request"] == request]
+    return dict(facts)
+
+
+def test_plans_that_were_applied_since_are_not_applied_any_more(guide: Ground) -> None:
+    made = guide.taken()
+    plan = applied(guide)
+    assert becomes(guide, plan)[0] == "applied"
+    request = guide.asked(made.snapshot, in_place=True, keep_sync_state=True)
+    record = guide.restore(request, operator="kim")
+    assert record.facts["settled"]["gone"] == 1
+    state, detail = becomes(guide, plan)
+    assert state == "restored away"
+    assert f"restored {made.snapshot}" in detail
+    facts = said_of_it(guide, request.id)
     assert facts["backup_file"] == made.archive.name
     assert facts["restore_time"] == record.facts["settled"]["restore_time"]
     assert (facts["operator"], facts["approved_by"]) == ("kim", "erin")
     assert facts["safety_backup"] == Path(record.facts["safety"]).name
-    assert facts["request"] == request.id
-
-
-@pytest.mark.parametrize(("dialect", "way"), [("application", "swap"), ("guide", "in place")])
-def test_plans_that_were_applied_since_are_not_applied_any_more(lay: Lay, dialect: str, way: str) -> None:
-    ground = lay(dialect)
-    made = ground.taken()
-    plan = applied(ground)
-    assert becomes(ground, plan)[0] == "applied"
-    record = ground.restore(ground.asked(made.snapshot, in_place=way == "in place", keep_sync_state=True))
-    assert record.facts["settled"]["gone"] == 1
-    state, detail = becomes(ground, plan)
-    assert state == "restored away"
-    assert f"restored {made.snapshot}" in detail
-    with ground.open() as wb:
+    with guide.open() as wb:
         # Its approval held once, and that was before.
         with pytest.raises((Refused, NotApproved), match="was used before"):
             wb.apply(plan)
         with pytest.raises(Refused, match="is not applied here: applied by dana"):
             wb.plan_undo(plan.id)
         wb.approve(plan, plan.digest, approver="erin")
-        assert becomes(ground, plan)[0] == "approved"
+        assert becomes(guide, plan)[0] == "approved"
         wb.apply(plan)
-        assert becomes(ground, plan)[0] == "applied"
+        assert becomes(guide, plan)[0] == "applied"
     # A second restore takes away what the first did, and still knows of the first apply.
-    ground.restore(ground.asked(made.snapshot))
+    guide.restore(guide.asked(made.snapshot))
     plan.path.unlink()
-    assert becomes(ground, plan)[0] == "restored away"
+    assert becomes(guide, plan)[0] == "restored away"
 
 
-def test_plans_that_the_snapshot_knows_stay_applied(guide: Ground) -> None:
+def test_plans_that_the_snapshot_knows_stay_applied_and_the_sync_state_may_stay(guide: Ground) -> None:
     plan = applied(guide)
+    guide.execute(f"""UPDATE "{SYNC}" SET "lastFullSync" = '2026-01-02 03:04'""")
+    before = guide.whole(leave_out=(LOG,))
     guide.snapshot()
-    record = guide.restore(guide.asked())
+    guide.execute(f'DELETE FROM "{SYNC}"')
+    record = guide.restore(guide.asked(keep_sync_state=True))
     assert record.facts["settled"]["gone"] == 0
     assert becomes(guide, plan)[0] == "applied"
+    assert_same(before, guide.whole(leave_out=(LOG,)))
 
 
 PROPERTIES = """
@@ -133,13 +135,13 @@ def test_the_database_s_own_settings_stay(guide: Ground, gone: bool) -> None:
 
 
 def test_the_old_database_can_be_put_back(guide: Ground) -> None:
+    """Exactly; and an approval that was used in the restored one stays used."""
     made = guide.taken()
     guide.execute('DELETE FROM "WaIdMapping"')
-    broken, oid = (
-        guide.whole(leave_out=(LOG,)),
-        guide.ask("SELECT oid FROM pg_database WHERE datname = current_database()"),
-    )
-    record = guide.restore(guide.asked(made.snapshot))
+    number = "SELECT oid FROM pg_database WHERE datname = current_database()"
+    broken, oid = guide.whole(leave_out=(LOG,)), guide.ask(number)
+    record = guide.restore(guide.asked(made.snapshot, keep_sync_state=True))
+    plan = applied(guide)
     restored = guide.whole()
     with guide.open() as wb:
         request = wb.restores.ask_undo()
@@ -147,28 +149,17 @@ def test_the_old_database_can_be_put_back(guide: Ground) -> None:
             wb.restores.carry_out(request)
         wb.approve(request, request.digest, approver="erin")
         back = wb.restores.carry_out(request)
-    assert guide.ask("SELECT oid FROM pg_database WHERE datname = current_database()") == oid
+    assert guide.ask(number) == oid
     assert_same(broken, guide.whole(leave_out=(LOG,)))
     assert_same(restored, guide.whole(back.facts["kept"]))
-    (said,) = guide.ask("SELECT metadata FROM \"AuditLog\" WHERE metadata->>'request' = %s", request.id)
-    assert said["approved_by"] == "erin"
+    assert said_of_it(guide, request.id)["approved_by"] == "erin"
     assert record.facts["kept"] not in guide.databases()
-    with guide.open() as wb, pytest.raises(Refused, match="was carried out by dana"):
-        wb.restores.carry_out(request)
-
-
-def test_an_approval_that_was_used_stays_used_when_the_old_database_comes_back(guide: Ground) -> None:
-    made = guide.taken()
-    guide.execute('DELETE FROM "WaIdMapping"')
-    guide.restore(guide.asked(made.snapshot, keep_sync_state=True))
-    plan = applied(guide)
-    with guide.open() as wb:
-        request = wb.restores.ask_undo()
-        wb.approve(request, request.digest, approver="erin")
-        wb.restores.carry_out(request)
     assert becomes(guide, plan)[0] == "restored away"
-    with guide.open() as wb, pytest.raises((Refused, NotApproved), match="was used before"):
-        wb.apply(plan)
+    with guide.open() as wb:
+        with pytest.raises(Refused, match="was carried out by dana"):
+            wb.restores.carry_out(request)
+        with pytest.raises((Refused, NotApproved), match="was used before"):
+            wb.apply(plan)
 
 
 def test_only_the_database_that_the_last_restore_kept_can_come_back(
@@ -219,18 +210,6 @@ def test_killed_on_the_way_back(guide: Ground, acting: Callable[..., Acting]) ->
     assert_same(broken, guide.whole(()))
 
 
-def test_the_application_is_stopped_before_and_started_after(lay: Lay, tmp_path: Path) -> None:
-    log = tmp_path / "acts"
-    ground = lay(
-        "guide", app_stop=("sh", "-c", f"echo stop >> {log}"), app_start=("sh", "-c", f"echo start >> {log}")
-    )
-    ground.taken()
-    record = ground.restore(ground.asked())
-    assert log.read_text() == "stop\nstart\n"
-    assert record.facts["stopped"] is True
-    assert record.facts["restarted"] is True
-
-
 def test_whoever_stays_connected_and_comes_back_finds_the_restored_one(guide: Ground) -> None:
     """An application that nobody stopped: its sessions end, it comes back, and never sees no database."""
     made = guide.taken()
@@ -265,41 +244,36 @@ def test_whoever_stays_connected_and_comes_back_finds_the_restored_one(guide: Gr
     assert guide.ask('SELECT count(*) > 0 FROM "WaIdMapping"') == [True]
 
 
-def test_what_was_written_between_backup_and_swap_is_told(
-    guide: Ground, acting: Callable[..., Acting]
-) -> None:
-    guide.taken()
-    under_way = acting(guide, guide.asked())
-    while under_way.step != "comparing it with the manifest":
-        under_way.go_on()
-    guide.execute(
-        """UPDATE "Member" SET email = 'late@example.org' WHERE id = (SELECT min(id) FROM "Member")"""
-    )
-    assert under_way.finish() == "done"
-    with guide.open() as wb, suppress(Refused):
-        wb.restores.resume()
-    from workbench.snapshots.restore.request import records_in
+def test_what_was_written_between_backup_and_swap_is_told(lay: Lay, tmp_path: Path) -> None:
+    """While the application was stopped, which is started again."""
+    log = tmp_path / "acts"
+    acts = {f"app_{act}": ("sh", "-c", f"echo {act} >> {log}") for act in ("stop", "start")}
+    ground = lay("guide", **acts)
+    ground.taken()
+    request = ground.asked()
 
-    (record,) = records_in(guide.open().settings)
-    assert record.facts["written_late"] == ["Member"]
-    kept = record.facts["kept"]
-    assert guide.ask("""SELECT count(*) FROM "Member" WHERE email = 'late@example.org'""", database=kept) == [
-        1
-    ]
+    def progress(what: str, done: int, total: int) -> None:
+        if what == "comparing it with the manifest":
+            ground.execute("""UPDATE "Member" SET email = 'late@example.org'
+                WHERE id = (SELECT min(id) FROM "Member")""")
+
+    with ground.open() as wb:
+        facts = wb.restores.carry_out(request, progress).facts
+    assert facts["written_late"] == ["Member"]
+    late = """SELECT count(*) FROM "Member" WHERE email = 'late@example.org'"""
+    assert ground.ask(late, database=facts["kept"]) == [1]
+    assert log.read_text() == "stop\nstart\n"
+    assert (facts["stopped"], facts["restarted"]) == (True, True)
 
 
-@pytest.mark.parametrize(("dialect", "importer"), [("application", "api"), ("guide", "guide")])
-def test_restored_and_replayed_only_the_bad_run_s_doing_is_gone(
-    lay: Lay, dialect: str, importer: str
-) -> None:
-    ground = lay(dialect)
+def test_restored_and_replayed_only_the_bad_run_s_doing_is_gone(lay: Lay) -> None:
+    ground = lay("application")
     made = ground.taken()
     before = ground.whole()
     with ground.connect() as connection:
-        run = import_run(connection, ground.club, importer, seed=3, updates=4).run  # type: ignore[arg-type]
-    person = ground.ask("""UPDATE "Member" SET phone = '805 555 0100' WHERE id = (SELECT min(id::text) FROM "Member")::uuid
-        RETURNING id::text""" if dialect == "application" else """UPDATE "Member" SET phone = '805 555 0100'
-        WHERE id = (SELECT min(id) FROM "Member") RETURNING id""")[0]  # fmt: skip
+        run = import_run(connection, ground.club, "api", seed=3, updates=4).run
+    (person,) = ground.ask("""UPDATE "Member" SET phone = '805 555 0100'
+        WHERE id = (SELECT min(id::text) FROM "Member")::uuid RETURNING id::text""")
     with ground.open() as wb:
         plan = wb.history.plan_replay(made.snapshot, [run])
         request = wb.restores.ask(made.snapshot, runs=[run])
@@ -309,8 +283,7 @@ def test_restored_and_replayed_only_the_bad_run_s_doing_is_gone(
         assert_same(before, ground.whole())
         wb.approve(plan, plan.digest, approver="erin")
         wb.apply(plan)
-    now = ground.whole().rows
-    different = differences(before.rows, now)
+    different = differences(before.rows, ground.whole().rows)
     assert set(different) == {"Member"}
     assert ground.ask("""SELECT phone FROM "Member" WHERE id::text = %s""", person) == ["805 555 0100"]
     assert len(different["Member"][1]) == 1

