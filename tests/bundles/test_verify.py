@@ -81,70 +81,66 @@ def test_every_flipped_bit_is_noticed(
         path.write_bytes(content)
 
 
-def test_a_manifest_that_was_edited(imported: Path, sealed: Seal) -> None:
+def test_what_was_edited_and_what_was_sealed_anew(imported: Path, sealed: Seal) -> None:
     made = sealed(imported)
     rewrite(made, lambda content: content.update(sealed_by="robin"), anew=False)
     assert ("data/bundle.json", "altered") in found(made.folder)
     assert read_bundle(made.folder).altered
-
-
-def test_sealed_anew_only_the_noted_digest_tells(imported: Path, sealed: Seal) -> None:
-    made = sealed(imported)
-    rewrite(made, lambda content: content.update(sealed_by="robin"))
-    assert found(made.folder) == set()
-    assert found(made.folder, made.digest) == {("data/bundle.json", "altered")}
-
-
-def test_a_file_altered_with_the_lists_but_not_the_manifest(imported: Path, sealed: Seal) -> None:
-    made = sealed(imported)
-    unlocked(made.folder / EXPORT).write_text("x")
-    rewrite(made, lambda content: None)
-    rewrite(made, lambda content: None)
-    assert found(made.folder, read_bundle(made.folder).digest) == {(EXPORT, "altered")}
-
-
-def test_what_bagit_itself_would_not_accept_is_no_pass(imported: Path, sealed: Seal) -> None:
-    made = sealed(imported)
-    for each in made.folder.glob("*.txt"):
+    anew = sealed(imported)
+    rewrite(anew, lambda content: content.update(sealed_by="robin"))
+    assert found(anew.folder) == set()
+    assert found(anew.folder, anew.digest) == {("data/bundle.json", "altered")}  # only the noted digest tells
+    listed = sealed(imported)  # a file altered with the lists, but not the manifest
+    unlocked(listed.folder / EXPORT).write_text("x")
+    rewrite(listed, lambda content: None)
+    rewrite(listed, lambda content: None)
+    assert found(listed.folder, read_bundle(listed.folder).digest) == {(EXPORT, "altered")}
+    renamed = listed.folder.rename(listed.folder.with_name("bundle_20250101_000000"))
+    assert found(renamed) == {("data/bundle.json", "altered"), (EXPORT, "altered")}
+    odd = sealed(imported)  # what bagit itself would not accept is no pass
+    for each in odd.folder.glob("*.txt"):
         unlocked(each)
-    bag = bagit.Bag(str(made.folder))
+    bag = bagit.Bag(str(odd.folder))
     bag.info["Payload-Oxum"] = "1.1"
     bag.save()  # with the lists of digests made anew
-    assert found(made.folder) == {("bagit.txt", "altered")}
+    assert found(odd.folder) == {("bagit.txt", "altered")}
 
 
-@pytest.mark.parametrize("path", ["../secret", "/etc/hostname", "data/../../secret", "secret"])
-def test_a_path_that_leads_outside_is_not_opened(
-    path: str, imported: Path, sealed: Seal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_nothing_outside_is_opened_and_no_link_followed(
+    imported: Path, sealed: Seal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = sealed(imported)
+    made, other = sealed(imported), sealed(imported)  # ..._2, whose path begins like the first's
     (tmp_path / "backups" / "secret").write_text("x")
+    paths = [
+        "../secret",
+        "/etc/hostname",
+        "data/../../secret",
+        "secret",
+        f"../{other.folder.name}/data/bundle.json",
+    ]
     with unlocked(made.folder / "manifest-sha256.txt").open("a") as file:
-        file.write(f"{hashlib.sha256(b'x').hexdigest()}  {path}\n")
+        for path in paths:
+            file.write(f"{hashlib.sha256(b'x').hexdigest()}  {path}\n")
+    (made.folder / EXPORT).rename(tmp_path / "same")
+    (made.folder / EXPORT).symlink_to(tmp_path / "same")
+    (made.folder / "data" / "log").symlink_to("/var/log")
+    (made.folder / "manifest-md5.txt").symlink_to(tmp_path / "same")
     opened: list[Path] = []
     digest = bundles.file_digest
     monkeypatch.setattr(bundles, "file_digest", lambda path: opened.append(path.resolve()) or digest(path))
-    assert (path, "missing") in found(made.folder)
+    assert found(made.folder) == {
+        *((path, "missing") for path in paths),
+        ("manifest-sha256.txt", "altered"),
+        (EXPORT, "altered"),
+        ("data/log", "added"),
+        ("manifest-md5.txt", "added"),
+    }
     assert all(each.is_relative_to(made.folder.resolve()) for each in opened)
-
-
-def test_a_list_that_leads_into_a_bundle_of_a_longer_name(imported: Path, sealed: Seal) -> None:
-    made, other = sealed(imported), sealed(imported)  # ..._2, whose path begins like the first's
-    with unlocked(made.folder / "manifest-sha256.txt").open("a") as file:
-        file.write(f"{other.digest}  ../{other.folder.name}/data/bundle.json\n")
-    assert (f"../{other.folder.name}/data/bundle.json", "missing") in found(made.folder)
-
-
-@pytest.mark.parametrize(
-    "name", [EXPORT, "data/log", "manifest-md5.txt", "manifest-sha256.txt", "data/bundle.json"]
-)
-def test_links_are_not_followed(name: str, imported: Path, sealed: Seal, tmp_path: Path) -> None:
-    made = sealed(imported)
-    path = made.folder / name
-    if path.exists():
-        path.rename(tmp_path / "same")
-    path.symlink_to(tmp_path / "same")
-    assert name in {each for each, what in found(made.folder) if what in ("altered", "added")}
+    for name in ("manifest-sha256.txt", "data/bundle.json"):
+        folder = sealed(imported).folder
+        (folder / name).rename(tmp_path / "same")
+        (folder / name).symlink_to(tmp_path / "same")
+        assert (name, "altered") in found(folder)
 
 
 def test_hostile_names_are_shown_harmlessly(imported: Path, sealed: Seal) -> None:
@@ -154,24 +150,24 @@ def test_hostile_names_are_shown_harmlessly(imported: Path, sealed: Seal) -> Non
     assert {each.path for each in verify_bundle(folder)} == {"data/a\\nb\\x1b[31m.csv", "data/\\udcff.csv"}
 
 
-@pytest.mark.parametrize("name", ["data/bundle.json", *sorted(bundles._TAGS)])
-def test_what_is_left_of_a_bundle(name: str, imported: Path, sealed: Seal) -> None:
-    made = sealed(imported)
-    (made.folder / name).unlink()
-    assert (name, "missing") in found(made.folder)
-
-
-def test_a_renamed_bundle_is_noticed(imported: Path, sealed: Seal) -> None:
-    folder = sealed(imported).folder
-    moved = folder.rename(folder.with_name("bundle_20250101_000000"))
-    assert found(moved) == {("data/bundle.json", "altered")}
-
-
-def test_what_cannot_be_read_is_not_verified(
-    imported: Path, sealed: Seal, monkeypatch: pytest.MonkeyPatch
+def test_what_is_left_of_a_bundle(
+    imported: Path, sealed: Seal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = sealed(imported).folder
-    opened = Path.open
+    for name in ("data/bundle.json", *sorted(bundles._TAGS)):
+        made = sealed(imported)
+        (made.folder / name).unlink()
+        assert (name, "missing") in found(made.folder)
+    for content in ("", "[]", '{"version": 2}', '{"files": [{"path": 1}], "runs": []}', "[" * 100_000):
+        made = sealed(imported)
+        unlocked(made.folder / "data" / "bundle.json").write_text(content)
+        assert found(made.folder) == {("data/bundle.json", "altered")}
+        with pytest.raises(DocumentError) as caught:
+            read_bundle(made.folder)
+        assert caught.value.exit_code == 2
+    for place in (tmp_path / "nothing", tmp_path):
+        with pytest.raises(DocumentError, match="no bundle"):
+            verify_bundle(place)
+    folder, opened = sealed(imported).folder, Path.open
 
     def forbidden(path: Path, *arguments: Any, **options: Any) -> Any:
         if path.name == Path(EXPORT).name:  # to root nothing else is
@@ -179,23 +175,4 @@ def test_what_cannot_be_read_is_not_verified(
         return opened(path, *arguments, **options)
 
     monkeypatch.setattr(Path, "open", forbidden)
-    assert found(folder) == {(EXPORT, "altered")}
-
-
-@pytest.mark.parametrize(
-    "content", ["", "[]", '{"version": 2}', '{"files": [{"path": 1}], "runs": []}', "[" * 100_000]
-)
-def test_what_is_no_manifest_says_so(content: str, imported: Path, sealed: Seal) -> None:
-    folder = sealed(imported).folder
-    unlocked(folder / "data" / "bundle.json").write_text(content)
-    assert found(folder) == {("data/bundle.json", "altered")}
-    with pytest.raises(DocumentError) as caught:
-        read_bundle(folder)
-    assert caught.value.exit_code == 2
-
-
-def test_what_is_no_bundle(tmp_path: Path) -> None:
-    with pytest.raises(DocumentError, match="no bundle"):
-        verify_bundle(tmp_path / "nothing")
-    with pytest.raises(DocumentError, match="no bundle"):
-        verify_bundle(tmp_path)
+    assert found(folder) == {(EXPORT, "altered")}  # what cannot be read is not verified

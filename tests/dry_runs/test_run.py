@@ -20,49 +20,38 @@ from workbench.errors import DocumentError, Refused, UsageError
 from workbench.migration.dry_runs import DryRun, find_dry_run, kept_reports, list_dry_runs
 from workbench.migration.running import told_by
 
-
-@pytest.mark.parametrize(
-    "command",
-    [
-        "env npx tsx scripts/sync.ts --config live.yaml", "env npm run migrate:dry-run", "sh -c 'DRY_RUN=1 npx tsx sync.ts'",
-        "env DRY_RUN=true npx tsx sync.ts --dry-run", "env docker run -e DRY_RUN image", "env sudo DRY_RUN=1 npx tsx sync.ts",
-        "env ssh host 'DRY_RUN=1 npx tsx sync.ts'", "env npx --yes tsx --mode fast -i sync.ts",
-    ],
-)  # fmt: skip
-def test_what_nothing_contradicts_may_run(command: str, tmp_path: Path) -> None:
-    assert told_by(shlex.split(command), tmp_path) == "DRY_RUN=1 in its environment"
-
-
-@pytest.mark.parametrize(
-    "command",
-    [
-        "env DRY_RUN=0 npx tsx sync.ts", "env DRY_RUN= npx tsx sync.ts", "env DRY_RUN=10 x", "sh -c 'DRY_RUN=false npx tsx sync.ts'",
-        "sh -c 'unset DRY_RUN; npx tsx sync.ts'", "env -i npx tsx sync.ts", "env - npx tsx sync.ts", "env -u DRY_RUN npx tsx sync.ts",
-        "env --unset=DRY_RUN npx tsx sync.ts", "env A=1 sh -c 'env -i npx tsx sync.ts'", "env npx tsx sync.ts --live",
-        "env npx tsx sync.ts --dry-run=false", "env npx tsx sync.ts --mode live", "env npx tsx sync.ts --no-dry-run",
-        "env npm run migrate:live", "env npx tsx migrate.ts --execute",
-    ],
-)  # fmt: skip
-def test_a_command_that_contradicts_is_refused_whoever_vouches(command: str, tmp_path: Path) -> None:
-    for vouched in (False, True):
-        with pytest.raises(Refused, match="would not be a dry run"):
-            told_by(shlex.split(command), tmp_path, vouched)
+MAY_RUN = [
+    "env npx tsx scripts/sync.ts --config live.yaml", "env npm run migrate:dry-run", "sh -c 'DRY_RUN=1 npx tsx sync.ts'",
+    "env DRY_RUN=true npx tsx sync.ts --dry-run", "env docker run -e DRY_RUN image", "env sudo DRY_RUN=1 npx tsx sync.ts",
+    "env ssh host 'DRY_RUN=1 npx tsx sync.ts'", "env npx --yes tsx --mode fast -i sync.ts",
+]  # fmt: skip
+CONTRADICTED = [
+    "env DRY_RUN=0 npx tsx sync.ts", "env DRY_RUN= npx tsx sync.ts", "env DRY_RUN=10 x", "sh -c 'DRY_RUN=false npx tsx sync.ts'",
+    "sh -c 'unset DRY_RUN; npx tsx sync.ts'", "env -i npx tsx sync.ts", "env - npx tsx sync.ts", "env -u DRY_RUN npx tsx sync.ts",
+    "env --unset=DRY_RUN npx tsx sync.ts", "env A=1 sh -c 'env -i npx tsx sync.ts'", "env npx tsx sync.ts --live",
+    "env npx tsx sync.ts --dry-run=false", "env npx tsx sync.ts --mode live", "env npx tsx sync.ts --no-dry-run",
+    "env npm run migrate:live", "env npx tsx migrate.ts --execute",
+]  # fmt: skip
+LOSING = [
+    "env sudo npx tsx sync.ts", "sh -c 'cd scripts && sudo npx tsx sync.ts'", "env /usr/bin/ssh host npx",
+    "env docker exec app npx",
+]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    "command",
-    ["env sudo npx tsx sync.ts", "sh -c 'cd scripts && sudo npx tsx sync.ts'", "env /usr/bin/ssh host npx", "env docker exec app npx"],
-)  # fmt: skip
-def test_what_loses_the_variable_is_refused_unless_somebody_vouches(command: str, tmp_path: Path) -> None:
-    with pytest.raises(Refused, match="would not be told"):
-        told_by(shlex.split(command), tmp_path)
-    assert "vouches" in told_by(shlex.split(command), tmp_path, vouched=True)
-
-
-@pytest.mark.parametrize("command", [[], [""], ["no-such-program"], ["./no-such-program"]])
-def test_no_program(command: list[str], tmp_path: Path) -> None:
-    with pytest.raises(UsageError):
-        told_by(command, tmp_path)
+def test_what_may_run_and_what_is_refused(tmp_path: Path) -> None:
+    for command in MAY_RUN:
+        assert told_by(shlex.split(command), tmp_path) == "DRY_RUN=1 in its environment", command
+    for command in CONTRADICTED:
+        for vouched in (False, True):
+            with pytest.raises(Refused, match="would not be a dry run"):
+                told_by(shlex.split(command), tmp_path, vouched)
+    for command in LOSING:
+        with pytest.raises(Refused, match="would not be told"):
+            told_by(shlex.split(command), tmp_path)
+        assert "vouches" in told_by(shlex.split(command), tmp_path, vouched=True)
+    for words in ([], [""], ["no-such-program"], ["./no-such-program"]):
+        with pytest.raises(UsageError):
+            told_by(words, tmp_path)
 
 
 def test_log_reports_and_manifest_are_kept(place: Path, importer: list[str], dry: Run) -> None:
@@ -91,83 +80,79 @@ def test_log_reports_and_manifest_are_kept(place: Path, importer: list[str], dry
     assert log.stat().st_mode & 0o777 == 0o600
 
 
-def test_another_configuration_has_another_digest(place: Path, importer: list[str], dry: Run) -> None:
+def test_each_dry_run_is_one_of_its_own(place: Path, importer: list[str], dry: Run) -> None:
     path = place / "membership.yaml"
     path.write_text("x: 1")
-    one = dry(importer, configuration=[path]).configuration_sha256
-    assert dry(importer, configuration=[path]).configuration_sha256 == one
+    one, same = (dry(importer, configuration=[path]) for _ in range(2))
+    assert len(one.reports) == len(same.reports) == 1  # the same name, written anew
+    assert one.configuration_sha256 == same.configuration_sha256
     path.write_text("x: 2")
-    assert dry(importer, configuration=[path]).configuration_sha256 != one
-
-
-def test_a_report_that_is_written_again_is_found(place: Path, importer: list[str], dry: Run) -> None:
-    assert len(dry(importer).reports) == 1
-    assert len(dry(importer).reports) == 1  # the same name, written anew
-    assert len(list_dry_runs(place / "backups")) == 2
-    assert dry([sys.executable, "-c", "print('DRY_RUN')"]).reports == ()
-
-
-def test_a_failing_importer(dry: Run) -> None:
-    kept = dry([sys.executable, "-c", "import sys; print('sorry'); sys.exit(7)"])
-    assert (kept.outcome, kept.exit_code) == ("failed", 7)
-    assert (kept.folder / f"{kept.name}.log").read_text() == "sorry\n"
-
-
-def test_an_importer_that_is_killed(dry: Run) -> None:
-    kept = dry([sys.executable, "-c", "import os; print('so far', flush=True); os.kill(os.getpid(), 9)"])
-    assert (kept.outcome, kept.exit_code, kept.signal) == ("interrupted", None, 9)
-    assert (kept.folder / f"{kept.name}.log").read_text() == "so far\n"
-
-
-def test_a_live_run_by_mistake_is_called_that(place: Path, importer: list[str], dry: Run) -> None:
     script = place / "importer.py"
     script.write_text(script.read_text().replace('os.environ.get("DRY_RUN") == "1"', "False"))
-    kept = dry(importer)
-    assert (kept.outcome, kept.runs) == ("not dry", (LIVE,))
+    live = dry(importer, configuration=[path])
+    assert live.configuration_sha256 != one.configuration_sha256
+    assert (live.outcome, live.runs) == ("not dry", (LIVE,))
+    names = [each.name for each in list_dry_runs(place / "backups")]
+    assert sorted(names) == sorted({one.name, same.name, live.name})
 
 
-def test_no_secret_is_kept(place: Path, dry: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("code", "ending", "said"),
+    [
+        ("import sys; print('sorry'); sys.exit(7)", ("failed", 7, None), "sorry\n"),
+        (
+            "import os; print('so far', flush=True); os.kill(os.getpid(), 9)",
+            ("interrupted", None, 9),
+            "so far\n",
+        ),
+        ("input('Really? ')", ("failed", 1, None), "Really?"),  # nobody is there to answer
+    ],
+)
+def test_how_it_ends_is_kept(
+    dry: Run, code: str, ending: tuple[str, int | None, int | None], said: str
+) -> None:
+    kept = dry([sys.executable, "-c", code])
+    assert (kept.outcome, kept.exit_code, kept.signal) == ending
+    assert (kept.folder / f"{kept.name}.log").read_text().startswith(said)
+    assert kept.reports == ()
+
+
+def test_no_secret_is_kept_and_output_is_shown_as_it_comes(
+    place: Path, dry: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("WA_API_KEY", "hunter2hunter2")
     monkeypatch.setenv("DATABASE_URL", "postgresql://club:s3cretword@db.example.org/club")
     code = (
-        "import os, sys, time\n"
+        "import os, subprocess, sys, time\n"
+        "subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(5)'])\n"  # which is not waited for
         "print('key', os.environ['WA_API_KEY'])\n"
         "print('to', os.environ['DATABASE_URL'], 'as', 's3cretword')\n"
         "print('password: otherword')\n"
-        "for piece in ('postgres://club:brok', 'enword@db/x\\n'):\n"
-        "    sys.stdout.write(piece); sys.stdout.flush(); time.sleep(0.5)\n"
+        "for piece in ('row 0\\r', 'postgres://club:brok', 'enword@db/x\\n'):\n"
+        "    sys.stdout.write(piece); sys.stdout.flush(); time.sleep(0.4)\n"
     )
     (place / "leaky.py").write_text(code)
-    shown: list[str] = []
-    kept = dry([sys.executable, "leaky.py", "--api-key", "hunter3", "--token=hunter4", "postgres://a:hunter5@b/c"], shown.append)  # fmt: skip
-    files = "".join(path.read_text() for path in kept.folder.rglob("*") if path.is_file()) + "".join(shown)
+    shown: list[tuple[float, str]] = []
+    begun = time.monotonic()
+    command = [
+        sys.executable,
+        "leaky.py",
+        "--api-key",
+        "hunter3",
+        "--token=hunter4",
+        "postgres://a:hunter5@b/c",
+    ]
+    kept = dry(command, lambda piece: shown.append((time.monotonic(), piece)))
+    assert time.monotonic() - begun < 4.5
+    assert kept.outcome == "completed"
+    said = "".join(piece for _, piece in shown)
+    files = said + "".join(path.read_text() for path in kept.folder.rglob("*") if path.is_file())
     for secret in ("hunter", "s3cretword", "otherword", "brokenword"):
         assert secret not in files
-    assert "key ***\n" in "".join(shown)
-    assert "db.example.org" in "".join(shown)
+    assert "key ***\n" in said
+    assert "db.example.org" in said
+    assert shown[-1][0] - next(moment for moment, piece in shown if "row 0" in piece) > 0.5
     assert kept.command[2:] == ("--api-key", "***", "--token=***", "postgres://***@b/c")
-
-
-def test_output_is_shown_as_it_comes(place: Path, dry: Run) -> None:
-    moments: list[tuple[float, str]] = []
-    code = "import sys, time\nfor n in range(3):\n    sys.stdout.write(f'row {n}\\r'); sys.stdout.flush(); time.sleep(0.6)\n"
-    dry([sys.executable, "-c", code], lambda piece: moments.append((time.monotonic(), piece)))
-    assert "".join(piece for _, piece in moments) == "row 0\rrow 1\rrow 2\r"
-    assert moments[-1][0] - moments[0][0] > 0.9
-
-
-def test_what_an_importer_leaves_behind_is_not_waited_for(dry: Run) -> None:
-    code = "import subprocess, sys; subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(6)']); print('done')"
-    begun = time.monotonic()
-    kept = dry([sys.executable, "-c", code])
-    assert kept.outcome == "completed"
-    assert time.monotonic() - begun < 5.5
-
-
-def test_a_question_is_not_waited_for(dry: Run) -> None:
-    kept = dry([sys.executable, "-c", "input('Really? ')"])
-    assert kept.outcome == "failed"
-    assert "Really?" in (kept.folder / f"{kept.name}.log").read_text()
 
 
 RUNNER = """
@@ -255,6 +240,8 @@ def test_damaged_manifests(place: Path, importer: list[str], dry: Run) -> None:
         find_dry_run(place / "backups", None, "club")
     path.write_text(good)
     assert find_dry_run(place / "backups", None, "club") == kept
+    kept.folder.rename(kept.folder.with_name(f".{kept.name}.pruned"))  # being deleted
+    assert list_dry_runs(place / "backups") == []
 
 
 def test_the_report_lies_where_the_output_says_and_the_live_runs_is_kept(place: Path, dry: Run) -> None:
@@ -280,9 +267,3 @@ def test_the_report_lies_where_the_output_says_and_the_live_runs_is_kept(place: 
     assert declared.folder / declared.overwritten[0].file in kept_reports(place / "backups", "club")
     silent = dry([sys.executable, "-c", "print('nothing')"], reports=[elsewhere])
     assert (silent.reports, silent.overwritten) == ((), ())
-
-
-def test_one_that_was_being_deleted_is_not_listed(place: Path, importer: list[str], dry: Run) -> None:
-    kept = dry(importer)
-    kept.folder.rename(kept.folder.with_name(f".{kept.name}.pruned"))
-    assert list_dry_runs(place / "backups") == []

@@ -209,8 +209,10 @@ def _refusal(path: Path, name: str) -> str:
     """Say why a file cannot be sealed; empty where it can."""
     try:
         mode = path.lstat().st_mode
-    except FileNotFoundError:
-        return "is not there"
+        if stat.S_ISREG(mode):
+            path.open("rb").close()
+    except OSError as error:
+        return "is not there" if isinstance(error, FileNotFoundError) else f"cannot be read: {error.strerror}"
     if stat.S_ISLNK(mode):
         return "is a symbolic link; name the file that it leads to"
     if not stat.S_ISREG(mode):
@@ -218,7 +220,6 @@ def _refusal(path: Path, name: str) -> str:
     # Lone surrogates are what is no UTF-8; what lists of digests escape is not read alike by every tool.
     if not name.isprintable() or re.search(r"\\| $|%0[AD]", name, re.IGNORECASE):
         return r"has a control character, a \, %0A or %0D, or a space at the end of its name, or is no UTF-8; rename it"
-    path.open("rb").close()
     return ""
 
 
