@@ -22,6 +22,7 @@ from workbench import errors
 from workbench.database.address import parse_address, redact
 from workbench.errors import NotebookFailed, UsageError, WorkbenchError
 from workbench.reporting.html import to_html
+from workbench.reporting.index import write_index
 from workbench.reporting.kernel import execute, kernel_variables
 from workbench.reporting.masking import mask_text
 from workbench.reporting.templates import checked_parameters, report_parameters, report_template
@@ -143,6 +144,7 @@ def run_report(
         if failure is None:
             _write(target, ".json", json.dumps(verdict, indent=2, ensure_ascii=False) + "\n")
         _write(target, ".ipynb", nbformat.writes(notebook) + "\n")  # type: ignore[no-untyped-call, unused-ignore]
+        write_index(settings.reports)
     finally:
         for ending in (".ipynb", ".html", ".json"):
             _part(target, ending).unlink(missing_ok=True)
