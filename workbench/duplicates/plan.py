@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from workbench.duplicates.collisions import Blocked
+from workbench.duplicates.collisions import work_out
 from workbench.duplicates.conservation import in_words, prove_conservation
-from workbench.duplicates.graph import Work, blocked_merges, work_out
-from workbench.duplicates.request import Merge, MergeRequest, are_uuids, merges_of
-from workbench.duplicates.survivorship import Survival, fields_of, refuse_strange_hands, survive
+from workbench.duplicates.moves import Blocked, Work
+from workbench.duplicates.request import Merge, Request, merge_rules, merges_of, spelling
+from workbench.duplicates.survivorship import Survival, survive
 from workbench.errors import Refused, UsageError, unknown
 from workbench.mappings.queries import NEEDS, mapping_rows
 from workbench.murmurant.importers import MAPPING_CORRECTED, MERGED
 from workbench.murmurant.schema import Schema
-from workbench.murmurant.spellings import ENTITIES, REGISTRATION
-from workbench.plans.current import Current, current_rows, rows_by_key
+from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES, REGISTRATION
+from workbench.plans.current import Current, current_rows
 from workbench.plans.draft import Draft, PlanContext
 from workbench.plans.plan import Plan
 
 TOLD = 10
-"""Merges told one by one; of more, the numbers are told, and the header's parameters have each."""
+"""Merges told one by one; of more, the header's parameters have each."""
 
 _IN_WILD_APRICOT = {
     "Member": ("contact", "merge contact {1} into {0}, or archive {1}"),
@@ -30,8 +30,18 @@ _IN_WILD_APRICOT = {
 }
 
 
-def plan_merges(context: PlanContext, request: MergeRequest) -> Plan:
-    """Plan to merge duplicates, all of them in one plan.
+def plan_merges(
+    context: PlanContext,
+    request: Request,
+    *,
+    entity: str,
+    rules: str | Mapping[str, str] = "canonical",
+    by_hand: Mapping[str, str] | None = None,
+    keep: Collection[str] = (),
+    leave_out: Collection[str] = (),
+    skip_blocked: bool = False,
+) -> Plan:
+    """Plan to merge duplicates, all of them in one plan: see `workbench.duplicates.questions.Duplicates.plan_merges`.
 
     Raises
     ------
@@ -40,23 +50,27 @@ def plan_merges(context: PlanContext, request: MergeRequest) -> Plan:
     Refused
         For a merge that no rule can decide, with the rows and what to do.
     """
-    connection, schema, graph = context.connection, context.schema, context.references
-    entity = request.entity
+    schema = context.schema
     if entity not in ENTITIES:
         raise unknown("entity", entity, ENTITIES)
-    table = schema.table_of(entity)
-    wishes = request.wishes.checked(fields_of(schema, entity), are_uuids(schema, entity))
-    merges = merges_of(connection, schema, request)
-    refuse_strange_hands(merges, wishes)
+    table, kept = schema.table_of(entity), frozenset(spelling(schema, entity, key) or key for key in keep)
+    rules, by_hand = merge_rules(schema, entity, rules, by_hand or {})
+    merges = merges_of(context, request, entity, leave_out)
     ids = sorted({record for merge in merges for record in merge.records})
+    for column, record in by_hand.items():
+        if record not in ids:
+            raise UsageError(
+                f"The value of {column!r} is to come from {record}, which is not among the records to merge.",
+                "Name one of them.",
+            )
     records = dict(current_rows(context.raw, schema.catalogue, table, ids))
     if entity == REGISTRATION:
         _refuse_different_guests(schema, merges, records)
     with Draft(context, "merge") as draft:
-        work = work_out(context.raw, graph, table, merges, wishes.keep)
-        while blocked := blocked_merges(work, graph, merges):
-            if not wishes.skip_blocked or len(blocked) == len(merges):
-                raise _blocked(blocked, len(merges), wishes.skip_blocked)
+        work = work_out(context, table, merges, kept)
+        while blocked := work.blocked(merges):
+            if not skip_blocked or len(blocked) == len(merges):
+                raise _refusal(blocked, len(merges), skip_blocked)
             for merge in merges:
                 for one in blocked.get(merge.canonical, ()):
                     reason = (
@@ -65,48 +79,47 @@ def plan_merges(context: PlanContext, request: MergeRequest) -> Plan:
                     for duplicate in merge.duplicates:
                         draft.unresolved(table, duplicate, reason, one.remedy)
             merges = [merge for merge in merges if merge.canonical not in blocked]
-            work = work_out(context.raw, graph, table, merges, wishes.keep)
-        if idle := sorted(wishes.keep - {key for one in work.settled.values() for key in one.kept_by_hand}):
+            work = work_out(context, table, merges, kept)
+        if idle := sorted(kept.difference(*(child.by_hand for child in work.children.values()))):
             raise UsageError(
                 f"The row {idle[0]} is named to stay (--keep), but it collides with no other.",
                 "Leave it out; it stays anyway.",
             )
-        survivals = {merge.canonical: survive(schema, entity, merge, records, wishes) for merge in merges}
-        proof = prove_conservation(connection, graph, work)
+        survivals = {
+            merge.canonical: survive(schema, entity, merge, records, rules, by_hand) for merge in merges
+        }
+        proof = prove_conservation(context, work, {key: records[key] for key in work.moves[table]})
         leading: dict[str, set[str]] = {}
-        for row in (
-            mapping_rows(connection, schema, records=records, entity=entity) if schema.has(*NEEDS) else ()
-        ):
-            leading.setdefault(row.target, set()).add(row.wa_id)
+        if schema.has(*NEEDS):
+            for row in mapping_rows(context.connection, schema, records=ids, entity=entity):
+                leading.setdefault(row.target, set()).add(row.wa_id)
         draft.parameters |= {
             "entity": entity,
             "file": request.file or None,
-            **wishes.parameters(),
+            "rule": rules.pop("*"),
+            "fields": dict(sorted(rules.items())),
+            "by_hand": [f"{name}={record}" for name, record in by_hand.items()],
+            "keep": sorted(kept),
+            "skip_blocked": skip_blocked,
             "merges": [_facts(merge, survivals[merge.canonical], leading) for merge in merges],
             "conservation": proof,
         }
         draft.reasons.append(_reason(entity, merges))
         draft.evidence += _evidence(request, merges)
         draft.notes += [*in_words(proof), *_notes(schema, merges, survivals), *next_sync(draft.parameters)]
-        draft.audit += [*_audit_entries(entity, merges, work), *_corrections(context, work)]
-        _write_changes(draft, work)
+        draft.audit += [*_merged(entity, merges, work), *_corrected(context, work)]
+        for name, losers in work.moves.items():
+            draft.delete(name, losers)
+        for name, child in sorted(work.children.items()):
+            for key, current in child.rows.items():
+                after = child.after(current.values, work.moves)
+                if child.rewritten:
+                    draft.rewrite(name, current, {} if work.goes(name, key) else after)
+                elif not work.goes(name, key):
+                    draft.update(name, key, after, row=current)
         for key in sorted(survivals):
-            changes = {name: new for name, (_, new) in survivals[key].values.items()}
-            draft.update(table, key, changes, row=records[key])
+            draft.update(table, key, survivals[key].values, row=records[key])
     return draft.plan
-
-
-def _write_changes(draft: Draft, work: Work) -> None:
-    """Delete what goes, and lead away from it what refers to it."""
-    for table, losers in work.moves.items():
-        draft.delete(table, losers)
-    for table, child in sorted(work.children.items()):
-        for key, row in child.rows.items():
-            after = child.after(row.values, work.moves)
-            if child.rewritten:
-                draft.rewrite(table, row, {} if key in child.dropped else after)
-            elif not work.goes(table, key):
-                draft.update(table, key, after, row=row)
 
 
 def _refuse_different_guests(schema: Schema, merges: Sequence[Merge], records: Mapping[str, Current]) -> None:
@@ -121,7 +134,7 @@ def _refuse_different_guests(schema: Schema, merges: Sequence[Merge], records: M
             )
 
 
-def _blocked(blocked: Mapping[str, Sequence[Blocked]], count: int, skipping: bool) -> Refused:
+def _refusal(blocked: Mapping[str, Sequence[Blocked]], count: int, skipping: bool) -> Refused:
     lines = [
         f"into {canonical}: {one.table} {', '.join(one.keys)}: {one.reason}. {one.remedy}."
         for canonical, reasons in sorted(blocked.items())
@@ -136,7 +149,7 @@ def _blocked(blocked: Mapping[str, Sequence[Blocked]], count: int, skipping: boo
     )
 
 
-def _evidence(request: MergeRequest, merges: Sequence[Merge]) -> list[str]:
+def _evidence(request: Request, merges: Sequence[Merge]) -> list[str]:
     evidence = [f"the list {request.file}, SHA-256 {request.sha256}"] if request.file else []
     if len(merges) < 6:
         evidence += sorted({f"reason given: {merge.reason}" for merge in merges if merge.reason})
@@ -162,7 +175,7 @@ def _facts(merge: Merge, survival: Survival, leading: Mapping[str, set[str]]) ->
         "duplicates": list(merge.duplicates),
         "chosen_by": merge.chosen_by,
         "reason": merge.reason or None,
-        "fields": {one.column: {"from": one.source, "rule": one.rule} for one in survival.taken},
+        "fields": {name: {"from": source, "rule": rule} for name, (source, rule) in survival.taken.items()},
         "given_up": dict(sorted(survival.given_up.items())),
     }
 
@@ -199,56 +212,38 @@ def _and(ids: Sequence[str]) -> str:
 
 
 def _notes(schema: Schema, merges: Sequence[Merge], survivals: Mapping[str, Survival]) -> Iterator[str]:
-    """Say what whoever approves it should know: whose values stay, and what is not touched."""
-    yield from _one_by_one(merges, survivals) if len(merges) <= TOLD else _in_numbers(merges, survivals)
+    """Say what whoever approves it should know: which records and whose values stay, and what is not touched."""
+    if len(merges) == 1 and merges[0].chosen_by != "named":
+        yield f"{merges[0].canonical} stays by {merges[0].chosen_by}."
+    elif len(merges) > 1:
+        chosen = Counter(merge.chosen_by.split(" (")[0] for merge in merges)
+        yield f"The records that stay: {', '.join(f'{count:,} by {by}' for by, count in sorted(chosen.items()))}."
+    each = survivals.values()
+    taken = Counter((name, rule) for one in each for name, (_, rule) in one.taken.items())
+    lost = Counter(pair for one in each for pair in one.given_up.items())
+    for (column, rule), count in sorted(taken.items()):
+        yield f"{column} comes from a duplicate{_in(count, merges)} (rule: {rule})."
+    for (column, rule), count in sorted(lost.items()):
+        yield f"{column} has more than one value{_in(count, merges)}; one stays (rule: {rule}), the others go."
     audit = schema.resolved.get("audit")
     if audit is not None and "resource_id" in audit.spelling:
         column = f"{audit.table}.{audit.spelling['resource_id']}"
         yield f"{column} is history and stays: it names the duplicates by their old ids."
 
 
-def _one_by_one(merges: Sequence[Merge], survivals: Mapping[str, Survival]) -> Iterator[str]:
-    for merge in merges:
-        survival = survivals[merge.canonical]
-        if merge.chosen_by != "named":
-            yield f"{merge.canonical} stays by {merge.chosen_by}."
-        taken: dict[tuple[str, str], list[str]] = {}
-        for one in survival.taken:
-            taken.setdefault((one.source, one.rule), []).append(one.column)
-        for (source, rule), columns in taken.items():
-            yield f"{merge.canonical} takes {', '.join(columns)} from {source} (rule: {rule})."
-        lost: dict[str, list[str]] = {}
-        for column, rule in survival.given_up.items():
-            lost.setdefault(rule, []).append(column)
-        for rule, columns in lost.items():
-            yield (
-                f"Of {', '.join(columns)} the records of {merge.canonical} have more than one value; one stays"
-                f" (rule: {rule}), the others go."
-            )
+def _in(count: int, merges: Sequence[Merge]) -> str:
+    return f" in {count:,} of {len(merges):,} merges" if len(merges) > 1 else ""
 
 
-def _in_numbers(merges: Sequence[Merge], survivals: Mapping[str, Survival]) -> Iterator[str]:
-    chosen = Counter(merge.chosen_by.split(" (")[0] for merge in merges)
-    yield f"The records that stay: {', '.join(f'{count:,} by {by}' for by, count in sorted(chosen.items()))}."
-    taken = Counter((one.column, one.rule) for survival in survivals.values() for one in survival.taken)
-    for (column, rule), count in sorted(taken.items()):
-        yield f"{column} comes from a duplicate in {count:,} merges (rule: {rule})."
-    lost = Counter(pair for survival in survivals.values() for pair in survival.given_up.items())
-    for (column, rule), count in sorted(lost.items()):
-        yield f"{column} has more than one value in {count:,} merges; one stays (rule: {rule}), the others go."
-
-
-def _audit_entries(entity: str, merges: Sequence[Merge], work: Work) -> Iterator[dict[str, Any]]:
+def _merged(entity: str, merges: Sequence[Merge], work: Work) -> Iterator[dict[str, Any]]:
     """Yield the audit entry of each merge, with the rows that it moves, and those it deletes."""
-    moved: Counter[str] = Counter()
-    deleted: Counter[str] = Counter()
-    for table, child in work.children.items():
-        for key in child.rows:
-            if not work.goes(table, key):
-                (deleted if key in child.dropped else moved).update(work.belongs_to(child, key))
-    for table, losers in list(work.moves.items())[1:]:
-        for key in losers:
-            deleted.update(work.origin.get((table, key), ()))
+    moved, deleted = Counter[str](), Counter[str]()
+    for child in work.children.values():
+        for key in child.rows.keys() | child.losers.keys():
+            if key in child.losers:
+                deleted.update(work.belongs_to(child, key))
+            elif not work.goes(child.table, key):
+                moved.update(work.belongs_to(child, key))
     for merge in merges:
         yield {
             "action": MERGED,
@@ -262,25 +257,21 @@ def _audit_entries(entity: str, merges: Sequence[Merge], work: Work) -> Iterator
         }
 
 
-def _corrections(context: PlanContext, work: Work) -> Iterator[dict[str, Any]]:
+def _corrected(context: PlanContext, work: Work) -> Iterator[dict[str, Any]]:
     """Yield guide §4.2's audit entry for each mapping that moves."""
-    mappings = context.schema.resolved.get("mappings")
-    child = work.children.get(mappings.table) if mappings else None
-    if mappings is None or child is None or not child.rows:
+    schema = context.schema
+    if not schema.has("mappings.id", *NEEDS):
         return
-    names = [mappings.spelling[name] for name in ("wa_id", "entity_type")]
-    schema, target = context.schema.catalogue.schema, mappings.spelling["target"]
-    current = rows_by_key(context.raw, schema, child.described, child.rows, names)
-    for key, row in child.rows.items():
-        new = child.after(row.values, work.moves).get(target)
-        if new is not None and not work.goes(child.table, key):
-            wa_id, kind = (current[key].values[name] for name in names)
-            yield {
-                "action": MAPPING_CORRECTED,
-                "metadata": {
-                    "waId": wa_id,
-                    "entityType": kind,
-                    "oldMurmurantId": row.values[target],
-                    "newMurmurantId": new,
-                },
-            }
+    for kind in ENTITIES:
+        moves = work.moves.get(schema.table_of(kind), {}) if schema.has(CONCEPT_OF[kind]) else {}
+        for row in mapping_rows(context.connection, schema, records=moves, entity=kind):
+            if not work.goes(schema.resolved["mappings"].table, row.id):
+                yield {
+                    "action": MAPPING_CORRECTED,
+                    "metadata": {
+                        "waId": row.wa_id,
+                        "entityType": row.entity_type,
+                        "oldMurmurantId": row.target,
+                        "newMurmurantId": moves[row.target],
+                    },
+                }

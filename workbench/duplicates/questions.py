@@ -22,7 +22,7 @@ from workbench.duplicates.pairs import Found, called_same, duplicate_clusters
 from workbench.duplicates.plan import plan_merges
 from workbench.duplicates.records import Beside, describe_records, records_beside
 from workbench.duplicates.registrations import split_registrations
-from workbench.duplicates.request import Asked, MergeRequest, Named, Wishes, read_merges
+from workbench.duplicates.request import Wanted, requested
 from workbench.errors import SchemaGap, UsageError, unknown
 from workbench.hints import aim
 from workbench.murmurant.listings import write_csv
@@ -37,9 +37,6 @@ NOUNS = {MEMBER: "members", EVENT: "events", REGISTRATION: "registrations"}
 _OWN = {"status": "registration_status"}  # a column called status would be shown as a finding's
 _PAIRS = ("kind", "left", "right", "probability", "why", "against", "decision", "decided_by", "remark")
 _BEFORE = {"split_member": "member", "split_event": "event", "split_both": "member and event"}
-
-Wanted = tuple[str | None, Sequence[str]] | tuple[str | None, Sequence[str], str]
-"""A merge that is asked for: the record that stays, those that go, and perhaps why."""
 
 
 class Duplicates:
@@ -254,21 +251,18 @@ class Duplicates:
         skip_blocked : bool
             Whether to leave out merges that no rule can decide, and list them as unresolved.
         """
-        named = {"*": rules} if isinstance(rules, str) else dict(rules)
-        rule = named.pop("*", "canonical")
-        hands = tuple(sorted((by_hand or {}).items()))
-        wishes = Wishes(rule, named, hands, frozenset(keep), skip_blocked)
-        if isinstance(merges, str | Path):
-            request = read_merges(Path(merges))
-        else:
-            asked = (
-                Asked(Named(head) if head is not None else None, tuple(map(Named, others)), *why)
-                for head, others, *why in merges
-            )
-            request = MergeRequest(tuple(asked))
-        request = replace(request, wishes=wishes, entity=entity, exceptions=tuple(leave_out))
+        request = requested(merges)
         with self.wb.planning() as context:
-            return plan_merges(context, request)
+            return plan_merges(
+                context,
+                request,
+                entity=entity,
+                rules=rules,
+                by_hand=by_hand,
+                keep=keep,
+                leave_out=leave_out,
+                skip_blocked=skip_blocked,
+            )
 
     @property
     def _decisions(self) -> Statements[Decision]:

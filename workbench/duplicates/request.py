@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
 from psycopg import sql
-from sqlalchemy import Connection
 
 from workbench.duplicates.associations import choose_canonicals
 from workbench.errors import UsageError, nearest, unknown
 from workbench.murmurant.listings import read_csv
 from workbench.murmurant.schema import Schema
 from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES
-from workbench.plans import journal, rows
+from workbench.plans import rows
+from workbench.plans.draft import PlanContext
 from workbench.plans.standing import merged
 
 MERGE_RULES = {
@@ -26,47 +26,55 @@ MERGE_RULES = {
 }
 """How a field's value is chosen among the records that become one."""
 
-PAIRS, CLUSTERS = ("canonical", "duplicate"), ("cluster", "member")
-OPTIONAL = ("reason", "size")
+Wanted = tuple[str | None, Sequence[str]] | tuple[str | None, Sequence[str], str]
+"""A merge that is asked for: the record that stays (None where the rule chooses), those that go, and perhaps why."""
+
+_PAIRS, _CLUSTERS = ("canonical", "duplicate"), ("cluster", "member")
+_OPTIONAL = ("reason", "size")
 """Columns that may stand beside; ``size`` is what a list of clusters has, and says nothing here."""
 
 
 class Named(NamedTuple):
-    """A record's id, and where it was named: a line of a file, or nothing."""
-
-    id: str
-    where: str = ""
-
-
-class Problem(NamedTuple):
-    """Something that was asked for and cannot be: where it was asked, and why not."""
-
-    where: str
-    why: str
-
-
-@dataclass(frozen=True)
-class Asked:
-    """Some records that are to become one.
+    """A record that is to become one with others.
 
     Attributes
     ----------
-    canonical : Named or None
-        The one that stays; None where the rule of guide §4.4 is to choose.
-    others : tuple of Named
-        The duplicates; where the rule chooses, all of them.
+    record : str
+        Its id.
+    into : str or None
+        The record that it goes into; None where the rule of guide §4.4 is to choose among those of its cluster.
+    cluster : str
+        With which others it is to become one.
     reason : str
         Why, in the words of whoever asks.
+    line : int
+        Where it was named, in a file.
     """
 
-    canonical: Named | None
-    others: tuple[Named, ...]
+    record: str
+    into: str | None
+    cluster: str
     reason: str = ""
+    line: int = 0
 
     @property
-    def all(self) -> tuple[Named, ...]:
-        """Every record that is named."""
-        return (*filter(None, [self.canonical]), *self.others)
+    def group(self) -> str:
+        """What those that become one have in common."""
+        return f"cluster {self.cluster}" if self.into is None else self.into
+
+
+Problems = list[tuple[int, str]]
+"""What was asked for and cannot be: the line it was asked on, and why not."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked for: of a file its name, the digest of its bytes, and the lines that could not be read."""
+
+    named: tuple[Named, ...]
+    problems: tuple[tuple[int, str], ...] = ()
+    file: str = ""
+    sha256: str = ""
 
 
 @dataclass(frozen=True)
@@ -84,199 +92,175 @@ class Merge:
         return (self.canonical, *self.duplicates)
 
 
-@dataclass(frozen=True)
-class Wishes:
-    """By which rules records become one.
+def requested(merges: str | Path | Iterable[Wanted]) -> Request:
+    """Read what is to be merged, of a CSV file or as it is given.
 
-    Attributes
-    ----------
-    rule : str
-        One of `MERGE_RULES`, for every field that has none of its own.
-    fields : mapping of str to str
-        Column to rule.
-    by_hand : tuple of (column, record)
-        Columns whose value is that of a record which is named.
-    keep : frozenset of str
-        Rows that stay where two collide, named by hand.
-    skip_blocked : bool
-        Whether a merge that no rule can decide is left out, instead of refusing the whole plan.
-    """
-
-    rule: str = "canonical"
-    fields: Mapping[str, str] = field(default_factory=dict)
-    by_hand: tuple[tuple[str, str], ...] = ()
-    keep: frozenset[str] = frozenset()
-    skip_blocked: bool = False
-
-    def checked(self, columns: Sequence[str], uuids: bool) -> Wishes:
-        """Return these wishes, ids as the database spells them; `UsageError` for a rule or a column that does not exist."""
-        for rule in (self.rule, *self.fields.values()):
-            if rule not in MERGE_RULES:
-                raise unknown("rule", rule, MERGE_RULES)
-        for name in (*self.fields, *(name for name, _ in self.by_hand)):
-            if name not in columns:
-                raise unknown("field", name, columns)
-        if twice := set(self.fields) & {name for name, _ in self.by_hand}:
-            raise UsageError(
-                f"The field {min(twice)!r} is given a rule and a record.",
-                "Name one of them: --field or --set.",
-            )
-        if not uuids:
-            return self
-        hands = tuple((name, record.strip().lower()) for name, record in self.by_hand)
-        return replace(self, by_hand=hands, keep=frozenset(key.strip().lower() for key in self.keep))
-
-    def parameters(self) -> dict[str, Any]:
-        """Return them as a plan's header has them."""
-        return {
-            "rule": self.rule,
-            "fields": dict(sorted(self.fields.items())),
-            "by_hand": [f"{name}={record}" for name, record in self.by_hand],
-            "keep": sorted(self.keep),
-            "skip_blocked": self.skip_blocked,
-        }
-
-
-@dataclass(frozen=True)
-class MergeRequest:
-    """What was asked for.
-
-    Attributes
-    ----------
-    asked : tuple of Asked
-        Which records become one.
-    wishes : Wishes
-        By which rules.
-    entity : str
-        ``Member``, ``Event`` or ``Registration``.
-    exceptions : tuple of str
-        Records to leave out.
-    problems : tuple of Problem
-        Lines of the file that could not be read.
-    file, sha256 : str
-        The file's name and the digest of its bytes, where they come from one.
-    """
-
-    asked: tuple[Asked, ...]
-    wishes: Wishes = field(default_factory=Wishes)
-    entity: str = "Member"
-    exceptions: tuple[str, ...] = ()
-    problems: tuple[Problem, ...] = ()
-    file: str = ""
-    sha256: str = ""
-
-
-def read_merges(path: Path) -> MergeRequest:
-    """Read a CSV file of merges.
-
-    Either one line for each duplicate (``canonical,duplicate``), or one for each member of a cluster
-    (``cluster,member``), whose canonical record is then chosen by the rule of guide §4.4. A ``reason`` may
-    stand beside.
+    A file has one line for each duplicate (``canonical,duplicate``), or one for each member of a cluster
+    (``cluster,member``), whose canonical record is then chosen by the rule. A ``reason`` may stand beside.
 
     Raises
     ------
     UsageError
         When it cannot be read (see `workbench.murmurant.listings.read_csv`), or its header is none of the two.
     """
-    listing = read_csv(path)
-    headings = {name.casefold() for name in listing.header}
-    form = CLUSTERS if headings & {*CLUSTERS} and not headings & {*PAIRS} else PAIRS
-    asked: list[Asked] = []
-    problems: list[Problem] = []
-    clusters: dict[str, list[tuple[Named, str]]] = {}
-    for line in listing.lines(listing.columns(form, OPTIONAL)):
-        where, cells = f"line {line.number}", line.cells
-        wrong = (
-            [line.problem] if line.problem else [f"it names no {name}" for name in form if not cells[name]]
+    if not isinstance(merges, str | Path):
+        return Request(
+            tuple(
+                Named(record, head, str(number), "".join(why))
+                for number, (head, records, *why) in enumerate(merges)
+                for record in records
+            )
         )
-        problems += [Problem(where, f"{why}.") for why in wrong]
-        if wrong:
+    listing = read_csv(Path(merges))
+    headings = {name.casefold() for name in listing.header}
+    form = _CLUSTERS if headings & {*_CLUSTERS} and not headings & {*_PAIRS} else _PAIRS
+    named, problems = list[Named](), Problems()
+    for line in listing.lines(listing.columns(form, _OPTIONAL)):
+        missing = [] if line.problem else [f"it names no {name}" for name in form if not line.cells[name]]
+        if wrong := [*filter(None, [line.problem]), *missing]:
+            problems += [(line.number, f"{why}.") for why in wrong]
             continue
-        into, record, reason = cells[form[0]], Named(cells[form[1]], where), cells.get("reason", "")
-        if form == PAIRS:
-            asked.append(Asked(Named(into, where), (record,), reason))
-        else:
-            clusters.setdefault(into, []).append((record, reason))
-    for name, members in clusters.items():
-        if len(members) == 1:
-            why = f"the cluster {name!r} has no other member, so there is nothing to merge."
-            problems.append(Problem(members[0][0].where, why))
-        else:
-            records, reasons = zip(*members, strict=True)
-            asked.append(Asked(None, records, "; ".join(filter(None, dict.fromkeys(reasons)))))
-    return MergeRequest(tuple(asked), problems=tuple(problems), file=path.name, sha256=listing.sha256)
+        group, record = (line.cells[name] for name in form)
+        into = group if form == _PAIRS else None
+        named.append(Named(record, into, group, line.cells.get("reason", ""), line.number))
+    members: dict[str, list[int]] = {}
+    for each in named if form == _CLUSTERS else ():
+        members.setdefault(each.cluster, []).append(each.line)
+    problems += [
+        (lines[0], f"the cluster {name!r} has no other member, so there is nothing to merge.")
+        for name, lines in members.items()
+        if len(lines) == 1
+    ]
+    return Request(tuple(named), tuple(problems), Path(merges).name, listing.sha256)
 
 
-def are_uuids(schema: Schema, entity: str) -> bool:
-    """Whether the ids of an entity are UUIDs to the database."""
-    described = rows.table_of(schema.catalogue, schema.table_of(entity))
-    return described.columns[described.primary_key[0]].type == "uuid"
-
-
-def merges_of(connection: Connection, schema: Schema, request: MergeRequest) -> list[Merge]:
+def merges_of(
+    context: PlanContext, request: Request, entity: str, leave_out: Collection[str] = ()
+) -> list[Merge]:
     """Check what was asked as a whole, name everything that is wrong, and choose where the choice is ours.
+
+    A record goes into one other and once; what others go into stays. A chain (B into A, C into B) is
+    not guessed at: whoever asks says that C goes into A.
+
+    Parameters
+    ----------
+    leave_out : collection of str
+        Records that are not merged.
 
     Raises
     ------
     UsageError
         For records that are not there, are something else, or contradict one another; every one named.
     """
-    uuids = are_uuids(schema, request.entity)
-    asked, problems = _spelled(request.asked, uuids)
-    (out,), strange = _spelled([Asked(None, tuple(map(Named, request.exceptions)))], uuids)
-    if strange:
-        raise _complaint(strange, "")
-    strange_lines = {problem.where for problem in problems}
-    asked = _without(asked, sorted({record.id for record in out.others}))
-    groups, contradictions = _settled(asked)
-    named = [record for one in asked for record in one.all if record.where not in strange_lines]
-    problems = [*request.problems, *problems, *contradictions]
-    problems += _missing(connection, schema, request.entity, named)
+    schema, problems, strange = context.schema, list(request.problems), set[int]()
+
+    def spelled(key: str, line: int) -> str:
+        found = spelling(schema, entity, key)
+        if found is None:
+            problems.append((line, f"{key.strip()!r} is no id: ids here are UUIDs."))
+            strange.add(line)
+        return key if found is None else found
+
+    named = [
+        each._replace(
+            record=spelled(each.record, each.line),
+            into=None if each.into is None else spelled(each.into, each.line),
+        )
+        for each in request.named
+    ]
+    heads = {each.into: each.line for each in reversed(named) if each.into is not None}
+    out = sorted(spelling(schema, entity, each) or each for each in leave_out)
+    _refuse_idle(out, {each.record for each in named} | heads.keys(), heads)
+    groups: dict[str, list[Named]] = {}
+    goes: dict[str, Named] = {}
+    for each in named:
+        if each.record in out:
+            continue
+        before = goes.get(each.record)
+        where = before.line if before else heads.get(each.record, 0)
+        said = f" (line {where})" if where else ""
+        if each.record == each.into:
+            why = "is listed as a duplicate of itself."
+        elif each.record in heads:
+            why = (
+                f"is to go into {each.into or 'one of its cluster'}, but others are to go"
+                f" into it{said}: a chain. Name the same canonical record for all of them."
+            )
+        elif before:
+            twice = before.group == each.group
+            why = (
+                f"is listed twice{said}."
+                if twice
+                else f"is in two clusters{said}: it can go into one record only."
+            )
+        else:
+            goes[each.record] = each
+            groups.setdefault(each.group, []).append(each)
+            continue
+        problems.append((each.line, f"{each.record} {why}"))
+    problems += _missing(context, entity, [each for each in named if each.line not in strange])
     if problems:
-        raise _complaint(sorted(problems, key=_line_number), request.file)
+        raise _complaint(problems, request.file)
+    groups = {name: group for name, group in groups.items() if group[0].into is not None or len(group) > 1}
     if not groups:
         raise UsageError("There is nothing to merge.", "Name a canonical record and at least one duplicate.")
-    open_ones = [[record.id for record in one.others] for one in groups if one.canonical is None]
-    choices = iter(choose_canonicals(connection, schema, open_ones, request.entity))
+    open_ones = [[each.record for each in group] for group in groups.values() if group[0].into is None]
+    choices = iter(choose_canonicals(context.connection, schema, open_ones, entity))
     merges = []
-    for one in groups:
-        if one.canonical is not None:
-            head, by = one.canonical.id, "named"
-        else:
+    for group in groups.values():
+        head, by = group[0].into, "named"
+        if head is None:
             choice = next(choices)
             counts = ", ".join(f"{count:,}" for count in choice.associations.values())
             head, by = choice.canonical, f"{choice.by} (rows that refer to each: {counts})"
-        duplicates = tuple(sorted(record.id for record in one.others if record.id != head))
-        merges.append(Merge(head, duplicates, by, one.reason))
+        reason = "; ".join(filter(None, dict.fromkeys(each.reason for each in group)))
+        merges.append(Merge(head, tuple(sorted({each.record for each in group} - {head})), by, reason))
     return sorted(merges, key=lambda merge: merge.canonical)
 
 
-def _spelled(asked: Iterable[Asked], uuids: bool) -> tuple[list[Asked], list[Problem]]:
-    """Bring ids into the one spelling that the database has; name those that cannot be ids here."""
-    problems: list[Problem] = []
+def spelling(schema: Schema, entity: str, key: str) -> str | None:
+    """Return an id in the one spelling that the database has; None for what cannot be one there."""
+    described = rows.table_of(schema.catalogue, schema.table_of(entity))
+    if described.columns[rows.key_of(described)].type != "uuid":
+        return key.strip()
+    try:
+        return str(UUID(key.strip()))
+    except ValueError:
+        return None
 
-    def spelled(record: Named) -> Named:
-        text = record.id.strip()
-        if uuids:
-            try:
-                text = str(UUID(text))
-            except ValueError:
-                problems.append(Problem(record.where, f"{text!r} is no id: ids here are UUIDs."))
-        return Named(text, record.where)
 
-    spelt = [
-        replace(
-            one, canonical=one.canonical and spelled(one.canonical), others=tuple(map(spelled, one.others))
+def merge_rules(
+    schema: Schema, entity: str, rules: str | Mapping[str, str], by_hand: Mapping[str, str]
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the rule of each field (``"*"`` for the others), and each field whose value is a record's.
+
+    Raises
+    ------
+    UsageError
+        For a rule or a field that does not exist, or a field that is given both.
+    """
+    named = {"*": rules} if isinstance(rules, str) else {"*": "canonical", **rules}
+    for rule in named.values():
+        if rule not in MERGE_RULES:
+            raise unknown("rule", rule, MERGE_RULES)
+    for name in (*named, *by_hand):
+        if name != "*" and name not in (known := fields_of(schema, entity)):
+            raise unknown("field", name, known)
+    if twice := named.keys() & by_hand.keys():
+        raise UsageError(
+            f"The field {min(twice)!r} is given a rule and a record.", "Name one of them: --field or --set."
         )
-        for one in asked
-    ]
-    return spelt, problems
+    return named, {name: spelling(schema, entity, key) or key for name, key in sorted(by_hand.items())}
 
 
-def _without(asked: Sequence[Asked], out: Sequence[str]) -> list[Asked]:
-    """Take some records out of what was asked; what has no duplicate left is dropped."""
-    named = {record.id for one in asked for record in one.all}
-    heads = {one.canonical.id for one in asked if one.canonical}
+def fields_of(schema: Schema, entity: str) -> list[str]:
+    """Return the columns of an entity that may be given a rule: all that can be written, but the key."""
+    described = schema.catalogue.tables[schema.table_of(entity)]
+    columns = described.columns.items()
+    return [name for name, column in columns if not column.generated and name not in described.primary_key]
+
+
+def _refuse_idle(out: Sequence[str], named: Collection[str], heads: Collection[str]) -> None:
     for record in out:
         if record not in named:
             close = nearest(record, named)
@@ -289,52 +273,13 @@ def _without(asked: Sequence[Asked], out: Sequence[str]) -> list[Asked]:
                 f"{record!r} is to be left out, but others are to go into it.",
                 "Name another record as the canonical one.",
             )
-    left = [replace(one, others=tuple(each for each in one.others if each.id not in out)) for one in asked]
-    return [one for one in left if len(one.all) > 1]
 
 
-def _settled(asked: Sequence[Asked]) -> tuple[list[Asked], list[Problem]]:
-    """Put together what goes into the same record, and name everything that contradicts itself.
-
-    A record goes into one other and once; what others go into stays. A chain (B into A, C into B) is
-    not guessed at: whoever asks says that C goes into A.
-    """
-    problems: list[Problem] = []
-    into: dict[str, tuple[str, str]] = {}  # record -> what it goes into, where that was said
-    heads = {one.canonical.id: one.canonical.where for one in asked if one.canonical}
-    groups: dict[str, Asked] = {}
-    for number, one in enumerate(asked):
-        name = one.canonical.id if one.canonical else f"cluster {number}"
-        kept: list[Named] = []
-        for record in one.others:
-            before, where = into.get(record.id, ("", heads.get(record.id, "")))
-            said = f" ({where})" if where else ""
-            if one.canonical and record.id == one.canonical.id:
-                why = "is listed as a duplicate of itself."
-            elif record.id in heads:
-                why = (
-                    f"is to go into {one.canonical.id if one.canonical else 'one of its cluster'}, but others are to go"
-                    f" into it{said}: a chain. Name the same canonical record for all of them."
-                )
-            elif before:
-                why = f"is in two clusters{said}: it can go into one record only."
-                why = f"is listed twice{said}." if before == name else why
-            else:
-                into[record.id] = (name, record.where)
-                kept.append(record)
-                continue
-            problems.append(Problem(record.where, f"{record.id} {why}"))
-        known = groups.get(name, Asked(one.canonical, ()))
-        reasons = filter(None, dict.fromkeys((known.reason, one.reason)))
-        groups[name] = Asked(one.canonical, (*known.others, *kept), "; ".join(reasons))
-    return list(groups.values()), problems
-
-
-def _missing(connection: Connection, schema: Schema, entity: str, named: Sequence[Named]) -> list[Problem]:
+def _missing(context: PlanContext, entity: str, named: Iterable[Named]) -> Problems:
     """Say of every record that is not there what it is instead, or into what it went."""
-    table = schema.table_of(entity)
-    there = _tables_of(connection, schema, [table], {record.id for record in named})
-    gone = {record.id for record in named} - there.keys()
+    schema, table = context.schema, context.schema.table_of(entity)
+    lines = {key: each.line for each in named for key in (each.into, each.record) if key is not None}
+    gone = lines.keys() - _tables_of(context, [table], lines).keys()
     if not gone:
         return []
     others = [
@@ -345,12 +290,10 @@ def _missing(connection: Connection, schema: Schema, entity: str, named: Sequenc
         and (own := described.columns[described.primary_key[0]]).readable
         and own.type in ("uuid", "text")
     ]
-    elsewhere = _tables_of(connection, schema, others, gone)
+    elsewhere = _tables_of(context, others, gone)
     nouns = {schema.table_of(kind): kind.lower() for kind in ENTITIES if schema.has(CONCEPT_OF[kind])}
-    merges, problems = merged(connection, schema), []
-    for key, where in named:
-        if key not in gone:
-            continue
+    merges, problems = merged(context.connection, schema), Problems()
+    for key in sorted(gone):
         if other := elsewhere.get(key):
             noun = nouns.get(other)
             what = f"{_article(noun)} {noun}" if noun else f"a row of {other}"
@@ -361,7 +304,7 @@ def _missing(connection: Connection, schema: Schema, entity: str, named: Sequenc
             why = f"{key} is gone: it was merged into {into} ({how}). Name {into} instead."
         else:
             why = f"There is no {entity.lower()} {key!r}."
-        problems.append(Problem(where, why))
+        problems.append((lines[key], why))
     return problems
 
 
@@ -369,38 +312,35 @@ def _article(noun: str) -> str:
     return "an" if noun[0] in "aeiouAEIOU" else "a"
 
 
-def _tables_of(
-    connection: Connection, schema: Schema, tables: Sequence[str], ids: Iterable[str]
-) -> dict[str, str]:
+def _tables_of(context: PlanContext, tables: Sequence[str], ids: Iterable[str]) -> dict[str, str]:
     """Return which of some ids are there, each with the first of the tables that has it."""
     parts = []
     for name in tables:
-        described = rows.table_of(schema.catalogue, name)
+        described = context.schema.catalogue.tables[name]
         (key,) = described.primary_key
         kind = described.columns[key].type
         fitting = [one for one in sorted(ids) if kind != "uuid" or rows.is_uuid(one)]
         parts.append(
             sql.SQL("SELECT {}, t.{}::text FROM {} t WHERE t.{} = ANY({}::{}[])").format(
-                *(sql.Literal(name), sql.Identifier(key), rows.qualified(schema.catalogue, name)),
+                *(sql.Literal(name), sql.Identifier(key), rows.qualified(context.schema.catalogue, name)),
                 *(sql.Identifier(key), sql.Literal(rows.as_array(fitting)), sql.SQL(kind)),
             )
         )
     if not parts:
         return {}
-    found = journal.raw(connection).execute(sql.SQL(" UNION ALL ").join(parts)).fetchall()
+    found = context.raw.execute(sql.SQL(" UNION ALL ").join(parts)).fetchall()
     return {key: table for table, key in sorted(found, reverse=True)}
 
 
-def _complaint(problems: Sequence[Problem], source: str) -> UsageError:
+def _complaint(problems: Iterable[tuple[int, str]], source: str) -> UsageError:
     """Build the one error that names every problem, in order of the lines."""
-    lines = [f"{where}: {why}" if where else why for where, why in dict.fromkeys(problems)]
+    lines = [
+        f"line {line}: {why}" if line else why
+        for line, why in dict.fromkeys(sorted(problems, key=lambda each: each[0]))
+    ]
     if not source:
         return UsageError("\n  ".join(lines), "Nothing was planned.")
     count = f"{len(lines)} problem{'s' * (len(lines) > 1)}"
     return UsageError(
         "\n  ".join([f"{source} has {count}:", *lines]), "Nothing was planned; correct all of them first."
     )
-
-
-def _line_number(problem: Problem) -> int:
-    return int("".join(filter(str.isdigit, problem.where)) or 0)
