@@ -93,6 +93,8 @@ def test_most_associations_then_the_oldest_then_the_smallest_id(ground: Ground) 
         alike = choose_canonicals(connection, wb.session.schema, [[twin, older]])[0]
         assert alike.canonical == min(twin, older)
         assert "smallest id" in alike.by
-        counted = count_associations(connection, wb.session.schema, [popular, older])
+        counted = count_associations(
+            connection, wb.session.references, [popular, older], wb.session.references.binding("Member")
+        )
     assert set(counted["id"]) == {popular}
     assert sorted(counted["child"]) == sorted(["WaIdMapping", wb.session.schema.table_of("Registration")])

@@ -10,17 +10,10 @@ from workbench.plans.standing import standing
 
 
 def events_shifted(look: Look) -> Rows:
-    return [
-        {
-            "key": each.made_later.key,
-            "other": each.earlier.key if each.made_later is each.later else each.later.key,
-            "title": each.later.title,
-            "start": each.made_later.start,
-            "why": each.words,
-        }
-        for each in shifted_events(look.connection, look.schema, look.runs)
-        if each.by_the_clock
-    ]
+    found = shifted_events(look.connection, look.schema, look.runs)
+    rows = found[found["by_the_clock"]].rename(columns={"second": "key", "first": "other"})
+    facts = rows[["key", "other", "title", "start", "why"]].to_dict("records")
+    return [{str(name): value for name, value in each.items()} for each in facts]
 
 
 def merges_written_over(look: Look) -> Rows:

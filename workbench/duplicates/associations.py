@@ -2,60 +2,92 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import pandas as pd
-from sqlalchemy import Connection, bindparam, select, text
-from sqlalchemy.dialects.postgresql import ARRAY
-from sqlalchemy.types import Text
+from psycopg import sql
+from sqlalchemy import Connection, select
 
-from workbench.database.connection import frame
-from workbench.murmurant.references import Reference, References, literal, quoted
+from workbench.database.connection import raw
+from workbench.murmurant.references import Reference, References
 from workbench.murmurant.schema import Schema, as_text, is_one_of
 from workbench.murmurant.spellings import MEMBER
+from workbench.plans import rows
 
 COLUMNS = ["id", "child", "column", "rows"]
 
 
 def count_associations(
-    connection: Connection,
-    schema: Schema,
-    ids: Sequence[str],
-    entity: str = MEMBER,
-    *,
-    references: Iterable[Reference] | None = None,
+    connection: Connection, graph: References, ids: Iterable[str], references: Iterable[Reference]
 ) -> pd.DataFrame:
-    """Count the rows that refer to some records, over every declared and soft reference.
+    """Count the rows that refer to some records, by each of some references.
 
-    What the audit log tells of a record is history, not an association, and is left out.
-
-    Parameters
-    ----------
-    ids : sequence of str
-        Records of one entity; all of them are counted in one question.
-    entity : str
-        ``Member``, ``Event`` or ``Registration``.
-    references : iterable of Reference, optional
-        The ways of referring to count; else every one to the entity's table.
+    What the audit log tells of a record is history, not an association: `References.binding` leaves it out.
 
     Returns
     -------
     pandas.DataFrame
         ``id``, ``child``, ``column``, ``rows``: one row for each record and column that refers to it.
     """
-    if references is None:
-        references = References(schema).binding(schema.table_of(entity))
-    counted = [(place, each) for place, each in enumerate(references) if _readable(schema, each)]
-    if not counted or not ids:
-        return pd.DataFrame(columns=COLUMNS)
-    statement = text(
-        " UNION ALL ".join(_counting(schema, each, place) for place, each in counted) + " ORDER BY 1, 2, 3"
-    ).bindparams(bindparam("keys", type_=ARRAY(Text())))
-    kinds = {f"kinds{place}": list(each.kinds) for place, each in counted if each.kind_column}
-    if kinds:
-        statement = statement.bindparams(*(bindparam(name, type_=ARRAY(Text())) for name in kinds))
-    return frame(connection, statement, {"keys": sorted(set(ids)), **kinds})
+    tables, keys = graph.schema.catalogue.tables, sorted(set(ids))
+    parts = [
+        sql.SQL("SELECT {}::text, {}, {}, count(*) FROM {} t WHERE {} GROUP BY 1").format(
+            *(compared(graph, each), sql.Literal(each.child), sql.Literal(each.column)),
+            rows.qualified(graph.schema.catalogue, each.child),
+            referring(graph, [each], {each.parent: keys}),
+        )
+        for each in references
+        if all(tables[each.child].columns[name].readable for name in (each.column, each.kind_column) if name)
+    ]
+    found = []
+    if parts and keys:
+        query = sql.SQL("{} ORDER BY 1, 2, 3").format(sql.SQL(" UNION ALL ").join(parts))
+        found = raw(connection).execute(query).fetchall()
+    return pd.DataFrame(found, columns=COLUMNS)
+
+
+def leads(reference: Reference, values: Mapping[str, str | None]) -> bool:
+    """Whether a row's reference leads to the reference's parent, where a column says to which table it leads."""
+    return reference.kind_column is None or values[reference.kind_column] in reference.kinds
+
+
+def referring(
+    graph: References, references: Iterable[Reference], ids: Mapping[str, Iterable[str]]
+) -> sql.Composable:
+    """Return the condition that a row ``t`` refers to one of some rows, by the table they are of."""
+    parts = [
+        sql.SQL("({} = ANY({}){})").format(
+            compared(graph, each), as_array(graph, each, list(ids[each.parent])), of_its_kind(each)
+        )
+        for each in references
+    ]
+    return sql.SQL("({})").format(sql.SQL(" OR ").join(parts))
+
+
+def compared(graph: References, each: Reference) -> sql.Composable:
+    """Return a referring column in the form in which it is compared: its own type, so that an index can serve."""
+    return sql.SQL("{}::{}").format(sql.Identifier("t", each.column), sql.SQL(_type(graph, each)))
+
+
+def as_array(graph: References, each: Reference, ids: Sequence[str]) -> sql.Composable:
+    """Return ids as an array of what `compared` gives."""
+    return sql.SQL("{}::{}[]").format(sql.Literal(rows.as_array(ids)), sql.SQL(_type(graph, each)))
+
+
+def of_its_kind(each: Reference) -> sql.Composable:
+    """Return the further condition of a reference that may lead to several tables."""
+    if each.kind_column is None:
+        return sql.SQL("")
+    kind = sql.Identifier("t", each.kind_column)
+    return sql.SQL(" AND {}::text = ANY({})").format(kind, sql.Literal(list(each.kinds)))
+
+
+def _type(graph: References, each: Reference) -> str:
+    """Return in which type both ends of a reference can be compared: their own where it is one."""
+    tables = graph.schema.catalogue.tables
+    own = tables[each.child].columns[each.column].type
+    return own if own == tables[each.parent].columns[each.parent_column].type else "text"
 
 
 class Choice(NamedTuple):
@@ -98,56 +130,24 @@ def choose_canonicals(
     list of Choice
         One for each cluster, in order.
     """
-    ids = sorted({each for cluster in clusters for each in cluster})
+    ids, source = {each for cluster in clusters for each in cluster}, schema.entity(entity)
     if counted is None:
-        counted = count_associations(connection, schema, ids, entity)
-    totals = {str(key): int(rows) for key, rows in counted.groupby("id")["rows"].sum().items()}
-    born = _born(connection, schema, ids, entity)
+        graph = References(schema)
+        counted = count_associations(connection, graph, ids, graph.binding(schema.table_of(entity)))
+    totals = {str(key): int(count) for key, count in counted.groupby("id")["rows"].sum().items()}
+    born = dict.fromkeys(ids, "~")  # not known: after every year
+    if "created_at" in source.c:
+        query = select(as_text(source.c.id), source.c.created_at).where(is_one_of(source.c.id, ids))
+        born |= {key: made.isoformat() for key, made in connection.execute(query) if made is not None}
     found = []
     for cluster in clusters:
-        ranked = sorted(
-            cluster, key=lambda each: (-totals.get(each, 0), each not in born, born.get(each, ""), each)
-        )
-        first, *rest = ranked
-        counts = {each: totals.get(each, 0) for each in ranked}
-        alike = [each for each in rest if counts[each] == counts[first]]
+        first, *rest = sorted(cluster, key=lambda key: (-totals.get(key, 0), born[key], key))
+        counts = {key: totals.get(key, 0) for key in (first, *rest)}
+        alike = [key for key in rest if counts[key] == counts[first]]
+        by = "as many associations and as old as another, and the smallest id"
         if not alike:
             by = "most associations"
-        elif all(born.get(each, "") != born.get(first, "") for each in alike):
+        elif all(born[key] != born[first] for key in alike):
             by = "as many associations as another, and the oldest"
-        else:
-            by = "as many associations and as old as another, and the smallest id"
         found.append(Choice(first, counts, by))
     return found
-
-
-def _readable(schema: Schema, each: Reference) -> bool:
-    columns = schema.catalogue.tables[each.child].columns
-    return all(columns[name].readable for name in (each.column, each.kind_column) if name)
-
-
-def _counting(schema: Schema, each: Reference, place: int) -> str:
-    """Return the question how many rows refer to each of `keys`, compared in the column's own type where both agree."""
-    quote = quoted
-    tables = schema.catalogue.tables
-    kind = tables[each.child].columns[each.column].type
-    column = f"t.{quote(each.column)}"
-    if kind != tables[each.parent].columns[each.parent_column].type:
-        column, kind = f"{column}::text", "text"
-    only = f" AND t.{quote(each.kind_column)}::text = ANY(:kinds{place})" if each.kind_column else ""
-    child, shown = literal(each.child), literal(each.column)
-    return (
-        f'SELECT {column}::text AS id, {child} AS child, {shown} AS "column", count(*) AS rows'
-        f" FROM {quote(schema.catalogue.schema)}.{quote(each.child)} t"
-        f" WHERE {column} = ANY(CAST(:keys AS {kind}[])){only} GROUP BY {column}"
-    )
-
-
-def _born(connection: Connection, schema: Schema, ids: Sequence[str], entity: str) -> dict[str, str]:
-    """Return when each record was made, in a form that sorts."""
-    source = schema.entity(entity)
-    if "created_at" not in source.c:
-        return {}
-    query = select(as_text(source.c.id), source.c.created_at).where(is_one_of(source.c.id, ids))
-    rows = connection.execute(query)
-    return {key: made.isoformat() for key, made in rows if made is not None}

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 import psycopg
 from psycopg import sql
 
-from workbench.duplicates.moves import Child, Moves, as_array, compared, of_its_kind, referring
+from workbench.duplicates.associations import as_array, compared, of_its_kind, referring
+from workbench.duplicates.moves import Child, Moves
 from workbench.murmurant.references import References
 from workbench.murmurant.schema import Schema
 from workbench.plans import rows
@@ -191,5 +192,5 @@ def _moved(graph: References, child: Child, moves: Moves) -> sql.Composable:
     return sql.SQL('SELECT {}, {} AS "~key", to_jsonb(t) AS "~was", {} AS "~moved" FROM {} t{} WHERE {}').format(
         *(sql.SQL(", ").join(columns), rows.key_text(described.primary_key, "t"), sql.SQL(" OR ").join(moved)),
         *(rows.qualified(graph.schema.catalogue, child.table), sql.SQL("").join(joins)),
-        referring(graph, child, {parent: [*pairs, *pairs.values()] for parent, pairs in moves.items()}),
+        referring(graph, child.references, {parent: [*pairs, *pairs.values()] for parent, pairs in moves.items()}),
     )  # fmt: skip

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from workbench.duplicates.associations import count_associations
-from workbench.duplicates.moves import Child, Work, leads
+from workbench.duplicates.associations import count_associations, leads
+from workbench.duplicates.moves import Child, Work
 from workbench.errors import WorkbenchError
 from workbench.murmurant.references import Reference
 from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES
@@ -43,7 +43,7 @@ def prove_conservation(
     for parent, pairs in work.moves.items():
         references = [each for each in context.references.binding(parent) if each.child in work.children]
         concerned = {*pairs, *pairs.values()}
-        counted = count_associations(context.connection, schema, sorted(concerned), references=references)
+        counted = count_associations(context.connection, context.references, concerned, references)
         for one in references:
             child = work.children[one.child]
             of_it = counted[(counted["child"] == one.child) & (counted["column"] == one.column)]

@@ -7,25 +7,26 @@ as many hours apart, and are two events: there the people differ, or one import 
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import date, datetime, timedelta
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from datetime import timedelta
+from typing import Any
 
+import numpy as np
 import pandas as pd
-from sqlalchemy import Connection, null, select
+from sqlalchemy import Connection, select
 
-from workbench.duplicates import queries
 from workbench.duplicates.decisions import Decision, Pair
-from workbench.duplicates.pairs import LARGEST_GROUP, Candidate, gather, those_there, within
+from workbench.duplicates.pairs import Candidate, gather, large, those_there, within
 from workbench.mappings.queries import NEEDS, mapping_rows
-from workbench.mappings.traces import claims, imported_twice, there
+from workbench.mappings.traces import claims, imported_twice
+from workbench.murmurant.canonical import Canonical, ask
 from workbench.murmurant.importers import Run
 from workbench.murmurant.schema import Schema, as_text, is_one_of
 from workbench.murmurant.spellings import EVENT
 from workbench.normalise import normalise
 
-_STEP, _FURTHEST = timedelta(minutes=15), timedelta(hours=14)
+_STEP, _FURTHEST, _HOUR = timedelta(minutes=15), timedelta(hours=14), timedelta(hours=1)
 """Time zones differ by whole, half and quarter hours, and from one end of the world to UTC by fourteen."""
 
 _ALIKE, _SOME = 2 / 3, 1 / 3
@@ -39,6 +40,17 @@ _TITLES = 5
 
 _TOGETHER = timedelta(minutes=1)
 """What was made within it, one import made."""
+
+_EVENTS = """
+    SELECT id AS key, title, start, start::date AS day, lower(trim(title)) AS plain, created_at AS made, coalesce(run_id, '') AS run
+    FROM events WHERE title IS NOT NULL AND start IS NOT NULL ORDER BY id::text COLLATE "C"
+"""
+
+
+_COLUMNS = (
+    *("left", "right", "first", "second", "earlier", "apart", "title", "start", "made", "name"),
+    *("people", "shared", "on_second", "same", "wa_id"),
+)
 
 
 def duplicate_events(
@@ -66,36 +78,30 @@ def duplicate_events(
     SchemaGap
         When events have no title or start.
     """
-    schema.require("events.title", "events.start")
-    twins: dict[tuple[str, datetime], list[str]] = defaultdict(list)
-    for row in connection.execute(queries.twin_events(schema)):
-        twins[row.title.strip(" ").lower(), row.start].append(row.key)
-    said: list[str] = []
+    events, said = read_events(connection, schema), list[str]()
     found: dict[Pair, Candidate] = {}
-    for group in twins.values():
-        said += _large(len(group))
-        for pair in within(group):
+    for group in _together(events, "plain", "start"):
+        said += large(len(group), "events have one title and start")
+        for pair in within(group["key"]):
             found[pair] = Candidate("exact", None, True, "same title and start", "", True)
-    events = _events(connection, schema)
-    for same in _together((plain_title(each.title), each.start, each) for each in events.values()).values():
-        for pair in within([each.key for each in same]):
+    for group in _together(events, "name", "start"):
+        for pair in within(group["key"]):
             words = "same title but for its spelling, same start"
             found.setdefault(pair, Candidate("normalised", None, False, words, "", True))
-    for shift in shifted_events(connection, schema, runs, events):
-        found.setdefault(shift.pair, shift.candidate)
-    for day in _together(
-        (plain_title(each.title), each.start.date(), each) for each in events.values()
-    ).values():
-        # One of each time of the day speaks for the others of that time.
-        firsts: dict[datetime, Event] = {}
-        for each in sorted(day, key=lambda one: one.key):
-            firsts.setdefault(each.start, each)
-        for left, right in within([each.key for each in firsts.values()]):
-            apart = abs(events[left].start - events[right].start)
-            against = f"starts {_lasting(apart)} apart: perhaps two sittings"
-            found.setdefault(
-                (left, right), Candidate("same_day", None, False, "same title on the same day", against)
-            )
+    shift: Any
+    for shift in shifted_events(connection, schema, runs, events).itertuples(index=False):
+        sure = Candidate(
+            "wa_id", None, shift.same, shift.why, "" if shift.same else "the titles differ", shift.same
+        )
+        likely = Candidate("shifted", None, False, shift.why, "no Wild Apricot id says so", True)
+        found.setdefault((shift.left, shift.right), sure if shift.wa_id else likely)
+    starts = dict(zip(events["key"], events["start"], strict=True))
+    # One of each time of the day speaks for the others of that time.
+    for group in _together(events.drop_duplicates(["name", "start"]), "name", "day"):
+        for left, right in within(group["key"]):
+            against = f"starts {_lasting(abs(starts[left] - starts[right]))} apart: perhaps two sittings"
+            alike = Candidate("same_day", None, False, "same title on the same day", against)
+            found.setdefault((left, right), alike)
     gathered = gather(found, decisions, those_there(connection, schema, "events", decisions))
     gathered.attrs["said"] = [*said, *gathered.attrs["said"]]
     return gathered
@@ -106,223 +112,151 @@ def plain_title(title: str) -> str:
     return normalise(title) or title.strip()
 
 
-@dataclass(frozen=True)
-class Event:
-    """An event, as far as it can be told from another."""
-
-    key: str
-    title: str
-    start: datetime
-    made: datetime | None
-
-
-@dataclass(frozen=True)
-class Shift:
-    """Two records of one event, by its Wild Apricot id, or by its title, its people and the hours between them.
-
-    Attributes
-    ----------
-    earlier, later : Event
-        By their start.
-    people, shared : int
-        How many people are on the smaller of the two, and how many of them on the other, too.
-    alike : int
-        How many pairs are as many hours apart, or an hour more or less.
-    wa_id : str
-        The id that led to both; empty where nothing tells.
-    """
-
-    earlier: Event
-    later: Event
-    people: int
-    shared: int
-    alike: int = 0
-    wa_id: str = ""
-
-    @property
-    def apart(self) -> timedelta:
-        """The time between the two starts."""
-        return self.later.start - self.earlier.start
-
-    @property
-    def pair(self) -> Pair:
-        """The two, as every pair is spelt."""
-        return _keys((self.earlier, self.later))
-
-    @property
-    def likely(self) -> bool:
-        """Whether the people, and how many pairs are as far apart, show one event by two clocks."""
-        zone = self.alike >= _MANY
-        if not self.people:
-            return zone
-        return self.shared >= (_SOME if zone else _ALIKE) * self.people and (zone or self.people > 1)
-
-    @property
-    def by_the_clock(self) -> bool:
-        """Whether it is the offset of a time zone that parts them."""
-        return _is_offset(self.apart)
-
-    @property
-    def made_later(self) -> Event:
-        """The one that was made after the other."""
-        return max(self.earlier, self.later, key=lambda each: (str(each.made or "~"), each.key))
-
-    @property
-    def words(self) -> str:
-        """What speaks for their being one, without personal data."""
-        hours = f"{_lasting(self.apart)} later"
-        told = [
-            f"one Wild Apricot event ({self.wa_id}) led to both" if self.wa_id else "",
-            f"same title, {hours}"
-            if plain_title(self.earlier.title) == plain_title(self.later.title)
-            else hours,
-            f"{self.shared} of {self.people} people are on both" if self.people else "",
-            f"{self.alike} pairs are as far apart, or an hour more or less: another time zone"
-            if self.alike >= _MANY and self.by_the_clock
-            else "",
-        ]
-        return "; ".join(filter(None, told))
-
-    @property
-    def candidate(self) -> Candidate:
-        """The pair, to be reviewed; offered where Wild Apricot's own id says it, and the titles agree."""
-        same = plain_title(self.earlier.title) == plain_title(self.later.title)
-        if self.wa_id:
-            return Candidate("wa_id", None, same, self.words, "" if same else "the titles differ", same)
-        return Candidate("shifted", None, False, self.words, "no Wild Apricot id says so", True)
+def read_events(connection: Connection, schema: Schema) -> pd.DataFrame:
+    """Return the events, as far as one can be told from another: by key, with the ``name`` they are compared by."""
+    schema.require("events.title", "events.start")
+    _, events, _ = ask(connection, Canonical(schema), _EVENTS)
+    for moment in ("start", "made"):
+        events[moment] = pd.to_datetime(events[moment])
+    return events.assign(name=[plain_title(title) for title in events["title"]])
 
 
 def shifted_events(
-    connection: Connection,
-    schema: Schema,
-    runs: Sequence[Run] = (),
-    events: Mapping[str, Event] | None = None,
-) -> list[Shift]:
+    connection: Connection, schema: Schema, runs: Sequence[Run] = (), events: pd.DataFrame | None = None
+) -> pd.DataFrame:
     """Return the events that stand twice under one title, by another clock or with one Wild Apricot id.
 
     Two are one where an id led to both. Without ids they are, where they are the offset of a time zone apart and the
     same people are on both; and where nobody is on one of them yet, when enough of such pairs are as many hours apart.
     Two that one import made, or that have an id each, are two events, however much they are alike.
+
+    Returns
+    -------
+    pandas.DataFrame
+        By the earlier start: ``left`` and ``right`` (ids, in order), ``second`` and ``first`` (which was made later,
+        which before), ``title`` (of the later one), ``start`` (of the second), ``same`` (whether the titles agree),
+        ``by_the_clock`` (whether the offset of a time zone parts them), ``wa_id`` (which led to both, or empty), ``why``.
     """
-    events = events if events is not None else _events(connection, schema)
-    groups = _together((plain_title(each.title), "", each) for each in events.values())
-    close = [pair for same in groups.values() for pair in _within_a_zone(same)]
-    twice: dict[Pair, str] = {}
+    events = read_events(connection, schema) if events is None else events
+    of: dict[str, Any] = {str(each.key): each for each in events.itertuples(index=False)}
+    close, twice = [*_within_a_zone(events)], dict[Pair, str]()
     if schema.has(*NEEDS):
         for again in imported_twice(connection, schema, runs):
-            if again.entity == EVENT and {again.first, again.record} <= events.keys():
+            if again.entity == EVENT and {again.first, again.record} <= of.keys():
                 twice[_pair(again.first, again.record)] = again.wa_id
-        apart = _surely_apart(connection, schema, runs, close)
-        close = [pair for pair in close if _keys(pair) not in twice and _keys(pair) not in apart]
-    sure = [_in_order(events[left], events[right]) for left, right in sorted(twice)]
-    people = _people(connection, schema, {each.key for pair in (*close, *sure) for each in pair})
-    found = []
-    for earlier, later in (*sure, *close):
-        here, there_ = people.get(earlier.key, set()), people.get(later.key, set())
-        wa_id = twice.get(_keys((earlier, later)), "")
-        found.append(Shift(earlier, later, min(len(here), len(there_)), len(here & there_), 0, wa_id))
-    hours = Counter(
-        each.apart
-        for each in found
-        if _is_offset(each.apart)
-        and (each.wa_id or (each.people > 1 and each.shared >= _ALIKE * each.people))
-    )
-    hours += _empty_twins(found, people)
-    told = [replace(each, alike=_as_far(each.apart, hours)) for each in found]
-    taken: set[str] = set()
-    kept = []
+        apart = _surely_apart(connection, schema, runs, close, of)
+        close = [pair for pair in close if pair not in twice and pair not in apart]
+    people = _people(connection, schema, {key for pair in (*close, *twice) for key in pair})
+    rows = []
+    for pair in (*close, *sorted(twice)):
+        earlier, later = sorted((of[key] for key in pair), key=lambda each: (each.start, each.key))
+        first, second = sorted((earlier, later), key=lambda each: (pd.isna(each.made), each.made, each.key))
+        here, there = people[earlier.key], people[later.key]
+        rows.append(
+            {
+                "left": pair[0],
+                "right": pair[1],
+                "first": first.key,
+                "second": second.key,
+                "earlier": earlier.start,
+                "apart": later.start - earlier.start,
+                "title": later.title,
+                "start": second.start,
+                "made": second.made,
+                "name": second.name,
+                "people": min(len(here), len(there)),
+                "shared": len(here & there),
+                "on_second": len(people[second.key]),
+                "same": earlier.name == later.name,
+                "wa_id": twice.get(pair, ""),
+            }
+        )
+    found = pd.DataFrame(rows, columns=_COLUMNS).astype({"apart": "timedelta64[ns]"})
+    found["by_the_clock"] = _is_offset(found["apart"])
+    shown = (found["people"] > 1) & (found["shared"] >= _ALIKE * found["people"]) | (found["wa_id"] != "")
+    hours = found[found["by_the_clock"] & shown].groupby("apart").size()
+    # Somebody who adds an evening session does so for a title or two; an import by another clock does for all.
+    empty = found[found["by_the_clock"] & (found["on_second"] == 0) & found["made"].notna()]
+    titles = empty.groupby(["apart", pd.to_datetime(empty["made"]).dt.date])["name"].nunique()
+    hours = hours.add(titles[titles >= _TITLES].groupby("apart").sum(), fill_value=0)
+    # An hour more or less: summer time ends in between.
+    alike = sum(found["apart"].add(more * _HOUR).map(hours).fillna(0) for more in (-1, 0, 1))
+    found["alike"] = np.where(found["by_the_clock"], alike, 0).astype(int)
+    zone = found["alike"] >= _MANY
+    enough = found["shared"] >= np.where(zone, _SOME, _ALIKE) * found["people"]
+    likely = np.where(found["people"] == 0, zone, enough & (zone | (found["people"] > 1)))
+    found["why"] = [_why(each) for each in found.itertuples(index=False)]
+    found["known"] = found["wa_id"] != ""
     # What is known by its id, or has more people in common, has its twin first: no event has two.
-    for each in sorted(told, key=lambda one: (not one.wa_id, -one.shared, one.earlier.start, one.pair)):
-        if each.wa_id or (each.likely and not taken & set(each.pair)):
-            taken.update(each.pair)
-            kept.append(each)
-    return sorted(kept, key=lambda each: (each.earlier.start, each.pair))
-
-
-def _events(connection: Connection, schema: Schema) -> dict[str, Event]:
-    events = schema.events
-    made = events.c.created_at if schema.has("events.created_at") else null()
-    title = as_text(events.c.title)
-    asked = select(as_text(events.c.id).label("key"), title, events.c.start, made).where(
-        events.c.title.is_not(None), events.c.start.is_not(None)
+    taken, kept = set[str](), []
+    order = found[likely | found["known"]].sort_values(
+        ["known", "shared", "earlier", "left", "right"], ascending=[False, False, True, True, True]
     )
-    return {row[0]: Event(*row) for row in connection.execute(asked.order_by("key"))}
+    each: Any
+    for each in order.itertuples():
+        if each.known or not taken & {each.left, each.right}:
+            taken |= {each.left, each.right}
+            kept.append(each.Index)
+    return found.loc[kept].sort_values(["earlier", "left", "right"], ignore_index=True)
 
 
-def _together(named: Iterable[tuple[str, object, Event]]) -> dict[tuple[str, object], list[Event]]:
-    """Gather the events of one name; those that are alone under theirs are left out."""
-    found: dict[tuple[str, object], list[Event]] = defaultdict(list)
-    for title, when, event in named:
-        found[title, when].append(event)
-    return {name: same for name, same in found.items() if len(same) > 1}
+def _why(shift: Any) -> str:
+    """Say what speaks for their being one, without personal data."""
+    hours = f"{_lasting(shift.apart)} later"
+    told = [
+        f"one Wild Apricot event ({shift.wa_id}) led to both" if shift.wa_id else "",
+        f"same title, {hours}" if shift.same else hours,
+        f"{shift.shared} of {shift.people} people are on both" if shift.people else "",
+        f"{shift.alike} pairs are as far apart, or an hour more or less: another time zone"
+        if shift.alike >= _MANY and shift.by_the_clock
+        else "",
+    ]
+    return "; ".join(filter(None, told))
 
 
-def _within_a_zone(same: Sequence[Event]) -> Iterable[tuple[Event, Event]]:
-    """Yield the events that are the offset of a time zone apart, the earlier one first."""
-    ordered = sorted(same, key=lambda each: (each.start, each.key))
-    for place, earlier in enumerate(ordered):
-        for later in ordered[place + 1 :]:
-            if later.start - earlier.start > _FURTHEST:
-                break
-            if _is_offset(later.start - earlier.start):
-                yield earlier, later
+def _together(events: pd.DataFrame, *same: str) -> Iterator[pd.DataFrame]:
+    """Yield the events that are the same in these columns, where there are several."""
+    several = events[events.duplicated([*same], keep=False)]
+    yield from (group for _, group in several.groupby([*same], sort=False))
 
 
-def _is_offset(apart: timedelta) -> bool:
-    return timedelta(0) < apart <= _FURTHEST and not apart % _STEP
+def _within_a_zone(events: pd.DataFrame) -> Iterator[Pair]:
+    """Yield the events of one name that are the offset of a time zone apart."""
+    for same in _together(events.sort_values(["start", "key"]), "name"):
+        keys, starts = same["key"].tolist(), same["start"].tolist()
+        for place, start in enumerate(starts):
+            for further in range(place + 1, len(starts)):
+                if starts[further] - start > _FURTHEST:
+                    break
+                if _is_offset(starts[further] - start):
+                    yield _pair(keys[place], keys[further])
 
 
-def _empty_twins(shifts: Sequence[Shift], people: Mapping[str, set[str]]) -> Counter[timedelta]:
-    """Count, by their hours, the second records on which nobody is, where one day made them under many titles.
-
-    Somebody who adds an evening session does so for a title or two; an import by another clock does for all.
-    """
-    titles: dict[tuple[timedelta, date], set[str]] = defaultdict(set)
-    for shift in shifts:
-        second = shift.made_later
-        if second.made and shift.by_the_clock and not people.get(second.key):
-            titles[shift.apart, second.made.date()].add(plain_title(second.title))
-    counts: Counter[timedelta] = Counter()
-    for (apart, _), names in titles.items():
-        if len(names) >= _TITLES:
-            counts[apart] += len(names)
-    return counts
-
-
-def _as_far(apart: timedelta, hours: Mapping[timedelta, int]) -> int:
-    """Count the pairs that are as far apart, or an hour more or less: summer time ends in between."""
-    if not _is_offset(apart):
-        return 0
-    return sum(hours.get(apart + timedelta(hours=more), 0) for more in (-1, 0, 1))
+def _is_offset(apart: Any) -> Any:
+    return (apart > timedelta(0)) & (apart <= _FURTHEST) & (apart % _STEP == timedelta(0))
 
 
 def _surely_apart(
-    connection: Connection, schema: Schema, runs: Sequence[Run], pairs: Sequence[tuple[Event, Event]]
+    connection: Connection, schema: Schema, runs: Sequence[Run], pairs: Sequence[Pair], of: Mapping[str, Any]
 ) -> set[Pair]:
     """Return the pairs that are two events: each has a Wild Apricot id of its own, or one import made both."""
-    keys = {each.key for pair in pairs for each in pair}
-    if not keys:
-        return set()
+    keys = {key for pair in pairs for key in pair}
     ids: dict[str, set[str]] = defaultdict(set)
-    makers: dict[str, str] = {}
-    for claim in claims(connection, schema, runs, records=keys):
+    makers = {key: of[key].run for key in keys if of[key].run}
+    for claim in claims(connection, schema, runs, records=keys) if keys else ():
         if claim.entity == EVENT and (claim.independent or claim.maps):
             ids[claim.record].add(claim.wa_id)
             if claim.action == "created" and claim.run:
                 makers[claim.record] = claim.run
     for row in mapping_rows(connection, schema, records=keys, entity=EVENT):
         ids[row.target].add(row.wa_id)
-    for (_, record), made in there(connection, schema, {(EVENT, key) for key in keys}).items():
-        if made.run:
-            makers.setdefault(record, made.run)
-    found = set()
-    for one, other in pairs:
-        own, others = ids.get(one.key, set()), ids.get(other.key, set())
-        together = one.made and other.made and abs(one.made - other.made) < _TOGETHER
-        same_maker = one.key in makers and makers[one.key] == makers.get(other.key)
-        if (own and others and not own & others) or same_maker or together:
-            found.add(_keys((one, other)))
-    return found
+    return {
+        (one, other)
+        for one, other in pairs
+        if (ids[one] and ids[other] and not ids[one] & ids[other])
+        or (one in makers and makers[one] == makers.get(other))
+        or abs(of[one].made - of[other].made) < _TOGETHER
+    }
 
 
 def _people(connection: Connection, schema: Schema, events: Collection[str]) -> dict[str, set[str]]:
@@ -342,20 +276,6 @@ def _people(connection: Connection, schema: Schema, events: Collection[str]) -> 
 
 def _pair(one: str, other: str) -> Pair:
     return (one, other) if one < other else (other, one)
-
-
-def _keys(pair: tuple[Event, Event]) -> Pair:
-    return _pair(pair[0].key, pair[1].key)
-
-
-def _in_order(one: Event, other: Event) -> tuple[Event, Event]:
-    return (one, other) if (one.start, one.key) <= (other.start, other.key) else (other, one)
-
-
-def _large(size: int) -> list[str]:
-    if size <= LARGEST_GROUP:
-        return []
-    return [f"{size:,} events have one title and start: each is listed beside the first of them only."]
 
 
 def _lasting(time: timedelta) -> str:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from itertools import groupby
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import pandas as pd
 from sqlalchemy import Connection
 
-from workbench.duplicates import queries
 from workbench.duplicates.decisions import Decision, Pair
 from workbench.duplicates.matching import DEFAULT_THRESHOLD, Model, match_members
-from workbench.duplicates.pairs import LARGEST_GROUP, Candidate, gather, those_there, within
+from workbench.duplicates.pairs import Candidate, gather, large, those_there, within
 from workbench.errors import SchemaGap
+from workbench.mappings.queries import NEEDS
+from workbench.murmurant.canonical import Canonical, ask
 from workbench.murmurant.schema import Schema, explain_gap
 
 FLOOR = 0.05
@@ -21,7 +21,24 @@ FLOOR = 0.05
 
 _UNLIKELY = f"less than {FLOOR:.0%} probable by everything else"
 _KINDS = ("exact", "normalised", "wa_id", "probable")
-_SAME_ADDRESS = {"exact": "same e-mail address", "normalised": "same e-mail address but for its spelling"}
+
+_SEVERAL = """
+    SELECT name, key, email FROM (SELECT *, count(*) OVER (PARTITION BY name) AS several FROM ({}) AS each) AS counted
+    WHERE several > 1 AND name <> '' ORDER BY name COLLATE "C", key::text COLLATE "C"
+"""
+_GROUNDS = (
+    # An address without case, dots and plus tag of its local part, in one form of Unicode: such spellings reach the
+    # same mailbox with most providers. A server normalises in UTF-8 alone; elsewhere an address has one form anyway.
+    ("one e-mail address", "same e-mail address", ("members.email",), r"""
+        SELECT id AS key, email, regexp_replace(split_part(plain, '@', 1), '\+.*$|\.', '', 'g') || '@' || split_part(plain, '@', 2) AS name
+        FROM (SELECT id, email, lower(trim(CASE getdatabaseencoding() WHEN 'UTF8' THEN normalize(email, NFKC) ELSE email END)) AS plain
+              FROM members WHERE trim(email) <> '') AS addressed"""),
+    ("one Wild Apricot id", "made from one Wild Apricot contact", ("members.wa_raw",),
+     "SELECT id AS key, NULL AS email, wa_raw ->> 'waContactId' AS name FROM members"),
+    ("one Wild Apricot id", "one Wild Apricot id is mapped to both", NEEDS, """
+        SELECT DISTINCT members.id AS key, NULL AS email, wa_id AS name FROM mappings JOIN members ON members.id = target
+        WHERE entity_type = 'Member'"""),
+)  # fmt: skip
 
 
 def match_chances(
@@ -73,12 +90,12 @@ def duplicate_members(
         ``normalised``, ``wa_id``, ``probable``, or ``decided``. ``attrs["said"]`` lists what was left out.
     """
     grounds, said = _grounds(connection, schema)
-    likely = _likely(chances)
+    compared: Iterable[Any] = chances.itertuples(index=False)
+    likely: dict[Pair, Any] = {(each.left, each.right): each for each in compared}
+    wanted = {pair for pair, each in likely.items() if each.probability >= threshold}
     found = {
         pair: _joined(grounds.get(pair, {}), likely.get(pair), threshold)
-        for pair in sorted(
-            {*grounds, *(pair for pair, each in likely.items() if each.probability >= threshold)}
-        )
+        for pair in sorted(wanted | grounds.keys())
     }
     listed = gather(found, decisions, those_there(connection, schema, "members", decisions))
     listed.attrs["said"] = [*said, *chances.attrs.get("said", []), *listed.attrs["said"]]
@@ -87,74 +104,39 @@ def duplicate_members(
 
 def left_uncompared(schema: Schema, said: list[str]) -> list[str]:
     """Return what was said of members who were not compared, beyond columns that this database lacks."""
-    lacking = [" ".join(explain_gap(need)) for need in schema.missing(*_USEFUL)]
-    return [each for each in said if not any(each.startswith(gap) for gap in lacking)]
+    useful = ("members.email", "members.phone", "members.joined_at")
+    lacking = tuple(" ".join(explain_gap(need)) for need in schema.missing(*useful))
+    return [each for each in said if not each.startswith(lacking)]
 
 
-_USEFUL = ("members.email", "members.phone", "members.joined_at")
-
-Grounds = dict[Pair, dict[str, str]]
-"""Pair to kind to what is to be said of it."""
-
-
-def _grounds(connection: Connection, schema: Schema) -> tuple[Grounds, list[str]]:
-    """Return who has one address or one Wild Apricot id, and what could not be asked or listed in full."""
-    found: Grounds = {}
-    said: list[str] = []
-    if missing := schema.missing("members.email"):
-        said.append(" ".join(explain_gap(missing[0])))
-    else:
-        rows = connection.execute(queries.in_mailboxes(schema)).all()
-        for _, members in groupby(rows, key=lambda row: row.address):
-            email = {row.key: row.email for row in members}
-            said += _large(len(email), "one e-mail address")
-            for left, right in within(list(email)):
-                kind = "exact" if email[left] == email[right] else "normalised"
-                found.setdefault((left, right), {})[kind] = _SAME_ADDRESS[kind]
-    for needs, question, words in (
-        (("members.wa_raw",), queries.contacts_twice, "made from one Wild Apricot contact"),
-        (_MAPPED, queries.mapped_twice, "one Wild Apricot id is mapped to both"),
-    ):
+def _grounds(connection: Connection, schema: Schema) -> tuple[dict[Pair, dict[str, str]], list[str]]:
+    """Return who has one address or one Wild Apricot id, by kind, and what could not be asked or listed in full."""
+    found: dict[Pair, dict[str, str]] = {}
+    said = [" ".join(explain_gap(need)) for need in schema.missing("members.email")]
+    for what, words, needs, query in _GROUNDS:
         if not schema.has(*needs):
             continue
-        rows = connection.execute(question(schema)).all()
-        for _, members in groupby(rows, key=lambda row: row.contact):
-            ids = [row.key for row in members]
-            said += _large(len(ids), "one Wild Apricot id")
-            for pair in within(ids):
-                kinds = found.setdefault(pair, {})
-                kinds["wa_id"] = "; ".join(filter(None, [kinds.get("wa_id"), words]))
+        _, rows, _ = ask(connection, Canonical(schema), _SEVERAL.format(query))
+        for _, group in rows.groupby("name"):
+            email = dict(zip(group["key"], group["email"], strict=True))
+            said += large(len(email), f"members have {what}")
+            for left, right in within(list(email)):
+                kinds = found.setdefault((left, right), {})
+                if what == "one Wild Apricot id":
+                    kinds["wa_id"] = "; ".join(filter(None, [kinds.get("wa_id"), words]))
+                elif email[left] == email[right]:
+                    kinds["exact"] = words
+                else:
+                    kinds["normalised"] = f"{words} but for its spelling"
     return found, said
 
 
-_MAPPED = ("mappings.entity_type", "mappings.wa_id", "mappings.target")
-
-
-def _large(size: int, what: str) -> list[str]:
-    if size <= LARGEST_GROUP:
-        return []
-    return [f"{size:,} members have {what}: each is listed beside the first of them only."]
-
-
-class _Likely(NamedTuple):
-    probability: float
-    offered: bool
-    why: str
-    against: str
-
-
-def _likely(chances: pd.DataFrame) -> dict[Pair, _Likely]:
-    rows = zip(*(chances[name].tolist() for name in ("left", "right", *_Likely._fields)), strict=True)
-    return {(left, right): _Likely(*rest) for left, right, *rest in rows}
-
-
-def _joined(kinds: Mapping[str, str], likely: _Likely | None, threshold: float) -> Candidate:
+def _joined(kinds: Mapping[str, str], likely: Any, threshold: float) -> Candidate:
     """Put together what is known of a pair by rule and by likeness."""
     kind = next((each for each in _KINDS if each in kinds), "probable")
     if likely is None:
-        return Candidate(
-            kind, None, False, "; ".join(kinds[each] for each in _KINDS if each in kinds), _UNLIKELY
-        )
+        why = "; ".join(kinds[each] for each in _KINDS if each in kinds)
+        return Candidate(kind, None, False, why, _UNLIKELY)
     enough = likely.probability >= threshold
     why = "; ".join(filter(None, [kinds.get("wa_id", ""), likely.why]))
     return Candidate(kind, likely.probability, likely.offered and enough, why, likely.against, enough)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import psycopg
 from psycopg import sql
 
+from workbench.duplicates.associations import leads, referring
 from workbench.duplicates.request import Merge
 from workbench.errors import Refused, SchemaGap
 from workbench.murmurant.catalogue import CatalogueTable
@@ -86,11 +87,6 @@ class Child:
             for each in self.references
             if (old := values[each.column]) is not None and old in moves[each.parent] and leads(each, values)
         }
-
-
-def leads(reference: Reference, values: Mapping[str, str | None]) -> bool:
-    """Whether a row's reference leads to the reference's parent, where a column says to which table it leads."""
-    return reference.kind_column is None or values[reference.kind_column] in reference.kinds
 
 
 @dataclass
@@ -188,7 +184,7 @@ def read_rows(connection: psycopg.Connection[Any], graph: References, child: Chi
     """
     described, catalogue, key = child.described, graph.schema.catalogue, child.described.primary_key
     source = sql.SQL("{} t WHERE {}").format(
-        rows.qualified(catalogue, child.table), referring(graph, child, moves)
+        rows.qualified(catalogue, child.table), referring(graph, child.references, moves)
     )
     names = [name for each in child.references for name in (each.column, each.kind_column) if name]
     if child.rewritten:
@@ -212,40 +208,3 @@ def read_rows(connection: psycopg.Connection[Any], graph: References, child: Chi
     )
     for found, digest, *values in connection.execute(query):
         child.rows[found] = Current(digest, dict(zip(names, values, strict=True)))
-
-
-def referring(graph: References, child: Child, ids: Mapping[str, Iterable[str]]) -> sql.Composable:
-    """Return the condition that a row ``t`` refers to one of some rows, by the table they are of."""
-    parts = [
-        sql.SQL("({} = ANY({}){})").format(
-            compared(graph, each), as_array(graph, each, list(ids[each.parent])), of_its_kind(each)
-        )
-        for each in child.references
-    ]
-    return sql.SQL("({})").format(sql.SQL(" OR ").join(parts))
-
-
-def compared(graph: References, each: Reference) -> sql.Composable:
-    """Return a referring column in the form in which it is compared: its own type, so that an index can serve."""
-    cell = sql.Identifier("t", each.column)
-    return cell if _type(graph, each) != "text" else sql.SQL("{}::text").format(cell)
-
-
-def as_array(graph: References, each: Reference, ids: Sequence[str]) -> sql.Composable:
-    """Return ids as an array of what `compared` gives."""
-    return sql.SQL("{}::{}[]").format(sql.Literal(rows.as_array(ids)), sql.SQL(_type(graph, each)))
-
-
-def of_its_kind(each: Reference) -> sql.Composable:
-    """Return the further condition of a reference that may lead to several tables."""
-    if each.kind_column is None:
-        return sql.SQL("")
-    kind = sql.Identifier("t", each.kind_column)
-    return sql.SQL(" AND {}::text = ANY({})").format(kind, sql.Literal(list(each.kinds)))
-
-
-def _type(graph: References, each: Reference) -> str:
-    """Return in which type both ends of a reference can be compared: their own where it is one."""
-    tables = graph.schema.catalogue.tables
-    own = tables[each.child].columns[each.column].type
-    return own if own == tables[each.parent].columns[each.parent_column].type else "text"

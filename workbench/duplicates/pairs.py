@@ -58,13 +58,20 @@ class Candidate:
     joins: bool = False
 
 
-def within(group: Sequence[str]) -> Iterator[Pair]:
+def within(group: Iterable[str]) -> Iterator[Pair]:
     """Pair the records of a group, so that its size never counts squared."""
     ordered = sorted(set(group))
     if len(ordered) <= LARGEST_GROUP:
         yield from combinations(ordered, 2)
     else:
         yield from ((ordered[0], each) for each in ordered[1:])
+
+
+def large(size: int, what: str) -> list[str]:
+    """Say that not all of a group were listed beside all others."""
+    if size <= LARGEST_GROUP:
+        return []
+    return [f"{size:,} {what}: each is listed beside the first of them only."]
 
 
 def gather(

@@ -9,7 +9,7 @@ from typing import Any
 from workbench.duplicates.collisions import work_out
 from workbench.duplicates.conservation import in_words, prove_conservation
 from workbench.duplicates.moves import Blocked, Work
-from workbench.duplicates.request import Merge, Request, merge_rules, merges_of, spelling
+from workbench.duplicates.request import Merge, Request, merge_rules, merges_of, spelled
 from workbench.duplicates.survivorship import Survival, survive
 from workbench.errors import Refused, UsageError, unknown
 from workbench.mappings.queries import NEEDS, mapping_rows
@@ -53,7 +53,7 @@ def plan_merges(
     schema = context.schema
     if entity not in ENTITIES:
         raise unknown("entity", entity, ENTITIES)
-    table, kept = schema.table_of(entity), frozenset(spelling(schema, entity, key) or key for key in keep)
+    table, kept = schema.table_of(entity), frozenset(spelled(schema, entity, key) for key in keep)
     rules, by_hand = merge_rules(schema, entity, rules, by_hand or {})
     merges = merges_of(context, request, entity, leave_out)
     ids = sorted({record for merge in merges for record in merge.records})

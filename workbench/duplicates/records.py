@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Text, cast, column, select, table
 from workbench.database.connection import frame
 from workbench.duplicates.associations import choose_canonicals, count_associations
 from workbench.errors import UsageError
+from workbench.murmurant.references import References
 from workbench.murmurant.schema import Schema, as_text, is_one_of, named
 from workbench.murmurant.spellings import CONCEPT_OF, EVENT, MEMBER, REGISTRATION
 
@@ -88,7 +89,8 @@ def records_beside(connection: Connection, schema: Schema, entity: str, ids: Seq
         raise UsageError(
             f"There is no {entity} {', '.join(map(repr, gone))} here.", "A record that was merged is gone."
         )
-    counted = count_associations(connection, schema, asked, entity)
+    graph = References(schema)
+    counted = count_associations(connection, graph, asked, graph.binding(schema.table_of(entity)))
     (choice,) = choose_canonicals(connection, schema, [asked], entity, counted=counted)
     told = pd.DataFrame({"id": asked})
     if entity == REGISTRATION:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas as pd
-from sqlalchemy import Connection, or_, select, tuple_
+from sqlalchemy import ColumnElement, Connection, func, or_, select, tuple_
 
-from workbench.duplicates import queries
 from workbench.duplicates.decisions import Decision, Pair
 from workbench.duplicates.pairs import Candidate, gather, those_there, within
 from workbench.mappings.queries import NEEDS
@@ -23,6 +22,8 @@ _WORDS = {
     "split_event": "one member, two records of one event",
     "split_both": "two records of one person, two records of one event",
 }
+_KINDS = {(True, True): "exact", (True, False): "split_member", (False, True): "split_event"}
+"""Whether the event is the same, and the member."""
 
 
 def split_registrations(
@@ -57,28 +58,33 @@ def split_registrations(
         When registrations do not say whose, or for what, they are.
     """
     schema.require("registrations.member_id", "registrations.event_id")
+    of = schema.registrations.c
     people, gatherings = _homes(members), _homes(events)
-    groups: dict[tuple[str, str], list[tuple[str, str, str]]] = defaultdict(list)
-    for key, event, member in _concerned(connection, schema, sorted(people), sorted(gatherings)):
-        groups[gatherings.get(event, event), people.get(member, member)].append((key, event, member))
+    concerned = [is_one_of(of.member_id, people), is_one_of(of.event_id, gatherings)]
+    if not schema.forbids_twins("registrations", "member_id", "event_id"):
+        pair = of.event_id, of.member_id
+        twins = select(*pair).group_by(*pair).having(func.count() > 1)
+        concerned.append(tuple_(*pair).in_(twins))
+    asked = _read(connection, schema, or_(*concerned))
+    known = {key: (event, member) for key, event, member in asked if event and member}
+    groups: dict[tuple[str, str], list[str]] = {}
+    for key, (event, member) in known.items():
+        groups.setdefault((gatherings.get(event, event), people.get(member, member)), []).append(key)
     found: dict[Pair, Candidate] = {}
-    of: dict[str, tuple[str, str]] = {}
     for group in groups.values():
-        of.update({key: (event, member) for key, event, member in group})
-        for pair in within([key for key, *_ in group]):
-            kind = _kind(of[pair[0]], of[pair[1]])
-            found[pair] = Candidate(kind, None, kind == "exact", _WORDS[kind], "", True)
-    if schema.has(*NEEDS):
-        for again in imported_twice(connection, schema, runs):
-            pair = min(again.first, again.record), max(again.first, again.record)
-            if again.entity == REGISTRATION and pair not in found:
-                why = f"one Wild Apricot registration ({again.wa_id}) led to both"
-                against = "they are for two people, or two events"
-                found[pair] = Candidate("wa_id", None, False, why, against)
+        for left, right in within(group):
+            same = [one == other for one, other in zip(known[left], known[right], strict=True)]
+            kind = _KINDS.get((same[0], same[1]), "split_both")
+            found[left, right] = Candidate(kind, None, kind == "exact", _WORDS[kind], "", True)
+    for again in imported_twice(connection, schema, runs) if schema.has(*NEEDS) else ():
+        if again.entity == REGISTRATION:
+            why = f"one Wild Apricot registration ({again.wa_id}) led to both"
+            twice = Candidate("wa_id", None, False, why, "they are for two people, or two events")
+            found.setdefault((min(again.first, again.record), max(again.first, again.record)), twice)
     listed = gather(found, decisions, those_there(connection, schema, "registrations", decisions))
-    of = {**_read(connection, schema, set(listed["left"]) - of.keys()), **of}
-    listed["event"] = [of[key][0] for key in listed["left"]]
-    listed["member"] = [of[key][1] for key in listed["left"]]
+    more = _read(connection, schema, is_one_of(of.id, {*listed["left"]} - known.keys()))
+    known |= {key: (event or "", member or "") for key, event, member in more}
+    listed["event"], listed["member"] = ([known[key][place] for key in listed["left"]] for place in (0, 1))
     listed["member_cluster"] = [people.get(each, "") for each in listed["member"]]
     listed["event_cluster"] = [gatherings.get(each, "") for each in listed["event"]]
     return listed
@@ -88,42 +94,16 @@ def _homes(pairs: pd.DataFrame) -> dict[str, str]:
     """Return the cluster of each record that is in one."""
     inside = pairs[pairs["cluster"] != ""]
     return {
-        key: cluster
+        key: home
         for side in ("left", "right")
-        for key, cluster in zip(inside[side].tolist(), inside["cluster"].tolist(), strict=True)
+        for key, home in zip(inside[side], inside["cluster"], strict=True)
     }
 
 
-def _concerned(
-    connection: Connection, schema: Schema, members: list[str], events: list[str]
-) -> list[tuple[str, str, str]]:
-    """Return the registrations of members and events that are there twice, and those that are there twice themselves."""
-    registrations = schema.registrations
-    member, event = registrations.c.member_id, registrations.c.event_id
-    wanted = [is_one_of(column, ids) for column, ids in ((member, members), (event, events)) if ids]
-    if (twice := queries.registered_twice(schema)) is not None:
-        pairs = twice.order_by(None).subquery("twice")
-        wanted.append(tuple_(as_text(event), as_text(member)).in_(select(pairs.c.event, pairs.c.member)))
-    if not wanted:
-        return []
-    key = as_text(registrations.c.id)
-    asked = select(key.label("key"), as_text(event).label("event"), as_text(member).label("member"))
-    asked = asked.where(member.is_not(None), event.is_not(None), or_(*wanted)).order_by(key)
-    return [(row.key, row.event, row.member) for row in connection.execute(asked)]
-
-
-def _read(connection: Connection, schema: Schema, ids: set[str]) -> dict[str, tuple[str, str]]:
-    """Return event and member of registrations that only a decision brought here."""
-    if not ids:
-        return {}
+def _read(connection: Connection, schema: Schema, which: ColumnElement[bool]) -> Sequence[Any]:
+    """Return some registrations: id, event and member."""
     of = schema.registrations.c
     key = as_text(of.id)
-    asked = select(key, as_text(of.event_id), as_text(of.member_id)).where(is_one_of(of.id, ids))
-    return {str(row[0]): (row[1] or "", row[2] or "") for row in connection.execute(asked)}
-
-
-def _kind(one: tuple[str, str], other: tuple[str, str]) -> str:
-    same_event, same_member = one[0] == other[0], one[1] == other[1]
-    if same_event:
-        return "exact" if same_member else "split_member"
-    return "split_event" if same_member else "split_both"
+    return connection.execute(
+        select(key, as_text(of.event_id), as_text(of.member_id)).where(which).order_by(key)
+    ).all()
