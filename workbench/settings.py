@@ -12,7 +12,7 @@ import re
 import tomllib
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 from zoneinfo import available_timezones
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
@@ -333,46 +333,39 @@ def _problem(detail: dict[str, Any]) -> str:
 
 
 def _anchored(settings: Settings, root: Path) -> Settings:
-    def absolute(path: Path) -> Path:
-        return path if path.is_absolute() else root / path
-
+    """Return the settings with every path made absolute, the demo among them, and each environment with its rules."""
+    settings = _absolute(settings, root)
     rules = root / "policies" if (root / "policies").is_dir() else None
+    imports = settings.home / "demo" / "imports"
+    demo = EnvironmentSettings(
+        kind="demo",
+        import_reports=(imports,),
+        tier_mapping=imports / "membership.yaml",
+        event_capacity_limit=100,
+    )
     environments = {
-        name: each.model_copy(
-            update={
-                "import_reports": tuple(absolute(path) for path in each.import_reports),
-                "tier_mapping": absolute(each.tier_mapping) if each.tier_mapping else None,
-                "status_mapping": absolute(each.status_mapping) if each.status_mapping else None,
-                "policies": absolute(each.policies) if each.policies else rules,
-            }
-        )
-        for name, each in settings.environments.items()
+        name: _absolute(each if each.policies else each.model_copy(update={"policies": rules}), root)
+        for name, each in ({DEMO: demo} | settings.environments).items()
     }
-    home = absolute(settings.home)
-    if DEMO not in environments:
-        imports = home / "demo" / "imports"
-        environments[DEMO] = EnvironmentSettings(
-            kind="demo",
-            import_reports=(imports,),
-            tier_mapping=imports / "membership.yaml",
-            event_capacity_limit=100,
-            policies=rules,
-        )
     for name, each in environments.items():
         if each.url_env is None and each.kind != "demo":
             raise UsageError(
                 f"environments.{name} has no url_env.",
                 "Name the variable that holds its database URL; only a demo goes without.",
             )
-    return settings.model_copy(
-        update={
-            "reports": absolute(settings.reports),
-            "backups": absolute(settings.backups),
-            "home": home,
-            "client_tools": absolute(settings.client_tools) if settings.client_tools else None,
-            "environments": environments,
-        }
-    )
+    return settings.model_copy(update={"environments": environments})
 
 
-__all__ = ["DEMO", "EnvironmentSettings", "Kind", "Settings", "config_file", "load_settings"]
+M = TypeVar("M", bound=BaseModel)
+
+
+def _absolute(model: M, root: Path) -> M:
+    """Return a model whose paths, and tuples of paths, begin at a folder."""
+    values = {name: getattr(model, name) for name in type(model).model_fields}
+    update: dict[str, Any] = {name: root / value for name, value in values.items() if isinstance(value, Path)}
+    update |= {
+        name: tuple(root / each for each in value)
+        for name, value in values.items()
+        if isinstance(value, tuple) and all(isinstance(each, Path) for each in value)
+    }
+    return model.model_copy(update=update)
