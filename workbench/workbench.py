@@ -11,18 +11,20 @@ from typing import TYPE_CHECKING, Any, Self
 from workbench.database.connection import connect
 from workbench.database.environment import Environment
 from workbench.errors import DocumentError
+from workbench.looking import Looking
 from workbench.migration.dry_runs import kept_reports
 from workbench.migration.questions import Migration
 from workbench.murmurant.reports import ImportReport, read_reports
+from workbench.planning import Planning
 from workbench.session import Session
 from workbench.settings import DEMO, EnvironmentSettings, Settings, load_settings
-from workbench.triaging import Triaging
+from workbench.triage import Triage
 
 if TYPE_CHECKING:
     from workbench.reporting.runner import Progress, ReportResult
 
 
-class Workbench(Triaging):
+class Workbench(Looking, Planning):
     """An environment, opened for looking. Made by `open_workbench`.
 
     Attributes
@@ -63,6 +65,11 @@ class Workbench(Triaging):
     def migration(self) -> Migration:
         """What goes before an import."""
         return Migration(self)
+
+    @cached_property
+    def triage(self) -> Triage:
+        """Which failures are here, the ways out side by side, and which to take."""
+        return Triage(self)
 
     def report(
         self, name: str, parameters: Mapping[str, Any] | None = None, progress: Progress | None = None

@@ -39,7 +39,7 @@ def test_the_pictures_of_the_incident(desk_of: Callable[..., Desk], clubs: Clubs
     take(address, "start", "Something is wrong", height=760)
 
     triage = opened(address, "01-triage.ipynb")
-    run_cells(triage, "Quick reference")
+    run_cells(triage, "The ways out")
     take(triage, "triage", "The ways out", height=760)
 
     picker = opened(address, "02-runs.ipynb")

@@ -6,15 +6,14 @@ from dataclasses import replace
 from itertools import combinations
 
 import pandas as pd
-import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from workbench.checks import REGISTRY, Finding
 from workbench.murmurant.importers import Run
-from workbench.triage import Way, failure_modes, recommend
-from workbench.triage.suspects import Suspect, in_question
-from workbench.triage.ways import TITLES, Checkpoint, level_0, level_2, rerun
+from workbench.triage.modes import failure_modes
+from workbench.triage.recommending import Suspect, in_question, recommend
+from workbench.triage.ways import TITLES, Trial, Way, level_0, level_1, rerun, targeted
 
 LIVE = Run("sync_1779532200000_msfvmd", "api", status="completed", why="its report file is complete")
 ALL = {name: Way(name, True) for name in TITLES}
@@ -43,71 +42,53 @@ def advised(*bad: str, run: Run | None = LIVE, suspects: tuple[Suspect, ...] = (
     return recommend(failure_modes(found(*bad)), offered, run, suspects)
 
 
-def test_a_dry_run_wrote_nothing() -> None:
+def test_what_leaves_everything_as_it_is() -> None:
     dry = replace(LIVE, mode="dry")
     assert advised(*PLANTED.values(), run=dry).way == "level 0"
     assert "DRY_RUN=1" in level_0(dry, 0).commands[0]
-
-
-def test_nothing_wrong_needs_nothing() -> None:
     assert advised().way == "level 0"
     assert "no failure was found" in advised().why.lower()
-
-
-def test_what_could_not_be_asked_is_said_with_it() -> None:
+    # What could not be asked is said with it, and warnings alone take nothing back.
     asked = [
         REGISTRY[each.check].finding("not run", reason="no table") if each.guide == "§1.4" else each
         for each in found()
     ]
     modes = failure_modes(asked)
-    assert next(each for each in modes if each.section == "§1.4").state == "not known"
+    assert {each.section: each.state for each in modes}["§1.4"] == "not known"
     assert "duplicates" in recommend(modes, ALL, LIVE, ()).why
-
-
-def test_warnings_alone_take_nothing_back() -> None:
     modes = failure_modes(found("mappings-shared-target", status="warn"))
     assert [each.state for each in modes if each.here] == ["suspected"]
     assert recommend(modes, ALL, LIVE, ()).way == "level 0"
 
 
-def test_what_is_only_missing_is_imported_again() -> None:
+def test_what_lies_in_records_or_is_missing() -> None:
     assert advised("runs-interrupted").way == "re-run"
+    for mode in ("mappings", "tiers", "duplicates", "policies"):
+        assert advised(PLANTED[mode]).way == "targeted"
+        assert advised(PLANTED[mode], targeted=False).way is None
 
 
-@pytest.mark.parametrize("mode", ["mappings", "tiers", "duplicates", "policies"])
-def test_what_lies_in_single_records_is_corrected_there(mode: str) -> None:
-    assert advised(PLANTED[mode]).way == "targeted"
-    assert advised(PLANTED[mode], targeted=False).way is None
-
-
-def test_a_run_that_is_bad_as_a_whole_is_rolled_back() -> None:
+def test_runs_that_are_bad_as_a_whole() -> None:
     half = Suspect(LIVE, 5, 10)
     assert advised("members-wrong-person", suspects=(half,)).way == "level 1"
     assert advised("members-wrong-person", suspects=(Suspect(LIVE, 4, 10),)).way == "targeted"
     assert advised("members-wrong-person", suspects=(half,), level_1=False).way == "level 2"
     condemned = Suspect(LIVE, 0, 10, ("config-differs",))
     assert advised("config-differs", suspects=(condemned,)).way == "level 1"
-
-
-def test_several_bad_runs_need_the_whole_database() -> None:
     later = replace(LIVE, run="sync_1779532299999_msfvmd")
     two = (Suspect(LIVE, 9, 10), Suspect(later, 9, 10))
     assert in_question([LIVE, later], two) == later  # the latest first, in whatever order they are blamed
     assert advised("members-wrong-person", suspects=two).way == "level 2"
     assert advised("members-wrong-person", suspects=two, level_2=False).way == "level 1"
     assert advised("members-wrong-person", suspects=two, level_2=False, level_1=False).way is None
-
-
-def test_a_run_is_not_rolled_back_for_another_ones_faults() -> None:
+    # None is rolled back for another one's faults; the wrong database needs the whole of it.
     other = (Suspect(replace(LIVE, run="other"), 9, 10),)
     assert advised("members-wrong-person", suspects=other).way is None
     assert advised("environment-wrong", suspects=other).way == "level 2"
-
-
-def test_the_wrong_database_needs_the_whole_database() -> None:
     assert advised("environment-wrong", "tiers-wrong").way == "level 2"
 
 
+@settings(max_examples=50, deadline=None)
 @given(
     bad=st.sets(st.sampled_from(sorted(PLANTED.values()))),
     closed=st.sets(st.sampled_from(sorted(TITLES))),
@@ -125,14 +106,21 @@ def test_no_way_is_recommended_that_is_closed(bad, closed, culprits, status) -> 
     assert advice.way is None or open_[advice.way].possible
 
 
-@pytest.mark.parametrize("bad", [*combinations(PLANTED.values(), 1), *combinations(PLANTED.values(), 2)])
-def test_every_planted_mode_is_named_and_no_other(bad: tuple[str, ...]) -> None:
-    sections = {REGISTRY[each].guide for each in bad}
-    assert {each.section for each in failure_modes(found(*bad)) if each.state == "present"} == sections
+def test_every_planted_mode_is_named_and_no_other() -> None:
+    for bad in [*combinations(PLANTED.values(), 1), *combinations(PLANTED.values(), 2)]:
+        sections = {REGISTRY[each].guide for each in bad}
+        assert {each.section for each in failure_modes(found(*bad)) if each.state == "present"} == sections
 
 
 def test_what_is_not_known_is_no_zero() -> None:
-    assert level_2(Checkpoint("backup", "today", True), "").loses is None
-    assert not level_2(Checkpoint("backup", "today", False), "").possible
     assert rerun(replace(LIVE, status="interrupted"), [], 0, False).minutes is None
     assert not rerun(LIVE, [LIVE], 0, False).possible
+    assert not rerun(replace(LIVE, status="interrupted"), [], 0, True, unmapped=True).possible
+    trial = Trial("workbench plan rollback x", 61.0, rows=7, kept=1, conflict=2, unresolved=3)
+    assert (level_1(trial, None).at_risk, level_1(trial, 4).at_risk) == (None, 9)
+    assert (level_1(trial, 0).reverts, level_1(trial, 0).minutes, level_1(None, 0).possible) == (7, 2, False)
+    refused = trial._replace(refused="nothing to do")
+    assert not level_1(refused, 0).possible
+    both = targeted({"tiers": trial, "policies": refused}, 0)
+    assert (both.possible, both.reverts, both.at_risk) == (True, 7, 5)
+    assert not targeted({"policies": refused}, 0).possible

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, timedelta
-from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
+from tests.commands import at as at
+from tests.commands import shell as shell
 from tests.imports import IMPORTERS, import_run
-from workbench.cli.app import app
 from workbench.errors import UsageError
 from workbench.snapshots.manifest import Verification
 
@@ -40,7 +39,6 @@ def test_what_is_planted_is_named_and_answered(clubs, dialect, breakage, section
     assert found.facts["recommended"] == way
     assert found.code == 1
     assert [each["way"] for each in found.facts["ways"] if each["recommended"]] == [way] * bool(way)
-    assert (found.tables.card["here"] == "present").any()
 
 
 def test_a_healthy_club_needs_nothing_and_nothing_is_written(club) -> None:
@@ -54,7 +52,8 @@ def test_a_healthy_club_needs_nothing_and_nothing_is_written(club) -> None:
     assert not (club.folder / "home").exists()
 
 
-def test_the_run_asked_about_is_the_one_that_is_measured(club) -> None:
+def test_the_run_asked_about_is_the_one_that_is_measured(application) -> None:
+    club = application
     with club.workbench() as wb:
         live = [each for each in wb.session.find_runs() if each.mode == "live"][-1]
         dry = next(each for each in wb.session.find_runs() if each.mode == "dry")
@@ -71,26 +70,22 @@ def test_the_run_asked_about_is_the_one_that_is_measured(club) -> None:
     assert not rehearsed.tables.ways.set_index("way").loc["level 1", "possible"]
 
 
-def test_the_command_says_it(club, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CLUB_URL", club.url)
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "workbench.toml").write_text(
-        f'operator = "dana"\n[environments.club]\nkind = "demo"\nurl_env = "CLUB_URL"\n'
-        f'import_reports = ["{club.club.imports}"]\ntier_mapping = "{club.club.imports}/membership.yaml"\n'
-    )
-    club.breaks("swapped-mappings")
-    said = CliRunner().invoke(app, ["triage", "-e", "club"])
-    assert said.exit_code == 1
+def test_the_command_says_it(guide, at) -> None:
+    guide.breaks("swapped-mappings")
+    run = at(guide)
+    said = run("triage")
+    assert said.returncode == 1
     assert "Recommended: targeted" in said.stdout
     assert "workbench plan mapping --from corrections.csv --move-records -e club" in said.stdout
-    told = CliRunner().invoke(app, ["triage", "-e", "club", "--json"])
-    facts = json.loads(told.stdout)
+    facts = json.loads(run("triage", "--json").stdout)
     assert facts["recommended"] == "targeted"
     assert {each["way"] for each in facts["ways"]} == {"level 0", "re-run", "level 1", "targeted", "level 2"}
     assert {each["guide"]: each["state"] for each in facts["modes"]}["§1.2"] == "present"
 
 
-def test_a_proved_snapshot_from_before_the_run_is_measured(club) -> None:
+def test_a_proved_snapshot_from_before_the_run_is_measured(application) -> None:
+    club = application
+
     def level_2(run: str):
         with club.workbench() as wb:
             return next(each for each in wb.triage(run).facts["ways"] if each["way"] == "level 2")

@@ -3,34 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from workbench.checks.finding import Finding
 
 State = Literal["present", "suspected", "absent", "not known"]
 
-
-class _Family(NamedTuple):
-    name: str
-    risk: str
-    sections: tuple[str, ...]
-
-
-FAMILIES = {
-    "§1.1": _Family("Partial import", "medium", ("§1.1", "§2.4")),
-    "§1.2": _Family("Wrong mappings", "high", ("§1.2",)),
-    "§1.3": _Family("Bad tier mapping", "medium", ("§1.3",)),
-    "§1.4": _Family("Duplicates", "high", ("§1.4",)),
-    "§1.5": _Family("Wrong policies", "medium", ("§1.5",)),
-    "§1.6": _Family("Operator error", "critical", ("§1.6",)),
-    "§7.1": _Family("Dangling references", "high", ("§7.1",)),
+MODES = {
+    "§1.1": ("Partial import", "medium"),
+    "§1.2": ("Wrong mappings", "high"),
+    "§1.3": ("Bad tier mapping", "medium"),
+    "§1.4": ("Duplicates", "high"),
+    "§1.5": ("Wrong policies", "medium"),
+    "§1.6": ("Operator error", "critical"),
+    "§7.1": ("Dangling references", "high"),
 }
 """Guide §1's modes and risk levels; and, as a seventh, what earlier repairs by hand leave behind (§7.1)."""
 
+_ALSO = {"§2.4": "§1.1"}
+"""Sections whose checks show a mode of another."""
 
-@dataclass(frozen=True)
-class Mode:
+
+class Mode(NamedTuple):
     """One failure mode, and what is known of it here.
 
     Attributes
@@ -42,10 +36,8 @@ class Mode:
         is configured here ran, and passed or was waived, else ``not known``.
     findings : tuple of Finding
         Those that show it, the gravest first.
-    unanswered : tuple of Finding
-        Those that could not run.
-    unasked : tuple of Finding
-        Those that nobody has configured, such as how many members there should be.
+    unanswered, unasked : tuple of Finding
+        Those that could not run; those that nobody has configured, such as how many members there should be.
     """
 
     section: str
@@ -62,42 +54,33 @@ class Mode:
         return self.state in {"present", "suspected"}
 
     @property
-    def count(self) -> int:
+    def rows(self) -> int | None:
         """How many records are at fault, at least: the most that one finding counts, since several may count the same."""
-        return max((each.count or 0 for each in self.findings), default=0)
+        return max(each.count or 0 for each in self.findings) if self.findings else None
 
     @property
     def evidence(self) -> str:
         """What shows it, and what could not be asked, in words."""
-        if self.findings or self.unanswered:
-            return "; ".join(
-                [
-                    *(f"{each.title} ({each.count:,})" for each in self.findings),
-                    *(f"{each.title}: could not be asked" for each in self.unanswered),
-                ]
-            )
+        told = [f"{each.title} ({each.count:,})" for each in self.findings]
+        told += [f"{each.title}: could not be asked" for each in self.unanswered]
+        if told:
+            return "; ".join(told)
         rest = "; ".join(f"{each.title}: not configured" for each in self.unasked)
         return f"every other check passed; {rest}" if rest else "every check passed"
 
 
 def failure_modes(findings: Sequence[Finding]) -> tuple[Mode, ...]:
     """Sort findings into the guide's failure modes, in its order."""
-    return tuple(_mode(section, family, findings) for section, family in FAMILIES.items())
-
-
-def _mode(section: str, family: _Family, findings: Sequence[Finding]) -> Mode:
-    own = [each for each in findings if each.guide in family.sections]
-    shown = sorted(
-        (each for each in own if each.status in {"fail", "warn"}),
-        key=lambda each: (each.status != "fail", -(each.count or 0), each.check),
-    )
-    unanswered = tuple(each for each in own if each.status == "not run" and each.configured)
-    unasked = tuple(each for each in own if each.status == "not run" and not each.configured)
-    state: State = "absent" if own else "not known"
-    if any(each.status == "fail" for each in shown):
-        state = "present"
-    elif shown:
-        state = "suspected"
-    elif unanswered or len(unasked) == len(own):
-        state = "not known"
-    return Mode(section, family.name, family.risk, state, tuple(shown), unanswered, unasked)
+    modes = []
+    for section, (name, risk) in MODES.items():
+        own = [each for each in findings if _ALSO.get(each.guide, each.guide) == section]
+        shown = [each for each in own if each.status in {"fail", "warn"}]
+        shown.sort(key=lambda each: (each.status != "fail", -(each.count or 0), each.check))
+        silent = [each for each in own if each.status == "not run"]
+        unanswered = tuple(each for each in silent if each.configured)
+        unasked = tuple(each for each in silent if not each.configured)
+        state: State = "not known" if unanswered or len(unasked) == len(own) else "absent"
+        if shown:
+            state = "present" if shown[0].status == "fail" else "suspected"
+        modes.append(Mode(section, name, risk, state, tuple(shown), unanswered, unasked))
+    return tuple(modes)
