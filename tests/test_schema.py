@@ -139,26 +139,3 @@ def test_the_guides_undeclared_references_are_known(tables):
         ("Registration", "memberId"),
         ("WaIdMapping", "murmurantId"),
     }
-
-
-def test_children_are_deleted_before_parents(tables, dialect):
-    references = References(schema_of(tables(dialect)))
-    order = references.delete_order(references.schema.catalogue.tables)
-    place = {table: index for index, table in enumerate(order.tables)}
-    assert set(place) == set(references.schema.catalogue.tables)
-    broken = {(each.child, each.column) for each in order.broken}
-    for each in references.all:
-        if each.kind_column is None and each.parent in place and (each.child, each.column) not in broken:
-            assert place[each.child] <= place[each.parent], each
-    assert all(each.nullable for each in order.broken)
-
-
-def test_a_circle_of_required_references_is_said(empty_url):
-    with psycopg.connect(empty_url) as connection:
-        connection.execute(
-            'CREATE TABLE "Member" (id text PRIMARY KEY, b text NOT NULL);'
-            'CREATE TABLE "B" (id text PRIMARY KEY, m text NOT NULL REFERENCES "Member");'
-            'ALTER TABLE "Member" ADD FOREIGN KEY (b) REFERENCES "B"'
-        )
-    with pytest.raises(ValueError, match="circle"):
-        References(schema_of(empty_url)).delete_order(["Member", "B"])

@@ -64,17 +64,10 @@ class Standing:
     def leave_out_the_rest(self) -> None:
         """Take out whatever cannot stand, until all that is left can."""
         catalogue, back = self.graph.schema.catalogue, self.back
-        # The audit log's own references tell of what was there once.
-        audit = self.graph.schema.resolved.get("audit")
-        references = [
-            reference
-            for reference in self.graph.all
-            if reference.declared or audit is None or reference.child != audit.table
-        ]
         out = 1
         while out:
             out = 0
-            for reference in references:
+            for reference in self.graph.lasting:
                 out += self._leave_out_resting(reference) + self._keep_needed(reference)
             for table in sorted(back.inserts.keys() | back.updates.keys()):
                 described, there = catalogue.tables[table], self.before.catalogue.tables[table].columns

@@ -1,4 +1,4 @@
-"""Which row refers to which: declared foreign keys, soft references, and a safe order to delete in.
+"""Which row refers to which: declared foreign keys, and soft references.
 
 A soft reference is one that the database does not know of: a mapping's target, an audit row's
 resource, and in the guide dialect every foreign key (it declares none).
@@ -6,10 +6,7 @@ resource, and in the guide dialect every foreign key (it declares none).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-from graphlib import CycleError, TopologicalSorter
-from itertools import pairwise
 
 from workbench.murmurant.schema import Schema
 from workbench.murmurant.spellings import CONCEPT_OF, CONCEPTS, ENTITY_TYPES
@@ -72,76 +69,30 @@ class Reference:
     kinds: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class DeleteOrder:
-    """A safe order for deleting rows of several tables.
+class References:
+    """The reference graph of one database.
 
     Attributes
     ----------
-    tables : tuple of str
-        Children before parents; insert in the reverse order.
-    broken : tuple of Reference
-        Where the references run in a circle: the ones to empty first (and to fill last).
+    all, lasting : tuple of Reference
+        Every one; and without the audit log's own, which tells of what was there once.
     """
-
-    tables: tuple[str, ...]
-    broken: tuple[Reference, ...]
-
-
-class References:
-    """The reference graph of one database."""
 
     def __init__(self, schema: Schema) -> None:
         self.schema = schema
         self.all: tuple[Reference, ...] = (*_declared(schema), *_soft(schema))
+        audit = schema.resolved.get("audit")
+        self.lasting = tuple(
+            each for each in self.all if each.declared or audit is None or each.child != audit.table
+        )
 
     def to(self, table: str) -> tuple[Reference, ...]:
         """Return every way to refer to rows of `table`, declared ones first."""
         return tuple(each for each in self.all if each.parent == table)
 
     def binding(self, table: str) -> tuple[Reference, ...]:
-        """Return those that would be left hanging if a row of `table` went.
-
-        The audit log's own are not among them: it tells of what was there once.
-        """
-        audit = self.schema.resolved.get("audit")
-        return tuple(
-            each for each in self.to(table) if each.declared or audit is None or each.child != audit.table
-        )
-
-    def delete_order(self, tables: Iterable[str]) -> DeleteOrder:
-        """Order tables so that no row is deleted before the rows that refer to it.
-
-        Cycles are broken at a reference that may be emptied; one that cannot be broken that way
-        (every reference on it is required) raises `ValueError`.
-        """
-        wanted = set(tables)
-        edges = [each for each in self.all if each.child in wanted and each.parent in wanted]
-        broken = [each for each in edges if each.child == each.parent]
-        edges = [each for each in edges if each.child != each.parent]
-        while True:
-            graph: dict[str, set[str]] = {table: set() for table in sorted(wanted)}
-            for each in edges:
-                graph[each.parent].add(each.child)
-            try:
-                return DeleteOrder(tuple(TopologicalSorter(graph).static_order()), tuple(broken))
-            except CycleError as error:
-                circle = error.args[1]
-                steps = {frozenset(pair) for pair in pairwise(circle)}
-                loose = [
-                    each for each in edges if frozenset((each.child, each.parent)) in steps and each.nullable
-                ]
-                if not loose:
-                    raise ValueError(
-                        f"The references {' -> '.join(circle)} run in a circle and none may be empty."
-                    ) from None
-                pair = (loose[0].child, loose[0].parent)
-                gone = [each for each in loose if (each.child, each.parent) == pair]
-                kept = [each for each in edges if (each.child, each.parent) == pair and not each.nullable]
-                if kept:  # a required reference runs the same way, so this side cannot be opened
-                    gone = [each for each in loose if (each.parent, each.child) == pair] or gone
-                broken.extend(gone)
-                edges = [each for each in edges if each not in gone]
+        """Return those that would be left hanging if a row of `table` went."""
+        return tuple(each for each in self.lasting if each.parent == table)
 
 
 def _declared(schema: Schema) -> list[Reference]:

@@ -40,31 +40,32 @@ def spare_what_is_needed(
     tuple of dict and list
         What may still go; and for every row that stays its table, key and the reason.
     """
-    order = graph.delete_order(doomed)
     occupied = rows.occupied(connection, graph.schema.catalogue)
     sizes = _sizes(connection, graph.schema.catalogue.schema)
     left = {table: list(keys) for table, keys in doomed.items()}
     spared: dict[str, dict[str, str]] = {table: {} for table in doomed}
-    own = set(kept)
-    while True:
-        before = {table: len(keys) for table, keys in left.items()}
-        # Children first: who stays among them is settled when their parents are asked.
-        for table in order.tables:
-            for each in graph.binding(table):
-                if each.child not in occupied or not left[table]:
-                    continue
-                free = [*left.get(each.child, ()), *turned.get(each.child, ())]
-                few = sizes.get(each.child, len(left[table])) * 2 < len(left[table])
-                for parent_key, child_key in _needed(connection, graph, each, left[table], free, few):
-                    stays = child_key in spared.get(each.child, {}) or (each.child, child_key) in own
-                    who = "which is kept" if stays else "which is not part of the run"
-                    reason = f"created by the run, but {each.child} {child_key}, {who}, refers to it ({each.column})"
-                    spared[table].setdefault(parent_key, reason)
-            if spared[table]:
-                left[table] = [key for key in left[table] if key not in spared[table]]
-        # One pass settles it, unless references run in a circle.
-        if not order.broken or before == {table: len(keys) for table, keys in left.items()}:
-            break
+    own, binding = set(kept), {table: graph.binding(table) for table in doomed}
+    # Children first, as far as that goes: who stays among them is settled when their parents are asked.
+    tables = sorted(doomed, key=lambda table: sum(each.child in doomed for each in binding[table]))
+    asking = [each for table in tables for each in binding[table]]
+    while asking:
+        grown = set()
+        for each in asking:
+            table = each.parent
+            if each.child not in occupied or not left[table]:
+                continue
+            free = [*left.get(each.child, ()), *turned.get(each.child, ())]
+            few = sizes.get(each.child, len(left[table])) * 2 < len(left[table])
+            for parent_key, child_key in _needed(connection, graph, each, left[table], free, few):
+                stays = child_key in spared.get(each.child, {}) or (each.child, child_key) in own
+                who = "which is kept" if stays else "which is not part of the run"
+                reason = (
+                    f"created by the run, but {each.child} {child_key}, {who}, refers to it ({each.column})"
+                )
+                spared[table].setdefault(parent_key, reason)
+                grown.add(table)
+            left[table] = [key for key in left[table] if key not in spared[table]]
+        asking = [each for table in tables for each in binding[table] if each.child in grown]
     needed = [
         (table, key, reason) for table in sorted(spared) for key, reason in sorted(spared[table].items())
     ]
