@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import ast
 import html
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from typing import Any
-from unittest.mock import patch
 
 import psycopg
-from nbformat import NotebookNode, read
 from psycopg import sql
-
-from workbench.reporting.html import to_html
-from workbench.reporting.templates import report_template
-from workbench.reporting.verdict import MIME
 
 TRAP = "window.hacked=1"
 VALUES = (
@@ -95,47 +88,6 @@ def _fill(connection: psycopg.Connection[Any], table: str, column: str, place: i
         FROM (SELECT ctid, row_number() OVER (ORDER BY id) AS number FROM {table}) n WHERE n.ctid = t.ctid"""
     ).format(table=sql.Identifier(table), column=sql.Identifier(column))
     connection.execute(query, [list(VALUES), place, len(VALUES)])
-
-
-def page_of(name: str, given: dict[str, Any]) -> str:
-    """Run a report's cells here, without a kernel, and return the page that would be made of them."""
-    notebook: NotebookNode = read(report_template(name), as_version=4)
-    known: dict[str, Any] = {}
-    verdict: dict[str, Any] = {
-        "made_at": "2026-05-01T10:00:00",
-        "environment": {"name": "club", "kind": "demo"},
-    }
-    for cell in notebook.cells:
-        if cell.cell_type != "code":
-            continue
-        displayed: list[dict[str, Any]] = []
-        with patch("IPython.display.display", lambda bundle, *, kept=displayed, **_: kept.append(bundle)):
-            displayed.append(_bundle(_run(cell.source, known)))
-        if "parameters" in cell.metadata.get("tags", []):
-            known |= given
-        for bundle in displayed:
-            verdict |= bundle.pop(MIME, {})
-        cell.outputs = [
-            NotebookNode(output_type="display_data", data=bundle, metadata={})
-            for bundle in displayed
-            if bundle
-        ]
-    return to_html(notebook, verdict, "hostile")
-
-
-def _run(source: str, known: dict[str, Any]) -> Any:
-    """Run a cell; return what it ends in."""
-    parsed = ast.parse(source)
-    last = parsed.body.pop() if parsed.body and isinstance(parsed.body[-1], ast.Expr) else None
-    exec(compile(parsed, "cell", "exec"), known)
-    return eval(compile(ast.Expression(last.value), "cell", "eval"), known) if last else None
-
-
-def _bundle(shown: Any) -> dict[str, Any]:
-    if shown is None:
-        return {}
-    made = shown._repr_mimebundle_() if hasattr(shown, "_repr_mimebundle_") else {"text/plain": repr(shown)}
-    return dict(made)
 
 
 class _Elements(HTMLParser):

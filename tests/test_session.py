@@ -21,13 +21,13 @@ def club(clubs: Clubs) -> Ground:
 def test_one_state_answers_one_thread_at_a_time(club: Ground) -> None:
     with club.workbench() as wb, ThreadPoolExecutor(4) as pool:
         assert wb.session.one_state
-        first = wb.counts()
+        first = wb.counts().tables.counts
         with wb.session.reading():
             asked = [pool.submit(wb.counts) for _ in range(4)]
             assert not wait(asked, timeout=0.3).done, "they wait for their turn"
-            assert wb.counts().equals(first), "who has it may ask on"
+            assert wb.counts().tables.counts.equals(first), "who has it may ask on"
             club.execute('DELETE FROM "WaIdMapping"')
-        assert all(each.result(30).equals(first) for each in asked), "the same state"
+        assert all(each.result(30).tables.counts.equals(first) for each in asked), "the same state"
 
 
 def test_reports_that_are_not_there_keep_nobody_from_what_needs_none(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
@@ -133,6 +133,13 @@ class Answer:
         """The figures, by name."""
         return Named({name: part() for name, part in self.parts.items() if callable(part)})
 
+    def only(self, *names: str, steps: bool = False) -> Answer:
+        """Return some of its parts, by their names, and perhaps what to do next; nothing else."""
+        parts = {name: self.parts[name] for name in names if name in self.parts}
+        return replace(
+            self, headline="", parts=parts, findings=(), next_steps=self.next_steps if steps else ()
+        )
+
     def masked(self, table: Table) -> pd.DataFrame:
         """Return the rows of a table that are shown."""
         from workbench.reporting.masking import mask
@@ -156,19 +163,18 @@ class Answer:
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
         from workbench.reporting.tables import Shown
 
-        shown = list(self._shown())
+        shown = list(self.shown())
         html = "\n".join(each.html for each in shown)
         bundle: dict[str, str] = Shown(html, "\n\n".join(each.text for each in shown))._repr_mimebundle_()
         return bundle
 
-    def _shown(self) -> Iterator[Any]:
+    def shown(self) -> Iterator[Any]:
         """Yield each part as a page shows it."""
         from markupsafe import Markup
 
         from workbench.reporting.drawing import show_figure
         from workbench.reporting.findings import findings_in_full
-        from workbench.reporting.summaries import listed
-        from workbench.reporting.tables import Shown, prose, show
+        from workbench.reporting.tables import Shown, listed, prose, show
 
         def paragraph(sentence: str, kind: str = "note") -> Shown:
             text = self.text(sentence)
@@ -185,9 +191,11 @@ class Answer:
             elif isinstance(part, Mapping):
                 yield listed({what: self.text(fact) for what, fact in part.items()})
             elif isinstance(part, Table):
-                if len(part.frame) or part.empty:
+                if len(part.frame):
                     limit = part.limit or max(len(part.frame), 1)
                     yield show(part.frame, part.caption, self.unmask, limit=limit, total=part.total)
+                elif part.empty:
+                    yield paragraph(f"{': '.join(filter(None, (part.caption, part.empty)))}.")
                 if part.note:
                     yield paragraph(part.note)
             else:
@@ -257,14 +265,24 @@ def findings_answer(
     """
     import pandas as pd
 
+    from workbench.checks import REGISTRY
+
     concern = any(each.open or (each.bad and by_name) for each in findings)
-    rows = [(each.guide, each.status, each.check, each.count, each.reason or each.title) for each in findings]
-    digest = pd.DataFrame(rows, columns=["guide", "status", "check", "count", "finding"])
+    items = {each.check: REGISTRY[each.check].symptom for each in findings if each.check in REGISTRY}
+    rows = [
+        (*(each.guide, each.status, each.check, each.count, each.reason or each.title), items.get(each.check))
+        for each in findings
+    ]
+    columns = ["guide", "status", "check", "count", "finding"]
+    digest = pd.DataFrame(rows, columns=[*columns, "item"]).drop(columns=[] if items else ["item"])
     counts = Counter[str](each.status for each in findings)
     told = [f"{counts[status]} {status}" for status in WORST_FIRST if counts[status]]
     return Answer(
         headline,
-        {"findings": Table(digest.astype({"count": "Int64"})), "counts": ", ".join(told)},
+        {
+            "findings": Table(digest.astype({"count": "Int64"}), first=tuple(columns)),
+            "counts": ", ".join(told),
+        },
         findings,
         [Step("The same as a page to read", f"report {report}")] if concern and report else (),
         {**facts, "findings": [finding_facts(each) for each in findings]},

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 
 import pandas as pd
 
 from workbench.answer import Answer, Table, findings_answer
 from workbench.audit.questions import Audit
 from workbench.checks import Finding, run_checks
-from workbench.checks.finding import SAMPLE
+from workbench.checks.finding import SAMPLE, about_run
 from workbench.checks.integrity import table_counts
+from workbench.checks.rules import Waivers
 from workbench.covering import answering, covering
 from workbench.duplicates.questions import Duplicates
 from workbench.errors import DocumentError
@@ -24,9 +25,9 @@ from workbench.murmurant.reports import ImportReport
 from workbench.policies.questions import Policies
 from workbench.readiness import readiness
 from workbench.reconcile import Reconcile
+from workbench.reporting.charts import counts_chart
 from workbench.reporting.masking import mask
 from workbench.runs.questions import Runs
-from workbench.runs.rehearsals import rehearsals, rehearsals_frame
 from workbench.searching import Searching
 from workbench.snapshots.application import Application
 from workbench.snapshots.namespace import Snapshots
@@ -106,10 +107,22 @@ class Looking(Searching):
 
     @answering
     def check(
-        self, ids: Sequence[str] = (), waive: Mapping[str, str] | None = None, sample: int = SAMPLE
+        self, ids: Sequence[str] = (), waive: Waivers = (), sample: int = SAMPLE, run: str = ""
     ) -> Answer:
-        """Ask what the guide says to check, all of it or what is named, on one state of the database."""
-        findings = self.checks(ids, waive, sample)
+        """Ask what the guide says to check, all of it or what is named, on one state of the database.
+
+        Parameters
+        ----------
+        ids : sequence of str
+            Which checks; all when empty.
+        waive : mapping, or sequence of ``check=reason``
+            Findings that are accepted, and why.
+        sample : int
+            The most rows of a finding; its count is of all.
+        run : str
+            Only what is said of this run, in findings about runs.
+        """
+        findings = about_run(self.checks(ids, waive, sample), run)
         facts = {"environment": vars(self.session.environment), "dialect": self.session.dialect}
         return findings_answer(findings, facts=facts, report="post-recovery", by_name=bool(ids))
 
@@ -146,9 +159,7 @@ class Looking(Searching):
             return (rows if self.session.shows_people else mask(rows)).set_axis(names, axis=1)
 
     @covering
-    def checks(
-        self, ids: Sequence[str] = (), waive: Mapping[str, str] | None = None, sample: int = SAMPLE
-    ) -> list[Finding]:
+    def checks(self, ids: Sequence[str] = (), waive: Waivers = (), sample: int = SAMPLE) -> list[Finding]:
         """Run checks, all or the named ones, on one state of the database; `sample` rows to a finding."""
         with self.session.reading() as connection:
             return run_checks(
@@ -163,19 +174,20 @@ class Looking(Searching):
         """The organisation's own rules."""
         return Policies(self.session)
 
-    def rehearsals(self) -> pd.DataFrame:
-        """Tell which dry run came before each live run (guide §1.6), see `workbench.runs.rehearsals`."""
-        return rehearsals_frame(rehearsals(self.session.find_runs(), self.session.options.dry_run_hours))
-
-    def counts(self) -> pd.DataFrame:
-        """Count the rows that matter beside what is expected: ``table``, ``found``, ``expected``."""
+    @answering
+    def counts(self) -> Answer:
+        """Count the rows that matter beside what is expected: ``table``, ``found``, ``expected``, ``difference``."""
         with self.session.reading() as connection:
             found = table_counts(self.session.look(connection, runs=False))
         expected: Mapping[str, int] = {
             str(key): value for key, value in self.session.options.expected.items()
         }
         rows = [(name, count, expected.get(name)) for name, count in found.items()]
-        return pd.DataFrame(rows, columns=["table", "found", "expected"]).astype({"expected": "Int64"})
+        frame = pd.DataFrame(rows, columns=["table", "found", "expected"]).astype({"expected": "Int64"})
+        frame["difference"] = frame["found"] - frame["expected"]
+        return Answer(
+            parts={"drawn": partial(counts_chart, frame), "counts": Table(frame, "Found and expected")}
+        )
 
     @property
     def reconcile(self) -> Reconcile:

@@ -12,13 +12,13 @@ from workbench.database.connection import raw
 from workbench.database.exclusion import refuse_running_restore
 from workbench.documents import Approvable, Approval, approve
 from workbench.errors import Refused
-from workbench.explaining import explain
 from workbench.plans import journal
 from workbench.plans.apply import Progress, apply_plan
 from workbench.plans.journal import Entry
 from workbench.plans.plan import Plan
 from workbench.plans.states import PlanState, applied_entry, plan_states, plans_in
 from workbench.plans.undo import plan_undo
+from workbench.reporting.plans import explain
 from workbench.session import Session
 from workbench.snapshots.restore.request import refuse_interrupted
 
@@ -29,8 +29,8 @@ class Planning:
     session: Session
 
     def explain(self, plan: Plan, **facts: Any) -> Answer:
-        """Explain a plan in a sentence and in tables: see `workbench.explaining.explain`."""
-        return explain(self, plan, **facts)
+        """Explain a plan in a sentence and in tables: see `workbench.reporting.plans.explain`."""
+        return explain(self.session, plan, **facts)
 
     def plan(self, name: str) -> Plan:
         """Return a plan by its id or its file's path."""

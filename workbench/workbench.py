@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Self
 
 from workbench.database.connection import connect
 from workbench.database.environment import Environment
@@ -16,12 +16,10 @@ from workbench.migration.dry_runs import kept_reports
 from workbench.migration.questions import Migration
 from workbench.murmurant.reports import ImportReport, read_reports
 from workbench.planning import Planning
+from workbench.reporting.questions import Reports
 from workbench.session import Session
 from workbench.settings import DEMO, EnvironmentSettings, Settings, load_settings
 from workbench.triage import Triage
-
-if TYPE_CHECKING:
-    from workbench.reporting.runner import Progress, ReportResult
 
 
 class Workbench(Looking, Planning):
@@ -71,39 +69,10 @@ class Workbench(Looking, Planning):
         """Which failures are here, the ways out side by side, and which to take."""
         return Triage(self)
 
-    def report(
-        self, name: str, parameters: Mapping[str, Any] | None = None, progress: Progress | None = None
-    ) -> ReportResult:
-        """Run a report on this environment: an executed notebook, a page and a verdict; nothing is changed (guide §7).
-
-        Parameters
-        ----------
-        name : str
-            Of a notebook that declares parameters, without its ending: ``post-recovery``, ``plan``, ...
-        parameters : mapping, optional
-            As its tagged cell declares them.
-        progress : callable, optional
-            Told the heading that begins, how many cells are done, and how many there are.
-
-        Raises
-        ------
-        UsageError
-            For an unknown report or parameter, or a wrong value; nothing was run then.
-        NotebookFailed
-            When a cell failed; notebook and page were kept.
-        """
-        # Half a second of imports that only a report needs.
-        from workbench.reporting.runner import run_report
-
-        return run_report(
-            name,
-            parameters,
-            environment=self.environment.name,
-            settings=self.settings,
-            unmask=self.unmask,
-            import_reports=[each.path for each in self.session.reports],
-            progress=progress,
-        )
+    @property
+    def report(self) -> Reports:
+        """The reports: run, and what their notebooks are made of."""
+        return Reports(self.session)
 
 
 def open_workbench(

@@ -9,7 +9,8 @@ import pytest
 
 from tests.browser.conftest import TOKEN, Desk, in_table, press
 from tests.conftest import Clubs
-from tests.hostile import TRAP, VALUES, page_of, plant
+from tests.hostile import TRAP, VALUES, plant
+from tests.reporting.pages import page_of
 from workbench.demo.breakages import BREAKAGES, break_club
 
 pytestmark = pytest.mark.browser
@@ -41,7 +42,7 @@ def test_nothing_in_a_value_runs_on_a_page_or_in_a_report(
     trap.wait_for_function("window.hacked")  # so it does spring
     report = desk.page("about:blank")
     for name in ("post-recovery", "mappings"):
-        made = page_of(name, {"environment": "club", "unmask": True})
+        made = page_of(name, environment="club", unmask=True)
         assert TRAP in made
         # Without the page's own policy, which would stop it too.
         report.set_content(made.replace("Content-Security-Policy", "x"), wait_until="load")

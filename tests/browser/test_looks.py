@@ -12,9 +12,10 @@ import pytest
 from tests.conftest import Server
 from tests.reporting.conftest import club  # noqa: F401
 from tests.reporting.pages import page_of
-from workbench import open_workbench, show
+from workbench import open_workbench
 from workbench.reporting.html import to_html
 from workbench.reporting.runner import run_report
+from workbench.reporting.tables import show
 from workbench.reporting.templates import report_names
 from workbench.settings import Settings
 
@@ -87,7 +88,7 @@ def test_every_report_can_be_read(
     }
     for name in report_names():
         file = tmp_path / f"{name}.html"
-        file.write_text(page_of(name, club, monkeypatch, **needed.get(name, {})), encoding="utf-8")
+        file.write_text(page_of(name, environment="club", **needed.get(name, {})), encoding="utf-8")
         page.goto(file.as_uri())
         for scheme in ("light", "dark"):
             page.emulate_media(color_scheme=scheme)

@@ -9,7 +9,7 @@ from tests.dialects import one_dialect as one_dialect
 from tests.duplicates.conftest import HOSTILE, twins
 from tests.planting import Planter
 from workbench.errors import UsageError
-from workbench.reporting import not_reviewed, pair_evidence, pairs_to_review, records_side_by_side
+from workbench.reporting.beside import not_reviewed, pair_evidence, pairs_to_review, records_side_by_side
 
 ADDRESSES = (
     "aurelia.quuxworthy@example.org",

@@ -12,15 +12,10 @@ from tests.conftest import Clubs
 from tests.reporting.conftest import settings_for
 from workbench.demo.breakages import break_club
 from workbench.duplicates.pairs import Found
+from workbench.duplicates.probable import pair_to_look_at, probable_finding
 from workbench.duplicates.questions import duplicates_table
-from workbench.reporting import (
-    cluster_sizes_chart,
-    match_histogram_chart,
-    match_waterfall_chart,
-    pair_to_look_at,
-    probable_finding,
-    show_figure,
-)
+from workbench.reporting.charts import cluster_sizes_chart, match_histogram_chart, match_waterfall_chart
+from workbench.reporting.drawing import show_figure
 from workbench.reporting.runner import run_report
 
 HOSTILE = "<script>alert(1)</script>"
@@ -43,7 +38,8 @@ def test_the_charts_tell_what_they_draw(clubs: Clubs, dialect: str) -> None:
         in match_histogram_chart(chances, 0.7).get_label()
     )
     sizes = cluster_sizes_chart(found.clusters).get_label()
-    assert f"{(found.clusters['size'] == 2).sum()} of 2 records" in sizes
+    sure = ((found.clusters["size"] == 2) & found.clusters["offered"]).sum()
+    assert f"2 records {sure} sure" in sizes
     for figure in (
         match_histogram_chart(chances, 0.7),
         match_waterfall_chart(pair),

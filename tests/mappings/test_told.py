@@ -10,7 +10,9 @@ from tests.commands import at, shell  # noqa: F401
 from tests.mappings.conftest import ALL
 from workbench.mappings.problems import COLUMNS
 from workbench.mappings.questions import mapping_table
-from workbench.reporting import mapping_cycles_chart, mapping_scores_chart, show_figure
+from workbench.reporting.charts import mapping_scores_chart
+from workbench.reporting.cycles import mapping_cycles_chart
+from workbench.reporting.drawing import show_figure
 
 
 def test_the_command_from_the_finding_to_the_plan(clubs, at, tmp_path):  # noqa: F811

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from tests.conftest import Ground
 from tests.planting import Planter
-from workbench.reporting.plan_rows import plan_conservation, plan_values
-from workbench.reporting.plans import plan_sentence, plan_summary
-from workbench.reporting.reviewing import review_plan
+from workbench.reporting.plans import plan_sentence
 
 
 def test_it_tells_the_merge_and_its_proof(application: Ground) -> None:
@@ -19,30 +15,21 @@ def test_it_tells_the_merge_and_its_proof(application: Ground) -> None:
         for who in (canonical, duplicate):
             planter.registration(who, event)
         planter.row("PaymentMethod", memberId=duplicate)
-    wb = replace(application.wb, unmask=False)
+    wb = application.open(unmask=False)
     plan = wb.duplicates.plan_merges([(canonical, [duplicate], "the same person")], rules={"email": "newest"})
-    review = review_plan(wb, plan.id)
+    review = wb.report.review(plan.id)
     assert all(each.status == "pass" for each in review.findings)
     sentence = plan_sentence(plan)
     assert sentence.startswith("Merges 1 duplicate member")
     assert "the same person" in sentence
     assert "1 registration" in sentence
-    summary = plan_summary(review).text
+    summary = repr(review.answer.only("plan"))
     assert "fields email=newest" in summary
     assert "{" not in summary  # nothing of a data structure
-    proof = plan_conservation(review).text
+    proof = repr(review.answer.only("conservation"))
     assert "EventRegistration" in proof
     assert "further along" in proof
-    values = plan_values(review).text
+    values = repr(review.answer.only("values"))
     assert "annlee@" not in values
     assert "email" in values
     assert canonical in proof or duplicate not in proof
-
-
-def test_of_another_kind_it_says_that_nothing_moves(guide: Ground) -> None:
-    with Planter(guide) as planter:
-        canonical, duplicate = planter.member(), planter.member()
-    wb = guide.wb
-    guide.carry_out(plan := wb.duplicates.plan_merges([(canonical, [duplicate])]))
-    undo = wb.plan_undo(plan.id)
-    assert "moves nothing" in plan_conservation(review_plan(wb, undo.id)).text

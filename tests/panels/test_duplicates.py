@@ -12,7 +12,7 @@ from tests.conftest import Clubs, Ground, carry_out
 from tests.duplicates.conftest import HOSTILE, SAME_PERSON
 from tests.panels.conftest import field, parts, press, said, settle
 from tests.planting import Planter
-from workbench import Found
+from workbench.duplicates.pairs import Found
 from workbench.duplicates.questions import Duplicates
 from workbench.panels import DuplicateReview
 from workbench.panels.panel import PEOPLE

@@ -15,8 +15,9 @@ from itables.widget import ITable
 
 from tests.commands import Shell, at, shell  # noqa: F401
 from tests.conftest import Clubs, Ground, Server
-from tests.hostile import TRAP, VALUES, page_of, plant, steering, wrong_elements
+from tests.hostile import TRAP, VALUES, plant, steering, wrong_elements
 from tests.panels.conftest import parts, press, settle
+from tests.reporting.pages import page_of
 from workbench import Plan, open_workbench, panels
 from workbench.demo.breakages import BREAKAGES, break_club
 from workbench.demo.club import Club, build_club
@@ -114,7 +115,7 @@ def test_every_report_shows_values_as_text(
     more = {"run": {"run_id": run}, "plan": {"plan": plan.id}, "reconcile": {"exports": ["contacts.csv"]}}
     told = 0
     for name in report_names():
-        page = page_of(name, {"environment": "club", "unmask": True, **more.get(name, {})})
+        page = page_of(name, environment="club", unmask=True, **more.get(name, {}))
         told += TRAP in page
         assert not wrong_elements(page), name
         assert not [*steering(page)], name

@@ -3,32 +3,29 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import Clubs, Ground
 from tests.panels.conftest import choose, offered, parts, press, said, settle, table
-from workbench import ReportResult
 from workbench.errors import WorkbenchError
 from workbench.panels import PlanReview, RunPicker
+from workbench.reporting.questions import Reports
+from workbench.reporting.runner import ReportResult
 from workbench.workbench import Workbench
 
 
-@pytest.fixture
-def kernel() -> None:
-    """For a test whose subject is the report as well."""
-
-
 @pytest.fixture(autouse=True)
-def _quick_report(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Elsewhere a report is a page that is there at once: a kernel takes seconds."""
+def quick_report(tmp_path: Path) -> Iterator[pytest.MonkeyPatch]:
+    """A report is a page that is there at once, until this is undone: a kernel takes seconds."""
     page = tmp_path / "page.html"
     page.write_text("<p>A page.</p>")
     made = ReportResult(page, page, page, {"headline": "Is it safe to reopen?", "status": "warn"}, 0.0)
-    if "kernel" not in request.fixturenames:
-        monkeypatch.setattr(Workbench, "report", lambda *_: made)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Reports, "__call__", lambda *_: made)
+        yield patch
 
 
 def _picked(wb: Workbench) -> RunPicker:
@@ -39,8 +36,9 @@ def _picked(wb: Workbench) -> RunPicker:
     return panel
 
 
-@pytest.mark.usefixtures("kernel")
-def test_a_run_goes_and_comes_back(opened: Callable[..., Workbench], club: Ground) -> None:
+def test_a_run_goes_and_comes_back(
+    opened: Callable[..., Workbench], club: Ground, quick_report: pytest.MonkeyPatch
+) -> None:
     before = club.state()
     panel = _picked(opened(club))
     assert "What it did" in said(panel)
@@ -48,16 +46,25 @@ def test_a_run_goes_and_comes_back(opened: Callable[..., Workbench], club: Groun
     plan = panel.review.plan
     assert plan.startswith("rollback-")
     assert panel.wb.plan(plan).digest in said(panel.review)
+    assert offered(panel.review) == {"Preview", "Approve"}
+    quick_report.undo()  # this one is the report itself
+    press(panel.review, "Preview")
+    assert 'sandbox=""' in said(panel.review)
+    assert "What a plan would do" in said(panel.review)
     assert not club.changed(before)
     press(panel.review, "Approve")
     assert f"dana approves {plan}" in said(panel)
+    assert offered(panel.review) == {"Preview", "Apply"}
     press(panel.review, "Apply")
     assert "Applied: " in said(panel)
     assert "Is it safe to reopen?" in said(panel), "it is verified at once"
+    assert "wb-answer wb-pass" in panel.review._answer.value, "what was applied is no fault"
     assert club.changed(before)
+    assert offered(panel.review) == {"Preview", "Plan the undo"}
     press(panel.review, "Plan the undo")
     assert panel.review.plan != plan
     press(panel.review, "Approve")
+    quick_report.setattr(PlanReview, "_report", lambda *_: None)
     press(panel.review, "Apply")
     assert not club.changed(before)
 
@@ -71,17 +78,6 @@ def test_a_dry_run_leaves_nothing_to_plan(opened: Callable[..., Workbench], club
     assert "dry run (level 0): nothing was written" in said(panel)
     assert "LevelZero" not in said(panel)
     assert panel.review.plan == ""
-
-
-@pytest.mark.usefixtures("kernel")
-def test_a_preview_is_the_report_and_changes_nothing(opened: Callable[..., Workbench], club: Ground) -> None:
-    before = club.state()
-    panel = _picked(opened(club))
-    press(panel, "Plan the rollback")
-    press(panel.review, "Preview")
-    assert "srcdoc=" in said(panel.review)
-    assert 'sandbox=""' in said(panel.review)
-    assert not club.changed(before)
 
 
 def test_a_second_session_is_told_that_the_first_applied(
@@ -121,16 +117,6 @@ def test_what_stands_in_its_place_on_paper(opened: Callable[..., Workbench], clu
         assert word in bundle["text/html"]
         assert "application/vnd.jupyter.widget-view+json" in bundle
         assert any("wb-banner" in str(getattr(each, "value", "")) for each in parts(panel))
-
-
-def test_only_what_can_be_done_with_a_plan_is_offered(opened: Callable[..., Workbench], clubs: Clubs) -> None:
-    panel = _picked(opened(clubs.clone("application")))
-    press(panel, "Plan the rollback")
-    assert offered(panel.review) == {"Preview", "Approve"}
-    press(panel.review, "Approve")
-    assert offered(panel.review) == {"Preview", "Apply"}
-    press(panel.review, "Apply")
-    assert offered(panel.review) == {"Preview", "Plan the undo"}
 
 
 def test_a_click_on_what_was_left_or_in_haste_is_not_heard(

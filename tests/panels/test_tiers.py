@@ -12,8 +12,9 @@ from tests.conftest import Ground
 from tests.panels.conftest import choose, field, press, said, settle, table
 from tests.recorded import EXCERPTS, Recording
 from tests.recorded import recording as recording
-from workbench import open_workbench, tier_corrections
+from workbench import open_workbench
 from workbench.panels import TierCorrection
+from workbench.reporting.tiers import tier_corrections
 from workbench.workbench import Workbench
 
 HOSTILE = "<img src=x onerror=alert(1)>\u202e=1+1"

@@ -7,7 +7,6 @@ import pytest
 
 from tests.reporting.test_charts import HOSTILE, svg
 from workbench.reporting.charts import rehearsals_chart
-from workbench.reporting.drawing import show_figure
 
 
 def runs(count: int) -> pd.DataFrame:
@@ -34,6 +33,7 @@ def test_a_chart_of_any_size(rows):
 def test_what_the_club_shows(club):
     (broken,) = club.breaks("stale-dry-run")
     with club.workbench() as wb:
-        rehearsed = wb.rehearsals()
+        answer = wb.runs.rehearsals()
+    rehearsed = answer.tables.rehearsals
     assert set(rehearsed.loc[rehearsed["rehearsed"] == "stale", "run"]) == set(broken.keys)
-    assert "too long" in show_figure(rehearsals_chart(rehearsed)).html
+    assert "too long" in answer._repr_mimebundle_()["text/html"]

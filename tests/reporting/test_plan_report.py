@@ -14,6 +14,7 @@ from tests.dialects import one_dialect as one_dialect
 from tests.edits import later_edit
 from tests.imports import IMPORTERS, Imported, import_run
 from tests.reporting.conftest import HOSTILE, settings_for
+from tests.reporting.pages import executed
 from tests.reporting.test_runner import self_contained
 from workbench.database.connection import raw
 from workbench.documents import Target
@@ -22,17 +23,9 @@ from workbench.plans.plan import Plan, Section, format_row, write_plan
 from workbench.plans.rows import deleted, seen_columns
 from workbench.reporting.charts import changes_chart
 from workbench.reporting.drawing import show_figure
-from workbench.reporting.plan_rows import (
-    plan_affected,
-    plan_conflicts,
-    plan_kept,
-    plan_unresolved,
-    plan_values,
-)
-from workbench.reporting.plans import applied_plans, plan_answer, plan_approval, plan_checks, plan_sentence
-from workbench.reporting.reviewing import Review, review_plan
+from workbench.reporting.plan_rows import fairly
+from workbench.reporting.plans import Review, plan_sentence
 from workbench.reporting.runner import ReportResult, run_report
-from workbench.reporting.whose import fairly
 from workbench.settings import Settings
 from workbench.workbench import Workbench, open_workbench
 
@@ -57,7 +50,7 @@ class Imports(Ground):
         return found
 
     def review(self, name: str, unmask: bool = False) -> Review:
-        return review_plan(self.open(unmask), name)
+        return self.open(unmask).report.review(name)
 
     def report(self, name: str, unmask: bool = False) -> ReportResult:
         return run_report("plan", {"plan": name}, environment="club", settings=self.settings, unmask=unmask)
@@ -101,6 +94,11 @@ def statuses(review: Review) -> dict[str, str]:
     return {each.check.removeprefix("plan-"): each.status for each in review.findings}
 
 
+def text(review: Review, *parts: str) -> str:
+    answer = review.answer.only(*parts) if parts else review.answer
+    return repr(answer)
+
+
 def test_the_report_of_a_rollback(imports: Imports) -> None:
     plan = imports.plan()
     result = imports.report(plan.id)
@@ -126,18 +124,18 @@ def test_the_report_of_a_rollback(imports: Imports) -> None:
 @pytest.mark.parametrize("dialect", ["application"])
 def test_before_and_after_it_is_applied(imports: Imports) -> None:
     wb = imports.open()
-    assert "No plan was applied here" in applied_plans(wb).html
+    assert "none yet" in repr(wb.report.applied())
     plan = imports.plan(snapshot=False)
     open_ends = imports.review(plan.id)
     assert statuses(open_ends)["unresolved"] == "warn"
-    assert "--snapshot FILE" in plan_unresolved(open_ends).text
+    assert "--snapshot FILE" in text(open_ends, "unresolved")
     wb.approve(plan, plan.digest, approver="kim")
-    assert "It is approved: by kim" in plan_checks(imports.review(plan.id)).text
+    assert "It is approved: by kim" in text(imports.review(plan.id), "checked")
     wb.apply(plan)
     applied = imports.review(plan.id)
     assert statuses(applied)["applied"] == "fail"
-    assert "It was applied: by dana" in plan_answer(applied).text
-    assert f"workbench undo {plan.id} -e club" in plan_approval(applied).text
+    assert "It was applied: by dana" in applied.answer.headline
+    assert [step.command for step in applied.answer.next_steps] == [f"undo {plan.id}"]
     # The way back: a plan of inserts, whose people are told as the plan has them.
     undo = wb.plan_undo(plan.id)
     back = imports.report(undo.id, unmask=True)
@@ -148,15 +146,14 @@ def test_before_and_after_it_is_applied(imports: Imports) -> None:
     assert EMAIL in page
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
     self_contained(page)
-    told = run_report("post-recovery", {}, environment="club", settings=imports.settings)
-    page = told.html.read_text(encoding="utf-8")
-    assert plan.id in page
-    assert "No plan was applied here" not in page
-    assert told.verdict["plans"] == [{"plan": plan.id, "digest": plan.digest, "state": "applied"}]
+    facts = {"plan": plan.id, "digest": plan.digest, "state": "applied"}
+    _, verdict = executed("post-recovery", environment="club")
+    assert verdict["plans"] == [facts]
+    assert plan.id in repr(wb.report.applied())
     wb.approve(undo, undo.digest)
     wb.apply(undo)
-    assert [each["state"] for each in applied_plans(wb).facts["plans"]] == ["undone", "applied"]
-    assert "It was undone" in plan_answer(imports.review(plan.id)).text
+    assert [each["state"] for each in wb.report.applied().facts["plans"]] == ["undone", "applied"]
+    assert "It was undone" in imports.review(plan.id).answer.headline
 
 
 def test_what_makes_a_plan_unfit_to_be_approved(imports: Imports) -> None:
@@ -171,27 +168,34 @@ def test_what_makes_a_plan_unfit_to_be_approved(imports: Imports) -> None:
         "club", settings=imports.settings.model_copy(update={"environments": {"club": real}})
     )
     grave = clean(on_production, keys)
-    told = plan_approval(review_plan(on_production, grave.id)).text
+    told = repr(on_production.report.review(grave.id).answer.only(steps=True))
     assert f"--digest {grave.digest} --as NAME --confirm club -e club" in told
     assert "by a second person: dana planned it" in told
     assert statuses(imports.review(grave.id))["target"] == "fail"
     imports.execute("UPDATE \"Member\" SET phone = '1' WHERE id = %s", keys[0])
-    assert "was changed since" in plan_answer(drifted := imports.review(plan.id)).text
+    drifted = imports.review(plan.id)
+    assert "was changed since" in drifted.answer.headline
     assert statuses(drifted)["rows"] == "fail"
-    assert "workbench approve" not in plan_approval(drifted).text
+    assert not [step for step in drifted.answer.next_steps if step.command.startswith("approve")]
     # Made for another database, it names nobody of this one.
     foreign = clean(wb, keys, replace(wb.session.target, database="another", environment="club-2"))
-    review = imports.review(foreign.id)
-    assert "for database another, this is club" in plan_answer(review).text
+    review = imports.review(foreign.id, unmask=True)
+    assert "for database another, this is club" in review.answer.headline
     assert {"target": "fail"}.items() <= statuses(review).items()
     assert "rows" not in statuses(review)
-    assert "nobody was looked up" in plan_affected(review).text
-    assert "@" not in plan_affected(review).text
+    assert keys[0] in text(review, "members")
+    assert "@" not in text(review, "members")
     imports.execute('ALTER TABLE "Member" RENAME phone TO mobile')
-    assert (
-        "has changed its columns or key since the plan was made (phone)"
-        in plan_answer(imports.review(plan.id)).text
-    )
+    changed = "has changed its columns or key since the plan was made (phone)"
+    assert changed in imports.review(plan.id).answer.headline
+    # What cannot be read, or is not there.
+    with pytest.raises(UsageError, match=plan.id) as unknown:
+        imports.review("rollback-00000")
+    assert unknown.value.exit_code == 2
+    plan.path.write_bytes(plan.path.read_bytes()[:-40])
+    with pytest.raises(DocumentError, match=f"{plan.id}.plan is .*cut short") as cut:
+        imports.review(plan.id)
+    assert "/plans/" not in cut.value.what
 
 
 def test_notes_are_grouped_and_hostile_ones_are_text(imports: Imports) -> None:
@@ -205,36 +209,20 @@ def test_notes_are_grouped_and_hostile_ones_are_text(imports: Imports) -> None:
     unresolved = [("Member", key, "why", f"{HOSTILE[0]} {EMAIL}")]
     plan = clean(imports.open(), [key], kept=kept, conflict=conflict, unresolved=unresolved)  # type: ignore[arg-type]
     review = imports.review(plan.id)
-    shown = [
-        each(review) for each in (plan_kept, plan_conflicts, plan_unresolved, plan_affected, plan_values)
-    ]
-    for each in shown:
-        for text in (each.html, each.text):
-            assert SURNAME not in text
-            assert EMAIL not in text
-            assert "80555501" not in text
-        assert "<script" not in each.html
-    assert "WA id … and &lt;script&gt;" in shown[0].html
-    assert "showing 40 of 60" in shown[0].html
-    assert f"Member: {'•••'} Q•••" in shown[0].text
-    assert "not known" in shown[1].text
-    assert f"({other})" in shown[1].text
+    html, said = review.answer._repr_mimebundle_()["text/html"], text(review)
+    for each in (html, said):
+        assert SURNAME not in each
+        assert EMAIL not in each
+        assert "80555501" not in each
+    assert "<script" not in html
+    assert "WA id … and &lt;script&gt;" in html
+    assert "showing 40 of 60" in html
+    assert f"Member: {'•••'} Q•••" in text(review, "kept_rows")
+    assert "not known" in text(review, "conflicts")
+    assert f"({other})" in text(review, "conflicts")
     seen = imports.review(plan.id, unmask=True)
-    assert SURNAME in plan_affected(seen).text
-    assert "8055550102" in plan_conflicts(seen).text
-
-
-@pytest.mark.parametrize("dialect", ["guide"])
-def test_a_plan_that_cannot_be_read(imports: Imports) -> None:
-    plan = clean(imports.open(), list(imports.run.created["Member"]))
-    with pytest.raises(UsageError, match=plan.id) as unknown:
-        imports.review("rollback-00000")
-    assert unknown.value.exit_code == 2
-    plan.path.write_bytes(plan.path.read_bytes()[:-40])
-    with pytest.raises(DocumentError, match=f"{plan.id}.plan is .*cut short") as cut:
-        imports.report(plan.id)
-    assert "/plans/" not in cut.value.what
-    assert not list(imports.settings.reports.glob("*.json"))
+    assert SURNAME in text(seen, "members")
+    assert "8055550102" in text(seen, "conflicts")
 
 
 @pytest.mark.parametrize("rows", [0, 1, 60])

@@ -29,32 +29,31 @@ def self_contained(page: str) -> None:
     assert 'lang="en"' in page
 
 
-def test_the_post_recovery_report(club: Settings) -> None:
+@pytest.mark.parametrize("dialect", ["application"])
+def test_the_post_recovery_report(club: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     steps: list[tuple[str, int, int]] = []
+    given = {"expected_members": "1", "waive": ["tiers-missing=known"]}
     result = run_report(
-        "post-recovery",
-        {"expected_members": "1", "waive": ["tiers-missing=known"]},
-        environment="club",
-        settings=club,
-        progress=lambda *step: steps.append(step),
+        "post-recovery", given, environment="club", settings=club, progress=lambda *step: steps.append(step)
     )
     page, notebook = result.html.read_text(encoding="utf-8"), result.notebook.read_text(encoding="utf-8")
     verdict = json.loads(result.json.read_text(encoding="utf-8"))
     assert verdict == result.verdict
-    assert verdict["status"] == "fail"
-    assert verdict["environment"]["name"] == "club"
-    assert {each["check"]: each["status"] for each in verdict["findings"]}["tiers-missing"] in {
-        "waived",
-        "not run",
-    }
+    assert (verdict["status"], verdict["report"], verdict["environment"]["name"]) == (
+        "fail",
+        "post-recovery",
+        "club",
+    )
+    statuses = {each["check"]: each["status"] for each in verdict["findings"]}
+    assert statuses["tiers-missing"] in {"waived", "not run"}
+    assert statuses["counts-as-expected"] == "fail"
     assert verdict["made_at"].endswith("+00:00")
     self_contained(page)
     assert "Is it safe to reopen? No." in page
-    assert page.count('<div class="code">') == sum(
-        each["cell_type"] == "code" for each in json.loads(notebook)["cells"]
-    )
+    codes = sum(each["cell_type"] == "code" for each in json.loads(notebook)["cells"])
+    assert page.count('<div class="code">') == codes
     assert steps[0][1] == 0
-    assert {heading for heading, *_ in steps} >= {"Membership tiers", "Verdict"}
+    assert {heading for heading, *_ in steps} >= {"Membership tiers", "The audit trail"}
     # Hostile and personal: neither mark-up nor people.
     assert HOSTILE[0] not in page
     for artefact in (page, notebook, result.json.read_text(encoding="utf-8")):
@@ -66,14 +65,8 @@ def test_the_post_recovery_report(club: Settings) -> None:
     assert folder == {result.notebook.name, result.html.name, result.json.name}
     assert re.fullmatch(r"post-recovery-club-\d{8}_\d{6}\.ipynb", result.notebook.name)
 
-
-@pytest.mark.parametrize("dialect", ["application"])
-def test_what_lies_in_the_folder_or_in_a_profile_has_no_say_in_a_report(
-    club: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Files named like modules, styles of charts, start-up files and settings of Python's and IPython's."""
+    # Files named like modules, styles of charts, start-up files and settings have no say; people are shown when asked for.
     monkeypatch.chdir(tmp_path)
-    plain = run_report("post-recovery", environment="club", settings=club)
     beside(tmp_path)
     hostile = "import os\nos._exit(7)\n"
     startup = tmp_path / "ipython" / "profile_default" / "startup"
@@ -81,57 +74,40 @@ def test_what_lies_in_the_folder_or_in_a_profile_has_no_say_in_a_report(
     for path in (startup / "00.py", tmp_path / "ipython_config.py", tmp_path / "start.py"):
         path.write_text(hostile)
     (tmp_path / "matplotlibrc").write_text("axes.facecolor: red\nfont.size: 20\n")
-    for name, value in {
-        "IPYTHONDIR": str(startup.parents[1]),
-        "PYTHONSTARTUP": str(tmp_path / "start.py"),
-        "MPLBACKEND": "none.of.these",
-    }.items():
-        monkeypatch.setenv(name, value)
-    again = run_report("post-recovery", environment="club", settings=club)
-    assert {**again.verdict, "made_at": ""} == {**plain.verdict, "made_at": ""}
-    charts = [re.findall(r'src="data:image[^"]*"', each.html.read_text()) for each in (plain, again)]
+    monkeypatch.setenv("IPYTHONDIR", str(startup.parents[1]))
+    monkeypatch.setenv("PYTHONSTARTUP", str(tmp_path / "start.py"))
+    monkeypatch.setenv("MPLBACKEND", "none.of.these")
+    again = run_report("post-recovery", given, environment="club", settings=club, unmask=True)
+    assert {each["check"]: each["status"] for each in again.verdict["findings"]} == statuses
+    charts = [re.findall(r'src="data:image[^"]*"', each.html.read_text()) for each in (result, again)]
     assert charts[0] == charts[1] != []
-
-
-@pytest.mark.parametrize("dialect", ["application"])
-def test_the_report_of_a_run_and_people_when_asked_for(club: Settings) -> None:
-    first = run_report("post-recovery", environment="club", settings=club, unmask=True)
-    page = first.html.read_text(encoding="utf-8")
+    page = again.html.read_text(encoding="utf-8")
     assert re.search(r"\w{2}@\w", page)
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
     assert HOSTILE[0] not in page
     self_contained(page)
-    run_id = next(
-        key
-        for each in first.verdict["findings"]
-        if each["check"] == "runs-interrupted"
-        for key in each["keys"]
-    )
+
+
+@pytest.mark.parametrize("dialect", ["application"])
+def test_the_report_of_a_run(club: Settings) -> None:
     with open_workbench("club", settings=club) as wb:
+        run_id = next(run.run for run in wb.session.find_runs() if run.status == "interrupted")
         sealed, _ = wb.migration.seal(club.environments["club"].import_reports, run=run_id)
-    second = run_report("run", {"run_id": run_id}, environment="club", settings=club)
-    assert second.verdict["status"] == "fail"
-    told = second.html.read_text(encoding="utf-8")
+    made = run_report("run", {"run_id": run_id}, environment="club", settings=club)
+    assert made.verdict["status"] == "fail"
+    told = made.html.read_text(encoding="utf-8")
     assert sealed.digest in told
     assert "stopped midway (interrupted)" in told
     assert run_id in told
-
-
-@pytest.mark.parametrize("dialect", ["guide"])
-def test_an_unknown_run_is_wrong_usage_and_leaves_its_notebook(club: Settings) -> None:
-    hostile = """x'; DROP TABLE "Member"; --"""
-    with pytest.raises(UsageError, match="There is no run") as caught:
-        run_report("run", {"run_id": hostile}, environment="club", settings=club)
-    kept = caught.value.notebook  # type: ignore[attr-defined]
-    assert kept.is_file()
-    assert "This report did not finish" in kept.with_suffix(".html").read_text(encoding="utf-8")
-    assert not kept.with_suffix(".json").exists()
 
 
 def test_a_server_that_is_down(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = settings_for("postgresql://dana:pa55w0rd@127.0.0.1:9/club", tmp_path, monkeypatch)
     with pytest.raises(DatabaseUnreachable, match="No connection") as caught:
         run_report("post-recovery", environment="club", settings=settings)
+    kept = caught.value.notebook  # type: ignore[attr-defined]
+    assert "This report did not finish" in kept.with_suffix(".html").read_text(encoding="utf-8")
+    assert not kept.with_suffix(".json").exists()
     left = "".join(each.read_text(encoding="utf-8") for each in settings.reports.iterdir())
     assert "pa55w0rd" not in left + str(caught.value)
 
@@ -171,7 +147,7 @@ def test_a_kernel_that_dies(anywhere: Settings, report_folder: Callable[..., Pat
     assert {each.suffix for each in anywhere.reports.iterdir()} == {".ipynb", ".html"}
 
 
-def test_the_kernel_is_this_interpreter(
+def test_the_kernel_is_this_interpreter_and_a_file_is_shown_by_its_name(
     anywhere: Settings, report_folder: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spec = tmp_path / "jupyter" / "kernels" / "python3"
@@ -181,33 +157,21 @@ def test_the_kernel_is_this_interpreter(
     )
     monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))
     monkeypatch.setenv("JUPYTER_DATA_DIR", str(tmp_path / "jupyter"))
-    report_folder(
-        "asking",
-        PARAMETERS,
-        f"import sys, os; assert sys.executable == {sys.executable!r}",
-        "from workbench.settings import load_settings; load_settings().environments['club'].url_env",
-        "word, os.environ['WORKBENCH_ENVIRONMENT']",
-    )
-    result = run_report("asking", {"word": """a";b'\\n"""}, environment="club", settings=anywhere)
-    written = result.notebook.read_text(encoding="utf-8")
-    assert "CLUB_URL" in written
-    assert str(tmp_path) not in written
-    assert result.verdict["status"] == "not run"  # it came to no conclusion
-
-
-def test_a_file_among_the_parameters_is_shown_by_its_name(
-    anywhere: Settings, report_folder: Callable[..., Path], tmp_path: Path
-) -> None:
     given = tmp_path / "levels of ours.yaml"
     given.write_text("x", encoding="utf-8")
+    odd = """a";b'\\n"""
     report_folder(
-        "reading",
-        PARAMETERS,
-        "from pathlib import Path\nPath(word).is_file(), word",
-        "print(word)",
+        "asking",
+        PARAMETERS + '\nfile: str = ""',
+        f"import sys, os; assert sys.executable == {sys.executable!r}; assert word == {odd!r}",
+        "from workbench.settings import load_settings; load_settings().environments['club'].url_env",
+        "from pathlib import Path\nPath(file).is_file(), file, os.environ['WORKBENCH_ENVIRONMENT']",
+        "print(file)",
     )
-    result = run_report("reading", {"word": str(given)}, environment="club", settings=anywhere)
-    assert result.verdict["parameters"]["word"] == given.name
+    result = run_report("asking", {"word": odd, "file": str(given)}, environment="club", settings=anywhere)
+    assert "CLUB_URL" in result.notebook.read_text(encoding="utf-8")
+    assert result.verdict["status"] == "not run"  # it came to no conclusion
+    assert result.verdict["parameters"]["file"] == given.name
     for artefact in (result.notebook, result.html, result.json):
         written = artefact.read_text(encoding="utf-8")
         assert given.name in written

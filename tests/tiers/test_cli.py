@@ -18,7 +18,7 @@ from tests.reporting.conftest import settings_for
 from tests.reporting.test_charts import svg
 from tests.reporting.test_runner import self_contained
 from tests.tiers.conftest import RIGHT, Written, give, mapping_of, rename, some
-from workbench.reporting import tier_matrix_chart
+from workbench.reporting.charts import tier_matrix_chart
 from workbench.reporting.runner import run_report
 
 At = Callable[..., Shell]

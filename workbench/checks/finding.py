@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY, dataclass, field
+from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Literal
 
 import pandas as pd
@@ -80,6 +81,24 @@ def culprits(rows: pd.DataFrame) -> int:
     """Count what rows stand for: one each, or as many ``records`` (``missing`` ones) as a row says, one where it does not."""
     counted = next((rows[name] for name in ("records", "missing") if name in rows), None)
     return len(rows) if counted is None else int(counted.fillna(1).sum())
+
+
+def about_run(findings: Sequence[Finding], run_id: str) -> list[Finding]:
+    """Narrow findings about runs down to one run, if one is named: what they say of others is not its fault.
+
+    A finding whose sample is too short to tell stays as it is.
+    """
+    narrowed = []
+    for each in findings:
+        if run_id and each.bad and "key" in each.rows:
+            by = "run" if "run" in each.rows else "key"
+            mine = each.rows[each.rows[by].astype(str) == run_id]
+            if len(mine):
+                each = replace(each, rows=mine, count=culprits(mine))
+            elif each.count == culprits(each.rows):
+                each = replace(each, status="pass", rows=each.rows.head(0), count=0)
+        narrowed.append(each)
+    return narrowed
 
 
 def section(guide: str) -> tuple[int, ...]:

@@ -79,11 +79,24 @@ def read_rules(path: Path | None) -> Rules:
     return Rules(name, sha256(content).hexdigest(), {each.id: each for each in checks})
 
 
+Waivers = Mapping[str, str] | Sequence[str]
+"""What is accepted, by its id, and why: a mapping, or ``id=reason`` each."""
+
+
+def read_waivers(given: Waivers) -> dict[str, str]:
+    """Take ``id=reason`` apart; one without a reason is a `UsageError`."""
+    pairs = dict(given) if isinstance(given, Mapping) else dict(each.partition("=")[::2] for each in given)
+    for check, reason in pairs.items():
+        if not check.strip() or not reason.strip():
+            raise UsageError(f"The waiver {check!r} gives no reason.", "Write it as CHECK=REASON.")
+    return {check.strip(): reason.strip() for check, reason in pairs.items()}
+
+
 def run_rules(
     look: Look,
     rules: Rules,
     ids: Sequence[str] = (),
-    waivers: Mapping[str, str] | None = None,
+    waive: Waivers = (),
     by: str = "",
 ) -> list[Finding]:
     """Ask rules, all or the named ones, in the order of the guide.
@@ -93,20 +106,18 @@ def run_rules(
     UsageError
         For an id that is not among them.
     """
-    rules.choose(list(waivers or {}))
+    rules.choose(list(waivers := read_waivers(waive)))
     return [run_check(each, look, waivers, by) for each in rules.choose(ids)]
 
 
-def run_checks(
-    look: Look, ids: Sequence[str] = (), waivers: Mapping[str, str] | None = None, by: str = ""
-) -> list[Finding]:
+def run_checks(look: Look, ids: Sequence[str] = (), waive: Waivers = (), by: str = "") -> list[Finding]:
     """Run checks in the order of the guide; where an environment has rules of its own, by these.
 
     Parameters
     ----------
     ids : sequence of str
         Which; all when empty.
-    waivers : mapping of str to str, optional
+    waive : mapping of str to str, or sequence of ``check=reason``
         Check id to the reason why its finding is accepted.
     by : str
         Who accepts them. A finding that passes needs no waiver and stays a pass.
@@ -116,7 +127,7 @@ def run_checks(
     UsageError
         For an id that does not exist.
     """
-    choose(list(waivers or {}))
+    choose(list(waivers := read_waivers(waive)))
     own: Rules | NotRunError | None = None
     if look.settings.policies:
         try:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from workbench.cli.command import answers
-from workbench.cli.options import waivers
 from workbench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -52,7 +51,7 @@ def _known(checks: list[str], **_: Any) -> None:
 @answers("check", "import_report", "unmask", first=_known)
 def check(wb: Workbench, checks: Sequence[str] = (), waive: Sequence[str] = (), limit: int = 20) -> Answer:
     """Ask what the guide says to check, and show each finding with its section of the guide."""
-    return wb.check(checks, waivers(waive), sample=limit)
+    return wb.check(checks, waive, sample=limit)
 
 
 @answers("audit", "unmask")
@@ -150,7 +149,7 @@ def policies(
     limit: int = 20,
 ) -> Answer:
     """Ask the organisation's own rules, of the folder policies or the starter set, and show who breaks them."""
-    return wb.policies(rules, rules_asked, waivers(waive), sample=limit)
+    return wb.policies(rules, rules_asked, waive, sample=limit)
 
 
 @answers("duplicates", "acting", "unmask")

@@ -19,7 +19,7 @@ import typer
 
 import workbench
 from workbench.cli.command import answers, command, open_as
-from workbench.cli.options import pairs, waivers
+from workbench.cli.options import pairs
 from workbench.cli.output import Advance, banner, progress, stderr
 from workbench.cli.saving import without_outputs
 from workbench.errors import Refused, WorkbenchError, unknown
@@ -49,10 +49,11 @@ def report(
 ) -> Answer:
     """Run a report notebook: an executed notebook, a self-contained HTML file and a JSON verdict."""
     from workbench.answer import Answer
+    from workbench.checks.rules import read_waivers
 
     parameters: dict[str, Any] = {**pairs(parameter, "--parameter", "KEY VALUE")}
     if waive:
-        parameters["waive"] = [f"{check}={reason}" for check, reason in waivers(waive).items()]
+        parameters["waive"] = [f"{check}={reason}" for check, reason in read_waivers(waive).items()]
     result = wb.report(name, parameters, progress=advance)
     files = paths_below([result.html, result.notebook, result.json])
     return Answer(

@@ -219,11 +219,6 @@ def pairs(given: Iterable[str], flag: str, form: str) -> dict[str, str]:
     return taken
 
 
-def waivers(given: Sequence[str]) -> dict[str, str]:
-    """Take ``CHECK=REASON`` apart; a waiver without a reason is a `UsageError`."""
-    return pairs(given, "--waive", "CHECK=REASON")
-
-
 def joined_parameters(arguments: Sequence[str]) -> list[str]:
     """Turn ``-p KEY VALUE`` into ``-p KEY=VALUE``, which is what the option parser can take repeatedly."""
     joined: list[str] = []

@@ -272,7 +272,7 @@ def apply(wb: Workbench, plan_name: str, yes: bool = False, *, advance: Advance)
 def undo(wb: Workbench, plan_name: str, yes: bool = False, *, advance: Advance) -> Answer:
     """Take back what a plan did: plan the reverse, approve it in the operator's name, apply it."""
     from workbench.answer import Answer, Step, many
-    from workbench.explaining import approval_command
+    from workbench.reporting.plans import approval_command
 
     reverse = wb.plan_undo(plan_name)
     if wb.environment.production:

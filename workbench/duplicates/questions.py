@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from shlex import quote
 from typing import Any
@@ -20,6 +21,7 @@ from workbench.duplicates.matching import DEFAULT_THRESHOLD, Model
 from workbench.duplicates.members import FLOOR, duplicate_members, left_uncompared, match_chances
 from workbench.duplicates.pairs import Found, called_same, duplicate_clusters
 from workbench.duplicates.plan import plan_merges
+from workbench.duplicates.probable import pair_to_look_at, probable_finding
 from workbench.duplicates.records import Beside, describe_records, records_beside
 from workbench.duplicates.registrations import split_registrations
 from workbench.duplicates.request import Wanted, requested
@@ -29,6 +31,7 @@ from workbench.murmurant.listings import write_csv
 from workbench.murmurant.schema import as_text
 from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES, EVENT, MEMBER, REGISTRATION
 from workbench.plans.plan import Plan
+from workbench.reporting.charts import cluster_sizes_chart, match_histogram_chart, match_waterfall_chart
 from workbench.reporting.masking import mask
 from workbench.session import Session
 from workbench.statements import Statements
@@ -77,7 +80,7 @@ class Duplicates:
         found = found or [self.find(one, threshold, model) for one in ([entity] if entity else ENTITIES)]
         facts = {"environment": vars(self.wb.environment), "dialect": self.wb.dialect}
         return duplicates_answer(
-            found, facts=facts, unmask=self.wb.shows_people, limit=limit, listing=listing
+            found, threshold, facts=facts, unmask=self.wb.shows_people, limit=limit, listing=listing
         )
 
     @covering
@@ -293,6 +296,7 @@ class Duplicates:
 
 def duplicates_answer(
     found: Sequence[Found],
+    threshold: float,
     *,
     facts: Mapping[str, Any],
     unmask: bool,
@@ -305,7 +309,7 @@ def duplicates_answer(
         _write_listing(listing, found[0])
     parts: dict[str, Part] = {}
     for one in found:
-        parts |= _parts(one, limit or 10)
+        parts |= _parts(one, limit or 10) | (_drawn(one, threshold) if one.entity == MEMBER else {})
     clean, sure = all(one.clean for one in found), next((one for one in found if len(one.sure)), None)
     steps = []
     if listing is not None:
@@ -318,10 +322,23 @@ def duplicates_answer(
     return Answer(
         "Nothing is there more than once." if clean else "",
         parts,
+        [probable_finding(one) for one in found if one.entity == MEMBER],
         next_steps=[*steps, Step("As a page to read", "report duplicates")],
         facts={**facts, **{NOUNS[one.entity]: _facts(one, limit, unmask, environment) for one in found}},
+        sample=0,
         code=int(not clean),
     )
+
+
+def _drawn(found: Found, threshold: float) -> dict[str, Part]:
+    """Draw how probable it all is, why the pair that most needs a look may be one, and how large the clusters are."""
+    if found.not_run:
+        return {}
+    return {
+        "chances": partial(match_histogram_chart, found.chances, threshold),
+        "why": partial(match_waterfall_chart, pair_to_look_at(found.chances, threshold)),
+        "sizes": partial(cluster_sizes_chart, found.clusters),
+    }
 
 
 def _parts(found: Found, limit: int) -> dict[str, Part]:

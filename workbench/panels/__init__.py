@@ -7,7 +7,7 @@ comes back, errors included, in place and in words. Where there is no browser it
 from workbench.panels.corrections import RunPicker, TierCorrection
 from workbench.panels.duplicates import DuplicateReview
 from workbench.panels.mappings import MappingCorrection
-from workbench.panels.panel import Where, opened
+from workbench.panels.panel import opened
 from workbench.panels.plans import PlanReview
 from workbench.panels.preflight import PreflightPanel
 
@@ -18,6 +18,5 @@ __all__ = [
     "PreflightPanel",
     "RunPicker",
     "TierCorrection",
-    "Where",
     "opened",
 ]

@@ -8,22 +8,16 @@ from typing import Any, Literal
 import pandas as pd
 from ipywidgets import Dropdown, HBox, ToggleButtons, VBox, Widget
 
-from workbench import (
-    LevelZero,
-    Plan,
-    Shown,
-    TierReview,
-    Workbench,
-    listed,
-    show,
-    tier_corrections,
-)
+from workbench import LevelZero, Plan, Workbench
 from workbench.panels.controls import WIDE, button, line, tick
 from workbench.panels.panel import Told
 from workbench.panels.plans import Planner
 from workbench.panels.table import MOST, Table
+from workbench.reporting.tables import Shown, listed, show
+from workbench.reporting.tiers import tier_corrections
 from workbench.runs.questions import run_counts, run_summary
 from workbench.tiers.questions import configuration
+from workbench.tiers.review import TierReview
 
 _COLUMNS = [
     "run",

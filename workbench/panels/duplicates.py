@@ -10,13 +10,17 @@ import pandas as pd
 from ipywidgets import HTML, BoundedFloatText, Dropdown, HBox, ToggleButtons, Widget
 from markupsafe import Markup
 
-from workbench import Beside, Found, Plan, Shown, Workbench, not_reviewed, pairs_to_review, show
+from workbench import Plan, Workbench
+from workbench.duplicates.pairs import Found
+from workbench.duplicates.records import Beside
 from workbench.panels.controls import WIDE, button, line
 from workbench.panels.merging import Merging
 from workbench.panels.pairs import WORDS, PairCard
 from workbench.panels.plans import Planner
 from workbench.panels.table import MOST
 from workbench.panels.work import Advance
+from workbench.reporting.beside import not_reviewed, pairs_to_review
+from workbench.reporting.tables import Shown, show
 
 _ENTITIES = {"Members": "Member", "Events": "Event", "Registrations": "Registration"}
 _ALL, _OPEN = "every pair", "not reviewed yet"

@@ -10,23 +10,15 @@ import pandas as pd
 from ipywidgets import HTML, HBox, VBox, Widget
 from markupsafe import Markup
 
-from workbench import (
-    MappingFindings,
-    Plan,
-    Shown,
-    Workbench,
-    listed,
-    mapping_circles,
-    mapping_corrections,
-    prose,
-    show,
-    visible,
-)
+from workbench import Plan, Workbench
+from workbench.mappings.problems import MappingFindings
 from workbench.mappings.questions import mapping_table, summary
 from workbench.panels.controls import button, line, tick
 from workbench.panels.panel import Told
 from workbench.panels.plans import Planner
 from workbench.panels.table import Search, Table
+from workbench.reporting.mappings import mapping_circles, mapping_corrections
+from workbench.reporting.tables import Shown, listed, prose, show, visible
 
 _WRONG = ["mapping_key", "problem", "how_surely", "contact", "person", "title", "should_be_id"]
 _FOUND = ["mapping_key", "first_name", "last_name", "email", "title", "start", "leads_to_id", "should_be_id"]

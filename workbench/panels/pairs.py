@@ -12,17 +12,14 @@ from ipywidgets import HTML, Accordion, HBox, VBox
 from markupsafe import Markup
 from traitlets import List, Unicode
 
-from workbench import (
-    Beside,
-    Found,
-    Workbench,
-    match_waterfall_chart,
-    pair_evidence,
-    records_side_by_side,
-    show_figure,
-)
+from workbench import Workbench
+from workbench.duplicates.pairs import Found
+from workbench.duplicates.records import Beside
 from workbench.panels.controls import button, line
 from workbench.panels.panel import Told
+from workbench.reporting.beside import pair_evidence, records_side_by_side
+from workbench.reporting.charts import match_waterfall_chart
+from workbench.reporting.drawing import show_figure
 
 WORDS = {
     "s": ("same", "check", "They are one (s)"),

@@ -14,10 +14,11 @@ from ipywidgets import HTML, Button, HBox, VBox, Widget
 from markupsafe import Markup
 from traitlets import Unicode
 
-from workbench import Shown, Workbench, WorkbenchError, looked_at, open_workbench, prose, visible
+from workbench import Workbench, WorkbenchError, open_workbench
 from workbench.panels.controls import button, tick
 from workbench.panels.table import Table
 from workbench.panels.work import Work
+from workbench.reporting.tables import Shown, prose, visible
 
 PEOPLE = "Show names, addresses and numbers of people"
 """The switch of every panel."""
@@ -92,19 +93,6 @@ class Panel(VBox):
             "text/html": shown.html,
             "text/plain": shown.text,
         }
-
-
-class Where(Panel):
-    """Says which environment one is in, in a banner that is red on production, and how it is looked at."""
-
-    def __init__(self, wb: Workbench) -> None:
-        told = Told()
-        super().__init__(wb, "This is the database you look at", [told], switch=False)
-        told.tell(self.static)
-
-    def static(self) -> Shown:
-        """Return the same facts."""
-        return looked_at(self.wb)
 
 
 class Chooser(Panel):

@@ -13,44 +13,25 @@ from ipywidgets import HTML, HBox, Tab, VBox, Widget
 from markupsafe import Markup
 from traitlets import Unicode
 
-from workbench import (
-    LevelZero,
-    Plan,
-    ReportResult,
-    Review,
-    Shown,
-    Workbench,
-    WorkbenchError,
-    plan_affected,
-    plan_answer,
-    plan_changes,
-    plan_checks,
-    plan_conflicts,
-    plan_conservation,
-    plan_kept,
-    plan_summary,
-    plan_unresolved,
-    plan_values,
-    review_plan,
-    show,
-)
+from workbench import LevelZero, Plan, Workbench, WorkbenchError
 from workbench.panels.controls import button, line
 from workbench.panels.panel import Chooser
 from workbench.panels.work import Advance
+from workbench.reporting.plans import QUESTION, WENT, Review
+from workbench.reporting.runner import ReportResult
+from workbench.reporting.tables import Shown, show
 
-_PARTS: dict[str, tuple[str, tuple[Callable[[Review], Shown], ...]]] = {
-    "In short": ("", (plan_summary, plan_checks)),
-    "What changes": (
-        "",
-        (lambda review: show(plan_changes(review.plan), "Rows by table"), plan_values, plan_conservation),
-    ),
-    "Who is affected": ("", (plan_affected,)),
-    "Kept": ("kept", (plan_kept,)),
-    "Conflicts": ("conflicts", (plan_conflicts,)),
-    "Undecided": ("unresolved", (plan_unresolved,)),
+_PARTS = {
+    "In short": ("", ("plan", "checked")),
+    "What changes": ("", ("changes", "values", "conservation")),
+    "Who is affected": ("", ("members", "events", "registrations")),
+    "Kept": ("kept", ("kept", "kept_rows")),
+    "Conflicts": ("conflicts", ("conflicts",)),
+    "Undecided": ("unresolved", ("unresolved", "unresolved_rows")),
 }
-"""The tabs: which of the plan's counts stands in the title, and what is shown."""
+"""The tabs: which of the plan's counts stands in the title, and which parts of its answer are shown."""
 
+_ANSWER = Markup('<p class="wb-answer wb-{}">{} <strong>{}</strong></p>')
 _DIGEST = Markup(
     '<dl><dt>Plan</dt><dd class="wb-id">{}</dd><dt>State</dt><dd class="wb-state">{}, {}</dd>'
     '<dt>Digest</dt><dd class="wb-id wb-copy">{}</dd></dl>'
@@ -131,26 +112,27 @@ class PlanReview(Chooser):
         if plans is not None:
             self.table.show(plans.iloc[::-1])
 
-    def known(self, keys: list[str]) -> tuple[Review, list[str]] | None:
+    def known(self, keys: list[str]) -> Review | None:
         """Read a plan beside the database."""
-        if not keys:
-            return None
-        review = review_plan(self.wb, keys[0])
-        return review, ["\n".join(part(review).html for part in parts) for _, parts in _PARTS.values()]
+        return self.wb.report.review(keys[0]) if keys else None
 
-    def tell(self, known: tuple[Review, list[str]] | None) -> None:
+    def tell(self, review: Review | None) -> None:
         """Show the plan."""
-        review, parts = known or (None, [])
         if review is None or review.plan.id != self.plan:
             self._page.value = ""  # it is another plan's
         self._review = review
         self._seen.layout.display = "" if review else "none"
         if review is None:
             return
-        for number, ((title, (counted, _)), part) in enumerate(zip(_PARTS.items(), parts, strict=True)):
-            self._tabs.children[number].value = part
+        for number, (title, (counted, names)) in enumerate(_PARTS.items()):
+            shown = [part.html for part in review.answer.only(*names).shown()]
+            self._tabs.children[number].value = "\n".join(shown) or '<p class="wb-note">Nothing.</p>'
             self._tabs.set_title(number, f"{title} ({review.facts[counted]:,})" if counted else title)
-        self._answer.value = plan_answer(review).html
+        went = review.state in WENT  # whether it can be approved is the question no more
+        verdict = self.wb.report.conclude(QUESTION, review.findings)
+        said = f"It was {review.state}: {review.detail}." if went else verdict.facts["headline"]
+        tone = "pass" if went else verdict.status.replace(" ", "-")
+        self._answer.value = _ANSWER.format(tone, review.answer.text(review.answer.headline), said)
         self._digest.value = _DIGEST.format(self.plan, review.state, review.detail, review.plan.digest)
         if self._leads:
             self._leads = False

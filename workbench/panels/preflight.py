@@ -10,20 +10,13 @@ import pandas as pd
 from ipywidgets import HTML, HBox, VBox, Widget
 from markupsafe import Markup
 
-from workbench import (
-    Preflight,
-    Shown,
-    Workbench,
-    WorkbenchError,
-    in_short,
-    mask_text,
-    prose,
-    show,
-    visible,
-)
+from workbench import Workbench, WorkbenchError
+from workbench.migration.preflight import Preflight
 from workbench.panels.controls import button, line
 from workbench.panels.panel import Chooser
 from workbench.panels.work import Advance
+from workbench.reporting.masking import mask_text
+from workbench.reporting.tables import Shown, prose, show, visible
 
 _Word = Literal["attested", "waived", "withdrawn"]
 _WORDS: dict[str, tuple[_Word, str, str, str]] = {
@@ -92,7 +85,7 @@ class PreflightPanel(Chooser):
     def lay_out(self, found: Preflight) -> None:
         """Show the checklist."""
         self.found = found
-        self._answer.value = in_short(found.findings, self.title).html
+        self._answer.value = self.wb.report.conclude(self.title, found.findings).shown.html
         self.table.show(_told(found, self.wb.session.shows_people))
 
     def redraw(self) -> None:

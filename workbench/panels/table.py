@@ -10,9 +10,11 @@ from ipywidgets import HTML, HBox, VBox
 from itables.widget import ITable
 from markupsafe import Markup
 
-from workbench import Workbench, heading, mask, text_of
+from workbench import Workbench
 from workbench.panels.controls import button, line
 from workbench.panels.work import Work
+from workbench.reporting.masking import mask
+from workbench.reporting.tables import heading, text_of
 
 MOST = 2_000
 """Rows that are sent to the browser; who looks for more asks the database."""

@@ -12,7 +12,8 @@ from ipywidgets import HTML, IntProgress, VBox
 from markupsafe import Markup
 from traitlets import Bool
 
-from workbench import WorkbenchError, prose, visible
+from workbench import WorkbenchError
+from workbench.reporting.tables import prose, visible
 
 Result = TypeVar("Result")
 Advance = Callable[[str, int, int], None]

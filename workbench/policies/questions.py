@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from workbench.answer import Answer, findings_answer
 from workbench.checks import Finding
 from workbench.checks.finding import SAMPLE
-from workbench.checks.rules import Rules, read_rules, run_rules
+from workbench.checks.rules import Rules, Waivers, read_rules, run_rules
 from workbench.covering import answering, covering
 from workbench.plans.plan import Plan
 from workbench.policies.plan import plan_policies
@@ -27,7 +27,7 @@ class Policies:
         self,
         rules: str | Path | None = None,
         ids: Sequence[str] = (),
-        waive: Mapping[str, str] | None = None,
+        waive: Waivers = (),
         sample: int = SAMPLE,
     ) -> Answer:
         """Ask the rules, all or the named ones, on one state of the database.
@@ -38,7 +38,7 @@ class Policies:
             A folder of rules; else the environment's own, else the starter set.
         ids : sequence of str
             Which of them; all when empty.
-        waive : mapping of str to str, optional
+        waive : mapping of str to str, or sequence of ``rule=reason``
             Rule to the reason why its finding is accepted.
         sample : int
             The most rows of a finding; its count is of all.
@@ -62,7 +62,7 @@ class Policies:
         self,
         rules: str | Path | None = None,
         ids: Sequence[str] = (),
-        waive: Mapping[str, str] | None = None,
+        waive: Waivers = (),
         sample: int = SAMPLE,
     ) -> list[Finding]:
         """Ask the rules, as the call does; return the findings alone."""

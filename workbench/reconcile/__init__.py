@@ -18,8 +18,8 @@ from workbench.hints import on_environment
 from workbench.murmurant.exports import read_export_files
 from workbench.murmurant.spellings import CONCEPT_OF
 from workbench.reconcile.comparison import Reconciliation, compare
-from workbench.reporting.drawing import BLUE, GREY, ORANGE, RED, stacked_bars
-from workbench.reporting.drawing import Part as Bar
+from workbench.reporting.drawing import BLUE, GREY, ORANGE, RED, Bar, bars
+from workbench.reporting.drawing import Part as BarPart
 from workbench.session import Session
 from workbench.settings import ReconcileSettings
 
@@ -161,9 +161,10 @@ def _findings(found: Reconciliation) -> Iterator[Finding]:
 
 def _chart(counts: pd.DataFrame) -> Figure:
     """Draw of each entity how many are in both, missing, left out by design, and here only."""
-    bars = [
-        Bar(_TITLES.get(name, "In both").lower(), colour, hatch) for name, (colour, hatch) in _BARS.items()
+    parts = [
+        BarPart(_TITLES.get(name, "In both").lower(), colour, hatch)
+        for name, (colour, hatch) in _BARS.items()
     ]
     known = counts[counts["export"].notna()].to_dict("records")
-    rows = [(CONCEPT_OF[row["entity"]], [int(row[name]) for name in _BARS]) for row in known]
-    return stacked_bars(rows, bars, "Export and database", "records")
+    rows = [Bar(CONCEPT_OF[row["entity"]], [int(row[name]) for name in _BARS]) for row in known]
+    return bars(rows, parts, "Export and database", "records")

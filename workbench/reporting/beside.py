@@ -13,8 +13,7 @@ from workbench.duplicates.pairs import Found
 from workbench.duplicates.records import Beside
 from workbench.reporting.charts import COMPARED
 from workbench.reporting.masking import DOTS, mask
-from workbench.reporting.summaries import listed
-from workbench.reporting.tables import DASH, LONGEST, Shown, heading, text_of
+from workbench.reporting.tables import DASH, LONGEST, Shown, heading, listed, text_of
 
 _BEFORE = 24  # characters shown before the first difference of long texts
 _WORTH_TELLING = 0.05  # bits

@@ -1,16 +1,18 @@
-"""The charts of the subjects: a frame in, a matplotlib figure out, by the five kinds of `drawing`."""
+"""The charts of the subjects: a frame in, a matplotlib figure out, by the kinds of `drawing`."""
 
 from __future__ import annotations
 
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from workbench.duplicates.matching import OFFER_THRESHOLD
 from workbench.mappings.identity import SURE
 from workbench.murmurant.importers import ACTIONS
 from workbench.murmurant.spellings import ENTITIES
+from workbench.plans.plan import OPERATIONS
 from workbench.reporting.drawing import (
     BLUE,
     GREEN,
@@ -21,14 +23,12 @@ from workbench.reporting.drawing import (
     SKY,
     Bar,
     Cell,
-    Moment,
     Part,
     Span,
     bars,
     described,
     heat_map,
     histogram,
-    stacked_bars,
     time_line,
 )
 from workbench.tiers.review import CORRECTABLE, RIGHT
@@ -36,17 +36,16 @@ from workbench.tiers.review import CORRECTABLE, RIGHT
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_STATUSES = {
-    "completed": GREEN, "incomplete": ORANGE, "interrupted": ORANGE, "failed": RED, "unknown": GREY,
-}  # fmt: skip
-_OPERATIONS = {"delete": (RED, "deleted"), "update": (BLUE, "updated"), "insert": (GREEN, "inserted")}
+_STATUSES = {"completed": GREEN, "incomplete": ORANGE, "interrupted": ORANGE, "failed": RED}
 _CHANGES = (Part("added", GREEN), Part("changed", BLUE, "//"), Part("removed", RED, ".."))
-_WAYS = (
-    ("rows_reverted", "rows put right", BLUE, ""),
-    ("work_lost", "people's work lost", RED, "//"),
-    ("references_at_risk", "references at risk", ORANGE, ".."),
-)
-_REHEARSED = {"fresh": (GREEN, "-"), "stale": (ORANGE, ":"), "failed": (RED, "--"), "none": (RED, "-"), "unknown": (GREY, ":")}  # fmt: skip
+_OPERATIONS = (Part("deleted", RED, ".."), Part("updated", BLUE, "//"), Part("inserted", GREEN))
+_DONE = [Part(action, colour) for action, colour in zip(ACTIONS, (GREEN, ORANGE, SKY, GREY, RED, RED, GREY), strict=True)]  # fmt: skip
+_WAYS = {
+    "rows_reverted": Part("rows put right", BLUE),
+    "work_lost": Part("people's work lost", RED, "//"),
+    "references_at_risk": Part("references at risk", ORANGE, ".."),
+}
+_REHEARSED = {"fresh": (GREEN, "-"), "stale": (ORANGE, ":"), "failed": (RED, "--"), "none": (RED, "-")}
 
 NOBODY_SAYS, HAVE_NONE, REST = "not known", "none", "others"
 """Where no tier is expected, where a member has none, and what the smallest tiers are summed under."""
@@ -69,13 +68,16 @@ COMPARED = {
 
 def tier_chart(frame: pd.DataFrame) -> Figure:
     """Draw the members in each tier (``kind``, ``code``, ``members``: see `tier_distribution`)."""
-    kind = str(frame["kind"].iloc[0]) if len(frame) else "tier"
-    total = int(frame["members"].sum())
+    kind, total = next(iter(frame["kind"]), "tier"), max(int(frame["members"].sum()), 1)
     rows = [
-        Bar(_code(code), int(n), f"{int(n):,} ({int(n) / total:.0%})" if total else "0", RED if pd.isna(code) else BLUE)
-        for code, n in zip(frame["code"], frame["members"], strict=True)
-    ]  # fmt: skip
-    return bars(rows, f"Members by membership {kind}", "members")
+        Bar(
+            "none" if none else str(code),
+            (0, count) if none else (count, 0),
+            f"{count:,} ({count / total:.0%})",
+        )
+        for code, count, none in zip(frame["code"], frame["members"], frame["code"].isna(), strict=True)
+    ]
+    return bars(rows, (Part("", BLUE), Part("", RED, "//")), f"Members by membership {kind}", "members")
 
 
 def tier_matrix_chart(frame: pd.DataFrame, kind: str = "tier") -> Figure:
@@ -105,24 +107,23 @@ def tier_matrix_chart(frame: pd.DataFrame, kind: str = "tier") -> Figure:
             cells.items(), key=lambda cell: (cell[1].kind != "wrong", -cell[1].number, cell[0])
         )
     ]
-    return described(
-        figure, f"{wrong:,} members are not in the {kind} of their level. " + "; ".join(told[:12]), told
-    )
+    words = f"{wrong:,} members are not in the {kind} of their level. " + "; ".join(told[:12])
+    return described(figure, words, told)
 
 
 def counts_chart(frame: pd.DataFrame) -> Figure:
     """Draw how many rows were found, and mark how many there should be (``table``, ``found``, ``expected``)."""
     rows = []
-    for name, count, expected in zip(frame["table"], frame["found"], frame["expected"], strict=True):
+    for name, count, expected in frame[["table", "found", "expected"]].itertuples(index=False):
         known = not pd.isna(expected)
-        off = int(count) - int(expected) if known else 0
-        words = f"{int(count):,}" + (f", {int(expected):,} expected" if known else "")
-        mark = float(expected) if known else None
-        words += f" ({off:+,})" if off else ""
-        rows.append(Bar(str(name), int(count), words, RED if off else BLUE, mark=mark))
+        off = int(count - expected) if known else 0
+        words = f"{count:,}{f', {expected:,} expected' if known else ''}{f' ({off:+,})' if off else ''}"
+        rows.append(
+            Bar(name, (0, count) if off else (count, 0), words, mark=float(expected) if known else None)
+        )
     known = bool(frame["expected"].notna().any())
     unit = f"rows; {'the black mark is what was' if known else 'nobody said how many were'} expected"
-    return bars(rows, "Rows per table", unit, room=0.45)
+    return bars(rows, (Part("", BLUE), Part("", RED)), "Rows per table", unit)
 
 
 def runs_chart(frame: pd.DataFrame, highlight: str = "") -> Figure:
@@ -139,11 +140,10 @@ def runs_chart(frame: pd.DataFrame, highlight: str = "") -> Figure:
     starts, ends = _moments(frame["started"]), _moments(frame["finished"])
     rows = []
     columns = (frame[name] for name in ("run", "mode", "status", "duration"))
-    for run, mode, status, duration, start, end in zip(*columns, starts, ends, strict=True):
-        words = f"{status}{', dry run' if mode == 'dry' else ''}{_lasting(duration)}"
-        moments = (Moment(end, ""), Moment(start, filled=mode != "dry"))
-        marked = ("▶ " if run == highlight else "") + str(run)
-        rows.append(Span(marked, moments, words, _STATUSES.get(str(status), GREY)))
+    for run, mode, status, seconds, start, end in zip(*columns, starts, ends, strict=True):
+        words = f"{status}{', dry run' if mode == 'dry' else ''}{_lasting(seconds)}"
+        name, colour = f"{'▶ ' if run == highlight else ''}{run}", _STATUSES.get(status, GREY)
+        rows.append(Span(name, start, start if np.isnan(start) else end, words, colour, hollow=mode == "dry"))
     return time_line(rows, "Import runs, and how they ended", "an empty ring is a dry run")
 
 
@@ -154,10 +154,9 @@ def rehearsals_chart(frame: pd.DataFrame) -> Figure:
     rows = []
     columns = (frame[name] for name in ("run", "hours_before", "rehearsed"))
     for run, hours, judged, start, dry in zip(*columns, starts, dry_starts, strict=True):
-        colour, line = _REHEARSED.get(str(judged), (GREY, ":"))
-        live = Moment(start, "o" if judged == "fresh" else "X", 34 if judged == "fresh" else 60)
-        moments = (Moment(dry, size=90, filled=False), live)
-        rows.append(Span(str(run), moments, _rehearsed(str(judged), hours), colour, line))
+        (colour, line), dry = _REHEARSED.get(judged, (GREY, ":")), start if np.isnan(start) else dry
+        mark = "o" if judged == "fresh" else "X"
+        rows.append(Span(run, dry, start, _rehearsed(judged, hours), colour, line, ("o", mark), hollow=True))
     legend = "ring: dry run; dot: live run; cross: a live run to look at"
     return time_line(rows, "Live runs, and the dry runs before them", legend)
 
@@ -165,23 +164,17 @@ def rehearsals_chart(frame: pd.DataFrame) -> Figure:
 def actions_chart(tally: pd.DataFrame) -> Figure:
     """Draw what a run did: records by entity and action (``entity``, ``action``, ``records``: see `RunRecords`)."""
     sums = tally.groupby(["entity", "action"])["records"].sum().to_dict()
-    colours = dict(zip(ACTIONS, (GREEN, ORANGE, SKY, GREY, RED, RED, GREY), strict=True))
-    rows = [
-        Bar(f"{entity} {action}", int(sums[entity, action]), f"{int(sums[entity, action]):,}", colours[action])
-        for entity in ENTITIES
-        for action in ACTIONS
-        if sums.get((entity, action))
-    ]  # fmt: skip
-    return bars(rows, "What the run did", "records")
+    rows = [Bar(entity, [int(sums.get((entity, action), 0)) for action in ACTIONS]) for entity in ENTITIES]
+    return bars([row for row in rows if any(row.counts)], _DONE, "What the run did", "records", room=1.0)
 
 
 def changes_chart(frame: pd.DataFrame) -> Figure:
     """Draw how many rows of each table a plan changes (``table``, ``operation``, ``rows``: see `plan_changes`)."""
-    rows = []
-    for table, operation, count in zip(frame["table"], frame["operation"], frame["rows"], strict=True):
-        colour, done = _OPERATIONS.get(str(operation), (GREY, "changed"))
-        rows.append(Bar(str(table), int(count), f"{int(count):,} {done}", colour))
-    return bars(rows, "Rows that would change", "rows", room=0.25)
+    counts: dict[str, dict[str, int]] = {}
+    for table, operation, count in frame.itertuples(index=False):
+        counts.setdefault(table, {})[operation] = int(count)
+    rows = [Bar(table, [of.get(name, 0) for name in OPERATIONS]) for table, of in counts.items()]
+    return bars(rows, _OPERATIONS, "Rows that would change", "rows")
 
 
 def differences_chart(frame: pd.DataFrame) -> Figure:
@@ -203,15 +196,13 @@ def ways_chart(frame: pd.DataFrame) -> Figure:
         timed = "" if pd.isna(row["minutes"]) or not row["possible"] else f", {int(row['minutes'])} min"
         name = f"{'→ ' if row['recommended'] else ''}{row['way']}{timed}"
         if not row["possible"]:
-            rows.append(Bar(name, 0, "not possible here", GREY))
+            rows.append(Bar(name, (0, 0, 0), "not possible here"))
             continue
-        for column, words, colour, hatch in _WAYS:
-            unknown = pd.isna(row[column])
-            count = 0 if unknown else int(row[column])
-            rows.append(
-                Bar(name, count, f"{'not known' if unknown else f'{count:,}'} {words}", colour, hatch=hatch)
-            )
-    return bars(rows, "The ways out, side by side", "rows", room=0.35)
+        for place, (column, part) in enumerate(_WAYS.items()):
+            count = 0 if pd.isna(row[column]) else int(row[column])
+            words = f"{'not known' if pd.isna(row[column]) else f'{count:,}'} {part.name}"
+            rows.append(Bar(name, [count * (place == at) for at in range(len(_WAYS))], words))
+    return bars(rows, list(_WAYS.values()), "The ways out, side by side", "rows")
 
 
 def mapping_scores_chart(problems: pd.DataFrame) -> Figure:
@@ -219,24 +210,24 @@ def mapping_scores_chart(problems: pd.DataFrame) -> Figure:
     scores = problems["score"].dropna().astype(float).to_numpy()
     unit = "probability that the record is the wrong one (1 is a fact, not a judgement)"
     figure = histogram(scores, "How surely they are wrong", unit, "problems", {SURE: f"sure from {SURE:.0%} on"}, (BLUE, RED))  # fmt: skip
-    unknown, sure = int(problems["score"].isna().sum()), int((scores >= SURE).sum())
+    sure, unknown = int((scores >= SURE).sum()), len(problems) - len(scores)
     words = (
         f"{len(problems):,} problems: {sure:,} sure, {len(scores) - sure:,} doubtful, {unknown:,} not known"
     )
-    return described(figure, words, list(scores) or ([unknown] if unknown else []))
+    return described(figure, words, list(scores) or [unknown] * bool(unknown))
 
 
 def match_histogram_chart(chances: pd.DataFrame, threshold: float) -> Figure:
     """Draw how many pairs are how probably one person (``probability``); from the threshold on they are listed."""
     chance = chances["probability"].astype(float).to_numpy()
-    lines = {threshold: f"listed from {threshold:.0%} on"}
-    lines |= {OFFER_THRESHOLD: f"sure from {OFFER_THRESHOLD:.0%} on"}
+    lines = {
+        threshold: f"listed from {threshold:.0%} on",
+        OFFER_THRESHOLD: f"sure from {OFFER_THRESHOLD:.0%} on",
+    }
     unit = "probability; pairs below 5% are not drawn"
     figure = histogram(chance, "How probably two members are one person", unit, "pairs", lines, (GREY, BLUE))
-    listed = int((chance >= threshold).sum())
-    return described(
-        figure, f"{len(chance):,} pairs of members, {listed:,} of them probably one person", list(chance)
-    )
+    words = f"{len(chance):,} pairs of members, {(chance >= threshold).sum():,} of them probably one person"
+    return described(figure, words, list(chance))
 
 
 def match_waterfall_chart(pair: pd.Series[Any] | None) -> Figure:
@@ -247,37 +238,36 @@ def match_waterfall_chart(pair: pd.Series[Any] | None) -> Figure:
     pair : pandas.Series or None
         A row of `match_members`, with its ``weight_`` columns in bits; None draws nothing.
     """
-    rows, total = list[Bar](), 0.0
+    rows, total, title = list[Bar](), 0.0, "Why two members match"
     for name, words in COMPARED.items() if pair is not None else ():
         worth = float(pair.get(f"weight_{name}", 0))  # type: ignore[union-attr]
         if abs(worth) >= 0.005:
-            rows.append(Bar(words, worth, f"{worth:+.1f}", GREEN if worth > 0 else RED, start=total))
+            rows.append(Bar(words, (max(worth, 0), min(worth, 0), 0), f"{worth:+.1f}", start=total))
             total += worth
-    title = "Why two members match"
     if pair is not None:
-        rows.append(Bar("all together", total, f"{total:+.1f} bits: {float(pair['probability']):.1%}"))
+        rows.append(
+            Bar("all together", (0, 0, total), f"{total:+.1f} bits: {float(pair['probability']):.1%}")
+        )
         title = f"Why {str(pair['left'])[:8]}… and {str(pair['right'])[:8]}… match"
-    return bars(rows, title, "bits of evidence (each doubles the odds; 0 is even chances)")
+    unit = "bits of evidence (each doubles the odds; 0 is even chances)"
+    return bars(rows, (Part("for it", GREEN), Part("against it", RED, ".."), Part("sum", BLUE)), title, unit)
 
 
 def cluster_sizes_chart(clusters: pd.DataFrame) -> Figure:
     """Draw how many clusters have how many records (``size``, ``offered``)."""
     sure = Counter(clusters["size"][clusters["offered"].astype(bool)].tolist())
     every = Counter(clusters["size"].tolist())
-    rows = [(f"{size} records", (sure[size], every[size] - sure[size])) for size in sorted(every)]
-    figure = stacked_bars(
-        rows, (Part("sure", BLUE), Part("to look at", SKY, "///")), "How many records belong together", "clusters"
-    )  # fmt: skip
-    told = [f"{sum(counts):,} of {name} ({counts[0]:,} sure)" for name, counts in rows]
-    return described(figure, "Clusters: " + "; ".join(told), told)
+    rows = [Bar(f"{size} records", (sure[size], every[size] - sure[size])) for size in sorted(every)]
+    parts = (Part("sure", BLUE), Part("to look at", SKY, "///"))
+    return bars(rows, parts, "How many records belong together", "clusters")
 
 
 def _changed(frame: pd.DataFrame, names: str, title: str) -> Figure:
     changes = [part.name for part in _CHANGES]
     frame = frame.assign(total=frame[changes].sum(axis=1))
     frame = frame[frame["total"] > 0].sort_values(["total", names], ascending=[False, True])
-    rows = [(str(row[names]), [int(row[name]) for name in changes]) for row in frame.to_dict("records")]
-    return stacked_bars(rows, _CHANGES, title, "rows")
+    rows = [Bar(str(row[names]), [int(row[name]) for name in changes]) for row in frame.to_dict("records")]
+    return bars(rows, _CHANGES, title, "rows")
 
 
 def _cells(frame: pd.DataFrame) -> dict[tuple[str, str], Cell]:
@@ -306,10 +296,6 @@ def _cells(frame: pd.DataFrame) -> dict[tuple[str, str], Cell]:
     return cells
 
 
-def _code(code: Any) -> str:
-    return "none" if pd.isna(code) else str(code)
-
-
 def _moments(column: pd.Series[Any]) -> list[float]:
     """Return moments as matplotlib counts them, all at once; NaN where one is not known."""
     from matplotlib.dates import date2num
@@ -318,19 +304,22 @@ def _moments(column: pd.Series[Any]) -> list[float]:
 
 
 def _lasting(seconds: Any) -> str:
-    if seconds is None or pd.isna(seconds):
+    if pd.isna(seconds):
         return ""
     return f", {float(seconds):,.0f} s" if seconds < 120 else f", {float(seconds) / 60:,.0f} min"
 
 
 def _rehearsed(judged: str, hours: Any) -> str:
-    if judged == "none":
-        return "no dry run before it"
     ago = (
-        "" if pd.isna(hours) else f"{hours:,.0f} h before" if hours >= 1 else f"{hours * 60:,.0f} min before"
+        ""
+        if pd.isna(hours)
+        else f" {hours:,.0f} h before"
+        if hours >= 1
+        else f" {hours * 60:,.0f} min before"
     )
     return {
-        "fresh": f"dry run {ago}",
-        "stale": f"dry run {ago}: too long",
-        "failed": f"dry run {ago}, which failed",
+        "none": "no dry run before it",
+        "fresh": f"dry run{ago}",
+        "stale": f"dry run{ago}: too long",
+        "failed": f"dry run{ago}, which failed",
     }.get(judged, "nobody knows when its dry run was")

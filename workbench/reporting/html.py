@@ -10,7 +10,7 @@ from typing import Any
 from nbconvert import HTMLExporter
 from nbformat import NotebookNode
 
-from workbench.reporting.tables import symbol_of, visible
+from workbench.reporting.tables import visible
 
 TEMPLATE = Path(__file__).parent / "template"
 _TO_A_NOTEBOOK = re.compile(r'<a href="[^":]+\.ipynb">(.*?)</a>')
@@ -35,16 +35,13 @@ def to_html(notebook: NotebookNode, verdict: dict[str, Any], title: str, failed:
     str
         A page with no script, whose security policy forbids it to fetch anything.
     """
-    status = "not run" if failed else str(verdict.get("status", "not run"))
-    headline = "This report did not finish" if failed else verdict.get("headline", "There is no verdict")
-    facts = {"title": title, "verdict": verdict, "status": status, "symbol": symbol_of(status)}
     exporter = HTMLExporter(  # type: ignore[no-untyped-call, unused-ignore]
         template_name=TEMPLATE.name,
         extra_template_basedirs=[str(TEMPLATE.parent)],
         exclude_anchor_links=True,
         filters={"unstyled": _unstyled, "unlinked": _unlinked, "escape_text": _escaped},
     )
-    resources = {"report": {**facts, "headline": headline, "failed": failed}}
+    resources = {"report": {"title": title, "verdict": verdict, "failed": failed}}
     page, _ = exporter.from_notebook_node(notebook, resources=resources)
     return str(page)
 

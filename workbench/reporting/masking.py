@@ -76,12 +76,16 @@ _DOCUMENTED = {
 # fmt: on
 
 _KIND_OF: dict[str, Kind] = {word: kind for kind, words in _PERSONAL.items() for word in words}
-_VALUES = {"export", "here", "before", "run", "now"}
+_VALUES = {"export", "here", "before", "run", "now", "would_be", "after_import"}
 """What values are called in a frame whose rows name the field they are of, in ``field`` or ``column``."""
 
+NOT_KNOWN = "not known"
+"""What a plan writes for a value that nobody wrote down."""
+
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\d([ T]\d\d:\d\d(:\d\d(\.\d+)?)?( ?(UTC|Z|[+-]\d\d(:?\d\d)?))?)?")
 _PLAIN = re.compile(
     r"\W*\d[\d,]{0,5}(\.\d+)?\W*|true|false|[0-9a-f]{64}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
-    r"|\d{4}-\d\d-\d\d([ T]\d\d:\d\d(:\d\d(\.\d+)?)?( ?(UTC|Z|[+-]\d\d(:?\d\d)?))?)?|\W*"
+    rf"|{_MOMENT.pattern}|\W*"
 )
 """Text that is nobody's in any column: a small number, a digest, an id, a moment."""
 
@@ -202,8 +206,10 @@ def _mask_document(value: Any, key: str = "") -> Any:
 
 
 def _mask_value(kind: Kind | None, value: str) -> str:
-    if DOTS in value:
-        return value  # masked before
+    if DOTS in value or value == NOT_KNOWN:
+        return value  # masked before, or nobody's
+    if kind == "name" and _MOMENT.fullmatch(value):
+        return value  # "lastContactSync" holds a moment, and nobody is called by one
     if not value.strip():
         return value if len(value) <= 2 else DOTS
     if kind == "email" and "@" in value:

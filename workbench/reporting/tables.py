@@ -6,7 +6,7 @@ import json
 import numbers
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import date, datetime
 from functools import cache
 from pathlib import Path
@@ -136,6 +136,15 @@ def table(
     return Shown(html, "\n".join(filter(None, [caption, plain.to_string(index=False), cut])))
 
 
+def listed(facts: Mapping[str, str]) -> Shown:
+    """Show facts, each under what it is about."""
+    items = Markup("").join(
+        Markup("<dt>{}</dt><dd>{}</dd>").format(what, visible(fact)) for what, fact in facts.items()
+    )
+    text = "\n".join(f"{what}: {visible(fact)}" for what, fact in facts.items())
+    return Shown(Markup('<dl class="wb-facts">{}</dl>').format(items), text)
+
+
 def heading(column: object) -> str:
     """Return a column's name as people write it: ``wa_id`` is ``WA id``."""
     words = [_SPELLED.get(word, word) for word in words_of(column)] or [visible(str(column))]
@@ -180,11 +189,6 @@ def status_mark(status: str) -> Markup:
 def prose(text: str, environment: str = DEFAULT) -> Markup:
     """Return a sentence with the commands in it, `between backticks`, set as code; they ask an environment."""
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(aim(text, environment)))))
-
-
-def symbol_of(status: str) -> str:
-    """Return a status's symbol."""
-    return _MARKS.get(status, ("?", ""))[0]
 
 
 def _is_invisible(each: str) -> bool:

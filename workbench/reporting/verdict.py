@@ -1,24 +1,26 @@
-"""The verdict: what a report found, for machines; and the notebook's last word, for people."""
+"""The verdict: what a report found, for machines; and its first screen, for people."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any, Protocol
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from markupsafe import Markup
 
+from workbench.answer import Answer
 from workbench.checks.finding import Finding, Status, section
-from workbench.database.connection import Identity
-from workbench.database.environment import Environment
 from workbench.reporting.masking import mask_text
-from workbench.reporting.tables import Shown, status_mark, visible
+from workbench.reporting.tables import Shown, prose, status_mark, visible
+from workbench.session import Session
 
 MIME = "application/vnd.murmurant.verdict+json"
 """How the verdict travels from the kernel: as an output, so that no side file is needed."""
 
 WORST_FIRST: tuple[Status, ...] = ("fail", "not run", "warn", "waived", "pass")
+FIRST = 3
+"""How many things to do are on the first screen."""
 
 _ANSWERS: dict[str, str] = {
     "pass": "Yes.",
@@ -36,75 +38,55 @@ _WORDS: dict[str, str] = {
 }
 
 
-class State(Protocol):
-    """What a report says of the database that it looked at."""
-
-    @property
-    def environment(self) -> Environment:
-        """Name, kind and address."""
-
-    @property
-    def identity(self) -> Identity:
-        """Which database it is, by its own word."""
-
-    @property
-    def dialect(self) -> str:
-        """``guide``, ``application`` or ``mixed``."""
-
-    @property
-    def unmask(self) -> bool:
-        """Whether personal data may be seen."""
-
-    @property
-    def one_state(self) -> bool:
-        """Whether everything is seen as it was at one moment."""
-
-
-class Looked(Protocol):
-    """What `conclude` needs of an opened workbench."""
-
-    @property
-    def session(self) -> State:
-        """What every subject stands on."""
-
-
 @dataclass(frozen=True)
 class Verdict:
-    """What a report found. Holds no clock: the runner adds ``made_at``.
+    """What a report found; shows itself as the report's first screen. Holds no clock: the runner adds ``made_at``.
 
     Attributes
     ----------
-    report : str
-        The report's name.
-    status : str
-        The worst of its findings; ``not run`` when there are none.
-    headline, tally : str
-        The answer to the report's question; the findings counted, in words.
-    counts : dict of str to int
-        Findings per status, worst first.
-    findings : list of dict
-        Each with ``check``, ``title``, ``guide``, ``status``, ``open`` (somebody has
-        to look at it), ``count``, ``reason`` and ``keys``,
-        in the order of the guide.
-    environment, database : dict
-        What was looked at, without secrets.
-    dialect : str
-        ``guide``, ``application`` or ``mixed``.
+    facts : dict
+        For machines: ``status`` (the worst of the findings; ``not run`` when there are none), ``headline`` (the answer to
+        the report's question), ``tally``, ``counts`` (findings per status, worst first), ``environment``, ``database``,
+        ``dialect``, ``findings`` in the order of the guide, and what the report adds.
+    steps : tuple of (Finding, str)
+        What to do first, and how.
+    about : str
+        Which database this is, and how it was looked at.
     """
 
-    report: str
-    status: Status
-    headline: str
-    tally: str
-    counts: dict[str, int]
-    environment: dict[str, str]
-    database: dict[str, str]
-    dialect: str
-    findings: list[dict[str, Any]]
+    facts: dict[str, Any]
+    steps: tuple[tuple[Finding, str], ...]
+    about: str
 
-    def as_json(self) -> dict[str, Any]:
-        """Return it as what `json.dumps` takes."""
-        return asdict(self)
+    @property
+    def status(self) -> Status:
+        """The worst of its findings."""
+        status: Status = self.facts["status"]
+        return status
+
+    @property
+    def shown(self) -> Shown:
+        """What people see of it."""
+        headline, said = self.facts["headline"], self.facts["tally"]
+        verdict = Markup('<div class="verdict wb-{}">{} {}<small>{}</small></div>')
+        html = verdict.format(self.status.replace(" ", "-"), status_mark(self.status), headline, said)
+        step = Markup("<li><strong>{}</strong>{} ({}): {}</li>")
+        lines = [f"{each.title}{_number(each)} ({each.guide}): {what}" for each, what in self.steps]
+        if self.steps:
+            items = [
+                step.format(each.title, _number(each), each.guide, prose(what)) for each, what in self.steps
+            ]
+            title = Markup('<p class="wb-caption">What to do first</p><ol class="wb-steps">{}</ol>')
+            html += title.format(Markup("").join(items))
+        html += Markup('<p class="wb-about">{}</p>').format(self.about)
+        text = "\n".join([f"{self.status}: {headline} {said}", *lines, self.about])
+        return Shown(html, text)
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
+        return {MIME: self.facts, **self.shown._repr_mimebundle_()}
+
+    def __repr__(self) -> str:
+        return self.shown.text
 
 
 def worst(findings: Sequence[Finding]) -> Status:
@@ -112,73 +94,59 @@ def worst(findings: Sequence[Finding]) -> Status:
     return min((each.status for each in findings), key=WORST_FIRST.index, default="not run")
 
 
-def answered(question: str, status: str) -> str:
-    """Answer a report's question by the worst status found."""
-    return f"{question} {_ANSWERS[status]}"
-
-
-def tally(findings: Sequence[Finding]) -> str:
-    """Count the findings in words, worst first."""
-    found = Counter(each.status for each in findings)
-    told = [f"{found[status]} {_WORDS[status]}" for status in WORST_FIRST if found[status]]
-    return f"Of {len(findings)} checks {', '.join(told)}." if findings else "No check was run."
-
-
-def judge(looked: Looked, findings: Sequence[Finding], report: str, question: str) -> Verdict:
-    """Sum up findings as a verdict."""
-    status, state = worst(findings), looked.session
-    found = Counter(each.status for each in findings)
-    return Verdict(
-        report=report,
-        status=status,
-        headline=answered(question, status),
-        tally=tally(findings),
-        counts={each: found[each] for each in WORST_FIRST},
-        environment={
-            "name": state.environment.name,
-            "kind": state.environment.kind,
-            "where": state.environment.where,
-        },
-        database=asdict(state.identity),
-        dialect=state.dialect,
-        findings=[_told(each, state.unmask) for each in sorted(findings, key=_in_order)],
-    )
-
-
 def conclude(
-    looked: Looked,
-    findings: Sequence[Finding],
-    report: str,
+    session: Session,
     question: str,
-    *,
-    summary: str = "",
+    answers: Iterable[Answer | Sequence[Finding]],
     facts: Mapping[str, Any] | None = None,
-) -> None:
-    """End a report: say the verdict to people, and hand it to the runner.
-
-    Parameters
-    ----------
-    looked : Workbench
-        What the report looked through.
-    findings : sequence of Finding
-        Everything the verdict rests on.
-    report, question : str
-        The report's name, and the question it answers: yes is good.
-    summary : str
-        What the report is about, said before the findings are counted.
-    facts : mapping, optional
-        What the verdict carries besides, for machines.
-    """
-    from IPython.display import display  # only where there is a notebook
-
-    verdict = judge(looked, findings, report, question)
-    verdict = replace(verdict, tally=visible(f"{summary} {verdict.tally}".strip()))
-    html = Markup('<p class="wb-note">{} <strong>{}</strong> {}</p>')
-    shown = Shown(
-        html.format(status_mark(verdict.status), verdict.headline, verdict.tally),
-        f"{verdict.status}: {verdict.headline} {verdict.tally}",
+) -> Verdict:
+    """Answer a report's question, to which yes is good, by the worst of all findings."""
+    answers = list(answers)
+    findings = [
+        finding for each in answers for finding in (each.findings if isinstance(each, Answer) else each)
+    ]
+    status, counts, unmask = worst(findings), Counter(each.status for each in findings), session.unmask
+    counted = ", ".join(f"{counts[each]} {_WORDS[each]}" for each in WORST_FIRST if counts[each])
+    tally = f"Of {len(findings)} checks {counted}." if findings else "No check was run."
+    summary = " ".join(each.headline for each in answers if isinstance(each, Answer) and each.headline)
+    here, identity = session.environment, session.identity
+    state = "one state for the whole report" if session.one_state else "as it is at each question"
+    people = "shown" if unmask else "masked"
+    return Verdict(
+        {
+            **(facts or {}),
+            "status": status,
+            "headline": f"{question} {_ANSWERS[status]}",
+            "tally": visible(f"{summary if unmask else mask_text(summary)} {tally}".strip()),
+            "counts": {each: counts[each] for each in WORST_FIRST},
+            "environment": {"name": here.name, "kind": here.kind, "where": here.where},
+            "database": asdict(identity),
+            "dialect": session.dialect,
+            "findings": [_told(each, unmask) for each in sorted(findings, key=_in_order)],
+        },
+        tuple(_first(findings)),
+        f"{here.name} ({here.kind}): database {identity.database} at {here.where}, as {identity.user}, read only, {state};"
+        f" personal data {people}",
     )
-    display({MIME: {**(facts or {}), **verdict.as_json()}, **shown._repr_mimebundle_()}, raw=True)  # type: ignore[no-untyped-call]
+
+
+def _first(findings: Sequence[Finding]) -> list[tuple[Finding, str]]:
+    """Return what to do first: what is critical, then what concerns the most records, one of each section of the guide."""
+
+    def urgency(finding: Finding) -> tuple[bool, int, str]:
+        critical = finding.status == "fail" and finding.risk == "critical"
+        return not critical, -(finding.count or 0), finding.check
+
+    for status in ("fail", "warn", "not run"):
+        of_each = {each.guide: each for each in sorted((each for each in findings if each.status == status), key=urgency, reverse=True)}  # fmt: skip
+        if of_each:
+            first = sorted(of_each.values(), key=urgency)[:FIRST]
+            return [(each, each.reason if status == "not run" else each.remedy) for each in first]
+    return []
+
+
+def _number(finding: Finding) -> str:
+    return "" if finding.count is None else f": {finding.count:,}"
 
 
 def _in_order(finding: Finding) -> tuple[tuple[int, ...], str]:

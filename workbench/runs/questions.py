@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,10 +14,12 @@ from workbench.migration.bundles import bundles_frame, list_bundles
 from workbench.murmurant.importers import ACTIONS, Run
 from workbench.murmurant.spellings import ENTITIES
 from workbench.plans.plan import Plan
+from workbench.reporting.charts import actions_chart, rehearsals_chart, runs_chart
 from workbench.reporting.masking import mask_text
 from workbench.runs.discovery import in_words, pick_run, runs_frame
 from workbench.runs.plan import plan_rollback
 from workbench.runs.records import RunRecords, run_records
+from workbench.runs.rehearsals import rehearsals, rehearsals_frame
 from workbench.runs.sync_state import plan_sync_state
 from workbench.runs.telling import LevelZero, options
 from workbench.session import Session
@@ -61,6 +64,7 @@ class Runs:
                 "runs": Table(shown.rename(columns={"duration": "seconds"}), empty=empty, first=_FIRST),
                 "endings": "\n".join(f"\n{_ending(run)} Evidence: {run.evidence}." for run in told),
                 "summary": f"\n{summary}" if summary else "",
+                "drawn": partial(runs_chart, table),
             },
             next_steps=[Step("What one did, record by record", f"run {(open_ or runs)[-1].run}")]
             if runs
@@ -100,6 +104,8 @@ class Runs:
                 "said": Table(_said(run), "What its reports say besides", "nothing" if run.reports else ""),
                 "problems": Table(records.problems, "Errors", "none that they list" if run.reports else ""),
                 "left_out": Table(records.left_out.drop(columns=["key", "run"]), "Left out", unread),
+                "drawn": partial(actions_chart, tally),
+                "neighbours": lambda: runs_chart(self.frame(), highlight=run.run),
                 "tally": Table(tally, "Records by evidence", "no record can be named"),
                 "records": Table(
                     records.records,
@@ -120,6 +126,13 @@ class Runs:
             },
             code=0 if clean else 1,
         )
+
+    @answering
+    def rehearsals(self) -> Answer:
+        """Tell which dry run came before each live run (guide §1.6), see `workbench.runs.rehearsals`."""
+        frame = rehearsals_frame(rehearsals(self.wb.find_runs(), self.wb.options.dry_run_hours))
+        table = Table(frame, "Live runs and their dry runs", limit=40)
+        return Answer(parts={"drawn": partial(rehearsals_chart, frame), "rehearsals": table})
 
     def frame(self) -> pd.DataFrame:
         """Return every import run as a row: see `workbench.runs.discovery.runs_frame`."""

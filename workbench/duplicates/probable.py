@@ -1,4 +1,4 @@
-"""Duplicates for people: records side by side, what is to be looked at first, what to do next."""
+"""Members who are probably one person: as a finding among the others, and the pair that most needs a look."""
 
 from __future__ import annotations
 
@@ -8,14 +8,6 @@ import pandas as pd
 
 from workbench.checks.finding import Finding, Status
 from workbench.duplicates.pairs import Found
-
-DUPLICATE_CHECKS = (
-    "members-duplicate-email",
-    "events-duplicate",
-    "registrations-split",
-    "registrations-duplicate",
-)
-"""The checks that the report of the duplicates rests on, besides the probable ones."""
 
 
 def probable_finding(found: Found) -> Finding:
