@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import Clubs
-from workbench.runs.records import Fates, record_fates
+from workbench.runs.evidence import Fates, record_fates
 
 Told = dict[tuple[str, str | None, str | None], tuple[Any, ...]]
 

@@ -13,7 +13,7 @@ from workbench.murmurant.importers import Run
 from workbench.murmurant.schema import Schema, as_text, is_one_of, same_id
 from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES, ENTITY_TYPES
 from workbench.plans.journal import Entry
-from workbench.runs.traces import TOLERANCE
+from workbench.runs.evidence import TOLERANCE
 
 Write = tuple[str, str, str, str | None, datetime | None, str]
 """Entity, record and WA id of what an import wrote, the run, when, and what tells."""

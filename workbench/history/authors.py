@@ -21,8 +21,7 @@ from workbench.murmurant.schema import Schema, as_text, entity_of
 from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES, SYNC_MOMENTS
 from workbench.plans.journal import entries, image
 from workbench.plans.rows import among, in_chunks
-from workbench.runs.records import writers
-from workbench.runs.traces import TOLERANCE
+from workbench.runs.evidence import TOLERANCE, writers
 
 PERSON, UNKNOWN, WORKBENCH = "a person", "unknown", "the workbench"
 

@@ -19,13 +19,12 @@ from workbench.murmurant.importers import REPLAYED, Run, Strength
 from workbench.plans.draft import Draft, PlanContext
 from workbench.plans.plan import Plan
 from workbench.plans.rows import in_chunks
-from workbench.runs.effects import leave_too_weak
-from workbench.runs.pointers import written_mappings
-from workbench.runs.records import record_fates, writers
+from workbench.runs.evidence import record_fates, writers
 from workbench.runs.restoring import refuse_a_later_snapshot
-from workbench.runs.sync_state import written_sync_states
+from workbench.runs.rollback import leave_too_weak
 from workbench.runs.three_way import OnConflict, Outcome, Testimony, Unknown, judge
 from workbench.runs.witnesses import Witnesses
+from workbench.runs.written import sync_states, written_mappings
 
 _ROWS = 5_000  # whole rows of two databases at a time
 
@@ -282,7 +281,9 @@ class Replay:
         for run in self.bad:
             pointers = written_mappings(self.connection, self.schema, run)
             written["mappings"] |= {key: pointer.by for key, pointer in pointers.items()}
-            written["sync_state"] |= written_sync_states(self.connection, self.schema, run)
+            written["sync_state"] |= {
+                row.key: row.by for row in sync_states(self.connection, self.schema, run) if row.written
+            }
         return written
 
     def _claims_on_records(self, table: str, keys: Sequence[str]) -> Claims:

@@ -27,8 +27,7 @@ from workbench.murmurant.spellings import CONCEPT_OF, CONCEPTS
 from workbench.plans.current import current_rows
 from workbench.plans.draft import Draft, PlanContext
 from workbench.plans.plan import Plan
-from workbench.runs.records import last_writers
-from workbench.runs.traces import TOLERANCE
+from workbench.runs.evidence import TOLERANCE, last_writers
 
 LISTED = 100
 """Records that an audit entry names; the journal has them all."""

@@ -11,17 +11,17 @@ import pandas as pd
 from workbench.answer import Answer, Step, Table, many
 from workbench.covering import answering, covering
 from workbench.migration.bundles import bundles_frame, list_bundles
-from workbench.murmurant.importers import ACTIONS, Run
+from workbench.murmurant.importers import ACTIONS, Run, Strength
 from workbench.murmurant.spellings import ENTITIES
 from workbench.plans.plan import Plan
 from workbench.reporting.charts import actions_chart, rehearsals_chart, runs_chart
 from workbench.reporting.masking import mask_text
 from workbench.runs.discovery import in_words, pick_run, runs_frame
-from workbench.runs.plan import plan_rollback
+from workbench.runs.plan import plan_rollback, plan_sync_state
 from workbench.runs.records import RunRecords, run_records
 from workbench.runs.rehearsals import rehearsals, rehearsals_frame
-from workbench.runs.sync_state import plan_sync_state
-from workbench.runs.telling import LevelZero, options
+from workbench.runs.telling import LevelZero, level_zero, options
+from workbench.runs.three_way import way_with_conflicts
 from workbench.session import Session
 from workbench.snapshots.compare import state_before
 
@@ -170,19 +170,30 @@ class Runs:
         -------
         Plan or LevelZero
             Level 0 for a dry run, which wrote nothing: what to fix.
+
+        Raises
+        ------
+        UsageError
+            For a run that left no trace, or a word that means nothing here.
+        Refused
+            When there is nothing to roll back, or the snapshot is not one from before the run.
         """
+        wb, way, least = self.wb, way_with_conflicts(on_conflict), Strength.named(min_evidence)
         was = None
         if snapshot or before:
-            was = state_before(snapshot, before, settings=self.wb.settings, live=self.wb.database)
-        with self.wb.planning() as context:
+            was = state_before(snapshot, before, settings=wb.settings, live=wb.database)
+        with wb.planning() as context:
+            run, others = pick_run(wb.find_runs(), run_id)
+            if run.mode == "dry":
+                return level_zero(run)
             return plan_rollback(
                 context,
-                self.wb.find_runs(),
-                run_id,
-                settings=self.wb.settings,
+                run,
+                others,
+                settings=wb.settings,
                 snapshot=was,
-                on_conflict=on_conflict,
-                min_evidence=min_evidence,
+                on_conflict=way,
+                min_evidence=least,
                 sync_state=sync_state,
             )
 

@@ -16,10 +16,7 @@ from workbench.murmurant.importers import Run, Strength
 from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES
 from workbench.plans import rows
 from workbench.plans.current import Current, rows_by_key
-from workbench.plans.draft import Draft
-from workbench.runs.effects import LEADS_TO_KEPT, Effects, only_mapped
-from workbench.runs.pointers import Pointer
-from workbench.runs.sync_state import made_sync_states, written_sync_states
+from workbench.runs.rollback import LEADS_TO_KEPT, Rollback, only_mapped
 from workbench.runs.three_way import OnConflict, Outcome, Testimony, judge
 from workbench.runs.witnesses import Witnesses
 from workbench.snapshots.compare import Snapshot
@@ -60,78 +57,58 @@ class Restoration:
 
     Parameters
     ----------
-    written : mapping of str to Pointer
-        The mappings that bear a mark of the run.
     scratch, there : Scratch, psycopg.Connection
         The snapshot's rows, and a session that reads them, with times in UTC.
+    on_conflict : {"keep", "restore"}
+        What becomes of a column that both the run and somebody after it changed.
     """
 
     def __init__(
         self,
-        draft: Draft,
-        run: Run,
-        effects: Effects,
-        written: Mapping[str, Pointer],
+        rollback: Rollback,
         snapshot: Snapshot,
         scratch: Scratch,
         there: psycopg.Connection[Any],
         on_conflict: OnConflict,
     ) -> None:
-        self.draft, self.run, self.effects, self.written = draft, run, effects, written
-        self.connection, self.schema, self.live = (
-            draft.context.connection,
-            draft.context.schema,
-            draft.context.raw,
-        )
+        self.rollback, self.run, self.draft = rollback, rollback.run, rollback.draft
+        self.connection, self.schema = rollback.connection, rollback.schema
+        self.live, self.here_in = self.draft.context.raw, self.schema.catalogue.schema
         self.snapshot, self.there, self.there_in = snapshot, there, scratch.schema
         self.archive, self.named = scratch.archive, f"The snapshot {scratch.archive.path.name}"
         self.on_conflict = on_conflict
-        self.kinds = _kinds(self.live, self.schema.catalogue.schema)
-        self.kinds_there = _kinds(there, self.there_in)
+        self.kinds, self.kinds_there = _kinds(self.live, self.here_in), _kinds(there, self.there_in)
 
-    def bring_back(
-        self, own: list[str], min_evidence: Strength, *, sync_state: bool
-    ) -> tuple[list[str], set[str]]:
-        """Compare what the run wrote with the snapshot, and draft what goes back.
+    def bring_back(self, *, sync_state: bool) -> None:
+        """Compare what the run wrote with the snapshot, draft what goes back, and say which mappings go.
 
         Parameters
         ----------
-        own : list of str
-            Mappings that lead to records the run created.
         sync_state : bool
             Whether the sync state goes back too.
-
-        Returns
-        -------
-        tuple of (list of str, set of str)
-            The mappings that the run made, sorted: its own, and those onto records that were there before.
-            And those that go back to leading elsewhere.
 
         Raises
         ------
         Refused
             When the snapshot is not from before the run, or of another database.
         """
-        for entity, (keys, _) in self.effects.created.items():
-            refuse_a_later_snapshot(
-                self.named, self.run, entity, self._in_snapshot(self.schema.table_of(entity), keys)
-            )
+        rollback = self.rollback
+        for entity, (keys, _) in rollback.created.items():
+            there = self._in_snapshot(self.schema.table_of(entity), keys)
+            refuse_a_later_snapshot(self.named, self.run, entity, there)
         self._refuse_another_database()
-        for entity, touched in sorted(self.effects.updated.items()):
-            self._restore(
-                CONCEPT_OF[entity], touched, Witnesses(self.connection, self.schema, self.run, entity)
-            )
+        for entity, touched in sorted(rollback.updated.items()):
+            witnesses = Witnesses(self.connection, self.schema, self.run, entity)
+            self._restore(CONCEPT_OF[entity], touched, witnesses)
         if self.run.importer == "guide":
             # Where only a row's own time told that the run changed it, a later change hides that it did.
-            for fate in self.effects.mapped:
-                if fate.touched_since and fate.record_id:
-                    self._restore(CONCEPT_OF[fate.entity], {fate.record_id: fate.touched_since})
-        made, turned = self._mappings(set(own), min_evidence)
-        states = written_sync_states(self.connection, self.schema, self.run) if sync_state else {}
-        if states:
-            own_states = made_sync_states(self.connection, self.schema, self.run)
-            self._restore("sync_state", {key: by for key, by in states.items() if key not in own_states})
-        return made, turned
+            for entity, key, _, touched_since in rollback.mapped:
+                if touched_since:
+                    self._restore(CONCEPT_OF[entity], {key: touched_since})
+        self._mappings()
+        states = {state.key: state.by for state in rollback.states if state.written and not state.made}
+        if sync_state and states:
+            self._restore("sync_state", states)
 
     def _restore(self, concept: str, touched: dict[str, str], witnesses: Witnesses | None = None) -> None:
         """Decide, for rows that the run updated, which columns go back; `touched` names who wrote to them after it."""
@@ -147,7 +124,7 @@ class Restoration:
             if name in self.kinds_there[table] and not column.generated
         ]
         for chunk in rows.in_chunks(sorted(touched), _CHUNK):
-            now = rows_by_key(self.live, self.schema.catalogue.schema, described, chunk, names, seen)
+            now = rows_by_key(self.live, self.here_in, described, chunk, names, seen)
             before = rows_by_key(self.there, self.there_in, described, chunk, names)
             self._translate(described, now, before)
             known = witnesses.ask(chunk) if witnesses else {}
@@ -248,47 +225,51 @@ class Restoration:
         cut = type.startswith("character")
         return {old: new for old, new in read.items() if not cut or old.rstrip() == new.rstrip()}
 
-    def _mappings(self, own: set[str], min_evidence: Strength) -> tuple[list[str], set[str]]:
-        if not self.written:
-            return sorted(own), set()
-        table, effects = self.schema.resolved["mappings"].table, self.effects
-        here = self._in_snapshot(table, sorted(own.union(self.written)))
-        self._restore("mappings", {key: each.by for key, each in self.written.items() if key in here})
-        made = own - here
+    def _mappings(self) -> None:
+        """Bring back the mappings that were there; those that were not go with the run, onto whatever record they lead."""
+        rollback, own = self.rollback, set(self.rollback.own)
+        if not rollback.written:
+            return
+        table = self.schema.resolved["mappings"].table
+        here = self._in_snapshot(table, sorted(own.union(rollback.written)))
+        self._restore("mappings", {key: each.by for key, each in rollback.written.items() if key in here})
+        rollback.turned = {
+            key for key in own & here if key in rollback.written and not rollback.written[key].by
+        }
         mapped: dict[tuple[str, str], set[str]] = {}
-        for key, each in self.written.items():
-            if key in here or key in own:
-                continue
+        for key in rollback.written.keys() - here - own:
+            each = rollback.written[key]
             # Its time alone is weak; that it was not there before the run either makes it likely.
             strength = max(each.strength, Strength.likely)
             if each.by:
                 self.draft.keep(table, key, f"made by the run, but {each.by} changed it since")
-            elif (self.schema.table_of(each.entity), each.target) in effects.kept:
+            elif (self.schema.table_of(each.entity), each.target) in rollback.kept:
                 self.draft.keep(table, key, LEADS_TO_KEPT)
-            elif strength >= min_evidence:
-                made.add(key)
+            elif strength >= rollback.min_evidence:
+                own.add(key)
                 mapped.setdefault((each.entity, each.target), set()).add(each.wa_id)
             else:
                 what = f"mapping of {each.entity} {each.wa_id}, new since the snapshot; only its time ties it to the run"
                 self.draft.unresolved(table, key, what, f"--min-evidence {strength.name}")
-        new = {entity: set(keys) for entity, (keys, _) in effects.created.items()} if mapped else {}
-        for (entity, key), wa_ids in mapped.items():
-            if key not in new.get(entity, ()) and key not in effects.updated.get(entity, ()):
-                self.draft.keep(self.schema.table_of(entity), key, only_mapped(", ".join(sorted(wa_ids))))
-        return sorted(made), {key for key in own & here if key in self.written and not self.written[key].by}
+        rollback.own = sorted(own - here)
+        theirs = {(entity, key) for entity, (keys, _) in rollback.created.items() for key in keys if mapped}
+        theirs |= {(entity, key) for entity, touched in rollback.updated.items() for key in touched}
+        for entity, key in mapped.keys() - theirs:
+            wa_ids = ", ".join(sorted(mapped[entity, key]))
+            self.draft.keep(self.schema.table_of(entity), key, only_mapped(wa_ids))
 
     def _refuse_another_database(self) -> None:
         """Refuse one that shares no record with this database, unless it was taken here or neither had any."""
-        here, strangers = self.schema.catalogue.schema, False
+        strangers = False
         for entity in ENTITIES:
             if not self.schema.has(CONCEPT_OF[entity]):
                 continue
             table = self.schema.table_of(entity)
-            new = [*self.effects.created.get(entity, ([], []))[0]]
-            new += [key for name, key in self.effects.kept if name == table]
-            ours = sorted(self.effects.updated.get(entity, ()))[:_ENOUGH] or self._older(entity, new)
+            new = [*self.rollback.created.get(entity, ([], []))[0]]
+            new += [key for name, key in self.rollback.kept if name == table]
+            ours = sorted(self.rollback.updated.get(entity, ()))[:_ENOUGH] or self._older(entity, new)
             theirs = self._first_keys(self.there, self.there_in, table)
-            if self._in_snapshot(table, ours) or self._present(self.live, here, table, theirs):
+            if self._in_snapshot(table, ours) or self._present(self.live, self.here_in, table, theirs):
                 return
             strangers = strangers or bool(ours or theirs)
         taken_here = self._was_taken_here()
@@ -321,7 +302,7 @@ class Restoration:
                 sql.Identifier(created), sql.Literal(self.run.started)
             )
         table = self.schema.table_of(entity)
-        return self._first_keys(self.live, self.schema.catalogue.schema, table, condition)
+        return self._first_keys(self.live, self.here_in, table, condition)
 
     def _first_keys(
         self,

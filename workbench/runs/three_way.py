@@ -10,7 +10,7 @@ from enum import Enum
 from typing import Any, Literal, NamedTuple
 
 from workbench.errors import unknown
-from workbench.runs.traces import TOLERANCE
+from workbench.runs.evidence import TOLERANCE
 
 OnConflict = Literal["keep", "restore"]
 """What becomes of a column that both a run and somebody after it changed."""

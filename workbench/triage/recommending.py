@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from workbench.murmurant.importers import Run
 from workbench.murmurant.schema import Schema
 from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES
-from workbench.runs.records import last_writers
+from workbench.runs.evidence import last_writers
 from workbench.triage.modes import Mode
 from workbench.triage.ways import Name, Way
 
