@@ -29,7 +29,7 @@ address = parse_address(url, named="the benchmark's URL")
 begun = perf_counter()
 database = Database(Environment("demo", "demo", address.where), address)
 with Workbench(Session(database, options, Settings(), read_reports([imports]), one_state=True)) as wb:
-    found = wb.checks()
+    found = wb.check().findings
 seconds = perf_counter() - begun
 slowest = sorted(found, key=lambda each: -each.seconds)[:8]
 print(json.dumps({

@@ -32,7 +32,7 @@ def queries(settings: Settings) -> float:
     """Ask everything the report asks, in a process that has it all imported; return seconds."""
     begun = perf_counter()
     with open_workbench(DEMO, settings=settings, one_state=True) as wb:
-        wb.checks()
+        wb.check()
         wb.counts()
         wb.tiers.distribution()
         wb.runs.frame()

@@ -125,7 +125,7 @@ def test_a_table_that_may_not_be_read_whole_is_never_empty(clubs):
     with club.workbench() as wb:
         with pytest.raises(SchemaGap):
             wb.sql("SELECT count(*) FROM files", without=["files"])
-        (found,) = wb.checks(["members-visibility"])
+        (found,) = wb.check(["members-visibility"]).findings
     assert found.status == "not run"
 
 

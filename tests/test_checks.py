@@ -42,13 +42,13 @@ UNPLANTED = HTTP | {
 def findings(club, **changes):
     with club.workbench(**changes) as wb:
         # All the rows found, to be compared with the truth.
-        return {each.check: each for each in wb.checks(sample=1_000_000)}
+        return {each.check: each for each in wb.check(sample=1_000_000).findings}
 
 
 def finding(club, check, **changes):
     """Ask one check alone."""
     with club.workbench(**changes) as wb:
-        (found,) = wb.checks([check], sample=1_000_000)
+        (found,) = wb.check([check], sample=1_000_000).findings
     return found
 
 
@@ -285,12 +285,14 @@ def test_a_waiver_names_who_and_why_and_does_not_hide_the_count(clubs):
     club = clubs.clone("guide")
     club.execute('UPDATE "Event" SET capacity = 500 WHERE id IN (SELECT id FROM "Event" ORDER BY id LIMIT 1)')
     with club.workbench() as wb:
-        (found,) = wb.checks(["events-over-capacity-limit"], {"events-over-capacity-limit": "the gala"})
+        (found,) = wb.check(
+            ["events-over-capacity-limit"], {"events-over-capacity-limit": "the gala"}
+        ).findings
         assert (found.status, found.count, found.reason) == ("waived", 1, "by dana: the gala")
-        (passed,) = wb.checks(["mappings-duplicate"], {"mappings-duplicate": "whatever"})
+        (passed,) = wb.check(["mappings-duplicate"], {"mappings-duplicate": "whatever"}).findings
         assert passed.status == "pass"
         with pytest.raises(UsageError, match="mappings-duplicate"):
-            wb.checks(waive={"mapping-duplicate": "typo"})
+            wb.check(waive={"mapping-duplicate": "typo"})
 
 
 class Application(http.server.BaseHTTPRequestHandler):

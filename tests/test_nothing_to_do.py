@@ -10,7 +10,7 @@ from tests.commands import at, shell  # noqa: F401
 def test_nothing_to_do_is_three(club, at, tmp_path):  # noqa: F811
     run = at(club)
     with club.workbench() as wb:
-        row = wb.find_mappings("50000").iloc[0]
+        row = wb.search("50000", "Mapping").iloc[0]
     (tmp_path / "right.csv").write_text(
         f"entity,wa_id,new_id,reason\n{row['entity']},{row['wa_id']},{row['target']},x\n"
     )

@@ -323,7 +323,7 @@ def test_metadata_of_any_form_is_survived(clubs):
     )
     with club.workbench() as wb:
         assert "odd" in {each.run for each in wb.session.find_runs()}
-        assert wb.checks()
+        assert wb.check().findings
 
 
 def test_the_form_of_an_id_tells_the_importer():

@@ -30,6 +30,19 @@ def test_one_state_answers_one_thread_at_a_time(club: Ground) -> None:
         assert all(each.result(30).tables.counts.equals(first) for each in asked), "the same state"
 
 
+def test_it_says_what_it_is_and_what_is_open(club: Ground) -> None:
+    wb = club.open()
+    lines = repr(wb).splitlines()
+    assert len(lines) == 5, lines
+    for said in ("(demo)", club.database, "application", "200 members", "0 plans to apply"):
+        assert said in repr(wb)
+    assert "application" in wb._repr_mimebundle_()["text/html"]
+    wb.runs.plan_sync_state()
+    assert "1 plan to apply" in repr(wb)
+    club.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+    assert "Not known" in repr(club.open()), "and never raises"
+
+
 def test_reports_that_are_not_there_keep_nobody_from_what_needs_none(
     club: Ground,
     server,
@@ -90,7 +103,7 @@ def test_frames_cover_people_unless_asked_otherwise(
     monkeypatch.setenv("CLUB_URL", club.url)
     for unmask in (False, True):
         with open_workbench("club", unmask=unmask) as wb:
-            people = wb.find_people("quuxworthy")
+            people = wb.search("quuxworthy")
             pairs = wb.duplicates.find("Member", 0.05).records
         assert len(people) == 3
         assert ("Quuxworthy" in people.to_string()) is unmask

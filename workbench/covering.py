@@ -33,8 +33,7 @@ def covering(
 
     @wraps(question)
     def ask(owner: _Owner, /, *args: _Asked.args, **kwargs: _Asked.kwargs) -> _Result:
-        wb = _session(owner)
-        if wb.unmask or wb.people is not None or _within.get():
+        if _seen(owner):
             return question(owner, *args, **kwargs)
         with _seeing_everything():
             answer = question(owner, *args, **kwargs)
@@ -51,10 +50,11 @@ def answering(
 
     @wraps(question)
     def ask(owner: _Owner, /, *args: _Asked.args, **kwargs: _Asked.kwargs) -> Answer:
-        wb = _session(owner)
+        wb, seen = _session(owner), _seen(owner)
         with _seeing_everything():
             answer = question(owner, *args, **kwargs)
-        return replace(answer, environment=wb.environment.name, unmask=wb.shows_people)
+        findings = answer.findings if seen else cover(answer.findings)
+        return replace(answer, environment=wb.environment.name, unmask=wb.shows_people, findings=findings)
 
     return ask
 
@@ -62,6 +62,12 @@ def answering(
 def _session(owner: Any) -> Session:
     held = getattr(owner, "wb", owner)
     return held if isinstance(held, Session) else held.session
+
+
+def _seen(owner: Any) -> bool:
+    """Whether whoever asks sees everything: a question within another, a panel, or where people are not masked."""
+    wb = _session(owner)
+    return wb.unmask or wb.people is not None or _within.get()
 
 
 @contextmanager

@@ -14,9 +14,9 @@ from workbench.database.address import NOT_FOLLOWED, redact
 from workbench.database.connection import Database, Identity, pooled, raw
 from workbench.database.programs import PROGRAMS, program_for
 from workbench.errors import DocumentError, Refused
-from workbench.murmurant.reports import ImportReport
 from workbench.murmurant.schema import Schema, explain_gap
 from workbench.murmurant.spellings import CONCEPTS
+from workbench.session import Session
 from workbench.settings import EnvironmentSettings
 
 _JOURNAL = text(
@@ -45,23 +45,8 @@ _RIGHTS = text(
 Line = tuple[str, str, str]
 
 
-def readiness(
-    connection: Connection,
-    schema: Schema,
-    database: Database,
-    identity: Identity,
-    options: EnvironmentSettings,
-    reports: tuple[ImportReport, ...] | DocumentError,
-    client_tools: Path | None = None,
-) -> pd.DataFrame:
+def readiness(wb: Session) -> pd.DataFrame:
     """Tell what works here and what is missing.
-
-    Parameters
-    ----------
-    reports : tuple of ImportReport or DocumentError
-        The importers' report files, or why they cannot be read.
-    client_tools : Path or None
-        The configured folder of client programs.
 
     Returns
     -------
@@ -69,25 +54,27 @@ def readiness(
         ``subject``, ``state`` (``ok``, ``missing`` or ``note``), ``detail``. What is only a note
         hinders nothing; what is missing keeps some check or command from working.
     """
-    lines: list[Line] = [
-        ("environment", "ok", str(database.environment)),
-        (
-            "connection",
-            "ok",
-            f"PostgreSQL {identity.version}, database {identity.database}, as {identity.user}",
-        ),
-        *_pooler(connection, database),
-        *_told_otherwise(database),
-        ("server", "ok", f"system identifier {identity.system_identifier}"),
-        ("dialect", "ok", schema.dialect),
-        *_tables(schema),
-        *_rights(connection, schema),
-        *_tools(identity, database, client_tools),
-        _reports(reports),
-        *_configured(options),
-        ("python", "ok", platform.python_version()),
-        *((name, "ok", version(name)) for name in _LIBRARIES),
-    ]
+    here, identity = wb.database, wb.identity
+    with wb.reading() as connection:
+        lines: list[Line] = [
+            ("environment", "ok", str(here.environment)),
+            (
+                "connection",
+                "ok",
+                f"PostgreSQL {identity.version}, database {identity.database}, as {identity.user}",
+            ),
+            *_pooler(connection, here),
+            *_told_otherwise(here),
+            ("server", "ok", f"system identifier {identity.system_identifier}"),
+            ("dialect", "ok", wb.dialect),
+            *_tables(wb.schema),
+            *_rights(connection, wb.schema),
+            *_tools(identity, here, wb.settings.client_tools),
+            _reports(wb),
+            *_configured(wb.options),
+            ("python", "ok", platform.python_version()),
+            *((name, "ok", version(name)) for name in _LIBRARIES),
+        ]
     return pd.DataFrame(lines, columns=["subject", "state", "detail"])
 
 
@@ -168,18 +155,13 @@ def _pooler(connection: Connection, database: Database) -> list[Line]:
 
 def _told_otherwise(database: Database) -> list[Line]:
     """Name what the URL and the shell say that is not followed."""
-    lines: list[Line] = []
-    if unknown := database.address.left_out:
-        lines.append(
-            (
-                "URL parameters",
-                "note",
-                f"left out, for PostgreSQL's client does not know them: {', '.join(unknown)}",
-            )
-        )
-    if unheard := [name for name in NOT_FOLLOWED if name in os.environ]:
-        lines.append(("variables", "note", f"not followed, for the URL decides: {', '.join(unheard)}"))
-    return lines
+    unknown = ", ".join(database.address.left_out)
+    unheard = ", ".join(name for name in NOT_FOLLOWED if name in os.environ)
+    lines = [
+        ("URL parameters", "note", f"left out, for PostgreSQL's client does not know them: {unknown}"),
+        ("variables", "note", f"not followed, for the URL decides: {unheard}"),
+    ]
+    return [line for line, names in zip(lines, (unknown, unheard), strict=True) if names]
 
 
 def _tools(identity: Identity, database: Database, configured: Path | None) -> list[Line]:
@@ -197,26 +179,31 @@ def _tools(identity: Identity, database: Database, configured: Path | None) -> l
     return lines
 
 
-def _reports(found: tuple[ImportReport, ...] | DocumentError) -> Line:
-    if isinstance(found, DocumentError):
-        return "import reports", "missing", str(found)
-    if not found:
+def _reports(wb: Session) -> Line:
+    try:
+        reports = wb.reports
+    except DocumentError as error:
+        return "import reports", "missing", str(error)
+    if not reports:
         told = "none: a CSV import and every dry run leave nothing else (--import-report, import_reports)"
         return "import reports", "note", told
-    runs = len({report.run_id for report in found})
-    return "import reports", "ok", f"{len(found)} files of {runs} runs"
+    return "import reports", "ok", f"{len(reports)} files of {len({each.run_id for each in reports})} runs"
 
 
 def _configured(options: EnvironmentSettings) -> list[Line]:
-    gone = [path for path in options.mappings if not path.is_file()]
-    return [
-        ("tier mapping", "missing" if gone else "ok" if options.mappings else "note",
-         ", ".join(f"{path} is not there" for path in gone) or ", ".join(map(str, options.mappings))
-         or "not configured: tiers and statuses are not compared"),
-        ("application", "ok" if options.app_url else "note", redact(options.app_url or "") or "not configured (app_url): §7.2 does not run"),
-        ("capacity limit", "ok" if options.event_capacity_limit is not None else "note",
-         f"{options.event_capacity_limit} seats" if options.event_capacity_limit is not None else "not configured"),
-    ]  # fmt: skip
+    gone = [f"{path} is not there" for path in options.mappings if not path.is_file()]
+    limit = options.event_capacity_limit
+    tiers = ", ".join(gone or map(str, options.mappings))
+    given = {
+        "tier mapping": (tiers, "tiers and statuses are not compared"),
+        "application": (redact(options.app_url or ""), "app_url: §7.2 does not run"),
+        "capacity limit": ("" if limit is None else f"{limit} seats", "event_capacity_limit"),
+    }
+    lines = [
+        (subject, "ok" if said else "note", said or f"not configured: {without}")
+        for subject, (said, without) in given.items()
+    ]
+    return [("tier mapping", "missing", tiers), *lines[1:]] if gone else lines
 
 
 def _some(names: list[str]) -> str:

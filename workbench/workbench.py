@@ -4,35 +4,77 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from functools import cached_property, partial
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
+import pandas as pd
+
+from workbench.answer import Answer, Table, findings_answer, many
+from workbench.audit.questions import Audit
+from workbench.checks import run_checks
+from workbench.checks.finding import SAMPLE, about_run
+from workbench.checks.integrity import table_counts
+from workbench.checks.rules import Waivers
+from workbench.covering import answering, covering
 from workbench.database.connection import connect
 from workbench.database.environment import Environment
-from workbench.errors import DocumentError
-from workbench.looking import Looking
-from workbench.migration.dry_runs import kept_reports
+from workbench.duplicates.questions import Duplicates
+from workbench.errors import DocumentError, WorkbenchError
+from workbench.history.questions import History
+from workbench.mappings import search
+from workbench.mappings.questions import Mappings
+from workbench.migration.dry_runs import kept_reports, list_dry_runs
 from workbench.migration.questions import Migration
+from workbench.murmurant.canonical import ask, words_of
 from workbench.murmurant.reports import ImportReport, read_reports
+from workbench.murmurant.spellings import MEMBER
 from workbench.planning import Planning
+from workbench.policies.questions import Policies
+from workbench.readiness import readiness
+from workbench.reconcile import Reconcile
+from workbench.reporting.charts import counts_chart
+from workbench.reporting.masking import mask
 from workbench.reporting.questions import Reports
+from workbench.runs.questions import Runs
 from workbench.session import Session
 from workbench.settings import DEMO, EnvironmentSettings, Settings, load_settings
+from workbench.snapshots.application import Application
+from workbench.snapshots.namespace import Snapshots
+from workbench.snapshots.restore.restores import Restores
+from workbench.tiers.questions import Tiers
 from workbench.triage import Triage
 
 
-class Workbench(Looking, Planning):
-    """An environment, opened for looking. Made by `open_workbench`.
+class Workbench(Planning):
+    """An environment, opened for looking: its subjects, and the questions that are of no one subject.
 
     Attributes
     ----------
     session : Session
         What every subject stands on: connection, schema, settings, and whether people are shown.
+    runs, mappings, tiers, duplicates, policies, history, audit, reconcile, snapshots, restores, app, migration, triage, report
+        What can be asked and planned of each: ``wb.runs()``, ``wb.runs.plan_rollback(...)``.
     """
 
     def __init__(self, session: Session) -> None:
         self.session = session
+        self.runs = Runs(session)
+        self.mappings = Mappings(session)
+        self.tiers = Tiers(session)
+        self.duplicates = Duplicates(session)
+        self.policies = Policies(session)
+        self.history = History(session)
+        self.audit = Audit(session)
+        self.reconcile = Reconcile(session)
+        backups, name = session.settings.backups, session.environment.name
+        self.snapshots = Snapshots(session, lambda: list_dry_runs(backups, name))
+        self.app = Application(session)
+        self.restores = Restores(session, self.snapshots, self.app, self.history.losses)
+        self.migration = Migration(self)
+        self.triage = Triage(self)
+        self.report = Reports(session)
 
     def __enter__(self) -> Self:
         return self
@@ -59,20 +101,115 @@ class Workbench(Looking, Planning):
         """Whether personal data may leave the room."""
         return self.session.unmask
 
-    @cached_property
-    def migration(self) -> Migration:
-        """What goes before an import."""
-        return Migration(self)
+    def __repr__(self) -> str:
+        return repr(self._about())
 
-    @cached_property
-    def triage(self) -> Triage:
-        """Which failures are here, the ways out side by side, and which to take."""
-        return Triage(self)
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        return self._about()._repr_mimebundle_()
 
-    @property
-    def report(self) -> Reports:
-        """The reports: run, and what their notebooks are made of."""
-        return Reports(self.session)
+    @answering
+    def _about(self) -> Answer:
+        """Tell which database this is, what it holds, and what is open."""
+        here = self.session
+        facts = {"Environment": str(here.environment)}
+        try:
+            identity = here.identity
+            facts["Database"] = f"{identity.database}, PostgreSQL {identity.version}, as {identity.user}"
+            facts["Dialect"] = here.dialect
+            facts["Records"] = ", ".join(f"{count:,} {table}" for table, count in self._counted().items())
+            runs = self.session.find_runs()
+            stopped = sum(run.mode == "live" and run.status != "completed" for run in runs)
+            plans = int(self.plans()["state"].isin(["planned", "approved"]).sum())
+            said = [many(len(runs), "import run"), f"{stopped:,} of them did not complete"]
+            facts["Open"] = f"{', '.join(said)}; {many(plans, 'plan')} to apply"
+        except WorkbenchError as error:
+            facts["Not known"] = error.what
+        return Answer(parts={"about": facts})
+
+    @answering
+    def doctor(self) -> Answer:
+        """Tell what works here and what is missing: connection, dialect, rights, tools, configuration."""
+        state = readiness(self.session)
+        missing = int((state["state"] == "missing").sum())
+        return Answer(parts={"state": Table(state)}, facts=state.to_dict("records"), code=int(missing > 0))
+
+    @answering
+    def check(
+        self, ids: Sequence[str] = (), waive: Waivers = (), sample: int = SAMPLE, run: str = ""
+    ) -> Answer:
+        """Ask what the guide says to check, all of it or what is named, on one state of the database.
+
+        Parameters
+        ----------
+        ids : sequence of str
+            Which checks; all when empty.
+        waive : mapping, or sequence of ``check=reason``
+            Findings that are accepted, and why.
+        sample : int
+            The most rows of a finding; its count is of all.
+        run : str
+            Only what is said of this run, in findings about runs.
+        """
+        here = self.session
+        with here.reading() as connection:
+            look = replace(here.look(connection), sample=sample)
+            findings = about_run(run_checks(look, ids, waive, by=here.settings.operator), run)
+        facts = {"environment": vars(here.environment), "dialect": here.dialect}
+        return findings_answer(findings, facts=facts, report="post-recovery", by_name=bool(ids))
+
+    def sql(self, query: str, limit: int | None = None, without: Sequence[str] = ()) -> pd.DataFrame:
+        """Ask in SQL, of ``members``, ``events``, ``registrations``, ``mappings``, ``audit``, ... alike in either dialect.
+
+        Parameters
+        ----------
+        query : str
+            One SELECT; the relations and their columns are those of `workbench.murmurant.spellings`, besides them
+            ``runs``, ``reported`` and ``here``.
+        limit : int, optional
+            The most rows.
+        without : sequence of str
+            What it mentions and can do without, where it is not here: ``mappings``, ``events.status``.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Its rows, ids as text; people are masked, and text that the SELECT makes up, unless opened with `unmask`.
+
+        Raises
+        ------
+        SchemaGap
+            For what it mentions and this database does not have.
+        """
+        with self.session.reading() as connection:
+            asked_of_runs = bool({"runs", "reported"} & words_of(query))
+            canonical = self.session.look(connection, runs=asked_of_runs).canonical
+            canonical.require(query, without)
+            _, rows, _ = ask(connection, canonical, query, limit=limit, harmless=())
+            names = rows.attrs.pop("names")
+            return (rows if self.session.shows_people else mask(rows)).set_axis(names, axis=1)
+
+    @covering
+    def search(self, text: str, entity: str = MEMBER, limit: int = 50) -> pd.DataFrame:
+        """Find members, events, registrations or, as ``Mapping``, mappings by what somebody types: see `workbench.mappings.search`."""
+        with self.session.reading() as connection:
+            if entity == "Mapping":
+                return search.find_mappings(connection, self.session.schema, text, limit)
+            return search.find_records(connection, self.session.schema, entity, text, limit)
+
+    @answering
+    def counts(self) -> Answer:
+        """Count the rows that matter beside what is expected: ``table``, ``found``, ``expected``, ``difference``."""
+        expected: Mapping[Any, int] = self.session.options.expected
+        rows = [(name, count, expected.get(name)) for name, count in self._counted().items()]
+        frame = pd.DataFrame(rows, columns=["table", "found", "expected"]).astype({"expected": "Int64"})
+        frame["difference"] = frame["found"] - frame["expected"]
+        return Answer(
+            parts={"drawn": partial(counts_chart, frame), "counts": Table(frame, "Found and expected")}
+        )
+
+    def _counted(self) -> dict[str, int]:
+        with self.session.reading() as connection:
+            return table_counts(self.session.look(connection, runs=False))
 
 
 def open_workbench(

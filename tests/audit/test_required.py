@@ -39,7 +39,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 def asked(ground: Ground, name: str) -> Finding:
-    (found,) = ground.open().checks([name])
+    (found,) = ground.open().check([name]).findings
     return found
 
 
@@ -56,7 +56,7 @@ def test_every_required_key_is_missed(ground: Ground) -> None:
                 key,
             )
         lacking[log(ground, action)] = (action, ", ".join(keys))
-    (found,) = ground.open().checks(["audit-metadata"], sample=1000)
+    (found,) = ground.open().check(["audit-metadata"], sample=1000).findings
     assert found.status == "fail"
     assert {row.key: (row.action, row.lacks) for row in found.rows.itertuples()} == lacking
     told = {row.key: row.run for row in found.rows.itertuples()}

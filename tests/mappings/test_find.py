@@ -65,7 +65,8 @@ def test_checks_and_investigation_name_the_same(broken):
     with club.open() as wb:
         frame = wb.mappings.problems()
         checks = {
-            each.check: each for each in wb.checks(["members-wrong-person", "mappings-orphaned"], sample=999)
+            each.check: each
+            for each in wb.check(["members-wrong-person", "mappings-orphaned"], sample=999).findings
         }
     assert keys_of(frame[frame["problem"] == "wrong-person"]) == set(
         checks["members-wrong-person"].rows["key"]

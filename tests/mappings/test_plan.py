@@ -14,7 +14,7 @@ CHECKS = ("members-wrong-person", "events-wrong-record", "registrations-wrong-ev
 
 
 def failing(wb):
-    return {each.check for each in wb.checks(CHECKS) if each.status != "pass"}
+    return {each.check for each in wb.check(CHECKS).findings if each.status != "pass"}
 
 
 def entries(club):

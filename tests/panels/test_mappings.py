@@ -55,7 +55,7 @@ def test_a_swap_is_put_right_and_taken_back(opened: Opened, club: Ground) -> Non
     press(panel.review, "Approve")
     panel.wb.apply(plan)  # its button verifies the whole database as well: see test_plans
     for key, record in right.items():
-        assert panel.wb.find_mappings(key.split("/")[1]).iloc[0]["target"] == record
+        assert panel.wb.search(key.split("/")[1], "Mapping").iloc[0]["target"] == record
     assert one in panel.table.names
     press(panel.review, "Look again")
     settle(panel)
@@ -91,7 +91,7 @@ def test_half_a_swap_is_refused_in_words_and_all_that_is_sure_is_not(opened: Ope
 
 def test_an_id_is_led_to_a_person_who_was_searched_for(opened: Opened, club: Ground) -> None:
     wb = opened(club)
-    people = wb.find_people("example", limit=3)
+    people = wb.search("example", limit=3)
     first, second = people.iloc[0], people.iloc[1]
     wa_id = first["wa_ids"].split(", ")[0]
     club.execute(
@@ -131,7 +131,7 @@ def test_events_are_corrected_too_and_kinds_are_not_mixed(opened: Opened, club: 
     event = problems[problems["problem"] == "wrong-event"].iloc[0]
     key = f"Event/{event['wa_id']}"
     choose(panel, WRONG, key)
-    right = panel.wb.find_records(event["should_be"], "Event").iloc[0]
+    right = panel.wb.search(event["should_be"], "Event").iloc[0]
     _type(panel, panel._target, f"{right['title']}")
     assert right["key"] in panel._target.table.names
     choose(panel, "Records found", right["key"])

@@ -86,7 +86,9 @@ def test_the_checks_leave_a_run_that_was_rolled_back_alone(ground: Ground) -> No
         """Return which checks do not pass, and whether the run counts as rolled back."""
         with ground.open() as wb:
             (run,) = [each for each in wb.session.find_runs() if each.run == ground.imported.run]
-            return {each.check for each in wb.checks(CHECKS) if each.status != "pass"}, run.rolled_back
+            return {
+                each.check for each in wb.check(CHECKS).findings if each.status != "pass"
+            }, run.rolled_back
 
     assert asked() == (set(), False)
     plan = ground.approved(snapshot=True)

@@ -88,7 +88,7 @@ def test_visibility_is_the_demo_breakage(club):
 def test_a_check_and_its_rule_are_one_question(club):
     club.breaks("over-capacity-limit", "overbooked", "ends-before-start", "private-visible")
     with club.workbench() as wb:
-        checks, rules = wb.checks(NAMED_BY_THE_GUIDE), wb.policies.findings(ids=NAMED_BY_THE_GUIDE)
+        checks, rules = wb.check(NAMED_BY_THE_GUIDE).findings, wb.policies.findings(ids=NAMED_BY_THE_GUIDE)
     assert [each.check for each in checks] == [each.check for each in rules]
     for check, same in zip(checks, rules, strict=True):
         assert (check.status, check.count, check.query, check.title) == (
@@ -105,7 +105,7 @@ def test_the_check_follows_the_environments_own_rules(club, write):
         )
     )
     with club.workbench(policies=mine) as wb:
-        found = {each.check: each for each in wb.checks(NAMED_BY_THE_GUIDE)}
+        found = {each.check: each for each in wb.check(NAMED_BY_THE_GUIDE).findings}
     over = found["events-over-capacity-limit"]
     assert (over.status, over.title) == ("warn", "Too large")
     assert over.count
@@ -113,7 +113,7 @@ def test_the_check_follows_the_environments_own_rules(club, write):
     assert not found["events-overbooked"].configured
     write(events_overbooked="SELECT 1")
     with club.workbench(policies=mine) as wb:
-        (wrong,) = wb.checks(["events-overbooked"])
+        (wrong,) = wb.check(["events-overbooked"]).findings
     assert (wrong.status, wrong.open) == ("not run", True)
     assert "events-overbooked" in wrong.reason
 

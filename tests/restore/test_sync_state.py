@@ -16,7 +16,7 @@ from workbench.workbench import Workbench
 
 
 def opened(club: Ground, home: Path) -> Workbench:
-    return replace(club.workbench(), settings=Settings(operator="dana", home=home), one_state=False)
+    return Workbench(replace(club.open().session, settings=Settings(operator="dana", home=home)))
 
 
 def seen(club: Ground) -> dict[str, list[str]]:

@@ -83,7 +83,7 @@ def test_plan_apply_and_undo(club: Ground) -> None:
     assert counted == [7, 7]
     assert club.state("AuditLog") == healthy  # not a column besides, updatedAt among them
     assert set(wb.tiers.review().matrix["finding"]) == {"right"}
-    assert {each.status for each in wb.checks(["tiers-wrong", "tiers-missing"])} == {"pass"}
+    assert {each.status for each in wb.check(["tiers-wrong", "tiers-missing"]).findings} == {"pass"}
     with pytest.raises(Refused, match="Nothing to correct"):
         wb.tiers.plan()
     (entry,) = wb.audit.entries(action="migration:tiers:corrected")["metadata"]

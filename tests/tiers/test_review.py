@@ -28,7 +28,7 @@ def plain(frame: pd.DataFrame) -> list[list[Any]]:
 
 
 def status(club: Ground, check: str, **options: Any) -> str:
-    return str(club.open(**options).checks([check])[0].status)
+    return str(club.open(**options).check([check]).findings[0].status)
 
 
 def test_the_matrix_of_a_healthy_club_and_of_a_broken_one(club: Ground) -> None:
@@ -82,7 +82,7 @@ def test_unknown_levels_offer_the_nearest_and_match_nothing(guide: Ground, writt
     assert len(review.open_levels) == len(review.findings) == 3
     assert set(review.matrix.loc[review.matrix["expected"].isna(), "finding"]) == {"unknown level"}
     assert guide.wb.tiers.wrong().empty
-    (check,) = guide.wb.checks(["tiers-unmapped-level"])
+    (check,) = guide.wb.check(["tiers-unmapped-level"]).findings
     assert dict(plain(check.rows[["key", "nearest"]])) == {
         row.level: row.nearest for row in review.unknown_levels.itertuples()
     }
@@ -93,7 +93,7 @@ def test_unknown_levels_offer_the_nearest_and_match_nothing(guide: Ground, writt
     assert list(covered.open_levels["level"]) == ["ALUMNI "]
     assert set(covered.unknown_levels["covered_by"]) == {"PROSPECT"}
     assert covered.correctable
-    (check,) = guide.open(tier_mapping=path).checks(["tiers-unmapped-level"])
+    (check,) = guide.open(tier_mapping=path).check(["tiers-unmapped-level"]).findings
     assert list(check.rows["key"]) == ["ALUMNI "]
 
 
@@ -116,14 +116,14 @@ def test_codes_that_are_no_tier_are_named(guide: Ground, written: Written) -> No
     path = written("m.yaml", mapping_of({**RIGHT, "Alumni": "ALUMNUS", "Lapsed": "ZZZ"}))
     unknown = guide.wb.tiers.review(path).unknown_codes
     assert plain(unknown) == [["ALUMNUS", "Alumni", "ALUMNI"], ["ZZZ", "Lapsed", None]]
-    (check,) = guide.open(tier_mapping=path).checks(["tiers-not-seeded"])
+    (check,) = guide.open(tier_mapping=path).check(["tiers-not-seeded"]).findings
     assert (check.status, list(check.rows["key"])) == ("fail", ["ALUMNUS", "ZZZ"])
     assert status(guide, "tiers-not-seeded") == "pass"
 
 
 def test_a_configuration_that_is_wrong_or_not_there(guide: Ground, written: Written) -> None:
     wb = guide.open(tier_mapping=written("m.yaml", ""))
-    found = {each.check: each for each in wb.checks(["tiers-wrong", "tiers-missing"])}
+    found = {each.check: each for each in wb.check(["tiers-wrong", "tiers-missing"]).findings}
     assert (found["tiers-wrong"].status, found["tiers-missing"].status) == ("not run", "pass")
     assert "is empty" in found["tiers-wrong"].reason
     wb = guide.open(tier_mapping=None)
@@ -146,11 +146,11 @@ def test_where_no_tier_was_made_the_statuses_are_judged(clubs: Clubs, written: W
     assert (review.kind, set(wb.tiers.distribution()["kind"])) == ("status", {"status"})
     assert review.correctable == len(some(club, "Lapsed"))
     assert review.count("of its own") == len(some(club, "Newcomer"))
-    (check,) = wb.checks(["tiers-wrong"])
+    (check,) = wb.check(["tiers-wrong"]).findings
     assert (check.count, set(check.rows["kind"])) == (review.correctable, {"status"})
     give_status(club, "Lapsed", "LAPSED")
     assert status(club, "tiers-wrong", tier_mapping=said) == "pass"
     # None of its codes is a status: nothing was compared, so nothing is right.
     general = mapping_of({"Newcomer": "GENERAL"}, "membership_status_mapping")
-    (check,) = club.open(tier_mapping=written("m.yaml", general)).checks(["tiers-wrong"])
+    (check,) = club.open(tier_mapping=written("m.yaml", general)).check(["tiers-wrong"]).findings
     assert (check.status, "None of the codes" in check.reason) == ("not run", True)

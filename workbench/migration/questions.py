@@ -387,7 +387,7 @@ class Migration:
     def _problems(self, *checks: str) -> list[str]:
         return [
             f"the check {each.check} found {each.count:,}" if each.count else f"{each.title}: {each.reason}"
-            for each in self.wb.checks(checks)
+            for each in self.wb.check(checks).findings
             if each.open
         ]
 

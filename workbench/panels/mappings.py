@@ -71,7 +71,7 @@ class MappingCorrection(Planner):
         self._target = self._searched(
             "Lead it to another record",
             "only where the traces say nothing, or are wrong",
-            lambda typed: self.wb.find_records(typed, min(map(_entity, self.chosen), default="Member")),
+            lambda typed: self.wb.search(typed, min(map(_entity, self.chosen), default="Member")),
             Table("key", "Records found", wb=self.wb, chosen=self._rechoose),
         )
         self._about, self._evidence, self._circles = HTML(), Told(), Told()
@@ -172,7 +172,7 @@ class MappingCorrection(Planner):
         self.choose(self.chosen)
 
     def _find(self, typed: str) -> pd.DataFrame:
-        found = self.wb.find_mappings(typed)
+        found = self.wb.search(typed, "Mapping")
         told = self._told(list(found["mapping_key"]))
         right = [str(told.get(key, {}).get("new_id", "")) for key in found["mapping_key"]]
         laid = found.rename(columns={"target": "leads_to_id"}).assign(should_be_id=right)[_FOUND]

@@ -67,7 +67,7 @@ class Triage:
         session = self.wb.session
         runs = session.find_runs()
         asked = pick_run(runs, run_id)[0] if run_id is not None else None
-        findings = self.wb.checks(sample=CULPRITS)
+        findings = self.wb.check(sample=CULPRITS).findings
         modes = failure_modes(findings)
         with session.reading() as connection:
             suspects = find_suspects(connection, session.schema, runs, modes)
