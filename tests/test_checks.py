@@ -383,3 +383,14 @@ def test_an_application_that_does_not_answer_fails(clubs):
     assert found["app-health"].status == "fail"
     assert "no answer" in found["app-health"].rows["answer"].iloc[0]
     assert found["app-auth-admits"].status == "not run"
+
+
+def test_a_registration_mapped_once_in_each_spelling_is_mapped_twice(clubs):
+    """A unique index rules duplicates out, but for what it takes for two kinds."""
+    club = clubs.clone("application", 60)
+    assert finding(club, "mappings-duplicate").status == "pass"
+    club.execute(
+        """INSERT INTO "WaIdMapping" SELECT gen_random_uuid(), 'Registration', "waId", "clubosId", "syncedAt", "updatedAt"
+           FROM "WaIdMapping" WHERE "entityType" = 'EventRegistration' ORDER BY "waId" LIMIT 1"""
+    )
+    assert finding(club, "mappings-duplicate").count == 1

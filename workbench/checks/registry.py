@@ -20,7 +20,7 @@ import pandas as pd
 import psycopg
 from psycopg import sql
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from sqlalchemy import Connection, Select, func
+from sqlalchemy import Connection, Select, and_, exists, func, or_, select
 from sqlalchemy.exc import DBAPIError
 
 from workbench.checks.finding import SAMPLE, Finding, Severity, Status, culprits, section
@@ -33,6 +33,7 @@ from workbench.murmurant.canonical import Canonical, Relation, ask, listed
 from workbench.murmurant.importers import Run
 from workbench.murmurant.reports import ImportReport
 from workbench.murmurant.schema import Schema, explain_gap
+from workbench.murmurant.spellings import ENTITY_TYPES, REGISTRATION
 from workbench.settings import EnvironmentSettings
 from workbench.tiers.configuration import TierMapping, distinct, read_tier_mapping
 from workbench.tiers.review import TierReview, review_tiers
@@ -255,13 +256,23 @@ class Check(BaseModel):
         if self.answer:
             module, _, name = self.answer.partition(".")
             return _in_full(getattr(import_module(f"workbench.checks.{module}"), name)(look), look)
-        if self.unique:
-            concept = self.unique[0].partition(".")[0]
-            if look.schema.forbids_twins(concept, *(each.partition(".")[2] for each in self.unique)):
-                return 0, pd.DataFrame(), ""
+        if self.unique and self._settled(look):
+            return 0, pd.DataFrame(), ""
         return ask(
             look.connection, look.canonical, self.sql, limit=look.sample, keyed=True, harmless=self.harmless
         )
+
+    def _settled(self, look: Look) -> bool:
+        """Whether a unique index rules out what is asked; to it two spellings of one kind are two, and so is each NULL."""
+        concept, names = self.unique[0].partition(".")[0], [name.partition(".")[2] for name in self.unique]
+        if not look.schema.forbids_twins(concept, *names):
+            return False
+        if "entity_type" not in names:
+            return True
+        kind = look.schema.source(concept).c.entity_type
+        spellings = (exists().where(kind == each) for each in ENTITY_TYPES[REGISTRATION])
+        mixed = select(or_(and_(*spellings), exists().where(kind.is_(None))))
+        return not look.connection.execute(mixed).scalar_one()
 
     def finding(self, status: Status, count: int | None = None, **more: Any) -> Finding:
         """Return an answer to it."""

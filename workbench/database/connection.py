@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import pandas as pd
 import psycopg
@@ -59,6 +61,10 @@ DIRECT = (
     " server behind it, usually on port 5432."
 )
 """What to do where a pooler is in the way."""
+
+
+_Asked = ParamSpec("_Asked")
+_Answer = TypeVar("_Answer")
 
 
 @dataclass(frozen=True)
@@ -371,6 +377,35 @@ def frame(
     columns = list(result.keys())
     # As tuples: pandas asks each of a million rows of SQLAlchemy's what it is.
     return pd.DataFrame.from_records(list(map(tuple, result.all())), columns=columns)
+
+
+_answers: ContextVar[dict[Any, Any] | None] = ContextVar("_answers", default=None)
+
+
+@contextmanager
+def one_look() -> Iterator[None]:
+    """Ask within it what `asked_once` marks no more than once: it is for one transaction, which sees one state."""
+    token = _answers.set({})
+    try:
+        yield
+    finally:
+        _answers.reset(token)
+
+
+def asked_once(question: Callable[_Asked, _Answer]) -> Callable[_Asked, _Answer]:
+    """Let a dear question of a connection be answered once for one look; nobody may change the answer."""
+
+    @wraps(question)
+    def ask(*args: _Asked.args, **kwargs: _Asked.kwargs) -> _Answer:
+        answers, key = _answers.get(), (question, *map(id, args), *map(id, kwargs.values()))
+        if answers is None:
+            return question(*args, **kwargs)
+        if key not in answers:  # the arguments stay with the answer: another one would get a dead one's id
+            answers[key] = (args, kwargs, question(*args, **kwargs))
+        answer: _Answer = answers[key][-1]
+        return answer
+
+    return ask
 
 
 def raw(connection: Connection) -> psycopg.Connection[Any]:

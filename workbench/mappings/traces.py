@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Select, Subquery, case, func, literal, null, or_, select, union_all
 
+from workbench.database.connection import asked_once
 from workbench.mappings.queries import KINDS, Key, mapping_rows
 from workbench.murmurant.importers import Run, Trace
 from workbench.murmurant.reports import ReportRecord
@@ -228,6 +229,7 @@ def mapped_ids(connection: Connection, schema: Schema, keys: Collection[Key]) ->
     return {key: row.target for row in rows if (key := (row.entity, row.wa_id)) in keys}
 
 
+@asked_once
 def bare_records(connection: Connection, schema: Schema) -> dict[Key, str]:
     """Return the records that no mapping leads to, and none was led away from on purpose: to the run they name."""
     mappings, bare = schema.mappings, dict[Key, str]()
@@ -319,6 +321,7 @@ class Again(NamedTuple):
     words: str
 
 
+@asked_once
 def imported_twice(connection: Connection, schema: Schema, runs: Sequence[Run]) -> list[Again]:
     """List the WA ids that became more than one record, by the mapping, the audit log and the id maps together.
 
@@ -367,6 +370,7 @@ def imported_twice(connection: Connection, schema: Schema, runs: Sequence[Run]) 
     return found
 
 
+@asked_once
 def led_away(connection: Connection, schema: Schema) -> set[tuple[str, str, str]]:
     """Return entity, WA id and the record that the id was led away from on purpose (guide §4.2's audit entry).
 

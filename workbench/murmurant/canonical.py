@@ -179,7 +179,9 @@ class Canonical:
                 else not (described.is_enum or described.type in {"integer", "bigint", "smallint", "uuid"})
             )
             cell = cell if same else f"{cell}::text"
-            return f"replace({cell}, 'EventRegistration', 'Registration')" if column in _ENTITY else cell
+            if column in _ENTITY:
+                return f"CASE {cell} WHEN 'EventRegistration' THEN 'Registration' ELSE {cell} END"
+            return cell
         if kind == "jsonb" and described.type == "json":
             return readable_json("json", cell).replace("%", "%%")
         if kind == "timestamp" and "with time zone" in described.type:
