@@ -86,7 +86,7 @@ ASKED = [
     "triage", "runs", "run {bad}", "check", "check runs-interrupted", "tiers", "policies", "mappings", "duplicates",
     "audit", "preflight", "plan rollback {bad}", "plan tiers", "snapshot list", "dry-run list",
 ]  # fmt: skip
-"""What answers with suggestions, in words and as JSON."""
+"""What answers with suggestions."""
 
 TOLD = [
     "plans", "plan mapping Member 1", "plan merge a b", "plan sync-state", "plan policies", "plan rollback nowhere",
@@ -104,7 +104,7 @@ def test_suggestions_ask_the_same_environment(clubs, at):  # noqa: F811
     run = at(club)
     bad = json.loads(run("runs", "--json").stdout)[-1]["run"]
     suggested = set()
-    for words in [*ASKED, *(f"{words} --json" for words in ASKED), *TOLD]:
+    for words in [*ASKED, *(f"{words} --json" for words in ("triage", "check", "plan tiers")), *TOLD]:
         done = run(*words.format(bad=bad).split())
         assert done.returncode < 4 or "not foreseen" not in done.stderr, done
         text = "\n".join(map(str, done)).replace('\\"', '"').replace("\\n", "\n")

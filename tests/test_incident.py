@@ -81,9 +81,12 @@ def test_every_command_of_the_page_runs(at: Callable[..., Shell], clubs: Clubs, 
     night = Night(at(club))
     assert len(COMMANDS) >= 15
     states = [_state(club.url)]
+    reports: set[str] = set()
     for command in COMMANDS:
-        if command in ELSEWHERE:
+        if command in ELSEWHERE | reports:  # a kernel for the same report once more shows nothing new
             continue
+        if command.startswith("workbench report"):
+            reports.add(command)
         night.do(command)
         if command.split()[1] in {"apply", "undo"}:
             states.append(_state(club.url))

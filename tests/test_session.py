@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import workbench
 from tests.commands import Shell, at, shell  # noqa: F401
 from tests.conftest import Clubs, Ground
 from workbench.errors import DocumentError
@@ -32,6 +33,10 @@ def test_one_state_answers_one_thread_at_a_time(club: Ground) -> None:
 
 def test_it_says_what_it_is_and_what_is_open(club: Ground) -> None:
     wb = club.open()
+    names = [name for name in dir(wb) if not name.startswith("_")]
+    assert len(names) <= 30, names
+    assert len(type(wb).__mro__) <= 3, "one base at most"
+    assert len(workbench.__all__) <= 12
     lines = repr(wb).splitlines()
     assert len(lines) == 5, lines
     for said in ("(demo)", club.database, "application", "200 members", "0 plans to apply"):

@@ -35,8 +35,9 @@ def login(ground: Ground) -> Iterator[Login]:
 
 def log(ground: Ground, action: str = "migration:test", url: str | None = None, **metadata: Any) -> str:
     """Write an entry as the workbench does; return its id."""
-    schema = ground.open().session.schema
-    return record(ground.open(url).session.database, schema, action, metadata, about=str(uuid4()))
+    here = ground.wb.session
+    database = ground.open(url).session.database if url else here.database
+    return record(database, here.schema, action, metadata, about=str(uuid4()))
 
 
 def wait_for_a_lock(ground: Ground) -> None:

@@ -38,8 +38,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return turn
 
 
-def asked(ground: Ground, name: str) -> Finding:
-    (found,) = ground.open().check([name]).findings
+def asked(ground: Ground, name: str, sample: int = 20) -> Finding:
+    (found,) = ground.wb.check([name], sample=sample).findings
     return found
 
 
@@ -56,7 +56,7 @@ def test_every_required_key_is_missed(ground: Ground) -> None:
                 key,
             )
         lacking[log(ground, action)] = (action, ", ".join(keys))
-    (found,) = ground.open().check(["audit-metadata"], sample=1000).findings
+    found = asked(ground, "audit-metadata", 1000)
     assert found.status == "fail"
     assert {row.key: (row.action, row.lacks) for row in found.rows.itertuples()} == lacking
     told = {row.key: row.run for row in found.rows.itertuples()}
@@ -68,7 +68,7 @@ def test_a_run_that_logged_nothing_is_named(ground: Ground, clock: Clock) -> Non
     """As the API sync does when its audit writes fail and are swallowed, and the guide's importer never should."""
     assert asked(ground, "audit-entries").status == "pass"
     with_entries = [
-        run for run in ground.open().session.find_runs() if run.mode == "live" and run.importer != "csv"
+        run for run in ground.wb.session.find_runs() if run.mode == "live" and run.importer != "csv"
     ]
     run = with_entries[-1].run
     ground.execute(
@@ -86,15 +86,15 @@ def test_a_run_that_logged_nothing_is_named(ground: Ground, clock: Clock) -> Non
 @pytest.mark.parametrize("dialect", ["guide"])
 @pytest.mark.parametrize("action", ["migration:started", "migration:completed"])
 def test_the_one_entry_that_is_missing_is_named(ground: Ground, clock: Clock, action: str) -> None:
-    run = [run for run in ground.open().session.find_runs() if run.mode == "live"][-1].run
+    run = [run for run in ground.wb.session.find_runs() if run.mode == "live"][-1].run
     ground.execute("""DELETE FROM "AuditLog" WHERE metadata ->> 'run_id' = %s AND action = %s""", run, action)
     found = asked(ground, "audit-entries")
     assert [(row.key, row.action) for row in found.rows.itertuples()] == [(run, action)]
 
 
 def test_a_plan_that_was_applied_and_is_not_logged_is_named(ground: Ground) -> None:
-    run = [run for run in ground.open().session.find_runs() if run.mode == "live"][-1].run
-    plan = ground.open().runs.plan_rollback(run, min_evidence="weak")
+    run = [run for run in ground.wb.session.find_runs() if run.mode == "live"][-1].run
+    plan = ground.wb.runs.plan_rollback(run, min_evidence="weak")
     assert isinstance(plan, Plan)
     ground.carry_out(plan)
     for name in ("audit-entries", "audit-metadata"):
