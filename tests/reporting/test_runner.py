@@ -6,6 +6,7 @@ import json
 import re
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from tests.reporting.conftest import HOSTILE, settings_for
 from tests.test_serving import beside
 from workbench import open_workbench
 from workbench.errors import DatabaseUnreachable, DocumentError, NotebookFailed, UsageError
-from workbench.reporting.runner import _named_files, run_report
+from workbench.reporting.runner import _cleaning, _reserved, run_report
 from workbench.settings import Settings
 
 PARAMETERS = 'environment: str = "demo"\nunmask: bool = False\nword: str = "nothing"'
@@ -62,7 +63,7 @@ def test_the_post_recovery_report(club: Settings, tmp_path: Path, monkeypatch: p
         assert "postgresql://" not in artefact
         assert ":@/" not in artefact
     folder = {each.name for each in club.reports.iterdir()}
-    assert folder == {result.notebook.name, result.html.name, result.json.name}
+    assert folder == {result.notebook.name, result.html.name, result.json.name, "index.html"}
     assert re.fullmatch(r"post-recovery-club-\d{8}_\d{6}\.ipynb", result.notebook.name)
 
     # Files named like modules, styles of charts, start-up files and settings have no say; people are shown when asked for.
@@ -177,26 +178,21 @@ def test_the_kernel_is_this_interpreter_and_a_file_is_shown_by_its_name(
         assert given.name in written
         assert str(tmp_path) not in written
     # What is no file of this machine stays as it was given.
-    assert _named_files({"word": "/", "words": ["/nowhere/a", str(given)]}) == {str(given): given.name}
+    clean = _cleaning({"word": "/", "words": ["/nowhere/a", str(given)]}, "")
+    assert clean(f"/ /nowhere/a {given}") == f"/ /nowhere/a {given.name}"
 
 
-def test_two_at_once_do_not_overwrite_each_other(
-    anywhere: Settings, report_folder: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from datetime import UTC, datetime
-
-    from workbench.reporting import runner
-
+def test_two_at_once_do_not_overwrite_each_other(tmp_path: Path) -> None:
     moment = datetime(2026, 5, 1, 10, tzinfo=UTC)
-    anywhere.reports.mkdir()
-    names = [runner._reserve(anywhere.reports, "run-club/../x", moment).name for _ in range(2)]
-    (anywhere.reports / "done-20260501_100000.html").touch()
-    names.append(runner._reserve(anywhere.reports, "done", moment).name)
-    assert names == [
-        "run-club_.._x-20260501_100000",
-        "run-club_.._x-20260501_100000-2",
-        "done-20260501_100000-2",
-    ]
+    (tmp_path / "done-20260501_100000.html").touch()
+    with (
+        _reserved(tmp_path, "run-club/../x", moment) as one,
+        _reserved(tmp_path, "run-club/../x", moment) as other,
+    ):
+        assert (one.name, other.name) == ("run-club_.._x-20260501_100000", "run-club_.._x-20260501_100000-2")
+    with _reserved(tmp_path, "done", moment) as third:
+        assert third.name == "done-20260501_100000-2"
+    assert [each.name for each in tmp_path.iterdir()] == ["done-20260501_100000.html"]
 
 
 def test_what_is_refused_before_anything_runs(anywhere: Settings) -> None:

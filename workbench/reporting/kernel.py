@@ -1,4 +1,4 @@
-"""A notebook, executed by papermill in this very interpreter, whatever kernels are registered."""
+"""A notebook, executed in this very interpreter, whatever kernels are registered."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from typing import Any
 
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
-from nbclient.exceptions import DeadKernelError
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError, DeadKernelError
 from nbformat import NotebookNode
-from papermill import PapermillExecutionError, execute_notebook
-from papermill.engines import NBClientEngine, papermill_engines
+from papermill.iorw import load_notebook_node
+from papermill.parameterize import parameterize_notebook
 
 from workbench.errors import DocumentError
 from workbench.settings import Settings, config_file
@@ -56,20 +57,6 @@ class _Kernel(AsyncKernelManager):
         await super().start_kernel(**{**options, "transport_encryption": "auto"})
 
 
-class _KeepingEngine(NBClientEngine):  # type: ignore[misc, unused-ignore]
-    """Hands out the notebook it executes, which papermill drops when the kernel dies."""
-
-    @classmethod
-    def execute_managed_notebook(
-        cls, nb_man: Any, kernel_name: str, *, kept: list[NotebookNode], **options: Any
-    ) -> Any:
-        kept.append(nb_man.nb)
-        return super().execute_managed_notebook(nb_man, kernel_name, **options)
-
-
-papermill_engines.register("workbench", _KeepingEngine)
-
-
 def execute(
     path: Path, parameters: dict[str, Any], variables: dict[str, str], begin: Callable[..., None]
 ) -> tuple[NotebookNode, Exception | None]:
@@ -86,32 +73,23 @@ def execute(
     begin : callable
         Told the cell, as ``cell`` and ``cell_index``, before it is run.
     """
-    kept: list[NotebookNode] = []
+    notebook: NotebookNode = parameterize_notebook(load_notebook_node(str(path)), parameters)
+    del notebook.metadata["papermill"]
     kernel = type("ReportKernel", (_Kernel,), {"variables": variables})
-    how = {"kernel_manager_class": kernel, "on_cell_start": begin, "kept": kept}
-    quiet = {"progress_bar": False, "log_output": False}
+    client = NotebookClient(notebook, timeout=None, kernel_manager_class=kernel, on_cell_start=begin)
     try:
-        execute_notebook(
-            str(path), None, parameters, engine_name="workbench", kernel_name="python3", **quiet, **how
-        )
-    except (PapermillExecutionError, DeadKernelError, RuntimeError) as error:
-        if not kept:
-            raise
-        return kept[0], error
-    return kept[0], None
+        client.execute()
+    except (CellExecutionError, DeadKernelError, RuntimeError) as error:
+        return notebook, error
+    return notebook, None
 
 
 def kernel_variables(environment: str, settings: Settings, import_reports: list[Path]) -> dict[str, str]:
     """Say by variables what the kernel's own look at the settings must come to.
 
-    The settings hold the *name* of the variable with the database URL, and the kernel inherits
-    that variable: the connection itself never travels, nor do the machine's paths get into the
-    notebook as parameters.
-
-    Raises
-    ------
-    DocumentError
-        For an import report that is not there.
+    The settings hold the *name* of the variable with the database URL, and the kernel inherits that variable: the
+    connection itself never travels, nor do the machine's paths get into the notebook as parameters. `DocumentError`
+    for an import report that is not there.
     """
     for path in import_reports:
         if not path.exists():
@@ -119,7 +97,7 @@ def kernel_variables(environment: str, settings: Settings, import_reports: list[
     chosen = settings.environment(environment)
     files = (*chosen.import_reports, *(path.resolve() for path in import_reports))
     chosen = chosen.model_copy(update={"import_reports": files})
-    found = {
+    return {
         "WORKBENCH_ENVIRONMENT": environment,
         "WORKBENCH_HOME": str(settings.home.resolve()),
         # Who is merely logged in is not named by being passed on.
@@ -128,7 +106,5 @@ def kernel_variables(environment: str, settings: Settings, import_reports: list[
             {environment: chosen.model_dump(mode="json", exclude_none=True)}
         ),
         "PYTHONIOENCODING": "utf-8",
+        **({"WORKBENCH_CONFIG": str(config_file().resolve())} if config_file().is_file() else {}),
     }
-    if config_file().is_file():
-        found["WORKBENCH_CONFIG"] = str(config_file().resolve())
-    return found

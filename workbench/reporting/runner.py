@@ -6,8 +6,8 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,10 +16,10 @@ from typing import Any
 
 import nbformat
 from nbformat import NotebookNode
-from papermill.execute import ERROR_MARKER_TAG
 
 from workbench import errors
 from workbench.database.address import parse_address, redact
+from workbench.documents import write_whole
 from workbench.errors import NotebookFailed, UsageError, WorkbenchError
 from workbench.reporting.html import to_html
 from workbench.reporting.index import write_index
@@ -31,6 +31,10 @@ from workbench.settings import Settings
 
 Progress = Callable[[str, int, int], None]
 """Told the heading that begins, how many cells are done, and how many there are."""
+
+_ENDINGS = (".ipynb", ".html", ".json")
+_HERE = {Path(errors.__file__).parents[1], sys.prefix, sys.base_prefix, Path.cwd(), Path.home()}
+_FOLDERS = sorted({f"{folder}{os.sep}" for folder in _HERE}, key=len, reverse=True)
 
 
 @dataclass(frozen=True)
@@ -90,73 +94,52 @@ def run_report(
     WorkbenchError
         The error of the workbench that stopped a cell, with its own exit code.
     """
-    begun = perf_counter()
-    given = dict(parameters or {})
+    begun, given = perf_counter(), dict(parameters or {})
     if given.get("environment", environment) != environment:
         raise UsageError("The environment is no parameter of a report.", "Choose it with --environment.")
     given = checked_parameters(name, {**given, "environment": environment})
     unmask = unmask or bool(given.get("unmask"))
     files = [Path(path) for path in (*import_reports, *given.pop("import_reports", []))]
-    declared = report_parameters(name)
-    if "unmask" in declared:
-        given["unmask"] = unmask
-    if "one_state" in declared:  # a notebook that people work in as well
-        given["one_state"] = True
+    # A notebook that people work in as well shows one state where it is a report.
+    own = {"unmask": unmask, "one_state": True}
+    given |= {parameter: value for parameter, value in own.items() if parameter in report_parameters(name)}
     variables = kernel_variables(environment, settings, files)
     made_at = datetime.now(UTC)
-    try:
-        settings.reports.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise WorkbenchError(
-            f"The folder for reports, {settings.reports}, cannot be made: {error.strerror}.",
-            "Name another as reports in workbench.toml, or in WORKBENCH_REPORTS.",
-        ) from None
-    target = _reserve(settings.reports, f"{name}-{environment}", made_at)
-    try:
+    with _reserved(settings.reports, f"{name}-{environment}", made_at) as target:
         notebook, stopped = _execute(report_template(name), given, variables, progress)
-        secret = _secret(environment, settings)
+        clean = _cleaning(given, _secret(environment, settings))
         verdict = _taken_out(notebook)
-        named = _named_files(given)
-        _tidy(notebook, name, target, secret, unmask, named)
+        notebook.cells = [_cleaned(cell, clean, unmask) for cell in notebook.cells]
+        kind = settings.environment(environment).kind
         verdict = {
             "status": "not run",
             "headline": "It came to no conclusion.",
             "findings": [],
-            **_by_name(verdict, named),
-        }
-        verdict |= {
+            "environment": {"name": environment, "kind": kind},
+            **_mapped(verdict, clean),
             "report": name,
-            "parameters": _by_name(given, named),
+            "parameters": _mapped(given, clean),
             "import_reports": sorted(path.name for path in files),
+            "made_at": made_at.isoformat(timespec="seconds"),
         }
-        verdict["made_at"] = made_at.isoformat(timespec="seconds")
-        verdict.setdefault(
-            "environment", {"name": environment, "kind": settings.environment(environment).kind}
+        notebook_file, page_file, verdict_file = (
+            target.with_name(target.name + ending) for ending in _ENDINGS
         )
-        failure = _failure(stopped, notebook, _final(target, ".ipynb"), secret, unmask) if stopped else None
-        page = to_html(
-            notebook,
-            verdict,
-            f"{_title(notebook, name)} · {environment}",
-            _by_name(failure.what, named) if failure else "",
+        failure = _failure(stopped, notebook, notebook_file, clean) if stopped else None
+        title = f"{_title(notebook, name)} · {environment}"
+        write_whole(
+            page_file, to_html(notebook, verdict, title, failure.what if failure else "").encode(), "report"
         )
-        _write(target, ".html", page)
         if failure is None:
-            _write(target, ".json", json.dumps(verdict, indent=2, ensure_ascii=False) + "\n")
-        _write(target, ".ipynb", nbformat.writes(notebook) + "\n")  # type: ignore[no-untyped-call, unused-ignore]
+            write_whole(
+                verdict_file, (json.dumps(verdict, indent=2, ensure_ascii=False) + "\n").encode(), "report"
+            )
+        written: str = nbformat.writes(notebook)  # type: ignore[no-untyped-call, unused-ignore]
+        write_whole(notebook_file, f"{written}\n".encode(), "report")
         write_index(settings.reports)
-    finally:
-        for ending in (".ipynb", ".html", ".json"):
-            _part(target, ending).unlink(missing_ok=True)
     if failure is not None:
         raise failure
-    return ReportResult(
-        _final(target, ".ipynb"),
-        _final(target, ".html"),
-        _final(target, ".json"),
-        verdict,
-        perf_counter() - begun,
-    )
+    return ReportResult(notebook_file, page_file, verdict_file, verdict, perf_counter() - begun)
 
 
 def _execute(
@@ -184,83 +167,49 @@ def _taken_out(notebook: NotebookNode) -> dict[str, Any]:
     return dict(found)
 
 
-def _named_files(given: Mapping[str, Any]) -> dict[str, str]:
-    """Return the files of this machine among a report's parameters, each with the name it is shown by."""
+def _mapped(value: Any, change: Callable[[str], str]) -> Any:
+    """Return a value with every text in it changed."""
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, dict):
+        return type(value)({key: _mapped(each, change) for key, each in value.items()})
+    return [_mapped(each, change) for each in value] if isinstance(value, list) else value
+
+
+def _cleaning(given: Mapping[str, Any], secret: str) -> Callable[[str], str]:
+    """Return what takes a secret out of a text, and names files of this machine among the parameters by their names."""
     values = [each for value in given.values() for each in (value if isinstance(value, list) else [value])]
     paths = [Path(each) for each in values if isinstance(each, str) and Path(each).is_absolute()]
-    there = {str(each): each.name for each in paths if len(each.parts) > 2 and each.exists()}
-    return dict(sorted(there.items(), key=lambda each: -len(each[0])))
-
-
-def _by_name(value: Any, named: Mapping[str, str]) -> Any:
-    """Return a value with every path in it replaced by the file's name."""
-    if isinstance(value, str):
-        for path, name in named.items():
-            value = value.replace(path, name)
-    elif isinstance(value, dict):
-        return {key: _by_name(each, named) for key, each in value.items()}
-    elif isinstance(value, list):
-        return [_by_name(each, named) for each in value]
-    return value
-
-
-def _tidy(
-    notebook: NotebookNode, name: str, target: Path, secret: str, unmask: bool, named: Mapping[str, str]
-) -> None:
-    """Leave no path of this machine, no secret and no person in what will be passed on."""
-    notebook.cells = [
-        cell for cell in notebook.cells if ERROR_MARKER_TAG not in cell.metadata.get("tags", [])
-    ]
-    notebook.metadata.papermill.update(input_path=f"{name}.ipynb", output_path=f"{target.name}.ipynb")
-    notebook.metadata.papermill["environment_variables"] = {}
-    notebook.metadata.papermill["parameters"] = _by_name(
-        dict(notebook.metadata.papermill["parameters"]), named
+    there = sorted(
+        (str(each) for each in paths if len(each.parts) > 2 and each.exists()), key=len, reverse=True
     )
 
-    def clean(text: str, failed: bool = False) -> str:
-        text = _by_name(redact(text, secret), named)
-        if not failed:
-            return text
+    def clean(text: str) -> str:
+        text = redact(text, secret)
+        for path in there:
+            text = text.replace(path, Path(path).name)
+        return text
+
+    return clean
+
+
+def _cleaned(cell: NotebookNode, clean: Callable[[str], str], unmask: bool) -> NotebookNode:
+    """Leave no path of this machine, no secret and no person in what will be passed on."""
+
+    def strictly(text: str) -> str:
+        text = clean(text)
         for folder in _FOLDERS:
             text = text.replace(folder, "…")
         return text if unmask else mask_text(text)
 
-    for cell in notebook.cells:
-        if "injected-parameters" in cell.metadata.get("tags", []):
-            cell.source = clean(cell.source)
-        for output in cell.get("outputs", []):
-            failed = output.output_type == "error" or output.get("name") == "stderr"
-            for key in ("text", "ename", "evalue"):
-                if key in output:
-                    output[key] = clean(output[key], failed)
-            if "traceback" in output:
-                output["traceback"] = [clean(line, failed) for line in _traceback(output)]
-            for kind, value in output.get("data", {}).items():
-                if isinstance(value, str):
-                    output["data"][kind] = clean(value)
-
-
-_FOLDERS = tuple(
-    sorted(
-        {
-            str(folder) + os.sep
-            for folder in (
-                Path(errors.__file__).parents[1],
-                sys.prefix,
-                sys.base_prefix,
-                Path.cwd(),
-                Path.home(),
-            )
-        },
-        key=len,
-        reverse=True,
-    )
-)
-
-
-def _traceback(output: NotebookNode) -> list[str]:
-    """Return an error's traceback; for an error of the workbench its text says all there is to say."""
-    return [f"{output.ename}: {output.evalue}"] if _known(output.ename) else list(output.traceback)
+    if "injected-parameters" in cell.metadata.get("tags", []):
+        cell.source = clean(cell.source)
+    for place, output in enumerate(cell.get("outputs", [])):
+        if output.output_type == "error" and _known(output.ename):  # its text says all there is to say
+            output.traceback = [f"{output.ename}: {output.evalue}"]
+        failed = output.output_type == "error" or output.get("name") == "stderr"
+        cell.outputs[place] = _mapped(output, strictly if failed else clean)
+    return cell
 
 
 def _known(name: str) -> type[WorkbenchError] | None:
@@ -269,27 +218,25 @@ def _known(name: str) -> type[WorkbenchError] | None:
 
 
 def _failure(
-    stopped: Exception, notebook: NotebookNode, path: Path, secret: str, unmask: bool
+    stopped: Exception, notebook: NotebookNode, path: Path, clean: Callable[[str], str]
 ) -> WorkbenchError:
     """Turn what stopped a notebook into the workbench's own error, of the same kind where there is one."""
     kept = f"What was found until then is in {path}."
-    for number, cell in enumerate(notebook.cells, 1):
-        for output in cell.get("outputs", []):
-            if output.output_type != "error":
-                continue
-            known = _known(output.ename)
-            if known is not None:
-                failure = known(output.evalue, kept)
-            else:
-                last = (output.evalue.strip() or output.ename).splitlines()[-1]
-                failure = NotebookFailed(f"Cell {number} of the report failed: {output.ename}: {last}.", kept)
-            return _located(failure, number, path)
-    reason = redact((str(stopped).strip() or type(stopped).__name__).splitlines()[-1], secret)
-    return _located(NotebookFailed(f"The report's kernel stopped: {reason}.", kept), None, path)
-
-
-def _located(failure: WorkbenchError, cell: int | None, path: Path) -> WorkbenchError:
-    failure.cell, failure.notebook = cell, path  # type: ignore[attr-defined]
+    outputs = (
+        (number, output)
+        for number, cell in enumerate(notebook.cells, 1)
+        for output in cell.get("outputs", [])
+    )
+    number, output = next((each for each in outputs if each[1].output_type == "error"), (None, None))
+    if output is None:
+        reason = clean((str(stopped).strip() or type(stopped).__name__).splitlines()[-1])
+        failure: WorkbenchError = NotebookFailed(f"The report's kernel stopped: {reason}.", kept)
+    elif known := _known(output.ename):
+        failure = known(output.evalue, kept)
+    else:
+        last = (output.evalue.strip() or output.ename).splitlines()[-1]
+        failure = NotebookFailed(f"Cell {number} of the report failed: {output.ename}: {last}.", kept)
+    failure.cell, failure.notebook = number, path  # type: ignore[attr-defined]
     return failure
 
 
@@ -306,34 +253,28 @@ def _title(notebook: NotebookNode, name: str) -> str:
     return next((match[1] for match in found if match), name)
 
 
-def _reserve(folder: Path, stem: str, moment: datetime) -> Path:
-    """Return a path without ending that no other report has or is about to have."""
+@contextmanager
+def _reserved(folder: Path, stem: str, moment: datetime) -> Iterator[Path]:
+    """Give a path without ending that no other report has or is about to have."""
     plain = re.sub(r"[^\w.-]+", "_", f"{stem}-{moment:%Y%m%d_%H%M%S}")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WorkbenchError(
+            f"The folder for reports, {folder}, cannot be made: {error.strerror}.",
+            "Name another as reports in workbench.toml, or in WORKBENCH_REPORTS.",
+        ) from None
     for number in range(1, 1000):
         target = folder / (plain if number == 1 else f"{plain}-{number}")
+        mark = folder / f".{target.name}.part"
         try:
-            _part(target, ".ipynb").open("x").close()
+            mark.touch(exist_ok=False)
         except FileExistsError:
             continue
-        if not any(_final(target, ending).exists() for ending in (".ipynb", ".html", ".json")):
-            return target
-        _part(target, ".ipynb").unlink()
+        try:
+            if not any(target.with_name(target.name + ending).exists() for ending in _ENDINGS):
+                yield target
+                return
+        finally:
+            mark.unlink()
     raise WorkbenchError(f"There is no free name for {plain} in {folder}.", "Clear the folder.")
-
-
-def _final(target: Path, ending: str) -> Path:
-    return target.with_name(target.name + ending)  # a name may hold dots of its own
-
-
-def _part(target: Path, ending: str) -> Path:
-    return target.with_name(f".{target.name}.part{ending}")
-
-
-def _write(target: Path, ending: str, content: str) -> None:
-    """Write under a temporary name, then rename: a reader never sees half a report."""
-    part = _part(target, ending)
-    with part.open("w", encoding="utf-8", newline="\n") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(_final(target, ending))
