@@ -417,7 +417,7 @@ def _differing(
 _TARGET = partial(
     Finding,
     "plan-target",
-    "It was made for this database",
+    "The database it was made for",
     guide="§1.6",
     severity="fail",
     question="Are environment, server, database and schema those that the plan was made on?",
@@ -427,7 +427,7 @@ _TARGET = partial(
 _ONCE = partial(
     Finding,
     "plan-applied",
-    "It has not been applied yet",
+    "Applied at most once",
     guide="§3",
     severity="fail",
     question="Does the journal in the database know it?",
@@ -436,7 +436,7 @@ _ONCE = partial(
 _ROWS = partial(
     Finding,
     "plan-rows",
-    "The rows it would change are as it saw them",
+    "Rows as the plan saw them",
     guide="§3",
     severity="fail",
     question="Are the rows still there, and still as they were?",
@@ -446,7 +446,7 @@ _ROWS = partial(
 _CONFLICTS = partial(
     Finding,
     "plan-conflicts",
-    "Nobody else wrote to the columns it would change",
+    "Conflicts with what others wrote",
     guide="§3",
     severity="warn",
     question="Did somebody write to the same column after the run did?",
@@ -455,7 +455,7 @@ _CONFLICTS = partial(
 _OPEN = partial(
     Finding,
     "plan-unresolved",
-    "Nothing is left undecided",
+    "Rows left undecided",
     guide="§3",
     severity="warn",
     question="Is there anything that could not be decided for want of evidence?",
