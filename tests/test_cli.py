@@ -272,6 +272,11 @@ def test_demo_leaves_a_report_and_what_to_try_next(shell, tmp_path):  # noqa: F8
     planned = json.loads(shell("plan", "sync-state", "--json").stdout)
     assert shell("approve", planned["id"], "--digest", planned["digest"]).returncode == 0
     assert shell("apply", planned["id"], "--yes").returncode == 0
-    make_demo(load_settings(), dialect="application", members=60, breakages=())
+    # Both know how many members there should be, in this process and on the page of a kernel.
+    assert shell("check", "counts-as-expected").returncode == 1
+    verdict = json.loads((tmp_path / report).with_suffix(".json").read_text())
+    assert "counts-as-expected" in {each["check"] for each in verdict["findings"] if each["status"] == "fail"}
+    make_demo(load_settings(), dialect="application", members=70, breakages=())
+    assert shell("check", "counts-as-expected").returncode == 0
     assert json.loads(shell("plans", "--json").stdout) == []
     assert shell("apply", planned["id"], "--yes").returncode == 2

@@ -29,6 +29,9 @@ Kind = Literal["demo", "development", "staging", "production"]
 
 DEMO = "demo"
 
+EXPECTED = "expected.json"
+"""How many rows the demo club should have, beside its importers' files."""
+
 _PREFIX, _BETWEEN = "WORKBENCH_", "__"  # of variables
 
 
@@ -336,8 +339,10 @@ def _anchored(settings: Settings, root: Path) -> Settings:
     """Return the settings with every path made absolute, the demo among them, and each environment with its rules."""
     settings = _absolute(settings, root)
     rules = root / "policies" if (root / "policies").is_dir() else None
-    imports = settings.home / "demo" / "imports"
+    imports = settings.home / DEMO / "imports"
+    expected = settings.home / DEMO / EXPECTED
     demo = EnvironmentSettings(
+        expected=json.loads(expected.read_text()) if expected.is_file() else {},
         kind="demo",
         import_reports=(imports,),
         tier_mapping=imports / "membership.yaml",

@@ -221,7 +221,7 @@ def demo(
         advance("making the club", 0, 3)
         made = make_demo(settings, dialect=dialect, members=members, seed=seed, breakages=planted)
         advance("investigating it", 1, 3)
-        with workbench.open_workbench(DEMO, settings=settings, one_state=True) as wb:
+        with workbench.open_workbench(DEMO, one_state=True) as wb:  # by the settings that it has now
             runs, findings = wb.session.find_runs(), wb.check().findings
             advance("writing the report", 2, 3)
             result = wb.report("post-recovery")

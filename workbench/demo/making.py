@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from workbench.demo.history import Dialect
 from workbench.documents import approval_path
 from workbench.errors import Refused
 from workbench.plans.states import plan_states
-from workbench.settings import DEMO, Settings
+from workbench.settings import DEMO, EXPECTED, Settings
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,9 @@ def make_demo(
     url = recreate_embedded(embedded_data(settings), DEMO)
     with session(parse_address(url, named="the embedded server", embedded=True).parameters()) as connection:
         club = build_club(connection, dialect=dialect, members=members, seed=seed, imports=home / "imports")
+        sizes = club.members, club.sizes["all_events"], club.registrations
+        expected = dict(zip(("members", "events", "registrations"), sizes, strict=True))
+        (home / EXPECTED).write_text(json.dumps(expected))
         truths = break_club(connection, club, breakages)
     return Demo(club, truths)
 
