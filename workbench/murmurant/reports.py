@@ -277,7 +277,7 @@ class Record(Part):
 
     def unread(self, path: str = "") -> Iterator[str]:
         """Yield only the importer's own keys: the others are the record's fields."""
-        yield from (key for key in super().unread(path) if key.startswith(f"{path}_"))
+        yield from (f"{path}{key}" for key in self.model_extra or () if key.startswith("_"))
 
     @property
     def fields(self) -> dict[str, Any]:
