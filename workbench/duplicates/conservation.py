@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from workbench.duplicates.associations import count_associations, leads
-from workbench.duplicates.moves import Child, Work
+from workbench.duplicates.moves import Work
 from workbench.errors import WorkbenchError
 from workbench.murmurant.references import Reference
-from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES
 from workbench.plans.current import Current
 from workbench.plans.draft import PlanContext
 
@@ -39,7 +38,8 @@ def prove_conservation(
     WorkbenchError
         When they do not add up: the plan would lose, or miss, a row. None is written.
     """
-    schema, proof = context.schema, list[dict[str, Any]]()
+    proof: list[dict[str, Any]] = []
+    going = {key: row.values for key, row in duplicates.items()}
     for parent, pairs in work.moves.items():
         references = [each for each in context.references.binding(parent) if each.child in work.children]
         concerned = {*pairs, *pairs.values()}
@@ -47,14 +47,8 @@ def prove_conservation(
         for one in references:
             child = work.children[one.child]
             of_it = counted[(counted["child"] == one.child) & (counted["column"] == one.column)]
-            before = Counter(
-                {str(key): int(count) for key, count in zip(of_it["id"], of_it["rows"], strict=True)}
-            )
-            gone = (
-                {key: row.values for key, row in duplicates.items()}
-                if one.child == work.table
-                else child.gone
-            )
+            before = Counter[str](dict(zip(of_it["id"], of_it["rows"].astype(int), strict=True)))
+            gone = going if one.child == work.table else child.gone
             deleted = _counted(one, gone, concerned)
             moved = _counted(one, {k: r.values for k, r in child.rows.items() if k not in gone}, pairs)
             leaving = Counter({key: count for key, count in before.items() if key in pairs})
@@ -66,13 +60,12 @@ def prove_conservation(
                     "Nothing was planned. Please report it.",
                 )
             if before:
-                proof.append(_proved(one, child, before.total(), moved.total(), deleted.total()))
-    order = [schema.table_of(entity) for entity in ENTITIES if schema.has(CONCEPT_OF[entity])]
-
-    def rank(table: str) -> int:
-        return order.index(table) if table in order else len(order)
-
-    return sorted(proof, key=lambda one: (rank(one["to"]), rank(one["table"]), one["table"], one["column"]))
+                numbers = {"before": int(before.total()), "moved": moved.total(), "deleted": deleted.total()}
+                why = "; ".join(sorted(child.rules)) or "the record itself is one of the duplicates"
+                numbers["after"] = numbers["before"] - numbers["deleted"]
+                facts = {"table": one.child, "column": one.column, "to": parent, **numbers}
+                proof.append({**facts, "why": why if deleted else ""})
+    return sorted(proof, key=lambda one: (one["to"], one["table"], one["column"]))
 
 
 def _counted(
@@ -84,33 +77,3 @@ def _counted(
         for values in rows.values()
         if values[reference.column] in concerned and leads(reference, values)
     )
-
-
-def _proved(one: Reference, child: Child, before: int, moved: int, deleted: int) -> dict[str, Any]:
-    why = "; ".join(sorted(child.rules)) or "the record itself is one of the duplicates"
-    counts = {"before": before, "moved": moved, "deleted": deleted, "after": before - deleted}
-    return {
-        "table": one.child,
-        "column": one.column,
-        "to": one.parent,
-        **counts,
-        "why": why if deleted else "",
-    }
-
-
-def in_words(proof: Sequence[dict[str, Any]]) -> list[str]:
-    """Say it: a sentence for each table that is referred to, and one for each difference."""
-    words = []
-    for to in dict.fromkeys(one["to"] for one in proof):
-        rows = [one for one in proof if one["to"] == to]
-        before, after = (sum(one[name] for one in rows) for name in ("before", "after"))
-        same = "as many afterwards" if before == after else f"{after:,} afterwards"
-        columns = f"{len(rows):,} column{'s' * (len(rows) > 1)}"
-        words.append(f"Conservation: {before:,} rows refer to these rows of {to}, by {columns}; {same}.")
-        words += [
-            f"Of {one['table']}.{one['column']}, {one['deleted']:,} would be there twice and"
-            f" {'go' if one['deleted'] > 1 else 'goes'}: {one['why']}."
-            for one in rows
-            if one["deleted"]
-        ]
-    return words or ["Nothing refers to the records concerned."]

@@ -42,7 +42,7 @@ _TOGETHER = timedelta(minutes=1)
 """What was made within it, one import made."""
 
 _EVENTS = """
-    SELECT id AS key, title, start, start::date AS day, lower(trim(title)) AS plain, created_at AS made, coalesce(run_id, '') AS run
+    SELECT id AS key, title, start, lower(trim(title)) AS plain, created_at AS made, coalesce(run_id, '') AS run
     FROM events WHERE title IS NOT NULL AND start IS NOT NULL ORDER BY id::text COLLATE "C"
 """
 
@@ -54,14 +54,13 @@ _COLUMNS = (
 
 
 def duplicate_events(
-    connection: Connection, schema: Schema, *, decisions: Mapping[Pair, Decision], runs: Sequence[Run] = ()
+    connection: Connection, schema: Schema, decisions: Mapping[Pair, Decision], runs: Sequence[Run]
 ) -> pd.DataFrame:
     """List the pairs of events that may be one (guide §1.4).
 
     ``exact``: one title and start, whatever the title's case, as the check ``events-duplicate`` asks.
     ``normalised``: the same but for spaces, accents and signs of the title. ``wa_id``: one event of Wild Apricot
-    led to both. ``shifted``: the same title, some hours of a time zone apart, for the same people. ``same_day``: the
-    same title at another time of one day; these may well be two sittings, so they join no cluster until somebody says so.
+    led to both. ``shifted``: the same title, some hours of a time zone apart, for the same people.
 
     Parameters
     ----------
@@ -95,13 +94,6 @@ def duplicate_events(
         )
         likely = Candidate("shifted", None, False, shift.why, "no Wild Apricot id says so", True)
         found.setdefault((shift.left, shift.right), sure if shift.wa_id else likely)
-    starts = dict(zip(events["key"], events["start"], strict=True))
-    # One of each time of the day speaks for the others of that time.
-    for group in _together(events.drop_duplicates(["name", "start"]), "name", "day"):
-        for left, right in within(group["key"]):
-            against = f"starts {_lasting(abs(starts[left] - starts[right]))} apart: perhaps two sittings"
-            alike = Candidate("same_day", None, False, "same title on the same day", against)
-            found.setdefault((left, right), alike)
     gathered = gather(found, decisions, those_there(connection, schema, "events", decisions))
     gathered.attrs["said"] = [*said, *gathered.attrs["said"]]
     return gathered

@@ -64,10 +64,10 @@ def match_chances(
 def duplicate_members(
     connection: Connection,
     schema: Schema,
-    *,
-    threshold: float = DEFAULT_THRESHOLD,
-    chances: pd.DataFrame,
     decisions: Mapping[Pair, Decision],
+    *,
+    threshold: float,
+    chances: pd.DataFrame,
 ) -> pd.DataFrame:
     """List the pairs of members who may be one person (guide §1.4, §4.4).
 

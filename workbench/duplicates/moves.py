@@ -30,6 +30,11 @@ class Blocked(NamedTuple):
     reason: str
     remedy: str
 
+    @property
+    def words(self) -> str:
+        """Which rows, and why not."""
+        return f"{self.table} {', '.join(self.keys)}: {self.reason}"
+
 
 @dataclass
 class Child:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 from sqlalchemy import Connection, select
@@ -21,7 +21,7 @@ COLUMNS = [
     *("decision", "decided_by", "remark"),
 ]
 CLUSTER_COLUMNS = [
-    *("cluster", "size", "members", "canonical", "by", "associations"),
+    *("cluster", "size", "members", "canonical", "associations", "by"),
     *("probability", "offered", "decision", "why", "against"),
 ]
 REVIEWED_COLUMNS = ["cluster", "size", "members", "canonical", "by", "associations", "decided_by"]
@@ -32,8 +32,7 @@ LARGEST_GROUP = 12
 _TOLD = 3
 
 
-@dataclass(frozen=True)
-class Candidate:
+class Candidate(NamedTuple):
     """Two records that may be one.
 
     Attributes
@@ -100,23 +99,18 @@ def gather(
     known = set(there)
     same = {pair for pair in pairs_called(decisions, "same") if pair in candidates or known.issuperset(pair)}
     listed = {**dict.fromkeys(same, Candidate("decided", why="called the same")), **candidates}
-    links = [
-        (*pair, 2.0 if pair in same else 1.0 if one.probability is None else one.probability)
-        for pair, one in listed.items()
-        if pair in same or one.joins
-    ]
-    apart = pairs_called(decisions, "different")
-    clusters = cluster_pairs(pd.DataFrame(links, columns=["left", "right", "probability"]), apart)
-    home = dict(zip(clusters["member"].tolist(), clusters["cluster"].tolist(), strict=True))
-    rows = []
-    for pair, one in listed.items():
-        decision = decisions.get(pair)
-        word = (decision.decision, decision.by, decision.remark) if decision else ("", "", "")
-        cluster = home.get(pair[0], "") if home.get(pair[0]) == home.get(pair[1]) else ""
-        offered = one.offered and not decision
-        rows.append((one.kind, *pair, one.probability, offered, one.why, one.against, cluster, *word))
-    pairs = pd.DataFrame(rows, columns=COLUMNS).astype({"probability": "float64", "offered": "bool"})
-    pairs = pairs.sort_values(
+    rows = [(*pair, *one, *_word(decisions.get(pair))) for pair, one in listed.items()]
+    pairs = pd.DataFrame(rows, columns=["left", "right", *Candidate._fields, *COLUMNS[-3:]])
+    pairs = pairs.astype({"probability": "float64", "offered": "bool"})
+    named = pd.Series([pair in same for pair in listed], index=pairs.index, dtype="bool")
+    links = pairs[["left", "right"]].assign(probability=pairs["probability"].fillna(1).mask(named, 2))
+    links = links[pairs["joins"].astype(bool) | named]
+    clusters = cluster_pairs(links, pairs_called(decisions, "different"))
+    home = dict(zip(clusters["member"], clusters["cluster"], strict=True))
+    ends = zip(pairs["left"].map(home), pairs["right"].map(home), strict=True)
+    pairs["cluster"] = [one if one == other else "" for one, other in ends]
+    pairs["offered"] &= pairs["decision"] == ""
+    pairs = pairs[COLUMNS].sort_values(
         ["probability", "left", "right"], ascending=[False, True, True], kind="stable", ignore_index=True
     )
     pairs.attrs["said"] = [
@@ -125,6 +119,10 @@ def gather(
         if home.get(left) != home.get(right) or left not in home
     ]
     return pairs
+
+
+def _word(decision: Decision | None) -> tuple[str, str, str]:
+    return (decision.decision, decision.by, decision.remark) if decision else ("", "", "")
 
 
 def open_pairs(pairs: pd.DataFrame) -> pd.DataFrame:
@@ -169,21 +167,16 @@ def duplicate_clusters(
     rows = []
     for (name, group), members, choice in zip(groups, ids, choices, strict=True):
         sure = group[group["offered"] | (group["decision"] == "same")]
-        sure_pairs = set(zip(sure["left"], sure["right"], strict=True))
         words = set(group["decision"])
+        # To merge them is to say of any two that they are one; a chain of likenesses does not say that.
+        all_sure = {*combinations(members, 2)} <= {*zip(sure["left"], sure["right"], strict=True)}
+        decision = "unsure" if "unsure" in words else "same" if words == {"same"} else ""
+        told = (_some_of(group[side].tolist()) for side in ("why", "against"))
         rows.append(
-            (
-                *(name, len(members), members, choice.canonical, choice.by, choice.associations),
-                group["probability"].min(),
-                # To merge them is to say of any two that they are one; a chain of likenesses does not say that.
-                all(pair in sure_pairs for pair in combinations(members, 2)),
-                "unsure" if "unsure" in words else "same" if words == {"same"} else "",
-                *(_some_of(group[side].tolist()) for side in ("why", "against")),
-            )
+            (name, len(members), members, *choice, group["probability"].min(), all_sure, decision, *told)
         )
-    clusters = pd.DataFrame(rows, columns=CLUSTER_COLUMNS).astype(
-        {"probability": "float64", "offered": "bool"}
-    )
+    clusters = pd.DataFrame(rows, columns=CLUSTER_COLUMNS)
+    clusters = clusters.astype({"probability": "float64", "offered": "bool"})
     order = ["offered", "probability", "cluster"]
     return clusters.sort_values(order, ascending=[False, False, True], kind="stable", ignore_index=True)
 
@@ -216,19 +209,17 @@ def called_same(
     schema.require(CONCEPT_OF[entity])
     pairs = gather({}, decisions, those_there(connection, schema, CONCEPT_OF[entity], decisions))
     clusters = duplicate_clusters(connection, schema, pairs, entity).sort_values("cluster", ignore_index=True)
-    said, doubtful = list(pairs.attrs["said"]), []
-    for place, members in enumerate(clusters["members"]):
-        for left, right in pairs_called(decisions, "unsure"):
-            if {left, right} <= set(members):
-                doubtful.append(place)
-                said.append(
-                    f"{left} and {right} were both called the same as a third, but somebody was unsure of the two:"
-                    " look at them again."
-                )
+    doubts = [
+        (place, f"{left} and {right} were both called the same as a third, but somebody was unsure of the two:"
+                " look at them again.")
+        for place, members in enumerate(clusters["members"])
+        for left, right in pairs_called(decisions, "unsure")
+        if {left, right} <= {*members}
+    ]  # fmt: skip
     by = pairs.groupby("cluster")["decided_by"].agg(lambda names: ", ".join(sorted(set(names))))
-    clusters["decided_by"] = [by.get(name, "") for name in clusters["cluster"]]
-    reviewed = clusters.drop(index=doubtful).reset_index(drop=True)[REVIEWED_COLUMNS]
-    reviewed.attrs["said"] = said
+    clusters["decided_by"] = clusters["cluster"].map(by)
+    reviewed = clusters.drop(index=[place for place, _ in doubts]).reset_index(drop=True)[REVIEWED_COLUMNS]
+    reviewed.attrs["said"] = [*pairs.attrs["said"], *(said for _, said in doubts)]
     return reviewed
 
 
@@ -272,7 +263,7 @@ class Found:
 
     @property
     def loose(self) -> pd.DataFrame:
-        """Those of them that are in no cluster: a family's address, two sittings of an event."""
+        """Those of them that are in no cluster: a family's address."""
         return self.open[self.open["cluster"] == ""]
 
     @property
@@ -297,14 +288,12 @@ class Found:
 
     def about(self, words: str) -> pd.Series[bool]:
         """Tell of each pair whether one of the two is known by all of these words, or has such an id."""
-        rows = self.records.astype(object).fillna("").itertuples(index=False)
-        known = [" ".join(map(str, row)).casefold() for row in rows]
-        wanted = words.casefold().split()
-        ids = {
-            key
-            for key, text in zip(self.records["id"], known, strict=True)
-            if all(word in text for word in wanted)
-        }
+        rows, wanted = (
+            self.records.astype(object).fillna("").itertuples(index=False),
+            words.casefold().split(),
+        )
+        known = (" ".join(map(str, row)).casefold() for row in rows)
+        ids = self.records["id"][[all(word in text for word in wanted) for text in known]]
         return self.pairs["left"].isin(ids) | self.pairs["right"].isin(ids)
 
     def decided(self, decisions: Mapping[Pair, Decision]) -> Found:
@@ -315,10 +304,7 @@ class Found:
         decisions : mapping
             The decision that holds for each pair of the entity.
         """
-        pairs = self.pairs.copy()
-        said = [decisions.get(pair) for pair in zip(pairs["left"], pairs["right"], strict=True)]
-        pairs["decision"] = [one.decision if one else "" for one in said]
-        pairs["decided_by"] = [one.by if one else "" for one in said]
-        pairs["remark"] = [one.remark if one else "" for one in said]
-        pairs["offered"] = pairs["offered"].astype(bool) & (pairs["decision"] == "")
-        return replace(self, pairs=pairs)
+        ends = zip(self.pairs["left"], self.pairs["right"], strict=True)
+        words = pd.DataFrame([_word(decisions.get(pair)) for pair in ends], columns=COLUMNS[-3:])
+        offered = self.pairs["offered"].astype(bool) & (words["decision"] == "")
+        return replace(self, pairs=self.pairs.assign(**words, offered=offered))

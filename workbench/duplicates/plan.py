@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from workbench.duplicates.collisions import work_out
-from workbench.duplicates.conservation import in_words, prove_conservation
+from workbench.duplicates.conservation import prove_conservation
 from workbench.duplicates.moves import Blocked, Work
 from workbench.duplicates.request import Merge, Request, merge_rules, merges_of, spelled
 from workbench.duplicates.survivorship import Survival, survive
@@ -33,13 +33,12 @@ _IN_WILD_APRICOT = {
 def plan_merges(
     context: PlanContext,
     request: Request,
-    *,
     entity: str,
-    rules: str | Mapping[str, str] = "canonical",
-    by_hand: Mapping[str, str] | None = None,
-    keep: Collection[str] = (),
-    leave_out: Collection[str] = (),
-    skip_blocked: bool = False,
+    rules: str | Mapping[str, str],
+    by_hand: Mapping[str, str],
+    keep: Collection[str],
+    leave_out: Collection[str],
+    skip_blocked: bool,
 ) -> Plan:
     """Plan to merge duplicates, all of them in one plan: see `workbench.duplicates.questions.Duplicates.plan_merges`.
 
@@ -54,7 +53,7 @@ def plan_merges(
     if entity not in ENTITIES:
         raise unknown("entity", entity, ENTITIES)
     table, kept = schema.table_of(entity), frozenset(spelled(schema, entity, key) for key in keep)
-    rules, by_hand = merge_rules(schema, entity, rules, by_hand or {})
+    rules, by_hand = merge_rules(schema, entity, rules, by_hand)
     merges = merges_of(context, request, entity, leave_out)
     ids = sorted({record for merge in merges for record in merge.records})
     for column, record in by_hand.items():
@@ -73,10 +72,8 @@ def plan_merges(
                 raise _refusal(blocked, len(merges), skip_blocked)
             for merge in merges:
                 for one in blocked.get(merge.canonical, ()):
-                    reason = (
-                        f"not merged into {merge.canonical}: {one.table} {', '.join(one.keys)}: {one.reason}"
-                    )
                     for duplicate in merge.duplicates:
+                        reason = f"not merged into {merge.canonical}: {one.words}"
                         draft.unresolved(table, duplicate, reason, one.remedy)
             merges = [merge for merge in merges if merge.canonical not in blocked]
             work = work_out(context, table, merges, kept)
@@ -105,9 +102,12 @@ def plan_merges(
             "conservation": proof,
         }
         draft.reasons.append(_reason(entity, merges))
-        draft.evidence += _evidence(request, merges)
-        draft.notes += [*in_words(proof), *_notes(schema, merges, survivals), *next_sync(draft.parameters)]
-        draft.audit += [*_merged(entity, merges, work), *_corrected(context, work)]
+        if request.file:
+            draft.evidence.append(f"the list {request.file}, SHA-256 {request.sha256}")
+        reasons = sorted({f"reason given: {merge.reason}" for merge in merges if merge.reason})
+        draft.evidence += reasons[:TOLD] or ["the word of whoever asked for it"]
+        draft.notes += [*_notes(schema, merges, survivals), *next_sync(draft.parameters)]
+        _log(draft, entity, merges, work)
         for name, losers in work.moves.items():
             draft.delete(name, losers)
         for name, child in sorted(work.children.items()):
@@ -136,7 +136,7 @@ def _refuse_different_guests(schema: Schema, merges: Sequence[Merge], records: M
 
 def _refusal(blocked: Mapping[str, Sequence[Blocked]], count: int, skipping: bool) -> Refused:
     lines = [
-        f"into {canonical}: {one.table} {', '.join(one.keys)}: {one.reason}. {one.remedy}."
+        f"into {canonical}: {one.words}. {one.remedy}."
         for canonical, reasons in sorted(blocked.items())
         for one in reasons
     ]
@@ -147,13 +147,6 @@ def _refusal(blocked: Mapping[str, Sequence[Blocked]], count: int, skipping: boo
     return Refused(
         "\n  ".join([f"{ours} cannot be decided by any rule:", *lines]), f"{way}. Nothing was planned."
     )
-
-
-def _evidence(request: Request, merges: Sequence[Merge]) -> list[str]:
-    evidence = [f"the list {request.file}, SHA-256 {request.sha256}"] if request.file else []
-    if len(merges) < 6:
-        evidence += sorted({f"reason given: {merge.reason}" for merge in merges if merge.reason})
-    return evidence or ["the word of whoever asked for it"]
 
 
 def _reason(entity: str, merges: Sequence[Merge]) -> str:
@@ -213,30 +206,29 @@ def _and(ids: Sequence[str]) -> str:
 
 def _notes(schema: Schema, merges: Sequence[Merge], survivals: Mapping[str, Survival]) -> Iterator[str]:
     """Say what whoever approves it should know: which records and whose values stay, and what is not touched."""
-    if len(merges) == 1 and merges[0].chosen_by != "named":
-        yield f"{merges[0].canonical} stays by {merges[0].chosen_by}."
-    elif len(merges) > 1:
-        chosen = Counter(merge.chosen_by.split(" (")[0] for merge in merges)
-        yield f"The records that stay: {', '.join(f'{count:,} by {by}' for by, count in sorted(chosen.items()))}."
-    each = survivals.values()
-    taken = Counter((name, rule) for one in each for name, (_, rule) in one.taken.items())
-    lost = Counter(pair for one in each for pair in one.given_up.items())
-    for (column, rule), count in sorted(taken.items()):
-        yield f"{column} comes from a duplicate{_in(count, merges)} (rule: {rule})."
-    for (column, rule), count in sorted(lost.items()):
-        yield f"{column} has more than one value{_in(count, merges)}; one stays (rule: {rule}), the others go."
+    several = len(merges) > 1
+    chosen = Counter(merge.chosen_by.split(" (")[0] if several else merge.chosen_by for merge in merges)
+    yield f"The records that stay: {', '.join(f'{count:,} by {by}' for by, count in sorted(chosen.items()))}."
+    ways = {
+        "comes from a duplicate{} (rule: {}).": (
+            (name, rule) for one in survivals.values() for name, (_, rule) in one.taken.items()
+        ),
+        "has more than one value{}; one stays (rule: {}), the others go.": (
+            pair for one in survivals.values() for pair in one.given_up.items()
+        ),
+    }
+    for words, pairs in ways.items():
+        for (column, rule), count in sorted(Counter(pairs).items()):
+            in_some = f" in {count:,} of {len(merges):,} merges" if several else ""
+            yield f"{column} {words.format(in_some, rule)}"
     audit = schema.resolved.get("audit")
     if audit is not None and "resource_id" in audit.spelling:
         column = f"{audit.table}.{audit.spelling['resource_id']}"
         yield f"{column} is history and stays: it names the duplicates by their old ids."
 
 
-def _in(count: int, merges: Sequence[Merge]) -> str:
-    return f" in {count:,} of {len(merges):,} merges" if len(merges) > 1 else ""
-
-
-def _merged(entity: str, merges: Sequence[Merge], work: Work) -> Iterator[dict[str, Any]]:
-    """Yield the audit entry of each merge, with the rows that it moves, and those it deletes."""
+def _log(draft: Draft, entity: str, merges: Sequence[Merge], work: Work) -> None:
+    """Have the apply tell of each merge, with the rows that it moves and deletes, and of each mapping that moves (guide §4.2)."""
     moved, deleted = Counter[str](), Counter[str]()
     for child in work.children.values():
         for key in child.rows.keys() | child.losers.keys():
@@ -245,33 +237,13 @@ def _merged(entity: str, merges: Sequence[Merge], work: Work) -> Iterator[dict[s
             elif not work.goes(child.table, key):
                 moved.update(work.belongs_to(child, key))
     for merge in merges:
-        yield {
-            "action": MERGED,
-            "metadata": {
-                "entity": entity,
-                "canonical": merge.canonical,
-                "duplicates": list(merge.duplicates),
-                "records_moved": moved[merge.canonical],
-                "records_deleted": deleted[merge.canonical] + len(merge.duplicates),
-            },
-        }
-
-
-def _corrected(context: PlanContext, work: Work) -> Iterator[dict[str, Any]]:
-    """Yield guide §4.2's audit entry for each mapping that moves."""
-    schema = context.schema
-    if not schema.has("mappings.id", *NEEDS):
-        return
-    for kind in ENTITIES:
+        into, gone = merge.canonical, list(merge.duplicates)
+        counts = {"records_moved": moved[into], "records_deleted": deleted[into] + len(gone)}
+        draft.log(MERGED, entity=entity, canonical=into, duplicates=gone, **counts)
+    schema, connection = draft.context.schema, draft.context.connection
+    for kind in ENTITIES if schema.has("mappings.id", *NEEDS) else ():
         moves = work.moves.get(schema.table_of(kind), {}) if schema.has(CONCEPT_OF[kind]) else {}
-        for row in mapping_rows(context.connection, schema, records=moves, entity=kind):
+        for row in mapping_rows(connection, schema, records=moves, entity=kind):
             if not work.goes(schema.resolved["mappings"].table, row.id):
-                yield {
-                    "action": MAPPING_CORRECTED,
-                    "metadata": {
-                        "waId": row.wa_id,
-                        "entityType": row.entity_type,
-                        "oldMurmurantId": row.target,
-                        "newMurmurantId": moves[row.target],
-                    },
-                }
+                ids = {"oldMurmurantId": row.target, "newMurmurantId": moves[row.target]}
+                draft.log(MAPPING_CORRECTED, waId=row.wa_id, entityType=row.entity_type, **ids)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from shlex import quote
 from typing import Any
 
 import pandas as pd
-from sqlalchemy import UUID, select
+from sqlalchemy import select
 
 from workbench.answer import Answer, Part, Step, Table, many
 from workbench.covering import answering, covering
@@ -24,11 +23,11 @@ from workbench.duplicates.plan import plan_merges
 from workbench.duplicates.probable import pair_to_look_at, probable_finding
 from workbench.duplicates.records import Beside, describe_records, records_beside
 from workbench.duplicates.registrations import split_registrations
-from workbench.duplicates.request import Wanted, requested
+from workbench.duplicates.request import Wanted, requested, spelled
 from workbench.errors import SchemaGap, UsageError, unknown
 from workbench.hints import aim
 from workbench.murmurant.listings import write_csv
-from workbench.murmurant.schema import as_text
+from workbench.murmurant.schema import as_text, is_one_of
 from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES, EVENT, MEMBER, REGISTRATION
 from workbench.plans.plan import Plan
 from workbench.reporting.charts import cluster_sizes_chart, match_histogram_chart, match_waterfall_chart
@@ -36,8 +35,7 @@ from workbench.reporting.masking import mask
 from workbench.session import Session
 from workbench.statements import Statements
 
-NOUNS = {MEMBER: "members", EVENT: "events", REGISTRATION: "registrations"}
-_OWN = {"status": "registration_status"}  # a column called status would be shown as a finding's
+_NOUNS = {MEMBER: "members", EVENT: "events", REGISTRATION: "registrations"}
 _PAIRS = ("kind", "left", "right", "probability", "why", "against", "decision", "decided_by", "remark")
 _BEFORE = {"split_member": "member", "split_event": "event", "split_both": "member and event"}
 
@@ -77,10 +75,30 @@ class Duplicates:
         found : sequence of Found
             What was found already, instead of looking anew.
         """
+        wb = self.wb
         found = found or [self.find(one, threshold, model) for one in ([entity] if entity else ENTITIES)]
-        facts = {"environment": vars(self.wb.environment), "dialect": self.wb.dialect}
-        return duplicates_answer(
-            found, threshold, facts=facts, unmask=self.wb.shows_people, limit=limit, listing=listing
+        if listing is not None:
+            sure = found[0].sure.explode("members").rename(columns={"members": "member", "why": "reason"})
+            write_csv(listing, ["cluster", "member", "reason"], sure.to_dict("records"))
+        clean, sure_ones = all(one.clean for one in found), [one for one in found if len(one.sure)]
+        steps = [Step("As a page to read", "report duplicates")]
+        if listing is not None:
+            merge = f"plan merge --from {quote(str(listing))}{_kind(found[0].entity)}"
+            steps = [Step("All that are sure at once", merge), *steps]
+        elif sure_ones:
+            words = f"All {len(sure_ones[0].sure):,} sure ones at once"
+            steps = [Step(words, f"duplicates --entity {sure_ones[0].entity.lower()} --to FILE"), *steps]
+        facts = {
+            _NOUNS[one.entity]: _facts(one, limit, wb.shows_people, wb.environment.name) for one in found
+        }
+        return Answer(
+            "Nothing is there more than once." if clean else "",
+            {name: part for one in found for name, part in _parts(one, limit or 10, threshold).items()},
+            [probable_finding(one) for one in found if one.entity == MEMBER],
+            next_steps=steps,
+            facts={"environment": vars(wb.environment), "dialect": wb.dialect, **facts},
+            sample=0,
+            code=int(not clean),
         )
 
     @covering
@@ -103,39 +121,33 @@ class Duplicates:
         model : Model or path, optional
             Trained parameters; else those shipped.
         """
-        if entity not in ENTITIES:
-            raise unknown("entity", entity, ENTITIES)
-        schema = self.wb.schema
+        _refuse_unknown(entity)
+        schema, chances = self.wb.schema, pd.DataFrame({"left": [], "right": []})
         try:
-            chances = self.chances(threshold, model) if entity != EVENT else pd.DataFrame()
+            if entity != EVENT:
+                chances = self.chances(threshold, model)
             pairs = self._pairs(entity, threshold, chances)
             with self.wb.reading() as connection:
                 clusters = duplicate_clusters(connection, schema, pairs, entity)
                 records = describe_records(connection, schema, entity, {*pairs["left"], *pairs["right"]})
         except SchemaGap as gap:
             return Found(entity, not_run=str(gap))
-        said = list(pairs.attrs.get("said", []))
+        said = pairs.attrs["said"]
         uncompared = left_uncompared(schema, said) if entity == MEMBER else said
-        found = Found(entity, pairs, clusters, records, tuple(said), tuple(uncompared))
-        return replace(found, chances=chances) if entity == MEMBER else found
+        return Found(entity, pairs, clusters, records, tuple(said), tuple(uncompared), chances=chances)
 
     def _pairs(self, entity: str, threshold: float, chances: pd.DataFrame) -> pd.DataFrame:
         """List the pairs of an entity; of registrations, counting duplicates of members and events as one."""
         schema, known = self.wb.schema, self._standing(entity)
-        if entity == MEMBER:
+        runs = [] if entity == MEMBER else self.wb.find_runs()
+        if entity == REGISTRATION:
+            members, events = (self._pairs(each, threshold, chances) for each in (MEMBER, EVENT))
             with self.wb.reading() as connection:
-                return duplicate_members(
-                    connection, schema, threshold=threshold, chances=chances, decisions=known
-                )
-        runs = self.wb.find_runs()
-        if entity == EVENT:
-            with self.wb.reading() as connection:
-                return duplicate_events(connection, schema, decisions=known, runs=runs)
-        members, events = (self._pairs(each, threshold, chances) for each in (MEMBER, EVENT))
+                return split_registrations(connection, schema, known, runs, members=members, events=events)
         with self.wb.reading() as connection:
-            return split_registrations(
-                connection, schema, members=members, events=events, decisions=known, runs=runs
-            )
+            if entity == EVENT:
+                return duplicate_events(connection, schema, known, runs)
+            return duplicate_members(connection, schema, known, threshold=threshold, chances=chances)
 
     def chances(
         self, threshold: float = DEFAULT_THRESHOLD, model: Model | str | Path | None = None
@@ -165,16 +177,14 @@ class Duplicates:
     @covering
     def called_same(self, entity: str = MEMBER) -> pd.DataFrame:
         """Gather the records that people called the same: see `workbench.duplicates.pairs.called_same`."""
-        if entity not in ENTITIES:
-            raise unknown("entity", entity, ENTITIES)
+        _refuse_unknown(entity)
         with self.wb.reading() as connection:
             return called_same(connection, self.wb.schema, entity, self._standing(entity))
 
     @covering
     def beside(self, ids: Sequence[str], entity: str = MEMBER) -> Beside:
         """Lay whole records side by side: see `workbench.duplicates.records.records_beside`."""
-        if entity not in ENTITIES:
-            raise unknown("entity", entity, ENTITIES)
+        _refuse_unknown(entity)
         with self.wb.reading() as connection:
             return records_beside(connection, self.wb.schema, entity, ids)
 
@@ -254,18 +264,9 @@ class Duplicates:
         skip_blocked : bool
             Whether to leave out merges that no rule can decide, and list them as unresolved.
         """
-        request = requested(merges)
+        request, hands = requested(merges), by_hand or {}
         with self.wb.planning() as context:
-            return plan_merges(
-                context,
-                request,
-                entity=entity,
-                rules=rules,
-                by_hand=by_hand,
-                keep=keep,
-                leave_out=leave_out,
-                skip_blocked=skip_blocked,
-            )
+            return plan_merges(context, request, entity, rules, hands, keep, leave_out, skip_blocked)
 
     @property
     def _decisions(self) -> Statements[Decision]:
@@ -279,55 +280,21 @@ class Duplicates:
         schema = self.wb.schema
         with self.wb.reading() as connection:
             for each in [entity] if entity else ENTITIES:
-                if each not in ENTITIES:
-                    raise unknown("entity", each, ENTITIES)
-                if not schema.has(CONCEPT_OF[each]):
-                    continue
-                column = schema.entity(each).c.id
-                spelled = key.strip().lower() if isinstance(column.type, UUID) else key.strip()
-                found = connection.scalar(select(as_text(column)).where(as_text(column) == spelled))
-                if found is not None:
-                    return each, str(found)
+                _refuse_unknown(each)
+                if schema.has(CONCEPT_OF[each]):
+                    column = schema.entity(each).c.id
+                    here = select(as_text(column)).where(is_one_of(column, [spelled(schema, each, key)]))
+                    if found := connection.scalar(here):
+                        return each, str(found)
         raise UsageError(
             f"There is no {entity or 'Member, Event or Registration'} {key!r} here.",
             "`workbench duplicates` shows the ids; a record that was merged is gone.",
         )
 
 
-def duplicates_answer(
-    found: Sequence[Found],
-    threshold: float,
-    *,
-    facts: Mapping[str, Any],
-    unmask: bool,
-    limit: int | None = None,
-    listing: Path | None = None,
-) -> Answer:
-    """Answer with what is there more than once, and with the command that merges each cluster."""
-    environment = facts["environment"]["name"]
-    if listing is not None:
-        _write_listing(listing, found[0])
-    parts: dict[str, Part] = {}
-    for one in found:
-        parts |= _parts(one, limit or 10) | (_drawn(one, threshold) if one.entity == MEMBER else {})
-    clean, sure = all(one.clean for one in found), next((one for one in found if len(one.sure)), None)
-    steps = []
-    if listing is not None:
-        steps = [
-            Step("All that are sure at once", f"plan merge --from {quote(str(listing))}{_kind(found[0])}")
-        ]
-    elif sure is not None:
-        words = f"All {len(sure.sure):,} sure ones at once"
-        steps = [Step(words, f"duplicates --entity {sure.entity.lower()} --to FILE")]
-    return Answer(
-        "Nothing is there more than once." if clean else "",
-        parts,
-        [probable_finding(one) for one in found if one.entity == MEMBER],
-        next_steps=[*steps, Step("As a page to read", "report duplicates")],
-        facts={**facts, **{NOUNS[one.entity]: _facts(one, limit, unmask, environment) for one in found}},
-        sample=0,
-        code=int(not clean),
-    )
+def _refuse_unknown(entity: str) -> None:
+    if entity not in ENTITIES:
+        raise unknown("entity", entity, ENTITIES)
 
 
 def _drawn(found: Found, threshold: float) -> dict[str, Part]:
@@ -341,32 +308,30 @@ def _drawn(found: Found, threshold: float) -> dict[str, Part]:
     }
 
 
-def _parts(found: Found, limit: int) -> dict[str, Part]:
-    nouns, clusters, loose = NOUNS[found.entity], found.clusters, found.loose
-    shown = clusters.head(limit)
-    of_all = f"{limit} of {len(clusters):,} clusters of {nouns}; more: --limit {len(clusters)}"
-    more = (
-        f"{limit} of {len(loose):,} pairs of {nouns}; more: --limit {len(loose)}. "
-        if len(loose) > limit
-        else ""
+def _parts(found: Found, limit: int, threshold: float) -> dict[str, Part]:
+    nouns, clusters, loose = _NOUNS[found.entity], found.clusters, found.loose
+    shown, more = clusters.head(limit), f"; more: --limit {max(len(clusters), len(loose))}"
+    pairs = loose.head(limit)[list(_PAIRS)].astype({"probability": "object"})
+    pairs["probability"] = [_percent(chance) for chance in pairs["probability"]]
+    say = (
+        "Say which: `workbench duplicates --decide LEFT RIGHT WORD`, where WORD is same, different or unsure."
     )
-    title = f"Pairs of {nouns} that something brings together, and not enough joins: one, or two?"
-    pairs = loose.head(limit)[list(_PAIRS)]
-    pairs["probability"] = [
-        "" if chance != chance else _percent(chance) for chance in pairs["probability"].tolist()
-    ]
-    say = f"{more}Say which: `workbench duplicates --decide LEFT RIGHT WORD`, where WORD is same, different or unsure."
+    cut = f"{limit} of {len(loose):,} pairs of {nouns}{more}. " if len(loose) > limit else ""
     return {
         f"{nouns}_summary": "\n".join(("", f"{nouns.capitalize()}: {_counted(found)}", *(f"! {line}" for line in found.said))),
         nouns: Table(
-            duplicates_table(found, shown), f"{nouns.capitalize()} of the clusters", "",
-            ("cluster", "stays", "record_id"), note=of_all if len(clusters) > limit else "",
+            duplicates_table(found, shown), f"{nouns.capitalize()} of the clusters", "", ("cluster", "stays", "record_id"),
+            note=f"{limit} of {len(clusters):,} clusters of {nouns}{more}" if len(clusters) > limit else "",
         ),
         f"{nouns}_why": {
             f"{place} of {len(clusters):,}": _told(found, cluster)
             for place, cluster in enumerate(shown.to_dict("records"), 1)
         },
-        f"{nouns}_pairs": Table(pairs, title, "", ("left", "right", "why"), note=say if len(loose) else ""),
+        f"{nouns}_pairs": Table(
+            pairs, f"Pairs of {nouns} that something brings together, and not enough joins: one, or two?", "",
+            ("left", "right", "why"), note=f"{cut}{say}" if len(loose) else "",
+        ),
+        **(_drawn(found, threshold) if found.entity == MEMBER else {}),
     }  # fmt: skip
 
 
@@ -378,22 +343,22 @@ def duplicates_table(found: Found, clusters: pd.DataFrame | None = None) -> pd.D
     pandas.DataFrame
         ``cluster`` (its number), ``stays``, the entity's own columns, ``associations`` and ``record_id``.
     """
-    known = {row["id"]: row for row in found.records.to_dict("records")}
-    own = {name: _OWN.get(str(name), str(name)) for name in found.records.columns if name != "id"}
     rows = [
-        {
-            "cluster": number,
-            "stays": "stays" if key == cluster["canonical"] else "",
-            **{shown: known.get(key, {}).get(name) for name, shown in own.items()},
-            "associations": cluster["associations"].get(key),
-            "record_id": key,
-        }
+        (number, "" if place else "stays", cluster["associations"][key], key)
         for number, cluster in enumerate(
             (found.clusters if clusters is None else clusters).to_dict("records"), 1
         )
-        for key in sorted(cluster["members"], key=lambda key: (key != cluster["canonical"], key))
+        for place, key in enumerate(
+            sorted(cluster["members"], key=lambda key: (key != cluster["canonical"], key))
+        )
     ]
-    return pd.DataFrame(rows, columns=["cluster", "stays", *own.values(), "associations", "record_id"])
+    table = pd.DataFrame(rows, columns=["cluster", "stays", "associations", "record_id"])
+    # A column called status would be shown as a finding's.
+    known = found.records.rename(columns={"id": "record_id", "status": "registration_status"})
+    own = known.columns.drop("record_id")
+    return table.merge(known, on="record_id", how="left")[
+        ["cluster", "stays", *own, "associations", "record_id"]
+    ]
 
 
 def _counted(found: Found) -> str:
@@ -413,70 +378,53 @@ def _counted(found: Found) -> str:
 
 def _told(found: Found, cluster: Mapping[Any, Any]) -> str:
     """Say how sure a cluster is, what speaks for and against it, and what to do about it."""
-    chance = cluster["probability"]
-    words = [f"{_percent(chance)} probable"] if chance is not None and chance == chance else []
-    mine = found.pairs["cluster"].eq(cluster["cluster"]) & found.pairs["decision"].ne("")
-    by = ", ".join(sorted({who for who in found.pairs.loc[mine, "decided_by"] if who}))
+    share = _percent(cluster["probability"])
+    by = ", ".join(
+        sorted({*found.pairs.loc[found.pairs["cluster"] == cluster["cluster"], "decided_by"]} - {""})
+    )
     judged = "sure enough to merge" if cluster["offered"] else "look at it first"
     said = {"same": f"called the same by {by}", "unsure": f"{by} was not sure"}.get(
         cluster["decision"], judged
     )
+    words = ", ".join(filter(None, (share and f"{share} probable", said)))
     against = f" Against it: {cluster['against']}." if cluster["against"] else ""
-    return (
-        f"{', '.join([*words, said])}. For it: {cluster['why']}.{against} {' '.join(_next(found, cluster))}"
-    )
+    return f"{words}. For it: {cluster['why']}.{against} {' '.join(_next(found, cluster))}"
 
 
 def _next(found: Found, cluster: Mapping[Any, Any]) -> list[str]:
     """Return what to do about a cluster: the command that plans the merge, or what comes before it."""
-    if found.entity == REGISTRATION:
-        kinds = found.pairs.loc[found.pairs["cluster"] == cluster["cluster"], "kind"]
-        if before := sorted({_BEFORE[kind] for kind in kinds if kind in _BEFORE}):
-            return [f"Merge the {' and '.join(before)} records first; that plan settles these by rule."]
+    kinds = {*found.pairs.loc[found.pairs["cluster"] == cluster["cluster"], "kind"]}
+    if before := sorted(_BEFORE[kind] for kind in kinds & _BEFORE.keys()):
+        return [f"Merge the {' and '.join(before)} records first; that plan settles these by rule."]
     gone = [key for key in cluster["members"] if key != cluster["canonical"]]
     ids = " ".join(quote(str(key)) for key in (cluster["canonical"], *gone))
-    merge = f"`workbench plan merge {ids}{_kind(found)}`"
+    merge = f"`workbench plan merge {ids}{_kind(found.entity)}`"
     if cluster["offered"] or cluster["decision"] == "same":
         return [merge]
     left, right = (quote(str(key)) for key in cluster["members"][:2])
     return [f"If they are one: {merge}", f"If not: `workbench duplicates --decide {left} {right} different`"]
 
 
-def _kind(found: Found) -> str:
-    return "" if found.entity == MEMBER else f" --entity {found.entity.lower()}"
+def _kind(entity: str) -> str:
+    return "" if entity == MEMBER else f" --entity {entity.lower()}"
 
 
 def _percent(chance: float) -> str:
-    """Say a probability; what is not certain never reads as if it were."""
-    return "more than 99.9%" if 0.999 < chance < 1 else f"{chance:.1%}"
-
-
-def _write_listing(path: Path, found: Found) -> None:
-    """Write the sure clusters in the form that ``plan merge --from`` reads: ids, and why."""
-    rows = (
-        {"cluster": cluster["cluster"], "member": key, "reason": cluster["why"]}
-        for cluster in found.sure.to_dict("records")
-        for key in cluster["members"]
-    )
-    write_csv(path, ["cluster", "member", "reason"], rows)
+    """Say a probability that is known; what is not certain never reads as if it were."""
+    return "" if chance != chance else "more than 99.9%" if 0.999 < chance < 1 else f"{chance:.1%}"
 
 
 def _facts(found: Found, limit: int | None, unmask: bool, environment: str) -> dict[str, Any]:
-    clusters = found.clusters.head(limit) if limit else found.clusters
+    counts = {"pairs": found.open, "clusters": found.clusters, "offered": found.sure}
     return {
         "status": "not run" if found.not_run else "pass" if found.clean else "fail",
         "reason": found.not_run,
         "said": list(found.said),
-        "counts": {
-            "pairs": len(found.open),
-            "clusters": len(found.clusters),
-            "offered": len(found.sure),
-            "different": found.different,
-        },
+        "counts": {**{name: len(rows) for name, rows in counts.items()}, "different": found.different},
         "clusters": [
             {**row, "next": [aim(line, environment).replace("`", "") for line in _next(found, row)]}
-            for row in clusters.to_dict("records")
+            for row in found.clusters.head(limit or len(found.clusters)).to_dict("records")
         ],
-        "pairs": mask(found.pairs.head(limit) if limit else found.pairs, unmask),
+        "pairs": mask(found.pairs.head(limit or len(found.pairs)), unmask),
         "records": mask(found.records, unmask),
     }

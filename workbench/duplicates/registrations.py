@@ -29,11 +29,11 @@ _KINDS = {(True, True): "exact", (True, False): "split_member", (False, True): "
 def split_registrations(
     connection: Connection,
     schema: Schema,
+    decisions: Mapping[Pair, Decision],
+    runs: Sequence[Run],
     *,
     members: pd.DataFrame,
     events: pd.DataFrame,
-    decisions: Mapping[Pair, Decision],
-    runs: Sequence[Run] = (),
 ) -> pd.DataFrame:
     """List the pairs of registrations that are one, counting the records of a cluster as one (guide §1.4).
 
