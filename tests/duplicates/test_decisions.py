@@ -13,17 +13,10 @@ import pytest
 
 from tests.conftest import Ground
 from tests.dialects import one_dialect as one_dialect
-from tests.duplicates.conftest import twins
 from tests.planting import Planter
 from workbench.duplicates.decisions import Decision, decide
 from workbench.errors import DocumentError, UsageError, WorkbenchError
 from workbench.statements import Statements
-
-ADDRESSES = (
-    "aurelia.quuxworthy@example.org",
-    "aureliaquuxworthy@example.org",
-    "aurelia.quuxworthy+a@example.org",
-)
 
 
 def made(number: int, word: str = "same") -> Decision:
@@ -34,107 +27,83 @@ def kept(folder: Path, name: str = "club") -> Statements[Decision]:
     return Statements(Decision, folder, name)
 
 
-def test_different_is_not_shown_as_open_nor_joined(ground: Ground, planter: Planter):
-    left, right = twins(planter, *ADDRESSES[:2])
-    wb = ground.wb
-    before = wb.duplicates.find()
-    assert len(before.clusters) == 1
-    decided = wb.duplicates.decide(right, left, "different", remark="twins", by="robin")  # in any order
-    assert (decided.left, decided.right, decided.by) == (left, right, "robin")
-    assert datetime.now(UTC) - decided.at < timedelta(minutes=1)
-    found = wb.duplicates.find()
-    assert found.clean
-    assert found.clusters.empty
-    assert found.open.empty
-    assert found.different == 1
-    (row,) = found.pairs.to_dict("records")
-    assert (row["decision"], row["decided_by"], row["remark"]) == ("different", "robin", "twins")
-    assert not row["offered"]
-    assert row["cluster"] == ""
+def test_what_people_say_is_respected(ground: Ground, planter: Planter) -> None:
+    def twins(name: str, count: int) -> list[str]:
+        own = {
+            "firstName": name,
+            "lastName": f"{name[::-1]}worthy",
+            "phone": f"+1 555 {sum(map(ord, name)):07}",
+        }
+        addresses = (f"{name}{'.' * each}{name}@example.org" for each in range(count))
+        return sorted(planter.member(email=each, **own) for each in addresses)
 
-
-def test_same_is_confirmed_even_where_nothing_else_says_so(ground: Ground, planter: Planter):
-    one = planter.member(firstName="Una", lastName="Vale", email="una@example.org")
-    other = planter.member(firstName="Wim", lastName="Xander", email="wim@example.org")
-    wb = ground.wb
-    assert wb.duplicates.find().clean
-    wb.duplicates.decide(one, other, "same")
-    found = wb.duplicates.find()
-    (cluster,) = found.clusters.to_dict("records")
-    assert cluster["members"] == sorted((one, other))
-    assert (cluster["decision"], cluster["offered"]) == ("same", True)
-    assert found.pairs.iloc[0]["kind"] == "decided"
-    assert not found.clean  # they are still two
-    ground.execute('DELETE FROM "Member" WHERE id::text = %s', other)
-    assert wb.duplicates.find().clean  # merged, or gone
-
-
-def test_unsure_is_shown_and_not_offered_and_takes_a_word_back(ground: Ground, planter: Planter):
-    left, right = twins(planter, *ADDRESSES[:2])
-    wb = ground.wb
-    wb.duplicates.decide(left, right, "different")
-    wb.duplicates.decide(left, right, "unsure", by="robin")
-    found = wb.duplicates.find()
-    (cluster,) = found.clusters.to_dict("records")
-    assert (cluster["decision"], cluster["offered"]) == ("unsure", False)
-    assert not found.clean
-    listed = wb.duplicates.decisions()
-    assert listed["decision"].tolist() == ["different", "unsure"]
-    assert listed["holds"].tolist() == [False, True]
-
-
-def test_one_may_be_left_out_of_three(ground: Ground, planter: Planter):
-    one, two, three = twins(planter, *ADDRESSES)
-    wb = ground.wb
-    wb.duplicates.decide(one, three, "different")
-    wb.duplicates.decide(two, three, "different")
-    (cluster,) = wb.duplicates.find().clusters.to_dict("records")
-    assert cluster["members"] == [one, two]
-
-
-def test_a_contradiction_is_said(ground: Ground, planter: Planter):
-    one, two, three = twins(planter, *ADDRESSES)
-    wb = ground.wb
-    for left, right, word in ((one, two, "same"), (two, three, "same"), (one, three, "different")):
-        wb.duplicates.decide(left, right, word)
-    found = wb.duplicates.find()
-    assert any("called the same, and others" in each for each in found.said)
-    assert not any({one, three} <= set(each) for each in found.clusters["members"])
-    assert not found.clean
-
-
-def test_other_entities_are_decided_too(ground: Ground, planter: Planter):
-    spelled = ground.wb.session.schema.resolved["events"].spelling
-    one, other = (
-        planter.event(**{spelled["title"]: "Café night", spelled["start"]: f"2031-05-05 {hour}:00"})
-        for hour in (17, 19)
+    apart, doubted = twins("Aurelia", 2), twins("Bartholomew", 2)
+    strangers = sorted(
+        planter.member(firstName=each, lastName=each, email=f"{each}@example.net") for each in "XY"
     )
-    wb = ground.wb
-    assert len(wb.duplicates.find("Event").loose) == 1
-    assert wb.duplicates.decide(one, other, "different").entity == "Event"
-    assert wb.duplicates.find("Event").clean
-
-
-def test_wrong_decisions_are_refused_and_nothing_is_kept(ground: Ground, planter: Planter):
-    left, right = twins(planter, *ADDRESSES[:2])
+    partly, torn = twins("Clementine", 3), twins("Dagobert", 3)
+    wb = ground.wb.duplicates
+    assert len(wb.find().clusters) == 4
+    said = wb.decide(apart[1], apart[0], "different", remark="twins", by="robin")  # in any order
+    assert (said.left, said.right, said.by) == (*apart, "robin")
+    assert datetime.now(UTC) - said.at < timedelta(minutes=1)
+    wb.decide(*doubted, "different")
+    wb.decide(*doubted, "unsure", by="robin")  # which takes the earlier word back
+    wb.decide(*strangers, "same")
+    for one in partly[:2]:
+        wb.decide(one, partly[2], "different")
+    for left, right, word in ((0, 1, "same"), (1, 2, "same"), (0, 2, "different")):
+        wb.decide(torn[left], torn[right], word)
+    found = wb.find()
+    clusters = {tuple(each["members"]): each for each in found.clusters.to_dict("records")}
+    rest = {*clusters} - {tuple(doubted), tuple(strangers), tuple(partly[:2])}
+    assert tuple(apart) not in clusters
+    assert (clusters[tuple(doubted)]["decision"], clusters[tuple(doubted)]["offered"]) == ("unsure", False)
+    assert (clusters[tuple(strangers)]["decision"], clusters[tuple(strangers)]["offered"]) == ("same", True)
+    assert len(rest) == 1
+    assert not any({torn[0], torn[2]} <= {*members} for members in rest)
+    assert any("called the same, and others" in each for each in found.said)
+    assert found.different == 4
+    assert not found.clean
+    rows = {(each["left"], each["right"]): each for each in found.pairs.to_dict("records")}
+    assert rows[tuple(strangers)]["kind"] == "decided"
+    row = rows[tuple(apart)]
+    assert [row[name] for name in ("decision", "decided_by", "remark", "offered", "cluster")] == [
+        *("different", "robin", "twins", False, ""),
+    ]  # fmt: skip
+    assert wb.decisions()["holds"].tolist() == [True, False, *[True] * 7]
+    ground.execute('DELETE FROM "Member" WHERE id::text = %s', strangers[1])
+    assert tuple(strangers) not in {tuple(each) for each in wb.find().clusters["members"]}  # merged, or gone
     event = planter.event()
-    wb = ground.wb
+    assert wb.decide(event, planter.event(), "different").entity == "Event"
+    before = len(wb.decisions())
     for arguments, words in (
-        ((left, right, "smae"), "same"),
-        ((left, left, "same"), "one record"),
-        ((left, "00000000-0000-0000-0000-000000000000", "same"), "There is no"),
-        ((left, '\'; DROP TABLE "Member"; --', "same"), "There is no"),
-        ((left, event, "same"), "two kinds of record"),
+        ((*apart, "smae"), "same"),
+        ((apart[0], apart[0], "same"), "one record"),
+        ((apart[0], "00000000-0000-0000-0000-000000000000", "same"), "There is no"),
+        ((apart[0], '\'; DROP TABLE "Member"; --', "same"), "There is no"),
+        ((apart[0], event, "same"), "two kinds of record"),
     ):
         with pytest.raises(UsageError, match=words):
-            wb.duplicates.decide(*arguments)
-    with pytest.raises(UsageError, match="personal data"):
-        wb.duplicates.decide(left, right, "same", remark="is aurelia@example.org")
-    with pytest.raises(UsageError, match="characters"):
-        wb.duplicates.decide(left, right, "same", remark="x" * 501)
-    with pytest.raises(UsageError, match="name"):
-        wb.duplicates.decide(left, right, "same", by=" ")
-    assert wb.duplicates.decisions().empty
+            wb.decide(*arguments)
+    for how, words in (
+        ({"remark": "is aurelia@example.org"}, "personal data"),
+        ({"remark": "x" * 501}, "characters"),
+        ({"by": " "}, "name"),
+    ):
+        with pytest.raises(UsageError, match=words):
+            wb.decide(*apart, "same", **how)
+    assert len(wb.decisions()) == before, "nothing of it was kept"
+    path = kept(ground.wb.session.settings.reports, ground.wb.environment.name).path
+    text = path.read_text(encoding="utf-8")
+    assert set(json.loads(text.splitlines()[0])) == {
+        *("entity", "left", "right", "decision", "by", "at", "remark")
+    }
+    assert "urelia" not in text
+    path.write_text(text + "{")
+    with pytest.raises(DocumentError, match="break off in line"):
+        wb.find()
+    assert kept(path.parent, "../../etc/x").path.parent == path.parent, "an environment's name is no path"
 
 
 def test_two_sessions_at_once_lose_nothing(tmp_path):
@@ -178,31 +147,7 @@ def test_a_broken_file_is_an_error_and_is_not_added_to(tmp_path, damage: bytes):
     assert path.read_bytes() == whole + damage
 
 
-def test_a_broken_file_stops_the_question(ground: Ground):
-    wb = ground.wb
-    path = kept(wb.settings.reports, wb.environment.name).path
-    path.parent.mkdir(parents=True)
-    path.write_text("{")
-    with pytest.raises(DocumentError, match="break off in line 1"):
-        wb.duplicates.find()
-
-
 def test_a_folder_that_cannot_be_written_is_told(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(WorkbenchError, match="could not be written"):
         kept(tmp_path / "file").add(made(1))
-
-
-def test_a_file_holds_ids_and_no_personal_data(ground: Ground, planter: Planter):
-    left, right = twins(planter, *ADDRESSES[:2])
-    wb = ground.wb
-    wb.duplicates.decide(left, right, "same")
-    (line,) = kept(wb.settings.reports, wb.environment.name).path.read_text(encoding="utf-8").splitlines()
-    assert set(json.loads(line)) == {"entity", "left", "right", "decision", "by", "at", "remark"}
-    assert "urelia" not in line
-    assert "Quuxworthy" not in line
-
-
-def test_an_environments_name_is_no_path(ground: Ground):
-    settings = ground.wb.settings
-    assert kept(settings.reports, "../../etc/x").path.parent == settings.reports

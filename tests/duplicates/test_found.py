@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from itertools import combinations
 
-import psycopg
 import pytest
 
 from tests.conftest import Ground
-from tests.duplicates.conftest import kinds, twins
+from tests.duplicates.conftest import kinds
 from tests.planting import Planter
 from workbench.duplicates.events import plain_title
 from workbench.duplicates.pairs import LARGEST_GROUP, within
@@ -16,21 +15,27 @@ from workbench.errors import UsageError
 
 ENTITIES = ("Member", "Event", "Registration")
 
+SPELLINGS = {
+    "Aurelia": ("Aurelia.Quux@Example.org", "normalised"),
+    "Bartholomew": ("bartholomewquux@example.org", "normalised"),
+    "Clementine": ("clementine.quux+club@example.org", "normalised"),
+    "Dagobert": ("\uff44agobert.quux@example.org", "normalised"),  # a full-width letter
+    "Euphemia": ("euphemia.quux@elsewhere.example", "probable"),
+    "Florimond": ("florimond.quux@example.org", "exact"),  # which the application's schema forbids
+}
+CROWD = ("Una", "Wim", "Xaver", "Yolanda", "Zacharias", "Ottilie", "Cosmo", "Drusilla", "Emeric", "Fenella", "Gideon",
+         "Hester", "Ignatius", "Jocasta")  # fmt: skip
 
-def test_a_healthy_club_is_clean(club):
-    wb = club.workbench()
+
+def test_a_healthy_club_is_clean_and_what_the_demo_plants_is_found(club: Ground) -> None:
+    wb = club.open()
     for entity in ENTITIES:
         found = wb.duplicates.find(entity)
         assert found.clean, found.pairs
         assert found.pairs.empty
         assert found.clusters.empty
-        assert not found.uncompared
-
-
-def test_what_the_demo_plants_is_found(club):
     truths = club.breaks("duplicate-members", "duplicate-events", "split-registrations")
     by_name = {each.breakage: each for each in truths}
-    wb = club.workbench()
     members, events, registrations = (wb.duplicates.find(each) for each in ENTITIES)
     people = {
         frozenset(pair)
@@ -51,168 +56,112 @@ def test_what_the_demo_plants_is_found(club):
     assert not any(each.clean for each in (members, events, registrations))
 
 
-def test_the_same_data_give_the_same_bytes(ground: Ground, planter: Planter):
-    twins(planter, "aurelia.quuxworthy@example.org", "aureliaquuxworthy+club@example.org", "aq@example.net")
-    one, other = ground.wb.duplicates.find().pairs, ground.wb.duplicates.find().pairs
-    assert len(one)
-    assert one.to_csv() == other.to_csv()
+def test_each_kind_of_double_of_a_member(ground: Ground, planter: Planter) -> None:
+    guide = ground.club.dialect == "guide"
 
+    def member(first: str, last: str, email: str, **more: str) -> str:
+        return planter.member(firstName=first, lastName=last, email=email, **more)
 
-@pytest.mark.parametrize(
-    ("email", "kind"),
-    [
-        ("Aurelia.Quuxworthy@Example.org", "normalised"),
-        ("aureliaquuxworthy@example.org", "normalised"),
-        ("aurelia.quuxworthy+club@example.org", "normalised"),
-        ("\uff41urelia.quuxworthy@example.org", "normalised"),  # a full-width letter
-        ("aurelia.quuxworthy@elsewhere.example", "probable"),
-        ("aurelia.quuxworthy@example.org", "exact"),
-    ],
-)
-def test_each_kind_of_address(ground: Ground, planter: Planter, email: str, kind: str):
-    if kind == "exact" and ground.club.dialect == "application":
-        with pytest.raises(psycopg.errors.UniqueViolation):
-            twins(planter, "aurelia.quuxworthy@example.org", email)
-        return
-    pair = tuple(twins(planter, "aurelia.quuxworthy@example.org", email))
-    found = ground.wb.duplicates.find()
-    assert kinds(found.pairs) == {pair: kind}
-    assert found.clusters.iloc[0]["members"] == list(pair)
-    row = found.pairs.iloc[0]
-    assert 0.8 <= row["probability"] <= 1
-    assert row["why"]
-    assert "urelia" not in row["why"] + row["against"]
-
-
-def test_a_family_with_one_address_is_not_one_person(ground: Ground, planter: Planter):
-    one = planter.member(firstName="Aurelia", lastName="Quuxworthy", email="quuxworthy@example.org")
-    other = planter.member(firstName="Bartholomew", lastName="Quuxworthy", email="quuxworthy+b@example.org")
-    found = ground.wb.duplicates.find()
-    assert set(kinds(found.pairs)) == {tuple(sorted((one, other)))}
-    assert found.clusters.empty
-    assert len(found.loose) == 1
-    assert not found.pairs["offered"].any()
-    assert not found.clean
-
-
-def test_one_contact_on_two_members(ground: Ground, planter: Planter, dialect: str):
-    if dialect == "application":
-        raw = '{"waContactId": "990011"}'
-        one = planter.member(firstName="Una", lastName="Vale", email="una@example.org", waRawData=raw)
-        other = planter.member(firstName="Wim", lastName="Xander", email="wim@example.org", waRawData=raw)
-        words = "made from one Wild Apricot contact"
-    else:
-        one = planter.member(firstName="Una", lastName="Vale", email="una@example.org")
-        other = planter.member(firstName="Wim", lastName="Xander", email="wim@example.org")
-        for key in (one, other):
-            planter.mapping(990011, key)
-        words = "one Wild Apricot id is mapped to both"
-    found = ground.wb.duplicates.find()
-    pair = tuple(sorted((one, other)))
-    assert kinds(found.pairs) == {pair: "wa_id"}
-    row = found.pairs.iloc[0]
-    assert row["why"] == words
-    assert "less than 5%" in row["against"]
-    assert found.clusters.empty  # two names: rather a wrong mapping than one person
-
-
-def test_clusters_are_of_three_and_only_all_together_sure(ground: Ground, planter: Planter):
-    keys = twins(
-        planter,
-        "aurelia.quuxworthy@example.org",
-        "aureliaquuxworthy@example.org",
-        "aurelia.quuxworthy+a@example.org",
+    wanted = {}
+    for number, (first, (email, kind)) in enumerate(SPELLINGS.items()):
+        if kind == "exact" and not guide:
+            continue
+        last, same = f"{first[::-1].capitalize()}quux", {"phone": f"+1 555 010 77{number:02}"}
+        addresses = (f"{first.lower()}.quux@example.org", email)
+        wanted[tuple(sorted(member(first, last, each, **same) for each in addresses))] = kind
+    trio = sorted(
+        member("Gwendolen", "Trefoil", each, phone="+1 555 010 9999")
+        for each in ("gw.trefoil@example.org", "gwtrefoil@example.org", "gw.trefoil+a@example.org")
     )
-    found = ground.wb.duplicates.find()
-    (cluster,) = found.clusters.to_dict("records")
-    assert cluster["members"] == keys
-    assert cluster["size"] == 3
-    assert cluster["offered"] == found.pairs["offered"].all()
-    assert cluster["probability"] == found.pairs["probability"].min()
-
-
-@pytest.mark.parametrize(
-    ("title", "start", "kind"),
-    [
-        ("CAFÉ Night ", "2031-05-05 19:00", "exact"),
-        ("Café  night", "2031-05-05 19:00", "normalised"),
-        ("Cafe night!", "2031-05-05 19:00", "normalised"),
-        ("Café night", "2031-05-05 21:30", "same_day"),
-        ("Café night", "2031-05-06 19:00", None),
-        ("Other night", "2031-05-05 19:00", None),
-    ],
-)
-def test_each_kind_of_event(ground: Ground, planter: Planter, title: str, start: str, kind: str | None):
-    schema = ground.wb.session.schema
-    spelled = schema.resolved["events"].spelling
-    if kind == "exact" and title.startswith("CAFÉ"):
-        title = "CAFé Night "  # letters beyond ASCII have a case only where the database's locale says so
-    pair = tuple(
+    wanted |= dict.fromkeys(combinations(trio, 2), "normalised")
+    family = tuple(
         sorted(
-            planter.event(**{spelled["title"]: name, spelled["start"]: when})
-            for name, when in (("Café night", "2031-05-05 19:00"), (title, start))
+            member(first, "Vandervelde", f"vandervelde{tag}@example.org")
+            for first, tag in (("Hilda", ""), ("Rupert", "+r"))
         )
     )
-    found = ground.wb.duplicates.find("Event")
-    assert kinds(found.pairs) == ({pair: kind} if kind else {})
-    assert len(found.clusters) == (kind in {"exact", "normalised"})
-    assert found.pairs["offered"].any() == (kind == "exact")
-    if kind == "same_day":
-        assert found.pairs.iloc[0]["against"] == "starts 2 h 30 min apart: perhaps two sittings"
-
-
-def test_registrations_on_two_records_of_one_event(ground: Ground, planter: Planter):
-    spelled = ground.wb.session.schema.resolved["events"].spelling
-    events = sorted(
-        planter.event(**{spelled["title"]: "Café night", spelled["start"]: "2031-05-05 19:00"})
-        for _ in range(2)
+    raw = {} if guide else {"waRawData": '{"waContactId": "990011"}'}
+    contact = tuple(
+        sorted(member(first, f"{first}vale", f"{first}@example.net", **raw) for first in ("Ivo", "Kurt"))
     )
-    lone = planter.member(firstName="Una", lastName="Vale", email="una@example.org")
-    pair = twins(planter, "aurelia.quuxworthy@example.org", "aureliaquuxworthy@example.org")
-    split_event = tuple(sorted(planter.registration(lone, event) for event in events))
-    split_both = tuple(
-        sorted(planter.registration(member, event) for member, event in zip(pair, events, strict=True))
-    )
-    found = ground.wb.duplicates.find("Registration")
-    assert kinds(found.pairs) == {split_event: "split_event", split_both: "split_both"}
-    assert set(found.pairs["event_cluster"]) == {events[0]}
-
-
-def test_one_member_twice_at_one_event(ground: Ground, planter: Planter, dialect: str):
-    event = planter.event()
-    member = planter.member(firstName="Una", lastName="Vale", email="una@example.org")
-    one = planter.registration(member, event)
-    if dialect == "application":
-        with pytest.raises(psycopg.errors.UniqueViolation):
-            planter.registration(member, event)
-        return
-    pair = tuple(sorted((one, planter.registration(member, event))))
-    assert kinds(ground.wb.duplicates.find("Registration").pairs) == {pair: "exact"}
-
-
-def test_a_large_group_costs_no_square():
-    assert (
-        len(list(within([str(n) for n in range(LARGEST_GROUP)]))) == LARGEST_GROUP * (LARGEST_GROUP - 1) / 2
-    )
-    many = [f"{n:05}" for n in range(5000)]
-    assert list(within(many)) == [("00000", each) for each in many[1:]]
-    assert set(within(["c", "a", "b", "a"])) == set(combinations("abc", 2))
-
-
-def test_one_address_for_everybody_is_said_and_joins_nobody(ground: Ground, planter: Planter):
-    names = ("Una", "Wim", "Xaver", "Yolanda", "Zacharias", "Ottilie", "Cosmo", "Drusilla", "Emeric", "Fenella",
-             "Gideon", "Hester", "Ignatius", "Jocasta")  # fmt: skip
-    for number, name in enumerate(names):
-        planter.member(firstName=name, lastName=f"{name}son", email=f"none+{number}@example.org")
+    for key in contact if guide else ():
+        planter.mapping(990011, key)
+    crowd = {member(name, f"{name}son", f"none+{number}@example.org") for number, name in enumerate(CROWD)}
     found = ground.wb.duplicates.find()
-    assert len(found.pairs) == len(names) - 1
-    assert found.clusters.empty
+    assert found.pairs.to_csv() == ground.wb.duplicates.find().pairs.to_csv()
+    told = kinds(found.pairs)
+    of_crowd = {pair for pair in told if crowd & {*pair}}
+    assert len(of_crowd) == len(crowd) - 1, "each is listed beside the first only"
     assert any("14 members have one e-mail address" in each for each in found.said)
     assert found.uncompared
+    assert {pair: kind for pair, kind in told.items() if pair not in of_crowd} == {
+        **wanted, family: "normalised", contact: "wa_id",
+    }  # fmt: skip
+    assert {frozenset(each) for each in found.clusters["members"]} == {
+        *map(frozenset, [*(pair for pair in wanted if not {*pair} <= {*trio}), trio])
+    }, "neither a family's address nor one contact makes two people one"
+    by_pair = {(each["left"], each["right"]): each for each in found.pairs.to_dict("records")}
+    for pair in wanted:
+        assert 0.8 <= by_pair[pair]["probability"] <= 1
+        assert by_pair[pair]["why"]
+    assert not by_pair[family]["offered"]
+    assert "less than 5%" in by_pair[contact]["against"]
+    words = "one Wild Apricot id is mapped to both" if guide else "made from one Wild Apricot contact"
+    assert by_pair[contact]["why"] == words
+    assert "quux" not in " ".join([*found.pairs["why"], *found.pairs["against"]]).lower()
+    (cluster,) = [each for each in found.clusters.to_dict("records") if each["size"] == 3]
+    of_trio = [by_pair[pair] for pair in combinations(trio, 2)]
+    assert cluster["offered"] == all(each["offered"] for each in of_trio)
+    assert cluster["probability"] == min(each["probability"] for each in of_trio)
 
 
-def test_a_missing_column_is_said_and_never_clean(ground: Ground):
-    events = ground.wb.session.schema.resolved["events"]
+def test_each_kind_of_double_of_an_event_and_its_registrations(ground: Ground, planter: Planter) -> None:
+    spelled = ground.wb.session.schema.resolved["events"].spelling
+
+    def event(title: str, start: str) -> str:
+        return planter.event(**{spelled["title"]: title, spelled["start"]: start})
+
+    wanted, day = {}, "2031-05-05 19:00"
+    for title, other, kind in (
+        ("Café night", "CAFé Night ", "exact"),  # letters beyond ASCII have a case where the locale says so
+        ("Crème brûlée", "Crème  brûlée", "normalised"),
+        ("Soirée fixe", "Soiree fixe!", "normalised"),
+    ):
+        wanted[tuple(sorted((event(title, day), event(other, day))))] = kind
+        event(title, "2031-05-06 19:00")
+    event("Other night", day)
+    (twice, *_) = wanted
+    lone, one, other = (planter.member(firstName=name, lastName=name) for name in ("Una", "Aurelia", "Wim"))
+    ground.wb.duplicates.decide(one, other, "same")
+    split = {
+        tuple(sorted(planter.registration(lone, each) for each in twice)): "split_event",
+        tuple(sorted(map(planter.registration, (one, other), twice))): "split_both",
+    }
+    if ground.club.dialect == "guide":
+        alone = event("Alone", day)
+        split[tuple(sorted(planter.registration(lone, alone) for _ in "12"))] = "exact"
+    found = ground.wb.duplicates.find("Event")
+    assert kinds(found.pairs) == wanted
+    assert {frozenset(each) for each in found.clusters["members"]} == {*map(frozenset, wanted)}
+    assert [kind for kind, sure in zip(found.pairs["kind"], found.pairs["offered"], strict=True) if sure] == [
+        "exact"
+    ]
+    registrations = ground.wb.duplicates.find("Registration")
+    assert kinds(registrations.pairs) == split
+    assert {*registrations.pairs["event_cluster"]} - {""} == {twice[0]}
+
+
+def test_what_cannot_be_asked_is_said_and_never_clean(ground: Ground, tmp_path) -> None:
+    wb = ground.wb
+    for asked, words in (
+        (lambda: wb.duplicates.find("Membr"), "Member"),
+        (lambda: wb.duplicates.find(threshold=1.5), "not a probability"),
+        (lambda: wb.duplicates.find(threshold=0), "not a probability"),
+        (lambda: wb.duplicates.find(model=tmp_path / "none.json"), "cannot be read"),
+    ):
+        with pytest.raises(UsageError, match=words):
+            asked()
+    events = wb.session.schema.resolved["events"]
     ground.execute(f'ALTER TABLE "{events.table}" DROP COLUMN "{events.spelling["title"]}" CASCADE')
     ground.execute('ALTER TABLE "Member" DROP COLUMN email CASCADE')
     wb = ground.open()
@@ -223,15 +172,12 @@ def test_a_missing_column_is_said_and_never_clean(ground: Ground):
     assert not wb.duplicates.find("Registration").clean
 
 
-def test_wrong_questions_are_refused(ground: Ground, tmp_path):
-    wb = ground.wb
-    with pytest.raises(UsageError, match="Member"):
-        wb.duplicates.find("Membr")
-    for threshold in (0, -1, 1.5):
-        with pytest.raises(UsageError, match="not a probability"):
-            wb.duplicates.find("Member", threshold)
-    with pytest.raises(UsageError, match="cannot be read"):
-        wb.duplicates.find("Member", model=tmp_path / "none.json")
+def test_a_large_group_costs_no_square() -> None:
+    group = [str(number) for number in range(LARGEST_GROUP)]
+    assert len([*within(group)]) == LARGEST_GROUP * (LARGEST_GROUP - 1) / 2
+    many = [f"{n:05}" for n in range(5000)]
+    assert list(within(many)) == [("00000", each) for each in many[1:]]
+    assert set(within(["c", "a", "b", "a"])) == set(combinations("abc", 2))
 
 
 @pytest.mark.parametrize(
@@ -243,10 +189,6 @@ def test_wrong_questions_are_refused(ground: Ground, tmp_path):
         ("a-b", "a b"),
     ],
 )
-def test_titles_fold(one: str, other: str):
+def test_titles_fold(one: str, other: str) -> None:
     assert plain_title(one) == plain_title(other)
-
-
-def test_titles_of_signs_stay_apart():
-    assert plain_title("!!!") != plain_title("???")
-    assert plain_title("") == ""
+    assert plain_title("!!!") != plain_title("???"), "titles of signs alone stay apart"

@@ -10,7 +10,7 @@ import pytest
 from psycopg import sql
 
 from tests.commands import Shell
-from tests.conftest import DIALECTS, Clubs, Ground
+from tests.conftest import Clubs, Ground
 from tests.recorded import Recording
 
 At = Callable[..., Shell]
@@ -85,17 +85,14 @@ def test_without_a_report_the_hours_and_the_people_tell(recording: Open) -> None
         ).fetchall()
     assert later == 39  # the second is the one at fault
     assert len(clusters(club.run)) == 39
-
-
-def test_the_clock_alone_tells_where_nobody_is_on_the_second_events(recording: Open) -> None:
-    club = recording("other_time_zone", whole=True, reports=False)
-    with club.connect() as connection:
-        connection.execute(
-            """DELETE FROM "EventRegistration" r USING "Event" e
-               WHERE e.id = r."eventId" AND e."createdAt" > '2026-11-30 11:40'"""
-        )
+    club.execute(
+        """DELETE FROM "EventRegistration" r USING "Event" e
+           WHERE e.id = r."eventId" AND e."createdAt" > '2026-11-30 11:40'"""
+    )
     found = asked(club.run, "events-shifted")
-    assert (found["status"], found["count"]) == ("fail", 39)
+    assert (found["status"], found["count"]) == ("fail", 39), (
+        "the clock alone tells where nobody is on the second"
+    )
 
 
 def test_recordings_with_one_clock_are_silent(recording: Open) -> None:
@@ -162,7 +159,6 @@ def _sessions(
     return int(count)
 
 
-@pytest.mark.parametrize("dialect", DIALECTS)
 @pytest.mark.parametrize(
     "sessions",
     [
@@ -176,16 +172,15 @@ def _sessions(
         },  # evenings added to three courses; nobody is on them yet
     ],
 )
-def test_two_sessions_are_two_events(clubs: Clubs, at: At, dialect: str, sessions: dict[str, Any]) -> None:
-    club = clubs.clone(dialect)
+def test_two_sessions_are_two_events(clubs: Clubs, at: At, sessions: dict[str, Any]) -> None:
+    club = clubs.clone("application")
     run = at(club)
     assert _sessions(club, hours=8, **sessions) >= sessions.get("titles", 10)
     assert clusters(run) == set()
     assert asked(run, "events-shifted")["status"] == "pass"
 
 
-@pytest.mark.parametrize("dialect", DIALECTS)
-@pytest.mark.parametrize("hours", [7, 10])
+@pytest.mark.parametrize(("dialect", "hours"), [("guide", 7), ("application", 10)])
 def test_what_came_twice_by_another_clock_is_found(clubs: Clubs, at: At, dialect: str, hours: int) -> None:
     club = clubs.clone(dialect)
     run = at(club)
@@ -196,9 +191,8 @@ def test_what_came_twice_by_another_clock_is_found(clubs: Clubs, at: At, dialect
     assert len(clusters(run)) == count
 
 
-@pytest.mark.parametrize("dialect", DIALECTS)
-def test_many_titles_twice_by_one_clock_are_found_without_people(clubs: Clubs, at: At, dialect: str) -> None:
-    club = clubs.clone(dialect)
+def test_many_titles_twice_by_one_clock_are_found_without_people(clubs: Clubs, at: At) -> None:
+    club = clubs.clone("guide")
     count = _sessions(club, hours=8, same_people=True, made="later", titles=1000)
     found = asked(at(club), "events-shifted")
     assert (found["status"], found["count"]) == ("fail", count)
