@@ -12,7 +12,7 @@ from uuid import UUID
 from psycopg import sql
 
 from tests.conftest import LOG, Ground, State
-from workbench.murmurant.references import Reference
+from workbench.murmurant.references import Reference, References
 
 _NUMBERS = itertools.count(1)  # no two planted rows are alike, whoever plants them
 
@@ -28,7 +28,7 @@ class Planter(AbstractContextManager["Planter"]):
         self.parents = {
             (key.child, key.child_columns[0]): key.parent for key in wb.session.schema.catalogue.foreign_keys
         }
-        self.references = wb.session.references
+        self.references = References(wb.session.schema)
 
     def __exit__(self, *_: object) -> None:
         self.connection.close()

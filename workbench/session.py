@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from threading import RLock
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 from uuid import NAMESPACE_OID, uuid5
 
 from sqlalchemy import Connection
@@ -24,7 +23,6 @@ from workbench.documents import Target
 from workbench.errors import DatabaseUnreachable, NotLogged, NotMurmurant, SchemaGap, WorkbenchError
 from workbench.murmurant.exports import configured_headings, read_exports
 from workbench.murmurant.importers import Run
-from workbench.murmurant.references import References
 from workbench.murmurant.reports import ImportReport, ReportRecord
 from workbench.murmurant.schema import Schema, read_schema
 from workbench.plans.draft import PlanContext
@@ -66,20 +64,11 @@ class Session:
     def __post_init__(self) -> None:
         self._open = ExitStack()
         self._held: Connection | None = None
-        self._one_at_a_time = (
-            RLock()
-        )  # panels ask in threads of their own, and a connection answers one at a time
+        # Panels ask in threads of their own, and a connection answers one at a time.
+        self._one_at_a_time = RLock()
         self._runs: list[Run] | None = None  # the same for as long as the state is
         # A notebook never closes what it opened; the interpreter's end must still find it closed.
         weakref.finalize(self, _close_quietly, self._open)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """End the transaction that `one_state` holds."""
@@ -147,11 +136,6 @@ class Session:
     def dialect(self) -> str:
         """``guide``, ``application`` or ``mixed``."""
         return self.schema.dialect
-
-    @property
-    def references(self) -> References:
-        """Which rows refer to which."""
-        return References(self.schema)
 
     @cached_property
     def target(self) -> Target:

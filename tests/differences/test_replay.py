@@ -17,6 +17,7 @@ from tests.differences.conftest import restore_in_place
 from tests.edits import EDITS
 from tests.fixes.conftest import IMPORTS, Scene, Staging
 from workbench.errors import Drift, Refused
+from workbench.murmurant.references import References
 from workbench.plans.plan import Plan
 from workbench.workbench import Workbench
 
@@ -53,7 +54,9 @@ def rows_of(url: str) -> Rows:
 def references_of(wb: Workbench) -> list[tuple[str, str, str]]:
     audit = wb.session.schema.resolved["audit"].table
     return [
-        (each.child, each.column, each.parent) for each in wb.session.references.all if each.child != audit
+        (each.child, each.column, each.parent)
+        for each in References(wb.session.schema).all
+        if each.child != audit
     ]
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from tests.conftest import LOG, Ground
 from tests.planting import Planter, assert_nobody_speaks_of, every_reference, names
+from workbench.murmurant.references import References
 from workbench.plans.plan import Plan
 
 ONE_TO_ONE = {("UserAccount", "memberId")}
@@ -43,7 +44,7 @@ def planted(ground: Ground) -> tuple[str, str, int]:
 def test_merge_then_undo_is_the_identity(ground: Ground, options: dict[str, object]) -> None:
     canonical, duplicate, count = planted(ground)
     if ground.wb.session.dialect == "application":
-        declared = [each for each in ground.wb.session.references.to("Member") if each.declared]
+        declared = [each for each in References(ground.wb.session.schema).to("Member") if each.declared]
         assert len(declared) == 62
         assert count > 62
     if "by_hand" in options:

@@ -8,6 +8,7 @@ from tests.conftest import Ground
 from tests.dialects import one_dialect as one_dialect
 from tests.planting import Planter
 from workbench.duplicates.associations import choose_canonicals, count_associations
+from workbench.murmurant.references import References
 from workbench.plans.plan import Plan
 
 PEOPLE = (
@@ -94,7 +95,10 @@ def test_most_associations_then_the_oldest_then_the_smallest_id(ground: Ground) 
         assert alike.canonical == min(twin, older)
         assert "smallest id" in alike.by
         counted = count_associations(
-            connection, wb.session.references, [popular, older], wb.session.references.binding("Member")
+            connection,
+            References(wb.session.schema),
+            [popular, older],
+            wb.session.references.binding("Member"),
         )
     assert set(counted["id"]) == {popular}
     assert sorted(counted["child"]) == sorted(["WaIdMapping", wb.session.schema.table_of("Registration")])

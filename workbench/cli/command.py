@@ -78,24 +78,12 @@ app = typer.Typer(
     " `workbench plan rollback RUN_ID --snapshot latest -e club`, `workbench report post-recovery -e club`.",
 )
 _GROUPS = {
-    "plan": ("planning", "Plan a correction: a file to read, approve and apply. Writes nothing else."),
-    "snapshot": (
-        "restoring",
-        "Snapshots of the database: taken before a migration, proved by restoring, pruned.",
-    ),
-    "app": (
-        "restoring",
-        "Stop or start the application by the environment's own commands, or ask how it is.",
-    ),
-    "preflight": (
-        "preparing",
-        "Answer the checklist before a migration (guide §6); exit code 1 while anything is open.",
-    ),
-    "dry-run": (
-        "preparing",
-        "Run an importer with DRY_RUN=1 and keep what it says: workbench dry-run -- npx tsx ... Then review it.",
-    ),
-    "bundle": ("preparing", "Seal what an import read and wrote by SHA-256, and verify it (guide §2.3)."),
+    "plan": "Plan a correction: a file to read, approve and apply. Writes nothing else.",
+    "snapshot": "Snapshots of the database: taken before a migration, proved by restoring, restored, pruned.",
+    "app": "Stop or start the application by the environment's own commands, or ask how it is.",
+    "preflight": "Answer the checklist before a migration (guide §6); exit code 1 while anything is open.",
+    "dry-run": "Run an importer with DRY_RUN=1 and keep what it says: workbench dry-run -- npx tsx ... Then review it.",
+    "bundle": "Seal what an import read and wrote by SHA-256, and verify it (guide §2.3).",
 }
 _groups: dict[str, typer.Typer] = {}
 
@@ -145,7 +133,7 @@ def command(
         run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         run.__annotations__ = {each.name: each.annotation for each in parameters}
         section = SECTIONS.get(act.__module__.rpartition(".")[2], "")
-        (_group(group) if group else app).command(name, hidden=hidden, rich_help_panel=section)(run)
+        (_group(group, section) if group else app).command(name, hidden=hidden, rich_help_panel=section)(run)
         return run
 
     return register
@@ -156,14 +144,11 @@ def _typed(kind: Any) -> Any:
     return list[get_args(kind)[0]] if get_origin(kind) is Sequence else kind  # type: ignore[misc]
 
 
-def _group(name: str) -> typer.Typer:
+def _group(name: str, section: str) -> typer.Typer:
     if name not in _groups:
-        module, said = _GROUPS[name]
         kind = WithDefault if name in ("preflight", "dry-run") else TyperGroup
-        _groups[name] = typer.Typer(
-            cls=kind, help=said, no_args_is_help=name != "preflight", rich_markup_mode=None
-        )
-        app.add_typer(_groups[name], name=name, rich_help_panel=SECTIONS[module])
+        _groups[name] = typer.Typer(cls=kind, help=_GROUPS[name], no_args_is_help=name != "preflight")
+        app.add_typer(_groups[name], name=name, rich_help_panel=section)
     return _groups[name]
 
 

@@ -51,20 +51,17 @@ OPTIONS: dict[str, Option] = {
     "waive": option("Accept a check's finding, in the operator's name.", metavar="CHECK=REASON"),
     "reason": option("Why, in your words, for whoever approves it.", metavar="TEXT"),
     "remark": option("What should be known besides, without personal data.", metavar="TEXT"),
-    "run": option(f"The run in question. {_MANY}", metavar="RUN_ID"),
+    "run": option(f"A bad run, whose doing is not counted. {_MANY}", metavar="RUN_ID"),
     "run_id": argument("RUN_ID", "As `workbench runs` shows it, or its beginning."),
     "before": option(
-        "Instead of a snapshot: another environment that holds the state before. It is only read.",
-        metavar="ENVIRONMENT",
+        "Instead of a snapshot: another environment with the state before.", metavar="ENVIRONMENT"
     ),
     "snapshot": option("A snapshot's name, its file, `latest`, or any dump of pg_dump.", metavar="SNAPSHOT"),
     "on_conflict": option("What becomes of what both a run and somebody after it changed."),
     "min_evidence": option("What is tied to the run more weakly is left alone, and listed."),
-    "export": option(
-        "Wild Apricot's own export, CSV or JSON, or a folder of them, as evidence.", metavar="FILE"
-    ),
+    "export": option("An export of Wild Apricot, CSV or JSON, or a folder of them.", metavar="FILE"),
     "browser": option("Open a browser as well.", "--browser/--no-browser"),
-    "port": option("Where to listen, on this machine only."),
+    "port": option("Where to listen."),
     # To look.
     "checks": argument("[CHECK]...", _ALL),
     "action": option("Only actions that begin with this: migration:rollback."),
@@ -76,46 +73,36 @@ OPTIONS: dict[str, Option] = {
     "operators": option("The same, of all time."),
     "summary": option("Entries counted by run and action."),
     "mapping": option(
-        "A tier policy, the importer's configuration or a membership_levels_mapping.json: YAML, JSON or TOML; twice for one"
-        " of tiers and one of statuses. [default: the environment's tier_mapping and status_mapping]",
+        "A tier policy, the importer's configuration or a membership_levels_mapping.json; twice for tiers and statuses."
+        " [default: the environment's tier_mapping and status_mapping]",
         metavar="FILE",
         show_default=False,
     ),
     "problem": option(f"Only this: wrong-person, duplicate, ... {_MANY}", metavar="PROBLEM"),
     "mappings wa_id": option("Only this Wild Apricot id.", metavar="N"),
-    "csv": option(
-        "Write the sure corrections as the table that `plan mapping --from` reads.", metavar="FILE"
-    ),
+    "csv": option("Write the sure corrections for `plan mapping --from`.", metavar="FILE"),
     "duplicates entity": option("Of what; else of all three."),
     "threshold": option("The least probability of a pair. [default: 0.7]", min=0.01, max=1.0),
     "model": option("Trained parameters as JSON; else those shipped.", metavar="FILE"),
-    "duplicates limit": option(
-        "How many clusters and pairs of each to list. [default: 10; JSON: all]", min=1
-    ),
-    "duplicates listing": option(
-        "Write the sure clusters as a list for `plan merge --from`.", "--to", metavar="FILE"
-    ),
+    "duplicates limit": option("How many clusters and pairs to list. [default: 10; JSON: all]", min=1),
+    "duplicates listing": option("Write the sure clusters for `plan merge --from`.", "--to", metavar="FILE"),
     "decide": option("Say of two records that they are: same, different, unsure.", metavar="LEFT RIGHT WORD"),
     "decisions": option("List what was decided, and by whom."),
     "rules_asked": argument("[RULE]...", _ALL),
     "rules": option("A folder of rules; else policies, else the starter set.", metavar="FOLDER"),
     "starter": option("Copy the starter set into a new folder, to be edited.", metavar="FOLDER"),
     "missing_at_most": option(
-        "How many of each kind may be missing here; else as configured [0].", metavar="N|N%"
+        "How many of each kind may be missing here. [as configured: 0]", metavar="N|N%"
     ),
-    "differs_at_most": option("How many of each kind may differ; else as configured [0].", metavar="N|N%"),
-    "extra_at_most": option(
-        "How many may be here and not in the export; else as configured [20%].", metavar="N|N%"
-    ),
+    "differs_at_most": option("How many of each kind may differ. [as configured: 0]", metavar="N|N%"),
+    "extra_at_most": option("How many may be here alone. [as configured: 20%]", metavar="N|N%"),
     "time_zone": option("Of the export's times: America/Los_Angeles.", metavar="ZONE"),
     # To plan and apply.
     "plan_name": argument("PLAN", "A plan's id, an unambiguous beginning of it, or its file's path."),
     "digest": option("The SHA-256 of what was read.", metavar="SHA256"),
     "confirm": option("On production: the environment's name, typed out.", metavar="ENVIRONMENT"),
     "sync_state": option("Reset the sync state as well (guide §7.3)."),
-    "of": option(
-        "What is corrected. [default: tiers; statuses where no tier was ever made]", show_default=False
-    ),
+    "of": option("What is corrected. [default: tiers, unless none was ever made]", show_default=False),
     "level": option(f"Only members of this Wild Apricot level. {_MANY}", metavar="LEVEL"),
     "entity": argument("ENTITY", "Member, Event or Registration."),
     "wa_id": argument("WA_ID"),
@@ -123,20 +110,14 @@ OPTIONS: dict[str, Option] = {
     "table": option("Many at once: columns entity, wa_id, new_id, reason.", "--from", metavar="FILE.csv"),
     "move_records": option("Move the registrations that came through the wrong mapping too."),
     "whole_cycle": option("Correct the rest of a swap or cycle with the part that is named."),
-    "rebuild": option(
-        "Put back the mappings that are missing, by all traces of them, or by --snapshot or --before."
-    ),
+    "rebuild": option("Put missing mappings back: by their traces, --snapshot or --before."),
     "csv_records": option("With --rebuild: map what a CSV import made, too."),
     "canonical": argument("CANONICAL", "The record that stays."),
     "duplicates": argument("DUPLICATE...", "The records that go into it."),
     "listing": option(
-        "Many merges as a CSV file in UTF-8: canonical,duplicate[,reason] or cluster,member[,reason].",
-        "--from",
-        metavar="FILE",
+        "CSV of canonical,duplicate[,reason] or cluster,member[,reason].", "--from", metavar="FILE"
     ),
-    "choose": option(
-        "Let the rule choose which of the records named stays: most associations, then the oldest."
-    ),
+    "choose": option("Let the rule choose which one stays: most associations, then the oldest."),
     "left_out": option("Leave this record as it is.", "--except", metavar="ID"),
     "rule": option("Whose value a field has: the canonical record's, the newest, or any rather than none."),
     "field": option("Another rule for one field (phone=newest).", metavar="NAME=RULE"),
@@ -149,20 +130,14 @@ OPTIONS: dict[str, Option] = {
     "snapshot verify name": argument("SNAPSHOT", "Its name, its file, or latest."),
     "any_size": option("Accept a size out of its predecessors' range."),
     "dry_run": option("Only show what would go; so does neither option."),
-    "since_snapshot": argument(
-        "SNAPSHOT", "Its name, its file, `latest`, or any dump of pg_dump; or give --before."
-    ),
+    "since_snapshot": argument("SNAPSHOT", "Its name, its file, `latest`, or any dump; or give --before."),
     "other": argument("OTHER", "A later snapshot; else the database as it is."),
     "snapshot diff table": option(f"Only this table. {_MANY}", metavar="NAME"),
-    "snapshot diff limit": option(
-        "How many rows of each table and change are shown; all are counted.", min=0
-    ),
-    "snapshot losses limit": option(
-        "How many rows of each table and change are shown; all are counted.", min=0
-    ),
+    "snapshot diff limit": option("How many rows to show of each change; all are counted.", min=0),
+    "snapshot losses limit": option("How many rows to show of each change; all are counted.", min=0),
     "full": option("Compare every row, whatever the snapshot's digests say."),
     "snapshot restore name": argument(
-        "[SNAPSHOT | REQUEST]", "A snapshot, to ask for its restore; or an approved request, to carry it out."
+        "[SNAPSHOT | REQUEST]", "To ask for its restore; or, approved, to carry it out."
     ),
     "in_place": option("Replace the contents in one transaction; nothing is renamed."),
     "keep_sync_state": option("Leave the sync state as the snapshot has it (§7.3)."),
@@ -180,17 +155,13 @@ OPTIONS: dict[str, Option] = {
     "dry-run review name": argument("[RUN]", "A dry run's name or run id; else the latest."),
     "approve": option("Record that you read it and approve of it, in your name."),
     "sample": option("How many records to show of each kind.", min=0),
-    "files": argument(
-        "FILE|FOLDER...", "Exports, configuration, reports, logs; else what is known to belong to --run."
-    ),
+    "files": argument("FILE|FOLDER...", "Exports, configuration, logs; else what belongs to --run."),
     "output": option("Where the bundle's folder is made. [default: backups]", metavar="DIR"),
+    "bundle create run": option("The import; else the one its report names.", metavar="RUN_ID"),
     "redact": option("Seal copies with *** for passwords in URLs, instead of refusing."),
     "bundle verify name": argument("[BUNDLE]", "A folder, a name or a digest; else all of them."),
     "bundle verify environment": option(
-        "Compare with what its audit log noted, too. [default: no database]",
-        "--environment",
-        "-e",
-        show_default=False,
+        "Compare with its audit log, too. [default: no database]", "--environment", "-e"
     ),
     "name": argument("BUNDLE", "A folder, a name or a digest."),
     # Of notebooks and the demo.

@@ -247,35 +247,30 @@ def _ended(record: Record) -> Answer:
 
     facts, settled = record.facts, record.facts.get("settled", {})
     health, late, kept = facts.get("health", ()), facts.get("written_late") or [], facts.get("kept")
+    safety, unchecked, gone = facts.get("safety"), facts.get("unchecked_keys"), settled.get("gone")
     back = "swap" in record.done and "fill" not in record.done
-    holds = "the database that was kept" if back else "what the snapshot holds"
     took = f"{sum(facts.get('seconds', {}).values()):.1f} s"
     if "swap_seconds" in facts:
         took += f"; the swap itself {facts['swap_seconds'] * 1000:.0f} ms"
-    lines = [f"Restored: {record.live} is {holds} ({took})."]
-    if safety := facts.get("safety"):
-        lines.append(f"Safety backup: {safety}")
-    if kept:
-        lines.append(f"The old database is kept as {kept}; drop it when it is no longer needed.")
-    if gone := settled.get("gone"):
-        lines.append(f"{gone} applied plans are not applied any more: `workbench plans` names them.")
-    if settled.get("sync_state"):
-        lines.append(EMPTIED)
-    if unchecked := facts.get("unchecked_keys"):
-        lines.append(
-            f"Rows of the snapshot itself break {len(unchecked)} foreign keys, which are there but not valid:"
-            f" {', '.join(unchecked)}. `workbench check` lists the rows."
-        )
-    if not_logged := settled.get("not_logged"):
-        lines.append(f"The audit log does not say so: {not_logged}")
-    if late:
-        lines.append(f"Somebody wrote to {', '.join(late)} after the safety backup: that is in {kept} alone.")
-    for each in health:
-        reason = f" ({each['reason']})" if each["reason"] else ""
-        lines.append(f"  {each['check']}: {each['status']}{reason}")
+    lines: list[Any] = [
+        f"Restored: {record.live} is {'the database that was kept' if back else 'what the snapshot holds'} ({took}).",
+        safety and f"Safety backup: {safety}",
+        kept and f"The old database is kept as {kept}; drop it when it is no longer needed.",
+        gone and f"{gone} applied plans are not applied any more: `workbench plans` names them.",
+        settled.get("sync_state") and EMPTIED,
+        unchecked
+        and f"Rows of the snapshot itself break {len(unchecked)} foreign keys, which are there but not valid:"
+        f" {', '.join(unchecked)}. `workbench check` lists the rows.",
+        settled.get("not_logged") and f"The audit log does not say so: {settled['not_logged']}",
+        late and f"Somebody wrote to {', '.join(late)} after the safety backup: that is in {kept} alone.",
+        *(
+            f"  {each['check']}: {each['status']} {each['reason'] and '(' + each['reason'] + ')'}"
+            for each in health
+        ),
+    ]
     undo = [Step("To put the old database back", "snapshot restore --undo")] if kept else []
     return Answer(
-        "\n".join(lines),
+        "\n".join(filter(None, lines)),
         next_steps=[Step("To verify", "report post-recovery"), *undo],
         facts=_facts(record),
         code=1 if late or any(each["status"] == "fail" for each in health) else 0,
