@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import Ground
-from tests.panels.conftest import choose, field, parts, press, said, settle
+from tests.panels.conftest import choose, field, offered, parts, press, said, settle
 from workbench.demo.breakages import break_club
 from workbench.panels import MappingCorrection
 from workbench.panels.panel import PEOPLE, seeing
@@ -40,17 +40,12 @@ def test_a_swap_is_put_right_and_taken_back(opened: Opened, club: Ground) -> Non
     right = _broken(club, "swapped-mappings")["swapped-mappings"]["right"]
     before = club.state()
     panel = _panel(opened(club))
-    one, other = sorted(right)
+    one = min(right)
     choose(panel, WRONG, one)
-    assert f"{one} is one half of a swap; the other half is {other}" in said(panel._circles)
     assert "What is known of it" in said(panel._evidence)
-    press(panel, "Add to the corrections")
-    assert panel.corrections[one]["new_id"] == right[one]
-    assert panel.chosen == []
-    assert other in said(panel._circles), "it is still said of what is listed"
     press(panel, "Plan the correction")
     plan = panel.wb.plan(panel.review.plan)
-    assert plan.changes == {"WaIdMapping": {"update": 2}}
+    assert plan.changes == {"WaIdMapping": {"update": 2}}, "the other half too"
     assert not club.changed(before), "a plan is a file"
     press(panel.review, "Approve")
     panel.wb.apply(plan)  # its button verifies the whole database as well: see test_plans
@@ -60,7 +55,7 @@ def test_a_swap_is_put_right_and_taken_back(opened: Opened, club: Ground) -> Non
     press(panel.review, "Look again")
     settle(panel)
     assert one not in panel.table.names, "it looks again by itself"
-    assert panel.corrections == {}, "what was corrected is on no list any more"
+    assert not panel.chosen
     press(panel.review, "Plan the undo")
     press(panel.review, "Approve")
     panel.wb.apply(panel.wb.plan(panel.review.plan))
@@ -70,21 +65,16 @@ def test_a_swap_is_put_right_and_taken_back(opened: Opened, club: Ground) -> Non
 def test_half_a_swap_is_refused_in_words_and_all_that_is_sure_is_not(opened: Opened, club: Ground) -> None:
     right = _broken(club, "swapped-mappings", "cycle-of-three")
     panel = _panel(opened(club))
+    field(panel, "rest of a swap").value = False
     for of_it in right.values():
-        key = min(of_it["right"])
-        choose(panel, WRONG, key)
-        press(panel, "Add to the corrections")
-        field(panel, "rest of a swap").value = False
+        choose(panel, WRONG, min(of_it["right"]))
         press(panel, "Plan the correction")
         assert "wb-fail" in panel.work.said
         assert all(each in panel.work.said for each in of_it["right"]), "the whole circle is named"
         assert panel.review.plan == ""
-        panel.remove([key])
     assert all(each in panel.static().text for of_it in right.values() for each in of_it["right"].values())
-    press(panel, "Add all that are sure")
-    assert set(panel.corrections) == {key for each in right.values() for key in each["right"]}
-    assert "is a swap, and all of it is chosen" in said(panel._circles)
-    assert "a cycle of 3" in said(panel._circles)
+    choose(panel, WRONG)
+    assert "None chosen: all that are sure." in said(panel)
     press(panel, "Plan the correction")
     assert panel.wb.plan(panel.review.plan).changes == {"WaIdMapping": {"update": 5}}
 
@@ -103,25 +93,18 @@ def test_an_id_is_led_to_a_person_who_was_searched_for(opened: Opened, club: Gro
     key = f"Member/{wa_id}"
     choose(panel, "Mappings found", key)
     assert first["key"] in panel._search.table._table._dt_args["data_json"]
-    press(panel, "Add to the corrections")
-    assert f"Nothing tells where {key} should lead" in said(panel)
-    assert not panel.corrections
+    press(panel, "Plan the correction")
+    assert f"Nothing tells where {key} should lead" in panel.work.said
     _type(panel, panel._target, "zz " + HOSTILE)
     assert HOSTILE not in panel._target.table._table._dt_args["data_json"], "masked, and text"
     choose(panel, "Records found", second["key"])
     assert f"to {second['key']}, as chosen below" in said(panel)
     field(panel, "Reason").value = "asked her on the phone"
-    press(panel, "Add to the corrections")
-    row = panel.corrections[key]
-    assert (row["new_id"], row["leads_to_id"]) == (second["key"], first["key"])
-    assert row["should_be_person"] == f"{HOSTILE} Zz"
-    assert "<img" not in said(panel)
-    assert not panel._target.table.chosen
     press(panel, "Plan the correction")
     plan = wb.plan(panel.review.plan)
     assert plan.changes == {"WaIdMapping": {"update": 1}}
     assert plan.audit[0]["metadata"]["reason"] == "asked her on the phone"
-    assert "<img" not in said(panel)
+    assert "<img" not in said(panel.review) + said(panel._evidence)
 
 
 def test_events_are_corrected_too_and_kinds_are_not_mixed(opened: Opened, club: Ground) -> None:
@@ -131,28 +114,19 @@ def test_events_are_corrected_too_and_kinds_are_not_mixed(opened: Opened, club: 
     event = problems[problems["problem"] == "wrong-event"].iloc[0]
     key = f"Event/{event['wa_id']}"
     choose(panel, WRONG, key)
-    right = panel.wb.search(event["should_be"], "Event").iloc[0]
-    _type(panel, panel._target, f"{right['title']}")
-    assert right["key"] in panel._target.table.names
-    choose(panel, "Records found", right["key"])
-    press(panel, "Add to the corrections")
-    assert panel.corrections[key]["should_be_person"] == right["title"]
-    panel.remove([key])
-    person = next(each for each in panel.table.names if each.startswith("Member/"))
-    choose(panel, WRONG, key)
-    press(panel, "Add to the corrections")
-    assert panel.corrections[key]["new_id"] == event["should_be"]
     field(panel, "move the registrations").value = True
     press(panel, "Plan the correction")
     changes = panel.wb.plan(panel.review.plan).changes
     assert changes["WaIdMapping"] == {"update": 2}, "the other half of the swap too"
     assert len(changes) == 2, "its registrations move with it"
+    right = panel.wb.search(event["should_be"], "Event").iloc[0]
+    _type(panel, panel._target, f"{right['title']}")
+    assert right["key"] in panel._target.table.names
+    choose(panel, "Records found", right["key"])
+    person = next(each for each in panel.table.names if each.startswith("Member/"))
     choose(panel, WRONG, key, person)
-    _type(panel, panel._target, event["should_be"])
-    choose(panel, "Records found", event["should_be"])
-    press(panel, "Add to the corrections")
-    assert "are of two kinds" in said(panel)
-    assert person not in panel.corrections
+    press(panel, "Plan the correction")
+    assert "are of two kinds" in panel.work.said
 
 
 def test_errors_are_said_in_words(opened: Opened, club: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -164,7 +138,6 @@ def test_errors_are_said_in_words(opened: Opened, club: Ground, monkeypatch: pyt
     assert "Chosen: Member/" in said(panel)
     _type(panel, panel._search, "nobody at all")
     assert "Chosen: " not in said(panel), "what is not there any more is not chosen"
-    assert panel._add.disabled
     assert "Mappings found: none" in said(panel)
     assert "wb-fail" not in panel._search.work.said
     monkeypatch.setattr(panel, "exports", ["no-such-file.csv"])
@@ -178,8 +151,7 @@ def test_a_healthy_club_has_nothing_to_correct(opened: Opened, club: Ground) -> 
     panel = MappingCorrection(wb, found)
     assert not panel.work.busy, "what was asked already is not asked again"
     assert f"{WRONG}: none" in said(panel)
-    assert panel._sure.disabled
-    assert panel._add.disabled
+    assert not offered(panel)
     assert "none" in panel.static().text
     assert "text/html" in panel._repr_mimebundle_()
 
@@ -193,13 +165,11 @@ def test_people_are_seen_until_they_are_covered(opened: Opened, club: Ground) ->
     assert name not in wb.mappings.findings().problems.to_string()
     panel = _panel(wb)
     choose(panel, WRONG, panel.table.names[0])
-    press(panel, "Add to the corrections")
     switch = next(part for part in parts(panel) if getattr(part, "description", "") == PEOPLE)
     for shown in (True, False, True):
         switch.value = shown
         settle(panel)
         screen = said(panel) + panel.table._table._dt_args["data_json"]
-        screen += panel._listed._table._dt_args["data_json"]
         assert (name in screen) is shown
         assert name not in panel.static().html
 

@@ -87,11 +87,6 @@ class Table(VBox):
         self._table.selected_rows = [self.names.index(key) for key in keys if key in self.names]
         self._ours = False
 
-    def row(self, key: str) -> dict[str, Any]:
-        """Return a row by its key; an empty one where there is none."""
-        rows = self._frame[self._frame[self.key] == key].to_dict("records")
-        return {str(name): value for name, value in rows[0].items()} if rows else {}
-
     def show(self, frame: pd.DataFrame, total: int = 0) -> None:
         """Show a frame instead of what is there; what was chosen stays chosen where it is still there.
 
