@@ -18,7 +18,6 @@ from typing import Annotated, Any, Literal
 
 import pandas as pd
 import psycopg
-from psycopg import sql
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sqlalchemy import Connection, Select, and_, exists, func, or_, select
 from sqlalchemy.exc import DBAPIError
@@ -26,7 +25,7 @@ from sqlalchemy.exc import DBAPIError
 from workbench.checks.finding import SAMPLE, Finding, Severity, Status, culprits, section
 from workbench.database.address import redact
 from workbench.database.connection import frame, raw
-from workbench.database.environment import Environment
+from workbench.database.environment import DEMO_MARK, Environment
 from workbench.errors import SchemaGap, UsageError, nearest
 from workbench.hints import aim
 from workbench.murmurant.canonical import Canonical, Relation, ask, listed
@@ -137,27 +136,33 @@ class Look:
         return Canonical(self.schema, {"here": self._here, "runs": self._runs, "reported": self._reported})
 
     def _here(self) -> Relation:
-        """Give what is known of this environment as one row: ``as_of``, ``now``, ``capacity_limit``, ``environment``, ``kind``."""
-        limit, as_of = self.settings.event_capacity_limit, sql.Literal(self.as_of).as_string()
+        """Give what is known of this environment as one row: ``as_of``, ``now``, ``capacity_limit``, ``kind``, ..."""
+        limit, as_of = self.settings.event_capacity_limit, self.as_of
         why = "No limit is configured. Set event_capacity_limit for this environment, or write it into the rule."
-        name, kind = (
-            sql.Literal(each).as_string() for each in (self.environment.name, self.environment.kind)
+        facts: dict[str, tuple[str, list[Any]]] = {
+            "as_of": ("timestamp", [as_of]),
+            "capacity_limit": ("integer", [limit]),
+            "environment": ("text", [self.environment.name]),
+            "kind": ("text", [self.environment.kind]),
+            "schema": ("text", [self.schema.catalogue.schema]),
+            "club_members": ("integer", [self.production_members]),
+            "demo_mark": ("text", [DEMO_MARK]),
+        }
+        known = listed(
+            "here", facts, {} if limit is not None else {"capacity_limit": NotConfiguredError(why)}
         )
-        return Relation(
-            f"SELECT {as_of}::timestamp AS as_of, greatest(now() AT TIME ZONE 'UTC', {as_of}::timestamp) AS now,"
-            f" {'NULL' if limit is None else limit}::integer AS capacity_limit, {name} AS environment, {kind} AS kind".replace(
-                "%", "%%"
-            ),
-            {"capacity_limit": NotConfiguredError(why)} if limit is None else {},
-        )
+        now = "greatest(now() AT TIME ZONE 'UTC', as_of) AS now"
+        return replace(known, select=f"SELECT *, {now} FROM ({known.select}) AS known")
 
     def _runs(self) -> Relation:
         """Give the live import runs: ``run``, ``importer``, ``status``, ``started``, ``ended``, ``rolled_back``."""
         live = [each for each in self.runs if each.mode == "live"]
         lacking = {} if live else {"": NotRunError(NO_RUNS)}
         return listed(
+            "runs",
             {
                 "run": ("text", [each.run for each in live]),
+                "environment": ("text", [each.environment or None for each in live]),
                 "importer": ("text", [each.importer for each in live]),
                 "status": ("text", [each.status for each in live]),
                 "started": ("timestamp", [each.started for each in live]),
@@ -178,7 +183,9 @@ class Look:
             if each.record_id
         ]
         names = ("reported_by", "entity", "record_id", "reported_as")
-        return listed({name: ("text", [row[at] for row in told]) for at, name in enumerate(names)}, {})
+        return listed(
+            "reported", {name: ("text", [row[at] for row in told]) for at, name in enumerate(names)}, {}
+        )
 
 
 Asked = tuple[int, pd.DataFrame, str]

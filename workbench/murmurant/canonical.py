@@ -299,14 +299,16 @@ def _with_origins(cursor: psycopg.Cursor[Any], names: list[str], harmless: Colle
 
 
 def listed(
-    columns: Mapping[str, tuple[str, list[Any]]], lacking: Mapping[str, Exception] | None = None
+    relation: str,
+    columns: Mapping[str, tuple[str, list[Any]]],
+    lacking: Mapping[str, Exception] | None = None,
 ) -> Relation:
     """Return lists of equal length as a relation, each with its type."""
-    arrays = ", ".join(f"%(listed_{name})s::{kind}[]" for name, (kind, _) in columns.items())
+    arrays = ", ".join(f"%({relation}_{name})s::{kind}[]" for name, (kind, _) in columns.items())
     return Relation(
         f"SELECT * FROM unnest({arrays}) AS listed({', '.join(columns)})",
         lacking or {},
-        {f"listed_{name}": values for name, (_, values) in columns.items()},
+        {f"{relation}_{name}": values for name, (_, values) in columns.items()},
     )
 
 

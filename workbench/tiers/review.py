@@ -362,7 +362,7 @@ def members_of(
     names = ["level", "held", "expected", "actual", "finding"]
     judged = rows[names].drop_duplicates(["level", "held"])
     cells = {name: ("text", judged[name].tolist()) for name in names}
-    canonical = Canonical(schema, {"judged": lambda: listed(cells)})
+    canonical = Canonical(schema, {"judged": lambda: listed("judged", cells)})
     column = schema.resolved["members"].spelling[f"{review.kind}_id"]
     query = _MEMBERS.format(kind=review.kind, column=column, imported=IMPORT_SOURCE, member=MEMBER)
     return _asked(connection, canonical, query, limit)
