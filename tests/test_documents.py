@@ -48,7 +48,7 @@ KINDS: tuple[Document, ...] = (
     Record(request="restore-1", approval="1", approved_by="erin", operator="dana", live="club", environment="demo"),
     Manifest(
         compression="zstd", sha256="ab", size=1, tool_version="18", server_version="18", target=TARGET, dialect="guide",
-        created_at=NOON, created_by="dana", precedes=None, reason=None, transaction="1:1:", timeline={}, tables={},
+        created_at=NOON, created_by="dana", precedes=None, reason=None, tables={},
         sequences={},
     ),
     DryRun(

@@ -151,7 +151,6 @@ def damaged(whole: str) -> dict[str, str]:
             "SET lock_timeout = 0;", "\\! touch was-here\nSET lock_timeout = 0;"
         ),
         "a command within a line": whole.replace("SET lock_timeout = 0;", "SELECT 1 \\g |touch was-here"),
-        "rows as INSERT": 'INSERT INTO public."Member" VALUES (1);\n' + whole,
         "the schema alone": re.sub(r"^COPY .*?^\\\.\n", "", whole, flags=re.MULTILINE | re.DOTALL),
         "empty": "",
     }
@@ -164,7 +163,8 @@ def test_a_damaged_script_is_refused_by_name(clubs, at, server, tmp_path):
         run_id = import_run(connection, club.club, "api").run
     run = at(club)
     before = server.databases()
-    for what, content in damaged(whole).items():
+    inserts = script(club.url, tmp_path / "inserts.sql", "--inserts").read_text()
+    for what, content in {**damaged(whole), "rows as INSERT": inserts}.items():
         (tmp_path / "damaged.sql").write_text(content)
         done = run("plan", "rollback", run_id, "--snapshot", "damaged.sql")
         assert (done.returncode, "damaged.sql" in done.stderr) == (2, True), (what, done.stderr)
@@ -184,6 +184,7 @@ def test_a_script_of_roles_and_rights_that_are_not_there_is_loaded(clubs, at, se
     whole = script(club.url, tmp_path / "whole.sql", "--create", "--clean").read_text()
     name = urlsplit(club.url).path[1:]
     whole = whole.replace("OWNER TO postgres", "OWNER TO neon_superuser")
+    whole += "\nCREATE FUNCTION noted() RETURNS void LANGUAGE sql AS $$\nINSERT INTO x VALUES (1);\n$$;"
     whole += '\nGRANT SELECT ON TABLE public."Member" TO cloudsqlsuperuser;\nALTER TABLE public."Member" OWNER TO rdsadmin;\n'
     whole = (
         whole.replace("-- PostgreSQL database dump complete", "--") + "-- PostgreSQL database dump complete\n"

@@ -40,7 +40,7 @@ def snapshot(hours_ago: float, *verifications: Verification) -> Manifest:
     facts = dict.fromkeys(("compression", "tool_version", "server_version", "dialect"), "x")
     return Manifest(
         sha256="0" * 64, size=1, target=target, created_at=at, created_by="dana", precedes=None, reason=None,
-        transaction="1:1:", timeline={}, tables={}, sequences={}, verifications=verifications, **facts,
+        tables={}, sequences={}, verifications=verifications, **facts,
     ).at(Path(f"backup_{at:%Y%m%d_%H%M%S}.json"), "")  # fmt: skip
 
 

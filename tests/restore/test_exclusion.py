@@ -19,6 +19,8 @@ from workbench.snapshots.restore.restores import STEPS
 Start = Callable[..., Acting]
 
 LOGGED = f"""SELECT count(*) FROM "{LOG}" WHERE metadata ->> 'snapshot' = %s"""
+TRIED = {STEPS["swap"][place].called for place in (0, 2, -3, -1)}
+"""Steps before which an apply is tried: the first, the one that fills the new database, the one after the swap, the last."""
 BREAK = """UPDATE "Member" SET email = email || '.x'"""
 
 
@@ -73,9 +75,10 @@ def test_an_apply_is_refused_while_a_restore_runs(ground: Ground, acting: Start)
     refusals, seen = set(), []
     while running.step != "done":
         seen.append(running.step)
-        with ground.open() as wb, pytest.raises(Refused, match="is being restored over") as caught:
-            wb.apply(back)
-        refusals.add(str(caught.value))
+        if running.step in TRIED:
+            with ground.open() as wb, pytest.raises(Refused, match="is being restored over") as caught:
+                wb.apply(back)
+            refusals.add(str(caught.value))
         running.go_on()
     assert seen == [step.called for step in STEPS["swap"]]
     (said,) = refusals

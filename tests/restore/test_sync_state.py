@@ -9,6 +9,7 @@ import psycopg
 import pytest
 
 from tests.conftest import Ground
+from tests.dialects import one_dialect as one_dialect
 from tests.states import differences, state
 from workbench.errors import Refused, SchemaGap
 from workbench.settings import Settings

@@ -22,8 +22,7 @@ def manifest(name: str = "backup_20260101_090000", **changes) -> Manifest:
     made = Manifest(
         compression="zstd", sha256="ab" * 32, size=1234, tool_version="18.4", server_version="18.4", dialect="guide",
         target=TARGET, created_at=datetime.strptime(f"{name[7:]}+0000", "%Y%m%d_%H%M%S%z"), created_by="dana",
-        precedes=None, reason="Zoë's", transaction="1:1:", database_size=9000,
-        timeline={"system_identifier": "1", "timeline": "1", "database_oid": "5", "wal_position": "0/1"},
+        precedes=None, reason="Zoë's", database_size=9000,
         tables={"Member": TableState(2, "cd" * 32), "AuditLog": TableState(3, "ef" * 32)},
         sequences={"a_seq": SequenceState(4, True)},
         elsewhere={"workbench": Contents({"journal": TableState(1, "01" * 32)}, {})},

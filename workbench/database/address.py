@@ -21,24 +21,13 @@ from workbench.errors import UsageError
 CONNECT_TIMEOUT = 10
 """Seconds to wait for a server to answer."""
 
-# What libpq has of its own and only tells how long to wait: one that is misspelt is left out like a stranger's.
-_WAITING = {
-    "applicationname",
-    "clientencoding",
-    "connecttimeout",
-    "fallbackapplicationname",
-    "keepalives",
-    "keepalivescount",
-    "keepalivesidle",
-    "keepalivesinterval",
-    "tcpusertimeout",
-}
 _SCHEMA = ("schema", "search_path", "currentSchema")
 _SECURITY = re.compile("ssl|tls|cert|verif|gss|channel|auth|secur|encrypt|crl", re.IGNORECASE)
 _MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")  # the stronger, the later
-# How other clients say it: node-postgres, asyncpg, JDBC.
-_SSL = {"true": "require", "1": "require", "on": "require", "yes": "require", "no-verify": "require"}
-_SSL |= dict.fromkeys(("false", "0", "off", "no"), "") | {mode: mode for mode in _MODES}
+# How other clients say it: node-postgres, asyncpg, JDBC, Prisma.
+_SSL = {mode: mode for mode in _MODES} | {"no-verify": "require", "strict": "verify-full"}
+_SSL |= dict.fromkeys(("true", "1", "on", "yes"), "require")
+_SSL |= dict.fromkeys(("false", "0", "off", "no", "accept_invalid_certs"), "")
 
 NOT_FOLLOWED = (
     *(
@@ -221,40 +210,31 @@ def _strangers(query: dict[str, str], named: str) -> tuple[str, ...]:
     """Take what libpq does not know out of a URL's parameters, and return its names; what is security's is translated."""
     known = {each.keyword.decode() for each in pq.Conninfo.get_defaults()}
     strangers = {name: query.pop(name) for name in sorted(query.keys() - known)}
-    left_out = set(strangers) - {"ssl", "sslaccept"}
-    mode = query.pop("sslmode", "").lower()
-    wanted = [_SSL.get(each.lower()) for each in (mode, strangers.get("ssl", "")) if each]
-    if "sslaccept" in strangers:  # Prisma's, whose sslcert is the authority's certificate
-        authority = query.pop("sslcert", "") if "sslkey" not in query else ""
-        wanted.append({"strict": "verify-full", "accept_invalid_certs": ""}.get(strangers["sslaccept"]))
-        if wanted[-1] == "verify-full" and not (query.keys() | os.environ.keys()) & {
-            "sslrootcert",
-            "PGSSLROOTCERT",
-        }:
-            query["sslrootcert"] = authority or "system"
-        elif authority:
-            left_out.add("sslcert")
-    if "sslidentity" in strangers and query.pop("sslpassword", ""):
-        left_out.add("sslpassword")  # of that file
-    if None in wanted:
+    mode, accept = query.pop("sslmode", ""), strangers.pop("sslaccept", "")
+    asked = [each.lower() for each in (mode, strangers.pop("ssl", ""), accept) if each]
+    if any(each not in _SSL for each in asked):
         raise UsageError(
             f"{named} asks for encryption in a way that is not known (sslmode, ssl, sslaccept).",
             f"Write sslmode= with one of {', '.join(_MODES)}.",
         )
-    if not mode and any(wanted):  # what the shell asks for is not made weaker
-        wanted += [each for each in [os.environ.get("PGSSLMODE", "")] if each in _MODES]
-    if modes := [each for each in wanted if each]:
-        query["sslmode"] = max(modes, key=_MODES.index)
+    modes = [_SSL[each] for each in asked]
+    if not mode and any(modes):  # what the shell asks for is not made weaker
+        modes.append(os.environ.get("PGSSLMODE", ""))
+    if stated := [each for each in modes if each in _MODES]:
+        query["sslmode"] = max(stated, key=_MODES.index)
+    if accept and "sslkey" not in query:  # then it is Prisma's, and the authority's certificate
+        authority = query.pop("sslcert", "")
+        if accept == "strict" and "sslrootcert" not in query and "PGSSLROOTCERT" not in os.environ:
+            query["sslrootcert"] = authority or "system"
     plain = {name.replace("_", ""): name for name in sorted(known | {"schema"})}
-    for name in sorted(left_out - {"sslidentity", "sslcert", "sslpassword"}):
-        squashed = re.sub(r"[\W_]", "", name).lower()
-        near = [each for each in get_close_matches(squashed, plain, 1, 0.85) if each not in _WAITING]
+    for name in strangers:
+        near = get_close_matches(re.sub(r"[\W_]", "", name).lower(), plain, 1, 0.85)
         if near or _SECURITY.search(name):
             raise UsageError(
                 f"{named} has the parameter {name!r}, which PostgreSQL's client does not know.",
                 f"Did you mean {plain[near[0]]!r}?" if near else "Take it out, or say it by sslmode.",
             )
-    return tuple(sorted(left_out))
+    return tuple(strangers)
 
 
 def redact(text: str, *secrets: str) -> str:

@@ -6,9 +6,8 @@ Looking never writes, and one report sees one consistent state.
 from __future__ import annotations
 
 import re
-import secrets
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from functools import wraps
@@ -128,12 +127,8 @@ class Database:
             timeout or lacks a right is a `WorkbenchError` that says so.
         """
         settings = self._limits(self.statement_timeout) | {"default_transaction_read_only": "on"}
-        engine = create_engine(
-            "postgresql+psycopg://",
-            creator=lambda: self._open(settings, "murmurant-workbench"),
-            poolclass=NullPool,
-            hide_parameters=True,
-        )
+        how: dict[str, Any] = {"poolclass": NullPool, "hide_parameters": True}
+        engine = create_engine("postgresql+psycopg://", creator=lambda: self._open(settings), **how)
         try:
             with self.speaking_plainly(), engine.connect() as plain:
                 connection = plain.execution_options(
@@ -146,16 +141,16 @@ class Database:
         finally:
             engine.dispose()
 
-    def look(self) -> psycopg.Connection[Any]:
+    def look(self) -> Session:
         """Open one reading transaction as `reading` does, as the driver's connection; the driver's errors come as they are."""
         settings = self._limits(self.statement_timeout) | {"default_transaction_read_only": "on"}
-        connection = self._open(settings, "murmurant-workbench")
+        connection = self._open(settings)
         connection.isolation_level, connection.read_only = psycopg.IsolationLevel.REPEATABLE_READ, True
         settle(connection, settings, local=True)
         return connection
 
     @contextmanager
-    def writing(self) -> Iterator[psycopg.Connection[Any]]:
+    def writing(self) -> Iterator[Session]:
         """Open one transaction that may write; for `workbench.plans.apply` and `workbench.audit.record` alone.
 
         It ends with the block: committed when that is left without an error, else rolled back
@@ -204,24 +199,13 @@ class Database:
         Refused
             With the address that is needed. A server that does not answer is left to whoever connects next.
         """
-        marks = secrets.token_hex(4), secrets.token_hex(4)
-        with ExitStack() as both:
-            try:
-                one, other = (
-                    both.enter_context(
-                        session(self.address.parameters(f"-c workbench.session={mark}"), autocommit=True)
-                    )
-                    for mark in marks
-                )
-                seen = [_seen(each) for each in (one, one, other, one, other) * 3]
-            except psycopg.OperationalError as error:
-                if not is_of_pooler(error):
+        try:
+            with session(self.address.parameters("-c workbench.session=own"), autocommit=True) as connection:
+                if not pooled(connection):
                     return
-                seen = []
-            if seen and (seen[0][1], seen[2][1]) == marks and seen[0][0] != seen[2][0]:
-                mine, others = seen[0], seen[2]
-                if seen == [mine, mine, others, mine, others] * 3:
-                    return
+        except psycopg.OperationalError as error:
+            if not is_of_pooler(error):
+                return
         raise Refused(
             f"{what} needs sessions of its own on the server; {self.environment} is reached through a connection pooler.",
             DIRECT,
@@ -274,24 +258,24 @@ class Database:
                 f"The way to connect to {where} is wrong: {reason.partition(': ')[2]}.",
                 "Correct the parameter of the URL, or the variable of the shell, that says so.",
             )
-        if state == "57014":
-            return WorkbenchError(
-                f"A question to {where} took longer than {getattr(self, limit):g} s and was stopped: {reason}.",
-                f"Raise {limit} for this environment, or try at a quieter hour.",
-            )
-        if state == "55P03":
-            return Refused(
-                f"Somebody else is writing to tables of {where}, and did not finish within {self.lock_timeout:g} s.",
-                "Try again in a moment, stop the application, or raise lock_timeout for this environment.",
-            )
-        if state == "53100":
-            return Refused(f"There is no room on the server of {where}: {reason}.", "Make room there.")
-        if state == "42501":
-            right = " (CREATEDB)" if "create database" in reason else ""
-            return WorkbenchError(
-                f"The database user lacks a right that is needed on {where}: {reason}.",
-                f"Ask its owner for it{right}; `workbench doctor` lists what is missing for reading.",
-            )
+        match state:
+            case "57014":
+                return WorkbenchError(
+                    f"A question to {where} took longer than {getattr(self, limit):g} s and was stopped: {reason}.",
+                    f"Raise {limit} for this environment, or try at a quieter hour.",
+                )
+            case "55P03":
+                return Refused(
+                    f"Somebody else is writing to tables of {where}, and did not finish within {self.lock_timeout:g} s.",
+                    "Try again in a moment, stop the application, or raise lock_timeout for this environment.",
+                )
+            case "53100":
+                return Refused(f"There is no room on the server of {where}: {reason}.", "Make room there.")
+            case "42501":
+                return WorkbenchError(
+                    f"The database user lacks a right that is needed on {where}: {reason}.",
+                    "Ask its owner for it; `workbench doctor` lists what is missing for reading.",
+                )
         # A disk that is full has a state of the same class.
         if state.startswith(("08", "57P")) or state in {"28000", "28P01", "3D000", "53300"}:
             return DatabaseUnreachable(
@@ -309,23 +293,18 @@ class Database:
             "row_security": "off",
         }
 
-    def _open(self, settings: Mapping[str, str], name: str) -> psycopg.Connection[Any]:
+    def _open(self, settings: Mapping[str, str], name: str = "murmurant-workbench") -> Session:
         """Connect; behind a pooler without settings, which whoever begins a transaction makes for it (`settle`)."""
-        parameters = self.address.parameters() | {"application_name": name}
-        connection = _connected(parameters)
-        try:
-            prepare(connection)
+
+        def begin(connection: Session) -> None:
             if pooled(connection):
                 connection.prepare_threshold = (
                     None  # the name would meet another client's in the same session
                 )
             else:
                 settle(connection, settings)
-            connection.autocommit = False
-        except BaseException:
-            connection.close()
-            raise
-        return connection
+
+        return _connected(self.address.parameters() | {"application_name": name}, begin)
 
 
 def connect(name: str, settings: Settings) -> Database:
@@ -408,32 +387,34 @@ def asked_once(question: Callable[_Asked, _Answer]) -> Callable[_Asked, _Answer]
     return ask
 
 
-def raw(connection: Connection) -> psycopg.Connection[Any]:
+def raw(connection: Connection) -> Session:
     """Return the driver's connection under one of SQLAlchemy's, in the same transaction."""
     found = connection.connection.driver_connection
     assert isinstance(found, psycopg.Connection)
     return found
 
 
-def session(parameters: Mapping[str, str], *, autocommit: bool = False) -> psycopg.Connection[Any]:
+def session(parameters: Mapping[str, str], *, autocommit: bool = False) -> Session:
     """Open a session of its own, with the usual settings; the driver's errors come as they are."""
-    connection = _connected(parameters)
+    connection = _connected(parameters, lambda connection: settle(connection, {}))
+    connection.autocommit = autocommit
+    return connection
+
+
+def _connected(parameters: Mapping[str, str], begin: Callable[[Session], None]) -> Session:
+    with by_the_url():
+        connection = psycopg.connect(make_conninfo("", **parameters), autocommit=True)
     try:
         prepare(connection)
-        settle(connection, {})
-        connection.autocommit = autocommit
+        begin(connection)
+        connection.autocommit = False
     except BaseException:
         connection.close()
         raise
     return connection
 
 
-def _connected(parameters: Mapping[str, str]) -> psycopg.Connection[Any]:
-    with by_the_url():
-        return psycopg.connect(make_conninfo("", **parameters), autocommit=True)
-
-
-def settle(connection: psycopg.Connection[Any], settings: Mapping[str, str], *, local: bool = False) -> None:
+def settle(connection: Session, settings: Mapping[str, str], *, local: bool = False) -> None:
     """Make the usual settings and these, for the session or (`local`) for the transaction, and see that they stand.
 
     Never as startup options: a pooler refuses those, and what ``PGTZ`` and its like say would win over them.
@@ -456,18 +437,10 @@ def settle(connection: psycopg.Connection[Any], settings: Mapping[str, str], *, 
         )
 
 
-def pooled(connection: psycopg.Connection[Any]) -> bool:
+def pooled(connection: Session) -> bool:
     """Whether a pooler or proxy stands before the server: it gives itself out for another process than that which answers."""
-    return _seen(connection)[0] != connection.info.backend_pid
-
-
-def _seen(connection: psycopg.Connection[Any]) -> tuple[int, str]:
     with connection.cursor(row_factory=tuple_row) as cursor:
-        row = cursor.execute(
-            "SELECT pg_backend_pid(), coalesce(current_setting('workbench.session', true), '')"
-        ).fetchone()
-    assert row
-    return row[0], row[1]
+        return cursor.execute("SELECT pg_backend_pid()").fetchone() != (connection.info.backend_pid,)
 
 
 def is_of_pooler(error: object) -> bool:

@@ -13,8 +13,7 @@ import re
 import subprocess
 import tempfile
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -24,7 +23,6 @@ import psutil
 import psycopg
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
-from psycopg.rows import TupleRow
 
 from workbench.database.address import by_the_url, parse_address
 from workbench.errors import DatabaseUnreachable
@@ -75,29 +73,19 @@ def start_server(data: Path) -> PostgresServer:
 def embedded_url(data: Path, database: str) -> str:
     """Return the URL of a database on the embedded server, making it when it is not there."""
     server = start_server(data)
-    with _administration(server) as connection:
-        known = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [database]).fetchone()
-        if known is None:
-            connection.execute(
-                sql.SQL("CREATE DATABASE {} ENCODING 'UTF8' TEMPLATE template0").format(
-                    sql.Identifier(database)
-                )
-            )
-    return server.get_uri(database)
-
-
-@contextmanager
-def _administration(server: PostgresServer) -> Iterator[psycopg.Connection[TupleRow]]:
-    """Connect to make or drop databases, one process at a time."""
+    address = parse_address(server.get_uri(), named="the embedded server", embedded=True)
+    known = "SELECT FROM pg_database WHERE datname = %s"
+    create = sql.SQL("CREATE DATABASE {} ENCODING 'UTF8' TEMPLATE template0").format(sql.Identifier(database))
     try:
-        parameters = parse_address(server.get_uri(), named="the embedded server", embedded=True).parameters()
         with by_the_url():
-            beside = psycopg.connect(make_conninfo("", **parameters), autocommit=True)
-        with beside as connection:
+            beside = psycopg.connect(make_conninfo("", **address.parameters()), autocommit=True)
+        with beside as connection:  # one process at a time
             connection.execute("SELECT pg_advisory_lock(hashtext('murmurant-workbench databases'))")
-            yield connection
+            if connection.execute(known, [database]).fetchone() is None:
+                connection.execute(create)
     except psycopg.Error as error:
         raise DatabaseUnreachable(f"The embedded database server refused: {_reason(error)}.") from None
+    return server.get_uri(database)
 
 
 def client_tools() -> Path:

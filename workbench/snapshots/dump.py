@@ -38,15 +38,10 @@ from workbench.snapshots.contents import (
 from workbench.snapshots.manifest import Manifest
 from workbench.snapshots.store import part
 
-# Asked together, of one state.
 _STATE = """
-SELECT pg_export_snapshot() AS snapshot, pg_current_snapshot()::text AS transaction,
-       current_setting('server_version') AS version, pg_database_size(d.oid) AS size,
-       s.system_identifier::text, c.timeline_id::text AS timeline, d.oid::text AS database_oid,
-       (CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END)::text AS wal_position
-FROM pg_control_system() s, pg_control_checkpoint() c, pg_database d WHERE d.datname = current_database()
+SELECT pg_export_snapshot(), current_setting('server_version'), pg_database_size(oid)
+FROM pg_database WHERE datname = current_database()
 """
-_TIMELINE = "system_identifier", "timeline", "database_oid", "wal_position"
 
 _NAME = r'((?:"(?:[^"]|"")+"|[^".])+)'
 _SEQUENCE = re.compile(
@@ -90,24 +85,22 @@ def create_snapshot(
         part(wb.settings.backups, moment) as made,
         ThreadPoolExecutor(1) as pool,
     ):
-        with connection.cursor(row_factory=psycopg.rows.dict_row) as cursor:
-            state = cursor.execute(_STATE).fetchone()
-        assert state is not None
+        exported, version, database_size = connection.execute(_STATE).fetchone() or ("", "", 0)
         tables = tables_of(connection)
         waiting, total = iter(tables), len(tables)
         parameters = _parameters(database, encoding_for(connection))
-        program = program_for("pg_dump", state["version"], tools, parameters)
+        program = program_for("pg_dump", version, tools, parameters)
 
         def connect() -> Connection:
             other = _session(database)
-            other.execute(sql.SQL("SET TRANSACTION SNAPSHOT {}").format(state["snapshot"]))
+            other.execute(sql.SQL("SET TRANSACTION SNAPSHOT {}").format(exported))
             return other
 
         digests = pool.submit(digests_of, connect, waiting)
         try:
             begun = itertools.count(1)
             compression = dump(
-                *(program, database, parameters, made.path, f"--snapshot={state['snapshot']}"),
+                *(program, database, parameters, made.path, f"--snapshot={exported}"),
                 lock=made.lock,
                 advance=lambda what: advance(what, min(next(begun), total), total),
             )
@@ -123,16 +116,14 @@ def create_snapshot(
                 sha256=sha256,
                 size=made.path.stat().st_size,
                 tool_version=program.version,
-                server_version=state["version"],
+                server_version=version,
                 target=target,
                 dialect=schema.dialect if schema else "",
                 created_at=moment,
                 created_by=wb.settings.operator,
                 precedes=precedes,
                 reason=reason,
-                transaction=state["transaction"],
-                timeline={name: state[name] for name in _TIMELINE},
-                database_size=state["size"],
+                database_size=database_size,
                 log=own_digest(connection, schema) if schema else None,
                 tables=main.tables,
                 sequences=main.sequences,

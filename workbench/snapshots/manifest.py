@@ -71,11 +71,6 @@ class Manifest(Document):
         The run that it was taken before.
     reason : str or None
         Why it was taken.
-    transaction : str
-        What ``pg_current_snapshot()`` said in the transaction whose state it holds; full 64-bit ids.
-    timeline : dict
-        What tells whether the database went back in time since: ``system_identifier``, ``timeline``,
-        ``database_oid``, ``wal_position``.
     tables, sequences : dict
         Of Murmurant's schema, by name.
     elsewhere : dict of str to Contents
@@ -92,7 +87,7 @@ class Manifest(Document):
 
     noun = "manifest"
     remedy = "Use another snapshot, or copy this one anew from where it was made."
-    version = 3
+    version = 4
     sealed = False
 
     compression: str
@@ -106,8 +101,6 @@ class Manifest(Document):
     created_by: str
     precedes: str | None
     reason: str | None
-    transaction: str
-    timeline: dict[str, str]
     tables: dict[str, TableState]
     sequences: dict[str, SequenceState]
     elsewhere: dict[str, Contents] = Field(default_factory=dict)

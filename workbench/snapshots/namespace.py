@@ -151,30 +151,22 @@ class Snapshots:
             raise UsageError(
                 f"{manifest.snapshot} is of the environment {of!r}.", f"Verify it there: --environment {of}."
             )
-        before = [
-            each
-            for each in store.list_snapshots(manifest.folder, here)
-            if (each.created_at, each.snapshot) < (manifest.created_at, manifest.snapshot)
-        ]
+        taken = store.list_snapshots(manifest.folder, here)
+        before = [each for each in taken if each.created_at < manifest.created_at]
         lie = self._rewritten(manifest)
         tried = verify_snapshot(manifest, before, self._wb.settings, advance, any_size=any_size, lie=lie)
-        unwritten = ""
-        try:
-            others = Manifest.read(manifest.path)  # which may have been verified meanwhile
-            manifest = Manifest.read(others.with_verification(tried).write(manifest.path).path)
-        except WorkbenchError as error:
-            unwritten = error.what
         facts = {"outcome": tried.outcome, "detail": tried.detail, "where": tried.where}
         unlogged = self._log("verified", manifest, **facts)
-        if unwritten:
+        try:
+            others = Manifest.read(manifest.path)  # which may have been verified meanwhile
+            return Manifest.read(others.with_verification(tried).write(manifest.path).path)
+        except WorkbenchError as error:
             log = f"Nor is it in the audit log ({unlogged})" if unlogged else "The audit log has the outcome"
             raise WorkbenchError(
-                f"{manifest.snapshot}: {tried.outcome} ({tried.detail.rstrip('.')}), but that could not be written into"
-                f" its manifest {manifest.path}: {unwritten} {log}.",
+                f"{manifest.snapshot}: {tried.outcome} ({tried.detail.rstrip('.')}), but {error.what} {log}.",
                 f"Make room in {manifest.folder} and let it be written to, then verify again: until then the snapshot"
                 " counts as it did before.",
-            )
-        return manifest
+            ) from None
 
     def retention(self, now: datetime | None = None) -> list[Decision]:
         """Decide which of the environment's snapshots and dry runs may be pruned; nothing is touched.

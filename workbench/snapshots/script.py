@@ -27,7 +27,6 @@ _NAME = rb'("(?:[^"]|"")+"|[\w$]+)'
 # What a line begins, outside of rows.
 _BEGINS = re.compile(
     rb"(?P<copy>COPY (?:" + _NAME + rb"\.)?" + _NAME + rb" .*FROM stdin;)"
-    rb"|(?P<insert>INSERT INTO )"
     rb"|(?P<version>-- Dumped from database version (?P<number>\S+))"
     rb"|(?P<end>-- PostgreSQL database (?:cluster )?dump complete)"
     rb"|(?P<connect>\\connect (?:-\S+ )*(?P<database>\S+))"
@@ -65,10 +64,9 @@ def read_script(path: Path, schema: str) -> tuple[str, str, tuple[str, ...]]:
     Raises
     ------
     DocumentError
-        When it is cut short, has no rows or has them as INSERT statements, or is of several databases.
+        When it is cut short, has no rows or not as COPY, or is of several databases.
     """
-    here, server, complete = "", "", False
-    databases, tables = set[str](), set[str]()
+    database, server, complete, tables = "", "", False, set[str]()
     for kind, _, found in _lines(path):
         complete = kind == "end" or (complete and kind in {"", *_LEFT_OUT})
         if found is None:
@@ -76,30 +74,24 @@ def read_script(path: Path, schema: str) -> tuple[str, str, tuple[str, ...]]:
         if kind == "version":
             server = found["number"].decode()
         elif kind == "connect":
-            here = _bare(found["database"])
+            if database:
+                raise DocumentError(f"The script {path} is of several databases.", AGAIN)
+            database = _bare(found["database"])
         elif kind == "psql":
             command = found["command"].decode(errors="replace")
             raise DocumentError(
                 f"The script {path} has a command of psql's, \\{command}, which no dump has.", AGAIN
             )
-        elif kind == "insert":
-            raise DocumentError(
-                f"The script {path} has its rows as INSERT statements.",
-                "Take one with pg_dump's defaults, without --inserts.",
-            )
-        elif kind == "copy":
-            databases.add(here)
-            if found[2] is None or _bare(found[2]) == schema:
-                tables.add(_bare(found[3]))
+        elif kind == "copy" and (found[2] is None or _bare(found[2]) == schema):
+            tables.add(_bare(found[3]))
     if not complete:
         raise DocumentError(f"The script {path} is cut short: the last line of a dump is not there.", AGAIN)
-    if len(databases) > 1:
+    if not tables:
         raise DocumentError(
-            f"The script {path} is of several databases: {', '.join(sorted(databases))}.", AGAIN
+            f"The script {path} has no rows of the schema {schema} as COPY.",
+            f"{AGAIN} It must not be without rows, nor with --inserts.",
         )
-    if not databases:
-        raise DocumentError(f"The script {path} has no rows: it is of the schema alone.", AGAIN)
-    return "".join(databases), server, tuple(sorted(tables))
+    return database, server, tuple(sorted(tables))
 
 
 def load(scratch: Database, path: Path, tools: Path | None) -> None:

@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import fcntl
 import os
-import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,8 +19,6 @@ from pathlib import Path
 from workbench.documents import Store, flush_folder
 from workbench.errors import Refused, UsageError, WorkbenchError, unknown
 from workbench.snapshots.manifest import NAME, Manifest
-
-_PART = re.compile(r"\.(backup_\d{8}_\d{6})\.part")
 
 
 @dataclass(frozen=True)
@@ -65,18 +62,20 @@ def part(folder: Path, moment: datetime) -> Iterator[Part]:
     moment : datetime
         When the snapshot is taken; where its name is taken already, the next second's is.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        made = _claimed(folder, moment)
-    except OSError as error:
-        raise WorkbenchError(
-            f"No snapshot can be made in {folder}: {error.strerror}.", "Set `backups` to another folder."
-        ) from None
-    try:
-        yield made
-    finally:
-        made.path.unlink(missing_ok=True)
-        os.close(made.lock)
+    with ExitStack() as held:
+        try:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            # One that is not locked yet another process may take for a killed one's, and remove.
+            while (lock := held.enter_context(_locked(path := _claimed(folder, moment)))) is None:
+                continue
+        except OSError as error:
+            raise WorkbenchError(
+                f"No snapshot can be made in {folder}: {error.strerror}.", "Set `backups` to another folder."
+            ) from None
+        try:
+            yield Part(path.name[1:].removesuffix(".part"), path, lock)
+        finally:
+            path.unlink(missing_ok=True)
 
 
 def scan(folder: Path) -> dict[str, Manifest | WorkbenchError]:
@@ -116,21 +115,19 @@ def find_snapshot(folder: Path, name: str, environment: str | None = None) -> Ma
     if name == "latest":
         return _latest(folder, environment)
     path = Path(name)
-    if path.suffix not in {".dump", ".json"}:
-        known = {each: path for each, path in Store(folder, Manifest).paths().items() if NAME.fullmatch(each)}
-        close = [name] if name in known else [each for each in known if each.startswith(name)]
-        if len(close) != 1:
-            raise unknown("snapshot", name, close or known)
-        return Manifest.read(known[close[0]])
-    for place in (path, folder / path):
+    for place in (path, folder / path) if path.suffix in {".dump", ".json"} else ():
         if place.with_suffix(".json").is_file():
             return Manifest.read(place)
-        if place.suffix == ".dump" and place.exists():
+        if place.exists():
             raise UsageError(
                 f"{place} has no manifest beside it ({place.stem}.json), so what it holds is not known.",
                 "Put the manifest back that was written with it; `workbench snapshot diff FILE` reads any archive without one.",
             )
-    raise unknown("snapshot", name, [each.snapshot for each in list_snapshots(folder)])
+    known = {each: path for each, path in Store(folder, Manifest).paths().items() if NAME.fullmatch(each)}
+    close = [name] if name in known else [each for each in known if each.startswith(name)]
+    if len(close) != 1:
+        raise unknown("snapshot", name, close or known)
+    return Manifest.read(known[close[0]])
 
 
 def _latest(folder: Path, environment: str | None) -> Manifest:
@@ -151,21 +148,19 @@ def clear_left_over(folder: Path) -> list[str]:
     """Finish or remove what killed processes left unfinished, and say what that was, one sentence each."""
     said = []
     for path in sorted(folder.glob(".backup_*.part")):
-        match = _PART.fullmatch(path.name)
-        if not match or (lock := _locked(path)) is None:
-            continue
-        name = match.group(1)
-        try:
-            if path.with_name(f"{name}.json").exists():
-                path.rename(path.with_name(f"{name}.dump"))
-                said.append(f"{name} was interrupted when it was whole; it is in its place now.")
-            else:
-                path.unlink()
-                said.append(f"{name} was unfinished: what was left of it is removed.")
-        except OSError as error:
-            said.append(f"{name} is unfinished, and {path} cannot be removed: {error.strerror}.")
-        finally:
-            os.close(lock)
+        name = path.name[1:].removesuffix(".part")
+        with _locked(path) as lock:
+            if lock is None or not NAME.fullmatch(name):
+                continue
+            try:
+                if path.with_name(f"{name}.json").exists():
+                    path.rename(path.with_name(f"{name}.dump"))
+                    said.append(f"{name} was interrupted when it was whole; it is in its place now.")
+                else:
+                    path.unlink()
+                    said.append(f"{name} was unfinished: what was left of it is removed.")
+            except OSError as error:
+                said.append(f"{name} is unfinished, and {path} cannot be removed: {error.strerror}.")
     return said
 
 
@@ -183,9 +178,8 @@ def prune_snapshot(manifest: Manifest) -> None:
         When it has changed since, or somebody is at work on it.
     """
     archive, going = manifest.archive, manifest.path.with_name(f".{manifest.snapshot}.part")
-    lock = _locked(archive) if archive.exists() else None
-    try:
-        if archive.exists() and lock is None:
+    with _locked(archive) as lock:
+        if lock is None and archive.exists():
             raise Refused(f"Somebody else is at work on {manifest.snapshot}.", "Try again in a moment.")
         if Manifest.read(manifest.path) != manifest:
             raise Refused(f"{manifest.snapshot} has changed since it was looked at.", "Look again.")
@@ -194,37 +188,34 @@ def prune_snapshot(manifest: Manifest) -> None:
         manifest.path.unlink()
         flush_folder(manifest.folder)
         going.unlink(missing_ok=True)
-    finally:
-        if lock is not None:
-            os.close(lock)
 
 
-def _claimed(folder: Path, moment: datetime) -> Part:
+def _claimed(folder: Path, moment: datetime) -> Path:
+    """Make an empty file for the archive of a snapshot whose name nobody has."""
     while True:
         name = f"backup_{moment.astimezone(UTC):%Y%m%d_%H%M%S}"
         path = folder / f".{name}.part"
         moment += timedelta(seconds=1)
-        if any((folder / f"{name}{suffix}").exists() for suffix in (".dump", ".json")):
-            continue
-        try:
-            os.close(os.open(path, os.O_CREAT | os.O_EXCL, 0o600))
-        except FileExistsError:
-            continue
-        if (lock := _locked(path)) is not None:
-            return Part(name, path, lock)
+        if not any((folder / f"{name}{suffix}").exists() for suffix in (".dump", ".json")):
+            with suppress(FileExistsError):
+                path.touch(0o600, exist_ok=False)
+                return path
 
 
-def _locked(path: Path) -> int | None:
-    """Return a descriptor that holds the file's lock; None while somebody else does, or where it is gone."""
+@contextmanager
+def _locked(path: Path) -> Iterator[int | None]:
+    """Hold a file's lock and yield its descriptor; None while somebody else does, or where it is gone."""
     try:
         number = os.open(path, os.O_RDONLY)
     except FileNotFoundError:
-        return None
+        yield None
+        return
     try:
-        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if path.exists() and os.path.samestat(os.fstat(number), path.stat()):
-            return number
-    except (BlockingIOError, FileNotFoundError):
-        pass
-    os.close(number)
-    return None
+        try:
+            fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            held = os.path.samestat(os.fstat(number), path.stat())
+        except (BlockingIOError, FileNotFoundError):
+            held = False
+        yield number if held else None
+    finally:
+        os.close(number)

@@ -66,12 +66,10 @@ def verify_snapshot(
         if lie:
             raise DocumentError(lie)
         detail, where = _prove(manifest, predecessors, settings, advance, any_size)
-    except Unreadable as error:
-        outcome, detail = "not run", str(error)
-    except DocumentError as error:
-        outcome, detail = "fail", error.what
     except WorkbenchError as error:
-        outcome, detail = "not run", str(error)
+        # What is wrong with the snapshot itself, and not with the place where it was tried.
+        failed = isinstance(error, DocumentError) and not isinstance(error, Unreadable)
+        outcome, detail = ("fail", error.what) if failed else ("not run", str(error))
     seconds, at = round(perf_counter() - begun, 1), datetime.now(UTC).replace(microsecond=0)
     return Verification(at, settings.operator, outcome, detail, seconds, where)
 

@@ -14,7 +14,7 @@ from psycopg import sql
 from workbench.database.archives import read_listing, restore_within
 from workbench.database.connection import SPELLING, Session
 from workbench.errors import Drift, Refused
-from workbench.snapshots.restore.settling import journal_of, schema_of, settle_within, settled_before
+from workbench.snapshots.restore.settling import journal_of, settle_within, settled_before
 from workbench.snapshots.restore.steps import AFTER, SAFETY, STOP, Restore, Step, refuse_differences
 from workbench.snapshots.restore.tables import changed, tables_in
 
@@ -87,7 +87,7 @@ def replace_contents(restore: Restore) -> None:
         driver.execute(sql.SQL("SET search_path TO {}").format(sql.Identifier(live.address.schema)))
         restore.tell("comparing the contents with the manifest")
         refuse_differences(restore, lambda: nullcontext(driver), 1)
-        settled = settle_within(driver, schema_of(driver, live), request, record, before)
+        settled = settle_within(driver, request, record, before)
         restore.tell("committing")
     record.note(settled=settled)
 

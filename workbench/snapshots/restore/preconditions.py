@@ -12,7 +12,7 @@ from workbench.database.exclusion import RESTORING
 from workbench.database.programs import program_for
 from workbench.documents import Target
 from workbench.errors import Refused, WrongEnvironment
-from workbench.settings import Settings
+from workbench.session import Session as Workbench
 from workbench.snapshots.archive import refuse_damaged, refuse_older_server
 from workbench.snapshots.manifest import Manifest
 from workbench.snapshots.restore.in_place import refuse_what_is_not_ours
@@ -36,14 +36,7 @@ _EXTENSIONS = """
 
 
 def examine(
-    beside: Session,
-    database: Database,
-    settings: Settings,
-    manifest: Manifest,
-    *,
-    way: Way,
-    live: Standing | None,
-    from_elsewhere: bool,
+    wb: Workbench, beside: Session, manifest: Manifest, way: Way, live: Standing | None, from_elsewhere: bool
 ) -> list[str]:
     """Refuse what cannot be restored, or not this way; return what whoever approves should know.
 
@@ -51,13 +44,12 @@ def examine(
     ----------
     beside : psycopg.Connection
         A session at another database of the server.
-    database : Database
-        The one that is restored.
     live : Standing or None
         As it stands; None where it is not there any more.
     from_elsewhere : bool
         Whether a snapshot of another server or database will do.
     """
+    database, tools = wb.database, wb.settings.client_tools
     refuse_prepared(beside, [database.address.database])
     _refuse_another_database(manifest, target_of(database, beside), from_elsewhere)
     refuse_damaged(manifest)
@@ -65,9 +57,9 @@ def examine(
     refuse_older_server(manifest.snapshot, manifest.server_version, beside, database, remedy)
     if live is not None:  # for the safety backup
         version = beside.info.parameter_status("server_version") or ""
-        program_for("pg_dump", version, settings.client_tools, database.address.parameters())
+        program_for("pg_dump", version, tools, database.address.parameters())
     place = database.at(beside.info.dbname).address.parameters() if way == "swap" else None
-    listing = read_listing(manifest.archive, settings.client_tools, place)
+    listing = read_listing(manifest.archive, tools, place)
     there = _refuse_rights(beside, database, way, live)
     _refuse_extensions(beside, database, listing, way, there)
     notes = []

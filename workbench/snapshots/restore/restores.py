@@ -11,7 +11,7 @@ from time import perf_counter, sleep
 from typing import Any
 
 from workbench.database.connection import Session
-from workbench.database.databases import Standing, connect_beside, may_not_replace, standing
+from workbench.database.databases import connect_beside, may_not_replace, standing
 from workbench.database.exclusion import hold_for_restore, refuse_half_made, restoring, wait_for_writers
 from workbench.documents import refuse_other_target, valid_approval
 from workbench.errors import (
@@ -104,7 +104,7 @@ class Restores:
         manifest = self._snapshots.find(snapshot)
         with connect_beside(database, "A restore") as beside:
             live = standing(beside).get(self._live)
-            notes = self._examine(beside, manifest, way, live, from_elsewhere)
+            notes = examine(self._wb, beside, manifest, way, live, from_elsewhere)
             tables: Tables = {}
             lost: list[dict[str, Any]] = []
             if live is None:
@@ -348,13 +348,7 @@ class Restores:
                 f"{self._live} is not the database that it was when the restore was asked for.",
                 request.remedy,
             )
-        self._examine(beside, manifest, request.way, live, bool(request.elsewhere))
-
-    def _examine(
-        self, beside: Session, manifest: Manifest, way: Way, live: Standing | None, from_elsewhere: bool
-    ) -> list[str]:
-        how: dict[str, Any] = {"way": way, "live": live, "from_elsewhere": from_elsewhere}
-        return examine(beside, self._wb.database, self._wb.settings, manifest, **how)
+        examine(self._wb, beside, manifest, request.way, live, bool(request.elsewhere))
 
 
 def _refuse_once_more(request: Request, before: Record, approval: str) -> None:

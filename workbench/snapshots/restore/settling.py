@@ -6,6 +6,7 @@ sync state reset (guide §7.3), the audit entry (§5.1), and which plans are not
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from uuid import UUID, uuid5
 from psycopg import sql
 
 from workbench.audit import write_entry
-from workbench.database.connection import Database, Session, raw
+from workbench.database.connection import Database, Session
 from workbench.errors import NotMurmurant, SchemaGap, WorkbenchError
 from workbench.murmurant.importers import RESTORED, SYNC_STATE_WAS
 from workbench.murmurant.schema import Schema, read_schema
@@ -40,22 +41,17 @@ def settle(database: Database, request: Request, record: Record, live: Database 
         The one it replaces, whose journal is asked; None where that is not there any more.
     """
     before = None if live is None else journal_of(live)
-    with database.reading() as reading:
-        schema = schema_of(raw(reading), database)
     with database.writing() as connection:
-        return settled_before(connection, record) or settle_within(
-            connection, schema, request, record, before
-        )
+        return settled_before(connection, record) or settle_within(connection, request, record, before)
 
 
 def settle_within(
-    connection: Session,
-    schema: Schema | None,
-    request: Request,
-    record: Record,
-    before: tuple[Entry, ...] | None,
+    connection: Session, request: Request, record: Record, before: tuple[Entry, ...] | None
 ) -> Settled:
     """Write it in a transaction that is somebody else's."""
+    schema: Schema | None = None
+    with suppress(NotMurmurant):
+        schema = read_schema(connection, request.target.schema)
     now = datetime.now(UTC).replace(microsecond=0)
     known = {each.approval for each in applied_here(connection)}
     gone = None if before is None else tuple(each for each in before if each.approval not in known)
@@ -97,14 +93,6 @@ def journal_of(live: Database) -> tuple[Entry, ...] | None:
         return None  # it may be broken in any way: that is why it is replaced
 
 
-def schema_of(connection: Session, database: Database) -> Schema | None:
-    """Return Murmurant's tables; None where the database does not hold them."""
-    try:
-        return read_schema(connection, database.address.schema)
-    except NotMurmurant:
-        return None
-
-
 def moments_of(connection: Session, schema: Schema) -> dict[str, str]:
     """Return the latest of each moment of the sync state, by its real name; nothing of those that are empty."""
     concept, names = schema.resolved.get("sync_state"), schema.sync_moments
@@ -135,8 +123,9 @@ def _log(
     request: Request,
     record: Record,
     now: datetime,
-    sync_state: dict[str, str],
+    was: dict[str, str],
 ) -> str:
+    """Write the audit entry; return why that could not be."""
     if schema is None:
         return "The restored database is not Murmurant's, and has no audit log."
     facts = {
@@ -151,8 +140,7 @@ def _log(
         "environment": record.environment,
         "request": request.id,
         "digest": request.digest,
-        **({SYNC_STATE_WAS: sync_state} if sync_state else {}),
-    }
+    } | ({SYNC_STATE_WAS: was} if was else {})
     try:
         write_entry(connection, schema, RESTORED, facts, about=str(uuid5(_RESTORES, request.digest)))
     except SchemaGap as error:
