@@ -52,7 +52,7 @@ ROWS = st.lists(
 )
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(ROWS, st.randoms(use_true_random=False))
 def test_whatever_the_values_the_order_does_not_matter(values, chance):
     rows = [Row(f"id{number:02d}", *each) for number, each in enumerate(values)]
@@ -63,7 +63,7 @@ def test_whatever_the_values_the_order_does_not_matter(values, chance):
     assert match_people(gather(rows), threshold=0.0).to_csv() == wanted.to_csv()
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(WORDS, WORDS, WORDS, WORDS)
 def test_a_pair_is_judged_alike_from_either_side(given_, family, other_given, other_family):
     rows = [ONE._replace(first_name=given_, last_name=family)]

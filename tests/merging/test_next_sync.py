@@ -60,7 +60,7 @@ def write_over(club: Ground, entity: str, record: str, wa_id: str) -> None:
     )
 
 
-@pytest.mark.parametrize("entity", ["Member", "Event"])
+@pytest.mark.parametrize(("dialect", "entity"), [("guide", "Event"), ("application", "Member")])
 def test_the_next_sync_is_foretold_and_told(at: Callable[..., Shell], club: Ground, entity: str) -> None:
     run = at(club)
     club.execute('UPDATE "Event" SET capacity = NULL')

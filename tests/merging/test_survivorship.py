@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
+from typing import Any
 
 from tests.conftest import Ground
 from tests.dialects import one_dialect as one_dialect
 from tests.planting import Planter
 from workbench.duplicates.associations import choose_canonicals, count_associations
 from workbench.murmurant.references import References
-from workbench.plans.plan import Plan
 
 PEOPLE = (
     {"phone": None, "waMembershipLevelRaw": "Gold", "updatedAt": "2026-05-01"},
@@ -18,59 +17,39 @@ PEOPLE = (
 )
 
 
-@pytest.fixture
-def trio(ground: Ground) -> list[str]:
-    with Planter(ground) as planter:
-        return [planter.member(firstName="Ann", lastName="Lee", **each) for each in PEOPLE]
+def test_the_rule_decides_field_by_field(ground: Ground) -> None:
+    def trio() -> list[str]:
+        with Planter(ground) as planter:
+            return [planter.member(firstName="Ann", lastName="Lee", **each) for each in PEOPLE]
 
-
-def outcome(ground: Ground, plan: Plan, member: str) -> tuple[str | None, str | None]:
-    before = ground.state()
-    ground.carry_out(plan)
-    assert ground.state() != before
-    ((phone, level),) = ground.ask(
-        'SELECT phone, "waMembershipLevelRaw" FROM "Member" WHERE id::text = %s', member
-    )
-    return phone, level
-
-
-@pytest.mark.parametrize(
-    ("rules", "phone", "level"),
-    [
+    for rules, phone, level in (
         ("canonical", None, "Gold"),
         ("newest", "2", "Silver"),
         ("most-complete", "1", "Gold"),
         ({"phone": "newest"}, "2", "Gold"),
         ({"*": "newest", "waMembershipLevelRaw": "canonical"}, "2", "Gold"),
-    ],
-)
-def test_the_rule_decides(ground: Ground, trio: list[str], rules: str, phone: str, level: str) -> None:
-    plan = ground.wb.duplicates.plan_merges([(trio[0], trio[1:])], rules=rules)
-    assert outcome(ground, plan, trio[0]) == (phone, level)
-
-
-def test_by_hand(ground: Ground, trio: list[str]) -> None:
-    plan = ground.wb.duplicates.plan_merges(
-        [(trio[0], trio[1:])], by_hand={"phone": trio[1], "waMembershipLevelRaw": trio[2]}
-    )
-    (merge,) = plan.parameters["merges"]
-    assert merge["fields"]["phone"] == {"from": trio[1], "rule": "by hand"}
-    assert outcome(ground, plan, trio[0]) == ("1", None)
-
-
-def test_what_is_given_up_is_said_without_its_value(ground: Ground, trio: list[str]) -> None:
-    plan = ground.wb.duplicates.plan_merges([(trio[0], trio[1:])])
-    (merge,) = plan.parameters["merges"]
-    assert {"phone", "waMembershipLevelRaw", "email"} <= merge["given_up"].keys()
-    assert any("phone" in note and "others go" in note for note in plan.notes)
-
-
-def test_when_it_was_made_is_nobody_s_but_its_own(ground: Ground, trio: list[str]) -> None:
-    plan = ground.wb.duplicates.plan_merges([(trio[0], trio[1:])], rules="newest")
-    updates = [each for each in plan.operations if each.name == "update" and each.table == "Member"]
-    assert updates
-    assert not any({"createdAt", "updatedAt"} & set(each.changed) for each in updates)
-    plan = ground.wb.duplicates.plan_merges([(trio[0], trio[1:])], rules={"createdAt": "newest"})
+        ("by hand", "1", None),
+    ):
+        stays, *others = trio()
+        how: dict[str, Any] = {"rules": rules}
+        if rules == "by hand":
+            how = {"by_hand": {"phone": others[0], "waMembershipLevelRaw": others[1]}}
+        plan = ground.wb.duplicates.plan_merges([(stays, others)], **how)
+        (merge,) = plan.parameters["merges"]
+        if rules == "by hand":
+            assert merge["fields"]["phone"] == {"from": others[0], "rule": "by hand"}
+        if rules == "canonical":
+            assert {"phone", "waMembershipLevelRaw", "email"} <= merge["given_up"].keys()
+            assert any("phone" in note and "others go" in note for note in plan.notes)
+        updates = [each for each in plan.operations if each.name == "update" and each.table == "Member"]
+        assert not any({"createdAt", "updatedAt"} & {*each.changed} for each in updates), (
+            "these are a record's own"
+        )
+        ground.carry_out(plan)
+        question = 'SELECT phone, "waMembershipLevelRaw" FROM "Member" WHERE id::text = %s'
+        assert ground.ask(question, stays) == [(phone, level)], rules
+    stays, *others = trio()
+    plan = ground.wb.duplicates.plan_merges([(stays, others)], rules={"createdAt": "newest"})
     assert any("createdAt" in each.changed for each in plan.operations)
 
 
@@ -82,23 +61,19 @@ def test_most_associations_then_the_oldest_then_the_smallest_id(ground: Ground) 
         )
         planter.registration(popular, planter.event())
         planter.mapping(990010, popular)
-    wb = ground.wb
-    with wb.session.reading() as connection:
-        chosen = choose_canonicals(connection, wb.session.schema, [[older, newer, popular]])[0]
-        assert (chosen.canonical, chosen.associations[popular], chosen.by) == (
-            popular,
-            2,
-            "most associations",
+    session = ground.wb.session
+    with session.reading() as connection:
+        first, second, third = choose_canonicals(
+            connection, session.schema, [[older, newer, popular], [newer, older], [twin, older]]
         )
-        assert choose_canonicals(connection, wb.session.schema, [[newer, older]])[0].canonical == older
-        alike = choose_canonicals(connection, wb.session.schema, [[twin, older]])[0]
-        assert alike.canonical == min(twin, older)
-        assert "smallest id" in alike.by
-        counted = count_associations(
-            connection,
-            References(wb.session.schema),
-            [popular, older],
-            wb.session.references.binding("Member"),
-        )
+        graph = References(session.schema)
+        counted = count_associations(connection, graph, [popular, older], graph.binding("Member"))
+    assert (first.canonical, first.associations[popular], first.by) == (popular, 2, "most associations")
+    assert second.canonical == older
+    assert (third.canonical, "smallest id" in third.by) == (min(twin, older), True)
     assert set(counted["id"]) == {popular}
-    assert sorted(counted["child"]) == sorted(["WaIdMapping", wb.session.schema.table_of("Registration")])
+    assert sorted(counted["child"]) == sorted(["WaIdMapping", session.schema.table_of("Registration")])
+    chosen = ground.wb.duplicates.plan_merges([(None, [older, popular])]).parameters["merges"][0]
+    assert chosen["canonical"] == popular
+    named = ground.wb.duplicates.plan_merges([(older, [popular])]).parameters["merges"][0]
+    assert named["canonical"] == older
