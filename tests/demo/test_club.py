@@ -20,7 +20,7 @@ WIDTHS = {"created": "create", "updated": "update", "existing": "skip"}
 
 # A club is too dear to build for hypothesis to look for a smaller failure.
 @settings(
-    max_examples=4,
+    max_examples=2,
     deadline=None,
     phases=[Phase.explicit, Phase.generate],
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
@@ -70,7 +70,7 @@ def test_refuses_a_size_out_of_range(members, tmp_path):
         Club("guide", members, 1, tmp_path)
 
 
-@pytest.mark.parametrize("members", [50, 200, 1500])
+@pytest.mark.parametrize("members", [50, 1500])
 @pytest.mark.parametrize("dialect", ["guide", "application"])
 def test_invariants(clubs, dialect, members):
     cloned = clubs.clone(dialect, members)
@@ -117,7 +117,7 @@ def test_invariants(clubs, dialect, members):
     assert members < 1500 or sizes[2] > 10_000, "numbers of five digits, too, are proved"
 
 
-@pytest.mark.parametrize("members", [50, 200, 1500])
+@pytest.mark.parametrize("members", [50, 1500])
 @pytest.mark.parametrize("dialect", ["guide", "application"])
 def test_runs_agree_with_rows_and_reports(clubs, dialect, members):
     cloned = clubs.clone(dialect, members)

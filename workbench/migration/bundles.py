@@ -57,16 +57,6 @@ class SealedFile(BaseModel):
     secrets: Literal["none found", "not looked for", "redacted"] = "none found"
 
 
-class SealedRun(BaseModel):
-    """A run that a bundle's reports speak of."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    run: str
-    importer: str
-    mode: str
-
-
 class Bundle(Document):
     """A bundle: what its ``bundle.json`` says, whose digest is the bundle's.
 
@@ -78,8 +68,8 @@ class Bundle(Document):
         The import that it is about; ``mode`` is ``live`` or ``dry``.
     environment : str or None
         Where it ran, by its name in ``workbench.toml``.
-    runs : tuple of SealedRun
-        Every run that its reports speak of: the import, and its dry run.
+    runs : dict of str to str
+        Every run that its reports speak of, the import and its dry run, to its mode.
     files : tuple of SealedFile
         By path.
     totals : dict
@@ -101,7 +91,7 @@ class Bundle(Document):
     environment: str | None
     sealed_by: str
     sealed_at: AwareDatetime
-    runs: tuple[SealedRun, ...]
+    runs: dict[str, str]
     files: tuple[SealedFile, ...]
     totals: dict[str, Any]
     notes: tuple[str, ...]
@@ -230,8 +220,7 @@ def list_bundles(folder: Path, run: str | None = None) -> list[Bundle]:
     """
     bundles = [each for _, each in Store(folder, Bundle).scan() if isinstance(each, Bundle)]
     if run is not None:
-        named = [each for each in bundles if run in {each.run, *(one.run for one in each.runs)}]
-        bundles = [each for each in named if not each.altered]
+        bundles = [each for each in bundles if run in {each.run, *each.runs} and not each.altered]
     return sorted(bundles, key=lambda bundle: (bundle.sealed_at, bundle.folder.name), reverse=True)
 
 

@@ -165,18 +165,20 @@ def _entries(report: Written) -> Iterator[tuple[str, str, str, str, str]]:
             yield "mapped", SECTIONS[name], f"mapping {number}", pair.wa_id, pair.murmurant_id
 
 
+def _need(something: object, otherwise: str) -> None:
+    if not something:
+        raise CannotJudge(otherwise)
+
+
 def _readable(files: ImportFiles) -> Iterator[Violation]:
-    if not (files.reports or files.exports or files.unreadable):
-        raise CannotJudge("There is no report, id map or export here.")
+    _need(files.reports or files.exports or files.unreadable, "There is no report, id map or export here.")
     yield from files.unreadable
 
 
 def _ids(files: ImportFiles) -> pd.DataFrame:
     rows = files.of("processed", "mapped", "exported")
-    if rows.empty:
-        raise CannotJudge(
-            "No file here lists records: the API sync's report only counts. Seal the full report, id map or exports."
-        )
+    only_counts = "No file here lists records: the API sync's report only counts."
+    _need(len(rows), f"{only_counts} Seal the full report, id map or exports.")
     return rows
 
 
@@ -193,18 +195,15 @@ def _wa_ids_unique(files: ImportFiles) -> Iterator[Violation]:
 
 
 def _murmurant_ids_present(files: ImportFiles) -> Iterator[Violation]:
-    if all(isinstance(each, ApiReport) or each.dry_run for each in files.reports.values()):
-        raise CannotJudge(
-            "Only a live run's full report or id map names Murmurant's ids, and there is none here."
-        )
+    live = [each for each in files.reports.values() if not (isinstance(each, ApiReport) or each.dry_run)]
+    _need(live, "Only a live run's full report or id map names Murmurant's ids, and there is none here.")
     rows = files.listed[files.listed["live"]]
     done = rows[rows["how"].isin(["processed", "mapped"])]
     yield from _told(done[done["own_id"] == ""], "it is {how} without a Murmurant id")
     made_up = done[done["own_id"].str.startswith("dry-")]
     yield from _told(made_up, "it is {how} with the made-up id of a dry run")
-    unpaired = rows[rows["how"] == "missing"].merge(
-        files.of("given up")[["run", "key"]].drop_duplicates(), "left", indicator="told"
-    )
+    given_up = files.of("given up")[["run", "key"]].drop_duplicates()
+    unpaired = rows[rows["how"] == "missing"].merge(given_up, "left", indicator="told")
     says = "the id map has no Murmurant id for it, and no report says that it was given up on"
     yield from _told(unpaired[unpaired["told"] == "left_only"], says)
 
@@ -213,23 +212,18 @@ def _mappings_processed(files: ImportFiles) -> Iterator[Violation]:
     processed = files.of("processed")
     whole = processed[["run", "entity"]].drop_duplicates()
     mapped = files.of("mapped").merge(whole, "left", indicator="judged")
-    if mapped.empty:
-        raise CannotJudge("No id map is here, and no report has one in it.")
+    _need(len(mapped), "No id map is here, and no report has one in it.")
     judged = mapped[(mapped["judged"] == "both") & (mapped["wa_id"] != "")]
     both = judged.merge(processed, "left", ["run", "key"], suffixes=("", "_listed"))
     wrong = both[both["own_id"] != both["own_id_listed"]].fillna({"own_id_listed": "nothing"})
-    yield from _told(
-        wrong, "it is mapped to {own_id!r}, the run's report says that it became {own_id_listed}"
-    )
-    if names := sorted(set(mapped.loc[mapped["judged"] == "left_only", "file"])):
-        raise CannotJudge(
-            f"The full report of the run that {', '.join(names[:3])} is of is not here, or does not list all records."
-        )
+    yield from _told(wrong, "it is mapped to {own_id!r}, by the run's report it became {own_id_listed}")
+    names = sorted(set(mapped.loc[mapped["judged"] == "left_only", "file"]))
+    lacks = f"The full report of the run that {', '.join(names[:3])} is of is not here, or does not list all records."
+    _need(not names, lacks)
 
 
 def _counted(files: ImportFiles) -> Mapping[str, Written]:
-    if not files.reports:
-        raise CannotJudge("No report and no id map is here to count in, or to tell a time.")
+    _need(files.reports, "No report and no id map is here to count in, or to tell a time.")
     return files.reports
 
 

@@ -23,7 +23,6 @@ from workbench.migration.bundles import (
     MANIFEST,
     Bundle,
     SealedFile,
-    SealedRun,
     free_name,
     printable,
     read_bundle,
@@ -94,10 +93,7 @@ def seal(
     roles = {path: _role(path) for path in names}
     reports = [report for _, report in roles.values() if report is not None]
     run = _which_run(run, reports, known_runs)
-    runs = {
-        each.run_id: SealedRun(run=each.run_id, importer=each.importer, mode=each.mode) for each in reports
-    }
-    about = runs.get(run) or SealedRun(run=run, importer=importer_of(run), mode="live")
+    runs = {each.run_id: each.mode for each in reports}
     place = free_name(folder, f"bundle_{now.astimezone(UTC):%Y%m%d_%H%M%S}")
     work = folder / f".{place.name}-{os.getpid()}.partial"
     files, secrets = [], []
@@ -122,12 +118,14 @@ def seal(
                 f"{len(passed_over)} files and folders were passed over, hidden or of bundles: {some}"
             )
         bundle = Bundle(
-            **about.model_dump(),
             bundle=place.name,
+            run=run,
+            importer=importer_of(run),
+            mode=runs.get(run, "live"),
             environment=environment,
             sealed_by=by,
             sealed_at=now.astimezone(UTC).replace(microsecond=0),
-            runs=tuple(runs[each] for each in sorted(runs)),
+            runs=dict(sorted(runs.items())),
             files=tuple(files),
             totals={
                 "files": len(files),
