@@ -179,7 +179,7 @@ JSON = st.recursive(st.none() | st.booleans() | st.integers() | st.text(max_size
 
 
 @given(st.sampled_from([FULL, BRIEF, IDS, API]), st.randoms(use_true_random=False), JSON)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_no_content_makes_it_stumble(tmp_path_factory: Any, name: str, random: Any, value: Any) -> None:
     folder = tmp_path_factory.mktemp("any")
     content = written(folder)[name]

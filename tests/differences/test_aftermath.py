@@ -12,6 +12,7 @@ from tests.differences.test_differences import REGISTRATIONS, work
 from tests.reporting.test_charts import HOSTILE, svg
 from workbench.answer import Answer
 from workbench.errors import UsageError
+from workbench.plans.plan import Plan
 from workbench.reporting.charts import authors_chart, differences_chart
 
 
@@ -54,6 +55,33 @@ def test_what_differs_and_what_a_restore_would_lose(club: Ground, dialect: str) 
         assert "5550001111" not in page(found)
     assert "2 changed" in svg(changed.figures.changes)
     assert "unknown" in svg(changed.figures.whose)
+
+
+def test_one_record_s_story(club: Ground) -> None:
+    run = club.club.last_live_run.run
+    plan = club.wb.runs.plan_rollback(run)
+    assert isinstance(plan, Plan)
+    deletes = [each for each in plan.operations if (each.name, each.table) == ("delete", "Member")]
+    made = str(next(row[0] for each in deletes for row in plan.rows(each)))
+    (told,) = club.wb.history("Member", made).facts["story"].query("who == @run").to_dict("records")
+    assert told["what"].startswith("create")
+    club.carry_out(plan)
+    gone = club.open().history("Member", made)
+    assert gone.facts["exists"] is False
+    last = gone.facts["story"].iloc[-1]
+    assert (last["what"], last["who"]) == ("deleted", f"dana by plan {plan.id}")
+    club.undo(plan)
+    again = club.open().history("Member", made)
+    assert again.facts["exists"] is True
+    assert [each for each in again.facts["story"]["what"] if each in ("deleted", "inserted")] == [
+        "deleted",
+        "inserted",
+    ]
+    assert "What happened to it" in page(again)
+    with pytest.raises(UsageError, match="Nothing here tells"):
+        club.wb.history("Member", "00000000-0000-4000-8000-00000000dead")
+    with pytest.raises(UsageError, match="no entity"):
+        club.wb.history("Membr", made)
 
 
 @pytest.mark.parametrize("rows", [0, 1, 41])

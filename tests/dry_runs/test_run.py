@@ -261,6 +261,9 @@ def test_the_report_lies_where_the_output_says_and_the_live_runs_is_kept(place: 
     assert [(each.run, each.mode) for each in kept.reports] == [(API_DRY, "dry")]
     assert DryRun.read(kept.path).reports == kept.reports
     report.write_text(json.dumps(api_report()))
+    (again,) = dry([sys.executable, str(script)]).overwritten  # the one before named the place
+    assert again.run is None  # nobody said that it is of this environment
+    report.write_text(json.dumps(api_report()))
     declared = dry([sys.executable, str(script)], reports=[elsewhere])
     assert len(declared.reports) == 1
     assert [each.run for each in declared.overwritten] == [api_report()["runId"]]

@@ -11,15 +11,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from psycopg import sql
 from sqlalchemy import ColumnElement, Connection, String, cast, func, literal, null, select
 
 from workbench.database.connection import raw
 from workbench.history.differences import Comparison, Kind
+from workbench.history.story import changed_by_plans
 from workbench.murmurant.importers import STRENGTH, Run, Strength, Trace
 from workbench.murmurant.schema import Schema, as_text, entity_of
 from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES, SYNC_MOMENTS
-from workbench.plans.journal import entries, image
+from workbench.plans.journal import entries
 from workbench.plans.rows import among, in_chunks
 from workbench.runs.evidence import TOLERANCE, writers
 
@@ -93,7 +93,8 @@ class Authors:
             known = self._known[table, kind] = {}
             for keys in in_chunks(self.comparison.tables[table].keys(kind), _CHUNK):
                 known |= self._by_evidence(table, kind, keys)
-                for key, who in self._by_plans(table, keys):
+                for key, entry, _ in changed_by_plans(self.connection, self.plans, table, keys):
+                    who = f"{entry.applied_by} by plan {entry.plan}"
                     said = f"{known[key].who}, then {who}" if key in known else who
                     known[key] = Author(said, Strength.certain.name)
         return self._known[table, kind]
@@ -158,19 +159,6 @@ class Authors:
         for chunk in in_chunks(keys, _CHUNK):
             query = select(*columns).where(as_text(key).in_(among(chunk)))
             yield from self.connection.execute(query if where is None else query.where(where))
-
-    def _by_plans(self, table: str, keys: Sequence[str]) -> Iterator[tuple[str, str]]:
-        """Yield the rows that a plan changed, and who applied which, in the order of the plans."""
-        for entry in self.plans:
-            for number, section in enumerate(entry.sections, 1):
-                if section.table != table or len(section.key) != 1:
-                    continue
-                moment = "before" if section.name == "delete" else "after"
-                query = sql.SQL("SELECT i.{key}::text FROM {image} i WHERE i.{key}::text = ANY (%s)").format(
-                    key=sql.Identifier(section.key[0]), image=image(entry.id, number, moment)
-                )
-                who = f"{entry.applied_by} by plan {entry.plan}"
-                yield from ((key, who) for (key,) in raw(self.connection).execute(query, [list(keys)]))
 
     def _by_evidence(self, table: str, kind: Kind, keys: Sequence[str]) -> dict[str, Author]:
         logged = STRENGTH[Trace.AUDIT].name

@@ -14,12 +14,15 @@ import pandas as pd
 from workbench.answer import Answer, Part, Step, Table
 from workbench.checks.finding import Finding
 from workbench.covering import answering
-from workbench.errors import DocumentError, UsageError, WrongEnvironment
+from workbench.errors import DocumentError, UsageError, WrongEnvironment, unknown
 from workbench.history.authors import UNKNOWN, Authors
 from workbench.history.differences import Progress, compared, opened_side, side_of
 from workbench.history.ledger import differences_of, losses_of
 from workbench.history.plan import Replay
+from workbench.history.story import story_of
+from workbench.mappings.queries import NEEDS, mapping_rows
 from workbench.murmurant.importers import Strength
+from workbench.murmurant.spellings import ENTITIES
 from workbench.plans.plan import Plan
 from workbench.reporting.charts import authors_chart, differences_chart
 from workbench.runs.discovery import pick_run
@@ -52,7 +55,7 @@ _UNEXPLAINED = partial(
 
 
 class History:
-    """What came after a snapshot of an environment.
+    """One record's story (``wb.history("Member", key)``), and what came after a snapshot of an environment.
 
     Wherever a ``snapshot`` is taken it is a name, a file, ``latest``, or any dump of pg_dump; ``before`` names instead another
     environment that holds the state before, and which is only read. ``runs`` are the bad runs, whose doing is not wanted
@@ -62,6 +65,44 @@ class History:
 
     def __init__(self, wb: Session) -> None:
         self.wb = wb
+
+    @answering
+    def __call__(self, entity: str, key: str) -> Answer:
+        """Tell one record's story: who made it and what was done to it since, by the evidence that is here.
+
+        Parameters
+        ----------
+        entity : {"Member", "Event", "Registration"}
+            What it is.
+        key : str
+            Its id in Murmurant, also of one that is gone.
+
+        Raises
+        ------
+        UsageError
+            Where nothing here ever told of it.
+        """
+        if entity not in ENTITIES:
+            raise unknown("entity", entity, ENTITIES)
+        schema, runs = self.wb.schema, [run for run in self.wb.find_runs() if run.mode == "live"]
+        with self.wb.reading() as connection:
+            there, story = story_of(connection, schema, runs, entity, key)
+            rows = mapping_rows(connection, schema, records=[key]) if schema.has(*NEEDS) else ()
+            wa_ids = sorted({row.wa_id for row in rows if row.entity == entity})
+        if not there and story.empty:
+            raise UsageError(
+                f"Nothing here tells of a {entity} {key}.", "Its id is that of Murmurant, whole."
+            )
+        mapped = f", mapped from Wild Apricot's {', '.join(wa_ids)}" if wa_ids else ""
+        return Answer(
+            f"{entity} {key} {'is there' if there else 'is gone'}{mapped}.",
+            {
+                "story": Table(
+                    story, "What happened to it", "nothing that anybody noted", first=("at", "what", "who")
+                )
+            },
+            facts={"entity": entity, "key": key, "exists": there, "wa_ids": wa_ids, "story": story},
+        )
 
     @answering
     def differences(

@@ -26,7 +26,7 @@ from sqlalchemy import select as selected
 from workbench.database.address import redact
 from workbench.errors import DocumentError, Refused, UsageError, WorkbenchError
 from workbench.migration.bundles import file_digest, free_name
-from workbench.migration.dry_runs import DryRun, KeptFile
+from workbench.migration.dry_runs import DryRun, KeptFile, list_dry_runs
 from workbench.murmurant.reports import ImportReport, read_report
 from workbench.murmurant.schema import Schema
 
@@ -172,7 +172,9 @@ def run_dry(
         facts |= {"finished_at": datetime.now(UTC), "process": 0}
         return run.model_copy(update=facts).write(run.path)
 
-    before = _stamps([*reports, _API_REPORT])
+    last = [earlier for earlier in list_dry_runs(backups, environment) if earlier.log][:1]
+    named_before = [path for each in last for path in _named_in(each.folder / each.files[0].file, folder)]
+    before = _stamps([*reports, *named_before, _API_REPORT])
     at_risk = [path for path in before if _may_be_lost(path)]
     copies = [_copied(kept, f"overwritten/{at}-{path.name}", path) for at, path in enumerate(at_risk, 1)]
     try:

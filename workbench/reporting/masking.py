@@ -55,7 +55,7 @@ _HARMLESS = _OF_THINGS | _IDENTIFIERS | {
     "nearest", "found", "canonical", "stays", "survives", "rehearsed", "dry", "way", "step", "rule", "policy",
     "waived", "plan", "command", "change", "changes", "row", "record", "records", "detail", "value", "values",
     "sha256", "digest", "size", "database", "schema", "server", "snapshot", "backup", "bundle", "path", "request",
-    "setting", "where", "columns", "compared", "levels", "newer", "next", "field",
+    "setting", "where", "columns", "compared", "levels", "newer", "next", "field", "invariant", "verdict", "runs",
 }
 """Words in the names of columns that hold no personal data; text of any other column may be somebody's."""
 
