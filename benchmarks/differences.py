@@ -61,7 +61,7 @@ with database(live).reading() as connection:
     now = side_of(connection, "public")
     with compared(snapshot, now, now.catalogue, Settings(scratch_url_env="BENCH_SCRATCH_URL"), only=tables, progress=progress) as found:
         times.append(perf_counter())
-        counts = {name: [len(each.added), len(each.removed), len(each.changed)] for name, each in found.tables.items()}
+        counts = {name: [len(each.rows[kind]) for kind in ('added', 'removed', 'changed')] for name, each in found.tables.items()}
 megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 print(json.dumps({"seconds": times[1] - times[0], "megabytes": megabytes, "counts": counts}))
 """

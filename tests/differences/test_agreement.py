@@ -134,17 +134,25 @@ def test_as_by_hand(
         for name, key in (("by_uuid", ("id",)), ("by_text", ("id",)), ("by_pair", ("a", "b"))):
             found = comparison.tables[name]
             assert (found.before, found.now) == (len(was[name]), len(now[name]))
-            facts = len(found.added), len(found.removed), len(found.changed), found.columns
+            facts = (
+                len(found.rows["added"]),
+                len(found.rows["removed"]),
+                len(found.rows["changed"]),
+                found.columns,
+            )
             assert facts == by_hand(was[name], now[name], key), name
             for kind in KINDS:
-                rows = found.keys(kind)
+                rows = found.rows[kind]
                 assert rows == sorted(rows)
                 for one, other in comparison.values(name, kind, rows):
                     assert (one is None, other is None) == (kind == "added", kind == "removed")
                     assert one != other
         one, other = (Counter(tuple(row.items()) for row in rows["by_nothing"]) for rows in (was, now))
         found = comparison.tables["by_nothing"]
-        assert (len(found.added), len(found.removed)) == ((other - one).total(), (one - other).total())
+        assert (len(found.rows["added"]), len(found.rows["removed"])) == (
+            (other - one).total(),
+            (one - other).total(),
+        )
 
 
 def test_slices_of_a_large_table(server: Server, empty_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -166,7 +174,11 @@ def test_slices_of_a_large_table(server: Server, empty_url: str, monkeypatch: py
     with comparing(empty_url, clone) as comparison:
         for found in comparison.tables.values():
             assert (found.before, found.now) == (4000, 3600)
-            assert (len(found.added), len(found.removed), len(found.changed)) == (300, 700, 1000)
+            assert (len(found.rows["added"]), len(found.rows["removed"]), len(found.rows["changed"])) == (
+                300,
+                700,
+                1000,
+            )
             assert found.columns == {"word": 1000}
 
 
@@ -214,9 +226,9 @@ def test_text_of_two_encodings_is_compared_by_its_characters(
         connection.execute("INSERT INTO a VALUES (%s, 'new')", [added])
     with comparing(now, before) as comparison:
         found = comparison.tables["a"]
-        assert (found.changed, found.columns) == (["é"], {"name": 1})
-        assert list(comparison.values("a", "changed", found.changed)) == [
+        assert (found.rows["changed"], found.columns) == (["é"], {"name": 1})
+        assert list(comparison.values("a", "changed", found.rows["changed"])) == [
             ({"name": "González"}, {"name": "Gonzàlez"})
         ]
-        assert found.added == [added]
+        assert found.rows["added"] == [added]
         assert [now and now["name"] for _, now in comparison.values("a", "added", [added])] == ["new"]

@@ -11,17 +11,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, String, cast, func, literal, null, select
+from sqlalchemy import ColumnElement, Connection, String, cast, func, null, select
 
 from workbench.database.connection import raw
 from workbench.history.differences import Comparison, Kind
 from workbench.history.story import changed_by_plans
 from workbench.murmurant.importers import STRENGTH, Run, Strength, Trace
 from workbench.murmurant.schema import Schema, as_text, entity_of
-from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES, SYNC_MOMENTS
+from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES
 from workbench.plans.journal import entries
 from workbench.plans.rows import among, in_chunks
-from workbench.runs.evidence import TOLERANCE, writers
+from workbench.runs.evidence import writers
+from workbench.runs.written import sync_states, written_mappings
 
 PERSON, UNKNOWN, WORKBENCH = "a person", "unknown", "the workbench"
 
@@ -91,7 +92,7 @@ class Authors:
         """Return who did it, for those rows of a table that differ in one way of which that is known."""
         if (table, kind) not in self._known:
             known = self._known[table, kind] = {}
-            for keys in in_chunks(self.comparison.tables[table].keys(kind), _CHUNK):
+            for keys in in_chunks(self.comparison.tables[table].rows[kind], _CHUNK):
                 known |= self._by_evidence(table, kind, keys)
                 for key, entry, _ in changed_by_plans(self.connection, self.plans, table, keys):
                     who = f"{entry.applied_by} by plan {entry.plan}"
@@ -114,7 +115,7 @@ class Authors:
         tables = {entity: table for table, entity in self.entities.items()}
         own = func.coalesce(audit.c.metadata["source"].astext, "").like("workbench%")
         columns = [schema.audit_run, cast(audit.c.action, String), *subject]
-        for run, action, type, key in self._rows(audit.c.id, log.added, *columns, where=~own):
+        for run, action, type, key in self._rows(audit.c.id, log.rows["added"], *columns, where=~own):
             if run:
                 runs.add(run)
             if type is None or key is None or action not in _LOGGED_AS:
@@ -131,7 +132,7 @@ class Authors:
             wrote.run.run
             for table, entity in self.entities.items()
             if table in self.comparison.tables
-            for keys in in_chunks(self.comparison.tables[table].added, _CHUNK)
+            for keys in in_chunks(self.comparison.tables[table].rows["added"], _CHUNK)
             for of_record in writers(self.connection, self.schema, unlogged, (), entity, keys).values()
             for wrote in of_record
             if wrote.action == "created"
@@ -182,7 +183,7 @@ class Authors:
             ):
                 known[key] = Author(WORKBENCH if ours else run or PERSON, Strength.certain.name)
         elif concept in ("mappings", "sync_state"):
-            known |= self._of_moments(concept, keys)
+            known |= self._of_marks(concept, keys)
         return known
 
     def _of_runs(self, entity: str, kind: Kind, keys: Sequence[str]) -> dict[str, Author]:
@@ -206,33 +207,25 @@ class Authors:
                 known[key] = Author(who, strength.name)
         return known
 
-    def _of_moments(self, concept: str, keys: Sequence[str]) -> dict[str, Author]:
-        """Tell of mappings and sync states which run they name, or in whose time they were written."""
-        schema, names = self.schema, ["synced_at"] if concept == "mappings" else SYNC_MOMENTS
-        if not schema.has(f"{concept}.id"):
-            return {}
-        table = schema.mappings if concept == "mappings" else schema.sync_state
-        moments = [table.c[name] for name in names if schema.has(f"{concept}.{name}")]
-        owner = table.c.run_id if schema.has(f"{concept}.run_id") else null()
-        last = func.greatest(*moments) if moments else literal(None)
-        known, since = {}, {run.run for run in self.since}
-        for key, run, at in self._rows(table.c.id, keys, as_text(table.c.id), cast(owner, String), last):
-            if run in since:
-                known[key] = Author(run, STRENGTH[Trace.MAPPING].name)
-            elif by := self._running(at):
-                # Its time alone is weak; that the snapshot has it otherwise or not at all makes it likely.
-                known[key] = Author(by.run, Strength.likely.name)
-        return known
-
-    def _running(self, at: datetime | None) -> Run | None:
-        """Return the one run since the snapshot in whose time something was written; None where two may have."""
-        runs = [
-            run
-            for run in self.since
-            if at is not None
-            and run.importer != "csv"
-            and run.started
-            and (end := run.finished or run.last_trace)
-            and run.started - TOLERANCE <= at <= end + TOLERANCE
-        ]
-        return runs[0] if len(runs) == 1 else None
+    def _of_marks(self, concept: str, keys: Sequence[str]) -> dict[str, Author]:
+        """Tell of mappings and sync states which run they name; or in the time of which one alone they were written."""
+        wanted, by_time, known = set(keys), defaultdict[str, list[str]](list), dict[str, Author]()
+        for run in self.since:
+            marks = (
+                {
+                    key: each.strength
+                    for key, each in written_mappings(self.connection, self.schema, run).items()
+                }
+                if concept == "mappings"
+                else {each.key: Strength.weak for each in sync_states(self.connection, self.schema, run)}
+            )
+            for key in wanted & marks.keys():
+                if marks[key] is Strength.weak:
+                    by_time[key].append(run.run)
+                else:
+                    known[key] = Author(run.run, marks[key].name)
+        # Its time alone is weak; that the snapshot has it otherwise or not at all makes it likely.
+        alone = {
+            key: Author(runs[0], Strength.likely.name) for key, runs in by_time.items() if len(runs) == 1
+        }
+        return alone | known

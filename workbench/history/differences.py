@@ -191,41 +191,32 @@ class TableDifference:
         How its rows are compared.
     before, now : int or None
         How many rows it has on either side; None where the table is not there.
-    added, removed, changed : list of str
-        The rows concerned, by key, sorted.
+    rows : dict of str to list of str
+        The rows ``added``, ``removed`` and ``changed``, by key, sorted.
     columns : Counter of str
         Column to the number of rows in which it changed.
-    how : str
-        ``by digest`` of the whole table, or ``in full``.
     """
 
     shape: Shape
     before: int | None = None
     now: int | None = None
-    added: list[str] = field(default_factory=list)
-    removed: list[str] = field(default_factory=list)
-    changed: list[str] = field(default_factory=list)
+    rows: dict[Kind, list[str]] = field(default_factory=lambda: {kind: [] for kind in KINDS})
     columns: Counter[str] = field(default_factory=Counter)
-    how: str = "in full"
 
     @property
     def table(self) -> str:
         """Real name."""
         return self.shape.table
 
-    def keys(self, kind: Kind) -> list[str]:
-        """Return the keys of the rows of one kind."""
-        return {"added": self.added, "removed": self.removed, "changed": self.changed}[kind]
-
     @property
-    def rows(self) -> int:
+    def total(self) -> int:
         """How many rows differ."""
-        return len(self.added) + len(self.removed) + len(self.changed)
+        return sum(map(len, self.rows.values()))
 
     @property
     def differs(self) -> bool:
         """Whether anything does, rows or columns."""
-        return bool(self.rows or self.shape.only_before or self.shape.only_now or self.shape.retyped)
+        return bool(self.total or self.shape.only_before or self.shape.only_now or self.shape.retyped)
 
     @property
     def remarks(self) -> Iterator[str]:
@@ -257,14 +248,11 @@ class Comparison:
         The database, or the later snapshot.
     tables : dict of str to TableDifference
         Every table that was looked at, by name.
-    why : str
-        Why every row had to be compared, where that is so of all tables.
     """
 
     before: Side | None
     now: Side
     tables: dict[str, TableDifference]
-    why: str = ""
 
     @property
     def different(self) -> list[TableDifference]:
@@ -340,8 +328,7 @@ def compared(
     with ExitStack() as stack:
         before = stack.enter_context(opened_side(snapshot, now, settings, needed)) if needed else None
         recoded = before is not None and _recoded(snapshot, before, now)
-        why = "you asked for it" if in_full else "" if states else "it comes without digests of its tables"
-        comparison = Comparison(before, now, {}, why)
+        comparison = Comparison(before, now, {})
         for number, table in enumerate(wanted):
             progress(f"comparing {table}", number, len(wanted))
             was = before.catalogue.tables.get(table) if before else None
@@ -354,7 +341,7 @@ def compared(
             )
             comparison.tables[table] = difference
             if table in same:
-                difference.how, difference.before = "by digest", difference.now
+                difference.before = difference.now
                 continue
             if before is not None and was is not None:
                 difference.before = before.count(table)
@@ -399,16 +386,18 @@ def _compare(before: Side | None, now: Side, difference: TableDifference) -> Non
         within = sql.SQL("{} = ANY ({}::bigint[])").format(bucket, sql.Literal(as_array(part)))
         was, has = _of_both(partial(_digests, shape=shape, within=within), *sides)
         if shape.key:
-            difference.removed += was.keys() - has.keys()
-            difference.added += has.keys() - was.keys()
-            difference.changed += [key for key, digest in has.items() if was.get(key, digest) != digest]
+            difference.rows["removed"] += was.keys() - has.keys()
+            difference.rows["added"] += has.keys() - was.keys()
+            difference.rows["changed"] += [
+                key for key, digest in has.items() if was.get(key, digest) != digest
+            ]
             continue
         for key in was.keys() | has.keys():  # of rows without a key some of a kind may have come or gone
             more = has.get(key, 0) - was.get(key, 0)
-            (difference.added if more > 0 else difference.removed).extend([key] * abs(more))
-    for kind in KINDS:
-        difference.keys(kind).sort()
-    for chunk in in_chunks(difference.changed, _CHUNK):
+            difference.rows["added" if more > 0 else "removed"] += [key] * abs(more)
+    for keys in difference.rows.values():
+        keys.sort()
+    for chunk in in_chunks(difference.rows["changed"], _CHUNK):
         was, has = _of_both(partial(rows_of, shape=shape, keys=chunk, names=shape.columns), before, now)
         difference.columns.update(name for key in chunk for name in _changed(shape, was[key], has[key]))
 

@@ -12,7 +12,7 @@ from workbench.history.authors import NOBODY_KNOWN, Authors
 from workbench.history.differences import KINDS, Kind
 from workbench.history.plan import Replay
 
-TABLES = ["table", "before", "now", *KINDS, "columns", "compared", "remark"]
+TABLES = ["table", "before", "now", *KINDS, "columns", "remark"]
 AUTHORS = ["table", "change", "who", "evidence", "rows"]
 ROWS = ["table", "change", "key", "who", "evidence", "was", "now"]
 
@@ -25,9 +25,9 @@ def differences_of(
     Returns
     -------
     dict
-        ``snapshot``, ``other`` (None for the database itself), ``compared_in_full_because``;
+        ``snapshot``, ``other`` (None for the database itself);
         ``tables``, a frame with a row for each that differs: ``table``, ``before``, ``now`` (rows), ``added``,
-        ``removed``, ``changed``, ``columns`` (in how many rows each changed, most first), ``compared`` (how), ``remark``;
+        ``removed``, ``changed``, ``columns`` (in how many rows each changed, most first), ``remark``;
         ``authors``: ``table``, ``change``, ``who``, ``evidence``, ``rows``, of each table and change the most rows first;
         ``rows``, up to `limit` of each table and change: ``table``, ``change``, ``key``, ``who``, ``evidence``, and what the
         row ``was`` and is ``now``: columns by name, of a changed row those that changed, None where there is no row;
@@ -38,21 +38,16 @@ def differences_of(
     differing = [found for found in asked if found.differs]
     summary = [
         (
-            *(found.table, found.before, found.now, *(len(found.keys(kind)) for kind in KINDS)),
-            ", ".join(
-                f"{name} {count:,}"
-                for name, count in sorted(found.columns.items(), key=lambda pair: (-pair[1], pair[0]))
-            ),
-            found.how,
+            *(found.table, found.before, found.now, *(len(found.rows[kind]) for kind in KINDS)),
+            ", ".join(f"{name} {count:,}" for name, count in found.columns.most_common()),
             "; ".join(found.remarks),
         )
         for found in differing
     ]
-    cells = {(found.table, kind): found.keys(kind) for found in differing for kind in KINDS}
+    cells = {(found.table, kind): found.rows[kind] for found in differing for kind in KINDS}
     return {
         "snapshot": snapshot,
         "other": other or None,
-        "compared_in_full_because": comparison.why or None,
         "tables": pd.DataFrame(summary, columns=TABLES).astype({"before": "Int64", "now": "Int64"}),
         **_whose(authors, cells, limit),
         "same": [found.table for found in asked if not found.differs],
@@ -80,7 +75,7 @@ def losses_of(replay: Replay, limit: int) -> dict[str, Any]:
         (table, key): kind
         for table in {str(row[0]) for row in conflicts}
         for kind in KINDS
-        for key in replay.comparison.tables[table].keys(kind)
+        for key in replay.comparison.tables[table].rows[kind]
     }
     for table, key, *_ in conflicts:
         lost.setdefault((str(table), kinds.get((str(table), str(key)), "changed")), set()).add(str(key))
@@ -95,7 +90,7 @@ def losses_of(replay: Replay, limit: int) -> dict[str, Any]:
         "snapshot": replay.snapshot,
         "runs": replay.names,
         "total": sum(map(len, cells.values())) + len(unresolved),
-        "differing": sum(difference.rows for difference in replay.comparison.different),
+        "differing": sum(difference.total for difference in replay.comparison.different),
         "tables": pd.DataFrame(summary, columns=["table", *back, "conflicts", "unresolved"]),
         **_whose(replay.authors, cells, limit),
         "conflicts": pd.DataFrame(conflicts, columns=named),

@@ -154,7 +154,9 @@ class Replay:
             for fates in record_fates(self.connection, self.schema, run, others):
                 if fates.action == "created" and fates.exists and fates.strength >= self.least:
                     made = {key for key in fates.record_ids if key is not None}
-                    made.difference_update(self.comparison.tables[self.schema.table_of(fates.entity)].added)
+                    made.difference_update(
+                        self.comparison.tables[self.schema.table_of(fates.entity)].rows["added"]
+                    )
                     refuse_a_later_snapshot("The snapshot", run, fates.entity, made)
 
     def _sort(self, difference: TableDifference) -> None:
@@ -165,19 +167,19 @@ class Replay:
             reason = "it is not in the snapshot" if difference.before is None else "it is gone"
             reason = reason if missing else "its rows have no key of one column"
             how = "the migration that made the table, or by hand from the safety backup"
-            if difference.rows:
-                self.draft.unresolved(table, "", f"{difference.rows:,} rows differ, and {reason}", how)
+            if difference.total:
+                self.draft.unresolved(table, "", f"{difference.total:,} rows differ, and {reason}", how)
             return
         if columns := (*shape.only_now, *shape.retyped):
             self.draft.note(
                 f"{table}: columns that the snapshot has not so ({', '.join(columns)}) are not put back."
             )
-        self._added(table, difference.added)
-        for chunk in in_chunks(difference.changed, _ROWS):
+        self._added(table, difference.rows["added"])
+        for chunk in in_chunks(difference.rows["changed"], _ROWS):
             self._changed(difference, chunk)
         by_runs = self.authors.deleted_by_run
         self.back.deletes[table].update(
-            key for key in difference.removed if by_runs.get((table, key)) not in self.names
+            key for key in difference.rows["removed"] if by_runs.get((table, key)) not in self.names
         )
 
     def _added(self, table: str, keys: Sequence[str]) -> None:

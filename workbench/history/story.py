@@ -17,7 +17,6 @@ from workbench.plans.journal import Entry, entries, image
 from workbench.plans.plan import Section
 from workbench.runs.evidence import writers
 
-COLUMNS = ["at", "what", "who", "evidence", "was", "now"]
 _DONE = {"insert": "inserted", "update": "updated", "delete": "deleted"}
 
 
@@ -52,12 +51,11 @@ def story_of(
             f"{entry.applied_by} by plan {entry.plan}",
         )
         told.append((at, _DONE[section.name], who, "journal", None, None))
-    known = {at for at, *_ in told}
     for name, what in (("created_at", "created"), ("updated_at", "updated last")):
-        if own and own.get(name) is not None and own[name] not in known:
+        if own and own.get(name) is not None:
             told.append((own[name], what, "", "its own time", None, None))
-    frame = pd.DataFrame(told, columns=COLUMNS).sort_values("at", kind="stable", ignore_index=True)
-    return own is not None, frame
+    frame = pd.DataFrame(told, columns=["at", "what", "who", "evidence", "was", "now"])
+    return own is not None, frame.sort_values("at", kind="stable", ignore_index=True)
 
 
 def changed_by_plans(
