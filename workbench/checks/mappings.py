@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from sqlalchemy import Select
-
 from workbench.checks.registry import NO_RUNS, Look, NotRunError, Rows
 from workbench.mappings.contradictions import contradicted
 from workbench.mappings.misplaced import brought_elsewhere
@@ -19,23 +15,23 @@ _NO_EVIDENCE = (
 )
 
 
-def members_wrong_person(look: Look) -> Select[Any]:
+def members_wrong_person(look: Look) -> Rows:
     return _contradicted(look, MEMBER)
 
 
-def events_wrong_record(look: Look) -> Select[Any]:
+def events_wrong_record(look: Look) -> Rows:
     return _contradicted(look, EVENT)
 
 
-def registrations_wrong_event(look: Look) -> Select[Any]:
+def registrations_wrong_event(look: Look) -> Rows:
     asked = brought_elsewhere(look.connection, look.schema, look.runs)
     if asked is None:
         raise NotRunError(_NO_EVIDENCE.format(what="which event a registration was imported for"))
     return asked
 
 
-def mappings_shared_target(look: Look) -> Select[Any]:
-    return shared_targets(look.schema)
+def mappings_shared_target(look: Look) -> Rows:
+    return shared_targets(look.connection, look.schema)
 
 
 def mappings_missing(look: Look) -> Rows:
@@ -86,10 +82,10 @@ def records_imported_twice(look: Look) -> Rows:
     ]
 
 
-def _contradicted(look: Look, entity: str) -> Select[Any]:
-    asked = contradicted(look.connection, look.schema, entity, look.runs)
-    if asked is None:
+def _contradicted(look: Look, entity: str) -> Rows:
+    rows = contradicted(look.connection, look.schema, entity, look.runs)
+    if rows is None:
         raise NotRunError(
             _NO_EVIDENCE.format(what=f"which {entity.lower()} a Wild Apricot id was imported as")
         )
-    return asked
+    return [row._asdict() for row in rows]

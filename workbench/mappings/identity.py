@@ -9,20 +9,22 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from difflib import SequenceMatcher
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
-from sqlalchemy import Connection, func, or_, select
+from sqlalchemy import Connection, func, select
 
-from workbench.mappings.contradictions import Place, at_places
-from workbench.mappings.traces import created_for, latest_told
+from workbench.mappings.contradictions import BY_AUDIT, BY_REPORT, Place, at_places
+from workbench.mappings.queries import Key, MappingRow
+from workbench.mappings.traces import AUDIT, RAW, REPORT, claims, latest_told
 from workbench.murmurant.importers import Run
 from workbench.murmurant.reports import ReportRecord
 from workbench.murmurant.schema import Schema, as_text, is_one_of, named
-from workbench.murmurant.spellings import CONCEPT_OF, EVENT, MEMBER, REGISTRATION
+from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES, EVENT, MEMBER, REGISTRATION
 from workbench.normalise import normalise
 
 SURE = 0.95
@@ -56,35 +58,28 @@ FIELDS: dict[str, tuple[str, float, float]] = {
 Facts = dict[str, str]
 """What is known of a contact or a record, by the names of `FIELDS`; without what is not known."""
 
-_COLUMNS = {
+# Of each entity its facts, each with its column and the importers' name of it.
+_SPELLED: dict[str, dict[str, tuple[str, str]]] = {
     MEMBER: {
-        "given": "first_name",
-        "family": "last_name",
-        "email": "email",
-        "phone": "phone",
-        "joined": "joined_at",
+        "given": ("first_name", "firstName"),
+        "family": ("last_name", "lastName"),
+        "email": ("email", "email"),
+        "phone": ("phone", "phone"),
+        "joined": ("joined_at", "joinedAt"),
     },
-    EVENT: {"title": "title", "start": "start"},
-    REGISTRATION: {"member": "member_id", "event": "event_id"},
-}
-_REPORTED = {
-    "given": "firstName",
-    "family": "lastName",
-    "email": "email",
-    "phone": "phone",
-    "joined": "joinedAt",
-    "title": "title",
-    "start": "startTime",
+    EVENT: {"title": ("title", "title"), "start": ("start", "startTime")},
+    REGISTRATION: {"member": ("member_id", ""), "event": ("event_id", "")},
 }
 _LENGTHS = {"joined": 10, "start": 16}  # a day, and a moment to the minute
 
-BY_RAW = "its raw data name this contact"
-BY_MATCH = "the only one with this name and e-mail"
-BY_PLACE = "the only one of this member for this event"
+_BECAUSE = {AUDIT: BY_AUDIT, REPORT: BY_REPORT, RAW: "its raw data name this contact"}
+_BY_MATCH = {
+    MEMBER: "the only one with this name and e-mail",
+    REGISTRATION: "the only one of this member for this event",
+}
 
 
-@dataclass(frozen=True)
-class Judgement:
+class Judgement(NamedTuple):
     """How surely a mapping leads to the wrong record.
 
     Attributes
@@ -168,58 +163,54 @@ def name_of(facts: Facts) -> str:
 
 @dataclass
 class Known:
-    """What the traces say of some WA ids of one entity, and of the records they lead to.
+    """What the traces say of some Wild Apricot ids, and of the records they lead to.
 
     Attributes
     ----------
-    births : dict of str to dict of str to str
-        WA id to the records that were created for it, each with its witness; only those that still exist.
-    born_for : dict of str to set of str
+    births : dict of Key to dict of str to str
+        Id to the records that were created for it, each with what says so; only those that still exist.
+    born_for : dict of Key to set of str
         Record to the WA ids it was created for, by any trace.
-    records : dict of str to Facts
-        The records that exist.
-    contacts : dict of str to Facts
-        WA id to what the import says of it.
-    matches : dict of str to str
-        WA id to the one record with its name and e-mail; of a registration, with its member and event.
-    matched_by : str
-        Which of the two.
+    records, contacts : dict of Key to Facts
+        The records that exist; and the ids, as the import tells of them.
+    matches : dict of Key to str
+        Id to the one record with its name and e-mail; of a registration, with its member and event.
     """
 
-    births: dict[str, dict[str, str]] = field(default_factory=dict)
-    born_for: dict[str, set[str]] = field(default_factory=dict)
-    records: dict[str, Facts] = field(default_factory=dict)
-    contacts: dict[str, Facts] = field(default_factory=dict)
-    matches: dict[str, str] = field(default_factory=dict)
-    matched_by: str = BY_MATCH
+    births: dict[Key, dict[str, str]] = field(default_factory=lambda: defaultdict(dict))
+    born_for: dict[Key, set[str]] = field(default_factory=lambda: defaultdict(set))
+    records: dict[Key, Facts] = field(default_factory=dict)
+    contacts: dict[Key, Facts] = field(default_factory=dict)
+    matches: dict[Key, str] = field(default_factory=dict)
 
-    def right_record(self, wa_id: str, target: str) -> tuple[str, str]:
-        """Return the record that an id should lead to, and why; empty where nothing or too much tells."""
-        made = self.births.get(wa_id, {})
+    def right_record(self, row: MappingRow, target: str | None = None) -> tuple[str, str]:
+        """Return the record that a mapping's id should lead to, and why; empty where nothing or too much tells."""
+        key, target = (row.entity, row.wa_id), row.target if target is None else target
+        made = self.births.get(key, {})
         if target in made:
             return target, made[target]
         if len(made) == 1:
             return next(iter(made.items()))
-        match = self.matches.get(wa_id, "")
-        return (match, self.matched_by) if match and (not made or match in made) else ("", "")
+        match = self.matches.get(key, "")
+        return (match, _BY_MATCH[row.entity]) if match and (not made or match in made) else ("", "")
 
-    def judged(self, wa_id: str, target: str, should_be: str) -> Judgement:
-        """Judge whether the record that an id leads to is its own."""
-        made = self.births.get(wa_id, {})
+    def judged(self, row: MappingRow, should_be: str) -> Judgement:
+        """Judge whether the record that a mapping leads to is its own."""
+        key, place = (row.entity, row.wa_id), (row.entity, row.target)
+        made = self.births.get(key, {})
         return judge(
-            self.contacts.get(wa_id, {}),
-            self.records.get(target, {}),
-            birth="here" if target in made else "elsewhere" if made else "",
-            for_another=bool(self.born_for.get(target, set()) - {wa_id}),
-            known=bool(should_be) and should_be != target,
+            self.contacts.get(key, {}),
+            self.records.get(place, {}),
+            birth="here" if row.target in made else "elsewhere" if made else "",
+            for_another=bool(self.born_for.get(place, set()) - {row.wa_id}),
+            known=bool(should_be) and should_be != row.target,
         )
 
 
 def known_of(
     connection: Connection,
     schema: Schema,
-    entity: str,
-    pairs: Collection[tuple[str, str]],
+    rows: Iterable[MappingRow],
     runs: Sequence[Run],
     exports: Sequence[ReportRecord] = (),
     places: Mapping[str, Place] | None = None,
@@ -228,61 +219,64 @@ def known_of(
 
     Parameters
     ----------
-    pairs : collection of (wa_id, target)
-        The mappings.
     exports : sequence of ReportRecord
         From Wild Apricot's own CSV exports, where given.
     places : mapping of str to (member, event), optional
         Of registrations, where they are told to be.
     """
     known = Known()
-    if not pairs or not schema.has(CONCEPT_OF[entity]):
+    rows = [row for row in rows if row.entity in ENTITIES and schema.has(CONCEPT_OF[row.entity])]
+    if not rows:
         return known
-    wa_ids, targets = {wa_id for wa_id, _ in pairs}, {target for _, target in pairs}
-    born: set[tuple[str, str, str]] = set()
-    births = created_for(schema, entity, runs)
-    if births is not None:
-        concerned = or_(is_one_of(births.c.wa_id, wa_ids), is_one_of(births.c.record_id, targets))
-        rows = connection.execute(select(births).where(concerned))
-        born = {(str(wa_id), str(record), str(by)) for wa_id, record, by in rows if wa_id and record}
-    raw = _raw_data(connection, schema, wa_ids, targets) if entity == MEMBER else {}
+    ids, targets = {(row.entity, row.wa_id) for row in rows}, {(row.entity, row.target) for row in rows}
+    said = claims(
+        connection,
+        schema,
+        runs,
+        records={record for _, record in targets},
+        wa_ids={wa_id for _, wa_id in ids},
+    )
+    made = [one for one in said if one.action == "created" and (one.key in ids or one.place in targets)]
     # An update through a wrong mapping may have written another contact's raw data: they count where nothing else does.
-    surely = {part for wa_id, record, _ in born for part in (("id", wa_id), ("record", record))}
-    born |= {
-        (wa_id, record, BY_RAW)
-        for record, (wa_id, _) in raw.items()
-        if not surely & {("id", wa_id), ("record", record)}
-    }
-    known.records = record_facts(connection, schema, entity, targets | {record for _, record, _ in born})
-    for wa_id, record, by in sorted(born):
-        known.born_for.setdefault(record, set()).add(wa_id)
-        if record in known.records:
-            known.births.setdefault(wa_id, {}).setdefault(record, by)
-    told, by_raw = latest_told(runs, entity, exports), dict(raw.values())
-    at = {wa_id: place for wa_id, place in (places or {}).items() if wa_id in wa_ids}
-    for wa_id in wa_ids:
-        facts = _facts(told[wa_id].fields, _REPORTED) if wa_id in told else {}
-        if entity == REGISTRATION and wa_id in at:
-            facts = dict(zip(("member", "event"), at[wa_id], strict=True))
-        facts = by_raw.get(wa_id, {}) | facts
-        if len(made := known.births.get(wa_id, {})) == 1:
-            facts = known.records[next(iter(made))] | facts
-        if facts:
-            known.contacts[wa_id] = facts
-    if entity == REGISTRATION:
-        known.matches, known.matched_by = at_places(connection, schema, at), BY_PLACE
-    if entity == MEMBER:
-        with_email = {wa_id: facts for wa_id, facts in known.contacts.items() if facts.get("email")}
-        known.matches = _matches(connection, schema, with_email)
+    settled = {one.key for one in made if one.born}, {one.place for one in made if one.born}
+    born = [one for one in made if one.born or (one.key not in settled[0] and one.place not in settled[1])]
+    known.records = _record_facts(connection, schema, targets | {one.place for one in born})
+    for one in sorted(born, key=lambda one: (one.key, one.record, one.trace)):
+        known.born_for[one.place].add(one.wa_id)
+        if one.place in known.records:
+            known.births[one.key].setdefault(one.record, _BECAUSE[one.trace])
+    known.contacts = _raw_facts(connection, schema, {one.record for one in made if one.trace == RAW})
+    here = {wa_id: place for wa_id, place in (places or {}).items() if (REGISTRATION, wa_id) in ids}
+    told = {entity: latest_told(runs, entity, exports) for entity in (MEMBER, EVENT)}
+    for key in ids:
+        entity, wa_id = key
+        facts = known.contacts.pop(key, {})
+        if births := known.births.get(key, {}):
+            facts = known.records[entity, next(iter(births))] | facts if len(births) == 1 else facts
+        if entity == REGISTRATION:
+            facts |= dict(zip(("member", "event"), here.get(wa_id, ()), strict=False))
+        elif wa_id in told[entity]:
+            names = {name: spelled for name, (_, spelled) in _SPELLED[entity].items()}
+            facts |= _facts(told[entity][wa_id].fields, names)
+        known.contacts[key] = facts
+    known.matches = {(REGISTRATION, wa_id): key for wa_id, key in at_places(connection, schema, here).items()}
+    known.matches |= _matches(connection, schema, known.contacts)
     return known
 
 
-def record_facts(connection: Connection, schema: Schema, entity: str, ids: Iterable[str]) -> dict[str, Facts]:
-    """Return what is known of the records of an entity that exist, by id."""
-    source, columns = schema.entity(entity), _COLUMNS[entity]
-    query = select(as_text(source.c.id).label("id"), *named(source, *columns.values()))
-    rows = connection.execute(query.where(is_one_of(source.c.id, ids))).mappings()
-    return {row["id"]: _facts(row, columns) for row in rows}
+def _record_facts(connection: Connection, schema: Schema, places: Iterable[Key]) -> dict[Key, Facts]:
+    """Return what is known of the records that exist."""
+    wanted: dict[str, set[str]] = defaultdict(set)
+    for entity, record in places:
+        wanted[entity].add(record)
+    facts: dict[Key, Facts] = {}
+    for entity, ids in wanted.items():
+        source = schema.entity(entity)
+        columns = {name: column for name, (column, _) in _SPELLED[entity].items()}
+        query = select(as_text(source.c.id).label("id"), *named(source, *columns.values()))
+        rows = connection.execute(query.where(is_one_of(source.c.id, ids))).mappings()
+        facts |= {(entity, row["id"]): _facts(row, columns) for row in rows}
+    return facts
 
 
 def _facts(values: Mapping[Any, Any], names: Mapping[str, str]) -> Facts:
@@ -296,51 +290,36 @@ def _facts(values: Mapping[Any, Any], names: Mapping[str, str]) -> Facts:
     return {name: value for name, value in told.items() if value}
 
 
-def _raw_data(
-    connection: Connection, schema: Schema, wa_ids: Iterable[str], records: Iterable[str]
-) -> dict[str, tuple[str, Facts]]:
-    """Return which contact a record's raw data name, and what they say of it, by record."""
-    if not schema.has("members.wa_raw"):
-        return {}
-    members = schema.members
-    contact = members.c.wa_raw["waContactId"].astext
-    rows = connection.execute(
-        select(as_text(members.c.id), contact, members.c.wa_raw).where(
-            or_(is_one_of(contact, wa_ids), contact.is_not(None) & is_one_of(members.c.id, records))
-        )
-    )
-    return {record: (str(wa_id), _raw_facts(raw)) for record, wa_id, raw in rows}
+def _raw_facts(connection: Connection, schema: Schema, members: Iterable[str]) -> dict[Key, Facts]:
+    """Return what raw Wild Apricot data say of the contacts that they name."""
+    found: dict[Key, Facts] = {}
+    if not members:
+        return found
+    source = schema.members
+    for raw in connection.scalars(select(source.c.wa_raw).where(is_one_of(source.c.id, members))):
+        family, _, given = str(raw.get("displayName") or "").partition(",")
+        fields = raw.get("fieldValues")
+        values = fields.items() if isinstance(fields, dict) else ()
+        phones = (str(value) for name, value in values if str(name).startswith("Phone") and value)
+        said = {"given": given, "family": family, "phone": next(phones, ""), "joined": raw.get("memberSince")}
+        found[MEMBER, str(raw["waContactId"])] = _facts(said, {name: name for name in said})
+    return found
 
 
-def _raw_facts(raw: Any) -> Facts:
-    if not isinstance(raw, dict):
-        return {}
-    family, _, given = str(raw.get("displayName") or "").partition(",")
-    fields = raw.get("fieldValues")
-    phones = (
-        str(value)
-        for name, value in (fields.items() if isinstance(fields, dict) else ())
-        if str(name).startswith("Phone") and value
-    )
-    said = {"given": given, "family": family, "phone": next(phones, ""), "joined": raw.get("memberSince")}
-    return _facts(said, {name: name for name in said})
-
-
-def _matches(connection: Connection, schema: Schema, contacts: Mapping[str, Facts]) -> dict[str, str]:
+def _matches(connection: Connection, schema: Schema, contacts: Mapping[Key, Facts]) -> dict[Key, str]:
     """Return the one member with the e-mail and the name of each contact."""
-    if not contacts or not schema.has("members.email", "members.first_name", "members.last_name"):
+    wanted = {key: facts["email"].casefold() for key, facts in contacts.items() if facts.get("email")}
+    if not wanted or not schema.has("members.email", "members.first_name", "members.last_name"):
         return {}
     members = schema.members
-    wanted = {facts["email"].casefold() for facts in contacts.values()}
-    columns = (members.c.email, members.c.first_name, members.c.last_name)
-    having: dict[str, list[tuple[str, str]]] = {}
-    query = select(as_text(members.c.id), *columns).where(is_one_of(func.lower(members.c.email), wanted))
+    having: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    columns = (as_text(members.c.id), members.c.email, members.c.first_name, members.c.last_name)
+    query = select(*columns).where(is_one_of(func.lower(members.c.email), wanted.values()))
     for key, email, first, last in connection.execute(query):
-        having.setdefault(email.casefold(), []).append((key, f"{first} {last}"))
+        having[email.casefold()].append((key, f"{first} {last}"))
     found = {}
-    for wa_id, facts in contacts.items():
-        of_address = having.get(facts["email"].casefold(), [])
-        same = [key for key, name in of_address if _alike("given", name_of(facts), name)]
+    for contact, email in wanted.items():
+        same = [key for key, name in having[email] if _alike("given", name_of(contacts[contact]), name)]
         if len(same) == 1:
-            found[wa_id] = same[0]
+            found[contact] = same[0]
     return found

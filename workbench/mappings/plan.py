@@ -7,20 +7,18 @@ record. What came through a wrong mapping moves only where a trace says so, and 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import pandas as pd
-from sqlalchemy import Connection, select, tuple_
 
 from workbench.errors import Refused
 from workbench.mappings.corrections import Correction, resolve_corrections
 from workbench.mappings.misplaced import BY_HAND, Misplaced, Wrong, came_through, written_through
 from workbench.mappings.problems import mapping_findings
-from workbench.mappings.queries import MappingRow, mapping_to_keep
+from workbench.mappings.queries import MappingRow, fetch, mapping_to_keep
 from workbench.murmurant.importers import MAPPING_CORRECTED, Run
 from workbench.murmurant.reports import ReportRecord
-from workbench.murmurant.schema import Schema, as_text, is_one_of, values_table
-from workbench.murmurant.spellings import CONCEPTS, EVENT, MEMBER
+from workbench.murmurant.spellings import CONCEPTS, EVENT, MEMBER, REGISTRATION
 from workbench.plans.current import current_rows
 from workbench.plans.draft import Draft, PlanContext
 from workbench.plans.plan import Plan
@@ -31,6 +29,11 @@ Slot = tuple[str, str]
 _SHOWN = 12
 _EXPORT = "Wild Apricot's export of registrations, given with --export"
 _PLACE = "the place it belongs to (same event, same member)"
+_SLOTS = """
+SELECT id::text, event_id::text, member_id::text FROM registrations
+WHERE id::text = ANY (%(keys)s::text[])
+   OR (event_id::text, member_id::text) IN (SELECT * FROM unnest(%(events)s::text[], %(members)s::text[]))
+"""
 
 
 def plan_mappings(
@@ -65,7 +68,8 @@ def plan_mappings(
     connection, schema = context.connection, context.schema
     resolved = resolve_corrections(connection, schema, corrections)
     problems = mapping_findings(connection, schema, runs, exports).problems
-    completed = _completed(problems, [correction for correction, _ in resolved], whole_cycle)
+    problems = problems.assign(key=problems["entity"] + "/" + problems["wa_id"])
+    completed = _completed(problems, {one.key: one for one, _ in resolved}, whole_cycle)
     if completed:
         resolved = resolve_corrections(connection, schema, [*(one for one, _ in resolved), *completed])
     corrected = [correction for correction, _ in resolved]
@@ -76,6 +80,8 @@ def plan_mappings(
         if correction.entity in (MEMBER, EVENT) and row.target != correction.new_id
     ]
     through = came_through(connection, schema, runs, wrongs, exports)
+    concerned = problems[problems["key"].isin([one.key for one in corrected])]
+    known = concerned[concerned["problem"] != "shared-target"]
     with Draft(
         context,
         "mapping",
@@ -84,9 +90,9 @@ def plan_mappings(
             "move_records": move_records,
             "whole_cycle": whole_cycle,
         },
-        evidence=_evidence(problems, {correction.key for correction in corrected}),
+        evidence=(known["key"] + ": " + known["evidence"]).drop_duplicates().head(_SHOWN),
     ) as draft:
-        draft.notes += _notes(problems, corrected)
+        draft.notes += _notes(concerned, corrected)
         _correct(draft, resolved)
         moved = 0
         if move_records:
@@ -96,39 +102,37 @@ def plan_mappings(
                 f"{movable:,} registrations came through these mappings and stay where they are;"
                 " --move-records would move them too."
             )
-        draft.reasons.append(_reason(problems, resolved, moved))
+        draft.reasons.append(_reason(concerned, len(corrected), moved))
     return draft.plan
 
 
 def _completed(
-    problems: pd.DataFrame, corrections: Sequence[Correction], whole_cycle: bool
+    problems: pd.DataFrame, named: Mapping[str, Correction], whole_cycle: bool
 ) -> list[Correction]:
     """Return what is missing of the cycles that are corrected in part; refuse where nobody asked for the whole."""
-    named = {correction.key: correction for correction in corrections}
     added: list[Correction] = []
     for _, rows in problems[problems["cycle"] != ""].groupby("cycle", sort=True):
         rows = rows.sort_values("position")
-        keys = [f"{entity}/{wa_id}" for entity, wa_id in zip(rows["entity"], rows["wa_id"], strict=True)]
-        right = dict(zip(keys, rows["should_be"], strict=True))
-        parts = [key for key in keys if key in named and named[key].new_id == right[key]]
-        missing = [key for key in keys if key not in named]
+        right = dict(zip(rows["key"], rows["should_be"], strict=True))
+        parts = [key for key in right if key in named and named[key].new_id == right[key]]
+        missing = [key for key in right if key not in named]
         if parts and missing and not whole_cycle:
-            raise _part_of_a_cycle(named[parts[0]], keys, right)
+            raise _part_of_a_cycle(parts[0], right)
         for key in missing if parts else ():
-            entity, wa_id = key.split("/", 1)
+            entity, _, wa_id = key.partition("/")
             reason = named[parts[0]].reason or f"completes the correction of {parts[0]}"
             added.append(Correction(entity, wa_id, right[key], reason))
     return added
 
 
-def _part_of_a_cycle(part: Correction, keys: Sequence[str], right: Mapping[str, str]) -> Refused:
-    kind = "a swap" if len(keys) == 2 else f"a cycle of {len(keys)}"
-    circle = " -> ".join((*keys, keys[0]))
+def _part_of_a_cycle(part: str, right: Mapping[str, str]) -> Refused:
+    kind = "a swap" if len(right) == 2 else f"a cycle of {len(right)}"
+    circle = " -> ".join((*right, next(iter(right))))
     return Refused(
-        f"{part.key} is part of {kind}: {circle} (each leads to the record of the next). Corrected alone, the rest"
+        f"{part} is part of {kind}: {circle} (each leads to the record of the next). Corrected alone, the rest"
         " would stay wrong, and two ids would lead to one record. Nothing was planned.",
         "Add --whole-cycle to correct all of it: "
-        + "; ".join(f"{key} to {right[key]}" for key in keys)
+        + "; ".join(f"{key} to {record}" for key, record in right.items())
         + ". `workbench mappings --csv FILE` writes all sure corrections as a table for `plan mapping --from FILE`.",
     )
 
@@ -141,39 +145,34 @@ def _correct(draft: Draft, resolved: Sequence[tuple[Correction, list[MappingRow]
     surplus: list[str] = []
     for correction, rows in resolved:
         kept = mapping_to_keep(schema, rows, correction.new_id)
-        if kept.target != correction.new_id:
-            wanted[kept.id] = correction.new_id
         for row in rows:
             removed = row is not kept
             if removed:
                 surplus.append(row.id)
-            if correction.reason and (removed or row.target != correction.new_id):
+            elif row.target == correction.new_id:
+                continue
+            else:
+                wanted[row.id] = correction.new_id
+            if correction.reason:
                 draft.because(table, row.id, correction.reason)
-            if removed or row.target != correction.new_id:
-                draft.log(
-                    MAPPING_CORRECTED,
-                    waId=correction.wa_id,
-                    oldMurmurantId=row.target,
-                    newMurmurantId=correction.new_id,
-                    entityType=row.entity_type,
-                    reason=correction.reason or ("the id was mapped more than once" if removed else ""),
-                    **({"mappingRemoved": row.id} if removed else {}),
-                )
-    columns = [
-        name
-        for name in CONCEPTS["mappings"].columns["target"]
-        if name in schema.catalogue.tables[table].columns
-    ]
+            draft.log(
+                MAPPING_CORRECTED,
+                waId=correction.wa_id,
+                oldMurmurantId=row.target,
+                newMurmurantId=correction.new_id,
+                entityType=row.entity_type,
+                reason=correction.reason or ("the id was mapped more than once" if removed else ""),
+                **({"mappingRemoved": row.id} if removed else {}),
+            )
+    columns = set(CONCEPTS["mappings"].columns["target"])
     for key, current in current_rows(draft.context.raw, schema.catalogue, table, sorted(wanted)):
         # Where both spellings of the column are in use, every one that is filled must say the same afterwards.
-        filled = [name for name in columns if current.values.get(name) is not None]
+        filled = [name for name, value in current.values.items() if name in columns and value is not None]
         draft.update(table, key, dict.fromkeys(filled, wanted[key]), row=current)
     if surplus:
         draft.delete(table, surplus)
-        one = len(surplus) == 1
-        draft.note(
-            f"{len(surplus):,} mapping{'' if one else 's'} of ids that are mapped more than once {'is' if one else 'are'} removed."
-        )
+        what = "mapping of an id that is" if len(surplus) == 1 else "mappings of ids that are"
+        draft.note(f"Removes {len(surplus):,} {what} mapped more than once.")
 
 
 def _move_registrations(
@@ -184,7 +183,16 @@ def _move_registrations(
     All that move are one section of the plan: at the apply those who change places step aside for one another.
     """
     connection, schema = draft.context.connection, draft.context.schema
-    table = schema.resolved["registrations"].table if "registrations" in schema.resolved else ""
+    for wrong, run in written_through(connection, schema, runs, wrongs):
+        draft.unresolved(
+            schema.table_of(wrong.entity),
+            wrong.was,
+            f"run {run} wrote what it knew of WA id {wrong.wa_id} into this record",
+            "the next full sync writes each record from its own contact again; a snapshot from before tells more",
+        )
+    if not through:
+        return 0
+    table, spelling = schema.table_of(REGISTRATION), schema.resolved["registrations"].spelling
     wanted: dict[str, dict[str, str]] = defaultdict(dict)
     for one in through:
         if one.moves:
@@ -194,22 +202,13 @@ def _move_registrations(
         else:
             why = f"on {one.now} through {one.through}: {one.because}"
             draft.unresolved(table, one.registration, why, _EXPORT)
-    for wrong, run in written_through(connection, schema, runs, wrongs):
-        draft.unresolved(
-            schema.table_of(wrong.entity),
-            wrong.was,
-            f"run {run} wrote what it knew of WA id {wrong.wa_id} into this record",
-            "the next full sync writes each record from its own contact again; a snapshot from before tells more",
-        )
-    if not wanted:
-        return 0
-    now = _slots(connection, schema, keys=wanted)
+    now = _slots(draft, wanted)
     after = {
         key: (wanted[key].get("event_id", event), wanted[key].get("member_id", member))
         for key, (event, member) in now.items()
     }
-    now |= _slots(connection, schema, slots=set(after.values()))
-    names = [schema.resolved["registrations"].spelling[column] for column in ("event_id", "member_id")]
+    now |= _slots(draft, (), sorted(set(after.values())))
+    names = [spelling[column] for column in ("event_id", "member_id")]
     refused = refuse_taken(now, after)
     for key, other in refused.items():
         for name, at, right in zip(names, now[key], after[key], strict=True):
@@ -251,63 +250,44 @@ def refuse_taken(now: Mapping[str, Slot], after: Mapping[str, Slot]) -> dict[str
         going = {key: slot for key, slot in going.items() if key not in taken}
 
 
-def _slots(
-    connection: Connection, schema: Schema, *, keys: Collection[str] = (), slots: Collection[Slot] = ()
-) -> dict[str, Slot]:
+def _slots(draft: Draft, keys: Collection[str], slots: Sequence[Slot] = ()) -> dict[str, Slot]:
     """Return where registrations are, by their ids or by the places themselves."""
-    row = schema.registrations
-    key, event, member = (as_text(row.c[name]) for name in ("id", "event_id", "member_id"))
-    chosen = is_one_of(row.c.id, keys)
-    if slots:
-        events, members = zip(*sorted(slots), strict=True)
-        wanted = values_table("slots", event=events, member=members)
-        chosen = tuple_(event, member).in_(select(wanted.c.event, wanted.c.member))
-    rows = connection.execute(select(key, event, member).where(chosen))
-    return {registration: (at, who) for registration, at, who in rows}
+    events, members = zip(*slots, strict=True) if slots else ((), ())
+    asked = {"keys": list(keys), "events": list(events), "members": list(members)}
+    rows = fetch(draft.context.connection, draft.context.schema, _SLOTS, **asked)
+    return {registration: (event, member) for registration, event, member in rows}
 
 
 def _notes(problems: pd.DataFrame, corrections: Sequence[Correction]) -> list[str]:
+    """Tell where the traces say otherwise than was asked, and which ids shall share a record."""
+    told = problems[(problems["should_be"] != "") & (problems["problem"] != "duplicate")]
     known = {
-        f"{row['entity']}/{row['wa_id']}": (str(row["should_be"]), str(row["because"]))
-        for row in problems.to_dict("records")
-        if row["should_be"] and row["problem"] != "duplicate"
+        key: (right, why)
+        for key, right, why in zip(told["key"], told["should_be"], told["because"], strict=True)
     }
     notes = []
-    named: dict[tuple[str, str], list[str]] = defaultdict(list)
+    sharing: dict[tuple[str, str], list[str]] = defaultdict(list)
     for one in corrections:
-        named[one.entity, one.new_id].append(one.key)
-        right, because = known.get(one.key, ("", ""))
-        if right and right != one.new_id:
+        sharing[one.entity, one.new_id].append(one.key)
+        right, because = known.get(one.key, (one.new_id, ""))
+        if right != one.new_id:
             notes.append(
                 f"{one.key} shall lead to {one.new_id}, as asked; but {because or 'the traces'}: {right}."
             )
-    for (_, record), keys in sorted(named.items()):
+    for (_, record), keys in sorted(sharing.items()):
         if len(keys) > 1:
             notes.append(f"{' and '.join(keys)} shall lead to one record, {record}.")
     return notes
 
 
-def _reason(
-    problems: pd.DataFrame, resolved: Sequence[tuple[Correction, list[MappingRow]]], moved: int
-) -> str:
+def _reason(problems: pd.DataFrame, corrected: int, moved: int) -> str:
     """Say in one line what is corrected: how many, and which swaps and cycles among them."""
-    keys = {one.key for one, _ in resolved}
-    places = problems[problems["cycle"].ne("") & (problems["entity"] + "/" + problems["wa_id"]).isin(keys)]
-    sizes = Counter(places.drop_duplicates(["cycle", "position"]).groupby("cycle").size().tolist())
+    cycles = problems[problems["cycle"] != ""].drop_duplicates("key").groupby("cycle").size()
     kinds = [
         f"{n} swap{'s' * (n > 1)}" if size == 2 else f"{n} cycle{'s' * (n > 1)} of {size}"
-        for size, n in sorted(sizes.items())
+        for size, n in sorted(Counter(cycles.tolist()).items())
     ]
-    alone = len(resolved) - sum(size * n for size, n in sizes.items())
+    alone = corrected - int(cycles.sum())
     kinds += [f"{alone:,} by {'itself' if alone == 1 else 'themselves'}"] if kinds and alone > 0 else []
-    head = f"Corrects {len(resolved):,} mapping{'s' * (len(resolved) > 1)}{': ' if kinds else ''}{', '.join(kinds)} (guide §4.2)"
-    return f"{head} and moves {moved:,} registrations that came through them." if moved else f"{head}."
-
-
-def _evidence(problems: pd.DataFrame, keys: Collection[str]) -> Iterable[str]:
-    lines = (
-        (f"{row['entity']}/{row['wa_id']}", row["evidence"])
-        for row in problems.to_dict("records")
-        if row["problem"] != "shared-target"
-    )
-    return list(dict.fromkeys(f"{key}: {evidence}" for key, evidence in lines if key in keys))[:_SHOWN]
+    words = f"Corrects {corrected:,} mapping{'s' * (corrected > 1)}{': ' if kinds else ''}{', '.join(kinds)} (guide §4.2)"
+    return f"{words} and moves {moved:,} registrations that came through them." if moved else f"{words}."

@@ -5,25 +5,24 @@ A swap or a longer cycle is told as one: correcting half of it leaves the other 
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import pandas as pd
 from sqlalchemy import Connection
 
-from workbench.mappings.contradictions import contradicted, told_places
+from workbench.mappings.contradictions import Place, contradicted, told_places
 from workbench.mappings.identity import SURE, Judgement, Known, known_of, name_of
 from workbench.mappings.misplaced import Misplaced, Wrong, came_through
 from workbench.mappings.queries import (
     NEEDS,
-    NO_RECORD,
-    OF_ANOTHER,
+    Key,
     MappingRow,
+    fetch_check,
     mapping_rows,
     mapping_to_keep,
-    rows_of_check,
     shared_targets,
 )
 from workbench.mappings.traces import imported_twice, without_mapping
@@ -53,7 +52,11 @@ COLUMNS = (
 )
 
 _WRONG = {MEMBER: "wrong-person", EVENT: "wrong-event", REGISTRATION: "wrong-registration"}
-_CERTAIN = Judgement(1.0)
+_NOWHERE = {
+    "no such record": "missing-target",
+    "unknown entity type": "unknown-type",
+}  # else it is of another entity
+_CERTAIN, _EVEN, _UNJUDGED = Judgement(1.0), Judgement(0.5), Judgement()
 
 
 @dataclass(frozen=True)
@@ -107,54 +110,40 @@ def mapping_findings(
         When there is no table of mappings to be read.
     """
     schema.require("mappings.id", *NEEDS)
-    against, not_known = dict[str, str](), []
-    places = told_places(connection, schema, runs, exports)
-    for entity in ENTITIES:
-        there = schema.has(CONCEPT_OF[entity])
-        query = contradicted(connection, schema, entity, runs, exports, places) if there else None
-        if query is not None:
-            against |= {row.mapping: row.evidence for row in connection.execute(query)}
-            continue
-        not_known.append(
-            f"Nothing here says which {entity.lower()} a Wild Apricot id was imported as: no audit rows of creations,"
-            " no report that lists records. Give the importer's full report with --import-report."
-        )
+    against, places, not_known = _contradictions(connection, schema, runs, exports)
     unseen = tuple(f"{entity}/" for entity in ENTITIES if not schema.has(CONCEPT_OF[entity]))
-    orphaned = rows_of_check(connection, schema, "mappings-orphaned")
-    reasons = zip(orphaned["key"].tolist(), orphaned["why"].tolist(), strict=True)
-    nowhere: dict[str, str] = {key: why for key, why in reasons if not key.startswith(unseen)}
-    twice: set[str] = set(rows_of_check(connection, schema, "mappings-duplicate")["key"].tolist())
-    shared = {row.key for row in connection.execute(shared_targets(schema))}
+    orphaned = fetch_check(connection, schema, "mappings-orphaned")
+    nowhere = {row.key: row.why for row in orphaned if not row.key.startswith(unseen)}
+    twice = {row.key for row in fetch_check(connection, schema, "mappings-duplicate")}
+    shared = {row["key"] for row in shared_targets(connection, schema)}
     again = {f"{one.entity}/{one.wa_id}": one for one in imported_twice(connection, schema, runs)}
-    rows = mapping_rows(connection, schema, ids=against, keys={*nowhere, *twice, *shared, *again})
-    known = {}
-    for entity in ENTITIES:
-        pairs = {(row.wa_id, row.target) for row in rows if row.entity == entity}
-        known[entity] = known_of(connection, schema, entity, pairs, runs, exports, places)
-    problems: list[dict[str, Any]] = []
+    concerned = {*nowhere, *twice, *shared, *again, *(f"{entity}/{wa_id}" for entity, wa_id in against)}
+    rows = mapping_rows(connection, schema, wa_ids={key.partition("/")[2] for key in concerned})
+    rows = [row for row in rows if row.key in concerned]
+    known = known_of(connection, schema, rows, runs, exports, places)
+    problems = []
     for row in rows:
-        of_it = known.get(row.entity, Known())
-        should_be, because = of_it.right_record(row.wa_id, row.target)
-        judged = of_it.judged(row.wa_id, row.target, should_be)
-        if row.id in against and row.entity in known:
-            problems.append(_problem(_WRONG[row.entity], row, against[row.id], judged, should_be, because))
-        if row.key in nowhere and row.target not in of_it.records:
-            why = nowhere[row.key]
-            other = "wrong-type" if why.startswith(OF_ANOTHER) else "unknown-type"
-            kind = "missing-target" if why == NO_RECORD else other
-            problems.append(_problem(kind, row, why, _CERTAIN, *of_it.right_record(row.wa_id, "")))
-        if row.key in again and row.id not in against:
+        should_be, because = known.right_record(row)
+        judged = known.judged(row, should_be)
+        evidence = against.get((row.entity, row.wa_id), {}).get(row.id)
+        if evidence is not None:
+            problems.append(_problem(_WRONG[row.entity], row, evidence, judged, should_be, because))
+        if row.key in nowhere and (row.entity, row.target) not in known.records:
+            kind = _NOWHERE.get(nowhere[row.key], "wrong-type")
+            right = known.right_record(row, "") if row.entity in ENTITIES else ()
+            problems.append(_problem(kind, row, nowhere[row.key], _CERTAIN, *right))
+        if row.key in again and evidence is None:
             one = again[row.key]
-            evidence = f"two records for this id: {one.first}, and later {one.record} ({one.words})"
+            words = f"two records for this id: {one.first}, and later {one.record} ({one.words})"
             other = one.record if row.target == one.first else one.first
-            problems.append(_problem("two-records", row, evidence, other_record=other))
+            problems.append(_problem("two-records", row, words, other_record=other))
         if row.key in shared:
-            evidence = "another id leads to the same record"
-            if row.entity in known and judged.score is None:
-                evidence += "; nothing tells who this contact is"
-            elif should_be and should_be == row.target:
-                evidence += "; this is the one it was made for"
-            problems.append(_problem("shared-target", row, evidence, judged, should_be, because))
+            words = "another id leads to the same record"
+            if judged.score is None:
+                words += "; nothing tells who this contact is"
+            elif should_be == row.target:
+                words += "; this is the one it was made for"
+            problems.append(_problem("shared-target", row, words, judged, should_be, because))
     for key in sorted(twice):
         problems += _duplicates(schema, [row for row in rows if row.key == key], known)
     _mark_cycles(problems, twice)
@@ -167,24 +156,49 @@ def mapping_findings(
     bare, _ = without_mapping(connection, schema, runs)
     for lost in bare:
         if lost.importer != "csv":
-            row = MappingRow("", schema.table_of(lost.entity), lost.entity, lost.wa_id, "")
+            row = MappingRow("", "", lost.entity, lost.wa_id, "")
             problems.append(_problem("no-mapping", row, lost.words, should_be=lost.record))
-    by_csv = Counter(lost.entity for lost in bare if lost.importer == "csv")
     registrations = pd.DataFrame(through, columns=list(Misplaced._fields))
     registrations = registrations.assign(moves=[one.moves for one in through])
-    return MappingFindings(_frame(problems, known, through), registrations, tuple(not_known), dict(by_csv))
+    return MappingFindings(
+        _frame(problems, known, through),
+        registrations,
+        tuple(not_known),
+        dict(Counter(lost.entity for lost in bare if lost.importer == "csv")),
+    )
+
+
+def _contradictions(
+    connection: Connection, schema: Schema, runs: Sequence[Run], exports: Sequence[ReportRecord]
+) -> tuple[dict[Key, dict[str, str]], dict[str, Place], list[str]]:
+    """Return what speaks against mappings, by key and own id; where registrations belong; what could not be found out."""
+    against: dict[Key, dict[str, str]] = defaultdict(dict)
+    places: dict[str, Place] = {}
+    not_known = []
+    for entity in ENTITIES:  # registrations last: the mappings of members and events say where they belong
+        if entity == REGISTRATION:
+            places = told_places(connection, schema, runs, exports, against)
+        there = schema.has(CONCEPT_OF[entity])
+        rows = contradicted(connection, schema, entity, runs, exports, places) if there else None
+        if rows is None:
+            not_known.append(
+                f"Nothing here says which {entity.lower()} a Wild Apricot id was imported as: no audit rows of creations,"
+                " no report that lists records. Give the importer's full report with --import-report."
+            )
+        for row in rows or ():
+            against[entity, row.wa_id][row.mapping] = row.evidence
+    return against, places, not_known
 
 
 def _problem(
     problem: str,
     row: MappingRow,
     evidence: str,
-    judged: Judgement = Judgement(),  # noqa: B008
+    judged: Judgement = _UNJUDGED,
     should_be: str = "",
     because: str = "",
     other_record: str = "",
 ) -> dict[str, Any]:
-    score = judged.score
     moves = should_be != row.target or problem == "duplicate"
     return {
         "problem": problem,
@@ -192,8 +206,8 @@ def _problem(
         "wa_id": row.wa_id,
         "mapping": row.id,
         "target": row.target,
-        "score": score,
-        "sure": bool(should_be and moves and score and score >= SURE),
+        "score": judged.score,
+        "sure": bool(should_be and moves and judged.score and judged.score >= SURE),
         "evidence": evidence,
         "agrees": judged.agrees,
         "differs": judged.differs,
@@ -206,33 +220,23 @@ def _problem(
     }
 
 
-def _duplicates(
-    schema: Schema, rows: Sequence[MappingRow], known: Mapping[str, Known]
-) -> Iterable[dict[str, Any]]:
+def _duplicates(schema: Schema, rows: Sequence[MappingRow], known: Known) -> list[dict[str, Any]]:
     """Tell which of several mappings of one id is to be kept, where that can be told."""
-    of_it = known.get(rows[0].entity)
-    targets = {row.target for row in rows}
-    right = (
-        of_it.right_record(rows[0].wa_id, rows[0].target)[0] if of_it and len(targets) > 1 else rows[0].target
-    )
-    if of_it is None or not right:
-        what = (
-            "mapped more than once"
-            if of_it is None
-            else "mapped to different records, and nothing tells which is right"
-        )
-        score = _CERTAIN if of_it is None else Judgement(0.5)
-        return [_problem("duplicate", row, f"the same id is {what}", score) for row in rows]
+    alike = len({row.target for row in rows}) == 1
+    right = rows[0].target if alike else known.right_record(rows[0])[0]
+    if not right or rows[0].entity not in ENTITIES:
+        evidence = "the same id is mapped more than once, and nothing tells which is right"
+        return [_problem("duplicate", row, evidence, _EVEN) for row in rows]
     kept = mapping_to_keep(schema, rows, right)
     problems = []
     for row in rows:
+        evidence = "mapped more than once; this mapping is one too many"
+        judged, because = _CERTAIN, f"mapping {kept.id} is kept"
         if row is kept:
-            judged = of_it.judged(row.wa_id, row.target, right)
-            judged = Judgement(None if row.target == right else 1.0, judged.agrees, judged.differs)
-            evidence, because = "mapped more than once; this mapping is the one to keep", ""
-        else:
-            judged, because = _CERTAIN, f"mapping {kept.id} is kept"
-            evidence = "mapped more than once; this mapping is one too many"
+            evidence = "mapped more than once; this mapping is the one to keep"
+            judged = known.judged(row, right)
+            judged = judged._replace(score=None if row.target == right else 1.0)
+            because = ""
         problems.append(_problem("duplicate", row, evidence, judged, right, because))
     return problems
 
@@ -291,45 +295,46 @@ def find_cycles(leads_to: Mapping[str, str], belongs_to: Mapping[str, str]) -> d
 
 
 def _mark_cycles(problems: Sequence[dict[str, Any]], twice: set[str]) -> None:
-    once = {
-        key: one
-        for one in problems
-        if one["problem"] in _WRONG.values() and (key := f"{one['entity']}/{one['wa_id']}") not in twice
-    }
+    wrong = {f"{one['entity']}/{one['wa_id']}": one for one in problems if one["problem"] in _WRONG.values()}
+    once = {key: one for key, one in wrong.items() if key not in twice}
     leads_to = {key: one["target"] for key, one in once.items()}
-    positions = find_cycles(
-        leads_to, {key: one["should_be"] for key, one in once.items() if one["should_be"]}
-    )
-    for key, place in positions.items():
+    belongs_to = {key: one["should_be"] for key, one in once.items() if one["should_be"]}
+    for key, place in find_cycles(leads_to, belongs_to).items():
         once[key].update(cycle=place.cycle, cycle_size=place.size, position=place.position)
 
 
-def _frame(
-    problems: list[dict[str, Any]], known: Mapping[str, Known], through: Iterable[Misplaced]
-) -> pd.DataFrame:
+def _frame(problems: Sequence[dict[str, Any]], known: Known, through: Sequence[Misplaced]) -> pd.DataFrame:
     """Lay problems out as a table, worst first; the mappings of a cycle side by side, in its own order."""
     counts = Counter(one.through for one in through if one.moves)
-    worst: dict[str, float] = {}
+    worst: dict[str, float] = defaultdict(float)
     for one in problems:
-        of_it = known.get(one["entity"], Known())
-        contact, record = of_it.contacts.get(one["wa_id"], {}), of_it.records.get(one["target"], {})
+        contact = known.contacts.get((one["entity"], one["wa_id"]), {})
+        record = known.records.get((one["entity"], one["target"]), {})
         titles = dict.fromkeys((contact.get("title"), record.get("title")))
+        one["group"] = one["cycle"] or f"{one['entity']}/{one['wa_id']}"
         one |= {
             "contact": name_of(contact),
             "person": name_of(record),
             "title": " / ".join(filter(None, titles)),
             "registrations": counts[f"{one['entity']}/{one['wa_id']}"],
         }
-        worst[one["cycle"]] = max(worst.get(one["cycle"], 0.0), one["score"] or 0.0)
+        worst[one["cycle"]] = max(worst[one["cycle"]], one["score"] or 0.0)
 
     def weight(one: dict[str, Any]) -> tuple[Any, ...]:
         score = worst[one["cycle"]] if one["cycle"] else one["score"] or 0.0
-        group = one["cycle"] or f"{one['entity']}/{one['wa_id']}"
         # Among what is sure, the gravest problem comes first; below that, what is surest.
         sure, order = score >= SURE, list(PROBLEMS).index(one["problem"])
-        return (not sure, order if sure else 0, -score, order, group, one["position"] or 0, one["mapping"])
+        return (
+            not sure,
+            order if sure else 0,
+            -score,
+            order,
+            one["group"],
+            one["position"] or 0,
+            one["mapping"],
+        )
 
-    ordered: list[dict[str, Any]] = sorted(problems, key=weight)
+    ordered = sorted(problems, key=weight)
     frame = pd.DataFrame(ordered, columns=list(COLUMNS))
     return frame.astype({"score": "float64", "cycle_size": "Int64", "position": "Int64", "sure": "bool"})
 

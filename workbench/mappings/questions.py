@@ -20,10 +20,10 @@ from workbench.mappings.problems import (
     mapping_findings,
     sure_corrections,
 )
-from workbench.mappings.queries import mapped
+from workbench.mappings.queries import ids_like, mapping_rows
 from workbench.mappings.rebuild import plan_rebuild
 from workbench.murmurant.listings import write_csv
-from workbench.murmurant.spellings import EVENT, MEMBER, REGISTRATION
+from workbench.murmurant.spellings import MEMBER
 from workbench.plans.plan import Plan
 from workbench.session import Session
 from workbench.snapshots.compare import state_before
@@ -68,29 +68,23 @@ class Mappings:
         found = self.findings(exports)
         problems = found.problems
         if wa_id is not None:
-            if not (problems["wa_id"] == wa_id).any():
-                self._refuse_unmapped(wa_id)
+            self._refuse_unmapped(wa_id)
             problems = problems[problems["wa_id"] == wa_id]
         if problem:
             problems = problems[problems["problem"].isin(problem)]
-        problems = problems.reset_index(drop=True)
-        keys = set(problems["entity"] + "/" + problems["wa_id"])
+        keys = problems["entity"] + "/" + problems["wa_id"]
         through = found.registrations[found.registrations["through"].isin(keys)].reset_index(drop=True)
-        cycles = [cycle for cycle in cycles_of(found.problems) if keys.intersection(cycle)]
+        cycles = [cycle for cycle in cycles_of(found.problems) if {*keys}.intersection(cycle)]
         corrections = sure_corrections(problems)
         written = csv if csv is not None and len(corrections) else None
         if written is not None:
             write_csv(written, list(corrections.columns), corrections.to_dict("records"))
+        headline = f"{many(len(problems), 'problem')}; {many(len(corrections), 'correction')} sure."
         unwritten = f"\n{csv} was not written: no correction is sure." if csv and not written else ""
-        count = (
-            f"{many(len(problems), 'problem')}; {many(len(corrections), 'correction')} sure."
-            if len(problems)
-            else ""
-        )
         return Answer(
-            f"{count}{unwritten}",
+            f"{headline if len(problems) else ''}{unwritten}",
             {
-                "summary": summary(found, problems, cycles),
+                "summary": summary(found, problems),
                 "drawn": lambda: _drawn("cycles", problems, self.wb.shows_people),
                 "problems": Table(
                     mapping_table(problems), "Problems, worst first", "no problem found", _FIRST, limit,
@@ -182,32 +176,25 @@ class Mappings:
     def _refuse_unmapped(self, wa_id: str) -> None:
         """Refuse a WA id that is not mapped at all: nothing found must not read as nothing wrong."""
         with self.wb.reading() as connection:
-            near = mapped(connection, self.wb.schema, wa_id)
-        if not (near["wa_id"] == wa_id).any():
-            raise unknown("mapping of WA id", wa_id, near["wa_id"])
+            if not mapping_rows(connection, self.wb.schema, wa_ids=[wa_id]):
+                raise unknown("mapping of WA id", wa_id, ids_like(connection, self.wb.schema, wa_id))
 
 
-def summary(
-    found: MappingFindings,
-    problems: pd.DataFrame | None = None,
-    cycles: Sequence[Sequence[str]] | None = None,
-) -> dict[str, str]:
+def summary(found: MappingFindings, problems: pd.DataFrame | None = None) -> dict[str, str]:
     """Count the problems by kind, draw the cycles in words, and say what could not be found out."""
     problems = found.problems if problems is None else problems
-    cycles = cycles_of(problems) if cycles is None else cycles
     counts = problems["problem"].value_counts()
     facts = {name: f"{counts[name]:,}: {words}" for name, words in PROBLEMS.items() if name in counts}
-    if cycles:
+    keys = {*(problems["entity"] + "/" + problems["wa_id"])}
+    if cycles := [cycle for cycle in cycles_of(found.problems) if keys.intersection(cycle)]:
         drawn = "; ".join(" -> ".join((*cycle, cycle[0])) for cycle in cycles[:_MOST])
         more = f"; and {len(cycles) - _MOST:,} more" if len(cycles) > _MOST else ""
         facts["swaps and cycles, each id leading to the record of the next"] = f"{drawn}{more}"
-    if found.without_mapping:
-        made = sorted(found.without_mapping.items())
-        names = ", ".join(f"{count:,} {entity.lower()}s" for entity, count in made)
+    if made := sorted(found.without_mapping.items()):
         facts["made by a CSV import, which leaves no mapping"] = (
-            f"{names}. That is no fault; but the next API sync finds members by their e-mail alone, and makes these events,"
-            " with all of their registrations, once more. Where the export has Wild Apricot's own ids,"
-            " `workbench plan mapping --rebuild --csv-records` maps them first."
+            f"{', '.join(many(count, entity.lower()) for entity, count in made)}. That is no fault; but the next API sync"
+            " finds members by their e-mail alone, and makes these events, with all of their registrations, once more."
+            " Where the export has Wild Apricot's own ids, `workbench plan mapping --rebuild --csv-records` maps them first."
         )
     facts |= {f"not known ({number})": reason for number, reason in enumerate(found.not_known, 1)}
     return facts or {"mappings": "no problem found"}
@@ -230,74 +217,17 @@ def mapping_table(problems: pd.DataFrame) -> pd.DataFrame:
         ``problem``, ``mapping_key``, ``how_surely``, ``why``, ``contact``, ``person``, ``title``,
         ``leads_to_id`` and ``should_be_id``.
     """
-    rows = problems.to_dict("records")
-    return pd.DataFrame(
-        {
-            "problem": problems["problem"],
-            "mapping_key": problems["entity"] + "/" + problems["wa_id"],
-            "how_surely": [_surely(row["score"]) for row in rows],
-            "why": [_why(row) for row in rows],
-            "contact": problems["contact"],
-            "person": problems["person"],
-            "title": problems["title"],
-            "leads_to_id": problems["target"],
-            "should_be_id": problems["should_be"],
-        }
-    )
+    table = problems.assign(
+        mapping_key=problems["entity"] + "/" + problems["wa_id"],
+        how_surely=problems["score"].map(_surely, na_action=None),
+        why=[_why(row) for row in problems.to_dict("records")],
+    ).rename(columns={"target": "leads_to_id", "should_be": "should_be_id"})
+    names = ["problem", *_FIRST[1:], "contact", "person", "title", "leads_to_id", "should_be_id"]
+    return table[names].reset_index(drop=True)
 
 
-def _steps(
-    problems: pd.DataFrame, corrections: pd.DataFrame, written: Path | None, *, moves: bool
-) -> list[Step]:
-    """Say what to do next: the sure corrections, else the first one by itself; and what is lost or doubled."""
-    move, counts, steps = " --move-records" if moves else "", problems["problem"].value_counts(), []
-    if len(corrections):
-        if written is None:
-            steps.append(
-                Step(
-                    "Write the sure ones as a table, and leave out what you know better",
-                    "mappings --csv corrections.csv",
-                )
-            )
-        steps.append(
-            Step(
-                "Plan them as one; nothing is written yet",
-                f"plan mapping --from {written or 'corrections.csv'}{move}",
-            )
-        )
-    single = problems[
-        ~problems["sure"].astype(bool) & ~problems["problem"].isin(["no-mapping", "two-records"])
-    ]
-    if len(single):
-        first = single.iloc[0]
-        whole, right = " --whole-cycle" if first["cycle"] else "", first["should_be"] or "NEW_ID"
-        words = (
-            f"{len(single):,} are not sure: find out who each one is; then, with the id of the right record"
-        )
-        steps.append(Step(words, f"plan mapping {first['entity']} {first['wa_id']} {right}{whole}{move}"))
-    if "shared-target" in counts:
-        words = "Two ids on one record are mostly one contact who was twice in Wild Apricot; never delete the member for it"
-        steps.append(Step(words, "duplicates"))
-    if "no-mapping" in counts:
-        words = f"{many(counts['no-mapping'], 'mapping')} {'is' if counts['no-mapping'] == 1 else 'are'} gone; put back"
-        steps.append(Step(words, "plan mapping --rebuild"))
-    doubled = set(problems.loc[problems["problem"] == "two-records", "entity"])
-    for entity in (EVENT, MEMBER, REGISTRATION):
-        if entity in doubled and (entity != REGISTRATION or EVENT not in doubled):
-            words = f"{entity}s of which an import made, or took, another record: look at both"
-            check = (
-                "check records-imported-twice"
-                if entity == MEMBER
-                else f"duplicates --entity {entity.lower()}"
-            )
-            steps.append(Step(words, check))
-    return [*steps, Step("The same, drawn", "report mappings")] if steps else []
-
-
-def _surely(score: Any) -> str:
-    if score is None or score != score:
-        return "not known"
-    return "a fact" if score >= 1 else f"{score:.1%}"
+def _surely(score: float) -> str:
+    return f"{score:.1%}" if score < 1 else "a fact" if score >= 1 else "not known"
 
 
 def _why(row: dict[Any, Any]) -> str:
@@ -309,3 +239,34 @@ def _why(row: dict[Any, Any]) -> str:
         f"{many(came, 'registration')} came through it" if came else "",
     )
     return "; ".join(filter(None, parts))
+
+
+def _steps(
+    problems: pd.DataFrame, corrections: pd.DataFrame, written: Path | None, *, moves: bool
+) -> list[Step]:
+    """Say what to do next: the sure corrections, else the first one by itself; and what is lost or doubled."""
+    move, counts, steps = " --move-records" if moves else "", problems["problem"].value_counts(), []
+    if len(corrections):
+        if written is None:
+            words = "Write the sure ones as a table, and leave out what you know better"
+            steps.append(Step(words, "mappings --csv corrections.csv"))
+        command = f"plan mapping --from {written or 'corrections.csv'}{move}"
+        steps.append(Step("Plan them as one; nothing is written yet", command))
+    unsure = problems[~problems["sure"] & ~problems["problem"].isin(["no-mapping", "two-records"])]
+    for first in unsure.head(1).to_dict("records"):
+        words = (
+            f"{len(unsure):,} are not sure: find out who each one is; then, with the id of the right record"
+        )
+        whole, right = " --whole-cycle" if first["cycle"] else "", first["should_be"] or "NEW_ID"
+        steps.append(Step(words, f"plan mapping {first['entity']} {first['wa_id']} {right}{whole}{move}"))
+    if "shared-target" in counts:
+        words = "Two ids on one record are mostly one contact who was twice in Wild Apricot; never delete the member for it"
+        steps.append(Step(words, "duplicates"))
+    if "no-mapping" in counts:
+        words = f"{many(counts['no-mapping'], 'mapping')} {'is' if counts['no-mapping'] == 1 else 'are'} gone; put back"
+        steps.append(Step(words, "plan mapping --rebuild"))
+    for entity in problems.loc[problems["problem"] == "two-records", "entity"].unique():
+        words = f"{entity}s of which an import made, or took, another record: look at both"
+        duplicates = f"duplicates --entity {entity.lower()}"
+        steps.append(Step(words, "check records-imported-twice" if entity == MEMBER else duplicates))
+    return [*steps, Step("The same, drawn", "report mappings")] if steps else []

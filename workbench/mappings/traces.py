@@ -9,22 +9,43 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from sqlalchemy import Connection, Select, Subquery, case, func, literal, null, or_, select, union_all
+from sqlalchemy import Connection, null, select
 
 from workbench.database.connection import asked_once
-from workbench.mappings.queries import KINDS, Key, mapping_rows
+from workbench.mappings.queries import Key, fetch, mapping_rows, standing_corrections
 from workbench.murmurant.importers import Run, Trace
 from workbench.murmurant.reports import ReportRecord
-from workbench.murmurant.schema import Schema, as_text, entity_of, is_one_of, same_id, values_table
-from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES, ENTITY_TYPES, MEMBER, REGISTRATION
-
-LOGGED = ("audit.metadata", "audit.resource_type", "audit.resource_id", "audit.action")
-"""What the audit log must have to say which record an import wrote."""
+from workbench.murmurant.schema import Schema, as_text, is_one_of
+from workbench.murmurant.spellings import CONCEPT_OF, REGISTRATION
 
 AUDIT, RAW, REPORT = "audit row", "raw data", "report"
-BY_AUDIT, BY_REPORT = "its audit row created another record", "its report created another record"
+
+LOGGED = f"""
+SELECT resource_type AS entity, metadata ->> 'waId' AS wa_id, resource_id::text AS record,
+       CASE action WHEN 'CREATE' THEN 'created' ELSE 'updated' END AS action, '{AUDIT}' AS trace,
+       coalesce(run_id, '') AS run, created_at AS at
+FROM audit
+WHERE action IN ('CREATE', 'UPDATE') AND resource_type IN ('Member', 'Event', 'Registration')
+  AND resource_id IS NOT NULL AND metadata ->> 'waId' IS NOT NULL
+  AND coalesce(metadata ->> 'source', '') NOT LIKE 'workbench%%'
+"""
+"""What the audit log says of ids and records."""
+
+_CLAIMED = f"""
+SELECT * FROM (
+  {LOGGED}
+  UNION ALL
+  SELECT 'Member', wa_raw ->> 'waContactId', id::text, 'created', '{RAW}', '', created_at
+  FROM members WHERE wa_raw ->> 'waContactId' IS NOT NULL
+) AS claimed
+WHERE run <> ALL (%(rolled_back)s::text[])
+"""
+_BARE = """
+SELECT '{entity}', id::text, coalesce(run_id, '') FROM {relation} AS record
+WHERE NOT EXISTS (SELECT FROM mappings WHERE entity_type = '{entity}' AND target = record.id)
+"""
 
 
 def reported(runs: Sequence[Run], *, pairs: bool = False) -> Iterator[tuple[Run, ReportRecord]]:
@@ -45,30 +66,6 @@ def latest_told(
     return {one.wa_id: one for one in records if one.entity == entity and one.wa_id is not None}
 
 
-def created_for(schema: Schema, entity: str, runs: Sequence[Run]) -> Subquery | None:
-    """Return which record was created for which WA id: ``wa_id``, ``record_id``, ``witness``, as text."""
-    parts: list[Select[Any]] = []
-    if schema.has(*LOGGED):
-        audit = schema.audit
-        parts.append(
-            select(
-                audit.c.metadata["waId"].astext.label("wa_id"),
-                as_text(audit.c.resource_id).label("record_id"),
-                literal(BY_AUDIT).label("witness"),
-            ).where(audit.c.action == "CREATE", audit.c.resource_type.in_(ENTITY_TYPES[entity]))
-        )
-    pairs = {
-        (one.wa_id, one.record_id)
-        for _, one in reported(runs)
-        if one.entity == entity and one.action == "created" and one.wa_id and one.record_id
-    }
-    if pairs:
-        wa_ids, records = zip(*sorted(pairs), strict=True)
-        made = values_table(f"made_{entity.lower()}", wa_id=wa_ids, record_id=records)
-        parts.append(select(made.c.wa_id, made.c.record_id, literal(BY_REPORT).label("witness")))
-    return union_all(*parts).subquery(f"created_{CONCEPT_OF[entity]}") if parts else None
-
-
 class Claim(NamedTuple):
     """A trace that says which record an id became.
 
@@ -78,7 +75,7 @@ class Claim(NamedTuple):
         The id, and the record.
     action : {"created", "updated", "existing", "paired"}
         What the import did with it; ``paired`` where an id map does not say.
-    trace, importer, run : str
+    trace, run, importer : str
         Where it stands, and whose word it is; raw data name no run.
     at : datetime or None
         When that was.
@@ -89,9 +86,9 @@ class Claim(NamedTuple):
     record: str
     action: str
     trace: str
-    importer: str
     run: str
     at: datetime | None
+    importer: str
 
     @property
     def key(self) -> Key:
@@ -118,6 +115,11 @@ class Claim(NamedTuple):
         return self.action == "created" or self.importer == "csv"
 
     @property
+    def born(self) -> bool:
+        """Whether an import says that it made the record for this id."""
+        return self.action == "created" and self.trace != RAW
+
+    @property
     def words(self) -> str:
         """What says so, in words."""
         return f"{self.trace}{f' of {self.run}' if self.run else ''}: {self.action}"
@@ -135,69 +137,31 @@ def claims(
 
     A run that was rolled back says nothing: what it did was taken back.
     """
-    known = {run.run: run for run in runs}
-    everything = records is None and wa_ids is None
-    logged = [
-        Claim._make((*row, known[run].importer if run in known else "api", run, at))
-        for *row, run, at in _logged(connection, schema, records, wa_ids)
-        if run not in known or not known[run].rolled_back
+    importers = {run.run: run.importer for run in runs}
+    asked = {
+        name: sorted(some) for name, some in (("record", records), ("wa_id", wa_ids)) if some is not None
+    }
+    ways = " OR ".join(f"{name} = ANY (%({name})s::text[])" for name in asked) or "true"
+    rolled_back = [run.run for run in runs if run.rolled_back]
+    rows = fetch(connection, schema, f"{_CLAIMED} AND ({ways})", rolled_back=rolled_back, **asked)
+    return [
+        *(Claim._make((*row, importers.get(row.run, "api"))) for row in rows),
+        *(
+            claim
+            for claim in reported_claims(runs)
+            if not asked or claim.record in (records or ()) or claim.wa_id in (wa_ids or ())
+        ),
     ]
-    return logged + [
-        claim
-        for claim in reported_claims(runs)
-        if everything or claim.record in (records or ()) or claim.wa_id in (wa_ids or ())
-    ]
-
-
-def _logged(
-    connection: Connection, schema: Schema, records: Collection[str] | None, wa_ids: Collection[str] | None
-) -> Iterator[Any]:
-    """Yield what audit rows and raw data say: entity, id, record, action, trace, run, moment."""
-
-    def asked(record: Any, wa_id: Any) -> Any:
-        sought = ((record, records), (wa_id, wa_ids))
-        ways = [is_one_of(column, values) for column, values in sought if values is not None]
-        return or_(*ways) if ways else literal(True)
-
-    if schema.has(*LOGGED):
-        audit = schema.audit
-        wa_id, record = audit.c.metadata["waId"].astext, as_text(audit.c.resource_id)
-        yield from connection.execute(
-            select(
-                entity_of(audit.c.resource_type),
-                wa_id,
-                record,
-                case((audit.c.action == "CREATE", "created"), else_="updated"),
-                literal(AUDIT),
-                func.coalesce(schema.audit_run, ""),
-                audit.c.created_at if schema.has("audit.created_at") else null(),
-            ).where(
-                audit.c.action.in_(["CREATE", "UPDATE"]),
-                audit.c.resource_type.in_(KINDS),
-                asked(record, wa_id),
-                wa_id.is_not(None),
-                func.coalesce(audit.c.metadata["source"].astext, "").not_like("workbench%"),
-            )
-        )
-    if schema.has("members.wa_raw"):
-        members = schema.members
-        wa_id, record = members.c.wa_raw["waContactId"].astext, as_text(members.c.id)
-        made = members.c.created_at if schema.has("members.created_at") else null()
-        yield from connection.execute(
-            select(literal(MEMBER), wa_id, record, literal("created"), literal(RAW), literal(""), made).where(
-                asked(record, wa_id), wa_id.is_not(None)
-            )
-        )
 
 
 def reported_claims(runs: Sequence[Run]) -> list[Claim]:
     """Return what the reports of runs that stand say, each pair of id and record once for each run."""
-    found: dict[tuple[Key, str, str], Claim] = {}
+    found: dict[tuple[str, ...], Claim] = {}
     for run, one in reported([run for run in runs if not run.rolled_back], pairs=True):
         if one.wa_id and one.record_id:
-            who = (REPORT, run.importer, run.run, run.started)
-            claim = Claim(one.entity, one.wa_id, one.record_id, one.action, *who)
-            found.setdefault((claim.key, claim.record, run.run), claim)
+            pair = one.entity, one.wa_id, one.record_id
+            claim = Claim(*pair, one.action, REPORT, run.run, run.started, run.importer)
+            found.setdefault((*pair, run.run), claim)
     return list(found.values())
 
 
@@ -232,23 +196,11 @@ def mapped_ids(connection: Connection, schema: Schema, keys: Collection[Key]) ->
 @asked_once
 def bare_records(connection: Connection, schema: Schema) -> dict[Key, str]:
     """Return the records that no mapping leads to, and none was led away from on purpose: to the run they name."""
-    mappings, bare = schema.mappings, dict[Key, str]()
-    for entity in ENTITIES:
-        if schema.has(CONCEPT_OF[entity]):
-            record = schema.entity(entity)
-            leads_here = (
-                select(mappings.c.id)
-                .where(
-                    mappings.c.entity_type.in_(ENTITY_TYPES[entity]), same_id(mappings.c.target, record.c.id)
-                )
-                .exists()
-            )
-            run = record.c.run_id if "run_id" in record.c else null()
-            rows = connection.execute(
-                select(as_text(record.c.id), run).select_from(record).where(~leads_here)
-            )
-            bare |= {(entity, key): run_id or "" for key, run_id in rows}
-    away = {(entity, old) for entity, _, old in led_away(connection, schema)} if bare else set()
+    query = " UNION ALL ".join(
+        _BARE.format(entity=entity, relation=relation) for entity, relation in CONCEPT_OF.items()
+    )
+    bare = {(entity, key): run for entity, key, run in fetch(connection, schema, query)}
+    away = {(one.entity, one.was) for one in standing_corrections(connection, schema)} if bare else ()
     return {place: run for place, run in bare.items() if place not in away}
 
 
@@ -281,20 +233,16 @@ def without_mapping(connection: Connection, schema: Schema, runs: Sequence[Run])
     elsewhere = {claim.place for claim in made if claim.key in led}
     found: dict[Key, Bare] = {}
     for claim in sorted(made, key=lambda one: (one.importer == "csv", one.trace != AUDIT, one[:3])):
-        if claim.place not in elsewhere:
-            lost = Bare(claim.entity, claim.record, claim.wa_id, claim.run, claim.importer, claim.words)
-            found.setdefault(claim.place, lost)
+        lost = Bare(claim.entity, claim.record, claim.wa_id, claim.run, claim.importer, claim.words)
+        found.setdefault(claim.place, lost)
     for (entity, record), run_id in bare.items():
         run = known.get(run_id)
         # An id that looks like a CSV import's may be another's: then mappings name it too.
-        if (
-            run
-            and (run.importer != "csv" or Trace.MAPPING in run.traces)
-            and (entity, record) not in elsewhere
-        ):
+        if run and (run.importer != "csv" or Trace.MAPPING in run.traces):
             lost = Bare(entity, record, "", run_id, run.importer, f"it names the run {run_id}")
             found.setdefault((entity, record), lost)
-    return sorted(found.values()), len(bare) - len(found) - len(elsewhere)
+    lost_ones = sorted(lost for place, lost in found.items() if place not in elsewhere)
+    return lost_ones, len(bare) - len(found.keys() | elsewhere)
 
 
 class Again(NamedTuple):
@@ -350,7 +298,7 @@ def imported_twice(connection: Connection, schema: Schema, runs: Sequence[Run]) 
                 owners[claim.place].add(claim.wa_id)
     for row in mapping_rows(connection, schema, records=led.values()):
         owners[row.entity, row.target].add(row.wa_id)
-    away = led_away(connection, schema)
+    away = {one[:3] for one in standing_corrections(connection, schema)}
     found = []
     for (entity, wa_id), of_id in sorted(claimed.items()):
         target = led.get((entity, wa_id), "")
@@ -362,29 +310,13 @@ def imported_twice(connection: Connection, schema: Schema, runs: Sequence[Run]) 
             key=lambda record: (str(moments[entity, record].at or "~"), record),
         ) or [""]
         for record in later:
-            of_it = [claim for claim in of_id if claim.record == record]
-            of_it.sort(key=lambda claim: (claim.action != "created", str(claim.at or "~")))
-            run = of_it[0].run if of_it else moments[entity, record].run
-            words = of_it[0].words if of_it else "the mapping leads to it"
+            best = min(
+                (claim for claim in of_id if claim.record == record),
+                key=lambda claim: (claim.action != "created", str(claim.at or "~")),
+                default=None,
+            )
+            run, words = (
+                (best.run, best.words) if best else (moments[entity, record].run, "the mapping leads to it")
+            )
             found.append(Again(entity, wa_id, record, first, run, target, words))
     return found
-
-
-@asked_once
-def led_away(connection: Connection, schema: Schema) -> set[tuple[str, str, str]]:
-    """Return entity, WA id and the record that the id was led away from on purpose (guide §4.2's audit entry).
-
-    Only what holds today: of a correction that was taken back the entry is still there.
-    """
-    if not schema.has("audit.metadata"):
-        return set()
-    facts = schema.audit.c.metadata
-    entity = entity_of(func.coalesce(facts["entityType"].astext, ""))
-    columns = [facts[name].astext for name in ("waId", "oldMurmurantId", "newMurmurantId")]
-    query = select(entity, *columns).where(*(column.is_not(None) for column in columns))
-    # An entry made by hand, as the guide's own SQL makes it, names no entity.
-    told = [
-        (kind, *row) for given, *row in connection.execute(query) for kind in ([given] if given else ENTITIES)
-    ]
-    led = mapped_ids(connection, schema, {(kind, wa_id) for kind, wa_id, *_ in told})
-    return {(kind, wa_id, old) for kind, wa_id, old, new in told if led.get((kind, wa_id)) == new}
