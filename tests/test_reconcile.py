@@ -210,7 +210,8 @@ def test_each_planted_fault_is_found_and_nothing_else(at, club, tmp_path):
     assert answered(run, "--export", str(folder), *enough)["go"]
 
 
-def test_a_swap_is_two_wrong_people_and_corrected_as_one(at, club, tmp_path):
+def test_a_swap_is_two_wrong_people_and_corrected_as_one(at, clubs, tmp_path):
+    club = clubs.clone("application")
     export = Exported(club.url)
     folder, shape = export.save(tmp_path / "wa"), club.club
     one, other = (str(shape.wa_id("Member", each)) for each in (40, 90))
@@ -230,7 +231,8 @@ def test_a_swap_is_two_wrong_people_and_corrected_as_one(at, club, tmp_path):
     assert run(*people[0]["next"].split()[1:-2]).returncode == 0
 
 
-def test_a_time_zone_too_many_is_said_once(at, club, tmp_path):
+def test_a_time_zone_too_many_is_said_once(at, clubs, tmp_path):
+    club = clubs.clone("application")
     folder = Exported(club.url).save(tmp_path / "wa")
     run = at(club)
     club.execute(
@@ -257,8 +259,10 @@ def test_a_time_zone_too_many_is_said_once(at, club, tmp_path):
         assert len(told["shifts"]) == (not zone)
 
 
-def test_what_no_export_lists_is_not_compared(at, club, tmp_path):
-    folder, run = Exported(club.url).save(tmp_path / "wa"), at(club)
+def test_a_part_of_the_club_is_no_answer(at, clubs, tmp_path):
+    club = clubs.clone("guide")
+    export, run = Exported(club.url), at(club)
+    folder = export.save(tmp_path / "wa")
     told = answered(run, "--export", str(folder / "Event.csv"))
     assert not told["go"]
     assert told["counts"]["Member"]["export"] is None
@@ -267,12 +271,8 @@ def test_what_no_export_lists_is_not_compared(at, club, tmp_path):
     assert told["go"]
     assert any(each.startswith("events: ") for each in told["not_compared"])
     assert told["counts"]["Event"]["missing"] is None
-
-
-def test_a_part_of_the_club_is_no_answer(at, club, tmp_path):
-    export = Exported(club.url)
     del export["User"][100:]
-    folder, run = export.save(tmp_path / "wa"), at(club)
+    folder = export.save(tmp_path / "wa")
     told = answered(run, "--export", str(folder / "User.csv"))
     assert not told["go"]
     assert not told["missing"]
@@ -280,7 +280,8 @@ def test_a_part_of_the_club_is_no_answer(at, club, tmp_path):
     assert answered(run, "--export", str(folder / "User.csv"), "--extra-at-most", "60%")["go"]
 
 
-def test_which_side_is_newer_is_told_where_it_is_known(at, club, tmp_path):
+def test_which_side_is_newer_is_told_where_it_is_known(at, clubs, tmp_path):
+    club = clubs.clone("application")
     export, shape = Exported(club.url), club.club
     members = export["User"]
     for index, moment in ((20, "12/01/2030 10:00"), (30, "12/01/2020 10:00"), (40, "")):
@@ -294,7 +295,8 @@ def test_which_side_is_newer_is_told_where_it_is_known(at, club, tmp_path):
     }
 
 
-def test_what_the_api_answers_is_read(at, club, tmp_path):
+def test_what_the_api_answers_is_read(at, clubs, tmp_path):
+    club = clubs.clone("application")
     export = Exported(club.url)
     (tmp_path / "wa").mkdir()
     for kind, rows in export.items():
@@ -344,27 +346,27 @@ def iso(text):
     return f"{year}-{month}-{day}T{time}:00+00:00"
 
 
-@pytest.mark.parametrize(
-    ("name", "content"),
-    [
-        ("names.csv", "Nom,Prénom\nx,y\n"),
-        ("attendees.csv", "User ID,Email,Event ID,Event title,Start date\n1,a@x.org,2,Golf,01/02/2026\n"),
-        ("report.json", '{"runId": "x", "stats": {}}'),
-        ("empty.json", '{"Contacts": []}'),
-        ("cut.json", '{"Contacts": [{"Id": 1, "Ema'),
-        ("members.xlsx", "PK"),
-    ],
-)
-def test_what_is_no_export_is_refused_by_name(at, clubs, tmp_path, name, content):
+NO_EXPORTS = {
+    "names.csv": "Nom,Prénom\nx,y\n",
+    "attendees.csv": "User ID,Email,Event ID,Event title,Start date\n1,a@x.org,2,Golf,01/02/2026\n",
+    "report.json": '{"runId": "x", "stats": {}}',
+    "empty.json": '{"Contacts": []}',
+    "cut.json": '{"Contacts": [{"Id": 1, "Ema',
+    "members.xlsx": "PK",
+}
+
+
+def test_what_is_no_export_is_refused_by_name(at, clubs, tmp_path):
     (tmp_path / "wa").mkdir()
-    (tmp_path / "wa" / name).write_text(content, encoding="utf-8")
     run = at(clubs.clone("guide"))
-    for path in (tmp_path / "wa" / name, tmp_path / "wa"):
-        done = run("reconcile", "--export", str(path), "--json")
-        assert done.returncode == 2
-        assert name in done.stderr
-        assert not done.stdout
-    (tmp_path / "wa" / name).unlink()
+    for name, content in NO_EXPORTS.items():
+        (tmp_path / "wa" / name).write_text(content, encoding="utf-8")
+        for path in (tmp_path / "wa" / name, tmp_path / "wa"):
+            done = run("reconcile", "--export", str(path), "--json")
+            assert done.returncode == 2
+            assert name in done.stderr
+            assert not done.stdout
+        (tmp_path / "wa" / name).unlink()
     assert run("reconcile", "--export", str(tmp_path / "wa")).returncode == 2
     assert run("reconcile", "--export", str(tmp_path / "nowhere")).returncode == 2
 
@@ -383,6 +385,8 @@ def test_a_truncated_sync_left_people_out(recording, tmp_path, whole):
     whose = {row[0]: row[1] for row in folder["Registration"][1:]}
     lost = ids(told["missing"], "Registration")
     assert {each for each, member in whose.items() if member in missing} <= lost
+    if whole:
+        return
     done = cut.run("report", "reconcile", "-p", "exports", str(path), "--json")
     assert done.returncode == 1
     verdict = json.loads(Path(json.loads(done.stdout)["json"]).read_text())

@@ -16,6 +16,8 @@ ALL = (
     *("swapped-mappings", "cycle-of-three", "wrong-person", "registrations-on-wrong-event"),
     *("duplicate-mappings", "shared-target", "orphaned-mappings", "wrong-entity"),
 )
+CHECKS = ("members-wrong-person", "events-wrong-record", "registrations-wrong-event", "mappings-duplicate")
+
 Broken = Callable[..., tuple[Ground, dict[str, Truth]]]
 
 

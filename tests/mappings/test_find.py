@@ -1,4 +1,4 @@
-"""Every wrong mapping planted is found, and no right one is called wrong with certainty."""
+"""Every wrong mapping planted is found and corrected, and no right one is called wrong with certainty."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.conftest import database_at
-from tests.mappings.conftest import ALL
+from tests.mappings.conftest import ALL, CHECKS
 from tests.recorded import STATES, load
 from workbench.mappings.identity import SURE, judge
 from workbench.mappings.problems import find_cycles
@@ -25,64 +25,77 @@ def keys_of(frame):
 def test_a_healthy_club_has_no_problem(club):
     with club.open() as wb:
         found = wb.mappings.findings()
-    assert found.clean
-    assert not len(found.problems)
-    assert not len(found.registrations)
+        assert found.clean
+        assert not len(found.problems)
+        assert not len(found.registrations)
+        # Nor has one in which people changed everything about themselves.
+        club.execute(
+            """UPDATE "Member" SET "firstName" = 'Zoe', "lastName" = 'Quux', phone = '1', email = 'zoe' || id || '@example.net'
+               WHERE id IN (SELECT id FROM "Member" ORDER BY id LIMIT 20)"""
+        )
+        problems = wb.mappings.problems()
+    assert not problems["sure"].any()
+    assert not problems["problem"].str.startswith("wrong-").any()
 
 
-def test_everything_planted_is_found_with_the_right_record(broken):
+def entries(club):
+    with club.connect() as connection:
+        rows = connection.execute('SELECT metadata FROM "AuditLog"').fetchall()
+    return {row[0]["waId"]: row[0] for row in rows if row[0] and "newMurmurantId" in row[0]}
+
+
+def test_everything_planted_is_found_and_corrected_as_one(broken):
     club, truths = broken(*ALL)
+    before = club.state()
     with club.open() as wb:
         found = wb.mappings.findings()
-    frame = found.problems
-    wrong = frame[frame["problem"].isin(["wrong-person", "wrong-event"])]
-    right = {
-        **truths["swapped-mappings"].detail["right"],
-        **truths["cycle-of-three"].detail["right"],
-        **truths["wrong-person"].detail["right"],
-        **truths["registrations-on-wrong-event"].detail["mappings"],
-    }
-    assert keys_of(wrong) == set(right)
-    assert wrong["sure"].all()
-    assert {
-        f"{e}/{w}": s for e, w, s in zip(wrong["entity"], wrong["wa_id"], wrong["should_be"], strict=True)
-    } == right
-    assert (wrong["score"] < 1).all()
-    assert keys_of(frame[frame["problem"] == "missing-target"]) == truths["orphaned-mappings"].keys
-    assert keys_of(frame[frame["problem"] == "wrong-type"]) == truths["wrong-entity"].keys
-    assert keys_of(frame[frame["problem"] == "duplicate"]) == truths["duplicate-mappings"].keys
-    assert truths["shared-target"].keys <= keys_of(frame[frame["problem"] == "shared-target"])
-    # No right mapping is called wrong with certainty: all that is sure is planted.
-    assert keys_of(frame[frame["sure"]]) == set(right) | truths["duplicate-mappings"].keys
-    sizes = wrong.groupby("cycle").size().to_dict()
-    assert sorted(size for cycle, size in sizes.items() if cycle) == [2, 2, 3]
-    assert set(found.registrations["registration"]) == truths["registrations-on-wrong-event"].keys
-    assert found.registrations["moves"].all()
-
-
-def test_checks_and_investigation_name_the_same(broken):
-    club, _ = broken(*ALL)
-    with club.open() as wb:
-        frame = wb.mappings.problems()
-        checks = {
-            each.check: each
-            for each in wb.check(["members-wrong-person", "mappings-orphaned"], sample=999).findings
+        frame = found.problems
+        wrong = frame[frame["problem"].isin(["wrong-person", "wrong-event"])]
+        swapped = truths["swapped-mappings"].detail["right"]
+        right = {
+            **swapped,
+            **truths["cycle-of-three"].detail["right"],
+            **truths["wrong-person"].detail["right"],
+            **truths["registrations-on-wrong-event"].detail["mappings"],
         }
-    assert keys_of(frame[frame["problem"] == "wrong-person"]) == set(
-        checks["members-wrong-person"].rows["key"]
-    )
-    lost = frame["problem"].isin(["missing-target", "wrong-type"])
-    assert keys_of(frame[lost]) == set(checks["mappings-orphaned"].rows["key"])
+        assert dict(zip(wrong["entity"] + "/" + wrong["wa_id"], wrong["should_be"], strict=True)) == right
+        assert wrong["sure"].all()
+        assert (wrong["score"] < 1).all()
+        assert keys_of(frame[frame["problem"] == "missing-target"]) == truths["orphaned-mappings"].keys
+        assert keys_of(frame[frame["problem"] == "wrong-type"]) == truths["wrong-entity"].keys
+        assert keys_of(frame[frame["problem"] == "duplicate"]) == truths["duplicate-mappings"].keys
+        assert truths["shared-target"].keys <= keys_of(frame[frame["problem"] == "shared-target"])
+        # No right mapping is called wrong with certainty: all that is sure is planted.
+        assert keys_of(frame[frame["sure"]]) == set(right) | truths["duplicate-mappings"].keys
+        sizes = wrong.groupby("cycle").size().to_dict()
+        assert sorted(size for cycle, size in sizes.items() if cycle) == [2, 2, 3]
+        assert set(found.registrations["registration"]) == truths["registrations-on-wrong-event"].keys
+        assert found.registrations["moves"].all()
 
+        # The checks name the same.
+        checks = {one.check: one for one in wb.check([*CHECKS, "mappings-orphaned"], sample=999).findings}
+        assert {name for name, one in checks.items() if one.status == "pass"} == set()
+        people = keys_of(frame[frame["problem"] == "wrong-person"])
+        assert people == set(checks["members-wrong-person"].rows["key"])
+        lost = frame["problem"].isin(["missing-target", "wrong-type"])
+        assert keys_of(frame[lost]) == set(checks["mappings-orphaned"].rows["key"])
 
-def test_people_who_changed_everything_are_not_called_wrong(club):
-    club.execute(
-        """UPDATE "Member" SET "firstName" = 'Zoe', "lastName" = 'Quux', phone = '1', email = 'zoe' || id || '@example.net'
-           WHERE id IN (SELECT id FROM "Member" ORDER BY id LIMIT 20)"""
-    )
-    with club.open() as wb:
+        # Corrected, the checks fall silent and the audit log says why; undone, everything is as before.
+        table = wb.mappings.sure()
+        plan = wb.mappings.plan(table, move_records=True)
+        assert wb.mappings.plan(table, move_records=True).digest == plan.digest
+        club.carry_out(plan)
+        assert {one.check for one in wb.check(CHECKS).findings if one.status != "pass"} == set()
         assert not wb.mappings.problems()["sure"].any()
-        assert not wb.mappings.problems()["problem"].str.startswith("wrong-").any()
+        told = entries(club)
+        for key, record in swapped.items():
+            facts = told[key.split("/")[1]]
+            assert facts["newMurmurantId"] == record
+            assert facts["oldMurmurantId"] == next(other for other in swapped.values() if other != record)
+            assert facts["entityType"] == "Member"
+            assert facts["reason"]
+        club.undo(plan)
+    assert club.changed(before) == {}
 
 
 @pytest.mark.recordings

@@ -59,26 +59,28 @@ born AS (
 )"""
 _CONTRADICTED = f"""{_KNOWN},
 against AS (
-  SELECT mapping, evidence FROM led JOIN born USING (wa_id) JOIN thing ON thing.id::text = record
+  SELECT led.*, evidence FROM led JOIN born USING (wa_id) JOIN thing ON thing.id::text = record
   WHERE record <> target::text
   UNION
-  SELECT mapping, 'its raw data name another contact' FROM led JOIN thing ON thing.id = target
+  SELECT led.*, 'its raw data name another contact' FROM led JOIN thing ON thing.id = target
   WHERE contact <> wa_id AND NOT EXISTS (SELECT FROM led AS own WHERE own.wa_id = contact AND own.target = thing.id)
   UNION
-  SELECT mapping, 'its report names another'
+  SELECT led.*, 'its report names another'
   FROM led JOIN unnest(%(told)s::text[], %(names)s::text[], %(others)s::text[]) AS said(wa_id, name, other) USING (wa_id)
   JOIN thing ON thing.id = target
   WHERE lower(trim(said.name)) <> lower(trim(thing.name)) AND lower(trim(said.other)) <> lower(trim(thing.other))
   UNION
-  SELECT mapping, 'its report or export has another member or event, whose registration is there'
+  SELECT led.*, 'its report or export has another member or event, whose registration is there'
   FROM led JOIN {_PLACED} USING (wa_id) JOIN thing ON thing.id = target
   JOIN thing AS there ON there.member = said.member AND there.event = said.event
   WHERE (thing.member, thing.event) <> (said.member, said.event)
 )
 SELECT %(entity)s || '/' || wa_id AS key, mapping, wa_id, target::text AS target, {{shown}} evidence
-FROM (SELECT mapping, string_agg(DISTINCT evidence, ', ') AS evidence FROM against GROUP BY mapping) AS said
-JOIN led USING (mapping) JOIN thing ON thing.id = target
-WHERE NOT EXISTS (SELECT FROM born WHERE born.wa_id = led.wa_id AND born.record = target::text)
+FROM (
+  SELECT mapping, wa_id, target, string_agg(DISTINCT evidence, ', ') AS evidence FROM against GROUP BY 1, 2, 3
+) AS accused
+JOIN thing ON thing.id = target
+WHERE NOT EXISTS (SELECT FROM born WHERE born.wa_id = accused.wa_id AND born.record = target::text)
 ORDER BY 1, 2
 """
 _SILENT = f"""{_KNOWN}

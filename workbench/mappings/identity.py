@@ -10,20 +10,19 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from difflib import SequenceMatcher
 from typing import Any, Literal, NamedTuple
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, select
 
 from workbench.mappings.contradictions import BY_AUDIT, BY_REPORT, Place, at_places
-from workbench.mappings.queries import Key, MappingRow
+from workbench.mappings.queries import Key, MappingRow, fetch
 from workbench.mappings.traces import AUDIT, RAW, REPORT, claims, latest_told
 from workbench.murmurant.importers import Run
 from workbench.murmurant.reports import ReportRecord
-from workbench.murmurant.schema import Schema, as_text, is_one_of, named
+from workbench.murmurant.schema import Schema, is_one_of
 from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES, EVENT, MEMBER, REGISTRATION
 from workbench.normalise import normalise
 
@@ -264,30 +263,27 @@ def known_of(
     return known
 
 
-def _record_facts(connection: Connection, schema: Schema, places: Iterable[Key]) -> dict[Key, Facts]:
+def _record_facts(connection: Connection, schema: Schema, places: Collection[Key]) -> dict[Key, Facts]:
     """Return what is known of the records that exist."""
-    wanted: dict[str, set[str]] = defaultdict(set)
-    for entity, record in places:
-        wanted[entity].add(record)
-    facts: dict[Key, Facts] = {}
-    for entity, ids in wanted.items():
-        source = schema.entity(entity)
-        columns = {name: column for name, (column, _) in _SPELLED[entity].items()}
-        query = select(as_text(source.c.id).label("id"), *named(source, *columns.values()))
-        rows = connection.execute(query.where(is_one_of(source.c.id, ids))).mappings()
-        facts |= {(entity, row["id"]): _facts(row, columns) for row in rows}
-    return facts
+    found: dict[Key, Facts] = {}
+    for entity, spelled in _SPELLED.items():
+        cells = ", ".join(f'{column}::text AS "{name}"' for name, (column, _) in spelled.items())
+        query = (
+            f"SELECT id::text AS id, {cells} FROM {CONCEPT_OF[entity]} WHERE id::text = ANY (%(ids)s::text[])"
+        )
+        ids = [record for kind, record in places if kind == entity]
+        rows = fetch(connection, schema, query, ids=ids) if ids else ()
+        found |= {
+            (entity, row.id): _facts(row._mapping, dict(zip(spelled, spelled, strict=True))) for row in rows
+        }
+    return found
 
 
 def _facts(values: Mapping[Any, Any], names: Mapping[str, str]) -> Facts:
     """Take facts from a row or a report; moments are cut to what is compared."""
-
-    def text(name: str, value: Any) -> str:
-        words = value.isoformat(" ") if isinstance(value, datetime) else str(value or "").strip()
-        return words[: _LENGTHS[name]].replace("T", " ") if name in _LENGTHS else words
-
-    told = {name: text(name, values.get(spelled)) for name, spelled in names.items()}
-    return {name: value for name, value in told.items() if value}
+    told = {name: str(values.get(spelled) or "").strip() for name, spelled in names.items()}
+    cut = {name: told[name][:length].replace("T", " ") for name, length in _LENGTHS.items() if name in told}
+    return {name: value for name, value in (told | cut).items() if value}
 
 
 def _raw_facts(connection: Connection, schema: Schema, members: Iterable[str]) -> dict[Key, Facts]:
@@ -306,17 +302,20 @@ def _raw_facts(connection: Connection, schema: Schema, members: Iterable[str]) -
     return found
 
 
+_HAVING = """
+SELECT id::text AS id, lower(email) AS email, concat_ws(' ', first_name, last_name) AS name
+FROM members WHERE lower(email) = ANY (%(emails)s::text[])
+"""
+
+
 def _matches(connection: Connection, schema: Schema, contacts: Mapping[Key, Facts]) -> dict[Key, str]:
     """Return the one member with the e-mail and the name of each contact."""
     wanted = {key: facts["email"].casefold() for key, facts in contacts.items() if facts.get("email")}
     if not wanted or not schema.has("members.email", "members.first_name", "members.last_name"):
         return {}
-    members = schema.members
     having: dict[str, list[tuple[str, str]]] = defaultdict(list)
-    columns = (as_text(members.c.id), members.c.email, members.c.first_name, members.c.last_name)
-    query = select(*columns).where(is_one_of(func.lower(members.c.email), wanted.values()))
-    for key, email, first, last in connection.execute(query):
-        having[email.casefold()].append((key, f"{first} {last}"))
+    for row in fetch(connection, schema, _HAVING, emails=sorted(set(wanted.values()))):
+        having[row.email].append((row.id, row.name))
     found = {}
     for contact, email in wanted.items():
         same = [key for key, name in having[email] if _alike("given", name_of(contacts[contact]), name)]

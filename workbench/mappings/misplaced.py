@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from itertools import islice, product
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
 from workbench.mappings.queries import NEEDS, Key, fetch, mapping_rows, standing_corrections
 from workbench.mappings.traces import claims, latest_told, reported_claims
 from workbench.murmurant.exports import CONTACT_ID, EVENT_ID
 from workbench.murmurant.importers import Run
 from workbench.murmurant.reports import ReportRecord
-from workbench.murmurant.schema import Schema, as_text, is_one_of
-from workbench.murmurant.spellings import ENTITY_TYPES, EVENT, MEMBER, REGISTRATION
+from workbench.murmurant.schema import Schema
+from workbench.murmurant.spellings import EVENT, MEMBER, REGISTRATION
 from workbench.plans.standing import merged
 
 COLUMN_OF = {MEMBER: "member_id", EVENT: "event_id"}
@@ -234,26 +234,20 @@ def came_through(
     return found
 
 
-def _moved_by_hand(connection: Connection, schema: Schema, keys: Iterable[str]) -> set[Key]:
+def _moved_by_hand(connection: Connection, schema: Schema, keys: Collection[str]) -> set[Key]:
     """Return the registrations, and which column, that somebody changed outside any run."""
-    if not keys or not schema.has(
-        "audit.metadata", "audit.resource_type", "audit.resource_id", "audit.before"
-    ):
-        return set()
-    audit, spelled = schema.audit, schema.resolved["registrations"].spelling
-    rows = connection.execute(
-        select(as_text(audit.c.resource_id), audit.c.before).where(
-            audit.c.resource_type.in_(ENTITY_TYPES[REGISTRATION]),
-            is_one_of(audit.c.resource_id, keys),
-            schema.audit_run.is_(None),
-        )
-    )
+    spelled = schema.resolved["registrations"].spelling
+    rows = fetch(connection, schema, _BY_HAND, keys=list(keys)) if keys else ()
     return {
-        (key, column)
-        for key, before in rows
-        for column in COLUMN_OF.values()
-        if isinstance(before, dict) and spelled[column] in before
+        (row.key, column) for row in rows for column in COLUMN_OF.values() if spelled[column] in row.before
     }
+
+
+_BY_HAND = """
+SELECT resource_id::text AS key, before FROM audit
+WHERE resource_type = 'Registration' AND resource_id::text = ANY (%(keys)s::text[]) AND run_id IS NULL
+  AND jsonb_typeof(before) = 'object'
+"""
 
 
 def written_through(

@@ -201,22 +201,18 @@ def _problem(
 ) -> dict[str, Any]:
     moves = should_be != row.target or problem == "duplicate"
     return {
+        **row._asdict(),
+        **judged._asdict(),
         "problem": problem,
-        "entity": row.entity,
-        "wa_id": row.wa_id,
         "mapping": row.id,
-        "target": row.target,
-        "score": judged.score,
-        "sure": bool(should_be and moves and judged.score and judged.score >= SURE),
         "evidence": evidence,
-        "agrees": judged.agrees,
-        "differs": judged.differs,
         "should_be": should_be,
         "because": because,
-        "cycle": "",
-        "cycle_size": None,
-        "position": None,
+        "sure": bool(should_be and moves and judged.score and judged.score >= SURE),
         "other_record": other_record,
+        "cycle": "",
+        "position": None,
+        "key": row.key,
     }
 
 
@@ -295,8 +291,9 @@ def find_cycles(leads_to: Mapping[str, str], belongs_to: Mapping[str, str]) -> d
 
 
 def _mark_cycles(problems: Sequence[dict[str, Any]], twice: set[str]) -> None:
-    wrong = {f"{one['entity']}/{one['wa_id']}": one for one in problems if one["problem"] in _WRONG.values()}
-    once = {key: one for key, one in wrong.items() if key not in twice}
+    once = {
+        one["key"]: one for one in problems if one["problem"] in _WRONG.values() and one["key"] not in twice
+    }
     leads_to = {key: one["target"] for key, one in once.items()}
     belongs_to = {key: one["should_be"] for key, one in once.items() if one["should_be"]}
     for key, place in find_cycles(leads_to, belongs_to).items():
@@ -311,28 +308,19 @@ def _frame(problems: Sequence[dict[str, Any]], known: Known, through: Sequence[M
         contact = known.contacts.get((one["entity"], one["wa_id"]), {})
         record = known.records.get((one["entity"], one["target"]), {})
         titles = dict.fromkeys((contact.get("title"), record.get("title")))
-        one["group"] = one["cycle"] or f"{one['entity']}/{one['wa_id']}"
         one |= {
             "contact": name_of(contact),
             "person": name_of(record),
             "title": " / ".join(filter(None, titles)),
-            "registrations": counts[f"{one['entity']}/{one['wa_id']}"],
+            "registrations": counts[one["key"]],
         }
         worst[one["cycle"]] = max(worst[one["cycle"]], one["score"] or 0.0)
 
     def weight(one: dict[str, Any]) -> tuple[Any, ...]:
         score = worst[one["cycle"]] if one["cycle"] else one["score"] or 0.0
         # Among what is sure, the gravest problem comes first; below that, what is surest.
-        sure, order = score >= SURE, list(PROBLEMS).index(one["problem"])
-        return (
-            not sure,
-            order if sure else 0,
-            -score,
-            order,
-            one["group"],
-            one["position"] or 0,
-            one["mapping"],
-        )
+        sure, order, group = score >= SURE, [*PROBLEMS].index(one["problem"]), one["cycle"] or one["key"]
+        return not sure, order if sure else 0, -score, order, group, one["position"] or 0, one["mapping"]
 
     ordered = sorted(problems, key=weight)
     frame = pd.DataFrame(ordered, columns=list(COLUMNS))

@@ -72,6 +72,8 @@ def fetch(connection: Connection, schema: Schema, query: str, **parameters: Any)
     before, given = canonical.around(query)
     if before and query.startswith("WITH"):
         before, query = f"{before.rstrip()},", query.removeprefix("WITH")
+    # A million ids in memory, not spilled to disk batch by batch.
+    connection.exec_driver_sql("SET LOCAL work_mem = '64MB'")
     return connection.exec_driver_sql(before + query, {**given, **parameters}).all()
 
 

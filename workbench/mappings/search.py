@@ -7,7 +7,7 @@ enough, since no index may be added for it. What is typed is text, whatever it c
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Sequence
 from typing import Any
 
@@ -15,7 +15,7 @@ import pandas as pd
 from sqlalchemy import UUID, ColumnElement, Connection, Text, and_, bindparam, func, null, select, text
 
 from workbench.errors import UsageError, unknown
-from workbench.mappings.queries import NEEDS, MappingRow, mapping_rows
+from workbench.mappings.queries import NEEDS, Key, mapping_rows
 from workbench.murmurant.schema import Schema, as_text, is_one_of, same_id
 from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES, ENTITY_TYPES, EVENT, MEMBER, REGISTRATION
 
@@ -81,12 +81,12 @@ def find_records(
     for row in mapping_rows(connection, schema, records=records, entity=entity) if schema.has(*NEEDS) else ():
         led[row.target].append(row.wa_id)
     cells = [
-        (
-            key,
-            *(facts.get(name) for name in _SHOWN[entity]),
-            ", ".join(sorted(led[key], key=lambda wa_id: (len(wa_id), wa_id))),
-            hits[key],
-        )
+        {
+            **facts,
+            "key": key,
+            "wa_ids": ", ".join(sorted(led[key], key=lambda wa_id: (len(wa_id), wa_id))),
+            "found_by": hits[key],
+        }
         for key, facts in records.items()
     ]
     frame = pd.DataFrame(cells, columns=["key", *_SHOWN[entity], "wa_ids", "found_by"], dtype=object)
@@ -122,39 +122,35 @@ def find_mappings(connection: Connection, schema: Schema, typed: str, limit: int
     schema.require("mappings.id", *NEEDS)
     wanted = _sought(typed, limit)
     rows = mapping_rows(connection, schema, wa_ids=[wanted]) if _can_be_there(wanted) else []
-    ways = {row.id: BY_WA_ID for row in rows}
-    more = False
-    if not rows:
-        order: dict[tuple[str, str], int] = {}
-        for entity in ENTITIES:
-            hits = _hits(connection, schema, entity, wanted) if schema.has(CONCEPT_OF[entity]) else {}
-            more = more or len(hits) >= ENOUGH
-            found = mapping_rows(connection, schema, records=hits, entity=entity)
-            order |= {(entity, key): number for number, key in enumerate(hits, len(order))}
-            ways |= {row.id: hits[row.target] for row in found}
-            rows += found
-        rows.sort(key=lambda row: order[row.entity, row.target])
-    frame = _laid_out(connection, schema, rows[:limit], ways)
-    frame.attrs |= {"found": min(len(rows), ENOUGH), "more": more or len(rows) >= ENOUGH}
-    return frame
-
-
-def _laid_out(
-    connection: Connection, schema: Schema, rows: Sequence[MappingRow], ways: dict[str, str]
-) -> pd.DataFrame:
+    ways: dict[Key, str] = {}
+    for entity in ENTITIES if not rows else ():
+        hits = _hits(connection, schema, entity, wanted) if schema.has(CONCEPT_OF[entity]) else {}
+        ways |= {(entity, key): by for key, by in hits.items()}
+        rows += mapping_rows(connection, schema, records=hits, entity=entity)
+    order = {place: number for number, place in enumerate(ways)}
+    rows.sort(key=lambda row: order.get((row.entity, row.target), 0))
     words = {
-        entity: records_in_words(
-            connection, schema, entity, [row.target for row in rows if row.entity == entity]
-        )
+        (entity, key): facts
         for entity in ENTITIES
+        for key, facts in records_in_words(
+            connection, schema, entity, [row.target for row in rows[:limit] if row.entity == entity]
+        ).items()
     }
-    cells = []
-    for row in rows:
-        facts = words.get(row.entity, {}).get(row.target, {})
-        named = (facts.get(name) for name in _LEADS_TO)
-        cells.append((row.key, row.entity, row.wa_id, row.id, row.target, *named, ways[row.id]))
+    cells = [
+        {
+            **row._asdict(),
+            **words.get((row.entity, row.target), {}),
+            "mapping_key": row.key,
+            "mapping": row.id,
+            "found_by": ways.get((row.entity, row.target), BY_WA_ID),
+        }
+        for row in rows[:limit]
+    ]
     columns = ["mapping_key", "entity", "wa_id", "mapping", "target", *_LEADS_TO, "found_by"]
-    return pd.DataFrame(cells, columns=columns, dtype=object)
+    frame = pd.DataFrame(cells, columns=columns, dtype=object)
+    several = max([len(rows), *Counter(entity for entity, _ in ways).values()])
+    frame.attrs |= {"found": min(len(rows), ENOUGH), "more": several >= ENOUGH}
+    return frame
 
 
 def records_in_words(
@@ -215,9 +211,9 @@ def _hits(connection: Connection, schema: Schema, entity: str, wanted: str) -> d
         return {}
     record = schema.entity(entity)
     key = as_text(record.c.id)
-    by_id, by_wa_id = _by_id(record.c.id, wanted), _by_wa_id(schema, entity, wanted)
+    ways = ((_by_id(record.c.id, wanted), BY_ID), (_by_wa_id(schema, entity, wanted), BY_WA_ID))
     exact: dict[str, str] = {}
-    for condition, by in ((by_id, BY_ID), (by_wa_id, BY_WA_ID)):
+    for condition, by in ways:
         if condition is not None:
             for one in sorted(connection.scalars(select(key).where(condition).limit(ENOUGH))):
                 exact.setdefault(one, by)

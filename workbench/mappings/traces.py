@@ -11,13 +11,13 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import Connection, null, select
+from sqlalchemy import Connection
 
 from workbench.database.connection import asked_once
 from workbench.mappings.queries import Key, fetch, mapping_rows, standing_corrections
 from workbench.murmurant.importers import Run, Trace
 from workbench.murmurant.reports import ReportRecord
-from workbench.murmurant.schema import Schema, as_text, is_one_of
+from workbench.murmurant.schema import Schema
 from workbench.murmurant.spellings import CONCEPT_OF, REGISTRATION
 
 AUDIT, RAW, REPORT = "audit row", "raw data", "report"
@@ -45,6 +45,11 @@ WHERE run <> ALL (%(rolled_back)s::text[])
 _BARE = """
 SELECT '{entity}', id::text, coalesce(run_id, '') FROM {relation} AS record
 WHERE NOT EXISTS (SELECT FROM mappings WHERE entity_type = '{entity}' AND target = record.id)
+"""
+
+
+_THERE = """
+SELECT id::text AS id, created_at AS at, coalesce(run_id, '') AS run FROM {relation} WHERE id::text = ANY (%(ids)s::text[])
 """
 
 
@@ -174,16 +179,12 @@ class Made(NamedTuple):
 
 def there(connection: Connection, schema: Schema, places: Iterable[Key]) -> dict[Key, Made]:
     """Return which records exist."""
-    wanted: dict[str, set[str]] = defaultdict(set)
-    for entity, record in places:
-        wanted[entity].add(record)
     found: dict[Key, Made] = {}
-    for entity, ids in wanted.items():
-        if schema.has(CONCEPT_OF[entity]):
-            source = schema.entity(entity)
-            facts = [source.c[name] if name in source.c else null() for name in ("created_at", "run_id")]
-            rows = connection.execute(select(as_text(source.c.id), *facts).where(is_one_of(source.c.id, ids)))
-            found |= {(entity, key): Made(at, run or "") for key, at, run in rows}
+    wanted = {*places}
+    for entity, relation in CONCEPT_OF.items():
+        ids = [record for kind, record in wanted if kind == entity]
+        rows = fetch(connection, schema, _THERE.format(relation=relation), ids=ids) if ids else ()
+        found |= {(entity, row.id): Made(row.at, row.run) for row in rows}
     return found
 
 

@@ -17,7 +17,7 @@ from workbench.errors import DocumentError, UsageError
 from workbench.hints import on_environment
 from workbench.murmurant.exports import read_export_files
 from workbench.murmurant.spellings import CONCEPT_OF
-from workbench.reconcile.comparison import Reconciliation, compare
+from workbench.reconcile.comparison import Comparison
 from workbench.reporting.drawing import BLUE, GREY, ORANGE, RED, Bar, bars
 from workbench.reporting.drawing import Part as BarPart
 from workbench.session import Session
@@ -72,43 +72,40 @@ class Reconcile:
             For a file that is no export, or is damaged; for a limit that is none.
         """
         limits = {"missing_at_most": missing_at_most, "differs_at_most": differs_at_most}
-        found = self.compare(exports, **limits, extra_at_most=extra_at_most, time_zone=time_zone)
-        tables = {name: getattr(found, name) for name in _TITLES}
+        found = self._compare(exports, {**limits, "extra_at_most": extra_at_most, "time_zone": time_zone})
         parts: dict[str, Part] = {"counts": Table(_shares(found.counts), "Export and database")}
         if found.counts["export"].notna().any():
             parts["chart"] = partial(_chart, found.counts)
         for name, title in _TITLES.items():
-            steps = tables[name]["next"].dropna()
+            steps = found.tables[name]["next"].dropna()
             note = f"Next: `{steps.iloc[0]}`" if len(steps) else ""
             most = 3 if name == "unmapped" else limit
-            parts[name] = Table(tables[name], title, "", ("wa_id", "name", "field"), most, note=note)
+            parts[name] = Table(found.tables[name], title, "", ("wa_id", "name", "field"), most, note=note)
         parts["unknown"] = "\n".join(f"? {each}" for each in (*found.not_compared, *found.notes))
-        names = ["why", "shifts", "not_compared", "notes"]
-        told = {name: getattr(found, name) for name in names}
-        told["shifts"] = [each._asdict() for each in found.shifts]
-        counts = {row.pop("entity"): row for row in found.counts.to_dict("records")}
         page = Step(
             "The same as a page to read", f"report reconcile -p exports {','.join(map(str, exports))}"
         )
         return Answer(
-            "Go: nothing stands against it." if found.go else "No go: something stands against it.",
+            "No go: something stands against it." if found.why else "Go: nothing stands against it.",
             parts,
             list(_findings(found)),
-            () if found.go else [page],
+            [page] if found.why else (),
             {
                 "environment": self.wb.environment.name,
                 "dialect": self.wb.dialect,
-                "go": found.go,
-                "counts": counts,
-                **tables,
-                **told,
+                "go": not found.why,
+                "counts": {row.pop("entity"): row for row in found.counts.to_dict("records")},
+                **found.tables,
+                "why": found.why,
+                "shifts": [each._asdict() for each in found.shifts],
+                "not_compared": found.not_compared,
+                "notes": found.notes,
             },
             sample=None,
-            code=0 if found.go else 1,
+            code=1 if found.why else 0,
         )
 
-    def compare(self, exports: Sequence[str | Path], **accepted: str | None) -> Reconciliation:
-        """Compare them, and return the comparison itself: see `__call__`."""
+    def _compare(self, exports: Sequence[str | Path], accepted: dict[str, str | None]) -> Comparison:
         wb, given = self.wb, {name: each for name, each in accepted.items() if each is not None}
         try:
             settings = ReconcileSettings.model_validate({**wb.options.reconcile.model_dump(), **given})
@@ -121,16 +118,15 @@ class Reconcile:
             reports = wb.reports
         except DocumentError:  # they help to find a record, and are not needed for it
             reports = ()
-        on = on_environment(wb.environment.name)
         with wb.reading() as connection:
-            return compare(
+            return Comparison(
                 connection,
                 wb.schema,
                 files,
                 reports=reports,
                 accepted=settings,
                 configuration=wb.import_configuration,
-                on=on,
+                on=on_environment(wb.environment.name),
             )
 
 
@@ -141,7 +137,7 @@ def _shares(counts: pd.DataFrame) -> pd.DataFrame:
     return counts.assign(entity=counts["entity"].map(CONCEPT_OF), missing_share=words)
 
 
-def _findings(found: Reconciliation) -> Iterator[Finding]:
+def _findings(found: Comparison) -> Iterator[Finding]:
     """Yield go or no-go, and what no export lists."""
     told = partial(
         Finding,
@@ -151,7 +147,7 @@ def _findings(found: Reconciliation) -> Iterator[Finding]:
     )
     against = pd.DataFrame({"key": [*found.why]})
     yield told(
-        "reconcile-go", "Go or no-go", "pass" if found.go else "fail", len(against), against, severity="fail"
+        "reconcile-go", "Go or no-go", "fail" if found.why else "pass", len(against), against, severity="fail"
     )
     for things in found.counts.loc[found.counts["export"].isna(), "entity"].map(CONCEPT_OF):
         why = next((each for each in found.not_compared if each.startswith(things)), "")

@@ -7,7 +7,6 @@ import, or as a last resort by what it says. What nothing was said about is not 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from shlex import quote
 from typing import Any
 
@@ -25,205 +24,123 @@ from workbench.settings import ReconcileSettings
 
 _LOST = ["entity", "wa_id", "name", "title", "reason", "next"]
 _HERE = ["entity", "wa_id", "record_id", "name", "title", "reason", "next"]
-_TABLES = {
+TABLES = {
     "missing": _LOST,
     "left_out": _LOST,
     "extra": _HERE,
     "differs": [*_HERE[:5], "field", "export", "here", "newer", "next"],
     "unmapped": _HERE,
 }
-_CONFIGURED = ("import_options", "registration_status_mapping")
-_MOMENTS = {"joined", "start", "end"}
+"""What may be the matter with a record, and the columns that tell it."""
+
+_SIDE = ["record_id", "name", "title", "reason", "aside", "plan"]
 
 
-@dataclass(frozen=True)
-class Reconciliation:
-    """What an export and the database have in common, and what not.
-
-    Attributes
-    ----------
-    why : tuple of str
-        What stands against going on; empty: go.
-    counts : pandas.DataFrame
-        By ``entity``: how many are in the ``export`` and ``here``, ``found`` in both, ``missing`` here, ``left_out``
-        by the importer's design, here and not there (``extra``), how many ``differs``, how many are found without a
-        mapping (``unmapped``); missing where the entity was not compared.
-    missing, left_out, extra, differs, unmapped : pandas.DataFrame
-        The records themselves: ``entity``, ``wa_id``, ``name`` or ``title``, the ``reason``, and as ``next`` the
-        command that leads to a correction, where there is one. `differs` has a row for each ``field``, with what the
-        ``export`` and what is ``here``, and which is ``newer``, where that is known.
-    shifts : tuple of Shift
-        Time zones too many.
-    not_compared : tuple of str
-        What could not be compared, and why.
-    notes : tuple of str
-        What else whoever reads this should know.
-    """
-
-    why: tuple[str, ...]
-    counts: pd.DataFrame
-    missing: pd.DataFrame
-    left_out: pd.DataFrame
-    extra: pd.DataFrame
-    differs: pd.DataFrame
-    unmapped: pd.DataFrame
-    shifts: tuple[fields.Shift, ...]
-    not_compared: tuple[str, ...]
-    notes: tuple[str, ...]
-
-    @property
-    def go(self) -> bool:
-        """Whether nothing stands against going on."""
-        return not self.why
-
-
-def compare(
-    connection: Connection,
-    schema: Schema,
-    exports: Sequence[Export],
-    *,
-    reports: Iterable[ImportReport] = (),
-    accepted: ReconcileSettings | None = None,
-    configuration: Mapping[str, Any] | None = None,
-    on: str = "",
-) -> Reconciliation:
-    """Compare exports with the database.
+class Comparison:
+    """One comparison of exports with the database: members and events first, since registrations are theirs.
 
     Parameters
     ----------
     reports : iterable of ImportReport
         Import reports and id maps, which lead to records that no mapping leads to.
-    accepted : ReconcileSettings, optional
+    accepted : ReconcileSettings
         How much may be missing, differ or be here only; in which time zone the export's times are.
-    configuration : mapping, optional
+    configuration : mapping
         The importer's: order of dates, names of registrations' statuses.
     on : str
         The option that names the environment, for the commands that are proposed.
+
+    Attributes
+    ----------
+    tables : dict of str to DataFrame
+        The records themselves, by what is the matter: ``entity``, ``wa_id``, ``name`` or ``title``, the ``reason``, and
+        as ``next`` the command that leads to a correction, where there is one. ``differs`` has a row for each
+        ``field``, with what the ``export`` and what is ``here``, and which is ``newer``, where that is known.
+    counts : DataFrame
+        By ``entity``: how many are in the ``export`` and ``here``, ``found`` in both, and how many records each of
+        `tables` has; missing where the entity was not compared.
+    shifts : list of Shift
+        Time zones too many.
+    why : list of str
+        What stands against going on; empty: go.
+    not_compared, notes : list of str
+        What could not be compared, and why; what else whoever reads this should know.
 
     Raises
     ------
     UsageError
         Where no export is given.
     """
-    if not exports:
-        raise UsageError(
-            "No export is given.", "Name Wild Apricot's export files, or their folder: --export FOLDER."
+
+    def __init__(
+        self,
+        connection: Connection,
+        schema: Schema,
+        exports: Sequence[Export],
+        *,
+        reports: Iterable[ImportReport],
+        accepted: ReconcileSettings,
+        configuration: Mapping[str, Any],
+        on: str,
+    ) -> None:
+        if not exports:
+            raise UsageError(
+                "No export is given.", "Name Wild Apricot's export files, or their folder: --export FOLDER."
+            )
+        self.known, self.notes = queries.known_ids(connection, schema, reports)
+        self.accepted, self._on = accepted, on
+        self._again = f"workbench {'plan sync-state' if schema.has('sync_state') else 'triage'}{on}"
+        options, statuses = (
+            configuration.get(name) for name in ("import_options", "registration_status_mapping")
         )
-    listed = {each.entity for each in exports}
-    asked = set(ENTITIES) if REGISTRATION in listed else listed
-    known, notes = queries.known_ids(connection, schema, reports, sorted(asked))
-    again = f"workbench {'plan sync-state' if schema.has('sync_state') else 'triage'}{on}"
-    options, statuses = ((configuration or {}).get(each) for each in _CONFIGURED)
-    form = str(options.get("date_format", "")).upper() if isinstance(options, Mapping) else ""
-    order: fields.Order = "day" if form.startswith("D") else "month" if form.startswith("M") else ""
-    codes = {str(name): str(code) for name, code in statuses.items()} if isinstance(statuses, Mapping) else {}
-    work = _Comparison(known, accepted or ReconcileSettings(), order, codes, on, again, notes)
-    for entity in ENTITIES:
-        rows = [each.rows for each in exports if each.entity == entity]
-        work.compare(entity, rows, queries.records(connection, schema, entity) if rows else None)
-    return work.made()
+        form = str(options.get("date_format", "")).upper() if isinstance(options, Mapping) else ""
+        self._order: fields.Order = "day" if form.startswith("D") else "month" if form.startswith("M") else ""
+        self._statuses = statuses if isinstance(statuses, Mapping) else {}
+        self.not_compared: list[str] = []
+        self.shifts: list[fields.Shift] = []
+        self._rows: list[pd.DataFrame] = []
+        self._sides: dict[str, pd.DataFrame] = {}  # by WA id: the right record, or why there is none
+        counts = []
+        for entity in ENTITIES:
+            parts = [export.rows for export in exports if export.entity == entity]
+            here = queries.records(connection, schema, entity) if parts else None
+            counts.append({"entity": entity, **self._compare(entity, parts, here)})
+        self.tables = {name: self._table(name) for name in TABLES}
+        self.counts = pd.DataFrame(counts, columns=["entity", "export", "here", "found"])
+        for name, table in self.tables.items():
+            each = table.drop_duplicates(["entity", "wa_id"] if name == "differs" else None)["entity"]
+            number = self.counts["entity"].map(each.value_counts()).fillna(0)
+            self.counts[name] = number.where(self.counts["export"].notna())
+        self.counts = self.counts.astype(dict.fromkeys(self.counts.columns[1:], "Int64"))
+        self.why = [*self._exceeded(), *(each.in_words(CONCEPT_OF[each.entity]) for each in self.shifts)]
 
-
-def _series() -> pd.Series:
-    return pd.Series(dtype=object)
-
-
-def _by_wa_id() -> dict[str, pd.Series]:
-    return {MEMBER: _series(), EVENT: _series()}
-
-
-@dataclass
-class _Comparison:
-    """One comparison under way: members and events first, since registrations are theirs."""
-
-    known: pd.DataFrame
-    accepted: ReconcileSettings
-    order: fields.Order
-    statuses: dict[str, str]
-    on: str
-    again: str
-    notes: list[str]
-    not_compared: list[str] = field(default_factory=list)
-    shifts: list[fields.Shift] = field(default_factory=list)
-    counts: list[dict[str, Any]] = field(default_factory=list)
-    tables: dict[str, list[pd.DataFrame]] = field(default_factory=lambda: {name: [] for name in _TABLES})
-    # Of members and events, by WA id: the record, the name, why there is none, which plan leads to the right one.
-    leads: dict[str, pd.Series] = field(default_factory=_by_wa_id)
-    names: dict[str, pd.Series] = field(default_factory=_by_wa_id)
-    reasons: dict[str, pd.Series] = field(default_factory=_by_wa_id)
-    corrections: pd.Series = field(default_factory=_series)
-    by_design: set[str] = field(default_factory=set)
-
-    def compare(self, entity: str, parts: Sequence[pd.DataFrame], here: pd.DataFrame | None) -> None:
+    def _compare(
+        self, entity: str, parts: Sequence[pd.DataFrame], here: pd.DataFrame | None
+    ) -> dict[str, int]:
         things, known = CONCEPT_OF[entity], self.known[self.known["entity"] == entity]
         if not parts or here is None:
             why = "no export lists them" if not parts else "their table is not here, or may not be read"
             self.not_compared.append(f"{things}: not compared, since {why}.")
-            self.counts.append({"entity": entity})
-            self.leads[entity] = keyed(known, "wa_id")["record_id"]
-            return
+            self._sides[entity] = keyed(known, "wa_id").reindex(columns=_SIDE)
+            return {}
         rows = self._listed_once(things, pd.concat(parts, ignore_index=True))
-        found = self._led(entity, rows, here, known)
-        at = here.set_index("record_id").reindex(found["record_id"]).set_axis(found.index).add_suffix("_here")
-        found = _named(pd.concat([found, at], axis=1), entity, self.names)
-        lost, led = found[found["record_id"].isna()], found[found["record_id"].notna()]
-        whole = pd.DataFrame({"wrong": False, "should_be": None, "shared": False}, index=led.index)
-        led = led.join(matching.somebody_else(led, here, known) if entity == MEMBER else whole)
+        found = self._lead(entity, rows, here, known)
+        found = found.join(here.set_index("record_id").add_suffix("_here"), on="record_id")
+        found = _named(found, entity, self._sides)
         mapped = known[(known["by"] == queries.BY_MAPPING) & known["record_id"].isin(here["record_id"])]
         several = mapped[~mapped.duplicated() & mapped["wa_id"].duplicated()]["wa_id"].nunique()
-        self._note(things, several, f"ids are mapped to more than one record: workbench mappings{self.on}")
-        loose = led[led["found_by"] != queries.BY_MAPPING]
-        reason, plan = "found by " + loose["found_by"], "workbench plan mapping --rebuild"
-        step = pd.Series(plan + self.on, index=loose.index)
-        step = step.mask(loose["found_by"] == queries.BY_REPORT, f"{plan} --csv-records{self.on}")
-        self._say_lost(entity, lost)
-        if entity != REGISTRATION:
-            right = led["should_be"].fillna(led["record_id"]).set_axis(led["wa_id"])
-            others = keyed(known[~known["wa_id"].isin(found["wa_id"])], "wa_id")["record_id"]
-            self.leads[entity] = pd.concat([right, others])
-        self._say_differing(entity, led)
+        self._note(things, several, f"ids are mapped to more than one record: workbench mappings{self._on}")
+        lost = self._lose(entity, found[found["record_id"].isna()])
+        led = self._differ(entity, found[found["record_id"].notna()], here, known)
         self._say_extra(entity, here, led, known)
-        self._tell("unmapped", entity, loose, reason=reason, next=step)
-        self.counts.append({"entity": entity, "export": len(rows), "here": len(here), "found": len(led)})
-
-    def made(self) -> Reconciliation:
-        counts = pd.DataFrame(self.counts, columns=["entity", "export", "here", "found", *_TABLES])
-        tables = {}
-        for name, parts in self.tables.items():
-            table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=_TABLES[name])
-            tables[name] = table.astype(object).where(table.notna(), None)
-            rows = table.drop_duplicates(["entity", "wa_id"]) if name == "differs" else table
-            each = rows["entity"].value_counts()
-            counts[name] = counts["entity"].map(each).fillna(0).where(counts["export"].notna())
-        counts = counts.astype(dict.fromkeys(counts.columns[1:], "Int64"))
-        return Reconciliation(
-            why=(*self._above(counts), *(each.in_words(CONCEPT_OF[each.entity]) for each in self.shifts)),
-            counts=counts,
-            **tables,
-            shifts=tuple(self.shifts),
-            not_compared=tuple(self.not_compared),
-            notes=tuple(self.notes),
-        )
-
-    def _above(self, counts: pd.DataFrame) -> list[str]:
-        """Say what exceeds its limit; an export without members cannot tell whether everybody is here."""
-        limits, only = (
-            self.accepted,
-            "are here and not in the export: it lists a part of the club, or they are here twice",
-        )
-        why = []
-        for row in counts[counts["export"].notna()].to_dict("records"):
-            for name, limit, of, words in (
-                ("missing", limits.missing_at_most, row["export"], "are missing here"),
-                ("differs", limits.differs_at_most, row["export"], "differ"),
-                ("extra", limits.extra_at_most, row["here"], only),
-            ):
-                if row[name] > (float(limit[:-1]) / 100 * of if limit.endswith("%") else float(limit)):
-                    things = f"{row[name]:,} of {of:,} {CONCEPT_OF[row['entity']]} ({row[name] / of:.1%})"
-                    why.append(f"{things} {words}; accepted are {limit}.")
-        if counts["export"].isna()[0]:
-            why.append("Members were not compared: nothing tells whether everybody is here.")
-        return why
+        loose = led[led["found_by"] != queries.BY_MAPPING]
+        csv = (loose["found_by"] == queries.BY_REPORT).map({True: " --csv-records", False: ""})
+        step = "workbench plan mapping --rebuild" + csv + self._on
+        self._tell("unmapped", entity, loose, reason="found by " + loose["found_by"], next=step)
+        right = led.assign(record_id=led["should_be"].fillna(led["record_id"]))
+        side = pd.concat([right, lost, known[~known["wa_id"].isin(found["wa_id"])]])
+        self._sides[entity] = keyed(side, "wa_id").reindex(columns=_SIDE)
+        return {"export": len(rows), "here": len(here), "found": len(led)}
 
     def _listed_once(self, things: str, rows: pd.DataFrame) -> pd.DataFrame:
         rows = rows.fillna("")  # one file of an entity may have a column that another has not
@@ -235,34 +152,89 @@ class _Comparison:
         self._note(things, contrary, "rows of the export contradict another of the same id; the last counts.")
         return named.drop_duplicates("wa_id", keep="last").reset_index(drop=True).astype(object)
 
-    def _led(self, entity: str, rows: pd.DataFrame, here: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
+    def _lead(self, entity: str, rows: pd.DataFrame, here: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
         found = matching.lead(rows, here, known)
         if entity == MEMBER:
             return matching.lead_by_email(found, here)
         if entity == EVENT:
-            start = fields.read_moments(found["start"], self.order, self.accepted.time_zone)["moment"]
+            start = fields.read_moments(found["start"], self._order, self.accepted.time_zone)["moment"]
             found = found.assign(start_moment=start)
             return matching.lead_by_title(found, here) if {"title", "start"} <= set(here) else found
-        found["member"] = look_up(found["contact"], self.leads[MEMBER])
-        found["at"] = look_up(found["event"], self.leads[EVENT])
+        found["member"] = look_up(found["contact"], self._sides[MEMBER]["record_id"])
+        found["at"] = look_up(found["event"], self._sides[EVENT]["record_id"])
         return matching.lead_by_place(found, here)
 
-    def _say_lost(self, entity: str, lost: pd.DataFrame) -> None:
+    def _lose(self, entity: str, lost: pd.DataFrame) -> pd.DataFrame:
+        """List what has no record here, with the ``reason``; ``aside`` where the importer passes it over by design."""
         design = matching.left_out(lost, entity).mask(lost["gone"], "")
-        reason = design.mask(design == "", matching.UNTRACED).mask(lost["gone"], matching.GONE)
         aside = design != ""
-        if entity == REGISTRATION:
-            for name, of, led in (("event", EVENT, "at"), ("contact", MEMBER, "member")):
-                why = look_up(lost[name], self.reasons[of])
-                why = why.mask(why.isna() & lost[led].isna(), "in no export, and not here")
-                reason = reason.mask(why.notna(), f"its {name} " + lost[name] + ": " + why)
-                aside |= why.isin(self.by_design)
-        else:
-            self.reasons[entity] = reason.set_axis(lost["wa_id"])
-            self.by_design |= set(reason[aside])
-        step = self._look(lost).where(lost["gone"], f"workbench triage{self.on}")
+        reason = design.where(aside, matching.UNTRACED).mask(lost["gone"], matching.GONE)
+        parents = (("event", EVENT, "at"), ("contact", MEMBER, "member")) if entity == REGISTRATION else ()
+        for name, parent, led in parents:
+            why = look_up(lost[name], self._sides[parent]["reason"])
+            why = why.mask(why.isna() & lost[led].isna(), "in no export, and not here")
+            reason = reason.mask(why.notna(), f"its {name} " + lost[name] + ": " + why)
+            aside |= look_up(lost[name], self._sides[parent]["aside"]).eq(True)
+        step = self._look(lost).where(lost["gone"], f"workbench triage{self._on}")
         self._tell("missing", entity, lost[~aside], reason=reason, next=step)
         self._tell("left_out", entity, lost[aside], reason=reason, next=None)
+        return lost.assign(reason=reason, aside=aside)
+
+    def _differ(
+        self, entity: str, led: pd.DataFrame, here: pd.DataFrame, known: pd.DataFrame
+    ) -> pd.DataFrame:
+        """List what differs; add ``should_be``, the right record, and ``plan``, the command that leads there."""
+        if entity == MEMBER:
+            led = led.join(matching.somebody_else(led, here, known))
+        else:
+            led = led.assign(wrong=False, should_be=None, shared=False)
+        wrong = led[led["wrong"]]
+        half = wrong["should_be"].isin(wrong["record_id"]).map({True: " --whole-cycle", False: ""})
+        plan = self._plan(entity, wrong, "should_be") + half
+        values = {"export": wrong["name"], "here": _full_name(wrong, "_here"), "newer": None}
+        step = (plan + self._on).fillna(self._look(wrong))
+        self._tell("differs", entity, wrong, field="person", **values, next=step)
+        if entity == REGISTRATION and {"member_id_here", "event_id_here"} <= set(led):
+            self._say_misplaced(led)
+        self._say_fields(entity, led[~led["wrong"] & ~led["shared"]])
+        return led.assign(plan=plan)
+
+    def _say_misplaced(self, rows: pd.DataFrame) -> None:
+        through = look_up(rows["contact"], self._sides[MEMBER]["plan"]) + " --move-records"
+        step = through.fillna(self._plan(REGISTRATION, rows, "right")) + self._on
+        step = step.fillna(f"workbench check registrations-wrong-event{self._on}")
+        for name, there, column in (("member", "contact", "member"), ("event", "event", "at")):
+            self._not(f"registrations: {name}", rows[column].isna(), rows, "is not here")
+            differs = rows[column].notna() & (rows[column] != rows[f"{name}_id_here"])
+            values = {"export": rows[there], "here": rows[f"{name}_id_here"], "newer": None}
+            self._tell("differs", REGISTRATION, rows[differs], field=name, **values, next=step)
+
+    def _say_fields(self, entity: str, rows: pd.DataFrame) -> None:
+        things = CONCEPT_OF[entity]
+        later = pd.Series(None, index=rows.index, dtype=object)
+        if {"updated", "updated_at_here"} <= set(rows):
+            later = fields.newer(rows, fields.read_moments(rows["updated"], self._order, None))
+        step = pd.Series(self._again, index=rows.index)
+        step = step.mask(later == fields.NEWER_HERE, f"workbench snapshot diff latest{self._on}")
+        differing, read = dict[str, pd.Series](), dict[str, pd.DataFrame]()
+        for name in fields.FIELDS[entity]:
+            if not {name, f"{name}_here"} <= set(rows):
+                which = "the export" if name not in rows else "the database"
+                self.not_compared.append(f"{things}: {name}, since {which} has no such column.")
+            elif name in fields.MOMENTS:
+                zone = None if name == "joined" else self.accepted.time_zone
+                read[name] = fields.read_moments(rows[name], self._order, zone, rows[f"{name}_here"])
+                self._not(f"{things}: {name}", read[name]["unread"], rows, "cannot be read as a date")
+            else:
+                differing[name], comparable = fields.compare_texts(rows, entity, name, self._statuses)
+                unknown = ~comparable & (rows[name] != "")
+                self._not(f"{things}: {name}", unknown, rows, "has no counterpart here")
+        moved, shifts = fields.compare_moments(rows, entity, read)
+        self.shifts += shifts
+        for name, differs in {**differing, **moved}.items():
+            lead_on = f"workbench tiers{self._on}" if name == "level" else step
+            values = {"export": rows[name], "here": rows[f"{name}_here"], "newer": later}
+            self._tell("differs", entity, rows[differs], field=name, **values, next=lead_on)
 
     def _say_extra(self, entity: str, here: pd.DataFrame, led: pd.DataFrame, known: pd.DataFrame) -> None:
         extra = here[~here["record_id"].isin([*led["record_id"], *led["should_be"].dropna()])]
@@ -273,62 +245,43 @@ class _Comparison:
         reason = reason.mask(
             ids["wa_id"].isin(led["wa_id"]), "here twice: its Wild Apricot id leads to another record"
         )
-        duplicates = f"workbench duplicates --entity {entity.lower()}{self.on}"
+        duplicates = f"workbench duplicates --entity {entity.lower()}{self._on}"
         step = self._look(ids).where(ids["by"] == queries.BY_MAPPING, duplicates)
         self._tell("extra", entity, extra, reason=reason, next=step)
 
-    def _say_differing(self, entity: str, rows: pd.DataFrame) -> None:
-        things = CONCEPT_OF[entity]
-        if entity == REGISTRATION and {"member_id_here", "event_id_here"} <= set(rows):
-            self._say_misplaced(rows)
-        wrong = rows[rows["wrong"]]
-        half = wrong["should_be"].isin(wrong["record_id"])
-        swap = pd.Series("", index=wrong.index).mask(half, " --whole-cycle")
-        plan = self._plan(entity, wrong, "should_be") + swap
-        self.corrections = plan.set_axis(wrong["wa_id"]) if entity == MEMBER else self.corrections
-        plan = (plan + self.on).fillna(self._look(wrong))
-        values = {"export": wrong["name"], "here": _full_name(wrong, "_here"), "newer": None, "next": plan}
-        self._tell("differs", entity, wrong, field="person", **values)
-        rows = rows[~rows["wrong"] & ~rows["shared"]]
-        later = pd.Series(None, index=rows.index, dtype=object)
-        if {"updated", "updated_at_here"} <= set(rows):
-            later = fields.newer(rows, fields.read_moments(rows["updated"], self.order, None))
-        changed = f"workbench snapshot diff latest{self.on}"
-        step = pd.Series(self.again, index=rows.index).mask(later == fields.NEWER_HERE, changed)
-        differing, read = {}, {}
-        for name in fields.FIELDS[entity]:
-            if not {name, f"{name}_here"} <= set(rows):
-                which = "the export" if name not in rows else "the database"
-                self.not_compared.append(f"{things}: {name}, since {which} has no such column.")
-            elif name in _MOMENTS:
-                zone = None if name == "joined" else self.accepted.time_zone
-                read[name] = fields.read_moments(rows[name], self.order, zone, rows[f"{name}_here"])
-                self._not(f"{things}: {name}", read[name]["unread"], rows, "cannot be read as a date")
-            else:
-                differing[name], comparable = fields.compare_texts(rows, entity, name, self.statuses)
-                unknown = ~comparable & (rows[name] != "")
-                self._not(f"{things}: {name}", unknown, rows, "has no counterpart here")
-        moved, shifts = fields.compare_moments(rows, entity, read)
-        self.shifts += shifts
-        for name, differs in {**differing, **moved}.items():
-            values = {"export": rows[name], "here": rows[f"{name}_here"], "newer": later}
-            lead_on = pd.Series(f"workbench tiers{self.on}", index=rows.index) if name == "level" else step
-            self._tell("differs", entity, rows[differs], field=name, next=lead_on, **values)
+    def _exceeded(self) -> list[str]:
+        """Say what exceeds its limit; an export without members cannot tell whether everybody is here."""
+        limits = (
+            ("missing", self.accepted.missing_at_most, "export", "are missing here"),
+            ("differs", self.accepted.differs_at_most, "export", "differ"),
+            (
+                *("extra", self.accepted.extra_at_most, "here"),
+                "are here and not in the export: it lists a part of the club, or they are here twice",
+            ),
+        )
+        why = []
+        for row in self.counts[self.counts["export"].notna()].to_dict("records"):
+            for name, limit, of, words in limits:
+                count, total = row[name], row[of]
+                if count > (float(limit[:-1]) / 100 * total if limit.endswith("%") else float(limit)):
+                    things = f"{count:,} of {total:,} {CONCEPT_OF[row['entity']]} ({count / total:.1%})"
+                    why.append(f"{things} {words}; accepted are {limit}.")
+        if self.counts["export"].isna()[0]:
+            why.append("Members were not compared: nothing tells whether everybody is here.")
+        return why
 
-    def _say_misplaced(self, rows: pd.DataFrame) -> None:
-        through = look_up(rows["contact"], self.corrections) + " --move-records"
-        step = through.fillna(self._plan(REGISTRATION, rows, "right")) + self.on
-        step = step.fillna(f"workbench check registrations-wrong-event{self.on}")
-        for name, there, column in (("member", "contact", "member"), ("event", "event", "at")):
-            self._not(f"registrations: {name}", rows[column].isna(), rows, "is not here")
-            differs = rows[column].notna() & (rows[column] != rows[f"{name}_id_here"])
-            values = {"export": rows[there], "here": rows[f"{name}_id_here"], "newer": None, "next": step}
-            self._tell("differs", REGISTRATION, rows[differs], field=name, **values)
+    def _table(self, kind: str) -> pd.DataFrame:
+        parts = [rows for rows in self._rows if rows.attrs["kind"] == kind]
+        table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=TABLES[kind])
+        table.attrs = {}
+        return table.astype(object).where(table.notna(), None)
 
-    def _tell(self, table: str, entity: str, rows: pd.DataFrame, **columns: Any) -> None:
+    def _tell(self, kind: str, entity: str, rows: pd.DataFrame, **columns: Any) -> None:
         """List some rows in a table; of a column what belongs to them counts."""
         if len(rows):
-            self.tables[table].append(rows.assign(entity=entity, **columns)[_TABLES[table]])
+            listed = rows.assign(entity=entity, **columns)[TABLES[kind]]
+            listed.attrs = {"kind": kind}
+            self._rows.append(listed)
 
     def _note(self, things: str, count: int, words: str) -> None:
         self.notes += [f"{things}: {count:,} {words}"] if count else []
@@ -341,7 +294,7 @@ class _Comparison:
         return f"workbench plan mapping {entity} " + _pasted(rows["wa_id"]) + " " + _pasted(rows[to])
 
     def _look(self, rows: pd.DataFrame) -> pd.Series:
-        return "workbench mappings --wa-id " + _pasted(rows["wa_id"]) + self.on
+        return "workbench mappings --wa-id " + _pasted(rows["wa_id"]) + self._on
 
 
 def _pasted(ids: pd.Series) -> pd.Series:
@@ -349,16 +302,13 @@ def _pasted(ids: pd.Series) -> pd.Series:
     return ids.map(lambda each: quote(" ".join(each.split())), na_action="ignore").astype(object)
 
 
-def _named(rows: pd.DataFrame, entity: str, known: dict[str, pd.Series]) -> pd.DataFrame:
+def _named(rows: pd.DataFrame, entity: str, sides: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """Give rows the ``name`` or ``title`` by which people know them; a registration its contact's and its event's."""
-    nothing = pd.Series("", index=rows.index, dtype=object)
-    if entity == REGISTRATION and known:
-        name = look_up(rows["contact"], known[MEMBER]).fillna(_full_name(rows))
-        return rows.assign(name=name, title=look_up(rows["event"], known[EVENT]).fillna(""))
-    title = tidy(rows["title"]) if "title" in rows else nothing
-    if known:
-        known[entity] = (_full_name(rows) if entity == MEMBER else title).set_axis(rows["wa_id"])
-    return rows.assign(name=_full_name(rows), title=title)
+    name, title = _full_name(rows), tidy(rows["title"]) if "title" in rows else ""
+    if entity == REGISTRATION and sides:
+        name = look_up(rows["contact"], sides[MEMBER]["name"]).fillna(name)
+        title = look_up(rows["event"], sides[EVENT]["title"]).fillna("")
+    return rows.assign(name=name, title=title)
 
 
 def _full_name(rows: pd.DataFrame, suffix: str = "") -> pd.Series:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
 import pandas as pd
@@ -93,7 +93,7 @@ def read_moments(
 
 
 def compare_texts(
-    rows: pd.DataFrame, entity: str, field: str, statuses: Mapping[str, str]
+    rows: pd.DataFrame, entity: str, field: str, statuses: Mapping[str, Any]
 ) -> tuple[pd.Series, pd.Series]:
     """Tell which rows differ in a field, and which of them can be compared.
 
@@ -118,7 +118,9 @@ def compare_texts(
         differs = limit != own  # no limit is 0 to one, nothing to the other
     elif field == "status":
         known = _MEMBER_STATUS if entity == MEMBER else _REGISTRATION_STATUS
-        own_codes = {} if entity == MEMBER else {_squashed(name): code for name, code in statuses.items()}
+        own_codes = (
+            {} if entity == MEMBER else {_squashed(name): str(code) for name, code in statuses.items()}
+        )
         if "waitlisted" in rows:  # the API has a mark of its own for it
             there = there.mask(rows["waitlisted"] == "true", "WaitList")
         said = there.map(lambda each: own_codes.get(_squashed(each)) or known.get(_squashed(each)))
@@ -227,3 +229,5 @@ FIELDS = {
     REGISTRATION: ("status",),
 }
 """What is compared, besides whose a registration is."""
+
+MOMENTS = {"joined", "start", "end"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import pandas as pd
 import psycopg
@@ -43,9 +43,9 @@ def records(connection: Connection, schema: Schema, entity: str) -> pd.DataFrame
 
 
 def known_ids(
-    connection: Connection, schema: Schema, reports: Iterable[ImportReport], entities: Sequence[str]
+    connection: Connection, schema: Schema, reports: Iterable[ImportReport]
 ) -> tuple[pd.DataFrame, list[str]]:
-    """Return which record each WA id of some entities became, by all that tells it, and what could not be read.
+    """Return which record each WA id became, by all that tells it, and what could not be read.
 
     Returns
     -------
@@ -73,5 +73,4 @@ def known_ids(
         )
     ]
     parts.append(pd.DataFrame(told, columns=_IDS, dtype=object))
-    known = pd.concat(parts, ignore_index=True)[_IDS].astype(object).dropna()
-    return known[known["entity"].isin(entities)], unread
+    return pd.concat(parts, ignore_index=True)[_IDS].astype(object).dropna(), unread
