@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, func, null, or_, select
 
+from workbench.database.connection import asked_once
 from workbench.murmurant.canonical import Canonical
 from workbench.murmurant.schema import Schema, as_text, entity_of, is_one_of
 from workbench.murmurant.spellings import ENTITIES, ENTITY_TYPES
@@ -130,6 +131,7 @@ def corrections_made(connection: Connection, schema: Schema) -> list[Corrected]:
     return [Corrected._make(row) for row in connection.execute(query)]
 
 
+@asked_once
 def standing_corrections(connection: Connection, schema: Schema) -> set[Corrected]:
     """Return the corrections whose id leads today to where they led it, each with its entity."""
     made = [
