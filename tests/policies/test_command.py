@@ -32,7 +32,7 @@ def test_the_starter_set_can_be_saved_and_used(clubs, at, tmp_path):  # noqa: F8
 
 
 def test_a_bad_file_is_two_and_says_where(clubs, at, tmp_path):  # noqa: F811
-    run = at(clubs.clone("guide"))
+    run = at(clubs.clone("guide", 60))
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "a.sql").write_text("-- titel = 'A'\n\nSELECT 1 AS key")
     for arguments in (
@@ -53,7 +53,7 @@ def test_a_bad_file_is_two_and_says_where(clubs, at, tmp_path):  # noqa: F811
 
 @pytest.mark.parametrize("flags", [(), ("--json",)])
 def test_people_are_masked_and_titles_are_text(clubs, at, tmp_path, flags):  # noqa: F811
-    club = clubs.clone("application")
+    club = clubs.clone("application", 60)
     club.execute("""UPDATE "Member" SET "firstName" = 'Zebulon', "lastName" = '<b>Quux</b>', email = 'zebulon@nowhere'
                     WHERE id = (SELECT id FROM "Member" ORDER BY id LIMIT 1)""")
     club.execute(
@@ -80,7 +80,7 @@ def test_people_are_masked_and_titles_are_text(clubs, at, tmp_path, flags):  # n
 
 
 def test_a_plan_by_rule_from_the_command_line(clubs, at, tmp_path):  # noqa: F811
-    club = clubs.clone("guide")
+    club = clubs.clone("guide", 60)
     (truth,) = club.breaks("over-capacity-limit")
     run = at(club)
     assert run("policies", "--starter", "policies").returncode == 0

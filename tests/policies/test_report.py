@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from tests.dialects import one_dialect as one_dialect
 from tests.policies.conftest import rule, starter
 from tests.reporting.conftest import HOSTILE, club  # noqa: F401
 from workbench.reporting.runner import run_report

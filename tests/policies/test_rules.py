@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -111,7 +110,8 @@ def test_what_is_absent_is_never_green_nor_red(clubs, write, sql, lacks):
     assert (optional.status, optional.open) == ("not run", False)
 
 
-def test_a_rule_asks_of_its_time_and_place(club, write):
+def test_a_rule_asks_of_its_time_and_place(guide, write):
+    club = guide
     club.execute(
         """UPDATE "Event" SET "startTime" = now() + interval '9 days', "endTime" = NULL
                     WHERE id IN (SELECT id FROM "Event" WHERE "isPublished" ORDER BY id LIMIT 2)"""
@@ -131,7 +131,3 @@ def test_a_rule_asks_of_its_time_and_place(club, write):
     assert keys(found["coming"]) | keys(found["over"]) == set(every)
     assert not keys(found["coming"]) & keys(found["over"])
     assert found["large"].count == seats
-
-
-def test_starter_is_a_folder_of_files() -> None:
-    assert all(isinstance(folder, Path) and folder.is_dir() for folder in STARTER)

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import pandas as pd
 import psycopg
@@ -20,7 +19,7 @@ from workbench.checks import Check, Look
 from workbench.checks.registry import NotRunError
 from workbench.checks.rules import Rules
 from workbench.errors import SchemaGap, UsageError
-from workbench.murmurant.canonical import Relation, ask, words_of
+from workbench.murmurant.canonical import Relation, ask, listed, words_of
 from workbench.murmurant.importers import POLICY_CORRECTED
 from workbench.murmurant.schema import as_text
 from workbench.murmurant.spellings import CONCEPT_OF, CONCEPTS
@@ -32,26 +31,8 @@ from workbench.runs.evidence import TOLERANCE, last_writers
 LISTED = 100
 """Records that an audit entry names; the journal has them all."""
 
-Cell = tuple[str, str, str]
-"""A relation, a key and a column, by their canonical names."""
-
-
-@dataclass
-class Wanted:
-    """What one rule wants: the value of each cell, and the records that it cannot help, each with the reason."""
-
-    rule: Check
-    values: dict[Cell, str | None]
-    doubts: dict[tuple[str, str], str]
-
-    def records(self) -> set[tuple[str, str]]:
-        """Return the records that it would change."""
-        return {(relation, key) for relation, key, _ in self.values}
-
-    def leave(self, record: tuple[str, str], why: str) -> None:
-        """Leave a record alone."""
-        self.values = {cell: value for cell, value in self.values.items() if cell[:2] != record}
-        self.doubts.setdefault(record, why)
+COLUMNS = ["rule", "relation", "key", "column", "value"]
+"""What rules want: the value of each cell, by its canonical names."""
 
 
 def plan_policies(context: PlanContext, look: Look, rules: Rules, ids: Sequence[str] = ()) -> Plan:
@@ -73,50 +54,56 @@ def plan_policies(context: PlanContext, look: Look, rules: Rules, ids: Sequence[
     Refused
         When there is nothing that can be corrected.
     """
-    chosen = _correcting(rules, ids)
-    names = ", ".join(rule.id for rule in chosen)
+    chosen, schema = _correcting(rules, ids), look.schema
     with Draft(
         context,
         "policies",
         parameters={"rules": rules.name, "chosen": [rule.id for rule in chosen]},
         evidence=[f"rules {rules.name}, SHA-256 {rules.sha256}"],
-        nothing=f"There is nothing to correct by {names}",
+        nothing=f"There is nothing to correct by {', '.join(rule.id for rule in chosen)}",
         hint="Nothing breaks them.",
     ) as draft:
         if live := sum(run.mode == "live" for run in look.runs):
             draft.evidence.append(f"what {live:,} import runs left, to tell their work from people's")
-        wanted = []
+        left: dict[tuple[str, str], str] = {}
+        frames = []
         for rule in chosen:
             try:
-                wanted.append(_wanted_by(rule, look))
+                frames.append(_wanted_by(rule, look, left))
             except (SchemaGap, NotRunError, psycopg.Error) as error:
                 draft.hint = f"Rule {rule.id} could not be asked: {error}"
                 draft.note(draft.hint)
-        _leave_contradictions(wanted)
-        _leave_what_breaks_rules(wanted, rules, look, draft)
-        changes: dict[tuple[str, str], dict[str, str | None]] = defaultdict(dict)
-        for each in wanted:
-            corrected = _kept_by_their_writers(each, look, draft)
-            for (relation, key, column), value in each.values.items():
-                if (relation, key) in corrected:
-                    changes[relation, key][look.schema.resolved[relation].spelling[column]] = value
-            if corrected:
-                keys = sorted(key for _, key in corrected)
-                draft.reasons.append(f"Corrects {len(keys):,} of: {each.rule.title} ({each.rule.id}).")
+        wanted = _uncontradicted(pd.concat([pd.DataFrame(columns=COLUMNS), *frames], ignore_index=True), left)
+        wanted = _unbroken(wanted, left, rules, look, draft)
+        for (relation, key), why in sorted(left.items()):
+            decided = "look it up in the source and correct it by hand, or waive it"
+            draft.unresolved(schema.resolved[relation].table, key, why, decided)
+        for relation in sorted(set(wanted["relation"])):
+            cells = wanted[wanted["relation"] == relation]
+            table, entity = schema.resolved[relation].table, _ENTITY.get(relation)
+            judge = _by_imports if entity else _older_than_the_last_run
+            keys = judge(look, entity or relation, table, sorted(set(cells["key"])), draft)
+            wanted = wanted[(wanted["relation"] != relation) | wanted["key"].isin(keys)]
+            changes: dict[str, dict[str, str | None]] = defaultdict(dict)
+            for _, _, key, column, value in cells[cells["key"].isin(keys)].itertuples(index=False):
+                changes[key][schema.resolved[relation].spelling[column]] = value
+            for key, row in current_rows(context.raw, schema.catalogue, table, sorted(changes)):
+                draft.update(table, key, dict(row.values) | changes[key], row=row)
+        for rule in chosen:
+            if keys := sorted(set(wanted.loc[wanted["rule"] == rule.id, "key"])):
+                draft.reasons.append(f"Corrects {len(keys):,} of: {rule.title} ({rule.id}).")
                 draft.log(
                     POLICY_CORRECTED,
-                    rule=each.rule.id,
+                    rule=rule.id,
                     rules=rules.name,
                     rules_sha256=rules.sha256,
                     records_affected=len(keys),
                     records=keys[:LISTED],
                 )
-        for relation in sorted({relation for relation, _ in changes}):
-            table = look.schema.resolved[relation].table
-            keys = sorted(key for name, key in changes if name == relation)
-            for key, row in current_rows(context.raw, look.schema.catalogue, table, keys):
-                draft.update(table, key, dict(row.values) | changes[relation, key], row=row)
     return draft.plan
+
+
+_ENTITY = {relation: entity for entity, relation in CONCEPT_OF.items()}
 
 
 def _correcting(rules: Rules, ids: Sequence[str]) -> list[Check]:
@@ -134,63 +121,68 @@ def _correcting(rules: Rules, ids: Sequence[str]) -> list[Check]:
     return chosen
 
 
-def _wanted_by(rule: Check, look: Look) -> Wanted:
-    """Ask what a rule would correct."""
+def _wanted_by(rule: Check, look: Look, left: dict[tuple[str, str], str]) -> pd.DataFrame:
+    """Ask what a rule would correct; what it is in doubt of is left alone."""
     rule.require(look, rule.fix)
     with look.connection.begin_nested():
         _, rows, _ = ask(look.connection, look.canonical, rule.fix, keyed=True)
     if missing := {"table", "column", "value"} - {*rows}:
         raise UsageError(f"The fix of rule {rule.id!r} has no column called {', '.join(sorted(missing))}.")
-    wanted = Wanted(rule, {}, {})
+    cells, doubted = [], set()
     for row in rows.to_dict("records"):
-        cell = _named(rule, look, str(row["table"]), str(row["key"]), str(row["column"]))
+        relation, column = _named(rule, look, str(row["table"]), str(row["column"]))
         if pd.notna(doubt := row.get("doubt")):
-            wanted.doubts[cell[:2]] = str(doubt)
-        else:
-            wanted.values[cell] = None if pd.isna(row["value"]) else str(row["value"])
-    for record in {*wanted.doubts}:
-        wanted.leave(record, wanted.doubts[record])
-    return wanted
+            left[relation, str(row["key"])] = str(doubt)
+            doubted.add((relation, str(row["key"])))
+        value = None if pd.isna(row["value"]) else str(row["value"])
+        cells.append((rule.id, relation, str(row["key"]), column, value))
+    return pd.DataFrame([cell for cell in cells if cell[1:3] not in doubted], columns=COLUMNS, dtype=object)
 
 
-def _named(rule: Check, look: Look, table: str, key: str, column: str) -> Cell:
-    """Return a cell by its canonical names; a fix may have either spelling."""
+def _named(rule: Check, look: Look, table: str, column: str) -> tuple[str, str]:
+    """Return a relation and a column by their canonical names; a fix may have either spelling."""
     for relation, known in CONCEPTS.items():
-        if table == relation or table in known.tables:
-            for name, spellings in known.columns.items():
-                if column == name or column in spellings:
-                    look.schema.require(f"{relation}.{name}")
-                    return relation, key, name
+        for name, spellings in known.columns.items() if table in (relation, *known.tables) else ():
+            if column in (name, *spellings):
+                look.schema.require(f"{relation}.{name}")
+                return relation, name
     raise UsageError(f"The fix of rule {rule.id!r} names {table}.{column}, which is no column of a relation.")
 
 
-def _leave_contradictions(wanted: Sequence[Wanted]) -> None:
-    """Leave alone what two rules want differently."""
-    values: dict[Cell, set[str | None]] = defaultdict(set)
-    for each in wanted:
-        for cell, value in each.values.items():
-            values[cell].add(value)
-    for cell in (cell for cell, different in values.items() if len(different) > 1):
-        for each in wanted:
-            if cell in each.values:
-                each.leave(cell[:2], f"two rules want different values of {cell[2]}")
+def _leave(
+    wanted: pd.DataFrame, those: pd.Series, left: dict[tuple[str, str], str], why: str
+) -> pd.DataFrame:
+    """Leave the records of some cells alone, as far as their rule wants something of them."""
+    for record in wanted.loc[those, ["relation", "key"]].itertuples(index=False, name=None):
+        left.setdefault(record, why)
+    by = ["rule", "relation", "key"]
+    gone = pd.MultiIndex.from_frame(wanted.loc[those, by])
+    return wanted[~pd.MultiIndex.from_frame(wanted[by]).isin(gone)]
 
 
-def _leave_what_breaks_rules(wanted: Sequence[Wanted], rules: Rules, look: Look, draft: Draft) -> None:
+def _uncontradicted(wanted: pd.DataFrame, left: dict[tuple[str, str], str]) -> pd.DataFrame:
+    if wanted.empty:
+        return wanted
+    values = wanted.groupby(["relation", "key", "column"])["value"]
+    differ = values.transform(lambda of_cell: of_cell.nunique(dropna=False)) > 1
+    for column in sorted(set(wanted.loc[differ, "column"])):
+        those = differ[wanted.index] & (wanted["column"] == column)
+        wanted = _leave(wanted, those, left, f"two rules want different values of {column}")
+    return wanted
+
+
+def _unbroken(
+    wanted: pd.DataFrame, left: dict[tuple[str, str], str], rules: Rules, look: Look, draft: Draft
+) -> pd.DataFrame:
     """Ask the rules again as if all were corrected, and leave alone what still breaks one that speaks of it."""
-    fixes: dict[str, dict[str, dict[str, str | None]]] = defaultdict(lambda: defaultdict(dict))
-    for each in wanted:
-        for (relation, key, column), value in each.values.items():
-            fixes[relation][key][column] = value
-    corrected = {relation: _as_corrected(look, relation, changes) for relation, changes in fixes.items()}
-    for rule in rules.checks.values() if corrected else ():
+    corrected = {
+        relation: _as_corrected(look, relation, wanted[wanted["relation"] == relation])
+        for relation in set(wanted["relation"])
+    }
+    for rule in rules.checks.values():
         words = words_of(rule.sql)
-        touched = [
-            each
-            for each in wanted
-            if any(relation in words and column in words for relation, _, column in each.values)
-        ]
-        if not touched:
+        spoken = wanted[wanted["relation"].isin(words) & wanted["column"].isin(words)]
+        if spoken.empty:
             continue
         try:
             rule.require(look, rule.sql)
@@ -199,51 +191,35 @@ def _leave_what_breaks_rules(wanted: Sequence[Wanted], rules: Rules, look: Look,
         except (SchemaGap, NotRunError, UsageError, psycopg.Error) as error:
             draft.note(f"Whether a correction would break rule {rule.id} is not known: {error}")
             continue
-        named = set(rows.astype(str).to_numpy().ravel())
-        for each in touched:
-            for record in each.records():
-                if record[1] in named:
-                    each.leave(record, f"corrected, it would still break a rule: {rule.title} ({rule.id})")
+        broken = wanted["key"].isin(rows.astype(str).to_numpy().ravel()) & wanted["rule"].isin(spoken["rule"])
+        why = f"corrected, it would still break a rule: {rule.title} ({rule.id})"
+        wanted = _leave(wanted, broken, left, why)
+    return wanted
 
 
-def _as_corrected(look: Look, relation: str, changes: Mapping[str, Mapping[str, str | None]]) -> Relation:
+def _as_corrected(look: Look, relation: str, cells: pd.DataFrame) -> Relation:
     """Return a relation as it would be with some of its cells changed."""
-    was, columns = look.canonical.relation(relation), {name for each in changes.values() for name in each}
-    cells = (
+    was, changes = look.canonical.relation(relation), defaultdict[str, dict[str, str | None]](dict)
+    for _, _, key, column, value in cells.itertuples(index=False):
+        changes[key][column] = value
+    columns = (
         f"CASE WHEN jsonb_exists(changes, '{name}') THEN (changes ->> '{name}')::{look.canonical.type_of(name)}"
         f' ELSE was."{name}" END AS "{name}"'
-        if name in columns
+        if name in set(cells["column"])
         else f'was."{name}"'
         for name in CONCEPTS[relation].columns
     )
-    select = (
-        f"SELECT {', '.join(cells)} FROM ({was.select}) AS was LEFT JOIN ("
-        f"SELECT key, changes::jsonb FROM unnest(%({relation}_keys)s::text[], %({relation}_changes)s::text[]) AS u(key, changes)"
-        ") AS corrected ON corrected.key = was.id::text"
+    table = {"key": ("text", [*changes]), "changes": ("jsonb", [*map(json.dumps, changes.values())])}
+    corrected = listed(f"corrected_{relation}", table)
+    return Relation(
+        f"SELECT {', '.join(columns)} FROM ({was.select}) AS was"
+        f" LEFT JOIN ({corrected.select}) AS corrected ON corrected.key = was.id::text",
+        was.lacking,
+        {**was.parameters, **corrected.parameters},
     )
-    given = {
-        f"{relation}_keys": list(changes),
-        f"{relation}_changes": list(map(json.dumps, changes.values())),
-    }
-    return Relation(select, was.lacking, {**was.parameters, **given})
 
 
-def _kept_by_their_writers(wanted: Wanted, look: Look, draft: Draft) -> set[tuple[str, str]]:
-    """Return the records that an import wrote last; note the others as kept or unresolved, and so what is in doubt."""
-    for (relation, key), why in sorted(wanted.doubts.items()):
-        decided = "look it up in the source and correct it by hand, or waive it"
-        draft.unresolved(look.schema.resolved[relation].table, key, why, decided)
-    found: set[tuple[str, str]] = set()
-    for relation in sorted({relation for relation, _ in wanted.records()}):
-        keys = sorted(key for name, key in wanted.records() if name == relation)
-        entity = next((name for name, concept in CONCEPT_OF.items() if concept == relation), None)
-        judge = _by_imports if entity else _older_than_the_last_run
-        found |= {(relation, key) for key in judge(look, relation, entity or "", keys, draft)}
-    return found
-
-
-def _by_imports(look: Look, relation: str, entity: str, keys: list[str], draft: Draft) -> list[str]:
-    table = look.schema.resolved[relation].table
+def _by_imports(look: Look, entity: str, table: str, keys: list[str], draft: Draft) -> list[str]:
     authors = last_writers(look.connection, look.schema, look.runs, entity, keys)
     for key in keys:
         if (author := authors.get(key)) is None:
@@ -254,9 +230,11 @@ def _by_imports(look: Look, relation: str, entity: str, keys: list[str], draft: 
     return [key for key in keys if key in authors and not authors[key].by_people]
 
 
-def _older_than_the_last_run(look: Look, relation: str, _: str, keys: list[str], draft: Draft) -> list[str]:
+def _older_than_the_last_run(
+    look: Look, relation: str, table: str, keys: list[str], draft: Draft
+) -> list[str]:
     """Judge rows that no import writes by their own time: what was written after the last run is a person's."""
-    source, table = look.schema.source(relation), look.schema.resolved[relation].table
+    source = look.schema.source(relation)
     if look.as_of is None or "updated_at" not in source.c:
         for key in keys:
             why = "nothing tells whether somebody changed it after the import"
