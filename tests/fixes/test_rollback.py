@@ -53,51 +53,34 @@ def contents(connection: psycopg.Connection, edit: Edit) -> list[tuple[str, ...]
 
 
 @pytest.mark.parametrize(("dialect", "importer"), IMPORTS)
-@pytest.mark.parametrize("seed", [1, 2])
-def test_every_table_is_what_it_was_before_the_run(
-    staged: Staging, dialect: str, importer: str, seed: int
+def test_every_table_is_what_it_was_before_the_run_and_what_came_under_several_ids_is_one_record(
+    staged: Staging, dialect: str, importer: str
 ) -> None:
-    scene = staged(dialect, importer, seed=seed, again=3)
+    scene = staged(dialect, importer, again=3)
+    with scene.open() as wb:
+        found = wb.runs.records(scene.imported.run)
+    created = {(table, key) for table, keys in scene.imported.created.items() for key in keys}
+    records = found.records[found.records["record_id"].notna()]
+    assert not records.duplicated(["entity", "record_id"]).any()
+    assert set(records[records["action"] == "created"]["record_id"]) == {
+        key for table, key in created if table in scene.imported.table.values()
+    }
+    assert set(records["touched_since"]) == {""}
+    assert len(records[records["other_wa_ids"] != ""]) >= 9
+    assert found.differences == []
     plan = planned(scene)
     assert_no_row_is_in_two_lists(plan)
     assert not plan.conflicts
     assert not plan.unresolved
+    assert rows_of(plan, "delete") == created
+    assert rows_of(plan, "update") == set(scene.imported.updated)
+    kept = {(each["table"], each["key"]) for each in plan.kept}
+    assert kept >= {("Member", key) for key in scene.imported.mapped}
+    assert not kept & created
     scene.carry_out(plan)
     assert not scene.changed(scene.before)
     scene.undo(plan)
     assert not scene.changed(scene.after)
-
-
-@pytest.mark.parametrize(("dialect", "importer"), IMPORTS)
-def test_what_came_under_several_ids_is_one_record(staged: Staging, dialect: str, importer: str) -> None:
-    scene = staged(dialect, importer, again=3)
-    with scene.open() as wb:
-        found = wb.runs.records(scene.imported.run)
-    records = found.records[found.records["record_id"].notna()]
-    assert not records.duplicated(["entity", "record_id"]).any()
-    created = {key for table in scene.imported.table.values() for key in scene.imported.created[table]}
-    assert set(records[records["action"] == "created"]["record_id"]) == created
-    assert set(records["touched_since"]) == {""}
-    assert len(records[records["other_wa_ids"] != ""]) >= 9
-    assert found.differences == []
-    plan = scene.open().runs.plan_rollback(scene.imported.run)
-    assert isinstance(plan, Plan)
-    assert_no_row_is_in_two_lists(plan)
-    assert rows_of(plan, "delete") >= {
-        (table, key) for table in scene.imported.table.values() for key in scene.imported.created[table]
-    }
-
-
-@pytest.mark.parametrize(("dialect", "importer"), IMPORTS)
-def test_the_plan_names_exactly_what_the_run_did(staged: Staging, dialect: str, importer: str) -> None:
-    scene = staged(dialect, importer)
-    plan = planned(scene)
-    created = {(table, key) for table, keys in scene.imported.created.items() for key in keys}
-    assert rows_of(plan, "delete") == created
-    assert rows_of(plan, "update") == set(scene.imported.updated)
-    mapped = {(each["table"], each["key"]) for each in plan.kept}
-    assert mapped >= {("Member", key) for key in scene.imported.mapped}
-    assert not mapped & created
 
 
 @pytest.mark.parametrize(("dialect", "importer"), IMPORTS)
@@ -120,10 +103,10 @@ def test_without_a_snapshot_updates_are_unresolved_and_say_what_would_resolve_th
     assert all(not added for _, added in scene.changed(scene.after).values())
 
 
-@pytest.mark.parametrize("share", range(4))
+@pytest.mark.parametrize("share", range(2))
 @pytest.mark.parametrize(("dialect", "importer"), IMPORTS)
 def test_what_people_did_since_stays(staged: Staging, dialect: str, importer: str, share: int) -> None:
-    scene = staged(dialect, importer, sorted(EDITS)[share::4], seed=share)
+    scene = staged(dialect, importer, sorted(EDITS)[share::2], seed=share)
     assert scene.edits
     with scene.connect() as connection:
         before = [contents(connection, edit) for edit in scene.edits]
@@ -177,12 +160,6 @@ def test_what_a_kept_row_needs_is_kept_too(staged: Staging) -> None:
             assert f"EventRegistration {registration}" in str(kept[table, key])
 
 
-def test_weak_evidence_is_not_acted_on_and_said(staged: Staging) -> None:
-    scene = staged("application", "csv")
-    with pytest.raises(Refused, match=r"unresolved"):
-        planned(scene, min_evidence="certain")
-
-
 def test_the_sync_state_is_reset_on_request(staged: Staging) -> None:
     scene = staged("application", "api")
     plan = planned(scene, sync_state=True)
@@ -190,26 +167,22 @@ def test_the_sync_state_is_reset_on_request(staged: Staging) -> None:
     assert scene.ask('SELECT "lastFullSync", "lastIncSync" FROM "WaSyncState"') == [(None, None)]
 
 
-def test_a_dry_run_gets_level_zero(staged: Staging) -> None:
+def test_what_cannot_be_planned_is_refused_by_name(staged: Staging, tmp_path: Path) -> None:
     scene = staged("application", "api")
     wb = scene.open()
-    dry = next(each for each in wb.session.find_runs() if each.mode == "dry")
+    dry = next(each for each in wb.runs.frame().itertuples() if each.mode == "dry")
     answer = wb.runs.plan_rollback(dry.run)
     assert isinstance(answer, LevelZero)
     assert answer.fix
-    assert not list((scene.plans).glob("*"))
-
-
-def test_an_unknown_run_is_an_error_that_names_the_nearest(staged: Staging) -> None:
-    scene = staged("guide", "guide")
     with pytest.raises(UsageError, match=scene.imported.run):
-        scene.open().runs.plan_rollback(scene.imported.run[:-1] + "x")
-
-
-def test_a_snapshot_from_after_the_run_is_refused(staged: Staging, tmp_path: Path) -> None:
-    scene = staged("application", "api")
-    scene = replace(scene, snapshot=scene.dump(tmp_path / "after.dump"))
+        wb.runs.plan_rollback(scene.imported.run[:-1] + "x")
     with pytest.raises(Refused, match="not from before run"):
+        planned(replace(scene, snapshot=scene.dump(tmp_path / "after.dump")))
+    with pytest.raises(Refused, match=r"unresolved"):  # its evidence is a report file
+        planned(staged("application", "csv"), min_evidence="certain")
+    assert not list(scene.plans.glob("*"))
+    scene.carry_out(planned(scene))
+    with pytest.raises(Refused):
         planned(scene)
 
 
@@ -221,11 +194,4 @@ def test_a_snapshot_of_another_database_is_refused(staged: Staging) -> None:
             connection.execute(f'UPDATE "{table}" SET id = gen_random_uuid()')  # type: ignore[arg-type]
     scene = replace(scene, snapshot=other.dump(other.snapshot))
     with pytest.raises(Refused, match="another database"):
-        planned(scene)
-
-
-def test_nothing_is_left_to_roll_back_twice(staged: Staging) -> None:
-    scene = staged("guide", "guide")
-    scene.carry_out(planned(scene))
-    with pytest.raises(Refused):
         planned(scene)

@@ -5,12 +5,12 @@ A report's own ``success`` is one witness among several: an interrupted sync say
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pandas as pd
-from sqlalchemy import Connection, String, cast, func, literal, select, union_all
+from sqlalchemy import Connection, select
 
 from workbench.audit import has_action, migration_action
 from workbench.database.address import redact
@@ -30,9 +30,10 @@ from workbench.murmurant.importers import (
     start_in_run_id,
 )
 from workbench.murmurant.reports import ImportReport
-from workbench.murmurant.schema import Schema, entity_of
+from workbench.murmurant.schema import Schema
 from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES, SYNC_MOMENTS
 from workbench.plans.standing import not_taken_back
+from workbench.runs.evidence import ask
 from workbench.runs.left_out import weigh
 from workbench.runs.status import SyncState, judge, supersede
 
@@ -43,7 +44,22 @@ _REWRITING = (SYNC_STATE_RESET, RESTORED, ROLLED_BACK)
 STARTING = timedelta(minutes=1)
 """How long after it says that it started a sync may have given itself its id."""
 
-_AUDIT_ACTIONS = {"CREATE": "created", "UPDATE": "updated"}
+_NAMED = """
+    SELECT run_id, 'audit row', resource_type, CASE action WHEN 'CREATE' THEN 'created' ELSE 'updated' END, count(*),
+           min(created_at), max(created_at), min(metadata ->> 'environment'), min(metadata ->> 'operator'), min(metadata ->> 'mode')
+    FROM audit
+    WHERE run_id IS NOT NULL AND action IN ('CREATE', 'UPDATE') AND coalesce(metadata ->> 'source', '') !~ '^workbench'
+    GROUP BY run_id, action, resource_type
+    UNION ALL
+    SELECT run_id, 'run id on mapping', entity_type, 'mapped', count(*), min(synced_at), max(synced_at), NULL, NULL, NULL
+    FROM mappings WHERE run_id IS NOT NULL GROUP BY run_id, entity_type
+""" + "".join(
+    f"""
+    UNION ALL
+    SELECT run_id, 'run id on record', '{entity}', 'created', count(*), min(created_at), max(created_at), NULL, NULL, NULL
+    FROM {CONCEPT_OF[entity]} WHERE run_id IS NOT NULL GROUP BY run_id"""
+    for entity in ENTITIES
+)
 
 
 def find_runs(connection: Connection, schema: Schema, reports: Sequence[ImportReport] = ()) -> list[Run]:
@@ -65,9 +81,8 @@ def find_runs(connection: Connection, schema: Schema, reports: Sequence[ImportRe
     def run(run_id: str) -> Run:
         return found.setdefault(run_id, Run(run_id, importer_of(run_id), started=start_in_run_id(run_id)))
 
-    _from_audit_rows(connection, schema, run)
+    _from_rows(connection, schema, run)
     entries = _from_migration_entries(connection, schema, run)
-    _from_run_columns(connection, schema, run)
     for report in reports:
         _from_report(report, run(report.run_id or _run_of_output(report, found)))
     ordered = sorted(found.values(), key=lambda each: (each.started is None, each.started or 0, each.run))
@@ -105,26 +120,16 @@ def runs_frame(runs: Sequence[Run]) -> pd.DataFrame:
         ``finished`` (UTC), ``duration`` (seconds), ``status``, ``why``, ``rolled_back`` (by which plan and when;
         empty where it was not), a column of counts per entity (``120 created, 20 updated``), ``evidence``.
     """
+    columns = "run importer mode sync operator started finished duration status why became members events registrations evidence"
     rows = [
         {
-            "run": each.run,
-            "importer": each.importer,
-            "mode": each.mode,
-            "sync": each.sync,
+            **{name: getattr(each, name, None) for name in columns.split()},
             "operator": each.operator or "",
-            "started": each.started,
-            "finished": each.finished,
-            "duration": each.duration,
-            "status": each.status,
-            "why": each.why,
-            "rolled_back": each.became,
             **{CONCEPT_OF[entity]: in_words(each.counts.get(entity, {})) for entity in ENTITIES},
-            "evidence": each.evidence,
         }
         for each in runs
     ]
-    columns = "run importer mode sync operator started finished duration status why rolled_back members events registrations evidence"
-    return pd.DataFrame(rows, columns=columns.split())
+    return pd.DataFrame(rows, columns=columns.split()).rename(columns={"became": "rolled_back"})
 
 
 def in_words(cells: dict[str, int]) -> str:
@@ -134,42 +139,25 @@ def in_words(cells: dict[str, int]) -> str:
     return ", ".join(words) or "none"
 
 
-def _from_audit_rows(connection: Connection, schema: Schema, run: Any) -> None:
-    if not schema.has("audit.metadata", "audit.resource_type", "audit.action"):
-        return
-    audit = schema.audit
-    metadata = audit.c.metadata
-    key = schema.audit_run
-    at = audit.c.created_at if schema.has("audit.created_at") else literal(None)
-    rows = connection.execute(
-        select(
-            key.label("run"),
-            audit.c.action.label("action"),
-            entity_of(audit.c.resource_type).label("entity"),
-            func.count().label("rows"),
-            func.min(at).label("first"),
-            func.max(at).label("last"),
-            func.min(metadata["environment"].astext).label("environment"),
-            func.min(metadata["operator"].astext).label("operator"),
-            func.min(metadata["mode"].astext).label("sync"),
-        )
-        .where(
-            key.is_not(None),
-            audit.c.action.in_(list(_AUDIT_ACTIONS)),
-            func.coalesce(metadata["source"].astext, "").not_like("workbench%"),
-        )
-        .group_by("run", "action", "entity")
-    )
-    for row in rows:
-        each: Run = run(row.run)
-        each.saw(Trace.AUDIT, row.rows)
-        each.environment = each.environment or row.environment
-        each.operator = each.operator or row.operator
-        each.sync = each.sync or (row.sync if row.sync in SYNCS else "")
-        each.started = min(filter(None, (each.started, row.first)), default=None)
-        each.last_trace = max(filter(None, (each.last_trace, row.last)), default=None)
-        if row.entity in ENTITIES:
-            each.traced.setdefault(row.entity, {})[_AUDIT_ACTIONS[row.action]] = row.rows
+def _from_rows(connection: Connection, schema: Schema, run: Callable[[str], Run]) -> None:
+    """Note the runs that audit rows, records and mappings name themselves."""
+    mapped: dict[tuple[str, str], int] = {}
+    for name, word, entity, action, count, first, last, *words in ask(connection, schema, _NAMED).fetchall():
+        each, trace = run(name), Trace(word)
+        each.saw(trace, count)
+        each.started = min(filter(None, (each.started, first)), default=None)
+        each.last_trace = max(filter(None, (each.last_trace, last)), default=None)
+        environment, operator, sync = words
+        each.environment, each.operator = each.environment or environment, each.operator or operator
+        each.sync = each.sync or (sync if sync in SYNCS else "")
+        if entity in ENTITIES and trace is Trace.MAPPING:
+            mapped[name, entity] = count
+        elif entity in ENTITIES:
+            each.traced.setdefault(entity, {})[action] = count
+    for (name, entity), count in mapped.items():
+        cells = run(name).traced.setdefault(entity, {})
+        if count > cells.get("created", 0):
+            cells["mapped"] = count - cells.get("created", 0)
 
 
 def _from_migration_entries(connection: Connection, schema: Schema, run: Any) -> list[Entry]:
@@ -213,61 +201,9 @@ def _from_migration_entries(connection: Connection, schema: Schema, run: Any) ->
             each.started = row.created_at
         else:
             each.finished = row.created_at
-            each.reported = each.reported or _claimed(facts.get("counts"))
-            each.errors = each.errors or _given_up(facts.get("counts"))
+            counts, errors = _counted(facts.get("counts"))
+            each.reported, each.errors = each.reported or counts, each.errors or errors
     return rewriting
-
-
-def _from_run_columns(connection: Connection, schema: Schema, run: Any) -> None:
-    """Note the runs that mappings and records name themselves."""
-    questions = []
-    if schema.has("mappings.run_id", "mappings.entity_type"):
-        mappings = schema.mappings
-        moment = mappings.c.synced_at if schema.has("mappings.synced_at") else literal(None)
-        questions.append(
-            (Trace.MAPPING, entity_of(mappings.c.entity_type), mappings.c.run_id, moment),
-        )
-    for entity in ENTITIES:
-        concept = CONCEPT_OF[entity]
-        if schema.has(concept, f"{concept}.run_id"):
-            source = schema.source(concept)
-            moment = source.c.created_at if schema.has(f"{concept}.created_at") else literal(None)
-            questions.append((Trace.RECORD, literal(entity), source.c.run_id, moment))
-    if not questions:
-        return
-    statement = union_all(
-        *(
-            select(
-                literal(str(trace)).label("trace"),
-                entity.label("entity"),
-                cast(run_id, String).label("run"),
-                func.count().label("rows"),
-                func.min(moment).label("first"),
-                func.max(moment).label("last"),
-            )
-            .where(run_id.is_not(None))
-            .group_by("entity", "run")
-            for trace, entity, run_id, moment in questions
-        )
-    )
-    mapped: dict[tuple[str, str], int] = {}
-    for row in connection.execute(statement):
-        each: Run = run(row.run)
-        each.saw(Trace(row.trace), row.rows)
-        if not each.entries:  # the entry says it better
-            each.started = min(filter(None, (each.started, row.first)), default=None)
-        each.last_trace = max(filter(None, (each.last_trace, row.last)), default=None)
-        if row.entity not in ENTITIES:
-            continue
-        if row.trace == Trace.RECORD:
-            each.traced.setdefault(row.entity, {})["created"] = row.rows
-        else:
-            mapped[row.run, row.entity] = row.rows
-    for (run_id, entity), rows in mapped.items():
-        cells = run(run_id).traced.setdefault(entity, {})
-        others = rows - cells.get("created", 0)
-        if others > 0:
-            cells["mapped"] = others
 
 
 def _from_report(report: ImportReport, run: Run) -> None:
@@ -306,41 +242,29 @@ def _said(value: Any) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
-def _claimed(counts: Any) -> Counts:
-    """Read the counts of a ``migration:completed`` entry, in either of the forms in use."""
-    found: Counts = {}
-    for name, entity in ((CONCEPT_OF[entity], entity) for entity in ENTITIES):
-        cells = counts.get(name) if isinstance(counts, dict) else None
+def _counted(facts: Any) -> tuple[Counts, dict[str, int]]:
+    """Read the counts of a ``migration:completed`` entry, in either of the forms in use, and of what it gave up on."""
+    counts: Counts = {}
+    errors: dict[str, int] = {}
+    for entity in ENTITIES if isinstance(facts, dict) else ():
+        cells = facts.get(CONCEPT_OF[entity])
         if isinstance(cells, dict):
-            found[entity] = {
-                key: value for key, value in cells.items() if key in ACTIONS and type(value) is int
-            }
+            numbers = {key: value for key, value in cells.items() if type(value) is int}
+            counts[entity] = {key: value for key, value in numbers.items() if key in ACTIONS}
+            errors |= {entity: numbers["errors"]} if "errors" in numbers else {}
         elif isinstance(cells, int):
-            found[entity] = {"created": cells}
-    return found
-
-
-def _given_up(counts: Any) -> dict[str, int]:
-    cells = (
-        {entity: counts.get(CONCEPT_OF[entity]) for entity in ENTITIES} if isinstance(counts, dict) else {}
-    )
-    return {
-        entity: each["errors"]
-        for entity, each in cells.items()
-        if isinstance(each, dict) and type(each.get("errors")) is int
-    }
+            counts[entity] = {"created": cells}
+    return counts, errors
 
 
 def _sync_state(connection: Connection, schema: Schema, entries: Sequence[Entry]) -> SyncState:
     """Return what the sync state says, and what it said before the workbench emptied it."""
     emptied: list[datetime] = []
     rewritten: list[datetime] = []
-    moments: list[tuple[str, datetime]] = []
     names = [name for name in SYNC_MOMENTS if schema.has(f"sync_state.{name}")]
-    if names:
-        state = schema.sync_state
-        row = connection.execute(select(*(func.max(state.c[name]) for name in names))).one()
-        moments += [(name, value) for name, value in zip(names, row, strict=True) if value is not None]
+    latest = ", ".join(f"max({name})" for name in SYNC_MOMENTS)
+    row = ask(connection, schema, f"SELECT {latest} FROM sync_state").fetchone() or ()
+    moments = [(name, value) for name, value in zip(SYNC_MOMENTS, row, strict=True) if value is not None]
     real = schema.resolved["sync_state"].spelling if names else {}
     for action, facts, at in entries:
         facts = facts if isinstance(facts, dict) else {}

@@ -13,14 +13,14 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 import pandas as pd
-from sqlalchemy import TIMESTAMP, Connection, bindparam, except_, func, select
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy import Connection
 
 from workbench.database.address import redact
 from workbench.mappings.queries import NEEDS, mapping_rows
 from workbench.murmurant.importers import ReportWarning, Run, is_fetch_trouble
-from workbench.murmurant.schema import Schema, as_text, entity_of
-from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES, ENTITY_TYPES, EVENT, MEMBER, REGISTRATION
+from workbench.murmurant.schema import Schema
+from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES, EVENT, MEMBER, REGISTRATION
+from workbench.runs.evidence import ask
 
 _REFRESHED = (MEMBER, EVENT)
 """Whose mappings a sync refreshes whether they changed or not; a registration's only when it is new."""
@@ -148,100 +148,74 @@ def _not_named(run: Run, named: Sequence[LeftOut], unlinked: int, refused: int) 
 # ---------------------------------------------------------------------------------- what the mappings say besides
 
 
-class Refreshed(NamedTuple):
-    """How many mappings there are of an entity, and how many of them were refreshed since each moment."""
+class Refreshed:
+    """When the mappings of contacts and events were last refreshed, counted at the starts of the syncs."""
 
-    moments: list[datetime]
-    counts: dict[str, list[int]]
+    def __init__(self, connection: Connection, schema: Schema, runs: Sequence[Run]) -> None:
+        self._connection, self._schema = connection, schema
+        self._moments = sorted({_begun(run) for run in runs if run.importer == "api" and run.started})
+        query = """SELECT entity_type, coalesce(width_bucket(synced_at, %(moments)s::timestamp[]), 0), count(*)
+                   FROM mappings WHERE entity_type IN ('Member', 'Event') GROUP BY 1, 2"""
+        self._counts = list(ask(connection, schema, query, {"moments": self._moments}))
+        self._lost: dict[str, bool] = {}
 
     def held(self, entity: str) -> int:
         """Return how many there are."""
-        return sum(self.counts.get(entity, ()))
+        return sum(count for each, _, count in self._counts if each == entity)
 
-    def since(self, entity: str, moment: datetime) -> int:
-        """Return how many were refreshed since one of the moments."""
-        return sum(self.counts.get(entity, [])[bisect_left(self.moments, moment) + 1 :])
+    def since(self, entity: str, run: Run) -> int:
+        """Return how many were refreshed since a run began."""
+        place = bisect_left(self._moments, _begun(run))
+        return sum(count for each, bucket, count in self._counts if each == entity and bucket > place)
+
+    def lost(self, entity: str) -> bool:
+        """Whether some record that a sync logged has no mapping now: then what was not refreshed may have lost its own."""
+        if entity not in self._lost:
+            query = """SELECT metadata ->> 'waId' FROM audit
+                       WHERE run_id IS NOT NULL AND action IN ('CREATE', 'UPDATE') AND resource_type = %(entity)s
+                         AND metadata ->> 'waId' IS NOT NULL
+                       EXCEPT SELECT wa_id FROM mappings WHERE entity_type = %(entity)s LIMIT 1"""
+            known = self._schema.has("audit.metadata", "audit.resource_type", "audit.action")
+            lost = ask(self._connection, self._schema, query, {"entity": entity}).fetchone() if known else ()
+            self._lost[entity] = lost is not None
+        return self._lost[entity]
+
+
+def _begun(run: Run) -> datetime:
+    assert run.started is not None
+    return run.started - _CLOCKS
 
 
 def weigh(connection: Connection, schema: Schema, runs: Sequence[Run]) -> None:
     """Tell apart what each run skipped, note what it fetched too little of, and doubt an end that this belies."""
-    refreshed = _refreshed(connection, schema, runs)
-    gone: dict[str, bool] = {}
+    refreshed = Refreshed(connection, schema, runs) if schema.has(*_NEEDS) else None
     for position, run in enumerate(runs):
         later = [each for each in runs[position + 1 :] if each.mode == "live" and not each.rolled_back]
-        if refreshed is not None and run.importer == "api" and run.started:
-            for entity in _REFRESHED if run.mode == "live" and not run.rolled_back else ():
-                if _tell_apart(run, entity, later, refreshed):
-                    if entity not in gone:
-                        gone[entity] = _mappings_gone(connection, schema, entity)
-                    cells = run.reported[entity]
-                    cells["skipped" if gone[entity] else "refused"] = cells.pop("rest")
+        if refreshed and run.importer == "api" and run.started and run.mode == "live" and not run.rolled_back:
+            for entity in _REFRESHED:
+                _tell_apart(run, entity, later, refreshed)
         run.short = _short(run, runs[:position], later, refreshed)
         _doubt(run)
-
-
-def _refreshed(connection: Connection, schema: Schema, runs: Sequence[Run]) -> Refreshed | None:
-    moments = sorted(
-        {each.started - _CLOCKS for each in runs if each.importer == "api" and each.started is not None}
-    )
-    if not moments or not schema.has(*_NEEDS):
-        return None
-    mappings = schema.mappings
-    bounds = bindparam("moments", moments, type_=ARRAY(TIMESTAMP()))
-    bucket = func.coalesce(func.width_bucket(mappings.c.synced_at, bounds), 0)
-    entity = entity_of(mappings.c.entity_type)
-    rows = connection.execute(
-        select(entity.label("entity"), bucket.label("bucket"), func.count().label("rows"))
-        .where(mappings.c.entity_type.in_([name for each in _REFRESHED for name in ENTITY_TYPES[each]]))
-        .group_by("entity", "bucket")
-    )
-    counts = {each: [0] * (len(moments) + 1) for each in _REFRESHED}
-    for row in rows:
-        counts[row.entity][row.bucket] = row.rows
-    return Refreshed(moments, counts)
 
 
 def _created(run: Run, entity: str) -> int:
     return run.traced.get(entity, {}).get("created", 0)
 
 
-def _tell_apart(run: Run, entity: str, later: Sequence[Run], refreshed: Refreshed) -> bool:
-    """Tell what was skipped because nothing had changed from the rest, whose mappings were not refreshed.
-
-    Returns
-    -------
-    bool
-        Whether a ``rest`` is left, and the run's own rows are here, so that it may be called refused.
-    """
+def _tell_apart(run: Run, entity: str, later: Sequence[Run], refreshed: Refreshed) -> None:
+    """Tell what was skipped because nothing had changed from what was refused: the rest, where the run's own rows are here."""
     cells = run.reported.get(entity, {})
-    if not cells.get("skipped") or run.started is None:
-        return False
+    if not cells.get("skipped"):
+        return
     written = cells.get("created", 0) + cells.get("updated", 0)
     seen = _created(run, entity) + run.traced.get(entity, {}).get("updated", 0)
-    taken = refreshed.since(entity, run.started - _CLOCKS) - sum(_created(each, entity) for each in later)
+    taken = refreshed.since(entity, run) - sum(_created(each, entity) for each in later)
     existing = min(max(taken - written, 0), cells["skipped"])
-    rest = cells["skipped"] - existing
     known = seen == written and taken >= written and taken > 0
-    told = {"existing": existing, "rest" if known else "skipped": rest}
+    rest = "refused" if known and existing < cells["skipped"] and not refreshed.lost(entity) else "skipped"
     kept = {action: count for action, count in cells.items() if action not in ("existing", "skipped")}
+    told = {"existing": existing, rest: cells["skipped"] - existing}
     run.reported = {**run.reported, entity: {**kept, **{action: n for action, n in told.items() if n}}}
-    return bool(known and rest)
-
-
-def _mappings_gone(connection: Connection, schema: Schema, entity: str) -> bool:
-    """Whether some record that a sync logged has no mapping now: then what was not refreshed may have lost its own."""
-    if not schema.has("audit.metadata", "audit.resource_type", "audit.action"):
-        return True
-    audit, mappings = schema.audit, schema.mappings
-    mapped = select(as_text(mappings.c.wa_id)).where(mappings.c.entity_type.in_(ENTITY_TYPES[entity]))
-    wa_id = audit.c.metadata["waId"].astext
-    logged = select(wa_id).where(
-        schema.audit_run.is_not(None),
-        audit.c.action.in_(["CREATE", "UPDATE"]),
-        audit.c.resource_type.in_(ENTITY_TYPES[entity]),
-        wa_id.is_not(None),
-    )
-    return connection.execute(except_(logged, mapped).limit(1)).first() is not None
 
 
 def _short(
@@ -251,28 +225,23 @@ def _short(
     if run.rolled_back or run.sync == "incremental":
         return {}
     before = next((each for each in reversed(earlier) if _alike(each, run)), None)
-    found = {}
+    short = {}
     for entity in ENTITIES:
         fetched = run.fetched.get(entity)
         concept = "contacts" if entity == MEMBER and run.importer == "api" else CONCEPT_OF[entity]
-        had = before.fetched.get(entity, 0) if before is not None else 0
-        if fetched is not None and before is not None and far_below(fetched, had):
+        if fetched is not None and before and far_below(fetched, had := before.fetched.get(entity, 0)):
             # A dry run does not fetch the registrations of events that it did not make.
             if entity != REGISTRATION or run.mode == "live":
-                found[entity] = f"it fetched {fetched:,} {concept}, {before.run} before it {had:,}"
-            continue
-        if refreshed is None or run.importer != "api" or run.started is None or entity not in _REFRESHED:
-            continue
-        # What this run and later ones brought was not there before it.
-        brought = sum(_created(each, entity) for each in (run, *later))
-        held = refreshed.held(entity) - brought
-        if fetched is not None and far_below(fetched, held):
-            found[entity] = f"it fetched {fetched:,} {concept}, and {held:,} were mapped before it"
-        elif fetched is None and run.sync == "full" and not run.reported:
-            taken = refreshed.since(entity, run.started - _CLOCKS) - brought
-            if far_below(taken, held):
-                found[entity] = f"it refreshed {max(taken, 0):,} of {held:,} {concept} that are mapped"
-    return found
+                short[entity] = f"it fetched {fetched:,} {concept}, {before.run} before it {had:,}"
+        elif refreshed and run.importer == "api" and run.started and entity in _REFRESHED:
+            # What this run and later ones brought was not there before it.
+            brought = sum(_created(each, entity) for each in (run, *later))
+            held, taken = refreshed.held(entity) - brought, refreshed.since(entity, run) - brought
+            if fetched is not None and far_below(fetched, held):
+                short[entity] = f"it fetched {fetched:,} {concept}, and {held:,} were mapped before it"
+            elif fetched is None and run.sync == "full" and not run.reported and far_below(taken, held):
+                short[entity] = f"it refreshed {max(taken, 0):,} of {held:,} {concept} that are mapped"
+    return short
 
 
 def _alike(one: Run, other: Run) -> bool:
@@ -451,27 +420,23 @@ def _mapped(connection: Connection, schema: Schema, wa_ids: set[str]) -> dict[tu
     return moments
 
 
-def not_refreshed(connection: Connection, schema: Schema, run: Run, entity: str) -> list[LeftOut]:
-    """List the mapped contacts or events that a full sync did not refresh, whether it fetched them or not."""
-    if run.started is None or not schema.has(*_NEEDS):
-        return []
-    mappings = schema.mappings
-    named = {each.wa_id for each in run.problems if each.entity == entity}
-    rows = connection.execute(
-        select(as_text(mappings.c.wa_id).label("wa_id"), mappings.c.synced_at)
-        .where(mappings.c.entity_type.in_(ENTITY_TYPES[entity]), mappings.c.synced_at < run.started - _CLOCKS)
-        .order_by(mappings.c.wa_id)
-    )
-    why = "not known: the sync did not refresh it, so Wild Apricot did not return it, or the importer gave up on it"
-    return [LeftOut(run.run, entity, row.wa_id, None, why, 1) for row in rows if row.wa_id not in named]
-
-
 def not_explained(connection: Connection, schema: Schema, run: Run) -> list[LeftOut]:
-    """List what a full sync did not refresh where it fetched too little, or where no report says what it fetched."""
+    """List the mapped contacts or events that a full sync did not refresh, where it fetched too little or left no report."""
     if run.importer != "api" or run.mode != "live" or run.sync == "incremental":
         return []
-    asked = [entity for entity in _REFRESHED if run.short.get(entity) or not run.reported]
-    return [row for entity in asked for row in not_refreshed(connection, schema, run, entity)]
+    entities = [entity for entity in _REFRESHED if run.short.get(entity) or not run.reported]
+    if not run.started or not entities or not schema.has(*_NEEDS):
+        return []
+    query = """SELECT entity_type, wa_id FROM mappings WHERE entity_type = ANY(%(entities)s) AND synced_at < %(begun)s
+               ORDER BY array_position(%(entities)s, entity_type), length(wa_id), wa_id"""
+    named = {(each.entity, each.wa_id) for each in run.problems}
+    why = "not known: the sync did not refresh it, so Wild Apricot did not return it, or the importer gave up on it"
+    rows = ask(connection, schema, query, {"entities": entities, "begun": _begun(run)})
+    return [
+        LeftOut(run.run, entity, wa_id, None, why, 1)
+        for entity, wa_id in rows
+        if (entity, wa_id) not in named
+    ]
 
 
 def left_out_frame(rows: Sequence[LeftOut]) -> pd.DataFrame:
