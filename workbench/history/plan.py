@@ -23,7 +23,7 @@ from workbench.runs.evidence import record_fates, writers
 from workbench.runs.restoring import refuse_a_later_snapshot
 from workbench.runs.rollback import leave_too_weak
 from workbench.runs.three_way import OnConflict, Outcome, Testimony, Unknown, judge
-from workbench.runs.witnesses import Witnesses
+from workbench.runs.witnesses import testimonies
 from workbench.runs.written import sync_states, written_mappings
 
 _ROWS = 5_000  # whole rows of two databases at a time
@@ -323,12 +323,12 @@ class Replay:
         self, table: str, runs: Sequence[Run], keys: Collection[str]
     ) -> dict[str, list[Testimony]]:
         """Ask for each run what is known of the values it wrote, in order of the runs."""
-        testimonies: dict[str, list[Testimony]] = {key: [] for key in keys}
+        known: dict[str, list[Testimony]] = {key: [] for key in keys}
         for run in runs if keys and table in self.authors.entities else ():
-            witnesses = Witnesses(self.connection, self.schema, run, self.authors.entities[table])
-            for key, testimony in witnesses.ask(list(keys)).items():
-                testimonies[key].append(testimony)
-        return testimonies
+            entity = self.authors.entities[table]
+            for key, testimony in testimonies(self.connection, self.schema, run, entity, list(keys)).items():
+                known[key].append(testimony)
+        return known
 
 
 def _as_restored(before: Catalogue, live: Catalogue) -> Catalogue:

@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 import psycopg
 from psycopg import sql
-from sqlalchemy import exists, select
 
 from workbench.errors import Refused
 from workbench.murmurant.catalogue import CatalogueTable
@@ -16,9 +15,10 @@ from workbench.murmurant.importers import Run, Strength
 from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES
 from workbench.plans import rows
 from workbench.plans.current import Current, rows_by_key
+from workbench.runs.evidence import ask
 from workbench.runs.rollback import LEADS_TO_KEPT, Rollback, only_mapped
-from workbench.runs.three_way import OnConflict, Outcome, Testimony, judge
-from workbench.runs.witnesses import Witnesses
+from workbench.runs.three_way import OnConflict, Outcome, Verdict, judge
+from workbench.runs.witnesses import testimonies
 from workbench.snapshots.compare import Snapshot
 from workbench.snapshots.scratch import Scratch
 
@@ -34,6 +34,10 @@ _KINDS = """
     JOIN pg_type t ON t.oid = a.atttypid
     WHERE c.relnamespace = to_regnamespace(quote_ident(%s)) AND c.relkind IN ('r', 'p') ORDER BY c.relname, a.attnum
 """
+
+
+Side = tuple[psycopg.Connection[Any], str]
+"""A session that reads one of the two databases, and the schema of its tables."""
 
 
 class Kind(NamedTuple):
@@ -72,12 +76,11 @@ class Restoration:
         on_conflict: OnConflict,
     ) -> None:
         self.rollback, self.run, self.draft = rollback, rollback.run, rollback.draft
-        self.connection, self.schema = rollback.connection, rollback.schema
-        self.live, self.here_in = self.draft.context.raw, self.schema.catalogue.schema
-        self.snapshot, self.there, self.there_in = snapshot, there, scratch.schema
+        self.schema, self.on_conflict, self.snapshot = rollback.schema, on_conflict, snapshot
         self.archive, self.named = scratch.archive, f"The snapshot {scratch.archive.path.name}"
-        self.on_conflict = on_conflict
-        self.kinds, self.kinds_there = _kinds(self.live, self.here_in), _kinds(there, self.there_in)
+        self.here: Side = self.draft.context.raw, self.schema.catalogue.schema
+        self.before: Side = there, scratch.schema
+        self.kinds, self.kinds_there = _kinds(*self.here), _kinds(*self.before)
 
     def bring_back(self, *, sync_state: bool) -> None:
         """Compare what the run wrote with the snapshot, draft what goes back, and say which mappings go.
@@ -94,28 +97,26 @@ class Restoration:
         """
         rollback = self.rollback
         for entity, (keys, _) in rollback.created.items():
-            there = self._in_snapshot(self.schema.table_of(entity), keys)
+            there = self._present(self.before, self.schema.table_of(entity), keys)
             refuse_a_later_snapshot(self.named, self.run, entity, there)
         self._refuse_another_database()
-        for entity, touched in sorted(rollback.updated.items()):
-            witnesses = Witnesses(self.connection, self.schema, self.run, entity)
-            self._restore(CONCEPT_OF[entity], touched, witnesses)
+        updated = {entity: dict(touched) for entity, touched in rollback.updated.items()}
         if self.run.importer == "guide":
             # Where only a row's own time told that the run changed it, a later change hides that it did.
             for entity, key, _, touched_since in rollback.mapped:
                 if touched_since:
-                    self._restore(CONCEPT_OF[entity], {key: touched_since})
+                    updated.setdefault(entity, {})[key] = touched_since
+        for entity, touched in sorted(updated.items()):
+            self._restore(CONCEPT_OF[entity], touched, entity)
         self._mappings()
         states = {state.key: state.by for state in rollback.states if state.written and not state.made}
         if sync_state and states:
             self._restore("sync_state", states)
 
-    def _restore(self, concept: str, touched: dict[str, str], witnesses: Witnesses | None = None) -> None:
+    def _restore(self, concept: str, touched: dict[str, str], entity: str = "") -> None:
         """Decide, for rows that the run updated, which columns go back; `touched` names who wrote to them after it."""
-        table, bookkeeping = (
-            self.schema.resolved[concept].table,
-            self.schema.resolved[concept].spelling.get("updated_at"),
-        )
+        resolved, connection = self.schema.resolved[concept], self.rollback.connection
+        table, bookkeeping = resolved.table, resolved.spelling.get("updated_at")
         described = rows.table_of(self.schema.catalogue, table)
         seen = rows.digest(described, rows.seen_columns(self.schema.catalogue, table), "t")
         names = [
@@ -124,48 +125,47 @@ class Restoration:
             if name in self.kinds_there[table] and not column.generated
         ]
         for chunk in rows.in_chunks(sorted(touched), _CHUNK):
-            now = rows_by_key(self.live, self.here_in, described, chunk, names, seen)
-            before = rows_by_key(self.there, self.there_in, described, chunk, names)
+            now = rows_by_key(*self.here, described, chunk, names, seen)
+            before = rows_by_key(*self.before, described, chunk, names)
             self._translate(described, now, before)
-            known = witnesses.ask(chunk) if witnesses else {}
+            known = testimonies(connection, self.schema, self.run, entity, chunk) if entity else {}
+            for key in now.keys() - before.keys():
+                what = "updated by the run, and not in the snapshot"
+                self.draft.unresolved(table, key, what, "an older snapshot, or the run that made it")
             for key in chunk:
                 if key in now and key in before:
-                    told = [known[key]] if key in known else []
-                    self._restore_row(table, key, before[key], now[key], touched[key], told, bookkeeping)
-                elif key in now:
-                    self.draft.unresolved(
-                        table,
-                        key,
-                        "updated by the run, and not in the snapshot",
-                        "an older snapshot, or the run that made it",
+                    known_of_it = [known[key]] if key in known else []
+                    verdicts = judge(
+                        before[key].values, now[key].values, known_of_it, touched[key], bookkeeping
+                    )
+                    self._draft_row(
+                        table, key, before[key].values, now[key], touched[key], verdicts, bookkeeping
                     )
 
-    def _restore_row(
+    def _draft_row(
         self,
         table: str,
         key: str,
-        before: Current,
+        was: Mapping[str, str | None],
         now: Current,
         by: str,
-        known: Sequence[Testimony],
+        verdicts: Iterable[Verdict],
         bookkeeping: str | None,
     ) -> None:
-        was, has = before.values, now.values
         changes: dict[str, str | None] = {}
-        for each in judge(was, has, known, by, bookkeeping):
+        for each in verdicts:
             name = each.column
             if each.outcome is Outcome.KEPT:
                 self.draft.keep(table, key, f"{name} was changed by {by or 'somebody'}, not by the run")
                 continue
             if each.outcome is Outcome.CONFLICT:
                 left, why = each.conflict(by)
-                self.draft.conflict(
-                    table, key, name, was[name], left, has[name], f"{why}; {self.on_conflict}"
-                )
+                why = f"{why}; {self.on_conflict}"
+                self.draft.conflict(table, key, name, was[name], left, now.values[name], why)
                 if self.on_conflict == "keep":
                     continue
             changes[name] = was[name]
-        if bookkeeping in was and not by:
+        if bookkeeping and bookkeeping in was and not by:
             changes[bookkeeping] = was[bookkeeping]  # when it was written goes back with a row nobody touched
         self.draft.update(table, key, changes, row=now)
 
@@ -214,8 +214,8 @@ class Restoration:
         wanted = sorted(values)
         query = sql.SQL("SELECT v, v::{}::text FROM unnest(%s::text[]) v").format(sql.SQL(type))
         try:
-            with self.live.transaction():
-                read = dict(self.live.execute(query, [wanted]).fetchall())
+            with self.here[0].transaction():
+                read = dict(self.here[0].execute(query, [wanted]).fetchall())
         except (psycopg.DataError, psycopg.IntegrityError, psycopg.ProgrammingError):
             if len(wanted) == 1:
                 return {}
@@ -231,7 +231,7 @@ class Restoration:
         if not rollback.written:
             return
         table = self.schema.resolved["mappings"].table
-        here = self._in_snapshot(table, sorted(own.union(rollback.written)))
+        here = self._present(self.before, table, sorted(own.union(rollback.written)))
         self._restore("mappings", {key: each.by for key, each in rollback.written.items() if key in here})
         rollback.turned = {
             key for key in own & here if key in rollback.written and not rollback.written[key].by
@@ -262,16 +262,13 @@ class Restoration:
         """Refuse one that shares no record with this database, unless it was taken here or neither had any."""
         strangers = False
         for entity in ENTITIES:
-            if not self.schema.has(CONCEPT_OF[entity]):
-                continue
-            table = self.schema.table_of(entity)
-            new = [*self.rollback.created.get(entity, ([], []))[0]]
-            new += [key for name, key in self.rollback.kept if name == table]
-            ours = sorted(self.rollback.updated.get(entity, ()))[:_ENOUGH] or self._older(entity, new)
-            theirs = self._first_keys(self.there, self.there_in, table)
-            if self._in_snapshot(table, ours) or self._present(self.live, self.here_in, table, theirs):
-                return
-            strangers = strangers or bool(ours or theirs)
+            if self.schema.has(CONCEPT_OF[entity]):
+                table = self.schema.table_of(entity)
+                ours = sorted(self.rollback.updated.get(entity, ()))[:_ENOUGH] or self._older(entity, table)
+                theirs = self._some(self.before, table, sql.SQL("true"))
+                if self._present(self.before, table, ours) or self._present(self.here, table, theirs):
+                    return
+                strangers = strangers or bool(ours or theirs)
         taken_here = self._was_taken_here()
         if taken_here is False or (strangers and not taken_here):
             raise Refused(
@@ -282,10 +279,10 @@ class Restoration:
 
     def _was_taken_here(self) -> bool | None:
         """Whether the audit log knows the archive, or its manifest names this database; None where neither says."""
-        if self.schema.has("audit.metadata") and self.archive.sha256:
-            named = self.schema.audit.c.metadata["sha256"].astext == self.archive.sha256
-            if self.connection.execute(select(exists().where(named))).scalar_one():
-                return True
+        known = "SELECT FROM audit WHERE metadata ->> 'sha256' = %(sha256)s LIMIT 1"
+        digest = self.archive.sha256
+        if digest and ask(self.rollback.connection, self.schema, known, {"sha256": digest}).fetchone():
+            return True
         if self.snapshot.manifest is None:
             return None
         theirs, ours = self.snapshot.manifest.target, self.draft.context.target
@@ -293,50 +290,31 @@ class Restoration:
             return False
         return True if theirs.database == ours.database else None
 
-    def _older(self, entity: str, new: Sequence[str]) -> list[str]:
-        """Return some keys of rows that are not among the new ones, and older than the run where that is known."""
-        created = self.schema.resolved[CONCEPT_OF[entity]].spelling.get("created_at")
-        condition = sql.SQL("{} <> ALL({})").format(*self._named(self.schema.table_of(entity), new))
-        if created and self.run.started:
-            condition += sql.SQL(" AND {} < {}").format(
-                sql.Identifier(created), sql.Literal(self.run.started)
-            )
-        table = self.schema.table_of(entity)
-        return self._first_keys(self.live, self.here_in, table, condition)
-
-    def _first_keys(
-        self,
-        connection: psycopg.Connection[Any],
-        schema: str,
-        table: str,
-        condition: sql.Composable = sql.SQL("true"),  # noqa: B008 - a constant
-    ) -> list[str]:
-        query = sql.SQL("SELECT {}::text FROM {} WHERE {} ORDER BY 1 LIMIT {}").format(
-            self._named(table)[0], sql.Identifier(schema, table), condition, _ENOUGH
-        )
-        return [row[0] for row in connection.execute(query)]
-
-    def _in_snapshot(self, table: str, keys: Sequence[str]) -> set[str]:
-        return self._present(self.there, self.there_in, table, keys)
-
-    def _present(
-        self, connection: psycopg.Connection[Any], schema: str, table: str, keys: Sequence[str]
-    ) -> set[str]:
-        found: set[str] = set()
-        for chunk in rows.in_chunks(keys):
-            key, values = self._named(table, chunk)
-            query = sql.SQL("SELECT {key}::text FROM {table} WHERE {key} = ANY({keys})").format(
-                key=key, table=sql.Identifier(schema, table), keys=values
-            )
-            found |= {row[0] for row in connection.execute(query)}
-        return found
-
-    def _named(self, table: str, keys: Sequence[str] = ()) -> tuple[sql.Identifier, sql.Composed]:
-        """Return a table's key, and some of its values as an array."""
+    def _older(self, entity: str, table: str) -> list[str]:
+        """Return some keys of rows that the run did not make, and older than it where that is known."""
+        made = [*self.rollback.created.get(entity, ([], []))[0]]
+        made += [key for name, key in self.rollback.kept if name == table]
         described = rows.table_of(self.schema.catalogue, table)
         name = rows.key_of(described)
-        type = sql.SQL(described.columns[name].type)
-        return sql.Identifier(name), sql.SQL("{}::{}[]").format(sql.Literal(rows.as_array(keys)), type)
+        condition = sql.SQL("{} <> ALL({}::{}[])").format(
+            sql.Identifier(name), sql.Literal(rows.as_array(made)), sql.SQL(described.columns[name].type)
+        )
+        created = self.schema.resolved[CONCEPT_OF[entity]].spelling.get("created_at")
+        if created and self.run.started:
+            started = sql.Literal(self.run.started)
+            condition += sql.SQL(" AND {} < {}").format(sql.Identifier(created), started)
+        return self._some(self.here, table, condition)
+
+    def _some(self, side: Side, table: str, condition: sql.Composable) -> list[str]:
+        key = rows.key_of(rows.table_of(self.schema.catalogue, table))
+        query = sql.SQL("SELECT {}::text FROM {} WHERE {} ORDER BY 1 LIMIT {}").format(
+            sql.Identifier(key), sql.Identifier(side[1], table), condition, _ENOUGH
+        )
+        return [key for (key,) in side[0].execute(query)]
+
+    def _present(self, side: Side, table: str, keys: Sequence[str]) -> set[str]:
+        described = rows.table_of(self.schema.catalogue, table)
+        return {key for chunk in rows.in_chunks(keys) for key in rows_by_key(*side, described, chunk, ())}
 
 
 def refuse_a_later_snapshot(named: str, run: Run, entity: str, made: set[str]) -> None:
