@@ -8,12 +8,16 @@ from typing import Any
 
 from sqlalchemy import Connection, null, select
 
-from workbench.mappings.traces import LOGGED, claims
+from workbench.mappings.traces import claims
 from workbench.murmurant.importers import Run
 from workbench.murmurant.schema import Schema, as_text, is_one_of, same_id
 from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES, ENTITY_TYPES
 from workbench.plans.journal import Entry
 from workbench.runs.evidence import TOLERANCE
+
+_LOGGED = tuple(
+    f"audit.{name}" for name in ("metadata", "resource_type", "resource_id", "action", "created_at")
+)
 
 Write = tuple[str, str, str, str | None, datetime | None, str]
 """Entity, record and WA id of what an import wrote, the run, when, and what tells."""
@@ -52,7 +56,7 @@ def written_since(
         )
         if each.action == "updated"
     ]
-    logged = schema.has(*LOGGED, "audit.created_at")
+    logged = schema.has(*_LOGGED)
     if not logged:
         writes += _mapped(connection, schema, {record for _, record, _ in merges})
     can_tell = (
