@@ -14,7 +14,7 @@ from typer.core import TyperGroup
 
 import workbench
 from workbench.cli.options import OPTIONS
-from workbench.cli.output import banner, print_answer, print_json, progress, stderr
+from workbench.cli.output import asked_of, banner, print_answer, print_json, progress, stderr
 from workbench.errors import Refused
 
 if TYPE_CHECKING:
@@ -128,6 +128,7 @@ def command(
 
         @wraps(act)
         def run(**values: Any) -> None:
+            asked_of(values.get("environment"))
             act(**values)
 
         run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]

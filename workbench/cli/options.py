@@ -8,7 +8,6 @@ from typing import Any
 
 import typer
 
-from workbench.cli.output import asked_of
 from workbench.errors import UsageError
 
 Option = Callable[[str], Any]
@@ -25,11 +24,6 @@ def argument(metavar: str, help: str = "") -> Option:
     return lambda name: typer.Argument(metavar=metavar, help=help or None, show_default=False)
 
 
-def _note(environment: str | None) -> str | None:
-    asked_of(environment)
-    return environment
-
-
 _ALL, _MANY = "All when none is named.", "Repeatable."
 
 OPTIONS: dict[str, Option] = {
@@ -39,7 +33,6 @@ OPTIONS: dict[str, Option] = {
         "--environment",
         "-e",
         envvar="WORKBENCH_ENVIRONMENT",
-        callback=_note,
         show_default=False,
     ),
     "json": option("Pure JSON on stdout."),
