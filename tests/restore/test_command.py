@@ -86,6 +86,7 @@ def test_asked_approved_carried_out_and_put_back(place: Place, tmp_path: Path) -
         + err
         + (place.ground.folder / "home" / "restores" / f"{request}.progress.json").read_text()
     )
+    assert place.run("snapshot", "verify", made["name"])[0] == 0
     again = place.asks("snapshot", "restore", made["name"])
     assert again["estimated_seconds"] > 0
     back = place.asks("snapshot", "restore", "--undo")

@@ -1,9 +1,10 @@
 """The folder of snapshots: which there are, the one that is meant, one in the making, one that goes.
 
 A snapshot is ``backup_YYYYMMDD_HHMMSS.dump`` with its manifest, ``.json``, beside it. In the making the archive is called
-``.backup_YYYYMMDD_HHMMSS.part`` and locked, by pg_dump too. The manifest is written when the archive is whole, and the
-archive has its name last. So of a process that was killed there is a part without a manifest, which is removed, or a
-part with one, which is whole and gets its name. What is deleted goes the same way back.
+``.backup_YYYYMMDD_HHMMSS.part``, and whoever makes one, pg_dump too, shares the folder's lock. The manifest is written
+when the archive is whole, and the archive has its name last. So of a process that was killed there is a part without a
+manifest, which is removed, or a part with one, which is whole and gets its name. What is deleted goes the same way back.
+Both need the folder's lock alone.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ class Part:
     path : Path
         Where it is written.
     lock : int
-        The descriptor that holds its lock; a child process that inherits it holds it too.
+        The descriptor that shares the folder's lock; a child process that inherits it holds it too.
     """
 
     name: str
@@ -65,9 +66,8 @@ def part(folder: Path, moment: datetime) -> Iterator[Part]:
     with ExitStack() as held:
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            # One that is not locked yet another process may take for a killed one's, and remove.
-            while (lock := held.enter_context(_locked(path := _claimed(folder, moment)))) is None:
-                continue
+            lock = held.enter_context(_locked(folder, fcntl.LOCK_SH))
+            path = _claimed(folder, moment)
         except OSError as error:
             raise WorkbenchError(
                 f"No snapshot can be made in {folder}: {error.strerror}.", "Set `backups` to another folder."
@@ -146,12 +146,12 @@ def _latest(folder: Path, environment: str | None) -> Manifest:
 
 def clear_left_over(folder: Path) -> list[str]:
     """Finish or remove what killed processes left unfinished, and say what that was, one sentence each."""
-    said = []
-    for path in sorted(folder.glob(".backup_*.part")):
-        name = path.name[1:].removesuffix(".part")
-        with _locked(path) as lock:
-            if lock is None or not NAME.fullmatch(name):
-                continue
+    said: list[str] = []
+    if not (parts := sorted(folder.glob(".backup_*.part"))):
+        return said
+    with suppress(BlockingIOError), _locked(folder, fcntl.LOCK_EX | fcntl.LOCK_NB):
+        for path in parts:
+            name = path.name[1:].removesuffix(".part")
             try:
                 if path.with_name(f"{name}.json").exists():
                     path.rename(path.with_name(f"{name}.dump"))
@@ -177,17 +177,18 @@ def prune_snapshot(manifest: Manifest) -> None:
     Refused
         When it has changed since, or somebody is at work on it.
     """
-    archive, going = manifest.archive, manifest.path.with_name(f".{manifest.snapshot}.part")
-    with _locked(archive) as lock:
-        if lock is None and archive.exists():
-            raise Refused(f"Somebody else is at work on {manifest.snapshot}.", "Try again in a moment.")
-        if Manifest.read(manifest.path) != manifest:
-            raise Refused(f"{manifest.snapshot} has changed since it was looked at.", "Look again.")
-        if lock is not None:
-            archive.rename(going)
-        manifest.path.unlink()
-        flush_folder(manifest.folder)
-        going.unlink(missing_ok=True)
+    going = manifest.path.with_name(f".{manifest.snapshot}.part")
+    try:
+        with _locked(manifest.folder, fcntl.LOCK_EX | fcntl.LOCK_NB):
+            if Manifest.read(manifest.path) != manifest:
+                raise Refused(f"{manifest.snapshot} has changed since it was looked at.", "Look again.")
+            with suppress(FileNotFoundError):
+                manifest.archive.rename(going)
+            manifest.path.unlink()
+            flush_folder(manifest.folder)
+            going.unlink(missing_ok=True)
+    except BlockingIOError:
+        raise Refused(f"Somebody takes a snapshot in {manifest.folder}.", "Try again in a moment.") from None
 
 
 def _claimed(folder: Path, moment: datetime) -> Path:
@@ -203,19 +204,11 @@ def _claimed(folder: Path, moment: datetime) -> Path:
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[int | None]:
-    """Hold a file's lock and yield its descriptor; None while somebody else does, or where it is gone."""
+def _locked(folder: Path, how: int) -> Iterator[int]:
+    """Hold a folder's lock, as `fcntl.flock` has it, and yield its descriptor."""
+    number = os.open(folder, os.O_RDONLY)
     try:
-        number = os.open(path, os.O_RDONLY)
-    except FileNotFoundError:
-        yield None
-        return
-    try:
-        try:
-            fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            held = os.path.samestat(os.fstat(number), path.stat())
-        except (BlockingIOError, FileNotFoundError):
-            held = False
-        yield number if held else None
+        fcntl.flock(number, how)
+        yield number
     finally:
         os.close(number)

@@ -246,10 +246,7 @@ class Restores:
         return [each.called for each in STEPS[request.way]]
 
     def estimate(self, request: Request) -> float | None:
-        """Return how many seconds a restore of this snapshot took here, or else its verification; None where none was made."""
-        for record in reversed(records_in(self._wb.settings, request.target.environment)):
-            if record.outcome == DONE and record.facts.get("snapshot") == request.snapshot:
-                return float(sum(record.facts["seconds"].values()))
+        """Return how many seconds it took to restore this snapshot when it was verified; None where it was not."""
         if request.way == "swap back":
             return None
         proved = [each for each in Manifest.read(Path(request.file)).verifications if each.outcome == "pass"]

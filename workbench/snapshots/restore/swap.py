@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 
 import psycopg
 
@@ -20,7 +20,6 @@ from workbench.errors import Refused
 
 _PATIENCE = 3.0  # seconds for sessions to end when they are told to
 _PAUSE = 0.05
-_TRIES = 3
 
 # Of others' sessions a user without further rights sees little, not even their kind; but whose they are.
 _OTHERS = """
@@ -71,16 +70,31 @@ def swap(
     names = list(renames)
     refuse_prepared(beside, names)
     refuse_who_stays(beside, names)
-    for left in range(_TRIES - 1, -1, -1):
-        with _nobody_in(database, beside, names):
-            begun = time.perf_counter()
-            try:
-                rename(beside, renames, comments)
-                return time.perf_counter() - begun
-            except psycopg.errors.ObjectInUse:
-                if not left:
-                    raise _stayed(names, others(beside, names)) from None
-    raise AssertionError("unreachable")
+    # By their numbers: once the renames are committed, whoever comes by the live name is in the new database.
+    numbers = {name: each.oid for name, each in standing(beside).items() if name in names}
+    beside.execute(_END, [list(numbers.values())])
+    done = threading.Event()
+
+    def keep_out() -> None:
+        # What could not be ended shows in the rename, which says so.
+        with suppress(psycopg.Error), database.at(beside.info.dbname).session(autocommit=True) as connection:
+            while not done.wait(0.01):
+                connection.execute(_END, [[numbers[name] for name in names[:1] if name in numbers]])
+
+    guard = threading.Thread(target=keep_out)
+    guard.start()
+    try:
+        deadline = time.monotonic() + _PATIENCE
+        while others(beside, names) and time.monotonic() < deadline:
+            time.sleep(0.002)
+        begun = time.perf_counter()
+        rename(beside, renames, comments)
+        return time.perf_counter() - begun
+    except psycopg.errors.ObjectInUse:  # though the server waits some seconds for them
+        raise _stayed(names, others(beside, names)) from None
+    finally:
+        done.set()
+        guard.join()
 
 
 def others(beside: Session, names: list[str]) -> list[tuple[int, str, str]]:
@@ -95,34 +109,6 @@ def refuse_who_stays(beside: Session, names: list[str]) -> None:
         if time.monotonic() > deadline:
             raise _stayed(names, staying)
         time.sleep(_PAUSE)
-
-
-@contextmanager
-def _nobody_in(database: Database, beside: Session, names: list[str]) -> Iterator[None]:
-    """End whoever is connected, now and until the block is left."""
-    # By their numbers: once the renames are committed, whoever comes by the live name is in the new database.
-    numbers = {name: each.oid for name, each in standing(beside).items() if name in names}
-    deadline = time.monotonic() + _PATIENCE
-    while True:
-        beside.execute(_END, [list(numbers.values())])
-        if not others(beside, names) or time.monotonic() > deadline:
-            break  # the rename will say who stays
-        time.sleep(0.002)
-    done = threading.Event()
-
-    def keep_out() -> None:
-        # What could not be ended shows in the rename, which says so.
-        with suppress(psycopg.Error), database.at(beside.info.dbname).session(autocommit=True) as connection:
-            while not done.wait(0.01):
-                connection.execute(_END, [[numbers[name] for name in names[:1] if name in numbers]])
-
-    guard = threading.Thread(target=keep_out)
-    guard.start()
-    try:
-        yield
-    finally:
-        done.set()
-        guard.join()
 
 
 def _stayed(names: list[str], sessions: list[tuple[int, str, str]]) -> Refused:
