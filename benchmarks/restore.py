@@ -75,7 +75,7 @@ def _bare(data: Path, archive: Path) -> float:
 
 def _ours(data: Path, wb: Workbench, snapshot: str) -> dict:  # type: ignore[type-arg]
     request = wb.restores.ask(snapshot)
-    wb.approve(request, request.digest, approver="erin")
+    wb.plans.approve(request, request.digest, approver="erin")
     facts = wb.restores.carry_out(request).facts
     with psycopg.connect(start_server(data).get_uri(), autocommit=True) as connection:
         connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(facts["kept"])))

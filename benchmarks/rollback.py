@@ -221,9 +221,9 @@ with Workbench(Session(database, options, Settings(operator="bench", home=Path(h
     if what == "plan":
         plan = wb.runs.plan_rollback(name)
     else:
-        plan = wb.plan(name)
-        wb.approve(plan, plan.digest)
-        wb.apply(plan)
+        plan = wb.plans[name]
+        wb.plans.approve(plan, plan.digest)
+        wb.plans.apply(plan)
     seconds = perf_counter() - begun
 print(json.dumps({
     "plan": plan.id,

@@ -228,13 +228,13 @@ Own = TypeVar("Own", bound="Ground")
 
 def consent(wb: Workbench, plan: Plan) -> None:
     """Let Erin approve."""
-    wb.approve(plan, plan.digest, approver="erin", confirm=wb.environment.name)
+    wb.plans.approve(plan, plan.digest, approver="erin", confirm=wb.environment.name)
 
 
 def carry_out(wb: Workbench, plan: Plan) -> Entry:
     """Approve and apply."""
     consent(wb, plan)
-    return wb.apply(plan)
+    return wb.plans.apply(plan)
 
 
 @dataclass(frozen=True)
@@ -360,7 +360,7 @@ class Ground(Target):
 
     def undo(self, plan: Plan | str) -> Entry:
         """Plan to take back what was applied, approve and apply that."""
-        return self.carry_out(self.wb.plan_undo(plan if isinstance(plan, str) else plan.id))
+        return self.carry_out(self.wb.plans.plan_undo(plan if isinstance(plan, str) else plan.id))
 
     def proved(self, plan: Plan) -> State:
         """Carry a plan out and take it back, which restores every table; return what was there between."""

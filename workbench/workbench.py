@@ -30,7 +30,7 @@ from workbench.migration.questions import Migration
 from workbench.murmurant.canonical import ask, words_of
 from workbench.murmurant.reports import ImportReport, read_reports
 from workbench.murmurant.spellings import MEMBER
-from workbench.planning import Planning
+from workbench.plans.questions import Plans
 from workbench.policies.questions import Policies
 from workbench.readiness import readiness
 from workbench.reconcile import Reconcile
@@ -47,14 +47,14 @@ from workbench.tiers.questions import Tiers
 from workbench.triage import Triage
 
 
-class Workbench(Planning):
+class Workbench:
     """An environment, opened for looking: its subjects, and the questions that are of no one subject.
 
     Attributes
     ----------
     session : Session
         What every subject stands on: connection, schema, settings, and whether people are shown.
-    runs, mappings, tiers, duplicates, policies, history, audit, reconcile, snapshots, restores, app, migration, triage, report
+    runs, mappings, tiers, duplicates, policies, history, audit, reconcile, snapshots, restores, app, migration, triage, plans, report
         What can be asked and planned of each: ``wb.runs()``, ``wb.runs.plan_rollback(...)``.
     """
 
@@ -75,6 +75,7 @@ class Workbench(Planning):
         self.migration = Migration(self)
         self.triage = Triage(self)
         self.report = Reports(session)
+        self.plans = Plans(session)
 
     def __enter__(self) -> Self:
         return self
@@ -119,7 +120,7 @@ class Workbench(Planning):
             facts["Records"] = ", ".join(f"{count:,} {table}" for table, count in self._counted().items())
             runs = self.session.find_runs()
             stopped = sum(run.mode == "live" and run.status != "completed" for run in runs)
-            plans = int(self.plans()["state"].isin(["planned", "approved"]).sum())
+            plans = int(self.plans.states()["state"].isin(["planned", "approved"]).sum())
             said = [many(len(runs), "import run"), f"{stopped:,} of them did not complete"]
             facts["Open"] = f"{', '.join(said)}; {many(plans, 'plan')} to apply"
         except WorkbenchError as error:

@@ -62,7 +62,7 @@ def test_what_was_noted_last_holds_and_goes_on(ground: Ground) -> None:
     found = state(ground)
     assert (found.state, found.noted_in, found.entries) == ("holds", f"plan {plan.id}", 4)
     ground.carry_out(plan)
-    undoing = ground.open().plan_undo(plan.id)
+    undoing = ground.open().plans.plan_undo(plan.id)
     found = state(ground)
     assert (found.state, found.noted_in, found.entries) == ("holds", f"plan {undoing.id}", 5)
     log(ground)
@@ -94,7 +94,7 @@ def test_a_restore_takes_away_what_was_noted_later(ground: Ground) -> None:
     assert state(ground).entries == 5
     wb = ground.open()
     request = wb.restores.ask(snapshot)
-    wb.approve(request, request.digest, approver="erin", confirm=ground.name)
+    wb.plans.approve(request, request.digest, approver="erin", confirm=ground.name)
     wb.restores.carry_out(request)
     found = state(ground)
     assert (found.state, found.noted_in, found.entries) == ("holds", f"snapshot {snapshot}", 3)
@@ -111,7 +111,7 @@ def test_a_restore_takes_away_what_was_noted_later(ground: Ground) -> None:
     later = ground.open().snapshots.create().snapshot
     assert state(ground).noted_in == f"snapshot {later}"
     request = wb.restores.ask_undo(request.id)
-    wb.approve(request, request.digest, approver="erin", confirm=ground.name)
+    wb.plans.approve(request, request.digest, approver="erin", confirm=ground.name)
     wb.restores.carry_out(request)
     found = state(ground)
     assert (found.state, bool(found.restored)) == ("holds", True)

@@ -95,5 +95,5 @@ def test_the_second_run_is_gone_and_people_s_work_is_there(
     carry_out(wb, plan)
     club, wanted = (Target(url, tmp_path).state for url in (live, expected))
     assert not differences(wanted(LOG), club(LOG))
-    carry_out(wb, wb.plan_undo(plan.id))
+    carry_out(wb, wb.plans.plan_undo(plan.id))
     assert not differences(was, club(LOG))

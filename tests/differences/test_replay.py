@@ -132,9 +132,9 @@ def prove(scene: Scene) -> None:
         plan = None
     assert not scene.changed(scene.after)  # planning writes nothing
     if plan is not None:
-        wb.approve(plan, plan.digest, approver="robin")
+        wb.plans.approve(plan, plan.digest, approver="robin")
         with pytest.raises(Drift) as early:  # it is for the restored database
-            wb.apply(plan)
+            wb.plans.apply(plan)
         assert f"a restore to {plan.parameters['snapshot']} makes" in early.value.next_step
         assert "carry that restore out first" in early.value.next_step
         assert "Plan again" not in early.value.next_step
@@ -142,7 +142,7 @@ def prove(scene: Scene) -> None:
     before = rows_of(scene.url)
     expected = as_it_would_be(scene, before, after, plan, wb)
     if plan is not None:
-        wb.apply(plan)
+        wb.plans.apply(plan)
     assert_same(rows_of(scene.url), expected, own_entries=int(plan is not None))
     if plan is None:
         return

@@ -73,7 +73,7 @@ def test_the_second_run_rolled_back_is_the_first_state(
         assert same.path.read_text().split("\n", 1)[1] == plan.path.read_text().split("\n", 1)[1]
     carry_out(wb, plan)
     assert not differences(states[0], live.state(LOG))
-    carry_out(wb, wb.plan_undo(plan.id))
+    carry_out(wb, wb.plans.plan_undo(plan.id))
     assert not differences(states[1], live.state(LOG))
 
 

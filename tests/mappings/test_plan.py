@@ -21,10 +21,10 @@ def test_a_part_of_a_cycle_is_refused_and_completed(clubs):
         right = truth.detail["right"]
         key, record = sorted(right.items())[0]
         with club.open() as wb:
-            before = len(wb.plans())
+            before = len(wb.plans.states())
             with pytest.raises(Refused, match="--whole-cycle"):
                 wb.mappings.plan(("Member", key.split("/")[1], record))
-            assert len(wb.plans()) == before
+            assert len(wb.plans.states()) == before
             asked = ("member", key.split("/")[1], record, "asked them")
             plan = wb.mappings.plan(asked, whole_cycle=True)
             assert plan.changes == {"WaIdMapping": {"update": len(right)}}
@@ -249,7 +249,7 @@ def test_nothing_is_planned_until_every_line_is_right(clubs, tmp_path):
         said = caught.value.what
         assert all(f"line {number}:" in said for number in (3, 4, 5, 6, 7))
         assert "line 2:" not in said
-        assert not len(wb.plans())
+        assert not len(wb.plans.states())
         path.write_text("\ufeff" + "\r\n".join(lines[:2]), encoding="utf-8")
         assert wb.mappings.plan(path).parameters["corrections"][0]["reason"] == "=1+1"
 

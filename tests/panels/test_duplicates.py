@@ -48,7 +48,7 @@ def _other_twins(planter: Planter) -> list[str]:
 
 def _gone(panel: DuplicateReview) -> list[str]:
     """Return the records that go by the plan that is reviewed."""
-    plan = panel.wb.plan(panel.review.plan)
+    plan = panel.wb.plans[panel.review.plan]
     found = [each for merge in plan.parameters["merges"] for each in merge["duplicates"]]
     assert plan.changes["Member"]["delete"] == len(found)
     return sorted(found)
@@ -85,7 +85,7 @@ def test_reviewed_merged_and_brought_back(opened: Opened, small: Ground, planter
     assert not small.changed(before), "a word is a line in a file"
     assert panel.merging.stays.value == right, "the one with more associations is proposed"
     press(panel, "Plan this merge")
-    plan = panel.wb.plan(panel.review.plan)
+    plan = panel.wb.plans[panel.review.plan]
     assert "called the same by dana" in plan.evidence[0]
     assert not small.changed(before)
     carry_out(panel.wb, plan)
@@ -95,7 +95,7 @@ def test_reviewed_merged_and_brought_back(opened: Opened, small: Ground, planter
     settle(panel)
     assert "0 of 0 reviewed" in said(panel), "it looks again by itself"
     assert panel.merging.layout.display == "none"
-    carry_out(panel.wb, panel.wb.plan_undo(plan.id))
+    carry_out(panel.wb, panel.wb.plans.plan_undo(plan.id))
     assert not small.changed(before)
 
 
@@ -246,7 +246,7 @@ def test_fields_are_chosen(opened: Opened, small: Ground, planter: Planter) -> N
         "canonical": stays, "duplicates": [other], "rules": {"*": "newest"}, "by_hand": {"email": other}, "keep": [],
     }  # fmt: skip
     press(panel, "Plan this merge")
-    assert wb.plan(panel.review.plan).parameters["by_hand"] == [f"email={other}"]
+    assert wb.plans[panel.review.plan].parameters["by_hand"] == [f"email={other}"]
     choice.fields["email"].value = ("rule", "most-complete")
     assert choice.asked["rules"] == {"*": "newest", "email": "most-complete"}
 
@@ -262,7 +262,7 @@ def test_all_that_was_called_the_same_in_one_plan(opened: Opened, small: Ground,
     press(panel, "Look again")
     press(panel, "Plan all 2 of them")
     assert len(_gone(panel)) == 2
-    (reason,) = wb.plan(panel.review.plan).evidence
+    (reason,) = wb.plans[panel.review.plan].evidence
     assert reason == "reason given: called the same by dana"
 
 

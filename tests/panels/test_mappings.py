@@ -44,11 +44,11 @@ def test_a_swap_is_put_right_and_taken_back(opened: Opened, club: Ground) -> Non
     choose(panel, WRONG, one)
     assert "What is known of it" in said(panel._evidence)
     press(panel, "Plan the correction")
-    plan = panel.wb.plan(panel.review.plan)
+    plan = panel.wb.plans[panel.review.plan]
     assert plan.changes == {"WaIdMapping": {"update": 2}}, "the other half too"
     assert not club.changed(before), "a plan is a file"
     press(panel.review, "Approve")
-    panel.wb.apply(plan)  # its button verifies the whole database as well: see test_plans
+    panel.wb.plans.apply(plan)  # its button verifies the whole database as well: see test_plans
     for key, record in right.items():
         assert panel.wb.search(key.split("/")[1], "Mapping").iloc[0]["target"] == record
     assert one in panel.table.names
@@ -58,7 +58,7 @@ def test_a_swap_is_put_right_and_taken_back(opened: Opened, club: Ground) -> Non
     assert not panel.chosen
     press(panel.review, "Plan the undo")
     press(panel.review, "Approve")
-    panel.wb.apply(panel.wb.plan(panel.review.plan))
+    panel.wb.plans.apply(panel.wb.plans[panel.review.plan])
     assert not club.changed(before)
 
 
@@ -76,7 +76,7 @@ def test_half_a_swap_is_refused_in_words_and_all_that_is_sure_is_not(opened: Ope
     choose(panel, WRONG)
     assert "None chosen: all that are sure." in said(panel)
     press(panel, "Plan the correction")
-    assert panel.wb.plan(panel.review.plan).changes == {"WaIdMapping": {"update": 5}}
+    assert panel.wb.plans[panel.review.plan].changes == {"WaIdMapping": {"update": 5}}
 
 
 def test_an_id_is_led_to_a_person_who_was_searched_for(opened: Opened, club: Ground) -> None:
@@ -101,7 +101,7 @@ def test_an_id_is_led_to_a_person_who_was_searched_for(opened: Opened, club: Gro
     assert f"to {second['key']}, as chosen below" in said(panel)
     field(panel, "Reason").value = "asked her on the phone"
     press(panel, "Plan the correction")
-    plan = wb.plan(panel.review.plan)
+    plan = wb.plans[panel.review.plan]
     assert plan.changes == {"WaIdMapping": {"update": 1}}
     assert plan.audit[0]["metadata"]["reason"] == "asked her on the phone"
     assert "<img" not in said(panel.review) + said(panel._evidence)
@@ -116,7 +116,7 @@ def test_events_are_corrected_too_and_kinds_are_not_mixed(opened: Opened, club: 
     choose(panel, WRONG, key)
     field(panel, "move the registrations").value = True
     press(panel, "Plan the correction")
-    changes = panel.wb.plan(panel.review.plan).changes
+    changes = panel.wb.plans[panel.review.plan].changes
     assert changes["WaIdMapping"] == {"update": 2}, "the other half of the swap too"
     assert len(changes) == 2, "its registrations move with it"
     right = panel.wb.search(event["should_be"], "Event").iloc[0]

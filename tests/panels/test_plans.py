@@ -45,7 +45,7 @@ def test_a_run_goes_and_comes_back(
     press(panel, "Plan the rollback")
     plan = panel.review.plan
     assert plan.startswith("rollback-")
-    assert panel.wb.plan(plan).digest in said(panel.review)
+    assert panel.wb.plans[plan].digest in said(panel.review)
     assert offered(panel.review) == {"Preview", "Approve"}
     quick_report.undo()  # this one is the report itself
     press(panel.review, "Preview")
@@ -128,7 +128,7 @@ def test_a_click_on_what_was_left_or_in_haste_is_not_heard(
     for _ in range(2):
         panel.buttons["Plan the rollback"].click()
     settle(panel)
-    assert len(wb.plans()) == 1
+    assert len(wb.plans.states()) == 1
     first, approve = review.plan, review.buttons["Approve"]
     second = wb.runs.plan_sync_state().id
     review.show(second)
@@ -136,7 +136,7 @@ def test_a_click_on_what_was_left_or_in_haste_is_not_heard(
     assert review.plan == second
     approve.click()
     settle(review)
-    assert set(wb.plans()["state"]) == {"planned"}
+    assert set(wb.plans.states()["state"]) == {"planned"}
 
     gate = threading.Event()
     review.work.start("Reading the other plan", lambda _: gate.wait(20))
@@ -145,7 +145,7 @@ def test_a_click_on_what_was_left_or_in_haste_is_not_heard(
     gate.set()
     settle(review)
     assert review.plan == first
-    assert set(wb.plans()["state"]) == {"planned"}
+    assert set(wb.plans.states()["state"]) == {"planned"}
 
     press(review, "Approve")
     apply = review.buttons["Apply"]
@@ -164,7 +164,7 @@ def test_a_row_that_was_left_is_no_choice(opened: Callable[..., Workbench], club
     panel.buttons["Plan the rollback"].click()
     settle(panel)
     assert panel.run == ""
-    assert panel.wb.plans().empty
+    assert panel.wb.plans.states().empty
     assert "What it did" not in said(panel)
 
     gate = threading.Event()
@@ -187,7 +187,7 @@ def test_a_row_that_was_left_is_no_choice(opened: Callable[..., Workbench], club
     assert offered(review) == set()
     review.buttons["Approve"].click()
     settle(review)
-    assert set(panel.wb.plans()["state"]) == {"planned"}
+    assert set(panel.wb.plans.states()["state"]) == {"planned"}
     plans.selected_rows = [0]
     settle(review)
     assert offered(review) == {"Preview", "Approve"}
@@ -243,4 +243,4 @@ def test_a_page_below_a_plan_is_that_plan_s_and_consent_has_a_name(
     review._who.value = " "
     press(review, "Approve")
     assert f"Nobody consents to {second}" in review.work.said
-    assert set(panel.wb.plans()["state"]) == {"planned"}
+    assert set(panel.wb.plans.states()["state"]) == {"planned"}

@@ -48,28 +48,28 @@ def test_one_level_is_corrected_then_all_and_taken_back(opened: Opened, club: Gr
     assert len(members.names) == count
     assert set(members.names) == set(wb.tiers.wrong(levels=[level])["key"])
     press(panel, "Plan the correction")
-    plan = wb.plan(panel.review.plan)
+    plan = wb.plans[panel.review.plan]
     assert plan.changes == {"Member": {"update": count}}
     assert not club.changed(before), "a plan is a file"
     press(panel.review, "Approve")
-    wb.apply(plan)
+    wb.plans.apply(plan)
     press(panel, "Compare")
     assert level not in levels.names
     assert panel.chosen == []
     field(panel, "Reason").value = "by the policy"
     press(panel, "Plan the correction")
-    rest = wb.plan(panel.review.plan)
+    rest = wb.plans[panel.review.plan]
     assert rest.total == int(wrong["members"].sum()) - count
     assert "by the policy" in " ".join(rest.reasons)
     press(panel.review, "Approve")
-    wb.apply(rest)
+    wb.plans.apply(rest)
     press(panel, "Compare")
     assert not wb.tiers.review().correctable
     assert panel._correction.layout.display == "none"
     for done in (rest, plan):
-        back = wb.plan_undo(done.id)
-        wb.approve(back, back.digest)
-        wb.apply(back)
+        back = wb.plans.plan_undo(done.id)
+        wb.plans.approve(back, back.digest)
+        wb.plans.apply(back)
     assert not club.changed(before)
 
 
@@ -132,6 +132,6 @@ def test_tiers_and_statuses_are_corrected_apart(
         settle(panel)
         assert len(table(panel, MEMBERS).names) == count
         press(panel, "Plan the correction")
-        plan = panel.wb.plan(panel.review.plan)
+        plan = panel.wb.plans[panel.review.plan]
         assert plan.changes == {"Member": {"update": count}}
         assert plan.operations[0].changed == (column,)

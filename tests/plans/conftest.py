@@ -123,7 +123,7 @@ class Ground:
         """
         plan = self.planned(snapshot=snapshot) if anew else self.retargeted(self.template(snapshot))
         with self.open() as wb:
-            wb.approve(plan, plan.digest, approver="erin")
+            wb.plans.approve(plan, plan.digest, approver="erin")
         return plan
 
     def retargeted(self, plan: Plan, **elsewhere: str) -> Plan:
@@ -135,13 +135,13 @@ class Ground:
     def undo(self, name: str) -> Plan:
         """Plan to take a plan back, and let Erin approve."""
         with self.open() as wb:
-            plan = wb.plan_undo(name)
-            wb.approve(plan, plan.digest, approver="erin")
+            plan = wb.plans.plan_undo(name)
+            wb.plans.approve(plan, plan.digest, approver="erin")
         return plan
 
     def apply(self, plan: Plan, **how: Any) -> Entry:
         with self.open(**how) as wb:
-            return wb.apply(plan)
+            return wb.plans.apply(plan)
 
     def refuses(
         self, plan: Plan, said: str, error: type[WorkbenchError] = Refused, **how: Any
@@ -173,7 +173,7 @@ class Ground:
     def becomes(self, plan: Plan) -> str:
         """Return what became of a plan in the end, as `workbench plans` says."""
         with self.open() as wb:
-            frame = wb.plans()
+            frame = wb.plans.states()
         return str(frame["state"][frame["plan"] == plan.id].iloc[-1])
 
     def login(self, role: str) -> str:

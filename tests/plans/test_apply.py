@@ -145,7 +145,7 @@ def test_a_plan_is_applied_to_no_other_target(
     if elsewhere:
         plan = application.retargeted(plan, **elsewhere)
         with application.open() as wb:
-            wb.approve(plan, plan.digest, approver="erin")
+            wb.plans.approve(plan, plan.digest, approver="erin")
     application.refuses(plan, f"plan {plan.id} was made", WrongEnvironment, **where)
 
 
@@ -255,12 +255,12 @@ def test_what_was_never_applied_cannot_be_taken_back(guide: Ground) -> None:
     plan = guide.approved()
     with guide.open() as wb:
         with pytest.raises(Refused, match="was not applied here"):
-            wb.plan_undo(plan.id)
-        wb.apply(plan)
+            wb.plans.plan_undo(plan.id)
+        wb.plans.apply(plan)
         undo = guide.undo(plan.id)
-        wb.apply(undo)
+        wb.plans.apply(undo)
         with pytest.raises(Refused, match=f"taken back by {undo.id}"):
-            wb.plan_undo(plan.id)
+            wb.plans.plan_undo(plan.id)
 
 
 def test_an_undo_needs_no_plan_file_of_what_it_takes_back(application: Ground) -> None:
@@ -281,14 +281,14 @@ def test_the_tables_may_lie_in_a_schema_of_another_name(application: Ground) -> 
         plan = wb.runs.plan_rollback(application.imported.run, sync_state=True)
         assert isinstance(plan, Plan)
         assert plan.target.schema == "The club"
-        wb.approve(plan, plan.digest, approver="erin")
+        wb.plans.approve(plan, plan.digest, approver="erin")
         with pytest.raises(WrongEnvironment):
             application.apply(plan)  # not where the URL leads without it
-        wb.apply(plan)
-        assert wb.plans()["state"].tolist() == ["applied"]
-        undo = wb.plan_undo(plan.id)
-        wb.approve(undo, undo.digest)
-        wb.apply(undo)
+        wb.plans.apply(plan)
+        assert wb.plans.states()["state"].tolist() == ["applied"]
+        undo = wb.plans.plan_undo(plan.id)
+        wb.plans.approve(undo, undo.digest)
+        wb.plans.apply(undo)
     application.execute('DROP SCHEMA public; ALTER SCHEMA "The club" RENAME TO public')
     assert differences(before, application.state()) == {}
 
@@ -297,9 +297,9 @@ def test_no_password_gets_into_a_plan_an_approval_or_the_journal(application: Gr
     url = application.login("postgres").replace("postgres:@", "postgres:hunter22secret@")
     plan = application.planned(url=url)
     with application.open(url=url) as wb:
-        wb.approve(plan, plan.digest, approver="erin")
-        wb.apply(plan)
-        wb.plan_undo(plan.id)
+        wb.plans.approve(plan, plan.digest, approver="erin")
+        wb.plans.apply(plan)
+        wb.plans.plan_undo(plan.id)
     written = [each.read_bytes() for each in application.plans.iterdir()]
     assert len(written) == 3
     assert b"hunter22secret" not in b"".join([*written, repr(application.everything()).encode()])

@@ -48,7 +48,7 @@ def test_an_approval_holds_once(guide: Ground) -> None:
     said = refused(guide, plan, "was applied by dana")
     assert "applied twice" in said.next_step
     with guide.open() as wb:  # nor does it help to approve it again
-        wb.approve(plan, plan.digest, approver="frank")
+        wb.plans.approve(plan, plan.digest, approver="frank")
     refused(guide, plan, "was applied by dana")
 
 
@@ -62,7 +62,7 @@ def test_a_plan_that_was_taken_back_needs_another_approval(guide: Ground) -> Non
     refused(guide, plan, "approval of plan .* was used before")
     refused(guide, undo, "was applied by dana")
     with guide.open() as wb:
-        wb.approve(plan, plan.digest, approver="frank")
+        wb.plans.approve(plan, plan.digest, approver="frank")
     assert guide.apply(plan).approved_by == "frank"
     assert guide.state() == applied
     assert guide.becomes(plan) == "applied"
@@ -89,13 +89,13 @@ def test_an_approval_is_not_another_plans(application: Ground) -> None:
 def test_consent_does_not_hold_for_ever(application: Ground) -> None:
     plan = application.planned()
     with application.open(hours=1e-9) as wb:
-        wb.approve(plan, plan.digest, approver="erin")
-        assert wb.plans()["state"].tolist() == ["expired"]
+        wb.plans.approve(plan, plan.digest, approver="erin")
+        assert wb.plans.states()["state"].tolist() == ["expired"]
     said = refused(application, plan, "erin's approval of plan .* expired at")
     assert "approve" in said.next_step
     with application.open() as wb:
-        wb.approve(plan, plan.digest, approver="erin")
-        wb.apply(plan)
+        wb.plans.approve(plan, plan.digest, approver="erin")
+        wb.plans.apply(plan)
 
 
 def test_a_damaged_approval_is_none(application: Ground) -> None:
@@ -116,26 +116,26 @@ def test_on_production_a_second_person_approves_and_types_its_name(guide: Ground
     plan = guide.planned(**PRODUCTION)
     with guide.open(**PRODUCTION) as wb:
         with pytest.raises(Refused, match="cannot approve it for production"):
-            wb.approve(plan, plan.digest, confirm="live")
+            wb.plans.approve(plan, plan.digest, confirm="live")
         with pytest.raises(Refused, match="typed out: live"):
-            wb.approve(plan, plan.digest, approver="erin")
+            wb.plans.approve(plan, plan.digest, approver="erin")
         assert not beside(plan).exists()
     refused(guide, plan, "Nobody has approved", **PRODUCTION)
     with guide.open(**PRODUCTION) as wb:
-        wb.approve(plan, plan.digest, approver="erin", confirm="live")
-        entry = wb.apply(plan)
+        wb.plans.approve(plan, plan.digest, approver="erin", confirm="live")
+        entry = wb.plans.apply(plan)
     assert (entry.planned_by, entry.approved_by, entry.environment) == ("dana", "erin", "live")
 
 
 def test_on_production_an_undo_waits_for_a_second_person_too(application: Ground) -> None:
     plan = application.planned(**PRODUCTION)
     with application.open(**PRODUCTION, operator="erin") as wb:
-        wb.approve(plan, plan.digest, confirm="live")
+        wb.plans.approve(plan, plan.digest, confirm="live")
     application.apply(plan, **PRODUCTION)
     with application.open(**PRODUCTION) as wb:
-        undo = wb.plan_undo(plan.id)
+        undo = wb.plans.plan_undo(plan.id)
         with pytest.raises(Refused, match="cannot approve it for production"):
-            wb.approve(undo, undo.digest, confirm="live")
+            wb.plans.approve(undo, undo.digest, confirm="live")
     refused(application, undo, "Nobody has approved", **PRODUCTION)
 
 
@@ -159,7 +159,7 @@ def test_an_approval_that_cannot_be_written_is_said_plainly(application: Ground)
     plan = application.planned()
     (beside(plan) / "in the way").mkdir(parents=True)
     with application.open() as wb, pytest.raises(WorkbenchError, match="could not be written") as caught:
-        wb.approve(plan, plan.digest, approver="erin")
+        wb.plans.approve(plan, plan.digest, approver="erin")
     assert caught.value.exit_code == 4
     refused(application, plan, "approval .* cannot be read")
     assert not [path for path in application.plans.iterdir() if path.suffix == ".part"]

@@ -132,7 +132,7 @@ def test_a_first_apply_that_was_taken_back_is_not_taken_for_the_second(
     guide.apply(plan)
     guide.apply(guide.undo(plan.id))
     with guide.open() as wb:
-        wb.approve(plan, plan.digest, approver="erin")
+        wb.plans.approve(plan, plan.digest, approver="erin")
     before = guide.everything()
     lost = applying(guide, plan)
     lost.go_on(steps_of(plan) - 1)
@@ -152,9 +152,9 @@ def test_interrupted_at_every_step_nothing_was_changed(application: Ground) -> N
                     raise KeyboardInterrupt
 
             with pytest.raises(KeyboardInterrupt):
-                wb.apply(plan, progress)
+                wb.plans.apply(plan, progress)
             assert_not_applied(application, plan, before)
-        wb.apply(plan)
+        wb.plans.apply(plan)
     assert application.becomes(plan) == "applied"
 
 
@@ -162,7 +162,7 @@ def test_progress_counts_to_its_end(guide: Ground) -> None:
     plan = guide.approved()
     seen: list[tuple[str, int, int]] = []
     with guide.open() as wb:
-        wb.apply(plan, lambda *each: seen.append(each))
+        wb.plans.apply(plan, lambda *each: seen.append(each))
     assert [done for _, done, _ in seen] == list(range(steps_of(plan)))
     assert {total for _, _, total in seen} == {steps_of(plan) - 1}
     assert seen[-1][0] == LAST
@@ -305,7 +305,7 @@ def test_a_server_that_stays_down_leaves_the_answer_open(
 
     try:
         with ground.open() as wb, pytest.raises(DatabaseUnreachable, match="does not answer yet") as caught:
-            wb.apply(plan, pull_the_plug)
+            wb.plans.apply(plan, pull_the_plug)
         assert "`workbench plans` will say" in caught.value.next_step
     finally:
         own.control("restart")

@@ -149,7 +149,7 @@ def by_hand(ground: Ground, fill: Fill) -> Plan:
         ):
             fill(draft)
             draft.log("migration:rollback:level1", run_id="by hand", records_affected=1)
-        wb.approve(draft.plan, draft.plan.digest, approver="erin")
+        wb.plans.approve(draft.plan, draft.plan.digest, approver="erin")
     return draft.plan
 
 

@@ -150,20 +150,20 @@ def test_a_plan_cut_short_anywhere_is_refused(application: Ground) -> None:
         for place in sorted(each for each in places if each < len(whole)):
             plan.path.write_bytes(whole[:place])
             with pytest.raises((DocumentError, Refused)) as caught:
-                wb.plan(plan.id)
+                wb.plans[plan.id]
             assert caught.value.exit_code in {2, 3}
             assert caught.value.next_step
         plan.path.write_bytes(whole)
-        assert wb.plan(plan.id) == plan
+        assert wb.plans[plan.id] == plan
 
 
 def test_a_plan_is_found_by_its_id_its_beginning_and_its_path(guide: Ground) -> None:
     plan = guide.planned()
     with guide.open() as wb:
-        assert wb.plan(plan.id) == wb.plan(plan.id[:14]) == wb.plan(str(plan.path)) == plan
+        assert wb.plans[plan.id] == wb.plans[plan.id[:14]] == wb.plans[str(plan.path)] == plan
         for name in ("rollback-ffffffffffff", "", f"{plan.id[:-2]}zz"):
             with pytest.raises(UsageError):
-                wb.plan(name)
+                wb.plans[name]
 
 
 CHANGES: dict[str, Callable[[list[bytes]], list[bytes]]] = {
@@ -190,11 +190,11 @@ def test_a_plan_whose_bytes_were_changed_is_refused(application: Ground) -> None
             plan.path.write_bytes(b"".join(changed))
             for named in (plan.id, str(plan.path)):
                 with pytest.raises((DocumentError, Refused), match=r"altered|cut short|damaged|is no plan"):
-                    wb.plan(named)
-            assert wb.plans()["state"].tolist() == ["damaged"]
+                    wb.plans[named]
+            assert wb.plans.states()["state"].tolist() == ["damaged"]
             for read in (Plan.read, lambda _: plan):  # anew, and as it was read before the change
                 with pytest.raises((DocumentError, Refused)) as caught:
-                    wb.apply(read(plan.path))
+                    wb.plans.apply(read(plan.path))
                 assert caught.value.next_step
     assert application.everything() == before
 
@@ -269,11 +269,11 @@ def test_planning_needs_no_right_but_to_read(
     assert ground.ask("SELECT 1 FROM pg_namespace WHERE nspname = 'workbench'") == []
     assert plan.path.read_bytes() == ground.planned().path.read_bytes()
     with ground.open(url=url, home=tmp_path) as wb:
-        wb.approve(plan, plan.digest, approver="erin")
+        wb.plans.approve(plan, plan.digest, approver="erin")
         with pytest.raises(WorkbenchError, match="may not create the schema") as caught:
-            wb.apply(plan)
+            wb.plans.apply(plan)
         assert caught.value.exit_code == 4
-        assert wb.plans()["state"].tolist() == ["approved"]
+        assert wb.plans.states()["state"].tolist() == ["approved"]
     assert ground.everything() == before
 
 

@@ -129,15 +129,15 @@ def test_before_and_after_it_is_applied(imports: Imports) -> None:
     open_ends = imports.review(plan.id)
     assert statuses(open_ends)["unresolved"] == "warn"
     assert "--snapshot FILE" in text(open_ends, "unresolved")
-    wb.approve(plan, plan.digest, approver="kim")
+    wb.plans.approve(plan, plan.digest, approver="kim")
     assert "It is approved: by kim" in text(imports.review(plan.id), "checked")
-    wb.apply(plan)
+    wb.plans.apply(plan)
     applied = imports.review(plan.id)
     assert statuses(applied)["applied"] == "fail"
     assert "It was applied: by dana" in applied.answer.headline
     assert [step.command for step in applied.answer.next_steps] == [f"undo {plan.id}"]
     # The way back: a plan of inserts, whose people are told as the plan has them.
-    undo = wb.plan_undo(plan.id)
+    undo = wb.plans.plan_undo(plan.id)
     back = imports.report(undo.id, unmask=True)
     page = back.html.read_text(encoding="utf-8")
     assert back.verdict["status"] == "pass"
@@ -150,8 +150,8 @@ def test_before_and_after_it_is_applied(imports: Imports) -> None:
     _, verdict = executed("post-recovery", environment="club")
     assert verdict["plans"] == [facts]
     assert plan.id in repr(wb.report.applied())
-    wb.approve(undo, undo.digest)
-    wb.apply(undo)
+    wb.plans.approve(undo, undo.digest)
+    wb.plans.apply(undo)
     assert [each["state"] for each in wb.report.applied().facts["plans"]] == ["undone", "applied"]
     assert "It was undone" in imports.review(plan.id).answer.headline
 

@@ -93,7 +93,7 @@ class Ground(conftest.Ground):
         with self.open() as wb:
             request = wb.restores.ask(snapshot, **how)
             if approve:
-                wb.approve(request, request.digest, approver="erin", confirm=self.name)
+                wb.plans.approve(request, request.digest, approver="erin", confirm=self.name)
         return request
 
     def restore(self, request: Request, **how: Any) -> Record:

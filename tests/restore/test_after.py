@@ -28,14 +28,14 @@ def guide(lay: Lay) -> Ground:
 def applied(ground: Ground) -> Plan:
     with ground.open() as wb:
         plan = wb.runs.plan_sync_state()
-        wb.approve(plan, plan.digest, approver="erin")
-        wb.apply(plan)
+        wb.plans.approve(plan, plan.digest, approver="erin")
+        wb.plans.apply(plan)
     return plan
 
 
 def becomes(ground: Ground, plan: Plan) -> tuple[str, str]:
     with ground.open() as wb:
-        frame = wb.plans()
+        frame = wb.plans.states()
     row = frame[frame["plan"] == plan.id].iloc[-1]
     return str(row["state"]), str(row["detail"])
 
@@ -66,12 +66,12 @@ def test_plans_that_were_applied_since_are_not_applied_any_more(guide: Ground) -
     with guide.open() as wb:
         # Its approval held once, and that was before.
         with pytest.raises((Refused, NotApproved), match="was used before"):
-            wb.apply(plan)
+            wb.plans.apply(plan)
         with pytest.raises(Refused, match="is not applied here: applied by dana"):
-            wb.plan_undo(plan.id)
-        wb.approve(plan, plan.digest, approver="erin")
+            wb.plans.plan_undo(plan.id)
+        wb.plans.approve(plan, plan.digest, approver="erin")
         assert becomes(guide, plan)[0] == "approved"
-        wb.apply(plan)
+        wb.plans.apply(plan)
         assert becomes(guide, plan)[0] == "applied"
     # A second restore takes away what the first did, and still knows of the first apply.
     guide.restore(guide.asked(made.snapshot))
@@ -147,7 +147,7 @@ def test_the_old_database_can_be_put_back(guide: Ground) -> None:
         request = wb.restores.ask_undo()
         with pytest.raises(NotApproved):
             wb.restores.carry_out(request)
-        wb.approve(request, request.digest, approver="erin")
+        wb.plans.approve(request, request.digest, approver="erin")
         back = wb.restores.carry_out(request)
     assert guide.ask(number) == oid
     assert_same(broken, guide.whole(leave_out=(LOG,)))
@@ -159,7 +159,7 @@ def test_the_old_database_can_be_put_back(guide: Ground) -> None:
         with pytest.raises(Refused, match="was carried out by dana"):
             wb.restores.carry_out(request)
         with pytest.raises((Refused, NotApproved), match="was used before"):
-            wb.apply(plan)
+            wb.plans.apply(plan)
 
 
 def test_only_the_database_that_the_last_restore_kept_can_come_back(
@@ -170,7 +170,7 @@ def test_only_the_database_that_the_last_restore_kept_can_come_back(
     first = guide.restore(guide.asked(made.snapshot)).facts["kept"]
     with guide.open() as wb:
         early = wb.restores.ask_undo()
-        wb.approve(early, early.digest, approver="erin")
+        wb.plans.approve(early, early.digest, approver="erin")
     assert early.kept == first
     guide.execute('CREATE TABLE public."people\'s work" AS SELECT 1')
     later = guide.whole()
@@ -186,7 +186,7 @@ def test_only_the_database_that_the_last_restore_kept_can_come_back(
             wb.restores.carry_out(early)
         request = wb.restores.ask_undo()
         assert request.kept == second != first
-        wb.approve(request, request.digest, approver="erin")
+        wb.plans.approve(request, request.digest, approver="erin")
         wb.restores.carry_out(request)
     assert_same(later, guide.whole())
 
@@ -199,7 +199,7 @@ def test_killed_on_the_way_back(guide: Ground, acting: Callable[..., Acting]) ->
     restored = guide.whole(())
     with guide.open() as wb:
         request = wb.restores.ask_undo()
-        wb.approve(request, request.digest, approver="erin")
+        wb.plans.approve(request, request.digest, approver="erin")
     under_way = acting(guide, request)
     for step, now in ((1, restored), (2, restored), (3, broken)):
         assert under_way.go_on() == STEPS["swap back"][step].called
@@ -278,11 +278,11 @@ def test_restored_and_replayed_only_the_bad_run_s_doing_is_gone(lay: Lay) -> Non
         plan = wb.history.plan_replay(made.snapshot, [run])
         request = wb.restores.ask(made.snapshot, runs=[run])
         assert any(each["table"] == "Member" and each["change"] == "changed" for each in request.losses)
-        wb.approve(request, request.digest, approver="erin")
+        wb.plans.approve(request, request.digest, approver="erin")
         wb.restores.carry_out(request)
         assert_same(before, ground.whole())
-        wb.approve(plan, plan.digest, approver="erin")
-        wb.apply(plan)
+        wb.plans.approve(plan, plan.digest, approver="erin")
+        wb.plans.apply(plan)
     different = differences(before.rows, ground.whole().rows)
     assert set(different) == {"Member"}
     assert ground.ask("""SELECT phone FROM "Member" WHERE id::text = %s""", person) == ["805 555 0100"]

@@ -73,7 +73,7 @@ def test_killed_before_a_step_it_is_given_up(lay: Lay, acting: Start) -> None:
     request = ground.asked(approve=False)
     for place in (3, SWAPPED - 1, SWAPPED):
         with ground.open() as wb:
-            wb.approve(request, request.digest, approver="erin")
+            wb.plans.approve(request, request.digest, approver="erin")
             killed = acting(ground, request)
             killed.go_on(place)
             kill(ground, killed)

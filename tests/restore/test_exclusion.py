@@ -41,13 +41,13 @@ def planned(ground: Ground) -> Plan:
     """Plan something small, and let Erin approve."""
     with ground.open() as wb:
         plan = wb.runs.plan_sync_state()
-        wb.approve(plan, plan.digest, approver="erin")
+        wb.plans.approve(plan, plan.digest, approver="erin")
     return plan
 
 
 def apply(ground: Ground, plan: Plan) -> None:
     with ground.open() as wb:
-        wb.apply(plan)
+        wb.plans.apply(plan)
 
 
 def refused(ground: Ground, plan: Plan, said: str) -> Refused:
@@ -58,7 +58,7 @@ def refused(ground: Ground, plan: Plan, said: str) -> Refused:
     assert caught.value.next_step
     assert_same(before, ground.whole(leave_out=()))
     with ground.open() as wb:
-        assert set(wb.plans()["state"]) == {"approved"}
+        assert set(wb.plans.states()["state"]) == {"approved"}
     return caught.value
 
 
@@ -70,14 +70,14 @@ def test_an_apply_is_refused_while_a_restore_runs(ground: Ground, acting: Start)
     ground.execute(BREAK)
     running = acting(ground, ground.asked(keep_sync_state=True))
     with ground.open() as wb:
-        back = wb.plan_undo(done.id)
-        wb.approve(back, back.digest, approver="erin")
+        back = wb.plans.plan_undo(done.id)
+        wb.plans.approve(back, back.digest, approver="erin")
     refusals, seen = set(), []
     while running.step != "done":
         seen.append(running.step)
         if running.step in TRIED:
             with ground.open() as wb, pytest.raises(Refused, match="is being restored over") as caught:
-                wb.apply(back)
+                wb.plans.apply(back)
             refusals.add(str(caught.value))
         running.go_on()
     assert seen == [step.called for step in STEPS["swap"]]

@@ -157,8 +157,8 @@ def test_nobody_s_consent_or_one_that_was_used(guide: Ground) -> None:
             (request.digest, "erin", None, "typed out: club"),
         ):
             with pytest.raises(Refused, match=said):
-                wb.approve(request, digest, approver=by, confirm=confirm)
-        wb.approve(request, request.digest, approver="erin", confirm="club")
+                wb.plans.approve(request, digest, approver=by, confirm=confirm)
+        wb.plans.approve(request, request.digest, approver="erin", confirm="club")
     text = request.path.read_text()
     request.path.write_text(text.replace('"keep_sync_state": false', '"keep_sync_state": true'))
     with ground.open() as wb, pytest.raises(Refused, match="was altered since it was made"):
@@ -170,7 +170,7 @@ def test_nobody_s_consent_or_one_that_was_used(guide: Ground) -> None:
     ground.changes["app_stop"] = ("true",)
     refused(ground, lambda: ground.restore(request), "approval of .* was used before; that restore failed")
     with ground.open() as wb:
-        wb.approve(request, request.digest, approver="erin", confirm="club")
+        wb.plans.approve(request, request.digest, approver="erin", confirm="club")
         assert wb.restores.carry_out(request).outcome == "done"
     refused(ground, lambda: ground.restore(request), "was carried out by dana")
 

@@ -31,8 +31,8 @@ def test_it_is_emptied_and_given_back(club: Ground, tmp_path: Path) -> None:
         plan = wb.runs.plan_sync_state()
         assert plan.changes == {"WaSyncState": {"update": 1}}
         assert plan.digest == wb.runs.plan_sync_state().digest
-        wb.approve(plan, plan.digest, approver="erin")
-        wb.apply(plan)
+        wb.plans.approve(plan, plan.digest, approver="erin")
+        wb.plans.apply(plan)
         with psycopg.connect(club.url) as connection:
             found = connection.execute('SELECT "lastFullSync", "lastIncSync" FROM "WaSyncState"').fetchall()
         assert found == [(None, None)]
@@ -41,9 +41,9 @@ def test_it_is_emptied_and_given_back(club: Ground, tmp_path: Path) -> None:
         assert log["metadata"].iloc[-1]["records_affected"] == 1
         with pytest.raises(Refused, match="nothing to reset"):
             wb.runs.plan_sync_state()
-        back = wb.plan_undo(plan.id)
-        wb.approve(back, back.digest, approver="erin")
-        wb.apply(back)
+        back = wb.plans.plan_undo(plan.id)
+        wb.plans.approve(back, back.digest, approver="erin")
+        wb.plans.apply(back)
     assert differences(before, seen(club)) == {}
 
 

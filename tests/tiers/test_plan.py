@@ -155,7 +155,7 @@ def test_codes_that_are_not_here_or_here_twice(guide: Ground, written: Written) 
         with pytest.raises(UsageError) as caught:
             guide.wb.tiers.plan(written("m.yaml", mapping_of(levels)))
         assert words in str(caught.value)
-    assert not guide.wb.plans().shape[0]
+    assert not guide.wb.plans.states().shape[0]
     guide.execute('DROP INDEX "MembershipTier_code_key"')
     guide.execute(
         """INSERT INTO "MembershipTier" SELECT gen_random_uuid()::text, code, name, "sortOrder", "createdAt", "updatedAt"

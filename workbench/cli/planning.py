@@ -49,7 +49,7 @@ def plan_rollback(
         sync_state=sync_state,
     )
     if not isinstance(plan, LevelZero):
-        return wb.explain(plan)
+        return wb.plans.explain(plan)
     none: dict[str, Any] = {"plan": None, "digest": None, "level": 0, "run": plan.run, "fix": plan.fix}
     return Answer(
         str(plan),
@@ -82,7 +82,9 @@ def plan_mapping(
                 "To put lost mappings back and to correct wrong ones are two questions.",
                 "Give --rebuild with --snapshot or --before, --csv-records and --import-report alone.",
             )
-        return wb.explain(wb.mappings.plan_rebuild(snapshot=snapshot, before=before, csv_records=csv_records))
+        return wb.plans.explain(
+            wb.mappings.plan_rebuild(snapshot=snapshot, before=before, csv_records=csv_records)
+        )
     if snapshot is not None or before is not None or csv_records:
         raise UsageError(
             "--snapshot, --before and --csv-records go with --rebuild.", "Add --rebuild, or leave them out."
@@ -95,7 +97,7 @@ def plan_mapping(
             "For example `workbench plan mapping Member 50012 NEW_ID`, or `workbench plan mapping --from FILE.csv`.",
         )
     asked = table or (str(entity), str(wa_id), str(new_id), reason)
-    return wb.explain(
+    return wb.plans.explain(
         wb.mappings.plan(asked, move_records=move_records, whole_cycle=whole_cycle, exports=export)
     )
 
@@ -111,7 +113,7 @@ def plan_tiers(
 ) -> Answer:
     """Plan to give members the tier of their Wild Apricot level: exactly those who have another."""
     plan = wb.tiers.plan(mapping or None, of=of, levels=level, on_conflict=on_conflict, reason=reason)
-    return wb.explain(plan)
+    return wb.plans.explain(plan)
 
 
 @answers("plan merge", "acting", "unmask", one_state=False)
@@ -163,19 +165,19 @@ def plan_merge(
         leave_out=left_out,
         skip_blocked=skip_blocked,
     )
-    return wb.explain(plan, conservation=plan.parameters["conservation"])
+    return wb.plans.explain(plan, conservation=plan.parameters["conservation"])
 
 
 @answers("plan policies", "import_report", "acting", "unmask", one_state=False)
 def plan_policies(wb: Workbench, rules_asked: Sequence[str] = (), rules: Path | None = None) -> Answer:
     """Plan what the organisation's rules say how to correct: capacity to the limit, start and end swapped."""
-    return wb.explain(wb.policies.plan(rules_asked, rules=rules))
+    return wb.plans.explain(wb.policies.plan(rules_asked, rules=rules))
 
 
 @answers("plan sync-state", "acting", "unmask", one_state=False)
 def plan_sync_state(wb: Workbench) -> Answer:
     """Plan to empty the sync state (guide §7.3); a full sync has to follow, for only that fetches everything."""
-    return wb.explain(wb.runs.plan_sync_state())
+    return wb.plans.explain(wb.runs.plan_sync_state())
 
 
 @answers("plan replay", "import_report", "acting", "unmask")
@@ -195,7 +197,7 @@ def plan_replay(
     plan = wb.history.plan_replay(
         snapshot, run, before=before, on_conflict=on_conflict, min_evidence=min_evidence, progress=advance
     )
-    answer = wb.explain(plan)
+    answer = wb.plans.explain(plan)
     after = "Apply it after the restore; until then it is refused, for its rows are the snapshot's."
     return replace(answer, next_steps=[*answer.next_steps, Step(after)])
 
@@ -203,11 +205,7 @@ def plan_replay(
 @answers("plans", one_state=False)
 def plans(wb: Workbench) -> Answer:
     """List all plans of an environment, and what became of each."""
-    from workbench.answer import Answer, Table
-
-    frame = wb.plans()
-    table = Table(frame, empty="no plans yet", first=("plan", "state", "kind", "detail"))
-    return Answer(parts={"plans": table}, facts=frame.to_dict("records"))
+    return wb.plans()
 
 
 @answers("show", "unmask", one_state=False)
@@ -217,8 +215,8 @@ def show(wb: Workbench, plan_name: str) -> Answer:
         from workbench.cli.restoring import request_answer
 
         return request_answer(wb, wb.restores.find(plan_name))
-    plan = wb.plan(plan_name)
-    return wb.explain(plan, header=plan.model_dump(mode="json"))
+    plan = wb.plans[plan_name]
+    return wb.plans.explain(plan, header=plan.model_dump(mode="json"))
 
 
 @answers("approve", "acting", one_state=False)
@@ -227,11 +225,11 @@ def approve(wb: Workbench, plan_name: str, digest: str, confirm: str | None = No
     from workbench.answer import Answer, Step
 
     request = is_request(plan_name)
-    document = wb.restores.find(plan_name) if request else wb.plan(plan_name)
+    document = wb.restores.find(plan_name) if request else wb.plans[plan_name]
     target = document.target
     if confirm is None and target.kind == "production" and sys.stdin.isatty():
         confirm = typer.prompt(f"This is production. Type the environment's name ({target.environment})")
-    approval = wb.approve(document, digest, confirm=confirm)
+    approval = wb.plans.approve(document, digest, confirm=confirm)
     facts = approval.model_dump(include={"approver", "approved_at", "expires_at"})
     return Answer(
         f"{approval.approver} approves {document.id}, once, until {approval.expires_at:%Y-%m-%d %H:%M} UTC.",
@@ -252,10 +250,10 @@ def apply(wb: Workbench, plan_name: str, yes: bool = False, *, advance: Advance)
             f"{plan_name} is the request to restore a snapshot.",
             f"To carry it out: {command_line(f'snapshot restore {plan_name}')}",
         )
-    plan = wb.plan(plan_name)
+    plan = wb.plans[plan_name]
     valid_approval(plan)  # without one nobody needs to be asked
     ask(f"Apply {plan.id}, {many(plan.total, 'change')}, to {wb.environment}?", yes)
-    entry = wb.apply(plan, advance)
+    entry = wb.plans.apply(plan, advance)
     triggers = "" if entry.row_triggers == "off" else f"\n{_TRIGGERS_ON}"
     return Answer(
         f"Applied: {_counted(plan.changes)}. Nothing else was touched.{triggers}",
@@ -274,14 +272,14 @@ def undo(wb: Workbench, plan_name: str, yes: bool = False, *, advance: Advance) 
     from workbench.answer import Answer, Step, many
     from workbench.reporting.plans import approval_command
 
-    reverse = wb.plan_undo(plan_name)
+    reverse = wb.plans.plan_undo(plan_name)
     if wb.environment.production:
-        explained = wb.explain(reverse, applied=False)
+        explained = wb.plans.explain(reverse, applied=False)
         steps = [Step("On production another person approves the undo", approval_command(reverse))]
         return replace(explained, next_steps=steps, code=Refused.exit_code)
     ask(f"Take back {plan_name}, {many(reverse.total, 'change')}, on {wb.environment}?", yes)
-    wb.approve(reverse, reverse.digest)
-    entry = wb.apply(reverse, advance)
+    wb.plans.approve(reverse, reverse.digest)
+    entry = wb.plans.apply(reverse, advance)
     return Answer(
         f"Taken back: {_counted(reverse.changes)}. Every row is as it was before {plan_name}.",
         facts=_applied(reverse, entry),

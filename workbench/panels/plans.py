@@ -1,6 +1,6 @@
 """A plan, reviewed: what it would do, to whom, what it leaves; then previewed, approved, applied and undone.
 
-Every step goes through the same door as the command line's: `Workbench.approve` and `Workbench.apply`. The undo
+Every step goes through the same door as the command line's: `Plans.approve` and `Plans.apply`. The undo
 of a plan is a plan too, and is reviewed like any other.
 """
 
@@ -101,11 +101,11 @@ class PlanReview(Chooser):
 
     def static(self) -> Shown:
         """Return the plans and what became of each."""
-        return show(self.wb.plans(), "Plans", self.wb.unmask, limit=40)
+        return show(self.wb.plans.states(), "Plans", self.wb.unmask, limit=40)
 
     def rows(self) -> Any:
         """Read the plans, where they are listed."""
-        return self.wb.plans() if self._listed else None
+        return self.wb.plans.states() if self._listed else None
 
     def lay_out(self, plans: Any) -> None:
         """Show the plans, the latest first."""
@@ -185,7 +185,7 @@ class PlanReview(Chooser):
                     f"Nobody consents to {plan.id}: no name is given.",
                     "Write into “Approved by” whose consent it is.",
                 )
-            made = self.wb.approve(plan, plan.digest, approver=who, confirm=where or None)
+            made = self.wb.plans.approve(plan, plan.digest, approver=who, confirm=where or None)
             return f"{made.approver} approves {plan.id}, once, until {made.expires_at:%Y-%m-%d %H:%M} UTC."
 
         def then(sentence: str) -> str:
@@ -207,7 +207,7 @@ class PlanReview(Chooser):
             )
 
         self.work.start(
-            f"Applying {plan.id}", lambda advance: self.wb.apply(plan, advance), verify, lasting=True
+            f"Applying {plan.id}", lambda advance: self.wb.plans.apply(plan, advance), verify, lasting=True
         )
 
     def _undo(self) -> None:
@@ -219,7 +219,7 @@ class PlanReview(Chooser):
                 f"This is the plan that takes back {name}: read it, approve it and apply it like any other."
             )
 
-        self.work.start("Planning the undo", lambda _: self.wb.plan_undo(name), then)
+        self.work.start("Planning the undo", lambda _: self.wb.plans.plan_undo(name), then)
 
 
 class Planner(Chooser):

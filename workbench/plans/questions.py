@@ -1,0 +1,76 @@
+"""``wb.plans``: the plans of an environment, and the way from a plan to its undo: read, consented to, carried out, taken back."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+import pandas as pd
+
+from workbench.answer import Answer, Table
+from workbench.covering import answering
+from workbench.database.connection import raw
+from workbench.database.exclusion import refuse_running_restore
+from workbench.documents import Approvable, Approval, approve
+from workbench.errors import Refused
+from workbench.plans import journal
+from workbench.plans.apply import Progress, apply_plan
+from workbench.plans.journal import Entry
+from workbench.plans.plan import Plan
+from workbench.plans.states import PlanState, applied_entry, plan_states, plans_in
+from workbench.plans.undo import plan_undo
+from workbench.reporting.plans import explain
+from workbench.session import Session
+from workbench.snapshots.restore.request import refuse_interrupted
+
+
+class Plans:
+    """``wb.plans``: called, an answer that lists them; by id, an unambiguous beginning of it or path in brackets, one of them."""
+
+    def __init__(self, wb: Session) -> None:
+        self.wb = wb
+
+    @answering
+    def __call__(self) -> Answer:
+        """List the plans of this environment, and what became of each: ``tables.plans``."""
+        states = self.states()
+        table = Table(states, empty="no plans yet", first=("plan", "state", "kind", "detail"))
+        return Answer(parts={"plans": table}, facts=states.to_dict("records"))
+
+    def __getitem__(self, name: str) -> Plan:
+        return plans_in(self.wb.settings).find(name)
+
+    def states(self) -> pd.DataFrame:
+        """Return what became of each: ``plan``, ``kind``, ``environment``, ``changes``, ``state``, ``detail``."""
+        with self.wb.reading() as connection:
+            asked = raw(connection)
+            entries, restores = journal.entries(asked), journal.restores(asked)
+            states = plan_states(self.wb.settings, entries, self.wb.environment.name, restores)
+        return pd.DataFrame(states, columns=[each.name for each in fields(PlanState)]).drop(columns="path")
+
+    def explain(self, plan: Plan, **facts: Any) -> Answer:
+        """Explain a plan in a sentence and in tables: see `workbench.reporting.plans.explain`."""
+        return explain(self.wb, plan, **facts)
+
+    def approve(
+        self, plan: Approvable, digest: str, *, approver: str | None = None, confirm: str | None = None
+    ) -> Approval:
+        """Record a person's consent to a plan, or to a request to restore: see `workbench.documents.approve`."""
+        by, hours = approver or self.wb.settings.operator, self.wb.settings.approval_hours
+        return approve(plan, digest, by=by, hours=hours, confirm=confirm)
+
+    def apply(self, plan: Plan, progress: Progress | None = None) -> Entry:
+        """Carry out an approved plan, whole or not at all; the only act here that writes rows."""
+        database = self.wb.database
+        try:
+            refuse_interrupted(self.wb.settings, database)
+        except Refused:  # unless that restore goes on at this moment, which the server knows
+            with database.reading() as connection:
+                refuse_running_restore(raw(connection), database.address.database)
+            raise
+        return apply_plan(database, plan, operator=self.wb.settings.operator, progress=progress)
+
+    def plan_undo(self, name: str) -> Plan:
+        """Plan to take back what a plan did; writes a plan file and nothing else."""
+        with self.wb.planning() as context:
+            return plan_undo(context, applied_entry(context.raw, self.wb.settings, name))
