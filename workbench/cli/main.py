@@ -23,9 +23,8 @@ def main() -> NoReturn:
         sys.exit(0)
     from workbench.cli.app import app
     from workbench.cli.options import joined_parameters
-    from workbench.cli.output import ReaderGoneError, asked_of, complain, say_what_was_odd
+    from workbench.cli.output import ReaderGoneError, complain, say_what_was_odd
 
-    asked_of(None)
     try:
         app(joined_parameters(sys.argv[1:]), standalone_mode=True)
     except WorkbenchError as error:
