@@ -97,7 +97,7 @@ def test_everything_the_demo_breaks(clubs: Clubs, written: Written) -> None:
     club = clubs.clone("guide")
     club.breaks("all-prospect", "wrong-tier", "null-tiers", "renamed-level")
     with pytest.raises(
-        Refused, match=r"does not name the level '3rd Year' of \d+ members, nearest: 'Third Year'"
+        Refused, match=r"No line maps the level '3rd Year' of \d+ members; nearest: 'Third Year'"
     ):
         club.wb.tiers.plan()
     path = written("mended.yaml", mapping_of({**RIGHT, "3rd Year": "EXTENDED"}))
@@ -131,7 +131,7 @@ def test_levels_that_no_line_names(guide: Ground, written: Written) -> None:
     told = f"No line names the level 'Gold' of {len(lapsed)} members; the default makes it PROSPECT."
     assert told in plan.notes
     rename(guide, "Gold", "lapsed ")
-    with pytest.raises(Refused, match=r"nearest: 'Lapsed' \(the default would make it PROSPECT\)"):
+    with pytest.raises(Refused, match="so it would become PROSPECT; nearest: 'Lapsed'"):
         wb.tiers.plan(path)
     # Where the level itself is not known, nobody can tell.
     rename(guide, "lapsed ", "Lapsed")
@@ -148,8 +148,8 @@ def test_levels_that_no_line_names(guide: Ground, written: Written) -> None:
 def test_codes_that_are_not_here_or_here_twice(guide: Ground, written: Written) -> None:
     break_some(guide)
     for levels, words in (
-        ({**RIGHT, "Alumni": "ALUMNUS"}, "'ALUMNUS' (for Alumni), nearest: ALUMNI"),
-        ({**RIGHT, "Alumni": "alumni"}, "'alumni' (for Alumni), nearest: ALUMNI"),
+        ({**RIGHT, "Alumni": "ALUMNUS"}, "'ALUMNUS' (for Alumni) does not exist here; nearest: ALUMNI"),
+        ({**RIGHT, "Alumni": "alumni"}, "'alumni' (for Alumni) does not exist here; nearest: ALUMNI"),
         ({**RIGHT, "Nobody": "ZZZ", "Alumni": "ALUMNUS"}, "'ZZZ' (for Nobody)"),
     ):
         with pytest.raises(UsageError) as caught:

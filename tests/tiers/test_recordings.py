@@ -39,7 +39,7 @@ def test_a_sync_brings_levels_and_statuses_of_its_own(
     assert review.correctable == 0
     assert review.count("of its own") == review.members
     assert set(review.unknown_codes["code"]) == set(RIGHT.values())
-    with pytest.raises(UsageError, match="no row here"):
+    with pytest.raises(UsageError, match="does not exist here"):
         wb.tiers.plan(tmp_path / "m.yaml")
 
 

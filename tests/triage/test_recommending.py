@@ -117,10 +117,14 @@ def test_what_is_not_known_is_no_zero() -> None:
     assert not rerun(LIVE, [LIVE], 0, False).possible
     assert not rerun(replace(LIVE, status="interrupted"), [], 0, True, unmapped=True).possible
     trial = Trial("workbench plan rollback x", 61.0, rows=7, kept=1, conflict=2, unresolved=3)
-    assert (level_1(trial, None).at_risk, level_1(trial, 4).at_risk) == (None, 9)
-    assert (level_1(trial, 0).reverts, level_1(trial, 0).minutes, level_1(None, 0).possible) == (7, 2, False)
+    assert (level_1(trial, None).references_at_risk, level_1(trial, 4).references_at_risk) == (None, 9)
+    assert (level_1(trial, 0).rows_reverted, level_1(trial, 0).minutes, level_1(None, 0).possible) == (
+        7,
+        2,
+        False,
+    )
     refused = trial._replace(refused="nothing to do")
     assert not level_1(refused, 0).possible
     both = targeted({"tiers": trial, "policies": refused}, 0)
-    assert (both.possible, both.reverts, both.at_risk) == (True, 7, 5)
+    assert (both.possible, both.rows_reverted, both.references_at_risk) == (True, 7, 5)
     assert not targeted({"policies": refused}, 0).possible

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime, timedelta
-from typing import Any
 
-from sqlalchemy import Select, column, exists, func, select, text
+from sqlalchemy import exists, func, select
 
-from workbench.checks.registry import Look, NotConfiguredError, NotRunError, Rows
+from workbench.checks.registry import Asked, Look, NotConfiguredError, NotRunError, Rows
+from workbench.murmurant.canonical import ask
+from workbench.murmurant.importers import Run
 from workbench.murmurant.references import literal, quoted
 from workbench.murmurant.row_digest import odd_value
 from workbench.murmurant.schema import as_text, same_id
@@ -20,10 +22,12 @@ AHEAD = timedelta(hours=1)
 A_YEAR = timedelta(days=365)
 """So far back at least an incremental sync looks at events; the application's own default is two years."""
 
+_ENDS = ("last_full_sync", "last_incremental_sync")
+_PARTS = ("last_contact_sync", "last_event_sync", "last_registration_sync")
 
-def values_odd(look: Look) -> Select[*tuple[Any, ...]] | Rows:
-    catalogue = look.schema.catalogue
-    asked = []
+
+def values_odd(look: Look) -> Asked | Rows:
+    catalogue, asked = look.schema.catalogue, []
     for name in sorted({found.table for found in look.schema.resolved.values()}):
         table = catalogue.tables[name]
         odd = {
@@ -41,12 +45,9 @@ def values_odd(look: Look) -> Select[*tuple[Any, ...]] | Rows:
                 f"SELECT {key} AS key, {literal(name)} AS table, v.* FROM {quoted(catalogue.schema)}.{quoted(name)} t,"
                 f' LATERAL (VALUES {values}) v("column", value) WHERE v.value IS NOT NULL AND ({" OR ".join(odd.values())})'
             )
-    found = (
-        text(" UNION ALL ".join(asked))
-        .columns(*map(column, ("key", "table", "column", "value")))
-        .subquery("odd")
-    )
-    return select(found).order_by(found.c.table, found.c.column, found.c.key) if asked else []
+    if not asked:
+        return []
+    return ask(look.connection, look.canonical, " UNION ALL ".join(asked), limit=look.sample, keyed=True)
 
 
 def counts_as_expected(look: Look) -> Rows:
@@ -71,14 +72,61 @@ def sync_state(look: Look) -> Rows:
         known += [newest] if newest else []
     if not known:
         raise NotRunError("There is no run and no mapping to compare the sync state with.")
-    state, names = look.schema.sync_state, _moments(look)
-    rows = look.connection.execute(
-        select(as_text(state.c.id).label("key"), *(state.c[each].label(each) for each in names)).order_by(
-            "key"
-        )
+    state, names = (
+        look.schema.sync_state,
+        [each for each in SYNC_MOMENTS if look.schema.has(f"sync_state.{each}")],
     )
-    leaves_traces = _leaves_traces(look, max(known))
-    return [found for row in rows for found in _ahead(look, dict(row._mapping), max(known), leaves_traces)]
+    query = select(as_text(state.c.id).label("key"), *(state.c[each].label(each) for each in names))
+    real = look.schema.resolved["sync_state"].spelling
+    return [
+        {
+            "key": row["key"],
+            "moment": ", ".join(real[each] for each in columns),
+            "says": max(row[each] for each in columns),
+            "newest_data": max(known),
+            "why": why,
+        }
+        for row in look.connection.execute(query.order_by("key")).mappings()
+        for columns, why in _ahead(look, {each: row[each] for each in names if row[each]}, max(known), names)
+    ]
+
+
+def _ahead(
+    look: Look, marks: dict[str, datetime], newest: datetime, names: list[str]
+) -> Iterator[tuple[list[str], str]]:
+    """Compare one row of the sync state with the data, with itself, and with what was rolled back."""
+    traces = _leaves_traces(look, newest)
+    late = [each for each in marks if marks[each] > newest + AHEAD and (traces or each == "last_full_sync")]
+    end = max((marks[each] for each in _ENDS if each in marks), default=None)
+    parts = [each for each in _PARTS if each in marks and (end is None or marks[each] > end + AHEAD)]
+    # What an incremental sync goes by; where it is not kept, by the last end of all.
+    last = max(marks, key=marks.__getitem__, default="")
+    watermark = "last_contact_sync" if "last_contact_sync" in names else last
+    if late:
+        yield late, "nothing was written by a sync at that time"
+    elif parts:
+        yield parts, "no end of a sync goes with it: the state was emptied only in part"
+    elif watermark in marks:
+        for run in look.runs:
+            undone = run.rolled_back and run.importer != "csv" and run.started
+            if undone and marks[watermark] > undone and not _fetched_again(look, run):
+                yield (
+                    [watermark],
+                    f"{run.run} was rolled back, and no full sync has fetched its records again",
+                )
+
+
+def _fetched_again(look: Look, run: Run) -> bool:
+    since = run.rolled_back_at or run.started
+    return any(
+        (each.status, each.mode) == ("completed", "live")
+        and each.importer != "csv"
+        and each.sync != "incremental"
+        and each.started
+        and since
+        and each.started > since
+        for each in look.runs
+    )
 
 
 def _leaves_traces(look: Look, newest: datetime) -> bool:
@@ -93,65 +141,6 @@ def _leaves_traces(look: Look, newest: datetime) -> bool:
         events.c.start > newest - A_YEAR,
     )
     return bool(look.connection.execute(select(recent)).scalar_one())
-
-
-def _moments(look: Look) -> list[str]:
-    return [each for each in SYNC_MOMENTS if look.schema.has(f"sync_state.{each}")]
-
-
-def _ahead(look: Look, row: dict[str, Any], newest: datetime, leaves_traces: bool) -> Rows:
-    """Compare one row of the sync state with the data, with itself, and with what was rolled back."""
-    real = look.schema.resolved["sync_state"].spelling
-    ends = [row[each] for each in ("last_full_sync", "last_incremental_sync") if row.get(each)]
-    marks = {each: row[each] for each in _moments(look) if row[each]}
-    found: Rows = []
-
-    def tell(*columns: str, why: str) -> None:
-        found.append(
-            {
-                "key": row["key"],
-                "moment": ", ".join(real[each] for each in columns),
-                "says": max(row[each] for each in columns),
-                "newest_data": newest,
-                "why": why,
-            }
-        )
-
-    ahead = [
-        each for each in marks if marks[each] > newest + AHEAD and (leaves_traces or each == "last_full_sync")
-    ]
-    if ahead:
-        tell(*ahead, why="nothing was written by a sync at that time")
-    parts = [
-        each
-        for each in ("last_contact_sync", "last_event_sync", "last_registration_sync")
-        if each in marks and (not ends or marks[each] > max(ends) + AHEAD)
-    ]
-    if parts and not ahead:
-        tell(*parts, why="no end of a sync goes with it: the state was emptied only in part")
-    # What an incremental sync goes by; where it is not kept, by the last end of all.
-    watermark = (
-        "last_contact_sync"
-        if "last_contact_sync" in _moments(look)
-        else max(marks, key=marks.__getitem__, default="")
-    )
-    for run in look.runs if watermark in marks and not found else ():
-        if run.rolled_back and run.importer != "csv" and run.started and marks[watermark] > run.started:
-            again = any(
-                each.status == "completed"
-                and each.mode == "live"
-                and each.importer != "csv"
-                and each.sync != "incremental"
-                and each.started
-                and each.started > (run.rolled_back_at or run.started)
-                for each in look.runs
-            )
-            if not again:
-                tell(
-                    watermark,
-                    why=f"{run.run} was rolled back, and no full sync has fetched its records again",
-                )
-    return found
 
 
 def table_counts(look: Look) -> dict[str, int]:

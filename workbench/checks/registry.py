@@ -19,12 +19,12 @@ from typing import Annotated, Any, Literal
 import pandas as pd
 import psycopg
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from sqlalchemy import Connection, Select, and_, exists, func, or_, select
+from sqlalchemy import Connection, and_, exists, or_, select
 from sqlalchemy.exc import DBAPIError
 
 from workbench.checks.finding import SAMPLE, Finding, Severity, Status, culprits, section
 from workbench.database.address import redact
-from workbench.database.connection import frame, raw
+from workbench.database.connection import raw
 from workbench.database.environment import DEMO_MARK, Environment
 from workbench.errors import SchemaGap, UsageError, nearest
 from workbench.hints import aim
@@ -262,7 +262,13 @@ class Check(BaseModel):
         self.require(look, self.sql)
         if self.answer:
             module, _, name = self.answer.partition(".")
-            return _in_full(getattr(import_module(f"workbench.checks.{module}"), name)(look), look)
+            answer: Rows | pd.DataFrame | Asked = getattr(import_module(f"workbench.checks.{module}"), name)(
+                look
+            )
+            if isinstance(answer, tuple):
+                return answer
+            rows = pd.DataFrame(answer)
+            return culprits(rows), rows.head(look.sample), ""
         if self.unique and self._settled(look):
             return 0, pd.DataFrame(), ""
         return ask(
@@ -417,20 +423,6 @@ def run_check(
     if finding.bad and waivers and check.id in waivers:
         return replace(finding, status="waived", reason=f"by {by}: {waivers[check.id]}")
     return finding
-
-
-def _in_full(asked: Select[Any] | Rows | pd.DataFrame | Asked, look: Look) -> Asked:
-    """Count what a function answered, and take a sample of it."""
-    if isinstance(asked, tuple):
-        return asked
-    if isinstance(asked, Select):
-        counted = asked.add_columns(func.count().over().label("of_all")).limit(look.sample)
-        rows = frame(look.connection, counted)
-        count = int(rows["of_all"].iloc[0]) if len(rows) else 0
-        query = str(asked.compile(dialect=look.connection.dialect))
-        return count, rows.drop(columns="of_all"), query
-    rows = pd.DataFrame(asked)
-    return culprits(rows), rows.head(look.sample), ""
 
 
 def _said(error: BaseException | None, seconds: float) -> str:

@@ -19,9 +19,7 @@ from workbench.plans.plan import Plan
 from workbench.tiers.configuration import TierMapping
 from workbench.tiers.review import (
     CORRECTABLE,
-    IGNORED,
     NO_LEVEL,
-    OF_ITS_OWN,
     UNKNOWN_LEVEL,
     TierReview,
     members_of,
@@ -44,8 +42,7 @@ def plan_tiers(
 ) -> Plan:
     """Plan the correction of what was reviewed; members written to since the last import are counted."""
     schema, levels = context.schema, sorted(set(levels))
-    _refuse_unknown_codes(review, mapping)
-    _refuse_open_levels(review, mapping, levels)
+    _refuse_to_guess(review, mapping, levels)
     table, column = schema.table_of(MEMBER), schema.resolved["members"].spelling[f"{review.kind}_id"]
     corrected, since = Counter[str](), 0
     with Draft(
@@ -68,14 +65,16 @@ def plan_tiers(
         sought = (*CORRECTABLE, NO_LEVEL, UNKNOWN_LEVEL)
         rows: Any = members_of(context.connection, schema, review, sought).itertuples()
         for row in rows:
-            if row.finding == NO_LEVEL:
-                why = "their Wild Apricot level is not known"
-                draft.unresolved(table, row.key, why, "a sync, which brings the level")
-                continue
-            if row.finding == UNKNOWN_LEVEL:
-                near = f" (nearest: {nearest[row.level]!r})" if nearest[row.level] else ""
-                why = f"{mapping.name} does not name their level {row.level!r}{near}"
-                draft.unresolved(table, row.key, why, "a line for the level in the configuration")
+            if row.finding not in CORRECTABLE:
+                near = f" (nearest: {nearest[row.level]!r})" if nearest.get(row.level) else ""
+                why, remedy = {
+                    NO_LEVEL: ("their Wild Apricot level is not known", "a sync, which brings the level"),
+                    UNKNOWN_LEVEL: (
+                        f"{mapping.name} does not name their level {row.level!r}{near}",
+                        "a line for the level in the configuration",
+                    ),
+                }[row.finding]
+                draft.unresolved(table, row.key, why, remedy)
                 continue
             if levels and row.level not in levels:
                 continue
@@ -98,7 +97,7 @@ def plan_tiers(
         )
         draft.reasons += [reason.strip()] if reason else []
         draft.notes += [f"{change}: {count:,}." for change, count in sorted(corrected.items())]
-        draft.notes += _notes(review, mapping, levels, column)
+        draft.notes += _notes(review, levels, column)
         if not tells_of_members(schema):
             draft.note(
                 "The audit log here does not say who changed a member, so a tier set by hand cannot be told apart."
@@ -118,73 +117,40 @@ def plan_tiers(
     return draft.plan
 
 
-def _refuse_unknown_codes(review: TierReview, mapping: TierMapping) -> None:
+def _refuse_to_guess(review: TierReview, mapping: TierMapping, levels: Sequence[str]) -> None:
+    kind, held = review.kind, {level for level in review.held["level"] if level is not None}
     if not review.ids:
         raise Refused(
-            f"There is no membership {review.kind} here at all.", "Seed them before members are corrected."
+            f"There is no membership {kind} here at all.", "Seed them before members are corrected."
         )
-    if len(review.unknown_codes):
-        strange = "; ".join(
-            f"{code!r} (for {levels}){f', nearest: {near}' if near else ''}"
-            for code, levels, near in review.unknown_codes.itertuples(index=False)
-        )
+    if codes := review.told_codes():
+        seeded = ", ".join(sorted(review.ids))
         raise UsageError(
-            f"The configuration names {review.kind} codes that have no row here: {strange}.",
-            f"Correct the codes, or seed the rows ({', '.join(sorted(review.ids))} are here). Nothing was planned.",
+            " ".join(codes), f"Correct the codes, or seed the rows ({seeded} are here). Nothing was planned."
         )
     if twice := [code for code in mapping.codes if len(review.ids[code]) > 1]:
         raise Refused(
-            f"There is more than one {review.kind} {twice[0]!r}, so nobody can tell which is meant.",
+            f"There is more than one {kind} {twice[0]!r}, so nobody can tell which is meant.",
             "Merge them first.",
         )
-
-
-def _refuse_open_levels(review: TierReview, mapping: TierMapping, levels: Sequence[str]) -> None:
-    present = {level for level in review.held["level"] if level is not None}
-    for level in levels:
-        if level not in present:
-            close = nearest_name(level, present)
-            hint = f"Nearest: {close!r}." if close else "See `workbench tiers`."
-            raise UsageError(f"No member has the level {level!r}.", hint)
-    open_levels = review.open_levels
-    if levels:
-        open_levels = open_levels[open_levels["level"].isin(levels)]
-    if len(open_levels):
-        told = "; ".join(
-            f"{level!r} of {members:,} members"
-            + (f", nearest: {near!r}" if near else ", nothing near it")
-            + (f" (the default would make it {default})" if default else "")
-            for level, members, near, default, _ in open_levels.itertuples(index=False)
-        )
+    if strange := [level for level in levels if level not in held]:
+        close = nearest_name(strange[0], held)
+        hint = f"Nearest: {close!r}." if close else "See `workbench tiers`."
+        raise UsageError(f"No member has the level {strange[0]!r}.", hint)
+    if told := review.told_levels(levels):
         raise Refused(
-            f"The configuration {mapping.name} does not name the level {told}.",
-            "Add a line for it, letter by letter, or correct only the levels you name with --level. Nothing was planned.",
+            " ".join(told),
+            f"Add a line to {mapping.name}, letter by letter, or correct only the levels you name with --level."
+            " Nothing was planned.",
         )
 
 
-def _notes(review: TierReview, mapping: TierMapping, levels: Sequence[str], column: str) -> Iterator[str]:
+def _notes(review: TierReview, levels: Sequence[str], column: str) -> Iterator[str]:
     yield (
         f"Only {column} changes: updatedAt stays, since a plan holds no clock; the journal and the audit"
         " entry say when it was applied."
     )
-    if review.kinds == ("status",):
-        yield "No tier was ever made here, so it corrects the membership status."
-    if own := review.count(OF_ITS_OWN):
-        yield (
-            f"{own:,} members with a status that the configuration does not give, which an importer set by"
-            " other rules, are left alone."
-        )
-    if review.as_in_wa:
-        yield (
-            f"{review.as_in_wa:,} members have the status that Wild Apricot itself gave their contact, and"
-            f" {mapping.name} gives their level another: be sure that it is meant so."
-        )
-    if mapping.ignored:
-        yield (
-            f"{review.count(IGNORED):,} members of levels that {mapping.name} ignores"
-            f" ({', '.join(mapping.ignored)}) are left alone."
-        )
-    yield from mapping.remarks
+    yield from review.remarks
     for level, members, _, default, _ in review.unknown_levels.itertuples(index=False):
         if default and (not levels or level in levels):
             yield f"No line names the level {level!r} of {members:,} members; the default makes it {default}."

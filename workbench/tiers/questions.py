@@ -205,13 +205,7 @@ def configuration(review: TierReview) -> dict[str, str]:
         "Every other level": default,
         "Members": f"{review.members:,}, of whom {review.correctable:,} have another {review.kind} than their level's",
     }
-    if review.kinds == ("status",):
-        facts["Statuses"] = "No tier was ever made here, so statuses stand in"
-    if mapping.ignored:
-        facts["Ignored levels"] = ", ".join(mapping.ignored)
-    if review.as_in_wa:
-        facts["Mind"] = f"{review.as_in_wa:,} of them have the status that Wild Apricot gave their contact"
-    return facts | {f"Mind {number}": remark for number, remark in enumerate(mapping.remarks, 1)}
+    return facts | {f"Mind {number}": remark for number, remark in enumerate(review.remarks, 1)}
 
 
 def _drawn(what: str, review: TierReview) -> Figure:

@@ -223,10 +223,52 @@ class TierReview:
         ]
         return pd.DataFrame(rows, columns=["code", "levels", "nearest"], dtype=object)
 
+    def told_codes(self) -> list[str]:
+        """Tell which codes of the configuration are not here."""
+        return [
+            f"The {self.kind} {code!r} (for {levels}) does not exist here; "
+            + (f"nearest: {near}." if near else "nothing here is near it; it may never have been seeded.")
+            for code, levels, near in self.unknown_codes.itertuples(index=False)
+        ]
+
+    def told_levels(self, levels: Sequence[str] = ()) -> list[str]:
+        """Tell which levels need a line; of some that are asked for, or of all."""
+        return [
+            f"No line maps the level {level!r} of {members:,} members"
+            + (f", so it would become {default}" if default else "")
+            + (f"; nearest: {near!r}" if near else "; no line is near it")
+            + (" (they differ only in case, accents or spaces)." if alike else ".")
+            for level, members, near, default, alike in self.open_levels.itertuples(index=False)
+            if not levels or level in levels
+        ]
+
     @property
     def findings(self) -> list[str]:
         """What is wrong, a sentence each; nothing when all is well."""
         return list(_findings(self))
+
+    @property
+    def remarks(self) -> list[str]:
+        """What whoever compares or corrects should know."""
+        told = [*self.mapping.remarks] if self.mapping else []
+        if self.kinds == ("status",):
+            told.append("No tier was ever made here, so the membership status stands in.")
+        if own := self.count(OF_ITS_OWN):
+            told.append(
+                f"{own:,} members have a status that the configuration does not give, which an importer set by other"
+                " rules; they are left alone."
+            )
+        if self.as_in_wa:
+            told.append(
+                f"{self.as_in_wa:,} members have the status that Wild Apricot itself gave their contact, and"
+                " the configuration gives their level another: be sure that it is meant so."
+            )
+        if self.mapping and self.mapping.ignored:
+            ignored = ", ".join(self.mapping.ignored)
+            told.append(
+                f"{self.count(IGNORED):,} members of levels that it ignores ({ignored}) are left alone."
+            )
+        return told
 
 
 def has_name(level: str | None) -> bool:
@@ -402,14 +444,7 @@ def _findings(review: TierReview) -> Iterator[str]:
     if review.none:
         gone = review.count(GONE)
         yield f"{review.none:,} members have no {kind}{f' ({gone:,} of them one that is not there)' if gone else ''}."
-    for code, levels, near in review.unknown_codes.itertuples(index=False):
-        hint = f"nearest: {near}" if near else "nothing here is near it; it may never have been seeded"
-        yield f"The {kind} {code!r} (for {levels}) does not exist here; {hint}."
-    for level, members, near, default, alike in review.open_levels.itertuples(index=False):
-        hint = f"nearest: {near!r}" if near else "no line is near it"
-        covered = f", so it would become {default}" if default else ""
-        only = " (they differ only in case, accents or spaces)" if alike else ""
-        yield f"No line maps the level {level!r} of {members:,} members{covered}; {hint}{only}."
+    yield from (*review.told_codes(), *review.told_levels())
     others = ", ".join(f"{members:,} {why}" for why, members in review.not_judged.items())
     known = review.count(RIGHT, *CORRECTABLE)
     if others and (not known or review.count(OF_ITS_OWN) > known):

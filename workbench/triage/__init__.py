@@ -85,9 +85,9 @@ class Triage:
             targeted(trials, dangling),
             self._level_2(run),
         ]
-        advice = recommend(modes, {each.name: each for each in ways}, run, suspects)
-        chosen = next((way for way in ways if way.name == advice.way), None)
-        title = chosen and f"{chosen.name}, {TITLES[chosen.name][0].lower()}{TITLES[chosen.name][1:]}"
+        advice = recommend(modes, {each.way: each for each in ways}, run, suspects)
+        chosen = next((each for each in ways if each.way == advice.way), None)
+        title = chosen and f"{chosen.way}, {TITLES[chosen.way][0].lower()}{TITLES[chosen.way][1:]}"
         frames = {"modes": _modes(modes), "suspects": _suspects(suspects), "ways": _ways(ways, advice.way)}
         steps = [
             Step("", command.removeprefix("workbench ").removesuffix(self._on))
@@ -115,8 +115,8 @@ class Triage:
                     note="Minutes are the machine's, measured here; what is not known is left empty. Nothing was written.",
                 ),
                 "notes": {
-                    f"{way.name}{'' if way.possible else ' (not possible here)'}": " ".join(way.notes)
-                    for way in ways
+                    f"{each.way}{'' if each.possible else ' (not possible here)'}": " ".join(each.notes)
+                    for each in ways
                 },
             },
             findings=findings,
@@ -252,11 +252,9 @@ def _modes(modes: Sequence[Mode]) -> pd.DataFrame:
 
 def _suspects(suspects: Sequence[Suspect]) -> pd.DataFrame:
     rows = [
-        (
-            *(each.run.run, each.run.importer, each.run.status, each.culprits, each.written),
-            *(round(each.share, 3), ", ".join(each.named)),
-        )
+        (run.run, run.importer, run.status, culprits, written, round(each.share, 3), ", ".join(named))
         for each in suspects
+        for run, culprits, written, named in [each]
     ]
     columns = ["run", "importer", "status", "at_fault", "written", "share", "named_by"]
     return pd.DataFrame(rows, columns=columns)
@@ -264,13 +262,11 @@ def _suspects(suspects: Sequence[Suspect]) -> pd.DataFrame:
 
 def _ways(ways: Sequence[Way], chosen: str | None) -> pd.DataFrame:
     """Lay out the ways; a figure that is not known is missing, never zero."""
-    rows = [
-        (
-            *(way.name, TITLES[way.name], way.possible, way.reverts, way.loses, way.at_risk, way.minutes),
-            *(way.name == chosen, " ".join(way.notes), "\n".join(way.commands)),
-        )
-        for way in ways
-    ]
+    frame = pd.DataFrame(ways)
+    frame.insert(1, "what", frame["way"].map(TITLES))
     figures = ["rows_reverted", "work_lost", "references_at_risk", "minutes"]
-    columns = ["way", "what", "possible", *figures, "recommended", "notes", "commands"]
-    return pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(figures, "Int64"))
+    return frame.astype(dict.fromkeys(figures, "Int64")).assign(
+        recommended=frame["way"] == chosen,
+        notes=frame["notes"].map(" ".join),
+        commands=frame["commands"].map("\n".join),
+    )

@@ -33,16 +33,16 @@ class Way:
 
     Attributes
     ----------
-    name : str
+    way : str
         ``level 0``, ``re-run``, ``level 1``, ``targeted`` or ``level 2``.
     possible : bool
         Whether it can be gone here and now.
-    reverts : int or None
+    rows_reverted : int or None
         Rows that it would put back, take away or correct.
-    loses : int or None
+    work_lost : int or None
         Rows of people's work that it would lose.
-    at_risk : int or None
-        References at risk: rows that stay wrong or unsettled because something else refers to them.
+    references_at_risk : int or None
+        Rows that stay wrong or unsettled because something else refers to them.
     minutes : int or None
         Of the machine, rounded up; reading, asking and approving come on top.
     commands : tuple of str
@@ -51,11 +51,11 @@ class Way:
         What to know before; where it is not possible, why, and what would make it so.
     """
 
-    name: Name
+    way: Name
     possible: bool
-    reverts: int | None = None
-    loses: int | None = None
-    at_risk: int | None = None
+    rows_reverted: int | None = None
+    work_lost: int | None = None
+    references_at_risk: int | None = None
     minutes: int | None = None
     commands: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
