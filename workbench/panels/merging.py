@@ -14,11 +14,10 @@ from workbench.duplicates.records import Beside
 from workbench.duplicates.request import MERGE_RULES
 from workbench.panels.controls import WIDE, button, line, tick
 from workbench.panels.panel import Told
-from workbench.panels.table import shorten
 from workbench.panels.work import Work
 from workbench.reporting.beside import records_side_by_side
 from workbench.reporting.masking import mask
-from workbench.reporting.tables import heading, text_of
+from workbench.reporting.tables import heading, shorten, text_of
 
 _LONGEST = 60  # characters of a value to choose
 _BY_RULE = ("rule", "")

@@ -14,7 +14,7 @@ from workbench import Workbench
 from workbench.panels.controls import button, line
 from workbench.panels.work import Work
 from workbench.reporting.masking import mask
-from workbench.reporting.tables import heading, text_of
+from workbench.reporting.tables import heading, shorten, text_of
 
 MOST = 2_000
 """Rows that are sent to the browser; who looks for more asks the database."""
@@ -175,8 +175,3 @@ def _as_shown(frame: pd.DataFrame, unmask: bool) -> pd.DataFrame:
             value if number else shorten(text_of(value, column), LONGEST) for value in values
         ]
     return pd.DataFrame(shown)
-
-
-def shorten(text: str, longest: int) -> str:
-    """Cut a text that is too long."""
-    return text if len(text) <= longest else text[: longest - 1] + "…"

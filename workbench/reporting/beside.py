@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from difflib import SequenceMatcher
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from workbench.duplicates.pairs import Found
 from workbench.duplicates.records import Beside
 from workbench.reporting.charts import COMPARED
 from workbench.reporting.masking import DOTS, mask
-from workbench.reporting.tables import DASH, LONGEST, Shown, heading, listed, text_of
+from workbench.reporting.tables import DASH, LONGEST, Shown, heading, listed, shorten, text_of
 
 _BEFORE = 24  # characters shown before the first difference of long texts
 _WORTH_TELLING = 0.05  # bits
-_MARKED = 200  # characters up to which the differing ones are marked one by one
 _EMPTY = "empty"
-_Row = tuple[str, str, list[Markup]]
-"""A field's name, whether its values differ, and the values."""
-
 _MARKS = {"differs": "≠", "in part": "◐", "same": "="}
 
 
@@ -66,22 +62,56 @@ def records_side_by_side(beside: Beside, unmask: bool = False) -> Shown:
     What is masked is still compared as it is: two addresses that look alike behind their dots say that they differ.
     Fields that are empty in all of them are named below.
     """
-    fields = [*_fields(beside.told, unmask), *_fields(beside.records, unmask)]
-    rows = [each for each in fields if each[1] != _EMPTY]
-    empty = [name for name, verdict, _ in fields if verdict == _EMPTY]
-    counts = {word: sum(verdict == word for _, verdict, _ in rows) for word in ("differs", "in part")}
-    caption = f"Side by side: {counts['differs']} fields differ, {counts['in part']} are filled in part"
-    titles = _titles(beside)
-    rows += _referring(beside)
-    text = [
-        caption,
-        *(f"{name}: {verdict}: {' | '.join(map(_plain, cells))}" for name, verdict, cells in rows),
+    rows: list[tuple[str, str, list[Markup]]] = []
+    empty, counts = list[str](), Counter[str]()
+    for frame in (beside.told, beside.records):
+        shown = mask(frame, unmask)
+        for name in [each for each in frame.columns if each != "id"]:
+            verdict = _verdict(frame[name].tolist())
+            counts[verdict] += 1
+            if verdict == _EMPTY:
+                empty.append(heading(name))
+            else:
+                texts = [text_of(value, name) for value in shown[name]]
+                rows.append((heading(name), verdict, _cells(texts, verdict == "differs")))
+    referring = {"Rows that refer to it": beside.associations}
+    for child, column, key, count in beside.referring[["child", "column", "id", "rows"]].itertuples(
+        index=False
+    ):
+        referring.setdefault(f"in {child}.{column}", {})[key] = int(count)
+    rows += [
+        (what, "", [Markup(f"{of.get(each, 0):,}") for each in beside.ids]) for what, of in referring.items()
     ]
+    caption = f"Side by side: {counts['differs']} fields differ, {counts['in part']} are filled in part"
+    stays = {beside.canonical: " (would stay)"}
+    title = Markup('Record {}{}<br><span class="wb-id">{}</span>')
+    titles = [title.format(number, stays.get(each, ""), each) for number, each in enumerate(beside.ids, 1)]
+    sign = Markup('<span class="wb-row-{}"><span aria-hidden="true">{}</span> {}</span>')
+    cells = [
+        (
+            escape(name),
+            sign.format(verdict.replace(" ", "-"), _MARKS[verdict], verdict) if verdict else "",
+            *values,
+        )
+        for name, verdict, values in rows
+    ]
+    with pd.option_context("display.max_colwidth", None):
+        # Everything in it is mark-up of ours, or escaped.
+        body = pd.DataFrame(cells, columns=["Field", "", *titles]).to_html(
+            index=False, escape=False, border=0
+        )
+    below = (
+        Markup('<p class="wb-note">Empty in all of them: {}</p>').format(", ".join(empty)) if empty else ""
+    )
     html = Markup(
         '<div class="wb-table wb-beside"><p class="wb-caption">{}</p>'
         '<div class="wb-scroll" role="region" tabindex="0" aria-label="{}">{}</div>{}</div>'
-    ).format(caption, caption, _table(titles, rows), _left_empty(empty))
-    return Shown(html, "\n".join(text))
+    ).format(caption, caption, Markup(body), below)
+    text = [
+        f"{name}: {verdict}: {' | '.join(each.striptags() for each in values)}"
+        for name, verdict, values in rows
+    ]
+    return Shown(html, "\n".join([caption, *text]))
 
 
 def pair_evidence(found: Found, left: str, right: str) -> Shown:
@@ -111,15 +141,6 @@ def not_reviewed(found: Found, members: Sequence[str]) -> list[str]:
     return sorted(near - set(members))
 
 
-def _fields(frame: pd.DataFrame, unmask: bool) -> Iterator[_Row]:
-    """Yield every field but the key: its name, whether its values differ, and the values."""
-    shown = mask(frame, unmask)
-    for name in frame.columns:
-        if name != "id":
-            verdict = _verdict(frame[name].tolist())
-            yield heading(name), verdict, _cells([text_of(each, name) for each in shown[name]], verdict)
-
-
 def _verdict(values: Sequence[Any]) -> str:
     """Tell whether values differ; a value beside nothing is no contradiction, and so no difference of that kind."""
     said = {str(each) for each in values if text_of(each).strip() not in ("", DASH)}
@@ -130,81 +151,28 @@ def _verdict(values: Sequence[Any]) -> str:
     return "in part" if any(str(each) not in said for each in values) else "same"
 
 
-def _titles(beside: Beside) -> list[Markup]:
-    titles = []
-    for number, each in enumerate(beside.ids, 1):
-        kept = " (would stay)" if each == beside.canonical else ""
-        titles.append(Markup('Record {}{}<br><span class="wb-id">{}</span>').format(number, kept, each))
-    return titles
-
-
-def _referring(beside: Beside) -> list[_Row]:
-    """Count what refers to each record, all together and by the table it is in."""
-    rows = [("Rows that refer to it", "", [_cell(f"{beside.associations[each]:,}") for each in beside.ids])]
-    columns = [beside.referring[name].tolist() for name in ("child", "column", "id", "rows")]
-    counted = {(child, column, key): int(count) for child, column, key, count in zip(*columns, strict=True)}
-    places = sorted({(child, column) for child, column, _ in counted})
-    for child, column in places:
-        numbers = [counted.get((child, column, each), 0) for each in beside.ids]
-        rows.append((f"in {child}.{column}", "", [_cell(f"{number:,}") for number in numbers]))
-    return rows
-
-
-def _cells(texts: list[str], verdict: str) -> list[Markup]:
-    """Cut texts so that what differs is seen, and mark its letters where they are few."""
-    if verdict != "differs" or DOTS in "".join(texts):
-        return [_cell(each) for each in texts]
-    start = max(_agreeing(texts) - _BEFORE, 0) if max(map(len, texts)) > LONGEST else 0
-    cut = [("…" if start else "") + each[start:] for each in texts]
-    if len(cut) == 2 and max(map(len, cut)) <= _MARKED:
-        return _marked(*cut)
-    return [_cell(each) for each in cut]
+def _cells(texts: list[str], differ: bool) -> list[Markup]:
+    """Mark what lies between the letters that differing texts begin and end with; what is long is cut so that it is seen."""
+    marked = differ and DOTS not in "".join(texts)
+    start = _agreeing(texts) if marked else 0
+    end = _agreeing([text[start:][::-1] for text in texts]) if marked else 0
+    skipped = max(start - _BEFORE, 0) if max(map(len, texts)) > LONGEST else 0
+    cell = Markup('<span title="{}">{}{}<mark class="wb-differs">{}</mark>{}</span>')
+    plain = Markup('<span title="{}">{}{}</span>')
+    cells = []
+    for text in texts:
+        stop = len(text) - end
+        more = "…" if skipped else ""
+        if marked and max(map(len, texts)) <= LONGEST:
+            cells.append(cell.format("", more, text[:start], text[start:stop], text[stop:]))
+        else:
+            cells.append(
+                plain.format(text[:1000] if len(text) > LONGEST else "", more, shorten(text[skipped:]))
+            )
+    return cells
 
 
 def _agreeing(texts: list[str]) -> int:
     """Return how many letters all texts begin with."""
-    for at, letters in enumerate(zip(*texts, strict=False)):
-        if len(set(letters)) > 1:
-            return at
-    return min(map(len, texts))
-
-
-def _marked(one: str, other: str) -> list[Markup]:
-    left, right = Markup(), Markup()
-    mark = Markup('<mark class="wb-differs">{}</mark>')
-    for kind, a, b, c, d in SequenceMatcher(None, one, other, autojunk=False).get_opcodes():
-        left += one[a:b] if kind == "equal" else mark.format(one[a:b]) if b > a else ""
-        right += other[c:d] if kind == "equal" else mark.format(other[c:d]) if d > c else ""
-    return [left, right]
-
-
-def _cell(text: str) -> Markup:
-    if len(text) <= LONGEST:
-        return Markup("{}").format(text)
-    return Markup('<span title="{}">{}</span>').format(
-        text[:1000] + ("…" if len(text) > 1000 else ""), text[: LONGEST - 1] + "…"
-    )
-
-
-def _table(titles: list[Markup], rows: Sequence[_Row]) -> Markup:
-    head = Markup("").join(Markup('<th scope="col">{}</th>').format(each) for each in ("Field", "", *titles))
-    body = Markup("").join(_row(*each) for each in rows)
-    return Markup("<table><thead><tr>{}</tr></thead><tbody>{}</tbody></table>").format(head, body)
-
-
-def _row(name: str, verdict: str, cells: list[Markup]) -> Markup:
-    sign = Markup('<span aria-hidden="true">{}</span> {}').format(_MARKS[verdict], verdict) if verdict else ""
-    told = Markup("").join(Markup("<td>{}</td>").format(each) for each in cells)
-    return Markup(
-        '<tr class="wb-row-{}"><th scope="row">{}</th><td class="wb-verdict">{}</td>{}</tr>'
-    ).format(verdict.replace(" ", "-") or "count", name, sign, told)
-
-
-def _left_empty(empty: Sequence[str]) -> Markup:
-    if not empty:
-        return Markup("")
-    return Markup('<p class="wb-note">Empty in all of them: {}</p>').format(", ".join(empty))
-
-
-def _plain(cell: Markup) -> str:
-    return cell.striptags()
+    letters = enumerate(zip(*texts, strict=False))
+    return next((at for at, each in letters if len(set(each)) > 1), min(map(len, texts)))

@@ -131,7 +131,7 @@ def table(
         Markup(body),
         Markup('<p class="wb-cut">{}</p>').format(cut) if cut else "",
     )
-    plain = pd.DataFrame({at: [_short(text) for text in column] for at, column in enumerate(texts)})
+    plain = pd.DataFrame({at: [shorten(text) for text in column] for at, column in enumerate(texts)})
     plain.columns = pd.Index([heading(column) for column in shown.columns])
     return Shown(html, "\n".join(filter(None, [caption, plain.to_string(index=False), cut])))
 
@@ -148,7 +148,7 @@ def listed(facts: Mapping[str, str]) -> Shown:
 def heading(column: object) -> str:
     """Return a column's name as people write it: ``wa_id`` is ``WA id``."""
     words = [_SPELLED.get(word, word) for word in words_of(column)] or [visible(str(column))]
-    return _short(" ".join(words)[:1].upper() + " ".join(words)[1:])
+    return shorten(" ".join(words)[:1].upper() + " ".join(words)[1:])
 
 
 def text_of(value: Any, column: object = "") -> str:
@@ -182,7 +182,7 @@ def status_mark(status: str) -> Markup:
     """Return a status as a symbol and a word, so that it is never told by colour alone."""
     symbol, tone = _MARKS.get(status, ("?", "not-run"))
     return Markup('<span class="wb-status wb-{}"><span aria-hidden="true">{}</span> {}</span>').format(
-        tone, symbol, _short(visible(status))
+        tone, symbol, shorten(visible(status))
     )
 
 
@@ -210,8 +210,9 @@ def _is_number(values: pd.Series[Any], column: object) -> bool:
     )
 
 
-def _short(text: str) -> str:
-    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
+def shorten(text: str, longest: int = LONGEST) -> str:
+    """Cut a text that is too long."""
+    return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
 def _clipped(text: str) -> Markup:
@@ -221,7 +222,7 @@ def _clipped(text: str) -> Markup:
     if len(text) <= LONGEST:
         return Markup('<span class="wb-long">{}</span>').format(text)
     return Markup('<span class="wb-long" title="{}">{}</span>').format(
-        text[:1000] + ("…" if len(text) > 1000 else ""), _short(text)
+        text[:1000] + ("…" if len(text) > 1000 else ""), shorten(text)
     )
 
 
