@@ -35,7 +35,7 @@ def test_the_pictures_of_the_incident(desk_of: Callable[..., Desk], clubs: Clubs
     desk = desk_of(club, kind="demo")
     address = desk.lab("00-start.ipynb")
     address.run_all()
-    address.page.get_by_text("To know of this place").wait_for()
+    address.page.get_by_text("What to do first").wait_for()
     take(address, "start", "Something is wrong", height=760)
 
     triage = opened(address, "01-triage.ipynb")

@@ -75,9 +75,8 @@ def records_side_by_side(beside: Beside, unmask: bool = False) -> Shown:
                 texts = [text_of(value, name) for value in shown[name]]
                 rows.append((heading(name), verdict, _cells(texts, verdict == "differs")))
     referring = {"Rows that refer to it": beside.associations}
-    for child, column, key, count in beside.referring[["child", "column", "id", "rows"]].itertuples(
-        index=False
-    ):
+    counted = beside.referring[["child", "column", "id", "rows"]].sort_values(["child", "column"])
+    for child, column, key, count in counted.itertuples(index=False):
         referring.setdefault(f"in {child}.{column}", {})[key] = int(count)
     rows += [
         (what, "", [Markup(f"{of.get(each, 0):,}") for each in beside.ids]) for what, of in referring.items()
