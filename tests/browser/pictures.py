@@ -57,8 +57,8 @@ def test_the_pictures_of_the_incident(desk_of: Callable[..., Desk], clubs: Clubs
     panel(picker, "applied", inner=".wb-panel .wb-panel", height=800, until="iframe.wb-page")
 
     for name, notebook, heading, last in (
-        ("mappings", "03-mappings.ipynb", "Who is mapped to whom", "What to do next"),
-        ("duplicates", "05-duplicates.ipynb", "Members, side by side", "What to do next"),
+        ("mappings", "03-mappings.ipynb", "What is wrong, worst first", "Put them right"),
+        ("duplicates", "05-duplicates.ipynb", "What is there twice", "Review them, and merge"),
     ):
         review = opened(address, notebook)
         run_cells(review, last)

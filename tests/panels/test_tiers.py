@@ -14,7 +14,7 @@ from tests.recorded import EXCERPTS, Recording
 from tests.recorded import recording as recording
 from workbench import open_workbench
 from workbench.panels import TierCorrection
-from workbench.reporting.tiers import tier_corrections
+from workbench.panels.corrections import tier_corrections
 from workbench.workbench import Workbench
 
 HOSTILE = "<img src=x onerror=alert(1)>\u202e=1+1"

@@ -14,10 +14,9 @@ from workbench.panels.panel import Told
 from workbench.panels.plans import Planner
 from workbench.panels.table import MOST, Table
 from workbench.reporting.tables import Shown, listed, show
-from workbench.reporting.tiers import tier_corrections
 from workbench.runs.questions import run_counts, run_summary
 from workbench.tiers.questions import configuration
-from workbench.tiers.review import TierReview
+from workbench.tiers.review import CORRECTABLE, TierReview
 
 _COLUMNS = [
     "run",
@@ -213,6 +212,19 @@ class TierCorrection(Planner):
 
 
 _OF = {"tier": "tiers", "status": "statuses"}
+
+
+def tier_corrections(review: TierReview) -> pd.DataFrame:
+    """List the levels whose members have another tier than it gives, or none: ``level``, ``expected``, ``members``, ``found``."""
+    wrong = review.matrix[review.matrix["finding"].isin(CORRECTABLE)]
+    actual = wrong["actual"].astype(object).where(wrong["actual"].notna(), "none")
+    wrong = wrong.assign(
+        found=[f"{code}: {members:,}" for code, members in zip(actual, wrong["members"], strict=True)]
+    )
+    levels = wrong.groupby("level", sort=True).agg(
+        expected=("expected", "first"), members=("members", "sum"), found=("found", ", ".join)
+    )
+    return levels.reset_index().sort_values(["members", "level"], ascending=[False, True], ignore_index=True)
 
 
 def _on_conflict(also: Any) -> Literal["keep", "restore"]:
