@@ -397,4 +397,4 @@ def test_a_healthy_club_has_nothing_to_review(opened: Opened, small: Ground) -> 
     assert "0 of 0 reviewed" in said(panel)
     assert "Pairs: none" in said(panel)
     assert panel.card.layout.display == "none"
-    assert panel.static().text == "Pairs of members: none."
+    assert panel.static().text == "Pairs: none."

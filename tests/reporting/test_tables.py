@@ -9,7 +9,6 @@ from html.parser import HTMLParser
 import pandas as pd
 import pytest
 
-from workbench.errors import SchemaGap
 from workbench.reporting.tables import show, status_mark, text_of, visible
 
 
@@ -105,10 +104,5 @@ def test_statuses_have_a_symbol_and_a_word() -> None:
     assert "<b>" not in status_mark("<b>")
 
 
-def test_nothing_to_show_and_nothing_to_ask() -> None:
+def test_nothing_to_show() -> None:
     assert "none" in show(pd.DataFrame(columns=["a"]), "Runs").html
-
-    def gap() -> pd.DataFrame:
-        raise SchemaGap("There is no audit log.")
-
-    assert "not run" in show(gap, "Audit").html

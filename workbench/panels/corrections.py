@@ -13,7 +13,7 @@ from workbench.panels.controls import WIDE, button, line, tick
 from workbench.panels.panel import Told
 from workbench.panels.plans import Planner
 from workbench.panels.table import MOST, Table
-from workbench.reporting.tables import Shown, listed, show
+from workbench.reporting.tables import listed, show
 from workbench.runs.questions import run_counts, run_summary
 from workbench.tiers.questions import configuration
 from workbench.tiers.review import CORRECTABLE, TierReview
@@ -67,10 +67,6 @@ class RunPicker(Planner):
     def run(self) -> str:
         """The run that is seen; empty when none is."""
         return self.shown[0] if self.shown else ""
-
-    def static(self) -> Shown:
-        """Return the runs, the latest first."""
-        return show(self.wb.runs.frame().iloc[::-1][_COLUMNS], "Runs", self.wb.unmask, limit=40)
 
     def rows(self) -> Any:
         """Read the runs, and the snapshots that may hold old values."""
@@ -160,13 +156,6 @@ class TierCorrection(Planner):
     @property
     def _asked(self) -> dict[str, Any]:
         return {"mapping": self._mapping.value.strip() or None, "of": _OF[self._of.value]}
-
-    def static(self) -> Shown:
-        """Return the levels whose members have another tier."""
-        self.work.wait()
-        if self._found is None:
-            return Shown(self.work.said, "The tiers could not be compared.")
-        return show(tier_corrections(self._found), self.caption, self.wb.unmask, limit=40)
 
     def rows(self) -> Any:
         """Compare every member with the configuration."""

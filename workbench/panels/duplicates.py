@@ -20,7 +20,6 @@ from workbench.panels.plans import Planner
 from workbench.panels.table import MOST
 from workbench.panels.work import Advance
 from workbench.reporting.beside import not_reviewed, pairs_to_review
-from workbench.reporting.tables import Shown, show
 
 _ENTITIES = {"Members": "Member", "Events": "Event", "Registrations": "Registration"}
 _ALL, _OPEN = "every pair", "not reviewed yet"
@@ -97,12 +96,6 @@ class DuplicateReview(Planner):
         """Compare anew: what is there now, and what was said of it."""
         self._before.clear()
         super().look()
-
-    def static(self) -> Shown:
-        """Return the pairs, the most probable first."""
-        self.work.wait()
-        pairs = pairs_to_review(self.found) if self.found else pd.DataFrame()
-        return show(pairs, f"Pairs of {self.entity.label.lower()}", self.wb.unmask, limit=40)
 
     # What there is.
 

@@ -17,7 +17,7 @@ from workbench.panels.controls import button, line, tick
 from workbench.panels.panel import Told
 from workbench.panels.plans import Planner
 from workbench.panels.table import Search, Table
-from workbench.reporting.tables import Shown, listed, show
+from workbench.reporting.tables import listed, show
 
 _WRONG = ["mapping_key", "problem", "how_surely", "contact", "person", "title", "should_be_id"]
 _FOUND = ["mapping_key", "first_name", "last_name", "email", "title", "start", "leads_to_id", "should_be_id"]
@@ -84,14 +84,6 @@ class MappingCorrection(Planner):
     def chosen(self) -> list[str]:
         """The keys of the mappings that are chosen, in either table."""
         return list(dict.fromkeys([*self.table.chosen, *self._search.table.chosen]))
-
-    def static(self) -> Shown:
-        """Return the corrections that need no more asking."""
-        self.work.wait()
-        if not len(self._problems.columns):
-            return Shown(self.work.said, "The mappings could not be looked at.")
-        sure = sure_corrections(self._problems).rename(columns={"new_id": "should_be_id"})
-        return show(sure, "Corrections that are sure", self.wb.unmask, limit=40)
 
     def rows(self) -> MappingFindings:
         """Look for what is wrong, as it is now."""

@@ -18,7 +18,7 @@ from workbench import Workbench, WorkbenchError, open_workbench
 from workbench.panels.controls import button, tick
 from workbench.panels.table import Table
 from workbench.panels.work import Work
-from workbench.reporting.tables import Shown, prose, visible
+from workbench.reporting.tables import Shown, prose, show, visible
 
 PEOPLE = "Show names, addresses and numbers of people"
 """The switch of every panel."""
@@ -53,49 +53,6 @@ class Told(HTML):
 
 
 class Panel(VBox):
-    """A part of the page that shows and does one thing.
-
-    Parameters
-    ----------
-    wb : Workbench
-        The environment; what it may show of people is the panel's limit too.
-    title : str
-        What it is for, as people say it.
-    parts : sequence of Widget
-        What it is made of, from top to bottom.
-    switch : bool
-        Whether it has the switch that shows people or covers them; a panel within another has none.
-
-    """
-
-    def __init__(self, wb: Workbench, title: str, parts: Sequence[Widget], switch: bool = True) -> None:
-        self.wb, self.heading = wb, Heading(title=title)
-        people = tick(PEOPLE, wb.session.shows_people)
-        people.observe(lambda change: self._uncover(change["new"]), "value")
-        people.layout.display = "" if switch else "none"
-        super().__init__([HTML(f"<style>{_style()}</style>"), banner(wb), self.heading, people, *parts])
-        self.add_class("wb-panel")
-
-    def _uncover(self, shown: bool) -> None:
-        self.wb.session.people = shown
-        for part in _within(self):
-            if hasattr(part, "redraw"):
-                part.redraw()
-
-    def static(self) -> Shown:
-        """Return what stands in the panel's place where nobody can click: in a report, or on paper."""
-        raise NotImplementedError
-
-    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
-        shown = self.static()
-        return {
-            **(super()._repr_mimebundle_(**kwargs) or {}),
-            "text/html": shown.html,
-            "text/plain": shown.text,
-        }
-
-
-class Chooser(Panel):
     """Rows to choose from, what is known of those that are chosen, and what can be done about them.
 
     A subclass says what these are. `rows` and `known` ask the workbench, beside the page; `lay_out` and `tell` show what
@@ -132,7 +89,12 @@ class Chooser(Panel):
             wb=self.wb,
             chosen=lambda _: self.choose(self.chosen),
         )
-        super().__init__(self.wb, self.title, self.parts(), switch)
+        self.heading, people = Heading(title=self.title), tick(PEOPLE, self.wb.session.shows_people)
+        people.observe(lambda change: self._uncover(change["new"]), "value")
+        people.layout.display = "" if switch else "none"  # a panel within another has none
+        look = HTML(f"<style>{_style()}</style>")
+        super().__init__([look, banner(wb), self.heading, people, *self.parts()])
+        self.add_class("wb-panel")
         self._renew()
         self.work.observe(lambda _: self.offer(), "busy")
 
@@ -214,6 +176,27 @@ class Chooser(Panel):
         }
         self.row.children = tuple(self.buttons.values())
         self.offer()
+
+    def _uncover(self, shown: bool) -> None:
+        self.wb.session.people = shown
+        for part in _within(self):
+            if hasattr(part, "redraw"):
+                part.redraw()
+
+    def static(self) -> Shown:
+        """Return the rows, as they stand in the panel's place where nobody can click: in a report, or on paper."""
+        self.work.wait()
+        if self.table.frame.empty and self.work.said:
+            return Shown(self.work.said, Markup(self.work.said).striptags())
+        return show(self.table.frame, self.caption, self.wb.unmask, limit=40)
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
+        shown = self.static()
+        return {
+            **(super()._repr_mimebundle_(**kwargs) or {}),
+            "text/html": shown.html,
+            "text/plain": shown.text,
+        }
 
 
 def seeing(wb: Workbench) -> Workbench:

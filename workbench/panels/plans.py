@@ -15,11 +15,10 @@ from traitlets import Unicode
 
 from workbench import LevelZero, Plan, Workbench, WorkbenchError
 from workbench.panels.controls import button, line
-from workbench.panels.panel import Chooser
+from workbench.panels.panel import Panel
 from workbench.panels.work import Advance
 from workbench.reporting.plans import QUESTION, WENT, Review
 from workbench.reporting.runner import ReportResult
-from workbench.reporting.tables import Shown, show
 
 _PARTS = {
     "In short": ("", ("plan", "checked")),
@@ -43,7 +42,7 @@ _PAGE = Markup(
 """A report in a frame of its own, that can neither run scripts nor reach the notebook."""
 
 
-class PlanReview(Chooser):
+class PlanReview(Panel):
     """Choose a plan, read it, and carry it out or take it back.
 
     Parameters
@@ -98,10 +97,6 @@ class PlanReview(Chooser):
         """Show the plan again, with people or without them."""
         if self.plan:
             self.look()
-
-    def static(self) -> Shown:
-        """Return the plans and what became of each."""
-        return show(self.wb.plans.states(), "Plans", self.wb.unmask, limit=40)
 
     def rows(self) -> Any:
         """Read the plans, where they are listed."""
@@ -222,10 +217,10 @@ class PlanReview(Chooser):
         self.work.start("Planning the undo", lambda _: self.wb.plans.plan_undo(name), then)
 
 
-class Planner(Chooser):
+class Planner(Panel):
     """Choose, plan, and review what was planned below.
 
-    A subclass says, beside what every `Chooser` does, in `planning` how the plan is made of what is chosen now.
+    A subclass says, beside what every `Panel` does, in `planning` how the plan is made of what is chosen now.
 
     Attributes
     ----------

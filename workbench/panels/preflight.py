@@ -13,10 +13,10 @@ from markupsafe import Markup
 from workbench import Workbench, WorkbenchError
 from workbench.migration.preflight import Preflight
 from workbench.panels.controls import button, line
-from workbench.panels.panel import Chooser
+from workbench.panels.panel import Panel
 from workbench.panels.work import Advance
 from workbench.reporting.masking import mask_text
-from workbench.reporting.tables import Shown, prose, show, visible
+from workbench.reporting.tables import prose, visible
 
 _Word = Literal["attested", "waived", "withdrawn"]
 _WORDS: dict[str, tuple[_Word, str, str, str]] = {
@@ -26,7 +26,7 @@ _WORDS: dict[str, tuple[_Word, str, str, str]] = {
 }
 
 
-class PreflightPanel(Chooser):
+class PreflightPanel(Panel):
     """Every item of the checklist with its evidence; to vouch for, to waive, and to sign.
 
     Nobody's word makes true what evidence contradicts: that takes a waiver, with a name and a reason.
@@ -73,10 +73,6 @@ class PreflightPanel(Chooser):
         words = set(_WORDS) if self._item else set()
         taken_back = set() if self._item and self._item.by else {"Take back"}
         return words - taken_back | ({self._sign} if self.found and self.found.clear else set())
-
-    def static(self) -> Shown:
-        """Return the checklist as it is now."""
-        return show(_told(self.wb.migration.checklist(), self.wb.unmask), "Checklist", self.wb.unmask)
 
     def rows(self) -> Preflight:
         """Answer the checklist anew."""

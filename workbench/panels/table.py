@@ -59,7 +59,7 @@ class Table(VBox):
         chosen: Callable[[list[str]], None] = lambda _: None,
     ) -> None:
         self.key, self.caption, self._wb, self._told = key, caption, wb, chosen
-        self._frame, self._total, self.names = pd.DataFrame(columns=[key]), 0, list[str]()
+        self.frame, self._total, self.names = pd.DataFrame(columns=[key]), 0, list[str]()
         self._ours = False  # a change that is nobody's choice
         self._about = HTML()
         self._table = ITable(
@@ -98,7 +98,7 @@ class Table(VBox):
             How many rows there are in all, where the frame is a part of them.
         """
         before = self.chosen
-        self._frame, self._total = frame, max(total, len(frame))
+        self.frame, self._total = frame, max(total, len(frame))
         self.names = [str(key) for key in frame[self.key].head(MOST)]
         kept = [self.names.index(key) for key in before if key in self.names]
         self._ours = True
@@ -112,7 +112,7 @@ class Table(VBox):
 
     def redraw(self) -> None:
         """Show the same rows again, with people or without them."""
-        self.show(self._frame, self._total)
+        self.show(self.frame, self._total)
 
 
 class Search(VBox):

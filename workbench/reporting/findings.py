@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from workbench.checks import Finding
 from workbench.checks.finding import culprits
-from workbench.reporting.tables import Shown, prose, status_mark, table
+from workbench.reporting.tables import Shown, prose, show, status_mark
 
 _ORDER = ("fail", "not run", "warn", "waived")
 
@@ -28,7 +28,7 @@ def findings_in_full(findings: Sequence[Finding], unmask: bool = False) -> Shown
 
 def _in_full(finding: Finding, unmask: bool) -> tuple[str, str]:
     count = "" if finding.count is None else f"{finding.count:,} found."
-    sample = table(
+    sample = show(
         finding.rows,
         "A sample" if (finding.count or 0) > culprits(finding.rows) else "All of them",
         unmask,

@@ -6,7 +6,7 @@ import json
 import numbers
 import re
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import date, datetime
 from functools import cache
 from pathlib import Path
@@ -15,7 +15,6 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup, escape
 
-from workbench.errors import SchemaGap
 from workbench.hints import DEFAULT, aim
 from workbench.reporting.masking import is_identifier, mask, words_of
 
@@ -62,20 +61,12 @@ def _sheet() -> str:
 
 
 def show(
-    source: pd.DataFrame | Callable[[], pd.DataFrame],
-    caption: str,
-    unmask: bool = False,
-    *,
-    limit: int = 20,
-    total: int | None = None,
+    frame: pd.DataFrame, caption: str, unmask: bool = False, *, limit: int = 20, total: int | None = None
 ) -> Shown:
-    """Show a frame as a table; one that cannot be had here says why instead.
+    """Lay a frame out as a table. Every value is text, whatever it contains.
 
     Parameters
     ----------
-    source : pandas.DataFrame or callable
-        The frame, or what to call for it. A callable's missing table or column is told as "not
-        run", and the rest of the report goes on.
     caption : str
         What the table shows.
     unmask : bool
@@ -85,20 +76,6 @@ def show(
     total : int, optional
         How many there are in all, where the frame itself is a sample.
     """
-    try:
-        frame = source() if callable(source) else source
-    except SchemaGap as gap:
-        html = Markup('<p class="wb-note">{}: {} not run. {}</p>').format(
-            caption, Markup(status_mark("not run")), str(gap)
-        )
-        return Shown(html, f"{caption}: not run. {gap}")
-    return table(frame, caption, unmask, limit=limit, total=total)
-
-
-def table(
-    frame: pd.DataFrame, caption: str, unmask: bool = False, *, limit: int = 20, total: int | None = None
-) -> Shown:
-    """Lay a frame out as a table. Every value is text, whatever it contains; see `show`."""
     of_all = len(frame) if total is None else total
     if frame.empty:
         return Shown(Markup('<p class="wb-note">{}: none.</p>').format(caption), f"{caption}: none.")
