@@ -11,7 +11,7 @@ from tests.conftest import Clubs
 from workbench.duplicates.pairs import Found
 from workbench.duplicates.probable import pair_to_look_at, probable_finding
 from workbench.duplicates.questions import duplicates_table
-from workbench.reporting.charts import cluster_sizes_chart, match_histogram_chart, match_waterfall_chart
+from workbench.reporting.charts import match_histogram_chart, match_waterfall_chart
 from workbench.reporting.drawing import show_figure
 
 
@@ -32,11 +32,9 @@ def test_the_charts_and_the_finding_tell_what_there_is(clubs: Clubs) -> None:
     assert pair["probability"] == chances["probability"][chances["probability"] >= 0.7].min()
     weights = sum(value for name, value in pair.items() if str(name).startswith("weight_"))
     listed = (chances["probability"] >= 0.7).sum()
-    sure = ((found.clusters["size"] == 2) & found.clusters["offered"]).sum()
     for figure, words in (
         (match_histogram_chart(chances, 0.7), f"{len(chances):,} pairs of members, {listed:,} of them"),
         (match_waterfall_chart(pair), f"all together {weights:+.1f}"),
-        (cluster_sizes_chart(found.clusters), f"2 records {sure} sure"),
     ):
         assert words in figure.get_label()
         assert show_figure(figure).text == figure.get_label()
@@ -50,7 +48,6 @@ def test_nothing_is_drawn_as_nothing() -> None:
     for figure in (
         match_histogram_chart(empty, 0.7),
         match_waterfall_chart(None),
-        cluster_sizes_chart(empty),
     ):
         assert "Nothing" in show_figure(figure).text
     assert pair_to_look_at(empty, 0.7) is None

@@ -30,7 +30,7 @@ from workbench.murmurant.listings import write_csv
 from workbench.murmurant.schema import as_text, is_one_of
 from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES, EVENT, MEMBER, REGISTRATION
 from workbench.plans.plan import Plan
-from workbench.reporting.charts import cluster_sizes_chart, match_histogram_chart, match_waterfall_chart
+from workbench.reporting.charts import match_histogram_chart, match_waterfall_chart
 from workbench.reporting.masking import mask
 from workbench.session import Session
 from workbench.statements import Statements
@@ -298,13 +298,12 @@ def _refuse_unknown(entity: str) -> None:
 
 
 def _drawn(found: Found, threshold: float) -> dict[str, Part]:
-    """Draw how probable it all is, why the pair that most needs a look may be one, and how large the clusters are."""
+    """Draw how probable it all is, and why the pair that most needs a look may be one."""
     if found.not_run:
         return {}
     return {
         "chances": partial(match_histogram_chart, found.chances, threshold),
         "why": partial(match_waterfall_chart, pair_to_look_at(found.chances, threshold)),
-        "sizes": partial(cluster_sizes_chart, found.clusters),
     }
 
 

@@ -253,15 +253,6 @@ def match_waterfall_chart(pair: pd.Series[Any] | None) -> Figure:
     return bars(rows, (Part("for it", GREEN), Part("against it", RED, ".."), Part("sum", BLUE)), title, unit)
 
 
-def cluster_sizes_chart(clusters: pd.DataFrame) -> Figure:
-    """Draw how many clusters have how many records (``size``, ``offered``)."""
-    sure = Counter(clusters["size"][clusters["offered"].astype(bool)].tolist())
-    every = Counter(clusters["size"].tolist())
-    rows = [Bar(f"{size} records", (sure[size], every[size] - sure[size])) for size in sorted(every)]
-    parts = (Part("sure", BLUE), Part("to look at", SKY, "///"))
-    return bars(rows, parts, "How many records belong together", "clusters")
-
-
 def _changed(frame: pd.DataFrame, names: str, title: str) -> Figure:
     changes = [part.name for part in _CHANGES]
     frame = frame.assign(total=frame[changes].sum(axis=1))
