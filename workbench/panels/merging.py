@@ -6,13 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pandas as pd
-from ipywidgets import HTML, Accordion, Checkbox, Dropdown, GridBox, HBox, Label, RadioButtons, VBox
+from ipywidgets import HTML, Accordion, Dropdown, GridBox, HBox, Label, RadioButtons, VBox
 from markupsafe import Markup
 
 from workbench import Workbench
 from workbench.duplicates.records import Beside
 from workbench.duplicates.request import MERGE_RULES
-from workbench.panels.controls import WIDE, button, line, tick
+from workbench.panels.controls import WIDE, button, line
 from workbench.panels.panel import Told
 from workbench.panels.work import Work
 from workbench.reporting.beside import records_side_by_side
@@ -20,7 +20,6 @@ from workbench.reporting.masking import mask
 from workbench.reporting.tables import heading, shorten, text_of
 
 _LONGEST = 60  # characters of a value to choose
-_BY_RULE = ("rule", "")
 _REST = Markup(
     '<p class="wb-answer wb-warn">Nobody said of these that they are the same, so they stay as they are: {}</p>'
 )
@@ -54,11 +53,9 @@ class Merging(VBox):
         self._ours = False  # a change that is nobody's choice
         self.group = Dropdown(description="Called the same", style=WIDE, layout={"width": "46rem"})
         self.group.observe(lambda _: self._changed(), "value")
-        self._table, self._rest, self._going = Told(), HTML(), VBox()
+        self._table, self._rest = Told(), HTML()
         self._side_by_side = Accordion([self._table], titles=["Side by side"], selected_index=None)
         self.stays = RadioButtons(layout={"width": "auto"}).add_class("wb-stays")
-        self.stays.observe(lambda _: self._settle(), "value")
-        self.goes: dict[str, Checkbox] = {}
         rules = [(f"{name}: {what}", name) for name, what in MERGE_RULES.items()]
         wide = {"width": "auto", "max_width": "60rem"}
         self.rule = Dropdown(options=rules, description="Fields that differ", style=WIDE, layout=wide)
@@ -75,7 +72,7 @@ class Merging(VBox):
         super().__init__(
             [
                 *(HTML("<h4>Merge what was called the same</h4>"), self.group, self._side_by_side),
-                *(HTML('<p class="wb-caption">Which record stays</p>'), self.stays, self._going, self._rest),
+                *(HTML('<p class="wb-caption">Which record stays</p>'), self.stays, self._rest),
                 *(HTML('<p class="wb-caption">Whose values it will have</p>'), self.rule, self._grid),
                 *(HBox([self.keep]), HBox([self._one, self.all]), self.work),
             ]
@@ -91,14 +88,12 @@ class Merging(VBox):
     @property
     def asked(self) -> dict[str, Any]:
         """What is chosen: which record stays, which go into it, and by which rules."""
-        chosen = {name: each.value for name, each in self.fields.items()}
         stays = str(self.stays.value)
         return {
             "canonical": stays,
-            "duplicates": [each for each, box in self.goes.items() if each != stays and box.value],
-            "rules": {"*": str(self.rule.value)}
-            | {name: of for name, (kind, of) in chosen.items() if kind == "rule" and of},
-            "by_hand": {name: of for name, (kind, of) in chosen.items() if kind == "record"},
+            "duplicates": [each for each in self._beside.ids if each != stays] if self._beside else [],
+            "rules": str(self.rule.value),
+            "by_hand": {name: str(each.value) for name, each in self.fields.items() if each.value},
             "keep": self.keep.value.replace(",", " ").split(),
         }
 
@@ -145,17 +140,14 @@ class Merging(VBox):
     def show(self, beside: Beside, rest: list[str]) -> None:
         """Show records to choose about, and name those that stay as they are since nobody reviewed them."""
         self._beside = None  # nothing is chosen about these yet
-        names = {each: f"Record {number}" for number, each in enumerate(beside.ids, 1)}
-        several = len(names) > 2  # two are seen above
-        self._side_by_side.selected_index = 0 if several else None
-        self.goes = {each: tick(f"{name} ({each}) goes into it", True) for each, name in names.items()}
-        self.stays.options = [(f"{name}: {each}, {_why(beside, each)}", each) for each, name in names.items()]
+        self._side_by_side.selected_index = 0 if len(beside.ids) > 2 else None  # two are seen above
+        self.stays.options = [
+            (f"Record {number}: {each}, {_why(beside, each)}", each)
+            for number, each in enumerate(beside.ids, 1)
+        ]
         self.stays.value = beside.canonical
-        self._going.children = tuple(self.goes.values())
-        self._going.layout.display = "" if several else "none"
-        auto = {"width": "auto"}
         self.fields = {
-            name: Dropdown(options=options, layout=auto, tooltip=name)
+            name: Dropdown(options=options, layout={"width": "auto"}, tooltip=name)
             for name, options in self._values(beside).items()
         }
         labelled = [(Label(heading(name)), field) for name, field in self.fields.items()]
@@ -163,8 +155,8 @@ class Merging(VBox):
         self.keep.value = ""
         self._rest.value = _REST.format(", ".join(rest)) if rest else ""
         self._table.tell(lambda: records_side_by_side(beside, self._wb.session.shows_people))
-        self._settle()
-        self._proposed, self._beside = self.asked, beside
+        self._beside = beside
+        self._proposed = self.asked
 
     def redraw(self) -> None:
         """Show the values again, with people or without them; what was chosen stays chosen."""
@@ -173,31 +165,20 @@ class Merging(VBox):
             self.fields[name].options = options
             self.fields[name].value = chosen
 
-    def _values(self, beside: Beside) -> dict[str, list[tuple[str, tuple[str, str]]]]:
-        """Return what each field that differs can be: by a rule, or that of a record."""
+    def _values(self, beside: Beside) -> dict[str, list[tuple[str, str]]]:
+        """Return what each field that differs can be: by the rule, or that of a record."""
         shown = mask(beside.records, self._wb.session.shows_people).set_index("id")
-        rules = [
-            ("by the rule above", _BY_RULE),
-            *((f"rule: {name}", ("rule", name)) for name in MERGE_RULES),
-        ]
+        numbered = list(enumerate(beside.ids, 1))
         return {
             field: [
-                *rules,
+                ("by the rule above", ""),
                 *(
-                    (
-                        f"Record {n}: {shorten(text_of(shown.at[each, field], field), _LONGEST)}",
-                        ("record", each),
-                    )
-                    for n, each in enumerate(beside.ids, 1)
+                    (f"Record {n}: {shorten(text_of(shown.at[each, field], field), _LONGEST)}", each)
+                    for n, each in numbered
                 ),
             ]
             for field in beside.differing
         }
-
-    def _settle(self) -> None:
-        """Leave out the box of the record that stays."""
-        for each, box in self.goes.items():
-            box.layout.display = "none" if each == self.stays.value else ""
 
     def _enable(self) -> None:
         self._one.disabled = self.all.disabled = self.work.busy
