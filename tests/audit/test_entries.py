@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from psycopg import sql
 from sqlalchemy import select
 
 from tests.audit.conftest import log
@@ -16,7 +15,7 @@ from tests.commands import Shell
 from tests.commands import at as at
 from tests.commands import shell as shell
 from tests.conftest import Ground
-from workbench.audit import MIGRATION_ACTION, has_action, migration_action
+from workbench.audit import has_action, migration_action
 from workbench.cli.looking import moment_of
 
 NOW = datetime(2026, 3, 31, 12, 30, tzinfo=UTC).replace(tzinfo=None)
@@ -51,10 +50,10 @@ def test_the_migration_action_is_one_however_it_is_asked(ground: Ground) -> None
     assert said[number] == action
     expected = {"CREATE"} if wb.session.dialect == "application" else {"migration:started", "member:updated"}
     assert expected < set(said.values())
-    names = {name: sql.Identifier(name) for name in ("metadata", "action")}
-    query = sql.SQL('SELECT id::text, {} FROM "AuditLog"').format(sql.SQL(MIGRATION_ACTION).format(**names))
-    with ground.connect() as driver:
-        assert dict(driver.execute(query).fetchall()) == said
+    told = wb.sql("SELECT id, migration_action FROM audit")
+    assert dict(zip(told["id"], told["migration_action"], strict=True)) == {
+        str(k): v for k, v in said.items()
+    }
 
 
 def test_rollbacks_since(ground: Ground, asked: Asked) -> None:

@@ -105,7 +105,7 @@ def test_a_plan_the_run_and_the_audit_log_cite_the_bundle(
     logged = (
         wb.audit.entries(action="migration:rollback:level1")
         if wb.session.dialect == "guide"
-        else wb.audit.entries(run)
+        else wb.audit.entries(run_id=run)
     )
     assert made.digest in logged["metadata"].astype(str).iloc[-1]
 

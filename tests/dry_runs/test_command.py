@@ -70,7 +70,7 @@ def test_run_review_and_approve(run: Run, importer: list[str], place: Path) -> N
     (listed,) = json.loads(run("dry-run", "list", "--json").stdout)
     assert (listed["reviewed_by"], listed["fresh"], listed["operator"]) == ("robin", True, "dana")
     with open_workbench("club") as wb:
-        entries = wb.audit.entries(DRY)
+        entries = wb.audit.entries(run_id=DRY)
         facts = entries["metadata"].iloc[-1]
         assert facts["migrationAction"] == "migration:dry-run:reviewed"
         assert facts["operator"] == "robin"

@@ -4,7 +4,6 @@ from workbench.audit.digest import LogState as LogState
 from workbench.audit.digest import Noted as Noted
 from workbench.audit.digest import compare_with_noted as compare_with_noted
 from workbench.audit.digest import own_digest as own_digest
-from workbench.audit.entries import MIGRATION_ACTION as MIGRATION_ACTION
 from workbench.audit.entries import audit_entries as audit_entries
 from workbench.audit.entries import has_action as has_action
 from workbench.audit.entries import migration_action as migration_action

@@ -11,31 +11,33 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import psycopg
-from psycopg import sql
 
-from workbench.audit.entries import MIGRATION_ACTION
-from workbench.murmurant.importers import MIGRATION_PREFIX, RESTORED, ROLLBACK_ACTION
-from workbench.murmurant.row_digest import readable_json
+from workbench.audit.entries import ask_log
+from workbench.murmurant.importers import RESTORED
 from workbench.murmurant.schema import Schema
 
 NEEDS = ("audit.id", "audit.action", "audit.metadata", "audit.created_at")
 
-_MOMENT = sql.Literal('YYYY-MM-DD"T"HH24:MI:SS.US')
+_MOMENT = """'YYYY-MM-DD"T"HH24:MI:SS.US'"""
+
+# By their action first, which spares reading a million metadata for a few.
+_OWN = """
+    SELECT id::text AS id, action, created_at AS at, metadata, migration_action FROM audit
+    WHERE CASE WHEN %(enum)s THEN action = %(undo)s ELSE starts_with(action, %(prefix)s) END
+        AND metadata ->> 'source' = 'workbench' AND isfinite(created_at)"""
 
 # In the database's own encoding: nothing is converted, so nothing can fail to be.
-_DIGEST = """
-    SELECT count(*), to_char(max(at), {moment}), encode(sha256(string_agg(sha256(convert_to(
-        jsonb_build_array(id, action, to_char(at, {moment}), metadata)::text, getdatabaseencoding())), ''
+_DIGEST = f"""
+    SELECT count(*), to_char(max(at), {_MOMENT}), encode(sha256(string_agg(sha256(convert_to(
+        jsonb_build_array(id, action, to_char(at, {_MOMENT}), metadata)::text, getdatabaseencoding())), ''
         ORDER BY at, id COLLATE "C")), 'hex')
-    FROM ({own}) own WHERE %(until)s::timestamp IS NULL OR at <= %(until)s::timestamp
-"""
+    FROM ({_OWN}) own WHERE %(until)s::timestamp IS NULL OR at <= %(until)s::timestamp"""
 
 # Each with the last entry before it, where what was restored ended.
-_RESTORES = """
-    SELECT to_char(at, {moment}), coalesce(metadata ->> 'backup_file', ''),
-        coalesce(to_char((SELECT max(before.at) FROM ({own}) before WHERE before.at < own.at), {moment}), '')
-    FROM ({own}) own WHERE {action} = {restored} ORDER BY at
-"""
+_RESTORES = f"""
+    SELECT to_char(at, {_MOMENT}), coalesce(metadata ->> 'backup_file', ''),
+        coalesce(to_char((SELECT max(earlier.at) FROM ({_OWN}) earlier WHERE earlier.at < own.at), {_MOMENT}), '')
+    FROM ({_OWN}) own WHERE migration_action = %(restored)s ORDER BY at"""
 
 
 @dataclass(frozen=True)
@@ -112,8 +114,7 @@ def own_digest(connection: psycopg.Connection[Any], schema: Schema, until: str |
     """
     if not schema.has(*NEEDS):
         return None
-    query = sql.SQL(_DIGEST).format(moment=_MOMENT, own=_own(schema))
-    row = connection.execute(query, {"until": until}).fetchone()
+    row = ask_log(connection, schema, _DIGEST, until=until, enum=schema.audit_action_is_enum).fetchone()
     return Noted(*row) if row and row[0] else None
 
 
@@ -150,31 +151,8 @@ def _restores(
     connection: psycopg.Connection[Any], schema: Schema, notes: dict[str, Noted]
 ) -> list[tuple[str, str, str]]:
     """Return the restores that the log tells of: back to which moment, when, and of which snapshot."""
-    action = sql.SQL(MIGRATION_ACTION).format(metadata=sql.SQL("metadata"), action=sql.SQL("action"))
-    parts = {"moment": _MOMENT, "own": _own(schema), "action": action, "restored": sql.Literal(RESTORED)}
-    rows = connection.execute(sql.SQL(_RESTORES).format(**parts)).fetchall()
+    rows = ask_log(
+        connection, schema, _RESTORES, restored=RESTORED, enum=schema.audit_action_is_enum
+    ).fetchall()
     of = {at: notes.get(f"snapshot {Path(file).stem}") for at, file, _ in rows}
     return [(noted.until if (noted := of[at]) else before, at, file) for at, file, before in rows]
-
-
-def _own(schema: Schema) -> sql.Composed:
-    """Select the workbench's own entries; by their action first, which spares reading a million metadata for a few."""
-    audit = schema.resolved["audit"]
-    columns = schema.catalogue.tables[audit.table].columns
-    cell: dict[str, sql.Composable] = {name: sql.Identifier(real) for name, real in audit.spelling.items()}
-    kind = {name: columns[real].type for name, real in audit.spelling.items()}
-    at = "{} AT TIME ZONE 'UTC'" if "with time zone" in kind["created_at"] else "{}::timestamp"
-    told = "{action} = {undo}" if schema.audit_action_is_enum else "starts_with({action}, {prefix})"
-    return sql.SQL(
-        "SELECT {id}::text AS id, {action}::text AS action, {created_at} AS at, {metadata} AS metadata FROM {log}"
-        f" WHERE {told} AND {{metadata}} ->> 'source' = 'workbench' AND isfinite({{created_at}})"
-    ).format(
-        **cell
-        | {
-            "created_at": sql.SQL(at).format(cell["created_at"]),
-            "metadata": sql.SQL(readable_json(kind["metadata"])).format(cell=cell["metadata"]),
-        },
-        log=sql.Identifier(schema.catalogue.schema, audit.table),
-        undo=sql.Literal(ROLLBACK_ACTION),
-        prefix=sql.Literal(MIGRATION_PREFIX),
-    )

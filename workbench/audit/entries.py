@@ -6,15 +6,13 @@ from datetime import datetime
 from typing import Any
 
 import pandas as pd
+import psycopg
 from sqlalchemy import ColumnElement, Connection, String, and_, cast, func
 
 from workbench.database.connection import raw
 from workbench.murmurant.canonical import Canonical
 from workbench.murmurant.importers import IMPORT_SOURCE, MIGRATION_PREFIX, ROLLBACK_ACTION
 from workbench.murmurant.schema import Schema
-
-MIGRATION_ACTION = "coalesce({metadata} ->> 'migrationAction', {action}::text)"
-"""An entry's action as guide §5.1 names it, as SQL: the application's enum has no such actions; there the metadata name them."""
 
 # An entry belongs to a migration by its action, because a sync wrote it, or because it names a run.
 _ENTRIES = """
@@ -31,12 +29,12 @@ _LATEST = f"""
         ORDER BY at DESC, id DESC LIMIT %(limit)s
     ) latest ORDER BY at, id"""
 
-_COUNTS = f"""
+BY_RUN = f"""
     SELECT run, action, count(*) AS entries, min(at) AS first, max(at) AS last
     FROM ({_ENTRIES}) entries GROUP BY run, action ORDER BY min(at), action"""
 
 # The guide casts every duration to int and fails on the first that is none; here those count zero.
-_OPERATORS = rf"""
+BY_OPERATOR = rf"""
     SELECT operator, count(*) AS imports,
         sum(coalesce(substring(metadata ->> 'duration' FROM '^(\d+)(?:\.\d+)?$'), '0')::numeric) AS total_seconds
     FROM ({_ENTRIES}) entries WHERE action = 'migration:completed' GROUP BY operator ORDER BY operator"""
@@ -69,23 +67,28 @@ def audit_entries(
     pandas.DataFrame
         ``id``, ``at``, ``action``, ``run``, ``operator``, ``metadata``; oldest first.
     """
-    return _ask(connection, schema, _LATEST, since=since, run=run_id, action=action, limit=limit)
+    return counted(connection, schema, _LATEST, since=since, run=run_id, action=action, limit=limit)
 
 
-def audit_summary(connection: Connection, schema: Schema, since: datetime | None = None) -> pd.DataFrame:
-    """Count migration entries by run and action: ``run``, ``action``, ``entries``, ``first``, ``last``."""
-    return _ask(connection, schema, _COUNTS, since=since)
+def counted(connection: Connection, schema: Schema, question: str, **given: Any) -> pd.DataFrame:
+    """Ask the log one of the questions above."""
+    cursor = ask_log(raw(connection), schema, question, **given)
+    return pd.DataFrame(cursor.fetchall(), columns=[each.name for each in cursor.description or ()])
 
 
-def imports_by_operator(
-    connection: Connection, schema: Schema, since: datetime | None = None
-) -> pd.DataFrame:
-    """Tell who ran imports, the last question of guide §5.2: ``operator``, ``imports``, ``total_seconds``."""
-    return _ask(connection, schema, _OPERATORS, since=since)
+def ask_log(
+    connection: psycopg.Connection[Any], schema: Schema, question: str, **given: Any
+) -> psycopg.Cursor[Any]:
+    """Ask in SQL of ``audit``, the log as the canonical schema has it; `SchemaGap` where it lacks what is asked for."""
+    canonical = Canonical(schema)
+    canonical.require(question)
+    before, parameters = canonical.around(question)
+    given |= {"prefix": MIGRATION_PREFIX, "import": IMPORT_SOURCE, "undo": ROLLBACK_ACTION, **parameters}
+    return connection.execute((before + question).encode(), given)
 
 
 def migration_action(schema: Schema) -> ColumnElement[str]:
-    """Return `MIGRATION_ACTION` for the audit log of a schema."""
+    """Return an entry's action as guide §5.1 names it: the application's enum has no such actions; there the metadata name them."""
     audit = schema.audit
     return func.coalesce(audit.c.metadata["migrationAction"].astext, cast(audit.c.action, String))
 
@@ -96,12 +99,3 @@ def has_action(schema: Schema, *actions: str) -> ColumnElement[bool]:
     if schema.audit_action_is_enum:
         return and_(cast(schema.audit.c.action, String) == ROLLBACK_ACTION, told)
     return told
-
-
-def _ask(connection: Connection, schema: Schema, question: str, **given: Any) -> pd.DataFrame:
-    canonical = Canonical(schema)
-    canonical.require(question)
-    before, parameters = canonical.around(question)
-    given |= {"prefix": MIGRATION_PREFIX, "import": IMPORT_SOURCE, **parameters}
-    cursor = raw(connection).execute((before + question).encode(), given)
-    return pd.DataFrame(cursor.fetchall(), columns=[each.name for each in cursor.description or ()])

@@ -10,7 +10,7 @@ import pandas as pd
 
 from workbench.answer import Answer, Table
 from workbench.audit.digest import LogState, Noted, compare_with_noted
-from workbench.audit.entries import audit_entries, audit_summary, imports_by_operator
+from workbench.audit.entries import BY_OPERATOR, BY_RUN, audit_entries, counted
 from workbench.covering import answering, covering
 from workbench.database.connection import raw
 from workbench.documents import Store
@@ -49,14 +49,10 @@ class Audit:
         """
         if run_id is not None:
             run_id = pick_run(self.wb.find_runs(), run_id)[0].run
-        entries = self.entries(run_id, action, since, limit)
+        entries = self.entries(run_id=run_id, action=action, since=since, limit=limit)
         cut = limit is not None and len(entries) == limit
         total = int(self.counts(since)["entries"].sum()) if cut else len(entries)
-        more = (
-            ""
-            if total <= len(entries)
-            else "The latest ones; more: --limit N, or --summary for all of them, counted."
-        )
+        more = "The latest ones; more: --limit N, or --summary for all of them, counted."
         log = self.state()
         shown = mask(entries, self.wb.shows_people)
         brief = shown.assign(metadata=[_brief(each) for each in shown["metadata"]])
@@ -65,7 +61,10 @@ class Audit:
             brief[["at", "action", "operator", "metadata", "run", "id"]], empty=_none("such entry", since)
         )
         return Answer(
-            parts={"entries": table._replace(total=total, note=more), "log": f"\n{log}"},
+            parts={
+                "entries": table._replace(total=total, note=more if total > len(entries) else ""),
+                "log": f"\n{log}",
+            },
             facts={"entries": entries, "log": log._asdict()},
         )
 
@@ -78,28 +77,20 @@ class Audit:
     def operators(self, since: datetime | None = None) -> Answer:
         """Tell who ran imports, how many and how long."""
         with self.wb.reading() as connection:
-            counts = imports_by_operator(connection, self.wb.schema, since)
+            counts = counted(connection, self.wb.schema, BY_OPERATOR, since=since)
         return _counts(counts, _none("import", since, " logged who ran it"))
 
     @covering
-    def entries(
-        self,
-        run_id: str | None = None,
-        action: str | None = None,
-        since: datetime | None = None,
-        limit: int | None = 200,
-    ) -> pd.DataFrame:
+    def entries(self, /, **which: Any) -> pd.DataFrame:
         """Return the entries as they are: see `workbench.audit.audit_entries`."""
         with self.wb.reading() as connection:
-            return audit_entries(
-                connection, self.wb.schema, run_id=run_id, action=action, since=since, limit=limit
-            )
+            return audit_entries(connection, self.wb.schema, **which)
 
     @covering
     def counts(self, since: datetime | None = None) -> pd.DataFrame:
-        """Return the entries counted by run and action: see `workbench.audit.audit_summary`."""
+        """Return the entries counted by run and action: ``run``, ``action``, ``entries``, ``first``, ``last``."""
         with self.wb.reading() as connection:
-            return audit_summary(connection, self.wb.schema, since)
+            return counted(connection, self.wb.schema, BY_RUN, since=since)
 
     def state(self) -> LogState:
         """Tell whether the workbench's own entries are as a snapshot or a plan noted them last."""
