@@ -108,9 +108,8 @@ def read_events(connection: Connection, schema: Schema) -> pd.DataFrame:
     """Return the events, as far as one can be told from another: by key, with the ``name`` they are compared by."""
     schema.require("events.title", "events.start")
     _, events, _ = ask(connection, Canonical(schema), _EVENTS)
-    for moment in ("start", "made"):
-        events[moment] = pd.to_datetime(events[moment])
-    return events.assign(name=[plain_title(title) for title in events["title"]])
+    moments = {moment: pd.to_datetime(events[moment]) for moment in ("start", "made")}
+    return events.assign(name=[plain_title(title) for title in events["title"]], **moments)
 
 
 def shifted_events(
@@ -194,7 +193,7 @@ def shifted_events(
 
 def _why(shift: Any) -> str:
     """Say what speaks for their being one, without personal data."""
-    hours = f"{_lasting(shift.apart)} later"
+    hours = f"{shift.apart / _HOUR:g} h later"
     told = [
         f"one Wild Apricot event ({shift.wa_id}) led to both" if shift.wa_id else "",
         f"same title, {hours}" if shift.same else hours,
@@ -268,14 +267,3 @@ def _people(connection: Connection, schema: Schema, events: Collection[str]) -> 
 
 def _pair(one: str, other: str) -> Pair:
     return (one, other) if one < other else (other, one)
-
-
-def _lasting(time: timedelta) -> str:
-    hours, minutes = divmod(round(time.total_seconds() / 60), 60)
-    days, hours = divmod(hours, 24) if hours >= 48 else (0, hours)
-    parts = (
-        f"{days} days" if days else "",
-        f"{hours} h" if hours or not days else "",
-        f"{minutes} min" if minutes else "",
-    )
-    return " ".join(filter(None, parts))

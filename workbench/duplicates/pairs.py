@@ -22,9 +22,8 @@ COLUMNS = [
 ]
 CLUSTER_COLUMNS = [
     *("cluster", "size", "members", "canonical", "associations", "by"),
-    *("probability", "offered", "decision", "why", "against"),
+    *("probability", "offered", "decision", "decided_by", "kinds", "why", "against"),
 ]
-REVIEWED_COLUMNS = ["cluster", "size", "members", "canonical", "by", "associations", "decided_by"]
 
 LARGEST_GROUP = 12
 """Up to so many records of one group are listed each beside each; of more, each beside the first."""
@@ -157,7 +156,7 @@ def duplicate_clusters(
         `CLUSTER_COLUMNS`: ``cluster``, ``size``, ``members`` (ids), ``canonical`` and ``by`` (most associations,
         then the oldest), ``associations`` (id to count), ``probability`` (the least of its pairs), ``offered``
         (everybody in it beside everybody else is sure enough, or was called the same), ``decision`` (``same``
-        where all pairs were, ``unsure`` where one was), ``why``, ``against``. Offered ones first, then the most
+        where all pairs were, ``unsure`` where one was), ``decided_by``, ``kinds``, ``why``, ``against``. Offered ones first, then the most
         probable.
     """
     inside = open_pairs(pairs[pairs["cluster"] != ""])
@@ -171,10 +170,10 @@ def duplicate_clusters(
         # To merge them is to say of any two that they are one; a chain of likenesses does not say that.
         all_sure = {*combinations(members, 2)} <= {*zip(sure["left"], sure["right"], strict=True)}
         decision = "unsure" if "unsure" in words else "same" if words == {"same"} else ""
+        by, kinds = ", ".join(sorted({*group["decided_by"]} - {""})), sorted({*group["kind"]})
         told = (_some_of(group[side].tolist()) for side in ("why", "against"))
-        rows.append(
-            (name, len(members), members, *choice, group["probability"].min(), all_sure, decision, *told)
-        )
+        facts = group["probability"].min(), all_sure, decision, by, kinds
+        rows.append((name, len(members), members, *choice, *facts, *told))
     clusters = pd.DataFrame(rows, columns=CLUSTER_COLUMNS)
     clusters = clusters.astype({"probability": "float64", "offered": "bool"})
     order = ["offered", "probability", "cluster"]
@@ -203,7 +202,7 @@ def called_same(
     Returns
     -------
     pandas.DataFrame
-        `REVIEWED_COLUMNS`: as of `duplicate_clusters`, and who decided. ``attrs["said"]`` lists what contradicts
+        As of `duplicate_clusters`. ``attrs["said"]`` lists what contradicts
         itself, and is therefore left out.
     """
     schema.require(CONCEPT_OF[entity])
@@ -216,9 +215,7 @@ def called_same(
         for left, right in pairs_called(decisions, "unsure")
         if {left, right} <= {*members}
     ]  # fmt: skip
-    by = pairs.groupby("cluster")["decided_by"].agg(lambda names: ", ".join(sorted(set(names))))
-    clusters["decided_by"] = clusters["cluster"].map(by)
-    reviewed = clusters.drop(index=[place for place, _ in doubts]).reset_index(drop=True)[REVIEWED_COLUMNS]
+    reviewed = clusters.drop(index=[place for place, _ in doubts]).reset_index(drop=True)
     reviewed.attrs["said"] = [*pairs.attrs["said"], *(said for _, said in doubts)]
     return reviewed
 

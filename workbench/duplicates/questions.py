@@ -75,22 +75,18 @@ class Duplicates:
         found : sequence of Found
             What was found already, instead of looking anew.
         """
-        wb = self.wb
+        wb, steps = self.wb, [Step("As a page to read", "report duplicates")]
         found = found or [self.find(one, threshold, model) for one in ([entity] if entity else ENTITIES)]
         if listing is not None:
             sure = found[0].sure.explode("members").rename(columns={"members": "member", "why": "reason"})
             write_csv(listing, ["cluster", "member", "reason"], sure.to_dict("records"))
-        clean, sure_ones = all(one.clean for one in found), [one for one in found if len(one.sure)]
-        steps = [Step("As a page to read", "report duplicates")]
-        if listing is not None:
             merge = f"plan merge --from {quote(str(listing))}{_kind(found[0].entity)}"
-            steps = [Step("All that are sure at once", merge), *steps]
-        elif sure_ones:
+            steps.insert(0, Step("All that are sure at once", merge))
+        elif sure_ones := [one for one in found if len(one.sure)]:
             words = f"All {len(sure_ones[0].sure):,} sure ones at once"
-            steps = [Step(words, f"duplicates --entity {sure_ones[0].entity.lower()} --to FILE"), *steps]
-        facts = {
-            _NOUNS[one.entity]: _facts(one, limit, wb.shows_people, wb.environment.name) for one in found
-        }
+            steps.insert(0, Step(words, f"duplicates --entity {sure_ones[0].entity.lower()} --to FILE"))
+        clean, here = all(one.clean for one in found), wb.environment.name
+        facts = {_NOUNS[one.entity]: _facts(one, limit, wb.shows_people, here) for one in found}
         return Answer(
             "Nothing is there more than once." if clean else "",
             {name: part for one in found for name, part in _parts(one, limit or 10, threshold).items()},
@@ -297,25 +293,20 @@ def _refuse_unknown(entity: str) -> None:
         raise unknown("entity", entity, ENTITIES)
 
 
-def _drawn(found: Found, threshold: float) -> dict[str, Part]:
-    """Draw how probable it all is, and why the pair that most needs a look may be one."""
-    if found.not_run:
-        return {}
-    return {
-        "chances": partial(match_histogram_chart, found.chances, threshold),
-        "why": partial(match_waterfall_chart, pair_to_look_at(found.chances, threshold)),
-    }
-
-
 def _parts(found: Found, limit: int, threshold: float) -> dict[str, Part]:
     nouns, clusters, loose = _NOUNS[found.entity], found.clusters, found.loose
     shown, more = clusters.head(limit), f"; more: --limit {max(len(clusters), len(loose))}"
     pairs = loose.head(limit)[list(_PAIRS)].astype({"probability": "object"})
     pairs["probability"] = [_percent(chance) for chance in pairs["probability"]]
-    say = (
-        "Say which: `workbench duplicates --decide LEFT RIGHT WORD`, where WORD is same, different or unsure."
-    )
+    say = "Say which: `workbench duplicates --decide LEFT RIGHT WORD`; WORD is same, different or unsure."
     cut = f"{limit} of {len(loose):,} pairs of {nouns}{more}. " if len(loose) > limit else ""
+    drawn: dict[str, Part] = {}
+    if found.entity == MEMBER and not found.not_run:
+        doubtful = pair_to_look_at(found.chances, threshold)
+        drawn = {
+            "chances": partial(match_histogram_chart, found.chances, threshold),
+            "why": partial(match_waterfall_chart, doubtful),
+        }
     return {
         f"{nouns}_summary": "\n".join(("", f"{nouns.capitalize()}: {_counted(found)}", *(f"! {line}" for line in found.said))),
         nouns: Table(
@@ -330,7 +321,7 @@ def _parts(found: Found, limit: int, threshold: float) -> dict[str, Part]:
             pairs, f"Pairs of {nouns} that something brings together, and not enough joins: one, or two?", "",
             ("left", "right", "why"), note=f"{cut}{say}" if len(loose) else "",
         ),
-        **(_drawn(found, threshold) if found.entity == MEMBER else {}),
+        **drawn,
     }  # fmt: skip
 
 
@@ -342,22 +333,16 @@ def duplicates_table(found: Found, clusters: pd.DataFrame | None = None) -> pd.D
     pandas.DataFrame
         ``cluster`` (its number), ``stays``, the entity's own columns, ``associations`` and ``record_id``.
     """
-    rows = [
-        (number, "" if place else "stays", cluster["associations"][key], key)
-        for number, cluster in enumerate(
-            (found.clusters if clusters is None else clusters).to_dict("records"), 1
-        )
-        for place, key in enumerate(
-            sorted(cluster["members"], key=lambda key: (key != cluster["canonical"], key))
-        )
-    ]
+    rows, listed = [], found.clusters if clusters is None else clusters
+    for number, cluster in enumerate(listed.to_dict("records"), 1):
+        others = sorted({*cluster["members"]} - {cluster["canonical"]})
+        for key in (cluster["canonical"], *others):
+            rows.append((number, "" if key in others else "stays", cluster["associations"][key], key))
     table = pd.DataFrame(rows, columns=["cluster", "stays", "associations", "record_id"])
     # A column called status would be shown as a finding's.
     known = found.records.rename(columns={"id": "record_id", "status": "registration_status"})
-    own = known.columns.drop("record_id")
-    return table.merge(known, on="record_id", how="left")[
-        ["cluster", "stays", *own, "associations", "record_id"]
-    ]
+    columns = ["cluster", "stays", *known.columns.drop("record_id"), "associations", "record_id"]
+    return table.merge(known, on="record_id", how="left")[columns]
 
 
 def _counted(found: Found) -> str:
@@ -378,26 +363,21 @@ def _counted(found: Found) -> str:
 def _told(found: Found, cluster: Mapping[Any, Any]) -> str:
     """Say how sure a cluster is, what speaks for and against it, and what to do about it."""
     share = _percent(cluster["probability"])
-    by = ", ".join(
-        sorted({*found.pairs.loc[found.pairs["cluster"] == cluster["cluster"], "decided_by"]} - {""})
-    )
-    judged = "sure enough to merge" if cluster["offered"] else "look at it first"
-    said = {"same": f"called the same by {by}", "unsure": f"{by} was not sure"}.get(
-        cluster["decision"], judged
-    )
+    by, judged = cluster["decided_by"], "sure enough to merge" if cluster["offered"] else "look at it first"
+    ways = {"same": f"called the same by {by}", "unsure": f"{by} was not sure"}
+    said = ways.get(cluster["decision"], judged)
     words = ", ".join(filter(None, (share and f"{share} probable", said)))
     against = f" Against it: {cluster['against']}." if cluster["against"] else ""
-    return f"{words}. For it: {cluster['why']}.{against} {' '.join(_next(found, cluster))}"
+    return f"{words}. For it: {cluster['why']}.{against} {' '.join(_next(found.entity, cluster))}"
 
 
-def _next(found: Found, cluster: Mapping[Any, Any]) -> list[str]:
+def _next(entity: str, cluster: Mapping[Any, Any]) -> list[str]:
     """Return what to do about a cluster: the command that plans the merge, or what comes before it."""
-    kinds = {*found.pairs.loc[found.pairs["cluster"] == cluster["cluster"], "kind"]}
-    if before := sorted(_BEFORE[kind] for kind in kinds & _BEFORE.keys()):
+    if before := sorted(_BEFORE[kind] for kind in cluster["kinds"] if kind in _BEFORE):
         return [f"Merge the {' and '.join(before)} records first; that plan settles these by rule."]
     gone = [key for key in cluster["members"] if key != cluster["canonical"]]
     ids = " ".join(quote(str(key)) for key in (cluster["canonical"], *gone))
-    merge = f"`workbench plan merge {ids}{_kind(found.entity)}`"
+    merge = f"`workbench plan merge {ids}{_kind(entity)}`"
     if cluster["offered"] or cluster["decision"] == "same":
         return [merge]
     left, right = (quote(str(key)) for key in cluster["members"][:2])
@@ -421,7 +401,7 @@ def _facts(found: Found, limit: int | None, unmask: bool, environment: str) -> d
         "said": list(found.said),
         "counts": {**{name: len(rows) for name, rows in counts.items()}, "different": found.different},
         "clusters": [
-            {**row, "next": [aim(line, environment).replace("`", "") for line in _next(found, row)]}
+            {**row, "next": [aim(line, environment).replace("`", "") for line in _next(found.entity, row)]}
             for row in found.clusters.head(limit or len(found.clusters)).to_dict("records")
         ],
         "pairs": mask(found.pairs.head(limit or len(found.pairs)), unmask),

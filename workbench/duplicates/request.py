@@ -111,13 +111,10 @@ def requested(merges: str | Path | Iterable[Wanted]) -> Request:
     form = _CLUSTERS if headings & {*_CLUSTERS} and not headings & {*_PAIRS} else _PAIRS
     named, problems = [], []
     for line in listing.lines(listing.columns(form, _OPTIONAL)):
-        why = (
-            [line.problem]
-            if line.problem
-            else [f"it names no {each}" for each in form if not line.cells[each]]
-        )
-        problems += [(line.number, f"{each}.") for each in why]
-        if not why:
+        empty = [each for each in form if not line.problem and not line.cells[each]]
+        problems += [(line.number, f"{line.problem}.")] if line.problem else []
+        problems += [(line.number, f"it names no {each}.") for each in empty]
+        if not line.problem and not empty:
             group, record = (line.cells[each] for each in form)
             into = group if form == _PAIRS else None
             named.append(Named(record, into, group, line.cells.get("reason", ""), line.number))
@@ -150,40 +147,33 @@ def merges_of(
         )
         for each in request.named
     ]
-    heads = {each.into: each.line for each in reversed(named) if each.into is not None}
-    known, sizes = {each.record for each in named} | heads.keys(), Counter(each.group for each in named)
-    out = sorted(spelled(schema, entity, each) for each in leave_out)
-    problems += [
-        (0, f"{each!r} is to be left out, but it is not among the records to merge.")
-        for each in out
-        if each not in known
-    ]
-    problems += [
-        (0, f"{each!r} is to be left out, but others are to go into it.") for each in out if each in heads
-    ]
+    heads, sizes = {each.into for each in named}, Counter(each.group for each in named)
+    known, out = (
+        {each.record for each in named} | heads,
+        {spelled(schema, entity, each) for each in leave_out},
+    )
+    idle = dict.fromkeys(out - known, "it is not among the records to merge")
+    idle |= dict.fromkeys(out & heads, "others are to go into it")
+    problems += [(0, f"{each!r} is to be left out, but {why}.") for each, why in sorted(idle.items())]
     groups: dict[str, list[Named]] = {}
-    goes: dict[str, Named] = {}
+    goes: dict[str, str] = {}
     for each in named:
+        before = goes.get(each.record)
         if each.record in out:
             continue
-        before = goes.get(each.record)
-        line = before.line if before else heads.get(each.record, 0)
-        where = f" (line {line})" if line else ""
         if each.record == each.into:
             why = "is listed as a duplicate of itself."
         elif each.record in heads:
-            why = (
-                f"is to go into {each.into or 'one of its cluster'}, but others are to go"
-                f" into it{where}: a chain. Name the same canonical record for all of them."
-            )
-        elif before and before.group == each.group:
-            why = f"is listed twice{where}."
+            whole = f"is to go into {each.into or 'one of its cluster'}, but others are to go into it"
+            why = f"{whole}: a chain. Name the same canonical record for all of them."
+        elif before == each.group:
+            why = "is listed twice."
         elif before:
-            why = f"is in two clusters{where}: it can go into one record only."
+            why = "is in two clusters: it can go into one record only."
         elif each.into is None and sizes[each.group] == 1:
             why = "has no other member in its cluster, so there is nothing to merge."
         else:
-            goes[each.record] = each
+            goes[each.record] = each.group
             groups.setdefault(each.group, []).append(each)
             continue
         problems.append((each.line, f"{each.record} {why}"))
