@@ -77,29 +77,32 @@ def shown(counts, mapped_is_existing=True):
 
 
 @pytest.mark.recordings
-@pytest.mark.parametrize(
-    ("run", "file", "status"),
-    [
+def test_api_runs_have_their_reports_counts(recorded, recordings):
+    wb = recorded("api_second", "api_sync")
+    runs = {each.run: each for each in wb.session.find_runs()}
+    for run, file, status in (
         (DRY, "dry_run_report.json", "completed"),
         (FIRST, "first_run_report.json", "completed"),
         (SECOND, "second_run_report.json", "completed"),
         (INTERRUPTED, "interrupted_run_report.json", "interrupted"),
-    ],
-)
-def test_api_runs_have_their_reports_counts(recorded, recordings, run, file, status):
-    wb = recorded("api_second", "api_sync")
-    found = {each.run: each for each in wb.session.find_runs()}[run]
-    expected = told(recordings / "api_sync" / file)
-    assert shown(found.counts) == expected
-    assert found.status == status
-    assert shown(wb.runs.records(run).run.counts) == expected
+    ):
+        expected = told(recordings / "api_sync" / file)
+        assert (shown(runs[run].counts), runs[run].status) == (expected, status)
+        assert shown(wb.runs.records(run).run.counts) == expected
+    second = wb.runs.records(SECOND).records
+    mapped = second[second["action"] == "mapped"]  # onto members who were there
+    assert sorted(mapped["wa_id"]) == ["60002", "60006"]
+    assert set(mapped["strength"]) == {"likely"}
+    first = wb.runs.records(FIRST).records
+    touched = first[first["touched_since"] != ""]
+    assert set(touched["touched_since"]) == {SECOND}
+    assert touched["entity"].value_counts()[["Member", "Event"]].tolist() == [20, 5]
 
 
 @pytest.mark.recordings
-@pytest.mark.parametrize("number", [1, 2])
-def test_csv_runs_have_their_reports_counts(recorded, recordings, number):
+def test_csv_runs_have_their_reports_counts(recorded, recordings):
     wb = recorded("csv_run2", "csv_import/run1/reports", "csv_import/run2/reports")
-    for path in (recordings / f"csv_import/run{number}/reports").glob("migration-*-full.json"):
+    for path in recordings.glob("csv_import/run[12]/reports/migration-*-full.json"):
         run = json.loads(path.read_text())["runId"]
         found = wb.runs.records(run)
         # A record that the CSV importer gave up on bears the action "skip"; its summary counts an error.
@@ -107,6 +110,12 @@ def test_csv_runs_have_their_reports_counts(recorded, recordings, number):
         assert found.run.status == "completed"
         assert found.differences == []
         assert sum(found.run.errors.values()) == json.loads(path.read_text())["summary"]["errors"]
+    assert recorded("csv_run2").runs.frame().empty, "without its reports it is invisible"
+    path = next((recordings / "csv_import/run2/reports").glob("id-map-live-*.json"))
+    alone = recorded("csv_run2", path.relative_to(recordings))  # names the run, but not what it did
+    (run,) = alone.session.find_runs()
+    assert run.status == "unknown"
+    assert alone.runs.records(run.run).differences
 
 
 @pytest.mark.recordings
@@ -120,37 +129,6 @@ def test_without_report_files_the_database_tells_what_it_can(recorded):
         "Event": {"updated": 5, "existing": 35},
         "Registration": {"created": 146, "updated": 233},
     }
-
-
-@pytest.mark.recordings
-def test_ids_mapped_onto_members_who_existed_are_found(recorded):
-    records = recorded("api_second", "api_sync").runs.records(SECOND).records
-    mapped = records[records["action"] == "mapped"]
-    assert sorted(mapped["wa_id"]) == ["60002", "60006"]
-    assert set(mapped["strength"]) == {"likely"}
-
-
-@pytest.mark.recordings
-def test_what_a_later_run_touched_names_that_run(recorded):
-    records = recorded("api_second", "api_sync").runs.records(FIRST).records
-    touched = records[records["touched_since"] != ""]
-    assert set(touched["touched_since"]) == {SECOND}
-    assert len(touched[touched["entity"] == "Member"]) == 20
-    assert len(touched[touched["entity"] == "Event"]) == 5
-
-
-@pytest.mark.recordings
-def test_a_csv_import_is_invisible_without_its_reports(recorded):
-    assert recorded("csv_run2").runs.frame().empty
-
-
-@pytest.mark.recordings
-def test_an_id_map_alone_names_the_run_but_not_what_it_did(recorded, recordings):
-    path = next((recordings / "csv_import/run2/reports").glob("id-map-live-*.json"))
-    wb = recorded("csv_run2", path.relative_to(recordings))
-    (run,) = wb.session.find_runs()
-    assert run.status == "unknown"
-    assert wb.runs.records(run.run).differences
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
@@ -172,33 +150,21 @@ def test_every_run_of_a_club_is_found_with_its_counts(clubs, dialect):
     wb.close()
 
 
-def test_a_record_that_is_gone_is_said(club):
-    run = club.club.last_live_run
-    wb = club.workbench()
-    records = wb.runs.records(run.run).records
-    victim = records[(records["entity"] == "Registration") & (records["action"] == "created")].iloc[0]
-    wb.close()
+def test_what_became_of_a_record_is_said(club):
+    run = club.club.last_live_run.run
+    with club.workbench() as wb:
+        created = wb.runs.records(run).records.query("action == 'created'")
+    gone = created[created["entity"] == "Registration"]["record_id"].iloc[0]
+    changed = created.query("entity == 'Member' and touched_since == ''")["record_id"].iloc[0]
     table = "Registration" if club.club.dialect == "guide" else "EventRegistration"
-    club.execute(f'DELETE FROM "{table}" WHERE id::text = %s', victim["record_id"])
-    found = club.workbench().runs.records(run.run)
+    club.execute(f'DELETE FROM "{table}" WHERE id::text = %s', gone)
+    club.execute("""UPDATE "Member" SET phone = '1', "updatedAt" = now() WHERE id::text = %s""", changed)
+    with club.workbench() as wb:
+        found = wb.runs.records(run)
     assert any("no longer exist" in each for each in found.differences)
-    gone = found.records[found.records["record_id"] == victim["record_id"]]
-    assert not gone["exists"].any()
-
-
-def test_a_later_hand_is_seen(club):
-    run = club.club.last_live_run
-    wb = club.workbench()
-    records = wb.runs.records(run.run).records
-    victim = records[
-        (records["entity"] == "Member") & (records["action"] == "created") & (records["touched_since"] == "")
-    ].iloc[0]
-    wb.close()
-    club.execute(
-        """UPDATE "Member" SET phone = '1', "updatedAt" = now() WHERE id::text = %s""", victim["record_id"]
-    )
-    records = club.workbench().runs.records(run.run).records
-    assert set(records[records["record_id"] == victim["record_id"]]["touched_since"]) == {"somebody"}
+    records = found.records.set_index("record_id")
+    assert not records.loc[gone, "exists"]
+    assert (records.loc[changed, "exists"], records.loc[changed, "touched_since"]) == (True, "somebody")
 
 
 def test_a_run_is_named_by_its_id_or_an_unambiguous_beginning(club):

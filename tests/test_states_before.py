@@ -47,6 +47,7 @@ def body(planned: dict[str, object]) -> str:
     return Path(str(planned["plan"])).read_text().partition("\n")[2]
 
 
+@pytest.mark.parametrize("dialect", ["application"])
 def test_a_rollback_is_the_same_from_each(club, staged, tmp_path):
     run, run_id, branch = staged
     plain = script(branch, tmp_path / "before.sql")
