@@ -5,7 +5,7 @@ No foreign key of the database is left to decide: a row is deleted by name or it
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import psycopg
@@ -41,7 +41,6 @@ def spare_what_is_needed(
         What may still go; and for every row that stays its table, key and the reason.
     """
     occupied = rows.occupied(connection, graph.schema.catalogue)
-    sizes = _sizes(connection, graph.schema.catalogue.schema)
     left = {table: list(keys) for table, keys in doomed.items()}
     spared: dict[str, dict[str, str]] = {table: {} for table in doomed}
     own, binding = set(kept), {table: graph.binding(table) for table in doomed}
@@ -55,8 +54,7 @@ def spare_what_is_needed(
             if each.child not in occupied or not left[table]:
                 continue
             free = [*left.get(each.child, ()), *turned.get(each.child, ())]
-            few = sizes.get(each.child, len(left[table])) * 2 < len(left[table])
-            for parent_key, child_key in _needed(connection, graph, each, left[table], free, few):
+            for parent_key, child_key in _needed(connection, graph, each, left[table], free):
                 stays = child_key in spared.get(each.child, {}) or (each.child, child_key) in own
                 who = "which is kept" if stays else "which is not part of the run"
                 reason = (
@@ -72,77 +70,34 @@ def spare_what_is_needed(
     return {table: keys for table, keys in left.items() if keys}, needed
 
 
-def _sizes(connection: psycopg.Connection[Any], schema: str) -> dict[str, float]:
-    """Return how many rows each table has, as far as the server has counted."""
-    found = connection.execute(
-        "SELECT relname::text, reltuples FROM pg_class WHERE relnamespace = to_regnamespace(quote_ident(%s))"
-        " AND relkind = 'r' AND reltuples >= 0",
-        [schema],
-    )
-    return dict(found.fetchall())
-
-
 def _needed(
     connection: psycopg.Connection[Any],
     graph: References,
     each: Reference,
     keys: Sequence[str],
     free: Sequence[str],
-    few: bool,
-) -> Iterator[tuple[str, str]]:
-    """Yield to which of some rows a row refers that is not free to go, and the first that does.
-
-    Parameters
-    ----------
-    few : bool
-        Whether fewer rows refer than could be referred to: then they come here, rather than all the keys go there.
-    """
-    tables = graph.schema.catalogue.tables
-    parent, child = tables[each.parent], tables[each.child]
+) -> list[tuple[str, str]]:
+    """Return to which of some rows a row refers that is not free to go, and the first that does."""
+    catalogue = graph.schema.catalogue
+    parent, child = catalogue.tables[each.parent], catalogue.tables[each.child]
     named = child.primary_key or (each.column,)
-    column = sql.Identifier("c", each.column)
-    conditions: list[sql.Composable] = [sql.SQL("{} IS NOT NULL").format(column)]
-    if each.kind_column:
-        kind = sql.Identifier("c", each.kind_column)
-        conditions.append(sql.SQL("{}::text = ANY({})").format(kind, sql.Literal(list(each.kinds))))
-    source = sql.SQL("{} c").format(rows.qualified(graph.schema.catalogue, each.child))
-    values = []
-    if not few:
-        parent_type = parent.columns[rows.key_of(parent)].type
-        same = child.columns[each.column].type == parent.columns[each.parent_column].type
-        cast = sql.SQL("" if same else "::text")
-        source += sql.SQL(" JOIN unnest(%s::{}[]) AS d(id) ON {}{} = d.id{}").format(
-            sql.SQL(parent_type), column, cast, cast
-        )
-        values.append(rows.as_array(keys))
-        if free:
-            child_type = child.columns[rows.key_of(child)].type
-            conditions.append(
-                sql.SQL("NOT EXISTS (SELECT FROM unnest(%s::{}[]) AS g(id) WHERE g.id = {})").format(
-                    sql.SQL(child_type), sql.Identifier("c", named[0])
-                )
-            )
-            values.append(rows.as_array(free))
+    same = child.columns[each.column].type == parent.columns[each.parent_column].type
     query = sql.SQL(
-        "SELECT DISTINCT ON ({column}) {column}::text, {key} FROM {source} WHERE {conditions} ORDER BY {column}, 2"
+        """SELECT DISTINCT ON ({column}) {column}::text, {key}
+           FROM {child} c JOIN unnest(%(keys)s::{parent_type}[]) AS d(id) ON {column}{cast} = d.id{cast}
+           WHERE (%(kinds)s::text[] IS NULL OR {kind}::text = ANY(%(kinds)s::text[]))
+             AND NOT EXISTS (SELECT FROM unnest(%(free)s::{child_type}[]) AS g(id) WHERE g.id = {own})
+           ORDER BY {column}, 2"""
+    ).format(
+        column=sql.Identifier("c", each.column),
+        key=rows.key_text(named, "c"),
+        child=rows.qualified(catalogue, each.child),
+        parent_type=sql.SQL(parent.columns[rows.key_of(parent)].type),
+        cast=sql.SQL("" if same else "::text"),
+        kind=sql.Identifier("c", each.kind_column or each.column),
+        child_type=sql.SQL(child.columns[named[0]].type),
+        own=sql.Identifier("c", named[0]),
     )
-    if few:
-        query = sql.SQL("SELECT {column}::text, {key} FROM {source} WHERE {conditions} ORDER BY 1, 2")
-    found = connection.execute(
-        query.format(
-            column=column,
-            key=rows.key_text(named, "c"),
-            source=source,
-            conditions=sql.SQL(" AND ").join(conditions),
-        ),
-        values,
-    )
-    if not few:
-        yield from found
-        return
-    doomed, going = set(keys), set(free)
-    yield from (
-        (parent_key, child_key)
-        for parent_key, child_key in found
-        if parent_key in doomed and child_key not in going
-    )
+    values = {"keys": rows.as_array(keys), "free": rows.as_array(free)}
+    kinds = list(each.kinds) if each.kind_column else None
+    return connection.execute(query, {**values, "kinds": kinds}).fetchall()
