@@ -22,7 +22,7 @@ from workbench.plans.rows import in_chunks
 from workbench.runs.evidence import record_fates, writers
 from workbench.runs.restoring import refuse_a_later_snapshot
 from workbench.runs.rollback import leave_too_weak
-from workbench.runs.three_way import OnConflict, Outcome, Testimony, Unknown, judge
+from workbench.runs.three_way import UNKNOWN, OnConflict, Outcome, Testimony, judge
 from workbench.runs.witnesses import testimonies
 from workbench.runs.written import sync_states, written_mappings
 
@@ -242,7 +242,7 @@ class Replay:
             if verdict.outcome is Outcome.RESTORE:
                 # Another run may have written it before this one; that stays done.
                 earlier = [testimony.written[name] for testimony in others if name in testimony.written]
-                if earlier and not isinstance(earlier[-1], Unknown):
+                if earlier and earlier[-1] is not UNKNOWN:
                     columns[name] = before[name], earlier[-1]
                 continue
             if verdict.outcome is Outcome.CONFLICT:

@@ -88,7 +88,7 @@ def find_runs(connection: Connection, schema: Schema, reports: Sequence[ImportRe
     ordered = sorted(found.values(), key=lambda each: (each.started is None, each.started or 0, each.run))
     state = _sync_state(connection, schema, entries)
     for position, each in enumerate(ordered):
-        judge(each, ordered[:position], ordered[position + 1 :], state)
+        judge(each, ordered[position + 1 :], state)
         each.why = redact(each.why)  # it may quote an importer's error, and that anything
     weigh(connection, schema, ordered)
     supersede(ordered, state)

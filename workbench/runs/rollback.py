@@ -44,7 +44,7 @@ class Rollback:
         Mappings that go with it: those that lead to records it created.
     turned : set of str
         Mappings of these that go back to leading elsewhere instead.
-    states : list of SyncState
+    states : list of SyncRow
         The rows of the sync state that it made or wrote.
     """
 

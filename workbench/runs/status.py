@@ -37,48 +37,40 @@ class SyncState(NamedTuple):
     kept: frozenset[str] = frozenset()
 
 
-def judge(run: Run, earlier: Sequence[Run], later: Sequence[Run], state: SyncState) -> None:
+def judge(run: Run, later: Sequence[Run], state: SyncState) -> None:
     """Decide how a run ended, and say by what."""
     ended = {action.removeprefix(MIGRATION_PREFIX): facts for action, facts, _ in run.entries}
     told = [report for report in run.reports if report.counts]
     reasons = [reason for report in told for reason in report.skip_reasons if is_fetch_trouble(reason)]
+    touched = any(sum(cells.values()) for cells in run.counts.values()) or any(run.errors.values())
     if "failed" in ended:
         facts = ended["failed"]
         batch = f" after batch {facts['last_batch']}" if facts.get("last_batch") is not None else ""
-        run.status, run.why = (
-            "interrupted" if batch else "failed",
-            f"failed{batch}: {facts.get('error', 'no reason given')}",
-        )
+        run.status = "interrupted" if batch else "failed"
+        run.why = f"failed{batch}: {facts.get('error', 'no reason given')}"
     elif failure := _failure(run, told):
         run.status, run.why = "failed", failure
     elif reasons:
         run.status, run.why = "interrupted", f"{len(reasons)}+ fetch errors, first: {reasons[0]}"
     elif told and told[-1].finished is None:
         run.status, run.why = "interrupted", "its report file has no end"
-    elif (
-        told
-        and run.sync != "incremental"
-        and not any(sum(cells.values()) for cells in run.counts.values())
-        and not any(run.errors.values())
-    ):
+    elif told and run.sync != "incremental" and not touched:
         run.status, run.why = "unknown", "its report file is complete, but no record was touched or traced"
     elif told or "completed" in ended:
-        run.status, run.why = (
-            "completed",
-            "its report file is complete" if told else "migration:completed was logged",
-        )
+        run.status = "completed"
+        run.why = "its report file is complete" if told else "migration:completed was logged"
         if total := max(sum(run.errors.values()), len(run.problems)):
             run.why += f"; it gave up on {total:,} record{'s' * (total != 1)}{_first_of(run)}"
     elif "started" in ended:
         run.status, run.why = "interrupted", "migration:started was logged, and no end"
     elif run.importer == "api" and run.last_trace is not None:
-        _judge_by_sync_state(run, later, state)
-    elif run.last_trace is None:
-        run.status, run.why = "unknown", "no report says how it went"
+        _judge_by_sync_state(run, run.last_trace, later, state)
     else:
-        run.status, run.why = (
-            "unknown",
-            "records bear its id, but nothing says how it ended; give its report file with --import-report",
+        run.status = "unknown"
+        run.why = (
+            "no report says how it went"
+            if run.last_trace is None
+            else "records bear its id, but nothing says how it ended; give its report file with --import-report"
         )
 
 
@@ -108,28 +100,23 @@ def _first_of(run: Run, most: int = 3) -> str:
     return f": {', '.join(named[:most])}{more}" if named else ""
 
 
-def _judge_by_sync_state(run: Run, later: Sequence[Run], state: SyncState) -> None:
+def _judge_by_sync_state(run: Run, last: datetime, later: Sequence[Run], state: SyncState) -> None:
     """Decide by the sync state: a sync that ends writes the moment of its kind, and those that both kinds write."""
-    assert run.last_trace is not None
     kind = run.sync or "full"
     own, other = _OWN[kind], _OWN["full" if kind == "incremental" else "incremental"]
-    moments = [(name, moment) for name, moment in state.moments if name != other]
-    after = sorted((moment, name) for name, moment in moments if moment >= run.last_trace - _BEFORE_ITS_END)
-    last = run.last_trace
-    rewritten = max((each for each in state.rewritten if each > last), default=None)
-    reset = max((each for each in (*state.emptied, *state.rewritten) if each > last), default=None)
+    moments = {(moment, name) for name, moment in state.moments if name != other}
+    after = sorted(pair for pair in moments if pair[0] >= last - _BEFORE_ITS_END)
+    rewritten = max((moment for moment in state.rewritten if moment > last), default=None)
+    reset = max((moment for moment in (*state.emptied, *state.rewritten) if moment > last), default=None)
     writers = [
-        each
+        (each.started, each.sync or "full")
         for each in later
-        if each.mode == "live" and each.importer != "csv" and each.run != run.run and each.started is not None
+        if each.mode == "live" and each.importer != "csv" and each.started is not None
     ]
     for moment, name in after:
-        if any(
-            each.started <= moment and (name != own or (each.sync or "full") == kind)  # type: ignore[operator]
-            for each in writers
-        ):
+        if any(started <= moment and (name != own or sync == kind) for started, sync in writers):
             continue  # it is the later sync's
-        if moment - run.last_trace > _LONGEST_SILENCE:
+        if moment - last > _LONGEST_SILENCE:
             run.why = (
                 f"the sync state names {moment:%Y-%m-%d %H:%M} as the next end, too late to be surely its own"
             )
@@ -139,14 +126,12 @@ def _judge_by_sync_state(run: Run, later: Sequence[Run], state: SyncState) -> No
         run.status, run.why = "completed", "the sync state was written after its last record"
         run.saw(Trace.SYNC_STATE)
         return
-    written = {name for name, _ in moments}
-    stale = any(moment < last - _BEFORE_ITS_END for _, moment in moments)
-    never = not after or (own in state.kept and own not in written)
+    stale = any(moment < last - _BEFORE_ITS_END for moment, _ in moments)
+    never = not after or (own in state.kept and own not in {name for _, name in moments})
+    incremental = kind == "incremental"
     if (stale and rewritten is None) or (never and reset is None):
         run.status = "interrupted"
-        run.why = (
-            f"audit rows, but {'' if kind == 'incremental' else 'no report and '}no end in the sync state"
-        )
+        run.why = f"audit rows, but {'' if incremental else 'no report and '}no end in the sync state"
         return
     told = (
         f"the sync state was emptied or put back on {reset:%Y-%m-%d %H:%M}"
@@ -155,7 +140,7 @@ def _judge_by_sync_state(run: Run, later: Sequence[Run], state: SyncState) -> No
     )
     how = (
         "an incremental sync writes no report file, only its output tells"
-        if kind == "incremental"
+        if incremental
         else "give its report file with --import-report"
     )
     run.why = f"nothing says how it ended: {told}; {how}"

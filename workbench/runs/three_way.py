@@ -16,15 +16,8 @@ OnConflict = Literal["keep", "restore"]
 """What becomes of a column that both a run and somebody after it changed."""
 
 
-class Unknown(Enum):
-    """What stands for a value that nobody wrote down; None is a value, the database's NULL."""
-
-    UNKNOWN = "unknown"
-
-
-UNKNOWN = Unknown.UNKNOWN
-Known = str | None
-Value = Known | Unknown
+UNKNOWN: Any = object()
+"""What stands for a value that nobody wrote down; None is a value, the database's NULL."""
 
 
 class Outcome(Enum):
@@ -54,9 +47,9 @@ class Testimony:
         Whether each such entry says what it changed.
     """
 
-    written: dict[str, Value] = field(default_factory=dict)
+    written: dict[str, Any] = field(default_factory=dict)
     complete: bool = False
-    before_edits: dict[str, Value] = field(default_factory=dict)
+    before_edits: dict[str, Any] = field(default_factory=dict)
     documented_until: Any = None
     told_in_full: bool = True
 
@@ -69,14 +62,11 @@ class Testimony:
             and bool(updated_at <= self.documented_until + TOLERANCE)
         )
 
-    def left_by_run(self, column: str, now: Known, *, explained: bool) -> Value:
+    def left_by_run(self, column: str, now: str | None, *, explained: bool) -> Any:
         """Return a column's value as the run left it, or `UNKNOWN`."""
-        known = self.written.get(column, UNKNOWN)
-        if not isinstance(known, Unknown):
-            return known
-        if column in self.before_edits:
-            return self.before_edits[column]
-        return now if explained else UNKNOWN
+        told = self.before_edits.get(column, now if explained else UNKNOWN)
+        written = self.written.get(column, UNKNOWN)
+        return told if written is UNKNOWN else written
 
 
 class Verdict(NamedTuple):
@@ -84,18 +74,18 @@ class Verdict(NamedTuple):
 
     column: str
     outcome: Outcome
-    left: Value
+    left: Any
 
-    def conflict(self, by: str) -> tuple[Known, str]:
+    def conflict(self, by: str) -> tuple[str | None, str]:
         """Return the run's value as a plan lists it, and why it is in conflict with what somebody wrote."""
-        if isinstance(self.left, Unknown):
+        if self.left is UNKNOWN:
             return "not known", f"the run or {by}: nothing tells which of them changed it"
         return self.left, f"{by or 'somebody'} changed it after the run"
 
 
 def judge(
-    before: Mapping[str, Known],
-    now: Mapping[str, Known],
+    before: Mapping[str, str | None],
+    now: Mapping[str, str | None],
     known: Sequence[Testimony],
     by: str,
     bookkeeping: str | None,
@@ -123,7 +113,7 @@ def judge(
         # Of several runs, the one that wrote what is there, or else the last that is known.
         run, testimony = next(
             (pair for pair in left if pair[0] == now[column]),
-            next((pair for pair in reversed(left) if not isinstance(pair[0], Unknown)), left[-1]),
+            next((pair for pair in reversed(left) if pair[0] is not UNKNOWN), left[-1]),
         )
         outcome = decide(
             before[column], run, now[column], touched=bool(by), run_wrote_all_it_says=testimony.complete
@@ -132,7 +122,7 @@ def judge(
 
 
 def decide(
-    before: Known, run: Value, now: Known, *, touched: bool, run_wrote_all_it_says: bool = False
+    before: str | None, run: Any, now: str | None, *, touched: bool, run_wrote_all_it_says: bool = False
 ) -> Outcome:
     """Decide what becomes of one column of a row that a run updated.
 
@@ -149,7 +139,7 @@ def decide(
     """
     if now == before:
         return Outcome.SAME
-    if isinstance(run, Unknown):
+    if run is UNKNOWN:
         if run_wrote_all_it_says:  # then somebody else did, before the run or after it
             return Outcome.KEPT
         return Outcome.CONFLICT if touched else Outcome.RESTORE
@@ -169,7 +159,7 @@ def way_with_conflicts(word: str) -> OnConflict:
 _ISO = re.compile(r"^(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.(\d{1,6}))?(?:Z|\+00:00)?$")
 
 
-def as_stored(value: Any, column_type: str) -> Value:
+def as_stored(value: Any, column_type: str) -> Any:
     """Return a value from an importer's or the application's JSON as the database writes it.
 
     Parameters

@@ -120,7 +120,7 @@ def _corrected(connection: Connection, schema: Schema, run: Run) -> list[str]:
     return [wa_id for wa_id in connection.scalars(corrections) if wa_id]
 
 
-class SyncState(NamedTuple):
+class SyncRow(NamedTuple):
     """A row of the sync state.
 
     Attributes
@@ -137,7 +137,7 @@ class SyncState(NamedTuple):
     by: str
 
 
-def sync_states(connection: Connection, schema: Schema, run: Run) -> list[SyncState]:
+def sync_states(connection: Connection, schema: Schema, run: Run) -> list[SyncRow]:
     """Return the rows of the sync state that the run made or wrote last."""
     begun, ended = window(run)
     if run.importer == "csv" or ended is None or not schema.has("sync_state.id"):
@@ -150,7 +150,7 @@ def sync_states(connection: Connection, schema: Schema, run: Run) -> list[SyncSt
             FROM unnest(ARRAY[{", ".join(SYNC_MOMENTS)}]) AS moment
         ) AS m(within, later)
     """
-    rows = map(SyncState._make, ask(connection, schema, query, {"begun": begun, "ended": ended}))
+    rows = map(SyncRow._make, ask(connection, schema, query, {"begun": begun, "ended": ended}))
     return sorted(row for row in rows if row.made or row.written)
 
 
