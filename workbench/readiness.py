@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 
@@ -42,6 +43,8 @@ _RIGHTS = text(
     """
 )
 
+_USER = text("SELECT current_user::text, has_database_privilege(current_database(), 'CREATE')")
+
 Line = tuple[str, str, str]
 
 
@@ -78,68 +81,64 @@ def readiness(wb: Session) -> pd.DataFrame:
     return pd.DataFrame(lines, columns=["subject", "state", "detail"])
 
 
-def _tables(schema: Schema) -> list[Line]:
-    lines: list[Line] = []
+def _tables(schema: Schema) -> Iterator[Line]:
     for name, concept in CONCEPTS.items():
         if hidden := schema.hidden(name):
-            lines.append((f"table {name}", "missing", " ".join(hidden)))
-            continue
-        if not schema.has(name):
-            lines.append((f"table {name}", "missing", " ".join(explain_gap(name))))
-            continue
-        absent = [column for column in concept.columns if not schema.has(f"{name}.{column}")]
-        detail = f'"{schema.resolved[name].table}"' + (f", without {', '.join(absent)}" if absent else "")
-        key = schema.catalogue.tables[schema.resolved[name].table].primary_key
-        if len(key) != 1:
-            detail += f", its rows named by {', '.join(key) or 'no key'} and not by one column: no change to them can be planned"
-        lines.append((f"table {name}", "missing" if len(key) != 1 else "note" if absent else "ok", detail))
-    return lines
+            yield f"table {name}", "missing", " ".join(hidden)
+        elif not schema.has(name):
+            yield f"table {name}", "missing", " ".join(explain_gap(name))
+        else:
+            table = schema.resolved[name].table
+            absent = [column for column in concept.columns if not schema.has(f"{name}.{column}")]
+            detail = f'"{table}"' + (f", without {', '.join(absent)}" if absent else "")
+            key = schema.catalogue.tables[table].primary_key
+            if len(key) != 1:
+                by = ", ".join(key) or "no key"
+                detail += f", its rows named by {by} and not by one column: no change to them can be planned"
+            yield f"table {name}", "missing" if len(key) != 1 else "note" if absent else "ok", detail
 
 
-def _rights(connection: Connection, schema: Schema) -> list[Line]:
+def _rights(connection: Connection, schema: Schema) -> Iterator[Line]:
     rows = connection.execute(_RIGHTS, {"schema": schema.catalogue.schema}).all()
-    unread = sorted(row.table_name for row in rows if not row.reads)
-    unwritten = sorted(row.table_name for row in rows if not row.writes)
-    reading: Line = ("right to read", "ok", f"all {len(rows)} tables")
-    if unread:
-        reading = ("right to read", "missing", f"SELECT on {_some(unread)}: ask the owner to GRANT it")
-    writing: Line = ("right to write", "ok", "all tables; looking never uses it")
-    if unwritten:
-        writing = (
-            "right to write",
-            "note",
-            f"none on {_some(unwritten)}: enough for looking, not for applying a plan",
-        )
-    lines = [reading, writing, _journal(connection, looks_only=bool(unwritten))]
-    if hidden := sorted(row.table_name for row in rows if row.hides):
-        told = f"row level security hides rows of {_some(hidden)}: questions about them are refused; BYPASSRLS shows them"
-        lines.append(("hidden rows", "missing", told))
-    return lines
+    unread, unwritten, hidden = (
+        _some(sorted(row.table_name for row in rows if getattr(row, right) is lacking))
+        for right, lacking in (("reads", False), ("writes", False), ("hides", True))
+    )
+    read = f"SELECT on {unread}: ask the owner to GRANT it" if unread else f"all {len(rows)} tables"
+    yield "right to read", "missing" if unread else "ok", read
+    only = f"none on {unwritten}: enough for looking, not for applying a plan"
+    yield (
+        "right to write",
+        "note" if unwritten else "ok",
+        only if unwritten else "all tables; looking never uses it",
+    )
+    yield _journal(connection, "note" if unwritten else "missing")
+    if hidden:
+        told = f"row level security hides rows of {hidden}: questions about them are refused; BYPASSRLS shows them"
+        yield "hidden rows", "missing", told
 
 
-def _journal(connection: Connection, looks_only: bool) -> Line:
+def _journal(connection: Connection, lacking: str) -> Line:
     """Tell whether the schema ``workbench``, where an apply keeps its journal, is there to be used."""
-    user, may_create = connection.execute(
-        text("SELECT current_user::text, has_database_privilege(current_database(), 'CREATE')")
-    ).one()
+    user, may_create = connection.execute(_USER).one()
     row = connection.execute(_JOURNAL).one_or_none()
-    lacking = "note" if looks_only else "missing"
+    if row is None and may_create:
+        return "journal", "ok", "made by the first apply, in the schema workbench"
     if row is None:
-        if may_create:
-            return "journal", "ok", "made by the first apply, in the schema workbench"
         told = f"{user} may not create the schema workbench, which applying a plan needs"
         return "journal", lacking, f"{told}: ask the owner to CREATE SCHEMA workbench AUTHORIZATION {user}"
+    theirs, them = f"the schema workbench is {row.owner}'s, and {user} may not", row.owner
     if not row.reads:
-        told = f"the schema workbench is {row.owner}'s, and {user} may not read it: nobody knows what was applied here"
-        return "journal", "missing", f"{told}. Ask {row.owner} for USAGE on it and SELECT on its tables"
+        told = f"{theirs} read it: nobody knows what was applied here"
+        return "journal", "missing", f"{told}. Ask {them} for USAGE on it and SELECT on its tables"
     if not row.writes:
-        told = f"the schema workbench is {row.owner}'s, and {user} may not write to it: no plan can be applied or undone"
+        told = f"{theirs} write to it: no plan can be applied or undone"
         return (
             "journal",
             lacking,
-            f"{told}. Connect as {row.owner}, or let them ALTER SCHEMA and tables OWNER TO {user}",
+            f"{told}. Connect as {them}, or let them ALTER SCHEMA and tables OWNER TO {user}",
         )
-    return "journal", "ok", f"the schema workbench, {row.owner}'s"
+    return "journal", "ok", f"the schema workbench, {them}'s"
 
 
 def _pooler(connection: Connection, database: Database) -> list[Line]:
@@ -164,19 +163,16 @@ def _told_otherwise(database: Database) -> list[Line]:
     return [line for line, names in zip(lines, (unknown, unheard), strict=True) if names]
 
 
-def _tools(identity: Identity, database: Database, configured: Path | None) -> list[Line]:
+def _tools(identity: Identity, database: Database, configured: Path | None) -> Iterator[Line]:
     """Tell which programs would be used: those new enough for the server that connect to it."""
-    lines: list[Line] = []
     for name in PROGRAMS:
         # pg_restore asks for an archive before it connects; it is of one build with pg_dump beside it.
         to = None if name == "pg_restore" else database.address.parameters()
         try:
             tool = program_for(name, identity.version, configured, to)
+            yield name, "ok", f"{tool.version}, {tool.path}"
         except Refused as refusal:
-            lines.append((name, "missing", str(refusal)))
-        else:
-            lines.append((name, "ok", f"{tool.version}, {tool.path}"))
-    return lines
+            yield name, "missing", str(refusal)
 
 
 def _reports(wb: Session) -> Line:

@@ -7,3 +7,4 @@ from workbench.cli import restoring as restoring
 from workbench.cli import preparing as preparing  # isort: skip
 from workbench.cli import notebooks as notebooks  # isort: skip
 from workbench.cli.command import app as app
+from workbench.cli.command import program as program

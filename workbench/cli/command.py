@@ -6,10 +6,11 @@ import inspect
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import wraps
+from functools import cache, wraps
 from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin, get_type_hints
 
 import typer
+import typer.main
 from typer.core import TyperGroup
 
 import workbench
@@ -93,6 +94,12 @@ def _version(version: bool = typer.Option(False, "--version", help="Show the ver
     if version:
         typer.echo(f"murmurant-workbench {workbench.__version__}")
         raise typer.Exit
+
+
+@cache
+def program() -> Any:
+    """Return all commands as one program; made once, for it takes longer than many a command."""
+    return typer.main.get_command(app)
 
 
 def command(

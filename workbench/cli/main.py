@@ -21,12 +21,12 @@ def main() -> NoReturn:
     if sys.argv[1:] == ["--version"]:  # a script asks it often, and needs no command loaded
         sys.stdout.write(f"murmurant-workbench {__version__}\n")
         sys.exit(0)
-    from workbench.cli.app import app
+    from workbench.cli.app import program
     from workbench.cli.options import joined_parameters
     from workbench.cli.output import ReaderGoneError, complain, say_what_was_odd
 
     try:
-        app(joined_parameters(sys.argv[1:]), standalone_mode=True)
+        program()(joined_parameters(sys.argv[1:]), standalone_mode=True)
     except WorkbenchError as error:
         complain(error)
         sys.exit(error.exit_code)
