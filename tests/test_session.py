@@ -114,3 +114,11 @@ def test_frames_cover_people_unless_asked_otherwise(
         assert ("Quuxworthy" in people.to_string()) is unmask
         assert ("aurelia.quuxworthy" in people.to_string()) is unmask
         assert ("Quuxworthy" in pairs.to_string()) is (unmask and len(pairs) > 0)
+
+
+def test_what_is_read_within_is_of_the_same_state(guide):
+    session = guide.wb.session
+    with session.reading() as around, session.reading() as within:
+        assert within is around
+    with session.reading() as another:
+        assert another is not around

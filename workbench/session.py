@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from threading import RLock
+from threading import RLock, local
 from typing import Any
 from uuid import NAMESPACE_OID, uuid5
 
@@ -64,6 +64,7 @@ class Session:
     def __post_init__(self) -> None:
         self._open = ExitStack()
         self._held: Connection | None = None
+        self._reading = local()
         # Panels ask in threads of their own, and a connection answers one at a time.
         self._one_at_a_time = RLock()
         self._runs: list[Run] | None = None  # the same for as long as the state is
@@ -88,10 +89,19 @@ class Session:
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """Give a connection in a read-only transaction, the held one where `one_state` is on."""
+        """Give a connection in a read-only transaction, the held one where `one_state` is on.
+
+        What is read within, in the same thread, is read on the same connection, and so of the same state.
+        """
         if not self.one_state:
-            with self.database.reading() as connection:
-                yield connection
+            if (around := getattr(self._reading, "connection", None)) is not None:
+                yield around
+                return
+            with self.database.reading() as self._reading.connection:
+                try:
+                    yield self._reading.connection
+                finally:
+                    self._reading.connection = None
             return
         with self._one_at_a_time:
             if self._held is None:
