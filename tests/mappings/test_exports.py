@@ -8,33 +8,15 @@ import json
 import pytest
 
 from tests.commands import at, shell  # noqa: F401
+from tests.exported import Exported
 from tests.mappings.test_plan import members_of
 from workbench.errors import UsageError
-
-HEADINGS = {
-    "members": "Contact ID,First name,Last name,Email,Phone,Member since",
-    "registrations": "Registration ID,Contact ID,Event ID,Registration status",
-}
 
 
 def export(club, folder, entity):
     """Write what Wild Apricot exports, as the club's mappings have it now, before anything is broken."""
-    target = "murmurantId" if club.club.dialect == "guide" else "clubosId"
-    table = "Registration" if club.club.dialect == "guide" else "EventRegistration"
-    who = f"""SELECT m."waId"::text AS wa_id, m."{target}"::text AS id FROM "WaIdMapping" m WHERE m."entityType" = """
-    questions = {
-        "members": f"""SELECT w.wa_id, p."firstName", p."lastName", p.email, p.phone, to_char(p."joinedAt", 'MM/DD/YYYY')
-            FROM "Member" p JOIN ({who} 'Member') w ON w.id = p.id::text ORDER BY 1""",
-        "registrations": f"""SELECT r.wa_id, w.wa_id, e.wa_id, 'Confirmed' FROM "{table}" t
-            JOIN ({who} '{table}') r ON r.id = t.id::text JOIN ({who} 'Member') w ON w.id = t."memberId"::text
-            JOIN ({who} 'Event') e ON e.id = t."eventId"::text ORDER BY 1""",
-    }
     path = folder / f"wa-{entity}-export.csv"
-    with club.connect() as connection, path.open("w", newline="", encoding="utf-8-sig") as file:
-        rows = csv.writer(file)
-        rows.writerow(HEADINGS[entity].split(","))
-        rows.writerows(connection.execute(questions[entity]).fetchall())
-    return path
+    return saved(path, Exported(club.url)[{"members": "User", "registrations": "Registration"}[entity]])
 
 
 def without_traces(club):
@@ -153,17 +135,18 @@ def test_what_is_no_export_is_told(clubs, tmp_path):
         wb.mappings.plan(("Member", "50020", "x"), exports=[tmp_path / "nowhere.csv"])
 
 
-def spelled(path, **names):
-    """Write an export of members anew, its columns under other names."""
+def spelled(path, names=None):
+    """Read an export of members anew, its columns under other names."""
     with path.open(encoding="utf-8-sig", newline="") as file:
         rows = list(csv.reader(file))
-    rows[0] = [names.get(name.replace(" ", "_"), name) for name in rows[0]]
+    rows[0] = [(names or {}).get(name, name) for name in rows[0]]
     return rows
 
 
-def saved(path, rows, encoding="utf-8", separator=","):
+def saved(path, rows, encoding="utf-8-sig", separator=","):
     with path.open("w", encoding=encoding, newline="") as file:
         csv.writer(file, delimiter=separator).writerows(rows)
+    return path
 
 
 def test_an_export_is_known_by_whatever_names_its_columns_have(clubs, tmp_path):
@@ -180,13 +163,17 @@ def test_an_export_is_known_by_whatever_names_its_columns_have(clubs, tmp_path):
             rows = wb.mappings.problems([path])
             return dict(zip(rows["wa_id"], rows["should_be"], strict=True))
 
-    saved(path, spelled(path, Contact_ID="User ID", Email="e-Mail"), "utf-16", "\t")
+    saved(path, spelled(path, {"User ID": "Contact ID", "e-Mail": "Email"}), "utf-16", "\t")
     assert found() == right
     path.write_bytes(written)
-    saved(path, spelled(path, Contact_ID="Id", First_name="FirstName", Last_name="LastName"), separator=";")
+    saved(
+        path,
+        spelled(path, {"User ID": "Id", "First name": "FirstName", "Last name": "LastName"}),
+        separator=";",
+    )
     assert found() == right
     path.write_bytes(written)
-    saved(path, spelled(path, Contact_ID="Kontakt-Nr.", Email="Post"))
+    saved(path, spelled(path, {"User ID": "Kontakt-Nr.", "e-Mail": "Post"}))
     with pytest.raises(UsageError, match=r"Kontakt-Nr\."):
         found()
     configuration = tmp_path / "migration-config.yaml"

@@ -88,4 +88,4 @@ def _contradicted(look: Look, entity: str) -> Rows:
         raise NotRunError(
             _NO_EVIDENCE.format(what=f"which {entity.lower()} a Wild Apricot id was imported as")
         )
-    return [row._asdict() for row in rows]
+    return [{name: cell for name, cell in row._asdict().items() if cell is not None} for row in rows]

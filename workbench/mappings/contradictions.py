@@ -15,81 +15,31 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from workbench.mappings.queries import Key, fetch, mapping_rows, standing_corrections
-from workbench.mappings.traces import LOGGED, claims, latest_told, reported_claims, there
+from workbench.mappings.queries import Key, fetch, mapping_rows, read_sql, standing_corrections
+from workbench.mappings.traces import claims, latest_told, reported_claims, there
 from workbench.murmurant.exports import CONTACT_ID, EVENT_ID
 from workbench.murmurant.importers import Run
 from workbench.murmurant.reports import ReportRecord
 from workbench.murmurant.schema import Schema
 from workbench.murmurant.spellings import EVENT, MEMBER, REGISTRATION
 
-BY_AUDIT, BY_REPORT = "its audit row created another record", "its report created another record"
-
 Place = tuple[str, str]
 """Member and event, by Murmurant's ids."""
 
-_PLACED = "unnest(%(placed)s::text[], %(members)s::text[], %(events)s::text[]) AS said(wa_id, member, event)"
-
-# Of each entity what it is compared by, and what its finding shows besides.
-_THING = {
-    MEMBER: (
-        "SELECT id, first_name || ' ' || last_name AS name, email AS other, wa_raw ->> 'waContactId' AS contact,"
-        " NULL::text AS member, NULL::text AS event, first_name, last_name, email FROM members",
-        "first_name, last_name, email,",
-    ),
-    EVENT: (
-        "SELECT id, title AS name, to_char(start, 'YYYY-MM-DD HH24:MI') AS other, NULL::text AS contact,"
-        " NULL::text AS member, NULL::text AS event, title, start FROM events",
-        "title, start,",
-    ),
-    REGISTRATION: (
-        "SELECT id, NULL::text AS name, NULL::text AS other, NULL::text AS contact,"
-        " member_id::text AS member, event_id::text AS event FROM registrations",
-        "",
-    ),
-}
-_KNOWN = f"""WITH
-led AS NOT MATERIALIZED (SELECT id::text AS mapping, wa_id, target FROM mappings WHERE entity_type = %(entity)s),
-thing AS NOT MATERIALIZED ({{thing}}),
-born AS (
-  SELECT wa_id, record, '{BY_AUDIT}' AS evidence FROM ({LOGGED}) AS logged
-  WHERE entity = %(entity)s AND action = 'created' AND run <> ALL (%(rolled_back)s::text[])
-  UNION ALL
-  SELECT wa_id, record, '{BY_REPORT}' FROM unnest(%(born)s::text[], %(became)s::text[]) AS made(wa_id, record)
-)"""
-_CONTRADICTED = f"""{_KNOWN},
-against AS (
-  SELECT led.*, evidence FROM led JOIN born USING (wa_id) JOIN thing ON thing.id::text = record
-  WHERE record <> target::text
-  UNION
-  SELECT led.*, 'its raw data name another contact' FROM led JOIN thing ON thing.id = target
-  WHERE contact <> wa_id AND NOT EXISTS (SELECT FROM led AS own WHERE own.wa_id = contact AND own.target = thing.id)
-  UNION
-  SELECT led.*, 'its report names another'
-  FROM led JOIN unnest(%(told)s::text[], %(names)s::text[], %(others)s::text[]) AS said(wa_id, name, other) USING (wa_id)
-  JOIN thing ON thing.id = target
-  WHERE lower(trim(said.name)) <> lower(trim(thing.name)) AND lower(trim(said.other)) <> lower(trim(thing.other))
-  UNION
-  SELECT led.*, 'its report or export has another member or event, whose registration is there'
-  FROM led JOIN {_PLACED} USING (wa_id) JOIN thing ON thing.id = target
-  JOIN thing AS there ON there.member = said.member AND there.event = said.event
-  WHERE (thing.member, thing.event) <> (said.member, said.event)
-)
-SELECT %(entity)s || '/' || wa_id AS key, mapping, wa_id, target::text AS target, {{shown}} evidence
-FROM (
-  SELECT mapping, wa_id, target, string_agg(DISTINCT evidence, ', ') AS evidence FROM against GROUP BY 1, 2, 3
-) AS accused
-JOIN thing ON thing.id = target
-WHERE NOT EXISTS (SELECT FROM born WHERE born.wa_id = accused.wa_id AND born.record = target::text)
-ORDER BY 1, 2
+_SILENT = """
+SELECT EXISTS (SELECT FROM mappings WHERE entity_type = %(entity)s)
+   AND NOT EXISTS (
+     SELECT FROM audit
+     WHERE action = 'CREATE' AND resource_type = %(entity)s AND metadata ? 'waId'
+       AND coalesce(run_id, '') <> ALL (%(rolled_back)s::text[])
+   )
+   AND NOT EXISTS (SELECT FROM members WHERE %(entity)s = 'Member' AND wa_raw ? 'waContactId')
 """
-_SILENT = f"""{_KNOWN}
-SELECT EXISTS (SELECT FROM led) AND NOT EXISTS (SELECT FROM born)
-   AND NOT EXISTS (SELECT FROM thing WHERE contact IS NOT NULL)
-"""
-_STANDING = f"""
+_STANDING = """
 SELECT wa_id, min(id::text) AS record
-FROM registrations JOIN {_PLACED} ON member_id::text = said.member AND event_id::text = said.event
+FROM registrations
+JOIN unnest(%(placed)s::text[], %(members)s::text[], %(events)s::text[]) AS said(wa_id, member, event)
+  ON member_id::text = said.member AND event_id::text = said.event
 GROUP BY wa_id HAVING count(*) = 1
 """
 
@@ -112,29 +62,33 @@ def contradicted(
     Returns
     -------
     sequence of Row or None
-        ``key``, ``mapping`` (its own id), ``wa_id``, ``target``, some of the record's columns and
-        ``evidence``; None where nothing here tells what an id was imported as.
+        ``key``, ``mapping`` (its own id), ``wa_id``, ``target``, ``evidence``, and what people know the record by
+        (NULL what it has not); None where nothing here tells what an id was imported as.
     """
     told = latest_told(runs, entity, exports)
-    made = {
+    born = {
         (one.wa_id, one.record)
         for one in reported_claims(runs)
         if one.entity == entity and one.action == "created"
     }
-    thing, shown = _THING[entity]
-    facts = {
-        "entity": entity,
-        "rolled_back": [run.run for run in runs if run.rolled_back],
-        "born": [wa_id for wa_id, _ in made],
-        "became": [record for _, record in made],
-    }
-    names, others = zip(*(_called(one.fields) for one in told.values()), strict=True) if told else ((), ())
-    said = {"told": list(told), "names": list(names), "others": list(others), **_placed(places or {})}
-    rows = fetch(connection, schema, _CONTRADICTED.format(thing=thing, shown=shown), **facts, **said)
+    called = [_called(one.fields) for one in told.values()]
+    about = {"entity": entity, "rolled_back": [run.run for run in runs if run.rolled_back]}
+    rows = fetch(
+        connection,
+        schema,
+        read_sql("contradicted.sql"),
+        **about,
+        born=[wa_id for wa_id, _ in born],
+        became=[record for _, record in born],
+        told=list(told),
+        names=[name for name, _ in called],
+        others=[other for _, other in called],
+        **_placed(places or {}),
+    )
     if rows:
         meant = {(one.entity, one.wa_id, one.record) for one in standing_corrections(connection, schema)}
         return [row for row in rows if (entity, row.wa_id, row.target) not in meant]
-    silent = not told and fetch(connection, schema, _SILENT.format(thing=thing), **facts)[0][0]
+    silent = not told and not born and fetch(connection, schema, _SILENT, **about)[0][0]
     return None if silent else []
 
 

@@ -17,7 +17,7 @@ from typing import Any, Literal, NamedTuple
 
 from sqlalchemy import Connection, select
 
-from workbench.mappings.contradictions import BY_AUDIT, BY_REPORT, Place, at_places
+from workbench.mappings.contradictions import Place, at_places
 from workbench.mappings.queries import Key, MappingRow, fetch
 from workbench.mappings.traces import AUDIT, RAW, REPORT, claims, latest_told
 from workbench.murmurant.importers import Run
@@ -71,7 +71,11 @@ _SPELLED: dict[str, dict[str, tuple[str, str]]] = {
 }
 _LENGTHS = {"joined": 10, "start": 16}  # a day, and a moment to the minute
 
-_BECAUSE = {AUDIT: BY_AUDIT, REPORT: BY_REPORT, RAW: "its raw data name this contact"}
+_BECAUSE = {
+    AUDIT: "its audit row created another record",
+    REPORT: "its report created another record",
+    RAW: "its raw data name this contact",
+}
 _BY_MATCH = {
     MEMBER: "the only one with this name and e-mail",
     REGISTRATION: "the only one of this member for this event",

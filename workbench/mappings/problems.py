@@ -20,9 +20,10 @@ from workbench.mappings.queries import (
     NEEDS,
     Key,
     MappingRow,
-    fetch_check,
+    fetch,
     mapping_rows,
     mapping_to_keep,
+    read_sql,
     shared_targets,
 )
 from workbench.mappings.traces import imported_twice, without_mapping
@@ -112,9 +113,9 @@ def mapping_findings(
     schema.require("mappings.id", *NEEDS)
     against, places, not_known = _contradictions(connection, schema, runs, exports)
     unseen = tuple(f"{entity}/" for entity in ENTITIES if not schema.has(CONCEPT_OF[entity]))
-    orphaned = fetch_check(connection, schema, "mappings-orphaned")
+    orphaned = fetch(connection, schema, read_sql("checks", "mappings-orphaned.sql"))
     nowhere = {row.key: row.why for row in orphaned if not row.key.startswith(unseen)}
-    twice = {row.key for row in fetch_check(connection, schema, "mappings-duplicate")}
+    twice = {row.key for row in fetch(connection, schema, read_sql("checks", "mappings-duplicate.sql"))}
     shared = {row["key"] for row in shared_targets(connection, schema)}
     again = {f"{one.entity}/{one.wa_id}": one for one in imported_twice(connection, schema, runs)}
     concerned = {*nowhere, *twice, *shared, *again, *(f"{entity}/{wa_id}" for entity, wa_id in against)}
@@ -135,8 +136,8 @@ def mapping_findings(
         if row.key in again and evidence is None:
             one = again[row.key]
             words = f"two records for this id: {one.first}, and later {one.record} ({one.words})"
-            other = one.record if row.target == one.first else one.first
-            problems.append(_problem("two-records", row, words, other_record=other))
+            problems.append(_problem("two-records", row, words))
+            problems[-1]["other_record"] = one.record if row.target == one.first else one.first
         if row.key in shared:
             words = "another id leads to the same record"
             if judged.score is None:
@@ -197,7 +198,6 @@ def _problem(
     judged: Judgement = _UNJUDGED,
     should_be: str = "",
     because: str = "",
-    other_record: str = "",
 ) -> dict[str, Any]:
     moves = should_be != row.target or problem == "duplicate"
     return {
@@ -209,7 +209,7 @@ def _problem(
         "should_be": should_be,
         "because": because,
         "sure": bool(should_be and moves and judged.score and judged.score >= SURE),
-        "other_record": other_record,
+        "other_record": "",
         "cycle": "",
         "position": None,
         "key": row.key,

@@ -43,18 +43,17 @@ def mapping_rows(
     connection: Connection,
     schema: Schema,
     *,
-    ids: Iterable[str] = (),
     wa_ids: Iterable[str] = (),
     records: Iterable[str] = (),
     entity: str = "",
 ) -> list[MappingRow]:
-    """Return the mappings with some ids of their own, WA ids or records, sorted by key."""
+    """Return the mappings of some WA ids, or to some records, sorted by key."""
     mappings = schema.mappings
     own: Any = mappings.c.id if "id" in mappings.c else null()
     meaning = entity_of(func.coalesce(mappings.c.entity_type, ""))
     columns = [own, mappings.c.entity_type, meaning, mappings.c.wa_id, mappings.c.target]
     synced = mappings.c.synced_at if "synced_at" in mappings.c else null()
-    sought = ((own, ids), (mappings.c.wa_id, wa_ids), (mappings.c.target, records))
+    sought = ((mappings.c.wa_id, wa_ids), (mappings.c.target, records))
     ways = [is_one_of(column, wanted) for column, values in sought if (wanted := set(values))]
     if not ways:
         return []
@@ -78,10 +77,9 @@ def fetch(connection: Connection, schema: Schema, query: str, **parameters: Any)
     return connection.exec_driver_sql(before + query, {**given, **parameters}).all()
 
 
-def fetch_check(connection: Connection, schema: Schema, check: str) -> Sequence[Any]:
-    """Return what one of this room's checks that are SQL finds, all of it."""
-    file = files("workbench.mappings").joinpath("checks", f"{check}.sql")
-    return fetch(connection, schema, file.read_text(encoding="utf-8").partition("\n\n")[2].replace("%", "%%"))
+def read_sql(*path: str) -> str:
+    """Return a question of this room that is a file, without its header."""
+    return files("workbench.mappings").joinpath(*path).read_text(encoding="utf-8").partition("\n\n")[2]
 
 
 def ids_like(connection: Connection, schema: Schema, wa_id: str) -> list[str]:

@@ -22,20 +22,15 @@ from workbench.murmurant.spellings import CONCEPT_OF, REGISTRATION
 
 AUDIT, RAW, REPORT = "audit row", "raw data", "report"
 
-LOGGED = f"""
-SELECT resource_type AS entity, metadata ->> 'waId' AS wa_id, resource_id::text AS record,
-       CASE action WHEN 'CREATE' THEN 'created' ELSE 'updated' END AS action, '{AUDIT}' AS trace,
-       coalesce(run_id, '') AS run, created_at AS at
-FROM audit
-WHERE action IN ('CREATE', 'UPDATE') AND resource_type IN ('Member', 'Event', 'Registration')
-  AND resource_id IS NOT NULL AND metadata ->> 'waId' IS NOT NULL
-  AND coalesce(metadata ->> 'source', '') NOT LIKE 'workbench%%'
-"""
-"""What the audit log says of ids and records."""
-
 _CLAIMED = f"""
 SELECT * FROM (
-  {LOGGED}
+  SELECT resource_type AS entity, metadata ->> 'waId' AS wa_id, resource_id::text AS record,
+         CASE action WHEN 'CREATE' THEN 'created' ELSE 'updated' END AS action, '{AUDIT}' AS trace,
+         coalesce(run_id, '') AS run, created_at AS at
+  FROM audit
+  WHERE action IN ('CREATE', 'UPDATE') AND resource_type IN ('Member', 'Event', 'Registration')
+    AND resource_id IS NOT NULL AND metadata ->> 'waId' IS NOT NULL
+    AND coalesce(metadata ->> 'source', '') NOT LIKE 'workbench%%'
   UNION ALL
   SELECT 'Member', wa_raw ->> 'waContactId', id::text, 'created', '{RAW}', '', created_at
   FROM members WHERE wa_raw ->> 'waContactId' IS NOT NULL
