@@ -14,10 +14,7 @@ from workbench.errors import DocumentError, WorkbenchError
 from workbench.settings import Settings
 from workbench.snapshots.scratch import restored
 
-NEEDED = {
-    "guide": ("WaIdMapping", "Member", "Event", "Registration", "Odd rows"),
-    "application": ("WaIdMapping", "Member", "Event", "EventRegistration", "Odd rows"),
-}
+NEEDED = ("WaIdMapping", "Member", "Event", "EventRegistration", "Odd rows")
 
 ODD = r"""
 CREATE SCHEMA other;

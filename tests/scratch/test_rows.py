@@ -5,21 +5,22 @@ from __future__ import annotations
 import psycopg
 import pytest
 
+from tests.dialects import one_dialect as one_dialect
 from tests.scratch.ground import NEEDED, ODD, dump, execute, rows
 from workbench.snapshots.scratch import read_archive, restored
 
 
 @pytest.mark.parametrize("options", ["-Fc", "-Fp"])
-def test_every_row_comes_back_exactly(club, dialect, options, tmp_path, settings, scratches):
+def test_every_row_comes_back_exactly(club, options, tmp_path, settings, scratches):
     club.execute(ODD)
     path = dump(club.url, tmp_path, options)
     with (
         psycopg.connect(club.url, options="-c TimeZone=UTC -c DateStyle=ISO") as live,
-        restored(path, NEEDED[dialect], settings=settings) as back,
+        restored(path, NEEDED, settings=settings) as back,
         back.connect() as connection,
     ):
         assert scratches() == [back.database.address.database]
-        for table in NEEDED[dialect]:
+        for table in NEEDED:
             assert len(rows(live, table)) >= 3
             assert rows(connection, table) == rows(live, table)
 

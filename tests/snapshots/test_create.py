@@ -107,19 +107,20 @@ def test_a_pg_dump_older_than_the_server_is_refused_by_name(clubs, opened, monke
     assert list_snapshots(backups) == before
 
 
-def test_a_dump_that_fails_leaves_nothing(club, opened, backups, monkeypatch):
+def test_a_dump_that_fails_leaves_nothing(clubs, opened, backups, monkeypatch):
     real = dump.program_for
 
     def broken(*asked) -> Program:
         return replace(real(*asked), path=Path("/bin/false"))
 
     monkeypatch.setattr(dump, "program_for", broken)
-    with opened(club) as wb, pytest.raises(WorkbenchError, match="pg_dump failed"):
+    with opened(clubs.clone("guide")) as wb, pytest.raises(WorkbenchError, match="pg_dump failed"):
         wb.snapshots.create()
     assert list(backups.iterdir()) == []
 
 
-def test_a_table_that_somebody_locks(club, opened, backups):
+def test_a_table_that_somebody_locks(clubs, opened, backups):
+    club = clubs.clone("guide")
     with opened(club) as wb:
         wb.session.database = replace(wb.session.database, lock_timeout=0.2)
         assert wb.session.schema

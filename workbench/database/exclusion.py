@@ -46,10 +46,10 @@ def mark_of(request: str, live: str, what: str) -> str:
     return f"{RESTORING} {request} of {live}: {what}"
 
 
-def is_half_made(comment: str, live: str, request: str | None = None) -> bool:
-    """Whether a database's comment says that a restore of `live` (this one, or any) made it and has not finished it."""
-    wanted = re.escape(request) if request else r"\S+"
-    return re.match(f"{RESTORING} {wanted} of {re.escape(live)}: {HALF_MADE}", comment) is not None
+def read_mark(comment: str, live: str) -> tuple[str, str]:
+    """Return which restore of `live` made or kept a database, by its comment, and what it is; both empty where none did."""
+    mark = re.fullmatch(f"{RESTORING} (\\S+) of {re.escape(live)}: (.*)", comment)
+    return (mark[1], mark[2]) if mark else ("", "")
 
 
 @contextmanager
@@ -101,12 +101,12 @@ def refuse_running_restore(connection: psycopg.Connection[Any], live: str) -> No
 def refuse_half_made(connection: psycopg.Connection[Any], live: str) -> None:
     """Refuse while a database stands on the server that a restore, wherever it was begun, has not finished."""
     for name, database in standing(connection).items():
-        if is_half_made(database.comment, live):
-            request, _, more = database.comment.removeprefix(f"{RESTORING} ").partition(" of ")
-            begun = more.removeprefix(f"{live}: {HALF_MADE}").removeprefix(", ")
+        request, what = read_mark(database.comment, live)
+        if what.startswith(HALF_MADE):
+            begun = what.removeprefix(HALF_MADE)
             raise Refused(
-                f"The restore {request} of {live}{f', {begun},' if begun else ''} was interrupted: when it goes on, what"
-                " is written now would be lost.",
+                f"The restore {request} of {live}{begun and f'{begun},'} was interrupted: when it goes on, what is written"
+                " now would be lost.",
                 "Where it was begun, `workbench snapshot restore --resume` goes on with it, --abandon gives it up;"
                 f" where nobody can, drop the database {name}, which it left half made.",
             )

@@ -151,10 +151,9 @@ class Snapshots:
             raise UsageError(
                 f"{manifest.snapshot} is of the environment {of!r}.", f"Verify it there: --environment {of}."
             )
-        taken = store.list_snapshots(manifest.folder, here)
+        taken = [] if any_size else store.list_snapshots(manifest.folder, here)
         before = [each for each in taken if each.created_at < manifest.created_at]
-        lie = self._rewritten(manifest)
-        tried = verify_snapshot(manifest, before, self._wb.settings, advance, any_size=any_size, lie=lie)
+        tried = verify_snapshot(manifest, before, self._wb.settings, advance, self._rewritten(manifest))
         facts = {"outcome": tried.outcome, "detail": tried.detail, "where": tried.where}
         unlogged = self._log("verified", manifest, **facts)
         try:

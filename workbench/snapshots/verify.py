@@ -33,8 +33,6 @@ def verify_snapshot(
     predecessors: Sequence[Manifest],
     settings: Settings,
     advance: Advance,
-    *,
-    any_size: bool = False,
     lie: str = "",
 ) -> Verification:
     """Restore a dump into a scratch database, compare everything with the manifest, and drop it.
@@ -44,13 +42,11 @@ def verify_snapshot(
     manifest : Manifest
         What it should be.
     predecessors : sequence of Manifest
-        The snapshots before it, oldest first, for its size.
+        The snapshots before it, oldest first, in whose range its size must be; none where any will do.
     settings : Settings
         Where scratch databases are made; who asks.
     advance : callable
         Told what begins, and how much of it is done.
-    any_size : bool
-        Whether its size may be out of its predecessors' range.
     lie : str
         What is wrong with the manifest, where that is known before.
 
@@ -65,7 +61,7 @@ def verify_snapshot(
     try:
         if lie:
             raise DocumentError(lie)
-        detail, where = _prove(manifest, predecessors, settings, advance, any_size)
+        detail, where = _prove(manifest, predecessors, settings, advance)
     except WorkbenchError as error:
         # What is wrong with the snapshot itself, and not with the place where it was tried.
         failed = isinstance(error, DocumentError) and not isinstance(error, Unreadable)
@@ -79,7 +75,6 @@ def _prove(
     predecessors: Sequence[Manifest],
     settings: Settings,
     advance: Advance,
-    any_size: bool,
 ) -> tuple[str, str]:
     """Return what was compared, and where."""
     advance("reading the archive", 0, 4)
@@ -89,7 +84,7 @@ def _prove(
         raise DocumentError(
             f"{archive.path.name} is of the database {archive.database!r}, not of {manifest.target.database!r}."
         )
-    size = size_in_range(manifest, predecessors, any_size)
+    size = size_in_range(manifest, predecessors)
     with scratch_database(settings, encoding_of(manifest.archive)) as (scratch, _):
         _refuse_unfit(manifest, scratch, settings)
         advance(f"restoring on {scratch.environment}", 1, 4)
@@ -112,13 +107,13 @@ def _prove(
     )
 
 
-def size_in_range(manifest: Manifest, predecessors: Sequence[Manifest], any_size: bool = False) -> str:
+def size_in_range(manifest: Manifest, predecessors: Sequence[Manifest]) -> str:
     """Say how a snapshot's size compares with those before it of its compression.
 
     Raises
     ------
     DocumentError
-        When it is less than half the smallest, or more than twice the largest, and that was not allowed.
+        When it is less than half the smallest, or more than twice the largest.
     """
     alike = [
         each.size
@@ -127,13 +122,10 @@ def size_in_range(manifest: Manifest, predecessors: Sequence[Manifest], any_size
         and not (each.verifications and each.verifications[-1].outcome == "fail")
     ][-PREDECESSORS:]
     if not alike:
-        return "no predecessor to compare its size with"
-    least, most = min(alike), max(alike)
-    span = f"{least:,}" if least == most else f"{least:,} to {most:,}"
-    if least / 2 <= manifest.size <= most * 2:
+        return f"{manifest.size:,} bytes, compared with no predecessor"
+    span = f"{min(alike):,} to {max(alike):,}"
+    if min(alike) / 2 <= manifest.size <= max(alike) * 2:
         return f"{manifest.size:,} bytes, its predecessors {span}"
-    if any_size:
-        return f"{manifest.size:,} bytes, out of the range of its predecessors ({span}), which was accepted"
     raise DocumentError(
         f"Its size, {manifest.size:,} bytes, is out of the range of its predecessors ({span}): has something been lost?"
         " --any-size accepts it."

@@ -12,7 +12,14 @@ from typing import Any
 
 from workbench.database.connection import Session
 from workbench.database.databases import connect_beside, may_not_replace, standing
-from workbench.database.exclusion import hold_for_restore, refuse_half_made, restoring, wait_for_writers
+from workbench.database.exclusion import (
+    HALF_MADE,
+    hold_for_restore,
+    read_mark,
+    refuse_half_made,
+    restoring,
+    wait_for_writers,
+)
 from workbench.documents import refuse_other_target, valid_approval
 from workbench.errors import (
     DatabaseUnreachable,
@@ -23,6 +30,7 @@ from workbench.errors import (
     WorkbenchError,
     WrongEnvironment,
 )
+from workbench.plans.journal import restores
 from workbench.session import Session as Workbench
 from workbench.snapshots.application import Application, Say
 from workbench.snapshots.contents import named
@@ -35,12 +43,10 @@ from workbench.snapshots.restore.request import (
     DONE,
     FAILED,
     GO_ON,
-    UNDER_WAY,
     Record,
     Request,
     Way,
     interrupted,
-    records_in,
     refuse_interrupted,
     requests_in,
 )
@@ -138,22 +144,33 @@ class Restores:
         return requests_in(settings).write(request)
 
     def ask_undo(self, name: str | None = None) -> Request:
-        """Ask to put the database back that a restore kept, the last one or that of a name; writes a request file.
+        """Ask to put the database back that a restore kept; writes a request file.
+
+        Parameters
+        ----------
+        name : str, optional
+            The restore's id; else it is the last one, as the live database itself knows it.
 
         Raises
         ------
         Refused
-            When there is none, it is not there any more, or this user may not rename.
+            When that is not there any more, a restore is not finished, or this user may not rename.
         """
         database, settings = self._wb.database, self._wb.settings
-        last = self._last_that_kept(name)
+        refuse_interrupted(settings, database)
         with connect_beside(database, "A restore") as beside:
             there = standing(beside)
-            live, kept = there.get(self._live), there.get(str(last.facts["kept"]))
+            live = there.get(self._live)
+            if name is None and live is not None:
+                with database.session() as connection:
+                    name = next((each.request for each in reversed(restores(connection))), None)
+            marks = {each: read_mark(each.comment, self._live) for each in there.values()}
+            whole = [each for each, (_, what) in marks.items() if not what.startswith(HALF_MADE)]
+            kept = next((each for each in whole if name and marks[each][0] == name), None)
             if live is None or kept is None:
                 raise Refused(
-                    f"The database {last.facts['kept']}, as {self._live} was before {last.request}, is not there any more.",
-                    f"Restore its safety backup instead: {last.facts.get('safety', 'none is known')}.",
+                    f"No database that {name or 'a restore'} kept of {self._live} stands on the server.",
+                    "Restore its safety backup instead: `workbench snapshot list` has it.",
                 )
             if reason := may_not_replace(beside, live):
                 raise Refused(
@@ -165,10 +182,10 @@ class Restores:
                 target=target_of(database, beside),
                 planned_by=settings.operator,
                 way="swap back",
-                snapshot=last.request,
+                snapshot=str(name),
                 file=kept.name,
                 oid=live.oid,
-                verified=f"kept by {last.request}",
+                verified=f"kept by {name}",
                 notes=(stays,),
                 keep_sync_state=True,
             )
@@ -272,24 +289,6 @@ class Restores:
                     f"{len(frame):,} rows or values {what}; `workbench snapshot losses SNAPSHOT` lists them."
                 )
         return rows, notes
-
-    def _last_that_kept(self, name: str | None) -> Record:
-        records = records_in(self._wb.settings, self._wb.environment.name)
-        for each in records:
-            if each.outcome == UNDER_WAY and (each.swapped or each.facts.get("new_oid")):
-                raise Refused(
-                    f"The restore {each.request} is not finished; what it keeps is not known before it is.",
-                    "`workbench snapshot restore --resume` finishes it; then ask again.",
-                )
-        kept = [each for each in records if each.outcome == DONE and each.facts.get("kept")]
-        if name is not None:
-            kept = [each for each in kept if each.request == name]
-        if not kept:
-            raise Refused(
-                f"No restore of {self._wb.environment.name} is known here that kept a database.",
-                "`workbench snapshot restore` restores a snapshot instead.",
-            )
-        return max(kept, key=lambda each: str(each.facts["ended"]))
 
     @contextmanager
     def _alone(self, request: Request) -> Iterator[Session]:

@@ -17,7 +17,7 @@ from typing import Any
 from workbench.database import archives, databases
 from workbench.database.connection import Database, Session
 from workbench.database.databases import name_beside
-from workbench.database.exclusion import HALF_MADE, is_half_made, mark_of
+from workbench.database.exclusion import HALF_MADE, mark_of, read_mark
 from workbench.errors import DocumentError, Drift, Refused
 from workbench.session import Session as Workbench
 from workbench.snapshots.application import Application, Say
@@ -283,7 +283,9 @@ def drop_half_made(restore: Restore) -> None:
     for each in restore.standing.values():
         # One that was killed before it could mark its database as its own had noted the name.
         named = each.name == record.facts.get("new") and record.facts.get("new_oid") is None
-        if (named and not each.comment) or is_half_made(each.comment, record.live, record.request):
+        request, what = read_mark(each.comment, record.live)
+        ours = request == record.request and what.startswith(HALF_MADE)
+        if ours or (named and not each.comment):
             databases.drop(restore.beside, each.name)
 
 
