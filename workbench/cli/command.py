@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache, wraps
 from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin, get_type_hints
@@ -20,6 +21,7 @@ from workbench.errors import Refused
 
 if TYPE_CHECKING:
     from workbench.answer import Answer
+    from workbench.plans.plan import Plan
     from workbench.workbench import Workbench
 
 SECTIONS = {
@@ -38,7 +40,7 @@ _SHARED: dict[str, tuple[Any, Any]] = {
     "environment": (str | None, None),
     "json": (bool, False),
 }
-_NOT_IMPORTED = dict.fromkeys(("Workbench", "Answer", "Advance"), object)
+_NOT_IMPORTED = dict.fromkeys(("Workbench", "Answer", "Plan", "Advance"), object)
 """Types that a command's function names and that are too heavy to load before it is called."""
 
 
@@ -167,8 +169,8 @@ def answers(
     opens: bool = True,
     hidden: bool = False,
     first: Callable[..., Answer | None] | None = None,
-) -> Callable[[Callable[..., Answer]], Callable[..., None]]:
-    """Make a function of a workbench a command that prints its answer and exits with its code.
+) -> Callable[[Callable[..., Answer | Plan]], Callable[..., None]]:
+    """Make a function of a workbench a command that prints its answer, or explains its plan, and exits with its code.
 
     The function takes the opened workbench, then its own arguments and options, and perhaps ``advance``, which is told
     the progress, and ``as_json``. ``--environment`` and ``--json`` come by themselves.
@@ -186,7 +188,7 @@ def answers(
     """
     names = (*shared, "environment", "json") if opens else (*shared, "json")
 
-    def register(act: Callable[..., Answer]) -> Callable[..., None]:
+    def register(act: Callable[..., Answer | Plan]) -> Callable[..., None]:
         takes = inspect.signature(act).parameters
 
         @wraps(act)
@@ -195,29 +197,19 @@ def answers(
             unmask = around.get("unmask", False)
             if "as_json" in takes:
                 given["as_json"] = json
-            answer = first(**given) if first else None
+            answer: Any = first(**given) if first else None
             if answer is None and not opens:
                 answer = act(**given)
             elif answer is None:
-                environment, reports = given.pop("environment"), around.get("import_report", ())
-                with open_as(
-                    environment,
-                    around.get("acting"),
-                    import_reports=reports,
-                    one_state=one_state,
-                    unmask=unmask,
-                ) as wb:
+                reports = {"import_reports": around.get("import_report", ()), "one_state": one_state}
+                with open_as(given.pop("environment"), around.get("acting"), unmask=unmask, **reports) as wb:
                     wb.session.people = unmask
                     if not json:
                         banner(wb.environment)
-                    with progress() as advance:
-                        more = {"advance": advance} if "advance" in takes else {}
-                        try:
-                            answer = act(wb, **given, **more)
-                        except KeyboardInterrupt as interrupt:
-                            if interrupt.args:  # what stands, and how to go on
-                                stderr().print(f"workbench: {interrupt}")
-                            raise
+                    with progress() as advance, _saying_what_stands():
+                        answer = act(wb, **given, **({"advance": advance} if "advance" in takes else {}))
+                    if not hasattr(answer, "next_steps"):
+                        answer = wb.plans.explain(answer)
                     answer = replace(answer, environment=answer.environment or wb.environment.name)
             answer = replace(answer, unmask=unmask)
             if json:
@@ -230,6 +222,17 @@ def answers(
         return command(path, *names, given=("wb", "advance", "as_json", "json"), hidden=hidden)(run)
 
     return register
+
+
+@contextmanager
+def _saying_what_stands() -> Iterator[None]:
+    """After ctrl-C, say what stands and how to go on, where whoever was interrupted knows it."""
+    try:
+        yield
+    except KeyboardInterrupt as interrupt:
+        if interrupt.args:
+            stderr().print(f"workbench: {interrupt}")
+        raise
 
 
 def open_as(environment: str | None, acting: str | None, **options: Any) -> Workbench:

@@ -35,7 +35,7 @@ def plan_rollback(
     on_conflict: OnConflict = "keep",
     min_evidence: Evidence = "likely",
     sync_state: bool = False,
-) -> Answer:
+) -> Answer | Plan:
     """Plan to roll one run back, without losing what anybody did since."""
     from workbench.answer import Answer
     from workbench.runs.telling import LevelZero
@@ -49,7 +49,7 @@ def plan_rollback(
         sync_state=sync_state,
     )
     if not isinstance(plan, LevelZero):
-        return wb.plans.explain(plan)
+        return plan
     none: dict[str, Any] = {"plan": None, "digest": None, "level": 0, "run": plan.run, "fix": plan.fix}
     return Answer(
         str(plan),
@@ -73,7 +73,7 @@ def plan_mapping(
     before: str | None = None,
     csv_records: bool = False,
     export: Sequence[Path] = (),
-) -> Answer:
+) -> Plan:
     """Plan to lead Wild Apricot ids to the right records (guide §4.2), one or a table of them; or put lost ones back."""
     one = [each for each in (entity, wa_id, new_id) if each is not None]
     if rebuild:
@@ -82,9 +82,7 @@ def plan_mapping(
                 "To put lost mappings back and to correct wrong ones are two questions.",
                 "Give --rebuild with --snapshot or --before, --csv-records and --import-report alone.",
             )
-        return wb.plans.explain(
-            wb.mappings.plan_rebuild(snapshot=snapshot, before=before, csv_records=csv_records)
-        )
+        return wb.mappings.plan_rebuild(snapshot=snapshot, before=before, csv_records=csv_records)
     if snapshot is not None or before is not None or csv_records:
         raise UsageError(
             "--snapshot, --before and --csv-records go with --rebuild.", "Add --rebuild, or leave them out."
@@ -97,9 +95,7 @@ def plan_mapping(
             "For example `workbench plan mapping Member 50012 NEW_ID`, or `workbench plan mapping --from FILE.csv`.",
         )
     asked = table or (str(entity), str(wa_id), str(new_id), reason)
-    return wb.plans.explain(
-        wb.mappings.plan(asked, move_records=move_records, whole_cycle=whole_cycle, exports=export)
-    )
+    return wb.mappings.plan(asked, move_records=move_records, whole_cycle=whole_cycle, exports=export)
 
 
 @answers("plan tiers", "acting", "unmask", one_state=False)
@@ -110,10 +106,9 @@ def plan_tiers(
     level: Sequence[str] = (),
     on_conflict: OnConflict = "keep",
     reason: str | None = None,
-) -> Answer:
+) -> Plan:
     """Plan to give members the tier of their Wild Apricot level: exactly those who have another."""
-    plan = wb.tiers.plan(mapping or None, of=of, levels=level, on_conflict=on_conflict, reason=reason)
-    return wb.plans.explain(plan)
+    return wb.tiers.plan(mapping or None, of=of, levels=level, on_conflict=on_conflict, reason=reason)
 
 
 @answers("plan merge", "acting", "unmask", one_state=False)
@@ -169,15 +164,15 @@ def plan_merge(
 
 
 @answers("plan policies", "import_report", "acting", "unmask", one_state=False)
-def plan_policies(wb: Workbench, rules_asked: Sequence[str] = (), rules: Path | None = None) -> Answer:
+def plan_policies(wb: Workbench, rules_asked: Sequence[str] = (), rules: Path | None = None) -> Plan:
     """Plan what the organisation's rules say how to correct: capacity to the limit, start and end swapped."""
-    return wb.plans.explain(wb.policies.plan(rules_asked, rules=rules))
+    return wb.policies.plan(rules_asked, rules=rules)
 
 
 @answers("plan sync-state", "acting", "unmask", one_state=False)
-def plan_sync_state(wb: Workbench) -> Answer:
+def plan_sync_state(wb: Workbench) -> Plan:
     """Plan to empty the sync state (guide §7.3); a full sync has to follow, for only that fetches everything."""
-    return wb.plans.explain(wb.runs.plan_sync_state())
+    return wb.runs.plan_sync_state()
 
 
 @answers("plan replay", "import_report", "acting", "unmask")
