@@ -7,8 +7,9 @@ so does all that it needs.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from typing import Any
+from collections.abc import Collection
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 from psycopg import sql
 
@@ -19,51 +20,91 @@ from workbench.murmurant.importers import (
     ROLLED_BACK,
     SYNC_STATE_RESET,
     SYNC_STATE_WAS,
-    Run,
     Strength,
 )
 from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES
 from workbench.plans import rows
-from workbench.plans.draft import Draft, PlanContext
+from workbench.plans.draft import Draft
 from workbench.plans.plan import Plan
+from workbench.runs.discovery import pick_run
 from workbench.runs.restoring import Restoration
 from workbench.runs.rollback import Rollback
-from workbench.runs.telling import bundle_of, told_by, worth_knowing
-from workbench.runs.three_way import OnConflict
+from workbench.runs.telling import LevelZero, bundle_of, level_zero, told_by, worth_knowing
+from workbench.runs.three_way import way_with_conflicts
 from workbench.runs.written import is_ahead
-from workbench.settings import Settings
-from workbench.snapshots.compare import Snapshot, opened
+from workbench.snapshots.compare import opened, state_before
 from workbench.snapshots.restore.settling import moments_of
 from workbench.snapshots.scratch import Archive
 
+if TYPE_CHECKING:
+    from workbench.runs.questions import Runs
+
 
 def plan_rollback(
-    context: PlanContext,
-    run: Run,
-    others: Sequence[Run],
+    runs: Runs,
+    run_id: str,
     *,
-    settings: Settings,
-    snapshot: Snapshot | None,
-    on_conflict: OnConflict,
-    min_evidence: Strength,
-    sync_state: bool,
-) -> Plan:
-    """Plan the rollback of a live run; the parameters are those of `workbench.runs.questions.Runs.plan_rollback`."""
-    connection, schema = context.connection, context.schema
-    with Draft(
-        context,
-        "rollback",
-        parameters={
-            "run": run.run,
-            "snapshot": snapshot.file_name if snapshot else None,
-            "on_conflict": on_conflict,
-            "min_evidence": min_evidence.name,
-            "sync_state": sync_state,
-        },
-        reasons=[f"Rolls back run {run.run} ({run.importer} import, {run.status}: {run.why})."],
-        nothing=f"Nothing of run {run.run} can be rolled back",
-    ) as draft:
-        rollback = Rollback(draft, run, others, min_evidence)
+    snapshot: str | Path | None = None,
+    before: str | None = None,
+    on_conflict: Literal["keep", "restore"] = "keep",
+    min_evidence: str = "likely",
+    sync_state: bool = False,
+) -> Plan | LevelZero:
+    """Plan to roll one run back (guide §3); writes a plan file and nothing else.
+
+    Parameters
+    ----------
+    run_id : str
+        Its id, or an unambiguous beginning of it.
+    snapshot : str or path, optional
+        A snapshot from before the run, by its name, its file or ``latest``, or any dump of pg_dump: only the state
+        before knows what rows were that the run changed.
+    before : str, optional
+        Instead, another environment that holds the state before the run.
+    on_conflict : {"keep", "restore"}
+        What becomes of a column that both the run and somebody after it changed.
+    min_evidence : {"certain", "strong", "likely", "weak"}
+        Records tied to the run more weakly are left alone, and listed as unresolved.
+    sync_state : bool
+        Whether to empty the sync state as well (guide §7.3); a full sync has to follow.
+
+    Returns
+    -------
+    Plan or LevelZero
+        Level 0 for a dry run, which wrote nothing: what to fix.
+
+    Raises
+    ------
+    UsageError
+        For a run that left no trace, or a word that means nothing here.
+    Refused
+        When there is nothing to roll back, or the snapshot is not one from before the run.
+    """
+    wb, way, least = runs.wb, way_with_conflicts(on_conflict), Strength.named(min_evidence)
+    was = (
+        state_before(snapshot, before, settings=wb.settings, live=wb.database) if snapshot or before else None
+    )
+    run, others = pick_run(wb.find_runs(), run_id)
+    if run.mode == "dry":
+        return level_zero(run)
+    with (
+        wb.planning() as context,
+        Draft(
+            context,
+            "rollback",
+            parameters={
+                "run": run.run,
+                "snapshot": was.file_name if was else None,
+                "on_conflict": way,
+                "min_evidence": least.name,
+                "sync_state": sync_state,
+            },
+            reasons=[f"Rolls back run {run.run} ({run.importer} import, {run.status}: {run.why})."],
+            nothing=f"Nothing of run {run.run} can be rolled back",
+        ) as draft,
+    ):
+        schema = context.schema
+        rollback = Rollback(draft, run, others, least)
         if not rollback.records:
             raise Refused(
                 f"Run {run.run} left no record that can be found, so there is nothing to roll back: {run.why or run.status}.",
@@ -71,33 +112,31 @@ def plan_rollback(
             )
         draft.notes += worth_knowing(run, rollback.gone)
         archive: Archive | None = None
-        if snapshot is None:
+        if was is None:
             rollback.leave_updates_open()
         else:
             # No table is needed of a snapshot but those that an importer writes to.
             concepts = [*(CONCEPT_OF[entity] for entity in ENTITIES), "mappings", "sync_state"]
             tables = [schema.resolved[each].table for each in concepts if each in schema.resolved]
-            held = opened(snapshot, tables, settings=settings, schema=schema.catalogue.schema)
+            held = opened(was, tables, settings=wb.settings, schema=schema.catalogue.schema)
             with held as scratch, scratch.connect() as there:
                 archive = scratch.archive
-                Restoration(rollback, snapshot, scratch, there, on_conflict).bring_back(
-                    sync_state=not sync_state
-                )
+                Restoration(rollback, was, scratch, there, way).bring_back(sync_state=not sync_state)
         states = rollback.own_sync_states()
         rollback.delete(states)
         touched = bool(states) or any(state.written for state in rollback.states)
         if sync_state:
             reset_sync_state(draft, without=states)
             draft.note(EMPTIED)
-        elif not states and not (archive and touched) and is_ahead(connection, schema, run):
+        elif not states and not (archive and touched) and is_ahead(context.connection, schema, run):
             draft.note(
                 "The sync state still says that this run's data are here. Add --sync-state, and run a full sync next:"
                 " an incremental one does not fetch them again."
             )
-        bundles = list_bundles(settings.backups, run.run)
+        bundles = list_bundles(wb.settings.backups, run.run)
         told: dict[str, Any] = {"run_id": run.run, "records_affected": draft.total}
-        if (touched or sync_state) and (was := moments_of(context.raw, schema)):
-            told[SYNC_STATE_WAS] = was
+        if (touched or sync_state) and (moments := moments_of(context.raw, schema)):
+            told[SYNC_STATE_WAS] = moments
         if sealed := bundle_of(run, bundles):
             told["bundle_sha256"] = sealed
         draft.evidence += told_by(run, archive, bundles)
@@ -105,8 +144,8 @@ def plan_rollback(
     return draft.plan
 
 
-def plan_sync_state(context: PlanContext) -> Plan:
-    """Plan to empty the moments of the last syncs, and nothing else.
+def plan_sync_state(runs: Runs) -> Plan:
+    """Plan to empty the moments of the last syncs (guide §7.3), and nothing else; writes a plan file alone.
 
     Raises
     ------
@@ -115,18 +154,21 @@ def plan_sync_state(context: PlanContext) -> Plan:
     Refused
         When it is empty already.
     """
-    context.schema.require("sync_state.id", "sync_state.last_full_sync")
-    table = context.schema.resolved["sync_state"].table
-    with Draft(
-        context,
-        "sync-state",
-        reasons=["Resets the sync state (guide §7.3)."],
-        nothing=f'The sync state ("{table}") names no moment of a last sync',
-        hint="There is nothing to reset. A full sync fetches everything; an incremental one never does.",
-    ) as draft:
+    schema = runs.wb.schema
+    schema.require("sync_state.id", "sync_state.last_full_sync")
+    with (
+        runs.wb.planning() as context,
+        Draft(
+            context,
+            "sync-state",
+            reasons=["Resets the sync state (guide §7.3)."],
+            nothing=f'The sync state ("{schema.resolved["sync_state"].table}") names no moment of a last sync',
+            hint="There is nothing to reset. A full sync fetches everything; an incremental one never does.",
+        ) as draft,
+    ):
         reset_sync_state(draft)
         draft.note(EMPTIED)
-        was = {SYNC_STATE_WAS: moments_of(context.raw, context.schema)}
+        was = {SYNC_STATE_WAS: moments_of(context.raw, schema)}
         draft.log(SYNC_STATE_RESET, records_affected=draft.total, **was)
     return draft.plan
 

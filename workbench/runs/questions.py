@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pandas as pd
 
 from workbench.answer import Answer, Step, Table, many
 from workbench.covering import answering, covering
 from workbench.migration.bundles import bundles_frame, list_bundles
-from workbench.murmurant.importers import ACTIONS, Run, Strength
+from workbench.murmurant.importers import ACTIONS, Run
 from workbench.murmurant.spellings import ENTITIES
-from workbench.plans.plan import Plan
 from workbench.reporting.charts import actions_chart, rehearsals_chart, runs_chart
 from workbench.reporting.masking import mask_text
 from workbench.runs.discovery import in_words, pick_run, runs_frame
 from workbench.runs.plan import plan_rollback, plan_sync_state
 from workbench.runs.records import RunRecords, run_records
 from workbench.runs.rehearsals import rehearsals, rehearsals_frame
-from workbench.runs.telling import LevelZero, level_zero, options
-from workbench.runs.three_way import way_with_conflicts
+from workbench.runs.telling import options
 from workbench.session import Session
-from workbench.snapshots.compare import state_before
 
 _FIRST = ("run", "status", "started", "importer", "members", "registrations")
 
@@ -138,69 +134,8 @@ class Runs:
         """Return every import run as a row: see `workbench.runs.discovery.runs_frame`."""
         return runs_frame(self.wb.find_runs())
 
-    def plan_rollback(
-        self,
-        run_id: str,
-        *,
-        snapshot: str | Path | None = None,
-        before: str | None = None,
-        on_conflict: Literal["keep", "restore"] = "keep",
-        min_evidence: str = "likely",
-        sync_state: bool = False,
-    ) -> Plan | LevelZero:
-        """Plan to roll one run back (guide §3); writes a plan file and nothing else.
-
-        Parameters
-        ----------
-        run_id : str
-            Its id, or an unambiguous beginning of it.
-        snapshot : str or path, optional
-            A snapshot from before the run, by its name, its file or ``latest``, or any dump of pg_dump: only the state
-            before knows what rows were that the run changed.
-        before : str, optional
-            Instead, another environment that holds the state before the run.
-        on_conflict : {"keep", "restore"}
-            What becomes of a column that both the run and somebody after it changed.
-        min_evidence : {"certain", "strong", "likely", "weak"}
-            Records tied to the run more weakly are left alone, and listed as unresolved.
-        sync_state : bool
-            Whether to empty the sync state as well (guide §7.3); a full sync has to follow.
-
-        Returns
-        -------
-        Plan or LevelZero
-            Level 0 for a dry run, which wrote nothing: what to fix.
-
-        Raises
-        ------
-        UsageError
-            For a run that left no trace, or a word that means nothing here.
-        Refused
-            When there is nothing to roll back, or the snapshot is not one from before the run.
-        """
-        wb, way, least = self.wb, way_with_conflicts(on_conflict), Strength.named(min_evidence)
-        was = None
-        if snapshot or before:
-            was = state_before(snapshot, before, settings=wb.settings, live=wb.database)
-        with wb.planning() as context:
-            run, others = pick_run(wb.find_runs(), run_id)
-            if run.mode == "dry":
-                return level_zero(run)
-            return plan_rollback(
-                context,
-                run,
-                others,
-                settings=wb.settings,
-                snapshot=was,
-                on_conflict=way,
-                min_evidence=least,
-                sync_state=sync_state,
-            )
-
-    def plan_sync_state(self) -> Plan:
-        """Plan to reset the sync state (guide §7.3); writes a plan file and nothing else."""
-        with self.wb.planning() as context:
-            return plan_sync_state(context)
+    plan_rollback = plan_rollback
+    plan_sync_state = plan_sync_state
 
     @covering
     def records(self, run_id: str, limit: int | None = None) -> RunRecords:
