@@ -56,7 +56,7 @@ KINDS: tuple[Document, ...] = (
         told_by="DRY_RUN=1", variables=(),
     ),
     Bundle(
-        bundle="b", run="r", importer="api", mode="live", environment=None, sealed_by="dana", sealed_at=NOON, runs=(),
+        bundle="b", run="r", importer="api", mode="live", environment=None, sealed_by="dana", sealed_at=NOON, runs={},
         files=(), totals={}, notes=(),
     ),
 )  # fmt: skip

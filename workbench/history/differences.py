@@ -269,7 +269,7 @@ class Comparison:
         for key in keys:
             one, other = was.get(key), now.get(key)
             if one and other:
-                names = _changed(shape, one, other)
+                names = [name for name in shape.columns if one[name] != other[name]]
                 one, other = ({name: row[name] for name in names} for row in (one, other))
             yield one, other
 
@@ -363,11 +363,18 @@ def rows_of(
     if described is None or not keys or not shape.key:
         return {}
     names = list(described.columns if names is None else names)
+    found = _cells(side, shape, keys, names)
+    return {key: dict(zip(names, cells, strict=True)) for key, cells in found.items()}
+
+
+def _cells(
+    side: Side, shape: Shape, keys: Sequence[str], names: Iterable[str]
+) -> dict[str, tuple[str | None, ...]]:
     cells = [shape.key_text, *(sql.SQL("t.{}::text").format(sql.Identifier(name)) for name in names)]
     query = sql.SQL("SELECT {} FROM {} t WHERE {}").format(
         sql.SQL(", ").join(cells), side.place(shape.table), shape.among(keys)
     )
-    return {row[0]: dict(zip(names, row[1:], strict=True)) for row in side.connection.execute(query)}
+    return {row[0]: row[1:] for row in side.connection.execute(query)}
 
 
 def _compare(before: Side | None, now: Side, difference: TableDifference) -> None:
@@ -398,13 +405,10 @@ def _compare(before: Side | None, now: Side, difference: TableDifference) -> Non
     for keys in difference.rows.values():
         keys.sort()
     for chunk in in_chunks(difference.rows["changed"], _CHUNK):
-        was, has = _of_both(partial(rows_of, shape=shape, keys=chunk, names=shape.columns), before, now)
-        difference.columns.update(name for key in chunk for name in _changed(shape, was[key], has[key]))
-
-
-def _changed(shape: Shape, was: Values, now: Values) -> list[str]:
-    """Return the columns of a row that are not as they were."""
-    return [name for name in shape.columns if was[name] != now[name]]
+        was, has = _of_both(partial(_cells, shape=shape, keys=chunk, names=shape.columns), before, now)
+        for key in chunk:
+            cells = zip(shape.columns, was[key], has[key], strict=True)
+            difference.columns.update(name for name, one, other in cells if one != other)
 
 
 def _of_both(ask: Callable[[Side], Any], *sides: Side | None) -> list[Any]:

@@ -108,7 +108,7 @@ def _whose(
         tally = Counter(known.get(key, NOBODY_KNOWN) for key in keys)
         for author, rows in sorted(tally.items(), key=lambda pair: (-pair[1], pair[0])):
             counts.append((table, kind, *author, rows))
-        if first := keys[:limit]:
-            for key, values in zip(first, authors.comparison.values(table, kind, first), strict=True):
-                sample.append((table, kind, key, *known.get(key, NOBODY_KNOWN), *values))
+        first = keys[:limit]
+        for key, values in zip(first, authors.comparison.values(table, kind, first), strict=True):
+            sample.append((table, kind, key, *known.get(key, NOBODY_KNOWN), *values))
     return {"authors": pd.DataFrame(counts, columns=AUTHORS), "rows": pd.DataFrame(sample, columns=ROWS)}

@@ -229,8 +229,8 @@ class History:
             raise UsageError(
                 "No run is named whose doing is not to be put back.", "Name it with --run RUN_ID."
             )
-        if (first := self._snapshot(snapshot, before)) is None:
-            raise UsageError("There is no snapshot to put back to.", "`workbench snapshot create` takes one.")
+        first = self._snapshot(snapshot or None, before)
+        assert first is not None
         with self._replay(first, runs, on_conflict, min_evidence, progress) as replay:
             sha256 = f", SHA-256 {first.manifest.sha256}" if first.manifest and first.manifest.sha256 else ""
             evidence = [f"run {run.run}: {run.evidence}" for run in replay.bad]
