@@ -353,7 +353,7 @@ class Ground(Target):
         consent(self.wb, plan)
 
     def apply(self, plan: Plan, **how: Any) -> Entry:
-        return (self.open(**how) if how else self.wb).apply(plan)
+        return (self.open(**how) if how else self.wb).plans.apply(plan)
 
     def carry_out(self, plan: Plan) -> Entry:
         return carry_out(self.wb, plan)
