@@ -9,7 +9,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from workbench.checks.registry import NO_RUNS, Look, NotRunError, Rows
 from workbench.errors import WorkbenchError
 from workbench.murmurant.importers import Run
-from workbench.murmurant.schema import as_text, same_id
+from workbench.murmurant.schema import as_text, is_one_of, same_id
 from workbench.murmurant.spellings import CONCEPT_OF, ENTITY_TYPES, EVENT, MEMBER, REGISTRATION
 from workbench.plans.standing import removed, standing
 from workbench.runs.left_out import (
@@ -211,6 +211,9 @@ def _named_in_report(run: Run, entity: str) -> list[str]:
 def _not_there(look: Look, entity: str, record_ids: list[str], taken: Subquery | None) -> int:
     schema = look.schema
     source = schema.entity(entity)
+    there = select(func.count()).select_from(source).where(is_one_of(source.c.id, record_ids))
+    if look.connection.execute(there).scalar_one() == len(set(record_ids)):
+        return 0  # as a rule; only else is it asked which, and what became of them
     ids = func.unnest(bindparam("ids", record_ids, type_=ARRAY(String()))).table_valued("id", name="listed")
     listed = ids.render_derived()
     query = (

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
-from workbench.mappings.queries import NEEDS, Key, fetch, mapping_rows, standing_corrections
+from workbench.mappings.queries import NEEDS, Key, fetch, mapping_rows, possible_ids, standing_corrections
 from workbench.mappings.traces import claims, latest_told, reported_claims
 from workbench.murmurant.exports import CONTACT_ID, EVENT_ID
 from workbench.murmurant.importers import Run
@@ -113,10 +113,8 @@ def brought_elsewhere(
     told = _reported_places(connection, schema, runs)
     if not told:
         return None
-    columns = {
-        "ids": list(told),
-        **{name: [one[name] for one in told.values()] for name in ("wa_id", EVENT, MEMBER)},
-    }
+    ids = possible_ids(schema, told)
+    columns = {name: [told[key][name] for key in ids] for name in ("wa_id", EVENT, MEMBER)} | {"ids": ids}
     rows = fetch(connection, schema, _ELSEWHERE, **columns)
     if not rows:
         return []
@@ -144,8 +142,8 @@ _ELSEWHERE = """
 SELECT id::text AS key, told.wa_id, event_id::text AS event_now, told.event AS event_imported,
        member_id::text AS member_now, told.member AS member_imported
 FROM registrations
-JOIN unnest(%(ids)s::text[], %(wa_id)s::text[], %(Event)s::text[], %(Member)s::text[]) AS told(key, wa_id, event, member)
-  ON told.key = id::text
+JOIN unnest(%(ids)s::ids, %(wa_id)s::text[], %(Event)s::text[], %(Member)s::text[]) AS told(key, wa_id, event, member)
+  ON told.key = id
 WHERE event_id::text <> told.event OR member_id::text <> told.member
 ORDER BY 1
 """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -65,9 +66,26 @@ def mapping_rows(
     )
 
 
+_UUID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
+
+
+def possible_ids(schema: Schema, ids: Iterable[str]) -> list[str]:
+    """Return those of some ids that can be one here, as a report may name anything."""
+    if Canonical(schema).type_of("id") != "uuid":
+        return list(ids)
+    return [each for each in ids if _UUID.fullmatch(each)]
+
+
 def fetch(connection: Connection, schema: Schema, query: str, **parameters: Any) -> Sequence[Any]:
-    """Ask the canonical relations, in the driver's form of SQL, ids as text: see `workbench.murmurant.canonical`."""
+    """Ask the canonical relations, in the driver's form of SQL, ids as text: see `workbench.murmurant.canonical`.
+
+    A parameter that is given as ``::ids`` is a list of ids, compared as they are here; what can be none is left out.
+    """
     canonical = Canonical(schema)
+    kind = canonical.type_of("id")
+    for name in re.findall(r"%\((\w+)\)s::ids\b", query):
+        parameters[name] = possible_ids(schema, parameters[name])
+    query = re.sub(r"::ids\b", f"::{kind}[]", query)
     schema.refuse_unreadable(*canonical.mentioned(query))
     before, given = canonical.around(query)
     if before and query.startswith("WITH"):
@@ -164,8 +182,11 @@ def shared_targets(connection: Connection, schema: Schema) -> list[dict[str, Any
 
 _SHARED = """
 SELECT coalesce(entity_type, '') AS entity, target::text AS target, wa_id, wa_ids
-FROM mappings JOIN (
-  SELECT entity_type, target, count(*) AS wa_ids FROM mappings GROUP BY 1, 2 HAVING min(wa_id) <> max(wa_id)
-) AS several USING (entity_type, target)
+FROM (
+  SELECT entity_type, target, wa_id, count(*) OVER each AS wa_ids, min(wa_id) OVER each AS least, max(wa_id) OVER each AS most
+  FROM mappings WHERE target IN (SELECT target FROM mappings GROUP BY target HAVING count(*) > 1)
+  WINDOW each AS (PARTITION BY entity_type, target)
+) AS several
+WHERE least <> most
 ORDER BY 2, 1, 3
 """

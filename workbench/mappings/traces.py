@@ -23,8 +23,8 @@ from workbench.murmurant.spellings import CONCEPT_OF, REGISTRATION
 AUDIT, RAW, REPORT = "audit row", "raw data", "report"
 
 _CLAIMED = f"""
-SELECT * FROM (
-  SELECT resource_type AS entity, metadata ->> 'waId' AS wa_id, resource_id::text AS record,
+SELECT entity, wa_id, record, action, trace, run, at FROM (
+  SELECT resource_id AS id, resource_type AS entity, metadata ->> 'waId' AS wa_id, resource_id::text AS record,
          CASE action WHEN 'CREATE' THEN 'created' ELSE 'updated' END AS action, '{AUDIT}' AS trace,
          coalesce(run_id, '') AS run, created_at AS at
   FROM audit
@@ -32,7 +32,7 @@ SELECT * FROM (
     AND resource_id IS NOT NULL AND metadata ->> 'waId' IS NOT NULL
     AND coalesce(metadata ->> 'source', '') NOT LIKE 'workbench%%'
   UNION ALL
-  SELECT 'Member', wa_raw ->> 'waContactId', id::text, 'created', '{RAW}', '', created_at
+  SELECT id, 'Member', wa_raw ->> 'waContactId', id::text, 'created', '{RAW}', '', created_at
   FROM members WHERE wa_raw ->> 'waContactId' IS NOT NULL
 ) AS claimed
 WHERE run <> ALL (%(rolled_back)s::text[])
@@ -141,7 +141,8 @@ def claims(
     asked = {
         name: sorted(some) for name, some in (("record", records), ("wa_id", wa_ids)) if some is not None
     }
-    ways = " OR ".join(f"{name} = ANY (%({name})s::text[])" for name in asked) or "true"
+    named = {"record": "id = ANY (%(record)s::ids)", "wa_id": "wa_id = ANY (%(wa_id)s::text[])"}
+    ways = " OR ".join(named[name] for name in asked) or "true"
     rolled_back = [run.run for run in runs if run.rolled_back]
     rows = fetch(connection, schema, f"{_CLAIMED} AND ({ways})", rolled_back=rolled_back, **asked)
     return [

@@ -48,7 +48,7 @@ _NAMED = """
     SELECT run_id, 'audit row', resource_type, CASE action WHEN 'CREATE' THEN 'created' ELSE 'updated' END, count(*),
            min(created_at), max(created_at), min(metadata ->> 'environment'), min(metadata ->> 'operator'), min(metadata ->> 'mode')
     FROM audit
-    WHERE run_id IS NOT NULL AND action IN ('CREATE', 'UPDATE') AND coalesce(metadata ->> 'source', '') !~ '^workbench'
+    WHERE run_id IS NOT NULL AND action IN ('CREATE', 'UPDATE') AND NOT starts_with(coalesce(metadata ->> 'source', ''), 'workbench')
     GROUP BY run_id, action, resource_type
     UNION ALL
     SELECT run_id, 'run id on mapping', entity_type, 'mapped', count(*), min(synced_at), max(synced_at), NULL, NULL, NULL

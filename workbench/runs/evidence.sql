@@ -60,7 +60,7 @@ traces AS NOT MATERIALIZED (
          %(certain)s::int AS strength, NULL::boolean AS alive, NULL::timestamp AS changed, false AS alone
   FROM audit
   WHERE run_id = %(run)s AND action IN ('CREATE', 'UPDATE') AND resource_type IN ('Member', 'Event', 'Registration')
-    AND coalesce(metadata ->> 'source', '') !~ '^workbench'
+    AND NOT starts_with(coalesce(metadata ->> 'source', ''), 'workbench')
   UNION ALL
   SELECT entity_type, CASE WHEN made THEN 'created' WHEN h.updated_at BETWEEN %(begun)s AND %(ended)s THEN 'updated' ELSE 'mapped' END,
          CASE WHEN made THEN 3 ELSE 1 END, target::text, m.wa_id, synced_at, %(mapping)s, %(certain)s, h.id IS NOT NULL, h.updated_at, false
