@@ -8,13 +8,11 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 
-from tests.edits import EDITS, later_edit
 from tests.imports import IMPORTERS, import_run
 from tests.states import differences, state
 
 CASES = [(dialect, importer) for dialect, importers in IMPORTERS.items() for importer in importers]
 RECORDS = ("Member", "Event", "Registration", "EventRegistration")
-ONLY_APPLICATION = {"account", "payment", "tickets", "note", "authored-note", "chair"}
 
 
 @pytest.fixture(params=CASES, ids=["-".join(case) for case in CASES])
@@ -55,11 +53,10 @@ def only_mapped_before(club):
         return {row[0] for row in rows}
 
 
-@pytest.mark.parametrize("seed", [1, 2])
-def test_the_workbench_finds_what_the_run_did(case, seed):
+def test_the_workbench_finds_what_the_run_did(case):
     club, importer = case
     puzzling = only_mapped_before(club)
-    done = played(club, importer, seed=seed, mapped=2)
+    done = played(club, importer, seed=1, mapped=2)
     created = {entity: set(done.created[table]) for entity, table in done.table.items()}
     updated = {entity: set(done.updates(table)) for entity, table in done.table.items()}
     mapped = {*done.mapped, *(str(target) for _, target in done.repointed.values())}
@@ -117,18 +114,6 @@ def test_it_did_what_it_was_asked_and_nothing_else(case, connection):
         assert str(row["id"]) in done.created[registrations]
 
 
-def test_new_and_old_meet_in_its_registrations(case, connection):
-    club, importer = case
-    done = played(club, importer)
-    table = done.table["Registration"]
-    rows = asked(connection, f'SELECT * FROM "{table}" WHERE id::text = ANY(%s)', list(done.created[table]))
-    kinds = {
-        (str(row["memberId"]) in done.created["Member"], str(row["eventId"]) in done.created["Event"])
-        for row in rows
-    }
-    assert len(kinds) == 4
-
-
 def test_the_same_seed_plays_the_same_run(clubs):
     for dialect, importer in CASES:
         results = []
@@ -146,59 +131,3 @@ def test_runs_follow_one_another(clubs):
     runs = [played(club, importer, seed=seed) for seed, importer in enumerate(("api", "csv", "api"), 1)]
     with club.workbench() as wb:
         assert [each.run for each in wb.session.find_runs()][-3:] == [each.run for each in runs]
-
-
-def test_every_edit_changes_exactly_what_it_says(case, connection):
-    club, importer = case
-    done = played(club, importer, seed=2, members=6, updates=8)
-    applied = set()
-    after = state(connection)
-    for seed, kind in enumerate(EDITS):
-        before = after
-        tables = {
-            name: {str(row["id"]): row for row in asked(connection, f'SELECT * FROM "{name}"')}
-            for name in ("Member", "Event", done.table["Registration"])
-        }
-        edit = later_edit(connection, club.club, done, kind, seed)
-        after = state(connection)
-        moved = differences(before, after)
-        if edit is None:
-            assert moved == {}
-            continue
-        applied.add(kind)
-        assert (edit.kind, edit.documented) == (kind, kind.startswith("documented-"))
-        assert set(moved) == {edit.table, *(["AuditLog"] if edit.documented else [])}
-        gone, new = moved[edit.table]
-        assert (len(gone), len(new)) == (1 if edit.columns else 0, 1)
-        (row,) = asked(connection, f'SELECT * FROM "{edit.table}" WHERE id::text = %s', edit.key)
-        assert row["updatedAt"] > naive(done.finished)
-        if edit.columns:
-            was = tables[edit.table][edit.key]
-            assert {name for name in row if row[name] != was[name]} == {*edit.columns, "updatedAt"}
-        else:
-            assert row.get("importRunId") is None
-        if edit.documented:
-            assert [len(each) for each in moved["AuditLog"]] == [0, 1]
-            (entry,) = asked(
-                connection,
-                """SELECT * FROM "AuditLog" WHERE "resourceId"::text = %s AND metadata IS NULL
-                   ORDER BY "createdAt" DESC LIMIT 1""",
-                edit.key,
-            )
-            assert (entry["action"], entry["resourceType"]) == (
-                "UPDATE" if edit.columns else "CREATE",
-                edit.table,
-            )
-            assert entry["memberId"] is not None
-            assert str(entry["memberId"]) not in done.created["Member"]
-            assert entry["createdAt"] == row["updatedAt"]
-            if edit.columns:
-                assert tuple(entry["before"]) == tuple(entry["after"]) == edit.columns
-                assert all(entry["after"][name] == str(row[name]) for name in edit.columns)
-                assert entry["before"] != entry["after"]
-    expected = set(EDITS)
-    if importer == "csv":
-        expected = {kind for kind in EDITS if not kind.endswith("mapped-member")}
-    if importer == "guide":
-        expected = {kind for kind in EDITS if not kind.startswith("documented-")} - ONLY_APPLICATION
-    assert applied == expected

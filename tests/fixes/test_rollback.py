@@ -107,7 +107,7 @@ def test_without_a_snapshot_updates_are_unresolved_and_say_what_would_resolve_th
 @pytest.mark.parametrize(("dialect", "importer"), IMPORTS)
 def test_what_people_did_since_stays(staged: Staging, dialect: str, importer: str, share: int) -> None:
     scene = staged(dialect, importer, sorted(EDITS)[share::2], seed=share)
-    assert scene.edits
+    assert len(scene.edits) > 3
     with scene.connect() as connection:
         before = [contents(connection, edit) for edit in scene.edits]
         plan = planned(scene)
