@@ -86,63 +86,53 @@ def far_below(count: int, expected: int) -> bool:
 
 def left_out_by(run: Run) -> list[LeftOut]:
     """List what a run's own reports say that it left out, or in a dry run would leave out."""
-    found = [
+    rows = [
         LeftOut(run.run, each.entity, each.wa_id, each.row, redact(each.reason), 1)
         for each in run.problems
         if each.wa_id or each.row is not None
     ]
-    named = {(each.entity, each.wa_id) for each in found}
+    named = {(each.entity, each.wa_id) for each in rows}
+
+    def leave(entity: str, wa_id: str | None, why: str, count: int | None = 1) -> None:
+        rows.append(LeftOut(run.run, entity, wa_id, None, why, count))
+
     unlinked = refused = 0
-    for reason, count in _skip_reasons(run).items():
+    for reason, count in {
+        reason: n for each in run.reports for reason, n in each.skip_reasons.items()
+    }.items():
         if member := _NO_MEMBER.match(reason):
             unlinked += count
-            wa_id = member[1]
-            why = f"no member for WA contact {wa_id}"
-            found.append(LeftOut(run.run, REGISTRATION, None, None, why, count))
-            if (MEMBER, wa_id) not in named:
+            leave(REGISTRATION, None, f"no member for WA contact {member[1]}", count)
+            if (MEMBER, member[1]) not in named:
                 why = "no member is mapped to this contact, whose registrations were fetched"
-                found.append(LeftOut(run.run, MEMBER, wa_id, None, why, 1))
+                leave(MEMBER, member[1], why)
         elif event := _NO_EVENT.match(reason):
             if run.mode == "live":  # a dry run has no mapping of the events that it did not make
-                wa_id = event[1] or event[2]
-                why = "no event is mapped to it, so its registrations were not fetched"
-                found.append(LeftOut(run.run, EVENT, wa_id, None, why, 1))
+                leave(
+                    EVENT,
+                    event[1] or event[2],
+                    "no event is mapped to it, so its registrations were not fetched",
+                )
         elif is_fetch_trouble(reason):
             of = _OF_EVENT.search(reason)
             why = f"the registrations of event {of[1]} could not be fetched" if of else redact(reason)
-            found.append(LeftOut(run.run, REGISTRATION, None, None, why, None))
+            leave(REGISTRATION, None, why, None)
         elif not reason.startswith("Error: "):  # those are among the problems, with their ids
             refused += count
-            found.append(LeftOut(run.run, REGISTRATION, None, None, redact(reason), count))
-    return found + _not_named(run, found, unlinked, refused)
-
-
-def _skip_reasons(run: Run) -> dict[str, int]:
-    return {reason: count for report in run.reports for reason, count in report.skip_reasons.items()}
-
-
-def _not_named(run: Run, named: Sequence[LeftOut], unlinked: int, refused: int) -> list[LeftOut]:
-    """Count what the reports count and do not name."""
-    found = []
-    problems = [each.entity for each in run.problems]
+            leave(REGISTRATION, None, redact(reason), count)
+    # What the reports count and do not name.
     for entity in ENTITIES:
-        cells = run.reported.get(entity, {})
-        of_contacts = sum(each.entity == entity and each.wa_id is not None for each in named)
-        more_unlinked = cells.get("unlinked", 0) - unlinked
-        more_refused = cells.get("refused", 0) - (
-            refused if entity == REGISTRATION else of_contacts - problems.count(entity)
-        )
-        for reason, count in (
-            ("no member or event for it; the report does not name it", more_unlinked),
-            ("the importer could not take it; only its log names it", more_refused),
-            (
-                "the importer gave up on it; the report does not list it",
-                run.errors.get(entity, 0) - problems.count(entity),
-            ),
+        cells, problems = run.reported.get(entity, {}), sum(each.entity == entity for each in run.problems)
+        contacts = sum(each.entity == entity and each.wa_id is not None for each in rows) - problems
+        told = refused if entity == REGISTRATION else contacts
+        for why, count in (
+            ("no member or event for it; the report does not name it", cells.get("unlinked", 0) - unlinked),
+            ("the importer could not take it; only its log names it", cells.get("refused", 0) - told),
+            ("the importer gave up on it; the report does not list it", run.errors.get(entity, 0) - problems),
         ):
             if count > 0:
-                found.append(LeftOut(run.run, entity, None, None, reason, count))
-    return found
+                leave(entity, None, why, count)
+    return rows
 
 
 # ---------------------------------------------------------------------------------- what the mappings say besides
@@ -258,20 +248,16 @@ def _alike(one: Run, other: Run) -> bool:
     )
 
 
-def doubts(run: Run) -> tuple[ReportWarning, ...]:
+def doubts(run: Run) -> list[ReportWarning]:
     """Return the warnings that belie a run's end: the grave ones, but one that its own counts explain.
 
     A sync that finds every registration as it was warns that it wrote none of them.
     """
-    cells = run.reported.get(REGISTRATION, {})
-    unchanged = cells.get("existing", 0) > 0 and not any(
-        count for action, count in cells.items() if action != "existing"
-    )
-    return tuple(
-        each
-        for each in run.warnings
-        if each.high and not (each.code == "ZERO_REGISTRATIONS_UPSERTED" and unchanged)
-    )
+    unchanged = {action for action, count in run.reported.get(REGISTRATION, {}).items() if count} == {
+        "existing"
+    }
+    explained = {"ZERO_REGISTRATIONS_UPSERTED"} if unchanged else set()
+    return [each for each in run.warnings if each.high and each.code not in explained]
 
 
 def lost_of(run: Run, entity: str) -> int:
@@ -346,18 +332,13 @@ def _since(connection: Connection, schema: Schema, runs: Sequence[Run]) -> list[
     mapped = _mapped(connection, schema, {str(each.wa_id) for some in rows for each in some if each.wa_id})
     # Backwards: the runs after each one are known by then.
     later: list[tuple[Run, set[tuple[str, str]], list[LeftOut]]] = []
-    found = []
+    by_run = []
     for run, left_out in zip(reversed(runs), reversed(rows), strict=True):
-        fates = (_fate(run, each, later, mapped) for each in left_out)
-        found.append(
-            sorted(
-                (each._replace(since=fate) for each, fate in zip(left_out, fates, strict=True)),
-                key=_by_entity,
-            )
-        )
+        fated = [row._replace(since=_fate(run, row, later, mapped)) for row in left_out]
+        by_run.append(sorted(fated, key=_by_entity))
         if run.mode == "live" and not run.rolled_back:
             later.insert(0, (run, _handled(run), left_out))
-    return found[::-1]
+    return by_run[::-1]
 
 
 def _fate(

@@ -173,23 +173,23 @@ class Restoration:
         self, described: CatalogueTable, now: Mapping[str, Current], before: Mapping[str, Current]
     ) -> None:
         """Write the snapshot's values as the columns of today hold them; what none can hold is unresolved, and left out."""
-        table, told = described.name, dict.fromkeys(self.draft.notes)
+        table, notes = described.name, []
         there, here = self.kinds_there[table], self.kinds[table]
         if gone := [name for name in there if name not in here]:
             names = " and no ".join(map(repr, gone))
-            told[
+            notes.append(
                 f"{table} has no column {names} any more, as in the snapshot: it was dropped or renamed since. What the run"
                 " did to it is not taken back."
-            ] = None
+            )
         for name in sorted(there.keys() & here.keys()):
             was, kind = there[name], here[name]
             if (was == kind and kind.sort != "d") or described.columns[name].generated:
                 continue
             renamed = _renamed(was.labels, kind.labels)
-            for old, label in renamed.items():
-                told[
-                    f"{table}.{name}: the snapshot's {old} is {label} today, at the same place of {kind.type}."
-                ] = None
+            notes += [
+                f"{table}.{name}: the snapshot's {old} is {label} today, at the same place of {kind.type}."
+                for old, label in renamed.items()
+            ]
             held_there = {value for row in before.values() if (value := row.values[name]) is not None}
             known = self._read(kind.type, {renamed.get(value, value) for value in held_there})
             for key, row in before.items():
@@ -207,7 +207,7 @@ class Restoration:
                         "a migration that lets it, or a value by hand",
                         in_part=True,
                     )
-        self.draft.notes[:] = told
+        self.draft.notes[:] = dict.fromkeys([*self.draft.notes, *notes])
 
     def _read(self, type: str, values: Iterable[str]) -> dict[str, str]:
         """Return values as a type of today spells them, without those that it cannot hold."""
