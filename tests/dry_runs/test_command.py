@@ -163,6 +163,8 @@ def test_what_was_altered_is_not_approved(run: Run, importer: list[str], place: 
 def test_a_live_runs_bundle_holds_its_dry_run(run: Run, importer: list[str], place: Path) -> None:
     run("dry-run", "--", *importer)
     subprocess.run(importer, check=True, capture_output=True)  # live: without the variable
+    happened = json.loads(run("dry-run", "review", DRY, "--json").stdout)["happened"]
+    assert {each["verdict"] for each in happened} == {"same"}
     made = json.loads(run("bundle", "create", "--run", LIVE, "--json").stdout)
     assert made["totals"]["roles"] == {"dry-run log": 1, "dry-run manifest": 1, "report": 2}
     assert made["mode"] == "live"

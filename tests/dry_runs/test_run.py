@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -183,6 +184,23 @@ def test_stopped_the_log_stays_and_nothing_goes_on(number: signal.Signals, tmp_p
     assert (kept.outcome, kept.signal) == ("interrupted", number)
     assert (kept.folder / f"{kept.name}.log").read_text().startswith("begun\n")
     assert not _sleeping(tmp_path)
+
+
+def test_one_that_ends_well_when_it_is_stopped_did_not_come_to_its_end(tmp_path: Path) -> None:
+    heeding = (
+        "import signal, sys, time; signal.signal(signal.SIGTERM, lambda *_: sys.exit(0));"
+        " print('begun', flush=True); time.sleep(60)"
+    )
+    script = re.sub(r"(?m)^code = .*$", lambda _: f"code = {heeding!r}", RUNNER)
+    process = subprocess.Popen(
+        [sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.PIPE, text=True, start_new_session=True
+    )  # fmt: skip
+    with process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "begun\n"
+        process.send_signal(signal.SIGTERM)
+        assert process.stdout.read().endswith("interrupted 15\n")
+    assert [(each.outcome, each.exit_code) for each in list_dry_runs(tmp_path)] == [("interrupted", 0)]
 
 
 def test_killed_the_manifest_says_interrupted(tmp_path: Path) -> None:

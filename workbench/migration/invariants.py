@@ -67,9 +67,9 @@ class ImportFiles:
 
     @cached_property
     def listed(self) -> pd.DataFrame:
-        """Everything that is listed by its id; of a report that was cut to a sample nothing.
+        """Everything that is listed by its id.
 
-        ``file``, ``run``, ``live``, ``how`` (``processed``, ``given up``, ``mapped``, ``missing`` or ``duplicate`` in an id
+        ``file``, ``run``, ``live``, ``how`` (``processed``, or ``sampled`` by a report that was cut, ``given up``, ``mapped``, ``missing`` or ``duplicate`` in an id
         map, ``exported``), ``key`` (the entity and its id, or its place), ``wa_id`` and ``own_id``, empty where there is none.
         """
         rows = [
@@ -156,10 +156,10 @@ def _entries(report: Written) -> Iterator[tuple[str, str, str, str, str]]:
         if isinstance(section, IdMapSection):
             yield from (("missing", SECTIONS[name], "", each, "") for each in section.missing_wa_ids)
             yield from (("duplicate", SECTIONS[name], "", each, "") for each in section.duplicate_wa_ids)
-        elif not section.truncated:
+        else:
             for each in section.listed:
-                how, place = "given up" if each.errors else "processed", f"of row {each.source_row}"
-                yield how, SECTIONS[name], place, each.wa_id, each.murmurant_id
+                how = "given up" if each.errors else "sampled" if section.truncated else "processed"
+                yield how, SECTIONS[name], f"of row {each.source_row}", each.wa_id, each.murmurant_id
     for name, pairs in report.pairs.items():
         for number, pair in enumerate(pairs, 1):
             yield "mapped", SECTIONS[name], f"mapping {number}", pair.wa_id, pair.murmurant_id

@@ -199,7 +199,7 @@ def run_dry(
     told, outcome = _noted(kept, log.name), "completed"
     if any(each.mode == "live" for each in (*files, told)):
         outcome = "not dry"
-    elif code:
+    elif caught or code:  # one that was stopped has not come to its end, however it ended
         outcome = "interrupted" if caught or code < 0 else "failed"
     return ended(
         outcome=outcome,
