@@ -162,7 +162,7 @@ def shifted_events(
                 "wa_id": twice.get(pair, ""),
             }
         )
-    found = pd.DataFrame(rows, columns=_COLUMNS).astype({"apart": "timedelta64[ns]"})
+    found = pd.DataFrame(rows, columns=_COLUMNS).astype({"apart": "timedelta64[us]"})
     found["by_the_clock"] = _is_offset(found["apart"])
     shown = (found["people"] > 1) & (found["shared"] >= _ALIKE * found["people"]) | (found["wa_id"] != "")
     hours = found[found["by_the_clock"] & shown].groupby("apart").size()
