@@ -123,6 +123,8 @@ def test_a_registration_mapped_once_in_each_spelling_is_mapped_twice(application
            FROM "WaIdMapping" WHERE "entityType" = 'EventRegistration' ORDER BY "waId" LIMIT 1"""
     )
     assert finding(application, "mappings-duplicate").count == 1
+    application.execute("""UPDATE "WaIdMapping" SET "waId" = 1 WHERE "entityType" = 'Registration'""")
+    assert finding(application, "mappings-shared-target").count == 2
 
 
 def test_registrations_that_vanished_are_found_unless_they_were_rolled_back(club):

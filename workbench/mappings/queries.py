@@ -184,7 +184,12 @@ _SHARED = """
 SELECT coalesce(entity_type, '') AS entity, target::text AS target, wa_id, wa_ids
 FROM (
   SELECT entity_type, target, wa_id, count(*) OVER each AS wa_ids, min(wa_id) OVER each AS least, max(wa_id) OVER each AS most
-  FROM mappings WHERE target IN (SELECT target FROM mappings GROUP BY target HAVING count(*) > 1)
+  FROM mappings WHERE target IN (
+    SELECT target FROM mappings GROUP BY spelled, target HAVING count(*) > 1
+    UNION ALL
+    SELECT target FROM mappings AS one WHERE spelled = 'Registration'
+    AND EXISTS (SELECT FROM mappings AS other WHERE other.spelled = 'EventRegistration' AND other.target = one.target)
+  )
   WINDOW each AS (PARTITION BY entity_type, target)
 ) AS several
 WHERE least <> most

@@ -141,6 +141,9 @@ class Canonical:
                 lacking[column] = SchemaGap(*explain_gap(f"{name}.{column}"))
                 value = f"NULL::{self.type_of(column)}"
             columns.append(f"{value} AS {_quoted(column)}")
+        if name == "mappings":  # the kind as the table has it: by it an index serves, and its statistics
+            kind = _quoted(spelling["entity_type"]) if "entity_type" in spelling else "NULL"
+            columns.append(f"{kind}::text AS spelled")
         if found is None:
             lacking = {"": SchemaGap(*explain_gap(name))}
             rows = f"SELECT {', '.join(columns)} WHERE false"
@@ -179,9 +182,8 @@ class Canonical:
                 else not (described.is_enum or described.type in {"integer", "bigint", "smallint", "uuid"})
             )
             cell = cell if same else f"{cell}::text"
-            if column in _ENTITY:
-                return f"CASE {cell} WHEN 'EventRegistration' THEN 'Registration' ELSE {cell} END"
-            return cell
+            one_kind = f"CASE {cell} WHEN 'EventRegistration' THEN 'Registration' ELSE {cell} END"
+            return one_kind if column in _ENTITY else cell
         if kind == "jsonb" and described.type == "json":
             return readable_json("json", cell).replace("%", "%%")
         if kind == "timestamp" and "with time zone" in described.type:

@@ -11,8 +11,15 @@ SELECT coalesce(entity_type, '') || '/' || wa_id AS key, target,
             WHEN EXISTS (SELECT FROM registrations WHERE id = target) THEN 'the id of another entity: Registration'
             ELSE 'no such record' END AS why
 FROM (
-  SELECT entity_type, wa_id, target, m.id AS member, e.id AS event, r.id AS registration
-  FROM mappings LEFT JOIN members m ON m.id = target LEFT JOIN events e ON e.id = target
-  LEFT JOIN registrations r ON r.id = target
-) AS led
-WHERE CASE entity_type WHEN 'Member' THEN member WHEN 'Event' THEN event WHEN 'Registration' THEN registration END IS NULL
+  SELECT entity_type, wa_id, target FROM mappings
+  WHERE spelled IN ('Registration', 'EventRegistration') AND NOT EXISTS (SELECT FROM registrations WHERE id = target)
+  UNION ALL
+  SELECT entity_type, wa_id, target FROM mappings
+  WHERE spelled = 'Member' AND NOT EXISTS (SELECT FROM members WHERE id = target)
+  UNION ALL
+  SELECT entity_type, wa_id, target FROM mappings
+  WHERE spelled = 'Event' AND NOT EXISTS (SELECT FROM events WHERE id = target)
+  UNION ALL
+  SELECT entity_type, wa_id, target FROM mappings
+  WHERE spelled IS NULL OR spelled NOT IN ('Member', 'Event', 'Registration', 'EventRegistration')
+) AS astray
