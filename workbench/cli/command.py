@@ -15,12 +15,12 @@ import typer.main
 from typer.core import TyperGroup
 
 import workbench
+from workbench.answer import Answer
 from workbench.cli.options import OPTIONS
 from workbench.cli.output import asked_of, banner, print_answer, print_json, progress, stderr
 from workbench.errors import Refused
 
 if TYPE_CHECKING:
-    from workbench.answer import Answer
     from workbench.plans.plan import Plan
     from workbench.workbench import Workbench
 
@@ -40,7 +40,7 @@ _SHARED: dict[str, tuple[Any, Any]] = {
     "environment": (str | None, None),
     "json": (bool, False),
 }
-_NOT_IMPORTED = dict.fromkeys(("Workbench", "Answer", "Plan", "Advance"), object)
+_NOT_IMPORTED = dict.fromkeys(("Workbench", "Plan"), object)
 """Types that a command's function names and that are too heavy to load before it is called."""
 
 
@@ -208,7 +208,7 @@ def answers(
                         banner(wb.environment)
                     with progress() as advance, _saying_what_stands():
                         answer = act(wb, **given, **({"advance": advance} if "advance" in takes else {}))
-                    if not hasattr(answer, "next_steps"):
+                    if not isinstance(answer, Answer):
                         answer = wb.plans.explain(answer)
                     answer = replace(answer, environment=answer.environment or wb.environment.name)
             answer = replace(answer, unmask=unmask)

@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from workbench.answer import Answer, Step, Table
 from workbench.cli.command import answers
 from workbench.errors import UsageError
 
 if TYPE_CHECKING:
-    from workbench.answer import Answer
     from workbench.workbench import Workbench
 
 
@@ -133,7 +133,6 @@ def _starter(starter: Path | None, **_: Any) -> Answer | None:
     """Copy the starter set; it needs no database."""
     if starter is None:
         return None
-    from workbench.answer import Answer
     from workbench.checks.rules import copy_starter
 
     return Answer(f"{len(copy_starter(starter))} rules are in {starter}; each is a file to read and edit.")
@@ -168,8 +167,6 @@ def duplicates(
 
     Decisions (--decide) are kept beside the reports and respected the next time.
     """
-    from workbench.answer import Answer, Step, Table
-
     if remark and decide is None:
         raise UsageError("A remark belongs to a decision.", "Give it with --decide LEFT RIGHT WORD.")
     if sum((decide is not None, decisions, listing is not None)) > 1:

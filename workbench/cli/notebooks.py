@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import typer
 
 import workbench
+from workbench.answer import Answer, Step
 from workbench.cli.command import answers, command, open_as
 from workbench.cli.options import pairs
 from workbench.cli.output import Advance, banner, progress, stderr
@@ -26,7 +27,6 @@ from workbench.errors import Refused, WorkbenchError, unknown
 from workbench.hints import paths_below
 
 if TYPE_CHECKING:
-    from workbench.answer import Answer
     from workbench.reporting.runner import ReportResult
     from workbench.workbench import Workbench
 
@@ -48,7 +48,6 @@ def report(
     wb: Workbench, name: str, parameter: Sequence[str] = (), waive: Sequence[str] = (), *, advance: Advance
 ) -> Answer:
     """Run a report notebook: an executed notebook, a self-contained HTML file and a JSON verdict."""
-    from workbench.answer import Answer
     from workbench.checks.rules import read_waivers
 
     parameters: dict[str, Any] = {**pairs(parameter, "--parameter", "KEY VALUE")}
@@ -210,7 +209,6 @@ def demo(
     healthy: bool = False,
 ) -> Answer:
     """Make a broken club on the embedded server, investigate it and leave a verification report."""
-    from workbench.answer import Answer, Step
     from workbench.demo.breakages import BREAKAGES
     from workbench.demo.making import make_demo
     from workbench.settings import DEMO, load_settings

@@ -18,13 +18,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from workbench.answer import Answer, many
+from workbench.answer import Table as Rows
 from workbench.errors import Drift, WorkbenchError
 from workbench.hints import DEFAULT, aim, odd, on_environment, paths_below
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from workbench.answer import Answer
     from workbench.checks import Finding
     from workbench.database.environment import Environment
 
@@ -102,8 +103,6 @@ def print_json(value: Any) -> None:
 
 def print_answer(answer: Answer) -> None:
     """Print what a question returned: its headline, its parts and findings in their order, and what to do next."""
-    from workbench.answer import Table as Rows
-
     _say(*(answer.text(line) for line in answer.headline.splitlines()))
     for part in answer.parts.values():
         if isinstance(part, str):
@@ -132,7 +131,6 @@ def print_answer(answer: Answer) -> None:
 
 def _print_finding(finding: Finding, answer: Answer) -> None:
     """Print what a finding asks, what to do about it, and a sample of its rows."""
-    from workbench.answer import many
     from workbench.checks.finding import culprits
     from workbench.reporting.masking import mask
 

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import typer
 
+from workbench.answer import Answer, Step, many
 from workbench.cli.command import answers, ask
 from workbench.cli.options import is_request, pairs
 from workbench.cli.output import Advance, command_line
 from workbench.errors import Refused, UsageError
 
 if TYPE_CHECKING:
-    from workbench.answer import Answer
     from workbench.plans.journal import Entry
     from workbench.plans.plan import Plan
     from workbench.workbench import Workbench
@@ -37,7 +37,6 @@ def plan_rollback(
     sync_state: bool = False,
 ) -> Answer | Plan:
     """Plan to roll one run back, without losing what anybody did since."""
-    from workbench.answer import Answer
     from workbench.runs.telling import LevelZero
 
     plan = wb.runs.plan_rollback(
@@ -187,8 +186,6 @@ def plan_replay(
     advance: Advance,
 ) -> Answer:
     """Plan, before a restore, what is put back after it: everybody's work since but the bad run's doing."""
-    from workbench.answer import Step
-
     plan = wb.history.plan_replay(
         snapshot, run, before=before, on_conflict=on_conflict, min_evidence=min_evidence, progress=advance
     )
@@ -217,8 +214,6 @@ def show(wb: Workbench, plan_name: str) -> Answer:
 @answers("approve", "acting", one_state=False)
 def approve(wb: Workbench, plan_name: str, digest: str, confirm: str | None = None) -> Answer:
     """Record a named person's consent to one digest; it holds once, and for a day."""
-    from workbench.answer import Answer, Step
-
     request = is_request(plan_name)
     document = wb.restores.find(plan_name) if request else wb.plans[plan_name]
     target = document.target
@@ -237,7 +232,6 @@ def approve(wb: Workbench, plan_name: str, digest: str, confirm: str | None = No
 @answers("apply", "acting", one_state=False)
 def apply(wb: Workbench, plan_name: str, yes: bool = False, *, advance: Advance) -> Answer:
     """Carry out an approved plan: whole, or not at all."""
-    from workbench.answer import Answer, Step, many
     from workbench.documents import valid_approval
 
     if is_request(plan_name):
@@ -264,7 +258,6 @@ def apply(wb: Workbench, plan_name: str, yes: bool = False, *, advance: Advance)
 @answers("undo", "acting", one_state=False)
 def undo(wb: Workbench, plan_name: str, yes: bool = False, *, advance: Advance) -> Answer:
     """Take back what a plan did: plan the reverse, approve it in the operator's name, apply it."""
-    from workbench.answer import Answer, Step, many
     from workbench.reporting.plans import approval_command
 
     reverse = wb.plans.plan_undo(plan_name)

@@ -8,13 +8,13 @@ from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from workbench.answer import Answer, Step, Table
 from workbench.cli.command import answers, open_as
 from workbench.cli.output import complain, say_not_logged, write
 from workbench.errors import DocumentError, UsageError, WorkbenchError
 from workbench.hints import paths_below
 
 if TYPE_CHECKING:
-    from workbench.answer import Answer
     from workbench.migration.bundles import Bundle
     from workbench.migration.dry_runs import DryRun
     from workbench.migration.preflight import Kind
@@ -48,16 +48,12 @@ def withdraw(wb: Workbench, item: str) -> Answer:
 @answers("preflight sign", "acting")
 def sign(wb: Workbench) -> Answer:
     """Write into the audit log that everything is settled; refused while anything is open."""
-    from workbench.answer import Answer
-
     entry, by = wb.migration.sign(), wb.settings.operator
     facts = {"signed": True, "by": by, "audit_entry": entry}
     return Answer(f"Signed by {by}: audit entry {entry}.", facts=facts)
 
 
 def _say_word(wb: Workbench, item: str, says: str, kind: Kind) -> Answer:
-    from workbench.answer import Answer
-
     word = wb.migration.attest(item, says, kind)
     hours = wb.session.options.preflight_hours
     holds = "" if kind == "withdrawn" else f" It holds for {hours:g} hours, and for the next import only."
@@ -69,8 +65,6 @@ def dry_run(
     wb: Workbench, words: Sequence[str], report: Sequence[Path] = (), vouch: bool = False, *, as_json: bool
 ) -> Answer:
     """Run an importer with DRY_RUN=1; keep its log, its reports and what is known of it."""
-    from workbench.answer import Answer, Step
-
     stream = sys.stderr if as_json else sys.stdout
     kept = wb.migration.dry_run(words, show=lambda piece: write(piece, stream), vouched=vouch, reports=report)
     code = 0 if kept.evidence and not kept.written_meanwhile else 1
@@ -143,8 +137,6 @@ def review(
 @answers("dry-run list", one_state=False)
 def list_dry_runs(wb: Workbench) -> Answer:
     """List the dry runs of an environment that are kept, the latest first."""
-    from workbench.answer import Answer, Table
-
     runs = wb.migration.dry_runs()
     shown = runs[["dry_run", "seconds", "operator", "state", "runs", "reviewed_by", "fresh"]]
     empty = "no dry run is kept: `workbench dry-run -- COMMAND...` makes one"
@@ -161,8 +153,6 @@ def create_bundle(
 ) -> Answer:
     """Seal files into a bundle: copied, listed with their digests, and written whole or not at all."""
     import pandas as pd
-
-    from workbench.answer import Answer, Step, Table
 
     made, not_logged = wb.migration.seal(files, run=run, output=output, redact=redact)
     say_not_logged(not_logged)
@@ -183,7 +173,6 @@ def verify_bundles(
     """Name what was altered, is missing or was added since a bundle was sealed."""
     import pandas as pd
 
-    from workbench.answer import Answer, Table
     from workbench.migration.bundles import bundle_folders, find_bundle, verify_bundle
     from workbench.settings import load_settings
 
@@ -241,7 +230,6 @@ def _facts(made: Bundle) -> dict[str, Any]:
 @answers("bundle check", "unmask", opens=False)
 def check_bundle(name: str) -> Answer:
     """Ask of an import's own files what must hold: ids, counts, mappings, times (guide §2.3)."""
-    from workbench.answer import Answer, Table
     from workbench.migration.bundles import check_bundle, find_bundle
     from workbench.settings import load_settings
 
@@ -261,7 +249,6 @@ def check_bundle(name: str) -> Answer:
 @answers("bundle list", opens=False)
 def list_bundles() -> Answer:
     """List the bundles that are kept, the newest first."""
-    from workbench.answer import Answer, Table
     from workbench.migration.bundles import bundles_frame, list_bundles
     from workbench.settings import load_settings
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Literal
 
+from workbench.answer import Answer, Step, Table, findings_answer
 from workbench.cli.command import answers, ask
 from workbench.cli.options import is_request
 from workbench.cli.output import Advance, stderr
@@ -15,7 +16,6 @@ from workbench.errors import UsageError
 from workbench.hints import paths_below
 
 if TYPE_CHECKING:
-    from workbench.answer import Answer
     from workbench.snapshots.restore.request import Record, Request
     from workbench.workbench import Workbench
 
@@ -35,8 +35,6 @@ def create(
     """Take a snapshot: an archive of pg_dump with a manifest of what was in it."""
     from rich.filesize import decimal
 
-    from workbench.answer import Answer, Step
-
     begun = perf_counter()
     made = wb.snapshots.create(precedes=precedes, reason=reason, advance=advance)
     held = f"{made.rows:,} rows of {len(made.tables):,} tables, {decimal(made.size)} ({made.compression})"
@@ -53,8 +51,6 @@ def verify(wb: Workbench, name: str = "latest", any_size: bool = False, *, advan
 
     Exit code 0 when it passes, 1 when it fails, 3 when it could not be tried.
     """
-    from workbench.answer import Answer
-
     manifest = wb.snapshots.verify(name, any_size=any_size, advance=advance)
     tried = manifest.verifications[-1]
     where = f" on {tried.where}" if tried.where else ""
@@ -77,8 +73,6 @@ def listed(wb: Workbench) -> Answer:
 def prune(wb: Workbench, dry_run: bool = False, yes: bool = False) -> Answer:
     """Show which snapshots and dry runs the guide lets go, and why; with --yes delete these."""
     import pandas as pd
-
-    from workbench.answer import Answer, Step, Table
 
     if dry_run and yes:
         raise UsageError("--dry-run and --yes exclude each other.", "Give one.")
@@ -193,8 +187,6 @@ def request_answer(wb: Workbench, request: Request) -> Answer:
     """Explain a request: what would be done, and what would be lost."""
     import pandas as pd
 
-    from workbench.answer import Answer, Step, Table
-
     estimate, target = wb.restores.estimate(request), request.target
     losses = pd.DataFrame(list(request.losses))
     steps = "\n".join(f"  {number}. {step}" for number, step in enumerate(wb.restores.steps(request), 1))
@@ -242,7 +234,6 @@ def request_answer(wb: Workbench, request: Request) -> Answer:
 
 
 def _ended(record: Record) -> Answer:
-    from workbench.answer import Answer, Step
     from workbench.murmurant.importers import EMPTIED
 
     facts, settled = record.facts, record.facts.get("settled", {})
@@ -278,8 +269,6 @@ def _ended(record: Record) -> Answer:
 
 
 def _given_up(record: Record) -> Answer:
-    from workbench.answer import Answer
-
     started = " The application was started again." if record.facts.get("restarted") else ""
     said = f"Given up: {record.live} is as it was, and what was half made is dropped.{started}"
     return Answer(said, facts=_facts(record))
@@ -323,8 +312,6 @@ def start(wb: Workbench) -> Answer:
 
 
 def _run(wb: Workbench, act: Literal["stop", "start"], past: str) -> Answer:
-    from workbench.answer import Answer
-
     done = (wb.app.stop if act == "stop" else wb.app.start)(_say)
     facts = {"act": act, "command": done.command, "exit_code": done.exit_code}
     return Answer(
@@ -336,8 +323,6 @@ def _run(wb: Workbench, act: Literal["stop", "start"], past: str) -> Answer:
 @answers("app health", "unmask", one_state=False)
 def health(wb: Workbench, wait: float | None = None) -> Answer:
     """Ask the application until it is well: its health check, key pages, sign-in (guide §7.2)."""
-    from workbench.answer import findings_answer
-
     findings = wb.app.health(wait)
     facts = {"environment": vars(wb.environment), "dialect": wb.session.dialect}
     # Its own health check was asked for by name: nobody having configured it is no pass.
