@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import workbench
 from tests.commands import Shell, at, shell  # noqa: F401
 from tests.conftest import Clubs, Ground
 from workbench.errors import DocumentError
-from workbench.workbench import open_workbench
+from workbench.workbench import Workbench, open_workbench
 
 
 @pytest.fixture
@@ -29,6 +30,16 @@ def test_one_state_answers_one_thread_at_a_time(club: Ground) -> None:
             assert wb.counts().tables.counts.equals(first), "who has it may ask on"
             club.execute('DELETE FROM "WaIdMapping"')
         assert all(each.result(30).tables.counts.equals(first) for each in asked), "the same state"
+
+
+def test_whoever_sees_the_same_session_sees_the_same_state(club: Ground) -> None:
+    """As a panel does in a report; and it holds it open, though nobody holds the first one any more."""
+    seen = Workbench(club.workbench().session.as_seen(people=True))
+    first = seen.counts().tables.counts
+    club.execute('DELETE FROM "WaIdMapping"')
+    gc.collect()
+    assert seen.counts().tables.counts.equals(first)
+    assert Workbench(seen.session.as_seen(people=True)).counts().tables.counts.equals(first)
 
 
 def test_it_says_what_it_is_and_what_is_open(club: Ground) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -63,7 +64,8 @@ class Session:
 
     def __post_init__(self) -> None:
         self._open = ExitStack()
-        self._held: Connection | None = None
+        self._held: list[Connection] = []  # the one of `one_state`, also for whoever sees the same state
+        self._opened_as: Session | None = None
         self._reading = local()
         # Panels ask in threads of their own, and a connection answers one at a time.
         self._one_at_a_time = RLock()
@@ -74,8 +76,14 @@ class Session:
     def close(self) -> None:
         """End the transaction that `one_state` holds."""
         with self._one_at_a_time:
-            self._held = None
+            self._held.clear()
             self._open.close()
+
+    def as_seen(self, people: bool) -> Session:
+        """Return this session, on the same state, as a panel sees it: with a switch of its own for people."""
+        seen = copy(self)
+        seen.people, seen._opened_as = people, self  # what is held open closes when nobody holds either
+        return seen
 
     @property
     def environment(self) -> Environment:
@@ -104,10 +112,10 @@ class Session:
                     self._reading.connection = None
             return
         with self._one_at_a_time:
-            if self._held is None:
-                self._held = self._open.enter_context(self.database.reading())
+            if not self._held:
+                self._held.append(self._open.enter_context(self.database.reading()))
             with self.database.speaking_plainly():
-                yield self._held
+                yield self._held[0]
 
     @cached_property
     def identity(self) -> Identity:

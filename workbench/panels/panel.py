@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
@@ -206,7 +205,7 @@ def seeing(wb: Workbench) -> Workbench:
     """
     if wb.session.people is not None:
         return wb  # a panel within another
-    return Workbench(replace(wb.session, people=wb.unmask or not wb.environment.production))
+    return Workbench(wb.session.as_seen(wb.unmask or not wb.environment.production))
 
 
 def _within(widget: Widget) -> Iterator[Widget]:
