@@ -103,6 +103,8 @@ def test_recorded_mappings_come_back(recording: Open, name: str, silent: int, wh
     club = recording(name, whole=whole)
     before = triples(club.url)
     assert asked(club.run) == ("pass", 0)
+    if name in ("incremental", "rebooked"):  # in the others a sync made anew what a CSV import had made
+        assert asked(club.run, "records-imported-twice") == ("pass", 0)
     # As the application's own clean-up does: registrations' mappings by their age.
     old = execute(
         club.url,
@@ -276,11 +278,10 @@ def test_the_run_that_made_everything_twice_is_named(clubs: Clubs, at: At, diale
     assert asked(run) == ("pass", 0)
 
 
-def test_other_recordings_are_silent(recording: Open) -> None:
-    for name in ("truncated", "rebooked", "incremental"):
-        club = recording(name)
-        assert asked(club.run) == ("pass", 0)
-        assert asked(club.run, "records-imported-twice") == ("pass", 0)
+def test_a_truncated_recording_is_silent(recording: Open) -> None:
+    club = recording("truncated")
+    assert asked(club.run) == ("pass", 0)
+    assert asked(club.run, "records-imported-twice") == ("pass", 0)
 
 
 def test_what_is_not_whole_is_refused(clubs: Clubs, at: At) -> None:
