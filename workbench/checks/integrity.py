@@ -47,7 +47,10 @@ def values_odd(look: Look) -> Asked | Rows:
             )
     if not asked:
         return []
-    return ask(look.connection, look.canonical, " UNION ALL ".join(asked), limit=look.sample, keyed=True)
+    query = f"""SELECT *, count(*) OVER () AS of_all FROM ({" UNION ALL ".join(asked)}) AS odd
+        ORDER BY "table", "column", key"""
+    _, rows, query = ask(look.connection, look.canonical, query, limit=look.sample)
+    return int(rows["of_all"].max()) if len(rows) else 0, rows.drop(columns="of_all"), query
 
 
 def counts_as_expected(look: Look) -> Rows:
