@@ -7,6 +7,8 @@
 
 VENV := .venv
 BIN := $(VENV)/bin
+# Our own modules are compiled once, not by each process and kernel that a test starts.
+unexport PYTHONDONTWRITEBYTECODE
 TARGETS := demo lab test test-browser check bench pictures
 PYTHON ?=
 PYTEST_ARGS ?=
@@ -63,7 +65,7 @@ check:
 	$(BIN)/python -m pytest -n logical -m "not browser" $(PYTEST_ARGS)
 
 bench:
-	env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m benchmarks $(ARGS)
+	$(BIN)/python -m benchmarks $(ARGS)
 
 pictures:
 	$(BIN)/python -m pytest tests/browser/pictures.py $(PYTEST_ARGS)
