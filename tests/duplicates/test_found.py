@@ -149,6 +149,10 @@ def test_each_kind_of_double_of_an_event_and_its_registrations(ground: Ground, p
     registrations = ground.wb.duplicates.find("Registration")
     assert kinds(registrations.pairs) == split
     assert {*registrations.pairs["event_cluster"]} - {""} == {twice[0]}
+    masked = ground.open(unmask=False)
+    told = repr(masked.duplicates(found=[masked.duplicates.find("Registration")]))
+    assert "Merge the event records first" in told
+    assert "Merge the member and event records first" in told
 
 
 def test_what_cannot_be_asked_is_said_and_never_clean(ground: Ground, tmp_path) -> None:

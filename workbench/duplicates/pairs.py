@@ -22,7 +22,7 @@ COLUMNS = [
 ]
 CLUSTER_COLUMNS = [
     *("cluster", "size", "members", "canonical", "associations", "by"),
-    *("probability", "offered", "decision", "decided_by", "kinds", "why", "against"),
+    *("probability", "offered", "decision", "decided_by", "kind", "why", "against"),
 ]
 
 LARGEST_GROUP = 12
@@ -156,7 +156,7 @@ def duplicate_clusters(
         `CLUSTER_COLUMNS`: ``cluster``, ``size``, ``members`` (ids), ``canonical`` and ``by`` (most associations,
         then the oldest), ``associations`` (id to count), ``probability`` (the least of its pairs), ``offered``
         (everybody in it beside everybody else is sure enough, or was called the same), ``decision`` (``same``
-        where all pairs were, ``unsure`` where one was), ``decided_by``, ``kinds``, ``why``, ``against``. Offered ones first, then the most
+        where all pairs were, ``unsure`` where one was), ``decided_by``, ``kind`` (of its pairs), ``why``, ``against``. Offered ones first, then the most
         probable.
     """
     inside = open_pairs(pairs[pairs["cluster"] != ""])
@@ -170,7 +170,7 @@ def duplicate_clusters(
         # To merge them is to say of any two that they are one; a chain of likenesses does not say that.
         all_sure = {*combinations(members, 2)} <= {*zip(sure["left"], sure["right"], strict=True)}
         decision = "unsure" if "unsure" in words else "same" if words == {"same"} else ""
-        by, kinds = ", ".join(sorted({*group["decided_by"]} - {""})), sorted({*group["kind"]})
+        by, kinds = ", ".join(sorted({*group["decided_by"]} - {""})), ", ".join(sorted({*group["kind"]}))
         told = (_some_of(group[side].tolist()) for side in ("why", "against"))
         facts = group["probability"].min(), all_sure, decision, by, kinds
         rows.append((name, len(members), members, *choice, *facts, *told))

@@ -373,7 +373,7 @@ def _told(found: Found, cluster: Mapping[Any, Any]) -> str:
 
 def _next(entity: str, cluster: Mapping[Any, Any]) -> list[str]:
     """Return what to do about a cluster: the command that plans the merge, or what comes before it."""
-    if before := sorted(_BEFORE[kind] for kind in cluster["kinds"] if kind in _BEFORE):
+    if before := sorted(_BEFORE[kind] for kind in cluster["kind"].split(", ") if kind in _BEFORE):
         return [f"Merge the {' and '.join(before)} records first; that plan settles these by rule."]
     gone = [key for key in cluster["members"] if key != cluster["canonical"]]
     ids = " ".join(quote(str(key)) for key in (cluster["canonical"], *gone))
