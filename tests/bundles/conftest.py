@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 
-from workbench.migration.bundles import Bundle
-from workbench.migration.sealing import seal
+from workbench.migration.bundles import Bundle, seal
 
 LIVE, DRY = "de1dc0d5-8a0a-4769-b800-d442972b0292", "0b51d323-25d1-42c6-bcaa-bf662acb9aa9"
 NOW = datetime(2026, 11, 23, 9, 30, 1, tzinfo=UTC)

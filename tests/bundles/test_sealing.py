@@ -18,7 +18,7 @@ import pytest
 
 from tests.bundles.conftest import DRY, LIVE, NOW, Seal, csv_report, put
 from workbench.errors import Refused, UsageError, WorkbenchError
-from workbench.migration import sealing
+from workbench.migration import bundles
 from workbench.migration.bundles import list_bundles, read_bundle, sealed_in, verify_bundle
 
 TOOLS = [
@@ -166,7 +166,7 @@ def test_killed_while_sealing_leaves_no_bundle(imported: Path, tmp_path: Path) -
         "make_bag = bagit.make_bag\n"
         "def slow(*args, **options):\n    make_bag(*args, **options)\n    print('made', flush=True)\n    time.sleep(60)\n"
         "bagit.make_bag = slow\n"
-        "from workbench.migration.sealing import seal\n"
+        "from workbench.migration.bundles import seal\n"
         "seal([Path(sys.argv[1])], Path(sys.argv[2]), by='dana', now=datetime.now(UTC))\n"
     )
     process = subprocess.Popen(
@@ -248,17 +248,17 @@ def test_what_goes_wrong_on_the_way_leaves_nothing(
     def full(handle: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    whole = sealing.redact
-    monkeypatch.setattr(sealing, "redact", and_meanwhile)
+    whole = bundles.redact
+    monkeypatch.setattr(bundles, "redact", and_meanwhile)
     with pytest.raises(UsageError, match=r"wa-members-export\.csv changed while"):
         sealed(imported)
-    monkeypatch.setattr(sealing, "redact", whole)
+    monkeypatch.setattr(bundles, "redact", whole)
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(WorkbenchError, match="No space left on device"):
         sealed(imported)
     (tmp_path / "file").write_text("x")
     with pytest.raises(WorkbenchError, match="cannot be written") as caught:
-        sealing.seal([imported], tmp_path / "file" / "backups", by="dana", now=NOW)
+        bundles.seal([imported], tmp_path / "file" / "backups", by="dana", now=NOW)
     assert caught.value.exit_code == 4
     assert left(tmp_path / "backups") == []
 

@@ -26,24 +26,12 @@ from workbench.errors import (
     unknown,
 )
 from workbench.hints import aim
-from workbench.migration import preflight
-from workbench.migration.bundles import (
-    MANIFEST,
-    Bundle,
-    Discrepancy,
-    bundles_frame,
-    file_digest,
-    find_bundle,
-    list_bundles,
-    read_bundle,
-    verify_bundle,
-)
-from workbench.migration.dry_runs import DryRun, approve_dry_run, dry_run_files, find_dry_run, list_dry_runs
+from workbench.migration import bundles, dry_runs, preflight, running
+from workbench.migration.bundles import MANIFEST, Bundle, Discrepancy
+from workbench.migration.dry_runs import DryRun
 from workbench.migration.invariants import read_files
 from workbench.migration.preflight import ITEMS, Attestation, Evidence, Kind, Preflight
 from workbench.migration.review import review_dry_run
-from workbench.migration.running import run_dry, told_by, transaction_mark, written_since
-from workbench.migration.sealing import seal
 from workbench.murmurant.importers import BUNDLE_SEALED, DRY_RUN_REVIEWED
 from workbench.murmurant.reports import ImportReport, read_reports
 from workbench.reporting.masking import mask_text
@@ -92,9 +80,9 @@ class Migration:
         Refused
             When the command itself says that the run is not dry, or loses the variable.
         """
-        wb, told = self.wb, told_by(command, Path(folder), vouched)
-        since = self._asked(transaction_mark)
-        return run_dry(
+        wb, told = self.wb, running.told_by(command, Path(folder), vouched)
+        since = self._asked(running.transaction_mark)
+        return running.run_dry(
             command,
             backups=wb.settings.backups,
             environment=wb.environment.name,
@@ -106,7 +94,9 @@ class Migration:
             configuration=wb.session.options.mappings,
             folder=Path(folder),
             written_meanwhile=lambda: (
-                self._asked(lambda asked: written_since(asked, wb.session.schema, since)) if since else None
+                self._asked(lambda asked: running.written_since(asked, wb.session.schema, since))
+                if since
+                else None
             ),
         )
 
@@ -139,7 +129,7 @@ class Migration:
 
     @property
     def _kept(self) -> list[DryRun]:
-        return list_dry_runs(self.wb.settings.backups, self.wb.environment.name)
+        return dry_runs.list_dry_runs(self.wb.settings.backups, self.wb.environment.name)
 
     @answering
     def review(
@@ -178,8 +168,8 @@ class Migration:
         answer = review_dry_run(run, runs, files, sample, wb.session.options.expected)
         if not approve:
             return answer
-        found = find_dry_run(wb.settings.backups, name, wb.environment.name)
-        reviewed = approve_dry_run(found, wb.settings.operator, remark)
+        found = dry_runs.find_dry_run(wb.settings.backups, name, wb.environment.name)
+        reviewed = dry_runs.approve_dry_run(found, wb.settings.operator, remark)
         review = reviewed.reviews[-1]
         entry = {
             "run_id": reviewed.runs[0],
@@ -234,7 +224,7 @@ class Migration:
             raise UsageError(
                 "Nothing was given to be sealed.", "Name files or folders, or a run with --run RUN_ID."
             )
-        made = seal(
+        made = bundles.seal(
             [Path(each) for each in paths or self._belonging_to(str(run))],
             Path(output) if output else wb.settings.backups,
             by=wb.settings.operator,
@@ -250,15 +240,15 @@ class Migration:
 
     def bundles(self, run: str | None = None) -> pd.DataFrame:
         """List the bundles that are kept, the newest first; only those that hold a run where one is named."""
-        return bundles_frame(list_bundles(self.wb.settings.backups, run))
+        return bundles.bundles_frame(bundles.list_bundles(self.wb.settings.backups, run))
 
     def verify(self, name: str | Path, digest: str | None = None) -> list[Discrepancy]:
         """Compare a bundle with what was sealed, and its digest with the one that the audit log noted then.
 
         See `workbench.migration.bundles.verify_bundle`, which asks no database.
         """
-        folder = find_bundle(self.wb.settings.backups, str(name))
-        wrong = verify_bundle(folder, digest)
+        folder = bundles.find_bundle(self.wb.settings.backups, str(name))
+        wrong = bundles.verify_bundle(folder, digest)
         if any(each.path == MANIFEST for each in wrong):
             return wrong
         with self.wb.session.reading() as connection:
@@ -267,7 +257,7 @@ class Migration:
             )
         facts = [each for each in entries["metadata"] if isinstance(each, dict)]
         noted = {str(each.get("bundle_sha256")) for each in facts if each.get("bundle") == folder.name}
-        if noted and (now := read_bundle(folder).digest) not in noted:
+        if noted and (now := bundles.read_bundle(folder).digest) not in noted:
             detail = f"its digest is {now}, the audit log noted {', '.join(sorted(noted))}"
             wrong.append(Discrepancy(MANIFEST, "altered", detail))
         return wrong
@@ -300,18 +290,20 @@ class Migration:
 
     def evidence(self) -> dict[str, Evidence]:
         """Gather what speaks for each item without anybody's word."""
-        wb, now, last, dry_runs = self.wb, datetime.now(UTC), self._last_import(), self._kept
+        wb, now, last, kept = self.wb, datetime.now(UTC), self._last_import(), self._kept
         options, here = wb.session.options, str(wb.environment)
         paths = options.mappings
-        files = {path.name: file_digest(path)[0] for path in paths if all(each.is_file() for each in paths)}
+        files = {
+            path.name: bundles.file_digest(path)[0] for path in paths if all(each.is_file() for each in paths)
+        }
         digest = "".join(files.values())
         digest = sha256(digest.encode()).hexdigest() if len(files) > 1 else digest
         doubts = self._problems("tiers-unmapped-level", "tiers-not-seeded") if files else []
         odd = self._problems("environment-wrong")
         return {
             "backup": preflight.backup_evidence(wb.snapshots.here(), last, options.backup_hours, now),
-            "dry-run": preflight.dry_run_evidence(dry_runs, last, options.dry_run_hours, now),
-            "config": preflight.config_evidence(files, digest, doubts, dry_runs),
+            "dry-run": preflight.dry_run_evidence(kept, last, options.dry_run_hours, now),
+            "config": preflight.config_evidence(files, digest, doubts, kept),
             "operator": preflight.operator_evidence(wb.settings.operator, wb.settings.operator_named),
             "environment": preflight.environment_evidence(here, options.address is not None, odd),
         }
@@ -399,8 +391,8 @@ class Migration:
         paths = [report.path for report in run.reports]
         dry = next((pair.dry for pair in rehearsals(runs, 0) if pair.run.run == run_id), None)
         if dry is not None:
-            kept = [each for each in list_dry_runs(self.wb.settings.backups) if dry.run in each.runs]
-            paths += dry_run_files(kept[0]) if kept else [report.path for report in dry.reports]
+            kept = [each for each in dry_runs.list_dry_runs(self.wb.settings.backups) if dry.run in each.runs]
+            paths += dry_runs.dry_run_files(kept[0]) if kept else [report.path for report in dry.reports]
         paths += [path for path in self.wb.session.options.mappings if path.is_file()]
         if not paths:
             raise UsageError(
@@ -412,7 +404,7 @@ class Migration:
     def _reported(self, name: str | None) -> tuple[str, tuple[ImportReport, ...]]:
         """Return which run is meant, and the reports that its dry run kept."""
         try:
-            kept = find_dry_run(self.wb.settings.backups, name, self.wb.environment.name)
+            kept = dry_runs.find_dry_run(self.wb.settings.backups, name, self.wb.environment.name)
         except UsageError:
             if name is None or not any(each.run_id == name for each in self.wb.session.reports):
                 raise
