@@ -133,41 +133,31 @@ class Restoration:
                 what = "updated by the run, and not in the snapshot"
                 self.draft.unresolved(table, key, what, "an older snapshot, or the run that made it")
             for key in chunk:
-                if key in now and key in before:
-                    known_of_it = [known[key]] if key in known else []
-                    verdicts = judge(
-                        before[key].values, now[key].values, known_of_it, touched[key], bookkeeping
-                    )
-                    self._draft_row(
-                        table, key, before[key].values, now[key], touched[key], verdicts, bookkeeping
-                    )
-
-    def _draft_row(
-        self,
-        table: str,
-        key: str,
-        was: Mapping[str, str | None],
-        now: Current,
-        by: str,
-        verdicts: Iterable[Verdict],
-        bookkeeping: str | None,
-    ) -> None:
-        changes: dict[str, str | None] = {}
-        for each in verdicts:
-            name = each.column
-            if each.outcome is Outcome.KEPT:
-                self.draft.keep(table, key, f"{name} was changed by {by or 'somebody'}, not by the run")
-                continue
-            if each.outcome is Outcome.CONFLICT:
-                left, why = each.conflict(by)
-                why = f"{why}; {self.on_conflict}"
-                self.draft.conflict(table, key, name, was[name], left, now.values[name], why)
-                if self.on_conflict == "keep":
+                if key not in now or key not in before:
                     continue
-            changes[name] = was[name]
-        if bookkeeping and bookkeeping in was and not by:
-            changes[bookkeeping] = was[bookkeeping]  # when it was written goes back with a row nobody touched
-        self.draft.update(table, key, changes, row=now)
+                was, has, by = before[key].values, now[key].values, touched[key]
+                changes = {
+                    each.column: was[each.column]
+                    for each in judge(was, has, [known[key]] if key in known else [], by, bookkeeping)
+                    if self._goes_back(table, key, each, was[each.column], has[each.column], by)
+                }
+                if bookkeeping and bookkeeping in was and not by:
+                    # When it was written goes back with a row that nobody touched.
+                    changes[bookkeeping] = was[bookkeeping]
+                self.draft.update(table, key, changes, row=now[key])
+
+    def _goes_back(
+        self, table: str, key: str, verdict: Verdict, was: str | None, now: str | None, by: str
+    ) -> bool:
+        """Whether a column goes back to what it was; list it where it does not, or somebody else wrote it too."""
+        name = verdict.column
+        if verdict.outcome is Outcome.KEPT:
+            self.draft.keep(table, key, f"{name} was changed by {by or 'somebody'}, not by the run")
+        elif verdict.outcome is Outcome.CONFLICT:
+            left, why = verdict.conflict(by)
+            self.draft.conflict(table, key, name, was, left, now, f"{why}; {self.on_conflict}")
+        restore = self.on_conflict == "restore" and verdict.outcome is Outcome.CONFLICT
+        return restore or verdict.outcome is Outcome.RESTORE
 
     def _translate(
         self, described: CatalogueTable, now: Mapping[str, Current], before: Mapping[str, Current]
@@ -279,7 +269,7 @@ class Restoration:
 
     def _was_taken_here(self) -> bool | None:
         """Whether the audit log knows the archive, or its manifest names this database; None where neither says."""
-        known = "SELECT FROM audit WHERE metadata ->> 'sha256' = %(sha256)s LIMIT 1"
+        known = "SELECT 1 FROM audit WHERE metadata ->> 'sha256' = %(sha256)s LIMIT 1"
         digest = self.archive.sha256
         if digest and ask(self.rollback.connection, self.schema, known, {"sha256": digest}).fetchone():
             return True
