@@ -20,7 +20,7 @@ from workbench.database.embedded import client_tools, embedded_url, start_server
 from workbench.settings import EnvironmentSettings, Settings
 from workbench.workbench import Workbench, open_workbench
 
-COMPARED = ("create", "fill", "swap")
+COMPARED = ("fill", "swap")
 
 
 def compare(data: Path, home: Path, url: str, rounds: int = 3) -> None:

@@ -6,11 +6,13 @@ No foreign key of the database is left to decide: a row is deleted by name or it
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import psycopg
 from psycopg import sql
 
+from workbench.murmurant.catalogue import Catalogue
 from workbench.murmurant.references import Reference, References
 from workbench.plans import rows
 
@@ -40,64 +42,108 @@ def spare_what_is_needed(
     tuple of dict and list
         What may still go; and for every row that stays its table, key and the reason.
     """
-    occupied = rows.occupied(connection, graph.schema.catalogue)
+    sizes = _sizes(connection, graph.schema.catalogue)
     left = {table: list(keys) for table, keys in doomed.items()}
     spared: dict[str, dict[str, str]] = {table: {} for table in doomed}
     own, binding = set(kept), {table: graph.binding(table) for table in doomed}
     # Children first, as far as that goes: who stays among them is settled when their parents are asked.
     tables = sorted(doomed, key=lambda table: sum(each.child in doomed for each in binding[table]))
     asking = [each for table in tables for each in binding[table]]
+    going = {table: _Keys(keys) for table, keys in left.items()}
+    free = {table: _Keys([*left.get(table, ()), *turned.get(table, ())]) for table in {*left, *turned}}
     while asking:
         grown = set()
         for each in asking:
             table = each.parent
-            if each.child not in occupied or not left[table]:
+            if each.child not in sizes or not left[table]:
                 continue
-            free = [*left.get(each.child, ()), *turned.get(each.child, ())]
-            for parent_key, child_key in _needed(connection, graph, each, left[table], free):
+            few = 0 <= sizes[each.child] < len(left[table])
+            needed = _needed(connection, graph, each, going[table], free.get(each.child, _Keys(())), few)
+            for parent_key, child_key in needed:
                 stays = child_key in spared.get(each.child, {}) or (each.child, child_key) in own
                 who = "which is kept" if stays else "which is not part of the run"
                 reason = (
                     f"created by the run, but {each.child} {child_key}, {who}, refers to it ({each.column})"
                 )
                 spared[table].setdefault(parent_key, reason)
+            if needed:
                 grown.add(table)
-            left[table] = [key for key in left[table] if key not in spared[table]]
+                left[table] = [key for key in left[table] if key not in spared[table]]
+                going[table] = _Keys(left[table])
+                free[table] = _Keys([*left[table], *turned.get(table, ())])
         asking = [each for table in tables for each in binding[table] if each.child in grown]
-    needed = [
-        (table, key, reason) for table in sorted(spared) for key, reason in sorted(spared[table].items())
-    ]
-    return {table: keys for table, keys in left.items() if keys}, needed
+    stay = [(table, key, reason) for table in sorted(spared) for key, reason in sorted(spared[table].items())]
+    return {table: keys for table, keys in left.items() if keys}, stay
+
+
+class _Keys:
+    """Some keys, as they are sent and as they are looked up: a million of them are made into either once."""
+
+    def __init__(self, keys: Sequence[str]) -> None:
+        self._keys = keys
+
+    @cached_property
+    def sent(self) -> str:
+        return rows.as_array(self._keys)
+
+    @cached_property
+    def known(self) -> set[str]:
+        return set(self._keys)
+
+
+def _sizes(connection: psycopg.Connection[Any], catalogue: Catalogue) -> dict[str, float]:
+    """Return about how many rows each table has that may hold one; -1 where nobody has counted."""
+    found = connection.execute(
+        "SELECT relname::text, reltuples FROM pg_class WHERE relnamespace = to_regnamespace(quote_ident(%s))",
+        [catalogue.schema],
+    )
+    occupied = rows.occupied(connection, catalogue)
+    return {table: size for table, size in found if table in occupied}
 
 
 def _needed(
     connection: psycopg.Connection[Any],
     graph: References,
     each: Reference,
-    keys: Sequence[str],
-    free: Sequence[str],
+    keys: _Keys,
+    free: _Keys,
+    few: bool,
 ) -> list[tuple[str, str]]:
-    """Return to which of some rows a row refers that is not free to go, and the first that does."""
+    """Return to which of some rows a row refers that is not free to go, and the first that does.
+
+    Where `few` rows refer, they come here, rather than that all the keys go there.
+    """
     catalogue = graph.schema.catalogue
     parent, child = catalogue.tables[each.parent], catalogue.tables[each.child]
     named = child.primary_key or (each.column,)
     same = child.columns[each.column].type == parent.columns[each.parent_column].type
-    query = sql.SQL(
-        """SELECT DISTINCT ON ({column}) {column}::text, {key}
-           FROM {child} c JOIN unnest(%(keys)s::{parent_type}[]) AS d(id) ON {column}{cast} = d.id{cast}
-           WHERE (%(kinds)s::text[] IS NULL OR {kind}::text = ANY(%(kinds)s::text[]))
-             AND NOT EXISTS (SELECT FROM unnest(%(free)s::{child_type}[]) AS g(id) WHERE g.id = {own})
-           ORDER BY {column}, 2"""
+    among = sql.SQL(
+        """JOIN unnest(%(keys)s::{parent_type}[]) AS d(id) ON {column}{cast} = d.id{cast}
+           WHERE NOT EXISTS (SELECT FROM unnest(%(free)s::{child_type}[]) AS g(id) WHERE g.id = {own})"""
     ).format(
         column=sql.Identifier("c", each.column),
-        key=rows.key_text(named, "c"),
-        child=rows.qualified(catalogue, each.child),
         parent_type=sql.SQL(parent.columns[rows.key_of(parent)].type),
         cast=sql.SQL("" if same else "::text"),
-        kind=sql.Identifier("c", each.kind_column or each.column),
         child_type=sql.SQL(child.columns[named[0]].type),
         own=sql.Identifier("c", named[0]),
     )
-    values = {"keys": rows.as_array(keys), "free": rows.as_array(free)}
-    kinds = list(each.kinds) if each.kind_column else None
-    return connection.execute(query, {**values, "kinds": kinds}).fetchall()
+    query = sql.SQL(
+        """SELECT DISTINCT ON ({column}) {column}::text, {key} FROM {child} c {among}
+             AND (%(kinds)s::text[] IS NULL OR {kind}::text = ANY(%(kinds)s::text[]))
+           ORDER BY {column}, 2"""
+        if not few
+        else """SELECT {column}::text, {key} FROM {child} c WHERE {column} IS NOT NULL
+                  AND (%(kinds)s::text[] IS NULL OR {kind}::text = ANY(%(kinds)s::text[]))
+                ORDER BY {column}, 2"""
+    ).format(
+        among=among,
+        column=sql.Identifier("c", each.column),
+        key=rows.key_text(named, "c"),
+        child=rows.qualified(catalogue, each.child),
+        kind=sql.Identifier("c", each.kind_column or each.column),
+    )
+    values = {"kinds": list(each.kinds) if each.kind_column else None}
+    if not few:
+        return connection.execute(query, {**values, "keys": keys.sent, "free": free.sent}).fetchall()
+    pairs = connection.execute(query, values).fetchall()
+    return [pair for pair in pairs if pair[0] in keys.known and pair[1] not in free.known]
