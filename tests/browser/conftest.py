@@ -137,13 +137,13 @@ class Lab:
 
     def run_all(self) -> None:
         """Run every cell; JupyterLab drops the request now and then while the kernel starts."""
-        panel = self.page.locator(".wb-panel").first
+        begun = self.page.locator(".jp-InputPrompt", has_text=re.compile(r"\[(\*|\d+)\]"))
         for _attempt in range(12):
             self.page.get_by_role("menuitem", name="Run", exact=True).click()
             self.page.get_by_text("Run All Cells", exact=True).click()
             self.page.wait_for_timeout(PATIENCE / 12)
-            if self.page.locator(".jp-InputPrompt", has_text="[*]").count() or panel.count():
-                panel.wait_for(timeout=3 * PATIENCE)  # they run: to ask again would make them run twice
+            if begun.count():  # to ask again would make them run twice
+                self.page.locator(".wb-panel").first.wait_for(timeout=3 * PATIENCE)
                 return
         raise AssertionError("JupyterLab never ran the cells")
 
