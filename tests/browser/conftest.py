@@ -137,13 +137,16 @@ class Lab:
 
     def run_all(self) -> None:
         """Run every cell; JupyterLab drops the request now and then while the kernel starts."""
-        begun = self.page.locator(".jp-InputPrompt", has_text=re.compile(r"\[(\*|\d+)\]"))
+        prompts = self.page.locator(".jp-CodeCell .jp-InputPrompt")
         for _attempt in range(12):
             self.page.get_by_role("menuitem", name="Run", exact=True).click()
             self.page.get_by_text("Run All Cells", exact=True).click()
-            self.page.wait_for_timeout(PATIENCE / 12)
-            if begun.count():  # to ask again would make them run twice
-                self.page.locator(".wb-panel").first.wait_for(timeout=3 * PATIENCE)
+            self.page.wait_for_timeout(PATIENCE / 30)
+            until = monotonic() + 3 * PATIENCE / 1000
+            while prompts.filter(has_text="[*]").count() and monotonic() < until:
+                self.page.wait_for_timeout(500)
+            if re.search(r"\d", prompts.last.inner_text()):  # else what was asked was dropped on its way
+                self.page.locator(".wb-panel").first.wait_for()
                 return
         raise AssertionError("JupyterLab never ran the cells")
 
