@@ -187,7 +187,7 @@ def _parts(review: TierReview, *, beside: bool) -> dict[str, Part]:
         parts["matrix_drawn"] = lambda: _drawn("matrix", review)
     elif beside:
         parts["configuration"] = f"Not compared with the members' levels: {review.not_compared}."
-    named = f"Levels no line names ({len(levels):,})"
+    named = f"Levels missing from the tier mapping ({len(levels):,})"
     parts["unknown_levels"] = Table(levels.drop(columns="lookalike"), named, "", limit=_SHOWN)
     parts["unknown_codes"] = Table(codes, f"Codes that do not exist here ({len(codes):,})", "", limit=_SHOWN)
     parts["findings"] = "\n".join(f"! {line}" for line in review.findings)
