@@ -94,7 +94,10 @@ class _Keys:
 def _sizes(connection: psycopg.Connection[Any], catalogue: Catalogue) -> dict[str, float]:
     """Return about how many rows each table has that may hold one; -1 where nobody has counted."""
     found = connection.execute(
-        "SELECT relname::text, reltuples FROM pg_class WHERE relnamespace = to_regnamespace(quote_ident(%s))",
+        # As they were counted last, for as many pages as there are now: a table may have grown since.
+        "SELECT relname::text, CASE WHEN relpages > 0 THEN reltuples / relpages"
+        " * (pg_relation_size(oid) / current_setting('block_size')::int) ELSE -1 END"
+        " FROM pg_class WHERE relnamespace = to_regnamespace(quote_ident(%s))",
         [catalogue.schema],
     )
     occupied = rows.occupied(connection, catalogue)
