@@ -36,7 +36,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, BinaryIO, ClassVar, Generic, Self, TypeVar
+from typing import Annotated, BinaryIO, ClassVar, Generic, Self, TypeVar
 from uuid import UUID, uuid4
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
@@ -175,37 +175,31 @@ def reading_errors(noun: str, path: Path, remedy: str) -> Iterator[None]:
         raise DocumentError(f"The {noun} {path} cannot be read: {error.strerror}.", remedy) from None
 
 
-@contextmanager
-def writing_errors(noun: str, path: Path) -> Iterator[None]:
-    """Turn the operating system's errors about a file that is written into ours."""
-    try:
-        yield
-    except OSError as error:
-        raise WorkbenchError(
-            f"The {noun} could not be written to {path}: {error.strerror}.",
-            "Make room, or name another folder as home in workbench.toml. Nothing was changed.",
-        ) from None
-
-
 def write_whole(path: Path, content: bytes, noun: str = "file") -> None:
     """Write a file under another name, flush it, rename it, and flush its folder."""
-    with writing_errors(noun, path), open_whole(path.parent, mode=0o666) as file:
+    with open_whole(path.parent, noun, mode=0o666) as file:
         file.write(content)
         keep(file, path)
 
 
 @contextmanager
-def open_whole(folder: Path, *, mode: int = 0o600) -> Iterator[BinaryIO]:
+def open_whole(folder: Path, noun: str, *, mode: int = 0o600) -> Iterator[BinaryIO]:
     """Open a file under a temporary name in a folder; it goes again unless `keep` gives it another."""
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     part = folder / f".{uuid4().hex}.part"
-    file = open(part, "xb", opener=partial(os.open, mode=mode))  # noqa: SIM115
     try:
-        yield file
-    finally:
-        with suppress(OSError):  # a full disk refuses the last block once more when it is closed
-            file.close()
-        part.unlink(missing_ok=True)
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        file = open(part, "xb", opener=partial(os.open, mode=mode))  # noqa: SIM115
+        try:
+            yield file
+        finally:
+            with suppress(OSError):  # a full disk refuses the last block once more when it is closed
+                file.close()
+            part.unlink(missing_ok=True)
+    except OSError as error:
+        raise WorkbenchError(
+            f"The {noun} could not be written to {folder}: {error.strerror}.",
+            "Make room, or name another folder as home in workbench.toml. Nothing was changed.",
+        ) from None
 
 
 def keep(file: BinaryIO, path: Path) -> None:
@@ -261,11 +255,8 @@ class Store(Generic[D]):
     def read(self, path: Path) -> D:
         """Read a document; `Refused` when it is sealed, lies here, and its name does not go with its bytes."""
         document = self.kind.read(path)
-        if (
-            self.kind.sealed
-            and path.parent.resolve() == self.folder.resolve()
-            and path.name != f"{document.id}{self.kind.suffix}"
-        ):
+        lies_here = path.parent.resolve() == self.folder.resolve()
+        if self.kind.sealed and lies_here and path.name != f"{document.id}{self.kind.suffix}":
             raise Refused(
                 f"The {self.kind.noun} {path.name} was altered since it was made: its digest is now {document.digest}.",
                 self.kind.remedy,
@@ -290,22 +281,13 @@ class Store(Generic[D]):
         DocumentError, Refused
             When it cannot be read, or was edited.
         """
-        document: D = find(name, self)
-        return document
-
-
-def find(name: str, *stores: Store[Any]) -> Any:
-    """Return a document of any of some stores: see `Store.find`."""
-    path = Path(name)
-    for store in stores:
-        if name.endswith(store.kind.suffix) or (len(stores) == 1 and (path.is_file() or "/" in name)):
-            return store.read(path)
-    known = {known: (store, path) for store in stores for known, path in store.paths().items()}
-    close = [name] if name in known else [each for each in known if name and each.startswith(name)]
-    if len(close) != 1:
-        raise unknown(" or ".join(store.kind.noun for store in stores), name, close or known)
-    store, path = known[close[0]]
-    return store.read(path)
+        if name.endswith(self.kind.suffix) or "/" in name or Path(name).is_file():
+            return self.read(Path(name))
+        known = self.paths()
+        close = [name] if name in known else [each for each in known if name and each.startswith(name)]
+        if len(close) != 1:
+            raise unknown(self.kind.noun, name, close or known)
+        return self.read(known[close[0]])
 
 
 class Approvable(Document):
@@ -460,22 +442,13 @@ def valid_approval(document: Approvable) -> Approval:
 
 def refuse_other_target(document: Approvable, here: Target) -> None:
     """Raise `WrongEnvironment` unless a document was made for the database that is here."""
-    target, name = document.target, f"The {document.noun} {document.id}"
-    if (target.environment, target.kind) != (here.environment, here.kind):
-        raise WrongEnvironment(
-            f"{name} was made for environment {target.environment!r} ({target.kind}), this is"
-            f" {here.environment} ({here.kind}).",
-            f"Carry it out with --environment {target.environment}.",
-        )
-    if target != here:
-        raise WrongEnvironment(
-            f"{name} was made for {_place(target)}; {here.environment} is {_place(here)}.",
-            f"The environment leads somewhere else than when it was made. {document.remedy}",
-        )
-
-
-def _place(target: Target) -> str:
-    return f"database {target.database!r}, schema {target.schema!r}, of server {target.system_identifier}"
+    for what, meant in vars(document.target).items():
+        if (found := getattr(here, what)) != meant:
+            raise WrongEnvironment(
+                f"The {document.noun} {document.id} was made for the {what.replace('_', ' ')} {meant!r}, not for {found!r}.",
+                f"Carry it out with --environment {document.target.environment}, where that still leads there."
+                f" {document.remedy}",
+            )
 
 
 def _same_person(one: str, other: str) -> bool:

@@ -274,8 +274,8 @@ def load_settings() -> Settings:
         raise UsageError(f"{path} is not UTF-8 (line {line}).", "Save it as UTF-8 and try again.") from None
     except (ValueError, OSError) as error:  # no TOML, or unreadable; or a variable's value that is no JSON
         cause = error.__cause__
-        for name, value in os.environ.items():
-            if isinstance(cause, json.JSONDecodeError) and value == cause.doc and _is_ours(name):
+        for name, value in _variables().items():
+            if isinstance(cause, json.JSONDecodeError) and value == cause.doc:
                 raise UsageError(
                     f"The variable {name} is not JSON: {cause.msg}.",
                     """Write a list as '["word", "word"]', a table as '{"key": "value"}'.""",
@@ -284,14 +284,14 @@ def load_settings() -> Settings:
     return _anchored(settings, path.resolve().parent)
 
 
-def _is_ours(name: str) -> bool:
-    return name.upper().startswith(_PREFIX)
+def _variables() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name.upper().startswith(_PREFIX)}
 
 
 def _source(path: Path, detail: dict[str, Any]) -> str:
     """Name what set the value of one problem: a variable, which overrides the file, or the file."""
     keys = [str(part) for part in detail["loc"] if part != "[key]"]
-    variables = {name.upper(): name for name in sorted(os.environ) if _is_ours(name)}
+    variables = {name.upper(): name for name in sorted(_variables())}
     if detail["type"] == "missing":  # who wrote of the table in which it is missing
         keys.pop()
         if path.is_file() and _holds(tomllib.loads(path.read_bytes().decode("utf-8-sig")), keys):
@@ -352,12 +352,11 @@ def _anchored(settings: Settings, root: Path) -> Settings:
         name: _absolute(each if each.policies else each.model_copy(update={"policies": rules}), root)
         for name, each in ({DEMO: demo} | settings.environments).items()
     }
-    for name, each in environments.items():
-        if each.url_env is None and each.kind != "demo":
-            raise UsageError(
-                f"environments.{name} has no url_env.",
-                "Name the variable that holds its database URL; only a demo goes without.",
-            )
+    if nowhere := [name for name, each in environments.items() if not each.url_env and each.kind != "demo"]:
+        raise UsageError(
+            f"environments.{nowhere[0]} has no url_env.",
+            "Name the variable that holds its database URL; only a demo goes without.",
+        )
     return settings.model_copy(update={"environments": environments})
 
 
@@ -366,11 +365,12 @@ M = TypeVar("M", bound=BaseModel)
 
 def _absolute(model: M, root: Path) -> M:
     """Return a model whose paths, and tuples of paths, begin at a folder."""
-    values = {name: getattr(model, name) for name in type(model).model_fields}
-    update: dict[str, Any] = {name: root / value for name, value in values.items() if isinstance(value, Path)}
-    update |= {
-        name: tuple(root / each for each in value)
-        for name, value in values.items()
-        if isinstance(value, tuple) and all(isinstance(each, Path) for each in value)
-    }
-    return model.model_copy(update=update)
+
+    def anchored(value: Any) -> Any:
+        if isinstance(value, tuple):
+            return tuple(map(anchored, value))
+        return root / value if isinstance(value, Path) else value
+
+    return model.model_copy(
+        update={name: anchored(value) for name, value in model if isinstance(value, Path | tuple)}
+    )

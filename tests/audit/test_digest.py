@@ -14,7 +14,7 @@ from tests.commands import Shell
 from tests.commands import at as at
 from tests.commands import shell as shell
 from tests.conftest import Clubs, Ground
-from workbench.audit import LogState, Noted, compare_with_noted, own_digest
+from workbench.audit.digest import LogState, Noted, compare_with_noted, own_digest
 from workbench.database.connection import raw
 from workbench.plans.plan import Plan
 

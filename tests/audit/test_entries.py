@@ -15,7 +15,7 @@ from tests.commands import Shell
 from tests.commands import at as at
 from tests.commands import shell as shell
 from tests.conftest import Ground
-from workbench.audit import has_action, migration_action
+from workbench.audit.entries import has_action, migration_action
 from workbench.cli.looking import moment_of
 
 NOW = datetime(2026, 3, 31, 12, 30, tzinfo=UTC).replace(tzinfo=None)

@@ -10,7 +10,7 @@ import pytest
 
 from tests.audit.conftest import Login, log, wait_for_a_lock
 from tests.conftest import Ground
-from workbench.audit import record, write_entry
+from workbench.audit.writing import record, write_entry
 from workbench.errors import NotLogged, SchemaGap, WorkbenchError
 from workbench.plans.plan import Plan
 

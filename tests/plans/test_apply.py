@@ -151,7 +151,7 @@ def test_a_plan_is_applied_to_no_other_target(
 
 def test_another_clone_of_the_same_club_is_another_target(grounds: Grounds, application: Ground) -> None:
     plan = application.approved()
-    grounds.lay("api").refuses(plan, f"made for database '{application.database}'", WrongEnvironment)
+    grounds.lay("api").refuses(plan, f"made for the database '{application.database}'", WrongEnvironment)
 
 
 def test_whoever_is_writing_is_waited_for_and_no_longer_than_was_said(guide: Ground) -> None:

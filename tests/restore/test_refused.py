@@ -116,9 +116,9 @@ def test_another_database_s_snapshot(lay: Lay) -> None:
     assert error.exit_code == 3
     request = ours.asked(from_elsewhere=True)
     assert theirs.database in request.elsewhere
-    refused(theirs, lambda: theirs.restore(request), f"for database '{ours.database}'", WrongEnvironment)
+    refused(theirs, lambda: theirs.restore(request), f"for the database '{ours.database}'", WrongEnvironment)
     namesake = replace(ours, name="other")
-    refused(ours, lambda: namesake.restore(request), "for environment 'demo'", WrongEnvironment)
+    refused(ours, lambda: namesake.restore(request), "for the environment 'demo'", WrongEnvironment)
     assert ours.restore(request).outcome == "done"
     # Of another environment it is never taken, whatever is said.
     other = replace(ours, name="other")

@@ -85,21 +85,18 @@ class LogState(NamedTuple):
     restored: str = ""
 
     def __str__(self) -> str:
-        noted = f"the {self.entries:,} entries of the workbench that {self.noted_in} notes"
-        how = (
-            f"{self.missing:,} of {noted} are missing" if self.missing
-            else f"{self.added:,} more are there than {noted}" if self.added
-            else f"some of {noted} were altered"
+        noted = f"{self.entries:,} entries of the workbench, until {self.until[:19]} UTC, that {self.noted_in} notes"
+        changed = (
+            f"{self.missing:,} are missing" if self.missing
+            else f"{self.added:,} more are there" if self.added
+            else "some were altered"
         )  # fmt: skip
         said = {
-            "holds": f"{noted[0].upper()}{noted[1:]}, until {self.until[:19]} UTC, are as they were.",
-            "differs": f"The audit log is not as it was: {how}, until {self.until[:19]} UTC.",
+            "holds": f"The {noted} are as they were.",
+            "differs": f"The audit log is not as it was: of the {noted}, {changed}.",
             "nothing noted": "No digest of the workbench's own entries was noted yet: the next snapshot or plan notes one.",
         }[self.state]
-        away = (
-            f" {self.restored} was restored, and what was noted between is no more." if self.restored else ""
-        )
-        return said + away
+        return f"{said} {self.restored} was restored since." if self.restored else said
 
 
 def own_digest(connection: psycopg.Connection[Any], schema: Schema, until: str | None = None) -> Noted | None:
@@ -132,7 +129,13 @@ def compare_with_noted(
     """
     schema.require(*NEEDS)
     newest_first = sorted(notes, key=lambda each: (each[1].until, each[1].entries), reverse=True)
-    restores = _restores(connection, schema, dict(newest_first))
+    until = {noted_in: noted.until for noted_in, noted in newest_first}
+    restores = [
+        (until.get(f"snapshot {Path(file).stem}", before), at, file)
+        for at, file, before in ask_log(
+            connection, schema, _RESTORES, restored=RESTORED, enum=schema.audit_action_is_enum
+        )
+    ]
     restored = ""
     for noted_in, noted in newest_first:
         now = own_digest(connection, schema, noted.until)
@@ -145,14 +148,3 @@ def compare_with_noted(
             return LogState("differs", *facts, max(-more, 0), max(more, 0), restored)
         restored = restored or taken[-1]
     return LogState("nothing noted", restored=restored)
-
-
-def _restores(
-    connection: psycopg.Connection[Any], schema: Schema, notes: dict[str, Noted]
-) -> list[tuple[str, str, str]]:
-    """Return the restores that the log tells of: back to which moment, when, and of which snapshot."""
-    rows = ask_log(
-        connection, schema, _RESTORES, restored=RESTORED, enum=schema.audit_action_is_enum
-    ).fetchall()
-    of = {at: notes.get(f"snapshot {Path(file).stem}") for at, file, _ in rows}
-    return [(noted.until if (noted := of[at]) else before, at, file) for at, file, before in rows]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
 import pandas as pd
 
 from workbench.answer import Answer, Table
-from workbench.audit.digest import LogState, Noted, compare_with_noted
+from workbench.audit.digest import LogState, compare_with_noted
 from workbench.audit.entries import BY_OPERATOR, BY_RUN, audit_entries, counted
 from workbench.covering import answering, covering
 from workbench.database.connection import raw
@@ -19,8 +18,10 @@ from workbench.plans.plan import Plan
 from workbench.reporting.masking import mask
 from workbench.runs.discovery import pick_run
 from workbench.session import Session
+from workbench.snapshots.manifest import Manifest
 from workbench.snapshots.store import list_snapshots
 
+_NONE = "no such entry"
 _ELSEWHERE = {*RUN_ID_KEYS, "operator", "source", "migrationAction"}
 
 
@@ -50,69 +51,53 @@ class Audit:
         if run_id is not None:
             run_id = pick_run(self.wb.find_runs(), run_id)[0].run
         entries = self.entries(run_id=run_id, action=action, since=since, limit=limit)
-        cut = limit is not None and len(entries) == limit
-        total = int(self.counts(since)["entries"].sum()) if cut else len(entries)
-        more = "The latest ones; more: --limit N, or --summary for all of them, counted."
+        more = f"The latest {limit}; more: --limit N, or --summary for all of them, counted."
         log = self.state()
         shown = mask(entries, self.wb.shows_people)
         brief = shown.assign(metadata=[_brief(each) for each in shown["metadata"]])
         brief.attrs["harmless"] = ("metadata",)  # it is masked already
         table = Table(
-            brief[["at", "action", "operator", "metadata", "run", "id"]], empty=_none("such entry", since)
+            brief[["at", "action", "operator", "metadata", "run", "id"]],
+            empty=_NONE,
+            note=more if len(entries) == limit else "",
         )
         return Answer(
-            parts={
-                "entries": table._replace(total=total, note=more if total > len(entries) else ""),
-                "log": f"\n{log}",
-            },
-            facts={"entries": entries, "log": log._asdict()},
+            parts={"entries": table, "log": f"\n{log}"}, facts={"entries": entries, "log": log._asdict()}
         )
 
     @answering
     def summary(self, since: datetime | None = None) -> Answer:
-        """Count the entries by run and action."""
-        return _counts(self.counts(since), _none("such entry", since))
+        """Count the entries by run and action: ``run``, ``action``, ``entries``, ``first``, ``last``."""
+        return self._counted(BY_RUN, since)
 
     @answering
     def operators(self, since: datetime | None = None) -> Answer:
         """Tell who ran imports, how many and how long."""
+        return self._counted(BY_OPERATOR, since)
+
+    def _counted(self, question: str, since: datetime | None) -> Answer:
         with self.wb.reading() as connection:
-            counts = counted(connection, self.wb.schema, BY_OPERATOR, since=since)
-        return _counts(counts, _none("import", since, " logged who ran it"))
+            counts = counted(connection, self.wb.schema, question, since=since)
+        return Answer(parts={"counts": Table(counts, empty=_NONE)}, facts=counts)
 
     @covering
     def entries(self, /, **which: Any) -> pd.DataFrame:
-        """Return the entries as they are: see `workbench.audit.audit_entries`."""
+        """Return the entries as they are: see `workbench.audit.entries.audit_entries`."""
         with self.wb.reading() as connection:
             return audit_entries(connection, self.wb.schema, **which)
 
-    @covering
-    def counts(self, since: datetime | None = None) -> pd.DataFrame:
-        """Return the entries counted by run and action: ``run``, ``action``, ``entries``, ``first``, ``last``."""
-        with self.wb.reading() as connection:
-            return counted(connection, self.wb.schema, BY_RUN, since=since)
-
     def state(self) -> LogState:
         """Tell whether the workbench's own entries are as a snapshot or a plan noted them last."""
-        with self.wb.reading() as connection:
-            return compare_with_noted(raw(connection), self.wb.schema, self._notes())
-
-    def _notes(self) -> Iterator[tuple[str, Noted]]:
         wb = self.wb
-        for manifest in list_snapshots(wb.settings.backups, wb.environment.name):
-            if manifest.log is not None and manifest.target == wb.target:
-                yield f"snapshot {manifest.snapshot}", manifest.log
-        for _, plan in Store(wb.plans_folder, Plan).scan():  # `plans` tells of a damaged one
-            if isinstance(plan, Plan) and plan.log is not None and plan.target == wb.target:
-                yield f"plan {plan.id}", plan.log
-
-
-def _counts(counts: pd.DataFrame, empty: str) -> Answer:
-    return Answer(parts={"counts": Table(counts, empty=empty)}, facts=counts)
-
-
-def _none(what: str, since: datetime | None, more: str = "") -> str:
-    return f"no {what}{f' since {since:%Y-%m-%d %H:%M} UTC' if since else ''}{more}"
+        manifests = list_snapshots(wb.settings.backups, wb.environment.name)
+        plans = Store(wb.plans_folder, Plan).scan()  # `plans` tells of a damaged one
+        noting: tuple[tuple[str, Manifest | Plan], ...] = (
+            *((f"snapshot {each.snapshot}", each) for each in manifests),
+            *((f"plan {each.id}", each) for _, each in plans if isinstance(each, Plan)),
+        )
+        notes = [(name, each.log) for name, each in noting if each.log and each.target == wb.target]
+        with wb.reading() as connection:
+            return compare_with_noted(raw(connection), wb.schema, notes)
 
 
 def _brief(metadata: Any) -> str:

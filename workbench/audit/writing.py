@@ -115,9 +115,9 @@ def write_entry(
                 f'The table "{audit.table}" requires a column {name!r} that the workbench does not know.',
                 "Nothing was changed. A default for it would let the entry be written.",
             )
-    cells = [sql.SQL("{}::{}").format(value, sql.SQL(columns[name].type)) for name, value in row.items()]
-    statement = sql.SQL("INSERT INTO {} ({}) VALUES ({})")
-    connection.execute(
-        statement.format(log, sql.SQL(", ").join(map(sql.Identifier, row)), sql.SQL(", ").join(cells))
+    statement = sql.SQL("INSERT INTO {} ({}) VALUES ({})").format(
+        log,
+        *(sql.SQL(", ").join(each) for each in (map(sql.Identifier, row), map(sql.Literal, row.values()))),
     )
+    connection.execute(statement)
     return number

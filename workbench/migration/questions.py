@@ -14,8 +14,9 @@ from uuid import uuid4
 import pandas as pd
 from sqlalchemy import Connection
 
-from workbench import audit
 from workbench.answer import Answer, Table
+from workbench.audit.entries import audit_entries
+from workbench.audit.writing import record
 from workbench.covering import answering
 from workbench.errors import (
     DatabaseUnreachable,
@@ -252,9 +253,7 @@ class Migration:
         if any(each.path == MANIFEST for each in wrong):
             return wrong
         with self.wb.session.reading() as connection:
-            entries = audit.audit_entries(
-                connection, self.wb.session.schema, action=BUNDLE_SEALED, limit=None
-            )
+            entries = audit_entries(connection, self.wb.session.schema, action=BUNDLE_SEALED, limit=None)
         facts = [each for each in entries["metadata"] if isinstance(each, dict)]
         noted = {str(each.get("bundle_sha256")) for each in facts if each.get("bundle") == folder.name}
         if noted and (now := bundles.read_bundle(folder).digest) not in noted:
@@ -359,7 +358,7 @@ class Migration:
             for each in checklist.items
         }
         facts = {"operator": wb.settings.operator, "environment": wb.environment.name, "items": items}
-        return audit.record(wb.session.database, wb.session.schema, PASSED, facts, about=str(uuid4()))
+        return record(wb.session.database, wb.session.schema, PASSED, facts, about=str(uuid4()))
 
     @cached_property
     def _attestations(self) -> Statements[Attestation]:

@@ -16,7 +16,7 @@ from typing import Any
 
 import psycopg
 
-from workbench.audit import write_entry
+from workbench.audit.writing import write_entry
 from workbench.database.connection import Database
 from workbench.database.exclusion import begin_to_write
 from workbench.documents import Approval, Target, refuse_other_target, valid_approval

@@ -33,7 +33,7 @@ from typing import IO, Any, NamedTuple, Self
 import psycopg
 from sqlalchemy import Connection
 
-from workbench.audit import own_digest
+from workbench.audit.digest import own_digest
 from workbench.database.connection import raw
 from workbench.documents import Target
 from workbench.errors import Refused, WorkbenchError

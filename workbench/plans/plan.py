@@ -29,8 +29,8 @@ from typing import Any, Self
 
 from pydantic import PrivateAttr
 
-from workbench.audit import Noted
-from workbench.documents import Approvable, keep, open_whole, reading_errors, writing_errors
+from workbench.audit.digest import Noted
+from workbench.documents import Approvable, keep, open_whole, reading_errors
 from workbench.errors import DocumentError
 
 END = b"\\.\n"
@@ -258,7 +258,7 @@ def write_plan(folder: Path, plan: Plan, sections: Iterable[tuple[Section, Itera
     """
     digest = hashlib.sha256()
     written: list[Section] = []
-    with writing_errors(plan.noun, folder), open_whole(folder) as file:
+    with open_whole(folder, plan.noun) as file:
 
         def put(data: bytes) -> None:
             file.write(data)

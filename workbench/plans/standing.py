@@ -24,7 +24,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import distinct_on
 
-from workbench.audit import has_action
+from workbench.audit.entries import has_action
 from workbench.database.connection import raw
 from workbench.errors import WorkbenchError
 from workbench.murmurant.importers import MERGED, REDONE, UNDONE

@@ -12,7 +12,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from workbench.audit import own_digest
+from workbench.audit.digest import own_digest
 from workbench.errors import Refused, SchemaGap
 from workbench.murmurant.importers import REDONE, UNDONE
 from workbench.murmurant.schema import Schema

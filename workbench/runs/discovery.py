@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 from sqlalchemy import Connection, select
 
-from workbench.audit import has_action, migration_action
+from workbench.audit.entries import has_action, migration_action
 from workbench.database.address import redact
 from workbench.errors import unknown
 from workbench.murmurant.importers import (

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, select
 
-from workbench.audit import has_action
+from workbench.audit.entries import has_action
 from workbench.mappings.queries import NEEDS
 from workbench.murmurant.importers import MAPPING_CORRECTED, STRENGTH, Run, Strength, Trace
 from workbench.murmurant.schema import Schema

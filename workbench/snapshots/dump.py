@@ -18,7 +18,7 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
-from workbench.audit import own_digest
+from workbench.audit.digest import own_digest
 from workbench.database.archives import Advance, read_listing
 from workbench.database.connection import SPELLING, Database, session
 from workbench.database.encoding import encoding_for

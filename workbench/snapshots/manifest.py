@@ -11,7 +11,7 @@ from typing import Any, Literal, Self
 
 from pydantic import AwareDatetime, Field
 
-from workbench.audit import Noted
+from workbench.audit.digest import Noted
 from workbench.documents import Document, Target
 from workbench.errors import DocumentError
 from workbench.snapshots.contents import Contents, SequenceState, TableState

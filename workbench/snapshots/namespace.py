@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from workbench.answer import Answer, Table
-from workbench.audit import audit_entries
+from workbench.audit.entries import audit_entries
 from workbench.database.archives import Advance
 from workbench.errors import NotMurmurant, UsageError, WorkbenchError
 from workbench.murmurant.importers import DRY_RUN_PRUNED

@@ -14,7 +14,7 @@ from uuid import UUID, uuid5
 
 from psycopg import sql
 
-from workbench.audit import write_entry
+from workbench.audit.writing import write_entry
 from workbench.database.connection import Database, Session
 from workbench.errors import NotMurmurant, SchemaGap, WorkbenchError
 from workbench.murmurant.importers import RESTORED, SYNC_STATE_WAS
