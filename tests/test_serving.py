@@ -23,7 +23,7 @@ from tests.browser.conftest import free_port
 from tests.commands import Shell, at, shell  # noqa: F401
 from tests.conftest import Clubs, Ground
 from workbench.cli.notebooks import SHORTEST, _here, _surroundings
-from workbench.panels.serving import PAGES, Served, page_of
+from workbench.panels.serving import Served, page_of
 from workbench.settings import Settings
 
 
@@ -58,11 +58,9 @@ def test_an_unknown_page_is_wrong_usage_with_the_nearest(shell: Shell) -> None: 
     assert "runs" in done.stderr
 
 
-def test_a_page_is_one_panel_and_no_more() -> None:
-    for name in PAGES:
-        page = page_of(Served(name))
-        assert len(page.cells) == 1
-        assert PAGES[name][1] in page.cells[0].source
+def test_a_page_is_one_cell_and_no_more() -> None:
+    [cell] = page_of(Served("tiers", unmask=True)).cells
+    assert cell.source.endswith("opened(Pages, 'tiers', unmask=True)")
 
 
 def beside(folder: Path) -> None:
@@ -219,7 +217,7 @@ def test_a_page_is_had_with_its_token_only_and_nothing_else_is(
             page = known.get("/")
         assert page.status_code == 200
         assert page.headers["content-security-policy"].startswith("default-src 'self'")
-        assert "<title>Runs" in page.text
+        assert "<title>Murmurant workbench" in page.text
         assert "open_workbench" not in page.text
         assert "opened(" not in page.text, "code"
         assert not re.findall(r'(?:src|href)="(?:https?:)?//[^"]*', page.text)

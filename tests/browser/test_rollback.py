@@ -31,7 +31,25 @@ def test_a_run_is_rolled_back_and_brought_back_in_jupyterlab(
 
 def test_the_same_on_a_page_without_code(desk_of: Callable[..., Desk], clubs: Clubs) -> None:
     club = clubs.clone("guide")
-    roll_back_and_bring_back(desk_of(club).serve("runs"), club)
+    page = desk_of(club).serve("runs")
+    roll_back_and_bring_back(page, club)
+    page.locator(".wb-link", has_text="on its own page").first.click()
+    page.locator(".wb-state:visible", has_text="applied, by dana").wait_for()
+    plan = page.url.partition("#plans/")[2]
+    assert plan.startswith("undo-"), page.url
+    page.get_by_role("button", name="Before an import").click()
+    page.wait_for_url("**/#preflight*")
+    page.go_back()
+    page.get_by_role("button", name="Plans").and_(page.locator(".mod-active")).wait_for()
+    assert page.url.endswith(f"#plans/{plan}")
+    page.reload()
+    page.locator(".wb-state:visible", has_text="applied, by dana").wait_for()
+    assert page.url.endswith(f"#plans/{plan}")
+    # From the undo back to the run that its plan was about: a rollback's own link.
+    in_table(page, "Plans", "rollback-")
+    page.locator(".wb-link:visible", has_text="the run it takes back").click()
+    page.locator(".wb-panel .wb-caption:visible", has_text="Records").first.wait_for()
+    assert "#runs/" in page.url
 
 
 def roll_back_and_bring_back(page: Any, club: Ground) -> None:

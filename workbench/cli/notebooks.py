@@ -103,7 +103,7 @@ def lab(environment: str | None = None, browser: bool = True, port: int = 8888) 
 
 @command("serve")
 def serve(
-    panel: str,
+    panel: str = "runs",
     environment: str | None = None,
     acting: str | None = None,
     browser: bool = True,
@@ -111,10 +111,11 @@ def serve(
     host: str = "127.0.0.1",
     unmask: bool = False,
 ) -> None:
-    """Serve one panel as a page without code, to whoever has the token."""
+    """Serve the panels as a page without code, to whoever has the token; begin with the one that is named."""
     token = _token(host)
-    # A second of imports that nothing else needs.
-    from workbench.panels.serving import PAGES, Served, serve_page
+    # Seconds of imports that nothing else needs.
+    from workbench.panels.pages import PAGES
+    from workbench.panels.serving import Served, serve_page
 
     if panel not in PAGES:
         raise unknown("page", panel, PAGES)

@@ -160,7 +160,9 @@ OPTIONS: dict[str, Option] = {
     # Of notebooks and the demo.
     "report name": argument("NAME", "post-recovery, run, plan, or a notebook of your own in notebooks/"),
     "parameter": option(f"A parameter of the report. {_MANY}", "--parameter", "-p", metavar="KEY VALUE"),
-    "panel": argument("PANEL", "runs, plans, mappings, tiers, duplicates or preflight."),
+    "panel": argument(
+        "[PANEL]", "With which it begins: runs, plans, mappings, tiers, duplicates or preflight."
+    ),
     "host": option("Where else than on this machine: only with a token in WORKBENCH_TOKEN."),
     "members": option("Size of the club.", min=50, max=1_000_000),
     "dialect": option("Whose tables it has."),

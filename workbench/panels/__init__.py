@@ -7,6 +7,7 @@ comes back, errors included, in place and in words. Where there is no browser it
 from workbench.panels.corrections import RunPicker, TierCorrection
 from workbench.panels.duplicates import DuplicateReview
 from workbench.panels.mappings import MappingCorrection
+from workbench.panels.pages import Pages
 from workbench.panels.panel import opened
 from workbench.panels.plans import PlanReview
 from workbench.panels.preflight import PreflightPanel
@@ -14,6 +15,7 @@ from workbench.panels.preflight import PreflightPanel
 __all__ = [
     "DuplicateReview",
     "MappingCorrection",
+    "Pages",
     "PlanReview",
     "PreflightPanel",
     "RunPicker",

@@ -18,20 +18,8 @@ from workbench.runs.questions import run_counts, run_summary
 from workbench.tiers.questions import configuration
 from workbench.tiers.review import CORRECTABLE, TierReview
 
-_COLUMNS = [
-    "run",
-    "importer",
-    "mode",
-    "sync",
-    "started",
-    "status",
-    "rolled_back",
-    "members",
-    "events",
-    "registrations",
-    "why",
-    "evidence",
-]
+_COLUMNS = ["run", "importer", "mode", "sync", "started", "status", "rolled_back"]
+_COLUMNS += ["members", "events", "registrations", "why", "evidence"]
 
 
 class RunPicker(Planner):
@@ -79,8 +67,8 @@ class RunPicker(Planner):
         self._snapshot.options = [
             ("none: what the run changed stays changed", None),
             *(
-                (f"{one.snapshot} ({one.created_at:%Y-%m-%d %H:%M} UTC)", one.snapshot)
-                for one in snapshots[::-1]
+                (f"{each.snapshot} ({each.created_at:%Y-%m-%d %H:%M} UTC)", each.snapshot)
+                for each in snapshots[::-1]
             ),
         ]
 
@@ -139,10 +127,8 @@ class TierCorrection(Planner):
         self._mapping.observe(lambda _: self.look(), "value")
         self._of = ToggleButtons(options=[("Tiers", "tier"), ("Statuses", "status")])
         self._of.observe(lambda _: self.lay_out_anew(self._review) if self._review else None, "value")
-        self._summary, self._members = (
-            Told(),
-            Table("key", "Members in another tier than their level's", wb=self.wb),
-        )
+        self._summary = Told()
+        self._members = Table("key", "Members in another tier than their level's", wb=self.wb)
         self._conflict = tick("Also change what a person set by hand after the import")
         self._reason = line("Reason", "goes into the plan")
         self._correction = VBox([self.table, self._members, self._conflict, self._reason])
@@ -176,7 +162,6 @@ class TierCorrection(Planner):
             told.append(lambda: show(rows, "What is wrong", self.wb.session.shows_people, limit=40))
         self._summary.tell(*told)
         self.table.show(tier_corrections(found))
-        self.wanted = self.chosen
         self._correction.layout.display = self.row.layout.display = "" if found.correctable else "none"
 
     def known(self, levels: list[str]) -> Any:

@@ -75,7 +75,7 @@ class DuplicateReview(Planner):
         self._threshold.layout.width = self.which.layout.width = "14rem"
         self.find = line("Find", "a person, a title, an id", width="16rem")
         self._threshold.observe(lambda _: self.look(), "value")
-        self.entity.observe(lambda _: super(DuplicateReview, self).look(), "value")
+        self.entity.observe(lambda _: self._turn(), "value")
         for each in (self.which, self.find):
             each.observe(lambda _: self._list(), "value")
         again = button("Look again", "refresh", self.look, "Compare anew, as the database is now")
@@ -97,6 +97,17 @@ class DuplicateReview(Planner):
         self._before.clear()
         super().look()
 
+    def go(self, key: str) -> None:
+        """Show a pair, of whichever entity."""
+        entity, _, pair = key.rpartition("/")
+        if entity in _ENTITIES.values():
+            self.entity.value = entity
+        self.choose([pair])
+
+    def _turn(self) -> None:
+        self.wanted = []  # the pair that is seen is another entity's
+        super().look()
+
     # What there is.
 
     def rows(self) -> tuple[Found, pd.DataFrame]:
@@ -112,7 +123,8 @@ class DuplicateReview(Planner):
         self.card.show(None, None, "")
         self._keep(*read)
         self._list()
-        self.wanted = (self._open() or self.order)[:1]
+        if not set(self.wanted) & set(self.order):
+            self.wanted = (self._open() or self.order)[:1]
 
     def _keep(self, found: Found, same: pd.DataFrame) -> None:
         """Keep what was read, and say what of it could not be told."""
@@ -158,6 +170,7 @@ class DuplicateReview(Planner):
 
     def offer(self) -> None:
         """Let a word be said once the pair it would be about is seen: one in haste is meant for what is to come."""
+        self.seen = f"{self.entity.value}/{self.wanted[0]}" if self.wanted else ""
         if self.shown != self.wanted:
             self.card.hold(True)
         elif not self.work.busy:

@@ -95,7 +95,6 @@ class MappingCorrection(Planner):
         if not len(found.problems):
             self._evidence.tell(lambda: listed(summary(found)))
         self.table.show(mapping_table(found.problems)[_WRONG])
-        self.wanted = self.chosen
 
     def choose(self, keys: list[str]) -> None:
         """Say of other mappings what is known; all of it was read already."""

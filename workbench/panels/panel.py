@@ -75,7 +75,10 @@ class Panel(VBox):
     reading: ClassVar[str]
     """What is being done while the rows are read."""
 
-    def __init__(self, wb: Workbench, wanted: Sequence[str] = (), *, switch: bool = True) -> None:
+    seen = Unicode()
+    """The key of the one row that is chosen; empty where none is, or several."""
+
+    def __init__(self, wb: Workbench, wanted: Sequence[str] = ()) -> None:
         self.wb = seeing(wb)
         self.wanted = list(wanted)
         self.shown: list[str] | None = None
@@ -88,11 +91,10 @@ class Panel(VBox):
             wb=self.wb,
             chosen=lambda _: self.choose(self.chosen),
         )
-        self.heading, people = Heading(title=self.title), tick(PEOPLE, self.wb.session.shows_people)
-        people.observe(lambda change: self._uncover(change["new"]), "value")
-        people.layout.display = "" if switch else "none"  # a panel within another has none
-        look = HTML(f"<style>{_style()}</style>")
-        super().__init__([look, banner(wb), self.heading, people, *self.parts()])
+        self.heading, people = Heading(title=self.title), people_switch(self, self.wb)
+        if wb.session.people is not None:  # what is around it has one
+            people.layout.display = "none"
+        super().__init__([styled(), banner(wb), self.heading, people, *self.parts()])
         self.add_class("wb-panel")
         self._renew()
         self.work.observe(lambda _: self.offer(), "busy")
@@ -134,7 +136,14 @@ class Panel(VBox):
         """Show rows that were read, and read again what is known of the chosen ones."""
         self.lay_out(rows)
         self.table.choose(self.wanted)
+        if self.several:  # what is gone is chosen no more
+            self.wanted = self.chosen
         self._read()
+
+    def go(self, key: str) -> None:
+        """Show the row of a key, as if somebody had chosen it."""
+        self.table.choose([key])
+        self.choose([key])
 
     def choose(self, keys: list[str]) -> None:
         """Read what is known of other rows, or again of those whose reading failed."""
@@ -146,6 +155,7 @@ class Panel(VBox):
 
     def offer(self) -> None:
         """Let those buttons be pressed that can be."""
+        self.seen = self.wanted[0] if len(self.wanted) == 1 else ""
         on = set() if self.work.busy or self.shown != self.wanted else self.offered()
         for title, each in self.buttons.items():
             each.disabled = title not in on
@@ -176,12 +186,6 @@ class Panel(VBox):
         self.row.children = tuple(self.buttons.values())
         self.offer()
 
-    def _uncover(self, shown: bool) -> None:
-        self.wb.session.people = shown
-        for part in _within(self):
-            if hasattr(part, "redraw"):
-                part.redraw()
-
     def static(self) -> Shown:
         """Return the rows, as they stand in the panel's place where nobody can click: in a report, or on paper."""
         self.work.wait()
@@ -208,6 +212,25 @@ def seeing(wb: Workbench) -> Workbench:
     return Workbench(wb.session.as_seen(wb.unmask or not wb.environment.production))
 
 
+def people_switch(panel: Widget, wb: Workbench) -> Widget:
+    """Return what shows or covers people in a panel and in all that is within it."""
+    switch = tick(PEOPLE, wb.session.shows_people)
+
+    def uncover(shown: bool) -> None:
+        wb.session.people = shown
+        for part in _within(panel):
+            if hasattr(part, "redraw"):
+                part.redraw()
+
+    switch.observe(lambda change: uncover(change["new"]), "value")
+    return switch
+
+
+def styled() -> HTML:
+    """Return the panels' own look."""
+    return HTML(f"<style>{_style()}</style>")
+
+
 def _within(widget: Widget) -> Iterator[Widget]:
     yield widget
     for child in getattr(widget, "children", ()):
@@ -223,15 +246,15 @@ def banner(wb: Workbench) -> HTML:
     return made
 
 
-def opened(panel: Callable[[Workbench], Panel], *, unmask: bool = False) -> Widget:
+def opened(panel: Callable[..., Widget], *arguments: Any, unmask: bool = False) -> Widget:
     """Open the environment and make a panel on it, or say in words why that cannot be."""
     try:
-        return panel(open_workbench(unmask=unmask))
+        return panel(open_workbench(unmask=unmask), *arguments)
     except WorkbenchError as error:
         said = Markup('<p class="wb-fail" role="alert">{}</p>').format(
             prose(visible(str(error)), os.environ.get("WORKBENCH_ENVIRONMENT") or "demo")
         )
-        shown = VBox([HTML(f"<style>{_style()}</style>"), VBox([HTML(said)]).add_class("wb-said")])
+        shown = VBox([styled(), VBox([HTML(said)]).add_class("wb-said")])
         return shown.add_class("wb-panel")
 
 

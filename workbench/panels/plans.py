@@ -32,9 +32,10 @@ _PARTS = {
 
 _ANSWER = Markup('<p class="wb-answer wb-{}">{} <strong>{}</strong></p>')
 _DIGEST = Markup(
-    '<dl><dt>Plan</dt><dd class="wb-id">{}</dd><dt>State</dt><dd class="wb-state">{}, {}</dd>'
+    '<dl><dt>Plan</dt><dd class="wb-id">{} <a class="wb-link" href="#plans/{}">on its own page</a>{}</dd><dt>State</dt><dd class="wb-state">{}, {}</dd>'
     '<dt>Digest</dt><dd class="wb-id wb-copy">{}</dd></dl>'
 )
+_ITS_RUN = Markup(' · <a class="wb-link" href="#runs/{}">the run it takes back</a>')
 _PAGE = Markup(
     '<iframe class="wb-page" sandbox="" title="{}" srcdoc="{}"></iframe>'
     '<p class="wb-note">The same page is kept as <code>{}</code>.</p>'
@@ -64,7 +65,7 @@ class PlanReview(Panel):
     def __init__(self, wb: Workbench, plan: str = "", *, listed: bool = True) -> None:
         self._review: Review | None = None
         self._listed, self._leads = listed, False
-        super().__init__(wb, [plan] if plan else [], switch=listed)
+        super().__init__(wb, [plan] if plan else [])
         if listed or plan:
             self.look()
 
@@ -92,6 +93,10 @@ class PlanReview(Panel):
         self.wanted, self._leads = [plan if isinstance(plan, str) else plan.id], True
         self.offer()
         self.look()
+
+    def go(self, key: str) -> None:
+        """Show a plan."""
+        self.show(key)
 
     def redraw(self) -> None:
         """Show the plan again, with people or without them."""
@@ -128,7 +133,10 @@ class PlanReview(Panel):
         said = f"It was {review.state}: {review.detail}." if went else verdict.facts["headline"]
         tone = "pass" if went else verdict.status.replace(" ", "-")
         self._answer.value = _ANSWER.format(tone, review.answer.text(review.answer.headline), said)
-        self._digest.value = _DIGEST.format(self.plan, review.state, review.detail, review.plan.digest)
+        run = str(review.plan.parameters.get("run") or "")
+        its_run = _ITS_RUN.format(run) if run else ""
+        names = (self.plan, self.plan, its_run)
+        self._digest.value = _DIGEST.format(*names, review.state, review.detail, review.plan.digest)
         if self._leads:
             self._leads = False
             self.heading.lead()

@@ -1,4 +1,4 @@
-"""A panel as a page, for who should not see code: Voila, on a page that asks nothing of the network.
+"""The panels as a page, for who should not see code: Voila, on a page that asks nothing of the network.
 
 The kernel behind the page does what the panel asks of it; the page can send it no code of its own.
 """
@@ -16,16 +16,6 @@ import nbformat
 from traitlets.config import Config
 from voila.app import Voila
 from voila.voila_identity_provider import VoilaIdentityProvider
-
-PAGES = {
-    "runs": ("Runs", "RunPicker"),
-    "plans": ("Plans", "PlanReview"),
-    "mappings": ("Mappings", "MappingCorrection"),
-    "tiers": ("Tiers", "TierCorrection"),
-    "duplicates": ("Duplicates", "DuplicateReview"),
-    "preflight": ("Before an import", "PreflightPanel"),
-}
-"""Each page's title, and the panel on it."""
 
 _POLICY = "; ".join(
     (
@@ -56,14 +46,14 @@ class Page(Voila):
 
 
 class Served(NamedTuple):
-    """What is on a page: one of `PAGES`, and whether personal data may be seen on it."""
+    """With which of `workbench.panels.pages.PAGES` it begins, and whether personal data may be seen on it."""
 
     name: str
     unmask: bool = False
 
 
 def serve_page(served: Served, *, host: str, port: int, token: str, listening: Callable[[str], None]) -> None:
-    """Serve a panel until interrupted; the environment is the one that the variables name.
+    """Serve the panels until interrupted; the environment is the one that the variables name.
 
     Parameters
     ----------
@@ -107,12 +97,11 @@ def _config() -> Config:
 
 
 def page_of(served: Served) -> Any:
-    """Return the notebook that is the page: it opens the workbench, and shows one panel."""
-    title, panel = PAGES[served.name]
-    source = f"from workbench.panels import {panel}, opened\n\nopened({panel}, unmask={served.unmask})"
+    """Return the notebook that is the page: it opens the workbench, and shows the panels."""
+    source = f"from workbench.panels import Pages, opened\n\nopened(Pages, {served.name!r}, unmask={served.unmask})"
     made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])
     made.metadata.update(
-        title=f"{title} · Murmurant workbench",
+        title="Murmurant workbench",
         kernelspec={"name": "python3", "display_name": "Python 3", "language": "python"},
         language_info={"name": "python"},
     )

@@ -1,0 +1,87 @@
+"""All panels on one page: what is chosen has an address, and an address chooses it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.conftest import Clubs
+from tests.duplicates.conftest import SAME_PERSON
+from tests.panels.conftest import choose, parts, settle
+from tests.planting import Planter
+from workbench.panels import Pages
+from workbench.panels.pages import PAGES
+from workbench.panels.panel import PEOPLE
+
+Opened = Callable[..., Any]
+
+
+@pytest.fixture
+def pages(opened: Opened, clubs: Clubs) -> Any:
+    club = clubs.clone("application")
+    club.breaks("swapped-mappings", "all-prospect")
+    with Planter(club) as planter:
+        for email in ("a.quux@example.org", "aquux@example.org"):
+            planter.member(email=email, **SAME_PERSON)
+    return Pages(opened(club), "runs")
+
+
+def test_what_is_chosen_is_in_the_address(pages: Any) -> None:
+    settle(pages)
+    assert pages.location.place == "runs"
+    [run, *_] = pages.panels["runs"].table.names
+    choose(pages, "Runs", run)
+    assert pages.location.place == f"runs/{run}"
+    pages._links.value = "plans"
+    settle(pages)
+    assert pages.location.place == "plans"
+    pages._links.value = "runs"
+    assert pages.location.place == f"runs/{run}", "as it was left"
+
+
+@pytest.mark.parametrize("page", ["runs", "plans", "duplicates", "mappings", "tiers", "preflight"])
+def test_an_address_leads_to_what_it_names_whether_it_was_read_already_or_not(pages: Any, page: str) -> None:
+    settle(pages)
+    if page == "plans":
+        pages.wb.runs.plan_rollback(pages.wb.runs.frame().query("mode == 'live'")["run"].iloc[0])
+    pages.location.place = page
+    settle(pages)
+    panel = pages.panels[page]
+    key = panel.table.names[-1]
+    place = f"{page}/Member/{key}" if page == "duplicates" else f"{page}/{key}"
+    anew = Pages(pages.wb, "runs")
+    for each in (pages, anew):
+        each.location.place = place
+        settle(each)
+        assert each.location.place == place
+        assert each.panels[page].chosen == [key]
+        assert each._page.children == (each.panels[page],)
+    assert anew.panels[page].seen == place.partition("/")[2]
+
+
+def test_an_address_that_is_none_leaves_all_as_it_is(pages: Any) -> None:
+    settle(pages)
+    pages.location.place = "nowhere/at-all"
+    assert pages._page.children == (pages.panels["runs"],)
+    pages.location.place = "runs/no-such-run"
+    settle(pages)
+    assert pages.panels["runs"].work.said, "said in words"
+
+
+def test_one_switch_covers_people_on_every_page(pages: Any) -> None:
+    for page in PAGES:
+        pages.location.place = page
+    settle(pages)
+    switches = [
+        part
+        for part in parts(pages)
+        if getattr(part, "description", "") == PEOPLE and part.layout.display != "none"
+    ]
+    assert len(switches) == 1
+    for shown in (False, True):
+        switches[0].value = shown
+        settle(pages)
+        for page in PAGES:
+            assert pages.panels[page].wb.session.shows_people is shown

@@ -1,0 +1,28 @@
+// What stands behind the # of the page's address: written as one goes about, and followed where one comes by a link or goes back.
+
+function render({ model }) {
+  const here = () => decodeURIComponent(location.hash.slice(1));
+  const arrive = () => {
+    if (here() === model.get("place")) return;
+    model.set("place", here());
+    model.save_changes();
+  };
+  const write = () => {
+    const place = model.get("place");
+    if (here() === place) return;
+    const stays = here().split("/")[0] === place.split("/")[0]; // the way back leads from page to page
+    history[stays ? "replaceState" : "pushState"](null, "", "#" + place.split("/").map(encodeURIComponent).join("/"));
+  };
+  addEventListener("hashchange", arrive);
+  addEventListener("popstate", arrive);
+  model.on("change:place", write);
+  if (location.hash) arrive();
+  else history.replaceState(null, "", "#" + model.get("place"));
+  return () => {
+    removeEventListener("hashchange", arrive);
+    removeEventListener("popstate", arrive);
+    model.off("change:place", write);
+  };
+}
+
+export default { render };
