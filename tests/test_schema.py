@@ -54,14 +54,14 @@ def test_each_dialect_is_recognised(tables, dialect):
 def test_two_threads_that_ask_at_once_get_the_same_table(tables, monkeypatch):
     """A query with two tables of one name is refused."""
     schema, both = schema_of(tables("guide")), Barrier(2, timeout=20)
-    build = type(schema)._build
+    build = type(schema)._relation
 
-    def together(self, resolved):
-        made = build(self, resolved)
+    def together(self, name, as_spelled=False):
+        made = build(self, name, as_spelled)
         both.wait()
         return made
 
-    monkeypatch.setattr(type(schema), "_build", together)
+    monkeypatch.setattr(type(schema), "_relation", together)
     with ThreadPoolExecutor(2) as pool:
         one, other = pool.map(schema.source, ["audit"] * 2)
     assert one is other is schema.audit

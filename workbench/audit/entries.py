@@ -82,9 +82,8 @@ def ask_log(
     """Ask in SQL of ``audit``, the log as the canonical schema has it; `SchemaGap` where it lacks what is asked for."""
     canonical = Canonical(schema)
     canonical.require(question)
-    before, parameters = canonical.around(question)
-    given |= {"prefix": MIGRATION_PREFIX, "import": IMPORT_SOURCE, "undo": ROLLBACK_ACTION, **parameters}
-    return connection.execute((before + question).encode(), given)
+    words = {"prefix": MIGRATION_PREFIX, "import": IMPORT_SOURCE, "undo": ROLLBACK_ACTION}
+    return canonical.execute(connection, question, given | words)
 
 
 def migration_action(schema: Schema) -> ColumnElement[str]:

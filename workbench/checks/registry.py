@@ -28,10 +28,10 @@ from workbench.database.connection import raw
 from workbench.database.environment import DEMO_MARK, Environment
 from workbench.errors import SchemaGap, UsageError, nearest
 from workbench.hints import aim
-from workbench.murmurant.canonical import Canonical, Relation, ask, listed
+from workbench.murmurant.canonical import Canonical, ask, listed
 from workbench.murmurant.importers import Run
 from workbench.murmurant.reports import ImportReport
-from workbench.murmurant.schema import Schema, explain_gap
+from workbench.murmurant.schema import Relation, Schema, explain_gap
 from workbench.murmurant.spellings import ENTITY_TYPES, REGISTRATION
 from workbench.settings import EnvironmentSettings
 from workbench.tiers.configuration import TierMapping, distinct, read_tier_mapping

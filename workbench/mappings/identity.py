@@ -278,7 +278,7 @@ def _record_facts(connection: Connection, schema: Schema, places: Collection[Key
         ids = [record for kind, record in places if kind == entity]
         rows = fetch(connection, schema, query, ids=ids) if ids else ()
         found |= {
-            (entity, row.id): _facts(row._mapping, dict(zip(spelled, spelled, strict=True))) for row in rows
+            (entity, row.id): _facts(row._asdict(), dict(zip(spelled, spelled, strict=True))) for row in rows
         }
     return found
 

@@ -9,9 +9,10 @@ from datetime import datetime
 from importlib.resources import files
 from typing import Any, NamedTuple
 
+from psycopg.rows import namedtuple_row
 from sqlalchemy import Connection, func, null, or_, select
 
-from workbench.database.connection import asked_once
+from workbench.database.connection import asked_once, raw
 from workbench.murmurant.canonical import Canonical
 from workbench.murmurant.schema import Schema, as_text, entity_of, is_one_of
 from workbench.murmurant.spellings import ENTITIES, ENTITY_TYPES
@@ -71,7 +72,7 @@ _UUID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 
 def possible_ids(schema: Schema, ids: Iterable[str]) -> list[str]:
     """Return those of some ids that can be one here, as a report may name anything."""
-    if Canonical(schema).type_of("id") != "uuid":
+    if schema.id_type != "uuid":
         return list(ids)
     return [each for each in ids if _UUID.fullmatch(each)]
 
@@ -81,18 +82,12 @@ def fetch(connection: Connection, schema: Schema, query: str, **parameters: Any)
 
     A parameter that is given as ``::ids`` is a list of ids, compared as they are here; what can be none is left out.
     """
-    canonical = Canonical(schema)
-    kind = canonical.type_of("id")
     for name in re.findall(r"%\((\w+)\)s::ids\b", query):
         parameters[name] = possible_ids(schema, parameters[name])
-    query = re.sub(r"::ids\b", f"::{kind}[]", query)
-    schema.refuse_unreadable(*canonical.mentioned(query))
-    before, given = canonical.around(query)
-    if before and query.startswith("WITH"):
-        before, query = f"{before.rstrip()},", query.removeprefix("WITH")
-    # A million ids in memory, not spilled to disk batch by batch.
-    connection.exec_driver_sql("SET LOCAL work_mem = '64MB'")
-    return connection.exec_driver_sql(before + query, {**given, **parameters}).all()
+    query = re.sub(r"::ids\b", f"::{schema.id_type}[]", query)
+    cursor = Canonical(schema).execute(raw(connection), query, parameters)
+    cursor.row_factory = namedtuple_row
+    return cursor.fetchall()
 
 
 def read_sql(*path: str) -> str:

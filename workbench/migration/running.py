@@ -20,10 +20,11 @@ from threading import Event, Thread, Timer
 from types import FrameType
 from typing import Any
 
-from sqlalchemy import Connection, func, text
-from sqlalchemy import select as selected
+from psycopg import sql
+from sqlalchemy import Connection, text
 
 from workbench.database.address import redact
+from workbench.database.connection import raw
 from workbench.errors import DocumentError, Refused, UsageError, WorkbenchError
 from workbench.migration.bundles import file_digest, free_name
 from workbench.migration.dry_runs import DryRun, KeptFile, list_dry_runs
@@ -227,12 +228,12 @@ def written_since(connection: Connection, schema: Schema, since: str) -> dict[st
     """
     counts = {}
     for concept in filter(schema.has, ("members", "events", "registrations", "mappings")):
-        newer = text("age(xmin) <= age(CAST(CAST(:since AS text) AS xid))").bindparams(
-            since=str(int(since) % 2**32)
-        )
-        rows = connection.scalar(selected(func.count()).select_from(schema.source(concept)).where(newer))
+        table = schema.resolved[concept].table
+        newer = sql.SQL("SELECT count(*) FROM {} WHERE age(xmin) <= age(%s::text::xid)")
+        query = newer.format(sql.Identifier(schema.catalogue.schema, table))
+        (rows,) = raw(connection).execute(query, [str(int(since) % 2**32)]).fetchone() or (0,)
         if rows:
-            counts[schema.resolved[concept].table] = int(rows)
+            counts[table] = int(rows)
     return counts
 
 

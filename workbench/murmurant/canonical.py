@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
@@ -18,40 +17,12 @@ import psycopg
 from sqlalchemy import Connection
 
 from workbench.database.connection import raw
-from workbench.errors import SchemaGap, UsageError
-from workbench.murmurant.catalogue import Column
-from workbench.murmurant.row_digest import readable_json
-from workbench.murmurant.schema import Schema, explain_gap
-from workbench.murmurant.spellings import CONCEPTS, RUN_ID_KEYS, TYPES
+from workbench.errors import UsageError
+from workbench.murmurant.schema import FROM_METADATA, Relation, Schema
+from workbench.murmurant.spellings import CONCEPTS
 
-_ENTITY = {"entity_type", "resource_type"}
 _RESERVED = {"end"}
 _TEXTS = {psycopg.adapters.types[name].oid for name in ("text", "varchar", "bpchar", "json", "jsonb", "xml")}
-_FROM_METADATA = {
-    "run_id": "coalesce({})".format(", ".join(f"metadata ->> '{key}'" for key in RUN_ID_KEYS)),
-    "migration_action": "coalesce(metadata ->> 'migrationAction', action)",
-}
-"""What an audit row says besides, in its metadata: the run it belongs to, and its action as the guide calls it."""
-
-
-@dataclass(frozen=True)
-class Relation:
-    """Something to select from.
-
-    Attributes
-    ----------
-    select : str
-        Its rows, as SQL with the driver's placeholders.
-    lacking : dict of str to Exception
-        The columns that this database does not have, each with what to raise where it is asked for; under ``""``
-        for the relation as a whole.
-    parameters : dict
-        What its placeholders stand for.
-    """
-
-    select: str
-    lacking: Mapping[str, Exception] = field(default_factory=dict)
-    parameters: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Canonical:
@@ -69,18 +40,13 @@ class Canonical:
         self.schema = schema
         self._made: dict[str, Relation] = {}
         self._besides = dict(besides or {})
-        columns = [
-            schema.catalogue.tables[table.table].columns[real]
-            for table in schema.resolved.values()
-            for name, real in table.spelling.items()
-            if TYPES.get(name) == "id"
-        ]
-        self._id = "uuid" if {each.type for each in columns} == {"uuid"} and not self._spare else "text"
 
     def relation(self, name: str) -> Relation:
         """Return one of them by its name."""
+        if name not in self._besides:
+            return self.schema.relation(name)
         if name not in self._made:
-            self._made[name] = self._besides[name]() if name in self._besides else self._of_table(name)
+            self._made[name] = self._besides[name]()
         return self._made[name]
 
     def mentioned(self, query: str) -> list[str]:
@@ -119,76 +85,16 @@ class Canonical:
         parameters = {key: value for each in chosen.values() for key, value in each.parameters.items()}
         return ("WITH " + ",\n".join(parts) + "\n" if chosen else ""), parameters
 
-    @property
-    def _spare(self) -> str | None:
-        """The older spelling of a mapping's target, where both are in use."""
-        found = self.schema.resolved.get("mappings")
-        older = CONCEPTS["mappings"].columns["target"][1]
-        if found is None or found.spelling.get("target") == older:
-            return None
-        return older if older in self.schema.catalogue.tables[found.table].columns else None
-
-    def _of_table(self, name: str) -> Relation:
-        found, known = self.schema.resolved.get(name), CONCEPTS[name].columns
-        there = self.schema.catalogue.tables[found.table].columns if found else {}
-        spelling = found.spelling if found else {}
-        columns: list[str] = []
-        lacking: dict[str, Exception] = {}
-        for column in known:
-            if column in spelling:
-                value = self._cell(name, column, there[spelling[column]])
-            else:
-                lacking[column] = SchemaGap(*explain_gap(f"{name}.{column}"))
-                value = f"NULL::{self.type_of(column)}"
-            columns.append(f"{value} AS {_quoted(column)}")
-        if name == "mappings":  # the kind as the table has it: by it an index serves, and its statistics
-            kind = _quoted(spelling["entity_type"]) if "entity_type" in spelling else "NULL"
-            columns.append(f"{kind}::text AS spelled")
-        if found is None:
-            lacking = {"": SchemaGap(*explain_gap(name))}
-            rows = f"SELECT {', '.join(columns)} WHERE false"
-        else:
-            table = f"{_quoted(self.schema.catalogue.schema)}.{_quoted(found.table)}"
-            rows = f"SELECT {', '.join(columns)} FROM {table}"
-        if name == "audit":
-            told = ", ".join(f"{value} AS {column}" for column, value in _FROM_METADATA.items())
-            rows = f"SELECT *, {told} FROM ({rows}) AS entries"
-            if "metadata" in lacking:
-                lacking |= dict.fromkeys(_FROM_METADATA, lacking["metadata"])
-        if name == "members":  # by the tier's code, as people say it
-            tiers = self.relation("tiers")
-            code = f"(SELECT code FROM ({tiers.select}) AS tiers WHERE tiers.id = people.tier_id)"
-            rows = f"SELECT *, {code} AS tier FROM ({rows}) AS people"
-            if gap := lacking.get("tier_id") or next(iter(tiers.lacking.values()), None):
-                lacking["tier"] = gap
-        return Relation(rows, lacking)
-
-    def type_of(self, column: str) -> str:
-        """Return the type that a column has here, by its canonical name."""
-        kind = TYPES.get(column, "text")
-        return self._id if kind == "id" else kind
-
-    def _cell(self, relation: str, column: str, described: Column) -> str:
-        """Read a column as the canonical schema has it; as it is where it is that already."""
-        cell, kind = _quoted(described.name), TYPES.get(column, "text")
-        if column == "target" and relation == "mappings" and self._spare:
-            return f"coalesce({cell}::text, {_quoted(self._spare)}::text)"
-        if kind == "id" or kind == "text":
-            if described.loose:
-                cell = f'{cell} COLLATE "C"'
-            same = (
-                described.type == self._id
-                if kind == "id"
-                else not (described.is_enum or described.type in {"integer", "bigint", "smallint", "uuid"})
-            )
-            cell = cell if same else f"{cell}::text"
-            one_kind = f"CASE {cell} WHEN 'EventRegistration' THEN 'Registration' ELSE {cell} END"
-            return one_kind if column in _ENTITY else cell
-        if kind == "jsonb" and described.type == "json":
-            return readable_json("json", cell).replace("%", "%%")
-        if kind == "timestamp" and "with time zone" in described.type:
-            return f"({cell} AT TIME ZONE 'UTC')"
-        return f"{cell}::timestamp" if kind == "timestamp" and described.type == "date" else cell
+    def execute(
+        self, connection: psycopg.Connection[Any], query: str, values: Mapping[str, Any] | None = None
+    ) -> psycopg.Cursor[Any]:
+        """Send a query of ours with what its placeholders stand for; a relation that may not be read whole is refused."""
+        self.schema.refuse_unreadable(*(name for name in self.mentioned(query) if name in CONCEPTS))
+        before, parameters = self.around(query)
+        # In memory, a million ids: not spilled to disk batch by batch.
+        connection.execute("SET LOCAL work_mem = '64MB'")
+        question = f"{before}SELECT * FROM (\n{query}\n) AS answer"
+        return connection.execute(question.encode(), {**parameters, **(values or {})})
 
 
 def ask(
@@ -284,7 +190,7 @@ def _with_origins(cursor: psycopg.Cursor[Any], names: list[str], harmless: Colle
         [[table for table, _ in origins], [column for _, column in origins]],
     )
     real = {(table, column): name for table, column, name in found}
-    canonical = {name for each in CONCEPTS.values() for name in each.columns} | {*_FROM_METADATA, "tier"}
+    canonical = {name for each in CONCEPTS.values() for name in each.columns} | {*FROM_METADATA, "tier"}
     spelled = {
         (spelling, name)
         for each in CONCEPTS.values()
@@ -317,10 +223,6 @@ def listed(
 def words_of(query: str) -> set[str]:
     """Return the words of a query in small letters, those in quotes also with them."""
     return set(re.findall(r'"\w+"|\w+', query.lower())) | set(re.findall(r"\w+", query.lower()))
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""').replace("%", "%%") + '"'
 
 
 def _plain(value: Any) -> Any:

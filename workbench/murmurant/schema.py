@@ -1,51 +1,45 @@
 """Murmurant's tables as one database has them: the dialect, resolved table by table and column by column.
 
-The live catalogue decides which spelling of a concept is in use, and the rest of the package says
-``schema.members.c.email``.
+The live catalogue decides which spelling of a concept is in use. Everything that is asked of a concept is asked of its
+`Relation`, whose columns have canonical names and types: by `workbench.murmurant.canonical` as SQL, here as a source
+of SQLAlchemy's, ``schema.members.c.email``.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 import psycopg
-from psycopg import sql
-from sqlalchemy import Column as SqlColumn
-from sqlalchemy import (
-    ColumnElement,
-    FromClause,
-    MetaData,
-    Table,
-    Text,
-    bindparam,
-    cast,
-    func,
-    literal_column,
-    select,
-)
+from sqlalchemy import ColumnClause, ColumnElement, FromClause, Text, bindparam, cast, func, text
+from sqlalchemy import column as column_of
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TIMESTAMP
-from sqlalchemy.types import (
-    UUID,
-    BigInteger,
-    Boolean,
-    Integer,
-    Interval,
-    NullType,
-    TypeDecorator,
-    TypeEngine,
-    UserDefinedType,
-)
+from sqlalchemy.types import UUID, BigInteger, Boolean, TypeEngine
 
 from workbench.errors import NotMurmurant, SchemaGap
 from workbench.murmurant.catalogue import Catalogue, Column, read_catalogue
 from workbench.murmurant.row_digest import readable_json
-from workbench.murmurant.spellings import CONCEPT_OF, CONCEPTS, REGISTRATION, RUN_ID_KEYS
+from workbench.murmurant.spellings import CONCEPT_OF, CONCEPTS, REGISTRATION, RUN_ID_KEYS, TYPES
 
+FROM_METADATA = {
+    "run_id": "coalesce({})".format(", ".join(f"metadata ->> '{key}'" for key in RUN_ID_KEYS)),
+    "migration_action": "coalesce(metadata ->> 'migrationAction', action)",
+}
+"""What an audit row says besides, in its metadata: the run it belongs to, and its action as the guide calls it."""
+
+_ENTITY = {"entity_type", "resource_type"}
+_INTEGERS = {"integer", "bigint", "smallint"}
+_SQL_TYPES: dict[str, TypeEngine[Any]] = {
+    "uuid": UUID(as_uuid=False),
+    "text": Text(),
+    "timestamp": TIMESTAMP(),
+    "boolean": Boolean(),
+    "jsonb": JSONB(),
+    "integer": BigInteger(),
+}
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
@@ -68,6 +62,26 @@ class Resolved:
     spelling: dict[str, str]
 
 
+@dataclass(frozen=True)
+class Relation:
+    """Something to select from.
+
+    Attributes
+    ----------
+    select : str
+        Its rows, as SQL with the driver's placeholders.
+    lacking : dict of str to Exception
+        The columns that this database does not have, each with what to raise where it is asked for; under ``""``
+        for the relation as a whole.
+    parameters : dict
+        What its placeholders stand for.
+    """
+
+    select: str
+    lacking: Mapping[str, Exception] = field(default_factory=dict)
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+
 class Schema:
     """Murmurant's tables as they are in one database.
 
@@ -85,6 +99,7 @@ class Schema:
     def __init__(self, catalogue: Catalogue) -> None:
         self.catalogue = catalogue
         self.resolved = {name: found for name in CONCEPTS if (found := _resolve(name, catalogue)) is not None}
+        self._relations: dict[str, Relation] = {}
         self._sources: dict[str, FromClause] = {}
 
     def has(self, *needs: str) -> bool:
@@ -128,12 +143,22 @@ class Schema:
         )
 
     def source(self, concept: str) -> FromClause:
-        """Return what to select from for `concept`, columns under their canonical names."""
+        """Return what to select from for `concept`, under canonical names; numbers and kinds of entity as they are spelled."""
         if concept not in self._sources:
             self.refuse_unreadable(concept)
             self.require(concept)
+            found, rows = self.resolved[concept], self._relation(concept, as_spelled=True).select
+            there = self.catalogue.tables[found.table].columns
+            types = {
+                name: "integer" if there[real].type in _INTEGERS else self.type_of(name)
+                for name, real in found.spelling.items()
+            }
+            columns: Iterator[ColumnClause[Any]] = (
+                column_of(name, _SQL_TYPES[kind]) for name, kind in types.items()
+            )
+            typed = text(rows.replace("%%", "%").replace(":", "\\:")).columns(*columns)
             # Panels ask in threads of their own: the first one made is everybody's, for two would not be one table.
-            self._sources.setdefault(concept, self._build(self.resolved[concept]))
+            self._sources.setdefault(concept, typed.subquery(concept))
         return self._sources[concept]
 
     members = property(lambda self: self.source("members"))
@@ -211,36 +236,88 @@ class Schema:
         wanted = [column] if column else ["id"] if "id" in CONCEPTS[concept].columns else []
         return all(each in found.spelling and columns[found.spelling[each]].readable for each in wanted)
 
-    def _build(self, found: Resolved) -> FromClause:
-        columns = self.catalogue.tables[found.table].columns
-        table = Table(
-            found.table,
-            MetaData(),
-            *(
-                SqlColumn(real, _type(columns[real]), key=canonical)
-                for canonical, real in found.spelling.items()
-                if columns[real].readable
-            ),
-            schema=None if self.catalogue.schema == "public" else self.catalogue.schema,
-        )
-        read = {column.key: _readable(column, columns[column.name]) for column in table.c}
-        if any(read[column.key] is not column for column in table.c):
-            return (
-                select(*(each.label(key) for key, each in read.items()))
-                .select_from(table)
-                .subquery(found.concept)
-            )
-        spare = next((real for real in CONCEPTS["mappings"].columns["target"][1:] if real in columns), None)
-        if found.concept != "mappings" or spare is None or found.spelling.get("target") == spare:
-            return table
-        # Both spellings are in use, one of them half filled: the newer one wins where it is set.
-        older = SqlColumn(spare, _type(columns[spare]), key="older_target")
-        table.append_column(older)
-        both = func.coalesce(cast(table.c.target, Text), cast(older, Text)).label("target")
-        kept = [
-            column.label(column.key) for column in table.c if column.key not in {"target", "older_target"}
-        ]
-        return select(*kept, both).subquery("mappings")
+    def relation(self, concept: str) -> Relation:
+        """Return a concept's rows, under canonical names; absent columns NULL, of an absent table none."""
+        if concept not in self._relations:
+            self._relations[concept] = self._relation(concept)
+        return self._relations[concept]
+
+    @cached_property
+    def id_type(self) -> str:
+        """What an id is here: a ``uuid`` where every one is, else text."""
+        types = {
+            self.catalogue.tables[table.table].columns[real].type
+            for table in self.resolved.values()
+            for name, real in table.spelling.items()
+            if TYPES.get(name) == "id"
+        }
+        return "uuid" if types == {"uuid"} and not self._spare else "text"
+
+    @cached_property
+    def _spare(self) -> str | None:
+        """The older spelling of a mapping's target, where both are in use."""
+        found = self.resolved.get("mappings")
+        older = CONCEPTS["mappings"].columns["target"][1]
+        if found is None or found.spelling.get("target") == older:
+            return None
+        return older if older in self.catalogue.tables[found.table].columns else None
+
+    def _relation(self, name: str, as_spelled: bool = False) -> Relation:
+        found, known = self.resolved.get(name), CONCEPTS[name].columns
+        there = self.catalogue.tables[found.table].columns if found else {}
+        spelling = found.spelling if found else {}
+        columns: list[str] = []
+        lacking: dict[str, Exception] = {}
+        for column in known:
+            if column in spelling:
+                value = self._cell(name, column, there[spelling[column]], as_spelled)
+            else:
+                lacking[column] = SchemaGap(*explain_gap(f"{name}.{column}"))
+                value = f"NULL::{self.type_of(column)}"
+            columns.append(f"{value} AS {quote(column)}")
+        if name == "mappings":  # the kind as the table has it: by it an index serves, and its statistics
+            kind = quote(spelling["entity_type"]) if "entity_type" in spelling else "NULL"
+            columns.append(f"{kind}::text AS spelled")
+        if found is None:
+            lacking = {"": SchemaGap(*explain_gap(name))}
+            rows = f"SELECT {', '.join(columns)} WHERE false"
+        else:
+            table = f"{quote(self.catalogue.schema)}.{quote(found.table)}"
+            rows = f"SELECT {', '.join(columns)} FROM {table}"
+        if name == "audit":
+            told = ", ".join(f"{value} AS {column}" for column, value in FROM_METADATA.items())
+            rows = f"SELECT *, {told} FROM ({rows}) AS entries"
+            if "metadata" in lacking:
+                lacking |= dict.fromkeys(FROM_METADATA, lacking["metadata"])
+        if name == "members":  # by the tier's code, as people say it
+            tiers = self.relation("tiers")
+            code = f"(SELECT code FROM ({tiers.select}) AS tiers WHERE tiers.id = people.tier_id)"
+            rows = f"SELECT *, {code} AS tier FROM ({rows}) AS people"
+            if gap := lacking.get("tier_id") or next(iter(tiers.lacking.values()), None):
+                lacking["tier"] = gap
+        return Relation(rows, lacking)
+
+    def type_of(self, column: str) -> str:
+        """Return the type that a column has here, by its canonical name."""
+        kind = TYPES.get(column, "text")
+        return self.id_type if kind == "id" else kind
+
+    def _cell(self, relation: str, column: str, described: Column, as_spelled: bool) -> str:
+        """Read a column as the canonical schema has it; as it is where it is that already."""
+        cell, kind, stored = quote(described.name), TYPES.get(column, "text"), described.type
+        if column == "target" and relation == "mappings" and self._spare:
+            return f"coalesce({cell}::text, {quote(self._spare)}::text)"
+        if kind == "id" or kind == "text":
+            cell = f'{cell} COLLATE "C"' if described.loose else cell
+            other = described.is_enum or stored == "uuid" or (stored in _INTEGERS and not as_spelled)
+            cell = f"{cell}::text" if (stored != self.id_type if kind == "id" else other) else cell
+            one_kind = f"CASE {cell} WHEN 'EventRegistration' THEN 'Registration' ELSE {cell} END"
+            return one_kind if column in _ENTITY and not as_spelled else cell
+        if kind == "jsonb" and stored == "json":
+            return readable_json("json", cell).replace("%", "%%")
+        if kind == "timestamp" and "with time zone" in stored:
+            return f"({cell} AT TIME ZONE 'UTC')"
+        return f"{cell}::timestamp" if kind == "timestamp" and stored == "date" else cell
 
 
 def read_schema(connection: psycopg.Connection[Any], schema: str = "public") -> Schema:
@@ -292,9 +369,8 @@ def as_text(column: ColumnElement[Any]) -> ColumnElement[str]:
 
 def same_id(left: ColumnElement[Any], right: ColumnElement[Any]) -> ColumnElement[bool]:
     """Compare two ids; as they are where the types agree, so that an index can serve, else as text."""
-    if left.type.compile() == right.type.compile() and not isinstance(left.type, NullType):
-        return left == right
-    return as_text(left) == as_text(right)
+    same = left.type.compile() == right.type.compile()
+    return left == right if same else as_text(left) == as_text(right)
 
 
 def is_one_of(column: ColumnElement[Any], ids: Iterable[str]) -> ColumnElement[bool]:
@@ -303,7 +379,7 @@ def is_one_of(column: ColumnElement[Any], ids: Iterable[str]) -> ColumnElement[b
     kind: TypeEngine[Any] = Text()
     if isinstance(column.type, UUID):
         kind, wanted = UUID(as_uuid=False), [each for each in wanted if _UUID.fullmatch(each)]
-    elif isinstance(column.type, Integer):
+    elif isinstance(column.type, BigInteger):
         kind, wanted = BigInteger(), [int(each) for each in wanted if re.fullmatch(r"[0-9]{1,18}", each)]
     else:
         column = as_text(column)
@@ -314,6 +390,11 @@ def values_table(name: str, /, **columns: Sequence[str | None]) -> Any:
     """Return lists of texts of one length as a table to join with."""
     arrays = [bindparam(None, list(values), type_=ARRAY(Text())) for values in columns.values()]
     return func.unnest(*arrays).table_valued(*columns, name=name).render_derived()
+
+
+def quote(name: str) -> str:
+    """Quote a name for the driver."""
+    return '"' + name.replace('"', '""').replace("%", "%%") + '"'
 
 
 def entity_of(column: ColumnElement[str]) -> ColumnElement[str]:
@@ -333,63 +414,3 @@ def _resolve(name: str, catalogue: Catalogue) -> Resolved | None:
             }
             return Resolved(name, table, spelling)
     return None
-
-
-class EnumLabel(UserDefinedType[str]):
-    """An enum of the database: labels are text to us, and bound as the enum, so that its statistics serve."""
-
-    cache_ok = True
-    render_bind_cast = True
-
-    def __init__(self, spelled: str) -> None:
-        self.spelled = spelled
-
-    def get_col_spec(self, **_: Any) -> str:
-        """Return the enum's name, as PostgreSQL quotes it."""
-        return self.spelled
-
-
-class PlainTime(TypeDecorator[datetime]):
-    """A ``timestamptz`` read, and compared, as what the rest of the database has: UTC without zone."""
-
-    impl = TIMESTAMP(timezone=True)
-    cache_ok = True
-
-    def coerce_compared_value(self, op: Any, value: Any) -> Any:
-        """Let a span of time that is added or subtracted be one, and no moment."""
-        return Interval() if isinstance(value, timedelta) else self
-
-    def process_bind_param(self, value: datetime | None, dialect: Any) -> datetime | None:
-        """Take a moment without zone as UTC."""
-        return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
-
-    def process_result_value(self, value: datetime | None, dialect: Any) -> datetime | None:
-        """Give UTC, without zone."""
-        return value.astimezone(UTC).replace(tzinfo=None) if value is not None else None
-
-
-def _readable(column: SqlColumn[Any], described: Column) -> ColumnElement[Any]:
-    """Read a column of type ``json`` as ``jsonb``, and text whose collation is its own byte by byte."""
-    cell = sql.Identifier(column.table.name, column.name).as_string()
-    if described.type == "json":
-        return literal_column(readable_json("json", cell), JSONB())
-    return literal_column(f'{cell} COLLATE "C"', column.type) if described.loose else column
-
-
-def _type(column: Column) -> TypeEngine[Any]:
-    spelled = column.type
-    if column.is_enum:
-        return EnumLabel(spelled)
-    if spelled == "uuid":
-        return UUID(as_uuid=False)
-    if spelled in {"text"} or spelled.startswith("character"):
-        return Text()
-    if spelled in {"integer", "bigint", "smallint"}:
-        return Integer()
-    if spelled == "boolean":
-        return Boolean()
-    if spelled in {"jsonb", "json"}:
-        return JSONB()
-    if spelled.startswith("timestamp") or spelled == "date":
-        return PlainTime() if "with time zone" in spelled else TIMESTAMP()
-    return NullType()

@@ -53,112 +53,74 @@ class Concept:
     purpose: str
 
 
+def _concept(purpose: str, tables: str, columns: str, **spellings: str) -> Concept:
+    """Describe a table; a column that is not given spellings is spelled as itself, in camel case."""
+    names = {name: spellings.get(name) or _camel_case(name) for name in columns.split()}
+    return Concept(
+        tuple(tables.split()), {name: tuple(each.split()) for name, each in names.items()}, purpose
+    )
+
+
+def _camel_case(name: str) -> str:
+    first, *rest = name.split("_")
+    return first + "".join(map(str.capitalize, rest))
+
+
+_OF_RECORDS = "importRunId syncRunId"
+
 CONCEPTS: dict[str, Concept] = {
-    "members": Concept(
-        ("Member",),
-        {
-            "id": ("id",),
-            "first_name": ("firstName",),
-            "last_name": ("lastName",),
-            "email": ("email",),
-            "phone": ("phone",),
-            "joined_at": ("joinedAt",),
-            "tier_id": ("membershipTierId", "tierId"),
-            "status_id": ("membershipStatusId",),
-            "level": ("waMembershipLevelRaw", "membershipLevel"),
-            "wa_raw": ("waRawData",),
-            "photo_id": ("profilePhotoId",),
-            "is_private": ("isPrivate",),
-            "visibility": ("visibility",),
-            "run_id": ("importRunId", "syncRunId"),
-            "created_at": ("createdAt",),
-            "updated_at": ("updatedAt",),
-        },
+    "members": _concept(
         "the people",
+        "Member",
+        "id first_name last_name email phone joined_at tier_id status_id level wa_raw photo_id is_private visibility"
+        " run_id created_at updated_at",
+        tier_id="membershipTierId tierId",
+        status_id="membershipStatusId",
+        level="waMembershipLevelRaw membershipLevel",
+        wa_raw="waRawData",
+        photo_id="profilePhotoId",
+        run_id=_OF_RECORDS,
     ),
-    "events": Concept(
-        ("Event",),
-        {
-            "id": ("id",),
-            "title": ("title", "name"),
-            "start": ("startTime", "startDate", "startsAt"),
-            "end": ("endTime", "endDate", "endsAt"),
-            "capacity": ("capacity",),
-            "published": ("isPublished",),
-            "status": ("status",),
-            "requires_registration": ("requiresRegistration",),
-            "opens": ("registrationOpensAt",),
-            "deadline": ("registrationDeadline",),
-            "run_id": ("importRunId", "syncRunId"),
-            "created_at": ("createdAt",),
-            "updated_at": ("updatedAt",),
-        },
+    "events": _concept(
         "the events",
+        "Event",
+        "id title start end capacity published status requires_registration opens deadline run_id created_at updated_at",
+        title="title name",
+        start="startTime startDate startsAt",
+        end="endTime endDate endsAt",
+        published="isPublished",
+        opens="registrationOpensAt",
+        deadline="registrationDeadline",
+        run_id=_OF_RECORDS,
     ),
-    "registrations": Concept(
-        ("EventRegistration", "Registration"),
-        {
-            "id": ("id",),
-            "event_id": ("eventId",),
-            "member_id": ("memberId",),
-            "status": ("status",),
-            "registered_at": ("registeredAt",),
-            "run_id": ("importRunId", "syncRunId"),
-            "created_at": ("createdAt",),
-            "updated_at": ("updatedAt",),
-        },
+    "registrations": _concept(
         "who comes to which event",
+        "EventRegistration Registration",
+        "id event_id member_id status registered_at run_id created_at updated_at",
+        run_id=_OF_RECORDS,
     ),
-    "mappings": Concept(
-        ("WaIdMapping",),
-        {
-            "id": ("id",),
-            "entity_type": ("entityType",),
-            "wa_id": ("waId",),
-            "target": ("murmurantId", "clubosId"),
-            "run_id": ("syncRunId", "importRunId"),
-            "synced_at": ("syncedAt", "createdAt"),
-            "updated_at": ("updatedAt",),
-        },
+    "mappings": _concept(
         "which Wild Apricot id became which record",
+        "WaIdMapping",
+        "id entity_type wa_id target run_id synced_at updated_at",
+        target="murmurantId clubosId",
+        run_id="syncRunId importRunId",
+        synced_at="syncedAt createdAt",
     ),
-    "audit": Concept(
-        ("AuditLog",),
-        {
-            "id": ("id",),
-            "action": ("action",),
-            "resource_type": ("resourceType",),
-            "resource_id": ("resourceId",),
-            "member_id": ("memberId",),
-            "before": ("before",),
-            "after": ("after",),
-            "metadata": ("metadata",),
-            "ip_address": ("ipAddress",),
-            "user_agent": ("userAgent",),
-            "created_at": ("createdAt",),
-        },
+    "audit": _concept(
         "who did what",
+        "AuditLog",
+        "id action resource_type resource_id member_id before after metadata ip_address user_agent created_at",
     ),
-    "sync_state": Concept(
-        ("WaSyncState",),
-        {
-            "id": ("id",),
-            "last_full_sync": ("lastFullSync",),
-            "last_incremental_sync": ("lastIncSync",),
-            "last_contact_sync": ("lastContactSync",),
-            "last_event_sync": ("lastEventSync",),
-            "last_registration_sync": ("lastRegSync",),
-            "created_at": ("createdAt",),
-            "updated_at": ("updatedAt",),
-        },
+    "sync_state": _concept(
         "when the last sync finished",
+        "WaSyncState",
+        " ".join(("id", *SYNC_MOMENTS, "created_at", "updated_at")),
+        last_incremental_sync="lastIncSync",
+        last_registration_sync="lastRegSync",
     ),
-    "tiers": Concept(("MembershipTier",), {"id": ("id",), "code": ("code",)}, "the membership tiers"),
-    "statuses": Concept(("MembershipStatus",), {"id": ("id",), "code": ("code",)}, "the membership statuses"),
-    "files": Concept(
-        ("FileObject",),
-        {"id": ("id",), "is_public": ("isPublic",), "updated_at": ("updatedAt",)},
-        "photos and files",
-    ),
-    "file_access": Concept(("FileAccess",), {"file_id": ("fileId",)}, "who may see a file"),
+    "tiers": _concept("the membership tiers", "MembershipTier", "id code"),
+    "statuses": _concept("the membership statuses", "MembershipStatus", "id code"),
+    "files": _concept("photos and files", "FileObject", "id is_public updated_at"),
+    "file_access": _concept("who may see a file", "FileAccess", "file_id"),
 }

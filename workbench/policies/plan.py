@@ -19,9 +19,9 @@ from workbench.checks import Check, Look
 from workbench.checks.registry import NotRunError
 from workbench.checks.rules import Rules
 from workbench.errors import SchemaGap, UsageError
-from workbench.murmurant.canonical import Relation, ask, listed, words_of
+from workbench.murmurant.canonical import ask, listed, words_of
 from workbench.murmurant.importers import POLICY_CORRECTED
-from workbench.murmurant.schema import as_text
+from workbench.murmurant.schema import Relation, as_text
 from workbench.murmurant.spellings import CONCEPT_OF, CONCEPTS
 from workbench.plans.current import current_rows
 from workbench.plans.draft import Draft, PlanContext
@@ -203,7 +203,7 @@ def _as_corrected(look: Look, relation: str, cells: pd.DataFrame) -> Relation:
     for _, _, key, column, value in cells.itertuples(index=False):
         changes[key][column] = value
     columns = (
-        f"CASE WHEN jsonb_exists(changes, '{name}') THEN (changes ->> '{name}')::{look.canonical.type_of(name)}"
+        f"CASE WHEN jsonb_exists(changes, '{name}') THEN (changes ->> '{name}')::{look.schema.type_of(name)}"
         f' ELSE was."{name}" END AS "{name}"'
         if name in set(cells["column"])
         else f'was."{name}"'

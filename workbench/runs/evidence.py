@@ -17,9 +17,9 @@ from sqlalchemy import Connection, text
 from sqlalchemy.dialects import postgresql
 
 from workbench.database.connection import raw
-from workbench.murmurant.canonical import Canonical, Relation
+from workbench.murmurant.canonical import Canonical
 from workbench.murmurant.importers import ACTIONS, STRENGTH, Run, Strength, Trace
-from workbench.murmurant.schema import Schema
+from workbench.murmurant.schema import Relation, Schema
 from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES
 from workbench.plans.journal import Entry
 from workbench.plans.standing import removed
@@ -47,9 +47,7 @@ def ask(
         Further relations that the query mentions, as SQL.
     """
     more = {name: (lambda select=select: Relation(select)) for name, select in (besides or {}).items()}
-    before, own = Canonical(schema, more).around(query)
-    question = f"{before}SELECT * FROM (\n{query}\n) AS answer"
-    return raw(connection).execute(question.encode(), {**own, **(values or {})})
+    return Canonical(schema, more).execute(raw(connection), query, values)
 
 
 def window(run: Run) -> tuple[datetime | None, datetime | None]:
