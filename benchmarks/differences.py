@@ -56,7 +56,7 @@ times = []
 def progress(what, done, total):
     if what.startswith("comparing") and not times:
         times.append(perf_counter())
-snapshot = Snapshot("bench", archive and Path(archive), None, None, None if archive else database(other))
+snapshot = Snapshot("bench", archive and Path(archive), None, None if archive else database(other))
 with database(live).reading() as connection:
     now = side_of(connection, "public")
     with compared(snapshot, now, now.catalogue, Settings(scratch_url_env="BENCH_SCRATCH_URL"), only=tables, progress=progress) as found:

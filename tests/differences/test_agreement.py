@@ -69,9 +69,7 @@ EDIT = st.tuples(st.sampled_from(sorted(EDITS)), st.sampled_from(sorted(KEY)), s
 def comparing(url: str, before: str = "", schema: str = "public") -> Iterator[Comparison]:
     """Compare another database, or a schema of this one, with the tables as they are."""
     database = database_at(before or url)
-    snapshot = Snapshot(
-        "test", None, None, None, replace(database, address=replace(database.address, schema=schema))
-    )
+    snapshot = Snapshot("test", database=replace(database, address=replace(database.address, schema=schema)))
     with database_at(url).reading() as connection:
         now = side_of(connection, "public")
         with compared(snapshot, now, now.catalogue, Settings()) as comparison:

@@ -189,9 +189,8 @@ def test_what_is_written_after_the_safety_backup_is_not_replaced_in_place(
     ground.execute("""UPDATE "Member" SET email = email || '.late'""")
     after = ground.whole(leave_out=())
     said = running.finish()
-    assert said.startswith(
-        f"Drift 3: Somebody wrote to Member of {ground.database} after its safety backup"
-    ), said
+    assert said.startswith(f"Drift 3: Somebody wrote to {ground.database}"), said
+    assert "Member" in said
     assert f"Nothing was changed: {ground.database} is as it was" in said
     assert_same(after, ground.whole(leave_out=()))
     assert ground.restore(ground.asked(in_place=True)).outcome == "done"

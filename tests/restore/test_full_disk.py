@@ -15,7 +15,7 @@ import pytest
 from tests.restore.acting import Acting
 from tests.restore.conftest import assert_same, laid
 from tests.restore.test_crash import OwnServer, Start, broken
-from workbench.snapshots.restore.request import Record, records_in
+from workbench.snapshots.restore.request import Record
 
 MB = 2**20
 
@@ -64,7 +64,10 @@ class FullDisk:
         if down:
             self.own.crash()
         assert_same(self.after, self.ground.whole())
-        found = records_in(self.ground.open().settings)
+        found = [
+            Record.read(path)
+            for path in (self.ground.open().settings.home / "restores").glob(f"*{Record.suffix}")
+        ]
         record = max(found, key=lambda each: each.path.stat().st_mtime_ns)  # two may have begun in one second
         assert record.outcome == ("under way" if "--resume" in said else "failed"), said
         return record

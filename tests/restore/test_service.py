@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -19,11 +20,10 @@ from workbench.cli.app import app
 from workbench.errors import UsageError, WorkbenchError
 from workbench.session import Session
 from workbench.settings import EnvironmentSettings, Settings
-from workbench.snapshots.application import CommandRun
 from workbench.workbench import Workbench
 
 
-def run(*command: str, timeout: float = 10.0, said: list[str] | None = None) -> CommandRun:
+def run(*command: str, timeout: float = 10.0, said: list[str] | None = None) -> dict[str, Any]:
     options = EnvironmentSettings(kind="demo", app_stop=command, app_timeout=timeout)
     wb = Workbench(Session(database_at("postgresql://nowhere/club", "demo", "club"), options, Settings()))
     return wb.app.stop(None if said is None else said.append)
@@ -40,10 +40,10 @@ def test_a_command_is_run_as_it_is_and_what_it_says_is_told() -> None:
     )
     done = run(*python(code), said=said)
     assert sorted(said) == ["one", "three", "tw o"]
-    assert (done.exit_code, done.output) == (0, tuple(said))
-    assert run("echo", "$HOME", ";", "`id`").output == ("$HOME ; `id`",)  # no shell reads it
-    assert run("sh", "-c", "echo $((6 * 7))").output == ("42",)
-    assert run("true").output == ()
+    assert (done["exit_code"], done["output"]) == (0, said)
+    assert run("echo", "$HOME", ";", "`id`")["output"] == ["$HOME ; `id`"]  # no shell reads it
+    assert run("sh", "-c", "echo $((6 * 7))")["output"] == ["42"]
+    assert run("true")["output"] == []
 
 
 def test_what_cannot_be_run_or_fails_is_told_with_its_last_words() -> None:
@@ -88,7 +88,7 @@ print(child.pid)
     begun = time.monotonic()
     done = run(*python(code))
     assert time.monotonic() - begun < 5
-    child = psutil.Process(int(next(each for each in done.output if each.isdigit())))
+    child = psutil.Process(int(next(each for each in done["output"] if each.isdigit())))
     time.sleep(0.3)
     assert child.is_running()
     child.kill()

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -12,7 +15,7 @@ from psycopg import sql
 from workbench.database.embedded import client_tools
 from workbench.errors import DocumentError, WorkbenchError
 from workbench.settings import Settings
-from workbench.snapshots.scratch import restored
+from workbench.snapshots.compare import Snapshot, opened
 
 NEEDED = ("WaIdMapping", "Member", "Event", "EventRegistration", "Odd rows")
 
@@ -39,6 +42,11 @@ def dump(url: str, folder: Path, *options: str) -> Path:
     path = folder / "snapshot"
     subprocess.run([client_tools() / "pg_dump", *options, f"--file={path}", url], check=True)
     return path
+
+
+def restored(path: Path, tables: Sequence[str], **how: Any) -> AbstractContextManager[Snapshot]:
+    """Open some tables of a dump that has no manifest."""
+    return opened(Snapshot(path.name, path), tables, **how)
 
 
 def rows(connection, table: str) -> list[str]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.scratch.ground import dump, execute, failure, rows
+from tests.scratch.ground import dump, execute, failure, restored, rows
 from workbench.errors import DocumentError
-from workbench.snapshots.scratch import read_archive, restored
+from workbench.snapshots.archive import read_archive
 
 
 def test_what_an_archive_says_of_itself(snapshot, template):
@@ -85,10 +85,10 @@ def test_a_table_that_the_archive_lacks(snapshot, settings, option, table, said)
 def test_an_extension_matters_to_the_table_that_needs_it(small, tmp_path, settings):
     execute(small, "CREATE EXTENSION vector; CREATE TABLE third AS SELECT '[1,2]'::vector AS at")
     path = dump(small, tmp_path, "-Fc")
-    with restored(path, ["third"], settings=settings) as back, back.connect() as connection:
+    with restored(path, ["third"], settings=settings) as back, back.readable.look() as connection:
         assert rows(connection, "third") == ['("[1,2]")']
     path.write_bytes(path.read_bytes().replace(b"vector", b"rotcev"))  # which no server has
-    with restored(path, ["first"], settings=settings) as back, back.connect() as connection:
+    with restored(path, ["first"], settings=settings) as back, back.readable.look() as connection:
         assert len(rows(connection, "first")) == 3000
     failure(path, ["first", "third"], settings, r"third .* type .public\.rotcev. does not exist")
 
@@ -109,6 +109,6 @@ def test_what_rows_need_besides_their_table(small, tmp_path, settings):
     )
     for options in (["-Fc"], ["-Fc", "--schema=public"]):  # the second lacks the schema other
         path = dump(small, tmp_path, *options)
-        with restored(path, ["third"], settings=settings) as back, back.connect() as connection:
+        with restored(path, ["third"], settings=settings) as back, back.readable.look() as connection:
             assert rows(connection, "third") == ["(1,x,M-x,3)", "(2,y,M-y,3)"]
     failure(path, ["fourth"], settings, r"fourth .* schema .other. does not exist")

@@ -6,8 +6,8 @@ import psycopg
 import pytest
 
 from tests.dialects import one_dialect as one_dialect
-from tests.scratch.ground import NEEDED, ODD, dump, execute, rows
-from workbench.snapshots.scratch import read_archive, restored
+from tests.scratch.ground import NEEDED, ODD, dump, execute, restored, rows
+from workbench.snapshots.archive import read_archive
 
 
 @pytest.mark.parametrize("options", ["-Fc", "-Fp"])
@@ -17,9 +17,9 @@ def test_every_row_comes_back_exactly(club, options, tmp_path, settings, scratch
     with (
         psycopg.connect(club.url, options="-c TimeZone=UTC -c DateStyle=ISO") as live,
         restored(path, NEEDED, settings=settings) as back,
-        back.connect() as connection,
+        back.readable.look() as connection,
     ):
-        assert scratches() == [back.database.address.database]
+        assert scratches() == [back.readable.address.database]
         for table in NEEDED:
             assert len(rows(live, table)) >= 3
             assert rows(connection, table) == rows(live, table)
@@ -29,7 +29,7 @@ def test_only_what_is_needed_is_restored(snapshot, settings):
     path = snapshot("-Fc")
     with (
         restored(path, ["second", "second"], settings=settings) as back,
-        back.connect() as connection,
+        back.readable.look() as connection,
     ):
         relations = "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace"
         assert connection.execute(relations).fetchall() == [("second",)]
@@ -41,7 +41,7 @@ def test_only_what_is_needed_is_restored(snapshot, settings):
 
 def test_the_session_only_reads_in_utc_and_iso(snapshot, settings):
     path = snapshot("-Fc")
-    with restored(path, ["first"], settings=settings) as back, back.connect() as connection:
+    with restored(path, ["first"], settings=settings) as back, back.readable.look() as connection:
         shown = [connection.execute(f"SHOW {each}").fetchone()[0] for each in ("TimeZone", "DateStyle")]
         assert shown == ["UTC", "ISO, MDY"]
         connection.rollback()
@@ -55,7 +55,7 @@ def test_another_schema(small, tmp_path, settings):
     assert read_archive(path, "my club").tables == ("first",)
     with (
         restored(path, ["first"], settings=settings, schema="my club") as back,
-        back.connect() as connection,
+        back.readable.look() as connection,
     ):
         assert connection.execute("SELECT seven FROM first").fetchall() == [(7,)]
 
@@ -63,5 +63,5 @@ def test_another_schema(small, tmp_path, settings):
 def test_another_encoding_and_a_dump_of_one_schema(small, tmp_path, settings):
     execute(small, "INSERT INTO first VALUES (0, 'Zoë', NULL)")
     path = dump(small, tmp_path, "-Fc", "--encoding=LATIN1", "--schema=public")
-    with restored(path, ["first"], settings=settings) as back, back.connect() as connection:
+    with restored(path, ["first"], settings=settings) as back, back.readable.look() as connection:
         assert connection.execute("SELECT note FROM first WHERE id = 0").fetchone() == ("Zoë",)

@@ -7,10 +7,9 @@ import subprocess
 import psycopg
 import pytest
 
-from tests.scratch.ground import execute, failure
+from tests.scratch.ground import execute, failure, restored
 from workbench.errors import DatabaseUnreachable, UsageError, WorkbenchError
 from workbench.settings import Settings
-from workbench.snapshots.scratch import restored
 
 
 def test_a_server_of_the_settings(snapshot, elsewhere, monkeypatch):
@@ -24,7 +23,7 @@ def test_a_server_of_the_settings(snapshot, elsewhere, monkeypatch):
             super().__init__(command, **more)
 
     monkeypatch.setattr(subprocess, "Popen", Watched)
-    with restored(path, ["first"], settings=settings) as back, back.connect() as connection:
+    with restored(path, ["first"], settings=settings) as back, back.readable.look() as connection:
         assert connection.execute("SELECT current_user, count(*) FROM first").fetchone() == ("maker", 3000)
         assert connection.execute("SHOW work_mem").fetchone() == ("5MB",)
     assert len(commands) > 2
@@ -56,19 +55,23 @@ def test_what_could_not_be_dropped_is_said(snapshot, elsewhere, monkeypatch, ser
     with pytest.raises(WorkbenchError, match=r"scratch_[0-9a-f]{16}, which .*Drop it yourself") as caught:  # noqa: SIM117
         with restored(path, ["first"], settings=settings) as back:
             execute(
-                server.url("postgres"), f"ALTER DATABASE {back.database.address.database} OWNER TO postgres"
+                server.url("postgres"), f"ALTER DATABASE {back.readable.address.database} OWNER TO postgres"
             )
     assert "hunter2" not in str(caught.value)
     with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
-        connection.execute(f"DROP DATABASE {back.database.address.database}")
+        connection.execute(f"DROP DATABASE {back.readable.address.database}")
 
 
-def test_rows_that_a_crash_would_have_emptied_are_not_read(snapshot, settings):
+def test_rows_that_a_crash_would_have_emptied_are_not_trusted(snapshot, settings, server):
     path = snapshot("-Fc")
-    with restored(path, ["first"], settings=settings) as back:
-        back.holder.close()
-        with pytest.raises(DatabaseUnreachable, match="embedded server"):
-            back.connect()
+    with (
+        pytest.raises(DatabaseUnreachable, match="embedded server"),
+        restored(path, ["first"], settings=settings),
+        psycopg.connect(server.url("postgres"), autocommit=True) as connection,
+    ):
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND pid <> pg_backend_pid()"
+        )
 
 
 def test_an_error_of_the_caller_stays_the_callers(snapshot, settings):
@@ -76,7 +79,7 @@ def test_an_error_of_the_caller_stays_the_callers(snapshot, settings):
     with (
         pytest.raises(psycopg.errors.UndefinedTable),
         restored(path, ["first"], settings=settings) as back,
-        back.connect() as connection,
+        back.readable.look() as connection,
     ):
         connection.execute("SELECT * FROM second")
 
@@ -91,4 +94,4 @@ def test_what_a_killed_process_left_is_dropped_and_what_is_in_use_is_not(
         restored(path, ["first"], settings=settings) as one,
         restored(path, ["first"], settings=settings) as other,
     ):
-        assert scratches() == sorted(each.database.address.database for each in (one, other))
+        assert scratches() == sorted(each.readable.address.database for each in (one, other))

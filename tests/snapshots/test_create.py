@@ -52,8 +52,7 @@ def test_what_a_snapshot_says(club, opened, backups):
             assert state.rows == now[table].rows - 1  # the entry that says it was taken
         else:
             assert state == TableState(*now[table])
-    assert made.elsewhere["other"].tables == {"notes": notes}
-    assert made.elsewhere["other"].sequences == {"notes_id_seq": SequenceState(2, True)}
+    assert made.elsewhere["other"] == {"notes": notes, "notes_id_seq": SequenceState(2, True)}
     assert entry["sha256"] == made.sha256
     assert entry["manifest"] == made.facts_digest
     assert entry["operator"] == "dana"

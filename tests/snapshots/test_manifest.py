@@ -11,7 +11,7 @@ import pytest
 
 from workbench.documents import Target
 from workbench.errors import DocumentError, UsageError
-from workbench.snapshots.contents import Contents, SequenceState, TableState
+from workbench.snapshots.contents import SequenceState, TableState
 from workbench.snapshots.manifest import Manifest, Verification
 from workbench.snapshots.store import find_snapshot, list_snapshots, scan
 
@@ -25,7 +25,7 @@ def manifest(name: str = "backup_20260101_090000", **changes) -> Manifest:
         precedes=None, reason="Zoë's", database_size=9000,
         tables={"Member": TableState(2, "cd" * 32), "AuditLog": TableState(3, "ef" * 32)},
         sequences={"a_seq": SequenceState(4, True)},
-        elsewhere={"workbench": Contents({"journal": TableState(1, "01" * 32)}, {})},
+        elsewhere={"workbench": {"journal": TableState(1, "01" * 32), "id_seq": SequenceState(9, False)}},
     )  # fmt: skip
     return made.model_copy(update=changes).at(Path(f"{name}.json"), "")
 

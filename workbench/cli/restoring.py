@@ -313,11 +313,7 @@ def start(wb: Workbench) -> Answer:
 
 def _run(wb: Workbench, act: Literal["stop", "start"], past: str) -> Answer:
     done = (wb.app.stop if act == "stop" else wb.app.start)(_say)
-    facts = {"act": act, "command": done.command, "exit_code": done.exit_code}
-    return Answer(
-        f"{past}: the command ended with exit code 0 after {done.seconds:.1f} s.",
-        facts={**facts, "seconds": round(done.seconds, 3), "output": done.output},
-    )
+    return Answer(f"{past}: the command ended with exit code 0 after {done['seconds']:.1f} s.", facts=done)
 
 
 @answers("app health", "unmask", one_state=False)

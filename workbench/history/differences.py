@@ -1,9 +1,9 @@
 """What differs between a snapshot and a database, row by row: digests of both sides, merged.
 
 The server makes a digest of each row (`workbench.murmurant.row_digest`), and one of all rows whose keys have a hash in
-common: a bucket. Of the buckets that differ the keys and digests of the rows are fetched. That needs no index, which a
-restored table has not; of rows that are as they were nothing travels, and whatever the size of a table no more than
-`_SLICE` rows of each side are held at a time.
+common: a bucket, of some rows where the table is large. Of the buckets that differ the keys and digests of the rows are
+fetched. That needs no index, which a restored table has not, and one scan of each side where nothing differs; of rows
+that are as they were nothing travels, and whatever the size of a table no more than `_SLICE` of each side are held at a time.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ Progress = Callable[[str, int, int], None]
 Values = dict[str, str | None]
 
 _SLICE = 1 << 18  # rows of a side, their keys and digests, that are held at a time
-_BUCKETS, _FEW = 1 << 18, 4  # the most buckets, and the rows that are in each as long as there are fewer
+_BUCKETS = 1 << 18
 _CHUNK = 20_000  # changed rows, whole, of both sides
 
 
@@ -77,11 +77,6 @@ class Side:
         """Return a table's name with its schema."""
         return sql.Identifier(self.catalogue.schema, table)
 
-    def count(self, table: str) -> int:
-        """Count a table's rows."""
-        row = self.connection.execute(sql.SQL("SELECT count(*) FROM {}").format(self.place(table))).fetchone()
-        return int(row[0]) if row else 0
-
 
 def side_of(connection: Connection, schema: str, tables: Collection[str] | None = None) -> Side:
     """Make a side of a database that is being read; all of its tables, or some."""
@@ -103,9 +98,9 @@ def opened_side(
     wanted = sorted(_tables_in(snapshot, schema, settings) if tables is None else tables)
     with (
         opened(snapshot, wanted, settings=settings, schema=schema, encoding=now.encoding) as scratch,
-        scratch.database.reading() as connection,
+        scratch.readable.reading() as connection,
     ):
-        yield side_of(connection, scratch.schema, wanted)
+        yield side_of(connection, scratch.readable.address.schema, wanted)
 
 
 @dataclass(frozen=True)
@@ -314,15 +309,12 @@ def compared(
         if name not in there | here:
             raise unknown("table", name, sorted(there | here))
     wanted = sorted(set(only) or there | here)
-    counts, same = {}, set()
+    same = set()
     for number, table in enumerate(wanted):
         progress(f"looking at {table}", number, len(wanted))
-        if table not in here:
-            continue
-        counts[table], state = now.count(table), states.get(table)
-        if state and not in_full and counts[table] == state.rows:
+        if table in states and table in here and not in_full:
             digest = table_digests(now.connection, now.catalogue.schema, [table])[table]
-            if digest == (state.rows, state.digest):
+            if digest == (states[table].rows, states[table].digest):
                 same.add(table)
     needed = [table for table in wanted if table in there and table not in same]
     with ExitStack() as stack:
@@ -336,22 +328,18 @@ def compared(
             described = has or was
             assert described is not None
             key = live.tables[table].primary_key if table in live.tables else ()
-            difference = TableDifference(
-                shape_of(was or described, described, key, recoded=recoded), now=counts.get(table)
-            )
+            difference = TableDifference(shape_of(was or described, described, key, recoded=recoded))
             comparison.tables[table] = difference
             if table in same:
-                difference.before = difference.now
+                difference.before = difference.now = states[table].rows
                 continue
-            if before is not None and was is not None:
-                difference.before = before.count(table)
-                if table in states and difference.before != states[table].rows:
-                    raise DocumentError(
-                        f"The snapshot {snapshot.name} has {difference.before:,} rows of {table},"
-                        f" its manifest says {states[table].rows:,}.",
-                        "One of the two was altered: use another snapshot.",
-                    )
-            _compare(before, now, difference)
+            _compare(before if was else None, now if has else None, difference)
+            if table in states and difference.before != states[table].rows:
+                raise DocumentError(
+                    f"The snapshot {snapshot.name} has {difference.before} rows of {table},"
+                    f" its manifest says {states[table].rows}.",
+                    "One of the two was altered: use another snapshot.",
+                )
         yield comparison
 
 
@@ -368,8 +356,9 @@ def rows_of(
 
 
 def _cells(
-    side: Side, shape: Shape, keys: Sequence[str], names: Iterable[str]
+    side: Side | None, shape: Shape, keys: Sequence[str], names: Iterable[str]
 ) -> dict[str, tuple[str | None, ...]]:
+    assert side is not None
     cells = [shape.key_text, *(sql.SQL("t.{}::text").format(sql.Identifier(name)) for name in names)]
     query = sql.SQL("SELECT {} FROM {} t WHERE {}").format(
         sql.SQL(", ").join(cells), side.place(shape.table), shape.among(keys)
@@ -377,61 +366,64 @@ def _cells(
     return {row[0]: row[1:] for row in side.connection.execute(query)}
 
 
-def _compare(before: Side | None, now: Side, difference: TableDifference) -> None:
-    """Find the buckets of a table that differ, and fetch the keys and digests of their rows from both sides."""
-    shape, buckets = difference.shape, 1
-    sides = (before if difference.before is not None else None, now if difference.now is not None else None)
-    rows = max(difference.before or 0, difference.now or 0)
-    while buckets < _BUCKETS and rows > _FEW * buckets:
-        buckets *= 2
-    bucket = sql.SQL("{} & {}").format(shape.hash(shape.key or shape.columns), buckets - 1)
-    different = np.arange(buckets)
-    if shape.key and all(sides):
-        was, has = _of_both(partial(_bucket_digests, shape=shape, bucket=bucket, buckets=buckets), *sides)
-        different = np.flatnonzero(was != has)
-    for part in in_chunks([*map(str, different)], max(1, _SLICE * buckets // max(1, rows))):
-        within = sql.SQL("{} = ANY ({}::bigint[])").format(bucket, sql.Literal(as_array(part)))
-        was, has = _of_both(partial(_digests, shape=shape, within=within), *sides)
+def _compare(before: Side | None, now: Side | None, difference: TableDifference) -> None:
+    """Count a table, find its buckets that differ, and fetch the keys and digests of their rows from both sides."""
+    shape, sides = difference.shape, (before, now)
+    bucket = sql.SQL("{} & {}").format(shape.hash(shape.key or shape.columns), _BUCKETS - 1)
+    was, has = _of_both(partial(_buckets, shape=shape, bucket=bucket), *sides)
+    difference.before, difference.now = (
+        int(each[0].sum()) if side else None for each, side in zip((was, has), sides, strict=True)
+    )
+    told = bool(shape.key and before and now)  # of rows without a key two alike would cancel each other
+    different = np.flatnonzero((was != has).any(axis=0) if told else was[0] + has[0])
+    slices = np.cumsum(np.maximum(was[0], has[0])[different]) // _SLICE
+    for part in np.split(different, np.flatnonzero(np.diff(slices)) + 1) if len(different) else ():
+        within = sql.SQL("{} = ANY ({}::bigint[])").format(bucket, sql.Literal(as_array([*map(str, part)])))
+        old, new = _of_both(partial(_digests, shape=shape, within=within), *sides)
         if shape.key:
-            difference.rows["removed"] += was.keys() - has.keys()
-            difference.rows["added"] += has.keys() - was.keys()
+            difference.rows["removed"] += old.keys() - new.keys()
+            difference.rows["added"] += new.keys() - old.keys()
             difference.rows["changed"] += [
-                key for key, digest in has.items() if was.get(key, digest) != digest
+                key for key, digest in new.items() if old.get(key, digest) != digest
             ]
             continue
-        for key in was.keys() | has.keys():  # of rows without a key some of a kind may have come or gone
-            more = has.get(key, 0) - was.get(key, 0)
+        for key in old.keys() | new.keys():  # some of a kind may have come or gone
+            more = new.get(key, 0) - old.get(key, 0)
             difference.rows["added" if more > 0 else "removed"] += [key] * abs(more)
     for keys in difference.rows.values():
         keys.sort()
     for chunk in in_chunks(difference.rows["changed"], _CHUNK):
-        was, has = _of_both(partial(_cells, shape=shape, keys=chunk, names=shape.columns), before, now)
+        old, new = _of_both(partial(_cells, shape=shape, keys=chunk, names=shape.columns), *sides)
         for key in chunk:
-            cells = zip(shape.columns, was[key], has[key], strict=True)
+            cells = zip(shape.columns, old[key], new[key], strict=True)
             difference.columns.update(name for name, one, other in cells if one != other)
 
 
-def _of_both(ask: Callable[[Side], Any], *sides: Side | None) -> list[Any]:
-    """Ask both sides at the same time; nothing is known of one that is not there."""
+def _of_both(ask: Callable[[Side | None], Any], *sides: Side | None) -> list[Any]:
+    """Ask both sides at the same time."""
     with ThreadPoolExecutor(2) as threads:
-        return list(threads.map(lambda side: ask(side) if side else {}, sides))
+        return list(threads.map(ask, sides))
 
 
-def _bucket_digests(side: Side, shape: Shape, bucket: sql.Composed, buckets: int) -> NDArray[np.int64]:
-    """Return a digest of the rows in each bucket; nought for one without rows."""
-    # A row's digest is a sum over its columns, so digests are hashed once more: else two rows could exchange values.
-    query = sql.SQL(
-        "SELECT string_agg(int8send(b) || int8send(d), '')"
-        " FROM (SELECT {} AS b, bit_xor(hashint8extended({}, 0)) AS d FROM {} t GROUP BY 1) t"
-    ).format(bucket, shape.hash(shape.columns), side.place(shape.table))
-    (found,) = side.connection.execute(query, binary=True).fetchone() or (None,)
-    pairs, digests = np.frombuffer(found or b"", ">i8").reshape(-1, 2), np.zeros(buckets, np.int64)
-    digests[pairs[:, 0]] = pairs[:, 1]
-    return digests
+def _buckets(side: Side | None, shape: Shape, bucket: sql.Composed) -> NDArray[np.int64]:
+    """Return of each bucket how many rows are in it, and their digest; nought of a side that is not there."""
+    buckets = np.zeros((2, _BUCKETS), np.int64)
+    if side is not None:
+        # A row's digest is a sum over its columns, so digests are hashed once more: else two rows could exchange values.
+        query = sql.SQL(
+            "SELECT string_agg(int8send(b) || int8send(c) || int8send(d), '') FROM (SELECT {} AS b,"
+            " count(*) AS c, bit_xor(hashint8extended({}, 0)) AS d FROM {} t GROUP BY 1) t"
+        ).format(bucket, shape.hash(shape.columns), side.place(shape.table))
+        (found,) = side.connection.execute(query, binary=True).fetchall()[0]
+        numbers = np.frombuffer(found or b"", ">i8").reshape(-1, 3).T
+        buckets[:, numbers[0]] = numbers[1:]
+    return buckets
 
 
-def _digests(side: Side, shape: Shape, within: sql.Composed) -> dict[str, int]:
+def _digests(side: Side | None, shape: Shape, within: sql.Composed) -> dict[str, int]:
     """Return the digest of each row of a slice by its key; of rows without one how many there are of a kind."""
+    if side is None:
+        return {}
     digest = shape.hash(shape.columns) if shape.key else sql.SQL("count(*)")
     query = sql.SQL(
         "SELECT array_agg(k), string_agg(int8send(d), '') FROM (SELECT {} AS k, {} AS d FROM {} t WHERE {} {}) t"
@@ -439,10 +431,9 @@ def _digests(side: Side, shape: Shape, within: sql.Composed) -> dict[str, int]:
         *(shape.key_text, digest, side.place(shape.table), within),
         sql.SQL("" if shape.key else "GROUP BY 1"),
     )
-    keys, digests = side.connection.execute(query, binary=True).fetchone() or (None, None)
-    keys = keys or []
-    found = dict(zip(keys, np.frombuffer(digests or b"", ">i8").tolist(), strict=True))
-    if len(found) < len(keys) or None in found:
+    keys, digests = side.connection.execute(query, binary=True).fetchall()[0]
+    found = dict(zip(keys or [], np.frombuffer(digests or b"", ">i8").tolist(), strict=True))
+    if len(found) < len(keys or []) or None in found:
         raise WorkbenchError(
             f"Rows of {shape.table} in {side.connection.info.dbname} cannot be told apart by {', '.join(shape.key)}.",
             "The table's key was changed since the snapshot: compare the other tables with --table.",
@@ -454,11 +445,10 @@ def _tables_in(snapshot: Snapshot, schema: str, settings: Settings) -> set[str]:
     """Return the tables whose rows a snapshot has."""
     if snapshot.manifest is not None:
         return set(snapshot.manifest.tables)
-    if snapshot.archive is not None:
-        return set(read_archive(snapshot.archive, schema, settings.client_tools).tables)
-    assert snapshot.database is not None
-    with snapshot.database.reading() as connection:
-        return side_of(connection, snapshot.database.address.schema).tables
+    if snapshot.path is not None:
+        return set(read_archive(snapshot.path, schema, settings.client_tools).tables)
+    with snapshot.readable.reading() as connection:
+        return side_of(connection, snapshot.readable.address.schema).tables
 
 
 def _recoded(snapshot: Snapshot, before: Side, now: Side) -> bool:

@@ -66,10 +66,13 @@ def losses_of(replay: Replay, limit: int) -> dict[str, Any]:
         values that a replay cannot put back, or that a run wrote too) and what is ``unresolved``;
         ``authors`` and ``rows`` as of `differences_of`; ``conflicts`` and ``unresolved`` as a replay would list them.
     """
-    back = replay.back.by_kind
-    conflicts, unresolved = replay.draft.listed["conflict"], replay.draft.listed["unresolved"]
+    back, conflicts, unresolved = (
+        replay.back,
+        sorted(replay.draft.listed["conflict"], key=str),
+        sorted(replay.draft.listed["unresolved"], key=str),
+    )
     lost = {
-        (table, kind): set(keys) for kind, tables in back.items() for table, keys in tables.items() if keys
+        (table, kind): set(rows) for kind, tables in back.items() for table, rows in tables.items() if rows
     }
     kinds = {
         (table, key): kind

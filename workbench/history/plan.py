@@ -13,7 +13,7 @@ from functools import cached_property
 from workbench.errors import Refused
 from workbench.history.authors import WORKBENCH, Authors
 from workbench.history.differences import Kind, TableDifference, Values, rows_of
-from workbench.history.standing import Back, Columns, Standing
+from workbench.history.standing import Columns, Standing
 from workbench.murmurant.catalogue import Catalogue
 from workbench.murmurant.importers import REPLAYED, Run, Strength
 from workbench.plans.draft import Draft, PlanContext
@@ -52,8 +52,8 @@ class Replay:
 
     Attributes
     ----------
-    back : Back
-        What comes back, and what does not.
+    back, left : dict
+        What comes back, and what does not: see `Standing`.
     draft : Draft
         Of the plan, for the database that the restore puts in the live one's place.
 
@@ -77,8 +77,7 @@ class Replay:
         self.authors, self.comparison = authors, authors.comparison
         self.bad, self.known, self.snapshot = bad, known, snapshot
         self.on_conflict, self.least = on_conflict, min_evidence
-        self.names = [run.run for run in bad]
-        self.back, before = Back(), self.comparison.before
+        self.names, before = [run.run for run in bad], self.comparison.before
         self.draft = Draft(
             context,
             "replay",
@@ -92,26 +91,16 @@ class Replay:
             connection=before.connection if before else None,
             catalogue=_as_restored(before.catalogue, self.schema.catalogue) if before else None,
         )
+        standing = Standing(self.comparison, context.references, self.draft)
+        self.back, self.left = standing.back, standing.left
         self._refuse_what_is_no_restore()
         for difference in self.comparison.different:
             self._sort(difference)
         if before is not None:
-            standing = Standing(self.comparison, before, context.references, self.back, self.draft)
-            standing.leave_out_the_rest()
+            standing.leave_out_the_rest(before)
 
     def plan(self, evidence: Iterable[str]) -> Plan:
-        """Write what comes back as a plan.
-
-        Parameters
-        ----------
-        evidence : iterable of str
-            What it rests on, in words.
-
-        Raises
-        ------
-        Refused
-            When there is nothing to put back.
-        """
+        """Write what comes back as a plan; `evidence` is what it rests on, in words. `Refused` where nothing does."""
         with self.draft as draft:
             draft.reasons.append(
                 f"Puts back, after a restore to {self.snapshot}, what was done since and is not the doing of"
@@ -119,28 +108,26 @@ class Replay:
             )
             draft.evidence += evidence
             unknown = sum(
-                len(set(keys) - self.authors.of(table, kind).keys())
-                for kind, tables in self.back.by_kind.items()
-                for table, keys in tables.items()
+                len(rows.keys() - self.authors.of(table, kind).keys())
+                for kind, tables in self.back.items()
+                for table, rows in tables.items()
             )
+            notes = [
+                "For the restored database: before the restore its rows are not as this plan expects them."
+            ]
             if unknown:
-                draft.notes.insert(
-                    0,
-                    f"Of {unknown:,} rows that are put back nothing tells who wrote them; no run left a mark on them.",
-                )
-            draft.notes.insert(
-                0, "For the restored database: before the restore its rows are not as this plan expects them."
-            )
-            for table, keys in self.back.deletes.items():
-                draft.delete(table, keys)
-            for table, keys in sorted(self.back.inserts.items()):
+                notes.append(f"Of {unknown:,} rows that are put back nothing tells who wrote them.")
+            draft.notes[:0] = notes
+            for table, rows in self.back["removed"].items():
+                draft.delete(table, rows)
+            for table, rows in sorted(self.back["added"].items()):
                 shape = self.comparison.tables[table].shape
-                for chunk in in_chunks(sorted(keys), _ROWS):
+                for chunk in in_chunks(sorted(rows), _ROWS):
                     values = rows_of(self.comparison.now, shape, chunk, shape.columns)
                     for key in chunk:
                         draft.insert(table, values[key])
-            for table, changed in self.back.updates.items():
-                for key, columns in changed.items():
+            for table, rows in self.back["changed"].items():
+                for key, columns in rows.items():
                     draft.update(table, key, {name: new for name, (_, new) in columns.items()})
             whose = {"run_id": self.names[0]} if len(self.names) == 1 else {"runs": self.names}
             draft.log(REPLAYED, backup_file=self.snapshot, records_affected=draft.total, **whose)
@@ -153,19 +140,19 @@ class Replay:
             others = [other for other in self.known if other is not run]
             for fates in record_fates(self.connection, self.schema, run, others):
                 if fates.action == "created" and fates.exists and fates.strength >= self.least:
-                    made = {key for key in fates.record_ids if key is not None}
-                    made.difference_update(
-                        self.comparison.tables[self.schema.table_of(fates.entity)].rows["added"]
+                    table = self.comparison.tables[self.schema.table_of(fates.entity)]
+                    made = {key for key in fates.record_ids if key is not None}.difference(
+                        table.rows["added"]
                     )
                     refuse_a_later_snapshot("The snapshot", run, fates.entity, made)
 
     def _sort(self, difference: TableDifference) -> None:
         """Go through a table that differs."""
-        table, shape = difference.table, difference.shape
-        missing = difference.before is None or difference.now is None
-        if missing or len(shape.key) != 1:
-            reason = "it is not in the snapshot" if difference.before is None else "it is gone"
-            reason = reason if missing else "its rows have no key of one column"
+        table, shape, rows = difference.table, difference.shape, difference.rows
+        reason = "" if len(shape.key) == 1 else "its rows have no key of one column"
+        if difference.now is None or difference.before is None:
+            reason = "it is gone" if difference.now is None else "it is not in the snapshot"
+        if reason:
             how = "the migration that made the table, or by hand from the safety backup"
             if difference.total:
                 self.draft.unresolved(table, "", f"{difference.total:,} rows differ, and {reason}", how)
@@ -174,54 +161,56 @@ class Replay:
             self.draft.note(
                 f"{table}: columns that the snapshot has not so ({', '.join(columns)}) are not put back."
             )
-        self._added(table, difference.rows["added"])
-        for chunk in in_chunks(difference.rows["changed"], _ROWS):
+        self._added(table, rows["added"])
+        for chunk in in_chunks(rows["changed"], _ROWS):
             self._changed(difference, chunk)
         by_runs = self.authors.deleted_by_run
-        self.back.deletes[table].update(
-            key for key in difference.rows["removed"] if by_runs.get((table, key)) not in self.names
-        )
+        going = (key for key in rows["removed"] if by_runs.get((table, key)) not in self.names)
+        self.back["removed"][table].update((key, {}) for key in going)
 
     def _added(self, table: str, keys: Sequence[str]) -> None:
-        claims, left = self._claims(table, "added", keys), self.back.left[table]
-        for key in sorted(claims.updated.keys() - claims.made.keys()):
-            reason = (
-                "added since, and changed by the run after that: it is put back as it is now, for what it was"
-            )
-            self.draft.conflict(table, key, "", None, None, None, f"{reason} in between is not known")
-        for key, by in sorted(claims.made.items()):
+        claims, left = self._claims(table, "added", keys), self.left[table]
+        why = dict.fromkeys(
+            claims.updated.keys() - claims.made.keys(),
+            "added since, and changed by the run after that: it is put back as it is now; what it was between is not known",
+        )
+        for key, by in claims.made.items():
             left[key] = "was made by the run"
             if by:
-                reason = f"made by the run, but {by} changed it since: that goes with it"
-                self.draft.conflict(table, key, "", None, None, None, reason)
+                why[key] = f"made by the run, but {by} changed it since: that goes with it"
         for key in claims.weak:
             left[key] = "may have been made by the run"
+        for key, reason in why.items():
+            self.draft.conflict(table, key, "", None, None, None, reason)
         self._leave_weak(table, claims)
-        self.back.inserts[table].update(key for key in keys if key not in left)
+        self.back["added"][table].update((key, {}) for key in keys if key not in left)
 
     def _leave_weak(self, table: str, claims: Claims) -> None:
-        for key, (action, strength) in sorted(claims.weak.items()):
+        for key, (action, strength) in claims.weak.items():
             leave_too_weak(self.draft, table, key, action, strength)
 
     def _changed(self, difference: TableDifference, keys: Sequence[str]) -> None:
         """Decide, column by column, what of some rows that are in both is put back."""
-        before, shape, table = self.comparison.before, difference.shape, difference.table
-        assert before is not None
+        shape, table, entity = difference.shape, difference.table, self.authors.entities.get(difference.table)
         claims = self._claims(table, "changed", keys)
         self._leave_weak(table, claims)
         names = [name for name in shape.columns if name not in shape.retyped]
-        was, now = (rows_of(side, shape, keys, names) for side in (before, self.comparison.now))
-        known = self._testimonies(table, self.bad, claims.updated)
-        others = self._testimonies(table, self._good_writers(table, claims.updated), claims.updated)
+        was, now = (
+            rows_of(side, shape, keys, names) if side else {}
+            for side in (self.comparison.before, self.comparison.now)
+        )
+        of_bad = self._testimonies(entity, self.bad, claims.updated)
+        of_good = self._testimonies(entity, self._good_writers(entity, claims.updated), claims.updated)
         for key in keys:
-            if key in claims.weak:
-                continue
-            columns = {name: (old, now[key][name]) for name, old in was[key].items() if old != now[key][name]}
             if key in claims.updated:
                 by = claims.updated[key]
-                columns = self._judge(table, key, was[key], now[key], by, known[key], others[key])
-            if columns:
-                self.back.updates[table][key] = columns
+                columns = self._judge(table, key, was[key], now[key], by, of_bad[key], of_good[key])
+            else:
+                columns = {
+                    name: (old, now[key][name]) for name, old in was[key].items() if old != now[key][name]
+                }
+            if columns and key not in claims.weak:
+                self.back["changed"][table][key] = columns
 
     def _judge(
         self,
@@ -238,35 +227,32 @@ class Replay:
         bookkeeping = resolved.spelling.get("updated_at") if resolved else None
         columns: Columns = {}
         for verdict in judge(before, now, known, by, bookkeeping):
-            name = verdict.column
+            name, put = verdict.column, now[verdict.column]
             if verdict.outcome is Outcome.RESTORE:
                 # Another run may have written it before this one; that stays done.
                 earlier = [testimony.written[name] for testimony in others if name in testimony.written]
-                if earlier and earlier[-1] is not UNKNOWN:
-                    columns[name] = before[name], earlier[-1]
-                continue
-            if verdict.outcome is Outcome.CONFLICT:
+                put = earlier[-1] if earlier and earlier[-1] is not UNKNOWN else before[name]
+            elif verdict.outcome is Outcome.CONFLICT:
                 left, why = verdict.conflict(by)
                 stays = self.on_conflict == "restore"
                 what = "stays as the snapshot has it" if stays else "what is there now is put back"
-                self.draft.conflict(table, key, name, before[name], left, now[name], f"{why}; {what}")
-                if stays:
-                    continue
-            columns[name] = before[name], now[name]
-        columns = {name: pair for name, pair in columns.items() if pair[0] != pair[1]}
+                self.draft.conflict(table, key, name, before[name], left, put, f"{why}; {what}")
+                put = before[name] if stays else put
+            if put != before[name]:
+                columns[name] = before[name], put
         if bookkeeping and (by or columns) and before[bookkeeping] != now[bookkeeping]:
             columns[bookkeeping] = before[bookkeeping], now[bookkeeping]
         return columns
 
     def _claims(self, table: str, kind: Kind, keys: Sequence[str]) -> Claims:
         """Tell what the bad runs did to some rows of a table that were added, or changed."""
-        if table in self.authors.entities:
-            return self._claims_on_records(table, keys)
         concept = self.authors.concepts.get(table, "")
+        if table in self.authors.entities:
+            return self._claims_on_records(self.authors.entities[table], keys)
         if concept == "audit" and kind == "added":
             who = {key: author.who for key, author in self.authors.of(table, "added").items()}
-            own = [key for key in keys if who.get(key) == WORKBENCH]
-            self.back.left[table] |= dict.fromkeys(own, "is the workbench's own")
+            own = {key: "is the workbench's own" for key in keys if who.get(key) == WORKBENCH}
+            self.left[table] |= own
             if own:
                 self.draft.note(
                     "The workbench's own audit entries are not put back: they tell of what is restored away."
@@ -283,50 +269,48 @@ class Replay:
         for run in self.bad:
             pointers = written_mappings(self.connection, self.schema, run)
             written["mappings"] |= {key: pointer.by for key, pointer in pointers.items()}
-            written["sync_state"] |= {
-                row.key: row.by for row in sync_states(self.connection, self.schema, run) if row.written
-            }
+            states = sync_states(self.connection, self.schema, run)
+            written["sync_state"] |= {row.key: row.by for row in states if row.written}
         return written
 
-    def _claims_on_records(self, table: str, keys: Sequence[str]) -> Claims:
-        claims, entity = Claims(), self.authors.entities[table]
+    def _claims_on_records(self, entity: str, keys: Sequence[str]) -> Claims:
+        claims = Claims()
         for key, wrote in writers(self.connection, self.schema, self.bad, self.known, entity, keys).items():
             for write in wrote:
                 by = "" if write.touched_since in self.names else write.touched_since
                 # Of a record that the guide's importer mapped, a later change hides that it was changed too.
                 hidden = write.action == "mapped" and write.run.importer == "guide" and by
-                if write.action not in ("created", "updated") and not hidden:
-                    continue
-                if write.strength < self.least:
-                    claims.weak[key] = write.action, write.strength
-                else:
-                    (claims.made if write.action == "created" else claims.updated)[key] = by
+                if write.action in ("created", "updated") or hidden:
+                    if write.strength < self.least:
+                        claims.weak[key] = write.action, write.strength
+                    else:
+                        (claims.made if write.action == "created" else claims.updated)[key] = by
         for key in claims.made.keys() | claims.updated.keys():
             claims.weak.pop(key, None)
         return claims
 
-    def _good_writers(self, table: str, keys: Collection[str]) -> list[Run]:
+    def _good_writers(self, entity: str | None, keys: Collection[str]) -> list[Run]:
         """Return the other runs since the snapshot that updated one of these rows, as far as the evidence goes."""
-        good = [run for run in self.authors.since if run.run not in self.names and not run.rolled_back]
-        if table not in self.authors.entities:
+        if entity is None:
             return []
-        wrote = writers(self.connection, self.schema, good, (), self.authors.entities[table], keys)
+        good = [run for run in self.authors.since if run.run not in self.names and not run.rolled_back]
         named = {
             write.run.run
-            for of_row in wrote.values()
+            for of_row in writers(self.connection, self.schema, good, (), entity, keys).values()
             for write in of_row
             if write.action == "updated" and write.strength >= Strength.likely
         }
         return [run for run in good if run.run in named]
 
     def _testimonies(
-        self, table: str, runs: Sequence[Run], keys: Collection[str]
+        self, entity: str | None, runs: Sequence[Run], keys: Collection[str]
     ) -> dict[str, list[Testimony]]:
         """Ask for each run what is known of the values it wrote, in order of the runs."""
         known: dict[str, list[Testimony]] = {key: [] for key in keys}
-        for run in runs if keys and table in self.authors.entities else ():
-            entity = self.authors.entities[table]
-            for key, testimony in testimonies(self.connection, self.schema, run, entity, list(keys)).items():
+        for run in runs if keys and entity else ():
+            for key, testimony in testimonies(
+                self.connection, self.schema, run, str(entity), list(keys)
+            ).items():
                 known[key].append(testimony)
         return known
 

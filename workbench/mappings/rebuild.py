@@ -212,13 +212,13 @@ def _of_snapshot(snapshot: Snapshot, schema: Schema, settings: Settings) -> dict
     table = schema.resolved["mappings"].table
     entities = {spelling: entity for entity, kinds in ENTITY_TYPES.items() for spelling in kinds}
     with (
-        opened(snapshot, [table], settings=settings, schema=schema.catalogue.schema) as scratch,
-        scratch.connect() as connection,
+        opened(snapshot, [table], settings=settings, schema=schema.catalogue.schema) as before,
+        before.readable.look() as connection,
     ):
-        was = read_schema(connection, scratch.schema)
+        was = read_schema(connection, before.readable.address.schema)
         names, spelled = [*was.catalogue.tables[table].columns], was.resolved["mappings"].spelling
         cells = sql.SQL(", ").join(sql.SQL("{}::text").format(sql.Identifier(name)) for name in names)
-        query = sql.SQL("SELECT {} FROM {}").format(cells, sql.Identifier(scratch.schema, table))
+        query = sql.SQL("SELECT {} FROM {}").format(cells, sql.Identifier(was.catalogue.schema, table))
         rows: list[Row] = [dict(zip(names, row, strict=True)) for row in connection.execute(query)]
     return {
         (entity, number): {**row, "target": row[spelled["target"]]}

@@ -32,9 +32,8 @@ from workbench.runs.rollback import Rollback
 from workbench.runs.telling import LevelZero, bundle_of, level_zero, told_by, worth_knowing
 from workbench.runs.three_way import way_with_conflicts
 from workbench.runs.written import is_ahead
-from workbench.snapshots.compare import opened, state_before
+from workbench.snapshots.compare import Snapshot, opened, state_before
 from workbench.snapshots.restore.settling import moments_of
-from workbench.snapshots.scratch import Archive
 
 if TYPE_CHECKING:
     from workbench.runs.questions import Runs
@@ -111,7 +110,7 @@ def plan_rollback(
                 "Its report file may name them: --import-report FILE.",
             )
         draft.notes += worth_knowing(run, rollback.gone)
-        archive: Archive | None = None
+        archive: Snapshot | None = None
         if was is None:
             rollback.leave_updates_open()
         else:
@@ -119,9 +118,8 @@ def plan_rollback(
             concepts = [*(CONCEPT_OF[entity] for entity in ENTITIES), "mappings", "sync_state"]
             tables = [schema.resolved[each].table for each in concepts if each in schema.resolved]
             held = opened(was, tables, settings=wb.settings, schema=schema.catalogue.schema)
-            with held as scratch, scratch.connect() as there:
-                archive = scratch.archive
-                Restoration(rollback, was, scratch, there, way).bring_back(sync_state=not sync_state)
+            with held as archive, archive.readable.look() as there:
+                Restoration(rollback, archive, there, way).bring_back(sync_state=not sync_state)
         states = rollback.own_sync_states()
         rollback.delete(states)
         touched = bool(states) or any(state.written for state in rollback.states)

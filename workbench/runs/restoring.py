@@ -20,7 +20,6 @@ from workbench.runs.rollback import LEADS_TO_KEPT, Rollback, only_mapped
 from workbench.runs.three_way import OnConflict, Outcome, Verdict, judge
 from workbench.runs.witnesses import testimonies
 from workbench.snapshots.compare import Snapshot
-from workbench.snapshots.scratch import Scratch
 
 _CHUNK = 5_000  # whole rows of two databases, so fewer at a time than keys
 
@@ -61,8 +60,8 @@ class Restoration:
 
     Parameters
     ----------
-    scratch, there : Scratch, psycopg.Connection
-        The snapshot's rows, and a session that reads them, with times in UTC.
+    snapshot, there : Snapshot, psycopg.Connection
+        One that is opened, and a session that reads its rows, with times in UTC.
     on_conflict : {"keep", "restore"}
         What becomes of a column that both the run and somebody after it changed.
     """
@@ -71,15 +70,14 @@ class Restoration:
         self,
         rollback: Rollback,
         snapshot: Snapshot,
-        scratch: Scratch,
         there: psycopg.Connection[Any],
         on_conflict: OnConflict,
     ) -> None:
         self.rollback, self.run, self.draft = rollback, rollback.run, rollback.draft
         self.schema, self.on_conflict, self.snapshot = rollback.schema, on_conflict, snapshot
-        self.archive, self.named = scratch.archive, f"The snapshot {scratch.archive.path.name}"
+        self.named = f"The snapshot {snapshot.file_name}"
         self.here: Side = self.draft.context.raw, self.schema.catalogue.schema
-        self.before: Side = there, scratch.schema
+        self.before: Side = there, snapshot.readable.address.schema
         self.kinds, self.kinds_there = _kinds(*self.here), _kinds(*self.before)
 
     def bring_back(self, *, sync_state: bool) -> None:
@@ -262,7 +260,7 @@ class Restoration:
         taken_here = self._was_taken_here()
         if taken_here is False or (strangers and not taken_here):
             raise Refused(
-                f"{self.named} (of database {self.archive.database!r}) is of another database: it has none of the records that were"
+                f"{self.named} (of database {self.snapshot.taken_from!r}) is of another database: it has none of the records that were"
                 " here before the run.",
                 "Give one of this database.",
             )
@@ -270,7 +268,7 @@ class Restoration:
     def _was_taken_here(self) -> bool | None:
         """Whether the audit log knows the archive, or its manifest names this database; None where neither says."""
         known = "SELECT 1 FROM audit WHERE metadata ->> 'sha256' = %(sha256)s LIMIT 1"
-        digest = self.archive.sha256
+        digest = self.snapshot.sha256
         if digest and ask(self.rollback.connection, self.schema, known, {"sha256": digest}).fetchone():
             return True
         if self.snapshot.manifest is None:

@@ -9,7 +9,7 @@ from pathlib import Path, PurePath
 from workbench.migration.bundles import Bundle, sealed_in
 from workbench.murmurant.importers import Run, Trace
 from workbench.runs.left_out import left_out_by
-from workbench.snapshots.scratch import Archive
+from workbench.snapshots.compare import Snapshot
 
 RERUN = {
     "api": "npx tsx scripts/importing/wa_full_sync.ts",
@@ -55,7 +55,7 @@ def level_zero(run: Run) -> LevelZero:
     )
 
 
-def told_by(run: Run, archive: Archive | None, bundles: Sequence[Bundle] = ()) -> tuple[str, ...]:
+def told_by(run: Run, archive: Snapshot | None, bundles: Sequence[Bundle] = ()) -> tuple[str, ...]:
     """List the evidence that a plan rests on; a report file with the bundle that holds it just as it was read."""
     found = [
         f"{trace}: {count:,}" if count else str(trace)
@@ -66,7 +66,7 @@ def told_by(run: Run, archive: Archive | None, bundles: Sequence[Bundle] = ()) -
     found += [f"report file {name}{_sealed(bundles, files[name])}" for name in sorted(files)]
     if archive is not None:
         proof = f", SHA-256 {archive.sha256}" if archive.sha256 else ""
-        found.append(f"snapshot {archive.path.name} of database {archive.database}{proof}")
+        found.append(f"snapshot {archive.file_name} of database {archive.taken_from}{proof}")
     return tuple(found)
 
 

@@ -14,8 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from workbench.checks import Finding, run_checks
 from workbench.database.address import redact
@@ -32,44 +31,24 @@ _ROUND = 0.25  # seconds between two rounds of questions
 _TAIL = 50  # lines of the output that are kept
 
 
-@dataclass(frozen=True)
-class CommandRun:
-    """One run of a configured command.
-
-    Attributes
-    ----------
-    act : {"stop", "start"}
-        What it was for.
-    command : tuple of str
-        As it is configured.
-    exit_code : int
-        What it ended with; 0, or it would be an error.
-    seconds : float
-        How long it took.
-    output : tuple of str
-        The last lines that it wrote, to either stream.
-    """
-
-    act: Literal["stop", "start"]
-    command: tuple[str, ...]
-    exit_code: int
-    seconds: float
-    output: tuple[str, ...]
-
-
 class Application:
     """``wb.app``: the application of an environment."""
 
     def __init__(self, wb: Session) -> None:
         self._wb = wb
 
-    def stop(self, say: Say | None = None) -> CommandRun:
+    def stop(self, say: Say | None = None) -> dict[str, Any]:
         """Run the command that stops it (``app_stop``), and wait for its end.
 
         Parameters
         ----------
         say : callable, optional
             Told each line of its output, also where it fails.
+
+        Returns
+        -------
+        dict
+            ``act``, ``command``, ``exit_code``, ``seconds``, ``output``: the last lines that it wrote, to either stream.
 
         Raises
         ------
@@ -80,7 +59,7 @@ class Application:
         """
         return self._run("stop", say)
 
-    def start(self, say: Say | None = None) -> CommandRun:
+    def start(self, say: Say | None = None) -> dict[str, Any]:
         """Run the command that starts it (``app_start``), likewise."""
         return self._run("start", say)
 
@@ -106,9 +85,9 @@ class Application:
                 return findings
             time.sleep(_ROUND)
 
-    def _run(self, act: Literal["stop", "start"], say: Say | None) -> CommandRun:
+    def _run(self, act: Literal["stop", "start"], say: Say | None) -> dict[str, Any]:
         options, key = self._wb.options, f"environments.{self._wb.environment.name}.app_{act}"
-        command, timeout = options.app_stop if act == "stop" else options.app_start, options.app_timeout
+        command = options.app_stop if act == "stop" else options.app_start
         if not command:
             raise UsageError(
                 f"How to {act} the application of {self._wb.environment.name} is not configured.",
@@ -116,44 +95,36 @@ class Application:
             )
         begun, which = (
             time.monotonic(),
-            f"The command that is to {act} the application, {shlex.join(command)},",
+            f"The command {shlex.join(command)}, which is to {act} the application,",
         )
-        code, lines = _carried_out(command, timeout, which, f"Correct {key}.")
+        try:
+            code, lines = _carry_out(command, options.app_timeout)
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            raise WorkbenchError(f"{which} cannot be run: {reason}.", f"Correct {key}.") from None
         if say:
             for line in lines:
                 say(line)
         last = next((f"; it said last: {line.strip()}" for line in reversed(lines) if line.strip()), "")
         if code is None:
             raise WorkbenchError(
-                f"{which} did not end within {timeout:g} s and was killed{last}.",
-                f"It must return once the application is {'stopped' if act == 'stop' else 'started'}; or raise"
-                " app_timeout for this environment.",
+                f"{which} did not end within {options.app_timeout:g} s and was killed{last}.",
+                "It must return once that is done; or raise app_timeout for this environment.",
             )
         if code:
-            raise WorkbenchError(
-                f"{which} failed with exit code {code}{last}.", f"Look at its output; {key} names it."
-            )
-        return CommandRun(act, tuple(command), 0, time.monotonic() - begun, tuple(lines[-_TAIL:]))
+            raise WorkbenchError(f"{which} failed with exit code {code}{last}.", f"{key} names it.")
+        seconds = round(time.monotonic() - begun, 3)
+        return {"act": act, "command": command, "exit_code": 0, "seconds": seconds, "output": lines[-_TAIL:]}
 
 
-def _carried_out(
-    command: tuple[str, ...], timeout: float, which: str, remedy: str
-) -> tuple[int | None, list[str]]:
+def _carry_out(command: tuple[str, ...], timeout: float) -> tuple[int | None, list[str]]:
     """Run a command; return its exit code, None when it took too long, and the lines that it wrote."""
     # Into a file, not a pipe: what the command leaves running must neither hold us up nor die because nobody listens.
     with tempfile.TemporaryFile() as output:
-        try:
-            # In a session of its own: on a timeout it is ended with everything it started.
-            process = subprocess.Popen(
-                list(command),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or str(error)
-            raise WorkbenchError(f"{which} cannot be run: {reason}.", remedy) from None
+        # In a session of its own: on a timeout it is ended with everything it started.
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+        )
         code = None
         try:
             with suppress(subprocess.TimeoutExpired):
@@ -164,9 +135,11 @@ def _carried_out(
                     os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
         output.seek(0)
-        text = redact(output.read().decode(errors="replace").replace("\r\n", "\n"))
+        lines = (
+            redact(output.read().decode(errors="replace").replace("\r\n", "\n"))
+            .removesuffix("\n")
+            .split("\n")
+        )
     return code, [
-        "".join(letter if letter.isprintable() else " " for letter in line)
-        for line in text.removesuffix("\n").split("\n")
-        if text
+        "".join(letter if letter.isprintable() else " " for letter in line) for line in lines if lines != [""]
     ]

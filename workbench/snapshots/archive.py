@@ -1,18 +1,25 @@
-"""What an archive of pg_dump, or a script of it, says of itself, without restoring anything."""
+"""What an archive of pg_dump, or a plain script of it, says of itself; and how a script is loaded, whole or not at all."""
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import re
+import secrets
+import subprocess
+import tempfile
+import zlib
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 from workbench.database.archives import Listing, Unreadable, read_listing
-from workbench.database.connection import Database, Session
-from workbench.database.programs import AGAIN
+from workbench.database.connection import WITHOUT_LIMITS, Database, Session
+from workbench.database.programs import AGAIN, explain, program_for
 from workbench.errors import DocumentError
 from workbench.snapshots.manifest import Manifest
-from workbench.snapshots.script import is_script, opened, read_script
 
 HOW = "Take one of the whole database with pg_dump -Fc."
 
@@ -29,10 +36,10 @@ class Archive:
         The database it was taken from.
     server_version : str
         The server's, such as ``18.4``.
-    sha256 : str
-        The file's digest.
     tables : tuple of str
         The tables of one schema whose rows it has, sorted.
+    sha256 : str
+        The file's digest.
     listing : Listing or None
         What it lists; None of a script.
     """
@@ -40,8 +47,8 @@ class Archive:
     path: Path
     database: str
     server_version: str
-    sha256: str
     tables: tuple[str, ...]
+    sha256: str
     listing: Listing | None = field(repr=False, default=None)
 
 
@@ -65,24 +72,21 @@ def read_archive(path: Path, schema: str = "public", tools: Path | None = None) 
     if not path.exists():
         raise DocumentError(f"There is no snapshot {path}.", f"Correct the name. {HOW}")
     try:
-        sha256, empty = digest_of(path), path.stat().st_size == 0
+        sha256 = digest_of(path)
         with path.open("rb") as file:
-            archived = file.read(5) == b"PGDMP"
+            head = file.read(5)
     except OSError as error:
         raise DocumentError(f"The snapshot {path} cannot be read: {error.strerror}.", AGAIN) from None
-    if empty:
+    if not head:
         raise DocumentError(f"The snapshot {path} is empty.", AGAIN)
     if is_script(path):
-        database, server, tables = read_script(path, schema)
-        return Archive(path, database, server, sha256, tables)
-    if not archived:
+        return Archive(path, *read_script(path, schema), sha256)
+    if head != b"PGDMP":
         raise DocumentError(f"The snapshot {path} is not an archive of pg_dump's custom format.", HOW)
     listing = read_listing(path, tools)
     tables = tuple(sorted(listing.tables("TABLE DATA", schema)))
-    head = listing.head
-    return Archive(
-        path, head.get("dbname", ""), head.get("Dumped from database version", ""), sha256, tables, listing
-    )
+    database, version = (listing.head.get(each, "") for each in ("dbname", "Dumped from database version"))
+    return Archive(path, database, version, tables, sha256, listing)
 
 
 def encoding_of(path: Path) -> str:
@@ -101,15 +105,15 @@ def refuse_damaged(manifest: Manifest) -> None:
     """Refuse an archive that is not, byte for byte, the one that its manifest was written for."""
     path = manifest.archive
     try:
-        size, digest = path.stat().st_size, digest_of(path)
+        digest = digest_of(path)
     except FileNotFoundError:
         raise DocumentError(f"The archive {path} of {manifest.snapshot} is not there.", AGAIN) from None
     except OSError as error:
         raise Unreadable(f"The archive {path} cannot be read: {error.strerror}.", AGAIN) from None
-    if (size, digest) != (manifest.size, manifest.sha256):
+    if digest != manifest.sha256:
         raise DocumentError(
             f"The archive {path} is damaged, cut short or another than its manifest was written for: its SHA-256 is"
-            f" {digest}, not {manifest.sha256}; it has {size:,} bytes instead of {manifest.size:,}.",
+            f" {digest}, not {manifest.sha256}.",
             AGAIN,
         )
 
@@ -122,3 +126,142 @@ def refuse_older_server(of: str, version: str, connection: Session, where: Datab
             f"The snapshot {of} was taken from PostgreSQL {version}; {where.environment} is older: of version {ours}.",
             remedy,
         )
+
+
+_PLAIN = (
+    "Take it anew with `pg_dump --file=FILE` of the whole database, or copy it anew from where it was made."
+)
+
+_DAMAGED = (EOFError, OSError, zlib.error)
+_NAME = rb'("(?:[^"]|"")+"|[\w$]+)'
+
+# What a line begins, outside of rows. What is the server's, not this database's, or would act beyond it, is left out.
+_BEGINS = re.compile(
+    rb"(?P<copy>COPY (?:" + _NAME + rb"\.)?" + _NAME + rb" .*FROM stdin;)"
+    rb"|(?P<version>-- Dumped from database version (?P<number>\S+))"
+    rb"|(?P<end>-- PostgreSQL database (?:cluster )?dump complete)"
+    rb"|(?P<connect>\\connect (?:-\S+ )*(?P<database>\S+))"
+    rb"|(?P<server>(?:CREATE|DROP|ALTER) (?:DATABASE|ROLE|USER|GROUP|TABLESPACE|SUBSCRIPTION) "
+    rb"|SET SESSION AUTHORIZATION |\\(?:un)?restrict )"
+    rb"|(?P<psql>\\(?P<command>\w*))|(?P<nothing>--|\s*$)"
+)
+_LEFT_OUT = {"server", "connect", "psql"}
+
+# What may fail without a row or a column being other than it was: whose something is, who may, and what only guards.
+_HARMLESS = re.compile(
+    r"(?:ALTER .* OWNER TO |GRANT |REVOKE |COMMENT |SECURITY LABEL |DROP |ALTER DEFAULT PRIVILEGES |SET (?!client_encoding)"
+    r"|CREATE (?:EXTENSION|SCHEMA|POLICY|PUBLICATION|EVENT TRIGGER|STATISTICS|RULE|(?:UNIQUE )?INDEX|(?:CONSTRAINT )?TRIGGER"
+    r"|(?:OR REPLACE )?(?:FUNCTION|PROCEDURE|VIEW)|MATERIALIZED VIEW) |REFRESH |ALTER (?:PUBLICATION|INDEX|EVENT TRIGGER) "
+    r"|ALTER TABLE .* (?:ADD CONSTRAINT .* FOREIGN KEY|DROP CONSTRAINT|ENABLE|DISABLE|FORCE|CLUSTER ON|REPLICA IDENTITY) ?)",
+    re.DOTALL,
+)
+
+
+def is_script(path: Path) -> bool:
+    """Whether a file is a plain script, packed or not: by its beginning, else by its name."""
+    named = ".sql" in path.suffixes
+    try:
+        with opened(path) as file:
+            head = file.read(4096)
+    except _DAMAGED:
+        return named
+    return not head.startswith(b"PGDMP") and (named or b"-- PostgreSQL database" in head)
+
+
+def read_script(path: Path, schema: str) -> tuple[str, str, tuple[str, ...]]:
+    """Read which database a script is of, its server's version, and the tables whose rows it has.
+
+    Raises
+    ------
+    DocumentError
+        When it is cut short, has no rows or not as COPY, or is of several databases.
+    """
+    database, server, complete, tables = "", "", False, set[str]()
+    for kind, _, found in _lines(path):
+        complete = kind == "end" or (complete and kind in {"nothing", *_LEFT_OUT})
+        if found is None:
+            continue
+        if kind == "version":
+            server = found["number"].decode()
+        elif kind == "connect":
+            if database:
+                raise DocumentError(f"The script {path} is of several databases.", _PLAIN)
+            database = _bare(found["database"])
+        elif kind == "psql":
+            raise DocumentError(
+                f"The script {path} has a command of psql's: \\{_bare(found['command'])}.", _PLAIN
+            )
+        elif kind == "copy" and (found[2] is None or _bare(found[2]) == schema):
+            tables.add(_bare(found[3]))
+    if not complete:
+        raise DocumentError(f"The script {path} is cut short: the last line of a dump is not there.", _PLAIN)
+    if not tables:
+        raise DocumentError(
+            f"The script {path} has no rows of the schema {schema} as COPY.",
+            f"{_PLAIN} It must not be without rows, nor with --inserts.",
+        )
+    return database, server, tuple(sorted(tables))
+
+
+def load(scratch: Database, path: Path, tools: Path | None) -> None:
+    """Carry a whole script out in a scratch database; what only says whose things are may fail there, nothing else.
+
+    Raises
+    ------
+    DocumentError
+        When anything of the tables or their rows cannot be made: it is damaged, or needs another server.
+    """
+    parameters = scratch.address.parameters(f"{WITHOUT_LIMITS} -c synchronous_commit=off")
+    psql = program_for("psql", "0", tools, parameters)
+    # So that nothing of it can be a command to psql, which may run programs.
+    key = secrets.token_hex(16).encode()
+    options = "--no-psqlrc", "--quiet", "--echo-errors", "--file=-"
+    with (
+        tempfile.TemporaryFile() as heard,
+        psql.started(*options, to=parameters, stdin=subprocess.PIPE, stderr=heard) as process,
+    ):
+        assert process.stdin is not None
+        with suppress(BrokenPipeError), process.stdin as script:
+            script.write(b"\\restrict " + key + b"\n")
+            script.writelines(line for kind, line, _ in _lines(path) if kind not in _LEFT_OUT)
+            script.write(b"\n\\unrestrict " + key + b"\n")
+        code = process.wait()
+        heard.seek(0)
+        said = heard.read().decode(errors="replace")
+    problems = re.split(r"^psql:[^:]*:\d+: (?=ERROR|error|FATAL)|^psql: (?=error)", said, flags=re.MULTILINE)
+    for problem in problems[1:]:
+        reason, _, statement = problem.partition("STATEMENT: ")
+        if not _HARMLESS.match(statement.strip()):
+            raise explain(path, reason.splitlines()[0], scratch)
+    if code:
+        raise scratch.explained(said.strip()[-300:] or f"psql ended with {code}", "08000")
+
+
+def _lines(path: Path) -> Iterator[tuple[str, bytes, re.Match[bytes] | None]]:
+    """Tell of each line what it begins; rows are never taken for anything else."""
+    copying = False
+    try:
+        with opened(path) as file:
+            for line in file:
+                if copying:
+                    copying = line.rstrip(b"\r\n") != b"\\."
+                    yield "rows", line, None
+                    continue
+                found = _BEGINS.match(line)
+                kind = str(found.lastgroup) if found else "sql"
+                copying = kind == "copy"
+                yield kind, line, found
+    except _DAMAGED as error:
+        raise DocumentError(f"The script {path} is cut short or damaged: {error}.", _PLAIN) from None
+
+
+def opened(path: Path) -> IO[bytes]:
+    """Open a file, packed or not."""
+    with path.open("rb") as file:
+        packed = file.read(2) == b"\x1f\x8b"
+    return gzip.open(path, "rb") if packed else path.open("rb")  # type: ignore[return-value]
+
+
+def _bare(name: bytes) -> str:
+    text = name.decode(errors="replace")
+    return text[1:-1].replace('""', '"') if text.startswith('"') else text

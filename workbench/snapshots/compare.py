@@ -1,7 +1,13 @@
-"""A snapshot made ready to be compared: what its manifest says, and how its tables are read."""
+"""The state before, in whichever form it is given: a snapshot, any dump of pg_dump, another environment; and its rows made readable.
+
+The tables that are needed are restored into a scratch database, on the embedded server or on the one ``scratch_url_env``
+names, dropped at the end. It gets columns and rows, and what these need, in pg_restore's own order: types, domains,
+functions. It gets no defaults where these cannot be made, no checks, no keys, no triggers, no owners.
+"""
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -9,18 +15,22 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+import psycopg
 from psycopg import sql
 from sqlalchemy import Connection as Asking
 
-from workbench.database.connection import Database, connect, raw
-from workbench.errors import DocumentError, UsageError, WrongEnvironment
+from workbench.database.archives import Listing, restore
+from workbench.database.connection import Database, Session, connect, raw
+from workbench.database.databases import scratch_database
+from workbench.errors import DocumentError, UsageError, WrongEnvironment, nearest
 from workbench.murmurant.schema import read_schema
 from workbench.settings import Settings
-from workbench.snapshots.archive import Archive
+from workbench.snapshots.archive import HOW, Archive, encoding_of, load, read_archive, refuse_older_server
 from workbench.snapshots.contents import Connection
 from workbench.snapshots.manifest import Manifest
-from workbench.snapshots.scratch import LONG, Scratch, restored
 from workbench.snapshots.store import find_snapshot
+
+LONG = 3600.0  # seconds that a question to a snapshot may take
 
 _ENOUGH = 100
 """Records looked for to tell another club's database from this one's."""
@@ -28,32 +38,53 @@ _ENOUGH = 100
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A snapshot to compare with.
+    """A state from before: an archive of pg_dump, or another environment's database.
 
     Attributes
     ----------
     name : str
-        Its manifest's, or the archive's file name where it has none.
-    archive : Path or None
+        Its manifest's, the archive's file name where it has none, or the other environment's.
+    path : Path or None
         The archive; None for another environment.
     manifest : Manifest or None
         None for an archive that somebody made with pg_dump alone.
-    taken_at : datetime or None
-        When (UTC, without zone).
     database : Database or None
-        Another environment's database as it is, instead of an archive.
+        Where its rows can be read: see `workbench.snapshots.scratch.opened`; another environment's database always.
+    archive : Archive or None
+        What the archive says of itself, once it is opened.
     """
 
     name: str
-    archive: Path | None
-    manifest: Manifest | None
-    taken_at: datetime | None
+    path: Path | None = None
+    manifest: Manifest | None = None
     database: Database | None = None
+    archive: Archive | None = None
 
     @property
     def file_name(self) -> str:
         """How a plan's header names it: no path of this machine."""
-        return self.archive.name if self.archive else self.name
+        return self.path.name if self.path else self.name
+
+    @property
+    def taken_at(self) -> datetime | None:
+        """When (UTC, without zone), as far as its manifest says."""
+        return self.manifest.created_at.astimezone(UTC).replace(tzinfo=None) if self.manifest else None
+
+    @property
+    def readable(self) -> Database:
+        """Where its rows can be read, once it is opened; its schema is the tables'."""
+        assert self.database is not None
+        return self.database
+
+    @property
+    def taken_from(self) -> str:
+        """The name of the database it is of, once it is opened."""
+        return self.archive.database if self.archive else self.readable.address.database
+
+    @property
+    def sha256(self) -> str:
+        """The archive's digest, once it is opened; empty for another environment."""
+        return self.archive.sha256 if self.archive else ""
 
 
 def state_before(
@@ -93,7 +124,7 @@ def state_before(
     with live.reading() as here, other.reading() as there:
         _refuse_the_same(raw(here), raw(there), live, other)
         _refuse_another_club(here, there, live, other)
-    return Snapshot(before, None, None, None, other)
+    return Snapshot(before, database=other)
 
 
 def _refuse_the_same(here: Connection, there: Connection, live: Database, other: Database) -> None:
@@ -119,17 +150,17 @@ def _refuse_another_club(here: Asking, there: Asking, live: Database, other: Dat
     theirs = read_schema(raw(there), other.address.schema)
     strangers = False
     for concept in ("members", "events"):
-        if not (ours.has(concept) and theirs.has(concept)):
-            continue
-        table = sql.Identifier(other.address.schema, theirs.resolved[concept].table)
-        query = sql.SQL("SELECT id::text FROM {} ORDER BY id LIMIT %s").format(table)
-        keys = [key for (key,) in raw(there).execute(query, [_ENOUGH])]
-        table = sql.Identifier(live.address.schema, ours.resolved[concept].table)
-        both = sql.SQL("SELECT EXISTS (SELECT FROM {} WHERE id::text = ANY(%s)), EXISTS (SELECT FROM {})")
-        known, anybody = raw(here).execute(both.format(table, table), [keys]).fetchone() or (False, False)
-        if known:
-            return
-        strangers = strangers or (bool(keys) and anybody)
+        if ours.has(concept) and theirs.has(concept):
+            their_table, our_table = (
+                sql.Identifier(of.catalogue.schema, of.resolved[concept].table) for of in (theirs, ours)
+            )
+            some = sql.SQL("SELECT id::text FROM {} ORDER BY id LIMIT %s").format(their_table)
+            keys = [key for (key,) in raw(there).execute(some, [_ENOUGH])]
+            both = sql.SQL("SELECT EXISTS (SELECT FROM {} WHERE id::text = ANY(%s)), EXISTS (SELECT FROM {})")
+            known, anybody = raw(here).execute(both.format(our_table, our_table), [keys]).fetchall()[0]
+            if known:
+                return
+            strangers = strangers or (bool(keys) and anybody)
     if strangers:
         raise WrongEnvironment(
             f"{other.environment} is another club's: of its members and events {live.environment} has none.",
@@ -149,14 +180,38 @@ def snapshot_named(name: str | Path, settings: Settings, live: Database) -> Snap
     """
     path = Path(name)
     if path.exists() and not path.with_suffix(".json").exists():
-        return Snapshot(path.name, path, None, None)
+        return Snapshot(path.name, path)
     manifest = (
         Manifest.read(path)
         if path.exists()
         else find_snapshot(settings.backups, str(name), live.environment.name)
     )
-    taken_at = manifest.created_at.astimezone(UTC).replace(tzinfo=None)
-    return Snapshot(manifest.snapshot, manifest.archive, manifest, taken_at)
+    return Snapshot(manifest.snapshot, manifest.archive, manifest)
+
+
+SCRATCH_REMEDY = "Let scratch_url_env name a server of at least that version."
+
+# What rows can need besides their table.
+_NEEDED = (
+    *("SCHEMA", "EXTENSION", "(?:SHELL )?TYPE", "DOMAIN", "COLLATION", "FUNCTION", "AGGREGATE", "CAST"),
+    *("OPERATOR(?: CLASS| FAMILY)?", "PROCEDURAL LANGUAGE", r"TEXT SEARCH \w+"),
+)
+_BARE = "--no-owner", "--no-privileges", "--no-tablespaces", "--no-table-access-method"
+
+# In a definition of pg_dump's, which has a column to a line: what a table needs for none of its rows.
+_QUOTED = r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\""
+_WITHOUT = re.compile(
+    r",?\n    CONSTRAINT (?:" + _QUOTED + r"|[^'\"\n])*(?=,?\n|$)"
+    r"|(?<=\S) DEFAULT (?:" + _QUOTED + r"|[^'\"\n])*?(?=(?: NOT NULL)?,?(?:\n|$))"
+)
+
+_CHECKS = """
+    SELECT CASE WHEN contypid <> 0 THEN format('ALTER DOMAIN %s DROP CONSTRAINT %I', contypid::regtype, conname)
+           ELSE format('ALTER TABLE %s DROP CONSTRAINT IF EXISTS %I', conrelid::regclass, conname) END
+    FROM pg_constraint c JOIN pg_namespace n ON n.oid = connamespace
+    WHERE contype = 'c' AND coninhcount = 0 AND nspname !~ '^pg_' AND nspname <> 'information_schema'
+    AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid IN (contypid, conrelid) AND d.objid <> 0 AND d.deptype = 'e')
+"""
 
 
 @contextmanager
@@ -167,34 +222,107 @@ def opened(
     settings: Settings,
     schema: str = "public",
     encoding: str = "UTF8",
-) -> Iterator[Scratch]:
-    """Make some tables of a snapshot readable, for as long as the block lasts.
+) -> Iterator[Snapshot]:
+    """Make some tables of a snapshot readable, for as long as the block lasts: every row of them.
 
     Parameters
     ----------
     tables : sequence of str
-        Those that are needed.
+        Those that are needed. Of another environment, and of a script, which is loaded whole, all are there.
+    settings : Settings
+        Says where the scratch database is made.
     schema : str
         The schema they are in, of an archive; another environment has its own.
     encoding : str
-        That of the database with which they are compared.
+        That of the database with which they are compared: by the bytes of their text.
+
+    Yields
+    ------
+    Snapshot
+        With its database.
 
     Raises
     ------
     DocumentError
-        When the archive is damaged, not what its manifest says, or lacks a table.
+        When the archive cannot be read, is not what its manifest says, lacks a table or its rows, is damaged where
+        they are, or needs a newer server or another extension than the scratch server's.
+    UsageError, DatabaseUnreachable, WorkbenchError
+        When the scratch database cannot be made: see `workbench.database.databases.scratch_database`.
     """
-    if snapshot.database is not None:
-        database = snapshot.database
-        schema = database.address.schema if snapshot.manifest is None else schema
-        archive = Archive(Path(snapshot.name), database.address.database, "", "", tuple(tables))
-        yield Scratch(archive, replace(database, address=replace(database.address, schema=schema)))
+    if snapshot.path is None:
+        yield snapshot
         return
-    assert snapshot.archive is not None
-    with restored(snapshot.archive, tables, settings=settings, schema=schema, encoding=encoding) as scratch:
-        if snapshot.manifest is not None and scratch.archive.sha256 != snapshot.manifest.sha256:
+    path, manifest, tools = snapshot.path, snapshot.manifest, settings.client_tools
+    archive = read_archive(path, schema, tools)
+    for table in tables:
+        if table not in archive.tables:
+            close = nearest(table, archive.tables)
             raise DocumentError(
-                f"The archive {snapshot.archive} is not the one its manifest was written for: its SHA-256 differs.",
-                "Use another snapshot, or copy this one anew from where it was made.",
+                f"The snapshot {path} has no rows of the table {schema}.{table}.",
+                f"Nearest: {', '.join(close)}." if close else HOW,
             )
-        yield scratch
+    if manifest is not None and archive.sha256 != manifest.sha256:
+        raise DocumentError(
+            f"The archive {path} is not the one its manifest was written for: its SHA-256 differs.",
+            manifest.remedy,
+        )
+    if (held := encoding_of(path)) == "SQL_ASCII":
+        encoding = held
+    with scratch_database(settings, encoding) as (made, holder):
+        scratch = replace(made, address=replace(made.address, schema=schema), statement_timeout=LONG)
+        refuse_older_server(str(path), archive.server_version, holder, scratch, SCRATCH_REMEDY)
+        if archive.listing is None:
+            load(scratch, path, tools)
+        else:
+            definitions = archive.listing.tables("TABLE", schema)
+            _define(scratch, archive.listing, {each: definitions.get(each, "") for each in tables}, tools)
+            rows = archive.listing.tables("TABLE DATA", schema)
+            restore(path, scratch, tools, "--jobs=2", entries=[rows[each] for each in dict.fromkeys(tables)])
+        yield replace(snapshot, database=scratch, archive=archive)
+        with scratch.speaking_plainly():
+            # A crash of the server empties unlogged tables; it would have ended this session too.
+            holder.execute("SELECT 1")
+
+
+def _define(scratch: Database, listing: Listing, definitions: dict[str, str], tools: Path | None) -> None:
+    """Make the tables, still without rows."""
+    schema = scratch.address.schema
+    with scratch.speaking_plainly(), scratch.session(autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema)))
+        # Failures are allowed: an extension or a type that cannot be made here matters only to the table that
+        # needs it, so what counts is which tables are there afterwards.
+        wanted = {*listing.of(*_NEEDED), *definitions.values()}
+        entries = [entry for entry in listing.entries if entry in wanted]
+        restore(listing.path, scratch, tools, *_BARE, entries=entries, failing=True)
+        there = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = %s", [schema])
+        made = {name for (name,) in there}
+        for table, entry in definitions.items():
+            if table not in made:
+                _make_bare(connection, scratch, listing, table, entry)
+            # The server's log, full, would take the server down.
+            unlogged = sql.SQL("ALTER TABLE {} SET UNLOGGED").format(sql.Identifier(schema, table))
+            connection.execute(unlogged)
+        # A function that looks into other tables would find these empty: the rows passed it where they come from.
+        for (statement,) in connection.execute(_CHECKS).fetchall():
+            connection.execute(statement)
+
+
+def _make_bare(connection: Session, scratch: Database, listing: Listing, table: str, entry: str) -> None:
+    """Make a table without its defaults and checks, which its rows do not need."""
+    name = f"The table {table} of the snapshot {listing.path}"
+    if not entry:
+        raise DocumentError(f"{name} has rows, but not its columns' types.", HOW)
+    _, begun, rest = listing.script([entry]).partition("\nCREATE ")
+    columns, closed, tail = rest.partition("\n)")
+    statement = begun + _WITHOUT.sub("", columns) + closed + tail.partition(";\n")[0]
+    try:
+        connection.execute(statement.encode(errors="surrogateescape"))
+    except (
+        psycopg.errors.UndefinedObject,
+        psycopg.errors.InvalidSchemaName,
+        psycopg.errors.UndefinedFunction,
+    ) as error:
+        raise DocumentError(
+            f"{name} cannot be made in the scratch database: {scratch.redacted(str(error.diag.message_primary))}.",
+            f"If that is an extension's, let scratch_url_env name a server with it. If not: {HOW}",
+        ) from None

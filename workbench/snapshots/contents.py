@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from typing import Any
 
 import psycopg
 from psycopg import sql
 
 from workbench.murmurant.row_digest import table_digests
+from workbench.murmurant.spellings import CONCEPTS
 
 Connection = psycopg.Connection[Any]
 Connect = Callable[[], AbstractContextManager[Connection]]
@@ -33,6 +34,15 @@ WHERE c.relkind = %s AND c.relpersistence <> 't' AND n.nspname <> 'information_s
 ORDER BY c.relpages DESC, 1, 2
 """
 
+# Entries that the workbench itself writes about snapshots and the like: they change nothing that could be lost.
+_OTHERS = """
+    SELECT count(*) FROM {} WHERE NOT coalesce(metadata ->> 'source' = 'workbench'
+    AND coalesce(metadata ->> 'migrationAction', action::text) ~ '^migration:(snapshot|preflight|dry-run):', false)
+"""
+_COLUMNS = (
+    "SELECT attname FROM pg_attribute WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped"
+)
+
 
 @dataclass(frozen=True)
 class TableState:
@@ -50,26 +60,25 @@ class SequenceState:
     is_called: bool
 
 
-@dataclass(frozen=True)
-class Contents:
-    """The tables and sequences of one schema, by name."""
-
-    tables: dict[str, TableState] = field(default_factory=dict)
-    sequences: dict[str, SequenceState] = field(default_factory=dict)
+Contents = dict[Name, TableState | SequenceState]
+Tables = dict[str, TableState]
+"""Table to rows and digest; those of other schemas than Murmurant's by their full names."""
 
 
-def contents_of(connect: Connect, workers: int = WORKERS) -> dict[str, Contents]:
-    """Return what a database holds, by schema.
-
-    Parameters
-    ----------
-    connect : callable
-        Opens a session on it, in a state that does not change. Give ``lambda: nullcontext(connection)`` and one
-        worker to look from within a transaction.
-    """
+def contents_of(connect: Connect, workers: int = WORKERS) -> Contents:
+    """Return what a database holds; give ``lambda: nullcontext(connection)`` and one worker to look within a transaction."""
     with connect() as connection:
-        tables, sequences = tables_of(connection), sequences_of(connection)
-    return by_schema(digests_of(connect, iter(tables), workers), sequences)
+        tables, names = tables_of(connection), connection.execute(_RELATIONS, ["S"]).fetchall()
+        sequences: Contents = {}
+        for name in names:
+            query = sql.SQL("SELECT last_value, is_called FROM {}").format(sql.Identifier(*name))
+            sequences[name] = SequenceState(*connection.execute(query).fetchall()[0])
+    return {**digests_of(connect, iter(tables), workers), **sequences}
+
+
+def tables_of(connection: Connection) -> list[Name]:
+    """List the tables with rows of their own, the largest first."""
+    return connection.execute(_RELATIONS, ["r"]).fetchall()
 
 
 def digests_of(connect: Connect, tables: Iterator[Name], workers: int = WORKERS) -> dict[Name, TableState]:
@@ -87,38 +96,45 @@ def digests_of(connect: Connect, tables: Iterator[Name], workers: int = WORKERS)
         return {name: state for each in working for name, state in each.result().items()}
 
 
-def by_schema(
-    tables: Mapping[Name, TableState], sequences: Mapping[Name, SequenceState]
-) -> dict[str, Contents]:
-    """Return tables and sequences as the contents of each schema."""
-    contents = {schema: Contents() for schema, _ in sorted({*tables, *sequences})}
-    for (schema, name), table in sorted(tables.items()):
-        contents[schema].tables[name] = table
-    for (schema, name), sequence in sorted(sequences.items()):
-        contents[schema].sequences[name] = sequence
-    return contents
-
-
-def named(contents: Mapping[str, Contents], main: str, of: str = "tables") -> dict[str, Any]:
-    """Return the tables (or ``sequences``) of all schemas in one: those of the schema `main` by their names alone."""
+def tables_in(contents: Contents, main: str) -> Tables:
+    """Return the tables of what a database holds; those of Murmurant's schema, `main`, by their names alone."""
     return {
         name if schema == main else f"{schema}.{name}": state
-        for schema, each in contents.items()
-        for name, state in getattr(each, of).items()
+        for (schema, name), state in contents.items()
+        if isinstance(state, TableState)
     }
 
 
-def differences(
-    expected: Mapping[str, Contents], actual: Mapping[str, Contents], main: str = "public"
-) -> str:
-    """Compare what a database holds with what a manifest says, or with what another holds.
+def live_tables(connection: Connection, main: str) -> Tables:
+    """Count and digest every table; of the audit log, which only grows, count what the workbench did not write itself."""
+    (log,) = CONCEPTS["audit"].tables
+    tables = tables_in(contents_of(lambda: nullcontext(connection), 1), main)
+    if log in tables:
+        table, rows = sql.Identifier(main, log), tables[log].rows
+        columns = {name for (name,) in connection.execute(_COLUMNS, [table.as_string(connection)])}
+        if {"metadata", "action"} <= columns:
+            (rows,) = connection.execute(sql.SQL(_OTHERS).format(table)).fetchone() or (0,)
+        tables[log] = TableState(rows, "")
+    return tables
 
-    Parameters
-    ----------
-    expected, actual : mapping of str to Contents
-        By schema: `workbench.snapshots.manifest.Manifest.contents`, and `contents_of` the database.
-    main : str
-        The schema whose tables go by their names alone.
+
+def changed(was: Mapping[Any, Any], now: Mapping[Any, Any]) -> dict[Any, tuple[Any, Any]]:
+    """Return the tables and sequences that are not as they were, by name: what they were, and what they are.
+
+    A table whose digest either side does not know is compared by its rows' number.
+    """
+
+    def same(one: Any, other: Any) -> bool:
+        if one and other and "" in (getattr(one, "digest", None), getattr(other, "digest", None)):
+            return bool(one.rows == other.rows)
+        return bool(one == other)
+
+    pairs = {name: (was.get(name), now.get(name)) for name in sorted({*was, *now})}
+    return {name: pair for name, pair in pairs.items() if not same(*pair)}
+
+
+def differences(expected: Contents, actual: Contents, main: str) -> str:
+    """Compare what a database holds with what its manifest says.
 
     Returns
     -------
@@ -126,36 +142,18 @@ def differences(
         The first differences in words, and how many there are besides; empty when there is none.
     """
     wrong = []
-    for of in ("tables", "sequences"):
-        should, there = named(expected, main, of), named(actual, main, of)
-        for name in sorted({*should, *there}):
-            was, now = should.get(name), there.get(name)
-            if now is None:
-                wrong.append(f"there is no {of[:-1]} {name}")
-            elif was is None:
-                wrong.append(f"the manifest knows no {of[:-1]} {name}")
-            elif was != now and of == "sequences":
-                wrong.append(f"sequence {name} stands at {now.last_value} instead of {was.last_value}")
-            elif was != now and was.rows != now.rows:
-                wrong.append(f"{name} has {now.rows:,} rows instead of {was.rows:,}")
-            elif was != now:
-                wrong.append(f"{name} has as many rows, {was.rows:,}, but others")
+    for (schema, relation), (was, now) in changed(expected, actual).items():
+        name = relation if schema == main else f"{schema}.{relation}"
+        kind = "sequence" if isinstance(was or now, SequenceState) else "table"
+        if now is None:
+            wrong.append(f"there is no {kind} {name}")
+        elif was is None:
+            wrong.append(f"the manifest knows no {kind} {name}")
+        elif isinstance(was, SequenceState):
+            wrong.append(f"sequence {name} stands at {now.last_value} instead of {was.last_value}")
+        elif was.rows != now.rows:
+            wrong.append(f"{name} has {now.rows:,} rows instead of {was.rows:,}")
+        else:
+            wrong.append(f"{name} has as many rows, {was.rows:,}, but others")
     more = f"; and {len(wrong) - SHOWN:,} more" if len(wrong) > SHOWN else ""
     return "; ".join(wrong[:SHOWN]) + more
-
-
-def tables_of(connection: Connection) -> list[Name]:
-    """List the tables with rows of their own, the largest first."""
-    return connection.execute(_RELATIONS, ["r"]).fetchall()
-
-
-def sequences_of(connection: Connection) -> dict[Name, SequenceState]:
-    """Read the state of every sequence; no transaction holds it still."""
-    names = connection.execute(_RELATIONS, ["S"]).fetchall()
-    if not names:
-        return {}
-    query = sql.SQL(" UNION ALL ").join(
-        sql.SQL("SELECT {}, {}, last_value, is_called FROM {}").format(*name, sql.Identifier(*name))
-        for name in names
-    )
-    return {(schema, name): SequenceState(*state) for schema, name, *state in connection.execute(query)}

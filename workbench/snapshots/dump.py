@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections import deque
-from collections.abc import Iterator
+from collections import defaultdict, deque
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import psycopg
 from psycopg import sql
@@ -28,10 +27,9 @@ from workbench.session import Session as Workbench
 from workbench.snapshots.archive import digest_of
 from workbench.snapshots.contents import (
     Connection,
-    Contents,
     Name,
     SequenceState,
-    by_schema,
+    TableState,
     digests_of,
     tables_of,
 )
@@ -81,10 +79,11 @@ def create_snapshot(
     moment = datetime.now(UTC).replace(microsecond=0)
     with (
         database.speaking_plainly("lock_timeout"),
-        _exporting(database) as connection,
+        _session(database) as connection,
         part(wb.settings.backups, moment) as made,
         ThreadPoolExecutor(1) as pool,
     ):
+        _lock_tables(connection)
         exported, version, database_size = connection.execute(_STATE).fetchone() or ("", "", 0)
         tables = tables_of(connection)
         waiting, total = iter(tables), len(tables)
@@ -106,10 +105,12 @@ def create_snapshot(
             )
             advance("checking what was written", total, total)
             sha256, sequences = digest_of(made.path), sequences_in(made.path, tools)
-            contents = by_schema(digests.result(), sequences)
+            held: dict[str, dict[str, Any]] = defaultdict(dict)
+            for (schema_name, name), state in {**digests.result(), **sequences}.items():
+                held[schema_name][name] = state
         finally:
             deque(waiting, 0)  # after a failure nobody wants the rest
-        main = contents.pop(target.schema, Contents())
+        main = held.pop(target.schema, {})
         return made.publish(
             Manifest(
                 compression=compression,
@@ -125,26 +126,19 @@ def create_snapshot(
                 reason=reason,
                 database_size=database_size,
                 log=own_digest(connection, schema) if schema else None,
-                tables=main.tables,
-                sequences=main.sequences,
-                elsewhere=contents,
+                tables={name: state for name, state in main.items() if isinstance(state, TableState)},
+                sequences={name: state for name, state in main.items() if isinstance(state, SequenceState)},
+                elsewhere=held,
             )
         )
 
 
-@contextmanager
-def _exporting(database: Database) -> Iterator[Connection]:
-    """Open a transaction whose state others may see, the tables locked against anything that would empty or drop them."""
-    with _session(database) as connection:
-        names = [sql.SQL("ONLY {}").format(sql.Identifier(*name)) for name in tables_of(connection)]
-        connection.rollback()
-        if names:
-            # Before the state is chosen, so that no TRUNCATE comes between it and pg_dump's own lock.
-            connection.execute(
-                sql.SQL("LOCK TABLE {} IN ACCESS SHARE MODE").format(sql.SQL(", ").join(names))
-            )
-        yield connection
-        connection.rollback()
+def _lock_tables(connection: Connection) -> None:
+    """Keep the tables from being emptied or dropped, before the state is chosen: no TRUNCATE comes between it and pg_dump."""
+    names = [sql.SQL("ONLY {}").format(sql.Identifier(*name)) for name in tables_of(connection)]
+    connection.rollback()
+    if names:
+        connection.execute(sql.SQL("LOCK TABLE {} IN ACCESS SHARE MODE").format(sql.SQL(", ").join(names)))
 
 
 def _session(database: Database) -> Connection:

@@ -73,8 +73,8 @@ class Manifest(Document):
         Why it was taken.
     tables, sequences : dict
         Of Murmurant's schema, by name.
-    elsewhere : dict of str to Contents
-        Those of other schemas, by schema.
+    elsewhere : dict of str to dict
+        Those of other schemas, by schema and name.
     database_size : int
         The room it took on its server, bytes: what a restore needs.
     log : Noted or None
@@ -87,7 +87,7 @@ class Manifest(Document):
 
     noun = "manifest"
     remedy = "Use another snapshot, or copy this one anew from where it was made."
-    version = 4
+    version = 5
     sealed = False
 
     compression: str
@@ -103,7 +103,7 @@ class Manifest(Document):
     reason: str | None
     tables: dict[str, TableState]
     sequences: dict[str, SequenceState]
-    elsewhere: dict[str, Contents] = Field(default_factory=dict)
+    elsewhere: dict[str, dict[str, TableState | SequenceState]] = Field(default_factory=dict)
     database_size: int = 0
     log: Noted | None = None
     verifications: tuple[Verification, ...] = ()
@@ -125,14 +125,19 @@ class Manifest(Document):
         return self.path.with_suffix(".dump")
 
     @property
-    def contents(self) -> dict[str, Contents]:
+    def contents(self) -> Contents:
         """The tables and sequences of every schema."""
-        return {**self.elsewhere, self.target.schema: Contents(self.tables, self.sequences)}
+        main: dict[str, TableState | SequenceState] = {**self.tables, **self.sequences}
+        return {
+            (schema, name): state
+            for schema, held in ((self.target.schema, main), *self.elsewhere.items())
+            for name, state in held.items()
+        }
 
     @property
     def rows(self) -> int:
         """How many rows it holds, of all tables of all schemas."""
-        return sum(state.rows for each in self.contents.values() for state in each.tables.values())
+        return sum(state.rows for state in self.contents.values() if isinstance(state, TableState))
 
     @property
     def verified(self) -> bool:

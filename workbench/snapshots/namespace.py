@@ -160,11 +160,9 @@ class Snapshots:
             others = Manifest.read(manifest.path)  # which may have been verified meanwhile
             return Manifest.read(others.with_verification(tried).write(manifest.path).path)
         except WorkbenchError as error:
-            log = f"Nor is it in the audit log ({unlogged})" if unlogged else "The audit log has the outcome"
             raise WorkbenchError(
-                f"{manifest.snapshot}: {tried.outcome} ({tried.detail.rstrip('.')}), but {error.what} {log}.",
-                f"Make room in {manifest.folder} and let it be written to, then verify again: until then the snapshot"
-                " counts as it did before.",
+                f"{manifest.snapshot}: {tried.outcome} ({tried.detail.rstrip('.')}), but {error.what} {unlogged}".strip(),
+                "Verify again once it can be written: until then the snapshot counts as it did before.",
             ) from None
 
     def retention(self, now: datetime | None = None) -> list[Decision]:
@@ -222,10 +220,7 @@ class Snapshots:
             log = audit_entries(connection, schema, action="migration:snapshot:created", limit=None)
         for entry in log["metadata"]:
             if entry.get("snapshot") == manifest.snapshot and entry.get("manifest") != manifest.facts_digest:
-                return (
-                    f"The manifest of {manifest.snapshot} was rewritten: the audit log knows another, by"
-                    f" {entry.get('operator')}."
-                )
+                return f"The manifest was rewritten: the audit log knows another, by {entry.get('operator')}."
         return ""
 
     def _log(self, done: str, manifest: Manifest, **more: Any) -> str:
@@ -243,4 +238,4 @@ class Snapshots:
 
     def _note(self, unlogged: str) -> str:
         self.said += [unlogged] if unlogged else []
-        return unlogged.rstrip(".")
+        return unlogged

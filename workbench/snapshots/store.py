@@ -88,18 +88,10 @@ def scan(folder: Path) -> dict[str, Manifest | WorkbenchError]:
 
 
 def list_snapshots(folder: Path, environment: str | None = None) -> list[Manifest]:
-    """List the snapshots of a folder, oldest first; of one environment, or of all.
-
-    What cannot be read is not among them: see `scan`.
-    """
-    return sorted(
-        (
-            each
-            for each in scan(folder).values()
-            if isinstance(each, Manifest) and environment in (None, each.target.environment)
-        ),
-        key=lambda each: (each.created_at, each.snapshot),
-    )
+    """List the snapshots of a folder, oldest first, of one environment or all; what cannot be read is not among them: see `scan`."""
+    found = [each for each in scan(folder).values() if isinstance(each, Manifest)]
+    of_it = [each for each in found if environment in (None, each.target.environment)]
+    return sorted(of_it, key=lambda each: (each.created_at, each.snapshot))
 
 
 def find_snapshot(folder: Path, name: str, environment: str | None = None) -> Manifest:
@@ -121,7 +113,7 @@ def find_snapshot(folder: Path, name: str, environment: str | None = None) -> Ma
         if place.exists():
             raise UsageError(
                 f"{place} has no manifest beside it ({place.stem}.json), so what it holds is not known.",
-                "Put the manifest back that was written with it; `workbench snapshot diff FILE` reads any archive without one.",
+                "Put that back; `workbench snapshot diff FILE` reads any archive without one.",
             )
     known = {each: path for each, path in Store(folder, Manifest).paths().items() if NAME.fullmatch(each)}
     close = [name] if name in known else [each for each in known if each.startswith(name)]
@@ -138,9 +130,7 @@ def _latest(folder: Path, environment: str | None) -> Manifest:
             raise error  # it may be the one that is meant
     if not listed:
         of = f" of {environment}" if environment else ""
-        raise UsageError(
-            f"There is no snapshot{of} in {folder}.", "Take one with `workbench snapshot create`."
-        )
+        raise UsageError(f"There is no snapshot{of} in {folder}.", "Take one: `workbench snapshot create`.")
     return listed[-1]
 
 

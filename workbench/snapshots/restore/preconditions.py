@@ -15,8 +15,8 @@ from workbench.errors import Refused, WrongEnvironment
 from workbench.session import Session as Workbench
 from workbench.snapshots.archive import refuse_damaged, refuse_older_server
 from workbench.snapshots.manifest import Manifest
-from workbench.snapshots.restore.in_place import refuse_what_is_not_ours
 from workbench.snapshots.restore.request import Way
+from workbench.snapshots.restore.steps import refuse_what_is_not_ours
 from workbench.snapshots.restore.swap import refuse_prepared
 
 _MORE = 1.1  # room than the database's size
@@ -60,19 +60,14 @@ def examine(
         program_for("pg_dump", version, tools, database.address.parameters())
     place = database.at(beside.info.dbname).address.parameters() if way == "swap" else None
     listing = read_listing(manifest.archive, tools, place)
-    there = _refuse_rights(beside, database, way, live)
-    _refuse_extensions(beside, database, listing, way, there)
+    _refuse_extensions(beside, database, listing, way, _refuse_rights(beside, database, way, live))
     notes = []
     if not manifest.verified:
-        notes.append(
-            "This snapshot was never proved by restoring it; it will be before it replaces anything."
-        )
+        notes.append("This snapshot was never proved by restoring; it will be before it replaces anything.")
     if live is None:
         notes.append("There is no database of this name any more: nothing is replaced.")
     elif way == "swap" and not live.comment.startswith(RESTORING):
-        notes.append(
-            "The database that is replaced stays under a dated name until you drop it; it takes its room."
-        )
+        notes.append("The replaced database stays under a dated name until you drop it; it takes its room.")
     if not _refuse_without_room(beside, database, manifest, live):
         notes.append("Whether there is room for a second database on the server could not be asked.")
     return notes
@@ -95,9 +90,8 @@ def elsewhere(manifest: Manifest, target: Target) -> str:
 
 
 def _refuse_another_database(manifest: Manifest, target: Target, from_elsewhere: bool) -> None:
-    of = manifest.target
     for what in ("environment", "kind", "schema"):
-        if (theirs := getattr(of, what)) != (ours := getattr(target, what)):
+        if (theirs := getattr(manifest.target, what)) != (ours := getattr(target, what)):
             raise WrongEnvironment(
                 f"The snapshot {manifest.snapshot} is of {what} {theirs!r}, this is {ours!r}.",
                 "Restore it where it belongs.",
@@ -135,13 +129,11 @@ def _refuse_extensions(
 ) -> None:
     """Refuse where this user may not make an extension that the snapshot needs."""
     needed = {entry.split("EXTENSION - ")[1].split()[0] for entry in listing.of("EXTENSION")}
-    if way == "in place":
-        needed -= there
+    needed -= there if way == "in place" else set()
     if lacking := needed.difference(name for (name,) in beside.execute(_EXTENSIONS)):
         names, place = ", ".join(sorted(lacking)), database.address.database
         raise Refused(
-            f"The extension {names}, which {listing.path.stem} needs, cannot be made"
-            f" {'in' if way == 'in place' else 'in a new database beside'} {place} by this user.",
+            f"This user cannot make the extension {names}, which {listing.path.stem} needs.",
             f"It stands in {place} already: restore --in-place."
             if there.issuperset(lacking)
             else f"Let a superuser CREATE EXTENSION {names} in {place}, then restore --in-place.",
@@ -155,15 +147,15 @@ def _refuse_without_room(
 
     Both ways of restoring need that much: also in place nothing of the old is freed before the commit.
     """
-    size, log, folder = beside.execute(_ROOM, [live.oid if live else 0]).fetchone() or (0, 0, None)
+    size, log, folder = beside.execute(_ROOM, [live.oid if live else 0]).fetchall()[0]
     if folder is None or not database.address.on_this_machine or not Path(folder).is_dir():
         return False
     size = max(size, manifest.database_size) * _MORE
     needed, free = size + min(size, log), shutil.disk_usage(folder).free
     if free < needed:
         raise Refused(
-            f"There is no room on the server for a second database: {free / 1e6:,.0f} MB are free,"
-            f" {needed / 1e6:,.0f} MB are needed, for it and the log that is written with it.",
+            f"There is no room on the server for a second database and the log that is written with it: {free / 1e6:,.0f} MB"
+            f" are free, {needed / 1e6:,.0f} MB are needed.",
             "Make room there first: a disk that is full can stop the whole server.",
         )
     return True

@@ -16,8 +16,7 @@ from workbench.database.connection import Database
 from workbench.documents import Approvable, Document, Store
 from workbench.errors import Refused, WorkbenchError
 from workbench.settings import Settings
-from workbench.snapshots.contents import TableState
-from workbench.snapshots.restore.tables import Tables
+from workbench.snapshots.contents import Tables, TableState
 
 Way = Literal["swap", "in place", "swap back"]
 """A new database that is renamed; the live one's contents replaced; the database kept by a swap put back."""
@@ -147,32 +146,21 @@ def requests_in(settings: Settings) -> Store[Request]:
     return Store(settings.home / "restores", Request)
 
 
-def records_in(settings: Settings, environment: str | None = None) -> list[Record]:
-    """Return the record of every restore that was begun from a home, by name; an error for one that cannot be read."""
+def interrupted_in(settings: Settings, environment: str) -> list[Record]:
+    """Return the records of the restores of an environment, begun from a home, that are neither done nor given up."""
     store = Store(settings.home / "restores", Record)
     records = [store.read(path) for path in store.paths().values()]
-    return [each for each in records if environment in (None, each.environment)]
+    return [each for each in records if each.environment == environment and each.outcome == UNDER_WAY]
 
 
 def interrupted(settings: Settings, environment: str, name: str | None = None) -> tuple[Request, Record]:
-    """Return the one restore of an environment that is neither done nor given up.
-
-    Raises
-    ------
-    Refused
-        When there is none, or more than one and none was named, or its request was altered.
-    """
-    records = [
-        each
-        for each in records_in(settings, environment)
-        if each.outcome == UNDER_WAY and name in (None, each.request)
-    ]
-    if not records:
-        raise Refused(f"No restore of {environment} was interrupted.", "There is nothing to go on with.")
-    if len(records) > 1:
+    """Return the one restore of an environment that was interrupted; `Refused` when there is none, or more and no name."""
+    records = [each for each in interrupted_in(settings, environment) if name in (None, each.request)]
+    if len(records) != 1:
+        names = f": {', '.join(each.request for each in records)}" if records else ""
         raise Refused(
-            f"{len(records)} restores of {environment} were interrupted: {', '.join(each.request for each in records)}.",
-            "Name the one that is meant.",
+            f"{len(records) or 'No'} restore{'s' if records else ''} of {environment} {'were' if records else 'was'} interrupted{names}.",
+            "Name the one that is meant." if records else "There is nothing to go on with.",
         )
     store = requests_in(settings)
     return store.read(store.path(records[0].request)), records[0]
@@ -180,11 +168,11 @@ def interrupted(settings: Settings, environment: str, name: str | None = None) -
 
 def refuse_interrupted(settings: Settings, database: Database) -> None:
     """Refuse while a restore of this database, begun in this home, is neither done nor given up."""
-    for record in records_in(settings, database.environment.name):
-        if record.outcome == UNDER_WAY and record.live == database.address.database:
+    for record in interrupted_in(settings, database.environment.name):
+        if record.live == database.address.database:
             last = f"its step '{record.done[-1]}'" if record.done else "it began"
             raise Refused(
                 f"The restore {record.request} of {record.live}, begun by {record.operator} at"
                 f" {record.facts['begun']}, was interrupted after {last}.",
-                "`workbench snapshot restore --resume` goes on with it, --abandon gives it up.",
+                GO_ON,
             )

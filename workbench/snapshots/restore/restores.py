@@ -33,10 +33,9 @@ from workbench.errors import (
 from workbench.plans.journal import restores
 from workbench.session import Session as Workbench
 from workbench.snapshots.application import Application, Say
-from workbench.snapshots.contents import named
+from workbench.snapshots.contents import Tables, changed, live_tables, tables_in
 from workbench.snapshots.manifest import Manifest
 from workbench.snapshots.namespace import Snapshots, silent
-from workbench.snapshots.restore.in_place import IN_PLACE, settle_replacement
 from workbench.snapshots.restore.preconditions import elsewhere, examine, target_of
 from workbench.snapshots.restore.request import (
     ABANDONED,
@@ -50,8 +49,16 @@ from workbench.snapshots.restore.request import (
     refuse_interrupted,
     requests_in,
 )
-from workbench.snapshots.restore.steps import SWAP, SWAP_BACK, Progress, Restore, Step, drop_half_made
-from workbench.snapshots.restore.tables import Tables, losses, tables_in
+from workbench.snapshots.restore.steps import (
+    IN_PLACE,
+    SWAP,
+    SWAP_BACK,
+    Progress,
+    Restore,
+    Step,
+    drop_half_made,
+    settle_replacement,
+)
 
 STEPS: dict[Way, list[Step]] = {"swap": SWAP, "in place": IN_PLACE, "swap back": SWAP_BACK}
 
@@ -105,7 +112,7 @@ class Restores:
         Refused
             When this user may not do it this way, or there is no room.
         """
-        database, settings = self._wb.database, self._wb.settings
+        database = self._wb.database
         way: Way = "in place" if in_place else "swap"
         manifest = self._snapshots.find(snapshot)
         with connect_beside(database, "A restore") as beside:
@@ -117,31 +124,31 @@ class Restores:
                 notes.insert(0, "What was in it is lost already.")
             else:
                 with database.session() as connection:
-                    tables = tables_in(connection, database.address.schema)
+                    tables = live_tables(connection, database.address.schema)
                 lost, more = self._losses(manifest, tables, runs)
                 notes = more + notes
-            target, verified = target_of(database, beside), "never verified"
-            if manifest.verifications:
-                last = manifest.verifications[-1]
-                verified = f"{last.outcome} at {last.at} by {last.by} ({last.detail})"
-            request = Request(
-                target=target,
-                planned_by=settings.operator,
-                way=way,
-                snapshot=manifest.snapshot,
-                file=str(manifest.archive.resolve()),
-                oid=live.oid if live else 0,
-                sha256=manifest.sha256,
-                created_at=manifest.created_at.isoformat(),
-                manifest=manifest.facts_digest,
-                verified=verified,
-                elsewhere=elsewhere(manifest, target),
-                tables=tables,
-                losses=tuple(sorted(lost, key=lambda row: json.dumps(row, sort_keys=True))),
-                notes=tuple(notes),
-                keep_sync_state=keep_sync_state,
-            )
-        return requests_in(settings).write(request)
+            target = target_of(database, beside)
+        last = manifest.verifications[-1] if manifest.verifications else None
+        request = Request(
+            target=target,
+            planned_by=self._wb.settings.operator,
+            way=way,
+            snapshot=manifest.snapshot,
+            file=str(manifest.archive.resolve()),
+            oid=live.oid if live else 0,
+            sha256=manifest.sha256,
+            created_at=manifest.created_at.isoformat(),
+            manifest=manifest.facts_digest,
+            verified=f"{last.outcome} at {last.at} by {last.by} ({last.detail})"
+            if last
+            else "never verified",
+            elsewhere=elsewhere(manifest, target),
+            tables=tables,
+            losses=tuple(sorted(lost, key=lambda row: json.dumps(row, sort_keys=True))),
+            notes=tuple(notes),
+            keep_sync_state=keep_sync_state,
+        )
+        return requests_in(self._wb.settings).write(request)
 
     def ask_undo(self, name: str | None = None) -> Request:
         """Ask to put the database back that a restore kept; writes a request file.
@@ -164,10 +171,11 @@ class Restores:
             if name is None and live is not None:
                 with database.session() as connection:
                     name = next((each.request for each in reversed(restores(connection))), None)
-            marks = {each: read_mark(each.comment, self._live) for each in there.values()}
-            whole = [each for each, (_, what) in marks.items() if not what.startswith(HALF_MADE)]
-            kept = next((each for each in whole if name and marks[each][0] == name), None)
-            if live is None or kept is None:
+            marks = [(each, *read_mark(each.comment, self._live)) for each in there.values()]
+            of_it = [
+                each for each, request, what in marks if request == name and not what.startswith(HALF_MADE)
+            ]
+            if live is None or name is None or not of_it:
                 raise Refused(
                     f"No database that {name or 'a restore'} kept of {self._live} stands on the server.",
                     "Restore its safety backup instead: `workbench snapshot list` has it.",
@@ -182,8 +190,8 @@ class Restores:
                 target=target_of(database, beside),
                 planned_by=settings.operator,
                 way="swap back",
-                snapshot=str(name),
-                file=kept.name,
+                snapshot=name,
+                file=of_it[0].name,
                 oid=live.oid,
                 verified=f"kept by {name}",
                 notes=(stays,),
@@ -216,10 +224,9 @@ class Restores:
         DatabaseUnreachable
             The server was lost on the way; `resume` goes on.
         """
-        settings = self._wb.settings
         with self._alone(request) as beside:
             approval = valid_approval(request)
-            refuse_interrupted(settings, self._wb.database)
+            refuse_interrupted(self._wb.settings, self._wb.database)
             path = request.path.with_name(f"{request.id}{Record.suffix}")
             if path.exists():
                 _refuse_once_more(request, Record.read(path), approval.number)
@@ -231,7 +238,7 @@ class Restores:
                 request=request.id,
                 approval=approval.number,
                 approved_by=approval.approver,
-                operator=settings.operator,
+                operator=self._wb.settings.operator,
                 live=self._live,
                 environment=request.target.environment,
                 facts={"begun": f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"},
@@ -276,19 +283,21 @@ class Restores:
         try:
             lost = self._tell_losses(manifest.archive, runs, limit=0).facts
         except (NotMurmurant, DocumentError, WrongEnvironment) as error:
-            note = f"Whose work would be lost could not be told, only which tables: {error.what}"
-            return losses(named(manifest.contents, manifest.target.schema), tables), [note]
-        rows = json.loads(lost["authors"].to_json(orient="records"))
+            different = changed(tables_in(manifest.contents, manifest.target.schema), tables)
+            return [
+                {"table": table, "rows in the snapshot": was and was.rows, "rows now": now and now.rows}
+                for table, (was, now) in different.items()
+            ], [f"Whose work would be lost could not be told, only which tables: {error.what}"]
         notes = [f"Not counted: the doing of {', '.join(lost['runs'])}."] if lost["runs"] else []
-        for what, frame in (
-            ("cannot be put back by a replay", lost["conflicts"]),
-            ("are unresolved", lost["unresolved"]),
-        ):
-            if len(frame):
-                notes.append(
-                    f"{len(frame):,} rows or values {what}; `workbench snapshot losses SNAPSHOT` lists them."
-                )
-        return rows, notes
+        notes += [
+            f"{len(lost[name]):,} rows or values {what}; `workbench snapshot losses SNAPSHOT` lists them."
+            for name, what in (
+                ("conflicts", "cannot be put back by a replay"),
+                ("unresolved", "are unresolved"),
+            )
+            if len(lost[name])
+        ]
+        return json.loads(lost["authors"].to_json(orient="records")), notes
 
     @contextmanager
     def _alone(self, request: Request) -> Iterator[Session]:
@@ -380,13 +389,12 @@ def _carry_out(restore: Restore) -> Record:
             record.note(step.name, seconds=seconds)
         except KeyboardInterrupt:
             raise KeyboardInterrupt(f"Interrupted while {step.called}. {_stands(record, step)}") from None
-        except DatabaseUnreachable as error:
-            raise DatabaseUnreachable(error.what, _stands(record)) from None
         except WorkbenchError as error:
-            if record.swapped:
-                _say_more(error, _stands(record))
-            else:
-                _fail(restore, error)
+            lost = record.swapped or isinstance(error, DatabaseUnreachable)
+            error.next_step = (
+                f"{error.next_step} {_stands(record) if lost else _fail(restore, error)}".strip()
+            )
+            error.args = (f"{error.what} {error.next_step}",)
             raise
     restore.progress("done", restore.total, restore.total)
     record.outcome = DONE
@@ -394,18 +402,17 @@ def _carry_out(restore: Restore) -> Record:
     return record
 
 
-def _fail(restore: Restore, error: WorkbenchError) -> None:
-    """After a failure before the swap: put everything back, and say in the error how it stands."""
+def _fail(restore: Restore, error: WorkbenchError) -> str:
+    """After a failure before the swap: put everything back, and say how it stands."""
     record = restore.record
     try:
         _put_back(restore)
     except WorkbenchError as trouble:
-        _say_more(error, f"Putting things back failed as well: {trouble} {_stands(record)}")
-        return
+        return f"Putting things back failed as well: {trouble} {_stands(record)}"
     record.outcome = FAILED
     record.note(error=error.what)
     started = " The application was started again." if record.facts.get("restarted") else ""
-    _say_more(error, f"Nothing was changed: {record.live} is as it was.{started}")
+    return f"Nothing was changed: {record.live} is as it was.{started}"
 
 
 def _put_back(restore: Restore) -> None:
@@ -416,11 +423,6 @@ def _put_back(restore: Restore) -> None:
     if facts.get("stopped") and restore.wb.options.app_start and not facts.get("restarted"):
         restore.app.start(restore.say)
         restore.record.note(restarted=True)
-
-
-def _say_more(error: WorkbenchError, what: str) -> None:
-    error.next_step = f"{error.next_step} {what}".strip()
-    error.args = (f"{error.what} {error.next_step}",)
 
 
 def _stands(record: Record, step: Step | None = None) -> str:

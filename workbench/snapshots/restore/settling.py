@@ -30,33 +30,18 @@ are not applied any more, None where nobody can know; ``sync_state``, how many r
 killed restore did it and did not say; ``not_logged``, why there is no audit entry, or nothing."""
 
 
-def settle(database: Database, request: Request, record: Record, live: Database | None) -> Settled:
-    """Write into a restored database what it must say of itself, in one transaction; once.
-
-    Parameters
-    ----------
-    database : Database
-        The restored one, under whatever name it has.
-    live : Database or None
-        The one it replaces, whose journal is asked; None where that is not there any more.
-    """
-    before = None if live is None else journal_of(live)
-    with database.writing() as connection:
-        return settled_before(connection, record) or settle_within(connection, request, record, before)
-
-
-def settle_within(
+def settle(
     connection: Session, request: Request, record: Record, before: tuple[Entry, ...] | None
 ) -> Settled:
-    """Write it in a transaction that is somebody else's."""
+    """Write it once, in a transaction that is open on the restored database; `before` is the replaced one's journal."""
+    if (done := settled_before(connection, record)) is not None:
+        return done
     schema: Schema | None = None
     with suppress(NotMurmurant):
         schema = read_schema(connection, request.target.schema)
     now = datetime.now(UTC).replace(microsecond=0)
     known = {each.approval for each in applied_here(connection)}
-    gone = None if before is None else tuple(each for each in before if each.approval not in known)
     was = {} if request.keep_sync_state or schema is None else moments_of(connection, schema)
-    emptied = _empty(connection, schema, was) if was and schema else 0
     restored = Restored(
         request=request.id,
         approval=record.approval,
@@ -64,24 +49,43 @@ def settle_within(
         restored_by=record.operator,
         restored_at=now,
         snapshot=request.snapshot,
-        gone=gone,
+        gone=None if before is None else tuple(each for each in before if each.approval not in known),
     )
+    emptied = _empty(connection, schema, was) if was and schema else 0
     note_restore(connection, restored)
-    not_logged = _log(connection, schema, request, record, now, was)
-    return _settled(now, gone, emptied, not_logged)
+    file = Path(request.file).name
+    facts = {
+        "backup_file": file,
+        "restored_from": file,
+        "restore_time": now.isoformat(),
+        "backup_sha256": request.sha256,
+        "backup_created_at": request.created_at,
+        "safety_backup": Path(record.facts.get("safety", "")).name,
+        "operator": record.operator,
+        "approved_by": record.approved_by,
+        "environment": record.environment,
+        "request": request.id,
+        "digest": request.digest,
+    } | ({SYNC_STATE_WAS: was} if was else {})
+    not_logged = "" if schema else "The restored database is not Murmurant's, and has no audit log."
+    try:
+        if schema:
+            write_entry(connection, schema, RESTORED, facts, about=str(uuid5(_RESTORES, request.digest)))
+    except SchemaGap as error:
+        not_logged = str(error)
+    return _settled(restored, emptied, not_logged)
 
 
 def settled_before(connection: Session, record: Record) -> Settled | None:
     """Return what was written already by a restore that was killed right after it; None when nothing was."""
-    for each in restores(connection):
-        if each.approval == record.approval:
-            return _settled(each.restored_at, each.gone, None, "")
-    return None
+    done = (each for each in restores(connection) if each.approval == record.approval)
+    return next((_settled(each, None, "") for each in done), None)
 
 
-def _settled(at: datetime, gone: tuple[Entry, ...] | None, emptied: int | None, not_logged: str) -> Settled:
-    lost = None if gone is None else len(gone)
-    return {"restore_time": at.isoformat(), "gone": lost, "sync_state": emptied, "not_logged": not_logged}
+def _settled(restored: Restored, emptied: int | None, not_logged: str) -> Settled:
+    lost = None if restored.gone is None else len(restored.gone)
+    at = restored.restored_at.isoformat()
+    return {"restore_time": at, "gone": lost, "sync_state": emptied, "not_logged": not_logged}
 
 
 def journal_of(live: Database) -> tuple[Entry, ...] | None:
@@ -115,34 +119,3 @@ def _empty(connection: Session, schema: Schema, moments: dict[str, str]) -> int:
         sql.SQL(" OR ").join(sql.SQL("{} IS NOT NULL").format(each) for each in columns),
     )
     return connection.execute(statement).rowcount
-
-
-def _log(
-    connection: Session,
-    schema: Schema | None,
-    request: Request,
-    record: Record,
-    now: datetime,
-    was: dict[str, str],
-) -> str:
-    """Write the audit entry; return why that could not be."""
-    if schema is None:
-        return "The restored database is not Murmurant's, and has no audit log."
-    facts = {
-        "backup_file": Path(request.file).name,
-        "restored_from": Path(request.file).name,
-        "restore_time": now.isoformat(),
-        "backup_sha256": request.sha256,
-        "backup_created_at": request.created_at,
-        "safety_backup": Path(record.facts.get("safety", "")).name,
-        "operator": record.operator,
-        "approved_by": record.approved_by,
-        "environment": record.environment,
-        "request": request.id,
-        "digest": request.digest,
-    } | ({SYNC_STATE_WAS: was} if was else {})
-    try:
-        write_entry(connection, schema, RESTORED, facts, about=str(uuid5(_RESTORES, request.digest)))
-    except SchemaGap as error:
-        return str(error)
-    return ""

@@ -1,4 +1,4 @@
-"""A restore and its steps: into a new database that is renamed, and the way back (guide §3, level 2).
+"""A restore and its steps: into a new database that is renamed, in place, and the way back (guide §3, level 2).
 
 Until the swap the live database is only read; the swap is one transaction; after it nothing is left but to start
 the application and to look. So killed at any moment, the live name holds a whole database: the old one or the new.
@@ -9,24 +9,34 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+
+from psycopg import sql
 
 from workbench.database import archives, databases
-from workbench.database.connection import Database, Session
+from workbench.database.archives import read_listing, restore_within
+from workbench.database.connection import SPELLING, Database, Session
 from workbench.database.databases import name_beside
 from workbench.database.exclusion import HALF_MADE, mark_of, read_mark
 from workbench.errors import DocumentError, Drift, Refused
 from workbench.session import Session as Workbench
 from workbench.snapshots.application import Application, Say
-from workbench.snapshots.contents import SHOWN, WORKERS, Connect, contents_of, differences
+from workbench.snapshots.contents import (
+    WORKERS,
+    Connect,
+    Tables,
+    changed,
+    contents_of,
+    differences,
+    live_tables,
+)
 from workbench.snapshots.manifest import Manifest
 from workbench.snapshots.restore.request import Record, Request
-from workbench.snapshots.restore.settling import settle
+from workbench.snapshots.restore.settling import journal_of, settle, settled_before
 from workbench.snapshots.restore.swap import others, refuse_who_stays, swap
-from workbench.snapshots.restore.tables import changed, tables_in
 
 Progress = Callable[[str, int, int], None]
 """Told what begins, how many steps are done, and how many there are."""
@@ -108,17 +118,17 @@ class Step:
 
 def stop(restore: Restore) -> None:
     """Stop the application; where nobody said how, tell who is connected. Refuse early whoever would keep the swap off."""
-    live = restore.record.live
+    live = [restore.record.live]
     if restore.wb.options.app_stop:
         # Noted first: what may have stopped must be started again.
         restore.record.note(stopped=True, restarted=False)
         restore.app.stop(restore.say)
     else:
-        connected = len(others(restore.beside, [live]))
+        connected = len(others(restore.beside, live))
         restore.record.note(stopped=False, connected=connected)
         restore.tell(f"no app_stop is configured; {connected} sessions are connected")
     if restore.request.way != "in place":
-        refuse_who_stays(restore.beside, [live])
+        refuse_who_stays(restore.beside, live)
 
 
 def back_up(restore: Restore) -> None:
@@ -127,21 +137,24 @@ def back_up(restore: Restore) -> None:
     if not request.oid:
         return
     with restore.at(record.live).session() as connection:
-        now = tables_in(connection, request.target.schema)
-    if different := changed(request.tables, now):
-        more = f" and {len(different) - SHOWN} more" if len(different) > SHOWN else ""
-        raise Drift(
-            f"{record.live} has changed since what a restore would lose was shown: {', '.join(list(different)[:SHOWN])}{more}.",
-            f"{request.remedy} It shows what would be lost now; stop the application first (`workbench app stop`), or it"
-            " will change again.",
-            tuple(
-                (table, "", f"was {_told(was)}, is {_told(is_)}") for table, (was, is_) in different.items()
-            ),
-        )
+        now = live_tables(connection, request.target.schema)
+    refuse_changes(
+        f"{record.live} has changed since what a restore would lose was shown", request, request.tables, now
+    )
     if record.safety_tables is None or changed(record.safety_tables, now):
         made = restore.create_snapshot(reason=f"before a restore of {record.environment}", of_anything=True)
         tables = {name: asdict(state) for name, state in now.items()}
         record.note(safety=str(made.archive), safety_tables=tables)
+
+
+def refuse_changes(what: str, request: Request, was: Tables, now: Tables) -> None:
+    """Raise `Drift` where somebody has written to the live database since; `what` says since when."""
+    if different := changed(was, now):
+        raise Drift(
+            f"{what}: {', '.join(different)}.",
+            f"{request.remedy} It shows what would be lost now; stop the application first (`workbench app stop`).",
+            tuple((table, "", f"was {was}, is {now}") for table, (was, now) in different.items()),
+        )
 
 
 def fill(restore: Restore) -> None:
@@ -188,8 +201,20 @@ def refuse_differences(restore: Restore, connect: Connect, workers: int = WORKER
 
 def settle_new(restore: Restore) -> None:
     """Write into the new database what it must say of itself."""
-    live = restore.at(restore.record.live) if restore.live else None
-    restore.record.note(settled=settle(restore.new, restore.request, restore.record, live))
+    _settle(restore, restore.new, restore.live is not None)
+
+
+def settle_kept(restore: Restore) -> None:
+    """Write into the kept database what it takes away in its turn: the plans that were applied since, and who did it."""
+    if restore.request.kept in restore.standing:  # else there is nothing to go back to, as is said next
+        _settle(restore, restore.at(restore.request.kept), True)
+
+
+def _settle(restore: Restore, database: Database, replaces: bool) -> None:
+    before = journal_of(restore.at(restore.record.live)) if replaces else None
+    with database.writing() as connection:
+        settled = settle(connection, restore.request, restore.record, before)
+    restore.record.note(settled=settled)
 
 
 def liken(restore: Restore) -> None:
@@ -208,22 +233,26 @@ def liken(restore: Restore) -> None:
     restore.record.note(comment=said)
 
 
-def swap_new(restore: Restore) -> None:
-    """Let the new database be the live one, and keep the old one under a dated name."""
-    record, live, now = restore.record, restore.live, datetime.now(UTC)
-    renames, comments = {str(record.facts["new"]): record.live}, {record.live: str(record.facts["comment"])}
+def swap_in(restore: Restore) -> None:
+    """Let the new database, or the one that is put back, be the live one; keep what was live under a dated name."""
+    record, request, live = restore.record, restore.request, restore.live
+    back, now = request.way == "swap back", f"{datetime.now(UTC):%Y%m%d_%H%M%S}"
+    coming = request.kept if back else str(record.facts["new"])
+    new = restore.standing.get(coming)
+    if (live.oid if live else 0) != request.oid or new is None:
+        raise Drift(
+            f"{record.live} and {coming} are not the databases that they were when this was asked for.",
+            f"Somebody put others in their place. {request.remedy}",
+        )
+    renames = {coming: record.live}
+    comments = {record.live: live.comment if live and back else str(record.facts.get("comment", ""))}
     if live is not None:
-        if live.oid != restore.request.oid:
-            raise Drift(
-                f"{record.live} is not the database that it was when the restore was asked for.",
-                f"Somebody put another one in its place. {restore.request.remedy}",
-            )
-        kept = name_beside(record.live, f"_before_{now:%Y%m%d_%H%M%S}")
+        kept = name_beside(record.live, f"_{'undone' if back else 'before'}_{now}")
         renames = {record.live: kept, **renames}
-        comments[kept] = mark_of(record.request, record.live, f"kept at {now:%Y-%m-%d %H:%M:%S} UTC")
+        comments[kept] = mark_of(record.request, record.live, f"kept at {now} UTC")
         record.note(kept=kept)
-    seconds = swap(restore.wb.database, restore.beside, renames, comments)
-    record.note(swap_seconds=round(seconds, 4), downtime_end=now.isoformat())
+    record.note(new_oid=new.oid)
+    record.note(swap_seconds=round(swap(restore.wb.database, restore.beside, renames, comments), 4))
 
 
 def start(restore: Restore) -> None:
@@ -238,10 +267,12 @@ def start(restore: Restore) -> None:
 def health(restore: Restore) -> None:
     """Ask the application how it is, and remember what it said."""
     findings = [
-        {"check": each.check, "status": each.status, "configured": each.configured,
-         "reason": each.reason or "; ".join(each.rows.get("answer", []))}
+        {
+            **{name: getattr(each, name) for name in ("check", "status", "configured")},
+            "reason": each.reason or "; ".join(each.rows.get("answer", [])),
+        }
         for each in restore.app.health()
-    ]  # fmt: skip
+    ]
     restore.record.note(health=findings)
 
 
@@ -250,31 +281,8 @@ def look_back(restore: Restore) -> None:
     kept, was = restore.record.facts.get("kept"), restore.record.safety_tables
     if was is not None and kept in restore.standing:
         with restore.at(str(kept)).session() as connection:
-            late = changed(was, tables_in(connection, restore.request.target.schema))
+            late = changed(was, live_tables(connection, restore.request.target.schema))
         restore.record.note(written_late=list(late))
-
-
-def settle_kept(restore: Restore) -> None:
-    """Write into the kept database what it takes away in its turn: the plans that were applied since, and who did it."""
-    kept, record = restore.request.kept, restore.record
-    if kept in restore.standing:  # else there is nothing to go back to, as is said next
-        record.note(settled=settle(restore.at(kept), restore.request, record, restore.at(record.live)))
-
-
-def swap_back(restore: Restore) -> None:
-    """Put the database that a restore kept back under the live name; the restored one is kept instead."""
-    record, request, live = restore.record, restore.request, restore.live
-    kept = restore.standing.get(request.kept)
-    if kept is None or live is None or live.oid != request.oid:
-        raise Refused(
-            f"{record.live} and {request.kept} are not the databases that they were.",
-            "`workbench snapshot restore --undo` anew shows what there is.",
-        )
-    aside = name_beside(record.live, f"_undone_{datetime.now(UTC):%Y%m%d_%H%M%S}")
-    record.note(new_oid=kept.oid, kept=aside)
-    renames = {record.live: aside, request.kept: record.live}
-    comments = {record.live: live.comment, aside: mark_of(record.request, record.live, "put aside")}
-    record.note(swap_seconds=round(swap(restore.wb.database, restore.beside, renames, comments), 4))
 
 
 def drop_half_made(restore: Restore) -> None:
@@ -297,8 +305,97 @@ def _mark_half_made(restore: Restore) -> None:
     databases.rename(restore.beside, {}, {str(record.facts["new"]): mark})
 
 
-def _told(state: Any) -> str:
-    return "not there" if state is None else f"{state.rows:,} rows, {state.digest[:12] or 'no digest'}"
+_OWN_SCHEMAS = """
+    SELECT n.oid FROM pg_namespace n WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+    AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_namespace'::regclass AND d.objid = n.oid AND d.deptype = 'e')
+"""
+
+_TABLES = f"""
+    SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.relkind IN ('r', 'p') AND c.relnamespace IN ({_OWN_SCHEMAS}) ORDER BY 1, 2
+"""
+
+# What no extension brought and the system does not own: it goes, also what is newer than the snapshot.
+_OBJECTS = f"""
+    SELECT format('DROP %s IF EXISTS %s CASCADE', replace(i.type, 'composite ', ''), i.identity), i.identity, o.owner
+    FROM (
+        SELECT 1, 'pg_class'::regclass, oid, relnamespace, relowner FROM pg_class WHERE relkind = ANY ('{{r,p,v,m,f,S,c}}')
+        UNION ALL SELECT 2, 'pg_proc'::regclass, oid, pronamespace, proowner FROM pg_proc
+        UNION ALL SELECT 3, 'pg_type'::regclass, oid, typnamespace, typowner FROM pg_type WHERE typtype IN ('e', 'd', 'r')
+    ) o (place, class, oid, schema, owner), pg_identify_object(o.class, o.oid, 0) i
+    WHERE o.schema IN ({_OWN_SCHEMAS})
+    AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = o.class AND d.objid = o.oid AND d.deptype IN ('e', 'i'))
+    ORDER BY o.place, i.identity
+"""
+
+_NOT_OURS = (
+    f"SELECT identity, pg_get_userbyid(owner) FROM ({_OBJECTS}) o WHERE NOT pg_has_role(owner, 'USAGE')"
+)
+
+# How an archive's list speaks of the schemas and extensions that stay.
+_KEPT = f"""
+    SELECT format(' %s - %s ', kind, name), format(' COMMENT - %s %s ', kind, name) FROM (
+        SELECT 'SCHEMA', nspname FROM pg_namespace WHERE oid IN ({_OWN_SCHEMAS})
+        UNION ALL SELECT 'EXTENSION', extname FROM pg_extension) kept (kind, name)
+"""
+
+
+def replace_contents(restore: Restore) -> None:
+    """Drop everything, restore everything, compare, settle, commit: one transaction, where nothing may be renamed.
+
+    It is ours and not pg_restore's own (``--single-transaction``): what is newer than the snapshot goes as well, and what
+    came out is compared before the commit. Nobody can look at the tables meanwhile.
+    """
+    record, request = restore.record, restore.request
+    live, listing = restore.at(record.live), read_listing(restore.archive, restore.tools)
+    before = journal_of(live)
+    waiting = f"-c lock_timeout={int(live.lock_timeout * 1000)} -c default_transaction_read_only=off"
+    options = f"{SPELLING} {waiting} -c maintenance_work_mem=256MB"
+    with live.speaking_plainly("apply_timeout"), live.session(options) as driver:
+        if (done := settled_before(driver, record)) is not None:
+            record.note(settled=done)
+            return
+        restore.tell("keeping everybody else out")
+        if tables := driver.execute(_TABLES).fetchall():
+            names = sql.SQL(", ").join(sql.Identifier(*each) for each in tables)
+            driver.execute(sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(names))
+        # What was written after the safety backup would be nowhere any more.
+        since = f"Somebody wrote to {record.live} after its safety backup was taken"
+        refuse_changes(since, request, record.safety_tables or {}, live_tables(driver, live.address.schema))
+        restore.tell("dropping what is there")
+        refuse_what_is_not_ours(driver)
+        for statement, *_ in driver.execute(_OBJECTS).fetchall():
+            driver.execute(statement)
+        kept = [mark for marks in driver.execute(_KEPT) for mark in marks]
+        entries = [entry for entry in listing.entries if not any(mark in f"{entry} " for mark in kept)]
+        record.facts["unchecked_keys"] = restore_within(
+            driver, listing, live, "--clean", "--if-exists", entries=entries, advance=restore.tell
+        )
+        driver.execute(sql.SQL("SET search_path TO {}").format(sql.Identifier(live.address.schema)))
+        restore.tell("comparing the contents with the manifest")
+        refuse_differences(restore, lambda: nullcontext(driver), 1)
+        settled = settle(driver, request, record, before)
+        restore.tell("committing")
+    record.note(settled=settled)
+
+
+def settle_replacement(restore: Restore) -> None:
+    """Find out whether a replacement was committed of which the record does not know."""
+    record = restore.record
+    with restore.at(record.live).writing() as connection:
+        done = settled_before(connection, record)
+    if done is not None and "replace" not in record.done:
+        record.note("stop", "safety", "replace", settled=done)
+
+
+def refuse_what_is_not_ours(connection: Session) -> None:
+    """Refuse where something belongs to others, and could not be dropped."""
+    if others := connection.execute(_NOT_OURS).fetchall():
+        more = f" and {len(others) - 1} more" if len(others) > 1 else ""
+        raise Refused(
+            f"{others[0][0]}{more} belongs to {others[0][1]}, so the database user may not replace it.",
+            "Restore as its owner. Nothing was changed.",
+        )
 
 
 STOP = Step("stop", "stopping the application", stop)
@@ -315,7 +412,7 @@ SWAP = [
     Step("verify", "comparing it with the manifest", verify),
     Step("settle", "writing what was done into it", settle_new),
     Step("liken", "giving it the live one's owner, rights and settings", liken),
-    Step("swap", "swapping", swap_new),
+    Step("swap", "swapping", swap_in),
     *AFTER,
     Step("look back", "looking for late writes", look_back),
 ]
@@ -323,6 +420,13 @@ SWAP = [
 SWAP_BACK = [
     STOP,
     Step("settle", "writing what was done into the database that was kept", settle_kept),
-    Step("swap", "swapping back", swap_back),
+    Step("swap", "swapping back", swap_in),
+    *AFTER,
+]
+
+IN_PLACE = [
+    STOP,
+    SAFETY,
+    Step("replace", "replacing the contents in one transaction", replace_contents),
     *AFTER,
 ]

@@ -21,24 +21,19 @@ from workbench.errors import Refused
 _PATIENCE = 3.0  # seconds for sessions to end when they are told to
 _PAUSE = 0.05
 
-# Of others' sessions a user without further rights sees little, not even their kind; but whose they are.
+# By the database's number: once it is renamed, whoever comes by the live name is in the new one. Of others' sessions a user
+# without further rights sees little, not even their kind; but whose they are.
 _OTHERS = """
-    SELECT a.pid, a.usename::text, a.application_name
+    SELECT a.pid, a.usename::text, a.application_name,
+        (SELECT rolsuper FROM pg_roles WHERE rolname = current_user)
+        OR NOT r.rolsuper AND (pg_has_role(r.oid, 'USAGE') OR pg_has_role('pg_signal_backend', 'USAGE')) AS may_be_ended
     FROM pg_stat_activity a JOIN pg_roles r ON r.oid = a.usesysid
-    WHERE a.datname = ANY(%s) AND a.pid <> pg_backend_pid()
+    WHERE a.datid = ANY(%s::oid[]) AND a.pid <> pg_backend_pid()
 """
 
-_MAY_BE_ENDED = """((SELECT rolsuper FROM pg_roles WHERE rolname = current_user)
-    OR NOT r.rolsuper AND (pg_has_role(r.oid, 'USAGE') OR pg_has_role('pg_signal_backend', 'USAGE')))"""
+_END = f"SELECT count(pg_terminate_backend(pid)) FROM ({_OTHERS} OFFSET 0) others WHERE may_be_ended"
 
-_STAY = f"{_OTHERS} AND NOT {_MAY_BE_ENDED} ORDER BY 1"
-
-_END = f"""
-    SELECT count(pg_terminate_backend(pid)) FROM (
-        SELECT a.pid FROM pg_stat_activity a JOIN pg_roles r ON r.oid = a.usesysid
-        WHERE a.datid = ANY(%s::oid[]) AND a.pid <> pg_backend_pid() AND {_MAY_BE_ENDED} OFFSET 0
-    ) them
-"""
+Sessions = list[tuple[int, str, str, bool]]
 
 
 def swap(
@@ -70,16 +65,16 @@ def swap(
     names = list(renames)
     refuse_prepared(beside, names)
     refuse_who_stays(beside, names)
-    # By their numbers: once the renames are committed, whoever comes by the live name is in the new database.
-    numbers = {name: each.oid for name, each in standing(beside).items() if name in names}
-    beside.execute(_END, [list(numbers.values())])
+    there = standing(beside)
+    numbers = [there[name].oid for name in names if name in there]
+    beside.execute(_END, [numbers])
     done = threading.Event()
 
     def keep_out() -> None:
         # What could not be ended shows in the rename, which says so.
         with suppress(psycopg.Error), database.at(beside.info.dbname).session(autocommit=True) as connection:
             while not done.wait(0.01):
-                connection.execute(_END, [[numbers[name] for name in names[:1] if name in numbers]])
+                connection.execute(_END, [numbers[:1]])
 
     guard = threading.Thread(target=keep_out)
     guard.start()
@@ -97,22 +92,23 @@ def swap(
         guard.join()
 
 
-def others(beside: Session, names: list[str]) -> list[tuple[int, str, str]]:
-    """Return who is connected to these databases: process, user and application."""
-    return beside.execute(_OTHERS, [names]).fetchall()
+def others(beside: Session, names: list[str]) -> Sessions:
+    """Return who is connected to these databases: process, user, application, and whether this user may end that."""
+    there = standing(beside)
+    return beside.execute(_OTHERS, [[there[name].oid for name in names if name in there]]).fetchall()
 
 
 def refuse_who_stays(beside: Session, names: list[str]) -> None:
     """Refuse while somebody is connected whose session this user may not end."""
     deadline = time.monotonic() + _PATIENCE
-    while staying := beside.execute(_STAY, [names]).fetchall():
+    while staying := [each for each in others(beside, names) if not each[-1]]:
         if time.monotonic() > deadline:
             raise _stayed(names, staying)
         time.sleep(_PAUSE)
 
 
-def _stayed(names: list[str], sessions: list[tuple[int, str, str]]) -> Refused:
-    who = "; ".join(f"{user} ({application or 'unnamed'}, pid {pid})" for pid, user, application in sessions)
+def _stayed(names: list[str], sessions: Sessions) -> Refused:
+    who = "; ".join(f"{user} ({called or 'unnamed'}, pid {pid})" for pid, user, called, _ in sessions)
     return Refused(
         f"Somebody stayed connected to {names[0]}, and it could not be renamed: {who or 'gone by now'}.",
         "Stop what is connected; or let the database user end other people's sessions (GRANT pg_signal_backend;"
@@ -122,15 +118,15 @@ def _stayed(names: list[str], sessions: list[tuple[int, str, str]]) -> Refused:
 
 def refuse_prepared(beside: Session, names: list[str]) -> None:
     """Refuse while a prepared transaction waits in one of these databases: it holds its locks until somebody ends it."""
-    row = beside.execute(
+    rows = beside.execute(
         "SELECT gid, database::text, owner::text, prepared AT TIME ZONE 'UTC' FROM pg_prepared_xacts"
-        " WHERE database = ANY(%s) ORDER BY prepared LIMIT 1",
+        " WHERE database = ANY(%s) ORDER BY prepared",
         [names],
-    ).fetchone()
-    if row is not None:
+    )
+    for number, database, owner, since in rows:
         raise Refused(
-            f"The prepared transaction {row[0]!r} of {row[2]} waits in {row[1]} since {row[3]:%Y-%m-%d %H:%M:%S} UTC, which can"
-            " neither be renamed nor replaced until it ends.",
-            f"Whoever prepared it knows which: COMMIT PREPARED {row[0]!r} or ROLLBACK PREPARED {row[0]!r}, in"
-            f" {row[1]}. Nothing was changed.",
+            f"The prepared transaction {number!r} of {owner} waits in {database} since {since:%Y-%m-%d %H:%M:%S} UTC,"
+            " which can neither be renamed nor replaced until it ends.",
+            f"Whoever prepared it knows which: COMMIT PREPARED {number!r} or ROLLBACK PREPARED {number!r}, in"
+            f" {database}. Nothing was changed.",
         )
