@@ -22,7 +22,7 @@ from workbench.errors import (
 from workbench.snapshots.archive import digest_of
 from workbench.snapshots.contents import TableState
 from workbench.snapshots.manifest import Manifest
-from workbench.snapshots.restore import preconditions, restores
+from workbench.snapshots.restore import restores
 
 
 def refused(
@@ -97,7 +97,7 @@ def test_an_edited_manifest_an_older_server_and_no_room(
     made = guide.taken()
     requests = [guide.asked(), guide.asked(in_place=True)]
     with monkeypatch.context() as patched:
-        patched.setattr(preconditions, "_MORE", 10**9)
+        patched.setattr(restores, "_MORE", 10**9)
         for act in (*(lambda r=r: guide.restore(r) for r in requests), guide.asked):  # type: ignore[misc]
             refused(guide, act, "no room on the server for a second database")
     rewritten(made, server_version="99.1")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
@@ -12,14 +13,12 @@ from typing import Any, Literal
 import pandas as pd
 
 from workbench.answer import Answer, Part, Step, Table
-from workbench.checks.finding import Finding
+from workbench.checks.finding import Finding, Status
 from workbench.covering import answering
 from workbench.errors import DocumentError, UsageError, WrongEnvironment, unknown
-from workbench.history.authors import UNKNOWN, Authors
-from workbench.history.differences import Progress, compared, opened_side, side_of
-from workbench.history.ledger import differences_of, losses_of
+from workbench.history.authors import NOBODY_KNOWN, UNKNOWN, Authors, story_of
+from workbench.history.differences import KINDS, Kind, Progress, compared, opened_side, side_of
 from workbench.history.plan import Replay
-from workbench.history.story import story_of
 from workbench.mappings.queries import NEEDS, mapping_rows
 from workbench.murmurant.importers import Strength
 from workbench.murmurant.spellings import ENTITIES
@@ -90,17 +89,12 @@ class History:
             rows = mapping_rows(connection, schema, records=[key]) if schema.has(*NEEDS) else ()
             wa_ids = sorted({row.wa_id for row in rows if row.entity == entity})
         if not there and story.empty:
-            raise UsageError(
-                f"Nothing here tells of a {entity} {key}.", "Its id is that of Murmurant, whole."
-            )
+            raise UsageError(f"Nothing here tells of a {entity} {key}.", "Give its whole id in Murmurant.")
         mapped = f", mapped from Wild Apricot's {', '.join(wa_ids)}" if wa_ids else ""
+        table = Table(story, "What happened to it", "nothing that anybody noted", first=("at", "what", "who"))
         return Answer(
             f"{entity} {key} {'is there' if there else 'is gone'}{mapped}.",
-            {
-                "story": Table(
-                    story, "What happened to it", "nothing that anybody noted", first=("at", "what", "who")
-                )
-            },
+            {"story": table},
             facts={"entity": entity, "key": key, "exists": there, "wa_ids": wa_ids, "story": story},
         )
 
@@ -133,23 +127,18 @@ class History:
             facts = differences_of(authors, first.name, str(other or ""), tables, limit)
         since = f"between {first.name} and {other}" if other else f"since {first.name}"
         same, whose = len(facts["same"]), facts["authors"]
-        nobody = whose.loc[whose["who"] == UNKNOWN, ["table", "change", "rows"]].rename(
-            columns={"table": "key"}
-        )
-        unexplained = _UNEXPLAINED(
-            "warn" if len(nobody) else "pass", int(nobody["rows"].sum()), nobody.reset_index(drop=True)
-        )
+        nobody = whose[whose["who"] == UNKNOWN].rename(columns={"table": "key"}).reset_index(drop=True)
+        status: Status = "warn" if len(nobody) else "pass"
+        finding = _UNEXPLAINED(status, int(nobody["rows"].sum()), nobody[["key", "change", "rows"]])
         if facts["tables"].empty:
             said = f"Nothing changed {since}: {same} tables are as they were."
-            return Answer(said, findings=[unexplained], facts=facts, sample=0)
+            return Answer(said, findings=[finding], facts=facts, sample=0)
+        parts = _parts(facts, f"What changed {since} ({same} other tables are as they were)")
+        parts["changes"] = partial(differences_chart, facts["tables"])
+        parts["whose"] = partial(authors_chart, whose)
         given = f"--before {before}" if before else shlex.quote(str(snapshot or first.name))
         step = Step("What a restore would lose", f"snapshot losses {given} --run RUN_ID")
-        parts = _parts(facts, f"What changed {since} ({same} other tables are as they were)")
-        parts |= {
-            "changes": partial(differences_chart, facts["tables"]),
-            "whose": partial(authors_chart, whose),
-        }
-        return Answer("", parts, [unexplained], () if other else [step], facts, sample=0, code=1)
+        return Answer("", parts, [finding], () if other else [step], facts, sample=0, code=1)
 
     @answering
     def losses(
@@ -192,13 +181,12 @@ class History:
         return Answer("", parts, [finding], steps if runs else steps[:1], facts, sample=0, code=1)
 
     def _without_snapshot(self, finding: Callable[..., Finding]) -> Answer:
-        missing = finding(
-            "not run", reason=f"There is no snapshot of {self.wb.environment.name} to compare with."
-        )
-        told = pd.DataFrame([{name: getattr(missing, name) for name in ("check", "status", "reason")}])
+        reason = f"There is no snapshot of {self.wb.environment.name} to compare with."
+        missing = finding("not run", reason=reason)
+        told = Table(pd.DataFrame([{"check": missing.check, "status": missing.status, "reason": reason}]))
         return Answer(
-            f"{missing.reason} Any archive of pg_dump can be named instead.",
-            {"findings": Table(told)},
+            f"{reason} Any archive of pg_dump can be named instead.",
+            {"findings": told},
             [missing],
             next_steps=[Step("Take a snapshot", "snapshot create --reason TEXT")],
             facts={"snapshot": None},
@@ -275,11 +263,8 @@ class History:
                 later = self._snapshot(other)
                 assert later is not None
                 now = stack.enter_context(opened_side(later, now, settings))
-            comparison = stack.enter_context(
-                compared(
-                    snapshot, now, schema.catalogue, settings, only=only, in_full=in_full, progress=progress
-                )
-            )
+            how: dict[str, Any] = {"only": only, "in_full": in_full, "progress": progress}
+            comparison = stack.enter_context(compared(snapshot, now, schema.catalogue, settings, **how))
             yield Authors(live, schema, runs, comparison, snapshot.taken_at)
 
     def _snapshot(self, name: str | Path | None, before: str | None = None) -> Snapshot | None:
@@ -305,15 +290,122 @@ def _parts(facts: dict[str, Any], caption: str) -> dict[str, Part]:
     """Return the frames that differences and losses have in common."""
     shown = facts["rows"].copy()
     for name in ("was", "now"):  # of whole rows neither what is empty nor the key says anything
-        cells = zip(shown["change"], shown["key"], shown[name], strict=True)
         shown[name] = [
             row
-            if change == "changed" or row is None
-            else {column: value for column, value in row.items() if value not in (None, key)}
-            for change, key, row in cells
+            and {
+                column: value
+                for column, value in row.items()
+                if change == "changed" or value not in (None, key)
+            }
+            for change, key, row in zip(shown["change"], shown["key"], shown[name], strict=True)
         ]
     return {
         "tables": Table(facts["tables"], caption),
         "authors": Table(facts["authors"], "Who did it, by the evidence"),
         "rows": Table(shown, "Rows, some of each table", "", limit=_MANY),
     }
+
+
+TABLES = ["table", "before", "now", *KINDS, "columns", "remark"]
+AUTHORS = ["table", "change", "who", "evidence", "rows"]
+ROWS = ["table", "change", "key", "who", "evidence", "was", "now"]
+
+
+def differences_of(
+    authors: Authors, snapshot: str, other: str, tables: Collection[str], limit: int
+) -> dict[str, Any]:
+    """Lay out what differs between a snapshot and what came after it, of some tables or all.
+
+    Returns
+    -------
+    dict
+        ``snapshot``, ``other`` (None for the database itself);
+        ``tables``, a frame with a row for each that differs: ``table``, ``before``, ``now`` (rows), ``added``,
+        ``removed``, ``changed``, ``columns`` (in how many rows each changed, most first), ``remark``;
+        ``authors``: ``table``, ``change``, ``who``, ``evidence``, ``rows``, of each table and change the most rows first;
+        ``rows``, up to `limit` of each table and change: ``table``, ``change``, ``key``, ``who``, ``evidence``, and what the
+        row ``was`` and is ``now``: columns by name, of a changed row those that changed, None where there is no row;
+        ``same``: the tables in which nothing differs.
+    """
+    comparison = authors.comparison
+    asked = [found for table, found in comparison.tables.items() if not tables or table in tables]
+    differing = [found for found in asked if found.differs]
+    summary = [
+        (
+            *(found.table, found.before, found.now, *(len(found.rows[kind]) for kind in KINDS)),
+            ", ".join(f"{name} {count:,}" for name, count in found.columns.most_common()),
+            "; ".join(found.remarks),
+        )
+        for found in differing
+    ]
+    cells = {(found.table, kind): found.rows[kind] for found in differing for kind in KINDS}
+    return {
+        "snapshot": snapshot,
+        "other": other or None,
+        "tables": pd.DataFrame(summary, columns=TABLES).astype({"before": "Int64", "now": "Int64"}),
+        **_whose(authors, cells, limit),
+        "same": [found.table for found in asked if not found.differs],
+    }
+
+
+def losses_of(replay: Replay, limit: int) -> dict[str, Any]:
+    """Draw up what a restore would lose.
+
+    Returns
+    -------
+    dict
+        ``snapshot``; ``runs``, whose doing is not counted: it is what the restore is for;
+        ``total``: how many rows would be lost, whether or not a replay puts them back; ``differing``: how many differ at all;
+        ``tables``: ``table``, rows ``added``, ``changed`` and ``removed`` since, and of these the ``conflicts`` (rows and
+        values that a replay cannot put back, or that a run wrote too) and what is ``unresolved``;
+        ``authors`` and ``rows`` as of `differences_of`; ``conflicts`` and ``unresolved`` as a replay would list them.
+    """
+    back, conflicts, unresolved = (
+        replay.back,
+        sorted(replay.draft.listed["conflict"], key=str),
+        sorted(replay.draft.listed["unresolved"], key=str),
+    )
+    lost = {
+        (table, kind): set(rows) for kind, tables in back.items() for table, rows in tables.items() if rows
+    }
+    kinds = {
+        (table, key): kind
+        for table in {str(row[0]) for row in conflicts}
+        for kind in KINDS
+        for key in replay.comparison.tables[table].rows[kind]
+    }
+    for table, key, *_ in conflicts:
+        lost.setdefault((str(table), kinds.get((str(table), str(key)), "changed")), set()).add(str(key))
+    cells = {cell: sorted(lost[cell]) for cell in sorted(lost)}
+    in_conflict, left_open = (Counter(str(row[0]) for row in rows) for rows in (conflicts, unresolved))
+    summary = [
+        (table, *(len(cells.get((table, kind), ())) for kind in back), in_conflict[table], left_open[table])
+        for table in sorted({table for table, _ in cells} | set(left_open))
+    ]
+    named = ["table", "key", "column", "before", "run", "now", "reason"]
+    return {
+        "snapshot": replay.snapshot,
+        "runs": replay.names,
+        "total": sum(map(len, cells.values())) + len(unresolved),
+        "differing": sum(difference.total for difference in replay.comparison.different),
+        "tables": pd.DataFrame(summary, columns=["table", *back, "conflicts", "unresolved"]),
+        **_whose(replay.authors, cells, limit),
+        "conflicts": pd.DataFrame(conflicts, columns=named),
+        "unresolved": pd.DataFrame(unresolved, columns=["table", "key", "reason", "resolved_by"]),
+    }
+
+
+def _whose(
+    authors: Authors, cells: Mapping[tuple[str, Kind], Sequence[str]], limit: int
+) -> dict[str, pd.DataFrame]:
+    """Count rows by who did it, and list some of them; they are given by table and kind, sorted."""
+    counts, sample = [], []
+    for (table, kind), keys in cells.items():
+        known = authors.of(table, kind)
+        tally = Counter(known.get(key, NOBODY_KNOWN) for key in keys)
+        for author, rows in sorted(tally.items(), key=lambda pair: (-pair[1], pair[0])):
+            counts.append((table, kind, *author, rows))
+        first = keys[:limit]
+        for key, values in zip(first, authors.comparison.values(table, kind, first), strict=True):
+            sample.append((table, kind, key, *known.get(key, NOBODY_KNOWN), *values))
+    return {"authors": pd.DataFrame(counts, columns=AUTHORS), "rows": pd.DataFrame(sample, columns=ROWS)}

@@ -7,13 +7,16 @@ the application and to look. So killed at any moment, the live name holds a whol
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+import threading
+import time
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+import psycopg
 from psycopg import sql
 
 from workbench.database import archives, databases
@@ -36,7 +39,6 @@ from workbench.snapshots.contents import (
 from workbench.snapshots.manifest import Manifest
 from workbench.snapshots.restore.request import Record, Request
 from workbench.snapshots.restore.settling import journal_of, settle, settled_before
-from workbench.snapshots.restore.swap import others, refuse_who_stays, swap
 
 Progress = Callable[[str, int, int], None]
 """Told what begins, how many steps are done, and how many there are."""
@@ -395,6 +397,120 @@ def refuse_what_is_not_ours(connection: Session) -> None:
         raise Refused(
             f"{others[0][0]}{more} belongs to {others[0][1]}, so the database user may not replace it.",
             "Restore as its owner. Nothing was changed.",
+        )
+
+
+_PATIENCE = 3.0  # seconds for sessions to end when they are told to
+_PAUSE = 0.05
+
+# By the database's number: once it is renamed, whoever comes by the live name is in the new one. Of others' sessions a user
+# without further rights sees little, not even their kind; but whose they are.
+_OTHERS = """
+    SELECT a.pid, a.usename::text, a.application_name,
+        (SELECT rolsuper FROM pg_roles WHERE rolname = current_user)
+        OR NOT r.rolsuper AND (pg_has_role(r.oid, 'USAGE') OR pg_has_role('pg_signal_backend', 'USAGE')) AS may_be_ended
+    FROM pg_stat_activity a JOIN pg_roles r ON r.oid = a.usesysid
+    WHERE a.datid = ANY(%s::oid[]) AND a.pid <> pg_backend_pid()
+"""
+
+_END = f"SELECT count(pg_terminate_backend(pid)) FROM ({_OTHERS} OFFSET 0) others WHERE may_be_ended"
+
+Sessions = list[tuple[int, str, str, bool]]
+
+
+def swap(
+    database: Database, beside: Session, renames: Mapping[str, str], comments: Mapping[str, str]
+) -> float:
+    """Rename databases in one transaction, all or none.
+
+    Parameters
+    ----------
+    database : Database
+        The live one.
+    beside : psycopg.Connection
+        At a database that is not renamed.
+    renames : mapping of str to str
+        Old name to new, in order; the live one first, if it is there.
+    comments : mapping of str to str
+        New name to the database's comment from then on; empty for none.
+
+    Returns
+    -------
+    float
+        How long the live name was locked, seconds.
+
+    Raises
+    ------
+    Refused
+        When somebody cannot be disconnected, or a prepared transaction waits in one of them; nothing was renamed.
+    """
+    names = list(renames)
+    refuse_prepared(beside, names)
+    refuse_who_stays(beside, names)
+    there = databases.standing(beside)
+    numbers = [there[name].oid for name in names if name in there]
+    beside.execute(_END, [numbers])
+    done = threading.Event()
+
+    def keep_out() -> None:
+        # What could not be ended shows in the rename, which says so.
+        with suppress(psycopg.Error), database.at(beside.info.dbname).session(autocommit=True) as connection:
+            while not done.wait(0.01):
+                connection.execute(_END, [numbers[:1]])
+
+    guard = threading.Thread(target=keep_out)
+    guard.start()
+    try:
+        deadline = time.monotonic() + _PATIENCE
+        while others(beside, names) and time.monotonic() < deadline:
+            time.sleep(0.002)
+        begun = time.perf_counter()
+        databases.rename(beside, renames, comments)
+        return time.perf_counter() - begun
+    except psycopg.errors.ObjectInUse:  # though the server waits some seconds for them
+        raise _stayed(names, others(beside, names)) from None
+    finally:
+        done.set()
+        guard.join()
+
+
+def others(beside: Session, names: list[str]) -> Sessions:
+    """Return who is connected to these databases: process, user, application, and whether this user may end that."""
+    there = databases.standing(beside)
+    return beside.execute(_OTHERS, [[there[name].oid for name in names if name in there]]).fetchall()
+
+
+def refuse_who_stays(beside: Session, names: list[str]) -> None:
+    """Refuse while somebody is connected whose session this user may not end."""
+    deadline = time.monotonic() + _PATIENCE
+    while staying := [each for each in others(beside, names) if not each[-1]]:
+        if time.monotonic() > deadline:
+            raise _stayed(names, staying)
+        time.sleep(_PAUSE)
+
+
+def _stayed(names: list[str], sessions: Sessions) -> Refused:
+    who = "; ".join(f"{user} ({called or 'unnamed'}, pid {pid})" for pid, user, called, _ in sessions)
+    return Refused(
+        f"Somebody stayed connected to {names[0]}, and it could not be renamed: {who or 'gone by now'}.",
+        "Stop what is connected; or let the database user end other people's sessions (GRANT pg_signal_backend;"
+        " those of superusers a superuser alone can end). Nothing was renamed.",
+    )
+
+
+def refuse_prepared(beside: Session, names: list[str]) -> None:
+    """Refuse while a prepared transaction waits in one of these databases: it holds its locks until somebody ends it."""
+    rows = beside.execute(
+        "SELECT gid, database::text, owner::text, prepared AT TIME ZONE 'UTC' FROM pg_prepared_xacts"
+        " WHERE database = ANY(%s) ORDER BY prepared",
+        [names],
+    )
+    for number, database, owner, since in rows:
+        raise Refused(
+            f"The prepared transaction {number!r} of {owner} waits in {database} since {since:%Y-%m-%d %H:%M:%S} UTC,"
+            " which can neither be renamed nor replaced until it ends.",
+            f"Whoever prepared it knows which: COMMIT PREPARED {number!r} or ROLLBACK PREPARED {number!r}, in"
+            f" {database}. Nothing was changed.",
         )
 
 
