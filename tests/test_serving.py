@@ -58,9 +58,10 @@ def test_an_unknown_page_is_wrong_usage_with_the_nearest(shell: Shell) -> None: 
     assert "runs" in done.stderr
 
 
-def test_a_page_is_one_cell_and_no_more() -> None:
-    [cell] = page_of(Served("tiers", unmask=True)).cells
-    assert cell.source.endswith("opened(Pages, 'tiers', unmask=True)")
+def test_a_page_begins_with_its_panel_and_covers_people_unless_asked() -> None:
+    for unmask in (False, True):
+        *_, shown = page_of(Served("tiers", unmask)).cells
+        assert shown.source == f"opened(Pages, 'tiers', unmask={unmask})"
 
 
 def beside(folder: Path) -> None:

@@ -11,8 +11,7 @@ from tests.conftest import Clubs
 from tests.duplicates.conftest import SAME_PERSON
 from tests.panels.conftest import choose, parts, settle
 from tests.planting import Planter
-from workbench.panels import Pages
-from workbench.panels.pages import PAGES
+from workbench.panels import PAGES, Pages
 from workbench.panels.panel import PEOPLE
 
 Opened = Callable[..., Any]

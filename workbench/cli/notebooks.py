@@ -114,7 +114,7 @@ def serve(
     """Serve the panels as a page without code, to whoever has the token; begin with the one that is named."""
     token = _token(host)
     # Seconds of imports that nothing else needs.
-    from workbench.panels.pages import PAGES
+    from workbench.panels import PAGES
     from workbench.panels.serving import Served, serve_page
 
     if panel not in PAGES:

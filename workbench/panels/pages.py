@@ -2,30 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 from anywidget import AnyWidget
 from ipywidgets import ToggleButtons, VBox
 from traitlets import Unicode
 
-from workbench import Workbench
-from workbench.panels.corrections import RunPicker, TierCorrection
-from workbench.panels.duplicates import DuplicateReview
-from workbench.panels.mappings import MappingCorrection
+from workbench import Workbench, panels
+from workbench.panels import PAGES
 from workbench.panels.panel import Panel, banner, people_switch, seeing, styled
-from workbench.panels.plans import PlanReview
-from workbench.panels.preflight import PreflightPanel
-
-PAGES: dict[str, tuple[str, Callable[[Workbench], Panel]]] = {
-    "runs": ("Runs", RunPicker),
-    "plans": ("Plans", PlanReview),
-    "mappings": ("Mappings", MappingCorrection),
-    "tiers": ("Tiers", TierCorrection),
-    "duplicates": ("Duplicates", DuplicateReview),
-    "preflight": ("Before an import", PreflightPanel),
-}
-"""Each page's name in the address, its title, and the panel on it."""
 
 
 class Location(AnyWidget):
@@ -50,7 +35,7 @@ class Pages(VBox):
     location : Location
         The page, and the run, plan, pair, mapping or level that is seen there.
     panels : dict of str to Panel
-        Those that were opened.
+        Those that were opened already.
     """
 
     def __init__(self, wb: Workbench, page: str) -> None:
@@ -78,7 +63,7 @@ class Pages(VBox):
 
     def _panel(self, page: str) -> Panel:
         if page not in self.panels:
-            self.panels[page] = PAGES[page][1](self.wb)
+            self.panels[page] = getattr(panels, PAGES[page][1])(self.wb)
             self.panels[page].observe(lambda _: self._write(page), "seen")
         return self.panels[page]
 

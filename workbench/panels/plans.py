@@ -7,7 +7,7 @@ of a plan is a plan too, and is reviewed like any other.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ipywidgets import HTML, HBox, Tab, VBox, Widget
 from markupsafe import Markup
@@ -18,7 +18,9 @@ from workbench.panels.controls import button, line
 from workbench.panels.panel import Panel
 from workbench.panels.work import Advance
 from workbench.reporting.plans import QUESTION, WENT, Review
-from workbench.reporting.runner import ReportResult
+
+if TYPE_CHECKING:  # a page shows panels long before anybody wants a report
+    from workbench.reporting.runner import ReportResult
 
 _PARTS = {
     "In short": ("", ("plan", "checked")),

@@ -46,7 +46,7 @@ class Page(Voila):
 
 
 class Served(NamedTuple):
-    """With which of `workbench.panels.pages.PAGES` it begins, and whether personal data may be seen on it."""
+    """With which of `workbench.panels.PAGES` it begins, and whether personal data may be seen on it."""
 
     name: str
     unmask: bool = False
@@ -98,8 +98,12 @@ def _config() -> Config:
 
 def page_of(served: Served) -> Any:
     """Return the notebook that is the page: it opens the workbench, and shows the panels."""
-    source = f"from workbench.panels import Pages, opened\n\nopened(Pages, {served.name!r}, unmask={served.unmask})"
-    made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])
+    # Two cells, so that the page can say how far it is.
+    sources = (
+        "from workbench.panels import Pages, opened",
+        f"opened(Pages, {served.name!r}, unmask={served.unmask})",
+    )
+    made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(each) for each in sources])
     made.metadata.update(
         title="Murmurant workbench",
         kernelspec={"name": "python3", "display_name": "Python 3", "language": "python"},
