@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from typing import Any
 
 import pandas as pd
-from sqlalchemy import UUID, ColumnElement, Connection, Text, and_, bindparam, func, null, select, text
+from sqlalchemy import Connection
 
 from workbench.errors import UsageError, unknown
-from workbench.mappings.queries import NEEDS, Key, mapping_rows
-from workbench.murmurant.schema import Schema, as_text, is_one_of, same_id
-from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES, ENTITY_TYPES, EVENT, MEMBER, REGISTRATION
+from workbench.mappings.queries import NEEDS, Key, fetch, mapping_rows
+from workbench.murmurant.canonical import Canonical
+from workbench.murmurant.schema import Schema
+from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES, EVENT, MEMBER, REGISTRATION
 
 BY_ID, BY_WA_ID, BY_WORDS = "id", "WA id", "words"
 """What a record was found by, the surest first."""
@@ -25,17 +26,40 @@ BY_ID, BY_WA_ID, BY_WORDS = "id", "WA id", "words"
 ENOUGH = 1_000
 """Records with the words that are looked at; who finds more has to say more."""
 
-_SEARCHED = {MEMBER: ("first_name", "last_name", "email"), EVENT: ("title", "start"), REGISTRATION: ()}
+_SEARCHED = {MEMBER: "first_name, last_name, email", EVENT: "title, start::text", REGISTRATION: ""}
 _SHOWN = {
     MEMBER: ("first_name", "last_name", "email", "tier"),
     EVENT: ("title", "start"),
     REGISTRATION: ("first_name", "last_name", "title", "status"),
 }
 _LEADS_TO = ("first_name", "last_name", "email", "title", "start")
+_IN_WORDS = {
+    MEMBER: """
+SELECT members.id::text AS key, first_name, last_name, email, coalesce(tiers.code, statuses.code) AS tier
+FROM members LEFT JOIN tiers ON tiers.id = tier_id LEFT JOIN statuses ON statuses.id = status_id
+WHERE members.id = ANY (%(keys)s::ids)""",
+    EVENT: "SELECT id::text AS key, title, start, status FROM events WHERE id = ANY (%(keys)s::ids)",
+    REGISTRATION: """
+SELECT registrations.id::text AS key, first_name, last_name, email, title, start, registrations.status
+FROM registrations LEFT JOIN members ON members.id = member_id LEFT JOIN events ON events.id = event_id
+WHERE registrations.id = ANY (%(keys)s::ids)""",
+}
+_OF_PEOPLE = """
+SELECT id::text FROM registrations WHERE member_id = ANY (%(people)s::ids) ORDER BY id LIMIT %(enough)s
+"""
 
+_LITERAL = str.maketrans({sign: f"\\{sign}" for sign in "\\%_"})
 _LEAST_PREFIX = 8  # characters of an id: less is as likely a word or a number
-_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _NAUGHT, _LAST = "00000000-0000-0000-0000-000000000000", "ffffffff-ffff-ffff-ffff-ffffffffffff"
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+# The quickest collation that knows the case of every alphabet: the database's own may be C, to which only English has two.
+_COLLATION = """
+SELECT collname FROM pg_collation
+WHERE collname IN ('pg_c_utf8', 'und-x-icu') AND collnamespace = 'pg_catalog'::regnamespace
+  AND collencoding IN (-1, pg_char_to_encoding(getdatabaseencoding()))
+ORDER BY collname LIMIT 1
+"""
 
 
 def find_records(
@@ -69,24 +93,18 @@ def find_records(
     """
     if entity not in ENTITIES:
         raise unknown("entity", entity, ENTITIES)
-    wanted = _sought(typed, limit)
+    wanted = _wanted(typed, limit)
     hits = _hits(connection, schema, entity, wanted)
-    if entity == REGISTRATION and not hits and schema.has("registrations.member_id", "members"):
+    if entity == REGISTRATION and not hits:
         people = [key for key, by in _hits(connection, schema, MEMBER, wanted).items() if by != BY_ID]
-        rows = schema.registrations
-        theirs = select(as_text(rows.c.id)).where(is_one_of(rows.c.member_id, people)).order_by(rows.c.id)
-        hits = dict.fromkeys(connection.scalars(theirs), BY_WORDS)
+        theirs = fetch(connection, schema, _OF_PEOPLE, people=people, enough=ENOUGH) if people else ()
+        hits = {key: BY_WORDS for (key,) in theirs}
     records = records_in_words(connection, schema, entity, list(hits)[:limit])
     led: dict[str, list[str]] = defaultdict(list)
     for row in mapping_rows(connection, schema, records=records, entity=entity) if schema.has(*NEEDS) else ():
         led[row.target].append(row.wa_id)
     cells = [
-        {
-            **facts,
-            "key": key,
-            "wa_ids": ", ".join(sorted(led[key], key=lambda wa_id: (len(wa_id), wa_id))),
-            "found_by": hits[key],
-        }
+        {**facts, "key": key, "wa_ids": ", ".join(sorted(led[key], key=_by_number)), "found_by": hits[key]}
         for key, facts in records.items()
     ]
     frame = pd.DataFrame(cells, columns=["key", *_SHOWN[entity], "wa_ids", "found_by"], dtype=object)
@@ -120,26 +138,23 @@ def find_mappings(connection: Connection, schema: Schema, typed: str, limit: int
         When there is no table of mappings to be read.
     """
     schema.require("mappings.id", *NEEDS)
-    wanted = _sought(typed, limit)
-    rows = mapping_rows(connection, schema, wa_ids=[wanted]) if _can_be_there(wanted) else []
+    wanted = _wanted(typed, limit)
+    rows = mapping_rows(connection, schema, wa_ids=[wanted])
     ways: dict[Key, str] = {}
     for entity in ENTITIES if not rows else ():
-        hits = _hits(connection, schema, entity, wanted) if schema.has(CONCEPT_OF[entity]) else {}
+        hits = _hits(connection, schema, entity, wanted)
         ways |= {(entity, key): by for key, by in hits.items()}
         rows += mapping_rows(connection, schema, records=hits, entity=entity)
     order = {place: number for number, place in enumerate(ways)}
     rows.sort(key=lambda row: order.get((row.entity, row.target), 0))
-    words = {
-        (entity, key): facts
-        for entity in ENTITIES
-        for key, facts in records_in_words(
-            connection, schema, entity, [row.target for row in rows[:limit] if row.entity == entity]
-        ).items()
-    }
+    targets: dict[str, list[str]] = defaultdict(list)
+    for row in rows[:limit]:
+        targets[row.entity].append(row.target)
+    words = {entity: records_in_words(connection, schema, entity, targets[entity]) for entity in ENTITIES}
     cells = [
         {
             **row._asdict(),
-            **words.get((row.entity, row.target), {}),
+            **words.get(row.entity, {}).get(row.target, {}),
             "mapping_key": row.key,
             "mapping": row.id,
             "found_by": ways.get((row.entity, row.target), BY_WA_ID),
@@ -160,45 +175,25 @@ def records_in_words(
 
     Of a member names, address and tier; of an event title and start; of a registration both, and its status.
     """
-    if not keys or not schema.has(CONCEPT_OF[entity]):
-        return {}
-    record = source = schema.entity(entity)
-    columns: dict[str, Any] = {
-        name: record.c[name] for name in (*_SEARCHED[entity], "status") if name in record.c
-    }
-    if entity == MEMBER:
-        held: list[Any] = [null()]
-        for of, name in (("statuses", "status_id"), ("tiers", "tier_id")):
-            if schema.has(f"{of}.code", f"members.{name}"):
-                codes = schema.source(of)
-                source = source.outerjoin(codes, same_id(codes.c.id, record.c[name]))
-                held.insert(0, codes.c.code)
-        columns["tier"] = func.coalesce(*held)
-    for parent, name in ((MEMBER, "member_id"), (EVENT, "event_id")) if entity == REGISTRATION else ():
-        if name in record.c and schema.has(CONCEPT_OF[parent]):
-            other = schema.entity(parent)
-            source = source.outerjoin(other, same_id(other.c.id, record.c[name]))
-            columns |= {each: other.c[each] for each in _SEARCHED[parent] if each in other.c}
-    cells = (column.label(name) for name, column in columns.items())
-    query = select(as_text(record.c.id).label("key"), *cells).select_from(source)
-    rows = connection.execute(query.where(is_one_of(record.c.id, keys))).mappings()
-    facts = {row["key"]: {name: row[name] for name in columns} for row in rows}
-    return {key: facts[key] for key in keys if key in facts}
+    rows = fetch(connection, schema, _IN_WORDS[entity], keys=list(keys)) if keys else ()
+    facts = {row.key: dict(row._mapping) for row in rows}
+    return {key: {**facts[key], "key": key} for key in keys if key in facts}
 
 
-def _sought(typed: str, limit: int) -> str:
+def _wanted(typed: str, limit: int) -> str:
+    """Return what is searched for; nothing for what no database can hold, such as a zero byte or half a character."""
     if not typed.strip():
         raise UsageError(
             "There is nothing to search for.", "Type a name, an e-mail address, an id or a WA id."
         )
     if limit < 1:
         raise UsageError(f"Nothing can be found within a limit of {limit}.", "Give at least 1.")
-    return typed.strip()
+    possible = typed.encode("utf-8", "ignore").decode() == typed and "\0" not in typed
+    return typed.strip() if possible else ""
 
 
-def _can_be_there(wanted: str) -> bool:
-    """Whether a database can hold such text at all: a zero byte or half a character is in none."""
-    return "\0" not in wanted and not any("\ud800" <= sign <= "\udfff" for sign in wanted)
+def _by_number(wa_id: str) -> tuple[int, str]:
+    return len(wa_id), wa_id
 
 
 def _hits(connection: Connection, schema: Schema, entity: str, wanted: str) -> dict[str, str]:
@@ -207,87 +202,56 @@ def _hits(connection: Connection, schema: Schema, entity: str, wanted: str) -> d
     Those that are exactly what was typed, else those with the words: those with whole words first, then by the
     columns' values and the key; at most `ENOUGH`.
     """
-    if not _can_be_there(wanted):
+    relation, spelled = CONCEPT_OF[entity], wanted.lower()
+    least, last = spelled + _NAUGHT[len(spelled) :], spelled + _LAST[len(spelled) :]
+    by_uuid = Canonical(schema).type_of("id") == "uuid"
+    possible = not by_uuid or (len(spelled) >= _LEAST_PREFIX and _UUID.fullmatch(least))
+    if not wanted or not schema.has(relation):
         return {}
-    record = schema.entity(entity)
-    key = as_text(record.c.id)
-    ways = ((_by_id(record.c.id, wanted), BY_ID), (_by_wa_id(schema, entity, wanted), BY_WA_ID))
-    exact: dict[str, str] = {}
-    for condition, by in ways:
-        if condition is not None:
-            for one in sorted(connection.scalars(select(key).where(condition).limit(ENOUGH))):
-                exact.setdefault(one, by)
-    columns = [name for name in _SEARCHED[entity] if name in record.c]
-    is_whole_id = isinstance(record.c.id.type, UUID) and _UUID.fullmatch(wanted.lower())
-    if exact or is_whole_id or not columns:
-        return exact
-    with_words = _with_words(connection, record, columns, wanted)
-    query = select(key, *(record.c[name] for name in columns)).where(with_words).limit(ENOUGH)
+    hits: dict[str, str] = {}
+    if possible:
+        within = {"least": least, "last": last} if by_uuid else {"least": wanted, "last": wanted}
+        query = f"SELECT id::text FROM {relation} WHERE id BETWEEN %(least)s AND %(last)s ORDER BY 1 LIMIT {ENOUGH}"
+        hits = {key: BY_ID for (key,) in fetch(connection, schema, query, **within)}
+    if schema.has(*NEEDS):
+        targets = {row.target for row in mapping_rows(connection, schema, wa_ids=[wanted], entity=entity)}
+        query = f"SELECT id::text FROM {relation} WHERE id = ANY (%(targets)s::ids) ORDER BY 1"
+        led = fetch(connection, schema, query, targets=sorted(targets)) if targets else ()
+        hits |= {key: BY_WA_ID for (key,) in led if key not in hits}
+    if hits or not _SEARCHED[entity] or (by_uuid and _UUID.fullmatch(spelled)):
+        return hits
+    rows = _with_words(connection, schema, entity, spelled)
     words = set(wanted.casefold().split())
 
-    def weight(row: Sequence[Any]) -> tuple[Any, ...]:
+    def weight(row: Any) -> tuple[Any, ...]:
         facts = [str(value or "").casefold() for value in row[1:]]
         whole = words & {part for fact in facts for part in (fact, *fact.split())}
         return (-len(whole), facts, row[0])
 
-    return {row[0]: BY_WORDS for row in sorted(connection.execute(query), key=weight)}
+    return {row[0]: BY_WORDS for row in sorted(rows, key=weight)}
 
 
-def _by_id(column: ColumnElement[Any], wanted: str) -> ColumnElement[bool] | None:
-    if not isinstance(column.type, UUID):
-        return as_text(column) == wanted
-    spelled = wanted.lower()
-    if len(spelled) < _LEAST_PREFIX or not _UUID.fullmatch(spelled + _NAUGHT[len(spelled) :]):
-        return None
-    return column.between(spelled + _NAUGHT[len(spelled) :], spelled + _LAST[len(spelled) :])
+def _with_words(connection: Connection, schema: Schema, entity: str, wanted: str) -> Any:
+    """Return the records in which every word occurs, case aside; one with an ``@``, in the e-mail address."""
+    name = connection.exec_driver_sql(_COLLATION).scalar()
+    small = f'lower({{}} COLLATE "{name}")' if name else "lower({})"
 
+    def alike(words: Collection[str]) -> list[str]:
+        patterns = [f"%{word.translate(_LITERAL)}%" for word in sorted(words, key=len, reverse=True)]
+        query = f"SELECT {small.format('word')} FROM unnest(%(words)s::text[]) AS given(word)"
+        return list(connection.exec_driver_sql(query, {"words": patterns}).scalars())
 
-def _by_wa_id(schema: Schema, entity: str, wanted: str) -> ColumnElement[bool] | None:
-    if not schema.has(*NEEDS):
-        return None
-    record, mappings = schema.entity(entity), schema.mappings
-    leads_here = (
-        mappings.c.entity_type.in_(ENTITY_TYPES[entity]),
-        is_one_of(mappings.c.wa_id, [wanted]),
-        same_id(mappings.c.target, record.c.id),
-    )
-    return select(mappings.c.id).where(*leads_here).correlate(record).exists()
-
-
-def _with_words(
-    connection: Connection, record: Any, columns: Sequence[str], wanted: str
-) -> ColumnElement[bool]:
-    """Say that every word occurs in one of the columns, case aside; one with an ``@``, in the e-mail address."""
-    collation = _case_blind(connection)
-    words = sorted(set(wanted.split()), key=lambda word: (-len(word), word))
-
-    def alike(value: ColumnElement[Any], word: str) -> ColumnElement[bool]:
-        literal = re.sub(r"([\\%_])", r"\\\1", word)
-        pattern = bindparam(None, f"%{literal}%", type_=Text)
-        low, small = (func.lower(one.collate(collation) if collation else one) for one in (value, pattern))
-        return low.like(small, escape="\\")
-
-    conditions = []
-    addressed = [word for word in words if "@" in word] if "email" in columns else []
+    addressed = {word for word in wanted.split() if "@" in word} if entity == MEMBER else set()
+    # One text of all columns is made small once, instead of each of them for each word.
+    every = small.format(f"concat_ws(E'\\n', {_SEARCHED[entity]})")
+    conditions = f"{every} LIKE ALL (%(words)s::text[])"
+    known: dict[str, Any] = {"words": alike({*wanted.split()} - addressed)}
     if addressed:
         # The index of the addresses is a tenth of the table, and answers this alone.
-        address = record.c.email
-        query = select(address).where(*(alike(address, word) for word in addressed)).limit(ENOUGH)
-        conditions.append(address.in_(sorted(set(connection.scalars(query)))))
-    # One text of all columns is made small once, instead of each of them for each word.
-    every = func.concat_ws("\n", *(as_text(record.c[name]) for name in columns))
-    return and_(*conditions, *(alike(every, word) for word in words if word not in addressed))
-
-
-def _case_blind(connection: Connection) -> str | None:
-    """Return the quickest collation here that knows the case of every alphabet; None where there is none.
-
-    The database's own may be ``C``, to which only English has two cases.
-    """
-    query = text(
-        "SELECT collname FROM pg_collation WHERE collname IN ('pg_c_utf8', 'und-x-icu')"
-        " AND collnamespace = 'pg_catalog'::regnamespace"
-        " AND collencoding IN (-1, pg_char_to_encoding(getdatabaseencoding())) ORDER BY collname LIMIT 1"
+        query = f"SELECT email FROM members WHERE {small.format('email')} LIKE ALL (%(words)s::text[]) LIMIT {ENOUGH}"
+        known["addresses"] = [each for (each,) in fetch(connection, schema, query, words=alike(addressed))]
+        conditions += " AND email = ANY (%(addresses)s::text[])"
+    query = (
+        f"SELECT id::text, {_SEARCHED[entity]} FROM {CONCEPT_OF[entity]} WHERE {conditions} LIMIT {ENOUGH}"
     )
-    name: str | None = connection.scalar(query)
-    return name
+    return fetch(connection, schema, query, **known)
