@@ -76,7 +76,7 @@ def test_the_worst_finding_is_the_verdict_and_only_a_pass_says_yes() -> None:
     assert "Yes" not in repr(conclude(LOOKED, "Safe?", []))
 
 
-def test_the_first_screen_has_three_things_to_do_with_their_numbers_the_gravest_first() -> None:
+def test_the_first_screen_has_three_things_to_do_with_their_numbers_the_weightiest_first() -> None:
     findings = [
         finding("fail", "tiers-wrong", rows=1197),
         finding("fail", "tiers-missing", rows=3),  # of the same section, and fewer
@@ -88,7 +88,7 @@ def test_the_first_screen_has_three_things_to_do_with_their_numbers_the_gravest_
     shown = conclude(LOOKED, "Safe?", [findings]).shown
     assert shown.html.count("<li>") == 3
     places = [shown.text.index(f"{REGISTRY[check].title}: {count}") for check, count in
-              (("environment-wrong", "1"), ("tiers-wrong", "1,197"), ("events-duplicate", "6"))]  # fmt: skip
+              (("tiers-wrong", "1,197"), ("environment-wrong", "1"), ("events-duplicate", "6"))]  # fmt: skip
     assert places == sorted(places)
     assert "What to do first" not in conclude(LOOKED, "Safe?", [[finding("pass")]]).shown.html
     unasked = conclude(LOOKED, "Safe?", [[finding("not run", "app-auth-refuses")]]).shown.html

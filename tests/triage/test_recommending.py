@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from workbench.checks import REGISTRY, Finding
 from workbench.murmurant.importers import Run
+from workbench.triage import _ways
 from workbench.triage.modes import failure_modes
 from workbench.triage.recommending import Suspect, in_question, recommend
-from workbench.triage.ways import TITLES, Trial, Way, level_0, level_1, rerun, targeted
+from workbench.triage.ways import TITLES, Way, level_0, rerun, together
 
 LIVE = Run("sync_1779532200000_msfvmd", "api", status="completed", why="its report file is complete")
 ALL = {name: Way(name, True) for name in TITLES}
@@ -38,14 +39,14 @@ def found(*bad: str, status: str = "fail") -> list[Finding]:
 
 def advised(*bad: str, run: Run | None = LIVE, suspects: tuple[Suspect, ...] = (), **ways: bool):
     closed = {name.replace("_", " "): possible for name, possible in ways.items()}
-    offered = {name: replace(way, possible=closed.get(name, True)) for name, way in ALL.items()}
+    offered = {name: way._replace(possible=closed.get(name, True)) for name, way in ALL.items()}
     return recommend(failure_modes(found(*bad)), offered, run, suspects)
 
 
 def test_what_leaves_everything_as_it_is() -> None:
     dry = replace(LIVE, mode="dry")
     assert advised(*PLANTED.values(), run=dry).way == "level 0"
-    assert "DRY_RUN=1" in level_0(dry, 0).commands[0]
+    assert "DRY_RUN=1" in level_0(dry).commands[0]
     assert advised().way == "level 0"
     assert "no failure was found" in advised().why.lower()
     # What could not be asked is said with it, and warnings alone take nothing back.
@@ -54,7 +55,7 @@ def test_what_leaves_everything_as_it_is() -> None:
         for each in found()
     ]
     modes = failure_modes(asked)
-    assert {each.section: each.state for each in modes}["§1.4"] == "not known"
+    assert {each.guide: each.state for each in modes}["§1.4"] == "not known"
     assert "duplicates" in recommend(modes, ALL, LIVE, ()).why
     modes = failure_modes(found("mappings-shared-target", status="warn"))
     assert [each.state for each in modes if each.here] == ["suspected"]
@@ -98,7 +99,7 @@ def test_runs_that_are_bad_as_a_whole() -> None:
 def test_no_way_is_recommended_that_is_closed(bad, closed, culprits, status) -> None:
     suspects = tuple(Suspect(replace(LIVE, run=str(n)), each, 10) for n, each in enumerate(culprits))
     open_ = {
-        name: replace(way, possible=name not in closed or name == "level 0") for name, way in ALL.items()
+        name: way._replace(possible=name not in closed or name == "level 0") for name, way in ALL.items()
     }
     run = next((each.run for each in suspects if each.bad), LIVE)
     advice = recommend(failure_modes(found(*bad)), open_, replace(run, status=status), suspects)
@@ -109,22 +110,20 @@ def test_no_way_is_recommended_that_is_closed(bad, closed, culprits, status) -> 
 def test_every_planted_mode_is_named_and_no_other() -> None:
     for bad in [*combinations(PLANTED.values(), 1), *combinations(PLANTED.values(), 2)]:
         sections = {REGISTRY[each].guide for each in bad}
-        assert {each.section for each in failure_modes(found(*bad)) if each.state == "present"} == sections
+        assert {each.guide for each in failure_modes(found(*bad)) if each.state == "present"} == sections
 
 
 def test_what_is_not_known_is_no_zero() -> None:
-    assert rerun(replace(LIVE, status="interrupted"), [], 0, False).minutes is None
-    assert not rerun(LIVE, [LIVE], 0, False).possible
-    assert not rerun(replace(LIVE, status="interrupted"), [], 0, True, unmapped=True).possible
-    trial = Trial("workbench plan rollback x", 61.0, rows=7, kept=1, conflict=2, unresolved=3)
-    assert (level_1(trial, None).references_at_risk, level_1(trial, 4).references_at_risk) == (None, 9)
-    assert (level_1(trial, 0).rows_reverted, level_1(trial, 0).minutes, level_1(None, 0).possible) == (
-        7,
-        2,
-        False,
-    )
-    refused = trial._replace(refused="nothing to do")
-    assert not level_1(refused, 0).possible
-    both = targeted({"tiers": trial, "policies": refused}, 0)
-    assert (both.possible, both.rows_reverted, both.references_at_risk) == (True, 7, 5)
-    assert not targeted({"policies": refused}, 0).possible
+    stopped = replace(LIVE, status="interrupted")
+    assert rerun([], stopped, missing=False, unmapped=False).seconds is None
+    assert not rerun([LIVE], LIVE, missing=False, unmapped=False).possible
+    assert not rerun([], stopped, missing=True, unmapped=True).possible
+    tiers = Way("targeted", True, 7, 0, 5, 61.0, ("workbench plan tiers",))
+    policies = Way("targeted", False, notes=("nothing to do",))
+    both = together({"tiers": tiers, "policies": policies})
+    assert both[:6] == tiers[:6]
+    assert not together({"policies": policies}).possible
+    frame = _ways([both, policies], None, None)
+    assert frame["references_at_risk"].isna().all()
+    assert [*frame["minutes"].fillna(-1)] == [2, -1]
+    assert _ways([both], None, 4)["references_at_risk"][0] == 9

@@ -9,22 +9,17 @@ of them counts against a mapping to the very record that was created for this id
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection
 
-from workbench.mappings.queries import Key, fetch, mapping_rows, read_sql, standing_corrections
-from workbench.mappings.traces import claims, latest_told, reported_claims, there
-from workbench.murmurant.exports import CONTACT_ID, EVENT_ID
+from workbench.mappings.places import Place, listed
+from workbench.mappings.queries import fetch, read_sql, standing_corrections
+from workbench.mappings.traces import latest_told, reported_claims
 from workbench.murmurant.importers import Run
 from workbench.murmurant.reports import ReportRecord
 from workbench.murmurant.schema import Schema
-from workbench.murmurant.spellings import EVENT, MEMBER, REGISTRATION
-
-Place = tuple[str, str]
-"""Member and event, by Murmurant's ids."""
 
 _SILENT = """
 SELECT EXISTS (SELECT FROM mappings WHERE entity_type = %(entity)s)
@@ -34,13 +29,6 @@ SELECT EXISTS (SELECT FROM mappings WHERE entity_type = %(entity)s)
        AND coalesce(run_id, '') <> ALL (%(rolled_back)s::text[])
    )
    AND NOT EXISTS (SELECT FROM members WHERE %(entity)s = 'Member' AND wa_raw ? 'waContactId')
-"""
-_STANDING = """
-SELECT wa_id, min(id::text) AS record
-FROM registrations
-JOIN unnest(%(placed)s::text[], %(members)s::text[], %(events)s::text[]) AS said(wa_id, member, event)
-  ON member_id::text = said.member AND event_id::text = said.event
-GROUP BY wa_id HAVING count(*) = 1
 """
 
 
@@ -83,7 +71,7 @@ def contradicted(
         told=list(told),
         names=[name for name, _ in called],
         others=[other for _, other in called],
-        **_placed(places or {}),
+        **listed(places or {}),
     )
     if rows:
         meant = {(one.entity, one.wa_id, one.record) for one in standing_corrections(connection, schema)}
@@ -97,63 +85,3 @@ def _called(fields: Mapping[str, Any]) -> tuple[str | None, str | None]:
     name = " ".join(str(fields[each]) for each in ("firstName", "lastName", "title") if fields.get(each))
     start = str(fields.get("startTime") or "")[:16].replace("T", " ")
     return name or None, str(fields.get("email") or "") or start or None
-
-
-def _placed(places: Mapping[str, Place]) -> dict[str, list[str]]:
-    members, events = zip(*places.values(), strict=True) if places else ((), ())
-    return {"placed": list(places), "members": list(members), "events": list(events)}
-
-
-def told_places(
-    connection: Connection,
-    schema: Schema,
-    runs: Sequence[Run],
-    exports: Sequence[ReportRecord] = (),
-    doubted: Collection[Key] = (),
-) -> dict[str, Place]:
-    """Return the place of each registration that is told of, by its WA id; an export's word counts before a report's.
-
-    A report names member and event themselves. An export names them by their own ids; these lead to records by what was
-    created for them, or by their mapping unless it is `doubted`. Where one of the two is in doubt, nothing is said of the
-    registration: a wrong member's mapping must not accuse a right one of hers.
-    """
-    told = {wa_id: one.fields for wa_id, one in latest_told(runs, REGISTRATION, exports).items()}
-    named = {
-        wa_id: ((MEMBER, str(fields[CONTACT_ID])), (EVENT, str(fields.get(EVENT_ID))))
-        for wa_id, fields in told.items()
-        if CONTACT_ID in fields
-    }
-    leads = _undoubted(connection, schema, runs, {key for pair in named.values() for key in pair}, doubted)
-    places = {
-        wa_id: tuple(leads.get(key, "") for key in named[wa_id])
-        if wa_id in named
-        else (str(fields.get("memberId") or ""), str(fields.get("eventId") or ""))
-        for wa_id, fields in told.items()
-    }
-    return {wa_id: (place[0], place[1]) for wa_id, place in places.items() if all(place)}
-
-
-def _undoubted(
-    connection: Connection,
-    schema: Schema,
-    runs: Sequence[Run],
-    keys: Collection[Key],
-    doubted: Collection[Key],
-) -> dict[Key, str]:
-    wa_ids = {wa_id for _, wa_id in keys}
-    led, made = defaultdict[Key, set[str]](set), defaultdict[Key, set[str]](set)
-    for row in mapping_rows(connection, schema, wa_ids=wa_ids):
-        if (row.entity, row.wa_id) not in doubted:
-            led[row.entity, row.wa_id].add(row.target)
-    born = [one for one in claims(connection, schema, runs, wa_ids=wa_ids) if one.born] if keys else []
-    here = there(connection, schema, {one.place for one in born if one.key in keys})
-    for one in born:
-        if one.place in here:
-            made[one.key].add(one.record)
-    return {key: next(iter(to)) for source in (led, made) for key, to in source.items() if len(to) == 1}
-
-
-def at_places(connection: Connection, schema: Schema, places: Mapping[str, Place]) -> dict[str, str]:
-    """Return the one registration that stands at each place, by the WA id it was asked for."""
-    rows = fetch(connection, schema, _STANDING, **_placed(places)) if places else ()
-    return {row.wa_id: row.record for row in rows}

@@ -10,19 +10,19 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 from typing import Any, Literal, NamedTuple
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
-from workbench.mappings.contradictions import Place, at_places
+from workbench.mappings.places import Place, at_places
 from workbench.mappings.queries import Key, MappingRow, fetch
 from workbench.mappings.traces import AUDIT, RAW, REPORT, claims, latest_told
 from workbench.murmurant.importers import Run
 from workbench.murmurant.reports import ReportRecord
-from workbench.murmurant.schema import Schema, is_one_of
+from workbench.murmurant.schema import Schema
 from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES, EVENT, MEMBER, REGISTRATION
 from workbench.normalise import normalise
 
@@ -57,19 +57,36 @@ FIELDS: dict[str, tuple[str, float, float]] = {
 Facts = dict[str, str]
 """What is known of a contact or a record, by the names of `FIELDS`; without what is not known."""
 
-# Of each entity its facts, each with its column and the importers' name of it.
-_SPELLED: dict[str, dict[str, tuple[str, str]]] = {
+_TOLD = {
     MEMBER: {
-        "given": ("first_name", "firstName"),
-        "family": ("last_name", "lastName"),
-        "email": ("email", "email"),
-        "phone": ("phone", "phone"),
-        "joined": ("joined_at", "joinedAt"),
+        "given": "firstName",
+        "family": "lastName",
+        "email": "email",
+        "phone": "phone",
+        "joined": "joinedAt",
     },
-    EVENT: {"title": ("title", "title"), "start": ("start", "startTime")},
-    REGISTRATION: {"member": ("member_id", ""), "event": ("event_id", "")},
+    EVENT: {"title": "title", "start": "startTime"},
 }
+"""What the importers call them."""
+
 _LENGTHS = {"joined": 10, "start": 16}  # a day, and a moment to the minute
+
+_RECORDS = {
+    MEMBER: "first_name AS given, last_name AS family, email, phone, joined_at::text AS joined FROM members",
+    EVENT: "title, start::text AS start FROM events",
+    REGISTRATION: "member_id::text AS member, event_id::text AS event FROM registrations",
+}
+_RAW_DATA = """
+SELECT wa_raw ->> 'waContactId' AS wa_id, split_part(wa_raw ->> 'displayName', ',', 2) AS given,
+       split_part(wa_raw ->> 'displayName', ',', 1) AS family, wa_raw ->> 'memberSince' AS joined,
+       (SELECT value FROM jsonb_each_text(CASE jsonb_typeof(wa_raw -> 'fieldValues') WHEN 'object' THEN wa_raw -> 'fieldValues' END)
+        WHERE key LIKE 'Phone%%' AND value <> '' LIMIT 1) AS phone
+FROM members WHERE id = ANY (%(ids)s::ids)
+"""
+_HAVING = """
+SELECT id::text AS id, lower(email) AS email, concat_ws(' ', first_name, last_name) AS name
+FROM members WHERE lower(email) = ANY (%(emails)s::text[])
+"""
 
 _BECAUSE = {
     AUDIT: "its audit row created another record",
@@ -224,7 +241,7 @@ def known_of(
     ----------
     exports : sequence of ReportRecord
         From Wild Apricot's own CSV exports, where given.
-    places : mapping of str to (member, event), optional
+    places : mapping of str to Place, optional
         Of registrations, where they are told to be.
     """
     known = Known()
@@ -232,84 +249,50 @@ def known_of(
     if not rows:
         return known
     ids, targets = {(row.entity, row.wa_id) for row in rows}, {(row.entity, row.target) for row in rows}
-    said = claims(
-        connection,
-        schema,
-        runs,
-        records={record for _, record in targets},
-        wa_ids={wa_id for _, wa_id in ids},
-    )
+    wa_ids, records = {wa_id for _, wa_id in ids}, {record for _, record in targets}
+    said = claims(connection, schema, runs, records=records, wa_ids=wa_ids)
     made = [one for one in said if one.action == "created" and (one.key in ids or one.place in targets)]
     # An update through a wrong mapping may have written another contact's raw data: they count where nothing else does.
     settled = {one.key for one in made if one.born}, {one.place for one in made if one.born}
     born = [one for one in made if one.born or (one.key not in settled[0] and one.place not in settled[1])]
-    known.records = _record_facts(connection, schema, targets | {one.place for one in born})
+    wanted = targets | {one.place for one in born}
+    for entity, cells in _RECORDS.items():
+        query = f"SELECT id::text AS id, {cells} WHERE id = ANY (%(ids)s::ids)"
+        of_it = [record for kind, record in wanted if kind == entity]
+        found = fetch(connection, schema, query, ids=of_it) if of_it else ()
+        known.records |= {(entity, row.id): _facts(row._asdict()) for row in found}
     for one in sorted(born, key=lambda one: (one.key, one.record, one.trace)):
         known.born_for[one.place].add(one.wa_id)
         if one.place in known.records:
             known.births[one.key].setdefault(one.record, _BECAUSE[one.trace])
-    known.contacts = _raw_facts(connection, schema, {one.record for one in made if one.trace == RAW})
-    here = {wa_id: place for wa_id, place in (places or {}).items() if (REGISTRATION, wa_id) in ids}
-    told = {entity: latest_told(runs, entity, exports) for entity in (MEMBER, EVENT)}
+    with_raw = [one.record for one in made if one.trace == RAW]
+    raw = {row.wa_id: row for row in fetch(connection, schema, _RAW_DATA, ids=with_raw)} if with_raw else {}
+    told = {entity: latest_told(runs, entity, exports) for entity in _TOLD}
+    here = {wa_id: at for wa_id, at in (places or {}).items() if at.member and at.event and wa_id in wa_ids}
     for key in ids:
         entity, wa_id = key
-        facts = known.contacts.pop(key, {})
-        if births := known.births.get(key, {}):
-            facts = known.records[entity, next(iter(births))] | facts if len(births) == 1 else facts
-        if entity == REGISTRATION:
-            facts |= dict(zip(("member", "event"), here.get(wa_id, ()), strict=False))
-        elif wa_id in told[entity]:
-            names = {name: spelled for name, (_, spelled) in _SPELLED[entity].items()}
-            facts |= _facts(told[entity][wa_id].fields, names)
+        births = known.births.get(key, {})
+        facts = known.records[entity, next(iter(births))] if len(births) == 1 else {}
+        if entity == MEMBER and wa_id in raw:
+            facts = facts | _facts(raw[wa_id]._asdict())
+        if entity == REGISTRATION and wa_id in here:
+            facts = facts | {"member": here[wa_id].member, "event": here[wa_id].event}
+        elif entity in told and wa_id in told[entity]:
+            fields = told[entity][wa_id].fields
+            facts = facts | _facts({name: fields.get(theirs) for name, theirs in _TOLD[entity].items()})
         known.contacts[key] = facts
     known.matches = {(REGISTRATION, wa_id): key for wa_id, key in at_places(connection, schema, here).items()}
     known.matches |= _matches(connection, schema, known.contacts)
     return known
 
 
-def _record_facts(connection: Connection, schema: Schema, places: Collection[Key]) -> dict[Key, Facts]:
-    """Return what is known of the records that exist."""
-    found: dict[Key, Facts] = {}
-    for entity, spelled in _SPELLED.items():
-        cells = ", ".join(f'{column}::text AS "{name}"' for name, (column, _) in spelled.items())
-        query = (
-            f"SELECT id::text AS id, {cells} FROM {CONCEPT_OF[entity]} WHERE id::text = ANY (%(ids)s::text[])"
-        )
-        ids = [record for kind, record in places if kind == entity]
-        rows = fetch(connection, schema, query, ids=ids) if ids else ()
-        found |= {
-            (entity, row.id): _facts(row._asdict(), dict(zip(spelled, spelled, strict=True))) for row in rows
-        }
-    return found
-
-
-def _facts(values: Mapping[Any, Any], names: Mapping[str, str]) -> Facts:
+def _facts(cells: Mapping[Any, Any]) -> Facts:
     """Take facts from a row or a report; moments are cut to what is compared."""
-    told = {name: str(values.get(spelled) or "").strip() for name, spelled in names.items()}
-    cut = {name: told[name][:length].replace("T", " ") for name, length in _LENGTHS.items() if name in told}
-    return {name: value for name, value in (told | cut).items() if value}
-
-
-def _raw_facts(connection: Connection, schema: Schema, members: Iterable[str]) -> dict[Key, Facts]:
-    """Return what raw Wild Apricot data say of the contacts that they name."""
-    found: dict[Key, Facts] = {}
-    if not members:
-        return found
-    source = schema.members
-    for raw in connection.scalars(select(source.c.wa_raw).where(is_one_of(source.c.id, members))):
-        family, _, given = str(raw.get("displayName") or "").partition(",")
-        fields = raw.get("fieldValues")
-        values = fields.items() if isinstance(fields, dict) else ()
-        phones = (str(value) for name, value in values if str(name).startswith("Phone") and value)
-        said = {"given": given, "family": family, "phone": next(phones, ""), "joined": raw.get("memberSince")}
-        found[MEMBER, str(raw["waContactId"])] = _facts(said, {name: name for name in said})
-    return found
-
-
-_HAVING = """
-SELECT id::text AS id, lower(email) AS email, concat_ws(' ', first_name, last_name) AS name
-FROM members WHERE lower(email) = ANY (%(emails)s::text[])
-"""
+    facts = {name: str(value).strip() for name, value in cells.items() if name in FIELDS and value}
+    facts |= {
+        name: facts[name][:length].replace("T", " ") for name, length in _LENGTHS.items() if name in facts
+    }
+    return {name: value for name, value in facts.items() if value}
 
 
 def _matches(connection: Connection, schema: Schema, contacts: Mapping[Key, Facts]) -> dict[Key, str]:

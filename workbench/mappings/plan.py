@@ -13,7 +13,7 @@ import pandas as pd
 
 from workbench.errors import Refused
 from workbench.mappings.corrections import Correction, resolve_corrections
-from workbench.mappings.misplaced import BY_HAND, Misplaced, Wrong, came_through, written_through
+from workbench.mappings.places import BY_HAND, Misplaced, Wrong, came_through, written_through
 from workbench.mappings.problems import mapping_findings
 from workbench.mappings.queries import MappingRow, fetch, mapping_to_keep
 from workbench.murmurant.importers import MAPPING_CORRECTED, Run

@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 import pandas as pd
 from sqlalchemy import Connection
 
-from workbench.mappings.contradictions import Place, contradicted, told_places
+from workbench.mappings.contradictions import contradicted
 from workbench.mappings.identity import SURE, Judgement, Known, known_of, name_of
-from workbench.mappings.misplaced import Misplaced, Wrong, came_through
+from workbench.mappings.places import Misplaced, Place, Wrong, came_through, told_places
 from workbench.mappings.queries import (
     NEEDS,
     Key,
@@ -75,7 +75,7 @@ class MappingFindings:
         and ``person`` (the names of both), ``title`` of an event; ``registrations`` that came through it;
         ``other_record``, where an import made, or took, another record for the id.
     registrations : pandas.DataFrame
-        Those that came through a wrong mapping: see `workbench.mappings.misplaced.Misplaced`.
+        Those that came through a wrong mapping: see `workbench.mappings.places.Misplaced`.
     not_known : tuple of str
         What could not be found out, and what would tell.
     without_mapping : dict of str to int

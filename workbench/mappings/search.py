@@ -16,7 +16,6 @@ from sqlalchemy import Connection
 
 from workbench.errors import UsageError, unknown
 from workbench.mappings.queries import NEEDS, Key, fetch, mapping_rows
-from workbench.murmurant.canonical import Canonical
 from workbench.murmurant.schema import Schema
 from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES, EVENT, MEMBER, REGISTRATION
 
@@ -176,7 +175,7 @@ def records_in_words(
     Of a member names, address and tier; of an event title and start; of a registration both, and its status.
     """
     rows = fetch(connection, schema, _IN_WORDS[entity], keys=list(keys)) if keys else ()
-    facts = {row.key: dict(row._mapping) for row in rows}
+    facts = {row.key: row._asdict() for row in rows}
     return {key: {**facts[key], "key": key} for key in keys if key in facts}
 
 
@@ -204,7 +203,7 @@ def _hits(connection: Connection, schema: Schema, entity: str, wanted: str) -> d
     """
     relation, spelled = CONCEPT_OF[entity], wanted.lower()
     least, last = spelled + _NAUGHT[len(spelled) :], spelled + _LAST[len(spelled) :]
-    by_uuid = Canonical(schema).type_of("id") == "uuid"
+    by_uuid = schema.id_type == "uuid"
     possible = not by_uuid or (len(spelled) >= _LEAST_PREFIX and _UUID.fullmatch(least))
     if not wanted or not schema.has(relation):
         return {}

@@ -10,7 +10,7 @@ from typing import Any
 from markupsafe import Markup
 
 from workbench.answer import Answer
-from workbench.checks.finding import Finding, Status, section
+from workbench.checks.finding import RISKS, Finding, Status, section
 from workbench.reporting.masking import mask_text
 from workbench.reporting.tables import Shown, prose, status_mark, visible
 from workbench.session import Session
@@ -131,11 +131,10 @@ def conclude(
 
 
 def _first(findings: Sequence[Finding]) -> list[tuple[Finding, str]]:
-    """Return what to do first: what is critical, then what concerns the most records, one of each section of the guide."""
+    """Return what to do first, by risk and number: a step of risk weighs ten times the records; one of each section."""
 
-    def urgency(finding: Finding) -> tuple[bool, int, str]:
-        critical = finding.status == "fail" and finding.risk == "critical"
-        return not critical, -(finding.count or 0), finding.check
+    def urgency(finding: Finding) -> tuple[int, str]:
+        return -(finding.count or 1) * 10 ** (len(RISKS) - RISKS.index(finding.risk)), finding.check
 
     for status in ("fail", "warn", "not run"):
         of_each = {each.guide: each for each in sorted((each for each in findings if each.status == status), key=urgency, reverse=True)}  # fmt: skip

@@ -2,50 +2,67 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Protocol
 
 import pandas as pd
 
 from workbench.answer import Answer, Step, Table
 from workbench.covering import answering
+from workbench.duplicates.questions import Duplicates
 from workbench.errors import Refused, WorkbenchError
 from workbench.hints import on_environment
+from workbench.history.questions import History
+from workbench.mappings.questions import Mappings
 from workbench.murmurant.importers import Run
 from workbench.murmurant.spellings import ENTITIES
 from workbench.plans.plan import Plan
+from workbench.policies.questions import Policies
 from workbench.reporting.charts import ways_chart
 from workbench.reporting.masking import mask_text
 from workbench.runs.discovery import pick_run
+from workbench.runs.questions import Runs
+from workbench.runs.telling import LevelZero
+from workbench.session import Session
+from workbench.snapshots.namespace import Snapshots
+from workbench.tiers.questions import Tiers
 from workbench.triage.modes import Mode, failure_modes
 from workbench.triage.recommending import Suspect, find_suspects, in_question, recommend
-from workbench.triage.ways import (
-    TITLES,
-    Trial,
-    Way,
-    attempt,
-    level_0,
-    level_1,
-    minutes,
-    rerun,
-    targeted,
-)
+from workbench.triage.ways import TITLES, Name, Way, attempt, level_0, rerun, together
 
 CULPRITS = 20_000
 """How many rows of a finding are traced to the run that wrote them."""
 
 
+class Subjects(Protocol):
+    """What a triage asks: every other subject of a workbench."""
+
+    session: Session
+    runs: Runs
+    mappings: Mappings
+    tiers: Tiers
+    duplicates: Duplicates
+    policies: Policies
+    history: History
+    snapshots: Snapshots
+
+    @property
+    def check(self) -> Callable[..., Answer]:
+        """Asks the checks: see `workbench.workbench.Workbench.check`."""
+
+
 class Triage:
     """The first look on a bad night: ``wb.triage()``."""
 
-    def __init__(self, wb: Any) -> None:
-        self.wb = wb  # asks every other subject
-        self._on = on_environment(wb.environment.name)
+    def __init__(self, wb: Subjects) -> None:
+        self.wb = wb
+        self._on = on_environment(wb.session.environment.name)
 
     @answering
     def __call__(self, run_id: str | None = None) -> Answer:
@@ -72,44 +89,55 @@ class Triage:
         with session.reading() as connection:
             suspects = find_suspects(connection, session.schema, runs, modes)
         run = asked or in_question(runs, suspects)
-        states = {each.section: each for each in modes}
-        dangling = None if states["§7.1"].state == "not known" else states["§7.1"].rows or 0
+        here = {each.guide for each in modes if each.here}
         lost = any(each.check == "mappings-missing" and each.status == "fail" for each in findings)
         with self._plans_thrown_away():
-            rollback = self._rollback(run)
-            trials = dict(self._corrections({each.section for each in modes if each.here}, lost))
-        ways = [
-            level_0(run, dangling),
-            rerun(asked or _to_take_up(runs), runs, dangling, states["§1.1"].here, lost),
-            level_1(rollback, dangling),
-            targeted(trials, dangling),
-            self._level_2(run),
-        ]
+            ways = [
+                level_0(run),
+                rerun(runs, asked, "§1.1" in here, lost),
+                self._rollback(run),
+                together(dict(self._corrections(here, lost))),
+                self._level_2(run),
+            ]
         advice = recommend(modes, {each.way: each for each in ways}, run, suspects)
         chosen = next((each for each in ways if each.way == advice.way), None)
-        title = chosen and f"{chosen.way}, {TITLES[chosen.way][0].lower()}{TITLES[chosen.way][1:]}"
-        frames = {"modes": _modes(modes), "suspects": _suspects(suspects), "ways": _ways(ways, advice.way)}
+        title = (
+            f"{chosen.way}, {TITLES[chosen.way].lower()}"
+            if chosen
+            else "none of the ways out as things stand"
+        )
+        references = next(each for each in modes if each.guide == "§7.1")
+        dangling = None if references.state == "not known" else references.rows or 0
+        shown, blamed, offered = _modes(modes), _suspects(suspects), _ways(ways, advice.way, dangling)
         steps = [
             Step("", command.removeprefix("workbench ").removesuffix(self._on))
             for line in (chosen.commands if chosen else ())
             for command in line.split("; ")
         ]
         page = f"report triage{f' -p run_id {run.run}' if asked and run else ''}"
+        facts = {
+            "The run in question": f"{run.run}, {'as asked' if asked else 'the most to blame'}: {run.status}, {run.why}"
+            if run
+            else "none",
+            "Runs that are bad as a whole": ", ".join(each.run.run for each in suspects if each.bad)
+            or "none",
+            "Could not be told": ", ".join(each.mode for each in modes if each.state == "not known"),
+        }
         return Answer(
-            f"Recommended: {title or 'none of the ways out as things stand'}. {advice.why}",
+            f"Recommended: {title}. {advice.why}",
             {
-                "summary": _summary(run, asked is not None, modes, suspects),
-                "modes": Table(frames["modes"], "What is wrong", first=("guide", "mode", "state", "rows")),
+                "summary": {name: words for name, words in facts.items() if words},
+                "modes": Table(shown, "What is wrong", first=("guide", "mode", "state", "rows")),
                 "suspects": Table(
-                    frames["suspects"][[each.share > 0 or bool(each.named) for each in suspects]],
+                    blamed[(blamed["share"] > 0) | (blamed["named_by"] != "")],
                     "Runs to blame",
                     empty="",
                     first=("run", "status", "at_fault"),
                     limit=5,
                 ),
-                "drawn": lambda: ways_chart(frames["ways"]),
+                "drawn": partial(ways_chart, offered),
                 "ways": Table(
-                    frames["ways"].drop(columns=["recommended", "notes", "commands"]),
+                    offered.drop(columns=["recommended", "notes", "commands"]),
                     "The ways out",
                     first=("way", "possible", "rows_reverted", "work_lost", "minutes"),
                     note="Minutes are the machine's, measured here; what is not known is left empty. Nothing was written.",
@@ -126,7 +154,9 @@ class Triage:
                 "environment": vars(session.environment),
                 "run": run and run.run,
                 "asked": asked is not None,
-                **{name: frame.to_dict("records") for name, frame in frames.items()},
+                "modes": shown.to_dict("records"),
+                "suspects": blamed.to_dict("records"),
+                "ways": offered.to_dict("records"),
                 "recommended": advice.way,
                 "why": mask_text(advice.why),
             },
@@ -136,8 +166,7 @@ class Triage:
     @contextmanager
     def _plans_thrown_away(self) -> Iterator[None]:
         """Let plans be made where nobody finds them, and be gone at the end."""
-        session = self.wb.session
-        before = session.plans_in
+        session, before = self.wb.session, self.wb.session.plans_in
         with TemporaryDirectory(prefix="workbench-triage-") as folder:
             session.plans_in = Path(folder)
             try:
@@ -145,37 +174,34 @@ class Triage:
             finally:
                 session.plans_in = before
 
-    def _try(self, command: str, make: Callable[[], Any]) -> Trial:
-        commands = (f"workbench {each}{self._on}" for each in command.split("; "))
-        return attempt("; ".join(commands), make)
+    def _try(self, command: str, make: Callable[[], Plan | LevelZero], way: Name = "targeted") -> Way:
+        return attempt(way, "; ".join(f"workbench {each}{self._on}" for each in command.split("; ")), make)
 
-    def _rollback(self, run: Run | None) -> Trial | None:
+    def _rollback(self, run: Run | None) -> Way:
         if run is None or run.mode == "dry":
-            return None
-        return self._try(f"plan rollback {run.run}", lambda: self.wb.runs.plan_rollback(run.run))
+            return Way("level 1", False, notes=("There is no live run to roll back.",))
+        make = partial(self.wb.runs.plan_rollback, run.run)
+        return self._try(f"plan rollback {run.run}", make, "level 1")
 
-    def _corrections(self, here: set[str], lost: bool) -> Iterator[tuple[str, Trial]]:
+    def _corrections(self, here: set[str], lost: bool) -> Iterator[tuple[str, Way]]:
         """Plan what each failure that is here can be corrected by; `lost` where mappings are missing."""
         wb = self.wb
         if lost:
             yield "lost mappings", self._try("plan mapping --rebuild", wb.mappings.plan_rebuild)
         if "§1.2" in here:
             command = "mappings --csv corrections.csv; plan mapping --from corrections.csv --move-records"
-            yield (
-                "mappings",
-                self._try(command, lambda: wb.mappings.plan(wb.mappings.sure(), move_records=True)),
-            )
+            yield "mappings", self._try(command, self._sure_mappings)
         if "§1.3" in here:
             yield "tiers", self._try("plan tiers", wb.tiers.plan)
         for entity in ENTITIES if "§1.4" in here else ():
             of, file = f" --entity {entity.lower()}", f"{entity.lower()}s.csv"
             command = f"duplicates{of} --to {file}; plan merge{of} --from {file}"
-            yield (
-                f"duplicates of {entity.lower()}s",
-                self._try(command, partial(self._merges, entity)),
-            )
+            yield f"duplicates of {entity.lower()}s", self._try(command, partial(self._merges, entity))
         if "§1.5" in here:
             yield "policies", self._try("plan policies", wb.policies.plan)
+
+    def _sure_mappings(self) -> Plan:
+        return self.wb.mappings.plan(self.wb.mappings.sure(), move_records=True)
 
     def _merges(self, entity: str) -> Plan:
         clusters = self.wb.duplicates.find(entity).clusters
@@ -186,8 +212,7 @@ class Triage:
             (canonical, [each for each in members if each != canonical])
             for canonical, members in zip(sure["canonical"], sure["members"], strict=True)
         ]
-        plan: Plan = self.wb.duplicates.plan_merges(pairs, entity=entity, skip_blocked=True)
-        return plan
+        return self.wb.duplicates.plan_merges(pairs, entity=entity, skip_blocked=True)
 
     def _level_2(self, run: Run | None) -> Way:
         """Measure a restore of the last proved snapshot from before the run, else of the last one (guide §3, level 2).
@@ -217,37 +242,13 @@ class Triage:
             notes.append(f"What it loses can be planned now and put back after it: `workbench {replay}`.")
         took = [each.seconds for each in chosen.verifications if each.outcome == "pass"]
         commands = (f"workbench snapshot restore {name}{self._on}",)
-        figures = (reverts, loses, None, minutes(took[-1] if took else None))
-        return Way("level 2", chosen.verified, *figures, commands, tuple(notes))
-
-
-def _to_take_up(runs: Sequence[Run]) -> Run | None:
-    """Return the last live run that did not come to its end, else the last one."""
-    live = [each for each in runs if each.mode != "dry" and not each.rolled_back and not each.superseded_by]
-    stopped = [each for each in live if each.status != "completed"]
-    return next(reversed(stopped or live), None)
-
-
-def _summary(
-    run: Run | None, asked: bool, modes: Sequence[Mode], suspects: Sequence[Suspect]
-) -> dict[str, str]:
-    here = (f"{mode.name.lower()} ({mode.section}, {mode.risk} risk)" for mode in modes if mode.here)
-    facts = {
-        "Runs that are bad as a whole": ", ".join(each.run.run for each in suspects if each.bad) or "none",
-        "Failures that are here": ", ".join(here) or "none",
-    }
-    if run is not None:
-        which = "as asked" if asked else "the most to blame"
-        facts = {"The run in question": f"{run.run}, {which}: {run.status}, {run.why}"} | facts
-    if unknown := ", ".join(mode.name.lower() for mode in modes if mode.state == "not known"):
-        facts["Could not be told"] = unknown
-    return facts
+        seconds = took[-1] if took else None
+        return Way("level 2", chosen.verified, reverts, loses, None, seconds, commands, tuple(notes))
 
 
 def _modes(modes: Sequence[Mode]) -> pd.DataFrame:
-    rows = [(each.section, each.name, each.risk, each.state, each.rows, each.evidence) for each in modes]
-    columns = ["guide", "mode", "risk", "state", "rows", "evidence"]
-    return pd.DataFrame(rows, columns=columns).astype({"rows": "Int64"})
+    frame = pd.DataFrame(modes, columns=[*Mode._fields]).drop(columns=["findings", "unanswered"])
+    return frame.astype({"rows": "Int64"})
 
 
 def _suspects(suspects: Sequence[Suspect]) -> pd.DataFrame:
@@ -260,12 +261,18 @@ def _suspects(suspects: Sequence[Suspect]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
-def _ways(ways: Sequence[Way], chosen: str | None) -> pd.DataFrame:
-    """Lay out the ways; a figure that is not known is missing, never zero."""
-    frame = pd.DataFrame(ways)
+def _ways(ways: Sequence[Way], chosen: str | None, dangling: int | None) -> pd.DataFrame:
+    """Lay out the ways; a figure that is not known is missing, never zero.
+
+    Whether the references that dangle now are a run's own is not known: they count as staying, whatever is done.
+    """
+    frame = pd.DataFrame(ways, columns=[*Way._fields]).rename(columns={"seconds": "minutes"})
     frame.insert(1, "what", frame["way"].map(TITLES))
+    frame["minutes"] = (frame["minutes"].astype(float) / 60).map(math.ceil, na_action="ignore")
     figures = ["rows_reverted", "work_lost", "references_at_risk", "minutes"]
-    return frame.astype(dict.fromkeys(figures, "Int64")).assign(
+    frame = frame.astype(dict.fromkeys(figures, "Int64"))
+    return frame.assign(
+        references_at_risk=frame["references_at_risk"] + (pd.NA if dangling is None else dangling),
         recommended=frame["way"] == chosen,
         notes=frame["notes"].map(" ".join),
         commands=frame["commands"].map("\n".join),

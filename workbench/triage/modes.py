@@ -29,58 +29,51 @@ class Mode(NamedTuple):
 
     Attributes
     ----------
-    section, name, risk : str
-        As the guide has them.
+    guide, mode, risk : str
+        Its section, name and risk, as the guide has them.
     state : {"present", "suspected", "absent", "not known"}
         ``present`` when a check of it failed, ``suspected`` when one warns, ``absent`` only when every one that
         is configured here ran, and passed or was waived, else ``not known``.
-    findings : tuple of Finding
-        Those that show it, the gravest first.
-    unanswered, unasked : tuple of Finding
-        Those that could not run; those that nobody has configured, such as how many members there should be.
+    rows : int or None
+        How many records are at fault, at least: the most that one finding counts, since several may count the same.
+    evidence : str
+        What shows it, and what could not be asked, in words.
+    findings, unanswered : tuple of Finding
+        Those that show it, the gravest first; those that could not run.
     """
 
-    section: str
-    name: str
+    guide: str
+    mode: str
     risk: str
     state: State
+    rows: int | None
+    evidence: str
     findings: tuple[Finding, ...] = ()
     unanswered: tuple[Finding, ...] = ()
-    unasked: tuple[Finding, ...] = ()
 
     @property
     def here(self) -> bool:
         """Whether it is present or suspected."""
         return self.state in {"present", "suspected"}
 
-    @property
-    def rows(self) -> int | None:
-        """How many records are at fault, at least: the most that one finding counts, since several may count the same."""
-        return max(each.count or 0 for each in self.findings) if self.findings else None
 
-    @property
-    def evidence(self) -> str:
-        """What shows it, and what could not be asked, in words."""
-        told = [f"{each.title} ({each.count:,})" for each in self.findings]
-        told += [f"{each.title}: could not be asked" for each in self.unanswered]
-        if told:
-            return "; ".join(told)
-        rest = "; ".join(f"{each.title}: not configured" for each in self.unasked)
-        return f"every other check passed; {rest}" if rest else "every check passed"
-
-
-def failure_modes(findings: Sequence[Finding]) -> tuple[Mode, ...]:
+def failure_modes(findings: Sequence[Finding]) -> list[Mode]:
     """Sort findings into the guide's failure modes, in its order."""
     modes = []
     for section, (name, risk) in MODES.items():
         own = [each for each in findings if _ALSO.get(each.guide, each.guide) == section]
         shown = [each for each in own if each.status in {"fail", "warn"}]
         shown.sort(key=lambda each: (each.status != "fail", -(each.count or 0), each.check))
-        silent = [each for each in own if each.status == "not run"]
-        unanswered = tuple(each for each in silent if each.configured)
-        unasked = tuple(each for each in silent if not each.configured)
+        unanswered = [each for each in own if each.status == "not run" and each.configured]
+        unasked = [each for each in own if each.status == "not run" and not each.configured]
         state: State = "not known" if unanswered or len(unasked) == len(own) else "absent"
         if shown:
             state = "present" if shown[0].status == "fail" else "suspected"
-        modes.append(Mode(section, name, risk, state, tuple(shown), unanswered, unasked))
-    return tuple(modes)
+        told = [f"{each.title} ({each.count:,})" for each in shown]
+        told += [f"{each.title}: could not be asked" for each in unanswered]
+        if not told:
+            told = ["every other check passed" if unasked else "every check passed"]
+            told += [f"{each.title}: not configured" for each in unasked]
+        rows = max(each.count or 0 for each in shown) if shown else None
+        modes.append(Mode(section, name, risk, state, rows, "; ".join(told), (*shown,), (*unanswered,)))
+    return modes

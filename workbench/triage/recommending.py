@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -32,17 +33,7 @@ _OF_RECORDS = ("§1.2", "§1.4")
 
 
 class Suspect(NamedTuple):
-    """A live run, and how many of the records it wrote last are at fault.
-
-    Attributes
-    ----------
-    run : Run
-        The run.
-    culprits, written : int
-        Its records at fault; all that it created or updated.
-    named : tuple of str
-        The checks that name the run itself, such as an interrupted one.
-    """
+    """A live run: how many of the records it wrote last are at fault, of how many, and the checks that name it itself."""
 
     run: Run
     culprits: int
@@ -64,38 +55,28 @@ def find_suspects(
     connection: Connection, schema: Schema, runs: Sequence[Run], modes: Sequence[Mode]
 ) -> list[Suspect]:
     """Tell which live runs wrote the records at fault, or are named themselves; the worst first."""
-    findings = [(mode.section, finding) for mode in modes for finding in mode.findings]
-    keys = {
-        value
-        for section, finding in findings
-        for column in ("key", "target")
-        if section in _OF_RECORDS and column in finding.rows
-        for value in finding.rows[column].dropna().astype(str)
-    }
-    blamed: dict[str, set[tuple[str, str]]] = {}
+    named, keys = defaultdict[str, set[str]](set), set[str]()
+    for mode in modes:
+        for finding in mode.findings:
+            for column in {"key", "target"} & {*finding.rows}:
+                values = {*finding.rows[column].dropna().astype(str)}
+                keys |= values if mode.guide in _OF_RECORDS else set()
+                for value in values if column == "key" else ():
+                    named[value].add(finding.check)
+    blamed = defaultdict[str, set[tuple[str, str]]](set)
     for entity in ENTITIES if keys else ():
         if schema.has(CONCEPT_OF[entity]):
             for key, author in last_writers(connection, schema, runs, entity, keys).items():
-                blamed.setdefault(author.run.run, set()).add((entity, key))
-    named = {
-        run.run: tuple(
-            sorted(
-                finding.check
-                for _, finding in findings
-                if "key" in finding.rows and run.run in set(finding.rows["key"].astype(str))
-            )
-        )
-        for run in runs
-    }
+                blamed[author.run.run].add((entity, key))
     suspects = [
         Suspect(
             run,
-            len(blamed.get(run.run, ())),
+            len(blamed[run.run]),
             sum(cells.get(did, 0) for cells in run.counts.values() for did in ("created", "updated")),
-            named[run.run],
+            tuple(sorted(named[run.run])),
         )
         for run in runs
-        if run.mode != "dry" and not run.rolled_back and (run.run in blamed or named[run.run])
+        if run.mode != "dry" and not run.rolled_back and (blamed[run.run] or named[run.run])
     ]
     return sorted(suspects, key=lambda each: (not each.bad, -each.share, -len(each.named), each.run.run))
 
@@ -141,90 +122,60 @@ def recommend(
     shown = [finding for mode in here for finding in mode.findings]
     failed = [each for each in shown if each.status == "fail"]
     bad = [each for each in suspects if each.bad]
+    names = ", ".join(each.run.run for each in bad[:3]) + (
+        f" and {len(bad) - 3} more" if len(bad) > 3 else ""
+    )
+    unasked = ", ".join(each.mode.lower() for each in modes if each.unanswered or each.state == "not known")
+    rest = f" Not everything could be asked: {unasked}." if unasked else ""
     if run is not None and run.mode == "dry":
         return Advice(
-            "level 0", f"{run.run} was a dry run: nothing was written, so nothing is to be taken back."
+            "level 0", f"{run.run} was a dry run, which wrote nothing: nothing is to be taken back."
         )
     if not here:
-        unknown = ", ".join(each.name.lower() for each in modes if each.state == "not known")
-        rest = f" Not everything could be asked: {unknown}." if unknown else ""
         return Advice("level 0", f"No failure was found, so there is nothing to recover from.{rest}")
     if any(each.check == WRONG_DATABASE for each in shown):
-        return _whole(
-            ways, "The data and the environment disagree: an import may have run against the wrong database."
-        )
+        why = "The data and the environment disagree: an import may have run against the wrong database."
+        return _whole(ways, why)
     if bad and run is not None and run.run not in {each.run.run for each in bad}:
-        why = f"Run {run.run} is not at fault as a whole, but {_names(bad)} is: ask about that one."
-        return Advice(None, why)
+        return Advice(None, f"Run {run.run} is not at fault as a whole, but {names} is: ask about that one.")
     if len(bad) > 1:
-        return _whole(ways, f"{len(bad)} runs are bad ({_names(bad)}), and what they did is entangled.")
+        return _whole(ways, f"{len(bad)} runs are bad ({names}), and what they did is entangled.")
     if bad:
-        return _one_run(ways, bad[0])
+        condemned = [each for each in CONDEMNING if each in bad[0].named]
+        why = (
+            f"Run {names} is bad as a whole, by the check {condemned[0]}."
+            if condemned
+            else f"{bad[0].share:.0%} of what run {names} wrote is at fault ({bad[0].culprits:,} of {bad[0].written:,} records):"
+            " the run is bad, and not some of its records."
+        )
+        if ways["level 1"].possible:
+            return Advice("level 1", f"{why} Rolling it back keeps what people did since.")
+        return _whole(ways, f"{why} It cannot be rolled back alone.")
     if not failed:
-        unasked = ", ".join(each.title for mode in modes for each in mode.unanswered)
-        rest = f" Not everything could be asked: {unasked}." if unasked else ""
-        return Advice(
-            "level 0",
-            f"Only warnings: {', '.join(each.title for each in shown)}. Look at each of them first; nothing has to be taken"
-            f" back for them alone.{rest}",
-        )
-    if {each.check for each in failed} == {LEFT_OUT} and ways["re-run"].possible:
+        titles = ", ".join(each.title for each in shown)
+        return Advice("level 0", f"Only warnings: {titles}. Look at each; they alone undo nothing.{rest}")
+    if ways["re-run"].possible and {each.check for each in failed} == {LEFT_OUT}:
         rows = failed[0].rows
-        names = ", ".join(f"{key} ({why})" for key, why in rows[["key", "reason"]].head(3).to_numpy())
-        return Advice(
-            "re-run",
-            f"What is here is right, but an import left records out: {names}{', ...' if len(rows) > 3 else ''}."
-            " Put each right first, where it comes from: as it is, another run leaves the same ones out.",
-        )
-    if {each.section for each in here if each.state == "present"} == {"§1.1"} and ways["re-run"].possible:
+        left = ", ".join(f"{key} ({why})" for key, why in rows[["key", "reason"]].head(3).to_numpy())
+        why = f"What is here is right, but an import left records out: {left}{', ...' if len(rows) > 3 else ''}."
+        return Advice("re-run", f"{why} Put each right where it comes from first, or it is left out again.")
+    if ways["re-run"].possible and {each.guide for each in here if each.state == "present"} == {"§1.1"}:
+        why = "What is here is right, and something is missing: an import skips the records that are there (guide §4.1)."
         if run is not None and run.status == "incomplete":
-            return Advice(
-                "re-run",
-                f"What is there is right, but {run.run} did not get all of it: {run.why}. Put right first why"
-                " (credentials, filters), then import again: the records that are there are skipped (guide §4.1).",
-            )
-        return Advice(
-            "re-run",
-            "Something is missing, and what is there is right: an import skips the records that are there (guide §4.1).",
-        )
+            why += f" Put right first why {run.run} did not get all of it (credentials, filters): {run.why}."
+        return Advice("re-run", why)
     if ways["targeted"].possible:
-        names = ", ".join(each.name.lower() for each in here)
-        return Advice(
-            "targeted",
-            f"What is wrong ({names}) lies in single records, and no run is bad as a whole:"
-            " correcting them leaves everything else alone.",
-        )
-    return Advice(
-        None,
-        f"No correction of it could be planned by itself: a person has to decide. {failed[0].title}: {failed[0].remedy}",
-    )
-
-
-def _names(suspects: Sequence[Suspect]) -> str:
-    names = ", ".join(each.run.run for each in suspects[:3])
-    return f"{names} and {len(suspects) - 3} more" if len(suspects) > 3 else names
-
-
-def _one_run(ways: Mapping[Name, Way], bad: Suspect) -> Advice:
-    condemned = [each for each in CONDEMNING if each in bad.named]
-    why = (
-        f"Run {bad.run.run} is bad as a whole, by the check {condemned[0]}."
-        if condemned
-        else f"{bad.share:.0%} of what run {bad.run.run} wrote is at fault ({bad.culprits:,} of {bad.written:,} records):"
-        " the run is bad, and not some of its records."
-    )
-    if ways["level 1"].possible:
-        return Advice("level 1", f"{why} Rolling it back keeps what people did since.")
-    return _whole(ways, f"{why} It cannot be rolled back alone.")
+        wrong = ", ".join(each.mode.lower() for each in here)
+        why = f"What is wrong ({wrong}) lies in single records, and no run is bad as a whole:"
+        return Advice("targeted", f"{why} correcting them leaves everything else alone.")
+    why = "No correction of it could be planned by itself: a person has to decide."
+    return Advice(None, f"{why} {failed[0].title}: {failed[0].remedy}")
 
 
 def _whole(ways: Mapping[Name, Way], why: str) -> Advice:
     if ways["level 2"].possible:
         return Advice("level 2", why)
     if ways["level 1"].possible:
-        return Advice(
-            "level 1", f"{why} There is no proved snapshot to go back to, so run by run, the latest first."
-        )
-    return Advice(
-        None, f"{why} Neither a restore nor a rollback is possible here: see what each of them lacks."
-    )
+        why += " There is no proved snapshot to go back to, so run by run, the latest first."
+        return Advice("level 1", why)
+    return Advice(None, f"{why} Neither a restore nor a rollback is possible here: see what each lacks.")

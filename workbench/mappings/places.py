@@ -1,16 +1,16 @@
-"""Registrations that are not where their import brought them, or that it brought there by a wrong mapping (guide §1.2)."""
+"""Where registrations belong by what is told of them, and those that are elsewhere, or came through a wrong mapping (guide §1.2)."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
-from itertools import islice, product
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import product
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
-from workbench.mappings.queries import NEEDS, Key, fetch, mapping_rows, possible_ids, standing_corrections
-from workbench.mappings.traces import claims, latest_told, reported_claims
+from workbench.mappings.queries import NEEDS, Key, fetch, mapping_rows, standing_corrections
+from workbench.mappings.traces import claims, latest_told, reported_claims, there
 from workbench.murmurant.exports import CONTACT_ID, EVENT_ID
 from workbench.murmurant.importers import Run
 from workbench.murmurant.reports import ReportRecord
@@ -21,11 +21,25 @@ from workbench.plans.standing import merged
 COLUMN_OF = {MEMBER: "member_id", EVENT: "event_id"}
 """The column of a registration that leads to the entity."""
 
-_FIELD = {MEMBER: "memberId", EVENT: "eventId"}
-_EXPORTED = {MEMBER: CONTACT_ID, EVENT: EVENT_ID}
-
 _BY_REPORT, _BY_EXPORT = "its report brought it for the right one", "Wild Apricot's export says whose it is"
 BY_HAND = "somebody moved it by hand since"
+
+
+class Place(NamedTuple):
+    """Where a registration belongs: the records of its member and event, empty where that is not told or in doubt.
+
+    Attributes
+    ----------
+    record : str
+        Its own id, where a report names it.
+    exported : bool
+        Whether Wild Apricot's export says so, and not a report.
+    """
+
+    member: str
+    event: str
+    record: str = ""
+    exported: bool = False
 
 
 class Wrong(NamedTuple):
@@ -76,24 +90,83 @@ class Misplaced(NamedTuple):
         return not self.because
 
 
-def _reported_places(
-    connection: Connection, schema: Schema, runs: Sequence[Run]
-) -> dict[str, dict[str, Any]]:
-    """Return of each registration of which a report tells it the ``wa_id``, ``Member`` and ``Event``; merges followed."""
-    told = [
-        one
-        for one in latest_told(runs, REGISTRATION).values()
-        if one.record_id and all(one.fields.get(name) for name in _FIELD.values())
-    ]
-    into = merged(connection, schema) if told else {}
-    return {
-        str(one.record_id): {"wa_id": one.wa_id}
-        | {
-            entity: into.get((entity, str(one.fields[name])), (str(one.fields[name]), ""))[0]
-            for entity, name in _FIELD.items()
-        }
-        for one in told
+def told_places(
+    connection: Connection,
+    schema: Schema,
+    runs: Sequence[Run],
+    exports: Sequence[ReportRecord] = (),
+    doubted: Collection[Key] = (),
+    rights: Mapping[Key, str] | None = None,
+) -> dict[str, Place]:
+    """Return the place of each registration that is told of, by its WA id; an export's word counts before a report's.
+
+    A report names member and event themselves; merges are followed. An export names them by their own ids; these lead
+    to their `rights`, else to what was created for them, else by their mapping unless it is `doubted`: a wrong member's
+    mapping must not accuse a right registration of hers.
+    """
+    told = latest_told(runs, REGISTRATION, exports)
+    named = {
+        wa_id: ((MEMBER, str(one.fields[CONTACT_ID])), (EVENT, str(one.fields.get(EVENT_ID))))
+        for wa_id, one in told.items()
+        if CONTACT_ID in one.fields
     }
+    keys = {key for pair in named.values() for key in pair}
+    leads = _undoubted(connection, schema, runs, keys, doubted) | dict(rights or {})
+    into = merged(connection, schema) if told else {}
+    places = {}
+    for wa_id, one in told.items():
+        pair = [leads.get(key, "") for key in named.get(wa_id, ())]
+        for entity, name in ((MEMBER, "memberId"), (EVENT, "eventId")) if not pair else ():
+            record = str(one.fields.get(name) or "")
+            pair.append(into.get((entity, record), (record, ""))[0])
+        places[wa_id] = Place(pair[0], pair[1], one.record_id or "", wa_id in named)
+    return places
+
+
+def _undoubted(
+    connection: Connection,
+    schema: Schema,
+    runs: Sequence[Run],
+    keys: Collection[Key],
+    doubted: Collection[Key],
+) -> dict[Key, str]:
+    """Return the one record that each of some ids leads to, or that was created for it."""
+    wa_ids = {wa_id for _, wa_id in keys}
+    led, made = defaultdict[Key, set[str]](set), defaultdict[Key, set[str]](set)
+    for row in mapping_rows(connection, schema, wa_ids=wa_ids):
+        if (row.entity, row.wa_id) not in doubted:
+            led[row.entity, row.wa_id].add(row.target)
+    born = [one for one in claims(connection, schema, runs, wa_ids=wa_ids) if one.born] if keys else []
+    here = there(connection, schema, {one.place for one in born if one.key in keys})
+    for one in born:
+        if one.place in here:
+            made[one.key].add(one.record)
+    return {key: next(iter(to)) for source in (led, made) for key, to in source.items() if len(to) == 1}
+
+
+_STANDING = """
+SELECT wa_id, min(id::text) AS record
+FROM registrations
+JOIN unnest(%(placed)s::text[], %(members)s::text[], %(events)s::text[]) AS said(wa_id, member, event)
+  ON member_id::text = said.member AND event_id::text = said.event
+GROUP BY wa_id HAVING count(*) = 1
+"""
+
+
+def listed(places: Mapping[str, Place]) -> dict[str, list[str]]:
+    """Return as parameters of a query those places of which both are known."""
+    whole = {wa_id: one for wa_id, one in places.items() if one.member and one.event}
+    return {
+        "placed": [*whole],
+        "members": [one.member for one in whole.values()],
+        "events": [one.event for one in whole.values()],
+    }
+
+
+def at_places(connection: Connection, schema: Schema, places: Mapping[str, Place]) -> dict[str, str]:
+    """Return the one registration that stands at each place, by the WA id it was asked for."""
+    rows = fetch(connection, schema, _STANDING, **listed(places)) if places else ()
+    return {row.wa_id: row.record for row in rows}
 
 
 def brought_elsewhere(
@@ -110,12 +183,14 @@ def brought_elsewhere(
         ``key``, ``wa_id``, ``event_now``, ``event_imported``, ``member_now``, ``member_imported``;
         None where no report lists registrations.
     """
-    told = _reported_places(connection, schema, runs)
-    if not told:
+    places = {
+        one.record: (wa_id, one)
+        for wa_id, one in told_places(connection, schema, runs).items()
+        if one.record and one.member and one.event
+    }
+    if not places:
         return None
-    ids = possible_ids(schema, told)
-    columns = {name: [told[key][name] for key in ids] for name in ("wa_id", EVENT, MEMBER)} | {"ids": ids}
-    rows = fetch(connection, schema, _ELSEWHERE, **columns)
+    rows = fetch(connection, schema, _ELSEWHERE, records=[*places], **listed(dict(places.values())))
     if not rows:
         return []
     taken: dict[Key, set[str]] = defaultdict(set)
@@ -142,8 +217,8 @@ _ELSEWHERE = """
 SELECT id::text AS key, told.wa_id, event_id::text AS event_now, told.event AS event_imported,
        member_id::text AS member_now, told.member AS member_imported
 FROM registrations
-JOIN unnest(%(ids)s::ids, %(wa_id)s::text[], %(Event)s::text[], %(Member)s::text[]) AS told(key, wa_id, event, member)
-  ON told.key = id
+JOIN unnest(%(records)s::text[], %(placed)s::text[], %(events)s::text[], %(members)s::text[]) AS told(key, wa_id, event, member)
+  ON told.key = id::text
 WHERE event_id::text <> told.event OR member_id::text <> told.member
 ORDER BY 1
 """
@@ -185,15 +260,15 @@ def came_through(
     records = {was for _, was in wrong_by}
     rows = fetch(connection, schema, _ON_WRONG, records=list(records))
     keys = {row.key for row in rows}
-    told = _reported_places(connection, schema, runs)
-    ids = {key: told[key]["wa_id"] for key in keys & told.keys()}
+    rights = {(wrong.entity, wrong.wa_id): wrong.right for wrong in wrongs}
+    told = told_places(connection, schema, runs, exports, rights=rights)
+    ids = {one.record: wa_id for wa_id, one in told.items()}
     rivals: dict[Key, set[str]] = defaultdict(set)
     for row in mapping_rows(connection, schema, records=keys | records):
         if row.entity == REGISTRATION:
             ids[row.target] = row.wa_id
         elif all(row.wa_id != wrong.wa_id for wrong in wrong_by[row.entity, row.target]):
             rivals[row.entity, row.target].add(row.wa_id)
-    owned = {one.wa_id: one.fields for one in exports if one.entity == REGISTRATION}
     asked = {wa_id for some in rivals.values() for wa_id in some} | {wrong.wa_id for wrong in wrongs}
     takers, took, makers = defaultdict[Any, set[str]](set), set(), defaultdict[str, set[str]](set)
     for claim in claims(connection, schema, runs, records=keys | records, wa_ids=asked):
@@ -203,31 +278,35 @@ def came_through(
             makers[claim.record].add(claim.run)
     by_hand = _moved_by_hand(connection, schema, keys)
 
-    def ways(row: Any, place: Key) -> Iterator[tuple[Wrong, str, str]]:
+    def ways(row: Any, place: Key, said: str, exported: bool) -> Iterator[tuple[Wrong, str, str]]:
         """Yield through which mappings a registration may have come to a place, the surest first."""
-        said = told.get(row.key, {}).get(place[0], place[1])
-        owner = str(owned.get(ids.get(row.key), {}).get(_EXPORTED[place[0]]))
-        yield from ((wrong, _BY_REPORT, "") for wrong in wrong_by[place] if wrong.right == said)
-        yield from ((wrong, _BY_EXPORT, "") for wrong in wrong_by[place] if wrong.wa_id == owner)
-        runs_of_it = {*makers[row.key], row.run} - {""} if said == place[1] else ()
+        yield from (
+            (wrong, _BY_EXPORT if exported else _BY_REPORT, "")
+            for wrong in wrong_by[place]
+            if wrong.right == said
+        )
+        runs_of_it = (
+            {*makers[row.key], row.run} - {""} if not said or (said == place[1] and not exported) else ()
+        )
         for wrong, run in product(wrong_by[place], sorted(runs_of_it)):
             if wrong.wa_id in takers[run, place]:
                 # Whom the run took this record for as well, or who leads there and may have then: nobody can tell.
                 others = {wa_id for wa_id in rivals[place] if (run, (place[0], wa_id)) not in took}
                 others |= takers[run, place] - {wrong.wa_id}
-                yield (
-                    wrong,
-                    f"run {run} took the wrong record for this id and brought it",
-                    _MIXED.format(min(others)) if others else "",
-                )
+                because = _MIXED.format(min(others)) if others else ""
+                yield wrong, f"run {run} took the wrong record for this id and brought it", because
 
     found = []
     for row in rows:
-        for place in ((EVENT, row.event), (MEMBER, row.member)):
-            for wrong, evidence, because in islice(ways(row, place), 1):
+        wa_id = ids.get(row.key, "")
+        said = told.get(wa_id, Place("", ""))
+        for place, right in (((EVENT, row.event), said.event), ((MEMBER, row.member), said.member)):
+            way = next(ways(row, place, right, said.exported), None)
+            if way is not None:
+                wrong, evidence, because = way
                 column = COLUMN_OF[wrong.entity]
                 because = BY_HAND if (row.key, column) in by_hand else because
-                where = (row.key, ids.get(row.key, ""), column, wrong.was, wrong.right, wrong.key)
+                where = (row.key, wa_id, column, wrong.was, wrong.right, wrong.key)
                 found.append(Misplaced(*where, evidence, because))
     return found
 
