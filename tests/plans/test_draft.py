@@ -10,9 +10,9 @@ from tests.conftest import Clubs, Ground
 from workbench.database.connection import SPELLING
 from workbench.errors import Refused, WorkbenchError
 from workbench.plans import rows
-from workbench.plans.current import current_rows
 from workbench.plans.draft import Draft
 from workbench.plans.plan import Plan
+from workbench.plans.rows import current_rows
 
 TABLES = """
 CREATE TABLE room (id int PRIMARY KEY);

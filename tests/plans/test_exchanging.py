@@ -12,9 +12,9 @@ from tests.plans.conftest import OWNER_OF_ALL, Ground, Grounds
 from tests.plans.test_fidelity import by_hand
 from tests.states import differences
 from workbench.errors import Drift
-from workbench.plans.current import current_rows
 from workbench.plans.draft import Draft
 from workbench.plans.plan import Plan
+from workbench.plans.rows import current_rows
 
 TABLES = """
 CREATE TABLE room (id int PRIMARY KEY);

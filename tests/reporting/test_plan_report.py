@@ -20,7 +20,7 @@ from workbench.database.connection import raw
 from workbench.documents import Target
 from workbench.errors import DocumentError, UsageError
 from workbench.plans.plan import Plan, Section, format_row, write_plan
-from workbench.plans.rows import deleted, seen_columns
+from workbench.plans.rows import deleted
 from workbench.reporting.charts import changes_chart
 from workbench.reporting.drawing import show_figure
 from workbench.reporting.plan_rows import fairly
@@ -83,7 +83,7 @@ def clean(
         planned_by="dana",
     )
     catalogue = wb.session.schema.catalogue
-    section = Section("delete", "Member", ("id",), seen=seen_columns(catalogue, "Member"))
+    section = Section("delete", "Member", ("id",), seen=tuple(catalogue.tables["Member"].columns))
     with wb.session.reading() as connection:
         changes = (section, deleted(raw(connection), catalogue, "Member", sorted(keys)))
         noted = ((Section(name), map(format_row, rows)) for name, rows in notes.items())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
@@ -56,7 +56,7 @@ def work_out(context: PlanContext, table: str, merges: Sequence[Merge], keep: fr
     pairs = {each: merge.canonical for merge in merges for each in merge.duplicates}
     whose = {(table, key): {merge.canonical} for merge in merges for key in merge.records}
     work = Work(table, {table: dict(sorted(pairs.items()))}, whose)
-    occupied = rows.occupied(connection, graph.schema.catalogue)
+    occupied = rows.sizes(connection, graph.schema.catalogue)
     known: dict[str, dict[str, dict[str, str]]] = {}
     for _ in range(_ROUNDS):
         children: dict[str, Child] = {}
@@ -186,7 +186,7 @@ def _spelled(*columns: str) -> list[str]:
 
 
 def _parts_on_both(
-    connection: psycopg.Connection[Any], graph: References, child: Child, occupied: set[str]
+    connection: psycopg.Connection[Any], graph: References, child: Child, occupied: Collection[str]
 ) -> Iterator[Blocked]:
     """Name the rows of which two that are to become one each have parts of their own, such as payments.
 

@@ -10,8 +10,8 @@ from workbench.duplicates.associations import count_associations, leads
 from workbench.duplicates.moves import Work
 from workbench.errors import WorkbenchError
 from workbench.murmurant.references import Reference
-from workbench.plans.current import Current
 from workbench.plans.draft import PlanContext
+from workbench.plans.rows import Current
 
 
 def prove_conservation(

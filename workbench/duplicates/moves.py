@@ -16,7 +16,7 @@ from workbench.errors import Refused, SchemaGap
 from workbench.murmurant.catalogue import CatalogueTable
 from workbench.murmurant.references import Reference, References
 from workbench.plans import rows
-from workbench.plans.current import Current
+from workbench.plans.rows import Current
 
 Moves = Mapping[str, Mapping[str, str]]
 """Table to the rows that go, each with the row that takes its place."""
@@ -206,7 +206,7 @@ def read_rows(connection: psycopg.Connection[Any], graph: References, child: Chi
         return
     query = sql.SQL("SELECT {}, {}::text, {} FROM {} ORDER BY {}").format(
         rows.key_text(key, "t"),
-        rows.digest(described, rows.seen_columns(catalogue, child.table), "t"),
+        rows.digest(described, tuple(described.columns), "t"),
         sql.SQL(", ").join(sql.SQL("t.{}::text").format(sql.Identifier(each)) for each in names),
         source,
         sql.SQL(", ").join(rows.in_order(described, name, "t") for name in key),

@@ -16,9 +16,9 @@ from workbench.mappings.queries import NEEDS, mapping_rows
 from workbench.murmurant.importers import MAPPING_CORRECTED, MERGED
 from workbench.murmurant.schema import Schema
 from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES, REGISTRATION
-from workbench.plans.current import Current, current_rows
 from workbench.plans.draft import Draft, PlanContext
 from workbench.plans.plan import Plan
+from workbench.plans.rows import Current, current_rows
 
 TOLD = 10
 """Merges told one by one; of more, the header's parameters have each."""

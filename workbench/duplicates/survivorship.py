@@ -8,7 +8,7 @@ from typing import NamedTuple
 from workbench.duplicates.request import Merge, fields_of
 from workbench.murmurant.schema import Schema
 from workbench.murmurant.spellings import CONCEPT_OF
-from workbench.plans.current import Current
+from workbench.plans.rows import Current
 
 BY_HAND = "by hand"
 

@@ -19,9 +19,9 @@ from workbench.mappings.queries import MappingRow, fetch, mapping_to_keep
 from workbench.murmurant.importers import MAPPING_CORRECTED, Run
 from workbench.murmurant.reports import ReportRecord
 from workbench.murmurant.spellings import CONCEPTS, EVENT, MEMBER, REGISTRATION
-from workbench.plans.current import current_rows
 from workbench.plans.draft import Draft, PlanContext
 from workbench.plans.plan import Plan
+from workbench.plans.rows import current_rows
 
 Slot = tuple[str, str]
 """Event and member: no two registrations may have the same."""

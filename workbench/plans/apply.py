@@ -23,13 +23,12 @@ from workbench.documents import Approval, Target, refuse_other_target, valid_app
 from workbench.errors import DatabaseUnreachable, Drift, Refused, WorkbenchError
 from workbench.murmurant.references import References
 from workbench.murmurant.schema import Schema, read_schema
-from workbench.plans import journal
-from workbench.plans.accounting import no_clash, refuse_hidden_effects, rows_touched, table_files
+from workbench.plans import journal, rows
+from workbench.plans.accounting import no_clash, read_account, refuse_hidden_effects
 from workbench.plans.exchanging import step_aside
 from workbench.plans.journal import Entry
 from workbench.plans.orphans import lock_tables, refuse_missing_parents, refuse_new_children
 from workbench.plans.plan import Plan
-from workbench.plans.rows import occupied
 from workbench.plans.stage import Stage
 
 Progress = Callable[[str, int, int], None]
@@ -108,13 +107,13 @@ def _apply(
     progress("waiting for others to finish writing", 1, steps)
     graph = References(schema)
     lock_tables(connection, graph, plan.operations)
-    holding = occupied(connection, schema.catalogue)
-    files, already = table_files(connection), rows_touched(connection, schema)
+    sizes, account = rows.sizes(connection, schema.catalogue), read_account(connection, schema)
     row_triggers = _switch_row_triggers_off(connection)
     different: list[tuple[str, str, str]] = []
     for place, stage in enumerate(stages, 2):
-        progress(f"comparing {stage.section.rows:,} rows of {stage.section.table}", place, steps)
-        different += stage.compare()
+        table = stage.section.table
+        progress(f"comparing {stage.section.rows:,} rows of {table}", place, steps)
+        different += stage.compare(sizes.get(table, 0))
     _refuse_an_altered_file(plan)
     _refuse_drift(plan, different)
     updated: set[str] = set()
@@ -123,7 +122,7 @@ def _apply(
         section = stage.section
         progress(f"{section.name} of {section.rows:,} rows of {section.table}", place, steps)
         if section.name == "delete":
-            refuse_new_children(stage, graph, holding)
+            refuse_new_children(stage, graph, sizes)
         besides[section.table, "update"] += step_aside(stage, graph)
         stage.carry_out(moved=section.table in updated)
         updated |= {section.table} if section.name == "update" else set()
@@ -132,7 +131,7 @@ def _apply(
         stage.keep(stages)
         refuse_missing_parents(stage, graph)
     besides += _write_audit(connection, schema, plan, approval, operator)
-    refuse_hidden_effects(connection, schema, plan, besides, files, already)
+    refuse_hidden_effects(connection, schema, plan, besides, account)
     entry = journal.record(
         connection, number, plan, approval, applied_by=operator, row_triggers=row_triggers, undoes=undoes
     )
@@ -163,25 +162,26 @@ def _refuse_a_second_apply(connection: psycopg.Connection[Any]) -> None:
 
 
 def _refuse_once_more(connection: psycopg.Connection[Any], plan: Plan, approval: Approval) -> int | None:
-    known = journal.entries(connection)
-    for each in known:
-        if each.digest == plan.digest and not each.undone_by:
+    """Refuse what was applied before, or undoes what is gone; return the entry that the plan undoes."""
+    known, restores = journal.entries(connection), journal.restores(connection)
+    for entry in known:
+        if entry.digest == plan.digest and not entry.undone_by:
             raise Refused(
-                f"Plan {plan.id} was applied by {each.applied_by} at {each.applied_at:%Y-%m-%d %H:%M:%S} UTC.",
+                f"Plan {plan.id} was applied by {entry.applied_by} at {entry.applied_at:%Y-%m-%d %H:%M:%S} UTC.",
                 "Nothing is applied twice. Plan again if there is more to correct.",
             )
-    if journal.was_used(connection, approval.number):
+    used = {restore.approval for restore in restores} | {
+        gone.approval for _, gone in journal.taken_away(restores)
+    }
+    if approval.number in used.union(entry.approval for entry in known):
         raise Refused(f"The approval of plan {plan.id} was used before.", "Approve it again.")
-    undoes = plan.parameters.get("undoes")
-    if undoes is None:
-        return None
-    undone = next((each for each in known if each.id == undoes), None)
-    if undone is None or undone.undone_by:
+    undoes: int | None = plan.parameters.get("undoes")
+    if undoes is not None and undoes not in {entry.id for entry in known if not entry.undone_by}:
         raise Refused(
             f"What plan {plan.id} would take back is not there any more.",
             "`workbench plans` shows what was done.",
         )
-    return int(undoes)
+    return undoes
 
 
 def _switch_row_triggers_off(connection: psycopg.Connection[Any]) -> str:
@@ -220,16 +220,16 @@ def _refuse_drift(plan: Plan, different: list[tuple[str, str, str]]) -> None:
 def _write_audit(
     connection: psycopg.Connection[Any], schema: Schema, plan: Plan, approval: Approval, operator: str
 ) -> Counter[tuple[str, str]]:
-    for each in plan.audit:
+    for entry in plan.audit:
         facts = {
-            **each["metadata"],
+            **entry["metadata"],
             "operator": operator,
             "approved_by": approval.approver,
             "environment": plan.target.environment,
             "plan": plan.id,
             "digest": plan.digest,
         }
-        write_entry(connection, schema, each["action"], facts, about=approval.number)
+        write_entry(connection, schema, entry["action"], facts, about=approval.number)
     return Counter({(schema.resolved["audit"].table, "insert"): len(plan.audit)})
 
 
@@ -246,13 +246,13 @@ def _outcome(database: Database, plan: Plan) -> str:
                 ).fetchone()
                 if row != (True,):
                     raise Refused("The apply is still under way.")
-                entry = journal.find_entry(connection, plan.digest)
+                known = [entry for entry in journal.entries(connection) if entry.digest == plan.digest]
         except WorkbenchError:
             if time.monotonic() > deadline:
                 return "It does not answer yet. `workbench plans` will say whether the plan was applied: whole, or not at all."
             time.sleep(0.2)
             continue
-        if entry is None or entry.undone_by:  # one that was taken back is of an earlier time
+        if not known or known[-1].undone_by:  # one that was taken back is of an earlier time
             return (
                 "Nothing was changed: the plan was not applied. Apply it again when the connection is stable."
             )

@@ -41,8 +41,8 @@ from workbench.murmurant.catalogue import Catalogue
 from workbench.murmurant.references import References
 from workbench.murmurant.schema import Schema
 from workbench.plans import rows
-from workbench.plans.current import Current, current_rows
 from workbench.plans.plan import NOTES, Plan, Section, format_row, write_plan
+from workbench.plans.rows import Current, current_rows
 
 _IN_MEMORY = 1 << 20  # bytes of one section that are held before they go to a temporary file
 

@@ -9,14 +9,15 @@ images are those from before and after all of it, so an undo retraces the exchan
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 from psycopg import sql
 
 from workbench.errors import Drift
-from workbench.murmurant.references import Reference, References
+from workbench.murmurant.references import References
 from workbench.plans import rows
-from workbench.plans.stage import SHOWN, Stage
+from workbench.plans.stage import Stage
 
 
 def step_aside(stage: Stage, graph: References) -> int:
@@ -42,101 +43,80 @@ def step_aside(stage: Stage, graph: References) -> int:
     if stage.section.name != "update":
         return 0
     changed = set(stage.section.changed)
-    concerned = [each for each in stage.described.unique if changed.intersection(each)]
+    concerned = [unique for unique in stage.described.unique if changed.intersection(unique)]
     return sum(_make_way(stage, graph, unique, number) for number, unique in enumerate(concerned))
 
 
 def _make_way(stage: Stage, graph: References, unique: Sequence[str], number: int) -> int:
     """Lead aside who stands in another's way, as one unique index sees it."""
-    key, connection = stage.section.key, stage.connection
-    coming, standing = (sql.Identifier(f"{stage.name}_{word}_{number}") for word in ("coming", "standing"))
-    cells = (
-        sql.SQL("{} AS {}").format(stage.becomes(name, "s", "b"), sql.Identifier(name))
-        for name in dict.fromkeys((*key, *unique))
+    key, changed = stage.section.key, stage.section.changed
+    after = {name: stage.becomes(name) for name in dict.fromkeys((*key, *unique))}
+    parts: dict[str, Any] = {
+        "coming": sql.Identifier(f"workbench_{stage.number}_{number}_coming"),
+        "standing": sql.Identifier(f"workbench_{stage.number}_{number}_standing"),
+        "cells": sql.SQL(", ").join(
+            sql.SQL("{} AS {}").format(made, sql.Identifier(name)) for name, made in after.items()
+        ),
+        "kept": rows.keys_match(key, "s", "b"),
+        "there": rows.keys_match(unique, "x", "c"),
+        "itself": rows.keys_match(key, "x", "c"),
+        "unique": rows.columns(unique),
+    }
+    stage.run(
+        "CREATE TEMP TABLE {coming} ON COMMIT DROP AS SELECT {cells} FROM {staged} s JOIN {before} b ON {kept}",
+        **parts,
     )
-    connection.execute(
-        sql.SQL("CREATE TEMP TABLE {} ON COMMIT DROP AS SELECT {} FROM {} s JOIN {} b ON {}").format(
-            *(coming, sql.SQL(", ").join(cells), stage.staged, stage.before, rows.keys_match(key, "s", "b"))
-        )
-    )
-    waiting = connection.execute(
-        sql.SQL(
-            "CREATE TEMP TABLE {} ON COMMIT DROP AS SELECT x.* FROM {} x JOIN {} c ON {} AND NOT ({})"
-        ).format(*(standing, stage.before, coming, _same(unique, "x", "c"), rows.keys_match(key, "x", "c")))
+    waiting = stage.run(
+        "CREATE TEMP TABLE {standing} ON COMMIT DROP AS SELECT x.* FROM {before} x JOIN {coming} c ON {there} AND NOT ({itself})",
+        **parts,
     ).rowcount
     if not waiting:
         return 0
-    connection.execute(sql.SQL("CREATE INDEX ON {} ({})").format(coming, rows.columns(tuple(unique))))
+    stage.run("CREATE INDEX ON {coming} ({unique})", **parts)
     leading = {
         each.column: each for each in graph.all if each.child == stage.section.table and not each.kinds
     }
     # Rather by a column that the section changes anyway; another has to be set back.
-    for column in sorted(
-        leading.keys() & set(unique), key=lambda each: (each not in stage.section.changed, each)
-    ):
-        places = sql.Identifier(f"{stage.name}_{column}_{number}")
-        free = _free_places(stage, graph, unique, leading[column], coming, standing)
-        made = sql.SQL("CREATE TEMP TABLE {} ON COMMIT DROP AS {}").format(places, free)
-        if connection.execute(made).rowcount < waiting:
-            continue
-        if column not in (*stage.section.changed, *stage.restored):
-            stage.restored += (column,)
-        return connection.execute(
-            sql.SQL("UPDATE {} t SET {} = p.{} FROM {} p WHERE {}").format(
-                *(stage.table, sql.Identifier(column), _FREE, places), rows.keys_match(key, "t", "p")
-            )
+    for column in sorted(leading.keys() & set(unique), key=lambda name: (name not in changed, name)):
+        others = tuple(name for name in unique if name != column)
+        parts |= {
+            "places": sql.Identifier(f"workbench_{stage.number}_{number}_{column}"),
+            "column": sql.Identifier(column),
+            "type": sql.SQL(stage.described.columns[column].type),
+            "parents": rows.qualified(graph.schema.catalogue, leading[column].parent),
+            "value": sql.Identifier("p", leading[column].parent_column),
+            "free": sql.Identifier("~free"),  # no column of Murmurant's begins so
+            "number": sql.Identifier("~number"),
+            "key": rows.columns(key),
+            "named": rows.columns(key, "x"),
+            "others": rows.columns(others) if others else sql.SQL("true"),
+            "beside": rows.keys_match(others, "t", "x"),
+            "row": rows.keys_match(key, "t", "p"),
+        }
+        # For each another value of this column: no row has it there, and none shall.
+        found = stage.run(
+            """
+            CREATE TEMP TABLE {places} ON COMMIT DROP AS SELECT {named}, f.{free}
+            FROM (SELECT *, row_number() OVER (PARTITION BY {others} ORDER BY {key}) AS {number} FROM {standing}) x
+            CROSS JOIN LATERAL (
+                SELECT {value}::{type} AS {free} FROM {parents} p
+                WHERE NOT EXISTS (SELECT FROM {table} t WHERE t.{column} = {value}::{type} AND {beside})
+                  AND NOT EXISTS (SELECT FROM {coming} t WHERE t.{column} = {value}::{type} AND {beside})
+                ORDER BY {value} OFFSET x.{number} - 1 LIMIT 1
+            ) f
+            """,
+            **parts,
         ).rowcount
-    raise _no_room(stage, unique, standing)
-
-
-def _free_places(
-    stage: Stage,
-    graph: References,
-    unique: Sequence[str],
-    by: Reference,
-    coming: sql.Identifier,
-    standing: sql.Identifier,
-) -> sql.Composed:
-    """Select for each row that stands in the way another value of one column: no row has it there, none shall."""
-    key, others = stage.section.key, tuple(each for each in unique if each != by.column)
-    value = sql.SQL("{}::{}").format(
-        sql.Identifier("p", by.parent_column),
-        sql.SQL(stage.described.columns[by.column].type),
-    )
-    taken = sql.SQL(" AND ").join(
-        sql.SQL("NOT EXISTS (SELECT FROM {} t WHERE {} = {} AND {})").format(
-            *(table, sql.Identifier("t", by.column), value, _same(others, "t", "x"))
-        )
-        for table in (stage.table, coming)
-    )
-    return sql.SQL(
-        "SELECT {}, f.{} FROM (SELECT *, row_number() OVER (PARTITION BY {} ORDER BY {}) AS {} FROM {}) x"
-        " CROSS JOIN LATERAL (SELECT {} AS {} FROM {} p WHERE {} ORDER BY {} OFFSET x.{} - 1 LIMIT 1) f"
-    ).format(
-        *(rows.columns(key, "x"), _FREE, sql.SQL(", ").join([sql.SQL("true"), *map(sql.Identifier, others)])),
-        *(rows.columns(key), _NUMBER, standing),
-        *(value, _FREE, rows.qualified(graph.schema.catalogue, by.parent), taken),
-        *(sql.Identifier("p", by.parent_column), _NUMBER),
-    )
-
-
-def _same(names: Iterable[str], left: str, right: str) -> sql.Composed:
-    alike = (sql.SQL("{} = {}").format(sql.Identifier(left, n), sql.Identifier(right, n)) for n in names)
-    return sql.SQL(" AND ").join([sql.SQL("true"), *alike])
-
-
-def _no_room(stage: Stage, unique: Sequence[str], standing: sql.Identifier) -> Drift:
-    query = sql.SQL("SELECT {} FROM {} x ORDER BY 1 LIMIT {}").format(
-        rows.key_text(stage.section.key, "x"), standing, SHOWN
-    )
-    found = [str(row[0]) for row in stage.connection.execute(query)]
-    table, columns = stage.section.table, ", ".join(unique)
-    return Drift(
-        f'Rows of "{table}" shall change places ({columns}), {found[0]} and others, and there is no free place'
-        " where one could wait meanwhile. Nothing was changed.",
+        if found == waiting:
+            stage.restored += () if column in (*changed, *stage.restored) else (column,)
+            return stage.run(
+                "UPDATE {table} t SET {column} = p.{free} FROM {places} p WHERE {row}", **parts
+            ).rowcount
+    what = f"shall change places ({', '.join(unique)})"
+    stuck = stage.named("{what} FROM {standing} x", "x", what=sql.Literal(what), standing=parts["standing"])
+    raise Drift(
+        f'Rows of "{stage.section.table}" {what}, {stuck[0][1]} and others, and there is no free place where one could'
+        " wait meanwhile. Nothing was changed.",
         "Plan again without them.",
-        tuple((table, row, f"shall change places ({columns})") for row in found),
+        tuple(stuck),
     )
-
-
-_FREE, _NUMBER = sql.Identifier("~free"), sql.Identifier("~number")  # no column of Murmurant's begins so

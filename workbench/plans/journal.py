@@ -11,8 +11,9 @@ would look as if nobody had ever applied it, and its approval, which holds once,
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, LiteralString
 
 import psycopg
 from psycopg import sql
@@ -144,14 +145,9 @@ class Restored(BaseModel):
     gone: tuple[Entry, ...] | None
 
 
-def image_name(entry: int, section: int, moment: str) -> str:
-    """Return the name of the table with a section's rows, ``before`` or ``after``."""
-    return f"j{entry}_{section}_{moment}"
-
-
 def image(entry: int, section: int, moment: str) -> sql.Identifier:
-    """Return the name of a section's table of images, ``before`` or ``after``."""
-    return sql.Identifier(SCHEMA, image_name(entry, section, moment))
+    """Return the name of the table with a section's rows, ``before`` or ``after``."""
+    return sql.Identifier(SCHEMA, f"j{entry}_{section}_{moment}")
 
 
 def prepare_journal(connection: psycopg.Connection[Any]) -> None:
@@ -162,13 +158,13 @@ def prepare_journal(connection: psycopg.Connection[Any]) -> None:
     WorkbenchError
         When the role may not; nothing was changed.
     """
-    schema, *tables = connection.execute(
+    there = connection.execute(
         "SELECT to_regnamespace('workbench'), to_regclass('workbench.applied'), to_regclass('workbench.restored')"
     ).fetchone() or (None,)
-    if tables and None not in tables:
+    if None not in there:
         return
     try:
-        connection.execute(_TABLES if schema else f"CREATE SCHEMA workbench; {_TABLES}")
+        connection.execute(_TABLES if there[0] else f"CREATE SCHEMA workbench; {_TABLES}")
     except psycopg.errors.InsufficientPrivilege:
         raise WorkbenchError(
             "The journal cannot be made: the database user may not create the schema 'workbench', or it is somebody else's.",
@@ -177,20 +173,22 @@ def prepare_journal(connection: psycopg.Connection[Any]) -> None:
         ) from None
 
 
-def may_read(connection: psycopg.Connection[Any], table: str) -> bool:
-    """Tell whether a table of the journal is there; `WorkbenchError` when it may not be read."""
-    row = connection.execute(
+def _read(connection: psycopg.Connection[Any], table: str, query: LiteralString) -> list[dict[str, Any]]:
+    """Return what a query to a table of the journal finds, nothing where there is none; `WorkbenchError` when it may not be read."""
+    may = connection.execute(
         "SELECT has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')"
         " FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
         " WHERE n.nspname = 'workbench' AND c.relname = %s",
         [table],
     ).fetchone()
-    if row == (False,):
+    if may is None:
+        return []
+    if not may[0]:
         raise WorkbenchError(
             f"The database user may not read the journal (workbench.{table}), so nobody knows which plans were applied here.",
             "Ask the database's owner for USAGE on the schema workbench, and SELECT on its tables.",
         )
-    return row is not None
+    return [facts for (facts,) in connection.execute(query)]
 
 
 def entries(connection: psycopg.Connection[Any]) -> list[Entry]:
@@ -201,28 +199,24 @@ def entries(connection: psycopg.Connection[Any]) -> list[Entry]:
     WorkbenchError
         When it may not be read, or was written by a later version of the workbench.
     """
-    if not may_read(connection, "applied"):
-        return []
-    rows = [facts for (facts,) in connection.execute(_ENTRIES)]
-    if later := [facts["id"] for facts in rows if facts["version"] > VERSION]:
+    found = _read(connection, "applied", _ENTRIES)
+    if later := [facts["id"] for facts in found if facts["version"] > VERSION]:
         raise WorkbenchError(
             f"The journal entry {later[0]} was written by a later version of the workbench.",
             "Use that version.",
         )
-    return [Entry.model_validate(facts) for facts in rows]
-
-
-def find_entry(connection: psycopg.Connection[Any], digest: str) -> Entry | None:
-    """Return the last apply of the plan with this digest, if there was one."""
-    return next((entry for entry in reversed(entries(connection)) if entry.digest == digest), None)
+    return [Entry.model_validate(facts) for facts in found]
 
 
 def restores(connection: psycopg.Connection[Any]) -> list[Restored]:
     """Return every restore that made this database what it is, oldest first; raises as `entries` does."""
-    if not may_read(connection, "restored"):
-        return []
-    query = "SELECT to_jsonb(restored) FROM workbench.restored ORDER BY id"
-    return [Restored.model_validate(facts) for (facts,) in connection.execute(query)]
+    found = _read(connection, "restored", "SELECT to_jsonb(restored) FROM workbench.restored ORDER BY id")
+    return [Restored.model_validate(facts) for facts in found]
+
+
+def taken_away(restored: Sequence[Restored]) -> Iterator[tuple[Restored, Entry]]:
+    """Yield the applies that some restores took away, each with its restore."""
+    return ((restore, gone) for restore in restored for gone in restore.gone or ())
 
 
 def applied_here(connection: psycopg.Connection[Any]) -> tuple[Entry, ...]:
@@ -230,14 +224,7 @@ def applied_here(connection: psycopg.Connection[Any]) -> tuple[Entry, ...]:
 
     A restore takes away from these what the snapshot does not know.
     """
-    before = (gone for restore in restores(connection) for gone in restore.gone or ())
-    return (*before, *entries(connection))
-
-
-def was_used(connection: psycopg.Connection[Any], approval: str) -> bool:
-    """Tell whether an approval was used: by an apply, by one that a restore took away, or by a restore."""
-    applies = {each.approval for each in applied_here(connection)}
-    return approval in applies | {each.approval for each in restores(connection)}
+    return (*(gone for _, gone in taken_away(restores(connection))), *entries(connection))
 
 
 def note_restore(connection: psycopg.Connection[Any], restore: Restored) -> None:
@@ -264,16 +251,17 @@ def reserve(connection: psycopg.Connection[Any]) -> int:
 
 
 def record(
-    connection: psycopg.Connection[Any],
-    number: int,
-    plan: Plan,
-    approval: Approval,
-    *,
-    applied_by: str,
-    row_triggers: str,
-    undoes: int | None,
+    connection: psycopg.Connection[Any], number: int, plan: Plan, approval: Approval, **facts: Any
 ) -> Entry:
-    """Write an apply's entry, in the transaction that changes the rows."""
+    """Write an apply's entry, in the transaction that changes the rows.
+
+    Parameters
+    ----------
+    number : int
+        From `reserve`.
+    **facts
+        What neither the plan nor its approval says: ``applied_by``, ``row_triggers``, ``undoes``.
+    """
     entry = Entry(
         id=number,
         plan=plan.id,
@@ -286,11 +274,10 @@ def record(
         approved_by=approval.approver,
         approval=approval.number,
         approved_at=approval.approved_at,
-        applied_by=applied_by,
         applied_at=datetime.now(UTC),
-        row_triggers=row_triggers,
-        undoes=undoes,
+        **facts,
     )
-    facts = entry.model_dump(mode="json", exclude={"undone_by"})
-    _insert(connection, "applied", facts | {"version": VERSION})
+    _insert(
+        connection, "applied", entry.model_dump(mode="json", exclude={"undone_by"}) | {"version": VERSION}
+    )
     return entry

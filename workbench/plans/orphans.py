@@ -34,15 +34,13 @@ def lock_tables(connection: psycopg.Connection[Any], graph: References, sections
     for tables, mode in ((changed, "SHARE ROW EXCLUSIVE"), (relied_on - changed, "SHARE")):
         if tables:
             names = sql.SQL(", ").join(
-                rows.qualified(graph.schema.catalogue, each) for each in sorted(tables)
+                rows.qualified(graph.schema.catalogue, table) for table in sorted(tables)
             )
             connection.execute(sql.SQL("LOCK TABLE {} IN {} MODE").format(names, sql.SQL(mode)))
 
 
 def leading(graph: References, section: Section) -> list[Reference]:
     """Return the declared references that a section's inserts or updates write."""
-    if section.name == "delete":
-        return []
     return [
         each
         for each in graph.all
@@ -63,38 +61,25 @@ def refuse_new_children(stage: Stage, graph: References, holding: Collection[str
     Drift
         With the rows that refer.
     """
-    catalogue = graph.schema.catalogue
-    questions = []
+    catalogue, questions = graph.schema.catalogue, []
     for each in graph.binding(stage.section.table):
         if each.child not in holding:
             continue
         key = catalogue.tables[each.child].primary_key or (each.column,)
-        own: sql.Composable = sql.SQL("")
+        but: sql.Composable = sql.SQL("")
         if each.child == stage.section.table:
-            own = sql.SQL(" AND NOT EXISTS (SELECT FROM {} b WHERE {})").format(
-                stage.before, rows.keys_match(key, "b", "c")
-            )
-        kind: sql.Composable = sql.SQL("")
+            own = rows.keys_match(key, "b", "c")
+            but = sql.SQL(" AND NOT EXISTS (SELECT FROM {} b WHERE {})").format(stage.parts["before"], own)
         if each.kind_column:
-            kind = sql.SQL(" AND {}::text = ANY({})").format(
-                sql.Identifier("c", each.kind_column), sql.Literal(list(each.kinds))
-            )
-        reason = f'refers to a row of "{each.parent}" that would be deleted'
-        questions.append(
-            sql.SQL("SELECT {}, {}, {} FROM {} c JOIN {} p ON {}{}{}").format(
-                *(sql.Literal(each.child), rows.key_text(key, "c"), sql.Literal(reason)),
-                *(
-                    rows.qualified(catalogue, each.child),
-                    stage.before,
-                    _same(graph, each, "c", "p"),
-                    kind,
-                    own,
-                ),
-            )
+            kind = sql.Identifier("c", each.kind_column), sql.Literal(list(each.kinds))
+            but = sql.SQL(" AND {}::text = ANY({}){}").format(*kind, but)
+        source = sql.SQL("{} c JOIN {} p ON {}{}").format(
+            rows.qualified(catalogue, each.child), stage.parts["before"], _same(graph, each), but
         )
+        reason = f'refers to a row of "{each.parent}" that would be deleted'
+        questions.append((each.child, key, reason, source))
     # Without a limit: it would make the planner hope to be done soon, and go row by row.
-    found = _first(stage, questions)
-    if found:
+    if found := _first(stage, questions):
         raise Drift(
             f"Rows that the plan does not know refer to rows it deletes ({found[0][0]} {found[0][1]}"
             f"{' and others' if len(found) > 1 else ''}); nothing was changed.",
@@ -113,23 +98,13 @@ def refuse_missing_parents(stage: Stage, graph: References) -> None:
     """
     questions = []
     for each in leading(graph, stage.section):
-        reason = f'would refer by {each.column} to no row of "{each.parent}"'
-        questions.append(
-            sql.SQL(
-                "SELECT {}, {}, {} FROM {} c LEFT JOIN {} p ON {} WHERE {} IS NOT NULL AND {} IS NULL"
-            ).format(
-                *(
-                    sql.Literal(each.child),
-                    rows.key_text(stage.section.key, "c"),
-                    sql.Literal(reason),
-                    stage.after,
-                ),
-                *(rows.qualified(graph.schema.catalogue, each.parent), _same(graph, each, "c", "p")),
-                *(sql.Identifier("c", each.column), sql.Identifier("p", each.parent_column)),
-            )
+        source = sql.SQL("{} c LEFT JOIN {} p ON {} WHERE {} IS NOT NULL AND {} IS NULL").format(
+            *(stage.parts["after"], rows.qualified(graph.schema.catalogue, each.parent), _same(graph, each)),
+            *(sql.Identifier("c", each.column), sql.Identifier("p", each.parent_column)),
         )
-    found = _first(stage, questions)
-    if found:
+        reason = f'would refer by {each.column} to no row of "{each.parent}"'
+        questions.append((each.child, stage.section.key, reason, source))
+    if found := _first(stage, questions):
         raise Drift(
             f"What the plan writes refers to rows that are gone ({found[0][0]} {found[0][1]}); nothing was changed.",
             "Somebody deleted them since. Plan again.",
@@ -137,20 +112,28 @@ def refuse_missing_parents(stage: Stage, graph: References) -> None:
         )
 
 
-def _first(stage: Stage, questions: Sequence[sql.Composed]) -> list[tuple[str, str, str]]:
-    """Ask all questions at once; return table, key and reason of the first rows."""
+def _first(
+    stage: Stage, questions: Sequence[tuple[str, tuple[str, ...], str, sql.Composed]]
+) -> list[tuple[str, str, str]]:
+    """Ask all questions at once; return table, key and reason of the first rows (c) that each source has."""
     if not questions:
         return []
-    return stage.connection.execute(sql.SQL(" UNION ALL ").join(questions)).fetchmany(SHOWN)
-
-
-def _same(graph: References, each: Reference, child: str, parent: str) -> sql.Composed:
-    tables = graph.schema.catalogue.tables
-    left, right = sql.Identifier(child, each.column), sql.Identifier(parent, each.parent_column)
-    one, other = (
-        tables[each.child].columns[each.column].type,
-        tables[each.parent].columns[each.parent_column].type,
+    selects = (
+        sql.SQL("SELECT {}, {}, {} FROM {}").format(
+            sql.Literal(table), rows.key_text(key, "c"), sql.Literal(reason), source
+        )
+        for table, key, reason, source in questions
     )
-    if one == other:
-        return sql.SQL("{} = {}").format(left, right)
-    return sql.SQL("{}::text = {}::text").format(left, right)
+    return stage.connection.execute(sql.SQL(" UNION ALL ").join(selects)).fetchmany(SHOWN)
+
+
+def _same(graph: References, each: Reference) -> sql.Composed:
+    """Return the condition that a child (c) refers to a parent (p)."""
+    tables = graph.schema.catalogue.tables
+    alike = (
+        tables[each.child].columns[each.column].type == tables[each.parent].columns[each.parent_column].type
+    )
+    cast = sql.SQL("" if alike else "::text")
+    return sql.SQL("{}{cast} = {}{cast}").format(
+        sql.Identifier("c", each.column), sql.Identifier("p", each.parent_column), cast=cast
+    )

@@ -1,10 +1,10 @@
-"""Rows in SQL: how a key is compared, and the digest by which a row is recognised as unchanged."""
+"""Rows in SQL: how a key is compared, the digest by which a row is recognised as unchanged, and rows as they are."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import psycopg
@@ -26,7 +26,7 @@ _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _UNESCAPED = re.compile(r"^(uuid|integer|bigint|smallint|boolean|date|timestamp.*|numeric.*)$")
 
 BLOCK = 5_000
-"""Rows written by the database into one text."""
+"""Rows written by the database into one text, or read at a time."""
 
 CHUNK = 1_000_000
 """Keys sent to the database at a time."""
@@ -41,11 +41,6 @@ def in_chunks(keys: Sequence[str], size: int = CHUNK) -> Iterator[Sequence[str]]
     """Cut a sequence into pieces."""
     for start in range(0, len(keys), size):
         yield keys[start : start + size]
-
-
-def seen_columns(catalogue: Catalogue, table: str) -> tuple[str, ...]:
-    """Return the columns a row's digest covers: all of them."""
-    return tuple(catalogue.tables[table].columns)
 
 
 def table_of(catalogue: Catalogue, name: str) -> CatalogueTable:
@@ -75,14 +70,20 @@ def key_of(described: CatalogueTable) -> str:
     return described.primary_key[0]
 
 
-def occupied(connection: psycopg.Connection[Any], catalogue: Catalogue) -> set[str]:
-    """Return the tables that may hold a row; of the sixty that refer to members most hold none."""
+def sizes(connection: psycopg.Connection[Any], catalogue: Catalogue) -> dict[str, float]:
+    """Return the tables that may hold a row, and about how many each has: -1 where nobody has counted.
+
+    Of the sixty that refer to members most hold none. Rows are as they were counted last, for as many pages as
+    there are now: a table may have grown since.
+    """
     found = connection.execute(
-        "SELECT relname::text FROM pg_class WHERE relnamespace = to_regnamespace(quote_ident(%s))"
+        "SELECT relname::text, CASE WHEN relpages > 0 THEN reltuples / relpages"
+        " * (pg_relation_size(oid) / current_setting('block_size')::int) ELSE -1 END"
+        " FROM pg_class WHERE relnamespace = to_regnamespace(quote_ident(%s))"
         " AND relkind IN ('r', 'p', 'f') AND (relkind <> 'r' OR pg_relation_size(oid) > 0)",
         [catalogue.schema],
     )
-    return {row[0] for row in found}
+    return dict(found.fetchall())
 
 
 def qualified(catalogue: Catalogue, name: str) -> sql.Identifier:
@@ -90,16 +91,17 @@ def qualified(catalogue: Catalogue, name: str) -> sql.Identifier:
     return sql.Identifier(catalogue.schema, name)
 
 
-def columns(names: tuple[str, ...], alias: str | None = None) -> sql.Composed:
+def columns(names: Sequence[str], alias: str | None = None) -> sql.Composed:
     """Return column names, separated by commas."""
-    return sql.SQL(", ").join(sql.Identifier(*filter(None, (alias, each))) for each in names)
+    return sql.SQL(", ").join(sql.Identifier(*filter(None, (alias, name))) for name in names)
 
 
-def keys_match(key: tuple[str, ...], left: str, right: str) -> sql.Composed:
-    """Return the condition that two aliases mean the same row."""
-    return sql.SQL(" AND ").join(
+def keys_match(key: Sequence[str], left: str, right: str) -> sql.Composed:
+    """Return the condition that two aliases mean the same row; of no column at all, it is true."""
+    pairs = [
         sql.SQL("{} = {}").format(sql.Identifier(left, name), sql.Identifier(right, name)) for name in key
-    )
+    ]
+    return sql.SQL(" AND ").join(pairs) if pairs else sql.Composed([sql.SQL("true")])
 
 
 def as_array(keys: Sequence[str]) -> str:
@@ -162,10 +164,10 @@ def deleted(
     connection: psycopg.Connection[Any], catalogue: Catalogue, table: str, keys: Sequence[str]
 ) -> Iterator[bytes]:
     """Yield what a plan says of rows that it deletes, in the order of their keys; those that are gone are left out."""
-    described = table_of(catalogue, table)
+    described, size = table_of(catalogue, table), sizes(connection, catalogue).get(table, 0)
     written = str if _UNESCAPED.match(described.columns[key_of(described)].type) else escaped
     for chunk in in_chunks(keys):
-        places, digests = _digests_of(connection, catalogue, described, chunk)
+        places, digests = _digests_of(connection, catalogue, described, chunk, size)
         for start in range(0, len(places), BLOCK):
             part = slice(start, start + BLOCK)
             cells = zip(places[part].tolist(), digests[part].tolist(), strict=True)
@@ -173,24 +175,28 @@ def deleted(
 
 
 def _digests_of(
-    connection: psycopg.Connection[Any], catalogue: Catalogue, described: CatalogueTable, keys: Sequence[str]
+    connection: psycopg.Connection[Any],
+    catalogue: Catalogue,
+    described: CatalogueTable,
+    keys: Sequence[str],
+    size: float,
 ) -> tuple[Numbers, Numbers]:
     """Return the places of the keys whose rows are there, in order, and the digests of these rows.
 
     As bytes, and in no order: the server sorts a million rows, and the driver reads them, in many times the time.
     """
-    key, table = key_of(described), qualified(catalogue, described.name)
+    key = key_of(described)
     cells = {
-        "digest": digest(described, seen_columns(catalogue, described.name), "t"),
+        "digest": digest(described, tuple(described.columns), "t"),
         "key": sql.Identifier("t", key),
-        "table": table,
+        "table": qualified(catalogue, described.name),
         "type": sql.SQL(described.columns[key].type),
     }
-    size = connection.execute(
-        "SELECT reltuples FROM pg_class WHERE oid = %s::regclass", [table.as_string(connection)]
-    ).fetchone()
-    most_of_it = size is not None and 0 <= size[0] <= _READ_THROUGH * len(keys)
-    if most_of_it and described.columns[key].type == "uuid" and set(map(len, keys)) == {36}:
+    if (
+        0 <= size <= _READ_THROUGH * len(keys)
+        and described.columns[key].type == "uuid"
+        and set(map(len, keys)) == {36}
+    ):
         query = sql.SQL("SELECT string_agg(uuid_send({key}) || int8send({digest}), '') FROM {table} t")
         row = connection.execute(query.format(**cells), binary=True).fetchone()
         # Bytes of a fixed length: that numpy ignores NUL bytes at their end cannot make two of them equal.
@@ -209,6 +215,61 @@ def _digests_of(
     pairs = np.frombuffer((row and row[0]) or b"", ">i8").astype(np.int64).reshape(-1, 2)
     pairs = pairs[np.argsort(pairs[:, 0])]
     return pairs[:, 0] - 1, pairs[:, 1]
+
+
+class Current(NamedTuple):
+    """A row as it is: the digest by which an apply will recognise it, and columns as text (None for NULL)."""
+
+    digest: str
+    values: dict[str, str | None]
+
+
+def current_rows(
+    connection: psycopg.Connection[Any], catalogue: Catalogue, table: str, keys: Sequence[str]
+) -> Iterator[tuple[str, Current]]:
+    """Yield the rows of a table that some keys name, in the order of the keys; one that is gone is left out.
+
+    Parameters
+    ----------
+    connection : psycopg.Connection
+        In a reading transaction, with times in UTC.
+    table : str
+        Real name of a table with a key of one column.
+    keys : sequence of str
+        Sorted, where the plan's bytes depend on their order.
+    """
+    described = table_of(catalogue, table)
+    seen = digest(described, tuple(described.columns), "t")
+    names = [name for name, column in described.columns.items() if not column.generated]
+    for chunk in in_chunks(keys, BLOCK):  # whole rows, so fewer at a time than keys
+        found = rows_by_key(connection, catalogue.schema, described, chunk, names, seen)
+        yield from ((key, found[key]) for key in chunk if key in found)
+
+
+def rows_by_key(
+    connection: psycopg.Connection[Any],
+    schema: str,
+    described: CatalogueTable,
+    keys: Iterable[str],
+    names: Sequence[str],
+    seen: sql.Composable | None = None,
+) -> dict[str, Current]:
+    """Return rows by their key, with the named columns; the digest is empty where none was asked for."""
+    key = key_of(described)
+    cells = [sql.SQL("{}::text").format(seen or sql.SQL("''"))]
+    cells += [sql.SQL("t.{}::text").format(sql.Identifier(name)) for name in names]
+    query = sql.SQL(
+        "SELECT t.{key}::text, {cells} FROM {table} t WHERE t.{key} = ANY({keys}::{type}[])"
+    ).format(
+        key=sql.Identifier(key),
+        cells=sql.SQL(", ").join(cells),
+        table=sql.Identifier(schema, described.name),
+        keys=sql.Literal(as_array(list(keys))),
+        type=sql.SQL(described.columns[key].type),
+    )
+    return {
+        row[0]: Current(row[1], dict(zip(names, row[2:], strict=True))) for row in connection.execute(query)
+    }
 
 
 def copied(described: CatalogueTable, name: str, alias: str) -> sql.Composed:

@@ -1,15 +1,15 @@
-"""A plan's sections inside the transaction: staged as typed rows, compared with what is there, carried out.
+"""A plan's sections inside the transaction: compared with what is there, carried out, and looked at once more.
 
 Everything is one statement per section, whatever its size. The images that the journal keeps are made by
-the same join that compares every row with what the plan saw.
+the same statement that compares every row with what the plan saw.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, LiteralString
 
 import psycopg
 from psycopg import sql
@@ -25,7 +25,7 @@ from workbench.plans.plan import Plan, Section
 SHOWN = 20
 """How many rows that differ are named."""
 
-_MUCH = 50  # a fiftieth of a table or more is much of it
+_FEW = 5  # below a fifth of the table it pays to look for the keys before anything is hashed
 _ANALYSED = 1000  # rows; below it the planner's guess is good enough
 
 
@@ -40,6 +40,11 @@ class Stage:
         Whose file has the rows.
     entry, number : int
         The journal entry, and the section's place in it.
+
+    Attributes
+    ----------
+    restored : tuple of str
+        Columns that an update sets to what they were, besides those it changes.
     """
 
     def __init__(
@@ -51,35 +56,106 @@ class Stage:
         entry: int,
         number: int,
     ) -> None:
-        self.connection, self.plan = connection, plan
-        self.section = section
+        self.connection, self.plan, self.section, self.number = connection, plan, section, number
         self.described = rows.table_of(catalogue, section.table)
-        new = [] if section.name == "insert" else sorted(set(self.described.columns) - set(section.seen))
-        gone = [
-            each
-            for each in (*section.key, *section.changed, *section.seen)
-            if each not in self.described.columns
-        ]
-        if gone or new or section.key != self.described.primary_key:
+        self.restored: tuple[str, ...] = ()
+        here = {*self.described.columns}
+        other = {*section.key, *section.changed, *section.seen} - here
+        other |= set() if section.name == "insert" else here.difference(section.seen)
+        if other or section.key != self.described.primary_key:
             raise SchemaGap(
                 f'The table "{section.table}" has changed its columns or key since the plan was made'
-                f" ({', '.join((*gone, *new)) or 'primary key'}).",
+                f" ({', '.join(sorted(other)) or 'primary key'}).",
                 "Plan again.",
             )
         if section.name != "insert" and not set(section.key) <= set(section.seen):
             raise DocumentError(
                 f"The plan {plan.id} is damaged: its digests do not cover the keys.", "Plan again."
             )
-        self.table = rows.qualified(catalogue, section.table)
-        self.name = f"workbench_stage_{number}"
-        self.staged = sql.Identifier(self.name)
-        self.before = image(entry, number, "before")
-        self.after = image(entry, number, "after")
-        self.restored: tuple[
-            str, ...
-        ] = ()  # columns that an update sets to what they were, besides those it changes
+        self.parts: dict[str, sql.Composable] = {
+            "table": rows.qualified(catalogue, section.table),
+            "staged": sql.Identifier(f"workbench_stage_{number}"),
+            "before": image(entry, number, "before"),
+            "after": image(entry, number, "after"),
+            "digest": rows.digest(self.described, section.seen, "t"),
+            "same": rows.keys_match(section.key, "t", "s"),
+            "place": sql.Identifier("~place"),  # no column of Murmurant's begins with a tilde
+            "seen": sql.Identifier("~digest"),
+        }
 
-    def load(self) -> None:
+    def run(
+        self, text: LiteralString, values: Mapping[str, Any] | None = None, **parts: Any
+    ) -> psycopg.Cursor[Any]:
+        """Run a statement on this section's tables: ``{table}``, ``{staged}``, ``{before}``, ``{after}``."""
+        return self.connection.execute(sql.SQL(text).format(**self.parts, **parts), values)
+
+    def named(self, text: LiteralString, alias: str, **parts: Any) -> list[tuple[str, str, str]]:
+        """Return table, key (of an alias) and reason of the first rows that a question finds."""
+        key = rows.key_text(self.section.key, alias)
+        found = self.run(f"SELECT {{key}}, {text} ORDER BY 1 LIMIT {SHOWN}", key=key, **parts)
+        return [(self.section.table, *row) for row in found]
+
+    def compare(self, size: float) -> list[tuple[str, str, str]]:
+        """Keep the rows as they are now, if they are as the plan saw them; else name those that are not.
+
+        Parameters
+        ----------
+        size : float
+            About how many rows the table has.
+
+        Returns
+        -------
+        list of (table, key, reason)
+            Empty when the database is as the plan saw it.
+        """
+        name, planned = self.section.name, self.section.rows
+        if name == "delete" and len(self.section.key) == 1:
+            if self._keep_by_digest(few=not 0 <= size <= _FEW * planned) == planned:
+                return []
+            self.run("DROP TABLE {before}")  # only keys tell which of them differ
+        self._load()
+        if name == "insert":
+            return self.named("'is there already' FROM {table} t JOIN {staged} s ON {same}", "t")
+        kept = self.run(
+            "CREATE TABLE {before} AS SELECT t.*, t.ctid AS {place} FROM {table} t JOIN {staged} s ON {same}"
+            " WHERE {digest} = s.{seen}"
+        ).rowcount
+        if kept == planned:
+            self._count("before")
+            return []
+        different = self.named(
+            "CASE WHEN {first} IS NULL THEN 'is gone' ELSE 'was changed since the plan was made' END FROM {staged} s"
+            " LEFT JOIN {table} t ON {same} WHERE {first} IS NULL OR {digest} <> s.{seen}",
+            "s",
+            first=sql.Identifier("t", self.section.key[0]),
+        )
+        return different or [(self.section.table, "", "names a row twice")]
+
+    def _keep_by_digest(self, few: bool) -> int:
+        """Keep the rows whose digest the plan names; return how many there are.
+
+        A digest covers a row's key too. A million digests are looked up in half the time that staging and joining a
+        million keys takes; the planner must not estimate them one by one, hence CASE.
+        """
+        name = self.section.key[0]
+        blocks = self.plan.blocks(self.section)
+        digests = b",".join(digest for block in blocks for digest in re.findall(rb"\t(-?[0-9]+)\n", block))
+        values = {"digests": f"{{{digests.decode()}}}"}
+        among: sql.Composable = sql.SQL("true")
+        with self._readable():
+            if few:
+                values["keys"] = rows.as_array([str(row[0]) for row in self.plan.rows(self.section)])
+                among = sql.SQL("{} = ANY (%(keys)s::{}[])").format(
+                    sql.Identifier("t", name), sql.SQL(self.described.columns[name].type)
+                )
+            return self.run(
+                "CREATE TABLE {before} AS SELECT t.*, t.ctid AS {place} FROM {table} t"
+                " WHERE {among} AND CASE WHEN {digest} = ANY (%(digests)s::bigint[]) THEN true END",
+                values,
+                among=among,
+            ).rowcount
+
+    def _load(self) -> None:
         """Copy the section's rows, as they are in the plan file, into a typed table of this transaction.
 
         Raises
@@ -88,24 +164,20 @@ class Stage:
             When a row cannot be read as one of this table.
         """
         section = self.section
-        cells: list[sql.Composable] = [sql.Identifier(each) for each in section.key]
+        cells: list[sql.Composable] = [sql.Identifier(name) for name in section.changed]
         if section.name != "insert":
-            cells.append(sql.SQL("0::bigint AS {}").format(_DIGEST))
-            cells += [
-                sql.SQL("{} AS {}").format(sql.Identifier(each), made(each))
-                for made in (_old, _new)
-                for each in section.changed
+            images = [(_old(name), name) for name in section.changed] + [
+                (new(name), name) for name in section.changed
             ]
-        else:
-            cells = [sql.Identifier(each) for each in section.changed]
-        self._run(
-            sql.SQL("CREATE TEMP TABLE {} ON COMMIT DROP AS SELECT {} FROM {} WITH NO DATA").format(
-                self.staged, sql.SQL(", ").join(cells), self.table
-            )
+            cells = [sql.Identifier(name) for name in section.key]
+            cells.append(sql.SQL("0::bigint AS {}").format(self.parts["seen"]))
+            cells += [sql.SQL("{} AS {}").format(sql.Identifier(name), made) for made, name in images]
+        made = sql.SQL(", ").join(cells)
+        self.run(
+            "CREATE TEMP TABLE {staged} ON COMMIT DROP AS SELECT {made} FROM {table} WITH NO DATA", made=made
         )
-        copy = sql.SQL("COPY {} FROM STDIN").format(self.staged)
         with self._readable(), self.connection.cursor() as cursor:
-            with cursor.copy(copy) as stream:
+            with cursor.copy(sql.SQL("COPY {} FROM STDIN").format(self.parts["staged"])) as stream:
                 for block in self.plan.blocks(section):
                     stream.write(as_sent(block, self.connection))
             loaded = cursor.rowcount
@@ -114,76 +186,19 @@ class Stage:
                 f"The plan {self.plan.id} is damaged: {loaded} rows where it says {section.rows}.",
                 "Plan again.",
             )
-        if section.rows > _ANALYSED:
-            self._run(sql.SQL("ANALYZE {}").format(self.staged))
+        self._count("staged")
 
-    def compare(self) -> list[tuple[str, str, str]]:
-        """Keep the rows as they are now, if they are as the plan saw them; else name those that are not.
-
-        Returns
-        -------
-        list of (table, key, reason)
-            Empty when the database is as the plan saw it.
-        """
-        if self.section.name == "delete" and self._takes_much():
-            if self._keep_by_digest() == self.section.rows:
-                return []
-            self._run(sql.SQL("DROP TABLE {}").format(self.before))  # only keys tell which of them differ
-        self.load()
-        match = rows.keys_match(self.section.key, "t", "s")
-        if self.section.name == "insert":
-            clash = sql.SQL("SELECT {} FROM {} t JOIN {} s ON {} ORDER BY 1 LIMIT {}").format(
-                rows.key_text(self.section.key, "t"), self.table, self.staged, match, SHOWN
-            )
-            return self._named(clash, "is there already")
-        digest = rows.digest(self.described, self.section.seen, "t")
-        kept = self._run(
-            sql.SQL(
-                "CREATE TABLE {} AS SELECT t.*, t.ctid AS {} FROM {} t JOIN {} s ON {} WHERE {} = s.{}"
-            ).format(self.before, _PLACE, self.table, self.staged, match, digest, _DIGEST)
-        )
-        if kept == self.section.rows:
-            return []
-        first = sql.Identifier("t", self.section.key[0])
-        different = sql.SQL(
-            "SELECT {}, CASE WHEN {} IS NULL THEN 'is gone' ELSE 'was changed since the plan was made' END"
-            " FROM {} s LEFT JOIN {} t ON {} WHERE {} IS NULL OR {} <> s.{} ORDER BY 1 LIMIT {}"
-        ).format(
-            *(rows.key_text(self.section.key, "s"), first, self.staged, self.table, match),
-            *(first, digest, _DIGEST, SHOWN),
-        )
-        return self._named(different) or [(self.section.table, "", "names a row twice")]
-
-    def _takes_much(self) -> bool:
-        """Whether so much of the table goes that reading it through is the shortest way."""
-        row = self.connection.execute(
-            "SELECT reltuples FROM pg_class WHERE oid = %s::regclass", [self.table.as_string(self.connection)]
-        ).fetchone()
-        return row is not None and 0 <= row[0] <= self.section.rows * _MUCH
-
-    def _keep_by_digest(self) -> int:
-        """Keep the rows whose digest the plan names; return how many there are.
-
-        A digest covers a row's key too. A million digests are looked up in half the time that staging and joining a
-        million keys takes; the planner must not estimate them one by one, hence CASE.
-        """
-        statement = sql.SQL(
-            "CREATE TABLE {} AS SELECT t.*, t.ctid AS {} FROM {} t"
-            " WHERE CASE WHEN {} = ANY (%s::bigint[]) THEN true END"
-        ).format(self.before, _PLACE, self.table, rows.digest(self.described, self.section.seen, "t"))
-        digests = b",".join(
-            digest
-            for block in self.plan.blocks(self.section)
-            for digest in re.findall(rb"\t(-?[0-9]+)\n", block)
-        )
-        with self._readable():
-            return self.connection.execute(statement, [f"{{{digests.decode()}}}"]).rowcount
+    def _count(self, name: str) -> None:
+        # Nobody else sees these tables yet, so nothing has counted them: unasked, the database takes them for tiny
+        # and compares every row with every other.
+        if self.section.rows > _ANALYSED:
+            self.run("ANALYZE {counted}", counted=self.parts[name])
 
     @contextmanager
     def _readable(self) -> Iterator[None]:
         try:
             yield
-        except psycopg.DataError as error:
+        except (psycopg.DataError, UnicodeDecodeError) as error:
             raise DocumentError(
                 f'The plan {self.plan.id} holds a row that is none of "{self.section.table}":'
                 f" {str(error).splitlines()[0]}.",
@@ -204,41 +219,28 @@ class Stage:
             When not exactly the planned number of rows was changed.
         """
         section = self.section
-        match = rows.keys_match(section.key, "t", "s")
-        if section.name == "delete" and not moved and not self.described.in_parts:
-            # By their place, which nobody can change while the table is locked: half the time of going by their keys.
-            done = self._run(
-                sql.SQL("DELETE FROM {} t WHERE t.ctid = ANY (ARRAY(SELECT {} FROM {}))").format(
-                    self.table, _PLACE, self.before
-                )
+        if section.name == "update":
+            names = (*section.changed, *self.restored)
+            sets = (sql.SQL("{} = {}").format(sql.Identifier(name), self.becomes(name)) for name in names)
+            done = self.run(
+                "UPDATE {table} t SET {sets} FROM {staged} s JOIN {before} b ON {kept} WHERE {same}",
+                sets=sql.SQL(", ").join(sets),
+                kept=rows.keys_match(section.key, "s", "b"),
             )
-        elif section.name == "delete":
-            done = self._run(
-                sql.SQL("DELETE FROM {} t USING {} s WHERE {}").format(self.table, self.before, match)
+        elif section.name == "insert":
+            done = self.run(
+                "INSERT INTO {table} ({names}) OVERRIDING SYSTEM VALUE SELECT {names} FROM {staged}",
+                names=rows.columns(section.changed),
             )
-        elif section.name == "update":
-            sets = sql.SQL(", ").join(
-                sql.SQL("{} = {}").format(sql.Identifier(each), self.becomes(each, "s", "b"))
-                for each in (*section.changed, *self.restored)
-            )
-            source = sql.SQL("{} s").format(self.staged)
-            if self.restored:
-                source += sql.SQL(" JOIN {} b ON {}").format(
-                    self.before, rows.keys_match(section.key, "s", "b")
-                )
-            done = self._run(
-                sql.SQL("UPDATE {} t SET {} FROM {} WHERE {}").format(self.table, sets, source, match)
-            )
+        elif moved or self.described.in_parts:
+            done = self.run("DELETE FROM {table} t USING {before} s WHERE {same}")
         else:
-            names = rows.columns(section.changed)
-            done = self._run(
-                sql.SQL("INSERT INTO {} ({}) OVERRIDING SYSTEM VALUE SELECT {} FROM {}").format(
-                    self.table, names, names, self.staged
-                )
-            )
-        if done != section.rows:
+            # By their place, which nobody can change while the table is locked: half the time of going by their keys.
+            done = self.run("DELETE FROM {table} t WHERE t.ctid = ANY (ARRAY(SELECT {place} FROM {before}))")
+        if done.rowcount != section.rows:
             raise Drift(
-                f'{section.name} on "{section.table}" met {done} rows where {section.rows} were planned; nothing was changed.',
+                f'{section.name} on "{section.table}" met {done.rowcount} rows where {section.rows} were planned;'
+                " nothing was changed.",
                 "A rule or trigger of the database stands in the way; ask its owner.",
             )
 
@@ -253,38 +255,30 @@ class Stage:
         section = self.section
         if section.name == "delete":
             return
-        match = rows.keys_match(section.key, "t", "s")
-        self._run(
-            sql.SQL("CREATE TABLE {} AS SELECT t.* FROM {} t JOIN {} s ON {}").format(
-                self.after, self.table, self.staged, match
-            )
-        )
-        # Nobody else sees these tables yet, so nothing has counted them: unasked, the database takes them for tiny
-        # and compares every row with every other.
-        for each in (self.after, self.before) if section.name == "update" else (self.after,):
-            self._run(sql.SQL("ANALYZE {}").format(each))
+        self.run("CREATE TABLE {after} AS SELECT t.* FROM {table} t JOIN {staged} s ON {same}")
+        self._count("after")
         others = {
             name
             for each in stages
             if each is not self and each.section.table == section.table and each.section.name == "update"
             for name in each.section.changed
         }
-        became = [name for name, column in self.described.columns.items() if not column.generated]
-        if section.name == "insert":
-            became = [name for name in became if name in section.changed]
-        cells = [self._expected(name) for name in became if name not in others or name in section.changed]
-        pairs = [sql.SQL("{} IS DISTINCT FROM {}").format(*pair) for pair in cells]
-        source = sql.SQL("{} a JOIN {} s ON {}").format(
-            self.after, self.staged, rows.keys_match(section.key, "a", "s")
-        )
-        if section.name == "update":
-            source = sql.SQL("{} JOIN {} b ON {}").format(
-                source, self.before, rows.keys_match(section.key, "a", "b")
+        written = section.changed if section.name == "insert" else self.described.columns
+        pairs = [
+            sql.SQL("{} IS DISTINCT FROM {}").format(
+                portable(column.type, sql.Identifier("a", name)), portable(column.type, self.becomes(name))
             )
-        query = sql.SQL("SELECT {} FROM {} WHERE {} ORDER BY 1 LIMIT {}").format(
-            rows.key_text(section.key, "a"), source, sql.SQL(" OR ").join(pairs), SHOWN
+            for name, column in self.described.columns.items()
+            if not column.generated and name in written and (name not in others or name in section.changed)
+        ]
+        was = "JOIN {before} b ON {kept} " if section.name == "update" else ""
+        changed = self.named(
+            f"'became something else than was planned' FROM {{after}} a JOIN {{staged}} s ON {{became}} {was}WHERE {{different}}",
+            "a",
+            became=rows.keys_match(section.key, "a", "s"),
+            kept=rows.keys_match(section.key, "a", "b"),
+            different=sql.SQL(" OR ").join(pairs),
         )
-        changed = self._named(query, "became something else than was planned")
         if changed:
             raise Drift(
                 f'{section.name} on "{section.table}" left rows that are not as planned ({changed[0][1]}'
@@ -293,33 +287,19 @@ class Stage:
                 tuple(changed),
             )
 
-    def _expected(self, name: str) -> tuple[sql.Composable, sql.Composable]:
-        """Return a column as it became and as it should be, in a form that can be compared."""
-        wanted = sql.Identifier("s", name) if self.section.name == "insert" else self.becomes(name, "s", "b")
-        type = self.described.columns[name].type
-        return portable(type, sql.Identifier("a", name)), portable(type, wanted)
-
-    def becomes(self, name: str, staged: str, before: str) -> sql.Composable:
-        """Return what a column of an updated row shall be, by the aliases of the staged rows and of those before."""
+    def becomes(self, name: str) -> sql.Composable:
+        """Return what a column of a row shall be, by the aliases of the staged rows (s) and of those before (b)."""
+        if self.section.name == "insert":
+            return sql.Identifier("s", name)
         if name in self.section.changed:
-            return sql.SQL("{}.{}").format(sql.Identifier(staged), _new(name))
-        return sql.Identifier(before, name)
-
-    def _named(self, query: sql.Composed, reason: str = "") -> list[tuple[str, str, str]]:
-        found = self.connection.execute(query).fetchall()
-        return [(self.section.table, str(row[0]), reason or str(row[1])) for row in found]
-
-    def _run(self, statement: sql.Composed) -> int:
-        return self.connection.execute(statement).rowcount
-
-
-_DIGEST = sql.Identifier("~digest")  # no column of Murmurant's begins with a tilde
-_PLACE = sql.Identifier("~place")
+            return sql.SQL("s.{}").format(new(name))
+        return sql.Identifier("b", name)
 
 
 def _old(name: str) -> sql.Identifier:
     return sql.Identifier(f"~old {name}")
 
 
-def _new(name: str) -> sql.Identifier:
+def new(name: str) -> sql.Identifier:
+    """Return the staged column that has an update's new value."""
     return sql.Identifier(f"~new {name}")

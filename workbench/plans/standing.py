@@ -30,7 +30,7 @@ from workbench.errors import WorkbenchError
 from workbench.murmurant.importers import MERGED, REDONE, UNDONE
 from workbench.murmurant.schema import Schema
 from workbench.murmurant.spellings import CONCEPT_OF
-from workbench.plans.journal import SCHEMA, Entry, entries, image_name
+from workbench.plans.journal import SCHEMA, Entry, entries
 
 
 def standing(connection: Connection) -> list[Entry]:
@@ -73,7 +73,7 @@ def removed(schema: Schema, entity: str, plans: Sequence[Entry], rolled_back: st
                 continue
             key = section.key[0]
             rows = table(
-                image_name(plan.id, number, "before"),
+                f"j{plan.id}_{number}_before",
                 *(column(name) for name in {key, bears} if name),
                 schema=SCHEMA,
             )

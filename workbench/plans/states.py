@@ -12,7 +12,7 @@ import psycopg
 
 from workbench.documents import Store, find_approval
 from workbench.errors import NotApproved, Refused, WorkbenchError
-from workbench.plans.journal import Entry, Restored, entries, restores
+from workbench.plans.journal import Entry, Restored, entries, restores, taken_away
 from workbench.plans.plan import Plan
 from workbench.settings import Settings
 
@@ -45,20 +45,19 @@ def plans_in(settings: Settings) -> Store[Plan]:
 
 def applied_entry(connection: psycopg.Connection[Any], settings: Settings, name: str) -> Entry:
     """Return what the journal says of a plan, by its id or its file; `Refused` when it was not applied."""
-    newest_first = entries(connection)[::-1]
-    entry = next((entry for entry in newest_first if entry.plan == name), None)
-    if entry is None:
-        digest = plans_in(settings).find(name).digest
-        entry = next((entry for entry in newest_first if entry.digest == digest), None)
-    if entry is not None:
-        return entry
-    for restore in reversed(restores(connection)):
-        for gone in restore.gone or ():
-            if name in (gone.plan, gone.digest):
-                raise Refused(
-                    f"Plan {name} is not applied here: {_taken_away(restore, gone)}.",
-                    "There is nothing to take back.",
-                )
+    known = entries(connection)
+    names = {name}
+    if name not in {entry.plan for entry in known}:
+        names |= {plans_in(settings).find(name).digest}
+    for entry in reversed(known):
+        if names & {entry.plan, entry.digest}:
+            return entry
+    for restore, gone in reversed([*taken_away(restores(connection))]):
+        if name in (gone.plan, gone.digest):
+            raise Refused(
+                f"Plan {name} is not applied here: {_taken_away(restore, gone)}.",
+                "There is nothing to take back.",
+            )
     raise Refused(
         f"Plan {name} was not applied here, so there is nothing to take back.",
         "`workbench plans` shows what was.",
@@ -78,7 +77,7 @@ def plan_states(
     plans = plans_in(settings)
     on_file = plans.paths()
     applied = {entry.digest for entry in journal}
-    away = {gone.digest: (restore, gone) for restore in restored for gone in restore.gone or ()}
+    away = {gone.digest: (restore, gone) for restore, gone in taken_away(restored)}
 
     def of(entry: Entry, what: str, detail: str) -> PlanState:
         known = entry.plan, entry.kind, entry.environment, entry.total

@@ -23,9 +23,9 @@ from workbench.murmurant.canonical import ask, listed, words_of
 from workbench.murmurant.importers import POLICY_CORRECTED
 from workbench.murmurant.schema import Relation, as_text
 from workbench.murmurant.spellings import CONCEPT_OF, CONCEPTS
-from workbench.plans.current import current_rows
 from workbench.plans.draft import Draft, PlanContext
 from workbench.plans.plan import Plan
+from workbench.plans.rows import current_rows
 from workbench.runs.evidence import TOLERANCE, last_writers
 
 LISTED = 100

@@ -24,8 +24,8 @@ from workbench.hints import paths_below
 from workbench.murmurant.catalogue import Catalogue
 from workbench.murmurant.spellings import CONCEPTS
 from workbench.plans import journal, rows
-from workbench.plans.current import rows_by_key
 from workbench.plans.plan import NOTES, OPERATIONS, Plan, Section
+from workbench.plans.rows import rows_by_key
 from workbench.plans.states import plan_states, plans_in
 from workbench.reporting.masking import mask
 from workbench.reporting.plan_rows import changed_rows, noted, row_tables

@@ -12,7 +12,6 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from workbench.murmurant.catalogue import Catalogue
 from workbench.murmurant.references import Reference, References
 from workbench.plans import rows
 
@@ -42,7 +41,7 @@ def spare_what_is_needed(
     tuple of dict and list
         What may still go; and for every row that stays its table, key and the reason.
     """
-    sizes = _sizes(connection, graph.schema.catalogue)
+    sizes = rows.sizes(connection, graph.schema.catalogue)
     left = {table: list(keys) for table, keys in doomed.items()}
     spared: dict[str, dict[str, str]] = {table: {} for table in doomed}
     own, binding = set(kept), {table: graph.binding(table) for table in doomed}
@@ -89,19 +88,6 @@ class _Keys:
     @cached_property
     def known(self) -> set[str]:
         return set(self._keys)
-
-
-def _sizes(connection: psycopg.Connection[Any], catalogue: Catalogue) -> dict[str, float]:
-    """Return about how many rows each table has that may hold one; -1 where nobody has counted."""
-    found = connection.execute(
-        # As they were counted last, for as many pages as there are now: a table may have grown since.
-        "SELECT relname::text, CASE WHEN relpages > 0 THEN reltuples / relpages"
-        " * (pg_relation_size(oid) / current_setting('block_size')::int) ELSE -1 END"
-        " FROM pg_class WHERE relnamespace = to_regnamespace(quote_ident(%s))",
-        [catalogue.schema],
-    )
-    occupied = rows.occupied(connection, catalogue)
-    return {table: size for table, size in found if table in occupied}
 
 
 def _needed(

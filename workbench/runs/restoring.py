@@ -14,7 +14,7 @@ from workbench.murmurant.catalogue import CatalogueTable
 from workbench.murmurant.importers import Run, Strength
 from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES
 from workbench.plans import rows
-from workbench.plans.current import Current, rows_by_key
+from workbench.plans.rows import Current, rows_by_key
 from workbench.runs.evidence import ask
 from workbench.runs.rollback import LEADS_TO_KEPT, Rollback, only_mapped
 from workbench.runs.three_way import OnConflict, Outcome, Verdict, judge
@@ -116,7 +116,7 @@ class Restoration:
         resolved, connection = self.schema.resolved[concept], self.rollback.connection
         table, bookkeeping = resolved.table, resolved.spelling.get("updated_at")
         described = rows.table_of(self.schema.catalogue, table)
-        seen = rows.digest(described, rows.seen_columns(self.schema.catalogue, table), "t")
+        seen = rows.digest(described, tuple(described.columns), "t")
         names = [
             name
             for name, column in described.columns.items()
