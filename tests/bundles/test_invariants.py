@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,6 @@ from hypothesis import strategies as st
 from tests.bundles.conftest import DRY, api_report, csv_report, id_map_of, member, put, summary_of
 from workbench.migration.invariants import INVARIANTS, check_invariants, read_files
 
-NOW = datetime(2026, 11, 25, tzinfo=UTC)
 Content = dict[str, Any]
 Change = Callable[[Content], Any]
 
@@ -49,10 +47,8 @@ def asked(
     return told(reports, [path])
 
 
-def told(
-    reports: list[Path], exports: list[Path], as_of: datetime = NOW
-) -> tuple[dict[str, str], dict[str, list[tuple[str, str]]]]:
-    outcomes, violations = check_invariants(read_files(reports, exports, as_of))
+def told(reports: list[Path], exports: list[Path]) -> tuple[dict[str, str], dict[str, list[tuple[str, str]]]]:
+    outcomes, violations = check_invariants(read_files(reports, exports))
     broken: dict[str, list[tuple[str, str]]] = {}
     for row in violations.itertuples():
         broken.setdefault(row.invariant, []).append((row.file, row.key))
@@ -106,25 +102,18 @@ BROKEN: list[tuple[str, str, Change, str]] = [
     ("counts-add-up", FULL, at("summary", "created", to=9), "summary.created"),
     ("counts-add-up", FULL, at("summary", "totalRecords", to=1), "summary.totalRecords"),
     ("counts-add-up", FULL, lambda each: each["members"]["records"].pop(0), "members.created"),
-    ("counts-add-up", BRIEF, at("events", "updated", to=1), "events.totalRows + events.updated + summary.updated"),
+    ("counts-add-up", BRIEF, at("events", "updated", to=1), "events.totalRows + summary.updated"),
     ("counts-add-up", IDS, at("members", "counts", "mapped", to=4), "members.counts.mapped"),
-    ("counts-add-up", IDS, at("members", "counts", "total", to=8), "members.counts.total + members.counts.total"),
+    ("counts-add-up", IDS, at("members", "counts", "total", to=8), "members.counts.total"),
     ("counts-add-up", IDS, at("members", "counts", "missing", to=2), "members.counts.missing"),
     ("counts-add-up", API, at("fetched", "contacts", to=4), "fetched.contacts"),
     ("counts-add-up", API, at("errors", to=[{}, {}]), "totalErrorCount"),
     ("counts-not-negative", FULL, at("members", "skipped", to=-1), "members.skipped"),
     ("counts-not-negative", API, at("stats", "events", "created", to=-2), "stats.events.created"),
     ("counts-not-negative", API, at("durationMs", to=-1), "durationMs"),
-    ("mappings-processed", IDS, at("members", "mappings", 0, "waId", to="WA777"), "Member WA777"),
-    ("mappings-processed", FULL, add("idMapping", "members", value={"waId": "WA999", "murmurantId": "m-9"}), "Member WA999"),
-    ("mappings-processed", IDS, at("members", "mappings", 0, "murmurantId", to="m-2"), "Member WA001"),
     ("timestamps-valid", FULL, at("completedAt", to="2026-11-22T17:18:00Z"), "end"),
-    ("timestamps-valid", FULL, at("startedAt", to="2027-01-01T00:00:00Z"), "startedAt + end"),
-    ("timestamps-valid", API, at("startedAt", to="2026-11-20T17:17:20Z"), "startedAt"),
-    ("timestamps-valid", IDS, at("generatedAt", to="2027-01-01T00:00:00Z"), "end"),
     ("timestamps-valid", FULL, at("events", "records", 0, "endTime", to="2025-01-10T17:00:00Z"), "Event EVT001, endTime"),
     ("timestamps-valid", FULL, at("members", "records", 0, "joinedAt", to="31.12.2023"), "Member WA001, joinedAt"),
-    ("timestamps-valid", FULL, at("registrations", "records", 0, "registeredAt", to="2030-01-01"), "Registration REG0001, registeredAt"),
 ]  # fmt: skip
 
 
@@ -150,10 +139,8 @@ def test_what_cannot_be_judged_is_no_pass(tmp_path: Path) -> None:
     assert set(states.values()) == {"not run"}
     states, _ = told([put(tmp_path / API, api_report())], [])
     assert {key for key, state in states.items() if state == "not run"} == {
-        "wa-ids-present", "wa-ids-unique", "murmurant-ids-present", "mappings-processed",
+        "wa-ids-present", "wa-ids-unique", "murmurant-ids-present",
     }  # fmt: skip
-    states, _ = told([put(tmp_path / IDS, id_map_of(csv_report()))], [])
-    assert states["mappings-processed"] == "not run"
 
 
 def test_a_dry_run_has_made_up_ids_and_may_list_fewer(tmp_path: Path) -> None:
@@ -206,10 +193,6 @@ def test_the_recordings_give_no_false_alarm(recordings: Path) -> None:
     csv = recordings / "csv_import"
     assert broken(csv / "run1" / "reports", csv / "run1" / "export") == []
     # The second export has an event that ends before it starts; the importer took it as it was.
-    assert (
-        "EVT001,Evening 1,Bring a friend,Social,Hall,01/10/2025 18:00,01/01/2024 "
-        in (csv / "run2" / "export" / "wa-events-export.csv").read_text()
-    )
     assert broken(csv / "run2" / "reports", csv / "run2" / "export") == [
         ("timestamps-valid", "migration-dry-run-", "Event EVT001, endTime"),
         ("timestamps-valid", "migration-live-202", "Event EVT001, endTime"),
@@ -219,5 +202,5 @@ def test_the_recordings_give_no_false_alarm(recordings: Path) -> None:
 
 def test_silent_on_a_healthy_clubs_reports(clubs: Any, dialect: str) -> None:
     imports = clubs.clone(dialect, 60).club.imports
-    _, broken = told(sorted(imports.glob("*.json")), [], datetime(2030, 1, 1, tzinfo=UTC))
+    _, broken = told(sorted(imports.glob("*.json")), [])
     assert broken == {}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -22,8 +21,6 @@ from workbench.murmurant.reports import read_reports
 from workbench.murmurant.schema import read_schema
 from workbench.runs.discovery import find_runs
 
-NOW = datetime(2026, 11, 25, tzinfo=UTC)
-
 
 @pytest.fixture
 def runs_of(clubs: Any) -> Any:
@@ -41,7 +38,7 @@ def runs_of(clubs: Any) -> Any:
 
 def reviewed(runs: Sequence[Run], run_id: str) -> Any:
     run = next(each for each in runs if each.run == run_id)
-    files = read_files([each.path for each in run.reports], [], NOW)
+    files = read_files([each.path for each in run.reports], [])
     return SimpleNamespace(**review_dry_run(run, runs, files).facts)
 
 
@@ -149,7 +146,7 @@ def test_warnings(tmp_path: Path, runs_of: Any) -> None:
 def test_what_is_not_as_expected_is_open(tmp_path: Path, runs_of: Any) -> None:
     runs = runs_of(csv_pair(tmp_path, csv_report()))
     run = next(each for each in runs if each.run == DRY)
-    files = read_files([each.path for each in run.reports], [], NOW)
+    files = read_files([each.path for each in run.reports], [])
     assert review_dry_run(run, runs, files, expected={"members": 3, "events": 1}).facts["open"] == 0
     found = SimpleNamespace(**review_dry_run(run, runs, files, expected={"members": 2000, "events": 1}).facts)
     assert [(row.what, "2,000 members" in row.says) for row in found.warnings.itertuples()] == [

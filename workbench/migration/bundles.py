@@ -303,7 +303,7 @@ def check_bundle(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     reports = [folder / file.path for file in bundle.files if file.role in ("report", "id map")]
     exports = [folder / file.path for file in bundle.files if file.role == "export"]
     csv = [path for path in exports if path.suffix.lower() == ".csv"]
-    return check_invariants(read_files(reports, csv, bundle.sealed_at))
+    return check_invariants(read_files(reports, csv))
 
 
 def bundles_frame(bundles: Sequence[Bundle]) -> pd.DataFrame:

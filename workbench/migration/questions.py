@@ -165,7 +165,7 @@ class Migration:
         run, _ = pick_run(runs, run_id)
         if run.mode != "dry":
             raise UsageError(f"{run_id} was a live run.", f"`workbench run {run_id}` tells what it did.")
-        files = read_files([each.path for each in run.reports], [], datetime.now(UTC))
+        files = read_files([each.path for each in run.reports], [])
         answer = review_dry_run(run, runs, files, sample, wb.session.options.expected)
         if not approve:
             return answer

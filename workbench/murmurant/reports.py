@@ -8,11 +8,11 @@ sync writes none; a log of what it printed is read in their place.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, Generic, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AliasChoices,
@@ -28,7 +28,7 @@ from pydantic.alias_generators import to_camel
 from workbench.errors import DocumentError
 from workbench.murmurant.importers import Problem, ReportWarning, importer_of
 from workbench.murmurant.output import ENTITY_WORDS, read_output
-from workbench.murmurant.spellings import EVENT, MEMBER, REGISTRATION
+from workbench.murmurant.spellings import ENTITIES, EVENT, MEMBER, REGISTRATION
 
 SECTIONS = {"members": MEMBER, "events": EVENT, "registrations": REGISTRATION}
 """An importer's names of the entities."""
@@ -55,21 +55,12 @@ Row = Annotated[int | None, BeforeValidator(lambda value: str(value) if str(valu
 Moment = Annotated[
     datetime | None, BeforeValidator(lambda value: None if value is None else read_moment(value))
 ]
-T = TypeVar("T")
 
 
 class Part(BaseModel):
     """A part of a report as it is written, by the importer's own names; whatever nobody knows of is kept."""
 
     model_config = ConfigDict(extra="allow", frozen=True, alias_generator=to_camel)
-
-    def numbers(self, path: str = "") -> Iterator[tuple[str, int]]:
-        """Yield everything that is counted in it, at any level but in lists, by its path."""
-        for key, value in self.by_key().items():
-            if isinstance(value, Part):
-                yield from value.numbers(f"{path}{key}.")
-            elif type(value) is int:
-                yield f"{path}{key}", value
 
     def unread(self, path: str = "") -> Iterator[str]:
         """Yield the keys, at any level, that nobody knows."""
@@ -80,37 +71,14 @@ class Part(BaseModel):
                 if isinstance(each, Part):
                     yield from each.unread(inside)
 
-    def by_key(self) -> dict[str, Any]:
-        """Return everything in it by the keys of the file."""
-        known = {info.alias or "": getattr(self, name) for name, info in type(self).model_fields.items()}
-        return {**known, **(self.model_extra or {})}
 
-
-class Sections(Part, Generic[T]):
-    """Something that a report says of each entity."""
-
-    members: T | None = None
-    events: T | None = None
-    registrations: T | None = None
-
-    @property
-    def sections(self) -> dict[str, T]:
-        """What it says, by the section's name."""
-        return {name: section for name in SECTIONS if (section := getattr(self, name)) is not None}
-
-
-class Counts(Part):
-    """How many records of an entity there were of each fate."""
-
-    created: int
-    updated: int
-    skipped: int
-    errors: int = 0
-
-    @property
-    def total(self) -> int:
-        """All of them."""
-        return self.created + self.updated + self.skipped + self.errors
+def numbers(content: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, int]]:
+    """Yield everything that is counted in a part, at any level but in lists, by its path."""
+    for key, value in content.items():
+        if isinstance(value, dict):
+            yield from numbers(value, f"{path}{key}.")
+        elif type(value) is int:
+            yield f"{path}{key}", value
 
 
 class Notice(Part):
@@ -150,72 +118,21 @@ class Notice(Part):
 Notices = Annotated[list[Notice], BeforeValidator(_listed)]
 
 
-class _Report(Part):
-    """What all three formats may say of a run."""
-
-    run_id: Annotated[str, Field(min_length=1)]
-    started_at: Moment = None
-    ended_at: Annotated[
-        Moment, Field(validation_alias=AliasChoices("finishedAt", "completedAt", "generatedAt"))
-    ] = None
-    dry_run: bool
-    success: bool | None = None
-    config: Annotated[
-        dict[str, Any], BeforeValidator(lambda value: value if isinstance(value, dict) else {})
-    ] = {}
-    environment: Word = None
-    operator: Word = None
-    truncated: Any = None
-    warnings: Notices = []
-    errors: Notices = []
-
-    @property
-    def pairs(self) -> dict[str, list[Pair]]:
-        """The pairs of ids that it states, by the section's name."""
-        return {}
-
-    def facts(self) -> dict[str, Any]:
-        """Return what it says, as fields of an `ImportReport`."""
-        return {
-            "run_id": self.run_id,
-            "importer": importer_of(self.run_id),
-            "mode": "dry" if self.dry_run else "live",
-            "started": self.started_at,
-            "finished": self.ended_at,
-            "success": self.success,
-            "warnings": tuple(each.warning() for each in self.warnings),
-            "problems": tuple(each.problem() for each in self.errors),
-            "unread": tuple(dict.fromkeys(self.unread())),
-            "identities": tuple(
-                (SECTIONS[name], pair.wa_id, pair.murmurant_id)
-                for name, pairs in self.pairs.items()
-                for pair in pairs
-                if pair.murmurant_id
-            ),
-            **{name: getattr(self, name) for name in ("config", "environment", "operator")},
-        }
-
-
-class SkipReason(Part):
-    """Why a sync skipped registrations, and how many."""
-
-    reason: Id
-    count: int
-
-
 class Diagnostics(Part):
-    """What became of a sync's registrations."""
+    """What became of a sync's registrations: numbers, and the ten most frequent reasons to skip one."""
 
-    events_processed: int | None = None
-    events_skipped_unmapped: int | None = None
-    registration_fetch_calls: int | None = None
-    registrations_fetched_total: int | None = None
-    registrations_transformed_ok: int | None = None
     registrations_skipped_missing_event: int | None = None
     registrations_skipped_missing_member: int | None = None
     registrations_skipped_transform_error: int | None = None
-    registrations_upserted: int | None = None
     top_skip_reasons: list[SkipReason] = []
+
+    def unread(self, path: str = "") -> Iterator[str]:
+        """Yield what is no number: those are all told, by their names."""
+        yield from (
+            key
+            for key in super().unread(path)
+            if type((self.model_extra or {}).get(key.removeprefix(path))) is not int
+        )
 
     @property
     def lost(self) -> tuple[int, int] | None:
@@ -225,44 +142,11 @@ class Diagnostics(Part):
         return None if member is None or event is None or refused is None else (member + event, refused)
 
 
-class Fetched(Part):
-    """How much a sync fetched."""
+class SkipReason(Part):
+    """Why a sync skipped registrations, and how many."""
 
-    contacts: int = 0
-    events: int = 0
-    registrations: int = 0
-
-
-class ApiReport(_Report):
-    """A report of the API sync."""
-
-    version: Any = None
-    duration_ms: int | None = None
-    fetched: Fetched = Fetched()
-    stats: Sections[Counts]
-    registration_diagnostics: Diagnostics = Diagnostics()
-    total_error_count: int | None = None
-
-    def facts(self) -> dict[str, Any]:
-        """Return what it says; of what was skipped, what for want of a member or event, and what was refused."""
-        stats, told = self.stats.sections, self.registration_diagnostics
-        counts = {SECTIONS[name]: _cells(section) for name, section in stats.items()}
-        seats = self.stats.registrations
-        if seats and seats.skipped and told.lost and seats.skipped >= sum(told.lost):
-            parts = dict(zip(("unlinked", "refused"), told.lost, strict=True))
-            cells = counts[REGISTRATION]
-            cells["existing"] = cells.pop("skipped") - sum(told.lost)
-            cells |= {action: count for action, count in parts.items() if count}
-        return {
-            **super().facts(),
-            "importer": "api",
-            "sync": "full",  # an incremental sync writes none
-            "counts": counts,
-            "errors": {SECTIONS[name]: section.errors for name, section in stats.items()},
-            "fetched": dict(zip(SECTIONS.values(), dict(self.fetched.numbers()).values(), strict=False)),
-            "skip_reasons": {each.reason: each.count for each in told.top_skip_reasons},
-            "diagnostics": dict(told.numbers()),
-        }
+    reason: Id
+    count: int
 
 
 class Record(Part):
@@ -285,32 +169,6 @@ class Record(Part):
         return {name: value for name, value in (self.model_extra or {}).items() if name[:1] != "_"}
 
 
-class Section(Counts):
-    """What the CSV importer says of an entity; `records` is a list, or how many there are, as ``[60]``."""
-
-    total_rows: int
-    parsed: int | None = None
-    file: Word = None
-    truncated: bool | None = None
-    records: list[Record] | str | None = None
-
-    @property
-    def listed(self) -> list[Record]:
-        """The records that are listed."""
-        return self.records if isinstance(self.records, list) else []
-
-
-class Summary(Part):
-    """The sums over all entities."""
-
-    total_records: int | None = None
-    created: int | None = None
-    updated: int | None = None
-    skipped: int | None = None
-    errors: int | None = None
-    duration_ms: Annotated[int | None, Field(alias="duration_ms")] = None
-
-
 class Pair(Part):
     """A Wild Apricot id and the record it became."""
 
@@ -324,50 +182,8 @@ class Pair(Part):
 Pairs = Annotated[list[Pair], BeforeValidator(_listed)]
 
 
-class CsvReport(_Report, Sections[Section]):
-    """A report of the CSV importer, with or without its records."""
-
-    summary: Summary
-    members: Section
-    id_mapping: Sections[Pairs] | None = None
-
-    @property
-    def pairs(self) -> dict[str, list[Pair]]:
-        """Those of ``idMapping``."""
-        return self.id_mapping.sections if self.id_mapping else {}
-
-    def facts(self) -> dict[str, Any]:
-        """Return what it says; a row that was skipped was there already where it is paired with a record."""
-        sections = {SECTIONS[name]: section for name, section in self.sections.items()}
-        listed = [(entity, each) for entity, section in sections.items() for each in section.listed]
-        records = tuple(_record(entity, each) for entity, each in listed if not each.errors)
-        counts = {entity: _cells(section) for entity, section in sections.items()}
-        facts = super().facts()
-        for entity, cells in counts.items():
-            paired = max(
-                sum(each.entity == entity and each.action == "existing" for each in records),
-                sum(each[0] == entity for each in facts["identities"]) - cells["created"] - cells["updated"],
-            )
-            if "skipped" in cells and paired >= cells["skipped"]:
-                cells["existing"] = cells.pop("skipped")
-        given_up = [
-            Problem(entity, each.wa_id or None, each.source_row, message)
-            for entity, each in listed
-            for message in each.errors
-        ]
-        return {
-            **facts,
-            "counts": counts,
-            "errors": {entity: section.errors for entity, section in sections.items()},
-            "fetched": {entity: section.total_rows for entity, section in sections.items()},
-            "files": {entity: section.file for entity, section in sections.items() if section.file},
-            "records": records,
-            "problems": tuple(dict.fromkeys((*facts["problems"], *given_up))),
-        }
-
-
 class IdMapCounts(Part):
-    """How many ids of an entity were paired."""
+    """How many ids of an entity an id map pairs."""
 
     total: int | None = None
     mapped: int | None = None
@@ -375,58 +191,210 @@ class IdMapCounts(Part):
     duplicates: int | None = None
 
 
-class IdMapSection(Part):
-    """The pairs of one entity."""
+class Section(Part):
+    """What a report says of an entity: how many records there were of each fate; or an id map's pairs.
 
+    Attributes
+    ----------
+    records : list of Record, str or None
+        A list in a full report; else how many there are, as ``[60]``.
+    """
+
+    created: int | None = None
+    updated: int | None = None
+    skipped: int | None = None
+    errors: int = 0
+    total_rows: int | None = None
+    parsed: int | None = None
+    file: Word = None
+    truncated: bool | None = None
+    records: list[Record] | str | None = None
     mappings: Pairs = []
     counts: IdMapCounts = IdMapCounts()
     duplicate_wa_ids: list[Id] = []
     missing_wa_ids: list[Id] = []
 
+    @property
+    def listed(self) -> list[Record]:
+        """The records that are listed."""
+        return self.records if isinstance(self.records, list) else []
 
-class IdMap(_Report, Sections[IdMapSection]):
-    """The CSV importer's id map."""
+    @property
+    def total(self) -> int:
+        """All of them."""
+        return sum(each or 0 for each in (self.created, self.updated, self.skipped, self.errors))
 
-    members: IdMapSection
+    def cells(self) -> dict[str, int]:
+        """Return the counts; what was skipped may have been there already, or be refused: nothing is called by either yet."""
+        skipped = "skipped" if self.skipped else "existing"
+        return {"created": self.created or 0, "updated": self.updated or 0, skipped: self.skipped or 0}
+
+
+class Sections(Part):
+    """Something that a report says of each entity."""
+
+    members: Section | None = None
+    events: Section | None = None
+    registrations: Section | None = None
+
+    @property
+    def sections(self) -> dict[str, Section]:
+        """What it says, by the section's name."""
+        return {name: section for name in SECTIONS if (section := getattr(self, name)) is not None}
+
+
+class Fetched(Part):
+    """How much a sync fetched."""
+
+    contacts: int = 0
+    events: int = 0
+    registrations: int = 0
+
+
+class Summary(Part):
+    """The sums over all entities."""
+
+    total_records: int | None = None
+    created: int | None = None
+    updated: int | None = None
+    skipped: int | None = None
+    errors: int | None = None
+    duration_ms: Annotated[int | None, Field(alias="duration_ms")] = None
+
+
+class PairsOfEach(Part):
+    """A summary's pairs of ids."""
+
+    members: Pairs = []
+    events: Pairs = []
+    registrations: Pairs = []
+
+
+class Written(Sections):
+    """A report as an importer wrote it: ``stats`` are of the API sync, a ``summary`` of the CSV importer, else it is an id map."""
+
+    run_id: Annotated[str, Field(min_length=1)]
+    started_at: Moment = None
+    ended_at: Annotated[
+        Moment, Field(validation_alias=AliasChoices("finishedAt", "completedAt", "generatedAt"))
+    ] = None
+    dry_run: bool
+    success: bool | None = None
+    config: Annotated[
+        dict[str, Any], BeforeValidator(lambda value: value if isinstance(value, dict) else {})
+    ] = {}
+    environment: Word = None
+    operator: Word = None
+    truncated: Any = None
+    warnings: Notices = []
+    errors: Notices = []
+    version: Any = None
+    duration_ms: int | None = None
+    fetched: Fetched = Fetched()
+    stats: Sections | None = None
+    registration_diagnostics: Diagnostics = Diagnostics()
+    total_error_count: int | None = None
+    summary: Summary | None = None
+    id_mapping: PairsOfEach = PairsOfEach()
+
+    @model_validator(mode="after")
+    def _whole(self) -> Written:
+        """Take no section for counted that lacks a count."""
+        for name, each in self.of_each.items() if self.form != "map" else ():
+            needed = ["created", "updated", "skipped", *["total_rows"] * (self.form == "csv")]
+            if lacking := [field for field in needed if getattr(each, field) is None]:
+                raise ValueError(f"{name} has no {to_camel(lacking[0])}")
+        return self
+
+    @property
+    def form(self) -> Literal["api", "csv", "map"]:
+        """Which of the three formats it is."""
+        return "api" if self.stats is not None else "csv" if self.summary is not None else "map"
+
+    @property
+    def of_each(self) -> dict[str, Section]:
+        """What it says of each entity, by the section's name."""
+        return self.stats.sections if self.stats is not None else self.sections
 
     @property
     def pairs(self) -> dict[str, list[Pair]]:
-        """All of it."""
-        return {name: section.mappings for name, section in self.sections.items()}
+        """The pairs of ids that it states, by the section's name."""
+        return {
+            name: [*section.mappings, *getattr(self.id_mapping, name)]
+            for name, section in self.sections.items()
+        }
 
     def facts(self) -> dict[str, Any]:
-        """Return what it says: pairs, and which ids have none."""
-        sections = {SECTIONS[name]: section for name, section in self.sections.items()}
-        facts = super().facts()
-        twice = tuple(
+        """Return what it says, as fields of an `ImportReport`."""
+        api, told = self.form == "api", self.registration_diagnostics
+        sections = {SECTIONS[name]: section for name, section in self.of_each.items()}
+        listed = [(entity, each) for entity, section in sections.items() for each in section.listed]
+        records = tuple(_record(entity, each) for entity, each in listed if not each.errors)
+        identities = tuple(
+            (SECTIONS[name], pair.wa_id, pair.murmurant_id)
+            for name, pairs in self.pairs.items()
+            for pair in pairs
+            if pair.murmurant_id
+        )
+        counts = {entity: each.cells() for entity, each in sections.items() if self.form != "map"}
+        for entity, cells in counts.items():
+            skipped, lost = cells.get("skipped", 0), told.lost if entity == REGISTRATION else None
+            paired = max(
+                sum(each.entity == entity and each.action == "existing" for each in records),
+                sum(each[0] == entity for each in identities) - cells["created"] - cells["updated"],
+            )
+            if skipped and (lost and skipped >= sum(lost) if api else paired >= skipped):
+                cells["existing"] = cells.pop("skipped") - sum(lost or ())
+                cells |= {
+                    name: count
+                    for name, count in zip(("unlinked", "refused"), lost or (), strict=False)
+                    if count
+                }
+        given_up = [
+            Problem(entity, each.wa_id or None, each.source_row, message)
+            for entity, each in listed
+            for message in each.errors
+        ]
+        twice = [
             ReportWarning(
                 "DUPLICATE_WA_ID", "medium", f"{entity} {wa_id} stands more than once in the export."
             )
             for entity, section in sections.items()
             for wa_id in section.duplicate_wa_ids
-        )
+        ]
+        rows = {entity: each.total_rows for entity, each in sections.items() if each.total_rows is not None}
         return {
-            **facts,
-            "finished": None,
-            "warnings": facts["warnings"] + twice,
+            "run_id": self.run_id,
+            "importer": "api" if api else importer_of(self.run_id),
+            "mode": "dry" if self.dry_run else "live",
+            "sync": "full" if api else "",  # an incremental sync writes none
+            "started": self.started_at,
+            "finished": self.ended_at if self.form != "map" else None,
+            "success": self.success,
+            "counts": counts,
+            "errors": {entity: sections[entity].errors for entity in counts},
+            "fetched": dict(zip(ENTITIES, dict(self.fetched).values(), strict=True)) if api else rows,
+            "skip_reasons": {each.reason: each.count for each in told.top_skip_reasons},
+            "warnings": (*(each.warning() for each in self.warnings), *twice),
+            "problems": tuple(dict.fromkeys([*(each.problem() for each in self.errors), *given_up])),
             "missing": tuple(
                 (entity, each) for entity, part in sections.items() for each in part.missing_wa_ids
             ),
+            "diagnostics": dict(numbers(told.model_dump(by_alias=True))),
+            "unread": tuple(dict.fromkeys(self.unread())),
+            "files": {entity: section.file for entity, section in sections.items() if section.file},
+            "records": records,
+            "identities": identities,
+            **{name: getattr(self, name) for name in ("config", "environment", "operator")},
         }
 
 
-Written = ApiReport | CsvReport | IdMap
-
-
-def _form(content: Any) -> type[Written] | None:
-    """Tell the formats apart by the keys that only one of them has."""
+def _is_report(content: Any) -> bool:
+    """Tell by the keys that only an importer's report has."""
     if not isinstance(content, dict) or not isinstance(content.get("runId"), str):
-        return None
-    if isinstance(content.get("stats"), dict):
-        return ApiReport
-    if isinstance(content.get("summary"), dict) and "members" in content:
-        return CsvReport
-    return IdMap if "generatedAt" in content and isinstance(content.get("members"), dict) else None
+        return False
+    of_all = [isinstance(content.get(key), dict) for key in ("stats", "summary", "members")]
+    return of_all[0] or (of_all[1] and "members" in content) or ("generatedAt" in content and of_all[2])
 
 
 @dataclass(frozen=True)
@@ -484,7 +452,7 @@ class ImportReport:
         Empty in a summary.
     identities : tuple of (entity, wa_id, record_id)
         What an id map or a summary's ``idMapping`` pairs, without saying what was done.
-    written : ApiReport, CsvReport, IdMap or None
+    written : Written or None
         The file as it was written; None for a log.
     """
 
@@ -567,22 +535,16 @@ def read_report(path: Path) -> ImportReport:
         ) from None
     except RecursionError:
         raise DocumentError(f"The report file {path} is damaged: it is nested too deeply.", again) from None
-    if (form := _form(content)) is None:
+    if not _is_report(content):
         known = "API sync report, CSV import report or id map, with its runId"
         raise NotAReportError(f"{path} is not an import report of a known form ({known}).", again)
     try:
-        written = form.model_validate(content)
+        written = Written.model_validate(content)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        says = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        says = ": ".join(filter(None, (".".join(map(str, first["loc"])), first["msg"])))
         raise DocumentError(f"The report file {path} is not in the form it claims: {says}.", again) from None
     return ImportReport(path=path, written=written, **written.facts())
-
-
-def _cells(counts: Counts) -> dict[str, int]:
-    """Return the counts; what was skipped may have been there already, or be refused, and nothing is called by either yet."""
-    skipped = "skipped" if counts.skipped else "existing"
-    return {"created": counts.created, "updated": counts.updated, skipped: counts.skipped}
 
 
 def _record(entity: str, record: Record) -> ReportRecord:
