@@ -155,7 +155,6 @@ def test_as_by_hand(
 
 def test_slices_of_a_large_table(server: Server, empty_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(differences, "_SLICE", 500)
-    monkeypatch.setattr(differences, "_CHUNK", 300)
     with psycopg.connect(empty_url, autocommit=True) as connection:
         for table, key in (("a", "md5(n::text)::uuid"), ("b", "'key ' || n")):
             connection.execute(

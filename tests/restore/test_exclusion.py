@@ -90,7 +90,7 @@ def test_an_apply_is_refused_while_a_restore_runs(ground: Ground, acting: Start)
 
 def test_what_is_logged_meanwhile_says_that_it_is_not(lay: Lay, acting: Start) -> None:
     """Except for the restore's own safety backup: that is in the log of the database it saves."""
-    ground = lay("application")
+    ground = lay("guide")
     ground.taken()
     running = acting(ground, ground.asked())
     running.go_on(2)
@@ -130,30 +130,11 @@ def test_a_restore_waits_for_an_apply(ground: Ground, applying: Callable[..., Ap
                 running.kill()
             told.append(what)
 
-        wb.session.database = database
-        assert (
-            wb.restores.carry_out(request, progress).outcome == "done"
-        )  # being refused has not used the approval up
+        wb.session.database = database  # being refused has not used the approval up
+        assert wb.restores.carry_out(request, progress).outcome == "done"
     assert "waiting for an apply to end" in told
     assert_same(before, ground.whole())
     assert ground.ask("SELECT count(*) FROM workbench.applied") == [0]
-
-
-def test_what_an_apply_changed_before_it_is_seen(lay: Lay, applying: Callable[..., Applying]) -> None:
-    """The restore that waited for it finds another database than the one that was approved to be lost."""
-    ground = lay("guide")
-    ground.taken()
-    plan, request = planned(ground), ground.asked()
-    running = applying(ground, plan)
-    running.go_on(2)
-
-    def progress(what: str, done: int, total: int) -> None:
-        if what == "waiting for an apply to end":
-            assert running.finish() == "applied"
-
-    with ground.open() as wb, pytest.raises(Refused, match="has changed since what a restore would lose"):
-        wb.restores.carry_out(request, progress)
-    assert ground.databases() == [ground.database]
 
 
 def test_after_an_interrupted_one_nothing_is_applied_from_anywhere(

@@ -119,67 +119,59 @@ def flipped(path, at: float) -> None:
     path.write_bytes(content)
 
 
-DAMAGE = {
-    "first byte": (lambda path: flipped(path, 0), "damaged"),
-    "last byte": (lambda path: flipped(path, 1), "damaged"),
-    "middle": (lambda path: flipped(path, 0.5), "damaged"),
-    "contents": (lambda path: flipped(path, 0.01), "damaged"),
-    "cut": (lambda path: path.write_bytes(path.read_bytes()[:-1]), "cut short or another"),
-    "empty": (lambda path: path.write_bytes(b""), "cut short"),
-    "longer": (lambda path: path.write_bytes(path.read_bytes() + b"x"), "another than its manifest"),
-    "gone": (lambda path: path.unlink(), "not there"),
-}
-
-
-@pytest.mark.parametrize("damage", DAMAGE)
+@pytest.mark.parametrize("damage", ["flipped", "cut", "gone"])
 def test_a_damaged_archive(taken, damage, monkeypatch):
     wb, found = taken
     monkeypatch.setattr(verify, "scratch_database", lambda _: pytest.fail("it came to a restore"))
-    change, said = DAMAGE[damage]
-    change(found.archive)
+    if damage == "flipped":
+        flipped(found.archive, 0.5)
+    elif damage == "cut":
+        found.archive.write_bytes(found.archive.read_bytes()[:-1])
+    else:
+        found.archive.unlink()
     tried = wb.snapshots.verify(found.snapshot).verifications[-1]
-    assert (tried.outcome, tried.where) == ("fail", "")
-    assert said in tried.detail
+    assert (tried.outcome, tried.where, found.archive.name in tried.detail) == ("fail", "", True)
     assert not wb.snapshots.find("latest").verified
 
 
-@pytest.mark.parametrize("at", [0.7, 0.97])
-def test_a_damaged_archive_whose_manifest_was_made_to_fit(taken, at):
-    """Only the restore can tell, wherever among the rows the byte is."""
+def test_a_damaged_archive_whose_manifest_was_made_to_fit(taken):
+    """Only the restore can tell."""
     wb, found = taken
     unlog(wb)
-    flipped(found.archive, at)
+    flipped(found.archive, 0.7)
     forge(found, sha256=digest_of(found.archive))
     tried = wb.snapshots.verify().verifications[-1]
     assert tried.outcome == "fail", tried.detail
 
 
-LIES = {
-    "rows": (lambda m: {"tables": {**m.tables, "Member": TableState(7, m.tables["Member"].digest)}}, "instead of 7"),
-    "digest": (lambda m: {"tables": {**m.tables, "Member": TableState(m.tables["Member"].rows, "00" * 32)}}, "but others"),
-    "table": (lambda m: {"tables": {k: v for k, v in m.tables.items() if k != "Event"}}, "knows no table Event"),
-    "more": (lambda m: {"tables": {**m.tables, "Gone": TableState(0, "00" * 32)}}, "there is no table Gone"),
-    "database": (lambda m: {"target": replace(m.target, database="another")}, "not of 'another'"),
-    "sequence": (
-        lambda m: {"sequences": {k: replace(v, last_value=v.last_value + 9) for k, v in m.sequences.items()}},
-        "stands at",
-    ),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("lie", LIES)
-def test_a_manifest_that_lies(taken, lie):
+def test_a_manifest_that_lies(taken):
+    """Of rows, digests, sequences, and which tables there are; another than the audit log knows, and of another database."""
     wb, found = taken
-    change, said = LIES[lie]
-    forge(found, **change(found))
-    if lie == "rows":
-        tried = wb.snapshots.verify().verifications[-1]
-        assert tried.outcome == "fail"
-        assert "was rewritten: the audit log knows another, by dana" in tried.detail
+    tables, member, (first, *_) = found.tables, found.tables["Member"], [*found.sequences]
+    lies = {
+        **{name: state for name, state in tables.items() if name != "Event"},
+        "Member": TableState(7, member.digest),
+        "MembershipTier": TableState(tables["MembershipTier"].rows, "00" * 32),
+        "Gone": TableState(0, "00" * 32),
+    }
+    stands = replace(found.sequences[first], last_value=77)
+    forge(found, tables=lies, sequences={**found.sequences, first: stands})
+    tried = wb.snapshots.verify().verifications[-1]
+    assert (tried.outcome, "the audit log knows another, by dana" in tried.detail) == ("fail", True)
     unlog(wb)
     tried = wb.snapshots.verify().verifications[-1]
     assert tried.outcome == "fail"
-    assert said in tried.detail
+    for said in (
+        "instead of 7",
+        "MembershipTier has as many",
+        "no table Event",
+        "no table Gone",
+        "instead of 77",
+    ):
+        assert said in tried.detail
+    forge(found, target=replace(found.target, database="another"))
+    tried = wb.snapshots.verify().verifications[-1]
+    assert (tried.outcome, "not of 'another'" in tried.detail) == ("fail", True)
 
 
 def test_a_manifest_that_was_edited_is_refused_before_anything(taken):
@@ -188,19 +180,6 @@ def test_a_manifest_that_was_edited_is_refused_before_anything(taken):
     path.write_text(path.read_text(encoding="utf-8").replace('"rows": 2', '"rows": 3'), encoding="utf-8")
     with pytest.raises(DocumentError, match="was edited"):
         wb.snapshots.verify(found.snapshot)
-
-
-def test_another_databases_archive_under_this_name(taken, clubs, opened, tmp_path):
-    wb, found = taken
-    unlog(wb)
-    with opened(clubs.clone("guide"), backups=tmp_path / "others") as other:
-        path = other.snapshots.create().archive
-    shutil.copy(path, found.archive)
-    assert wb.snapshots.verify().verifications[-1].outcome == "fail"
-    forge(found, sha256=digest_of(found.archive))
-    tried = wb.snapshots.verify().verifications[-1]
-    assert tried.outcome == "fail"
-    assert "is of the database" in tried.detail
 
 
 def test_an_older_scratch_server_proves_nothing(taken, older, monkeypatch):

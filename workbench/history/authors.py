@@ -9,28 +9,41 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pandas as pd
 from psycopg import sql
-from sqlalchemy import ColumnElement, Connection, String, cast, func, null, select
+from sqlalchemy import Connection
 
 from workbench.database.connection import raw
 from workbench.history.differences import Comparison, Kind
 from workbench.murmurant.importers import STRENGTH, Run, Strength, Trace
-from workbench.murmurant.schema import Schema, as_text, entity_of, is_one_of, named
+from workbench.murmurant.schema import Schema
 from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES
 from workbench.plans.journal import Entry, entries, image
 from workbench.plans.plan import Section
-from workbench.plans.rows import among, in_chunks
-from workbench.runs.evidence import writers
+from workbench.plans.rows import in_chunks
+from workbench.runs.evidence import ask, writers
 from workbench.runs.written import sync_states, written_mappings
 
 PERSON, UNKNOWN, WORKBENCH = "a person", "unknown", "the workbench"
 
 _CHUNK = 200_000
 _ACTION_OF: dict[Kind, str] = {"added": "created", "changed": "updated", "removed": "deleted"}
+_DONE = {"insert": "inserted", "update": "updated", "delete": "deleted"}
 _LOGGED_AS: dict[str, Kind] = {"CREATE": "added", "UPDATE": "changed", "DELETE": "removed"}
+
+_NEW = """
+    SELECT id::text, run_id, action::text, resource_type, resource_id::text,
+        coalesce(metadata ->> 'source', '') LIKE 'workbench%%'
+    FROM audit WHERE id::text = ANY (%(keys)s)
+"""
+
+_LOG = """
+    SELECT created_at, lower(coalesce(metadata ->> 'migrationAction', action::text)),
+        coalesce(run_id, metadata ->> 'operator', 'member ' || member_id::text, 'somebody'), before, after
+    FROM audit WHERE resource_id::text = %(key)s AND resource_type = %(entity)s ORDER BY created_at
+"""
 
 
 class Author(NamedTuple):
@@ -85,9 +98,10 @@ class Authors:
         ]
         self.deleted_by_run: dict[tuple[str, str], str] = {}
         self._by_people: dict[tuple[str, str], set[Kind]] = defaultdict(set)
-        logged = self._read_new_entries()
+        self._logged: dict[str, Author] = {}
+        runs_logged = self._read_new_entries()
         self.runs = [run for run in runs if run.mode == "live"]
-        self.since = self._those_since(logged, taken_at)
+        self.since = self._those_since(runs_logged, taken_at)
         self._known: dict[tuple[str, Kind], dict[str, Author]] = {}
 
     def of(self, table: str, kind: Kind) -> Mapping[str, Author]:
@@ -104,28 +118,23 @@ class Authors:
 
     def _read_new_entries(self) -> set[str]:
         """Read what the audit log says that the snapshot's does not yet; return the runs that wrote entries."""
-        schema, runs = self.schema, set[str]()
-        readable = schema.has("audit.id", "audit.metadata", "audit.action")
-        log = self.comparison.tables.get(schema.resolved["audit"].table) if readable else None
-        self._has_log = log is not None
-        if log is None:
-            return runs
-        audit = schema.audit
-        subject: list[ColumnElement[Any]] = [cast(null(), String)] * 2
-        if schema.has("audit.resource_type", "audit.resource_id"):
-            subject = [entity_of(audit.c.resource_type), as_text(audit.c.resource_id)]
+        readable = self.schema.has("audit.id", "audit.metadata", "audit.action")
+        log = self.comparison.tables.get(self.schema.resolved["audit"].table) if readable else None
+        self._has_log, runs = log is not None, set[str]()
         tables = {entity: table for table, entity in self.entities.items()}
-        own = func.coalesce(audit.c.metadata["source"].astext, "").like("workbench%")
-        columns = [schema.audit_run, cast(audit.c.action, String), *subject]
-        for run, action, type, key in self._rows(audit.c.id, log.rows["added"], *columns, where=~own):
-            if run:
-                runs.add(run)
-            if type is None or key is None or action not in _LOGGED_AS:
-                continue
-            if not run:
-                self._by_people[tables.get(type, type), key].add(_LOGGED_AS[action])
-            elif action == "DELETE":
-                self.deleted_by_run[tables.get(type, type), key] = run
+        for keys in in_chunks(log.rows["added"], _CHUNK) if log else ():
+            for id, run, action, type, key, own in ask(
+                self.connection, self.schema, _NEW, {"keys": list(keys)}
+            ):
+                self._logged[id] = Author(WORKBENCH if own else run or PERSON, Strength.certain.name)
+                if run and not own:
+                    runs.add(run)
+                if own or type is None or key is None or action not in _LOGGED_AS:
+                    continue
+                if not run:
+                    self._by_people[tables.get(type, type), key].add(_LOGGED_AS[action])
+                elif action == "DELETE":
+                    self.deleted_by_run[tables.get(type, type), key] = run
         return runs
 
     def _those_since(self, logged: set[str], taken_at: datetime | None) -> list[Run]:
@@ -151,40 +160,19 @@ class Authors:
 
         return [run for run in self.runs if ran_since(run)]
 
-    def _rows(
-        self,
-        key: ColumnElement[Any],
-        keys: Sequence[str],
-        *columns: ColumnElement[Any],
-        where: ColumnElement[bool] | None = None,
-    ) -> Iterator[Sequence[Any]]:
-        """Yield columns of the rows whose key is one of some."""
-        for chunk in in_chunks(keys, _CHUNK):
-            query = select(*columns).where(as_text(key).in_(among(chunk)))
-            yield from self.connection.execute(query if where is None else query.where(where))
-
     def _by_evidence(self, table: str, kind: Kind, keys: Sequence[str]) -> dict[str, Author]:
-        logged = STRENGTH[Trace.AUDIT].name
-        known = {}
+        logged, concept, known = STRENGTH[Trace.AUDIT].name, self.concepts.get(table), {}
         for key in keys:
             done = self._by_people.get((table, key))
             if done and (kind in done or kind != "removed"):
                 known[key] = Author(PERSON, logged)
             elif kind == "removed" and (table, key) in self.deleted_by_run:
                 known[key] = Author(self.deleted_by_run[table, key], logged)
-        if kind == "removed":
-            return known
-        concept = self.concepts.get(table)
-        if table in self.entities:
+            elif kind == "added" and concept == "audit" and key in self._logged:
+                known[key] = self._logged[key]
+        if kind != "removed" and table in self.entities:
             known |= self._of_runs(self.entities[table], kind, keys)
-        elif concept == "audit":
-            audit = self.schema.audit
-            own = func.coalesce(audit.c.metadata["source"].astext, "").like("workbench%")
-            for key, run, ours in self._rows(
-                audit.c.id, keys, as_text(audit.c.id), self.schema.audit_run, own
-            ):
-                known[key] = Author(WORKBENCH if ours else run or PERSON, Strength.certain.name)
-        elif concept in ("mappings", "sync_state"):
+        elif kind != "removed" and concept in ("mappings", "sync_state"):
             known |= self._of_marks(concept, keys)
         return known
 
@@ -211,29 +199,22 @@ class Authors:
 
     def _of_marks(self, concept: str, keys: Sequence[str]) -> dict[str, Author]:
         """Tell of mappings and sync states which run they name; or in the time of which one alone they were written."""
-        wanted, by_time, known = set(keys), defaultdict[str, list[str]](list), dict[str, Author]()
+        by_time, known = defaultdict[str, list[str]](list), dict[str, Author]()
         for run in self.since:
-            marks = (
-                {
-                    key: each.strength
-                    for key, each in written_mappings(self.connection, self.schema, run).items()
-                }
-                if concept == "mappings"
-                else {each.key: Strength.weak for each in sync_states(self.connection, self.schema, run)}
-            )
-            for key in wanted & marks.keys():
+            if concept == "mappings":
+                written = written_mappings(self.connection, self.schema, run)
+                marks = {key: each.strength for key, each in written.items()}
+            else:
+                states = sync_states(self.connection, self.schema, run)
+                marks = {each.key: Strength.weak for each in states}
+            for key in marks.keys() & keys:
                 if marks[key] is Strength.weak:
                     by_time[key].append(run.run)
                 else:
                     known[key] = Author(run.run, marks[key].name)
         # Its time alone is weak; that the snapshot has it otherwise or not at all makes it likely.
-        alone = {
-            key: Author(runs[0], Strength.likely.name) for key, runs in by_time.items() if len(runs) == 1
-        }
-        return alone | known
-
-
-_DONE = {"insert": "inserted", "update": "updated", "delete": "deleted"}
+        alone = ((key, runs[0]) for key, runs in by_time.items() if len(runs) == 1)
+        return {key: Author(run, Strength.likely.name) for key, run in alone} | known
 
 
 def story_of(
@@ -246,32 +227,27 @@ def story_of(
     bool, pandas.DataFrame
         ``at`` (UTC, without zone), ``what``, ``who``, ``evidence``, and what the entry says that it ``was`` and became ``now``.
     """
-    table = schema.entity(entity)
-    moments = named(table, "created_at", "updated_at")
-    own = (
-        connection.execute(select(table.c.id, *moments).where(is_one_of(table.c.id, [key])))
-        .mappings()
-        .first()
-    )
-    told = list(_logged(connection, schema, entity, key))
+    own = f"SELECT created_at, updated_at FROM {CONCEPT_OF[entity]} WHERE id::text = %(key)s"
+    there = ask(connection, schema, own, {"key": key}).fetchone()
+    told = [
+        (at, action, who, "audit entry", was, now)
+        for at, action, who, was, now in ask(connection, schema, _LOG, {"key": key, "entity": entity})
+    ]
     logged = {who for _, _, who, *_ in told}
     for wrote in writers(connection, schema, runs, runs, entity, [key]).get(key, ()):
         if wrote.run.run not in logged:
             at = wrote.run.started or wrote.run.last_trace
             told.append((at, wrote.action, wrote.run.run, wrote.strength.name, None, None))
-    for _, entry, section in changed_by_plans(
-        connection, entries(raw(connection)), schema.table_of(entity), [key]
-    ):
-        at, who = (
-            entry.applied_at.astimezone(UTC).replace(tzinfo=None),
-            f"{entry.applied_by} by plan {entry.plan}",
-        )
+    applied = entries(raw(connection))
+    for _, entry, section in changed_by_plans(connection, applied, schema.table_of(entity), [key]):
+        at = entry.applied_at.astimezone(UTC).replace(tzinfo=None)
+        who = f"{entry.applied_by} by plan {entry.plan}"
         told.append((at, _DONE[section.name], who, "journal", None, None))
-    for name, what in (("created_at", "created"), ("updated_at", "updated last")):
-        if own and own.get(name) is not None:
-            told.append((own[name], what, "", "its own time", None, None))
+    for at, what in zip(there or (), ("created", "updated last"), strict=False):
+        if at is not None:
+            told.append((at, what, "", "its own time", None, None))
     frame = pd.DataFrame(told, columns=["at", "what", "who", "evidence", "was", "now"])
-    return own is not None, frame.sort_values("at", kind="stable", ignore_index=True)
+    return there is not None, frame.sort_values("at", kind="stable", ignore_index=True)
 
 
 def changed_by_plans(
@@ -288,20 +264,3 @@ def changed_by_plans(
             )
             for (key,) in raw(connection).execute(query, [list(keys)]):
                 yield key, entry, section
-
-
-def _logged(connection: Connection, schema: Schema, entity: str, key: str) -> Iterator[tuple[Any, ...]]:
-    """Yield what the audit log says of a record: by a run, else by whoever the entry names."""
-    if not schema.has("audit.resource_type", "audit.resource_id", "audit.metadata", "audit.created_at"):
-        return
-    audit = schema.audit
-    action, run = cast(audit.c.action, String).label("action"), schema.audit_run.label("run")
-    columns = [action, run, *named(audit, "created_at", "member_id", "before", "after", "metadata")]
-    about = is_one_of(audit.c.resource_id, [key]), entity_of(audit.c.resource_type) == entity
-    query = select(*columns).where(*about).order_by(audit.c.created_at)
-    for row in connection.execute(query).mappings():
-        metadata = row["metadata"] if isinstance(row["metadata"], dict) else {}
-        what = str(metadata.get("migrationAction") or row["action"]).lower()
-        member = f"member {row['member_id']}" if row.get("member_id") else ""
-        who = str(row["run"] or metadata.get("operator") or member or "somebody")
-        yield row["created_at"], what, who, "audit entry", row.get("before"), row.get("after")

@@ -26,7 +26,7 @@ from workbench.database.connection import raw
 from workbench.errors import DocumentError, WorkbenchError, unknown
 from workbench.murmurant.catalogue import Catalogue, CatalogueTable, read_catalogue
 from workbench.murmurant.row_digest import hash_of, hashed, portable, table_digests
-from workbench.plans.rows import as_array, in_chunks
+from workbench.plans.rows import as_array
 from workbench.settings import Settings
 from workbench.snapshots.archive import read_archive
 from workbench.snapshots.compare import Snapshot, opened
@@ -41,7 +41,6 @@ Values = dict[str, str | None]
 
 _SLICE = 1 << 18  # rows of a side, their keys and digests, that are held at a time
 _BUCKETS = 1 << 18
-_CHUNK = 20_000  # changed rows, whole, of both sides
 
 
 @dataclass(frozen=True)
@@ -103,9 +102,9 @@ def opened_side(
         yield side_of(connection, scratch.readable.address.schema, wanted)
 
 
-@dataclass(frozen=True)
-class Shape:
-    """How the rows of one table are told apart and compared in both databases.
+@dataclass
+class TableDifference:
+    """How the rows of one table are told apart and compared in both databases, and what differs.
 
     Attributes
     ----------
@@ -116,24 +115,55 @@ class Shape:
     types : dict of str to str
         What is compared, and its type as PostgreSQL spells it: the columns that both have and that somebody writes.
         A column whose types differ has none here, and is compared by its text.
-    only_before, only_now, retyped : tuple of str
-        Columns that one of them has not, or has as another type.
+    only_before, only_now : list of str
+        Columns that one of them has not.
     recoded : bool
         Whether the databases have different encodings, so that text is compared by its characters.
+    before, now : int or None
+        How many rows it has on either side; None where the table is not there.
+    rows : dict of str to list of str
+        The rows ``added``, ``removed`` and ``changed``, by key, sorted.
+    columns : Counter of str
+        Column to the number of rows in which it changed.
     """
 
     table: str
     key: tuple[str, ...]
     types: Mapping[str, str]
-    only_before: tuple[str, ...] = ()
-    only_now: tuple[str, ...] = ()
-    retyped: tuple[str, ...] = ()
+    only_before: list[str]
+    only_now: list[str]
     recoded: bool = False
+    before: int | None = None
+    now: int | None = None
+    rows: dict[Kind, list[str]] = field(default_factory=lambda: {kind: [] for kind in KINDS})
+    columns: Counter[str] = field(default_factory=Counter)
 
     @property
-    def columns(self) -> tuple[str, ...]:
-        """What is compared."""
-        return tuple(self.types)
+    def retyped(self) -> list[str]:
+        """Columns that both have, of different types."""
+        return [name for name, type in self.types.items() if not type]
+
+    @property
+    def total(self) -> int:
+        """How many rows differ."""
+        return sum(map(len, self.rows.values()))
+
+    @property
+    def differs(self) -> bool:
+        """Whether anything does, rows or columns."""
+        return bool(self.total or self.only_before or self.only_now or self.retyped)
+
+    @property
+    def remarks(self) -> str:
+        """What to know of it besides."""
+        columns = {
+            "new columns": self.only_now,
+            "columns that are gone": self.only_before,
+            "columns of another type": self.retyped,
+        }
+        remarks = ["it is new"] * (self.before is None) + ["it is gone"] * (self.now is None)
+        remarks += [f"{what}: {', '.join(names)}" for what, names in columns.items() if names]
+        return "; ".join(remarks + ["its rows have no key, so they only come and go"] * (not self.key))
 
     def hash(self, names: Iterable[str]) -> sql.Composed:
         """Return the expression of the 64-bit hash of some columns, alike in both databases."""
@@ -146,7 +176,7 @@ class Shape:
     def key_text(self) -> sql.Composable:
         """The expression of a row's key as one text, parted by slashes; a row without one goes by its hash."""
         if not self.key:
-            return sql.SQL("{}::text").format(self.hash(self.columns))
+            return sql.SQL("{}::text").format(self.hash(self.types))
         # No two keys may read alike, whatever they hold.
         form = "t.{}::text" if len(self.key) == 1 else r"replace(replace(t.{}::text, '\', '\\'), '/', '\/')"
         return sql.SQL(" || '/' || ").join(sql.SQL(form).format(sql.Identifier(name)) for name in self.key)
@@ -158,77 +188,25 @@ class Shape:
         return sql.SQL("{} = ANY ({}::{}[])").format(by, sql.Literal(as_array(keys)), sql.SQL(type or "text"))
 
 
-def shape_of(
-    before: CatalogueTable, now: CatalogueTable, key: tuple[str, ...], *, recoded: bool = False
-) -> Shape:
+def difference_of(
+    was: CatalogueTable | None, has: CatalogueTable | None, key: tuple[str, ...], recoded: bool
+) -> TableDifference:
     """Find out how two tables of one name are compared; the key is as the live database says."""
-    was = {name: column.type for name, column in before.columns.items() if not column.generated}
-    has = {name: column.type for name, column in now.columns.items() if not column.generated}
-    types = {name: type if was[name] == type else "" for name, type in has.items() if name in was}
-    return Shape(
-        now.name,
+    described = has or was
+    assert described is not None
+    old, new = (
+        {name: column.type for name, column in (table or described).columns.items() if not column.generated}
+        for table in (was, has)
+    )
+    types = {name: type if old[name] == type else "" for name, type in new.items() if name in old}
+    return TableDifference(
+        described.name,
         key if set(key) <= set(types) else (),
         types,
-        tuple(name for name in was if name not in has),
-        tuple(name for name in has if name not in was),
-        tuple(name for name, type in types.items() if not type),
+        [name for name in old if name not in new],
+        [name for name in new if name not in old],
         recoded,
     )
-
-
-@dataclass
-class TableDifference:
-    """What differs in one table.
-
-    Attributes
-    ----------
-    shape : Shape
-        How its rows are compared.
-    before, now : int or None
-        How many rows it has on either side; None where the table is not there.
-    rows : dict of str to list of str
-        The rows ``added``, ``removed`` and ``changed``, by key, sorted.
-    columns : Counter of str
-        Column to the number of rows in which it changed.
-    """
-
-    shape: Shape
-    before: int | None = None
-    now: int | None = None
-    rows: dict[Kind, list[str]] = field(default_factory=lambda: {kind: [] for kind in KINDS})
-    columns: Counter[str] = field(default_factory=Counter)
-
-    @property
-    def table(self) -> str:
-        """Real name."""
-        return self.shape.table
-
-    @property
-    def total(self) -> int:
-        """How many rows differ."""
-        return sum(map(len, self.rows.values()))
-
-    @property
-    def differs(self) -> bool:
-        """Whether anything does, rows or columns."""
-        return bool(self.total or self.shape.only_before or self.shape.only_now or self.shape.retyped)
-
-    @property
-    def remarks(self) -> Iterator[str]:
-        """What to know of it besides."""
-        if self.before is None:
-            yield "it is new"
-        if self.now is None:
-            yield "it is gone"
-        for what, names in (
-            ("new columns", self.shape.only_now),
-            ("columns that are gone", self.shape.only_before),
-            ("columns of another type", self.shape.retyped),
-        ):
-            if names:
-                yield f"{what}: {', '.join(names)}"
-        if not self.shape.key:
-            yield "its rows have no key, so they only come and go"
 
 
 @dataclass(frozen=True)
@@ -258,13 +236,13 @@ class Comparison:
         self, table: str, kind: Kind, keys: Sequence[str]
     ) -> Iterator[tuple[Values | None, Values | None]]:
         """Yield what some rows of one kind were and are, in the order of their keys; of changed ones what changed."""
-        shape = self.tables[table].shape
-        was = rows_of(self.before, shape, keys) if self.before and kind != "added" else {}
-        now = rows_of(self.now, shape, keys) if kind != "removed" else {}
+        difference = self.tables[table]
+        was = rows_of(self.before, difference, keys) if self.before and kind != "added" else {}
+        now = rows_of(self.now, difference, keys) if kind != "removed" else {}
         for key in keys:
             one, other = was.get(key), now.get(key)
             if one and other:
-                names = [name for name in shape.columns if one[name] != other[name]]
+                names = [name for name in difference.types if one[name] != other[name]]
                 one, other = ({name: row[name] for name in names} for row in (one, other))
             yield one, other
 
@@ -325,11 +303,8 @@ def compared(
             progress(f"comparing {table}", number, len(wanted))
             was = before.catalogue.tables.get(table) if before else None
             has = now.catalogue.tables.get(table) if table in here else None
-            described = has or was
-            assert described is not None
             key = live.tables[table].primary_key if table in live.tables else ()
-            difference = TableDifference(shape_of(was or described, described, key, recoded=recoded))
-            comparison.tables[table] = difference
+            difference = comparison.tables[table] = difference_of(was, has, key, recoded)
             if table in same:
                 difference.before = difference.now = states[table].rows
                 continue
@@ -344,59 +319,53 @@ def compared(
 
 
 def rows_of(
-    side: Side, shape: Shape, keys: Sequence[str], names: Iterable[str] | None = None
+    side: Side, difference: TableDifference, keys: Sequence[str], names: Iterable[str] | None = None
 ) -> dict[str, Values]:
     """Return rows of one side by their keys, every value as text; all columns, or some."""
-    described = side.catalogue.tables.get(shape.table)
-    if described is None or not keys or not shape.key:
+    described = side.catalogue.tables.get(difference.table)
+    if described is None or not keys or not difference.key:
         return {}
     names = list(described.columns if names is None else names)
-    found = _cells(side, shape, keys, names)
-    return {key: dict(zip(names, cells, strict=True)) for key, cells in found.items()}
-
-
-def _cells(
-    side: Side | None, shape: Shape, keys: Sequence[str], names: Iterable[str]
-) -> dict[str, tuple[str | None, ...]]:
-    assert side is not None
-    cells = [shape.key_text, *(sql.SQL("t.{}::text").format(sql.Identifier(name)) for name in names)]
+    cells = [difference.key_text, *(sql.SQL("t.{}::text").format(sql.Identifier(name)) for name in names)]
     query = sql.SQL("SELECT {} FROM {} t WHERE {}").format(
-        sql.SQL(", ").join(cells), side.place(shape.table), shape.among(keys)
+        sql.SQL(", ").join(cells), side.place(difference.table), difference.among(keys)
     )
-    return {row[0]: row[1:] for row in side.connection.execute(query)}
+    return {row[0]: dict(zip(names, row[1:], strict=True)) for row in side.connection.execute(query)}
 
 
 def _compare(before: Side | None, now: Side | None, difference: TableDifference) -> None:
     """Count a table, find its buckets that differ, and fetch the keys and digests of their rows from both sides."""
-    shape, sides = difference.shape, (before, now)
-    bucket = sql.SQL("{} & {}").format(shape.hash(shape.key or shape.columns), _BUCKETS - 1)
-    was, has = _of_both(partial(_buckets, shape=shape, bucket=bucket), *sides)
+    sides = before, now
+    bucket = sql.SQL("{} & {}").format(difference.hash(difference.key or difference.types), _BUCKETS - 1)
+    was, has = _of_both(partial(_buckets, difference=difference, bucket=bucket), *sides)
     difference.before, difference.now = (
         int(each[0].sum()) if side else None for each, side in zip((was, has), sides, strict=True)
     )
-    told = bool(shape.key and before and now)  # of rows without a key two alike would cancel each other
+    told = bool(difference.key and before and now)  # of rows without a key two alike would cancel each other
     different = np.flatnonzero((was != has).any(axis=0) if told else was[0] + has[0])
     slices = np.cumsum(np.maximum(was[0], has[0])[different]) // _SLICE
     for part in np.split(different, np.flatnonzero(np.diff(slices)) + 1) if len(different) else ():
         within = sql.SQL("{} = ANY ({}::bigint[])").format(bucket, sql.Literal(as_array([*map(str, part)])))
-        old, new = _of_both(partial(_digests, shape=shape, within=within), *sides)
-        if shape.key:
-            difference.rows["removed"] += old.keys() - new.keys()
-            difference.rows["added"] += new.keys() - old.keys()
-            difference.rows["changed"] += [
-                key for key, digest in new.items() if old.get(key, digest) != digest
-            ]
+        (old, old_cells), (new, new_cells) = _of_both(
+            partial(_rows, difference=difference, within=within), *sides
+        )
+        rows = difference.rows
+        if not difference.key:  # some of a kind may have come or gone
+            for key in old.keys() | new.keys():
+                more = sum(new_cells[new[key]]) if key in new else 0
+                more -= sum(old_cells[old[key]]) if key in old else 0
+                rows["added" if more > 0 else "removed"] += [key] * abs(int(more))
             continue
-        for key in old.keys() | new.keys():  # some of a kind may have come or gone
-            more = new.get(key, 0) - old.get(key, 0)
-            difference.rows["added" if more > 0 else "removed"] += [key] * abs(more)
+        rows["removed"] += old.keys() - new.keys()
+        rows["added"] += new.keys() - old.keys()
+        both = [key for key in old if key in new]
+        places = np.array([(old[key], new[key]) for key in both], np.int64).reshape(-1, 2)
+        cells = old_cells[places[:, 0]] != new_cells[places[:, 1]]
+        rows["changed"] += [both[place] for place in np.flatnonzero(cells.any(axis=1))]
+        changes = dict(zip(difference.types, cells.sum(axis=0).tolist(), strict=True))
+        difference.columns.update({name: count for name, count in changes.items() if count})
     for keys in difference.rows.values():
         keys.sort()
-    for chunk in in_chunks(difference.rows["changed"], _CHUNK):
-        old, new = _of_both(partial(_cells, shape=shape, keys=chunk, names=shape.columns), *sides)
-        for key in chunk:
-            cells = zip(shape.columns, old[key], new[key], strict=True)
-            difference.columns.update(name for name, one, other in cells if one != other)
 
 
 def _of_both(ask: Callable[[Side | None], Any], *sides: Side | None) -> list[Any]:
@@ -405,7 +374,7 @@ def _of_both(ask: Callable[[Side | None], Any], *sides: Side | None) -> list[Any
         return list(threads.map(ask, sides))
 
 
-def _buckets(side: Side | None, shape: Shape, bucket: sql.Composed) -> NDArray[np.int64]:
+def _buckets(side: Side | None, difference: TableDifference, bucket: sql.Composed) -> NDArray[np.int64]:
     """Return of each bucket how many rows are in it, and their digest; nought of a side that is not there."""
     buckets = np.zeros((2, _BUCKETS), np.int64)
     if side is not None:
@@ -413,32 +382,37 @@ def _buckets(side: Side | None, shape: Shape, bucket: sql.Composed) -> NDArray[n
         query = sql.SQL(
             "SELECT string_agg(int8send(b) || int8send(c) || int8send(d), '') FROM (SELECT {} AS b,"
             " count(*) AS c, bit_xor(hashint8extended({}, 0)) AS d FROM {} t GROUP BY 1) t"
-        ).format(bucket, shape.hash(shape.columns), side.place(shape.table))
+        ).format(bucket, difference.hash(difference.types), side.place(difference.table))
         (found,) = side.connection.execute(query, binary=True).fetchall()[0]
         numbers = np.frombuffer(found or b"", ">i8").reshape(-1, 3).T
         buckets[:, numbers[0]] = numbers[1:]
     return buckets
 
 
-def _digests(side: Side | None, shape: Shape, within: sql.Composed) -> dict[str, int]:
-    """Return the digest of each row of a slice by its key; of rows without one how many there are of a kind."""
+def _rows(
+    side: Side | None, difference: TableDifference, within: sql.Composed
+) -> tuple[dict[str, int], NDArray[np.int64]]:
+    """Return the rows of a slice: places by key, and at each the digest of every column; without a key how many are alike."""
     if side is None:
-        return {}
-    digest = shape.hash(shape.columns) if shape.key else sql.SQL("count(*)")
+        return {}, np.zeros((0, len(difference.types)), np.int64)
+    cells = (
+        [difference.hash([name]) for name in difference.types] if difference.key else [sql.SQL("count(*)")]
+    )
     query = sql.SQL(
-        "SELECT array_agg(k), string_agg(int8send(d), '') FROM (SELECT {} AS k, {} AS d FROM {} t WHERE {} {}) t"
+        "SELECT array_agg(k), string_agg(d, '') FROM (SELECT {} AS k, {} AS d FROM {} t WHERE {} {}) t"
     ).format(
-        *(shape.key_text, digest, side.place(shape.table), within),
-        sql.SQL("" if shape.key else "GROUP BY 1"),
+        difference.key_text,
+        sql.SQL(" || ").join(sql.SQL("int8send({})").format(cell) for cell in cells),
+        *(side.place(difference.table), within, sql.SQL("" if difference.key else "GROUP BY 1")),
     )
     keys, digests = side.connection.execute(query, binary=True).fetchall()[0]
-    found = dict(zip(keys or [], np.frombuffer(digests or b"", ">i8").tolist(), strict=True))
-    if len(found) < len(keys or []) or None in found:
+    places = {key: place for place, key in enumerate(keys or [])}
+    if len(places) < len(keys or []) or None in places:
         raise WorkbenchError(
-            f"Rows of {shape.table} in {side.connection.info.dbname} cannot be told apart by {', '.join(shape.key)}.",
+            f"Rows of {difference.table} in {side.connection.info.dbname} cannot be told apart by {', '.join(difference.key)}.",
             "The table's key was changed since the snapshot: compare the other tables with --table.",
         )
-    return found
+    return places, np.frombuffer(digests or b"", ">i8").reshape(-1, len(cells))
 
 
 def _tables_in(snapshot: Snapshot, schema: str, settings: Settings) -> set[str]:

@@ -121,9 +121,9 @@ class Replay:
             for table, rows in self.back["removed"].items():
                 draft.delete(table, rows)
             for table, rows in sorted(self.back["added"].items()):
-                shape = self.comparison.tables[table].shape
+                difference = self.comparison.tables[table]
                 for chunk in in_chunks(sorted(rows), _ROWS):
-                    values = rows_of(self.comparison.now, shape, chunk, shape.columns)
+                    values = rows_of(self.comparison.now, difference, chunk, difference.types)
                     for key in chunk:
                         draft.insert(table, values[key])
             for table, rows in self.back["changed"].items():
@@ -148,8 +148,8 @@ class Replay:
 
     def _sort(self, difference: TableDifference) -> None:
         """Go through a table that differs."""
-        table, shape, rows = difference.table, difference.shape, difference.rows
-        reason = "" if len(shape.key) == 1 else "its rows have no key of one column"
+        table, rows = difference.table, difference.rows
+        reason = "" if len(difference.key) == 1 else "its rows have no key of one column"
         if difference.now is None or difference.before is None:
             reason = "it is gone" if difference.now is None else "it is not in the snapshot"
         if reason:
@@ -157,7 +157,7 @@ class Replay:
             if difference.total:
                 self.draft.unresolved(table, "", f"{difference.total:,} rows differ, and {reason}", how)
             return
-        if columns := (*shape.only_now, *shape.retyped):
+        if columns := difference.only_now + difference.retyped:
             self.draft.note(
                 f"{table}: columns that the snapshot has not so ({', '.join(columns)}) are not put back."
             )
@@ -191,12 +191,12 @@ class Replay:
 
     def _changed(self, difference: TableDifference, keys: Sequence[str]) -> None:
         """Decide, column by column, what of some rows that are in both is put back."""
-        shape, table, entity = difference.shape, difference.table, self.authors.entities.get(difference.table)
+        table, entity = difference.table, self.authors.entities.get(difference.table)
         claims = self._claims(table, "changed", keys)
         self._leave_weak(table, claims)
-        names = [name for name in shape.columns if name not in shape.retyped]
+        names = [name for name in difference.types if name not in difference.retyped]
         was, now = (
-            rows_of(side, shape, keys, names) if side else {}
+            rows_of(side, difference, keys, names) if side else {}
             for side in (self.comparison.before, self.comparison.now)
         )
         of_bad = self._testimonies(entity, self.bad, claims.updated)

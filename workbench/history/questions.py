@@ -334,7 +334,7 @@ def differences_of(
         (
             *(found.table, found.before, found.now, *(len(found.rows[kind]) for kind in KINDS)),
             ", ".join(f"{name} {count:,}" for name, count in found.columns.most_common()),
-            "; ".join(found.remarks),
+            found.remarks,
         )
         for found in differing
     ]

@@ -139,12 +139,12 @@ class Standing:
         return out
 
     def _key(self, table: str) -> tuple[str, ...]:
-        return self.comparison.tables[table].shape.key
+        return self.comparison.tables[table].key
 
     def _values(self, table: str, keys: Sequence[str], names: Sequence[str]) -> Iterator[tuple[str, Values]]:
         """Yield columns of some rows as they are now, in the order of their keys."""
         for chunk in in_chunks(keys, _CHUNK):
-            values = rows_of(self.comparison.now, self.comparison.tables[table].shape, chunk, names)
+            values = rows_of(self.comparison.now, self.comparison.tables[table], chunk, names)
             yield from ((key, values[key]) for key in chunk if key in values)
 
     def _holding(
@@ -165,7 +165,7 @@ class Standing:
         )
         arrays = (sql.Literal(as_array(values)) for values in zip(*complete, strict=True))
         query = sql.SQL("SELECT {}, {} FROM {} t WHERE ({}) IN (SELECT * FROM unnest({})) ORDER BY 1").format(
-            *(self.comparison.tables[table].shape.key_text, cells, before.place(table), held),
+            *(self.comparison.tables[table].key_text, cells, before.place(table), held),
             sql.SQL(", ").join(sql.SQL("{}::text[]").format(array) for array in arrays),
         )
         return [(key, tuple(values)) for key, *values in before.connection.execute(query)]

@@ -71,6 +71,21 @@ STEPS: dict[Way, list[Step]] = {"swap": SWAP, "in place": IN_PLACE, "swap back":
 _PATIENCE = 3.0  # seconds for the session of a killed restore to end
 _PAUSE = 0.05
 
+_MORE = 1.1  # room than the database's size
+
+_ROOM = """
+    SELECT coalesce((SELECT pg_database_size(oid) FROM pg_database WHERE oid = %s), 0),
+        pg_size_bytes(current_setting('max_wal_size')),
+        CASE WHEN pg_has_role('pg_read_all_settings', 'USAGE') THEN current_setting('data_directory') END
+"""
+
+# The extensions that this user may make in a database of their own.
+_EXTENSIONS = """
+    SELECT name FROM pg_available_extensions e JOIN pg_available_extension_versions v USING (name)
+    WHERE v.version = e.default_version
+    AND (v.trusted OR NOT v.superuser OR (SELECT rolsuper FROM pg_roles WHERE rolname = current_user))
+"""
+
 
 class Restores:
     """``wb.restores``: snapshots put back over the live database (guide §3, level 2).
@@ -394,12 +409,11 @@ def _carry_out(restore: Restore) -> Record:
             seconds = {**record.facts.get("seconds", {}), step.name: round(perf_counter() - begun, 3)}
             record.note(step.name, seconds=seconds)
         except KeyboardInterrupt:
-            raise KeyboardInterrupt(f"Interrupted while {step.called}. {_stands(record, step)}") from None
+            raise KeyboardInterrupt(f"Interrupted while {step.called}. {_stands(restore)}") from None
         except WorkbenchError as error:
             lost = record.swapped or isinstance(error, DatabaseUnreachable)
-            error.next_step = (
-                f"{error.next_step} {_stands(record) if lost else _fail(restore, error)}".strip()
-            )
+            stands = _stands(restore) if lost else _fail(restore, error)
+            error.next_step = f"{error.next_step} {stands}".strip()
             error.args = (f"{error.what} {error.next_step}",)
             raise
     restore.progress("done", restore.total, restore.total)
@@ -414,7 +428,7 @@ def _fail(restore: Restore, error: WorkbenchError) -> str:
     try:
         _put_back(restore)
     except WorkbenchError as trouble:
-        return f"Putting things back failed as well: {trouble} {_stands(record)}"
+        return f"Putting things back failed as well: {trouble} {_stands(restore)}"
     record.outcome = FAILED
     record.note(error=error.what)
     started = " The application was started again." if record.facts.get("restarted") else ""
@@ -431,35 +445,19 @@ def _put_back(restore: Restore) -> None:
         restore.record.note(restarted=True)
 
 
-def _stands(record: Record, step: Step | None = None) -> str:
+def _stands(restore: Restore) -> str:
     """Say what stands, and what can be done: one that has swapped is not given up any more."""
-    stopped = step and record.facts.get("stopped") and not record.facts.get("restarted")
-    application = " The application is stopped." if stopped else ""
+    record, step = restore.record, STEPS[restore.request.way][restore.place].name
+    live, go_on = "as it was", GO_ON
     if record.swapped:
-        return (
-            f"What was restored is the live database {record.live}.{application} `workbench snapshot restore --resume`"
-            " finishes it; after that --undo leads back."
+        live, go_on = (
+            "what was restored",
+            "`workbench snapshot restore --resume` finishes it; then --undo leads back.",
         )
-    stands = f"The live database {record.live} is as it was."
-    if step and step.name in {"swap", "replace"}:
-        stands = f"The live database {record.live} is whole: the one that was there, or the restored one."
-    return f"{stands}{application} {GO_ON}"
-
-
-_MORE = 1.1  # room than the database's size
-
-_ROOM = """
-    SELECT coalesce((SELECT pg_database_size(oid) FROM pg_database WHERE oid = %s), 0),
-        pg_size_bytes(current_setting('max_wal_size')),
-        CASE WHEN pg_has_role('pg_read_all_settings', 'USAGE') THEN current_setting('data_directory') END
-"""
-
-# The extensions that this user may make in a database of their own.
-_EXTENSIONS = """
-    SELECT name FROM pg_available_extensions e JOIN pg_available_extension_versions v USING (name)
-    WHERE v.version = e.default_version
-    AND (v.trusted OR NOT v.superuser OR (SELECT rolsuper FROM pg_roles WHERE rolname = current_user))
-"""
+    elif step in {"swap", "replace"}:
+        live = "whole: the one that was there, or the restored one"
+    stopped = record.facts.get("stopped") and not record.facts.get("restarted")
+    return f"The live database {record.live} is {live}.{' The application is stopped.' if stopped else ''} {go_on}"
 
 
 def examine(
