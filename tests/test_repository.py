@@ -95,7 +95,7 @@ SIZES = {
     "murmurant": 2010,
     "mappings": 1990,
     "plans": 1953,
-    "cli": 1693,
+    "cli": 1696,
     "migration": 1679,
     "facade": 1443,
     "panels": 1493,

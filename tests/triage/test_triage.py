@@ -42,9 +42,10 @@ def test_what_is_planted_is_named_and_answered(clubs, dialect, breakage, section
 
 
 def test_a_healthy_club_needs_nothing_and_nothing_is_written(club) -> None:
-    before = club.state()
+    before, told = club.state(), list[tuple[int, int]]()
     with club.workbench() as wb:
-        found = wb.triage()
+        found = wb.triage(advance=lambda _, done, total: told.append((done, total)))
+    assert told == [(0, 4), (1, 4), (2, 4), (3, 4)], "whoever waits sees how far it is"
     assert found.code == 0
     assert found.facts["recommended"] == "level 0"
     assert set(found.tables.modes["state"]) == {"absent"}

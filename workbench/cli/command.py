@@ -207,6 +207,8 @@ def answers(
                     if not json:
                         banner(wb.environment)
                     with progress() as advance, _saying_what_stands():
+                        if not takes.keys() & {"advance", "confirm"}:  # else it says so itself, or asks first
+                            advance("reading the database", 0, 0)
                         answer = act(wb, **given, **({"advance": advance} if "advance" in takes else {}))
                     if not isinstance(answer, Answer):
                         answer = wb.plans.explain(answer)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from workbench.answer import Answer, Step, Table
 from workbench.cli.command import answers
+from workbench.cli.output import Advance
 from workbench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -23,9 +24,9 @@ def doctor(wb: Workbench) -> Answer:
 
 
 @answers("triage", "import_report")
-def triage(wb: Workbench, run_id: str | None = None) -> Answer:
+def triage(wb: Workbench, run_id: str | None = None, *, advance: Advance) -> Answer:
     """Name the failures that are here, and lay the ways out side by side, with what each would cost."""
-    return wb.triage(run_id)
+    return wb.triage(run_id, advance)
 
 
 @answers("runs", "import_report", one_state=False)

@@ -199,7 +199,11 @@ def _print_table(
     console.print(table)
     if left_out := [name for name in names if name not in chosen]:
         _say(f"  Not shown for want of room: {', '.join(left_out)}. A wider terminal or --json has them.")
-        alike = [f"{name} {cells[name].iloc[0]}" for name in left_out if cells[name].nunique() == 1]
+        alike = [
+            f"{name} {cells[name].iloc[0]}"
+            for name in left_out
+            if cells[name].nunique() == 1 and cells[name].iloc[0]
+        ]
         _say(f"  The same in every row: {', '.join(alike)}." if alike else "")
 
 
@@ -319,7 +323,7 @@ def progress() -> Iterator[Advance]:
 
     def advance(what: str, done: int, total: int) -> None:
         bar.start()  # not before, for a question may be asked first
-        bar.update(task, description=what, completed=done, total=total)
+        bar.update(task, description=what, completed=done, total=total or None)
 
     try:
         yield advance

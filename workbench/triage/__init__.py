@@ -36,6 +36,8 @@ from workbench.triage.modes import Mode, failure_modes
 from workbench.triage.recommending import Suspect, find_suspects, in_question, recommend
 from workbench.triage.ways import TITLES, Name, Way, attempt, level_0, rerun, together
 
+Advance = Callable[[str, int, int], None]
+
 CULPRITS = 20_000
 """How many rows of a finding are traced to the run that wrote them."""
 
@@ -65,7 +67,7 @@ class Triage:
         self._on = on_environment(wb.session.environment.name)
 
     @answering
-    def __call__(self, run_id: str | None = None) -> Answer:
+    def __call__(self, run_id: str | None = None, advance: Advance = lambda *_: None) -> Answer:
         """Name the failure modes that are here, and lay the ways out side by side (guide §1, §3, §4).
 
         Every way's figures are measured on this database: plans are made, counted and thrown away.
@@ -75,6 +77,8 @@ class Triage:
         ----------
         run_id : str, optional
             The run in question; else the one most to blame, else the last live one.
+        advance : callable, optional
+            Told what is being done, how many steps are done, and how many there are.
 
         Raises
         ------
@@ -84,7 +88,9 @@ class Triage:
         session = self.wb.session
         runs = session.find_runs()
         asked = pick_run(runs, run_id)[0] if run_id is not None else None
+        advance("asking every check", 0, 4)
         findings = self.wb.check(sample=CULPRITS).findings
+        advance("looking for the runs to blame", 1, 4)
         modes = failure_modes(findings)
         with session.reading() as connection:
             suspects = find_suspects(connection, session.schema, runs, modes)
@@ -92,13 +98,11 @@ class Triage:
         here = {each.guide for each in modes if each.here}
         lost = any(each.check == "mappings-missing" and each.status == "fail" for each in findings)
         with self._plans_thrown_away():
-            ways = [
-                level_0(run),
-                rerun(runs, asked, "§1.1" in here, lost),
-                self._rollback(run),
-                together(dict(self._corrections(here, lost))),
-                self._level_2(run),
-            ]
+            ways = [level_0(run), rerun(runs, asked, "§1.1" in here, lost)]
+            advance("trying a rollback", 2, 4)
+            ways.append(self._rollback(run))
+            advance("trying the corrections", 3, 4)
+            ways += [together(dict(self._corrections(here, lost))), self._level_2(run)]
         advice = recommend(modes, {each.way: each for each in ways}, run, suspects)
         chosen = next((each for each in ways if each.way == advice.way), None)
         title = (
