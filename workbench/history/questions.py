@@ -235,7 +235,7 @@ class History:
     ) -> Iterator[Replay]:
         way, least = way_with_conflicts(on_conflict), Strength.named(min_evidence)
         known = self.wb.find_runs()
-        bad = [pick_run(known, run)[0] for run in dict.fromkeys(runs)]
+        bad = list({run.run: run for run in (pick_run(known, each)[0] for each in runs)}.values())
         with (
             self._compared(snapshot, None, (), False, progress) as authors,
             self.wb.planning() as context,

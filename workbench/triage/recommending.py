@@ -125,7 +125,8 @@ def recommend(
     names = ", ".join(each.run.run for each in bad[:3]) + (
         f" and {len(bad) - 3} more" if len(bad) > 3 else ""
     )
-    unasked = ", ".join(each.mode.lower() for each in modes if each.unanswered or each.state == "not known")
+    silent = [each.title for mode in modes for each in mode.unanswered]
+    unasked = ", ".join(silent or [each.mode.lower() for each in modes if each.state == "not known"])
     rest = f" Not everything could be asked: {unasked}." if unasked else ""
     if run is not None and run.mode == "dry":
         return Advice(
