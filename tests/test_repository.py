@@ -44,7 +44,6 @@ LAYERS = (
     "session",
     "reporting.findings",
     "reporting.charts",
-    "reporting.cycles",
     "reporting.drawing",
     "reporting.tables",
     "reporting.masking",

@@ -10,8 +10,7 @@ from tests.commands import at, shell  # noqa: F401
 from tests.mappings.conftest import ALL
 from workbench.mappings.problems import COLUMNS
 from workbench.mappings.questions import mapping_table
-from workbench.reporting.charts import mapping_scores_chart
-from workbench.reporting.cycles import mapping_cycles_chart
+from workbench.reporting.charts import mapping_cycles_chart, mapping_scores_chart
 from workbench.reporting.drawing import show_figure
 
 

@@ -202,8 +202,7 @@ def summary(found: MappingFindings, problems: pd.DataFrame | None = None) -> dic
 
 def _drawn(kind: str, problems: pd.DataFrame, unmask: bool) -> Figure:
     """Draw the cycles, or the scores; what draws is loaded only for a page."""
-    from workbench.reporting.charts import mapping_scores_chart
-    from workbench.reporting.cycles import mapping_cycles_chart
+    from workbench.reporting.charts import mapping_cycles_chart, mapping_scores_chart
 
     return mapping_cycles_chart(problems, unmask) if kind == "cycles" else mapping_scores_chart(problems)
 

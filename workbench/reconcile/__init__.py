@@ -18,8 +18,7 @@ from workbench.hints import on_environment
 from workbench.murmurant.exports import read_export_files
 from workbench.murmurant.spellings import CONCEPT_OF
 from workbench.reconcile.comparison import Comparison
-from workbench.reporting.drawing import BLUE, GREY, ORANGE, RED, Bar, bars
-from workbench.reporting.drawing import Part as BarPart
+from workbench.reporting.drawing import BLUE, GREY, ORANGE, RED, bars
 from workbench.session import Session
 from workbench.settings import ReconcileSettings
 
@@ -157,10 +156,6 @@ def _findings(found: Comparison) -> Iterator[Finding]:
 
 def _chart(counts: pd.DataFrame) -> Figure:
     """Draw of each entity how many are in both, missing, left out by design, and here only."""
-    parts = [
-        BarPart(_TITLES.get(name, "In both").lower(), colour, hatch)
-        for name, (colour, hatch) in _BARS.items()
-    ]
-    known = counts[counts["export"].notna()].to_dict("records")
-    rows = [Bar(CONCEPT_OF[row["entity"]], [int(row[name]) for name in _BARS]) for row in known]
-    return bars(rows, parts, "Export and database", "records")
+    parts = {_TITLES.get(name, "In both").lower(): look for name, look in _BARS.items()}
+    known = counts[counts["export"].notna()].set_index("entity").rename(CONCEPT_OF)
+    return bars(known[[*_BARS]].set_axis([*parts], axis=1), parts, "Export and database", "records")

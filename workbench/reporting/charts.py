@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 
 from workbench.duplicates.matching import OFFER_THRESHOLD
@@ -17,35 +15,42 @@ from workbench.reporting.drawing import (
     BLUE,
     GREEN,
     GREY,
+    INK,
     MOST,
     ORANGE,
     RED,
     SKY,
-    Bar,
-    Cell,
-    Part,
-    Span,
     bars,
-    described,
+    canvas,
+    describe,
     heat_map,
     histogram,
+    label,
     time_line,
 )
+from workbench.reporting.masking import mask
 from workbench.tiers.review import CORRECTABLE, RIGHT
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 _STATUSES = {"completed": GREEN, "incomplete": ORANGE, "interrupted": ORANGE, "failed": RED}
-_CHANGES = (Part("added", GREEN), Part("changed", BLUE, "//"), Part("removed", RED, ".."))
-_OPERATIONS = (Part("deleted", RED, ".."), Part("updated", BLUE, "//"), Part("inserted", GREEN))
-_DONE = [Part(action, colour) for action, colour in zip(ACTIONS, (GREEN, ORANGE, SKY, GREY, RED, RED, GREY), strict=True)]  # fmt: skip
+_CHANGES = {"added": (GREEN, ""), "changed": (BLUE, "//"), "removed": (RED, "..")}
+_OPERATIONS = {"deleted": (RED, ".."), "updated": (BLUE, "//"), "inserted": (GREEN, "")}
+_DONE = {each: (colour, "") for each, colour in zip(ACTIONS, (GREEN, ORANGE, SKY, GREY, RED, RED, GREY), strict=True)}  # fmt: skip
 _WAYS = {
-    "rows_reverted": Part("rows put right", BLUE),
-    "work_lost": Part("people's work lost", RED, "//"),
-    "references_at_risk": Part("references at risk", ORANGE, ".."),
+    "rows put right": (BLUE, ""),
+    "people's work lost": (RED, "//"),
+    "references at risk": (ORANGE, ".."),
 }
-_REHEARSED = {"fresh": (GREEN, "-"), "stale": (ORANGE, ":"), "failed": (RED, "--"), "none": (RED, "-")}
+_REHEARSED = {
+    "fresh": (GREEN, "-", "dry run{}"),
+    "stale": (ORANGE, ":", "dry run{}: too long"),
+    "failed": (RED, "--", "dry run{}, which failed"),
+    "none": (RED, "-", "no dry run before it"),
+    "unknown": (GREY, ":", "nobody knows when its dry run was"),
+}
 
 NOBODY_SAYS, HAVE_NONE, REST = "not known", "none", "others"
 """Where no tier is expected, where a member has none, and what the smallest tiers are summed under."""
@@ -68,16 +73,17 @@ COMPARED = {
 
 def tier_chart(frame: pd.DataFrame) -> Figure:
     """Draw the members in each tier (``kind``, ``code``, ``members``: see `tier_distribution`)."""
-    kind, total = next(iter(frame["kind"]), "tier"), max(int(frame["members"].sum()), 1)
-    rows = [
-        Bar(
-            "none" if none else str(code),
-            (0, count) if none else (count, 0),
-            f"{count:,} ({count / total:.0%})",
-        )
-        for code, count, none in zip(frame["code"], frame["members"], frame["code"].isna(), strict=True)
-    ]
-    return bars(rows, (Part("", BLUE), Part("", RED, "//")), f"Members by membership {kind}", "members")
+    kind, total, none = next(iter(frame["kind"]), "tier"), frame["members"].sum(), frame["code"].isna()
+    counts = pd.DataFrame(
+        {"in it": frame["members"].where(~none, 0), "none": frame["members"].where(none, 0)}
+    )
+    return bars(
+        counts.set_axis(frame["code"].fillna(HAVE_NONE)),
+        {"in it": (BLUE, ""), "none": (RED, "//")},
+        f"Members by membership {kind}",
+        "members",
+        words=[f"{count:,} ({count / max(total, 1):.0%})" for count in frame["members"]],
+    )
 
 
 def tier_matrix_chart(frame: pd.DataFrame, kind: str = "tier") -> Figure:
@@ -88,11 +94,39 @@ def tier_matrix_chart(frame: pd.DataFrame, kind: str = "tier") -> Figure:
     frame : pandas.DataFrame
         ``expected``, ``actual``, ``members``, ``finding``: see `workbench.tiers.review.TierReview`.
     """
-    cells = _cells(frame)
+    kinds = {RIGHT: "right", **dict.fromkeys(CORRECTABLE, "wrong")}
+    cells = pd.DataFrame(
+        {
+            "row": frame["expected"].astype(object).fillna(NOBODY_SAYS),
+            "column": frame["actual"].astype(object).fillna(HAVE_NONE),
+            "kind": frame["finding"].map(kinds).fillna("open"),
+            "number": frame["members"],
+        }
+    )
     last = (REST, NOBODY_SAYS, HAVE_NONE)
-    codes = sorted({code for at in cells for code in at} - set(last))
+    sizes = pd.concat([cells.groupby(side)["number"].sum() for side in ("row", "column")])
+    sizes = (
+        sizes.groupby(level=0)
+        .sum()
+        .drop([*last], errors="ignore")
+        .sort_values(ascending=False, kind="stable")
+    )
+    if len(sizes) > _MOST_TIERS:
+        shown = {*sizes.index[: _MOST_TIERS - 1], *last}
+        for side in ("row", "column"):
+            cells[side] = cells[side].where(cells[side].isin(shown), REST)
+    # What is wrong in a cell is never hidden by what is right in it.
+    worst = pd.Categorical(cells["kind"], ["wrong", "open", "right"], ordered=True)
+    cells = (
+        cells.assign(kind=worst)
+        .groupby(["row", "column"], as_index=False)
+        .agg({"number": "sum", "kind": "min"})
+    )
     # The tiers in one order on both sides, so that what is right lies on the diagonal.
-    codes += [code for code in last if any(code in at for at in cells)]
+    codes = sorted(
+        {*cells["row"], *cells["column"]},
+        key=lambda code: (code in last, last.index(code) if code in last else code),
+    )
     figure = heat_map(
         cells,
         [code for code in codes if code != HAVE_NONE],
@@ -100,30 +134,30 @@ def tier_matrix_chart(frame: pd.DataFrame, kind: str = "tier") -> Figure:
         f"The {kind} of their level, and the {kind} they have",
         (f"the {kind} members have", f"the {kind} their level gives"),
     )
-    wrong = sum(cell.number for cell in cells.values() if cell.kind == "wrong")
-    told = [
-        f"expected {expected}, have {actual}: {count:,} {'not judged' if judged == 'open' else judged}"
-        for (expected, actual), (count, judged) in sorted(
-            cells.items(), key=lambda cell: (cell[1].kind != "wrong", -cell[1].number, cell[0])
-        )
-    ]
-    words = f"{wrong:,} members are not in the {kind} of their level. " + "; ".join(told[:12])
-    return described(figure, words, told)
+    wrong = cells.loc[cells["kind"] == "wrong", "number"].sum()
+    told = cells.sort_values(["kind", "number"], ascending=[True, False]).head(12).to_dict("records")
+    return describe(
+        figure,
+        f"{wrong:,} members are not in the {kind} of their level",
+        ["expected {row}, have {column}: {number:,} {kind}".format(**cell) for cell in told],
+    )
 
 
 def counts_chart(frame: pd.DataFrame) -> Figure:
     """Draw how many rows were found, and mark how many there should be (``table``, ``found``, ``expected``)."""
-    rows = []
-    for name, count, expected in frame[["table", "found", "expected"]].itertuples(index=False):
-        known = not pd.isna(expected)
-        off = int(count - expected) if known else 0
-        words = f"{count:,}{f', {expected:,} expected' if known else ''}{f' ({off:+,})' if off else ''}"
-        rows.append(
-            Bar(name, (0, count) if off else (count, 0), words, mark=float(expected) if known else None)
-        )
-    known = bool(frame["expected"].notna().any())
-    unit = f"rows; {'the black mark is what was' if known else 'nobody said how many were'} expected"
-    return bars(rows, (Part("", BLUE), Part("", RED)), "Rows per table", unit)
+    expected, off = frame["expected"], (frame["found"] - frame["expected"]).fillna(0)
+    counts = pd.DataFrame(
+        {"as many": frame["found"].where(off == 0, 0), "off": frame["found"].where(off != 0, 0)}
+    )
+    words = [
+        f"{count:,}{'' if pd.isna(should) else f', {should:,} expected'}{f' ({by:+,})' if by else ''}"
+        for count, should, by in zip(frame["found"], expected, off, strict=True)
+    ]
+    known = "the black mark is what was" if expected.notna().any() else "nobody said how many were"
+    return bars(
+        counts.set_axis(frame["table"]), {"as many": (BLUE, ""), "off": (RED, "")}, "Rows per table",
+        f"rows; {known} expected", words=words, marks=expected.astype(float).to_list(),
+    )  # fmt: skip
 
 
 def runs_chart(frame: pd.DataFrame, highlight: str = "") -> Figure:
@@ -136,98 +170,128 @@ def runs_chart(frame: pd.DataFrame, highlight: str = "") -> Figure:
     highlight : str
         The id of a run to stand out.
     """
-    frame = frame.tail(MOST)
-    starts, ends = _moments(frame["started"]), _moments(frame["finished"])
-    rows = []
-    columns = (frame[name] for name in ("run", "mode", "status", "duration"))
-    for run, mode, status, seconds, start, end in zip(*columns, starts, ends, strict=True):
-        words = f"{status}{', dry run' if mode == 'dry' else ''}{_lasting(seconds)}"
-        name, colour = f"{'▶ ' if run == highlight else ''}{run}", _STATUSES.get(status, GREY)
-        rows.append(Span(name, start, start if np.isnan(start) else end, words, colour, hollow=mode == "dry"))
+    seconds = frame["duration"]
+    lasting = [
+        "" if pd.isna(each) else f", {each:,.0f} s" if each < 120 else f", {each / 60:,.0f} min"
+        for each in seconds
+    ]
+    dry = frame["mode"] == "dry"
+    rows = frame.assign(
+        label=["▶ " * (run == highlight) + run for run in frame["run"]],
+        start=frame["started"],
+        end=frame["finished"].where(frame["started"].notna()),
+        words=frame["status"] + dry.map({True: ", dry run", False: ""}) + lasting,
+        colour=frame["status"].map(_STATUSES).fillna(GREY),
+        line="-",
+        hollow=dry,
+        last="",
+    )
     return time_line(rows, "Import runs, and how they ended", "an empty ring is a dry run")
 
 
 def rehearsals_chart(frame: pd.DataFrame) -> Figure:
     """Draw each live run in time with the dry run before it, joined (see `rehearsals_frame`)."""
-    frame = frame.tail(MOST)
-    starts, dry_starts = _moments(frame["started"]), _moments(frame["dry_started"])
     rows = []
-    columns = (frame[name] for name in ("run", "hours_before", "rehearsed"))
-    for run, hours, judged, start, dry in zip(*columns, starts, dry_starts, strict=True):
-        (colour, line), dry = _REHEARSED.get(judged, (GREY, ":")), start if np.isnan(start) else dry
-        mark = "o" if judged == "fresh" else "X"
-        rows.append(Span(run, dry, start, _rehearsed(judged, hours), colour, line, ("o", mark), hollow=True))
+    for row in frame.to_dict("records"):
+        colour, line, words = _REHEARSED.get(row["rehearsed"], _REHEARSED["unknown"])
+        hours = row["hours_before"]
+        ago = (
+            ""
+            if pd.isna(hours)
+            else f" {hours:,.0f} h before"
+            if hours >= 1
+            else f" {hours * 60:,.0f} min before"
+        )
+        rows.append(
+            {
+                "label": row["run"],
+                "start": row["dry_started"] if pd.notna(row["started"]) else None,
+                "end": row["started"],
+                "words": words.format(ago),
+                "colour": colour,
+                "line": line,
+                "hollow": pd.notna(row["dry_started"]),
+                "last": "o" if row["rehearsed"] == "fresh" else "X",
+            }
+        )
+    columns = ["label", "start", "end", "words", "colour", "line", "hollow", "last"]
     legend = "ring: dry run; dot: live run; cross: a live run to look at"
-    return time_line(rows, "Live runs, and the dry runs before them", legend)
+    return time_line(pd.DataFrame(rows, columns=columns), "Live runs, and the dry runs before them", legend)
 
 
 def actions_chart(tally: pd.DataFrame) -> Figure:
     """Draw what a run did: records by entity and action (``entity``, ``action``, ``records``: see `RunRecords`)."""
-    sums = tally.groupby(["entity", "action"])["records"].sum().to_dict()
-    rows = [Bar(entity, [int(sums.get((entity, action), 0)) for action in ACTIONS]) for entity in ENTITIES]
-    return bars([row for row in rows if any(row.counts)], _DONE, "What the run did", "records", room=1.0)
+    counts = tally.pivot_table("records", "entity", "action", "sum", fill_value=0)
+    counts = counts.reindex([each for each in ENTITIES if each in counts.index])
+    return bars(
+        counts.reindex(columns=[*_DONE], fill_value=0), _DONE, "What the run did", "records", room=1.0
+    )
 
 
 def changes_chart(frame: pd.DataFrame) -> Figure:
     """Draw how many rows of each table a plan changes (``table``, ``operation``, ``rows``: see `plan_changes`)."""
-    counts: dict[str, dict[str, int]] = {}
-    for table, operation, count in frame.itertuples(index=False):
-        counts.setdefault(table, {})[operation] = int(count)
-    rows = [Bar(table, [of.get(name, 0) for name in OPERATIONS]) for table, of in counts.items()]
-    return bars(rows, _OPERATIONS, "Rows that would change", "rows")
+    counts = frame.pivot_table("rows", "table", "operation", "sum", fill_value=0, sort=False)
+    counts = counts.reindex(columns=[*OPERATIONS], fill_value=0).set_axis([*_OPERATIONS], axis=1)
+    return bars(counts, _OPERATIONS, "Rows that would change", "rows")
 
 
 def differences_chart(frame: pd.DataFrame) -> Figure:
     """Draw how many rows of each table were ``added``, ``changed`` and ``removed`` since a snapshot."""
-    return _changed(frame, "table", "Rows that differ from the snapshot")
+    return _changed(frame.set_index("table"), "Rows that differ from the snapshot")
 
 
 def authors_chart(frame: pd.DataFrame) -> Figure:
     """Draw how many rows each run or person changed since a snapshot (``change``, ``who``, ``rows``)."""
-    wide = frame.pivot_table(index="who", columns="change", values="rows", aggfunc="sum", fill_value=0)
-    wide = wide.reindex(columns=[part.name for part in _CHANGES], fill_value=0)
-    return _changed(wide.reset_index(), "who", "Whose doing it is, by the evidence")
+    counts = frame.pivot_table("rows", "who", "change", "sum", fill_value=0)
+    return _changed(counts.reindex(columns=[*_CHANGES], fill_value=0), "Whose doing it is, by the evidence")
+
+
+def _changed(counts: pd.DataFrame, title: str) -> Figure:
+    counts = counts[[*_CHANGES]].sort_index()
+    total = counts.sum(axis=1).sort_values(ascending=False, kind="stable")
+    return bars(counts.loc[total[total > 0].index], _CHANGES, title, "rows")
 
 
 def ways_chart(frame: pd.DataFrame) -> Figure:
     """Draw what each way out puts right, loses and leaves at risk (the table ``ways`` of a triage)."""
-    rows = []
+    rows, words = list[tuple[Any, ...]](), list[str]()
     for row in frame.to_dict("records"):
-        timed = "" if pd.isna(row["minutes"]) or not row["possible"] else f", {int(row['minutes'])} min"
-        name = f"{'→ ' if row['recommended'] else ''}{row['way']}{timed}"
+        name = f"{'→ ' if row['recommended'] else ''}{row['way']}"
         if not row["possible"]:
-            rows.append(Bar(name, (0, 0, 0), "not possible here"))
+            rows.append((name, 0, 0, 0))
+            words.append("not possible here")
             continue
-        for place, (column, part) in enumerate(_WAYS.items()):
-            count = 0 if pd.isna(row[column]) else int(row[column])
-            words = f"{'not known' if pd.isna(row[column]) else f'{count:,}'} {part.name}"
-            rows.append(Bar(name, [count * (place == at) for at in range(len(_WAYS))], words))
-    return bars(rows, list(_WAYS.values()), "The ways out, side by side", "rows")
+        name += "" if pd.isna(row["minutes"]) else f", {int(row['minutes'])} min"
+        for part, column in zip(_WAYS, ("rows_reverted", "work_lost", "references_at_risk"), strict=True):
+            known = pd.notna(row[column])
+            rows.append((name, *(row[column] if part == other and known else 0 for other in _WAYS)))
+            words.append(f"{f'{row[column]:,.0f}' if known else 'not known'} {part}")
+    counts = pd.DataFrame(rows, columns=["way", *_WAYS]).set_index("way")
+    return bars(counts, _WAYS, "The ways out, side by side", "rows", words=words)
 
 
 def mapping_scores_chart(problems: pd.DataFrame) -> Figure:
     """Draw how many mappings are wrong how surely; right of the line a correction may be planned."""
-    scores = problems["score"].dropna().astype(float).to_numpy()
+    scores = problems["score"].dropna().astype(float)
     unit = "probability that the record is the wrong one (1 is a fact, not a judgement)"
-    figure = histogram(scores, "How surely they are wrong", unit, "problems", {SURE: f"sure from {SURE:.0%} on"}, (BLUE, RED))  # fmt: skip
-    sure, unknown = int((scores >= SURE).sum()), len(problems) - len(scores)
-    words = (
-        f"{len(problems):,} problems: {sure:,} sure, {len(scores) - sure:,} doubtful, {unknown:,} not known"
-    )
-    return described(figure, words, list(scores) or [unknown] * bool(unknown))
+    line = {SURE: f"sure from {SURE:.0%} on"}
+    figure = histogram(scores, "How surely they are wrong", unit, "problems", line, (BLUE, RED))
+    sure, unknown = (scores >= SURE).sum(), len(problems) - len(scores)
+    words = [f"{sure:,} sure, {len(scores) - sure:,} doubtful, {unknown:,} not known"]
+    return describe(figure, f"{len(problems):,} problems", words if len(problems) else [])
 
 
 def match_histogram_chart(chances: pd.DataFrame, threshold: float) -> Figure:
     """Draw how many pairs are how probably one person (``probability``); from the threshold on they are listed."""
-    chance = chances["probability"].astype(float).to_numpy()
+    chance = chances["probability"].astype(float)
     lines = {
         threshold: f"listed from {threshold:.0%} on",
         OFFER_THRESHOLD: f"sure from {OFFER_THRESHOLD:.0%} on",
     }
-    unit = "probability; pairs below 5% are not drawn"
-    figure = histogram(chance, "How probably two members are one person", unit, "pairs", lines, (GREY, BLUE))
+    title, unit = "How probably two members are one person", "probability; pairs below 5% are not drawn"
+    figure = histogram(chance, title, unit, "pairs", lines, (GREY, BLUE))
     words = f"{len(chance):,} pairs of members, {(chance >= threshold).sum():,} of them probably one person"
-    return described(figure, words, list(chance))
+    return describe(figure, title, [words] if len(chance) else [])
 
 
 def match_waterfall_chart(pair: pd.Series[Any] | None) -> Figure:
@@ -238,79 +302,85 @@ def match_waterfall_chart(pair: pd.Series[Any] | None) -> Figure:
     pair : pandas.Series or None
         A row of `match_members`, with its ``weight_`` columns in bits; None draws nothing.
     """
-    rows, total, title = list[Bar](), 0.0, "Why two members match"
-    for name, words in COMPARED.items() if pair is not None else ():
-        worth = float(pair.get(f"weight_{name}", 0))  # type: ignore[union-attr]
-        if abs(worth) >= 0.005:
-            rows.append(Bar(words, (max(worth, 0), min(worth, 0), 0), f"{worth:+.1f}", start=total))
-            total += worth
-    if pair is not None:
-        rows.append(
-            Bar("all together", (0, 0, total), f"{total:+.1f} bits: {float(pair['probability']):.1%}")
-        )
-        title = f"Why {str(pair['left'])[:8]}… and {str(pair['right'])[:8]}… match"
-    unit = "bits of evidence (each doubles the odds; 0 is even chances)"
-    return bars(rows, (Part("for it", GREEN), Part("against it", RED, ".."), Part("sum", BLUE)), title, unit)
+    parts = {"for it": (GREEN, ""), "against it": (RED, ".."), "sum": (BLUE, "")}
+    title, unit = "Why two members match", "bits of evidence (each doubles the odds; 0 is even chances)"
+    if pair is None:
+        return bars(pd.DataFrame(columns=[*parts]), parts, title, unit)
+    bits = pd.Series({words: float(pair.get(f"weight_{name}", 0)) for name, words in COMPARED.items()})
+    bits = bits[bits.abs() >= 0.005]
+    counts = pd.DataFrame({"for it": bits.clip(lower=0), "against it": bits.clip(upper=0), "sum": 0.0})
+    counts.loc["all together"] = (0, 0, bits.sum())
+    starts = [*(bits.cumsum() - bits), 0]
+    words = [*bits.map("{:+.1f}".format), f"{bits.sum():+.1f} bits: {float(pair['probability']):.1%}"]
+    title = f"Why {str(pair['left'])[:8]}… and {str(pair['right'])[:8]}… match"
+    return bars(counts, parts, title, unit, words=words, starts=starts)
 
 
-def _changed(frame: pd.DataFrame, names: str, title: str) -> Figure:
-    changes = [part.name for part in _CHANGES]
-    frame = frame.assign(total=frame[changes].sum(axis=1))
-    frame = frame[frame["total"] > 0].sort_values(["total", names], ascending=[False, True])
-    rows = [Bar(str(row[names]), [int(row[name]) for name in changes]) for row in frame.to_dict("records")]
-    return bars(rows, _CHANGES, title, "rows")
+def mapping_cycles_chart(problems: pd.DataFrame, unmask: bool = False) -> Figure:
+    """Draw the wrong mappings: contacts left, records right, swaps and cycles together.
+
+    A red arrow leads to the record that an id is mapped to, a dashed green line to the one it should be.
+
+    Parameters
+    ----------
+    problems : pandas.DataFrame
+        See `workbench.mappings.problems.MappingFindings`; at most `MOST` mappings are drawn.
+    unmask : bool
+        Whether people's names may be seen.
+    """
+    wrong = problems[problems["problem"].isin(["wrong-person", "wrong-event", "wrong-registration"])]
+    shown = mask(wrong.head(MOST), unmask).astype({"target": str, "wa_id": str})
+    headings, drawn, arrows = list[str](), list[tuple[str, str, str]](), list[tuple[int, int, str]]()
+    for _, group in shown.groupby(shown["cycle"].where(shown["cycle"] != "", shown.index), sort=False):
+        first = group.iloc[0]
+        swap = "a swap" if first["cycle_size"] == 2 else f"a cycle of {first['cycle_size']}"
+        told = swap if first["cycle"] else "leads to a wrong record"
+        headings.append(f"{first['entity']} {', '.join(group['wa_id'])}: {told}")
+        drawn.append((headings[-1], "", ""))
+        names = {row.target: row.person or row.title.rpartition(" / ")[2] for row in group.itertuples()}
+        # Each contact stands beside the record that is its own; below them the records whose contact is mapped rightly.
+        own = [str(row.should_be or row.target) for row in group.itertuples()]
+        order = list(dict.fromkeys([*own, *names]))
+        contacts = [
+            f"{row.wa_id}  {row.contact or row.title.partition(' / ')[0]}".strip()
+            for row in group.itertuples()
+        ]
+        top = len(drawn)
+        for place, row in enumerate(group.itertuples(), top):
+            arrows.append((place, top + order.index(row.target), "leads to"))
+            if row.should_be:
+                arrows.append((place, top + order.index(str(row.should_be)), "should"))
+        contacts += [""] * (len(order) - len(contacts))
+        records = [f"{key[:8]}…  {names.get(key, '')}".strip() for key in order]
+        drawn += [("", *pair) for pair in zip(contacts, records, strict=True)]
+    figure, axes = canvas(len(drawn), "Where ids lead, and where they should")
+    _draw_links(axes, drawn, arrows)
+    if len(wrong) > MOST:
+        axes.set_xlabel(f"{len(wrong) - MOST:,} more are not drawn", color=INK)
+    return describe(figure, "Wrong mappings", headings)
 
 
-def _cells(frame: pd.DataFrame) -> dict[tuple[str, str], Cell]:
-    """Sum the members by expected and actual tier; what is wrong, right or not judged is never mixed."""
-    kinds = {RIGHT: "right", **dict.fromkeys(CORRECTABLE, "wrong")}
-    table = pd.DataFrame(
-        {
-            "row": frame["expected"].map(str).where(frame["expected"].notna(), NOBODY_SAYS),
-            "column": frame["actual"].map(str).where(frame["actual"].notna(), HAVE_NONE),
-            "members": frame["members"].astype(int),
-            "kind": frame["finding"].map(kinds).fillna("open"),
-        }
-    )
-    sizes: Counter[str] = Counter()
-    for row, column, members in table[["row", "column", "members"]].itertuples(index=False):
-        sizes.update(dict.fromkeys({row, column} - {NOBODY_SAYS, HAVE_NONE}, members))
-    if len(sizes) > _MOST_TIERS:
-        largest = sorted(sizes, key=lambda code: (-sizes[code], code))[: _MOST_TIERS - 1]
-        shown = {*largest, NOBODY_SAYS, HAVE_NONE}
-        for side in ("row", "column"):
-            table[side] = table[side].where(table[side].isin(shown), REST)
-    cells: dict[tuple[str, str], Cell] = {}
-    for row, column, members, kind in table.itertuples(index=False):
-        before, other = cells.get((row, column), Cell(0, kind))
-        cells[row, column] = Cell(before + members, "wrong" if "wrong" in (kind, other) else kind)
-    return cells
-
-
-def _moments(column: pd.Series[Any]) -> list[float]:
-    """Return moments as matplotlib counts them, all at once; NaN where one is not known."""
-    from matplotlib.dates import date2num
-
-    return [float(each) for each in date2num(pd.to_datetime(column))]
-
-
-def _lasting(seconds: Any) -> str:
-    if pd.isna(seconds):
-        return ""
-    return f", {float(seconds):,.0f} s" if seconds < 120 else f", {float(seconds) / 60:,.0f} min"
-
-
-def _rehearsed(judged: str, hours: Any) -> str:
-    ago = (
-        ""
-        if pd.isna(hours)
-        else f" {hours:,.0f} h before"
-        if hours >= 1
-        else f" {hours * 60:,.0f} min before"
-    )
-    return {
-        "none": "no dry run before it",
-        "fresh": f"dry run{ago}",
-        "stale": f"dry run{ago}: too long",
-        "failed": f"dry run{ago}, which failed",
-    }.get(judged, "nobody knows when its dry run was")
+def _draw_links(axes: Axes, drawn: list[tuple[str, str, str]], arrows: list[tuple[int, int, str]]) -> None:
+    for at, (heading, left, right) in enumerate(drawn):
+        axes.text(-0.62, at, heading.replace("$", r"\$"), va="center", fontweight="bold", fontsize=8.5)
+        axes.text(-0.05, at, label(left), ha="right", va="center")
+        axes.text(1.05, at, label(right), ha="left", va="center")
+        axes.plot(0, at, "o" if left else "", color=BLUE, markersize=5)
+        axes.plot(1, at, "s" if right else "", color=GREY, markersize=5)
+    for start, end, kind in arrows:
+        if kind == "should":
+            axes.plot([0, 1], [start, end], color=GREEN, linestyle="--", linewidth=1.3)
+        else:
+            arrow = {"arrowstyle": "-|>", "color": RED, "linewidth": 1.4, "shrinkA": 0, "shrinkB": 0}
+            axes.annotate("", (0.988, end), (0.012, start), arrowprops=arrow)
+    axes.set_xlim(-0.64, 1.64)
+    axes.set_ylim(max(len(drawn), 1) - 0.4, -1.5)
+    if drawn:
+        axes.text(0, -1.1, "Wild Apricot ids", ha="center", color=INK)
+        axes.text(1, -1.1, "records here", ha="center", color=INK)
+        axes.plot([], [], color=RED, label="leads to (wrong)")
+        axes.plot([], [], color=GREEN, linestyle="--", label="should lead to")
+        axes.legend(loc="upper right", bbox_to_anchor=(1.0, 1.0), frameon=False, fontsize=8)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.spines[:].set_visible(False)

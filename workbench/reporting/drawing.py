@@ -1,4 +1,4 @@
-"""The four kinds of chart, and a figure as something a notebook shows. No query, no pyplot, no state.
+"""The kinds of chart, each of a frame, and a figure as something a notebook shows. No query, no pyplot, no state.
 
 Colours are Okabe and Ito's, which colour-blind people tell apart; nothing is told by colour alone.
 Each figure carries a sentence of alternative text as its label.
@@ -9,25 +9,25 @@ from __future__ import annotations
 import base64
 import io
 import warnings
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 from markupsafe import Markup
 
-from workbench.reporting.tables import Shown, visible
+from workbench.reporting.tables import Shown, shorten, visible
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 BLUE, GREEN, ORANGE, RED, SKY, GREY = "#0072B2", "#009E73", "#E69F00", "#D55E00", "#56B4E9", "#767676"
-_INK = "#444444"
+INK = "#444444"
 MOST = 40
 """Rows in one figure; the rest are summed in the last one."""
 
-WIDTH, BAR = 7.6, 0.3  # inches
-STYLE: dict[Any, Any] = {
+_STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",  # text stays text: small, and in a font the reader has
     "svg.hashsalt": "murmurant-workbench",  # else ids are random, and no two reports the same
     "font.family": ["DejaVu Sans", "sans-serif"],
@@ -40,7 +40,7 @@ def show_figure(figure: Figure) -> Shown:
     from matplotlib import rc_context
 
     words, target = visible(str(figure.get_label())), io.BytesIO()
-    with rc_context(STYLE), warnings.catch_warnings():
+    with rc_context(_STYLE), warnings.catch_warnings():
         # matplotlib's font may lack a letter; the SVG holds text, and the reader's fonts have it.
         warnings.filterwarnings("ignore", message=r"(Glyph .* missing|Matplotlib currently does not)")
         figure.savefig(target, format="svg", metadata={"Date": None, "Creator": None})
@@ -49,217 +49,180 @@ def show_figure(figure: Figure) -> Shown:
     return Shown(html.format(words, source), words)
 
 
-class Part(NamedTuple):
-    """A part of every bar: its name, and how it is drawn."""
-
-    name: str
-    colour: str
-    hatch: str = ""
-
-
-class Bar(NamedTuple):
-    """A bar: a count for each part, the words at its end (else the counts), where it starts, and a mark to compare it with."""
-
-    label: str
-    counts: Sequence[float]
-    words: str = ""
-    start: float = 0.0
-    mark: float | None = None
-
-
-class Span(NamedTuple):
-    """A row of a time line, with a marker where it starts and where it ends (NaN where that is unknown)."""
-
-    label: str
-    start: float
-    end: float
-    words: str
-    colour: str
-    line: str = "-"
-    markers: tuple[str, str] = ("o", "")
-    hollow: bool = False
-
-
-class Cell(NamedTuple):
-    """A cell of a heat map: how many, as what (``right``, ``wrong`` or ``open``)."""
-
-    number: int
-    kind: str
-
-
-def bars(rows: Sequence[Bar], parts: Sequence[Part], title: str, unit: str, *, room: float = 0.5) -> Figure:
-    """Draw horizontal bars of one or several parts, the first on top; of more than `MOST` the rest are summed.
+def bars(
+    counts: pd.DataFrame,
+    parts: Mapping[str, tuple[str, str]],
+    title: str,
+    unit: str,
+    *,
+    words: Sequence[str] = (),
+    starts: Sequence[float] = (),
+    marks: Sequence[float] = (),
+    room: float = 0.5,
+) -> Figure:
+    """Draw a horizontal bar for each row, of one or several parts; of more than `MOST` rows the rest are summed.
 
     Parameters
     ----------
-    unit : str
-        What is counted.
+    counts : pandas.DataFrame
+        A row for each bar, labelled by the index; a column for each part.
+    parts : mapping of str to (str, str)
+        The parts in order: colour and hatch.
+    words : sequence of str
+        What stands at the end of each bar; else its counts.
+    starts, marks : sequence of float
+        Where each bar begins (else at 0), and what to compare it with (NaN for nothing).
     room : float
         Space for words beside the longest bar, as a share of it.
     """
-    if len(rows) > MOST:
-        rest = [row.counts for row in rows[MOST - 1 :]]
-        rows = [
-            *rows[: MOST - 1],
-            Bar(f"{len(rest)} others", [sum(each) for each in zip(*rest, strict=True)]),
-        ]
-    figure, axes = canvas(len(rows), title)
-    ends = [row.start for row in rows]
-    for place, part in enumerate(parts):
-        counts = [row.counts[place] for row in rows]
-        axes.barh(range(len(rows)), counts, 0.65, left=ends, color=part.colour, hatch=part.hatch, edgecolor="white", linewidth=0.4)  # fmt: skip
-        ends = [end + count for end, count in zip(ends, counts, strict=True)]
-    told = [row.words or _counted(row, parts) for row in rows]
-    edges = [0.0]
-    for place, (row, end, words) in enumerate(zip(rows, ends, told, strict=True)):
-        if row.mark is not None:
-            axes.plot([row.mark] * 2, [place - 0.42, place + 0.42], color="black", linewidth=2)
-        edges += [row.start, end, row.mark or 0.0]
-        _say(axes, words, (max(row.start, end, row.start if row.mark is None else row.mark), place))
-    _label_rows(axes, [row.label for row in rows], unit)
+    if len(counts) > MOST:
+        rest, kept = counts.iloc[MOST - 1 :], counts.iloc[: MOST - 1]
+        counts = pd.concat([kept, rest.sum().to_frame(f"{len(rest)} others").T])
+        words, starts, marks = words[: MOST - 1], starts[: MOST - 1], marks[: MOST - 1]
+    counts, rows = counts[list(parts)].astype(float), len(counts)
+    told = [
+        ", ".join(f"{count:,.0f} {name}" for name, count in row.items() if count) or "0"
+        for row in counts.to_dict("records")
+    ]
+    told = [*words, *told[len(words) :]]
+    begins = np.array([*starts, *[0.0] * (rows - len(starts))])
+    known = np.array([*marks, *[np.nan] * (rows - len(marks))])
+    figure, axes = canvas(rows, title)
+    ends, style = begins, {"edgecolor": "white", "linewidth": 0.4}
+    for name, (colour, hatch) in parts.items():
+        axes.barh(range(rows), counts[name], 0.65, left=ends, color=colour, hatch=hatch, **style)
+        ends = ends + counts[name].to_numpy()
+    axes.vlines(known, np.arange(rows) - 0.42, np.arange(rows) + 0.42, color="black", linewidth=2)
+    furthest = np.fmax(np.fmax(begins, ends), known)
+    for place, line in enumerate(told):
+        _say(axes, line, (furthest[place], place))
+    _label_rows(axes, counts.index, unit)
     _whole_numbers(axes.xaxis)
-    least, most = min(edges), max(edges)
+    least, most = min([0.0, *begins, *ends]), max([0.0, *furthest])
     span = (most - least) or 1
     axes.set_xlim(least - 0.1 * span * (least < 0), most + room * span)
     if least < 0:
-        axes.axvline(0, color=_INK, linewidth=0.8)
-    return described(figure, f"{title}: " + "; ".join(f"{row.label} {words}" for row, words in zip(rows, told, strict=True)), rows)  # fmt: skip
+        axes.axvline(0, color=INK, linewidth=0.8)
+    return describe(figure, title, zip(counts.index, told, strict=True))
 
 
-def time_line(rows: Sequence[Span], title: str, legend: str) -> Figure:
-    """Draw spans of time, one row each, with words beside; only the last `MOST`. `legend` says what the marks mean."""
+def time_line(rows: pd.DataFrame, title: str, legend: str) -> Figure:
+    """Draw spans of time, one row each, with words beside; only the last `MOST`.
+
+    Parameters
+    ----------
+    rows : pandas.DataFrame
+        ``label``, ``start``, ``end`` (times, if known), ``words``, ``colour``, ``line`` (a line style), ``hollow``
+        (whether a ring stands at its start, and not a dot), ``last`` (the marker at its end).
+    legend : str
+        What the marks mean.
+    """
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
-    rows = rows[-MOST:]
+    rows = rows.tail(MOST)
     figure, axes = canvas(len(rows), title)
-    known = [[at for at in (row.start, row.end) if not np.isnan(at)] for row in rows]
-    every = [at for ends in known for at in ends]
-    middle = (min(every) + max(every)) / 2 if every else 0.0
-    for place, (row, ends) in enumerate(zip(rows, known, strict=True)):
-        if not ends:
-            transform = axes.get_yaxis_transform()
-            axes.text(
-                0.01, place, f"start unknown, {row.words}", transform=transform, va="center", color=GREY
-            )
+    moments = rows[["start", "end"]].apply(pd.to_datetime)
+    every = moments.stack()
+    for place, (row, (_, ends)) in enumerate(zip(rows.itertuples(), moments.iterrows(), strict=True)):
+        times = ends.dropna().to_numpy("datetime64[us]")
+        if not len(times):
+            side = axes.get_yaxis_transform()
+            axes.text(0.01, place, f"start unknown, {row.words}", transform=side, va="center", color=GREY)
             continue
-        axes.plot(ends, [place] * len(ends), color=row.colour, linestyle=row.line, linewidth=2.5)
-        for at, marker, hollow in zip((row.start, row.end), row.markers, (row.hollow, False), strict=True):
-            if marker and not np.isnan(at):
-                face = "white" if hollow else row.colour
-                axes.scatter(
-                    [at], [place], 64, marker=marker, facecolors=face, edgecolors=row.colour, zorder=3
-                )
-        late = min(ends) > middle
-        _say(axes, row.words, (min(ends) if late else max(ends), place), left=late)
-    _label_rows(axes, [row.label for row in rows], "")
-    axes.set_xlabel(f"UTC ({legend})", color=_INK, loc="left")
-    if every:
+        axes.plot(times, [place] * len(times), color=row.colour, linestyle=row.line, linewidth=2.5)
+        face = "white" if row.hollow else row.colour
+        axes.plot(times[:1], [place], "o", markersize=8, color=row.colour, markerfacecolor=face)
+        axes.plot(times[-1:], [place], row.last, markersize=8, color=row.colour)
+        late = times[0] > (every.min() + (every.max() - every.min()) / 2).to_datetime64()
+        _say(axes, str(row.words), (times[0] if late else times[-1], place), left=late)
+    _label_rows(axes, rows["label"], "")
+    axes.set_xlabel(f"UTC ({legend})", color=INK, loc="left")
+    if len(every):
         locator = AutoDateLocator(minticks=3, maxticks=7)
         axes.xaxis.set_major_locator(locator)
         axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
         axes.margins(x=0.08)
     else:
         axes.set_xticks([])
-    return described(figure, f"{title}: " + "; ".join(f"{row.label} {row.words}" for row in rows[-12:]), rows)
+    return describe(figure, title, rows[["label", "words"]].tail(12).itertuples(index=False))
 
 
 def histogram(
-    values: np.ndarray[Any, Any], title: str, unit: str, counted: str, thresholds: Mapping[float, str], colours: tuple[str, str]
-) -> Figure:  # fmt: skip
+    shares: pd.Series[float],
+    title: str,
+    unit: str,
+    counted: str,
+    thresholds: Mapping[float, str],
+    colours: tuple[str, str],
+) -> Figure:
     """Draw how many shares between 0 and 1 lie where, with thresholds; from the first one on in the second colour."""
     edges = np.arange(21) / 20
-    counts, _ = np.histogram(values, edges)
-    figure, axes = canvas(8 if len(values) else 0, title)
-    if len(values):
-        first = min(thresholds) - 1e-9
-        drawn = axes.bar(
-            edges[:-1],
-            counts,
-            0.045,
-            align="edge",
-            color=[colours[int(edge >= first)] for edge in edges[:-1]],
-        )
+    counts, _ = np.histogram(shares.astype(float), edges)
+    figure, axes = canvas(8 if len(shares) else 0, title)
+    if len(shares):
+        beyond = edges[:-1] >= min(thresholds) - 1e-9
+        drawn = axes.bar(edges[:-1], counts, 0.045, align="edge", color=np.where(beyond, *reversed(colours)))
         axes.bar_label(drawn, [f"{count:,}" if count else "" for count in counts], padding=2)
         for number, (place, words) in enumerate(sorted(thresholds.items())):
             axes.axvline(place, color="black", linewidth=1.1, linestyle="--")
             _say(axes, words, (place, counts.max() * (1.4 - 0.12 * number)), left=True)
     _finish(axes, unit)
     axes.set_xlim(0, 1.01)
-    axes.set_xticks(np.linspace(0, 1, 6), [f"{share:.0%}" for share in np.linspace(0, 1, 6)])
-    axes.set_ylabel(counted, color=_INK)
+    axes.xaxis.set_major_formatter("{x:.0%}")
+    axes.set_ylabel(counted, color=INK)
     _whole_numbers(axes.yaxis)
     axes.set_ylim(0, max(counts.max(), 1) * 1.45)  # the words stand above the bars
     return figure
 
 
-_PALEST = 0.16  # how much of its colour the cell with the fewest has
-_KINDS = {"right": (BLUE, "✓"), "wrong": (ORANGE, "✗"), "open": (GREY, "?")}
+_KINDS = {"right": (BLUE, "", "✓"), "wrong": (ORANGE, "////", "✗"), "open": (GREY, "", "?")}
 
 
 def heat_map(
-    cells: Mapping[tuple[str, str], Cell], rows: Sequence[str], columns: Sequence[str], title: str, sides: tuple[str, str]
-) -> Figure:  # fmt: skip
+    cells: pd.DataFrame, rows: Sequence[str], columns: Sequence[str], title: str, sides: tuple[str, str]
+) -> Figure:
     """Draw counts by row and column; right, wrong and open ones by colour, mark, frame and hatch.
 
     Parameters
     ----------
-    cells : mapping of (row, column) to Cell
-        What is not there is nobody; where row and column are of one name a frame shows all the same.
+    cells : pandas.DataFrame
+        ``row``, ``column``, ``number``, and as what they count: ``right``, ``wrong`` or ``open``, in ``kind``.
     sides : tuple of str
         What the columns are, and what the rows are.
     """
-    from matplotlib.colors import to_rgb
     from matplotlib.patches import Rectangle
 
-    figure, axes = canvas(len(rows), title, min(WIDTH, 2.6 + 0.9 * max(len(columns), 3)), 1.5, 0.46)
-    most = max((cell.number for cell in cells.values()), default=0)
-    for (row, column), (count, kind) in cells.items():
-        x, y = columns.index(column), rows.index(row)
-        colour, mark = _KINDS[kind]
-        # By the root: among thousands who are right, three who are wrong must still be seen.
-        strength = _PALEST + (1 - _PALEST) * (count / most) ** 0.5
-        shade = tuple(1 - strength * (1 - part) for part in to_rgb(colour))
-        square = Rectangle(
-            (x - 0.47, y - 0.45), 0.94, 0.9, facecolor=shade, linewidth=1.4 * (kind == "right")
-        )
-        square.set(
-            hatch="////" if kind == "wrong" else "", edgecolor="black" if kind == "right" else "#00000044"
-        )
+    figure, axes = canvas(len(rows), title, 2.6 + 0.9 * min(max(len(columns), 3), 6), 1.5, 0.46)
+    for row, column, number, kind in cells[["row", "column", "number", "kind"]].itertuples(index=False):
+        x, y, (colour, hatch, mark) = columns.index(column), rows.index(row), _KINDS[kind]
+        frame = {"edgecolor": "black" if kind == "right" else colour, "linewidth": 1.2}
+        square = Rectangle((x - 0.47, y - 0.45), 0.94, 0.9, facecolor=f"{colour}33", hatch=hatch, **frame)
         axes.add_patch(square)
         # A plate under the text: a hatch through a number cannot be read.
-        plate = {"boxstyle": "round,pad=0.2", "facecolor": shade, "edgecolor": "none"}
-        ink = "white" if float(np.dot(shade, (0.3, 0.6, 0.1))) < 0.5 else "black"
+        plate = {"boxstyle": "round,pad=0.2", "facecolor": "white", "edgecolor": "none"}
         weight = "bold" if kind == "wrong" else "normal"
-        axes.text(
-            x, y, f"{mark} {count:,}", ha="center", va="center", fontweight=weight, color=ink, bbox=plate
-        )
-    for name in sorted({*rows} & {*columns}):
-        if (name, name) not in cells:
-            place = columns.index(name) - 0.47, rows.index(name) - 0.45
-            axes.add_patch(
-                Rectangle(place, 0.94, 0.9, facecolor="none", edgecolor=GREY, linewidth=0.8, linestyle=":")
-            )
+        axes.text(x, y, f"{mark} {number:,}", ha="center", va="center", fontweight=weight, bbox=plate)
     slanted: dict[str, Any] = {"rotation": 35, "ha": "right"} if sum(map(len, columns)) > 60 else {}
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)
     axes.set_xticks(range(len(columns)), labels=[label(name) for name in columns], **slanted)
     axes.set_yticks(range(len(rows)), labels=[label(name) for name in rows])
-    if cells:
+    if len(cells):
         axes.set_xlim(-0.5, len(columns) - 0.5)
         axes.set_ylim(len(rows) - 0.5, -0.5)
-        axes.set_xlabel(f"{sides[0]}\n(members; ✓ right, ✗ wrong, ? cannot be judged)", color=_INK)
-        axes.set_ylabel(sides[1], color=_INK)
+        axes.set_xlabel(f"{sides[0]}\n(members; ✓ right, ✗ wrong, ? cannot be judged)", color=INK)
+        axes.set_ylabel(sides[1], color=INK)
     return figure
 
 
 def canvas(
-    rows: int, title: str, width: float = WIDTH, margin: float = 1.1, height: float = BAR
+    rows: int, title: str, width: float = 7.6, margin: float = 1.1, height: float = 0.3
 ) -> tuple[Figure, Axes]:
     """Return an empty figure with room for so many rows (sizes in inches), and its axes."""
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
-    with rc_context(STYLE):
+    with rc_context(_STYLE):
         figure = Figure(figsize=(width, margin + height * max(rows, 1)), layout="constrained")
         axes = figure.add_subplot()
     axes.set_title(title, loc="left", fontweight="bold", fontsize=11, pad=8)
@@ -268,47 +231,37 @@ def canvas(
     return figure, axes
 
 
-def label(text: str) -> str:
+def label(text: object) -> str:
     """Return a text as it may stand in a figure: short, control characters seen, no mathematics."""
-    plain = visible(text)
-    # A dollar sign would begin mathematics.
-    return (plain if len(plain) <= 34 else plain[:33] + "…").replace("$", r"\$")
+    return shorten(visible(str(text)), 34).replace("$", r"\$")
 
 
-def described(figure: Figure, words: str, rows: Sequence[object]) -> Figure:
-    """Give a figure its sentence of alternative text; `rows` tells whether there is anything to see."""
-    figure.set_label(
-        (words if len(words) <= 600 else words[:599] + "…") + "." if rows else "Nothing to show."
-    )
+def describe(figure: Figure, title: str, rows: Collection[Any] | Any) -> Figure:
+    """Give a figure its sentence of alternative text: its title, then its rows in words."""
+    told = "; ".join(" ".join(map(str, row)) if isinstance(row, tuple) else str(row) for row in rows)
+    figure.set_label(f"{shorten(f'{title}: {told}', 600)}." if told else "Nothing to show.")
     return figure
 
 
-def _counted(row: Bar, parts: Sequence[Part]) -> str:
-    return (
-        ", ".join(f"{n:,.0f} {part.name}".strip() for part, n in zip(parts, row.counts, strict=True) if n)
-        or "0"
-    )
-
-
-def _say(axes: Axes, words: str, at: tuple[float, float], left: bool = False) -> None:
+def _say(axes: Axes, words: str, at: tuple[Any, float], left: bool = False) -> None:
     """Write beside a point."""
-    axes.annotate(
-        words.replace("$", r"\$"), at, xytext=(-7 if left else 7, 0), textcoords="offset points", va="center",
-        ha="right" if left else "left",
-    )  # fmt: skip
+    side: dict[str, Any] = {"xytext": (-7 if left else 7, 0), "ha": "right" if left else "left"}
+    axes.annotate(words.replace("$", r"\$"), at, textcoords="offset points", va="center", **side)
 
 
-def _label_rows(axes: Axes, labels: Sequence[str], unit: str) -> None:
+def _label_rows(axes: Axes, labels: Collection[Any], unit: str) -> None:
     """Label the rows, the first on top; of rows of one label in succession only the first."""
-    new = [text if place == 0 or labels[place - 1] != text else "" for place, text in enumerate(labels)]
-    axes.set_yticks(range(len(labels)), labels=[label(text) for text in new])
-    axes.set_ylim(max(len(labels), 1) - 0.4, -0.6)
+    names = pd.Series(list(labels), dtype=object)
+    axes.set_yticks(
+        range(len(names)), labels=[label(name) for name in names.mask(names == names.shift(), "")]
+    )
+    axes.set_ylim(max(len(names), 1) - 0.4, -0.6)
     _finish(axes, unit)
 
 
 def _finish(axes: Axes, unit: str) -> None:
     """Finish the axes: the unit below, thin lines."""
-    axes.set_xlabel(unit, color=_INK)
+    axes.set_xlabel(unit, color=INK)
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="x", color="#DDDDDD", linewidth=0.6)
@@ -319,4 +272,4 @@ def _whole_numbers(axis: Any) -> None:
     from matplotlib.ticker import MaxNLocator
 
     axis.set_major_locator(MaxNLocator(nbins=5, integer=True))
-    axis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+    axis.set_major_formatter("{x:,.0f}")
