@@ -31,7 +31,7 @@ def test_nothing_in_a_value_runs_on_a_page_or_in_a_report(
     page = desk.page(f"{address}/?token={TOKEN}")
     in_table(page, "Runs", run)
     press(page, "Plan the rollback")
-    page.get_by_role("tab", name="Who is affected").click()
+    page.get_by_role("tab", name="What changes").click()
     page.get_by_text(VALUES[0]).first.wait_for()  # the script, to be read
     assert TOKEN not in page.url
 

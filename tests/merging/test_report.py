@@ -29,7 +29,7 @@ def test_it_tells_the_merge_and_its_proof(application: Ground) -> None:
     proof = repr(review.answer.only("conservation"))
     assert "EventRegistration" in proof
     assert "further along" in proof
-    values = repr(review.answer.only("values"))
+    values = repr(review.answer.only("rows"))
     assert "annlee@" not in values
     assert "email" in values
     assert canonical in proof or duplicate not in proof

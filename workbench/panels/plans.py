@@ -24,11 +24,10 @@ if TYPE_CHECKING:  # a page shows panels long before anybody wants a report
 
 _PARTS = {
     "In short": ("", ("plan", "checked")),
-    "What changes": ("", ("changes", "values", "conservation")),
-    "Who is affected": ("", ("members", "events", "registrations")),
-    "Kept": ("kept", ("kept", "kept_rows")),
+    "What changes": ("", ("changes", "rows", "conservation")),
+    "Kept": ("kept", ("kept",)),
     "Conflicts": ("conflicts", ("conflicts",)),
-    "Undecided": ("unresolved", ("unresolved", "unresolved_rows")),
+    "Undecided": ("unresolved", ("unresolved",)),
 }
 """The tabs: which of the plan's counts stands in the title, and which parts of its answer are shown."""
 
