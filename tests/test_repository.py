@@ -42,7 +42,6 @@ LAYERS = (
     "covering",
     "answer",
     "session",
-    "reporting.findings",
     "reporting.charts",
     "reporting.drawing",
     "reporting.tables",

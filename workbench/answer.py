@@ -14,7 +14,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
-from workbench.hints import DEFAULT, aim, on_environment
+from workbench.hints import DEFAULT, on_environment
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -173,15 +173,12 @@ class Answer:
         from markupsafe import Markup
 
         from workbench.reporting.drawing import show_figure
-        from workbench.reporting.findings import findings_in_full
-        from workbench.reporting.tables import Shown, listed, prose, show
+        from workbench.reporting.tables import Shown, findings_in_full, listed, prose, show
+
+        here = self.environment or DEFAULT
 
         def paragraph(sentence: str, kind: str = "note") -> Shown:
-            text = self.text(sentence)
-            return Shown(
-                Markup('<p class="wb-{}">{}</p>').format(kind, prose(text, self.environment or DEFAULT)),
-                aim(text, self.environment or DEFAULT),
-            )
+            return Shown(Markup('<p class="wb-{}">{}</p>').format(kind, prose(self.text(sentence), here)))
 
         if self.headline:
             yield paragraph(self.headline, "answer")
@@ -205,9 +202,9 @@ class Answer:
         # A page does not lead to itself.
         steps = [each for each in self.next_steps if not each.command.startswith("report ")]
         if steps:
-            lines = [self.text(each.line(self.environment or DEFAULT)) for each in steps]
-            items = Markup("").join(Markup("<li>{}</li>").format(prose(line)) for line in lines)
-            yield Shown(Markup('<ol class="wb-steps">{}</ol>').format(items), "\n".join(lines))
+            lines = [prose(self.text(each.line(here))) for each in steps]
+            items = Markup("").join(map(Markup("<li>{}</li>").format, lines))
+            yield Shown(Markup('<ol class="wb-steps">{}</ol>').format(items))
 
     def __repr__(self) -> str:
         return self._repr_mimebundle_()["text/plain"]

@@ -30,11 +30,11 @@ def test_records_say_what_they_say_and_who_refers_to_them(ground: Ground, plante
     assert "email" in beside.differing
     assert not {"firstName", "id"} & {*beside.differing}
     shown = records_side_by_side(beside, unmask=True)
-    assert "Email: differs" in shown.text
+    assert "Email | ≠ differs" in shown.text
     assert '<mark class="wb-differs">' in shown.html
     assert "would stay" in shown.html
     masked = records_side_by_side(beside)
-    assert "Email: differs" in masked.text, "what is masked is compared as it is"
+    assert "Email | ≠ differs" in masked.text, "what is masked is compared as it is"
     assert "uuxworthy" not in masked.html + masked.text
     gone = "00000000-0000-0000-0000-00000000dead"
     for asked, words in (

@@ -18,7 +18,7 @@ from workbench.checks.rules import read_waivers
 from workbench.database.connection import Identity
 from workbench.database.environment import Environment
 from workbench.errors import UsageError
-from workbench.reporting.findings import findings_in_full
+from workbench.reporting.tables import findings_in_full
 from workbench.reporting.verdict import WORST_FIRST, conclude, worst
 
 ITEMS = {  # the guide's own words, section by section
@@ -85,13 +85,13 @@ def test_the_first_screen_has_three_things_to_do_with_their_numbers_the_weightie
         finding("fail", "environment-wrong", rows=1),
         finding("warn", "mappings-shared-target", rows=5000),
     ]
-    shown = conclude(LOOKED, "Safe?", [findings]).shown
+    shown = conclude(LOOKED, "Safe?", [findings])
     assert shown.html.count("<li>") == 3
     places = [shown.text.index(f"{REGISTRY[check].title}: {count}") for check, count in
               (("tiers-wrong", "1,197"), ("environment-wrong", "1"), ("events-duplicate", "6"))]  # fmt: skip
     assert places == sorted(places)
-    assert "What to do first" not in conclude(LOOKED, "Safe?", [[finding("pass")]]).shown.html
-    unasked = conclude(LOOKED, "Safe?", [[finding("not run", "app-auth-refuses")]]).shown.html
+    assert "What to do first" not in conclude(LOOKED, "Safe?", [[finding("pass")]]).html
+    unasked = conclude(LOOKED, "Safe?", [[finding("not run", "app-auth-refuses")]]).html
     assert "Take the application down" not in unasked
 
 

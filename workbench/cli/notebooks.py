@@ -35,10 +35,6 @@ SHORTEST = 16  # characters of a token that somebody chose
 
 _PANELS = Path(workbench.__file__).parent / "panels"
 _SETTINGS = _PANELS / "lab"  # it asks the world for nothing, and keeps nobody's data in a notebook
-_SHARE = (
-    _PANELS / "share"
-)  # the kernel that is this Python, before any other of that name; the page's template
-
 _START = "00-start.ipynb"
 _SAVING = f"{without_outputs.__module__}.{without_outputs.__name__}"
 
@@ -161,23 +157,11 @@ def _here(host: str) -> bool:
 
 
 def _surroundings(wb: Workbench) -> dict[str, str]:
-    """Say by variables what a kernel's own look at the settings must come to.
+    """Say by variables what a kernel's own look at the settings must come to, and where Jupyter finds that kernel."""
+    from workbench.reporting.kernel import SHARE, kernel_variables
 
-    It runs in its notebook's folder; plans, reports and backups belong where the command was given.
-    """
-    from workbench.settings import config_file
-
-    settings = wb.settings
-    variables = {
-        f"WORKBENCH_{each.upper()}": str(getattr(settings, each)) for each in ("home", "reports", "backups")
-    }
-    variables["WORKBENCH_ENVIRONMENT"] = wb.environment.name
-    if settings.operator_named:
-        variables["WORKBENCH_OPERATOR"] = settings.operator
-    if config_file().is_file():
-        variables["WORKBENCH_CONFIG"] = str(config_file().resolve())
-    paths = [str(_SHARE), *filter(None, [os.environ.get("JUPYTER_PATH")])]
-    return {**variables, "JUPYTER_PATH": os.pathsep.join(paths)}
+    paths = [str(SHARE), *filter(None, [os.environ.get("JUPYTER_PATH")])]
+    return {**kernel_variables(wb.environment.name, wb.settings), "JUPYTER_PATH": os.pathsep.join(paths)}
 
 
 def _run(words: list[str], variables: dict[str, str]) -> int:

@@ -81,7 +81,7 @@ class PreflightPanel(Panel):
     def lay_out(self, found: Preflight) -> None:
         """Show the checklist."""
         self.found = found
-        self._answer.value = self.wb.report.conclude(self.title, found.findings).shown.html
+        self._answer.value = self.wb.report.conclude(self.title, found.findings).html
         self.table.show(_told(found, self.wb.session.shows_people))
 
     def redraw(self) -> None:

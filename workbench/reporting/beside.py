@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from workbench.duplicates.pairs import Found
 from workbench.duplicates.records import Beside
 from workbench.reporting.charts import COMPARED
 from workbench.reporting.masking import DOTS, mask
-from workbench.reporting.tables import DASH, LONGEST, Shown, heading, listed, shorten, text_of
+from workbench.reporting.tables import DASH, LONGEST, Shown, heading, listed, shorten, table, text_of
 
 _BEFORE = 24  # characters shown before the first difference of long texts
 _WORTH_TELLING = 0.05  # bits
@@ -87,30 +87,11 @@ def records_side_by_side(beside: Beside, unmask: bool = False) -> Shown:
     titles = [title.format(number, stays.get(each, ""), each) for number, each in enumerate(beside.ids, 1)]
     sign = Markup('<span class="wb-row-{}"><span aria-hidden="true">{}</span> {}</span>')
     cells = [
-        (
-            escape(name),
-            sign.format(verdict.replace(" ", "-"), _MARKS[verdict], verdict) if verdict else "",
-            *values,
-        )
+        (name, verdict and sign.format(verdict.replace(" ", "-"), _MARKS[verdict], verdict), *values)
         for name, verdict, values in rows
     ]
-    with pd.option_context("display.max_colwidth", None):
-        # Everything in it is mark-up of ours, or escaped.
-        body = pd.DataFrame(cells, columns=["Field", "", *titles]).to_html(
-            index=False, escape=False, border=0
-        )
-    below = (
-        Markup('<p class="wb-note">Empty in all of them: {}</p>').format(", ".join(empty)) if empty else ""
-    )
-    html = Markup(
-        '<div class="wb-table wb-beside"><p class="wb-caption">{}</p>'
-        '<div class="wb-scroll" role="region" tabindex="0" aria-label="{}">{}</div>{}</div>'
-    ).format(caption, caption, Markup(body), below)
-    text = [
-        f"{name}: {verdict}: {' | '.join(each.striptags() for each in values)}"
-        for name, verdict, values in rows
-    ]
-    return Shown(html, "\n".join([caption, *text]))
+    note = Markup('<p class="wb-note">Empty in all of them: {}</p>').format(", ".join(empty))
+    return Shown(table(caption, ["Field", "", *titles], cells, note if empty else "", kind=" wb-beside"))
 
 
 def pair_evidence(found: Found, left: str, right: str) -> Shown:

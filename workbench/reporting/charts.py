@@ -135,11 +135,16 @@ def tier_matrix_chart(frame: pd.DataFrame, kind: str = "tier") -> Figure:
         (f"the {kind} members have", f"the {kind} their level gives"),
     )
     wrong = cells.loc[cells["kind"] == "wrong", "number"].sum()
-    told = cells.sort_values(["kind", "number"], ascending=[True, False]).head(12).to_dict("records")
+    told = cells.sort_values(["kind", "number"], ascending=[True, False]).head(12)
     return describe(
         figure,
         f"{wrong:,} members are not in the {kind} of their level",
-        ["expected {row}, have {column}: {number:,} {kind}".format(**cell) for cell in told],
+        [
+            f"expected {row}, have {column}: {number:,} {judged}"
+            for row, column, number, judged in told[["row", "column", "number", "kind"]].itertuples(
+                index=False
+            )
+        ],
     )
 
 
@@ -331,28 +336,25 @@ def mapping_cycles_chart(problems: pd.DataFrame, unmask: bool = False) -> Figure
     wrong = problems[problems["problem"].isin(["wrong-person", "wrong-event", "wrong-registration"])]
     shown = mask(wrong.head(MOST), unmask).astype({"target": str, "wa_id": str})
     headings, drawn, arrows = list[str](), list[tuple[str, str, str]](), list[tuple[int, int, str]]()
-    for _, group in shown.groupby(shown["cycle"].where(shown["cycle"] != "", shown.index), sort=False):
-        first = group.iloc[0]
+    groups = shown["cycle"].where(shown["cycle"] != "", shown.index.astype(str))
+    for _, group in shown.groupby(groups, sort=False):
+        rows: list[dict[Any, Any]] = group.to_dict("records")
+        first, top = rows[0], len(drawn) + 1
         swap = "a swap" if first["cycle_size"] == 2 else f"a cycle of {first['cycle_size']}"
         told = swap if first["cycle"] else "leads to a wrong record"
         headings.append(f"{first['entity']} {', '.join(group['wa_id'])}: {told}")
-        drawn.append((headings[-1], "", ""))
-        names = {row.target: row.person or row.title.rpartition(" / ")[2] for row in group.itertuples()}
-        # Each contact stands beside the record that is its own; below them the records whose contact is mapped rightly.
-        own = [str(row.should_be or row.target) for row in group.itertuples()]
-        order = list(dict.fromkeys([*own, *names]))
-        contacts = [
-            f"{row.wa_id}  {row.contact or row.title.partition(' / ')[0]}".strip()
-            for row in group.itertuples()
-        ]
-        top = len(drawn)
-        for place, row in enumerate(group.itertuples(), top):
-            arrows.append((place, top + order.index(row.target), "leads to"))
-            if row.should_be:
-                arrows.append((place, top + order.index(str(row.should_be)), "should"))
+        names = {row["target"]: row["person"] or row["title"].rpartition(" / ")[2] for row in rows}
+        # Each contact beside the record that is its own; below them the records whose contact is mapped rightly.
+        order = list(dict.fromkeys([*(str(row["should_be"] or row["target"]) for row in rows), *names]))
+        contacts = [f"{row['wa_id']}  {row['contact'] or row['title'].partition(' / ')[0]}" for row in rows]
         contacts += [""] * (len(order) - len(contacts))
-        records = [f"{key[:8]}…  {names.get(key, '')}".strip() for key in order]
-        drawn += [("", *pair) for pair in zip(contacts, records, strict=True)]
+        records = [f"{key[:8]}…  {names.get(key, '')}" for key in order]
+        drawn.append((headings[-1], "", ""))
+        drawn += [("", left.strip(), right.strip()) for left, right in zip(contacts, records, strict=True)]
+        for place, row in enumerate(rows, top):
+            arrows.append((place, top + order.index(row["target"]), "leads to"))
+            if row["should_be"]:
+                arrows.append((place, top + order.index(str(row["should_be"])), "should"))
     figure, axes = canvas(len(drawn), "Where ids lead, and where they should")
     _draw_links(axes, drawn, arrows)
     if len(wrong) > MOST:

@@ -88,7 +88,7 @@ def bars(
     begins = np.array([*starts, *[0.0] * (rows - len(starts))])
     known = np.array([*marks, *[np.nan] * (rows - len(marks))])
     figure, axes = canvas(rows, title)
-    ends, style = begins, {"edgecolor": "white", "linewidth": 0.4}
+    ends, style = begins, dict[str, Any](edgecolor="white", linewidth=0.4)
     for name, (colour, hatch) in parts.items():
         axes.barh(range(rows), counts[name], 0.65, left=ends, color=colour, hatch=hatch, **style)
         ends = ends + counts[name].to_numpy()
@@ -132,7 +132,7 @@ def time_line(rows: pd.DataFrame, title: str, legend: str) -> Figure:
         axes.plot(times, [place] * len(times), color=row.colour, linestyle=row.line, linewidth=2.5)
         face = "white" if row.hollow else row.colour
         axes.plot(times[:1], [place], "o", markersize=8, color=row.colour, markerfacecolor=face)
-        axes.plot(times[-1:], [place], row.last, markersize=8, color=row.colour)
+        axes.plot(times[-1:], [place], str(row.last), markersize=8, color=row.colour)
         late = times[0] > (every.min() + (every.max() - every.min()) / 2).to_datetime64()
         _say(axes, str(row.words), (times[0] if late else times[-1], place), left=late)
     _label_rows(axes, rows["label"], "")
@@ -195,8 +195,10 @@ def heat_map(
     figure, axes = canvas(len(rows), title, 2.6 + 0.9 * min(max(len(columns), 3), 6), 1.5, 0.46)
     for row, column, number, kind in cells[["row", "column", "number", "kind"]].itertuples(index=False):
         x, y, (colour, hatch, mark) = columns.index(column), rows.index(row), _KINDS[kind]
-        frame = {"edgecolor": "black" if kind == "right" else colour, "linewidth": 1.2}
-        square = Rectangle((x - 0.47, y - 0.45), 0.94, 0.9, facecolor=f"{colour}33", hatch=hatch, **frame)
+        square = Rectangle(
+            (x - 0.47, y - 0.45), 0.94, 0.9, facecolor=f"{colour}33", hatch=hatch, linewidth=1.2
+        )
+        square.set_edgecolor("black" if kind == "right" else colour)
         axes.add_patch(square)
         # A plate under the text: a hatch through a number cannot be read.
         plate = {"boxstyle": "round,pad=0.2", "facecolor": "white", "edgecolor": "none"}

@@ -5,67 +5,28 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
-from jupyter_client.kernelspec import KernelSpec
-from jupyter_client.manager import AsyncKernelManager
-from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError, DeadKernelError
 from nbformat import NotebookNode
-from papermill.iorw import load_notebook_node
-from papermill.parameterize import parameterize_notebook
 
+import workbench
 from workbench.errors import DocumentError
 from workbench.settings import Settings, config_file
 
-# The folder in which the command was given may hold files that are named like modules: it is searched last. Settings
-# of IPython and matplotlib, and start-up files, have no say in a report.
-_START = """
-import os, sys
-sys.path.sort(key=os.getcwd().__eq__)
-import matplotlib
-from ipykernel.kernelapp import IPKernelApp
-class ReportKernel(IPKernelApp):
-    def load_config_file(self, *_, **__): pass
-    def init_code(self): matplotlib.rcdefaults()
-ReportKernel.launch_instance()
-"""
-_NOT_FOR_IT = {"IPYTHONDIR", "MPLBACKEND", "PYTHONSTARTUP"}
-
-
-class _Kernel(AsyncKernelManager):
-    """Starts ``sys.executable``; a kernel spec of the user's that says ``python3`` may be another Python."""
-
-    variables: dict[str, str]
-
-    @property
-    def kernel_spec(self) -> KernelSpec:
-        """A spec that is found nowhere on disk."""
-        command = [sys.executable, "-P", "-c", _START, "-f", "{connection_file}"]
-        encrypted = {"supported_encryption": ["curve"]}
-        return KernelSpec(argv=command, display_name="Python 3", language="python", metadata=encrypted)
-
-    async def start_kernel(self, **options: Any) -> None:  # type: ignore[override]
-        """Start it with the variables that let it find what this process found."""
-        ours = {name: value for name, value in os.environ.items() if name not in _NOT_FOR_IT}
-        # On its way out a kernel tells the terminal that it was interrupted; nobody has to know.
-        options |= {"env": {**ours, **self.variables}, "stderr": subprocess.DEVNULL}
-        # What is shown passes through local ports, which other users of the machine can reach.
-        await super().start_kernel(**{**options, "transport_encryption": "auto"})
+SHARE = Path(workbench.__file__).parent / "panels" / "share"
+"""Where Jupyter finds the kernel that is this Python, before any other of that name."""
 
 
 def execute(
-    path: Path, parameters: dict[str, Any], variables: dict[str, str], begin: Callable[..., None]
+    notebook: NotebookNode, parameters: dict[str, Any], variables: dict[str, str], begin: Callable[..., None]
 ) -> tuple[NotebookNode, Exception | None]:
-    """Execute a notebook; return it, and what stopped it if something did.
+    """Execute a notebook; return it with its outputs, and what stopped it if something did.
 
     Parameters
     ----------
-    path : Path
-        Of the notebook; it is not changed.
     parameters : dict
         By name, of the declared types.
     variables : dict of str to str
@@ -73,38 +34,57 @@ def execute(
     begin : callable
         Told the cell, as ``cell`` and ``cell_index``, before it is run.
     """
-    notebook: NotebookNode = parameterize_notebook(load_notebook_node(str(path)), parameters)
+    from jupyter_client.kernelspec import KernelSpecManager
+    from jupyter_client.manager import AsyncKernelManager
+    from nbclient import NotebookClient
+    from nbclient.exceptions import CellExecutionError, DeadKernelError
+    from papermill.parameterize import parameterize_notebook
+
+    notebook = parameterize_notebook(notebook, parameters)
     del notebook.metadata["papermill"]
-    kernel = type("ReportKernel", (_Kernel,), {"variables": variables})
-    client = NotebookClient(notebook, timeout=None, kernel_manager_class=kernel, on_cell_start=begin)
-    try:
-        client.execute()
-    except (CellExecutionError, DeadKernelError, RuntimeError) as error:
-        return notebook, error
+    manager = AsyncKernelManager(
+        kernel_name="python3",
+        kernel_spec_manager=KernelSpecManager(kernel_dirs=[str(SHARE / "kernels")]),
+        transport_encryption="auto",  # what is shown passes through local ports, which others here can reach
+    )
+    client = NotebookClient(notebook, km=manager, timeout=None, on_cell_start=begin)
+    # Settings of IPython and matplotlib, and start-up files, have no say in a report.
+    ours = {name: value for name, value in os.environ.items() if name not in ("MPLBACKEND", "PYTHONSTARTUP")}
+    with TemporaryDirectory(prefix="workbench-ipython-") as own:
+        start = Path(own, "profile_default", "startup", "settings.py")
+        start.parent.mkdir(parents=True)
+        start.write_text("import matplotlib; matplotlib.rcdefaults()", encoding="utf-8")
+        try:
+            # On its way out a kernel tells the terminal that it was interrupted; nobody has to know.
+            surroundings = {**ours, **variables, "IPYTHONDIR": own}
+            client.execute(env=surroundings, stderr=subprocess.DEVNULL, cleanup_kc=True)
+        except (CellExecutionError, DeadKernelError, RuntimeError) as error:
+            return notebook, error
     return notebook, None
 
 
-def kernel_variables(environment: str, settings: Settings, import_reports: list[Path]) -> dict[str, str]:
-    """Say by variables what the kernel's own look at the settings must come to.
+def kernel_variables(
+    environment: str, settings: Settings, import_reports: Sequence[Path] = ()
+) -> dict[str, str]:
+    """Say by variables what the kernel's own look at the settings must come to, in whatever folder it runs.
 
     The settings hold the *name* of the variable with the database URL, and the kernel inherits that variable: the
     connection itself never travels, nor do the machine's paths get into the notebook as parameters. `DocumentError`
     for an import report that is not there.
     """
-    for path in import_reports:
-        if not path.exists():
-            raise DocumentError(f"The import report {path} is not there.", "Check its name.")
-    chosen = settings.environment(environment)
-    files = (*chosen.import_reports, *(path.resolve() for path in import_reports))
-    chosen = chosen.model_copy(update={"import_reports": files})
-    return {
-        "WORKBENCH_ENVIRONMENT": environment,
-        "WORKBENCH_HOME": str(settings.home.resolve()),
-        # Who is merely logged in is not named by being passed on.
-        **({"WORKBENCH_OPERATOR": settings.operator} if settings.operator_named else {}),
-        "WORKBENCH_ENVIRONMENTS": json.dumps(
-            {environment: chosen.model_dump(mode="json", exclude_none=True)}
-        ),
-        "PYTHONIOENCODING": "utf-8",
-        **({"WORKBENCH_CONFIG": str(config_file().resolve())} if config_file().is_file() else {}),
-    }
+    if missing := next((path for path in import_reports if not path.exists()), None):
+        raise DocumentError(f"The import report {missing} is not there.", "Check its name.")
+    folders = {name: getattr(settings, name).resolve() for name in ("home", "reports", "backups")}
+    variables = {f"WORKBENCH_{name.upper()}": str(folder) for name, folder in folders.items()}
+    variables |= {"WORKBENCH_ENVIRONMENT": environment, "PYTHONIOENCODING": "utf-8"}
+    if settings.operator_named:  # who is merely logged in is not named by being passed on
+        variables["WORKBENCH_OPERATOR"] = settings.operator
+    if config_file().is_file():
+        variables["WORKBENCH_CONFIG"] = str(config_file().resolve())
+    if import_reports:
+        chosen = settings.environment(environment)
+        files = (*chosen.import_reports, *(path.resolve() for path in import_reports))
+        chosen = chosen.model_copy(update={"import_reports": files})
+        known = chosen.model_dump(mode="json", exclude_none=True)
+        variables["WORKBENCH_ENVIRONMENTS"] = json.dumps({environment: known})
+    return variables

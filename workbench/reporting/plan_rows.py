@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice, repeat, zip_longest
 from operator import itemgetter
 from typing import Any, TypeVar
@@ -111,12 +111,12 @@ class _Names:
         wanted: dict[str, list[str]] = {}
         for table, key in dict.fromkeys(pairs):
             wanted.setdefault(table, []).append(key)
-        words = {}
+        words: dict[tuple[str, str], str] = {}
         for table, keys in wanted.items():
             facts = self._facts(table, keys)
             shown = mask(pd.DataFrame(list(facts.values()), dtype=object), self.session.shows_people)
-            said = zip(facts, map(_words, shown.to_dict("records")), strict=True)
-            words |= {(table, key): text for key, text in said if text}
+            for key, row in zip(facts, shown.to_dict("records"), strict=True):
+                words[table, key] = _words(row)
         return words
 
     def _facts(self, table: str, keys: list[str]) -> dict[str, Facts]:
@@ -203,9 +203,9 @@ def _labelled(names: _Names, frame: pd.DataFrame, *values: str) -> pd.DataFrame:
     return frame[[*(each for each in frame.columns if each != "key"), "key"]]
 
 
-def _words(facts: Facts) -> str:
+def _words(facts: Mapping[Any, Any]) -> str:
     """Say what a row is about: the person, the event, or the WA id."""
-    known = {name: str(value) for name, value in facts.items() if not pd.isna(value)}
+    known: dict[str, str] = {name: str(value) for name, value in facts.items() if not pd.isna(value)}
     if "wa_id" in known and "entity_type" in known:
         return f"{known['entity_type']} with WA id {known['wa_id']}"
     person = " ".join(known[name] for name in ("first_name", "last_name") if name in known)

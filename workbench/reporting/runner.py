@@ -6,8 +6,8 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import Any
 
 import nbformat
 from nbformat import NotebookNode
+from papermill.iorw import load_notebook_node
 
 from workbench import errors
 from workbench.database.address import parse_address, redact
@@ -32,7 +33,6 @@ from workbench.settings import Settings
 Progress = Callable[[str, int, int], None]
 """Told the heading that begins, how many cells are done, and how many there are."""
 
-_ENDINGS = (".ipynb", ".html", ".json")
 _HERE = {Path(errors.__file__).parents[1], sys.prefix, sys.base_prefix, Path.cwd(), Path.home()}
 _FOLDERS = sorted({f"{folder}{os.sep}" for folder in _HERE}, key=len, reverse=True)
 
@@ -98,64 +98,70 @@ def run_report(
     if given.get("environment", environment) != environment:
         raise UsageError("The environment is no parameter of a report.", "Choose it with --environment.")
     given = checked_parameters(name, {**given, "environment": environment})
-    unmask = unmask or bool(given.get("unmask"))
+    kind, unmask = settings.environment(environment).kind, unmask or bool(given.get("unmask"))
     files = [Path(path) for path in (*import_reports, *given.pop("import_reports", []))]
     # A notebook that people work in as well shows one state where it is a report.
     own = {"unmask": unmask, "one_state": True}
     given |= {parameter: value for parameter, value in own.items() if parameter in report_parameters(name)}
     variables = kernel_variables(environment, settings, files)
     made_at = datetime.now(UTC)
-    with _reserved(settings.reports, f"{name}-{environment}", made_at) as target:
-        notebook, stopped = _execute(report_template(name), given, variables, progress)
+    notebook = load_notebook_node(str(report_template(name)))
+    target = _reserved(settings.reports, f"{name}-{environment}-{made_at:%Y%m%d_%H%M%S}")
+    try:
+        notebook, stopped = execute(notebook, given, variables, _telling(notebook, progress))
         clean = _cleaning(given, _secret(environment, settings))
-        verdict = _taken_out(notebook)
+        concluded = _taken_out(notebook)
         notebook.cells = [_cleaned(cell, clean, unmask) for cell in notebook.cells]
-        kind = settings.environment(environment).kind
         verdict = {
             "status": "not run",
             "headline": "It came to no conclusion.",
             "findings": [],
             "environment": {"name": environment, "kind": kind},
-            **_mapped(verdict, clean),
+            **_mapped(concluded, clean),
             "report": name,
             "parameters": _mapped(given, clean),
             "import_reports": sorted(path.name for path in files),
             "made_at": made_at.isoformat(timespec="seconds"),
         }
         notebook_file, page_file, verdict_file = (
-            target.with_name(target.name + ending) for ending in _ENDINGS
+            target.with_name(target.name + ending) for ending in (".ipynb", ".html", ".json")
         )
         failure = _failure(stopped, notebook, notebook_file, clean) if stopped else None
-        title = f"{_title(notebook, name)} · {environment}"
-        write_whole(
-            page_file, to_html(notebook, verdict, title, failure.what if failure else "").encode(), "report"
-        )
+        title = next((heading for heading in _headings(notebook) if heading), name)
+        page = to_html(notebook, verdict, f"{title} · {environment}", failure.what if failure else "")
+        write_whole(page_file, page.encode(), "report")
         if failure is None:
-            write_whole(
-                verdict_file, (json.dumps(verdict, indent=2, ensure_ascii=False) + "\n").encode(), "report"
-            )
+            facts = json.dumps(verdict, indent=2, ensure_ascii=False)
+            write_whole(verdict_file, f"{facts}\n".encode(), "report")
         written: str = nbformat.writes(notebook)  # type: ignore[no-untyped-call, unused-ignore]
         write_whole(notebook_file, f"{written}\n".encode(), "report")
-        write_index(settings.reports)
+    except BaseException:
+        target.with_name(f"{target.name}.ipynb").unlink()
+        raise
+    write_index(settings.reports)
     if failure is not None:
         raise failure
     return ReportResult(notebook_file, page_file, verdict_file, verdict, perf_counter() - begun)
 
 
-def _execute(
-    template: Path, parameters: dict[str, Any], variables: dict[str, str], progress: Progress | None
-) -> tuple[NotebookNode, Exception | None]:
-    """Execute the notebook, telling the heading of each cell before it is run."""
+def _headings(notebook: NotebookNode) -> list[str]:
+    """Return the heading above each cell."""
     headings = [""]
-    for cell in nbformat.read(template, as_version=4).cells:  # type: ignore[no-untyped-call, unused-ignore]
-        found = re.match(r"#+ (.*)", cell.source) if cell.cell_type == "markdown" else None
-        headings.append(found[1] if found else headings[-1])
+    for cell in notebook.cells:
+        heading = re.match(r"#+ (.*)", cell.source) if cell.cell_type == "markdown" else None
+        headings.append(heading[1] if heading else headings[-1])
+    return headings[1:]
+
+
+def _telling(notebook: NotebookNode, progress: Progress | None) -> Callable[..., None]:
+    """Tell the heading of each cell before it is run; papermill has put one more cell among them."""
+    headings = ["", *_headings(notebook)]
 
     def begin(cell: NotebookNode, cell_index: int) -> None:
         if progress is not None:
-            progress(headings[min(cell_index + 1, len(headings) - 1)], cell_index, len(headings))
+            progress(headings[min(cell_index, len(headings) - 1)], cell_index, len(headings))
 
-    return execute(template, parameters, variables, begin)
+    return begin
 
 
 def _taken_out(notebook: NotebookNode) -> dict[str, Any]:
@@ -248,33 +254,21 @@ def _secret(environment: str, settings: Settings) -> str:
     return ""
 
 
-def _title(notebook: NotebookNode, name: str) -> str:
-    found = (re.match(r"# (.*)", cell.source) for cell in notebook.cells if cell.cell_type == "markdown")
-    return next((match[1] for match in found if match), name)
-
-
-@contextmanager
-def _reserved(folder: Path, stem: str, moment: datetime) -> Iterator[Path]:
-    """Give a path without ending that no other report has or is about to have."""
-    plain = re.sub(r"[^\w.-]+", "_", f"{stem}-{moment:%Y%m%d_%H%M%S}")
+def _reserved(folder: Path, stem: str) -> Path:
+    """Return a path without ending that no other report has: its notebook's place is taken."""
+    plain, number = re.sub(r"[^\w.-]+", "_", stem), 1
+    target = folder / plain
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        while True:
+            try:
+                target.with_name(f"{target.name}.ipynb").touch(exist_ok=False)
+                return target
+            except FileExistsError:
+                number += 1
+                target = folder / f"{plain}-{number}"
     except OSError as error:
         raise WorkbenchError(
-            f"The folder for reports, {folder}, cannot be made: {error.strerror}.",
-            "Name another as reports in workbench.toml, or in WORKBENCH_REPORTS.",
+            f"Reports cannot be written to {folder}: {error.strerror}.",
+            "Name another folder as reports in workbench.toml, or in WORKBENCH_REPORTS.",
         ) from None
-    for number in range(1, 1000):
-        target = folder / (plain if number == 1 else f"{plain}-{number}")
-        mark = folder / f".{target.name}.part"
-        try:
-            mark.touch(exist_ok=False)
-        except FileExistsError:
-            continue
-        try:
-            if not any(target.with_name(target.name + ending).exists() for ending in _ENDINGS):
-                yield target
-                return
-        finally:
-            mark.unlink()
-    raise WorkbenchError(f"There is no free name for {plain} in {folder}.", "Clear the folder.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 from markupsafe import Markup
@@ -19,8 +19,7 @@ MIME = "application/vnd.murmurant.verdict+json"
 """How the verdict travels from the kernel: as an output, so that no side file is needed."""
 
 WORST_FIRST: tuple[Status, ...] = ("fail", "not run", "warn", "waived", "pass")
-FIRST = 3
-"""How many things to do are on the first screen."""
+_FIRST = 3  # things to do on the first screen
 
 _ANSWERS: dict[str, str] = {
     "pass": "Yes.",
@@ -38,25 +37,20 @@ _WORDS: dict[str, str] = {
 }
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """What a report found; shows itself as the report's first screen. Holds no clock: the runner adds ``made_at``.
+class Verdict(Shown):
+    """What a report found; shows itself as the report's first screen.
 
     Attributes
     ----------
     facts : dict
         For machines: ``status`` (the worst of the findings; ``not run`` when there are none), ``headline`` (the answer to
         the report's question), ``tally``, ``counts`` (findings per status, worst first), ``environment``, ``database``,
-        ``dialect``, ``findings`` in the order of the guide, and what the report adds.
-    steps : tuple of (Finding, str)
-        What to do first, and how.
-    about : str
-        Which database this is, and how it was looked at.
+        ``dialect``, ``findings`` in the order of the guide, and what the report adds. No clock: the runner adds ``made_at``.
     """
 
-    facts: dict[str, Any]
-    steps: tuple[tuple[Finding, str], ...]
-    about: str
+    def __init__(self, html: str, facts: dict[str, Any]) -> None:
+        super().__init__(html)
+        self.facts = facts
 
     @property
     def status(self) -> Status:
@@ -64,29 +58,8 @@ class Verdict:
         status: Status = self.facts["status"]
         return status
 
-    @property
-    def shown(self) -> Shown:
-        """What people see of it."""
-        headline, said = self.facts["headline"], self.facts["tally"]
-        verdict = Markup('<div class="verdict wb-{}">{} {}<small>{}</small></div>')
-        html = verdict.format(self.status.replace(" ", "-"), status_mark(self.status), headline, said)
-        step = Markup("<li><strong>{}</strong>{} ({}): {}</li>")
-        lines = [f"{each.title}{_number(each)} ({each.guide}): {what}" for each, what in self.steps]
-        if self.steps:
-            items = [
-                step.format(each.title, _number(each), each.guide, prose(what)) for each, what in self.steps
-            ]
-            title = Markup('<p class="wb-caption">What to do first</p><ol class="wb-steps">{}</ol>')
-            html += title.format(Markup("").join(items))
-        html += Markup('<p class="wb-about">{}</p>').format(self.about)
-        text = "\n".join([f"{self.status}: {headline} {said}", *lines, self.about])
-        return Shown(html, text)
-
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
-        return {MIME: self.facts, **self.shown._repr_mimebundle_()}
-
-    def __repr__(self) -> str:
-        return self.shown.text
+        return {MIME: self.facts, **super()._repr_mimebundle_()}
 
 
 def worst(findings: Sequence[Finding]) -> Status:
@@ -101,66 +74,73 @@ def conclude(
     facts: Mapping[str, Any] | None = None,
 ) -> Verdict:
     """Answer a report's question, to which yes is good, by the worst of all findings."""
-    answers = list(answers)
-    findings = [
-        finding for each in answers for finding in (each.findings if isinstance(each, Answer) else each)
-    ]
-    status, counts, unmask = worst(findings), Counter(each.status for each in findings), session.unmask
+    answers, unmask = list(answers), session.unmask
+    findings = [one for each in answers for one in (each.findings if isinstance(each, Answer) else each)]
+    status, counts = worst(findings), Counter(each.status for each in findings)
     counted = ", ".join(f"{counts[each]} {_WORDS[each]}" for each in WORST_FIRST if counts[each])
-    tally = f"Of {len(findings)} checks {counted}." if findings else "No check was run."
-    summary = " ".join(each.headline for each in answers if isinstance(each, Answer) and each.headline)
-    here, identity = session.environment, session.identity
-    state = "one state for the whole report" if session.one_state else "as it is at each question"
-    people = "shown" if unmask else "masked"
+    told = [each.headline for each in answers if isinstance(each, Answer) and each.headline]
+    told.append(f"Of {len(findings)} checks {counted}." if findings else "No check was run.")
+    here, identity, headline = session.environment, session.identity, f"{question} {_ANSWERS[status]}"
+    tally = visible(_masked(" ".join(told), unmask))
+    html = Markup('<div class="verdict wb-{}">{} {}<small>{}</small></div>').format(
+        status.replace(" ", "-"), status_mark(status), headline, tally
+    )
+    if steps := _first(findings):
+        step = Markup("<li><strong>{}</strong>{} ({}): {}</li>")
+        items = [step.format(each.title, "" if each.count is None else f": {each.count:,}", each.guide,
+                             prose(each.reason if each.status == "not run" else each.remedy)) for each in steps]  # fmt: skip
+        html += Markup('<p class="wb-caption">What to do first</p><ol class="wb-steps">{}</ol>').format(
+            Markup("").join(items)
+        )
+    html += Markup(
+        '<p class="wb-about">{} ({}): database {} at {}, as {}, read only, {}; personal data {}</p>'
+    ).format(
+        *(here.name, here.kind, identity.database, here.where, identity.user),
+        "one state for the whole report" if session.one_state else "as it is at each question",
+        "shown" if unmask else "masked",
+    )
     return Verdict(
+        html,
         {
             **(facts or {}),
             "status": status,
-            "headline": f"{question} {_ANSWERS[status]}",
-            "tally": visible(f"{summary if unmask else mask_text(summary)} {tally}".strip()),
+            "headline": headline,
+            "tally": tally,
             "counts": {each: counts[each] for each in WORST_FIRST},
             "environment": {"name": here.name, "kind": here.kind, "where": here.where},
             "database": asdict(identity),
             "dialect": session.dialect,
-            "findings": [_told(each, unmask) for each in sorted(findings, key=_in_order)],
+            "findings": [
+                _facts(each, unmask)
+                for each in sorted(findings, key=lambda each: (section(each.guide), each.check))
+            ],
         },
-        tuple(_first(findings)),
-        f"{here.name} ({here.kind}): database {identity.database} at {here.where}, as {identity.user}, read only, {state};"
-        f" personal data {people}",
     )
 
 
-def _first(findings: Sequence[Finding]) -> list[tuple[Finding, str]]:
+def _masked(text: str, unmask: bool) -> str:
+    return text if unmask else mask_text(text)
+
+
+def _first(findings: Sequence[Finding]) -> list[Finding]:
     """Return what to do first, by risk and number: a step of risk weighs ten times the records; one of each section."""
 
     def urgency(finding: Finding) -> tuple[int, str]:
         return -(finding.count or 1) * 10 ** (len(RISKS) - RISKS.index(finding.risk)), finding.check
 
     for status in ("fail", "warn", "not run"):
-        of_each = {each.guide: each for each in sorted((each for each in findings if each.status == status), key=urgency, reverse=True)}  # fmt: skip
-        if of_each:
-            first = sorted(of_each.values(), key=urgency)[:FIRST]
-            return [(each, each.reason if status == "not run" else each.remedy) for each in first]
+        by_urgency = sorted((each for each in findings if each.status == status), key=urgency)
+        if by_urgency:
+            of_each = {each.guide: each for each in reversed(by_urgency)}
+            return sorted(of_each.values(), key=urgency)[:_FIRST]
     return []
 
 
-def _number(finding: Finding) -> str:
-    return "" if finding.count is None else f": {finding.count:,}"
-
-
-def _in_order(finding: Finding) -> tuple[tuple[int, ...], str]:
-    return section(finding.guide), finding.check
-
-
-def _told(finding: Finding, unmask: bool) -> dict[str, Any]:
-    keys = [visible(str(key)) for key in finding.rows["key"]] if "key" in finding.rows else []
+def _facts(finding: Finding, unmask: bool) -> dict[str, Any]:
+    told = {name: getattr(finding, name) for name in ("check", "title", "guide", "status", "open", "count")}
+    keys = finding.rows.get("key", ())
     return {
-        "check": finding.check,
-        "title": finding.title,
-        "guide": finding.guide,
-        "status": finding.status,
-        "open": finding.open,
-        "count": finding.count,
-        "reason": finding.reason if unmask else mask_text(finding.reason),
-        "keys": keys if unmask else [mask_text(key) for key in keys],
+        **told,
+        "reason": _masked(finding.reason, unmask),
+        "keys": [_masked(visible(str(key)), unmask) for key in keys],
     }
