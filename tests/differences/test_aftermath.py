@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-import pandas as pd
 import pytest
 
 from tests.conftest import Ground
 from tests.differences.test_differences import REGISTRATIONS, work
-from tests.reporting.test_charts import HOSTILE, svg
+from tests.reporting.test_charts import svg
 from workbench.answer import Answer
 from workbench.errors import UsageError
 from workbench.plans.plan import Plan
-from workbench.reporting.charts import authors_chart, differences_chart
 
 
 def page(answer: Answer) -> str:
@@ -82,15 +80,3 @@ def test_one_record_s_story(club: Ground) -> None:
         club.wb.history("Member", "00000000-0000-4000-8000-00000000dead")
     with pytest.raises(UsageError, match="no entity"):
         club.wb.history("Membr", made)
-
-
-@pytest.mark.parametrize("rows", [0, 1, 41])
-def test_charts_of_any_size(rows: int) -> None:
-    names = [f"{n} {HOSTILE}" for n in range(rows)]
-    tables = pd.DataFrame({"table": names, "added": 1, "changed": range(rows), "removed": 0})
-    authors = pd.DataFrame({"who": names, "change": "added", "rows": 2})
-    for chart, frame in ((differences_chart, tables), (authors_chart, authors)):
-        drawn = svg(chart(frame))
-        assert drawn == svg(chart(frame))
-        assert ("2 others" in drawn) == (rows == 41)
-        assert ("nothing to show" in drawn) == (rows == 0)

@@ -4,14 +4,27 @@ from __future__ import annotations
 
 import base64
 import re
+from collections.abc import Callable
 from xml.etree import ElementTree
 
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from workbench.reporting.charts import actions_chart, counts_chart, runs_chart, tier_chart
+from workbench.reporting.charts import (
+    actions_chart,
+    authors_chart,
+    changes_chart,
+    counts_chart,
+    differences_chart,
+    rehearsals_chart,
+    runs_chart,
+    tier_chart,
+    tier_matrix_chart,
+    ways_chart,
+)
 from workbench.reporting.drawing import show_figure
+from workbench.tiers.review import CORRECTABLE, RIGHT
 
 HOSTILE = "$x_1$ <script>&\u202e\x00 " + "long " * 20 + "名前"
 
@@ -51,16 +64,69 @@ def actions(rows: int) -> pd.DataFrame:
     return pd.DataFrame({"entity": ["Member"] * rows, "action": ["created"] * rows, "records": [3] * rows})
 
 
+def rehearsals(count: int) -> pd.DataFrame:
+    start, judged = pd.Timestamp("2026-05-01"), ["fresh", "stale", "failed", "none", "unknown"]
+    rows = [
+        (f"run-{n} {HOSTILE}", None if n == 4 else start + pd.Timedelta(n, "D"),
+         None if n % 5 > 2 else start + pd.Timedelta(n - 0.1, "D"), None if n % 5 > 2 else 0.5 + 30 * (n % 5), judged[n % 5])
+        for n in range(count)
+    ]  # fmt: skip
+    return pd.DataFrame(rows, columns=["run", "started", "dry_started", "hours_before", "rehearsed"])
+
+
+def changes(count: int) -> pd.DataFrame:
+    rows = [(f"Table {n // 3} {HOSTILE}", ("delete", "update", "insert")[n % 3], n + 1) for n in range(count)]
+    return pd.DataFrame(rows, columns=["table", "operation", "rows"])
+
+
+def differences(count: int) -> pd.DataFrame:
+    rows = [(f"{HOSTILE} {n}", n + 1, n % 3, 0) for n in range(count)]
+    return pd.DataFrame(rows, columns=["table", "added", "changed", "removed"])
+
+
+def authors(count: int) -> pd.DataFrame:
+    rows = [(("added", "changed", "removed")[n % 3], f"{HOSTILE} {n}", n + 1) for n in range(count)]
+    return pd.DataFrame(rows, columns=["change", "who", "rows"])
+
+
+def matrix(count: int) -> pd.DataFrame:
+    found = [RIGHT, CORRECTABLE[0], "no such level"]
+    rows = [
+        (f"{HOSTILE}{n}" if n % 4 else None, f"{HOSTILE}{n % 7}", n + 1, found[n % 3]) for n in range(count)
+    ]
+    return pd.DataFrame(rows, columns=["expected", "actual", "members", "finding"])
+
+
+def ways(count: int) -> pd.DataFrame:
+    rows = [(f"{HOSTILE} {n}", n == 1, n % 3 > 0, n or None, n, None, n) for n in range(count)]
+    names = ("way", "recommended", "possible", "minutes", "rows_reverted", "work_lost", "references_at_risk")
+    return pd.DataFrame(rows, columns=[*names])
+
+
 @pytest.mark.parametrize(
     ("chart", "frames"),
-    [(tier_chart, tiers), (runs_chart, runs), (counts_chart, counts), (actions_chart, actions)],
+    [
+        (tier_chart, tiers),
+        (tier_matrix_chart, matrix),
+        (runs_chart, runs),
+        (rehearsals_chart, rehearsals),
+        (counts_chart, counts),
+        (actions_chart, actions),
+        (changes_chart, changes),
+        (differences_chart, differences),
+        (authors_chart, authors),
+        (ways_chart, ways),
+    ],
 )
-@pytest.mark.parametrize("rows", [0, 1, 2, 60])
-def test_a_chart_of_any_size(chart: object, frames: object, rows: int) -> None:
-    drawn = svg(chart(frames(rows)))  # type: ignore[operator]
+@pytest.mark.parametrize("rows", [0, 1, 5, 60])
+def test_a_chart_of_any_size(
+    chart: Callable[..., Figure], frames: Callable[..., pd.DataFrame], rows: int
+) -> None:
+    figure = chart(frames(rows))
+    drawn = svg(figure)
     assert "script" not in re.findall(r"<(\w+)", drawn)
-    assert drawn == svg(chart(frames(rows)))  # type: ignore[operator]
-    assert ("nothing to show" in drawn) == (rows == 0)
+    assert drawn == svg(chart(frames(rows)))
+    assert ("nothing to show" in drawn) == (rows == 0) == ("Nothing to show" in figure.get_label())
 
 
 def test_a_dollar_is_a_dollar() -> None:

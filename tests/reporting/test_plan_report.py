@@ -6,7 +6,6 @@ import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import pandas as pd
 import pytest
 
 from tests.conftest import Clubs, Ground
@@ -21,8 +20,6 @@ from workbench.documents import Target
 from workbench.errors import DocumentError, UsageError
 from workbench.plans.plan import Plan, Section, format_row, write_plan
 from workbench.plans.rows import deleted
-from workbench.reporting.charts import changes_chart
-from workbench.reporting.drawing import show_figure
 from workbench.reporting.plan_rows import fairly
 from workbench.reporting.plans import Review, plan_sentence
 from workbench.reporting.runner import ReportResult, run_report
@@ -222,19 +219,6 @@ def test_notes_are_grouped_and_hostile_ones_are_text(imports: Imports) -> None:
     seen = imports.review(plan.id, unmask=True)
     assert SURNAME in text(seen, "rows")
     assert "8055550102" in text(seen, "conflicts")
-
-
-@pytest.mark.parametrize("rows", [0, 1, 60])
-def test_the_chart_of_changes(rows: int) -> None:
-    operations = ("delete", "update", "insert")
-    frame = pd.DataFrame(
-        [(f"Table {n // 3} <b>$x$", operations[n % 3], n + 1) for n in range(rows)],
-        columns=["table", "operation", "rows"],
-    )
-    shown = show_figure(changes_chart(frame))
-    assert ("Nothing to show" in shown.text) == (rows == 0)
-    assert ("Table 0 <b>$x$ 1 deleted" in shown.text) == (rows > 0)
-    assert "<b>" not in shown.html
 
 
 def test_rows_are_taken_in_turn_and_no_more_than_needed() -> None:

@@ -104,44 +104,89 @@ def program() -> Any:
     return typer.main.get_command(app)
 
 
-def command(
-    path: str, *shared: str, given: Sequence[str] = (), hidden: bool = False
-) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Register a function as the command of that name; what it takes, but for what is `given`, are its options.
+def answers(
+    path: str,
+    *shared: str,
+    one_state: bool = True,
+    opens: bool = True,
+    hidden: bool = False,
+    first: Callable[..., Answer | None] | None = None,
+) -> Callable[[Callable[..., Answer | Plan | None]], Callable[..., None]]:
+    """Make a function of a workbench a command that prints its answer, or explains its plan, and exits with its code.
+
+    The function takes the opened workbench, then its own arguments and options, and perhaps ``advance``, which is told
+    the progress, and ``as_json``. ``--environment`` and ``--json`` come by themselves.
 
     Parameters
     ----------
     path : str
-        Its name, behind its group's where it is of one: ``plan tiers``.
+        The command's name, behind its group's where it is of one: ``plan tiers``.
     shared : str
-        What it takes besides, by keyword.
+        What else of ``import_report``, ``acting`` and ``unmask`` the command takes; the function is not given them.
+    one_state : bool
+        Whether every question of the command sees the database as it was at the first one.
+    opens : bool
+        Whether a database is opened; else the function takes no workbench.
+    first : callable, optional
+        Asked with the command's own arguments before any database is opened; where it answers, none is.
     """
-    group, _, name = path.rpartition(" ")
 
-    def register(act: Callable[..., None]) -> Callable[..., None]:
+    def register(act: Callable[..., Answer | Plan | None]) -> Callable[..., None]:
         hints = get_type_hints(act, localns=_NOT_IMPORTED)
-        own = [
-            (each.name, _typed(hints[each.name]), [] if each.default == () else each.default)
-            for each in inspect.signature(act).parameters.values()
-            if each.name not in given
-        ]
-        parameters = [
-            inspect.Parameter(
-                name,
-                inspect.Parameter.KEYWORD_ONLY,
-                default=default,
-                annotation=Annotated[kind, (OPTIONS.get(f"{path} {name}") or OPTIONS[name])(name)],
-            )
-            for name, kind, default in (*own, *((name, *_SHARED[name]) for name in shared))
-        ]
+        takes, silent = inspect.signature(act).parameters, hints["return"] is type(None)
 
         @wraps(act)
-        def run(**values: Any) -> None:
-            asked_of(values.get("environment"))
-            act(**values)
+        def run(*, json: bool = False, **given: Any) -> None:
+            asked_of(given.get("environment"))
+            around = {name: given.pop(name) for name in shared}
+            given |= {"as_json": json} if "as_json" in takes else {}
+            answer: Any = first(**given) if first else None
+            if answer is None and not opens:
+                answer = act(**given)
+            elif answer is None:
+                acting, reports = around.get("acting"), around.get("import_report", ())
+                with open_as(given.pop("environment"), acting, import_reports=reports, one_state=one_state,
+                             unmask=around.get("unmask", False)) as wb:  # fmt: skip
+                    wb.session.people = around.get("unmask", False)
+                    if not json:
+                        banner(wb.environment)
+                    with progress() as advance, _saying_what_stands():
+                        if not takes.keys() & {"advance", "confirm"}:  # else it says so itself, or asks first
+                            advance("reading the database", 0, 0)
+                        answer = act(wb, **given, **({"advance": advance} if "advance" in takes else {}))
+                    if not isinstance(answer, Answer):
+                        answer = wb.plans.explain(answer)
+                    answer = replace(answer, environment=answer.environment or wb.environment.name)
+            if silent:
+                return
+            answer = replace(answer, unmask=around.get("unmask", False))
+            if json:
+                print_json(answer.as_json())
+            else:
+                print_answer(answer)
+            raise typer.Exit(answer.code)
 
-        run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-        run.__annotations__ = {each.name: each.annotation for each in parameters}
+        own = [
+            (name, _typed(hints[name]), [] if each.default == () else each.default)
+            for name, each in takes.items()
+            if name not in ("wb", "advance", "as_json")
+        ]
+        more = (*shared, *["environment"] * opens, *["json"] * (not silent))
+        run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+            [
+                inspect.Parameter(
+                    name,
+                    inspect.Parameter.KEYWORD_ONLY,
+                    default=default,
+                    annotation=Annotated[kind, (OPTIONS.get(f"{path} {name}") or OPTIONS[name])(name)],
+                )
+                for name, kind, default in (*own, *((name, *_SHARED[name]) for name in more))
+            ]
+        )
+        run.__annotations__ = {
+            name: each.annotation for name, each in inspect.signature(run).parameters.items()
+        }
+        group, _, name = path.rpartition(" ")
         section = SECTIONS.get(act.__module__.rpartition(".")[2], "")
         (_group(group, section) if group else app).command(name, hidden=hidden, rich_help_panel=section)(run)
         return run
@@ -160,70 +205,6 @@ def _group(name: str, section: str) -> typer.Typer:
         _groups[name] = typer.Typer(cls=kind, help=_GROUPS[name], no_args_is_help=name != "preflight")
         app.add_typer(_groups[name], name=name, rich_help_panel=section)
     return _groups[name]
-
-
-def answers(
-    path: str,
-    *shared: str,
-    one_state: bool = True,
-    opens: bool = True,
-    hidden: bool = False,
-    first: Callable[..., Answer | None] | None = None,
-) -> Callable[[Callable[..., Answer | Plan]], Callable[..., None]]:
-    """Make a function of a workbench a command that prints its answer, or explains its plan, and exits with its code.
-
-    The function takes the opened workbench, then its own arguments and options, and perhaps ``advance``, which is told
-    the progress, and ``as_json``. ``--environment`` and ``--json`` come by themselves.
-
-    Parameters
-    ----------
-    shared : str
-        What else of ``import_report``, ``acting`` and ``unmask`` the command takes; the function is not given them.
-    one_state : bool
-        Whether every question of the command sees the database as it was at the first one.
-    opens : bool
-        Whether a database is opened; else the function takes no workbench.
-    first : callable, optional
-        Asked with the command's own arguments before any database is opened; where it answers, none is.
-    """
-    names = (*shared, "environment", "json") if opens else (*shared, "json")
-
-    def register(act: Callable[..., Answer | Plan]) -> Callable[..., None]:
-        takes = inspect.signature(act).parameters
-
-        @wraps(act)
-        def run(*, json: bool, **given: Any) -> None:
-            around = {name: given.pop(name) for name in shared}
-            unmask = around.get("unmask", False)
-            if "as_json" in takes:
-                given["as_json"] = json
-            answer: Any = first(**given) if first else None
-            if answer is None and not opens:
-                answer = act(**given)
-            elif answer is None:
-                reports = {"import_reports": around.get("import_report", ()), "one_state": one_state}
-                with open_as(given.pop("environment"), around.get("acting"), unmask=unmask, **reports) as wb:
-                    wb.session.people = unmask
-                    if not json:
-                        banner(wb.environment)
-                    with progress() as advance, _saying_what_stands():
-                        if not takes.keys() & {"advance", "confirm"}:  # else it says so itself, or asks first
-                            advance("reading the database", 0, 0)
-                        answer = act(wb, **given, **({"advance": advance} if "advance" in takes else {}))
-                    if not isinstance(answer, Answer):
-                        answer = wb.plans.explain(answer)
-                    answer = replace(answer, environment=answer.environment or wb.environment.name)
-            answer = replace(answer, unmask=unmask)
-            if json:
-                print_json(answer.as_json())
-            else:
-                print_answer(answer)
-            raise typer.Exit(answer.code)
-
-        run.__signature__ = inspect.signature(act)  # type: ignore[attr-defined]
-        return command(path, *names, given=("wb", "advance", "as_json", "json"), hidden=hidden)(run)
-
-    return register
 
 
 @contextmanager

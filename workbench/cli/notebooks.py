@@ -19,7 +19,7 @@ import typer
 
 import workbench
 from workbench.answer import Answer, Step
-from workbench.cli.command import answers, command, open_as
+from workbench.cli.command import answers, open_as
 from workbench.cli.options import pairs
 from workbench.cli.output import Advance, banner, progress, stderr
 from workbench.cli.saving import without_outputs
@@ -69,7 +69,7 @@ def _report_facts(result: ReportResult) -> dict[str, Any]:
     }
 
 
-@command("lab")
+@answers("lab", opens=False)
 def lab(environment: str | None = None, browser: bool = True, port: int = 8888) -> None:
     """Open JupyterLab on the notebooks, with the environment set."""
     with workbench.open_workbench(environment) as wb:  # a wrong environment shows now, not in the first cell
@@ -97,7 +97,7 @@ def lab(environment: str | None = None, browser: bool = True, port: int = 8888) 
     raise typer.Exit(4 if ended else 0)
 
 
-@command("serve")
+@answers("serve", opens=False)
 def serve(
     panel: str = "runs",
     environment: str | None = None,

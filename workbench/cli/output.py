@@ -8,8 +8,6 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime
-from numbers import Integral
 from pathlib import Path
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any, TextIO
@@ -166,19 +164,25 @@ def _print_table(
         write("\n".join(lines) + "\n", console.file)  # type: ignore[arg-type]  # rich would turn the tabs into spaces
         return
     if not len(frame):
-        console.print(Text(f"{title}: {empty}" if title else empty))
+        console.print(Text(": ".join(filter(None, (title, empty)))))
         return
-    names = [str(name).replace("_", " ") for name in frame.columns]
-    cells = frame.map(_cell).set_axis(names, axis=1)
+    cells = frame.map(_cell).rename(columns=_named)
+    names, left, shown = list(cells.columns), console.width + 2, set[str]()
     longest = {name: max(len(name), int(cells[name].str.len().max())) for name in names}
-    room = {name: _room(cells[name], name, longest[name]) for name in names}
-    left, chosen = console.width + 2, set()
-    for name in dict.fromkeys([*(each.replace("_", " ") for each in first), *names]):
-        if name in room and room[name] + 2 <= left:
-            left -= room[name] + 2
-            chosen.add(name)
-    if len(chosen) < min(2, len(names)) or (len(chosen) < len(names) and len(frame) <= _FEW):
-        console.print(_stacked(cells, title))
+    # A sentence is folded, and nothing else: an id or a word that is broken in two cannot be read.
+    folded = {
+        name
+        for name in names
+        if longest[name] > _LONG and name not in _IDS and cells[name].str.contains(" ").any()
+    }
+    for name in dict.fromkeys([*(name for name in map(_named, first) if name in longest), *names]):
+        room = (max(_LONG, len(name)) if name in folded else longest[name]) + 2
+        if room <= left:
+            left -= room
+            shown.add(name)
+    left_out = [name for name in names if name not in shown]
+    if len(shown) < min(2, len(names)) or (left_out and len(frame) <= _FEW):
+        _print_stacked(console, cells, title)
         return
     table = Table(
         title=Text(title) if title else None,
@@ -187,45 +191,38 @@ def _print_table(
         pad_edge=False,
         box=None,
     )
-    shown = [name for name in names if name in chosen]
     for name, kind in zip(names, frame.dtypes, strict=True):
-        if name in chosen:
+        if name in shown:
             number = pd.api.types.is_numeric_dtype(kind) and not pd.api.types.is_bool_dtype(kind)
-            # An id or a word that is broken in two cannot be read.
-            whole = room[name] == longest[name]
-            table.add_column(name, justify="right" if number else "left", overflow="fold", no_wrap=whole)
-    for row in cells[shown].itertuples(index=False):
+            table.add_column(
+                name, justify="right" if number else "left", overflow="fold", no_wrap=name not in folded
+            )
+    for row in cells[[name for name in names if name in shown]].itertuples(index=False):
         table.add_row(*map(_styled, row))
     console.print(table)
-    if left_out := [name for name in names if name not in chosen]:
+    if left_out:
         _say(f"  Not shown for want of room: {', '.join(left_out)}. A wider terminal or --json has them.")
-        alike = [
-            f"{name} {cells[name].iloc[0]}"
-            for name in left_out
-            if cells[name].nunique() == 1 and cells[name].iloc[0]
-        ]
-        _say(f"  The same in every row: {', '.join(alike)}." if alike else "")
+        same = {name: cells[name].iloc[0] for name in left_out if cells[name].nunique() == 1}
+        alike = [f"{name} {value}" for name, value in same.items() if value]
+        _say(*[f"  The same in every row: {', '.join(alike)}."] if alike else [])
 
 
-def _room(cells: pd.Series[str], name: str, longest: int) -> int:
-    """Return the letters a line that a column needs at least: a sentence is folded, and nothing else."""
-    sentence = longest > _LONG and name not in _IDS and cells.str.contains(" ").any()
-    return max(_LONG, len(name)) if sentence else longest
+def _named(column: object) -> str:
+    return str(column).replace("_", " ")
 
 
-def _stacked(cells: pd.DataFrame, title: str) -> Table:
-    """Lay rows out with one line a cell, and an empty line between two rows."""
+def _print_stacked(console: Console, cells: pd.DataFrame, title: str) -> None:
+    """Lay rows out with one line a cell, and an empty line after each."""
     table = Table.grid(padding=(0, 2, 0, 0))
     table.title, table.title_justify = (Text(title) if title else None), "left"
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
-    for number, row in enumerate(cells.to_dict("records")):
-        if number:
-            table.add_row()
+    for row in cells.to_dict("records"):
         for name, text in row.items():
             if text:
                 table.add_row(str(name), _styled(text))
-    return table
+        table.add_row()
+    console.print(table)
 
 
 def _styled(text: str) -> Text:
@@ -233,23 +230,12 @@ def _styled(text: str) -> Text:
 
 
 def _cell(value: Any) -> str:
-    import pandas as pd
+    from workbench.reporting.tables import DASH, shorten, text_of
 
-    if value is None or (not isinstance(value, str | list | dict) and pd.isna(value)):
-        return ""
     if isinstance(value, dict):
         value = ", ".join(f"{key}: {one}" for key, one in value.items())
-    if isinstance(value, datetime):
-        return value.strftime("%Y-%m-%d %H:%M:%S")
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float):
-        return f"{value:,.1f}"
-    if isinstance(value, Integral):
-        return f"{int(value):,}"
-    # Control characters of a value must not steer the terminal, nor break a line of a table.
-    text = "".join(letter if letter.isprintable() else "�" for letter in str(value))
-    return text if len(text) <= _CLIP else text[: _CLIP - 1] + "…"
+    text = text_of(value)
+    return "" if text == DASH else shorten(text, _CLIP)
 
 
 def _say(*lines: str) -> None:

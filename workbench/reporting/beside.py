@@ -133,22 +133,17 @@ def _verdict(values: Sequence[Any]) -> str:
 
 def _cells(texts: list[str], differ: bool) -> list[Markup]:
     """Mark what lies between the letters that differing texts begin and end with; what is long is cut so that it is seen."""
-    marked = differ and DOTS not in "".join(texts)
-    start = _agreeing(texts) if marked else 0
-    end = _agreeing([text[start:][::-1] for text in texts]) if marked else 0
+    if not differ or DOTS in "".join(texts):
+        return [Markup('<span title="{}">{}</span>').format(text[:1000], shorten(text)) for text in texts]
+    start = len(_agreeing(texts))
+    end = len(_agreeing([text[start:][::-1] for text in texts]))
     skipped = max(start - _BEFORE, 0) if max(map(len, texts)) > LONGEST else 0
-    cell = Markup('<span title="{}">{}{}<mark class="wb-differs">{}</mark>{}</span>')
-    plain = Markup('<span title="{}">{}{}</span>')
+    cell = Markup('<span>{}<mark class="wb-differs">{}</mark>{}</span>')
     cells = []
     for text in texts:
+        before = "…" * bool(skipped) + text[skipped:start]
         stop = len(text) - end
-        more = "…" if skipped else ""
-        if marked and max(map(len, texts)) <= LONGEST:
-            cells.append(cell.format("", more, text[:start], text[start:stop], text[stop:]))
-        else:
-            cells.append(
-                plain.format(text[:1000] if len(text) > LONGEST else "", more, shorten(text[skipped:]))
-            )
+        cells.append(cell.format(before, shorten(text[start:stop]), shorten(text[stop:], _BEFORE)))
     return cells
 
 
