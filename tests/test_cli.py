@@ -140,7 +140,7 @@ def test_a_report_file_that_is_cut_short_and_a_folder_that_cannot_be_made(clubs,
     done = run("runs", "--import-report", str(tmp_path / "cut.json"))
     assert (done.returncode, "cut short" in done.stderr) == (2, True)
     done = shell("report", "post-recovery", "-e", "club", CLUB_URL=club.url, WORKBENCH_REPORTS="/proc/nope")
-    assert (done.returncode, "cannot be made" in done.stderr) == (4, True)
+    assert (done.returncode, "/proc/nope" in done.stderr) == (4, True)
 
 
 def test_a_wrong_address_is_said_plainly(shell, tmp_path, empty_url):  # noqa: F811
