@@ -135,8 +135,8 @@ def _cells(texts: list[str], differ: bool) -> list[Markup]:
     """Mark what lies between the letters that differing texts begin and end with; what is long is cut so that it is seen."""
     if not differ or DOTS in "".join(texts):
         return [Markup('<span title="{}">{}</span>').format(text[:1000], shorten(text)) for text in texts]
-    start = len(_agreeing(texts))
-    end = len(_agreeing([text[start:][::-1] for text in texts]))
+    start = _agreeing(texts)
+    end = _agreeing([text[start:][::-1] for text in texts])
     skipped = max(start - _BEFORE, 0) if max(map(len, texts)) > LONGEST else 0
     cell = Markup('<span>{}<mark class="wb-differs">{}</mark>{}</span>')
     cells = []
