@@ -12,11 +12,10 @@ from typing import Any
 
 from nbformat import NotebookNode
 
-import workbench
 from workbench.errors import DocumentError
 from workbench.settings import Settings, config_file
 
-SHARE = Path(workbench.__file__).parent / "panels" / "share"
+SHARE = Path(__file__).parents[1] / "panels" / "share"
 """Where Jupyter finds the kernel that is this Python, before any other of that name."""
 
 
