@@ -12,7 +12,6 @@ from workbench.errors import Refused, WorkbenchError
 from workbench.plans import rows
 from workbench.plans.draft import Draft
 from workbench.plans.plan import Plan
-from workbench.plans.rows import current_rows
 
 TABLES = """
 CREATE TABLE room (id int PRIMARY KEY);
@@ -51,10 +50,9 @@ def merge_the_first_into_a_new_guest(draft: Draft) -> None:
     draft.delete("guest", ["g1"])
     draft.insert("guest", {"id": "g9", "likes": "g8"})
     draft.insert("guest", {"id": "g8", "likes": None})
-    for key in ("g2", "g3", "g4"):
-        draft.update("guest", key, {"likes": "g9"})
-    draft.update("stay", "s3", {"guest": "g2", "room": "1"})  # where s2 is, which goes
-    draft.update("stay", "s1", {"guest": "g9"})
+    draft.update("guest", {key: {"likes": "g9"} for key in ("g2", "g3", "g4")})
+    # Where s2 is, which goes.
+    draft.update("stay", {"s3": {"guest": "g2", "room": "1"}, "s1": {"guest": "g9"}})
     draft.delete("stay", ["s2"])
     draft.insert("stay", {"id": "s9", "room": "2", "guest": "g1x"})
 
@@ -75,8 +73,7 @@ def test_changes_are_ordered_so_that_they_can_be_carried_out_and_taken_back(hous
 
 def test_the_order_in_which_changes_are_said_does_not_count(house: Ground) -> None:
     said = [
-        lambda draft: draft.update("stay", "s1", {"said": "a"}),
-        lambda draft: draft.update("stay", "s2", {"said": "b"}),
+        lambda draft: draft.update("stay", {"s2": {"said": "a"}, "s1": {"said": "b"}}),
         lambda draft: draft.delete("stay", ["s4"]),
         lambda draft: draft.delete("stay", ["s3"]),
         lambda draft: draft.keep("room", "1", "why"),
@@ -90,18 +87,14 @@ def test_the_order_in_which_changes_are_said_does_not_count(house: Ground) -> No
 
 def test_what_does_not_change_is_dropped_but_where_rows_change_places(house: Ground) -> None:
     def fill(draft: Draft) -> None:
-        draft.update("stay", "s4", {"said": None, "room": "3"})
-        draft.update("stay", "s1", {"said": "x", "guest": "g3"})
+        draft.update("stay", {"s4": {"said": None, "room": "3"}, "s1": {"said": "x", "guest": "g3"}})
 
     plan = drafted(house, fill)
     assert [(each.table, each.changed, each.rows) for each in plan.operations] == [("stay", ("guest",), 1)]
 
     def change_places(draft: Draft) -> None:
-        rows = dict(current_rows(draft.connection, draft.catalogue, "stay", ["s1", "s2"]))
-        for key, guest in (("s1", "g2"), ("s2", "g1")):
-            draft.update(
-                "stay", key, {"guest": guest, "room": "1"}, row=rows[key], together=("guest", "room")
-            )
+        wanted = {"s1": {"guest": "g2", "room": "1"}, "s2": {"guest": "g1", "room": "1"}}
+        draft.update("stay", wanted, together=("guest", "room"))
 
     plan = drafted(house, change_places)
     assert [(each.changed, each.rows) for each in plan.operations] == [(("guest", "room"), 2)]
@@ -110,7 +103,7 @@ def test_what_does_not_change_is_dropped_but_where_rows_change_places(house: Gro
 
 def test_a_draft_without_a_change_is_refused_with_the_first_reason(house: Ground) -> None:
     def fill(draft: Draft) -> None:
-        draft.update("stay", "s1", {"said": "x"})
+        draft.update("stay", {"s1": {"said": "x"}})
         draft.keep("stay", "s2", "a person changed it")
 
     with pytest.raises(Refused) as refused:
@@ -129,7 +122,7 @@ def test_a_draft_without_a_change_is_refused_with_the_first_reason(house: Ground
             draft.keep("stay", "s1", "why"),
             draft.unresolved("stay", "s1", "why", "what"),
         ),
-        lambda draft: draft.update("stay", "nobody", {"said": "x"}),
+        lambda draft: draft.update("stay", {"nobody": {"said": "x"}}),
     ],
     ids=["goes and stays", "kept and open", "not there"],
 )

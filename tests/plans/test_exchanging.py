@@ -14,7 +14,6 @@ from tests.states import differences
 from workbench.errors import Drift
 from workbench.plans.draft import Draft
 from workbench.plans.plan import Plan
-from workbench.plans.rows import current_rows
 
 TABLES = """
 CREATE TABLE room (id int PRIMARY KEY);
@@ -43,11 +42,8 @@ def moving(ground: Ground, places: dict[str, Place], setting: Sequence[str] = ("
     """Plan that some stays get other rooms and guests, in one section."""
 
     def fill(draft: Draft) -> None:
-        for key, row in current_rows(draft.connection, draft.catalogue, "stay", sorted(places)):
-            room, guest = places[key]
-            draft.update(
-                "stay", key, {"room": str(room), "guest": f"g{guest}"}, row=row, together=("room", "guest")
-            )
+        wanted = {key: {"room": str(room), "guest": f"g{guest}"} for key, (room, guest) in places.items()}
+        draft.update("stay", wanted, together=("room", "guest"))
 
     return by_hand(ground, fill)
 

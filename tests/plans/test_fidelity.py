@@ -174,8 +174,8 @@ def rotation(draft: Draft) -> None:
     cells = sql.SQL(", ").join(sql.SQL("{}::text").format(sql.Identifier("t", name)) for name in names)
     query = sql.SQL('SELECT t.id::text, {} FROM "Everything" t ORDER BY t.id').format(cells)
     found = draft.connection.execute(query).fetchall()
-    for now, following in zip(found, [*found[1:], found[0]], strict=True):
-        draft.update("Everything", now[0], dict(zip(names, following[1:], strict=True)))
+    following = zip(found, [*found[1:], found[0]], strict=True)
+    draft.update("Everything", {now[0]: dict(zip(names, then[1:], strict=True)) for now, then in following})
 
 
 def test_deleted_rows_come_back_bit_for_bit(everything: Ground) -> None:

@@ -111,14 +111,13 @@ def plan_merges(
         for name, losers in work.moves.items():
             draft.delete(name, losers)
         for name, child in sorted(work.children.items()):
-            for key, current in child.rows.items():
-                after = child.after(current.values, work.moves)
-                if child.rewritten:
-                    draft.rewrite(name, current, {} if work.goes(name, key) else after)
-                elif not work.goes(name, key):
-                    draft.update(name, key, after, row=current)
-        for key in sorted(survivals):
-            draft.update(table, key, survivals[key].values, row=records[key])
+            for key, current in child.rows.items() if child.rewritten else ():
+                after = {} if work.goes(name, key) else child.after(current.values, work.moves)
+                draft.rewrite(name, current, after)
+            if not child.rewritten:
+                stays = {key: row.values for key, row in child.rows.items() if not work.goes(name, key)}
+                draft.update(name, {key: child.after(values, work.moves) for key, values in stays.items()})
+        draft.update(table, {key: survival.values for key, survival in survivals.items()})
     return draft.plan
 
 

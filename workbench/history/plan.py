@@ -127,8 +127,10 @@ class Replay:
                     for key in chunk:
                         draft.insert(table, values[key])
             for table, rows in self.back["changed"].items():
-                for key, columns in rows.items():
-                    draft.update(table, key, {name: new for name, (_, new) in columns.items()})
+                draft.update(
+                    table,
+                    {key: {name: new for name, (_, new) in columns.items()} for key, columns in rows.items()},
+                )
             whose = {"run_id": self.names[0]} if len(self.names) == 1 else {"runs": self.names}
             draft.log(REPLAYED, backup_file=self.snapshot, records_affected=draft.total, **whose)
         return draft.plan

@@ -165,10 +165,12 @@ def _correct(draft: Draft, resolved: Sequence[tuple[Correction, list[MappingRow]
                 **({"mappingRemoved": row.id} if removed else {}),
             )
     columns = set(CONCEPTS["mappings"].columns["target"])
+    leading = {}
     for key, current in current_rows(draft.context.raw, schema.catalogue, table, sorted(wanted)):
         # Where both spellings of the column are in use, every one that is filled must say the same afterwards.
         filled = [name for name, value in current.values.items() if name in columns and value is not None]
-        draft.update(table, key, dict.fromkeys(filled, wanted[key]), row=current)
+        leading[key] = dict.fromkeys(filled, wanted[key])
+    draft.update(table, leading)
     if surplus:
         draft.delete(table, surplus)
         what = "mapping of an id that is" if len(surplus) == 1 else "mappings of ids that are"
@@ -219,8 +221,7 @@ def _move_registrations(
     held = {now[key] for key in moving}
     if exchanging := sum(after[key] in held for key in moving):
         draft.note(f"{exchanging:,} registrations move to a place that another one leaves.")
-    for key, row in current_rows(draft.context.raw, schema.catalogue, table, moving):
-        draft.update(table, key, dict(zip(names, after[key], strict=True)), row=row, together=names)
+    draft.update(table, {key: dict(zip(names, after[key], strict=True)) for key in moving}, together=names)
     return len(moving)
 
 

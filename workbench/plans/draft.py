@@ -3,17 +3,18 @@
 A planner opens a draft, says what changes and what stays, and has a plan when the block ends::
 
     with Draft(context, "sync-state", nothing="The sync state names no moment.") as draft:
-        draft.update("WaSyncState", key, {"lastFullSync": None})
+        draft.update("WaSyncState", {key: {"lastFullSync": None}})
         draft.keep("WaSyncState", other, "a later sync wrote it")
         draft.reasons.append("Resets the sync state (guide §7.3).")
         draft.log("migration:sync-state:reset", records_affected=draft.total)
     return draft.plan
 
-Changes may be given in any order: the draft reads the digest and the old values of each row, a few thousand at a
-time, drops what does not change, and orders the sections so that no reference and no unique index minds. Many rows
-stream through temporary files, so a planner that reads its rows itself hands them on with ``row=``, in the order of
-their keys. Reasons, evidence, notes and audit entries can be added until the block ends. A draft without a change
-becomes no plan: it is refused with `nothing`, and the first reason why a row stays.
+Deletes, inserts and updates may be given in any order, but what an update leads to is inserted before. The draft
+reads the digest and the old values of each row, a few thousand at a time, drops what does not change, and orders the
+sections so that no reference and no unique index minds. Many rows stream through temporary files: a planner that has
+many updates gives them some at a time, in the order of their keys. Reasons, evidence, notes and audit entries can be
+added until the block ends. A draft without a change becomes no plan: it is refused with `nothing`, and the first
+reason why a row stays.
 """
 
 from __future__ import annotations
@@ -46,8 +47,8 @@ from workbench.plans.rows import Current, current_rows
 
 _IN_MEMORY = 1 << 20  # bytes of one section that are held before they go to a temporary file
 
-_EASILY, _IF_NEED_BE, _NEVER = range(3)
-"""How readily an order between two steps is given up where all of them together run in a circle."""
+_NOT, _EASILY, _IF_NEED_BE, _NEVER = range(4)
+"""How firmly one step waits for another: how readily that is given up where all of them together run in a circle."""
 
 
 @dataclass(frozen=True)
@@ -155,7 +156,6 @@ class Draft:
         self.listed: dict[str, list[tuple[str | None, ...]]] = {name: [] for name in NOTES}
         self._in_part: set[tuple[str, str]] = set()
         self._doomed: dict[str, Sequence[str]] = {}
-        self._pending: dict[str, dict[str, dict[str, str | None]]] = defaultdict(dict)
         self._inserted: dict[str, set[str]] = defaultdict(set)
         self._written: dict[Step, IO[bytes]] = {}
         self._counted = 0
@@ -174,13 +174,7 @@ class Draft:
     @property
     def total(self) -> int:
         """How many rows change so far."""
-        self._read_pending()
         return self._counted + sum(map(len, self._doomed.values()))
-
-    @property
-    def doomed(self) -> Mapping[str, Sequence[str]]:
-        """Table to the keys of the rows that are deleted, sorted."""
-        return self._doomed
 
     def delete(self, table: str, keys: Iterable[str]) -> None:
         """Delete rows of a table with a key of one column; one that is gone already is left out."""
@@ -189,33 +183,41 @@ class Draft:
             self._doomed[table] = given
 
     def update(
-        self,
-        table: str,
-        key: str,
-        changes: Mapping[str, str | None],
-        *,
-        row: Current | None = None,
-        together: Collection[str] = (),
+        self, table: str, wanted: Mapping[str, Mapping[str, str | None]], *, together: Collection[str] = ()
     ) -> None:
-        """Set columns of a row to new values, given as the database's text; what does not change is dropped.
+        """Set columns of rows to new values; what does not change is dropped.
 
         Parameters
         ----------
-        row : Current, optional
-            The row as it is, where the planner has read it. Then its changes are given once and whole, rows in the
-            order of their keys; else by and by, in any order.
+        wanted : mapping of str to mapping of str to str or None
+            Key to column to the new value, as the database's text.
         together : collection of str
             Columns that are written even where they stay: rows that change places must be in one section, and sections
             are told apart by their columns.
         """
-        if row is None:
-            self._pending[table].setdefault(key, {}).update(changes)
-            return
-        names = sorted(name for name, new in changes.items() if new != row.values[name] or name in together)
-        if names:
+        leading = [each for each in self.context.references.all if each.declared and each.child == table]
+        gone = set(wanted)
+        for key, row in current_rows(self.connection, self.catalogue, table, sorted(wanted)):
+            gone.discard(key)
+            changes = wanted[key]
+            names = sorted(
+                name for name, new in changes.items() if new != row.values[name] or name in together
+            )
+            if not names:
+                continue
+            leads_to = {
+                each.parent
+                for each in leading
+                if each.column in names and changes[each.column] in self._inserted[each.parent]
+            }
             cells = [*(row.values[name] for name in names), *(changes[name] for name in names)]
-            step = Step("update", table, tuple(names), self._leads_to(table, changes, names))
+            step = Step("update", table, tuple(names), tuple(sorted(leads_to)))
             self._put(step, (key, row.digest, *cells))
+        if gone:
+            raise WorkbenchError(
+                f"The plan changes {table} {min(gone)}, which is not there. No plan was written.",
+                "This is a fault of the workbench; please report it.",
+            )
 
     def insert(self, table: str, values: Mapping[str, str | None]) -> None:
         """Insert a row, its columns as the database's text; before the updates that lead to it."""
@@ -277,34 +279,6 @@ class Draft:
         """Tell whoever approves the plan what they should know besides."""
         self.notes.append(text)
 
-    def _leads_to(
-        self, table: str, changes: Mapping[str, str | None], names: Collection[str]
-    ) -> tuple[str, ...]:
-        if not self._inserted:
-            return ()
-        declared = (each for each in self.context.references.all if each.declared and each.child == table)
-        return tuple(
-            sorted(
-                each.parent
-                for each in declared
-                if each.column in names and changes[each.column] in self._inserted.get(each.parent, ())
-            )
-        )
-
-    def _read_pending(self) -> None:
-        """Read the rows that are to be updated, and note what changes in each."""
-        pending, self._pending = self._pending, defaultdict(dict)
-        for table, wanted in sorted(pending.items()):
-            gone = set(wanted)
-            for key, row in current_rows(self.connection, self.catalogue, table, sorted(wanted)):
-                gone.discard(key)
-                self.update(table, key, wanted[key], row=row)
-            if gone:
-                raise WorkbenchError(
-                    f"The plan changes {table} {min(gone)}, which is not there. No plan was written.",
-                    "This is a fault of the workbench; please report it.",
-                )
-
     def _put(self, step: Step, cells: Sequence[str | None]) -> None:
         file = self._written.get(step)
         if file is None:
@@ -356,74 +330,43 @@ class Draft:
 
     def _steps(self) -> list[Step]:
         """Order the sections: nothing goes before what refers to it was led away, nor comes after what refers to it."""
-        needs = self._needs()
+        steps, graph = (
+            sorted({*self._written, *(Step("delete", table) for table in self._doomed)}),
+            self.context.references,
+        )
+        waits = {
+            step: {other: firm for other in steps if other != step and (firm := _waits(step, other, graph))}
+            for step in steps
+        }
         while True:
-            sorter = TopologicalSorter({step: sorted(before) for step, before in sorted(needs.items())})
+            sorter = TopologicalSorter(waits)
             try:
                 sorter.prepare()
             except CycleError as error:
-                _open_circle(needs, error.args[1])
+                _open_circle(waits, error.args[1])
                 continue
             found: list[Step] = []
-            while sorter.is_active():
-                ready = sorted(sorter.get_ready())
+            while ready := sorted(sorter.get_ready()):
                 found += ready
                 sorter.done(*ready)
             return found
 
-    def _needs(self) -> dict[Step, dict[Step, int]]:
-        """Return what each step comes after, and how readily that is given up."""
-        steps = {*self._written, *(Step("delete", table) for table in self._doomed)}
-        needs: dict[Step, dict[Step, int]] = {step: {} for step in steps}
-        deletes, updates, inserts = (
-            [step for step in steps if step.operation == name] for name in ("delete", "update", "insert")
-        )
-        # What collides goes before what takes its place.
-        for step in (*updates, *inserts):
-            for other in (*deletes, *(updates if step.operation == "insert" else ())):
-                if other.table == step.table and not other.leads_to:
-                    needs[step][other] = _EASILY
-        graph = self.context.references
-        for step in deletes:
-            for each in graph.binding(step.table):
-                for other in updates:
-                    if other.table == each.child and each.column in other.columns:
-                        needs[step][other] = _NEVER
-                        needs[other].pop(step, None)
-                children = Step("delete", each.child)
-                if children in needs and children != step:
-                    loose = each.nullable or not each.declared
-                    needs[step][children] = max(
-                        needs[step].get(children, 0), _IF_NEED_BE if loose else _NEVER
-                    )
-        for each in graph.all:
-            for child in inserts:
-                for parent in inserts:
-                    if (child.table, parent.table) == (each.child, each.parent) and each.child != each.parent:
-                        loose = each.nullable or not each.declared
-                        needs[child][parent] = max(
-                            needs[child].get(parent, 0), _IF_NEED_BE if loose else _NEVER
-                        )
-        for step in updates:
-            needs[step] |= {other: _NEVER for other in inserts if other.table in step.leads_to}
-        return needs
-
     def _refuse_contradictions(self) -> None:
         """Refuse to say two things of one row: that it goes and stays, or that it is kept and open."""
-        kept = {row[:2] for row in self.listed["kept"]}
-        open_ = {row[:2] for row in self.listed["unresolved"]}
-        noted = {"kept": kept, "in conflict": {row[:2] for row in self.listed["conflict"]}}
-        noted["unresolved"] = open_ - self._in_part
-        for table, key in sorted(kept & noted["unresolved"], key=str):
-            raise _contradiction(table, key, "kept", "unresolved")
-        by_table: dict[str | None, dict[str | None, str]] = defaultdict(dict)
-        for name, names in ((name, names) for name, rows_ in noted.items() for names in rows_):
-            by_table[names[0]].setdefault(names[1], name)
+        kept, conflicts, unresolved = (
+            {row[:2] for row in self.listed[name]} for name in ("kept", "conflict", "unresolved")
+        )
+        unresolved -= self._in_part
+        twice = kept & unresolved
         for table, keys in self._doomed.items():
-            of_table = by_table.get(table, {})
-            for key in keys if of_table else ():
-                if key in of_table:
-                    raise _contradiction(table, key, "deleted", of_table[key])
+            noted = {key for named, key in kept | conflicts | unresolved if named == table}
+            twice |= {(table, key) for key in noted.intersection(keys)}
+        if twice:
+            named, key = min(twice, key=str)
+            raise WorkbenchError(
+                f"The plan contradicts itself: it says two things of {named} {key}. No plan was written.",
+                "This is a fault of the workbench; please report it.",
+            )
 
     def _refusal(self) -> Refused:
         kept, conflicts, unresolved = (self.listed[each] for each in ("kept", "conflict", "unresolved"))
@@ -442,10 +385,33 @@ class Draft:
         return Refused(f"{self.nothing}{f' ({counts})' if counts else ''}.", why or " ".join(self.notes))
 
 
-def _open_circle(needs: dict[Step, dict[Step, int]], circle: Sequence[Step]) -> None:
+def _waits(step: Step, other: Step, graph: References) -> int:
+    """Return how firmly a step has to wait for another one."""
+    same = step.table == other.table
+    match step.operation, other.operation:
+        case "delete", "update":  # what refers to the row is led away first
+            led = (each for each in graph.binding(step.table) if each.child == other.table)
+            return _NEVER if any(each.column in other.columns for each in led) else _NOT
+        case (("update" | "insert"), "delete"):  # what collides goes before what takes its place
+            return _EASILY if same and not _waits(other, step, graph) else _NOT
+        case "insert", "update":
+            return _EASILY if same and not other.leads_to else _NOT
+        case "update", "insert":
+            return _NEVER if other.table in step.leads_to else _NOT
+        case "delete", "delete":
+            between = [each for each in graph.binding(step.table) if each.child == other.table]
+        case "insert", "insert" if not same:
+            between = [each for each in graph.all if (each.child, each.parent) == (step.table, other.table)]
+        case _:
+            return _NOT
+    firm = (_IF_NEED_BE if each.nullable or not each.declared else _NEVER for each in between)
+    return max(firm, default=_NOT)
+
+
+def _open_circle(waits: dict[Step, dict[Step, int]], circle: Sequence[Step]) -> None:
     """Give up the order in a circle of steps that is given up most readily."""
     around = [*pairwise(circle), *((after, before) for before, after in pairwise(circle))]
-    loose = sorted((needs[step][other], step, other) for step, other in around if other in needs[step])
+    loose = sorted((waits[step][other], step, other) for step, other in around if other in waits[step])
     if not loose or loose[0][0] == _NEVER:
         raise Refused(
             f"Rows of {' -> '.join(dict.fromkeys(step.table for step in circle))} refer to one another in a circle, so"
@@ -453,11 +419,4 @@ def _open_circle(needs: dict[Step, dict[Step, int]], circle: Sequence[Step]) -> 
             "Plan fewer records at a time.",
         )
     _, step, other = loose[0]
-    del needs[step][other]
-
-
-def _contradiction(table: str | None, key: str | None, *lists: str) -> WorkbenchError:
-    return WorkbenchError(
-        f"The plan contradicts itself: {table} {key} is both {' and '.join(lists)}. No plan was written.",
-        "This is a fault of the workbench; please report it.",
-    )
+    del waits[step][other]

@@ -26,7 +26,7 @@ SHOWN = 20
 """How many rows that differ are named."""
 
 _FEW = 5  # below a fifth of the table it pays to look for the keys before anything is hashed
-_ANALYSED = 1000  # rows; below it the planner's guess is good enough
+_ANALYSED = 1000  # staged rows; below it the planner's guess is good enough
 
 
 class Stage:
@@ -186,13 +186,13 @@ class Stage:
                 f"The plan {self.plan.id} is damaged: {loaded} rows where it says {section.rows}.",
                 "Plan again.",
             )
-        self._count("staged")
+        if loaded > _ANALYSED:
+            self._count("staged")
 
     def _count(self, name: str) -> None:
         # Nobody else sees these tables yet, so nothing has counted them: unasked, the database takes them for tiny
         # and compares every row with every other.
-        if self.section.rows > _ANALYSED:
-            self.run("ANALYZE {counted}", counted=self.parts[name])
+        self.run("ANALYZE {counted}", counted=self.parts[name])
 
     @contextmanager
     def _readable(self) -> Iterator[None]:

@@ -25,7 +25,6 @@ from workbench.murmurant.schema import Relation, as_text
 from workbench.murmurant.spellings import CONCEPT_OF, CONCEPTS
 from workbench.plans.draft import Draft, PlanContext
 from workbench.plans.plan import Plan
-from workbench.plans.rows import current_rows
 from workbench.runs.evidence import TOLERANCE, last_writers
 
 LISTED = 100
@@ -87,8 +86,7 @@ def plan_policies(context: PlanContext, look: Look, rules: Rules, ids: Sequence[
             changes: dict[str, dict[str, str | None]] = defaultdict(dict)
             for _, _, key, column, value in cells[cells["key"].isin(keys)].itertuples(index=False):
                 changes[key][schema.resolved[relation].spelling[column]] = value
-            for key, row in current_rows(context.raw, schema.catalogue, table, sorted(changes)):
-                draft.update(table, key, dict(row.values) | changes[key], row=row)
+            draft.update(table, changes)
         for rule in chosen:
             if keys := sorted(set(wanted.loc[wanted["rule"] == rule.id, "key"])):
                 draft.reasons.append(f"Corrects {len(keys):,} of: {rule.title} ({rule.id}).")

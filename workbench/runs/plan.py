@@ -180,6 +180,5 @@ def reset_sync_state(draft: Draft, without: Collection[str] = ()) -> None:
     query = sql.SQL("SELECT {}::text FROM {}").format(
         sql.Identifier(key), rows.qualified(schema.catalogue, table)
     )
-    for (state,) in draft.context.raw.execute(query):
-        if state not in without:
-            draft.update(table, state, dict.fromkeys(schema.sync_moments))
+    states = {state for (state,) in draft.context.raw.execute(query)}.difference(without)
+    draft.update(table, {key: dict.fromkeys(schema.sync_moments) for key in states})

@@ -130,19 +130,20 @@ class Restoration:
             for key in now.keys() - before.keys():
                 what = "updated by the run, and not in the snapshot"
                 self.draft.unresolved(table, key, what, "an older snapshot, or the run that made it")
+            going: dict[str, dict[str, str | None]] = {}
             for key in chunk:
                 if key not in now or key not in before:
                     continue
                 was, has, by = before[key].values, now[key].values, touched[key]
-                changes = {
+                going[key] = {
                     each.column: was[each.column]
                     for each in judge(was, has, [known[key]] if key in known else [], by, bookkeeping)
                     if self._goes_back(table, key, each, was[each.column], has[each.column], by)
                 }
                 if bookkeeping and bookkeeping in was and not by:
                     # When it was written goes back with a row that nobody touched.
-                    changes[bookkeeping] = was[bookkeeping]
-                self.draft.update(table, key, changes, row=now[key])
+                    going[key][bookkeeping] = was[bookkeeping]
+            self.draft.update(table, going)
 
     def _goes_back(
         self, table: str, key: str, verdict: Verdict, was: str | None, now: str | None, by: str

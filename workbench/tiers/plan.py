@@ -45,6 +45,7 @@ def plan_tiers(
     _refuse_to_guess(review, mapping, levels)
     table, column = schema.table_of(MEMBER), schema.resolved["members"].spelling[f"{review.kind}_id"]
     corrected, since = Counter[str](), 0
+    wanted: dict[str, dict[str, str]] = {}
     with Draft(
         context,
         "tiers",
@@ -59,9 +60,7 @@ def plan_tiers(
         nothing=f"Nothing to correct: nobody has another {review.kind} than their level's",
         hint="`workbench tiers` shows them.",
     ) as draft:
-        nearest: dict[str, str | None] = dict(
-            review.unknown_levels[["level", "nearest"]].itertuples(index=False)
-        )
+        nearest = review.unknown_levels.set_index("level")["nearest"].to_dict()
         sought = (*CORRECTABLE, NO_LEVEL, UNKNOWN_LEVEL)
         rows: Any = members_of(context.connection, schema, review, sought).itertuples()
         for row in rows:
@@ -87,9 +86,10 @@ def plan_tiers(
                 if on_conflict == "keep":
                     draft.keep(table, row.key, f"{column}: {why}")
                     continue
-            draft.update(table, row.key, {column: review.ids[row.expected][0]})
+            wanted[row.key] = {column: review.ids[row.expected][0]}
             corrected[f"{row.actual or 'none'} -> {row.expected}"] += 1
             since += bool(last_import and row.written and row.written > last_import)
+        draft.update(table, wanted)
         among = f" of the level {', '.join(map(repr, levels))}" if levels else ""
         draft.reasons.append(
             f"Gives {draft.total:,} of {review.members:,} members{among} the membership {review.kind} that"
