@@ -10,8 +10,18 @@ from time import perf_counter
 
 import psycopg
 
-from benchmarks import checks, differences, duplicates, report, restore, rollback, search, snapshots
-from workbench.database.embedded import embedded_url, start_server
+from benchmarks import (
+    checks,
+    differences,
+    duplicates,
+    embedded_url,
+    report,
+    restore,
+    rollback,
+    search,
+    snapshots,
+)
+from workbench.database.embedded import start_server
 from workbench.demo.club import build_club
 from workbench.demo.making import make_demo
 from workbench.settings import load_settings

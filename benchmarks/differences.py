@@ -15,8 +15,9 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from benchmarks import embedded_url
 from benchmarks.rollback import CODES, EVENTS, MEMBERS, NUMBERED, REGISTRATIONS, TAGS, _as_url
-from workbench.database.embedded import client_tools, embedded_url
+from workbench.database.embedded import client_tools
 from workbench.demo.club import schema
 
 TABLES = ("Member", "Event", "EventRegistration")

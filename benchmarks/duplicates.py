@@ -19,8 +19,8 @@ from time import monotonic, sleep
 import psutil
 import psycopg
 
+from benchmarks import embedded_url
 from benchmarks.planting import plant_duplicates
-from workbench.database.embedded import embedded_url
 from workbench.demo.club import build_club
 
 Pair = tuple[str, str]

@@ -16,7 +16,8 @@ from time import perf_counter
 import psycopg
 from psycopg import sql
 
-from workbench.database.embedded import client_tools, embedded_url, start_server
+from benchmarks import embedded_url
+from workbench.database.embedded import client_tools, start_server
 from workbench.settings import EnvironmentSettings, Settings
 from workbench.workbench import Workbench, open_workbench
 

@@ -19,7 +19,8 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from workbench.database.embedded import client_tools, embedded_url
+from benchmarks import embedded_url
+from workbench.database.embedded import client_tools
 from workbench.demo.club import schema
 
 LEVEL1 = Path(__file__).with_name("level1.sql")

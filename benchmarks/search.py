@@ -118,9 +118,7 @@ def _answer(panel: MappingCorrection, search: Any, typed: str) -> None:
 
 def _in_pandas(wb: Workbench, typed: str) -> None:
     target = "murmurantId" if wb.session.schema.dialect == "guide" else "clubosId"
-    with psycopg.connect(
-        wb.session.database.address.url.set(drivername="postgresql").render_as_string(False)
-    ) as each:
+    with psycopg.connect(wb.session.database.address.conninfo) as each:
         rows = each.execute(
             sql.SQL(
                 'SELECT m.id::text, "firstName", "lastName", email, "waId"::text FROM "Member" m'

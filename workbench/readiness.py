@@ -12,7 +12,7 @@ import pandas as pd
 from sqlalchemy import Connection, text
 
 from workbench.database.address import NOT_FOLLOWED, redact
-from workbench.database.connection import Database, Identity, pooled, raw
+from workbench.database.connection import Database, Identity
 from workbench.database.programs import PROGRAMS, program_for
 from workbench.errors import DocumentError, Refused
 from workbench.murmurant.schema import Schema, explain_gap
@@ -66,7 +66,7 @@ def readiness(wb: Session) -> pd.DataFrame:
                 "ok",
                 f"PostgreSQL {identity.version}, database {identity.database}, as {identity.user}",
             ),
-            *_pooler(connection, here),
+            *_pooler(here),
             *_told_otherwise(here),
             ("server", "ok", f"system identifier {identity.system_identifier}"),
             ("dialect", "ok", wb.dialect),
@@ -141,14 +141,12 @@ def _journal(connection: Connection, lacking: str) -> Line:
     return "journal", "ok", f"the schema workbench, {them}'s"
 
 
-def _pooler(connection: Connection, database: Database) -> list[Line]:
+def _pooler(database: Database) -> list[Line]:
     """Tell whether a pooler or proxy stands before the server, and what it keeps from working."""
     try:
-        database.refuse_pooler("A snapshot or restore")
+        database.refuse_pooler()
     except Refused as refusal:
         return [("connection pooler", "missing", f"{refusal} Looking, applying and undoing work")]
-    if pooled(raw(connection)):
-        return [("connection pooler", "note", "a proxy stands before the server, and keeps sessions apart")]
     return []
 
 

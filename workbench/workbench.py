@@ -18,7 +18,7 @@ from workbench.checks.finding import SAMPLE, about_run
 from workbench.checks.integrity import table_counts
 from workbench.checks.rules import Waivers
 from workbench.covering import answering, covering
-from workbench.database.connection import connect
+from workbench.database.databases import connect
 from workbench.database.environment import Environment
 from workbench.duplicates.questions import Duplicates
 from workbench.errors import DocumentError, WorkbenchError

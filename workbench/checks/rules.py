@@ -20,7 +20,6 @@ from workbench.checks.registry import (
     read_check,
     run_check,
 )
-from workbench.database.connection import one_look
 from workbench.errors import UsageError, unknown
 
 STARTER = (PACKAGE / "policies" / "checks", PACKAGE / "policies" / "starter")
@@ -111,7 +110,6 @@ def run_rules(
     return [run_check(each, look, waivers, by) for each in rules.choose(ids)]
 
 
-@one_look()
 def run_checks(look: Look, ids: Sequence[str] = (), waive: Waivers = (), by: str = "") -> list[Finding]:
     """Run checks in the order of the guide; where an environment has rules of its own, by these.
 

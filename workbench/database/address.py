@@ -1,4 +1,4 @@
-"""Database URLs: parsed, compared and printed without their secrets."""
+"""Database URLs: taken apart by PostgreSQL's own client, compared, and printed without their secrets."""
 
 from __future__ import annotations
 
@@ -6,22 +6,25 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from ipaddress import ip_address
 from threading import RLock
-from urllib.parse import unquote
+from urllib.parse import parse_qsl, unquote
 
+import psycopg
 from psycopg import pq
-from sqlalchemy import URL, make_url
-from sqlalchemy.exc import ArgumentError
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from workbench.errors import UsageError
 
 CONNECT_TIMEOUT = 10
 """Seconds to wait for a server to answer."""
 
-_SCHEMA = ("schema", "search_path", "currentSchema")
+_EXAMPLE = "It must look like postgresql://user:password@host:5432/database."
+_SCHEME = re.compile(r"postgres(ql)?(\+\w+)?://")
+_FIRST_OF_PATH = re.compile(r"\s*\"?([^\s,\"]+)")
+_ELSEWHERE = {"hostaddr", "service", "servicefile"}  # what libpq would follow instead of the host
 _SECURITY = re.compile("ssl|tls|cert|verif|gss|channel|auth|secur|encrypt|crl", re.IGNORECASE)
 _MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")  # the stronger, the later
 # How other clients say it: node-postgres, asyncpg, JDBC, Prisma.
@@ -30,35 +33,23 @@ _SSL |= dict.fromkeys(("true", "1", "on", "yes"), "require")
 _SSL |= dict.fromkeys(("false", "0", "off", "no", "accept_invalid_certs"), "")
 
 NOT_FOLLOWED = (
-    *(
-        "PGHOST",
-        "PGHOSTADDR",
-        "PGPORT",
-        "PGDATABASE",
-        "PGSERVICE",
-        "PGTARGETSESSIONATTRS",
-        "PGLOADBALANCEHOSTS",
-    ),
-    *("PGTZ", "PGDATESTYLE", "PGCLIENTENCODING", "PGGEQO", "PGOPTIONS", "PGAPPNAME"),
+    *("PGHOST", "PGHOSTADDR", "PGPORT", "PGDATABASE", "PGSERVICE", "PGTARGETSESSIONATTRS"),
+    *("PGLOADBALANCEHOSTS", "PGTZ", "PGDATESTYLE", "PGCLIENTENCODING", "PGGEQO", "PGOPTIONS", "PGAPPNAME"),
 )
 """Variables of PostgreSQL's clients that would lead elsewhere, or change how values are read: the URL decides."""
 _CONNECTING = RLock()
 
 # What the shell may demand of a server that is reached through the network; the embedded one has no need of it.
 _EMBEDDED = {
-    "PGSSLMODE": ("sslmode", "disable"),
-    "PGSSLROOTCERT": ("sslrootcert", ""),
-    "PGSSLCERTMODE": ("sslcertmode", "disable"),
-    "PGSSLNEGOTIATION": ("sslnegotiation", "postgres"),
-    "PGGSSENCMODE": ("gssencmode", "disable"),
-    "PGCHANNELBINDING": ("channel_binding", "disable"),
-    "PGREQUIREAUTH": ("require_auth", ""),
-    "PGREQUIREPEER": ("requirepeer", ""),
+    "sslmode": "disable",
+    "sslrootcert": "",
+    "sslcertmode": "disable",
+    "sslnegotiation": "postgres",
+    "gssencmode": "disable",
+    "channel_binding": "disable",
+    "require_auth": "",
+    "requirepeer": "",
 }
-
-# What libpq would follow instead of the URL's own host and database: the guard must see where it leads.
-_OVERRIDING = {"hostaddr", "dbname", "service", "servicefile", "port"}
-_LIBPQ = ("PGHOST", "PGHOSTADDR", "PGSERVICE")
 
 _URL_SECRET = re.compile(r"(?P<scheme>\b[a-z][a-z0-9+.-]*://)[^\s/@'\"]*:[^\s@'\"]*@", re.IGNORECASE)
 _WORD_SECRET = re.compile(
@@ -74,8 +65,8 @@ class Address:
 
     Attributes
     ----------
-    url : sqlalchemy.URL
-        For psycopg, without what only other clients know.
+    conninfo : str
+        As libpq writes it, the password among it; without what only other clients know.
     schema : str
         The schema Murmurant's tables are in (Prisma's ``?schema=``, or the first of a ``search_path`` among the URL's
         own options), ``public`` by default.
@@ -85,22 +76,27 @@ class Address:
         Whether it is the embedded server's.
     """
 
-    url: URL
+    conninfo: str = field(repr=False)
     schema: str = "public"
     left_out: tuple[str, ...] = ()
     embedded: bool = False
 
     @property
-    def where(self) -> str:
-        """``host[:port]/database``, lower case; ``local`` for a socket."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{host}{f':{self.url.port}' if self.url.port else ''}/{self.url.database or ''}"
-
-    @property
     def host(self) -> str:
         """The host's name, lower case; ``local`` for a socket."""
-        host = (self.url.host or _text(self.url.query.get("host")) or "local").lower().rstrip(".")
-        return "local" if host.startswith("/") else host
+        host = str(conninfo_to_dict(self.conninfo).get("host", "local")).lower().rstrip(".")
+        return "local" if host.startswith(("/", "@")) else host
+
+    @property
+    def database(self) -> str:
+        """The database's name."""
+        return str(conninfo_to_dict(self.conninfo)["dbname"])
+
+    @property
+    def where(self) -> str:
+        """``host[:port]/database``; ``local`` for a socket."""
+        host, port = f"[{self.host}]" if ":" in self.host else self.host, self.parameters().get("port")
+        return f"{host}{f':{port}' if port else ''}/{self.database}"
 
     @property
     def on_this_machine(self) -> bool:
@@ -113,29 +109,14 @@ class Address:
             return False
         return number.is_loopback or number.is_unspecified
 
-    @property
-    def database(self) -> str:
-        """The database's name."""
-        return self.url.database or ""
-
     def parameters(self, options: str = "") -> dict[str, str]:
-        """Return libpq's connection parameters, the password among them, and session options.
-
-        Not as a URL: SQLAlchemy writes a space in its query as ``+``, which libpq takes for a plus.
-        """
-        own = {key: _text(value) for key, value in self.url.query.items()}
-        own |= {
-            key: str(value)
-            for key, value in self.url.translate_connect_args(username="user", database="dbname").items()
-        }
-        more = {"connect_timeout": str(CONNECT_TIMEOUT), "application_name": "murmurant-workbench"}
+        """Return libpq's connection parameters, the password among them, and session options."""
+        own = {"connect_timeout": str(CONNECT_TIMEOUT), "application_name": "murmurant-workbench"}
+        own |= {name: str(value) for name, value in conninfo_to_dict(self.conninfo).items()}
         if self.embedded:
-            own |= dict(each for name, each in _EMBEDDED.items() if name in os.environ)
-        options = f"{own.get('options', '')} {options}".strip()
-        return more | own | ({"options": options} if options else {})
-
-    def __repr__(self) -> str:
-        return f"Address({self.where!r})"
+            told = {name.removeprefix("PG").lower() for name in os.environ if name.startswith("PG")}
+            own |= {name: value for name, value in _EMBEDDED.items() if name.replace("_", "") in told}
+        return own | {"options": f"{own.get('options', '')} {options}".strip()}
 
 
 @contextmanager
@@ -163,70 +144,48 @@ def parse_address(text: str, *, named: str, embedded: bool = False) -> Address:
     Raises
     ------
     UsageError
-        When it is not a PostgreSQL URL, or has a parameter that nobody knows and that could be a misspelt one of
-        security's or of the place.
+        When it is not a PostgreSQL URL, would lead elsewhere than it says, or has a parameter that nobody knows and
+        that could be a misspelt one of security's or of the place.
     """
-    example = "It must look like postgresql://user:password@host:5432/database."
+    place, _, query = text.strip().partition("?")
     try:
-        url = make_url(text.strip())
-    except (ArgumentError, ValueError):
-        raise UsageError(f"{named} is not a database URL.", example) from None
-    if url.drivername.split("+")[0] not in {"postgresql", "postgres"}:
-        raise UsageError(f"{named} is a {url.drivername.split('+')[0]!r} URL, not PostgreSQL's.", example)
-    if not url.database:
-        raise UsageError(f"{named} names no database.", example)
-    if elsewhere := sorted(_OVERRIDING & url.query.keys()):
-        raise UsageError(
-            f"{named} has the parameter {elsewhere[0]!r}, which would lead somewhere else than the URL says.",
-            example,
-        )
-    hosts = url.query.get("host", ())
-    if (
-        (isinstance(hosts, tuple) and len(hosts) > 1)
-        or (hosts and url.host)
-        or "," in (url.host or _text(hosts))
-    ):
-        raise UsageError(f"{named} names more than one host.", "Name the one that is meant. " + example)
-    if not url.host and not hosts and (told := [name for name in _LIBPQ if os.environ.get(name)]):
-        raise UsageError(
-            f"{named} names no host, and the variable {told[0]} would decide which one it is.",
-            f"Put the host into the URL, or unset {told[0]}.",
-        )
+        own = conninfo_to_dict(_SCHEME.sub("postgresql://", place, count=1))
+        if not _SCHEME.match(place) or "@" in str(own.get("host")):
+            raise ValueError("another URL, or a password with an @ that is not written %40")
+        more = dict(parse_qsl(query.replace("+", "%2B"), keep_blank_values=True))
+    except (psycopg.ProgrammingError, ValueError):
+        raise UsageError(f"{named} is not a database URL of PostgreSQL.", _EXAMPLE) from None
+    if "dbname" not in own:
+        raise UsageError(f"{named} names no database.", _EXAMPLE)
+    if elsewhere := sorted(more.keys() & (_ELSEWHERE | own.keys())):
+        raise UsageError(f"{named} leads elsewhere by its parameter {elsewhere[0]!r} than it says.", _EXAMPLE)
+    if "," in str(own.get("host", more.get("host"))):
+        raise UsageError(f"{named} names more than one host.", f"Name the one that is meant. {_EXAMPLE}")
     # As psql would: the first schema of a search path in the URL's own options; or as other clients say it.
-    first = re.compile(r"\s*\"?([^\s,\"]+)")
-    path = re.search(rf"search_path\s*={first.pattern}", _text(url.query.get("options")))
-    path = path or first.match(_text(url.query.get("search_path")) or _text(url.query.get("currentSchema")))
-    schema = _text(url.query.get("schema")) or (path.group(1) if path else "public")
-    query = {
-        key: value if isinstance(value, str) else value[-1]
-        for key, value in url.query.items()
-        if key not in _SCHEMA
-    }
-    left_out = _strangers(query, named)
-    return Address(url.set(drivername="postgresql+psycopg", query=query), schema, left_out, embedded)
+    paths = [more.pop(name, "") for name in ("schema", "search_path", "currentSchema")]
+    paths += re.findall(r"search_path\s*=(.*)", more.get("options", ""))
+    schema = next((first[1] for path in paths if (first := _FIRST_OF_PATH.match(path))), "public")
+    left_out = _leave_out(more, named)
+    return Address(make_conninfo("", **own, **more), schema, left_out, embedded)
 
 
-def _strangers(query: dict[str, str], named: str) -> tuple[str, ...]:
-    """Take what libpq does not know out of a URL's parameters, and return its names; what is security's is translated."""
-    known = {each.keyword.decode() for each in pq.Conninfo.get_defaults()}
-    strangers = {name: query.pop(name) for name in sorted(query.keys() - known)}
-    mode, accept = query.pop("sslmode", ""), strangers.pop("sslaccept", "")
-    asked = [each.lower() for each in (mode, strangers.pop("ssl", ""), accept) if each]
-    if any(each not in _SSL for each in asked):
+def _leave_out(query: dict[str, str], named: str) -> tuple[str, ...]:
+    """Take what libpq does not know out of a URL's parameters, and return its names; encryption is translated."""
+    asked = {name: query.pop(name).lower() for name in ("sslmode", "ssl", "sslaccept") if query.get(name)}
+    if any(each not in _SSL for each in asked.values()):
         raise UsageError(
             f"{named} asks for encryption in a way that is not known (sslmode, ssl, sslaccept).",
             f"Write sslmode= with one of {', '.join(_MODES)}.",
         )
-    modes = [_SSL[each] for each in asked]
-    if not mode and any(modes):  # what the shell asks for is not made weaker
-        modes.append(os.environ.get("PGSSLMODE", ""))
-    if stated := [each for each in modes if each in _MODES]:
-        query["sslmode"] = max(stated, key=_MODES.index)
-    if accept and "sslkey" not in query:  # then it is Prisma's, and the authority's certificate
-        authority = query.pop("sslcert", "")
-        if accept == "strict" and "sslrootcert" not in query and "PGSSLROOTCERT" not in os.environ:
-            query["sslrootcert"] = authority or "system"
+    if modes := [_SSL[each] for each in asked.values() if _SSL[each]]:
+        if "sslmode" not in asked:  # what the shell asks for is not made weaker
+            modes.append(os.environ.get("PGSSLMODE", ""))
+        query["sslmode"] = max((each for each in modes if each in _MODES), key=_MODES.index)
+    if asked.get("sslaccept") == "strict" and "PGSSLROOTCERT" not in os.environ:
+        query.setdefault("sslrootcert", "system")
+    known = {each.keyword.decode() for each in pq.Conninfo.get_defaults()}
     plain = {name.replace("_", ""): name for name in sorted(known | {"schema"})}
+    strangers = sorted(query.keys() - known)
     for name in strangers:
         near = get_close_matches(re.sub(r"[\W_]", "", name).lower(), plain, 1, 0.85)
         if near or _SECURITY.search(name):
@@ -234,6 +193,7 @@ def _strangers(query: dict[str, str], named: str) -> tuple[str, ...]:
                 f"{named} has the parameter {name!r}, which PostgreSQL's client does not know.",
                 f"Did you mean {plain[near[0]]!r}?" if near else "Take it out, or say it by sslmode.",
             )
+        del query[name]
     return tuple(strangers)
 
 
@@ -245,9 +205,3 @@ def redact(text: str, *secrets: str) -> str:
                 text = text.replace(form, "***")
     text = _URL_SECRET.sub(r"\g<scheme>***@", text)
     return _WORD_SECRET.sub(r"\g<word>***", text)
-
-
-def _text(value: object) -> str:
-    if isinstance(value, tuple):
-        value = value[0] if value else ""
-    return str(value or "")

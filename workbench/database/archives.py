@@ -4,27 +4,27 @@ from __future__ import annotations
 
 import re
 import subprocess
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
 from psycopg import sql
 
-from workbench.database.connection import SPELLING, WITHOUT_LIMITS, Database, Session, session
+from workbench.database.connection import AS_USUAL, Database, Session
 from workbench.database.programs import AGAIN, Program, explain, failure, programs
 from workbench.errors import DocumentError, Refused
 
 Advance = Callable[[str, int, int], None]
 """Told what is being made, how much of it is done, and how much there is."""
 
-_QUICKLY = f"{WITHOUT_LIMITS}{SPELLING} -c synchronous_commit=off -c maintenance_work_mem=256MB"
+_QUICKLY = {"synchronous_commit": "off", "maintenance_work_mem": "256MB"}
 
 # What pg_restore says of a file that it cannot read.
-_TOO_NEW = ("unsupported version", "no data will be available")
+_TOO_NEW = re.compile(b"unsupported version|no data will be available")
 
+# psql's own commands, and what the server may not know and has for its own.
+_NOT_SENT = re.compile(rb"\\(?:un)?restrict |SET transaction_timeout = 0;$")
 _ERROR = re.compile(r"^pg_restore: (?:\[[^]]*\] )?error: ")
 _MADE = re.compile(r"^pg_restore: (?:finished item|creating) (?:\d+ )?(.*)")
 _BROKEN = re.compile(r'on table "(.+)" violates foreign key constraint "(.+)"')
@@ -126,12 +126,11 @@ def read_listing(archive: Path, configured: Path | None, to: Mapping[str, str] |
     Refused
         When those that read it cannot connect.
     """
-    unable, unreached, damaged = [], [], ""
+    newer, unreached, damaged = [], [], ""
     for program in programs("pg_restore", configured):
         done = program.run("--list", archive.absolute())
-        said = done.stderr.decode(errors="replace")
-        if any(each in said for each in _TOO_NEW):
-            unable.append(f"{program.path}: {failure(done.stderr)}")
+        if _TOO_NEW.search(done.stderr):
+            newer.append(f"{program.path}: {failure(done.stderr)}")
         elif done.returncode:
             damaged = damaged or failure(done.stderr)
         elif to is not None and (reason := program.unconnected(to, archive.absolute())):
@@ -149,7 +148,7 @@ def read_listing(archive: Path, configured: Path | None, to: Mapping[str, str] |
         raise _damaged(archive, damaged)
     raise Unreadable(
         f"The snapshot {archive} is of a newer pg_dump than any pg_restore here, or compressed as none here can read:"
-        f" {'; '.join(unable) or 'there is none at all'}.",
+        f" {'; '.join(newer) or 'there is none at all'}.",
         "Install the client programs that it was made with, and name their folder in the settings: client_tools.",
     )
 
@@ -190,42 +189,34 @@ def restore(
     DatabaseUnreachable
         When the connection is lost.
     """
-    parameters = database.address.parameters(_QUICKLY)
+    quickly = "".join(f" -c {name}={value}" for name, value in _QUICKLY.items())
+    parameters = database.address.parameters(f"{AS_USUAL}{quickly}")
     listing = read_listing(archive, configured, parameters)
     lines = listing.entries if entries is None else list(entries)
-    broken: set[tuple[str, str]] = set()
-    tail: deque[str] = deque(maxlen=200)
-    failed, tolerated, done = False, failing, 0
+    broken: set[tuple[str, ...]] = set()
+    last, error, tolerated, done = "", "", failing, 0
     command = *options, "--use-list=/dev/stdin", "--verbose", str(archive.absolute())
-    with listing.program.started(*command, to=parameters, stdin=subprocess.PIPE) as process:
-        assert process.stdin is not None
+    with listing.program.started(*command, to=parameters, given=_listed(lines)) as process:
         assert process.stderr is not None
-        with suppress(BrokenPipeError), process.stdin:
-            process.stdin.write(_listed(lines))
         for raw in process.stderr:
-            line = raw.decode(errors="replace").rstrip("\n")
-            if not failed:
-                tail.append(line)
-            if made := _MADE.match(line):
+            last = raw.decode(errors="replace").rstrip("\n")
+            if made := _MADE.match(last):
                 done += 1
                 advance(made[1].strip(), min(done, len(lines)), len(lines))
-            elif key := _BROKEN.search(line):
-                broken.add((key[1], key[2]))
-            elif _IDLE.search(line):
+            elif key := _BROKEN.search(last):
+                broken.add(key.groups())
+            elif _IDLE.search(last):
                 tolerated = True
-            elif _ERROR.match(line) and not failing and not failed:
+            elif _ERROR.match(last) and not failing and not error:
                 # Not by --exit-on-error, which would end it at a foreign key that rows break.
-                failed = True
-                tail = deque([line])
+                error = last
                 process.terminate()
         code = process.wait()
-    if failed or (code and not (code == 1 and (broken or tolerated))):
-        raise explain(archive, "\n".join(tail), database)
-    keys = [
-        entry for entry in listing.of("FK CONSTRAINT") for key in broken if f" {key[0]} {key[1]} " in entry
-    ]
+    if error or (code and not (code == 1 and (broken or tolerated))):
+        raise explain(archive, error or last, database)
+    keys = [entry for entry in listing.of("FK CONSTRAINT") for key in broken if f" {' '.join(key)} " in entry]
     if keys:
-        with database.speaking_plainly(), session(parameters, autocommit=True) as connection:
+        with database.speaking_plainly(), database.session(_QUICKLY, autocommit=True) as connection:
             make_keys(connection, listing, keys)
     return sorted(name for _, name in broken)
 
@@ -267,43 +258,36 @@ def restore_within(
     keys = [entry for entry in entries if " FK CONSTRAINT " in entry]
     tables, done = sum(" TABLE DATA " in entry for entry in entries), 0
     command = *options, "--file=-", "--use-list=/dev/stdin", str(listing.path.absolute())
-    gathered: list[bytes] = []
+    statements: list[bytes] = []
 
     def send() -> None:
-        if text := b"".join(gathered).strip():
+        if text := b"".join(statements).strip():
             connection.execute(text)
-        gathered.clear()
+        statements.clear()
 
     try:
-        with listing.program.started(*command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-            assert process.stdin is not None
+        given = _listed(entry for entry in entries if entry not in keys)
+        with listing.program.started(*command, given=given, stdout=subprocess.PIPE) as process:
             assert process.stdout is not None
             assert process.stderr is not None
-            with process.stdin:
-                process.stdin.write(_listed(entry for entry in entries if entry not in keys))
             for line in process.stdout:
-                if line.startswith((b"\\restrict ", b"\\unrestrict ")):
-                    continue  # psql's own commands, outside of any rows
-                if line.startswith(b"SET transaction_timeout") and connection.info.server_version < 170000:
-                    continue
                 if not (line.startswith(b"COPY ") and line.endswith(b" FROM stdin;\n")):
-                    gathered.append(line)
+                    if not _NOT_SENT.match(line):
+                        statements.append(line)
                     continue
                 send()
                 done += 1
                 advance("restoring rows", done, tables)
                 with connection.cursor().copy(line) as copy:
-                    for row in process.stdout:
-                        if row == b"\\.\n":
-                            break
+                    for row in iter(process.stdout.readline, b"\\.\n"):
+                        if not row:
+                            raise _damaged(listing.path, "rows have no end")
                         copy.write(row)
-                    else:
-                        raise _damaged(listing.path, "rows have no end")
             said = process.stderr.read()
             if process.wait():
                 raise _damaged(listing.path, failure(said))
-            advance("making keys and indexes", tables, tables)
-            send()
+        advance("making keys and indexes", tables, tables)
+        send()
         return make_keys(connection, listing, keys)
     except psycopg.Error as error:
         if connection.closed:

@@ -7,28 +7,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from contextvars import ContextVar
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import wraps
-from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 import pandas as pd
 import psycopg
 from psycopg.conninfo import make_conninfo
-from psycopg.rows import tuple_row
 from sqlalchemy import Connection, Executable, create_engine, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
-from workbench.database.address import Address, by_the_url, parse_address, redact
-from workbench.database.embedded import embedded_url
+from workbench.database.address import Address, by_the_url, redact
 from workbench.database.encoding import encoding_for
-from workbench.database.environment import Environment, address_of, guard
+from workbench.database.environment import Environment
 from workbench.database.values import prepare
 from workbench.errors import DatabaseUnreachable, Refused, UsageError, WorkbenchError
-from workbench.settings import EnvironmentSettings, Settings
 
 _USUAL = {
     "TimeZone": "UTC",
@@ -38,29 +33,29 @@ _USUAL = {
     "bytea_output": "hex",
     "array_nulls": "on",
     "jit": "off",  # no statement here is asked twice, and to compile one costs more than it saves
+    "statement_timeout": "0",
+    "lock_timeout": "0",
     "idle_in_transaction_session_timeout": "0",
+    "idle_session_timeout": "0",
+    "default_transaction_read_only": "off",
 }
-# What an older server does not know.
-_SINCE = {140000: {"idle_session_timeout": "0"}, 170000: {"transaction_timeout": "0"}}
 
-SPELLING = "".join(f" -c {name}={value}" for name, value in _USUAL.items())
-"""How values are written as text, whatever the database is set to: digests, plans and undo rest on it.
-
-For programs, which are told by an option. A session of ours is told once it stands: see `settle`."""
-
-WITHOUT_LIMITS = "-c statement_timeout=0 -c lock_timeout=0 -c idle_in_transaction_session_timeout=0"
-"""Options of a session that takes as long as it needs."""
+AS_USUAL = "".join(f" -c {name}={value}" for name, value in _USUAL.items())
+"""How values are written as text, whatever the database is set to, and no limits of time: digests, plans and undo rest
+on it. For programs, which are told by an option. A session of ours is told once it stands: see `settle`."""
 
 Session = psycopg.Connection[Any]
 
-_SET = "SELECT name, set_config(name, value, %s) FROM unnest(%s::text[], %s::text[]) AS s(name, value)"
+# What an older server does not know is left out.
+_SET = """
+    SELECT name, set_config(name, value, %s) FROM unnest(%s::text[], %s::text[]) AS s(name, value)
+    WHERE current_setting(name, true) IS NOT NULL
+"""
 _STANDING = "SELECT name, current_setting(name) FROM unnest(%s::text[]) AS s(name)"
-DIRECT = (
+_DIRECT = (
     "Use the server's own URL instead: hosted services call it direct or non-pooling; with PgBouncer it is that of the"
     " server behind it, usually on port 5432."
 )
-"""What to do where a pooler is in the way."""
-
 
 _Asked = ParamSpec("_Asked")
 _Answer = TypeVar("_Answer")
@@ -126,24 +121,21 @@ class Database:
             When there is no connection, or it is lost. A question that ran into the statement
             timeout or lacks a right is a `WorkbenchError` that says so.
         """
-        settings = self._limits(self.statement_timeout) | {"default_transaction_read_only": "on"}
-        how: dict[str, Any] = {"poolclass": NullPool, "hide_parameters": True}
-        engine = create_engine("postgresql+psycopg://", creator=lambda: self._open(settings), **how)
-        try:
-            with self.speaking_plainly(), engine.connect() as plain:
-                connection = plain.execution_options(
-                    isolation_level="REPEATABLE READ", postgresql_readonly=True
-                )
-                with connection.begin() as transaction:
-                    settle(raw(connection), settings, local=True)
-                    yield connection
-                    transaction.rollback()
-        finally:
-            engine.dispose()
+        settings = self._for_looking()
+        engine = create_engine(
+            "postgresql+psycopg://",
+            creator=lambda: self._open(settings),
+            poolclass=NullPool,
+            hide_parameters=True,
+        )
+        with self.speaking_plainly(), engine.connect() as plain:
+            connection = plain.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+            settle(raw(connection), settings, local=True)
+            yield connection
 
     def look(self) -> Session:
         """Open one reading transaction as `reading` does, as the driver's connection; the driver's errors come as they are."""
-        settings = self._limits(self.statement_timeout) | {"default_transaction_read_only": "on"}
+        settings = self._for_looking()
         connection = self._open(settings)
         connection.isolation_level, connection.read_only = psycopg.IsolationLevel.REPEATABLE_READ, True
         settle(connection, settings, local=True)
@@ -167,49 +159,37 @@ class Database:
             When there is no connection, or it is lost.
         """
         settings = self._limits(self.apply_timeout) | {
+            "application_name": "murmurant-workbench apply",
             "lock_timeout": str(_milliseconds(self.lock_timeout)),
-            "default_transaction_read_only": "off",
         }
-        with (
-            self.speaking_plainly("apply_timeout"),
-            self._open(settings, "murmurant-workbench apply") as connection,
-        ):
+        with self.speaking_plainly("apply_timeout"), self._open(settings) as connection:
             connection.isolation_level, connection.read_only = psycopg.IsolationLevel.READ_COMMITTED, False
             settle(connection, settings, local=True)
             yield connection
 
     def at(self, name: str) -> Database:
         """Return another database of the same server, as the same user."""
-        return replace(self, address=replace(self.address, url=self.address.url.set(database=name)))
+        conninfo = make_conninfo(self.address.conninfo, dbname=name)
+        return replace(self, address=replace(self.address, conninfo=conninfo))
 
-    def session(self, options: str = SPELLING, *, autocommit: bool = False) -> Session:
-        """Open a session that takes as long as it needs; the driver's errors come as they are, see `speaking_plainly`."""
-        return session(self.address.parameters(f"{WITHOUT_LIMITS} {options}"), autocommit=autocommit)
+    def session(self, settings: Mapping[str, str] | None = None, *, autocommit: bool = False) -> Session:
+        """Open a session of its own, which takes as long as it needs unless its settings say otherwise.
 
-    def refuse_pooler(self, what: str) -> None:
-        """Refuse what needs sessions of its own, where a pooler lends each transaction another one.
-
-        Parameters
-        ----------
-        what : str
-            What needs them, such as ``A snapshot``.
+        The driver's errors come as they are, see `speaking_plainly`.
 
         Raises
         ------
         Refused
-            With the address that is needed. A server that does not answer is left to whoever connects next.
+            Where a pooler lends each transaction another session; with the address that is needed.
         """
-        try:
-            with session(self.address.parameters("-c workbench.session=own"), autocommit=True) as connection:
-                if not pooled(connection):
-                    return
-        except psycopg.OperationalError as error:
-            if not is_of_pooler(error):
-                return
-        raise Refused(
-            f"{what} needs sessions of its own on the server; {self.environment} is reached through a connection pooler.",
-            DIRECT,
-        )
+        connection = self._open(settings or {}, whole=True)
+        connection.autocommit = autocommit
+        return connection
+
+    def refuse_pooler(self) -> None:
+        """Refuse what needs sessions of its own behind a pooler; a server that does not answer is left to whoever comes next."""
+        with suppress(psycopg.OperationalError):
+            self.session().close()
 
     def identify(self, connection: Connection) -> Identity:
         """Ask the server which database this is."""
@@ -250,9 +230,9 @@ class Database:
             Which of the limits of time a question runs into.
         """
         where, reason = str(self.environment), self.redacted(said)
-        if is_of_pooler(reason):
-            refusal = reason.rpartition("FATAL: ")[2].strip()
-            return Refused(f"The connection pooler of {where} refuses: {refusal}.", DIRECT)
+        # PgBouncer takes no startup options, and in one mode no transaction.
+        if "unsupported startup parameter" in reason or "in statement pooling mode" in reason:
+            return Refused(f"The connection pooler of {where} refuses: {reason}.", _DIRECT)
         if re.match("connection is bad: (invalid|weak) ", reason):
             return UsageError(
                 f"The way to connect to {where} is wrong: {reason.partition(': ')[2]}.",
@@ -287,56 +267,32 @@ class Database:
     def _limits(self, seconds: float) -> dict[str, str]:
         quoted = self.address.schema.replace('"', '""')
         # Rows that a policy hides are an error, never silently missing.
-        return {
-            "statement_timeout": str(_milliseconds(seconds)),
-            "search_path": f'"{quoted}"',
-            "row_security": "off",
-        }
+        limit = str(_milliseconds(seconds))
+        return {"statement_timeout": limit, "search_path": f'"{quoted}"', "row_security": "off"}
 
-    def _open(self, settings: Mapping[str, str], name: str = "murmurant-workbench") -> Session:
+    def _for_looking(self) -> dict[str, str]:
+        return self._limits(self.statement_timeout) | {"default_transaction_read_only": "on"}
+
+    def _open(self, settings: Mapping[str, str], *, whole: bool = False) -> Session:
         """Connect; behind a pooler without settings, which whoever begins a transaction makes for it (`settle`)."""
-
-        def begin(connection: Session) -> None:
-            if pooled(connection):
-                connection.prepare_threshold = (
-                    None  # the name would meet another client's in the same session
-                )
-            else:
+        with by_the_url():
+            connection = psycopg.connect(make_conninfo("", **self.address.parameters()), autocommit=True)
+        try:
+            prepare(connection)
+            if not pooled(connection):
                 settle(connection, settings)
-
-        return _connected(self.address.parameters() | {"application_name": name}, begin)
-
-
-def connect(name: str, settings: Settings) -> Database:
-    """Resolve an environment to its database, through the guard.
-
-    Parameters
-    ----------
-    name : str
-        An environment of `settings`.
-
-    Raises
-    ------
-    UsageError
-        Unknown name, or its variable is not set or holds no URL.
-    WrongEnvironment
-        When name, kind and address disagree.
-    """
-    chosen: EnvironmentSettings = settings.environment(name)
-    address = address_of(name, chosen)
-    if address is None:
-        url = embedded_url(embedded_data(settings), name)
-        address = parse_address(url, named="the embedded server", embedded=True)
-        environment = Environment(name, chosen.kind, "embedded")
-    else:
-        environment = guard(name, chosen, address)
-    limits = chosen.statement_timeout, chosen.apply_timeout, chosen.lock_timeout
-    return Database(environment, address, *limits)
-
-
-def embedded_data(settings: Settings) -> Path:
-    """Return the embedded server's data directory."""
-    return settings.home / "postgres"
+            elif whole:
+                raise Refused(
+                    f"This needs sessions of its own on the server; {self.environment} is reached through a connection pooler.",
+                    _DIRECT,
+                )
+            else:  # the name of what is prepared would meet another client's in the same session
+                connection.prepare_threshold = None
+            connection.autocommit = False
+        except BaseException:
+            connection.close()
+            raise
+        return connection
 
 
 def frame(
@@ -358,30 +314,21 @@ def frame(
     return pd.DataFrame.from_records(list(map(tuple, result.all())), columns=columns)
 
 
-_answers: ContextVar[dict[Any, Any] | None] = ContextVar("_answers", default=None)
-
-
-@contextmanager
-def one_look() -> Iterator[None]:
-    """Ask within it what `asked_once` marks no more than once: it is for one transaction, which sees one state."""
-    token = _answers.set({})
-    try:
-        yield
-    finally:
-        _answers.reset(token)
-
-
 def asked_once(question: Callable[_Asked, _Answer]) -> Callable[_Asked, _Answer]:
-    """Let a dear question of a connection be answered once for one look; nobody may change the answer."""
+    """Let a dear question of a connection, its first argument, be answered once for as long as that is open.
+
+    It sees one state all that time; nobody may change the answer.
+    """
 
     @wraps(question)
     def ask(*args: _Asked.args, **kwargs: _Asked.kwargs) -> _Answer:
-        answers, key = _answers.get(), (question, *map(id, args), *map(id, kwargs.values()))
-        if answers is None:
-            return question(*args, **kwargs)
-        if key not in answers:  # the arguments stay with the answer: another one would get a dead one's id
-            answers[key] = (args, kwargs, question(*args, **kwargs))
-        answer: _Answer = answers[key][-1]
+        connection: Any = args[0]
+        key = question, *map(id, args), *map(id, kwargs.values())
+        if (
+            key not in connection.info
+        ):  # the arguments stay with the answer: another one would get a dead one's id
+            connection.info[key] = args, kwargs, question(*args, **kwargs)
+        answer: _Answer = connection.info[key][-1]
         return answer
 
     return ask
@@ -394,26 +341,6 @@ def raw(connection: Connection) -> Session:
     return found
 
 
-def session(parameters: Mapping[str, str], *, autocommit: bool = False) -> Session:
-    """Open a session of its own, with the usual settings; the driver's errors come as they are."""
-    connection = _connected(parameters, lambda connection: settle(connection, {}))
-    connection.autocommit = autocommit
-    return connection
-
-
-def _connected(parameters: Mapping[str, str], begin: Callable[[Session], None]) -> Session:
-    with by_the_url():
-        connection = psycopg.connect(make_conninfo("", **parameters), autocommit=True)
-    try:
-        prepare(connection)
-        begin(connection)
-        connection.autocommit = False
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
 def settle(connection: Session, settings: Mapping[str, str], *, local: bool = False) -> None:
     """Make the usual settings and these, for the session or (`local`) for the transaction, and see that they stand.
 
@@ -424,29 +351,19 @@ def settle(connection: Session, settings: Mapping[str, str], *, local: bool = Fa
     Refused
         When what stands between drops or redirects them.
     """
-    version = connection.info.server_version
-    later = [each for since, each in _SINCE.items() if version >= since]
-    text = {"client_encoding": encoding_for(connection)}
-    wanted = {name: value for each in (_USUAL, text, *later, settings) for name, value in each.items()}
-    with connection.cursor(row_factory=tuple_row) as cursor:
-        made = cursor.execute(_SET, [local, list(wanted), list(wanted.values())]).fetchall()
-        standing = cursor.execute(_STANDING, [list(wanted)]).fetchall()
+    further = {"transaction_timeout": "0", "client_encoding": encoding_for(connection)}
+    wanted = {**_USUAL, **further, **settings}
+    made = connection.execute(_SET, [local, list(wanted), list(wanted.values())]).fetchall()
+    standing = connection.execute(_STANDING, [[name for name, _ in made]]).fetchall()
     if lost := sorted({*made} - {*standing}):
         raise Refused(
-            f"The setting {lost[0][0]} does not hold on this connection, so values could be misread.", DIRECT
+            f"The setting {lost[0][0]} does not hold on this connection, so values could be misread.", _DIRECT
         )
 
 
 def pooled(connection: Session) -> bool:
     """Whether a pooler or proxy stands before the server: it gives itself out for another process than that which answers."""
-    with connection.cursor(row_factory=tuple_row) as cursor:
-        return cursor.execute("SELECT pg_backend_pid()").fetchone() != (connection.info.backend_pid,)
-
-
-def is_of_pooler(error: object) -> bool:
-    """Whether an error, or what was said, is a pooler's: PgBouncer takes no startup options, and in one mode no transaction."""
-    said = str(error)
-    return "unsupported startup parameter" in said or "in statement pooling mode" in said
+    return connection.execute("SELECT pg_backend_pid()").fetchone() != (connection.info.backend_pid,)
 
 
 def _state(error: BaseException | None) -> str:

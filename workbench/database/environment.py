@@ -19,18 +19,11 @@ DEMO_MARK = "murmurant-workbench demo club"
 """The comment that the demo's tables bear: a dump carries it along, wherever it is restored."""
 
 # Words that people put into host, database and environment names, and the kind each speaks of.
-_WORDS: dict[str, Kind] = {
-    "prod": "production",
-    "production": "production",
-    "live": "production",
-    "staging": "staging",
-    "stage": "staging",
-    "preprod": "staging",
-    "dev": "development",
-    "develop": "development",
-    "development": "development",
-    "test": "development",
-    "demo": "demo",
+_WORDS: dict[Kind, set[str]] = {
+    "production": {"production", "prod", "live"},
+    "staging": {"staging", "stage", "preprod"},
+    "development": {"development", "develop", "dev", "test"},
+    "demo": {"demo"},
 }
 
 
@@ -61,23 +54,15 @@ class Environment:
         return f"{self.name} ({self.kind}) at {self.where}"
 
 
-def address_of(name: str, settings: EnvironmentSettings) -> Address | None:
-    """Return the address an environment's variable holds; None for the embedded demo.
-
-    Raises
-    ------
-    UsageError
-        When the variable is not set or holds no PostgreSQL URL.
-    """
-    if settings.url_env is None:
-        return None
-    text = os.environ.get(settings.url_env, "")
+def address_in(variable: str, of: str) -> Address:
+    """Return the address that a variable holds, or raise `UsageError`; `of` says whose URL it is."""
+    text = os.environ.get(variable, "")
     if not text.strip():
         raise UsageError(
-            f"The variable {settings.url_env}, which holds the database URL of environment {name!r}, is not set.",
-            f"Set it, for example: export {settings.url_env}=postgresql://user@host/database",
+            f"The variable {variable}, which holds the database URL of {of}, is not set.",
+            f"Set it, for example: export {variable}=postgresql://user@host/database",
         )
-    return parse_address(text, named=f"${settings.url_env}")
+    return parse_address(text, named=f"${variable}")
 
 
 def guard(name: str, settings: EnvironmentSettings, address: Address) -> Environment:
@@ -93,42 +78,31 @@ def guard(name: str, settings: EnvironmentSettings, address: Address) -> Environ
     WrongEnvironment
         With the word, the kind and what to correct.
     """
-    environment = Environment(name, settings.kind, address.where)
-    spoken = kinds_in(name)
-    if spoken and settings.kind not in spoken:
+    kind, where = settings.kind, address.where
+    declared = f"Environment {name!r} is declared as {kind}, but"
+    if (spoken := kinds_in(name)) and kind not in spoken:
         raise WrongEnvironment(
-            f"Environment {name!r} is declared as {settings.kind}, but its name says {_list(spoken)}.",
+            f"{declared} its name says {' and '.join(sorted(spoken))}.",
             f"Correct environments.{name}.kind in workbench.toml, or rename it.",
         )
     if settings.address is not None:
-        if settings.address.strip().lower() != address.where.lower():
+        if settings.address.strip().lower() != where.lower():
             raise WrongEnvironment(
-                f"Environment {name!r} must be at {settings.address}, but ${settings.url_env} leads to"
-                f" {address.where}.",
+                f"Environment {name!r} must be at {settings.address}, but ${settings.url_env} leads to {where}.",
                 "Check the variable: it may have been set for another environment.",
             )
-        return environment
-    spoken = (kinds_in(address.host) | kinds_in(address.database)) - {settings.kind}
-    if spoken:
+        return Environment(name, kind, where)
+    spoken = (kinds_in(address.host) | kinds_in(address.database)) - {kind}
+    here = "this machine" if kind == "production" and address.on_this_machine else ""
+    if spoken or here:
         raise WrongEnvironment(
-            f"Environment {name!r} is declared as {settings.kind}, but its address {address.where} says"
-            f" {_list(spoken)}.",
-            f"If it is right, state it: environments.{name}.address = {address.where!r} in workbench.toml.",
+            f"{declared} its address {where} says {' and '.join(sorted(spoken)) or here}.",
+            f"If it is right (a tunnel, say), state it: environments.{name}.address = {where!r} in workbench.toml.",
         )
-    if settings.kind == "production" and address.on_this_machine:
-        raise WrongEnvironment(
-            f"Environment {name!r} is declared as production, but its address {address.where} is this machine.",
-            f"If that is a tunnel, state it: environments.{name}.address = {address.where!r} in workbench.toml.",
-        )
-    return environment
+    return Environment(name, kind, where)
 
 
 def kinds_in(text: str) -> set[Kind]:
     """Return the kinds of environment that the words in a name speak of."""
-    apart = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", text)
-    words = re.split(r"[^a-z]+", apart.lower())
-    return {_WORDS[word] for word in words if word in _WORDS}
-
-
-def _list(kinds: set[Kind]) -> str:
-    return " and ".join(sorted(kinds))
+    words = {*re.split(r"[^a-z]+", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", text).lower())}
+    return {kind for kind, spoken in _WORDS.items() if words & spoken}

@@ -27,8 +27,8 @@ from workbench.errors import DocumentError, Refused, WorkbenchError
 PROGRAMS = ("psql", "pg_dump", "pg_restore")
 AGAIN = "Use another snapshot, or copy this one anew from where it was made."
 
-COMPRESSIONS = ("zstd", "gzip")
-"""What pg_dump compresses with: the first that its build knows. Before PostgreSQL 16 there is gzip alone."""
+_COMPRESSIONS = {"zstd": "zstd", "gzip": "6"}
+"""What pg_dump compresses with: the first that its build knows. Before PostgreSQL 16 there is gzip alone, by a number."""
 
 # What a program does that only connects.
 _CONNECTING = {
@@ -68,7 +68,7 @@ class Program:
     version: str
 
     def run(
-        self, *arguments: str | Path, to: Mapping[str, str] | None = None, given: bytes | None = None
+        self, *arguments: str | Path, to: Mapping[str, str] | None = None, given: bytes = b""
     ) -> subprocess.CompletedProcess[bytes]:
         """Run it to its end.
 
@@ -80,21 +80,22 @@ class Program:
             What it reads from its standard input.
         """
         command, variables = self._called(arguments, to)
-        how: dict[str, Any] = {"stdin": subprocess.DEVNULL} if given is None else {"input": given}
-        return subprocess.run(command, capture_output=True, env=variables, check=False, **how)
+        return subprocess.run(command, input=given, capture_output=True, env=variables, check=False)
 
     @contextmanager
     def started(
-        self, *arguments: str | Path, to: Mapping[str, str] | None = None, **how: Any
+        self, *arguments: str | Path, to: Mapping[str, str] | None = None, given: bytes = b"", **how: Any
     ) -> Iterator[subprocess.Popen[bytes]]:
         """Run it for as long as the block lasts; a block that fails ends it. `how` goes to `subprocess.Popen`."""
         command, variables = self._called(arguments, to)
-        usual: dict[str, Any] = dict.fromkeys(("stdin", "stdout"), subprocess.DEVNULL)
+        nothing, pipe = subprocess.DEVNULL, subprocess.PIPE
+        usual: dict[str, Any] = {"stdin": pipe if given else nothing, "stdout": nothing, "stderr": pipe}
         process: subprocess.Popen[bytes]
-        with subprocess.Popen(
-            command, env=variables, **(usual | {"stderr": subprocess.PIPE} | how)
-        ) as process:
+        with subprocess.Popen(command, env=variables, **(usual | how)) as process:
             try:
+                if given and process.stdin:
+                    with suppress(BrokenPipeError), process.stdin:
+                        process.stdin.write(given)
                 yield process
             except BaseException:
                 process.kill()
@@ -159,17 +160,16 @@ def program_for(
         When each that there is is older, or cannot connect; it names them.
     """
     major = int(re.split(r"\D", server, maxsplit=1)[0])
-    refused, able = [], "is new enough for"
+    refused = []
     for program in programs(name, configured):
-        if int(program.version.split(".")[0]) < major:
-            refused.append(f"{program.path} is {name} {program.version}")
-        elif to is not None and (reason := program.unconnected(to)):
-            refused.append(f"{program.path} ({program.version}) cannot connect: {reason}")
-            able = "can connect to"
-        else:
+        why = f"it is of PostgreSQL {program.version}"
+        if int(program.version.partition(".")[0]) >= major:
+            why = "" if to is None else program.unconnected(to)
+        if not why:
             return program
+        refused.append(f"{program.path}: {why}")
     raise Refused(
-        f"No {name} here {able} the server's PostgreSQL {server}: {'; '.join(refused) or 'there is none at all'}.",
+        f"No {name} here will do for the server's PostgreSQL {server}: {'; '.join(refused) or 'there is none at all'}.",
         f"Install the client programs of PostgreSQL {major}, and name their folder in the settings: client_tools.",
     )
 
@@ -198,11 +198,9 @@ def dump(
     """
     wait = f"--lock-wait-timeout={max(1, int(database.lock_timeout * 1000))}"
     errors: list[str] = []
-    for compression in COMPRESSIONS:
-        # Level 6 is gzip's own; before PostgreSQL 16 a number alone says so.
-        method = f"--compress={'6' if compression == 'gzip' else compression}"
-        command = "--format=custom", "--verbose", f"--file={path}", wait, method, *options
+    for compression, spelled in _COMPRESSIONS.items():
         errors.clear()
+        command = "--format=custom", "--verbose", f"--file={path}", wait, f"--compress={spelled}", *options
         # Of people's data nobody else reads the file.
         with program.started(*command, to=to, pass_fds=(lock,), umask=0o077) as process:
             assert process.stderr is not None
@@ -217,21 +215,15 @@ def dump(
         if not any("compress" in error for error in errors):  # else this build does not know it
             break
     said = (errors or [f"it ended with {process.returncode}"])[0]
-    if any("No space left on device" in error for error in errors):
-        raise WorkbenchError(
-            f"There is no room for the snapshot in {path.parent}.",
-            "Make room there, or set `backups` to another folder. Nothing was kept of it.",
-        )
     if _MEANINGS["55P03"].search(said):
         raise database.explained(said, "55P03")
-    raise WorkbenchError(f"pg_dump failed: {said}.", "Nothing was kept of it.")
+    hint = f"Nothing was kept of it. `backups` may name another folder than {path.parent}."
+    raise WorkbenchError(f"pg_dump failed: {said}.", hint)
 
 
 def explain(archive: Path, said: str, database: Database) -> WorkbenchError:
     """Make the error of what a program said of an archive: the server's fault, or else the archive's."""
-    first = next((line for line in said.splitlines() if "error:" in line or "ERROR:" in line), "")
-    # Of an error that the server reported its words alone: what follows quotes rows.
-    reason = re.sub(r"^.*?(?:(?:ERROR|FATAL): +|error: )", "", first) or failure(said.encode())
+    reason = failure(said.encode())
     for state, pattern in _MEANINGS.items():
         if (match := pattern.search(said)) is None:
             continue
@@ -248,7 +240,7 @@ def explain(archive: Path, said: str, database: Database) -> WorkbenchError:
 
 
 def failure(said: bytes) -> str:
-    """Return why a program failed, from what it wrote to stderr."""
+    """Return why a program failed, from what it wrote to stderr: of an error of the server's its words alone."""
     text = said.decode(errors="replace").strip()
-    first = re.search(r"(?:error|warning): (.*)", text)
-    return first.group(1) if first else (text.splitlines() or ["it did not say why"])[0]
+    first = re.search(r"^.*(?:error|warning|ERROR|FATAL): +(.*)", text, re.MULTILINE)
+    return first[1] if first else (text.splitlines() or ["it did not say why"])[0]

@@ -7,9 +7,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from workbench.database.address import parse_address
-from workbench.database.connection import embedded_data, session
-from workbench.database.databases import recreate_embedded
+from workbench.database.databases import embedded_data, embedded_database
 from workbench.demo.breakages import BREAKAGES, Truth, break_club
 from workbench.demo.club import Club, build_club
 from workbench.demo.history import Dialect
@@ -55,8 +53,7 @@ def make_demo(
     home = settings.home / DEMO
     shutil.rmtree(home, ignore_errors=True)
     _drop_plans(settings)
-    url = recreate_embedded(embedded_data(settings), DEMO)
-    with session(parse_address(url, named="the embedded server", embedded=True).parameters()) as connection:
+    with embedded_database(embedded_data(settings), DEMO, anew=True).session() as connection:
         club = build_club(connection, dialect=dialect, members=members, seed=seed, imports=home / "imports")
         sizes = club.members, club.sizes["all_events"], club.registrations
         expected = dict(zip(("members", "events", "registrations"), sizes, strict=True))

@@ -50,7 +50,7 @@ class Side:
     Attributes
     ----------
     connection : psycopg.Connection
-        In a reading, repeatable-read transaction, with values spelled as `database.connection.SPELLING` says.
+        In a reading, repeatable-read transaction, with values spelled as `database.connection.AS_USUAL` says.
     catalogue : Catalogue
         What it says of itself. A restored archive has no keys: these come from the live database.
     """

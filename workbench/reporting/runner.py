@@ -250,7 +250,7 @@ def _secret(environment: str, settings: Settings) -> str:
     """Return the database's password, to be looked for in what is written."""
     with suppress(UsageError):
         url = os.environ.get(settings.environment(environment).url_env or "", "")
-        return str(parse_address(url, named="").url.password or "") if url else ""
+        return parse_address(url, named="").parameters().get("password", "") if url else ""
     return ""
 
 

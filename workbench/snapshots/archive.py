@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO
 
 from workbench.database.archives import Listing, Unreadable, read_listing
-from workbench.database.connection import WITHOUT_LIMITS, Database, Session
+from workbench.database.connection import AS_USUAL, Database, Session
 from workbench.database.programs import AGAIN, explain, program_for
 from workbench.errors import DocumentError
 from workbench.snapshots.manifest import Manifest
@@ -211,7 +211,7 @@ def load(scratch: Database, path: Path, tools: Path | None) -> None:
     DocumentError
         When anything of the tables or their rows cannot be made: it is damaged, or needs another server.
     """
-    parameters = scratch.address.parameters(f"{WITHOUT_LIMITS} -c synchronous_commit=off")
+    parameters = scratch.address.parameters(f"{AS_USUAL} -c synchronous_commit=off")
     psql = program_for("psql", "0", tools, parameters)
     # So that nothing of it can be a command to psql, which may run programs.
     key = secrets.token_hex(16).encode()

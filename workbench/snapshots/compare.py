@@ -20,8 +20,8 @@ from psycopg import sql
 from sqlalchemy import Connection as Asking
 
 from workbench.database.archives import Listing, restore
-from workbench.database.connection import Database, Session, connect, raw
-from workbench.database.databases import scratch_database
+from workbench.database.connection import Database, Session, raw
+from workbench.database.databases import connect, scratch_database
 from workbench.errors import DocumentError, UsageError, WrongEnvironment, nearest
 from workbench.murmurant.schema import read_schema
 from workbench.settings import Settings

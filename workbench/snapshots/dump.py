@@ -19,7 +19,7 @@ from psycopg import sql
 
 from workbench.audit.digest import own_digest
 from workbench.database.archives import Advance, read_listing
-from workbench.database.connection import SPELLING, Database, session
+from workbench.database.connection import AS_USUAL, Database
 from workbench.database.encoding import encoding_for
 from workbench.database.programs import dump, program_for
 from workbench.murmurant.schema import Schema
@@ -87,7 +87,7 @@ def create_snapshot(
         exported, version, database_size = connection.execute(_STATE).fetchone() or ("", "", 0)
         tables = tables_of(connection)
         waiting, total = iter(tables), len(tables)
-        parameters = _parameters(database, encoding_for(connection))
+        parameters = database.address.parameters(f"{AS_USUAL} -c client_encoding={encoding_for(connection)}")
         program = program_for("pg_dump", version, tools, parameters)
 
         def connect() -> Connection:
@@ -143,15 +143,10 @@ def _lock_tables(connection: Connection) -> None:
 
 def _session(database: Database) -> Connection:
     """Open a session without limits of time, whose transactions are repeatable-read and read-only."""
-    connection = session(_parameters(database))
+    connection = database.session({"lock_timeout": str(max(1, int(database.lock_timeout * 1000)))})
     connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
     connection.read_only = True
     return connection
-
-
-def _parameters(database: Database, encoding: str = "UTF8") -> dict[str, str]:
-    limits = f"-c statement_timeout=0 -c lock_timeout={max(1, int(database.lock_timeout * 1000))}"
-    return database.address.parameters(f"{limits}{SPELLING} -c client_encoding={encoding}")
 
 
 def sequences_in(archive: Path, tools: Path | None) -> dict[Name, SequenceState]:

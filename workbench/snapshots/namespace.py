@@ -110,7 +110,7 @@ class Snapshots:
         of_anything : bool
             Whether the database may be one that does not hold Murmurant's tables any more.
         """
-        self._wb.database.refuse_pooler("A snapshot")
+        self._wb.database.refuse_pooler()
         self.said += store.clear_left_over(self._folder)
         try:
             schema = self._wb.schema

@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 from time import perf_counter
 
 from workbench.database.archives import Advance, Unreadable, restore
-from workbench.database.connection import Database, embedded_data
-from workbench.database.databases import scratch_database
+from workbench.database.connection import Database
+from workbench.database.databases import embedded_data, scratch_database
 from workbench.errors import DocumentError, WorkbenchError
 from workbench.settings import Settings
 from workbench.snapshots.archive import encoding_of, read_archive, refuse_damaged, refuse_older_server

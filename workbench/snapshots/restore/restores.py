@@ -136,7 +136,7 @@ class Restores:
         database = self._wb.database
         way: Way = "in place" if in_place else "swap"
         manifest = self._snapshots.find(snapshot)
-        with connect_beside(database, "A restore") as beside:
+        with connect_beside(database) as beside:
             live = standing(beside).get(self._live)
             notes = examine(self._wb, beside, manifest, way, live, from_elsewhere)
             tables: Tables = {}
@@ -186,7 +186,7 @@ class Restores:
         """
         database, settings = self._wb.database, self._wb.settings
         refuse_interrupted(settings, database)
-        with connect_beside(database, "A restore") as beside:
+        with connect_beside(database) as beside:
             there = standing(beside)
             live = there.get(self._live)
             if name is None and live is not None:
@@ -324,7 +324,7 @@ class Restores:
     def _alone(self, request: Request) -> Iterator[Session]:
         """Hold the server's lock that lets one restore of a database run at a time, wherever it was begun."""
         deadline = perf_counter() + _PATIENCE
-        with connect_beside(self._wb.database, "A restore") as beside:
+        with connect_beside(self._wb.database) as beside:
             # The session of a killed one may take a moment to notice.
             while not hold_for_restore(beside, self._live, self._wb.settings.operator):
                 if perf_counter() > deadline:

@@ -21,7 +21,7 @@ from psycopg import sql
 
 from workbench.database import archives, databases
 from workbench.database.archives import read_listing, restore_within
-from workbench.database.connection import SPELLING, Database, Session
+from workbench.database.connection import Database, Session
 from workbench.database.databases import name_beside
 from workbench.database.exclusion import HALF_MADE, mark_of, read_mark
 from workbench.errors import DocumentError, Drift, Refused
@@ -351,9 +351,8 @@ def replace_contents(restore: Restore) -> None:
     record, request = restore.record, restore.request
     live, listing = restore.at(record.live), read_listing(restore.archive, restore.tools)
     before = journal_of(live)
-    waiting = f"-c lock_timeout={int(live.lock_timeout * 1000)} -c default_transaction_read_only=off"
-    options = f"{SPELLING} {waiting} -c maintenance_work_mem=256MB"
-    with live.speaking_plainly("apply_timeout"), live.session(options) as driver:
+    settings = {"lock_timeout": str(int(live.lock_timeout * 1000)), "maintenance_work_mem": "256MB"}
+    with live.speaking_plainly("apply_timeout"), live.session(settings) as driver:
         if (done := settled_before(driver, record)) is not None:
             record.note(settled=done)
             return
