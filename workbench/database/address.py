@@ -157,7 +157,8 @@ def parse_address(text: str, *, named: str, embedded: bool = False) -> Address:
         raise UsageError(f"{named} is not a database URL of PostgreSQL.", _EXAMPLE) from None
     if "dbname" not in own:
         raise UsageError(f"{named} names no database.", _EXAMPLE)
-    if elsewhere := sorted(more.keys() & (_ELSEWHERE | own.keys())):
+    stated = own.keys() & {"host", "port", "dbname"}
+    if elsewhere := sorted(more.keys() & (_ELSEWHERE | stated)):
         raise UsageError(f"{named} leads elsewhere by its parameter {elsewhere[0]!r} than it says.", _EXAMPLE)
     if "," in str(own.get("host", more.get("host"))):
         raise UsageError(f"{named} names more than one host.", f"Name the one that is meant. {_EXAMPLE}")
@@ -166,7 +167,7 @@ def parse_address(text: str, *, named: str, embedded: bool = False) -> Address:
     paths += re.findall(r"search_path\s*=(.*)", more.get("options", ""))
     schema = next((first[1] for path in paths if (first := _FIRST_OF_PATH.match(path))), "public")
     left_out = _leave_out(more, named)
-    return Address(make_conninfo("", **own, **more), schema, left_out, embedded)
+    return Address(make_conninfo("", **(own | more)), schema, left_out, embedded)
 
 
 def _leave_out(query: dict[str, str], named: str) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Archives of ``pg_dump -Fc``: what they list, the SQL in them, and how they are restored."""
+"""Archives of ``pg_dump -Fc``: how they are made, what they list, the SQL in them, and how they are restored."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import psycopg
 from psycopg import sql
 
 from workbench.database.connection import AS_USUAL, Database, Session
-from workbench.database.programs import AGAIN, Program, explain, failure, programs
-from workbench.errors import DocumentError, Refused
+from workbench.database.programs import Program, choose, damaged, explain, failure
+from workbench.errors import WorkbenchError
 
 Advance = Callable[[str, int, int], None]
 """Told what is being made, how much of it is done, and how much there is."""
@@ -36,8 +36,10 @@ _OWN = re.compile(r"\d+; \d+ \d+ (?:DATABASE|DATABASE PROPERTIES|ACL - DATABASE|
 _IDLE = re.compile('unrecognized configuration parameter "transaction_timeout"|must be owner of extension')
 
 
-class Unreadable(DocumentError):
-    """No pg_restore here reads the archive: that says nothing against the archive."""
+_COMPRESSIONS = {"zstd": "zstd", "gzip": "6"}
+"""What pg_dump compresses with: the first that its build knows. Before PostgreSQL 16 there is gzip alone, by a number."""
+
+_DUMPING = re.compile(r'dumping contents of table "(.*)"')
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ class Listing:
         listed = "--file=-", "--use-list=/dev/stdin", self.path.absolute()
         done = self.program.run(*options, *listed, given=_listed(entries))
         if done.returncode:
-            raise _damaged(self.path, failure(done.stderr))
+            raise damaged(self.path, failure(done.stderr))
         return done.stdout.decode(errors="surrogateescape")
 
     def properties_for(self, name: str) -> tuple[str, list[str], str]:
@@ -107,6 +109,55 @@ class Listing:
         return options, [each for each in statements if each != comment], comment
 
 
+def dump(
+    program: Program,
+    database: Database,
+    to: Mapping[str, str],
+    path: Path,
+    *options: str,
+    lock: int,
+    advance: Callable[[str], None],
+) -> str:
+    """Dump a database into an archive of the custom format, and return how that is compressed.
+
+    Parameters
+    ----------
+    to : mapping of str to str
+        libpq's parameters of the database.
+    *options : str
+        Of pg_dump.
+    lock : int
+        The descriptor of a lock on the file, which pg_dump holds too: it may outlive us.
+    advance : callable
+        Told of every table.
+    """
+    wait = f"--lock-wait-timeout={max(1, int(database.lock_timeout * 1000))}"
+    errors: list[str] = []
+    for compression, spelled in _COMPRESSIONS.items():
+        errors.clear()
+        command = "--format=custom", "--verbose", f"--file={path}", wait, f"--compress={spelled}", *options
+        # Of people's data nobody else reads the file.
+        with program.started(*command, to=to, pass_fds=(lock,), umask=0o077) as process:
+            assert process.stderr is not None
+            for line in process.stderr:
+                text = line.decode(errors="replace").rstrip()
+                if match := _DUMPING.search(text):
+                    advance(f"dumping {match[1]}")
+                elif re.search("error:|FATAL:|ERROR:", text):
+                    errors.append(database.redacted(text))
+        if process.returncode == 0:
+            return compression
+        if not any("compress" in error for error in errors):  # else this build does not know it
+            break
+    said = (errors or [f"it ended with {process.returncode}"])[0]
+    if "lock timeout" in said:
+        raise database.explained(said, "55P03")
+    raise WorkbenchError(
+        f"pg_dump failed: {said}.",
+        f"Nothing was kept of it. `backups` may name another folder than {path.parent}.",
+    )
+
+
 def read_listing(archive: Path, configured: Path | None, to: Mapping[str, str] | None = None) -> Listing:
     """Read an archive's list with the first pg_restore that reads it, its rows too.
 
@@ -119,38 +170,30 @@ def read_listing(archive: Path, configured: Path | None, to: Mapping[str, str] |
 
     Raises
     ------
-    Unreadable
-        When there is none: the archive is of a newer pg_dump, or compressed in a way that none here knows.
+    Refused
+        When there is none: the archive is of a newer pg_dump, or compressed in a way that none here knows; or those that
+        read it cannot connect.
     DocumentError
         When it is damaged.
-    Refused
-        When those that read it cannot connect.
     """
-    newer, unreached, damaged = [], [], ""
-    for program in programs("pg_restore", configured):
+    lists: list[bytes] = []
+
+    def unreadable(program: Program) -> str:
         done = program.run("--list", archive.absolute())
         if _TOO_NEW.search(done.stderr):
-            newer.append(f"{program.path}: {failure(done.stderr)}")
-        elif done.returncode:
-            damaged = damaged or failure(done.stderr)
-        elif to is not None and (reason := program.unconnected(to, archive.absolute())):
-            unreached.append(f"{program.path}: {reason}")
-        else:
-            lines = done.stdout.decode(errors="surrogateescape").splitlines()
-            head = dict(re.findall(r"^; +([A-Za-z _]+): (.*)$", "\n".join(lines), re.MULTILINE))
-            return Listing(archive, program, head, [line for line in lines if line and line[0] != ";"])
-    if unreached:
-        raise Refused(
-            f"No pg_restore here can connect to where {archive.name} is to be restored: {'; '.join(unreached)}.",
-            "Install the client programs of the server's PostgreSQL, and name their folder in the settings: client_tools.",
-        )
-    if damaged:
-        raise _damaged(archive, damaged)
-    raise Unreadable(
-        f"The snapshot {archive} is of a newer pg_dump than any pg_restore here, or compressed as none here can read:"
-        f" {'; '.join(newer) or 'there is none at all'}.",
-        "Install the client programs that it was made with, and name their folder in the settings: client_tools.",
-    )
+            return failure(done.stderr)
+        if done.returncode:
+            raise damaged(archive, failure(done.stderr))
+        lists.append(done.stdout)
+        return ""
+
+    def unconnected(program: Program) -> str:
+        return program.unconnected(to, archive.absolute())
+
+    program = choose("pg_restore", f"the snapshot {archive}", configured, unreadable, unconnected)
+    lines = lists[-1].decode(errors="surrogateescape").splitlines()
+    head = dict(re.findall(r"^; +([A-Za-z _]+): (.*)$", "\n".join(lines), re.MULTILINE))
+    return Listing(archive, program, head, [line for line in lines if line and line[0] != ";"])
 
 
 def restore(
@@ -281,11 +324,11 @@ def restore_within(
                 with connection.cursor().copy(line) as copy:
                     for row in iter(process.stdout.readline, b"\\.\n"):
                         if not row:
-                            raise _damaged(listing.path, "rows have no end")
+                            raise damaged(listing.path, "rows have no end")
                         copy.write(row)
             said = process.stderr.read()
             if process.wait():
-                raise _damaged(listing.path, failure(said))
+                raise damaged(listing.path, failure(said))
         advance("making keys and indexes", tables, tables)
         send()
         return make_keys(connection, listing, keys)
@@ -294,10 +337,6 @@ def restore_within(
             raise database.explained(str(error), "08006") from None
         primary = error.diag.message_primary or str(error).split("\n")[0]
         raise explain(listing.path, f"ERROR: {primary}", database) from None
-
-
-def _damaged(archive: Path, why: str) -> DocumentError:
-    return DocumentError(f"The snapshot {archive} is cut short or damaged: {why}.", AGAIN)
 
 
 def _listed(entries: Iterable[str]) -> bytes:

@@ -35,9 +35,7 @@ def read_as_bytes(connection: psycopg.Connection[Any]) -> None:
         connection.adapters.register_loader(name, _Loader)
         connection.adapters.register_loader(name, _BinaryLoader)
     connection.adapters.register_loader(0, _Loader)  # of each type that the driver has no other for
-    for dumper in _DUMPERS:
-        connection.adapters.register_dumper(str, dumper)
-    set_json_loads(lambda raw: json.loads(_decode(raw)[0] if not isinstance(raw, str) else raw), connection)
+    set_json_loads(lambda raw: json.loads(_decode(raw)[0]), connection)
     set_json_dumps(lambda value: _encode(json.dumps(value, ensure_ascii=False))[0], connection)
 
 
@@ -53,18 +51,6 @@ class _Loader(string.TextLoader):
 
 class _BinaryLoader(string.TextBinaryLoader):
     """Likewise, of what comes in PostgreSQL's own form."""
-
-
-_DUMPERS = [
-    type(f"_{each.__name__}", (each,), {})
-    for each in (
-        string.StrBinaryDumper,
-        string.StrDumperVarchar,
-        string.StrDumperName,
-        string.StrDumper,
-        string.StrDumperUnknown,
-    )
-]
 
 
 def _decode(raw: Any, errors: str = "strict") -> tuple[str, int]:

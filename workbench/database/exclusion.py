@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
@@ -29,13 +28,16 @@ _WRITING = "murmurant-workbench writes"
 
 _PAUSE = 0.05
 
-_HOLDERS = """
-    SELECT l.pid, a.usename::text, coalesce(a.application_name, ''), coalesce(a.xact_start, a.backend_start)
+# Whose session has a lock: its process, who that is, and since when.
+_HOLDERS = f"""
+    SELECT l.pid, coalesce(
+            substring(a.application_name FROM '^{RESTORING} by (.+)'), 'the database user ' || a.usename, 'somebody'),
+        coalesce(to_char(coalesce(a.xact_start, a.backend_start) AT TIME ZONE 'UTC', '" at" YYYY-MM-DD HH24:MI:SS "UTC"'), '')
     FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid
     WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
         AND (l.classid::bigint << 32) | l.objid::bigint = hashtextextended(%s, 0)
         AND (%s::text IS NULL OR l.database = (SELECT oid FROM pg_database WHERE datname = %s::text))
-    ORDER BY 4, 1 LIMIT 1
+    ORDER BY a.xact_start, a.backend_start, 1 LIMIT 1
 """
 
 _own: ContextVar[bool] = ContextVar("_own", default=False)
@@ -89,11 +91,10 @@ def refuse_running_restore(connection: psycopg.Connection[Any], live: str) -> No
     """Refuse while a restore of this database runs, wherever it was begun."""
     holder = connection.execute(_HOLDERS, [_key(live), None, None]).fetchone()
     if holder is not None:
-        pid, user, called, since = holder
-        by = called.removeprefix(RESTORING).removeprefix(" by ") or f"the database user {user}"
+        pid, who, since = holder
         raise Refused(
-            f"A snapshot is being restored over {live} at this moment, begun by {by}{_at(since)}: what is written"
-            " now would be lost.",
+            f"A snapshot is being restored over {live} at this moment, begun by {who}{since}: what is written now would"
+            " be lost.",
             f"Wait for it to end, then plan again. (On the server it is process {pid}.)",
         )
 
@@ -135,10 +136,10 @@ def wait_for_writers(
     """
     deadline = time.monotonic() + seconds
     while (holder := beside.execute(_HOLDERS, [_WRITING, live, live]).fetchone()) is not None:
-        pid, user, _, since = holder
+        pid, who, since = holder
         if time.monotonic() > deadline:
             raise Refused(
-                f"A plan is being applied to {live} at this moment, by the database user {user}{_at(since)}, and did not"
+                f"A plan is being applied to {live} at this moment, by {who}{since}, and did not"
                 f" end within {seconds:g} s.",
                 f"Wait for it, then begin the restore again. (On the server it is process {pid}.) Nothing was changed.",
             )
@@ -148,7 +149,3 @@ def wait_for_writers(
 
 def _key(live: str) -> str:
     return f"{RESTORING} of {live}"
-
-
-def _at(moment: datetime | None) -> str:
-    return "" if moment is None else f" at {moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"

@@ -27,9 +27,6 @@ from workbench.errors import DocumentError, Refused, WorkbenchError
 PROGRAMS = ("psql", "pg_dump", "pg_restore")
 AGAIN = "Use another snapshot, or copy this one anew from where it was made."
 
-_COMPRESSIONS = {"zstd": "zstd", "gzip": "6"}
-"""What pg_dump compresses with: the first that its build knows. Before PostgreSQL 16 there is gzip alone, by a number."""
-
 # What a program does that only connects.
 _CONNECTING = {
     "pg_dump": ("--schema-only", "--table=nothing of this name"),
@@ -55,8 +52,6 @@ _MEANINGS = {
         r'|tablespace "[^"]+" does not exist|this build does not support compression.*|out of memory'
     ),
 }
-
-_DUMPING = re.compile(r'dumping contents of table "(.*)"')
 
 
 @dataclass(frozen=True)
@@ -101,8 +96,10 @@ class Program:
                 process.kill()
                 raise
 
-    def unconnected(self, to: Mapping[str, str], *more: str | Path) -> str:
-        """Return why it cannot connect, with SSL for instance where it was built without; empty when it can."""
+    def unconnected(self, to: Mapping[str, str] | None, *more: str | Path) -> str:
+        """Return why it cannot connect, with SSL for instance where it was built without; empty when it can, or need not."""
+        if to is None:
+            return ""
         done = self.run(*_CONNECTING[self.name], *more, to=to)
         said = done.stderr.decode(errors="replace")
         if _CONNECTED.search(said) or (done.returncode == 0 and "invalid command" not in said):
@@ -125,19 +122,20 @@ class Program:
 
 def programs(name: str, configured: Path | None) -> Iterator[Program]:
     """Find the programs of a name: in the configured folder, the embedded server's, on the PATH."""
-    paths = [folder / name for folder in (configured, client_tools()) if folder]
-    for path in dict.fromkeys([*paths, Path(shutil.which(name) or name)]):
-        if path.is_file() and os.access(path, os.X_OK) and (version := _version(path)):
-            yield Program(name, path, version)
+    folders = [folder for folder in (configured, client_tools()) if folder]
+    on_path = shutil.which(name)
+    for path in dict.fromkeys(
+        [*(folder / name for folder in folders), *([Path(on_path)] if on_path else ())]
+    ):
+        with suppress(OSError, subprocess.SubprocessError):
+            yield Program(name, path, _version(path))
 
 
 @cache
 def _version(path: Path) -> str:
-    with suppress(OSError, subprocess.SubprocessError):
-        said = subprocess.run([path, "--version"], capture_output=True, timeout=10, check=True).stdout
-        if match := re.search(rb"\b(\d+(?:\.\d+)*)", said):
-            return match[1].decode()
-    return ""
+    said = subprocess.run([path, "--version"], capture_output=True, timeout=10, check=True).stdout
+    found = re.search(rb"\b(\d+(?:\.\d+)*)", said)
+    return found[1].decode() if found else "0"
 
 
 def program_for(
@@ -160,82 +158,49 @@ def program_for(
         When each that there is is older, or cannot connect; it names them.
     """
     major = int(re.split(r"\D", server, maxsplit=1)[0])
-    refused = []
-    for program in programs(name, configured):
-        why = f"it is of PostgreSQL {program.version}"
-        if int(program.version.partition(".")[0]) >= major:
-            why = "" if to is None else program.unconnected(to)
-        if not why:
-            return program
-        refused.append(f"{program.path}: {why}")
-    raise Refused(
-        f"No {name} here will do for the server's PostgreSQL {server}: {'; '.join(refused) or 'there is none at all'}.",
-        f"Install the client programs of PostgreSQL {major}, and name their folder in the settings: client_tools.",
+
+    def too_old(program: Program) -> str:
+        old = int(program.version.partition(".")[0]) < major
+        return f"it is of PostgreSQL {program.version}" if old else ""
+
+    return choose(
+        name, f"the server's PostgreSQL {server}", configured, too_old, lambda each: each.unconnected(to)
     )
 
 
-def dump(
-    program: Program,
-    database: Database,
-    to: Mapping[str, str],
-    path: Path,
-    *options: str,
-    lock: int,
-    advance: Callable[[str], None],
-) -> str:
-    """Dump a database into an archive of the custom format, and return how that is compressed.
-
-    Parameters
-    ----------
-    to : mapping of str to str
-        libpq's parameters of the database.
-    *options : str
-        Of pg_dump.
-    lock : int
-        The descriptor of a lock on the file, which pg_dump holds too: it may outlive us.
-    advance : callable
-        Told of every table.
-    """
-    wait = f"--lock-wait-timeout={max(1, int(database.lock_timeout * 1000))}"
-    errors: list[str] = []
-    for compression, spelled in _COMPRESSIONS.items():
-        errors.clear()
-        command = "--format=custom", "--verbose", f"--file={path}", wait, f"--compress={spelled}", *options
-        # Of people's data nobody else reads the file.
-        with program.started(*command, to=to, pass_fds=(lock,), umask=0o077) as process:
-            assert process.stderr is not None
-            for line in process.stderr:
-                text = line.decode(errors="replace").rstrip()
-                if match := _DUMPING.search(text):
-                    advance(f"dumping {match.group(1)}")
-                elif re.search("error:|FATAL:|ERROR:", text):
-                    errors.append(database.redacted(text))
-        if process.returncode == 0:
-            return compression
-        if not any("compress" in error for error in errors):  # else this build does not know it
-            break
-    said = (errors or [f"it ended with {process.returncode}"])[0]
-    if _MEANINGS["55P03"].search(said):
-        raise database.explained(said, "55P03")
-    hint = f"Nothing was kept of it. `backups` may name another folder than {path.parent}."
-    raise WorkbenchError(f"pg_dump failed: {said}.", hint)
+def choose(name: str, task: str, configured: Path | None, *obstacles: Callable[[Program], str]) -> Program:
+    """Return the first program of a name that none of the obstacles keeps from a task: each says why, or nothing."""
+    refused = []
+    for program in programs(name, configured):
+        if why := next(filter(None, (obstacle(program) for obstacle in obstacles)), ""):
+            refused.append(f"{program.path}: {why}")
+        else:
+            return program
+    raise Refused(
+        f"No {name} here will do for {task}: {'; '.join(refused) or 'there is none at all'}.",
+        "Install PostgreSQL's client programs, no older than that, and name their folder in the settings: client_tools.",
+    )
 
 
 def explain(archive: Path, said: str, database: Database) -> WorkbenchError:
     """Make the error of what a program said of an archive: the server's fault, or else the archive's."""
+    found = ((state, pattern.search(said)) for state, pattern in _MEANINGS.items())
+    state, words = next(((state, words[0]) for state, words in found if words), ("", ""))
+    if state == _LACKING:
+        return Refused(
+            f"The server of {database.environment} lacks what {archive.name} needs: {words}.",
+            "Provide it there, as the server that the snapshot was taken from has it.",
+        )
     reason = failure(said.encode())
-    for state, pattern in _MEANINGS.items():
-        if (match := pattern.search(said)) is None:
-            continue
-        if state == _LACKING:
-            return Refused(
-                f"The server of {database.environment} lacks what {archive.name} needs: {match.group()}.",
-                "Provide it there, as the server that the snapshot was taken from has it.",
-            )
+    if state:
         return database.explained(reason, state)
+    return damaged(archive, database.redacted(reason))
+
+
+def damaged(archive: Path, why: str) -> DocumentError:
+    """Make the error of an archive that cannot be restored."""
     return DocumentError(
-        f"The snapshot {archive} cannot be restored, it is cut short or damaged: {database.redacted(reason)}.",
-        AGAIN,
+        f"The snapshot {archive} cannot be restored, it is cut short or damaged: {why}.", AGAIN
     )
 
 

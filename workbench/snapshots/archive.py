@@ -15,10 +15,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
-from workbench.database.archives import Listing, Unreadable, read_listing
+from workbench.database.archives import Listing, read_listing
 from workbench.database.connection import AS_USUAL, Database, Session
 from workbench.database.programs import AGAIN, explain, program_for
-from workbench.errors import DocumentError
+from workbench.errors import DocumentError, Refused, WorkbenchError
 from workbench.snapshots.manifest import Manifest
 
 HOW = "Take one of the whole database with pg_dump -Fc."
@@ -109,7 +109,7 @@ def refuse_damaged(manifest: Manifest) -> None:
     except FileNotFoundError:
         raise DocumentError(f"The archive {path} of {manifest.snapshot} is not there.", AGAIN) from None
     except OSError as error:
-        raise Unreadable(f"The archive {path} cannot be read: {error.strerror}.", AGAIN) from None
+        raise WorkbenchError(f"The archive {path} cannot be read: {error.strerror}.", AGAIN) from None
     if digest != manifest.sha256:
         raise DocumentError(
             f"The archive {path} is damaged, cut short or another than its manifest was written for: its SHA-256 is"
@@ -122,7 +122,7 @@ def refuse_older_server(of: str, version: str, connection: Session, where: Datab
     """Refuse a server that is older than the one a snapshot was taken from: that says nothing against the snapshot."""
     ours = connection.info.server_version // 10000
     if (theirs := re.match(r"\d+", version)) and int(theirs.group()) > ours:
-        raise Unreadable(
+        raise Refused(
             f"The snapshot {of} was taken from PostgreSQL {version}; {where.environment} is older: of version {ours}.",
             remedy,
         )

@@ -18,10 +18,10 @@ import psycopg
 from psycopg import sql
 
 from workbench.audit.digest import own_digest
-from workbench.database.archives import Advance, read_listing
+from workbench.database.archives import Advance, dump, read_listing
 from workbench.database.connection import AS_USUAL, Database
 from workbench.database.encoding import encoding_for
-from workbench.database.programs import dump, program_for
+from workbench.database.programs import program_for
 from workbench.murmurant.schema import Schema
 from workbench.session import Session as Workbench
 from workbench.snapshots.archive import digest_of

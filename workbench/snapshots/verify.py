@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from time import perf_counter
 
-from workbench.database.archives import Advance, Unreadable, restore
+from workbench.database.archives import Advance, restore
 from workbench.database.connection import Database
 from workbench.database.databases import embedded_data, scratch_database
 from workbench.errors import DocumentError, WorkbenchError
@@ -67,7 +67,7 @@ def verify_snapshot(
         detail, where = _prove(manifest, predecessors, settings, advance)
     except WorkbenchError as error:
         # What is wrong with the snapshot itself, and not with the place where it was tried.
-        failed = isinstance(error, DocumentError) and not isinstance(error, Unreadable)
+        failed = isinstance(error, DocumentError)
         outcome, detail = ("fail", error.what) if failed else ("not run", str(error))
     seconds, at = round(perf_counter() - begun, 1), datetime.now(UTC).replace(microsecond=0)
     return Verification(at, settings.operator, outcome, detail, seconds, where)
