@@ -120,17 +120,6 @@ class Program:
         return [*command, *map(str, arguments)], variables
 
 
-def programs(name: str, configured: Path | None) -> Iterator[Program]:
-    """Find the programs of a name: in the configured folder, the embedded server's, on the PATH."""
-    folders = [folder for folder in (configured, client_tools()) if folder]
-    on_path = shutil.which(name)
-    for path in dict.fromkeys(
-        [*(folder / name for folder in folders), *([Path(on_path)] if on_path else ())]
-    ):
-        with suppress(OSError, subprocess.SubprocessError):
-            yield Program(name, path, _version(path))
-
-
 @cache
 def _version(path: Path) -> str:
     said = subprocess.run([path, "--version"], capture_output=True, timeout=10, check=True).stdout
@@ -169,13 +158,22 @@ def program_for(
 
 
 def choose(name: str, task: str, configured: Path | None, *obstacles: Callable[[Program], str]) -> Program:
-    """Return the first program of a name that none of the obstacles keeps from a task: each says why, or nothing."""
+    """Return the first program of a name that none of the obstacles keeps from a task: each says why, or nothing.
+
+    Looked for in the configured folder, the embedded server's, and on the PATH.
+    """
+    on_path = shutil.which(name)
+    folders = configured, client_tools(), Path(on_path).parent if on_path else None
     refused = []
-    for program in programs(name, configured):
-        if why := next(filter(None, (obstacle(program) for obstacle in obstacles)), ""):
-            refused.append(f"{program.path}: {why}")
-        else:
+    for path in dict.fromkeys(folder / name for folder in folders if folder):
+        try:
+            program = Program(name, path, _version(path))
+        except (OSError, subprocess.SubprocessError):
+            continue
+        why = next(filter(None, (obstacle(program) for obstacle in obstacles)), "")
+        if not why:
             return program
+        refused.append(f"{path}: {why}")
     raise Refused(
         f"No {name} here will do for {task}: {'; '.join(refused) or 'there is none at all'}.",
         "Install PostgreSQL's client programs, no older than that, and name their folder in the settings: client_tools.",
