@@ -35,8 +35,8 @@ SHELL = {
     "PGDATESTYLE": "German",
     "PGCLIENTENCODING": "LATIN1",
     "PGGEQO": "off",
-    "PGOPTIONS": "-c search_path=elsewhere -c role=nobody_here",
     "PGHOST": "nowhere.example",
+    "PGOPTIONS": "-c search_path=elsewhere -c role=nobody_here",
     "PGHOSTADDR": "192.0.2.7",
     "PGPORT": "1",
     "PGSERVICE": "nothing",
@@ -71,24 +71,24 @@ def answers(run, *questions):
 
 
 @pytest.mark.parametrize(("dialect", "mode"), [("guide", "transaction"), ("application", "session")])
-def test_behind_a_pooler_looking_planning_applying_and_undoing_work(club, pool, at, mode, tmp_path):
-    with club.connect() as connection:
-        run_id = import_run(connection, club.club, "guide" if "guide" in club.club.dialect else "api").run
+def test_behind_a_pooler_looking_planning_applying_and_undoing_work(ground, pool, at, mode, tmp_path):
+    with ground.connect() as connection:
+        run_id = import_run(connection, ground.club, "guide" if "guide" in ground.club.dialect else "api").run
         before = state(connection)
     (tmp_path / "policies").mkdir()
     (tmp_path / "policies" / "own.sql").write_text("-- title = 'Own'\n\nSELECT id AS key FROM events LIMIT 1")
     questions = ("runs", f"run {run_id}", "policies own", "mappings", "duplicates")
-    direct = answers(at(club), *questions)
-    url = pool(club.url, mode)
-    run = at(replace(club, url=url))
+    direct = answers(at(ground), *questions)
+    url = pool(ground.url, mode)
+    run = at(replace(ground, url=url))
     assert answers(run, *questions) == direct
     plan = json.loads(run("plan", "rollback", run_id, "--json").stdout)
     assert run("approve", plan["plan"], "--digest", plan["digest"], "--as", "robin").returncode == 0
     assert run("apply", plan["plan"], "--yes").returncode == 0
-    with club.connect() as connection:
+    with ground.connect() as connection:
         assert differences(before, state(connection)).keys() > {"AuditLog"}
     assert run("undo", plan["plan"], "--yes").returncode == 0
-    with club.connect() as connection:
+    with ground.connect() as connection:
         assert differences(before, state(connection)).keys() == {"AuditLog"}
     with psycopg.connect(
         url, autocommit=True, prepare_threshold=None
@@ -101,59 +101,60 @@ def test_behind_a_pooler_looking_planning_applying_and_undoing_work(club, pool, 
     done = run("snapshot", "create")
     assert (done.returncode, backups.exists()) == (3, False), done.stderr
     assert "pooler" in done.stderr
-    assert at(club)("snapshot", "create").returncode == 0
-    done = at(replace(club, url=url))("snapshot", "restore", "latest")
+    assert at(ground)("snapshot", "create").returncode == 0
+    done = at(replace(ground, url=url))("snapshot", "restore", "latest")
     assert (done.returncode, "pooler" in done.stderr) == (3, True), done.stderr
     assert not list((tmp_path / ".workbench").rglob("restore*"))
     found = json.loads(run("doctor", "--json").stdout)
     assert [each["state"] for each in found if each["subject"] == "connection pooler"] == ["missing"]
-    found = json.loads(at(club)("doctor", "--json").stdout)
+    found = json.loads(at(ground)("doctor", "--json").stdout)
     assert not [each for each in found if each["subject"] == "connection pooler"]
 
 
-def test_a_pooler_of_single_statements_is_refused_whole(clubs, pool, at):
-    run = at(replace(clubs.clone("guide"), url=pool(clubs.clone("guide").url, "statement")))
-    for command in ("runs", "check", "doctor", "plan sync-state", "snapshot create"):
+@pytest.mark.parametrize(
+    ("mode", "options", "commands"),
+    [
+        ("statement", "", ("runs", "check", "doctor", "plan sync-state", "snapshot create")),
+        ("session", "?options=-c%20work_mem%3D8MB", ("runs",)),
+    ],
+)
+def test_a_pooler_of_single_statements_or_that_refuses_the_urls_own_options_is_named(
+    guide, pool, at, mode, options, commands
+):
+    run = at(replace(guide, url=f"{pool(guide.url, mode)}{options}"))
+    for command in commands:
         done = run(*command.split())
         assert (done.returncode, "pooler" in done.stderr) == (3, True), (command, done.stderr)
 
 
-def test_a_pooler_that_refuses_the_urls_own_options_says_so(clubs, pool, at):
-    url = f"{pool(clubs.clone('guide').url, 'session')}?options=-c%20work_mem%3D8MB"
-    done = at(replace(clubs.clone("guide"), url=url))("runs")
-    assert (done.returncode, "pooler" in done.stderr) == (3, True), done.stderr
-
-
-def test_the_urls_own_options_hold(clubs, at):
+def test_the_urls_own_options_hold(application, at):
     """As psql sees it: a role that may read, and the schema that the tables are in."""
-    club = clubs.clone("application")
-    own = club.club.dialect
-    club.execute("ALTER SCHEMA public RENAME TO elsewhere")
-    club.execute("CREATE SCHEMA public")
-    with club.connect() as connection:
+    own = application.club.dialect
+    application.execute("ALTER SCHEMA public RENAME TO elsewhere")
+    application.execute("CREATE SCHEMA public")
+    with application.connect() as connection:
         if connection.execute("SELECT to_regrole('boss')").fetchone() == (None,):
             connection.execute("CREATE ROLE boss")
         connection.execute("GRANT USAGE ON SCHEMA elsewhere TO boss")
         connection.execute("GRANT SELECT ON ALL TABLES IN SCHEMA elsewhere TO boss")
-    found = at(replace(club, url=f"{club.url}&options={URL_OPTIONS}"))("doctor", "--json")
+    found = at(replace(application, url=f"{application.url}&options={URL_OPTIONS}"))("doctor", "--json")
     lines = {each["subject"]: each["detail"] for each in json.loads(found.stdout)}
     assert lines["dialect"] == own
     assert lines["connection"].endswith("as boss")
 
 
-def test_neither_the_shell_nor_the_server_changes_what_is_read(clubs, server, at, monkeypatch):
+def test_neither_the_shell_nor_the_server_changes_what_is_read(application, server, at, monkeypatch):
     """Time zones and styles of the operator's shell, time-outs and the compiler of the server's settings."""
     monkeypatch.setenv("WORKBENCH_SCRATCH_URL_ENV", "SCRATCH_URL")
     monkeypatch.setenv("SCRATCH_URL", server.url("postgres"))
-    club = clubs.clone("application")
-    run = at(club)
+    run = at(application)
     taken = json.loads(run("snapshot", "create", "--json").stdout)["snapshot"]
-    with club.connect() as connection:
-        run_id = import_run(connection, club.club, "api").run
+    with application.connect() as connection:
+        run_id = import_run(connection, application.club, "api").run
     ask = ("plan", "rollback", run_id, "--snapshot", taken, "--json")
     digest = json.loads(run(*ask).stdout)["digest"]
     with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
-        database = sql.Identifier(conninfo_to_dict(club.url)["dbname"])
+        database = sql.Identifier(conninfo_to_dict(application.url)["dbname"])
         for setting, value in HOSTILE.items():
             connection.execute(
                 sql.SQL("ALTER DATABASE {} SET {} = {}").format(database, sql.Identifier(setting), value)
@@ -193,17 +194,17 @@ def test_the_embedded_server_is_not_misdirected_by_the_shell():
     assert done.returncode == 0, done.stderr
 
 
-def test_a_url_for_other_clients_connects_as_they_would(clubs, at):
-    club = clubs.clone("application")
-    direct = at(club)("runs", "--json")
-    url = f"{club.url}&supa=x&connection_limit=1&pgbouncer=true&max_idle_connection_lifetime=9&target_session_attrs=read-write"
-    run = at(replace(club, url=url))
+def test_a_url_for_other_clients_connects_as_they_would(application, at):
+    direct = at(application)("runs", "--json")
+    run = at(
+        replace(application, url=f"{application.url}&supa=x&pgbouncer=true&target_session_attrs=read-write")
+    )
     done = run("runs", "--json")
     assert (done.returncode, done.stdout) == (direct.returncode, direct.stdout)
     assert run("snapshot", "create").returncode == 0
     noted = {each["subject"]: each["detail"] for each in json.loads(run("doctor", "--json").stdout)}
-    assert noted["URL parameters"].endswith("connection_limit, max_idle_connection_lifetime, pgbouncer, supa")
-    done = at(replace(club, url=f"{club.url}&sslmod=require"))("runs")
+    assert noted["URL parameters"].endswith("pgbouncer, supa")
+    done = at(replace(application, url=f"{application.url}&sslmod=require"))("runs")
     assert (done.returncode, "sslmode" in done.stderr) == (2, True), done.stderr
 
 
@@ -215,17 +216,15 @@ def test_a_url_for_other_clients_connects_as_they_would(clubs, at):
         ("sslmode=require&sslrootcert=system", "weak"),
     ],
 )
-def test_a_wrong_value_in_the_way_to_connect_is_named(clubs, at, parameter, named):
-    club = clubs.clone("guide")
-    done = at(replace(club, url=f"{club.url}&{parameter}"))("runs")
+def test_a_wrong_value_in_the_way_to_connect_is_named(guide, at, parameter, named):
+    done = at(replace(guide, url=f"{guide.url}&{parameter}"))("runs")
     assert (done.returncode, named in done.stderr) == (2, True), done.stderr
 
 
-def test_encryption_that_the_url_asks_for_is_never_left_out(clubs, pool, at):
+def test_encryption_that_the_url_asks_for_is_never_left_out(guide, pool, at):
     """A server that has none is no place to send a password to."""
-    club = clubs.clone("guide")
-    url = pool(club.url, "session")
-    assert at(replace(club, url=url))("runs").returncode == 0
+    url = pool(guide.url, "session")
+    assert at(replace(guide, url=url))("runs").returncode == 0
     for parameter in ("ssl=true", "sslmode=no-verify", "sslaccept=strict&pgbouncer=true"):
-        done = at(replace(club, url=f"{url}?{parameter}"))("runs")
+        done = at(replace(guide, url=f"{url}?{parameter}"))("runs")
         assert (done.returncode, "SSL" in done.stderr) == (4, True), (parameter, done.stderr)

@@ -8,11 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
-
-import psycopg
+from typing import Literal, NamedTuple
 
 from workbench.audit.entries import ask_log
+from workbench.database.connection import Session
 from workbench.murmurant.importers import RESTORED
 from workbench.murmurant.schema import Schema
 
@@ -99,7 +98,7 @@ class LogState(NamedTuple):
         return f"{said} {self.restored} was restored since." if self.restored else said
 
 
-def own_digest(connection: psycopg.Connection[Any], schema: Schema, until: str | None = None) -> Noted | None:
+def own_digest(connection: Session, schema: Schema, until: str | None = None) -> Noted | None:
     """Return the digest of the workbench's own entries; None where there are none, or they may not be read.
 
     Parameters
@@ -115,9 +114,7 @@ def own_digest(connection: psycopg.Connection[Any], schema: Schema, until: str |
     return Noted(*row) if row and row[0] else None
 
 
-def compare_with_noted(
-    connection: psycopg.Connection[Any], schema: Schema, notes: Iterable[tuple[str, Noted]]
-) -> LogState:
+def compare_with_noted(connection: Session, schema: Schema, notes: Iterable[tuple[str, Noted]]) -> LogState:
     """Hold what was noted last against the log.
 
     A restore brings an older log, rightly: what was noted between the snapshot and its restore is passed over.

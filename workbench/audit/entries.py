@@ -9,7 +9,7 @@ import pandas as pd
 import psycopg
 from sqlalchemy import ColumnElement, Connection, String, and_, cast, func
 
-from workbench.database.connection import raw
+from workbench.database.connection import Session, raw
 from workbench.murmurant.canonical import Canonical
 from workbench.murmurant.importers import IMPORT_SOURCE, MIGRATION_PREFIX, ROLLBACK_ACTION
 from workbench.murmurant.schema import Schema
@@ -76,9 +76,7 @@ def counted(connection: Connection, schema: Schema, question: str, **given: Any)
     return pd.DataFrame(cursor.fetchall(), columns=[each.name for each in cursor.description or ()])
 
 
-def ask_log(
-    connection: psycopg.Connection[Any], schema: Schema, question: str, **given: Any
-) -> psycopg.Cursor[Any]:
+def ask_log(connection: Session, schema: Schema, question: str, **given: Any) -> psycopg.Cursor[Any]:
     """Ask in SQL of ``audit``, the log as the canonical schema has it; `SchemaGap` where it lacks what is asked for."""
     canonical = Canonical(schema)
     canonical.require(question)

@@ -6,10 +6,9 @@ import json
 from typing import Any
 from uuid import uuid4
 
-import psycopg
 from psycopg import sql
 
-from workbench.database.connection import Database
+from workbench.database.connection import Database, Session
 from workbench.database.exclusion import begin_to_write
 from workbench.errors import NotLogged, SchemaGap, WorkbenchError
 from workbench.murmurant.importers import ROLLBACK_ACTION
@@ -58,12 +57,7 @@ def record(database: Database, schema: Schema, action: str, metadata: dict[str, 
 
 
 def write_entry(
-    connection: psycopg.Connection[Any],
-    schema: Schema,
-    action: str,
-    metadata: dict[str, Any],
-    *,
-    about: str,
+    connection: Session, schema: Schema, action: str, metadata: dict[str, Any], *, about: str
 ) -> str:
     """Write one entry in the shape the dialect wants, in the transaction it belongs to: an apply's.
 

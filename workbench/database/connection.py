@@ -135,11 +135,7 @@ class Database:
 
     def look(self) -> Session:
         """Open one reading transaction as `reading` does, as the driver's connection; the driver's errors come as they are."""
-        settings = self._for_looking()
-        connection = self._open(settings)
-        connection.isolation_level, connection.read_only = psycopg.IsolationLevel.REPEATABLE_READ, True
-        settle(connection, settings, local=True)
-        return connection
+        return self._begin(self._for_looking())
 
     @contextmanager
     def writing(self) -> Iterator[Session]:
@@ -162,9 +158,7 @@ class Database:
             "application_name": "murmurant-workbench apply",
             "lock_timeout": str(_milliseconds(self.lock_timeout)),
         }
-        with self.speaking_plainly("apply_timeout"), self._open(settings) as connection:
-            connection.isolation_level, connection.read_only = psycopg.IsolationLevel.READ_COMMITTED, False
-            settle(connection, settings, local=True)
+        with self.speaking_plainly("apply_timeout"), self._begin(settings, writing=True) as connection:
             yield connection
 
     def at(self, name: str) -> Database:
@@ -273,6 +267,13 @@ class Database:
     def _for_looking(self) -> dict[str, str]:
         return self._limits(self.statement_timeout) | {"default_transaction_read_only": "on"}
 
+    def _begin(self, settings: Mapping[str, str], *, writing: bool = False) -> Session:
+        connection, level = self._open(settings), psycopg.IsolationLevel
+        connection.isolation_level = level.READ_COMMITTED if writing else level.REPEATABLE_READ
+        connection.read_only = not writing
+        settle(connection, settings, local=True)
+        return connection
+
     def _open(self, settings: Mapping[str, str], *, whole: bool = False) -> Session:
         """Connect; behind a pooler without settings, which whoever begins a transaction makes for it (`settle`)."""
         with by_the_url():
@@ -324,9 +325,8 @@ def asked_once(question: Callable[_Asked, _Answer]) -> Callable[_Asked, _Answer]
     def ask(*args: _Asked.args, **kwargs: _Asked.kwargs) -> _Answer:
         connection: Any = args[0]
         key = question, *map(id, args), *map(id, kwargs.values())
-        if (
-            key not in connection.info
-        ):  # the arguments stay with the answer: another one would get a dead one's id
+        if key not in connection.info:
+            # The arguments stay with the answer: another one would get a dead one's id.
             connection.info[key] = args, kwargs, question(*args, **kwargs)
         answer: _Answer = connection.info[key][-1]
         return answer

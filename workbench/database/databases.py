@@ -15,13 +15,10 @@ from workbench.database.address import parse_address
 from workbench.database.connection import Database, Session
 from workbench.database.embedded import start_server
 from workbench.database.environment import Environment, address_in, guard
-from workbench.errors import Refused, WorkbenchError
+from workbench.errors import WorkbenchError
 from workbench.settings import Settings
 
 SCRATCH = "scratch"
-_PLACES = ("postgres", "template1")
-"""Databases that nearly every server has: one that is to be renamed cannot be connected to meanwhile."""
-
 _LONGEST = 63  # bytes of a name
 
 
@@ -102,29 +99,15 @@ def connect_beside(database: Database) -> Iterator[Session]:
     Raises
     ------
     Refused
-        When there is none that this user may connect to, or a pooler is in the way.
+        When a pooler is in the way.
     DatabaseUnreachable
-        When the server does not answer.
+        When the server does not answer, or does not let this user connect there.
     """
     database.refuse_pooler()
-    refused = ""
-    for place in _PLACES:
-        if place == database.address.database:
-            continue
-        try:
-            connection = database.at(place).session({"synchronous_commit": "on"}, autocommit=True)
-        except psycopg.OperationalError as error:
-            if "FATAL" not in str(error):
-                raise database.explained(str(error), "08006") from None
-            refused = database.redacted(str(error))
-            continue
-        with database.speaking_plainly(), connection:
-            yield connection
-        return
-    raise Refused(
-        f"No database beside {database.address.database} can be connected to on its server: {refused}.",
-        "Let its user connect to the database 'postgres', or restore --in-place.",
-    )
+    # One that nearly every server has: what is to be renamed cannot be connected to meanwhile.
+    place = database.at("template1" if database.address.database == "postgres" else "postgres")
+    with database.speaking_plainly(), place.session({"synchronous_commit": "on"}, autocommit=True) as beside:
+        yield beside
 
 
 def standing(beside: Session) -> dict[str, Standing]:
@@ -200,11 +183,10 @@ def scratch_database(settings: Settings, encoding: str = "UTF8") -> Iterator[tup
         When the database cannot be made there (no right to, no room), or not be dropped.
     """
     if settings.scratch_url_env is None:
-        server, then = _embedded_server(embedded_data(settings)), "The next restore drops it."
+        server = _embedded_server(embedded_data(settings))
     else:
         address = address_in(settings.scratch_url_env, "the scratch server")
         server = Database(Environment(SCRATCH, "development", address.where), address)
-        then = "Drop it yourself."
     name = f"{SCRATCH}_{secrets.token_hex(8)}"
     locale = "" if encoding == "UTF8" else " LC_COLLATE 'C' LC_CTYPE 'C'"
     with server.speaking_plainly():
@@ -227,7 +209,7 @@ def scratch_database(settings: Settings, encoding: str = "UTF8") -> Iterator[tup
                 raise WorkbenchError(
                     f"The database {name}, which holds a snapshot's rows, is left on {server.environment}:"
                     f" {server.redacted(str(error))}.",
-                    then,
+                    "The next restore drops it there." if server.address.embedded else "Drop it yourself.",
                 ) from error
 
 

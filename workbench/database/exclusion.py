@@ -12,10 +12,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
 
-import psycopg
-
+from workbench.database.connection import Session
 from workbench.database.databases import standing
 from workbench.errors import Refused
 
@@ -64,7 +62,7 @@ def restoring() -> Iterator[None]:
         _own.reset(token)
 
 
-def begin_to_write(connection: psycopg.Connection[Any], live: str, *, logging: bool = False) -> None:
+def begin_to_write(connection: Session, live: str, *, logging: bool = False) -> None:
     """Take a writer's lock for this transaction, and refuse while a restore would take away what it writes.
 
     Parameters
@@ -87,7 +85,7 @@ def begin_to_write(connection: psycopg.Connection[Any], live: str, *, logging: b
         refuse_half_made(connection, live)
 
 
-def refuse_running_restore(connection: psycopg.Connection[Any], live: str) -> None:
+def refuse_running_restore(connection: Session, live: str) -> None:
     """Refuse while a restore of this database runs, wherever it was begun."""
     holder = connection.execute(_HOLDERS, [_key(live), None, None]).fetchone()
     if holder is not None:
@@ -99,7 +97,7 @@ def refuse_running_restore(connection: psycopg.Connection[Any], live: str) -> No
         )
 
 
-def refuse_half_made(connection: psycopg.Connection[Any], live: str) -> None:
+def refuse_half_made(connection: Session, live: str) -> None:
     """Refuse while a database stands on the server that a restore, wherever it was begun, has not finished."""
     for name, database in standing(connection).items():
         request, what = read_mark(database.comment, live)
@@ -113,7 +111,7 @@ def refuse_half_made(connection: psycopg.Connection[Any], live: str) -> None:
             )
 
 
-def hold_for_restore(beside: psycopg.Connection[Any], live: str, operator: str) -> bool:
+def hold_for_restore(beside: Session, live: str, operator: str) -> bool:
     """Take the lock of a restore of this database until the session ends; False when another has it."""
     row = beside.execute("SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", [_key(live)]).fetchone()
     if row != (True,):
@@ -124,9 +122,7 @@ def hold_for_restore(beside: psycopg.Connection[Any], live: str, operator: str) 
     return True
 
 
-def wait_for_writers(
-    beside: psycopg.Connection[Any], live: str, seconds: float, tell: Callable[[str], None]
-) -> None:
+def wait_for_writers(beside: Session, live: str, seconds: float, tell: Callable[[str], None]) -> None:
     """Wait until nobody of ours writes to this database; new ones see the restore's lock, and are refused.
 
     Raises
