@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
-from sqlalchemy import ColumnElement, String, Subquery, bindparam, exists, func, select
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects import postgresql
 
 from workbench.checks.registry import NO_RUNS, Look, NotRunError, Rows
+from workbench.database.connection import raw
 from workbench.errors import WorkbenchError
+from workbench.mappings.queries import fetch
 from workbench.murmurant.importers import Run
-from workbench.murmurant.schema import as_text, is_one_of, same_id
-from workbench.murmurant.spellings import CONCEPT_OF, ENTITY_TYPES, EVENT, MEMBER, REGISTRATION
+from workbench.murmurant.spellings import CONCEPT_OF, EVENT, MEMBER, REGISTRATION
 from workbench.plans.standing import removed, standing
+from workbench.runs.evidence import ask
 from workbench.runs.left_out import (
     left_out_by,
     left_out_frame,
@@ -119,20 +122,17 @@ def _missing(look: Look, entity: str) -> Rows:
     live = [each for each in look.runs if each.mode == "live" and not each.rolled_back]
     if not live:
         raise NotRunError(NO_RUNS)
-    try:
-        taken = removed(look.schema, entity, standing(look.connection))
-    except WorkbenchError as error:
-        raise NotRunError(str(error)) from None
-    taken_of = _taken_of(look, entity, taken)
-    gone_by_audit = _created_and_gone(look, entity, taken)
+    gone_by_audit, taken_of = _by_run(look, entity, _GONE), _by_run(look, entity, _TAKEN)
     found = []
     for run in live:
         claimed = run.reported.get(entity, {})
         created = claimed.get("created", 0)
         here = run.traced.get(entity, {}).get("created", 0) + taken_of.get(run.run, 0)
         gone, evidence = gone_by_audit.get(run.run, 0), "audit rows"
-        if ids := _named_in_report(run, entity):
-            gone, evidence = _not_there(look, entity, ids, taken), "records in its report"
+        report = max(run.reports, key=lambda each: len(each.records), default=None)
+        named = [each for each in report.records if each.entity == entity] if report else []
+        if ids := [each.record_id for each in named if each.action == "created" and each.record_id]:
+            gone, evidence = _not_there(look, entity, ids), "records in its report"
         elif created > here:
             # Counted by the importer, and now without a trace: all of a run may be gone.
             gone, evidence = gone + created - here, "its own count"
@@ -156,74 +156,59 @@ def _missing(look: Look, entity: str) -> Rows:
     return found
 
 
-def _taken_of(look: Look, entity: str, taken: Subquery | None) -> dict[str, int]:
-    """Count, per run, the records bearing its id that a plan took away."""
-    if taken is None:
-        return {}
-    back = exists().where(as_text(look.schema.entity(entity).c.id) == taken.c.record_id)
-    query = select(taken.c.run, func.count(taken.c.record_id.distinct())).group_by(taken.c.run)
-    rows = look.connection.execute(query.where(taken.c.run.is_not(None), ~back))
-    return {row[0]: row[1] for row in rows}
+# Per run: the records bearing its id that a plan took away.
+_TAKEN = """
+SELECT run, count(DISTINCT record_id) FROM taken
+WHERE run IS NOT NULL AND NOT EXISTS (SELECT FROM {relation} AS back WHERE back.id::text = record_id) GROUP BY run
+"""
+
+# Per run: what has a CREATE audit row and is gone, by no person's DELETE and no plan; the metadata of those few are read.
+_GONE = """
+WITH gone AS MATERIALIZED (
+  SELECT id, resource_id FROM audit WHERE action = 'CREATE' AND resource_type = %(entity)s
+  AND NOT EXISTS (SELECT FROM {relation} AS record WHERE record.id = resource_id)
+)
+SELECT run_id, count(DISTINCT gone.resource_id) FROM audit JOIN gone USING (id)
+WHERE run_id IS NOT NULL AND NOT EXISTS (SELECT FROM taken WHERE record_id = gone.resource_id::text)
+  AND NOT EXISTS (SELECT FROM audit AS del WHERE del.resource_id = gone.resource_id AND del.action = 'DELETE')
+GROUP BY run_id
+"""
+
+_NAMED_AND_GONE = """
+SELECT count(*) FROM unnest(%(ids)s::text[]) AS named(id)
+WHERE NOT EXISTS (SELECT FROM {relation} AS record WHERE record.id::text = named.id)
+  AND NOT EXISTS (SELECT FROM taken WHERE record_id = named.id)
+  AND NOT EXISTS (SELECT FROM audit WHERE resource_id::text = named.id AND action = 'DELETE')
+"""
 
 
-def _created_and_gone(look: Look, entity: str, taken: Subquery | None) -> dict[str, int]:
-    """Count, per run, records with a CREATE audit row that are gone without a person's DELETE, and by no plan."""
-    schema = look.schema
-    if not schema.has("audit.metadata", "audit.resource_type", "audit.resource_id", "audit.action"):
-        return {}
-    audit, source = schema.audit, schema.entity(entity)
-    deleted = audit.alias("deleted")
-    # First what is gone, by keys alone; the metadata are read for those few.
-    gone = (
-        select(audit.c.id, audit.c.resource_id)
-        .where(
-            audit.c.action == "CREATE",
-            audit.c.resource_type.in_(ENTITY_TYPES[entity]),
-            ~exists().where(same_id(source.c.id, audit.c.resource_id)),
-        )
-        .cte("gone")
-        .prefix_with("MATERIALIZED")
-    )
-    meant: ColumnElement[bool] = exists().where(
-        deleted.c.resource_id == gone.c.resource_id, deleted.c.action == "DELETE"
-    )
-    if taken is not None:
-        meant |= exists().where(taken.c.record_id == as_text(gone.c.resource_id))
-    rows = look.connection.execute(
-        select(schema.audit_run.label("run"), func.count(gone.c.resource_id.distinct()))
-        .select_from(audit.join(gone, gone.c.id == audit.c.id))
-        .where(schema.audit_run.is_not(None), ~meant)
-        .group_by("run")
-    )
-    return {row[0]: row[1] for row in rows}
+def _ask(look: Look, entity: str, query: str, **values: Any) -> list[Any]:
+    """Ask of an entity's records, with ``taken``: those that plans which stand took away."""
+    try:
+        rows = removed(look.schema, entity, standing(look.connection))
+    except WorkbenchError as error:
+        raise NotRunError(str(error)) from None
+    taken = "SELECT NULL::text AS record_id, NULL::text AS run WHERE false"
+    if rows is not None:
+        dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
+        taken = str(rows.element.compile(dialect=dialect, compile_kwargs={"literal_binds": True}))
+    question = query.format(relation=CONCEPT_OF[entity])
+    return ask(
+        look.connection, look.schema, question, {"entity": entity, **values}, {"taken": taken}
+    ).fetchall()
 
 
-def _named_in_report(run: Run, entity: str) -> list[str]:
-    report = max(run.reports, key=lambda each: len(each.records), default=None)
-    records = report.records if report else ()
-    return [
-        each.record_id
-        for each in records
-        if each.entity == entity and each.action == "created" and each.record_id
-    ]
+def _by_run(look: Look, entity: str, query: str) -> dict[str, int]:
+    # One by one a million of them are looked up: the planner takes them for a few.
+    raw(look.connection).execute("SET LOCAL enable_nestloop = off")
+    rows = _ask(look, entity, query)
+    raw(look.connection).execute("SET LOCAL enable_nestloop = on")
+    return dict(rows)
 
 
-def _not_there(look: Look, entity: str, record_ids: list[str], taken: Subquery | None) -> int:
-    schema = look.schema
-    source = schema.entity(entity)
-    there = select(func.count()).select_from(source).where(is_one_of(source.c.id, record_ids))
-    if look.connection.execute(there).scalar_one() == len(set(record_ids)):
+def _not_there(look: Look, entity: str, ids: list[str]) -> int:
+    """Count those of some records that are gone, and that neither a person nor a plan deleted."""
+    query = f"SELECT count(*) FROM {CONCEPT_OF[entity]} WHERE id = ANY (%(ids)s::ids)"
+    if fetch(look.connection, look.schema, query, ids=ids)[0][0] == len(set(ids)):
         return 0  # as a rule; only else is it asked which, and what became of them
-    ids = func.unnest(bindparam("ids", record_ids, type_=ARRAY(String()))).table_valued("id", name="listed")
-    listed = ids.render_derived()
-    query = (
-        select(func.count()).select_from(listed).where(~exists().where(as_text(source.c.id) == listed.c.id))
-    )
-    if taken is not None:
-        query = query.where(~exists().where(taken.c.record_id == listed.c.id))
-    if schema.has("audit.resource_id", "audit.action"):
-        deleted = schema.audit.alias("deleted")
-        query = query.where(
-            ~exists().where(as_text(deleted.c.resource_id) == listed.c.id, deleted.c.action == "DELETE")
-        )
-    return int(look.connection.execute(query).scalar_one())
+    return int(_ask(look, entity, _NAMED_AND_GONE, ids=ids)[0][0])

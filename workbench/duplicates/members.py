@@ -27,12 +27,8 @@ _SEVERAL = """
     WHERE several > 1 AND name <> '' ORDER BY name COLLATE "C", key::text COLLATE "C"
 """
 _GROUNDS = (
-    # An address without case, dots and plus tag of its local part, in one form of Unicode: such spellings reach the
-    # same mailbox with most providers. A server normalises in UTF-8 alone; elsewhere an address has one form anyway.
-    ("one e-mail address", "same e-mail address", ("members.email",), r"""
-        SELECT id AS key, email, regexp_replace(split_part(plain, '@', 1), '\+.*$|\.', '', 'g') || '@' || split_part(plain, '@', 2) AS name
-        FROM (SELECT id, email, lower(trim(CASE getdatabaseencoding() WHEN 'UTF8' THEN normalize(email, NFKC) ELSE email END)) AS plain
-              FROM members WHERE trim(email) <> '') AS addressed"""),
+    ("one e-mail address", "same e-mail address", ("members.email",),
+     "SELECT id AS key, email, mailbox AS name FROM members WHERE trim(email) <> ''"),
     ("one Wild Apricot id", "made from one Wild Apricot contact", ("members.wa_raw",),
      "SELECT id AS key, NULL AS email, wa_raw ->> 'waContactId' AS name FROM members"),
     ("one Wild Apricot id", "one Wild Apricot id is mapped to both", NEEDS, """

@@ -18,7 +18,7 @@ from workbench.mappings.queries import Key, fetch, mapping_rows, standing_correc
 from workbench.murmurant.importers import Run, Trace
 from workbench.murmurant.reports import ReportRecord
 from workbench.murmurant.schema import Schema
-from workbench.murmurant.spellings import CONCEPT_OF, REGISTRATION
+from workbench.murmurant.spellings import CONCEPT_OF, ENTITY_TYPES, REGISTRATION
 
 AUDIT, RAW, REPORT = "audit row", "raw data", "report"
 
@@ -39,7 +39,7 @@ WHERE run <> ALL (%(rolled_back)s::text[])
 """
 _BARE = """
 SELECT '{entity}', id::text, coalesce(run_id, '') FROM {relation} AS record
-WHERE NOT EXISTS (SELECT FROM mappings WHERE entity_type = '{entity}' AND target = record.id)
+WHERE NOT EXISTS (SELECT FROM mappings WHERE spelled IN ({spelled}) AND target = record.id)
 """
 
 
@@ -194,7 +194,10 @@ def mapped_ids(connection: Connection, schema: Schema, keys: Collection[Key]) ->
 def bare_records(connection: Connection, schema: Schema) -> dict[Key, str]:
     """Return the records that no mapping leads to, and none was led away from on purpose: to the run they name."""
     query = " UNION ALL ".join(
-        _BARE.format(entity=entity, relation=relation) for entity, relation in CONCEPT_OF.items()
+        _BARE.format(
+            entity=entity, relation=relation, spelled=", ".join(f"'{each}'" for each in ENTITY_TYPES[entity])
+        )
+        for entity, relation in CONCEPT_OF.items()
     )
     bare = {(entity, key): run for entity, key, run in fetch(connection, schema, query)}
     away = {(one.entity, one.was) for one in standing_corrections(connection, schema)} if bare else ()

@@ -121,18 +121,16 @@ Notices = Annotated[list[Notice], BeforeValidator(_listed)]
 class Diagnostics(Part):
     """What became of a sync's registrations: numbers, and the ten most frequent reasons to skip one."""
 
+    events_processed: int | None = None
+    events_skipped_unmapped: int | None = None
+    registration_fetch_calls: int | None = None
+    registrations_fetched_total: int | None = None
+    registrations_transformed_ok: int | None = None
     registrations_skipped_missing_event: int | None = None
     registrations_skipped_missing_member: int | None = None
     registrations_skipped_transform_error: int | None = None
+    registrations_upserted: int | None = None
     top_skip_reasons: list[SkipReason] = []
-
-    def unread(self, path: str = "") -> Iterator[str]:
-        """Yield what is no number: those are all told, by their names."""
-        yield from (
-            key
-            for key in super().unread(path)
-            if type((self.model_extra or {}).get(key.removeprefix(path))) is not int
-        )
 
     @property
     def lost(self) -> tuple[int, int] | None:

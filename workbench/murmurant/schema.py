@@ -30,6 +30,11 @@ FROM_METADATA = {
 }
 """What an audit row says besides, in its metadata: the run it belongs to, and its action as the guide calls it."""
 
+# An address without case, dots and plus tag of its local part, in one form of Unicode: such spellings reach the same mailbox
+# with most providers. A server normalises in UTF-8 alone; elsewhere, and in ASCII, an address has one form anyway.
+_ONE_FORM = "octet_length(email) = length(email) OR getdatabaseencoding() <> 'UTF8'"
+_PLAIN = f"lower(trim(CASE WHEN {_ONE_FORM} THEN email ELSE normalize(email, NFKC) END))"
+_MAILBOX = f"""replace(split_part(split_part({_PLAIN}, '@', 1), '+', 1), '.', '') || '@' || split_part({_PLAIN}, '@', 2)"""
 _ENTITY = {"entity_type", "resource_type"}
 _INTEGERS = {"integer", "bigint", "smallint"}
 _SQL_TYPES: dict[str, TypeEngine[Any]] = {
@@ -292,7 +297,9 @@ class Schema:
         if name == "members":  # by the tier's code, as people say it
             tiers = self.relation("tiers")
             code = f"(SELECT code FROM ({tiers.select}) AS tiers WHERE tiers.id = people.tier_id)"
-            rows = f"SELECT *, {code} AS tier FROM ({rows}) AS people"
+            rows = f"SELECT *, {code} AS tier, {_MAILBOX} AS mailbox FROM ({rows}) AS people"
+            if "email" in lacking:
+                lacking["mailbox"] = lacking["email"]
             if gap := lacking.get("tier_id") or next(iter(tiers.lacking.values()), None):
                 lacking["tier"] = gap
         return Relation(rows, lacking)
