@@ -314,7 +314,7 @@ class Draft:
     def _sections(self) -> Iterator[tuple[Section, Iterable[bytes]]]:
         for step in self._steps():
             key = rows.table_of(self.catalogue, step.table).primary_key
-            seen = () if step.operation == "insert" else tuple(self.catalogue.tables[step.table].columns)
+            seen = tuple(self.catalogue.tables[step.table].columns)
             yield Section(step.operation, step.table, key, step.columns, seen), self._blocks(step)
         for name, listed in self.listed.items():
             notes = sorted(dict.fromkeys(listed), key=lambda row: [each or "" for each in row])

@@ -10,9 +10,6 @@ import numpy as np
 import psycopg
 from numpy.typing import NDArray
 from psycopg import sql
-from sqlalchemy import Select, bindparam, cast, func, select
-from sqlalchemy.dialects.postgresql import ARRAY
-from sqlalchemy.types import Text
 
 from workbench.errors import Refused, SchemaGap
 from workbench.murmurant.catalogue import Catalogue, CatalogueTable
@@ -109,22 +106,13 @@ def as_array(keys: Sequence[str]) -> str:
     plain = ",".join(keys)
     if _PLAIN.fullmatch(plain) and plain.count(",") == len(keys) - 1 and "" not in keys:
         return "{" + plain + "}"
-    return "{" + ",".join(f'"{_escaped(key)}"' for key in keys) + "}"
-
-
-def among(keys: Sequence[str]) -> Select[Any]:
-    """Select some keys, sent as one array, for a column's text to be among them."""
-    array = cast(bindparam("keys", as_array(keys), type_=Text(), unique=True), ARRAY(Text()))
-    return select(func.unnest(array))
+    quoted = (key.replace("\\", "\\\\").replace('"', '\\"') for key in keys)
+    return "{" + ",".join(f'"{key}"' for key in quoted) + "}"
 
 
 def is_uuid(key: str) -> bool:
     """Whether a text can be compared with a UUID of the database."""
     return _UUID.fullmatch(key) is not None
-
-
-def _escaped(key: str) -> str:
-    return key.replace("\\", "\\\\").replace('"', '\\"')
 
 
 def blocks(

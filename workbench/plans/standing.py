@@ -8,7 +8,6 @@ from contextlib import suppress
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    FromClause,
     String,
     Subquery,
     cast,
@@ -128,19 +127,21 @@ def merged(connection: Connection, schema: Schema) -> dict[tuple[str, str], tupl
     return found
 
 
-def not_taken_back(schema: Schema, audit: FromClause | None = None) -> ColumnElement[bool]:
+def not_taken_back(schema: Schema) -> ColumnElement[bool]:
     """Whether no plan that wrote an entry of the log was taken back since: what was, counts for nothing."""
     if not schema.has("audit.action", "audit.metadata", "audit.created_at"):
         return true()
-    log, entry = schema.audit, schema.audit if audit is None else audit
-    about = func.coalesce(log.c.metadata["root_plan"].astext, log.c.metadata["undone_plan"].astext)
+    audit = schema.audit
+    about = func.coalesce(audit.c.metadata["root_plan"].astext, audit.c.metadata["undone_plan"].astext)
     last = (
-        select(about.label("plan"), has_action(schema, UNDONE).label("undone"), log.c.created_at.label("at"))
+        select(
+            about.label("plan"), has_action(schema, UNDONE).label("undone"), audit.c.created_at.label("at")
+        )
         .where(has_action(schema, UNDONE, REDONE))
         .ext(distinct_on(about))
-        .order_by(about, log.c.created_at.desc())
+        .order_by(about, audit.c.created_at.desc())
         .subquery("last_undone")
     )
     return ~exists().where(
-        last.c.undone, last.c.plan == entry.c.metadata["plan"].astext, last.c.at >= entry.c.created_at
+        last.c.undone, last.c.plan == audit.c.metadata["plan"].astext, last.c.at >= audit.c.created_at
     )

@@ -7,6 +7,7 @@ accepted before: what was deleted is inserted, children last; what was updated g
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import psycopg
@@ -45,21 +46,15 @@ def plan_undo(context: PlanContext, entry: Entry) -> Plan:
             f"Plan {entry.plan} was taken back by {entry.undone_by}.",
             f"`workbench undo {entry.undone_by}` would do it over again.",
         )
-    run = entry.parameters.get("run")
+    about = {"run": entry.parameters["run"]} if entry.parameters.get("run") else {}
     undoing = entry.kind == "undo"
     root = entry.parameters.get("root", entry.parameters["plan"]) if undoing else entry.plan
     redoes = undoing and not entry.parameters.get("redoes", False)
     facts = {"undone_plan": entry.plan, "root_plan": root, "records_affected": entry.total}
-    facts |= {"run_id": run} if run else {}
+    facts |= {"run_id": about["run"]} if about else {}
     plan = Plan(
         kind="undo",
-        parameters={
-            "undoes": entry.id,
-            "plan": entry.plan,
-            "root": root,
-            "redoes": redoes,
-            **({"run": run} if run else {}),
-        },
+        parameters=about | {"undoes": entry.id, "plan": entry.plan, "root": root, "redoes": redoes},
         reasons=(
             f"Takes back plan {entry.plan}, which {entry.applied_by} applied at"
             f" {entry.applied_at:%Y-%m-%d %H:%M:%S} UTC and {entry.approved_by} had approved.",
@@ -86,42 +81,24 @@ def _reverse(
 ) -> tuple[Section, Iterator[bytes]]:
     described = rows.table_of(schema.catalogue, section.table)
     before, after = image(entry.id, number, "before"), image(entry.id, number, "after")
-    key = section.key
-    order = [rows.in_order(described, each, "b") for each in key]
-    cells: list[sql.Composable]
-    lost = [name for name in section.seen if name not in described.columns]
-    if lost:
+    key, seen = section.key, section.seen
+    if lost := [name for name in seen if name not in described.columns]:
         raise SchemaGap(
             f'The table "{section.table}" has lost its column {lost[0]!r} since plan {entry.plan} was applied.',
             "Its rows cannot come back as they were. A migration that adds the column again would let them.",
         )
-    if section.name == "delete":
-        written = tuple(name for name, column in described.columns.items() if not column.generated)
-        known = tuple(
-            name for name in written if name in section.seen
-        )  # a column added since has its default
-        reverse = Section("insert", section.table, key, changed=known)
-        cells = [rows.copied(described, each, "b") for each in known]
-        source = sql.SQL("{} b").format(before)
+    if section.name == "delete":  # a column added since has its default
+        known = tuple(name for name in seen if not described.columns[name].generated)
+        reverse = Section("insert", section.table, key, known, tuple(described.columns))
+        cells, source = [rows.copied(described, name, "b") for name in known], sql.SQL("{} b").format(before)
     else:
-        seen = section.seen or tuple(described.columns)  # what was inserted, generated columns with it
-        digest = sql.SQL("{}::text").format(rows.digest(described, seen, "b"))
-        cells = [*(rows.copied(described, each, "b") for each in key), digest]
+        reverse = Section("delete", section.table, key, seen=seen)
+        cells = [rows.copied(described, name, "b") for name in key]
+        cells.append(sql.SQL("{}::text").format(rows.digest(described, seen, "b")))
         source = sql.SQL("{} b").format(after)
-        if section.name == "update":
-            reverse = Section("update", section.table, key, changed=section.changed, seen=seen)
-            cells += [rows.copied(described, each, alias) for alias in ("b", "o") for each in section.changed]
-            source = sql.SQL("{} JOIN {} o ON {}").format(source, before, rows.keys_match(key, "b", "o"))
-        else:
-            reverse = Section("delete", section.table, key, seen=seen)
-    return reverse, _images(entry, section, rows.blocks(connection, cells, source, order))
-
-
-def _images(entry: Entry, section: Section, blocks: Iterator[bytes]) -> Iterator[bytes]:
-    try:
-        yield from blocks
-    except psycopg.errors.UndefinedColumn:
-        raise SchemaGap(
-            f'The table "{section.table}" has other columns than when plan {entry.plan} was applied.',
-            "What it did can no longer be taken back by itself; a snapshot can.",
-        ) from None
+    if section.name == "update":
+        reverse = replace(section, rows=0)
+        cells += [rows.copied(described, name, alias) for alias in ("b", "o") for name in section.changed]
+        source = sql.SQL("{} JOIN {} o ON {}").format(source, before, rows.keys_match(key, "b", "o"))
+    order = [rows.in_order(described, name, "b") for name in key]
+    return reverse, rows.blocks(connection, cells, source, order)
