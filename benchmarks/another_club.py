@@ -16,7 +16,6 @@ from random import Random
 from typing import NamedTuple
 
 from benchmarks.variants import CALLED
-from workbench.duplicates.matching.people import Row
 
 Pair = tuple[str, str]
 
@@ -32,6 +31,17 @@ _PROVIDERS = (
 )
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 _IMPORTED = date(2021, 3, 1)
+
+
+class Row(NamedTuple):
+    """One member as the database has them."""
+
+    id: str
+    first_name: str | None = None
+    last_name: str | None = None
+    email: str | None = None
+    phone: str | None = None
+    joined_at: date | None = None
 
 
 class AnotherClub(NamedTuple):

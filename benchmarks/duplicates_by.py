@@ -25,12 +25,9 @@ COLUMNS = ("id", "first_name", "last_name", "email", "phone", "joined")
 def ours(members: list[dict[str, str]], _truth: Path) -> Pairs:
     """Match with the shipped model, at any probability from 0.05 on."""
     from workbench.duplicates.matching.matching import match_people
-    from workbench.duplicates.matching.people import Row, gather
 
-    rows = (
-        Row(*(each[name] for name in COLUMNS[:-1]), date.fromisoformat(each["joined"])) for each in members
-    )
-    found = match_people(gather(rows), threshold=0.05)
+    rows = ((*(each[name] for name in COLUMNS[:-1]), date.fromisoformat(each["joined"])) for each in members)
+    found = match_people(rows, threshold=0.05)
     return zip(found["left"], found["right"], found["probability"], strict=True)
 
 

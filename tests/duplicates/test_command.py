@@ -93,10 +93,10 @@ def test_trained_parameters_are_used_and_wrong_usage_is_two(
     model = tmp_path / "model.json"
     asked = ("duplicates", "--entity", "member", "--json")
     (shipped,) = json.loads(run(*asked).stdout)["members"]["pairs"]
-    model.write_text('{"duplicates_each": 0.0001, "phone": {"same": 0.01, "typo": 0.01, "different": 0.9}}')
+    model.write_text('{"duplicates_each": 0.0001, "shares": {"phone": {"same phone": {"m": 0.01}}}}')
     trained = json.loads(run(*asked, "--model", str(model)).stdout)["members"]["pairs"]
     assert trained == [] or trained[0]["probability"] < shipped["probability"]
-    model.write_text('{"phone": {"same": 0.9, "different": 0.9}}')
+    model.write_text('{"shares": {"phone": {"sane phone": {"m": 0.9}}}}')
     for arguments in (
         ("--entity", "member", "--model", str(model)),
         ("--entity", "membr"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 
-from workbench.duplicates.matching.people import Row
+from benchmarks.another_club import Row
 
 GIVEN = ("Anna", "Peter", "James", "Mary", "Laura", "Kevin", "Susan", "Paul", "Ruth", "George")
 FAMILY = (
@@ -37,4 +37,4 @@ def strangers(count: int = 400) -> list[Row]:
     ]
 
 
-ONE = Row("x1", "Robert", "Quist", "robert.quist@example.org", "8055551234", date(2020, 5, 6))
+ONE = Row("x1", "Robert", "Quist", "robert.quist@example.org", "8053471234", date(2020, 5, 6))

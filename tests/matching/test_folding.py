@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from workbench.duplicates.matching.folding import fold_email, fold_name, fold_phone, own_part
-from workbench.duplicates.matching.pet_names import kinship
+from workbench.duplicates.matching.names import kinship
 from workbench.normalise import normalise
 
 

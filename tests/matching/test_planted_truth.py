@@ -11,7 +11,6 @@ from benchmarks.planting import plant_duplicates
 from tests.matching.test_match_members import matches
 from workbench.duplicates.matching import cluster_pairs
 from workbench.duplicates.matching.matching import match_people
-from workbench.duplicates.matching.people import gather
 
 
 def pairs_of(found):
@@ -40,20 +39,23 @@ def test_who_is_one_person_is_found_and_nobody_else(planted):
     assert len(right) >= 0.95 * len(truth.persons), truth.persons - pairs
 
 
-@pytest.mark.parametrize(("country", "recall"), [("us", 0.95), ("cl", 0.93)])
-def test_a_club_made_by_other_rules(country, recall):
-    """Four clubs together: at some twenty pairs each, one that nobody could know is a twentieth of a club."""
+@pytest.mark.parametrize(("country", "precision"), [("us", 0.98), ("cl", 0.97)])
+def test_a_club_made_by_other_rules(country, precision):
+    """Four clubs together: at some twenty pairs each, one that nobody could know is a twentieth of a club.
+
+    The census that ships is of the United States: of a Chilean name it cannot tell that it is one.
+    """
     found = right = wanted = 0
     for seed in (1, 2):
         for unique_email in (False, True):
             club = another_club(2000, seed, country=country, unique_email=unique_email)
-            matched = match_people(gather(club.rows))
+            matched = match_people(club.rows)
             pairs = together(matched)
             assert pairs_of(matched[matched["offered"]]) <= club.persons
             found, right = found + len(pairs), right + len(pairs & club.persons)
             wanted += len(club.persons)
-    assert right >= 0.98 * found
-    assert right >= recall * wanted
+    assert right >= precision * found
+    assert right >= 0.95 * wanted
 
 
 def test_what_is_offered_has_no_false_pair(planted):

@@ -9,9 +9,9 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup
 
+from workbench.duplicates.matching import evidence
 from workbench.duplicates.pairs import Found
 from workbench.duplicates.records import Beside
-from workbench.reporting.charts import COMPARED
 from workbench.reporting.masking import DOTS, mask
 from workbench.reporting.tables import DASH, LONGEST, Shown, heading, listed, shorten, table, text_of
 
@@ -107,8 +107,8 @@ def pair_evidence(found: Found, left: str, right: str) -> Shown:
         "what speaks against it": each["against"] or "nothing that was compared",
     }
     if (chance := found.chance(left, right)) is not None:
-        bits = {words: float(chance.get(f"weight_{name}", 0)) for name, words in COMPARED.items()}
-        told = [f"{words} {worth:+.1f}" for words, worth in bits.items() if abs(worth) >= _WORTH_TELLING]
+        bits = evidence(chance).items()
+        told = [f"{words} {worth:+.1f}" for words, worth in bits if abs(worth) >= _WORTH_TELLING]
         facts["in bits of evidence"] = "; ".join(told)
     if each["decision"]:
         facts["said of them"] = f"{each['decision']}, by {each['decided_by']}"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from workbench.duplicates.matching import OFFER_THRESHOLD
+from workbench.duplicates.matching import OFFER_THRESHOLD, evidence
 from workbench.mappings.identity import SURE
 from workbench.murmurant.importers import ACTIONS
 from workbench.murmurant.spellings import ENTITIES
@@ -56,19 +56,6 @@ NOBODY_SAYS, HAVE_NONE, REST = "not known", "none", "others"
 """Where no tier is expected, where a member has none, and what the smallest tiers are summed under."""
 
 _MOST_TIERS = 12  # a side of the map; the smallest of more are summed
-
-COMPARED = {
-    "prior": "before anything is compared",
-    "given": "first names",
-    "family": "surnames",
-    "order": "order of the names",
-    "generation": "Jr, Sr, III",
-    "email": "e-mail addresses",
-    "phone": "phone numbers",
-    "joined": "days of joining",
-    "household": "could be one household",
-}
-"""What is compared of two members, as people say it."""
 
 
 def tier_chart(frame: pd.DataFrame) -> Figure:
@@ -311,7 +298,7 @@ def match_waterfall_chart(pair: pd.Series[Any] | None) -> Figure:
     title, unit = "Why two members match", "bits of evidence (each doubles the odds; 0 is even chances)"
     if pair is None:
         return bars(pd.DataFrame(columns=[*parts]), parts, title, unit)
-    bits = pd.Series({words: float(pair.get(f"weight_{name}", 0)) for name, words in COMPARED.items()})
+    bits = pd.Series(evidence(pair))
     bits = bits[bits.abs() >= 0.005]
     counts = pd.DataFrame({"for it": bits.clip(lower=0), "against it": bits.clip(upper=0), "sum": 0.0})
     counts.loc["all together"] = (0, 0, bits.sum())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from workbench.duplicates.matching.clusters import cluster_pairs
-from workbench.duplicates.matching.matching import match_members
+from workbench.duplicates.matching.matching import evidence, match_members
 from workbench.duplicates.matching.model import DEFAULT_THRESHOLD, OFFER_THRESHOLD, Model
 
-__all__ = ["DEFAULT_THRESHOLD", "OFFER_THRESHOLD", "Model", "cluster_pairs", "match_members"]
+__all__ = ["DEFAULT_THRESHOLD", "OFFER_THRESHOLD", "Model", "cluster_pairs", "evidence", "match_members"]

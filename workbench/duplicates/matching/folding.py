@@ -1,12 +1,37 @@
-"""One spelling for what is the same: names without case, accents and punctuation, addresses, phone numbers."""
+"""One spelling for what is the same: names without case, accents and punctuation, addresses, phone numbers, days."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import date, datetime
+from functools import lru_cache
+from itertools import islice
+from typing import Any, NamedTuple
 
 from workbench.normalise import normalise
+
+PARTS = {
+    "given": {"": "VARCHAR"},
+    "family": {"": "VARCHAR"},
+    "email": {
+        "": "VARCHAR",  # the mailbox: the two sides of the @, without case, plus tag and dots
+        "_plain": "VARCHAR",
+        "_dotted": "VARCHAR",
+        "_local": "VARCHAR",
+        "_domain": "VARCHAR",
+        "_called": "BOOLEAN",  # whether the plus tag is its owner's first name: the mailbox is another's, or a family's
+        "_own": "INTEGER",  # how many signs it has beyond its owner's name
+    },
+    "phone": {"": "VARCHAR"},
+    "date": {"": "INTEGER", "_turned": "INTEGER"},  # days since 1970; the same with day and month exchanged
+}
+"""The columns that a field of each kind is folded to, behind the field's name, and their types."""
+
+_PORTION = 20_000
+_MOST_OWN = 6
+_EPOCH = date(1970, 1, 1)
 
 _TITLES = frozenset(["mr", "mrs", "ms", "miss", "mx", "dr", "prof", "rev", "sir"])
 _SUFFIXES = {
@@ -49,6 +74,7 @@ class Address(NamedTuple):
     tag: str = ""
 
 
+@lru_cache(50_000)
 def fold_name(text: str | None) -> Name:
     """Fold a first name or surname; titles go, and a generation (Jr, III) is told apart."""
     words = normalise(text or "").split()
@@ -99,3 +125,56 @@ def own_part(local: str, names: tuple[str, ...]) -> str:
             rest = rest.replace(word, "", 1)
     initials = {word[0] for word in words}
     return rest if len(rest) > 1 or rest not in initials else ""
+
+
+def fold_day(day: date | None) -> tuple[int | None, int | None]:
+    """Return a day as days since 1970, and the day it is with day and month in each other's place, if there is one."""
+    if day is None:
+        return None, None
+    day = day.date() if isinstance(day, datetime) else day
+    turned = day.replace(month=day.day, day=day.month) if day.day <= 12 else None
+    return (day - _EPOCH).days, (turned - _EPOCH).days if turned else None
+
+
+def fold_rows(rows: Iterable[Sequence[Any]], fields: Mapping[str, str]) -> Iterator[list[tuple[Any, ...]]]:
+    """Fold members in portions: the id, the generation that a name tells, then the `PARTS` of each field in order.
+
+    Parameters
+    ----------
+    rows : iterable of sequence
+        The id and the value of each field.
+    fields : mapping of str to str
+        Each field to its kind.
+    """
+    kinds = list(fields.values())
+    called, family = 1 + kinds.index("given"), 1 + kinds.index("family")
+    members = iter(rows)
+    while portion := list(islice(members, _PORTION)):
+        folded = []
+        for row in portion:
+            names = fold_name(row[called]), fold_name(row[family])
+            generation = names[1].generation or names[0].generation
+            parts = [row[0], int(generation) if generation else None]
+            for kind, value in zip(kinds, row[1:], strict=True):
+                parts += _fold(kind, value, names[0].words, names[1].words)
+            folded.append(tuple(parts))
+        yield folded
+
+
+def _fold(kind: str, value: Any, given: str, family: str) -> Sequence[Any]:
+    match kind:
+        case "given":
+            return (given or None,)
+        case "family":
+            return (family or None,)
+        case "phone":
+            return (fold_phone(value) or None,)
+        case "date":
+            return fold_day(value)
+    address = fold_email(value)
+    if address is None:
+        return (None,) * len(PARTS["email"])
+    plain, dotted, local, domain, tag = address
+    named = bool(given and tag and normalise(tag).startswith(given))
+    own = min(len(own_part(local, (given, family))), _MOST_OWN)
+    return f"{local}@{domain}", plain, dotted, local, domain, named, own

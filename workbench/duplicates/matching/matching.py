@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from math import log2
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
-from workbench.duplicates.matching import contacts, names
-from workbench.duplicates.matching.blocking import Blocks
-from workbench.duplicates.matching.frequencies import count_frequencies
-from workbench.duplicates.matching.model import DEFAULT_THRESHOLD, OFFER_THRESHOLD, Model
-from workbench.duplicates.matching.people import People, read_people
-from workbench.duplicates.matching.scoring import COMPARISONS, Scores, probability, score_pairs
-from workbench.duplicates.matching.why import explain
-from workbench.murmurant.schema import Schema
+from workbench.duplicates.matching.model import (
+    DEFAULT_THRESHOLD,
+    FIELDS,
+    OFFER_THRESHOLD,
+    Comparison,
+    Model,
+    comparisons,
+    splink_settings,
+)
+from workbench.murmurant.schema import Schema, as_text, explain_gap
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+_FETCH = 20_000
+_MEMORY = "512MB"  # what does not fit is spilt to disk
+_WORTH_TELLING = 0.05  # bits
+_HOUSEMATES = "could be two people of one household"
 
 
 def match_members(
@@ -50,69 +63,154 @@ def match_members(
     ValueError
         When the threshold is not between 0 and 1.
     """
+    check_threshold(threshold)
+    schema.require("members.id", "members.first_name", "members.last_name")
+    members = schema.members
+    missing = set(schema.missing(*(f"members.{column}" for column in FIELDS)))
+    there = {column: kind for column, kind in FIELDS.items() if f"members.{column}" not in missing}
+    question = select(as_text(members.c.id), *(members.c[column] for column in there))
+    rows = connection.execute(question.execution_options(stream_results=True, yield_per=_FETCH))
+    found = match_people(rows, there, threshold=threshold, model=model)
+    lacking = [f"{' '.join(explain_gap(need))} It is not compared." for need in sorted(missing)]
+    found.attrs["said"] = [*lacking, *found.attrs["said"]]
+    return found
+
+
+def check_threshold(threshold: float) -> None:
+    """Raise ValueError for a threshold that is no probability."""
     if not 0 <= threshold <= 1:
         raise ValueError(f"A probability is between 0 and 1; the threshold {threshold} is not.")
-    return match_people(read_people(connection, schema), threshold=threshold, model=model)
 
 
 def match_people(
-    people: People,
+    rows: Iterable[Sequence[Any]],
+    fields: Mapping[str, str] = FIELDS,
     *,
     threshold: float = DEFAULT_THRESHOLD,
     model: Model | None = None,
     threads: int | None = None,
 ) -> pd.DataFrame:
-    """Find who is probably one person among people read already; see `match_members`."""
+    """Find who is probably one person among rows of an id and the values of some fields; see `match_members`.
+
+    Raises
+    ------
+    ValueError
+        When two rows have one id, or the threshold is not between 0 and 1.
+    """
+    import duckdb
+
+    from workbench.duplicates.matching.prepare import prepare
+
+    check_threshold(threshold)
     model = model or Model.shipped()
-    seen = count_frequencies(people, model)
-    found: list[Scores] = []
-    with tempfile.TemporaryDirectory(prefix="workbench-matching-") as directory:
-        blocks = Blocks(people, threads=threads, directory=directory)
-        try:
-            for left, right in blocks.portions():
-                scores = score_pairs(people, seen, model, left, right)
-                found.append(scores.only(probability(scores.odds).round(6) >= threshold))
-        finally:
-            blocks.close()
-    frame = _frame(people, found)
-    frame.attrs["said"] = [*people.left_out, *map(str, blocks.skipped)]
+    with tempfile.TemporaryDirectory(prefix="workbench-matching-") as folder, duckdb.connect() as connection:
+        connection.execute(f"SET memory_limit = '{_MEMORY}'; SET preserve_insertion_order = false")
+        connection.execute("SET temp_directory = ?", [folder])
+        if threads is not None:
+            connection.execute(f"SET threads = {int(threads)}")
+        counts = prepare(connection, rows, fields, model)
+        compared = comparisons(model, max(counts.members, 2), counts.near_days, counts.named_addresses)
+        strangers = log2(model.duplicates_each / max(counts.members - 1, 1))
+        housemates = log2(model.duplicates_each / model.housemates_each)
+        found = [
+            _predict(connection, model, compared, odds, threshold, home=home).assign(
+                weight_prior=strangers, weight_household=odds - strangers
+            )
+            for home, odds in ((False, strangers), (True, housemates))
+        ]
+    frame = _judge(pd.concat(found, ignore_index=True), compared, threshold)
+    frame.attrs["said"] = list(counts.said)
     return frame
 
 
-def _frame(people: People, found: list[Scores]) -> pd.DataFrame:
-    frames = [_rows(people, scores) for scores in found if len(scores.left)]
-    if not frames:
-        empty = np.empty(0, dtype=np.int64)
-        nothing = {name: np.empty(0) for name in COMPARISONS}
-        levels = {name: np.empty(0, dtype=np.int8) for name in COMPARISONS}
-        frames = [_rows(people, Scores(empty, empty, nothing, levels, np.empty(0, dtype=np.bool_)))]
-    together = pd.concat(frames, ignore_index=True)
-    return together.sort_values(
+def evidence(pair: pd.Series[Any]) -> dict[str, float]:
+    """Return what each comparison of a pair weighs, in bits, by what people call it."""
+    words = {"prior": "before anything is compared", "household": "what housemates share"}
+    names = [str(name).removeprefix("weight_") for name in pair.index if str(name).startswith("weight_")]
+    return {words.get(name, name.replace("_", " ")): float(pair[f"weight_{name}"]) for name in names}
+
+
+def _predict(
+    connection: DuckDBPyConnection,
+    model: Model,
+    compared: list[Comparison],
+    odds: float,
+    threshold: float,
+    *,
+    home: bool,
+) -> pd.DataFrame:
+    """Weigh the pairs by Splink: ids, the probability, and of each comparison the level and the bits.
+
+    A level is its place in the comparison, or -1 for what is missing.
+    """
+    from splink import DuckDBAPI, Linker
+
+    side = "home" if home else "NOT home"
+    connection.execute(f"CREATE OR REPLACE TEMP VIEW weighed AS SELECT * FROM pairs WHERE {side}")
+    engine = DuckDBAPI(connection=connection)
+    settings = splink_settings(model, compared, 1 / (1 + 2**-odds), home=home)
+    logging.getLogger("splink").setLevel(logging.ERROR)
+    linker = Linker(engine.register("people"), settings, log_level=None, validate_settings=False)
+    terms = dict.fromkeys(level.term for each in compared for level in each.levels if level.term)
+    for term in terms:
+        linker.table_management.register_term_frequency_lookup(engine.register(f"tf_{term}"), term)
+    linker.table_management.register_blocked_pairs_for_predict(engine.register("weighed"))
+    # A little below the threshold, so that what rounds up to it is there.
+    scored = linker.inference.predict(max(threshold - 1e-6, 0) or None, warning_mode="never")
+    columns = [
+        f"{len(each.levels) - 1} - gamma_{each.name} AS level_{each.name}, mw_{each.name}"
+        + (f" + mw_tf_adj_{each.name}" if not home and any(level.term for level in each.levels) else "")
+        + f" AS weight_{each.name}"
+        for each in compared
+    ]
+    return connection.execute(
+        f"""SELECT l.id AS "left", r.id AS "right", match_probability AS probability, {", ".join(columns)}
+        FROM {scored.physical_name} JOIN people AS l ON l.place = place_l JOIN people AS r ON r.place = place_r"""
+    ).df()
+
+
+def _judge(found: pd.DataFrame, compared: list[Comparison], threshold: float) -> pd.DataFrame:
+    """Say of each pair why, and whether it is sure enough to be offered; the most probable first."""
+    found["probability"] = found["probability"].round(6)
+    found = found[found["probability"] >= threshold]
+    found = found.sort_values(
         ["probability", "left", "right"], ascending=[False, True, True], kind="stable", ignore_index=True
     )
-
-
-def _rows(people: People, scores: Scores) -> pd.DataFrame:
-    why, against = explain(scores)
-    share = probability(scores.odds).round(6)
-    columns: dict[str, object] = {
-        "left": pd.Series([people.ids[at] for at in scores.left.tolist()], dtype="str"),
-        "right": pd.Series([people.ids[at] for at in scores.right.tolist()], dtype="str"),
-        "probability": share,
-        "offered": (share >= OFFER_THRESHOLD) & _nothing_serious(scores),
-        "why": pd.Series(why, dtype="str"),
-        "against": pd.Series(against, dtype="str"),
-    }
-    columns.update({f"weight_{name}": scores.bits[name] for name in COMPARISONS})
-    return pd.DataFrame(columns)
-
-
-def _nothing_serious(scores: Scores) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    """Whether names and address leave no doubt that a person would want to look into."""
-    levels = scores.levels
-    named = ~np.isin(levels["given"], (names.DIFFERENT, names.UNKNOWN, names.INITIAL))
-    named &= ~np.isin(levels["family"], (names.DIFFERENT, names.UNKNOWN))
-    reached = np.isin(levels["email"], (contacts.SAME, contacts.RESPELLED, contacts.DOTTED, contacts.SIMILAR))
-    reached |= np.isin(levels["phone"], (contacts.SAME, contacts.RESPELLED))
-    undisputed = levels["generation"] == contacts.UNKNOWN
-    return np.asarray(named & reached & undisputed)
+    why, against, sure = [], [], []
+    for pair in found.to_dict("records"):
+        levels = {
+            each.name: each.levels[place]
+            if (place := int(pair[f"level_{each.name}"])) < len(each.levels)
+            else None
+            for each in compared
+        }
+        told = [
+            (float(pair[f"weight_{name}"]), level.label.partition(" (")[0], level)
+            for name, level in levels.items()
+            if level
+        ]
+        told.sort(key=lambda one: (-one[0], one[1]))
+        speaks = [label for bits, label, level in told if bits > 0 or level.sure]
+        doubts = [label for bits, label, level in reversed(told) if not (bits > 0 or level.sure)]
+        if pair["weight_household"] and pair["weight_first_name"] < 7:
+            doubts.append(_HOUSEMATES)
+        why.append("; ".join(speaks))
+        against.append("; ".join(doubts))
+        reached = any(level and level.sure for level in (levels["email"], levels["phone"]))
+        names = all(level.sure if level else True for level in (levels["first_name"], levels["surname"]))
+        undisputed = levels["generation"] is None or levels["generation"].sure
+        sure.append(bool(reached and names and undisputed))
+    return pd.DataFrame(
+        {
+            "left": found["left"].astype("str"),
+            "right": found["right"].astype("str"),
+            "probability": found["probability"],
+            "offered": (found["probability"] >= OFFER_THRESHOLD) & pd.Series(sure, dtype="bool"),
+            "why": pd.Series(why, dtype="str"),
+            "against": pd.Series(against, dtype="str"),
+            **{
+                f"weight_{name}": found[f"weight_{name}"]
+                for name in ("prior", *(each.name for each in compared), "household")
+            },
+        }
+    )

@@ -1,16 +1,18 @@
-"""The model of a match: how likely each agreement is for one person, for housemates, and for strangers.
+"""The model of a match, as data: how likely each agreement is for one person, for strangers, and for housemates.
 
-It is Fellegi and Sunter's, with one addition. A pair of records is one person twice, two strangers, or two
-people of one household; what housemates share (surname, phone, often an address or the day they joined)
-would otherwise count as proof that they are one. Each number below is a share of pairs, and says where it
-comes from. None was fitted to the demo: they are round figures from what is published or counted, so that
-a club of 200 needs no training. `Model.read` takes others.
+It is Fellegi and Sunter's, twice. A pair of records is one person twice, two strangers, or two people of one household;
+what housemates share (surname, phone, often an address or the day they joined) would otherwise count as proof that they
+are one. So pairs that share two of surname, phone and mailbox are weighed against housemates, all others against strangers.
+
+Each share says where it comes from. None was fitted to the demo: they are round figures from what is published or
+counted, so that a club of 200 needs no training. `Model.read` takes others.
 """
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Any, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -22,109 +24,75 @@ DEFAULT_THRESHOLD = 0.7
 OFFER_THRESHOLD = 0.99
 """From this probability on, and with nothing serious against it, a pair is offered without review."""
 
+FIELDS = {
+    "first_name": "given",
+    "last_name": "family",
+    "email": "email",
+    "phone": "phone",
+    "joined_at": "date",
+}
+"""The columns that are compared, each with its kind."""
+
+PETS = (150.0, 50.0, 18.0, 6.0)
+"""How much more often one person has two forms of a name than two strangers have them: classes."""
+
+
+class Level(NamedTuple):
+    """One way in which two records agree or differ.
+
+    Attributes
+    ----------
+    label : str
+        What people are told: the explanation; what stands in brackets tells levels of one explanation apart.
+    condition : str
+        SQL over the two records ``l`` and ``r``; the first level of a comparison whose condition holds counts.
+    m : float
+        Its share among pairs of one person.
+    u : float
+        Its share among pairs of strangers; with a term, as a multiple of the value's own share.
+    home : float, optional
+        Its share among housemates; else as among strangers.
+    term : str
+        The column whose value's share (``tf_...``) is a factor of ``u``: what is rare proves more.
+    least : float
+        The least share of a value, so that nothing proves more than it can.
+    sure : bool
+        Whether it leaves no doubt that a person would want to look into.
+    """
+
+    label: str
+    condition: str
+    m: float
+    u: float
+    home: float | None = None
+    term: str = ""
+    least: float = 0.0
+    sure: bool = False
+
+
+class Comparison(NamedTuple):
+    """One thing that two records are compared by; ``missing``: the condition under which nothing can be said."""
+
+    name: str
+    missing: str
+    levels: tuple[Level, ...]
+
+
 Share = Annotated[float, Field(gt=0, lt=1)]
 Count = Annotated[float, Field(gt=0)]
 
 
-class _Part(BaseModel):
+class Shares(BaseModel):
+    """What takes the place of a level's shares."""
+
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-
-class Given(_Part):
-    """First names. For one person; a share of pairs, adding up to one at most.
-
-    How often one person's first name stands in two files alike, by nickname or misspelt follows what
-    record-linkage studies of name files report (some 80% alike, 5 to 10% nicknames, 5% typing errors).
-    """
-
-    same: Share = 0.76
-    nickname: Share = 0.10  # Bob and Robert, either way, or two nicknames of one name
-    part: Share = 0.02  # Mary and Mary-Ann
-    initial: Share = 0.01  # J. and John
-    typo: Share = 0.07  # one letter wrong, missing, added, or two exchanged
-    near: Share = 0.02  # two letters, or alike by Jaro and Winkler
-    different: Share = 0.004  # another name altogether: a middle name in use
-    typo_targets: Count = 40  # how many misspellings of a name are about equally likely
-    near_targets: Count = 1000
-    typo_names: Share = (
-        0.05  # how many likely misspellings of a name are rare names themselves: by the census, 4%
-    )
-    household_same: Share = 0.003  # housemates of one name: father and son; two Johns marry or meet rarely
-    household_like: Share = 0.004  # alike as Jon and Joan, or José and José Luis: twins, parents
+    m: Share | None = None
+    u: Count | None = None
+    home: Count | None = None
 
 
-class Family(_Part):
-    """Surnames; as for first names, but that they change with marriage (one in twenty over some years)."""
-
-    same: Share = 0.84
-    part: Share = 0.02  # Smith and Smith-Jones
-    typo: Share = 0.07
-    near: Share = 0.02
-    different: Share = 0.04
-    typo_targets: Count = 50
-    near_targets: Count = 2000
-    household_same: Share = 0.85  # the census: most households share a surname
-
-
-class Email(_Part):
-    """E-mail addresses. Many duplicates exist because somebody signed up with another address."""
-
-    same: Share = 0.60  # the same mailbox, however spelt: case, dots, a plus tag
-    similar: Share = 0.10  # same name before the @ elsewhere, or a typing error
-    different: Share = 0.28
-    stranger_same: Share = 0.002  # members per thousand whose address is a stranger's by mistake: 2
-    stranger_similar: Share = 0.02  # the same for a similar, specific address
-    namesake_similar: Share = 0.06  # namesakes who both made their address of nothing but their name
-    same_provider: Share = 0.25  # any two people have their addresses at one provider
-    mistyped: Share = 0.03  # an address with a typing error in it
-    namesake_dots: Share = 0.003  # such namesakes at one provider, one with a dot
-    called: Share = 0.01  # one's own first name for a tag of one's own address
-    household_called: Share = 0.3  # the same where housemates share a mailbox
-    tells_name: Share = 0.30  # the address of Bob that says robert: of one person who is called both
-    stranger_tells_name: Share = 0.02
-    own_names: Share = 0.25  # the addresses of Bob and of Robert each say just that name, and they are one
-    household_same: Share = 0.03  # families with one address, where the club allows it
-    household_dots: Share = (
-        0.003  # who shares a mailbox writes it alike, or with a tag; hardly without its dots
-    )
-    household_similar: Share = 0.01
-    household_different: Share = 0.89
-
-
-class Phone(_Part):
-    """Phone numbers; one in four changes or is given as another line."""
-
-    same: Share = 0.70
-    typo: Share = 0.04
-    different: Share = 0.26
-    stranger_same: Share = 0.01  # members per hundred whose number is a stranger's by mistake: 1
-    stranger_typo: Share = 5e-5  # numbers one digit apart, in one area code
-    household_same: Share = 0.65
-    household_different: Share = 0.34
-
-
-class Joined(_Part):
-    """The day of joining. How many strangers share it is counted in the data: imports give one day to all."""
-
-    same: Share = 0.50
-    near: Share = 0.10  # within a month, or day and month exchanged
-    different: Share = 0.40
-    least: Share = 0.0003  # no day is rarer than one in ten years
-    household_same: Share = 0.30
-
-
-class Suffix(_Part):
-    """Jr, Sr, II, III behind a name."""
-
-    clash: Share = 0.0001  # one person is hardly ever both Jr and Sr
-    half: Share = 0.004  # one member in a hundred bears a mark; now and then one record lacks it
-    stranger_clash: Share = 0.002
-    stranger_half: Share = 0.02
-    namesake_clash: Share = 0.4  # housemates of one first name: father and son
-    namesake_half: Share = 0.4
-
-
-class Model(_Part):
+class Model(BaseModel):
     """What is assumed of members, duplicates and households; a frozen value.
 
     Attributes
@@ -139,34 +107,25 @@ class Model(_Part):
         small club Smith is as frequent as it is, and a misspelling as rare.
     exchanged : float
         How often first name and surname are in each other's place.
+    shares : dict
+        By comparison and label, the shares that take the place of those shipped.
     """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     duplicates_each: Count = 0.02
     housemates_each: Count = 0.30
     census_weight: Count = 10_000.0
     exchanged: Share = 0.01
-    given: Given = Given()
-    family: Family = Family()
-    email: Email = Email()
-    phone: Phone = Phone()
-    joined: Joined = Joined()
-    suffix: Suffix = Suffix()
+    shares: dict[str, dict[str, Shares]] = {}
 
     @model_validator(mode="after")
-    def _shares_add_up(self) -> Self:
-        levels = {
-            "given": ("same", "nickname", "part", "initial", "typo", "near", "different"),
-            "family": ("same", "part", "typo", "near", "different"),
-            "email": ("same", "similar", "different"),
-            "phone": ("same", "typo", "different"),
-            "joined": ("same", "near", "different"),
-        }
-        for name, shares in levels.items():
-            total = sum(getattr(getattr(self, name), share) for share in shares)
-            if total > 1 + 1e-9:
-                raise ValueError(
-                    f"{name}: the shares of {', '.join(shares)} add up to {total:.3f}, more than one"
-                )
+    def _names_what_is_there(self) -> Self:
+        known = {each.name: {level.label for level in each.levels} for each in comparisons(self)}
+        for name, labels in self.shares.items():
+            for label in labels:
+                if label not in known.get(name, ()):
+                    raise ValueError(f"there is no {name}: {label}; `Model.write` writes what there is")
         return self
 
     @classmethod
@@ -184,25 +143,295 @@ class Model(_Part):
             When there is no such file, it is not JSON, or a parameter is unknown or out of range.
         """
         try:
-            text = Path(path).read_text(encoding="utf-8-sig")
+            return cls.model_validate_json(Path(path).read_text(encoding="utf-8-sig"))
         except (OSError, UnicodeDecodeError) as error:
             raise UsageError(f"The model {path} cannot be read: {error}.", _ADVICE) from error
-        try:
-            return cls.model_validate_json(text)
         except ValidationError as error:
-            raise UsageError(f"The model {path} is not one: {_told(error)}.", _ADVICE) from error
+            problems = error.errors(include_url=False, include_input=False)[:5]
+            said = "; ".join(
+                f"{'.'.join(map(str, each['loc'])) or 'the file'}: {each['msg']}" for each in problems
+            )
+            raise UsageError(f"The model {path} is not one: {said}.", _ADVICE) from error
 
     def write(self, path: str | Path) -> None:
         """Write every parameter as JSON, to be changed and read again."""
-        Path(path).write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        shares = {
+            each.name: {level.label: Shares(m=level.m, u=level.u, home=level.home) for level in each.levels}
+            for each in comparisons(self)
+        }
+        whole = self.model_copy(update={"shares": shares})
+        Path(path).write_text(whole.model_dump_json(indent=2, exclude_none=True) + "\n", encoding="utf-8")
 
 
 _ADVICE = "Model.shipped().write(FILE) writes a file that has every parameter, to start from."
 
+# Conditions that several levels speak of. Two first names exchanged with the surnames, as they stand or misspelt:
+_CROSSED = "(l.first_name = r.last_name AND l.last_name = r.first_name AND l.first_name <> r.first_name)"
+_SAME_NAMES = "(l.first_name = r.first_name AND l.last_name = r.last_name)"
+_ALIAS = "coalesce(array_contains(l.kin, r.first_name), FALSE)"
 
-def _told(error: ValidationError) -> str:
-    problems = [
-        f"{'.'.join(str(part) for part in problem['loc']) or 'the file'}: {problem['msg']}"
-        for problem in error.errors(include_url=False, include_input=False)
+
+def _part(one: str, other: str) -> str:
+    """Whether one of two names is some of the other's words."""
+    padded = (
+        f"(' ' || {one} || ' '), (' ' || {other} || ' ')",
+        f"(' ' || {other} || ' '), (' ' || {one} || ' ')",
+    )
+    within = " OR ".join(f"strpos({pair}) > 0" for pair in padded)
+    return f"((strpos({one}, ' ') > 0) <> (strpos({other}, ' ') > 0) AND ({within}))"
+
+
+def _typo(column: str, edits: int = 1, least: int = 2) -> str:
+    shorter = f"least(length(l.{column}), length(r.{column})) >= {least}"
+    return f"({shorter} AND damerau_levenshtein(l.{column}, r.{column}) = {edits})"
+
+
+def _similar(column: str) -> str:
+    closer = f"jaro_winkler_similarity(l.{column}, r.{column}) >= 0.92"
+    return f"(least(length(l.{column}), length(r.{column})) > 3 AND ({_typo(column, 2, 6)} OR {closer}))"
+
+
+def _unlike(column: str) -> str:
+    """Whether two names have no likeness at all: what the further levels would call different leaves early."""
+    single = f"strpos(l.{column}, ' ') = 0 AND strpos(r.{column}, ' ') = 0"
+    far = f"jaro_winkler_similarity(l.{column}, r.{column}) < 0.7"
+    return f"({single} AND least(length(l.{column}), length(r.{column})) > 4 AND {far})"
+
+
+def _squeezed(column: str) -> str:
+    return f"(l.{column} = r.{column} OR replace(l.{column}, ' ', '') = replace(r.{column}, ' ', ''))"
+
+
+def _likeness(one: str, other: str) -> str:
+    close = f"jaro_winkler_similarity({one}, {other}) >= 0.92"
+    return f"(damerau_levenshtein({one}, {other}) <= 1 OR {_part(one, other)} OR {close})"
+
+
+_NEARLY_CROSSED = f"""(l.first_name <> r.first_name AND l.last_name <> r.last_name AND (
+    (l.first_name = r.last_name AND ({_likeness("l.last_name", "r.first_name")} OR coalesce(array_contains(l.kin_last, r.first_name), FALSE)))
+    OR (l.last_name = r.first_name AND ({_likeness("l.first_name", "r.last_name")} OR coalesce(array_contains(l.kin, r.last_name), FALSE)))))"""
+_SHORT = """((starts_with(l.first_name, r.first_name) AND length(r.first_name) > 2 AND length(l.first_name) > length(r.first_name) + 1)
+    OR (starts_with(r.first_name, l.first_name) AND length(l.first_name) > 2 AND length(r.first_name) > length(l.first_name) + 1))"""
+
+
+def _first_name(model: Model) -> Comparison:
+    """Compare first names, also with the surnames where the two are in each other's place.
+
+    How often one person's first name stands in two files alike, by nickname or misspelt follows what record-linkage
+    studies of name files report (some 80% alike, 5 to 10% nicknames, 5% typing errors). Housemates of one name are
+    father and son; two Johns marry or meet rarely: 0.3%.
+    """
+    known = "l.first_known AND r.first_known"
+    return Comparison(
+        "first_name",
+        "l.first_name IS NULL OR r.first_name IS NULL",
+        (
+            Level("first name and surname exchanged", _CROSSED, 0.64 * model.exchanged, 1, 2.5e-5, "names", 1e-12, sure=True),
+            Level("first name and surname exchanged (misspelt)", _NEARLY_CROSSED, 0.05 * model.exchanged, 1, 2.2e-6, "names", 1e-11, sure=True),
+            Level("same first name and surname", _SAME_NAMES, 0.64, 1, 0.0025, "both_names", sure=True),
+            Level("same first name", _squeezed("first_name"), 0.76, 1, 0.003, "first_name", 1e-4, sure=True),
+            *(
+                Level(f"nickname of the first name ({place})", f"array_contains(l.pets, '{place}' || r.first_name)", 0.1, 0.1 / factor, 0.1 * (0.25 / factor + 0.0045), sure=True)
+                for place, factor in enumerate(PETS)
+            ),
+            Level("another first name", f"{_unlike('first_name')} AND NOT {_SHORT}", 0.004, 0.99),
+            Level("part of the first name", _part("l.first_name", "r.first_name"), 0.02, 0.16, 0.005, "first_name", 1e-4, sure=True),
+            Level("first name cut short", _SHORT, 0.01, 0.1, 0.001, "first_name", 1e-3, sure=True),
+            Level("initial of the first name", "least(length(l.first_name), length(r.first_name)) = 1 AND substr(l.first_name, 1, 1) = substr(r.first_name, 1, 1)", 0.01, 0.0017),
+            Level("typing error between first names (one of them rare)", f"{_typo('first_name')} AND {known} AND least(l.first_share, r.first_share) < 5e-5", 0.0035, 1.2e-4, 0.0005, sure=True),
+            Level("typing error between first names", f"{_typo('first_name')} AND {known}", 0.0035, 0.0012, 0.0024, sure=True),
+            Level("first name but for a typing error", _typo("first_name"), 0.07, 0.07, 0.0003, "first_name", 1e-4, sure=True),
+            Level("alike but two first names", f"{_similar('first_name')} AND {known}", 0.001, 0.1, sure=True),
+            Level("similar first name", _similar("first_name"), 0.02, 0.02, 0.0005, "first_name", 1e-4, sure=True),
+            Level("different first name", "ELSE", 0.004, 0.99),
+        ),
+    )  # fmt: skip
+
+
+def _last_name() -> Comparison:
+    """Compare surnames; they change with marriage (one in twenty over some years), and most households share one."""
+    known = "l.last_known AND r.last_known"
+    return Comparison(
+        "surname",
+        f"l.last_name IS NULL OR r.last_name IS NULL OR {_CROSSED} OR {_NEARLY_CROSSED} OR {_SAME_NAMES}",
+        (
+            Level("same surname", _squeezed("last_name"), 0.84, 1, 0.85, "last_name", 1e-4, sure=True),
+            Level("another surname", _unlike("last_name"), 0.04, 0.99, 0.15),
+            Level("part of the surname", _part("l.last_name", "r.last_name"), 0.02, 0.16, 0.004, "last_name", 1e-5, sure=True),
+            Level("typing error between surnames", f"{_typo('last_name')} AND {known}", 0.007, 2, 0.0023, "last_name", 1e-4, sure=True),
+            Level("surname but for a typing error", _typo("last_name"), 0.07, 0.07, 0.007, "last_name", 1e-4, sure=True),
+            Level("alike but two surnames", f"{_similar('last_name')} AND {known}", 0.005, 0.095, sure=True),
+            Level("similar surname", _similar("last_name"), 0.02, 0.02, 0.004, "last_name", 1e-4, sure=True),
+            Level("different surname", "ELSE", 0.04, 0.99, 0.15),
+        ),
+    )  # fmt: skip
+
+
+def _generation() -> Comparison:
+    """Compare Jr, Sr, II, III behind a name: one person is hardly ever both, and now and then one record lacks it.
+
+    One member in a hundred bears such a mark; housemates of one first name are father and son.
+    """
+    namesakes = f"(l.first_name = r.first_name OR {_ALIAS})"
+    return Comparison(
+        "generation",
+        "l.generation IS NULL AND r.generation IS NULL",
+        (
+            Level("same generation", "l.generation = r.generation", 0.5, 0.5, sure=True),
+            Level("different generation (of one first name)", f"l.generation <> r.generation AND {namesakes}", 0.0001, 0.002, 0.4),
+            Level("different generation", "l.generation <> r.generation", 0.0001, 0.002),
+            Level("different generation (told once, of one first name)", namesakes, 0.004, 0.02, 0.4),
+            Level("different generation (told once)", "ELSE", 0.004, 0.02),
+        ),
+    )  # fmt: skip
+
+
+def _email(members: int, named: float) -> Comparison:
+    """Compare addresses; many duplicates exist because somebody signed up with another one.
+
+    What an address says is counted once: where it is made of nothing but its owner's name, a similar one is hardly
+    evidence beyond the name. Families with one address are three in a hundred, where the club allows it.
+    """
+    mailbox, elsewhere = "l.email = r.email", "l.email_local = r.email_local"
+    edits = "damerau_levenshtein(l.email_local, r.email_local)"
+    misspelt = f"""(l.email_digits = r.email_digits AND {edits} <= 2
+        AND least(length(l.email_local), length(r.email_local)) >= 5 * {edits} AND damerau_levenshtein(l.email_domain, r.email_domain) <= 2)"""
+
+    def telling(one: str, other: str) -> str:
+        rest = f"replace({one}.email_local, {one}.first_name || {one}.last_name, ' ')"
+        return f"""(length({other}.first_name) > 2 AND strpos({one}.first_name, {other}.first_name) = 0
+            AND strpos({rest}, {other}.first_name) > 0)"""
+
+    aliases = f"l.first_name <> r.first_name AND ({_ALIAS} OR {_typo('first_name')} OR {_SHORT})"
+    own_names = "strpos(l.email_local, l.first_name) > 0 AND strpos(r.email_local, r.first_name) > 0"
+    apart = 0.28 * min(1.0, 0.25 / max(named**2, 0.25))
+    return Comparison(
+        "email",
+        "l.email_local IS NULL OR r.email_local IS NULL",
+        (
+            Level("same e-mail", "l.email_plain = r.email_plain", 0.60, 1, 0.03, "email", sure=True),
+            Level("same e-mail, the tag says another first name", f"{mailbox} AND l.email_dotted = r.email_dotted AND l.email_called <> r.email_called", 0.02, 1, 0.03, "email", sure=True),
+            Level("same e-mail but for case or tag", f"{mailbox} AND l.email_dotted = r.email_dotted", 0.60, 1, 0.03, "email", sure=True),
+            Level("same e-mail but for its dots", mailbox, 0.60, 1, 0.003, "email", sure=True),
+            Level("similar e-mail (the same elsewhere)", f"{elsewhere} AND least(l.email_own, r.email_own) > 0", 0.10, 133, 0.004, "email_own", 1.5e-4 / members, sure=True),
+            Level("similar e-mail (of the name, elsewhere, another phone)", f"{elsewhere} AND l.phone <> r.phone", 0.03, 0.06),
+            Level("similar e-mail (of the name, elsewhere)", elsewhere, 0.10, 0.06, sure=True),
+            Level("similar e-mail (a typing error)", f"{misspelt} AND l.email_own <> r.email_own", 0.10, 1, 0.01, "email_own", 0.02 / members, sure=True),
+            Level("similar e-mail", misspelt, 0.10, 33, 0.02, "email_own", 6e-4 / members, sure=True),
+            Level("the address tells the other's first name", f"{aliases} AND ({telling('l', 'r')} OR {telling('r', 'l')})", 0.084, 0.02, 0.018),
+            Level("different e-mail (another phone as well)", "l.phone <> r.phone", 0.14, 1, 0.89),
+            Level("each address says its own first name", f"{aliases} AND {own_names}", apart, 1, 1),
+            Level("different e-mail", "ELSE", 0.28, 1, 0.89),
+        ),
+    )  # fmt: skip
+
+
+def _phone(members: int) -> Comparison:
+    """Compare phone numbers; one in four changes or is given as another line."""
+
+    def ends(one: str, other: str) -> str:
+        rest = f"substr({one}.phone, length({one}.phone) - length({other}.phone) + 1)"
+        return f"(length({other}.phone) >= 7 AND length({one}.phone) > length({other}.phone) AND {rest} = {other}.phone)"
+
+    near = "(l.phone_start = r.phone_start OR l.phone_end = r.phone_end)"
+    return Comparison(
+        "phone",
+        "l.phone IS NULL OR r.phone IS NULL",
+        (
+            Level("same phone", "l.phone = r.phone", 0.70, 1, 0.65, "phone", sure=True),
+            Level("same phone but for its area code", f"l.phone_end = r.phone_end AND ({ends('l', 'r')} OR {ends('r', 'l')})", 0.70, 0.01 / members, sure=True),
+            Level("phone but for one digit", f"{near} AND {_typo('phone')}", 0.04, 5e-5),
+            Level("different phone", "ELSE", 0.26, 1, 0.34),
+        ),
+    )  # fmt: skip
+
+
+def _joined(near_days: float) -> Comparison:
+    """Compare the days of joining; how many strangers share one is counted, since imports give one day to all."""
+    often = max(near_days, 0.0003)
+    near = "abs(l.joined_at - r.joined_at) <= 31 OR l.joined_at_turned = r.joined_at"
+    return Comparison(
+        "joined",
+        "l.joined_at IS NULL OR r.joined_at IS NULL",
+        (
+            Level("joined on the same day", "l.joined_at = r.joined_at", 0.50, 1, 0.30, "joined_at"),
+            Level("joined about the same time", near, 0.07, max(min(often, 0.25), 0.0003)),
+            Level("joined on another day", "ELSE", 0.40, max(1 - often, 0.40), 0.70),
+        ),
+    )
+
+
+def comparisons(
+    model: Model, members: int = 2, near_days: float = 0.0, named: float = 0.0
+) -> list[Comparison]:
+    """Return the model's comparisons for a club of so many members, with the shares that were given instead."""
+    shipped = [
+        _first_name(model),
+        _last_name(),
+        _generation(),
+        _email(members, named),
+        _phone(members),
+        _joined(near_days),
     ]
-    return "; ".join(problems[:5]) + ("; ..." if len(problems) > 5 else "")
+    return [
+        each._replace(
+            levels=tuple(
+                _changed(level, model.shares.get(each.name, {}).get(level.label)) for level in each.levels
+            )
+        )
+        for each in shipped
+    ]
+
+
+def _changed(level: Level, shares: Shares | None) -> Level:
+    return level._replace(**shares.model_dump(exclude_none=True)) if shares else level
+
+
+def _by_side(condition: str) -> str:
+    """Spell a condition as Splink has it: ``l.phone`` is ``phone_l``."""
+    return re.sub(r"\b([lr])\.(\w+)", r"\2_\1", condition)
+
+
+def splink_settings(model: Model, compared: list[Comparison], prior: float, *, home: bool) -> dict[str, Any]:
+    """Return Splink's settings: a pair's probability against strangers, or where ``home`` against housemates."""
+
+    def told(level: Level) -> dict[str, Any]:
+        u = level.home if home and level.home else level.u
+        with_term = bool(level.term) and u == level.u
+        settings = {
+            "sql_condition": _by_side(level.condition),
+            "label_for_charts": level.label,
+            # Splink divides by the larger share of the two values: its m and u here are multiples of that.
+            "m_probability": min(level.m / u, 1.0) if with_term else level.m,
+            "u_probability": 1.0 if with_term else u,
+        }
+        if with_term:
+            settings |= {
+                "tf_adjustment_column": level.term,
+                "tf_minimum_u_value": level.least,
+                "disable_tf_exact_match_detection": True,
+            }
+        return settings
+
+    return {
+        "link_type": "dedupe_only",
+        "unique_id_column_name": "place",
+        "probability_two_random_records_match": prior,
+        "blocking_rules_to_generate_predictions": [],
+        "retain_matching_columns": True,
+        "retain_intermediate_calculation_columns": True,
+        "comparisons": [
+            {
+                "output_column_name": each.name,
+                "comparison_levels": [
+                    {
+                        "sql_condition": _by_side(each.missing),
+                        "label_for_charts": "unknown",
+                        "is_null_level": True,
+                    },
+                    *map(told, each.levels),
+                ],
+            }
+            for each in compared
+        ],
+    }
