@@ -13,7 +13,8 @@ from workbench.demo.club import Club, build_club
 from workbench.demo.history import Dialect
 from workbench.documents import approval_path
 from workbench.errors import Refused
-from workbench.plans.states import plan_states
+from workbench.plans.plan import Plan
+from workbench.plans.states import plans_in
 from workbench.settings import DEMO, EXPECTED, Settings
 
 
@@ -64,7 +65,7 @@ def make_demo(
 
 def _drop_plans(settings: Settings) -> None:
     """Drop plans and approvals of the club that was there before: with its journal went what says that they were used."""
-    for state in plan_states(settings, (), DEMO):
-        if state.path is not None and state.state != "damaged":
-            approval_path(state.path).unlink(missing_ok=True)
-            state.path.unlink()
+    for path, plan in plans_in(settings).scan():
+        if isinstance(plan, Plan) and plan.target.environment == DEMO:
+            approval_path(path).unlink(missing_ok=True)
+            path.unlink()

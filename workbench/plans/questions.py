@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from typing import Any
 
 import pandas as pd
@@ -13,11 +12,10 @@ from workbench.database.connection import raw
 from workbench.database.exclusion import refuse_running_restore
 from workbench.documents import Approvable, Approval, approve
 from workbench.errors import Refused
-from workbench.plans import journal
 from workbench.plans.apply import Progress, apply_plan
 from workbench.plans.journal import Entry
 from workbench.plans.plan import Plan
-from workbench.plans.states import PlanState, applied_entry, plan_states, plans_in
+from workbench.plans.states import applied_entry, plan_states, plans_in
 from workbench.plans.undo import plan_undo
 from workbench.reporting.plans import explain
 from workbench.session import Session
@@ -43,10 +41,7 @@ class Plans:
     def states(self) -> pd.DataFrame:
         """Return what became of each: ``plan``, ``kind``, ``environment``, ``changes``, ``state``, ``detail``."""
         with self.wb.reading() as connection:
-            asked = raw(connection)
-            entries, restores = journal.entries(asked), journal.restores(asked)
-            states = plan_states(self.wb.settings, entries, self.wb.environment.name, restores)
-        return pd.DataFrame(states, columns=[each.name for each in fields(PlanState)]).drop(columns="path")
+            return plan_states(raw(connection), self.wb.settings, self.wb.environment.name)
 
     def explain(self, plan: Plan, **facts: Any) -> Answer:
         """Explain a plan in a sentence and in tables: see `workbench.reporting.plans.explain`."""

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import psycopg
 
 from workbench.documents import Store, find_approval
@@ -17,25 +15,6 @@ from workbench.plans.plan import Plan
 from workbench.settings import Settings
 
 STATES = ("planned", "approved", "expired", "applied", "undone", "restored away", "damaged")
-
-
-@dataclass(frozen=True)
-class PlanState:
-    """One plan, and what became of it.
-
-    Attributes
-    ----------
-    state : str
-        One of `STATES`; `detail` says by whom and when.
-    """
-
-    plan: str
-    kind: str
-    environment: str
-    changes: int
-    state: str
-    detail: str
-    path: Path | None
 
 
 def plans_in(settings: Settings) -> Store[Plan]:
@@ -64,43 +43,34 @@ def applied_entry(connection: psycopg.Connection[Any], settings: Settings, name:
     )
 
 
-def plan_states(
-    settings: Settings, journal: Sequence[Entry], environment: str, restored: Sequence[Restored] = ()
-) -> list[PlanState]:
+def plan_states(connection: psycopg.Connection[Any], settings: Settings, environment: str) -> pd.DataFrame:
     """Return every plan of an environment, on file or in its journal, oldest apply first, then by id.
 
-    Parameters
-    ----------
-    restored : sequence of Restored
-        The restores that made the database what it is: what they took away is not applied any more.
+    Returns
+    -------
+    pandas.DataFrame
+        ``plan``, ``kind``, ``environment``, ``changes``, ``state`` (one of `STATES`) and ``detail``: by whom and when. What
+        the restores that made the database took away is not applied any more.
     """
-    plans = plans_in(settings)
-    on_file = plans.paths()
-    applied = {entry.digest for entry in journal}
-    away = {gone.digest: (restore, gone) for restore, gone in taken_away(restored)}
-
-    def of(entry: Entry, what: str, detail: str) -> PlanState:
-        known = entry.plan, entry.kind, entry.environment, entry.total
-        return PlanState(*known, what, detail, on_file.get(entry.plan))
-
-    states = [of(entry, *_applied(entry)) for entry in journal]
-    states += [
-        of(gone, "restored away", _taken_away(restore, gone))
-        for restore, gone in away.values()
-        if gone.digest not in applied and gone.plan not in on_file
-    ]
+    plans, journal = plans_in(settings), entries(connection)
+    on_file, applied = plans.paths(), {entry.digest for entry in journal}
+    away = {gone.digest: (restore, gone) for restore, gone in taken_away(restores(connection))}
+    states: list[tuple[str, str, str, int, str, str]] = []
+    for entry in journal:
+        by = f"; taken back by {entry.undone_by}" if entry.undone_by else ""
+        state = "undone" if entry.undone_by else "applied"
+        states.append((entry.plan, entry.kind, entry.environment, entry.total, state, _done(entry) + by))
+    for restore, gone in away.values():
+        if gone.digest not in applied and gone.plan not in on_file:
+            how = _taken_away(restore, gone)
+            states.append((gone.plan, gone.kind, gone.environment, gone.total, "restored away", how))
     for path, plan in plans.scan():
         if isinstance(plan, WorkbenchError):
-            states.append(PlanState(path.name, "", environment, 0, "damaged", plan.what, path))
+            states.append((path.name, "", environment, 0, "damaged", plan.what))
         elif plan.digest not in applied and plan.target.environment == environment:
-            state = _waiting(plan, away.get(plan.digest))
-            states.append(PlanState(plan.id, plan.kind, environment, plan.total, *state, path))
-    return states
-
-
-def _applied(entry: Entry) -> tuple[str, str]:
-    done = _done(entry)
-    return ("undone", f"{done}; taken back by {entry.undone_by}") if entry.undone_by else ("applied", done)
+            waiting = _waiting(plan, away.get(plan.digest))
+            states.append((plan.id, plan.kind, environment, plan.total, *waiting))
+    return pd.DataFrame(states, columns=["plan", "kind", "environment", "changes", "state", "detail"])
 
 
 def _done(entry: Entry) -> str:

@@ -108,9 +108,8 @@ def review_plan(session: Session, name: str) -> Review:
     """
     plan, here = plans_in(session.settings).find(name), session.environment.name
     with session.reading() as connection:
-        raw = journal.raw(connection)
-        states = plan_states(session.settings, journal.entries(raw), here, journal.restores(raw))
-    known = {each.plan: (each.state, each.detail) for each in states}
+        states = plan_states(journal.raw(connection), session.settings, here)
+    known = {name: told for name, *told in states[["plan", "state", "detail"]].itertuples(index=False)}
     elsewhere = f"by {plan.planned_by}; it is not among the plans of {here}"
     state, detail = known.get(plan.id, ("planned", elsewhere))
     findings = [_target(session, plan), _once(plan, state, detail)]
