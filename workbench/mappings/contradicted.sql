@@ -1,9 +1,9 @@
 -- Which mappings of an entity the traces of their own creation contradict (guide §1.2). Each witness is a plain join.
--- rolled_back: runs that say nothing; born, became: ids and the records that reports created for them; told, names, others:
+-- spelled: how mappings may spell the entity; rolled_back: runs that say nothing; born, became: ids and the records that reports created for them; told, names, others:
 -- what reports and exports call an id; placed, members, events: where registrations are told to be.
 
 WITH led AS NOT MATERIALIZED (
-  SELECT id::text AS mapping, wa_id, target FROM mappings WHERE entity_type = %(entity)s
+  SELECT id::text AS mapping, wa_id, target FROM mappings WHERE spelled = ANY (%(spelled)s::text[])
 ), every AS NOT MATERIALIZED (
   SELECT 'Member' AS entity, id, first_name, last_name, email, NULL AS title, NULL::timestamp AS start,
          first_name || ' ' || last_name AS name, email AS other, wa_raw ->> 'waContactId' AS contact,

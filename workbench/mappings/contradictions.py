@@ -20,6 +20,7 @@ from workbench.mappings.traces import latest_told, reported_claims
 from workbench.murmurant.importers import Run
 from workbench.murmurant.reports import ReportRecord
 from workbench.murmurant.schema import Schema
+from workbench.murmurant.spellings import ENTITY_TYPES
 
 _SILENT = """
 SELECT EXISTS (SELECT FROM mappings WHERE entity_type = %(entity)s)
@@ -61,11 +62,13 @@ def contradicted(
     }
     called = [_called(one.fields) for one in told.values()]
     about = {"entity": entity, "rolled_back": [run.run for run in runs if run.rolled_back]}
+    spelled = list(ENTITY_TYPES[entity])
     rows = fetch(
         connection,
         schema,
         read_sql("contradicted.sql"),
         **about,
+        spelled=spelled,
         born=[wa_id for wa_id, _ in born],
         became=[record for _, record in born],
         told=list(told),

@@ -44,7 +44,7 @@ WHERE NOT EXISTS (SELECT FROM mappings WHERE spelled IN ({spelled}) AND target =
 
 
 _THERE = """
-SELECT id::text AS id, created_at AS at, coalesce(run_id, '') AS run FROM {relation} WHERE id::text = ANY (%(ids)s::text[])
+SELECT id::text AS id, created_at AS at, coalesce(run_id, '') AS run FROM {relation} WHERE id = ANY (%(ids)s::ids)
 """
 
 
