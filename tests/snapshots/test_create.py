@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import signal
 import subprocess
-import sys
 import threading
 import time
 from dataclasses import replace
@@ -15,15 +12,18 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from tests.stepping import Stepping
 from workbench.database.embedded import client_tools
 from workbench.database.programs import Program
 from workbench.errors import Refused, WorkbenchError
 from workbench.murmurant.row_digest import table_digests
+from workbench.session import Session
 from workbench.snapshots import dump
 from workbench.snapshots.archive import read_archive
 from workbench.snapshots.contents import SequenceState, TableState
 from workbench.snapshots.manifest import Manifest
 from workbench.snapshots.store import list_snapshots
+from workbench.workbench import Workbench
 
 
 def test_what_a_snapshot_says(club, opened, backups):
@@ -142,56 +142,40 @@ def test_a_disk_without_room_keeps_nothing(clubs, opened, small_disk):
         assert wb.audit.entries(action="migration:snapshot").empty
 
 
-KILLED = """
-import os, signal, sys
-from workbench import open_workbench
-from workbench.snapshots.manifest import Manifest
-step = sys.argv[1]
-def kill(*_, **__):
-    os.kill(os.getpid(), signal.SIGKILL)
-if step == "published":
-    real = Manifest.write
-    Manifest.write = lambda *given: (real(*given), kill())
-with open_workbench() as wb:
-    wb.snapshots.create(advance=kill if step == "dumping" else lambda *_: None)
-"""
+def create(progress, opened) -> str:
+    """Take a snapshot in a process of its own, which stops at what it tells, and before the archive has its name."""
+    write = Manifest.write
+
+    def write_and_stop(manifest: Manifest, path: Path) -> Manifest:
+        written = write(manifest, path)
+        progress("published", 0, 0)
+        return written
+
+    Manifest.write = write_and_stop
+    with Workbench(Session(*opened)) as wb:
+        wb.snapshots.create(advance=progress)
+    return "done"
 
 
-@pytest.mark.parametrize("step", ["dumping", "published"])
-def test_killed_on_the_way_nothing_half_is_listed(clubs, opened, backups, tmp_path, step):
-    club = clubs.clone("guide")
-    settings = {
-        "WORKBENCH_BACKUPS": str(backups),
-        "WORKBENCH_HOME": str(tmp_path / "home"),
-        "WORKBENCH_ENVIRONMENTS__CLUB__KIND": "development",
-        "WORKBENCH_ENVIRONMENTS__CLUB__URL_ENV": "CLUB_URL",
-        "WORKBENCH_ENVIRONMENT": "club",
-        "CLUB_URL": club.url,
-    }
-    done = subprocess.run(
-        [sys.executable, "-c", KILLED, step],
-        env=os.environ | settings,
-        cwd=tmp_path,
-        capture_output=True,
-        check=False,
-    )
-    assert done.returncode == -signal.SIGKILL, done.stderr.decode()
+@pytest.mark.parametrize("published", [False, True])
+def test_killed_on_the_way_nothing_half_is_listed(clubs, opened, backups, published):
+    with opened(clubs.clone("guide")) as wb:
+        session = wb.session
+    making = Stepping(create, (session.database, session.options, session.settings))
+    while published and making.step != "published":
+        making.go_on()
+    making.close()
     assert list_snapshots(backups) == []
     assert [each.name for each in backups.iterdir() if each.name.startswith(".")]
     mine = backups / "backup_by_hand.dump"
     mine.write_text("a person's own", encoding="utf-8")
     deadline = time.monotonic() + 20
-    with opened(club, kind="development") as wb:
-        # pg_dump may outlive its parent for a moment, and holds the lock as long.
-        while not wb.snapshots.said and time.monotonic() < deadline:
-            found = wb.snapshots.all()
-            time.sleep(0.05)
-        (said,) = wb.snapshots.said
+    # pg_dump may outlive its parent for a moment, and holds the lock as long.
+    while not wb.snapshots.said and time.monotonic() < deadline:
+        found = wb.snapshots.all()
+        time.sleep(0.05)
+    (said,) = wb.snapshots.said
+    assert ("whole" in said, "unfinished" in said) == (published, not published)
+    assert len(found) == int(published)
+    assert len(list(backups.iterdir())) == 1 + 2 * published
     assert mine.exists()
-    if step == "published":
-        assert "whole" in said
-        assert len(list_snapshots(backups)) == 1
-    else:
-        assert "unfinished: what was left of it is removed" in said
-        assert found == []
-        assert [each.name for each in backups.iterdir()] == [mine.name]
