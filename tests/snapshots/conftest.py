@@ -9,10 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 
 from tests.conftest import Ground, _quick_folder, database_at
+from tests.scratch.conftest import scratches as scratches
 from workbench.murmurant.reports import read_reports
 from workbench.session import Session
 from workbench.settings import Settings
@@ -42,21 +42,6 @@ def opened(server, backups) -> Opened:
         )
 
     return make
-
-
-@pytest.fixture(autouse=True)
-def scratches(server):
-    """Say which databases of ours there are; at the end there must be none."""
-
-    def names() -> list[str]:
-        with psycopg.connect(server.url("postgres")) as connection:
-            found = connection.execute(
-                r"SELECT datname FROM pg_database WHERE datname ~ '^(scratch|backup)_' ORDER BY 1"
-            )
-            return [name for (name,) in found.fetchall()]
-
-    yield names
-    assert names() == []
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,7 @@
 The server makes a digest of each row (`workbench.murmurant.row_digest`), and one of all rows whose keys have a hash in
 common: a bucket, of some rows where the table is large. Of the buckets that differ the keys and digests of the rows are
 fetched. That needs no index, which a restored table has not, and one scan of each side where nothing differs; of rows
-that are as they were nothing travels, and whatever the size of a table no more than `_SLICE` of each side are held at a time.
+that are as they were nothing travels, and whatever the size of a table few of each side are held at a time: `_SLICE`.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ Progress = Callable[[str, int, int], None]
 
 Values = dict[str, str | None]
 
-_SLICE = 1 << 18  # rows of a side, their keys and digests, that are held at a time
+_SLICE = 1 << 21  # digests of a side, one for each cell of some rows, that are held at a time
 _BUCKETS = 1 << 18
 
 
@@ -343,7 +343,7 @@ def _compare(before: Side | None, now: Side | None, difference: TableDifference)
     )
     told = bool(difference.key and before and now)  # of rows without a key two alike would cancel each other
     different = np.flatnonzero((was != has).any(axis=0) if told else was[0] + has[0])
-    slices = np.cumsum(np.maximum(was[0], has[0])[different]) // _SLICE
+    slices = np.cumsum(np.maximum(was[0], has[0])[different]) * max(1, len(difference.types)) // _SLICE
     for part in np.split(different, np.flatnonzero(np.diff(slices)) + 1) if len(different) else ():
         within = sql.SQL("{} = ANY ({}::bigint[])").format(bucket, sql.Literal(as_array([*map(str, part)])))
         (old, old_cells), (new, new_cells) = _of_both(
@@ -360,10 +360,13 @@ def _compare(before: Side | None, now: Side | None, difference: TableDifference)
         rows["added"] += new.keys() - old.keys()
         both = [key for key in old if key in new]
         places = np.array([(old[key], new[key]) for key in both], np.int64).reshape(-1, 2)
-        cells = old_cells[places[:, 0]] != new_cells[places[:, 1]]
-        rows["changed"] += [both[place] for place in np.flatnonzero(cells.any(axis=1))]
-        changes = dict(zip(difference.types, cells.sum(axis=0).tolist(), strict=True))
-        difference.columns.update({name: count for name, count in changes.items() if count})
+        changed = np.zeros(len(both), bool)
+        for column, name in enumerate(difference.types):
+            differs = old_cells[places[:, 0], column] != new_cells[places[:, 1], column]
+            changed |= differs
+            if differs.any():
+                difference.columns[name] += int(differs.sum())
+        rows["changed"] += [both[place] for place in np.flatnonzero(changed)]
     for keys in difference.rows.values():
         keys.sort()
 
