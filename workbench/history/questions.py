@@ -53,6 +53,13 @@ _UNEXPLAINED = partial(
 )
 
 
+TABLES = ["table", "before", "now", *KINDS, "columns", "remark"]
+
+AUTHORS = ["table", "change", "who", "evidence", "rows"]
+
+ROWS = ["table", "change", "key", "who", "evidence", "was", "now"]
+
+
 class History:
     """One record's story (``wb.history("Member", key)``), and what came after a snapshot of an environment.
 
@@ -304,11 +311,6 @@ def _parts(facts: dict[str, Any], caption: str) -> dict[str, Part]:
         "authors": Table(facts["authors"], "Who did it, by the evidence"),
         "rows": Table(shown, "Rows, some of each table", "", limit=_MANY),
     }
-
-
-TABLES = ["table", "before", "now", *KINDS, "columns", "remark"]
-AUTHORS = ["table", "change", "who", "evidence", "rows"]
-ROWS = ["table", "change", "key", "who", "evidence", "was", "now"]
 
 
 def differences_of(

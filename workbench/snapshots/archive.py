@@ -24,6 +24,37 @@ from workbench.snapshots.manifest import Manifest
 HOW = "Take one of the whole database with pg_dump -Fc."
 
 
+_PLAIN = (
+    "Take it anew with `pg_dump --file=FILE` of the whole database, or copy it anew from where it was made."
+)
+
+_DAMAGED = (EOFError, OSError, zlib.error)
+
+_NAME = rb'("(?:[^"]|"")+"|[\w$]+)'
+
+# What a line begins, outside of rows. What is the server's, not this database's, or would act beyond it, is left out.
+_BEGINS = re.compile(
+    rb"(?P<copy>COPY (?:" + _NAME + rb"\.)?" + _NAME + rb" .*FROM stdin;)"
+    rb"|(?P<version>-- Dumped from database version (?P<number>\S+))"
+    rb"|(?P<end>-- PostgreSQL database (?:cluster )?dump complete)"
+    rb"|(?P<connect>\\connect (?:-\S+ )*(?P<database>\S+))"
+    rb"|(?P<server>(?:CREATE|DROP|ALTER) (?:DATABASE|ROLE|USER|GROUP|TABLESPACE|SUBSCRIPTION) "
+    rb"|SET SESSION AUTHORIZATION |\\(?:un)?restrict )"
+    rb"|(?P<psql>\\(?P<command>\w*))|(?P<nothing>--|\s*$)"
+)
+
+_LEFT_OUT = {"server", "connect", "psql"}
+
+# What may fail without a row or a column being other than it was: whose something is, who may, and what only guards.
+_HARMLESS = re.compile(
+    r"(?:ALTER .* OWNER TO |GRANT |REVOKE |COMMENT |SECURITY LABEL |DROP |ALTER DEFAULT PRIVILEGES |SET (?!client_encoding)"
+    r"|CREATE (?:EXTENSION|SCHEMA|POLICY|PUBLICATION|EVENT TRIGGER|STATISTICS|RULE|(?:UNIQUE )?INDEX|(?:CONSTRAINT )?TRIGGER"
+    r"|(?:OR REPLACE )?(?:FUNCTION|PROCEDURE|VIEW)|MATERIALIZED VIEW) |REFRESH |ALTER (?:PUBLICATION|INDEX|EVENT TRIGGER) "
+    r"|ALTER TABLE .* (?:ADD CONSTRAINT .* FOREIGN KEY|DROP CONSTRAINT|ENABLE|DISABLE|FORCE|CLUSTER ON|REPLICA IDENTITY) ?)",
+    re.DOTALL,
+)
+
+
 @dataclass(frozen=True)
 class Archive:
     """What an archive of pg_dump says of itself.
@@ -126,35 +157,6 @@ def refuse_older_server(of: str, version: str, connection: Session, where: Datab
             f"The snapshot {of} was taken from PostgreSQL {version}; {where.environment} is older: of version {ours}.",
             remedy,
         )
-
-
-_PLAIN = (
-    "Take it anew with `pg_dump --file=FILE` of the whole database, or copy it anew from where it was made."
-)
-
-_DAMAGED = (EOFError, OSError, zlib.error)
-_NAME = rb'("(?:[^"]|"")+"|[\w$]+)'
-
-# What a line begins, outside of rows. What is the server's, not this database's, or would act beyond it, is left out.
-_BEGINS = re.compile(
-    rb"(?P<copy>COPY (?:" + _NAME + rb"\.)?" + _NAME + rb" .*FROM stdin;)"
-    rb"|(?P<version>-- Dumped from database version (?P<number>\S+))"
-    rb"|(?P<end>-- PostgreSQL database (?:cluster )?dump complete)"
-    rb"|(?P<connect>\\connect (?:-\S+ )*(?P<database>\S+))"
-    rb"|(?P<server>(?:CREATE|DROP|ALTER) (?:DATABASE|ROLE|USER|GROUP|TABLESPACE|SUBSCRIPTION) "
-    rb"|SET SESSION AUTHORIZATION |\\(?:un)?restrict )"
-    rb"|(?P<psql>\\(?P<command>\w*))|(?P<nothing>--|\s*$)"
-)
-_LEFT_OUT = {"server", "connect", "psql"}
-
-# What may fail without a row or a column being other than it was: whose something is, who may, and what only guards.
-_HARMLESS = re.compile(
-    r"(?:ALTER .* OWNER TO |GRANT |REVOKE |COMMENT |SECURITY LABEL |DROP |ALTER DEFAULT PRIVILEGES |SET (?!client_encoding)"
-    r"|CREATE (?:EXTENSION|SCHEMA|POLICY|PUBLICATION|EVENT TRIGGER|STATISTICS|RULE|(?:UNIQUE )?INDEX|(?:CONSTRAINT )?TRIGGER"
-    r"|(?:OR REPLACE )?(?:FUNCTION|PROCEDURE|VIEW)|MATERIALIZED VIEW) |REFRESH |ALTER (?:PUBLICATION|INDEX|EVENT TRIGGER) "
-    r"|ALTER TABLE .* (?:ADD CONSTRAINT .* FOREIGN KEY|DROP CONSTRAINT|ENABLE|DISABLE|FORCE|CLUSTER ON|REPLICA IDENTITY) ?)",
-    re.DOTALL,
-)
 
 
 def is_script(path: Path) -> bool:

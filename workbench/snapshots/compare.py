@@ -36,6 +36,33 @@ _ENOUGH = 100
 """Records looked for to tell another club's database from this one's."""
 
 
+SCRATCH_REMEDY = "Let scratch_url_env name a server of at least that version."
+
+# What rows can need besides their table.
+_NEEDED = (
+    *("SCHEMA", "EXTENSION", "(?:SHELL )?TYPE", "DOMAIN", "COLLATION", "FUNCTION", "AGGREGATE", "CAST"),
+    *("OPERATOR(?: CLASS| FAMILY)?", "PROCEDURAL LANGUAGE", r"TEXT SEARCH \w+"),
+)
+
+_BARE = "--no-owner", "--no-privileges", "--no-tablespaces", "--no-table-access-method"
+
+# In a definition of pg_dump's, which has a column to a line: what a table needs for none of its rows.
+_QUOTED = r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\""
+
+_WITHOUT = re.compile(
+    r",?\n    CONSTRAINT (?:" + _QUOTED + r"|[^'\"\n])*(?=,?\n|$)"
+    r"|(?<=\S) DEFAULT (?:" + _QUOTED + r"|[^'\"\n])*?(?=(?: NOT NULL)?,?(?:\n|$))"
+)
+
+_CHECKS = """
+    SELECT CASE WHEN contypid <> 0 THEN format('ALTER DOMAIN %s DROP CONSTRAINT %I', contypid::regtype, conname)
+           ELSE format('ALTER TABLE %s DROP CONSTRAINT IF EXISTS %I', conrelid::regclass, conname) END
+    FROM pg_constraint c JOIN pg_namespace n ON n.oid = connamespace
+    WHERE contype = 'c' AND coninhcount = 0 AND nspname !~ '^pg_' AND nspname <> 'information_schema'
+    AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid IN (contypid, conrelid) AND d.objid <> 0 AND d.deptype = 'e')
+"""
+
+
 @dataclass(frozen=True)
 class Snapshot:
     """A state from before: an archive of pg_dump, or another environment's database.
@@ -187,31 +214,6 @@ def snapshot_named(name: str | Path, settings: Settings, live: Database) -> Snap
         else find_snapshot(settings.backups, str(name), live.environment.name)
     )
     return Snapshot(manifest.snapshot, manifest.archive, manifest)
-
-
-SCRATCH_REMEDY = "Let scratch_url_env name a server of at least that version."
-
-# What rows can need besides their table.
-_NEEDED = (
-    *("SCHEMA", "EXTENSION", "(?:SHELL )?TYPE", "DOMAIN", "COLLATION", "FUNCTION", "AGGREGATE", "CAST"),
-    *("OPERATOR(?: CLASS| FAMILY)?", "PROCEDURAL LANGUAGE", r"TEXT SEARCH \w+"),
-)
-_BARE = "--no-owner", "--no-privileges", "--no-tablespaces", "--no-table-access-method"
-
-# In a definition of pg_dump's, which has a column to a line: what a table needs for none of its rows.
-_QUOTED = r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\""
-_WITHOUT = re.compile(
-    r",?\n    CONSTRAINT (?:" + _QUOTED + r"|[^'\"\n])*(?=,?\n|$)"
-    r"|(?<=\S) DEFAULT (?:" + _QUOTED + r"|[^'\"\n])*?(?=(?: NOT NULL)?,?(?:\n|$))"
-)
-
-_CHECKS = """
-    SELECT CASE WHEN contypid <> 0 THEN format('ALTER DOMAIN %s DROP CONSTRAINT %I', contypid::regtype, conname)
-           ELSE format('ALTER TABLE %s DROP CONSTRAINT IF EXISTS %I', conrelid::regclass, conname) END
-    FROM pg_constraint c JOIN pg_namespace n ON n.oid = connamespace
-    WHERE contype = 'c' AND coninhcount = 0 AND nspname !~ '^pg_' AND nspname <> 'information_schema'
-    AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid IN (contypid, conrelid) AND d.objid <> 0 AND d.deptype = 'e')
-"""
 
 
 @contextmanager

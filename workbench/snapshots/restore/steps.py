@@ -44,6 +44,59 @@ Progress = Callable[[str, int, int], None]
 """Told what begins, how many steps are done, and how many there are."""
 
 
+_OWN_SCHEMAS = """
+    SELECT n.oid FROM pg_namespace n WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+    AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_namespace'::regclass AND d.objid = n.oid AND d.deptype = 'e')
+"""
+
+_TABLES = f"""
+    SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.relkind IN ('r', 'p') AND c.relnamespace IN ({_OWN_SCHEMAS}) ORDER BY 1, 2
+"""
+
+# What no extension brought and the system does not own: it goes, also what is newer than the snapshot.
+_OBJECTS = f"""
+    SELECT format('DROP %s IF EXISTS %s CASCADE', replace(i.type, 'composite ', ''), i.identity), i.identity, o.owner
+    FROM (
+        SELECT 1, 'pg_class'::regclass, oid, relnamespace, relowner FROM pg_class WHERE relkind = ANY ('{{r,p,v,m,f,S,c}}')
+        UNION ALL SELECT 2, 'pg_proc'::regclass, oid, pronamespace, proowner FROM pg_proc
+        UNION ALL SELECT 3, 'pg_type'::regclass, oid, typnamespace, typowner FROM pg_type WHERE typtype IN ('e', 'd', 'r')
+    ) o (place, class, oid, schema, owner), pg_identify_object(o.class, o.oid, 0) i
+    WHERE o.schema IN ({_OWN_SCHEMAS})
+    AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = o.class AND d.objid = o.oid AND d.deptype IN ('e', 'i'))
+    ORDER BY o.place, i.identity
+"""
+
+_NOT_OURS = (
+    f"SELECT identity, pg_get_userbyid(owner) FROM ({_OBJECTS}) o WHERE NOT pg_has_role(owner, 'USAGE')"
+)
+
+# How an archive's list speaks of the schemas and extensions that stay.
+_KEPT = f"""
+    SELECT format(' %s - %s ', kind, name), format(' COMMENT - %s %s ', kind, name) FROM (
+        SELECT 'SCHEMA', nspname FROM pg_namespace WHERE oid IN ({_OWN_SCHEMAS})
+        UNION ALL SELECT 'EXTENSION', extname FROM pg_extension) kept (kind, name)
+"""
+
+_PATIENCE = 3.0  # seconds for sessions to end when they are told to
+
+_PAUSE = 0.05
+
+# By the database's number: once it is renamed, whoever comes by the live name is in the new one. Of others' sessions a user
+# without further rights sees little, not even their kind; but whose they are.
+_OTHERS = """
+    SELECT a.pid, a.usename::text, a.application_name,
+        (SELECT rolsuper FROM pg_roles WHERE rolname = current_user)
+        OR NOT r.rolsuper AND (pg_has_role(r.oid, 'USAGE') OR pg_has_role('pg_signal_backend', 'USAGE')) AS may_be_ended
+    FROM pg_stat_activity a JOIN pg_roles r ON r.oid = a.usesysid
+    WHERE a.datid = ANY(%s::oid[]) AND a.pid <> pg_backend_pid()
+"""
+
+_END = f"SELECT count(pg_terminate_backend(pid)) FROM ({_OTHERS} OFFSET 0) others WHERE may_be_ended"
+
+Sessions = list[tuple[int, str, str, bool]]
+
+
 @dataclass
 class Restore:
     """A restore that is under way: what its steps share.
@@ -307,41 +360,6 @@ def _mark_half_made(restore: Restore) -> None:
     databases.rename(restore.beside, {}, {str(record.facts["new"]): mark})
 
 
-_OWN_SCHEMAS = """
-    SELECT n.oid FROM pg_namespace n WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
-    AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_namespace'::regclass AND d.objid = n.oid AND d.deptype = 'e')
-"""
-
-_TABLES = f"""
-    SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-    WHERE c.relkind IN ('r', 'p') AND c.relnamespace IN ({_OWN_SCHEMAS}) ORDER BY 1, 2
-"""
-
-# What no extension brought and the system does not own: it goes, also what is newer than the snapshot.
-_OBJECTS = f"""
-    SELECT format('DROP %s IF EXISTS %s CASCADE', replace(i.type, 'composite ', ''), i.identity), i.identity, o.owner
-    FROM (
-        SELECT 1, 'pg_class'::regclass, oid, relnamespace, relowner FROM pg_class WHERE relkind = ANY ('{{r,p,v,m,f,S,c}}')
-        UNION ALL SELECT 2, 'pg_proc'::regclass, oid, pronamespace, proowner FROM pg_proc
-        UNION ALL SELECT 3, 'pg_type'::regclass, oid, typnamespace, typowner FROM pg_type WHERE typtype IN ('e', 'd', 'r')
-    ) o (place, class, oid, schema, owner), pg_identify_object(o.class, o.oid, 0) i
-    WHERE o.schema IN ({_OWN_SCHEMAS})
-    AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = o.class AND d.objid = o.oid AND d.deptype IN ('e', 'i'))
-    ORDER BY o.place, i.identity
-"""
-
-_NOT_OURS = (
-    f"SELECT identity, pg_get_userbyid(owner) FROM ({_OBJECTS}) o WHERE NOT pg_has_role(owner, 'USAGE')"
-)
-
-# How an archive's list speaks of the schemas and extensions that stay.
-_KEPT = f"""
-    SELECT format(' %s - %s ', kind, name), format(' COMMENT - %s %s ', kind, name) FROM (
-        SELECT 'SCHEMA', nspname FROM pg_namespace WHERE oid IN ({_OWN_SCHEMAS})
-        UNION ALL SELECT 'EXTENSION', extname FROM pg_extension) kept (kind, name)
-"""
-
-
 def replace_contents(restore: Restore) -> None:
     """Drop everything, restore everything, compare, settle, commit: one transaction, where nothing may be renamed.
 
@@ -397,24 +415,6 @@ def refuse_what_is_not_ours(connection: Session) -> None:
             f"{others[0][0]}{more} belongs to {others[0][1]}, so the database user may not replace it.",
             "Restore as its owner. Nothing was changed.",
         )
-
-
-_PATIENCE = 3.0  # seconds for sessions to end when they are told to
-_PAUSE = 0.05
-
-# By the database's number: once it is renamed, whoever comes by the live name is in the new one. Of others' sessions a user
-# without further rights sees little, not even their kind; but whose they are.
-_OTHERS = """
-    SELECT a.pid, a.usename::text, a.application_name,
-        (SELECT rolsuper FROM pg_roles WHERE rolname = current_user)
-        OR NOT r.rolsuper AND (pg_has_role(r.oid, 'USAGE') OR pg_has_role('pg_signal_backend', 'USAGE')) AS may_be_ended
-    FROM pg_stat_activity a JOIN pg_roles r ON r.oid = a.usesysid
-    WHERE a.datid = ANY(%s::oid[]) AND a.pid <> pg_backend_pid()
-"""
-
-_END = f"SELECT count(pg_terminate_backend(pid)) FROM ({_OTHERS} OFFSET 0) others WHERE may_be_ended"
-
-Sessions = list[tuple[int, str, str, bool]]
 
 
 def swap(
