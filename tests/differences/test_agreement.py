@@ -153,32 +153,6 @@ def test_as_by_hand(
         )
 
 
-def test_slices_of_a_large_table(server: Server, empty_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(differences, "_SLICE", 500)
-    with psycopg.connect(empty_url, autocommit=True) as connection:
-        for table, key in (("a", "md5(n::text)::uuid"), ("b", "'key ' || n")):
-            connection.execute(
-                f"CREATE TABLE {table} AS SELECT {key} AS id, n, 'w' AS word FROM generate_series(1, 4000) n;"
-                f"ALTER TABLE {table} ADD PRIMARY KEY (id)"
-            )  # type: ignore[arg-type]
-    clone = server.url(server.create(psycopg.conninfo.conninfo_to_dict(empty_url)["dbname"]))  # type: ignore[arg-type]
-    with psycopg.connect(empty_url, autocommit=True) as connection:
-        for table, new in (("a", "gen_random_uuid()"), ("b", "'new ' || n")):
-            connection.execute(
-                f"UPDATE {table} SET word = 'x' WHERE n > 3000; DELETE FROM {table} WHERE n <= 700;"
-                f"INSERT INTO {table} SELECT {new}, n, '' FROM generate_series(1, 300) n"
-            )  # type: ignore[arg-type]
-    with comparing(empty_url, clone) as comparison:
-        for found in comparison.tables.values():
-            assert (found.before, found.now) == (4000, 3600)
-            assert (len(found.rows["added"]), len(found.rows["removed"]), len(found.rows["changed"])) == (
-                300,
-                700,
-                1000,
-            )
-            assert found.columns == {"word": 1000}
-
-
 def test_rows_that_a_new_key_does_not_tell_apart_are_refused(empty_url: str) -> None:
     with psycopg.connect(empty_url, autocommit=True) as connection:
         connection.execute(
