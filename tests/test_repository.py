@@ -86,7 +86,7 @@ NEVER = {
 # WHOLE with it; what moves from one room to another takes its lines along, and WHOLE stays. Where each is to end is in
 # docs/architecture.md.
 SIZES = {
-    "duplicates": 3244,
+    "duplicates": 3245,
     "snapshots": 2350,
     "reporting": 2224,
     "runs": 2100,
@@ -97,7 +97,7 @@ SIZES = {
     "migration": 1679,
     "facade": 1443,
     "panels": 1493,
-    "database": 1320,
+    "database": 1319,
     "history": 1292,
     "checks": 1193,
     "tiers": 838,

@@ -12,10 +12,9 @@ from dataclasses import dataclass, replace
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
-import pandas as pd
 import psycopg
 from psycopg.conninfo import make_conninfo
-from sqlalchemy import Connection, Executable, create_engine, text
+from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
@@ -294,25 +293,6 @@ class Database:
             connection.close()
             raise
         return connection
-
-
-def frame(
-    connection: Connection, statement: Executable, parameters: Mapping[str, Any] | None = None
-) -> pd.DataFrame:
-    """Run a question and return its rows as they are.
-
-    Unlike `pandas.read_sql` it leaves numeric values exact (`decimal.Decimal`) and integers
-    with gaps whole.
-
-    Returns
-    -------
-    pandas.DataFrame
-        One row per row, columns named as in the statement.
-    """
-    result = connection.execute(statement, dict(parameters or {}))
-    columns = list(result.keys())
-    # As tuples: pandas asks each of a million rows of SQLAlchemy's what it is.
-    return pd.DataFrame.from_records(list(map(tuple, result.all())), columns=columns)
 
 
 def asked_once(question: Callable[_Asked, _Answer]) -> Callable[_Asked, _Answer]:

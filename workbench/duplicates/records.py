@@ -6,9 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
-from sqlalchemy import Connection, Text, cast, column, select, table
+from sqlalchemy import Connection, Executable, Text, cast, column, select, table
 
-from workbench.database.connection import frame
 from workbench.duplicates.associations import choose_canonicals, count_associations
 from workbench.errors import UsageError
 from workbench.murmurant.references import References
@@ -27,7 +26,7 @@ def describe_records(connection: Connection, schema: Schema, entity: str, ids: I
     source = schema.entity(entity)
     key = as_text(source.c.id).label("id")
     query = select(key, *named(source, *_KNOWN_BY[entity])).where(is_one_of(source.c.id, ids)).order_by(key)
-    rows = frame(connection, query)
+    rows = _frame(connection, query)
     return rows.astype({name: "str" for name in ("event_id", "member_id") if name in rows})
 
 
@@ -124,4 +123,10 @@ def _whole(connection: Connection, schema: Schema, entity: str, ids: Sequence[st
     source = table(name, column(key.name, key.type), *map(column, own), schema=schema.catalogue.schema)
     cells = (cast(source.c[each], Text).label(each) for each in own)
     query = select(as_text(source.c[key.name]).label("id"), *cells).where(is_one_of(source.c[key.name], ids))
-    return frame(connection, query).astype(object)
+    return _frame(connection, query).astype(object)
+
+
+def _frame(connection: Connection, query: Executable) -> pd.DataFrame:
+    """Ask, and leave numbers exact and integers with gaps whole."""
+    result = connection.execute(query)
+    return pd.DataFrame.from_records(list(map(tuple, result.all())), columns=list(result.keys()))
