@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
 import shutil
 import signal
 import subprocess
@@ -95,7 +96,13 @@ def test_a_url_is_read_as_libpq_reads_it_without_what_only_other_clients_know(
         # What would lead elsewhere than it says.
         *("postgresql://localhost/club?host=prod-db", "postgresql://localhost/club?hostaddr=10.0.0.5"),
         *("postgresql://localhost/club?dbname=prod", "postgresql://localhost/club?service=production"),
-        *("postgresql:///club?host=dev1,prod-db", "postgresql://u:s3cret@x@db/club"),
+        "postgresql:///club?host=dev1,prod-db",
+        # What would show a part of the password.
+        *(
+            "postgresql://u:s3@cret@db/club",
+            "postgresql://u:s3/cret@db/club",
+            "postgresql://u:s3?cret=1@db/club",
+        ),
         # What is nearly a parameter of libpq's, or speaks of encryption.
         *(
             f"postgresql://u:s3cret@db/club?{parameter}"
@@ -111,7 +118,7 @@ def test_a_url_is_read_as_libpq_reads_it_without_what_only_other_clients_know(
 def test_what_could_mislead_or_weaken_is_refused_without_showing_it(wrong):
     with pytest.raises(UsageError, match=r"\$CLUB_URL") as caught:
         parse_address(wrong, named="$CLUB_URL")
-    assert not {"s3cret", "hunter2"} & set(str(caught.value).replace("/", " ").split())
+    assert not re.search("s3|cret|hunter2", str(caught.value))
 
 
 def test_what_the_shell_says_decides_no_host_and_weakens_nothing(monkeypatch):

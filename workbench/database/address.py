@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from ipaddress import ip_address
@@ -21,8 +21,9 @@ from workbench.errors import UsageError
 CONNECT_TIMEOUT = 10
 """Seconds to wait for a server to answer."""
 
-_EXAMPLE = "It must look like postgresql://user:password@host:5432/database."
-_SCHEME = re.compile(r"postgres(ql)?(\+\w+)?://")
+_EXAMPLE = "It must look like postgresql://user:password@host:5432/database; an @, / or ? in the password is written %40, %2F, %3F."
+# Whoever has an @, / or ? in a password writes it %40, %2F, %3F: else a part of it is taken for the place, and shown.
+_URL = re.compile(r"postgres(?:ql)?(?:\+\w+)?(://(?:[^@/?]*@)?[^@?]*)\??([^@]*)")
 _FIRST_OF_PATH = re.compile(r"\s*\"?([^\s,\"]+)")
 _ELSEWHERE = {"hostaddr", "service", "servicefile"}  # what libpq would follow instead of the host
 _SECURITY = re.compile("ssl|tls|cert|verif|gss|channel|auth|secur|encrypt|crl", re.IGNORECASE)
@@ -147,16 +148,12 @@ def parse_address(text: str, *, named: str, embedded: bool = False) -> Address:
         When it is not a PostgreSQL URL, would lead elsewhere than it says, or has a parameter that nobody knows and
         that could be a misspelt one of security's or of the place.
     """
-    place, _, query = text.strip().partition("?")
-    try:
-        own = conninfo_to_dict(_SCHEME.sub("postgresql://", place, count=1))
-        if not _SCHEME.match(place) or "@" in str(own.get("host")):
-            raise ValueError("another URL, or a password with an @ that is not written %40")
-        more = dict(parse_qsl(query.replace("+", "%2B"), keep_blank_values=True))
-    except (psycopg.ProgrammingError, ValueError):
-        raise UsageError(f"{named} is not a database URL of PostgreSQL.", _EXAMPLE) from None
-    if "dbname" not in own:
-        raise UsageError(f"{named} names no database.", _EXAMPLE)
+    found, own = _URL.fullmatch(text.strip()), {}
+    with suppress(psycopg.ProgrammingError):
+        own = conninfo_to_dict(f"postgresql{found[1]}") if found else {}
+    if found is None or "dbname" not in own:
+        raise UsageError(f"{named} is not the URL of a PostgreSQL database.", _EXAMPLE)
+    more = dict(parse_qsl(found[2].replace("+", "%2B"), keep_blank_values=True))
     stated = own.keys() & {"host", "port", "dbname"}
     if elsewhere := sorted(more.keys() & (_ELSEWHERE | stated)):
         raise UsageError(f"{named} leads elsewhere by its parameter {elsewhere[0]!r} than it says.", _EXAMPLE)

