@@ -10,12 +10,29 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from tests.demo.oracles import ORACLES, ask, contents, reports
+from tests.states import state
 from workbench.demo.club import Club, build_club
 from workbench.demo.importing import demo_file, staging
 
 ENTITIES = {"members": "Member", "events": "Event", "registrations": "Registration"}
 WIDTHS = {"created": "create", "updated": "update", "existing": "skip"}
+
+
+def ask(connection, club, statement, *values):
+    """Return the rows of an answer; REG, TARGET and WORD stand for what each dialect calls them."""
+    guide = club.dialect == "guide"
+    words = {
+        "REG": '"Registration"' if guide else '"EventRegistration"',
+        "TARGET": '"murmurantId"' if guide else '"clubosId"',
+        "WORD": """replace("entityType", 'EventRegistration', 'Registration')""",
+    }
+    for word, name in words.items():
+        statement = statement.replace(word, name)
+    return connection.execute(statement, values).fetchall()
+
+
+def reports(club, pattern):
+    return [json.loads(path.read_text()) for path in sorted(club.imports.glob(pattern))]
 
 
 # A club is too dear to build for hypothesis to look for a smaller failure.
@@ -32,18 +49,17 @@ def test_same_seed_same_bytes(server, tmp_path_factory, dialect, members, seed):
     for _ in range(2):
         imports = tmp_path_factory.mktemp("imports")
         with psycopg.connect(server.url(server.create())) as connection:
-            club = build_club(connection, dialect=dialect, members=members, seed=seed, imports=imports)
-            assert {c: k for c, oracle in ORACLES.items() if (k := oracle(connection, club))} == {}
-            states.append((contents(connection), {p.name: p.read_bytes() for p in imports.iterdir()}))
+            build_club(connection, dialect=dialect, members=members, seed=seed, imports=imports)
+            states.append((state(connection), {p.name: p.read_bytes() for p in imports.iterdir()}))
     assert states[0] == states[1]
 
 
 def test_another_seed_is_another_club(server, clubs, tmp_path, dialect):
     with psycopg.connect(server.url(server.create())) as connection:
         build_club(connection, dialect=dialect, members=200, seed=2, imports=tmp_path)
-        other = contents(connection)
+        other = state(connection)
     with psycopg.connect(clubs.clone(dialect).url) as connection:
-        assert contents(connection)["Member"] != other["Member"]
+        assert state(connection)["Member"] != other["Member"]
 
 
 def test_every_name_is_there_as_it_is_spelt(guide):
@@ -75,6 +91,7 @@ def test_refuses_a_size_out_of_range(members, tmp_path):
 def test_invariants(clubs, dialect, members):
     cloned = clubs.clone(dialect, members)
     club = cloned.club
+    assert not {each.status for each in cloned.wb.check().findings} & {"fail", "warn"}
     nothing = {
         "one registration per event and member": 'SELECT FROM REG GROUP BY "eventId", "memberId" HAVING count(*) > 1',
         "registered before the start": """
