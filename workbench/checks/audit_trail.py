@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import select
-
 from workbench.checks.registry import NO_RUNS, Look, NotRunError, Rows
 from workbench.database.connection import raw
 from workbench.errors import WorkbenchError
@@ -112,11 +110,8 @@ def _applied(look: Look) -> list[Entry]:
 
 
 def _logged_digests(look: Look) -> set[str]:
-    metadata = look.schema.audit.c.metadata
-    digests = select(metadata["digest"].astext).where(
-        metadata["source"].astext == "workbench", metadata["digest"].astext.is_not(None)
-    )
-    return set(look.connection.execute(digests).scalars())
+    query = "SELECT metadata ->> 'digest' FROM audit WHERE metadata ->> 'source' = 'workbench'"
+    return {digest for (digest,) in look.rows(query) if digest}
 
 
 def _now() -> datetime:

@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
-from sqlalchemy import exists, func, select
-
 from workbench.checks.registry import Asked, Look, NotConfiguredError, NotRunError, Rows
 from workbench.murmurant.canonical import ask
 from workbench.murmurant.importers import Run
 from workbench.murmurant.references import literal, quoted
 from workbench.murmurant.row_digest import odd_value
-from workbench.murmurant.schema import as_text, same_id
-from workbench.murmurant.spellings import CONCEPT_OF, EVENT, SYNC_MOMENTS
+from workbench.murmurant.spellings import CONCEPT_OF, SYNC_MOMENTS
 
 AHEAD = timedelta(hours=1)
 """How far the sync state may lie after the last thing that is known to have been written."""
@@ -69,17 +66,13 @@ def counts_as_expected(look: Look) -> Rows:
 
 
 def sync_state(look: Look) -> Rows:
-    known = [look.as_of] if look.as_of else []
-    if look.schema.has("mappings.synced_at"):
-        newest = look.connection.execute(select(func.max(look.schema.mappings.c.synced_at))).scalar_one()
-        known += [newest] if newest else []
+    ((newest,),) = look.rows("SELECT max(synced_at) FROM mappings")
+    known = [each for each in (look.as_of, newest) if each]
     if not known:
         raise NotRunError("There is no run and no mapping to compare the sync state with.")
-    state, names = (
-        look.schema.sync_state,
-        [each for each in SYNC_MOMENTS if look.schema.has(f"sync_state.{each}")],
-    )
-    query = select(as_text(state.c.id).label("key"), *(state.c[each].label(each) for each in names))
+    names = [each for each in SYNC_MOMENTS if look.schema.has(f"sync_state.{each}")]
+    query = f"SELECT id::text AS key, {', '.join(SYNC_MOMENTS)} FROM sync_state ORDER BY id::text"
+    states = [dict(zip(("key", *SYNC_MOMENTS), row, strict=True)) for row in look.rows(query)]
     real = look.schema.resolved["sync_state"].spelling
     return [
         {
@@ -89,7 +82,7 @@ def sync_state(look: Look) -> Rows:
             "newest_data": max(known),
             "why": why,
         }
-        for row in look.connection.execute(query.order_by("key")).mappings()
+        for row in states
         for columns, why in _ahead(look, {each: row[each] for each in names if row[each]}, max(known), names)
     ]
 
@@ -134,24 +127,14 @@ def _fetched_again(look: Look, run: Run) -> bool:
 
 def _leaves_traces(look: Look, newest: datetime) -> bool:
     """Whether even an incremental sync on a quiet day writes something: it refreshes the mappings of recent events."""
-    needs = ("sync_state.last_event_sync", "mappings.synced_at", "mappings.entity_type", "events.start")
-    if not look.schema.has(*needs):
-        return False
-    mappings, events = look.schema.mappings, look.schema.events
-    recent = exists().where(
-        mappings.c.entity_type == EVENT,
-        same_id(mappings.c.target, events.c.id),
-        events.c.start > newest - A_YEAR,
-    )
-    return bool(look.connection.execute(select(recent)).scalar_one())
+    recent = "SELECT EXISTS (SELECT FROM mappings JOIN events ON events.id = target WHERE spelled = 'Event' AND start > %(since)s)"
+    ((kept,),) = look.rows(recent, since=newest - A_YEAR)
+    return bool(kept) and look.schema.has("sync_state.last_event_sync")
 
 
 def table_counts(look: Look) -> dict[str, int]:
     """Count members, events, registrations and mappings: the first question of guide §2.4."""
-    concepts = [name for name in (*CONCEPT_OF.values(), "mappings") if look.schema.has(name)]
-    counts = [
-        select(func.count()).select_from(look.schema.source(name)).scalar_subquery().label(name)
-        for name in concepts
-    ]
-    row = look.connection.execute(select(*counts)).one()
-    return dict(row._mapping)
+    names = [name for name in (*CONCEPT_OF.values(), "mappings") if look.schema.has(name)]
+    look.schema.refuse_unreadable(*names)
+    (counts,) = look.rows(f"SELECT {', '.join(f'(SELECT count(*) FROM {name})' for name in names)}")
+    return dict(zip(names, counts, strict=True))

@@ -19,7 +19,7 @@ from typing import Annotated, Any, Literal
 import pandas as pd
 import psycopg
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from sqlalchemy import Connection, and_, exists, or_, select
+from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from workbench.checks.finding import SAMPLE, Finding, Severity, Status, culprits, section
@@ -134,6 +134,10 @@ class Look:
     def canonical(self) -> Canonical:
         """The tables as relations, and with them ``here``, ``runs`` and ``reported``."""
         return Canonical(self.schema, {"here": self._here, "runs": self._runs, "reported": self._reported})
+
+    def rows(self, query: str, **values: Any) -> list[Any]:
+        """Ask the canonical relations, as it is, and return tuples."""
+        return self.canonical.execute(raw(self.connection), query, values).fetchall()
 
     def _here(self) -> Relation:
         """Give what is known of this environment as one row: ``as_of``, ``now``, ``capacity_limit``, ``kind``, ..."""
@@ -282,10 +286,10 @@ class Check(BaseModel):
             return False
         if "entity_type" not in names:
             return True
-        kind = look.schema.source(concept).c.entity_type
-        spellings = (exists().where(kind == each) for each in ENTITY_TYPES[REGISTRATION])
-        mixed = select(or_(and_(*spellings), exists().where(kind.is_(None))))
-        return not look.connection.execute(mixed).scalar_one()
+        of = f"EXISTS (SELECT FROM {concept} WHERE spelled"
+        both = " AND ".join(f"{of} = '{each}')" for each in ENTITY_TYPES[REGISTRATION])
+        ((mixed,),) = look.rows(f"SELECT {both} OR {of} IS NULL)")
+        return not mixed
 
     def finding(self, status: Status, count: int | None = None, **more: Any) -> Finding:
         """Return an answer to it."""
@@ -319,7 +323,8 @@ def read_check(path: Path) -> Check:
             header, sql, fix = tomllib.loads(text), "", ""
         else:
             header = tomllib.loads("\n".join(line[2:].removeprefix(" ") for line in lines[:head]))
-            sql, _, fix = (part.strip() for part in _partitioned("\n".join(lines[head:])))
+            parts = re.split(r"^-- fix *$", "\n".join(lines[head:]), maxsplit=1, flags=re.MULTILINE)
+            sql, fix = (part.strip() for part in (*parts, "")[:2])
     except OSError as error:
         raise UsageError(f"The check {path} cannot be read: {error.strerror}.") from None
     except UnicodeDecodeError as error:
@@ -340,11 +345,6 @@ def read_check(path: Path) -> Check:
 
 
 _HOW = "See `docs/architecture.md`, or `workbench policies --starter FOLDER` for examples."
-
-
-def _partitioned(body: str) -> tuple[str, str, str]:
-    parts = re.split(r"^-- fix *$", body, maxsplit=1, flags=re.MULTILINE)
-    return parts[0], "", parts[1] if len(parts) > 1 else ""
 
 
 def _problems(error: ValidationError) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
@@ -128,35 +129,27 @@ def read_catalogue(
 ) -> Catalogue:
     """Read the description of every table in `schema`, or of some, from the system catalogue."""
     asked = {"schema": schema, "tables": None if tables is None else sorted(tables)}
-    cursor = connection.cursor()
-    columns: dict[str, dict[str, Column]] = {}
-    for table, *column in cursor.execute(_COLUMNS, asked):
-        columns.setdefault(table, {})[column[0]] = Column(*column)
+    columns: defaultdict[str, dict[str, Column]] = defaultdict(dict)
+    for table, *column in connection.execute(_COLUMNS, asked):
+        columns[table][column[0]] = Column(*column)
+    unique: defaultdict[str, list[tuple[str, ...]]] = defaultdict(list)
     primary: dict[str, tuple[str, ...]] = {}
-    unique: dict[str, list[tuple[str, ...]]] = {}
-    for table, is_primary, names in cursor.execute(_KEYS, asked):
-        unique.setdefault(table, []).append(tuple(names))
-        if is_primary:
-            primary[table] = tuple(names)
+    for table, is_primary, names in connection.execute(_KEYS, asked):
+        if table not in columns:
+            continue  # a partition, whose rows are the whole table's
+        unique[table].append(tuple(names))
+        # What has no primary key is named by what is unique and never empty.
+        if is_primary or not any(columns[table][name].nullable for name in names):
+            primary.setdefault(table, tuple(names))
     keys = tuple(
         ForeignKey(name, child, tuple(child_columns), parent, tuple(parent_columns), on_delete)
-        for name, child, parent, child_columns, parent_columns, on_delete in cursor.execute(
+        for name, child, parent, child_columns, parent_columns, on_delete in connection.execute(
             _FOREIGN_KEYS, asked
         )
     )
-    for table, found in columns.items():  # what has no primary key is named by what is unique and never empty
-        sets = [
-            each
-            for each in unique.get(table, ())
-            if all(name in found and not found[name].nullable for name in each)
-        ]
-        if table not in primary and sets:
-            primary[table] = sets[0]
-    in_parts = {name for (name,) in cursor.execute(_IN_PARTS, asked)}
-    tables = {
-        name: CatalogueTable(
-            name, found, primary.get(name, ()), tuple(unique.get(name, ())), in_parts=name in in_parts
-        )
-        for name, found in columns.items()
+    in_parts = {name for (name,) in connection.execute(_IN_PARTS, asked)}
+    found = {
+        name: CatalogueTable(name, each, primary.get(name, ()), tuple(unique[name]), name in in_parts)
+        for name, each in columns.items()
     }
-    return Catalogue(schema, tables, keys)
+    return Catalogue(schema, found, keys)

@@ -19,6 +19,8 @@ _KNOWN = (
     ("members", "status_id", "statuses"),
 )
 
+_BY_KIND = (("mappings", "entity_type", "target"), ("audit", "resource_type", "resource_id"))
+
 # References of the application's schema that no foreign key declares, by column name; where
 # ``parent`` is None the row named by the key may be of any table (ids are UUIDs).
 _UNDECLARED: tuple[tuple[str, str, str | None], ...] = (
@@ -114,48 +116,39 @@ def _declared(schema: Schema) -> list[Reference]:
 
 
 def _soft(schema: Schema) -> list[Reference]:
+    """List what refers without a foreign key: child, column, parent, and the column and values that say which parent it is."""
     tables = schema.catalogue.tables
     declared = {
         (each.child, column) for each in schema.catalogue.foreign_keys for column in each.child_columns
     }
-    found: list[Reference] = []
-
-    def add(
-        child: str, column: str, parent: str, kind: str | None = None, kinds: tuple[str, ...] = ()
-    ) -> None:
-        if (child, column) not in declared:
-            nullable = tables[child].columns[column].nullable
-            found.append(Reference(child, column, parent, "id", "NONE", nullable, False, kind, kinds))
-
-    for concept, column, parent in _KNOWN:
-        if schema.has(f"{concept}.{column}", parent):
-            child = schema.resolved[concept]
-            add(child.table, child.spelling[column], schema.resolved[parent].table)
-    for concept, kind, column in (
-        ("mappings", "entity_type", "target"),
-        ("audit", "resource_type", "resource_id"),
-    ):
-        if schema.has(f"{concept}.{kind}", f"{concept}.{column}"):
-            child = schema.resolved[concept]
-            # Both spellings may be in use: what only the older one tells is a reference all the same.
-            spellings = [
-                each for each in CONCEPTS[concept].columns[column] if each in tables[child.table].columns
-            ]
-            for entity, kinds in ENTITY_TYPES.items():
-                if schema.has(CONCEPT_OF[entity]):
-                    for each in spellings:
-                        add(child.table, each, schema.table_of(entity), child.spelling[kind], kinds)
-    for child_name, column, parent_name in _UNDECLARED:
-        if child_name not in tables or column not in tables[child_name].columns:
-            continue
-        if parent_name is not None:
-            if parent_name in tables:
-                add(child_name, column, parent_name)
-        else:
-            for entity in ENTITY_TYPES:
-                if schema.has(CONCEPT_OF[entity]):
-                    add(child_name, column, schema.table_of(entity))
-    return found
+    entities = {entity: schema.table_of(entity) for entity in ENTITY_TYPES if schema.has(CONCEPT_OF[entity])}
+    ways: list[tuple[str, str, str, str | None, tuple[str, ...]]] = [
+        (child.table, child.spelling[column], schema.resolved[parent].table, None, ())
+        for concept, column, parent in _KNOWN
+        if schema.has(f"{concept}.{column}", parent)
+        for child in [schema.resolved[concept]]
+    ]
+    ways += [  # both spellings may be in use: what only the older one tells is a reference all the same
+        (child.table, spelling, table, child.spelling[kind], ENTITY_TYPES[entity])
+        for concept, kind, column in _BY_KIND
+        if schema.has(f"{concept}.{kind}", f"{concept}.{column}")
+        for child in [schema.resolved[concept]]
+        for entity, table in entities.items()
+        for spelling in CONCEPTS[concept].columns[column]
+    ]
+    ways += [
+        (child, column, table, None, ())
+        for child, column, parent in _UNDECLARED
+        for table in ([parent] if parent else entities.values())
+    ]
+    return [
+        Reference(
+            child, column, parent, "id", "NONE", tables[child].columns[column].nullable, False, kind, kinds
+        )
+        for child, column, parent, kind, kinds in ways
+        if {child, parent} <= tables.keys() and column in tables[child].columns
+        if (child, column) not in declared
+    ]
 
 
 def quoted(name: str | None) -> str:
