@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from workbench.checks.registry import NO_RUNS, Look, NotRunError, Rows
-from workbench.mappings.contradictions import contradicted
 from workbench.mappings.places import brought_elsewhere
+from workbench.mappings.problems import contradicted
 from workbench.mappings.queries import shared_targets
 from workbench.mappings.traces import imported_twice, without_mapping
 from workbench.murmurant.spellings import EVENT, MEMBER

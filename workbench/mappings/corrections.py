@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -45,10 +45,6 @@ class Correction(NamedTuple):
         """The mapping as people write it: ``Member/50012``."""
         return f"{self.entity}/{self.wa_id}"
 
-    def facts(self) -> dict[str, str]:
-        """Return it as a plan's header has it."""
-        return {name: getattr(self, name) for name in (*NEEDED, *OPTIONAL)}
-
 
 def corrections_of(source: str | Path | Iterable[Any]) -> list[Correction]:
     """Take corrections from a CSV file; from rows, by name or in the order of the columns; or from one such tuple.
@@ -61,27 +57,26 @@ def corrections_of(source: str | Path | Iterable[Any]) -> list[Correction]:
     names = (*NEEDED, *OPTIONAL)
     if isinstance(source, str | Path):
         listing = read_csv(Path(source))
-        return [
-            Correction(
-                **{name: line.cells.get(name, "") for name in names}, line=line.number, problem=line.problem
-            )
-            for line in listing.lines(listing.columns(NEEDED, OPTIONAL))
-        ]
-    if isinstance(source, tuple) and all(isinstance(cell, str) for cell in source):
-        return [Correction(*(cell.strip() for cell in source))]
+        lines = listing.lines(listing.columns(NEEDED, OPTIONAL))
+        return [_correction(line.cells, line.number, line.problem) for line in lines]
+    alone = isinstance(source, tuple) and all(isinstance(cell, str) for cell in source)
+    rows = source.to_dict("records") if hasattr(source, "to_dict") else [source] if alone else source
     corrections = []
-    rows = source.to_dict("records") if hasattr(source, "to_dict") else source
-    for number, row in enumerate(rows, 1):
+    for number, row in enumerate(rows, 0 if alone else 1):
         cells = dict(row) if hasattr(row, "keys") else dict(zip(names, row, strict=False))
         if missing := [name for name in NEEDED if name not in cells]:
             raise UsageError(
                 f"Row {number} has no {missing[0]}.", f"A correction has {', '.join(NEEDED)} and a reason."
             )
-        words = {name: str(cells.get(name) or "").strip() for name in names}
-        corrections.append(Correction(**words, line=number))
+        corrections.append(_correction(cells, number))
     if not corrections:
         raise UsageError("There is no correction to be planned.", "Give at least one row.")
     return corrections
+
+
+def _correction(cells: Mapping[str, Any], line: int, problem: str = "") -> Correction:
+    entity, wa_id, new_id, reason = (str(cells.get(name) or "").strip() for name in (*NEEDED, *OPTIONAL))
+    return Correction(entity, wa_id, new_id, reason, line, problem)
 
 
 def resolve_corrections(
@@ -106,58 +101,58 @@ def resolve_corrections(
     for row in mapping_rows(connection, schema, wa_ids={each.wa_id for each in asked}):
         rows[row.key].append(row)
     places = there(connection, schema, {(entity, each.new_id) for entity in ENTITIES for each in asked})
+    first: dict[str, Correction] = {}
 
     def wrong_with(each: Correction) -> str:
+        before = first.setdefault(each.key, each)
+        others = [entity for entity in ENTITIES if (entity, each.new_id) in places]
         if each.problem:
             return each.problem
         if each.entity not in ENTITIES or not schema.has(CONCEPT_OF[each.entity]):
-            close = nearest(each.entity, [*ENTITIES, "EventRegistration"], 1)
-            hint = f", nearest: {close[0]}" if close else ""
-            return f"there is no entity {each.entity!r} ({', '.join(ENTITIES)}{hint})"
+            return f"there is no entity {each.entity!r}{_near(each.entity, ENTITIES)}"
         if not (each.wa_id and each.new_id):
             return f"{'new_id' if each.wa_id else 'wa_id'} is empty"
         if not rows[each.key]:
-            like = nearest(each.wa_id, ids_like(connection, schema, each.wa_id))
-            near = f"; nearest: {', '.join(like)}" if like else ""
+            near = _near(each.wa_id, ids_like(connection, schema, each.wa_id))
             return f"WA id {each.wa_id!r} is not mapped as {each.entity}{near}"
-        if (each.entity, each.new_id) not in places:
-            other = next((entity for entity in ENTITIES if (entity, each.new_id) in places), None)
-            if other:
-                return f"{each.new_id!r} is the id of another entity ({other}), not of {each.entity}"
+        if others and each.entity not in others:
+            return f"{each.new_id!r} is the id of another entity ({others[0]}), not of {each.entity}"
+        if not others:
             return f"there is no {each.entity} {each.new_id!r}"
-        before = first.setdefault(each.key, each)
         if before is not each:
             which = ", with another record: which is right?" if before.new_id != each.new_id else ""
             return f"{each.key} is there before, in line {before.line}{which}"
         return ""
 
-    first: dict[str, Correction] = {}
-    wrong = [(each.line, problem) for each in asked if (problem := wrong_with(each))]
-    if len(wrong) == 1 and wrong[0][0] == 0:
+    wrong = sorted((each.line, problem) for each in asked if (problem := wrong_with(each)))
+    if wrong and wrong[0][0] == 0:
         problem = wrong[0][1]
         raise UsageError(f"{problem[0].upper()}{problem[1:]}.", "Nothing was planned.")
     if wrong:
-        lines = "".join(f"\n  line {number}: {problem}" for number, problem in sorted(wrong))
-        count = "1 line of the table is" if len(wrong) == 1 else f"{len(wrong):,} lines of the table are"
+        lines = "".join(f"\n  line {number}: {problem}" for number, problem in wrong)
         raise UsageError(
-            f"{count} not right:{lines}", "Nothing was planned. Correct them and give the table again."
+            f"{len(wrong):,} line{'s' * (len(wrong) > 1)} of the table cannot be planned:{lines}",
+            "Nothing was planned. Correct them and give the table again.",
         )
-    found = [(each, rows[each.key]) for each in asked]
-    found = [(each, held) for each, held in found if not (len(held) == 1 and held[0].target == each.new_id)]
+    found = [(each, rows[each.key]) for each in sorted(asked, key=lambda each: each.key)]
+    found = [(each, held) for each, held in found if [row.target for row in held] != [each.new_id]]
     if not found:
         named = f"{asked[0].key} leads" if len(asked) == 1 else f"All {len(asked):,} lead"
         raise Refused(
             f"{named} there already: nothing to do.",
             "`workbench mappings` lists the mappings that are wrong.",
         )
-    return sorted(found, key=lambda pair: pair[0].key)
+    return found
+
+
+def _near(wanted: str, known: Iterable[str]) -> str:
+    close = nearest(wanted, [*known], 3)
+    return f"; nearest: {', '.join(close)}" if close else ""
 
 
 def _spelled(schema: Schema, each: Correction) -> Correction:
     """Write entity and record as the database does."""
     entity = _SPELLED.get(each.entity.strip().casefold(), each.entity)
-    if entity not in ENTITIES or not schema.has(CONCEPT_OF[entity]):
-        return each._replace(entity=entity)
-    table = schema.catalogue.tables[schema.table_of(entity)]
-    kind = table.columns[schema.resolved[CONCEPT_OF[entity]].spelling["id"]].type
-    return each._replace(entity=entity, new_id=each.new_id.lower() if kind == "uuid" else each.new_id)
+    return each._replace(
+        entity=entity, new_id=each.new_id.lower() if schema.id_type == "uuid" else each.new_id
+    )

@@ -84,11 +84,6 @@ class Misplaced(NamedTuple):
     evidence: str
     because: str = ""
 
-    @property
-    def moves(self) -> bool:
-        """Whether it is to move."""
-        return not self.because
-
 
 def told_places(
     connection: Connection,

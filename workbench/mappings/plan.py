@@ -12,13 +12,13 @@ from collections.abc import Collection, Mapping, Sequence
 import pandas as pd
 
 from workbench.errors import Refused
-from workbench.mappings.corrections import Correction, resolve_corrections
-from workbench.mappings.places import BY_HAND, Misplaced, Wrong, came_through, written_through
+from workbench.mappings.corrections import NEEDED, OPTIONAL, Correction, resolve_corrections
+from workbench.mappings.places import BY_HAND, COLUMN_OF, Misplaced, Wrong, came_through, written_through
 from workbench.mappings.problems import mapping_findings
 from workbench.mappings.queries import MappingRow, fetch, mapping_to_keep
 from workbench.murmurant.importers import MAPPING_CORRECTED, Run
 from workbench.murmurant.reports import ReportRecord
-from workbench.murmurant.spellings import CONCEPTS, EVENT, MEMBER, REGISTRATION
+from workbench.murmurant.spellings import CONCEPTS, REGISTRATION
 from workbench.plans.draft import Draft, PlanContext
 from workbench.plans.plan import Plan
 from workbench.plans.rows import current_rows
@@ -28,7 +28,6 @@ Slot = tuple[str, str]
 
 _SHOWN = 12
 _EXPORT = "Wild Apricot's export of registrations, given with --export"
-_PLACE = "the place it belongs to (same event, same member)"
 _SLOTS = """
 SELECT id::text, event_id::text, member_id::text FROM registrations
 WHERE id::text = ANY (%(keys)s::text[])
@@ -69,15 +68,14 @@ def plan_mappings(
     resolved = resolve_corrections(connection, schema, corrections)
     problems = mapping_findings(connection, schema, runs, exports).problems
     problems = problems.assign(key=problems["entity"] + "/" + problems["wa_id"])
-    completed = _completed(problems, {one.key: one for one, _ in resolved}, whole_cycle)
-    if completed:
+    if completed := _completed(problems, {one.key: one for one, _ in resolved}, whole_cycle):
         resolved = resolve_corrections(connection, schema, [*(one for one, _ in resolved), *completed])
     corrected = [correction for correction, _ in resolved]
     wrongs = [
         Wrong(correction.entity, correction.wa_id, row.target, correction.new_id)
         for correction, rows in resolved
         for row in rows
-        if correction.entity in (MEMBER, EVENT) and row.target != correction.new_id
+        if correction.entity in COLUMN_OF and row.target != correction.new_id
     ]
     through = came_through(connection, schema, runs, wrongs, exports)
     concerned = problems[problems["key"].isin([one.key for one in corrected])]
@@ -86,7 +84,7 @@ def plan_mappings(
         context,
         "mapping",
         parameters={
-            "corrections": [correction.facts() for correction in corrected],
+            "corrections": [dict(zip((*NEEDED, *OPTIONAL), one, strict=False)) for one in corrected],
             "move_records": move_records,
             "whole_cycle": whole_cycle,
         },
@@ -97,10 +95,9 @@ def plan_mappings(
         moved = 0
         if move_records:
             moved = _move_registrations(draft, runs, wrongs, through)
-        elif movable := sum(one.moves for one in through):
+        elif movable := sum(not one.because for one in through):
             draft.note(
-                f"{movable:,} registrations came through these mappings and stay where they are;"
-                " --move-records would move them too."
+                f"{movable:,} registrations came through these mappings and stay; --move-records would move them too."
             )
         draft.reasons.append(_reason(concerned, len(corrected), moved))
     return draft.plan
@@ -117,24 +114,18 @@ def _completed(
         parts = [key for key in right if key in named and named[key].new_id == right[key]]
         missing = [key for key in right if key not in named]
         if parts and missing and not whole_cycle:
-            raise _part_of_a_cycle(parts[0], right)
+            kind = "a swap" if len(right) == 2 else f"a cycle of {len(right)}"
+            circle = " -> ".join((*right, next(iter(right))))
+            raise Refused(
+                f"{parts[0]} is part of {kind}: {circle} (each leads to the record of the next). Corrected alone, the"
+                " rest would stay wrong, and two ids would lead to one record. Nothing was planned.",
+                f"Add --whole-cycle to correct all of it: {'; '.join(f'{key} to {to}' for key, to in right.items())}.",
+            )
         for key in missing if parts else ():
             entity, _, wa_id = key.partition("/")
             reason = named[parts[0]].reason or f"completes the correction of {parts[0]}"
             added.append(Correction(entity, wa_id, right[key], reason))
     return added
-
-
-def _part_of_a_cycle(part: str, right: Mapping[str, str]) -> Refused:
-    kind = "a swap" if len(right) == 2 else f"a cycle of {len(right)}"
-    circle = " -> ".join((*right, next(iter(right))))
-    return Refused(
-        f"{part} is part of {kind}: {circle} (each leads to the record of the next). Corrected alone, the rest"
-        " would stay wrong, and two ids would lead to one record. Nothing was planned.",
-        "Add --whole-cycle to correct all of it: "
-        + "; ".join(f"{key} to {record}" for key, record in right.items())
-        + ". `workbench mappings --csv FILE` writes all sure corrections as a table for `plan mapping --from FILE`.",
-    )
 
 
 def _correct(draft: Draft, resolved: Sequence[tuple[Correction, list[MappingRow]]]) -> None:
@@ -147,10 +138,10 @@ def _correct(draft: Draft, resolved: Sequence[tuple[Correction, list[MappingRow]
         kept = mapping_to_keep(schema, rows, correction.new_id)
         for row in rows:
             removed = row is not kept
+            if not removed and row.target == correction.new_id:
+                continue
             if removed:
                 surplus.append(row.id)
-            elif row.target == correction.new_id:
-                continue
             else:
                 wanted[row.id] = correction.new_id
             if correction.reason:
@@ -173,8 +164,7 @@ def _correct(draft: Draft, resolved: Sequence[tuple[Correction, list[MappingRow]
     draft.update(table, leading)
     if surplus:
         draft.delete(table, surplus)
-        what = "mapping of an id that is" if len(surplus) == 1 else "mappings of ids that are"
-        draft.note(f"Removes {len(surplus):,} {what} mapped more than once.")
+        draft.note(f"Removes {len(surplus):,} of several mappings of one id.")
 
 
 def _move_registrations(
@@ -197,7 +187,7 @@ def _move_registrations(
     table, spelling = schema.table_of(REGISTRATION), schema.resolved["registrations"].spelling
     wanted: dict[str, dict[str, str]] = defaultdict(dict)
     for one in through:
-        if one.moves:
+        if not one.because:
             wanted[one.registration][one.column] = one.right
         elif one.because == BY_HAND:
             draft.keep(table, one.registration, one.because)
@@ -215,7 +205,7 @@ def _move_registrations(
     for key, other in refused.items():
         for name, at, right in zip(names, now[key], after[key], strict=True):
             if at != right:
-                reason = f"{_PLACE} is taken by registration {other}"
+                reason = f"the place it belongs to (same event, same member) is taken by registration {other}"
                 draft.conflict(table, key, name, None, right, at, reason)
     moving = sorted(after.keys() - refused.keys())
     held = {now[key] for key in moving}
@@ -261,24 +251,18 @@ def _slots(draft: Draft, keys: Collection[str], slots: Sequence[Slot] = ()) -> d
 
 def _notes(problems: pd.DataFrame, corrections: Sequence[Correction]) -> list[str]:
     """Tell where the traces say otherwise than was asked, and which ids shall share a record."""
-    told = problems[(problems["should_be"] != "") & (problems["problem"] != "duplicate")]
-    known = {
-        key: (right, why)
-        for key, right, why in zip(told["key"], told["should_be"], told["because"], strict=True)
-    }
-    notes = []
-    sharing: dict[tuple[str, str], list[str]] = defaultdict(list)
+    told = problems[(problems["should_be"] != "") & (problems["problem"] != "duplicate")].set_index("key")
+    known, because = dict(told["should_be"]), dict(told["because"])
+    notes = [
+        f"{one.key} shall lead to {one.new_id}, as asked; but {because[one.key] or 'the traces'}: {known[one.key]}."
+        for one in corrections
+        if known.get(one.key, one.new_id) != one.new_id
+    ]
+    sharing: dict[str, list[str]] = defaultdict(list)
     for one in corrections:
-        sharing[one.entity, one.new_id].append(one.key)
-        right, because = known.get(one.key, (one.new_id, ""))
-        if right != one.new_id:
-            notes.append(
-                f"{one.key} shall lead to {one.new_id}, as asked; but {because or 'the traces'}: {right}."
-            )
-    for (_, record), keys in sorted(sharing.items()):
-        if len(keys) > 1:
-            notes.append(f"{' and '.join(keys)} shall lead to one record, {record}.")
-    return notes
+        sharing[one.new_id].append(one.key)
+    shared = sorted((record, keys) for record, keys in sharing.items() if len(keys) > 1)
+    return notes + [f"{' and '.join(keys)} shall lead to one record, {record}." for record, keys in shared]
 
 
 def _reason(problems: pd.DataFrame, corrected: int, moved: int) -> str:

@@ -13,9 +13,8 @@ from typing import Any, NamedTuple
 import pandas as pd
 from sqlalchemy import Connection
 
-from workbench.mappings.contradictions import contradicted
-from workbench.mappings.identity import SURE, Judgement, Known, known_of, name_of
-from workbench.mappings.places import Misplaced, Place, Wrong, came_through, told_places
+from workbench.mappings.identity import SURE, Judgement, known_of, name_of
+from workbench.mappings.places import Misplaced, Place, Wrong, came_through, listed, told_places
 from workbench.mappings.queries import (
     NEEDS,
     Key,
@@ -25,8 +24,9 @@ from workbench.mappings.queries import (
     mapping_to_keep,
     read_sql,
     shared_targets,
+    standing_corrections,
 )
-from workbench.mappings.traces import imported_twice, without_mapping
+from workbench.mappings.traces import imported_twice, latest_told, reported_claims, without_mapping
 from workbench.murmurant.importers import Run
 from workbench.murmurant.reports import ReportRecord
 from workbench.murmurant.schema import Schema
@@ -53,11 +53,18 @@ COLUMNS = (
 )
 
 _WRONG = {MEMBER: "wrong-person", EVENT: "wrong-event", REGISTRATION: "wrong-registration"}
-_NOWHERE = {
-    "no such record": "missing-target",
-    "unknown entity type": "unknown-type",
-}  # else it is of another entity
+_NOWHERE = {"no such record": "missing-target", "unknown entity type": "unknown-type"}
 _CERTAIN, _EVEN, _UNJUDGED = Judgement(1.0), Judgement(0.5), Judgement()
+
+_SILENT = """
+SELECT EXISTS (SELECT FROM mappings WHERE entity_type = %(entity)s)
+   AND NOT EXISTS (
+     SELECT FROM audit
+     WHERE action = 'CREATE' AND resource_type = %(entity)s AND metadata ? 'waId'
+       AND coalesce(run_id, '') <> ALL (%(rolled_back)s::text[])
+   )
+   AND NOT EXISTS (SELECT FROM members WHERE %(entity)s = 'Member' AND wa_raw ? 'waContactId')
+"""
 
 
 @dataclass(frozen=True)
@@ -87,11 +94,6 @@ class MappingFindings:
     not_known: tuple[str, ...]
     without_mapping: dict[str, int] = field(default_factory=dict)
 
-    @property
-    def clean(self) -> bool:
-        """Whether nothing is wrong, and everything could be looked at."""
-        return not len(self.problems) and not self.not_known
-
 
 def mapping_findings(
     connection: Connection, schema: Schema, runs: Sequence[Run], exports: Sequence[ReportRecord] = ()
@@ -111,7 +113,21 @@ def mapping_findings(
         When there is no table of mappings to be read.
     """
     schema.require("mappings.id", *NEEDS)
-    against, places, not_known = _contradictions(connection, schema, runs, exports)
+    against: dict[Key, dict[str, str]] = defaultdict(dict)
+    places: dict[str, Place] = {}
+    not_known = []
+    for entity in ENTITIES:  # registrations last: the mappings of members and events say where they belong
+        if entity == REGISTRATION:
+            places = told_places(connection, schema, runs, exports, against)
+        here = schema.has(CONCEPT_OF[entity])
+        accused = contradicted(connection, schema, entity, runs, exports, places) if here else None
+        for one in accused or ():
+            against[entity, one.wa_id][one.mapping] = one.evidence
+        if accused is None:
+            not_known.append(
+                f"Nothing here says which {entity.lower()} a Wild Apricot id was imported as: no audit rows of creations,"
+                " no report that lists records. Give the importer's full report with --import-report."
+            )
     unseen = tuple(f"{entity}/" for entity in ENTITIES if not schema.has(CONCEPT_OF[entity]))
     orphaned = fetch(connection, schema, read_sql("checks", "mappings-orphaned.sql"))
     nowhere = {row.key: row.why for row in orphaned if not row.key.startswith(unseen)}
@@ -122,32 +138,78 @@ def mapping_findings(
     rows = mapping_rows(connection, schema, wa_ids={key.partition("/")[2] for key in concerned})
     rows = [row for row in rows if row.key in concerned]
     known = known_of(connection, schema, rows, runs, exports, places)
-    problems = []
+    problems: list[dict[str, Any]] = []
+
+    def tell(
+        problem: str,
+        row: MappingRow,
+        evidence: str,
+        judged: Judgement = _UNJUDGED,
+        should_be: str = "",
+        because: str = "",
+        other_record: str = "",
+    ) -> None:
+        """Note a problem; it is sure where the right record is known, and is another one or one too many."""
+        contact = known.contacts.get((row.entity, row.wa_id), {})
+        record = known.records.get((row.entity, row.target), {})
+        titles = dict.fromkeys((contact.get("title"), record.get("title")))
+        moves = should_be and (should_be != row.target or problem == "duplicate")
+        problems.append({
+            **row._asdict(), **judged._asdict(), "problem": problem, "mapping": row.id, "evidence": evidence,
+            "should_be": should_be, "because": because, "sure": bool(moves and (judged.score or 0) >= SURE),
+            "other_record": other_record, "cycle": "", "key": row.key, "contact": name_of(contact),
+            "person": name_of(record), "title": " / ".join(filter(None, titles)),
+        })  # fmt: skip
+
     for row in rows:
         should_be, because = known.right_record(row)
         judged = known.judged(row, should_be)
         evidence = against.get((row.entity, row.wa_id), {}).get(row.id)
         if evidence is not None:
-            problems.append(_problem(_WRONG[row.entity], row, evidence, judged, should_be, because))
+            tell(_WRONG[row.entity], row, evidence, judged, should_be, because)
         if row.key in nowhere and (row.entity, row.target) not in known.records:
-            kind = _NOWHERE.get(nowhere[row.key], "wrong-type")
-            right = known.right_record(row, "") if row.entity in ENTITIES else ()
-            problems.append(_problem(kind, row, nowhere[row.key], _CERTAIN, *right))
+            should, why = known.right_record(row, "") if row.entity in ENTITIES else ("", "")
+            tell(_NOWHERE.get(nowhere[row.key], "wrong-type"), row, nowhere[row.key], _CERTAIN, should, why)
         if row.key in again and evidence is None:
             one = again[row.key]
             words = f"two records for this id: {one.first}, and later {one.record} ({one.words})"
-            problems.append(_problem("two-records", row, words))
-            problems[-1]["other_record"] = one.record if row.target == one.first else one.first
+            tell(
+                "two-records",
+                row,
+                words,
+                other_record=one.record if row.target == one.first else one.first,
+            )
         if row.key in shared:
             words = "another id leads to the same record"
             if judged.score is None:
                 words += "; nothing tells who this contact is"
             elif should_be == row.target:
                 words += "; this is the one it was made for"
-            problems.append(_problem("shared-target", row, words, judged, should_be, because))
+            tell("shared-target", row, words, judged, should_be, because)
     for key in sorted(twice):
-        problems += _duplicates(schema, [row for row in rows if row.key == key], known)
-    _mark_cycles(problems, twice)
+        several = [row for row in rows if row.key == key]
+        alike = len({row.target for row in several}) == 1
+        right = several[0].target if alike else known.right_record(several[0])[0]
+        known_right = right and several[0].entity in ENTITIES
+        kept = mapping_to_keep(schema, several, right) if known_right else None
+        for row in several:
+            if kept is None:
+                words = "the same id is mapped more than once, and nothing tells which is right"
+                tell("duplicate", row, words, _EVEN)
+            elif row is kept:
+                judged = known.judged(row, right)._replace(score=None if row.target == right else 1.0)
+                tell(
+                    "duplicate", row, "mapped more than once; this mapping is the one to keep", judged, right
+                )
+            else:
+                words = "mapped more than once; this mapping is one too many"
+                tell("duplicate", row, words, _CERTAIN, right, f"mapping {kept.id} is kept")
+    wrong = {
+        one["key"]: one for one in problems if one["problem"] in _WRONG.values() and one["key"] not in twice
+    }
+    belongs_to = {key: one["should_be"] for key, one in wrong.items() if one["should_be"]}
+    for key, place in find_cycles({key: one["target"] for key, one in wrong.items()}, belongs_to).items():
+        wrong[key].update(cycle=place.cycle, cycle_size=place.size, position=place.position)
     wrongs = [
         Wrong(one["entity"], one["wa_id"], one["target"], one["should_be"])
         for one in problems
@@ -158,97 +220,46 @@ def mapping_findings(
     for lost in bare:
         if lost.importer != "csv":
             row = MappingRow("", "", lost.entity, lost.wa_id, "")
-            problems.append(_problem("no-mapping", row, lost.words, should_be=lost.record))
-    registrations = pd.DataFrame(through, columns=list(Misplaced._fields))
-    registrations = registrations.assign(moves=[one.moves for one in through])
-    return MappingFindings(
-        _frame(problems, known, through),
-        registrations,
-        tuple(not_known),
-        dict(Counter(lost.entity for lost in bare if lost.importer == "csv")),
+            tell("no-mapping", row, lost.words, should_be=lost.record)
+    registrations = pd.DataFrame(through, columns=[*Misplaced._fields])
+    registrations = registrations.assign(moves=registrations["because"] == "")
+    by_csv = Counter(lost.entity for lost in bare if lost.importer == "csv")
+    return MappingFindings(_ordered(problems, registrations), registrations, tuple(not_known), dict(by_csv))
+
+
+def _ordered(problems: Sequence[dict[str, Any]], registrations: pd.DataFrame) -> pd.DataFrame:
+    """Lay problems out as a table, worst first; the mappings of a cycle side by side, in its own order."""
+    names = [*COLUMNS, "key"]
+    frame = pd.DataFrame(problems, columns=names).astype(
+        {"score": "float64", "cycle_size": "Int64", "position": "Int64", "sure": "bool"}
     )
-
-
-def _contradictions(
-    connection: Connection, schema: Schema, runs: Sequence[Run], exports: Sequence[ReportRecord]
-) -> tuple[dict[Key, dict[str, str]], dict[str, Place], list[str]]:
-    """Return what speaks against mappings, by key and own id; where registrations belong; what could not be found out."""
-    against: dict[Key, dict[str, str]] = defaultdict(dict)
-    places: dict[str, Place] = {}
-    not_known = []
-    for entity in ENTITIES:  # registrations last: the mappings of members and events say where they belong
-        if entity == REGISTRATION:
-            places = told_places(connection, schema, runs, exports, against)
-        there = schema.has(CONCEPT_OF[entity])
-        rows = contradicted(connection, schema, entity, runs, exports, places) if there else None
-        if rows is None:
-            not_known.append(
-                f"Nothing here says which {entity.lower()} a Wild Apricot id was imported as: no audit rows of creations,"
-                " no report that lists records. Give the importer's full report with --import-report."
-            )
-        for row in rows or ():
-            against[entity, row.wa_id][row.mapping] = row.evidence
-    return against, places, not_known
-
-
-def _problem(
-    problem: str,
-    row: MappingRow,
-    evidence: str,
-    judged: Judgement = _UNJUDGED,
-    should_be: str = "",
-    because: str = "",
-) -> dict[str, Any]:
-    moves = should_be != row.target or problem == "duplicate"
-    return {
-        **row._asdict(),
-        **judged._asdict(),
-        "problem": problem,
-        "mapping": row.id,
-        "evidence": evidence,
-        "should_be": should_be,
-        "because": because,
-        "sure": bool(should_be and moves and judged.score and judged.score >= SURE),
-        "other_record": "",
-        "cycle": "",
-        "position": None,
-        "key": row.key,
-    }
-
-
-def _duplicates(schema: Schema, rows: Sequence[MappingRow], known: Known) -> list[dict[str, Any]]:
-    """Tell which of several mappings of one id is to be kept, where that can be told."""
-    alike = len({row.target for row in rows}) == 1
-    right = rows[0].target if alike else known.right_record(rows[0])[0]
-    if not right or rows[0].entity not in ENTITIES:
-        evidence = "the same id is mapped more than once, and nothing tells which is right"
-        return [_problem("duplicate", row, evidence, _EVEN) for row in rows]
-    kept = mapping_to_keep(schema, rows, right)
-    problems = []
-    for row in rows:
-        evidence = "mapped more than once; this mapping is one too many"
-        judged, because = _CERTAIN, f"mapping {kept.id} is kept"
-        if row is kept:
-            evidence = "mapped more than once; this mapping is the one to keep"
-            judged = known.judged(row, right)
-            judged = judged._replace(score=None if row.target == right else 1.0)
-            because = ""
-        problems.append(_problem("duplicate", row, evidence, judged, right, because))
-    return problems
+    counts = registrations.loc[registrations["moves"], "through"].value_counts()
+    group = frame["cycle"].where(frame["cycle"] != "", frame["key"])
+    worst = (
+        frame["score"]
+        .fillna(0.0)
+        .where(frame["cycle"] == "", frame.groupby("cycle")["score"].transform("max"))
+    )
+    weight = frame["problem"].map({name: place for place, name in enumerate(PROBLEMS)})
+    # Among what is sure, the gravest problem comes first; below that, what is surest.
+    order = pd.DataFrame(
+        {
+            "doubtful": worst < SURE,
+            "gravest": weight.where(worst >= SURE, 0),
+            "surest": -worst,
+            "weight": weight,
+            "group": group,
+            "position": frame["position"].fillna(0),
+            "mapping": frame["mapping"],
+        }
+    )
+    frame = frame.assign(registrations=frame["key"].map(counts).fillna(0).astype(int))
+    frame = frame.loc[order.sort_values([*order], kind="stable").index, [*COLUMNS]]
+    return frame.reset_index(drop=True)
 
 
 class CyclePosition(NamedTuple):
-    """Where a mapping stands in its cycle.
-
-    Attributes
-    ----------
-    cycle : str
-        Its name: the smallest key in it.
-    size : int
-        2 for a swap.
-    position : int
-        From 0, which is the smallest key; each leads to the record of the next, the last to that of the first.
-    """
+    """Where a mapping stands in a cycle: its name, the smallest key; its size, 2 for a swap; and the place in it, from 0."""
 
     cycle: str
     size: int
@@ -256,7 +267,7 @@ class CyclePosition(NamedTuple):
 
 
 def find_cycles(leads_to: Mapping[str, str], belongs_to: Mapping[str, str]) -> dict[str, CyclePosition]:
-    """Find the closed circles among wrong mappings.
+    """Find the closed circles among wrong mappings: each leads to the record of the next, the last to that of the first.
 
     Parameters
     ----------
@@ -268,63 +279,80 @@ def find_cycles(leads_to: Mapping[str, str], belongs_to: Mapping[str, str]) -> d
     dict of str to CyclePosition
         For the mappings that are part of one; two mappings that should lead to one record are part of none.
     """
-    owners: dict[str, list[str]] = {}
+    owners: dict[str, list[str]] = defaultdict(list)
     for key in sorted(leads_to.keys() & belongs_to):
-        owners.setdefault(belongs_to[key], []).append(key)
+        owners[belongs_to[key]].append(key)
     following = {key: owners[to][0] for key, to in leads_to.items() if len(owners.get(to, ())) == 1}
     positions: dict[str, CyclePosition] = {}
-    done: set[str] = set()
-    for first in sorted(following):
-        walked: list[str] = []
-        at: str | None = first
-        while at is not None and at not in done:
-            done.add(at)
-            walked.append(at)
-            at = following.get(at)
-        # The walk began at the smallest key that was not walked yet, but perhaps on the way into a circle.
-        circle = walked[walked.index(at) :] if at in walked else []
-        start = circle.index(min(circle)) if circle else 0
-        circle = circle[start:] + circle[:start]
-        if len(circle) > 1:
-            positions |= {key: CyclePosition(circle[0], len(circle), n) for n, key in enumerate(circle)}
+    for first in sorted(following.keys()):  # the smallest key of a circle comes upon it before the others
+        circle, at = {first: 0}, following[first]
+        while at not in circle and at in following and at not in positions:
+            circle[at] = len(circle)
+            at = following[at]
+        if at == first and len(circle) > 1:
+            positions |= {key: CyclePosition(first, len(circle), place) for key, place in circle.items()}
     return positions
 
 
-def _mark_cycles(problems: Sequence[dict[str, Any]], twice: set[str]) -> None:
-    once = {
-        one["key"]: one for one in problems if one["problem"] in _WRONG.values() and one["key"] not in twice
+def contradicted(
+    connection: Connection,
+    schema: Schema,
+    entity: str,
+    runs: Sequence[Run],
+    exports: Sequence[ReportRecord] = (),
+    places: Mapping[str, Place] | None = None,
+) -> Sequence[Any] | None:
+    """List the mappings of `entity` that the traces of its own creation contradict, asked as plain joins.
+
+    Four witnesses, each enough: an audit row, or the importer's report, says that another record, which still exists, was
+    created for this id; the record's raw Wild Apricot data name another contact, whose id does not lead here; the importer's
+    report has another name *and* another e-mail for this id (one of the two changes when people marry or move; both at once
+    is somebody else); of a registration, a report or an export has another member or event, whose registration is there. None
+    of them counts against a mapping to the very record that was created for this id.
+
+    Parameters
+    ----------
+    places : mapping of str to (member, event), optional
+        For registrations, from `told_places`.
+
+    Returns
+    -------
+    sequence of Row or None
+        ``key``, ``mapping`` (its own id), ``wa_id``, ``target``, ``evidence``, and what people know the record by
+        (NULL what it has not); None where nothing here tells what an id was imported as.
+    """
+    told = latest_told(runs, entity, exports)
+    born = {
+        (one.wa_id, one.record)
+        for one in reported_claims(runs)
+        if one.entity == entity and one.action == "created"
     }
-    leads_to = {key: one["target"] for key, one in once.items()}
-    belongs_to = {key: one["should_be"] for key, one in once.items() if one["should_be"]}
-    for key, place in find_cycles(leads_to, belongs_to).items():
-        once[key].update(cycle=place.cycle, cycle_size=place.size, position=place.position)
+    called = [_called(one.fields) for one in told.values()]
+    about = {"entity": entity, "rolled_back": [run.run for run in runs if run.rolled_back]}
+    rows = fetch(
+        connection,
+        schema,
+        read_sql("contradicted.sql"),
+        **about,
+        born=[wa_id for wa_id, _ in born],
+        became=[record for _, record in born],
+        told=list(told),
+        names=[name for name, _ in called],
+        others=[other for _, other in called],
+        **listed(places or {}),
+    )
+    if rows:
+        meant = {(one.entity, one.wa_id, one.record) for one in standing_corrections(connection, schema)}
+        return [row for row in rows if (entity, row.wa_id, row.target) not in meant]
+    silent = not told and not born and fetch(connection, schema, _SILENT, **about)[0][0]
+    return None if silent else []
 
 
-def _frame(problems: Sequence[dict[str, Any]], known: Known, through: Sequence[Misplaced]) -> pd.DataFrame:
-    """Lay problems out as a table, worst first; the mappings of a cycle side by side, in its own order."""
-    counts = Counter(one.through for one in through if one.moves)
-    worst: dict[str, float] = defaultdict(float)
-    for one in problems:
-        contact = known.contacts.get((one["entity"], one["wa_id"]), {})
-        record = known.records.get((one["entity"], one["target"]), {})
-        titles = dict.fromkeys((contact.get("title"), record.get("title")))
-        one |= {
-            "contact": name_of(contact),
-            "person": name_of(record),
-            "title": " / ".join(filter(None, titles)),
-            "registrations": counts[one["key"]],
-        }
-        worst[one["cycle"]] = max(worst[one["cycle"]], one["score"] or 0.0)
-
-    def weight(one: dict[str, Any]) -> tuple[Any, ...]:
-        score = worst[one["cycle"]] if one["cycle"] else one["score"] or 0.0
-        # Among what is sure, the gravest problem comes first; below that, what is surest.
-        sure, order, group = score >= SURE, [*PROBLEMS].index(one["problem"]), one["cycle"] or one["key"]
-        return not sure, order if sure else 0, -score, order, group, one["position"] or 0, one["mapping"]
-
-    ordered = sorted(problems, key=weight)
-    frame = pd.DataFrame(ordered, columns=list(COLUMNS))
-    return frame.astype({"score": "float64", "cycle_size": "Int64", "position": "Int64", "sure": "bool"})
+def _called(fields: Mapping[str, Any]) -> tuple[str | None, str | None]:
+    """Return a contact's name and e-mail, or an event's title and start, as the database has them."""
+    name = " ".join(str(fields[each]) for each in ("firstName", "lastName", "title") if fields.get(each))
+    start = str(fields.get("startTime") or "")[:16].replace("T", " ")
+    return name or None, str(fields.get("email") or "") or start or None
 
 
 def sure_corrections(problems: pd.DataFrame) -> pd.DataFrame:
