@@ -303,6 +303,8 @@ NO_EXPORTS = {
     "empty.json": '{"Contacts": []}',
     "cut.json": '{"Contacts": [{"Id": 1, "Ema',
     "members.xlsx": "PK",
+    "short.csv": "Contact ID,Email\n5,a@example.org\n6\n",
+    "latin.csv": "Contact ID,Email\n5,M\u00fcller\n".encode("latin-1"),
 }
 
 
@@ -310,7 +312,7 @@ def test_what_is_no_export_is_refused_by_name(at, clubs, tmp_path):
     (tmp_path / "wa").mkdir()
     run = at(clubs.clone("guide"))
     for name, content in NO_EXPORTS.items():
-        (tmp_path / "wa" / name).write_text(content, encoding="utf-8")
+        (tmp_path / "wa" / name).write_bytes(content if isinstance(content, bytes) else content.encode())
         for path in (tmp_path / "wa" / name, tmp_path / "wa"):
             done = run("reconcile", "--export", str(path), "--json")
             assert done.returncode == 2

@@ -116,8 +116,8 @@ def test_nobody_is_nobody(wb: Workbench) -> None:
         wb.search("ann", "Members")
 
 
-def test_what_is_found_has_every_word_and_nothing_is_missed(club: Ground) -> None:
-    with club.workbench() as wb:
+def test_what_is_found_has_every_word_and_nothing_is_missed(clubs: Clubs) -> None:
+    with clubs.clone("application").workbench() as wb:
         everybody = wb.search("@", limit=1_000).to_dict("records")
         assert len(everybody) >= 200
 

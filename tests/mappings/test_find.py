@@ -25,7 +25,7 @@ def keys_of(frame):
 def test_a_healthy_club_has_no_problem(club):
     with club.open() as wb:
         found = wb.mappings.findings()
-        assert found.clean
+        assert not found.not_known
         assert not len(found.problems)
         assert not len(found.registrations)
         # Nor has one in which people changed everything about themselves.
@@ -33,7 +33,7 @@ def test_a_healthy_club_has_no_problem(club):
             """UPDATE "Member" SET "firstName" = 'Zoe', "lastName" = 'Quux', phone = '1', email = 'zoe' || id || '@example.net'
                WHERE id IN (SELECT id FROM "Member" ORDER BY id LIMIT 20)"""
         )
-        problems = wb.mappings.problems()
+        problems = wb.mappings.findings().problems
     assert not problems["sure"].any()
     assert not problems["problem"].str.startswith("wrong-").any()
 
@@ -86,7 +86,7 @@ def test_everything_planted_is_found_and_corrected_as_one(broken):
         assert wb.mappings.plan(table, move_records=True).digest == plan.digest
         club.carry_out(plan)
         assert {one.check for one in wb.check(CHECKS).findings if one.status != "pass"} == set()
-        assert not wb.mappings.problems()["sure"].any()
+        assert not wb.mappings.findings().problems["sure"].any()
         told = entries(club)
         for key, record in swapped.items():
             facts = told[key.split("/")[1]]
@@ -119,9 +119,9 @@ def test_recordings_give_no_false_alarm(server, recordings, state, tmp_path):
     )
     if state.startswith("csv"):
         exports = [recordings / "csv_import" / state.removeprefix("csv_") / "export"]
-        assert not wb.mappings.problems(exports)["problem"].str.startswith("wrong-").any()
+        assert not wb.mappings.findings(exports).problems["problem"].str.startswith("wrong-").any()
         return
-    frame = wb.mappings.problems()
+    frame = wb.mappings.findings().problems
     assert set(frame["problem"]) <= {"shared-target"}
     assert not frame["sure"].any()
 

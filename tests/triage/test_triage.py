@@ -15,9 +15,7 @@ from workbench.snapshots.manifest import Verification
 
 # Each in one dialect: what differs between them is proved check by check elsewhere.
 PLANTED = [
-    ("guide", "halted-batch", "§1.1", "re-run"),
     ("application", "members-missing", "§1.1", "re-run"),
-    ("guide", "swapped-mappings", "§1.2", "targeted"),
     ("application", "all-prospect", "§1.3", "targeted"),
     ("application", "duplicate-members", "§1.4", "level 1"),
     ("guide", "duplicate-events", "§1.4", "targeted"),
@@ -81,7 +79,7 @@ def test_the_command_says_it(guide, at) -> None:
     facts = json.loads(run("triage", "--json").stdout)
     assert facts["recommended"] == "targeted"
     assert {each["way"] for each in facts["ways"]} == {"level 0", "re-run", "level 1", "targeted", "level 2"}
-    assert {each["guide"]: each["state"] for each in facts["modes"]}["§1.2"] == "present"
+    assert {each["guide"] for each in facts["modes"] if each["state"] != "absent"} == {"§1.2"}
 
 
 def test_a_proved_snapshot_from_before_the_run_is_measured(application) -> None:

@@ -371,11 +371,3 @@ def sure_corrections(problems: pd.DataFrame) -> pd.DataFrame:
     rows = sure[whole.fillna(False).astype(bool)].drop_duplicates(["entity", "wa_id"])
     rows = rows[["entity", "wa_id", "should_be", "evidence"]].reset_index(drop=True)
     return rows.set_axis(["entity", "wa_id", "new_id", "reason"], axis=1)
-
-
-def cycles_of(problems: pd.DataFrame) -> list[list[str]]:
-    """Return each swap or cycle as its keys in order: each leads to the record of the next, the last to the first's."""
-    part = problems[(problems["cycle"] != "") & problems["position"].notna()]
-    part = part.drop_duplicates(["entity", "wa_id"]).sort_values(["cycle", "position"])
-    keys = part["entity"] + "/" + part["wa_id"]
-    return [list(of_it) for _, of_it in keys.groupby(part["cycle"], sort=True)]

@@ -16,7 +16,6 @@ from workbench.mappings.plan import plan_mappings
 from workbench.mappings.problems import (
     PROBLEMS,
     MappingFindings,
-    cycles_of,
     mapping_findings,
     sure_corrections,
 )
@@ -68,27 +67,33 @@ class Mappings:
         found = self.findings(exports)
         problems = found.problems
         if wa_id is not None:
-            self._refuse_unmapped(wa_id)
+            with self.wb.reading() as connection:
+                if not mapping_rows(connection, self.wb.schema, wa_ids=[wa_id]):
+                    raise unknown("mapping of WA id", wa_id, ids_like(connection, self.wb.schema, wa_id))
             problems = problems[problems["wa_id"] == wa_id]
         if problem:
             problems = problems[problems["problem"].isin(problem)]
         keys = problems["entity"] + "/" + problems["wa_id"]
         through = found.registrations[found.registrations["through"].isin(keys)].reset_index(drop=True)
-        cycles = [cycle for cycle in cycles_of(found.problems) if {*keys}.intersection(cycle)]
         corrections = sure_corrections(problems)
         written = csv if csv is not None and len(corrections) else None
         if written is not None:
             write_csv(written, list(corrections.columns), corrections.to_dict("records"))
         headline = f"{many(len(problems), 'problem')}; {many(len(corrections), 'correction')} sure."
         unwritten = f"\n{csv} was not written: no correction is sure." if csv and not written else ""
+        more = f"More: `workbench mappings --limit {len(problems)}`." if len(problems) > limit else ""
         return Answer(
             f"{headline if len(problems) else ''}{unwritten}",
             {
                 "summary": summary(found, problems),
                 "drawn": lambda: _drawn("cycles", problems, self.wb.shows_people),
                 "problems": Table(
-                    mapping_table(problems), "Problems, worst first", "no problem found", _FIRST, limit,
-                    note=f"More: `workbench mappings --limit {len(problems)}`." if len(problems) > limit else "",
+                    mapping_table(problems),
+                    "Problems, worst first",
+                    "no problem found",
+                    _FIRST,
+                    limit,
+                    note=more,
                 ),
                 "scores": lambda: _drawn("scores", problems, self.wb.shows_people),
                 "registrations": Table(through, "Registrations that came through them", "", limit=limit),
@@ -98,7 +103,7 @@ class Mappings:
                 "environment": self.wb.environment.name,
                 "dialect": self.wb.dialect,
                 "counts": dict(problems["problem"].value_counts(sort=False)),
-                "cycles": cycles,
+                "cycles": _cycles(found, problems),
                 "problems": problems,
                 "registrations": through.to_dict("records"),
                 "sure": len(corrections),
@@ -107,7 +112,7 @@ class Mappings:
                 "without_mapping": found.without_mapping,
             },
             code=int(bool(len(problems) or found.not_known)),
-        )  # fmt: skip
+        )
 
     @covering
     def findings(self, exports: Sequence[str | Path] = ()) -> MappingFindings:
@@ -116,13 +121,9 @@ class Mappings:
         with self.wb.reading() as connection:
             return mapping_findings(connection, self.wb.schema, runs, records)
 
-    def problems(self, exports: Sequence[str | Path] = ()) -> pd.DataFrame:
-        """Return every problem with a mapping, worst first: see `MappingFindings.problems`."""
-        return self.findings(exports).problems
-
     def sure(self, exports: Sequence[str | Path] = ()) -> pd.DataFrame:
         """Return the corrections that need no more asking: what `plan` takes."""
-        return sure_corrections(self.problems(exports))
+        return sure_corrections(self.findings(exports).problems)
 
     def plan(
         self,
@@ -173,11 +174,13 @@ class Mappings:
         with wb.planning() as context:
             return plan_rebuild(context, runs, snapshot=was, csv_records=csv_records, settings=wb.settings)
 
-    def _refuse_unmapped(self, wa_id: str) -> None:
-        """Refuse a WA id that is not mapped at all: nothing found must not read as nothing wrong."""
-        with self.wb.reading() as connection:
-            if not mapping_rows(connection, self.wb.schema, wa_ids=[wa_id]):
-                raise unknown("mapping of WA id", wa_id, ids_like(connection, self.wb.schema, wa_id))
+
+def _cycles(found: MappingFindings, problems: pd.DataFrame) -> list[list[str]]:
+    """Return each swap or cycle of which something is among the problems, whole and in its order."""
+    part = found.problems[found.problems["cycle"].isin({*problems["cycle"]} - {""})]
+    part = part[part["position"].notna()].sort_values(["cycle", "position"])
+    keys = part["entity"] + "/" + part["wa_id"]
+    return [[*of_it] for _, of_it in keys.groupby(part["cycle"], sort=True)]
 
 
 def summary(found: MappingFindings, problems: pd.DataFrame | None = None) -> dict[str, str]:
@@ -185,8 +188,7 @@ def summary(found: MappingFindings, problems: pd.DataFrame | None = None) -> dic
     problems = found.problems if problems is None else problems
     counts = problems["problem"].value_counts()
     facts = {name: f"{counts[name]:,}: {words}" for name, words in PROBLEMS.items() if name in counts}
-    keys = {*(problems["entity"] + "/" + problems["wa_id"])}
-    if cycles := [cycle for cycle in cycles_of(found.problems) if keys.intersection(cycle)]:
+    if cycles := _cycles(found, problems):
         drawn = "; ".join(" -> ".join((*cycle, cycle[0])) for cycle in cycles[:_MOST])
         more = f"; and {len(cycles) - _MOST:,} more" if len(cycles) > _MOST else ""
         facts["swaps and cycles, each id leading to the record of the next"] = f"{drawn}{more}"
@@ -231,13 +233,13 @@ def _surely(score: float) -> str:
 
 def _why(row: dict[Any, Any]) -> str:
     came = int(row["registrations"])
-    parts = (
-        str(row["evidence"]),
-        f"different: {row['differs']}" if row["differs"] else "",
-        f"the same: {row['agrees']}" if row["agrees"] else "",
-        f"{many(came, 'registration')} came through it" if came else "",
-    )
-    return "; ".join(filter(None, parts))
+    parts = [str(row["evidence"])]
+    parts += [
+        f"{words}: {row[name]}"
+        for name, words in (("differs", "different"), ("agrees", "the same"))
+        if row[name]
+    ]
+    return "; ".join([*parts, *([f"{many(came, 'registration')} came through it"] if came else [])])
 
 
 def _steps(
