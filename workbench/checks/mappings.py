@@ -5,8 +5,7 @@ from __future__ import annotations
 from workbench.checks.registry import NO_RUNS, Look, NotRunError, Rows
 from workbench.mappings.places import brought_elsewhere
 from workbench.mappings.problems import contradicted
-from workbench.mappings.queries import shared_targets
-from workbench.mappings.traces import imported_twice, without_mapping
+from workbench.mappings.traces import Traces, traces_of
 from workbench.murmurant.spellings import EVENT, MEMBER
 
 _NO_EVIDENCE = (
@@ -24,20 +23,20 @@ def events_wrong_record(look: Look) -> Rows:
 
 
 def registrations_wrong_event(look: Look) -> Rows:
-    asked = brought_elsewhere(look.connection, look.schema, look.runs)
+    asked = brought_elsewhere(_traces(look))
     if asked is None:
         raise NotRunError(_NO_EVIDENCE.format(what="which event a registration was imported for"))
     return asked
 
 
 def mappings_shared_target(look: Look) -> Rows:
-    return shared_targets(look.connection, look.schema)
+    return _traces(look).shared_targets
 
 
 def mappings_missing(look: Look) -> Rows:
     if not look.runs:
         raise NotRunError(NO_RUNS)
-    bare, others = without_mapping(look.connection, look.schema, look.runs)
+    bare, others = _traces(look).without_mapping
     found = [
         {
             "key": f"{each.entity} {each.record}",
@@ -78,14 +77,18 @@ def records_imported_twice(look: Look) -> Rows:
             "leads_to": each.leads_to or None,
             "evidence": each.words,
         }
-        for each in imported_twice(look.connection, look.schema, look.runs)
+        for each in _traces(look).imported_twice
     ]
 
 
 def _contradicted(look: Look, entity: str) -> Rows:
-    rows = contradicted(look.connection, look.schema, entity, look.runs)
+    rows = contradicted(_traces(look), entity)
     if rows is None:
         raise NotRunError(
             _NO_EVIDENCE.format(what=f"which {entity.lower()} a Wild Apricot id was imported as")
         )
     return [{name: cell for name, cell in row._asdict().items() if cell is not None} for row in rows]
+
+
+def _traces(look: Look) -> Traces:
+    return traces_of(look.connection, look.schema, look.runs)

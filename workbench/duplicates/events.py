@@ -19,7 +19,7 @@ from sqlalchemy import Connection, select
 from workbench.duplicates.decisions import Decision, Pair
 from workbench.duplicates.pairs import Candidate, gather, large, those_there, within
 from workbench.mappings.queries import NEEDS, mapping_rows
-from workbench.mappings.traces import claims, imported_twice
+from workbench.mappings.traces import traces_of
 from workbench.murmurant.canonical import Canonical, ask
 from workbench.murmurant.importers import Run
 from workbench.murmurant.schema import Schema, as_text, is_one_of
@@ -132,7 +132,7 @@ def shifted_events(
     of: dict[str, Any] = {str(each.key): each for each in events.itertuples(index=False)}
     close, twice = [*_within_a_zone(events)], dict[Pair, str]()
     if schema.has(*NEEDS):
-        for again in imported_twice(connection, schema, runs):
+        for again in traces_of(connection, schema, runs).imported_twice:
             if again.entity == EVENT and {again.first, again.record} <= of.keys():
                 twice[_pair(again.first, again.record)] = again.wa_id
         apart = _surely_apart(connection, schema, runs, close, of)
@@ -234,7 +234,7 @@ def _surely_apart(
     keys = {key for pair in pairs for key in pair}
     ids: dict[str, set[str]] = defaultdict(set)
     makers = {key: of[key].run for key in keys if of[key].run}
-    for claim in claims(connection, schema, runs, records=keys) if keys else ():
+    for claim in traces_of(connection, schema, runs).claims(records=keys) if keys else ():
         if claim.entity == EVENT and (claim.independent or claim.maps):
             ids[claim.record].add(claim.wa_id)
             if claim.action == "created" and claim.run:

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, null, select
 
-from workbench.mappings.traces import claims
+from workbench.mappings.traces import traces_of
 from workbench.murmurant.importers import Run
 from workbench.murmurant.schema import Schema, as_text, is_one_of, same_id
 from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES, ENTITY_TYPES
@@ -52,7 +52,9 @@ def written_since(
     writes: list[Write] = [
         (each.entity, each.record, each.wa_id, each.run or None, each.at, each.trace)
         for each in (
-            claims(connection, schema, runs, wa_ids={wa_id for *_, wa_id in merges}) if merges else ()
+            traces_of(connection, schema, runs).claims(wa_ids={wa_id for *_, wa_id in merges})
+            if merges
+            else ()
         )
         if each.action == "updated"
     ]

@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Connection, func, or_, select, tuple_
 from workbench.duplicates.decisions import Decision, Pair
 from workbench.duplicates.pairs import Candidate, gather, those_there, within
 from workbench.mappings.queries import NEEDS
-from workbench.mappings.traces import imported_twice
+from workbench.mappings.traces import traces_of
 from workbench.murmurant.importers import Run
 from workbench.murmurant.schema import Schema, as_text, is_one_of
 from workbench.murmurant.spellings import REGISTRATION
@@ -76,7 +76,7 @@ def split_registrations(
             same = [one == other for one, other in zip(known[left], known[right], strict=True)]
             kind = _KINDS.get((same[0], same[1]), "split_both")
             found[left, right] = Candidate(kind, None, kind == "exact", _WORDS[kind], "", True)
-    for again in imported_twice(connection, schema, runs) if schema.has(*NEEDS) else ():
+    for again in traces_of(connection, schema, runs).imported_twice if schema.has(*NEEDS) else ():
         if again.entity == REGISTRATION:
             why = f"one Wild Apricot registration ({again.wa_id}) led to both"
             twice = Candidate("wa_id", None, False, why, "they are for two people, or two events")

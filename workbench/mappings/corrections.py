@@ -7,11 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection
-
 from workbench.errors import Refused, UsageError, nearest
-from workbench.mappings.queries import MappingRow, ids_like, mapping_rows
-from workbench.mappings.traces import there
+from workbench.mappings.queries import MappingRow, ids_like
+from workbench.mappings.traces import Traces
 from workbench.murmurant.listings import read_csv
 from workbench.murmurant.schema import Schema
 from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES, ENTITY_TYPES
@@ -80,7 +78,7 @@ def _correction(cells: Mapping[str, Any], line: int, problem: str = "") -> Corre
 
 
 def resolve_corrections(
-    connection: Connection, schema: Schema, asked: Sequence[Correction]
+    traces: Traces, asked: Sequence[Correction]
 ) -> list[tuple[Correction, list[MappingRow]]]:
     """Look at every correction: whether its id is mapped, its record exists, and both are of one entity.
 
@@ -96,11 +94,12 @@ def resolve_corrections(
     Refused
         When all that is asked for is so already; in a table with others such a line is passed over.
     """
+    connection, schema = traces.connection, traces.schema
     asked = [_spelled(schema, each) for each in asked]
     rows: dict[str, list[MappingRow]] = defaultdict(list)
-    for row in mapping_rows(connection, schema, wa_ids={each.wa_id for each in asked}):
+    for row in traces.mappings(wa_ids={each.wa_id for each in asked}):
         rows[row.key].append(row)
-    places = there(connection, schema, {(entity, each.new_id) for entity in ENTITIES for each in asked})
+    places = traces.there({(entity, each.new_id) for entity in ENTITIES for each in asked})
     first: dict[str, Correction] = {}
 
     def wrong_with(each: Correction) -> str:

@@ -10,19 +10,14 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 from typing import Any, Literal, NamedTuple
 
-from sqlalchemy import Connection
-
 from workbench.mappings.places import Place, at_places
-from workbench.mappings.queries import Key, MappingRow, fetch
-from workbench.mappings.traces import AUDIT, RAW, REPORT, claims, latest_told
-from workbench.murmurant.importers import Run
-from workbench.murmurant.reports import ReportRecord
-from workbench.murmurant.schema import Schema
+from workbench.mappings.queries import Key, MappingRow
+from workbench.mappings.traces import AUDIT, RAW, REPORT, Traces
 from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES, EVENT, MEMBER, REGISTRATION
 from workbench.normalise import normalise
 
@@ -227,30 +222,15 @@ class Known:
         )
 
 
-def known_of(
-    connection: Connection,
-    schema: Schema,
-    rows: Iterable[MappingRow],
-    runs: Sequence[Run],
-    exports: Sequence[ReportRecord] = (),
-    places: Mapping[str, Place] | None = None,
-) -> Known:
-    """Gather what is known of some mappings.
-
-    Parameters
-    ----------
-    exports : sequence of ReportRecord
-        From Wild Apricot's own CSV exports, where given.
-    places : mapping of str to Place, optional
-        Of registrations, where they are told to be.
-    """
+def known_of(traces: Traces, rows: Iterable[MappingRow], places: Mapping[str, Place]) -> Known:
+    """Gather what is known of some mappings; `places` says where registrations are told to be."""
     known = Known()
-    rows = [row for row in rows if row.entity in ENTITIES and schema.has(CONCEPT_OF[row.entity])]
+    rows = [row for row in rows if row.entity in ENTITIES and traces.schema.has(CONCEPT_OF[row.entity])]
     if not rows:
         return known
     ids, targets = {(row.entity, row.wa_id) for row in rows}, {(row.entity, row.target) for row in rows}
     wa_ids, records = {wa_id for _, wa_id in ids}, {record for _, record in targets}
-    said = claims(connection, schema, runs, records=records, wa_ids=wa_ids)
+    said = traces.claims(records=records, wa_ids=wa_ids)
     made = [one for one in said if one.action == "created" and (one.key in ids or one.place in targets)]
     # An update through a wrong mapping may have written another contact's raw data: they count where nothing else does.
     settled = {one.key for one in made if one.born}, {one.place for one in made if one.born}
@@ -259,16 +239,15 @@ def known_of(
     for entity, cells in _RECORDS.items():
         query = f"SELECT id::text AS id, {cells} WHERE id = ANY (%(ids)s::ids)"
         of_it = [record for kind, record in wanted if kind == entity]
-        found = fetch(connection, schema, query, ids=of_it) if of_it else ()
+        found = traces.ask(query, ids=of_it) if of_it else ()
         known.records |= {(entity, row.id): _facts(row._asdict()) for row in found}
     for one in sorted(born, key=lambda one: (one.key, one.record, one.trace)):
         known.born_for[one.place].add(one.wa_id)
         if one.place in known.records:
             known.births[one.key].setdefault(one.record, _BECAUSE[one.trace])
     with_raw = [one.record for one in made if one.trace == RAW]
-    raw = {row.wa_id: row for row in fetch(connection, schema, _RAW_DATA, ids=with_raw)} if with_raw else {}
-    told = {entity: latest_told(runs, entity, exports) for entity in _TOLD}
-    here = {wa_id: at for wa_id, at in (places or {}).items() if at.member and at.event and wa_id in wa_ids}
+    raw = {row.wa_id: row for row in traces.ask(_RAW_DATA, ids=with_raw)} if with_raw else {}
+    here = {wa_id: at for wa_id, at in places.items() if at.member and at.event and wa_id in wa_ids}
     for key in ids:
         entity, wa_id = key
         births = known.births.get(key, {})
@@ -277,12 +256,12 @@ def known_of(
             facts = facts | _facts(raw[wa_id]._asdict())
         if entity == REGISTRATION and wa_id in here:
             facts = facts | {"member": here[wa_id].member, "event": here[wa_id].event}
-        elif entity in told and wa_id in told[entity]:
-            fields = told[entity][wa_id].fields
+        elif entity in _TOLD and wa_id in traces.told[entity]:
+            fields = traces.told[entity][wa_id].fields
             facts = facts | _facts({name: fields.get(theirs) for name, theirs in _TOLD[entity].items()})
         known.contacts[key] = facts
-    known.matches = {(REGISTRATION, wa_id): key for wa_id, key in at_places(connection, schema, here).items()}
-    known.matches |= _matches(connection, schema, known.contacts)
+    known.matches = {(REGISTRATION, wa_id): key for wa_id, key in at_places(traces, here).items()}
+    known.matches |= _matches(traces, known.contacts)
     return known
 
 
@@ -295,13 +274,13 @@ def _facts(cells: Mapping[Any, Any]) -> Facts:
     return {name: value for name, value in facts.items() if value}
 
 
-def _matches(connection: Connection, schema: Schema, contacts: Mapping[Key, Facts]) -> dict[Key, str]:
+def _matches(traces: Traces, contacts: Mapping[Key, Facts]) -> dict[Key, str]:
     """Return the one member with the e-mail and the name of each contact."""
     wanted = {key: facts["email"].casefold() for key, facts in contacts.items() if facts.get("email")}
-    if not wanted or not schema.has("members.email", "members.first_name", "members.last_name"):
+    if not wanted or not traces.schema.has("members.email", "members.first_name", "members.last_name"):
         return {}
     having: dict[str, list[tuple[str, str]]] = defaultdict(list)
-    for row in fetch(connection, schema, _HAVING, emails=sorted(set(wanted.values()))):
+    for row in traces.ask(_HAVING, emails=sorted(set(wanted.values()))):
         having[row.email].append((row.id, row.name))
     found = {}
     for contact, email in wanted.items():

@@ -7,14 +7,9 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import product
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection
-
-from workbench.mappings.queries import NEEDS, Key, fetch, mapping_rows, standing_corrections
-from workbench.mappings.traces import claims, latest_told, reported_claims, there
+from workbench.mappings.queries import NEEDS, Key
+from workbench.mappings.traces import Traces
 from workbench.murmurant.exports import CONTACT_ID, EVENT_ID
-from workbench.murmurant.importers import Run
-from workbench.murmurant.reports import ReportRecord
-from workbench.murmurant.schema import Schema
 from workbench.murmurant.spellings import EVENT, MEMBER, REGISTRATION
 from workbench.plans.standing import merged
 
@@ -86,12 +81,7 @@ class Misplaced(NamedTuple):
 
 
 def told_places(
-    connection: Connection,
-    schema: Schema,
-    runs: Sequence[Run],
-    exports: Sequence[ReportRecord] = (),
-    doubted: Collection[Key] = (),
-    rights: Mapping[Key, str] | None = None,
+    traces: Traces, doubted: Collection[Key] = (), rights: Mapping[Key, str] | None = None
 ) -> dict[str, Place]:
     """Return the place of each registration that is told of, by its WA id; an export's word counts before a report's.
 
@@ -99,15 +89,15 @@ def told_places(
     to their `rights`, else to what was created for them, else by their mapping unless it is `doubted`: a wrong member's
     mapping must not accuse a right registration of hers.
     """
-    told = latest_told(runs, REGISTRATION, exports)
+    told = traces.told[REGISTRATION]
     named = {
         wa_id: ((MEMBER, str(one.fields[CONTACT_ID])), (EVENT, str(one.fields.get(EVENT_ID))))
         for wa_id, one in told.items()
         if CONTACT_ID in one.fields
     }
     keys = {key for pair in named.values() for key in pair}
-    leads = _undoubted(connection, schema, runs, keys, doubted) | dict(rights or {})
-    into = merged(connection, schema) if told else {}
+    leads = _undoubted(traces, keys, doubted) | dict(rights or {})
+    into = merged(traces.connection, traces.schema) if told else {}
     places = {}
     for wa_id, one in told.items():
         pair = [leads.get(key, "") for key in named.get(wa_id, ())]
@@ -118,21 +108,15 @@ def told_places(
     return places
 
 
-def _undoubted(
-    connection: Connection,
-    schema: Schema,
-    runs: Sequence[Run],
-    keys: Collection[Key],
-    doubted: Collection[Key],
-) -> dict[Key, str]:
+def _undoubted(traces: Traces, keys: Collection[Key], doubted: Collection[Key]) -> dict[Key, str]:
     """Return the one record that each of some ids leads to, or that was created for it."""
     wa_ids = {wa_id for _, wa_id in keys}
     led, made = defaultdict[Key, set[str]](set), defaultdict[Key, set[str]](set)
-    for row in mapping_rows(connection, schema, wa_ids=wa_ids):
+    for row in traces.mappings(wa_ids=wa_ids):
         if (row.entity, row.wa_id) not in doubted:
             led[row.entity, row.wa_id].add(row.target)
-    born = [one for one in claims(connection, schema, runs, wa_ids=wa_ids) if one.born] if keys else []
-    here = there(connection, schema, {one.place for one in born if one.key in keys})
+    born = [one for one in traces.claims(wa_ids=wa_ids) if one.born] if keys else []
+    here = traces.there({one.place for one in born if one.key in keys})
     for one in born:
         if one.place in here:
             made[one.key].add(one.record)
@@ -158,15 +142,13 @@ def listed(places: Mapping[str, Place]) -> dict[str, list[str]]:
     }
 
 
-def at_places(connection: Connection, schema: Schema, places: Mapping[str, Place]) -> dict[str, str]:
+def at_places(traces: Traces, places: Mapping[str, Place]) -> dict[str, str]:
     """Return the one registration that stands at each place, by the WA id it was asked for."""
-    rows = fetch(connection, schema, _STANDING, **listed(places)) if places else ()
+    rows = traces.ask(_STANDING, **listed(places)) if places else ()
     return {row.wa_id: row.record for row in rows}
 
 
-def brought_elsewhere(
-    connection: Connection, schema: Schema, runs: Sequence[Run]
-) -> list[dict[str, Any]] | None:
+def brought_elsewhere(traces: Traces) -> list[dict[str, Any]] | None:
     """List the registrations that are on another event or person than their import's report says.
 
     One that is where a corrected mapping leads through which it was brought (guide §4.2), or on the record that
@@ -180,18 +162,18 @@ def brought_elsewhere(
     """
     places = {
         one.record: (wa_id, one)
-        for wa_id, one in told_places(connection, schema, runs).items()
+        for wa_id, one in told_places(traces).items()
         if one.record and one.member and one.event
     }
     if not places:
         return None
-    rows = fetch(connection, schema, _ELSEWHERE, records=[*places], **listed(dict(places.values())))
+    rows = traces.ask(_ELSEWHERE, records=[*places], **listed(dict(places.values())))
     if not rows:
         return []
     taken: dict[Key, set[str]] = defaultdict(set)
-    for claim in reported_claims(runs):
+    for claim in traces.reported_claims:
         taken[claim.place].add(claim.wa_id)
-    meant = standing_corrections(connection, schema) if schema.has(*NEEDS) else ()
+    meant = traces.corrections if traces.schema.has(*NEEDS) else ()
 
     def wrong(entity: str, now: str | None, said: str) -> bool:
         ids = taken[entity, said]
@@ -227,13 +209,7 @@ ORDER BY 1
 _MIXED = "id {} led there too, and nothing tells whose it is; Wild Apricot's export of registrations would (--export)"
 
 
-def came_through(
-    connection: Connection,
-    schema: Schema,
-    runs: Sequence[Run],
-    wrongs: Sequence[Wrong],
-    exports: Sequence[ReportRecord] = (),
-) -> list[Misplaced]:
+def came_through(traces: Traces, wrongs: Sequence[Wrong]) -> list[Misplaced]:
     """List the registrations that are on a wrong event or person because of a wrong mapping.
 
     A registration is listed where a report says that it was brought for the right record and it is on
@@ -247,31 +223,33 @@ def came_through(
         By their ids; those that are not to move with the reason.
     """
     wrongs = [wrong for wrong in wrongs if wrong.entity in COLUMN_OF]
-    if not wrongs or not schema.has(*(f"registrations.{name}" for name in ("id", *COLUMN_OF.values()))):
+    if not wrongs or not traces.schema.has(
+        *(f"registrations.{name}" for name in ("id", *COLUMN_OF.values()))
+    ):
         return []
     wrong_by: dict[Key, list[Wrong]] = defaultdict(list)
     for wrong in wrongs:
         wrong_by[wrong.entity, wrong.was].append(wrong)
     records = {was for _, was in wrong_by}
-    rows = fetch(connection, schema, _ON_WRONG, records=list(records))
+    rows = traces.ask(_ON_WRONG, records=list(records))
     keys = {row.key for row in rows}
     rights = {(wrong.entity, wrong.wa_id): wrong.right for wrong in wrongs}
-    told = told_places(connection, schema, runs, exports, rights=rights)
+    told = told_places(traces, rights=rights)
     ids = {one.record: wa_id for wa_id, one in told.items()}
     rivals: dict[Key, set[str]] = defaultdict(set)
-    for row in mapping_rows(connection, schema, records=keys | records):
+    for row in traces.mappings(records=keys | records):
         if row.entity == REGISTRATION:
             ids[row.target] = row.wa_id
         elif all(row.wa_id != wrong.wa_id for wrong in wrong_by[row.entity, row.target]):
             rivals[row.entity, row.target].add(row.wa_id)
     asked = {wa_id for some in rivals.values() for wa_id in some} | {wrong.wa_id for wrong in wrongs}
     takers, took, makers = defaultdict[Any, set[str]](set), set(), defaultdict[str, set[str]](set)
-    for claim in claims(connection, schema, runs, records=keys | records, wa_ids=asked):
+    for claim in traces.claims(records=keys | records, wa_ids=asked):
         takers[claim.run, claim.place].add(claim.wa_id)
         took.add((claim.run, claim.key))
         if claim.entity == REGISTRATION and claim.born:
             makers[claim.record].add(claim.run)
-    by_hand = _moved_by_hand(connection, schema, keys)
+    by_hand = _moved_by_hand(traces, keys)
 
     def ways(row: Any, place: Key, said: str, exported: bool) -> Iterator[tuple[Wrong, str, str]]:
         """Yield through which mappings a registration may have come to a place, the surest first."""
@@ -306,10 +284,10 @@ def came_through(
     return found
 
 
-def _moved_by_hand(connection: Connection, schema: Schema, keys: Collection[str]) -> set[Key]:
+def _moved_by_hand(traces: Traces, keys: Collection[str]) -> set[Key]:
     """Return the registrations, and which column, that somebody changed outside any run."""
-    spelled = schema.resolved["registrations"].spelling
-    rows = fetch(connection, schema, _BY_HAND, keys=list(keys)) if keys else ()
+    spelled = traces.schema.resolved["registrations"].spelling
+    rows = traces.ask(_BY_HAND, keys=list(keys)) if keys else ()
     return {
         (row.key, column) for row in rows for column in COLUMN_OF.values() if spelled[column] in row.before
     }
@@ -322,12 +300,10 @@ WHERE resource_type = 'Registration' AND resource_id::text = ANY (%(keys)s::text
 """
 
 
-def written_through(
-    connection: Connection, schema: Schema, runs: Sequence[Run], wrongs: Sequence[Wrong]
-) -> list[tuple[Wrong, str]]:
+def written_through(traces: Traces, wrongs: Sequence[Wrong]) -> list[tuple[Wrong, str]]:
     """Return the runs that updated a wrong record with what they knew of an id, each with the mapping."""
     expected = {(wrong.entity, wrong.wa_id, wrong.was): wrong for wrong in wrongs}
-    said = claims(connection, schema, runs, records={wrong.was for wrong in wrongs}) if wrongs else []
+    said = traces.claims(records={wrong.was for wrong in wrongs}) if wrongs else []
     found = {
         (one.run, wrong.key): wrong
         for one in said

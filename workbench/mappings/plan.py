@@ -15,9 +15,9 @@ from workbench.errors import Refused
 from workbench.mappings.corrections import NEEDED, OPTIONAL, Correction, resolve_corrections
 from workbench.mappings.places import BY_HAND, COLUMN_OF, Misplaced, Wrong, came_through, written_through
 from workbench.mappings.problems import mapping_findings
-from workbench.mappings.queries import MappingRow, fetch, mapping_to_keep
-from workbench.murmurant.importers import MAPPING_CORRECTED, Run
-from workbench.murmurant.reports import ReportRecord
+from workbench.mappings.queries import MappingRow, mapping_to_keep
+from workbench.mappings.traces import Traces
+from workbench.murmurant.importers import MAPPING_CORRECTED
 from workbench.murmurant.spellings import CONCEPTS, REGISTRATION
 from workbench.plans.draft import Draft, PlanContext
 from workbench.plans.plan import Plan
@@ -37,12 +37,11 @@ WHERE id::text = ANY (%(keys)s::text[])
 
 def plan_mappings(
     context: PlanContext,
-    runs: Sequence[Run],
+    traces: Traces,
     corrections: Sequence[Correction],
     *,
     move_records: bool = False,
     whole_cycle: bool = False,
-    exports: Sequence[ReportRecord] = (),
 ) -> Plan:
     """Plan the correction of mappings.
 
@@ -54,8 +53,6 @@ def plan_mappings(
         Whether what came through the wrong mappings moves too.
     whole_cycle : bool
         Whether the rest of a swap or cycle is corrected with the part that was named.
-    exports : sequence of ReportRecord
-        From Wild Apricot's own CSV exports, where given: whose registration is whose.
 
     Raises
     ------
@@ -64,12 +61,11 @@ def plan_mappings(
     Refused
         When there is nothing to do, or only a part of a swap or cycle was named.
     """
-    connection, schema = context.connection, context.schema
-    resolved = resolve_corrections(connection, schema, corrections)
-    problems = mapping_findings(connection, schema, runs, exports).problems
+    resolved = resolve_corrections(traces, corrections)
+    problems = mapping_findings(traces).problems
     problems = problems.assign(key=problems["entity"] + "/" + problems["wa_id"])
     if completed := _completed(problems, {one.key: one for one, _ in resolved}, whole_cycle):
-        resolved = resolve_corrections(connection, schema, [*(one for one, _ in resolved), *completed])
+        resolved = resolve_corrections(traces, [*(one for one, _ in resolved), *completed])
     corrected = [correction for correction, _ in resolved]
     wrongs = [
         Wrong(correction.entity, correction.wa_id, row.target, correction.new_id)
@@ -77,7 +73,7 @@ def plan_mappings(
         for row in rows
         if correction.entity in COLUMN_OF and row.target != correction.new_id
     ]
-    through = came_through(connection, schema, runs, wrongs, exports)
+    through = came_through(traces, wrongs)
     concerned = problems[problems["key"].isin([one.key for one in corrected])]
     known = concerned[concerned["problem"] != "shared-target"]
     with Draft(
@@ -94,7 +90,7 @@ def plan_mappings(
         _correct(draft, resolved)
         moved = 0
         if move_records:
-            moved = _move_registrations(draft, runs, wrongs, through)
+            moved = _move_registrations(draft, traces, wrongs, through)
         elif movable := sum(not one.because for one in through):
             draft.note(
                 f"{movable:,} registrations came through these mappings and stay; --move-records would move them too."
@@ -168,14 +164,14 @@ def _correct(draft: Draft, resolved: Sequence[tuple[Correction, list[MappingRow]
 
 
 def _move_registrations(
-    draft: Draft, runs: Sequence[Run], wrongs: Sequence[Wrong], through: Sequence[Misplaced]
+    draft: Draft, traces: Traces, wrongs: Sequence[Wrong], through: Sequence[Misplaced]
 ) -> int:
     """Move registrations to the right event or member; list what cannot move, or must not, with the reason.
 
     All that move are one section of the plan: at the apply those who change places step aside for one another.
     """
-    connection, schema = draft.context.connection, draft.context.schema
-    for wrong, run in written_through(connection, schema, runs, wrongs):
+    schema = draft.context.schema
+    for wrong, run in written_through(traces, wrongs):
         draft.unresolved(
             schema.table_of(wrong.entity),
             wrong.was,
@@ -194,12 +190,12 @@ def _move_registrations(
         else:
             why = f"on {one.now} through {one.through}: {one.because}"
             draft.unresolved(table, one.registration, why, _EXPORT)
-    now = _slots(draft, wanted)
+    now = _slots(traces, wanted)
     after = {
         key: (wanted[key].get("event_id", event), wanted[key].get("member_id", member))
         for key, (event, member) in now.items()
     }
-    now |= _slots(draft, (), sorted(set(after.values())))
+    now |= _slots(traces, (), sorted(set(after.values())))
     names = [spelling[column] for column in ("event_id", "member_id")]
     refused = refuse_taken(now, after)
     for key, other in refused.items():
@@ -241,17 +237,18 @@ def refuse_taken(now: Mapping[str, Slot], after: Mapping[str, Slot]) -> dict[str
         going = {key: slot for key, slot in going.items() if key not in taken}
 
 
-def _slots(draft: Draft, keys: Collection[str], slots: Sequence[Slot] = ()) -> dict[str, Slot]:
+def _slots(traces: Traces, keys: Collection[str], slots: Sequence[Slot] = ()) -> dict[str, Slot]:
     """Return where registrations are, by their ids or by the places themselves."""
     events, members = zip(*slots, strict=True) if slots else ((), ())
     asked = {"keys": list(keys), "events": list(events), "members": list(members)}
-    rows = fetch(draft.context.connection, draft.context.schema, _SLOTS, **asked)
+    rows = traces.ask(_SLOTS, **asked)
     return {registration: (event, member) for registration, event, member in rows}
 
 
 def _notes(problems: pd.DataFrame, corrections: Sequence[Correction]) -> list[str]:
     """Tell where the traces say otherwise than was asked, and which ids shall share a record."""
-    told = problems[(problems["should_be"] != "") & (problems["problem"] != "duplicate")].set_index("key")
+    told = problems[(problems["should_be"] != "") & (problems["problem"] != "duplicate")]
+    told = told.drop_duplicates("key", keep="last").set_index("key")
     known, because = dict(told["should_be"]), dict(told["because"])
     notes = [
         f"{one.key} shall lead to {one.new_id}, as asked; but {because[one.key] or 'the traces'}: {known[one.key]}."

@@ -11,25 +11,11 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import pandas as pd
-from sqlalchemy import Connection
 
 from workbench.mappings.identity import SURE, Judgement, known_of, name_of
 from workbench.mappings.places import Misplaced, Place, Wrong, came_through, listed, told_places
-from workbench.mappings.queries import (
-    NEEDS,
-    Key,
-    MappingRow,
-    fetch,
-    mapping_rows,
-    mapping_to_keep,
-    read_sql,
-    shared_targets,
-    standing_corrections,
-)
-from workbench.mappings.traces import imported_twice, latest_told, reported_claims, without_mapping
-from workbench.murmurant.importers import Run
-from workbench.murmurant.reports import ReportRecord
-from workbench.murmurant.schema import Schema
+from workbench.mappings.queries import NEEDS, Key, MappingRow, mapping_to_keep, read_sql
+from workbench.mappings.traces import Traces
 from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES, EVENT, MEMBER, REGISTRATION
 
 PROBLEMS = {
@@ -95,32 +81,18 @@ class MappingFindings:
     without_mapping: dict[str, int] = field(default_factory=dict)
 
 
-def mapping_findings(
-    connection: Connection, schema: Schema, runs: Sequence[Run], exports: Sequence[ReportRecord] = ()
-) -> MappingFindings:
-    """Find everything that is wrong with the mappings.
-
-    Parameters
-    ----------
-    runs : sequence of Run
-        Every run that is known, with its report files.
-    exports : sequence of ReportRecord
-        From Wild Apricot's own CSV exports, where given; their word counts before the reports'.
-
-    Raises
-    ------
-    SchemaGap
-        When there is no table of mappings to be read.
-    """
+def mapping_findings(traces: Traces) -> MappingFindings:
+    """Find everything that is wrong with the mappings; `SchemaGap` when there is no table of them to be read."""
+    schema = traces.schema
     schema.require("mappings.id", *NEEDS)
     against: dict[Key, dict[str, str]] = defaultdict(dict)
     places: dict[str, Place] = {}
     not_known = []
     for entity in ENTITIES:  # registrations last: the mappings of members and events say where they belong
         if entity == REGISTRATION:
-            places = told_places(connection, schema, runs, exports, against)
+            places = told_places(traces, against)
         here = schema.has(CONCEPT_OF[entity])
-        accused = contradicted(connection, schema, entity, runs, exports, places) if here else None
+        accused = contradicted(traces, entity, places) if here else None
         for one in accused or ():
             against[entity, one.wa_id][one.mapping] = one.evidence
         if accused is None:
@@ -129,15 +101,15 @@ def mapping_findings(
                 " no report that lists records. Give the importer's full report with --import-report."
             )
     unseen = tuple(f"{entity}/" for entity in ENTITIES if not schema.has(CONCEPT_OF[entity]))
-    orphaned = fetch(connection, schema, read_sql("checks", "mappings-orphaned.sql"))
+    orphaned = traces.ask(read_sql("checks", "mappings-orphaned.sql"))
     nowhere = {row.key: row.why for row in orphaned if not row.key.startswith(unseen)}
-    twice = {row.key for row in fetch(connection, schema, read_sql("checks", "mappings-duplicate.sql"))}
-    shared = {row["key"] for row in shared_targets(connection, schema)}
-    again = {f"{one.entity}/{one.wa_id}": one for one in imported_twice(connection, schema, runs)}
+    twice = {row.key for row in traces.ask(read_sql("checks", "mappings-duplicate.sql"))}
+    shared = {row["key"] for row in traces.shared_targets}
+    again = {f"{one.entity}/{one.wa_id}": one for one in traces.imported_twice}
     concerned = {*nowhere, *twice, *shared, *again, *(f"{entity}/{wa_id}" for entity, wa_id in against)}
-    rows = mapping_rows(connection, schema, wa_ids={key.partition("/")[2] for key in concerned})
+    rows = traces.mappings(wa_ids={key.partition("/")[2] for key in concerned})
     rows = [row for row in rows if row.key in concerned]
-    known = known_of(connection, schema, rows, runs, exports, places)
+    known = known_of(traces, rows, places)
     problems: list[dict[str, Any]] = []
 
     def tell(
@@ -215,8 +187,8 @@ def mapping_findings(
         for one in problems
         if one["problem"] in (_WRONG[MEMBER], _WRONG[EVENT]) and one["sure"]
     ]
-    through = came_through(connection, schema, runs, wrongs, exports)
-    bare, _ = without_mapping(connection, schema, runs)
+    through = came_through(traces, wrongs)
+    bare, _ = traces.without_mapping
     for lost in bare:
         if lost.importer != "csv":
             row = MappingRow("", "", lost.entity, lost.wa_id, "")
@@ -295,12 +267,7 @@ def find_cycles(leads_to: Mapping[str, str], belongs_to: Mapping[str, str]) -> d
 
 
 def contradicted(
-    connection: Connection,
-    schema: Schema,
-    entity: str,
-    runs: Sequence[Run],
-    exports: Sequence[ReportRecord] = (),
-    places: Mapping[str, Place] | None = None,
+    traces: Traces, entity: str, places: Mapping[str, Place] | None = None
 ) -> Sequence[Any] | None:
     """List the mappings of `entity` that the traces of its own creation contradict, asked as plain joins.
 
@@ -321,17 +288,15 @@ def contradicted(
         ``key``, ``mapping`` (its own id), ``wa_id``, ``target``, ``evidence``, and what people know the record by
         (NULL what it has not); None where nothing here tells what an id was imported as.
     """
-    told = latest_told(runs, entity, exports)
+    told = traces.told[entity]
     born = {
         (one.wa_id, one.record)
-        for one in reported_claims(runs)
+        for one in traces.reported_claims
         if one.entity == entity and one.action == "created"
     }
     called = [_called(one.fields) for one in told.values()]
-    about = {"entity": entity, "rolled_back": [run.run for run in runs if run.rolled_back]}
-    rows = fetch(
-        connection,
-        schema,
+    about = {"entity": entity, "rolled_back": traces.rolled_back}
+    rows = traces.ask(
         read_sql("contradicted.sql"),
         **about,
         born=[wa_id for wa_id, _ in born],
@@ -342,9 +307,8 @@ def contradicted(
         **listed(places or {}),
     )
     if rows:
-        meant = {(one.entity, one.wa_id, one.record) for one in standing_corrections(connection, schema)}
-        return [row for row in rows if (entity, row.wa_id, row.target) not in meant]
-    silent = not told and not born and fetch(connection, schema, _SILENT, **about)[0][0]
+        return [row for row in rows if (entity, row.wa_id, row.target) not in traces.meant]
+    silent = not told and not born and traces.ask(_SILENT, **about)[0][0]
     return None if silent else []
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from importlib.resources import files
@@ -12,10 +11,10 @@ from typing import Any, NamedTuple
 from psycopg.rows import namedtuple_row
 from sqlalchemy import Connection, func, null, or_, select
 
-from workbench.database.connection import asked_once, raw
+from workbench.database.connection import raw
 from workbench.murmurant.canonical import Canonical
 from workbench.murmurant.schema import Schema, as_text, entity_of, is_one_of
-from workbench.murmurant.spellings import ENTITIES, ENTITY_TYPES
+from workbench.murmurant.spellings import ENTITY_TYPES
 from workbench.plans.standing import not_taken_back
 
 NEEDS = ("mappings.entity_type", "mappings.wa_id", "mappings.target")
@@ -140,53 +139,3 @@ def corrections_made(connection: Connection, schema: Schema) -> list[Corrected]:
     if schema.has("audit.created_at"):
         query = query.order_by(schema.audit.c.created_at)
     return [Corrected._make(row) for row in connection.execute(query)]
-
-
-@asked_once
-def standing_corrections(connection: Connection, schema: Schema) -> set[Corrected]:
-    """Return the corrections whose id leads today to where they led it, each with its entity."""
-    made = [
-        one._replace(entity=entity)
-        for one in corrections_made(connection, schema)
-        for entity in ([one.entity] if one.entity else ENTITIES)
-    ]
-    rows = mapping_rows(connection, schema, wa_ids={one.wa_id for one in made})
-    led = {(row.entity, row.wa_id, row.target) for row in rows}
-    return {one for one in made if (one.entity, one.wa_id, one.record) in led}
-
-
-def shared_targets(connection: Connection, schema: Schema) -> list[dict[str, Any]]:
-    """List the mappings of two WA ids that lead to one record: ``key``, ``target``, ``wa_ids`` (how many).
-
-    Ids that a merge or a correction led there on purpose make no record shared, as long as that stands. The same id
-    mapped twice to one record is another check's finding.
-    """
-    rows = fetch(connection, schema, _SHARED)
-    meant = (
-        {(one.entity, one.wa_id, one.record) for one in standing_corrections(connection, schema)}
-        if rows
-        else ()
-    )
-    by_chance = Counter(row[:2] for row in rows if (row.entity, row.wa_id, row.target) not in meant)
-    return [
-        {"key": f"{row.entity}/{row.wa_id}", "target": row.target, "wa_ids": row.wa_ids}
-        for row in rows
-        if by_chance[row[:2]] > 1
-    ]
-
-
-_SHARED = """
-SELECT coalesce(entity_type, '') AS entity, target::text AS target, wa_id, wa_ids
-FROM (
-  SELECT entity_type, target, wa_id, count(*) OVER each AS wa_ids, min(wa_id) OVER each AS least, max(wa_id) OVER each AS most
-  FROM mappings WHERE target IN (
-    SELECT target FROM mappings GROUP BY spelled, target HAVING count(*) > 1
-    UNION ALL
-    SELECT target FROM mappings AS one WHERE spelled = 'Registration'
-    AND EXISTS (SELECT FROM mappings AS other WHERE other.spelled = 'EventRegistration' AND other.target = one.target)
-  )
-  WINDOW each AS (PARTITION BY entity_type, target)
-) AS several
-WHERE least <> most
-ORDER BY 2, 1, 3
-"""

@@ -21,6 +21,7 @@ from workbench.mappings.problems import (
 )
 from workbench.mappings.queries import ids_like, mapping_rows
 from workbench.mappings.rebuild import plan_rebuild
+from workbench.mappings.traces import Traces
 from workbench.murmurant.listings import write_csv
 from workbench.murmurant.spellings import MEMBER
 from workbench.plans.plan import Plan
@@ -119,7 +120,7 @@ class Mappings:
         """Return what is wrong with the mappings, and which registrations came through them, as frames."""
         records, runs = self.wb.read_exports(exports), self.wb.find_runs()
         with self.wb.reading() as connection:
-            return mapping_findings(connection, self.wb.schema, runs, records)
+            return mapping_findings(Traces(connection, self.wb.schema, runs, records))
 
     def sure(self, exports: Sequence[str | Path] = ()) -> pd.DataFrame:
         """Return the corrections that need no more asking: what `plan` takes."""
@@ -149,9 +150,8 @@ class Mappings:
         asked = corrections_of(corrections)
         records, runs = self.wb.read_exports(exports), self.wb.find_runs()
         with self.wb.planning() as context:
-            return plan_mappings(
-                context, runs, asked, move_records=move_records, whole_cycle=whole_cycle, exports=records
-            )
+            traces = Traces(context.connection, context.schema, runs, records)
+            return plan_mappings(context, traces, asked, move_records=move_records, whole_cycle=whole_cycle)
 
     def plan_rebuild(
         self, *, snapshot: str | Path | None = None, before: str | None = None, csv_records: bool = False

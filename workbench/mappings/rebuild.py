@@ -15,8 +15,8 @@ from uuid import NAMESPACE_URL, uuid5
 from psycopg import sql
 
 from workbench.hints import aim
-from workbench.mappings.queries import NEEDS, Key, corrections_made, mapping_rows
-from workbench.mappings.traces import AUDIT, RAW, Claim, claims, mapped_ids, there, without_mapping
+from workbench.mappings.queries import NEEDS, Key, corrections_made
+from workbench.mappings.traces import AUDIT, RAW, Claim, Traces
 from workbench.murmurant.importers import MAPPINGS_REBUILT, Run
 from workbench.murmurant.schema import Schema, read_schema
 from workbench.murmurant.spellings import CONCEPTS, ENTITIES, ENTITY_TYPES, REGISTRATION
@@ -92,32 +92,34 @@ def plan_rebuild(
     Refused
         When no mapping is missing that could be put back.
     """
-    connection, schema = context.connection, context.schema
+    schema, traces = context.schema, Traces(context.connection, context.schema, runs)
     schema.require("mappings.id", *NEEDS)
     mappings = schema.resolved["mappings"]
     kept = _of_snapshot(snapshot, schema, settings) if snapshot else {}
     corrected = {
-        (one.entity, one.wa_id): one.record for one in corrections_made(connection, schema) if one.entity
+        (one.entity, one.wa_id): one.record
+        for one in corrections_made(context.connection, schema)
+        if one.entity
     }
     told: dict[Key, list[Claim]] = defaultdict(list)
-    said = claims(connection, schema, runs)
+    said = traces.claims()
     # Raw data say nothing where an audit row says for which id the record was made.
     logged = {one.place for one in said if one.trace == AUDIT and one.action == "created"}
     for one in said:
         if one.trace != RAW or one.place not in logged:
             told[one.key].append(one)
     wanted = told.keys() | kept.keys() | corrected.keys()
-    missing = sorted(wanted - mapped_ids(connection, schema, wanted).keys())
+    missing = sorted(wanted - traces.leads_of(wanted).keys())
     places = {(entity, str(row["target"])) for (entity, _), row in kept.items()}
     places |= {(entity, record) for (entity, _), record in corrected.items()}
     places |= {one.place for one in chain.from_iterable(told.values())}
-    made = there(connection, schema, places)
+    made = traces.there(places)
     # The ids that a record was made for, or that lead to it now.
     owners: dict[Key, set[str]] = defaultdict(set)
     for one in chain.from_iterable(told.values()):
         if one.action == "created":
             owners[one.place].add(one.wa_id)
-    for row in mapping_rows(connection, schema, records={record for _, record in owners}):
+    for row in traces.mappings(records={record for _, record in owners}):
         owners[row.entity, row.target].add(row.wa_id)
     is_number = "int" in schema.catalogue.tables[mappings.table].columns[mappings.spelling["wa_id"]].type
 
@@ -163,7 +165,7 @@ def plan_rebuild(
             moment = (found.claim and found.claim.at) or made[entity, found.record].at
             draft.insert(mappings.table, _row(schema, key, found, str(moment) if moment else None))
             draft.because(mappings.table, f"{entity}/{wa_id} to {found.record}", found.because)
-        for bare in without_mapping(connection, schema, runs)[0]:
+        for bare in traces.without_mapping[0]:
             if not bare.wa_id and (bare.entity, bare.record) not in known:
                 why = f"{bare.words}, and no trace says for which Wild Apricot id it was made"
                 how = "a snapshot with its mapping (--snapshot FILE), or the import's report (--import-report FILE)"
