@@ -222,7 +222,8 @@ def test_a_correction_is_believed_only_where_the_rows_are_as_it_says(
     assert (again["changes"], wrong()) == (moves["changes"], ("pass", 0))
 
 
-def test_of_a_run_that_was_rolled_back_is_told_what_became(at: Callable[..., Shell], club: Ground) -> None:
+def test_of_a_run_that_was_rolled_back_is_told_what_became(at: Callable[..., Shell], clubs: Clubs) -> None:
+    club = clubs.clone("application")
     run = at(club)
     name = club.club.last_live_run.run
     others = {each["run"]: (each["status"], each["why"]) for each in said(run, "runs")}

@@ -133,15 +133,6 @@ def test_what_a_person_logged_between_two_bookings_is_theirs(club: Recording) ->
     assert "a person" in kept[key[0]]
 
 
-def test_a_snapshot_of_another_club_is_refused(club: Recording, server: Server, tmp_path: Path) -> None:
-    others = sorted(each for each in (club.files.parent / "incremental").glob("*.csv") if each.stem in ALL)
-    refused = club.run(
-        "plan", "rollback", run_of(club), "--snapshot", str(snapshot_of(server, tmp_path, *others))
-    )
-    assert refused.returncode == 3
-    assert "another database" in refused.stderr
-
-
 def test_the_snapshot_of_an_empty_club_is_refused_where_there_were_records_before_the_run(
     club: Recording, server: Server, tmp_path: Path
 ) -> None:
