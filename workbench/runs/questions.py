@@ -189,11 +189,15 @@ def _said(run: Run) -> pd.DataFrame:
         (f"warning, {each.severity or 'not rated'}", f"{each.code} {mask_text(each.message)}".strip())
         for each in run.warnings
     ]
-    for report in run.reports:
-        rows += [(name, f"{count:,}") for name, count in report.diagnostics.items() if count]
-        rows += [(mask_text(reason), f"{count:,}") for reason, count in report.skip_reasons.items()]
+    rows += [(name, f"{count:,}") for name, count in _summed(run, "diagnostics").items() if count]
+    rows += [(reason, f"{count:,}") for reason, count in _summed(run, "skip_reasons").items()]
     rows += [(f"unknown key in {report}", key) for report, key in run.unread]
     return pd.DataFrame(rows, columns=["what", "said"]).drop_duplicates(ignore_index=True)
+
+
+def _summed(run: Run, name: str) -> dict[str, int]:
+    """Return what its reports count under a name, free text masked."""
+    return {mask_text(word): count for report in run.reports for word, count in getattr(report, name).items()}
 
 
 def _ending(run: Run) -> str:
@@ -212,20 +216,10 @@ def _facts(run: Run) -> dict[str, Any]:
         "rolled_back": run.rollback,
         "records": run.counts,
         "superseded_by": run.superseded_by or None,
-        "warnings": [
-            {"code": each.code, "severity": each.severity, "message": mask_text(each.message)}
-            for each in run.warnings
-        ],
-        "problems": [
-            {"entity": each.entity, "wa_id": each.wa_id, "row": each.row, "message": mask_text(each.message)}
-            for each in run.problems
-        ],
-        "diagnostics": {name: count for report in run.reports for name, count in report.diagnostics.items()},
-        "skip_reasons": {
-            mask_text(reason): count
-            for report in run.reports
-            for reason, count in report.skip_reasons.items()
-        },
+        "warnings": [{**each._asdict(), "message": mask_text(each.message)} for each in run.warnings],
+        "problems": [{**each._asdict(), "message": mask_text(each.message)} for each in run.problems],
+        "diagnostics": _summed(run, "diagnostics"),
+        "skip_reasons": _summed(run, "skip_reasons"),
         "unknown_keys": [{"report": report, "key": key} for report, key in run.unread],
         "evidence": [{"trace": str(trace), "count": count} for trace, count in run.traces.items()],
     }

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from difflib import SequenceMatcher
-from typing import Any, NamedTuple
+from typing import Any
 
 import psycopg
 from psycopg import sql
 
 from workbench.errors import Refused
-from workbench.murmurant.catalogue import CatalogueTable
+from workbench.murmurant.catalogue import CatalogueTable, read_catalogue
 from workbench.murmurant.importers import Run, Strength
 from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES
 from workbench.plans import rows
@@ -26,33 +25,11 @@ _CHUNK = 5_000  # whole rows of two databases, so fewer at a time than keys
 _ENOUGH = 100
 """Records looked for to tell a snapshot of this database from another's."""
 
-_KINDS = """
-    SELECT c.relname::text, a.attname::text, format_type(a.atttypid, a.atttypmod), t.typtype::text, a.attnotnull,
-           ARRAY(SELECT enumlabel::text FROM pg_enum e WHERE e.enumtypid = t.oid ORDER BY enumsortorder)
-    FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-    JOIN pg_type t ON t.oid = a.atttypid
-    WHERE c.relnamespace = to_regnamespace(quote_ident(%s)) AND c.relkind IN ('r', 'p') ORDER BY c.relname, a.attnum
-"""
-
+_OWN_TYPES = "SELECT format_type(oid, NULL) FROM pg_type WHERE typtype IN ('d', 'e')"
+"""Domains and enums, which may take other values today than they did."""
 
 Side = tuple[psycopg.Connection[Any], str]
 """A session that reads one of the two databases, and the schema of its tables."""
-
-
-class Kind(NamedTuple):
-    """What a column may hold: its type, whether that is an enum (``e``) or a domain (``d``), and an enum's labels in order."""
-
-    type: str
-    sort: str
-    required: bool
-    labels: Sequence[str] = ()
-
-
-def _kinds(connection: psycopg.Connection[Any], schema: str) -> dict[str, dict[str, Kind]]:
-    found: dict[str, dict[str, Kind]] = {}
-    for table, column, *kind in connection.execute(_KINDS, [schema]):
-        found.setdefault(table, {})[column] = Kind(*kind)
-    return found
 
 
 class Restoration:
@@ -78,7 +55,8 @@ class Restoration:
         self.named = f"The snapshot {snapshot.file_name}"
         self.here: Side = self.draft.context.raw, self.schema.catalogue.schema
         self.before: Side = there, snapshot.readable.address.schema
-        self.kinds, self.kinds_there = _kinds(*self.here), _kinds(*self.before)
+        self.then = read_catalogue(*self.before).tables
+        self.own_types = {name for (name,) in self.here[0].execute(_OWN_TYPES)}
 
     def bring_back(self, *, sync_state: bool) -> None:
         """Compare what the run wrote with the snapshot, draft what goes back, and say which mappings go.
@@ -120,7 +98,7 @@ class Restoration:
         names = [
             name
             for name, column in described.columns.items()
-            if name in self.kinds_there[table] and not column.generated
+            if name in self.then[table].columns and not column.generated
         ]
         for chunk in rows.in_chunks(sorted(touched), _CHUNK):
             now = rows_by_key(*self.here, described, chunk, names, seen)
@@ -162,41 +140,29 @@ class Restoration:
         self, described: CatalogueTable, now: Mapping[str, Current], before: Mapping[str, Current]
     ) -> None:
         """Write the snapshot's values as the columns of today hold them; what none can hold is unresolved, and left out."""
-        table, notes = described.name, []
-        there, here = self.kinds_there[table], self.kinds[table]
-        if gone := [name for name in there if name not in here]:
-            names = " and no ".join(map(repr, gone))
-            notes.append(
-                f"{table} has no column {names} any more, as in the snapshot: it was dropped or renamed since. What the run"
-                " did to it is not taken back."
-            )
-        for name in sorted(there.keys() & here.keys()):
-            was, kind = there[name], here[name]
-            if (was == kind and kind.sort != "d") or described.columns[name].generated:
+        table, then = described.name, self.then[described.name].columns
+        if gone := [name for name in then if name not in described.columns]:
+            note = f"{table} has no column {' and no '.join(map(repr, gone))} any more, as in the snapshot: it was dropped or"
+            note += " renamed since. What the run did to it is not taken back."
+            self.draft.notes[:] = dict.fromkeys([*self.draft.notes, note])
+        for name, kind in described.columns.items():
+            was = then.get(name)
+            if was is None or kind.generated:
                 continue
-            renamed = _renamed(was.labels, kind.labels)
-            notes += [
-                f"{table}.{name}: the snapshot's {old} is {label} today, at the same place of {kind.type}."
-                for old, label in renamed.items()
-            ]
-            held_there = {value for row in before.values() if (value := row.values[name]) is not None}
-            known = self._read(kind.type, {renamed.get(value, value) for value in held_there})
+            if (was.type, was.nullable) == (kind.type, kind.nullable) and kind.type not in self.own_types:
+                continue
+            held_then = {value for row in before.values() if (value := row.values[name]) is not None}
+            known: dict[str | None, str | None] = {None: None} if kind.nullable else {}
+            known.update(self._read(kind.type, held_then).items())
             for key, row in before.items():
                 held = row.values.pop(name)
-                today = renamed.get(held, held) if held is not None else None
-                if (today is None and not kind.required) or today in known:
-                    row.values[name] = None if today is None else known[today]
+                if held in known:
+                    row.values[name] = known[held]
                 elif key in now and now[key].values[name] != held:
-                    shown = "empty" if held is None else repr(held) if kind.sort == "e" else "something"
-                    holds = "is never empty" if held is None else f"({kind.type}) does not take that"
-                    self.draft.unresolved(
-                        table,
-                        key,
-                        f"{name} was {shown} before the run, and today's {name} {holds}",
-                        "a migration that lets it, or a value by hand",
-                        in_part=True,
-                    )
-        self.draft.notes[:] = dict.fromkeys([*self.draft.notes, *notes])
+                    shown = "empty" if held is None else repr(held) if kind.is_enum else "something"
+                    what = f"{name} was {shown} before the run, and today's {name} ({kind.type}) does not take that"
+                    how = "a migration that lets it, or a value by hand"
+                    self.draft.unresolved(table, key, what, how, in_part=True)
 
     def _read(self, type: str, values: Iterable[str]) -> dict[str, str]:
         """Return values as a type of today spells them, without those that it cannot hold."""
@@ -314,13 +280,3 @@ def refuse_a_later_snapshot(named: str, run: Run, entity: str, made: set[str]) -
             f" {min(made)} for one.",
             "Give one that was taken before it began.",
         )
-
-
-def _renamed(was: Sequence[str], now: Sequence[str]) -> dict[str, str]:
-    """Return the labels of an enum that were renamed: alone between two neighbours that are the same, before and now."""
-    blocks = SequenceMatcher(a=was, b=now, autojunk=False).get_opcodes()
-    return {
-        was[left]: now[right]
-        for tag, left, end, right, last in blocks
-        if tag == "replace" and end - left == last - right == 1
-    }
