@@ -147,33 +147,24 @@ def compare_moments(
         Each field's moments in the export: see `read_moments`.
     """
     differing: dict[str, pd.Series] = {}
-    shifts: list[Shift] = []
+    alike: dict[tuple[float, float | None], list[tuple[str, int, int]]] = {}
     for field, said in fields.items():
-        here = pd.to_datetime(rows[f"{field}_here"]).astype("datetime64[us]")
-        apart = (here - said["moment"]).dt.total_seconds() / 60
+        here, there = pd.to_datetime(rows[f"{field}_here"]).astype("datetime64[us]"), said["moment"]
+        apart = (here - there).dt.total_seconds() / 60
         timed = said["timed"] & (field != "joined")  # a day has no hour
         apart = apart.where(timed | ~apart.between(0, _DAY, inclusive="left"), 0)
-        one_sided = (said["moment"].isna() & ~said["unread"]) != here.isna()
-        differs = apart.fillna(0).ne(0) | one_sided & ~said["unread"]
-        if field == "joined":  # an importer puts its own moment where Wild Apricot knows none
-            differs &= said["moment"].notna()
-        shifted = _shifted(apart, said["moment"])
+        # An importer puts its own moment where Wild Apricot knows not when somebody joined.
+        one_sided = here.isna() & there.notna() | here.notna() & there.isna() & (field != "joined")
+        shifted = _shifted(apart, there)
+        differing[field] = (apart.fillna(0).ne(0) | one_sided & ~said["unread"]) & ~shifted
         if shifted.any():
-            hours = (apart[shifted] / 60).value_counts()
-            also = float(hours.index[1]) if len(hours) > 1 else None
-            shifts.append(
-                Shift(
-                    entity, field, float(hours.index[0]), also, int(shifted.sum()), int(apart.notna().sum())
-                )
-            )
-        differing[field] = differs & ~shifted
-    alike = [each for each in shifts if each[2:4] == shifts[0][2:4]] if shifts else []
-    if len(alike) > 1:
-        rows_of = max(each.rows for each in alike)
-        together = alike[0]._replace(
-            fields=", ".join(each.fields for each in alike), rows=rows_of, of=max(each.of for each in alike)
-        )
-        shifts = [together, *(each for each in shifts if each not in alike)]
+            hours = [*(apart[shifted] / 60).value_counts().index.astype(float), None]
+            told = field, int(shifted.sum()), int(apart.notna().sum())
+            alike.setdefault((hours[0], hours[1]), []).append(told)
+    shifts = []
+    for (most, also), told_alike in alike.items():
+        names, counts, of = zip(*told_alike, strict=True)
+        shifts.append(Shift(entity, ", ".join(names), most, also, max(counts), max(of)))
     return differing, shifts
 
 
