@@ -28,35 +28,29 @@ from workbench.snapshots.compare import Snapshot, opened
 Row = dict[str, str | None]
 
 
-class _Lost(NamedTuple):
-    """A mapping that is to be put back, what it rests on, and its row, or the trace that tells of it."""
+class _Fate(NamedTuple):
+    """The record that an id is to lead to again, what that rests on, and its row or trace; or what would decide it."""
 
-    record: str
     because: str
+    decided_by: str = ""
+    record: str = ""
     row: Row | None = None
     claim: Claim | None = None
 
 
-class _Open(NamedTuple):
-    """Why there is no mapping to be put back for an id, and what would decide it."""
-
-    reason: str
-    decided_by: str
-
-
-_NO_NUMBER = _Open(
+_NO_NUMBER = _Fate(
     "its id is no number, as the mappings of this database need it", "nothing: no sync knows it"
 )
-_GONE = _Open(
+_GONE = _Fate(
     "the record that was made for it is gone",
     "nothing to map; a sync makes it again where Wild Apricot still has it",
 )
-_SEVERAL = _Open(
+_SEVERAL = _Fate(
     "the imports made, or took, more than one record for it",
     "`workbench check records-imported-twice` names them: merge them, or roll back the run that made the"
     " second; then rebuild again",
 )
-_BY_CSV = _Open(
+_BY_CSV = _Fate(
     "made by a CSV import, which leaves no mapping: the next API sync finds members by their e-mail, and makes"
     " events and their registrations anew",
     "--csv-records maps it by the import's own id map, so that the sync finds it",
@@ -123,14 +117,14 @@ def plan_rebuild(
         owners[row.entity, row.target].add(row.wa_id)
     is_number = "int" in schema.catalogue.tables[mappings.table].columns[mappings.spelling["wa_id"]].type
 
-    def decide(key: Key) -> _Lost | _Open:
+    def decide(key: Key) -> _Fate:
         entity, wa_id = key
         if is_number and not wa_id.isdecimal():
             return _NO_NUMBER
         if (record := corrected.get(key, "")) and (entity, record) in made:
-            return _Lost(record, "corrected to it on purpose (guide §4.2)")
+            return _Fate("corrected to it on purpose (guide §4.2)", record=record)
         if (of_snapshot := kept.get(key)) and (entity, of_snapshot["target"]) in made:
-            return _Lost(str(of_snapshot["target"]), "snapshot", of_snapshot)
+            return _Fate("snapshot", record=str(of_snapshot["target"]), row=of_snapshot)
         here = [one for one in told[key] if one.place in made]
         # A CSV import leaves no mapping, so its id map never says what the mapping was where another import does.
         here = [one for one in here if one.importer != "csv"] or here
@@ -139,9 +133,9 @@ def plan_rebuild(
         best = min(here, key=lambda one: (one.action != "created", one.trace != AUDIT, str(one.at), one.run))
         followed = any(one.maps and one.action == "updated" for one in here)
         if owners[best.place] - {wa_id} and not followed:
-            return _Open(_FOR_ANOTHER, _BOOKED_AGAIN if entity == REGISTRATION else _BY_HAND)
+            return _Fate(_FOR_ANOTHER, _BOOKED_AGAIN if entity == REGISTRATION else _BY_HAND)
         by_csv = best.action == "created" and all(one.importer == "csv" for one in here)
-        return _BY_CSV if by_csv and not csv_records else _Lost(best.record, best.words, claim=best)
+        return _BY_CSV if by_csv and not csv_records else _Fate(best.words, record=best.record, claim=best)
 
     with Draft(
         context,
@@ -155,9 +149,9 @@ def plan_rebuild(
         for key in missing:
             entity, wa_id = key
             found = decide(key)
-            if isinstance(found, _Open):
+            if not found.record:
                 how = aim(found.decided_by, context.target.environment)
-                draft.unresolved(mappings.table, f"{entity}/{wa_id}", found.reason, how)
+                draft.unresolved(mappings.table, f"{entity}/{wa_id}", found.because, how)
                 continue
             counts[entity] += 1
             sources[found.because] += 1
@@ -189,7 +183,7 @@ def plan_rebuild(
     return draft.plan
 
 
-def _row(schema: Schema, key: Key, lost: _Lost, moment: str | None) -> Row:
+def _row(schema: Schema, key: Key, lost: _Fate, moment: str | None) -> Row:
     """Return the row: as the snapshot had it, else with the moment and the run of the trace it rests on."""
     resolved = schema.resolved["mappings"]
     columns = schema.catalogue.tables[resolved.table].columns

@@ -40,7 +40,7 @@ WHERE run <> ALL (%(rolled_back)s::text[])
 """
 _BARE = """
 SELECT '{entity}', id::text, coalesce(run_id, '') FROM {relation} AS record
-WHERE NOT EXISTS (SELECT FROM mappings WHERE spelled IN {spelled} AND target = record.id)
+WHERE NOT EXISTS (SELECT FROM mappings WHERE spelled IN ({spelled}) AND target = record.id)
 """
 
 
@@ -302,9 +302,7 @@ class Traces:
     def bare(self) -> dict[Key, str]:
         """The records that no mapping leads to, and none was led away from on purpose: to the run they name."""
         query = " UNION ALL ".join(
-            _BARE.format(
-                entity=entity, relation=relation, spelled=str(ENTITY_TYPES[entity]).replace(",)", ")")
-            )
+            _BARE.format(entity=entity, relation=relation, spelled=", ".join(map(repr, ENTITY_TYPES[entity])))
             for entity, relation in CONCEPT_OF.items()
         )
         bare = {(entity, key): run for entity, key, run in self.ask(query)}
