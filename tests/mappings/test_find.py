@@ -161,3 +161,12 @@ def test_cycles_are_those_of_the_permutation(order):
                 break
         assert place.size == steps
         assert place.cycle <= key
+
+
+def test_what_only_leads_into_a_cycle_is_no_part_of_it():
+    leads = {"k0": "r1", "k1": "r2", "k2": "r1", "k3": "r9"}
+    places = find_cycles(leads, {key: f"r{key[1:]}" for key in leads})
+    assert {key: (place.cycle, place.size) for key, place in places.items()} == {
+        "k1": ("k1", 2),
+        "k2": ("k1", 2),
+    }
