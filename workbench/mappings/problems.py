@@ -16,7 +16,14 @@ from workbench.mappings.identity import SURE, Judgement, known_of, name_of
 from workbench.mappings.places import Misplaced, Place, Wrong, came_through, listed, told_places
 from workbench.mappings.queries import NEEDS, Key, MappingRow, mapping_to_keep, read_sql
 from workbench.mappings.traces import Traces
-from workbench.murmurant.spellings import CONCEPT_OF, ENTITIES, EVENT, MEMBER, REGISTRATION
+from workbench.murmurant.spellings import (
+    CONCEPT_OF,
+    ENTITIES,
+    ENTITY_TYPES,
+    EVENT,
+    MEMBER,
+    REGISTRATION,
+)
 
 PROBLEMS = {
     "wrong-person": "the id of a contact leads to somebody else",
@@ -299,6 +306,7 @@ def contradicted(
     rows = traces.ask(
         read_sql("contradicted.sql"),
         **about,
+        spelled=list(ENTITY_TYPES[entity]),
         born=[wa_id for wa_id, _ in born],
         became=[record for _, record in born],
         told=list(told),
