@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import shlex
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.bundles.conftest import DRY, LIVE, api_report
@@ -167,72 +169,53 @@ print(kept.outcome, kept.signal, flush=True)
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_stopped_the_log_stays_and_nothing_goes_on(number: signal.Signals, tmp_path: Path) -> None:
-    process = subprocess.Popen(
-        [sys.executable, "-c", RUNNER, str(tmp_path)], stdout=subprocess.PIPE, text=True, start_new_session=True
-    )  # fmt: skip
-    with process:
+HEEDING = (
+    "import signal, sys, time; signal.signal(signal.SIGTERM, lambda *_: sys.exit(0));"
+    " print('begun', flush=True); time.sleep(60)"
+)
+
+
+@contextmanager
+def begun(folder: Path, script: str = RUNNER) -> Iterator[subprocess.Popen[str]]:
+    """Run an importer that sleeps, in a process of its own, until it has said something."""
+    command = [sys.executable, "-c", script, str(folder)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "begun\n"
-        (running,) = list_dry_runs(tmp_path)
+        (running,) = list_dry_runs(folder)
         assert running.state == "running"
+        yield process
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "exit_code"),
+    [(signal.SIGINT, None, None), (signal.SIGTERM, None, None), (signal.SIGTERM, HEEDING, 0)],
+)
+def test_stopped_the_log_stays_and_nothing_goes_on(
+    number: signal.Signals, code: str | None, exit_code: int | None, tmp_path: Path
+) -> None:
+    """Also where the importer heeds the signal and ends well: it did not come to its end."""
+    script = re.sub(r"(?m)^code = .*$", lambda _: f"code = {code!r}", RUNNER) if code else RUNNER
+    with begun(tmp_path, script) as process:
         process.send_signal(number)
-        said = process.stdout.read()
-    assert said.endswith(f"interrupted {int(number)}\n")
-    (kept,) = list_dry_runs(tmp_path)
-    assert (kept.outcome, kept.signal) == ("interrupted", number)
-    assert (kept.folder / f"{kept.name}.log").read_text().startswith("begun\n")
-    assert not _sleeping(tmp_path)
-
-
-def test_one_that_ends_well_when_it_is_stopped_did_not_come_to_its_end(tmp_path: Path) -> None:
-    heeding = (
-        "import signal, sys, time; signal.signal(signal.SIGTERM, lambda *_: sys.exit(0));"
-        " print('begun', flush=True); time.sleep(60)"
-    )
-    script = re.sub(r"(?m)^code = .*$", lambda _: f"code = {heeding!r}", RUNNER)
-    process = subprocess.Popen(
-        [sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.PIPE, text=True, start_new_session=True
-    )  # fmt: skip
-    with process:
         assert process.stdout is not None
-        assert process.stdout.readline() == "begun\n"
-        process.send_signal(signal.SIGTERM)
-        assert process.stdout.read().endswith("interrupted 15\n")
-    assert [(each.outcome, each.exit_code) for each in list_dry_runs(tmp_path)] == [("interrupted", 0)]
+        assert process.stdout.read().endswith(f"interrupted {int(number)}\n")
+    (kept,) = list_dry_runs(tmp_path)
+    assert (kept.outcome, kept.signal, kept.exit_code) == ("interrupted", number, exit_code)
+    assert (kept.folder / f"{kept.name}.log").read_text().startswith("begun\n")
+    children = psutil.Process().children(recursive=True)
+    assert not [each.pid for each in children if "time.sleep(60)" in str(each.cmdline())]
 
 
 def test_killed_the_manifest_says_interrupted(tmp_path: Path) -> None:
-    process = subprocess.Popen(
-        [sys.executable, "-c", RUNNER, str(tmp_path)], stdout=subprocess.PIPE, text=True, start_new_session=True
-    )  # fmt: skip
-    with process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "begun\n"
-        group = _children(process.pid)
+    with begun(tmp_path) as process:
+        group = psutil.Process(process.pid).children(recursive=True)
         process.kill()
     for each in group:
-        os.kill(each, signal.SIGKILL)
+        each.kill()
     (kept,) = list_dry_runs(tmp_path)
     assert (kept.outcome, kept.state) == ("running", "interrupted")
     assert (kept.folder / f"{kept.name}.log").read_text() == "begun\n"
-
-
-def _children(number: int) -> list[int]:
-    import psutil
-
-    return [each.pid for each in psutil.Process(number).children(recursive=True)]
-
-
-def _sleeping(tmp_path: Path) -> list[int]:
-    import psutil
-
-    return [
-        each.pid
-        for each in psutil.Process().children(recursive=True)
-        if "time.sleep(60)" in str(each.cmdline())
-    ]
 
 
 def test_damaged_manifests(place: Path, importer: list[str], dry: Run) -> None:
