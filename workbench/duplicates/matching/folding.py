@@ -42,6 +42,7 @@ _MAILBOXES = {"googlemail.com": "gmail.com"}
 _DOTLESS = frozenset({"gmail.com"})
 _SHORTEST_PHONE = 6
 _EXTENSION = re.compile(r"(?i)\s*(?:ext|x|#)")
+_YEAR, _WORD = re.compile(r"(?<!\d)(19|20)\d\d(?!\d)"), re.compile(r"[^\W\d]{4,}")
 _NO_DIGITS = re.compile(r"\D")
 
 
@@ -176,5 +177,6 @@ def _fold(kind: str, value: Any, given: str, family: str) -> Sequence[Any]:
         return (None,) * len(PARTS["email"])
     plain, dotted, local, domain, tag = address
     named = bool(given and tag and normalise(tag).startswith(given))
-    own = min(len(own_part(local, (given, family))), _MOST_OWN)
+    # A year is one of a hundred, as two digits are, and a word one of some thousand.
+    own = min(len(_WORD.sub("www", _YEAR.sub("yy", own_part(local, (given, family))))), _MOST_OWN)
     return f"{local}@{domain}", plain, dotted, local, domain, named, own

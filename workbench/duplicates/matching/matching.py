@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 _FETCH = 20_000
-_MEMORY = "512MB"  # what does not fit is spilt to disk
+_MEMORY = "2GB"  # what does not fit is spilt to disk
 _WORTH_TELLING = 0.05  # bits
 _HOUSEMATES = "could be two people of one household"
 
