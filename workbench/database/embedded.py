@@ -57,9 +57,8 @@ def start_server(data: Path) -> PostgresServer:
         data.mkdir(parents=True, exist_ok=True)
         place = _by_a_plain_name(data.resolve(), wheel.PostgresServer.runtime_path)
         server: PostgresServer = wheel.PostgresServer._instances.get(place) or wheel.PostgresServer(place)
-        if (
-            server.system_user is not None
-        ):  # it opens the folders above for its own user, those of a link alone
+        # It opens the folders above for its own user, of a link those above the link alone.
+        if server.system_user is not None:
             wheel.utils.ensure_prefix_permissions(data.resolve())
         _forget_dead_users(server)
         with by_the_url():  # the server too would take its port and style of dates from there
@@ -90,7 +89,7 @@ def _pgserver() -> ModuleType:
     plain = temporary if _PLAIN.fullmatch(str(temporary)) else Path("/tmp")
     own = plain / f"murmurant-workbench-{getpass.getuser()}"
     own.mkdir(exist_ok=True)
-    if hasattr(os, "getuid") and own.stat().st_uid != os.getuid():
+    if own.stat().st_uid != os.getuid():
         raise DatabaseUnreachable(
             f"The folder {own}, where the embedded server's lock lies, belongs to somebody else.",
             "Remove it.",
