@@ -186,7 +186,7 @@ class Answer:
             if isinstance(part, str):
                 yield from (paragraph(line) for line in part.splitlines() if line)
             elif isinstance(part, Mapping):
-                yield listed({what: self.text(fact) for what, fact in part.items()})
+                yield listed({what: self.text(fact) for what, fact in part.items()}, here)
             elif isinstance(part, Table):
                 if len(part.frame):
                     limit = part.limit or max(len(part.frame), 1)

@@ -17,7 +17,6 @@ from workbench.reporting.charts import (
     changes_chart,
     counts_chart,
     differences_chart,
-    rehearsals_chart,
     runs_chart,
     tier_chart,
     tier_matrix_chart,
@@ -64,16 +63,6 @@ def actions(rows: int) -> pd.DataFrame:
     return pd.DataFrame({"entity": ["Member"] * rows, "action": ["created"] * rows, "records": [3] * rows})
 
 
-def rehearsals(count: int) -> pd.DataFrame:
-    start, judged = pd.Timestamp("2026-05-01"), ["fresh", "stale", "failed", "none", "unknown"]
-    rows = [
-        (f"run-{n} {HOSTILE}", None if n == 4 else start + pd.Timedelta(n, "D"),
-         None if n % 5 > 2 else start + pd.Timedelta(n - 0.1, "D"), None if n % 5 > 2 else 0.5 + 30 * (n % 5), judged[n % 5])
-        for n in range(count)
-    ]  # fmt: skip
-    return pd.DataFrame(rows, columns=["run", "started", "dry_started", "hours_before", "rehearsed"])
-
-
 def changes(count: int) -> pd.DataFrame:
     rows = [(f"Table {n // 3} {HOSTILE}", ("delete", "update", "insert")[n % 3], n + 1) for n in range(count)]
     return pd.DataFrame(rows, columns=["table", "operation", "rows"])
@@ -109,7 +98,6 @@ def ways(count: int) -> pd.DataFrame:
         (tier_chart, tiers),
         (tier_matrix_chart, matrix),
         (runs_chart, runs),
-        (rehearsals_chart, rehearsals),
         (counts_chart, counts),
         (actions_chart, actions),
         (changes_chart, changes),

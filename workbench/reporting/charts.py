@@ -44,13 +44,6 @@ _WAYS = {
     "people's work lost": (RED, "//"),
     "references at risk": (ORANGE, ".."),
 }
-_REHEARSED = {
-    "fresh": (GREEN, "-", "dry run{}"),
-    "stale": (ORANGE, ":", "dry run{}: too long"),
-    "failed": (RED, "--", "dry run{}, which failed"),
-    "none": (RED, "-", "no dry run before it"),
-    "unknown": (GREY, ":", "nobody knows when its dry run was"),
-}
 
 NOBODY_SAYS, HAVE_NONE, REST = "not known", "none", "others"
 """Where no tier is expected, where a member has none, and what the smallest tiers are summed under."""
@@ -174,41 +167,9 @@ def runs_chart(frame: pd.DataFrame, highlight: str = "") -> Figure:
         end=frame["finished"].where(frame["started"].notna()),
         words=frame["status"] + dry.map({True: ", dry run", False: ""}) + lasting,
         colour=frame["status"].map(_STATUSES).fillna(GREY),
-        line="-",
         hollow=dry,
-        last="",
     )
     return time_line(rows, "Import runs, and how they ended", "an empty ring is a dry run")
-
-
-def rehearsals_chart(frame: pd.DataFrame) -> Figure:
-    """Draw each live run in time with the dry run before it, joined (see `rehearsals_frame`)."""
-    rows = []
-    for row in frame.to_dict("records"):
-        colour, line, words = _REHEARSED.get(row["rehearsed"], _REHEARSED["unknown"])
-        hours = row["hours_before"]
-        ago = (
-            ""
-            if pd.isna(hours)
-            else f" {hours:,.0f} h before"
-            if hours >= 1
-            else f" {hours * 60:,.0f} min before"
-        )
-        rows.append(
-            {
-                "label": row["run"],
-                "start": row["dry_started"] if pd.notna(row["started"]) else None,
-                "end": row["started"],
-                "words": words.format(ago),
-                "colour": colour,
-                "line": line,
-                "hollow": pd.notna(row["dry_started"]),
-                "last": "o" if row["rehearsed"] == "fresh" else "X",
-            }
-        )
-    columns = ["label", "start", "end", "words", "colour", "line", "hollow", "last"]
-    legend = "ring: dry run; dot: live run; cross: a live run to look at"
-    return time_line(pd.DataFrame(rows, columns=columns), "Live runs, and the dry runs before them", legend)
 
 
 def actions_chart(tally: pd.DataFrame) -> Figure:

@@ -112,8 +112,8 @@ def time_line(rows: pd.DataFrame, title: str, legend: str) -> Figure:
     Parameters
     ----------
     rows : pandas.DataFrame
-        ``label``, ``start``, ``end`` (times, if known), ``words``, ``colour``, ``line`` (a line style), ``hollow``
-        (whether a ring stands at its start, and not a dot), ``last`` (the marker at its end).
+        ``label``, ``start``, ``end`` (times, if known), ``words``, ``colour``, ``hollow`` (whether a ring stands at its
+        start, and not a dot).
     legend : str
         What the marks mean.
     """
@@ -129,10 +129,9 @@ def time_line(rows: pd.DataFrame, title: str, legend: str) -> Figure:
             side = axes.get_yaxis_transform()
             axes.text(0.01, place, f"start unknown, {row.words}", transform=side, va="center", color=GREY)
             continue
-        axes.plot(times, [place] * len(times), color=row.colour, linestyle=row.line, linewidth=2.5)
+        axes.plot(times, [place] * len(times), color=row.colour, linewidth=2.5)
         face = "white" if row.hollow else row.colour
         axes.plot(times[:1], [place], "o", markersize=8, color=row.colour, markerfacecolor=face)
-        axes.plot(times[-1:], [place], str(row.last), markersize=8, color=row.colour)
         late = times[0] > (every.min() + (every.max() - every.min()) / 2).to_datetime64()
         _say(axes, str(row.words), (times[0] if late else times[-1], place), left=late)
     _label_rows(axes, rows["label"], "")
@@ -190,18 +189,18 @@ def heat_map(
     sides : tuple of str
         What the columns are, and what the rows are.
     """
+    from matplotlib.colors import to_rgb
     from matplotlib.patches import Rectangle
 
     figure, axes = canvas(len(rows), title, 2.6 + 0.9 * min(max(len(columns), 3), 6), 1.5, 0.46)
     for row, column, number, kind in cells[["row", "column", "number", "kind"]].itertuples(index=False):
         x, y, (colour, hatch, mark) = columns.index(column), rows.index(row), _KINDS[kind]
-        square = Rectangle(
-            (x - 0.47, y - 0.45), 0.94, 0.9, facecolor=f"{colour}33", hatch=hatch, linewidth=1.2
-        )
+        pale = tuple(1 - 0.2 * (1 - part) for part in to_rgb(colour))
+        square = Rectangle((x - 0.47, y - 0.45), 0.94, 0.9, facecolor=pale, hatch=hatch, linewidth=1.2)
         square.set_edgecolor("black" if kind == "right" else colour)
         axes.add_patch(square)
         # A plate under the text: a hatch through a number cannot be read.
-        plate = {"boxstyle": "round,pad=0.2", "facecolor": "white", "edgecolor": "none"}
+        plate = {"boxstyle": "round,pad=0.2", "facecolor": pale, "edgecolor": "none"}
         weight = "bold" if kind == "wrong" else "normal"
         axes.text(x, y, f"{mark} {number:,}", ha="center", va="center", fontweight=weight, bbox=plate)
     slanted: dict[str, Any] = {"rotation": 35, "ha": "right"} if sum(map(len, columns)) > 60 else {}

@@ -161,6 +161,8 @@ def _changes(names: _Names, plan: Plan) -> Table:
     columns = ["change", "table", "key", "column", "now", "would_be"]
     rows = fairly([_lines(plan, each) for each in sections], SHOWN)
     frame = _labelled(names, pd.DataFrame(rows, columns=columns, dtype=object), "now", "would_be")
+    told = [name for name in ("column", "now", "would_be") if frame[name].notna().any()]
+    frame = frame[["change", "record", *told, "key"]]
     first = ("change", "record", "now", "would_be")
     return Table(frame, "What changes, row by row", "", first, SHOWN, total)
 

@@ -121,10 +121,12 @@ def table(
     ).format(kind, caption, " wb-many" if many else "", caption, head, body, below)
 
 
-def listed(facts: Mapping[str, str]) -> Shown:
-    """Show facts, each under what it is about."""
+def listed(facts: Mapping[str, str], environment: str = DEFAULT) -> Shown:
+    """Show facts, each under what it is about; commands in them ask an environment."""
     fact = Markup("<dt>{}</dt><dd>{}</dd>")
-    items = Markup("").join(fact.format(what, visible(said)) for what, said in facts.items())
+    items = Markup("").join(
+        fact.format(what, prose(visible(said), environment)) for what, said in facts.items()
+    )
     return Shown(Markup('<dl class="wb-facts">{}</dl>').format(items))
 
 

@@ -12,7 +12,7 @@ from workbench.covering import answering, covering
 from workbench.migration.bundles import bundles_frame, list_bundles
 from workbench.murmurant.importers import ACTIONS, Run
 from workbench.murmurant.spellings import ENTITIES
-from workbench.reporting.charts import actions_chart, rehearsals_chart, runs_chart
+from workbench.reporting.charts import actions_chart, runs_chart
 from workbench.reporting.masking import mask_text
 from workbench.runs.discovery import in_words, pick_run, runs_frame
 from workbench.runs.plan import plan_rollback, plan_sync_state
@@ -128,7 +128,7 @@ class Runs:
         """Tell which dry run came before each live run (guide §1.6), see `workbench.runs.rehearsals`."""
         frame = rehearsals_frame(rehearsals(self.wb.find_runs(), self.wb.options.dry_run_hours))
         table = Table(frame, "Live runs and their dry runs", limit=40)
-        return Answer(parts={"drawn": partial(rehearsals_chart, frame), "rehearsals": table})
+        return Answer(parts={"rehearsals": table})
 
     def frame(self) -> pd.DataFrame:
         """Return every import run as a row: see `workbench.runs.discovery.runs_frame`."""
