@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from importlib import import_module
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import pandas as pd
 
 from workbench.answer import Answer, Table, findings_answer, many
-from workbench.audit.questions import Audit
 from workbench.checks import run_checks
 from workbench.checks.finding import SAMPLE, about_run
 from workbench.checks.integrity import table_counts
@@ -20,31 +20,48 @@ from workbench.checks.rules import Waivers
 from workbench.covering import answering, covering
 from workbench.database.databases import connect
 from workbench.database.environment import Environment
-from workbench.duplicates.questions import Duplicates
 from workbench.errors import DocumentError, WorkbenchError
-from workbench.history.questions import History
-from workbench.mappings import search
-from workbench.mappings.questions import Mappings
-from workbench.migration.dry_runs import kept_reports, list_dry_runs
-from workbench.migration.questions import Migration
 from workbench.murmurant.canonical import ask, words_of
 from workbench.murmurant.reports import ImportReport, read_reports
 from workbench.murmurant.spellings import MEMBER
-from workbench.plans.questions import Plans
-from workbench.policies.questions import Policies
-from workbench.readiness import readiness
-from workbench.reconcile import Reconcile
-from workbench.reporting.charts import counts_chart
 from workbench.reporting.masking import mask
-from workbench.reporting.questions import Reports
-from workbench.runs.questions import Runs
 from workbench.session import Session
 from workbench.settings import DEMO, EnvironmentSettings, Settings, load_settings
-from workbench.snapshots.application import Application
-from workbench.snapshots.namespace import Snapshots
-from workbench.snapshots.restore.restores import Restores
-from workbench.tiers.questions import Tiers
-from workbench.triage import Triage
+
+if TYPE_CHECKING:
+    from workbench.audit.questions import Audit
+    from workbench.duplicates.questions import Duplicates
+    from workbench.history.questions import History
+    from workbench.mappings.questions import Mappings
+    from workbench.migration.questions import Migration
+    from workbench.plans.questions import Plans
+    from workbench.policies.questions import Policies
+    from workbench.reconcile import Reconcile
+    from workbench.reporting.questions import Reports
+    from workbench.runs.questions import Runs
+    from workbench.snapshots.application import Application
+    from workbench.snapshots.namespace import Snapshots
+    from workbench.snapshots.restore.restores import Restores
+    from workbench.tiers.questions import Tiers
+    from workbench.triage import Triage
+
+_SUBJECTS = {
+    "runs": "runs.questions.Runs",
+    "mappings": "mappings.questions.Mappings",
+    "tiers": "tiers.questions.Tiers",
+    "duplicates": "duplicates.questions.Duplicates",
+    "policies": "policies.questions.Policies",
+    "history": "history.questions.History",
+    "audit": "audit.questions.Audit",
+    "reconcile": "reconcile.Reconcile",
+    "snapshots": "snapshots.namespace.Snapshots",
+    "restores": "snapshots.restore.restores.Restores",
+    "app": "snapshots.application.Application",
+    "migration": "migration.questions.Migration",
+    "triage": "triage.Triage",
+    "plans": "plans.questions.Plans",
+    "report": "reporting.questions.Reports",
+}
 
 
 class Workbench:
@@ -58,24 +75,47 @@ class Workbench:
         What can be asked and planned of each: ``wb.runs()``, ``wb.runs.plan_rollback(...)``.
     """
 
+    runs: Runs
+    mappings: Mappings
+    tiers: Tiers
+    duplicates: Duplicates
+    policies: Policies
+    history: History
+    audit: Audit
+    reconcile: Reconcile
+    snapshots: Snapshots
+    restores: Restores
+    app: Application
+    migration: Migration
+    triage: Triage
+    plans: Plans
+    report: Reports
+
     def __init__(self, session: Session) -> None:
         self.session = session
-        self.runs = Runs(session)
-        self.mappings = Mappings(session)
-        self.tiers = Tiers(session)
-        self.duplicates = Duplicates(session)
-        self.policies = Policies(session)
-        self.history = History(session)
-        self.audit = Audit(session)
-        self.reconcile = Reconcile(session)
-        backups, name = session.settings.backups, session.environment.name
-        self.snapshots = Snapshots(session, lambda: list_dry_runs(backups, name))
-        self.app = Application(session)
-        self.restores = Restores(session, self.snapshots, self.app, self.history.losses)
-        self.migration = Migration(self)
-        self.triage = Triage(self)
-        self.report = Reports(session)
-        self.plans = Plans(session)
+
+    def __getattr__(self, name: str) -> Any:
+        """Make a subject when it is first asked for: each brings imports that the others do without."""
+        if name not in _SUBJECTS:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        module, _, kind = _SUBJECTS[name].rpartition(".")
+        given: dict[str, Callable[[], tuple[Any, ...]]] = {
+            "snapshots": lambda: (self.session, self._dry_runs),
+            "restores": lambda: (self.session, self.snapshots, self.app, self.history.losses),
+            "migration": lambda: (self,),
+            "triage": lambda: (self,),
+        }
+        made = getattr(import_module(f"workbench.{module}"), kind)
+        self.__dict__[name] = made(*given.get(name, lambda: (self.session,))())
+        return self.__dict__[name]
+
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *_SUBJECTS]
+
+    def _dry_runs(self) -> list[Any]:
+        from workbench.migration.dry_runs import list_dry_runs
+
+        return list_dry_runs(self.session.settings.backups, self.session.environment.name)
 
     def __enter__(self) -> Self:
         return self
@@ -130,6 +170,8 @@ class Workbench:
     @answering
     def doctor(self) -> Answer:
         """Tell what works here and what is missing: connection, dialect, rights, tools, configuration."""
+        from workbench.readiness import readiness
+
         state = readiness(self.session)
         missing = int((state["state"] == "missing").sum())
         return Answer(parts={"state": Table(state)}, facts=state.to_dict("records"), code=int(missing > 0))
@@ -192,6 +234,8 @@ class Workbench:
     @covering
     def search(self, text: str, entity: str = MEMBER, limit: int = 50) -> pd.DataFrame:
         """Find members, events, registrations or, as ``Mapping``, mappings by what somebody types: see `workbench.mappings.search`."""
+        from workbench.mappings import search
+
         with self.session.reading() as connection:
             if entity == "Mapping":
                 return search.find_mappings(connection, self.session.schema, text, limit)
@@ -200,6 +244,8 @@ class Workbench:
     @answering
     def counts(self) -> Answer:
         """Count the rows that matter beside what is expected: ``table``, ``found``, ``expected``, ``difference``."""
+        from workbench.reporting.charts import counts_chart
+
         expected: Mapping[Any, int] = self.session.options.expected
         rows = [(name, count, expected.get(name)) for name, count in self._counted().items()]
         frame = pd.DataFrame(rows, columns=["table", "found", "expected"]).astype({"expected": "Int64"})
@@ -273,6 +319,8 @@ def _reports(
     name: str, chosen: EnvironmentSettings, backups: Path, given: tuple[ImportReport, ...]
 ) -> tuple[ImportReport, ...]:
     """Read the reports that are configured, and those of dry runs, besides what was given; by run and name."""
+    from workbench.migration.dry_runs import kept_reports
+
     # The demo's own folder is there only once a demo was made; any other path that is named must be.
     own = [each for each in chosen.import_reports if chosen.url_env or each.exists()]
     try:

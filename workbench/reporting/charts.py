@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from workbench.duplicates.matching import OFFER_THRESHOLD, evidence
-from workbench.mappings.identity import SURE
 from workbench.murmurant.importers import ACTIONS
 from workbench.murmurant.spellings import ENTITIES
 from workbench.plans.plan import OPERATIONS
@@ -29,7 +27,6 @@ from workbench.reporting.drawing import (
     time_line,
 )
 from workbench.reporting.masking import mask
-from workbench.tiers.review import CORRECTABLE, RIGHT
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -74,6 +71,8 @@ def tier_matrix_chart(frame: pd.DataFrame, kind: str = "tier") -> Figure:
     frame : pandas.DataFrame
         ``expected``, ``actual``, ``members``, ``finding``: see `workbench.tiers.review.TierReview`.
     """
+    from workbench.tiers.review import CORRECTABLE, RIGHT
+
     kinds = {RIGHT: "right", **dict.fromkeys(CORRECTABLE, "wrong")}
     cells = pd.DataFrame(
         {
@@ -225,6 +224,8 @@ def ways_chart(frame: pd.DataFrame) -> Figure:
 
 def mapping_scores_chart(problems: pd.DataFrame) -> Figure:
     """Draw how many mappings are wrong how surely; right of the line a correction may be planned."""
+    from workbench.mappings.identity import SURE
+
     scores = problems["score"].dropna().astype(float)
     unit = "probability that the record is the wrong one (1 is a fact, not a judgement)"
     line = {SURE: f"sure from {SURE:.0%} on"}
@@ -236,6 +237,8 @@ def mapping_scores_chart(problems: pd.DataFrame) -> Figure:
 
 def match_histogram_chart(chances: pd.DataFrame, threshold: float) -> Figure:
     """Draw how many pairs are how probably one person (``probability``); from the threshold on they are listed."""
+    from workbench.duplicates.matching import OFFER_THRESHOLD
+
     chance = chances["probability"].astype(float)
     lines = {
         threshold: f"listed from {threshold:.0%} on",
@@ -255,6 +258,8 @@ def match_waterfall_chart(pair: pd.Series[Any] | None) -> Figure:
     pair : pandas.Series or None
         A row of `match_members`, with its ``weight_`` columns in bits; None draws nothing.
     """
+    from workbench.duplicates.matching import evidence
+
     parts = {"for it": (GREEN, ""), "against it": (RED, ".."), "sum": (BLUE, "")}
     title, unit = "Why two members match", "bits of evidence (each doubles the odds; 0 is even chances)"
     if pair is None:
