@@ -154,19 +154,17 @@ def runs_chart(frame: pd.DataFrame, highlight: str = "") -> Figure:
     highlight : str
         The id of a run to stand out.
     """
-    seconds = frame["duration"]
-    lasting = [
-        "" if pd.isna(each) else f", {each:,.0f} s" if each < 120 else f", {each / 60:,.0f} min"
-        for each in seconds
-    ]
-    dry = frame["mode"] == "dry"
+    words = []
+    for status, mode, seconds in zip(frame["status"], frame["mode"], frame["duration"], strict=True):
+        lasting = f"{seconds:,.0f} s" if seconds < 120 else f"{seconds / 60:,.0f} min"
+        words.append(", ".join([status, *["dry run"] * (mode == "dry"), *[lasting] * pd.notna(seconds)]))
     rows = frame.assign(
         label=["▶ " * (run == highlight) + run for run in frame["run"]],
         start=frame["started"],
         end=frame["finished"].where(frame["started"].notna()),
-        words=frame["status"] + dry.map({True: ", dry run", False: ""}) + lasting,
+        words=words,
         colour=frame["status"].map(_STATUSES).fillna(GREY),
-        hollow=dry,
+        hollow=frame["mode"] == "dry",
     )
     return time_line(rows, "Import runs, and how they ended", "an empty ring is a dry run")
 
