@@ -156,8 +156,10 @@ def runs_chart(frame: pd.DataFrame, highlight: str = "") -> Figure:
     """
     words = []
     for status, mode, seconds in zip(frame["status"], frame["mode"], frame["duration"], strict=True):
-        lasting = f"{seconds:,.0f} s" if seconds < 120 else f"{seconds / 60:,.0f} min"
-        words.append(", ".join([status, *["dry run"] * (mode == "dry"), *[lasting] * pd.notna(seconds)]))
+        said = [status, *["dry run"] * (mode == "dry")]
+        if pd.notna(seconds):
+            said.append(f"{seconds:,.0f} s" if seconds < 120 else f"{seconds / 60:,.0f} min")
+        words.append(", ".join(said))
     rows = frame.assign(
         label=["▶ " * (run == highlight) + run for run in frame["run"]],
         start=frame["started"],
