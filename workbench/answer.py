@@ -126,7 +126,8 @@ class Answer:
         """The frames, by name; people masked unless `unmask`."""
         from workbench.reporting.masking import mask
 
-        return Named({name: mask(each.frame, self.unmask) for name, each in self._each(Table)})
+        tables = {name: part for name, part in self.parts.items() if isinstance(part, Table)}
+        return Named({name: mask(table.frame, self.unmask) for name, table in tables.items()})
 
     @property
     def figures(self) -> Named[Figure]:
@@ -156,9 +157,6 @@ class Answer:
     def as_json(self) -> Any:
         """Return the facts as `json.dumps` takes them."""
         return plain(self.facts, self.unmask)
-
-    def _each(self, kind: type[Any]) -> Iterator[tuple[str, Any]]:
-        return ((name, part) for name, part in self.parts.items() if isinstance(part, kind))
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
         from workbench.reporting.tables import Shown
@@ -266,33 +264,25 @@ def findings_answer(
 
     concern = any(each.open or (each.bad and by_name) for each in findings)
     items = {each.check: REGISTRY[each.check].symptom for each in findings if each.check in REGISTRY}
-    rows = [
-        (*(each.guide, each.status, each.check, each.count, each.reason or each.title), items.get(each.check))
-        for each in findings
-    ]
     columns = ["guide", "status", "check", "count", "finding"]
+    rows = []
+    for each in findings:
+        said = each.reason or each.title
+        rows.append((each.guide, each.status, each.check, each.count, said, items.get(each.check)))
     digest = pd.DataFrame(rows, columns=[*columns, "item"]).drop(columns=[] if items else ["item"])
     counts = Counter[str](each.status for each in findings)
-    told = [f"{counts[status]} {status}" for status in WORST_FIRST if counts[status]]
+    named = "check title guide status count reason configured question remedy rows query"
+    told = ", ".join(f"{counts[status]} {status}" for status in WORST_FIRST if counts[status])
     return Answer(
         headline,
-        {
-            "findings": Table(digest.astype({"count": "Int64"}), first=tuple(columns)),
-            "counts": ", ".join(told),
-        },
+        {"findings": Table(digest.astype({"count": "Int64"}), first=tuple(columns)), "counts": told},
         findings,
         [Step("The same as a page to read", f"report {report}")] if concern and report else (),
-        {**facts, "findings": [finding_facts(each) for each in findings]},
+        {**facts, "findings": [{name: getattr(each, name) for name in named.split()} for each in findings]},
         asked_by,
         None if by_name else 3,
         int(concern),
     )
-
-
-def finding_facts(finding: Finding) -> dict[str, Any]:
-    """Return a finding for machines."""
-    told = "check title guide status count reason configured question remedy rows query"
-    return {name: getattr(finding, name) for name in told.split()}
 
 
 WORST_FIRST = ("fail", "warn", "not run", "waived", "pass")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from importlib import import_module
@@ -99,14 +99,12 @@ class Workbench:
         if name not in _SUBJECTS:
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
         module, _, kind = _SUBJECTS[name].rpartition(".")
-        given: dict[str, Callable[[], tuple[Any, ...]]] = {
-            "snapshots": lambda: (self.session, self._dry_runs),
-            "restores": lambda: (self.session, self.snapshots, self.app, self.history.losses),
-            "migration": lambda: (self,),
-            "triage": lambda: (self,),
-        }
-        made = getattr(import_module(f"workbench.{module}"), kind)
-        self.__dict__[name] = made(*given.get(name, lambda: (self.session,))())
+        given: list[Any] = [self if name in ("migration", "triage") else self.session]
+        if name == "snapshots":
+            given.append(self._dry_runs)
+        if name == "restores":
+            given += [self.snapshots, self.app, self.history.losses]
+        self.__dict__[name] = getattr(import_module(f"workbench.{module}"), kind)(*given)
         return self.__dict__[name]
 
     def __dir__(self) -> list[str]:
@@ -137,11 +135,6 @@ class Workbench:
         """What is configured for every environment."""
         return self.session.settings
 
-    @property
-    def unmask(self) -> bool:
-        """Whether personal data may leave the room."""
-        return self.session.unmask
-
     def __repr__(self) -> str:
         return repr(self._about())
 
@@ -161,8 +154,8 @@ class Workbench:
             runs = self.session.find_runs()
             stopped = sum(run.mode == "live" and run.status != "completed" for run in runs)
             plans = int(self.plans.states()["state"].isin(["planned", "approved"]).sum())
-            said = [many(len(runs), "import run"), f"{stopped:,} of them did not complete"]
-            facts["Open"] = f"{', '.join(said)}; {many(plans, 'plan')} to apply"
+            said = f"{many(len(runs), 'import run')}, {stopped:,} of them did not complete"
+            facts["Open"] = f"{said}; {many(plans, 'plan')} to apply"
         except WorkbenchError as error:
             facts["Not known"] = error.what
         return Answer(parts={"about": facts})

@@ -191,7 +191,7 @@ class Panel(VBox):
         self.work.wait()
         if self.table.frame.empty and self.work.said:
             return Shown(self.work.said, Markup(self.work.said).striptags())
-        return show(self.table.frame, self.caption, self.wb.unmask, limit=40)
+        return show(self.table.frame, self.caption, self.wb.session.unmask, limit=40)
 
     def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
         shown = self.static()
