@@ -91,11 +91,11 @@ def test_any_change_of_places_is_carried_out_and_comes_back(grounds: Grounds) ->
 
 
 def test_who_waits_takes_no_place_that_is_wanted_or_goes_elsewhere(grounds: Grounds) -> None:
-    # Every guest but the third is in the first room; that place is for somebody who comes from the second.
-    ground = house(grounds, [(1, 1), (1, 2), (2, 3)], rooms=3, guests=3)
-    plan = moving(ground, {"s0": (1, 2), "s1": (1, 1), "s2": (1, 3)})
-    ground.apply(plan)
-    assert stays(ground) == {"s0": (1, 2), "s1": (1, 1), "s2": (1, 3)}
+    # In the first room the third guest's place is for somebody who comes from the second, and is the first to move.
+    ground = house(grounds, [(2, 3), (1, 1), (1, 2)], guests=4)
+    wanted = {"s0": (1, 3), "s1": (1, 2), "s2": (1, 1)}
+    ground.apply(moving(ground, wanted))
+    assert stays(ground) == wanted
 
 
 def test_where_everybody_has_come_they_wait_in_another_room(grounds: Grounds) -> None:
