@@ -126,6 +126,7 @@ class Database:
             creator=lambda: self._open(settings),
             poolclass=NullPool,
             hide_parameters=True,
+            use_native_hstore=False,  # or SQLAlchemy looks for the type on each connection
         )
         with self.speaking_plainly(), engine.connect() as plain:
             connection = plain.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)

@@ -83,12 +83,11 @@ def plan_rollback(
     was = (
         state_before(snapshot, before, settings=wb.settings, live=wb.database) if snapshot or before else None
     )
-    run, others = pick_run(wb.find_runs(), run_id)
-    if run.mode == "dry":
-        return level_zero(run)
-    with (
-        wb.planning() as context,
-        Draft(
+    with wb.planning() as context:  # all on one connection, and so of one state
+        run, others = pick_run(wb.find_runs(), run_id)
+        if run.mode == "dry":
+            return level_zero(run)
+        with Draft(
             context,
             "rollback",
             parameters={
@@ -100,45 +99,44 @@ def plan_rollback(
             },
             reasons=[f"Rolls back run {run.run} ({run.importer} import, {run.status}: {run.why})."],
             nothing=f"Nothing of run {run.run} can be rolled back",
-        ) as draft,
-    ):
-        schema = context.schema
-        rollback = Rollback(draft, run, others, least)
-        if not rollback.records:
-            raise Refused(
-                f"Run {run.run} left no record that can be found, so there is nothing to roll back: {run.why or run.status}.",
-                "Its report file may name them: --import-report FILE.",
-            )
-        draft.notes += worth_knowing(run, rollback.gone)
-        archive: Snapshot | None = None
-        if was is None:
-            rollback.leave_updates_open()
-        else:
-            # No table is needed of a snapshot but those that an importer writes to.
-            concepts = [*(CONCEPT_OF[entity] for entity in ENTITIES), "mappings", "sync_state"]
-            tables = [schema.resolved[each].table for each in concepts if each in schema.resolved]
-            held = opened(was, tables, settings=wb.settings, schema=schema.catalogue.schema)
-            with held as archive, archive.readable.look() as there:
-                Restoration(rollback, archive, there, way).bring_back(sync_state=not sync_state)
-        states = rollback.own_sync_states()
-        rollback.delete(states)
-        touched = bool(states) or any(state.written for state in rollback.states)
-        if sync_state:
-            reset_sync_state(draft, without=states)
-            draft.note(EMPTIED)
-        elif not states and not (archive and touched) and is_ahead(context.connection, schema, run):
-            draft.note(
-                "The sync state still says that this run's data are here. Add --sync-state, and run a full sync next:"
-                " an incremental one does not fetch them again."
-            )
-        bundles = list_bundles(wb.settings.backups, run.run)
-        told: dict[str, Any] = {"run_id": run.run, "records_affected": draft.total}
-        if (touched or sync_state) and (moments := moments_of(context.raw, schema)):
-            told[SYNC_STATE_WAS] = moments
-        if sealed := bundle_of(run, bundles):
-            told["bundle_sha256"] = sealed
-        draft.evidence += told_by(run, archive, bundles)
-        draft.log(ROLLED_BACK, **told)
+        ) as draft:
+            schema = context.schema
+            rollback = Rollback(draft, run, others, least)
+            if not rollback.records:
+                raise Refused(
+                    f"Run {run.run} left no record that can be found, so there is nothing to roll back: {run.why or run.status}.",
+                    "Its report file may name them: --import-report FILE.",
+                )
+            draft.notes += worth_knowing(run, rollback.gone)
+            archive: Snapshot | None = None
+            if was is None:
+                rollback.leave_updates_open()
+            else:
+                # No table is needed of a snapshot but those that an importer writes to.
+                concepts = [*(CONCEPT_OF[entity] for entity in ENTITIES), "mappings", "sync_state"]
+                tables = [schema.resolved[each].table for each in concepts if each in schema.resolved]
+                held = opened(was, tables, settings=wb.settings, schema=schema.catalogue.schema)
+                with held as archive, archive.readable.look() as there:
+                    Restoration(rollback, archive, there, way).bring_back(sync_state=not sync_state)
+            states = rollback.own_sync_states()
+            rollback.delete(states)
+            touched = bool(states) or any(state.written for state in rollback.states)
+            if sync_state:
+                reset_sync_state(draft, without=states)
+                draft.note(EMPTIED)
+            elif not states and not (archive and touched) and is_ahead(context.connection, schema, run):
+                draft.note(
+                    "The sync state still says that this run's data are here. Add --sync-state, and run a full sync next:"
+                    " an incremental one does not fetch them again."
+                )
+            bundles = list_bundles(wb.settings.backups, run.run)
+            told: dict[str, Any] = {"run_id": run.run, "records_affected": draft.total}
+            if (touched or sync_state) and (moments := moments_of(context.raw, schema)):
+                told[SYNC_STATE_WAS] = moments
+            if sealed := bundle_of(run, bundles):
+                told["bundle_sha256"] = sealed
+            draft.evidence += told_by(run, archive, bundles)
+            draft.log(ROLLED_BACK, **told)
     return draft.plan
 
 
