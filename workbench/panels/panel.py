@@ -209,7 +209,7 @@ def seeing(wb: Workbench) -> Workbench:
     """
     if wb.session.people is not None:
         return wb  # a panel within another
-    return Workbench(wb.session.as_seen(wb.unmask or not wb.environment.production))
+    return Workbench(wb.session.as_seen(wb.session.unmask or not wb.environment.production))
 
 
 def people_switch(panel: Widget, wb: Workbench) -> Widget:
