@@ -108,7 +108,13 @@ def test_a_url_is_read_as_libpq_reads_it_without_what_only_other_clients_know(
             f"postgresql://u:s3cret@db/club?{parameter}"
             for parameter in (
                 *("sslmod=require", "sslMode=require", "sslmode=maybe", "ssl=maybe", "sslaccept=maybe"),
-                *("useSSL=true", "sslidentity=/a.p12&sslpassword=b", "connectTimeout=9", "sslrootcrt=/a"),
+                *(
+                    "useSSL=true",
+                    "sslidentity=/a.p12",
+                    "sslpassword=s3cret",
+                    "connectTimeout=9",
+                    "sslrootcrt=/a",
+                ),
                 *("channel_bindng=require", "require_auht=scram-sha-256", "tls=1", "sslfactory=x"),
                 *("optoins=-c%20role%3Dboss", "target_session_attr=any", "passwrd=hunter2"),
             )

@@ -157,6 +157,11 @@ def parse_address(text: str, *, named: str, embedded: bool = False) -> Address:
     stated = own.keys() & {"host", "port", "dbname"}
     if elsewhere := sorted(more.keys() & (_ELSEWHERE | stated)):
         raise UsageError(f"{named} leads elsewhere by its parameter {elsewhere[0]!r} than it says.", _EXAMPLE)
+    if "sslpassword" in more:  # pg_dump and psql are told parameters among their arguments
+        raise UsageError(
+            f"{named} has an sslpassword, which others on this machine could read while a program runs.",
+            "Give a key without one, in a file that only you may read.",
+        )
     if "," in str(own.get("host", more.get("host"))):
         raise UsageError(f"{named} names more than one host.", f"Name the one that is meant. {_EXAMPLE}")
     # As psql would: the first schema of a search path in the URL's own options; or as other clients say it.
