@@ -147,6 +147,20 @@ def test_registrations_that_vanished_are_found_unless_they_were_rolled_back(club
     assert finding(club, "records-missing").status == "pass"
 
 
+def test_what_a_person_deleted_is_not_missing(application):
+    first = """(SELECT id FROM "AuditLog" WHERE action = 'CREATE' AND "resourceType" = 'EventRegistration' ORDER BY id LIMIT 1)"""
+    application.execute(
+        f"""DELETE FROM "EventRegistration" WHERE id = (SELECT "resourceId" FROM "AuditLog" WHERE id = {first})"""
+    )
+    assert finding(application, "records-missing", import_reports=()).count == 1
+    application.execute(
+        f"""INSERT INTO "AuditLog" (id, action, "resourceType", "resourceId", metadata)
+            SELECT gen_random_uuid(), 'DELETE', "resourceType", "resourceId", '{{}}' FROM "AuditLog" WHERE id = {first}"""
+    )
+    for reports in ({}, {"import_reports": ()}):
+        assert finding(application, "records-missing", **reports).status == "pass"
+
+
 def test_updates_without_a_trace_are_found(application):
     run = application.club.last_live_run.run
     application.execute(

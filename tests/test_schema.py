@@ -128,6 +128,8 @@ def test_the_applications_references_are_those_of_its_catalogue(tables):
     references = References(schema_of(tables("application")))
     declared = [each for each in references.all if each.declared]
     assert len(declared) == 124
+    ways = [(each.child, each.column, each.parent) for each in references.all]
+    assert len(set(ways)) == len(ways), "none is soft that is declared"
     rules = [each.on_delete for each in references.to("Member") if each.declared]
     assert {rule: rules.count(rule) for rule in set(rules)} == {"SET NULL": 50, "RESTRICT": 10, "CASCADE": 2}
 
