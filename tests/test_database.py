@@ -102,6 +102,9 @@ def test_a_url_is_read_as_libpq_reads_it_without_what_only_other_clients_know(
             "postgresql://u:s3@cret@db/club",
             "postgresql://u:s3/cret@db/club",
             "postgresql://u:s3?cret=1@db/club",
+            "postgresql://u:s3#a/cret@db:5432/club",
+            "postgresql://u:s3cret/club",
+            "postgresql://db/club?port=s3cret",
         ),
         # What is nearly a parameter of libpq's, or speaks of encryption.
         *(

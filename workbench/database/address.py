@@ -151,9 +151,10 @@ def parse_address(text: str, *, named: str, embedded: bool = False) -> Address:
     found, own = _URL.fullmatch(text.strip()), {}
     with suppress(psycopg.ProgrammingError):
         own = conninfo_to_dict(f"postgresql{found[1]}") if found else {}
-    if found is None or "dbname" not in own:
+    more = dict(parse_qsl(found[2].replace("+", "%2B"), keep_blank_values=True)) if found else {}
+    port = str(own.get("port", more.get("port", "5432")))  # that of user:password/database is the password
+    if "dbname" not in own or not (re.fullmatch("[0-9]{1,5}", port) and 0 < int(port) < 1 << 16):
         raise UsageError(f"{named} is not the URL of a PostgreSQL database.", _EXAMPLE)
-    more = dict(parse_qsl(found[2].replace("+", "%2B"), keep_blank_values=True))
     stated = own.keys() & {"host", "port", "dbname"}
     if elsewhere := sorted(more.keys() & (_ELSEWHERE | stated)):
         raise UsageError(f"{named} leads elsewhere by its parameter {elsewhere[0]!r} than it says.", _EXAMPLE)
