@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.conftest import Clubs, Ground
-from workbench.errors import UsageError
+from workbench.errors import SchemaGap, UsageError
 from workbench.workbench import Workbench
 
 STRANGE = {
@@ -114,6 +114,22 @@ def test_nobody_is_nobody(wb: Workbench) -> None:
         wb.search("ann", limit=0)
     with pytest.raises(UsageError, match="Nearest: Member"):
         wb.search("ann", "Members")
+
+
+@pytest.mark.parametrize("lacking", ["DROP TABLE", "REVOKE SELECT ON"])
+def test_where_nothing_can_be_looked_through_nothing_is_called_not_found(
+    application: Ground, lacking: str
+) -> None:
+    with application.connect(autocommit=True) as connection:
+        connection.execute("DROP ROLE IF EXISTS looker")
+        connection.execute("CREATE ROLE looker LOGIN; GRANT SELECT ON ALL TABLES IN SCHEMA public TO looker")
+        end = "CASCADE" if lacking == "DROP TABLE" else "FROM looker"
+        connection.execute(f'{lacking} "EventRegistration" {end}')  # type: ignore[arg-type]
+        try:
+            with pytest.raises(SchemaGap, match="EventRegistration"):
+                application.open(application.login("looker")).search("ann", "Registration")
+        finally:
+            connection.execute("DROP OWNED BY looker; DROP ROLE looker")
 
 
 def test_what_is_found_has_every_word_and_nothing_is_missed(clubs: Clubs) -> None:

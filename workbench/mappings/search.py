@@ -92,6 +92,7 @@ def find_records(
     """
     if entity not in ENTITIES:
         raise unknown("entity", entity, ENTITIES)
+    schema.require(CONCEPT_OF[entity])
     wanted = _wanted(typed, limit)
     hits = _hits(connection, schema, entity, wanted)
     if entity == REGISTRATION and not hits:
