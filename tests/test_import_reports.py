@@ -76,6 +76,12 @@ def test_what_a_report_warns_of_gives_up_on_and_skips_is_read(write):
     assert set(report.unread) == {"stats.registrations.merged", "warnings[].hint", "quarantined"}
 
 
+def test_a_report_may_say_more_than_is_known_or_nothing(write):
+    report = read_report(write({**API, "fetched": {**API["fetched"], "levels": 4}, "idMapping": None}))
+    assert report.fetched == {"Member": 3, "Event": 1, "Registration": 0}
+    assert report.unread == ("fetched.levels",)
+
+
 def test_a_csv_report_names_each_row_that_it_gave_up_on_once(write):
     section = {"totalRows": 3, "parsed": 3, "created": 1, "updated": 0, "skipped": 1, "errors": 1}
     given_up = {"_sourceRow": 4, "_waId": "9", "_action": "skip", "_errors": ["Missing lastName"]}
@@ -107,6 +113,7 @@ def test_a_csv_report_names_each_row_that_it_gave_up_on_once(write):
         ({"runId": "x", "other": 1}, "not an import report"),
         ({**API, "stats": {"members": {}}}, "not in the form it claims"),
         ({**API, "startedAt": "yesterday"}, "not in the form it claims"),
+        ({"runId": "x", "dryRun": False, "summary": {}, "members": None}, "no members"),
     ],
 )
 def test_what_is_no_report_is_said_plainly(write, content, said):

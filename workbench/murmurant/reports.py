@@ -293,11 +293,15 @@ class Written(Sections):
     registration_diagnostics: Diagnostics = Diagnostics()
     total_error_count: int | None = None
     summary: Summary | None = None
-    id_mapping: PairsOfEach = PairsOfEach()
+    id_mapping: Annotated[PairsOfEach, BeforeValidator(lambda value: {} if value is None else value)] = (
+        PairsOfEach()
+    )
 
     @model_validator(mode="after")
     def _whole(self) -> Written:
-        """Take no section for counted that lacks a count."""
+        """Take no section for counted that lacks a count, and none for empty that is not there."""
+        if self.form == "csv" and self.members is None:
+            raise ValueError("it has no members")
         for name, each in self.of_each.items() if self.form != "map" else ():
             needed = ["created", "updated", "skipped", *["total_rows"] * (self.form == "csv")]
             if lacking := [field for field in needed if getattr(each, field) is None]:
@@ -360,6 +364,7 @@ class Written(Sections):
             for entity, section in sections.items()
             for wa_id in section.duplicate_wa_ids
         ]
+        fetched = self.fetched.contacts, self.fetched.events, self.fetched.registrations
         rows = {entity: each.total_rows for entity, each in sections.items() if each.total_rows is not None}
         return {
             "run_id": self.run_id,
@@ -371,7 +376,7 @@ class Written(Sections):
             "success": self.success,
             "counts": counts,
             "errors": {entity: sections[entity].errors for entity in counts},
-            "fetched": dict(zip(ENTITIES, dict(self.fetched).values(), strict=True)) if api else rows,
+            "fetched": dict(zip(ENTITIES, fetched, strict=True)) if api else rows,
             "skip_reasons": {each.reason: each.count for each in told.top_skip_reasons},
             "warnings": (*(each.warning() for each in self.warnings), *twice),
             "problems": tuple(dict.fromkeys([*(each.problem() for each in self.errors), *given_up])),
