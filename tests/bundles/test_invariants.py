@@ -148,6 +148,7 @@ def test_a_dry_run_has_made_up_ids_and_may_list_fewer(tmp_path: Path) -> None:
     for name in ("members", "events", "registrations"):
         dry[name]["truncated"] = True
     dry["members"]["records"].pop()
+    dry["config"] = {"limit": -1}  # a setting, and no count
     states, _ = told([put(tmp_path / "migration-dry-run-full.json", dry)], [])
     assert "fail" not in states.values()
 
