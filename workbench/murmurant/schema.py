@@ -8,7 +8,7 @@ of SQLAlchemy's, ``schema.members.c.email``.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -167,15 +167,10 @@ class Schema:
         return self._sources[concept]
 
     members = property(lambda self: self.source("members"))
-    events = property(lambda self: self.source("events"))
     registrations = property(lambda self: self.source("registrations"))
     mappings = property(lambda self: self.source("mappings"))
     audit = property(lambda self: self.source("audit"))
     sync_state = property(lambda self: self.source("sync_state"))
-    tiers = property(lambda self: self.source("tiers"))
-    statuses = property(lambda self: self.source("statuses"))
-    files = property(lambda self: self.source("files"))
-    file_access = property(lambda self: self.source("file_access"))
 
     def forbids_twins(self, concept: str, *columns: str) -> bool:
         """Whether a unique index already sees to it that no two rows agree in these columns."""
@@ -391,12 +386,6 @@ def is_one_of(column: ColumnElement[Any], ids: Iterable[str]) -> ColumnElement[b
     else:
         column = as_text(column)
     return column == func.any(bindparam(None, wanted, type_=ARRAY(kind)))
-
-
-def values_table(name: str, /, **columns: Sequence[str | None]) -> Any:
-    """Return lists of texts of one length as a table to join with."""
-    arrays = [bindparam(None, list(values), type_=ARRAY(Text())) for values in columns.values()]
-    return func.unnest(*arrays).table_valued(*columns, name=name).render_derived()
 
 
 def quote(name: str) -> str:
