@@ -330,10 +330,8 @@ class Draft:
 
     def _steps(self) -> list[Step]:
         """Order the sections: nothing goes before what refers to it was led away, nor comes after what refers to it."""
-        steps, graph = (
-            sorted({*self._written, *(Step("delete", table) for table in self._doomed)}),
-            self.context.references,
-        )
+        steps = sorted({*self._written, *(Step("delete", table) for table in self._doomed)})
+        graph = self.context.references
         waits = {
             step: {other: firm for other in steps if other != step and (firm := _waits(step, other, graph))}
             for step in steps
